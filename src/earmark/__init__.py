@@ -1,0 +1,42 @@
+"""earmark turns a folder of labelled recordings into a classifier you can trust and ship."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from earmark.backbones import create
+    from earmark.classifier import Classifier, Prediction
+    from earmark.dataset import Clip, Dataset
+    from earmark.errors import EarmarkError
+    from earmark.store import Store
+    from earmark.training import Training, train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Classifier": "classifier",
+    "Clip": "dataset",
+    "Dataset": "dataset",
+    "EarmarkError": "errors",
+    "Prediction": "classifier",
+    "Store": "store",
+    "Training": "training",
+    "create": "backbones",
+    "train": "training",
+}
+
+__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used, so that importing earmark costs nothing."""
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'earmark' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"earmark.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,212 @@
+"""The contract of a backbone, and the one table of all of them.
+
+A backbone takes windows of waveform at its own rate and returns, for every layer, the mean and
+variance of the activations over the frames that are real audio. Everything between the waveform
+and the embedding (spectrogram, normalisation, masking) is inside it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from earmark.errors import BackboneError, did_you_mean
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_BUILT_IN = ("logmel", "speech_embedding")
+_ENTRY_POINTS = "earmark.backbones"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A named place inside a backbone; its statistics are (channels * bands,), channel first.
+
+    ``bands`` is the number of coarse frequency bands kept, low to high; 1 where the layer has no
+    frequency axis.
+    """
+
+    name: str
+    channels: int
+    bands: int = 1
+
+    @property
+    def size(self) -> int:
+        return self.channels * self.bands
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """What is known of a backbone without loading it; lengths are in samples at ``rate_hz``.
+
+    ``window`` is the longest core of one window and ``hop`` the distance between two cores.
+    ``context`` is what a window carries beyond its core on either side: the neighbouring audio,
+    or silence beyond the ends of the clip. ``step``: a clip shorter than ``window`` is padded only
+    to the next multiple of it; None where the network always reads ``window`` samples.
+    """
+
+    name: str
+    summary: str
+    rate_hz: int
+    window: int
+    hop: int
+    layers: tuple[Layer, ...]
+    parameters: int
+    source: str
+    licence: str
+    context: int = 0
+    step: int | None = None
+    version: int = 1  # raise it whenever the results change: stored embeddings are then made anew
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer called ``name``; :class:`BackboneError` names the known ones."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        known = [layer.name for layer in self.layers]
+        raise BackboneError(
+            f"backbone {self.name!r} has no layer {name!r};{did_you_mean(name, known)}"
+            f" known layers: {', '.join(known)}."
+        )
+
+
+class LayerStats(NamedTuple):
+    """Statistics of one layer, per window: ``frames`` (B,), ``mean`` and ``var`` (B, D) float32.
+
+    ``frames`` counts the frames that are real audio (a fraction where a frame is only partly so)
+    and weighs a window among the others of its clip. ``var`` is the biased variance: unlike a raw
+    second moment it loses no digits where a channel hardly moves.
+    """
+
+    frames: Tensor
+    mean: Tensor
+    var: Tensor
+
+
+class Backbone(nn.Module):
+    """A pretrained network. Subclasses set ``weights_hash`` and write :meth:`forward`.
+
+    The result for a window never depends on its neighbours in the batch nor on zeros behind it.
+    """
+
+    weights_hash: str = "none"
+
+    def __init__(self, info: BackboneInfo) -> None:
+        super().__init__()
+        self.info = info
+        self.dtype = torch.float32
+
+    @classmethod
+    def load(cls, info: BackboneInfo) -> Backbone:
+        """Build the network with its weights; :class:`BackboneError` where they are missing."""
+        return cls(info)
+
+    def prepare(self, clip: np.ndarray) -> np.ndarray:
+        """Normalise a whole clip (n,) before it is cut into windows; here, leave it as it is."""
+        return clip
+
+    def forward(
+        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
+    ) -> dict[str, LayerStats]:
+        """Return the statistics of ``layers`` (default: all) for ``windows``.
+
+        ``windows``: (B, core + 2 * context) float32; ``valid``: (B,) int64, the number of real
+        samples in each core, at least 1. Nothing is computed beyond the highest wanted layer.
+        """
+        raise NotImplementedError
+
+    def cast(self, precision: str) -> Backbone:
+        """Compute the network in ``precision`` ('float32', 'bfloat16' or 'float16') from here on.
+
+        The front end stays in float32: a spectrogram's range does not fit half precision.
+        """
+        if precision not in PRECISIONS:
+            raise BackboneError(
+                f"precision {precision!r} is unknown; wanted one of {', '.join(PRECISIONS)}."
+            )
+        self.dtype = PRECISIONS[precision]
+        return self
+
+    @property
+    def fingerprint(self) -> str:
+        """What decides the bytes of an embedding: name, code version, weights and precision."""
+        precision = str(self.dtype).removeprefix("torch.")
+        return f"{self.info.name}/{self.info.version}/{self.weights_hash}/{precision}"
+
+
+def frame_weights(frames: int, first: int, stride: int, valid: Tensor) -> Tensor:
+    """Return (B, T) float32, 1 for each frame that belongs to the real part of the core.
+
+    The centre of frame ``t`` is ``first + t * stride`` samples after the start of the core, and
+    may be negative. It stands for the stride in which it lies, so that the frames of neighbouring
+    windows tile a clip and no clip is without a frame. ``valid`` (B,) counts the real samples.
+    """
+    starts = first - first % stride + stride * torch.arange(frames, device=valid.device)
+    return ((starts >= 0) & (starts < valid[:, None])).float()
+
+
+def layer_stats(x: Tensor, weight: Tensor, bands: int = 1) -> LayerStats:
+    """Reduce ``x`` (B, C, T, F) over time and within coarse frequency bands.
+
+    ``weight`` (B, T), not negative. F must be a multiple of ``bands``. Where a window has no frame
+    of any weight, its statistics are zero and so is its count.
+    """
+    batch, channels, time, width = x.shape
+    frames = weight.sum(1)
+    share = (weight / frames.clamp_min(1e-9)[:, None])[:, None]  # (B, 1, T)
+    flat = x.float().permute(0, 2, 3, 1).reshape(batch, time, -1)  # (B, T, F * C)
+    mean = share @ flat
+    var = share @ (flat - mean).square_()
+    mean, var = (s.view(batch, bands, width // bands, channels) for s in (mean, var))
+    band = mean.mean(2)  # (B, bands, C)
+    var = var.mean(2) + (mean - band[:, :, None]).square().mean(2)
+    return LayerStats(frames, band.transpose(1, 2).flatten(1), var.transpose(1, 2).flatten(1))
+
+
+B = TypeVar("B", bound=type[Backbone])
+_registry: dict[str, tuple[BackboneInfo, type[Backbone]]] = {}
+
+
+def register(info: BackboneInfo) -> Callable[[B], B]:
+    """Enter a backbone class into the table under ``info.name``; a taken name is refused."""
+
+    def enter(cls: B) -> B:
+        if info.name in _registry:
+            raise ValueError(f"a backbone called {info.name!r} is registered already")
+        _registry[info.name] = (info, cls)
+        return cls
+
+    return enter
+
+
+def names() -> list[str]:
+    """Return the names of all backbones: the built-in ones and those of other packages."""
+    for module in _BUILT_IN:
+        importlib.import_module(f"{__name__}.{module}")
+    for entry in importlib.metadata.entry_points(group=_ENTRY_POINTS):
+        entry.load()  # its module calls `register`
+    return sorted(_registry)
+
+
+def info(name: str) -> BackboneInfo:
+    """Describe a backbone without loading it; an unknown name is answered with the nearest."""
+    known = names()
+    if name not in _registry:
+        raise BackboneError(
+            f"no backbone {name!r};{did_you_mean(name, known)} Known: {', '.join(known)}."
+        )
+    return _registry[name][0]
+
+
+def create(name: str, precision: str = "float32") -> Backbone:
+    """Load the backbone called ``name``, ready for inference: no gradients, evaluation mode."""
+    description = info(name)
+    backbone = _registry[name][1].load(description)
+    return backbone.cast(precision).eval().requires_grad_(False)

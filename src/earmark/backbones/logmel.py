@@ -1,0 +1,106 @@
+"""The one log-mel front end, and the baseline backbone that is nothing but this."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+
+from . import Backbone, BackboneInfo, Layer, LayerStats, frame_weights, layer_stats, register
+
+
+class LogMel(nn.Module):
+    """Log-mel spectrogram without padding: (B, n) waveform -> (B, T, M), T = (n - fft) // hop + 1.
+
+    ``window`` (fft,) weighs a frame, ``filters`` (fft // 2 + 1, M) maps its spectrum to mel bands,
+    ``power`` is 2 for the power and 1 for the magnitude spectrum. The result is the natural
+    logarithm of ``max(mel + offset, floor)``.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(
+        self,
+        window: Tensor,
+        hop: int,
+        filters: Tensor,
+        *,
+        power: int = 2,
+        offset: float = 0.0,
+        floor: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+        self.hop, self.power, self.offset, self.floor = hop, power, offset, floor
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.float().unfold(-1, len(self.window), self.hop) * self.window  # (B, T, fft)
+        spectrum = torch.view_as_real(torch.fft.rfft(frames)).square_().sum(-1)
+        if self.power == 1:
+            spectrum = spectrum.sqrt_()
+        return (spectrum @ self.filters + self.offset).clamp_min_(self.floor).log_()
+
+
+def htk_mel_filters(fft: int, rate_hz: int, bands: int, low_hz: float, high_hz: float) -> Tensor:
+    """Return triangular filters (fft // 2 + 1, bands) on the HTK mel scale, peak 1, no DC.
+
+    As in ``mel_features.py`` of tensorflow/models, research/audioset/vggish: triangles are linear
+    in mel, not in hertz.
+    """
+
+    def mel(hz: Tensor) -> Tensor:
+        return 1127.0 * torch.log1p(hz / 700.0)
+
+    edges = mel(torch.tensor([low_hz, high_hz], dtype=torch.float64))
+    points = torch.linspace(float(edges[0]), float(edges[1]), bands + 2, dtype=torch.float64)
+    bins = mel(torch.linspace(0, rate_hz / 2, fft // 2 + 1, dtype=torch.float64))[:, None]
+    rising = (bins - points[:-2]) / (points[1:-1] - points[:-2])
+    falling = (points[2:] - bins) / (points[2:] - points[1:-1])
+    filters = torch.minimum(rising, falling).clamp_min(0)
+    filters[0] = 0
+    return filters.float()
+
+
+RATE_HZ = 16_000
+WINDOW = 400  # samples: 25 ms, the usual frame of speech work
+HOP = 160  # samples: 10 ms
+BANDS = 64
+
+
+@register(
+    BackboneInfo(
+        name="logmel",
+        summary="Log-mel spectrogram statistics: nothing learned, the baseline to beat",
+        rate_hz=RATE_HZ,
+        window=10 * RATE_HZ,
+        hop=10 * RATE_HZ,
+        context=WINDOW // 2,
+        step=HOP,
+        layers=(Layer("logmel", BANDS),),
+        parameters=0,
+        source="made here; mel bands as in VGGish (Hershey et al. 2017), 60 Hz to 7.8 kHz",
+        licence="Apache-2.0",
+    )
+)
+class LogMelBaseline(Backbone):
+    """Mean and variance of 64 log-mel bands; a frame is centred on every 10 ms of the clip."""
+
+    def __init__(self, info: BackboneInfo) -> None:
+        super().__init__(info)
+        self.front_end = LogMel(
+            torch.hann_window(WINDOW),
+            HOP,
+            htk_mel_filters(WINDOW, RATE_HZ, BANDS, 60.0, 7_800.0),
+            offset=1e-6,  # power of a frame of 16-bit rounding noise is about 1e-8
+        )
+
+    def forward(
+        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
+    ) -> dict[str, LayerStats]:
+        x = self.front_end(windows)  # (B, T, 64)
+        x = x.to(self.dtype).transpose(1, 2)[..., None]  # (B, 64, T, 1)
+        weight = frame_weights(x.shape[2], first=0, stride=HOP, valid=valid)
+        return {"logmel": layer_stats(x, weight)}

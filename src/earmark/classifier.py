@@ -1,0 +1,231 @@
+"""A classifier: backbones, layers, head, labels and calibration, in one file that runs no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import earmark
+from earmark.calibration import softmax
+from earmark.errors import EarmarkError, ModelError
+from earmark.heads import KINDS, Head
+
+SCHEMA = 1
+MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megabytes
+
+
+@dataclass(frozen=True)
+class BackboneUse:
+    """A backbone inside a classifier: which one exactly, and the layers that are read."""
+
+    name: str
+    fingerprint: str
+    layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one recording: ``scores`` by label, best first; ``error`` instead of both."""
+
+    path: str
+    label: str | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    is_unknown: bool = False
+    error: str | None = None
+
+    @property
+    def score(self) -> float:
+        return next(iter(self.scores.values()), 0.0)
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What ``train`` makes and ``predict`` uses. ``estimate`` and ``provenance`` travel with it."""
+
+    labels: tuple[str, ...]
+    backbones: tuple[BackboneUse, ...]
+    head: Head
+    temperature: float
+    estimate: dict[str, Any]
+    provenance: dict[str, Any]
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Return calibrated scores (N, K) for features (N, D) of the chosen layers."""
+        return softmax(self.head.logits(features) / self.temperature)
+
+    def predict(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
+        """Yield a prediction for each recording, in order; one that cannot be read has an error."""
+        from earmark.dataset import Clip
+
+        return self.predict_clips(Clip(Path(path)) for path in paths)
+
+    def predict_clips(self, clips: Iterable[Any], store: Any = None) -> Iterator[Prediction]:
+        """Yield a prediction for each clip, in order, using ``store`` where there is one."""
+        from earmark.embed import columns, outcomes
+
+        networks = self._networks()
+        rows = [columns(n.info, u.layers) for n, u in zip(networks, self.backbones, strict=True)]
+        streams = [
+            outcomes(source, network, store)
+            for source, network in zip(_copies(clips, len(networks)), networks, strict=True)
+        ]
+        for heard in zip(*streams, strict=True):
+            path = str(heard[0].clip.path)
+            failed = next((o for o in heard if o.error is not None), None)
+            if failed is not None:
+                yield Prediction(path, error=failed.failure.reason)
+                continue
+            parts = [o.record.vector[r] for o, r in zip(heard, rows, strict=True) if o.record]
+            scores = self.scores(np.concatenate(parts).astype(np.float32)[None])[0]
+            order = np.argsort(-scores, kind="stable")
+            ranked = {self.labels[k]: float(scores[k]) for k in order}
+            yield Prediction(path, self.labels[order[0]], ranked, heard[0].record.seconds)
+
+    def _networks(self) -> list[Any]:
+        """Create the backbones and make sure that they are the ones trained with."""
+        from earmark import backbones
+
+        networks = []
+        for use in self.backbones:
+            network = backbones.create(use.name, precision=use.fingerprint.rsplit("/", 1)[1])
+            if network.fingerprint != use.fingerprint:
+                raise ModelError(
+                    f"this classifier was trained with backbone {use.fingerprint}, and here is"
+                    f" {network.fingerprint}; install the earmark and weights it was made with, or"
+                    " train it again."
+                )
+            networks.append(network)
+        return networks
+
+    def save(self, path: str | Path) -> None:
+        """Write the classifier to one file, atomically; equal classifiers give equal bytes."""
+        from safetensors.numpy import save
+
+        tensors = {k: np.ascontiguousarray(v) for k, v in sorted(self.head.tensors.items())}
+        header = {
+            "schema": SCHEMA,
+            "labels": list(self.labels),
+            "backbones": [asdict(use) for use in self.backbones],
+            "head": self.head.kind,
+            "temperature": self.temperature,
+            "estimate": self.estimate,
+            "provenance": self.provenance,
+        }
+        header["digest"] = _digest(header, tensors)
+        text = json.dumps(header, sort_keys=True, allow_nan=False)
+        write_atomically(Path(path), save(tensors, {"earmark": text}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Classifier:
+        """Read a classifier; :class:`ModelError` says what is wrong with any other file."""
+        path = Path(path)
+        header, tensors = _read(path)
+        if header.get("schema") != SCHEMA:
+            raise ModelError(
+                f"{path} has schema {header.get('schema')!r} and this earmark"
+                f" ({earmark.__version__}) reads {SCHEMA}; update earmark, or train it again."
+            )
+        digest = header.pop("digest", None)
+        if digest != _digest(header, tensors):
+            raise ModelError(
+                f"{path} was changed after it was saved (its digest does not fit); get the file"
+                " again from where it was made, or train it again."
+            )
+        try:
+            return cls._from(header, tensors)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"{path} lacks a part of a classifier ({error}); train it again."
+            ) from error
+
+    @classmethod
+    def _from(cls, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Classifier:
+        if header["head"] not in KINDS:
+            raise ValueError(f"head {header['head']!r} is none of {', '.join(KINDS)}")
+        uses = (
+            BackboneUse(u["name"], u["fingerprint"], tuple(u["layers"]))
+            for u in header["backbones"]
+        )
+        return cls(
+            tuple(header["labels"]),
+            tuple(uses),
+            Head(header["head"], tensors),
+            float(header["temperature"]),
+            header["estimate"],
+            header["provenance"],
+        )
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the JSON header and the tensors of a safetensors file of ours."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ModelError(
+            f"there is no classifier at {path}; give the file that `earmark train` wrote."
+        )
+    if path.stat().st_size > MAX_BYTES:
+        raise ModelError(f"{path} is larger than {MAX_BYTES} bytes, which no classifier is.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get("earmark")
+            if text is None:
+                raise ModelError(
+                    f"{path} is a safetensors file but not of earmark's; give the file that"
+                    " `earmark train` wrote."
+                )
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        header = json.loads(text)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(
+            f"{path} is not a classifier, or is cut short ({error}); give the file that"
+            " `earmark train` wrote."
+        ) from error
+    if not isinstance(header, dict):
+        raise ModelError(f"{path} has a header that is no JSON object; train it again.")
+    return header, tensors
+
+
+def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
+    """Return a hash over everything in the file, against damage and edits by hand."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode() + tensor.tobytes())
+    return digest.hexdigest()
+
+
+def _copies(items: Iterable[Any], count: int) -> Sequence[Iterable[Any]]:
+    import itertools
+
+    return itertools.tee(items, count)
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path`` completely or not at all; an old file stays until then."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise EarmarkError(f"cannot write {path}: {error.strerror}; name another place.") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException as error:
+        Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise EarmarkError(
+                f"cannot write {path}: {error.strerror}; free some space."
+            ) from error
+        raise

@@ -1,0 +1,148 @@
+"""What the command line shows: the progress bar and the texts. Nothing is computed here."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from earmark.classifier import Prediction
+    from earmark.embed import Failure, Progress
+    from earmark.training import Training
+
+MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all
+
+
+def say(text: str) -> None:
+    """Print to standard error, where everything goes that is not the result."""
+    print(text, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def progress_bar(what: str, clips: int) -> Iterator[Progress | None]:
+    """Show clips done, speed (times real time) and time left on a terminal; else yield None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(what),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]:>5.0f} x real time"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield _Bar(bar, bar.add_task(what, total=clips, speed=0.0))
+
+
+class _Bar:
+    def __init__(self, bar: Any, task: Any) -> None:
+        self.bar, self.task = bar, task
+        self.audio_s, self.start = 0.0, time.perf_counter()
+
+    def advance(self, seconds: float) -> None:
+        self.audio_s += seconds
+        speed = self.audio_s / max(time.perf_counter() - self.start, 1e-9)
+        self.bar.update(self.task, advance=1, speed=speed)
+
+
+def training_json(training: Training, model: str | None) -> dict[str, Any]:
+    """Return the object that ``train --json`` prints."""
+    classifier = training.classifier
+    return {
+        "model": model,
+        "backbone": [use.name for use in classifier.backbones],
+        "layers": layer_names(classifier.backbones),
+        "head": classifier.head.kind,
+        "labels": list(classifier.labels),
+        "clips": training.clips,
+        "skipped": [{"path": f.path, "reason": f.reason} for f in training.skipped],
+        "warnings": list(training.warnings),
+        "estimate": classifier.estimate,
+        "seconds": training.seconds,
+    }
+
+
+def layer_names(backbones: Sequence[Any]) -> list[str]:
+    """Return the layers in use; with several backbones as 'backbone/layer'."""
+    several = len(backbones) > 1
+    return [f"{use.name}/{name}" if several else name for use in backbones for name in use.layers]
+
+
+def training_text(training: Training, model: str | None) -> str:
+    """Return what ``train`` prints: the classifier, its estimate, and what to distrust."""
+    classifier = training.classifier
+    seconds = training.seconds
+    lines = [
+        f"{training.clips} clips, {len(classifier.labels)} classes"
+        + (f" -> {model}" if model else ""),
+        f"  backbone  {', '.join(use.name for use in classifier.backbones)}",
+        f"  layers    {', '.join(layer_names(classifier.backbones))}",
+        f"  head      {classifier.head.kind}",
+        *estimate_lines(classifier.estimate),
+        f"  seconds   embed {seconds['embed']:.1f}, select {seconds['select']:.1f},"
+        f" fit {seconds['fit']:.1f}, total {seconds['total']:.1f}",
+        *(f"  warning   {warning}" for warning in training.warnings),
+    ]
+    return "\n".join(lines)
+
+
+def estimate_lines(estimate: Mapping[str, Any]) -> list[str]:
+    """Return the estimate as aligned lines: the figure, how it was made, its spread over folds."""
+    low, high = estimate["ci95"]
+    accuracies = [fold["accuracy"] for fold in estimate["folds"]]
+    lines = [
+        f"  accuracy  {estimate['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f};"
+        f" always guessing one class gives {estimate['chance']:.3f})",
+        f"  measured  {estimate['scheme']}; macro F1 {estimate['macro_f1']:.3f},"
+        f" calibration error {estimate['ece']:.3f}",
+    ]
+    if len(accuracies) > 1:
+        shown = ", ".join(f"{fold['fold']}: {fold['accuracy']:.3f}" for fold in estimate["folds"])
+        lines.append(f"  folds     {shown}")
+    return lines
+
+
+def report_skipped(skipped: Sequence[Failure]) -> None:
+    """List on standard error what could not be read, with the reasons."""
+    if not skipped:
+        return
+    say(f"{len(skipped)} recordings could not be read and were left out:")
+    for failure in skipped[:MOST_LISTED]:
+        say(f"  {failure.path}: {failure.reason}")
+    if len(skipped) > MOST_LISTED:
+        say(f"  and {len(skipped) - MOST_LISTED} more; --json lists all.")
+
+
+def prediction_text(prediction: Prediction, top: int, width: int, name: str = "") -> str:
+    """Return one line: the path (or ``name``), then the ``top`` labels with their scores."""
+    ranked = list(prediction.scores.items())[:top]
+    shown = "  ".join(f"{label} {score:.3f}" for label, score in ranked)
+    return f"{name or prediction.path:<{width}}  {shown}"
+
+
+def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
+    """Return the object that ``predict --json`` prints for one recording."""
+    if prediction.error is not None:
+        return {"path": prediction.path, "error": prediction.error}
+    ranked = list(prediction.scores.items())[:top]
+    return {
+        "path": prediction.path,
+        "label": prediction.label,
+        "score": prediction.score,
+        "scores": dict(ranked),
+        "seconds": prediction.seconds,
+        "is_unknown": prediction.is_unknown,
+    }

@@ -1,0 +1,43 @@
+"""The report of a training or an evaluation: a folder of plain files."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from earmark.classifier import write_atomically
+from earmark.errors import EarmarkError
+
+
+def write_report(
+    folder: Path, summary: dict[str, Any], rows: Sequence[tuple[str, str, str]]
+) -> None:
+    """Write ``summary.json``, ``answers.csv`` and ``confusion.csv`` into ``folder``.
+
+    ``rows`` are (path, label, answer); each answer is of a model that had not seen the clip. The
+    confusion table has a row for each label and a column for each answer.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EarmarkError(f"cannot make the folder {folder}: {error.strerror}.") from error
+    counts = collections.Counter((label, answer) for _, label, answer in rows)
+    labels = sorted({label for pair in counts for label in pair})
+    confusion = [[label, *(counts[label, answer] for answer in labels)] for label in labels]
+    _write_csv(folder / "answers.csv", ["path", "label", "answer"], rows)
+    _write_csv(folder / "confusion.csv", ["label", *labels], confusion)
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    write_atomically(folder / "summary.json", (text + "\n").encode())
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_atomically(path, text.getvalue().encode())

@@ -1,0 +1,176 @@
+"""Which clips test which: a test split, given folds, whole groups, or stratified, in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from earmark.dataset import Clip
+from earmark.errors import DataError
+
+FOLDS = 5
+MOST_GROUPS = 10  # up to this many, each group is a fold of its own
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """A partition for cross-validation: ``fold`` (N,) numbers into ``names``.
+
+    ``cluster`` (N,) numbers what is not independent (a group, or the clips of one recording).
+    ``held_out`` is the fold that is a test split, never trained on; None for cross-validation.
+    """
+
+    description: str
+    names: tuple[str, ...]
+    fold: np.ndarray
+    cluster: np.ndarray
+    warnings: tuple[str, ...] = ()
+    held_out: int | None = None
+
+
+def make_scheme(
+    clips: Sequence[Clip], content: np.ndarray, *, folds: int = FOLDS, seed: int = 0
+) -> Scheme:
+    """Choose the scheme for ``clips``; ``content`` (N,) has one number for each distinct sound.
+
+    Clips of one recording and clips of equal content never part, unless given folds part them:
+    then that is a warning. A class that a fold or group would leave untaught is a
+    :class:`DataError`.
+    """
+    truth = np.array([clip.label for clip in clips])
+    recording = _numbers([str(clip.path) for clip in clips])
+    grouped = all(clip.group is not None for clip in clips)
+    cluster = _numbers([str(c.group) for c in clips]) if grouped else _joined(recording, content)
+    held_out = None
+    if any(clip.split == "test" for clip in clips):
+        description, names, fold = _split(clips)
+        held_out = names.index("test")
+    elif all(clip.fold is not None for clip in clips):
+        given = [str(clip.fold) for clip in clips]
+        description, names, fold = _given(given)
+    elif grouped:
+        description, names, fold = _by_group(clips, truth, cluster, folds, seed)
+    else:
+        description, names, fold = _stratified(truth, cluster, folds, seed)
+    _refuse_untaught(truth, fold, names)
+    leaks = _leaks(fold, recording, content, grouped, cluster)
+    return Scheme(description, names, fold, cluster, leaks, held_out)
+
+
+Split = tuple[str, tuple[str, ...], np.ndarray]
+
+
+def _split(clips: Sequence[Clip]) -> Split:
+    test = np.array([clip.split == "test" for clip in clips])
+    if test.all():
+        raise DataError(
+            "every clip's split is 'test' and nothing is left to train on; mark the clips to train"
+            " on with 'train'."
+        )
+    return f"test split of {test.sum()} clips", ("train", "test"), test.astype(np.int64)
+
+
+def _given(given: list[str]) -> Split:
+    names = tuple(sorted(set(given), key=lambda name: (len(name), name)))
+    if len(names) < 2:
+        raise DataError(
+            f"the fold column has one value only ({names[0]!r}) and at least 2 are needed; leave"
+            " the column out to have folds made."
+        )
+    return f"{len(names)} given folds", names, np.array([names.index(name) for name in given])
+
+
+def _by_group(
+    clips: Sequence[Clip], truth: np.ndarray, cluster: np.ndarray, folds: int, seed: int
+) -> Split:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    names = tuple(sorted({str(clip.group) for clip in clips}))
+    if len(names) < 2:
+        raise DataError(
+            f"all clips are of one group ({names[0]!r}) and at least 2 are needed to keep groups"
+            " apart; leave the group column out, or add recordings of another group."
+        )
+    if len(names) <= MOST_GROUPS:
+        return f"leave one of {len(names)} groups out", names, cluster
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    fold = _fold_numbers(splitter.split(truth, truth, cluster), len(truth))
+    numbers = tuple(str(i + 1) for i in range(folds))
+    return f"{folds} folds of {len(names)} whole groups", numbers, fold
+
+
+def _stratified(truth: np.ndarray, cluster: np.ndarray, folds: int, seed: int) -> Split:
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    for label in np.unique(truth):
+        count = len(np.unique(cluster[truth == label]))
+        if count < folds:
+            raise DataError(
+                f"class {label!r} has {count} different recordings and {folds} folds need at least"
+                f" {folds}; add recordings, remove the class, or give --folds {max(2, count)}"
+                f"{' after adding one' if count < 2 else ''}."
+            )
+    numbers = tuple(str(i + 1) for i in range(folds))
+    if len(np.unique(cluster)) == len(truth):
+        plain = StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth)
+        return f"{folds} stratified folds", numbers, _fold_numbers(plain, len(truth))
+    whole = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    fold = _fold_numbers(whole.split(truth, truth, cluster), len(truth))
+    return f"{folds} stratified folds of whole recordings", numbers, fold
+
+
+def _refuse_untaught(truth: np.ndarray, fold: np.ndarray, names: tuple[str, ...]) -> None:
+    for label in np.unique(truth):
+        where = np.unique(fold[truth == label])
+        if len(where) < 2:
+            raise DataError(
+                f"class {label!r} is only in fold or group {names[where[0]]!r}, so no estimate can"
+                " both teach and test it; add recordings of it elsewhere, or remove the class."
+            )
+
+
+def _leaks(
+    fold: np.ndarray,
+    recording: np.ndarray,
+    content: np.ndarray,
+    grouped: bool,
+    cluster: np.ndarray,
+) -> tuple[str, ...]:
+    """Say what the folds tear apart: recordings, equal sounds, groups."""
+    parted = [
+        (recording, "recordings have clips"),
+        (content, "sounds have exact copies"),
+        *([(cluster, "groups have clips")] if grouped else []),
+    ]
+    found = []
+    for number, what in parted:
+        count = len(np.unique(np.stack([number, fold]), axis=1).T) - len(np.unique(number))
+        if count:
+            found.append(f"{count} {what} in more than one fold: the estimate is too high.")
+    return tuple(found)
+
+
+def _joined(recording: np.ndarray, content: np.ndarray) -> np.ndarray:
+    """Number the clips so that those sharing a recording or a content share a number."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    clips = np.arange(len(recording))
+    ends = np.concatenate([len(clips) + recording, len(clips) + recording.max() + 1 + content])
+    size = int(ends.max()) + 1
+    links = coo_array((np.ones(len(ends)), (np.tile(clips, 2), ends)), shape=(size, size))
+    number = connected_components(links, directed=False)[1][: len(clips)]
+    return np.unique(number, return_inverse=True)[1]
+
+
+def _numbers(values: list[str]) -> np.ndarray:
+    return np.unique(values, return_inverse=True)[1]
+
+
+def _fold_numbers(splits: object, size: int) -> np.ndarray:
+    fold = np.zeros(size, np.int64)
+    for number, (_, test) in enumerate(splits):  # type: ignore[call-overload]
+        fold[test] = number
+    return fold

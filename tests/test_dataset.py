@@ -1,0 +1,418 @@
+"""Folders and manifests in, clips out; and every way in which they can be wrong."""
+
+import csv
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from earmark import dataset
+from earmark.dataset import Clip, Dataset
+from earmark.errors import DataError
+from shared_data import shared_data
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Return a function that makes empty files below a folder and returns the folder."""
+
+    def make(*names: str) -> Path:
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        return tmp_path
+
+    return make
+
+
+def write(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
+    """Write a manifest beside two recordings, a.wav and b.wav."""
+    (folder / "a.wav").touch()
+    (folder / "b.wav").touch()
+    (folder / name).write_bytes(text.encode(encoding))
+    return folder / name
+
+
+def refusal(data: Path | str, **options: object) -> str:
+    with pytest.raises(DataError) as refused:
+        Dataset.read(data, **options)  # type: ignore[arg-type]
+    text = str(refused.value)
+    assert text.endswith((".", "?"))
+    return text
+
+
+def names(clips: Dataset) -> list[tuple[str, str | None]]:
+    return [(clip.path.name, clip.label) for clip in clips]
+
+
+# Folders
+
+
+def test_a_folder_of_classes_in_natural_order(make: Make) -> None:
+    folder = make("dog/a10.wav", "dog/a9.WAV", "dog/deep/x.flac", "class10/b", "class9/b.odd")
+    data = Dataset.read(folder)
+    assert names(data) == [
+        ("b.odd", "class9"),
+        ("b", "class10"),
+        ("a9.WAV", "dog"),
+        ("a10.wav", "dog"),
+        ("x.flac", "dog"),
+    ]
+    assert data.labels == ["class10", "class9", "dog"]
+    assert (len(data), data.source) == (5, str(folder))
+    assert all(clip.path.is_absolute() and clip.group is clip.fold is None for clip in data)
+
+
+def test_what_is_no_recording_is_passed_over(make: Make) -> None:
+    folder = make("a/1.wav", "a/._1.wav", "a/notes.txt", "b/2.wav", ".git/x.wav", "README.md")
+    (folder / "c.csv").touch()
+    assert names(Dataset.read(folder)) == [("1.wav", "a"), ("2.wav", "b")]
+
+
+def test_links_are_followed_but_not_in_circles(make: Make, tmp_path: Path) -> None:
+    make("data/a/1.wav", "elsewhere/2.wav")
+    (tmp_path / "data/b").symlink_to(tmp_path / "elsewhere")
+    assert names(Dataset.read(tmp_path / "data")) == [("1.wav", "a"), ("2.wav", "b")]
+    (tmp_path / "elsewhere/back").symlink_to(tmp_path / "elsewhere")
+    assert "back is a link back to" in refusal(tmp_path / "data")
+
+
+def test_without_labels_a_folder_may_be_flat(make: Make) -> None:
+    data = Dataset.read(make("x.wav", "y.wav", "dog/z.wav"), need_labels=False)
+    assert names(data) == [("z.wav", "dog"), ("x.wav", None), ("y.wav", None)]
+    assert data.labels == ["dog"]
+
+
+def test_folders_that_will_not_do(make: Make, tmp_path: Path) -> None:
+    make("empty/notes.txt", "flat/1.wav", "flat/2.wav", "one/dog/1.wav", "hole/cat/x.md")
+    make("hole/dog/1.wav", "typo/1.wav", "list/sub/1.wav", "list/meta.csv")
+    assert "empty holds no recordings; give a folder with one sub-folder" in refusal(
+        tmp_path / "empty"
+    )
+    assert "flat/1.wav lies outside the class folders; put" in refusal(tmp_path / "flat")
+    assert "one has one class only, 'dog'; give at least two." in refusal(tmp_path / "one")
+    assert "hole/cat holds no recordings; fill this class" in refusal(tmp_path / "hole")
+    assert "tpyo is not there; did you mean 'typo'? give a folder" in refusal(tmp_path / "tpyo")
+    assert f"two. Is {tmp_path}/list/meta.csv the manifest?" in refusal(tmp_path / "list")
+    assert "is a folder and has no columns; give a manifest" in refusal(tmp_path, group="speaker")
+    assert "no/such is not there; give a folder" in refusal(tmp_path / "no/such")
+
+
+def test_a_folder_that_cannot_be_listed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    folder = make("a/1.wav")
+    monkeypatch.setattr(Path, "iterdir", denied)
+    assert "cannot be listed: Permission denied; check its permissions." in refusal(folder)
+
+
+# Manifests
+
+ROWS = [
+    {"path": "a.wav", "label": "dog", "start": 0.5, "end": 2, "group": 7, "fold": 1},
+    {"path": "b.wav", "label": "cat", "start": None, "end": 1.25, "group": 8, "fold": 2},
+]
+
+
+def as_csv(delimiter: str, end: str = "\n") -> str:
+    lines = [ROWS[0].keys(), *(row.values() for row in ROWS)]
+    cells = [["" if value is None else str(value) for value in line] for line in lines]
+    return "".join(delimiter.join(line) + end for line in cells)
+
+
+def as_json_lines() -> str:
+    return "".join(json.dumps(row) + "\n" for row in ROWS)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("m.csv", as_csv(",")),
+        ("m.CSV", as_csv(", ", "\r\n")),
+        ("m.csv", as_csv(";")),
+        ("m.csv", as_csv("\t")),
+        ("m.tsv", as_csv("\t")),
+        ("m.csv", "\ufeff\n" + as_csv(",", "\n\n , \n".replace(" , ", ",,,,,"))),
+        ("m.jsonl", as_json_lines()),
+        ("m.ndjson", "\n" + as_json_lines().replace("\n", "\r\n\n")),
+        ("m.json", as_json_lines()),
+        ("m.json", json.dumps(ROWS, indent=1)),
+    ],
+)
+def test_every_kind_of_manifest_says_the_same(tmp_path: Path, name: str, text: str) -> None:
+    assert list(Dataset.read(write(tmp_path, name, text))) == [
+        Clip(tmp_path / "a.wav", "dog", 0.5, 2.0, "7", "1"),
+        Clip(tmp_path / "b.wav", "cat", None, 1.25, "8", "2"),
+    ]
+
+
+def test_parquet_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [{**row, "audio": {"bytes": b"..."}} for row in ROWS]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "m.parquet")
+    read, columns = parquet.ParquetFile.read, []
+    monkeypatch.setattr(
+        parquet.ParquetFile,
+        "read",
+        lambda self, **k: columns.extend(k["columns"]) or read(self, **k),
+    )
+    want = list(Dataset.read(write(tmp_path, "m.jsonl", as_json_lines())))
+    assert list(Dataset.read(tmp_path / "m.parquet")) == want
+    assert columns == list(ROWS[0])  # and not the embedded audio
+    assert "has no column 'speaker'; it has 'path', 'label'" in refusal(
+        tmp_path / "m.parquet", group="speaker"
+    )
+
+
+def test_what_is_not_parquet(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    assert "m.parquet is not Parquet (" in refusal(write(tmp_path, "m.parquet", "PAR2"))
+
+
+def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert "needs pyarrow; pip install 'earmark[parquet]', or give a .csv." in refusal(
+        write(tmp_path, "m.parquet", "PAR1")
+    )
+
+
+def test_other_columns_can_be_named(tmp_path: Path) -> None:
+    text = "path,label,kind,speaker,set\na.wav,x,dog,ann,1\nb.wav,x,cat,bob,2\n"
+    manifest = write(tmp_path, "m.csv", text)
+    a, b = Dataset.read(manifest, label="kind", group="speaker", fold="set")
+    assert (a.label, a.group, a.fold) == ("dog", "ann", "1")
+    assert (b.label, b.group, b.fold) == ("cat", "bob", "2")
+    has = "it has 'path', 'label', 'kind', 'speaker', 'set'."
+    assert f"has no column 'speeker'; did you mean 'speaker'? {has}" in refusal(
+        manifest, group="speeker"
+    )
+    assert f"has no column 'zzz'; {has}" in refusal(manifest, fold="zzz")
+    assert f"has no column 'knd'; did you mean 'kind'? {has}" in refusal(
+        manifest, label="knd", need_labels=False
+    )
+
+
+def test_without_labels_a_list_of_paths_will_do(tmp_path: Path) -> None:
+    manifest = write(tmp_path, "m.csv", "path\na.wav\nb.wav\n")
+    assert names(Dataset.read(manifest, need_labels=False)) == [("a.wav", None), ("b.wav", None)]
+    assert "has no column 'label'; it has 'path'." in refusal(manifest)
+
+
+def test_paths_are_relative_to_the_manifest_or_absolute(make: Make, tmp_path: Path) -> None:
+    make("audio/a.wav", "lists/x")
+    text = f"path,label\n../audio/a.wav,dog\n{tmp_path}/b.wav,cat\n"
+    manifest = write(tmp_path, "lists/m.csv", text)
+    assert [clip.path for clip in Dataset.read(manifest)] == [
+        tmp_path / "audio/a.wav",
+        tmp_path / "b.wav",
+    ]
+
+
+def test_blanks_around_cells_do_not_count(tmp_path: Path) -> None:
+    text = 'label , path\ndog , a.wav\n "cat", "b.wav"\n'
+    assert names(Dataset.read(write(tmp_path, "m.csv", text))) == [
+        ("a.wav", "dog"),
+        ("b.wav", "cat"),
+    ]
+
+
+def test_labels_that_are_numbers_are_text(tmp_path: Path) -> None:
+    text = '{"path": "a.wav", "label": 1.0}\n{"path": "b.wav", "label": 2.5}\n'
+    assert Dataset.read(write(tmp_path, "m.jsonl", text)).labels == ["1", "2.5"]
+
+
+def test_stretches_of_one_recording_are_different_clips(tmp_path: Path) -> None:
+    text = "path,label,start,end\na.wav,dog,0,1\na.wav,cat,1,2\na.wav,dog,1,\n"
+    clips = Dataset.read(write(tmp_path, "m.csv", text))
+    assert [(clip.start, clip.end) for clip in clips] == [(0, 1), (1, 2), (1, None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("", "has no column 'path'; it has none."),
+        ("path,label\n", "has no rows; list one clip in each."),
+        ("paths,label\na.wav,x\n", "no column 'path'; did you mean 'paths'? it has 'paths'"),
+        ("path,label,label\na.wav,x,y\n", "has two columns 'label'; rename one."),
+        ("path,label\na.wav,dog\nb.wav,dog\n", "has one class only, 'dog'; give at least two."),
+        ("path,label\na.wav,dog\nb.wav,\n", "row 3: 'b.wav' has an empty label; label it or"),
+        ("path,label\n ,dog\n", "row 2: the path is empty; name a recording."),
+        ("path,label\n\na.wav,dog,x\n", "row 3: 3 cells where the header has 2; quote cells"),
+        ("path,label\na.wav\n", "row 2: 1 cells where the header has 2"),
+        ('path,label\na.wav,"dog\nb.wav,cat\n', "row 2: unexpected end of data; mend its quotes."),
+        ("path,label,start\na.wav,x,-1\n", "row 2: start -1 is negative; give seconds"),
+        ("path,label,start,end\na.wav,x,3,2\n", "row 2: end 2 is not after start 3; both are in"),
+        ("path,label,start,end\na.wav,x,2,2\n", "row 2: end 2 is not after start 2"),
+        ("path,label,end\na.wav,x,0\n", "row 2: end 0 is not after start 0"),
+        ("path;label;start\na.wav;x;1,5\n", "row 2: start '1,5' is not a number; give seconds"),
+        ("path,label,end\na.wav,x,nan\n", "row 2: end 'nan' is not a number"),
+        ("path,label,end\na.wav,x,inf\n", "row 2: end 'inf' is not a number"),
+        ("path,label,group\na.wav,x,1\nb.wav,y,\n", "row 3: the group is empty, as in 1 of 2 rows"),
+        ("path,label,fold\na.wav,x,\nb.wav,y,1\n", "row 2: the fold is empty, as in 1 of 2 rows"),
+        ("path,label,split\na.wav,x,\nb.wav,y,1\n", "row 2: the split is empty"),
+        ("path,label\na.wav,x\nb.wav,y\n./a.wav,x\n", "rows 2 and 4 are the same clip ("),
+        ("path,label\na.wav,x\na.wav,y\n", "rows 2 and 3 label it 'x' and 'y' ("),
+        ("path,label,start\na.wav,x,\na.wav,y,0\n", "rows 2 and 3 label it 'x' and 'y' ("),
+    ],
+)
+def test_manifests_that_will_not_do(tmp_path: Path, text: str, wanted: str) -> None:
+    assert wanted in refusal(write(tmp_path, "m.csv", text))
+
+
+def test_recordings_that_are_not_there_are_counted_and_named(make: Make, tmp_path: Path) -> None:
+    rows = "".join(f"{name},{i % 2}\n" for i, name in enumerate(["a.wav", *"stuvw", "folder"]))
+    make("folder/x")
+    text = refusal(write(tmp_path, "m.csv", "path,label\n" + rows))
+    assert "6 of 7 rows name a recording that is not there, first" in text
+    assert f"row 3 '{tmp_path}/s', row 4 '{tmp_path}/t', row 5 '{tmp_path}/u'; paths are" in text
+    assert f"relative to {tmp_path}." in text
+
+
+def test_a_column_that_was_named_must_be_filled(tmp_path: Path) -> None:
+    manifest = write(tmp_path, "m.csv", "path,label,group,who\na.wav,x,,\nb.wav,y,,\n")
+    assert [clip.group for clip in Dataset.read(manifest)] == [None, None]
+    assert "row 2: the group is empty, as in 2 of 2 rows; fill" in refusal(manifest, group="who")
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ('{"path": "a.wav"\n', "row 1: not JSON ("),
+        ('{"path": "a.wav", "label": "x"}\n{]\n', "row 2: not JSON ("),
+        ('\n["a.wav", "x"]\n', "row 1: not an object; write {"),
+        ("[1, 2", "row 1: not JSON ("),
+        ('{"path": "a.wav", "label": ["x", "y"]}', "row 1: ['x', 'y'] is not a single value; give"),
+        ('{"path": "a.wav", "label": null}', "row 1: 'a.wav' has an empty label"),
+    ],
+)
+def test_json_that_will_not_do(tmp_path: Path, text: str, wanted: str) -> None:
+    assert wanted in refusal(write(tmp_path, "m.jsonl", text))
+
+
+def test_files_that_are_no_manifests(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("m.xlsx")
+    assert "m.xlsx is neither a folder nor a manifest; give one of .csv, .tsv," in refusal(
+        tmp_path / "m.xlsx"
+    )
+    latin = write(tmp_path, "latin.csv", "path,label\na.wav,Kätzchen\n", "latin-1")
+    assert "latin.csv is not UTF-8 (invalid continuation byte); save it as UTF-8." in refusal(latin)
+    excel = write(tmp_path, "excel.csv", "path,label\na.wav,x\n", "utf-16")
+    assert "excel.csv is not UTF-8 (invalid start byte)" in refusal(excel)
+    monkeypatch.setattr(dataset, "MAX_MANIFEST_BYTES", 10)
+    assert "latin.csv has 26 bytes, more than 10; split it" in refusal(latin)
+
+
+# Writing
+
+
+def test_a_folder_written_as_a_manifest_is_the_same_dataset(make: Make, tmp_path: Path) -> None:
+    make("data/a/1.wav", "data/b/2, 'x'.wav", "lists/old")
+    data = Dataset.read(tmp_path / "data")
+    data.to_manifest(tmp_path / "lists/m.csv")
+    assert Dataset.read(tmp_path / "lists/m.csv") == data
+    with (tmp_path / "lists/m.csv").open(newline="") as file:
+        assert next(csv.reader(file)) == ["path", "label"]
+        assert next(csv.reader(file)) == ["../data/a/1.wav", "a"]
+    assert sorted(os.listdir(tmp_path / "lists")) == ["m.csv", "old"]
+
+
+words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+labels = words.map(str.strip).filter(bool)
+times = st.floats(0, 1e5, allow_nan=False)
+
+
+@example([("a\rb", "c\r\nd", 0.1), (",", '"', 1e-9)], True, True)
+@given(
+    st.lists(st.tuples(labels, labels, times), min_size=2, max_size=5),
+    st.booleans(),
+    st.booleans(),
+)
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[tuple[str, str, float]],
+    grouped: bool,
+    labelled: bool,
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    files = [folder / " a;b.wav", folder / "\tc\n.wav"]  # blanks in front, line ends
+    for file in files:
+        file.touch()
+    clips = tuple(
+        Clip(
+            files[i % 2],
+            label if labelled else None,
+            start,
+            start + i + 1,
+            group if grouped else None,
+        )
+        for i, (label, group, start) in enumerate(rows)
+    )
+    data = Dataset(clips, "made here")
+    data.to_manifest(folder / "m.csv")
+    assert Dataset.read(folder / "m.csv", need_labels=False) == data
+
+
+def test_writing_fails_in_a_sentence_and_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = Dataset((Clip(tmp_path / "a.wav", "x"),), "made here")
+    with pytest.raises(DataError, match=r"m\.tsv would not be read as a \.csv; give a name"):
+        data.to_manifest(tmp_path / "m.tsv")
+    with pytest.raises(DataError, match=r"cannot be written: .*No such file.*; choose another"):
+        data.to_manifest(tmp_path / "no" / "m.csv")
+    (tmp_path / "m.csv").write_text("old")
+    odd = dataclasses.replace(data.clips[0], label="\udcff")  # no UTF-8 for half a character
+    with pytest.raises(DataError, match="cannot be written: 'utf-8' codec"):
+        Dataset((odd,), "made here").to_manifest(tmp_path / "m.csv")
+    monkeypatch.setattr("os.replace", lambda *_: Path("/no/such").stat())
+    with pytest.raises(DataError, match="cannot be written"):
+        data.to_manifest(tmp_path / "m.csv")
+    assert [p.name for p in tmp_path.iterdir()] == ["m.csv"]
+    assert (tmp_path / "m.csv").read_text() == "old"
+
+
+# Paths
+
+
+def test_paths_keep_the_order_given(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(make("z.wav", "d/10.wav", "d/9.wav", "d/n.txt", "d/e/f", "odd.txt", "a.wav"))
+    got = dataset.paths(["z.wav", "d", Path("odd.txt"), "a.wav"])
+    want = ["z.wav", "d/9.wav", "d/10.wav", "d/e/f", "odd.txt", "a.wav"]
+    assert got == [Path(path) for path in want]
+    assert dataset.paths([]) == []
+
+
+def test_paths_that_are_not_there(make: Make) -> None:
+    folder = make("clip.wav", "empty/x.txt")
+    with pytest.raises(DataError, match=r"clp\.wav is not there; did you mean 'clip\.wav'\? give"):
+        dataset.paths([str(folder / "clp.wav")])
+    with pytest.raises(DataError, match="empty holds no recordings; give recordings or folders"):
+        dataset.paths([folder / "empty"])
+
+
+# Real data
+
+
+def test_esc10_as_a_manifest_and_as_a_folder() -> None:
+    folder = shared_data("esc10")
+    listed = Dataset.read(folder / "meta.csv", group="source")
+    walked = Dataset.read(folder)
+    assert len(listed) == 400
+    assert {clip.fold for clip in listed} == set("12345")
+    assert {(c.path, c.label) for c in listed} == {(c.path, c.label) for c in walked}
+    by_group: dict[str | None, set[str | None]] = {}
+    for clip in listed:
+        by_group.setdefault(clip.group, set()).add(clip.fold)
+    assert all(len(folds) == 1 for folds in by_group.values())  # its README says so
