@@ -102,6 +102,19 @@ def test_ffmpeg_reads_what_libsndfile_does_not_know() -> None:
     assert spectrum[:, 1].max() < 0.01 * spectrum[:, 0].max()
 
 
+@pytest.mark.parametrize("channels", [1, 8, 9, 32])
+def test_ffmpeg_reads_many_channels(channels: int) -> None:
+    x = noise(3_000, channels)
+    wav = encode(x, "WAV", "DOUBLE")  # libsndfile does not know 64-bit integers; FFmpeg does
+    at = wav.index(b"fmt ") + 8
+    whole = struct.pack("<H", 1) + wav[at + 2 :]  # format 1, PCM, in place of 3, float
+    integers = np.round(x.astype(np.float64) * 2**63).astype("<i8").tobytes()
+    content = wav[:at] + whole[: whole.index(b"data") + 8] + integers
+    got, rate_hz = audio.decode(content)
+    assert rate_hz == RATE
+    np.testing.assert_allclose(got, x, rtol=0, atol=1e-7)
+
+
 def test_a_flac_from_a_pipe_is_read_whole() -> None:
     x = noise(80_000)
     from_pipe = flac_that_says(0, x)  # 0 means unknown
@@ -294,12 +307,19 @@ def test_a_header_that_lies_costs_no_memory() -> None:
         assert refusal(lie)
 
 
+@pytest.mark.parametrize("rate_hz", [1, 99])
+def test_a_rate_that_makes_much_of_little_is_refused(rate_hz: int) -> None:
+    text = refusal(encode(noise(1_000), "WAV", rate_hz=rate_hz))
+    assert f"a rate of {rate_hz} Hz is below 100 Hz; mend its header." in text
+    assert len(audio.load(encode(noise(1_000), "WAV", rate_hz=100), RATE)) == 160_000
+
+
 def test_more_than_a_day_is_refused() -> None:
     day = 24 * 3600
-    slow = encode(noise(day + 2), "WAV", rate_hz=1)  # one sample a second
+    slow = encode(noise(100 * (day + 2)), "WAV", "PCM_U8", rate_hz=100)
     assert "longer than 24 h; give stretches of it (start and end)." in refusal(slow)
     assert "longer than 24 h" in refusal(slow, 0.0, day + 1.0)
-    assert len(audio.decode(slow, 5.0, day + 1.0)[0]) == day - 4
+    assert len(audio.decode(slow, 5.0, day + 1.0)[0]) == 100 * (day - 4)
 
 
 def test_more_than_a_day_is_refused_without_a_header_that_says_so(

@@ -26,7 +26,18 @@ _HOMES = {
     "train": "training",
 }
 
-__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604
+__all__ = [
+    "Classifier",
+    "Clip",
+    "Dataset",
+    "EarmarkError",
+    "Prediction",
+    "Store",
+    "Training",
+    "__version__",
+    "create",
+    "train",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -23,6 +23,7 @@ Samples = NDArray[np.float32]  # (n,) mono or (n, channels)
 
 DECODER_VERSION = 1  # part of the store's key: raise it when samples out of this file change
 MAX_SECONDS = 24 * 3600.0  # of one clip: 5.5 GB as float32 at 16 kHz; longer is cut into stretches
+MIN_RATE_HZ = 100  # a false rate of 1 Hz would make 16,000 samples of each; infrasound has 100
 MAX_PEAK = 1e12  # full scale is 1, 32-bit integers kept as floats reach 2e9; beyond is garbage
 END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording is clipped
 BLOCK_SAMPLES = 1 << 16  # decoded at a time, all channels together: 256 KiB as float32
@@ -96,7 +97,8 @@ def decode(
 
     Raises AudioError, one sentence that begins with the path (or ``name``): not a readable file;
     not recognised, or damaged; empty; a stretch that is not inside the recording, or longer than
-    ``MAX_SECONDS``; samples that are NaN, infinite or beyond ``MAX_PEAK``.
+    ``MAX_SECONDS``; a rate below ``MIN_RATE_HZ``; samples that are NaN, infinite or beyond
+    ``MAX_PEAK``.
     """
     with _naming(source, name):
         return _read(source, start, end, lambda block: block)
@@ -190,6 +192,8 @@ def _gather(
 ) -> tuple[Samples, int]:
     """Join ``keep`` of the frames from ``start_s`` to ``end_s`` (inf: all), having checked them."""
     rate_hz, whole = header.rate_hz, math.isinf(end_s)
+    if rate_hz < MIN_RATE_HZ:
+        raise AudioError(f"a rate of {rate_hz} Hz is below {MIN_RATE_HZ} Hz; mend its header")
     if (header.header_s if whole else end_s) - start_s > MAX_SECONDS:
         raise _too_long()
     first = round(start_s * rate_hz)
@@ -261,12 +265,13 @@ def _ffmpeg_blocks(file: BinaryIO, start_s: float) -> _Blocks:
         header_s = (container.duration or 0) / 1e6  # from microseconds
         nothing = np.zeros((0, channels), np.float32)
         yield _Block(rate_hz, header_s, 0, nothing)
-        first, position, to_float = round(start_s * rate_hz), 0, av.AudioResampler(format="fltp")
+        # Packed, not planar: PyAV 18 reads beyond its planes (and crashes) above 8 channels.
+        first, position, to_float = round(start_s * rate_hz), 0, av.AudioResampler(format="flt")
         for frame in container.decode(stream):
             if (frame.sample_rate, frame.layout.nb_channels) != (rate_hz, channels):
                 raise ValueError("rate or channels change on the way")
             for part in to_float.resample(frame) if position + frame.samples > first else ():
-                samples = np.asarray(part.to_ndarray().T, np.float32)  # from (channels, n)
+                samples = np.asarray(part.to_ndarray(), np.float32).reshape(-1, channels)
                 yield _Block(rate_hz, header_s, position, samples)
             position += frame.samples
         yield _Block(rate_hz, header_s, position, nothing)

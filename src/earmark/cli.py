@@ -15,7 +15,7 @@ from earmark import console
 from earmark.errors import DataError, EarmarkError, StoreError
 
 if TYPE_CHECKING:
-    from earmark.dataset import Dataset
+    pass
 
 app = typer.Typer(
     name="earmark",
@@ -143,7 +143,7 @@ def evaluate(
     from earmark.evaluation import evaluate
 
     classifier = Classifier.load(model)
-    dataset = Dataset.read(data, label=label, group=group)
+    dataset = Dataset.read(data, label=label, group=group, least_classes=1)
     with _store(no_store) as store:
         figures, rows, skipped = evaluate(classifier, dataset, store)
     shown = {
@@ -402,7 +402,7 @@ def main() -> None:
         console.say("stopped; what was embedded so far is in the store.")
         sys.exit(130)
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         sys.exit(1)
 
 

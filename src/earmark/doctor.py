@@ -84,11 +84,12 @@ def _silent(heard: list[_Heard]) -> Iterator[Finding]:
 
 def _copies(heard: list[_Heard]) -> Iterator[Finding]:
     """Find clips of equal samples: a conflict where their labels differ."""
-    same = collections.defaultdict(list)
+    same: dict[bytes, list[Clip]] = collections.defaultdict(list)
     for h in heard:
         if not h.error and h.peak >= SILENT_PEAK:
             same[h.content].append(h.clip)
-    copies, conflicts = [], []
+    copies: list[str] = []
+    conflicts: list[str] = []
     for clips in same.values():
         if len(clips) > 1:
             named = " = ".join(f"{clip.path} ({clip.label})" for clip in clips)
@@ -101,10 +102,10 @@ def _copies(heard: list[_Heard]) -> Iterator[Finding]:
 
 def _confounded(dataset: Dataset) -> Iterator[Finding]:
     """Find classes that are in one group only: sound and group cannot be told apart."""
-    groups = collections.defaultdict(set)
+    groups: dict[str, set[str]] = collections.defaultdict(set)
     for clip in dataset.clips:
         if clip.group is not None:
-            groups[clip.label].add(clip.group)
+            groups[str(clip.label)].add(clip.group)
     alone = tuple(f"{label} (only {min(g)})" for label, g in sorted(groups.items()) if len(g) == 1)
     if alone:
         yield Finding("class equals group", "error", alone, "record the class in other groups too.")

@@ -255,7 +255,7 @@ def _decode(backbone: Backbone, outcome: Outcome) -> Outcome:
 
 
 def _shards(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
-    """Group into lists; only clips that need computing count, so that a resumed run groups alike."""
+    """Group into lists; only clips to compute count, so that a resumed run groups alike."""
     shard: list[Outcome] = []
     clips, seconds = 0, 0.0
     for outcome in outcomes:

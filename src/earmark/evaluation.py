@@ -23,7 +23,7 @@ def evaluate(
     A label that the classifier does not know is refused. The interval resamples groups where the
     data has them, else recordings.
     """
-    dataset = data if isinstance(data, Dataset) else Dataset.read(data)
+    dataset = data if isinstance(data, Dataset) else Dataset.read(data, least_classes=1)
     strange = sorted(set(dataset.labels) - set(classifier.labels))
     if strange:
         raise DataError(

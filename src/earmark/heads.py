@@ -9,15 +9,18 @@ which makes a fit on 400 clips x 4,600 features a fit on 400 x 400.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 KINDS = ("prototype", "linear", "mlp")  # simplest first
 PENALTIES = (3.0, 30.0, 300.0)  # weakest last; see Linear below for the unit
 HIDDEN, DROPOUT = 256, 0.3  # the classic head: Linear -> ReLU -> Dropout 0.3 -> Linear
-STEPS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 200, 256, 3e-3, 1e-2
+LEAST_STEPS, LEAST_EPOCHS, BATCH = 100, 4, 64  # of the mlp; more gave nothing (docs/lab-notes.md)
+LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
 MOST_ROTATED = 1_500  # clips; beyond this the rotation costs more than it saves
 
 
@@ -49,9 +52,8 @@ class Span:
         # a unit that never moves in training says nothing, and must not explode when it does
         scale = np.where(deviation > 1e-6, deviation, np.inf) * np.sqrt(size)
         self.scale = scale.astype(np.float32)
-        x = (features - self.mean) / self.scale
         self.basis: np.ndarray | None = None  # (D, R), orthonormal columns
-        self.z = x
+        self.z = x = (features - self.mean) / self.scale
         if n < size and n <= MOST_ROTATED:
             values, vectors = np.linalg.eigh((x @ x.T).astype(np.float64))
             keep = values > 1e-6 * values[-1]
@@ -62,7 +64,7 @@ class Span:
     def project(self, features: np.ndarray) -> np.ndarray:
         """Return other features (M, D) in the coordinates of ``z``, (M, R)."""
         x = (features - self.mean) / self.scale
-        return x if self.basis is None else x @ self.basis
+        return np.asarray(x if self.basis is None else x @ self.basis)
 
     def head(self, kind: str, weights: dict[str, np.ndarray], first: str) -> Head:
         """Make a head from weights in the span; ``first`` names the matrix that reads ``z``."""
@@ -80,6 +82,28 @@ def fit(kind: str, span: Span, truth: np.ndarray, classes: int, penalty: float, 
         weights = next(_linear_path(span.z, truth, classes, [penalty]))
         return span.head(kind, weights, "weight")
     return span.head(kind, _mlp(span.z, truth, classes, seed), "hidden.weight")
+
+
+T = TypeVar("T")
+
+
+def side_by_side(work: Callable[[T], None], items: Sequence[T]) -> None:
+    """Call ``work`` for each item, on all cores, each call on one.
+
+    Small matrices gain nothing from several cores, and lose when BLAS threads wait for each other.
+    """
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    threads = torch.get_num_threads()
+    try:
+        with (
+            threadpool_limits(1),
+            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+        ):
+            list(pool.map(work, items))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def path_logits(
@@ -135,30 +159,39 @@ def _at_classes(
 
 
 def _mlp(z: np.ndarray, truth: np.ndarray, classes: int, seed: int) -> dict[str, np.ndarray]:
-    """Train Linear -> ReLU -> Dropout -> Linear with AdamW; the same seed gives the same weights."""
-    import torch
-    from torch import nn
+    """Train Linear -> ReLU -> Dropout -> Linear; the same seed gives the same weights.
 
+    Random numbers come from a generator of its own: fits run side by side in threads.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    draw = torch.Generator().manual_seed(seed)
     gain = float(np.sqrt(z.shape[1]))  # rows of length 1 -> units of size 1, as PyTorch expects
     x, y = torch.from_numpy(z * gain).float(), torch.from_numpy(truth)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        torch.manual_seed(seed)
-        hidden, output = nn.Linear(x.shape[1], HIDDEN), nn.Linear(HIDDEN, classes)
-        model = nn.Sequential(hidden, nn.ReLU(), nn.Dropout(DROPOUT), output)
+
+    def uniform(*shape: int, inputs: int) -> torch.Tensor:  # as torch.nn.Linear starts
+        span = 1 / np.sqrt(inputs)
+        start: torch.Tensor = (torch.rand(*shape, generator=draw) * 2 - 1) * span
+        return start.requires_grad_()
+
+    with torch.enable_grad():
+        w1, b1 = uniform(HIDDEN, x.shape[1], inputs=x.shape[1]), uniform(HIDDEN, inputs=x.shape[1])
+        w2, b2 = uniform(classes, HIDDEN, inputs=HIDDEN), uniform(classes, inputs=HIDDEN)
         optimiser = torch.optim.AdamW(
-            model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
+            [w1, b1, w2, b2], LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
         )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
-        for _ in range(STEPS):
-            rows = torch.randint(len(x), (BATCH,)) if len(x) > BATCH else slice(None)
-            loss = nn.functional.cross_entropy(model(x[rows]), y[rows])
+        steps = max(LEAST_STEPS, LEAST_EPOCHS * len(x) // BATCH)
+        for step in range(steps):
+            for settings in optimiser.param_groups:
+                settings["lr"] = LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
+            rows = torch.randint(len(x), (min(BATCH, len(x)),), generator=draw)
+            hidden = F.relu(F.linear(x[rows], w1, b1))
+            kept = torch.rand(hidden.shape, generator=draw) >= DROPOUT
+            logits = F.linear(hidden * kept / (1 - DROPOUT), w2, b2)
             optimiser.zero_grad()
-            torch.autograd.backward(loss)
+            torch.autograd.backward(F.cross_entropy(logits, y[rows]))
             optimiser.step()
-            schedule.step()
-    return {
-        "hidden.weight": hidden.weight.detach().numpy() * gain,
-        "hidden.bias": hidden.bias.detach().numpy(),
-        "output.weight": output.weight.detach().numpy(),
-        "output.bias": output.bias.detach().numpy(),
-    }
+    fitted = [t.detach().numpy() for t in (w1 * gain, b1, w2, b2)]
+    names = ("hidden.weight", "hidden.bias", "output.weight", "output.bias")
+    return dict(zip(names, fitted, strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,7 +104,7 @@ def _by_group(
 def _stratified(truth: np.ndarray, cluster: np.ndarray, folds: int, seed: int) -> Split:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    for label in np.unique(truth):
+    for label in np.unique(truth).tolist():
         count = len(np.unique(cluster[truth == label]))
         if count < folds:
             raise DataError(
@@ -122,7 +122,7 @@ def _stratified(truth: np.ndarray, cluster: np.ndarray, folds: int, seed: int) -
 
 
 def _refuse_untaught(truth: np.ndarray, fold: np.ndarray, names: tuple[str, ...]) -> None:
-    for label in np.unique(truth):
+    for label in np.unique(truth).tolist():
         where = np.unique(fold[truth == label])
         if len(where) < 2:
             raise DataError(
@@ -169,8 +169,8 @@ def _numbers(values: list[str]) -> np.ndarray:
     return np.unique(values, return_inverse=True)[1]
 
 
-def _fold_numbers(splits: object, size: int) -> np.ndarray:
+def _fold_numbers(splits: Iterable[tuple[np.ndarray, np.ndarray]], size: int) -> np.ndarray:
     fold = np.zeros(size, np.int64)
-    for number, (_, test) in enumerate(splits):  # type: ignore[call-overload]
+    for number, (_, test) in enumerate(splits):
         fold[test] = number
     return fold

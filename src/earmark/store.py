@@ -72,9 +72,9 @@ class Store:
                 f" knows {SCHEMA}); update earmark, or name another folder in EARMARK_CACHE."
             )
         self._db.execute(
-            "CREATE TABLE IF NOT EXISTS embedding (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE,"
-            " fingerprint TEXT NOT NULL, seconds REAL NOT NULL, wide INTEGER NOT NULL,"
-            " vector BLOB NOT NULL)"
+            "CREATE TABLE IF NOT EXISTS embedding ("
+            " id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, fingerprint TEXT NOT NULL,"
+            " seconds REAL NOT NULL, wide INTEGER NOT NULL, vector BLOB NOT NULL)"
         )
         self._db.execute(f"PRAGMA user_version={SCHEMA}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ DEFAULT_BACKBONE = "speech-embedding"
 class OutOfFold:
     """What each tested clip was answered by models that had not seen its fold.
 
-    ``logits`` and ``scores`` are (N, K); temperatures come from the other folds as well.
+    ``logits`` and ``scores`` are (N, K), with a temperature that comes from other folds as well.
     ``cluster`` (N,) numbers what is not independent.
     """
 
@@ -110,7 +111,7 @@ def train(
             )
         ),
         solution.head,
-        calibration.fit_temperature(tested.logits, tested.truth),
+        solution.chosen.temperature,
         _estimate(tested, scheme, labels, seed),
         _provenance(dataset, embeddings, solution.chosen, seed),
     )
@@ -159,17 +160,18 @@ def _embed_all(
 def _out_of_fold(
     solution: Solution, clips: Sequence[Clip], truth: np.ndarray, scheme: Scheme
 ) -> OutOfFold:
-    """Gather the tested clips; a fold's temperature is fitted on the other folds' logits."""
+    """Gather the tested clips."""
     rows = solution.tested
-    fold, logits, answers = scheme.fold[rows], solution.logits[rows], truth[rows]
-    scores = np.zeros_like(logits)
-    for number in np.unique(fold):
-        own = fold == number
-        others = ~own if (~own).any() else own
-        temperature = calibration.fit_temperature(logits[others], answers[others])
-        scores[own] = calibration.softmax(logits[own] / temperature)
-    tested = tuple(clip for clip, row in zip(clips, rows, strict=True) if row)
-    return OutOfFold(tested, answers, fold, logits, scores, scheme.cluster[rows])
+    logits = solution.logits[rows]
+    tested = tuple(itertools.compress(clips, rows))
+    return OutOfFold(
+        tested,
+        truth[rows],
+        scheme.fold[rows],
+        logits,
+        calibration.softmax(logits),
+        scheme.cluster[rows],
+    )
 
 
 def _estimate(

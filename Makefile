@@ -1,0 +1,32 @@
+# Everything needs only Python >= 3.10, make and the package registry.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+# Threads that wait must not spin: with a busy neighbour that costs a factor of ten.
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: demo test check bench clean
+.DEFAULT_GOAL := demo
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.installed  ## train, estimate and predict offline on the shipped example
+	$(BIN)/earmark demo
+
+test: $(VENV)/.installed  ## the whole default test suite
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed  ## what CI checks besides the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed  ## measure; results go to benchmarks/results/
+	$(BIN)/python benchmarks/main_job.py
+
+clean:  ## remove the environment and what tools leave behind
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info

@@ -1,0 +1,122 @@
+"""Read the table of a manifest: CSV, TSV, JSON lines, a JSON array, Parquet.
+
+A table is the names of its columns, and rows with the number that a spreadsheet or editor shows:
+from 1, header and blank rows included. In Parquet and JSON arrays the first is row 1.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from earmark.errors import DataError
+
+MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+MAX_MANIFEST_BYTES = 1 << 30  # some ten million rows; a bigger "manifest" is something else
+
+Row = Mapping[str, Any]
+
+
+def read_table(manifest: Path, used: set[str]) -> tuple[list[str], Iterable[tuple[int, Row]]]:
+    """Open a manifest by its suffix; of Parquet, only the columns ``used`` are read."""
+    suffix = manifest.suffix.lower()
+    if suffix not in MANIFEST_SUFFIXES:
+        raise DataError(
+            f"{manifest} is neither a folder nor a manifest; give one of "
+            f"{', '.join(MANIFEST_SUFFIXES)}."
+        )
+    try:
+        size = manifest.stat().st_size
+        if size > MAX_MANIFEST_BYTES:
+            raise DataError(
+                f"{manifest} has {size:,} bytes, more than {MAX_MANIFEST_BYTES:,}; "
+                "split it, or give the list of clips and not the audio."
+            )
+        if suffix == ".parquet":
+            return _parquet(manifest, used)
+        text = manifest.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{manifest} is not UTF-8 ({error.reason}); save it as UTF-8.") from error
+    except OSError as error:
+        raise DataError(
+            f"{manifest} cannot be read: {error.strerror or error}; check its permissions."
+        ) from error
+    return _csv(manifest, text) if suffix in (".csv", ".tsv") else _json(manifest, text)
+
+
+def _csv(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row]]]:
+    """Read delimited text; in a .csv the delimiter is the one that the header has most of."""
+    header = text.lstrip().partition("\n")[0]
+    delimiter = "\t" if manifest.suffix.lower() == ".tsv" else max(",;\t", key=header.count)
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True)
+    rows = _filled_rows(manifest, reader)
+    columns = [name.strip() for name in next(rows, (1, []))[1]]
+    twice = [name for name in columns if name and columns.count(name) > 1]
+    if twice:
+        raise DataError(f"{manifest} has two columns {twice[0]!r}; rename one.")
+    return columns, _named_rows(manifest, columns, rows)
+
+
+def _filled_rows(manifest: Path, reader: Iterable[list[str]]) -> Iterator[tuple[int, list[str]]]:
+    """Number the rows from 1 and yield those that are not blank."""
+    number = 0
+    try:
+        for number, row in enumerate(reader, 1):
+            if any(cell.strip() for cell in row):
+                yield number, row
+    except csv.Error as error:
+        raise DataError(f"{manifest}, row {number + 1}: {error}; mend its quotes.") from error
+
+
+def _named_rows(
+    manifest: Path, columns: list[str], rows: Iterator[tuple[int, list[str]]]
+) -> Iterator[tuple[int, Row]]:
+    for number, row in rows:
+        if len(row) != len(columns):
+            raise DataError(
+                f"{manifest}, row {number}: {len(row)} cells where the header has {len(columns)}; "
+                "quote cells that hold the delimiter."
+            )
+        yield number, dict(zip(columns, row, strict=True))
+
+
+def _json(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row]]]:
+    """Read one JSON object per line, or one array of objects."""
+    rows: list[tuple[int, Any]] = []
+    number = 1
+    try:
+        if text.lstrip().startswith("["):
+            rows = list(enumerate(json.loads(text), 1))
+        else:
+            for number, line in enumerate(text.split("\n"), 1):
+                if line.strip():
+                    rows.append((number, json.loads(line)))
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{manifest}, row {number}: not JSON ({error}); write one object per line."
+        ) from error
+    for number, row in rows:
+        if not isinstance(row, dict):
+            raise DataError(f'{manifest}, row {number}: not an object; write {{"path": ...}}.')
+    return list(dict.fromkeys(name for _, row in rows for name in row)), rows
+
+
+def _parquet(manifest: Path, used: set[str]) -> tuple[list[str], Iterable[tuple[int, Row]]]:
+    """Read the columns ``used``; embedded audio and other wide columns stay on disk."""
+    try:
+        import pyarrow
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise DataError(
+            f"{manifest} needs pyarrow; pip install 'earmark[parquet]', or give a .csv."
+        ) from error
+    try:
+        table = pq.ParquetFile(manifest)
+        columns = list(table.schema_arrow.names)
+        rows = table.read(columns=[name for name in columns if name in used]).to_pylist()
+        return columns, list(enumerate(rows, 1))
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{manifest} is not Parquet ({error}); write it anew.") from error

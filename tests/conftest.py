@@ -1,0 +1,29 @@
+"""Every test gets a store of its own and no network."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported
+os.environ["EARMARK_OFFLINE"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import numpy as np
+import pytest
+import soundfile
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("EARMARK_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def tones(tmp_path):
+    """A folder of two classes, six half-second tones each, that any backbone can tell apart."""
+    rng = np.random.default_rng(0)
+    for label, hz in (("high", 1_800), ("low", 240)):
+        (tmp_path / "tones" / label).mkdir(parents=True)
+        for k in range(6):
+            t = np.arange(8_000) / 16_000
+            x = 0.3 * np.sin(2 * np.pi * hz * (1 + 0.02 * k) * t) + 0.01 * rng.normal(size=8_000)
+            soundfile.write(tmp_path / "tones" / label / f"{k}.wav", x, 16_000)
+    return tmp_path / "tones"

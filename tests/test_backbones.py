@@ -1,0 +1,249 @@
+"""The contract, over everything in the registry."""
+
+import numpy as np
+import pytest
+import torch
+
+from earmark import audio, backbones
+from earmark.backbones import BackboneInfo, Layer, LayerStats, frame_weights, layer_stats
+from earmark.embed import columns, pool, run
+from earmark.errors import BackboneError
+
+NAMES = backbones.names()
+_cache: dict[str, backbones.Backbone] = {}
+
+
+@pytest.fixture(params=NAMES)
+def backbone(request):
+    if request.param not in _cache:
+        try:
+            _cache[request.param] = backbones.create(request.param)
+        except BackboneError as error:
+            pytest.skip(f"weights are not at hand: {error}")
+    return _cache[request.param]
+
+
+def sound(samples: int, seed: int = 0) -> np.ndarray:
+    """A chirp in noise that swells: no two stretches of it are alike."""
+    t = np.arange(samples) / 16_000
+    noise = np.random.default_rng(seed).normal(0, 0.02, samples)
+    swell = 0.2 + 0.1 * np.sin(t + seed)
+    return (swell * np.sin(2 * np.pi * (300 + 40 * seed + 500 * t) * t) + noise).astype(np.float32)
+
+
+def cut(backbone, x):
+    info = backbone.info
+    return audio.window(backbone.prepare(x), info.window, info.hop, info.context, info.step)
+
+
+def hear(backbone, x, batch=64) -> np.ndarray:
+    """The whole way of one clip, before rounding to float16 hides a difference."""
+    stats = run(backbone, *cut(backbone, x), batch)
+    return embedding(backbone, stats)
+
+
+def embedding(backbone, stats) -> np.ndarray:
+    parts = []
+    for layer in backbone.info.layers:
+        frames, mean, var = (s.double() for s in stats[layer.name])
+        share = (frames / frames.sum())[:, None]
+        total = (share * mean).sum(0)
+        parts += [total, (share * (var + (mean - total) ** 2)).sum(0)]
+    return torch.cat(parts).numpy()
+
+
+def difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def seconds(backbone, s: float) -> int:
+    return int(s * backbone.info.rate_hz)
+
+
+def test_describes_itself(backbone):
+    info = backbone.info
+    assert len({layer.name for layer in info.layers}) == len(info.layers)
+    assert info.summary and info.source and info.licence
+    assert info.hop <= info.window
+    parameters = sum(p.numel() for p in backbone.parameters())
+    assert parameters == pytest.approx(info.parameters, rel=0.02)
+
+
+def test_layers_have_the_promised_size(backbone):
+    stats = run(backbone, *cut(backbone, sound(seconds(backbone, 1.3))), 8)
+    assert {name: s.mean.shape[1] for name, s in stats.items()} == {
+        layer.name: layer.size for layer in backbone.info.layers
+    }
+    assert all(s.mean.shape == s.var.shape and (s.var >= 0).all() for s in stats.values())
+
+
+def test_batch_mates_change_nothing(backbone):
+    clips = [sound(seconds(backbone, 1.3), seed) for seed in range(4)]
+    windows, valid = zip(*(cut(backbone, x) for x in clips), strict=True)
+    together = run(backbone, np.concatenate(windows), np.concatenate(valid), 64)
+    count = len(windows[0])
+    for k, x in enumerate(clips):
+        own = {
+            n: LayerStats(*(t[k * count : (k + 1) * count] for t in s)) for n, s in together.items()
+        }
+        assert difference(embedding(backbone, own), hear(backbone, x)) <= 1e-5
+
+
+def test_padding_changes_nothing(backbone):
+    if backbone.info.step is None:
+        pytest.skip("every window of this network is padded to one length")
+    windows, valid = cut(backbone, sound(seconds(backbone, 0.9)))
+    padded = np.pad(windows, ((0, 0), (0, 7 * backbone.info.step)))
+    alone, with_zeros = run(backbone, windows, valid, 8), run(backbone, padded, valid, 8)
+    assert difference(embedding(backbone, with_zeros), embedding(backbone, alone)) <= 1e-5
+
+
+def test_mixed_lengths_in_one_batch_change_nothing(backbone):
+    short, long = (cut(backbone, sound(seconds(backbone, s))) for s in (0.4, 0.9))
+    width = long[0].shape[1]
+    both = np.concatenate([np.pad(short[0], ((0, 0), (0, width - short[0].shape[1]))), long[0]])
+    stats = run(backbone, both, np.concatenate([short[1], long[1]]), 8)
+    first = {name: LayerStats(*(t[:1] for t in s)) for name, s in stats.items()}
+    assert (
+        difference(embedding(backbone, first), embedding(backbone, run(backbone, *short, 8)))
+        <= 1e-5
+    )
+
+
+@pytest.mark.parametrize("samples", [1, 2, 37])
+def test_a_few_samples_are_heard(backbone, samples):
+    assert np.isfinite(hear(backbone, sound(samples))).all()
+
+
+@pytest.mark.parametrize("beside", [-1, 0, 1])
+def test_lengths_around_a_window(backbone, beside):
+    length = backbone.info.window
+    windows, valid = cut(backbone, sound(length + beside))
+    assert valid.sum() >= length + beside and len(windows) == (1 if beside <= 0 else 2)
+    near, exact = hear(backbone, sound(length + beside)), hear(backbone, sound(length))
+    assert difference(near, exact) < 0.1
+
+
+def test_silence_is_finite_and_differs_from_sound(backbone):
+    silent = hear(backbone, np.zeros(seconds(backbone, 1.0), np.float32))
+    assert np.isfinite(silent).all()
+    assert difference(silent, hear(backbone, sound(seconds(backbone, 1.0)))) > 0.05
+
+
+def test_full_scale_square_wave_is_finite(backbone):
+    x = np.sign(np.sin(np.arange(seconds(backbone, 1.0)) / 9)).astype(np.float32)
+    assert np.isfinite(hear(backbone, x)).all()
+
+
+def test_same_input_same_bytes(backbone):
+    x = sound(seconds(backbone, 1.3))
+    assert np.array_equal(hear(backbone, x), hear(backbone, x))
+
+
+def test_early_stop_gives_the_same_layer(backbone):
+    first = backbone.info.layers[0].name
+    windows, valid = (torch.from_numpy(a) for a in cut(backbone, sound(seconds(backbone, 1.0))))
+    with torch.inference_mode():
+        some, every = backbone(windows, valid, [first]), backbone(windows, valid)
+    assert list(some) == [first]
+    assert torch.equal(some[first].mean, every[first].mean)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_stays_close(backbone, precision):
+    if precision == "float16" and not torch.cuda.is_available():
+        pytest.skip("float16 is for accelerators; on a CPU use bfloat16")
+    half = backbones.create(backbone.info.name, precision=precision)
+    assert half.fingerprint != backbone.fingerprint
+    x = sound(seconds(backbone, 1.3))
+    a, b = hear(half, x), hear(backbone, x)
+    assert np.isfinite(a).all()
+    assert np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) > 0.995
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 48_000])
+def test_recordings_of_other_rates(backbone, rate_hz, tmp_path):
+    """The same sound stored at another rate, in stereo, is heard nearly alike."""
+    import soundfile
+
+    t = np.arange(rate_hz) / rate_hz
+    x = 0.3 * np.sin(2 * np.pi * 440 * t) + 0.1 * np.sin(2 * np.pi * 1_250 * t)
+    x += 0.001 * np.random.default_rng(0).normal(size=rate_hz)
+    soundfile.write(tmp_path / "a.wav", np.stack([x, x], 1), rate_hz, subtype="FLOAT")
+    rate = backbone.info.rate_hz
+    heard = hear(backbone, audio.load(tmp_path / "a.wav", rate))
+    t = np.arange(rate) / rate
+    own = 0.3 * np.sin(2 * np.pi * 440 * t) + 0.1 * np.sin(2 * np.pi * 1_250 * t)
+    own += 0.001 * np.random.default_rng(0).normal(size=rate)
+    assert difference(heard, hear(backbone, own.astype(np.float32))) < 0.5
+
+
+def test_threads_do_not_meddle(backbone):
+    from concurrent.futures import ThreadPoolExecutor
+
+    clips = [sound(seconds(backbone, 0.7), seed) for seed in range(6)]
+    with ThreadPoolExecutor(3) as pool_:
+        at_once = list(pool_.map(lambda x: hear(backbone, x), clips))
+    for x, heard in zip(clips, at_once, strict=True):
+        assert difference(heard, hear(backbone, x)) <= 1e-5
+
+
+# The parts of the contract that every backbone leans on.
+
+
+def test_layer_stats_are_those_of_the_valid_frames():
+    x = torch.randn(3, 5, 11, 8)
+    weight = torch.zeros(3, 11)
+    weight[:, 2:7] = 1
+    stats = layer_stats(x, weight, bands=2)
+    low = x[:, :, 2:7, :4].double()
+    torch.testing.assert_close(stats.mean[:, 0::2].double(), low.mean((2, 3)), atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(
+        stats.var[:, 0::2].double(), low.var((2, 3), unbiased=False), atol=1e-6, rtol=1e-5
+    )
+    assert stats.frames.tolist() == [5, 5, 5]
+
+
+def test_a_window_without_frames_weighs_nothing():
+    stats = layer_stats(torch.ones(1, 2, 4, 1), torch.zeros(1, 4))
+    assert stats.frames.item() == 0 and stats.mean.abs().sum() == 0
+
+
+@pytest.mark.parametrize(("first", "stride"), [(-6000, 160), (0, 1280), (-5840, 320)])
+def test_frames_of_neighbouring_windows_tile_a_clip(first, stride):
+    """One window of 4 strides counts the frames that two of 2 strides count."""
+    one = frame_weights(100, first, stride, torch.tensor([4 * stride]))
+    two = frame_weights(100, first, stride, torch.tensor([2 * stride, 2 * stride]))
+    assert one.sum() == two.sum() == 4
+    assert frame_weights(100, first, stride, torch.tensor([1])).sum() == 1
+
+
+def test_pool_of_pieces_is_the_whole():
+    info = BackboneInfo("x", "x", 8_000, 8, 8, (Layer("a", 3),), 0, "x", "x")
+    x = torch.randn(1, 3, 12, 1) * 3 + 40
+    whole = {"a": layer_stats(x, torch.ones(1, 12))}
+    parts = [layer_stats(x[:, :, a:b], torch.ones(1, b - a)) for a, b in ((0, 5), (5, 6), (6, 12))]
+    joined = {"a": LayerStats(*(torch.cat(t) for t in zip(*parts, strict=True)))}
+    np.testing.assert_allclose(pool(info, joined), pool(info, whole), rtol=2e-3)
+
+
+def test_columns_name_what_pool_wrote():
+    info = BackboneInfo("x", "x", 8_000, 8, 8, (Layer("a", 3), Layer("b", 2)), 0, "x", "x")
+    assert columns(info, ["b"]).tolist() == [6, 7, 8, 9]
+    with pytest.raises(BackboneError, match="did you mean 'a'.*known layers: a, b"):
+        columns(info, ["aa"])
+
+
+def test_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(BackboneError, match="no backbone 'logmell'; did you mean 'logmel'"):
+        backbones.create("logmell")
+
+
+def test_unknown_precision_is_refused():
+    with pytest.raises(BackboneError, match="precision 'int3' is unknown; wanted one of float32"):
+        backbones.create("logmel", precision="int3")
+
+
+def test_a_taken_name_is_refused():
+    with pytest.raises(ValueError, match="registered already"):
+        backbones.register(backbones.info("logmel"))(backbones.Backbone)

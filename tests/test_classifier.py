@@ -1,0 +1,154 @@
+"""The classifier file: what it keeps, and what is refused."""
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+import earmark
+from earmark import classifier as module
+from earmark.classifier import Classifier, write_atomically
+from earmark.errors import EarmarkError, ModelError
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> Path:
+    """A classifier of six synthetic features; no audio is needed to look at a file."""
+    rng = np.random.default_rng(0)
+    tensors = {
+        "mean": rng.normal(size=128),
+        "scale": np.ones(128),
+        "weight": rng.normal(size=(3, 128)),
+        "bias": rng.normal(size=3),
+    }
+    head = module.Head("linear", {k: v.astype(np.float32) for k, v in tensors.items()})
+    fingerprint = earmark.create("logmel").fingerprint
+    made = Classifier(
+        ("a", "b", "ç"),
+        (module.BackboneUse("logmel", fingerprint, ("logmel",)),),
+        head,
+        1.3,
+        {"accuracy": 0.5},
+        {"seed": 0},
+    )
+    path = tmp_path_factory.mktemp("models") / "m.earmark"
+    made.save(path)
+    return path
+
+
+def rewritten(path: Path, into: Path, **changes) -> Path:
+    """Edit the JSON header by hand, as somebody might."""
+    content = path.read_bytes()
+    size = struct.unpack("<Q", content[:8])[0]
+    header = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["earmark"])
+    header.update(changes)
+    (into / "edited.earmark").write_bytes(save(load(content), {"earmark": json.dumps(header)}))
+    return into / "edited.earmark"
+
+
+def test_what_is_saved_is_loaded(saved, tmp_path):
+    loaded = Classifier.load(saved)
+    assert loaded.labels == ("a", "b", "ç") and loaded.temperature == 1.3
+    x = np.random.default_rng(1).normal(size=(5, 128)).astype(np.float32)
+    loaded.save(tmp_path / "again.earmark")
+    assert (tmp_path / "again.earmark").read_bytes() == saved.read_bytes()
+    again = Classifier.load(tmp_path / "again.earmark")
+    np.testing.assert_array_equal(loaded.scores(x), again.scores(x))
+    np.testing.assert_allclose(loaded.scores(x).sum(1), 1, rtol=1e-5)
+
+
+def test_every_truncation_is_refused(saved, tmp_path):
+    content = saved.read_bytes()
+    for size in [0, 1, 7, 8, 9, 100, len(content) // 2, len(content) - 1]:
+        (tmp_path / "cut.earmark").write_bytes(content[:size])
+        with pytest.raises(ModelError, match="is not a classifier, or is cut short"):
+            Classifier.load(tmp_path / "cut.earmark")
+
+
+def test_every_flipped_bit_is_refused(saved, tmp_path):
+    content = bytearray(saved.read_bytes())
+    for at in np.random.default_rng(0).integers(8, len(content), 200):
+        content[at] ^= 0x10
+        (tmp_path / "bad.earmark").write_bytes(content)
+        with pytest.raises(ModelError):
+            Classifier.load(tmp_path / "bad.earmark")
+        content[at] ^= 0x10
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"schema": 99}, r"has schema 99 and this earmark \(.*\) reads 1; update earmark"),
+        ({"labels": ["b", "a", "c"]}, "was changed after it was saved"),
+        ({"temperature": 1.0}, "was changed after it was saved"),
+        ({"digest": "0" * 64}, "was changed after it was saved"),
+    ],
+)
+def test_newer_and_edited_files_are_refused(saved, tmp_path, changes, text):
+    with pytest.raises(ModelError, match=text):
+        Classifier.load(rewritten(saved, tmp_path, **changes))
+
+
+def test_foreign_files_are_refused(tmp_path):
+    with pytest.raises(ModelError, match="there is no classifier at"):
+        Classifier.load(tmp_path / "none.earmark")
+    with pytest.raises(ModelError, match="there is no classifier at"):
+        Classifier.load(tmp_path)
+    (tmp_path / "foreign").write_bytes(save({"x": np.zeros(3, np.float32)}))
+    with pytest.raises(ModelError, match="is a safetensors file but not of earmark's"):
+        Classifier.load(tmp_path / "foreign")
+    (tmp_path / "pickle").write_bytes(b"\x80\x04\x95 cos\nsystem\n")
+    with pytest.raises(ModelError, match="is not a classifier"):
+        Classifier.load(tmp_path / "pickle")
+
+
+def test_a_head_of_another_kind_is_refused(saved, tmp_path):
+    odd = replace(Classifier.load(saved), head=module.Head("forest", Classifier.load(saved).head.tensors))
+    odd.save(tmp_path / "odd.earmark")
+    with pytest.raises(ModelError, match="'forest' is none of prototype, linear, mlp"):
+        Classifier.load(tmp_path / "odd.earmark")
+
+
+def test_another_backbone_than_trained_with_is_refused(saved, tones):
+    use = module.BackboneUse("logmel", "logmel/0/none/float32", ("logmel",))
+    old = replace(Classifier.load(saved), backbones=(use,))
+    with pytest.raises(ModelError, match="was trained with backbone logmel/0/none/float32, and here"):
+        list(old.predict(tones.rglob("*.wav")))
+
+
+def test_writing_leaves_the_old_file_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    path = tmp_path / "m"
+    path.write_bytes(b"old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "fsync", full)
+    with pytest.raises(EarmarkError, match="cannot write .*: No space left on device; free some"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(EarmarkError, match="cannot write .*; name another place"):
+        write_atomically(tmp_path / "no" / "such" / "m", b"new")
+
+
+def test_predictions_keep_the_order_and_report_failures(saved, tones, tmp_path):
+    (tmp_path / "no.wav").write_text("no sound")
+    recordings = sorted(tones.rglob("*.wav"))
+    paths = [recordings[3], tmp_path / "no.wav", recordings[0], tmp_path / "missing.wav"]
+    answers = list(Classifier.load(saved).predict(paths))
+    assert [a.path for a in answers] == [str(p) for p in paths]
+    assert [a.error is None for a in answers] == [True, False, True, False]
+    assert "No such file" in answers[3].error
+    assert list(answers[0].scores.values()) == sorted(answers[0].scores.values(), reverse=True)
+
+
+def test_a_prediction_does_not_depend_on_the_others(saved, tones):
+    recordings = sorted(tones.rglob("*.wav"))
+    classifier = Classifier.load(saved)
+    together = list(classifier.predict(recordings))
+    alone = [next(classifier.predict([path])) for path in recordings]
+    assert together == alone

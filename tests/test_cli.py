@@ -1,0 +1,240 @@
+"""The command line, as a person types it: output, JSON, exit codes, one sentence for mistakes."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+RUN = [sys.executable, "-m", "earmark.cli"]
+
+
+def earmark(*arguments, stdin=None, expect=0, cwd=None) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        [*RUN, *map(str, arguments)], input=stdin, capture_output=True, text=True, cwd=cwd
+    )
+    assert done.returncode == expect, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "tones"
+    rng = np.random.default_rng(0)
+    for label, hz in (("high", 1_800), ("low", 240)):
+        (folder / label).mkdir(parents=True)
+        for k in range(6):
+            t = np.arange(8_000) / 16_000
+            x = 0.3 * np.sin(2 * np.pi * hz * (1 + 0.02 * k) * t) + 0.01 * rng.normal(size=8_000)
+            soundfile.write(folder / label / f"{k}.wav", x, 16_000)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(folder) -> Path:
+    path = folder.parent / "m.earmark"
+    earmark("train", folder, "-o", path, "--backbone", "logmel", "--no-store")
+    return path
+
+
+def test_train_json_is_one_object_with_all_that_is_promised(folder, tmp_path):
+    out = earmark("train", folder, "-o", tmp_path / "m", "--backbone", "logmel", "--json").stdout
+    told = json.loads(out)
+    assert out.count("\n") == 1
+    assert set(told) >= {
+        "model", "backbone", "layers", "head", "labels", "clips", "skipped", "estimate", "seconds",
+    }  # fmt: skip
+    assert set(told["estimate"]) >= {"scheme", "accuracy", "ci95", "macro_f1", "ece", "folds"}
+    assert set(told["seconds"]) == {"embed", "select", "fit", "total"}
+    assert told["backbone"] == ["logmel"] and told["labels"] == ["high", "low"]
+    assert [fold["n"] for fold in told["estimate"]["folds"]] and told["clips"] == 12
+    low, high = told["estimate"]["ci95"]
+    assert low <= told["estimate"]["accuracy"] <= high
+
+
+def test_a_skipped_file_is_listed_and_counts(folder, tmp_path):
+    import shutil
+
+    data = shutil.copytree(folder, tmp_path / "data")
+    (data / "low" / "broken.wav").write_bytes(b"RIFF....")
+    arguments = ("train", data, "-o", tmp_path / "m", "--backbone", "logmel", "--json")
+    done = earmark(*arguments, expect=1)
+    (skipped,) = json.loads(done.stdout)["skipped"]
+    assert skipped["path"].endswith("broken.wav") and skipped["reason"]
+    assert "1 recordings could not be read" in done.stderr and "broken.wav" in done.stderr
+    assert (tmp_path / "m").exists()
+    earmark(*arguments, "--allow-skips", expect=0)
+
+
+def test_predict_in_its_three_forms(folder, model, tmp_path):
+    (tmp_path / "no.wav").write_text("no sound")
+    files = [folder / "low" / "0.wav", tmp_path / "no.wav", folder / "high" / "1.wav"]
+    lines = earmark("predict", model, *files, "--json", expect=1).stdout.splitlines()
+    told = [json.loads(line) for line in lines]
+    assert [t["path"] for t in told] == list(map(str, files))
+    assert [t.get("label") for t in told] == ["low", None, "high"]
+    assert "error" in told[1] and "scores" not in told[1]
+    rows = list(csv.DictReader(io.StringIO(earmark("predict", model, *files, "--csv", expect=1).stdout)))
+    assert [row["label"] for row in rows] == ["low", "", "high"] and rows[1]["error"]
+    text = earmark("predict", model, folder, "--top", "1").stdout.splitlines()
+    assert len(text) == 12 and text[0].split()[1] == "high" and len(text[0].split()) == 3
+
+
+def test_predict_reads_a_list_from_standard_input(folder, model):
+    listed = f"{folder}/low/3.wav\n\n{folder}/high/2.wav\n"
+    lines = earmark("predict", model, "-", "--json", stdin=listed).stdout.splitlines()
+    assert [json.loads(line)["label"] for line in lines] == ["low", "high"]
+
+
+def test_evaluate(folder, model, tmp_path):
+    told = json.loads(
+        earmark("evaluate", model, folder, "--json", "--report", tmp_path / "r").stdout
+    )
+    assert told["accuracy"] == 1.0 and told["clips"] == 12
+    table = (tmp_path / "r" / "confusion.csv").read_text().splitlines()
+    assert table == ["label,high,low", "high,6,0", "low,0,6"]
+    (folder.parent / "other.csv").write_text("path,label\ntones/low/0.wav,lo\n")
+    done = earmark("evaluate", model, folder.parent / "other.csv", expect=2)
+    assert "does not know the label 'lo'" in done.stderr and "did you mean 'low'" in done.stderr
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+def test_embed_for_use_elsewhere(folder, tmp_path, suffix):
+    out = tmp_path / f"e{suffix}"
+    if suffix == ".parquet":
+        pq = pytest.importorskip("pyarrow.parquet")
+    earmark("embed", folder, "-o", out, "--backbone", "speech-embedding", "--layers", "conv6,embedding")
+    if suffix == ".npz":
+        table = np.load(out)
+        assert table["embedding"].shape == (12, 192) and table["conv6"].shape == (12, 576)
+    else:
+        table = pq.read_table(out).to_pydict()
+        assert len(table["embedding"]) == 12 and len(table["embedding"][0]) == 192
+    assert sorted(set(table["label"])) == ["high", "low"]
+
+
+def test_doctor_finds_what_is_planted_and_nothing_on_clean_data(folder, tmp_path):
+    import shutil
+
+    assert earmark("doctor", folder).stdout == "12 clips, 2 classes, 0 findings\n"
+    data = shutil.copytree(folder, tmp_path / "data")
+    shutil.copy(data / "low" / "0.wav", data / "high" / "copy.wav")
+    soundfile.write(data / "low" / "silent.wav", np.zeros(8_000), 16_000)
+    (data / "low" / "broken.wav").write_bytes(b"RIFF....")
+    told = json.loads(earmark("doctor", data, "--json", expect=1).stdout)
+    kinds = {finding["kind"]: finding["severity"] for finding in told["findings"]}
+    assert kinds == {"unreadable": "error", "label conflict": "error", "silent": "warning"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("train", "nowhere", "-o", "m"), "nowhere is not there"),
+        (("train", ".", "-o", "m"), "error: "),
+        (("train", "DATA", "-o", "no/such/m"), "needs the folder no/such"),
+        (("train", "DATA", "-o", "m", "--backbone", "vgish"), "no backbone 'vgish'"),
+        (("train", "DATA", "-o", "m", "--layers", "lst", "--backbone", "logmel"), "no layer 'lst'"),
+        (("train", "DATA", "-o", "m", "--head", "tree"), "'tree'"),
+        (("train", "DATA"), "--output"),
+        (("predict", "MODEL", "missing.wav"), "missing.wav is not there"),
+        (("predict", "missing.earmark", "x.wav"), "no classifier at missing.earmark"),
+        (("predict", "MODEL", "DATA", "--json", "--csv"), "exclude each other"),
+        (("embed", "DATA", "-o", "e.txt"), "ends in .npz or .parquet"),
+        (("backbones", "show", "logmell"), "did you mean 'logmel'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(folder, model, tmp_path, arguments, text):
+    known = {"DATA": folder, "MODEL": model}
+    done = earmark(*(known.get(a, a) for a in arguments), expect=2, cwd=tmp_path)
+    assert text in done.stderr and done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_interrupted_training_leaves_no_half_file(tmp_path):
+    rng = np.random.default_rng(0)
+    for label in ("a", "b"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for k in range(60):
+            x = rng.normal(0, 0.1, 80_000)
+            soundfile.write(tmp_path / "data" / label / f"{k}.wav", x, 16_000)
+    command = [*RUN, "train", "data", "-o", "m.earmark", "--backbone", "speech-embedding"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    store = Path(os.environ["EARMARK_CACHE"]) / "embeddings.sqlite"
+    deadline = time.monotonic() + 60
+    while not store.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    stderr = process.communicate(timeout=60)[1]
+    assert process.returncode == 130 and "Traceback" not in stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
+
+
+def test_cache_commands(folder, tmp_path):
+    earmark("train", folder, "-o", tmp_path / "m", "--backbone", "logmel")
+    (held,) = json.loads(earmark("cache", "show", "--json").stdout)["held"]
+    assert held["clips"] == 12 and held["backbone"].startswith("logmel/")
+    assert "12 clips deleted" in earmark("cache", "prune", "--max-mb", "0").stdout
+    earmark("cache", "clear")
+    assert json.loads(earmark("cache", "show", "--json").stdout)["held"] == []
+
+
+def test_backbones_commands():
+    names = [b["name"] for b in json.loads(earmark("backbones", "list", "--json").stdout)["backbones"]]
+    assert {"logmel", "speech-embedding"} <= set(names)
+    shown = json.loads(earmark("backbones", "show", "speech-embedding", "--json").stdout)
+    assert shown["rate_hz"] == 16_000 and shown["layers"][-1] == "embedding (96)"
+    assert earmark("backbones", "verify", "logmel").stdout.startswith("logmel/1/")
+
+
+def test_demo_trains_estimates_and_predicts(tmp_path):
+    out = earmark("demo", cwd=tmp_path).stdout
+    assert "120 clips, 10 classes -> demo.earmark" in out and "earmark train FOLDER" in out
+    from earmark.classifier import Classifier
+
+    accuracy = Classifier.load(tmp_path / "demo.earmark").estimate["accuracy"]
+    assert 0.75 < accuracy < 1.0  # hard enough to show that an estimate is one
+    assert "bell.ogg sounds like      bell" in out
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys, earmark.cli; print([m for m in sys.modules if m in HEAVY])"
+    heavy = ("torch", "numpy", "sklearn", "transformers", "soundfile", "rich")
+    done = subprocess.run(
+        [sys.executable, "-c", f"HEAVY = {heavy}; {code}"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
+
+
+def test_importing_earmark_does_nothing(tmp_path):
+    """No threads set, no logging configured, nothing heavy loaded, no file made."""
+    code = (
+        "import logging, sys; before = set(sys.modules); import earmark;"
+        "new = set(sys.modules) - before;"
+        "assert not {m.split('.')[0] for m in new} - {'earmark', 'typing', '_typing', '__future__'};"
+        "assert not logging.getLogger().handlers; earmark.Dataset; assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_predict_does_not_import_what_only_training_needs(folder, model):
+    code = (
+        "import sys; sys.argv = ['earmark', 'predict', *sys.argv[1:]]\n"
+        "from earmark.cli import main\n"
+        "try: main()\n"
+        "finally: print([m for m in ('sklearn', 'scipy', 'rich', 'av') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model), str(folder / "low" / "0.wav")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,121 @@
+"""speech-embedding against the TFLite runtime inside the pyopen-wakeword wheel."""
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from shared_data import shared_data
+
+from earmark import audio
+from earmark.backbones import create, speech_embedding
+from earmark.backbones.speech_embedding import CONTEXT, FRAMES, FRAMES_HOP
+from earmark.errors import BackboneError
+
+wakeword = pytest.importorskip("pyopen_wakeword")
+
+
+class TFLite:
+    """A model in the wheel's own runtime, through its C interface."""
+
+    def __init__(self, name: str) -> None:
+        folder = Path(wakeword.__file__).parent
+        self.lib = ctypes.CDLL(str(next((folder / "lib").glob("*tensorflowlite_c*"))))
+        for f in ("ModelCreateFromFile", "InterpreterCreate", "InterpreterGetInputTensor"):
+            getattr(self.lib, f"TfLite{f}").restype = ctypes.c_void_p
+        self.lib.TfLiteInterpreterGetOutputTensor.restype = ctypes.c_void_p
+        self.lib.TfLiteTensorByteSize.restype = ctypes.c_size_t
+        model = self.lib.TfLiteModelCreateFromFile(str(folder / "models" / name).encode())
+        self.interpreter = ctypes.c_void_p(
+            self.lib.TfLiteInterpreterCreate(ctypes.c_void_p(model), None)
+        )
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        x = np.ascontiguousarray(x, np.float32)
+        shape = (ctypes.c_int * x.ndim)(*x.shape)
+        self.lib.TfLiteInterpreterResizeInputTensor(self.interpreter, 0, shape, x.ndim)
+        self.lib.TfLiteInterpreterAllocateTensors(self.interpreter)
+        into = ctypes.c_void_p(self.lib.TfLiteInterpreterGetInputTensor(self.interpreter, 0))
+        self.lib.TfLiteTensorCopyFromBuffer(
+            into, x.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(x.nbytes)
+        )
+        self.lib.TfLiteInterpreterInvoke(self.interpreter)
+        out = ctypes.c_void_p(self.lib.TfLiteInterpreterGetOutputTensor(self.interpreter, 0))
+        result = np.empty(self.lib.TfLiteTensorByteSize(out) // 4, np.float32)
+        self.lib.TfLiteTensorCopyToBuffer(
+            out, result.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(result.nbytes)
+        )
+        return result
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return create("speech-embedding")
+
+
+def real_clips() -> list[np.ndarray]:
+    esc, fsdd = shared_data("esc10"), shared_data("fsdd")
+    paths = [sorted(folder.glob("*.ogg"))[7] for folder in sorted(esc.iterdir()) if folder.is_dir()]
+    paths += [
+        fsdd / "recordings" / f"{d}_{who}_3.wav" for d in range(4) for who in ("theo", "lucas")
+    ]
+    return [audio.load(path, 16_000) for path in paths]
+
+
+def test_embeddings_agree_with_the_runtime_on_real_clips(backbone):
+    """Spectrogram of the whole clip, then 76 frames every 8, window by window, in TFLite."""
+    mel_model, embedding_model = TFLite("melspectrogram.tflite"), TFLite("embedding_model.tflite")
+    for x in real_clips():
+        windows, valid = audio.window(x, 160_000, 160_000, CONTEXT, 1280)
+        mel = mel_model(windows * 32_768).reshape(-1, 32) / 10 + 2
+        count = int(-(-valid[0] // 1280))
+        theirs = [
+            embedding_model(mel[None, FRAMES_HOP * k : FRAMES_HOP * k + FRAMES, :, None])
+            for k in range(count)
+        ]
+        with torch.inference_mode():
+            ours = backbone(torch.from_numpy(windows), torch.from_numpy(valid))
+        assert ours["embedding"].frames.item() == count
+        expected = np.mean(theirs, 0), np.var(theirs, 0)
+        for got, want in zip(ours["embedding"][1:], expected, strict=True):
+            assert np.linalg.norm(got[0] - want) <= 1e-3 * np.linalg.norm(want)
+        assert all(
+            torch.isfinite(s.mean).all() and torch.isfinite(s.var).all() for s in ours.values()
+        )
+
+
+def test_spectrogram_agrees_with_the_runtime(backbone):
+    mel_model = TFLite("melspectrogram.tflite")
+    for x in real_clips()[::4]:
+        theirs = mel_model(x[None] * 32_768).reshape(-1, 32) / 10 + 2
+        ours = backbone.log_mel(torch.from_numpy(x)[None])[0].numpy()
+        assert ours.shape == theirs.shape
+        assert np.abs(ours - theirs).max() < 2e-3  # of a range of 8
+
+
+def test_a_short_word_gives_an_embedding_every_80_ms(backbone):
+    x = np.random.default_rng(0).normal(0, 0.1, int(0.41 * 16_000)).astype(np.float32)
+    windows, valid = audio.window(x, 160_000, 160_000, CONTEXT, 1280)
+    with torch.inference_mode():
+        stats = backbone(torch.from_numpy(windows), torch.from_numpy(valid))
+    assert stats["embedding"].frames.item() == 6  # ceil(410 ms / 80 ms)
+    assert stats["embedding"].var.max() > 0
+
+
+def test_where_the_wheel_is_missing_the_error_names_the_way_out(monkeypatch):
+    monkeypatch.setattr(speech_embedding.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(BackboneError, match="needs the package pyopen-wakeword.*--backbone logmel"):
+        create("speech-embedding")
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    from earmark.backbones.tflite_weights import read_constants
+
+    source = Path(wakeword.__file__).parent / "models" / "embedding_model.tflite"
+    (tmp_path / "cut.tflite").write_bytes(source.read_bytes()[:5000])
+    with pytest.raises(BackboneError, match="is damaged"):
+        read_constants(tmp_path / "cut.tflite")
+    (tmp_path / "text.tflite").write_text("hello, world")
+    with pytest.raises(BackboneError, match="is not a TFLite model"):
+        read_constants(tmp_path / "text.tflite")

@@ -1,0 +1,341 @@
+"""Splits, selection, heads, estimate: what makes a number believable."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import earmark
+from earmark import heads, metrics
+from earmark.calibration import fit_temperature, softmax
+from earmark.dataset import Clip, Dataset
+from earmark.errors import DataError, EarmarkError
+from earmark.heads import Span
+from earmark.selection import Candidate, Search, solve
+from earmark.splits import make_scheme
+
+
+def clips(count, *, classes=2, groups=None, folds=None, per_recording=1, split=None):
+    return [
+        Clip(
+            Path(f"r{k // per_recording}.wav"),
+            label=f"c{(k // per_recording) % classes}",
+            group=None if groups is None else f"g{k % groups}",
+            fold=None if folds is None else f"{k // classes % folds}",
+            split=None if split is None else split[k % len(split)],
+            start=float(k),
+        )
+        for k in range(count)
+    ]
+
+
+def distinct(count):
+    return np.arange(count)
+
+
+# Splits
+
+
+def test_given_folds_come_before_groups_before_stratified():
+    assert make_scheme(clips(40, groups=4, folds=4), distinct(40)).description == "4 given folds"
+    by_group = make_scheme(clips(40, classes=2, groups=5), distinct(40))
+    assert by_group.description == "leave one of 5 groups out"
+    assert make_scheme(clips(40), distinct(40)).description == "5 stratified folds"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(60, 120),
+    per_recording=st.integers(1, 3),
+    groups=st.sampled_from([None, 5, 17]),
+    copies=st.integers(0, 5),
+)
+def test_nothing_that_belongs_together_parts(count, per_recording, groups, copies):
+    items = clips(count, groups=groups, per_recording=per_recording)
+    content = distinct(count)
+    content[:copies] = count - 1  # some clips sound exactly like the last one
+    for k in range(copies):
+        items[k] = Clip(items[k].path, items[-1].label, float(k), group=items[-1].group)
+    try:
+        scheme = make_scheme(items, content)
+    except DataError:
+        return  # too few different recordings: refused, which other tests look at
+    together = [[c.group for c in items]] if groups else [[str(c.path) for c in items], content]
+    for key in together:
+        for value in set(key):
+            rows = [k for k, other in enumerate(key) if other == value]
+            assert len(set(scheme.fold[rows])) == 1
+
+
+def test_given_folds_that_leak_are_told():
+    items = [Clip(Path("same.wav"), f"c{k % 2}", float(k), fold=str(k % 4 // 2)) for k in range(8)]
+    assert make_scheme(items, distinct(8)).warnings == (
+        "1 recordings have clips in more than one fold: the estimate is too high.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [
+        (
+            clips(6),
+            r"class 'c0' has 3 different recordings and 5 folds need at least 5; .*--folds 3",
+        ),
+        (clips(20, groups=1), r"all clips are of one group \('g0'\)"),
+        (clips(20, folds=1), r"the fold column has one value only"),
+        (clips(20, groups=2), r"class 'c0' is only in fold or group 'g0'"),
+        (clips(20, split=["test"]), r"every clip's split is 'test'"),
+    ],
+)
+def test_hopeless_data_is_refused(items, text):
+    with pytest.raises(DataError, match=text):
+        make_scheme(items, distinct(len(items)))
+
+
+# Selection
+
+
+def blobs(seed=0, size=120, noise=1.0):
+    """Four classes; layer set 'good' tells them apart, 'bad' is noise and smaller."""
+    rng = np.random.default_rng(seed)
+    truth = np.arange(size) % 4
+    good = rng.normal(0, noise, (size, 20)) + np.eye(4)[truth] @ rng.normal(0, 1, (4, 20))
+    features = {"bad": rng.normal(size=(size, 10)), "good": good}
+    return {k: v.astype(np.float32) for k, v in features.items()}, truth, np.arange(size) // 4 % 5
+
+
+def test_the_good_layers_are_chosen_in_every_fold():
+    features, truth, fold = blobs()
+    search = Search(features, truth, 4, fold)
+    assert {search.choose(tested).best.layers for tested in range(5)} == {"good"}
+    assert search.choose().best.layers == "good"
+
+
+def test_labels_without_sense_are_estimated_at_chance():
+    """The test of a nested estimate: choosing among many candidates must not look like skill."""
+    accuracies = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        truth = rng.permutation(np.arange(100) % 2)
+        features = {str(k): rng.normal(size=(100, 30)).astype(np.float32) for k in range(8)}
+        search = Search(features, truth, 2, np.arange(100) // 2 % 5, kinds=("prototype", "linear"))
+        accuracies.append((search.out_of_fold().argmax(1) == truth).mean())
+    assert abs(np.mean(accuracies) - 0.5) < 0.06
+
+
+def test_a_tested_fold_is_never_looked_at():
+    """Other labels in the tested fold change neither what is chosen for it nor its answers."""
+    features, truth, fold = blobs(noise=2.0)
+    spoilt = truth.copy()
+    spoilt[fold == 2] = (spoilt[fold == 2] + 1) % 4
+    one, other = (Search(features, t, 4, fold) for t in (truth, spoilt))
+    assert one.choose(2).best == other.choose(2).best
+    assert one.choose(2).temperature == other.choose(2).temperature
+    np.testing.assert_array_equal(one.out_of_fold()[fold == 2], other.out_of_fold()[fold == 2])
+
+
+def test_the_simplest_within_one_error_is_kept():
+    features, truth, fold = blobs(noise=0.3)
+    features["wide"] = np.hstack([features["good"], features["good"]])
+    assert Search(features, truth, 4, fold).choose().best == Candidate("prototype", "good")
+
+
+@pytest.mark.parametrize(("folds", "split"), [(2, None), (None, ["train", "train", "test"])])
+def test_two_folds_and_a_test_split_are_nested_too(folds, split):
+    features, truth, _ = blobs()
+    items = [
+        Clip(
+            Path(f"{k}.wav"),
+            f"c{truth[k]}",
+            fold=folds and str(k // 4 % 2),
+            split=split and split[k % 3],
+        )
+        for k in range(len(truth))
+    ]
+    scheme = make_scheme(items, distinct(len(items)))
+    solution = solve(Search(features, truth, 4, scheme.fold), items, distinct(len(items)), scheme)
+    rows = solution.tested
+    assert rows.sum() == (len(truth) if folds else len(truth) // 3)
+    assert (solution.logits.argmax(1) == truth)[rows].mean() > 0.8
+
+
+# Heads
+
+
+def test_the_rotated_linear_head_is_scikit_learns():
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(0)
+    truth = np.arange(60) % 3
+    x = (rng.normal(size=(60, 200)) + np.eye(3)[truth] @ rng.normal(size=(3, 200))).astype(
+        np.float32
+    )
+    head = heads.fit("linear", Span(x), truth, 3, 30.0, 0)
+    z = StandardScaler().fit_transform(x)
+    reference = LogisticRegression(C=30.0 / 200, tol=1e-8, max_iter=5_000).fit(z, truth)
+    new = rng.normal(size=(40, 200)).astype(np.float32)
+    ours = softmax(head.logits(new))
+    theirs = reference.predict_proba((new - x.mean(0)) / x.std(0))
+    np.testing.assert_allclose(ours, theirs, atol=5e-3)
+
+
+def test_two_classes_give_the_binary_solution():
+    from sklearn.linear_model import LogisticRegression
+
+    rng = np.random.default_rng(0)
+    truth = np.arange(50) % 2
+    x = (rng.normal(size=(50, 5)) + truth[:, None]).astype(np.float32)
+    scores = softmax(heads.fit("linear", Span(x), truth, 2, 30.0, 0).logits(x))
+    z = (x - x.mean(0)) / x.std(0)
+    reference = LogisticRegression(C=30.0 / 5, tol=1e-8).fit(z, truth).predict_proba(z)
+    np.testing.assert_allclose(scores, reference, atol=5e-3)
+
+
+@pytest.mark.parametrize("kind", heads.KINDS)
+def test_every_head_learns_and_ignores_dead_units(kind):
+    features, truth, fold = blobs(noise=0.5)
+    x = np.hstack([features["good"], np.full((len(truth), 3), 7.0, np.float32)])
+    train = fold != 0
+    head = heads.fit(kind, Span(x[train]), truth[train], 4, 30.0, 0)
+    others = x[~train].copy()
+    assert (head.logits(others).argmax(1) == truth[~train]).mean() > 0.9
+    before = head.logits(others)
+    others[:, -3:] = 1e6  # units that never moved in training
+    np.testing.assert_array_equal(head.logits(others), before)
+
+
+def test_the_mlp_is_the_classic_one():
+    """Linear -> ReLU -> Linear: the head's logits are those of torch's own modules."""
+    import torch
+
+    features, truth, _ = blobs()
+    head = heads.fit("mlp", Span(features["good"]), truth, 4, 0.0, 0)
+    t = {k: torch.from_numpy(v) for k, v in head.tensors.items()}
+    x = (torch.from_numpy(features["good"]) - t["mean"]) / t["scale"]
+    hidden = torch.relu(torch.nn.functional.linear(x, t["hidden.weight"], t["hidden.bias"]))
+    expected = torch.nn.functional.linear(hidden, t["output.weight"], t["output.bias"])
+    np.testing.assert_allclose(head.logits(features["good"]), expected.numpy(), atol=1e-4)
+    assert t["hidden.weight"].shape == (256, 20)
+
+
+def test_a_class_that_was_not_in_training_is_never_the_answer():
+    features, truth, _ = blobs()
+    some = truth != 3
+    for kind in ("linear", "prototype"):
+        head = heads.fit(kind, Span(features["good"][some]), truth[some], 4, 30.0, 0)
+        assert (head.logits(features["good"]).argmax(1) != 3).all()
+
+
+# Calibration and metrics
+
+
+def test_temperature_is_recovered():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, (4_000, 3))
+    truth = np.array([rng.choice(3, p=p) for p in softmax(logits)])
+    assert fit_temperature(logits * 2.5, truth) == pytest.approx(2.5, rel=0.1)
+
+
+def test_interval_covers_and_widens_with_clusters():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(100):
+        right = (rng.random(200) < 0.8).astype(float)
+        low, high = metrics.accuracy_interval(right, np.arange(200), seed=0)
+        covered += low <= 0.8 <= high
+    assert 88 <= covered <= 100
+    speakers = np.repeat([0.95, 0.6, 0.9, 0.5, 0.99, 0.7], 50)
+    right = (rng.random(300) < speakers).astype(float)
+    alone = metrics.accuracy_interval(right, np.arange(300), seed=0)
+    grouped = metrics.accuracy_interval(right, np.repeat(np.arange(6), 50), seed=0)
+    assert grouped[1] - grouped[0] > 2 * (alone[1] - alone[0])
+
+
+def test_metrics_agree_with_scikit_learn():
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(0)
+    truth, answer = rng.integers(0, 5, 300), rng.integers(0, 5, 300)
+    assert metrics.macro_f1(truth, answer, 5) == pytest.approx(
+        f1_score(truth, answer, average="macro")
+    )
+
+
+def test_calibration_error_by_hand():
+    scores = np.array([[0.9, 0.1]] * 4 + [[0.65, 0.35]] * 2)
+    truth = np.array([0, 0, 0, 1, 0, 1])  # 0.9 is right 3 of 4 times, 0.65 one of two
+    expected = (4 * abs(0.9 - 0.75) + 2 * abs(0.65 - 0.5)) / 6
+    assert metrics.calibration_error(scores, truth) == pytest.approx(expected)
+
+
+# train()
+
+
+def test_train_end_to_end(tones, tmp_path):
+    training = earmark.train(tones, backbone="logmel")
+    assert training.classifier.labels == ("high", "low")
+    assert training.classifier.estimate["accuracy"] == 1.0
+    training.classifier.save(tmp_path / "m.earmark")
+    loaded = earmark.Classifier.load(tmp_path / "m.earmark")
+    answers = list(loaded.predict(sorted(tones.rglob("*.wav"))))
+    assert [a.label for a in answers] == ["high"] * 6 + ["low"] * 6
+    assert all(sum(a.scores.values()) == pytest.approx(1) for a in answers)
+
+
+TRAIN = """
+import sys, earmark
+earmark.train(sys.argv[1], backbone="speech-embedding", seed=3).classifier.save(sys.argv[2])
+"""
+
+
+def test_the_same_seed_gives_the_same_bytes(tones, tmp_path):
+    for name in ("a", "b"):
+        subprocess.run([sys.executable, "-c", TRAIN, str(tones), str(tmp_path / name)], check=True)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_what_cannot_be_read_is_listed(tones):
+    (tones / "low" / "broken.wav").write_bytes(b"RIFF....")
+    training = earmark.train(tones, backbone="logmel")
+    assert [Path(f.path).name for f in training.skipped] == ["broken.wav"]
+    assert training.clips == 12
+
+
+def test_nothing_readable_is_refused(tmp_path):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for k in range(5):
+            (tmp_path / label / f"{k}.wav").write_bytes(b"no sound")
+    with pytest.raises(DataError, match="none of the 10 clips could be read; the first"):
+        earmark.train(tmp_path, backbone="logmel")
+
+
+def test_two_backbones_are_heard_side_by_side(tones):
+    classifier = earmark.train(tones, backbone="logmel,speech-embedding").classifier
+    assert [use.name for use in classifier.backbones] == ["logmel", "speech-embedding"]
+    answers = list(classifier.predict(sorted(tones.rglob("*.wav"))))
+    assert [a.label for a in answers] == ["high"] * 6 + ["low"] * 6
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"head": "liner"}, "no head 'liner'; did you mean 'linear'"),
+        ({"backbone": "vgish"}, "no backbone 'vgish'"),
+        ({"backbone": "logmel,logmel"}, "names one twice"),
+        ({"layers": "logmell"}, "no layer 'logmell' in logmel; did you mean 'logmel'"),
+    ],
+)
+def test_wrong_options_are_one_sentence(tones, options, text):
+    with pytest.raises(EarmarkError, match=text):
+        earmark.train(tones, **{"backbone": "logmel", **options})
+
+
+def test_a_dataset_object_does_as_well(tones):
+    dataset = Dataset.read(tones)
+    assert earmark.train(dataset, backbone="logmel", head="mlp").classifier.head.kind == "mlp"
