@@ -11,11 +11,12 @@ from . import Backbone, BackboneInfo, Layer, LayerStats, frame_weights, layer_st
 
 
 class LogMel(nn.Module):
-    """Log-mel spectrogram without padding: (B, n) waveform -> (B, T, M), T = (n - fft) // hop + 1.
+    """Log-mel spectrogram without padding: (B, n) waveform -> (B, T, M), T = (n - len) // hop + 1.
 
-    ``window`` (fft,) weighs a frame, ``filters`` (fft // 2 + 1, M) maps its spectrum to mel bands,
-    ``power`` is 2 for the power and 1 for the magnitude spectrum. The result is the natural
-    logarithm of ``max(mel + offset, floor)``.
+    ``window`` (len,) weighs a frame, which is then transformed with ``fft`` points, zeros behind it
+    where it has fewer; ``filters`` (fft // 2 + 1, M) maps its spectrum to mel bands, and says what
+    ``fft`` is. ``power`` is 2 for the power and 1 for the magnitude spectrum. The result is the
+    natural logarithm of ``max(mel + offset, floor)``.
     """
 
     window: Tensor
@@ -34,14 +35,20 @@ class LogMel(nn.Module):
         super().__init__()
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filters", filters, persistent=False)
+        self.fft = 2 * (len(filters) - 1)
         self.hop, self.power, self.offset, self.floor = hop, power, offset, floor
 
     def forward(self, x: Tensor) -> Tensor:
-        frames = x.float().unfold(-1, len(self.window), self.hop) * self.window  # (B, T, fft)
-        spectrum = torch.view_as_real(torch.fft.rfft(frames)).square_().sum(-1)
-        if self.power == 1:
-            spectrum = spectrum.sqrt_()
-        return (spectrum @ self.filters + self.offset).clamp_min_(self.floor).log_()
+        # A row's spectrum fits the caches of a processor, a batch's does not: 2 to 3 times slower.
+        rows = x.split(1) if x.device.type == "cpu" else (x,)
+        mel = torch.cat([self._mel(row) for row in rows])
+        return mel.add_(self.offset).clamp_min_(self.floor).log_()
+
+    def _mel(self, x: Tensor) -> Tensor:
+        frames = x.float().unfold(-1, len(self.window), self.hop) * self.window  # (B, T, len)
+        spectrum = torch.fft.rfft(frames, self.fft)
+        power = spectrum.real.square() + spectrum.imag.square()
+        return (power if self.power == 2 else power.sqrt_()) @ self.filters
 
 
 def htk_mel_filters(fft: int, rate_hz: int, bands: int, low_hz: float, high_hz: float) -> Tensor:

@@ -105,12 +105,8 @@ class SpeechEmbedding(Backbone):
         super().__init__(info)
         self.weights_hash = weights_hash
         self.front_end = LogMel(window, HOP, filters, floor=1e-10)
-        self.convs = nn.ModuleList()
-        for weight, bias in convs:
-            padding = (0, 1) if weight.shape[3] == 3 else 0
-            conv = nn.Conv2d(weight.shape[1], weight.shape[0], weight.shape[2:], padding=padding)
-            conv.weight, conv.bias = nn.Parameter(weight), nn.Parameter(bias)
-            self.convs.append(conv)
+        self.weights = nn.ParameterList(weight for weight, _ in convs)
+        self.biases = nn.ParameterList(bias for _, bias in convs)
 
     @classmethod
     def load(cls, info: BackboneInfo) -> SpeechEmbedding:
@@ -139,21 +135,18 @@ class SpeechEmbedding(Backbone):
         self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
     ) -> dict[str, LayerStats]:
         wanted = {layer.name for layer in _LAYERS} if layers is None else set(layers)
-        x = (
-            self.log_mel(windows)
-            .to(self.dtype)[:, None]
-            .contiguous(memory_format=torch.channels_last)
-        )
+        x = self.log_mel(windows).to(self.dtype)[:, None]  # (B, 1, T, 32)
+        x = x.contiguous(memory_format=torch.channels_last)
         first, stride = FFT // 2 - CONTEXT, HOP  # centre of frame 0, distance between frames
         stats: dict[str, LayerStats] = {}
-        for conv, spec in zip(self.convs, _CONVS, strict=True):
-            x = conv(x)
-            first += (conv.weight.shape[2] - 1) // 2 * stride
+        for weight, bias, spec in zip(self.weights, self.biases, _CONVS, strict=True):
+            x = F.conv2d(x, weight, bias, padding=(0, weight.shape[3] // 2))
+            first += weight.shape[2] // 2 * stride
             if spec.layer != "embedding":
                 x = F.leaky_relu_(x.clamp_min_(-2.0), 0.2)  # max(leaky_relu(x), -0.4)
             if spec.layer in wanted:
-                weight = frame_weights(x.shape[2], first, stride, valid)
-                stats[spec.layer] = layer_stats(x, weight, self.info.layer(spec.layer).bands)
+                frames = frame_weights(x.shape[2], first, stride, valid)
+                stats[spec.layer] = layer_stats(x, frames, self.info.layer(spec.layer).bands)
             if len(stats) == len(wanted):
                 break
             if spec.pool:
@@ -161,6 +154,12 @@ class SpeechEmbedding(Backbone):
                 first += (spec.pool[0] - 1) * stride // 2
                 stride *= spec.pool[0]
         return stats
+
+    def cast(self, precision: str) -> Backbone:
+        super().cast(precision)
+        self.weights.to(self.dtype)
+        self.biases.to(self.dtype)
+        return self
 
 
 def _models_folder() -> Path:
