@@ -66,7 +66,9 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> Run:
 
 def earmark() -> str:
     """Return the command beside this interpreter."""
-    found = shutil.which("earmark", path=str(Path(sys.executable).parent)) or shutil.which("earmark")
+    found = shutil.which("earmark", path=str(Path(sys.executable).parent)) or shutil.which(
+        "earmark"
+    )
     return found or sys.exit("the command earmark is not installed")
 
 

@@ -107,7 +107,9 @@ def test_foreign_files_are_refused(tmp_path):
 
 
 def test_a_head_of_another_kind_is_refused(saved, tmp_path):
-    odd = replace(Classifier.load(saved), head=module.Head("forest", Classifier.load(saved).head.tensors))
+    odd = replace(
+        Classifier.load(saved), head=module.Head("forest", Classifier.load(saved).head.tensors)
+    )
     odd.save(tmp_path / "odd.earmark")
     with pytest.raises(ModelError, match="'forest' is none of prototype, linear, mlp"):
         Classifier.load(tmp_path / "odd.earmark")
@@ -116,7 +118,9 @@ def test_a_head_of_another_kind_is_refused(saved, tmp_path):
 def test_another_backbone_than_trained_with_is_refused(saved, tones):
     use = module.BackboneUse("logmel", "logmel/0/none/float32", ("logmel",))
     old = replace(Classifier.load(saved), backbones=(use,))
-    with pytest.raises(ModelError, match="was trained with backbone logmel/0/none/float32, and here"):
+    with pytest.raises(
+        ModelError, match="was trained with backbone logmel/0/none/float32, and here"
+    ):
         list(old.predict(tones.rglob("*.wav")))
 
 

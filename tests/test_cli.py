@@ -83,7 +83,9 @@ def test_predict_in_its_three_forms(folder, model, tmp_path):
     assert [t["path"] for t in told] == list(map(str, files))
     assert [t.get("label") for t in told] == ["low", None, "high"]
     assert "error" in told[1] and "scores" not in told[1]
-    rows = list(csv.DictReader(io.StringIO(earmark("predict", model, *files, "--csv", expect=1).stdout)))
+    rows = list(
+        csv.DictReader(io.StringIO(earmark("predict", model, *files, "--csv", expect=1).stdout))
+    )
     assert [row["label"] for row in rows] == ["low", "", "high"] and rows[1]["error"]
     text = earmark("predict", model, folder, "--top", "1").stdout.splitlines()
     assert len(text) == 12 and text[0].split()[1] == "high" and len(text[0].split()) == 3
@@ -112,7 +114,9 @@ def test_embed_for_use_elsewhere(folder, tmp_path, suffix):
     out = tmp_path / f"e{suffix}"
     if suffix == ".parquet":
         pq = pytest.importorskip("pyarrow.parquet")
-    earmark("embed", folder, "-o", out, "--backbone", "speech-embedding", "--layers", "conv6,embedding")
+    earmark(
+        "embed", folder, "-o", out, "--backbone", "speech-embedding", "--layers", "conv6,embedding"
+    )
     if suffix == ".npz":
         table = np.load(out)
         assert table["embedding"].shape == (12, 192) and table["conv6"].shape == (12, 576)
@@ -188,7 +192,9 @@ def test_cache_commands(folder, tmp_path):
 
 
 def test_backbones_commands():
-    names = [b["name"] for b in json.loads(earmark("backbones", "list", "--json").stdout)["backbones"]]
+    names = [
+        b["name"] for b in json.loads(earmark("backbones", "list", "--json").stdout)["backbones"]
+    ]
     assert {"logmel", "speech-embedding"} <= set(names)
     shown = json.loads(earmark("backbones", "show", "speech-embedding", "--json").stdout)
     assert shown["rate_hz"] == 16_000 and shown["layers"][-1] == "embedding (96)"
@@ -209,19 +215,26 @@ def test_help_imports_nothing_heavy():
     code = "import sys, earmark.cli; print([m for m in sys.modules if m in HEAVY])"
     heavy = ("torch", "numpy", "sklearn", "transformers", "soundfile", "rich")
     done = subprocess.run(
-        [sys.executable, "-c", f"HEAVY = {heavy}; {code}"], capture_output=True, text=True, check=True
+        [sys.executable, "-c", f"HEAVY = {heavy}; {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == "[]\n"
 
 
 def test_importing_earmark_does_nothing(tmp_path):
     """No threads set, no logging configured, nothing heavy loaded, no file made."""
-    code = (
-        "import logging, sys; before = set(sys.modules); import earmark;"
-        "new = set(sys.modules) - before;"
-        "assert not {m.split('.')[0] for m in new} - {'earmark', 'typing', '_typing', '__future__'};"
-        "assert not logging.getLogger().handlers; earmark.Dataset; assert 'torch' not in sys.modules"
-    )
+    code = """
+import logging, sys
+before = set(sys.modules)
+import earmark
+new = {module.split(".")[0] for module in set(sys.modules) - before}
+assert not new - {"earmark", "typing", "_typing", "__future__"}, new
+assert not logging.getLogger().handlers
+earmark.Dataset
+assert "torch" not in sys.modules
+"""
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,7 +1,8 @@
 """The figures that the README shows, on real recordings; skipped where those are absent."""
 
-import earmark
 import pytest
+
+import earmark
 from earmark.dataset import Dataset
 from shared_data import shared_data
 

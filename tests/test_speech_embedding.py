@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from shared_data import shared_data
 
 from earmark import audio
 from earmark.backbones import create, speech_embedding
 from earmark.backbones.speech_embedding import CONTEXT, FRAMES, FRAMES_HOP
 from earmark.errors import BackboneError
+from shared_data import shared_data
 
 wakeword = pytest.importorskip("pyopen_wakeword")
 

@@ -75,7 +75,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(recordings, tmp_pa
         process.wait(60)
         assert len(content(killed)) >= held
         held = len(content(killed))
-    assert 0 < held
+    assert held > 0
     assert start(recordings, killed).wait(120) == 0
     assert content(killed) == content(whole)
     assert len(content(whole)) == 60

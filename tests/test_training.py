@@ -256,6 +256,13 @@ def test_interval_covers_and_widens_with_clusters():
     assert grouped[1] - grouped[0] > 2 * (alone[1] - alone[0])
 
 
+def test_all_right_is_not_certain():
+    low, high = metrics.accuracy_interval(np.ones(9), np.arange(9), seed=0)
+    assert (round(low, 3), high) == (0.664, 1.0)
+    assert metrics.accuracy_interval(np.zeros(9), np.arange(9), seed=0) == (0.0, 1.0 - low)
+    assert metrics.accuracy_interval(np.array([1.0, 0.0]), np.zeros(2), seed=0) == (0.0, 1.0)
+
+
 def test_metrics_agree_with_scikit_learn():
     from sklearn.metrics import f1_score
 

@@ -98,11 +98,12 @@ def train(
 ) -> None:
     """Train on DATA, estimate the accuracy by nested cross-validation, save the classifier."""
     from earmark.dataset import Dataset
-    from earmark.training import train
+    from earmark.training import backbone_names, train
 
     _check_output(output)
     dataset = Dataset.read(data, label=label, group=group, fold=fold)
-    with _store(no_store) as store, console.progress_bar("embedding", len(dataset)) as bar:
+    count = len(dataset) * len(backbone_names(backbone))
+    with _store(no_store) as store, console.progress_bar("embedding", count) as bar:
         training = train(
             dataset,
             backbone=backbone,

@@ -101,7 +101,11 @@ def side_by_side(work: Callable[[T], None], items: Sequence[T]) -> None:
             threadpool_limits(1),
             ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
         ):
-            list(pool.map(work, items))
+            try:
+                list(pool.map(work, items))
+            except BaseException:  # Ctrl-C: do not wait for what has not begun
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     finally:
         torch.set_num_threads(threads)
 

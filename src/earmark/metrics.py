@@ -33,17 +33,22 @@ def accuracy_interval(right: np.ndarray, cluster: np.ndarray, seed: int) -> tupl
 
     Clips of one ``cluster`` (N,) (a speaker, a recording) are not independent. With 20 clusters or
     more it is a percentile bootstrap over them, with fewer Student's t over the clusters' shares.
+    Where all is right, or all wrong, nothing spreads, and the exact binomial limit over clusters
+    stands in (Clopper and Pearson 1934): 9 of 9 are no proof of more than 0.66.
     """
     _, index = np.unique(cluster, return_inverse=True)
     hits, sizes = np.bincount(index, weights=right), np.bincount(index)
     n = len(sizes)
+    if right.min() == right.max():
+        limit = float(0.025 ** (1 / n))
+        return (limit, 1.0) if right.all() else (0.0, 1.0 - limit)
     if n >= FEW_CLUSTERS:
         draws = np.random.default_rng(seed).integers(0, n, (BOOTSTRAPS, n))
         means = hits[draws].sum(1) / sizes[draws].sum(1)
         low, high = np.quantile(means, (0.025, 0.975))
         return float(low), float(high)
     if n == 1:
-        return 0.0, 1.0
+        return 0.0, 1.0  # one speaker says nothing of others
     from scipy.stats import t
 
     mean = hits.sum() / sizes.sum()
