@@ -1,10 +1,13 @@
-"""Every test gets a store of its own and no network."""
+"""Every test gets a store of its own and no network; published weights come from beside us."""
+
+# ruff: noqa: E402  (settings that torch and huggingface_hub read when they are imported)
 
 import os
+from pathlib import Path
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is imported
-os.environ["EARMARK_OFFLINE"] = "1"
-os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ["EARMARK_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("EARMARK_WEIGHTS", str(Path(__file__).parents[2] / "shared" / "weights"))
 
 import numpy as np
 import pytest

@@ -18,9 +18,18 @@ def backbone(request):
     if request.param not in _cache:
         try:
             _cache[request.param] = backbones.create(request.param)
-        except BackboneError as error:
-            pytest.skip(f"weights are not at hand: {error}")
+        except BackboneError:  # the weights are not at hand: the contract holds for any
+            _cache[request.param] = with_random_weights(request.param)
     return _cache[request.param]
+
+
+def with_random_weights(name: str, precision: str = "float32") -> backbones.Backbone:
+    cls = backbones._entry(name)[1]
+    try:
+        made = cls.random(backbones.info(name))
+    except BackboneError as error:
+        pytest.skip(f"weights are not at hand: {error}")
+    return made.cast(precision).eval().requires_grad_(False)
 
 
 def sound(samples: int, seed: int = 0) -> np.ndarray:
@@ -121,7 +130,8 @@ def test_lengths_around_a_window(backbone, beside):
     windows, valid = cut(backbone, sound(length + beside))
     assert valid.sum() >= length + beside and len(windows) == (1 if beside <= 0 else 2)
     near, exact = hear(backbone, sound(length + beside)), hear(backbone, sound(length))
-    assert difference(near, exact) < 0.1
+    # where windows overlap, one sample more is half a window more
+    assert difference(near, exact) < (0.1 if backbone.info.hop == length else 0.3)
 
 
 def test_silence_is_finite_and_differs_from_sound(backbone):
@@ -153,7 +163,10 @@ def test_early_stop_gives_the_same_layer(backbone):
 def test_half_precision_stays_close(backbone, precision):
     if precision == "float16" and not torch.cuda.is_available():
         pytest.skip("float16 is for accelerators; on a CPU use bfloat16")
-    half = backbones.create(backbone.info.name, precision=precision)
+    try:
+        half = backbones.create(backbone.info.name, precision=precision)
+    except BackboneError:
+        half = with_random_weights(backbone.info.name, precision)
     assert half.fingerprint != backbone.fingerprint
     x = sound(seconds(backbone, 1.3))
     a, b = hear(half, x), hear(backbone, x)

@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 backbones_app = typer.Typer(
-    help="The pretrained networks: list, show, verify.", rich_markup_mode=None
+    help="The pretrained networks: list, show, fetch, verify.", rich_markup_mode=None
 )
 cache_app = typer.Typer(help="The store of embeddings: show, prune, clear.", rich_markup_mode=None)
 app.add_typer(backbones_app, name="backbones")
@@ -287,12 +287,33 @@ def show_backbone(name: str, as_json: Json = False) -> None:
         print(f"{key:<12} {shown}")
 
 
+@backbones_app.command("fetch")
+def fetch_backbone(
+    name: str,
+    to: Annotated[
+        Path | None, typer.Option(help="A folder to keep the files in, for another machine.")
+    ] = None,
+) -> None:
+    """Find or download a backbone's weights, check their hash, say where they are."""
+    from earmark import backbones, weights
+
+    files = backbones.weight_files(name)
+    if not files:
+        backbones.create(name)
+        print(f"{name} is ready; there is nothing to fetch.")
+    for file in files:
+        with console.byte_bar(file.name) as bar:
+            print(weights.fetch(file, to, bar))
+
+
 @backbones_app.command("verify")
 def verify_backbone(name: str) -> None:
-    """Load a backbone's weights and print the hash that classifiers are bound to."""
+    """Load a backbone's weights, check their hash and the network's published reference values."""
     from earmark import backbones
 
-    print(backbones.create(name).fingerprint)
+    backbone = backbones.create(name)
+    print(backbone.fingerprint)
+    print(backbone.verify())
 
 
 @cache_app.command("show")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,6 +56,21 @@ class _Bar:
         self.audio_s += seconds
         speed = self.audio_s / max(time.perf_counter() - self.start, 1e-9)
         self.bar.update(self.task, advance=1, speed=speed)
+
+
+@contextlib.contextmanager
+def byte_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a download on a terminal: yield a function of (bytes here, bytes in all); else None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda here, total: bar.update(task, completed=here, total=total)
 
 
 def training_json(training: Training, model: str | None) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import glob
 import hashlib
 import http.client
 import os
@@ -227,7 +226,7 @@ def _places(name: str) -> Iterator[Path]:
         if entry:
             root = Path(entry).expanduser()
             yield root / name
-            yield from sorted(root.glob(f"*/{glob.escape(name)}"))
+            yield from sorted(root.glob(f"*/{name}"))
     yield weights_folder() / name
 
 

@@ -11,17 +11,26 @@ import importlib
 import importlib.metadata
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from earmark.errors import BackboneError, did_you_mean
+from earmark.weights import WeightFile
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-_BUILT_IN = ("logmel", "speech_embedding")
+_BUILT_IN = (
+    "logmel",
+    "speech_embedding",
+    "vggish",
+    "efficientat",
+    "yamnet",
+    "wav2vec2",
+    "spectrogram_transformers",
+)
 _ENTRY_POINTS = "earmark.backbones"
 
 
@@ -97,6 +106,7 @@ class Backbone(nn.Module):
     """
 
     weights_hash: str = "none"
+    files: ClassVar[tuple[WeightFile, ...]] = ()  # published weights, where they are plain files
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__()
@@ -107,6 +117,25 @@ class Backbone(nn.Module):
     def load(cls, info: BackboneInfo) -> Backbone:
         """Build the network with its weights; :class:`BackboneError` where they are missing."""
         return cls(info)
+
+    @classmethod
+    def random(cls, info: BackboneInfo, seed: int = 0) -> Backbone:
+        """Build the network with random weights: to test it, or to see what training gave."""
+        raise BackboneError(
+            f"backbone {info.name!r} cannot be made with random weights; use its own."
+        )
+
+    @classmethod
+    def weight_files(cls, info: BackboneInfo) -> tuple[WeightFile, ...]:
+        """Name the files to fetch for ``info``; none where weights come some other way."""
+        return cls.files
+
+    def verify(self) -> str:
+        """Compare the loaded network with published reference values; say what was compared.
+
+        :class:`BackboneError` where they differ. The hash of the weights is checked by loading.
+        """
+        return "weights are in place; no reference values are published for this network"
 
     def prepare(self, clip: np.ndarray) -> np.ndarray:
         """Normalise a whole clip (n,) before it is cut into windows; here, leave it as it is."""
@@ -171,7 +200,9 @@ def layer_stats(x: Tensor, weight: Tensor, bands: int = 1) -> LayerStats:
 
 
 B = TypeVar("B", bound=type[Backbone])
-_registry: dict[str, tuple[BackboneInfo, type[Backbone]]] = {}
+Entry = tuple[BackboneInfo, type[Backbone]]
+_registry: dict[str, Entry] = {}
+_families: dict[str, Callable[[str], Entry]] = {}
 
 
 def register(info: BackboneInfo) -> Callable[[B], B]:
@@ -182,6 +213,21 @@ def register(info: BackboneInfo) -> Callable[[B], B]:
             raise ValueError(f"a backbone called {info.name!r} is registered already")
         _registry[info.name] = (info, cls)
         return cls
+
+    return enter
+
+
+def register_family(prefix: str) -> Callable[[Callable[[str], Entry]], Callable[[str], Entry]]:
+    """Let a function describe every name that begins with ``prefix``, without loading weights.
+
+    Such names are without end, so :func:`names` has none of them.
+    """
+
+    def enter(describe: Callable[[str], Entry]) -> Callable[[str], Entry]:
+        if prefix in _families:
+            raise ValueError(f"a family of backbones {prefix!r} is registered already")
+        _families[prefix] = describe
+        return describe
 
     return enter
 
@@ -197,16 +243,29 @@ def names() -> list[str]:
 
 def info(name: str) -> BackboneInfo:
     """Describe a backbone without loading it; an unknown name is answered with the nearest."""
-    known = names()
-    if name not in _registry:
-        raise BackboneError(
-            f"no backbone {name!r};{did_you_mean(name, known)} Known: {', '.join(known)}."
-        )
-    return _registry[name][0]
+    return _entry(name)[0]
 
 
 def create(name: str, precision: str = "float32") -> Backbone:
     """Load the backbone called ``name``, ready for inference: no gradients, evaluation mode."""
-    description = info(name)
-    backbone = _registry[name][1].load(description)
-    return backbone.cast(precision).eval().requires_grad_(False)
+    description, cls = _entry(name)
+    return cls.load(description).cast(precision).eval().requires_grad_(False)
+
+
+def weight_files(name: str) -> tuple[WeightFile, ...]:
+    """Name the files that the backbone called ``name`` is made of, to find or to fetch."""
+    description, cls = _entry(name)
+    return cls.weight_files(description)
+
+
+def _entry(name: str) -> Entry:
+    known = names()
+    if name in _registry:
+        return _registry[name]
+    for prefix, describe in _families.items():
+        if name.startswith(prefix):
+            return describe(name)
+    known += [f"{prefix}..." for prefix in _families]
+    raise BackboneError(
+        f"no backbone {name!r};{did_you_mean(name, known)} Known: {', '.join(known)}."
+    )
