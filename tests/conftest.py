@@ -1,7 +1,5 @@
 """Every test gets a store of its own and no network; published weights come from beside us."""
 
-# ruff: noqa: E402  (settings that torch and huggingface_hub read when they are imported)
-
 import os
 from pathlib import Path
 

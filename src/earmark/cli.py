@@ -102,7 +102,7 @@ def train(
 
     _check_output(output)
     dataset = Dataset.read(data, label=label, group=group, fold=fold)
-    count = len(dataset) * len(backbone_names(backbone))
+    count = len(dataset) * len(backbone_names(backbone)[0])
     with _store(no_store) as store, console.progress_bar("embedding", count) as bar:
         training = train(
             dataset,

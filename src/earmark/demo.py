@@ -20,7 +20,7 @@ def run(output: Path) -> None:
         f"spoken words and everyday sounds, {len(dataset)} clips, {len(dataset.labels)} classes.\n"
     )
     with Store() as store, console.progress_bar("embedding", len(dataset)) as bar:
-        training = train(dataset, store=store, progress=bar)
+        training = train(dataset, backbone="speech-embedding", store=store, progress=bar)
     training.classifier.save(output)
     print(console.training_text(training, str(output)))
     unheard = paths([EXAMPLE / "unheard"])

@@ -14,16 +14,16 @@ import numpy as np
 
 import earmark
 from earmark import backbones as registry
-from earmark import calibration, heads, layersets, metrics
+from earmark import calibration, heads, layersets, metrics, weights
 from earmark.classifier import BackboneUse, Classifier
 from earmark.dataset import Clip, Dataset
 from earmark.embed import Embeddings, Failure, Progress, embed
-from earmark.errors import DataError, EarmarkError, did_you_mean
+from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
 from earmark.selection import Choice, Search, Solution, solve
 from earmark.splits import FOLDS, Scheme, make_scheme
 from earmark.store import Store
 
-DEFAULT_BACKBONE = "speech-embedding"
+AUTO = ("efficientat-mn04", "speech-embedding")  # the last is shipped
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def train(
     clock = _Clock()
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
     kinds = _kinds(head)
-    networks = [registry.create(name) for name in backbone_names(backbone)]
+    names, notes = backbone_names(backbone)
+    networks = [registry.create(name) for name in names]
     layer_sets = layersets.candidates([network.info for network in networks], layers)
     # refuse hopeless data before the long part; that all contents differ is found out later
     make_scheme(dataset.clips, np.arange(len(dataset)), folds=folds, seed=seed)
@@ -116,7 +117,7 @@ def train(
         _provenance(dataset, embeddings, solution.chosen, seed),
     )
     clock.lap("fit")
-    return Training(classifier, tested, len(clips), skipped, scheme.warnings, clock.seconds)
+    return Training(classifier, tested, len(clips), skipped, notes + scheme.warnings, clock.seconds)
 
 
 def _kinds(head: str) -> tuple[str, ...]:
@@ -130,12 +131,26 @@ def _kinds(head: str) -> tuple[str, ...]:
     return (head,)
 
 
-def backbone_names(backbone: str) -> list[str]:
-    """Resolve 'auto' and commas; the same backbone twice is refused."""
-    names = [DEFAULT_BACKBONE] if backbone == "auto" else [n.strip() for n in backbone.split(",")]
+def backbone_names(backbone: str) -> tuple[list[str], tuple[str, ...]]:
+    """Resolve commas and 'auto', and say what 'auto' had to do without.
+
+    'auto' is :data:`AUTO`, a network for sounds beside one for speech, if the weights of the first
+    are at hand or can be fetched (4 MB), and the shipped one alone otherwise. The same backbone
+    twice is refused.
+    """
+    if backbone == "auto":
+        try:
+            for name in AUTO:
+                for file in registry.weight_files(name):
+                    weights.fetch(file)
+        except BackboneError as error:
+            why = str(error).partition(";")[0]
+            return [AUTO[-1]], (f"{AUTO[-1]} alone, which knows speech better than sounds: {why}.",)
+        return list(AUTO), ()
+    names = [name.strip() for name in backbone.split(",")]
     if len(set(names)) < len(names):
         raise EarmarkError(f"backbone {backbone!r} names one twice; name each once.")
-    return names
+    return names, ()
 
 
 def _embed_all(

@@ -14,6 +14,7 @@ import http.client
 import os
 import pickle
 import shutil
+import socket
 import sqlite3
 import ssl
 import time
@@ -263,7 +264,8 @@ def _download(file: WeightFile, part: Path, progress: Progress | None) -> None:
             failures = failures + 1 if have <= before else 1
             before = have
             code = error.code if isinstance(error, urllib.error.HTTPError) else 503
-            if code not in _PASSING or failures == TRIES:
+            offline = isinstance(getattr(error, "reason", None), socket.gaierror)
+            if code not in _PASSING or failures == TRIES or offline:
                 raise BackboneError(
                     f"{file} could not be fetched from {file.url}: {_reason(error)}; run the same"
                     f" command again, which goes on after the {have / 1e6:,.1f} MB that came, or"
