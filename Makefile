@@ -12,6 +12,7 @@ export OMP_WAIT_POLICY ?= passive
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torchvggish
 	touch $@
 
 demo: $(VENV)/.installed  ## train, estimate and predict offline on the shipped example

@@ -1,0 +1,178 @@
+"""AST (Gong et al. 2021, arXiv:2104.01778) and Whisper's encoder (Radford et al. 2022,
+arXiv:2212.04356), as ``hf:NAME-OR-FOLDER``.
+
+Both read a log-mel spectrogram of one length, filled up where the clip ends. The spectrograms are
+those of transformers' feature extractors, made here in batches and on the network's device.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from . import BackboneInfo, Layer, frame_weights
+from .huggingface import Geometry, Settings, Transformer, first, reads
+from .logmel import LogMel
+
+FRAME, HOP = 400, 160  # samples at 16 kHz: 25 and 10 ms, in both
+FFT = 512  # of AST; Whisper transforms the 400 samples as they are
+
+
+@reads
+class Whisper(Transformer):
+    """The encoder of Whisper over windows of 30 s; its decoder is not even loaded.
+
+    ``block0`` is what the first block reads, ``block1`` ... what each gives, ``output`` the last
+    after normalisation. The network reads nothing but 30 s, so shorter clips are followed by
+    silence, as its authors did, and cost the same; frames of that silence are not counted.
+    """
+
+    architectures: ClassVar[Mapping[str, str]] = {
+        "whisper": "models.whisper.modeling_whisper.WhisperEncoder"
+    }
+
+    def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
+        super().__init__(info, model, preparation)
+        filters = _mel_filters(FRAME, self.config.num_mel_bins, 0, info.rate_hz, "slaney", "slaney")
+        self.front_end = LogMel(torch.hann_window(FRAME), HOP, filters, floor=1e-10)
+
+    @classmethod
+    def geometry(cls, config: Any, preparation: Settings) -> Geometry:
+        layers = (f"block{i}" for i in range(config.encoder_layers + 1))
+        return Geometry(
+            window=config.max_source_positions * 2 * HOP,
+            step=None,
+            layers=tuple(Layer(name, config.d_model) for name in (*layers, "output")),
+        )
+
+    @classmethod
+    def select(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        parts = {name: name.partition("encoder.") for name in state}
+        return {
+            own: state[name]
+            for name, (before, found, own) in parts.items()
+            if found and before in ("", "model.")
+        }
+
+    def log_mel(self, windows: Tensor) -> Tensor:
+        """Return the network's input (B, M, T): log10 / 4 + 1, cut 8 decades below the peak."""
+        x = F.pad(windows[:, None].float(), (FRAME // 2, FRAME // 2), mode="reflect")[:, 0]
+        x = self.front_end(x)[:, :-1] / math.log(10)  # (B, T, M)
+        x = torch.maximum(x, x.amax((1, 2), keepdim=True) - 8)
+        return (x.transpose(1, 2) + 4) / 4
+
+    def walk(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        model: Any = self.model
+        x = F.gelu(model.conv1(self.log_mel(windows).to(self.dtype)))
+        x = F.gelu(model.conv2(x)).transpose(1, 2) + model.embed_positions.weight  # (B, T, C)
+        weight = frame_weights(x.shape[1], first=0, stride=2 * HOP, valid=valid)
+        yield x.transpose(1, 2)[..., None], weight
+        for block in model.layers:
+            x = first(block(x, None))
+            yield x.transpose(1, 2)[..., None], weight
+        yield model.layer_norm(x).transpose(1, 2)[..., None], weight
+
+
+@reads
+class AST(Transformer):
+    """The Audio Spectrogram Transformer over windows of 10.2 s (``max_length`` frames).
+
+    ``block0`` ... are the patches, what the first block reads and what each block gives; a patch
+    counts for the share of its frames that is real. ``output`` is the mean of the two class tokens
+    after normalisation, which is what the published classifiers read; it counts for the window's
+    frames. What follows a clip is filled up as in training, with zeros in the logarithmic domain,
+    and costs as much as a whole window.
+    """
+
+    architectures: ClassVar[Mapping[str, str]] = {"audio-spectrogram-transformer": "ASTModel"}
+
+    def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
+        super().__init__(info, model, preparation)
+        normal = bool(preparation.get("do_normalize", True))  # defaults: AudioSet's, as published
+        self.mean = float(preparation.get("mean", -4.2677393)) if normal else 0.0
+        self.deviations = 2 * float(preparation.get("std", 4.5689974)) if normal else 1.0
+        filters = _mel_filters(FFT, self.config.num_mel_bins, 20, info.rate_hz, None, "kaldi")
+        self.front_end = Fbank(filters)
+
+    @classmethod
+    def geometry(cls, config: Any, preparation: Settings) -> Geometry:
+        blocks = (
+            Layer(f"block{i}", config.hidden_size) for i in range(config.num_hidden_layers + 1)
+        )
+        return Geometry(
+            window=(config.max_length - 1) * HOP + FRAME,
+            step=None,
+            layers=(*blocks, Layer("output", config.hidden_size)),
+        )
+
+    def log_mel(self, windows: Tensor, real: Tensor) -> Tensor:
+        """Return the network's input (B, T, M), of which ``real`` (B,) frames are audio."""
+        x: Tensor = self.front_end(windows)
+        filled = torch.arange(x.shape[1], device=x.device) >= real[:, None]
+        return (x.masked_fill_(filled[..., None], 0) - self.mean) / self.deviations
+
+    def walk(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        model: Any = self.model
+        config = self.config
+        real = ((valid - FRAME) // HOP + 1).clamp_min(1)  # below 400 samples one, with zeros
+        x = model.embeddings(self.log_mel(windows, real).to(self.dtype))  # (B, 2 + F * T, C)
+        bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
+        starts = torch.arange((x.shape[1] - 2) // bands, device=x.device) * config.time_stride
+        weight = ((real[:, None] - starts) / config.patch_size).clamp(0, 1)  # (B, T)
+        yield _patches(x, bands), weight
+        blocks = model.layers if hasattr(model, "layers") else model.encoder.layer  # version 5.0
+        for block in blocks:
+            x = first(block(x))
+            yield _patches(x, bands), weight
+        yield model.layernorm(x[:, :2]).mean(1)[..., None, None], real[:, None].float()
+
+
+def _patches(x: Tensor, bands: int) -> Tensor:
+    """Return (B, C, T, F) of AST's tokens (B, 2 + F * T, C): two for the class, then each band."""
+    return x[:, 2:].reshape(len(x), bands, -1, x.shape[2]).permute(0, 3, 2, 1)
+
+
+class Fbank(nn.Module):
+    """Kaldi's log filterbank as AST uses it: (B, n) waveform -> (B, T, M), without padding.
+
+    Of every frame the mean is taken away and then 0.97 of the sample before; the first sample of a
+    frame stands for the one before it. Waveforms stay within -1..1, as its authors kept them.
+    """
+
+    window: Tensor
+    filters: Tensor
+
+    def __init__(self, filters: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(FRAME, periodic=False), persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.float().unfold(-1, FRAME, HOP)  # (B, T, 400)
+        frames = frames - frames.mean(-1, keepdim=True)
+        frames = frames - 0.97 * torch.cat([frames[..., :1], frames[..., :-1]], -1)
+        spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window, FFT)).square_().sum(-1)
+        return (spectrum @ self.filters).clamp_min_(torch.finfo(torch.float32).eps).log_()
+
+
+def _mel_filters(
+    fft: int, bands: int, low_hz: int, rate_hz: int, norm: str | None, scale: str
+) -> Tensor:
+    """Return transformers' own triangular filters (fft // 2 + 1, bands), up to half the rate."""
+    filters = importlib.import_module("transformers.audio_utils").mel_filter_bank(
+        num_frequency_bins=fft // 2 + 1,
+        num_mel_filters=bands,
+        min_frequency=low_hz,
+        max_frequency=rate_hz / 2,
+        sampling_rate=rate_hz,
+        norm=norm,
+        mel_scale=scale,
+        triangularize_in_mel_space=scale == "kaldi",
+    )
+    return torch.from_numpy(filters).float()

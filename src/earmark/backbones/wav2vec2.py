@@ -1,0 +1,219 @@
+"""Wav2vec 2.0 (Baevski et al. 2020, arXiv:2006.11477) and the networks of the same build.
+
+HuBERT, WavLM, data2vec-audio and UniSpeech-SAT share it: seven convolutions turn the waveform into
+a frame every 20 ms, and transformer blocks follow. They come as ``hf:NAME-OR-FOLDER``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from earmark.weights import WeightFile, fetch, find
+
+from . import BackboneInfo, Layer, LayerStats, register
+from .huggingface import Geometry, Settings, Transformer, find_in_hub_cache, first, reads
+
+RATE_HZ = 16_000
+WINDOW_S = 20  # training used at most 15.6 s; attention's cost grows with the square of this
+VARIANCE_FLOOR = 1e-7  # as in transformers' Wav2Vec2FeatureExtractor
+
+
+@reads
+class Wav2Vec2(Transformer):
+    """Convolutions over the waveform, then a transformer; every hidden state is a layer.
+
+    ``features`` is what the convolutions give, ``block0`` what the first transformer block reads
+    (projected, with positions), ``block1`` ... what each block gives. Where the network normalises
+    once more behind its last block, ``output`` is that.
+
+    A window is computed at its own length and never padded, so that a clip's embedding cannot
+    depend on the others of its batch. Masks are exact only where every norm is that of one frame:
+    in the base sizes a group norm behind the first convolution takes its mean over the whole time
+    axis, zeros included. And padded batches are slower on a CPU than one clip after the other.
+
+    A clip longer than 20 s is cut. The windows' statistics combine exactly, weighted by frames,
+    but attention, positions and group norm do not see over a cut. What is shorter than a frame's
+    400 samples is filled up with zeros; its one frame counts for the share that is real.
+    """
+
+    architectures: ClassVar[Mapping[str, str]] = {
+        "wav2vec2": "Wav2Vec2Model",
+        "hubert": "HubertModel",
+        "wavlm": "WavLMModel",
+        "data2vec-audio": "Data2VecAudioModel",
+        "unispeech-sat": "UniSpeechSatModel",
+    }
+
+    def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
+        super().__init__(info, model, preparation)
+        self.normalise = bool(preparation.get("do_normalize", True))
+        self.stable = _stable(self.config)
+        self.frame = _frame(self.config)
+        for module in model.modules():  # weight norm, once instead of at every call
+            if parametrize.is_parametrized(module, "weight"):
+                parametrize.remove_parametrizations(module, "weight")
+
+    @classmethod
+    def geometry(cls, config: Any, preparation: Settings) -> Geometry:
+        window = WINDOW_S * int(preparation.get("sampling_rate", RATE_HZ))
+        return Geometry(
+            window,
+            step=1,
+            layers=_layers(
+                config.conv_dim[-1], config.hidden_size, config.num_hidden_layers, _stable(config)
+            ),
+        )
+
+    def prepare(self, clip: np.ndarray) -> np.ndarray:
+        """Bring a clip (n,) to zero mean and unit variance where the checkpoint wants it."""
+        if not self.normalise:
+            return clip
+        mean, deviation = clip.mean(), np.sqrt(clip.var() + VARIANCE_FLOOR)
+        return np.asarray((clip - mean) / deviation, np.float32)
+
+    def forward(
+        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
+    ) -> dict[str, LayerStats]:
+        rows, parts = [], []
+        for length in sorted(set(valid.tolist())):
+            rows.append((valid == length).nonzero()[:, 0])
+            parts.append(super().forward(windows[rows[-1], :length], valid[rows[-1]], layers))
+        back = torch.cat(rows).argsort()
+        return {
+            name: LayerStats(
+                *(torch.cat(s)[back] for s in zip(*(p[name] for p in parts), strict=True))
+            )
+            for name in parts[0]
+        }
+
+    def walk(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        missing = max(0, self.frame - windows.shape[1])
+        share = 1 - missing / self.frame
+        for x in self._hidden(F.pad(windows, (0, missing)).to(self.dtype)):  # (B, T, C)
+            weight = torch.full(x.shape[:2], share, device=x.device)
+            yield x.transpose(1, 2)[..., None], weight
+
+    def _hidden(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield every hidden state (B, T, C) of windows (B, n) of equal length."""
+        model: Any = self.model
+        x = model.feature_extractor(x).transpose(1, 2)
+        yield x
+        x = first(model.feature_projection(x))
+        encoder = model.encoder
+        x = x + encoder.pos_conv_embed(x)
+        if not self.stable:
+            x = encoder.layer_norm(x)
+        yield x
+        bias: dict[str, Tensor] = {}  # WavLM's first block gives it to the others
+        for block in encoder.layers:
+            result = block(x, **bias)
+            x = first(result)
+            if self.config.model_type == "wavlm":
+                bias = {"position_bias": result[1]}
+            yield x
+        if self.stable:
+            yield encoder.layer_norm(x)
+
+
+def _stable(config: Any) -> bool:
+    """Say whether blocks normalise what they read, and the network what its last block gives."""
+    return bool(getattr(config, "do_stable_layer_norm", False))
+
+
+def _frame(config: Any) -> int:
+    """Return how many samples one frame reads."""
+    samples = 1
+    for kernel, stride in zip(config.conv_kernel[::-1], config.conv_stride[::-1], strict=True):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
+def _layers(features: int, hidden: int, blocks: int, output: bool) -> tuple[Layer, ...]:
+    return (
+        Layer("features", features),
+        *(Layer(f"block{i}", hidden) for i in range(blocks + 1)),
+        *([Layer("output", hidden)] if output else []),
+    )
+
+
+# What the config.json of both repositories says, as far as the shapes of the weights do not.
+_BASE = {
+    "model_type": "wav2vec2",
+    "feat_extract_norm": "group",
+    "feat_extract_activation": "gelu",
+    "do_stable_layer_norm": False,
+    "hidden_act": "gelu",
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "layer_norm_eps": 1e-5,
+    "conv_kernel": [10, 3, 3, 3, 3, 2, 2],
+    "conv_stride": [5, 2, 2, 2, 2, 2, 2],
+}
+
+
+def _base(name: str, summary: str) -> BackboneInfo:
+    return BackboneInfo(
+        name=name,
+        summary=summary,
+        rate_hz=RATE_HZ,
+        window=WINDOW_S * RATE_HZ,
+        hop=WINDOW_S * RATE_HZ,
+        step=1,
+        layers=_layers(512, 768, 12, output=False),
+        parameters=94_370_944,
+        source=f"arXiv:2006.11477; weights from huggingface.co/facebook/{name}",
+        licence="Apache-2.0",
+    )
+
+
+class _Published(Wav2Vec2):
+    """A network of the base size, whose weights are one file on huggingface.co."""
+
+    @classmethod
+    def load(cls, info: BackboneInfo, path: str | Path | None = None) -> Transformer:
+        """Build the network with its weights, from ``path`` or wherever they are found.
+
+        Besides where weights are looked for anyway, Hugging Face's own cache may have them.
+        """
+        (file,) = cls.files
+        at = find(file, path) or find_in_hub_cache(file) or fetch(file)
+        return cls.assemble(info, _BASE, {"do_normalize": True}, [at])
+
+
+@register(_base("wav2vec2-base", "wav2vec 2.0 base: speech, learned from sound alone, large"))
+class Wav2Vec2Base(_Published):
+    """Pretrained on 960 h of LibriSpeech without their text."""
+
+    files = (
+        WeightFile(
+            name="wav2vec2-base-0b5b8e86.bin",
+            url="https://huggingface.co/facebook/wav2vec2-base/resolve"
+            "/0b5b8e868dd84f03fd87d01f9c4ff0f080fecfe8/pytorch_model.bin",
+            sha256="3249fe98bfc62fcbc26067f724716a6ec49d12c4728a2af1df659013905dff21",
+            bytes=380_267_417,
+        ),
+    )
+
+
+@register(_base("wav2vec2-base-960h", "wav2vec 2.0 base, fine-tuned to write down English, large"))
+class Wav2Vec2Base960h(_Published):
+    """The same, fine-tuned with the text of those 960 h."""
+
+    files = (
+        WeightFile(
+            name="wav2vec2-base-960h-22aad52d.safetensors",
+            url="https://huggingface.co/facebook/wav2vec2-base-960h/resolve"
+            "/22aad52d435eb6dbaf354bdad9b0da84ce7d6156/model.safetensors",
+            sha256="8aa76ab2243c81747a1f832954586bc566090c83a0ac167df6f31f0fa917d74a",
+            bytes=377_607_901,
+        ),
+    )

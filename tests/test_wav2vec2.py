@@ -1,0 +1,604 @@
+"""Networks in Hugging Face format, checked against transformers itself on tiny random ones."""
+
+import dataclasses
+import hashlib
+import http.server
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from earmark import audio, backbones
+from earmark.backbones import LayerStats
+from earmark.embed import pool, run
+from earmark.errors import BackboneError
+from earmark.weights import WeightFile
+
+transformers = pytest.importorskip(
+    "transformers", reason="the extra earmark[transformers] is not installed"
+)
+
+RATE_HZ = 16_000
+SPEECH = {  # as small as they go, with every part that the real ones have
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "conv_dim": (8,) * 7,
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+    "vocab_size": 5,
+    "mask_time_prob": 0.5,
+    "layerdrop": 0.5,
+}
+GROUP = {"feat_extract_norm": "group", "do_stable_layer_norm": False}
+LAYER = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True}
+BUILDS = {  # name -> configuration, model with a head, changes of the configuration
+    "wav2vec2-group": ("Wav2Vec2Config", "Wav2Vec2ForCTC", GROUP),
+    "wav2vec2-layer": ("Wav2Vec2Config", "Wav2Vec2ForPreTraining", LAYER),
+    "hubert-group": ("HubertConfig", "HubertForCTC", GROUP),
+    "hubert-layer": ("HubertConfig", "HubertModel", LAYER),
+    "wavlm-group": ("WavLMConfig", "WavLMForSequenceClassification", GROUP),
+    "wavlm-layer": ("WavLMConfig", "WavLMModel", LAYER),
+    "data2vec": ("Data2VecAudioConfig", "Data2VecAudioForCTC", {"num_conv_pos_embeddings": 3}),
+    "unispeech-sat-group": ("UniSpeechSatConfig", "UniSpeechSatForCTC", GROUP),
+    "unispeech-sat-layer": ("UniSpeechSatConfig", "UniSpeechSatModel", LAYER),
+}
+WHISPER = {
+    "d_model": 16,
+    "encoder_layers": 3,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 32,
+    "decoder_layers": 1,
+    "decoder_attention_heads": 2,
+    "decoder_ffn_dim": 32,
+    "vocab_size": 10,
+    "num_mel_bins": 40,
+    "max_source_positions": 100,  # 2 s
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 1,
+}
+AST = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "max_length": 200,  # 2 s
+    "num_mel_bins": 36,
+}
+NAMES = [*BUILDS, "whisper", "ast"]
+
+
+def scatter(model: torch.nn.Module) -> torch.nn.Module:
+    """Give every parameter a value of its own: fresh norms and tokens are all ones and zeros."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.1 * torch.randn(p.shape, generator=generator)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """A tiny random checkpoint of every build, as save_pretrained writes it."""
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("checkpoints")
+    for name, (config, model, changes) in BUILDS.items():
+        settings = getattr(transformers, config)(**SPEECH | changes)
+        scatter(getattr(transformers, model)(settings)).save_pretrained(root / name)
+        normalise = "group" in name  # as the published ones have it, and both are tried
+        extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=normalise)
+        extractor.save_pretrained(root / name)
+    settings = transformers.WhisperConfig(**WHISPER)
+    model = scatter(transformers.WhisperForConditionalGeneration(settings))
+    model.save_pretrained(root / "whisper")
+    extractor = transformers.WhisperFeatureExtractor(feature_size=40, chunk_length=2)
+    extractor.save_pretrained(root / "whisper")
+    settings = transformers.ASTConfig(**AST)
+    scatter(transformers.ASTForAudioClassification(settings)).save_pretrained(root / "ast")
+    extractor = transformers.ASTFeatureExtractor(max_length=200, num_mel_bins=36, mean=-3, std=5)
+    extractor.save_pretrained(root / "ast")
+    return root
+
+
+@pytest.fixture(params=NAMES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def backbone(folders, name, _loaded={}):  # noqa: B006
+    if name not in _loaded:
+        _loaded[name] = backbones.create(f"hf:{folders / name}")
+    return _loaded[name]
+
+
+@pytest.fixture
+def folder(folders, tmp_path):
+    """A copy of one checkpoint, to be damaged."""
+    return Path(shutil.copytree(folders / "wav2vec2-group", tmp_path / "copy"))
+
+
+def sound(samples: int, seed: int = 0) -> np.ndarray:
+    """A chirp in noise, off the zero line: no two stretches of it are alike."""
+    t = np.arange(samples) / RATE_HZ
+    noise = np.random.default_rng(seed).normal(0, 0.02, samples)
+    chirp = 0.2 * np.sin(2 * np.pi * (300 + 40 * seed + 500 * t) * t)
+    return (0.05 + chirp + noise).astype(np.float32)
+
+
+def cut(backbone, x):
+    info = backbone.info
+    return audio.window(backbone.prepare(x), info.window, info.hop, info.context, info.step)
+
+
+def difference(a, b) -> float:
+    a, b = (torch.as_tensor(t).double() for t in (a, b))
+    assert a.shape == b.shape
+    return float((a - b).norm() / b.norm())
+
+
+def worst(a: dict[str, LayerStats], b: dict[str, LayerStats]) -> float:
+    """The largest relative difference of any mean, variance or count."""
+    assert a.keys() == b.keys()
+    return max(difference(s, t) for k in a for s, t in zip(a[k], b[k], strict=True) if t.norm() > 0)
+
+
+def published(folder: Path, x: np.ndarray) -> dict[str, torch.Tensor]:
+    """What transformers itself computes for one clip, each layer (T, C)."""
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    inputs = extractor(x, sampling_rate=RATE_HZ, return_tensors="pt")
+    model = model.get_encoder() if folder.name == "whisper" else model
+    with torch.inference_mode():
+        out = model(inputs[extractor.model_input_names[0]], output_hidden_states=True)
+        layers = {f"block{i}": h[0] for i, h in enumerate(out.hidden_states)}
+        if backbones.info(f"hf:{folder}").layers[-1].name == "output":
+            if torch.equal(layers["block3"], out.last_hidden_state[0]):
+                del layers["block3"]  # normalised already, in some versions for some networks
+            pooled = folder.name == "ast"
+            layers["output"] = out.pooler_output if pooled else out.last_hidden_state[0]
+        if folder.name in BUILDS:
+            layers["features"] = model.feature_extractor(inputs["input_values"])[0].T
+    return layers
+
+
+@torch.inference_mode()
+def walked(backbone, windows, valid) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    """The activations and frame weights of every layer, before they are summed up."""
+    walk = backbone.walk(torch.as_tensor(windows), torch.as_tensor(valid))
+    return dict(zip([layer.name for layer in backbone.info.layers], walk, strict=True))
+
+
+@pytest.mark.parametrize("samples", [9_000, 30_000])
+def test_every_layer_is_transformers_own(folders, name, backbone, samples):
+    x = sound(samples)
+    wanted = published(folders / name, x)
+    walk = walked(backbone, *cut(backbone, x))
+    assert not wanted.keys() - walk.keys()
+    for layer, reference in wanted.items():
+        got = walk[layer][0][0]  # (C, T, F)
+        if name == "ast":  # patches band after band, behind two class tokens
+            got, reference = got.mT, reference if layer == "output" else reference[2:]
+        assert difference(got.flatten(1).T, reference) <= 1e-5, layer
+
+
+def test_statistics_are_those_of_the_real_frames(folders, name, backbone):
+    x = sound(9_000)
+    stats = run(backbone, *cut(backbone, x), 1)
+    for layer, h in published(folders / name, x).items():
+        if name == "whisper":
+            h = h[: -(-9_000 // 320)]
+        elif name == "ast" and layer != "output":
+            # 54 frames are real: patches begin at every tenth, and the last two have 14 and 4
+            weight = torch.tensor([1, 1, 1, 1, 14 / 16, 4 / 16] + [0] * 13).repeat(3)
+            h = torch.repeat_interleave(h[2:], (weight * 16).long(), dim=0)
+        assert difference(stats[layer].mean[0], h.mean(0)) <= 1e-5
+        if layer != "output" or name != "ast":
+            assert difference(stats[layer].var[0], h.var(0, unbiased=False)) <= 1e-5
+
+
+@pytest.mark.parametrize("samples", [400, 9_000, 31_999, 32_000])
+@pytest.mark.parametrize("name", ["whisper", "ast"])
+def test_spectrograms_are_transformers_own(folders, name, backbone, samples):
+    x = sound(samples)
+    x[: samples // 3] = 0
+    extractor = transformers.AutoFeatureExtractor.from_pretrained(folders / name)
+    reference = extractor(x, sampling_rate=RATE_HZ, return_tensors="np")
+    reference = reference[extractor.model_input_names[0]][0]
+    windows, _ = cut(backbone, x)
+    real = (torch.tensor([(samples - 400) // 160 + 1]),) if name == "ast" else ()
+    got = backbone.log_mel(torch.from_numpy(windows[:1]), *real)[0].numpy()
+    np.testing.assert_allclose(got, reference, atol=1e-4)
+
+
+def test_clips_are_normalised_as_the_checkpoint_says(folders):
+    x = sound(5_000)
+    for name in ("wav2vec2-group", "wav2vec2-layer"):
+        extractor = transformers.AutoFeatureExtractor.from_pretrained(folders / name)
+        wanted = extractor(x, sampling_rate=RATE_HZ, return_tensors="np")["input_values"][0]
+        got = backbones.create(f"hf:{folders / name}").prepare(x)
+        np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_batch_mates_change_nothing(backbone):
+    clips = [sound(n, seed) for seed, n in enumerate((9_000, 300, 20_000, 9_000, 20_001))]
+    cuts = [cut(backbone, x) for x in clips]
+    width = max(windows.shape[1] for windows, _ in cuts)
+    padded = [np.pad(w, ((0, 0), (0, width - w.shape[1]))) for w, _ in cuts]
+    together = run(backbone, np.concatenate(padded), np.concatenate([v for _, v in cuts]), 8)
+    for k, (windows, valid) in enumerate(cuts):
+        own = {layer: LayerStats(*(t[k : k + 1] for t in s)) for layer, s in together.items()}
+        assert worst(own, run(backbone, windows, valid, 8)) <= 1e-5
+
+
+@pytest.mark.parametrize("name", BUILDS)
+def test_zeros_behind_a_clip_change_nothing(backbone):
+    windows, valid = cut(backbone, sound(9_000))
+    padded = np.pad(windows, ((0, 0), (0, 7_777)))
+    assert worst(run(backbone, padded, valid, 1), run(backbone, windows, valid, 1)) <= 1e-5
+
+
+def test_nothing_is_computed_beyond_the_highest_wanted_layer(folders, name):
+    backbone = backbones.create(f"hf:{folders / name}")
+    windows, valid = (torch.from_numpy(a) for a in cut(backbone, sound(9_000)))
+    model, calls = backbone.model, []
+    encoder = getattr(model, "encoder", model)
+    for block in encoder.layers if hasattr(encoder, "layers") else encoder.layer:
+        block.register_forward_hook(lambda *_: calls.append(1))
+    with torch.inference_mode():
+        every = backbone(windows, valid)
+        assert len(calls) == 3
+        for layer, blocks in (("block2", 2), ("block1", 1), ("block0", 0)):
+            calls.clear()
+            some = backbone(windows, valid, [layer])
+            assert len(calls) == blocks
+            assert list(some) == [layer]
+            assert torch.equal(some[layer].mean, every[layer].mean)
+
+
+@pytest.mark.parametrize("name", ["wav2vec2-group", "wavlm-layer", "whisper", "ast"])
+def test_long_clips_are_cut_and_put_together(backbone):
+    x = sound(int(2.3 * backbone.info.window))
+    windows, valid = cut(backbone, x)
+    assert len(windows) == 3 and valid.sum() == len(x)
+    whole = pool(backbone.info, run(backbone, windows, valid, 2)).astype(np.float64)
+    y, length = backbone.prepare(x), backbone.info.window
+    walks = []
+    for i in range(3):
+        piece = y[i * length : (i + 1) * length]
+        width = len(piece) if backbone.info.step else length
+        walks.append(walked(backbone, np.pad(piece, (0, width - len(piece)))[None], [len(piece)]))
+    for layer in backbone.info.layers:
+        h = torch.cat([walk[layer.name][0][0] for walk in walks], 1).double()  # (C, T, F)
+        w = torch.cat([walk[layer.name][1][0] for walk in walks]).double()
+        w = (w / w.sum() / h.shape[2])[:, None]
+        mean = (h * w).sum((1, 2))
+        std = ((h - mean[:, None, None]).square() * w).sum((1, 2)).sqrt()
+        got, whole = whole[: 2 * layer.size], whole[2 * layer.size :]
+        assert difference(got, torch.cat([mean, std])) < 1e-3  # pool rounds to float16
+
+
+@pytest.mark.parametrize("samples", [1, 2, 399, 400, 401])
+def test_the_shortest_clips_are_heard(backbone, samples):
+    stats = run(backbone, *cut(backbone, sound(samples)), 1)
+    assert all(torch.isfinite(t).all() for s in stats.values() for t in s)
+    assert all(s.frames.item() > 0 for s in stats.values())
+    if backbone.info.step is not None:
+        assert stats["block1"].frames.item() == pytest.approx(min(1, samples / 400))
+
+
+def test_silence_is_finite(backbone):
+    stats = run(backbone, *cut(backbone, np.zeros(9_000, np.float32)), 1)
+    assert all(torch.isfinite(t).all() for s in stats.values() for t in s)
+
+
+def test_threads_do_not_meddle(backbone):
+    clips = [cut(backbone, sound(4_000 + 500 * (k % 3), k)) for k in range(6)]
+    with ThreadPoolExecutor(3) as threads:
+        at_once = list(threads.map(lambda c: run(backbone, *c, 1), clips))
+    for heard, clip in zip(at_once, clips, strict=True):
+        assert worst(heard, run(backbone, *clip, 1)) <= 1e-5
+
+
+def test_bfloat16_stays_close(folders, name, backbone):
+    half = backbones.create(f"hf:{folders / name}", precision="bfloat16")
+    assert half.fingerprint != backbone.fingerprint
+    a, b = (run(n, *cut(n, sound(9_000)), 1) for n in (half, backbone))
+    for layer in a:
+        assert torch.cosine_similarity(a[layer].mean, b[layer].mean).item() > 0.995
+
+
+def test_describes_itself_without_weights(folders, name, backbone, tmp_path):
+    for file in ("config.json", "preprocessor_config.json"):
+        shutil.copy(folders / name / file, tmp_path)
+    info = backbones.info(f"hf:{tmp_path}")
+    assert dataclasses.replace(info, name="", source="") == dataclasses.replace(
+        backbone.info, name="", source=""
+    )
+    parameters = sum(p.numel() for p in backbone.parameters())
+    assert parameters == pytest.approx(info.parameters, rel=0.02)
+    stats = run(backbone, *cut(backbone, sound(9_000)), 1)
+    assert {k: s.mean.shape[1] for k, s in stats.items()} == {x.name: x.size for x in info.layers}
+
+
+# The files of a checkpoint.
+
+
+def same(folder: Path, folders: Path) -> bool:
+    x = sound(5_000)
+    a, b = (backbones.create(f"hf:{f}") for f in (folder, folders / "wav2vec2-group"))
+    return worst(run(a, *cut(a, x), 1), run(b, *cut(b, x), 1)) <= 1e-6
+
+
+def test_weights_may_be_a_plain_pickle_of_old_names(folder, folders):
+    """As facebook/wav2vec2-base has them: PyTorch's first way to write weight norm."""
+    from safetensors.torch import load_file
+
+    old = {"original0": "weight_g", "original1": "weight_v"}
+    state = load_file(folder / "model.safetensors")
+    for key in list(state):
+        stem, _, last = key.partition("parametrizations.weight.")
+        if last:
+            state[stem + old[last]] = state.pop(key)
+    (folder / "model.safetensors").unlink()
+    torch.save(state, folder / "pytorch_model.bin")
+    assert same(folder, folders)
+
+
+def test_weights_may_be_several_files(folder, folders):
+    model = transformers.AutoModelForCTC.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    model.save_pretrained(folder, max_shard_size="20KB")
+    assert len(list(folder.glob("model-*.safetensors"))) > 1
+    assert same(folder, folders)
+    next(folder.glob("model-*.safetensors")).unlink()
+    with pytest.raises(BackboneError, match="has no model-0.*, which its model.safetensors.index"):
+        backbones.create(f"hf:{folder}")
+
+
+def test_weights_in_half_precision_are_computed_in_float32(folder):
+    model = transformers.AutoModel.from_pretrained(folder)
+    model.half().save_pretrained(folder)
+    assert {p.dtype for p in backbones.create(f"hf:{folder}").parameters()} == {torch.float32}
+
+
+def test_preparation_may_be_part_of_a_processor(folder, folders):
+    said = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text(json.dumps({"feature_extractor": said}))
+    assert same(folder, folders)
+
+
+def test_fingerprint_covers_weights_and_settings(folder):
+    def fingerprint():
+        return backbones.create(f"hf:{folder}").fingerprint
+
+    def change(file, **changes):
+        said = json.loads((folder / file).read_text())
+        (folder / file).write_text(json.dumps(said | changes))
+
+    seen = [fingerprint()]
+    change("config.json", transformers_version="9")
+    assert fingerprint() == seen[0]
+    change("preprocessor_config.json", do_normalize=False)
+    seen.append(fingerprint())
+    change("config.json", hidden_act="relu")
+    seen.append(fingerprint())
+    settings = (folder / "config.json").read_text()
+    scatter(transformers.AutoModel.from_pretrained(folder)).save_pretrained(folder)
+    (folder / "config.json").write_text(settings)
+    seen.append(fingerprint())
+    assert len(set(seen)) == 4
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ("echo pickled code has run",)
+
+
+def truncate(folder):
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[:-100])
+
+
+def pickled_code(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"a": Evil()}, protocol=2))
+
+
+def of_another_size(folder):
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(said | {"intermediate_size": 48}))
+
+
+def of_another_network(folder):
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.ones(3)}, folder / "model.safetensors")
+
+
+def of_a_text_model(folder):
+    (folder / "config.json").write_text('{"model_type": "bert", "hidden_size": 768}')
+
+
+def with_no_rate(folder):
+    (folder / "preprocessor_config.json").write_text('{"sampling_rate": null}')
+
+
+def with_no_blocks(folder):
+    said = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(said | {"num_hidden_layers": "many"}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (truncate, "model.safetensors cannot be read as weights: .*; fetch it anew"),
+        (pickled_code, "pytorch_model.bin is not a plain state dict: .* never run; save it anew"),
+        (of_another_size, "weights of another network: 9 tensors .*intermediate_dense.* first"),
+        (of_another_network, "weights of another network: .* tensors are missing"),
+        (of_a_text_model, "model_type 'bert', which .*: audio-spectrogram-tr.*, whisper; give"),
+        (lambda f: (f / "model.safetensors").unlink(), "has no weights .model.safetensors or"),
+        (lambda f: (f / "config.json").unlink(), "has no config.json; give a folder as save_pre"),
+        (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read as JSON"),
+        (lambda f: (f / "config.json").write_text("[]"), "of model_type None, which is not among"),
+        (lambda f: (f / "config.json").write_text('{"model_type": []}'), r"of model_type \[\]"),
+        (lambda f: (f / "preprocessor_config.json").unlink(), "to say how its audio is prepared"),
+        (with_no_rate, "config.json describes no network: int.. argument .*; restore the files"),
+        (with_no_blocks, "config.json .*; restore the"),
+    ],
+)
+def test_bad_checkpoints_are_refused(folder, damage, says, capfd):
+    damage(folder)
+    with pytest.raises(BackboneError, match=says) as refusal:
+        backbones.create(f"hf:{folder}")
+    assert str(refusal.value).endswith(".") and "\n" not in str(refusal.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch):
+    """The cache of Hugging Face's own libraries, empty."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("hub_cache")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("hf:/no/such/folder", "'/no/such/folder' is neither a folder nor a name on the Hub; give"),
+        ("hf:", "'' is neither a folder nor a name"),
+        (f"hf:{__file__}", "is a file; give hf:FOLDER"),
+        ("hf:nobody/nothing", "nobody/nothing at main. is not in this machine's .*EARMARK_OFFLINE"),
+        ("hf:nobody/nothing@v1.0", "huggingface.co/nobody/nothing at v1.0"),
+        ("wav2vec2-base", r"wav2vec2-base-0b5b8e86.bin \(380.3 MB\) is not on .* EARMARK_OFFLINE"),
+        ("wav2vec2-base-960", "did you mean 'wav2vec2-base-960h'.* hf:"),
+    ],
+)
+def test_what_cannot_be_found_is_said(name, says):
+    with pytest.raises(BackboneError, match=says):
+        backbones.create(name)
+
+
+def test_a_missing_package_is_named(folders, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(BackboneError, match=r"needs the package transformers.*earmark\[transf"):
+        backbones.create(f"hf:{folders / 'ast'}")
+
+
+def test_named_networks_are_described_as_they_are():
+    """The skeleton that their configuration builds, without weights, has what the table says."""
+    from earmark.backbones import huggingface, wav2vec2
+
+    config = huggingface.configure(wav2vec2._BASE, "wav2vec2-base")
+    with torch.device("meta"):
+        skeleton = transformers.Wav2Vec2Model(config)
+    for name in ("wav2vec2-base", "wav2vec2-base-960h"):
+        info = backbones.info(name)
+        assert info.parameters == sum(p.numel() for p in skeleton.parameters())
+        geometry = wav2vec2.Wav2Vec2.geometry(config, {})
+        assert (info.window, info.step, info.layers) == geometry
+        assert [x.size for x in info.layers] == [512, *[768] * 13]
+
+
+def test_a_published_file_is_found_in_the_cache_of_the_hub(hub_cache):
+    from earmark.backbones.huggingface import find_in_hub_cache
+
+    at = hub_cache / "models--facebook--tiny" / "snapshots" / ("a" * 40) / "model.safetensors"
+    url = f"https://huggingface.co/facebook/tiny/resolve/{'a' * 40}/model.safetensors"
+    right = hashlib.sha256(b"weights").hexdigest()
+    assert find_in_hub_cache(WeightFile("tiny", url, right, 7)) is None
+    at.parent.mkdir(parents=True)
+    at.write_bytes(b"weights")
+    assert find_in_hub_cache(WeightFile("tiny", url, right, 7)) == at
+    with pytest.raises(BackboneError, match="is not the published tiny: got SHA-256"):
+        find_in_hub_cache(WeightFile("tiny", url, "0" * 64, 7))
+
+
+HUB = """
+import os, sys
+from earmark import backbones
+print(backbones.create("hf:someone/tiny").fingerprint)
+print(backbones.create("hf:someone/tiny@v2").fingerprint)
+os.environ["EARMARK_OFFLINE"] = "1"
+print(backbones.create("hf:someone/tiny").fingerprint)
+for offline, name in (("1", "tiny@v3"), ("0", "else"), ("0", "tiny@v9")):
+    os.environ["EARMARK_OFFLINE"] = offline
+    try:
+        backbones.create(f"hf:someone/{name}")
+    except backbones.BackboneError as error:
+        print(error)
+"""
+
+
+REVISIONS = {"main": "a" * 40, "v2": "b" * 40, "v3": "c" * 40}
+
+
+@pytest.fixture
+def hub(folders):
+    """A Hub on this machine, with one repository."""
+    root = folders / "wav2vec2-group"
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self, body=False):
+            _, *repo, _, revision, name = self.path.split("/")
+            known = repo == ["someone", "tiny"] and revision in REVISIONS
+            found = known and (root / name).is_file()
+            content = (root / name).read_bytes() if found else b""
+            self.send_response(200 if found else 404)
+            if not found:
+                self.send_header("X-Error-Code", "EntryNotFound" if known else "RepoNotFound")
+            self.send_header("X-Repo-Commit", REVISIONS.get(revision, ""))
+            self.send_header("ETag", f'"{name}"')
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if body:
+                self.wfile.write(content)
+
+        def do_GET(self):
+            self.do_HEAD(body=True)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_names_come_from_the_hub_and_then_from_its_cache(hub, folders, tmp_path):
+    env = os.environ | {
+        "HF_ENDPOINT": hub,
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "0",
+        "EARMARK_OFFLINE": "0",
+        "NO_PROXY": "127.0.0.1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", HUB], env=env, capture_output=True, text=True, timeout=100
+    )
+    print(done.stderr)
+    first, second, offline, forbidden, *unknown = done.stdout.splitlines()
+    own = backbones.create(f"hf:{folders / 'wav2vec2-group'}")
+    assert first == own.fingerprint.replace(own.info.name, "hf:someone/tiny")
+    assert second == first.replace("tiny", "tiny@v2")
+    assert offline == first
+    assert "tiny at v3) is not in this machine's Hugging Face cache" in forbidden
+    for error, what in zip(unknown, ("else at main", "tiny at v9"), strict=True):
+        assert f"huggingface.co/someone/{what}) could not be fetched: 404" in error
