@@ -84,7 +84,7 @@ def training_json(training: Training, model: str | None) -> dict[str, Any]:
         "labels": list(classifier.labels),
         "clips": training.clips,
         "skipped": [{"path": f.path, "reason": f.reason} for f in training.skipped],
-        "warnings": list(training.warnings),
+        "warnings": [*training.warnings, *training.read_warnings],
         "estimate": classifier.estimate,
         "seconds": training.seconds,
     }
@@ -96,6 +96,13 @@ def layer_names(backbones: Sequence[Any]) -> list[str]:
     return [f"{use.name}/{name}" if several else name for use in backbones for name in use.layers]
 
 
+def _stretch(layers: Sequence[str]) -> str:
+    """Return layer names, of many only the first and the last."""
+    if len(layers) <= 3:
+        return f"layer {', '.join(layers)}" if len(layers) == 1 else f"layers {', '.join(layers)}"
+    return f"{len(layers)} layers, {layers[0]} to {layers[-1]}"
+
+
 def training_text(training: Training, model: str | None) -> str:
     """Return what ``train`` prints: the classifier, its estimate, and what to distrust."""
     classifier = training.classifier
@@ -103,8 +110,10 @@ def training_text(training: Training, model: str | None) -> str:
     lines = [
         f"{training.clips} clips, {len(classifier.labels)} classes"
         + (f" -> {model}" if model else ""),
-        f"  backbone  {', '.join(use.name for use in classifier.backbones)}",
-        f"  layers    {', '.join(layer_names(classifier.backbones))}",
+        *(
+            f"  {'and' if n else 'backbone':<9} {use.name}, {_stretch(use.layers)}"
+            for n, use in enumerate(classifier.backbones)
+        ),
         f"  head      {classifier.head.kind}",
         *estimate_lines(classifier.estimate),
         f"  seconds   embed {seconds['embed']:.1f}, select {seconds['select']:.1f},"
@@ -135,10 +144,21 @@ def report_skipped(skipped: Sequence[Failure]) -> None:
     if not skipped:
         return
     say(f"{len(skipped)} recordings could not be read and were left out:")
-    for failure in skipped[:MOST_LISTED]:
-        say(f"  {failure.path}: {failure.reason}")
-    if len(skipped) > MOST_LISTED:
-        say(f"  and {len(skipped) - MOST_LISTED} more; --json lists all.")
+    _say_some([f"{failure.path}: {failure.reason}" for failure in skipped])
+
+
+def report_read_warnings(warnings: Sequence[str]) -> None:
+    """List on standard error the recordings of which something is missing or was changed."""
+    if warnings:
+        say(f"{len(warnings)} recordings were not read whole, or not as they are:")
+        _say_some(warnings)
+
+
+def _say_some(lines: Sequence[str]) -> None:
+    for line in lines[:MOST_LISTED]:
+        say(f"  {line}")
+    if len(lines) > MOST_LISTED:
+        say(f"  and {len(lines) - MOST_LISTED} more; --json lists all.")
 
 
 def prediction_text(prediction: Prediction, top: int, width: int, name: str = "") -> str:
@@ -153,6 +173,7 @@ def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
     if prediction.error is not None:
         return {"path": prediction.path, "error": prediction.error}
     ranked = list(prediction.scores.items())[:top]
+    told = {"warnings": list(prediction.warnings)} if prediction.warnings else {}
     return {
         "path": prediction.path,
         "label": prediction.label,
@@ -160,4 +181,5 @@ def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
         "scores": dict(ranked),
         "seconds": prediction.seconds,
         "is_unknown": prediction.is_unknown,
+        **told,
     }

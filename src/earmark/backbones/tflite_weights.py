@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import tflite
@@ -19,12 +21,56 @@ _DTYPES = {
 }
 
 
+_OPTIONS = {
+    tflite.BuiltinOperator.CONV_2D: ("conv", tflite.Conv2DOptions),
+    tflite.BuiltinOperator.DEPTHWISE_CONV_2D: ("depthwise", tflite.DepthwiseConv2DOptions),
+    tflite.BuiltinOperator.FULLY_CONNECTED: ("dense", tflite.FullyConnectedOptions),
+}
+_ACTIVATIONS = {
+    tflite.ActivationFunctionType.NONE: "none",
+    tflite.ActivationFunctionType.RELU: "relu",
+    tflite.ActivationFunctionType.RELU6: "relu6",
+}
+
+T = TypeVar("T")
+
+
+class LearnedOperator(NamedTuple):
+    """An operator with constants: ``kind`` is 'conv', 'depthwise' or 'dense'.
+
+    ``weight`` is float32 in the file's order, (out, height, width, in), (1, height, width, out) or
+    (out, in); ``bias`` (out,). ``activation`` follows: 'none', 'relu' or 'relu6'. ``same``: zeros
+    around the input keep its size, of two sides the later gets the odd one.
+    """
+
+    kind: str
+    weight: np.ndarray
+    bias: np.ndarray
+    stride: int = 1
+    same: bool = False
+    activation: str = "none"
+
+
 def read_constants(path: Path) -> dict[int, np.ndarray]:
     """Return the constants of the first subgraph, by tensor index, in their stored shape.
 
     Tensors of kinds other than float32, int32, int8 and uint8 are left out. A file that is too
     large, truncated or no TFLite model raises :class:`BackboneError`.
     """
+    return _read(path, _constants)
+
+
+def read_operators(path: Path) -> list[LearnedOperator]:
+    """Return the convolutions and dense layers of the first subgraph, in the order they run.
+
+    Quantised constants are turned into what they stand for, (integer - zero point) * scale, of the
+    whole tensor or of each channel. Errors as those of :func:`read_constants`; besides,
+    :class:`BackboneError` for options that no network here has, such as a dilation.
+    """
+    return _read(path, _operators)
+
+
+def _read(path: Path, function: Callable[[tflite.Model], T]) -> T:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise BackboneError(
@@ -35,7 +81,7 @@ def read_constants(path: Path) -> dict[int, np.ndarray]:
     if data[4:8] != b"TFL3":
         raise BackboneError(f"{path} is not a TFLite model; give the published file.")
     try:
-        return _constants(tflite.Model.GetRootAsModel(data, 0))
+        return function(tflite.Model.GetRootAsModel(data, 0))
     except Exception as error:  # a damaged flatbuffer fails in any way it likes
         raise BackboneError(
             f"{path} is damaged ({type(error).__name__}: {error}); fetch it again."
@@ -54,3 +100,44 @@ def _constants(model: tflite.Model) -> dict[int, np.ndarray]:
         shape = tensor.ShapeAsNumpy() if tensor.ShapeLength() else ()
         constants[index] = buffer.DataAsNumpy().view(dtype).reshape(shape)
     return constants
+
+
+def _operators(model: tflite.Model) -> list[LearnedOperator]:
+    graph, constants, found = model.Subgraphs(0), _constants(model), []
+    for index in range(graph.OperatorsLength()):
+        operator = graph.Operators(index)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        code = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        if code not in _OPTIONS:
+            continue
+        kind, options_of = _OPTIONS[code]
+        table, options = operator.BuiltinOptions(), options_of()
+        options.Init(table.Bytes, table.Pos)
+        weight, bias = (
+            _real(graph.Tensors(tensor), constants[tensor])
+            for tensor in operator.InputsAsNumpy()[1:].tolist()
+        )
+        stride, same = (1, False) if kind == "dense" else _geometry(options)
+        activation = _ACTIVATIONS[options.FusedActivationFunction()]
+        found.append(LearnedOperator(kind, weight, bias, stride, same, activation))
+    return found
+
+
+def _geometry(options: Any) -> tuple[int, bool]:
+    """Return stride and whether the size is kept."""
+    stride, dilations = options.StrideH(), (options.DilationHFactor(), options.DilationWFactor())
+    if stride != options.StrideW() or dilations != (1, 1):
+        raise ValueError(f"stride {stride} x {options.StrideW()}, dilation {dilations}")
+    return stride, options.Padding() == tflite.Padding.SAME
+
+
+def _real(tensor: tflite.Tensor, stored: np.ndarray) -> np.ndarray:
+    """Return what a constant stands for, float32."""
+    quantised = tensor.Quantization()
+    if quantised is None or quantised.ScaleLength() == 0:
+        return stored.astype(np.float32)
+    shape = np.ones(stored.ndim, int)
+    shape[quantised.QuantizedDimension()] = quantised.ScaleLength()
+    scale, zero = quantised.ScaleAsNumpy(), quantised.ZeroPointAsNumpy()
+    real = (stored - zero.reshape(shape)) * scale.reshape(shape)
+    return np.asarray(real, np.float32)

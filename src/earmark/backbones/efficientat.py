@@ -1,0 +1,367 @@
+"""EfficientAT (Schmid et al. 2023, arXiv:2211.04772): MobileNetV3 that learnt from transformers.
+
+The networks of fschmid56/EfficientAT, release v0.0.1, with their published weights; the front end
+is that of ``models/preprocess.py`` in evaluation mode.
+
+The network looks at a window as a whole: its gates (squeeze-and-excitation) average over all of it,
+and its convolutions see zeros around it. Silence behind a clip would change every frame, so a
+window is cut to its real samples first, as the authors do with a whole file; windows with equally
+many frames are computed together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from earmark import weights
+from earmark.errors import BackboneError, did_you_mean
+
+from . import (
+    Backbone,
+    BackboneInfo,
+    Layer,
+    LayerStats,
+    layer_stats,
+    register,
+    register_family,
+)
+from .audioset import Tagger, audioset_names
+from .logmel import LogMel, htk_mel_filters
+
+RATE_HZ = 32_000
+SECONDS = 10  # of the clips it was trained on: the longest window
+FFT, WINDOW, HOP, BANDS = 1024, 800, 320, 128  # samples (25 ms every 10 ms), and mel bands
+TOP_HZ = 15_000.0  # of the mel bands: the middle of the 14 to 16 kHz between which training chose
+PREEMPHASIS = 0.97
+CLASSES = 527
+NORM_EPSILON = 1e-3
+
+
+class _Spec(NamedTuple):
+    """One block of MobileNetV3-Large (arXiv:1905.02244, table 1), at width 1."""
+
+    kernel: int
+    expanded: int
+    out: int
+    stride: int
+    gated: bool
+    hard: bool  # hard swish, or else ReLU
+
+
+_STEM, _HIDDEN = 16, 1280
+_BLOCKS = (
+    _Spec(3, 16, 16, 1, False, False),
+    _Spec(3, 64, 24, 2, False, False),
+    _Spec(3, 72, 24, 1, False, False),
+    _Spec(5, 72, 40, 2, True, False),
+    _Spec(5, 120, 40, 1, True, False),
+    _Spec(5, 120, 40, 1, True, False),
+    _Spec(3, 240, 80, 2, False, True),
+    _Spec(3, 200, 80, 1, False, True),
+    _Spec(3, 184, 80, 1, False, True),
+    _Spec(3, 184, 80, 1, False, True),
+    _Spec(3, 480, 112, 1, True, True),
+    _Spec(3, 672, 112, 1, True, True),
+    _Spec(5, 672, 160, 2, True, True),
+    _Spec(5, 960, 160, 1, True, True),
+    _Spec(5, 960, 160, 1, True, True),
+)
+
+
+def _channels(count: float) -> int:
+    """Round to a multiple of 8, at least 8 and at most a tenth down, as all MobileNets do."""
+    rounded = max(8, int(count + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * count else rounded
+
+
+class _Conv(nn.Conv2d):
+    """A convolution with zeros around its input, and its activation; by channel if ``groups``."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 1,
+        stride: int = 1,
+        groups: int = 1,
+        activation: Callable[..., Tensor] | None = None,
+    ) -> None:
+        super().__init__(inputs, outputs, kernel, stride, kernel // 2, groups=groups)
+        self.activation = activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        return x if self.activation is None else self.activation(x, inplace=True)
+
+
+class _Gate(nn.Module):
+    """Weigh each channel by what all channels are over the whole window."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        squeezed = _channels(channels // 4)
+        self.fc1, self.fc2 = nn.Linear(channels, squeezed), nn.Linear(squeezed, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate: Tensor = self.fc2(F.relu(self.fc1(x.mean((2, 3)))))
+        return x * gate.sigmoid()[:, :, None, None]
+
+
+class _Block(nn.Module):
+    """Expand to many channels, filter each, gate them, project to few; add the input if it fits."""
+
+    def __init__(self, spec: _Spec, channels: int, width: float) -> None:
+        super().__init__()
+        expanded, out = _channels(spec.expanded * width), _channels(spec.out * width)
+        act = F.hardswish if spec.hard else F.relu
+        expand = [_Conv(channels, expanded, activation=act)] if expanded != channels else []
+        each = _Conv(expanded, expanded, spec.kernel, spec.stride, expanded, act)
+        gate = [_Gate(expanded)] if spec.gated else []
+        self.block = nn.Sequential(*expand, each, *gate, _Conv(expanded, out))
+        self.residual = spec.stride == 1 and channels == out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.block(x)
+        return y.add_(x) if self.residual else y
+
+
+class _Network(nn.Module):
+    """From log-mel (B, 1, T, 128) to activations (B, C, T, F) and to logits (B, 527)."""
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        channels = _channels(_STEM * width)
+        self.features = nn.ModuleList([_Conv(1, channels, 3, 2, activation=F.hardswish)])
+        for spec in _BLOCKS:
+            self.features.append(_Block(spec, channels, width))
+            channels = _channels(spec.out * width)
+        self.features.append(_Conv(channels, 6 * channels, activation=F.hardswish))
+        hidden = _channels(_HIDDEN * width)
+        self.hidden, self.logits = nn.Linear(6 * channels, hidden), nn.Linear(hidden, CLASSES)
+
+    def classify(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.logits(F.hardswish(self.hidden(features.mean((2, 3)))))
+        return logits
+
+
+_NORM = ("0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var")
+_RENAMED = (("conc_se_layers.0.", ""), ("classifier.2.", "hidden."), ("classifier.5.", "logits."))
+
+
+def _own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Turn a published state dict into one of ``_Network``.
+
+    A batch normalisation ``x.1`` is folded into the convolution before it, ``x.0``: both become
+    ``x``. Kernels are turned, for time comes before frequency here. What is of another network
+    stays as it is, for ``assign`` to report.
+    """
+    own = {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
+    for name in [key.removesuffix(".1.running_var") for key in state]:
+        keys = [f"{name}.{part}" for part in _NORM]
+        if not all(key in own for key in keys) or own[keys[0]].dim() != 4:
+            continue
+        weight, gain, bias, mean, var = (own.pop(key) for key in keys)
+        gain = gain / (var + NORM_EPSILON).sqrt()
+        own[f"{name}.weight"] = weight.transpose(2, 3) * gain[:, None, None, None]
+        own[f"{name}.bias"] = bias - mean * gain
+    for theirs, ours in _RENAMED:
+        own = {key.replace(theirs, ours): tensor for key, tensor in own.items()}
+    return own
+
+
+class _Release(NamedTuple):
+    width: float
+    parameters: int
+    file: weights.WeightFile
+
+
+def _release(width: float, parameters: int, name: str, size: int, sha256: str = "") -> _Release:
+    url = f"https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/{name}"
+    return _Release(width, parameters, weights.WeightFile(name, url, sha256, size))
+
+
+# The authors publish no hashes. These two are what others who pin the files have found, too; the
+# other files are noted at first use, and their sizes are reckoned from their tensors.
+RELEASES = {
+    "efficientat-mn04": _release(
+        0.4,
+        983_599,
+        "mn04_as_mAP_432.pt",
+        4_066_513,
+        "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
+    ),
+    "efficientat-mn10": _release(
+        1.0,
+        4_876_831,
+        "mn10_as_mAP_471.pt",
+        19_708_753,
+        "0bd7dc2443af498c289a2e739f02ebb515d6aa3fd3ab9db539c86123ae368a4e",
+    ),
+    "efficientat-mn05": _release(0.5, 1_431_239, "mn05_as_mAP_443.pt", 5_870_000),
+    "efficientat-mn20": _release(2.0, 17_909_287, "mn20_as_mAP_478.pt", 71_930_000),
+    "efficientat-mn30": _release(3.0, 39_086_367, "mn30_as_mAP_482.pt", 156_740_000),
+    "efficientat-mn40": _release(4.0, 68_427_303, "mn40_as_mAP_484.pt", 274_200_000),
+}
+
+
+class EfficientAT(Tagger):
+    """A network of the family, by the width that its name says.
+
+    A frame of the spectrogram is centred on every 10 ms of the window. A clip shorter than 32 ms,
+    less than the transform reads, stands at the beginning of 32 ms of silence.
+    """
+
+    def __init__(self, info: BackboneInfo) -> None:
+        super().__init__(info)
+        self.front_end = LogMel(
+            torch.hann_window(WINDOW, periodic=False),
+            HOP,
+            htk_mel_filters(FFT, RATE_HZ, BANDS, 0.0, TOP_HZ),
+            offset=1e-5,
+        )
+        with torch.device("meta"):  # shapes only: `_fill` brings the tensors
+            self.network = _Network(RELEASES[info.name].width)
+
+    @classmethod
+    def load(cls, info: BackboneInfo) -> EfficientAT:
+        path = weights.fetch(RELEASES[info.name].file)
+        state = _own(weights.load_state_dict(path))
+        return cls(info)._fill(state, weights.sha256(path), str(path))
+
+    @classmethod
+    def random(cls, info: BackboneInfo, seed: int = 0) -> EfficientAT:
+        """Build the network with random weights (He et al. 2015): for tests and as a baseline."""
+        backbone = cls(info)
+        generator = torch.Generator().manual_seed(seed)
+        state = {}
+        for name, like in backbone.network.state_dict().items():
+            bound = math.sqrt(6 / like[0].numel()) if name.endswith("weight") else 0.1
+            state[name] = torch.empty(like.shape).uniform_(-bound, bound, generator=generator)
+        return backbone._fill(state, f"random-{seed}", "random weights")
+
+    @classmethod
+    def weight_files(cls, info: BackboneInfo) -> tuple[weights.WeightFile, ...]:
+        return (RELEASES[info.name].file,)
+
+    def _fill(self, state: Mapping[str, Tensor], weights_hash: str, source: str) -> EfficientAT:
+        weights.assign(self.network, state, source)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.weights_hash = weights_hash
+        return self
+
+    def cast(self, precision: str) -> Backbone:
+        super().cast(precision)
+        self.network.to(self.dtype)
+        return self
+
+    def log_mel(self, x: Tensor, real: Tensor) -> Tensor:
+        """Return the network's input (B, 1, T, 128) for the first ``real`` (B,) samples of ``x``.
+
+        As published, a high-pass filter takes one sample and the rest is mirrored at both ends.
+        T is that of the longest row; the others must have as many.
+        """
+        x = x[:, 1:] - PREEMPHASIS * x[:, :-1]
+        frames = int(_frames(real).max())
+        at = torch.arange(-WINDOW // 2, (frames - 1) * HOP + WINDOW // 2, device=x.device).abs()
+        at = torch.minimum(at, 2 * (real[:, None] - 2) - at)  # mirrored at the last sample
+        x = self.front_end(x.gather(1, at))
+        return x.add_(4.5).div_(5.0).to(self.dtype)[:, None]
+
+    def forward(
+        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
+    ) -> dict[str, LayerStats]:
+        wanted = {layer.name for layer in self.info.layers} if layers is None else set(layers)
+        order, parts = [], []
+        for rows, x in self._of_equal_length(windows, valid):
+            order.append(rows)
+            parts.append(self._stats(x, valid[rows], wanted))
+        back = torch.cat(order).argsort()
+        return {
+            name: LayerStats(
+                *(torch.cat(s)[back] for s in zip(*(p[name] for p in parts), strict=True))
+            )
+            for name in parts[0]
+        }
+
+    def class_names(self) -> tuple[str, ...]:
+        return audioset_names()
+
+    def class_scores(self, windows: Tensor, valid: Tensor) -> Tensor:
+        scores = windows.new_empty(len(windows), CLASSES, dtype=torch.float32)
+        for rows, x in self._of_equal_length(windows, valid):
+            for layer in self.network.features:
+                x = layer(x)
+            scores[rows] = self.network.classify(x).float().sigmoid()
+        return scores
+
+    def _of_equal_length(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the indices of rows with equally many frames, and their log-mel."""
+        windows = F.pad(windows.float(), (0, max(0, FFT - windows.shape[1])))
+        real = valid.clamp_min(FFT)
+        for frames in torch.unique(_frames(real)):
+            rows = (_frames(real) == frames).nonzero()[:, 0]
+            x = self.log_mel(windows[rows], real[rows])
+            yield rows, x.contiguous(memory_format=torch.channels_last)
+
+    def _stats(self, x: Tensor, valid: Tensor, wanted: Collection[str]) -> dict[str, LayerStats]:
+        """Return the statistics of ``wanted`` layers; every frame of ``x`` (B, 1, T, 128) counts.
+
+        A window weighs what its real samples are in frames: a clip of 10 s and one sample is not
+        half made of its last sample.
+        """
+        stats: dict[str, LayerStats] = {}
+        for name, layer in zip(_NAMES, self.network.features, strict=True):
+            x = layer(x)
+            if name in wanted:
+                frames = valid * (x.shape[3] / BANDS / HOP)  # time is halved where frequency is
+                weight = (frames / x.shape[2])[:, None].expand(-1, x.shape[2])
+                stats[name] = layer_stats(x, weight, self.info.layer(name).bands)
+            if len(stats) == len(wanted):
+                break
+        return stats
+
+
+def _frames(samples: Tensor) -> Tensor:
+    return (samples + HOP - 1) // HOP
+
+
+_NAMES = ("stem", *(f"block{number}" for number, _ in enumerate(_BLOCKS, start=1)), "features")
+
+
+def _layers(width: float) -> tuple[Layer, ...]:
+    """Describe the layers: four frequency bands of each, and the published embedding at last."""
+    sizes = [_channels(count * width) for count in (_STEM, *(spec.out for spec in _BLOCKS))]
+    inner = (Layer(name, size, 4) for name, size in zip(_NAMES[:-1], sizes, strict=True))
+    return (*inner, Layer("features", 6 * sizes[-1]))
+
+
+@register_family("efficientat-")
+def _describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
+    """Describe a network of the family, the large ones included."""
+    if name not in RELEASES:
+        near = did_you_mean(name, RELEASES)
+        raise BackboneError(f"no backbone {name!r};{near} Known: {', '.join(RELEASES)}.")
+    release = RELEASES[name]
+    info = BackboneInfo(
+        name=name,
+        summary="EfficientAT: MobileNetV3 that knows AudioSet; there are mn05, 20, 30 and 40, too",
+        rate_hz=RATE_HZ,
+        window=SECONDS * RATE_HZ,
+        hop=SECONDS * RATE_HZ,
+        step=HOP,
+        layers=_layers(release.width),
+        parameters=release.parameters,
+        source=f"arXiv:2211.04772; {release.file.url}",
+        licence="MIT",
+    )
+    return info, EfficientAT
+
+
+for _name in ("efficientat-mn04", "efficientat-mn10"):
+    register(_describe(_name)[0])(EfficientAT)

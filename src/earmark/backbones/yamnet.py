@@ -1,0 +1,249 @@
+"""YAMNet (Plakal and Ellis 2020): Google's MobileNet v1 that knows 521 classes of AudioSet.
+
+The weights come out of the published TFLite file, by walking its graph. That file is quantised to
+8 bits, and so is the one that MediaPipe's model store offers under the name ``float32``; what its
+integers stand for is computed here in float. The front end is that of ``features.py`` in
+tensorflow/models, research/audioset/yamnet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from earmark import weights
+from earmark.errors import BackboneError
+
+from . import Backbone, BackboneInfo, Layer, LayerStats, layer_stats, register
+from .audioset import Tagger, audioset_names
+from .logmel import LogMel, htk_mel_filters
+from .tflite_weights import LearnedOperator, read_operators
+
+RATE_HZ = 16_000
+FFT, FRAME, HOP, BANDS = 512, 400, 160, 64  # samples (25 ms every 10 ms), and mel bands
+LOW_HZ, HIGH_HZ = 125.0, 7_500.0
+PATCH = 96  # frames that the network reads at once, every half of it
+WINDOW = PATCH * HOP
+CONTEXT = FRAME - HOP  # samples of the last frame beyond its window: 15,600 are read
+CLASSES = 521
+
+# YAMNet was not trained on these six of AudioSet's 527 classes; the others keep their order.
+UNUSED = (
+    "Male speech, man speaking",
+    "Female speech, woman speaking",
+    "Battle cry",
+    "Male singing",
+    "Female singing",
+    "Funny music",
+)
+
+FILE = weights.WeightFile(
+    "yamnet_classification.tflite",
+    # As in mediapipe, third_party/external_files.bzl; TensorFlow Hub had the same bytes as
+    # lite-model/yamnet/classification/tflite/1.
+    "https://storage.googleapis.com/mediapipe-assets/yamnet_audio_classifier_with_metadata.tflite"
+    "?generation=1661875980774466",
+    "10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de",
+    4_126_810,
+)
+
+# Channels and stride of each block (yamnet.py): a convolution, then depthwise-separable ones.
+_BLOCKS = (
+    (32, 2),
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *((512, 1),) * 5,
+    (1024, 2),
+    (1024, 1),
+)
+
+
+class _Conv(nn.Conv2d):
+    """A convolution and its activation; like TensorFlow it puts an odd zero behind its input."""
+
+    def __init__(self, operator: LearnedOperator) -> None:
+        weight = torch.from_numpy(operator.weight)
+        groups = weight.shape[3] if operator.kind == "depthwise" else 1
+        weight = weight.permute((3, 0, 1, 2) if groups > 1 else (0, 3, 1, 2))
+        inputs, size, stride = weight.shape[1] * groups, weight.shape[2], operator.stride
+        zeros = size - stride if operator.same else 0  # on each axis, whose length stride divides
+        super().__init__(inputs, len(weight), size, stride, zeros // 2, groups=groups)
+        self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
+        self.bias = nn.Parameter(torch.from_numpy(operator.bias))
+        self.odd = zeros % 2
+        self.activation = {"relu": F.relu, "relu6": F.relu6}[operator.activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.odd:
+            x = F.pad(x, (0, 1, 0, 1))
+        return self.activation(super().forward(x), inplace=True)
+
+
+_NAMES = (*(f"block{number}" for number in range(1, len(_BLOCKS) + 1)), "embedding")
+# Every other block: they are wide, and neighbours tell classes apart almost alike. The last one,
+# averaged over all frequencies, is the embedding.
+_LAYERS = (
+    *(Layer(_NAMES[i], _BLOCKS[i][0], 4) for i in range(1, len(_BLOCKS) - 1, 2)),
+    Layer("embedding", _BLOCKS[-1][0]),
+)
+
+
+@register(
+    BackboneInfo(
+        name="yamnet",
+        summary="YAMNet: Google's classic for everyday sounds, with AudioSet's classes",
+        rate_hz=RATE_HZ,
+        window=WINDOW,
+        hop=WINDOW // 2,
+        context=CONTEXT,
+        layers=_LAYERS,
+        parameters=3_729_481,
+        source=f"github.com/tensorflow/models, research/audioset/yamnet; {FILE.url}",
+        licence="Apache-2.0",
+    )
+)
+class YAMNet(Tagger):
+    """The network of ``yamnet.py``, on windows of 0.96 s every 0.48 s.
+
+    Windows lie as published: the first begins with the clip, and the last stands in silence where
+    the clip ends. Only the frames of real audio are averaged there, where the original averages
+    over silence too; a clip of whole windows gives the published embedding.
+    """
+
+    def __init__(self, info: BackboneInfo, operators: Sequence[LearnedOperator]) -> None:
+        super().__init__(info)
+        self.front_end = LogMel(
+            torch.hann_window(FRAME),
+            HOP,
+            htk_mel_filters(FFT, RATE_HZ, BANDS, LOW_HZ, HIGH_HZ),
+            power=1,
+            offset=1e-3,
+        )
+        first, *pairs = (_Conv(operator) for operator in operators[:-1])
+        blocks = [nn.Sequential(*pairs[i : i + 2]) for i in range(0, len(pairs), 2)]
+        self.blocks = nn.ModuleList([first, *blocks])
+        self.logits = nn.Linear(*operators[-1].weight.shape[::-1])
+        self.logits.weight = nn.Parameter(torch.from_numpy(operators[-1].weight))
+        self.logits.bias = nn.Parameter(torch.from_numpy(operators[-1].bias))
+
+    files = (FILE,)
+
+    @classmethod
+    def load(cls, info: BackboneInfo) -> YAMNet:
+        path = weights.fetch(FILE)
+        operators, wanted = read_operators(path), _wanted()
+        operators = operators[-len(wanted) :]  # what comes before is the front end
+        if [(o.kind, o.weight.shape, o.stride) for o in operators] != wanted:
+            raise BackboneError(
+                f"{path} is a TFLite model of another network than YAMNet; give {FILE.name} from"
+                f" {FILE.url}."
+            )
+        backbone = cls(info, operators)
+        backbone.weights_hash = weights.sha256(path)
+        return backbone
+
+    @classmethod
+    def random(cls, info: BackboneInfo, seed: int = 0) -> YAMNet:
+        """Build the network with random weights (He et al. 2015): for tests and as a baseline."""
+        rng = np.random.default_rng(seed)
+        operators = []
+        for kind, shape, stride in _wanted():
+            inputs = math.prod(shape[1:3] if kind == "depthwise" else shape[1:])
+            weight = rng.uniform(-1, 1, shape) * math.sqrt(6 / inputs)
+            bias = rng.uniform(-0.1, 0.1, shape[-1] if kind == "depthwise" else shape[0])
+            weight, bias = weight.astype(np.float32), bias.astype(np.float32)
+            operators.append(LearnedOperator(kind, weight, bias, stride, True, "relu6"))
+        backbone = cls(info, operators)
+        backbone.weights_hash = f"random-{seed}"
+        return backbone
+
+    def cast(self, precision: str) -> Backbone:
+        super().cast(precision)
+        self.blocks.to(self.dtype)
+        self.logits.to(self.dtype)
+        return self
+
+    def log_mel(self, windows: Tensor) -> Tensor:
+        """Return the network's input (B, 1, 96, 64); what lies before the core is not read."""
+        x: Tensor = self.front_end(windows[:, CONTEXT:])  # (B, 96, 64)
+        return x.to(self.dtype)[:, None]
+
+    def forward(
+        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
+    ) -> dict[str, LayerStats]:
+        wanted = {layer.name for layer in self.info.layers} if layers is None else set(layers)
+        stats: dict[str, LayerStats] = {}
+        for name, x in self._layers(windows):
+            if name in wanted:
+                real = _real_share(x.shape[2], valid)
+                stats[name] = layer_stats(x, real, self.info.layer(name).bands)
+            if len(stats) == len(wanted):
+                break
+        return stats
+
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(name for name in audioset_names() if name not in UNUSED)
+
+    def class_scores(self, windows: Tensor, valid: Tensor) -> Tensor:
+        *_, (_, x) = self._layers(windows)
+        embedding = layer_stats(x, _real_share(x.shape[2], valid)).mean
+        logits: Tensor = self.logits(embedding.to(self.dtype))
+        return logits.float().sigmoid()
+
+    def verify(self) -> str:
+        """Tell silence, noise and a tone apart, as ``yamnet_test.py`` of its authors does.
+
+        Each is 3 s long, and its class must be among the ten likeliest: BackboneError if not.
+        """
+        t = np.arange(3 * RATE_HZ) / RATE_HZ
+        noise = np.random.RandomState(51773).uniform(-1, 1, len(t))
+        sounds = {"Silence": 0 * t, "White noise": noise, "Sine wave": np.sin(2 * np.pi * 440 * t)}
+        places = []
+        for name, sound in sounds.items():
+            x = F.pad(torch.from_numpy(sound).float(), (CONTEXT, 0))
+            windows = x.unfold(0, WINDOW + 2 * CONTEXT, WINDOW // 2)
+            with torch.inference_mode():
+                scores = self.class_scores(windows, torch.full((len(windows),), WINDOW)).mean(0)
+            place = int((scores > scores[self.class_names().index(name)]).sum()) + 1
+            if place > 10:
+                raise BackboneError(
+                    f"yamnet does not compute what Google's does: {name!r} comes {place}th for the"
+                    f" sound of that name, wanted among the first 10; fetch {FILE.name} anew."
+                )
+            places.append(f"{name} {place}")
+        return f"places of sounds among 521 classes: {', '.join(places)}; published: within 10"
+
+    def _layers(self, windows: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Yield the name and the activations (B, C, T, F) of every layer."""
+        x = self.log_mel(windows).contiguous(memory_format=torch.channels_last)
+        for name, block in zip(_NAMES, self.blocks, strict=False):
+            x = block(x)
+            yield name, x
+        yield _NAMES[-1], x
+
+
+def _real_share(frames: int, valid: Tensor) -> Tensor:
+    """Return (B, T): how much of each of the ``frames`` of a window is real audio, 0 to 1."""
+    stride = WINDOW // frames
+    starts = stride * torch.arange(frames, device=valid.device)
+    return ((valid[:, None] - starts) / stride).clamp(0, 1)
+
+
+def _wanted() -> list[tuple[str, tuple[int, ...], int]]:
+    """List kind, weight shape and stride of the operators of YAMNet."""
+    (inputs, stride), *rest = _BLOCKS
+    wanted: list[tuple[str, tuple[int, ...], int]] = [("conv", (inputs, 3, 3, 1), stride)]
+    for channels, stride in rest:
+        wanted.append(("depthwise", (1, 3, 3, inputs), stride))
+        wanted.append(("conv", (channels, 1, 1, inputs), 1))
+        inputs = channels
+    return [*wanted, ("dense", (CLASSES, inputs), 1)]

@@ -1,0 +1,287 @@
+"""YAMNet beside the TFLite runtime, on real recordings."""
+
+import csv
+import dataclasses
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import RidgeClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from earmark import audio, backbones
+from earmark.backbones import yamnet as module
+from earmark.backbones.tflite_weights import read_operators
+from earmark.backbones.yamnet import CONTEXT, FILE, WINDOW
+from earmark.dataset import Clip
+from earmark.embed import embed
+from earmark.errors import BackboneError
+from earmark.tagging import tag
+from shared_data import shared_data, shared_weights
+
+WEIGHTS = "yamnet/yamnet_classification.tflite"
+READS = WINDOW + CONTEXT  # 15,600 samples: what the file's graph takes
+
+
+@pytest.fixture(scope="module")
+def yamnet():
+    shared_weights(WEIGHTS)
+    return backbones.create("yamnet")
+
+
+def recordings(every: int) -> list[Path]:
+    return sorted(shared_data("esc10").glob("*/*.ogg"))[::every]
+
+
+def windows_of(path: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    x = audio.load(path, 16_000)
+    windows, valid = audio.window(x, WINDOW, WINDOW // 2, CONTEXT)
+    return torch.from_numpy(windows), torch.from_numpy(valid)
+
+
+class Runtime:
+    """The TFLite runtime on one file, and the tensors between its operators by their names' ends.
+
+    The 1024 numbers before the classes are 'reduce_mean'.
+    """
+
+    def __init__(self, path: Path) -> None:
+        interpreter = pytest.importorskip("ai_edge_litert.interpreter")
+        with pytest.warns(UserWarning, match="preserve_all_tensors"):
+            self.interpreter = interpreter.Interpreter(
+                str(path), experimental_preserve_all_tensors=True
+            )
+        self.interpreter.allocate_tensors()
+        self.details = {d["name"]: d for d in self.interpreter.get_tensor_details()}
+
+    def run(self, window: torch.Tensor) -> None:
+        """Let the file compute a window of ours: it reads none of the audio before the core."""
+        self.interpreter.set_tensor(0, window[CONTEXT:].numpy())
+        self.interpreter.invoke()
+
+    def scores(self) -> np.ndarray:
+        return self.interpreter.get_tensor(self.interpreter.get_output_details()[0]["index"])[0]
+
+    def get(self, name: str) -> np.ndarray:
+        (detail,) = (d for n, d in self.details.items() if n.endswith(name))
+        scale, zero = detail["quantization"]
+        value = self.interpreter.get_tensor(detail["index"]).astype(float)
+        return (value - zero) * scale if scale else value
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a.ravel(), b.ravel()
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def in_float(source: Path, target: Path) -> Path:
+    """Write the network of a quantised TFLite file as one of floats, with the same operators."""
+    schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+    import flatbuffers
+
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(source.read_bytes(), 0))
+    graph = model.subgraphs[0]
+    for tensor in graph.tensors:
+        quantised, buffer = tensor.quantization, model.buffers[tensor.buffer]
+        if quantised is None or quantised.scale is None or not len(quantised.scale):
+            continue
+        if buffer.data is not None and len(buffer.data):
+            dtype = {schema.TensorType.INT8: "i1", schema.TensorType.INT32: "<i4"}[tensor.type]
+            stored = np.frombuffer(bytes(buffer.data), dtype).reshape(tensor.shape)
+            along = [1] * stored.ndim
+            along[quantised.quantizedDimension] = -1
+            zero, scale = (np.reshape(q, along) for q in (quantised.zeroPoint, quantised.scale))
+            real = ((stored.astype(float) - zero) * scale).astype("<f4")
+            model.buffers.append(schema.BufferT(data=np.frombuffer(real.tobytes(), np.uint8)))
+            tensor.buffer = len(model.buffers) - 1
+        tensor.type, tensor.quantization = schema.TensorType.FLOAT32, None
+    casts = (schema.BuiltinOperator.QUANTIZE, schema.BuiltinOperator.DEQUANTIZE)
+    same, operators = {}, []
+    for operator in graph.operators:
+        inputs = [same.get(i, i) for i in operator.inputs]
+        if model.operatorCodes[operator.opcodeIndex].builtinCode in casts:
+            same[operator.outputs[0]] = inputs[0]
+        else:
+            operator.inputs = inputs
+            operators.append(operator)
+    graph.operators, graph.outputs = operators, [same.get(i, i) for i in graph.outputs]
+    builder = flatbuffers.Builder(1 << 24)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    target.write_bytes(builder.Output())
+    return target
+
+
+@pytest.fixture(scope="module")
+def float_file(tmp_path_factory):
+    return in_float(shared_weights(WEIGHTS), tmp_path_factory.mktemp("float") / "yamnet.tflite")
+
+
+def test_float_network_in_the_runtime_agrees(yamnet, float_file):
+    """The same constants in float, with the runtime's own operators: only rounding differs."""
+    runtime = Runtime(float_file)
+    for path in recordings(every=40):
+        windows, valid = (t[:3] for t in windows_of(path))
+        with torch.inference_mode():
+            embedding = yamnet(windows, valid, ["embedding"])["embedding"].mean.numpy()
+            scores, mel = yamnet.class_scores(windows, valid).numpy(), yamnet.log_mel(windows)
+        for k, window in enumerate(windows):
+            runtime.run(window)
+            assert cosine(embedding[k], runtime.get("reduce_mean")) >= 0.999999
+            assert np.abs(scores[k] - runtime.scores()).max() <= 1e-4
+            # Its own transform rounds: seen where a band is nearly silent beside a loud one.
+            assert np.abs(mel[k].numpy() - runtime.get("log_mel_spectrogram")).max() <= 5e-3
+
+
+def test_quantised_network_in_the_runtime_agrees(yamnet):
+    """There every activation is rounded to 8 bits, and 255 steps are all there is: the median of
+    its cosines is above 0.999, single windows reach 0.9957."""
+    runtime, cosines, agree = Runtime(shared_weights(WEIGHTS)), [], []
+    for path in recordings(every=10):
+        windows, valid = (t[3:5] for t in windows_of(path))
+        with torch.inference_mode():
+            embedding = yamnet(windows, valid, ["embedding"])["embedding"].mean.numpy()
+            scores = yamnet.class_scores(windows, valid).numpy()
+        for k, window in enumerate(windows):
+            runtime.run(window)
+            cosines.append(cosine(embedding[k], runtime.get("reduce_mean")))
+            agree.append(np.abs(scores[k] - runtime.scores()).max())
+    assert np.median(cosines) >= 0.999 and min(cosines) >= 0.99
+    assert np.median(agree) <= 0.05 and max(agree) <= 0.15
+
+
+def test_both_kinds_of_file_are_read_alike(float_file):
+    quantised, floats = read_operators(shared_weights(WEIGHTS)), read_operators(float_file)
+    assert len(quantised) == 1 + 27 + 1  # mel bands, convolutions, classes
+    for q, f in zip(quantised, floats, strict=True):
+        assert (q.kind, q.stride, q.same, q.activation) == (f.kind, f.stride, f.same, f.activation)
+        np.testing.assert_allclose(q.weight, f.weight, rtol=1e-6)
+        np.testing.assert_allclose(q.bias, f.bias, rtol=1e-6)
+
+
+def test_front_end_has_the_constants_of_the_file(yamnet):
+    mel = read_operators(shared_weights(WEIGHTS))[0]
+    np.testing.assert_allclose(yamnet.front_end.filters.T, mel.weight, atol=1e-6)
+    assert yamnet.front_end.offset == pytest.approx(mel.bias[0])
+    window = Runtime(shared_weights(WEIGHTS)).get("hann_window/sub_2")
+    np.testing.assert_allclose(yamnet.front_end.window, window, atol=1e-6)
+
+
+def test_class_names_are_those_inside_the_file(yamnet):
+    with zipfile.ZipFile(shared_weights(WEIGHTS)) as metadata:
+        (name,) = (n for n in metadata.namelist() if n.endswith(".txt"))
+        labels = metadata.read(name).decode().splitlines()
+    assert list(yamnet.class_names()) == labels
+    assert len(labels) == 521 and labels[0] == "Speech" and labels[-1] == "Field recording"
+
+
+def test_windows_lie_as_published(yamnet):
+    """Window i reads 15,600 samples from 7,680 * i on; those after the end are silent."""
+    x = audio.load(recordings(every=100)[1], 16_000)[:40_000]
+    windows, valid = audio.window(x, WINDOW, WINDOW // 2, CONTEXT)
+    assert valid.tolist() == [15_360, 15_360, 15_360, 15_360, 40_000 - 4 * 7_680]
+    silence = np.zeros(READS, np.float32)
+    published = np.stack([np.append(x, silence)[7_680 * i :][:READS] for i in range(5)])
+    np.testing.assert_array_equal(windows[:, CONTEXT:], published)
+
+
+def test_silence_behind_a_clip_has_no_part(yamnet):
+    """Of half a window, the frames of its half count; of a whole one, all do."""
+    windows, _ = windows_of(recordings(every=100)[0])
+    with torch.inference_mode():
+        whole = yamnet(windows[:1], torch.tensor([WINDOW]))
+        half = yamnet(windows[:1], torch.tensor([WINDOW // 2]))
+        *_, (_, x) = yamnet._layers(windows[:1])
+    torch.testing.assert_close(whole["embedding"].mean, x.mean((2, 3)))
+    first = x[:, :, :2].mean(3)  # frames of 0.32 s: the first, and half of the second
+    torch.testing.assert_close(
+        half["embedding"].mean, (first[:, :, 0] + first[:, :, 1] / 2) / 1.5, rtol=1e-4, atol=1e-6
+    )
+    assert whole["block2"].frames.item() == 48 and half["block2"].frames.item() == 24
+
+
+GOLDEN = {
+    "baby_cry/4-167077-C.ogg": "Crying, sobbing",
+    "chainsaw/2-68391-B.ogg": "Chainsaw",
+    "dog_bark/4-184575-A.ogg": "Animal",
+    "fire_crackling/4-170247-A.ogg": "Fire",
+    "helicopter/2-37806-B.ogg": "Vehicle",
+    "rain/1-17367-A.ogg": "Water",
+    "rooster/2-95258-A.ogg": "Animal",
+    "sea_waves/2-133863-A.ogg": "Ocean",
+}
+
+
+def test_names_what_is_heard(yamnet):
+    tags = list(tag((shared_data("esc10") / name for name in GOLDEN), "yamnet", top=3))
+    assert [next(iter(t.scores)) for t in tags] == list(GOLDEN.values())
+    assert list(tags[3].scores) == ["Fire", "Crackle", "Crumpling, crinkling"]
+
+
+# The class itself, or what AudioSet's ontology has above it; and the shares of 40 clips, measured.
+HEARD = {
+    "dog_bark": ({"Bark", "Dog", "Domestic animals, pets", "Animal"}, 1.0),
+    "rooster": (
+        {
+            "Crowing, cock-a-doodle-doo",
+            "Chicken, rooster",
+            "Fowl",
+            "Livestock, farm animals, working animals",
+            "Animal",
+        },
+        1.0,
+    ),
+    "rain": ({"Rain", "Raindrop", "Rain on surface", "Water"}, 0.925),
+    "chainsaw": ({"Chainsaw", "Light engine (high frequency)", "Engine"}, 0.825),
+}
+
+
+@pytest.mark.parametrize("label", HEARD)
+def test_most_clips_have_their_class_among_three_tags(yamnet, label):
+    names, measured = HEARD[label]
+    clips = sorted((shared_data("esc10") / label).glob("*.ogg"))[::2]
+    heard = [bool(names & set(t.scores)) for t in tag(clips, "yamnet", top=3)]
+    assert len(heard) == 20 and np.mean(heard) >= measured - 0.1
+
+
+def test_a_linear_probe_on_the_last_layer(yamnet):
+    """ESC-10 from fold 1 to fold 2: 0.90. Over all five folds, with four to train on, 0.955."""
+    root = shared_data("esc10")
+    with (root / "meta.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["fold"] in "12"]
+    heard = embed([Clip(root / row["path"]) for row in rows], yamnet)
+    X = heard.features(["embedding"])[:, :1024]
+    y, fold = (np.array([row[key] for row in rows]) for key in ("label", "fold"))
+    probe = make_pipeline(StandardScaler(), RidgeClassifier(alpha=1000))
+    assert probe.fit(X[fold == "1"], y[fold == "1"]).score(X[fold == "2"], y[fold == "2"]) >= 0.85
+
+
+def test_verify_passes_the_authors_own_test(yamnet):
+    assert "Silence 1, White noise 3, Sine wave 1" in yamnet.verify()
+
+
+def test_verify_finds_a_network_that_learnt_nothing(yamnet):
+    with pytest.raises(BackboneError, match="'Silence' comes .* wanted among the first 10"):
+        type(yamnet).random(yamnet.info).eval().verify()
+
+
+def test_another_network_is_refused(tmp_path, monkeypatch):
+    speech = pytest.importorskip("pyopen_wakeword").__file__
+    other = Path(speech).parent / "models" / "embedding_model.tflite"
+    shutil.copy(other, tmp_path / FILE.name)
+    monkeypatch.setattr(module, "FILE", dataclasses.replace(FILE, sha256=""))
+    monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
+    with pytest.raises(BackboneError, match="is a TFLite model of another network than YAMNet"):
+        backbones.create("yamnet")
+
+
+def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
+    content = shared_weights(WEIGHTS).read_bytes()
+    (tmp_path / FILE.name).write_bytes(content[: len(content) // 2])
+    monkeypatch.setattr(module, "FILE", dataclasses.replace(FILE, sha256=""))
+    monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
+    with pytest.raises(BackboneError, match="is damaged .*; fetch it again"):
+        backbones.create("yamnet")
