@@ -184,6 +184,8 @@ def test_recordings_of_other_rates(backbone, rate_hz, tmp_path):
     x += 0.001 * np.random.default_rng(0).normal(size=rate_hz)
     soundfile.write(tmp_path / "a.wav", np.stack([x, x], 1), rate_hz, subtype="FLOAT")
     rate = backbone.info.rate_hz
+    if rate_hz < rate and "random" in backbone.weights_hash:
+        pytest.skip("only what was trained bears an empty upper half of the spectrum")
     heard = hear(backbone, audio.load(tmp_path / "a.wav", rate))
     t = np.arange(rate) / rate
     own = 0.3 * np.sin(2 * np.pi * 440 * t) + 0.1 * np.sin(2 * np.pi * 1_250 * t)

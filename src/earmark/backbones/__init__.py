@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, TypeVar
@@ -179,6 +180,25 @@ def frame_weights(frames: int, first: int, stride: int, valid: Tensor) -> Tensor
     """
     starts = first - first % stride + stride * torch.arange(frames, device=valid.device)
     return ((starts >= 0) & (starts < valid[:, None])).float()
+
+
+def real_share(frames: int, stride: int, valid: Tensor) -> Tensor:
+    """Return (B, T): how much of each frame, ``stride`` samples long, is real audio, 0 to 1.
+
+    For networks that read windows of one length, where a clip's rest should weigh what there is.
+    """
+    starts = stride * torch.arange(frames, device=valid.device)
+    return ((valid[:, None] - starts) / stride).clamp(0, 1)
+
+
+def random_state(module: nn.Module, seed: int) -> dict[str, Tensor]:
+    """Return a state for ``module`` with random weights (He et al. 2015); seeds give equal ones."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {}
+    for name, like in module.state_dict().items():
+        bound = math.sqrt(6 / like[0].numel()) if name.endswith("weight") else 0.1
+        state[name] = torch.empty(like.shape).uniform_(-bound, bound, generator=generator)
+    return state
 
 
 def layer_stats(x: Tensor, weight: Tensor, bands: int = 1) -> LayerStats:

@@ -11,7 +11,6 @@ many frames are computed together.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple
 
@@ -28,6 +27,7 @@ from . import (
     Layer,
     LayerStats,
     layer_stats,
+    random_state,
     register,
     register_family,
 )
@@ -238,11 +238,7 @@ class EfficientAT(Tagger):
     def random(cls, info: BackboneInfo, seed: int = 0) -> EfficientAT:
         """Build the network with random weights (He et al. 2015): for tests and as a baseline."""
         backbone = cls(info)
-        generator = torch.Generator().manual_seed(seed)
-        state = {}
-        for name, like in backbone.network.state_dict().items():
-            bound = math.sqrt(6 / like[0].numel()) if name.endswith("weight") else 0.1
-            state[name] = torch.empty(like.shape).uniform_(-bound, bound, generator=generator)
+        state = random_state(backbone.network, seed)
         return backbone._fill(state, f"random-{seed}", "random weights")
 
     @classmethod

@@ -24,6 +24,8 @@ from . import (
     Layer,
     LayerStats,
     layer_stats,
+    random_state,
+    real_share,
     register,
     register_family,
 )
@@ -112,11 +114,7 @@ class VGGish(Backbone):
     def random(cls, info: BackboneInfo, seed: int = 0) -> VGGish:
         """Build the network with random weights (He et al. 2015): for tests and as a baseline."""
         backbone = cls(info)
-        generator = torch.Generator().manual_seed(seed)
-        state = {}
-        for name, like in backbone.state_dict().items():
-            bound = math.sqrt(6 / like[0].numel()) if name.endswith("weight") else 0.1
-            state[name] = torch.empty(like.shape).uniform_(-bound, bound, generator=generator)
+        state = random_state(backbone, seed)
         return backbone._fill(state, f"random-{seed}", source="random weights")
 
     def _fill(self, state: Mapping[str, Tensor], weights_hash: str, source: str) -> VGGish:
@@ -155,12 +153,12 @@ class VGGish(Backbone):
             x = module(x)
             if i in _BLOCKS:
                 stride *= 2
-                yield _BLOCKS[i], x, _real_share(x.shape[2], stride, valid)
+                yield _BLOCKS[i], x, real_share(x.shape[2], stride, valid)
         x = x.permute(0, 2, 3, 1).flatten(1)  # (B, 12288): time, frequency, channel, as Google's
         for i, module in enumerate(self.embeddings):
             x = module(x)
             if i in _DENSE:
-                yield _DENSE[i], x[:, :, None, None], _real_share(1, WINDOW, valid)
+                yield _DENSE[i], x[:, :, None, None], real_share(1, WINDOW, valid)
 
     def verify(self) -> str:
         """Compare with the values of Google's smoke test, and say what they are.
@@ -213,12 +211,6 @@ def postprocess(embeddings: Tensor, pca_eigen_vectors: Tensor, pca_means: Tensor
     means, vectors = pca_means.flatten().to(embeddings), pca_eigen_vectors.to(embeddings)
     whitened = (embeddings - means) @ vectors.T
     return ((whitened.clamp(-2, 2) + 2) * (255 / 4)).to(torch.uint8)
-
-
-def _real_share(frames: int, stride: int, valid: Tensor) -> Tensor:
-    """Return (B, T): how much of each frame, ``stride`` samples long, is real audio, 0 to 1."""
-    starts = stride * torch.arange(frames, device=valid.device)
-    return ((valid[:, None] - starts) / stride).clamp(0, 1)
 
 
 def _convolutions() -> Iterator[nn.Module]:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from earmark import weights
 from earmark.errors import BackboneError
 
-from . import Backbone, BackboneInfo, Layer, LayerStats, layer_stats, register
+from . import Backbone, BackboneInfo, Layer, LayerStats, layer_stats, real_share, register
 from .audioset import Tagger, audioset_names
 from .logmel import LogMel, htk_mel_filters
 from .tflite_weights import LearnedOperator, read_operators
@@ -184,7 +184,7 @@ class YAMNet(Tagger):
         stats: dict[str, LayerStats] = {}
         for name, x in self._layers(windows):
             if name in wanted:
-                real = _real_share(x.shape[2], valid)
+                real = real_share(x.shape[2], WINDOW // x.shape[2], valid)
                 stats[name] = layer_stats(x, real, self.info.layer(name).bands)
             if len(stats) == len(wanted):
                 break
@@ -195,7 +195,7 @@ class YAMNet(Tagger):
 
     def class_scores(self, windows: Tensor, valid: Tensor) -> Tensor:
         *_, (_, x) = self._layers(windows)
-        embedding = layer_stats(x, _real_share(x.shape[2], valid)).mean
+        embedding = layer_stats(x, real_share(x.shape[2], WINDOW // x.shape[2], valid)).mean
         logits: Tensor = self.logits(embedding.to(self.dtype))
         return logits.float().sigmoid()
 
@@ -229,13 +229,6 @@ class YAMNet(Tagger):
             x = block(x)
             yield name, x
         yield _NAMES[-1], x
-
-
-def _real_share(frames: int, valid: Tensor) -> Tensor:
-    """Return (B, T): how much of each of the ``frames`` of a window is real audio, 0 to 1."""
-    stride = WINDOW // frames
-    starts = stride * torch.arange(frames, device=valid.device)
-    return ((valid[:, None] - starts) / stride).clamp(0, 1)
 
 
 def _wanted() -> list[tuple[str, tuple[int, ...], int]]:
