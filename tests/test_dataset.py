@@ -291,7 +291,7 @@ def test_a_column_that_was_named_must_be_filled(tmp_path: Path) -> None:
         ('{"path": "a.wav", "label": "x"}\n{]\n', "row 2: not JSON ("),
         ('\n["a.wav", "x"]\n', "row 1: not an object; write {"),
         ("[1, 2", "row 1: not JSON ("),
-        ('{"path": "a.wav", "label": ["x", "y"]}', "row 1: ['x', 'y'] is not a single value; give"),
+        ('{"path": "a.wav", "label": {"x": 1}}', "row 1: {'x': 1} is not a single value; give"),
         ('{"path": "a.wav", "label": null}', "row 1: 'a.wav' has an empty label"),
     ],
 )

@@ -1,58 +1,128 @@
 """Recordings in, waveforms out: decode, mix to mono, resample, cut into windows.
 
 Content decides how a recording is read, never its name: libsndfile gets the first look, FFmpeg's
-libraries (PyAV) what libsndfile does not recognise.
+libraries (PyAV) what libsndfile does not recognise. Nothing is corrected in passing: levels beyond
+full scale and offsets (DC) stay as they are.
 """
 
-import io
+from __future__ import annotations
+
 import math
 import os
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from earmark.errors import AudioError
+from earmark import decoders
+from earmark.decoders import Block, Header, Samples
+from earmark.errors import AudioError, EarmarkError
 
-Samples = NDArray[np.float32]  # (n,) mono or (n, channels)
-
-DECODER_VERSION = 1  # part of the store's key: raise it when samples out of this file change
-MAX_SECONDS = 24 * 3600.0  # of one clip: 5.5 GB as float32 at 16 kHz; longer is cut into stretches
+DECODER_VERSION = 2  # part of the store's key: raise it when samples out of this file change
+MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
+MAX_BYTES = 4 * 2**30  # of one clip's samples, unless EARMARK_MAX_BYTES does: 6.2 h at 48 kHz
 MIN_RATE_HZ = 100  # a false rate of 1 Hz would make 16,000 samples of each; infrasound has 100
 MAX_PEAK = 1e12  # full scale is 1, 32-bit integers kept as floats reach 2e9; beyond is garbage
+NON_FINITE = ("refuse", "zero")
 END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording is clipped
-BLOCK_SAMPLES = 1 << 16  # decoded at a time, all channels together: 256 KiB as float32
-UNKNOWN_FRAMES = 1 << 62  # libsndfile's word (2**63 - 1) for FLAC from a pipe; it fails at its end
-
-# When a folder is walked, a name is passed over only if it cannot be meant as a recording; any
-# other is taken, and its content decides. So an odd suffix is read or refused, never dropped.
-# Archives are not listed: they may hold recordings that their owner thinks are in the data.
-_TEXT = ".txt .md .rst .csv .tsv .json .jsonl .ndjson .xml .yaml .yml .toml .ini .cfg .log .bib"
-_DOCUMENTS = ".html .htm .css .js .pdf .doc .docx .xls .xlsx .parquet .db .sqlite .lnk .url"
-_PICTURES = ".jpg .jpeg .png .gif .bmp .svg .webp .tif .tiff .ico"
-_CODE = ".py .pyc .ipynb .r .m .sh .bat .npy .npz .pt .pth .pkl .h5 .hdf5 .onnx .safetensors"
-_NOTES = ".textgrid .lab .phn .wrd .srt .vtt .cue .eaf .jams .m3u .m3u8 .pls"  # on recordings
-_EDITORS = ".asd .reapeaks .sfk .pkf .md5 .sha1 .sha256"  # made beside recordings
-NOT_AUDIO_SUFFIXES = frozenset(
-    " ".join((_TEXT, _DOCUMENTS, _PICTURES, _CODE, _NOTES, _EDITORS)).split()
-)
-NOT_AUDIO_NAMES = frozenset({"readme", "license", "licence", "copying", "authors", "makefile"})
 
 
-def is_recording(path: Path) -> bool:
-    """Say whether a file found in a folder counts as a recording, by its name alone.
+class AudioWarning(UserWarning):
+    """A recording that was read, though not all of it or not as it is."""
 
-    Hidden files (``.DS_Store``, ``._clip.wav``), ``NOT_AUDIO_SUFFIXES`` and ``NOT_AUDIO_NAMES``
-    do not; everything else does, with any suffix or none.
+
+@dataclass(frozen=True)
+class AudioOptions:
+    """How a recording becomes a waveform; part of the store's key and of a saved classifier.
+
+    ``channel`` counts from 1; None mixes to the mean of all channels. ``non_finite`` says what is
+    done about samples that are NaN, infinite or beyond ``MAX_PEAK``: 'refuse' them, or 'zero'.
     """
-    name = path.name.lower()
-    hidden = name.startswith(".")
-    return not (hidden or path.suffix.lower() in NOT_AUDIO_SUFFIXES or name in NOT_AUDIO_NAMES)
+
+    channel: int | None = None
+    non_finite: str = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.channel is not None and self.channel < 1:
+            raise EarmarkError(f"no channel {self.channel}; give 1 for the first (left), 2, ...")
+        if self.non_finite not in NON_FINITE:
+            raise EarmarkError(f"non-finite {self.non_finite!r}; give {' or '.join(NON_FINITE)}.")
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What was read: ``samples``, float32, (n,) or (n, channels), n >= 1, at ``rate_hz``.
+
+    ``warnings`` are sentences without the recording's name: what of it is missing, or was changed.
+    """
+
+    samples: Samples
+    rate_hz: int
+    warnings: tuple[str, ...] = ()
+
+
+AS_IT_IS = AudioOptions()
+
+
+def read(
+    source: str | Path | bytes,
+    rate_hz: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    options: AudioOptions = AS_IT_IS,
+    *,
+    name: str | None = None,
+) -> Sound:
+    """Read a recording, or ``start..end`` (seconds) of it, as mono (n,) at ``rate_hz``.
+
+    Mono is the mean of the channels, or the one of ``options``. Without ``rate_hz`` the rate is
+    the recording's. ``source`` is a path or a file's bytes, and ``name`` stands for it in errors.
+    Edges and errors are those of :func:`read_channels`; besides, AudioError for a clip shorter
+    than one sample at ``rate_hz``. Memory is for one channel, whatever is recorded.
+    """
+    with _naming(source, name):
+        sound = _read(source, start, end, options, to_hz=rate_hz, is_mono=True)
+        y = resample(sound.samples, sound.rate_hz, rate_hz or sound.rate_hz)
+        if not len(y):
+            raise AudioError(
+                f"{len(sound.samples)} samples at {sound.rate_hz} Hz are less than one sample at"
+                f" {rate_hz} Hz; give a longer clip"
+            )
+        return Sound(y, rate_hz or sound.rate_hz, sound.warnings)
+
+
+def read_channels(
+    source: str | Path | bytes,
+    start: float | None = None,
+    end: float | None = None,
+    options: AudioOptions = AS_IT_IS,
+    *,
+    name: str | None = None,
+) -> Sound:
+    """Decode a recording, or ``start..end`` (seconds) of it, into (n, channels) at its own rate.
+
+    Full scale is -1..1, which lossy and float formats may exceed. A stretch takes memory and time
+    for the stretch only, exact to the sample; of FFmpeg's formats, WebM, Matroska and WMA keep
+    times to a millisecond only, and those without an index (AMR, raw AAC) are decoded up to the
+    stretch, 2,000 times faster than real time. ``end`` up to 50 ms beyond the recording is clipped.
+
+    A recording that was cut short or is damaged gives what is there up to that place and a warning
+    that says how much is missing; nothing is taken from behind the damage.
+
+    Raises AudioError, one sentence that begins with the path (or ``name``): not a readable file;
+    not recognised, or damaged before the stretch; empty; a stretch that is not inside the
+    recording; longer than ``EARMARK_MAX_SECONDS`` or of more than ``EARMARK_MAX_BYTES`` in memory;
+    a rate below ``MIN_RATE_HZ``; a channel that is not there; samples that are NaN, infinite or
+    beyond ``MAX_PEAK``, unless ``options`` say otherwise.
+    """
+    with _naming(source, name):
+        return _read(source, start, end, options)
 
 
 def load(
@@ -63,21 +133,8 @@ def load(
     *,
     name: str | None = None,
 ) -> Samples:
-    """Read a recording, or ``start..end`` (seconds) of it, as mono (n,) float32 at ``rate_hz``.
-
-    Mono is the mean of the channels; n >= 1. ``source`` is a path or a file's bytes, and ``name``
-    stands for it in errors. Edges and errors are those of ``decode``; besides, AudioError for a
-    clip shorter than one sample at ``rate_hz``. Memory is for one channel, whatever is recorded.
-    """
-    with _naming(source, name):
-        x, its_rate_hz = _read(source, start, end, _mono)  # (n,)
-        y = resample(x, its_rate_hz, rate_hz)
-        if not len(y):
-            raise AudioError(
-                f"{len(x)} samples at {its_rate_hz} Hz are less than one sample at {rate_hz} Hz; "
-                "give a longer clip"
-            )
-        return y
+    """Return the samples of :func:`read`; its warnings are given as ``AudioWarning``."""
+    return _warned(read(source, rate_hz, start, end, name=name), source, name).samples
 
 
 def decode(
@@ -87,21 +144,9 @@ def decode(
     *,
     name: str | None = None,
 ) -> tuple[Samples, int]:
-    """Decode a recording, or ``start..end`` (seconds) of it, into (n, channels) and its rate in Hz.
-
-    float32, full scale -1..1 (lossy and float formats may exceed it), n >= 1. A stretch takes
-    memory for the stretch only; libsndfile's formats seek to it, FFmpeg's are decoded up to it
-    (some 2,000 times faster than real time), because their seeking is not exact to the sample.
-    ``end`` up to 50 ms beyond the recording is clipped. A recording that was cut short gives what
-    is there, if its format allows.
-
-    Raises AudioError, one sentence that begins with the path (or ``name``): not a readable file;
-    not recognised, or damaged; empty; a stretch that is not inside the recording, or longer than
-    ``MAX_SECONDS``; a rate below ``MIN_RATE_HZ``; samples that are NaN, infinite or beyond
-    ``MAX_PEAK``.
-    """
-    with _naming(source, name):
-        return _read(source, start, end, lambda block: block)
+    """Return samples and rate of :func:`read_channels`; its warnings are ``AudioWarning``."""
+    sound = _warned(read_channels(source, start, end, name=name), source, name)
+    return sound.samples, sound.rate_hz
 
 
 def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
@@ -149,176 +194,188 @@ def window(
     return windows.copy(), valid
 
 
-class _Block(NamedTuple):
-    """Some consecutive frames of a recording, as a decoder gives them."""
-
-    rate_hz: int
-    header_s: float  # how long the header says the recording is; a claim, 0 if unknown
-    position: int  # index of the first frame
-    samples: Samples  # (n, channels); n = 0 right after opening, and at the end
-
-
-_Blocks = Generator[_Block, None, None]
-_Keep = Callable[[Samples], Samples]  # what to remember of (n, channels): all of it, or its mean
-
-
 def _read(
-    source: str | Path | bytes, start: float | None, end: float | None, keep: _Keep
-) -> tuple[Samples, int]:
-    """Let the first decoder that recognises ``source`` read it; return ``keep`` of it, and Hz."""
+    source: str | Path | bytes,
+    start: float | None,
+    end: float | None,
+    options: AudioOptions,
+    to_hz: int | None = None,
+    is_mono: bool = False,
+) -> Sound:
+    """Let the first decoder that recognises ``source`` read it, into (n, channels) or mono (n,)."""
     start_s = 0.0 if start is None else start
-    end_s = math.inf if end is None else end
-    if not 0 <= start_s < end_s or end == math.inf:
+    if not 0 <= start_s < (math.inf if end is None else end) or end == math.inf:
         raise AudioError(f"no stretch from {start} to {end} s; give 0 <= start < end")
     refusals = []
-    for decoder, blocks_of in (("libsndfile", _libsndfile_blocks), ("FFmpeg", _ffmpeg_blocks)):
-        with _open(source) as file, closing(blocks_of(file, start_s)) as blocks:
+    for decoder, opened in (("libsndfile", decoders.libsndfile), ("FFmpeg", decoders.ffmpeg)):
+        with ExitStack() as stack:
+            file = stack.enter_context(decoders.open_source(source))
             try:
-                header = next(blocks)
+                header, blocks = stack.enter_context(opened(file, start_s))
             except Exception as error:  # decoders raise what they like, AttributeError included
-                refusals.append(f"{decoder}: {_reason(error)}")
+                refusals.append(f"{decoder}: {decoders.reason(error)}")
                 continue
             # Recognised: from here on an error is damage. The other decoder might step over it
             # without a word and give a recording with a hole.
-            return _gather(header, blocks, start_s, end_s, keep)
+            channels = 1 if is_mono or options.channel else header.channels
+            limit_s = _limit_s(channels * max(header.rate_hz, to_hz or 0))
+            wanted = _wanted(header, start_s, end, limit_s)
+            return _gather(header, blocks, wanted, options, is_mono)
     raise AudioError(
         f"cannot be read: not audio in a known format ({'; '.join(refusals)}); "
         "convert it to WAV or FLAC, or leave it out"
     )
 
 
-def _gather(
-    header: _Block, blocks: _Blocks, start_s: float, end_s: float, keep: _Keep
-) -> tuple[Samples, int]:
-    """Join ``keep`` of the frames from ``start_s`` to ``end_s`` (inf: all), having checked them."""
-    rate_hz, whole = header.rate_hz, math.isinf(end_s)
+class _Wanted(NamedTuple):
+    """The frames ``first..last``; of a whole recording, ``last`` is where the limit lies."""
+
+    first: int
+    last: int
+    is_whole: bool
+
+
+def _wanted(header: Header, start_s: float, end_s: float | None, limit_s: float) -> _Wanted:
+    """Turn seconds into frames; refuse a rate and a length with which nothing can be done."""
+    rate_hz = header.rate_hz
     if rate_hz < MIN_RATE_HZ:
         raise AudioError(f"a rate of {rate_hz} Hz is below {MIN_RATE_HZ} Hz; mend its header")
-    if (header.header_s if whole else end_s) - start_s > MAX_SECONDS:
-        raise _too_long()
+    if (header.frames / rate_hz if end_s is None else end_s) - start_s > limit_s:
+        raise _too_long(limit_s)
     first = round(start_s * rate_hz)
-    last = first + int(MAX_SECONDS * rate_hz) + 1 if whole else round(end_s * rate_hz)
-    kept, bad, position = [keep(header.samples)], 0, 0
+    limit = first + int(limit_s * rate_hz) + 1
+    return _Wanted(first, limit if end_s is None else round(end_s * rate_hz), end_s is None)
+
+
+def _chosen(header: Header, channel: int | None) -> slice:
+    if channel is None:
+        return slice(None)
+    if channel > header.channels:
+        raise AudioError(
+            f"has no channel {channel}, only {header.channels}; ask for one that is there, or for"
+            " the mean of all"
+        )
+    return slice(channel - 1, channel)
+
+
+def _gather(
+    header: Header, blocks: Iterable[Block], wanted: _Wanted, options: AudioOptions, is_mono: bool
+) -> Sound:
+    """Join the wanted frames, having checked them, up to the end or to where they are damaged."""
+    columns, zero = _chosen(header, options.channel), options.non_finite == "zero"
+    kept, bad, position = [], 0, 0
+    damage: Exception | None = None
     try:
-        for block in blocks:
-            part = block.samples[max(0, first - block.position) : max(0, last - block.position)]
-            bad += part.size - int(np.count_nonzero(np.abs(part) <= MAX_PEAK))  # NaN is not <=
-            if len(part) and not bad:
-                kept.append(keep(part))
-            position = block.position + len(block.samples)
-            if position >= last:
+        for at, samples in blocks:
+            part = samples[max(0, wanted.first - at) : max(0, wanted.last - at), columns]
+            if len(part) and not _is_sound(part):
+                good = np.abs(part) <= MAX_PEAK
+                bad += part.size - int(np.count_nonzero(good))
+                part = np.where(good, part, np.float32(0))
+            if len(part) and (zero or not bad):
+                kept.append(_mean(part) if is_mono else part)
+            position = at + len(samples)
+            if position >= wanted.last:
                 break
     except Exception as error:
-        raise AudioError(
-            f"cannot be read: damaged after {position / rate_hz:.2f} s ({_reason(error)}); "
-            "repair it or leave it out"
-        ) from error
-    _check_extent(first, last, position, rate_hz, whole)
-    if bad:
-        raise AudioError(
-            f"{bad} samples are NaN, infinite or beyond {MAX_PEAK:g}; write it anew or leave it out"
-        )
-    return np.concatenate(kept), rate_hz
+        damage = error
+    missing = _missing(header, wanted, position, damage)
+    what = f"{bad} samples are NaN, infinite or beyond {MAX_PEAK:g}"
+    if bad and not zero:
+        raise AudioError(f"{what}; write it anew or leave it out") from damage
+    zeroed = (f"{what}; they were set to zero.",) if bad else ()
+    return Sound(np.concatenate(kept), header.rate_hz, (*missing, *zeroed))
 
 
-def _check_extent(first: int, last: int, position: int, rate_hz: int, whole: bool) -> None:
-    """Refuse frames ``first..last`` of a recording that was decoded up to frame ``position``."""
+def _missing(
+    header: Header, wanted: _Wanted, position: int, damage: Exception | None
+) -> tuple[str, ...]:
+    """Say what is missing of ``wanted`` in a recording that was decoded up to frame ``position``.
+
+    Refuse it where nothing is there, or where not the recording is at fault.
+    """
+    rate_hz, (first, last, is_whole) = header.rate_hz, wanted
+    if damage is not None and position <= first:
+        raise AudioError(
+            f"cannot be read: damaged after {position / rate_hz:.2f} s ({decoders.reason(damage)});"
+            " repair it or leave it out"
+        ) from damage
     if not position:
         raise AudioError("holds no samples; leave it out")
-    missing = 0 if whole else last - position
-    if first >= min(last, position) or missing > END_SLACK_S * rate_hz:
-        end = "the end" if whole else f"{last / rate_hz:g} s"
+    if is_whole and position >= last:
+        raise _too_long((last - first) / rate_hz)
+    is_cut = damage is not None or header.is_cut or position < header.promised - header.slack
+    lacks = 0 if is_whole else last - position
+    if first >= min(last, position) or (lacks > END_SLACK_S * rate_hz and not is_cut):
+        end = "the end" if is_whole else f"{last / rate_hz:g} s"
         raise AudioError(
             f"no stretch from {first / rate_hz:g} s to {end} in a recording of "
             f"{position / rate_hz:.3f} s at {rate_hz} Hz; correct start and end"
         )
-    if whole and position >= last:
-        raise _too_long()
-
-
-def _libsndfile_blocks(file: BinaryIO, start_s: float) -> _Blocks:
-    """Decode with libsndfile from ``start_s`` on; never allocate what a header says."""
-    with soundfile.SoundFile(file) as sound:
-        if sound.frames >= UNKNOWN_FRAMES:
-            raise ValueError("its header does not say how long it is")  # FFmpeg reads it well
-        rate_hz, header_s = sound.samplerate, sound.frames / sound.samplerate
-        yield _Block(rate_hz, header_s, 0, np.zeros((0, sound.channels), np.float32))
-        position = sound.seek(min(round(start_s * rate_hz), sound.frames)) if start_s else 0
-        frames = max(1, BLOCK_SAMPLES // sound.channels)
-        while True:
-            samples = sound.read(frames, dtype="float32", always_2d=True)
-            yield _Block(rate_hz, header_s, position, samples)
-            position += len(samples)
-            if not len(samples):
-                return
-
-
-def _ffmpeg_blocks(file: BinaryIO, start_s: float) -> _Blocks:
-    """Decode the first audio stream with FFmpeg's libraries, counting frames up to ``start_s``."""
-    import av
-
-    with av.open(file, mode="r", metadata_errors="replace") as container:
-        stream = next(iter(container.streams.audio), None)
-        if stream is None or stream.codec_context is None:
-            raise ValueError("no audio stream" if stream is None else "no decoder for its codec")
-        rate_hz, channels = stream.rate, stream.layout.nb_channels
-        header_s = (container.duration or 0) / 1e6  # from microseconds
-        nothing = np.zeros((0, channels), np.float32)
-        yield _Block(rate_hz, header_s, 0, nothing)
-        # Packed, not planar: PyAV 18 reads beyond its planes (and crashes) above 8 channels.
-        first, position, to_float = round(start_s * rate_hz), 0, av.AudioResampler(format="flt")
-        for frame in container.decode(stream):
-            if (frame.sample_rate, frame.layout.nb_channels) != (rate_hz, channels):
-                raise ValueError("rate or channels change on the way")
-            for part in to_float.resample(frame) if position + frame.samples > first else ():
-                samples = np.asarray(part.to_ndarray(), np.float32).reshape(-1, channels)
-                yield _Block(rate_hz, header_s, position, samples)
-            position += frame.samples
-        yield _Block(rate_hz, header_s, position, nothing)
-
-
-def _open(source: str | Path | bytes) -> BinaryIO:
-    """Open ``source`` without a name: soundfile and FFmpeg would look at its suffix."""
-    file: BinaryIO
-    try:
-        if isinstance(source, bytes):
-            size, file = len(source), io.BytesIO(source)
-        elif Path(source).exists() and not Path(source).is_file():
-            raise AudioError("is not a file; give the path of a recording")
-        else:
-            handle = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-            size, file = os.fstat(handle).st_size, open(handle, "rb")  # noqa: SIM115
-    except (OSError, ValueError) as error:
-        raise AudioError(
-            f"cannot be opened: {_reason(error)}; check the path and its permissions"
-        ) from error
-    if not size:
-        file.close()
-        raise AudioError("the file is empty (0 bytes); fetch it again or leave it out")
-    return file
+    if position >= last or not is_cut:
+        return ()
+    why = "the file ends" if damage is None else decoders.reason(damage)
+    end_s = (header.promised if is_whole else last) / rate_hz
+    rest_s = end_s - position / rate_hz
+    rest = f"{rest_s:.2f} s of {end_s:.2f} s are missing" if rest_s > 0 else "the rest is missing"
+    return (f"cut short or damaged after {position / rate_hz:.2f} s ({why}); {rest}.",)
 
 
 @contextmanager
 def _naming(source: str | Path | bytes, name: str | None) -> Iterator[None]:
     """Make a sentence of every AudioError: the recording's name first, a full stop last."""
-    if name is None:
-        name = f"{len(source)} bytes" if isinstance(source, bytes) else str(source)
     try:
         yield
     except AudioError as error:
-        raise AudioError(f"{name}: {error}.") from error.__cause__
+        raise AudioError(f"{_name(source, name)}: {error}.") from error.__cause__
 
 
-def _mono(block: Samples) -> Samples:
+def _warned(sound: Sound, source: str | Path | bytes, name: str | None) -> Sound:
+    for text in sound.warnings:
+        warnings.warn(f"{_name(source, name)}: {text}", AudioWarning, stacklevel=3)
+    return sound
+
+
+def _name(source: str | Path | bytes, name: str | None) -> str:
+    return name or (f"{len(source)} bytes" if isinstance(source, bytes) else str(source))
+
+
+def _is_sound(x: Samples) -> bool:
+    """Say if no sample is NaN, infinite or beyond ``MAX_PEAK``; two passes, and no copy."""
+    return bool(x.max() <= MAX_PEAK and x.min() >= -MAX_PEAK)  # NaN is neither
+
+
+def _mean(block: Samples) -> Samples:
     """Mix (n, channels) down to (n,), the mean of the channels."""
-    return np.asarray(block.mean(axis=1, dtype=np.float32))
+    if block.shape[1] == 1:
+        return block[:, 0]
+    total = block[:, 0] + block[:, 1]  # by columns: several times faster than by rows of two
+    for channel in range(2, block.shape[1]):
+        total += block[:, channel]
+    return np.asarray(total / np.float32(block.shape[1]))
 
 
-def _too_long() -> AudioError:
-    return AudioError(f"longer than {MAX_SECONDS / 3600:g} h; give stretches of it (start and end)")
+def _limit_s(samples_per_s: int) -> float:
+    """Return how many seconds of such a recording may be decoded at once."""
+    most_s = _setting("EARMARK_MAX_SECONDS", MAX_SECONDS)
+    return min(most_s, _setting("EARMARK_MAX_BYTES", MAX_BYTES) / (4 * samples_per_s))
 
 
-def _reason(error: Exception) -> str:
-    """Say in a few words why a decoder or the system refused."""
-    said = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
-    return str(said).removeprefix("Error : ").rstrip(". ") or type(error).__name__
+def _setting(name: str, default: float) -> float:
+    text = os.environ.get(name) or str(default)
+    try:
+        if (value := float(text)) > 0:
+            return value
+    except ValueError:
+        pass
+    raise EarmarkError(f"{name} is {text!r}; give a number above 0, or leave it out.")
+
+
+def _too_long(limit_s: float) -> AudioError:
+    is_time = limit_s >= _setting("EARMARK_MAX_SECONDS", MAX_SECONDS)
+    shown = f"{limit_s:.4g} s" if limit_s < 3600 else f"{limit_s / 3600:.4g} h"
+    name = "EARMARK_MAX_SECONDS" if is_time else "EARMARK_MAX_BYTES"
+    return AudioError(
+        f"longer than {shown}, the most that {name} allows; give stretches of it (start and end),"
+        " or raise that"
+    )

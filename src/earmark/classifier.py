@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import earmark
+from earmark.audio import AudioOptions
 from earmark.calibration import softmax
 from earmark.errors import EarmarkError, ModelError
 from earmark.heads import KINDS, Head
@@ -33,7 +34,10 @@ class BackboneUse:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one recording: ``scores`` by label, best first; ``error`` instead of both."""
+    """The answer for one recording: ``scores`` by label, best first; ``error`` instead of both.
+
+    ``warnings`` say what of the recording was not read, or not as it is.
+    """
 
     path: str
     label: str | None = None
@@ -41,6 +45,7 @@ class Prediction:
     seconds: float = 0.0
     is_unknown: bool = False
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def score(self) -> float:
@@ -57,6 +62,11 @@ class Classifier:
     temperature: float
     estimate: dict[str, Any]
     provenance: dict[str, Any]
+
+    @property
+    def audio(self) -> AudioOptions:
+        """How recordings are read: as those were that it was trained on."""
+        return AudioOptions(**self.provenance.get("audio", {}))
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Return calibrated scores (N, K) for features (N, D) of the chosen layers."""
@@ -75,7 +85,7 @@ class Classifier:
         networks = self._networks()
         rows = [columns(n.info, u.layers) for n, u in zip(networks, self.backbones, strict=True)]
         streams = [
-            outcomes(source, network, store)
+            outcomes(source, network, store, options=self.audio)
             for source, network in zip(_copies(clips, len(networks)), networks, strict=True)
         ]
         for heard in zip(*streams, strict=True):
@@ -88,7 +98,9 @@ class Classifier:
             scores = self.scores(np.concatenate(parts).astype(np.float32)[None])[0]
             order = np.argsort(-scores, kind="stable")
             ranked = {self.labels[k]: float(scores[k]) for k in order}
-            yield Prediction(path, self.labels[order[0]], ranked, heard[0].record.seconds)
+            warnings = tuple(dict.fromkeys(text for o in heard for text in o.warnings))
+            seconds = heard[0].record.seconds
+            yield Prediction(path, self.labels[order[0]], ranked, seconds, warnings=warnings)
 
     def _networks(self) -> list[Any]:
         """Create the backbones and make sure that they are the ones trained with."""

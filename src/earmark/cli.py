@@ -29,8 +29,17 @@ backbones_app = typer.Typer(
     help="The pretrained networks: list, show, fetch, verify.", rich_markup_mode=None
 )
 cache_app = typer.Typer(help="The store of embeddings: show, prune, clear.", rich_markup_mode=None)
+data_app = typer.Typer(help="Known data sets: list, fetch.", rich_markup_mode=None)
 app.add_typer(backbones_app, name="backbones")
+app.add_typer(data_app, name="data")
 app.add_typer(cache_app, name="cache")
+
+
+class NonFiniteChoice(str, Enum):
+    """The values of --non-finite."""
+
+    refuse = "refuse"
+    zero = "zero"
 
 
 class HeadChoice(str, Enum):
@@ -57,6 +66,15 @@ Group = Annotated[
     str | None, typer.Option(help="The column of what must not straddle a split: speaker, site.")
 ]
 Fold = Annotated[str | None, typer.Option(help="The column of given folds.")]
+Separator = Annotated[
+    str | None, typer.Option(help="What stands between the classes of a clip that has several.")
+]
+Channel = Annotated[
+    int | None, typer.Option(min=1, help="Listen to this channel, 1 is left; else to the mean.")
+]
+NonFinite = Annotated[
+    NonFiniteChoice, typer.Option(help="Refuse recordings with NaN or infinity, or zero those.")
+]
 Report = Annotated[
     Path | None, typer.Option(help="Write figures, answers and confusions into this folder.")
 ]
@@ -89,6 +107,9 @@ def train(
     label: Label = "label",
     group: Group = None,
     fold: Fold = None,
+    separator: Separator = None,
+    channel: Channel = None,
+    non_finite: NonFinite = NonFiniteChoice.refuse,
     folds: Annotated[int, typer.Option(min=2, help="Folds to make where none are given.")] = 5,
     seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
     report: Report = None,
@@ -97,11 +118,15 @@ def train(
     no_store: NoStore = False,
 ) -> None:
     """Train on DATA, estimate the accuracy by nested cross-validation, save the classifier."""
+    from earmark.audio import AudioOptions
     from earmark.dataset import Dataset
     from earmark.training import backbone_names, train
 
     _check_output(output)
-    dataset = Dataset.read(data, label=label, group=group, fold=fold)
+    audio = AudioOptions(channel, non_finite.value)
+    dataset = Dataset.read(
+        data, label=label, group=group, fold=fold, separator=separator, audio=audio
+    )
     count = len(dataset) * len(backbone_names(backbone)[0])
     with _store(no_store) as store, console.progress_bar("embedding", count) as bar:
         training = train(
@@ -124,6 +149,7 @@ def train(
         _print_json(console.training_json(training, str(output)))
     else:
         print(console.training_text(training, str(output)))
+    console.report_read_warnings(training.read_warnings)
     _finish(training.skipped, allow_skips)
 
 
@@ -180,8 +206,7 @@ def predict(
     """Say what is heard in recordings, in the order given; exit with 1 if one could not be read."""
     from earmark.classifier import Classifier
 
-    if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other; give one.")
+    _one_form(as_json, as_csv)
     classifier = Classifier.load(model)
     listed = _paths(paths)
     width = 0 if isinstance(listed, Iterator) else max(len(str(path)) for path in listed)
@@ -197,8 +222,49 @@ def predict(
             _print_csv([prediction.path, prediction.label or "", score, prediction.error or ""])
         elif prediction.error is None:
             print(console.prediction_text(prediction, top, width), flush=True)
-        if prediction.error is not None:
-            console.say(f"{prediction.path}: {prediction.error}")
+        for text in prediction.warnings if prediction.error is None else [prediction.error]:
+            console.say(f"{prediction.path}: {text}")
+    if failed and not allow_skips:
+        raise typer.Exit(1)
+
+
+@app.command()
+def tag(
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders, or - for a list on standard input.")
+    ],
+    backbone: Annotated[
+        str, typer.Option(help="A network that has classes: yamnet or one of efficientat-*.")
+    ] = "efficientat-mn04",
+    top: Annotated[int, typer.Option(min=1, help="How many classes to show for each.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV: path,tag,score,error.")] = False,
+    allow_skips: AllowSkips = False,
+) -> None:
+    """Name the sounds in recordings with AudioSet's classes, without any training."""
+    from earmark.tagging import tag
+
+    _one_form(as_json, as_csv)
+    listed = _paths(paths)
+    width = 0 if isinstance(listed, Iterator) else max(len(str(path)) for path in listed)
+    failed = 0
+    tagged = tag(listed, backbone, top)
+    if as_csv:
+        _print_csv(["path", "tag", "score", "error"])
+    for tags in tagged:
+        failed += tags.error is not None
+        if as_json:
+            found = {"error": tags.error} if tags.error else {"tags": tags.scores}
+            _print_json({"path": tags.path, **found})
+        elif as_csv:
+            for name, score in tags.scores.items() or [("", None)]:
+                shown = "" if score is None else f"{score:.6f}"
+                _print_csv([tags.path, name, shown, tags.error or ""])
+        elif tags.error is None:
+            named = "  ".join(f"{name} {score:.3f}" for name, score in tags.scores.items())
+            print(f"{tags.path:<{width}}  {named}", flush=True)
+        if tags.error is not None:
+            console.say(f"{tags.path}: {tags.error}")
     if failed and not allow_skips:
         raise typer.Exit(1)
 
@@ -209,10 +275,13 @@ def embed(
     output: Annotated[Path, typer.Option("-o", "--output", help="An .npz or .parquet file.")],
     backbone: Annotated[str, typer.Option(help="NAME of a backbone.")] = "speech-embedding",
     layers: Annotated[str, typer.Option(help="last, all, or NAME,NAME...")] = "all",
+    channel: Channel = None,
+    non_finite: NonFinite = NonFiniteChoice.refuse,
     allow_skips: AllowSkips = False,
     no_store: NoStore = False,
 ) -> None:
     """Write the embeddings of DATA (labels not needed) for use elsewhere."""
+    from earmark.audio import AudioOptions
     from earmark.backbones import create
     from earmark.dataset import Dataset
     from earmark.embed import embed
@@ -222,22 +291,40 @@ def embed(
     _check_output(output)
     dataset = Dataset.read(data, need_labels=False)
     network = create(backbone)
+    audio = AudioOptions(channel, non_finite.value)
     with _store(no_store) as store, console.progress_bar("embedding", len(dataset)) as bar:
-        embeddings = embed(dataset.clips, network, store, progress=bar)
+        embeddings = embed(dataset.clips, network, store, options=audio, progress=bar)
     write_embeddings(output, embeddings, layers)
     print(f"{len(embeddings.clips)} clips, {embeddings.seconds:.0f} s of audio -> {output}")
+    console.report_read_warnings(embeddings.warnings)
     _finish(embeddings.failures, allow_skips)
 
 
 @app.command()
-def doctor(data: Data, label: Label = "label", group: Group = None, as_json: Json = False) -> None:
+def doctor(
+    data: Data,
+    label: Label = "label",
+    group: Group = None,
+    fold: Fold = None,
+    separator: Separator = None,
+    channel: Channel = None,
+    non_finite: NonFinite = NonFiniteChoice.refuse,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not search for near-duplicates.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Look for what is wrong with DATA before any training; exit with 1 on errors."""
+    from earmark.audio import AudioOptions
     from earmark.dataset import Dataset
     from earmark.doctor import examine
 
-    dataset = Dataset.read(data, label=label, group=group)
+    audio = AudioOptions(channel, non_finite.value)
+    dataset = Dataset.read(
+        data, label=label, group=group, fold=fold, separator=separator, audio=audio
+    )
     with console.progress_bar("listening", len(dataset)) as bar:
-        findings = examine(dataset, progress=bar)
+        findings = examine(dataset, progress=bar, near=not quick)
     if as_json:
         _print_json({"clips": len(dataset), "findings": [f.as_dict() for f in findings]})
     else:
@@ -316,6 +403,44 @@ def verify_backbone(name: str) -> None:
     print(backbone.verify())
 
 
+@data_app.command("list")
+def list_data(as_json: Json = False) -> None:
+    """List the known data sets: size, licence, protocol."""
+    from earmark import known_data
+
+    sets = list(known_data.KNOWN.values())
+    if as_json:
+        _print_json({"data": [known.described() for known in sets]})
+        return
+    for known in sets:
+        print(
+            f"{known.name:<16} {known.clips:>7} clips {known.classes:>3} classes"
+            f" {known.archive.bytes / 1e6:>6.0f} MB  {known.licence:<13} {known.protocol}"
+        )
+
+
+@data_app.command("fetch")
+def fetch_data(
+    name: str,
+    to: Annotated[
+        Path | None, typer.Option(help="The folder to unpack into; else the user's cache.")
+    ] = None,
+    archive: Annotated[
+        Path | None, typer.Option("--from", help="A copy of its archive, used instead.")
+    ] = None,
+) -> None:
+    """Download a known data set, or unpack an archive of it, and write its manifest."""
+    from earmark import known_data
+
+    known = known_data.find(name)
+    console.say(f"{known.title}\nlicence: {known.licence}; see {known.page}")
+    with console.byte_bar(known.archive.name) as bar:
+        fetched = known_data.fetch(name, to, archive, bar)
+    console.say(f"{fetched.clips} clips, {known.classes} classes; {known.protocol}")
+    console.say(f"archive: {fetched.about_hash}")
+    print(fetched.manifest)
+
+
 @cache_app.command("show")
 def show_cache(as_json: Json = False) -> None:
     """Show where the store is and what it holds."""
@@ -364,6 +489,11 @@ def _described(info: Any) -> dict[str, Any]:
         "source": info.source,
         "licence": info.licence,
     }
+
+
+def _one_form(as_json: bool, as_csv: bool) -> None:
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other; give one.")
 
 
 def _paths(inputs: list[str]) -> Iterator[Path] | list[Path]:

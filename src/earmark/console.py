@@ -84,7 +84,7 @@ def training_json(training: Training, model: str | None) -> dict[str, Any]:
         "labels": list(classifier.labels),
         "clips": training.clips,
         "skipped": [{"path": f.path, "reason": f.reason} for f in training.skipped],
-        "warnings": [*training.warnings, *training.read_warnings],
+        "warnings": [*training.warnings, *training.findings, *training.read_warnings],
         "estimate": classifier.estimate,
         "seconds": training.seconds,
     }
@@ -103,6 +103,13 @@ def _stretch(layers: Sequence[str]) -> str:
     return f"{len(layers)} layers, {layers[0]} to {layers[-1]}"
 
 
+def _first(findings: Sequence[str]) -> list[str]:
+    """Return the findings in at most three lines; the third points to where all of them are."""
+    if len(findings) <= 3:
+        return list(findings)
+    return [*findings[:2], f"and {len(findings) - 2} more; `earmark doctor` has them all."]
+
+
 def training_text(training: Training, model: str | None) -> str:
     """Return what ``train`` prints: the classifier, its estimate, and what to distrust."""
     classifier = training.classifier
@@ -119,6 +126,7 @@ def training_text(training: Training, model: str | None) -> str:
         f"  seconds   embed {seconds['embed']:.1f}, select {seconds['select']:.1f},"
         f" fit {seconds['fit']:.1f}, total {seconds['total']:.1f}",
         *(f"  warning   {warning}" for warning in training.warnings),
+        *(f"  finding   {finding}" for finding in _first(training.findings)),
     ]
     return "\n".join(lines)
 

@@ -1,40 +1,38 @@
 """Clips with labels, out of a folder of class folders or a manifest; checked before use."""
 
+from __future__ import annotations
+
 import contextlib
 import csv
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from earmark.audio import is_recording
+from earmark import label_tracks, sources
+from earmark.audio import AS_IT_IS, AudioOptions
+from earmark.clips import COLUMNS, Clip, clips_of, split_label
 from earmark.errors import DataError, did_you_mean
-from earmark.manifests import MANIFEST_SUFFIXES, Row, read_table
+from earmark.manifests import MANIFEST_SUFFIXES, Table, read_table
+from earmark.recordings import is_recording
 
-COLUMNS = ("path", "label", "start", "end", "group", "fold", "split")  # of a manifest we write
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What has a label: a recording, or the stretch ``start..end`` (seconds) of one."""
-
-    path: Path
-    label: str | None = None
-    start: float | None = None  # None: from the beginning
-    end: float | None = None  # None: to the end
-    group: str | None = None
-    fold: str | None = None
-    split: str | None = None
+__all__ = ["Clip", "Dataset", "paths"]
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Clips in a fixed order; ``source`` says where they came from, for people to read."""
+    """Clips in a fixed order; ``source`` says where they came from, for people to read.
+
+    With a ``separator``, a label may name several classes, with it between them. ``audio`` says
+    how the recordings are read, in training and wherever the classifier is used.
+    """
 
     clips: tuple[Clip, ...]
     source: str = field(compare=False)
+    separator: str | None = None
+    audio: AudioOptions = AS_IT_IS
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -44,49 +42,75 @@ class Dataset:
 
     @property
     def labels(self) -> list[str]:
-        """The distinct labels, sorted."""
-        return sorted({clip.label for clip in self.clips if clip.label is not None})
+        """The distinct classes, sorted."""
+        return sorted({name for clip in self.clips for name in self.classes(clip)})
+
+    def classes(self, clip: Clip) -> tuple[str, ...]:
+        """Return the classes of one clip; none where it has no label."""
+        return () if clip.label is None else split_label(clip.label, self.separator)
+
+    def refuse_several_labels(self) -> None:
+        """Raise DataError where a clip has several classes, for what can handle only one."""
+        for clip in self.clips:
+            if len(self.classes(clip)) > 1:
+                raise DataError(
+                    f"{clip.path} has {len(self.classes(clip))} classes ({clip.label}) and one of"
+                    " them is wanted; keep one a clip, or leave the separator out."
+                )
 
     @classmethod
     def read(
         cls,
-        data: str | Path,
+        data: Any,
         *,
         label: str = "label",
         group: str | None = None,
         fold: str | None = None,
+        separator: str | None = None,
+        root: str | Path | None = None,
+        audio: AudioOptions = AS_IT_IS,
         need_labels: bool = True,
         least_classes: int = 2,
-    ) -> "Dataset":
-        """Read a folder with one sub-folder per class, or a manifest, with absolute paths.
+    ) -> Dataset:
+        """Read clips, with absolute paths, from where people keep them; ``data`` is one of:
 
-        A class folder is searched through; names that cannot be recordings are passed over (see
-        ``audio.is_recording``). Without ``need_labels``, recordings beside class folders are taken
-        too, without a label, and one class will do.
+        - A folder with one sub-folder per class. It is searched through; names that cannot be
+          recordings are passed over (see ``recordings``). Without ``need_labels``,
+          recordings beside class folders are taken too, without a label, and one class will do.
+        - A manifest: a .csv (comma, semicolon or tab), .tsv, .jsonl, .ndjson, .json (lines or one
+          array) or .parquet file with columns ``path``, ``label`` and, if wanted, ``start``,
+          ``end`` (seconds), ``group``, ``fold``, ``split``; others are ignored. ``label``,
+          ``group`` and ``fold`` name columns to use instead. Paths begin in ``root``, which is
+          the manifest's folder if not given.
+        - A frame of pandas or polars with such columns; ``root`` is then the current folder.
+        - A data set of Hugging Face's ``datasets``, or a folder that it saved (see
+          ``sources.hugging_face``).
+        - A label track of Audacity or a selection table of Raven (.txt), or a folder of recordings
+          with one beside each (see ``label_tracks``).
 
-        A manifest is a .csv (comma, semicolon or tab), .tsv, .jsonl, .ndjson, .json (lines or one
-        array) or .parquet file with columns ``path``, ``label`` and, if wanted, ``start``, ``end``
-        (seconds), ``group``, ``fold``, ``split``; others are ignored. ``label``, ``group`` and
-        ``fold`` name columns to use instead. Paths are relative to the manifest.
-
-        Raises DataError, one sentence, for anything missing, empty, doubtful or contradictory.
+        With a ``separator``, or where a label is a list, a clip may have several classes. Raises
+        DataError, one sentence, for anything missing, empty, doubtful or contradictory.
         """
-        data = Path(os.path.abspath(data))
-        if not os.path.exists(data):
-            raise DataError(f"{data} is not there;{_near(data)} give a folder or a manifest.")
-        if data.is_dir():
-            if (label, group, fold) != ("label", None, None):
-                raise DataError(f"{data} is a folder and has no columns; give a manifest.")
-            clips = _folder_clips(data, need_labels)
+        wanted = {"label": label, "group": group or "group", "fold": fold or "fold"}
+        named = {column for column in (label, group, fold) if column not in ("label", None)}
+        used = {*COLUMNS, *wanted.values()}
+        if isinstance(data, (str, Path)):
+            data = Path(os.path.abspath(data))
+            table = _table(data, used, label, root, need_labels)
         else:
-            wanted = {"label": label, "group": group or "group", "fold": fold or "fold"}
-            named = {column for column in (label, group, fold) if column not in ("label", None)}
-            clips = _manifest_clips(data, wanted, named, need_labels)
-        dataset = cls(tuple(clips), str(data))
+            table = sources.read_object(data, used, root)
+        source = str(data) if table is None else table.name
+        if table is not None:
+            clips, separator = clips_of(table, wanted, named, need_labels, separator)
+        elif named:
+            raise DataError(f"{data} is a folder and has no columns; give a manifest.")
+        else:
+            clips = _folder_clips(data, need_labels)
+        dataset = cls(tuple(clips), source, separator, audio)
         if need_labels and len(dataset.labels) < least_classes:
             raise DataError(
-                f"{data} has one class only, {dataset.labels[0]!r}; give at least two."
-                f"{_manifest_hint(data)}"
+                f"{source} has one class only, {dataset.labels[0]!r}; give at least two."
+                f"{_manifest_hint(Path(source))}"
             )
         return dataset
 
@@ -130,6 +154,24 @@ def paths(inputs: Iterable[str | Path]) -> list[Path]:
             raise DataError(f"{path} holds no recordings; give recordings or folders.")
         found += inside
     return found
+
+
+def _table(
+    data: Path, used: set[str], label: str, root: str | Path | None, need_labels: bool
+) -> Table | None:
+    """Return the table that ``data`` is or holds; None for a folder of class folders."""
+    if not os.path.exists(data):
+        raise DataError(f"{data} is not there;{_near(data)} give a folder or a manifest.")
+    if data.is_dir():
+        if sources.is_saved(data):
+            return replace(
+                sources.read_object(sources.load_saved(data), used, root), name=str(data)
+            )
+        return label_tracks.read_folder(data, _entries(data), label) if need_labels else None
+    folder = None if root is None else Path(os.path.abspath(root))
+    if data.suffix.lower() == label_tracks.SUFFIX:
+        return label_tracks.read_track(data, label, folder=folder)
+    return sources.with_recordings(read_table(data, used, folder))
 
 
 # Folders
@@ -195,105 +237,6 @@ def _manifest_hint(data: Path) -> str:
             if entry.suffix.lower() in MANIFEST_SUFFIXES:
                 return f" Is {entry} the manifest?"
     return ""
-
-
-# Manifests
-
-
-def _manifest_clips(
-    manifest: Path, wanted: dict[str, str], named: set[str], need_labels: bool
-) -> list[Clip]:
-    """Make a clip of every row. ``wanted`` maps our columns to its own; ``named`` must exist."""
-    columns, rows = read_table(manifest, {*COLUMNS, *wanted.values()})
-    for column in ["path", *([wanted["label"]] if need_labels else []), *sorted(named)]:
-        if column not in columns:
-            raise DataError(
-                f"{manifest} has no column {column!r};{did_you_mean(column, columns)} "
-                f"it has {', '.join(map(repr, columns)) or 'none'}."
-            )
-    clips: dict[int, Clip] = {}
-    for number, row in rows:
-        try:
-            clips[number] = _clip(row, wanted, manifest.parent, need_labels)
-        except ValueError as error:
-            raise DataError(f"{manifest}, row {number}: {error}.") from error
-    if not clips:
-        raise DataError(f"{manifest} has no rows; list one clip in each.")
-    _check_present(manifest, clips)
-    _check_filled(manifest, clips, {ours for ours, theirs in wanted.items() if theirs in named})
-    _check_distinct(manifest, clips)
-    return list(clips.values())
-
-
-def _clip(row: Row, wanted: dict[str, str], folder: Path, need_labels: bool) -> Clip:
-    """Make a clip of one row; ValueError says what is wrong with it."""
-    cells = {name: _text(row.get(wanted.get(name, name))) for name in COLUMNS}
-    path = cells["path"]
-    if not path.strip():
-        raise ValueError("the path is empty; name a recording")
-    label, group, fold, split = (
-        cells[name].strip() or None for name in ("label", "group", "fold", "split")
-    )
-    if need_labels and not label:
-        raise ValueError(f"{path!r} has an empty {wanted['label']}; label it or remove the row")
-    start, end = (_seconds(name, cells[name]) for name in ("start", "end"))
-    if start is not None and start < 0:
-        raise ValueError(f"start {start:g} is negative; give seconds from the beginning")
-    if end is not None and end <= (start or 0):
-        raise ValueError(f"end {end:g} is not after start {start or 0:g}; both are in seconds")
-    return Clip(Path(os.path.abspath(folder / path)), label, start, end, group, fold, split)
-
-
-def _text(value: object) -> str:
-    """Return a cell as text, an absent one as empty; whole numbers without a decimal point."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, (list, dict, bytes)):
-        raise ValueError(f"{str(value)[:60]} is not a single value; give text or a number")
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _seconds(name: str, text: str) -> float | None:
-    """Read a time in seconds, None from an empty cell."""
-    if not text.strip():
-        return None
-    with contextlib.suppress(ValueError):
-        if math.isfinite(seconds := float(text)):
-            return seconds
-    raise ValueError(f"{name} {text!r} is not a number; give seconds, such as 1.5")
-
-
-def _check_present(manifest: Path, clips: dict[int, Clip]) -> None:
-    there = {path: os.path.isfile(path) for path in {clip.path for clip in clips.values()}}
-    lost = [f"row {n} {str(c.path)!r}" for n, c in clips.items() if not there[c.path]]
-    if lost:
-        raise DataError(
-            f"{manifest}: {len(lost)} of {len(clips)} rows name a recording that is not there, "
-            f"first {', '.join(lost[:3])}; paths are relative to {manifest.parent}."
-        )
-
-
-def _check_filled(manifest: Path, clips: dict[int, Clip], named: set[str]) -> None:
-    """A group, fold or split is a matter of all clips or of none."""
-    for name in ("group", "fold", "split"):
-        empty = [n for n, clip in clips.items() if getattr(clip, name) is None]
-        if empty and (len(empty) < len(clips) or name in named):
-            raise DataError(
-                f"{manifest}, row {empty[0]}: the {name} is empty, as in {len(empty)} of "
-                f"{len(clips)} rows; fill it in everywhere or drop the column."
-            )
-
-
-def _check_distinct(manifest: Path, clips: dict[int, Clip]) -> None:
-    seen: dict[tuple[Path, float, float | None], int] = {}
-    for n, clip in clips.items():
-        first = seen.setdefault((clip.path, clip.start or 0.0, clip.end), n)
-        if first != n:
-            a, b = clips[first].label, clip.label
-            labels = f"label it {a!r} and {b!r}" if a != b else "are the same clip"
-            raise DataError(f"{manifest}: rows {first} and {n} {labels} ({clip.path}); keep one.")
 
 
 # Paths

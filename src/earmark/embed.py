@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from earmark import audio
+from earmark.audio import AudioOptions
 from earmark.backbones import Backbone, BackboneInfo, LayerStats
 from earmark.dataset import Clip
 from earmark.errors import AudioError
@@ -53,6 +54,7 @@ class Embeddings:
     A row holds, layer after layer, the mean and then the standard deviation of each unit.
     ``failures`` are the clips that could not be read; they have no row. ``computed`` counts the
     rows that did not come out of the store; ``seconds`` is the length of all the audio.
+    ``warnings`` say, path first, what was not read of a recording, or not as it is.
     """
 
     info: BackboneInfo
@@ -61,6 +63,7 @@ class Embeddings:
     failures: tuple[Failure, ...]
     seconds: float
     computed: int
+    warnings: tuple[str, ...] = ()
 
     def only(self, clips: Container[Clip]) -> Embeddings:
         """Keep the rows of those ``clips``, in the order they have."""
@@ -110,6 +113,7 @@ def embed(
     backbone: Backbone,
     store: Store | None = None,
     *,
+    options: AudioOptions = audio.AS_IT_IS,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Embeddings:
@@ -121,8 +125,11 @@ def embed(
     records: list[Record] = []
     kept: list[Clip] = []
     failures: list[Failure] = []
+    warnings: list[str] = []
     computed = 0
-    for outcome in outcomes(clips, backbone, store, threads=threads, progress=progress):
+    stream = outcomes(clips, backbone, store, options=options, threads=threads, progress=progress)
+    for outcome in stream:
+        warnings += (f"{outcome.clip.path}: {text}" for text in outcome.warnings)
         if outcome.record is None:
             failures.append(outcome.failure)
         else:
@@ -132,9 +139,8 @@ def embed(
     width = 2 * sum(layer.size for layer in backbone.info.layers)
     matrix = np.stack([r.vector for r in records]) if records else np.zeros((0, width), np.float16)
     seconds = sum(record.seconds for record in records)
-    return Embeddings(
-        backbone.info, tuple(kept), matrix, tuple(failures), seconds, computed=computed
-    )
+    told = tuple(dict.fromkeys(warnings))
+    return Embeddings(backbone.info, tuple(kept), matrix, tuple(failures), seconds, computed, told)
 
 
 @dataclass
@@ -145,6 +151,7 @@ class Outcome:
     key: bytes = b""
     record: Record | None = None
     error: AudioError | None = None
+    warnings: tuple[str, ...] = ()  # with any, the clip is not stored: they are given every time
     computed: bool = False
     twin: Outcome | None = None  # an earlier clip of the same content
     source: bytes | Path = b""
@@ -163,6 +170,7 @@ def outcomes(
     backbone: Backbone,
     store: Store | None = None,
     *,
+    options: AudioOptions = audio.AS_IT_IS,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Outcome]:
@@ -177,27 +185,35 @@ def outcomes(
         )
         stack.callback(readers.shutdown, wait=False, cancel_futures=True)
         stack.callback(workers.shutdown, wait=False, cancel_futures=True)
-        shards = _shards(_decoded(clips, backbone, store, readers))
+        shards = _shards(_decoded(clips, backbone, options, store, readers))
         for shard in _ahead(workers, functools.partial(_compute, backbone), shards, threads):
             if store is not None:
-                fresh = [(o.key, o.record) for o in shard if o.computed and o.record]
+                fresh = [
+                    (o.key, o.record) for o in shard if o.computed and o.record and not o.warnings
+                ]
                 store.put(backbone.fingerprint, fresh)
             for outcome in shard:
                 if outcome.twin is not None:
                     outcome.record, outcome.error = outcome.twin.record, outcome.twin.error
+                    outcome.warnings = outcome.twin.warnings
                 if progress is not None:
                     progress.advance(outcome.record.seconds if outcome.record else 0.0)
                 yield outcome
 
 
 def _decoded(
-    clips: Iterable[Clip], backbone: Backbone, store: Store | None, readers: ThreadPoolExecutor
+    clips: Iterable[Clip],
+    backbone: Backbone,
+    options: AudioOptions,
+    store: Store | None,
+    readers: ThreadPoolExecutor,
 ) -> Iterator[Outcome]:
     """Yield each clip as stored, as a twin of an earlier one, as windows, or as an error."""
     seen: dict[bytes, Outcome] = {}
 
     def looked_up() -> Iterator[Outcome]:
-        for outcome in _ahead(readers, functools.partial(_read, backbone), clips, LOOKAHEAD):
+        read = functools.partial(_read, backbone, options)
+        for outcome in _ahead(readers, read, clips, LOOKAHEAD):
             if outcome.error is None:
                 outcome.twin = seen.get(outcome.key)
                 if outcome.twin is None:
@@ -206,28 +222,32 @@ def _decoded(
                         outcome.record = store.get([outcome.key]).get(outcome.key)
             yield outcome
 
-    return _ahead(readers, functools.partial(_decode, backbone), looked_up(), LOOKAHEAD)
+    decode = functools.partial(_decode, backbone, options)
+    return _ahead(readers, decode, looked_up(), LOOKAHEAD)
 
 
-def _read(backbone: Backbone, clip: Clip) -> Outcome:
-    """Read and hash the recording; keep its bytes only where it is not large."""
+def _read(backbone: Backbone, options: AudioOptions, clip: Clip) -> Outcome:
+    """Read and hash the recording; keep its bytes only where all of it is wanted and not large."""
     outcome = Outcome(clip)
     try:
-        if clip.path.stat().st_size > WHOLE_FILE_BYTES:
+        stat = clip.path.stat()
+        if stat.st_size > WHOLE_FILE_BYTES or clip.start is not None or clip.end is not None:
             outcome.source = clip.path
-            content = _hash_file(clip.path)
+            content = _hash_file(clip.path, stat.st_size, stat.st_mtime_ns)
         else:
             outcome.source = clip.path.read_bytes()
             content = hashlib.sha256(outcome.source).digest()
     except OSError as error:
         outcome.error = AudioError(f"{clip.path}: cannot be opened: {error.strerror}")
         return outcome
-    what = f"{clip.start} {clip.end} {audio.DECODER_VERSION} {backbone.fingerprint}"
+    what = f"{clip.start} {clip.end} {options} {audio.DECODER_VERSION} {backbone.fingerprint}"
     outcome.key = hashlib.sha256(content + what.encode()).digest()[:16]
     return outcome
 
 
-def _hash_file(path: Path) -> bytes:
+@functools.lru_cache(maxsize=1024)
+def _hash_file(path: Path, _size: int, _mtime_ns: int) -> bytes:
+    """Hash a file once, however many clips are stretches of it, unless it changes."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):
@@ -235,17 +255,20 @@ def _hash_file(path: Path) -> bytes:
     return digest.digest()
 
 
-def _decode(backbone: Backbone, outcome: Outcome) -> Outcome:
+def _decode(backbone: Backbone, options: AudioOptions, outcome: Outcome) -> Outcome:
     """Fill in the windows of a clip that is not known yet, or its error."""
     if outcome.error is not None or outcome.record is not None or outcome.twin is not None:
         outcome.source = b""
         return outcome
     info, clip = backbone.info, outcome.clip
     try:
-        x = audio.load(outcome.source, info.rate_hz, clip.start, clip.end, name=str(clip.path))
+        sound = audio.read(
+            outcome.source, info.rate_hz, clip.start, clip.end, options, name=str(clip.path)
+        )
     except AudioError as error:
         outcome.error = error
     else:
+        x, outcome.warnings = sound.samples, sound.warnings
         outcome.seconds = len(x) / info.rate_hz
         outcome.windows, outcome.valid = audio.window(
             backbone.prepare(x), info.window, info.hop, info.context, info.step
@@ -255,12 +278,12 @@ def _decode(backbone: Backbone, outcome: Outcome) -> Outcome:
 
 
 def _shards(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
-    """Group into lists; only clips to compute count, so that a resumed run groups alike."""
+    """Group into lists; only clips to store count, so that a resumed run groups alike."""
     shard: list[Outcome] = []
     clips, seconds = 0, 0.0
     for outcome in outcomes:
         shard.append(outcome)
-        if outcome.windows is not None:
+        if outcome.windows is not None and (clips or not outcome.warnings):
             clips, seconds = clips + 1, seconds + outcome.seconds
         if clips == 0 or clips >= SHARD_CLIPS or seconds >= SHARD_S:
             yield shard
@@ -270,12 +293,16 @@ def _shards(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
 
 
 def _compute(backbone: Backbone, shard: list[Outcome]) -> list[Outcome]:
-    """Run the network over the windows of a shard, those of equal length together."""
-    by_width: dict[int, list[Outcome]] = collections.defaultdict(list)
+    """Run the network over the windows of a shard, those of equal length together.
+
+    A clip with warnings, which is computed again in every run, stays alone: batches are alike then.
+    """
+    by_width: dict[tuple[int, int], list[Outcome]] = collections.defaultdict(list)
     for outcome in shard:
         if outcome.windows is not None:
-            by_width[outcome.windows.shape[1]].append(outcome)
-    for width, group in by_width.items():
+            alone = id(outcome) if outcome.warnings else 0
+            by_width[outcome.windows.shape[1], alone].append(outcome)
+    for (width, _), group in by_width.items():
         batch = max(1, int(BATCH_S * backbone.info.rate_hz / width))
         windows = np.concatenate([o.windows for o in group if o.windows is not None])
         valid = np.concatenate([o.valid for o in group if o.valid is not None])

@@ -24,6 +24,7 @@ def evaluate(
     data has them, else recordings.
     """
     dataset = data if isinstance(data, Dataset) else Dataset.read(data, least_classes=1)
+    dataset.refuse_several_labels()
     strange = sorted(set(dataset.labels) - set(classifier.labels))
     if strange:
         raise DataError(

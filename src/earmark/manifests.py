@@ -4,10 +4,13 @@ A table is the names of its columns, and rows with the number that a spreadsheet
 from 1, header and blank rows included. In Parquet and JSON arrays the first is row 1.
 """
 
+from __future__ import annotations
+
 import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,31 @@ from earmark.errors import DataError
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 MAX_MANIFEST_BYTES = 1 << 30  # some ten million rows; a bigger "manifest" is something else
 
+AUDIO_COLUMN = "audio"  # Hugging Face's data sets have recordings there, not paths
+AUDIO_ROWS = 64  # of them in memory at a time
+
 Row = Mapping[str, Any]
 
 
-def read_table(manifest: Path, used: set[str]) -> tuple[list[str], Iterable[tuple[int, Row]]]:
+@dataclass(frozen=True)
+class Table:
+    """Rows with their numbers; ``name`` stands for it in errors, paths begin in ``folder``."""
+
+    name: str
+    columns: list[str]
+    rows: Iterable[tuple[int, Row]]
+    folder: Path
+
+
+def read_table(manifest: Path, used: set[str], folder: Path | None = None) -> Table:
     """Open a manifest by its suffix; of Parquet, only the columns ``used`` are read."""
+    columns, rows = _columns_and_rows(manifest, used)
+    return Table(str(manifest), columns, rows, folder or manifest.parent)
+
+
+def _columns_and_rows(
+    manifest: Path, used: set[str]
+) -> tuple[list[str], Iterable[tuple[int, Row]]]:
     suffix = manifest.suffix.lower()
     if suffix not in MANIFEST_SUFFIXES:
         raise DataError(
@@ -105,7 +128,7 @@ def _json(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row
 
 
 def _parquet(manifest: Path, used: set[str]) -> tuple[list[str], Iterable[tuple[int, Row]]]:
-    """Read the columns ``used``; embedded audio and other wide columns stay on disk."""
+    """Read the columns ``used``; embedded audio stays on disk where there are paths as well."""
     try:
         import pyarrow
         import pyarrow.parquet as pq
@@ -116,7 +139,12 @@ def _parquet(manifest: Path, used: set[str]) -> tuple[list[str], Iterable[tuple[
     try:
         table = pq.ParquetFile(manifest)
         columns = list(table.schema_arrow.names)
-        rows = table.read(columns=[name for name in columns if name in used]).to_pylist()
-        return columns, list(enumerate(rows, 1))
+        if "path" not in columns:
+            used = used | {AUDIO_COLUMN}
+        wanted = [name for name in columns if name in used]
+        if AUDIO_COLUMN not in wanted:
+            return columns, list(enumerate(table.read(columns=wanted).to_pylist(), 1))
+        batches = table.iter_batches(AUDIO_ROWS, columns=wanted)
+        return columns, enumerate((row for batch in batches for row in batch.to_pylist()), 1)
     except pyarrow.ArrowException as error:
         raise DataError(f"{manifest} is not Parquet ({error}); write it anew.") from error

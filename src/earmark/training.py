@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from earmark import backbones as registry
 from earmark import calibration, heads, layersets, metrics, weights
 from earmark.classifier import BackboneUse, Classifier
 from earmark.dataset import Clip, Dataset
+from earmark.doctor import before_training
 from earmark.embed import Embeddings, Failure, Progress, embed
 from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
 from earmark.selection import Choice, Search, Solution, solve
@@ -60,6 +61,8 @@ class Training:
     skipped: tuple[Failure, ...]
     warnings: tuple[str, ...]
     seconds: dict[str, float]
+    read_warnings: tuple[str, ...] = ()  # recordings that were not read whole, or not as they are
+    findings: tuple[str, ...] = ()  # what the doctor's cheap checks say of the data
 
 
 def train(
@@ -83,6 +86,7 @@ def train(
     """
     clock = _Clock()
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
+    dataset.refuse_several_labels()
     kinds = _kinds(head)
     names, notes = backbone_names(backbone)
     networks = [registry.create(name) for name in names]
@@ -117,7 +121,12 @@ def train(
         _provenance(dataset, embeddings, solution.chosen, seed),
     )
     clock.lap("fit")
-    return Training(classifier, tested, len(clips), skipped, notes + scheme.warnings, clock.seconds)
+    told = tuple(dict.fromkeys(text for e in embeddings for text in e.warnings))
+    warnings = notes + scheme.warnings
+    findings = tuple(finding.line() for finding in before_training(dataset, clips, content))
+    return Training(
+        classifier, tested, len(clips), skipped, warnings, clock.seconds, told, findings
+    )
 
 
 def _kinds(head: str) -> tuple[str, ...]:
@@ -160,7 +169,9 @@ def _embed_all(
     progress: Progress | None,
 ) -> tuple[list[Embeddings], tuple[Failure, ...]]:
     """Embed with every network, and keep the clips that all of them could read."""
-    embeddings = [embed(dataset.clips, n, store, progress=progress) for n in networks]
+    embeddings = [
+        embed(dataset.clips, n, store, options=dataset.audio, progress=progress) for n in networks
+    ]
     common = set.intersection(*(set(e.clips) for e in embeddings))
     if not common:
         first = embeddings[0].failures[0]
@@ -226,6 +237,7 @@ def _provenance(
     return {
         "earmark": earmark.__version__,
         "clips": len(embeddings[0].clips),
+        "audio": asdict(dataset.audio),
         "seed": seed,
         "data": digest.hexdigest(),
         "layers": chosen.best.layers,

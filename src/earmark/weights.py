@@ -109,7 +109,7 @@ def fetch(file: WeightFile, to: str | Path | None = None, progress: Progress | N
     target = Path(to or weights_folder()) / file.name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(weights_folder() / f"{file.name}.lock"):
+        with alone(weights_folder() / f"{file.name}.lock"):
             if target.is_file():
                 check(file, target)
             else:
@@ -242,7 +242,7 @@ def _bring(file: WeightFile, found: Path | None, target: Path, progress: Progres
     """Copy ``found``, or download, to a file beside ``target``; rename it if its hash is right."""
     part = target.with_name(f"{target.name}.part")
     if found is None:
-        _download(file, part, progress)
+        download(file, part, progress)
     else:
         shutil.copyfile(found, part)
     try:
@@ -253,7 +253,7 @@ def _bring(file: WeightFile, found: Path | None, target: Path, progress: Progres
     os.replace(part, target)
 
 
-def _download(file: WeightFile, part: Path, progress: Progress | None) -> None:
+def download(file: WeightFile, part: Path, progress: Progress | None) -> None:
     """Receive until ``part`` is complete; go on after broken lines as long as something comes."""
     failures, before = 0, -1
     while True:
@@ -317,7 +317,7 @@ def _reason(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Let one process at a time through; the lock ends with its holder, however that ends.
 
     SQLite's locks work alike on every system. The file, empty, stays: others may wait on it.

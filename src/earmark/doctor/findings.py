@@ -1,0 +1,103 @@
+"""What the doctor says: findings, and how they are shown."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from earmark.dataset import Clip
+
+SEVERITIES = ("error", "warning", "note")  # worst first; an error makes `earmark doctor` exit 1
+MOST_NAMED = 3  # items of a finding in a text; --json has all
+MOST_IN_ITEM = 4  # clips of one item
+
+
+@dataclass(frozen=True)
+class Item:
+    """One case of a finding: the clips that it is about, and what they are, in a few words."""
+
+    clips: tuple[Clip, ...]
+    detail: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of trouble, how bad it is, its cases, and a sentence that says what to do."""
+
+    kind: str
+    severity: str
+    items: tuple[Item, ...]
+    advice: str
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """The clips that are concerned, each once."""
+        return tuple(dict.fromkeys(clip for item in self.items for clip in item.clips))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``doctor --json`` prints of it; a clip has the fields that it has."""
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "advice": self.advice,
+            "clips": [_fields(clip) for clip in self.clips],
+            "items": [
+                {"detail": item.detail, "clips": [_fields(clip) for clip in item.clips]}
+                for item in self.items
+            ],
+        }
+
+    def line(self) -> str:
+        """Return everything in one line."""
+        return f"{self.kind}: {self.items[0].detail}{_more(self.items, 1)}: {self.advice}"
+
+    def text(self) -> str:
+        """Return a line of a table and, below it, the first cases."""
+        count = len(self.clips)
+        clips = f"{count} clip" if count == 1 else f"{count} clips"
+        head = f"{self.severity:<8} {self.kind:<20} {clips:>11}  {self.advice}"
+        cases = [f"           {item.detail}" for item in self.items[:MOST_NAMED]]
+        more = _more(self.items, MOST_NAMED)
+        return "\n".join([head, *cases, *([f"          {more}; --json lists all"] if more else [])])
+
+
+def by_severity(findings: Sequence[Finding]) -> list[Finding]:
+    """Sort, worst first, and keep the order among equals."""
+    return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
+
+
+class Names:
+    """Short names of a dataset's clips: paths from the folder that all of them are in."""
+
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        folders = {str(clip.path.parent) for clip in clips}
+        try:
+            self._root = os.path.commonpath(folders)
+        except ValueError:  # on two drives
+            self._root = ""
+
+    def __call__(self, clip: Clip) -> str:
+        """Return the name of ``clip``, with its seconds where it is a stretch."""
+        path = os.path.relpath(clip.path, self._root) if self._root else str(clip.path)
+        if clip.start is None and clip.end is None:
+            return path
+        return f"{path} {clip.start or 0:g}-{'' if clip.end is None else f'{clip.end:g}'} s"
+
+    def listed(self, clips: Sequence[Clip], sign: str = ", ") -> str:
+        """Name the first few ``clips``, each with its label, and count the rest."""
+        named = [f"{self(clip)} ({clip.label})" for clip in clips[:MOST_IN_ITEM]]
+        return sign.join(named) + _more(clips, MOST_IN_ITEM)
+
+
+def _fields(clip: Clip) -> dict[str, Any]:
+    return {
+        name: str(value) if name == "path" else value
+        for name, value in vars(clip).items()
+        if value is not None
+    }
+
+
+def _more(things: Sequence[object], shown: int) -> str:
+    return f" and {len(things) - shown} more" if len(things) > shown else ""

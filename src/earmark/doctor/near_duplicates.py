@@ -1,0 +1,244 @@
+"""The same sound twice: re-encoded, trimmed, louder or softer, equalised, at another rate.
+
+Spectra alone cannot tell: two recordings of rain, or one speaker's *eight* said twice, agree in
+them as well as a copy does. Waveforms can. So there are three sieves, each finer and dearer:
+
+1. ``_neighbours``: an embedding of each clip (mean and deviation of its spectrum where it is loud,
+   which neither trimming nor gain moves much) and, of each clip, the nearest.
+2. ``_aligned``: the shift at which two spectrograms agree best, and how well they do.
+3. ``_shared_s``: the waveforms at that shift, half a second at a time and with nearly flat
+   spectra: do their *phases* agree? In a copy they do, however it was encoded.
+
+docs/doctor.md has the measurements behind the thresholds; benchmarks/doctor.py makes them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import scipy.fft
+
+HOP_S = 0.025
+BANDS = 24
+BAND_EDGES_HZ = np.linspace(150, 3_700, BANDS + 1)  # what a telephone's 8 kHz still has
+RANGE_DB = 50  # below the loudest band and frame; what is softer, a codec may invent
+STEPS = 5  # a dB: a sketch is of whole numbers up to 250
+LOUD_DB = 30  # softer frames than the loudest one by this much have no part in the embedding
+
+NEIGHBOURS = 20
+SHRINKAGE = 0.1
+BLOCK_CLIPS = 1024  # rows of the distance matrix at a time: 40 MB for 10,000 clips
+BATCH = 256  # pairs that one thread compares in one go
+LEAST_AGREEMENT = 0.4  # of spectrograms: 99 % of copies have 0.5 and more
+RATE_HZ = 8_000  # of the waveforms that are compared
+BAND_HZ = (100, 3_600)
+LEAST_OVERLAP = RATE_HZ // 10
+LEAST_HOPE = 0.3  # coherence of a stretch, below which the pair is given up; of n, this / sqrt(n)
+LEAST_HOPE_EVER = 0.15
+STRETCH = RATE_HZ // 2
+MOST_STRETCHES = 60  # of a pair, evenly spread
+LEAST_COHERENCE = 0.8  # copies have 0.84 and more, a word said twice at most 0.76
+LEAST_SHARED_S = 1.0  # or half of what sounds in the shorter clip
+SOUNDING_DB = 40  # below the loudest stretch
+
+Sketch = np.ndarray  # (T, BANDS) uint8: decibels above the floor, times STEPS; one row a HOP_S
+Waveform = np.ndarray  # (n,) float32 at RATE_HZ
+
+
+class Pair(NamedTuple):
+    """Two clips, by number, and for how many seconds they are the same sound."""
+
+    first: int
+    second: int
+    shared_s: float
+
+
+def band_weights(frame: int, rate_hz: int) -> np.ndarray:
+    """Return (F, BANDS): which bins of a spectrum of ``frame`` samples make up which band."""
+    hz = np.arange(frame // 2 + 1) * rate_hz / frame
+    band = np.searchsorted(BAND_EDGES_HZ, hz, side="right") - 1
+    return np.asarray(band[:, None] == np.arange(BANDS), np.float32)
+
+
+def sketch(power: np.ndarray) -> Sketch:
+    """Reduce the power in bands (T, BANDS) to whole steps above the floor."""
+    level = 10 * np.log10(power + 1e-20)
+    above = np.maximum(level - level.max() + RANGE_DB, 0)
+    return np.asarray(np.round(above * STEPS), np.uint8)
+
+
+def find(
+    sketches: Sequence[Sketch],
+    waveform: Callable[[int], Waveform],
+    run: Callable[..., Iterable[list[Pair]]] = map,
+) -> list[Pair]:
+    """Return the pairs of clips that hold the same sound, sorted.
+
+    ``waveform`` returns clip number i at RATE_HZ; ``run`` may be a pool's ``map``.
+    """
+    if len(sketches) < 2:
+        return []
+    compare = functools.partial(_compare, sketches, waveform)
+    numbers = _neighbours(sketches)
+    batches = (numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH))
+    return [pair for found in run(compare, batches) for pair in found]
+
+
+def _compare(
+    sketches: Sequence[Sketch], waveform: Callable[[int], Waveform], numbers: np.ndarray
+) -> list[Pair]:
+    """Return those of the pairs ``numbers`` (P, 2) that hold the same sound."""
+    found = []
+    for i, j in numbers.tolist():
+        agreement, shift = _aligned(sketches[i], sketches[j])
+        if agreement >= LEAST_AGREEMENT:
+            shared_s = _shared_s(waveform(i), waveform(j), round(shift * HOP_S * RATE_HZ))
+            if shared_s:
+                found.append(Pair(i, j, shared_s))
+    return found
+
+
+def _neighbours(sketches: Sequence[Sketch]) -> np.ndarray:
+    """Return (P, 2), sorted: pairs in which one is among the NEIGHBOURS nearest of the other."""
+    x = _whitened(np.array([_embedding(s) for s in sketches]))
+    square = (x * x).sum(1)
+    most = min(NEIGHBOURS, len(x) - 1)
+    numbers = []
+    for at in range(0, len(x), BLOCK_CLIPS):
+        distance = square - 2 * x[at : at + BLOCK_CLIPS] @ x.T
+        own = np.arange(at, at + len(distance))[:, None]
+        distance[own - at, own] = np.inf
+        near = np.argpartition(distance, most - 1, axis=1)[:, :most]
+        numbers.append((np.minimum(own, near) * len(x) + np.maximum(own, near)).ravel())
+    return np.stack(np.divmod(np.unique(np.concatenate(numbers)), len(x)), 1)
+
+
+def _embedding(sketch: Sketch) -> np.ndarray:
+    level = sketch.astype(np.float32) / STEPS  # (T, BANDS) dB
+    loudness = 10 * np.log10((10 ** (level / 10)).sum(1))
+    loud = level[loudness >= loudness.max() - LOUD_DB]
+    mean = loud.mean(0)
+    return np.concatenate([mean - mean.mean(), loud.std(0)])
+
+
+def _whitened(x: np.ndarray) -> np.ndarray:
+    """Rotate and scale (N, D) to unit covariance, but blow up no direction without variance."""
+    x = x - x.mean(0)
+    variance, axes = np.linalg.eigh(x.T @ x / len(x))
+    scale = 1 / np.sqrt(variance + SHRINKAGE * variance.mean() + 1e-9)
+    return np.asarray(x @ (axes * scale), np.float32)
+
+
+def _aligned(a: Sketch, b: Sketch) -> tuple[float, int]:
+    """Return the best correlation over all shifts that overlap by half, and that shift.
+
+    Row ``t`` of ``b`` is then row ``t + shift`` of ``a``. What is correlated are the steps from
+    band to band: how loud a frame is as a whole says little, and rhythms repeat. An overlap counts
+    as much as it covers of one of the two.
+    """
+    x, y = (np.diff(s.astype(np.float32), axis=1) for s in (a, b))
+    x, y = x - x.mean(0), y - y.mean(0)
+    size = scipy.fft.next_fast_len(len(x) + len(y) - 1, real=True)
+    cross = scipy.fft.rfft(x, size, axis=0) * np.conj(scipy.fft.rfft(y, size, axis=0))
+    product = scipy.fft.irfft(cross.sum(1), size)
+    shift = np.arange(1 - len(y), len(x))
+    start, end = np.maximum(0, shift), np.minimum(len(x), shift + len(y))
+    in_x, in_y = _energy(x, start, end), _energy(y, start - shift, end - shift)  # shares of 1
+    scale = np.linalg.norm(x) * np.linalg.norm(y) + 1e-6
+    agreement = np.maximum(in_x, in_y) * product[shift] / scale / (np.sqrt(in_x * in_y) + 1e-3)
+    agreement[end - start < min(len(x), len(y)) / 2] = -1
+    best = int(agreement.argmax())
+    return float(agreement[best]), int(shift[best])
+
+
+def _energy(x: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return which share of the energy of ``x`` (T, D) is in each of its stretches."""
+    total = np.concatenate([[0.0], np.cumsum(np.square(x).sum(1), dtype=np.float64)])
+    return np.asarray((total[end] - total[start]) / (total[-1] + 1e-6))
+
+
+def _shared_s(x: Waveform, y: Waveform, shift: int) -> float:
+    """Return for how long ``x`` and ``y``, moved by ``shift`` samples, are one sound; 0: strangers.
+
+    ``shift`` may be wrong by a row of a sketch.
+    """
+    u, v = _overlap(x, y, shift)
+    if len(u) < LEAST_OVERLAP:
+        return 0.0
+    lag, coherence = _lag(u, v, slack=round(HOP_S * RATE_HZ))
+    hope = max(LEAST_HOPE_EVER, LEAST_HOPE / np.sqrt(max(1, len(u) / STRETCH)))
+    u, v = _overlap(x, y, shift + lag)
+    if coherence < hope or len(u) < LEAST_OVERLAP:
+        return 0.0
+    count = max(1, len(u) // STRETCH)
+    length = len(u) // count
+    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_STRETCHES)).astype(int))
+    u, v = (w[: count * length].reshape(count, length)[chosen] for w in (u, v))
+    same_s = float((_coherence(u, v) >= LEAST_COHERENCE).mean() * count * length / RATE_HZ)
+    least_s = min(LEAST_SHARED_S, *(_sounding_s(w) / 2 for w in (x, y)))
+    return same_s if same_s >= least_s else 0.0
+
+
+def _overlap(x: Waveform, y: Waveform, shift: int) -> tuple[Waveform, Waveform]:
+    start, end = max(0, shift), min(len(x), shift + len(y))
+    return x[start:end], y[start - shift : end - shift]
+
+
+def _lag(u: Waveform, v: Waveform, slack: int) -> tuple[int, float]:
+    """Return by how many samples, at most ``slack``, ``v`` best moves onto ``u``; the coherence."""
+    size = scipy.fft.next_fast_len(len(u) + slack, real=True)
+    band = _band(size)
+    cross = np.zeros(size // 2 + 1, np.complex64)
+    cross[band], total = _flattened(u, v, size, band)
+    near = np.arange(-slack, slack + 1)
+    coherence = np.abs(scipy.fft.irfft(cross, size)[near]) * (size / 2) / total
+    best = int(coherence.argmax())
+    return int(near[best]), float(coherence[best])
+
+
+def _coherence(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """Return (W,), 0 to 1: how well the phases of each row of (W, n) agree, whatever the sign.
+
+    A shift of up to two samples is sought in quarters of one: copies need not share a grid.
+    """
+    size = scipy.fft.next_fast_len(2 * u.shape[1], real=True)
+    cross, total = _flattened(u, v, size, _band(size))
+    in_step = cross.view(np.float32) @ _turns(size)
+    return np.asarray(np.abs(in_step).max(1) / total)
+
+
+def _band(size: int) -> slice:
+    """Return the bins of a spectrum of ``size`` samples that are in BAND_HZ."""
+    return slice(*(round(hz * size / RATE_HZ) for hz in BAND_HZ))
+
+
+@functools.lru_cache(maxsize=8)
+def _turns(size: int) -> np.ndarray:
+    """Return (2 F, 17): the real part of a spectrum (real, imaginary, real ...) times a shift.
+
+    The shifts are -2 to 2 samples in quarters.
+    """
+    band = _band(size)
+    radians = 2 * np.pi / size * np.arange(band.start, band.stop)
+    angle = radians[:, None] * np.arange(-2, 2.25, 0.25)
+    return np.stack([np.cos(angle), -np.sin(angle)], 1).reshape(-1, 17).astype(np.float32)
+
+
+def _flattened(
+    u: np.ndarray, v: np.ndarray, size: int, band: slice
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cross spectrum (..., F) with most of its magnitude taken out, and its sum."""
+    cross = scipy.fft.rfft(u, size)[..., band] * np.conj(scipy.fft.rfft(v, size)[..., band])
+    root = np.sqrt(np.abs(cross)) + 1e-9
+    cross /= root * np.sqrt(root)  # of the magnitude, a fourth of its power stays
+    return cross, np.sqrt(root).sum(-1)
+
+
+def _sounding_s(x: Waveform) -> float:
+    """Return for how long ``x`` is within SOUNDING_DB of its loudest stretch."""
+    power = [float(np.mean(part * part)) for part in np.split(x, range(STRETCH, len(x), STRETCH))]
+    loud = np.array(power) >= max(power) * 10 ** (-SOUNDING_DB / 10)
+    return float(loud.mean() * len(x) / RATE_HZ)

@@ -1,0 +1,364 @@
+"""Data sets that many know: fetched or unpacked, their official folds in a manifest.
+
+Nothing of them is shipped here. Each keeps its licence, which is shown before it is fetched.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from earmark import archives
+from earmark.clips import Clip
+from earmark.dataset import Dataset
+from earmark.errors import BackboneError, DataError, did_you_mean
+from earmark.store import cache_folder
+
+NOTE = "earmark.json"  # beside the recordings: where they came from, and their hash
+Progress = Callable[[int, int], None]  # bytes here so far, bytes in all
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A file that a data set is published as; it is unpacked into a folder of this ``name``.
+
+    ``digest`` is what the publisher prints, 'sha256:...' or 'md5:...', and empty where nothing is
+    printed. ``files`` matches the names that are unpacked; its first group is where they go.
+    """
+
+    name: str
+    url: str
+    bytes: int
+    digest: str
+    unpacked_bytes: int  # at the most
+    files: re.Pattern[str]
+
+
+@dataclass(frozen=True)
+class KnownData:
+    """A data set, or a part or protocol of one; ``clips_in`` finds its clips when unpacked."""
+
+    name: str
+    title: str
+    archive: Archive
+    licence: str
+    page: str
+    clips: int
+    classes: int
+    protocol: str
+    clips_in: Callable[[Path], Iterable[Clip]]
+
+    def described(self) -> dict[str, Any]:
+        """Return what is known of it, for JSON."""
+        shown = ("name", "title", "licence", "page", "clips", "classes", "protocol")
+        archive = {"url": self.archive.url, "bytes": self.archive.bytes}
+        return {n: getattr(self, n) for n in shown} | archive | {"digest": self.archive.digest}
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A data set that is at hand: its manifest, and what there is to say about its hash."""
+
+    manifest: Path
+    clips: int
+    about_hash: str
+
+
+def find(name: str) -> KnownData:
+    """Return a known data set; DataError for any other name."""
+    known = KNOWN.get(name)
+    if known is None:
+        raise DataError(
+            f"no data set {name!r};{did_you_mean(name, KNOWN)} known: {', '.join(KNOWN)}."
+        )
+    return known
+
+
+def fetch(
+    name: str,
+    to: str | Path | None = None,
+    archive: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Fetched:
+    """Download and unpack a data set into a folder below ``to`` and write its manifest there.
+
+    ``to`` is by default in the user's cache. ``archive`` is a copy that is at hand, and is then
+    used instead. What is unpacked already is not fetched again; a broken download goes on where it
+    stopped. A download must have the published hash, where there is one; a copy that has another
+    is used all the same, if it holds the data set, and the difference is told.
+    """
+    from earmark.weights import alone
+
+    known = find(name)
+    folder = Path(os.path.abspath(to or cache_folder() / "data")) / known.archive.name
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with alone(cache_folder() / "data" / f"{known.archive.name}.lock"):
+            if not (folder / NOTE).is_file():
+                _unpack(known, folder, Path(archive) if archive else None, progress)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be written: {error.strerror or error}; make room there or name"
+            " another folder with --to."
+        ) from error
+    manifest = folder / f"{name}.csv"
+    clips = _clips(known, folder)
+    Dataset(tuple(clips), str(folder)).to_manifest(manifest)
+    return Fetched(manifest, len(clips), json.loads((folder / NOTE).read_text())["about_hash"])
+
+
+def _unpack(known: KnownData, folder: Path, given: Path | None, progress: Progress | None) -> None:
+    """Bring an archive's files into ``folder``, all or none."""
+    source = given or _download(known.archive, progress)
+    if not source.is_file():
+        raise DataError(f"{source} is not there; give the archive that {known.page} offers.")
+    sha256, about_hash, is_right = _compare(known.archive, source)
+    if not is_right and given is None:
+        source.unlink()
+        raise DataError(
+            f"what {known.archive.url} sent is not {known.archive.name} as it was published:"
+            f" {about_hash}; run the same command again, or give a right copy with --from."
+        )
+    part = folder.with_name(f".{folder.name}.part")
+    archives.remove(part)
+    try:
+        archives.unpack(source, part, known.archive.files, known.archive.unpacked_bytes)
+        _clips(known, part, source)
+        note = {"url": known.archive.url, "sha256": sha256, "about_hash": about_hash}
+        note |= {"title": known.title, "licence": known.licence, "page": known.page}
+        (part / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+        archives.remove(folder)
+        os.replace(part, folder)
+    finally:
+        archives.remove(part)
+    if given is None:
+        source.unlink()
+
+
+def _download(archive: Archive, progress: Progress | None) -> Path:
+    """Receive an archive into the cache; what came before a broken line is kept and continued."""
+    from earmark.weights import WeightFile, download
+
+    if os.environ.get("EARMARK_OFFLINE", "0") not in ("", "0"):
+        raise DataError(
+            f"EARMARK_OFFLINE forbids to fetch {archive.url}; fetch it elsewhere and give it with"
+            " --from."
+        )
+    part = cache_folder() / "data" / f"{archive.name}.download"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        download(WeightFile(archive.name, archive.url, "", archive.bytes), part, progress)
+    except BackboneError as error:
+        reason = str(error.__cause__ or error).strip("<>.")
+        raise DataError(
+            f"{archive.url} could not be fetched: {reason}; run the same command again, which goes"
+            " on where it stopped, or fetch it elsewhere and give it with --from."
+        ) from error
+    return part
+
+
+def _compare(archive: Archive, path: Path) -> tuple[str, str, bool]:
+    """Return the SHA-256 of a file, a sentence about it, and whether it is the one published."""
+    kind, _, published = archive.digest.partition(":")
+    digests = {name: hashlib.new(name) for name in {"sha256", kind or "sha256"}}
+    with path.open("rb") as file:
+        while block := file.read(archives.BLOCK):
+            for digest in digests.values():
+                digest.update(block)
+    sha256 = digests["sha256"].hexdigest()
+    if not archive.digest:
+        return sha256, f"SHA-256 {sha256}; its publisher prints none to compare it with", True
+    got, shown = digests[kind].hexdigest(), {"sha256": "SHA-256", "md5": "MD5"}[kind]
+    if got == published:
+        return sha256, f"{shown} {got}, as published", True
+    return sha256, f"{shown} {got}, not the published {published}", False
+
+
+def _clips(known: KnownData, folder: Path, source: Path | None = None) -> list[Clip]:
+    """Return the clips of an unpacked data set; DataError if it is not all there."""
+    what = source or folder
+    try:
+        clips = list(known.clips_in(folder))
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(
+            f"{what} is not laid out as {known.title} ({error}); give the archive that"
+            f" {known.page} offers."
+        ) from error
+    lost = [clip.path for clip in clips if not clip.path.is_file()]
+    if lost or len(clips) != known.clips:
+        there = len(clips) - len(lost)
+        raise DataError(
+            f"{what} holds {there:,} clips where {known.title} has {known.clips:,}; it is another"
+            " version, or not whole: fetch it again."
+        )
+    return clips
+
+
+# Where the clips are, and their official folds
+
+
+def _table(path: Path) -> Iterator[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        yield from csv.DictReader(file)
+
+
+def _esc50(folder: Path) -> Iterator[Clip]:
+    """Five folds; clips cut from one recording have its number in ``src_file``."""
+    for row in _table(folder / "meta" / "esc50.csv"):
+        path = folder / "audio" / row["filename"]
+        yield Clip(path, row["category"], group=row["src_file"], fold=row["fold"])
+
+
+def _esc10(folder: Path) -> Iterator[Clip]:
+    """The ten classes that ``esc10`` marks."""
+    chosen = {r["filename"] for r in _table(folder / "meta" / "esc50.csv") if r["esc10"] == "True"}
+    return (clip for clip in _esc50(folder) if clip.path.name in chosen)
+
+
+def _fsdd(folder: Path) -> Iterator[Clip]:
+    """Files are named {digit}_{speaker}_{take}.wav; the speaker must not straddle a split."""
+    for path in sorted((folder / "recordings").glob("*.wav")):
+        digit, speaker, _ = path.stem.split("_")
+        yield Clip(path, digit, group=speaker)
+
+
+def _fsdd_official(folder: Path) -> Iterator[Clip]:
+    """Takes 0 to 4 are the test set (README, "Usage"), by the speakers of the others."""
+    for clip in _fsdd(folder):
+        take = int(clip.path.stem.split("_")[2])
+        yield Clip(clip.path, clip.label, split="test" if take < 5 else "train")
+
+
+def _speech_commands(folder: Path) -> Iterator[Clip]:
+    """Two lists name the test and validation sets; files begin with a number of the speaker."""
+    split = {
+        line: name
+        for name, file in (("test", "testing_list.txt"), ("validation", "validation_list.txt"))
+        for line in (folder / file).read_text(encoding="utf-8").split()
+    }
+    for path in sorted(folder.glob("*/*.wav")):
+        part = split.get(f"{path.parent.name}/{path.name}", "train")
+        yield Clip(path, path.parent.name, group=path.name.partition("_")[0], split=part)
+
+
+def _urbansound8k(folder: Path) -> Iterator[Clip]:
+    """Ten folds; slices of one recording have its number in ``fsID``."""
+    for row in _table(folder / "metadata" / "UrbanSound8K.csv"):
+        path = folder / "audio" / f"fold{row['fold']}" / row["slice_file_name"]
+        yield Clip(path, row["class"], group=row["fsID"], fold=row["fold"])
+
+
+_NAME = r"[\w-][\w.-]*"
+_ESC50 = Archive(
+    "ESC-50",
+    # The branch as it was in 2025; its author offers the archive of the branch, without a commit.
+    "https://github.com/karolpiczak/ESC-50/archive/33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6.zip",
+    645_832_161,
+    "",
+    1_500_000_000,
+    re.compile(rf"(?:.*/)?(audio/{_NAME}\.wav|meta/esc50\.csv|LICENSE|README\.md)"),
+)
+_FSDD = Archive(
+    "FSDD",
+    "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip",
+    16_419_872,
+    "",
+    100_000_000,
+    re.compile(rf"(?:.*/)?(recordings/{_NAME}\.wav|metadata\.py|README\.md)"),
+)
+_SPEECH_COMMANDS = Archive(
+    "speech_commands_v0.02",
+    "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+    2_428_923_189,
+    # tensorflow/datasets, datasets/speech_commands/checksums.tsv; torchaudio has the same
+    "sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+    8_000_000_000,
+    re.compile(r"(?:\./)?([a-z]+/\w+\.wav|(?:testing|validation)_list\.txt|LICENSE|README\.md)"),
+)
+_URBANSOUND8K = Archive(
+    "UrbanSound8K",
+    "https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz",
+    6_023_741_708,
+    "md5:9aa69802bbf37fb986f71ec1483a196e",  # zenodo.org/records/1203745
+    16_000_000_000,
+    re.compile(rf"(?:.*/)?(audio/fold\d+/{_NAME}\.wav|metadata/UrbanSound8K\.csv|{_NAME}\.txt)"),
+)
+
+KNOWN = {
+    known.name: known
+    for known in (
+        KnownData(
+            "esc50",
+            "ESC-50, environmental sounds (K. J. Piczak, 2015)",
+            _ESC50,
+            "CC BY-NC 3.0",
+            "https://github.com/karolpiczak/ESC-50",
+            2_000,
+            50,
+            "5 folds",
+            _esc50,
+        ),
+        KnownData(
+            "esc10",
+            "ESC-10, the subset of ESC-50 (K. J. Piczak, 2015)",
+            _ESC50,
+            "CC BY 3.0",
+            "https://github.com/karolpiczak/ESC-50",
+            400,
+            10,
+            "5 folds",
+            _esc10,
+        ),
+        KnownData(
+            "fsdd",
+            "FSDD, spoken digits (Z. Jackson and contributors, v1.0.10)",
+            _FSDD,
+            "CC BY-SA 4.0",
+            "https://github.com/Jakobovski/free-spoken-digit-dataset",
+            3_000,
+            10,
+            "6 speakers as groups; not official",
+            _fsdd,
+        ),
+        KnownData(
+            "fsdd-official",
+            "FSDD, spoken digits (Z. Jackson and contributors, v1.0.10)",
+            _FSDD,
+            "CC BY-SA 4.0",
+            "https://github.com/Jakobovski/free-spoken-digit-dataset",
+            3_000,
+            10,
+            "test split of takes 0 to 4, by known speakers",
+            _fsdd_official,
+        ),
+        KnownData(
+            "speech-commands",
+            "Speech Commands v0.02 (P. Warden, 2018)",
+            _SPEECH_COMMANDS,
+            "CC BY 4.0",
+            "https://arxiv.org/abs/1804.03209",
+            105_829,
+            35,
+            "train, validation and test split by speaker",
+            _speech_commands,
+        ),
+        KnownData(
+            "urbansound8k",
+            "UrbanSound8K (J. Salamon, C. Jacoby, J. P. Bello, 2014)",
+            _URBANSOUND8K,
+            "CC BY-NC 3.0",
+            "https://urbansounddataset.weebly.com/urbansound8k.html",
+            8_732,
+            10,
+            "10 folds",
+            _urbansound8k,
+        ),
+    )
+}

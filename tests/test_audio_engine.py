@@ -1,0 +1,188 @@
+"""Options and warnings of reading, on their way through store, training, classifier, commands."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from audio_files import RATE, encode, noise
+from earmark import Classifier, Clip, Dataset, Store, backbones, train
+from earmark import embed as engine
+from earmark.audio import AudioOptions
+from earmark.cli import app
+from earmark.embed import embed, outcomes
+from earmark.errors import DataError
+
+
+def write_cut(path: Path, seconds: float = 10.0, seed: int = 0) -> Path:
+    """Write a FLAC file of noise that ends half-way."""
+    content = encode(noise(round(seconds * RATE), seed=seed), "FLAC")
+    path.write_bytes(content[: len(content) // 2])
+    return path
+
+
+@pytest.fixture
+def stereo(tmp_path: Path) -> Path:
+    """Two classes that only the second channel tells apart; the first is noise."""
+    rng = np.random.default_rng(0)
+    for label, hz in (("high", 1_800), ("low", 240)):
+        (tmp_path / "stereo" / label).mkdir(parents=True)
+        for k in range(6):
+            left = rng.normal(0, 0.3, 8_000)
+            right = 0.3 * np.sin(2 * np.pi * hz * (1 + 0.02 * k) * np.arange(8_000) / RATE)
+            both = np.stack([left, right], axis=1)
+            soundfile.write(tmp_path / "stereo" / label / f"{k}.wav", both, RATE)
+    return tmp_path / "stereo"
+
+
+def test_options_are_part_of_the_key(stereo: Path, tmp_path: Path) -> None:
+    clips, logmel = [Clip(stereo / "low" / "0.wav")], backbones.create("logmel")
+    seen = []
+    with Store(tmp_path / "s.sqlite") as store:
+        for options in (
+            AudioOptions(),
+            AudioOptions(1),
+            AudioOptions(2),
+            AudioOptions(None, "zero"),
+        ):
+            first = embed(clips, logmel, store, options=options)
+            again = embed(clips, logmel, store, options=options)
+            assert (first.computed, again.computed) == (1, 0)
+            np.testing.assert_array_equal(first.matrix, again.matrix)
+            seen.append(first.matrix)
+    mean, left, right, zero = seen
+    assert np.array_equal(mean, zero)
+    assert not np.array_equal(mean, left)
+    assert not np.array_equal(left, right)
+
+
+def test_a_classifier_listens_as_it_was_taught(stereo: Path, tmp_path: Path) -> None:
+    dataset = Dataset.read(stereo, audio=AudioOptions(channel=2))
+    classifier = train(dataset, backbone="logmel", head="linear").classifier
+    classifier.save(tmp_path / "m.earmark")
+    loaded = Classifier.load(tmp_path / "m.earmark")
+    assert loaded.audio == AudioOptions(channel=2)
+    swapped = tmp_path / "swapped.wav"
+    x, _ = soundfile.read(stereo / "low" / "0.wav")
+    soundfile.write(swapped, x[:, ::-1], RATE)
+    given, other = loaded.predict([stereo / "low" / "0.wav", swapped])
+    assert given.label == "low"
+    assert given.scores != other.scores
+
+
+def test_warnings_come_every_time(tmp_path: Path) -> None:
+    (tmp_path / "fine.wav").write_bytes(encode(noise(RATE), "WAV"))
+    cut = write_cut(tmp_path / "cut.flac")
+    clips = [Clip(cut), Clip(tmp_path / "fine.wav"), Clip(cut)]
+    logmel = backbones.create("logmel")
+    with Store(tmp_path / "s.sqlite") as store:
+        first, again = embed(clips, logmel, store), embed(clips, logmel, store)
+    assert (first.computed, again.computed) == (2, 1)  # what is damaged is not kept
+    for embeddings in (first, again):
+        (text,) = embeddings.warnings
+        assert text.startswith(f"{cut}: cut short or damaged after 4.85 s (")
+    np.testing.assert_array_equal(first.matrix, again.matrix)
+
+
+def test_a_resumed_run_computes_the_same_batches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SHARD_CLIPS", 4)
+    clips = []
+    for k in range(24):
+        path = tmp_path / f"{k:02}.wav"
+        path.write_bytes(encode(noise(RATE // 2, seed=k), "WAV"))
+        clips.append(Clip(write_cut(tmp_path / f"{k:02}.flac", 1.0, k) if k % 5 == 1 else path))
+    batches: list[list[tuple[int, int]]] = []
+
+    def recorded(backbone: backbones.Backbone, windows: np.ndarray, *rest: object) -> object:
+        batches[-1].append((len(windows), hash(windows.tobytes())))
+        return run(backbone, windows, *rest)  # type: ignore[arg-type]
+
+    run = engine.run
+    monkeypatch.setattr(engine, "run", recorded)
+    logmel = backbones.create("logmel")
+    with Store(tmp_path / "whole.sqlite") as store:
+        batches.append([])
+        whole = embed(clips, logmel, store, threads=1)
+    with Store(tmp_path / "resumed.sqlite") as store:
+        batches.append([])
+        list(itertools.islice(outcomes(clips, logmel, store, threads=1), 7))
+        batches.append([])
+        resumed = embed(clips, logmel, store, threads=1)
+    assert set(batches[2]) <= set(batches[0])  # no batch of the second run is new
+    assert 0 < resumed.computed < whole.computed
+    np.testing.assert_array_equal(whole.matrix, resumed.matrix)
+
+
+def test_a_recording_is_hashed_once_for_all_its_stretches(tmp_path: Path) -> None:
+    path = tmp_path / "long.wav"
+    path.write_bytes(encode(noise(20 * RATE), "WAV"))
+    before = engine._hash_file.cache_info().misses
+    embed(
+        [Clip(path, start=k, end=k + 1.0) for k in range(20)], backbones.create("logmel"), threads=1
+    )
+    assert engine._hash_file.cache_info().misses == before + 1
+    path.write_bytes(encode(noise(20 * RATE, seed=1), "WAV"))
+    changed = embed([Clip(path, start=0.0, end=1.0)], backbones.create("logmel"))
+    assert engine._hash_file.cache_info().misses == before + 2
+    assert changed.computed == 1
+
+
+def test_several_classes_are_refused_by_name(tones: Path) -> None:
+    manifest = tones / "m.csv"
+    rows = [f"{p.parent.name}/{p.name},{p.parent.name}" for p in sorted(tones.glob("*/*.wav"))]
+    manifest.write_text(
+        "path,label\n" + "\n".join(rows).replace("low/3.wav,low", "low/3.wav,low;hum")
+    )
+    dataset = Dataset.read(manifest, separator=";")
+    assert dataset.labels == ["high", "hum", "low"]
+    with pytest.raises(DataError) as refused:
+        train(dataset, backbone="logmel")
+    assert str(refused.value) == (
+        f"{tones / 'low' / '3.wav'} has 2 classes (low;hum) and one of them is wanted; keep one a "
+        "clip, or leave the separator out."
+    )
+    run = CliRunner().invoke(
+        app, ["train", str(manifest), "-o", str(tones / "m"), "--separator", ";"]
+    )
+    assert "3.wav has 2 classes (low;hum)" in str(run.exception)
+
+
+def test_commands_say_what_is_missing_and_go_on(tones: Path, tmp_path: Path) -> None:
+    cut = write_cut(tones / "low" / "cut.flac")
+    model = str(tmp_path / "m.earmark")
+    command = ["train", str(tones), "-o", model, "--backbone", "logmel", "--head", "linear"]
+    ran = CliRunner().invoke(app, command)
+    assert ran.exit_code == 0
+    assert (
+        f"1 recordings were not read whole, or not as they are:\n  {cut}: cut short" in ran.stderr
+    )
+    assert "cut short" not in ran.stdout
+    ran = CliRunner().invoke(app, [*command, "--json"])
+    (text,) = (w for w in json.loads(ran.stdout)["warnings"] if "cut short" in w)
+    assert text.startswith(f"{cut}: cut short or damaged after 4.85 s")
+
+    ran = CliRunner().invoke(app, ["predict", model, str(cut), "--json"])
+    assert ran.exit_code == 0
+    assert json.loads(ran.stdout)["warnings"][0].startswith("cut short or damaged after 4.85 s")
+    assert ran.stderr.startswith(f"{cut}: cut short or damaged after 4.85 s")
+
+    out = str(tmp_path / "e.npz")
+    ran = CliRunner().invoke(app, ["embed", str(tones), "-o", out, "--backbone", "logmel"])
+    assert ran.exit_code == 0
+    assert f"{cut}: cut short" in ran.stderr
+
+
+def test_the_channel_can_be_given_on_the_command_line(stereo: Path, tmp_path: Path) -> None:
+    model = str(tmp_path / "m.earmark")
+    command = ["train", str(stereo), "-o", model, "--backbone", "logmel", "--head", "linear"]
+    ran = CliRunner().invoke(app, [*command, "--channel", "2", "--non-finite", "zero"])
+    assert ran.exit_code == 0
+    assert Classifier.load(model).audio == AudioOptions(2, "zero")
+    ran = CliRunner().invoke(app, [*command, "--channel", "3"])
+    assert "has no channel 3, only 2; ask for one that is there" in str(ran.exception)

@@ -1,0 +1,495 @@
+"""The doctor: each fault planted alone is found alone, and clean data are clean, real ones too."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from typer.testing import CliRunner
+
+import earmark
+from earmark import audio, console
+from earmark.cli import app
+from earmark.dataset import Clip, Dataset
+from earmark.doctor import before_training, examine, facts, near_duplicates, tables
+from earmark.doctor.findings import MOST_NAMED
+from shared_data import shared_data
+
+RATE_HZ = 16_000
+CLASSES = ("hiss", "chirp", "knock")
+EACH = 6
+
+
+def sound(label: str, seed: int, seconds: float = 2.0, rate_hz: int = RATE_HZ) -> np.ndarray:
+    """Make one of endlessly many different sounds of a class, (n,), peak about 0.5."""
+    rng = np.random.default_rng([CLASSES.index(label), seed])
+    t = np.arange(round(seconds * rate_hz)) / rate_hz
+    noise = rng.normal(size=len(t))
+    if label == "hiss":
+        x = noise * (1 + 0.5 * np.sin(2 * np.pi * rng.uniform(1, 4) * t + rng.uniform(0, 6)))
+    elif label == "chirp":
+        hz = 800 + 400 * np.sin(2 * np.pi * rng.uniform(0.3, 1) * t + rng.uniform(0, 6))
+        x = np.sin(2 * np.pi * np.cumsum(hz) / rate_hz) + 0.05 * noise
+    else:
+        x = (
+            noise * np.exp(-30 * np.mod(t + rng.uniform(0, 1), rng.uniform(0.2, 0.5)))
+            + 0.01 * noise
+        )
+    return 0.5 * x / np.abs(x).max()
+
+
+@pytest.fixture
+def clean(tmp_path):
+    """Return clips of three classes in three folds, six each, that nothing is wrong with."""
+    clips = []
+    for label in CLASSES:
+        (tmp_path / label).mkdir()
+        for k in range(EACH):
+            path = tmp_path / label / f"{k}.wav"
+            soundfile.write(path, sound(label, k), RATE_HZ)
+            clips.append(Clip(path, label, fold=str(k % 3 + 1)))
+    return clips
+
+
+def write(clip: Clip, x: np.ndarray, rate_hz: int = RATE_HZ, **options) -> None:
+    soundfile.write(clip.path, x, rate_hz, **options)
+
+
+def read(clip: Clip) -> np.ndarray:
+    return soundfile.read(clip.path)[0]
+
+
+def added(clips: list[Clip], like: Clip, suffix: str = ".wav", **changes) -> Clip:
+    """Add a clip beside ``like``, in its class and fold unless changed; its file is for later."""
+    path = like.path.with_name(f"added{suffix}")
+    clips.append(replace(like, path=path, **changes))
+    return clips[-1]
+
+
+def diagnosed(clips: list[Clip]) -> dict[str, tuple[str, set[Path]]]:
+    """Return severity and files of each finding by its kind."""
+    found = examine(Dataset(tuple(clips), "made here"))
+    assert len({f.kind for f in found}) == len(found)
+    return {f.kind: (f.severity, {clip.path for clip in f.clips}) for f in found}
+
+
+def test_clean_data_have_no_findings(clean):
+    assert diagnosed(clean) == {}
+    unfolded = [replace(clip, fold=None) for clip in clean]
+    assert diagnosed(unfolded) == {}
+    assert diagnosed([replace(clip, group=clip.path.stem) for clip in unfolded]) == {}
+
+
+# One recording that something is wrong with.
+
+
+def break_header(clip):
+    clip.path.write_bytes(b"RIFF....")
+
+
+def empty(clip):
+    write(clip, np.zeros(0))
+
+
+def no_bytes(clip):
+    clip.path.write_bytes(b"")
+
+
+def cut_file(clip):
+    whole = clip.path.read_bytes()
+    clip.path.write_bytes(whole[: len(whole) // 2])
+
+
+def silence(clip):
+    write(clip, np.zeros(2 * RATE_HZ))
+
+
+def dead_input(clip):
+    write(clip, np.full(2 * RATE_HZ, 1e-3))
+
+
+def clip_samples(clip):
+    write(clip, 0.7 * np.clip(4 * read(clip), -0.5, 0.5))
+
+
+def shift(clip):
+    write(clip, read(clip) + 0.02)
+
+
+def shorten(clip):
+    write(clip, read(clip)[: RATE_HZ // 3])
+
+
+def lengthen(clip):
+    write(clip, sound(clip.label, 77, seconds=9))
+
+
+def opposite(clip):
+    x = read(clip)
+    write(clip, np.stack([x, -x + 0.001 * np.roll(x, 99)], 1))
+
+
+def other_rate(clip):
+    write(clip, soxr.resample(read(clip), RATE_HZ, 22_050), 22_050)
+
+
+def telephone(clip):
+    x = sound(clip.label, 78, rate_hz=5_000)
+    write(clip, soxr.resample(x, 5_000, RATE_HZ))
+
+
+@pytest.mark.parametrize(
+    ("plant", "kind", "severity"),
+    [
+        (break_header, "unreadable", "error"),
+        (empty, "empty", "error"),
+        (no_bytes, "empty", "error"),
+        (cut_file, "incomplete", "warning"),
+        (silence, "silent", "warning"),
+        (dead_input, "silent", "warning"),
+        (clip_samples, "clipped", "warning"),
+        (shift, "DC offset", "note"),
+        (shorten, "much shorter", "warning"),
+        (lengthen, "much longer", "warning"),
+        (opposite, "opposite phase", "warning"),
+        (other_rate, "mixed sample rates", "note"),
+        (telephone, "narrow band", "note"),
+    ],
+)
+@pytest.mark.parametrize("label", ["hiss", "knock"])
+def test_a_fault_of_one_recording_is_found_and_nothing_else(clean, plant, kind, severity, label):
+    victim = next(clip for clip in clean if clip.label == label)
+    plant(victim)
+    assert diagnosed(clean) == {kind: (severity, {victim.path})}
+
+
+@pytest.mark.parametrize("plant", [shift, other_rate, telephone])
+def test_a_trait_that_gives_a_class_away_is_a_warning(clean, plant):
+    for clip in clean:
+        if clip.label == "hiss":
+            plant(clip)
+            if plant is telephone:
+                write(
+                    clip,
+                    soxr.resample(
+                        sound("hiss", int(clip.path.stem), rate_hz=5_000), 5_000, RATE_HZ
+                    ),
+                )
+    (finding,) = examine(Dataset(tuple(clean), "made here"))
+    assert finding.severity == "warning" and finding.advice.startswith("it gives 'hiss' away: ")
+    assert len(finding.clips) == EACH
+
+
+# The same sound twice.
+
+
+def copied(x):
+    return x, {}
+
+
+def as_flac(x):
+    return x, {"suffix": ".flac"}
+
+
+def as_stereo(x):
+    return np.stack([x, x], 1), {}
+
+
+def softer(x):
+    return 0.25 * x, {}
+
+
+def louder(x):
+    return np.clip(1.9 * x, -1, 1), {}
+
+
+def trimmed(x):
+    return x[3_210:-3_001], {}
+
+
+def ogg(x):
+    return x, {"suffix": ".ogg", "format": "OGG", "compression_level": 0.7}
+
+
+def mp3(x):
+    return x, {"suffix": ".mp3", "format": "MP3", "compression_level": 0.7}
+
+
+def all_together(x):
+    return 0.5 * x[3_333:], {"suffix": ".mp3", "format": "MP3", "compression_level": 0.5}
+
+
+EXACT = (copied, as_flac, as_stereo)
+NEAR = (softer, louder, trimmed, ogg, mp3, all_together)
+
+
+@pytest.mark.parametrize("label", CLASSES)
+@pytest.mark.parametrize("change", [*EXACT, *NEAR])
+def test_the_same_sound_is_found_and_marked_by_what_it_crosses(clean, change, label):
+    near = "" if change in EXACT else "near "
+    first = next(clip for clip in clean if clip.label == label)
+    other = next(name for name in CLASSES if name != label)
+    x, options = change(read(first))
+    twin = added(clean, first, options.pop("suffix", ".wav"))
+    write(twin, x, **options)
+    both = {first.path, twin.path}
+    assert diagnosed(clean) == {f"{near}copies": ("note", both)}
+    clean[-1] = replace(twin, fold="2")
+    assert diagnosed(clean) == {f"{near}leak": ("warning" if near else "error", both)}
+    clean[-1] = replace(twin, label=other)
+    assert diagnosed(clean) == {f"{near}label conflict": ("error", both)}
+    unfolded = [replace(clip, fold=None) for clip in clean[:-1]]
+    unfolded.append(replace(twin, fold=None))
+    assert diagnosed(unfolded) == {f"{near}copies": ("warning" if near else "note", both)}
+    grouped = [replace(clip, group=f"{clip.path.stem}") for clip in unfolded]
+    assert set(diagnosed(grouped)) == {f"{near}leak"}
+
+
+def test_copies_are_not_counted_as_near_copies_too(clean):
+    for k, change in enumerate((copied, as_flac, softer)):
+        x, options = change(read(clean[0]))
+        suffix = options.pop("suffix", ".wav")
+        path = clean[0].path.with_name(f"copy{k}{suffix}")
+        clean.append(replace(clean[0], path=path))
+        write(clean[-1], x, **options)
+    found = diagnosed(clean)
+    assert found["copies"][1] == {clean[i].path for i in (0, -3, -2)}
+    assert found["near copies"][1] == {clean[0].path, clean[-1].path}
+
+
+def test_stretches_of_one_recording_may_overlap(clean):
+    clips = [replace(clip, end=1.5) for clip in clean]
+    clips += [replace(clip, start=0.2) for clip in clean]
+    assert diagnosed(clips) == {}
+
+
+def test_two_pieces_of_one_recording_that_share_a_part_leak(clean):
+    x = sound("hiss", 99, seconds=2.7)
+    write(clean[0], x[: 2 * RATE_HZ])
+    write(clean[1], x[-2 * RATE_HZ :])
+    (finding,) = examine(Dataset(tuple(clean), "made here"))
+    assert finding.kind == "near leak"
+    assert finding.items[0].detail == "hiss/0.wav (hiss) ~ hiss/1.wav (hiss), 1.3 s: folds 1, 2"
+
+
+# The table.
+
+
+def test_one_recording_in_two_folds(clean):
+    whole = clean[0]
+    clean[0:1] = [replace(whole, end=1.0), replace(whole, start=1.0, fold="2")]
+    assert diagnosed(clean) == {"parted recording": ("error", {whole.path})}
+    clean[1] = replace(clean[1], fold="1")
+    assert diagnosed(clean) == {}
+    split = [replace(clip, split="test" if clip.fold == "1" else "train") for clip in clean]
+    split[1] = replace(split[1], split="train")
+    assert diagnosed(split) == {"parted recording": ("error", {whole.path})}
+
+
+def test_one_group_in_two_folds(clean):
+    grouped = [replace(clip, group=f"day {clip.fold}") for clip in clean]
+    assert diagnosed(grouped) == {}
+    grouped[0] = replace(grouped[0], group="day 3")
+    assert list(diagnosed(grouped)) == ["parted group"]
+
+
+def test_a_class_that_is_in_one_group_or_fold_only(clean):
+    grouped = [replace(c, fold=None, group="x" if c.label == "hiss" else c.fold) for c in clean]
+    hiss = {clip.path for clip in clean if clip.label == "hiss"}
+    assert diagnosed(grouped) == {"class equals group": ("error", hiss)}
+    folded = [replace(c, fold="1" if c.label == "hiss" else c.fold) for c in clean]
+    assert diagnosed(folded) == {"class in one fold": ("error", hiss)}
+    split = [replace(c, split="test" if c.label == "hiss" else "train") for c in clean]
+    assert list(diagnosed(split)) == ["class in one split"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Hiss", "similar labels"), ("his s", "similar labels"), ("h-iss", "similar labels"),
+        ("chrip", "similar spelling"), ("chirps", "similar spelling"),
+        ("chip", None), ("knack", "similar spelling"), ("snock", None), ("miss", None),
+    ],
+)  # fmt: skip
+def test_names_of_one_class(clean, name, kind):
+    like = min(
+        CLASSES, key=lambda known: abs(len(known) - len(name)) + (known[0] != name[0].lower())
+    )
+    renamed = [
+        replace(clip, label=name, fold=str(k % 3 + 1))
+        for k, clip in enumerate(clip for clip in clean if clip.label == like)
+    ]
+    for k, clip in enumerate(renamed):
+        path = clip.path.with_name(f"other{k}.wav")
+        write(replace(clip, path=path), sound(like, 100 + k))
+        clean.append(replace(clip, path=path))
+    assert set(diagnosed(clean)) == ({kind} if kind else set())
+
+
+def test_names_that_only_look_alike():
+    for a, b in (("1_0", "10"), ("class 1", "class 2"), ("tree", "three"), ("house", "mouse")):
+        clips = [Clip(Path(f"{name}{k}"), name) for name in (a, b) for k in range(EACH)]
+        assert list(tables.check_classes(Dataset(tuple(clips), ""))) == []
+
+
+def test_small_and_rare_classes(clean):
+    few = [c for c in clean if c.label != "hiss" or int(c.path.stem) < 4]
+    small = {c.path for c in few if c.label == "hiss"}
+    assert diagnosed(few) == {"small class": ("warning", small)}
+    unfolded = [replace(clip, fold=None) for clip in few]  # `train` would refuse these
+    assert diagnosed(unfolded) == {"small class": ("error", small)}
+    one = [c for c in few if c.label != "hiss"] + [
+        replace(c, fold="1") for c in few if c.label == "hiss"
+    ][:1]
+    assert diagnosed(one)["small class"][0] == "error"
+    many = [Clip(Path(f"a{k}"), "a") for k in range(60)] + [
+        Clip(Path(f"b{k}"), "b") for k in range(6)
+    ]
+    (finding,) = tables.check_classes(Dataset(tuple(many), ""))
+    assert (finding.kind, finding.severity) == ("imbalance", "warning")
+    assert {clip.label for clip in finding.clips} == {"b"}
+    assert not list(tables.check_classes(Dataset(tuple(many[1:]), "")))
+
+
+def test_several_classes_a_clip(clean):
+    both = [replace(clip, label="hiss;chirp") if clip.label == "hiss" else clip for clip in clean]
+    assert examine(Dataset(tuple(both), "made here", separator=";"), near=False) == []
+
+
+# What is measured.
+
+
+def test_facts_of_a_known_signal(tmp_path):
+    t = np.arange(44_100) / 44_100
+    tone = np.sin(2 * np.pi * 100 * t).astype(np.float32)
+    soundfile.write(tmp_path / "x.wav", np.stack([0.5 * tone + 0.1, tone], 1), 44_100)
+    told = facts.listen(Clip(tmp_path / "x.wav"), audio.AS_IT_IS)
+    assert (told.seconds, told.rate_hz) == (1.0, 44_100)
+    assert told.peak == pytest.approx(1.0, abs=1e-3)
+    assert told.offset == pytest.approx(0.1, abs=1e-4)
+    assert told.clipped == 0.0  # a pure tone at full scale is not clipped
+    assert told.mix == pytest.approx(1.8, abs=0.05)  # 2 * (0.75**2 / 2 + 0.05**2) / (...)
+
+
+def test_clipping_is_measured_where_it_is():
+    x = np.random.default_rng(0).normal(size=50_000).astype(np.float32)
+    for limit in (1.0, 2.0, 2.8):
+        truth = float(np.mean(np.abs(x) >= limit))
+        assert facts._clipped(np.clip(x, -limit, limit)) == pytest.approx(truth, rel=0.1)
+    assert facts._clipped(x) == 0.0
+
+
+@pytest.mark.parametrize("duty", [0.2, 0.8])
+def test_a_whistle_over_soft_noise_is_no_narrow_band(tmp_path, duty):
+    t = np.arange(3 * 44_100) / 44_100
+    hz = 2_800 + 200 * np.sin(2 * np.pi * 1.3 * t)
+    x = 0.3 * np.sin(2 * np.pi * np.cumsum(hz) / 44_100) * (t % 1 < duty)
+    x += 1e-3 * np.random.default_rng(0).normal(size=len(t))
+    soundfile.write(tmp_path / "x.wav", x, 44_100)
+    assert facts.listen(Clip(tmp_path / "x.wav"), audio.AS_IT_IS).band_hz is None
+    low = soxr.resample(soxr.resample(x, 44_100, 12_000), 12_000, 44_100)
+    soundfile.write(tmp_path / "x.wav", low, 44_100)
+    told = facts.listen(Clip(tmp_path / "x.wav"), audio.AS_IT_IS)
+    assert told.band_hz == pytest.approx(5_700, abs=400)
+
+
+def test_long_clips_are_sampled_and_still_found():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 120 * near_duplicates.RATE_HZ)).astype(np.float32)
+
+    def sketch(x):
+        return near_duplicates.sketch(facts._spectra(x, near_duplicates.RATE_HZ)[1])
+
+    waveforms = [x, y, 0.3 * x[77_777:]]
+    (pair,) = near_duplicates.find([sketch(w) for w in waveforms], lambda i: waveforms[i])
+    assert (pair.first, pair.second) == (0, 2)
+    assert pair.shared_s == pytest.approx(len(waveforms[2]) / near_duplicates.RATE_HZ, abs=1)
+
+
+# What is shown.
+
+
+def test_table_and_json_and_exit_code(clean, tmp_path):
+    victims = [clip for clip in clean if clip.label == "knock"][: MOST_NAMED + 1]
+    for clip in victims:
+        write(clip, np.zeros(2 * RATE_HZ))
+    done = CliRunner().invoke(app, ["doctor", str(tmp_path)])
+    assert done.exit_code == 0 and done.output.splitlines() == [
+        "warning  silent                   4 clips  nothing above -80 dB of full scale: remove"
+        " them, or make silence a class.",
+        *(f"           knock/{k}.wav" for k in range(3)),
+        "           and 1 more; --json lists all",
+        "18 clips, 3 classes, 1 findings",
+    ]
+    told = json.loads(CliRunner().invoke(app, ["doctor", str(tmp_path), "--json"]).output)
+    (finding,) = told["findings"]
+    assert told["clips"] == 18 and set(finding) == {"kind", "severity", "advice", "clips", "items"}
+    assert [clip["path"] for clip in finding["clips"]] == [str(clip.path) for clip in victims]
+    assert finding["items"][0] == {"detail": "knock/0.wav", "clips": finding["clips"][:1]}
+    shutil.copy(clean[0].path, tmp_path / "chirp" / "hiss.wav")
+    done = CliRunner().invoke(app, ["doctor", str(tmp_path), "--quick"])
+    assert done.exit_code == 1
+    assert done.output.startswith(
+        "error    label conflict           2 clips  one sound has several"
+    )
+    assert "  chirp/hiss.wav (chirp) = hiss/0.wav (hiss)\n" in done.output
+
+
+def test_train_says_what_matters_in_three_lines(clean):
+    shutil.copy(clean[0].path, clean[6].path)  # hiss/0 is now chirp/0 as well
+    for k, name in enumerate(("Chirp", "CHIRP", "knocks")):
+        for i in range(EACH // 2):
+            n = 6 + 3 * (k % 2) + i if k < 2 else 12 + i
+            clean[n] = replace(clean[n], label=name, fold=str(i + 1))
+    dataset = Dataset(tuple(clean), "made here")
+    training = earmark.train(dataset, backbone="logmel", head="prototype")
+    kinds = [text.split(":")[0] for text in training.findings]
+    assert kinds == ["label conflict", "similar labels", "small class", "similar spelling"]
+    told = console.training_json(training, None)
+    assert set(training.findings) <= set(told["warnings"])
+    text = console.training_text(training, None)
+    shown = [line for line in text.splitlines() if line.startswith("  finding")]
+    assert len(shown) == 3 and shown[2].endswith("and 2 more; `earmark doctor` has them all.")
+    assert "hiss/0.wav (hiss) = chirp/0.wav (Chirp)" in shown[0]
+
+
+def test_train_says_nothing_of_clean_data(clean):
+    dataset = Dataset(tuple(clean), "made here")
+    assert before_training(dataset, dataset.clips, np.arange(len(clean))) == []
+
+
+# Real recordings.
+
+
+def test_what_is_true_of_esc10():
+    """Each was looked into: docs/doctor.md."""
+    dataset = Dataset.read(shared_data("esc10") / "meta.csv")
+    found = {f.kind: {clip.path.stem for clip in f.clips} for f in examine(dataset)}
+    assert found == {
+        "near leak": {"3-151080-A", "5-151085-A"},
+        "near copies": {"2-28314-A", "2-30322-A"},
+        "narrow band": {
+            "1-17367-A", "1-26806-A", "1-34119-A", "1-34119-B", "2-140147-A", "3-155312-A",
+            "4-204618-A",
+        },
+    }  # fmt: skip
+
+
+def test_what_is_true_of_spoken_digits():
+    dataset = Dataset.read(shared_data("fsdd") / "meta.csv", group="speaker")
+    found = {f.kind: f for f in examine(dataset, near=False)}
+    assert set(found) == {"DC offset", "much longer"}
+    assert {clip.group for clip in found["DC offset"].clips} == {"nicolas"}
+    assert len(found["DC offset"].clips) == 500
+    assert {c.path.stem for c in found["much longer"].clips} == {"7_theo_36", "9_theo_16"}
+
+
+def test_words_said_again_by_one_speaker_are_no_copies():
+    dataset = Dataset.read(shared_data("fsdd") / "meta.csv", group="speaker")
+    clips = tuple(clip for clip in dataset if clip.group in ("george", "yweweler"))
+    kinds = {f.kind for f in examine(replace(dataset, clips=clips))}
+    assert not {kind for kind in kinds if kind.startswith("near")}

@@ -1,0 +1,397 @@
+"""Frames, Hugging Face data sets, label tracks and selection tables in, clips out, and back."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from audio_files import RATE, encode, noise
+from earmark import audio, sources
+from earmark.dataset import Clip, Dataset
+from earmark.errors import DataError
+
+ROWS: list[dict[str, Any]] = [
+    {"path": "a.wav", "label": "dog", "start": 0.5, "end": 2.0, "group": 7, "fold": 1, "x": 1},
+    {"path": "b.wav", "label": "cat", "start": None, "end": 1.25, "group": 8, "fold": 2, "x": 2},
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a.wav and b.wav of two seconds."""
+    for number, name in enumerate(("a.wav", "b.wav")):
+        (tmp_path / name).write_bytes(encode(noise(2 * RATE, seed=number), "WAV"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def clips(folder: Path) -> list[Clip]:
+    return [
+        Clip(folder / "a.wav", "dog", 0.5, 2.0, "7", "1"),
+        Clip(folder / "b.wav", "cat", None, 1.25, "8", "2"),
+    ]
+
+
+def returned(dataset: Dataset, folder: Path, **options: Any) -> Dataset:
+    """Write a manifest elsewhere and read it again."""
+    (folder / "elsewhere").mkdir(exist_ok=True)
+    manifest = folder / "elsewhere" / "again.csv"
+    dataset.to_manifest(manifest)
+    return Dataset.read(manifest, **options)
+
+
+def refusal(data: Any, **options: Any) -> str:
+    with pytest.raises(DataError) as refused:
+        Dataset.read(data, **options)
+    text = str(refused.value)
+    assert text.endswith(".")
+    assert "\n" not in text
+    return text
+
+
+# Frames
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "lazy"])
+def test_a_frame_says_what_a_manifest_says(folder: Path, kind: str) -> None:
+    if kind == "pandas":
+        frame = pytest.importorskip("pandas").DataFrame(ROWS, index=["p", "q"])
+    else:
+        frame = pytest.importorskip("polars").DataFrame(ROWS)
+        frame = frame.lazy() if kind == "lazy" else frame
+    dataset = Dataset.read(frame)
+    assert list(dataset) == clips(folder)
+    assert dataset.source == f"the {'pandas' if kind == 'pandas' else 'polars'} " + (
+        "LazyFrame" if kind == "lazy" else "DataFrame"
+    )
+    assert returned(dataset, folder) == dataset
+    named = Dataset.read(frame, label="x", group="label")
+    assert [(clip.label, clip.group) for clip in named] == [("1", "dog"), ("2", "cat")]
+
+
+def test_columns_of_a_frame_that_are_not_asked_for_are_not_touched(folder: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(ROWS).assign(start=pandas.array([None, 1], dtype="Int64"))
+    frame["end"] = [np.float32(2), float("nan")]
+    frame["split"] = pandas.Categorical(["train", "test"])
+    frame["odd"] = [object(), object()]
+    first, second = Dataset.read(frame)
+    assert (first.start, first.end, first.split) == (None, 2.0, "train")
+    assert (second.start, second.end, second.split) == (1.0, None, "test")
+
+
+def test_a_frame_may_have_its_paths_elsewhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    (folder / "away").mkdir()
+    monkeypatch.chdir(folder / "away")
+    frame = pandas.DataFrame(ROWS)
+    text = refusal(frame)
+    assert (
+        "the pandas DataFrame: 2 of 2 rows name a recording that is not there, first row 1" in text
+    )
+    assert list(Dataset.read(frame, root=folder)) == clips(folder)
+
+
+def test_frames_that_will_not_do(folder: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(ROWS)
+    assert "the pandas DataFrame has no column 'kind'; it has 'path'," in refusal(
+        frame, label="kind"
+    )
+    assert "row 2: start -1 is negative" in refusal(frame.assign(start=[0, -1]))
+    assert "the pandas DataFrame has one class only, 'a'" in refusal(frame.assign(label="a"))
+    assert "has no rows; list one clip in each" in refusal(frame[:0])
+    assert "a builtins list is no data set; give a folder, a manifest, a frame" in refusal([1])
+
+
+# Several classes
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "pandas"])
+def test_a_clip_may_have_several_classes(folder: Path, kind: str) -> None:
+    labels: Any = ["dog; rain ;dog", "rain"] if kind == "csv" else [["dog", "rain"], ["rain"]]
+    rows = [{"path": f"{n}.wav", "label": label} for n, label in zip("ab", labels, strict=True)]
+    data: Any = folder / f"m.{kind}"
+    if kind == "csv":
+        data.write_text("path,label\n" + "".join(f"{r['path']},{r['label']}\n" for r in rows))
+    elif kind == "jsonl":
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        data = pytest.importorskip("pandas").DataFrame(rows)
+    dataset = Dataset.read(data, separator=";" if kind == "csv" else None)
+    assert [clip.label for clip in dataset] == ["dog;rain", "rain"]
+    assert [dataset.classes(clip) for clip in dataset] == [("dog", "rain"), ("rain",)]
+    assert (dataset.labels, dataset.separator) == (["dog", "rain"], ";")
+    assert returned(dataset, folder, separator=";") == dataset
+
+
+def test_without_a_separator_a_label_is_one_class(folder: Path) -> None:
+    (folder / "m.csv").write_text("path,label\na.wav,dog;rain\nb.wav,dog|rain\n")
+    assert Dataset.read(folder / "m.csv").labels == ["dog;rain", "dog|rain"]
+    piped = Dataset.read(folder / "m.csv", separator="|")
+    assert piped.labels == ["dog", "dog;rain", "rain"]
+    assert returned(piped, folder, separator="|") == piped
+    with pytest.raises(DataError, match=r"b\.wav has 2 classes \(dog\|rain\) and one of them is"):
+        piped.refuse_several_labels()
+
+
+def test_classes_that_will_not_do(folder: Path) -> None:
+    (folder / "m.csv").write_text("path,label\na.wav,dog;;rain\nb.wav,dog\n")
+    text = refusal(folder / "m.csv", separator=";")
+    assert "row 2: the label 'dog;;rain' has an empty class; name it or drop the separator." in text
+    (folder / "m.jsonl").write_text('{"path": "a.wav", "label": ["a;b", "c"]}\n')
+    assert "row 1: the class 'a;b' holds the separator ';'; give another." in refusal(
+        folder / "m.jsonl"
+    )
+    (folder / "m.jsonl").write_text('{"path": "a.wav", "label": []}\n')
+    assert "'a.wav' has an empty label" in refusal(folder / "m.jsonl")
+
+
+# Hugging Face
+
+
+@pytest.fixture
+def hub(folder: Path) -> Any:
+    """A data set of two recordings, as paths, with class numbers and lists of them."""
+    datasets = pytest.importorskip("datasets")
+    rows = {
+        "audio": [str(folder / "a.wav"), str(folder / "b.wav")],
+        "label": [1, 0],
+        "tags": [[0], [0, 1]],
+        "speaker": ["ann", "bob"],
+        "path": ["wrong", "wrong"],
+    }
+    return (
+        datasets.Dataset.from_dict(rows)
+        .cast_column("label", datasets.ClassLabel(names=["cat", "dog"]))
+        .cast_column("tags", datasets.List(datasets.ClassLabel(names=["x", "y"])))
+        .cast_column("audio", datasets.Audio())
+    )
+
+
+def test_a_hub_data_set_is_read_without_its_decoder(folder: Path, hub: Any) -> None:
+    dataset = Dataset.read(hub, group="speaker")
+    assert list(dataset) == [
+        Clip(folder / "a.wav", "dog", group="ann"),
+        Clip(folder / "b.wav", "cat", group="bob"),
+    ]
+    assert returned(dataset, folder) == dataset
+    assert Dataset.read(hub, label="tags").labels == ["x", "y"]
+    assert list(Dataset.read(hub.to_iterable_dataset(), group="speaker")) == list(dataset)
+    assert "torchcodec" not in sys.modules
+
+
+@pytest.mark.parametrize("splits", [False, True])
+def test_a_saved_hub_data_set_is_read_from_its_bytes(
+    folder: Path, hub: Any, splits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    wanted = audio.load(folder / "a.wav", RATE)
+    saved = datasets.DatasetDict(train=hub, test=hub) if splits else hub
+    saved.save_to_disk(folder / "saved")
+    (folder / "a.wav").unlink()
+    (folder / "b.wav").unlink()
+    dataset = Dataset.read(folder / "saved")
+    assert [clip.label for clip in dataset] == ["dog", "cat"] * (1 + splits)
+    assert [clip.split for clip in dataset] == (
+        ["train", "train", "test", "test"] if splits else [None, None]
+    )
+    assert len({clip.path for clip in dataset}) == len(dataset)  # equal sounds are two recordings
+    np.testing.assert_array_equal(audio.load(dataset.clips[0].path, RATE), wanted)
+    assert dataset.source == str(folder / "saved")
+    assert returned(dataset, folder) == dataset
+    written = {clip.path: clip.path.stat().st_mtime_ns for clip in dataset}
+    assert Dataset.read(folder / "saved") == dataset
+    assert written == {clip.path: clip.path.stat().st_mtime_ns for clip in dataset}  # not again
+
+
+def test_embedded_recordings_in_parquet_and_frames(folder: Path, hub: Any) -> None:
+    pandas, datasets = pytest.importorskip("pandas"), pytest.importorskip("datasets")
+    rows = [
+        {"audio": {"bytes": (folder / n).read_bytes(), "path": n}, "label": n[0]}
+        for n in ("a.wav", "b.wav")
+    ]
+    frame = pandas.DataFrame(rows)
+    dataset = Dataset.read(frame)
+    assert [clip.path.read_bytes() for clip in dataset] == [row["audio"]["bytes"] for row in rows]
+    assert {clip.path.suffix for clip in dataset} == {".wav"}
+    frame.to_parquet(folder / "m.parquet")
+    assert Dataset.read(folder / "m.parquet") == dataset
+    frame.at[1, "audio"] = 5
+    assert "row 2: 5 is no recording; give a path, or its bytes as" in refusal(frame)
+    stream = datasets.Dataset.from_dict({"audio": ["zip://a.wav::b.zip"] * 2, "label": ["x", "y"]})
+    assert "rows name a recording that is not there, first row 1" in refusal(stream)
+
+
+def test_hub_data_sets_that_will_not_do(folder: Path, hub: Any) -> None:
+    datasets = pytest.importorskip("datasets")
+    assert "the datasets Dataset has no column 'kind'; it has 'audio'," in refusal(
+        hub, label="kind"
+    )
+    numbers = datasets.Dataset.from_dict({"path": ["a.wav", "b.wav"], "label": [1, -1]})
+    assert "row 2: 'b.wav' has an empty label" in refusal(
+        numbers.cast_column("label", hub.features["label"])
+    )
+    two = hub.add_column("more", hub["path"]).cast_column("more", datasets.Audio())
+    two = two.rename_column("audio", "most")
+    assert "has several columns of audio (most, more); rename the one that is meant" in refusal(two)
+    hub.save_to_disk(folder / "saved")
+    (folder / "saved" / "state.json").write_text("{}")
+    assert "saved cannot be opened as a data set: " in refusal(folder / "saved")
+
+
+def test_a_saved_data_set_needs_datasets(
+    folder: Path, hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.save_to_disk(folder / "saved")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    text = refusal(folder / "saved")
+    assert "which is not installed; pip install 'earmark[datasets]', or give a manifest." in text
+
+
+def test_a_full_disk_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    frame = pytest.importorskip("pandas").DataFrame(
+        {"audio": [{"bytes": b"x", "path": None}], "label": ["a"]}
+    )
+    assert "cannot be written: No space left on device; make room" in refusal(frame)
+    assert not list(sources.cache_folder().glob("recordings/*/*"))
+
+
+def test_none_of_these_libraries_is_imported_unasked(folder: Path) -> None:
+    program = """if True:
+        import sys
+        from earmark.dataset import Dataset
+        open("m.csv", "w").write("path,label\\na.wav,a\\nb.wav,b\\n")
+        Dataset.read("m.csv")
+        print({"pandas", "polars", "datasets", "pyarrow"} & set(sys.modules))
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "set()\n"
+
+
+# Label tracks of Audacity
+
+TRACK = "0.500000\t1.250000\tdog\n\\\t1200.5\t3000.0\n1.250000\t2.000000\tcat  \n"
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.wav.txt", "a.TXT"])
+@pytest.mark.parametrize("text", [TRACK, "\ufeff" + TRACK.replace("\n", "\r\n")])
+def test_an_audacity_track_finds_its_recording(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text, newline="")
+    dataset = Dataset.read(folder / name)
+    assert list(dataset) == [
+        Clip(folder / "a.wav", "dog", 0.5, 1.25),
+        Clip(folder / "a.wav", "cat", 1.25, 2.0),
+    ]
+    assert returned(dataset, folder) == dataset
+
+
+def test_a_track_may_lie_elsewhere(folder: Path) -> None:
+    (folder / "labels").mkdir()
+    (folder / "labels" / "a.txt").write_text(TRACK)
+    assert "has no recording of its name in" in refusal(folder / "labels" / "a.txt")
+    assert len(Dataset.read(folder / "labels" / "a.txt", root=folder)) == 2
+
+
+def test_a_folder_of_recordings_with_tracks_beside_them(folder: Path) -> None:
+    (folder / "a.txt").write_text(TRACK)
+    (folder / "b.txt").write_text("0\t1\tdog\n")
+    (folder / "notes.txt").write_text("0.1 is not a label\n")
+    dataset = Dataset.read(folder)
+    assert [(c.path.name, c.label) for c in dataset] == [
+        ("a.wav", "dog"),
+        ("a.wav", "cat"),
+        ("b.wav", "dog"),
+    ]
+    assert returned(dataset, folder) == dataset
+    (folder / "b.txt").unlink()
+    assert "b.wav has no label track beside it, as 1 recordings in" in refusal(folder)
+    (folder / "a.txt").unlink()
+    assert "lies outside the class folders; put each" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("0\t1\tdog\n1.5\t1.5\tcat\n", "row 2: the label 'cat' marks a point, 1.5 s, and no"),
+        ("0\t1\tdog\n1\t2\t\n", "row 2: 'a.wav' has an empty label"),
+        ("0\t1\tdog\nhello\n", "row 2: 'hello' lacks start, end and label."),
+        ("0\t1\tdog\n1\tx\tcat\n", "row 2: end 'x' is not a number"),
+        ("0\t1\tdog\n0\t1\tcat\n", "rows 1 and 2 label it 'dog' and 'cat'"),
+        ("hello\n", "is neither a label track of Audacity (start, end and label with tabs"),
+        ("", "is neither a label track"),
+    ],
+)
+def test_tracks_that_will_not_do(folder: Path, text: str, wanted: str) -> None:
+    (folder / "a.txt").write_text(text)
+    assert wanted in refusal(folder / "a.txt").replace(str(folder) + "/", "")
+
+
+def test_a_track_of_two_recordings_is_refused(folder: Path) -> None:
+    (folder / "a.txt").write_text(TRACK)
+    (folder / "a.flac").write_bytes(encode(noise(10), "FLAC"))
+    assert "a.txt has 2 recordings of its name in" in refusal(folder / "a.txt")
+
+
+# Selection tables of Raven
+
+HEADER = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)"
+RAVEN = (
+    f"{HEADER}\tAnnotation\tSite\n"
+    "1\tSpectrogram 1\t1\t0.5\t1.25\t100\t900\tdog\tnorth\n"
+    "1\tWaveform 1\t1\t0.5\t1.25\t100\t900\tdog\tnorth\n"
+    "2\tSpectrogram 1\t1\t1.25\t2.0\t100\t900\tcat\tnorth\n"
+)
+
+
+@pytest.mark.parametrize("name", ["a.Table.1.selections.txt", "a.selections.txt", "a.txt"])
+def test_a_raven_table_finds_its_recording(folder: Path, name: str) -> None:
+    (folder / name).write_text(RAVEN)
+    dataset = Dataset.read(folder / name, group="Site")
+    assert list(dataset) == [
+        Clip(folder / "a.wav", "dog", 0.5, 1.25, "north"),
+        Clip(folder / "a.wav", "cat", 1.25, 2.0, "north"),
+    ]
+    assert returned(dataset, folder) == dataset
+
+
+def test_a_raven_table_may_name_its_recordings(folder: Path) -> None:
+    names = f"{HEADER}\tBegin File\tFile Offset (s)\tSpecies\n"
+    rows = "1\tS\t1\t0.5\t1.5\t1\t9\ta.wav\t0.5\tdog\n2\tS\t1\t3.0\t3.5\t1\t9\tb.wav\t1.0\tcat\n"
+    (folder / "t.txt").write_text(names + rows)
+    assert list(Dataset.read(folder / "t.txt")) == [
+        Clip(folder / "a.wav", "dog", 0.5, 1.5),
+        Clip(folder / "b.wav", "cat", 1.0, 1.5),
+    ]
+    (folder / "t.txt").write_text(
+        (names + rows).replace("File Offset (s)", "Offset").replace("\t0.5\tdog", "\t\tdog")
+    )
+    assert "is of 2 recordings and has no column 'File Offset (s)'" in refusal(folder / "t.txt")
+
+
+def test_the_column_of_annotations_can_be_named(folder: Path) -> None:
+    (folder / "a.txt").write_text(RAVEN.replace("Annotation", "Call"))
+    text = refusal(folder / "a.txt")
+    assert "has no column 'label' of annotations; name the one that is meant with --label" in text
+    assert Dataset.read(folder / "a.txt", label="Call").labels == ["cat", "dog"]
+    assert "no column 'Cal' of annotations" in refusal(folder / "a.txt", label="Cal")
+    assert Dataset.read(folder / "a.txt", label="Channel", least_classes=1).labels == ["1"]
+
+
+def test_a_raven_table_with_a_broken_time_is_refused(folder: Path) -> None:
+    (folder / "a.txt").write_text(RAVEN.replace("2.0", "two"))
+    assert "row 4: 'Begin Time (s)' and 'End Time (s)' must be seconds (could not" in refusal(
+        folder / "a.txt"
+    )
