@@ -1,10 +1,12 @@
-"""Decoding and resampling of ESC-10 to 16 kHz: against librosa's loader, and two threads to one.
+"""Decoding and resampling of ESC-10 to 16 kHz: against librosa's loader, and in two threads.
 
     pip install librosa
     python benchmarks/decode.py
 
 What is compared runs in turns, in one process, so that a busy machine disturbs both alike; a ratio
-is that of two neighbours. Recordings: EARMARK_TEST_DATA, or ../shared/data beside the checkout.
+is that of two neighbours. Two processes share nothing, and so show how much of two cores the
+machine had to give at that moment. Recordings: EARMARK_TEST_DATA, or ../shared/data beside the
+checkout.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 from earmark import audio
@@ -37,9 +39,13 @@ def librosas(paths: Sequence[Path]) -> None:
         librosa.load(path, sr=RATE_HZ)
 
 
-def two_threads(paths: Sequence[Path]) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda path: audio.load(path, RATE_HZ), paths))
+def shared_by(pool: Executor) -> Callable[[Sequence[Path]], None]:
+    """Return a run that gives each of the two workers of ``pool`` a few files at a time."""
+
+    def run(paths: Sequence[Path]) -> None:
+        list(pool.map(ours, [paths[i : i + 4] for i in range(0, len(paths), 4)]))
+
+    return run
 
 
 def seconds(run: Callable[[Sequence[Path]], None], paths: Sequence[Path]) -> float:
@@ -85,12 +91,16 @@ def main() -> None:
         sys.exit("librosa is not installed; pip install librosa")
     paths = sorted(shared_data("esc10").glob("*/*.ogg"))
     print(f"{describe()}, librosa {librosa.__version__}")
-    for warm_up in (ours, librosas, two_threads):
-        warm_up(paths[:WARM_UP])
-    rows = [
-        compare("earmark to librosa", librosas, ours, paths, TIMES_LIBROSA),
-        compare("two threads to one", ours, two_threads, paths, TIMES_ONE_THREAD),
-    ]
+    with ThreadPoolExecutor(2) as threads, ProcessPoolExecutor(2) as processes:
+        two_threads, two_processes = shared_by(threads), shared_by(processes)
+        for warm_up in (ours, librosas, two_threads, two_processes):
+            warm_up(paths[:WARM_UP])
+        rows = [
+            compare("earmark to librosa", librosas, ours, paths, TIMES_LIBROSA),
+            compare("two threads to one", ours, two_threads, paths, TIMES_ONE_THREAD),
+            compare("two processes to one", ours, two_processes, paths, TIMES_ONE_THREAD),
+            compare("two threads to two processes", two_processes, two_threads, paths, 1.0),
+        ]
     write("decode", [{**row, "librosa": librosa.__version__} for row in rows])
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from machine import describe, earmark, run, shared_data, spread, write
 
-REPEATS = 3
+REPEATS = 2
 JOBS = {
     "ESC-10, 400 clips of 5 s": ("esc10", ("--fold", "fold")),
     "FSDD, 3,000 clips of 0.4 s": ("fsdd", ("--group", "speaker")),

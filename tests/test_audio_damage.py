@@ -144,6 +144,13 @@ def test_limits_can_be_set(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
         audio.decode(content)
 
 
+def test_the_docs_have_the_limits() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    assert f"| `EARMARK_MAX_SECONDS` | the length of one clip | {audio.MAX_SECONDS:.0f} " in page
+    assert f"| {audio.MAX_BYTES}: 6.2 h at 48 kHz |" in page
+    assert pytest.approx(6.2, abs=0.02) == audio.MAX_BYTES / 4 / 48_000 / 3_600
+
+
 def test_a_limit_holds_where_no_header_tells_the_length(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EARMARK_MAX_SECONDS", "3")
     content = encode_ffmpeg(X, "adts")

@@ -393,3 +393,8 @@ def test_the_table_is_in_order() -> None:
         assert known.page.startswith("https://")
         assert archive.unpacked_bytes > archive.bytes > 10**6
         assert known.licence.startswith("CC BY")
+
+
+def test_the_docs_list_them_all() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in known_data.KNOWN)
