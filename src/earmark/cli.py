@@ -356,8 +356,15 @@ def list_backbones(as_json: Json = False) -> None:
     if as_json:
         _print_json({"backbones": [_described(info) for info in infos]})
         return
+    print(f"{'name':<20} {'rate':>6} {'layers':>6} {'size':>8} {'download':>9}  good for")
     for info in infos:
-        print(f"{info.name:<18} {info.parameters / 1e6:6.2f} M  {info.summary}")
+        fetched = sum(file.bytes for file in backbones.weight_files(info.name))
+        download = f"{fetched / 1e6:.0f} MB" if fetched else "none"
+        print(
+            f"{info.name:<20} {info.rate_hz // 1000:>2} kHz {len(info.layers):>6}"
+            f" {info.parameters / 1e6:>6.1f} M {download:>9}  {info.summary} ({info.licence})"
+        )
+    print("hf:NAME-OR-FOLDER: a Wav2Vec2, HuBERT, WavLM, data2vec, UniSpeech-SAT, AST or Whisper.")
 
 
 @backbones_app.command("show")
