@@ -10,12 +10,12 @@ import soundfile
 from typer.testing import CliRunner
 
 from audio_files import RATE, encode, noise
-from earmark import Classifier, Clip, Dataset, Store, backbones, train
+from earmark import Classifier, Clip, Dataset, Store, audio, backbones, train
 from earmark import embed as engine
 from earmark.audio import AudioOptions
 from earmark.cli import app
 from earmark.embed import embed, outcomes
-from earmark.errors import DataError
+from earmark.errors import DataError, ModelError
 
 
 def write_cut(path: Path, seconds: float = 10.0, seed: int = 0) -> Path:
@@ -74,17 +74,30 @@ def test_a_classifier_listens_as_it_was_taught(stereo: Path, tmp_path: Path) -> 
     assert given.scores != other.scores
 
 
+def test_ways_of_reading_that_this_earmark_does_not_know_are_refused(
+    stereo: Path, tmp_path: Path
+) -> None:
+    classifier = train(Dataset.read(stereo), backbone="logmel", head="prototype").classifier
+    classifier.provenance["audio"]["denoise"] = True
+    classifier.save(tmp_path / "newer.earmark")
+    with pytest.raises(ModelError, match="lacks a part of a classifier .*'denoise'"):
+        Classifier.load(tmp_path / "newer.earmark")
+    del classifier.provenance["audio"]
+    classifier.save(tmp_path / "older.earmark")
+    assert Classifier.load(tmp_path / "older.earmark").audio == AudioOptions()
+
+
 def test_warnings_come_every_time(tmp_path: Path) -> None:
     (tmp_path / "fine.wav").write_bytes(encode(noise(RATE), "WAV"))
-    cut = write_cut(tmp_path / "cut.flac")
-    clips = [Clip(cut), Clip(tmp_path / "fine.wav"), Clip(cut)]
+    cut, copy = write_cut(tmp_path / "cut.flac"), write_cut(tmp_path / "copy.flac")
+    clips = [Clip(cut), Clip(tmp_path / "fine.wav"), Clip(copy)]
     logmel = backbones.create("logmel")
     with Store(tmp_path / "s.sqlite") as store:
         first, again = embed(clips, logmel, store), embed(clips, logmel, store)
     assert (first.computed, again.computed) == (2, 1)  # what is damaged is not kept
     for embeddings in (first, again):
-        (text,) = embeddings.warnings
-        assert text.startswith(f"{cut}: cut short or damaged after 4.85 s (")
+        for path, text in zip((cut, copy), embeddings.warnings, strict=True):
+            assert text.startswith(f"{path}: cut short or damaged after 4.85 s (")
     np.testing.assert_array_equal(first.matrix, again.matrix)
 
 
@@ -94,9 +107,10 @@ def test_a_resumed_run_computes_the_same_batches(
     monkeypatch.setattr(engine, "SHARD_CLIPS", 4)
     clips = []
     for k in range(24):
-        path = tmp_path / f"{k:02}.wav"
-        path.write_bytes(encode(noise(RATE // 2, seed=k), "WAV"))
-        clips.append(Clip(write_cut(tmp_path / f"{k:02}.flac", 1.0, k) if k % 5 == 1 else path))
+        cut, path = write_cut(tmp_path / f"{k:02}.flac", 1.0, k), tmp_path / f"{k:02}.wav"
+        alike = len(audio.read(cut).samples)  # windows of equal length could share a batch
+        path.write_bytes(encode(noise(alike, seed=k), "WAV"))
+        clips.append(Clip(cut if k % 5 == 1 else path))
     batches: list[list[tuple[int, int]]] = []
 
     def recorded(backbone: backbones.Backbone, windows: np.ndarray, *rest: object) -> object:

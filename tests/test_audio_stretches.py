@@ -96,6 +96,8 @@ def two_hours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", ["wav", "flac"])
 def test_a_stretch_of_two_hours(two_hours: Path, kind: str) -> None:
     path = two_hours / f"long.{kind}"
+    with decoders.open_source(path) as file, decoders.libsndfile(file, 6_001.0) as (_, blocks):
+        assert next(blocks).position == 6_001 * SLOW_HZ  # sought, and not decoded up to there
     assert peak_bytes(path, 6_001.0, 6_005.0) < 2_000_000
     x = audio.load(path, SLOW_HZ, 6_001.0, 6_005.0)
     assert len(x) == 4 * SLOW_HZ
@@ -118,6 +120,15 @@ def test_a_stretch_of_two_hours_in_resident_memory(two_hours: Path, kind: str) -
     grown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     per_unit = 1 if sys.platform == "darwin" else 1024
     assert int(grown) * per_unit < 4_000_000  # whole, it would be 230 MB
+
+
+def test_a_seek_that_goes_astray_is_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in MPEG whose first frames are damaged, one file in some 20,000 mutated ones."""
+    seek = soundfile.SoundFile.seek
+    monkeypatch.setattr(soundfile.SoundFile, "seek", lambda self, frame: seek(self, frame + 99))
+    assert "damaged after 0.00 s (the stretch cannot be found in it)" in refusal(
+        encode(noise(RATE), "MP3", "MPEG_LAYER_III"), 0.5, 0.8
+    )
 
 
 # FFmpeg

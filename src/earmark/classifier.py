@@ -163,6 +163,7 @@ class Classifier:
     def _from(cls, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Classifier:
         if header["head"] not in KINDS:
             raise ValueError(f"head {header['head']!r} is none of {', '.join(KINDS)}")
+        AudioOptions(**header["provenance"].get("audio", {}))  # a newer earmark may know more
         uses = (
             BackboneUse(u["name"], u["fingerprint"], tuple(u["layers"]))
             for u in header["backbones"]
