@@ -315,7 +315,12 @@ def test_a_folder_of_recordings_with_tracks_beside_them(folder: Path) -> None:
         ("a.wav", "cat"),
         ("b.wav", "dog"),
     ]
+    (folder / "dog").mkdir()
+    assert "has label tracks beside recordings and a sub-folder, 'dog', as well;" in refusal(folder)
+    (folder / "dog").rmdir()
     assert returned(dataset, folder) == dataset
+    (folder / "elsewhere" / "again.csv").unlink()
+    (folder / "elsewhere").rmdir()
     (folder / "b.txt").unlink()
     assert "b.wav has no label track beside it, as 1 recordings in" in refusal(folder)
     (folder / "a.txt").unlink()
