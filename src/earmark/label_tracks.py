@@ -64,8 +64,8 @@ def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Tabl
     inside = next((path for path in entries if path.is_dir()), None)
     if inside is not None:
         raise DataError(
-            f"{folder} has label tracks beside recordings and a sub-folder, {inside.name!r}, as well;"
-            " move one of them elsewhere."
+            f"{folder} has label tracks beside recordings and a sub-folder, {inside.name!r}, as"
+            " well; move one of them elsewhere."
         )
     labelled = {found for several in tracks.values() for found in several}
     bare = [path for path in recordings if path not in labelled]
