@@ -1,0 +1,163 @@
+"""Commands about labelled data: doctor, train, evaluate, demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from earmark import console
+from earmark.cli.common import check_output, finish, opened_store, print_json
+from earmark.cli.options import (
+    AllowSkips,
+    Channel,
+    Data,
+    Fold,
+    Group,
+    HeadChoice,
+    Json,
+    Label,
+    Model,
+    NonFinite,
+    NonFiniteChoice,
+    NoStore,
+    Report,
+    Separator,
+)
+
+
+def doctor(
+    data: Data,
+    label: Label = "label",
+    group: Group = None,
+    fold: Fold = None,
+    separator: Separator = None,
+    channel: Channel = None,
+    non_finite: NonFinite = NonFiniteChoice.refuse,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not search for near-duplicates.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Look for what is wrong with DATA before any training; exit with 1 on errors."""
+    from earmark.audio import AudioOptions
+    from earmark.dataset import Dataset
+    from earmark.doctor import examine
+
+    audio = AudioOptions(channel, non_finite.value)
+    dataset = Dataset.read(
+        data, label=label, group=group, fold=fold, separator=separator, audio=audio
+    )
+    with console.progress_bar("listening", len(dataset)) as bar:
+        findings = examine(dataset, progress=bar, near=not quick)
+    if as_json:
+        print_json({"clips": len(dataset), "findings": [f.as_dict() for f in findings]})
+    else:
+        for finding in findings:
+            print(finding.text())
+        print(f"{len(dataset)} clips, {len(dataset.labels)} classes, {len(findings)} findings")
+    if any(finding.severity == "error" for finding in findings):
+        raise typer.Exit(1)
+
+
+def train(
+    data: Data,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The classifier file to write.")],
+    backbone: Annotated[str, typer.Option(help="NAME[,NAME...] or auto.")] = "auto",
+    head: Annotated[HeadChoice, typer.Option(help="The classifier on top.")] = HeadChoice.auto,
+    layers: Annotated[str, typer.Option(help="auto, last, all, or NAME,NAME...")] = "auto",
+    label: Label = "label",
+    group: Group = None,
+    fold: Fold = None,
+    separator: Separator = None,
+    channel: Channel = None,
+    non_finite: NonFinite = NonFiniteChoice.refuse,
+    folds: Annotated[int, typer.Option(min=2, help="Folds to make where none are given.")] = 5,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
+    report: Report = None,
+    as_json: Json = False,
+    allow_skips: AllowSkips = False,
+    no_store: NoStore = False,
+) -> None:
+    """Train on DATA, estimate the accuracy by nested cross-validation, save the classifier."""
+    from earmark.audio import AudioOptions
+    from earmark.dataset import Dataset
+    from earmark.training import backbone_names, train
+
+    check_output(output)
+    audio = AudioOptions(channel, non_finite.value)
+    dataset = Dataset.read(
+        data, label=label, group=group, fold=fold, separator=separator, audio=audio
+    )
+    count = len(dataset) * len(backbone_names(backbone)[0])
+    with opened_store(no_store) as store, console.progress_bar("embedding", count) as bar:
+        training = train(
+            dataset,
+            backbone=backbone,
+            head=head.value,
+            layers=layers,
+            folds=folds,
+            seed=seed,
+            store=store,
+            progress=bar,
+        )
+    training.classifier.save(output)
+    if report is not None:
+        from earmark.report import write_report
+
+        rows = training.out_of_fold.rows(training.classifier.labels)
+        write_report(report, console.training_json(training, str(output)), rows)
+    if as_json:
+        print_json(console.training_json(training, str(output)))
+    else:
+        print(console.training_text(training, str(output)))
+    console.report_read_warnings(training.read_warnings)
+    finish(training.skipped, allow_skips)
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    label: Label = "label",
+    group: Group = None,
+    report: Report = None,
+    as_json: Json = False,
+    allow_skips: AllowSkips = False,
+    no_store: NoStore = False,
+) -> None:
+    """Score MODEL on labelled clips that it was not trained on."""
+    from earmark.classifier import Classifier
+    from earmark.dataset import Dataset
+    from earmark.evaluation import evaluate
+
+    classifier = Classifier.load(model)
+    dataset = Dataset.read(data, label=label, group=group, least_classes=1)
+    with opened_store(no_store) as store:
+        figures, rows, skipped = evaluate(classifier, dataset, store)
+    shown = {
+        "model": str(model),
+        "data": data,
+        **figures,
+        "skipped": [{"path": f.path, "reason": f.reason} for f in skipped],
+    }
+    if report is not None:
+        from earmark.report import write_report
+
+        write_report(report, shown, rows)
+    if as_json:
+        print_json(shown)
+    else:
+        print("\n".join([f"{model} on {data}", *console.estimate_lines(figures)]))
+    finish(skipped, allow_skips)
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The classifier file to write.")
+    ] = Path("demo.earmark"),
+) -> None:
+    """Train, estimate and predict offline, on the small example that earmark ships."""
+    from earmark.demo import run
+
+    run(output)
