@@ -11,8 +11,10 @@ from safetensors.numpy import load, save
 
 import earmark
 from earmark import classifier as module
+from earmark.calibration import Calibration
 from earmark.classifier import Classifier, write_atomically
 from earmark.errors import EarmarkError, ModelError
+from earmark.limits import Limits
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,9 @@ def saved(tmp_path_factory) -> Path:
         ("a", "b", "ç"),
         (module.BackboneUse("logmel", fingerprint, ("logmel",)),),
         head,
-        1.3,
+        Calibration(1.3),
+        {"spread": True, "bands": True, "averaged": False},
+        Limits(disbelief=(0.1, 0.4)),
         {"accuracy": 0.5},
         {"seed": 0},
     )
@@ -52,7 +56,7 @@ def rewritten(path: Path, into: Path, **changes) -> Path:
 
 def test_what_is_saved_is_loaded(saved, tmp_path):
     loaded = Classifier.load(saved)
-    assert loaded.labels == ("a", "b", "ç") and loaded.temperature == 1.3
+    assert loaded.labels == ("a", "b", "ç") and loaded.calibration == Calibration(1.3)
     x = np.random.default_rng(1).normal(size=(5, 128)).astype(np.float32)
     loaded.save(tmp_path / "again.earmark")
     assert (tmp_path / "again.earmark").read_bytes() == saved.read_bytes()
@@ -82,7 +86,7 @@ def test_every_flipped_bit_is_refused(saved, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"schema": 99}, r"has schema 99 and this earmark \(.*\) reads 1; update earmark"),
+        ({"schema": 99}, r"has schema 99 and this earmark \(.*\) reads 2; update earmark"),
         ({"labels": ["b", "a", "c"]}, "was changed after it was saved"),
         ({"temperature": 1.0}, "was changed after it was saved"),
         ({"digest": "0" * 64}, "was changed after it was saved"),
@@ -111,7 +115,7 @@ def test_a_head_of_another_kind_is_refused(saved, tmp_path):
         Classifier.load(saved), head=module.Head("forest", Classifier.load(saved).head.tensors)
     )
     odd.save(tmp_path / "odd.earmark")
-    with pytest.raises(ModelError, match="'forest' is none of prototype, linear, mlp"):
+    with pytest.raises(ModelError, match="'forest' is none of prototype, linear, logistic, mlp"):
         Classifier.load(tmp_path / "odd.earmark")
 
 

@@ -11,11 +11,15 @@ from hypothesis import strategies as st
 
 import earmark
 from earmark import heads, metrics
-from earmark.calibration import fit_temperature, softmax
+from earmark.backbones import BackboneInfo, Layer
+from earmark.bank import Bank
+from earmark.calibration import Calibration, fit_temperature, log_loss, softmax
 from earmark.dataset import Clip, Dataset
 from earmark.errors import DataError, EarmarkError
-from earmark.heads import Span
-from earmark.selection import Candidate, Search, solve
+from earmark.heads import Targets
+from earmark.limits import Limits, best_thresholds
+from earmark.readings import Reading
+from earmark.selection import Search, solve
 from earmark.splits import make_scheme
 
 
@@ -108,9 +112,19 @@ def blobs(seed=0, size=120, noise=1.0):
     return {k: v.astype(np.float32) for k, v in features.items()}, truth, np.arange(size) // 4 % 5
 
 
+def search_of(features, truth, classes, fold, **options):
+    """Search over arrays of features, each a layer of its own whose deviations are not read."""
+    layers = tuple(Layer(name, x.shape[1]) for name, x in features.items())
+    info = BackboneInfo("toy", "", 16_000, 1, 1, layers, 0, "", "", is_logarithmic=True)
+    matrix = np.hstack([part for x in features.values() for part in (x, np.zeros_like(x))])
+    readings = {name: Reading(((name,),), spread=False) for name in features}
+    bank = Bank([info], [matrix], readings)
+    return Search(bank, Targets.single(truth, classes), fold, **options)
+
+
 def test_the_good_layers_are_chosen_in_every_fold():
     features, truth, fold = blobs()
-    search = Search(features, truth, 4, fold)
+    search = search_of(features, truth, 4, fold)
     assert {search.choose(tested).best.layers for tested in range(5)} == {"good"}
     assert search.choose().best.layers == "good"
 
@@ -122,7 +136,8 @@ def test_labels_without_sense_are_estimated_at_chance():
         rng = np.random.default_rng(seed)
         truth = rng.permutation(np.arange(100) % 2)
         features = {str(k): rng.normal(size=(100, 30)).astype(np.float32) for k in range(8)}
-        search = Search(features, truth, 2, np.arange(100) // 2 % 5, kinds=("prototype", "linear"))
+        fold = np.arange(100) // 2 % 5
+        search = search_of(features, truth, 2, fold, kinds=("prototype", "linear"))
         accuracies.append((search.out_of_fold().argmax(1) == truth).mean())
     assert abs(np.mean(accuracies) - 0.5) < 0.06
 
@@ -132,16 +147,17 @@ def test_a_tested_fold_is_never_looked_at():
     features, truth, fold = blobs(noise=2.0)
     spoilt = truth.copy()
     spoilt[fold == 2] = (spoilt[fold == 2] + 1) % 4
-    one, other = (Search(features, t, 4, fold) for t in (truth, spoilt))
+    one, other = (search_of(features, t, 4, fold) for t in (truth, spoilt))
     assert one.choose(2).best == other.choose(2).best
-    assert one.choose(2).temperature == other.choose(2).temperature
+    assert one.choose(2).calibration == other.choose(2).calibration
     np.testing.assert_array_equal(one.out_of_fold()[fold == 2], other.out_of_fold()[fold == 2])
 
 
-def test_the_simplest_within_one_error_is_kept():
-    features, truth, fold = blobs(noise=0.3)
-    features["wide"] = np.hstack([features["good"], features["good"]])
-    assert Search(features, truth, 4, fold).choose().best == Candidate("prototype", "good")
+def test_the_slow_heads_compete_on_the_layers_that_are_best_for_the_linear_one():
+    features, truth, fold = blobs()
+    chosen = search_of(features, truth, 4, fold).choose()
+    assert {c.layers for c in chosen.loss if c.head in ("logistic", "mlp")} == {"good"}
+    assert chosen.best == min(chosen.loss, key=chosen.loss.get)
 
 
 @pytest.mark.parametrize(("folds", "split"), [(2, None), (None, ["train", "train", "test"])])
@@ -157,7 +173,9 @@ def test_two_folds_and_a_test_split_are_nested_too(folds, split):
         for k in range(len(truth))
     ]
     scheme = make_scheme(items, distinct(len(items)))
-    solution = solve(Search(features, truth, 4, scheme.fold), items, distinct(len(items)), scheme)
+    solution = solve(
+        search_of(features, truth, 4, scheme.fold), items, distinct(len(items)), scheme
+    )
     rows = solution.tested
     assert rows.sum() == (len(truth) if folds else len(truth) // 3)
     assert (solution.logits.argmax(1) == truth)[rows].mean() > 0.8
@@ -166,7 +184,52 @@ def test_two_folds_and_a_test_split_are_nested_too(folds, split):
 # Heads
 
 
-def test_the_rotated_linear_head_is_scikit_learns():
+@pytest.mark.parametrize("size", [200, 20])
+@pytest.mark.parametrize("balanced", [False, True])
+def test_the_linear_head_is_scikit_learns_ridge(size, balanced):
+    """By the kernel (fewer clips than features) and directly (more), weighted and not."""
+    from sklearn.linear_model import Ridge
+    from sklearn.preprocessing import StandardScaler
+
+    rng = np.random.default_rng(0)
+    truth = np.minimum(np.arange(60) % 5, 2)
+    x = (rng.normal(size=(60, size)) + np.eye(3)[truth] @ rng.normal(size=(3, size))).astype(
+        np.float32
+    )
+    targets = Targets.single(truth, 3, balanced)
+    head = heads.fit("linear", x, targets, 1e-3)
+    scaler = StandardScaler().fit(x)
+
+    def ones(values):  # the bias is the weight of one more feature, always 1
+        return np.hstack([scaler.transform(values) / np.sqrt(size), np.ones((len(values), 1))])
+
+    prior = np.average(targets.of, axis=0, weights=targets.weights)
+    reference = Ridge(alpha=1e-3 * 60, fit_intercept=False)
+    reference.fit(ones(x), targets.of - prior, sample_weight=targets.weights)
+    new = rng.normal(size=(40, size)).astype(np.float32)
+    np.testing.assert_allclose(head.logits(new), reference.predict(ones(new)) + prior, atol=1e-4)
+
+
+def test_kernels_give_the_answers_of_fitted_heads():
+    """What selection judges by is what is deployed: kernel sums against features side by side."""
+    features, truth, _ = blobs()
+    search = search_of(features, truth, 4, np.arange(120) % 3)
+    layers = Reading((("bad", "good"),), spread=False)
+    bank = Bank(search.bank.infos, search.bank.matrices, {"both": layers})
+    train, held = np.arange(80), np.arange(80, 120)
+    inside, across = bank.kernels(train, held).of("both")
+    for kind in ("prototype", "linear"):
+        penalties = heads.PENALTIES[kind]
+        duals, bias = heads.solve(kind, inside, search.targets.rows(train), penalties)
+        for penalty, dual, offset in zip(penalties, duals, bias, strict=True):
+            head = heads.fit(
+                kind, bank.features("both", train), search.targets.rows(train), penalty
+            )
+            direct = head.logits(bank.features("both", held))
+            np.testing.assert_allclose(across @ dual + offset, direct, atol=2e-3)
+
+
+def test_the_logistic_head_is_scikit_learns():
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -175,7 +238,7 @@ def test_the_rotated_linear_head_is_scikit_learns():
     x = (rng.normal(size=(60, 200)) + np.eye(3)[truth] @ rng.normal(size=(3, 200))).astype(
         np.float32
     )
-    head = heads.fit("linear", Span(x), truth, 3, 30.0, 0)
+    head = heads.fit("logistic", x, Targets.single(truth, 3), 1 / 30.0)
     z = StandardScaler().fit_transform(x)
     reference = LogisticRegression(C=30.0 / 200, tol=1e-8, max_iter=5_000).fit(z, truth)
     new = rng.normal(size=(40, 200)).astype(np.float32)
@@ -190,10 +253,23 @@ def test_two_classes_give_the_binary_solution():
     rng = np.random.default_rng(0)
     truth = np.arange(50) % 2
     x = (rng.normal(size=(50, 5)) + truth[:, None]).astype(np.float32)
-    scores = softmax(heads.fit("linear", Span(x), truth, 2, 30.0, 0).logits(x))
+    head = heads.fit("logistic", x, Targets.single(truth, 2), 1 / 30.0)
     z = (x - x.mean(0)) / x.std(0)
     reference = LogisticRegression(C=30.0 / 5, tol=1e-8).fit(z, truth).predict_proba(z)
-    np.testing.assert_allclose(scores, reference, atol=5e-3)
+    np.testing.assert_allclose(softmax(head.logits(x)), reference, atol=5e-3)
+
+
+def test_class_means_are_shrunk_by_what_chance_puts_into_them():
+    """Two classes that differ by nothing are drawn together; two far apart are left alone."""
+    rng = np.random.default_rng(0)
+    truth = np.arange(40) % 2
+    for gap, least, most in ((0.0, 0.0, 0.4), (8.0, 0.95, 1.0)):
+        x = (rng.normal(size=(40, 50)) + gap * truth[:, None]).astype(np.float32)
+        head = heads.fit("prototype", x, Targets.single(truth, 2), 0.0)
+        z = (x - head.tensors["mean"]) / head.tensors["scale"]
+        means = np.stack([z[truth == k].mean(0) for k in (0, 1)])
+        kept = np.linalg.norm(head.tensors["weight"]) / np.linalg.norm(means)
+        assert least <= kept <= most
 
 
 @pytest.mark.parametrize("kind", heads.KINDS)
@@ -201,7 +277,7 @@ def test_every_head_learns_and_ignores_dead_units(kind):
     features, truth, fold = blobs(noise=0.5)
     x = np.hstack([features["good"], np.full((len(truth), 3), 7.0, np.float32)])
     train = fold != 0
-    head = heads.fit(kind, Span(x[train]), truth[train], 4, 30.0, 0)
+    head = heads.fit(kind, x[train], Targets.single(truth[train], 4), 1e-3)
     others = x[~train].copy()
     assert (head.logits(others).argmax(1) == truth[~train]).mean() > 0.9
     before = head.logits(others)
@@ -214,7 +290,7 @@ def test_the_mlp_is_the_classic_one():
     import torch
 
     features, truth, _ = blobs()
-    head = heads.fit("mlp", Span(features["good"]), truth, 4, 0.0, 0)
+    head = heads.fit("mlp", features["good"], Targets.single(truth, 4), 0.0)
     t = {k: torch.from_numpy(v) for k, v in head.tensors.items()}
     x = (torch.from_numpy(features["good"]) - t["mean"]) / t["scale"]
     hidden = torch.relu(torch.nn.functional.linear(x, t["hidden.weight"], t["hidden.bias"]))
@@ -226,8 +302,8 @@ def test_the_mlp_is_the_classic_one():
 def test_a_class_that_was_not_in_training_is_never_the_answer():
     features, truth, _ = blobs()
     some = truth != 3
-    for kind in ("linear", "prototype"):
-        head = heads.fit(kind, Span(features["good"][some]), truth[some], 4, 30.0, 0)
+    for kind in ("prototype", "linear", "logistic"):
+        head = heads.fit(kind, features["good"][some], Targets.single(truth[some], 4), 1e-3)
         assert (head.logits(features["good"]).argmax(1) != 3).all()
 
 
@@ -237,8 +313,57 @@ def test_a_class_that_was_not_in_training_is_never_the_answer():
 def test_temperature_is_recovered():
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (4_000, 3))
-    truth = np.array([rng.choice(3, p=p) for p in softmax(logits)])
-    assert fit_temperature(logits * 2.5, truth) == pytest.approx(2.5, rel=0.1)
+    of = np.eye(3)[[rng.choice(3, p=p) for p in softmax(logits)]]
+    for factor in (0.02, 2.5):
+        found = fit_temperature(logits * factor, of, np.ones(4_000))
+        assert found == pytest.approx(factor, rel=0.1)
+
+
+def test_the_log_loss_is_that_of_the_best_temperature():
+    rng = np.random.default_rng(0)
+    of = np.eye(3)[rng.integers(0, 3, 200)]
+    sets = np.stack([of + rng.normal(0, s, of.shape) for s in (0.4, 2.0)])
+    found = log_loss(sets, of, np.ones(200)).mean(1)
+    for logits, loss in zip(sets, found, strict=True):
+        grid = [
+            -np.log((softmax(logits / t) * of).sum(1)).mean() for t in np.geomspace(0.02, 20, 400)
+        ]
+        assert loss == pytest.approx(min(grid), rel=1e-3)
+
+
+def test_sigmoid_scores_are_calibrated():
+    """Of clips with several classes: outputs that need a slope and an offset get both."""
+    rng = np.random.default_rng(0)
+    true = rng.uniform(-3, 3, (3_000, 4))
+    of = (rng.random(true.shape) < 1 / (1 + np.exp(-true))).astype(float)
+    targets = Targets(of, np.ones(len(of)), is_single=False)
+    fitted = Calibration.fit(0.2 * true + 0.7, targets)
+    assert (fitted.temperature, fitted.offset) == pytest.approx((0.2, 0.7), rel=0.1)
+
+
+def test_thresholds_have_the_best_f1():
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(0)
+    of = (rng.random((200, 3)) < [0.5, 0.1, 0.02]).astype(int)
+    scores = np.round(np.clip(of * 0.3 + rng.random(of.shape) * 0.7, 0, 1), 2)  # with ties
+    for k, threshold in enumerate(best_thresholds(scores, of)):
+        best = max(f1_score(of[:, k], scores[:, k] >= t) for t in np.unique(scores[:, k]))
+        assert f1_score(of[:, k], scores[:, k] >= threshold) == pytest.approx(best)
+
+
+@pytest.mark.parametrize("coverage", [0.5, 0.9])
+def test_sets_cover_what_they_promise(coverage):
+    rng = np.random.default_rng(0)
+    covered = []
+    for _ in range(200):
+        logits = rng.normal(0, 2, (300, 5))
+        of = np.eye(5)[[rng.choice(5, p=p) for p in softmax(logits)]]
+        scores = softmax(logits * 1.7)  # overconfident, which sets make up for
+        limits = Limits.fit(scores[:200], of[:200], is_single=True)
+        most = limits.most_disbelief(coverage)
+        covered.append((1 - (scores * of).sum(1)[200:] <= most).mean())
+    assert np.mean(covered) == pytest.approx(coverage, abs=0.015)
 
 
 def test_interval_covers_and_widens_with_clusters():
@@ -264,20 +389,26 @@ def test_all_right_is_not_certain():
 
 
 def test_metrics_agree_with_scikit_learn():
-    from sklearn.metrics import f1_score
+    from sklearn.metrics import f1_score, label_ranking_average_precision_score, recall_score
 
     rng = np.random.default_rng(0)
     truth, answer = rng.integers(0, 5, 300), rng.integers(0, 5, 300)
-    assert metrics.macro_f1(truth, answer, 5) == pytest.approx(
-        f1_score(truth, answer, average="macro")
-    )
+    of, chosen = np.eye(5)[truth], np.eye(5)[answer].astype(bool)
+    assert metrics.macro_f1(of, chosen) == pytest.approx(f1_score(truth, answer, average="macro"))
+    recall = recall_score(truth, answer, average=None)
+    assert metrics.balanced_accuracy(of, chosen) == pytest.approx(recall.mean())
+    assert [c["recall"] for c in metrics.per_class(of, chosen, "abcde")] == pytest.approx(recall)
+    several = (rng.random((300, 5)) < 0.3).astype(int)
+    logits = np.round(rng.normal(size=(300, 5)), 1)  # with ties
+    quality = metrics.quality(logits, several, is_single=False).mean()
+    assert quality == pytest.approx(label_ranking_average_precision_score(several, logits))
 
 
 def test_calibration_error_by_hand():
     scores = np.array([[0.9, 0.1]] * 4 + [[0.65, 0.35]] * 2)
-    truth = np.array([0, 0, 0, 1, 0, 1])  # 0.9 is right 3 of 4 times, 0.65 one of two
+    of = np.eye(2)[[0, 0, 0, 1, 0, 1]]  # 0.9 is right 3 of 4 times, 0.65 one of two
     expected = (4 * abs(0.9 - 0.75) + 2 * abs(0.65 - 0.5)) / 6
-    assert metrics.calibration_error(scores, truth) == pytest.approx(expected)
+    assert metrics.calibration_error(scores, of) == pytest.approx(expected)
 
 
 # train()
@@ -323,7 +454,7 @@ def test_nothing_readable_is_refused(tmp_path):
 
 
 def test_two_backbones_are_heard_side_by_side(tones):
-    classifier = earmark.train(tones, backbone="logmel,speech-embedding").classifier
+    classifier = earmark.train(tones, backbone="logmel,speech-embedding", layers="all").classifier
     assert [use.name for use in classifier.backbones] == ["logmel", "speech-embedding"]
     answers = list(classifier.predict(sorted(tones.rglob("*.wav"))))
     assert [a.label for a in answers] == ["high"] * 6 + ["low"] * 6

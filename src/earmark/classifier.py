@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,14 @@ import numpy as np
 
 import earmark
 from earmark.audio import AudioOptions
-from earmark.calibration import softmax
+from earmark.calibration import Calibration
 from earmark.errors import EarmarkError, ModelError
 from earmark.heads import KINDS, Head
+from earmark.limits import Limits
+from earmark.readings import Reading
 
-SCHEMA = 1
+SCHEMA = 2
+UNKNOWN = "unknown"  # how a clip is called that is like nothing trained on
 MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megabytes
 
 
@@ -36,7 +39,10 @@ class BackboneUse:
 class Prediction:
     """The answer for one recording: ``scores`` by label, best first; ``error`` instead of both.
 
-    ``warnings`` say what of the recording was not read, or not as it is.
+    ``labels`` are all classes that are heard: one, or with several classes a clip any number.
+    ``plausible`` are those of the set that was asked for, best first, perhaps none of them.
+    ``is_unknown``: nothing like it was trained on. ``warnings`` say what of the recording was not
+    read, or not as it is.
     """
 
     path: str
@@ -46,6 +52,13 @@ class Prediction:
     is_unknown: bool = False
     error: str | None = None
     warnings: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    plausible: tuple[str, ...] | None = None
+
+    @property
+    def answer(self) -> str:
+        """The classes in one word: 'unknown', or those of ``labels`` with ';' between them."""
+        return UNKNOWN if self.is_unknown else ";".join(self.labels)
 
     @property
     def score(self) -> float:
@@ -59,7 +72,9 @@ class Classifier:
     labels: tuple[str, ...]
     backbones: tuple[BackboneUse, ...]
     head: Head
-    temperature: float
+    calibration: Calibration
+    pooling: dict[str, bool]  # the options of Reading, besides its layers
+    limits: Limits
     estimate: dict[str, Any]
     provenance: dict[str, Any]
 
@@ -68,22 +83,36 @@ class Classifier:
         """How recordings are read: as those were that it was trained on."""
         return AudioOptions(**self.provenance.get("audio", {}))
 
+    @property
+    def reading(self) -> Reading:
+        """Which layers are read, and what of their statistics."""
+        return Reading(tuple(use.layers for use in self.backbones), **self.pooling)
+
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Return calibrated scores (N, K) for features (N, D) of the chosen layers."""
-        return softmax(self.head.logits(features) / self.temperature)
+        return self.calibration.scores(self.head.logits(features))
 
-    def predict(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
-        """Yield a prediction for each recording, in order; one that cannot be read has an error."""
+    def predict(
+        self, paths: Iterable[str | Path], coverage: float | None = None
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for each recording, in order; one that cannot be read has an error.
+
+        With a ``coverage``, such as 0.9, each has the set of ``plausible`` classes as well.
+        """
         from earmark.dataset import Clip
 
-        return self.predict_clips(Clip(Path(path)) for path in paths)
+        return self.predict_clips((Clip(Path(path)) for path in paths), coverage=coverage)
 
-    def predict_clips(self, clips: Iterable[Any], store: Any = None) -> Iterator[Prediction]:
+    def predict_clips(
+        self, clips: Iterable[Any], store: Any = None, coverage: float | None = None
+    ) -> Iterator[Prediction]:
         """Yield a prediction for each clip, in order, using ``store`` where there is one."""
-        from earmark.embed import columns, outcomes
+        from earmark.embed import outcomes
+        from earmark.readings import features
 
+        most = None if coverage is None else self.limits.most_disbelief(coverage)
         networks = self._networks()
-        rows = [columns(n.info, u.layers) for n, u in zip(networks, self.backbones, strict=True)]
+        infos, reading = [network.info for network in networks], self.reading
         streams = [
             outcomes(source, network, store, options=self.audio)
             for source, network in zip(_copies(clips, len(networks)), networks, strict=True)
@@ -94,13 +123,46 @@ class Classifier:
             if failed is not None:
                 yield Prediction(path, error=failed.failure.reason)
                 continue
-            parts = [o.record.vector[r] for o, r in zip(heard, rows, strict=True) if o.record]
-            scores = self.scores(np.concatenate(parts).astype(np.float32)[None])[0]
-            order = np.argsort(-scores, kind="stable")
-            ranked = {self.labels[k]: float(scores[k]) for k in order}
+            vectors = [o.record.vector[None] for o in heard if o.record]
+            logits = self.head.logits(features(infos, vectors, reading))[0]
             warnings = tuple(dict.fromkeys(text for o in heard for text in o.warnings))
-            seconds = heard[0].record.seconds
-            yield Prediction(path, self.labels[order[0]], ranked, seconds, warnings=warnings)
+            yield self._answer(path, logits, heard[0].record.seconds, warnings, most)
+
+    def _answer(
+        self,
+        path: str,
+        logits: np.ndarray,
+        seconds: float,
+        warnings: tuple[str, ...],
+        most: float | None,
+    ) -> Prediction:
+        """Make of logits (K,) what is told of a recording."""
+        scores = self.calibration.scores(logits[None])[0]
+        order = np.argsort(-scores, kind="stable")
+        ranked = {self.labels[k]: float(scores[k]) for k in order}
+        return Prediction(
+            path,
+            self.labels[order[0]],
+            ranked,
+            seconds,
+            is_unknown=self._is_unknown(logits),
+            warnings=warnings,
+            labels=self._labels(ranked),
+            plausible=None
+            if most is None
+            else tuple(label for label, score in ranked.items() if 1 - score <= most),
+        )
+
+    def _labels(self, ranked: Mapping[str, float]) -> tuple[str, ...]:
+        """Return the best class, or all that reach their thresholds."""
+        if not self.limits.thresholds:
+            return tuple(ranked)[:1]
+        least = dict(zip(self.labels, self.limits.thresholds, strict=True))
+        return tuple(label for label, score in ranked.items() if score >= least[label])
+
+    def _is_unknown(self, logits: np.ndarray) -> bool:
+        below = self.limits.unknown_below
+        return below is not None and float(logits.max()) < below
 
     def _networks(self) -> list[Any]:
         """Create the backbones and make sure that they are the ones trained with."""
@@ -128,7 +190,9 @@ class Classifier:
             "labels": list(self.labels),
             "backbones": [asdict(use) for use in self.backbones],
             "head": self.head.kind,
-            "temperature": self.temperature,
+            "calibration": asdict(self.calibration),
+            "pooling": self.pooling,
+            "limits": asdict(self.limits),
             "estimate": self.estimate,
             "provenance": self.provenance,
         }
@@ -172,7 +236,9 @@ class Classifier:
             tuple(header["labels"]),
             tuple(uses),
             Head(header["head"], tensors),
-            float(header["temperature"]),
+            Calibration(**header["calibration"]),
+            header["pooling"],
+            Limits.from_json(header["limits"]),
             header["estimate"],
             header["provenance"],
         )

@@ -123,6 +123,9 @@ def training_text(training: Training, model: str | None) -> str:
         ),
         f"  head      {classifier.head.kind}",
         *estimate_lines(classifier.estimate),
+        *transfer_line(classifier.estimate),
+        *growth_line(classifier.estimate),
+        *unknown_line(classifier.estimate),
         f"  seconds   embed {seconds['embed']:.1f}, select {seconds['select']:.1f},"
         f" fit {seconds['fit']:.1f}, total {seconds['total']:.1f}",
         *(f"  warning   {warning}" for warning in training.warnings),
@@ -131,15 +134,54 @@ def training_text(training: Training, model: str | None) -> str:
     return "\n".join(lines)
 
 
+def transfer_line(estimate: Mapping[str, Any]) -> list[str]:
+    """Say in one line what the pretrained network gave, where there is something to compare."""
+    baselines = estimate.get("baselines")
+    if not baselines:
+        return []
+    best = max(baselines, key=lambda baseline: baseline["accuracy"])
+    shown = " and ".join(f"{b['accuracy']:.3f} with {b['name']}" for b in baselines)
+    gain = 100 * (estimate["accuracy"] - best["accuracy"])
+    return [f"  transfer  {gain:+.1f} points from the pretrained network: {shown}"]
+
+
+def growth_line(estimate: Mapping[str, Any]) -> list[str]:
+    """Say what more recordings would bring, where the learning curve says it."""
+    from earmark.learning_curve import gain_of_doubling
+
+    gain = gain_of_doubling(estimate.get("learning_curve", []))
+    if gain is None:
+        return []
+    return [f"  more      twice the recordings would bring about {100 * gain:.1f} points"]
+
+
+def unknown_line(estimate: Mapping[str, Any]) -> list[str]:
+    """Say whom the border of 'unknown' lets in, where one was asked for."""
+    border = estimate.get("unknown")
+    if border is None:
+        return []
+    return [
+        f"  unknown   lets in {100 * border['accepted']:.0f} % of strangers (classes left out in"
+        f" turn) and answers {100 * border['answered']:.0f} % of known clips"
+    ]
+
+
 def estimate_lines(estimate: Mapping[str, Any]) -> list[str]:
     """Return the estimate as aligned lines: the figure, how it was made, its spread over folds."""
     low, high = estimate["ci95"]
     accuracies = [fold["accuracy"] for fold in estimate["folds"]]
+    is_single = "map" not in estimate
+    what = "accuracy" if is_single else "ranking "
+    always = "one class" if is_single else "the commonest first"
+    others = (
+        f"macro F1 {estimate['macro_f1']:.3f}"
+        if is_single
+        else f"mAP {estimate['map']:.3f}, macro F1 {estimate['macro_f1']:.3f}"
+    )
     lines = [
-        f"  accuracy  {estimate['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f};"
-        f" always guessing one class gives {estimate['chance']:.3f})",
-        f"  measured  {estimate['scheme']}; macro F1 {estimate['macro_f1']:.3f},"
-        f" calibration error {estimate['ece']:.3f}",
+        f"  {what}  {estimate['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f};"
+        f" always guessing {always} gives {estimate['chance']:.3f})",
+        f"  measured  {estimate['scheme']}; {others}, calibration error {estimate['ece']:.3f}",
     ]
     if len(accuracies) > 1:
         shown = ", ".join(f"{fold['fold']}: {fold['accuracy']:.3f}" for fold in estimate["folds"])
@@ -173,7 +215,10 @@ def prediction_text(prediction: Prediction, top: int, width: int, name: str = ""
     """Return one line: the path (or ``name``), then the ``top`` labels with their scores."""
     ranked = list(prediction.scores.items())[:top]
     shown = "  ".join(f"{label} {score:.3f}" for label, score in ranked)
-    return f"{name or prediction.path:<{width}}  {shown}"
+    known = "unknown, nearest " if prediction.is_unknown else ""
+    sets = prediction.plausible
+    plausible = "" if sets is None else f"  plausible: {', '.join(sets) or 'none'}"
+    return f"{name or prediction.path:<{width}}  {known}{shown}{plausible}"
 
 
 def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
@@ -181,10 +226,15 @@ def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
     if prediction.error is not None:
         return {"path": prediction.path, "error": prediction.error}
     ranked = list(prediction.scores.items())[:top]
-    told = {"warnings": list(prediction.warnings)} if prediction.warnings else {}
+    told: dict[str, Any] = {}
+    if prediction.warnings:
+        told["warnings"] = list(prediction.warnings)
+    if prediction.plausible is not None:
+        told["plausible"] = list(prediction.plausible)
     return {
         "path": prediction.path,
         "label": prediction.label,
+        "labels": list(prediction.labels),
         "score": prediction.score,
         "scores": dict(ranked),
         "seconds": prediction.seconds,

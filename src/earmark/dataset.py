@@ -49,6 +49,11 @@ class Dataset:
         """Return the classes of one clip; none where it has no label."""
         return () if clip.label is None else split_label(clip.label, self.separator)
 
+    @property
+    def is_single(self) -> bool:
+        """Whether each clip has one class; with a separator, clips have any number of them."""
+        return self.separator is None or all(len(self.classes(clip)) == 1 for clip in self.clips)
+
     def refuse_several_labels(self) -> None:
         """Raise DataError where a clip has several classes, for what can handle only one."""
         for clip in self.clips:

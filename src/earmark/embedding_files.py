@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark import layersets
 from earmark.classifier import write_atomically
 from earmark.embed import Embeddings
 from earmark.errors import EarmarkError
+from earmark.readings import layers_of
 
 FORMATS = (".npz", ".parquet")
 
@@ -31,14 +31,14 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
     clip is the whole recording) of each clip. ``layers`` is 'last', 'all' or 'NAME,NAME'.
     """
     check_format(path)
-    (chosen,) = layersets.candidates([embeddings.info], layers).values()
+    (chosen,) = layers_of([embeddings.info], layers)
     clips = embeddings.clips
     columns: dict[str, np.ndarray] = {
         "path": np.array([str(clip.path.resolve()) for clip in clips]),
         "label": np.array([clip.label or "" for clip in clips]),
         "start": np.array([clip.start for clip in clips], float),
         "end": np.array([clip.end for clip in clips], float),
-        **{name: embeddings.features([name]) for name in chosen[0]},
+        **{name: embeddings.features([name]) for name in chosen},
     }
     buffer = io.BytesIO()
     if path.suffix == ".npz":

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from earmark import metrics
+from earmark import estimation
 from earmark.classifier import Classifier
 from earmark.dataset import Dataset
 from earmark.embed import Failure
 from earmark.errors import DataError, did_you_mean
+from earmark.estimation import OutOfFold
 from earmark.store import Store
 
 
@@ -24,7 +25,6 @@ def evaluate(
     data has them, else recordings.
     """
     dataset = data if isinstance(data, Dataset) else Dataset.read(data, least_classes=1)
-    dataset.refuse_several_labels()
     strange = sorted(set(dataset.labels) - set(classifier.labels))
     if strange:
         raise DataError(
@@ -43,21 +43,14 @@ def evaluate(
             f"none of the {len(dataset)} clips could be read; the first, {failures[0].path},"
             f" because: {failures[0].reason}"
         )
+    clips = tuple(clip for clip, _ in answers)
     number = {label: k for k, label in enumerate(classifier.labels)}
-    truth = np.array([number[str(clip.label)] for clip, _ in answers])
+    of = np.zeros((len(answers), len(number)))
+    for row, clip in zip(of, clips, strict=True):
+        row[[number[name] for name in dataset.classes(clip)]] = 1
     scores = np.array([[p.scores[label] for label in classifier.labels] for _, p in answers])
-    answer = scores.argmax(1)
-    right = answer == truth
-    cluster = np.array([clip.group or str(clip.path) for clip, _ in answers])
-    figures = {
-        "scheme": f"{len(answers)} given clips",
-        "accuracy": float(right.mean()),
-        "ci95": list(metrics.accuracy_interval(right, cluster, seed=0)),
-        "macro_f1": metrics.macro_f1(truth, answer, len(number)),
-        "ece": metrics.calibration_error(scores, truth),
-        "chance": float(np.bincount(truth).max() / len(truth)),
-        "clips": len(answers),
-        "folds": [],
-    }
-    rows = [(p.path, str(clip.label), str(p.label)) for clip, p in answers]
-    return figures, rows, tuple(failures)
+    tested = OutOfFold.of_scores(clips, of, scores, classifier.calibration.is_single)
+    limits = np.array(classifier.limits.thresholds)
+    scheme = f"{len(answers)} given clips"
+    figures = estimation.figures(tested, classifier.labels, 0, scheme, (), limits)
+    return figures, tested.answers(classifier.labels, limits), tuple(failures)

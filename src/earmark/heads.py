@@ -1,9 +1,10 @@
-"""The small classifiers on top of embeddings: linear, mlp, prototype.
+"""The small classifiers on top of embeddings: prototype, linear, mlp.
 
-All of them see standardised features, and all are fitted in the span of the training clips: with
-fewer clips than features, features are first rotated onto the directions that the clips reach
-(an exact step: no head that starts at zero or learns by gradients gets a weight outside of them),
-which makes a fit on 400 clips x 4,600 features a fit on 400 x 400.
+All of them see standardised features, scaled so that a clip's row has a length of about 1. The
+first two are solved in closed form from the inner products between clips (their *kernel*), so
+that many choices of layers can be judged for the price of adding small matrices; the mlp, trained
+by gradients, sees features that are rotated onto the directions the training clips reach (an
+exact step: no weight ever gets a part outside of them).
 """
 
 from __future__ import annotations
@@ -12,16 +13,26 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-KINDS = ("prototype", "linear", "mlp")  # simplest first
-PENALTIES = (3.0, 30.0, 300.0)  # weakest last; see Linear below for the unit
+if TYPE_CHECKING:
+    import torch
+
+KINDS = ("prototype", "linear", "logistic", "mlp")  # simplest first
+LINEAR = ("linear", "logistic")  # by least squares, and by likelihood, which few features want
+PENALTIES = {  # strongest first; of least squares per clip, of a logistic head in all
+    "prototype": (0.0,),
+    "linear": (3e-2, 3e-3, 3e-4, 3e-5),
+    "logistic": (0.3, 0.03, 0.003),
+    "mlp": (0.0,),
+}
 HIDDEN, DROPOUT = 256, 0.3  # the classic head: Linear -> ReLU -> Dropout 0.3 -> Linear
 LEAST_STEPS, LEAST_EPOCHS, BATCH = 100, 4, 64  # of the mlp; more gave nothing (docs/lab-notes.md)
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
 MOST_ROTATED = 1_500  # clips; beyond this the rotation costs more than it saves
+NEVER = -1e4  # the logit of a class that was not in training
 
 
 @dataclass(frozen=True)
@@ -42,46 +53,190 @@ class Head:
         return np.asarray(hidden @ t["output.weight"].T + t["output.bias"])
 
 
-class Span:
-    """Training features, standardised and rotated: ``z`` (N, R) with rows of length about 1."""
+@dataclass(frozen=True)
+class Targets:
+    """What is to be learned: ``of`` (N, K), 1 where a clip has a class and 0 elsewhere.
 
-    def __init__(self, features: np.ndarray) -> None:
-        n, size = features.shape
-        self.mean = features.mean(0, dtype=np.float64).astype(np.float32)
-        deviation = features.std(0, dtype=np.float64)
-        # a unit that never moves in training says nothing, and must not explode when it does
-        scale = np.where(deviation > 1e-6, deviation, np.inf) * np.sqrt(size)
-        self.scale = scale.astype(np.float32)
-        self.basis: np.ndarray | None = None  # (D, R), orthonormal columns
-        self.z = x = (features - self.mean) / self.scale
-        if n < size and n <= MOST_ROTATED:
-            values, vectors = np.linalg.eigh((x @ x.T).astype(np.float64))
-            keep = values > 1e-6 * values[-1]
-            length = np.sqrt(values[keep])
-            self.basis = (x.T @ (vectors[:, keep] / length)).astype(np.float32)
-            self.z = (vectors[:, keep] * length).astype(np.float32)
+    ``weights`` (N,) say how much a clip counts, 1 on average. ``is_single``: one class a clip.
+    """
 
-    def project(self, features: np.ndarray) -> np.ndarray:
-        """Return other features (M, D) in the coordinates of ``z``, (M, R)."""
-        x = (features - self.mean) / self.scale
-        return np.asarray(x if self.basis is None else x @ self.basis)
+    of: np.ndarray
+    weights: np.ndarray
+    is_single: bool = True
 
-    def head(self, kind: str, weights: dict[str, np.ndarray], first: str) -> Head:
-        """Make a head from weights in the span; ``first`` names the matrix that reads ``z``."""
-        if self.basis is not None:
-            weights = {**weights, first: weights[first] @ self.basis.T}
-        tensors = {"mean": self.mean, "scale": self.scale, **weights}
-        return Head(kind, {k: np.asarray(v, np.float32) for k, v in tensors.items()})
+    @classmethod
+    def single(cls, truth: np.ndarray, classes: int, balanced: bool = False) -> Targets:
+        """Make targets of class numbers (N,); ``balanced`` lets each class count the same."""
+        of = np.eye(classes)[truth]
+        return cls(of, balanced_weights(of) if balanced else np.ones(len(of)))
+
+    def rows(self, rows: np.ndarray) -> Targets:
+        """Return the targets of some clips; ``rows`` as an array is indexed with."""
+        return Targets(self.of[rows], self.weights[rows], self.is_single)
 
 
-def fit(kind: str, span: Span, truth: np.ndarray, classes: int, penalty: float, seed: int) -> Head:
-    """Fit one head to ``span`` and ``truth`` (N,) of class numbers below ``classes``."""
+def balanced_weights(of: np.ndarray) -> np.ndarray:
+    """Return (N,) of mean 1: the mean over a clip's classes of 1 / (clips of the class)."""
+    share = of / np.maximum(of.sum(0), 1)
+    weights = share.sum(1) / np.maximum(of.sum(1), 1)
+    weights[weights == 0] = 1 / len(of)  # a clip without any class
+    return np.asarray(weights / weights.mean())
+
+
+def standard(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and scale (D,), float32, with which ``features`` (N, D) have rows of length 1."""
+    deviation = features.std(0, dtype=np.float64)
+    # a unit that never moves in training says nothing, and must not explode when it does
+    scale = np.where(deviation > 1e-6, deviation, np.inf) * np.sqrt(features.shape[1])
+    return features.mean(0, dtype=np.float64).astype(np.float32), scale.astype(np.float32)
+
+
+def fit(kind: str, features: np.ndarray, targets: Targets, penalty: float, seed: int = 0) -> Head:
+    """Fit one head to ``features`` (N, D)."""
+    mean, scale = standard(features)
+    z = (features - mean) / scale
+    if kind == "mlp":
+        weights = _mlp(z, targets, seed)
+    elif kind == "logistic":
+        weights = next(_logistic_path(z, targets, (penalty,)))
+    elif kind == "linear" and len(z) > z.shape[1]:
+        weights = _primal(z, targets, penalty)
+    else:
+        duals, bias = solve(kind, z @ z.T, targets, (penalty,), exact=True)
+        weights = {"weight": duals[0].T @ z, "bias": bias[0]}
+    return _head(kind, mean, scale, weights)
+
+
+def fit_path(
+    kind: str, features: np.ndarray, targets: Targets, seed: int = 0
+) -> Iterator[tuple[float, Head]]:
+    """Yield each penalty of ``kind`` with the head it gives, fitted from the one before."""
+    if kind != "logistic":
+        for penalty in PENALTIES[kind]:
+            yield penalty, fit(kind, features, targets, penalty, seed)
+        return
+    mean, scale = standard(features)
+    path = _logistic_path((features - mean) / scale, targets, PENALTIES[kind])
+    for penalty, weights in zip(PENALTIES[kind], path, strict=True):
+        yield penalty, _head(kind, mean, scale, weights)
+
+
+def _head(kind: str, mean: np.ndarray, scale: np.ndarray, weights: dict[str, np.ndarray]) -> Head:
+    tensors = {"mean": mean, "scale": scale, **weights}
+    return Head(kind, {name: np.asarray(value, np.float32) for name, value in tensors.items()})
+
+
+def solve(
+    kind: str,
+    kernel: np.ndarray,
+    targets: Targets,
+    penalties: Sequence[float],
+    *,
+    exact: bool = False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Solve a prototype or linear head: ``kernel`` (N, N) -> duals (P, N, K) and biases (P, K).
+
+    Logits of other clips are ``kernel_of_others @ duals + bias``. Without ``exact``, in float32.
+    """
     if kind == "prototype":
-        return span.head(kind, _prototypes(span.z, truth, classes), "weight")
-    if kind == "linear":
-        weights = next(_linear_path(span.z, truth, classes, [penalty]))
-        return span.head(kind, weights, "weight")
-    return span.head(kind, _mlp(span.z, truth, classes, seed), "hidden.weight")
+        duals, bias = _prototypes(kernel, targets)
+        duals, bias = duals[None], bias[None]
+    else:
+        duals, bias = _ridge(kernel, targets, penalties, exact)
+    bias[:, targets.of.sum(0) == 0] = NEVER
+    return duals, bias
+
+
+def _prototypes(kernel: np.ndarray, targets: Targets) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest class mean, the means shrunk towards the mean of all by what chance puts into them.
+
+    The factor is that of James and Stein (1961): 1 - (variance of the mean) / (its square).
+    """
+    n, counts = len(kernel), targets.of.sum(0)
+    share = targets.of / np.maximum(counts, 1)
+    square = (share * (kernel @ share)).sum(0)  # of the length of each class mean
+    present = np.count_nonzero(counts)
+    within = np.trace(kernel) - (counts * square).sum()
+    variance = max(within, 0.0) / (n - present) if n > present else 0.0
+    kept = np.clip(1 - variance / np.maximum(counts * square, 1e-9), 0, 1)
+    return share * kept, -0.5 * square * kept**2
+
+
+def _ridge(
+    kernel: np.ndarray, targets: Targets, penalties: Sequence[float], exact: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Regularised least squares on the targets, one class against the rest.
+
+    With few clips and many features it is as accurate as any linear head, and solved in one step
+    (Rifkin and Klautau 2004). The bias is the weight of one more feature, always 1.
+    """
+    import torch
+
+    dtype = torch.float64 if exact else torch.float32
+    prior, rest = _centred(targets)
+    inverse = torch.from_numpy(1 / targets.weights).to(dtype)
+    k = torch.from_numpy(kernel).to(dtype) + 1
+    loads = torch.tensor([penalty * len(kernel) for penalty in penalties], dtype=dtype)
+    factor = torch.linalg.cholesky(k + torch.diag_embed(loads[:, None] * inverse))
+    duals = torch.cholesky_solve(torch.from_numpy(rest).to(dtype), factor).numpy()
+    return duals, prior + duals.sum(1)
+
+
+def _primal(z: np.ndarray, targets: Targets, penalty: float) -> dict[str, np.ndarray]:
+    """Solve what :func:`_ridge` solves over (D, D), where there are more clips than features."""
+    prior, rest = _centred(targets)
+    ones = np.hstack([z, np.ones((len(z), 1), z.dtype)])
+    weighted = ones * targets.weights[:, None].astype(z.dtype)
+    moment = (ones.T @ weighted).astype(np.float64)
+    moment[np.diag_indices_from(moment)] += penalty * len(z)
+    solution = np.linalg.solve(moment, weighted.T @ rest)
+    bias = solution[-1] + prior
+    bias[targets.of.sum(0) == 0] = NEVER
+    return {"weight": solution[:-1].T, "bias": bias}
+
+
+def _centred(targets: Targets) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weighted share of each class (K,), and the targets without it (N, K)."""
+    prior = np.average(targets.of, axis=0, weights=targets.weights)
+    return prior, targets.of - prior
+
+
+def _logistic_path(
+    z: np.ndarray, targets: Targets, penalties: Sequence[float]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Yield multinomial logistic regressions on ``z`` (N, D), each started from the one before.
+
+    A penalty is 1 / C of scikit-learn's, for rows of length 1.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    x, basis = _rotated(z)
+    model = LogisticRegression(warm_start=True, max_iter=300, tol=1e-4)
+    for penalty in penalties:
+        model.set_params(C=1 / penalty)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # close enough for a nearby penalty
+            model.fit(x, targets.of.argmax(1), targets.weights)
+        weight, bias = model.coef_ @ basis.T, model.intercept_
+        if len(model.classes_) == 2:
+            weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        full = np.zeros((targets.of.shape[1], z.shape[1]))
+        offset = np.full(len(full), NEVER)
+        full[model.classes_], offset[model.classes_] = weight, bias
+        yield {"weight": full, "bias": offset}
+
+
+def _rotated(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``z`` (N, D) in the directions its rows reach, (N, R), and those (D, R)."""
+    n, size = z.shape
+    if n >= size or n > MOST_ROTATED:
+        return z, np.eye(size, dtype=z.dtype)
+    values, vectors = np.linalg.eigh((z @ z.T).astype(np.float64))
+    keep = values > 1e-6 * values[-1]
+    length = np.sqrt(values[keep])
+    basis = z.T @ (vectors[:, keep] / length).astype(np.float32)  # orthonormal columns
+    return (vectors[:, keep] * length).astype(np.float32), basis
 
 
 T = TypeVar("T")
@@ -110,60 +265,15 @@ def side_by_side(work: Callable[[T], None], items: Sequence[T]) -> None:
         torch.set_num_threads(threads)
 
 
-def path_logits(
-    span: Span, truth: np.ndarray, classes: int, others: np.ndarray
-) -> dict[float, np.ndarray]:
-    """Return the linear head's logits (M, K) for ``others`` (M, R) at each of ``PENALTIES``."""
-    path = _linear_path(span.z, truth, classes, PENALTIES)
-    return {
-        penalty: others @ w["weight"].T + w["bias"]
-        for penalty, w in zip(PENALTIES, path, strict=True)
-    }
+def _mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarray]:
+    """Train Linear -> ReLU -> Dropout -> Linear on standardised features (N, D)."""
+    x, basis = _rotated(z)
+    weights = _train_mlp(x, targets, seed)
+    return {**weights, "hidden.weight": weights["hidden.weight"] @ basis.T}
 
 
-def _linear_path(
-    z: np.ndarray, truth: np.ndarray, classes: int, penalties: Sequence[float]
-) -> Iterator[dict[str, np.ndarray]]:
-    """Yield logistic regressions, each started from the one before.
-
-    A penalty is scikit-learn's C for rows of length 1; on D standardised features that is C / D.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(warm_start=True, max_iter=300, tol=1e-4)
-    for penalty in penalties:
-        model.set_params(C=penalty)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # close enough for a nearby penalty
-            model.fit(z, truth)
-        weight, bias = model.coef_, model.intercept_
-        if len(model.classes_) == 2:
-            weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-        yield _at_classes(model.classes_, weight, bias, classes)
-
-
-def _prototypes(z: np.ndarray, truth: np.ndarray, classes: int) -> dict[str, np.ndarray]:
-    """Return the linear form of the nearest class mean under one spherical variance."""
-    present = np.unique(truth)
-    means = np.stack([z[truth == k].mean(0) for k in present])
-    variance = np.square(z - means[np.searchsorted(present, truth)]).mean() + 1e-6
-    bias = -0.5 * np.square(means).sum(1) / variance
-    return _at_classes(present, means / variance, bias, classes)
-
-
-def _at_classes(
-    present: np.ndarray, weight: np.ndarray, bias: np.ndarray, classes: int
-) -> dict[str, np.ndarray]:
-    """Spread weights over all classes; one that was not in training is never the answer."""
-    full = np.zeros((classes, weight.shape[1]))
-    offset = np.full(classes, -1e4)
-    full[present], offset[present] = weight, bias
-    return {"weight": full, "bias": offset}
-
-
-def _mlp(z: np.ndarray, truth: np.ndarray, classes: int, seed: int) -> dict[str, np.ndarray]:
-    """Train Linear -> ReLU -> Dropout -> Linear; the same seed gives the same weights.
+def _train_mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarray]:
+    """Train on ``z`` (N, R); the same seed gives the same weights.
 
     Random numbers come from a generator of its own: fits run side by side in threads.
     """
@@ -172,7 +282,8 @@ def _mlp(z: np.ndarray, truth: np.ndarray, classes: int, seed: int) -> dict[str,
 
     draw = torch.Generator().manual_seed(seed)
     gain = float(np.sqrt(z.shape[1]))  # rows of length 1 -> units of size 1, as PyTorch expects
-    x, y = torch.from_numpy(z * gain).float(), torch.from_numpy(truth)
+    x, y = torch.from_numpy(z * gain).float(), torch.from_numpy(targets.of).float()
+    weights, classes = torch.from_numpy(targets.weights).float(), y.shape[1]
 
     def uniform(*shape: int, inputs: int) -> torch.Tensor:  # as torch.nn.Linear starts
         span = 1 / np.sqrt(inputs)
@@ -194,8 +305,18 @@ def _mlp(z: np.ndarray, truth: np.ndarray, classes: int, seed: int) -> dict[str,
             kept = torch.rand(hidden.shape, generator=draw) >= DROPOUT
             logits = F.linear(hidden * kept / (1 - DROPOUT), w2, b2)
             optimiser.zero_grad()
-            torch.autograd.backward(F.cross_entropy(logits, y[rows]))
+            loss = _loss(logits, y[rows], targets.is_single)
+            torch.autograd.backward((loss * weights[rows]).mean())
             optimiser.step()
     fitted = [t.detach().numpy() for t in (w1 * gain, b1, w2, b2)]
     names = ("hidden.weight", "hidden.bias", "output.weight", "output.bias")
     return dict(zip(names, fitted, strict=True))
+
+
+def _loss(logits: torch.Tensor, of: torch.Tensor, is_single: bool) -> torch.Tensor:
+    """Return the cross-entropy (B,) of each clip; of independent classes, its mean over them."""
+    from torch.nn import functional as F
+
+    if is_single:
+        return F.cross_entropy(logits, of, reduction="none")
+    return F.binary_cross_entropy_with_logits(logits, of, reduction="none").mean(1)

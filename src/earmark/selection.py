@@ -2,7 +2,7 @@
 
 For each fold that tests, the choice is made by what happens on the *other* folds. A model trained
 without folds i and j is evidence for both: on j when i tests, on i when j tests. So one fit serves
-twice, and the deployed choice (and its temperature) comes from the same evidence.
+twice, and the deployed choice (and its calibration) comes from the same evidence.
 """
 
 from __future__ import annotations
@@ -12,85 +12,115 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from earmark import heads
-from earmark.calibration import fit_temperature
+from earmark import heads, metrics
+from earmark.bank import Bank
+from earmark.calibration import Calibration, log_loss, sigmoid
 from earmark.dataset import Clip
-from earmark.heads import Head, Span
+from earmark.heads import Head, Targets
 from earmark.splits import Scheme, make_scheme
 
+SLOW = ("logistic", "mlp")
 INNER_FOLDS = 3  # made where the given folds are too few to nest
 NEIGHBOURS = 2  # folds on either side that judge a fold: all others, up to five folds
-JUDGED_BY = 640  # clips that a candidate is trained on while it is judged; more choose no better
+JUDGED_BY = 400  # clips that a candidate is trained on, and judged by, for each pair of folds;
+JUDGED_BY_OF_CLASS = 12  # or this many of each class. More choose no better (docs/lab-notes.md)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to make a classifier: a head, the name of a layer set, and a penalty."""
+    """One way to make a classifier: a head, the name of a reading, and the head's settings."""
 
     head: str
     layers: str
     penalty: float = 0.0
+    balanced: bool = False
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The candidate that was kept, its temperature, and the inner accuracy of every candidate."""
+    """The candidate that was kept, its calibration, and what was found of every candidate.
+
+    ``loss`` is what chooses, ``quality`` (accuracy) is for people; both are of inner clips.
+    """
 
     best: Candidate
-    temperature: float
-    accuracy: Mapping[Candidate, float]
+    calibration: Calibration
+    loss: Mapping[Candidate, float]
+    quality: Mapping[Candidate, float]
 
 
 Pair = tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """Logits (M, K) of each candidate for the rows ``held`` (M,), trained on those of ``train``."""
+
+    train: np.ndarray
+    held: np.ndarray
+    logits: dict[Candidate, np.ndarray]
+
+
 @dataclass
 class Search:
-    """Candidates over ``features`` (layer set -> (N, D)), judged on ``fold`` (N,) numbers."""
+    """Candidates over the readings of ``bank``, judged on ``fold`` (N,) numbers.
 
-    features: Mapping[str, np.ndarray]
-    truth: np.ndarray
-    classes: int
+    What counts is accuracy; with ``balanced``, each class counts the same, and heads that were
+    trained so compete as well; of clips with several classes, the label-ranking precision.
+    """
+
+    bank: Bank
+    targets: Targets
     fold: np.ndarray
     kinds: Sequence[str] = heads.KINDS
     seed: int = 0
-    _evidence: dict[tuple[Pair, Candidate], np.ndarray] = field(default_factory=dict)
+    balanced: bool = False
+    separator: str | None = None  # between the classes of a clip that has several
+    _evidence: dict[Pair, Evidence] = field(default_factory=dict)
 
     def choose(self, tested: int | None = None) -> Choice:
         """Choose for the fold that is ``tested``, without it, or for all clips (None).
 
-        The mlp, which is slow, competes on the layers that are best for the linear head.
+        Slow heads compete on the layers that are best for the linear one.
         """
         pairs = [pair for pair in self._pairs() if tested is None or tested in pair]
-        self._judge(pairs)
-        if "mlp" in self.kinds:
-            rival = Candidate("mlp", self._simplest(pairs, tested, ("linear",)).layers)
-            self._judge_mlp(pairs, rival)
-        best = self._simplest(pairs, tested, self.kinds)
-        logits, truth = self._held(pairs, tested, best)
-        right = {c: self._right(pairs, tested, c).mean() for c in self._candidates(pairs)}
-        return Choice(best, fit_temperature(logits, truth), {c: float(r) for c, r in right.items()})
+        for pair in pairs:
+            if pair not in self._evidence:
+                self._evidence[pair] = self._judge(pair)
+        losses = self._losses(pairs, tested)
+        slow = [kind for kind in self.kinds if kind in SLOW]
+        if slow:
+            layers = min((c for c in losses if c.head == "linear"), key=lambda c: losses[c]).layers
+            for kind in slow:
+                losses |= self._judge_slow(pairs, tested, kind, layers)
+        best = min((c for c in losses if c.head in self.kinds), key=lambda c: losses[c])
+        logits, rows = self._held(pairs, tested, best)
+        calibration = Calibration.fit(logits, self._targets(rows, self.balanced))
+        quality = {c: self._quality(pairs, tested, c) for c in losses}
+        return Choice(best, calibration, losses, quality)
 
     def fit(self, candidate: Candidate, without: int | None = None) -> Head:
         """Fit ``candidate`` on all clips but those of fold ``without``."""
-        rows = self.fold != (-1 if without is None else without)
-        span = Span(self.features[candidate.layers][rows])
-        return heads.fit(
-            candidate.head, span, self.truth[rows], self.classes, candidate.penalty, self.seed
-        )
+        rows = np.flatnonzero(self.fold != (-1 if without is None else without))
+        return self._fit(candidate, rows)
 
     def out_of_fold(self) -> np.ndarray:
-        """Return logits / temperature (N, K), chosen, scaled and fitted without the clip's fold."""
-        logits = np.zeros((len(self.truth), self.classes), np.float32)
+        """Return calibrated logits (N, K), chosen, fitted and scaled without the clip's fold."""
+        logits = np.zeros(self.targets.of.shape, np.float32)
 
         def answer(tested: int) -> None:
-            choice, rows = choices[tested], self.fold == tested
+            choice, rows = choices[tested], np.flatnonzero(self.fold == tested)
             head = self.fit(choice.best, tested)
-            logits[rows] = head.logits(self.features[choice.best.layers][rows]) / choice.temperature
+            answers = head.logits(self.bank.features(choice.best.layers, rows))
+            logits[rows] = choice.calibration.logits(answers)
 
         choices = [self.choose(tested) for tested in range(self._folds)]
         heads.side_by_side(answer, range(self._folds))
         return logits
+
+    def rows_without(self, tested: int, most: int) -> np.ndarray:
+        """Return the rows outside of a fold, or an even share of each class if they are more."""
+        return self._thinned(np.flatnonzero(self.fold != tested), most)
 
     @property
     def _folds(self) -> int:
@@ -107,90 +137,114 @@ class Search:
             }
         )
 
-    def _judge(self, pairs: Sequence[Pair]) -> None:
-        """Fit the cheap candidates without each pair of folds, unless that is done already."""
-        known = {pair for pair, _ in self._evidence}
+    def _judge(self, pair: Pair) -> Evidence:
+        """Answer the clips of ``pair`` with every cheap candidate, fitted without them."""
+        train, held = self._split(pair)
+        kernels = self.bank.kernels(train, held)
+        kinds = [kind for kind in self.kinds if kind not in SLOW]
+        if "linear" not in kinds and len(kinds) < len(self.kinds):
+            kinds.append("linear")  # which says where slow heads compete
+        found: dict[Candidate, np.ndarray] = {}
 
-        def judge(job: tuple[Pair, str]) -> None:
-            (pair, layers), held = job, self._rows(job[0])
-            train = self._training(pair)
-            span, truth = Span(self.features[layers][train]), self.truth[train]
-            others = self.features[layers][held]
-            if "prototype" in self.kinds:
-                head = heads.fit("prototype", span, truth, self.classes, 0.0, self.seed)
-                self._evidence[pair, Candidate("prototype", layers)] = head.logits(others)
-            if {"linear", "mlp"} & set(self.kinds):
-                path = heads.path_logits(span, truth, self.classes, span.project(others))
-                for penalty, logits in path.items():
-                    self._evidence[pair, Candidate("linear", layers, penalty)] = logits
+        def judge(layers: str) -> None:
+            inside, across = kernels.of(layers)
+            for kind in kinds:
+                penalties = heads.PENALTIES[kind]
+                for balanced in {False, self.balanced and kind == "linear"}:
+                    targets = self._targets(train, balanced)
+                    duals, bias = heads.solve(kind, inside, targets, penalties)
+                    for penalty, dual, offset in zip(penalties, duals, bias, strict=True):
+                        candidate = Candidate(kind, layers, penalty, balanced)
+                        found[candidate] = (across @ dual + offset).astype(np.float32)
 
-        new = [pair for pair in pairs if pair not in known]
-        heads.side_by_side(judge, [(pair, layers) for layers in self.features for pair in new])
+        heads.side_by_side(judge, self.bank.names)
+        return Evidence(train, held, {c: found[c] for c in sorted(found, key=self._complexity)})
 
-    def _judge_mlp(self, pairs: Sequence[Pair], rival: Candidate) -> None:
+    def _judge_slow(
+        self, pairs: Sequence[Pair], tested: int | None, kind: str, layers: str
+    ) -> dict[Candidate, float]:
+        """Fit a slow head without each pair of folds, unless that is done already."""
+        rivals = [Candidate(kind, layers, penalty) for penalty in heads.PENALTIES[kind]]
+
         def judge(pair: Pair) -> None:
-            train = self._training(pair)
-            features = self.features[rival.layers]
-            head = heads.fit(
-                "mlp", Span(features[train]), self.truth[train], self.classes, 0.0, self.seed
-            )
-            self._evidence[pair, rival] = head.logits(features[self._rows(pair)])
+            known = self._evidence[pair]
+            features = self.bank.features(layers, known.train)
+            held = self.bank.features(layers, known.held)
+            path = heads.fit_path(kind, features, self.targets.rows(known.train), self.seed)
+            for rival, (_, head) in zip(rivals, path, strict=True):
+                known.logits[rival] = head.logits(held)
 
-        heads.side_by_side(judge, [pair for pair in pairs if (pair, rival) not in self._evidence])
+        new = [pair for pair in pairs if rivals[0] not in self._evidence[pair].logits]
+        heads.side_by_side(judge, new)
+        return self._losses(pairs, tested, rivals)
 
-    def _rows(self, pair: Pair) -> np.ndarray:
-        return np.flatnonzero(np.isin(self.fold, pair))
+    def _losses(
+        self, pairs: Sequence[Pair], tested: int | None, of: Sequence[Candidate] = ()
+    ) -> dict[Candidate, float]:
+        """Return the mean inner loss of candidates, of all fast ones if none are given.
 
-    def _training(self, pair: Pair) -> np.ndarray:
-        """Return the rows outside of ``pair``, or an even share of each class if they are many."""
-        rows = np.flatnonzero(~np.isin(self.fold, pair))
-        if len(rows) <= JUDGED_BY:
+        Of clips with one class: the log loss at the best temperature; it tells candidates apart
+        with far fewer clips than their numbers of errors do. Of clips with several: the squared
+        error of the scores.
+        """
+        wanted = list(of) or [c for c in self._evidence[pairs[0]].logits if c.head not in SLOW]
+        rows = self._held(pairs, tested, wanted[0])[1]
+        targets = self._targets(rows, self.balanced)
+        logits = np.stack([self._held(pairs, tested, c)[0] for c in wanted])
+        if targets.is_single:
+            loss = log_loss(logits, targets.of, targets.weights)
+        else:
+            is_sigmoid = np.array([c.head == "mlp" for c in wanted])[:, None, None]
+            scores = np.where(is_sigmoid, sigmoid(logits), logits.clip(0, 1))
+            loss = np.square(scores - targets.of).mean(2)
+        return dict(zip(wanted, (loss * targets.weights).mean(1).tolist(), strict=True))
+
+    def _fit(self, candidate: Candidate, rows: np.ndarray) -> Head:
+        features = self.bank.features(candidate.layers, rows)
+        targets = self._targets(rows, candidate.balanced)
+        return heads.fit(candidate.head, features, targets, candidate.penalty, self.seed)
+
+    def _targets(self, rows: np.ndarray, balanced: bool) -> Targets:
+        targets = self.targets.rows(rows)
+        if not balanced:
+            return targets
+        return replace(targets, weights=heads.balanced_weights(targets.of))
+
+    def _split(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows to train on and those held out for a pair; many are thinned evenly."""
+        most = max(JUDGED_BY, JUDGED_BY_OF_CLASS * self.targets.of.shape[1])
+        train = self._thinned(np.flatnonzero(~np.isin(self.fold, pair)), most)
+        held = [self._thinned(np.flatnonzero(self.fold == fold), most // 2) for fold in pair]
+        return train, np.concatenate(held)
+
+    def _thinned(self, rows: np.ndarray, most: int) -> np.ndarray:
+        """Return ``rows``, or an even share of each class where they are very many."""
+        if len(rows) <= most:
             return rows
         shuffled = np.random.default_rng(self.seed).permutation(rows)
-        by_class = shuffled[np.argsort(self.truth[shuffled], kind="stable")]
-        return np.sort(by_class[np.linspace(0, len(rows) - 1, JUDGED_BY).astype(int)])
+        by_class = shuffled[np.argsort(self.targets.of[shuffled].argmax(1), kind="stable")]
+        return np.sort(by_class[np.linspace(0, len(rows) - 1, most).astype(int)])
 
     def _held(
         self, pairs: Sequence[Pair], tested: int | None, candidate: Candidate
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return inner logits (M, K) and truth (M,), never of a clip in the ``tested`` fold."""
-        logits, truth = [], []
-        for pair in pairs:
-            rows = self._rows(pair)
-            inner = self.fold[rows] != (-1 if tested is None else tested)
-            logits.append(self._evidence[pair, candidate][inner])
-            truth.append(self.truth[rows][inner])
-        return np.concatenate(logits), np.concatenate(truth)
+        """Return inner logits (M, K) and rows (M,), never of a clip in the ``tested`` fold."""
+        logits, rows = [], []
+        for known in (self._evidence[pair] for pair in pairs):
+            inner = self.fold[known.held] != (-1 if tested is None else tested)
+            logits.append(known.logits[candidate][inner])
+            rows.append(known.held[inner])
+        return np.concatenate(logits), np.concatenate(rows)
 
-    def _right(self, pairs: Sequence[Pair], tested: int | None, candidate: Candidate) -> np.ndarray:
-        logits, truth = self._held(pairs, tested, candidate)
-        return np.asarray(logits.argmax(1) == truth)
+    def _quality(self, pairs: Sequence[Pair], tested: int | None, candidate: Candidate) -> float:
+        """Return how well inner clips are answered, 0 to 1, each class weighted as wanted."""
+        logits, rows = self._held(pairs, tested, candidate)
+        targets = self._targets(rows, self.balanced)
+        quality = metrics.quality(logits, targets.of, targets.is_single)
+        return float((quality * targets.weights).mean())
 
-    def _candidates(self, pairs: Sequence[Pair]) -> list[Candidate]:
-        """Return, in order, what was judged on all of ``pairs``."""
-        known = dict.fromkeys(candidate for _, candidate in self._evidence)
-        return [c for c in known if all((pair, c) in self._evidence for pair in pairs)]
-
-    def _simplest(
-        self, pairs: Sequence[Pair], tested: int | None, kinds: Sequence[str]
-    ) -> Candidate:
-        """Return the simplest candidate that is within one standard error of the best.
-
-        The error is that of the paired difference over the inner clips.
-        """
-        allowed = sorted(
-            (c for c in self._candidates(pairs) if c.head in kinds), key=self._complexity
-        )
-        right = {c: self._right(pairs, tested, c).astype(float) for c in allowed}
-        best = max(allowed, key=lambda c: right[c].mean())
-        for candidate in allowed:
-            loss = right[best] - right[candidate]
-            if loss.mean() <= loss.std() / np.sqrt(len(loss)):
-                return candidate
-        return best
-
-    def _complexity(self, c: Candidate) -> tuple[int, int, float]:
-        return heads.KINDS.index(c.head), self.features[c.layers].shape[1], c.penalty
+    def _complexity(self, c: Candidate) -> tuple[int, int, bool, float]:
+        return heads.KINDS.index(c.head), self.bank.size(c.layers), c.balanced, -c.penalty
 
 
 @dataclass(frozen=True)
@@ -213,17 +267,17 @@ def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Sc
     if scheme.held_out is None and len(scheme.names) > 2:
         chosen, logits = search.choose(), search.out_of_fold()
         return Solution(chosen, search.fit(chosen.best), logits, np.ones(len(clips), bool))
-    logits = np.zeros((len(clips), search.classes), np.float32)
+    logits = np.zeros(search.targets.of.shape, np.float32)
     folds = range(len(scheme.names)) if scheme.held_out is None else [scheme.held_out]
     for tested in folds:
-        rows = scheme.fold == tested
-        inner = _inner(search, clips, content, ~rows)
+        rows = np.flatnonzero(scheme.fold == tested)
+        inner = _inner(search, clips, content, np.flatnonzero(scheme.fold != tested))
         chosen = inner.choose()
         head = inner.fit(chosen.best)
-        answers = head.logits(search.features[chosen.best.layers][rows])
-        logits[rows] = answers / chosen.temperature
+        answers = head.logits(search.bank.features(chosen.best.layers, rows))
+        logits[rows] = chosen.calibration.logits(answers)
     if scheme.held_out is None:
-        inner = _inner(search, clips, content, np.ones(len(clips), bool))
+        inner = _inner(search, clips, content, np.arange(len(clips)))
         chosen = inner.choose()
         head = inner.fit(chosen.best)
     return Solution(chosen, head, logits, np.isin(scheme.fold, folds))
@@ -231,15 +285,20 @@ def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Sc
 
 def _inner(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.ndarray) -> Search:
     """Return a search over ``rows`` alone, on folds made inside them."""
-    inside = [replace(clip, fold=None) for clip, row in zip(clips, rows, strict=True) if row]
+    inside = [replace(clips[row], fold=None) for row in rows]
     if len({clip.group for clip in inside}) < INNER_FOLDS:
         inside = [replace(clip, group=None) for clip in inside]
-    scheme = make_scheme(inside, content[rows], folds=INNER_FOLDS, seed=search.seed)
-    return Search(
-        {name: features[rows] for name, features in search.features.items()},
-        search.truth[rows],
-        search.classes,
-        scheme.fold,
-        search.kinds,
-        search.seed,
+    scheme = make_scheme(
+        inside,
+        content[rows],
+        folds=INNER_FOLDS,
+        seed=search.seed,
+        separator=search.separator,
+    )
+    return replace(
+        search,
+        bank=search.bank.only(rows),
+        targets=search.targets.rows(rows),
+        fold=scheme.fold,
+        _evidence={},
     )

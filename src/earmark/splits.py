@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.clips import split_label
 from earmark.dataset import Clip
 from earmark.errors import DataError
 
@@ -31,15 +33,20 @@ class Scheme:
 
 
 def make_scheme(
-    clips: Sequence[Clip], content: np.ndarray, *, folds: int = FOLDS, seed: int = 0
+    clips: Sequence[Clip],
+    content: np.ndarray,
+    *,
+    folds: int = FOLDS,
+    seed: int = 0,
+    separator: str | None = None,
 ) -> Scheme:
     """Choose the scheme for ``clips``; ``content`` (N,) has one number for each distinct sound.
 
     Clips of one recording and clips of equal content never part, unless given folds part them:
     then that is a warning. A class that a fold or group would leave untaught is a
-    :class:`DataError`.
+    :class:`DataError`. With a ``separator``, a clip with several classes stands for the rarest.
     """
-    truth = np.array([clip.label for clip in clips])
+    truth = _rarest(clips, separator)
     recording = _numbers([str(clip.path) for clip in clips])
     grouped = all(clip.group is not None for clip in clips)
     cluster = _numbers([str(c.group) for c in clips]) if grouped else _joined(recording, content)
@@ -57,6 +64,12 @@ def make_scheme(
     _refuse_untaught(truth, fold, names)
     leaks = _leaks(fold, recording, content, grouped, cluster)
     return Scheme(description, names, fold, cluster, leaks, held_out)
+
+
+def _rarest(clips: Sequence[Clip], separator: str | None) -> np.ndarray:
+    classes = [split_label(str(clip.label), separator) for clip in clips]
+    count = Counter(name for names in classes for name in names)
+    return np.array([min(names, key=lambda name: (count[name], name)) for names in classes])
 
 
 Split = tuple[str, tuple[str, ...], np.ndarray]

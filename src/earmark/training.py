@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +14,23 @@ import numpy as np
 
 import earmark
 from earmark import backbones as registry
-from earmark import calibration, heads, layersets, metrics, weights
+from earmark import baselines, estimation, heads, learning_curve, readings, weights
+from earmark.bank import Bank
 from earmark.classifier import BackboneUse, Classifier
 from earmark.dataset import Clip, Dataset
 from earmark.doctor import before_training
 from earmark.embed import Embeddings, Failure, Progress, embed
 from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
-from earmark.selection import Choice, Search, Solution, solve
-from earmark.splits import FOLDS, Scheme, make_scheme
+from earmark.estimation import OutOfFold
+from earmark.heads import Targets
+from earmark.limits import Limits
+from earmark.selection import Choice, Search, solve
+from earmark.splits import FOLDS, make_scheme
 from earmark.store import Store
+from earmark.unknown import find_border
 
+UNEQUAL = 1.5  # classes this much larger than others are weighed against them
 AUTO = ("efficientat-mn04", "speech-embedding")  # the last is shipped
-
-
-@dataclass(frozen=True)
-class OutOfFold:
-    """What each tested clip was answered by models that had not seen its fold.
-
-    ``logits`` and ``scores`` are (N, K), with a temperature that comes from other folds as well.
-    ``cluster`` (N,) numbers what is not independent.
-    """
-
-    clips: tuple[Clip, ...]
-    truth: np.ndarray
-    fold: np.ndarray
-    logits: np.ndarray
-    scores: np.ndarray
-    cluster: np.ndarray
-
-    def rows(self, labels: Sequence[str]) -> list[tuple[str, str, str]]:
-        """Return (path, label, answer) of each clip."""
-        answers = self.scores.argmax(1)
-        return [
-            (str(clip.path), str(clip.label), labels[k])
-            for clip, k in zip(self.clips, answers, strict=True)
-        ]
 
 
 @dataclass(frozen=True)
@@ -75,69 +57,128 @@ def train(
     seed: int = 0,
     store: Store | None = None,
     progress: Progress | None = None,
+    compare: bool = True,
+    unknown: float | None = None,
 ) -> Training:
     """Train on all clips of ``data`` and estimate by nested cross-validation.
 
     ``backbone`` is a name, several with commas between, or 'auto'; ``head`` is 'auto', 'linear',
     'mlp' or 'prototype'; ``layers`` as in :func:`layersets.candidates`. Folds come from the data's
     folds, else its groups, else are ``folds`` stratified ones; clips whose split is 'test' are
-    kept out of everything and scored once. The same data, arguments and machine give the same
+    kept out of everything and scored once. With ``unknown``, the share of strangers to let in,
+    predictions say so when nothing like a clip was trained on. ``compare`` adds baselines and a
+    learning curve to the estimate. The same data, arguments and machine give the same
     bytes. Clips that cannot be read are in ``Training.skipped``.
     """
     clock = _Clock()
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
-    dataset.refuse_several_labels()
-    kinds = _kinds(head)
+    labels = tuple(dataset.labels)
+    kinds = _kinds(head, dataset)
     names, notes = backbone_names(backbone)
     networks = [registry.create(name) for name in names]
-    layer_sets = layersets.candidates([network.info for network in networks], layers)
+    infos = [network.info for network in networks]
+    choices = readings.candidates(infos, layers)
     # refuse hopeless data before the long part; that all contents differ is found out later
-    make_scheme(dataset.clips, np.arange(len(dataset)), folds=folds, seed=seed)
+    whole = partial(make_scheme, folds=folds, seed=seed, separator=dataset.separator)
+    whole(dataset.clips, np.arange(len(dataset)))
     embeddings, skipped = _embed_all(dataset, networks, store, progress)
     clock.lap("embed")
 
     clips = embeddings[0].clips
     content = np.unique(embeddings[0].matrix, axis=0, return_inverse=True)[1].ravel()
-    scheme = make_scheme(clips, content, folds=folds, seed=seed)
-    labels = tuple(dataset.labels)
-    truth = np.array([labels.index(str(clip.label)) for clip in clips])
-    features = {name: layersets.features(embeddings, s) for name, s in layer_sets.items()}
-    search = Search(features, truth, len(labels), scheme.fold, kinds, seed)
+    scheme = whole(clips, content)
+    targets = _targets(dataset, clips)
+    bank = Bank(infos, [e.matrix for e in embeddings], choices)
+    search = Search(
+        bank, targets, scheme.fold, kinds, seed, _is_unequal(targets), dataset.separator
+    )
     solution = solve(search, clips, content, scheme)
     clock.lap("select")
 
-    tested = _out_of_fold(solution, clips, truth, scheme)
+    tested = OutOfFold.gather(solution, clips, targets, scheme)
+    estimate = estimation.figures(
+        tested, labels, seed, scheme.description, scheme.names, tested.thresholds()
+    )
+    if compare:
+        heard_s = embeddings[0].seconds
+        estimate["baselines"] = baselines.judge(
+            dataset, clips, content, scheme, search, networks, heard_s, store
+        )
+        estimate["learning_curve"] = learning_curve.learning_curve(search, solution.chosen.best)
+        clock.lap("compare")
+    limits = Limits.fit(tested.scores, tested.of, tested.is_single)
+    if unknown is not None:
+        border = find_border(search, solution.chosen.best, unknown)
+        limits = replace(limits, unknown_below=border.below)
+        estimate["unknown"] = {"rate": unknown, **border._asdict()}
+        clock.lap("unknown")
+    uses, pooling = _used(networks, choices[solution.chosen.best.layers])
     classifier = Classifier(
         labels,
-        tuple(
-            BackboneUse(network.info.name, network.fingerprint, names)
-            for network, names in zip(
-                networks, layer_sets[solution.chosen.best.layers], strict=True
-            )
-        ),
+        uses,
         solution.head,
-        solution.chosen.temperature,
-        _estimate(tested, scheme, labels, seed),
+        solution.chosen.calibration,
+        pooling,
+        limits,
+        estimate,
         _provenance(dataset, embeddings, solution.chosen, seed),
     )
     clock.lap("fit")
     told = tuple(dict.fromkeys(text for e in embeddings for text in e.warnings))
-    warnings = notes + scheme.warnings
     findings = tuple(finding.line() for finding in before_training(dataset, clips, content))
     return Training(
-        classifier, tested, len(clips), skipped, warnings, clock.seconds, told, findings
+        classifier,
+        tested,
+        len(clips),
+        skipped,
+        notes + scheme.warnings,
+        clock.seconds,
+        told,
+        findings,
     )
 
 
-def _kinds(head: str) -> tuple[str, ...]:
-    if head == "auto":
-        return heads.KINDS
-    if head not in heads.KINDS:
-        known = ("auto", *heads.KINDS)
+def _targets(dataset: Dataset, clips: Sequence[Clip]) -> Targets:
+    """Say which classes each clip has."""
+    number = {label: k for k, label in enumerate(dataset.labels)}
+    of = np.zeros((len(clips), len(number)))
+    for row, clip in zip(of, clips, strict=True):
+        row[[number[name] for name in dataset.classes(clip)]] = 1
+    return Targets(of, np.ones(len(of)), dataset.is_single)
+
+
+def _is_unequal(targets: Targets) -> bool:
+    counts = targets.of.sum(0)
+    return targets.is_single and bool(counts.max() > UNEQUAL * counts[counts > 0].min())
+
+
+def _used(
+    networks: Sequence[registry.Backbone], reading: readings.Reading
+) -> tuple[tuple[BackboneUse, ...], dict[str, bool]]:
+    """Return the backbones that ``reading`` reads of, and its other options."""
+    options = asdict(reading)
+    uses = zip(networks, options.pop("layers"), strict=True)
+    return tuple(
+        BackboneUse(network.info.name, network.fingerprint, layers)
+        for network, layers in uses
+        if layers
+    ), options
+
+
+def _kinds(head: str, dataset: Dataset) -> tuple[str, ...]:
+    """Return the heads that compete; of clips with several classes, fewer can."""
+    known = {"auto": heads.KINDS, "linear": heads.LINEAR, "mlp": ("mlp",)}
+    known["prototype"] = ("prototype",)
+    if head not in known:
         raise EarmarkError(
             f"no head {head!r};{did_you_mean(head, known)} known: {', '.join(known)}."
         )
-    return (head,)
+    kinds = tuple(k for k in known[head] if dataset.is_single or k in ("linear", "mlp"))
+    if not kinds:
+        raise EarmarkError(
+            f"head {head!r} is for clips with one class each; give 'linear' or 'mlp'."
+        )
+    return kinds
 
 
 def backbone_names(backbone: str) -> tuple[list[str], tuple[str, ...]]:
@@ -183,49 +224,6 @@ def _embed_all(
     return [e.only(common) for e in embeddings], tuple(failures.values())
 
 
-def _out_of_fold(
-    solution: Solution, clips: Sequence[Clip], truth: np.ndarray, scheme: Scheme
-) -> OutOfFold:
-    """Gather the tested clips."""
-    rows = solution.tested
-    logits = solution.logits[rows]
-    tested = tuple(itertools.compress(clips, rows))
-    return OutOfFold(
-        tested,
-        truth[rows],
-        scheme.fold[rows],
-        logits,
-        calibration.softmax(logits),
-        scheme.cluster[rows],
-    )
-
-
-def _estimate(
-    tested: OutOfFold, scheme: Scheme, labels: Sequence[str], seed: int
-) -> dict[str, Any]:
-    """Return the figures of the estimate as they are printed, saved and put into JSON."""
-    answer = tested.scores.argmax(1)
-    right = answer == tested.truth
-    folds = [
-        {
-            "fold": scheme.names[number],
-            "accuracy": float(right[tested.fold == number].mean()),
-            "n": int((tested.fold == number).sum()),
-        }
-        for number in np.unique(tested.fold)
-    ]
-    return {
-        "scheme": scheme.description,
-        "accuracy": float(right.mean()),
-        "ci95": list(metrics.accuracy_interval(right, tested.cluster, seed)),
-        "macro_f1": metrics.macro_f1(tested.truth, answer, len(labels)),
-        "ece": metrics.calibration_error(tested.scores, tested.truth),
-        "chance": float(np.bincount(tested.truth).max() / len(tested.truth)),
-        "clips": len(tested.truth),
-        "folds": folds,
-    }
-
-
 def _provenance(
     dataset: Dataset, embeddings: Sequence[Embeddings], chosen: Choice, seed: int
 ) -> dict[str, Any]:
@@ -242,11 +240,17 @@ def _provenance(
         "data": digest.hexdigest(),
         "layers": chosen.best.layers,
         "penalty": chosen.best.penalty,
-        "candidates": [
-            {"head": c.head, "layers": c.layers, "penalty": c.penalty, "accuracy": accuracy}
-            for c, accuracy in sorted(chosen.accuracy.items(), key=lambda item: -item[1])
-        ],
+        "candidates": _best(chosen),
     }
+
+
+def _best(choice: Choice) -> list[dict[str, Any]]:
+    """Return the best candidate of each head and reading, best first."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for candidate, loss in sorted(choice.loss.items(), key=lambda item: item[1]):
+        row = {**asdict(candidate), "accuracy": choice.quality[candidate], "loss": loss}
+        found.setdefault((candidate.head, candidate.layers), row)
+    return list(found.values())
 
 
 class _Clock:

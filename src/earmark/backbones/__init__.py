@@ -73,6 +73,7 @@ class BackboneInfo:
     licence: str
     context: int = 0
     step: int | None = None
+    is_logarithmic: bool = False  # its layers are logarithms, which need no further calming
     version: int = 1  # raise it whenever the results change: stored embeddings are then made anew
 
     def layer(self, name: str) -> Layer:

@@ -88,6 +88,7 @@ BANDS = 64
         context=WINDOW // 2,
         step=HOP,
         layers=(Layer("logmel", BANDS),),
+        is_logarithmic=True,
         parameters=0,
         source="made here; mel bands as in VGGish (Hershey et al. 2017), 60 Hz to 7.8 kHz",
         licence="Apache-2.0",

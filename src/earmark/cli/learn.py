@@ -74,6 +74,13 @@ def train(
     channel: Channel = None,
     non_finite: NonFinite = NonFiniteChoice.refuse,
     folds: Annotated[int, typer.Option(min=2, help="Folds to make where none are given.")] = 5,
+    unknown: Annotated[
+        float | None,
+        typer.Option(help='Learn to say "unknown", letting in this share of strangers: 0.05.'),
+    ] = None,
+    no_compare: Annotated[
+        bool, typer.Option("--no-compare", help="No baselines and no learning curve.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
     report: Report = None,
     as_json: Json = False,
@@ -101,12 +108,14 @@ def train(
             seed=seed,
             store=store,
             progress=bar,
+            compare=not no_compare,
+            unknown=unknown,
         )
     training.classifier.save(output)
     if report is not None:
         from earmark.report import write_report
 
-        rows = training.out_of_fold.rows(training.classifier.labels)
+        rows = training.out_of_fold.answers(training.classifier.labels)
         write_report(report, console.training_json(training, str(output)), rows)
     if as_json:
         print_json(console.training_json(training, str(output)))

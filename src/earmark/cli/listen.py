@@ -34,6 +34,10 @@ def predict(
     model: Model,
     paths: Inputs,
     top: Annotated[int, typer.Option(min=1, help="How many labels to show for each.")] = 3,
+    coverage: Annotated[
+        float | None,
+        typer.Option(help="Add the set of classes that holds the true one so often: 0.9."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV: path,label,score,error.")
@@ -50,13 +54,13 @@ def predict(
     failed = 0
     if as_csv:
         print_csv(["path", "label", "score", "error"])
-    for prediction in classifier.predict(listed):
+    for prediction in classifier.predict(listed, coverage):
         failed += prediction.error is not None
         if as_json:
             print_json(console.prediction_json(prediction, top))
         elif as_csv:
             score = "" if prediction.error else f"{prediction.score:.6f}"
-            print_csv([prediction.path, prediction.label or "", score, prediction.error or ""])
+            print_csv([prediction.path, prediction.answer, score, prediction.error or ""])
         elif prediction.error is None:
             print(console.prediction_text(prediction, top, width), flush=True)
         for text in prediction.warnings if prediction.error is None else [prediction.error]:

@@ -1,0 +1,95 @@
+"""The features of all clips under all readings, and the kernels that judge them cheaply."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from earmark import heads, readings
+from earmark.backbones import BackboneInfo
+from earmark.readings import Part, Reading
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Embeddings (N, E) of each backbone, and the ``readings`` of them, by name.
+
+    The kernel of a reading (inner products of its standardised features) is the sum of the
+    kernels of its parts. Many readings share parts, so all their kernels cost one pass.
+    """
+
+    infos: Sequence[BackboneInfo]
+    matrices: Sequence[np.ndarray]
+    readings: Mapping[str, Reading]
+
+    @property
+    def names(self) -> list[str]:
+        return list(self.readings)
+
+    def features(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return (len(rows), D) float32 of the reading ``name``."""
+        matrices = [matrix[rows] for matrix in self.matrices]
+        return readings.features(self.infos, matrices, self.readings[name])
+
+    def size(self, name: str) -> int:
+        """Return D, the number of features of the reading ``name``."""
+        return sum(self._size(part) for part in self._parts(name))
+
+    def only(self, rows: np.ndarray) -> Bank:
+        """Keep the clips ``rows``, in the order given."""
+        return Bank(self.infos, [matrix[rows] for matrix in self.matrices], self.readings)
+
+    def kernels(self, train: np.ndarray, others: np.ndarray, names: Sequence[str] = ()) -> Kernels:
+        """Compute what kernels are made of, standardised on the rows ``train``.
+
+        Those of all readings, unless ``names`` are given.
+        """
+        names = names or self.names
+        rows = np.concatenate([train, others])
+        matrices = [matrix[rows] for matrix in self.matrices]
+        found: dict[Part, np.ndarray] = {}
+
+        def compute(part: Part) -> None:
+            x = readings.part_features(self.infos[part.backbone], matrices[part.backbone], part)
+            mean, scale = heads.standard(x[: len(train)])
+            z = (x - mean) / (scale / np.sqrt(x.shape[1], dtype=np.float32))
+            found[part] = z @ z[: len(train)].T
+
+        heads.side_by_side(compute, list({part: 0 for n in names for part in self._parts(n)}))
+        parts = {name: self._parts(name) for name in names}
+        return Kernels({name: Sum(p, self.size(name)) for name, p in parts.items()}, found)
+
+    def _parts(self, name: str) -> tuple[Part, ...]:
+        return readings.parts(self.infos, self.readings[name])
+
+    def _size(self, part: Part) -> int:
+        layer = self.infos[part.backbone].layer(part.layers[0])
+        return layer.size if part.has_bands else layer.channels
+
+
+class Sum(NamedTuple):
+    """What a kernel is made of, and the number of features in it."""
+
+    parts: tuple[Part, ...]
+    size: int
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Kernels of all readings between some training clips (n) and those and others (m)."""
+
+    sums: Mapping[str, Sum]
+    parts: Mapping[Part, np.ndarray]  # (n + m, n), of features that are not yet scaled by size
+
+    def of(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the kernel of the training clips (n, n) and that of the others (m, n)."""
+        found = self.sums[name]
+        kernel = self.parts[found.parts[0]].copy()
+        for part in found.parts[1:]:
+            kernel += self.parts[part]
+        kernel /= found.size
+        n = kernel.shape[1]
+        return kernel[:n], kernel[n:]

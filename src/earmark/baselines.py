@@ -1,0 +1,71 @@
+"""What the pretrained network gave: the same estimate without any learned listening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from earmark import backbones as registry
+from earmark import metrics
+from earmark.backbones import Backbone
+from earmark.bank import Bank
+from earmark.calibration import as_scores
+from earmark.dataset import Clip, Dataset
+from earmark.embed import embed
+from earmark.errors import BackboneError
+from earmark.readings import Reading, layers_of
+from earmark.selection import Search, solve
+from earmark.splits import Scheme
+from earmark.store import Store
+
+PLAIN = "logmel"
+CHEAP_PARAMETERS = 2_000_000  # of a network that is run once more, with random weights,
+CHEAP_SECONDS = 3_600.0  # over no more audio than this
+
+
+def judge(
+    dataset: Dataset,
+    clips: Sequence[Clip],
+    content: np.ndarray,
+    scheme: Scheme,
+    search: Search,
+    networks: Sequence[Backbone],
+    seconds: float,
+    store: Store | None,
+) -> list[dict[str, Any]]:
+    """Return name, accuracy and interval of each baseline, over the same clips and folds.
+
+    Log-mel statistics always; the same networks with random weights where all of them are small
+    and the ``seconds`` of audio are few. Both read all layers, with head and
+    penalty chosen inside the folds.
+    """
+    found = []
+    for name, rivals in _rivals(networks, seconds):
+        heard = [embed(clips, n, store, options=dataset.audio) for n in rivals]
+        if any(len(e.clips) < len(clips) for e in heard):
+            continue  # a recording went away meanwhile: no comparison on the same clips
+        infos = [network.info for network in rivals]
+        bank = Bank(infos, [e.matrix for e in heard], {"all": Reading(layers_of(infos, "all"))})
+        alone = replace(search, bank=bank, _evidence={})
+        solution = solve(alone, clips, content, scheme)
+        rows = solution.tested
+        of = search.targets.of[rows]
+        is_single = search.targets.is_single
+        quality = metrics.quality(as_scores(solution.logits[rows], is_single), of, is_single)
+        interval = metrics.accuracy_interval(quality, scheme.cluster[rows], search.seed)
+        found.append({"name": name, "accuracy": float(quality.mean()), "ci95": list(interval)})
+    return found
+
+
+def _rivals(networks: Sequence[Backbone], seconds: float) -> Iterator[tuple[str, list[Backbone]]]:
+    if any(network.info.name != PLAIN for network in networks):
+        yield "log-mel statistics", [registry.create(PLAIN)]
+    parameters = sum(network.info.parameters for network in networks)
+    if 0 < parameters <= CHEAP_PARAMETERS and seconds <= CHEAP_SECONDS:
+        try:
+            yield "random weights", [type(n).random(n.info) for n in networks]
+        except BackboneError:
+            return  # a network that only exists with its weights

@@ -1,0 +1,194 @@
+"""What a head reads of the embeddings: which layers, and what of their statistics."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from earmark.backbones import BackboneInfo, Layer
+from earmark.embed import columns
+from earmark.errors import BackboneError, did_you_mean
+
+LayerSet = tuple[tuple[str, ...], ...]  # layer names, for each backbone in turn
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The layers of each backbone in turn, and what is read of their statistics.
+
+    With ``spread`` the deviations are read beside the means, with ``bands`` each coarse frequency
+    band by itself. ``averaged`` reads the mean over the layers, which must be of equal size.
+    """
+
+    layers: LayerSet
+    spread: bool = True
+    bands: bool = True
+    averaged: bool = False
+
+
+class Part(NamedTuple):
+    """The least that readings share: one statistic of a layer, or of the mean over several."""
+
+    backbone: int
+    layers: tuple[str, ...]
+    is_spread: bool
+    has_bands: bool
+
+
+def candidates(infos: Sequence[BackboneInfo], wanted: str) -> dict[str, Reading]:
+    """Return the readings to choose from, by name.
+
+    ``wanted`` is 'last', 'all', a list 'NAME,NAME' (with several backbones also 'BACKBONE/NAME'),
+    or 'auto': of every backbone each layer alone, the mean over its layers of equal size, the
+    upper half and all; of several backbones together their last layers, upper halves and all.
+    Each comes with and without the deviations, and with and without frequency bands.
+    """
+    if wanted == "auto":
+        named = {
+            f"{prefix}{name}": layers
+            for prefix, chosen in _combinations(infos)
+            for name, layers in _sets(infos, chosen).items()
+        }
+    else:
+        named = {wanted: Reading(layers_of(infos, wanted))}
+    return {
+        name + suffix: variant
+        for name, reading in named.items()
+        for suffix, variant in _variants(infos, reading)
+    }
+
+
+def layers_of(infos: Sequence[BackboneInfo], wanted: str) -> LayerSet:
+    """Return the layers that 'last', 'all' or a list of names stands for."""
+    every = [tuple(layer.name for layer in info.layers) for info in infos]
+    if wanted == "last":
+        return tuple(layers[-1:] for layers in every)
+    return tuple(every) if wanted == "all" else _listed(infos, wanted)
+
+
+def features(
+    infos: Sequence[BackboneInfo], matrices: Sequence[np.ndarray], reading: Reading
+) -> np.ndarray:
+    """Return (N, D) float32 of what ``reading`` reads in the embeddings (N, E) of each backbone."""
+    found = parts(infos, reading)
+    return np.hstack([part_features(infos[p.backbone], matrices[p.backbone], p) for p in found])
+
+
+def parts(infos: Sequence[BackboneInfo], reading: Reading) -> tuple[Part, ...]:
+    """Return the parts of a reading, in the order of its features."""
+    found = []
+    for k, (info, names) in enumerate(zip(infos, reading.layers, strict=True)):
+        groups = ([names] if names else []) if reading.averaged else [(name,) for name in names]
+        for group in groups:
+            bands = reading.bands or info.layer(group[0]).bands == 1  # one name for the same thing
+            found.append(Part(k, group, False, bands))
+            if reading.spread:
+                found.append(Part(k, group, True, bands))
+    return tuple(found)
+
+
+def part_features(info: BackboneInfo, matrix: np.ndarray, part: Part) -> np.ndarray:
+    """Return (N, d) float32: signed square roots of one statistic.
+
+    Roots calm the few loud units that would rule a distance or a standardised sum (power
+    normalisation: Perronnin, Sanchez and Mensink 2010). Logarithms are taken as they are.
+    """
+    total: np.ndarray | float = 0.0
+    for name in part.layers:
+        layer, held = info.layer(name), matrix[:, columns(info, [name])].astype(np.float32)
+        mean, spread = held[:, : layer.size], held[:, layer.size :]
+        if not part.has_bands:
+            mean, spread = _without_bands(layer, mean, spread)
+        total = total + (spread if part.is_spread else mean) / len(part.layers)
+    if info.is_logarithmic:
+        return np.asarray(total, np.float32)
+    return np.asarray(np.sign(total) * np.sqrt(np.abs(total)), np.float32)
+
+
+def _without_bands(
+    layer: Layer, mean: np.ndarray, spread: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Join the bands of each channel: the mean and the deviation over all of its frequencies."""
+    means = mean.reshape(-1, layer.channels, layer.bands)
+    squares = np.square(spread.reshape(means.shape)) + np.square(means)
+    joined = means.mean(2)
+    return joined, np.sqrt(np.maximum(squares.mean(2) - np.square(joined), 0))
+
+
+def _combinations(infos: Sequence[BackboneInfo]) -> list[tuple[str, tuple[int, ...]]]:
+    """Return each backbone and each combination of them, with the prefix of its readings' names."""
+    every = range(len(infos))
+    chosen = [c for size in every for c in itertools.combinations(every, size + 1)]
+    return [
+        ("" if len(c) == len(infos) else "+".join(infos[k].name for k in c) + "/", c)
+        for c in chosen
+    ]
+
+
+def _sets(infos: Sequence[BackboneInfo], chosen: tuple[int, ...]) -> dict[str, Reading]:
+    """Return the named readings of some backbones, without their variants."""
+    every = [
+        tuple(layer.name for layer in info.layers) if k in chosen else ()
+        for k, info in enumerate(infos)
+    ]
+
+    upper = Reading(tuple(names[len(names) // 2 :] for names in every))
+    named = {"upper": upper, "all": Reading(tuple(every))}
+    if len(chosen) > 1:
+        return {"last": Reading(tuple(names[-1:] for names in every)), **named}
+    (k,) = chosen
+    alone = {
+        name: Reading(tuple((name,) if j == k else () for j in range(len(infos))))
+        for name in every[k]
+    }
+    equal = _equal_layers(infos[k])
+    if len(equal) > 2:
+        mean = tuple(equal if j == k else () for j in range(len(infos)))
+        named["mean"] = Reading(mean, averaged=True)
+    return {**alone, **(named if len(every[k]) > 1 else {})}
+
+
+def _equal_layers(info: BackboneInfo) -> tuple[str, ...]:
+    """Return the largest set of layers of equal size, such as the blocks of a transformer."""
+    by_size: dict[tuple[int, int], list[str]] = {}
+    for layer in info.layers:
+        by_size.setdefault((layer.channels, layer.bands), []).append(layer.name)
+    return max(map(tuple, by_size.values()), key=len)
+
+
+def _variants(infos: Sequence[BackboneInfo], reading: Reading) -> list[tuple[str, Reading]]:
+    """Return ``reading`` with less and less of the statistics, and what to add to its name."""
+    held = [info.layer(n) for info, ns in zip(infos, reading.layers, strict=True) for n in ns]
+    bands = (True, False) if any(layer.bands > 1 for layer in held) else (True,)
+    return [
+        (
+            ("" if spread else ", means") + ("" if banded else ", no bands"),
+            replace(reading, spread=spread, bands=banded),
+        )
+        for spread in (True, False)
+        for banded in bands
+    ]
+
+
+def _listed(infos: Sequence[BackboneInfo], wanted: str) -> LayerSet:
+    picked: list[list[str]] = [[] for _ in infos]
+    for item in wanted.split(","):
+        backbone, _, name = item.strip().rpartition("/")
+        homes = [
+            k
+            for k, info in enumerate(infos)
+            if backbone in ("", info.name) and name in {layer.name for layer in info.layers}
+        ]
+        if not homes:
+            known = [layer.name for info in infos for layer in info.layers]
+            raise BackboneError(
+                f"no layer {item.strip()!r} in {', '.join(info.name for info in infos)};"
+                f"{did_you_mean(name, known)} known: auto, last, all, {', '.join(known)}."
+            )
+        for k in homes:
+            picked[k].append(name)
+    return tuple(tuple(names) for names in picked)

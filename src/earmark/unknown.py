@@ -1,0 +1,74 @@
+"""Where "unknown" begins: as far out as classes are that were left out of training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from earmark import heads
+from earmark.errors import EarmarkError
+from earmark.selection import Candidate, Search
+
+MOST_FOLDS = 5
+MOST_TRAINED = 600  # clips; more place the threshold no better
+MOST_LEFT_OUT = 20  # single classes left out in turn; of more, an even choice
+
+
+class Border(NamedTuple):
+    """The best logit ``below`` which a clip is unknown; what it lets in, and whom it answers."""
+
+    below: float
+    accepted: float
+    answered: float
+
+
+def find_border(search: Search, chosen: Candidate, rate: float) -> Border:
+    """Return the border that lets in ``rate`` of the strangers, 0 to 1.
+
+    Each class is left out in turn, and the chosen head fitted to the others without the fold that
+    tests: clips of the class are strangers then. ``accepted`` and ``answered`` are the shares of
+    strangers and of known clips above the border. Raises EarmarkError for fewer than 3 classes,
+    for clips with several classes and for an impossible rate.
+    """
+    classes = search.targets.of.shape[1]
+    if not search.targets.is_single or classes < 3:
+        raise EarmarkError(
+            f"'unknown' needs clips with one class each and at least 3 classes, to leave one out;"
+            f" here are {classes}{'' if search.targets.is_single else ', several a clip'}."
+        )
+    if not 0 < rate < 1:
+        raise EarmarkError(f"no rate {rate:g} of strangers; give one between 0 and 1, as in 0.05.")
+    strangers, known = [], []
+    for tested in range(min(int(search.fold.max()) + 1, MOST_FOLDS)):
+        for outside, inside in _left_out(search, chosen, tested):
+            strangers.append(outside)
+            known.append(inside)
+    away = np.concatenate(strangers)
+    below = float(np.quantile(away, 1 - rate))
+    answered = float((np.concatenate(known) >= below).mean())
+    return Border(below, float((away >= below).mean()), answered)
+
+
+def _left_out(
+    search: Search, chosen: Candidate, tested: int
+) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+    """Return best logits of strangers and of known clips in a fold, for each class left out."""
+    train, held = search.rows_without(tested, MOST_TRAINED), np.flatnonzero(search.fold == tested)
+    truth = search.targets.of[train].argmax(1)
+    features, others = (search.bank.features(chosen.layers, rows) for rows in (train, held))
+    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def leave_out(left: int) -> None:
+        kept = truth != left
+        targets = search.targets.rows(train[kept])
+        head = heads.fit(chosen.head, features[kept], targets, chosen.penalty, search.seed)
+        best = head.logits(others).max(1)
+        is_stranger = search.targets.of[held, left] > 0
+        found[left] = best[is_stranger], best[~is_stranger]
+
+    count = search.targets.of.shape[1]
+    lefts = np.unique(np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int))
+    heads.side_by_side(leave_out, lefts.tolist())
+    return [found[left] for left in sorted(found)]
