@@ -1,7 +1,6 @@
 """Recordings that were cut short, damaged, or made to do harm: read in part, or refused."""
 
 import random
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audio_files import RATE, encode, encode_ffmpeg, noise, refusal, wav_that_says
+from audio_files import RATE, encode, encode_ffmpeg, mutated, noise, refusal, wav_that_says
 from audio_victim import Victim
 from earmark import audio
 from earmark.audio import AudioWarning
@@ -204,33 +203,6 @@ def seeds() -> dict[str, bytes]:
 
 
 SEEDS = seeds()
-
-
-def mutated(content: bytes, dice: random.Random) -> bytes:
-    """Change some bits, bytes or numbers, cut out, repeat, or cut off; mostly in the header."""
-    changed = bytearray(content)
-    kind = dice.randrange(7)
-    for _ in range(dice.choice([1, 1, 2, 4, 16])):
-        at = dice.randrange(min(len(changed), dice.choice([64, 512, 4_096, len(changed)])))
-        if kind == 0:
-            changed[at] ^= 1 << dice.randrange(8)
-        elif kind == 1:
-            changed[at] = dice.choice([0, 1, 0x7F, 0x80, 0xFF])
-        elif kind == 2:
-            number = dice.choice([0, 1, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 16, dice.getrandbits(32)])
-            changed[at : at + 4] = struct.pack(dice.choice("<>") + "I", number)
-        elif kind == 3:
-            del changed[at : at + dice.choice([1, 2, 4, 100])]
-        elif kind == 4:
-            changed[at:at] = dice.randbytes(dice.choice([1, 2, 4, 100]))
-        elif kind == 5:
-            start = dice.randrange(len(changed))
-            changed[at : at + 500] = changed[start : start + dice.randrange(500)]
-        else:
-            del changed[dice.randrange(1, len(changed) + 1) :]
-        if not changed:
-            break
-    return bytes(changed)
 
 
 def test_no_file_of_a_mutated_corpus_crashes_or_hangs(victim: Victim, tmp_path: Path) -> None:
