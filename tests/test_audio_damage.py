@@ -1,5 +1,6 @@
 """Recordings that were cut short, damaged, or made to do harm: read in part, or refused."""
 
+import io
 import random
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from audio_files import RATE, encode, encode_ffmpeg, mutated, noise, refusal, wav_that_says
 from audio_victim import Victim
-from earmark import audio
+from earmark import audio, decoders
 from earmark.audio import AudioWarning
 from earmark.errors import AudioError, EarmarkError
 from shared_data import shared_data
@@ -74,6 +75,15 @@ def test_without_a_length_the_warning_says_so(make: Callable[[], bytes]) -> None
         (text,) = sound.warnings
         assert text.startswith(f"cut short or damaged after {got_s:.2f} s (")
         assert text.endswith("; the rest is missing.")
+
+
+@pytest.mark.parametrize("segments", [1, 16, 40, 255])
+def test_the_end_of_an_ogg_file_is_found_however_long_its_last_page(segments: int) -> None:
+    first = b"OggS" + bytes([0, 2, *bytes(20), 1, 255]) + bytes(255)
+    last = b"OggS" + bytes([0, 4, *bytes(20), segments, *[255] * segments]) + bytes(255 * segments)
+    assert not decoders._is_cut_ogg(io.BytesIO(first + last))
+    assert decoders._is_cut_ogg(io.BytesIO(first + last[:-1]))
+    assert decoders._is_cut_ogg(io.BytesIO(first))
 
 
 def test_nothing_is_taken_from_behind_the_damage() -> None:

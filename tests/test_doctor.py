@@ -381,6 +381,15 @@ def test_facts_of_a_known_signal(tmp_path):
     assert told.mix == pytest.approx(1.8, abs=0.05)  # 2 * (0.75**2 / 2 + 0.05**2) / (...)
 
 
+@pytest.mark.parametrize("rate_hz", [8_000, 44_100])
+def test_a_tone_is_in_the_band_that_holds_it(rate_hz):
+    t = np.arange(rate_hz) / rate_hz
+    edges_hz = near_duplicates.BAND_EDGES_HZ
+    for band, hz in enumerate((edges_hz[:-1] + edges_hz[1:]) / 2):
+        x = np.sin(2 * np.pi * hz * t).astype(np.float32)
+        assert (facts._spectra(x, rate_hz)[1].argmax(1) == band).all()
+
+
 def test_clipping_is_measured_where_it_is():
     x = np.random.default_rng(0).normal(size=50_000).astype(np.float32)
     for limit in (1.0, 2.0, 2.8):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import itertools
-import math
 import os
 import re
 import stat
@@ -136,15 +135,15 @@ def _libsndfile_blocks(
     file: BinaryIO, sound: Any, start_s: float, end_s: float | None
 ) -> Iterator[Block]:
     first = min(round(start_s * sound.samplerate), sound.frames)
-    # soundfile gives no more than it has counted, except where it cannot seek.
-    last = sound.frames if sound.seekable() else math.inf
-    last = last if end_s is None else min(last, round(end_s * sound.samplerate))
+    last = sound.frames  # it gives no more than it has counted
+    if end_s is not None:
+        last = min(last, round(end_s * sound.samplerate))
     position = sound.seek(first) if first else 0
     if position != first:
         raise ValueError("the stretch cannot be found in it")  # MPEG that is damaged before it
     most = max(1, BLOCK_SAMPLES // sound.channels)
     while True:
-        frames = int(max(0, min(most, last - position)))
+        frames = max(0, min(most, last - position))
         try:
             samples = sound.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError:
