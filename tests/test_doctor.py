@@ -19,6 +19,7 @@ from earmark.doctor import before_training, examine, facts, near_duplicates, tab
 from earmark.doctor.findings import MOST_NAMED
 from shared_data import shared_data
 
+PAGE = (Path(__file__).parents[1] / "docs" / "doctor.md").read_text()
 RATE_HZ = 16_000
 CLASSES = ("hiss", "chirp", "knock")
 EACH = 6
@@ -74,6 +75,7 @@ def diagnosed(clips: list[Clip]) -> dict[str, tuple[str, set[Path]]]:
     """Return severity and files of each finding by its kind."""
     found = examine(Dataset(tuple(clips), "made here"))
     assert len({f.kind for f in found}) == len(found)
+    assert all(f.kind in PAGE for f in found)
     return {f.kind: (f.severity, {clip.path for clip in f.clips}) for f in found}
 
 
