@@ -1,7 +1,8 @@
-"""Recordings that tests make: noise in any format of libsndfile and some of FFmpeg's."""
+"""Recordings that tests make: noise in formats of libsndfile and FFmpeg, whole or damaged."""
 
 import contextlib
 import io
+import random
 import struct
 import tracemalloc
 from pathlib import Path
@@ -62,6 +63,33 @@ def wav_that_says(data_bytes: int, x: np.ndarray) -> bytes:
     at = content.index(b"data") + 4
     content[at : at + 4] = struct.pack("<I", data_bytes)
     return bytes(content)
+
+
+def mutated(content: bytes, dice: random.Random) -> bytes:
+    """Change some bits, bytes or numbers, cut out, repeat, or cut off; mostly in the header."""
+    changed = bytearray(content)
+    kind = dice.randrange(7)
+    for _ in range(dice.choice([1, 1, 2, 4, 16])):
+        at = dice.randrange(min(len(changed), dice.choice([64, 512, 4_096, len(changed)])))
+        if kind == 0:
+            changed[at] ^= 1 << dice.randrange(8)
+        elif kind == 1:
+            changed[at] = dice.choice([0, 1, 0x7F, 0x80, 0xFF])
+        elif kind == 2:
+            number = dice.choice([0, 1, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 16, dice.getrandbits(32)])
+            changed[at : at + 4] = struct.pack(dice.choice("<>") + "I", number)
+        elif kind == 3:
+            del changed[at : at + dice.choice([1, 2, 4, 100])]
+        elif kind == 4:
+            changed[at:at] = dice.randbytes(dice.choice([1, 2, 4, 100]))
+        elif kind == 5:
+            start = dice.randrange(len(changed))
+            changed[at : at + 500] = changed[start : start + dice.randrange(500)]
+        else:
+            del changed[dice.randrange(1, len(changed) + 1) :]
+        if not changed:
+            break
+    return bytes(changed)
 
 
 def refusal(source: Path | bytes, *stretch: float | None) -> str:

@@ -27,6 +27,7 @@ def test_one_channel_is_that_channel(channel: int) -> None:
     sound = audio.read(content, None, 1.0, 5.0, options)
     np.testing.assert_array_equal(sound.samples, x[RATE : 5 * RATE, channel - 1])
     assert sound.rate_hz == RATE
+    assert sound.samples.flags.c_contiguous  # and so holds no other channel's memory
     raw = audio.read_channels(content, options=options).samples
     np.testing.assert_array_equal(raw, x[:, channel - 1 : channel])
 

@@ -1,7 +1,7 @@
 """Recordings that were cut short, damaged, or made to do harm: read in part, or refused."""
 
+import io
 import random
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audio_files import RATE, encode, encode_ffmpeg, noise, refusal, wav_that_says
+from audio_files import RATE, encode, encode_ffmpeg, mutated, noise, refusal, wav_that_says
 from audio_victim import Victim
-from earmark import audio
+from earmark import audio, decoders
 from earmark.audio import AudioWarning
 from earmark.errors import AudioError, EarmarkError
 from shared_data import shared_data
@@ -75,6 +75,15 @@ def test_without_a_length_the_warning_says_so(make: Callable[[], bytes]) -> None
         (text,) = sound.warnings
         assert text.startswith(f"cut short or damaged after {got_s:.2f} s (")
         assert text.endswith("; the rest is missing.")
+
+
+@pytest.mark.parametrize("segments", [1, 16, 40, 255])
+def test_the_end_of_an_ogg_file_is_found_however_long_its_last_page(segments: int) -> None:
+    first = b"OggS" + bytes([0, 2, *bytes(20), 1, 255]) + bytes(255)
+    last = b"OggS" + bytes([0, 4, *bytes(20), segments, *[255] * segments]) + bytes(255 * segments)
+    assert not decoders._is_cut_ogg(io.BytesIO(first + last))
+    assert decoders._is_cut_ogg(io.BytesIO(first + last[:-1]))
+    assert decoders._is_cut_ogg(io.BytesIO(first))
 
 
 def test_nothing_is_taken_from_behind_the_damage() -> None:
@@ -204,33 +213,6 @@ def seeds() -> dict[str, bytes]:
 
 
 SEEDS = seeds()
-
-
-def mutated(content: bytes, dice: random.Random) -> bytes:
-    """Change some bits, bytes or numbers, cut out, repeat, or cut off; mostly in the header."""
-    changed = bytearray(content)
-    kind = dice.randrange(7)
-    for _ in range(dice.choice([1, 1, 2, 4, 16])):
-        at = dice.randrange(min(len(changed), dice.choice([64, 512, 4_096, len(changed)])))
-        if kind == 0:
-            changed[at] ^= 1 << dice.randrange(8)
-        elif kind == 1:
-            changed[at] = dice.choice([0, 1, 0x7F, 0x80, 0xFF])
-        elif kind == 2:
-            number = dice.choice([0, 1, 0x7FFF_FFFF, 0xFFFF_FFFF, 1 << 16, dice.getrandbits(32)])
-            changed[at : at + 4] = struct.pack(dice.choice("<>") + "I", number)
-        elif kind == 3:
-            del changed[at : at + dice.choice([1, 2, 4, 100])]
-        elif kind == 4:
-            changed[at:at] = dice.randbytes(dice.choice([1, 2, 4, 100]))
-        elif kind == 5:
-            start = dice.randrange(len(changed))
-            changed[at : at + 500] = changed[start : start + dice.randrange(500)]
-        else:
-            del changed[dice.randrange(1, len(changed) + 1) :]
-        if not changed:
-            break
-    return bytes(changed)
 
 
 def test_no_file_of_a_mutated_corpus_crashes_or_hangs(victim: Victim, tmp_path: Path) -> None:

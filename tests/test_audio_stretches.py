@@ -43,6 +43,15 @@ def test_a_stretch_takes_memory_for_itself_only(tmp_path: Path) -> None:
     assert peak_bytes(path, 200.0, 201.0) < 1_000_000
 
 
+@pytest.mark.parametrize("kind", ["WAV", "FLAC"])
+def test_nothing_is_decoded_beyond_the_end_of_a_stretch(kind: str) -> None:
+    with (
+        decoders.open_source(encode(noise(4 * RATE), kind)) as file,
+        decoders.libsndfile(file, 1.0, 1.5) as (_, blocks),
+    ):
+        assert [(block.position, len(block.samples)) for block in blocks] == [(RATE, RATE // 2)]
+
+
 def test_an_end_that_was_rounded_is_clipped_and_a_wrong_one_refused() -> None:
     content = encode(noise(2 * RATE), "WAV")
     assert len(audio.load(content, RATE, 1.0, 2.04)) == RATE

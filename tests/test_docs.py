@@ -1,5 +1,6 @@
 """README and docs say what the code does."""
 
+import csv
 import re
 import subprocess
 import sys
@@ -72,6 +73,27 @@ def test_the_tutorial_runs(tones, tmp_path, monkeypatch, capsys):
     assert "VGGish: (6, 128)" in told and "Wav2Vec2: (1, 16)" in told
     assert "frames: [249.0]" in told
     assert (tmp_path / "mine.earmark").exists()
+
+
+def measured(name: str) -> list[dict[str, str]]:
+    with (ROOT / "benchmarks" / "results" / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_doctors_figures_are_those_measured():
+    page = (ROOT / "docs" / "doctor.md").read_text()
+    for row in measured("doctor_near") + measured("doctor_rain"):
+        title = {"esc10": "ESC-10", "fsdd": "FSDD"}.get(row["data"], row["data"])
+        if row["change"] == "all":
+            assert f"| {title} | {row['planted']} | {row['found']} | 0 |" in page
+        if row["change"] == "false pairs":
+            assert row["found"] == "0"
+    for row in measured("oddities"):
+        keys = ("tried", "read", "refused", "crashed", "hung")
+        assert f"| {' | '.join(f'{int(row[key]):,}' for key in keys)} |" in page
+        assert row["raised"] == "0"
+    for row in measured("doctor_speed"):
+        assert re.search(rf"\b{int(row['median']):,}\b", page)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from earmark.doctor import before_training, examine, facts, near_duplicates, tab
 from earmark.doctor.findings import MOST_NAMED
 from shared_data import shared_data
 
+PAGE = (Path(__file__).parents[1] / "docs" / "doctor.md").read_text()
 RATE_HZ = 16_000
 CLASSES = ("hiss", "chirp", "knock")
 EACH = 6
@@ -74,6 +75,7 @@ def diagnosed(clips: list[Clip]) -> dict[str, tuple[str, set[Path]]]:
     """Return severity and files of each finding by its kind."""
     found = examine(Dataset(tuple(clips), "made here"))
     assert len({f.kind for f in found}) == len(found)
+    assert all(f.kind in PAGE for f in found)
     return {f.kind: (f.severity, {clip.path for clip in f.clips}) for f in found}
 
 
@@ -379,6 +381,15 @@ def test_facts_of_a_known_signal(tmp_path):
     assert told.offset == pytest.approx(0.1, abs=1e-4)
     assert told.clipped == 0.0  # a pure tone at full scale is not clipped
     assert told.mix == pytest.approx(1.8, abs=0.05)  # 2 * (0.75**2 / 2 + 0.05**2) / (...)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 44_100])
+def test_a_tone_is_in_the_band_that_holds_it(rate_hz):
+    t = np.arange(rate_hz) / rate_hz
+    edges_hz = near_duplicates.BAND_EDGES_HZ
+    for band, hz in enumerate((edges_hz[:-1] + edges_hz[1:]) / 2):
+        x = np.sin(2 * np.pi * hz * t).astype(np.float32)
+        assert (facts._spectra(x, rate_hz)[1].argmax(1) == band).all()
 
 
 def test_clipping_is_measured_where_it_is():

@@ -211,7 +211,7 @@ def _read(
         with ExitStack() as stack:
             file = stack.enter_context(decoders.open_source(source))
             try:
-                header, blocks = stack.enter_context(opened(file, start_s))
+                header, blocks = stack.enter_context(opened(file, start_s, end))
             except Exception as error:  # decoders raise what they like, AttributeError included
                 refusals.append(f"{decoder}: {decoders.reason(error)}")
                 continue
@@ -284,7 +284,9 @@ def _gather(
     if bad and not zero:
         raise AudioError(f"{what}; write it anew or leave it out") from damage
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
-    return Sound(np.concatenate(kept), header.rate_hz, (*missing, *zeroed))
+    # One block, the usual case, is not copied unless it is a column of several.
+    samples = np.ascontiguousarray(kept[0]) if len(kept) == 1 else np.concatenate(kept)
+    return Sound(samples, header.rate_hz, (*missing, *zeroed))
 
 
 def _missing(

@@ -137,13 +137,19 @@ def _spectra(mono: Samples, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
         order = order[loudness[order] >= 1e-7 * loudness.max()]
         quiet = power[order[: max(1, int(QUIET * len(order)))]]
         means += len(power) / count * np.stack([power.mean(0), quiet.mean(0)])
-        bands.append(power @ weights)
+        bands.append(power[:, : len(weights)] @ weights)
     return means, np.concatenate(bands)
 
 
 @functools.lru_cache(maxsize=8)
 def _window(frame: int, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.hanning(frame).astype(np.float32), band_weights(frame, rate_hz)
+    """Return the window (frame,) and the weights of bands (F', BANDS), up to the last bin in one.
+
+    So few bins are too small a product for BLAS to wake, and keep spinning, another thread.
+    """
+    weights = band_weights(frame, rate_hz)
+    bins = 1 + int(np.flatnonzero(weights.any(1)).max(initial=-1))
+    return np.hanning(frame).astype(np.float32), weights[:bins]
 
 
 def _band_hz(spectra: np.ndarray, rate_hz: int) -> float | None:
