@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +11,36 @@ import numpy as np
 
 from earmark import metrics
 from earmark.classifier import Classifier
-from earmark.dataset import Dataset
+from earmark.dataset import Clip, Dataset
 from earmark.embed import Failure
 from earmark.errors import DataError, did_you_mean
 from earmark.store import Store
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """The ``figures``; the ``clips`` that were read, with class numbers (N,) and scores (N, K);
+    and what was ``skipped``."""
+
+    figures: dict[str, Any]
+    clips: tuple[Clip, ...]
+    truth: np.ndarray
+    scores: np.ndarray
+    skipped: tuple[Failure, ...]
+
+    def rows(self, labels: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Return (path, label, answer) of each clip."""
+        answers = self.scores.argmax(1)
+        return [
+            (str(clip.path), str(clip.label), labels[k])
+            for clip, k in zip(self.clips, answers, strict=True)
+        ]
+
+
 def evaluate(
     classifier: Classifier, data: str | Path | Dataset, store: Store | None = None
-) -> tuple[dict[str, Any], list[tuple[str, str, str]], tuple[Failure, ...]]:
-    """Return the figures, (path, truth, answer) of each clip, and the clips that were not read.
+) -> Evaluation:
+    """Answer every clip of ``data`` and compare with its label.
 
     A label that the classifier does not know is refused. The interval resamples groups where the
     data has them, else recordings.
@@ -59,5 +81,5 @@ def evaluate(
         "clips": len(answers),
         "folds": [],
     }
-    rows = [(p.path, str(clip.label), str(p.label)) for clip, p in answers]
-    return figures, rows, tuple(failures)
+    clips = tuple(clip for clip, _ in answers)
+    return Evaluation(figures, clips, truth, scores, tuple(failures))
