@@ -12,7 +12,7 @@ from earmark.report import figures, plots
 from earmark.report.evidence import Evidence
 from earmark.report.html import Section, columns, figure, section, table
 from earmark.report.players import Player, players
-from earmark.report.text import amount, name, percent, safe
+from earmark.report.text import amount, name, percent, safe, score
 
 MANY_CLASSES = 12  # beyond, columns are numbered: names would not fit
 MOST_PAIRS = 10
@@ -29,8 +29,8 @@ def confusions(evidence: Evidence) -> Section:
         for k, other, n in listed
     ]
     words = table(
-        "The most frequent confusions",
-        ("label", "answered", "clips", "of its clips"),
+        "The most frequent confusions, and their share of the label's clips",
+        ("label", "answered", "clips", "share"),
         rows,
         numbers=(2, 3),
     )
@@ -39,29 +39,35 @@ def confusions(evidence: Evidence) -> Section:
         " shade is the share of the row: blue where label and answer agree, red where not."
     )
     region = (
-        '<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix">'
+        '<div class="scroll" tabindex="0" role="group" aria-label="Confusion matrix">'
         f"{_matrix(counts, labels)}</div>"
     )
     none = "<p>No clip was answered wrongly.</p>"
-    return section("confusions", "What is taken for what", region + (words if rows else none), how)
+    return section(
+        "confusions",
+        "What is taken for what",
+        f'<div class="beside">{region}{words if rows else none}</div>',
+        how,
+    )
 
 
 def _matrix(counts: np.ndarray, labels: tuple[str, ...]) -> str:
     is_many = len(labels) > MANY_CLASSES
 
     def column(k: int, label: str) -> str:
-        shown = str(k + 1) if is_many else f"<span>{safe(label, 18)}</span>"
+        shown = str(k + 1) if is_many else f"<span>{safe(label, 15)}</span>"
         return f'<th scope="col" title="{safe(label)}">{shown}</th>'
 
     def cell(k: int, other: int) -> str:
         n = counts[k, other]
         if not n:
             return "<td></td>"
-        share = n / counts[k].sum()
+        share = np.sqrt(n / counts[k].sum())  # so that few of many are seen too
         kind = "hit" if k == other else "miss"
         return f'<td class="{kind}" style="--a:{share:.2f}">{n}</td>'
 
     numbered = [f"{k + 1} {label}" if is_many else label for k, label in enumerate(labels)]
+    kind = "matrix many" if is_many else "matrix"
     top = "".join(column(k, label) for k, label in enumerate(labels))
     body = "".join(
         f'<tr><th scope="row" title="{safe(label)}">{safe(label, 40)}</th>'
@@ -70,9 +76,9 @@ def _matrix(counts: np.ndarray, labels: tuple[str, ...]) -> str:
         for k, label in enumerate(numbered)
     )
     return (
-        f'<table class="matrix{" many" if is_many else ""}">'
+        f'<table class="{kind}">'
         "<caption>Clips by label (rows) and answer (columns)</caption>"
-        f"<thead><tr><td></td>{top}</tr></thead><tbody>{body}</tbody></table>"
+        f'<thead><tr><td class="corner"></td>{top}</tr></thead><tbody>{body}</tbody></table>'
     )
 
 
@@ -81,20 +87,19 @@ def classes(evidence: Evidence) -> Section:
     counts = _counts(evidence)
     rows = []
     for f in figures.by_class(counts):
-        confused = ""
+        label = name(evidence.labels[f.number])
         if f.confused is not None:
             other, n = f.confused
-            confused = f"{name(evidence.labels[other], 24)} ({n:,})"
+            label += f"<br/><small>{n:,} taken for {name(evidence.labels[other])}</small>"
         shown = (_share(f.recall), _share(f.precision), _share(f.f1))
-        label = name(evidence.labels[f.number], 32)
-        rows.append((label, f"{f.clips:,}", *shown, confused))
+        rows.append((label, f"{f.clips:,}", *shown))
     how = (
         "Recall is the share of the class's clips that were found, precision the share of the"
-        " answers with its name that were right, F1 their harmonic mean. In the last column, how"
-        " many of its clips got that answer. The lowest F1 comes first."
+        " answers with its name that were right, F1 their harmonic mean. Below each name stands"
+        " what it is most confused with. The lowest F1 comes first."
     )
-    header = ("class", "clips", "recall", "precision", "F1", "most confused with")
-    body = table("Figures of each class", header, rows, "classes wide", numbers=(1, 2, 3, 4))
+    header = ("class", "clips", "recall", "precision", "F1")
+    body = table("Figures of each class", header, rows, "classes", numbers=(1, 2, 3, 4))
     return section("classes", "Class by class", body, how)
 
 
@@ -108,8 +113,8 @@ def scores(estimate: Mapping[str, Any], evidence: Evidence) -> Section:
     confidence = float(evidence.scores.max(1).mean())
     gap = confidence - estimate["accuracy"]
     lean = (
-        "The scores are neither too high nor too low on average."
-        if abs(gap) < 0.01
+        "The scores are about as high as they should be, on average."
+        if abs(gap) < 0.02
         else f"On average the scores are too {'high' if gap > 0 else 'low'}:"
         f" {percent(confidence)} sure, {percent(estimate['accuracy'])} right."
     )
@@ -184,17 +189,19 @@ def worst_clips(evidence: Evidence) -> Section | None:
 
 
 def _item(evidence: Evidence, row: int, path: str, player: Player) -> str:
-    scores, truth = evidence.scores[row], int(evidence.truth[row])
-    answer = int(scores.argmax())
-    label = name(evidence.labels[truth], 32)
+    scores, labels = evidence.scores[row], evidence.labels
+    truth, answer = int(evidence.truth[row]), int(scores.argmax())
+
+    def said(k: int) -> str:
+        return f"<strong>{name(labels[k])}</strong> ({safe(score(scores[k]))})"
+
     if player.uri is None:
         sound = f'<p class="note">{safe(player.reason, 300)}</p>'
     else:
-        said = safe(path, 60)
-        sound = f'<audio controls="" preload="none" aria-label="{said}" src="{player.uri}"></audio>'
+        about = f'controls="" preload="metadata" aria-label="{safe(path, 60)}"'
+        sound = f'<audio {about} src="{player.uri}"></audio>'
     return (
-        f"<li><p>labelled <strong>{label}</strong> ({scores[truth]:.2f}),"
-        f" answered <strong>{name(evidence.labels[answer], 32)}</strong> ({scores[answer]:.2f})</p>"
+        f"<li><p>labelled {said(truth)}, answered {said(answer)}</p>"
         f'<p class="path">{name(path, 70)}</p>{sound}</li>'
     )
 

@@ -39,7 +39,7 @@ def section_of(estimate: Mapping[str, Any], evidence: Evidence) -> Section:
         "Bands are 95 % intervals over recordings, or over groups where the data has them.",
     )
     how = (
-        f"Measured by {safe(estimate['scheme'])}. The interval says how far the figure"
+        f"Scheme: {safe(estimate['scheme'])}. The interval says how far the figure"
         " could lie off with other recordings of the same kind; recordings of another kind, such"
         " as another microphone or place, are not in it."
     )
@@ -55,21 +55,21 @@ def _gain(estimate: Mapping[str, Any], evidence: Evidence) -> str:
     gains = [
         f"{points(estimate['accuracy'] - b['accuracy'])} over {safe(b['name'], 40)}" for b in others
     ]
-    return f" The pretrained network gave {' and '.join(gains)}."
+    return f" What the pretrained network gave: {', '.join(gains)}."
 
 
 def _folds(estimate: Mapping[str, Any]) -> str:
     folds = estimate["folds"]
     if len(folds) < 2:
         return ""
+    least = min(f["n"] for f in folds)
     rows = [
-        (safe(f["fold"], 24), f"{f['n']:,}", _bar(f["accuracy"], percent(f["accuracy"], f["n"])))
+        (safe(f["fold"], 24), f"{f['n']:,}", _bar(f["accuracy"], percent(f["accuracy"], least)))
         for f in folds
     ]
-    worst = min(folds, key=lambda f: f["accuracy"])["accuracy"]
-    best = max(folds, key=lambda f: f["accuracy"])["accuracy"]
-    caption = f"Fold by fold: {percent(worst, folds[0]['n'])} to {percent(best, folds[0]['n'])}"
-    return table(caption, ("fold", "clips", "right"), rows, numbers=(1, 2))
+    accuracies = [f["accuracy"] for f in folds]
+    caption = f"Folds: {percent(min(accuracies), least)} to {percent(max(accuracies), least)}"
+    return table(caption, ("fold", "clips", "right"), rows, numbers=(1,))
 
 
 def _bar(share: float, shown: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+SHORT = 15  # rows of a table that is not broken over pages
+
 
 @dataclass(frozen=True)
 class Section:
@@ -18,7 +20,8 @@ class Section:
 def section(anchor: str, title: str, body: str, how: str = "") -> Section:
     """Wrap ``body`` under a heading, with a sentence on ``how`` to read it."""
     told = f'<p class="how">{how}</p>' if how else ""
-    html = f'<section id="{anchor}"><h2>{title}</h2>{told}{body}</section>'
+    top = f'<div class="top"><h2>{title}</h2>{told}</div>'
+    html = f'<section id="{anchor}">{top}{body}</section>'
     return Section(anchor, title, html)
 
 
@@ -46,7 +49,8 @@ def table(
     if not is_keyed:
         cells = "".join(cell("th", n, h, ' scope="col"') for n, h in enumerate(header))
         top = f"<thead><tr>{cells}</tr></thead>"
-    body = ""
+    body, rows = "", list(rows)
+    kind = f"{kind} short".strip() if len(rows) <= SHORT else kind
     for n, row in enumerate(rows):
         cells = cell("th", 0, row[0], ' scope="row"')
         cells += "".join(cell("td", k + 1, html) for k, html in enumerate(row[1:]))

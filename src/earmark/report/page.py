@@ -17,7 +17,7 @@ from earmark.report.evidence import Evidence
 from earmark.report.html import section, table
 from earmark.report.text import amount, name, percent, safe
 
-MOST_LISTED = 40  # warnings, skipped recordings, cases of a finding; summary.json has all
+MOST_LISTED = 20  # warnings, skipped recordings, cases of a finding; summary.json has all
 MOST_CASES = 3  # of a finding
 
 
@@ -126,7 +126,8 @@ def _stretch(layers: Any) -> str:
 
 
 def _seconds(seconds: Mapping[str, float]) -> str:
-    return ", ".join(f"{what} {s:.1f} s" for what, s in seconds.items())
+    steps = sorted(seconds.items(), key=lambda step: step[0] == "total")
+    return ", ".join(f"{what} {s:.1f} s" for what, s in steps)
 
 
 def _findings(evidence: Evidence) -> Any:
@@ -173,7 +174,9 @@ def _warnings(summary: Mapping[str, Any], evidence: Evidence) -> Any:
 def _listed(lines: list[str]) -> str:
     more = [f"and {len(lines) - MOST_LISTED} more, which summary.json lists"]
     shown = [*lines[:MOST_LISTED], *(more if len(lines) > MOST_LISTED else [])]
-    return "<ul>" + "".join(f"<li>{safe(line, 400)}</li>" for line in shown) + "</ul>"
+    return (
+        '<ul class="listed">' + "".join(f"<li>{safe(line, 400)}</li>" for line in shown) + "</ul>"
+    )
 
 
 def _repeat(evidence: Evidence) -> Any:
@@ -184,6 +187,6 @@ def _repeat(evidence: Evidence) -> Any:
         ("numpy", np.__version__),
     ]
     body = f"<pre><code>{safe(evidence.command)}</code></pre>" + table(
-        "Versions", (), [(key, safe(value)) for key, value in versions], "facts", is_keyed=True
+        "Versions", [key for key, _ in versions], [[safe(value) for _, value in versions]]
     )
     return section("repeat", "To repeat it", body)

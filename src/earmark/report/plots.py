@@ -12,11 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.report.figures import Bin
-from earmark.report.text import percent, safe
+from earmark.report.text import SPACE, percent, safe
 
 WIDTH = 340.0
 FEW = 10  # clips in a bin below which its height means little
 MOST_POINTS = 4_000  # in a map
+MOST_LETTERS = 16  # of a name in a map
 MARKS = (  # of a class, around a point; each about 5 units wide
     "m-2.4 0a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0-4.8 0z",  # disc
     "m-2.2-2.2h4.4v4.4h-4.4z",  # square
@@ -79,9 +80,7 @@ def rows(label: str, chart: Sequence[Row], clips: int, *, bars: bool = False) ->
     for tick in (0, 0.25, 0.5, 0.75, 1):
         anchor = "middle" if 0 < tick < 1 else "end" if tick else "start"
         parts.append(line(at(tick), 2, at(tick), bottom, "grid"))
-        parts.append(
-            text(at(tick), bottom + 13, f"{tick:.0%}".replace("%", " %"), f"tick {anchor}")
-        )
+        parts.append(text(at(tick), bottom + 13, f"{tick * 100:.0f}{SPACE}%", f"tick {anchor}"))
     for n, row in enumerate(chart):
         y = n * step
         main = "main" if row.is_main else "other"
@@ -161,7 +160,8 @@ def curve(
     """
     left, right, height = 46.0, WIDTH - 14, 190.0
     values = [v for _, ys in lines for v in ys] + [v for pair in band or () for v in pair]
-    low, high = _ends(min(values), max(values), shares)
+    ticks = _ticks(min(values), max(values))
+    low, high = ticks[0], ticks[-1]
     places = np.log2(x) if doubling else np.asarray(x, float)
     span = (places[-1] - places[0]) or 1.0
 
@@ -173,10 +173,10 @@ def curve(
         return "L".join(f"{a:.1f} {b:.1f}" for a, b in points)
 
     parts = []
-    for tick in np.linspace(low, high, 5):
+    for tick in ticks:
         y = spot(0, float(tick))[1]
         parts.append(line(left, y, right, y, "grid"))
-        shown = f"{tick * 100:.3g} %" if shares else f"{tick:.3g}"
+        shown = f"{tick * 100:.3g}{SPACE}%" if shares else f"{tick:.3g}"
         parts.append(text(left - 5, y + 4, shown, "tick end"))
     step = max(1, -(-len(x) // 8))
     for n in range(0, len(x), step):
@@ -196,17 +196,13 @@ def curve(
     return svg(height + 48, label, parts)
 
 
-def _ends(low: float, high: float, shares: bool) -> tuple[float, float]:
-    """Return round ends of an axis that holds ``low..high``: for shares a multiple of 20 %."""
-    if not shares:
-        room = 0.05 * (high - low) or 1.0
-        return low - room, high + room
-    for step in (0.04, 0.08, 0.2):
-        bottom = np.floor(low / step) * step
-        top = min(1.0, bottom + np.ceil((high - bottom) / step) * step)
-        if top - bottom <= 5 * step:
-            return float(bottom), float(max(top, bottom + step))
-    return 0.0, 1.0
+def _ticks(low: float, high: float) -> np.ndarray:
+    """Return round numbers, 4 to 6 as a rule, the first and last of which hold ``low..high``."""
+    least = (high - low) / 5 or 0.02
+    power = 10.0 ** np.floor(np.log10(least))
+    step = next(s * power for s in (1, 2, 5, 10) if s * power >= least * (1 - 1e-9))
+    first, last = np.floor(low / step + 1e-9), np.ceil(high / step - 1e-9)
+    return np.asarray(np.arange(first, max(last, first + 1) + 1) * step)
 
 
 def scatter(
@@ -219,11 +215,7 @@ def scatter(
     """Draw points (N, 2) with the colour and mark of their class in ``truth`` (N,), a ring around
     those that are ``wrong`` (N,), and each class's name at the point that is most central to it.
     """
-    size = WIDTH - 24
-    low, high = xy.min(0), xy.max(0)
-    scale = (high - low).max() or 1.0
-    height = max(120.0, float((high - low)[1] / scale * size))
-    at = (xy - (low + high) / 2) / scale * size + (WIDTH / 2, height / 2 + 12)
+    at, height = _spread(xy, WIDTH - 24)
     parts = []
     for k in np.unique(truth):
         mark = MARKS[k % len(MARKS)]
@@ -232,10 +224,12 @@ def scatter(
     parts += [dot(x, y, 4.6, "ring") for x, y in at[wrong]]
     present = [int(k) for k in np.unique(truth)]
     centres = np.array([_central(at[truth == k]) for k in present])
-    for k, (x, y) in zip(present, _apart(centres), strict=True):
+    wide = np.array([6.0 * min(len(names[k]), MOST_LETTERS) for k in present])
+    places = _apart(centres, wide)
+    for k, (x, y) in zip(present, places, strict=True):
         anchor = "start" if x < 50 else "end" if x > WIDTH - 50 else "middle"
-        parts.append(text(x, y + 3, names[k], f"halo centre {anchor}", 16))
-    return svg(height + 24, label, parts, "wide")
+        parts.append(text(x, y + 3, names[k], f"halo centre {anchor}", MOST_LETTERS))
+    return svg(max(height + 24, places[:, 1].max() + 8), label, parts, "wide")
 
 
 def mark(k: int) -> str:
@@ -246,18 +240,30 @@ def mark(k: int) -> str:
     )
 
 
+def _spread(xy: np.ndarray, size: float) -> tuple[np.ndarray, float]:
+    """Lay positions (N, 2) along their longest direction; each axis has a scale of its own."""
+    centred = xy - xy.mean(0)
+    turned = centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+    span = np.ptp(turned, axis=0)
+    height = size * float(np.clip(span[1] / (span[0] or 1), 0.7, 1))
+    scale = (size, height) / np.where(span > 0, span, 1)
+    return (turned - turned.min(0)) * scale + 12, height
+
+
 def _central(points: np.ndarray) -> np.ndarray:
     """Return the point nearest to the median of ``points`` (n, 2)."""
     away = ((points - np.median(points, axis=0)) ** 2).sum(1)
     return np.asarray(points[away.argmin()])
 
 
-def _apart(places: np.ndarray, high: float = 11.0, wide: float = 60.0) -> np.ndarray:
-    """Move places (K, 2) of texts down until none covers another."""
+def _apart(places: np.ndarray, wide: np.ndarray, high: float = 11.0) -> np.ndarray:
+    """Move places (K, 2) of texts, ``wide`` (K,) units, down until none covers another."""
     moved = places.copy()
-    for n, k in enumerate(np.argsort(places[:, 1], kind="stable")):
-        above = np.argsort(places[:, 1], kind="stable")[:n]
+    order = np.argsort(places[:, 1], kind="stable")
+    for n, k in enumerate(order):
+        above = order[:n]
         for other in above[np.argsort(moved[above, 1], kind="stable")]:
-            if (abs(moved[k] - moved[other]) < (wide, high)).all():
+            x, y = abs(moved[k] - moved[other])
+            if x < (wide[k] + wide[other]) / 2 and y < high:
                 moved[k, 1] = moved[other, 1] + high
     return moved

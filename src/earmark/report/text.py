@@ -5,11 +5,14 @@ from __future__ import annotations
 import html
 import re
 
+SPACE = "\N{NO-BREAK SPACE}"  # between a figure and its unit
 MANY = 100  # clips from which a tenth of a percent means anything
 
 # Controls, halves of surrogate pairs (file names that are no UTF-8), and the marks that turn the
 # direction of all that follows: none can be shown, and the first two are not allowed in XML.
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
+
+_PIECE = re.compile(r"[^\s_/.-]{1,12}[\s_/.-]*|[\s_/.-]+")
 
 
 def safe(text: object, most: int | None = None) -> str:
@@ -22,14 +25,25 @@ def safe(text: object, most: int | None = None) -> str:
 
 
 def name(text: object, most: int = 40) -> str:
-    """Return a user's word as an element that keeps its direction to itself; whole when hovered."""
+    """Return a user's word as an element that keeps its direction to itself; whole when hovered.
+
+    It may be broken into lines behind what parts words in names, and anywhere in long ones.
+    """
     cut = f' title="{safe(text)}"' if len(str(text)) > most else ""
-    return f"<bdi{cut}>{safe(text, most)}</bdi>"
+    pieces = _PIECE.findall(html.unescape(safe(text, most)))
+    return f"<bdi{cut}>{'<wbr/>'.join(html.escape(piece) for piece in pieces)}</bdi>"
 
 
 def percent(share: float, clips: int = MANY) -> str:
-    """Return '91.2 %', or '91 %' of fewer than 100 clips."""
-    return f"{share * 100:.{1 if clips >= MANY else 0}f} %"
+    """Return '91.2 %', which does not break, or '91 %' of fewer than 100 clips."""
+    return f"{share * 100:.{1 if clips >= MANY else 0}f}{SPACE}%"
+
+
+def score(value: float) -> str:
+    """Return a score with two decimals, which never looks like certainty."""
+    if value < 0.01:
+        return "<0.01"
+    return f"{value:.2f}" if value <= 0.99 else ">0.99"
 
 
 def points(difference: float) -> str:
