@@ -29,8 +29,8 @@ def confusions(evidence: Evidence) -> Section:
         for k, other, n in listed
     ]
     words = table(
-        "The most frequent confusions, and their share of the label's clips",
-        ("label", "answered", "clips", "share"),
+        "Most frequent confusions",
+        ("label", "answered", "clips", "of label"),
         rows,
         numbers=(2, 3),
     )
@@ -53,9 +53,11 @@ def confusions(evidence: Evidence) -> Section:
 
 def _matrix(counts: np.ndarray, labels: tuple[str, ...]) -> str:
     is_many = len(labels) > MANY_CLASSES
+    is_short = is_many or max(map(len, labels)) <= 3  # else the columns' heads stand upright
 
     def column(k: int, label: str) -> str:
-        shown = str(k + 1) if is_many else f"<span>{safe(label, 15)}</span>"
+        shown = str(k + 1) if is_many else safe(label, 15)
+        shown = shown if is_short else f"<span>{shown}</span>"
         return f'<th scope="col" title="{safe(label)}">{shown}</th>'
 
     def cell(k: int, other: int) -> str:

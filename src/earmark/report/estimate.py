@@ -132,7 +132,7 @@ def layers(evidence: Evidence) -> Section | None:
     spoken = "; ".join(f"{row.name} {percent(row.value)}" for row in chart)
     plot = figure(
         plots.rows(f"Best accuracy with each layer set: {spoken}", chart, 1_000, bars=True),
-        "The dark bar is the layer set that was kept." if chosen else "",
+        "The coloured bar is the layer set that was kept." if chosen else "",
     )
     top = list(evidence.candidates[:MOST_CANDIDATES])
     top += [c for c in evidence.candidates[MOST_CANDIDATES:] if c.get("chosen")]

@@ -30,23 +30,28 @@ def project(features: np.ndarray, seed: int = 0) -> np.ndarray:
     """Return positions (N, 2) for ``features`` (N, D): t-SNE up to 5,000 clips, else principal
     components of the standardised features.
 
-    The same features and seed give the same map. Fewer than 8 clips have no neighbourhoods, and
-    get their principal components too.
+    The same features and seed give the same map. Fewer than 8 clips, which have no neighbourhoods,
+    and equal ones get their principal components too.
     """
     components = principal(features, COMPONENTS, seed)
-    if not 8 <= len(features) <= MOST_TSNE:
-        return np.pad(components[:, :2], ((0, 0), (0, max(0, 2 - components.shape[1]))))
+    first = np.pad(components[:, :2], ((0, 0), (0, max(0, 2 - components.shape[1]))))
+    if not 8 <= len(features) <= MOST_TSNE or not first.any():
+        return first
     from sklearn.manifold import TSNE
 
+    start = 1e-4 * first / first[:, 0].std()
     perplexity = min(PERPLEXITY, (len(features) - 1) / 3)
-    return np.asarray(TSNE(perplexity=perplexity, random_state=seed).fit_transform(components))
+    tsne = TSNE(perplexity=perplexity, init=start, random_state=seed)
+    return np.asarray(tsne.fit_transform(components))
 
 
 def principal(features: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """Return the first ``count`` principal components (N, <= count) of standardised features."""
-    from sklearn.decomposition import PCA
+    from sklearn.utils.extmath import randomized_svd
 
     x = np.asarray(features, np.float32)
-    x = (x - x.mean(0)) / np.where(x.std(0) > 0, x.std(0), 1)
-    reduction = PCA(min(count, *x.shape), svd_solver="randomized", random_state=seed)
-    return np.asarray(reduction.fit_transform(x))
+    mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
+    varies = deviation > 1e-6 * np.abs(mean)  # else it is what rounding leaves of a constant
+    x = ((x - mean) / np.where(varies, deviation, np.inf)).astype(np.float32)
+    u, s, _ = randomized_svd(x, min(count, *x.shape), random_state=seed)
+    return np.asarray(u * s)

@@ -116,7 +116,7 @@ def _square(label_x: str, label_y: str, height: float, left: float, right: float
 def reliability(label: str, bins: Sequence[Bin]) -> str:
     """Draw accuracy over confidence in bins, beside what it should be, and how many clips each
     bin has."""
-    left, right, height = 42.0, WIDTH - 8, 250.0
+    left, right, height = 48.0, WIDTH - 8, 250.0
     width = right - left
     parts = _square("confidence, %", "right, %", height, left, right)
     most = max(b.clips for b in bins)
@@ -135,9 +135,7 @@ def reliability(label: str, bins: Sequence[Bin]) -> str:
     parts.append(line(left, base, right, base, "axis"))
     parts.append(text(left - 5, base - 43, f"{most:,}", "tick end"))
     parts.append(text(left - 5, base, "0", "tick end"))
-    parts.append(
-        f'<text transform="translate(11 {base - 26:g})rotate(-90)" class="tick middle">clips</text>'
-    )
+    parts.append(text(left - 5, base - 30, "clips", "tick end"))
     for tick in (0, 0.25, 0.5, 0.75, 1):
         anchor = "end" if tick == 1 else "middle"
         parts.append(text(left + tick * width, base + 14, f"{tick * 100:.0f}", f"tick {anchor}"))

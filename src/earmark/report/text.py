@@ -30,7 +30,8 @@ def name(text: object, most: int = 40) -> str:
     It may be broken into lines behind what parts words in names, and anywhere in long ones.
     """
     cut = f' title="{safe(text)}"' if len(str(text)) > most else ""
-    pieces = _PIECE.findall(html.unescape(safe(text, most)))
+    shown = html.unescape(safe(text, most))
+    pieces = _PIECE.findall(shown) if len(shown) > 12 else [shown]
     return f"<bdi{cut}>{'<wbr/>'.join(html.escape(piece) for piece in pieces)}</bdi>"
 
 
