@@ -15,11 +15,23 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earmark import metrics
+from earmark import audio, metrics
 from earmark.audio import AS_IT_IS
-from earmark.dataset import Clip
-from earmark.report import Evidence, figures, page, palette, players, plots, text, write_report
+from earmark.dataset import Clip, Dataset
+from earmark.report import (
+    Evidence,
+    evidence_of,
+    figures,
+    page,
+    palette,
+    players,
+    plots,
+    text,
+    write_report,
+)
 from earmark.report import map as maps
+from earmark.store import Store
+from earmark.training import train
 from shared_data import shared_data
 
 HOSTILE = (
@@ -172,6 +184,11 @@ def test_the_bins_of_the_diagram_give_the_error_of_the_summary(seed, n, classes)
     assert all(b.low - 1e-9 <= b.confidence <= b.high + 1e-9 for b in bins if b.clips)
 
 
+def test_the_worst_clip_is_the_surest_wrong_one():
+    scores = np.array([[0.6, 0.4], [0.1, 0.9], [0.95, 0.05], [0.3, 0.7], [0.2, 0.8]])
+    assert figures.worst(scores, np.array([1, 0, 0, 0, 1]), 2).tolist() == [1, 3]
+
+
 @pytest.mark.parametrize("classes", [2, 11, 50])
 def test_hostile_names_stay_text_and_the_page_needs_nothing_else(classes):
     labels = (HOSTILE + tuple(f"class_{k}" for k in range(50)))[:classes]
@@ -255,23 +272,36 @@ def test_players_hold_the_clip_and_are_bounded(tmp_path):
         Clip(tmp_path / "long.wav", start=1.0, end=2.5),
         Clip(tmp_path / "short.wav"),
     ]
-    seconds = []
-    for player in players.players(clips, AS_IT_IS):
-        content = base64.b64decode(player.uri.partition("base64,")[2])
-        x, rate = soundfile.read(io.BytesIO(content))
-        seconds.append(len(x) / rate)
+    heard = [sound(player) for player in players.players(clips, AS_IT_IS)]
+    seconds = [len(x) / players.RATE_HZ for x in heard]
     assert seconds == pytest.approx([5.0, 1.5, 0.1], abs=0.15)  # MP3 pads to frames of 36 ms
-    assert x.ndim == 1 and rate == 16_000
-    tone = np.abs(np.fft.rfft(x if len(seconds) < 3 else _first(clips[0])))
-    assert tone.argmax() * 16_000 / (2 * (len(tone) - 1)) == pytest.approx(440, abs=1)
+    tone = np.abs(np.fft.rfft(heard[1]))
+    assert tone.argmax() / seconds[1] == pytest.approx(440, abs=1)
     few = players.players(clips * 4, AS_IT_IS, most_bytes=60_000)
     assert 0 < sum(len(p.uri or "") for p in few) <= 60_000
     assert any("too large" in p.reason for p in few)
 
 
-def _first(clip):
-    uri = players.players([clip], AS_IT_IS)[0].uri
-    return soundfile.read(io.BytesIO(base64.b64decode(uri.partition("base64,")[2])))[0]
+def test_no_more_is_decoded_than_is_played(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "hour.wav", np.zeros(80 * 8_000), 8_000)
+    read, lengths = audio.read, []
+
+    def counted(*arguments):
+        found = read(*arguments)
+        lengths.append(len(found.samples) / found.rate_hz)
+        return found
+
+    monkeypatch.setattr(audio, "read", counted)
+    clips = [Clip(tmp_path / "hour.wav"), Clip(tmp_path / "hour.wav", start=10, end=70)]
+    players.players(clips, AS_IT_IS)
+    assert lengths == [5.0, 5.0]
+
+
+def sound(player):
+    """Decode what a player holds."""
+    x, rate = soundfile.read(io.BytesIO(base64.b64decode(player.uri.partition("base64,")[2])))
+    assert x.ndim == 1 and rate == players.RATE_HZ
+    return x
 
 
 def test_without_mp3_the_players_are_flac(tmp_path, monkeypatch):
@@ -396,6 +426,27 @@ def test_numbers_have_sensible_digits():
     assert text.percent(6 / 7, 7) == f"86{text.SPACE}%"
     assert [text.score(v) for v in (0.0, 0.004, 0.5, 0.996)] == ["<0.01", "<0.01", "0.50", ">0.99"]
     assert text.amount(1, "class") == "1 class" and text.amount(3000, "clip") == "3,000 clips"
+
+
+# Where it comes from
+
+
+def test_a_training_leaves_its_evidence_behind(tones):
+    (tones / "high" / "same.wav").write_bytes((tones / "low" / "1.wav").read_bytes())
+    dataset = Dataset.read(tones)
+    with Store() as store:
+        training = train(dataset, backbone="logmel", store=store)
+        evidence = evidence_of(training, dataset, "earmark train x", store)
+        assert evidence_of(training, dataset, "earmark train x").map_xy is None
+        (tones / "low" / "0.wav").rename(tones / "low" / "gone.wav")
+        assert evidence_of(training, dataset, "earmark train x", store).map_xy is None
+    assert evidence.map_xy.shape == (13, 2) and evidence.scores.shape == (13, 2)
+    (kept,) = [c for c in evidence.candidates if c["chosen"]]
+    made_by = training.classifier
+    assert (kept["head"], kept["layers"]) == (made_by.head.kind, made_by.provenance["layers"])
+    assert evidence.findings[0]["kind"] == "label conflict"
+    told = [f"{finding['kind']}: {finding['text']}" for finding in evidence.findings]
+    assert told == list(training.findings)
 
 
 # Files

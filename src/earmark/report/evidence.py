@@ -94,9 +94,8 @@ def evidence_of_evaluation(
 
 
 def _map(classifier: Classifier, clips: Sequence[Clip], store: Store | None) -> np.ndarray | None:
-    if store is None:
-        return None
-    return maps.project(maps.features(classifier, clips, store), classifier.provenance["seed"])
+    features = None if store is None else maps.features(classifier, clips, store)
+    return None if features is None else maps.project(features, classifier.provenance["seed"])
 
 
 def _finding(line: str) -> dict[str, str]:

@@ -17,12 +17,17 @@ COMPONENTS = 50  # t-SNE sees so many principal components (van der Maaten and H
 PERPLEXITY = 30.0
 
 
-def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.ndarray:
-    """Return (N, D): what the classifier reads of ``clips``, which the store has already."""
+def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.ndarray | None:
+    """Return (N, D): what the classifier reads of ``clips``, which the store has already.
+
+    None where a recording has gone since.
+    """
     found = []
     for use in classifier.backbones:
         network = backbones.create(use.name, precision=use.fingerprint.rsplit("/", 1)[1])
         found.append(embed(clips, network, store, options=classifier.audio))
+    if any(e.failures for e in found):
+        return None
     return layersets.features(found, tuple(use.layers for use in classifier.backbones))
 
 
