@@ -144,7 +144,7 @@ def test_the_page_says_what_the_summary_says():
 
 def test_the_matrix_on_the_page_is_that_of_the_answers():
     summary, evidence = made()
-    matrix = parse(page(summary, evidence)).find(".//table[@class='matrix']/tbody")
+    matrix = parse(page(summary, evidence)).find(".//table[@class='matrix few']/tbody")
     cells = [[int(cell.text or 0) for cell in row.findall("td")] for row in matrix]
     counts = np.zeros((3, 3), int)
     np.add.at(counts, (evidence.truth, evidence.scores.argmax(1)), 1)

@@ -15,6 +15,7 @@ from earmark.report.players import Player, players
 from earmark.report.text import amount, name, percent, safe, score
 
 MANY_CLASSES = 12  # beyond, columns are numbered: names would not fit
+FEW_CLASSES = 4  # up to so many, cells are large
 MOST_PAIRS = 10
 MOST_CLIPS = 12  # with players
 
@@ -69,7 +70,7 @@ def _matrix(counts: np.ndarray, labels: tuple[str, ...]) -> str:
         return f'<td class="{kind}" style="--a:{share:.2f}">{n}</td>'
 
     numbered = [f"{k + 1} {label}" if is_many else label for k, label in enumerate(labels)]
-    kind = "matrix many" if is_many else "matrix"
+    kind = "matrix many" if is_many else "matrix few" if len(labels) <= FEW_CLASSES else "matrix"
     top = "".join(column(k, label) for k, label in enumerate(labels))
     body = "".join(
         f'<tr><th scope="row" title="{safe(label)}">{safe(label, 40)}</th>'
