@@ -75,6 +75,18 @@ def test_a_skipped_file_is_listed_and_counts(folder, tmp_path):
     earmark(*arguments, "--allow-skips", expect=0)
 
 
+def test_train_writes_a_page_that_agrees_with_the_figures(folder, tmp_path):
+    options = ("--backbone", "logmel", "--json", "--report", tmp_path / "r")
+    done = earmark("train", folder, "-o", tmp_path / "a b", *options)
+    told = json.loads(done.stdout)
+    assert done.stderr.startswith(f"report: {tmp_path / 'r' / 'report.html'}")
+    assert json.loads((tmp_path / "r" / "summary.json").read_text()) == told
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert f"{told['estimate']['accuracy'] * 100:.0f}\N{NO-BREAK SPACE}%<small>of 12" in page
+    assert "earmark train" in page and "a b&#x27; --backbone logmel" in page
+    assert 'id="map"' in page and 'id="layers"' in page
+
+
 def test_predict_in_its_three_forms(folder, model, tmp_path):
     (tmp_path / "no.wav").write_text("no sound")
     files = [folder / "low" / "0.wav", tmp_path / "no.wav", folder / "high" / "1.wav"]
@@ -98,9 +110,10 @@ def test_predict_reads_a_list_from_standard_input(folder, model):
 
 
 def test_evaluate(folder, model, tmp_path):
-    told = json.loads(
-        earmark("evaluate", model, folder, "--json", "--report", tmp_path / "r").stdout
-    )
+    done = earmark("evaluate", model, folder, "--json", "--report", tmp_path / "r")
+    told = json.loads(done.stdout)
+    assert f"report: {tmp_path / 'r' / 'report.html'}" in done.stderr
+    assert "answered 12 clips" in (tmp_path / "r" / "report.html").read_text()
     assert told["accuracy"] == 1.0 and told["clips"] == 12
     table = (tmp_path / "r" / "confusion.csv").read_text().splitlines()
     assert table == ["label,high,low", "high,6,0", "low,0,6"]

@@ -23,7 +23,7 @@ from earmark.store import Store
 
 PLAIN = "logmel"
 CHEAP_PARAMETERS = 2_000_000  # of a network that is run once more, with random weights,
-CHEAP_SECONDS = 3_600.0  # over no more audio than this
+CHEAP_SECONDS, CHEAP_CLIPS = 3_600.0, 1_000  # over no more audio, and no more clips, than this
 
 
 def judge(
@@ -38,12 +38,12 @@ def judge(
 ) -> list[dict[str, Any]]:
     """Return name, accuracy and interval of each baseline, over the same clips and folds.
 
-    Log-mel statistics always; the same networks with random weights where all of them are small
-    and the ``seconds`` of audio are few. Both read all layers, with head and
+    Log-mel statistics always; the networks in use with random weights where all of them are small
+    and the ``seconds`` of audio and the clips are few. Both read all layers, with head and
     penalty chosen inside the folds.
     """
     found = []
-    for name, rivals in _rivals(networks, seconds):
+    for name, rivals in _rivals(networks, seconds, len(clips)):
         heard = [embed(clips, n, store, options=dataset.audio) for n in rivals]
         if any(len(e.clips) < len(clips) for e in heard):
             continue  # a recording went away meanwhile: no comparison on the same clips
@@ -60,11 +60,15 @@ def judge(
     return found
 
 
-def _rivals(networks: Sequence[Backbone], seconds: float) -> Iterator[tuple[str, list[Backbone]]]:
+def _rivals(
+    networks: Sequence[Backbone], seconds: float, clips: int
+) -> Iterator[tuple[str, list[Backbone]]]:
     if any(network.info.name != PLAIN for network in networks):
         yield "log-mel statistics", [registry.create(PLAIN)]
     parameters = sum(network.info.parameters for network in networks)
-    if 0 < parameters <= CHEAP_PARAMETERS and seconds <= CHEAP_SECONDS:
+    if not 0 < parameters <= CHEAP_PARAMETERS:
+        return
+    if seconds <= CHEAP_SECONDS and clips <= CHEAP_CLIPS:
         try:
             yield "random weights", [type(n).random(n.info) for n in networks]
         except BackboneError:

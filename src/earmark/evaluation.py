@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,27 @@ from earmark.estimation import OutOfFold
 from earmark.store import Store
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """The ``figures``; what the clips that were read were answered; and what was ``skipped``.
+
+    ``limits`` (K,) are the classifier's thresholds, for clips with several classes.
+    """
+
+    figures: dict[str, Any]
+    tested: OutOfFold
+    limits: np.ndarray
+    skipped: tuple[Failure, ...]
+
+    def answers(self, labels: Sequence[str]) -> list[tuple[str, str, str]]:
+        """Return (path, label, answer) of each clip."""
+        return self.tested.answers(labels, self.limits)
+
+
 def evaluate(
     classifier: Classifier, data: str | Path | Dataset, store: Store | None = None
-) -> tuple[dict[str, Any], list[tuple[str, str, str]], tuple[Failure, ...]]:
-    """Return the figures, (path, truth, answer) of each clip, and the clips that were not read.
+) -> Evaluation:
+    """Answer every clip of ``data`` and compare with its label.
 
     A label that the classifier does not know is refused. The interval resamples groups where the
     data has them, else recordings.
@@ -53,4 +72,4 @@ def evaluate(
     limits = np.array(classifier.limits.thresholds)
     scheme = f"{len(answers)} given clips"
     figures = estimation.figures(tested, classifier.labels, 0, scheme, (), limits)
-    return figures, tested.answers(classifier.labels, limits), tuple(failures)
+    return Evaluation(figures, tested, limits, tuple(failures))

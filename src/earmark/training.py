@@ -99,10 +99,11 @@ def train(
     estimate = estimation.figures(
         tested, labels, seed, scheme.description, scheme.names, tested.thresholds()
     )
+    reading = choices[solution.chosen.best.layers]
     if compare:
-        heard_s = embeddings[0].seconds
+        used = [n for n, names in zip(networks, reading.layers, strict=True) if names]
         estimate["baselines"] = baselines.judge(
-            dataset, clips, content, scheme, search, networks, heard_s, store
+            dataset, clips, content, scheme, search, used, embeddings[0].seconds, store
         )
         estimate["learning_curve"] = learning_curve.learning_curve(search, solution.chosen.best)
         clock.lap("compare")
@@ -112,7 +113,7 @@ def train(
         limits = replace(limits, unknown_below=border.below)
         estimate["unknown"] = {"rate": unknown, **border._asdict()}
         clock.lap("unknown")
-    uses, pooling = _used(networks, choices[solution.chosen.best.layers])
+    uses, pooling = _used(networks, reading)
     classifier = Classifier(
         labels,
         uses,

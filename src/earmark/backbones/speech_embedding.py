@@ -126,6 +126,18 @@ class SpeechEmbedding(Backbone):
             weights_hash=digest,
         )
 
+    @classmethod
+    def random(cls, info: BackboneInfo, seed: int = 0) -> SpeechEmbedding:
+        """Build it with random weights (He et al. 2015) behind the published front end."""
+        backbone, generator = cls.load(info), torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for weight, bias in zip(backbone.weights, backbone.biases, strict=True):
+                bound = (6 / weight[0].numel()) ** 0.5
+                weight.uniform_(-bound, bound, generator=generator)
+                bias.uniform_(-0.1, 0.1, generator=generator)
+        backbone.weights_hash = f"random-{seed}"
+        return backbone
+
     def log_mel(self, windows: Tensor) -> Tensor:
         """Return the network's input (B, T, 32): decibels / 10 + 2, cut 80 dB below the peak."""
         x = self.front_end(windows.float() * FULL_SCALE).mul_(10 / 2.302585092994046)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,11 @@ def check_output(path: Path) -> None:
     if path.is_dir() or not path.parent.is_dir():
         reason = "is a folder" if path.is_dir() else f"needs the folder {path.parent}"
         raise EarmarkError(f"cannot write {path}: it {reason}; name a file in an existing folder.")
+
+
+def this_command() -> str:
+    """Return the command as it was typed, for a report that says how to repeat it."""
+    return shlex.join(["earmark", *sys.argv[1:]])
 
 
 def finish(skipped: Any, allow_skips: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from earmark import console
-from earmark.cli.common import check_output, finish, opened_store, print_json
+from earmark.cli.common import check_output, finish, opened_store, print_json, this_command
 from earmark.cli.options import (
     AllowSkips,
     Channel,
@@ -111,12 +111,14 @@ def train(
             compare=not no_compare,
             unknown=unknown,
         )
-    training.classifier.save(output)
-    if report is not None:
-        from earmark.report import write_report
+        training.classifier.save(output)
+        if report is not None:
+            from earmark.report import evidence_of, write_report
 
-        rows = training.out_of_fold.answers(training.classifier.labels)
-        write_report(report, console.training_json(training, str(output)), rows)
+            evidence = evidence_of(training, dataset, this_command(), store)
+            rows = training.out_of_fold.answers(training.classifier.labels)
+            write_report(report, console.training_json(training, str(output)), rows, evidence)
+            console.say(f"report: {report / 'report.html'}")
     if as_json:
         print_json(console.training_json(training, str(output)))
     else:
@@ -143,22 +145,24 @@ def evaluate(
     classifier = Classifier.load(model)
     dataset = Dataset.read(data, label=label, group=group, least_classes=1)
     with opened_store(no_store) as store:
-        figures, rows, skipped = evaluate(classifier, dataset, store)
-    shown = {
-        "model": str(model),
-        "data": data,
-        **figures,
-        "skipped": [{"path": f.path, "reason": f.reason} for f in skipped],
-    }
-    if report is not None:
-        from earmark.report import write_report
+        done = evaluate(classifier, dataset, store)
+        shown = {
+            "model": str(model),
+            "data": data,
+            **done.figures,
+            "skipped": [{"path": f.path, "reason": f.reason} for f in done.skipped],
+        }
+        if report is not None:
+            from earmark.report import evidence_of_evaluation, write_report
 
-        write_report(report, shown, rows)
+            evidence = evidence_of_evaluation(done, classifier, dataset, this_command(), store)
+            write_report(report, shown, done.answers(classifier.labels), evidence)
+            console.say(f"report: {report / 'report.html'}")
     if as_json:
         print_json(shown)
     else:
-        print("\n".join([f"{model} on {data}", *console.estimate_lines(figures)]))
-    finish(skipped, allow_skips)
+        print("\n".join([f"{model} on {data}", *console.estimate_lines(done.figures)]))
+    finish(done.skipped, allow_skips)
 
 
 def demo(

@@ -53,5 +53,5 @@ Inputs = Annotated[
     list[str], typer.Argument(help="Files, folders, or - for a list on standard input.")
 ]
 Report = Annotated[
-    Path | None, typer.Option(help="Write figures, answers and confusions into this folder.")
+    Path | None, typer.Option(help="Write report.html and the figures behind it into this folder.")
 ]

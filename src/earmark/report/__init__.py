@@ -1,4 +1,4 @@
-"""The report of a training or an evaluation: a folder of plain files."""
+"""The report of a training or an evaluation: a folder of plain files, and one page for people."""
 
 from __future__ import annotations
 
@@ -12,15 +12,25 @@ from typing import Any
 
 from earmark.classifier import write_atomically
 from earmark.errors import EarmarkError
+from earmark.report.evidence import Evidence, evidence_of, evidence_of_evaluation
+from earmark.report.page import page
+
+__all__ = ["Evidence", "evidence_of", "evidence_of_evaluation", "page", "write_report"]
+
+PAGE = "report.html"
 
 
 def write_report(
-    folder: Path, summary: dict[str, Any], rows: Sequence[tuple[str, str, str]]
+    folder: Path,
+    summary: dict[str, Any],
+    rows: Sequence[tuple[str, str, str]],
+    evidence: Evidence | None = None,
 ) -> None:
     """Write ``summary.json``, ``answers.csv`` and ``confusion.csv`` into ``folder``.
 
     ``rows`` are (path, label, answer); each answer is of a model that had not seen the clip. The
-    confusion table has a row for each label and a column for each answer.
+    confusion table has a row for each label and a column for each answer. With ``evidence`` there
+    is ``report.html`` as well, which needs no other file.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +42,9 @@ def write_report(
     _write_csv(folder / "answers.csv", ["path", "label", "answer"], rows)
     _write_csv(folder / "confusion.csv", ["label", *labels], confusion)
     text = json.dumps(summary, indent=2, ensure_ascii=False)
-    write_atomically(folder / "summary.json", (text + "\n").encode())
+    _write(folder / "summary.json", text + "\n")
+    if evidence is not None:
+        _write(folder / PAGE, page(summary, evidence))
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -40,4 +52,9 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_atomically(path, text.getvalue().encode())
+    _write(path, text.getvalue())
+
+
+def _write(path: Path, text: str) -> None:
+    """Write ``text``; names of files that are not UTF-8 keep their bytes."""
+    write_atomically(path, text.encode(errors="surrogateescape"))

@@ -1,0 +1,171 @@
+"""Sections about the figure itself: the estimate, more data, layers, fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from earmark.report import plots
+from earmark.report.evidence import Evidence
+from earmark.report.html import Section, columns, figure, section, table
+from earmark.report.text import amount, number, percent, points, safe
+
+CHANCE = "always guessing one class"
+MOST_CANDIDATES = 8
+MOST_LAYER_SETS = 30
+
+
+def section_of(estimate: Mapping[str, Any], evidence: Evidence) -> Section:
+    """Show the accuracy, its interval, what it has to be compared with, and the folds."""
+    clips = len(evidence.clips)
+    low, high = estimate["ci95"]
+    right = percent(estimate["accuracy"], clips)
+    span = f"{percent(low, clips)} to {percent(high, clips)}"
+    baselines = [*(evidence.baselines or ())]
+    if not any(b["name"] == CHANCE for b in baselines):
+        baselines.append({"name": CHANCE, "accuracy": estimate["chance"], "ci95": None})
+    chart = [plots.Row("this classifier", estimate["accuracy"], (low, high), is_main=True)]
+    for b in sorted(baselines, key=lambda b: -b["accuracy"]):
+        chart.append(plots.Row(b["name"], b["accuracy"], b["ci95"] and tuple(b["ci95"])))
+    spoken = "; ".join(f"{row.name} {percent(row.value, clips)}" for row in chart)
+    big = (
+        f'<p class="big">{right}<small>of {amount(clips, "clip")} right;'
+        f" 95 % interval {span}</small></p>"
+        f"<p>Macro F1, in which every class counts the same, is {estimate['macro_f1']:.3f}."
+        f"{_gain(estimate, evidence)}</p>"
+    )
+    plot = figure(
+        plots.rows(f"Accuracy with 95 % interval: {spoken}", chart, clips),
+        "Bands are 95 % intervals over recordings, or over groups where the data has them.",
+    )
+    how = (
+        f"Scheme: {safe(estimate['scheme'])}. The interval says how far the figure"
+        " could lie off with other recordings of the same kind; recordings of another kind, such"
+        " as another microphone or place, are not in it."
+    )
+    body = columns(big + _folds(estimate), plot)
+    return section("estimate", "How good it is", body, how)
+
+
+def _gain(estimate: Mapping[str, Any], evidence: Evidence) -> str:
+    """Say what the pretrained network gave, where there is something to compare with."""
+    others = [b for b in evidence.baselines or () if b["name"] != CHANCE]
+    if not others:
+        return ""
+    gains = [
+        f"{points(estimate['accuracy'] - b['accuracy'])} over {safe(b['name'], 40)}" for b in others
+    ]
+    return f" What the pretrained network gave: {', '.join(gains)}."
+
+
+def _folds(estimate: Mapping[str, Any]) -> str:
+    folds = estimate["folds"]
+    if len(folds) < 2:
+        return ""
+    least = min(f["n"] for f in folds)
+    rows = [
+        (safe(f["fold"], 24), f"{f['n']:,}", _bar(f["accuracy"], percent(f["accuracy"], least)))
+        for f in folds
+    ]
+    accuracies = [f["accuracy"] for f in folds]
+    caption = f"Folds: {percent(min(accuracies), least)} to {percent(max(accuracies), least)}"
+    return table(caption, ("fold", "clips", "right"), rows, numbers=(1,))
+
+
+def _bar(share: float, shown: str) -> str:
+    return f'<span class="share" style="--s:{share:.3f}">{shown}</span>'
+
+
+def learning(evidence: Evidence) -> Section | None:
+    """Show what more clips would bring."""
+    curve = evidence.learning_curve
+    if not curve:
+        return None
+    clips = [float(p["clips_per_class"]) for p in curve]
+    values = [float(p["accuracy"]) for p in curve]
+    band = [(float(p["low"]), float(p["high"])) for p in curve]
+    spoken = "; ".join(
+        f"{n:g} clips a class: {percent(a)}" for n, a in zip(clips, values, strict=True)
+    )
+    plot = plots.curve(
+        f"Accuracy over training clips a class. {spoken}",
+        clips,
+        [("accuracy", values)],
+        "training clips a class",
+        band=band,
+        doubling=True,
+    )
+    rows = [
+        (f"{n:g}", percent(a), f"{percent(low)} to {percent(high)}")
+        for n, a, (low, high) in zip(clips, values, band, strict=True)
+    ]
+    told = ""
+    if len(clips) > 1:
+        gain = values[-1] - values[-2]
+        told = (
+            f"<p>From {clips[-2]:g} to {clips[-1]:g} clips a class the accuracy changed by"
+            f" {points(gain)}. "
+            + (
+                "More clips of the same kind would probably still help.</p>"
+                if gain >= 0.01
+                else "More clips of the same kind would probably bring little.</p>"
+            )
+        )
+    side = told + table(
+        "Accuracy by training clips", ("clips a class", "right", "range"), rows, numbers=(0, 1, 2)
+    )
+    how = "The same classifier with fewer training clips; each doubling has the same room."
+    return section("learning", "What more data would bring", columns(figure(plot), side), how)
+
+
+def layers(evidence: Evidence) -> Section | None:
+    """Show the best inner accuracy of each layer set, and the candidates."""
+    if not evidence.candidates:
+        return None
+    best: dict[str, dict[str, Any]] = {}
+    for c in evidence.candidates:
+        if c["layers"] not in best or c["accuracy"] > best[c["layers"]]["accuracy"]:
+            best[c["layers"]] = c
+    chosen = {c["layers"] for c in evidence.candidates if c.get("chosen")}
+    ranked = sorted(best.values(), key=lambda c: -c["accuracy"])[:MOST_LAYER_SETS]
+    chart = [plots.Row(c["layers"], c["accuracy"], is_main=c["layers"] in chosen) for c in ranked]
+    spoken = "; ".join(f"{row.name} {percent(row.value)}" for row in chart)
+    plot = figure(
+        plots.rows(f"Best accuracy with each layer set: {spoken}", chart, 1_000, bars=True),
+        "The coloured bar is the layer set that was kept." if chosen else "",
+    )
+    top = list(evidence.candidates[:MOST_CANDIDATES])
+    top += [c for c in evidence.candidates[MOST_CANDIDATES:] if c.get("chosen")]
+    rows = [
+        (safe(c["layers"], 30), safe(c["head"]), number(c["penalty"]), percent(c["accuracy"]))
+        for c in top
+    ]
+    kept = [n for n, c in enumerate(top) if c.get("chosen")]
+    side = table(
+        f"The best of {amount(len(evidence.candidates), 'candidate')}"
+        + ("; the one that was kept is bold" if kept else ""),
+        ("layers", "head", "penalty", "right"),
+        rows,
+        numbers=(2, 3),
+        chosen=kept,
+    )
+    how = (
+        "Accuracy inside the training folds, which is what the choice was made by; it is no"
+        " estimate. The simplest candidate that is within one standard error of the best is kept."
+    )
+    return section("layers", "What the layers contribute", columns(plot, side), how)
+
+
+def fine_tuning(evidence: Evidence) -> Section | None:
+    """Show the course of gradient training."""
+    course = evidence.fine_tuning
+    if not course:
+        return None
+    lines = [("training", [float(e["loss"]) for e in course])]
+    if all(e.get("validation") is not None for e in course):
+        lines.append(("validation", [float(e["validation"]) for e in course]))
+    ends = "; ".join(f"{name} {number(ys[0])} to {number(ys[-1])}" for name, ys in lines)
+    epochs = [float(e["epoch"]) for e in course]
+    plot = plots.curve(f"Loss over epochs: {ends}", epochs, lines, "epoch", shares=False)
+    how = "Loss on the training clips, and on clips that were kept back."
+    return section("fine-tuning", "Fine-tuning", figure(plot), how)

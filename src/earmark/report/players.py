@@ -1,0 +1,79 @@
+"""Short pieces of clips as data URIs, so that a page plays them without any other file."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+
+from earmark import audio
+from earmark.audio import AudioOptions
+from earmark.dataset import Clip
+from earmark.errors import AudioError
+
+RATE_HZ = 16_000
+MOST_S = 5.0  # of one clip
+MOST_BYTES = 2_000_000  # of all players in a page
+MP3_LEVEL = 0.8  # libsndfile's scale, 0 best to 1 smallest: 40 kbit/s at 16 kHz, 25 kB for 5 s
+
+
+@dataclass(frozen=True)
+class Player:
+    """A data URI to play, or the reason why there is none."""
+
+    uri: str | None
+    reason: str = ""
+
+
+def players(
+    clips: Sequence[Clip], options: AudioOptions, most_bytes: int = MOST_BYTES
+) -> list[Player]:
+    """Return a player for each of ``clips``, the URIs together at most ``most_bytes`` long."""
+    found, room = [], most_bytes
+    for clip in clips:
+        try:
+            uri = _uri(_samples(clip, options))
+        except AudioError as error:
+            reason = str(error).removeprefix(f"{clip.path}: ")
+            found.append(Player(None, f"The recording cannot be read any more: {reason}"))
+            continue
+        is_room = len(uri) <= room
+        room -= len(uri) * is_room
+        found.append(Player(uri) if is_room else Player(None, "Left out: the page grew too large."))
+    return found
+
+
+def _samples(clip: Clip, options: AudioOptions) -> np.ndarray:
+    """Return the first seconds of ``clip``, mono at 16 kHz."""
+    start = clip.start or 0.0
+    if clip.end is not None and clip.end - start <= MOST_S:
+        return audio.read(clip.path, RATE_HZ, clip.start, clip.end, options).samples
+    try:
+        return audio.read(clip.path, RATE_HZ, clip.start, start + MOST_S, options).samples
+    except AudioError:  # shorter than that
+        return audio.read(clip.path, RATE_HZ, clip.start, clip.end, options).samples
+
+
+def _uri(x: np.ndarray) -> str:
+    """Encode ``x`` (n,): MP3, which every browser plays, or FLAC where libsndfile has no MP3."""
+    file = io.BytesIO()
+    x = np.clip(x[: int(MOST_S * RATE_HZ)], -1, 1)
+    if _has_mp3():
+        kind = "mpeg"
+        soundfile.write(
+            file, x, RATE_HZ, format="MP3", bitrate_mode="CONSTANT", compression_level=MP3_LEVEL
+        )
+    else:
+        kind = "flac"
+        soundfile.write(file, x, RATE_HZ, format="FLAC", subtype="PCM_16")
+    return f"data:audio/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+@functools.cache
+def _has_mp3() -> bool:
+    return "MP3" in soundfile.available_formats()

@@ -1,0 +1,267 @@
+"""Plots as inline SVG: strings that take their colours from the page's style sheet.
+
+Every plot is 340 units wide, so that its text is as large as the page's on a phone, and grows with
+the page up to a limit. Text given to these functions is escaped here; nothing else writes SVG.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from earmark.report.figures import Bin
+from earmark.report.text import SPACE, percent, safe
+
+WIDTH = 340.0
+FEW = 10  # clips in a bin below which its height means little
+MOST_POINTS = 4_000  # in a map
+MOST_LETTERS = 16  # of a name in a map
+MARKS = (  # of a class, around a point; each about 5 units wide
+    "m-2.4 0a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0-4.8 0z",  # disc
+    "m-2.2-2.2h4.4v4.4h-4.4z",  # square
+    "m0-3 2.9 5h-5.8z",  # triangle
+    "m0-3.1 2.7 3.1-2.7 3.1-2.7-3.1z",  # lozenge
+    "m-1-2.8h2v1.8h1.8v2h-1.8v1.8h-2v-1.8h-1.8v-2h1.8z",  # plus
+    "m0 3 2.9-5h-5.8z",  # triangle, upside down
+    "m-2.6-1.1h5.2v2.2h-5.2z",  # bar, lying
+    "m-1.1-2.6h2.2v5.2h-2.2z",  # bar, standing
+)
+
+
+def svg(height: float, label: str, parts: Iterable[str], kind: str = "") -> str:
+    """Wrap ``parts`` in an image that is read out as ``label``."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="plot {kind}" role="img"'
+        f' viewBox="0 0 {WIDTH:g} {height:g}" aria-label="{safe(label)}">{"".join(parts)}</svg>'
+    )
+
+
+def text(x: float, y: float, words: object, kind: str = "", most: int = 60) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{safe(words, most)}</text>'
+
+
+def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    return f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" class="{kind}"/>'
+
+
+def box(x: float, y: float, width: float, height: float, kind: str) -> str:
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(width, 0):.1f}"'
+        f' height="{max(height, 0):.1f}" class="{kind}"/>'
+    )
+
+
+def dot(x: float, y: float, radius: float, kind: str) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" class="{kind}"/>'
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a row chart: a share of clips, with its interval where it is known."""
+
+    name: str
+    value: float
+    interval: tuple[float, float] | None = None
+    is_main: bool = False
+
+
+def rows(label: str, chart: Sequence[Row], clips: int, *, bars: bool = False) -> str:
+    """Draw each row's name and value above a track from 0 to 100 %: bars, or points with their
+    intervals."""
+    left, right, step = 4.0, WIDTH - 4, 34.0
+    bottom = len(chart) * step + 6
+
+    def at(share: float) -> float:
+        return left + share * (right - left)
+
+    parts = []
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        anchor = "middle" if 0 < tick < 1 else "end" if tick else "start"
+        parts.append(line(at(tick), 2, at(tick), bottom, "grid"))
+        parts.append(text(at(tick), bottom + 13, f"{tick * 100:.0f}{SPACE}%", f"tick {anchor}"))
+    for n, row in enumerate(chart):
+        y = n * step
+        main = "main" if row.is_main else "other"
+        parts.append(text(left, y + 14, row.name, f"halo {main}", 36))
+        parts.append(text(right, y + 14, percent(row.value, clips), f"halo end {main}"))
+        y += 25
+        if bars:
+            parts.append(box(left, y - 5, at(row.value) - left, 9, f"bar {main}"))
+            continue
+        if row.interval:
+            low, high = map(at, row.interval)
+            parts.append(box(low, y - 4, high - low, 8, f"interval {main}"))
+        parts.append(dot(at(row.value), y, 4.5, f"point {main}"))
+    return svg(bottom + 18, label, parts)
+
+
+def _square(label_x: str, label_y: str, height: float, left: float, right: float) -> list[str]:
+    """Draw a grid of shares from 0 to 100 % both ways, ``height`` units high."""
+    parts = []
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        x, y = left + tick * (right - left), 6 + height * (1 - tick)
+        shown = f"{tick * 100:.0f}"
+        parts += [line(left, y, right, y, "grid"), text(left - 5, y + 4, shown, "tick end")]
+        parts += [line(x, 6, x, 6 + height, "grid")]
+    middle = 6 + height / 2
+    parts.append(
+        f'<text transform="translate(11 {middle:g})rotate(-90)" class="tick middle">'
+        f"{safe(label_y)}</text>"
+    )
+    return [*parts, text((left + right) / 2, height + 118, label_x, "tick middle")]
+
+
+def reliability(label: str, bins: Sequence[Bin]) -> str:
+    """Draw accuracy over confidence in bins, beside what it should be, and how many clips each
+    bin has."""
+    left, right, height = 48.0, WIDTH - 8, 250.0
+    width = right - left
+    parts = _square("confidence, %", "right, %", height, left, right)
+    most = max(b.clips for b in bins)
+    base = height + 86
+    for b in bins:
+        if b.accuracy is None or b.confidence is None:
+            continue
+        x, wide = left + b.low * width, (b.high - b.low) * width
+        faint = " faint" if b.clips < FEW else ""
+        top = 6 + height * (1 - b.accuracy)
+        parts.append(box(x + 1, top, wide - 2, 6 + height - top, f"bar{faint}"))
+        parts.append(dot(left + b.confidence * width, top, 3, f"point{faint}"))
+        tall = 52 * b.clips / most
+        parts.append(box(x + 1, base - tall, wide - 2, tall, "bar other"))
+    parts.append(line(left, 6 + height, right, 6, "ideal"))
+    parts.append(line(left, base, right, base, "axis"))
+    parts.append(text(left - 5, base - 43, f"{most:,}", "tick end"))
+    parts.append(text(left - 5, base, "0", "tick end"))
+    parts.append(text(left - 5, base - 30, "clips", "tick end"))
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        anchor = "end" if tick == 1 else "middle"
+        parts.append(text(left + tick * width, base + 14, f"{tick * 100:.0f}", f"tick {anchor}"))
+    return svg(height + 124, label, parts)
+
+
+def curve(
+    label: str,
+    x: Sequence[float],
+    lines: Sequence[tuple[str, Sequence[float]]],
+    label_x: str,
+    *,
+    band: Sequence[tuple[float, float]] | None = None,
+    doubling: bool = False,
+    shares: bool = True,
+) -> str:
+    """Draw ``lines`` (name, values) over ``x``, with a ``band`` (low, high) around the first.
+
+    ``doubling`` gives each doubling of x the same room. ``shares`` are shown as percent.
+    """
+    left, right, height = 46.0, WIDTH - 14, 190.0
+    values = [v for _, ys in lines for v in ys] + [v for pair in band or () for v in pair]
+    ticks = _ticks(min(values), max(values))
+    low, high = ticks[0], ticks[-1]
+    places = np.log2(x) if doubling else np.asarray(x, float)
+    span = (places[-1] - places[0]) or 1.0
+
+    def spot(n: int, value: float) -> tuple[float, float]:
+        share = (places[n] - places[0]) / span if len(x) > 1 else 0.5
+        return left + share * (right - left), 8 + height * (high - value) / (high - low)
+
+    def path(points: Iterable[tuple[float, float]]) -> str:
+        return "L".join(f"{a:.1f} {b:.1f}" for a, b in points)
+
+    parts = []
+    for tick in ticks:
+        y = spot(0, float(tick))[1]
+        parts.append(line(left, y, right, y, "grid"))
+        shown = f"{tick * 100:.3g}{SPACE}%" if shares else f"{tick:.3g}"
+        parts.append(text(left - 5, y + 4, shown, "tick end"))
+    step = max(1, -(-len(x) // 8))
+    for n in range(0, len(x), step):
+        parts.append(text(spot(n, low)[0], height + 24, f"{x[n]:g}", "tick middle"))
+    parts.append(text((left + right) / 2, height + 42, label_x, "tick middle"))
+    if band:
+        up = [spot(n, v[1]) for n, v in enumerate(band)]
+        down = [spot(n, v[0]) for n, v in enumerate(band)]
+        parts.append(f'<path d="M{path([*up, *down[::-1]])}z" class="band"/>')
+    for k, (name, ys) in enumerate(lines):
+        spots = [spot(n, v) for n, v in enumerate(ys)]
+        parts.append(f'<path d="M{path(spots)}" class="line line{k}"/>')
+        if len(spots) <= 40:
+            parts += [dot(a, b, 3, f"point line{k}") for a, b in spots]
+        if len(lines) > 1:
+            parts.append(text(right, 22 + 16 * k, name, f"halo end line{k}"))
+    return svg(height + 48, label, parts)
+
+
+def _ticks(low: float, high: float) -> np.ndarray:
+    """Return round numbers, 4 to 6 as a rule, the first and last of which hold ``low..high``."""
+    least = (high - low) / 5 or 0.02
+    power = 10.0 ** np.floor(np.log10(least))
+    step = next(s * power for s in (1, 2, 5, 10) if s * power >= least * (1 - 1e-9))
+    first, last = np.floor(low / step + 1e-9), np.ceil(high / step - 1e-9)
+    return np.asarray(np.arange(first, max(last, first + 1) + 1) * step)
+
+
+def scatter(
+    label: str,
+    xy: np.ndarray,
+    truth: np.ndarray,
+    wrong: np.ndarray,
+    names: Sequence[str],
+) -> str:
+    """Draw points (N, 2) with the colour and mark of their class in ``truth`` (N,), a ring around
+    those that are ``wrong`` (N,), and each class's name at the point that is most central to it.
+    """
+    at, height = _spread(xy, WIDTH - 24)
+    parts = []
+    for k in np.unique(truth):
+        mark = MARKS[k % len(MARKS)]
+        d = "".join(f"M{x:.1f} {y:.1f}{mark}" for x, y in at[truth == k])
+        parts.append(f'<path d="{d}" class="mark k{k}"/>')
+    parts += [dot(x, y, 4.6, "ring") for x, y in at[wrong]]
+    present = [int(k) for k in np.unique(truth)]
+    centres = np.array([_central(at[truth == k]) for k in present])
+    wide = np.array([6.0 * min(len(names[k]), MOST_LETTERS) for k in present])
+    places = _apart(centres, wide)
+    for k, (x, y) in zip(present, places, strict=True):
+        anchor = "start" if x < 50 else "end" if x > WIDTH - 50 else "middle"
+        parts.append(text(x, y + 3, names[k], f"halo centre {anchor}", MOST_LETTERS))
+    return svg(max(height + 24, places[:, 1].max() + 8), label, parts, "wide")
+
+
+def mark(k: int) -> str:
+    """Return the mark of class ``k`` alone, for a legend; what it means is beside it."""
+    return (
+        f'<svg class="swatch" viewBox="0 0 8 8" aria-hidden="true">'
+        f'<path d="M4 4{MARKS[k % len(MARKS)]}" class="mark k{k}"/></svg>'
+    )
+
+
+def _spread(xy: np.ndarray, size: float) -> tuple[np.ndarray, float]:
+    """Lay positions (N, 2) along their longest direction; each axis has a scale of its own."""
+    centred = xy - xy.mean(0)
+    turned = centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+    span = np.ptp(turned, axis=0)
+    height = size * float(np.clip(span[1] / (span[0] or 1), 0.7, 1))
+    scale = (size, height) / np.where(span > 0, span, 1)
+    return (turned - turned.min(0)) * scale + 12, height
+
+
+def _central(points: np.ndarray) -> np.ndarray:
+    """Return the point nearest to the median of ``points`` (n, 2)."""
+    away = ((points - np.median(points, axis=0)) ** 2).sum(1)
+    return np.asarray(points[away.argmin()])
+
+
+def _apart(places: np.ndarray, wide: np.ndarray, high: float = 11.0) -> np.ndarray:
+    """Move places (K, 2) of texts, ``wide`` (K,) units, down until none covers another."""
+    moved = places.copy()
+    order = np.argsort(places[:, 1], kind="stable")
+    for n, k in enumerate(order):
+        above = order[:n]
+        for other in above[np.argsort(moved[above, 1], kind="stable")]:
+            x, y = abs(moved[k] - moved[other])
+            if x < (wide[k] + wide[other]) / 2 and y < high:
+                moved[k, 1] = moved[other, 1] + high
+    return moved

@@ -1,0 +1,468 @@
+"""report.html: what it says, what it leaves out, and that it is safe and complete by itself."""
+
+import base64
+import html
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from earmark import audio, metrics
+from earmark.audio import AS_IT_IS
+from earmark.dataset import Clip, Dataset
+from earmark.report import (
+    Evidence,
+    evidence_of,
+    figures,
+    page,
+    palette,
+    players,
+    plots,
+    text,
+    write_report,
+)
+from earmark.report import map as maps
+from earmark.store import Store
+from earmark.training import train
+from shared_data import shared_data
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "\"quoted\" & 'single'",
+    "</style></svg>",
+    "]]>&lt;",
+    "snow\u2603 \U0001f426",
+    "مرحبا",
+    "長い名前" * 20,
+    "very_long_" + "x" * 300,
+    "\u202egnp.exe",
+    "bell\x07 null\x00",
+    "half \udcff",
+)
+PARTS = {
+    "map_xy": "map",
+    "candidates": "layers",
+    "learning_curve": "learning",
+    "findings": "findings",
+    "fine_tuning": "fine-tuning",
+}
+
+
+def made(labels=("cat", "dog", "owl"), n=120, seed=0):
+    """Return a summary as of a training, and evidence with every part."""
+    rng = np.random.default_rng(seed)
+    classes = len(labels)
+    truth = np.arange(n) % classes
+    logits = rng.normal(size=(n, classes))
+    logits[np.arange(n), truth] += 2.0
+    scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    fold = np.arange(n) // classes % 4
+    right = scores.argmax(1) == truth
+    estimate = {
+        "scheme": "4 given folds",
+        "accuracy": float(right.mean()),
+        "ci95": [float(right.mean()) - 0.05, float(right.mean()) + 0.04],
+        "macro_f1": metrics.macro_f1(np.eye(classes)[truth], np.eye(classes)[scores.argmax(1)]),
+        "ece": metrics.calibration_error(scores, np.eye(classes)[truth]),
+        "chance": 1 / classes,
+        "clips": n,
+        "folds": [
+            {"fold": f"f{k}", "accuracy": float(right[fold == k].mean()), "n": int(sum(fold == k))}
+            for k in range(4)
+        ],
+    }
+    summary = {
+        "model": "/models/a <b>.earmark",
+        "backbone": ["logmel"],
+        "layers": ["one", "two"],
+        "head": "linear",
+        "labels": list(labels),
+        "clips": n,
+        "skipped": [{"path": "/x/<i>.wav", "reason": "empty"}],
+        "warnings": ["/x/1.wav: cut short"],
+        "estimate": estimate,
+        "seconds": {"embed": 1.0, "total": 2.0},
+    }
+    candidates = [
+        {"head": "linear", "layers": name, "penalty": 3.0, "accuracy": 0.9 - 0.1 * k}
+        for k, name in enumerate(("all", "conv5", "last"))
+    ]
+    evidence = Evidence(
+        command="earmark train 'a b' -o m",
+        labels=tuple(labels),
+        clips=tuple(Clip(Path(f"/gone/{k}.wav"), labels[t]) for k, t in enumerate(truth)),
+        truth=truth,
+        fold=fold,
+        scores=scores,
+        map_xy=rng.normal(size=(n, 2)),
+        candidates=[{**c, "chosen": c["layers"] == "conv5"} for c in candidates],
+        baselines=[{"name": "logmel <b>", "accuracy": 0.4, "ci95": [0.35, 0.45]}],
+        learning_curve=[
+            {"clips_per_class": c, "accuracy": a, "low": a - 0.1, "high": a + 0.05}
+            for c, a in ((1, 0.5), (2, 0.6), (4, 0.625))
+        ],
+        findings=[{"kind": "label conflict", "severity": "error", "advice": "keep <one>"}],
+        fine_tuning=[{"epoch": e, "loss": 1 / (e + 1), "validation": None} for e in range(3)],
+        source="/data/meta.csv",
+    )
+    return summary, evidence
+
+
+def parse(shown):
+    """Read the page as XML, which HTML need not be and ours is."""
+    body = shown.removeprefix("<!DOCTYPE html>\n")
+    return ElementTree.fromstring(body.replace(' xmlns="http://www.w3.org/1999/xhtml"', ""))
+
+
+def words(shown):
+    return html.unescape(re.sub("<[^>]+>", "", shown)).replace(text.SPACE, " ")
+
+
+def test_the_page_says_what_the_summary_says():
+    summary, evidence = made()
+    estimate = summary["estimate"]
+    shown = words(page(summary, evidence))
+    low, high = estimate["ci95"]
+    assert f"{estimate['accuracy'] * 100:.1f} %of 120 clips right" in shown
+    assert f"95 % interval {low * 100:.1f} % to {high * 100:.1f} %" in shown
+    assert f"Macro F1, in which every class counts the same, is {estimate['macro_f1']:.3f}" in shown
+    assert f"{estimate['ece']:.3f}expected calibration error" in shown
+    assert f"{(estimate['accuracy'] - 0.4) * 100:+.1f} points over logmel <b>" in shown
+    assert "earmark train 'a b' -o m" in shown and "4 given folds" in shown
+    assert "/x/1.wav: cut short" in shown and "/x/<i>.wav: empty" in shown
+    for fold in estimate["folds"]:
+        assert f"{fold['fold']}{fold['n']}{fold['accuracy'] * 100:.0f} %" in shown
+
+
+def test_the_matrix_on_the_page_is_that_of_the_answers():
+    summary, evidence = made()
+    matrix = parse(page(summary, evidence)).find(".//table[@class='matrix few']/tbody")
+    cells = [[int(cell.text or 0) for cell in row.findall("td")] for row in matrix]
+    counts = np.zeros((3, 3), int)
+    np.add.at(counts, (evidence.truth, evidence.scores.argmax(1)), 1)
+    assert cells == counts.tolist()
+
+
+def test_class_figures_agree_with_scikit_learn():
+    from sklearn.metrics import precision_recall_fscore_support
+
+    _, evidence = made()
+    answer = evidence.scores.argmax(1)
+    found = figures.by_class(figures.confusion(evidence.truth, answer, 3))
+    want = precision_recall_fscore_support(evidence.truth, answer)
+    for f in found:
+        assert (f.precision, f.recall, f.f1, f.clips) == pytest.approx([w[f.number] for w in want])
+    assert [f.f1 for f in found] == sorted(want[2])
+
+
+def test_a_class_never_asked_and_one_never_answered_have_no_invented_figures():
+    counts = np.array([[3, 1, 0], [0, 0, 0], [2, 0, 0]])
+    found = {f.number: f for f in figures.by_class(counts)}
+    assert (found[1].recall, found[1].f1, found[1].precision) == (None, None, 0.0)
+    assert (found[2].recall, found[2].precision, found[2].confused) == (0.0, None, (0, 2))
+    assert [f.number for f in figures.by_class(counts)][-1] == 1
+    assert figures.pairs(counts, 5) == [(2, 0, 2), (0, 1, 1)]
+
+
+@given(st.integers(0, 1_000), st.integers(1, 60), st.integers(2, 5))
+def test_the_bins_of_the_diagram_give_the_error_of_the_summary(seed, n, classes):
+    rng = np.random.default_rng(seed)
+    scores = rng.dirichlet(np.full(classes, 0.3), n)
+    truth = rng.integers(0, classes, n)
+    bins = figures.reliability(scores, truth)
+    gaps = [abs(b.confidence - b.accuracy) * b.clips for b in bins if b.clips]
+    assert sum(b.clips for b in bins) == n
+    assert sum(gaps) / n == pytest.approx(
+        metrics.calibration_error(scores, np.eye(scores.shape[1])[truth])
+    )
+    assert all(b.low - 1e-9 <= b.confidence <= b.high + 1e-9 for b in bins if b.clips)
+
+
+def test_the_worst_clip_is_the_surest_wrong_one():
+    scores = np.array([[0.6, 0.4], [0.1, 0.9], [0.95, 0.05], [0.3, 0.7], [0.2, 0.8]])
+    assert figures.worst(scores, np.array([1, 0, 0, 0, 1]), 2).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize("classes", [2, 11, 50])
+def test_hostile_names_stay_text_and_the_page_needs_nothing_else(classes):
+    labels = (HOSTILE + tuple(f"class_{k}" for k in range(50)))[:classes]
+    summary, evidence = made(labels, n=classes * 6)
+    shown = page(summary, evidence)
+    tree = parse(shown)  # raises if any name broke out of its place
+    shown.encode()  # raises for halves of surrogate pairs
+    assert {element.tag for element in tree.iter()}.isdisjoint({"script", "link", "img", "iframe"})
+    for element in tree.iter():
+        for key, value in element.attrib.items():
+            assert key not in ("src", "href") or value.startswith(("#", "data:")), value
+            assert not key.startswith("on")
+    assert "url(" not in shown and "@import" not in shown
+    assert "\u202e" not in shown and "\x00" not in shown
+    assert "<script>alert(1)" in words(shown)
+    row_heads = tree.findall(".//table[@class='classes']/tbody/tr/th") or tree.findall(
+        ".//table[@class='classes short']/tbody/tr/th"
+    )
+    assert len(row_heads) == classes
+
+
+def test_ids_are_unique_and_every_link_leads_to_one():
+    tree = parse(page(*made()))
+    ids = [element.attrib["id"] for element in tree.iter() if "id" in element.attrib]
+    links = [a.attrib["href"][1:] for a in tree.iter("a")]
+    assert len(set(ids)) == len(ids) and links == ids
+
+
+def test_images_have_words_and_tables_have_captions_or_heads():
+    tree = parse(page(*made()))
+    images = [i for i in tree.iter() if i.tag.endswith("svg")]
+    assert all(i.get("aria-hidden") == "true" or len(i.get("aria-label")) > 10 for i in images)
+    assert len([i for i in images if i.get("role") == "img"]) == 6
+    for table in tree.iter("table"):
+        assert table.find("caption") is not None or table.get("class").startswith("facts")
+        assert all(th.get("scope") for th in table.iter("th"))
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("nothing", [None, []])
+def test_a_section_is_absent_without_its_evidence(part, nothing):
+    summary, evidence = made()
+    assert f'id="{PARTS[part]}"' in page(summary, evidence)
+    if part != "map_xy" or nothing is None:
+        assert f'id="{PARTS[part]}"' not in page(summary, replace(evidence, **{part: nothing}))
+
+
+def test_without_errors_warnings_or_baselines_those_parts_are_absent():
+    summary, evidence = made()
+    sure = np.eye(3)[evidence.truth]
+    summary |= {"warnings": [], "skipped": []}
+    shown = page(summary, replace(evidence, scores=sure, baselines=None))
+    assert 'id="worst"' not in shown and 'id="warnings"' not in shown
+    assert "No clip was answered wrongly." in shown
+    assert "points over" not in shown and "always guessing one class" in shown
+
+
+def test_a_finding_is_not_told_again_as_a_warning():
+    summary, evidence = made()
+    summary["warnings"].append("rare class: owl has 3 clips")
+    findings = [{"kind": "rare class", "text": "owl has 3 clips"}]
+    shown = words(page(summary, replace(evidence, findings=findings)))
+    assert shown.count("owl has 3 clips") == 1 and "1 warning" in shown
+
+
+def test_the_layer_set_that_was_kept_stands_out():
+    tree = parse(page(*made()))
+    chosen = tree.findall(".//tr[@class='chosen']")
+    assert [row[0].text for row in chosen] == ["conv5"]
+
+
+# Players
+
+
+def test_players_hold_the_clip_and_are_bounded(tmp_path):
+    t = np.arange(3 * 44_100) / 44_100
+    soundfile.write(tmp_path / "long.wav", 0.5 * np.sin(2 * np.pi * 440 * np.tile(t, 4)), 44_100)
+    soundfile.write(tmp_path / "short.wav", 0.1 * np.ones(800), 8_000)
+    clips = [
+        Clip(tmp_path / "long.wav"),
+        Clip(tmp_path / "long.wav", start=1.0, end=2.5),
+        Clip(tmp_path / "short.wav"),
+    ]
+    heard = [sound(player) for player in players.players(clips, AS_IT_IS)]
+    seconds = [len(x) / players.RATE_HZ for x in heard]
+    assert seconds == pytest.approx([5.0, 1.5, 0.1], abs=0.15)  # MP3 pads to frames of 36 ms
+    tone = np.abs(np.fft.rfft(heard[1]))
+    assert tone.argmax() / seconds[1] == pytest.approx(440, abs=1)
+    few = players.players(clips * 4, AS_IT_IS, most_bytes=60_000)
+    assert 0 < sum(len(p.uri or "") for p in few) <= 60_000
+    assert any("too large" in p.reason for p in few)
+
+
+def test_no_more_is_decoded_than_is_played(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "hour.wav", np.zeros(80 * 8_000), 8_000)
+    read, lengths = audio.read, []
+
+    def counted(*arguments):
+        found = read(*arguments)
+        lengths.append(len(found.samples) / found.rate_hz)
+        return found
+
+    monkeypatch.setattr(audio, "read", counted)
+    clips = [Clip(tmp_path / "hour.wav"), Clip(tmp_path / "hour.wav", start=10, end=70)]
+    players.players(clips, AS_IT_IS)
+    assert lengths == [5.0, 5.0]
+
+
+def sound(player):
+    """Decode what a player holds."""
+    x, rate = soundfile.read(io.BytesIO(base64.b64decode(player.uri.partition("base64,")[2])))
+    assert x.ndim == 1 and rate == players.RATE_HZ
+    return x
+
+
+def test_without_mp3_the_players_are_flac(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.ones(800), 8_000)
+    monkeypatch.setattr(players, "_has_mp3", lambda: False)
+    (player,) = players.players([Clip(tmp_path / "a.wav")], AS_IT_IS)
+    assert player.uri.startswith("data:audio/flac;base64,ZkxhQ")  # fLaC
+
+
+def test_a_page_of_real_errors_is_small_and_says_which_clip_is_gone():
+    folder = shared_data("esc10")
+    summary, evidence = made(n=60)
+    real = sorted((folder / "rain").glob("*.ogg"))
+    worst = figures.worst(evidence.scores, evidence.truth, 20)
+    paths = {n: real[k] if k else Path("/gone.wav") for k, n in enumerate(worst)}
+    clips = [replace(c, path=paths.get(n, real[0])) for n, c in enumerate(evidence.clips)]
+    shown = page(summary, replace(evidence, clips=tuple(clips)))
+    assert shown.count("<audio") == min(12, len(worst)) - 1
+    assert shown.count("cannot be read any more") == 1
+    assert len(shown) < players.MOST_BYTES
+
+
+# Map, plots, palette, text
+
+
+def test_the_map_keeps_neighbours_together_and_is_the_same_again():
+    rng = np.random.default_rng(0)
+    group = np.arange(60) % 3
+    x = 8 * np.eye(3)[group] @ rng.normal(size=(3, 40)) + rng.normal(size=(60, 40))
+    xy = maps.project(x, seed=1)
+    away = ((xy[:, None] - xy) ** 2).sum(2) + np.diag(np.full(60, np.inf))
+    assert (group[away.argmin(1)] == group).mean() > 0.95
+    assert np.array_equal(xy, maps.project(x, seed=1))
+
+
+def test_the_components_of_many_clips_are_those_of_the_svd(monkeypatch):
+    monkeypatch.setattr(maps, "MOST_TSNE", 10)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 6)) * (9, 5, 1, 1, 1, 1) + 3
+    x[:, 1] += x[:, 0]
+    scaled = (x - x.mean(0)) / x.std(0)
+    u, s, _ = np.linalg.svd(scaled)
+    assert np.abs(maps.project(x)) == pytest.approx(np.abs(u[:, :2] * s[:2]), abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9])
+def test_few_clips_and_dull_features_have_a_map_too(n):
+    xy = maps.project(np.ones((n, 3)))
+    assert xy.shape == (n, 2) and np.isfinite(xy).all()
+    ElementTree.fromstring(plots.scatter("a map", xy, np.zeros(n, int), np.ones(n, bool), ["a"]))
+
+
+def test_no_name_on_the_map_covers_another():
+    wide = np.full(9, 30.0)
+    places = plots._apart(np.random.default_rng(0).uniform(0, 40, (9, 2)), wide)
+    for n, a in enumerate(places):
+        for b in places[:n]:
+            assert abs(a[0] - b[0]) >= 30 or abs(a[1] - b[1]) >= 11 - 1e-9
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_ticks_are_round_and_hold_the_values(a, b):
+    low, high = min(a, b), max(a, b)
+    ticks = plots._ticks(low, high)
+    assert ticks[0] <= low + 1e-9 and ticks[-1] >= high - 1e-9 and 2 <= len(ticks) <= 8
+    assert ticks[0] >= 0 and ticks[-1] <= 1 + 0.02
+
+
+@pytest.mark.parametrize("classes", [2, 10, 50])
+def test_class_colours_are_seen_on_paper_and_on_screen(classes):
+    """3:1 is what WCAG 2.1 asks of graphics (1.4.11)."""
+    for lightness, ground in ((palette.LIGHT, "#ffffff"), (palette.DARK, "#14171b")):
+        colours = [palette.colour(k, classes, lightness) for k in range(classes)]
+        assert len(set(colours)) == classes
+        assert min(contrast(c, ground) for c in colours) >= 3
+
+
+def test_text_is_readable_in_both_themes():
+    """4.5:1 is what WCAG 2.1 asks of text (1.4.3)."""
+    style = (Path(plots.__file__).parent / "style.css").read_text()
+    for theme in re.findall(r":root \{(.*?)\}", style, re.S):
+        found = dict(re.findall(r"--(\w+): (#\w{6})", theme))
+        for ink in ("ink", "soft", "main", "bad"):
+            assert contrast(found[ink], found["paper"]) >= 4.5, ink
+        for ink in ("ink", "soft"):
+            assert contrast(found[ink], found["raised"]) >= 4.5, ink
+        deepest = float(re.search(r"--deepest: ([.\d]+)", theme)[1])
+        for shade in re.findall(r"--(?:heat|miss): (\d+), (\d+), (\d+)", theme):
+            ground = [int(found["raised"][i : i + 2], 16) for i in (1, 3, 5)]
+            mixed = [
+                deepest * int(c) + (1 - deepest) * g for c, g in zip(shade, ground, strict=True)
+            ]
+            on = "#" + "".join(f"{round(c):02x}" for c in mixed)
+            assert contrast(found["ink"], on) >= 4.5, shade
+
+
+def contrast(one, other):
+    """Return the contrast ratio of two '#rrggbb' (WCAG 2.1)."""
+
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@given(st.text(max_size=80))
+def test_any_text_survives_as_an_element(anything):
+    tree = ElementTree.fromstring(text.name(anything))
+    assert "".join(tree.itertext()).replace("\ufffd", "") in ("", *_shown(anything))
+
+
+def _shown(anything):
+    plain = html.unescape(text.safe(anything, 40)).replace("\ufffd", "")
+    return (plain,)
+
+
+def test_numbers_have_sensible_digits():
+    assert text.percent(0.9125, 400) == f"91.2{text.SPACE}%"
+    assert text.percent(6 / 7, 7) == f"86{text.SPACE}%"
+    assert [text.score(v) for v in (0.0, 0.004, 0.5, 0.996)] == ["<0.01", "<0.01", "0.50", ">0.99"]
+    assert text.amount(1, "class") == "1 class" and text.amount(3000, "clip") == "3,000 clips"
+
+
+# Where it comes from
+
+
+def test_a_training_leaves_its_evidence_behind(tones):
+    (tones / "high" / "same.wav").write_bytes((tones / "low" / "1.wav").read_bytes())
+    dataset = Dataset.read(tones)
+    with Store() as store:
+        training = train(dataset, backbone="logmel", store=store)
+        evidence = evidence_of(training, dataset, "earmark train x", store)
+        assert evidence_of(training, dataset, "earmark train x").map_xy is None
+        (tones / "low" / "0.wav").rename(tones / "low" / "gone.wav")
+        assert evidence_of(training, dataset, "earmark train x", store).map_xy is None
+    assert evidence.map_xy.shape == (13, 2) and evidence.scores.shape == (13, 2)
+    (kept,) = [c for c in evidence.candidates if c["chosen"]]
+    made_by = training.classifier
+    assert (kept["head"], kept["layers"]) == (made_by.head.kind, made_by.provenance["layers"])
+    assert evidence.findings[0]["kind"] == "label conflict"
+    told = [f"{finding['kind']}: {finding['text']}" for finding in evidence.findings]
+    assert told == list(training.findings)
+
+
+# Files
+
+
+def test_the_plain_files_are_as_before_and_the_page_comes_with_evidence(tmp_path):
+    summary, evidence = made()
+    rows = [("a.wav", "cat", "dog"), ("b.wav", "cat", "cat"), ("c \udcff.wav", "dog", "dog")]
+    write_report(tmp_path / "plain", summary, rows)
+    assert sorted(p.name for p in (tmp_path / "plain").iterdir()) == [
+        "answers.csv", "confusion.csv", "summary.json",
+    ]  # fmt: skip
+    assert (tmp_path / "plain" / "confusion.csv").read_text() == "label,cat,dog\ncat,1,1\ndog,0,1\n"
+    assert json.loads((tmp_path / "plain" / "summary.json").read_text()) == summary
+    write_report(tmp_path / "page", summary, rows, evidence)
+    shown = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert shown == page(summary, evidence)
