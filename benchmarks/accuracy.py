@@ -17,13 +17,34 @@ from pathlib import Path
 from machine import describe, earmark, shared_data, write
 
 PAIR = "efficientat-mn04,speech-embedding"
-SETS = {
+SETS = {  # folder, columns, and backbones with the layers they choose from
     "ESC-10": (
         "esc10",
         ("--fold", "fold"),
-        ("logmel", "speech-embedding", "yamnet", "efficientat-mn04", PAIR),
+        (
+            ("logmel", "auto"),
+            ("speech-embedding", "last"),
+            ("speech-embedding", "auto"),
+            ("yamnet", "last"),
+            ("yamnet", "auto"),
+            ("efficientat-mn04", "last"),
+            ("efficientat-mn04", "auto"),
+            (PAIR, "auto"),
+            (f"{PAIR},yamnet", "auto"),
+        ),
     ),
-    "FSDD": ("fsdd", ("--group", "speaker"), ("logmel", "speech-embedding", PAIR)),
+    "FSDD": (
+        "fsdd",
+        ("--group", "speaker"),
+        (
+            ("logmel", "auto"),
+            ("speech-embedding", "last"),
+            ("speech-embedding", "auto"),
+            ("efficientat-mn04", "last"),
+            ("efficientat-mn04", "auto"),
+            (PAIR, "auto"),
+        ),
+    ),
 }
 
 
@@ -37,9 +58,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["EARMARK_CACHE"] = folder
         for name, (where, options, backbones) in SETS.items():
-            for backbone in backbones:
+            for backbone, layers in backbones:
                 command = [earmark(), "train", str(shared_data(where) / "meta.csv"), *options]
-                command += ["--backbone", backbone, "-o", f"{folder}/m.earmark", "--json"]
+                command += ["--backbone", backbone, "--layers", layers, "--json"]
+                command += ["-o", f"{folder}/m.earmark"]
                 done = subprocess.run(command, capture_output=True, text=True)
                 if done.returncode:
                     print(f"{name}, {backbone}: left out, {done.stderr.strip()}")
@@ -47,11 +69,13 @@ def main() -> None:
                 told = json.loads(done.stdout)
                 estimate = told["estimate"]
                 low, high = estimate["ci95"]
-                print(f"{name}, {backbone}: {estimate['accuracy']:.3f} ({low:.3f} to {high:.3f})")
+                without = {b["name"]: b["accuracy"] for b in estimate["baselines"]}
+                print(f"{name}, {backbone}, {layers}: {estimate['accuracy']:.3f}", without)
                 rows.append(
                     {
                         "set": name,
                         "backbone": backbone,
+                        "from_layers": layers,
                         "scheme": estimate["scheme"],
                         "accuracy": round(estimate["accuracy"], 4),
                         "ci95_low": round(low, 4),
@@ -60,6 +84,9 @@ def main() -> None:
                         "ece": round(estimate["ece"], 4),
                         "head": told["head"],
                         "layers": len(told["layers"]),
+                        "log_mel": without.get("log-mel statistics", ""),
+                        "random_weights": without.get("random weights", ""),
+                        "select_s": told["seconds"]["select"],
                         "seconds": told["seconds"]["total"],
                     }
                 )

@@ -124,20 +124,20 @@ class Classifier:
                 yield Prediction(path, error=failed.failure.reason)
                 continue
             vectors = [o.record.vector[None] for o in heard if o.record]
-            logits = self.head.logits(features(infos, vectors, reading))[0]
+            heard_as = features(infos, vectors, reading)
             warnings = tuple(dict.fromkeys(text for o in heard for text in o.warnings))
-            yield self._answer(path, logits, heard[0].record.seconds, warnings, most)
+            yield self._answer(path, heard_as, heard[0].record.seconds, warnings, most)
 
     def _answer(
         self,
         path: str,
-        logits: np.ndarray,
+        features: np.ndarray,
         seconds: float,
         warnings: tuple[str, ...],
         most: float | None,
     ) -> Prediction:
-        """Make of logits (K,) what is told of a recording."""
-        scores = self.calibration.scores(logits[None])[0]
+        """Make of features (1, D) what is told of a recording."""
+        scores = self.scores(features)[0]
         order = np.argsort(-scores, kind="stable")
         ranked = {self.labels[k]: float(scores[k]) for k in order}
         return Prediction(
@@ -145,7 +145,7 @@ class Classifier:
             self.labels[order[0]],
             ranked,
             seconds,
-            is_unknown=self._is_unknown(logits),
+            is_unknown=self._is_unknown(features),
             warnings=warnings,
             labels=self._labels(ranked),
             plausible=None
@@ -160,9 +160,9 @@ class Classifier:
         least = dict(zip(self.labels, self.limits.thresholds, strict=True))
         return tuple(label for label, score in ranked.items() if score >= least[label])
 
-    def _is_unknown(self, logits: np.ndarray) -> bool:
+    def _is_unknown(self, features: np.ndarray) -> bool:
         below = self.limits.unknown_below
-        return below is not None and float(logits.max()) < below
+        return below is not None and float(self.head.familiarity(features)[0]) < below
 
     def _networks(self) -> list[Any]:
         """Create the backbones and make sure that they are the ones trained with."""

@@ -18,7 +18,7 @@ class Limits:
 
     ``thresholds`` (K,) are those with the best F1, for clips with several classes; else empty.
     ``disbelief`` are quantiles, at even ranks, of 1 - (score of the true class).
-    ``unknown_below`` is the best logit under which a clip is no known class; None: never asked.
+    ``unknown_below`` is the familiarity under which a clip is of no known class; None: never asked.
     """
 
     thresholds: tuple[float, ...] = ()

@@ -17,7 +17,7 @@ MOST_LEFT_OUT = 20  # single classes left out in turn; of more, an even choice
 
 
 class Border(NamedTuple):
-    """The best logit ``below`` which a clip is unknown; what it lets in, and whom it answers."""
+    """The familiarity ``below`` which a clip is unknown; whom it lets in, and whom it answers."""
 
     below: float
     accepted: float
@@ -25,12 +25,14 @@ class Border(NamedTuple):
 
 
 def find_border(search: Search, chosen: Candidate, rate: float) -> Border:
-    """Return the border that lets in ``rate`` of the strangers, 0 to 1.
+    """Return the border that lets in at most ``rate`` of the strangers, 0 to 1.
 
     Each class is left out in turn, and the chosen head fitted to the others without the fold that
-    tests: clips of the class are strangers then. ``accepted`` and ``answered`` are the shares of
-    strangers and of known clips above the border. Raises EarmarkError for fewer than 3 classes,
-    for clips with several classes and for an impossible rate.
+    tests: clips of the class are strangers then. Some classes are let in far more often than
+    others, and the next stranger is of yet another, so that the mean over classes has to stay
+    below ``rate`` by one standard error. ``accepted`` and ``answered`` are the shares of strangers
+    and of known clips beyond the border. Raises EarmarkError for fewer than 3 classes, for clips
+    with several classes and for an impossible rate.
     """
     classes = search.targets.of.shape[1]
     if not search.targets.is_single or classes < 3:
@@ -40,21 +42,30 @@ def find_border(search: Search, chosen: Candidate, rate: float) -> Border:
         )
     if not 0 < rate < 1:
         raise EarmarkError(f"no rate {rate:g} of strangers; give one between 0 and 1, as in 0.05.")
-    strangers, known = [], []
+    strangers: dict[int, list[np.ndarray]] = {}
+    known = []
     for tested in range(min(int(search.fold.max()) + 1, MOST_FOLDS)):
-        for outside, inside in _left_out(search, chosen, tested):
-            strangers.append(outside)
+        for left, (outside, inside) in _left_out(search, chosen, tested).items():
+            strangers.setdefault(left, []).append(outside)
             known.append(inside)
-    away = np.concatenate(strangers)
-    below = float(np.quantile(away, 1 - rate))
+    away = [np.concatenate(found) for found in strangers.values()]
+    below = _border(away, rate)
     answered = float((np.concatenate(known) >= below).mean())
-    return Border(below, float((away >= below).mean()), answered)
+    return Border(below, float(np.mean([(a >= below).mean() for a in away])), answered)
+
+
+def _border(away: Sequence[np.ndarray], rate: float) -> float:
+    """Return the least border that keeps strangers of many classes, each an array, out."""
+    borders = np.sort(np.concatenate(away)) + 1e-6
+    share = np.stack([(a[:, None] >= borders).mean(0) for a in away])  # (classes, borders)
+    most = share.mean(0) + share.std(0, ddof=1) / np.sqrt(len(away))
+    return float(borders[int(np.argmax(most <= rate))])  # at the last, nobody is let in
 
 
 def _left_out(
     search: Search, chosen: Candidate, tested: int
-) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-    """Return best logits of strangers and of known clips in a fold, for each class left out."""
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Return how familiar strangers and known clips in a fold are, for each class left out."""
     train, held = search.rows_without(tested, MOST_TRAINED), np.flatnonzero(search.fold == tested)
     truth = search.targets.of[train].argmax(1)
     features, others = (search.bank.features(chosen.layers, rows) for rows in (train, held))
@@ -64,11 +75,11 @@ def _left_out(
         kept = truth != left
         targets = search.targets.rows(train[kept])
         head = heads.fit(chosen.head, features[kept], targets, chosen.penalty, search.seed)
-        best = head.logits(others).max(1)
+        best = head.familiarity(others)
         is_stranger = search.targets.of[held, left] > 0
         found[left] = best[is_stranger], best[~is_stranger]
 
     count = search.targets.of.shape[1]
     lefts = np.unique(np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int))
     heads.side_by_side(leave_out, lefts.tolist())
-    return [found[left] for left in sorted(found)]
+    return {left: found[left] for left in sorted(found)}

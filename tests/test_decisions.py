@@ -1,0 +1,166 @@
+"""From scores to decisions: several labels a clip, unequal classes, unknown sounds, growth."""
+
+import csv
+
+import numpy as np
+import pytest
+import soundfile
+
+import earmark
+from earmark import heads, learning_curve
+from earmark.dataset import Dataset
+from earmark.errors import EarmarkError
+from earmark.evaluation import evaluate
+from earmark.heads import Targets
+from earmark.selection import Candidate
+from earmark.unknown import find_border
+from test_training import blobs, search_of
+
+RATE_HZ = 16_000
+TONES_HZ = {"low": 300.0, "middle": 1_000.0, "high": 4_000.0}
+
+
+def write_chord(path, names, seed):
+    rng = np.random.default_rng(seed)
+    t = np.arange(RATE_HZ // 2) / RATE_HZ
+    x = 0.01 * rng.normal(size=len(t))
+    for name in names:
+        x += rng.uniform(0.1, 0.3) * np.sin(2 * np.pi * TONES_HZ[name] * t + rng.uniform(0, 6))
+    soundfile.write(path, x, RATE_HZ)
+
+
+@pytest.fixture(scope="module")
+def chords(tmp_path_factory):
+    """A manifest of 56 clips with any of three tones, or two or three of them at once."""
+    folder = tmp_path_factory.mktemp("chords")
+    sets = [["low"], ["middle"], ["high"], ["low", "high"], ["low", "middle"], list(TONES_HZ)]
+    sets.append(["middle", "high"])
+    with open(folder / "meta.csv", "w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "label"])
+        for k in range(56):
+            write_chord(folder / f"{k}.wav", sets[k % 7], k)
+            table.writerow([f"{k}.wav", ";".join(sets[k % 7])])
+    return folder / "meta.csv"
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_several_labels_are_heard_at_once(chords, tmp_path, head):
+    dataset = Dataset.read(chords, separator=";")
+    training = earmark.train(dataset, backbone="logmel", head=head)
+    estimate = training.classifier.estimate
+    assert estimate["map"] > 0.95 and estimate["macro_f1"] > 0.9 and estimate["accuracy"] > 0.95
+    training.classifier.save(tmp_path / "m.earmark")
+    loaded = earmark.Classifier.load(tmp_path / "m.earmark")
+    write_chord(tmp_path / "both.wav", ["low", "high"], 99)
+    write_chord(tmp_path / "one.wav", ["middle"], 98)
+    both, one = loaded.predict([tmp_path / "both.wav", tmp_path / "one.wav"])
+    assert set(both.labels) == {"low", "high"} and one.labels == ("middle",)
+    assert sum(both.scores.values()) > 1.3  # each score stands by itself
+    again = evaluate(loaded, dataset)
+    assert again.figures["macro_f1"] > 0.95
+    assert {tuple(sorted(a.split(";"))) for _, _, a in again.answers(loaded.labels)} == {
+        tuple(sorted(label.split(";"))) for _, label, _ in again.answers(loaded.labels)
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"head": "prototype"}, "head 'prototype' is for clips with one class each"),
+        ({"unknown": 0.05}, "'unknown' needs clips with one class each"),
+    ],
+)
+def test_what_several_labels_cannot_have_is_refused(chords, options, text):
+    with pytest.raises(EarmarkError, match=text):
+        earmark.train(Dataset.read(chords, separator=";"), backbone="logmel", **options)
+
+
+# Unequal classes
+
+
+def test_balancing_wins_where_a_rare_class_is_drowned():
+    """Two overlapping classes, 20 to 1: unweighted, least squares never answers the rare one."""
+    rng = np.random.default_rng(0)
+    truth = (np.arange(420) % 21 == 0).astype(int)
+    x = (rng.normal(size=(420, 5)) + 1.5 * truth[:, None]).astype(np.float32)
+    fold = np.arange(420) // 21 % 5
+    search = search_of({"x": x}, truth, 2, fold, kinds=("linear",), balanced=True)
+    assert search.choose().best.balanced
+    answers = search.out_of_fold().argmax(1)
+    plain = search_of({"x": x}, truth, 2, fold, kinds=("linear",)).out_of_fold().argmax(1)
+    assert (answers[truth == 1] == 1).mean() > (plain[truth == 1] == 1).mean() + 0.3
+
+
+def test_balanced_weights_let_each_class_count_the_same():
+    of = np.eye(3)[[0, 0, 0, 0, 1, 1, 2]]
+    weights = heads.balanced_weights(of)
+    assert weights.mean() == pytest.approx(1)
+    np.testing.assert_allclose(weights @ of, weights.sum() / 3)
+
+
+# Unknown
+
+
+def test_the_border_lets_in_as_many_strangers_as_asked_for():
+    features, truth, fold = blobs(size=400, noise=0.6)
+    search = search_of(features, truth, 4, fold)
+    strict, lax = (find_border(search, Candidate("linear", "good", 3e-3), r) for r in (0.05, 0.3))
+    assert strict.accepted == pytest.approx(0.05, abs=0.01)
+    assert lax.accepted == pytest.approx(0.3, abs=0.01)
+    assert strict.below > lax.below and strict.answered < lax.answered
+    # a class that nobody has seen, as far from the others as they are from each other
+    rng = np.random.default_rng(7)
+    head = heads.fit("linear", features["good"], Targets.single(truth, 4), 3e-3)
+    strangers = rng.normal(0, 0.6, (400, 20)) + rng.normal(0, 1, 20)
+    assert (head.logits(strangers.astype(np.float32)).max(1) >= strict.below).mean() < 0.25
+
+
+def test_a_stranger_is_called_unknown(tmp_path):
+    for label in TONES_HZ:
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for k in range(8):
+            write_chord(tmp_path / "data" / label / f"{k}.wav", [label], k)
+    training = earmark.train(tmp_path / "data", backbone="logmel", unknown=0.05)
+    assert training.classifier.estimate["unknown"]["rate"] == 0.05
+    training.classifier.save(tmp_path / "m.earmark")
+    write_chord(tmp_path / "tone.wav", ["high"], 50)
+    soundfile.write(tmp_path / "noise.wav", np.random.default_rng(0).normal(0, 0.2, 8_000), RATE_HZ)
+    paths = [tmp_path / "tone.wav", tmp_path / "noise.wav"]
+    tone, noise = earmark.Classifier.load(tmp_path / "m.earmark").predict(paths, coverage=0.9)
+    assert (tone.answer, noise.answer) == ("high", "unknown")
+    assert not tone.is_unknown and noise.is_unknown and tone.plausible is not None
+
+
+@pytest.mark.parametrize(
+    ("classes", "rate", "text"),
+    [(2, 0.05, "at least 3 classes, to leave one out; here are 2"), (4, 5.0, "no rate 5 of")],
+)
+def test_impossible_borders_are_refused(classes, rate, text):
+    features, truth, fold = blobs()
+    search = search_of(features, truth % classes, classes, fold)
+    with pytest.raises(EarmarkError, match=text):
+        find_border(search, Candidate("linear", "good", 3e-3), rate)
+
+
+# Growth
+
+
+def test_the_learning_curve_rises_to_the_estimate():
+    features, truth, fold = blobs(size=320, noise=1.2)
+    search = search_of(features, truth, 4, fold)
+    curve = learning_curve.learning_curve(search, Candidate("linear", "good", 3e-3))
+    sizes = [point["clips_per_class"] for point in curve]
+    assert sizes == [1, 2, 4, 8, 16, 32, 64]
+    assert curve[0]["accuracy"] + 0.1 < curve[-1]["accuracy"]
+    assert all(point["low"] <= point["accuracy"] <= point["high"] for point in curve)
+    outer = search_of({"good": features["good"]}, truth, 4, fold, kinds=("linear",))
+    whole = (outer.out_of_fold().argmax(1) == truth).mean()
+    assert curve[-1]["accuracy"] == pytest.approx(whole, abs=0.03)
+
+
+def test_doubling_is_read_off_a_power_law():
+    curve = [{"clips_per_class": n, "accuracy": 1 - 0.4 * n**-0.5} for n in (1, 2, 4, 8, 16, 32)]
+    expected = 0.4 * (32**-0.5 - 64**-0.5)
+    assert learning_curve.gain_of_doubling(curve) == pytest.approx(expected, rel=1e-3)
+    assert learning_curve.gain_of_doubling(curve[:2]) is None
