@@ -116,14 +116,16 @@ class Backbone(nn.Module):
 
     weights_hash: str = "none"
     files: ClassVar[tuple[WeightFile, ...]] = ()  # published weights, where they are plain files
-    engine_pays: ClassVar[bool] = False  # another engine gains more than its start costs
+    openvino_gains: ClassVar[bool] = False  # it is measured quicker than PyTorch; see engines.py
     half_is_close: ClassVar[bool] = False  # embeddings in bfloat16 have a cosine of 0.999 and more
+    free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input, as long as the clip; not 0
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__()
         self.info = info
         self.dtype = torch.float32
         self.precision = "float32"
+        self.device = torch.device("cpu")
         self.engine: Engine = self.compute
 
     @classmethod
@@ -337,10 +339,20 @@ def info(name: str) -> BackboneInfo:
     return _entry(name)[0]
 
 
-def create(name: str, precision: str = "float32") -> Backbone:
-    """Load the backbone called ``name``, ready for inference: no gradients, evaluation mode."""
+def create(name: str, precision: str = "exact", engine: str = "auto") -> Backbone:
+    """Load the backbone called ``name``, ready for inference: no gradients, evaluation mode.
+
+    ``precision`` is 'exact' (float32) or 'fast', and ``engine`` what computes it, as in
+    :func:`earmark.engines.equip`; 'float32' is 'exact'. 'bfloat16' and 'float16' are that, in
+    plain PyTorch.
+    """
+    from earmark import engines
+
     description, cls = _entry(name)
-    return cls.load(description).cast(precision).eval().requires_grad_(False)
+    backbone = cls.load(description).eval().requires_grad_(False)
+    if precision in ("bfloat16", "float16"):
+        return backbone.cast(precision)
+    return engines.equip(backbone, "exact" if precision == "float32" else precision, engine)
 
 
 def weight_files(name: str) -> tuple[WeightFile, ...]:

@@ -216,6 +216,8 @@ class EfficientAT(Tagger):
     less than the transform reads, stands at the beginning of 32 ms of silence.
     """
 
+    free_axes = (2,)
+
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)
         self.front_end = LogMel(

@@ -64,7 +64,7 @@ class Transformer(Backbone):
     """
 
     architectures: ClassVar[Mapping[str, str]]
-    engine_pays = half_is_close = True
+    openvino_gains = half_is_close = True
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info)

@@ -153,7 +153,7 @@ def _real_frames(valid: Tensor) -> Tensor:
 
 def _patches(x: Tensor, bands: int) -> Tensor:
     """Return (B, C, T, F) of AST's tokens (B, 2 + F * T, C): two for the class, then each band."""
-    return x[:, 2:].reshape(len(x), bands, -1, x.shape[2]).permute(0, 3, 2, 1)
+    return x[:, 2:].unflatten(1, (bands, -1)).permute(0, 3, 2, 1)
 
 
 class Fbank(nn.Module):

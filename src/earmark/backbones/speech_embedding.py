@@ -103,6 +103,8 @@ class SpeechEmbedding(Backbone):
     a spoken digit of 0.4 s gives five embeddings, each seeing it at another place.
     """
 
+    free_axes = (2,)
+
     def __init__(
         self,
         info: BackboneInfo,

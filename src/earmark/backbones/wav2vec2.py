@@ -50,6 +50,7 @@ class Wav2Vec2(Transformer):
         "data2vec-audio": "Data2VecAudioModel",
         "unispeech-sat": "UniSpeechSatModel",
     }
+    free_axes = (1,)
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)

@@ -119,6 +119,8 @@ class YAMNet(Tagger):
     over silence too; a clip of whole windows gives the published embedding.
     """
 
+    half_is_close = True
+
     def __init__(self, info: BackboneInfo, operators: Sequence[LearnedOperator]) -> None:
         super().__init__(info)
         self.front_end = LogMel(
