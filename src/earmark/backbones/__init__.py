@@ -126,6 +126,7 @@ class Backbone(nn.Module):
         self.dtype = torch.float32
         self.precision = "float32"
         self.device = torch.device("cpu")
+        self.normalises = False
         self.engine: Engine = self.compute
 
     @classmethod
@@ -152,8 +153,12 @@ class Backbone(nn.Module):
         """
         return "weights are in place; no reference values are published for this network"
 
-    def prepare(self, clip: np.ndarray) -> np.ndarray:
-        """Normalise a whole clip (n,) before it is cut into windows; here, leave it as it is."""
+    def prepare(self, clip: np.ndarray, moments: tuple[float, float] | None = None) -> np.ndarray:
+        """Normalise a whole clip (n,) before it is cut into windows; here, leave it as it is.
+
+        ``moments`` are mean and variance of the whole, where ``clip`` is only a part of it; they
+        are given where ``normalises``.
+        """
         return clip
 
     def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -153,7 +153,8 @@ def _real_frames(valid: Tensor) -> Tensor:
 
 def _patches(x: Tensor, bands: int) -> Tensor:
     """Return (B, C, T, F) of AST's tokens (B, 2 + F * T, C): two for the class, then each band."""
-    return x[:, 2:].unflatten(1, (bands, -1)).permute(0, 3, 2, 1)
+    patches = torch.unflatten(x[:, 2:], 1, (bands, -1))
+    return patches.permute(0, 3, 2, 1)
 
 
 class Fbank(nn.Module):

@@ -54,7 +54,7 @@ class Wav2Vec2(Transformer):
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)
-        self.normalise = bool(preparation.get("do_normalize", True))
+        self.normalises = bool(preparation.get("do_normalize", True))
         self.stable = _stable(self.config)
         self.frame = _frame(self.config)
         for module in model.modules():  # weight norm, once instead of at every call
@@ -72,12 +72,12 @@ class Wav2Vec2(Transformer):
             ),
         )
 
-    def prepare(self, clip: np.ndarray) -> np.ndarray:
+    def prepare(self, clip: np.ndarray, moments: tuple[float, float] | None = None) -> np.ndarray:
         """Bring a clip (n,) to zero mean and unit variance where the checkpoint wants it."""
-        if not self.normalise:
+        if not self.normalises:
             return clip
-        mean, deviation = clip.mean(), np.sqrt(clip.var() + VARIANCE_FLOOR)
-        return np.asarray((clip - mean) / deviation, np.float32)
+        mean, variance = moments or (clip.mean(), clip.var())
+        return np.asarray((clip - mean) / np.sqrt(variance + VARIANCE_FLOOR), np.float32)
 
     def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for length in sorted(set(valid.tolist())):
