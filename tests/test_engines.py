@@ -9,9 +9,13 @@ import torch
 
 from earmark import backbones, engines
 from earmark.backbones import Backbone
+from earmark.classifier import Classifier
+from earmark.dataset import Clip
 from earmark.embed import run
 from earmark.engines import EngineWarning, equip
 from earmark.errors import BackboneError
+from earmark.store import Store
+from earmark.training import train
 from test_backbones import cut, embedding, seconds, sound, with_random_weights
 from test_wav2vec2 import NAMES as CHECKPOINTS
 from test_wav2vec2 import folders  # noqa: F401  # a fixture
@@ -172,3 +176,39 @@ def test_what_cannot_be_had_is_said(monkeypatch):
     monkeypatch.setattr(engines, "_installed", lambda: False)
     with pytest.raises(BackboneError, match=r"needs the package openvino.*'earmark\[fast\]'"):
         backbones.create("speech-embedding", engine="openvino")
+
+
+def test_a_classifier_keeps_to_the_precision_of_its_training(tones, folders, tmp_path):  # noqa: F811
+    name = f"hf:{folders / 'wav2vec2-group'}"
+    with Store() as store:
+        exact = train(tones, backbone=name, head="linear", folds=2, store=store)
+        fast = train(tones, backbone=name, head="linear", folds=2, store=store, precision="fast")
+        assert [f.rsplit("/", 1)[1] for f, _, _ in store.summary()] == ["fast", "float32"]
+    for training, precision in ((exact, "float32"), (fast, "fast")):
+        training.classifier.save(tmp_path / "m.earmark")
+        loaded = Classifier.load(tmp_path / "m.earmark")
+        (network,) = loaded._networks()
+        assert network.precision == precision
+        (prediction,) = loaded.predict([tones / "low" / "0.wav"])
+        assert prediction.error is None
+
+
+def test_prediction_computes_the_layers_of_the_classifier_only(tones, monkeypatch):
+    name = "speech-embedding"
+    classifier = train(tones, backbone=name, head="linear", layers="conv2", folds=2).classifier
+    computed = []
+    compute = Backbone.compute
+
+    def noting(self, x, layers):
+        computed.extend(layers)
+        return compute(self, x, layers)
+
+    monkeypatch.setattr(Backbone, "compute", noting)
+    paths = sorted(tones.glob("*/*.wav"))
+    alone = list(classifier.predict(paths))
+    assert set(computed) == {"conv2"}
+    with Store() as store:  # which keeps all of them
+        stored = list(classifier.predict_clips([Clip(path) for path in paths], store))
+    assert "embedding" in computed
+    for a, b in zip(alone, stored, strict=True):
+        assert a.scores == pytest.approx(b.scores, abs=1e-4)

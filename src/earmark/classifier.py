@@ -83,6 +83,9 @@ class Classifier:
         from earmark.embed import columns, outcomes
 
         networks = self._networks()
+        if store is None:  # which has all layers, for whatever is asked next
+            for network, use in zip(networks, self.backbones, strict=True):
+                network.keep(use.layers)
         rows = [columns(n.info, u.layers) for n, u in zip(networks, self.backbones, strict=True)]
         streams = [
             outcomes(source, network, store, options=self.audio)

@@ -13,7 +13,6 @@ import importlib.util
 import io
 import os
 import platform
-import shutil
 import sys
 import threading
 import warnings
@@ -27,7 +26,7 @@ from torch import Tensor, nn
 from earmark.backbones import Activations, Backbone
 from earmark.classifier import write_atomically
 from earmark.errors import BackboneError, did_you_mean
-from earmark.store import cache_folder
+from earmark.store import engines_folder
 
 ENGINES = ("auto", "torch", "openvino")
 POLICIES = ("exact", "fast")
@@ -228,14 +227,3 @@ def _unreported() -> Iterator[None]:
         yield
     finally:
         del sys.modules[reporter]
-
-
-def engines_folder() -> Path:
-    """Return the folder of compiled models, inside that of the store."""
-    return cache_folder() / "engines"
-
-
-def delete_engines() -> Path:
-    """Delete all compiled models; they are made again when they are needed."""
-    shutil.rmtree(engines_folder(), ignore_errors=True)
-    return engines_folder()

@@ -73,6 +73,8 @@ def train(
     layers: str = "auto",
     folds: int = FOLDS,
     seed: int = 0,
+    precision: str = "exact",
+    engine: str = "auto",
     store: Store | None = None,
     progress: Progress | None = None,
 ) -> Training:
@@ -81,15 +83,16 @@ def train(
     ``backbone`` is a name, several with commas between, or 'auto'; ``head`` is 'auto', 'linear',
     'mlp' or 'prototype'; ``layers`` as in :func:`layersets.candidates`. Folds come from the data's
     folds, else its groups, else are ``folds`` stratified ones; clips whose split is 'test' are
-    kept out of everything and scored once. The same data, arguments and machine give the same
-    bytes. Clips that cannot be read are in ``Training.skipped``.
+    kept out of everything and scored once. ``precision`` and ``engine`` are those of
+    :func:`earmark.engines.equip`, and the classifier keeps to the former. The same data, arguments
+    and machine give the same bytes. Clips that cannot be read are in ``Training.skipped``.
     """
     clock = _Clock()
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
     dataset.refuse_several_labels()
     kinds = _kinds(head)
     names, notes = backbone_names(backbone)
-    networks = [registry.create(name) for name in names]
+    networks = [registry.create(name, precision, engine) for name in names]
     layer_sets = layersets.candidates([network.info for network in networks], layers)
     # refuse hopeless data before the long part; that all contents differ is found out later
     make_scheme(dataset.clips, np.arange(len(dataset)), folds=folds, seed=seed)
