@@ -85,7 +85,7 @@ class VGGish(Backbone):
     """
 
     files = (WEIGHTS,)
-    half_is_close = True
+    openvino_gains = half_is_close = True
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)
