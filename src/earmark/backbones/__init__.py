@@ -196,8 +196,10 @@ class Backbone(nn.Module):
         """Return the statistics of ``layers`` (default: all) for ``windows``.
 
         ``windows``: (B, core + 2 * context) float32; ``valid``: (B,) int64, the number of real
-        samples in each core, at least 1. Nothing is computed beyond the highest wanted layer.
+        samples in each core, at least 1. Nothing is computed beyond the highest wanted layer. The
+        results are where the network is, on ``device``.
         """
+        windows, valid = windows.to(self.device), valid.to(self.device)
         bands = {y.name: y.bands for y in self.info.layers if layers is None or y.name in layers}
         order, parts = [], []
         for rows, x in self.inputs(windows, valid):

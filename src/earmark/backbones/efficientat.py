@@ -295,6 +295,7 @@ class EfficientAT(Tagger):
         return audioset_names()
 
     def class_scores(self, windows: Tensor, valid: Tensor) -> Tensor:
+        windows, valid = windows.to(self.device), valid.to(self.device)
         scores = windows.new_empty(len(windows), CLASSES, dtype=torch.float32)
         for rows, x in self.inputs(windows, valid):
             ((_, features),) = self.compute(x, [_NAMES[-1]])
