@@ -121,6 +121,12 @@ def test_a_damaged_model_is_made_anew(small):
     assert np.array_equal(hear(small(engine="openvino"), x), wanted)
 
 
+def test_without_a_folder_for_it_a_model_is_used_all_the_same(small, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EARMARK_CACHE", str(tmp_path / "file"))
+    assert np.isfinite(hear(small(engine="openvino"), sound(9_000))).all()
+
+
 def test_a_model_that_computes_something_else_is_put_aside(small, monkeypatch):
     x = sound(9_000)
     wanted = hear(small(engine="torch"), x)

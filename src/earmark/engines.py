@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from earmark.backbones import Activations, Backbone
 from earmark.classifier import write_atomically
-from earmark.errors import BackboneError, did_you_mean
+from earmark.errors import BackboneError, EarmarkError, did_you_mean
 from earmark.store import engines_folder
 
 ENGINES = ("auto", "torch", "openvino")
@@ -92,8 +92,8 @@ def _installed() -> bool:
 
 def _has_bfloat16() -> bool:
     """Say if this processor multiplies bfloat16; where it does not, it is slower than float32."""
-    cpu: Any = torch.cpu
-    return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
+    asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every PyTorch
+    return any(getattr(torch.cpu, ask, bool)() for ask in asks)
 
 
 class OpenVINO:
@@ -152,10 +152,11 @@ class OpenVINO:
             warnings.warn(f"{text}; PyTorch does.", EngineWarning, stacklevel=2)
             return None
         if self.backbone.weights_hash != "none":
-            blob = io.BytesIO()
-            model.export_model(blob)
-            at.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(at, blob.getvalue())
+            with contextlib.suppress(OSError, EarmarkError):  # a full disk only costs time again
+                at.parent.mkdir(parents=True, exist_ok=True)
+                blob = io.BytesIO()
+                model.export_model(blob)
+                write_atomically(at, blob.getvalue())
         return model
 
     def _convert(self, wanted: tuple[str, ...], x: Tensor) -> Any:
