@@ -27,6 +27,9 @@ check: $(VENV)/.installed  ## what CI checks besides the tests
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed  ## measure; results go to benchmarks/results/
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/main_job.py
 
 clean:  ## remove the environment and what tools leave behind

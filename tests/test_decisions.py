@@ -106,8 +106,7 @@ def test_the_border_lets_in_as_many_strangers_as_asked_for():
     features, truth, fold = blobs(size=400, noise=0.6)
     search = search_of(features, truth, 4, fold)
     strict, lax = (find_border(search, Candidate("linear", "good", 3e-3), r) for r in (0.05, 0.3))
-    assert strict.accepted == pytest.approx(0.05, abs=0.01)
-    assert lax.accepted == pytest.approx(0.3, abs=0.01)
+    assert 0.01 < strict.accepted <= 0.05 < lax.accepted <= 0.3
     assert strict.below > lax.below and strict.answered < lax.answered
     # a class that nobody has seen, as far from the others as they are from each other
     rng = np.random.default_rng(7)

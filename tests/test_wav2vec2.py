@@ -177,8 +177,9 @@ def published(folder: Path, x: np.ndarray) -> dict[str, torch.Tensor]:
 @torch.inference_mode()
 def walked(backbone, windows, valid) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """The activations and frame weights of every layer, before they are summed up."""
-    walk = backbone.walk(torch.as_tensor(windows), torch.as_tensor(valid))
-    return dict(zip([layer.name for layer in backbone.info.layers], walk, strict=True))
+    valid = torch.as_tensor(valid)
+    ((_, x),) = backbone.inputs(torch.as_tensor(windows), valid)
+    return {name: (y, backbone.weigh(name, y, valid)) for name, y in backbone.body(x)}
 
 
 @pytest.mark.parametrize("samples", [9_000, 30_000])

@@ -160,7 +160,12 @@ def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
 
 
 def window(
-    x: Samples, length: int, hop: int, context: int = 0, step: int | None = None
+    x: Samples,
+    length: int,
+    hop: int,
+    context: int = 0,
+    step: int | None = None,
+    around: tuple[Samples, Samples] | None = None,
 ) -> tuple[Samples, NDArray[np.int64]]:
     """Cut ``x`` (n,) into windows (W, length + 2 * context), and count real samples (W,).
 
@@ -175,6 +180,8 @@ def window(
 
     W = 1 for n <= length, else ceil((n - length) / hop) + 1. With ``step``, a divisor of length
     and hop, the core of a single window is the shortest multiple of ``step`` that holds the clip.
+    Where ``x`` is part of a longer recording, ``around`` is what comes before and after it, at most
+    ``context`` samples each, and stands there instead of zeros.
     Raises ValueError for an empty ``x`` or an impossible geometry.
     """
     n = len(x)
@@ -189,6 +196,10 @@ def window(
     core = math.ceil(n / step) * step if step and count == 1 else length
     padded = np.zeros(context + (count - 1) * hop + core + context, x.dtype)
     padded[context : context + n] = x
+    if around is not None:
+        before, after = around
+        padded[context - len(before) : context] = before
+        padded[context + n : context + n + len(after)] = after
     windows = np.lib.stride_tricks.sliding_window_view(padded, core + 2 * context)[::hop]
     valid = np.minimum(core, n - hop * np.arange(count, dtype=np.int64))
     return windows.copy(), valid

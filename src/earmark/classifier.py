@@ -112,6 +112,9 @@ class Classifier:
 
         most = None if coverage is None else self.limits.most_disbelief(coverage)
         networks = self._networks()
+        if store is None:  # which has all layers, for whatever is asked next
+            for network, use in zip(networks, self.backbones, strict=True):
+                network.keep(use.layers)
         infos, reading = [network.info for network in networks], self.reading
         streams = [
             outcomes(source, network, store, options=self.audio)

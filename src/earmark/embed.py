@@ -10,13 +10,11 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -26,25 +24,19 @@ from earmark import audio
 from earmark.audio import AudioOptions
 from earmark.backbones import Backbone, BackboneInfo, LayerStats
 from earmark.dataset import Clip
-from earmark.errors import AudioError
+from earmark.reading import Failure as Failure
+from earmark.reading import Outcome as Outcome
+from earmark.reading import decode, read, sections
 from earmark.store import Record, Store, as_stored
 
 SHARD_S = 60.0  # seconds of audio computed and committed together
 SHARD_CLIPS = 128
 BATCH_S = 20.0  # seconds of audio in one pass of the network; more falls out of a CPU's caches
-WHOLE_FILE_BYTES = 32 * 2**20  # larger recordings are not held in memory while they wait
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
+REMEMBERED = 2048  # clips among which twins are found; more than can be on their way at once
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A recording that could not be used, and why."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -122,8 +114,8 @@ def embed(
     A clip that cannot be read is listed in ``failures`` and the others go on. ``threads``
     (default: the number of cores) compute side by side, each with one core.
     """
-    records: list[Record] = []
-    kept: list[Clip] = []
+    width = 2 * sum(layer.size for layer in backbone.info.layers)
+    rows, kept, seconds = _Rows(width), [], 0.0
     failures: list[Failure] = []
     warnings: list[str] = []
     computed = 0
@@ -133,36 +125,36 @@ def embed(
         if outcome.record is None:
             failures.append(outcome.failure)
         else:
-            records.append(outcome.record)
+            rows.append(outcome.record.vector)
+            seconds += outcome.record.seconds
             kept.append(outcome.clip)
             computed += outcome.computed
-    width = 2 * sum(layer.size for layer in backbone.info.layers)
-    matrix = np.stack([r.vector for r in records]) if records else np.zeros((0, width), np.float16)
-    seconds = sum(record.seconds for record in records)
     told = tuple(dict.fromkeys(warnings))
-    return Embeddings(backbone.info, tuple(kept), matrix, tuple(failures), seconds, computed, told)
+    return Embeddings(
+        backbone.info, tuple(kept), rows.matrix(), tuple(failures), seconds, computed, told
+    )
 
 
-@dataclass
-class Outcome:
-    """One clip on its way through the engine, and at its end a ``record`` or an ``error``."""
+class _Rows:
+    """A matrix (N, width) that grows in place, float16 until a row is float32."""
 
-    clip: Clip
-    key: bytes = b""
-    record: Record | None = None
-    error: AudioError | None = None
-    warnings: tuple[str, ...] = ()  # with any, the clip is not stored: they are given every time
-    computed: bool = False
-    twin: Outcome | None = None  # an earlier clip of the same content
-    source: bytes | Path = b""
-    seconds: float = 0.0
-    windows: np.ndarray | None = None  # (W, n)
-    valid: np.ndarray | None = None  # (W,)
+    def __init__(self, width: int) -> None:
+        self.count, self.held = 0, np.zeros((0, width), np.float16)
 
-    @property
-    def failure(self) -> Failure:
-        path = str(self.clip.path)
-        return Failure(path, str(self.error).removeprefix(f"{path}: "))
+    def append(self, row: np.ndarray) -> None:
+        if row.dtype != self.held.dtype:
+            self.held = self.held.astype(np.result_type(row, self.held))
+        if self.count == len(self.held):
+            self._resize(max(64, self.count * 3 // 2))
+        self.held[self.count] = row
+        self.count += 1
+
+    def matrix(self) -> np.ndarray:
+        self._resize(self.count)
+        return self.held
+
+    def _resize(self, rows: int) -> None:
+        self.held.resize((rows, self.held.shape[1]), refcheck=False)
 
 
 def outcomes(
@@ -187,18 +179,47 @@ def outcomes(
         stack.callback(workers.shutdown, wait=False, cancel_futures=True)
         shards = _shards(_decoded(clips, backbone, options, store, readers))
         for shard in _ahead(workers, functools.partial(_compute, backbone), shards, threads):
+            finished = [o for part in shard if (o := _finished(backbone, options, part))]
             if store is not None:
                 fresh = [
-                    (o.key, o.record) for o in shard if o.computed and o.record and not o.warnings
+                    (o.key, o.record)
+                    for o in finished
+                    if o.computed and o.record and not o.warnings
                 ]
                 store.put(backbone.fingerprint, fresh)
-            for outcome in shard:
+            for outcome in finished:
                 if outcome.twin is not None:
                     outcome.record, outcome.error = outcome.twin.record, outcome.twin.error
-                    outcome.warnings = outcome.twin.warnings
+                    outcome.warnings, outcome.twin = outcome.twin.warnings, None
                 if progress is not None:
                     progress.advance(outcome.record.seconds if outcome.record else 0.0)
                 yield outcome
+
+
+def _finished(backbone: Backbone, options: AudioOptions, part: Outcome) -> Outcome | None:
+    """Return a clip that is done; of one in sections, put together, with its last section only.
+
+    Where a section could not be read as the header says, the clip is read as a whole.
+    """
+    whole, section = part.whole, part.section
+    if whole is None or section is None:
+        return part
+    if part.error is not None or part.warnings:
+        whole.section = section  # a mark: no sum of sections
+    whole.seconds += part.seconds
+    whole.stats += part.stats
+    if section.last is not None:
+        return None
+    if whole.section is not None:
+        whole.section, whole.stats = None, []
+        return _compute(backbone, [decode(backbone, options, whole)])[0]
+    stats = {
+        name: LayerStats(*map(torch.cat, zip(*(s[name] for s in whole.stats), strict=True)))
+        for name in whole.stats[0]
+    }
+    whole.record, whole.computed = Record(pool(backbone.info, stats), whole.seconds), True
+    whole.source, whole.stats = b"", []
+    return whole
 
 
 def _decoded(
@@ -209,72 +230,26 @@ def _decoded(
     readers: ThreadPoolExecutor,
 ) -> Iterator[Outcome]:
     """Yield each clip as stored, as a twin of an earlier one, as windows, or as an error."""
-    seen: dict[bytes, Outcome] = {}
+    seen: collections.OrderedDict[bytes, Outcome] = collections.OrderedDict()
 
     def looked_up() -> Iterator[Outcome]:
-        read = functools.partial(_read, backbone, options)
-        for outcome in _ahead(readers, read, clips, LOOKAHEAD):
+        reads = functools.partial(read, backbone, options)
+        for outcome in _ahead(readers, reads, clips, LOOKAHEAD):
             if outcome.error is None:
                 outcome.twin = seen.get(outcome.key)
                 if outcome.twin is None:
                     seen[outcome.key] = outcome
+                    if len(seen) > REMEMBERED:
+                        seen.popitem(last=False)
                     if store is not None:
                         outcome.record = store.get([outcome.key]).get(outcome.key)
-            yield outcome
+            if outcome.error or outcome.twin or outcome.record:
+                yield outcome
+            else:
+                yield from sections(backbone, options, outcome)
 
-    decode = functools.partial(_decode, backbone, options)
-    return _ahead(readers, decode, looked_up(), LOOKAHEAD)
-
-
-def _read(backbone: Backbone, options: AudioOptions, clip: Clip) -> Outcome:
-    """Read and hash the recording; keep its bytes only where all of it is wanted and not large."""
-    outcome = Outcome(clip)
-    try:
-        stat = clip.path.stat()
-        if stat.st_size > WHOLE_FILE_BYTES or clip.start is not None or clip.end is not None:
-            outcome.source = clip.path
-            content = _hash_file(clip.path, stat.st_size, stat.st_mtime_ns)
-        else:
-            outcome.source = clip.path.read_bytes()
-            content = hashlib.sha256(outcome.source).digest()
-    except OSError as error:
-        outcome.error = AudioError(f"{clip.path}: cannot be opened: {error.strerror}")
-        return outcome
-    what = f"{clip.start} {clip.end} {options} {audio.DECODER_VERSION} {backbone.fingerprint}"
-    outcome.key = hashlib.sha256(content + what.encode()).digest()[:16]
-    return outcome
-
-
-@functools.lru_cache(maxsize=1024)
-def _hash_file(path: Path, _size: int, _mtime_ns: int) -> bytes:
-    """Hash a file once, however many clips are stretches of it, unless it changes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.digest()
-
-
-def _decode(backbone: Backbone, options: AudioOptions, outcome: Outcome) -> Outcome:
-    """Fill in the windows of a clip that is not known yet, or its error."""
-    if outcome.error is not None or outcome.record is not None or outcome.twin is not None:
-        outcome.source = b""
-        return outcome
-    info, clip = backbone.info, outcome.clip
-    try:
-        sound = audio.read(
-            outcome.source, info.rate_hz, clip.start, clip.end, options, name=str(clip.path)
-        )
-    except AudioError as error:
-        outcome.error = error
-    else:
-        x, outcome.warnings = sound.samples, sound.warnings
-        outcome.seconds = len(x) / info.rate_hz
-        outcome.windows, outcome.valid = audio.window(
-            backbone.prepare(x), info.window, info.hop, info.context, info.step
-        )
-    outcome.source = b""
-    return outcome
+    decodes = functools.partial(decode, backbone, options)
+    return _ahead(readers, decodes, looked_up(), LOOKAHEAD)
 
 
 def _shards(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
@@ -303,7 +278,8 @@ def _compute(backbone: Backbone, shard: list[Outcome]) -> list[Outcome]:
             alone = id(outcome) if outcome.warnings else 0
             by_width[outcome.windows.shape[1], alone].append(outcome)
     for (width, _), group in by_width.items():
-        batch = max(1, int(BATCH_S * backbone.info.rate_hz / width))
+        batch_s = BATCH_S if backbone.device.type == "cpu" else SHARD_S
+        batch = max(1, int(batch_s * backbone.info.rate_hz / width))
         windows = np.concatenate([o.windows for o in group if o.windows is not None])
         valid = np.concatenate([o.valid for o in group if o.valid is not None])
         stats = run(backbone, windows, valid, batch)
@@ -311,9 +287,12 @@ def _compute(backbone: Backbone, shard: list[Outcome]) -> list[Outcome]:
         for outcome in group:
             end = at + (0 if outcome.windows is None else len(outcome.windows))
             own = {k: LayerStats(*(t[at:end] for t in s)) for k, s in stats.items()}
-            outcome.record = Record(pool(backbone.info, own), outcome.seconds)
+            if outcome.section is None:
+                outcome.record = Record(pool(backbone.info, own), outcome.seconds)
+                outcome.computed = True
+            else:
+                outcome.stats = [own]
             outcome.windows = outcome.valid = None
-            outcome.computed = True
             at = end
     return shard
 
@@ -323,13 +302,15 @@ def run(
     backbone: Backbone, windows: np.ndarray, valid: np.ndarray, batch: int
 ) -> dict[str, LayerStats]:
     """Return the statistics of ``windows`` (W, n), computed ``batch`` windows at a time."""
-    parts = [
-        backbone(torch.from_numpy(windows[i : i + batch]), torch.from_numpy(valid[i : i + batch]))
-        for i in range(0, len(windows), batch)
-    ]
+    parts = []
+    for i in range(0, len(windows), batch):
+        given = [torch.from_numpy(a[i : i + batch]) for a in (windows, valid)]
+        if backbone.device.type == "cuda":  # a pinned copy does not wait for the one before it
+            given = [t.pin_memory().to(backbone.device, non_blocking=True) for t in given]
+        parts.append(backbone(*given))
     return {
         name: LayerStats(
-            *(torch.cat(column) for column in zip(*(p[name] for p in parts), strict=True))
+            *(torch.cat(column).cpu() for column in zip(*(p[name] for p in parts), strict=True))
         )
         for name in parts[0]
     }

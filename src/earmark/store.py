@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,22 @@ class Record:
 def cache_folder() -> Path:
     """Return the folder of store and downloads: ``EARMARK_CACHE`` or the platform's own."""
     return Path(os.environ.get("EARMARK_CACHE") or platformdirs.user_cache_dir("earmark"))
+
+
+def engines_folder() -> Path:
+    """Return the folder of models that engines compiled; it may be deleted at any time."""
+    return cache_folder() / "engines"
+
+
+def engines_bytes() -> int:
+    """Return how many bytes compiled models take."""
+    folder = engines_folder()
+    return sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
+
+
+def delete_engines() -> None:
+    """Delete all compiled models."""
+    shutil.rmtree(engines_folder(), ignore_errors=True)
 
 
 def as_stored(vector: np.ndarray) -> np.ndarray:

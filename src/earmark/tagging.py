@@ -65,7 +65,7 @@ def clip_scores(network: Tagger, x: np.ndarray) -> np.ndarray:
     batch = max(1, int(BATCH_S * info.rate_hz / windows.shape[1]))
     scores = torch.cat(
         [
-            network.class_scores(windows[i : i + batch], valid[i : i + batch])
+            network.class_scores(windows[i : i + batch], valid[i : i + batch]).cpu()
             for i in range(0, len(windows), batch)
         ]
     ).double()

@@ -55,6 +55,8 @@ def train(
     layers: str = "auto",
     folds: int = FOLDS,
     seed: int = 0,
+    precision: str = "exact",
+    engine: str = "auto",
     store: Store | None = None,
     progress: Progress | None = None,
     compare: bool = True,
@@ -63,19 +65,20 @@ def train(
     """Train on all clips of ``data`` and estimate by nested cross-validation.
 
     ``backbone`` is a name, several with commas between, or 'auto'; ``head`` is 'auto', 'linear',
-    'mlp' or 'prototype'; ``layers`` as in :func:`layersets.candidates`. Folds come from the data's
+    'mlp' or 'prototype'; ``layers`` as in :func:`readings.candidates`. Folds come from the data's
     folds, else its groups, else are ``folds`` stratified ones; clips whose split is 'test' are
     kept out of everything and scored once. With ``unknown``, the share of strangers to let in,
     predictions say so when nothing like a clip was trained on. ``compare`` adds baselines and a
-    learning curve to the estimate. The same data, arguments and machine give the same
-    bytes. Clips that cannot be read are in ``Training.skipped``.
+    learning curve to the estimate. ``precision`` and ``engine`` are those of
+    :func:`earmark.engines.equip`, and the classifier keeps to the former. The same data, arguments
+    and machine give the same bytes. Clips that cannot be read are in ``Training.skipped``.
     """
     clock = _Clock()
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
     labels = tuple(dataset.labels)
     kinds = _kinds(head, dataset)
     names, notes = backbone_names(backbone)
-    networks = [registry.create(name) for name in names]
+    networks = [registry.create(name, precision, engine) for name in names]
     infos = [network.info for network in networks]
     choices = readings.candidates(infos, layers)
     # refuse hopeless data before the long part; that all contents differ is found out later

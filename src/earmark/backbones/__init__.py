@@ -10,8 +10,8 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import math
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -101,19 +101,34 @@ class LayerStats(NamedTuple):
     var: Tensor
 
 
+Activations = Iterator[tuple[str, Tensor]]  # a layer's name, and (B, C, T, F)
+Engine = Callable[[Tensor, Collection[str]], Activations]
+
+
 class Backbone(nn.Module):
-    """A pretrained network. Subclasses set ``weights_hash`` and write :meth:`forward`.
+    """A pretrained network. Subclasses set ``weights_hash`` and write its three parts.
+
+    :meth:`inputs` is the front end, :meth:`body` the network, :meth:`weigh` says which frames are
+    real audio. The body may be computed by another ``engine`` than PyTorch (see ``engines.py``).
+    A network that does not come apart like this writes :meth:`forward` instead.
 
     The result for a window never depends on its neighbours in the batch nor on zeros behind it.
     """
 
     weights_hash: str = "none"
     files: ClassVar[tuple[WeightFile, ...]] = ()  # published weights, where they are plain files
+    openvino_gains: ClassVar[bool] = False  # it is measured quicker than PyTorch; see engines.py
+    half_is_close: ClassVar[bool] = False  # embeddings in bfloat16 have a cosine of 0.999 and more
+    free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input, as long as the clip; not 0
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__()
         self.info = info
         self.dtype = torch.float32
+        self.precision = "float32"
+        self.device = torch.device("cpu")
+        self.normalises = False
+        self.engine: Engine = self.compute
 
     @classmethod
     def load(cls, info: BackboneInfo) -> Backbone:
@@ -139,9 +154,42 @@ class Backbone(nn.Module):
         """
         return "weights are in place; no reference values are published for this network"
 
-    def prepare(self, clip: np.ndarray) -> np.ndarray:
-        """Normalise a whole clip (n,) before it is cut into windows; here, leave it as it is."""
+    def prepare(self, clip: np.ndarray, moments: tuple[float, float] | None = None) -> np.ndarray:
+        """Normalise a whole clip (n,) before it is cut into windows; here, leave it as it is.
+
+        ``moments`` are mean and variance of the whole, where ``clip`` is only a part of it; they
+        are given where ``normalises``.
+        """
         return clip
+
+    def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the numbers of rows that can be computed together, and the network's input.
+
+        Arguments are those of :meth:`forward`; the input (B, ...) is float32.
+        """
+        raise NotImplementedError
+
+    def body(self, x: Tensor) -> Activations:
+        """Yield every layer's name and activations (B, C, T, F) for an input, lowest first.
+
+        A generator: what is not asked for is not computed. Only tensors decide what is computed,
+        so that the calls can be recorded for another engine.
+        """
+        raise NotImplementedError
+
+    def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
+        """Return how much each frame of the activations ``x`` (B, C, T, F) counts, (B, T)."""
+        raise NotImplementedError
+
+    def compute(self, x: Tensor, layers: Collection[str]) -> Activations:
+        """Yield the activations of ``layers``: the engine of plain PyTorch."""
+        left = set(layers)
+        for name, activations in self.body(x.to(self.dtype)):
+            if name in left:
+                yield name, activations
+                left.remove(name)
+            if not left:
+                return
 
     def forward(
         self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
@@ -149,9 +197,37 @@ class Backbone(nn.Module):
         """Return the statistics of ``layers`` (default: all) for ``windows``.
 
         ``windows``: (B, core + 2 * context) float32; ``valid``: (B,) int64, the number of real
-        samples in each core, at least 1. Nothing is computed beyond the highest wanted layer.
+        samples in each core, at least 1. Nothing is computed beyond the highest wanted layer. The
+        results are where the network is, on ``device``.
         """
-        raise NotImplementedError
+        windows, valid = windows.to(self.device), valid.to(self.device)
+        bands = {y.name: y.bands for y in self.info.layers if layers is None or y.name in layers}
+        order, parts = [], []
+        for rows, x in self.inputs(windows, valid):
+            real = valid[rows]
+            order.append(rows)
+            parts.append(
+                {
+                    name: layer_stats(y, self.weigh(name, y, real), bands[name])
+                    for name, y in self.engine(x, bands)
+                }
+            )
+        if len(parts) == 1:
+            return parts[0]
+        back = torch.cat(order).argsort()
+        return {
+            name: LayerStats(
+                *(torch.cat(s)[back] for s in zip(*(p[name] for p in parts), strict=True))
+            )
+            for name in parts[0]
+        }
+
+    def keep(self, layers: Collection[str]) -> None:
+        """Leave out all other layers from here on; those above the highest are not computed."""
+        for name in layers:
+            self.info.layer(name)
+        kept = tuple(layer for layer in self.info.layers if layer.name in layers)
+        self.info = replace(self.info, layers=kept)
 
     def cast(self, precision: str) -> Backbone:
         """Compute the network in ``precision`` ('float32', 'bfloat16' or 'float16') from here on.
@@ -162,14 +238,18 @@ class Backbone(nn.Module):
             raise BackboneError(
                 f"precision {precision!r} is unknown; wanted one of {', '.join(PRECISIONS)}."
             )
-        self.dtype = PRECISIONS[precision]
+        self.dtype, self.precision = PRECISIONS[precision], precision
         return self
 
     @property
     def fingerprint(self) -> str:
         """What decides the bytes of an embedding: name, code version, weights and precision."""
-        precision = str(self.dtype).removeprefix("torch.")
-        return f"{self.info.name}/{self.info.version}/{self.weights_hash}/{precision}"
+        return f"{self.info.name}/{self.info.version}/{self.weights_hash}/{self.precision}"
+
+
+def all_rows(windows: Tensor) -> Tensor:
+    """Number the rows of a batch, for a network that takes them all together."""
+    return torch.arange(len(windows), device=windows.device)
 
 
 def frame_weights(frames: int, first: int, stride: int, valid: Tensor) -> Tensor:
@@ -267,10 +347,20 @@ def info(name: str) -> BackboneInfo:
     return _entry(name)[0]
 
 
-def create(name: str, precision: str = "float32") -> Backbone:
-    """Load the backbone called ``name``, ready for inference: no gradients, evaluation mode."""
+def create(name: str, precision: str = "exact", engine: str = "auto") -> Backbone:
+    """Load the backbone called ``name``, ready for inference: no gradients, evaluation mode.
+
+    ``precision`` is 'exact' (float32) or 'fast', and ``engine`` what computes it, as in
+    :func:`earmark.engines.equip`; 'float32' is 'exact'. 'bfloat16' and 'float16' are that, in
+    plain PyTorch.
+    """
+    from earmark import engines
+
     description, cls = _entry(name)
-    return cls.load(description).cast(precision).eval().requires_grad_(False)
+    backbone = cls.load(description).eval().requires_grad_(False)
+    if precision in ("bfloat16", "float16"):
+        return backbone.cast(precision)
+    return engines.equip(backbone, "exact" if precision == "float32" else precision, engine)
 
 
 def weight_files(name: str) -> tuple[WeightFile, ...]:

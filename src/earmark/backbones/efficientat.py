@@ -11,7 +11,7 @@ many frames are computed together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -22,11 +22,10 @@ from earmark import weights
 from earmark.errors import BackboneError, did_you_mean
 
 from . import (
+    Activations,
     Backbone,
     BackboneInfo,
     Layer,
-    LayerStats,
-    layer_stats,
     random_state,
     register,
     register_family,
@@ -217,6 +216,8 @@ class EfficientAT(Tagger):
     less than the transform reads, stands at the beginning of 32 ms of silence.
     """
 
+    free_axes = (2,)
+
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)
         self.front_end = LogMel(
@@ -267,60 +268,39 @@ class EfficientAT(Tagger):
         at = torch.arange(-WINDOW // 2, (frames - 1) * HOP + WINDOW // 2, device=x.device).abs()
         at = torch.minimum(at, 2 * (real[:, None] - 2) - at)  # mirrored at the last sample
         x = self.front_end(x.gather(1, at))
-        return x.add_(4.5).div_(5.0).to(self.dtype)[:, None]
+        return x.add_(4.5).div_(5.0)[:, None]
 
-    def forward(
-        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
-    ) -> dict[str, LayerStats]:
-        wanted = {layer.name for layer in self.info.layers} if layers is None else set(layers)
-        order, parts = [], []
-        for rows, x in self._of_equal_length(windows, valid):
-            order.append(rows)
-            parts.append(self._stats(x, valid[rows], wanted))
-        back = torch.cat(order).argsort()
-        return {
-            name: LayerStats(
-                *(torch.cat(s)[back] for s in zip(*(p[name] for p in parts), strict=True))
-            )
-            for name in parts[0]
-        }
+    def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        windows = F.pad(windows.float(), (0, max(0, FFT - windows.shape[1])))
+        real = valid.clamp_min(FFT)
+        for frames in torch.unique(_frames(real)):
+            rows = (_frames(real) == frames).nonzero()[:, 0]
+            yield rows, self.log_mel(windows[rows], real[rows])
+
+    def body(self, x: Tensor) -> Activations:
+        x = x.contiguous(memory_format=torch.channels_last)
+        for name, layer in zip(_NAMES, self.network.features, strict=True):
+            x = layer(x)
+            yield name, x
+
+    def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
+        """Let every frame count; a window weighs what its real samples are in frames.
+
+        A clip of 10 s and one sample is not half made of its last sample.
+        """
+        frames = valid * (x.shape[3] / BANDS / HOP)  # time is halved where frequency is
+        return (frames / x.shape[2])[:, None].expand(-1, x.shape[2])
 
     def class_names(self) -> tuple[str, ...]:
         return audioset_names()
 
     def class_scores(self, windows: Tensor, valid: Tensor) -> Tensor:
+        windows, valid = windows.to(self.device), valid.to(self.device)
         scores = windows.new_empty(len(windows), CLASSES, dtype=torch.float32)
-        for rows, x in self._of_equal_length(windows, valid):
-            for layer in self.network.features:
-                x = layer(x)
-            scores[rows] = self.network.classify(x).float().sigmoid()
+        for rows, x in self.inputs(windows, valid):
+            ((_, features),) = self.compute(x, [_NAMES[-1]])
+            scores[rows] = self.network.classify(features).float().sigmoid()
         return scores
-
-    def _of_equal_length(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the indices of rows with equally many frames, and their log-mel."""
-        windows = F.pad(windows.float(), (0, max(0, FFT - windows.shape[1])))
-        real = valid.clamp_min(FFT)
-        for frames in torch.unique(_frames(real)):
-            rows = (_frames(real) == frames).nonzero()[:, 0]
-            x = self.log_mel(windows[rows], real[rows])
-            yield rows, x.contiguous(memory_format=torch.channels_last)
-
-    def _stats(self, x: Tensor, valid: Tensor, wanted: Collection[str]) -> dict[str, LayerStats]:
-        """Return the statistics of ``wanted`` layers; every frame of ``x`` (B, 1, T, 128) counts.
-
-        A window weighs what its real samples are in frames: a clip of 10 s and one sample is not
-        half made of its last sample.
-        """
-        stats: dict[str, LayerStats] = {}
-        for name, layer in zip(_NAMES, self.network.features, strict=True):
-            x = layer(x)
-            if name in wanted:
-                frames = valid * (x.shape[3] / BANDS / HOP)  # time is halved where frequency is
-                weight = (frames / x.shape[2])[:, None].expand(-1, x.shape[2])
-                stats[name] = layer_stats(x, weight, self.info.layer(name).bands)
-            if len(stats) == len(wanted):
-                break
-        return stats
 
 
 def _frames(samples: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ import json
 import operator
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from earmark.errors import BackboneError
 from earmark.weights import WeightFile, find, load_state_dict, sha256
 
-from . import Backbone, BackboneInfo, Layer, LayerStats, layer_stats, register_family
+from . import Activations, Backbone, BackboneInfo, Layer, register_family
 
 PREFIX = "hf:"
 CONFIG = "config.json"
@@ -58,15 +58,17 @@ class Geometry(NamedTuple):
 
 
 class Transformer(Backbone):
-    """A network of ``transformers``. Subclasses say how to cut a clip and how to walk the layers.
+    """A network of ``transformers``. Subclasses say how to cut a clip, and what the layers give.
 
     ``architectures`` maps a checkpoint's ``model_type`` to the class that computes it.
     """
 
     architectures: ClassVar[Mapping[str, str]]
+    openvino_gains = half_is_close = True
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info)
+        self.names = tuple(layer.name for layer in info.layers)
         self.model = model
         self.config: Any = model.config
 
@@ -79,13 +81,6 @@ class Transformer(Backbone):
     def select(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Return the tensors of a checkpoint that the network needs, under the names it uses."""
         return state
-
-    def walk(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield activations (B, C, T, F) and frame weights (B, T), in the order of ``info.layers``.
-
-        A generator: what is not asked for is not computed.
-        """
-        raise NotImplementedError
 
     @classmethod
     def load(cls, info: BackboneInfo) -> Transformer:
@@ -115,19 +110,12 @@ class Transformer(Backbone):
         backbone.weights_hash = hashlib.sha256(" ".join(digests).encode()).hexdigest()
         return backbone
 
-    def forward(
-        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
-    ) -> dict[str, LayerStats]:
-        wanted = {layer.name for layer in self.info.layers} if layers is None else set(layers)
-        stats: dict[str, LayerStats] = {}
-        walk = self.walk(windows, valid)
-        for layer in self.info.layers:
-            if len(stats) == len(wanted):
-                break
-            x, weight = next(walk)
-            if layer.name in wanted:
-                stats[layer.name] = layer_stats(x, weight)
-        return stats
+    def body(self, x: Tensor) -> Activations:
+        yield from zip(self.names, self.hidden(x), strict=False)
+
+    def hidden(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the activations (B, C, T, F) of every layer of ``info``, in that order."""
+        raise NotImplementedError
 
     def cast(self, precision: str) -> Backbone:
         super().cast(precision)

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import BackboneInfo, Layer, frame_weights
+from . import BackboneInfo, Layer, all_rows, frame_weights
 from .huggingface import Geometry, Settings, Transformer, first, reads
 from .logmel import LogMel
 
@@ -67,16 +67,21 @@ class Whisper(Transformer):
         x = torch.maximum(x, x.amax((1, 2), keepdim=True) - 8)
         return (x.transpose(1, 2) + 4) / 4
 
-    def walk(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        yield all_rows(windows), self.log_mel(windows)
+
+    def hidden(self, x: Tensor) -> Iterator[Tensor]:
         model: Any = self.model
-        x = F.gelu(model.conv1(self.log_mel(windows).to(self.dtype)))
+        x = F.gelu(model.conv1(x))
         x = F.gelu(model.conv2(x)).transpose(1, 2) + model.embed_positions.weight  # (B, T, C)
-        weight = frame_weights(x.shape[1], first=0, stride=2 * HOP, valid=valid)
-        yield x.transpose(1, 2)[..., None], weight
+        yield x.transpose(1, 2)[..., None]
         for block in model.layers:
             x = first(block(x, None))
-            yield x.transpose(1, 2)[..., None], weight
-        yield model.layer_norm(x).transpose(1, 2)[..., None], weight
+            yield x.transpose(1, 2)[..., None]
+        yield model.layer_norm(x).transpose(1, 2)[..., None]
+
+    def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
+        return frame_weights(x.shape[2], 0, 2 * HOP, valid)
 
 
 @reads
@@ -117,25 +122,39 @@ class AST(Transformer):
         filled = torch.arange(x.shape[1], device=x.device) >= real[:, None]
         return (x.masked_fill_(filled[..., None], 0) - self.mean) / self.deviations
 
-    def walk(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        yield all_rows(windows), self.log_mel(windows, _real_frames(valid))
+
+    def hidden(self, x: Tensor) -> Iterator[Tensor]:
         model: Any = self.model
         config = self.config
-        real = ((valid - FRAME) // HOP + 1).clamp_min(1)  # below 400 samples one, with zeros
-        x = model.embeddings(self.log_mel(windows, real).to(self.dtype))  # (B, 2 + F * T, C)
+        x = model.embeddings(x)  # (B, 2 + F * T, C)
         bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
-        starts = torch.arange((x.shape[1] - 2) // bands, device=x.device) * config.time_stride
-        weight = ((real[:, None] - starts) / config.patch_size).clamp(0, 1)  # (B, T)
-        yield _patches(x, bands), weight
+        yield _patches(x, bands)
         blocks = model.layers if hasattr(model, "layers") else model.encoder.layer  # version 5.0
         for block in blocks:
             x = first(block(x))
-            yield _patches(x, bands), weight
-        yield model.layernorm(x[:, :2]).mean(1)[..., None, None], real[:, None].float()
+            yield _patches(x, bands)
+        yield model.layernorm(x[:, :2]).mean(1)[..., None, None]
+
+    def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
+        patch, stride = int(self.config.patch_size), int(self.config.time_stride)
+        real = _real_frames(valid)[:, None]
+        if layer == "output":
+            return real.float()
+        starts = torch.arange(x.shape[2], device=x.device) * stride
+        return ((real - starts) / patch).clamp(0, 1)
+
+
+def _real_frames(valid: Tensor) -> Tensor:
+    """Count the spectrogram's frames that are real audio; below 400 samples one, with zeros."""
+    return ((valid - FRAME) // HOP + 1).clamp_min(1)
 
 
 def _patches(x: Tensor, bands: int) -> Tensor:
     """Return (B, C, T, F) of AST's tokens (B, 2 + F * T, C): two for the class, then each band."""
-    return x[:, 2:].reshape(len(x), bands, -1, x.shape[2]).permute(0, 3, 2, 1)
+    patches = torch.unflatten(x[:, 2:], 1, (bands, -1))
+    return patches.permute(0, 3, 2, 1)
 
 
 class Fbank(nn.Module):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import platform
-from collections.abc import Collection
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +19,15 @@ from torch import Tensor, nn
 
 from earmark.errors import BackboneError
 
-from . import Backbone, BackboneInfo, Layer, LayerStats, frame_weights, layer_stats, register
+from . import (
+    Activations,
+    Backbone,
+    BackboneInfo,
+    Layer,
+    all_rows,
+    frame_weights,
+    register,
+)
 from .logmel import LogMel
 from .tflite_weights import read_constants
 
@@ -65,6 +73,7 @@ _CONVS = (
     _Conv(22, 42, "conv10", (2, 2)),
     _Conv(23, 14, "embedding"),
 )
+
 _LAYERS = (
     *(Layer(f"conv{i}", c, 4) for i, c in enumerate((24, 24, 48, 48, 72, 72, 96, 96), start=1)),
     *(Layer(f"conv{i}", 96, 2) for i in (9, 10)),
@@ -94,6 +103,8 @@ class SpeechEmbedding(Backbone):
     a spoken digit of 0.4 s gives five embeddings, each seeing it at another place.
     """
 
+    free_axes = (2,)
+
     def __init__(
         self,
         info: BackboneInfo,
@@ -107,6 +118,7 @@ class SpeechEmbedding(Backbone):
         self.front_end = LogMel(window, HOP, filters, floor=1e-10)
         self.weights = nn.ParameterList(weight for weight, _ in convs)
         self.biases = nn.ParameterList(bias for _, bias in convs)
+        self.centres = self._centres()
 
     @classmethod
     def load(cls, info: BackboneInfo) -> SpeechEmbedding:
@@ -143,29 +155,35 @@ class SpeechEmbedding(Backbone):
         x = self.front_end(windows.float() * FULL_SCALE).mul_(10 / 2.302585092994046)
         return torch.maximum(x, x.amax((1, 2), keepdim=True) - DYNAMIC_RANGE_DB).div_(10).add_(2)
 
-    def forward(
-        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
-    ) -> dict[str, LayerStats]:
-        wanted = {layer.name for layer in _LAYERS} if layers is None else set(layers)
-        x = self.log_mel(windows).to(self.dtype)[:, None]  # (B, 1, T, 32)
+    def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        yield all_rows(windows), self.log_mel(windows)[:, None]  # (B, 1, T, 32)
+
+    def body(self, x: Tensor) -> Activations:
         x = x.contiguous(memory_format=torch.channels_last)
-        first, stride = FFT // 2 - CONTEXT, HOP  # centre of frame 0, distance between frames
-        stats: dict[str, LayerStats] = {}
         for weight, bias, spec in zip(self.weights, self.biases, _CONVS, strict=True):
             x = F.conv2d(x, weight, bias, padding=(0, weight.shape[3] // 2))
-            first += weight.shape[2] // 2 * stride
             if spec.layer != "embedding":
                 x = F.leaky_relu_(x.clamp_min_(-2.0), 0.2)  # max(leaky_relu(x), -0.4)
-            if spec.layer in wanted:
-                frames = frame_weights(x.shape[2], first, stride, valid)
-                stats[spec.layer] = layer_stats(x, frames, self.info.layer(spec.layer).bands)
-            if len(stats) == len(wanted):
-                break
+            if spec.layer is not None:
+                yield spec.layer, x
             if spec.pool:
                 x = F.max_pool2d(x, spec.pool)
+
+    def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
+        return frame_weights(x.shape[2], *self.centres[layer], valid)
+
+    def _centres(self) -> dict[str, tuple[int, int]]:
+        """Say where in the core frame 0 of each layer is centred, and the stride, in samples."""
+        first, stride = FFT // 2 - CONTEXT, HOP
+        centres = {}
+        for weight, spec in zip(self.weights, _CONVS, strict=True):
+            first += weight.shape[2] // 2 * stride
+            if spec.layer is not None:
+                centres[spec.layer] = (first, stride)
+            if spec.pool:
                 first += (spec.pool[0] - 1) * stride // 2
                 stride *= spec.pool[0]
-        return stats
+        return centres
 
     def cast(self, precision: str) -> Backbone:
         super().cast(precision)

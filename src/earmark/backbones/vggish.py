@@ -7,7 +7,7 @@ weights are Google's, as harritaylor/torchvggish publishes them for PyTorch.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from earmark.errors import BackboneError
 from earmark.weights import WeightFile, assign, fetch, find, load_state_dict, sha256
 
 from . import (
+    Activations,
     Backbone,
     BackboneInfo,
     Layer,
-    LayerStats,
-    layer_stats,
+    all_rows,
     random_state,
     real_share,
     register,
@@ -85,6 +85,7 @@ class VGGish(Backbone):
     """
 
     files = (WEIGHTS,)
+    openvino_gains = half_is_close = True
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)
@@ -101,7 +102,7 @@ class VGGish(Backbone):
                 nn.Linear(4096, 4096),
                 nn.ReLU(inplace=True),
                 nn.Linear(4096, 128),
-                nn.ReLU(inplace=True),
+                nn.ReLU(),
             )
 
     @classmethod
@@ -134,31 +135,22 @@ class VGGish(Backbone):
         x: Tensor = self.front_end(windows[:, CONTEXT:])  # audio before the core is not read
         return x.float()
 
-    def forward(
-        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
-    ) -> dict[str, LayerStats]:
-        wanted = {layer.name for layer in self.info.layers} if layers is None else set(layers)
-        stats: dict[str, LayerStats] = {}
-        for name, x, weight in self._walk(self.log_mel(windows).to(self.dtype), valid):
-            if name in wanted:
-                stats[name] = layer_stats(x, weight, self.info.layer(name).bands)
-                if len(stats) == len(wanted):
-                    break
-        return stats
+    def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        yield all_rows(windows), self.log_mel(windows)[:, None]  # (B, 1, 96, 64)
 
-    def _walk(self, x: Tensor, valid: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Yield each layer's name, activations (B, C, T, F) and weight of the frames (B, T)."""
-        x, stride = x[:, None], HOP
+    def body(self, x: Tensor) -> Activations:
         for i, module in enumerate(self.features):
             x = module(x)
             if i in _BLOCKS:
-                stride *= 2
-                yield _BLOCKS[i], x, real_share(x.shape[2], stride, valid)
+                yield _BLOCKS[i], x
         x = x.permute(0, 2, 3, 1).flatten(1)  # (B, 12288): time, frequency, channel, as Google's
         for i, module in enumerate(self.embeddings):
             x = module(x)
             if i in _DENSE:
-                yield _DENSE[i], x[:, :, None, None], real_share(1, WINDOW, valid)
+                yield _DENSE[i], x[:, :, None, None]
+
+    def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
+        return real_share(x.shape[2], WINDOW // x.shape[2], valid)
 
     def verify(self) -> str:
         """Compare with the values of Google's smoke test, and say what they are.

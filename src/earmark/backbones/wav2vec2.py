@@ -6,19 +6,18 @@ a frame every 20 ms, and transformer blocks follow. They come as ``hf:NAME-OR-FO
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from earmark.weights import WeightFile, fetch, find
 
-from . import BackboneInfo, Layer, LayerStats, register
+from . import BackboneInfo, Layer, register
 from .huggingface import Geometry, Settings, Transformer, find_in_hub_cache, first, reads
 
 RATE_HZ = 16_000
@@ -51,10 +50,11 @@ class Wav2Vec2(Transformer):
         "data2vec-audio": "Data2VecAudioModel",
         "unispeech-sat": "UniSpeechSatModel",
     }
+    free_axes = (1,)
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)
-        self.normalise = bool(preparation.get("do_normalize", True))
+        self.normalises = bool(preparation.get("do_normalize", True))
         self.stable = _stable(self.config)
         self.frame = _frame(self.config)
         for module in model.modules():  # weight norm, once instead of at every call
@@ -72,36 +72,25 @@ class Wav2Vec2(Transformer):
             ),
         )
 
-    def prepare(self, clip: np.ndarray) -> np.ndarray:
+    def prepare(self, clip: np.ndarray, moments: tuple[float, float] | None = None) -> np.ndarray:
         """Bring a clip (n,) to zero mean and unit variance where the checkpoint wants it."""
-        if not self.normalise:
+        if not self.normalises:
             return clip
-        mean, deviation = clip.mean(), np.sqrt(clip.var() + VARIANCE_FLOOR)
-        return np.asarray((clip - mean) / deviation, np.float32)
+        mean, variance = moments or (clip.mean(), clip.var())
+        return np.asarray((clip - mean) / np.sqrt(variance + VARIANCE_FLOOR), np.float32)
 
-    def forward(
-        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
-    ) -> dict[str, LayerStats]:
-        rows, parts = [], []
+    def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for length in sorted(set(valid.tolist())):
-            rows.append((valid == length).nonzero()[:, 0])
-            parts.append(super().forward(windows[rows[-1], :length], valid[rows[-1]], layers))
-        back = torch.cat(rows).argsort()
-        return {
-            name: LayerStats(
-                *(torch.cat(s)[back] for s in zip(*(p[name] for p in parts), strict=True))
-            )
-            for name in parts[0]
-        }
+            rows = (valid == length).nonzero()[:, 0]
+            yield rows, F.pad(windows[rows, :length], (0, max(0, self.frame - length)))
 
-    def walk(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        missing = max(0, self.frame - windows.shape[1])
-        share = 1 - missing / self.frame
-        for x in self._hidden(F.pad(windows, (0, missing)).to(self.dtype)):  # (B, T, C)
-            weight = torch.full(x.shape[:2], share, device=x.device)
-            yield x.transpose(1, 2)[..., None], weight
+    def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
+        return (valid / self.frame).clamp_max(1)[:, None].expand(-1, x.shape[2])
 
-    def _hidden(self, x: Tensor) -> Iterator[Tensor]:
+    def hidden(self, x: Tensor) -> Iterator[Tensor]:
+        return (y.transpose(1, 2)[..., None] for y in self._states(x))
+
+    def _states(self, x: Tensor) -> Iterator[Tensor]:
         """Yield every hidden state (B, T, C) of windows (B, n) of equal length."""
         model: Any = self.model
         x = model.feature_extractor(x).transpose(1, 2)

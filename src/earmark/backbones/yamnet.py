@@ -9,7 +9,7 @@ tensorflow/models, research/audioset/yamnet.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from earmark import weights
 from earmark.errors import BackboneError
 
-from . import Backbone, BackboneInfo, Layer, LayerStats, layer_stats, real_share, register
+from . import Activations, Backbone, BackboneInfo, Layer, all_rows, real_share, register
 from .audioset import Tagger, audioset_names
 from .logmel import LogMel, htk_mel_filters
 from .tflite_weights import LearnedOperator, read_operators
@@ -119,6 +119,8 @@ class YAMNet(Tagger):
     over silence too; a clip of whole windows gives the published embedding.
     """
 
+    half_is_close = True
+
     def __init__(self, info: BackboneInfo, operators: Sequence[LearnedOperator]) -> None:
         super().__init__(info)
         self.front_end = LogMel(
@@ -175,27 +177,26 @@ class YAMNet(Tagger):
     def log_mel(self, windows: Tensor) -> Tensor:
         """Return the network's input (B, 1, 96, 64); what lies before the core is not read."""
         x: Tensor = self.front_end(windows[:, CONTEXT:])  # (B, 96, 64)
-        return x.to(self.dtype)[:, None]
+        return x[:, None]
 
-    def forward(
-        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
-    ) -> dict[str, LayerStats]:
-        wanted = {layer.name for layer in self.info.layers} if layers is None else set(layers)
-        stats: dict[str, LayerStats] = {}
-        for name, x in self._layers(windows):
-            if name in wanted:
-                real = real_share(x.shape[2], WINDOW // x.shape[2], valid)
-                stats[name] = layer_stats(x, real, self.info.layer(name).bands)
-            if len(stats) == len(wanted):
-                break
-        return stats
+    def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        yield all_rows(windows), self.log_mel(windows)
+
+    def body(self, x: Tensor) -> Activations:
+        x = x.contiguous(memory_format=torch.channels_last)
+        for name, block in zip(_NAMES, self.blocks, strict=False):
+            x = block(x)
+            yield name, x
+        yield _NAMES[-1], x
+
+    def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
+        return real_share(x.shape[2], WINDOW // x.shape[2], valid)
 
     def class_names(self) -> tuple[str, ...]:
         return tuple(name for name in audioset_names() if name not in UNUSED)
 
     def class_scores(self, windows: Tensor, valid: Tensor) -> Tensor:
-        *_, (_, x) = self._layers(windows)
-        embedding = layer_stats(x, real_share(x.shape[2], WINDOW // x.shape[2], valid)).mean
+        embedding = self(windows, valid, [_NAMES[-1]])[_NAMES[-1]].mean
         logits: Tensor = self.logits(embedding.to(self.dtype))
         return logits.float().sigmoid()
 
@@ -221,14 +222,6 @@ class YAMNet(Tagger):
                 )
             places.append(f"{name} {place}")
         return f"places of sounds among 521 classes: {', '.join(places)}; published: within 10"
-
-    def _layers(self, windows: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Yield the name and the activations (B, C, T, F) of every layer."""
-        x = self.log_mel(windows).contiguous(memory_format=torch.channels_last)
-        for name, block in zip(_NAMES, self.blocks, strict=False):
-            x = block(x)
-            yield name, x
-        yield _NAMES[-1], x
 
 
 def _wanted() -> list[tuple[str, tuple[int, ...], int]]:

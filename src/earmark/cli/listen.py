@@ -22,11 +22,15 @@ from earmark.cli.options import (
     AllowSkips,
     Channel,
     Data,
+    Engine,
+    EngineChoice,
     Inputs,
     Model,
     NonFinite,
     NonFiniteChoice,
     NoStore,
+    Precision,
+    PrecisionChoice,
 )
 
 
@@ -114,6 +118,8 @@ def embed(
     layers: Annotated[str, typer.Option(help="last, all, or NAME,NAME...")] = "all",
     channel: Channel = None,
     non_finite: NonFinite = NonFiniteChoice.refuse,
+    precision: Precision = PrecisionChoice.exact,
+    engine: Engine = EngineChoice.auto,
     allow_skips: AllowSkips = False,
     no_store: NoStore = False,
 ) -> None:
@@ -127,7 +133,7 @@ def embed(
     check_format(output)
     check_output(output)
     dataset = Dataset.read(data, need_labels=False)
-    network = create(backbone)
+    network = create(backbone, precision.value, engine.value)
     audio = AudioOptions(channel, non_finite.value)
     with opened_store(no_store) as store, console.progress_bar("embedding", len(dataset)) as bar:
         embeddings = embed(dataset.clips, network, store, options=audio, progress=bar)

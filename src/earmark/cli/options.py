@@ -25,6 +25,21 @@ class HeadChoice(str, Enum):
     prototype = "prototype"
 
 
+class PrecisionChoice(str, Enum):
+    """The values of --precision."""
+
+    exact = "exact"
+    fast = "fast"
+
+
+class EngineChoice(str, Enum):
+    """The values of --engine."""
+
+    auto = "auto"
+    torch = "torch"
+    openvino = "openvino"
+
+
 Data = Annotated[
     str,
     typer.Argument(help="A folder with one sub-folder per class, or a manifest (CSV, TSV, ...)."),
@@ -49,6 +64,10 @@ Channel = Annotated[
 NonFinite = Annotated[
     NonFiniteChoice, typer.Option(help="Refuse recordings with NaN or infinity, or zero those.")
 ]
+Precision = Annotated[
+    PrecisionChoice, typer.Option(help="float32, or the fastest with a cosine of 0.999 to it.")
+]
+Engine = Annotated[EngineChoice, typer.Option(help="What computes the backbone.")]
 Inputs = Annotated[
     list[str], typer.Argument(help="Files, folders, or - for a list on standard input.")
 ]

@@ -1,0 +1,245 @@
+"""From files to pooled embeddings in the store: against the loops people copy, and the roofline.
+
+    pip install "earmark[bench]"; pip install --no-deps torchvggish
+    python benchmarks/speed.py [BACKBONE ...]
+
+Whoever is compared runs in turns, in one process, on the same files; a ratio is that of the same
+round. The first run of each, with its loading and compiling, does not count. VGGish and Wav2Vec2
+have random weights, which cost what trained ones do. Recordings: EARMARK_TEST_DATA, or
+../shared/data beside the checkout.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from earmark import audio, backbones, embed, engines
+from earmark.dataset import Clip
+from earmark.errors import BackboneError
+from earmark.store import Store
+from machine import describe, shared_data, spread, write
+from rivals import random_wav2vec2, torchvggish_loop, transformers_loop, transformers_padded
+
+ROUNDS = 3
+PEAK_N = 2048  # a square matrix product of this size is taken for what the machine can do
+CLIPS = {"vggish": 48, "wav2vec2-base": 24}  # the others take all 400
+SHOWN = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to embed ``paths``: returns what it heard, (N, D), or None if not comparable."""
+
+    name: str
+    run: Callable[[Sequence[Path]], np.ndarray | None]
+    precision: str = "float32"
+
+
+def load(name: str, folder: Path, precision: str, engine: str) -> backbones.Backbone:
+    """Load a backbone with its weights, or with random ones where there are none."""
+    if name == "wav2vec2-base":
+        return backbones.create(f"hf:{folder / 'wav2vec2'}", precision, engine)
+    try:
+        return backbones.create(name, precision, engine)
+    except BackboneError:
+        info, cls = backbones._entry(name)
+        made = cls.random(info).eval().requires_grad_(False)
+        return engines.equip(made, precision, engine)
+
+
+def ours(name: str, folder: Path, precision: str, engine: str) -> Contestant:
+    network = load(name, folder, precision, engine)
+
+    def run(paths: Sequence[Path]) -> np.ndarray:
+        with tempfile.TemporaryDirectory() as place, Store(Path(place) / "s.sqlite") as store:
+            return embed.embed([Clip(path) for path in paths], network, store).matrix
+
+    used = "openvino" if isinstance(network.engine, engines.OpenVINO) else "torch"
+    dtype = getattr(network.engine, "dtype", None) or str(network.dtype).removeprefix("torch.")
+    return Contestant(f"earmark {precision}, {engine} ({used} {dtype})", run, dtype)
+
+
+def contestants(name: str, folder: Path) -> list[Contestant]:
+    """Return the rivals of a backbone, the one to compare with first."""
+    if name == "vggish":
+        rivals = [
+            Contestant(
+                "torchvggish, a file at a time",
+                torchvggish_loop(load(name, folder, "exact", "torch")),
+            )
+        ]
+    elif name == "wav2vec2-base":
+        at = random_wav2vec2(folder / "wav2vec2")
+        rivals = [
+            Contestant("transformers, a file at a time", transformers_loop(at)),
+            Contestant("transformers, padded batches of 8", transformers_padded(at)),
+        ]
+    else:
+        rivals = []
+    ways = [("exact", "torch"), ("exact", "openvino"), ("fast", "torch"), ("fast", "openvino")]
+    if not load(name, folder, "fast", "torch").half_is_close:
+        ways = ways[:2]
+    return rivals + [ours(name, folder, *way) for way in ways]
+
+
+def operations(name: str, folder: Path) -> float:
+    """Count the operations of the body for one second of audio: twice its multiplications."""
+    network = load(name, folder, "exact", "torch")
+    info = network.info
+    x = np.random.default_rng(0).normal(0, 0.1, 5 * info.rate_hz).astype(np.float32)
+    cut = audio.window(x, info.window, info.hop, info.context, info.step)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        for _, given in network.inputs(*(torch.from_numpy(part) for part in cut)):
+            list(network.compute(given, [layer.name for layer in info.layers]))
+    return counter.get_total_flops() / 5
+
+
+class Peak:
+    """What the machine can do in a large matrix product, all cores: the best that was seen."""
+
+    def __init__(self) -> None:
+        sides = {p: torch.randn(PEAK_N, PEAK_N, dtype=getattr(torch, p)) for p in SHOWN}
+        self.sides, self.best = sides, dict.fromkeys(sides, 0.0)
+
+    def look(self) -> None:
+        """Measure once more: a shared machine does not give all it has every time."""
+        for precision, a in self.sides.items():
+            seconds = min(_seconds(lambda a=a: a @ a) for _ in range(3))
+            self.best[precision] = max(self.best[precision], 2 * PEAK_N**3 / seconds)
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def compare(name: str, paths: Sequence[Path], folder: Path) -> list[dict[str, object]]:
+    """Run all contestants in turns; a row each."""
+    everyone = contestants(name, folder)
+    audio_s = sum(len(audio.load(path, 16_000)) / 16_000 for path in paths)
+    heard = [who.run(paths) for who in everyone]
+    peak, rounds = Peak(), []
+    for _ in range(ROUNDS):
+        peak.look()
+        rounds.append([_seconds(lambda w=w: w.run(paths)) for w in everyone])
+    peak.look()
+    took = np.array(rounds)
+    reference = heard[next(i for i, w in enumerate(everyone) if w.name.startswith("earmark"))]
+    needed = operations(name, folder)
+    rows = []
+    for who, found, seconds in zip(everyone, heard, took.T, strict=True):
+        ratios, speed = took[:, 0] / seconds, audio_s / np.median(seconds)
+        fraction = needed * speed / peak.best[who.precision]
+        cosine = _cosine(found, reference) if found.shape == reference.shape else None
+        shown = "" if cosine is None else f"; cosine {cosine:.5f}"
+        print(
+            f"{name}, {who.name}: {speed:.1f} x real time, {spread(ratios)} times the first;"
+            f" {fraction:.0%} of the {who.precision} peak{shown}"
+        )
+        rows.append(
+            {
+                "backbone": name,
+                "who": who.name,
+                "clips": len(paths),
+                "times_real_time": round(speed, 1),
+                "ratio_median": round(statistics.median(ratios), 2),
+                "ratio_min": round(min(ratios), 2),
+                "ratio_max": round(max(ratios), 2),
+                "cosine_least": cosine and round(cosine, 6),
+                "gop_per_audio_s": round(needed / 1e9, 3),
+                "peak_gop_s": round(peak.best[who.precision] / 1e9),
+                "fraction_of_peak": round(fraction, 3),
+                "rounds": ROUNDS,
+            }
+        )
+    return rows
+
+
+def _cosine(found: np.ndarray, reference: np.ndarray) -> float:
+    """Return the least cosine of a clip's embedding to that in float32."""
+    a, b = found.astype(np.float64), reference.astype(np.float64)
+    return float(((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
+
+
+def stages(name: str, paths: Sequence[Path], folder: Path) -> list[dict[str, object]]:
+    """Measure the pipeline against its network alone, and a second run out of the store."""
+    best = "fast" if load(name, folder, "fast", "auto").half_is_close else "exact"
+    network = load(name, folder, best, "auto")
+    clips = [Clip(path) for path in paths]
+    threads = embed._cores()
+    with ThreadPoolExecutor(threads) as readers:
+        decoded = embed._decoded(clips, network, audio.AS_IT_IS, None, readers)
+        shards = list(embed._shards(decoded))
+
+    def alone() -> None:
+        """The same batches on as many workers, the audio already in memory."""
+        fresh: Iterator = ([replace(o) for o in shard] for shard in shards)
+        with ThreadPoolExecutor(threads, "net", torch.set_num_threads, (1,)) as workers:
+            list(embed._ahead(workers, functools.partial(embed._compute, network), fresh, threads))
+        torch.set_num_threads(threads)
+
+    rows, ratios, speeds, again, net = [], [], [], [], []
+    alone()
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory() as place, Store(Path(place) / "s.sqlite") as store:
+            first = _seconds(lambda s=store: embed.embed(clips, network, s))
+            audio_s = embed.embed(clips, network, store).seconds
+            again.append(audio_s / _seconds(lambda s=store: embed.embed(clips, network, s)))
+        net_s = _seconds(alone)
+        ratios.append(first / net_s)
+        speeds.append(audio_s / first)
+        net.append(audio_s / net_s)
+    print(
+        f"{name} {best}: {spread(speeds)} x real time from files, {spread(net)} the network alone,"
+        f" pipeline over network {spread(ratios)}; from the store {spread(again)}"
+    )
+    for what, values in (
+        ("from files, x real time", speeds),
+        ("network alone, x real time", net),
+        ("pipeline over network alone", ratios),
+        ("second run, x real time", again),
+    ):
+        rows.append(
+            {
+                "backbone": name,
+                "precision": best,
+                "what": what,
+                "median": round(statistics.median(values), 2),
+                "min": round(min(values), 2),
+                "max": round(max(values), 2),
+                "clips": len(paths),
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Measure the named backbones, or all; write results/speed_NAME.csv and stages_NAME.csv."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    names = sys.argv[1:] or [*CLIPS, "speech-embedding", "efficientat-mn04", "yamnet"]
+    print(describe())
+    every = sorted(shared_data("esc10").glob("*/*.ogg"))
+    with tempfile.TemporaryDirectory() as place:
+        os.environ["EARMARK_CACHE"] = place
+        for name in names:
+            paths = every[:: len(every) // CLIPS.get(name, len(every))][: CLIPS.get(name)]
+            write(f"speed_{name}", compare(name, paths, Path(place)))
+            write(f"stages_{name}", stages(name, paths, Path(place)))
+
+
+if __name__ == "__main__":
+    main()

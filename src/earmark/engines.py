@@ -1,0 +1,230 @@
+"""What computes a backbone's body: plain PyTorch everywhere, OpenVINO on CPUs where it is quicker.
+
+The front end and the statistics stay in PyTorch and float32. An engine is measured against PyTorch
+when its model is made, before it is kept on disk: see docs/engines.md.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import importlib.util
+import io
+import os
+import platform
+import sys
+import threading
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from earmark.backbones import Activations, Backbone
+from earmark.classifier import write_atomically
+from earmark.errors import BackboneError, EarmarkError, did_you_mean
+from earmark.store import engines_folder
+
+ENGINES = ("auto", "torch", "openvino")
+POLICIES = ("exact", "fast")
+LARGEST_ERROR = {"float32": 1e-4, "bfloat16": 0.3}  # of a layer, relative; gross errors have 1
+LARGE = 10_000_000  # parameters; the start of OpenVINO, 0.4 s, does not pay for less
+LEAST = 400  # frames of a spectrogram or samples of a waveform that every network can read
+
+
+class EngineWarning(UserWarning):
+    """An engine that was put aside for plain PyTorch, and why."""
+
+
+def equip(backbone: Backbone, precision: str = "exact", engine: str = "auto") -> Backbone:
+    """Let ``engine`` compute the body of ``backbone``, in float32 or as fast as is close to it.
+
+    'exact' gives float32 results, whatever the engine. 'fast' gives the quickest whose embeddings
+    keep a cosine of 0.999 to those: bfloat16 where this processor has it and the network bears it,
+    and float32 elsewhere. 'auto' takes a GPU, else OpenVINO where it is installed and gains, else
+    PyTorch. BackboneError for what is unknown, not installed or cannot be used.
+    """
+    _known("precision", precision, POLICIES)
+    _known("engine", engine, ENGINES)
+    half = precision == "fast" and backbone.half_is_close
+    if engine == "openvino" or (engine == "auto" and _openvino_gains(backbone)):
+        if not _installed():
+            raise BackboneError(
+                "engine 'openvino' needs the package openvino, which is not installed; pip install"
+                " 'earmark[fast]', or use --engine torch."
+            )
+        if type(backbone).body is Backbone.body:
+            raise BackboneError(
+                f"backbone {backbone.info.name!r} can only be computed by PyTorch; use --engine"
+                " auto or torch."
+            )
+        backbone.engine = OpenVINO(backbone, half, is_wanted=engine == "openvino")
+    else:
+        gpu = torch.cuda.is_available()
+        backbone.cast("bfloat16" if half and (gpu or _has_bfloat16()) else "float32")
+        if gpu:
+            torch.backends.cudnn.allow_tf32 = half  # 10 bits of mantissa are not float32
+            backbone.device = torch.device("cuda")
+            backbone.to(backbone.device)
+    backbone.precision = "fast" if half else "float32"
+    return backbone
+
+
+def _known(what: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise BackboneError(
+            f"{what} {value!r} is unknown;{did_you_mean(value, known)} wanted one of"
+            f" {', '.join(known)}."
+        )
+
+
+def _openvino_gains(backbone: Backbone) -> bool:
+    worth_it = backbone.openvino_gains and backbone.info.parameters >= LARGE
+    return worth_it and _installed() and not torch.cuda.is_available()
+
+
+def _installed() -> bool:
+    return importlib.util.find_spec("openvino") is not None
+
+
+def _has_bfloat16() -> bool:
+    """Say if this processor multiplies bfloat16; where it does not, it is slower than float32."""
+    asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every PyTorch
+    return any(getattr(torch.cpu, ask, bool)() for ask in asks)
+
+
+class OpenVINO:
+    """Computes the body of ``backbone``; safe to call from several threads, each with one core.
+
+    A model is made for the layers that are asked for, at the first call: read from the folder
+    ``engines`` of the cache if it was made before, and otherwise recorded from PyTorch, compared
+    with it, and kept there. One that differs too much is not used: PyTorch goes on instead, with a
+    warning, unless ``is_wanted``.
+    """
+
+    def __init__(self, backbone: Backbone, half: bool, is_wanted: bool = False) -> None:
+        self.backbone, self.is_wanted = backbone, is_wanted
+        with _unreported():
+            self.ov = importlib.import_module("openvino")
+        self.core = self.ov.Core()
+        able = self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        self.dtype = "bfloat16" if half and "BF16" in able else "float32"
+        self.models: dict[tuple[str, ...], Any] = {}
+        self.lock, self.own = threading.Lock(), threading.local()
+
+    def __call__(self, x: Tensor, layers: Collection[str]) -> Activations:
+        wanted = tuple(sorted(layers))
+        with self.lock:
+            if wanted not in self.models:
+                self.models[wanted] = self._model(wanted, x)
+        model = self.models[wanted]
+        if model is None:
+            return self.backbone.compute(x, layers)
+        return self._infer(model, wanted, x)
+
+    def _infer(self, model: Any, wanted: tuple[str, ...], x: Tensor) -> Activations:
+        """Compute in the calling thread's own request; results last until its next call."""
+        requests: dict[tuple[str, ...], Any] = self.own.__dict__.setdefault("requests", {})
+        if wanted not in requests:
+            requests[wanted] = model.create_infer_request()
+        given = x.contiguous().numpy()
+        found = requests[wanted].infer([given], share_inputs=True, share_outputs=True)
+        for number, name in enumerate(wanted):
+            yield name, torch.from_numpy(found[number]).permute(0, 3, 1, 2)
+
+    def _model(self, wanted: tuple[str, ...], x: Tensor) -> Any:
+        """Return the compiled model for these layers, or None if PyTorch has to do."""
+        at = self._place(wanted)
+        if at.exists():
+            with contextlib.suppress(RuntimeError), at.open("rb") as file:
+                return self.core.import_model(file.read(), "CPU", self._settings())
+        try:
+            model = self._convert(wanted, x)
+            self._compare(model, wanted, x)
+        except Exception as error:  # converters raise what they like
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
+            text = f"OpenVINO cannot compute {self.backbone.info.name}: {said}"
+            if self.is_wanted:
+                raise BackboneError(f"{text}; use --engine torch.") from error
+            warnings.warn(f"{text}; PyTorch does.", EngineWarning, stacklevel=2)
+            return None
+        if self.backbone.weights_hash != "none":
+            with contextlib.suppress(OSError, EarmarkError):  # a full disk only costs time again
+                at.parent.mkdir(parents=True, exist_ok=True)
+                blob = io.BytesIO()
+                model.export_model(blob)
+                write_atomically(at, blob.getvalue())
+        return model
+
+    def _convert(self, wanted: tuple[str, ...], x: Tensor) -> Any:
+        example = x[:1].detach().clone()
+        with warnings.catch_warnings(), torch.no_grad(), _unreported():
+            warnings.simplefilter("ignore")  # of tracing: `_compare` tells what matters
+            recorded = self.ov.convert_model(
+                _Recorded(self.backbone, wanted).eval(), example_input=example
+            )
+        free = {0, *self.backbone.free_axes}
+        shape = [-1 if axis in free else n for axis, n in enumerate(x.shape)]
+        recorded.reshape({0: shape})
+        return self.core.compile_model(recorded, "CPU", self._settings())
+
+    def _compare(self, model: Any, wanted: tuple[str, ...], x: Tensor) -> None:
+        """Refuse a model that differs from PyTorch on ``x``, or on an input of another shape."""
+        other = torch.cat([x[:1], x[:1].flip(-1)])
+        for axis in self.backbone.free_axes:
+            half = x.shape[axis] // 2
+            long = half >= LEAST  # else a half might be less than the network reads
+            other = other.narrow(axis, 0, half) if long else torch.cat([other, other], axis)
+        for given in (x[:1], other):
+            theirs = dict(self._infer(model, wanted, given))
+            for name, ours in self.backbone.compute(given, wanted):
+                error = float((theirs[name] - ours).norm() / ours.norm().clamp_min(1e-9))
+                if not error <= LARGEST_ERROR[self.dtype]:
+                    raise ValueError(f"its {name} is off by {error:.2g} of its size")
+        self.own.__dict__.clear()
+
+    def _settings(self) -> dict[str, Any]:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        return {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.dtype == "bfloat16" else "f32",
+            "INFERENCE_NUM_THREADS": cores,
+            "NUM_STREAMS": cores,
+        }
+
+    def _place(self, wanted: tuple[str, ...]) -> Path:
+        """Name the file of a compiled model after everything that decides what is in it."""
+        fingerprint = self.backbone.fingerprint.rpartition("/")[0]
+        cpu = self.core.get_property("CPU", "FULL_DEVICE_NAME")
+        able = " ".join(self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        versions = f"{self.ov.get_version()} {torch.__version__} {platform.machine()} {cpu} {able}"
+        what = f"1 {fingerprint} {self.dtype} {' '.join(wanted)} {versions}"
+        return engines_folder() / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.openvino"
+
+
+class _Recorded(nn.Module):
+    """The body as a function of tensors: the layers (B, T, F, C) in float32, in the order given."""
+
+    def __init__(self, backbone: Backbone, wanted: Sequence[str]) -> None:
+        super().__init__()
+        self.backbone, self.wanted = backbone, wanted
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        found = dict(self.backbone.compute(x, self.wanted))
+        return tuple(found[name].permute(0, 2, 3, 1).float() for name in self.wanted)
+
+
+@contextlib.contextmanager
+def _unreported() -> Iterator[None]:
+    """Keep openvino from importing the package through which it reports its use to its makers."""
+    reporter = "openvino_telemetry"
+    if reporter in sys.modules:
+        yield
+        return
+    sys.modules[reporter] = None  # type: ignore[assignment]  # importing it fails, as provided for
+    try:
+        yield
+    finally:
+        del sys.modules[reporter]

@@ -1,0 +1,220 @@
+"""Every engine gives what PyTorch gives in float32, on every backbone, within the stated error."""
+
+import importlib.util
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from earmark import backbones, engines
+from earmark.backbones import Backbone
+from earmark.classifier import Classifier
+from earmark.dataset import Clip
+from earmark.embed import run
+from earmark.engines import EngineWarning, equip
+from earmark.errors import BackboneError
+from earmark.store import Store
+from earmark.training import train
+from test_backbones import cut, embedding, seconds, sound, with_random_weights
+from test_wav2vec2 import NAMES as CHECKPOINTS
+from test_wav2vec2 import folders  # noqa: F401  # a fixture
+
+LARGE = ("wav2vec2-base", "wav2vec2-base-960h")  # their build is among the small checkpoints
+RECORDED = ("wav2vec2-group", "wavlm-layer", "data2vec", "whisper", "ast")  # of the small ones
+OWN = [name for name in backbones.names() if name not in (*LARGE, "logmel")]
+EXACT, FAST = 1e-4, 0.999  # relative difference, cosine: as docs/engines.md promises
+
+
+@pytest.fixture(params=[*OWN, *CHECKPOINTS])
+def build(request):
+    """A function that builds one backbone anew: its own weights where they are, else random."""
+    name = request.param
+
+    def built(precision="exact", engine="torch") -> Backbone:
+        if name in CHECKPOINTS:
+            folder = request.getfixturevalue("folders") / name
+            return backbones.create(f"hf:{folder}", precision, engine)
+        try:
+            return backbones.create(name, precision, engine)
+        except BackboneError:
+            return equip(with_random_weights(name), precision, engine)
+
+    return built
+
+
+def need_openvino() -> None:
+    if importlib.util.find_spec("openvino") is None:  # imported, it would report its use
+        pytest.skip("the extra earmark[fast] is not installed")
+
+
+def lengths(backbone) -> list[np.ndarray]:
+    """Clips of two lengths: a model recorded for one of them must not have it built in."""
+    longest = backbone.info.window / backbone.info.rate_hz
+    return [sound(seconds(backbone, s), k) for k, s in enumerate((min(1.3, longest), 0.61))]
+
+
+def hear(backbone, x) -> np.ndarray:
+    return embedding(backbone, run(backbone, *cut(backbone, x), 4))
+
+
+def cosine(a, b) -> float:
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_engines_keep_to_the_stated_error(build, engine, request):
+    if engine == "openvino":
+        need_openvino()
+        if request.node.callspec.params["build"] in set(CHECKPOINTS) - set(RECORDED):
+            pytest.skip("made of the same modules as one that is tested")
+    reference = build()
+    exact, fast = build("exact", engine), build("fast", engine)
+    assert exact.fingerprint == reference.fingerprint
+    assert (fast.fingerprint == reference.fingerprint) != fast.half_is_close
+    for x in lengths(reference):
+        wanted = hear(reference, x)
+        error = np.linalg.norm(hear(exact, x) - wanted) / np.linalg.norm(wanted)
+        assert error <= EXACT
+        assert cosine(hear(fast, x), wanted) >= FAST
+
+
+def test_only_wanted_layers_are_computed(build):
+    backbone = build()
+    first, last = backbone.info.layers[0].name, backbone.info.layers[-1].name
+    windows, valid = cut(backbone, lengths(backbone)[0])
+    every = run(backbone, windows, valid, 4)
+    seen = []
+    body = backbone.body
+    backbone.body = lambda x: (seen.append(name) or (name, y) for name, y in body(x))
+    backbone.keep([first])
+    kept = run(backbone, windows, valid, 4)
+    assert list(kept) == [first] and last not in seen
+    assert torch.equal(kept[first].mean, every[first].mean)
+
+
+@pytest.fixture
+def small(folders):  # noqa: F811
+    need_openvino()
+    return lambda **given: backbones.create(f"hf:{folders / 'hubert-group'}", **given)
+
+
+def test_compiled_models_are_kept_on_disk_and_used(small, monkeypatch):
+    x = sound(9_000)
+    first = small(engine="openvino")
+    heard = hear(first, x)
+    assert len(list(engines.engines_folder().iterdir())) == 1
+    second = small(engine="openvino")
+    monkeypatch.setattr(second.engine, "_convert", None)
+    assert np.array_equal(hear(second, x), heard)
+    other = small(engine="openvino")
+    other.keep(["block1"])  # other layers are another model
+    hear(other, x)
+    assert len(list(engines.engines_folder().iterdir())) == 2
+
+
+def test_a_damaged_model_is_made_anew(small):
+    x = sound(9_000)
+    wanted = hear(small(engine="openvino"), x)
+    (file,) = engines.engines_folder().iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    assert np.array_equal(hear(small(engine="openvino"), x), wanted)
+
+
+def test_without_a_folder_for_it_a_model_is_used_all_the_same(small, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EARMARK_CACHE", str(tmp_path / "file"))
+    assert np.isfinite(hear(small(engine="openvino"), sound(9_000))).all()
+
+
+def test_a_model_that_computes_something_else_is_put_aside(small, monkeypatch):
+    x = sound(9_000)
+    wanted = hear(small(engine="torch"), x)
+    recorded = engines._Recorded.forward
+    monkeypatch.setattr(
+        engines._Recorded, "forward", lambda self, x: tuple(2 * y for y in recorded(self, x))
+    )
+    with pytest.raises(BackboneError, match="off by 1 of its size; use --engine torch"):
+        hear(small(engine="openvino"), x)
+    monkeypatch.setattr(engines, "LARGE", 0)
+    with pytest.warns(EngineWarning, match="OpenVINO cannot compute hf:.*; PyTorch does."):
+        assert np.array_equal(hear(small(), x), wanted)
+    assert not engines.engines_folder().exists()
+
+
+def test_threads_share_a_model(small):
+    from concurrent.futures import ThreadPoolExecutor
+
+    backbone = small(engine="openvino")
+    clips = [sound(9_000, seed) for seed in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        at_once = list(pool.map(lambda x: hear(backbone, x), clips))
+    for x, heard in zip(clips, at_once, strict=True):
+        assert np.array_equal(heard, hear(backbone, x))
+
+
+def test_auto_takes_openvino_where_it_gains(small, monkeypatch):
+    assert not isinstance(small().engine, engines.OpenVINO)  # too small to be worth the start
+    monkeypatch.setattr(engines, "LARGE", 0)
+    assert isinstance(small().engine, engines.OpenVINO)
+    monkeypatch.setattr(engines, "_installed", lambda: False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        backbone = small()
+    assert backbone.engine.__func__ is Backbone.compute
+
+
+def test_openvino_reports_to_nobody(small):
+    import sys
+
+    small(engine="openvino")
+    assert not any(name.startswith("openvino_telemetry") for name in sys.modules)
+
+
+def test_what_cannot_be_had_is_said(monkeypatch):
+    with pytest.raises(BackboneError, match="engine 'openvno' is unknown; did you mean 'openvino'"):
+        backbones.create("logmel", engine="openvno")
+    with pytest.raises(BackboneError, match="precision 'fats' is unknown; did you mean 'fast'"):
+        backbones.create("logmel", precision="fats")
+    monkeypatch.setattr(engines, "_installed", lambda: True)
+    with pytest.raises(BackboneError, match="'logmel' can only be computed by PyTorch; use --eng"):
+        backbones.create("logmel", engine="openvino")
+    monkeypatch.setattr(engines, "_installed", lambda: False)
+    with pytest.raises(BackboneError, match=r"needs the package openvino.*'earmark\[fast\]'"):
+        backbones.create("speech-embedding", engine="openvino")
+
+
+def test_a_classifier_keeps_to_the_precision_of_its_training(tones, folders, tmp_path):  # noqa: F811
+    name = f"hf:{folders / 'wav2vec2-group'}"
+    with Store() as store:
+        exact = train(tones, backbone=name, head="linear", folds=2, store=store)
+        fast = train(tones, backbone=name, head="linear", folds=2, store=store, precision="fast")
+        assert [f.rsplit("/", 1)[1] for f, _, _ in store.summary()] == ["fast", "float32"]
+    for training, precision in ((exact, "float32"), (fast, "fast")):
+        training.classifier.save(tmp_path / "m.earmark")
+        loaded = Classifier.load(tmp_path / "m.earmark")
+        (network,) = loaded._networks()
+        assert network.precision == precision
+        (prediction,) = loaded.predict([tones / "low" / "0.wav"])
+        assert prediction.error is None
+
+
+def test_prediction_computes_the_layers_of_the_classifier_only(tones, monkeypatch):
+    name = "speech-embedding"
+    classifier = train(tones, backbone=name, head="linear", layers="conv2", folds=2).classifier
+    computed = []
+    compute = Backbone.compute
+
+    def noting(self, x, layers):
+        computed.extend(layers)
+        return compute(self, x, layers)
+
+    monkeypatch.setattr(Backbone, "compute", noting)
+    paths = sorted(tones.glob("*/*.wav"))
+    alone = list(classifier.predict(paths))
+    assert set(computed) == {"conv2"}
+    with Store() as store:  # which keeps all of them
+        stored = list(classifier.predict_clips([Clip(path) for path in paths], store))
+    assert "embedding" in computed
+    for a, b in zip(alone, stored, strict=True):
+        assert a.scores == pytest.approx(b.scores, abs=1e-4)
