@@ -10,12 +10,12 @@ import soundfile
 from typer.testing import CliRunner
 
 from audio_files import RATE, encode, noise
-from earmark import Classifier, Clip, Dataset, Store, audio, backbones, train
+from earmark import Classifier, Clip, Dataset, Store, audio, backbones, train, waveforms
 from earmark import embed as engine
 from earmark.audio import AudioOptions
 from earmark.cli import app
 from earmark.embed import embed, outcomes
-from earmark.errors import DataError, ModelError
+from earmark.errors import ModelError
 
 
 def write_cut(path: Path, seconds: float = 10.0, seed: int = 0) -> Path:
@@ -136,35 +136,15 @@ def test_a_resumed_run_computes_the_same_batches(
 def test_a_recording_is_hashed_once_for_all_its_stretches(tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     path.write_bytes(encode(noise(20 * RATE), "WAV"))
-    before = engine._hash_file.cache_info().misses
+    before = waveforms._hash_file.cache_info().misses
     embed(
         [Clip(path, start=k, end=k + 1.0) for k in range(20)], backbones.create("logmel"), threads=1
     )
-    assert engine._hash_file.cache_info().misses == before + 1
+    assert waveforms._hash_file.cache_info().misses == before + 1
     path.write_bytes(encode(noise(20 * RATE, seed=1), "WAV"))
     changed = embed([Clip(path, start=0.0, end=1.0)], backbones.create("logmel"))
-    assert engine._hash_file.cache_info().misses == before + 2
+    assert waveforms._hash_file.cache_info().misses == before + 2
     assert changed.computed == 1
-
-
-def test_several_classes_are_refused_by_name(tones: Path) -> None:
-    manifest = tones / "m.csv"
-    rows = [f"{p.parent.name}/{p.name},{p.parent.name}" for p in sorted(tones.glob("*/*.wav"))]
-    manifest.write_text(
-        "path,label\n" + "\n".join(rows).replace("low/3.wav,low", "low/3.wav,low;hum")
-    )
-    dataset = Dataset.read(manifest, separator=";")
-    assert dataset.labels == ["high", "hum", "low"]
-    with pytest.raises(DataError) as refused:
-        train(dataset, backbone="logmel")
-    assert str(refused.value) == (
-        f"{tones / 'low' / '3.wav'} has 2 classes (low;hum) and one of them is wanted; keep one a "
-        "clip, or leave the separator out."
-    )
-    run = CliRunner().invoke(
-        app, ["train", str(manifest), "-o", str(tones / "m"), "--separator", ";"]
-    )
-    assert "3.wav has 2 classes (low;hum)" in str(run.exception)
 
 
 def test_commands_say_what_is_missing_and_go_on(tones: Path, tmp_path: Path) -> None:

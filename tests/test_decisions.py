@@ -108,11 +108,21 @@ def test_the_border_lets_in_as_many_strangers_as_asked_for():
     strict, lax = (find_border(search, Candidate("linear", "good", 3e-3), r) for r in (0.05, 0.3))
     assert 0.01 < strict.accepted <= 0.05 < lax.accepted <= 0.3
     assert strict.below > lax.below and strict.answered < lax.answered
-    # a class that nobody has seen, as far from the others as they are from each other
+    # classes that nobody has seen, as far from the others as they are from each other
     rng = np.random.default_rng(7)
     head = heads.fit("linear", features["good"], Targets.single(truth, 4), 3e-3)
-    strangers = rng.normal(0, 0.6, (400, 20)) + rng.normal(0, 1, 20)
-    assert (head.logits(strangers.astype(np.float32)).max(1) >= strict.below).mean() < 0.25
+    strangers = rng.normal(0, 0.6, (60, 20, 20)) + rng.normal(0, 1, (60, 1, 20))
+    familiar = head.familiarity(strangers.reshape(-1, 20).astype(np.float32))
+    assert (familiar >= strict.below).mean() < 0.15
+
+
+def test_far_out_nothing_is_familiar():
+    """Least squares is surest of what lies furthest out; familiarity is not."""
+    features, truth, _ = blobs(size=200, noise=0.5)
+    head = heads.fit("linear", features["good"], Targets.single(truth, 4), 3e-3)
+    far = 1_000 * np.random.default_rng(1).normal(size=(50, 20)).astype(np.float32)
+    assert head.logits(far).max(1).min() > 10
+    assert head.familiarity(far).max() < np.median(head.familiarity(features["good"])) + 0.5
 
 
 def test_a_stranger_is_called_unknown(tmp_path):

@@ -187,8 +187,16 @@ def test_what_cannot_be_had_is_said(monkeypatch):
 def test_a_classifier_keeps_to_the_precision_of_its_training(tones, folders, tmp_path):  # noqa: F811
     name = f"hf:{folders / 'wav2vec2-group'}"
     with Store() as store:
-        exact = train(tones, backbone=name, head="linear", folds=2, store=store)
-        fast = train(tones, backbone=name, head="linear", folds=2, store=store, precision="fast")
+        exact = train(tones, backbone=name, head="linear", folds=2, store=store, compare=False)
+        fast = train(
+            tones,
+            backbone=name,
+            head="linear",
+            folds=2,
+            store=store,
+            compare=False,
+            precision="fast",
+        )
         assert [f.rsplit("/", 1)[1] for f, _, _ in store.summary()] == ["fast", "float32"]
     for training, precision in ((exact, "float32"), (fast, "fast")):
         training.classifier.save(tmp_path / "m.earmark")

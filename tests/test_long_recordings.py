@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from earmark import backbones, reading
+from earmark import backbones, waveforms
 from earmark.dataset import Clip
 from earmark.embed import embed, outcomes
 from test_backbones import with_random_weights
@@ -43,9 +43,9 @@ def in_sections(monkeypatch):
     """Take anything for long that is longer than 40 s, and sections of 20 s."""
 
     def use(length_s: float = 40.0) -> None:
-        monkeypatch.setattr(reading, "LONG_BYTES", 0)
-        monkeypatch.setattr(reading, "LONG_S", length_s)
-        monkeypatch.setattr(reading, "SECTION_S", 20.0)
+        monkeypatch.setattr(waveforms, "LONG_BYTES", 0)
+        monkeypatch.setattr(waveforms, "LONG_S", length_s)
+        monkeypatch.setattr(waveforms, "SECTION_S", 20.0)
 
     return use
 
@@ -61,7 +61,7 @@ def test_sections_are_the_whole(backbone, recording, in_sections, start, end, mo
     in_sections(math.inf)
     whole = embed([clip], backbone)
     in_sections()
-    monkeypatch.setattr(reading, "_cut_whole", None)  # nothing may fall back on it
+    monkeypatch.setattr(waveforms, "_cut_whole", None)  # nothing may fall back on it
     parts = embed([clip], backbone)
     assert parts.seconds == pytest.approx(whole.seconds, abs=1e-9)
     assert not parts.failures and parts.computed == 1
@@ -84,12 +84,12 @@ def test_what_is_shorter_than_its_header_is_read_as_a_whole(recording, in_sectio
     """Sections are planned for 97 s; the file, exchanged meanwhile, has 50."""
     in_sections()
     backbone = backbones.create("logmel")
-    monkeypatch.setattr(reading, "_seconds", lambda _: 97.3)
+    monkeypatch.setattr(waveforms, "_seconds", lambda _: 97.3)
     samples, rate_hz = soundfile.read(recording)
     half = recording.with_name("half.flac")
     soundfile.write(half, samples[: 50 * rate_hz], rate_hz)
     (found,) = outcomes([Clip(half)], backbone)
-    monkeypatch.setattr(reading, "_seconds", lambda _: 0.0)
+    monkeypatch.setattr(waveforms, "_seconds", lambda _: 0.0)
     (wanted,) = outcomes([Clip(half)], backbone)
     assert found.error is None and found.record.seconds == wanted.record.seconds == 50
     assert np.array_equal(found.record.vector, wanted.record.vector)
@@ -107,7 +107,7 @@ def test_damage_is_told_as_of_a_whole_clip(recording, in_sections, tmp_path):
 def test_no_more_than_some_sections_are_held(recording, in_sections, monkeypatch):
     """However long a clip is, only so many sections are decoded ahead of the network."""
     in_sections()
-    monkeypatch.setattr(reading, "SECTION_S", 0.5)
+    monkeypatch.setattr(waveforms, "SECTION_S", 0.5)
     monkeypatch.setattr("earmark.embed.LOOKAHEAD", 4)
     held, most = 0, 0
 
@@ -117,7 +117,7 @@ def test_no_more_than_some_sections_are_held(recording, in_sections, monkeypatch
         most = max(most, held)
         return step(*args)
 
-    monkeypatch.setattr("earmark.embed.decode", functools.partial(counting, reading.decode, 1))
+    monkeypatch.setattr("earmark.embed.decode", functools.partial(counting, waveforms.decode, 1))
     import earmark.embed as engine
 
     compute = engine._compute

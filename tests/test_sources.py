@@ -137,8 +137,6 @@ def test_without_a_separator_a_label_is_one_class(folder: Path) -> None:
     piped = Dataset.read(folder / "m.csv", separator="|")
     assert piped.labels == ["dog", "dog;rain", "rain"]
     assert returned(piped, folder, separator="|") == piped
-    with pytest.raises(DataError, match=r"b\.wav has 2 classes \(dog\|rain\) and one of them is"):
-        piped.refuse_several_labels()
 
 
 def test_classes_that_will_not_do(folder: Path) -> None:

@@ -54,15 +54,6 @@ class Dataset:
         """Whether each clip has one class; with a separator, clips have any number of them."""
         return self.separator is None or all(len(self.classes(clip)) == 1 for clip in self.clips)
 
-    def refuse_several_labels(self) -> None:
-        """Raise DataError where a clip has several classes, for what can handle only one."""
-        for clip in self.clips:
-            if len(self.classes(clip)) > 1:
-                raise DataError(
-                    f"{clip.path} has {len(self.classes(clip))} classes ({clip.label}) and one of"
-                    " them is wanted; keep one a clip, or leave the separator out."
-                )
-
     @classmethod
     def read(
         cls,

@@ -24,10 +24,10 @@ from earmark import audio
 from earmark.audio import AudioOptions
 from earmark.backbones import Backbone, BackboneInfo, LayerStats
 from earmark.dataset import Clip
-from earmark.reading import Failure as Failure
-from earmark.reading import Outcome as Outcome
-from earmark.reading import decode, read, sections
 from earmark.store import Record, Store, as_stored
+from earmark.waveforms import Failure as Failure
+from earmark.waveforms import Outcome as Outcome
+from earmark.waveforms import decode, read, sections
 
 SHARD_S = 60.0  # seconds of audio computed and committed together
 SHARD_CLIPS = 128
