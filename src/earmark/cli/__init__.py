@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from earmark import console
-from earmark.cli import backbones, cache, data, learn, listen
+from earmark.cli import backbones, cache, data, learn, listen, review
 from earmark.errors import EarmarkError, StoreError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 for command in (
     learn.train,
     learn.evaluate,
+    review.review,
     listen.predict,
     listen.tag,
     listen.embed,
