@@ -92,7 +92,8 @@ def review(
     belief = beliefs(training)
     has = training.out_of_fold.of > 0
     against = np.where(has, belief, np.maximum(1 - belief, LEAST_SCORE))
-    rows, classes = np.nonzero(has) if training.out_of_fold.is_single else _every(against)
+    asked = has if training.out_of_fold.is_single else np.ones_like(has)
+    rows, classes = np.nonzero(asked)
     order = np.argsort(np.log(against[rows, classes]), kind="stable")[:top]
     shown = [(int(rows[k]), int(classes[k])) for k in order]
     near = _neighbours(training, heard, [row for row, _ in shown])
@@ -137,7 +138,7 @@ def beliefs(training: Training) -> np.ndarray:
     has the first only, as has data with too few recordings of a class.
     """
     tested = training.out_of_fold
-    outside = np.maximum(tested.scores, LEAST_SCORE)
+    outside: np.ndarray = np.maximum(tested.scores, LEAST_SCORE)
     if all(clip.group is None and clip.fold is None for clip in tested.clips):
         return outside
     inside = _at_home(training)
@@ -165,11 +166,6 @@ def _at_home(training: Training) -> np.ndarray | None:
 
     heads.side_by_side(answer, range(len(scheme.names)))
     return Calibration.fit(logits, search.targets).scores(logits)
-
-
-def _every(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    rows, classes = np.indices(values.shape)
-    return rows.ravel(), classes.ravel()
 
 
 def _neighbours(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from earmark import console
-from earmark.cli import backbones, cache, data, learn, listen, review
+from earmark.cli import backbones, cache, compare, data, learn, listen, review
 from earmark.errors import EarmarkError, StoreError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ for command in (
     learn.train,
     learn.evaluate,
     review.review,
+    compare.compare,
     listen.predict,
     listen.tag,
     listen.embed,

@@ -1,4 +1,4 @@
-"""Commands that look again: review labels, compare backbones."""
+"""The command that looks for labels that are wrong, and corrects them."""
 
 from __future__ import annotations
 
