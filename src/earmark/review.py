@@ -22,7 +22,8 @@ from earmark.store import Store
 from earmark.training import Training, train
 
 NEIGHBOURS = 5  # nearest clips shown beside a suspect
-LEAST_SCORE = 1e-12  # below this all scores count the same
+ERRING = 0.01  # of each score: a model may be sure and wrong
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,10 @@ def review(
     heard = tuple(given[place(clip)] for clip in training.out_of_fold.clips)
     belief = beliefs(training)
     has = training.out_of_fold.of > 0
-    against = np.where(has, belief, np.maximum(1 - belief, LEAST_SCORE))
+    against = np.where(has, belief, 1 - belief)
     asked = has if training.out_of_fold.is_single else np.ones_like(has)
     rows, classes = np.nonzero(asked)
-    order = np.argsort(np.log(against[rows, classes]), kind="stable")[:top]
+    order = np.argsort(against[rows, classes], kind="stable")[:top]
     shown = [(int(rows[k]), int(classes[k])) for k in order]
     near = _neighbours(training, heard, [row for row, _ in shown])
     suspects = [
@@ -135,16 +136,17 @@ def beliefs(training: Training) -> np.ndarray:
     trained on, so that an error made throughout a group is seen. The other is of the same head
     fitted over random folds, where the other clips of the group were trained on, so that a voice
     or a room that no other resembles does not look like an error. Data without groups and folds
-    has the first only, as has data with too few recordings of a class.
+    has the first only, as has data with too few recordings of a class. Scores are kept within 1 %
+    of 0 and 1, so that neither of the two alone decides.
     """
     tested = training.out_of_fold
-    outside: np.ndarray = np.maximum(tested.scores, LEAST_SCORE)
+    outside: np.ndarray = ERRING + (1 - 2 * ERRING) * tested.scores
     if all(clip.group is None and clip.fold is None for clip in tested.clips):
         return outside
     inside = _at_home(training)
-    return np.asarray(
-        outside if inside is None else np.sqrt(outside * np.maximum(inside, LEAST_SCORE))
-    )
+    if inside is None:
+        return outside
+    return np.asarray(np.sqrt(outside * (ERRING + (1 - 2 * ERRING) * inside)))
 
 
 def _at_home(training: Training) -> np.ndarray | None:
@@ -180,7 +182,7 @@ def _neighbours(
     features = bank.features(training.chosen.layers, np.arange(len(clips)))
     mean, scale = heads.standard(features)
     z = (features - mean) / scale
-    z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), LEAST_SCORE)
+    z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), TINY)
     found = []
     for row in rows:
         similarity = z @ z[row]
