@@ -96,6 +96,21 @@ def test_the_doctors_figures_are_those_measured():
         assert re.search(rf"\b{int(row['median']):,}\b", page)
 
 
+def test_the_figures_of_reviews_are_those_measured():
+    page, rows = (ROOT / "docs" / "review.md").read_text(), measured("review")
+    for what, digits in (("found", 2), ("cost", 3), ("dropped", 3)):
+        for backbone in ("speech-embedding", "efficientat-mn04"):
+            values = [
+                float(row["value"])
+                for row in rows
+                if (row["what"], row["backbone"]) == (what, backbone) and row["case"] != "clean"
+            ]
+            assert values and f"| {np.mean(values) + 1e-9:.{digits}f}" in page
+    for row in rows:
+        if row["what"] == "known":
+            assert f"{row['value']} (`{row['case']}`)" in page
+
+
 @pytest.mark.parametrize(
     "page", [p.relative_to(ROOT) for p in ROOT.glob("**/*.md") if ".venv" not in p.parts], ids=str
 )

@@ -26,13 +26,15 @@ class Dataset:
     """Clips in a fixed order; ``source`` says where they came from, for people to read.
 
     With a ``separator``, a label may name several classes, with it between them. ``audio`` says
-    how the recordings are read, in training and wherever the classifier is used.
+    how the recordings are read, in training and wherever the classifier is used. ``origin`` holds
+    the arguments of :meth:`read` where that was given a path, which can be read again.
     """
 
     clips: tuple[Clip, ...]
     source: str = field(compare=False)
     separator: str | None = None
     audio: AudioOptions = AS_IT_IS
+    origin: dict[str, str | None] = field(default_factory=dict, compare=False)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -90,7 +92,10 @@ class Dataset:
         wanted = {"label": label, "group": group or "group", "fold": fold or "fold"}
         named = {column for column in (label, group, fold) if column not in ("label", None)}
         used = {*COLUMNS, *wanted.values()}
+        origin: dict[str, str | None] = {}
         if isinstance(data, (str, Path)):
+            origin = {"data": str(data), "label": label, "group": group, "fold": fold}
+            origin |= {"separator": separator, "root": None if root is None else str(root)}
             data = Path(os.path.abspath(data))
             table = _table(data, used, label, root, need_labels)
         else:
@@ -102,7 +107,7 @@ class Dataset:
             raise DataError(f"{data} is a folder and has no columns; give a manifest.")
         else:
             clips = _folder_clips(data, need_labels)
-        dataset = cls(tuple(clips), source, separator, audio)
+        dataset = cls(tuple(clips), source, separator, audio, origin)
         if need_labels and len(dataset.labels) < least_classes:
             raise DataError(
                 f"{source} has one class only, {dataset.labels[0]!r}; give at least two."
@@ -125,7 +130,7 @@ class Dataset:
                 out = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # keeps blanks at the edges
                 out.writerow(used)
                 for clip in self:
-                    cells = {**vars(clip), "path": _relative(clip.path, path.parent)}
+                    cells = {**vars(clip), "path": relative(clip.path, path.parent)}
                     out.writerow(["" if cells[name] is None else cells[name] for name in used])
             os.replace(part, path)
         except (OSError, UnicodeEncodeError) as error:
@@ -246,7 +251,7 @@ def _near(path: Path) -> str:
         return ""
 
 
-def _relative(path: Path, folder: Path) -> str:
+def relative(path: Path, folder: Path) -> str:
     """Return ``path`` from ``folder``, with slashes; absolute if on another drive."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()

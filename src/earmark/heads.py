@@ -24,7 +24,7 @@ KINDS = ("prototype", "linear", "logistic", "mlp")  # simplest first
 LINEAR = ("linear", "logistic")  # by least squares, and by likelihood, which few features want
 PENALTIES = {  # strongest first; of least squares per clip, of a logistic head in all
     "prototype": (0.0,),
-    "linear": (3e-2, 3e-3, 3e-4, 3e-5),
+    "linear": (0.3, 3e-2, 3e-3, 3e-4, 3e-5),
     "logistic": (0.3, 0.03, 0.003),
     "mlp": (0.0,),
 }

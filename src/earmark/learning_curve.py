@@ -89,6 +89,6 @@ def _answer(
     chosen: Candidate, inside: np.ndarray, across: np.ndarray, targets: Targets, rows: np.ndarray
 ) -> np.ndarray:
     kind = "prototype" if chosen.head == "prototype" else "linear"
-    penalty = chosen.penalty if chosen.head == "linear" else heads.PENALTIES["linear"][2]
+    penalty = chosen.penalty if chosen.head == "linear" else heads.PENALTIES["linear"][-2]
     duals, bias = heads.solve(kind, inside[np.ix_(rows, rows)], targets.rows(rows), (penalty,))
     return np.asarray(across[:, rows] @ duals[0] + bias[0])

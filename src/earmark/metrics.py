@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 BOOTSTRAPS = 2_000
 FEW_CLUSTERS = 20  # below this the bootstrap is too narrow, and Student's t is used
+MOST_SIGNS, DRAWN_SIGNS = 14, 20_000  # of clusters, in a paired test
 ECE_BINS = 15  # Guo et al. 2017, section 2
 
 
@@ -91,22 +93,65 @@ def accuracy_interval(right: np.ndarray, cluster: np.ndarray, seed: int) -> tupl
     Where all is right, or all wrong, nothing spreads, and the exact binomial limit over clusters
     stands in (Clopper and Pearson 1934): 9 of 9 are no proof of more than 0.66.
     """
-    _, index = np.unique(cluster, return_inverse=True)
-    hits, sizes = np.bincount(index, weights=right), np.bincount(index)
-    n = len(sizes)
+    n = len(np.unique(cluster))
     if right.min() == right.max():
         limit = float(0.025 ** (1 / n))
         return (limit, 1.0) if right.all() else (0.0, 1.0 - limit)
+    low, high = _interval(right, cluster, seed, (0.0, 1.0))
+    return max(0.0, low), min(1.0, high)
+
+
+def difference_interval(
+    difference: np.ndarray, cluster: np.ndarray, seed: int
+) -> tuple[float, float]:
+    """Return the 95 % interval of the mean of paired differences (N,), each -1 to 1.
+
+    As :func:`accuracy_interval`. Where no clip differs, nothing spreads, and the exact binomial
+    limit on the share of clusters that could differ stands in, on both sides.
+    """
+    if not difference.any():
+        limit = float(1 - 0.025 ** (1 / len(np.unique(cluster))))
+        return -limit, limit
+    low, high = _interval(difference, cluster, seed, (-1.0, 1.0))
+    return max(-1.0, low), min(1.0, high)
+
+
+def paired_p(difference: np.ndarray, cluster: np.ndarray, seed: int) -> float:
+    """Return the two-sided p-value of paired differences (N,) whose mean should be zero.
+
+    Fisher's randomisation test (1935, section 21): if nothing differs, each cluster's sum could
+    as well have the other sign. All signs are tried for up to 14 clusters that differ, else 20,000
+    drawn ones. For clips that each are a cluster it is McNemar's exact test (1947).
+    """
+    sums = np.bincount(np.unique(cluster, return_inverse=True)[1], weights=difference)
+    sums = sums[np.abs(sums) > 1e-9]
+    if not len(sums):
+        return 1.0
+    if len(sums) <= MOST_SIGNS:
+        signs = np.array(list(itertools.product((1, -1), repeat=len(sums))))
+        return float((np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9).mean())
+    signs = np.random.default_rng(seed).integers(0, 2, (DRAWN_SIGNS, len(sums))) * 2 - 1
+    extreme = np.count_nonzero(np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9)
+    return float((extreme + 1) / (DRAWN_SIGNS + 1))
+
+
+def _interval(
+    values: np.ndarray, cluster: np.ndarray, seed: int, span: tuple[float, float]
+) -> tuple[float, float]:
+    """Return the 95 % interval of a mean, by bootstrap or Student's t; ``span`` for one cluster."""
+    _, index = np.unique(cluster, return_inverse=True)
+    hits, sizes = np.bincount(index, weights=values), np.bincount(index)
+    n = len(sizes)
     if n >= FEW_CLUSTERS:
         draws = np.random.default_rng(seed).integers(0, n, (BOOTSTRAPS, n))
         means = hits[draws].sum(1) / sizes[draws].sum(1)
         low, high = np.quantile(means, (0.025, 0.975))
         return float(low), float(high)
     if n == 1:
-        return 0.0, 1.0  # one speaker says nothing of others
+        return span  # one speaker says nothing of others
     from scipy.stats import t
 
     mean = hits.sum() / sizes.sum()
     residual = (hits - mean * sizes) / sizes.mean()  # ratio estimator: Cochran 1977, section 6.4
     half = t.ppf(0.975, n - 1) * np.sqrt((residual**2).sum() / (n * (n - 1)))
-    return float(max(0.0, mean - half)), float(min(1.0, mean + half))
+    return float(mean - half), float(mean + half)

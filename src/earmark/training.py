@@ -24,7 +24,7 @@ from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
 from earmark.estimation import OutOfFold
 from earmark.heads import Targets
 from earmark.limits import Limits
-from earmark.selection import Choice, Search, solve
+from earmark.selection import Candidate, Choice, Search, solve
 from earmark.splits import FOLDS, make_scheme
 from earmark.store import Store
 from earmark.unknown import find_border
@@ -39,6 +39,8 @@ class Training:
 
     classifier: Classifier
     out_of_fold: OutOfFold
+    search: Search  # the features and targets of all clips, and what is made of them:
+    chosen: Candidate
     clips: int
     skipped: tuple[Failure, ...]
     warnings: tuple[str, ...]
@@ -125,7 +127,11 @@ def train(
         pooling,
         limits,
         estimate,
-        _provenance(dataset, embeddings, solution.chosen, seed),
+        {
+            **_provenance(dataset, embeddings, solution.chosen, seed),
+            "source": dataset.origin,
+            "arguments": {"backbone": backbone, "head": head, "layers": layers, "folds": folds},
+        },
     )
     clock.lap("fit")
     told = tuple(dict.fromkeys(text for e in embeddings for text in e.warnings))
@@ -133,6 +139,8 @@ def train(
     return Training(
         classifier,
         tested,
+        replace(search, _evidence={}),
+        solution.chosen.best,
         len(clips),
         skipped,
         notes + scheme.warnings,

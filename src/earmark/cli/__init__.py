@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from earmark import console
-from earmark.cli import backbones, cache, data, learn, listen
+from earmark.cli import backbones, cache, compare, data, learn, listen, review
 from earmark.errors import EarmarkError, StoreError
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000  # the default of 700 makes importing torch 0.1 s slower
@@ -26,6 +26,8 @@ app = typer.Typer(
 for command in (
     learn.train,
     learn.evaluate,
+    review.review,
+    compare.compare,
     listen.predict,
     listen.tag,
     listen.embed,

@@ -1,0 +1,181 @@
+"""compare(): which backbone is worth its time and megabytes on this data."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from earmark import backbones as registry
+from earmark import metrics
+from earmark.classifier import Classifier
+from earmark.dataset import Dataset
+from earmark.embed import Failure, Progress, embed
+from earmark.errors import DataError, EarmarkError
+from earmark.splits import FOLDS
+from earmark.store import Store
+from earmark.training import Training, backbone_names, train
+
+TIMED_CLIPS = 64  # embedded once more, without the store, to measure the speed
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One backbone, or all together, on the common folds.
+
+    ``difference`` is its accuracy less that of the best, with a 95 % interval and the p-value of a
+    paired test (:func:`metrics.paired_p`). ``seconds_per_hour`` are those to embed an hour of audio
+    on this machine. ``download_mb`` is the published weights, None where they are no plain files
+    or arrive with a package; ``classifier_mb`` is the saved file.
+    """
+
+    backbones: tuple[str, ...]
+    accuracy: float
+    ci95: tuple[float, float]
+    difference: float
+    difference_ci95: tuple[float, float]
+    p: float
+    seconds_per_hour: float
+    download_mb: float | None
+    classifier_mb: float
+
+    @property
+    def name(self) -> str:
+        return ",".join(self.backbones)
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether it is distinguishably worse than the best."""
+        return self.difference < 0 and (self.difference_ci95[1] < 0 or self.p < SIGNIFICANT)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What :func:`compare` found; ``recommended`` is one of the names of ``entries``."""
+
+    entries: tuple[Entry, ...]
+    scheme: str
+    clips: int
+    skipped: tuple[Failure, ...]
+    recommended: str
+    recommendation: str  # one sentence
+
+
+def compare(
+    dataset: Dataset,
+    backbone: str,
+    *,
+    folds: int = FOLDS,
+    seed: int = 0,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Train with each backbone of ``backbone`` (commas between) alone, and with all together.
+
+    Every one is estimated as :func:`train` does, over the same clips (those that all can read) and
+    the same folds. For clips with several classes 'accuracy' is the ranking precision. Raises
+    EarmarkError for fewer than two backbones.
+    """
+    names, _ = backbone_names(backbone)
+    if len(names) < 2:
+        raise EarmarkError(
+            f"one backbone only, {names[0]!r}; give several with commas between, to compare them."
+        )
+
+    def trained(data: Dataset, name: str) -> Training:
+        settings: dict[str, Any] = {"folds": folds, "seed": seed, "compare": False}
+        return train(data, backbone=name, store=store, progress=progress, **settings)
+
+    together = trained(dataset, ",".join(names))
+    tested = together.out_of_fold
+    pinned = _pinned(dataset, together)
+    trainings = {name: trained(pinned, name) for name in names} | {",".join(names): together}
+    best = max((t.out_of_fold.quality for t in trainings.values()), key=np.mean)
+    speeds = {name: _seconds_per_hour(pinned, name) for name in names}
+    entries = []
+    for name, training in trainings.items():
+        own = tuple(name.split(","))
+        quality = training.out_of_fold.quality
+        difference = quality - best
+        sizes = [_download_mb(one) for one in own]
+        known = [size for size in sizes if size is not None]
+        entries.append(
+            Entry(
+                own,
+                float(quality.mean()),
+                metrics.accuracy_interval(quality, tested.cluster, seed),
+                float(difference.mean()),
+                metrics.difference_interval(difference, tested.cluster, seed),
+                metrics.paired_p(difference, tested.cluster, seed),
+                sum(speeds[one] for one in own),
+                sum(known) if known else None,
+                _saved_mb(training.classifier),
+            )
+        )
+    recommended, sentence = recommend(entries)
+    scheme = str(together.classifier.estimate["scheme"])
+    count = len(pinned)
+    return Comparison(tuple(entries), scheme, count, together.skipped, recommended, sentence)
+
+
+def recommend(entries: Sequence[Entry]) -> tuple[str, str]:
+    """Return the fastest entry that is not distinguishably worse than the best, and why."""
+    best = max(entries, key=lambda entry: (entry.accuracy, -entry.seconds_per_hour))
+    equal = [entry for entry in entries if not entry.is_worse]
+    chosen = min(equal, key=lambda entry: (entry.seconds_per_hour, entry.classifier_mb))
+    if chosen is best:
+        rest = "all others are distinguishably worse"
+        if len(equal) > 1:
+            rest = "none that cannot be told from it is faster"
+        return chosen.name, f"Take {chosen.name}: the most accurate, and {rest}."
+    low, high = (100 * x for x in chosen.difference_ci95)
+    return chosen.name, (
+        f"Take {chosen.name}: the fastest that is not distinguishably worse than {best.name}"
+        f" ({100 * chosen.difference:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f})."
+    )
+
+
+def _pinned(dataset: Dataset, together: Training) -> Dataset:
+    """Keep the clips that all backbones read, in the folds that they were in.
+
+    With a test split the data stays as it is, and must be read as a whole.
+    """
+    tested = together.out_of_fold
+    if len(tested.clips) == together.clips:
+        pairs = zip(tested.clips, tested.fold.tolist(), strict=True)
+        return replace(dataset, clips=tuple(replace(clip, fold=str(f)) for clip, f in pairs))
+    if together.skipped:
+        raise DataError(
+            f"{together.skipped[0].path} cannot be read ({together.skipped[0].reason}); with a test"
+            " split all recordings must be: mend or remove it."
+        )
+    return dataset
+
+
+def _seconds_per_hour(dataset: Dataset, name: str) -> float:
+    """Measure decoding and embedding over some clips, the network loaded and warm."""
+    network = registry.create(name)
+    rows = np.unique(np.linspace(0, len(dataset) - 1, min(TIMED_CLIPS, len(dataset))).astype(int))
+    clips = [dataset.clips[row] for row in rows]
+    embed(clips[:2], network, None, options=dataset.audio)
+    start = time.perf_counter()
+    heard = embed(clips, network, None, options=dataset.audio)
+    return 3600 * (time.perf_counter() - start) / heard.seconds
+
+
+def _download_mb(name: str) -> float | None:
+    files = registry.weight_files(name)
+    return sum(file.bytes for file in files) / 1e6 if files else None
+
+
+def _saved_mb(classifier: Classifier) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.earmark"
+        classifier.save(path)
+        return path.stat().st_size / 1e6

@@ -1,0 +1,162 @@
+"""The decisions file of a review: written for people to fill in, read back, applied."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from earmark.classifier import write_atomically
+from earmark.clips import split_label
+from earmark.dataset import Clip, Dataset, relative
+from earmark.errors import DataError, EarmarkError, did_you_mean
+from earmark.manifests import read_table
+
+if TYPE_CHECKING:
+    from earmark.review import Suspect
+
+COLUMNS = ("path", "start", "end", "label", "suggested", "evidence", "decision")
+WORDS = ("keep", "relabel", "drop")  # or the name of a class; an empty cell keeps, too
+
+Place = tuple[Path, float, float | None]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """One filled row: what to do with a clip, and the row's number for errors."""
+
+    row: int
+    clip: Clip
+    word: str
+    suggested: str
+
+
+def place(clip: Clip) -> Place:
+    """Return what tells a clip from all others."""
+    return clip.path, clip.start or 0.0, clip.end
+
+
+def write(path: Path, suspects: Iterable[Suspect]) -> None:
+    """Write one row a suspect, worst first, with an empty ``decision``; paths begin at the file.
+
+    A file that is there already, perhaps with decisions, is refused with EarmarkError.
+    """
+    if path.exists():
+        raise EarmarkError(f"{path} is there already; name a new file, or delete it.")
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for suspect in suspects:
+        clip = suspect.clip
+        ends = ("" if x is None else repr(x) for x in (clip.start, clip.end))
+        where = relative(clip.path, Path(os.path.abspath(path)).parent)
+        evidence = f"{suspect.evidence:.4f}"
+        writer.writerow([where, *ends, clip.label, suspect.suggested or "", evidence, ""])
+    write_atomically(path, text.getvalue().encode())
+
+
+def apply(dataset: Dataset, path: Path) -> tuple[Dataset, Counter[str]]:
+    """Return ``dataset`` as the decisions in ``path`` want it, and how many clips were
+    'relabelled', 'dropped' and 'kept'.
+
+    Raises DataError, one sentence, for a decision that is no word and no class, for a clip that the
+    data does not have or has under another label, and for two decisions that contradict.
+    """
+    decided: dict[Place, list[Decision]] = {}
+    for decision in _read(dataset, path):
+        decided.setdefault(place(decision.clip), []).append(decision)
+    kept: list[Clip] = []
+    counts: Counter[str] = Counter()
+    for clip in dataset:
+        decisions = decided.get(place(clip), [])
+        label = _label(dataset, path, clip, decisions)
+        if decisions:
+            same = "kept" if label == clip.label else "relabelled"
+            counts["dropped" if label is None else same] += 1
+        if label is not None:
+            kept.append(clip if label == clip.label else replace(clip, label=label))
+    if not kept:
+        raise DataError(f"{path} drops every clip of {dataset.source}; keep some.")
+    return replace(dataset, clips=tuple(kept)), counts
+
+
+def _read(dataset: Dataset, path: Path) -> list[Decision]:
+    if not path.is_file():
+        raise DataError(f"there is no {path}; give the file that `earmark review -o` wrote.")
+    table = read_table(Path(os.path.abspath(path)), set(COLUMNS))
+    for column in COLUMNS:
+        if column not in table.columns and column != "evidence":
+            raise DataError(
+                f"{path} has no column {column!r}; give the file that `earmark review -o` wrote."
+            )
+    known = {place(clip): clip for clip in dataset}
+    found = []
+    for number, row in table.rows:
+        cells = {name: str(row.get(name) or "").strip() for name in COLUMNS}
+        try:
+            start, end = (float(cells[name]) if cells[name] else None for name in ("start", "end"))
+        except ValueError as error:
+            raise DataError(f"{path}, row {number}: {error}; give seconds, such as 1.5.") from error
+        at = Path(os.path.abspath(table.folder / cells["path"]))
+        clip = known.get((at, start or 0.0, end))
+        if clip is None:
+            raise DataError(
+                f"{path}, row {number}: {dataset.source} has no clip {cells['path']!r}; apply the"
+                " decisions to the data that they were made of."
+            )
+        if clip.label != cells["label"]:
+            raise DataError(
+                f"{path}, row {number}: {cells['path']!r} is labelled {clip.label!r} in"
+                f" {dataset.source} and {cells['label']!r} here; review the data anew."
+            )
+        word = _word(dataset, f"{path}, row {number}", cells)
+        found.append(Decision(number, clip, word, cells["suggested"]))
+    return found
+
+
+def _word(dataset: Dataset, where: str, cells: dict[str, str]) -> str:
+    """Return a decision that means something: one of WORDS, or a whole label."""
+    word = cells["decision"] or "keep"
+    if word == "relabel" and not cells["suggested"]:
+        raise DataError(f"{where}: 'relabel' with nothing suggested; write the name of the class.")
+    label = cells["suggested"] if word == "relabel" else word
+    if word in ("keep", "drop"):
+        return word
+    for name in split_label(label, dataset.separator):
+        if name not in dataset.labels:
+            known = [*WORDS, *dataset.labels]
+            raise DataError(
+                f"{where}: no decision {name!r};{did_you_mean(name, known)} give keep, relabel,"
+                f" drop, or a class: {', '.join(dataset.labels)}."
+            )
+    return word
+
+
+def _label(dataset: Dataset, path: Path, clip: Clip, decisions: Sequence[Decision]) -> str | None:
+    """Return the label that a clip gets, None if it is dropped.
+
+    Several decisions about one clip (about its several classes) are put together: each 'relabel'
+    adds or removes its class.
+    """
+    wanted = {d.word for d in decisions if d.word not in ("keep", "relabel")}
+    moved = [d for d in decisions if d.word == "relabel"]
+    if len(wanted) > 1 or (wanted and moved):
+        rows = ", ".join(str(d.row) for d in decisions)
+        raise DataError(f"{path}, rows {rows}: decisions about {clip.path} contradict; keep one.")
+    if wanted:
+        (word,) = wanted
+        return None if word == "drop" else word
+    names = list(dataset.classes(clip))
+    for decision in moved:
+        after = split_label(decision.suggested, dataset.separator)
+        names = [name for name in names if name in after or name not in dataset.classes(clip)]
+        names += [name for name in after if name not in dataset.classes(clip)]
+    label = (dataset.separator or "").join(dict.fromkeys(names))
+    if moved and not label:
+        raise DataError(f"{path}: {clip.path} is left without a class; give one, or 'drop'.")
+    return label

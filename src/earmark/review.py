@@ -1,0 +1,230 @@
+"""review(): which labels look wrong, and why, by models that were not trained on the clip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from earmark import heads
+from earmark.calibration import Calibration
+from earmark.classifier import Classifier
+from earmark.dataset import Clip, Dataset
+from earmark.decisions import place
+from earmark.embed import Progress
+from earmark.errors import DataError, ModelError
+from earmark.label_tracks import SUFFIX as TRACK_SUFFIX
+from earmark.manifests import MANIFEST_SUFFIXES
+from earmark.splits import FOLDS, make_scheme
+from earmark.store import Store
+from earmark.training import Training, train
+
+NEIGHBOURS = 5  # nearest clips shown beside a suspect
+ERRING = 0.01  # of each score: a model may be sure and wrong
+TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A clip that sounds alike: ``similarity`` is the cosine, at most 1."""
+
+    clip: Clip
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A clip whose label, or one class of it, looks wrong.
+
+    ``suggested`` is a whole label, None where no other is more likely. ``evidence``, 0 to 1, is
+    what speaks against the label; ``reason`` says it in words.
+    """
+
+    clip: Clip
+    suggested: str | None
+    evidence: float
+    reason: str
+    neighbours: tuple[Neighbour, ...] = ()
+
+
+@dataclass(frozen=True)
+class Review:
+    """The most suspicious labels, worst first, out of all ``clips``."""
+
+    suspects: tuple[Suspect, ...]
+    clips: int
+    training: Training
+
+
+def review(
+    dataset: Dataset,
+    *,
+    backbone: str = "auto",
+    head: str = "auto",
+    layers: str = "auto",
+    folds: int = FOLDS,
+    seed: int = 0,
+    top: int = 30,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> Review:
+    """Train on ``dataset`` as :func:`train` does and rank the labels by what speaks against them.
+
+    Of clips with one class there is one entry a clip, of clips with several one for each clip and
+    class: is it wrong where it stands, is it missing where it does not. A split into 'train' and
+    'test' is not kept: every clip is reviewed.
+    """
+    clips = tuple(replace(clip, split=None) for clip in dataset)
+    training = train(
+        replace(dataset, clips=clips),
+        backbone=backbone,
+        head=head,
+        layers=layers,
+        folds=folds,
+        seed=seed,
+        store=store,
+        progress=progress,
+        compare=False,
+    )
+    given = {place(clip): clip for clip in dataset}
+    heard = tuple(given[place(clip)] for clip in training.out_of_fold.clips)
+    belief = beliefs(training)
+    has = training.out_of_fold.of > 0
+    against = np.where(has, belief, 1 - belief)
+    asked = has if training.out_of_fold.is_single else np.ones_like(has)
+    rows, classes = np.nonzero(asked)
+    order = np.argsort(against[rows, classes], kind="stable")[:top]
+    shown = [(int(rows[k]), int(classes[k])) for k in order]
+    near = _neighbours(training, heard, [row for row, _ in shown])
+    suspects = [
+        _suspect(dataset, heard[row], belief[row], float(against[row, k]), k, around)
+        for (row, k), around in zip(shown, near, strict=True)
+    ]
+    return Review(tuple(suspects), len(heard), training)
+
+
+def is_model(path: Path) -> bool:
+    """Say whether ``path`` is a file, and by its suffix not a manifest or label track."""
+    return path.is_file() and path.suffix.lower() not in (*MANIFEST_SUFFIXES, TRACK_SUFFIX)
+
+
+def of_model(path: Path) -> tuple[Dataset, Classifier]:
+    """Read again the data that a classifier was trained on, as it was given then.
+
+    Raises ModelError where the file does not say, and DataError where the data is not there.
+    """
+    classifier = Classifier.load(path)
+    source = classifier.provenance.get("source")
+    if not source:
+        raise ModelError(
+            f"{path} does not say what data it was trained on; give the folder or manifest itself."
+        )
+    if not Path(source["data"]).exists():
+        raise DataError(
+            f"the data that {path} was trained on, {source['data']}, is not there; run this where"
+            " it was trained, or give the folder or manifest itself."
+        )
+    return Dataset.read(**source, audio=classifier.audio), classifier
+
+
+def beliefs(training: Training) -> np.ndarray:
+    """Return how much each class of each tested clip is believed, (N, K), 0 to 1.
+
+    That is the geometric mean of two scores. One is out of fold: no clip of the same group was
+    trained on, so that an error made throughout a group is seen. The other is of the same head
+    fitted over random folds, where the other clips of the group were trained on, so that a voice
+    or a room that no other resembles does not look like an error. Data without groups and folds
+    has the first only, as has data with too few recordings of a class. Scores are kept within 1 %
+    of 0 and 1, so that neither of the two alone decides.
+    """
+    tested = training.out_of_fold
+    outside: np.ndarray = ERRING + (1 - 2 * ERRING) * tested.scores
+    if all(clip.group is None and clip.fold is None for clip in tested.clips):
+        return outside
+    inside = _at_home(training)
+    if inside is None:
+        return outside
+    return np.asarray(np.sqrt(outside * (ERRING + (1 - 2 * ERRING) * inside)))
+
+
+def _at_home(training: Training) -> np.ndarray | None:
+    """Return scores (N, K) of the chosen head over folds that part groups, not recordings."""
+    search, tested = training.search, training.out_of_fold
+    free = [replace(clip, group=None, fold=None) for clip in tested.clips]
+    content = np.unique(search.bank.matrices[0], axis=0, return_inverse=True)[1].ravel()
+    try:
+        scheme = make_scheme(free, content, seed=search.seed, separator=search.separator)
+    except DataError:  # a class with fewer recordings than folds
+        return None
+    around = replace(search, fold=scheme.fold)
+    logits = np.zeros(tested.scores.shape, np.float32)
+
+    def answer(fold: int) -> None:
+        rows = np.flatnonzero(scheme.fold == fold)
+        head = around.fit(training.chosen, fold)
+        logits[rows] = head.logits(search.bank.features(training.chosen.layers, rows))
+
+    heads.side_by_side(answer, range(len(scheme.names)))
+    return Calibration.fit(logits, search.targets).scores(logits)
+
+
+def _neighbours(
+    training: Training, clips: Sequence[Clip], rows: Sequence[int]
+) -> list[tuple[Neighbour, ...]]:
+    """Return the nearest clips of each row by the cosine of standardised features.
+
+    Clips that are not independent of it (of its group; of its recording where there are no
+    groups) are passed over.
+    """
+    tested, bank = training.out_of_fold, training.search.bank
+    features = bank.features(training.chosen.layers, np.arange(len(clips)))
+    mean, scale = heads.standard(features)
+    z = (features - mean) / scale
+    z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), TINY)
+    found = []
+    for row in rows:
+        similarity = z @ z[row]
+        similarity[tested.cluster == tested.cluster[row]] = -np.inf
+        nearest = np.argsort(-similarity, kind="stable")[:NEIGHBOURS]
+        found.append(
+            tuple(
+                Neighbour(clips[k], float(similarity[k]))
+                for k in nearest
+                if np.isfinite(similarity[k])
+            )
+        )
+    return found
+
+
+def _suspect(
+    dataset: Dataset,
+    clip: Clip,
+    belief: np.ndarray,
+    believed: float,
+    k: int,
+    neighbours: tuple[Neighbour, ...],
+) -> Suspect:
+    """Say in words what speaks against class ``k`` of a clip; ``belief`` is (K,)."""
+    labels, own = dataset.labels, dataset.classes(clip)
+    others = np.where([label in own for label in labels], -1.0, belief)
+    best = labels[int(others.argmax())]
+    name = labels[k]
+    if dataset.is_single:
+        suggested = best if others.max() > belief[k] else None
+        reason = f"scored {belief[k]:.3f} as {name!r} and {others.max():.3f} as {best!r}"
+    elif name in own:
+        kept = [other for other in own if other != name] or [best]
+        suggested = (dataset.separator or "").join(kept)
+        reason = f"{name!r} is not heard: scored {belief[k]:.3f}"
+    else:
+        suggested = (dataset.separator or "").join([*own, name])
+        reason = f"{name!r} is missing: scored {belief[k]:.3f}"
+    if not dataset.is_single and believed > 0.5:
+        suggested = None
+    asked = best if dataset.is_single else name
+    agree = sum(asked in dataset.classes(near.clip) for near in neighbours)
+    if neighbours:
+        reason += f"; {agree} of its {len(neighbours)} nearest neighbours are {asked!r}"
+    return Suspect(clip, suggested, 1 - believed, reason, neighbours)
