@@ -173,3 +173,26 @@ def test_doubling_is_read_off_a_power_law():
     expected = 0.4 * (32**-0.5 - 64**-0.5)
     assert learning_curve.gain_of_doubling(curve) == pytest.approx(expected, rel=1e-3)
     assert learning_curve.gain_of_doubling(curve[:2]) is None
+
+
+def test_a_test_split_has_no_part_in_the_border(tmp_path):
+    """Other labels in the test split change what is scored, and nothing that is deployed."""
+    names, rows = list(TONES_HZ), []
+    for k in range(36):
+        label, split = names[k % 3], "test" if k >= 27 else "train"
+        write_chord(tmp_path / f"{k}.wav", [label], k)
+        rows.append([f"{k}.wav", label, split])
+    made = []
+    for shift in (0, 1):
+        with open(tmp_path / f"{shift}.csv", "w", newline="") as file:
+            csv.writer(file).writerow(["path", "label", "split"])
+            for k, (path, label, split) in enumerate(rows):
+                told = names[(k + shift) % 3] if split == "test" else label
+                csv.writer(file).writerow([path, told, split])
+        made.append(earmark.train(tmp_path / f"{shift}.csv", backbone="logmel", unknown=0.1))
+    one, other = (training.classifier for training in made)
+    assert (one.estimate["accuracy"], other.estimate["accuracy"]) == (1.0, 0.0)
+    assert one.limits.unknown_below == other.limits.unknown_below
+    assert one.calibration == other.calibration
+    for name, tensor in one.head.tensors.items():
+        np.testing.assert_array_equal(tensor, other.head.tensors[name])

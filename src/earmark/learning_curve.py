@@ -16,18 +16,21 @@ MOST_TRAINED, MOST_TESTED = 800, 400  # clips of a fold; more only cost time
 MOST_FOLDS = 5
 
 
-def learning_curve(search: Search, chosen: Candidate) -> list[dict[str, Any]]:
+def learning_curve(
+    search: Search, chosen: Candidate, held_out: int | None = None
+) -> list[dict[str, Any]]:
     """Return accuracy against clips a class (1, 2, 4, ...), with the spread over draws.
 
     Each point is a mean over folds and draws of the ``chosen`` head (least squares for a slow one)
     trained on so many clips of each class of the other folds and tested on the fold. 'low' and
     'high' are the 10 % and 90 % quantiles of single draws. Features are standardised on all clips
-    of the other folds, which takes no labels. Empty for clips with several classes.
+    of the other folds, which takes no labels. With ``held_out``, only that fold tests. Empty for
+    clips with several classes.
     """
     if not search.targets.is_single:
         return []
     points: dict[int, list[float]] = {}
-    folds = range(min(int(search.fold.max()) + 1, MOST_FOLDS))
+    folds = [held_out] if held_out is not None else range(min(search.fold.max() + 1, MOST_FOLDS))
 
     def judge(tested: int) -> None:
         rng = np.random.default_rng((search.seed, tested))

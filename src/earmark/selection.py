@@ -271,19 +271,19 @@ def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Sc
     folds = range(len(scheme.names)) if scheme.held_out is None else [scheme.held_out]
     for tested in folds:
         rows = np.flatnonzero(scheme.fold == tested)
-        inner = _inner(search, clips, content, np.flatnonzero(scheme.fold != tested))
+        inner = nested(search, clips, content, np.flatnonzero(scheme.fold != tested))
         chosen = inner.choose()
         head = inner.fit(chosen.best)
         answers = head.logits(search.bank.features(chosen.best.layers, rows))
         logits[rows] = chosen.calibration.logits(answers)
     if scheme.held_out is None:
-        inner = _inner(search, clips, content, np.arange(len(clips)))
+        inner = nested(search, clips, content, np.arange(len(clips)))
         chosen = inner.choose()
         head = inner.fit(chosen.best)
     return Solution(chosen, head, logits, np.isin(scheme.fold, folds))
 
 
-def _inner(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.ndarray) -> Search:
+def nested(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.ndarray) -> Search:
     """Return a search over ``rows`` alone, on folds made inside them."""
     inside = [replace(clips[row], fold=None) for row in rows]
     if len({clip.group for clip in inside}) < INNER_FOLDS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,8 @@ from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
 from earmark.estimation import OutOfFold
 from earmark.heads import Targets
 from earmark.limits import Limits
-from earmark.selection import Candidate, Choice, Search, solve
-from earmark.splits import FOLDS, make_scheme
+from earmark.selection import Candidate, Choice, Search, nested, solve
+from earmark.splits import FOLDS, Scheme, make_scheme
 from earmark.store import Store
 from earmark.unknown import find_border
 
@@ -77,77 +77,128 @@ def train(
     """
     clock = _Clock()
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
-    labels = tuple(dataset.labels)
     kinds = _kinds(head, dataset)
     names, notes = backbone_names(backbone)
     networks = [registry.create(name, precision, engine) for name in names]
-    infos = [network.info for network in networks]
-    choices = readings.candidates(infos, layers)
-    # refuse hopeless data before the long part; that all contents differ is found out later
-    whole = partial(make_scheme, folds=folds, seed=seed, separator=dataset.separator)
-    whole(dataset.clips, np.arange(len(dataset)))
-    embeddings, skipped = _embed_all(dataset, networks, store, progress)
+    choices = readings.candidates([network.info for network in networks], layers)
+    heard = _hear(dataset, networks, folds, seed, store, progress)
     clock.lap("embed")
 
-    clips = embeddings[0].clips
-    content = np.unique(embeddings[0].matrix, axis=0, return_inverse=True)[1].ravel()
-    scheme = whole(clips, content)
-    targets = _targets(dataset, clips)
-    bank = Bank(infos, [e.matrix for e in embeddings], choices)
-    search = Search(
-        bank, targets, scheme.fold, kinds, seed, _is_unequal(targets), dataset.separator
-    )
-    solution = solve(search, clips, content, scheme)
+    search = _search(heard, choices, kinds, seed)
+    solution = solve(search, heard.clips, heard.content, heard.scheme)
+    chosen = solution.chosen.best
     clock.lap("select")
 
-    tested = OutOfFold.gather(solution, clips, targets, scheme)
-    estimate = estimation.figures(
-        tested, labels, seed, scheme.description, scheme.names, tested.thresholds()
-    )
-    reading = choices[solution.chosen.best.layers]
+    tested = OutOfFold.gather(solution, heard.clips, search.targets, heard.scheme)
+    uses, pooling = _used(networks, choices[chosen.layers])
+    estimate = _figures(tested, heard, seed)
     if compare:
-        used = [n for n, names in zip(networks, reading.layers, strict=True) if names]
-        estimate["baselines"] = baselines.judge(
-            dataset, clips, content, scheme, search, used, embeddings[0].seconds, store
-        )
-        estimate["learning_curve"] = learning_curve.learning_curve(search, solution.chosen.best)
+        estimate |= _compared(heard, search, chosen, store)
         clock.lap("compare")
     limits = Limits.fit(tested.scores, tested.of, tested.is_single)
     if unknown is not None:
-        border = find_border(search, solution.chosen.best, unknown)
+        border = find_border(_trained_on(search, heard), chosen, unknown)
         limits = replace(limits, unknown_below=border.below)
         estimate["unknown"] = {"rate": unknown, **border._asdict()}
         clock.lap("unknown")
-    uses, pooling = _used(networks, reading)
+    provenance = {
+        **_provenance(dataset, heard.embeddings, solution.chosen, seed),
+        "source": dataset.origin,
+        "arguments": {"backbone": backbone, "head": head, "layers": layers, "folds": folds},
+    }
+    labels, calibration = tuple(dataset.labels), solution.chosen.calibration
     classifier = Classifier(
-        labels,
-        uses,
-        solution.head,
-        solution.chosen.calibration,
-        pooling,
-        limits,
-        estimate,
-        {
-            **_provenance(dataset, embeddings, solution.chosen, seed),
-            "source": dataset.origin,
-            "arguments": {"backbone": backbone, "head": head, "layers": layers, "folds": folds},
-        },
+        labels, uses, solution.head, calibration, pooling, limits, estimate, provenance
     )
     clock.lap("fit")
-    told = tuple(dict.fromkeys(text for e in embeddings for text in e.warnings))
-    findings = tuple(finding.line() for finding in before_training(dataset, clips, content))
     return Training(
         classifier,
         tested,
         replace(search, _evidence={}),
-        solution.chosen.best,
-        len(clips),
-        skipped,
-        notes + scheme.warnings,
+        chosen,
+        len(heard.clips),
+        heard.skipped,
+        notes + heard.scheme.warnings,
         clock.seconds,
-        told,
-        findings,
+        tuple(dict.fromkeys(text for e in heard.embeddings for text in e.warnings)),
+        tuple(f.line() for f in before_training(dataset, heard.clips, heard.content)),
     )
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A dataset as its networks heard it: the clips that all could read, and their folds."""
+
+    dataset: Dataset
+    networks: Sequence[registry.Backbone]
+    embeddings: Sequence[Embeddings]
+    skipped: tuple[Failure, ...]
+    content: np.ndarray  # (N,), one number for each distinct sound
+    scheme: Scheme
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        return self.embeddings[0].clips
+
+
+def _hear(
+    dataset: Dataset,
+    networks: Sequence[registry.Backbone],
+    folds: int,
+    seed: int,
+    store: Store | None,
+    progress: Progress | None,
+) -> _Heard:
+    """Embed with every network and make the folds; refuse hopeless data before the long part."""
+    whole = partial(make_scheme, folds=folds, seed=seed, separator=dataset.separator)
+    whole(dataset.clips, np.arange(len(dataset)))  # that all contents differ is found out later
+    embeddings, skipped = _embed_all(dataset, networks, store, progress)
+    content = np.unique(embeddings[0].matrix, axis=0, return_inverse=True)[1].ravel()
+    scheme = whole(embeddings[0].clips, content)
+    return _Heard(dataset, networks, embeddings, skipped, content, scheme)
+
+
+def _search(
+    heard: _Heard, choices: Mapping[str, readings.Reading], kinds: Sequence[str], seed: int
+) -> Search:
+    bank = Bank([n.info for n in heard.networks], [e.matrix for e in heard.embeddings], choices)
+    targets = _targets(heard.dataset, heard.clips)
+    unequal = _is_unequal(targets)
+    return Search(bank, targets, heard.scheme.fold, kinds, seed, unequal, heard.dataset.separator)
+
+
+def _trained_on(search: Search, heard: _Heard) -> Search:
+    """Return the search over what is trained on: all clips, or those outside of a test split."""
+    if heard.scheme.held_out is None:
+        return search
+    rows = np.flatnonzero(heard.scheme.fold != heard.scheme.held_out)
+    return nested(search, heard.clips, heard.content, rows)
+
+
+def _figures(tested: OutOfFold, heard: _Heard, seed: int) -> dict[str, Any]:
+    scheme, labels = heard.scheme, heard.dataset.labels
+    limits = tested.thresholds()
+    return estimation.figures(tested, labels, seed, scheme.description, scheme.names, limits)
+
+
+def _compared(
+    heard: _Heard, search: Search, chosen: Candidate, store: Store | None
+) -> dict[str, Any]:
+    """Return what the estimate is held against, and how it grows with the clips."""
+    reading = search.bank.readings[chosen.layers]
+    used = [n for n, names in zip(heard.networks, reading.layers, strict=True) if names]
+    judged = baselines.judge(
+        heard.dataset,
+        heard.clips,
+        heard.content,
+        heard.scheme,
+        search,
+        used,
+        heard.embeddings[0].seconds,
+        store,
+    )
+    curve = learning_curve.learning_curve(search, chosen, heard.scheme.held_out)
+    return {"baselines": judged, "learning_curve": curve}
 
 
 def _targets(dataset: Dataset, clips: Sequence[Clip]) -> Targets:
