@@ -20,6 +20,7 @@ from earmark.heads import Head, Targets
 from earmark.splits import Scheme, make_scheme
 
 SLOW = ("logistic", "mlp")
+SLOW_FEATURES = 2  # a clip; with more of them slow heads rarely win (decision 0004)
 INNER_FOLDS = 3  # made where the given folds are too few to nest
 NEIGHBOURS = 2  # folds on either side that judge a fold: all others, up to five folds
 JUDGED_BY = 400  # clips that a candidate is trained on, and judged by, for each pair of folds;
@@ -81,18 +82,16 @@ class Search:
     def choose(self, tested: int | None = None) -> Choice:
         """Choose for the fold that is ``tested``, without it, or for all clips (None).
 
-        Slow heads compete on the layers that are best for the linear one.
+        Slow heads compete on the layers that are best for the linear one, if those have few enough
+        features that they can win.
         """
         pairs = [pair for pair in self._pairs() if tested is None or tested in pair]
         for pair in pairs:
             if pair not in self._evidence:
                 self._evidence[pair] = self._judge(pair)
         losses = self._losses(pairs, tested)
-        slow = [kind for kind in self.kinds if kind in SLOW]
-        if slow:
-            layers = min((c for c in losses if c.head == "linear"), key=lambda c: losses[c]).layers
-            for kind in slow:
-                losses |= self._judge_slow(pairs, tested, kind, layers)
+        for rival in self._slow(losses):
+            losses |= self._judge_slow(pairs, tested, rival.head, rival.layers)
         best = min((c for c in losses if c.head in self.kinds), key=lambda c: losses[c])
         logits, rows = self._held(pairs, tested, best)
         calibration = Calibration.fit(logits, self._targets(rows, self.balanced))
@@ -159,6 +158,17 @@ class Search:
 
         heads.side_by_side(judge, self.bank.names)
         return Evidence(train, held, {c: found[c] for c in sorted(found, key=self._complexity)})
+
+    def _slow(self, losses: Mapping[Candidate, float]) -> list[Candidate]:
+        """Return the slow heads that are worth their time, and the layers they compete on."""
+        slow = [kind for kind in self.kinds if kind in SLOW]
+        if not slow:
+            return []
+        layers = min((c for c in losses if c.head == "linear"), key=lambda c: losses[c]).layers
+        clips = len(next(iter(self._evidence.values())).train)
+        if "linear" in self.kinds and self.bank.size(layers) > SLOW_FEATURES * clips:
+            return []
+        return [Candidate(kind, layers) for kind in slow]
 
     def _judge_slow(
         self, pairs: Sequence[Pair], tested: int | None, kind: str, layers: str

@@ -150,8 +150,8 @@ def layers(evidence: Evidence) -> Section | None:
         chosen=kept,
     )
     how = (
-        "Accuracy inside the training folds, which is what the choice was made by; it is no"
-        " estimate. The simplest candidate that is within one standard error of the best is kept."
+        "Accuracy inside the training folds; it is no estimate. What is kept is what has the least"
+        " log loss there, which tells candidates apart that have the same few errors."
     )
     return section("layers", "What the layers contribute", columns(plot, side), how)
 
