@@ -5,9 +5,11 @@ import csv
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
 import earmark
 from earmark import heads, learning_curve
+from earmark.cli import app
 from earmark.dataset import Dataset
 from earmark.errors import EarmarkError
 from earmark.evaluation import evaluate
@@ -74,6 +76,18 @@ def test_several_labels_are_heard_at_once(chords, tmp_path, head):
 def test_what_several_labels_cannot_have_is_refused(chords, options, text):
     with pytest.raises(EarmarkError, match=text):
         earmark.train(Dataset.read(chords, separator=";"), backbone="logmel", **options)
+
+
+def test_the_report_of_several_labels_has_the_plain_files(chords, tmp_path):
+    command = ["train", str(chords), "--separator", ";", "--backbone", "logmel", "--head", "linear"]
+    command += ["-o", str(tmp_path / "m"), "--report", str(tmp_path / "r")]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0 and "mAP" in done.stdout and "summary.json" in done.stderr
+    assert {p.name for p in (tmp_path / "r").iterdir()} == {
+        "summary.json",
+        "answers.csv",
+        "confusion.csv",
+    }
 
 
 # Unequal classes

@@ -125,8 +125,8 @@ def train(
 
             evidence = evidence_of(training, dataset, this_command(), store)
             rows = training.out_of_fold.answers(training.classifier.labels)
-            write_report(report, console.training_json(training, str(output)), rows, evidence)
-            console.say(f"report: {report / 'report.html'}")
+            told = console.training_json(training, str(output))
+            console.say(f"report: {write_report(report, told, rows, evidence)}")
     if as_json:
         print_json(console.training_json(training, str(output)))
     else:
@@ -164,8 +164,8 @@ def evaluate(
             from earmark.report import evidence_of_evaluation, write_report
 
             evidence = evidence_of_evaluation(done, classifier, dataset, this_command(), store)
-            write_report(report, shown, done.answers(classifier.labels), evidence)
-            console.say(f"report: {report / 'report.html'}")
+            rows = done.answers(classifier.labels)
+            console.say(f"report: {write_report(report, shown, rows, evidence)}")
     if as_json:
         print_json(shown)
     else:

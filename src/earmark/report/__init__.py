@@ -25,12 +25,12 @@ def write_report(
     summary: dict[str, Any],
     rows: Sequence[tuple[str, str, str]],
     evidence: Evidence | None = None,
-) -> None:
+) -> Path:
     """Write ``summary.json``, ``answers.csv`` and ``confusion.csv`` into ``folder``.
 
     ``rows`` are (path, label, answer); each answer is of a model that had not seen the clip. The
     confusion table has a row for each label and a column for each answer. With ``evidence`` there
-    is ``report.html`` as well, which needs no other file.
+    is ``report.html`` as well, which needs no other file. Returns the one to open first.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,8 +43,10 @@ def write_report(
     _write_csv(folder / "confusion.csv", ["label", *labels], confusion)
     text = json.dumps(summary, indent=2, ensure_ascii=False)
     _write(folder / "summary.json", text + "\n")
-    if evidence is not None:
-        _write(folder / PAGE, page(summary, evidence))
+    if evidence is None:
+        return folder / "summary.json"
+    _write(folder / PAGE, page(summary, evidence))
+    return folder / PAGE
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -48,9 +48,14 @@ class Evidence:
 
 def evidence_of(
     training: Training, dataset: Dataset, command: str, store: Store | None = None
-) -> Evidence:
-    """Gather what a training leaves behind; with the ``store`` it filled, a map as well."""
+) -> Evidence | None:
+    """Gather what a training leaves behind; with the ``store`` it filled, a map as well.
+
+    None for clips with several classes, which the page cannot show.
+    """
     classifier, tested = training.classifier, training.out_of_fold
+    if not tested.is_single:
+        return None
     made = classifier.provenance
     chosen = (classifier.head.kind, made["layers"], made["penalty"])
     candidates = [
@@ -80,9 +85,11 @@ def evidence_of_evaluation(
     dataset: Dataset,
     command: str,
     store: Store | None = None,
-) -> Evidence:
-    """Gather what an evaluation leaves behind; with the ``store`` it filled, a map as well."""
+) -> Evidence | None:
+    """Gather what an evaluation leaves behind; see :func:`evidence_of`."""
     tested = evaluation.tested
+    if not tested.is_single:
+        return None
     return Evidence(
         command,
         classifier.labels,
