@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from earmark import backbones as registry
-from earmark import metrics
+from earmark import heads, metrics
 from earmark.backbones import Backbone
 from earmark.bank import Bank
 from earmark.calibration import as_scores
@@ -39,8 +39,8 @@ def judge(
     """Return name, accuracy and interval of each baseline, over the same clips and folds.
 
     Log-mel statistics always; the networks in use with random weights where all of them are small
-    and the ``seconds`` of audio and the clips are few. Both read all layers, with head and
-    penalty chosen inside the folds.
+    and the ``seconds`` of audio and the clips are few. Both read all layers, with a linear
+    head and its penalty chosen inside the folds.
     """
     found = []
     for name, rivals in _rivals(networks, seconds, len(clips)):
@@ -49,7 +49,7 @@ def judge(
             continue  # a recording went away meanwhile: no comparison on the same clips
         infos = [network.info for network in rivals]
         bank = Bank(infos, [e.matrix for e in heard], {"all": Reading(layers_of(infos, "all"))})
-        alone = replace(search, bank=bank, _evidence={})
+        alone = replace(search, bank=bank, kinds=heads.LINEAR, _evidence={})
         solution = solve(alone, clips, content, scheme)
         rows = solution.tested
         of = search.targets.of[rows]
