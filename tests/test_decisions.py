@@ -130,6 +130,17 @@ def test_the_border_lets_in_as_many_strangers_as_asked_for():
     assert (familiar >= strict.below).mean() < 0.15
 
 
+def test_the_border_is_that_of_the_balanced_head():
+    features, truth, fold = blobs(size=400, noise=1.0)
+    kept = (truth != 0) | (np.arange(400) % 40 == 0)
+    x, truth, fold = features["good"][kept], truth[kept], fold[kept]
+    search = search_of({"good": x}, truth, 4, fold)
+    plain, balanced = (
+        find_border(search, Candidate("linear", "good", 3e-3, b), 0.2) for b in (False, True)
+    )
+    assert plain.below != balanced.below
+
+
 def test_far_out_nothing_is_familiar():
     """Least squares is surest of what lies furthest out; familiarity is not."""
     features, truth, _ = blobs(size=200, noise=0.5)

@@ -66,8 +66,8 @@ class Evidence:
 class Search:
     """Candidates over the readings of ``bank``, judged on ``fold`` (N,) numbers.
 
-    What counts is accuracy; with ``balanced``, each class counts the same, and heads that were
-    trained so compete as well; of clips with several classes, the label-ranking precision.
+    What counts is the log loss, of clips with several classes the squared error. With
+    ``balanced``, each class counts the same, and heads that were trained so compete as well.
     """
 
     bank: Bank
@@ -94,7 +94,7 @@ class Search:
             losses |= self._judge_slow(pairs, tested, rival.head, rival.layers)
         best = min((c for c in losses if c.head in self.kinds), key=lambda c: losses[c])
         logits, rows = self._held(pairs, tested, best)
-        calibration = Calibration.fit(logits, self._targets(rows, self.balanced))
+        calibration = Calibration.fit(logits, self.targets_of(rows, self.balanced))
         quality = {c: self._quality(pairs, tested, c) for c in losses}
         return Choice(best, calibration, losses, quality)
 
@@ -150,7 +150,7 @@ class Search:
             for kind in kinds:
                 penalties = heads.PENALTIES[kind]
                 for balanced in {False, self.balanced and kind == "linear"}:
-                    targets = self._targets(train, balanced)
+                    targets = self.targets_of(train, balanced)
                     duals, bias = heads.solve(kind, inside, targets, penalties)
                     for penalty, dual, offset in zip(penalties, duals, bias, strict=True):
                         candidate = Candidate(kind, layers, penalty, balanced)
@@ -199,7 +199,7 @@ class Search:
         """
         wanted = list(of) or [c for c in self._evidence[pairs[0]].logits if c.head not in SLOW]
         rows = self._held(pairs, tested, wanted[0])[1]
-        targets = self._targets(rows, self.balanced)
+        targets = self.targets_of(rows, self.balanced)
         logits = np.stack([self._held(pairs, tested, c)[0] for c in wanted])
         if targets.is_single:
             loss = log_loss(logits, targets.of, targets.weights)
@@ -211,10 +211,11 @@ class Search:
 
     def _fit(self, candidate: Candidate, rows: np.ndarray) -> Head:
         features = self.bank.features(candidate.layers, rows)
-        targets = self._targets(rows, candidate.balanced)
+        targets = self.targets_of(rows, candidate.balanced)
         return heads.fit(candidate.head, features, targets, candidate.penalty, self.seed)
 
-    def _targets(self, rows: np.ndarray, balanced: bool) -> Targets:
+    def targets_of(self, rows: np.ndarray, balanced: bool) -> Targets:
+        """Return the targets of ``rows``, ``balanced`` so that each class counts the same."""
         targets = self.targets.rows(rows)
         if not balanced:
             return targets
@@ -249,7 +250,7 @@ class Search:
     def _quality(self, pairs: Sequence[Pair], tested: int | None, candidate: Candidate) -> float:
         """Return how well inner clips are answered, 0 to 1, each class weighted as wanted."""
         logits, rows = self._held(pairs, tested, candidate)
-        targets = self._targets(rows, self.balanced)
+        targets = self.targets_of(rows, self.balanced)
         quality = metrics.quality(logits, targets.of, targets.is_single)
         return float((quality * targets.weights).mean())
 

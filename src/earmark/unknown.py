@@ -73,7 +73,7 @@ def _left_out(
 
     def leave_out(left: int) -> None:
         kept = truth != left
-        targets = search.targets.rows(train[kept])
+        targets = search.targets_of(train[kept], chosen.balanced)
         head = heads.fit(chosen.head, features[kept], targets, chosen.penalty, search.seed)
         best = head.familiarity(others)
         is_stranger = search.targets.of[held, left] > 0
