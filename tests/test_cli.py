@@ -14,16 +14,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from command_line import earmark
+
 RUN = [sys.executable, "-m", "earmark.cli"]
-
-
-def earmark(*arguments, stdin=None, expect=0, cwd=None) -> subprocess.CompletedProcess:
-    done = subprocess.run(
-        [*RUN, *map(str, arguments)], input=stdin, capture_output=True, text=True, cwd=cwd
-    )
-    assert done.returncode == expect, done.stderr
-    assert "Traceback" not in done.stderr
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +102,20 @@ def test_predict_reads_a_list_from_standard_input(folder, model):
     assert [json.loads(line)["label"] for line in lines] == ["low", "high"]
 
 
+def test_a_process_says_what_the_call_says(folder, model):
+    """Where everything else runs `main` in this process: its start, its streams, its exit code."""
+    mistake = ("predict", model, "missing.wav")
+    for arguments, listed, code in (
+        (("predict", model, "-", "--json"), f"{folder}/low/3.wav\n", 0),
+        (mistake, "", 2),
+    ):
+        called = earmark(*arguments, stdin=listed, expect=code)
+        command = [*RUN, *map(str, arguments)]
+        ran = subprocess.run(command, input=listed, capture_output=True, text=True)
+        assert (ran.returncode, ran.stdout) == (code, called.stdout)
+        assert ran.stderr == called.stderr
+
+
 def test_evaluate(folder, model, tmp_path):
     done = earmark("evaluate", model, folder, "--json", "--report", tmp_path / "r")
     told = json.loads(done.stdout)
@@ -176,6 +183,11 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(folder, model, tmp_path, argu
     assert list(tmp_path.iterdir()) == []
 
 
+def heed_interrupts() -> None:
+    """Undo what a shell does to background jobs, of which this test run may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_training_leaves_no_half_file(tmp_path):
     rng = np.random.default_rng(0)
     for label in ("a", "b"):
@@ -184,7 +196,13 @@ def test_interrupted_training_leaves_no_half_file(tmp_path):
             x = rng.normal(0, 0.1, 80_000)
             soundfile.write(tmp_path / "data" / label / f"{k}.wav", x, 16_000)
     command = [*RUN, "train", "data", "-o", "m.earmark", "--backbone", "speech-embedding"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts if os.name == "posix" else None,
+    )
     store = Path(os.environ["EARMARK_CACHE"]) / "embeddings.sqlite"
     deadline = time.monotonic() + 60
     while not store.exists() and time.monotonic() < deadline:

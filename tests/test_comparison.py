@@ -1,13 +1,12 @@
 """Comparison of backbones: paired figures that can be checked by hand, and one command."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from command_line import earmark
 from earmark import metrics
 from earmark.comparison import Entry, compare, recommend
 from earmark.dataset import Dataset
@@ -71,9 +70,8 @@ def test_one_backbone_is_no_comparison(tones):
 
 
 def test_the_command(tones):
-    run = [sys.executable, "-m", "earmark.cli", "compare", tones, "--json", "--folds", "3"]
-    run += ["--backbone", "logmel,speech-embedding"]
-    done = subprocess.run(list(map(str, run)), capture_output=True, text=True, check=True)
+    options = ("--json", "--folds", "3", "--backbone", "logmel,speech-embedding")
+    done = earmark("compare", tones, *options)
     told = json.loads(done.stdout)
     assert done.stdout.count("\n") == 1
     assert [e["backbones"] for e in told["entries"]] == [

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
+from command_line import earmark
 from earmark.errors import BackboneError, EarmarkError
 from earmark.tagging import tag
 from shared_data import shared_data, shared_weights
-from test_cli import earmark
 
 
 def test_three_forms_in_the_order_given(tmp_path):
