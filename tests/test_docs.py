@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from earmark import backbones
+from earmark import backbones, engines
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -61,6 +61,7 @@ def test_the_tutorial_runs(tones, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(backbones._registry, "wav2vec2-base-960h", named)
     vggish = backbones._entry("vggish")[1]
     monkeypatch.setattr(vggish, "load", vggish.random)
+    monkeypatch.setattr(engines, "_installed", lambda: False)  # to record VGGish takes 3 s
     monkeypatch.chdir(tmp_path)
     tones.rename(tmp_path / "recordings")
     noise = np.random.default_rng(0).normal(0, 0.1, 5 * 16_000)
