@@ -68,6 +68,22 @@ def test_sections_are_the_whole(backbone, recording, in_sections, start, end, mo
     assert difference(parts.matrix, whole.matrix) < 3e-4  # float16 rounding
 
 
+def test_sections_of_mp3_are_the_whole(in_sections, tmp_path, monkeypatch):
+    """Longer than two minutes, at a variable bit rate, so that a place in it has to be searched."""
+    t = np.arange(125 * 16_000) / 16_000
+    x = 0.004 * t * np.sin(2 * np.pi * (200 + 10 * t) * t)
+    path, backbone = tmp_path / "a.mp3", backbones.create("logmel")
+    x += np.random.default_rng(0).normal(0, 0.01, len(t))
+    soundfile.write(path, x, 16_000, bitrate_mode="VARIABLE", compression_level=0.5)
+    in_sections(math.inf)
+    whole = embed([Clip(path)], backbone)
+    in_sections(120.0)
+    monkeypatch.setattr(waveforms, "_cut_whole", None)
+    parts = embed([Clip(path)], backbone)
+    assert not parts.failures and parts.seconds == pytest.approx(whole.seconds, abs=1e-9)
+    assert difference(parts.matrix, whole.matrix) < 3e-4  # float16 rounding
+
+
 def test_long_and_short_clips_keep_their_order_and_twins(recording, in_sections, tmp_path):
     in_sections()
     copy = tmp_path / "copy.flac"

@@ -24,7 +24,7 @@ from earmark import decoders
 from earmark.decoders import Block, Header, Samples
 from earmark.errors import AudioError, EarmarkError
 
-DECODER_VERSION = 2  # part of the store's key: raise it when samples out of this file change
+DECODER_VERSION = 3  # part of the store's key: raise it when samples out of this file change
 MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
 MAX_BYTES = 4 * 2**30  # of one clip's samples, unless EARMARK_MAX_BYTES does: 6.2 h at 48 kHz
 MIN_RATE_HZ = 100  # a false rate of 1 Hz would make 16,000 samples of each; infrasound has 100

@@ -128,7 +128,18 @@ def _sound(file: BinaryIO) -> Any:
     """Open a file from its beginning; by its handle where that is safe, which is faster."""
     file.seek(0)
     by_handle = isinstance(file, io.FileIO) and os.name == "posix"
-    return soundfile.SoundFile(file.fileno() if by_handle else file, closefd=not by_handle)
+    return _Onward(file.fileno() if by_handle else file, closefd=not by_handle)
+
+
+class _Onward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """Reads MP3 onward: soundfile seeks after every read to where it is, which MP3 does not bear.
+
+    Its decoder then lacks the bits that a frame has in earlier ones, and gives a click. Others
+    notice damage by that seek.
+    """
+
+    def seekable(self) -> bool:
+        return self.format != "MP3" and bool(super().seekable())
 
 
 def _libsndfile_blocks(
@@ -138,7 +149,7 @@ def _libsndfile_blocks(
     last = sound.frames  # it gives no more than it has counted
     if end_s is not None:
         last = min(last, round(end_s * sound.samplerate))
-    position = sound.seek(first) if first else 0
+    position = _seek(sound, first)
     if position != first:
         raise ValueError("the stretch cannot be found in it")  # MPEG that is damaged before it
     most = max(1, BLOCK_SAMPLES // sound.channels)
@@ -153,6 +164,17 @@ def _libsndfile_blocks(
         position += len(samples)
         if not len(samples) or position >= last:
             return
+
+
+def _seek(sound: Any, first: int) -> int:
+    """Go to frame ``first`` and return where that is; MP3 is decoded from ``PREROLL_S`` before it.
+
+    A frame of MP3 has bits in up to 23 frames before it (ISO 13818-3: 255 bytes back, frames of 8
+    kbit/s at 24 kHz), 0.6 s; without them it comes out wrong, by as much as its own level.
+    """
+    lead = min(first, round(PREROLL_S * sound.samplerate)) if sound.format == "MP3" else 0
+    position: int = sound.seek(first - lead) if first > lead else 0
+    return position + (len(sound.read(lead, dtype="float32")) if lead else 0)
 
 
 def _before_damage(file: BinaryIO, position: int, end: int) -> Iterator[Block]:
