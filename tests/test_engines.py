@@ -1,6 +1,7 @@
 """Every engine gives what PyTorch gives in float32, on every backbone, within the stated error."""
 
 import importlib.util
+import json
 import warnings
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from earmark import backbones, engines
-from earmark.backbones import Backbone
+from earmark.backbones import Backbone, huggingface
 from earmark.classifier import Classifier
 from earmark.dataset import Clip
 from earmark.embed import run
@@ -21,7 +22,15 @@ from test_wav2vec2 import NAMES as CHECKPOINTS
 from test_wav2vec2 import folders  # noqa: F401  # a fixture
 
 LARGE = ("wav2vec2-base", "wav2vec2-base-960h")  # their build is among the small checkpoints
-RECORDED = ("wav2vec2-group", "wavlm-layer", "data2vec", "whisper", "ast")  # of the small ones
+RECORDED = (  # of the small checkpoints, one of every family and of either normalisation
+    "wav2vec2-group",
+    "hubert-layer",
+    "wavlm-layer",
+    "data2vec",
+    "unispeech-sat-group",
+    "whisper",
+    "ast",
+)
 OWN = [name for name in backbones.names() if name not in (*LARGE, "logmel")]
 EXACT, FAST = 1e-4, 0.999  # relative difference, cosine: as docs/engines.md promises
 
@@ -77,6 +86,12 @@ def test_engines_keep_to_the_stated_error(build, engine, request):
         error = np.linalg.norm(hear(exact, x) - wanted) / np.linalg.norm(wanted)
         assert error <= EXACT
         assert cosine(hear(fast, x), wanted) >= FAST
+
+
+def test_every_family_is_recorded(folders):  # noqa: F811
+    """Else: give a family that is new a small checkpoint, and name it in RECORDED."""
+    settings = [json.loads((folders / name / "config.json").read_text()) for name in RECORDED]
+    assert {s["model_type"] for s in settings} == set(huggingface._kinds)
 
 
 def test_only_wanted_layers_are_computed(build):
