@@ -21,7 +21,7 @@ import numpy as np
 from machine import describe, earmark, run, spread, write
 
 RATE_HZ = 16_000
-COUNTS = (10_000, 20_000, 40_000)
+COUNTS = (10_000, 20_000, 40_000, 100_000)
 HOURS = 10
 STARTS = 7
 
@@ -55,7 +55,7 @@ def noise(rng: np.random.Generator, seconds: float) -> np.ndarray:
 
 
 def many_clips(folder: Path) -> None:
-    """Embed 10,000, 20,000 and 40,000 clips from nothing, each into a new store."""
+    """Embed 10,000 to 100,000 clips from nothing, each into a new store."""
     rng = np.random.default_rng(0)
     for k in range(max(COUNTS)):
         write_wav(folder / f"{k}.wav", [noise(rng, rng.uniform(0.1, 0.3))])

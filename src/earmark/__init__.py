@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from earmark.classifier import Classifier, Prediction
     from earmark.dataset import Clip, Dataset
     from earmark.errors import EarmarkError
+    from earmark.finetuning.conduct import FineTuning, finetune
+    from earmark.finetuning.recipe import Recipe
     from earmark.store import Store
     from earmark.training import Training, train
 
@@ -19,10 +21,13 @@ _HOMES = {
     "Clip": "dataset",
     "Dataset": "dataset",
     "EarmarkError": "errors",
+    "FineTuning": "finetuning.conduct",
     "Prediction": "classifier",
+    "Recipe": "finetuning.recipe",
     "Store": "store",
     "Training": "training",
     "create": "backbones",
+    "finetune": "finetuning.conduct",
     "train": "training",
 }
 
@@ -31,11 +36,14 @@ __all__ = [
     "Clip",
     "Dataset",
     "EarmarkError",
+    "FineTuning",
     "Prediction",
+    "Recipe",
     "Store",
     "Training",
     "__version__",
     "create",
+    "finetune",
     "train",
 ]
 

@@ -21,7 +21,9 @@ from earmark.heads import KINDS, Head
 from earmark.limits import Limits
 from earmark.readings import Reading
 
-SCHEMA = 2
+SCHEMA = 3  # the third has fine-tuned weights, and is otherwise the second
+READ = (2, 3)
+TUNED = "tuned."  # begins the names of fine-tuned tensors: then the backbone's number
 UNKNOWN = "unknown"  # how a clip is called that is like nothing trained on
 MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megabytes
 
@@ -67,7 +69,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classifier:
-    """What ``train`` makes and ``predict`` uses. ``estimate`` and ``provenance`` travel with it."""
+    """What ``train`` makes and ``predict`` uses. ``estimate`` and ``provenance`` travel with it.
+
+    ``tuned`` has, for each backbone, what fine-tuning changed of it: see ``tuned.py``.
+    """
 
     labels: tuple[str, ...]
     backbones: tuple[BackboneUse, ...]
@@ -77,6 +82,7 @@ class Classifier:
     limits: Limits
     estimate: dict[str, Any]
     provenance: dict[str, Any]
+    tuned: tuple[dict[str, np.ndarray], ...] = ()
 
     @property
     def audio(self) -> AudioOptions:
@@ -111,7 +117,7 @@ class Classifier:
         from earmark.readings import features
 
         most = None if coverage is None else self.limits.most_disbelief(coverage)
-        networks = self._networks()
+        networks = self.networks()
         if store is None:  # which has all layers, for whatever is asked next
             for network, use in zip(networks, self.backbones, strict=True):
                 network.keep(use.layers)
@@ -167,12 +173,12 @@ class Classifier:
         below = self.limits.unknown_below
         return below is not None and float(self.head.familiarity(features)[0]) < below
 
-    def _networks(self) -> list[Any]:
-        """Create the backbones and make sure that they are the ones trained with."""
-        from earmark import backbones
+    def networks(self) -> list[Any]:
+        """Create the backbones, make sure that they are the ones trained with, and tune them."""
+        from earmark import backbones, tuned
 
         networks = []
-        for use in self.backbones:
+        for number, use in enumerate(self.backbones):
             network = backbones.create(use.name, precision=use.fingerprint.rsplit("/", 1)[1])
             if network.fingerprint != use.fingerprint:
                 raise ModelError(
@@ -180,6 +186,8 @@ class Classifier:
                     f" {network.fingerprint}; install the earmark and weights it was made with, or"
                     " train it again."
                 )
+            if self.tuned:
+                tuned.put_on(network, self.tuned[number])
             networks.append(network)
         return networks
 
@@ -187,7 +195,10 @@ class Classifier:
         """Write the classifier to one file, atomically; equal classifiers give equal bytes."""
         from safetensors.numpy import save
 
-        tensors = {k: np.ascontiguousarray(v) for k, v in sorted(self.head.tensors.items())}
+        held = dict(self.head.tensors)
+        for number, changed in enumerate(self.tuned):
+            held |= {f"{TUNED}{number}.{name}": value for name, value in changed.items()}
+        tensors = {k: np.ascontiguousarray(v) for k, v in sorted(held.items())}
         header = {
             "schema": SCHEMA,
             "labels": list(self.labels),
@@ -208,10 +219,11 @@ class Classifier:
         """Read a classifier; :class:`ModelError` says what is wrong with any other file."""
         path = Path(path)
         header, tensors = _read(path)
-        if header.get("schema") != SCHEMA:
+        if header.get("schema") not in READ:
             raise ModelError(
                 f"{path} has schema {header.get('schema')!r} and this earmark"
-                f" ({earmark.__version__}) reads {SCHEMA}; update earmark, or train it again."
+                f" ({earmark.__version__}) reads {' and '.join(map(str, READ))}; update earmark, or"
+                " train it again."
             )
         digest = header.pop("digest", None)
         if digest != _digest(header, tensors):
@@ -235,16 +247,28 @@ class Classifier:
             BackboneUse(u["name"], u["fingerprint"], tuple(u["layers"]))
             for u in header["backbones"]
         )
+        head = {name: value for name, value in tensors.items() if not name.startswith(TUNED)}
         return cls(
             tuple(header["labels"]),
             tuple(uses),
-            Head(header["head"], tensors),
+            Head(header["head"], head),
             Calibration(**header["calibration"]),
             header["pooling"],
             Limits.from_json(header["limits"]),
             header["estimate"],
             header["provenance"],
+            _tuned(tensors, len(header["backbones"])),
         )
+
+
+def _tuned(tensors: Mapping[str, np.ndarray], backbones: int) -> tuple[dict[str, np.ndarray], ...]:
+    """Return the fine-tuned weights of each backbone; nothing where there are none."""
+    found: list[dict[str, np.ndarray]] = [{} for _ in range(backbones)]
+    for key, value in tensors.items():
+        if key.startswith(TUNED):
+            number, _, name = key.removeprefix(TUNED).partition(".")
+            found[int(number)][name] = value
+    return tuple(found) if any(found) else ()
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

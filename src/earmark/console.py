@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from earmark.classifier import Prediction
     from earmark.embed import Failure, Progress
+    from earmark.finetuning.run import Observer
     from earmark.training import Training
 
 MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all
@@ -56,6 +57,32 @@ class _Bar:
         self.audio_s += seconds
         speed = self.audio_s / max(time.perf_counter() - self.start, 1e-9)
         self.bar.update(self.task, advance=1, speed=speed)
+
+
+@contextlib.contextmanager
+def tuning_line() -> Iterator[Observer | None]:
+    """Show on a terminal how fine-tuning goes on, in one line; else yield None."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+        yield _Line(live)
+
+
+class _Line:
+    def __init__(self, live: Any) -> None:
+        self.live = live
+
+    def advance(self, run: str, figures: Mapping[str, float]) -> None:
+        f = figures
+        minutes, seconds = divmod(int(f["left_s"]), 60)
+        self.live.update(
+            f"{run}: epoch {f['epoch']:.1f} of {f['epochs']:.0f}, loss {f['loss']:.3f}, validation"
+            f" {f['validation']:.3f}, {f['clips_per_s']:.0f} clips/s, {minutes}:{seconds:02} left"
+        )
 
 
 @contextlib.contextmanager
@@ -126,6 +153,7 @@ def training_text(training: Training, model: str | None) -> str:
         *transfer_line(classifier.estimate),
         *growth_line(classifier.estimate),
         *unknown_line(classifier.estimate),
+        *fine_tuning_line(classifier.estimate),
         f"  seconds   embed {seconds['embed']:.1f}, select {seconds['select']:.1f},"
         f" fit {seconds['fit']:.1f}, total {seconds['total']:.1f}",
         *(f"  warning   {warning}" for warning in training.warnings),
@@ -163,6 +191,19 @@ def unknown_line(estimate: Mapping[str, Any]) -> list[str]:
     return [
         f"  unknown   lets in {100 * border['accepted']:.0f} % of strangers (classes left out in"
         f" turn) and answers {100 * border['answered']:.0f} % of known clips"
+    ]
+
+
+def fine_tuning_line(estimate: Mapping[str, Any]) -> list[str]:
+    """Say in one line what fine-tuning gave, and which of the two the classifier is."""
+    verdict = estimate.get("fine_tuning")
+    if verdict is None:
+        return []
+    low, high = (100 * x for x in verdict["ci95"])
+    return [
+        f"  finetune  {verdict['how']}: frozen {verdict['frozen']:.3f}, fine-tuned"
+        f" {verdict['fine_tuned']:.3f}, {100 * verdict['difference']:+.1f} points (95 % interval"
+        f" {low:+.1f} to {high:+.1f}); saved: the {verdict['use']} one"
     ]
 
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from earmark.backbones import BackboneInfo, Layer
 from earmark.embed import columns
 from earmark.errors import BackboneError, did_you_mean
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LayerSet = tuple[tuple[str, ...], ...]  # layer names, for each backbone in turn
 
@@ -28,6 +31,9 @@ class Reading:
     spread: bool = True
     bands: bool = True
     averaged: bool = False
+
+
+LEAST_ROOT = 0.1  # gradients through a root are those of this at least: at 0 they have no end
 
 
 class Part(NamedTuple):
@@ -97,26 +103,51 @@ def part_features(info: BackboneInfo, matrix: np.ndarray, part: Part) -> np.ndar
     Roots calm the few loud units that would rule a distance or a standardised sum (power
     normalisation: Perronnin, Sanchez and Mensink 2010). Logarithms are taken as they are.
     """
-    total: np.ndarray | float = 0.0
+    import torch
+
+    held = {}
     for name in part.layers:
-        layer, held = info.layer(name), matrix[:, columns(info, [name])].astype(np.float32)
-        mean, spread = held[:, : layer.size], held[:, layer.size :]
+        both = torch.from_numpy(matrix[:, columns(info, [name])].astype(np.float32))
+        held[name] = (both[:, : info.layer(name).size], both[:, info.layer(name).size :])
+    values = statistic(info, held, part)
+    return (values if info.is_logarithmic else signed_root(values)).numpy()
+
+
+def statistic(info: BackboneInfo, held: Mapping[str, tuple[Tensor, Tensor]], part: Part) -> Tensor:
+    """Return (N, d), what :func:`part_features` takes the roots of.
+
+    ``held`` has the mean and the deviation (N, D) of each layer, by name.
+    """
+    found = []
+    for name in part.layers:
+        mean, spread = held[name]
         if not part.has_bands:
-            mean, spread = _without_bands(layer, mean, spread)
-        total = total + (spread if part.is_spread else mean) / len(part.layers)
-    if info.is_logarithmic:
-        return np.asarray(total, np.float32)
-    return np.asarray(np.sign(total) * np.sqrt(np.abs(total)), np.float32)
+            mean, spread = _without_bands(info.layer(name), mean, spread)
+        found.append(spread if part.is_spread else mean)
+    total = found[0]
+    for values in found[1:]:
+        total = total + values
+    return total / len(found) if len(found) > 1 else total
 
 
-def _without_bands(
-    layer: Layer, mean: np.ndarray, spread: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def signed_root(x: Tensor) -> Tensor:
+    """Return the root of each size, with the sign that it had; gradients stay bounded at 0."""
+    import torch
+
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return x.sign() * x.abs().sqrt()
+    with torch.no_grad():
+        root = x.sign() * x.abs().sqrt()
+        slope = 0.5 / root.abs().clamp_min(LEAST_ROOT)
+    return root + (x - x.detach()) * slope
+
+
+def _without_bands(layer: Layer, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
     """Join the bands of each channel: the mean and the deviation over all of its frequencies."""
     means = mean.reshape(-1, layer.channels, layer.bands)
-    squares = np.square(spread.reshape(means.shape)) + np.square(means)
+    squares = spread.reshape(means.shape).square() + means.square()
     joined = means.mean(2)
-    return joined, np.sqrt(np.maximum(squares.mean(2) - np.square(joined), 0))
+    return joined, signed_root((squares.mean(2) - joined.square()).clamp_min(0))
 
 
 def _combinations(infos: Sequence[BackboneInfo]) -> list[tuple[str, tuple[int, ...]]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -98,13 +99,24 @@ class Search:
         quality = {c: self._quality(pairs, tested, c) for c in losses}
         return Choice(best, calibration, losses, quality)
 
+    def choices(self) -> list[Choice]:
+        """Choose for each fold in turn, without it."""
+        return [self.choose(tested) for tested in range(self._folds)]
+
     def fit(self, candidate: Candidate, without: int | None = None) -> Head:
         """Fit ``candidate`` on all clips but those of fold ``without``."""
-        rows = np.flatnonzero(self.fold != (-1 if without is None else without))
-        return self._fit(candidate, rows)
+        return self.fit_rows(candidate, self.rows_but(without))
 
-    def out_of_fold(self) -> np.ndarray:
-        """Return calibrated logits (N, K), chosen, fitted and scaled without the clip's fold."""
+    def rows_but(self, *folds: int | None) -> np.ndarray:
+        """Return the rows that are in none of ``folds``; None stands for no fold."""
+        return np.flatnonzero(~np.isin(self.fold, [fold for fold in folds if fold is not None]))
+
+    def out_of_fold(self, choices: Sequence[Choice] = ()) -> np.ndarray:
+        """Return calibrated logits (N, K), chosen, fitted and scaled without the clip's fold.
+
+        ``choices`` are those for each tested fold, if they are known.
+        """
+        choices = choices or self.choices()
         logits = np.zeros(self.targets.of.shape, np.float32)
 
         def answer(tested: int) -> None:
@@ -113,7 +125,6 @@ class Search:
             answers = head.logits(self.bank.features(choice.best.layers, rows))
             logits[rows] = choice.calibration.logits(answers)
 
-        choices = [self.choose(tested) for tested in range(self._folds)]
         heads.side_by_side(answer, range(self._folds))
         return logits
 
@@ -209,7 +220,8 @@ class Search:
             loss = np.square(scores - targets.of).mean(2)
         return dict(zip(wanted, (loss * targets.weights).mean(1).tolist(), strict=True))
 
-    def _fit(self, candidate: Candidate, rows: np.ndarray) -> Head:
+    def fit_rows(self, candidate: Candidate, rows: np.ndarray) -> Head:
+        """Fit ``candidate`` on the clips ``rows``."""
         features = self.bank.features(candidate.layers, rows)
         targets = self.targets_of(rows, candidate.balanced)
         return heads.fit(candidate.head, features, targets, candidate.penalty, self.seed)
@@ -258,15 +270,31 @@ class Search:
         return heads.KINDS.index(c.head), self.bank.size(c.layers), c.balanced, -c.penalty
 
 
+class Lesson(NamedTuple):
+    """What one model learns from: it is chosen on and fitted to ``rows``, and asked the ``test``.
+
+    ``inner`` are those of ``rows`` that one fold of the choice held back. All are row numbers.
+    """
+
+    rows: np.ndarray
+    test: np.ndarray
+    inner: np.ndarray
+    choice: Choice
+
+
 @dataclass(frozen=True)
 class Solution:
     """The deployed ``head`` and how it was ``chosen``; calibrated logits (N, K) of the ``tested``
-    clips, each from a model chosen and fitted without its fold (rows of other clips are zero)."""
+    clips, each from a model chosen and fitted without its fold (rows of other clips are zero).
+
+    ``lessons`` are those of the models that were tested.
+    """
 
     chosen: Choice
     head: Head
     logits: np.ndarray
     tested: np.ndarray  # (N,) bool
+    lessons: tuple[Lesson, ...] = ()
 
 
 def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Scheme) -> Solution:
@@ -275,23 +303,35 @@ def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Sc
     With a test split the deployed head never sees the test clips. Two folds are too few to nest,
     so their training halves are split again.
     """
-    if scheme.held_out is None and len(scheme.names) > 2:
-        chosen, logits = search.choose(), search.out_of_fold()
-        return Solution(chosen, search.fit(chosen.best), logits, np.ones(len(clips), bool))
-    logits = np.zeros(search.targets.of.shape, np.float32)
-    folds = range(len(scheme.names)) if scheme.held_out is None else [scheme.held_out]
+    count = len(scheme.names)
+    if scheme.held_out is None and count > 2:
+        chosen, choices = search.choose(), search.choices()
+        lessons = tuple(
+            Lesson(
+                search.rows_but(k),
+                np.flatnonzero(scheme.fold == k),
+                np.flatnonzero(scheme.fold == (k + 1) % count),
+                choices[k],
+            )
+            for k in range(count)
+        )
+        head, everything = search.fit(chosen.best), np.ones(len(clips), bool)
+        return Solution(chosen, head, search.out_of_fold(choices), everything, lessons)
+    logits, taught = np.zeros(search.targets.of.shape, np.float32), []
+    folds = range(count) if scheme.held_out is None else [scheme.held_out]
     for tested in folds:
-        rows = np.flatnonzero(scheme.fold == tested)
-        inner = nested(search, clips, content, np.flatnonzero(scheme.fold != tested))
+        rows, test = search.rows_but(tested), np.flatnonzero(scheme.fold == tested)
+        inner = nested(search, clips, content, rows)
         chosen = inner.choose()
         head = inner.fit(chosen.best)
-        answers = head.logits(search.bank.features(chosen.best.layers, rows))
-        logits[rows] = chosen.calibration.logits(answers)
+        answers = head.logits(search.bank.features(chosen.best.layers, test))
+        logits[test] = chosen.calibration.logits(answers)
+        taught.append(Lesson(rows, test, rows[inner.fold == 0], chosen))
     if scheme.held_out is None:
         inner = nested(search, clips, content, np.arange(len(clips)))
         chosen = inner.choose()
         head = inner.fit(chosen.best)
-    return Solution(chosen, head, logits, np.isin(scheme.fold, folds))
+    return Solution(chosen, head, logits, np.isin(scheme.fold, folds), tuple(taught))
 
 
 def nested(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.ndarray) -> Search:

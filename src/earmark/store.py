@@ -43,6 +43,11 @@ def engines_folder() -> Path:
     return cache_folder() / "engines"
 
 
+def finetuning_folder() -> Path:
+    """Return the folder of unfinished fine-tunings; deleting one costs the time it took."""
+    return cache_folder() / "finetuning"
+
+
 def engines_bytes() -> int:
     """Return how many bytes compiled models take."""
     folder = engines_folder()

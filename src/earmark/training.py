@@ -24,7 +24,7 @@ from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
 from earmark.estimation import OutOfFold
 from earmark.heads import Targets
 from earmark.limits import Limits
-from earmark.selection import Candidate, Choice, Search, nested, solve
+from earmark.selection import Candidate, Choice, Search, Solution, nested, solve
 from earmark.splits import FOLDS, Scheme, make_scheme
 from earmark.store import Store
 from earmark.unknown import find_border
@@ -34,12 +34,30 @@ AUTO = ("efficientat-mn04", "speech-embedding")  # the last is shipped
 
 
 @dataclass(frozen=True)
+class Heard:
+    """A dataset as its networks heard it: the clips that all could read, and their folds."""
+
+    dataset: Dataset
+    networks: Sequence[registry.Backbone]
+    embeddings: Sequence[Embeddings]
+    skipped: tuple[Failure, ...]
+    content: np.ndarray  # (N,), one number for each distinct sound
+    scheme: Scheme
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        return self.embeddings[0].clips
+
+
+@dataclass(frozen=True)
 class Training:
     """A trained classifier, and what happened on the way."""
 
     classifier: Classifier
     out_of_fold: OutOfFold
+    heard: Heard
     search: Search  # the features and targets of all clips, and what is made of them:
+    solution: Solution
     chosen: Candidate
     clips: int
     skipped: tuple[Failure, ...]
@@ -91,7 +109,7 @@ def train(
 
     tested = OutOfFold.gather(solution, heard.clips, search.targets, heard.scheme)
     uses, pooling = _used(networks, choices[chosen.layers])
-    estimate = _figures(tested, heard, seed)
+    estimate = figures_of(tested, heard, seed)
     if compare:
         estimate |= _compared(heard, search, chosen, store)
         clock.lap("compare")
@@ -114,7 +132,9 @@ def train(
     return Training(
         classifier,
         tested,
+        heard,
         replace(search, _evidence={}),
+        solution,
         chosen,
         len(heard.clips),
         heard.skipped,
@@ -125,22 +145,6 @@ def train(
     )
 
 
-@dataclass(frozen=True)
-class _Heard:
-    """A dataset as its networks heard it: the clips that all could read, and their folds."""
-
-    dataset: Dataset
-    networks: Sequence[registry.Backbone]
-    embeddings: Sequence[Embeddings]
-    skipped: tuple[Failure, ...]
-    content: np.ndarray  # (N,), one number for each distinct sound
-    scheme: Scheme
-
-    @property
-    def clips(self) -> tuple[Clip, ...]:
-        return self.embeddings[0].clips
-
-
 def _hear(
     dataset: Dataset,
     networks: Sequence[registry.Backbone],
@@ -148,18 +152,18 @@ def _hear(
     seed: int,
     store: Store | None,
     progress: Progress | None,
-) -> _Heard:
+) -> Heard:
     """Embed with every network and make the folds; refuse hopeless data before the long part."""
     whole = partial(make_scheme, folds=folds, seed=seed, separator=dataset.separator)
     whole(dataset.clips, np.arange(len(dataset)))  # that all contents differ is found out later
     embeddings, skipped = _embed_all(dataset, networks, store, progress)
     content = np.unique(embeddings[0].matrix, axis=0, return_inverse=True)[1].ravel()
     scheme = whole(embeddings[0].clips, content)
-    return _Heard(dataset, networks, embeddings, skipped, content, scheme)
+    return Heard(dataset, networks, embeddings, skipped, content, scheme)
 
 
 def _search(
-    heard: _Heard, choices: Mapping[str, readings.Reading], kinds: Sequence[str], seed: int
+    heard: Heard, choices: Mapping[str, readings.Reading], kinds: Sequence[str], seed: int
 ) -> Search:
     bank = Bank([n.info for n in heard.networks], [e.matrix for e in heard.embeddings], choices)
     targets = _targets(heard.dataset, heard.clips)
@@ -167,7 +171,7 @@ def _search(
     return Search(bank, targets, heard.scheme.fold, kinds, seed, unequal, heard.dataset.separator)
 
 
-def _trained_on(search: Search, heard: _Heard) -> Search:
+def _trained_on(search: Search, heard: Heard) -> Search:
     """Return the search over what is trained on: all clips, or those outside of a test split."""
     if heard.scheme.held_out is None:
         return search
@@ -175,14 +179,15 @@ def _trained_on(search: Search, heard: _Heard) -> Search:
     return nested(search, heard.clips, heard.content, rows)
 
 
-def _figures(tested: OutOfFold, heard: _Heard, seed: int) -> dict[str, Any]:
+def figures_of(tested: OutOfFold, heard: Heard, seed: int) -> dict[str, Any]:
+    """Return the figures of an estimate, as :func:`estimation.figures` does."""
     scheme, labels = heard.scheme, heard.dataset.labels
     limits = tested.thresholds()
     return estimation.figures(tested, labels, seed, scheme.description, scheme.names, limits)
 
 
 def _compared(
-    heard: _Heard, search: Search, chosen: Candidate, store: Store | None
+    heard: Heard, search: Search, chosen: Candidate, store: Store | None
 ) -> dict[str, Any]:
     """Return what the estimate is held against, and how it grows with the clips."""
     reading = search.bank.readings[chosen.layers]

@@ -177,7 +177,7 @@ def sections(backbone: Backbone, options: AudioOptions, whole: Outcome) -> Itera
     A recording whose length cannot be told beforehand counts as not long.
     """
     info, rate_hz = backbone.info, backbone.info.rate_hz
-    seconds = _seconds(whole)
+    seconds = clip_seconds(whole.clip, whole.source)
     if seconds <= LONG_S:
         yield whole
         return
@@ -196,13 +196,13 @@ def sections(backbone: Backbone, options: AudioOptions, whole: Outcome) -> Itera
         yield Outcome(whole.clip, source=whole.source, section=section, whole=whole)
 
 
-def _seconds(outcome: Outcome) -> float:
+def clip_seconds(clip: Clip, source: bytes | Path | None = None) -> float:
     """Return how long a clip is by its header, 0 where that takes more than a look."""
-    clip, source = outcome.clip, outcome.source
-    size = len(source) if isinstance(source, bytes) else source.stat().st_size
-    if size < LONG_BYTES:
-        return 0.0
+    source = clip.path if source is None else source
     try:
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        if size < LONG_BYTES:
+            return 0.0
         with decoders.open_source(source) as file, decoders.libsndfile(file, 0.0) as (header, _):
             if header.is_cut or header.promised > header.frames:
                 return 0.0

@@ -120,6 +120,10 @@ class Backbone(nn.Module):
     openvino_gains: ClassVar[bool] = False  # it is measured quicker than PyTorch; see engines.py
     half_is_close: ClassVar[bool] = False  # embeddings in bfloat16 have a cosine of 0.999 and more
     free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input, as long as the clip; not 0
+    time_axis: ClassVar[int | None] = None  # of the body's input; what may be masked in training
+    band_axis: ClassVar[int | None] = None
+    untuned: ClassVar[tuple[str, ...]] = ()  # layers that fine-tuning leaves as they are
+    rate: ClassVar[float] = 1.0  # of fine-tuning, as a factor of the recipe's
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__()

@@ -217,6 +217,7 @@ class EfficientAT(Tagger):
     """
 
     free_axes = (2,)
+    time_axis, band_axis = 2, 3
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)

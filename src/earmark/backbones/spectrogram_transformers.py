@@ -36,6 +36,7 @@ class Whisper(Transformer):
     architectures: ClassVar[Mapping[str, str]] = {
         "whisper": "models.whisper.modeling_whisper.WhisperEncoder"
     }
+    time_axis, band_axis = 2, 1
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)
@@ -96,6 +97,7 @@ class AST(Transformer):
     """
 
     architectures: ClassVar[Mapping[str, str]] = {"audio-spectrogram-transformer": "ASTModel"}
+    time_axis, band_axis = 1, 2
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)

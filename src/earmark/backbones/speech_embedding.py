@@ -104,6 +104,7 @@ class SpeechEmbedding(Backbone):
     """
 
     free_axes = (2,)
+    time_axis, band_axis = 2, 3
 
     def __init__(
         self,

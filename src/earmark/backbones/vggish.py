@@ -86,6 +86,7 @@ class VGGish(Backbone):
 
     files = (WEIGHTS,)
     openvino_gains = half_is_close = True
+    time_axis, band_axis = 2, 3
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)

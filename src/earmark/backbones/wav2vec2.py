@@ -51,6 +51,8 @@ class Wav2Vec2(Transformer):
         "unispeech-sat": "UniSpeechSatModel",
     }
     free_axes = (1,)
+    time_axis = 1
+    untuned = ("features",)
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)

@@ -127,6 +127,7 @@ class YAMNet(Tagger):
     """
 
     half_is_close = True
+    time_axis, band_axis = 2, 3
 
     def __init__(self, info: BackboneInfo, operators: Sequence[LearnedOperator]) -> None:
         super().__init__(info)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +16,7 @@ from earmark.cli.options import (
     Data,
     Engine,
     EngineChoice,
+    FineTune,
     Fold,
     Group,
     HeadChoice,
@@ -28,7 +30,14 @@ from earmark.cli.options import (
     PrecisionChoice,
     Report,
     Separator,
+    Settings,
+    TensorBoard,
 )
+from earmark.errors import EarmarkError
+
+if TYPE_CHECKING:
+    from earmark.dataset import Dataset
+    from earmark.training import Training
 
 
 def doctor(
@@ -88,6 +97,9 @@ def train(
     seed: Annotated[int, typer.Option(help="The same seed gives the same file.")] = 0,
     precision: Precision = PrecisionChoice.exact,
     engine: Engine = EngineChoice.auto,
+    finetune: FineTune = None,
+    recipe: Settings = "",
+    tensorboard: TensorBoard = None,
     report: Report = None,
     as_json: Json = False,
     allow_skips: AllowSkips = False,
@@ -96,7 +108,7 @@ def train(
     """Train on DATA, estimate the accuracy by nested cross-validation, save the classifier."""
     from earmark.audio import AudioOptions
     from earmark.dataset import Dataset
-    from earmark.training import backbone_names, train
+    from earmark.training import backbone_names
 
     check_output(output)
     audio = AudioOptions(channel, non_finite.value)
@@ -105,21 +117,24 @@ def train(
     )
     count = len(dataset) * len(backbone_names(backbone)[0])
     with opened_store(no_store) as store, console.progress_bar("embedding", count) as bar:
-        training = train(
-            dataset,
-            backbone=backbone,
-            head=head.value,
-            layers=layers,
-            folds=folds,
-            seed=seed,
-            precision=precision.value,
-            engine=engine.value,
-            store=store,
-            progress=bar,
-            compare=not no_compare,
-            unknown=unknown,
-        )
+        options = {
+            "backbone": backbone,
+            "head": head.value,
+            "layers": layers,
+            "folds": folds,
+            "seed": seed,
+            "precision": precision.value,
+            "engine": engine.value,
+            "store": store,
+            "progress": bar,
+            "compare": not no_compare,
+            "unknown": unknown,
+        }
+        training, forget = _trained(dataset, options, finetune, recipe, tensorboard)
+        if training is None:
+            return
         training.classifier.save(output)
+        forget()
         if report is not None:
             from earmark.report import evidence_of, write_report
 
@@ -133,6 +148,29 @@ def train(
         print(console.training_text(training, str(output)))
     console.report_read_warnings(training.read_warnings)
     finish(training.skipped, allow_skips)
+
+
+def _trained(
+    dataset: Dataset, options: dict[str, Any], how: str | None, recipe: str, board: Path | None
+) -> tuple[Training | None, Callable[[], None]]:
+    """Train, fine-tune if that is wanted; return what to do once the classifier is saved.
+
+    Of several processes, those but the first have nothing to save.
+    """
+    if how is None:
+        if recipe or board is not None:
+            raise EarmarkError("--recipe and --tensorboard are of --finetune; give it as well.")
+        from earmark.training import train
+
+        return train(dataset, **options), lambda: None
+    from earmark.finetuning.conduct import finetune
+    from earmark.finetuning.recipe import Recipe
+    from earmark.finetuning.tensorboard import watched
+
+    settings = Recipe().changed(recipe)
+    with console.tuning_line() as line, watched(board, line) as observer:
+        done = finetune(dataset, how, recipe=settings, observer=observer, **options)
+    return (done.training if done.is_first else None), done.checkpoints.forget
 
 
 def evaluate(

@@ -68,6 +68,16 @@ Precision = Annotated[
     PrecisionChoice, typer.Option(help="float32, or the fastest with a cosine of 0.999 to it.")
 ]
 Engine = Annotated[EngineChoice, typer.Option(help="What computes the backbone.")]
+FineTune = Annotated[
+    str | None,
+    typer.Option("--finetune", help="Adapt the networks, too: full, last:N (layers) or lora."),
+]
+Settings = Annotated[
+    str, typer.Option("--recipe", help="Changes to fine-tuning: epochs=5,mixup=0.3,...")
+]
+TensorBoard = Annotated[
+    Path | None, typer.Option(help="Write the curves of fine-tuning into this folder.")
+]
 Inputs = Annotated[
     list[str], typer.Argument(help="Files, folders, or - for a list on standard input.")
 ]

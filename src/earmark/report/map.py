@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from earmark import backbones, readings
+from earmark import readings
 from earmark.classifier import Classifier
 from earmark.dataset import Clip
 from earmark.embed import embed
@@ -18,14 +18,13 @@ PERPLEXITY = 30.0
 
 
 def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.ndarray | None:
-    """Return (N, D): what the classifier reads of ``clips``, which the store has already.
+    """Return (N, D): what the classifier reads of ``clips``, which the store has, or soon has.
 
     None where a recording has gone since.
     """
-    found = []
-    for use in classifier.backbones:
-        network = backbones.create(use.name, precision=use.fingerprint.rsplit("/", 1)[1])
-        found.append(embed(clips, network, store, options=classifier.audio))
+    found = [
+        embed(clips, network, store, options=classifier.audio) for network in classifier.networks()
+    ]
     if any(e.failures for e in found):
         return None
     matrices = [e.matrix for e in found]

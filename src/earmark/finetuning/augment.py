@@ -1,0 +1,89 @@
+"""What is done to clips before the network hears them, so that few of them teach more."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from earmark.finetuning.recipe import Recipe
+
+MASKS = 2  # stretches of time, and of frequency, that are masked in each clip
+NOISE_RANGE_DB = 15.0  # by how much the noise may be weaker than the strongest allowed
+SILENCE = 1e-9
+
+here = threading.local()  # ``masks`` (B, 2, MASKS, 2) of the clips that this thread computes
+
+
+def vary(x: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
+    """Return a clip (n,) played faster or slower, rolled around its end, louder or softer."""
+    if recipe.speed:
+        n = max(1, round(len(x) * np.exp(rng.uniform(-recipe.speed, recipe.speed))))
+        at = np.linspace(0, len(x) - 1, n)
+        x = np.interp(at, np.arange(len(x)), x).astype(np.float32)
+    if recipe.roll:
+        x = np.roll(x, int(len(x) * rng.uniform(-recipe.roll, recipe.roll)))
+    if recipe.gain_db:
+        x = x * np.float32(10 ** (rng.uniform(-recipe.gain_db, recipe.gain_db) / 20))
+    return x
+
+
+def lay_below(
+    x: np.ndarray, noise: np.ndarray, recipe: Recipe, rng: np.random.Generator
+) -> np.ndarray:
+    """Return a clip (n,) with another, of any length, weaker below it."""
+    down = recipe.noise_db + rng.uniform(0, NOISE_RANGE_DB)
+    level, other = (float(np.sqrt(np.mean(np.square(a)))) + SILENCE for a in (x, noise))
+    if len(noise) < len(x):
+        noise = np.resize(noise, len(x))
+    start = rng.integers(0, len(noise) - len(x) + 1)
+    found = x + noise[start : start + len(x)] * np.float32(level / other * 10 ** (-down / 20))
+    return np.asarray(found)
+
+
+def mixing(
+    clips: int, recipe: Recipe, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return with which other clip each of ``clips`` is mixed, and its own share, (B,) both.
+
+    Mixup (Zhang et al. 2018, arXiv:1710.09412). None where it is switched off, or with one clip.
+    """
+    if not recipe.mixup or clips < 2:
+        return None
+    own = rng.beta(recipe.mixup, recipe.mixup, clips)
+    return rng.permutation(clips), np.maximum(own, 1 - own).astype(np.float32)
+
+
+def mixed(x: np.ndarray, mix: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
+    """Mix the rows of ``x`` (B, n) as :func:`mixing` says."""
+    if mix is None:
+        return x
+    other, share = mix[0], mix[1][:, None]
+    return np.asarray(share * x + (1 - share) * x[other])
+
+
+def mask(x: Tensor, time: int | None, band: int | None, recipe: Recipe) -> Tensor:
+    """Return a network's input (B, ...) with stretches of time and of frequency masked.
+
+    SpecAugment (Park et al. 2019, arXiv:1904.08779). Where they lie in each row is said by the
+    random numbers of this thread's clips; the windows of one clip share them in turn. What is
+    masked takes the row's mean. ``time`` and ``band`` are axes of ``x``.
+    """
+    given: np.ndarray = here.masks
+    drawn = torch.from_numpy(given[np.arange(len(x)) % len(given)]).to(x)
+    mean = x.mean(tuple(range(1, x.dim())), keepdim=True)
+    for number, (axis, most) in enumerate([(time, recipe.time_mask), (band, recipe.band_mask)]):
+        if axis is None or not most:
+            continue
+        size = x.shape[axis]
+        place = torch.arange(size, device=x.device).view(
+            [-1 if k == axis else 1 for k in range(x.dim())]
+        )
+        for k in range(MASKS):
+            length = drawn[:, number, k, 0] * most * size
+            first = drawn[:, number, k, 1] * (size - length)
+            first, last = (e.view(-1, *[1] * (x.dim() - 1)) for e in (first, first + length))
+            x = torch.where((place >= first) & (place < last), mean, x)
+    return x

@@ -1,0 +1,348 @@
+"""finetune(): adapt the networks to a dataset, and say honestly whether it was worth it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+import earmark
+from earmark import backbones as registry
+from earmark import heads, metrics, training
+from earmark.calibration import Calibration, log_loss
+from earmark.dataset import Dataset
+from earmark.errors import EarmarkError
+from earmark.estimation import OutOfFold
+from earmark.finetuning import scope
+from earmark.finetuning.checkpoints import Checkpoints
+from earmark.finetuning.recipe import Recipe
+from earmark.finetuning.run import Observer, Run, Setup, Start, Tuned
+from earmark.finetuning.sounds import Sounds
+from earmark.finetuning.workers import Workers
+from earmark.heads import Head, Targets
+from earmark.limits import Limits
+from earmark.selection import Choice, Lesson, Search
+from earmark.training import Training
+
+TUNED, FROZEN = "fine-tuned", "frozen"
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """What :func:`finetune` made: the ``training`` to go on with, and the one it began with.
+
+    ``verdict`` compares the two; see :func:`finetune`. ``curves`` has, for each run, a row an
+    epoch. ``checkpoints`` are to be forgotten once the classifier is saved.
+    """
+
+    training: Training
+    frozen: Training
+    verdict: dict[str, Any]
+    curves: dict[str, tuple[dict[str, float], ...]]
+    checkpoints: Checkpoints
+    is_first: bool = True  # of the processes; the others are to keep silent
+
+
+def finetune(
+    data: str | Path | Dataset,
+    how: str = scope.FULL,
+    *,
+    recipe: Recipe | None = None,
+    observer: Observer | None = None,
+    **options: Any,
+) -> FineTuning:
+    """Train as :func:`train` does with ``options``, then fine-tune the networks that it chose.
+
+    ``how`` is 'full', 'last:N' for the last N layers, or 'lora'. For each fold that tests, a
+    *rehearsal* on the other folds but one says after how many epochs the clips of that one are
+    answered best, and if better than before; where they are, the network is tuned once more with
+    all of them. So the estimate has every decision inside. The fine-tuned classifier is returned
+    if it is better by one standard error in the rehearsals and not worse on the tested clips, else
+    the frozen one. The verdict, in ``estimate['fine_tuning']`` too, says which ('use'), the
+    accuracy of both on the tested clips, the 'difference' with its 95 % interval 'ci95' and what
+    was used in each fold. Killed, it goes on where it stopped when it is called again. Raises
+    EarmarkError for what is unknown or cannot be tuned.
+    """
+    scope.check(how)
+    if options.get("unknown") is not None:
+        raise EarmarkError(
+            "'unknown' is learned on frozen features, and --finetune changes them; leave out one."
+        )
+    recipe = recipe or Recipe()
+    workers = Workers(half=options.get("precision") == "fast")
+    with workers.first_alone():
+        frozen = training.train(data, **options)
+    began = time.perf_counter()
+    work = _Work(frozen, how, recipe, int(options.get("seed", 0)), workers, observer)
+    answers = [work.learn(k, lesson) for k, lesson in enumerate(frozen.solution.lessons)]
+    verdict, tested = work.verdict(answers)
+    curves = {f"fold {work.names[k]}": a.curve for k, a in enumerate(answers)}
+    done = replace(frozen, classifier=_noted(frozen, verdict))
+    if verdict["use"] == TUNED:
+        tuned, calibration = work.deploy(answers)
+        curves["all clips"] = tuned.curve
+        done = _deployed(frozen, tested, tuned, calibration, verdict)
+    seconds = {**frozen.seconds, "finetune": round(time.perf_counter() - began, 3)}
+    seconds["total"] = round(frozen.seconds["total"] + seconds["finetune"], 3)
+    lost = tuple(f"{work.clips[k].path}: {why}" for k, why in work.setup.sounds.lost.items())
+    warnings = (*frozen.warnings, *(w for a in answers for w in a.warnings), *lost)
+    done = replace(done, seconds=seconds, warnings=warnings)
+    is_first = workers.rank == 0
+    return FineTuning(done, frozen, verdict, curves, work.setup.checkpoints, is_first)
+
+
+class _Answer(NamedTuple):
+    """What one lesson came to. ``logits`` (T, K) are calibrated, of its tested clips.
+
+    ``first`` and ``best`` (M, K) are those of its inner clips before and after; where no rehearsal
+    was possible, they are empty. ``is_better`` says if fine-tuning paid there.
+    """
+
+    logits: np.ndarray
+    first: np.ndarray
+    best: np.ndarray
+    epochs: int
+    is_better: bool
+    curve: tuple[dict[str, float], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class _Work:
+    """The runs of one fine-tuning, and what they share."""
+
+    def __init__(
+        self,
+        frozen: Training,
+        how: str,
+        recipe: Recipe,
+        seed: int,
+        workers: Workers,
+        observer: Observer | None,
+    ) -> None:
+        self.frozen, self.search, self.heard = frozen, frozen.search, frozen.heard
+        self.clips, self.names = frozen.heard.clips, _names(frozen)
+        networks = [
+            registry.create(network.info.name, engine="torch") for network in frozen.heard.networks
+        ]
+        options = frozen.heard.dataset.audio
+        self.setup = Setup(
+            networks,
+            how,
+            recipe,
+            Sounds(self.clips, networks, options),
+            self.search.targets,
+            options,
+            seed,
+            workers,
+            Checkpoints(_key(frozen, how, recipe, seed), workers.rank == 0),
+            observer,
+        )
+
+    def learn(self, number: int, lesson: Lesson) -> _Answer:
+        """Rehearse, tune again if that paid, and answer the tested clips."""
+        name = f"fold {self.names[number]}"
+        known = self.setup.checkpoints.load(f"{name}, done")
+        if known is not None:
+            said, tensors = known
+            arrays = {key: value.numpy() for key, value in tensors.items()}
+            return _Answer(**said, **arrays)  # type: ignore[arg-type]
+        answer = self._learn(name, lesson)
+        arrays = {key: getattr(answer, key) for key in ("logits", "first", "best")}
+        said = {key: value for key, value in answer._asdict().items() if key not in arrays}
+        tensors = {key: torch.from_numpy(value) for key, value in arrays.items()}
+        self.setup.checkpoints.save(f"{name}, done", said, tensors)
+        return answer
+
+    def _learn(self, name: str, lesson: Lesson) -> _Answer:
+        search, of = self.search, self.search.targets.of
+        inside = np.setdiff1d(lesson.rows, lesson.inner)
+        if not of[inside].any(0).all() or not len(lesson.inner):
+            none = np.zeros((0, of.shape[1]), np.float32)
+            logits = self.frozen.solution.logits[lesson.test]
+            return _Answer(logits, none, none, 0, False)
+        rehearsal = self._run(f"{name}, rehearsal", lesson.choice, inside, lesson.inner)
+        run, tuned = rehearsal, rehearsal.go()
+        assert tuned.first is not None and tuned.best is not None
+        inner = search.targets_of(lesson.inner, search.balanced)
+        is_better = better(tuned.first, tuned.best, inner)
+        if is_better:
+            run = self._run(name, lesson.choice, lesson.rows, stop=tuned.epochs)
+            run.go()
+        logits = Calibration.fit(tuned.best, inner).logits(run.answer(lesson.test))
+        return _Answer(
+            np.asarray(logits, np.float32),
+            tuned.first,
+            tuned.best,
+            tuned.epochs,
+            is_better,
+            tuned.curve,
+            tuned.warnings,
+        )
+
+    def _run(
+        self,
+        name: str,
+        choice: Choice,
+        rows: np.ndarray,
+        judged: np.ndarray | None = None,
+        stop: int | None = None,
+    ) -> Run:
+        search, best = self.search, choice.best
+
+        def solve(rows: np.ndarray, features: np.ndarray) -> Head:
+            targets = search.targets_of(rows, best.balanced)
+            return heads.fit(best.head, features, targets, best.penalty, search.seed)
+
+        reading, head = search.bank.readings[best.layers], search.fit_rows(best, rows)
+        start = Start(reading, rows, head, choice.calibration, solve)
+        return Run(self.setup, name, start, judged, stop)
+
+    def verdict(self, answers: Sequence[_Answer]) -> tuple[dict[str, Any], OutOfFold]:
+        """Compare on the tested clips; return with it the estimate of what :meth:`learn` does."""
+        frozen = self.frozen.out_of_fold
+        solution, lessons = self.frozen.solution, self.frozen.solution.lessons
+        always, used = solution.logits.copy(), solution.logits.copy()
+        for lesson, answer in zip(lessons, answers, strict=True):
+            always[lesson.test] = answer.logits
+            if answer.is_better:
+                used[lesson.test] = answer.logits
+        tuned, tested = (
+            OutOfFold.gather(
+                replace(solution, logits=logits), self.clips, self.search.targets, self.heard.scheme
+            )
+            for logits in (always, used)
+        )
+        difference = tuned.quality - frozen.quality
+        pays = _all_better(self.search, lessons, answers) and difference.mean() >= 0
+        return {
+            "how": self.setup.how,
+            "recipe": asdict(self.setup.recipe),
+            "frozen": float(frozen.quality.mean()),
+            "fine_tuned": float(tuned.quality.mean()),
+            "difference": float(difference.mean()),
+            "ci95": list(metrics.difference_interval(difference, frozen.cluster, self.setup.seed)),
+            "use": TUNED if pays else FROZEN,
+            "folds": [
+                {
+                    "fold": self.names[k],
+                    "epochs": answer.epochs,
+                    "frozen": float(frozen.quality[np.isin(frozen.rows, lesson.test)].mean()),
+                    "fine_tuned": float(tuned.quality[np.isin(tuned.rows, lesson.test)].mean()),
+                    "use": TUNED if answer.is_better else FROZEN,
+                }
+                for k, (lesson, answer) in enumerate(zip(lessons, answers, strict=True))
+            ],
+        }, tested
+
+    def deploy(self, answers: Sequence[_Answer]) -> tuple[Tuned, Calibration]:
+        """Tune on all clips that may be learned from, for as long as the rehearsals say."""
+        solution, held_out = self.frozen.solution, self.heard.scheme.held_out
+        rows = np.arange(len(self.clips))
+        if held_out is not None:
+            rows = solution.lessons[0].rows
+        paid = [a.epochs for a in answers if a.is_better] or [a.epochs for a in answers]
+        run = self._run("all clips", solution.chosen, rows, stop=max(1, round(np.median(paid))))
+        inner = np.concatenate([lesson.inner for lesson in solution.lessons])
+        best = np.concatenate([a.best for a in answers if len(a.best)])
+        targets = self.search.targets_of(inner, self.search.balanced)
+        return run.go(), Calibration.fit(best, targets)
+
+
+def better(first: np.ndarray, best: np.ndarray, targets: Targets) -> bool:
+    """Say if logits (M, K) are better than those before, by one standard error of the log loss.
+
+    Both are calibrated on themselves. Neither may more clips be wrong than before.
+    """
+    if not len(first):
+        return False
+    right = [metrics.quality(logits, targets.of, targets.is_single) for logits in (first, best)]
+    loss = [_losses(logits, targets) for logits in (first, best)]
+    gain = loss[0] - loss[1]
+    error = gain.std() / np.sqrt(len(gain))
+    return bool(gain.mean() > error and right[1].mean() >= right[0].mean())
+
+
+def _losses(logits: np.ndarray, targets: Targets) -> np.ndarray:
+    """Return the loss (M,) of each clip."""
+    if targets.is_single:
+        return np.asarray(log_loss(logits[None], targets.of, targets.weights)[0])
+    scores = Calibration.fit(logits, targets).scores(logits)
+    return np.asarray(np.square(scores - targets.of).mean(1))
+
+
+def _all_better(search: Search, lessons: Sequence[Lesson], answers: Sequence[_Answer]) -> bool:
+    """Say if all rehearsals together are better; most of them must have been possible."""
+    done = [(le, a) for le, a in zip(lessons, answers, strict=True) if len(a.first)]
+    if 2 * len(done) <= len(lessons):
+        return False
+    targets = search.targets_of(np.concatenate([le.inner for le, _ in done]), search.balanced)
+    first, best = (
+        np.concatenate(column) for column in zip(*((a.first, a.best) for _, a in done), strict=True)
+    )
+    return better(first, best, targets)
+
+
+def _noted(frozen: Training, verdict: dict[str, Any]) -> Any:
+    """Return the frozen classifier, which knows that fine-tuning was tried."""
+    classifier = frozen.classifier
+    return replace(classifier, estimate={**classifier.estimate, "fine_tuning": verdict})
+
+
+def _deployed(
+    frozen: Training,
+    tested: OutOfFold,
+    tuned: Tuned,
+    calibration: Calibration,
+    verdict: dict[str, Any],
+) -> Training:
+    """Return the training of the fine-tuned classifier, with its own estimate and limits."""
+    old = frozen.classifier
+    names = ("baselines", "learning_curve")
+    kept = {name: old.estimate[name] for name in names if name in old.estimate}
+    seed = int(old.provenance["seed"])
+    estimate = training.figures_of(tested, frozen.heard, seed) | kept | {"fine_tuning": verdict}
+    # a backbone of which nothing is read is not in the classifier
+    used = [
+        w
+        for w, n in zip(tuned.weights, frozen.heard.networks, strict=True)
+        if n.info.name in {use.name for use in old.backbones}
+    ]
+    classifier = replace(
+        old,
+        head=tuned.head,
+        calibration=calibration,
+        limits=Limits.fit(tested.scores, tested.of, tested.is_single),
+        estimate=estimate,
+        tuned=tuple(used),
+    )
+    return replace(frozen, classifier=classifier, out_of_fold=tested)
+
+
+def _names(frozen: Training) -> list[str]:
+    scheme = frozen.heard.scheme
+    if scheme.held_out is not None:
+        return [scheme.names[scheme.held_out]]
+    return list(scheme.names)
+
+
+def _key(frozen: Training, how: str, recipe: Recipe, seed: int) -> str:
+    """Return a name for all that decides what comes out."""
+    heard = frozen.heard
+    said = {
+        "versions": [earmark.__version__, torch.__version__],
+        "data": frozen.classifier.provenance["data"],
+        "folds": hashlib.sha256(heard.scheme.fold.astype(np.int64).tobytes()).hexdigest(),
+        "backbones": [network.fingerprint for network in heard.networks],
+        "chosen": [str(lesson.choice.best) for lesson in frozen.solution.lessons],
+        "how": how,
+        "recipe": asdict(recipe),
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:24]

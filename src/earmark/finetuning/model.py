@@ -1,0 +1,115 @@
+"""The whole way from windows to logits as one function that gradients go through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from earmark import readings
+from earmark.backbones import Backbone, BackboneInfo, LayerStats
+from earmark.calibration import Calibration
+from earmark.heads import Head
+from earmark.readings import Reading
+
+
+class Heard(NamedTuple):
+    """What one backbone hears of a batch: ``windows`` (W, n), ``valid`` (W,), ``clip`` (W,).
+
+    ``clip`` numbers the clip that a window is of.
+    """
+
+    windows: Tensor
+    valid: Tensor
+    clip: Tensor
+
+
+class Tunable(nn.Module):
+    """Backbones, pooling and head: what :class:`Classifier` computes, differentiable.
+
+    The head stays as it is given, its temperature put into its weights: so the logits are those of
+    the classifier that has it.
+    """
+
+    def __init__(self, networks: Sequence[Backbone], reading: Reading) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.backbones, self.reading = networks, reading
+        self.infos = [network.info for network in networks]
+        self.parts = readings.parts(self.infos, reading)
+        self.kind, self.tensors = "", dict[str, Tensor]()
+
+    def put(self, head: Head, calibration: Calibration, device: torch.device) -> None:
+        """Take ``head`` from here on."""
+        self.kind = head.kind
+        self.tensors = {k: torch.from_numpy(v).to(device) for k, v in head.tensors.items()}
+        last = "output." if head.kind == "mlp" else ""
+        weight, bias = f"{last}weight", f"{last}bias"
+        self.tensors[weight] = self.tensors[weight] / calibration.temperature
+        offset = self.tensors[bias] - calibration.offset
+        self.tensors[bias] = offset / calibration.temperature
+
+    def forward(self, heard: Sequence[Heard], clips: int, factors: Tensor | None = None) -> Tensor:
+        """Return logits (B, K) of ``clips`` clips, heard by each backbone in turn.
+
+        Features are multiplied by ``factors`` (B, D) where there are any: 0 drops one.
+        """
+        x = torch.cat(
+            [
+                self._features(k, *part, clips)
+                for k, part in enumerate(heard)
+                if self.reading.layers[k]
+            ],
+            1,
+        )
+        z = (x - self.tensors["mean"]) / self.tensors["scale"]
+        if factors is not None:
+            z = z * factors
+        return self._logits(z)
+
+    def _features(
+        self, number: int, windows: Tensor, valid: Tensor, clip: Tensor, clips: int
+    ) -> Tensor:
+        """Return (B, d), what is read of one backbone; see :func:`readings.features`."""
+        network, info = self.backbones[number], self.infos[number]
+        stats = network(windows, valid, self.reading.layers[number])
+        held = pool(info, stats, clip.to(network.device), clips)
+        parts = [part for part in self.parts if part.backbone == number]
+        x = torch.cat([readings.statistic(info, held, part) for part in parts], 1)
+        return x if info.is_logarithmic else readings.signed_root(x)
+
+    def _logits(self, z: Tensor) -> Tensor:
+        t = self.tensors
+        if self.kind != "mlp":
+            return F.linear(z, t["weight"], t["bias"])
+        hidden = F.relu(F.linear(z, t["hidden.weight"], t["hidden.bias"]))
+        return F.linear(hidden, t["output.weight"], t["output.bias"])
+
+
+def pool(
+    info: BackboneInfo, stats: Mapping[str, LayerStats], clip: Tensor, clips: int
+) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return mean and deviation (B, D) of each layer, like :func:`embed.pool`.
+
+    ``clip`` (W,) numbers the clip of each window of ``stats``, from 0 to ``clips``.
+    """
+    names = [layer.name for layer in info.layers]
+    sizes = [layer.size for layer in info.layers]
+    mean = torch.cat([stats[name].mean for name in names], 1)
+    var = torch.cat([stats[name].var for name in names], 1)
+    if len(clip) > clips:
+        frames = torch.stack([stats[name].frames for name in names], 1)  # (W, layers)
+        total = frames.new_zeros(clips, len(names)).index_add(0, clip, frames)
+        weight = (frames / total.clamp_min(1e-9)[clip]).repeat_interleave(
+            torch.tensor(sizes, device=clip.device), 1
+        )
+        none = mean.new_zeros(clips, mean.shape[1])
+        centre = none.index_add(0, clip, weight * mean)
+        var = none.index_add(0, clip, weight * (var + (mean - centre[clip]).square()))
+        mean = centre
+    spread = readings.signed_root(var)
+    halves = zip(torch.split(mean, sizes, 1), torch.split(spread, sizes, 1), strict=True)
+    return dict(zip(names, halves, strict=True))

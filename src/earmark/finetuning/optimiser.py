@@ -1,0 +1,95 @@
+"""AdamW on weights that are measured in units of their own size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from earmark.finetuning.recipe import Recipe
+
+SMALLEST_CHANNEL = 1e-2  # of a tensor's size: channels below count as so large
+SMALLEST = 1e-4
+
+
+class Optimiser:
+    """Moves ``parameters``, each at its own ``rates``: shares of its size in a step.
+
+    The size is the root mean square, of each output channel by itself: networks whose
+    normalisation is folded into their convolutions have channels that differ a thousandfold.
+    Adafactor (Shazeer and Stern 2018, arXiv:1804.04235) takes one size for each tensor. A tensor
+    of zeros, with which a low-rank addition begins, has the size that ``size`` says.
+    """
+
+    def __init__(
+        self, parameters: Sequence[Tensor], rates: Sequence[float], recipe: Recipe
+    ) -> None:
+        self.parameters, self.recipe = list(parameters), recipe
+        self.sizes = [_size(p.detach()) for p in parameters]
+        self.units = [(p.detach() / s).clone() for p, s in zip(parameters, self.sizes, strict=True)]
+        groups = [
+            {"params": [u for u, r in zip(self.units, rates, strict=True) if r == rate], "at": rate}
+            for rate in dict.fromkeys(rates)
+        ]
+        self.adam = torch.optim.AdamW(groups, 0.0, weight_decay=recipe.weight_decay, fused=True)
+
+    def step(self, slopes: Sequence[Tensor], progress: float) -> bool:
+        """Move once, ``progress`` (0 to 1) through the schedule; False if a slope is no number."""
+        for unit, slope, size in zip(self.units, slopes, self.sizes, strict=True):
+            unit.grad = slope * size
+        norm = torch.nn.utils.get_total_norm([u.grad for u in self.units if u.grad is not None])
+        if not bool(torch.isfinite(norm)):
+            return False
+        if self.recipe.clip:
+            torch.nn.utils.clip_grads_with_norm_(self.units, self.recipe.clip, norm)
+        for group in self.adam.param_groups:
+            group["lr"] = group["at"] * share(progress, self.recipe.warm_up)
+        self.adam.step()
+        self._write()
+        return True
+
+    def _write(self) -> None:
+        with torch.no_grad():
+            for parameter, unit, size in zip(self.parameters, self.units, self.sizes, strict=True):
+                parameter.copy_(unit * size)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return all that a later step depends on."""
+        found: dict[str, Tensor] = {}
+        for number, unit in enumerate(self.units):
+            held = self.adam.state[unit]
+            found |= {f"unit.{number}": unit} | {
+                f"{name}.{number}": held[name] for name in ("exp_avg", "exp_avg_sq", "step") if held
+            }
+        return found
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from what :meth:`state` returned."""
+        for number, unit in enumerate(self.units):
+            unit.copy_(state[f"unit.{number}"])
+            if f"step.{number}" in state:
+                self.adam.state[unit] = {
+                    name: state[f"{name}.{number}"].to(unit.device)
+                    for name in ("exp_avg", "exp_avg_sq", "step")
+                }
+        self._write()
+
+
+def share(progress: float, warm_up: float) -> float:
+    """Return the share of the full rate: it rises evenly, then falls along half a cosine."""
+    if progress < warm_up:
+        return progress / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / max(1e-9, 1 - warm_up)))
+
+
+def _size(tensor: Tensor) -> Tensor:
+    whole = tensor.square().mean().sqrt()
+    if not whole:
+        return torch.ones_like(whole)
+    if tensor.dim() < 2:
+        return whole.clamp_min(SMALLEST)
+    channel = tensor.flatten(1).square().mean(1).sqrt()
+    channel = channel.clamp_min(SMALLEST_CHANNEL * float(whole)).clamp_min(SMALLEST)
+    return channel.view(-1, *[1] * (tensor.dim() - 1))

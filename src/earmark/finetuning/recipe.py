@@ -1,0 +1,89 @@
+"""How a network is fine-tuned: every setting, each of which can be switched off by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+from earmark.errors import EarmarkError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings of fine-tuning; 0 (or 1 where that says so) switches one off.
+
+    A rate is the share of its own size (root mean square) that a weight moves by in a step, as in
+    Adafactor (Shazeer and Stern 2018): so one rate serves networks whose weights have any scale.
+    wav2vec2's usual 3e-5 is 1e-3 of its weights.
+    """
+
+    epochs: int = 0  # 0: as many as make STEPS steps, from LEAST_EPOCHS to MOST_EPOCHS
+    batch: int = 32  # clips in a step, whatever the number of processes
+    rate: float = 0.01  # of the highest layer that is read
+    decay: float = 0.9  # of the rate, from each layer to the one below; 1: none
+    warm_up: float = 0.1  # share of the steps in which the rate rises; after it, a half cosine
+    weight_decay: float = 0.01
+    clip: float = 1.0  # the largest norm of a gradient
+    smoothing: float = 0.1  # of labels
+    mixup: float = 0.0  # parameter of the beta distribution that mixes two clips
+    time_mask: float = 0.1  # SpecAugment: longest stretches of time and of frequency, two of each,
+    band_mask: float = 0.15  # as shares of all
+    roll: float = 0.1  # largest shift of a clip around its end, as a share of it
+    speed: float = 0.15  # largest change of speed, and of pitch with it
+    gain_db: float = 6.0  # largest change of loudness
+    noise_db: float = 15.0  # least decibels that another clip, laid below, is weaker by
+    balanced: bool = True  # each class is heard as often as the largest
+    dropout: float = 0.5  # of the features that the head reads
+    ramp: float = 0.3  # share of the steps in which all that varies the clips grows to its full
+    average: int = 4  # of the last ends of epochs
+    patience: int = 4  # epochs without a gain, after which a rehearsal ends
+    accumulate: int = 1  # parts that a batch is computed in, for less memory
+    checkpointing: bool = False  # transformers keep no activations, but compute them twice
+    crop_s: float = 10.0  # longer clips are heard in random stretches of so many seconds
+
+    def changed(self, text: str) -> Recipe:
+        """Return the recipe with changes such as ``mixup=0,epochs=5``; EarmarkError if wrong."""
+        known = {field.name: type(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        values: dict[str, object] = {}
+        for item in filter(None, (part.strip() for part in text.split(","))):
+            name, _, value = item.partition("=")
+            if name not in known:
+                raise EarmarkError(
+                    f"no setting {name!r};{did_you_mean(name, known)} known: {', '.join(known)}."
+                )
+            try:
+                number = float(value)
+                if not 0 <= number < float("inf") or (known[name] is not float and number % 1):
+                    raise ValueError
+            except ValueError:
+                raise EarmarkError(
+                    f"setting {name!r} is {value!r}; give a number from 0 on, such as"
+                    f" {name}={getattr(Recipe, name):g}."
+                ) from None
+            values[name] = known[name](number)
+        return dataclasses.replace(self, **values)  # type: ignore[arg-type]
+
+    def at(self, progress: float) -> Recipe:
+        """Return the recipe ``progress`` (0 to 1) through the schedule: clips vary less at first.
+
+        The head was fitted on clips as they are; pushed at once with others, it would pull the
+        network apart before it has learned anything.
+        """
+        if progress >= self.ramp:
+            return self
+        part = progress / self.ramp
+        names = ("mixup", "time_mask", "band_mask", "roll", "speed", "gain_db", "dropout")
+        less = {name: part * getattr(self, name) for name in names}
+        noise = self.noise_db and self.noise_db + RAMP_DB * (1 - part)
+        return dataclasses.replace(self, **less, noise_db=noise)
+
+
+RAMP_DB = 20.0  # by so much weaker the noise begins
+STEPS, LEAST_EPOCHS, MOST_EPOCHS = 1_500, 12, 30
+
+
+def epochs(recipe: Recipe, clips: int) -> int:
+    """Return the number of epochs over so many clips."""
+    if recipe.epochs:
+        return recipe.epochs
+    return int(min(MOST_EPOCHS, max(LEAST_EPOCHS, STEPS * recipe.batch / clips)))

@@ -1,0 +1,478 @@
+"""One fine-tuning: from a fitted head over frozen networks to the epoch that answers best."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from earmark import readings
+from earmark.audio import AudioOptions
+from earmark.backbones import Backbone
+from earmark.calibration import Calibration, log_loss
+from earmark.embed import embed
+from earmark.errors import DataError
+from earmark.finetuning import augment, sounds
+from earmark.finetuning.checkpoints import Checkpoints
+from earmark.finetuning.model import Tunable
+from earmark.finetuning.optimiser import Optimiser
+from earmark.finetuning.recipe import Recipe, epochs
+from earmark.finetuning.scope import states, tunable
+from earmark.finetuning.sounds import Sounds
+from earmark.finetuning.workers import Workers
+from earmark.heads import Head, Targets
+from earmark.readings import Reading
+
+SAVED_EVERY_S = 60.0
+MOST_BAD = 20  # steps in a row whose slopes are no numbers, before a run gives up
+
+
+class Observer(Protocol):
+    """Is told how a run goes on: what it is, and its figures so far."""
+
+    def advance(self, run: str, figures: Mapping[str, float]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all runs of one fine-tuning share."""
+
+    networks: Sequence[Backbone]  # as loaded; a run changes copies of them
+    how: str
+    recipe: Recipe
+    sounds: Sounds
+    targets: Targets
+    options: AudioOptions
+    seed: int
+    workers: Workers
+    checkpoints: Checkpoints
+    observer: Observer | None = None
+
+
+class Start(NamedTuple):
+    """Where a run begins: a ``head`` over a reading, which ``solve`` made of clips and features.
+
+    ``solve`` takes rows (M,) and their features (M, D).
+    """
+
+    reading: Reading
+    rows: np.ndarray
+    head: Head
+    calibration: Calibration
+    solve: Callable[[np.ndarray, np.ndarray], Head]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a run ends with: the ``head`` and the changed weights of each network.
+
+    ``curve`` has a row for each epoch; ``epochs`` is the one that was kept. ``first`` and ``best``
+    are the logits (M, K) of the validation clips, before and at that epoch.
+    """
+
+    head: Head
+    weights: tuple[dict[str, np.ndarray], ...]
+    curve: tuple[dict[str, float], ...]
+    epochs: int
+    first: np.ndarray | None = None
+    best: np.ndarray | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Run:
+    """One fine-tuning, from ``start`` on its rows, judged on the rows ``judged`` if there are any.
+
+    ``stop`` ends it after so many epochs of the schedule; else it ends when ``patience`` is over.
+    What it does is decided by the seed, the epoch and the step alone: so it goes on from a
+    checkpoint as if nothing had happened, in any number of processes.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        name: str,
+        start: Start,
+        judged: np.ndarray | None = None,
+        stop: int | None = None,
+    ) -> None:
+        self.setup, self.name, self.start, self.judged = setup, name, start, judged
+        self.rows, self.head, self.best_head = start.rows, start.head, start.head
+        recipe, workers = setup.recipe, setup.workers
+        networks = [copy.deepcopy(network) for network in setup.networks]
+        for network, layers in zip(networks, start.reading.layers, strict=True):
+            network.keep(layers)
+            network.device = workers.device
+        self.model = Tunable(networks, start.reading)
+        self.model.eval().to(workers.device)
+        self.model.put(start.head, start.calibration, workers.device)
+        self.depths = [
+            tunable(network, setup.how) if layers else {}
+            for network, layers in zip(networks, start.reading.layers, strict=True)
+        ]
+        self.networks = networks
+        self.parameters, rates = self._parameters()
+        self.optimiser = Optimiser(self.parameters, rates, recipe)
+        self.epochs = epochs(recipe, len(self.rows))
+        self.stop = self.epochs if stop is None else stop
+        self.curve: list[dict[str, float]] = []
+        self.ends: list[list[Tensor]] = []
+        self.best: list[Tensor] = [p.detach().clone() for p in self.parameters]
+        self.best_epoch = 0
+        self.first: np.ndarray | None = None
+        self.best_logits: np.ndarray | None = None
+        self.epoch = self.step = self.bad = 0
+        self.losses: list[float] = []
+        self.warnings: list[str] = []
+        self.saved = time.monotonic()
+
+    def go(self) -> Tuned:
+        """Run, or go on where a killed run stopped."""
+        with self.setup.workers.side_by_side() as together:
+            if not self._resume() and self.judged is not None:
+                self._judge()
+            while self.epoch < self.stop and not self._is_over():
+                self._one_epoch(together)
+        self._write(self.best)
+        self.head = self.best_head
+        self.setup.checkpoints.drop(self.name)
+        weights = tuple(
+            {name: value.cpu().numpy() for name, value in states(network, depth).items()}
+            if depth
+            else {}
+            for network, depth in zip(self.networks, self.depths, strict=True)
+        )
+        return Tuned(
+            self.head,
+            weights,
+            tuple(self.curve),
+            self.best_epoch,
+            self.first,
+            self.best_logits,
+            tuple(self.warnings),
+        )
+
+    def answer(self, rows: np.ndarray) -> np.ndarray:
+        """Return logits (M, K) of clips."""
+        return self.setup.workers.told(lambda: self.head.logits(self._features(rows)))
+
+    def _features(self, rows: np.ndarray) -> np.ndarray:
+        """Return (M, D) of clips as they are, by the engine that answers in use."""
+        clips, options = [self.setup.sounds.clips[row] for row in rows], self.setup.options
+        matrices = []
+        for network in self.networks:
+            network.engine = network.compute
+            heard = embed(clips, network, None, options=options)
+            if heard.failures:
+                failed = heard.failures[0]
+                raise DataError(
+                    f"{failed.path} could be read before fine-tuning, and now cannot:"
+                    f" {failed.reason} Bring it back and run the same command again."
+                )
+            matrices.append(heard.matrix)
+        infos = [network.info for network in self.networks]
+        return readings.features(infos, matrices, self.model.reading)
+
+    def _solve(self) -> None:
+        """Solve the head again for what the networks hear now."""
+
+        def solved() -> Head:
+            return self.start.solve(self.rows, self._features(self.rows))
+
+        self.head = self.setup.workers.told(solved)
+        self.model.put(self.head, self.start.calibration, self.setup.workers.device)
+
+    def _parameters(self) -> tuple[list[Tensor], list[float]]:
+        """Return what is tuned, and the rate of each."""
+        recipe = self.setup.recipe
+        found: list[Tensor] = []
+        rates: list[float] = []
+        for network, depths in zip(self.networks, self.depths, strict=True):
+            held = dict(network.named_parameters())
+            found += [held[name] for name in depths]
+            rates += [recipe.rate * network.rate * recipe.decay**depth for depth in depths.values()]
+        return found, rates
+
+    def _one_epoch(self, together: Callable[..., Any]) -> None:
+        setup, recipe = self.setup, self.setup.recipe
+        rng = np.random.default_rng([setup.seed, self.epoch])
+        of = setup.targets.of
+        batches = sounds.plan(self.rows, setup.sounds.seconds, of, recipe, rng)
+        begun, done = time.perf_counter(), 0
+        for number, batch in enumerate(batches):
+            if number < self.step:  # done before the checkpoint
+                continue
+            self._one_step(batch, (self.epoch + number / len(batches)) / self.epochs, together)
+            self.step, done = number + 1, done + len(batch)
+            self._tell(number + 1, len(batches), done / (time.perf_counter() - begun))
+            if time.monotonic() - self.saved > SAVED_EVERY_S:
+                self._save()
+        self._end_epoch(time.perf_counter() - begun)
+
+    def _end_epoch(self, seconds: float) -> None:
+        """Judge the average of the last epochs' ends, and keep it if it is the best so far."""
+        now = [p.detach().clone() for p in self.parameters]
+        self.ends = [*self.ends, now][-max(1, self.setup.recipe.average) :]
+        self.epoch, self.step = self.epoch + 1, 0
+        row = {"epoch": self.epoch, "loss": float(np.mean(self.losses or [np.nan]))}
+        self.losses = []
+        average = [torch.stack(same).mean(0) for same in zip(*self.ends, strict=True)]
+        self._write(average)
+        self._solve()
+        if self.judged is None:
+            self.best, self.best_head, self.best_epoch = average, self.head, self.epoch
+            self.curve.append(row | {"seconds": seconds})
+        else:
+            self._judge(row | {"seconds": seconds})
+        self._write(now)
+        self._save()
+
+    def _one_step(self, batch: np.ndarray, progress: float, together: Callable[..., Any]) -> None:
+        recipe = self.setup.recipe.at(progress)
+        slices = [s for part in self._parts(batch, recipe) for s in self._slices(part, len(batch))]
+        slices = slices[self.setup.workers.rank :: self.setup.workers.count]
+        total, slopes = 0.0, [torch.zeros_like(p) for p in self.parameters]
+        for loss, found in together(lambda s: self._slope(s, len(batch), recipe), slices):
+            total += loss
+            for slope, own in zip(slopes, found, strict=True):
+                slope += own
+        loss_at = torch.tensor(total, device=slopes[0].device)
+        loss_at, *slopes = self.setup.workers.total([loss_at, *slopes])
+        fine = bool(torch.isfinite(loss_at)) and self.optimiser.step(slopes, progress)
+        if fine:
+            self.losses.append(float(loss_at))
+        self.bad = 0 if fine else self.bad + 1
+
+    def _parts(self, batch: np.ndarray, recipe: Recipe) -> list[_Part]:
+        """Read and vary the clips of a batch, those of like length together."""
+        setup, found = self.setup, []
+        lengths = np.minimum(setup.sounds.seconds, recipe.crop_s or np.inf)
+        for number, rows in enumerate(sounds.parts(batch, lengths)):
+            rng = np.random.default_rng([setup.seed, self.epoch, self.step, number])
+            part = _varied(setup, recipe, rows, self.rows, len(self.head.tensors["mean"]), rng)
+            if part is not None:
+                found.append(part)
+        return found
+
+    def _slices(self, part: _Part, clips: int) -> list[_Part]:
+        """Cut a part of a batch of ``clips`` so that all hands have about the same to do."""
+        workers = self.setup.workers
+        hands = workers.count * workers.threads * max(1, self.setup.recipe.accumulate)
+        count = max(1, min(len(part.targets), math.ceil(hands * len(part.targets) / clips - 0.25)))
+        return [part.every(first, count) for first in range(count)]
+
+    def _slope(self, part: _Part, clips: int, recipe: Recipe) -> tuple[float, list[Tensor]]:
+        """Return the loss of some clips, as their share of a batch, and its slopes."""
+        setup = self.setup
+        heard = sounds.heard_by(self.networks, part.waves)
+        for network in self.networks:
+            network.engine = self._engine(network, recipe)
+        augment.here.masks = part.masks
+        factors = None
+        if part.factors is not None:
+            factors = torch.from_numpy(part.factors).to(setup.workers.device)
+        with torch.enable_grad():
+            logits = self.model(heard, len(part.targets), factors)
+            of = torch.from_numpy(part.targets).to(logits)
+            if setup.targets.is_single:
+                of = of * (1 - recipe.smoothing) + recipe.smoothing / of.shape[1]
+                loss = F.cross_entropy(logits, of, reduction="sum")
+            else:
+                loss = F.binary_cross_entropy_with_logits(logits, of, reduction="sum")
+                loss = loss / of.shape[1]
+            slopes = torch.autograd.grad(loss / clips, self.parameters)
+        return float(loss.detach()) / clips, list(slopes)
+
+    def _engine(self, network: Backbone, recipe: Recipe) -> Any:
+        workers = self.setup.workers
+
+        def compute(x: Tensor, layers: Any) -> Any:
+            x = augment.mask(x, network.time_axis, network.band_axis, recipe)
+            with workers.mixed():
+                return iter(list(network.compute(x, layers)))
+
+        return compute
+
+    def _judge(self, row: dict[str, float] | None = None) -> None:
+        """Answer the validation clips; keep the weights if the log loss is the least so far."""
+        assert self.judged is not None
+        logits = self.answer(self.judged)
+        of = self.setup.targets.of[self.judged]
+        row = {"epoch": 0, "loss": float("nan"), "seconds": 0.0} if row is None else row
+        row["validation"] = validation_loss(logits, of, self.setup.targets.is_single)
+        row["accuracy"] = float((logits.argmax(1) == of.argmax(1)).mean())
+        self.curve.append(row)
+        if self.first is None:
+            self.first, self.best_logits = logits, logits.copy()
+        elif row["validation"] < min(r["validation"] for r in self.curve[:-1]):
+            self.best = [p.detach().clone() for p in self.parameters]
+            self.best_head, self.best_epoch, self.best_logits = self.head, self.epoch, logits
+
+    def _is_over(self) -> bool:
+        if self.bad >= MOST_BAD:
+            self.warnings.append(
+                f"{self.name} was ended in epoch {self.epoch}: {self.bad} steps in a row had no"
+                " finite slope; a lower rate may help (--recipe rate=...)."
+            )
+            return True
+        waited = self.epoch - self.best_epoch
+        return self.judged is not None and 0 < self.setup.recipe.patience <= waited
+
+    def _write(self, values: Sequence[Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, value in zip(self.parameters, values, strict=True):
+                parameter.copy_(value)
+
+    def _tell(self, step: int, steps: int, speed: float) -> None:
+        observer = self.setup.observer
+        if observer is None or self.setup.workers.rank:
+            return
+        last = self.curve[-1] if self.curve else {}
+        observer.advance(
+            self.name,
+            {
+                "epoch": self.epoch + step / steps,
+                "epochs": self.stop,
+                "loss": float(np.mean(self.losses[-20:] or [np.nan])),
+                "validation": last.get("validation", float("nan")),
+                "clips_per_s": speed,
+                "left_s": (self.stop - self.epoch - step / steps) * len(self.rows) / speed,
+            },
+        )
+
+    def _save(self) -> None:
+        """Keep all that the rest of the run depends on."""
+        self.saved = time.monotonic()
+        tensors = self.optimiser.state()
+        for name, held in (("best", self.best), *((f"end{k}", e) for k, e in enumerate(self.ends))):
+            tensors |= {f"{name}.{number}": value for number, value in enumerate(held)}
+        for name, logits in (("first", self.first), ("best_logits", self.best_logits)):
+            if logits is not None:
+                tensors[name] = torch.from_numpy(logits)
+        said = {
+            name: getattr(self, name)
+            for name in ("epoch", "step", "best_epoch", "curve", "losses", "bad", "warnings")
+        }
+        for name, head in (("head", self.head), ("best_head", self.best_head)):
+            tensors |= {f"{name}.{k}": torch.from_numpy(v).clone() for k, v in head.tensors.items()}
+        said["ends"] = len(self.ends)
+        self.setup.checkpoints.save(self.name, said, tensors)
+
+    def _resume(self) -> bool:
+        """Take up the last checkpoint, if there is one."""
+        found = self.setup.checkpoints.load(self.name)
+        if found is None:
+            return False
+        said, tensors = found
+        count = range(len(self.parameters))
+        device = self.setup.workers.device
+        self.ends = [
+            [tensors[f"end{k}.{n}"].to(device) for n in count] for k in range(said.pop("ends"))
+        ]
+        self.best = [tensors[f"best.{n}"].to(device) for n in count]
+        if "first" in tensors:
+            self.first, self.best_logits = (tensors[n].numpy() for n in ("first", "best_logits"))
+        for name, value in said.items():
+            setattr(self, name, value)
+        self.head, self.best_head = (
+            Head(
+                self.head.kind,
+                {
+                    key.removeprefix(f"{name}."): value.numpy()
+                    for key, value in tensors.items()
+                    if key.startswith(f"{name}.")
+                },
+            )
+            for name in ("head", "best_head")
+        )
+        self.model.put(self.head, self.start.calibration, device)
+        self.optimiser.restore(tensors)
+        return True
+
+
+class _Part(NamedTuple):
+    """Clips of like length, varied: ``waves`` (B, n) of each network, ``targets`` (B, K).
+
+    ``masks`` (B, ...) are random numbers and ``factors`` (B, D) those of features, drawn for all
+    clips at once: so it makes no difference who computes which.
+    """
+
+    waves: tuple[np.ndarray, ...]
+    targets: np.ndarray
+    masks: np.ndarray
+    factors: np.ndarray | None
+
+    def every(self, first: int, step: int) -> _Part:
+        """Return every ``step``-th clip from ``first`` on."""
+        own = slice(first, None, step)
+        factors = None if self.factors is None else self.factors[own]
+        waves = tuple(x[own] for x in self.waves)
+        return _Part(waves, self.targets[own], self.masks[own], factors)
+
+
+def _varied(
+    setup: Setup,
+    recipe: Recipe,
+    rows: np.ndarray,
+    others: np.ndarray,
+    features: int,
+    rng: np.random.Generator,
+) -> _Part | None:
+    """Read some clips, vary each and mix them; None if none of them can be read.
+
+    ``others`` are the clips whose sound may lie below. They are cut to the length of the shortest.
+    """
+    read = []
+    found: list[list[np.ndarray]] = []
+    for row in rows:
+        longest = (recipe.crop_s or np.inf) * np.exp(recipe.speed)
+        start, under, again = rng.uniform(), rng.choice(others), int(rng.integers(2**63))
+        heard = setup.sounds.of(int(row), start, longest)
+        below = setup.sounds.of(int(under), start, longest) if recipe.noise_db else None
+        if heard is None:
+            continue
+        found.append([])
+        for k, x in enumerate(heard):
+            alike = np.random.default_rng(again)  # for each network the same
+            x = augment.vary(x, recipe, alike)
+            if below is not None:
+                x = augment.lay_below(x, below[k], recipe, alike)
+            found[-1].append(x)
+        read.append(row)
+    if not read:
+        return None
+    mix, at = augment.mixing(len(read), recipe, rng), rng.uniform(size=len(read))
+    waves = tuple(
+        _of_one_length(xs, at, recipe, rate)
+        for xs, rate in zip(zip(*found, strict=True), setup.sounds.rates, strict=True)
+    )
+    targets = augment.mixed(setup.targets.of[read].astype(np.float32), mix)
+    masks = rng.uniform(size=(len(read), 2, augment.MASKS, 2)).astype(np.float32)
+    kept = rng.random((len(read), features), np.float32) >= recipe.dropout
+    factors = kept.astype(np.float32) / (1 - recipe.dropout) if recipe.dropout else None
+    return _Part(tuple(augment.mixed(x, mix) for x in waves), targets, masks, factors)
+
+
+def _of_one_length(
+    xs: Sequence[np.ndarray], at: np.ndarray, recipe: Recipe, rate_hz: int
+) -> np.ndarray:
+    """Cut clips to the length of the shortest; ``at`` (B,) is the share of the rest cut before."""
+    n = min(map(len, xs))
+    n = min(n, int(recipe.crop_s * rate_hz)) if recipe.crop_s else n
+    starts = [int(a * (len(x) - n)) for a, x in zip(at, xs, strict=True)]
+    return np.stack([x[start : start + n] for start, x in zip(starts, xs, strict=True)])
+
+
+def validation_loss(logits: np.ndarray, of: np.ndarray, is_single: bool) -> float:
+    """Return the mean log loss at the best temperature; for several classes a clip, at none."""
+    if is_single:
+        return float(log_loss(logits[None], of, np.ones(len(of))).mean())
+    given = F.binary_cross_entropy_with_logits(torch.from_numpy(logits), torch.from_numpy(of))
+    return float(given)

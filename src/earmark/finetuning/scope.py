@@ -1,0 +1,145 @@
+"""Which parameters of a network are tuned: all, those of its last layers, or low-rank additions."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from earmark.backbones import Backbone, BackboneInfo
+from earmark.errors import BackboneError, EarmarkError
+
+FULL, LORA = "full", "lora"
+LORA_RANK, LORA_ALPHA = 8, 16  # as in LoRA (Hu et al. 2021, arXiv:2106.09685) and peft
+_LAST = re.compile(r"last:(\d+)")
+
+
+def check(how: str) -> None:
+    """Refuse what is neither 'full', 'lora' nor 'last:N'."""
+    match = _LAST.fullmatch(how)
+    if how not in (FULL, LORA) and not (match and int(match[1])):
+        raise EarmarkError(
+            f"fine-tuning {how!r} is unknown; give 'full', 'lora', or 'last:N' for the last N"
+            " layers, such as 'last:2'."
+        )
+
+
+def tunable(network: Backbone, how: str) -> dict[str, int]:
+    """Let the parameters that ``how`` names have gradients, and return the depth of each.
+
+    A depth is the number of layers between a parameter and the highest layer of ``network``, 0 for
+    the highest. Only what changes a layer counts, up to that one, and not the layers of
+    ``network.untuned``. For 'lora' the network gets its additions here. BackboneError where
+    nothing is left to tune.
+    """
+    if how == LORA:
+        _add_low_rank(network)
+    wanted = [n for n, _ in network.named_parameters() if how != LORA or "lora_" in n]
+    lowest = lowest_layers(network, wanted)
+    top = max(lowest.values(), default=0)
+    match = _LAST.fullmatch(how)
+    kept = sorted(set(lowest.values()))[-int(match[1]) :] if match else set(lowest.values())
+    names = [layer.name for layer in network.info.layers]
+    depth = {
+        name: top - layer
+        for name, layer in lowest.items()
+        if layer in kept and names[layer] not in network.untuned
+    }
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(name in depth)
+    if not depth:
+        raise BackboneError(
+            f"backbone {network.info.name!r} has nothing to fine-tune in the layers that are read;"
+            " use another, or leave --finetune out."
+        )
+    return depth
+
+
+def lowest_layers(network: Backbone, wanted: Iterable[str]) -> dict[str, int]:
+    """Return for each parameter of ``wanted`` the number of the lowest layer that it changes.
+
+    Autograd is asked: so it holds for any network. What changes no layer is left out.
+    """
+    names = set(wanted)
+    left = {name: p for name, p in network.named_parameters() if name in names}
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    for parameter in left.values():
+        parameter.requires_grad_(True)
+    found: dict[str, int] = {}
+    x = _example(network)
+    for number, (_, y) in enumerate(network.compute(x, [y.name for y in network.info.layers])):
+        if not y.requires_grad or not left:
+            continue
+        slopes = torch.autograd.grad(
+            y.float().square().sum(), list(left.values()), allow_unused=True, retain_graph=True
+        )
+        reached = [name for name, slope in zip(left, slopes, strict=True) if slope is not None]
+        found |= dict.fromkeys(reached, number)
+        for name in reached:
+            del left[name]
+    return found
+
+
+def _example(network: Backbone) -> Tensor:
+    """Return the network's input for a second of noise, or for what it reads at least."""
+    info: BackboneInfo = network.info
+    samples = info.window if info.step is None else min(info.window, info.rate_hz)
+    samples -= samples % (info.step or samples)
+    noise = torch.randn(1, samples + 2 * info.context, generator=torch.Generator().manual_seed(0))
+    noise = (0.1 * noise).to(network.device)
+    with torch.no_grad():
+        valid = torch.tensor([samples], device=network.device)
+        return next(iter(network.inputs(noise, valid)))[1]
+
+
+def _add_low_rank(network: Backbone) -> None:
+    """Lay low-rank additions over every linear map inside the network's blocks."""
+    targets = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear) and re.search(r"\.layers?\.\d+\.", name)
+    ]
+    if not targets:
+        raise BackboneError(
+            f"backbone {network.info.name!r} is no transformer, and 'lora' is for these; give"
+            " 'last:N' or 'full'."
+        )
+    peft = package("peft")
+    config = peft.LoraConfig(r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules=targets)
+    peft.inject_adapter_in_model(config, network)
+
+
+def package(name: str) -> Any:
+    """Import a package of the extra ``finetune``, when first used."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise EarmarkError(
+            f"fine-tuning needs the package {name}, which is not installed; pip install"
+            " 'earmark[finetune]'."
+        ) from error
+
+
+def states(network: Backbone, names: Mapping[str, int]) -> dict[str, Tensor]:
+    """Return what was tuned, under the names of the network as it was loaded.
+
+    Of a low-rank addition these are ``NAME.lora_a`` (r, in) and ``NAME.lora_b`` (out, r), whose
+    product is added to the parameter ``NAME``.
+    """
+    if not any("lora_" in name for name in names):
+        held = dict(network.named_parameters())
+        return {name: held[name].detach().clone() for name in names}
+    found = {}
+    for name, module in network.named_modules():
+        if not any(n.startswith(f"{name}.lora_A.") for n in names):
+            continue
+        (adapter,) = module.lora_A.keys()
+        scaled = module.lora_A[adapter].weight.detach() * module.scaling[adapter]
+        found[f"{name}.weight.lora_a"] = scaled
+        found[f"{name}.weight.lora_b"] = module.lora_B[adapter].weight.detach().clone()
+    return found

@@ -1,0 +1,153 @@
+"""The clips as waveforms, again and again: kept in memory as far as they fit, cut into batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from earmark import audio
+from earmark.audio import AudioOptions
+from earmark.backbones import Backbone
+from earmark.dataset import Clip
+from earmark.errors import AudioError
+from earmark.finetuning.model import Heard
+from earmark.finetuning.recipe import Recipe
+from earmark.waveforms import LONG_S, clip_seconds
+
+KEPT_BYTES = 2**30  # of decoded waveforms
+ALIKE = 0.75  # the shortest clip of a part, as a share of its longest
+GROUPED = 8  # batches whose clips are sorted by length among each other
+
+
+class Sounds:
+    """Clips as waveforms at each network's rate.
+
+    A clip of up to two minutes is read once, and kept while there is room; of a longer one the
+    wanted stretch is read each time. A clip that can no longer be read is noted in ``lost``, with
+    the reason, and not asked for again.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        networks: Sequence[Backbone],
+        options: AudioOptions,
+        kept_bytes: int = KEPT_BYTES,
+    ) -> None:
+        self.clips, self.options, self.left = clips, options, kept_bytes
+        self.rates = [network.info.rate_hz for network in networks]
+        self.kept: dict[int, list[np.ndarray]] = {}
+        self.lost: dict[int, str] = {}
+        self.seconds = np.zeros(len(clips))
+        with ThreadPoolExecutor() as pool:
+            for row, (seconds, waves) in enumerate(pool.map(self._first, clips)):
+                self.seconds[row] = seconds
+                if waves is not None:
+                    self._keep(row, waves)
+
+    def of(self, row: int, start: float, seconds: float) -> list[np.ndarray] | None:
+        """Return a stretch of a clip, (n,) for each network; None if it can no longer be read.
+
+        ``start`` is a share, 0 to 1, of what the clip is longer than ``seconds``.
+        """
+        if row in self.lost:
+            return None
+        waves = self.kept.get(row)
+        at = start * max(0.0, self.seconds[row] - seconds)
+        try:
+            if waves is None and self.seconds[row] > LONG_S:
+                return self._read(self.clips[row], at, at + seconds)
+            if waves is None:
+                waves = self._read(self.clips[row])
+        except AudioError as error:
+            self.lost[row] = str(error)
+            return None
+        return [_stretch(x, at, seconds, rate) for x, rate in zip(waves, self.rates, strict=True)]
+
+    def _first(self, clip: Clip) -> tuple[float, list[np.ndarray] | None]:
+        seconds = clip_seconds(clip)
+        if seconds > LONG_S:
+            return seconds, None
+        try:
+            waves = self._read(clip)
+        except AudioError:
+            return 0.0, None  # noted when it is asked for
+        return len(waves[0]) / self.rates[0], waves
+
+    def _keep(self, row: int, waves: list[np.ndarray]) -> None:
+        size = sum(x.nbytes for x in {id(x): x for x in waves}.values())
+        if size <= self.left:
+            self.kept[row] = waves
+            self.left -= size
+
+    def _read(self, clip: Clip, first: float = 0.0, last: float | None = None) -> list[np.ndarray]:
+        start, end = clip.start, clip.end
+        if last is not None:
+            start, end = (clip.start or 0.0) + first, (clip.start or 0.0) + last
+        at: dict[int, np.ndarray] = {}
+        for rate in set(self.rates):
+            at[rate] = audio.read(clip.path, rate, start, end, self.options).samples
+        return [at[rate] for rate in self.rates]
+
+
+def _stretch(x: np.ndarray, at: float, seconds: float, rate: int) -> np.ndarray:
+    first = int(at * rate)
+    return x[first : first + max(1, int(seconds * rate))]
+
+
+def plan(
+    rows: np.ndarray, seconds: np.ndarray, of: np.ndarray, recipe: Recipe, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Return the batches of an epoch: ``rows``, in random order, neighbours of like length.
+
+    With ``recipe.balanced``, rows of small classes come several times, so that each class comes
+    as often as the largest. ``seconds`` (N,) and ``of`` (N, K) are those of all clips.
+    """
+    order = rng.permutation(_balanced(rows, of, rng) if recipe.balanced else rows)
+    heard = np.minimum(seconds, recipe.crop_s or np.inf)
+    batches = []
+    for first in range(0, len(order), GROUPED * recipe.batch):
+        some = order[first : first + GROUPED * recipe.batch]
+        some = some[np.argsort(heard[some] * rng.uniform(1, 1.1, len(some)), kind="stable")]
+        batches += [some[i : i + recipe.batch] for i in range(0, len(some), recipe.batch)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def _balanced(rows: np.ndarray, of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    classes = of[rows].argmax(1)
+    most = np.bincount(classes).max()
+    chosen = []
+    for number in np.unique(classes):
+        own = rows[classes == number]
+        rest = rng.choice(own, most % len(own), replace=False)
+        chosen += [np.repeat(own, most // len(own)), rest]
+    return np.concatenate(chosen)
+
+
+def parts(rows: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    """Cut a batch into parts whose clips are of like length: each is computed at one length."""
+    found: list[list[int]] = []
+    for row in rows[np.argsort(-lengths[rows], kind="stable")]:
+        if found and lengths[row] >= ALIKE * lengths[found[-1][0]]:
+            found[-1].append(row)
+        else:
+            found.append([row])
+    return [np.array(part) for part in found]
+
+
+def heard_by(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[Heard]:
+    """Cut waveforms (B, n), those of each network, into its windows."""
+    found = []
+    for network, xs in zip(networks, waves, strict=True):
+        info = network.info
+        cut = [
+            audio.window(network.prepare(x), info.window, info.hop, info.context, info.step)
+            for x in xs
+        ]
+        clip = np.repeat(np.arange(len(cut)), [len(valid) for _, valid in cut])
+        windows, valid = (np.concatenate(part) for part in zip(*cut, strict=True))
+        found.append(Heard(*map(torch.from_numpy, (windows, valid, clip))))
+    return found

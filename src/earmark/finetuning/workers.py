@@ -1,0 +1,91 @@
+"""Where the arithmetic is done: a device, the cores of one process, and several processes."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from earmark.finetuning.scope import package
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Workers:
+    """The processes that ``torchrun`` or ``accelerate launch`` started, or this one alone.
+
+    On a CPU a batch is cut into a slice for each core, which computes alone: small networks gain
+    nothing from several cores for one operation, and lose when a neighbour holds one of them up.
+    """
+
+    def __init__(self, half: bool = False) -> None:
+        accelerate = package("accelerate")
+        mixed = "bf16" if half and torch.cuda.is_available() else "no"
+        self.accelerator: Any = accelerate.Accelerator(mixed_precision=mixed)
+        self.rank = int(self.accelerator.process_index)
+        self.count = int(self.accelerator.num_processes)
+        self.device: torch.device = self.accelerator.device
+        on_gpu = self.device.type != "cpu"
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self.threads = 1 if on_gpu else max(1, cores // local)
+
+    @contextlib.contextmanager
+    def side_by_side(self) -> Iterator[Callable[[Callable[[T], R], Sequence[T]], list[R]]]:
+        """Yield a ``map`` whose calls run at the same time, each on one core."""
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(1)
+            with ThreadPoolExecutor(
+                self.threads, "earmark-tune", torch.set_num_threads, (1,)
+            ) as pool:
+                yield lambda function, items: list(pool.map(function, items))
+        finally:
+            torch.set_num_threads(before)
+
+    @contextlib.contextmanager
+    def first_alone(self) -> Iterator[None]:
+        """Let the first process go ahead; the others find what it stored."""
+        with self.accelerator.main_process_first():
+            yield
+
+    @contextlib.contextmanager
+    def mixed(self) -> Iterator[None]:
+        """Compute in half precision where that was asked for."""
+        with self.accelerator.autocast():
+            yield
+
+    def total(self, tensors: list[Tensor]) -> list[Tensor]:
+        """Return the sums over all processes."""
+        if self.count == 1:
+            return tensors
+        flat = torch.cat([t.flatten() for t in tensors])
+        flat = self.accelerator.reduce(flat, "sum")
+        sizes = [t.numel() for t in tensors]
+        return [f.view_as(t) for f, t in zip(flat.split(sizes), tensors, strict=True)]
+
+    def told(self, make: Callable[[], T]) -> T:
+        """Return in every process what ``make`` returns in the first, which alone calls it.
+
+        An error there is raised everywhere.
+        """
+        if self.count == 1:
+            return make()
+        utils = package("accelerate.utils")
+        box: list[Any] = [None, None]
+        if self.rank == 0:
+            try:
+                box[0] = make()
+            except Exception as error:
+                box[1] = error
+        utils.broadcast_object_list(box)
+        if box[1] is not None:
+            raise box[1]
+        result: T = box[0]
+        return result

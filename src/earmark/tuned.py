@@ -1,0 +1,47 @@
+"""Fine-tuned weights: the difference between a network and the published one, and how it is put on.
+
+They are tensors by name: a parameter's new value under its own name, or two factors under
+``NAME.lora_a`` (r, in) and ``NAME.lora_b`` (out, r), whose product is added to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from earmark.backbones import Backbone
+from earmark.errors import ModelError
+
+FACTORS = (".lora_a", ".lora_b")
+
+
+def put_on(network: Backbone, tensors: Mapping[str, np.ndarray]) -> None:
+    """Change ``network`` to the fine-tuned one, its hash with it, so that stores keep them apart.
+
+    :class:`ModelError` where the tensors do not fit.
+    """
+    if not tensors:
+        return
+    held = dict(network.named_parameters())
+    digest = hashlib.sha256()
+    with torch.no_grad():
+        for name, value in sorted(tensors.items()):
+            digest.update(f"{name} {value.dtype} {value.shape}".encode() + value.tobytes())
+            own = name.removesuffix(FACTORS[0]).removesuffix(FACTORS[1])
+            if name.endswith(FACTORS[1]):
+                continue
+            new = torch.from_numpy(np.ascontiguousarray(value))
+            if name.endswith(FACTORS[0]):
+                factor = tensors.get(f"{own}{FACTORS[1]}")
+                new = new[None] if factor is None else torch.from_numpy(factor) @ new
+            if own not in held or held[own].shape != new.shape:
+                raise ModelError(
+                    f"the classifier's fine-tuned {name} {tuple(value.shape)} does not fit backbone"
+                    f" {network.info.name!r}; get the file again from where it was made."
+                )
+            new = new.to(held[own])
+            held[own].copy_(held[own] + new if name.endswith(FACTORS[0]) else new)
+    network.weights_hash += f"+{digest.hexdigest()[:32]}"
