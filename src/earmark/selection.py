@@ -137,7 +137,10 @@ class Search:
         return int(self.fold.max()) + 1
 
     def _pairs(self) -> list[Pair]:
+        """Return the folds that are left out together; of two folds, each by itself."""
         count = self._folds
+        if count == 2:
+            return [(0, 0), (1, 1)]
         return sorted(
             {
                 (min(i, j % count), max(i, j % count))
@@ -237,7 +240,9 @@ class Search:
         """Return the rows to train on and those held out for a pair; many are thinned evenly."""
         most = max(JUDGED_BY, JUDGED_BY_OF_CLASS * self.targets.of.shape[1])
         train = self._thinned(np.flatnonzero(~np.isin(self.fold, pair)), most)
-        held = [self._thinned(np.flatnonzero(self.fold == fold), most // 2) for fold in pair]
+        held = [
+            self._thinned(np.flatnonzero(self.fold == fold), most // 2) for fold in sorted({*pair})
+        ]
         return train, np.concatenate(held)
 
     def _thinned(self, rows: np.ndarray, most: int) -> np.ndarray:
@@ -339,10 +344,12 @@ def nested(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.
     inside = [replace(clips[row], fold=None) for row in rows]
     if len({clip.group for clip in inside}) < INNER_FOLDS:
         inside = [replace(clip, group=None) for clip in inside]
+    counts = search.targets.of[rows].sum(0)
+    fewest = int(counts[counts > 0].min())
     scheme = make_scheme(
         inside,
         content[rows],
-        folds=INNER_FOLDS,
+        folds=min(INNER_FOLDS, max(2, fewest)),
         seed=search.seed,
         separator=search.separator,
     )

@@ -247,8 +247,9 @@ class _Work:
         rows = np.arange(len(self.clips))
         if held_out is not None:
             rows = solution.lessons[0].rows
-        paid = [a.epochs for a in answers if a.is_better] or [a.epochs for a in answers]
-        run = self._run("all clips", solution.chosen, rows, stop=max(1, round(np.median(paid))))
+        paid = [a for a in answers if a.is_better] or answers
+        stop = max(1, round(float(np.median([a.epochs for a in paid]))))
+        run = self._run("all clips", solution.chosen, rows, stop=stop)
         inner = np.concatenate([lesson.inner for lesson in solution.lessons])
         best = np.concatenate([a.best for a in answers if len(a.best)])
         targets = self.search.targets_of(inner, self.search.balanced)

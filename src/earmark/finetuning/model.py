@@ -30,27 +30,30 @@ class Heard(NamedTuple):
 class Tunable(nn.Module):
     """Backbones, pooling and head: what :class:`Classifier` computes, differentiable.
 
-    The head stays as it is given, its temperature put into its weights: so the logits are those of
-    the classifier that has it.
+    The head begins as the fitted one, its temperature put into its weights: so the logits are
+    those of the frozen classifier until the first step.
     """
 
-    def __init__(self, networks: Sequence[Backbone], reading: Reading) -> None:
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(
+        self, networks: Sequence[Backbone], reading: Reading, head: Head, calibration: Calibration
+    ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        self.backbones, self.reading = networks, reading
+        self.backbones, self.reading, self.kind = networks, reading, head.kind
         self.infos = [network.info for network in networks]
         self.parts = readings.parts(self.infos, reading)
-        self.kind, self.tensors = "", dict[str, Tensor]()
-
-    def put(self, head: Head, calibration: Calibration, device: torch.device) -> None:
-        """Take ``head`` from here on."""
-        self.kind = head.kind
-        self.tensors = {k: torch.from_numpy(v).to(device) for k, v in head.tensors.items()}
+        tensors = {name: torch.from_numpy(value.copy()) for name, value in head.tensors.items()}
+        self.register_buffer("mean", tensors.pop("mean"))
+        self.register_buffer("scale", tensors.pop("scale"))
         last = "output." if head.kind == "mlp" else ""
-        weight, bias = f"{last}weight", f"{last}bias"
-        self.tensors[weight] = self.tensors[weight] / calibration.temperature
-        offset = self.tensors[bias] - calibration.offset
-        self.tensors[bias] = offset / calibration.temperature
+        tensors[f"{last}weight"] /= calibration.temperature
+        tensors[f"{last}bias"] -= calibration.offset
+        tensors[f"{last}bias"] /= calibration.temperature
+        self.names = list(tensors)
+        self.head = nn.ParameterList(tensors.values())
 
     def forward(self, heard: Sequence[Heard], clips: int, factors: Tensor | None = None) -> Tensor:
         """Return logits (B, K) of ``clips`` clips, heard by each backbone in turn.
@@ -65,7 +68,7 @@ class Tunable(nn.Module):
             ],
             1,
         )
-        z = (x - self.tensors["mean"]) / self.tensors["scale"]
+        z = (x - self.mean) / self.scale
         if factors is not None:
             z = z * factors
         return self._logits(z)
@@ -82,11 +85,18 @@ class Tunable(nn.Module):
         return x if info.is_logarithmic else readings.signed_root(x)
 
     def _logits(self, z: Tensor) -> Tensor:
-        t = self.tensors
+        t = dict(zip(self.names, self.head, strict=True))
         if self.kind != "mlp":
             return F.linear(z, t["weight"], t["bias"])
         hidden = F.relu(F.linear(z, t["hidden.weight"], t["hidden.bias"]))
         return F.linear(hidden, t["output.weight"], t["output.bias"])
+
+    def trained(self) -> Head:
+        """Return the head as it is now."""
+        tensors = dict(zip(self.names, self.head, strict=True))
+        tensors |= {"mean": self.mean, "scale": self.scale}
+        held = {name: value.detach().cpu().numpy().copy() for name, value in tensors.items()}
+        return Head(self.kind, held)
 
 
 def pool(

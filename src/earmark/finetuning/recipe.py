@@ -20,11 +20,12 @@ class Recipe:
     epochs: int = 0  # 0: as many as make STEPS steps, from LEAST_EPOCHS to MOST_EPOCHS
     batch: int = 32  # clips in a step, whatever the number of processes
     rate: float = 0.01  # of the highest layer that is read
+    head_rate: float = 1.0  # of the head, as a factor of the rate
     decay: float = 0.9  # of the rate, from each layer to the one below; 1: none
     warm_up: float = 0.1  # share of the steps in which the rate rises; after it, a half cosine
     weight_decay: float = 0.01
     clip: float = 1.0  # the largest norm of a gradient
-    smoothing: float = 0.1  # of labels
+    smoothing: float = 0.05  # of labels
     mixup: float = 0.0  # parameter of the beta distribution that mixes two clips
     time_mask: float = 0.1  # SpecAugment: longest stretches of time and of frequency, two of each,
     band_mask: float = 0.15  # as shares of all
@@ -34,9 +35,8 @@ class Recipe:
     noise_db: float = 15.0  # least decibels that another clip, laid below, is weaker by
     balanced: bool = True  # each class is heard as often as the largest
     dropout: float = 0.5  # of the features that the head reads
-    ramp: float = 0.3  # share of the steps in which all that varies the clips grows to its full
-    average: int = 4  # of the last ends of epochs
-    patience: int = 4  # epochs without a gain, after which a rehearsal ends
+    average: int = 3  # of the last ends of epochs
+    patience: int = 3  # looks without a gain, after which a rehearsal ends
     accumulate: int = 1  # parts that a batch is computed in, for less memory
     checkpointing: bool = False  # transformers keep no activations, but compute them twice
     crop_s: float = 10.0  # longer clips are heard in random stretches of so many seconds
@@ -63,23 +63,9 @@ class Recipe:
             values[name] = known[name](number)
         return dataclasses.replace(self, **values)  # type: ignore[arg-type]
 
-    def at(self, progress: float) -> Recipe:
-        """Return the recipe ``progress`` (0 to 1) through the schedule: clips vary less at first.
 
-        The head was fitted on clips as they are; pushed at once with others, it would pull the
-        network apart before it has learned anything.
-        """
-        if progress >= self.ramp:
-            return self
-        part = progress / self.ramp
-        names = ("mixup", "time_mask", "band_mask", "roll", "speed", "gain_db", "dropout")
-        less = {name: part * getattr(self, name) for name in names}
-        noise = self.noise_db and self.noise_db + RAMP_DB * (1 - part)
-        return dataclasses.replace(self, **less, noise_db=noise)
-
-
-RAMP_DB = 20.0  # by so much weaker the noise begins
-STEPS, LEAST_EPOCHS, MOST_EPOCHS = 1_500, 12, 30
+STEPS, LEAST_EPOCHS, MOST_EPOCHS = 150, 8, 12
+LOOKS = 2  # ends of epochs, at most about, at which the head is solved and judged
 
 
 def epochs(recipe: Recipe, clips: int) -> int:

@@ -24,7 +24,7 @@ from earmark.finetuning import augment, sounds
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.model import Tunable
 from earmark.finetuning.optimiser import Optimiser
-from earmark.finetuning.recipe import Recipe, epochs
+from earmark.finetuning.recipe import LOOKS, Recipe, epochs
 from earmark.finetuning.scope import states, tunable
 from earmark.finetuning.sounds import Sounds
 from earmark.finetuning.workers import Workers
@@ -110,9 +110,8 @@ class Run:
         for network, layers in zip(networks, start.reading.layers, strict=True):
             network.keep(layers)
             network.device = workers.device
-        self.model = Tunable(networks, start.reading)
+        self.model = Tunable(networks, start.reading, start.head, start.calibration)
         self.model.eval().to(workers.device)
-        self.model.put(start.head, start.calibration, workers.device)
         self.depths = [
             tunable(network, setup.how) if layers else {}
             for network, layers in zip(networks, start.reading.layers, strict=True)
@@ -122,13 +121,15 @@ class Run:
         self.optimiser = Optimiser(self.parameters, rates, recipe)
         self.epochs = epochs(recipe, len(self.rows))
         self.stop = self.epochs if stop is None else stop
+        self.period = max(1, round(self.epochs / LOOKS))
         self.curve: list[dict[str, float]] = []
         self.ends: list[list[Tensor]] = []
         self.best: list[Tensor] = [p.detach().clone() for p in self.parameters]
         self.best_epoch = 0
         self.first: np.ndarray | None = None
         self.best_logits: np.ndarray | None = None
-        self.epoch = self.step = self.bad = 0
+        self.least = np.inf
+        self.epoch = self.step = self.bad = self.waited = 0
         self.losses: list[float] = []
         self.warnings: list[str] = []
         self.saved = time.monotonic()
@@ -137,7 +138,9 @@ class Run:
         """Run, or go on where a killed run stopped."""
         with self.setup.workers.side_by_side() as together:
             if not self._resume() and self.judged is not None:
-                self._judge()
+                self.first = self.best_logits = self.answer(self.judged)
+                self.curve.append({"epoch": 0, **self._judge(self.first)})
+                self.least = self.curve[0]["validation"]
             while self.epoch < self.stop and not self._is_over():
                 self._one_epoch(together)
         self._write(self.best)
@@ -180,20 +183,11 @@ class Run:
         infos = [network.info for network in self.networks]
         return readings.features(infos, matrices, self.model.reading)
 
-    def _solve(self) -> None:
-        """Solve the head again for what the networks hear now."""
-
-        def solved() -> Head:
-            return self.start.solve(self.rows, self._features(self.rows))
-
-        self.head = self.setup.workers.told(solved)
-        self.model.put(self.head, self.start.calibration, self.setup.workers.device)
-
     def _parameters(self) -> tuple[list[Tensor], list[float]]:
         """Return what is tuned, and the rate of each."""
         recipe = self.setup.recipe
-        found: list[Tensor] = []
-        rates: list[float] = []
+        found: list[Tensor] = list(self.model.head)
+        rates = [recipe.rate * recipe.head_rate] * len(found)
         for network, depths in zip(self.networks, self.depths, strict=True):
             held = dict(network.named_parameters())
             found += [held[name] for name in depths]
@@ -217,29 +211,25 @@ class Run:
         self._end_epoch(time.perf_counter() - begun)
 
     def _end_epoch(self, seconds: float) -> None:
-        """Judge the average of the last epochs' ends, and keep it if it is the best so far."""
+        """Look, at some epochs' ends, what the average of the last ones is worth."""
         now = [p.detach().clone() for p in self.parameters]
         self.ends = [*self.ends, now][-max(1, self.setup.recipe.average) :]
         self.epoch, self.step = self.epoch + 1, 0
         row = {"epoch": self.epoch, "loss": float(np.mean(self.losses or [np.nan]))}
         self.losses = []
-        average = [torch.stack(same).mean(0) for same in zip(*self.ends, strict=True)]
-        self._write(average)
-        self._solve()
-        if self.judged is None:
-            self.best, self.best_head, self.best_epoch = average, self.head, self.epoch
-            self.curve.append(row | {"seconds": seconds})
-        else:
-            self._judge(row | {"seconds": seconds})
-        self._write(now)
+        is_last = self.epoch == self.stop
+        if is_last or (self.judged is not None and self.epoch % self.period == 0):
+            self._write([torch.stack(same).mean(0) for same in zip(*self.ends, strict=True)])
+            row |= self.setup.workers.told(self._look)
+            self._write(now)
+        self.curve.append(row | {"seconds": seconds})
         self._save()
 
     def _one_step(self, batch: np.ndarray, progress: float, together: Callable[..., Any]) -> None:
-        recipe = self.setup.recipe.at(progress)
-        slices = [s for part in self._parts(batch, recipe) for s in self._slices(part, len(batch))]
+        slices = [s for part in self._parts(batch) for s in self._slices(part, len(batch))]
         slices = slices[self.setup.workers.rank :: self.setup.workers.count]
         total, slopes = 0.0, [torch.zeros_like(p) for p in self.parameters]
-        for loss, found in together(lambda s: self._slope(s, len(batch), recipe), slices):
+        for loss, found in together(lambda s: self._slope(s, len(batch)), slices):
             total += loss
             for slope, own in zip(slopes, found, strict=True):
                 slope += own
@@ -250,13 +240,13 @@ class Run:
             self.losses.append(float(loss_at))
         self.bad = 0 if fine else self.bad + 1
 
-    def _parts(self, batch: np.ndarray, recipe: Recipe) -> list[_Part]:
+    def _parts(self, batch: np.ndarray) -> list[_Part]:
         """Read and vary the clips of a batch, those of like length together."""
         setup, found = self.setup, []
-        lengths = np.minimum(setup.sounds.seconds, recipe.crop_s or np.inf)
+        lengths = np.minimum(setup.sounds.seconds, setup.recipe.crop_s or np.inf)
         for number, rows in enumerate(sounds.parts(batch, lengths)):
             rng = np.random.default_rng([setup.seed, self.epoch, self.step, number])
-            part = _varied(setup, recipe, rows, self.rows, len(self.head.tensors["mean"]), rng)
+            part = _varied(setup, rows, self.rows, len(self.head.tensors["mean"]), rng)
             if part is not None:
                 found.append(part)
         return found
@@ -268,12 +258,12 @@ class Run:
         count = max(1, min(len(part.targets), math.ceil(hands * len(part.targets) / clips - 0.25)))
         return [part.every(first, count) for first in range(count)]
 
-    def _slope(self, part: _Part, clips: int, recipe: Recipe) -> tuple[float, list[Tensor]]:
+    def _slope(self, part: _Part, clips: int) -> tuple[float, list[Tensor]]:
         """Return the loss of some clips, as their share of a batch, and its slopes."""
-        setup = self.setup
+        setup, recipe = self.setup, self.setup.recipe
         heard = sounds.heard_by(self.networks, part.waves)
         for network in self.networks:
-            network.engine = self._engine(network, recipe)
+            network.engine = self._engine(network)
         augment.here.masks = part.masks
         factors = None
         if part.factors is not None:
@@ -290,8 +280,8 @@ class Run:
             slopes = torch.autograd.grad(loss / clips, self.parameters)
         return float(loss.detach()) / clips, list(slopes)
 
-    def _engine(self, network: Backbone, recipe: Recipe) -> Any:
-        workers = self.setup.workers
+    def _engine(self, network: Backbone) -> Any:
+        recipe, workers = self.setup.recipe, self.setup.workers
 
         def compute(x: Tensor, layers: Any) -> Any:
             x = augment.mask(x, network.time_axis, network.band_axis, recipe)
@@ -300,20 +290,31 @@ class Run:
 
         return compute
 
-    def _judge(self, row: dict[str, float] | None = None) -> None:
-        """Answer the validation clips; keep the weights if the log loss is the least so far."""
-        assert self.judged is not None
-        logits = self.answer(self.judged)
-        of = self.setup.targets.of[self.judged]
-        row = {"epoch": 0, "loss": float("nan"), "seconds": 0.0} if row is None else row
-        row["validation"] = validation_loss(logits, of, self.setup.targets.is_single)
-        row["accuracy"] = float((logits.argmax(1) == of.argmax(1)).mean())
-        self.curve.append(row)
-        if self.first is None:
-            self.first, self.best_logits = logits, logits.copy()
-        elif row["validation"] < min(r["validation"] for r in self.curve[:-1]):
+    def _look(self) -> dict[str, float]:
+        """Solve the head anew for what the networks hear now; keep both if they are the best.
+
+        Unjudged, the last are. Clips are heard as they are, by the engine that answers in use. The
+        head that is trained along gives the networks their slopes and is not kept: it answers new
+        speakers worse (docs/finetuning.md).
+        """
+        head = self.start.solve(self.rows, self._features(self.rows))
+        logits = None if self.judged is None else head.logits(self._features(self.judged))
+        row = {} if logits is None else self._judge(logits)
+        if row.get("validation", -np.inf) < self.least:
             self.best = [p.detach().clone() for p in self.parameters]
-            self.best_head, self.best_epoch, self.best_logits = self.head, self.epoch, logits
+            self.best_head, self.best_epoch, self.best_logits = head, self.epoch, logits
+            self.least, self.waited = row.get("validation", np.inf), 0
+        else:
+            self.waited += 1
+        return row
+
+    def _judge(self, logits: np.ndarray) -> dict[str, float]:
+        """Return the log loss and the accuracy of the validation clips."""
+        of = self.setup.targets.of[self.judged]
+        return {
+            "validation": validation_loss(logits, of, self.setup.targets.is_single),
+            "accuracy": float((logits.argmax(1) == of.argmax(1)).mean()),
+        }
 
     def _is_over(self) -> bool:
         if self.bad >= MOST_BAD:
@@ -322,8 +323,7 @@ class Run:
                 " finite slope; a lower rate may help (--recipe rate=...)."
             )
             return True
-        waited = self.epoch - self.best_epoch
-        return self.judged is not None and 0 < self.setup.recipe.patience <= waited
+        return self.judged is not None and 0 < self.setup.recipe.patience <= self.waited
 
     def _write(self, values: Sequence[Tensor]) -> None:
         with torch.no_grad():
@@ -334,7 +334,7 @@ class Run:
         observer = self.setup.observer
         if observer is None or self.setup.workers.rank:
             return
-        last = self.curve[-1] if self.curve else {}
+        last: dict[str, float] = next((r for r in self.curve[::-1] if "validation" in r), {})
         observer.advance(
             self.name,
             {
@@ -355,13 +355,22 @@ class Run:
             tensors |= {f"{name}.{number}": value for number, value in enumerate(held)}
         for name, logits in (("first", self.first), ("best_logits", self.best_logits)):
             if logits is not None:
-                tensors[name] = torch.from_numpy(logits)
+                tensors[name] = torch.from_numpy(logits.copy())
         said = {
             name: getattr(self, name)
-            for name in ("epoch", "step", "best_epoch", "curve", "losses", "bad", "warnings")
+            for name in (
+                "epoch",
+                "step",
+                "best_epoch",
+                "curve",
+                "losses",
+                "bad",
+                "warnings",
+                "waited",
+            )
         }
-        for name, head in (("head", self.head), ("best_head", self.best_head)):
-            tensors |= {f"{name}.{k}": torch.from_numpy(v).clone() for k, v in head.tensors.items()}
+        for key, value in self.best_head.tensors.items():
+            tensors[f"head.{key}"] = torch.from_numpy(value.copy())
         said["ends"] = len(self.ends)
         self.setup.checkpoints.save(self.name, said, tensors)
 
@@ -381,18 +390,9 @@ class Run:
             self.first, self.best_logits = (tensors[n].numpy() for n in ("first", "best_logits"))
         for name, value in said.items():
             setattr(self, name, value)
-        self.head, self.best_head = (
-            Head(
-                self.head.kind,
-                {
-                    key.removeprefix(f"{name}."): value.numpy()
-                    for key, value in tensors.items()
-                    if key.startswith(f"{name}.")
-                },
-            )
-            for name in ("head", "best_head")
-        )
-        self.model.put(self.head, self.start.calibration, device)
+        held = {k: v.numpy() for k, v in tensors.items() if k.startswith("head.")}
+        held = {key.removeprefix("head."): value for key, value in held.items()}
+        self.best_head = Head(self.head.kind, held)
         self.optimiser.restore(tensors)
         return True
 
@@ -419,7 +419,6 @@ class _Part(NamedTuple):
 
 def _varied(
     setup: Setup,
-    recipe: Recipe,
     rows: np.ndarray,
     others: np.ndarray,
     features: int,
@@ -429,7 +428,7 @@ def _varied(
 
     ``others`` are the clips whose sound may lie below. They are cut to the length of the shortest.
     """
-    read = []
+    recipe, read = setup.recipe, []
     found: list[list[np.ndarray]] = []
     for row in rows:
         longest = (recipe.crop_s or np.inf) * np.exp(recipe.speed)

@@ -1,0 +1,228 @@
+"""Fine-tuning against the frozen classifier it starts from, on real recordings.
+
+    EARMARK_WEIGHTS=... python benchmarks/finetune.py [NAME ...]
+
+Names are those of ``MEASURES``; without any, all of them, which takes hours on two cores. Every
+figure is nested: choice, epochs and the decision whether to use the fine-tuned network are made
+without the clips that are scored. Recordings: EARMARK_TEST_DATA, or ../shared/data beside the
+checkout.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from earmark import Dataset, Recipe, Store, finetune
+from earmark.finetuning.conduct import FineTuning
+from machine import describe, shared_data, write
+
+DRAWS, CLIPS_A_CLASS, TESTED = 20, 2, 400  # of the safeguard
+DIGITS, SOUNDS = "FSDD, speakers left out", "ESC-10, official folds"
+ABLATED = {  # each setting switched off by itself
+    "as it is": "",
+    "no dropout of features": "dropout=0",
+    "no SpecAugment": "time_mask=0,band_mask=0",
+    "no speed": "speed=0",
+    "no roll": "roll=0",
+    "no gain": "gain_db=0",
+    "no noise": "noise_db=0",
+    "no label smoothing": "smoothing=0",
+    "mixup 0.3": "mixup=0.3",
+    "no layer-wise decay": "decay=1",
+    "no warm-up": "warm_up=0",
+    "no weight decay": "weight_decay=0",
+    "no clipping": "clip=0",
+    "no average": "average=1",
+}
+
+
+class Told:
+    """Prints what runs, now and then."""
+
+    last = 0.0
+
+    def advance(self, run: str, figures: dict[str, float]) -> None:
+        if time.monotonic() - self.last > 60:
+            self.last = time.monotonic()
+            shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
+            print(f"    {run}: {shown}", file=sys.stderr)
+
+
+def digits() -> Dataset:
+    return Dataset.read(shared_data("fsdd") / "meta.csv", group="speaker")
+
+
+def sounds() -> Dataset:
+    return Dataset.read(shared_data("esc10") / "meta.csv")
+
+
+def row_of(done: FineTuning, what: str, backbone: str, seed: int, seconds: float) -> dict[str, Any]:
+    verdict, estimate = done.verdict, done.training.classifier.estimate
+    low, high = verdict["ci95"]
+    row = {
+        "what": what,
+        "backbone": backbone,
+        "how": verdict["how"],
+        "seed": seed,
+        "frozen": round(verdict["frozen"], 4),
+        "fine_tuned": round(verdict["fine_tuned"], 4),
+        "difference": round(verdict["difference"], 4),
+        "difference_low": round(low, 4),
+        "difference_high": round(high, 4),
+        "use": verdict["use"],
+        "accuracy_of_what_is_used": round(estimate["accuracy"], 4),
+        "low": round(estimate["ci95"][0], 4),
+        "high": round(estimate["ci95"][1], 4),
+        "folds_fine_tuned": sum(fold["use"] != "frozen" for fold in verdict["folds"]),
+        "epochs": " ".join(str(fold["epochs"]) for fold in verdict["folds"]),
+        "minutes": round(seconds / 60, 1),
+    }
+    print(row, flush=True)
+    return row
+
+
+def measure(
+    dataset: Dataset, what: str, backbone: str, seed: int = 0, how: str = "full", recipe: str = ""
+) -> dict[str, Any]:
+    """Fine-tune with one backbone, and return its row."""
+    began = time.perf_counter()
+    with Store() as store:
+        done = finetune(
+            dataset,
+            how,
+            recipe=Recipe().changed(recipe),
+            observer=Told(),
+            backbone=backbone,
+            seed=seed,
+            store=store,
+            compare=False,
+        )
+    done.checkpoints.forget()
+    return row_of(done, what, backbone, seed, time.perf_counter() - began)
+
+
+def digits_mn04() -> None:
+    write("finetune_digits_mn04", [measure(digits(), DIGITS, "efficientat-mn04")])
+
+
+def digits_speech() -> None:
+    write("finetune_digits_speech", [measure(digits(), DIGITS, "speech-embedding")])
+
+
+def sounds_speech() -> None:
+    write("finetune_sounds_speech", [measure(sounds(), SOUNDS, "speech-embedding")])
+
+
+def sounds_mn04() -> None:
+    seeds = [measure(sounds(), SOUNDS, "efficientat-mn04", seed) for seed in range(3)]
+    write("finetune_sounds_mn04", seeds)
+
+
+def scratch() -> None:
+    """Teach digits to a small wav2vec2 with random weights, its last layer read alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        small_wav2vec2(Path(folder))
+        name = f"hf:{folder}"
+        began = time.perf_counter()
+        done = finetune(
+            digits(),
+            recipe=Recipe().changed("epochs=16,rate=0.02,batch=64"),
+            observer=Told(),
+            backbone=name,
+            layers="last",
+            compare=False,
+        )
+        done.checkpoints.forget()
+        row = row_of(done, DIGITS, "small random wav2vec2", 0, time.perf_counter() - began)
+    write("finetune_scratch", [row])
+
+
+def small_wav2vec2(folder: Path) -> None:
+    """Write a checkpoint of 4 blocks of 128 units, weights as transformers draws them."""
+    import torch
+    import transformers
+
+    torch.manual_seed(0)
+    config = transformers.Wav2Vec2Config(
+        hidden_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=512,
+        conv_dim=(64,) * 7,
+        num_conv_pos_embeddings=32,
+        num_conv_pos_embedding_groups=4,
+    )
+    transformers.Wav2Vec2Model(config).save_pretrained(folder)
+    transformers.Wav2Vec2FeatureExtractor(do_normalize=True).save_pretrained(folder)
+
+
+def safeguard() -> None:
+    """Fine-tune on two clips a class, again and again, and score on others of the set."""
+    dataset, rows = digits(), []
+    for draw in range(DRAWS):
+        rng = np.random.default_rng(draw)
+        label = np.array([clip.label for clip in dataset.clips])
+        taught = np.concatenate(
+            [
+                rng.choice(np.flatnonzero(label == one), CLIPS_A_CLASS, replace=False)
+                for one in np.unique(label)
+            ]
+        )
+        tested = rng.choice(np.setdiff1d(np.arange(len(label)), taught), TESTED, replace=False)
+        clips = [replace(dataset.clips[k], split="train", group=None) for k in taught]
+        clips += [replace(dataset.clips[k], split="test", group=None) for k in tested]
+        few = replace(dataset, clips=tuple(clips))
+        rows.append(measure(few, f"draw {draw}", "speech-embedding", draw))
+    worst = min(row["accuracy_of_what_is_used"] - row["frozen"] for row in rows)
+    print(f"worst of {DRAWS} draws: {100 * worst:+.1f} points against frozen")
+    write("finetune_safeguard", rows)
+
+
+def ablation() -> None:
+    """Switch each setting off by itself; one speaker in two is tested, to save time."""
+    rows = []
+    for name, recipe in ABLATED.items():
+        row = measure(digits_of_two(), "two speakers tested", "efficientat-mn04", recipe=recipe)
+        rows.append({"setting": name, **row})
+    write("finetune_ablation", rows)
+
+
+def digits_of_two() -> Dataset:
+    """Return a third of the takes, the clips of two speakers as a test split."""
+    dataset = digits()
+    clips = [
+        replace(clip, split="test" if clip.group in ("george", "theo") else "train")
+        for clip in dataset.clips[::2]
+    ]
+    return replace(dataset, clips=tuple(clips))
+
+
+MEASURES = {
+    "digits_mn04": digits_mn04,
+    "digits_speech": digits_speech,
+    "sounds_speech": sounds_speech,
+    "sounds_mn04": sounds_mn04,
+    "scratch": scratch,
+    "safeguard": safeguard,
+    "ablation": ablation,
+}
+
+
+def main() -> None:
+    """Measure what is named, or all."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    print(describe())
+    for name in sys.argv[1:] or MEASURES:
+        MEASURES[name]()
+
+
+if __name__ == "__main__":
+    main()
