@@ -33,14 +33,21 @@ def vary(x: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
 def lay_below(
     x: np.ndarray, noise: np.ndarray, recipe: Recipe, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return a clip (n,) with another, of any length, weaker below it."""
+    """Return a clip (n,) with another, of any length, weaker below it.
+
+    A stretch of the other that is quieter than the rest of it stays so.
+    """
     down = recipe.noise_db + rng.uniform(0, NOISE_RANGE_DB)
-    level, other = (float(np.sqrt(np.mean(np.square(a)))) + SILENCE for a in (x, noise))
     if len(noise) < len(x):
         noise = np.resize(noise, len(x))
     start = rng.integers(0, len(noise) - len(x) + 1)
-    found = x + noise[start : start + len(x)] * np.float32(level / other * 10 ** (-down / 20))
-    return np.asarray(found)
+    heard = noise[start : start + len(x)]
+    other = max(_level(noise), _level(heard))
+    return np.asarray(x + heard * np.float32(_level(x) / other * 10 ** (-down / 20)))
+
+
+def _level(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(x)))) + SILENCE
 
 
 def mixing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 from earmark.errors import EarmarkError, did_you_mean
@@ -51,19 +52,25 @@ class Recipe:
                 raise EarmarkError(
                     f"no setting {name!r};{did_you_mean(name, known)} known: {', '.join(known)}."
                 )
+            least, most = int(name == "batch"), MOST.get(name, math.inf)
             try:
                 number = float(value)
-                if not 0 <= number < float("inf") or (known[name] is not float and number % 1):
+                if not least <= number <= most or math.isinf(number):
+                    raise ValueError
+                if known[name] is not float and number % 1:
                     raise ValueError
             except ValueError:
+                end = "on" if math.isinf(most) else f"to {most:g}"
                 raise EarmarkError(
-                    f"setting {name!r} is {value!r}; give a number from 0 on, such as"
+                    f"setting {name!r} is {value!r}; give a number from {least} {end}, such as"
                     f" {name}={getattr(Recipe, name):g}."
                 ) from None
             values[name] = known[name](number)
         return dataclasses.replace(self, **values)  # type: ignore[arg-type]
 
 
+SHARES = ("decay", "warm_up", "smoothing", "time_mask", "band_mask", "roll")
+MOST = dict.fromkeys(SHARES, 1.0) | {"dropout": 0.95}  # of 1 nothing would be left
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 150, 8, 12
 LOOKS = 2  # ends of epochs, at most about, at which the head is solved and judged
 

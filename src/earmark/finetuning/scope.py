@@ -111,7 +111,10 @@ def _add_low_rank(network: Backbone) -> None:
         )
     peft = package("peft")
     config = peft.LoraConfig(r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules=targets)
-    peft.inject_adapter_in_model(config, network)
+    with torch.random.fork_rng([]):  # a run that is taken up has to begin with the same numbers
+        torch.manual_seed(0)
+        # in a list, for peft asks a module with a configuration what only transformers' have
+        peft.inject_adapter_in_model(config, nn.ModuleList([network]))
 
 
 def package(name: str) -> Any:

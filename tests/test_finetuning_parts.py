@@ -1,0 +1,271 @@
+"""What fine-tuning is made of: the optimiser, the plan of an epoch, and how clips are varied."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from earmark.errors import EarmarkError
+from earmark.finetuning import augment, sounds
+from earmark.finetuning.optimiser import SMALLEST, Optimiser, share
+from earmark.finetuning.recipe import Recipe
+
+OFF = Recipe(
+    mixup=0,
+    time_mask=0,
+    band_mask=0,
+    roll=0,
+    speed=0,
+    gain_db=0,
+    noise_db=0,
+    dropout=0,
+    smoothing=0,
+    ramp=0,
+    weight_decay=0,
+    clip=0,
+    warm_up=0,
+)
+scales = st.floats(1e-3, 1e3)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@settings(max_examples=100, deadline=None)
+@given(scales, st.floats(1, 30), scales, st.sampled_from([0.0, 1.0]), seeds)
+def test_each_channel_moves_by_the_rate_whatever_its_scale(scale, ratio, slope, clip, seed):
+    weight = drawn(5, 4, 3, seed=seed) * scale
+    weight *= torch.logspace(0, -math.log10(ratio), 5)[:, None, None]
+    before = weight.clone()
+    rate = 0.01
+    optimiser = Optimiser([weight], [rate], replace(OFF, clip=clip))
+    slopes = [drawn(5, 4, 3, seed=seed + 1) * slope / scale]  # large weights have small ones
+    assert optimiser.step(slopes, 0.0)
+    size, moved = (t.square().mean((1, 2)).sqrt() for t in (before, weight - before))
+    size = size.clamp_min(SMALLEST)
+    assert (moved <= 1.01 * rate * size).all()
+    assert (moved >= 0.9 * rate * size).all()
+
+
+@given(scales)
+@settings(max_examples=20, deadline=None)
+def test_vectors_move_by_the_rate_of_their_size(scale):
+    bias = drawn(6) * scale
+    before = bias.clone()
+    assert Optimiser([bias], [0.02], OFF).step([drawn(6, seed=1)], 0.0)
+    moved = (bias - before).square().mean().sqrt() / before.square().mean().sqrt()
+    assert 0.018 <= float(moved) <= 0.0202
+
+
+def test_nearly_dead_channels_and_zeros_move_a_little():
+    weight = torch.ones(2, 50)
+    weight[1] = 1e-9
+    zeros = torch.zeros(3, 3)
+    assert Optimiser([weight, zeros], [0.1, 0.1], OFF).step([weight + 1, zeros + 1], 0.0)
+    assert 1e-4 < float((weight[1] - 1e-9).abs().max()) < 1e-2  # of what the tensor's others are
+    assert float(zeros.abs().max()) == pytest.approx(0.1, rel=1e-3)
+
+
+def test_rates_are_those_of_each_parameter():
+    first, second, still = torch.ones(2, 2), torch.ones(2, 2), torch.ones(2, 2)
+    optimiser = Optimiser([first, second, still], [0.1, 0.01, 0.0], OFF)
+    assert optimiser.step([torch.ones(2, 2)] * 3, 0.0)
+    assert float(1 - first[0, 0]) == pytest.approx(0.1, rel=1e-3)
+    assert float(1 - second[0, 0]) == pytest.approx(0.01, rel=1e-3)
+    assert torch.equal(still, torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_slope_that_is_no_number_moves_nothing(bad):
+    weight, other = torch.ones(2, 2), torch.ones(2)
+    optimiser = Optimiser([weight, other], [0.1, 0.1], Recipe())
+    assert not optimiser.step([torch.full((2, 2), bad), torch.ones(2)], 0.5)
+    assert torch.equal(weight, torch.ones(2, 2)) and torch.equal(other, torch.ones(2))
+    assert optimiser.step([torch.ones(2, 2), torch.ones(2)], 0.5)
+    assert torch.isfinite(weight).all() and not torch.equal(weight, torch.ones(2, 2))
+
+
+def test_the_share_of_the_rate_is_continuous_and_ends_at_nothing():
+    for warm_up in (0.0, 0.1, 0.5):
+        at = np.array([share(p, warm_up) for p in np.linspace(0, 1, 10_001)])
+        assert at[0] == (0 if warm_up else 1) and at[-1] == pytest.approx(0, abs=1e-12)
+        assert at.max() == pytest.approx(1) and at.min() >= 0
+        assert np.abs(np.diff(at)).max() <= 2e-3
+        assert np.argmax(at) == pytest.approx(warm_up * 10_000, abs=1)
+
+
+def test_what_is_restored_goes_on_bit_for_bit():
+    recipe = Recipe(warm_up=0.2)
+    slopes = [[drawn(3, 4, seed=k), drawn(3, seed=100 + k)] for k in range(6)]
+
+    def begun() -> tuple[list[torch.Tensor], Optimiser]:
+        weights = [drawn(3, 4, seed=7), drawn(3, seed=8)]
+        return weights, Optimiser(weights, [0.01, 0.003], recipe)
+
+    whole, optimiser = begun()
+    for k, slope in enumerate(slopes):
+        if k == 3:
+            state = {name: value.clone() for name, value in optimiser.state().items()}
+        optimiser.step(slope, (k + 1) / 7)
+    again, other = begun()
+    other.restore(state)
+    for k, slope in enumerate(slopes[3:], 3):
+        other.step(slope, (k + 1) / 7)
+    assert all(torch.equal(a, b) for a, b in zip(again, whole, strict=True))
+    fresh, third = begun()  # before the first step there is no momentum to keep
+    third.restore({name: value.clone() for name, value in begun()[1].state().items()})
+    third.step(slopes[0], 0.5)
+    straight, fourth = begun()
+    fourth.step(slopes[0], 0.5)
+    assert all(torch.equal(a, b) for a, b in zip(fresh, straight, strict=True))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 12), min_size=1, max_size=4), st.integers(1, 7), seeds)
+def test_a_plan_has_each_class_as_often_as_the_largest(counts, batch, seed):
+    rng = np.random.default_rng(seed)
+    of = np.eye(len(counts))[np.repeat(np.arange(len(counts)), counts)]
+    of = np.concatenate([of, of[:2]])  # rows that are not asked for
+    rows = rng.permutation(sum(counts))
+    recipe = Recipe(batch=batch, balanced=True)
+    batches = sounds.plan(rows, rng.uniform(0.1, 20, len(of)), of, recipe, rng)
+    planned = np.concatenate(batches)
+    assert max(map(len, batches)) <= batch
+    assert of[planned].sum(0).tolist() == [max(counts)] * len(counts)
+    times, own = np.bincount(planned, minlength=len(of))[rows], np.array(counts)[of[rows].argmax(1)]
+    assert (times >= max(counts) // own).all() and (times <= -(-max(counts) // own)).all()
+    once = sounds.plan(rows, np.ones(len(of)), of, replace(recipe, balanced=False), rng)
+    assert sorted(np.concatenate(once)) == sorted(rows)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=20), seeds)
+def test_parts_are_of_like_length_and_lose_no_clip(lengths, seed):
+    lengths = np.array(lengths)
+    rows = np.random.default_rng(seed).permutation(len(lengths))[: max(1, len(lengths) - 2)]
+    parts = sounds.parts(rows, lengths)
+    assert sorted(np.concatenate(parts)) == sorted(rows)
+    assert all(lengths[p].min() >= sounds.ALIKE * lengths[p].max() for p in parts)
+    for longer, shorter in itertools.pairwise(parts):
+        assert lengths[shorter].max() < sounds.ALIKE * lengths[longer].max()
+
+
+def test_switched_off_nothing_varies():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=300).astype(np.float32)
+    assert np.array_equal(augment.vary(x, OFF, rng), x)
+    assert augment.mixing(5, OFF, rng) is None
+    assert augment.mixing(1, replace(OFF, mixup=0.4), rng) is None
+    assert augment.mixed(x, None) is x
+    augment.here.masks = rng.uniform(size=(2, 2, augment.MASKS, 2)).astype(np.float32)
+    y = drawn(2, 1, 30, 20)
+    assert torch.equal(augment.mask(y, 2, 3, OFF), y)
+    assert torch.equal(augment.mask(y, None, None, Recipe(time_mask=0.5, band_mask=0.5)), y)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0.05, 3), st.integers(2, 9), seeds)
+def test_mixed_targets_sum_to_one(mixup, clips, seed):
+    rng = np.random.default_rng(seed)
+    mix = augment.mixing(clips, Recipe(mixup=mixup), rng)
+    assert mix is not None and sorted(mix[0]) == list(range(clips))
+    of = np.eye(4, dtype=np.float32)[rng.integers(0, 4, clips)]
+    mixed = augment.mixed(of, mix)
+    assert np.allclose(mixed.sum(1), 1, atol=1e-6) and (mixed >= 0).all()
+    assert ((mixed * of).sum(1) >= 0.5 - 1e-6).all()  # a clip's own class weighs most
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 0.5), st.floats(0, 0.5), st.integers(1, 60), st.integers(1, 40), seeds)
+def test_masks_cover_no_more_than_they_may(time_mask, band_mask, time, bands, seed):
+    rng = np.random.default_rng(seed)
+    augment.here.masks = rng.uniform(size=(3, 2, augment.MASKS, 2)).astype(np.float32)
+    x = drawn(3, 1, time, bands, seed=seed % 1000) + 10
+    found = augment.mask(x, 2, 3, Recipe(time_mask=time_mask, band_mask=band_mask))
+    mean = x.mean((1, 2, 3), keepdim=True)
+    changed = (found != x)[:, 0]
+    assert torch.allclose(found, torch.where(found != x, mean, x), atol=1e-4)
+    for clip in changed:
+        whole_times, whole_bands = clip.all(1).sum(), clip.all(0).sum()
+        if time_mask and not band_mask:
+            assert whole_times <= augment.MASKS * math.ceil(time_mask * time)
+            assert clip.sum() == whole_times * bands
+        if band_mask and not time_mask:
+            assert whole_bands <= augment.MASKS * math.ceil(band_mask * bands)
+            assert clip.sum() == whole_bands * time
+        most = augment.MASKS * math.ceil(time_mask * time) * bands
+        most += augment.MASKS * math.ceil(band_mask * bands) * time
+        assert clip.sum() <= most
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 200), st.integers(1, 400), scales, st.floats(1, 40), st.floats(0, 1), seeds)
+def test_what_lies_below_is_weaker(samples, below, scale, noise_db, quiet, seed):
+    """However the other clip's loudness is spread over it: here its first part is ``quiet``."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=samples).astype(np.float32)
+    noise = (scale * rng.normal(size=below)).astype(np.float32)
+    noise[: int(quiet * below)] *= 1e-3
+    found = augment.lay_below(x, noise, Recipe(noise_db=noise_db), rng)
+    assert found.dtype == np.float32 and found.shape == x.shape
+    level, added = (float(np.sqrt(np.mean(np.square(a)))) for a in (x, found - x))
+    assert added <= level * 10 ** (-noise_db / 20) * 1.01 + 1e-6
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 500), st.floats(0.01, 0.3), st.floats(0.1, 12), seeds)
+def test_speed_and_loudness_stay_within_their_ranges(samples, speed, gain_db, seed):
+    x = np.ones(samples, np.float32)
+    recipe = replace(OFF, speed=speed, gain_db=gain_db, roll=0.2)
+    found = augment.vary(x, recipe, np.random.default_rng(seed))
+    assert found.dtype == np.float32
+    assert math.exp(-speed) * samples - 0.5 <= len(found) <= math.exp(speed) * samples + 0.5
+    low, high = (10 ** (sign * gain_db / 20) for sign in (-1, 1))
+    assert found.min() >= low * 0.9999 and found.max() <= high * 1.0001
+
+
+def test_at_first_clips_vary_less():
+    recipe = Recipe(mixup=0.4, ramp=0.5, noise_db=12)
+    begun, half, full = recipe.at(0.0), recipe.at(0.25), recipe.at(0.5)
+    names = ("mixup", "time_mask", "band_mask", "roll", "speed", "gain_db", "dropout")
+    assert all(getattr(begun, name) == 0 for name in names)
+    assert all(getattr(half, name) == getattr(recipe, name) / 2 for name in names)
+    assert begun.noise_db > half.noise_db > full.noise_db == 12
+    assert full == recipe.at(1.0) == recipe
+    assert replace(recipe, noise_db=0).at(0.0).noise_db == 0  # off stays off
+    assert replace(recipe, ramp=0).at(0.0) == replace(recipe, ramp=0)
+
+
+def test_changes_of_a_recipe_are_read_and_checked():
+    recipe = Recipe()
+    changed = recipe.changed(" epochs=5, mixup=0.25,balanced=0,")
+    assert changed == replace(recipe, epochs=5, mixup=0.25, balanced=False)
+    assert recipe.changed("") == recipe
+    with pytest.raises(EarmarkError, match=r"no setting 'mixpu'; did you mean 'mixup'\? known: ep"):
+        recipe.changed("mixpu=0.3")
+    for wrong in ("epochs=2.5", "epochs=", "epochs", "rate=-1", "rate=nan", "rate=inf", "clip=x"):
+        with pytest.raises(EarmarkError, match=r"; give a number from 0 on, such as \w+="):
+            recipe.changed(wrong)
+
+
+@pytest.mark.parametrize(
+    ("setting", "wanted"),
+    [
+        ("batch=0", "1 on"),
+        ("dropout=1", "0 to 0.95"),
+        ("smoothing=1.5", "0 to 1"),
+        ("roll=2", "0 to 1"),
+    ],
+)
+def test_settings_that_nothing_can_be_done_with_are_refused(setting, wanted):
+    name, _, value = setting.partition("=")
+    with pytest.raises(
+        EarmarkError, match=f"setting '{name}' is '{value}'; give .* {wanted}, such"
+    ):
+        Recipe().changed(setting)

@@ -1,0 +1,93 @@
+"""One small fine-tuning, for tests: clips on disk, a head over a network, and a run of it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from earmark import backbones, heads
+from earmark.audio import AS_IT_IS
+from earmark.backbones import Backbone
+from earmark.calibration import Calibration
+from earmark.clips import Clip
+from earmark.embed import embed
+from earmark.finetuning.checkpoints import Checkpoints
+from earmark.finetuning.recipe import Recipe
+from earmark.finetuning.run import Observer, Run, Setup, Start
+from earmark.finetuning.sounds import Sounds
+from earmark.finetuning.workers import Workers
+from earmark.heads import Head, Targets
+from earmark.readings import Reading, features
+
+RATE_HZ = 16_000
+RECIPE = Recipe(epochs=2, batch=4, rate=0.02)
+CALIBRATION = Calibration(0.5)
+
+
+def write_clips(folder: Path, count: int = 8, seconds: Sequence[float] = (0.5,)) -> list[Clip]:
+    """Write ``count`` noisy chirps of two classes, 'a' and 'b' in turn."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for k in range(count):
+        path, rng = folder / f"{k:02}.wav", np.random.default_rng(k)
+        t = np.arange(int(seconds[k % len(seconds)] * RATE_HZ)) / RATE_HZ
+        hz = (400, 700)[k % 2] * (1 + 0.1 * rng.normal())
+        x = 0.2 * np.sin(2 * np.pi * hz * (1 + t) * t) + 0.1 * rng.normal(size=len(t))
+        soundfile.write(path, x, RATE_HZ, subtype="FLOAT")
+        found.append(Clip(path, "ab"[k % 2]))
+    return found
+
+
+def of_short_windows(network: Backbone, seconds: float = 0.4) -> Backbone:
+    """Cut clips into short windows, where the network can: so that short clips have several."""
+    info = network.info
+    if info.step is not None:
+        window = max(1, int(seconds * info.rate_hz) // info.step) * info.step
+        network.info = replace(info, window=window, hop=window)
+    return network
+
+
+def speech_embedding(*layers: str) -> Backbone:
+    """The shipped network, of which ``layers`` are kept, the last one if none are named."""
+    network = backbones.create("speech-embedding", engine="torch")
+    network.keep(layers or ("embedding",))
+    return of_short_windows(network)
+
+
+def run_of(
+    clips: Sequence[Clip],
+    network: Backbone,
+    how: str = "full",
+    recipe: Recipe = RECIPE,
+    *,
+    judged: int = 0,
+    name: str = "run",
+    kind: str = "linear",
+    workers: Workers | None = None,
+    observer: Observer | None = None,
+) -> Run:
+    """Return a run on ``clips``, judged on the last few of them if so many are ``judged``."""
+    workers = workers or Workers()
+    reading = Reading((tuple(layer.name for layer in network.info.layers),))
+    targets = Targets.single(np.arange(len(clips)) % 2, 2)
+    checkpoints = Checkpoints("test", workers.rank == 0)
+    sounds = Sounds(clips, [network], AS_IT_IS)
+    setup = Setup(
+        [network], how, recipe, sounds, targets, AS_IT_IS, 0, workers, checkpoints, observer
+    )
+
+    def solve(rows: np.ndarray, x: np.ndarray) -> Head:
+        return heads.fit(kind, x, targets.rows(rows), 0.1)
+
+    rows = np.arange(len(clips) - judged)
+    known = embed([clips[row] for row in rows], network, None).matrix
+    head = solve(rows, features([network.info], [known], reading))
+    held = np.arange(len(clips) - judged, len(clips)) if judged else None
+    return Run(setup, name, Start(reading, rows, head, CALIBRATION, solve), held)
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """How far ``a`` is from ``b``, as a share of it."""
+    return float(np.linalg.norm(np.asarray(a, float) - b) / np.linalg.norm(b))
