@@ -48,15 +48,15 @@ def finetuning_folder() -> Path:
     return cache_folder() / "finetuning"
 
 
-def engines_bytes() -> int:
-    """Return how many bytes compiled models take."""
-    folder = engines_folder()
-    return sum(file.stat().st_size for file in folder.iterdir()) if folder.is_dir() else 0
+def bytes_in(folder: Path) -> int:
+    """Return how many bytes the files in a folder take; 0 where it is not there."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-def delete_engines() -> None:
-    """Delete all compiled models."""
-    shutil.rmtree(engines_folder(), ignore_errors=True)
+def delete_rest() -> None:
+    """Delete all compiled models and unfinished fine-tunings."""
+    for folder in (engines_folder(), finetuning_folder()):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def as_stored(vector: np.ndarray) -> np.ndarray:

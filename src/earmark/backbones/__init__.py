@@ -233,6 +233,9 @@ class Backbone(nn.Module):
         kept = tuple(layer for layer in self.info.layers if layer.name in layers)
         self.info = replace(self.info, layers=kept)
 
+    def save_memory(self) -> None:
+        """Keep as few activations as possible for gradients; here, as many as always."""
+
     def cast(self, precision: str) -> Backbone:
         """Compute the network in ``precision`` ('float32', 'bfloat16' or 'float16') from here on.
 

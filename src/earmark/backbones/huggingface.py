@@ -12,6 +12,7 @@ highest wanted layer, and threads that share a network share no hooks.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import json
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
+import torch.utils.checkpoint
 from torch import Tensor, nn
 
 from earmark.errors import BackboneError
@@ -116,6 +118,20 @@ class Transformer(Backbone):
     def hidden(self, x: Tensor) -> Iterator[Tensor]:
         """Yield the activations (B, C, T, F) of every layer of ``info``, in that order."""
         raise NotImplementedError
+
+    def save_memory(self) -> None:
+        """Compute each block once more for its gradients, instead of keeping what is in it.
+
+        A block does so where it is in training itself; the modules in it, with their dropout, are
+        not.
+        """
+        block = importlib.import_module("transformers.modeling_layers").GradientCheckpointingLayer
+        again = functools.partial(torch.utils.checkpoint.checkpoint, use_reentrant=False)
+        module: Any
+        for module in self.model.modules():
+            if isinstance(module, block):
+                module.gradient_checkpointing = module.training = True
+                module._gradient_checkpointing_func = again
 
     def cast(self, precision: str) -> Backbone:
         super().cast(precision)

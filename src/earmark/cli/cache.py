@@ -10,26 +10,31 @@ from earmark.cli.common import print_json
 from earmark.cli.options import Json
 
 app = typer.Typer(
-    help="The store of embeddings, and compiled models: show, prune, clear.", rich_markup_mode=None
+    help="The store of embeddings, compiled models, unfinished fine-tunings: show, prune, clear.",
+    rich_markup_mode=None,
 )
 
 
 @app.command("show")
 def show_cache(as_json: Json = False) -> None:
-    """Show where the store is and what it holds, and how large compiled models are."""
-    from earmark.store import Store, engines_bytes, engines_folder
+    """Show where the store is and what it holds, and how large the rest of the cache is."""
+    from earmark.store import Store, bytes_in, engines_folder, finetuning_folder
+
+    rest = {"engines_bytes": engines_folder(), "finetuning_bytes": finetuning_folder()}
 
     with Store() as store:
         rows = store.summary()
         if as_json:
             held = [{"backbone": f, "clips": n, "bytes": b} for f, n, b in rows]
-            print_json({"path": str(store.path), "held": held, "engines_bytes": engines_bytes()})
+            sizes = {name: bytes_in(folder) for name, folder in rest.items()}
+            print_json({"path": str(store.path), "held": held, **sizes})
             return
         print(store.path)
     for fingerprint, clips, size in rows:
         print(f"{clips:>9} clips {size / 1e6:>9.1f} MB  {fingerprint}")
-    if engines_bytes():
-        print(f"compiled models {engines_bytes() / 1e6:>9.1f} MB  {engines_folder()}")
+    for what, folder in zip(("compiled models", "fine-tunings"), rest.values(), strict=True):
+        if size := bytes_in(folder):
+            print(f"{what:>15} {size / 1e6:>9.1f} MB  {folder}")
 
 
 @app.command("prune")
@@ -45,8 +50,8 @@ def prune_cache(
 
 @app.command("clear")
 def clear_cache() -> None:
-    """Delete the store and compiled models; they are made anew when they are needed."""
-    from earmark.store import delete_engines, delete_store
+    """Delete the store and the rest; all of it is made anew when it is needed."""
+    from earmark.store import delete_rest, delete_store
 
-    delete_engines()
+    delete_rest()
     print(f"deleted {delete_store()}")

@@ -101,8 +101,9 @@ def finetune(
 class _Answer(NamedTuple):
     """What one lesson came to. ``logits`` (T, K) are calibrated, of its tested clips.
 
-    ``first`` and ``best`` (M, K) are those of its inner clips before and after; where no rehearsal
-    was possible, they are empty. ``is_better`` says if fine-tuning paid there.
+    They are the fine-tuned network's if the rehearsal said that it is better, ``is_better``, else
+    the frozen one's. ``first`` and ``best`` (M, K) are those of its inner clips before and after;
+    where no rehearsal was possible, they are empty.
     """
 
     logits: np.ndarray
@@ -156,7 +157,7 @@ class _Work:
         answer = self._learn(name, lesson)
         arrays = {key: getattr(answer, key) for key in ("logits", "first", "best")}
         said = {key: value for key, value in answer._asdict().items() if key not in arrays}
-        tensors = {key: torch.from_numpy(value) for key, value in arrays.items()}
+        tensors = {key: torch.from_numpy(value.copy()) for key, value in arrays.items()}
         self.setup.checkpoints.save(f"{name}, done", said, tensors)
         return answer
 
@@ -168,14 +169,15 @@ class _Work:
             logits = self.frozen.solution.logits[lesson.test]
             return _Answer(logits, none, none, 0, False)
         rehearsal = self._run(f"{name}, rehearsal", lesson.choice, inside, lesson.inner)
-        run, tuned = rehearsal, rehearsal.go()
+        tuned = rehearsal.go()
         assert tuned.first is not None and tuned.best is not None
         inner = search.targets_of(lesson.inner, search.balanced)
         is_better = better(tuned.first, tuned.best, inner)
+        logits = self.frozen.solution.logits[lesson.test]
         if is_better:
             run = self._run(name, lesson.choice, lesson.rows, stop=tuned.epochs)
             run.go()
-        logits = Calibration.fit(tuned.best, inner).logits(run.answer(lesson.test))
+            logits = Calibration.fit(tuned.best, inner).logits(run.answer(lesson.test))
         return _Answer(
             np.asarray(logits, np.float32),
             tuned.first,
@@ -208,16 +210,11 @@ class _Work:
         """Compare on the tested clips; return with it the estimate of what :meth:`learn` does."""
         frozen = self.frozen.out_of_fold
         solution, lessons = self.frozen.solution, self.frozen.solution.lessons
-        always, used = solution.logits.copy(), solution.logits.copy()
+        logits = solution.logits.copy()
         for lesson, answer in zip(lessons, answers, strict=True):
-            always[lesson.test] = answer.logits
-            if answer.is_better:
-                used[lesson.test] = answer.logits
-        tuned, tested = (
-            OutOfFold.gather(
-                replace(solution, logits=logits), self.clips, self.search.targets, self.heard.scheme
-            )
-            for logits in (always, used)
+            logits[lesson.test] = answer.logits
+        tuned = OutOfFold.gather(
+            replace(solution, logits=logits), self.clips, self.search.targets, self.heard.scheme
         )
         difference = tuned.quality - frozen.quality
         pays = _all_better(self.search, lessons, answers) and difference.mean() >= 0
@@ -239,7 +236,8 @@ class _Work:
                 }
                 for k, (lesson, answer) in enumerate(zip(lessons, answers, strict=True))
             ],
-        }, tested
+            "course": _course([answer.curve for answer in answers]),
+        }, tuned
 
     def deploy(self, answers: Sequence[_Answer]) -> tuple[Tuned, Calibration]:
         """Tune on all clips that may be learned from, for as long as the rehearsals say."""
@@ -254,6 +252,20 @@ class _Work:
         best = np.concatenate([a.best for a in answers if len(a.best)])
         targets = self.search.targets_of(inner, self.search.balanced)
         return run.go(), Calibration.fit(best, targets)
+
+
+def _course(curves: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, float]]:
+    """Return the mean over rehearsals of what was found at the ends of their epochs."""
+    found: dict[float, dict[str, list[float]]] = {}
+    for row in (row for curve in curves for row in curve):
+        for name in ("loss", "validation"):
+            if np.isfinite(row.get(name, np.nan)) and "loss" in row:
+                found.setdefault(row["epoch"], {}).setdefault(name, []).append(row[name])
+    return [
+        {"epoch": epoch, **{name: float(np.mean(values)) for name, values in row.items()}}
+        for epoch, row in sorted(found.items())
+        if "loss" in row
+    ]
 
 
 def better(first: np.ndarray, best: np.ndarray, targets: Targets) -> bool:

@@ -91,13 +91,6 @@ class Tunable(nn.Module):
         hidden = F.relu(F.linear(z, t["hidden.weight"], t["hidden.bias"]))
         return F.linear(hidden, t["output.weight"], t["output.bias"])
 
-    def trained(self) -> Head:
-        """Return the head as it is now."""
-        tensors = dict(zip(self.names, self.head, strict=True))
-        tensors |= {"mean": self.mean, "scale": self.scale}
-        held = {name: value.detach().cpu().numpy().copy() for name, value in tensors.items()}
-        return Head(self.kind, held)
-
 
 def pool(
     info: BackboneInfo, stats: Mapping[str, LayerStats], clip: Tensor, clips: int

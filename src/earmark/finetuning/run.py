@@ -116,6 +116,9 @@ class Run:
             tunable(network, setup.how) if layers else {}
             for network, layers in zip(networks, start.reading.layers, strict=True)
         ]
+        for network in networks:
+            if recipe.checkpointing:
+                network.save_memory()
         self.networks = networks
         self.parameters, rates = self._parameters()
         self.optimiser = Optimiser(self.parameters, rates, recipe)

@@ -157,15 +157,30 @@ def layers(evidence: Evidence) -> Section | None:
 
 
 def fine_tuning(evidence: Evidence) -> Section | None:
-    """Show the course of gradient training."""
-    course = evidence.fine_tuning
-    if not course:
+    """Show the verdict, and the course of gradient training."""
+    verdict = evidence.fine_tuning
+    if not verdict:
         return None
-    lines = [("training", [float(e["loss"]) for e in course])]
-    if all(e.get("validation") is not None for e in course):
-        lines.append(("validation", [float(e["validation"]) for e in course]))
-    ends = "; ".join(f"{name} {number(ys[0])} to {number(ys[-1])}" for name, ys in lines)
-    epochs = [float(e["epoch"]) for e in course]
-    plot = plots.curve(f"Loss over epochs: {ends}", epochs, lines, "epoch", shares=False)
-    how = "Loss on the training clips, and on clips that were kept back."
-    return section("fine-tuning", "Fine-tuning", figure(plot), how)
+    low, high = (100 * end for end in verdict["ci95"])
+    text = (
+        f"<p>Frozen {percent(verdict['frozen'])}, fine-tuned {percent(verdict['fine_tuned'])}:"
+        f" {points(verdict['difference'])} (95 % interval {low:+.1f} to {high:+.1f})."
+        f" The {safe(verdict['use'])} one is saved.</p>"
+    )
+    course = verdict.get("course", ())
+    if course:
+        epochs = [float(e["epoch"]) for e in course]
+        lines = [("training", [float(e["loss"]) for e in course])]
+        looks = [e for e in course if "validation" in e]
+        held = ", ".join(f"{e['validation']:.2f} after {e['epoch']:.0f}" for e in looks)
+        ends = "; ".join(f"{name} {number(ys[0])} to {number(ys[-1])}" for name, ys in lines)
+        label = f"Loss over epochs: {ends}"
+        text += figure(
+            plots.curve(label, epochs, lines, "epoch", shares=False),
+            f"Loss on clips that were kept back: {held}." if held else "",
+        )
+    how = (
+        "Both are scored on the same clips, by models that had not heard their fold. The loss is"
+        " the mean over the rehearsals of all folds; training clips are varied, so it stays higher."
+    )
+    return section("fine-tuning", "Fine-tuning", text, how)

@@ -26,8 +26,8 @@ class Evidence:
     candidates (best first) 'head', 'layers' (the name of a layer set), 'penalty', 'accuracy'
     inside the training folds, and 'chosen'; baselines 'name', 'accuracy', 'ci95' or None; the
     learning curve 'clips_per_class', 'accuracy', 'low', 'high'; findings what
-    ``doctor.Finding.as_dict`` gives, or 'kind' and 'text'; fine-tuning 'epoch', 'loss',
-    'validation'.
+    ``doctor.Finding.as_dict`` gives, or 'kind' and 'text'. Fine-tuning is the verdict of
+    :func:`earmark.finetune`, and a row an epoch in 'course': 'epoch', 'loss', 'validation'.
     """
 
     command: str
@@ -41,7 +41,7 @@ class Evidence:
     baselines: Sequence[dict[str, Any]] | None = None
     learning_curve: Sequence[dict[str, Any]] | None = None
     findings: Sequence[dict[str, Any]] | None = None
-    fine_tuning: Sequence[dict[str, Any]] | None = None
+    fine_tuning: dict[str, Any] | None = None
     source: str = ""  # where the clips came from, for people to read
     audio: AudioOptions = AS_IT_IS
 
@@ -74,6 +74,7 @@ def evidence_of(
         classifier.estimate.get("baselines"),
         classifier.estimate.get("learning_curve"),
         findings=[_finding(line) for line in training.findings],
+        fine_tuning=classifier.estimate.get("fine_tuning"),
         source=dataset.source,
         audio=dataset.audio,
     )
