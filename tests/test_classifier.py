@@ -86,7 +86,7 @@ def test_every_flipped_bit_is_refused(saved, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"schema": 99}, r"has schema 99 and this earmark \(.*\) reads 2; update earmark"),
+        ({"schema": 99}, r"has schema 99 and this earmark \(.*\) reads 2 and 3; update earmark"),
         ({"labels": ["b", "a", "c"]}, "was changed after it was saved"),
         ({"temperature": 1.0}, "was changed after it was saved"),
         ({"digest": "0" * 64}, "was changed after it was saved"),
