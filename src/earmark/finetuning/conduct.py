@@ -259,12 +259,11 @@ def _course(curves: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, floa
     found: dict[float, dict[str, list[float]]] = {}
     for row in (row for curve in curves for row in curve):
         for name in ("loss", "validation"):
-            if np.isfinite(row.get(name, np.nan)) and "loss" in row:
+            if np.isfinite(row.get(name, np.nan)):
                 found.setdefault(row["epoch"], {}).setdefault(name, []).append(row[name])
     return [
         {"epoch": epoch, **{name: float(np.mean(values)) for name, values in row.items()}}
         for epoch, row in sorted(found.items())
-        if "loss" in row
     ]
 
 

@@ -174,6 +174,9 @@ class Run:
         clips, options = [self.setup.sounds.clips[row] for row in rows], self.setup.options
         matrices = []
         for network in self.networks:
+            if not network.info.layers:  # nothing is read of it
+                matrices.append(np.zeros((len(rows), 0), np.float32))
+                continue
             network.engine = network.compute
             heard = embed(clips, network, None, options=options)
             if heard.failures:

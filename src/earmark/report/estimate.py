@@ -167,17 +167,16 @@ def fine_tuning(evidence: Evidence) -> Section | None:
         f" {points(verdict['difference'])} (95 % interval {low:+.1f} to {high:+.1f})."
         f" The {safe(verdict['use'])} one is saved.</p>"
     )
-    course = verdict.get("course", ())
+    course = [e for e in verdict.get("course", ()) if "loss" in e]
     if course:
+        losses = [float(e["loss"]) for e in course]
+        label = f"Loss over epochs: training {number(losses[0])} to {number(losses[-1])}"
         epochs = [float(e["epoch"]) for e in course]
-        lines = [("training", [float(e["loss"]) for e in course])]
-        looks = [e for e in course if "validation" in e]
+        looks = [e for e in verdict["course"] if "validation" in e]
         held = ", ".join(f"{e['validation']:.2f} after {e['epoch']:.0f}" for e in looks)
-        ends = "; ".join(f"{name} {number(ys[0])} to {number(ys[-1])}" for name, ys in lines)
-        label = f"Loss over epochs: {ends}"
         text += figure(
-            plots.curve(label, epochs, lines, "epoch", shares=False),
-            f"Loss on clips that were kept back: {held}." if held else "",
+            plots.curve(label, epochs, [("training", losses)], "epoch", shares=False),
+            f"Loss on clips that were kept back, by epochs: {held}." if held else "",
         )
     how = (
         "Both are scored on the same clips, by models that had not heard their fold. The loss is"
