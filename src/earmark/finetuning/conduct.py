@@ -32,6 +32,7 @@ from earmark.selection import Choice, Lesson, Search
 from earmark.training import Training
 
 TUNED, FROZEN = "fine-tuned", "frozen"
+SURE = 2  # standard errors by which a rehearsal must be better; one is chance in one of six
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def finetune(
     *rehearsal* on the other folds but one says after how many epochs the clips of that one are
     answered best, and if better than before; where they are, the network is tuned once more with
     all of them. So the estimate has every decision inside. The fine-tuned classifier is returned
-    if it is better by one standard error in the rehearsals and not worse on the tested clips, else
+    if it is better by two standard errors in the rehearsals and not worse on the tested clips, else
     the frozen one. The verdict, in ``estimate['fine_tuning']`` too, says which ('use'), the
     accuracy of both on the tested clips, the 'difference' with its 95 % interval 'ci95' and what
     was used in each fold. Killed, it goes on where it stopped when it is called again. Raises
@@ -268,7 +269,7 @@ def _course(curves: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, floa
 
 
 def better(first: np.ndarray, best: np.ndarray, targets: Targets) -> bool:
-    """Say if logits (M, K) are better than those before, by one standard error of the log loss.
+    """Say if logits (M, K) are better than those before, by SURE standard errors of the log loss.
 
     Both are calibrated on themselves. Neither may more clips be wrong than before.
     """
@@ -278,7 +279,7 @@ def better(first: np.ndarray, best: np.ndarray, targets: Targets) -> bool:
     loss = [_losses(logits, targets) for logits in (first, best)]
     gain = loss[0] - loss[1]
     error = gain.std() / np.sqrt(len(gain))
-    return bool(gain.mean() > error and right[1].mean() >= right[0].mean())
+    return bool(gain.mean() > SURE * error and right[1].mean() >= right[0].mean())
 
 
 def _losses(logits: np.ndarray, targets: Targets) -> np.ndarray:
