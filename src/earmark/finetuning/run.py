@@ -138,7 +138,7 @@ class Run:
         with self.setup.workers.side_by_side() as together:
             if not self._resume() and self.judged is not None:
                 self._judge()
-            while self.epoch < self.stop and not self._is_over():
+            while not self._is_over() and self.epoch < self.stop:
                 self._one_epoch(together)
         self._write(self.best)
         self.head = self.best_head
