@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 
 from earmark import backbones, tuned
+from earmark.errors import DataError
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.run import Run, Tuned
 from earmark.finetuning.scope import states
@@ -253,6 +254,22 @@ def test_many_bad_steps_in_a_row_end_a_run_with_the_best_so_far(
     assert np.isfinite(weights_of(done)).all() and np.abs(moved(done, network)).max() > 0
 
 
+@pytest.mark.parametrize(("losses", "kept"), [((1, 2, 3), 0), ((3, 1, 2), 1), ((3, 2, 1), 2)])
+def test_the_epoch_that_answers_best_is_kept(clips, network, monkeypatch, losses, kept):
+    given, weights = iter(losses), []
+
+    def judged(*_: object) -> float:
+        weights.append(torch.cat([p.detach().flatten() for p in run.parameters]).numpy())
+        return next(given)
+
+    monkeypatch.setattr("earmark.finetuning.run.validation_loss", judged)
+    run = run_of(clips, network, judged=4)
+    done = run.go()
+    assert done.epochs == kept and len(done.curve) == 3
+    assert np.array_equal(weights_of(done), weights[kept])
+    assert (np.abs(moved(done, network)).max() > 0) == (kept > 0)
+
+
 def test_a_vanished_clip_is_left_out_of_batches_and_said(clips, network, tmp_path):
     moved_clips = write_clips(tmp_path, 6)
     run = run_of(moved_clips, network)
@@ -293,3 +310,22 @@ def test_what_was_tuned_makes_the_network_anew(clips, network, how, checkpoints)
     assert distance(published[layer].mean, found[layer].mean.numpy()) > 1e-3
     named = states(run.networks[0], run.depths[0])
     assert set(named) == set(done.weights[0])
+
+
+def test_a_clip_that_vanished_ends_the_run_until_it_is_back(tmp_path, network):
+    own = write_clips(tmp_path, 8)
+    whole = run_of(own, network, judged=4).go()
+
+    class Vanish:
+        steps = 0
+
+        def advance(self, *_: object) -> None:
+            self.steps += 1
+            if self.steps == 2:  # in the second epoch
+                own[1].path.rename(tmp_path / "away")
+
+    vanish = Vanish()
+    with pytest.raises(DataError, match=r"01\.wav could be read before fine-tuning, and now can"):
+        run_of(own, network, judged=4, observer=vanish).go()
+    (tmp_path / "away").rename(own[1].path)
+    assert same(run_of(own, network, judged=4).go(), whole)

@@ -48,8 +48,7 @@ def always_better(monkeypatch):
 @pytest.fixture
 def model(data, always_better) -> Classifier:
     done = finetune(data, recipe=Recipe().changed(RECIPE), compare=False, **SMALL)
-    if done.verdict["difference"] < 0:
-        pytest.fail("the clips are made so that tuning does them no harm")
+    assert done.verdict["difference"] >= 0  # the clips are made so that tuning does them no harm
     return done.training.classifier
 
 
@@ -184,7 +183,7 @@ def test_stopped_between_folds_it_ends_with_the_same_classifier(data, always_bet
         assert list(finetuning_folder().glob("*"))
         again = Stop()
         assert classifier_bytes(again) == whole
-        assert 99 - again.left < steps  # what was done is not done again
+        assert 99 - again.left <= steps - step + 2  # but the epoch, nothing is done again
 
 
 def test_on_the_command_line(data, always_better, tmp_path):
