@@ -216,7 +216,7 @@ def test_a_classifier_keeps_to_the_precision_of_its_training(tones, folders, tmp
     for training, precision in ((exact, "float32"), (fast, "fast")):
         training.classifier.save(tmp_path / "m.earmark")
         loaded = Classifier.load(tmp_path / "m.earmark")
-        (network,) = loaded._networks()
+        (network,) = loaded.networks()
         assert network.precision == precision
         (prediction,) = loaded.predict([tones / "low" / "0.wav"])
         assert prediction.error is None

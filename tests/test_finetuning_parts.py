@@ -101,18 +101,30 @@ def test_the_share_of_the_rate_is_continuous_and_ends_at_nothing():
         assert np.argmax(at) == pytest.approx(warm_up * 10_000, abs=1)
 
 
+def test_the_order_in_memory_makes_no_difference():
+    """Of convolutions that are laid out otherwise than the slopes that other processes sent."""
+    found = []
+    for laid_out in (torch.contiguous_format, torch.channels_last):
+        weight = drawn(4, 3, 5, 2).to(memory_format=laid_out)
+        optimiser = Optimiser([weight], [0.01], OFF)
+        for seed in range(3):
+            optimiser.step([drawn(4, 3, 5, 2, seed=seed)], 0.1)
+        found.append(weight)
+    assert torch.equal(*found)
+
+
 def test_what_is_restored_goes_on_bit_for_bit():
     recipe = Recipe(warm_up=0.2)
     slopes = [[drawn(3, 4, seed=k), drawn(3, seed=100 + k)] for k in range(6)]
 
     def begun() -> tuple[list[torch.Tensor], Optimiser]:
-        weights = [drawn(3, 4, seed=7), drawn(3, seed=8)]
+        weights = [drawn(4, 3, seed=7).T, drawn(3, seed=8)]
         return weights, Optimiser(weights, [0.01, 0.003], recipe)
 
     whole, optimiser = begun()
     for k, slope in enumerate(slopes):
         if k == 3:
-            state = {name: value.clone() for name, value in optimiser.state().items()}
+            state = {name: value.clone().contiguous() for name, value in optimiser.state().items()}
         optimiser.step(slope, (k + 1) / 7)
     again, other = begun()
     other.restore(state)

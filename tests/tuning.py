@@ -33,8 +33,8 @@ def write_clips(folder: Path, count: int = 8, seconds: Sequence[float] = (0.5,))
     for k in range(count):
         path, rng = folder / f"{k:02}.wav", np.random.default_rng(k)
         t = np.arange(int(seconds[k % len(seconds)] * RATE_HZ)) / RATE_HZ
-        hz = (400, 700)[k % 2] * (1 + 0.1 * rng.normal())
-        x = 0.2 * np.sin(2 * np.pi * hz * (1 + t) * t) + 0.1 * rng.normal(size=len(t))
+        hz = (300, 1_500)[k % 2] * (1 + 0.05 * rng.normal())
+        x = 0.2 * np.sin(2 * np.pi * hz * (1 + 0.3 * t) * t) + 0.02 * rng.normal(size=len(t))
         soundfile.write(path, x, RATE_HZ, subtype="FLOAT")
         found.append(Clip(path, "ab"[k % 2]))
     return found

@@ -267,6 +267,8 @@ def _tuned(tensors: Mapping[str, np.ndarray], backbones: int) -> tuple[dict[str,
     for key, value in tensors.items():
         if key.startswith(TUNED):
             number, _, name = key.removeprefix(TUNED).partition(".")
+            if number not in map(str, range(backbones)):
+                raise ValueError(f"{key} is of no backbone of it")
             found[int(number)][name] = value
     return tuple(found) if any(found) else ()
 

@@ -31,17 +31,26 @@ def put_on(network: Backbone, tensors: Mapping[str, np.ndarray]) -> None:
         for name, value in sorted(tensors.items()):
             digest.update(f"{name} {value.dtype} {value.shape}".encode() + value.tobytes())
             own = name.removesuffix(FACTORS[0]).removesuffix(FACTORS[1])
-            if name.endswith(FACTORS[1]):
-                continue
-            new = torch.from_numpy(np.ascontiguousarray(value))
-            if name.endswith(FACTORS[0]):
-                factor = tensors.get(f"{own}{FACTORS[1]}")
-                new = new[None] if factor is None else torch.from_numpy(factor) @ new
-            if own not in held or held[own].shape != new.shape:
+            if name.endswith(FACTORS[1]) and f"{own}{FACTORS[0]}" in tensors:
+                continue  # done with the other factor
+            new = _product(tensors, own) if own != name else _tensor(value)
+            if new is None or own not in held or held[own].shape != new.shape:
                 raise ModelError(
                     f"the classifier's fine-tuned {name} {tuple(value.shape)} does not fit backbone"
                     f" {network.info.name!r}; get the file again from where it was made."
                 )
             new = new.to(held[own])
-            held[own].copy_(held[own] + new if name.endswith(FACTORS[0]) else new)
+            held[own].copy_(new if own == name else held[own] + new)
     network.weights_hash += f"+{digest.hexdigest()[:32]}"
+
+
+def _product(tensors: Mapping[str, np.ndarray], own: str) -> torch.Tensor | None:
+    """Return what two factors add to the parameter ``own``; None where they make no pair."""
+    a, b = (tensors.get(f"{own}{factor}") for factor in FACTORS)
+    if a is None or b is None or a.ndim != 2 or b.ndim != 2 or b.shape[1] != a.shape[0]:
+        return None
+    return _tensor(b).float() @ _tensor(a).float()
+
+
+def _tensor(value: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(value))

@@ -28,7 +28,11 @@ class Optimiser:
     ) -> None:
         self.parameters, self.recipe = list(parameters), recipe
         self.sizes = [_size(p.detach()) for p in parameters]
-        self.units = [(p.detach() / s).clone() for p, s in zip(parameters, self.sizes, strict=True)]
+        # the fused step goes through memory, so that units, slopes and what is restored lie alike
+        self.units = [
+            (p.detach() / s).clone(memory_format=torch.contiguous_format)
+            for p, s in zip(parameters, self.sizes, strict=True)
+        ]
         groups = [
             {"params": [u for u, r in zip(self.units, rates, strict=True) if r == rate], "at": rate}
             for rate in dict.fromkeys(rates)
@@ -38,7 +42,7 @@ class Optimiser:
     def step(self, slopes: Sequence[Tensor], progress: float) -> bool:
         """Move once, ``progress`` (0 to 1) through the schedule; False if a slope is no number."""
         for unit, slope, size in zip(self.units, slopes, self.sizes, strict=True):
-            unit.grad = slope * size
+            unit.grad = (slope * size).contiguous()
         norm = torch.nn.utils.get_total_norm([u.grad for u in self.units if u.grad is not None])
         if not bool(torch.isfinite(norm)):
             return False

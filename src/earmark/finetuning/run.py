@@ -144,7 +144,7 @@ class Run:
                 self.first = self.best_logits = self.answer(self.judged)
                 self.curve.append({"epoch": 0, **self._judge(self.first)})
                 self.least = self.curve[0]["validation"]
-            while self.epoch < self.stop and not self._is_over():
+            while not self._is_over() and self.epoch < self.stop:
                 self._one_epoch(together)
         self._write(self.best)
         self.head = self.best_head

@@ -139,7 +139,11 @@ def parts(rows: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
 
 
 def heard_by(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[Heard]:
-    """Cut waveforms (B, n), those of each network, into its windows."""
+    """Cut waveforms (B, n), those of each network, into its windows.
+
+    First come the first windows of all clips, then the second, and so on: so every so many rows
+    are of one clip, as :func:`augment.mask` has it.
+    """
     found = []
     for network, xs in zip(networks, waves, strict=True):
         info = network.info
@@ -147,7 +151,8 @@ def heard_by(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[
             audio.window(network.prepare(x), info.window, info.hop, info.context, info.step)
             for x in xs
         ]
-        clip = np.repeat(np.arange(len(cut)), [len(valid) for _, valid in cut])
-        windows, valid = (np.concatenate(part) for part in zip(*cut, strict=True))
-        found.append(Heard(*map(torch.from_numpy, (windows, valid, clip))))
+        windows, valid = (np.stack(part, 1) for part in zip(*cut, strict=True))
+        clip = np.tile(np.arange(len(cut)), len(windows))
+        windows = windows.reshape(len(clip), -1)
+        found.append(Heard(*map(torch.from_numpy, (windows, valid.ravel(), clip))))
     return found

@@ -27,7 +27,9 @@ class Workers:
     def __init__(self, half: bool = False) -> None:
         accelerate = package("accelerate")
         mixed = "bf16" if half and torch.cuda.is_available() else "no"
-        self.accelerator: Any = accelerate.Accelerator(mixed_precision=mixed)
+        # without being told so, accelerate takes the processes of `torchrun` on CPUs for lone ones
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
+        self.accelerator: Any = accelerate.Accelerator(mixed_precision=mixed, cpu=several)
         self.rank = int(self.accelerator.process_index)
         self.count = int(self.accelerator.num_processes)
         self.device: torch.device = self.accelerator.device

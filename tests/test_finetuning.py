@@ -1,0 +1,331 @@
+"""Runs of fine-tuning: cut into parts or killed they end the same, and what fails is said."""
+
+import copy
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import safetensors.torch
+import torch
+
+from earmark import backbones, tuned
+from earmark.errors import DataError
+from earmark.finetuning.checkpoints import Checkpoints
+from earmark.finetuning.run import Run, Tuned
+from earmark.finetuning.scope import states
+from test_wav2vec2 import folders as checkpoints  # noqa: F401  # a fixture
+from tuning import RECIPE, distance, of_short_windows, run_of, speech_embedding, write_clips
+
+pytest.importorskip("accelerate", reason="the extra earmark[finetune] is not installed")
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Clips of two lengths: of three windows and of two."""
+    return write_clips(tmp_path_factory.mktemp("clips"), 10, (0.9, 0.6))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return speech_embedding("conv2", "conv4")
+
+
+def weights_of(done: Tuned) -> np.ndarray:
+    return np.concatenate([value.ravel() for value in done.weights[0].values()])
+
+
+def moved(done: Tuned, network) -> np.ndarray:
+    """By how much each weight was changed."""
+    held = dict(network.named_parameters())
+    before = [held[name].detach().numpy().ravel() for name in done.weights[0]]
+    return weights_of(done) - np.concatenate(before)
+
+
+def test_in_three_parts_a_batch_teaches_the_same(clips, network):
+    """Of clips with several windows too, whose masks must not depend on who computes them."""
+    recipe = RECIPE.changed("time_mask=0.3,band_mask=0.3,mixup=0.3,ramp=0,batch=6")
+    whole = moved(run_of(clips, network, recipe=recipe).go(), network)
+    parts = moved(run_of(clips, network, recipe=recipe.changed("accumulate=3")).go(), network)
+    assert np.abs(whole).max() > 1e-3
+    assert distance(parts, whole) <= 1e-2  # Adam makes much of slopes that are nearly nothing
+
+
+class Stop:
+    """An observer that ends a run in its ``step``-th step, as a signal would."""
+
+    def __init__(self, step: int) -> None:
+        self.left = step
+
+    def advance(self, run: str, figures: dict[str, float]) -> None:
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def stopped(run: Run) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run.go()
+
+
+def same(one: Tuned, other: Tuned) -> bool:
+    """Whether weights, head, logits and curve are equal, but for the seconds."""
+    pairs = [
+        *((value, other.weights[0][name]) for name, value in one.weights[0].items()),
+        *((value, other.head.tensors[name]) for name, value in one.head.tensors.items()),
+        (one.first, other.first),
+        (one.best, other.best),
+    ]
+    rows = [[r | {"seconds": 0, "loss": str(r["loss"])} for r in t.curve] for t in (one, other)]
+    return rows[0] == rows[1] and all(np.array_equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("how", ["full", "lora"])
+def test_stopped_at_any_step_it_goes_on_as_if_nothing_had_been(
+    clips,
+    network,
+    how,
+    checkpoints,  # noqa: F811
+    monkeypatch,
+):
+    monkeypatch.setattr("earmark.finetuning.run.SAVED_EVERY_S", 0.0)
+    if how == "lora":
+        network = backbones.create(f"hf:{checkpoints / 'hubert-layer'}", engine="torch")
+        network.keep(["block3"])
+        of_short_windows(network)
+    whole = run_of(clips, network, how, judged=4).go()
+    assert len(whole.curve) == 3
+    for step in (1, 2, 4):  # before anything is kept, within an epoch, in the last step
+        stopped(run_of(clips, network, how, judged=4, observer=Stop(step)))
+        torch.rand(1)
+        assert same(run_of(clips, network, how, judged=4).go(), whole)
+    stopped(run_of(clips, network, how, judged=4, observer=Stop(2)))
+    stopped(run_of(clips, network, how, judged=4, observer=Stop(2)))
+    assert same(run_of(clips, network, how, judged=4).go(), whole)
+    assert not list(Checkpoints("test").folder.iterdir())  # what is done with is deleted
+
+
+def test_a_checkpoint_that_is_cut_short_is_ignored(clips, network):
+    whole = run_of(clips, network, judged=4).go()
+    stopped(run_of(clips, network, judged=4, observer=Stop(3)))
+    (file,) = Checkpoints("test").folder.iterdir()
+    content = file.read_bytes()
+    for part in (b"", content[:7], content[:300], content[:-1]):
+        file.write_bytes(part)
+        assert Checkpoints("test").load("run") is None
+    file.with_suffix(".part").write_bytes(content[:50])  # killed while it wrote
+    assert same(run_of(clips, network, judged=4).go(), whole)
+
+
+KILLED = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from earmark.clips import Clip
+from earmark.finetuning import run
+import tuning
+
+class Wait:
+    left = 3
+    def advance(self, *_):
+        self.left -= 1
+        if not self.left:
+            print("now", flush=True)
+            time.sleep(60)
+
+run.SAVED_EVERY_S = 0.0
+clips = [Clip(path, "") for path in sorted(Path(sys.argv[2]).glob("*.wav"))]
+network = tuning.speech_embedding("conv2", "conv4")
+tuning.run_of(clips, network, judged=4, observer=Wait()).go()
+"""
+
+
+def test_killed_it_goes_on_in_another_process(clips, network):
+    whole = run_of(clips, network, judged=4).go()
+    command = [sys.executable, "-c", KILLED, str(HERE), str(clips[0].path.parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "now\n"
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    found = Checkpoints("test").load("run")
+    assert found is not None and found[0]["epoch"] == 1 and found[0]["step"] == 0
+    assert same(run_of(clips, network, judged=4).go(), whole)
+
+
+TOGETHER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import numpy as np
+from safetensors.numpy import save_file
+from earmark.clips import Clip
+import tuning
+
+clips = [Clip(path, "") for path in sorted(Path(sys.argv[2]).glob("*.wav"))]
+workers = tuning.Workers()
+assert workers.count == 2
+network = tuning.speech_embedding("conv2", "conv4")
+recipe = tuning.RECIPE.changed("time_mask=0.3,band_mask=0.3,mixup=0.3,ramp=0,batch=6")
+done = tuning.run_of(clips, network, recipe=recipe, judged=4, workers=workers).go()
+held = {name: np.ascontiguousarray(value) for name, value in done.weights[0].items()}
+save_file(held, sys.argv[3] + str(workers.rank))
+"""
+
+
+def test_two_processes_learn_what_one_does(clips, network, tmp_path):
+    recipe = RECIPE.changed("time_mask=0.3,band_mask=0.3,mixup=0.3,ramp=0,batch=6")
+    alone = run_of(clips, network, recipe=recipe, judged=4).go()
+    script = tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    ended = subprocess.run(
+        [*launch, str(script), str(HERE), str(clips[0].path.parent), str(tmp_path / "rank")],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    first, second = (safetensors.numpy.load_file(f"{tmp_path}/rank{k}") for k in (0, 1))
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert weights_of(alone).size == sum(value.size for value in first.values())
+    for name, value in alone.weights[0].items():
+        assert distance(first[name], value) <= 1e-4
+
+
+def test_a_full_disk_is_said_once_and_training_goes_on(clips, network, monkeypatch, capsys):
+    whole = run_of(clips, network, judged=4).go()
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    monkeypatch.setattr("earmark.finetuning.run.SAVED_EVERY_S", 0.0)
+    assert same(run_of(clips, network, judged=4).go(), whole)
+    said = capsys.readouterr().err
+    assert said.count("no checkpoint can be kept in ") == 1
+    assert "(No space left on device); training goes on without." in said
+
+
+def with_bad_slopes(monkeypatch, bad) -> None:
+    """Let those steps have no finite slope for which ``bad(epoch, step)``."""
+    slope = Run._slope
+
+    def found(self, *given):
+        loss, slopes = slope(self, *given)
+        if bad(self.epoch, self.step):
+            slopes[0] = torch.full_like(slopes[0], float("nan"))
+        return loss, slopes
+
+    monkeypatch.setattr(Run, "_slope", found)
+
+
+def test_a_step_without_a_finite_slope_is_skipped(clips, network, monkeypatch):
+    with_bad_slopes(monkeypatch, lambda epoch, step: (epoch, step) == (0, 1))
+    run = run_of(clips, network, judged=4)
+    done = run.go()
+    assert np.isfinite(weights_of(done)).all() and not done.warnings and run.bad == 0
+    assert len(done.curve) == 3 and run.optimiser.state()["step.0"] == 3
+
+
+@pytest.mark.parametrize("epochs", [4, 9])
+def test_many_bad_steps_in_a_row_end_a_run_with_the_best_so_far(
+    clips, network, monkeypatch, epochs
+):
+    monkeypatch.setattr("earmark.finetuning.run.MOST_BAD", 6)  # of two steps an epoch
+    recipe = RECIPE.changed(f"epochs={epochs},patience=0,warm_up=0,average=1")
+    with_bad_slopes(monkeypatch, lambda epoch, step: epoch > 0)
+    monkeypatch.setattr("earmark.finetuning.run.validation_loss", lambda *_: -next(loss))
+    loss = iter(range(1, 100))  # so that each epoch is the best so far
+    run = run_of(clips, network, recipe=recipe, judged=4)
+    done = run.go()
+    assert done.warnings == (
+        "run was ended in epoch 4: 6 steps in a row had no finite slope; a lower"
+        " rate may help (--recipe rate=...).",
+    )
+    assert len(done.curve) == 5
+    assert np.isfinite(weights_of(done)).all() and np.abs(moved(done, network)).max() > 0
+
+
+@pytest.mark.parametrize(("losses", "kept"), [((1, 2, 3), 0), ((3, 1, 2), 1), ((3, 2, 1), 2)])
+def test_the_epoch_that_answers_best_is_kept(clips, network, monkeypatch, losses, kept):
+    given, weights = iter(losses), []
+
+    def judged(*_: object) -> float:
+        weights.append(torch.cat([p.detach().flatten() for p in run.parameters]).numpy())
+        return next(given)
+
+    monkeypatch.setattr("earmark.finetuning.run.validation_loss", judged)
+    run = run_of(clips, network, judged=4)
+    done = run.go()
+    assert done.epochs == kept and len(done.curve) == 3
+    assert np.array_equal(weights_of(done), weights[kept])
+    assert (np.abs(moved(done, network)).max() > 0) == (kept > 0)
+
+
+def test_a_vanished_clip_is_left_out_of_batches_and_said(clips, network, tmp_path):
+    moved_clips = write_clips(tmp_path, 6)
+    run = run_of(moved_clips, network)
+    run.setup.sounds.kept.clear()
+    moved_clips[2].path.unlink()
+    parts = run._parts(np.arange(6), run.setup.recipe)
+    assert sum(len(part.targets) for part in parts) == 5
+    assert list(run.setup.sounds.lost) == [2]
+    assert "02.wav" in run.setup.sounds.lost[2] or "no such file" in run.setup.sounds.lost[2]
+
+
+@pytest.mark.parametrize("how", ["full", "last:1", "lora"])
+def test_what_was_tuned_makes_the_network_anew(clips, network, how, checkpoints):  # noqa: F811
+    """Put on a network as it is published, the difference gives the one the run ended with."""
+    if how == "lora":
+        network = backbones.create(f"hf:{checkpoints / 'wav2vec2-group'}", engine="torch")
+        network.keep(["block2"])
+        of_short_windows(network)
+    before = copy.deepcopy(network)
+    run = run_of(clips, network, how)
+    done = run.go()
+    assert all(
+        torch.equal(a, b) for a, b in zip(network.parameters(), before.parameters(), strict=True)
+    )
+    fresh = copy.deepcopy(network)
+    tuned.put_on(fresh, done.weights[0])
+    assert fresh.fingerprint != network.fingerprint
+    windows, valid = 0.1 * torch.randn(3, 8_000), torch.tensor([8_000, 8_000, 5_000])
+    windows = torch.nn.functional.pad(windows, (network.info.context,) * 2)
+    run.networks[0].engine = run.networks[0].compute
+    with torch.no_grad():
+        published, wanted, found = (n(windows, valid) for n in (network, run.networks[0], fresh))
+    for layer in found:
+        if how == "lora":
+            assert distance(found[layer].mean, wanted[layer].mean.numpy()) <= 1e-5
+        else:
+            assert torch.equal(found[layer].mean, wanted[layer].mean)
+    assert distance(published[layer].mean, found[layer].mean.numpy()) > 1e-3
+    named = states(run.networks[0], run.depths[0])
+    assert set(named) == set(done.weights[0])
+
+
+def test_a_clip_that_vanished_ends_the_run_until_it_is_back(tmp_path, network):
+    own = write_clips(tmp_path, 8)
+    whole = run_of(own, network, judged=4).go()
+
+    class Vanish:
+        steps = 0
+
+        def advance(self, *_: object) -> None:
+            self.steps += 1
+            if self.steps == 2:  # in the second epoch
+                own[1].path.rename(tmp_path / "away")
+
+    vanish = Vanish()
+    with pytest.raises(DataError, match=r"01\.wav could be read before fine-tuning, and now can"):
+        run_of(own, network, judged=4, observer=vanish).go()
+    (tmp_path / "away").rename(own[1].path)
+    assert same(run_of(own, network, judged=4).go(), whole)

@@ -1,0 +1,234 @@
+"""Fine-tuned classifiers: made on the command line, kept in one file, refused where damaged."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+from command_line import earmark
+from earmark import backbones, classifier, tuned
+from earmark.classifier import Classifier
+from earmark.dataset import Clip
+from earmark.errors import ModelError
+from earmark.finetuning.conduct import finetune
+from earmark.finetuning.recipe import Recipe
+from earmark.store import Store, finetuning_folder
+from test_wav2vec2 import folders  # noqa: F401  # a fixture
+from tuning import write_clips
+
+pytest.importorskip("accelerate", reason="the extra earmark[finetune] is not installed")
+
+SMALL = {"backbone": "speech-embedding", "layers": "conv2", "head": "linear", "folds": 3}
+TRAIN = [f"--{name}={value}" for name, value in SMALL.items()]
+RECIPE = "epochs=2,batch=4,patience=0"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """Two classes of four clips, in a folder each."""
+    folder = tmp_path_factory.mktemp("data")
+    for clip in write_clips(folder / "all", 8, (0.3,)):
+        (folder / str(clip.label)).mkdir(exist_ok=True)
+        clip.path.rename(folder / str(clip.label) / clip.path.name)
+    (folder / "all").rmdir()
+    return folder
+
+
+@pytest.fixture
+def always_better(monkeypatch):
+    """Deploy what was fine-tuned, however little eight clips say for it."""
+    monkeypatch.setattr("earmark.finetuning.conduct.better", lambda *_: True)
+    monkeypatch.setattr("earmark.finetuning.conduct._all_better", lambda *_: True)
+
+
+@pytest.fixture
+def model(data, always_better) -> Classifier:
+    done = finetune(data, recipe=Recipe().changed(RECIPE), compare=False, **SMALL)
+    assert done.verdict["difference"] >= 0  # the clips are made so that tuning does them no harm
+    return done.training.classifier
+
+
+def answers(model: Classifier, data: Path) -> np.ndarray:
+    found = list(model.predict(sorted(data.glob("*/*.wav"))))
+    assert all(p.error is None for p in found)
+    return np.array([[p.scores[label] for label in model.labels] for p in found])
+
+
+def test_it_is_kept_in_one_file(model, data, tmp_path):
+    assert model.tuned and model.estimate["fine_tuning"]["use"] == "fine-tuned"
+    path, again = tmp_path / "m.earmark", tmp_path / "again.earmark"
+    model.save(path)
+    loaded = Classifier.load(path)
+    loaded.save(again)
+    assert path.read_bytes() == again.read_bytes()
+    for name, value in model.tuned[0].items():
+        assert np.array_equal(loaded.tuned[0][name], value)
+    assert np.array_equal(answers(loaded, data), answers(model, data))
+    published = answers(replace(model, tuned=()), data)  # what is put on makes a difference
+    assert np.abs(published - answers(model, data)).max() > 1e-4
+
+
+def test_the_store_keeps_networks_apart(model, data):
+    clips = [Clip(path) for path in sorted(data.glob("*/*.wav"))]
+    with Store() as store:
+        frozen = list(replace(model, tuned=()).predict_clips(clips, store))
+        after = list(model.predict_clips(clips, store))
+    assert [p.scores for p in after] != [p.scores for p in frozen]
+    direct = answers(model, data)
+    stored = np.array([[p.scores[label] for label in model.labels] for p in after])
+    assert np.allclose(stored, direct, atol=1e-4)
+
+
+def resaved(path: Path, *, change=lambda header: None, tensors=None) -> Path:
+    """Write the file again with another header or other tensors, its digest that of what it has."""
+    header, held = classifier._read(path)
+    del header["digest"]
+    change(header)
+    held |= tensors or {}
+    header["digest"] = classifier._digest(header, held)
+    text = json.dumps(header, sort_keys=True)
+    path.write_bytes(safetensors.numpy.save(held, {"earmark": text}))
+    return path
+
+
+def test_a_frozen_classifier_of_the_second_schema_is_read(model, data, tmp_path):
+    frozen = replace(model, tuned=())
+    frozen.save(tmp_path / "m.earmark")
+
+    def older(header) -> None:
+        header["schema"] = 2
+
+    loaded = Classifier.load(resaved(tmp_path / "m.earmark", change=older))
+    assert loaded.tuned == () and np.array_equal(answers(loaded, data), answers(frozen, data))
+
+    def newer(header) -> None:
+        header["schema"] = 4
+
+    with pytest.raises(ModelError, match=r"has schema 4 and this earmark .* reads 2 and 3; update"):
+        Classifier.load(resaved(tmp_path / "m.earmark", change=newer))
+
+
+def test_a_damaged_or_misfitting_tensor_is_refused(model, data, tmp_path):
+    path = tmp_path / "m.earmark"
+    model.save(path)
+    whole = bytearray(path.read_bytes())
+    whole[-len(whole) // 3] ^= 1
+    path.write_bytes(whole)
+    with pytest.raises(ModelError, match=r"changed after it was saved"):
+        Classifier.load(path)
+    name = next(iter(model.tuned[0]))
+    for wrong in ({f"tuned.0.{name}": np.zeros((2, 3), np.float32)}, {"tuned.0.no": np.zeros(2)}):
+        model.save(path)
+        loaded = Classifier.load(resaved(path, tensors=wrong))
+        with pytest.raises(ModelError, match=r"fine-tuned .* does not fit backbone 'speech-embed"):
+            loaded.networks()
+    for wrong in ("tuned.1.a", "tuned.-1.a", "tuned.x.a", "tuned.a"):
+        model.save(path)
+        with pytest.raises(ModelError, match=r"lacks a part of a classifier"):
+            Classifier.load(resaved(path, tensors={wrong: np.zeros(2, np.float32)}))
+
+
+def test_low_rank_factors_that_do_not_fit_are_refused(folders):  # noqa: F811
+    name = "model.encoder.layers.0.attention.q_proj.weight"
+    fitting = {f"{name}.lora_a": (2, 16), f"{name}.lora_b": (16, 2)}
+    for change in (
+        {f"{name}.lora_b": (16, 3)},
+        {f"{name}.lora_b": (15, 2)},
+        {f"{name}.lora_a": (2, 15)},
+        {f"{name}.lora_a": None},
+        {f"{name}.lora_b": None},
+        {f"{name}.lora_b": (16,)},
+        {"model.no.lora_b": (16, 2)},
+    ):
+        network = backbones.create(f"hf:{folders / 'wav2vec2-group'}", engine="torch")
+        shapes = {k: shape for k, shape in (fitting | change).items() if shape is not None}
+        with pytest.raises(ModelError, match=r"does not fit backbone 'hf:"):
+            tuned.put_on(network, {k: np.ones(shape, np.float32) for k, shape in shapes.items()})
+    network = backbones.create(f"hf:{folders / 'wav2vec2-group'}", engine="torch")
+    before = dict(network.named_parameters())[name].detach().clone()
+    tuned.put_on(network, {k: np.ones(shape, np.float32) for k, shape in fitting.items()})
+    after = dict(network.named_parameters())[name].detach()
+    assert np.allclose((after - before).numpy(), 2, atol=1e-5)
+
+
+def test_stopped_between_folds_it_ends_with_the_same_classifier(data, always_better, tmp_path):
+    class Stop:
+        left = 99
+
+        def advance(self, *_: object) -> None:
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+
+    def classifier_bytes(observer: Stop) -> bytes:
+        recipe = Recipe().changed(RECIPE)
+        done = finetune(data, recipe=recipe, compare=False, observer=observer, **SMALL)
+        done.training.classifier.save(tmp_path / "m.earmark")
+        done.checkpoints.forget()
+        return (tmp_path / "m.earmark").read_bytes()
+
+    counting = Stop()
+    whole = classifier_bytes(counting)
+    assert not list(finetuning_folder().glob("*"))
+    steps = 99 - counting.left
+    for step in (steps // 3, steps - 1):
+        stopping = Stop()
+        stopping.left = step
+        with pytest.raises(KeyboardInterrupt):
+            classifier_bytes(stopping)
+        assert list(finetuning_folder().glob("*"))
+        again = Stop()
+        assert classifier_bytes(again) == whole
+        assert 99 - again.left <= steps - step + 2  # but the epoch, nothing is done again
+
+
+def test_on_the_command_line(data, always_better, tmp_path):
+    model, board = tmp_path / "m.earmark", tmp_path / "board"
+    tune = [*TRAIN, "--no-compare", "--finetune=full", f"--recipe={RECIPE}", "--seed=0"]
+    done = earmark("train", data, "-o", model, *tune, f"--tensorboard={board}", "--json")
+    verdict = json.loads(done.stdout)["estimate"]["fine_tuning"]
+    assert verdict["use"] == "fine-tuned" and verdict["how"] == "full"
+    assert verdict["difference"] == pytest.approx(verdict["fine_tuned"] - verdict["frozen"])
+    low, high = verdict["ci95"]
+    assert low <= verdict["difference"] <= high
+    assert verdict["recipe"]["epochs"] == 2 and len(verdict["folds"]) == 3
+    assert len(list(board.glob("*/events.out.tfevents.*"))) >= 4  # three folds and all clips
+    one = next(data.glob("a/*.wav"))
+    predicted = json.loads(earmark("predict", model, one, "--json").stdout)
+    assert predicted["label"] in "ab" and sum(predicted["scores"].values()) == pytest.approx(1)
+    scored = json.loads(earmark("evaluate", model, data, "--json").stdout)
+    assert 0 <= scored["accuracy"] <= 1
+    said = earmark("train", data, "-o", model, *tune).stdout
+    shown = f"full: frozen {verdict['frozen']:.3f}, fine-tuned {verdict['fine_tuned']:.3f}, "
+    assert shown in said and "saved: the fine-tuned one" in said
+
+
+def test_what_does_not_pay_is_said_and_not_used(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("earmark.finetuning.conduct.better", lambda *_: False)
+    model = tmp_path / "m.earmark"
+    tune = [*TRAIN, "--no-compare", "--finetune=last:1", "--recipe=epochs=1,batch=4"]
+    said = earmark("train", data, "-o", model, *tune).stdout
+    assert "last:1: frozen " in said and "saved: the frozen one" in said
+    assert Classifier.load(model).tuned == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--finetune=full", "--recipe=epoch=3"], "no setting 'epoch'; did you mean 'epochs'?"),
+        (["--recipe=epochs=3"], "--recipe and --tensorboard are of --finetune; give it as well."),
+        (["--tensorboard=board"], "--recipe and --tensorboard are of --finetune; give it as well."),
+        (["--finetune=full", "--unknown=0.05"], "--finetune changes them; leave out one."),
+        (["--finetune=last:0"], "fine-tuning 'last:0' is unknown; give 'full', 'lora', or 'last"),
+        (["--finetune=lora"], "'speech-embedding' is no transformer, and 'lora' is for these"),
+    ],
+)
+def test_what_cannot_be_is_refused(data, tmp_path, options, said):
+    model = tmp_path / "m.earmark"
+    done = earmark("train", data, "-o", model, *TRAIN, "--no-compare", *options, expect=2)
+    assert said in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr and not model.exists()
