@@ -25,7 +25,6 @@ OFF = Recipe(
     noise_db=0,
     dropout=0,
     smoothing=0,
-    ramp=0,
     weight_decay=0,
     clip=0,
     warm_up=0,
@@ -240,18 +239,6 @@ def test_speed_and_loudness_stay_within_their_ranges(samples, speed, gain_db, se
     assert math.exp(-speed) * samples - 0.5 <= len(found) <= math.exp(speed) * samples + 0.5
     low, high = (10 ** (sign * gain_db / 20) for sign in (-1, 1))
     assert found.min() >= low * 0.9999 and found.max() <= high * 1.0001
-
-
-def test_at_first_clips_vary_less():
-    recipe = Recipe(mixup=0.4, ramp=0.5, noise_db=12)
-    begun, half, full = recipe.at(0.0), recipe.at(0.25), recipe.at(0.5)
-    names = ("mixup", "time_mask", "band_mask", "roll", "speed", "gain_db", "dropout")
-    assert all(getattr(begun, name) == 0 for name in names)
-    assert all(getattr(half, name) == getattr(recipe, name) / 2 for name in names)
-    assert begun.noise_db > half.noise_db > full.noise_db == 12
-    assert full == recipe.at(1.0) == recipe
-    assert replace(recipe, noise_db=0).at(0.0).noise_db == 0  # off stays off
-    assert replace(recipe, ramp=0).at(0.0) == replace(recipe, ramp=0)
 
 
 def test_changes_of_a_recipe_are_read_and_checked():

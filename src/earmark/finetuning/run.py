@@ -226,7 +226,7 @@ class Run:
         is_last = self.epoch == self.stop
         if is_last or (self.judged is not None and self.epoch % self.period == 0):
             self._write([torch.stack(same).mean(0) for same in zip(*self.ends, strict=True)])
-            row |= self.setup.workers.told(self._look)
+            row |= self._look()
             self._write(now)
         self.curve.append(row | {"seconds": seconds})
         self._save()
@@ -303,9 +303,7 @@ class Run:
         head that is trained along gives the networks their slopes and is not kept: it answers new
         speakers worse (docs/finetuning.md).
         """
-        head = self.start.solve(self.rows, self._features(self.rows))
-        logits = None if self.judged is None else head.logits(self._features(self.judged))
-        row = {} if logits is None else self._judge(logits)
+        head, logits, row = self.setup.workers.told(self._solved)
         if row.get("validation", -np.inf) < self.least:
             self.best = [p.detach().clone() for p in self.parameters]
             self.best_head, self.best_epoch, self.best_logits = head, self.epoch, logits
@@ -313,6 +311,14 @@ class Run:
         else:
             self.waited += 1
         return row
+
+    def _solved(self) -> tuple[Head, np.ndarray | None, dict[str, float]]:
+        """Return a new head, the logits (M, K) of the validation clips and what they are worth."""
+        head = self.start.solve(self.rows, self._features(self.rows))
+        if self.judged is None:
+            return head, None, {}
+        logits = head.logits(self._features(self.judged))
+        return head, logits, self._judge(logits)
 
     def _judge(self, logits: np.ndarray) -> dict[str, float]:
         """Return the log loss and the accuracy of the validation clips."""
@@ -373,6 +379,7 @@ class Run:
                 "bad",
                 "warnings",
                 "waited",
+                "least",
             )
         }
         for key, value in self.best_head.tensors.items():
