@@ -109,8 +109,7 @@ def test_it_begins_with_the_frozen_classifier(network):
         features = readings.features([network.info], [matrix], reading)
         head = head_for(kind, features.shape[1])
         wanted = calibration.logits(head.logits(features))
-        model = Tunable([network], reading).eval()
-        model.put(head, calibration, network.device)
+        model = Tunable([network], reading, head, calibration).eval()
         with torch.no_grad():
             found = model(sounds.heard_by([network], [waves]), len(waves)).numpy()
         assert distance(found, wanted) <= 1e-3
@@ -123,8 +122,7 @@ def test_several_networks_are_read_side_by_side(clips):
     matrices = [np.concatenate([heard_apart(n, x) for x in waves]) for n in (first, second)]
     features = readings.features([first.info, second.info], matrices, reading)
     head = head_for("linear", features.shape[1])
-    model = Tunable([first, second], reading)
-    model.put(head, Calibration(1.0), first.device)
+    model = Tunable([first, second], reading, head, Calibration(1.0))
     with torch.no_grad():
         found = model(sounds.heard_by([first, second], [waves, waves]), 2).numpy()
     assert distance(found, head.logits(features)) <= 1e-3
@@ -133,9 +131,8 @@ def test_several_networks_are_read_side_by_side(clips):
 def slopes(network, depths) -> dict[str, torch.Tensor]:
     """The gradient of each tuned parameter, for a random head over all layers."""
     reading = Reading((tuple(layer.name for layer in network.info.layers),))
-    model, waves = Tunable([network], reading), two_clips(network)
-    size = sum(2 * layer.size for layer in network.info.layers)
-    model.put(head_for("linear", size), Calibration(1.0), network.device)
+    size, waves = sum(2 * layer.size for layer in network.info.layers), two_clips(network)
+    model = Tunable([network], reading, head_for("linear", size), Calibration(1.0))
     loss = model(sounds.heard_by([network], [waves]), len(waves)).square().sum()
     held = dict(network.named_parameters())
     found = torch.autograd.grad(loss, [held[name] for name in depths])
