@@ -17,8 +17,9 @@ import torch
 from earmark import backbones, tuned
 from earmark.errors import DataError
 from earmark.finetuning.checkpoints import Checkpoints
-from earmark.finetuning.run import Run, Tuned
+from earmark.finetuning.run import Run
 from earmark.finetuning.scope import states
+from earmark.finetuning.setup import Tuned
 from test_wav2vec2 import folders as checkpoints  # noqa: F401  # a fixture
 from tuning import RECIPE, distance, of_short_windows, run_of, speech_embedding, write_clips
 

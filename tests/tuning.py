@@ -15,7 +15,8 @@ from earmark.clips import Clip
 from earmark.embed import embed
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.recipe import Recipe
-from earmark.finetuning.run import Observer, Run, Setup, Start
+from earmark.finetuning.run import Run
+from earmark.finetuning.setup import Observer, Setup, Start
 from earmark.finetuning.sounds import Sounds
 from earmark.finetuning.workers import Workers
 from earmark.heads import Head, Targets

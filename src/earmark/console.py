@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from earmark.classifier import Prediction
     from earmark.embed import Failure, Progress
-    from earmark.finetuning.run import Observer
+    from earmark.finetuning.setup import Observer
     from earmark.training import Training
 
 MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all

@@ -23,7 +23,8 @@ from earmark.estimation import OutOfFold
 from earmark.finetuning import scope
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.recipe import Recipe
-from earmark.finetuning.run import Observer, Run, Setup, Start, Tuned
+from earmark.finetuning.run import Run
+from earmark.finetuning.setup import Observer, Setup, Start, Tuned
 from earmark.finetuning.sounds import Sounds
 from earmark.finetuning.workers import Workers
 from earmark.heads import Head, Targets

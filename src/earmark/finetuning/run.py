@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,76 +14,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from earmark import readings
-from earmark.audio import AudioOptions
 from earmark.backbones import Backbone
-from earmark.calibration import Calibration, log_loss
+from earmark.calibration import log_loss
 from earmark.embed import embed
 from earmark.errors import DataError
 from earmark.finetuning import augment, sounds
-from earmark.finetuning.checkpoints import Checkpoints
+from earmark.finetuning.batches import Part, varied
 from earmark.finetuning.model import Tunable
 from earmark.finetuning.optimiser import Optimiser
-from earmark.finetuning.recipe import LOOKS, Recipe, epochs
+from earmark.finetuning.recipe import LOOKS, epochs
 from earmark.finetuning.scope import states, tunable
-from earmark.finetuning.sounds import Sounds
-from earmark.finetuning.workers import Workers
-from earmark.heads import Head, Targets
-from earmark.readings import Reading
+from earmark.finetuning.setup import Setup, Start, Tuned
+from earmark.heads import Head
 
 SAVED_EVERY_S = 60.0
 MOST_BAD = 20  # steps in a row whose slopes are no numbers, before a run gives up
-
-
-class Observer(Protocol):
-    """Is told how a run goes on: what it is, and its figures so far."""
-
-    def advance(self, run: str, figures: Mapping[str, float]) -> None: ...
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What all runs of one fine-tuning share."""
-
-    networks: Sequence[Backbone]  # as loaded; a run changes copies of them
-    how: str
-    recipe: Recipe
-    sounds: Sounds
-    targets: Targets
-    options: AudioOptions
-    seed: int
-    workers: Workers
-    checkpoints: Checkpoints
-    observer: Observer | None = None
-
-
-class Start(NamedTuple):
-    """Where a run begins: a ``head`` over a reading, which ``solve`` made of clips and features.
-
-    ``solve`` takes rows (M,) and their features (M, D).
-    """
-
-    reading: Reading
-    rows: np.ndarray
-    head: Head
-    calibration: Calibration
-    solve: Callable[[np.ndarray, np.ndarray], Head]
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What a run ends with: the ``head`` and the changed weights of each network.
-
-    ``curve`` has a row for each epoch; ``epochs`` is the one that was kept. ``first`` and ``best``
-    are the logits (M, K) of the validation clips, before and at that epoch.
-    """
-
-    head: Head
-    weights: tuple[dict[str, np.ndarray], ...]
-    curve: tuple[dict[str, float], ...]
-    epochs: int
-    first: np.ndarray | None = None
-    best: np.ndarray | None = None
-    warnings: tuple[str, ...] = ()
 
 
 class Run:
@@ -246,25 +190,33 @@ class Run:
             self.losses.append(float(loss_at))
         self.bad = 0 if fine else self.bad + 1
 
-    def _parts(self, batch: np.ndarray) -> list[_Part]:
+    def _parts(self, batch: np.ndarray) -> list[Part]:
         """Read and vary the clips of a batch, those of like length together."""
         setup, found = self.setup, []
         lengths = np.minimum(setup.sounds.seconds, setup.recipe.crop_s or np.inf)
         for number, rows in enumerate(sounds.parts(batch, lengths)):
             rng = np.random.default_rng([setup.seed, self.epoch, self.step, number])
-            part = _varied(setup, rows, self.rows, len(self.head.tensors["mean"]), rng)
+            part = varied(
+                setup.sounds,
+                rows,
+                setup.targets.of,
+                self.rows,
+                len(self.model.mean),
+                setup.recipe,
+                rng,
+            )
             if part is not None:
                 found.append(part)
         return found
 
-    def _slices(self, part: _Part, clips: int) -> list[_Part]:
+    def _slices(self, part: Part, clips: int) -> list[Part]:
         """Cut a part of a batch of ``clips`` so that all hands have about the same to do."""
         workers = self.setup.workers
         hands = workers.count * workers.threads * max(1, self.setup.recipe.accumulate)
         count = max(1, min(len(part.targets), math.ceil(hands * len(part.targets) / clips - 0.25)))
         return [part.every(first, count) for first in range(count)]
 
-    def _slope(self, part: _Part, clips: int) -> tuple[float, list[Tensor]]:
+    def _slope(self, part: Part, clips: int) -> tuple[float, list[Tensor]]:
         """Return the loss of some clips, as their share of a batch, and its slopes."""
         setup, recipe = self.setup, self.setup.recipe
         heard = sounds.heard_by(self.networks, part.waves)
@@ -408,78 +360,6 @@ class Run:
         self.best_head = Head(self.head.kind, held)
         self.optimiser.restore(tensors)
         return True
-
-
-class _Part(NamedTuple):
-    """Clips of like length, varied: ``waves`` (B, n) of each network, ``targets`` (B, K).
-
-    ``masks`` (B, ...) are random numbers and ``factors`` (B, D) those of features, drawn for all
-    clips at once: so it makes no difference who computes which.
-    """
-
-    waves: tuple[np.ndarray, ...]
-    targets: np.ndarray
-    masks: np.ndarray
-    factors: np.ndarray | None
-
-    def every(self, first: int, step: int) -> _Part:
-        """Return every ``step``-th clip from ``first`` on."""
-        own = slice(first, None, step)
-        factors = None if self.factors is None else self.factors[own]
-        waves = tuple(x[own] for x in self.waves)
-        return _Part(waves, self.targets[own], self.masks[own], factors)
-
-
-def _varied(
-    setup: Setup,
-    rows: np.ndarray,
-    others: np.ndarray,
-    features: int,
-    rng: np.random.Generator,
-) -> _Part | None:
-    """Read some clips, vary each and mix them; None if none of them can be read.
-
-    ``others`` are the clips whose sound may lie below. They are cut to the length of the shortest.
-    """
-    recipe, read = setup.recipe, []
-    found: list[list[np.ndarray]] = []
-    for row in rows:
-        longest = (recipe.crop_s or np.inf) * np.exp(recipe.speed)
-        start, under, again = rng.uniform(), rng.choice(others), int(rng.integers(2**63))
-        heard = setup.sounds.of(int(row), start, longest)
-        below = setup.sounds.of(int(under), start, longest) if recipe.noise_db else None
-        if heard is None:
-            continue
-        found.append([])
-        for k, x in enumerate(heard):
-            alike = np.random.default_rng(again)  # for each network the same
-            x = augment.vary(x, recipe, alike)
-            if below is not None:
-                x = augment.lay_below(x, below[k], recipe, alike)
-            found[-1].append(x)
-        read.append(row)
-    if not read:
-        return None
-    mix, at = augment.mixing(len(read), recipe, rng), rng.uniform(size=len(read))
-    waves = tuple(
-        _of_one_length(xs, at, recipe, rate)
-        for xs, rate in zip(zip(*found, strict=True), setup.sounds.rates, strict=True)
-    )
-    targets = augment.mixed(setup.targets.of[read].astype(np.float32), mix)
-    masks = rng.uniform(size=(len(read), 2, augment.MASKS, 2)).astype(np.float32)
-    kept = rng.random((len(read), features), np.float32) >= recipe.dropout
-    factors = kept.astype(np.float32) / (1 - recipe.dropout) if recipe.dropout else None
-    return _Part(tuple(augment.mixed(x, mix) for x in waves), targets, masks, factors)
-
-
-def _of_one_length(
-    xs: Sequence[np.ndarray], at: np.ndarray, recipe: Recipe, rate_hz: int
-) -> np.ndarray:
-    """Cut clips to the length of the shortest; ``at`` (B,) is the share of the rest cut before."""
-    n = min(map(len, xs))
-    n = min(n, int(recipe.crop_s * rate_hz)) if recipe.crop_s else n
-    starts = [int(a * (len(x) - n)) for a, x in zip(at, xs, strict=True)]
-    return np.stack([x[start : start + n] for start, x in zip(starts, xs, strict=True)])
 
 
 def validation_loss(logits: np.ndarray, of: np.ndarray, is_single: bool) -> float:

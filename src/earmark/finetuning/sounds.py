@@ -56,6 +56,7 @@ class Sounds:
         if row in self.lost:
             return None
         waves = self.kept.get(row)
+        seconds = min(seconds, self.seconds[row])
         at = start * max(0.0, self.seconds[row] - seconds)
         try:
             if waves is None and self.seconds[row] > LONG_S:

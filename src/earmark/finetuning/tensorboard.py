@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from earmark.finetuning.run import Observer
 from earmark.finetuning.scope import package
+from earmark.finetuning.setup import Observer
 
 
 class Board:

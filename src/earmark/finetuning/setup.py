@@ -1,0 +1,71 @@
+"""What a run of fine-tuning is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from earmark.audio import AudioOptions
+from earmark.backbones import Backbone
+from earmark.calibration import Calibration
+from earmark.finetuning.checkpoints import Checkpoints
+from earmark.finetuning.recipe import Recipe
+from earmark.finetuning.sounds import Sounds
+from earmark.finetuning.workers import Workers
+from earmark.heads import Head, Targets
+from earmark.readings import Reading
+
+
+class Observer(Protocol):
+    """Is told how a run goes on: what it is, and its figures so far."""
+
+    def advance(self, run: str, figures: Mapping[str, float]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all runs of one fine-tuning share."""
+
+    networks: Sequence[Backbone]  # as loaded; a run changes copies of them
+    how: str
+    recipe: Recipe
+    sounds: Sounds
+    targets: Targets
+    options: AudioOptions
+    seed: int
+    workers: Workers
+    checkpoints: Checkpoints
+    observer: Observer | None = None
+
+
+class Start(NamedTuple):
+    """Where a run begins: a ``head`` over a reading, which ``solve`` made of clips and features.
+
+    ``solve`` takes rows (M,) and their features (M, D).
+    """
+
+    reading: Reading
+    rows: np.ndarray
+    head: Head
+    calibration: Calibration
+    solve: Callable[[np.ndarray, np.ndarray], Head]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a run ends with: the ``head`` and the changed weights of each network.
+
+    ``curve`` has a row for each epoch; ``epochs`` is the one that was kept. ``first`` and ``best``
+    are the logits (M, K) of the validation clips, before and at that epoch.
+    """
+
+    head: Head
+    weights: tuple[dict[str, np.ndarray], ...]
+    curve: tuple[dict[str, float], ...]
+    epochs: int
+    first: np.ndarray | None = None
+    best: np.ndarray | None = None
+    warnings: tuple[str, ...] = ()
