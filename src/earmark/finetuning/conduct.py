@@ -177,7 +177,7 @@ class _Work:
         is_better = better(tuned.first, tuned.best, inner)
         logits = self.frozen.solution.logits[lesson.test]
         if is_better:
-            run = self._run(name, lesson.choice, lesson.rows, stop=tuned.epochs)
+            run = self._run(name, lesson.choice, lesson.rows, length=tuned.epochs)
             run.go()
             logits = Calibration.fit(tuned.best, inner).logits(run.answer(lesson.test))
         return _Answer(
@@ -196,7 +196,7 @@ class _Work:
         choice: Choice,
         rows: np.ndarray,
         judged: np.ndarray | None = None,
-        stop: int | None = None,
+        length: int | None = None,
     ) -> Run:
         search, best = self.search, choice.best
 
@@ -206,7 +206,7 @@ class _Work:
 
         reading, head = search.bank.readings[best.layers], search.fit_rows(best, rows)
         start = Start(reading, rows, head, choice.calibration, solve)
-        return Run(self.setup, name, start, judged, stop)
+        return Run(self.setup, name, start, judged, length)
 
     def verdict(self, answers: Sequence[_Answer]) -> tuple[dict[str, Any], OutOfFold]:
         """Compare on the tested clips; return with it the estimate of what :meth:`learn` does."""
@@ -248,8 +248,8 @@ class _Work:
         if held_out is not None:
             rows = solution.lessons[0].rows
         paid = [a for a in answers if a.is_better] or answers
-        stop = max(1, round(float(np.median([a.epochs for a in paid]))))
-        run = self._run("all clips", solution.chosen, rows, stop=stop)
+        length = max(1, round(float(np.median([a.epochs for a in paid]))))
+        run = self._run("all clips", solution.chosen, rows, length=length)
         inner = np.concatenate([lesson.inner for lesson in solution.lessons])
         best = np.concatenate([a.best for a in answers if len(a.best)])
         targets = self.search.targets_of(inner, self.search.balanced)

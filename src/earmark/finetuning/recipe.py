@@ -71,7 +71,7 @@ class Recipe:
 
 SHARES = ("decay", "warm_up", "smoothing", "time_mask", "band_mask", "roll")
 MOST = dict.fromkeys(SHARES, 1.0) | {"dropout": 0.95}  # of 1 nothing would be left
-STEPS, LEAST_EPOCHS, MOST_EPOCHS = 150, 8, 12
+STEPS, LEAST_EPOCHS, MOST_EPOCHS = 250, 16, 30
 LOOKS = 2  # ends of epochs, at most about, at which the head is solved and judged
 
 

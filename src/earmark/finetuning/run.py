@@ -34,7 +34,7 @@ MOST_BAD = 20  # steps in a row whose slopes are no numbers, before a run gives 
 class Run:
     """One fine-tuning, from ``start`` on its rows, judged on the rows ``judged`` if there are any.
 
-    ``stop`` ends it after so many epochs of the schedule; else it ends when ``patience`` is over.
+    ``length`` is how many epochs it has, else as many as the recipe says, or its patience lets it.
     What it does is decided by the seed, the epoch and the step alone: so it goes on from a
     checkpoint as if nothing had happened, in any number of processes.
     """
@@ -45,7 +45,7 @@ class Run:
         name: str,
         start: Start,
         judged: np.ndarray | None = None,
-        stop: int | None = None,
+        length: int | None = None,
     ) -> None:
         self.setup, self.name, self.start, self.judged = setup, name, start, judged
         self.rows, self.head, self.best_head = start.rows, start.head, start.head
@@ -66,8 +66,7 @@ class Run:
         self.networks = networks
         self.parameters, rates = self._parameters()
         self.optimiser = Optimiser(self.parameters, rates, recipe)
-        self.epochs = epochs(recipe, len(self.rows))
-        self.stop = self.epochs if stop is None else stop
+        self.epochs = length or epochs(recipe, len(self.rows))
         self.period = max(1, round(self.epochs / LOOKS))
         self.curve: list[dict[str, float]] = []
         self.ends: list[list[Tensor]] = []
@@ -88,7 +87,7 @@ class Run:
                 self.first = self.best_logits = self.answer(self.judged)
                 self.curve.append({"epoch": 0, **self._judge(self.first)})
                 self.least = self.curve[0]["validation"]
-            while not self._is_over() and self.epoch < self.stop:
+            while not self._is_over() and self.epoch < self.epochs:
                 self._one_epoch(together)
         self._write(self.best)
         self.head = self.best_head
@@ -167,7 +166,7 @@ class Run:
         self.epoch, self.step = self.epoch + 1, 0
         row = {"epoch": self.epoch, "loss": float(np.mean(self.losses or [np.nan]))}
         self.losses = []
-        is_last = self.epoch == self.stop
+        is_last = self.epoch == self.epochs
         if is_last or (self.judged is not None and self.epoch % self.period == 0):
             self._write([torch.stack(same).mean(0) for same in zip(*self.ends, strict=True)])
             row |= self._look()
@@ -303,11 +302,11 @@ class Run:
             self.name,
             {
                 "epoch": self.epoch + step / steps,
-                "epochs": self.stop,
+                "epochs": self.epochs,
                 "loss": float(np.mean(self.losses[-20:] or [np.nan])),
                 "validation": last.get("validation", float("nan")),
                 "clips_per_s": speed,
-                "left_s": (self.stop - self.epoch - step / steps) * len(self.rows) / speed,
+                "left_s": (self.epochs - self.epoch - step / steps) * len(self.rows) / speed,
             },
         )
 
