@@ -137,7 +137,7 @@ def scratch() -> None:
         began = time.perf_counter()
         done = finetune(
             digits_of_two(),
-            recipe=Recipe().changed("epochs=16,rate=0.02,patience=0"),
+            recipe=Recipe().changed("epochs=24,rate=0.02,dropout=0.1,patience=0"),
             observer=Told(),
             backbone=name,
             layers="last",
@@ -225,12 +225,12 @@ from earmark.finetuning.workers import Workers
 
 name, how, recipe, data = sys.argv[1:]
 dataset = Dataset.read(data)
-frozen = train(dataset, backbone=name, layers="last", head="linear", compare=False)
+frozen = train(dataset, backbone=name, layers="last", head="linear", folds=2, compare=False)
 work = _Work(frozen, how, Recipe().changed(recipe), 0, Workers(), None)
 run = work._run("steps", frozen.solution.chosen, np.arange(len(work.clips)))
 batch, seconds = np.arange(8), []
 with work.setup.workers.side_by_side() as together:
-    for step in range(4):
+    for step in range(2):
         began = time.perf_counter()
         run._one_step(batch, 0.5, together)
         seconds.append(time.perf_counter() - began)

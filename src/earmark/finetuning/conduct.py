@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -151,44 +151,48 @@ class _Work:
     def learn(self, number: int, lesson: Lesson) -> _Answer:
         """Rehearse, tune again if that paid, and answer the tested clips."""
         name = f"fold {self.names[number]}"
-        known = self.setup.checkpoints.load(f"{name}, done")
+        return self._remembered(f"{name}, done", lambda: self._learn(name, lesson))
+
+    def _remembered(self, name: str, make: Callable[[], _Answer]) -> _Answer:
+        """Return what was found before the run was killed, or else find it."""
+        known = self.setup.checkpoints.load(name)
         if known is not None:
             said, tensors = known
             arrays = {key: value.numpy() for key, value in tensors.items()}
             return _Answer(**said, **arrays)  # type: ignore[arg-type]
-        answer = self._learn(name, lesson)
+        answer = make()
         arrays = {key: getattr(answer, key) for key in ("logits", "first", "best")}
         said = {key: value for key, value in answer._asdict().items() if key not in arrays}
         tensors = {key: torch.from_numpy(value.copy()) for key, value in arrays.items()}
-        self.setup.checkpoints.save(f"{name}, done", said, tensors)
+        self.setup.checkpoints.save(name, said, tensors)
         return answer
 
     def _learn(self, name: str, lesson: Lesson) -> _Answer:
+        known = f"{name}, rehearsed"
+        answer = self._remembered(known, lambda: self._rehearse(f"{name}, rehearsal", lesson))
+        if not answer.is_better:
+            return answer
+        run = self._run(name, lesson.choice, lesson.rows, length=answer.epochs)
+        run.go()
+        inner = self.search.targets_of(lesson.inner, self.search.balanced)
+        calibration = Calibration.fit(answer.best, inner)
+        logits = calibration.logits(run.answer(lesson.test)).astype(np.float32)
+        return answer._replace(logits=logits)
+
+    def _rehearse(self, name: str, lesson: Lesson) -> _Answer:
+        """Tune without the inner clips of a lesson; the answer is the frozen one's still."""
         search, of = self.search, self.search.targets.of
+        logits = self.frozen.solution.logits[lesson.test]
         inside = np.setdiff1d(lesson.rows, lesson.inner)
         if not of[inside].any(0).all() or not len(lesson.inner):
             none = np.zeros((0, of.shape[1]), np.float32)
-            logits = self.frozen.solution.logits[lesson.test]
             return _Answer(logits, none, none, 0, False)
-        rehearsal = self._run(f"{name}, rehearsal", lesson.choice, inside, lesson.inner)
-        tuned = rehearsal.go()
+        tuned = self._run(name, lesson.choice, inside, lesson.inner).go()
         assert tuned.first is not None and tuned.best is not None
         inner = search.targets_of(lesson.inner, search.balanced)
         is_better = better(tuned.first, tuned.best, inner)
-        logits = self.frozen.solution.logits[lesson.test]
-        if is_better:
-            run = self._run(name, lesson.choice, lesson.rows, length=tuned.epochs)
-            run.go()
-            logits = Calibration.fit(tuned.best, inner).logits(run.answer(lesson.test))
-        return _Answer(
-            np.asarray(logits, np.float32),
-            tuned.first,
-            tuned.best,
-            tuned.epochs,
-            is_better,
-            tuned.curve,
-            tuned.warnings,
-        )
+        found = (tuned.first, tuned.best, tuned.epochs, is_better, tuned.curve, tuned.warnings)
+        return _Answer(logits, *found)
 
     def _run(
         self,
