@@ -100,12 +100,12 @@ def test_what_is_shorter_than_its_header_is_read_as_a_whole(recording, in_sectio
     """Sections are planned for 97 s; the file, exchanged meanwhile, has 50."""
     in_sections()
     backbone = backbones.create("logmel")
-    monkeypatch.setattr(waveforms, "_seconds", lambda _: 97.3)
+    monkeypatch.setattr(waveforms, "clip_seconds", lambda *_: 97.3)
     samples, rate_hz = soundfile.read(recording)
     half = recording.with_name("half.flac")
     soundfile.write(half, samples[: 50 * rate_hz], rate_hz)
     (found,) = outcomes([Clip(half)], backbone)
-    monkeypatch.setattr(waveforms, "_seconds", lambda _: 0.0)
+    monkeypatch.setattr(waveforms, "clip_seconds", lambda *_: 0.0)
     (wanted,) = outcomes([Clip(half)], backbone)
     assert found.error is None and found.record.seconds == wanted.record.seconds == 50
     assert np.array_equal(found.record.vector, wanted.record.vector)
