@@ -124,15 +124,15 @@ def test_what_is_restored_goes_on_bit_for_bit():
     for k, slope in enumerate(slopes):
         if k == 3:
             state = {name: value.clone().contiguous() for name, value in optimiser.state().items()}
-        optimiser.step(slope, (k + 1) / 7)
+        optimiser.step(list(slope), (k + 1) / 7)
     again, other = begun()
     other.restore(state)
     for k, slope in enumerate(slopes[3:], 3):
-        other.step(slope, (k + 1) / 7)
+        other.step(list(slope), (k + 1) / 7)
     assert all(torch.equal(a, b) for a, b in zip(again, whole, strict=True))
     fresh, third = begun()  # before the first step there is no momentum to keep
     third.restore({name: value.clone() for name, value in begun()[1].state().items()})
-    third.step(slopes[0], 0.5)
+    third.step(list(slopes[0]), 0.5)
     straight, fourth = begun()
     fourth.step(slopes[0], 0.5)
     assert all(torch.equal(a, b) for a, b in zip(fresh, straight, strict=True))

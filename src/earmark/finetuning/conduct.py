@@ -134,6 +134,8 @@ class _Work:
         networks = [
             registry.create(network.info.name, engine="torch") for network in frozen.heard.networks
         ]
+        for network in frozen.heard.networks:
+            network.engine = network.compute  # what was compiled for another engine is let go
         options = frozen.heard.dataset.audio
         self.setup = Setup(
             networks,

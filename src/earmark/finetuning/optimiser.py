@@ -39,10 +39,13 @@ class Optimiser:
         ]
         self.adam = torch.optim.AdamW(groups, 0.0, weight_decay=recipe.weight_decay, fused=True)
 
-    def step(self, slopes: Sequence[Tensor], progress: float) -> bool:
-        """Move once, ``progress`` (0 to 1) through the schedule; False if a slope is no number."""
-        for unit, slope, size in zip(self.units, slopes, self.sizes, strict=True):
-            unit.grad = (slope * size).contiguous()
+    def step(self, slopes: list[Tensor], progress: float) -> bool:
+        """Move once, ``progress`` (0 to 1) through the schedule; False if a slope is no number.
+
+        ``slopes`` are taken out of their list, so that there are never two of each.
+        """
+        for unit, size in zip(self.units[::-1], self.sizes[::-1], strict=True):
+            unit.grad = (slopes.pop() * size).contiguous()
         norm = torch.nn.utils.get_total_norm([u.grad for u in self.units if u.grad is not None])
         if not bool(torch.isfinite(norm)):
             return False
@@ -51,6 +54,7 @@ class Optimiser:
         for group in self.adam.param_groups:
             group["lr"] = group["at"] * share(progress, self.recipe.warm_up)
         self.adam.step()
+        self.adam.zero_grad()
         self._write()
         return True
 

@@ -20,7 +20,7 @@ class Recipe:
 
     epochs: int = 0  # 0: as many as make STEPS steps, from LEAST_EPOCHS to MOST_EPOCHS
     batch: int = 32  # clips in a step, whatever the number of processes
-    rate: float = 0.01  # of the highest layer that is read
+    rate: float = 0.03  # of the highest layer that is read
     head_rate: float = 1.0  # of the head, as a factor of the rate
     decay: float = 0.9  # of the rate, from each layer to the one below; 1: none
     warm_up: float = 0.1  # share of the steps in which the rate rises; after it, a half cosine
@@ -36,7 +36,7 @@ class Recipe:
     noise_db: float = 15.0  # least decibels that another clip, laid below, is weaker by
     balanced: bool = True  # each class is heard as often as the largest
     dropout: float = 0.5  # of the features that the head reads
-    average: int = 3  # of the last ends of epochs
+    average: int = 3  # of the last ends of epochs before a look
     patience: int = 3  # looks without a gain, after which a rehearsal ends
     accumulate: int = 1  # parts that a batch is computed in, for less memory
     checkpointing: bool = False  # transformers keep no activations, but compute them twice

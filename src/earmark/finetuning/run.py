@@ -67,9 +67,10 @@ class Run:
         self.parameters, rates = self._parameters()
         self.optimiser = Optimiser(self.parameters, rates, recipe)
         self.epochs = length or epochs(recipe, len(self.rows))
-        self.period = max(1, round(self.epochs / LOOKS))
+        self.period = math.ceil(self.epochs / LOOKS)
         self.curve: list[dict[str, float]] = []
-        self.ends: list[list[Tensor]] = []
+        self.ends: list[Tensor] = []  # sums over the last epochs before a look
+        self.summed = 0
         self.best: list[Tensor] = [p.detach().clone() for p in self.parameters]
         self.best_epoch = 0
         self.first: np.ndarray | None = None
@@ -150,9 +151,10 @@ class Run:
         batches = sounds.plan(self.rows, setup.sounds.seconds, of, recipe, rng)
         begun, done = time.perf_counter(), 0
         for number, batch in enumerate(batches):
-            if number < self.step:  # done before the checkpoint
+            if number < self.step or self.bad >= MOST_BAD:  # done before, or nothing to gain
                 continue
-            self._one_step(batch, (self.epoch + number / len(batches)) / self.epochs, together)
+            progress = (self.epoch + (number + 0.5) / len(batches)) / self.epochs
+            self._one_step(batch, progress, together)
             self.step, done = number + 1, done + len(batch)
             self._tell(number + 1, len(batches), done / (time.perf_counter() - begun))
             if time.monotonic() - self.saved > SAVED_EVERY_S:
@@ -161,27 +163,37 @@ class Run:
 
     def _end_epoch(self, seconds: float) -> None:
         """Look, at some epochs' ends, what the average of the last ones is worth."""
-        now = [p.detach().clone() for p in self.parameters]
-        self.ends = [*self.ends, now][-max(1, self.setup.recipe.average) :]
         self.epoch, self.step = self.epoch + 1, 0
         row = {"epoch": self.epoch, "loss": float(np.mean(self.losses or [np.nan]))}
         self.losses = []
-        is_last = self.epoch == self.epochs
-        if is_last or (self.judged is not None and self.epoch % self.period == 0):
-            self._write([torch.stack(same).mean(0) for same in zip(*self.ends, strict=True)])
-            row |= self._look()
-            self._write(now)
+        left = self.epochs - self.epoch
+        if self.judged is not None:
+            left = min(left, -self.epoch % self.period)
+        if left < max(1, self.setup.recipe.average):
+            now = [p.detach().clone() for p in self.parameters]
+            ends = zip(self.ends, now, strict=True)
+            self.ends = [a + b for a, b in ends] if self.ends else now
+            self.summed += 1
+            if left == 0:
+                self._write([end / self.summed for end in self.ends])
+                row |= self._look()
+                self._write(now)
+                self.ends, self.summed = [], 0
         self.curve.append(row | {"seconds": seconds})
         self._save()
 
     def _one_step(self, batch: np.ndarray, progress: float, together: Callable[..., Any]) -> None:
         slices = [s for part in self._parts(batch) for s in self._slices(part, len(batch))]
         slices = slices[self.setup.workers.rank :: self.setup.workers.count]
-        total, slopes = 0.0, [torch.zeros_like(p) for p in self.parameters]
+        total, slopes = 0.0, list[Tensor]()
         for loss, found in together(lambda s: self._slope(s, len(batch)), slices):
             total += loss
-            for slope, own in zip(slopes, found, strict=True):
-                slope += own
+            if slopes:
+                for k in reversed(range(len(slopes))):  # one by one, for less memory
+                    slopes[k] = slopes[k] + found.pop()
+            else:
+                slopes = found
+        slopes = slopes or [torch.zeros_like(p) for p in self.parameters]
         loss_at = torch.tensor(total, device=slopes[0].device)
         loss_at, *slopes = self.setup.workers.total([loss_at, *slopes])
         fine = bool(torch.isfinite(loss_at)) and self.optimiser.step(slopes, progress)
@@ -314,7 +326,7 @@ class Run:
         """Keep all that the rest of the run depends on."""
         self.saved = time.monotonic()
         tensors = self.optimiser.state()
-        for name, held in (("best", self.best), *((f"end{k}", e) for k, e in enumerate(self.ends))):
+        for name, held in (("best", self.best), ("end", self.ends)):
             tensors |= {f"{name}.{number}": value for number, value in enumerate(held)}
         for name, logits in (("first", self.first), ("best_logits", self.best_logits)):
             if logits is not None:
@@ -331,11 +343,11 @@ class Run:
                 "warnings",
                 "waited",
                 "least",
+                "summed",
             )
         }
         for key, value in self.best_head.tensors.items():
             tensors[f"head.{key}"] = torch.from_numpy(value.copy())
-        said["ends"] = len(self.ends)
         self.setup.checkpoints.save(self.name, said, tensors)
 
     def _resume(self) -> bool:
@@ -346,9 +358,8 @@ class Run:
         said, tensors = found
         count = range(len(self.parameters))
         device = self.setup.workers.device
-        self.ends = [
-            [tensors[f"end{k}.{n}"].to(device) for n in count] for k in range(said.pop("ends"))
-        ]
+        if said["summed"]:
+            self.ends = [tensors[f"end.{n}"].to(device) for n in count]
         self.best = [tensors[f"best.{n}"].to(device) for n in count]
         if "first" in tensors:
             self.first, self.best_logits = (tensors[n].numpy() for n in ("first", "best_logits"))

@@ -39,7 +39,7 @@ class Workers:
         self.threads = 1 if on_gpu else max(1, cores // local)
 
     @contextlib.contextmanager
-    def side_by_side(self) -> Iterator[Callable[[Callable[[T], R], Sequence[T]], list[R]]]:
+    def side_by_side(self) -> Iterator[Callable[[Callable[[T], R], Sequence[T]], Iterator[R]]]:
         """Yield a ``map`` whose calls run at the same time, each on one core."""
         before = torch.get_num_threads()
         try:
@@ -47,7 +47,7 @@ class Workers:
             with ThreadPoolExecutor(
                 self.threads, "earmark-tune", torch.set_num_threads, (1,)
             ) as pool:
-                yield lambda function, items: list(pool.map(function, items))
+                yield pool.map
         finally:
             torch.set_num_threads(before)
 
