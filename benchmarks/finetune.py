@@ -129,9 +129,7 @@ def sounds_speech() -> None:
 
 def sounds_mn04() -> None:
     recipe = "epochs=12,patience=1"
-    rows = [
-        measure(sounds(), SOUNDS, "efficientat-mn04", seed, recipe=recipe) for seed in range(3)
-    ]
+    rows = [measure(sounds(), SOUNDS, "efficientat-mn04", seed, recipe=recipe) for seed in range(3)]
     write("finetune_sounds_mn04", rows)
 
 
