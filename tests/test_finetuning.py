@@ -59,6 +59,28 @@ def test_in_three_parts_a_batch_teaches_the_same(clips, network):
     assert distance(parts, whole) <= 1e-2  # Adam makes much of slopes that are nearly nothing
 
 
+@pytest.mark.parametrize("name", ["wav2vec2-group", "whisper", "ast"])
+def test_what_is_computed_twice_is_not_kept_and_teaches_the_same(clips, checkpoints, name):  # noqa: F811
+    network = backbones.create(f"hf:{checkpoints / name}", engine="torch")
+    network.keep(["block2"])
+    of_short_windows(network)
+    kept = []
+
+    def count(x: torch.Tensor) -> torch.Tensor:
+        kept[-1] += x.numel()
+        return x
+
+    found = []
+    for again in (0, 1):
+        kept.append(0)
+        run = run_of(clips, network, recipe=RECIPE.changed(f"checkpointing={again}"))
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda x: x):
+            run._slope(run._parts(np.arange(4))[0], 4)  # hooks are of this thread alone
+        found.append(moved(run.go(), network))
+    assert kept[1] < 0.7 * kept[0]
+    assert np.abs(found[0]).max() > 1e-4 and distance(found[1], found[0]) <= 1e-3
+
+
 class Stop:
     """An observer that ends a run in its ``step``-th step, as a signal would."""
 

@@ -12,7 +12,7 @@ import safetensors.numpy
 from command_line import earmark
 from earmark import backbones, classifier, tuned
 from earmark.classifier import Classifier
-from earmark.dataset import Clip
+from earmark.dataset import Clip, Dataset
 from earmark.errors import ModelError
 from earmark.finetuning.conduct import finetune
 from earmark.finetuning.recipe import Recipe
@@ -50,6 +50,18 @@ def model(data, always_better) -> Classifier:
     done = finetune(data, recipe=Recipe().changed(RECIPE), compare=False, **SMALL)
     assert done.verdict["difference"] >= 0  # the clips are made so that tuning does them no harm
     return done.training.classifier
+
+
+def test_clips_of_several_classes(data, always_better, tmp_path):
+    rows = [f"{path},{path.parent.name}" for path in sorted(data.glob("*/*.wav"))]
+    mixed = [row + ";b" if row.endswith("a") and k % 2 else row for k, row in enumerate(rows)]
+    (tmp_path / "meta.csv").write_text("\n".join(["path,label", *mixed]))
+    several = Dataset.read(tmp_path / "meta.csv", separator=";")
+    done = finetune(several, recipe=Recipe().changed(RECIPE), compare=False, **SMALL)
+    assert done.verdict["use"] == "fine-tuned" and done.training.classifier.tuned
+    found = answers(done.training.classifier, data)
+    wanted = [[label in str(clip.label) for label in "ab"] for clip in several.clips]
+    assert ((found > 0.5) == wanted).mean() >= 0.75
 
 
 def answers(model: Classifier, data: Path) -> np.ndarray:
