@@ -140,7 +140,7 @@ def scratch() -> None:
         name = f"hf:{folder}"
         began = time.perf_counter()
         done = finetune(
-            digits_of_two(),
+            digits_of_two(every=1),
             recipe=Recipe().changed("epochs=24,rate=0.02,dropout=0.1,patience=0"),
             observer=Told(),
             backbone=name,
