@@ -116,6 +116,7 @@ def made(labels=("cat", "dog", "owl"), n=120, seed=0):
             "difference": 0.12,
             "ci95": [0.05, 0.19],
             "use": "fine-tuned",
+            "folds": [{"use": "fine-tuned"}, {"use": "fine-tuned"}, {"use": "frozen"}],
             "course": [
                 {"epoch": e, "loss": 1 / e} | ({"validation": 0.25} if e == 2 else {})
                 for e in (1, 2, 3)
@@ -145,11 +146,22 @@ def test_the_page_says_what_the_summary_says():
     assert f"95 % interval {low * 100:.1f} % to {high * 100:.1f} %" in shown
     assert f"Macro F1, in which every class counts the same, is {estimate['macro_f1']:.3f}" in shown
     assert f"{estimate['ece']:.3f}expected calibration error" in shown
-    assert f"{(estimate['accuracy'] - 0.4) * 100:+.1f} points over logmel <b>" in shown
+    assert "+41.0 points over logmel <b>" in shown  # of the frozen one
+    assert "Frozen 81.0 %, fine-tuned 93.0 % (in 2 of 3 folds): +12.0 points" in shown
+    assert "whose weights were trained further" in shown and "The frozen classifier with" in shown
     assert "earmark train 'a b' -o m" in shown and "4 given folds" in shown
     assert "/x/1.wav: cut short" in shown and "/x/<i>.wav: empty" in shown
     for fold in estimate["folds"]:
         assert f"{fold['fold']}{fold['n']}{fold['accuracy'] * 100:.0f} %" in shown
+
+
+def test_the_page_of_a_frozen_classifier_says_what_fine_tuning_did_not_give():
+    summary, evidence = made()
+    declined = {"use": "frozen", "folds": [{"use": "frozen"}] * 3, "fine_tuned": 0.81}
+    evidence = replace(evidence, fine_tuning={**evidence.fine_tuning, **declined})
+    shown = words(page(summary, evidence))
+    assert "whose weights were not changed" in shown and "The frozen one is saved." in shown
+    assert "In none of 3 folds was it fine-tuned, as rehearsals gained nothing." in shown
 
 
 def test_the_matrix_on_the_page_is_that_of_the_answers():

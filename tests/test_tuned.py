@@ -42,7 +42,6 @@ def data(tmp_path_factory) -> Path:
 def always_better(monkeypatch):
     """Deploy what was fine-tuned, however little eight clips say for it."""
     monkeypatch.setattr("earmark.finetuning.conduct.better", lambda *_: True)
-    monkeypatch.setattr("earmark.finetuning.conduct._all_better", lambda *_: True)
 
 
 @pytest.fixture
@@ -215,7 +214,7 @@ def test_on_the_command_line(data, always_better, tmp_path):
     scored = json.loads(earmark("evaluate", model, data, "--json").stdout)
     assert 0 <= scored["accuracy"] <= 1
     said = earmark("train", data, "-o", model, *tune).stdout
-    shown = f"full: frozen {verdict['frozen']:.3f}, fine-tuned {verdict['fine_tuned']:.3f}, "
+    shown = f"full: frozen {verdict['frozen']:.3f}, fine-tuned {verdict['fine_tuned']:.3f} (in 3 of"
     assert shown in said and "saved: the fine-tuned one" in said
 
 
@@ -225,7 +224,17 @@ def test_what_does_not_pay_is_said_and_not_used(data, tmp_path, monkeypatch):
     tune = [*TRAIN, "--no-compare", "--finetune=last:1", "--recipe=epochs=1,batch=4"]
     said = earmark("train", data, "-o", model, *tune).stdout
     assert "last:1: frozen " in said and "saved: the frozen one" in said
+    assert "fine-tuned in none of 3 folds" in said and "interval" not in said.split("finetune")[1]
     assert Classifier.load(model).tuned == ()
+
+
+@pytest.mark.parametrize(("paid", "use"), [((1, 0, 0), "frozen"), ((1, 1, 0), "fine-tuned")])
+def test_most_rehearsals_decide(data, monkeypatch, paid, use):
+    each = iter(paid)
+    monkeypatch.setattr("earmark.finetuning.conduct.better", lambda *_: bool(next(each)))
+    done = finetune(data, recipe=Recipe().changed(RECIPE), compare=False, **SMALL)
+    assert done.verdict["use"] == use and bool(done.training.classifier.tuned) == (use != "frozen")
+    assert [fold["use"] != "frozen" for fold in done.verdict["folds"]] == [bool(p) for p in paid]
 
 
 @pytest.mark.parametrize(
@@ -237,6 +246,7 @@ def test_what_does_not_pay_is_said_and_not_used(data, tmp_path, monkeypatch):
         (["--finetune=full", "--unknown=0.05"], "--finetune changes them; leave out one."),
         (["--finetune=last:0"], "fine-tuning 'last:0' is unknown; give 'full', 'lora', or 'last"),
         (["--finetune=lora"], "'speech-embedding' is no transformer, and 'lora' is for these"),
+        (["--finetune=full", "--backbone=logmel"], "'logmel' has nothing to fine-tune"),
     ],
 )
 def test_what_cannot_be_is_refused(data, tmp_path, options, said):

@@ -169,7 +169,8 @@ def transfer_line(estimate: Mapping[str, Any]) -> list[str]:
         return []
     best = max(baselines, key=lambda baseline: baseline["accuracy"])
     shown = " and ".join(f"{b['accuracy']:.3f} with {b['name']}" for b in baselines)
-    gain = 100 * (estimate["accuracy"] - best["accuracy"])
+    frozen = estimate.get("fine_tuning", {}).get("frozen", estimate["accuracy"])
+    gain = 100 * (frozen - best["accuracy"])
     return [f"  transfer  {gain:+.1f} points from the pretrained network: {shown}"]
 
 
@@ -180,7 +181,8 @@ def growth_line(estimate: Mapping[str, Any]) -> list[str]:
     gain = gain_of_doubling(estimate.get("learning_curve", []))
     if gain is None:
         return []
-    return [f"  more      twice the recordings would bring about {100 * gain:.1f} points"]
+    of = " to the frozen one" if "fine_tuning" in estimate else ""
+    return [f"  more      twice the recordings would bring about {100 * gain:.1f} points{of}"]
 
 
 def unknown_line(estimate: Mapping[str, Any]) -> list[str]:
@@ -199,12 +201,18 @@ def fine_tuning_line(estimate: Mapping[str, Any]) -> list[str]:
     verdict = estimate.get("fine_tuning")
     if verdict is None:
         return []
-    low, high = (100 * x for x in verdict["ci95"])
-    return [
-        f"  finetune  {verdict['how']}: frozen {verdict['frozen']:.3f}, fine-tuned"
-        f" {verdict['fine_tuned']:.3f}, {100 * verdict['difference']:+.1f} points (95 % interval"
-        f" {low:+.1f} to {high:+.1f}); saved: the {verdict['use']} one"
-    ]
+    folds = len(verdict["folds"])
+    tuned = sum(fold["use"] != "frozen" for fold in verdict["folds"])
+    found = f"frozen {verdict['frozen']:.3f}"
+    if tuned:
+        low, high = (100 * x for x in verdict["ci95"])
+        found += (
+            f", fine-tuned {verdict['fine_tuned']:.3f} (in {tuned} of {folds} folds),"
+            f" {100 * verdict['difference']:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
+        )
+    else:
+        found += f", fine-tuned in none of {folds} folds, as rehearsals gained nothing"
+    return [f"  finetune  {verdict['how']}: {found}; saved: the {verdict['use']} one"]
 
 
 def estimate_lines(estimate: Mapping[str, Any]) -> list[str]:

@@ -39,7 +39,7 @@ def tunable(network: Backbone, how: str) -> dict[str, int]:
     if how == LORA:
         _add_low_rank(network)
     wanted = [n for n, _ in network.named_parameters() if how != LORA or "lora_" in n]
-    lowest = lowest_layers(network, wanted)
+    lowest = lowest_layers(network, wanted) if wanted else {}
     top = max(lowest.values(), default=0)
     match = _LAST.fullmatch(how)
     kept = sorted(set(lowest.values()))[-int(match[1]) :] if match else set(lowest.values())
@@ -53,8 +53,9 @@ def tunable(network: Backbone, how: str) -> dict[str, int]:
         parameter.requires_grad_(name in depth)
     if not depth:
         raise BackboneError(
-            f"backbone {network.info.name!r} has nothing to fine-tune in the layers that are read;"
-            " use another, or leave --finetune out."
+            f"backbone {network.info.name!r} has nothing to fine-tune in the layers"
+            f" {', '.join(names)}; read higher ones (--layers), use another, or leave --finetune"
+            " out."
         )
     return depth
 

@@ -52,9 +52,8 @@ def _gain(estimate: Mapping[str, Any], evidence: Evidence) -> str:
     others = [b for b in evidence.baselines or () if b["name"] != CHANCE]
     if not others:
         return ""
-    gains = [
-        f"{points(estimate['accuracy'] - b['accuracy'])} over {safe(b['name'], 40)}" for b in others
-    ]
+    frozen = (evidence.fine_tuning or {}).get("frozen", estimate["accuracy"])
+    gains = [f"{points(frozen - b['accuracy'])} over {safe(b['name'], 40)}" for b in others]
     return f" What the pretrained network gave: {', '.join(gains)}."
 
 
@@ -114,7 +113,8 @@ def learning(evidence: Evidence) -> Section | None:
     side = told + table(
         "Accuracy by training clips", ("clips a class", "right", "range"), rows, numbers=(0, 1, 2)
     )
-    how = "The same classifier with fewer training clips; each doubling has the same room."
+    which = "frozen" if evidence.fine_tuning else "same"
+    how = f"The {which} classifier with fewer training clips; each doubling has the same room."
     return section("learning", "What more data would bring", columns(figure(plot), side), how)
 
 
@@ -161,12 +161,18 @@ def fine_tuning(evidence: Evidence) -> Section | None:
     verdict = evidence.fine_tuning
     if not verdict:
         return None
-    low, high = (100 * end for end in verdict["ci95"])
-    text = (
-        f"<p>Frozen {percent(verdict['frozen'])}, fine-tuned {percent(verdict['fine_tuned'])}:"
-        f" {points(verdict['difference'])} (95 % interval {low:+.1f} to {high:+.1f})."
-        f" The {safe(verdict['use'])} one is saved.</p>"
-    )
+    folds = amount(len(verdict["folds"]), "fold")
+    tuned = sum(fold["use"] != "frozen" for fold in verdict["folds"])
+    text = f"<p>Frozen {percent(verdict['frozen'])}"
+    if tuned:
+        low, high = (100 * end for end in verdict["ci95"])
+        text += (
+            f", fine-tuned {percent(verdict['fine_tuned'])} (in {tuned} of {folds}):"
+            f" {points(verdict['difference'])} (95 % interval {low:+.1f} to {high:+.1f})."
+        )
+    else:
+        text += f". In none of {folds} was it fine-tuned, as rehearsals gained nothing."
+    text += f" The {safe(verdict['use'])} one is saved.</p>"
     course = [e for e in verdict.get("course", ()) if "loss" in e]
     if course:
         losses = [float(e["loss"]) for e in course]

@@ -73,7 +73,8 @@ def _done(summary: Mapping[str, Any], evidence: Evidence) -> Any:
     accuracy = percent(figures["accuracy"], len(evidence.clips))
     if is_training:
         backbones = " and ".join(safe(b) for b in summary["backbone"])
-        weights = "were trained further" if evidence.fine_tuning else "were not changed"
+        is_tuned = (evidence.fine_tuning or {}).get("use") == "fine-tuned"
+        weights = "were trained further" if is_tuned else "were not changed"
         words = (
             f"{amount(summary['clips'], 'clip')} of {classes} were turned into embeddings by"
             f" {backbones}, whose weights {weights}. A {safe(summary['head'])} head was trained on"
