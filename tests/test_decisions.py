@@ -1,6 +1,7 @@
 """From scores to decisions: several labels a clip, unequal classes, unknown sounds, growth."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import soundfile
 from typer.testing import CliRunner
 
 import earmark
+from command_line import earmark as ended
 from earmark import heads, learning_curve
 from earmark.cli import app
 from earmark.dataset import Dataset
@@ -29,6 +31,15 @@ def write_chord(path, names, seed):
     for name in names:
         x += rng.uniform(0.1, 0.3) * np.sin(2 * np.pi * TONES_HZ[name] * t + rng.uniform(0, 6))
     soundfile.write(path, x, RATE_HZ)
+
+
+def run(*arguments):
+    """Run ``earmark ARGUMENTS`` and return what it prints."""
+    return ended(*arguments).stdout
+
+
+def read_csv(text):
+    return list(csv.DictReader(text.splitlines()))
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +87,30 @@ def test_several_labels_are_heard_at_once(chords, tmp_path, head):
 def test_what_several_labels_cannot_have_is_refused(chords, options, text):
     with pytest.raises(EarmarkError, match=text):
         earmark.train(Dataset.read(chords, separator=";"), backbone="logmel", **options)
+
+
+def test_several_labels_are_scored_on_what_they_were_learned_from(chords, tmp_path):
+    model, train = tmp_path / "m", ("train", chords, "--backbone", "logmel", "--head", "linear")
+    run(*train, "--separator", ";", "-o", model, "--no-compare")
+    scored = json.loads(run("evaluate", model, chords, "--json"))
+    assert scored["map"] > 0.95 and "answered_unknown" not in scored
+    assert evaluate(earmark.Classifier.load(model), chords).figures["map"] == scored["map"]
+    other = chords.with_name("other.csv")
+    other.write_text(chords.read_text().replace(";", "+"))
+    again = json.loads(run("evaluate", model, other, "--separator", "+", "--json"))
+    assert again["map"] == scored["map"]
+    frame = Dataset(Dataset.read(chords, separator=";").clips, "a frame", ";")  # without an origin
+    made = earmark.train(frame, backbone="logmel", head="linear", compare=False)
+    assert made.classifier.separator == ";"
+
+
+def test_one_answer_a_clip_is_not_held_against_several(chords):
+    several = Dataset.read(chords, separator=";")
+    singles = Dataset(tuple(c for c in several if len(several.classes(c)) == 1), "tones")
+    made = earmark.train(singles, backbone="logmel", head="linear", compare=False).classifier
+    assert made.separator is None and evaluate(made, singles).figures["accuracy"] == 1.0
+    with pytest.raises(EarmarkError, match="has clips with several classes, and the classifier an"):
+        evaluate(made, several)
 
 
 def test_the_report_of_several_labels_has_the_plain_files(chords, tmp_path):

@@ -16,6 +16,7 @@ import numpy as np
 import earmark
 from earmark.audio import AudioOptions
 from earmark.calibration import Calibration
+from earmark.clips import LIST_SEPARATOR
 from earmark.errors import EarmarkError, ModelError
 from earmark.heads import KINDS, Head
 from earmark.limits import Limits
@@ -60,7 +61,12 @@ class Prediction:
     @property
     def answer(self) -> str:
         """The classes in one word: 'unknown', or those of ``labels`` with ';' between them."""
-        return UNKNOWN if self.is_unknown else ";".join(self.labels)
+        return UNKNOWN if self.is_unknown else LIST_SEPARATOR.join(self.labels)
+
+    @property
+    def nearest(self) -> str | None:
+        """The best class, whether the recording is like it or 'unknown'."""
+        return next(iter(self.scores), None)
 
     @property
     def score(self) -> float:
@@ -88,6 +94,12 @@ class Classifier:
     def audio(self) -> AudioOptions:
         """How recordings are read: as those were that it was trained on."""
         return AudioOptions(**self.provenance.get("audio", {}))
+
+    @property
+    def separator(self) -> str | None:
+        """What stood between the classes of a clip in training; None for one class a clip."""
+        given = self.provenance.get("source", {}).get("separator")
+        return given or (None if self.calibration.is_single else LIST_SEPARATOR)
 
     @property
     def reading(self) -> Reading:

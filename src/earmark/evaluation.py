@@ -40,10 +40,19 @@ def evaluate(
 ) -> Evaluation:
     """Answer every clip of ``data`` and compare with its label.
 
-    A label that the classifier does not know is refused. The interval resamples groups where the
-    data has them, else recordings.
+    A label that the classifier does not know is refused. A path is read with the separator that
+    the classifier was trained with. The interval resamples groups where the data has them, else
+    recordings.
     """
-    dataset = data if isinstance(data, Dataset) else Dataset.read(data, least_classes=1)
+    if isinstance(data, Dataset):
+        dataset = data
+    else:
+        dataset = Dataset.read(data, separator=classifier.separator, least_classes=1)
+    if classifier.calibration.is_single and not dataset.is_single:
+        raise DataError(
+            f"{dataset.source} has clips with several classes, and the classifier answers one; give"
+            " each clip one, or a classifier that was trained on clips with several."
+        )
     strange = sorted(set(dataset.labels) - set(classifier.labels))
     if strange:
         raise DataError(
