@@ -190,15 +190,40 @@ def test_a_stranger_is_called_unknown(tmp_path):
         (tmp_path / "data" / label).mkdir(parents=True)
         for k in range(8):
             write_chord(tmp_path / "data" / label / f"{k}.wav", [label], k)
+    model, files = tmp_path / "m.earmark", [tmp_path / "tone.wav", tmp_path / "noise.wav"]
     training = earmark.train(tmp_path / "data", backbone="logmel", unknown=0.05)
     assert training.classifier.estimate["unknown"]["rate"] == 0.05
-    training.classifier.save(tmp_path / "m.earmark")
-    write_chord(tmp_path / "tone.wav", ["high"], 50)
-    soundfile.write(tmp_path / "noise.wav", np.random.default_rng(0).normal(0, 0.2, 8_000), RATE_HZ)
-    paths = [tmp_path / "tone.wav", tmp_path / "noise.wav"]
-    tone, noise = earmark.Classifier.load(tmp_path / "m.earmark").predict(paths, coverage=0.9)
-    assert (tone.answer, noise.answer) == ("high", "unknown")
-    assert not tone.is_unknown and noise.is_unknown and tone.plausible is not None
+    training.classifier.save(model)
+    write_chord(files[0], ["high"], 50)
+    soundfile.write(files[1], np.random.default_rng(0).normal(0, 0.2, 8_000), RATE_HZ)
+    tone, noise = earmark.Classifier.load(model).predict(files, coverage=0.9)
+    assert (tone.answer, tone.label, tone.labels) == ("high", "high", ("high",))
+    assert (noise.answer, noise.label, noise.labels) == ("unknown", "unknown", ())
+    assert not tone.is_unknown and noise.is_unknown
+    assert tone.nearest == "high" and noise.nearest == max(
+        noise.scores, key=noise.scores.__getitem__
+    )
+
+    told = list(map(json.loads, run("predict", model, *files, "--json").splitlines()))
+    rows = read_csv(run("predict", model, *files, "--csv", "--coverage", 0.9))
+    assert [t["label"] for t in told] == [row["label"] for row in rows] == ["high", "unknown"]
+    assert "nearest" not in told[0] and told[1]["nearest"] == noise.nearest
+    assert [row["plausible"] for row in rows] == [";".join(p.plausible) for p in (tone, noise)]
+    assert rows[0]["plausible"] == "high"
+
+    (tmp_path / "new.csv").write_text(
+        f"path,label\ntone.wav,high\nnoise.wav,{noise.nearest}\ndata/low/0.wav,low\n"
+    )
+    scoring = ("evaluate", model, tmp_path / "new.csv", "--no-store")
+    report = tmp_path / "report"
+    scored = json.loads(run(*scoring, "--json", "--report", report))
+    assert (scored["accuracy"], scored["clips"], scored["answered_unknown"]) == (1.0, 3, 1)
+    assert [r["answer"] for r in read_csv((report / "answers.csv").read_text())] == [
+        "high",
+        "unknown",
+        "low",
+    ]
+    assert "1 of 3 clips would be answered unknown" in run(*scoring)
 
 
 @pytest.mark.parametrize(

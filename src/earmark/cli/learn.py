@@ -212,7 +212,11 @@ def evaluate(
     if as_json:
         print_json(shown)
     else:
-        print("\n".join([f"{model} on {data}", *console.estimate_lines(done.figures)]))
+        lines = [
+            *console.estimate_lines(done.figures),
+            *console.answered_unknown_line(done.figures),
+        ]
+        print("\n".join([f"{model} on {data}", *lines]))
     finish(done.skipped, allow_skips)
 
 
