@@ -1,6 +1,7 @@
 """From scores to decisions: several labels a clip, unequal classes, unknown sounds, growth."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import soundfile
 from typer.testing import CliRunner
 
 import earmark
+from command_line import earmark as ended
 from earmark import heads, learning_curve
 from earmark.cli import app
 from earmark.dataset import Dataset
@@ -29,6 +31,15 @@ def write_chord(path, names, seed):
     for name in names:
         x += rng.uniform(0.1, 0.3) * np.sin(2 * np.pi * TONES_HZ[name] * t + rng.uniform(0, 6))
     soundfile.write(path, x, RATE_HZ)
+
+
+def run(*arguments):
+    """Run ``earmark ARGUMENTS`` and return what it prints."""
+    return ended(*arguments).stdout
+
+
+def read_csv(text):
+    return list(csv.DictReader(text.splitlines()))
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +87,30 @@ def test_several_labels_are_heard_at_once(chords, tmp_path, head):
 def test_what_several_labels_cannot_have_is_refused(chords, options, text):
     with pytest.raises(EarmarkError, match=text):
         earmark.train(Dataset.read(chords, separator=";"), backbone="logmel", **options)
+
+
+def test_several_labels_are_scored_on_what_they_were_learned_from(chords, tmp_path):
+    model, train = tmp_path / "m", ("train", chords, "--backbone", "logmel", "--head", "linear")
+    run(*train, "--separator", ";", "-o", model, "--no-compare")
+    scored = json.loads(run("evaluate", model, chords, "--json"))
+    assert scored["map"] > 0.95 and "answered_unknown" not in scored
+    assert evaluate(earmark.Classifier.load(model), chords).figures["map"] == scored["map"]
+    other = chords.with_name("other.csv")
+    other.write_text(chords.read_text().replace(";", "+"))
+    again = json.loads(run("evaluate", model, other, "--separator", "+", "--json"))
+    assert again["map"] == scored["map"]
+    frame = Dataset(Dataset.read(chords, separator=";").clips, "a frame", ";")  # without an origin
+    made = earmark.train(frame, backbone="logmel", head="linear", compare=False)
+    assert made.classifier.separator == ";"
+
+
+def test_one_answer_a_clip_is_not_held_against_several(chords):
+    several = Dataset.read(chords, separator=";")
+    singles = Dataset(tuple(c for c in several if len(several.classes(c)) == 1), "tones")
+    made = earmark.train(singles, backbone="logmel", head="linear", compare=False).classifier
+    assert made.separator is None and evaluate(made, singles).figures["accuracy"] == 1.0
+    with pytest.raises(EarmarkError, match="has clips with several classes, and the classifier an"):
+        evaluate(made, several)
 
 
 def test_the_report_of_several_labels_has_the_plain_files(chords, tmp_path):
@@ -155,15 +190,40 @@ def test_a_stranger_is_called_unknown(tmp_path):
         (tmp_path / "data" / label).mkdir(parents=True)
         for k in range(8):
             write_chord(tmp_path / "data" / label / f"{k}.wav", [label], k)
+    model, files = tmp_path / "m.earmark", [tmp_path / "tone.wav", tmp_path / "noise.wav"]
     training = earmark.train(tmp_path / "data", backbone="logmel", unknown=0.05)
     assert training.classifier.estimate["unknown"]["rate"] == 0.05
-    training.classifier.save(tmp_path / "m.earmark")
-    write_chord(tmp_path / "tone.wav", ["high"], 50)
-    soundfile.write(tmp_path / "noise.wav", np.random.default_rng(0).normal(0, 0.2, 8_000), RATE_HZ)
-    paths = [tmp_path / "tone.wav", tmp_path / "noise.wav"]
-    tone, noise = earmark.Classifier.load(tmp_path / "m.earmark").predict(paths, coverage=0.9)
-    assert (tone.answer, noise.answer) == ("high", "unknown")
-    assert not tone.is_unknown and noise.is_unknown and tone.plausible is not None
+    training.classifier.save(model)
+    write_chord(files[0], ["high"], 50)
+    soundfile.write(files[1], np.random.default_rng(0).normal(0, 0.2, 8_000), RATE_HZ)
+    tone, noise = earmark.Classifier.load(model).predict(files, coverage=0.9)
+    assert (tone.answer, tone.label, tone.labels) == ("high", "high", ("high",))
+    assert (noise.answer, noise.label, noise.labels) == ("unknown", "unknown", ())
+    assert not tone.is_unknown and noise.is_unknown
+    assert tone.nearest == "high" and noise.nearest == max(
+        noise.scores, key=noise.scores.__getitem__
+    )
+
+    told = list(map(json.loads, run("predict", model, *files, "--json").splitlines()))
+    rows = read_csv(run("predict", model, *files, "--csv", "--coverage", 0.9))
+    assert [t["label"] for t in told] == [row["label"] for row in rows] == ["high", "unknown"]
+    assert "nearest" not in told[0] and told[1]["nearest"] == noise.nearest
+    assert [row["plausible"] for row in rows] == [";".join(p.plausible) for p in (tone, noise)]
+    assert rows[0]["plausible"] == "high"
+
+    (tmp_path / "new.csv").write_text(
+        f"path,label\ntone.wav,high\nnoise.wav,{noise.nearest}\ndata/low/0.wav,low\n"
+    )
+    scoring = ("evaluate", model, tmp_path / "new.csv", "--no-store")
+    report = tmp_path / "report"
+    scored = json.loads(run(*scoring, "--json", "--report", report))
+    assert (scored["accuracy"], scored["clips"], scored["answered_unknown"]) == (1.0, 3, 1)
+    assert [r["answer"] for r in read_csv((report / "answers.csv").read_text())] == [
+        "high",
+        "unknown",
+        "low",
+    ]
+    assert "1 of 3 clips would be answered unknown" in run(*scoring)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,15 @@ import csv
 import re
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 import soundfile
 
+import earmark
 from earmark import backbones, engines
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +28,20 @@ def test_the_python_example_runs(tones, tmp_path, monkeypatch, capsys):
     exec(example, {})
     assert capsys.readouterr().out.splitlines()[-1].startswith("new.wav low ")
     assert (tmp_path / "mine.earmark").exists()
+
+
+def test_every_name_in_the_docs_is_there_after_import_earmark(monkeypatch):
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+    text = "\n".join(page.read_text() for page in pages)
+    for line in re.findall(r"^(?:from|import) earmark\b.*", text, re.M):
+        exec(line, {})
+    names = set(re.findall(r"(?<![\w./-])earmark\.([A-Za-z_.]*[A-Za-z_])", text)) - {"json"}
+    assert names > {"train", "doctor.examine", "report.write_report"}
+    for name in names:
+        for other, module in list(vars(earmark).items()):
+            if isinstance(module, ModuleType):  # there because someone else has imported it
+                monkeypatch.delattr(earmark, other)
+        attrgetter(name)(earmark)
 
 
 def commands() -> list[str]:

@@ -89,6 +89,8 @@ def test_given_folds_that_leak_are_told():
             clips(6),
             r"class 'c0' has 3 different recordings and 5 folds need at least 5; .*--folds 3",
         ),
+        (clips(2), r"'c0' has 1 different recording and at least 3 are needed; .*give --folds 3"),
+        (clips(4), r"'c0' has 2 different recordings and at least 3 are needed; .*give --folds 3"),
         (clips(20, groups=1), r"all clips are of one group \('g0'\)"),
         (clips(20, folds=1), r"the fold column has one value only"),
         (clips(20, groups=2), r"class 'c0' is only in fold or group 'g0'"),
@@ -98,6 +100,24 @@ def test_given_folds_that_leak_are_told():
 def test_hopeless_data_is_refused(items, text):
     with pytest.raises(DataError, match=text):
         make_scheme(items, distinct(len(items)))
+
+
+def test_two_folds_take_four_recordings_since_each_is_split_again():
+    text = r"'c0' has 3 different recordings and 2 folds need at least 4; .*--folds 3"
+    with pytest.raises(DataError, match=text):
+        make_scheme(clips(6), distinct(6), folds=2)
+    halves = make_scheme(clips(8), distinct(8), folds=2)
+    for half in (0, 1):
+        rows = np.flatnonzero(halves.fold == half)
+        inner = make_scheme([clips(8)[k] for k in rows], rows, folds=3, is_inner=True)
+        assert len(inner.names) == 2
+
+
+def test_what_is_left_to_learn_from_is_told_as_such():
+    one = [clip for clip in clips(20) if clip.label == "c1"] + clips(20)[:1]
+    text = r"'c0' has 1 different recording to learn from while others are tested, and at least 2"
+    with pytest.raises(DataError, match=text):
+        make_scheme(one, distinct(len(one)), folds=2, is_inner=True)
 
 
 # Selection
@@ -423,6 +443,16 @@ def test_train_end_to_end(tones, tmp_path):
     answers = list(loaded.predict(sorted(tones.rglob("*.wav"))))
     assert [a.label for a in answers] == ["high"] * 6 + ["low"] * 6
     assert all(sum(a.scores.values()) == pytest.approx(1) for a in answers)
+
+
+def test_of_two_folds_each_half_may_have_two_recordings_of_many_clips(tones, tmp_path):
+    rows = [
+        f"{path},{path.parent.name},{s / 10}" for path in tones.rglob("[0-3].wav") for s in (0, 1)
+    ]
+    (tmp_path / "four.csv").write_text("path,label,start\n" + "\n".join(rows))
+    training = earmark.train(tmp_path / "four.csv", backbone="logmel", folds=2, compare=False)
+    scheme, accuracy = (training.classifier.estimate[key] for key in ("scheme", "accuracy"))
+    assert scheme == "2 stratified folds of whole recordings" and accuracy == 1.0
 
 
 TRAIN = """

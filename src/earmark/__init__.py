@@ -49,12 +49,17 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used, so that importing earmark costs nothing."""
+    """Import a public name or a module when it is first used: importing earmark costs nothing."""
     import importlib
 
-    if name not in _HOMES:
-        raise AttributeError(f"module 'earmark' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"earmark.{_HOMES[name]}"), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"earmark.{_HOMES[name]}"), name)
+    try:
+        return importlib.import_module(f"earmark.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"earmark.{name}":  # a package that the module needs
+            raise
+        raise AttributeError(f"module 'earmark' has no attribute {name!r}") from None
 
 
 def __dir__() -> list[str]:

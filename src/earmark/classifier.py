@@ -16,6 +16,7 @@ import numpy as np
 import earmark
 from earmark.audio import AudioOptions
 from earmark.calibration import Calibration
+from earmark.clips import LIST_SEPARATOR
 from earmark.errors import EarmarkError, ModelError
 from earmark.heads import KINDS, Head
 from earmark.limits import Limits
@@ -39,12 +40,13 @@ class BackboneUse:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one recording: ``scores`` by label, best first; ``error`` instead of both.
+    """The answer for one recording: ``scores`` by class, best first; ``error`` instead of both.
 
-    ``labels`` are all classes that are heard: one, or with several classes a clip any number.
-    ``plausible`` are those of the set that was asked for, best first, perhaps none of them.
-    ``is_unknown``: nothing like it was trained on. ``warnings`` say what of the recording was not
-    read, or not as it is.
+    ``label`` is the best class, and ``labels`` are all that are heard: one, or with several classes
+    a clip any number. Where ``is_unknown``, nothing like the recording was trained on: ``label`` is
+    'unknown', ``labels`` are none, and ``nearest`` still is the best class. ``plausible`` are the
+    classes of the set that was asked for, best first, perhaps none of them. ``warnings`` say what
+    of the recording was not read, or not as it is.
     """
 
     path: str
@@ -60,10 +62,16 @@ class Prediction:
     @property
     def answer(self) -> str:
         """The classes in one word: 'unknown', or those of ``labels`` with ';' between them."""
-        return UNKNOWN if self.is_unknown else ";".join(self.labels)
+        return UNKNOWN if self.is_unknown else LIST_SEPARATOR.join(self.labels)
+
+    @property
+    def nearest(self) -> str | None:
+        """The best class, whether the recording is like it or 'unknown'."""
+        return next(iter(self.scores), None)
 
     @property
     def score(self) -> float:
+        """The score of the nearest class."""
         return next(iter(self.scores.values()), 0.0)
 
 
@@ -88,6 +96,12 @@ class Classifier:
     def audio(self) -> AudioOptions:
         """How recordings are read: as those were that it was trained on."""
         return AudioOptions(**self.provenance.get("audio", {}))
+
+    @property
+    def separator(self) -> str | None:
+        """What stood between the classes of a clip in training; None for one class a clip."""
+        given = self.provenance.get("source", {}).get("separator")
+        return given or (None if self.calibration.is_single else LIST_SEPARATOR)
 
     @property
     def reading(self) -> Reading:
@@ -149,14 +163,15 @@ class Classifier:
         scores = self.scores(features)[0]
         order = np.argsort(-scores, kind="stable")
         ranked = {self.labels[k]: float(scores[k]) for k in order}
+        is_unknown = self._is_unknown(features)
         return Prediction(
             path,
-            self.labels[order[0]],
+            UNKNOWN if is_unknown else self.labels[order[0]],
             ranked,
             seconds,
-            is_unknown=self._is_unknown(features),
+            is_unknown,
             warnings=warnings,
-            labels=self._labels(ranked),
+            labels=() if is_unknown else self._labels(ranked),
             plausible=None
             if most is None
             else tuple(label for label, score in ranked.items() if 1 - score <= most),

@@ -196,6 +196,16 @@ def unknown_line(estimate: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def answered_unknown_line(figures: Mapping[str, Any]) -> list[str]:
+    """Say of an evaluation how many clips would be answered 'unknown', where any could be."""
+    if "answered_unknown" not in figures:
+        return []
+    return [
+        f"  unknown   {figures['answered_unknown']} of {figures['clips']} clips would be answered"
+        " unknown; accuracy counts the best class of every clip"
+    ]
+
+
 def fine_tuning_line(estimate: Mapping[str, Any]) -> list[str]:
     """Say in one line what fine-tuning gave, and which of the two the classifier is."""
     verdict = estimate.get("fine_tuning")
@@ -276,6 +286,8 @@ def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
         return {"path": prediction.path, "error": prediction.error}
     ranked = list(prediction.scores.items())[:top]
     told: dict[str, Any] = {}
+    if prediction.is_unknown:
+        told["nearest"] = prediction.nearest
     if prediction.warnings:
         told["warnings"] = list(prediction.warnings)
     if prediction.plausible is not None:

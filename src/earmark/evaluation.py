@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from earmark import estimation
-from earmark.classifier import Classifier
+from earmark.classifier import UNKNOWN, Classifier
 from earmark.dataset import Dataset
 from earmark.embed import Failure
 from earmark.errors import DataError, did_you_mean
@@ -22,17 +22,20 @@ from earmark.store import Store
 class Evaluation:
     """The ``figures``; what the clips that were read were answered; and what was ``skipped``.
 
-    ``limits`` (K,) are the classifier's thresholds, for clips with several classes.
+    ``limits`` (K,) are the classifier's thresholds, for clips with several classes. The figures
+    count the best class of every clip, also of those that would be answered ``unknown`` (N,).
     """
 
     figures: dict[str, Any]
     tested: OutOfFold
     limits: np.ndarray
     skipped: tuple[Failure, ...]
+    unknown: np.ndarray
 
     def answers(self, labels: Sequence[str]) -> list[tuple[str, str, str]]:
-        """Return (path, label, answer) of each clip."""
-        return self.tested.answers(labels, self.limits)
+        """Return (path, label, answer) of each clip, as ``predict`` answers it."""
+        rows = zip(self.tested.answers(labels, self.limits), self.unknown, strict=True)
+        return [(p, label, UNKNOWN if is_it else answer) for (p, label, answer), is_it in rows]
 
 
 def evaluate(
@@ -40,10 +43,19 @@ def evaluate(
 ) -> Evaluation:
     """Answer every clip of ``data`` and compare with its label.
 
-    A label that the classifier does not know is refused. The interval resamples groups where the
-    data has them, else recordings.
+    A label that the classifier does not know is refused. A path is read with the separator that
+    the classifier was trained with. The interval resamples groups where the data has them, else
+    recordings.
     """
-    dataset = data if isinstance(data, Dataset) else Dataset.read(data, least_classes=1)
+    if isinstance(data, Dataset):
+        dataset = data
+    else:
+        dataset = Dataset.read(data, separator=classifier.separator, least_classes=1)
+    if classifier.calibration.is_single and not dataset.is_single:
+        raise DataError(
+            f"{dataset.source} has clips with several classes, and the classifier answers one; give"
+            " each clip one, or a classifier that was trained on clips with several."
+        )
     strange = sorted(set(dataset.labels) - set(classifier.labels))
     if strange:
         raise DataError(
@@ -72,4 +84,7 @@ def evaluate(
     limits = np.array(classifier.limits.thresholds)
     scheme = f"{len(answers)} given clips"
     figures = estimation.figures(tested, classifier.labels, 0, scheme, (), limits)
-    return Evaluation(figures, tested, limits, tuple(failures))
+    unknown = np.array([p.is_unknown for _, p in answers])
+    if classifier.limits.unknown_below is not None:
+        figures["answered_unknown"] = int(unknown.sum())
+    return Evaluation(figures, tested, limits, tuple(failures), unknown)

@@ -352,6 +352,7 @@ def nested(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.
         folds=min(INNER_FOLDS, max(2, fewest)),
         seed=search.seed,
         separator=search.separator,
+        is_inner=True,
     )
     return replace(
         search,

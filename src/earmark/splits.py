@@ -13,6 +13,7 @@ from earmark.dataset import Clip
 from earmark.errors import DataError
 
 FOLDS = 5
+LEAST = 3  # recordings of a class: one is tested, one judges the choice, one is learned from
 MOST_GROUPS = 10  # up to this many, each group is a fold of its own
 
 
@@ -39,12 +40,15 @@ def make_scheme(
     folds: int = FOLDS,
     seed: int = 0,
     separator: str | None = None,
+    is_inner: bool = False,
 ) -> Scheme:
     """Choose the scheme for ``clips``; ``content`` (N,) has one number for each distinct sound.
 
     Clips of one recording and clips of equal content never part, unless given folds part them:
     then that is a warning. A class that a fold or group would leave untaught is a
     :class:`DataError`. With a ``separator``, a clip with several classes stands for the rarest.
+    Where all ``clips`` are those that another fold leaves to learn from, ``is_inner``: folds may
+    be fewer then, where recordings are few.
     """
     truth = _rarest(clips, separator)
     recording = _numbers([str(clip.path) for clip in clips])
@@ -60,6 +64,7 @@ def make_scheme(
     elif grouped:
         description, names, fold = _by_group(clips, truth, cluster, folds, seed)
     else:
+        folds = _affordable(truth, cluster, folds, is_inner)
         description, names, fold = _stratified(truth, cluster, folds, seed)
     _refuse_untaught(truth, fold, names)
     leaks = _leaks(fold, recording, content, grouped, cluster)
@@ -114,17 +119,40 @@ def _by_group(
     return f"{folds} folds of {len(names)} whole groups", numbers, fold
 
 
+def _affordable(truth: np.ndarray, cluster: np.ndarray, folds: int, is_inner: bool) -> int:
+    """Return ``folds``, inner ones perhaps fewer; DataError where a class is too small for them.
+
+    Of two folds, each is learned from alone and split again to choose: that takes two recordings.
+    """
+    labels = np.unique(truth).tolist()
+    counts = [len(np.unique(cluster[truth == label])) for label in labels]
+    fewest = min(counts)
+    what = f"class {labels[counts.index(fewest)]!r} has {fewest} different recording"
+    what += "s" if fewest > 1 else ""
+    if is_inner:
+        if fewest < 2:
+            raise DataError(
+                f"{what} to learn from while others are tested, and at least 2 are needed, to"
+                " choose with as well; add recordings, or remove the class."
+            )
+        return min(folds, fewest)
+    if fewest < LEAST:
+        raise DataError(
+            f"{what} and at least {LEAST} are needed; add recordings and give --folds {LEAST}, or"
+            " remove the class."
+        )
+    needed = 4 if folds == 2 else folds
+    if fewest < needed:
+        raise DataError(
+            f"{what} and {folds} folds need at least {needed}; add recordings, remove the class, or"
+            f" give --folds {fewest}."
+        )
+    return folds
+
+
 def _stratified(truth: np.ndarray, cluster: np.ndarray, folds: int, seed: int) -> Split:
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    for label in np.unique(truth).tolist():
-        count = len(np.unique(cluster[truth == label]))
-        if count < folds:
-            raise DataError(
-                f"class {label!r} has {count} different recordings and {folds} folds need at least"
-                f" {folds}; add recordings, remove the class, or give --folds {max(2, count)}"
-                f"{' after adding one' if count < 2 else ''}."
-            )
     numbers = tuple(str(i + 1) for i in range(folds))
     if len(np.unique(cluster)) == len(truth):
         plain = StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth)

@@ -178,6 +178,10 @@ def evaluate(
     data: Data,
     label: Label = "label",
     group: Group = None,
+    separator: Annotated[
+        str | None,
+        typer.Option(help="What stands between a clip's classes; else as MODEL was trained."),
+    ] = None,
     report: Report = None,
     as_json: Json = False,
     allow_skips: AllowSkips = False,
@@ -189,7 +193,8 @@ def evaluate(
     from earmark.evaluation import evaluate
 
     classifier = Classifier.load(model)
-    dataset = Dataset.read(data, label=label, group=group, least_classes=1)
+    separator = separator or classifier.separator
+    dataset = Dataset.read(data, label=label, group=group, separator=separator, least_classes=1)
     with opened_store(no_store) as store:
         done = evaluate(classifier, dataset, store)
         shown = {
@@ -207,7 +212,11 @@ def evaluate(
     if as_json:
         print_json(shown)
     else:
-        print("\n".join([f"{model} on {data}", *console.estimate_lines(done.figures)]))
+        lines = [
+            *console.estimate_lines(done.figures),
+            *console.answered_unknown_line(done.figures),
+        ]
+        print("\n".join([f"{model} on {data}", *lines]))
     finish(done.skipped, allow_skips)
 
 

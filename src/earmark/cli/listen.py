@@ -44,12 +44,14 @@ def predict(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Print CSV: path,label,score,error.")
+        bool,
+        typer.Option("--csv", help="Print CSV: path,label,score,error; plausible with --coverage."),
     ] = False,
     allow_skips: AllowSkips = False,
 ) -> None:
     """Say what is heard in recordings, in the order given; exit with 1 if one could not be read."""
     from earmark.classifier import Classifier
+    from earmark.clips import LIST_SEPARATOR
 
     one_form(as_json, as_csv)
     classifier = Classifier.load(model)
@@ -57,14 +59,15 @@ def predict(
     width = 0 if isinstance(listed, Iterator) else max(len(str(path)) for path in listed)
     failed = 0
     if as_csv:
-        print_csv(["path", "label", "score", "error"])
+        print_csv(["path", "label", "score", "error", *(["plausible"] if coverage else [])])
     for prediction in classifier.predict(listed, coverage):
         failed += prediction.error is not None
         if as_json:
             print_json(console.prediction_json(prediction, top))
         elif as_csv:
             score = "" if prediction.error else f"{prediction.score:.6f}"
-            print_csv([prediction.path, prediction.answer, score, prediction.error or ""])
+            sets = [LIST_SEPARATOR.join(prediction.plausible or ())] if coverage else []
+            print_csv([prediction.path, prediction.answer, score, prediction.error or "", *sets])
         elif prediction.error is None:
             print(console.prediction_text(prediction, top, width), flush=True)
         for text in prediction.warnings if prediction.error is None else [prediction.error]:
