@@ -18,10 +18,10 @@ from earmark import backbones, tuned
 from earmark.errors import DataError
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.run import Run
-from earmark.finetuning.scope import states
+from earmark.finetuning.scope import NotTunedError, states
 from earmark.finetuning.setup import Tuned
 from test_wav2vec2 import folders as checkpoints  # noqa: F401  # a fixture
-from tuning import RECIPE, distance, of_short_windows, run_of, speech_embedding, write_clips
+from tuning import RECIPE, distance, ended, of_short_windows, run_of, speech_embedding, write_clips
 
 pytest.importorskip("accelerate", reason="the extra earmark[finetune] is not installed")
 
@@ -53,8 +53,8 @@ def moved(done: Tuned, network) -> np.ndarray:
 def test_in_three_parts_a_batch_teaches_the_same(clips, network):
     """Of clips with several windows too, whose masks must not depend on who computes them."""
     recipe = RECIPE.changed("time_mask=0.3,band_mask=0.3,mixup=0.3,batch=6")
-    whole = moved(run_of(clips, network, recipe=recipe).go(), network)
-    parts = moved(run_of(clips, network, recipe=recipe.changed("accumulate=3")).go(), network)
+    whole = moved(ended(run_of(clips, network, recipe=recipe)), network)
+    parts = moved(ended(run_of(clips, network, recipe=recipe.changed("accumulate=3"))), network)
     assert np.abs(whole).max() > 1e-3
     assert distance(parts, whole) <= 1e-2  # Adam makes much of slopes that are nearly nothing
 
@@ -123,20 +123,19 @@ def test_stopped_at_any_step_it_goes_on_as_if_nothing_had_been(
         network = backbones.create(f"hf:{checkpoints / 'hubert-layer'}", engine="torch")
         network.keep(["block3"])
         of_short_windows(network)
-    whole = run_of(clips, network, how, judged=4).go()
+    whole = ended(run_of(clips, network, how, judged=4))
     assert len(whole.curve) == 3
     for step in (1, 2, 4):  # before anything is kept, within an epoch, in the last step
         stopped(run_of(clips, network, how, judged=4, observer=Stop(step)))
         torch.rand(1)
-        assert same(run_of(clips, network, how, judged=4).go(), whole)
+        assert same(ended(run_of(clips, network, how, judged=4)), whole)
     stopped(run_of(clips, network, how, judged=4, observer=Stop(2)))
     stopped(run_of(clips, network, how, judged=4, observer=Stop(2)))
-    assert same(run_of(clips, network, how, judged=4).go(), whole)
-    assert not list(Checkpoints("test").folder.iterdir())  # what is done with is deleted
+    assert same(ended(run_of(clips, network, how, judged=4)), whole)
 
 
 def test_a_checkpoint_that_is_cut_short_is_ignored(clips, network):
-    whole = run_of(clips, network, judged=4).go()
+    whole = ended(run_of(clips, network, judged=4))
     stopped(run_of(clips, network, judged=4, observer=Stop(3)))
     (file,) = Checkpoints("test").folder.iterdir()
     content = file.read_bytes()
@@ -144,7 +143,7 @@ def test_a_checkpoint_that_is_cut_short_is_ignored(clips, network):
         file.write_bytes(part)
         assert Checkpoints("test").load("run") is None
     file.with_suffix(".part").write_bytes(content[:50])  # killed while it wrote
-    assert same(run_of(clips, network, judged=4).go(), whole)
+    assert same(ended(run_of(clips, network, judged=4)), whole)
 
 
 KILLED = """
@@ -171,7 +170,7 @@ tuning.run_of(clips, network, judged=4, observer=Wait()).go()
 
 
 def test_killed_it_goes_on_in_another_process(clips, network):
-    whole = run_of(clips, network, judged=4).go()
+    whole = ended(run_of(clips, network, judged=4))
     command = [sys.executable, "-c", KILLED, str(HERE), str(clips[0].path.parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "now\n"
@@ -179,7 +178,7 @@ def test_killed_it_goes_on_in_another_process(clips, network):
     assert process.returncode == -signal.SIGKILL
     found = Checkpoints("test").load("run")
     assert found is not None and found[0]["epoch"] == 1 and found[0]["step"] == 0
-    assert same(run_of(clips, network, judged=4).go(), whole)
+    assert same(ended(run_of(clips, network, judged=4)), whole)
 
 
 TOGETHER = """
@@ -210,19 +209,19 @@ def test_two_processes_learn_what_one_does(clips, network, tmp_path, monkeypatch
     losses = iter((3, 1, 2, 4))
     monkeypatch.setattr("earmark.finetuning.run.validation_loss", lambda *_: next(losses))
     recipe = RECIPE.changed("time_mask=0.3,band_mask=0.3,mixup=0.3,batch=6,warm_up=0")
-    alone = run_of(clips, network, recipe=recipe, judged=4).go()
+    alone = ended(run_of(clips, network, recipe=recipe, judged=4))
     assert alone.epochs == 1 and np.abs(moved(alone, network)).max() > 1e-3
     script = tmp_path / "together.py"
     script.write_text(TOGETHER)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    ended = subprocess.run(
+    launched = subprocess.run(
         [*launch, str(script), str(HERE), str(clips[0].path.parent), str(tmp_path / "rank")],
         env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert launched.returncode == 0, launched.stderr[-2000:]
     first, second = (safetensors.numpy.load_file(f"{tmp_path}/rank{k}") for k in (0, 1))
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert weights_of(alone).size == sum(value.size for value in first.values())
@@ -231,14 +230,14 @@ def test_two_processes_learn_what_one_does(clips, network, tmp_path, monkeypatch
 
 
 def test_a_full_disk_is_said_once_and_training_goes_on(clips, network, monkeypatch, capsys):
-    whole = run_of(clips, network, judged=4).go()
+    whole = ended(run_of(clips, network, judged=4))
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(safetensors.torch, "save_file", full)
     monkeypatch.setattr("earmark.finetuning.run.SAVED_EVERY_S", 0.0)
-    assert same(run_of(clips, network, judged=4).go(), whole)
+    assert same(ended(run_of(clips, network, judged=4)), whole)
     said = capsys.readouterr().err
     assert said.count("no checkpoint can be kept in ") == 1
     assert "(No space left on device); training goes on without." in said
@@ -260,7 +259,7 @@ def with_bad_slopes(monkeypatch, bad) -> None:
 def test_a_step_without_a_finite_slope_is_skipped(clips, network, monkeypatch):
     with_bad_slopes(monkeypatch, lambda epoch, step: (epoch, step) == (0, 1))
     run = run_of(clips, network, judged=4)
-    done = run.go()
+    done = ended(run)
     assert np.isfinite(weights_of(done)).all() and not done.warnings and run.bad == 0
     assert len(done.curve) == 3 and run.optimiser.state()["step.0"] == 3
 
@@ -275,13 +274,39 @@ def test_many_bad_steps_in_a_row_end_a_run_with_the_best_so_far(
     monkeypatch.setattr("earmark.finetuning.run.validation_loss", lambda *_: -next(loss))
     loss = iter(range(1, 100))  # so that each epoch is the best so far
     run = run_of(clips, network, recipe=recipe, judged=4)
-    done = run.go()
+    done = ended(run)
     assert done.warnings == (
-        "run was ended in epoch 4: 6 steps in a row had no finite slope; a lower"
-        " rate may help (--recipe rate=...).",
+        "run was ended in epoch 4, as weights or slopes grew beyond all bounds; a lower rate may"
+        " help (--recipe rate=...).",
     )
     assert len(done.curve) == 5
     assert np.isfinite(weights_of(done)).all() and np.abs(moved(done, network)).max() > 0
+
+
+def test_a_run_that_is_not_judged_and_ends_early_gives_nothing(clips, network, monkeypatch):
+    monkeypatch.setattr("earmark.finetuning.run.MOST_BAD", 3)
+    with_bad_slopes(monkeypatch, lambda *_: True)
+    for _ in range(2):  # again from its checkpoint
+        with pytest.raises(NotTunedError, match=r"run was ended in epoch \d, as weights or slopes"):
+            run_of(clips, network).go()
+
+
+@pytest.mark.parametrize("is_finite", [True, False])
+def test_where_no_head_can_be_solved_a_run_ends(clips, network, monkeypatch, is_finite):
+    run, heard = run_of(clips, network, judged=4), Run._features
+
+    def grown(self: Run, rows: np.ndarray) -> np.ndarray:
+        return heard(self, rows) * np.float32(1 if is_finite or not self.epoch else np.nan)
+
+    def singular(*_: object) -> None:
+        raise torch.linalg.LinAlgError("not positive-definite")
+
+    monkeypatch.setattr(Run, "_features", grown)
+    if is_finite:
+        run.start = run.start._replace(solve=singular)
+    done = ended(run)
+    assert done.epochs == 0 and np.abs(moved(done, network)).max() == 0
+    assert "grew beyond all bounds" in done.warnings[0]
 
 
 @pytest.mark.parametrize(("losses", "kept"), [((1, 2, 3), 0), ((3, 1, 2), 1), ((3, 2, 1), 2)])
@@ -295,7 +320,7 @@ def test_the_epoch_that_answers_best_is_kept(clips, network, monkeypatch, losses
     monkeypatch.setattr("earmark.finetuning.run.validation_loss", judged)
     run = run_of(clips, network, judged=4)
     head = len(run.model.head)  # which is trained along, and comes first
-    done = run.go()
+    done = ended(run)
     assert done.epochs == kept and len(done.curve) == 3
     assert np.array_equal(weights_of(done), weights[kept])
     assert (np.abs(moved(done, network)).max() > 0) == (kept > 0)
@@ -321,7 +346,7 @@ def test_what_was_tuned_makes_the_network_anew(clips, network, how, checkpoints)
         of_short_windows(network)
     before = copy.deepcopy(network)
     run = run_of(clips, network, how)
-    done = run.go()
+    done = ended(run)
     assert all(
         torch.equal(a, b) for a, b in zip(network.parameters(), before.parameters(), strict=True)
     )
@@ -345,7 +370,7 @@ def test_what_was_tuned_makes_the_network_anew(clips, network, how, checkpoints)
 
 def test_a_clip_that_vanished_ends_the_run_until_it_is_back(tmp_path, network):
     own = write_clips(tmp_path, 8)
-    whole = run_of(own, network, judged=4).go()
+    whole = ended(run_of(own, network, judged=4))
 
     class Vanish:
         steps = 0
@@ -357,6 +382,6 @@ def test_a_clip_that_vanished_ends_the_run_until_it_is_back(tmp_path, network):
 
     vanish = Vanish()
     with pytest.raises(DataError, match=r"01\.wav could be read before fine-tuning, and now can"):
-        run_of(own, network, judged=4, observer=vanish).go()
+        ended(run_of(own, network, judged=4, observer=vanish))
     (tmp_path / "away").rename(own[1].path)
-    assert same(run_of(own, network, judged=4).go(), whole)
+    assert same(ended(run_of(own, network, judged=4)), whole)

@@ -248,9 +248,11 @@ def test_changes_of_a_recipe_are_read_and_checked():
     assert recipe.changed("") == recipe
     with pytest.raises(EarmarkError, match=r"no setting 'mixpu'; did you mean 'mixup'\? known: ep"):
         recipe.changed("mixpu=0.3")
-    for wrong in ("epochs=2.5", "epochs=", "epochs", "rate=-1", "rate=nan", "rate=inf", "clip=x"):
-        with pytest.raises(EarmarkError, match=r"; give a number from 0 on, such as \w+="):
+    for wrong in ("epochs=2.5", "epochs=", "epochs", "mixup=-1", "clip=nan", "clip=inf", "clip=x"):
+        whole = "whole " if "epochs" in wrong else ""
+        with pytest.raises(EarmarkError, match=rf"; give a {whole}number from 0 on, such as \w+="):
             recipe.changed(wrong)
+    assert recipe.changed("crop_s=0").crop_s == 0
 
 
 @pytest.mark.parametrize(
@@ -260,6 +262,11 @@ def test_changes_of_a_recipe_are_read_and_checked():
         ("dropout=1", "0 to 0.95"),
         ("smoothing=1.5", "0 to 1"),
         ("roll=2", "0 to 1"),
+        ("speed=10", "0 to 1"),
+        ("rate=10", "0 to 1"),
+        ("gain_db=1e6", "0 to 60"),
+        ("crop_s=1e-6", "0.1 on"),
+        ("balanced=2", "whole number from 0 to 1"),
     ],
 )
 def test_settings_that_nothing_can_be_done_with_are_refused(setting, wanted):

@@ -13,9 +13,13 @@ from command_line import earmark
 from earmark import backbones, classifier, tuned
 from earmark.classifier import Classifier
 from earmark.dataset import Clip, Dataset
-from earmark.errors import ModelError
+from earmark.errors import EarmarkError, ModelError
+from earmark.finetuning import scope
 from earmark.finetuning.conduct import finetune
 from earmark.finetuning.recipe import Recipe
+from earmark.finetuning.run import Run
+from earmark.finetuning.setup import Tuned
+from earmark.finetuning.tensorboard import Board
 from earmark.store import Store, finetuning_folder
 from test_wav2vec2 import folders  # noqa: F401  # a fixture
 from tuning import write_clips
@@ -178,6 +182,9 @@ def test_stopped_between_folds_it_ends_with_the_same_classifier(data, always_bet
     def classifier_bytes(observer: Stop) -> bytes:
         recipe = Recipe().changed(RECIPE)
         done = finetune(data, recipe=recipe, compare=False, observer=observer, **SMALL)
+        kept = {file.stem for file in finetuning_folder().glob("*/*")}
+        of_folds = {f"fold {k}, {what}" for k in (1, 2, 3) for what in ("rehearsed", "done")}
+        assert kept == {"all clips", *of_folds}  # until the classifier is saved
         done.training.classifier.save(tmp_path / "m.earmark")
         done.checkpoints.forget()
         return (tmp_path / "m.earmark").read_bytes()
@@ -226,6 +233,60 @@ def test_what_does_not_pay_is_said_and_not_used(data, tmp_path, monkeypatch):
     assert "last:1: frozen " in said and "saved: the frozen one" in said
     assert "fine-tuned in none of 3 folds" in said and "interval" not in said.split("finetune")[1]
     assert Classifier.load(model).tuned == ()
+
+
+@pytest.mark.parametrize("which", ["all clips", "fold 2"])
+def test_a_run_that_ends_early_leaves_the_frozen_one(data, always_better, monkeypatch, which):
+    go = Run.go
+
+    def ended(self: Run) -> Tuned:
+        if self.name == which:
+            raise scope.NotTunedError(f"{which} was ended.")
+        return go(self)
+
+    monkeypatch.setattr(Run, "go", ended)
+    done = finetune(data, recipe=Recipe().changed(RECIPE), compare=False, **SMALL)
+    used = [fold["use"] for fold in done.verdict["folds"]]
+    assert used == ["fine-tuned", "frozen" if which == "fold 2" else "fine-tuned", "fine-tuned"]
+    is_tuned = which == "fold 2"  # two of three folds are most of them
+    assert bool(done.training.classifier.tuned) == is_tuned
+    said = done.training.classifier.estimate["fine_tuning"]["use"]
+    assert said == done.verdict["use"] == ("fine-tuned" if is_tuned else "frozen")
+    assert f"{which} was ended." in done.training.warnings
+
+
+def test_folds_that_read_nothing_to_tune_stay_frozen(data, folders):  # noqa: F811
+    network = {"backbone": f"hf:{folders / 'wav2vec2-group'}", "layers": "features"}
+    done = finetune(data, recipe=Recipe().changed(RECIPE), compare=False, **SMALL | network)
+    assert done.verdict["use"] == "frozen" and not done.training.classifier.tuned
+    said = "has nothing to fine-tune in the layers features; read higher ones (--layers)"
+    assert sum(said in warning for warning in done.training.warnings) == 3
+
+
+def test_curves_that_cannot_be_written_are_said_and_stop_nothing(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a").write_bytes(b"")
+    with pytest.raises(EarmarkError, match=r"a cannot be a folder of TensorBoard's \("):
+        Board(tmp_path / "a", None)
+    board = Board(tmp_path / "b", other := Counted())
+    figures = {"epoch": 0.5, "loss": 1.0, "validation": 1.0, "clips_per_s": 1.0}
+    board.advance("run", figures)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(board.writer, "add_scalar", full)
+    for _ in range(2):
+        board.advance("run", figures)
+    board.close()
+    assert other.steps == 3
+    assert capsys.readouterr().err.count("no curves can be kept in") == 1
+
+
+class Counted:
+    steps = 0
+
+    def advance(self, *_: object) -> None:
+        self.steps += 1
 
 
 @pytest.mark.parametrize(("paid", "use"), [((1, 0, 0), "frozen"), ((1, 1, 0), "fine-tuned")])

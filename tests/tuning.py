@@ -16,7 +16,7 @@ from earmark.embed import embed
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.recipe import Recipe
 from earmark.finetuning.run import Run
-from earmark.finetuning.setup import Observer, Setup, Start
+from earmark.finetuning.setup import Observer, Setup, Start, Tuned
 from earmark.finetuning.sounds import Sounds
 from earmark.finetuning.workers import Workers
 from earmark.heads import Head, Targets
@@ -87,6 +87,13 @@ def run_of(
     head = solve(rows, features([network.info], [known], reading))
     held = np.arange(len(clips) - judged, len(clips)) if judged else None
     return Run(setup, name, Start(reading, rows, head, CALIBRATION, solve), held)
+
+
+def ended(run: Run) -> Tuned:
+    """Return what a run ends with; another of the same name begins anew."""
+    done = run.go()
+    run.setup.checkpoints.drop(run.name)
+    return done
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> float:

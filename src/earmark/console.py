@@ -60,23 +60,29 @@ class _Bar:
 
 
 @contextlib.contextmanager
-def tuning_line() -> Iterator[Observer | None]:
-    """Show on a terminal how fine-tuning goes on, in one line; else yield None."""
-    if not sys.stderr.isatty():
+def tuning_line(bar: Progress | None) -> Iterator[Observer | None]:
+    """Show on a terminal how fine-tuning goes on, in one line in place of ``bar``; else None."""
+    if not isinstance(bar, _Bar):
         yield None
         return
     from rich.console import Console
     from rich.live import Live
 
-    with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
-        yield _Line(live)
+    live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True)
+    try:
+        yield _Line(live, bar)
+    finally:
+        live.stop()
 
 
 class _Line:
-    def __init__(self, live: Any) -> None:
-        self.live = live
+    def __init__(self, live: Any, before: _Bar) -> None:
+        self.live, self.before = live, before
 
     def advance(self, run: str, figures: Mapping[str, float]) -> None:
+        if not self.live.is_started:  # two at a time would write over each other
+            self.before.bar.stop()
+            self.live.start()
         f = figures
         minutes, seconds = divmod(int(f["left_s"]), 60)
         self.live.update(

@@ -168,7 +168,7 @@ def _trained(
     from earmark.finetuning.tensorboard import watched
 
     settings = Recipe().changed(recipe)
-    with console.tuning_line() as line, watched(board, line) as observer:
+    with console.tuning_line(options["progress"]) as line, watched(board, line) as observer:
         done = finetune(dataset, how, recipe=settings, observer=observer, **options)
     return (done.training if done.is_first else None), done.checkpoints.forget
 

@@ -16,14 +16,14 @@ import torch
 import earmark
 from earmark import backbones as registry
 from earmark import heads, metrics, training
-from earmark.calibration import Calibration, log_loss
+from earmark.calibration import Calibration
 from earmark.dataset import Dataset
 from earmark.errors import EarmarkError
 from earmark.estimation import OutOfFold
 from earmark.finetuning import scope
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.recipe import Recipe
-from earmark.finetuning.run import Run
+from earmark.finetuning.run import Run, losses
 from earmark.finetuning.setup import Observer, Setup, Start, Tuned
 from earmark.finetuning.sounds import Sounds
 from earmark.finetuning.workers import Workers
@@ -88,16 +88,20 @@ def finetune(
     answers = [work.learn(k, lesson) for k, lesson in enumerate(frozen.solution.lessons)]
     verdict, tested = work.verdict(answers)
     curves = {f"fold {work.names[k]}": a.curve for k, a in enumerate(answers)}
+    warnings = [*frozen.warnings, *(w for a in answers for w in a.warnings)]
     done = replace(frozen, classifier=_noted(frozen, verdict))
     if verdict["use"] == TUNED:
-        tuned, calibration = work.deploy(answers)
-        curves["all clips"] = tuned.curve
-        done = _deployed(frozen, tested, tuned, calibration, verdict)
+        try:
+            tuned, calibration = work.deploy(answers)
+            curves["all clips"] = tuned.curve
+            done = _deployed(frozen, tested, tuned, calibration, verdict)
+        except scope.NotTunedError as error:
+            verdict["use"] = FROZEN  # in the classifier's note as well
+            warnings.append(str(error))
     seconds = {**frozen.seconds, "finetune": round(time.perf_counter() - began, 3)}
     seconds["total"] = round(frozen.seconds["total"] + seconds["finetune"], 3)
-    lost = tuple(f"{work.clips[k].path}: {why}" for k, why in work.setup.sounds.lost.items())
-    warnings = (*frozen.warnings, *(w for a in answers for w in a.warnings), *lost)
-    done = replace(done, seconds=seconds, warnings=warnings)
+    warnings += [f"{work.clips[k].path}: {why}" for k, why in work.setup.sounds.lost.items()]
+    done = replace(done, seconds=seconds, warnings=tuple(warnings))
     is_first = workers.rank == 0
     return FineTuning(done, frozen, verdict, curves, work.setup.checkpoints, is_first)
 
@@ -155,10 +159,10 @@ class _Work:
     def learn(self, number: int, lesson: Lesson) -> _Answer:
         """Rehearse, tune again if that paid, and answer the tested clips."""
         name = f"fold {self.names[number]}"
-        return self._remembered(f"{name}, done", lambda: self._learn(name, lesson))
+        return self._remembered(f"{name}, done", lambda: self._learn(name, lesson), name)
 
-    def _remembered(self, name: str, make: Callable[[], _Answer]) -> _Answer:
-        """Return what was found before the run was killed, or else find it."""
+    def _remembered(self, name: str, make: Callable[[], _Answer], run: str) -> _Answer:
+        """Return what was found before a kill, or else find it, by the run of that name."""
         known = self.setup.checkpoints.load(name)
         if known is not None:
             said, tensors = known
@@ -169,15 +173,20 @@ class _Work:
         said = {key: value for key, value in answer._asdict().items() if key not in arrays}
         tensors = {key: torch.from_numpy(value.copy()) for key, value in arrays.items()}
         self.setup.checkpoints.save(name, said, tensors)
+        self.setup.checkpoints.drop(run)
         return answer
 
     def _learn(self, name: str, lesson: Lesson) -> _Answer:
-        known = f"{name}, rehearsed"
-        answer = self._remembered(known, lambda: self._rehearse(f"{name}, rehearsal", lesson))
+        known, rehearsal = f"{name}, rehearsed", f"{name}, rehearsal"
+        answer = self._remembered(known, lambda: self._rehearse(rehearsal, lesson), rehearsal)
         if not answer.is_better:
             return answer
-        run = self._run(name, lesson.choice, lesson.rows, length=answer.epochs)
-        run.go()
+        try:
+            run = self._run(name, lesson.choice, lesson.rows, length=answer.epochs)
+            run.go()
+        except scope.NotTunedError as error:
+            warnings = (*answer.warnings, str(error))
+            return answer._replace(is_better=False, warnings=warnings)
         inner = self.search.targets_of(lesson.inner, self.search.balanced)
         calibration = Calibration.fit(answer.best, inner)
         logits = calibration.logits(run.answer(lesson.test)).astype(np.float32)
@@ -188,10 +197,14 @@ class _Work:
         search, of = self.search, self.search.targets.of
         logits = self.frozen.solution.logits[lesson.test]
         inside = np.setdiff1d(lesson.rows, lesson.inner)
+        none = np.zeros((0, of.shape[1]), np.float32)
+        impossible = _Answer(logits, none, none, 0, False)
         if not of[inside].any(0).all() or not len(lesson.inner):
-            none = np.zeros((0, of.shape[1]), np.float32)
-            return _Answer(logits, none, none, 0, False)
-        tuned = self._run(name, lesson.choice, inside, lesson.inner).go()
+            return impossible
+        try:
+            tuned = self._run(name, lesson.choice, inside, lesson.inner).go()
+        except scope.NotTunedError as error:
+            return impossible._replace(warnings=(f"{name}: {error}",))
         assert tuned.first is not None and tuned.best is not None
         inner = search.targets_of(lesson.inner, search.balanced)
         is_better = better(tuned.first, tuned.best, inner)
@@ -282,25 +295,17 @@ def _course(curves: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, floa
 
 
 def better(first: np.ndarray, best: np.ndarray, targets: Targets) -> bool:
-    """Say if logits (M, K) are better than those before, by SURE standard errors of the log loss.
+    """Say if logits (M, K) are better than those before, by SURE standard errors of the loss.
 
     Both are calibrated on themselves. Neither may more clips be wrong than before.
     """
     if not len(first):
         return False
     right = [metrics.quality(logits, targets.of, targets.is_single) for logits in (first, best)]
-    loss = [_losses(logits, targets) for logits in (first, best)]
+    loss = [losses(logits, targets) for logits in (first, best)]
     gain = loss[0] - loss[1]
     error = gain.std() / np.sqrt(len(gain))
     return bool(gain.mean() > SURE * error and right[1].mean() >= right[0].mean())
-
-
-def _losses(logits: np.ndarray, targets: Targets) -> np.ndarray:
-    """Return the loss (M,) of each clip."""
-    if targets.is_single:
-        return np.asarray(log_loss(logits[None], targets.of, targets.weights)[0])
-    scores = Calibration.fit(logits, targets).scores(logits)
-    return np.asarray(np.square(scores - targets.of).mean(1))
 
 
 def _noted(frozen: Training, verdict: dict[str, Any]) -> Any:
@@ -354,7 +359,10 @@ def _key(frozen: Training, how: str, recipe: Recipe, seed: int) -> str:
         "data": frozen.classifier.provenance["data"],
         "folds": hashlib.sha256(heard.scheme.fold.astype(np.int64).tobytes()).hexdigest(),
         "backbones": [network.fingerprint for network in heard.networks],
-        "chosen": [str(lesson.choice.best) for lesson in frozen.solution.lessons],
+        "chosen": [
+            str(choice.best)
+            for choice in (*(le.choice for le in frozen.solution.lessons), frozen.solution.chosen)
+        ],
         "how": how,
         "recipe": asdict(recipe),
         "seed": seed,

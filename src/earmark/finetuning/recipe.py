@@ -37,7 +37,7 @@ class Recipe:
     balanced: bool = True  # each class is heard as often as the largest
     dropout: float = 0.5  # of the features that the head reads
     average: int = 3  # of the last ends of epochs before a look
-    patience: int = 3  # looks without a gain, after which a rehearsal ends
+    patience: int = 0  # 1: a rehearsal ends if half of it has gained nothing; 0: never
     accumulate: int = 1  # parts that a batch is computed in, for less memory
     checkpointing: bool = False  # transformers keep no activations, but compute them twice
     crop_s: float = 10.0  # longer clips are heard in random stretches of so many seconds
@@ -52,25 +52,30 @@ class Recipe:
                 raise EarmarkError(
                     f"no setting {name!r};{did_you_mean(name, known)} known: {', '.join(known)}."
                 )
-            least, most = int(name == "batch"), MOST.get(name, math.inf)
+            least, most = LEAST.get(name, 0), MOST.get(name, math.inf)
+            is_whole = known[name] is not float
             try:
                 number = float(value)
-                if not least <= number <= most or math.isinf(number):
+                is_off = number == 0 and name != "batch"
+                if not (is_off or least <= number <= most) or math.isinf(number):
                     raise ValueError
-                if known[name] is not float and number % 1:
+                if is_whole and number % 1:
                     raise ValueError
             except ValueError:
                 end = "on" if math.isinf(most) else f"to {most:g}"
                 raise EarmarkError(
-                    f"setting {name!r} is {value!r}; give a number from {least} {end}, such as"
-                    f" {name}={getattr(Recipe, name):g}."
+                    f"setting {name!r} is {value!r}; give a {'whole ' if is_whole else ''}number"
+                    f" from {least} {end}, such as {name}={getattr(Recipe, name):g}."
                 ) from None
             values[name] = known[name](number)
         return dataclasses.replace(self, **values)  # type: ignore[arg-type]
 
 
-SHARES = ("decay", "warm_up", "smoothing", "time_mask", "band_mask", "roll")
-MOST = dict.fromkeys(SHARES, 1.0) | {"dropout": 0.95}  # of 1 nothing would be left
+SHARES = ("decay", "warm_up", "smoothing", "time_mask", "band_mask", "roll", "rate", "speed")
+SWITCHES = ("balanced", "checkpointing")
+LEAST = {"batch": 1, "crop_s": 0.1}
+MOST = dict.fromkeys((*SHARES, *SWITCHES), 1.0) | {"gain_db": 60.0}
+MOST["dropout"] = 0.95  # of 1 nothing would be left
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 250, 16, 30
 LOOKS = 2  # ends of epochs, at most about, at which the head is solved and judged
 

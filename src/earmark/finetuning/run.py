@@ -6,6 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from earmark import readings
 from earmark.backbones import Backbone
-from earmark.calibration import log_loss
+from earmark.calibration import Calibration, log_loss
 from earmark.embed import embed
 from earmark.errors import DataError
 from earmark.finetuning import augment, sounds
@@ -23,9 +24,9 @@ from earmark.finetuning.batches import Part, varied
 from earmark.finetuning.model import Tunable
 from earmark.finetuning.optimiser import Optimiser
 from earmark.finetuning.recipe import LOOKS, epochs
-from earmark.finetuning.scope import states, tunable
+from earmark.finetuning.scope import NotTunedError, states, tunable
 from earmark.finetuning.setup import Setup, Start, Tuned
-from earmark.heads import Head
+from earmark.heads import Head, Targets
 
 SAVED_EVERY_S = 60.0
 MOST_BAD = 20  # steps in a row whose slopes are no numbers, before a run gives up
@@ -82,7 +83,10 @@ class Run:
         self.saved = time.monotonic()
 
     def go(self) -> Tuned:
-        """Run, or go on where a killed run stopped."""
+        """Run, or go on where a killed run stopped.
+
+        NotTunedError where nothing comes of a run that is not judged.
+        """
         with self.setup.workers.side_by_side() as together:
             if not self._resume() and self.judged is not None:
                 self.first = self.best_logits = self.answer(self.judged)
@@ -90,9 +94,10 @@ class Run:
                 self.least = self.curve[0]["validation"]
             while not self._is_over() and self.epoch < self.epochs:
                 self._one_epoch(together)
+        if self.judged is None and not self.best_epoch:
+            raise NotTunedError(self.warnings.pop())
         self._write(self.best)
         self.head = self.best_head
-        self.setup.checkpoints.drop(self.name)
         weights = tuple(
             {name: value.cpu().numpy() for name, value in states(network, depth).items()}
             if depth
@@ -127,7 +132,7 @@ class Run:
                 failed = heard.failures[0]
                 raise DataError(
                     f"{failed.path} could be read before fine-tuning, and now cannot:"
-                    f" {failed.reason} Bring it back and run the same command again."
+                    f" {failed.reason.rstrip('.')}. Bring it back and run the same command again."
                 )
             matrices.append(heard.matrix)
         infos = [network.info for network in self.networks]
@@ -262,11 +267,15 @@ class Run:
     def _look(self) -> dict[str, float]:
         """Solve the head anew for what the networks hear now; keep both if they are the best.
 
-        Unjudged, the last are. Clips are heard as they are, by the engine that answers in use. The
-        head that is trained along gives the networks their slopes and is not kept: it answers new
-        speakers worse (docs/finetuning.md).
+        Unjudged, the last are. Where no head can be solved, the run ends. Clips are heard as they
+        are, by the engine that answers in use. The head that is trained along gives the networks
+        their slopes and is not kept: it answers new speakers worse (docs/finetuning.md).
         """
-        head, logits, row = self.setup.workers.told(self._solved)
+        solved = self.setup.workers.told(self._solved)
+        if solved is None:
+            self.bad = MOST_BAD
+            return {}
+        head, logits, row = solved
         if row.get("validation", -np.inf) < self.least:
             self.best = [p.detach().clone() for p in self.parameters]
             self.best_head, self.best_epoch, self.best_logits = head, self.epoch, logits
@@ -275,27 +284,37 @@ class Run:
             self.waited += 1
         return row
 
-    def _solved(self) -> tuple[Head, np.ndarray | None, dict[str, float]]:
-        """Return a new head, the logits (M, K) of the validation clips and what they are worth."""
-        head = self.start.solve(self.rows, self._features(self.rows))
+    def _solved(self) -> tuple[Head, np.ndarray | None, dict[str, float]] | None:
+        """Return a new head, the logits (M, K) of the validation clips and what they are worth.
+
+        None where the weights have grown so large that no head can be solved.
+        """
+        features = self._features(self.rows)
+        if not np.isfinite(features).all():
+            return None
+        try:
+            head = self.start.solve(self.rows, features)
+        except (np.linalg.LinAlgError, torch.linalg.LinAlgError):  # type: ignore[attr-defined]
+            return None
         if self.judged is None:
             return head, None, {}
         logits = head.logits(self._features(self.judged))
-        return head, logits, self._judge(logits)
+        return (head, logits, self._judge(logits)) if np.isfinite(logits).all() else None
 
     def _judge(self, logits: np.ndarray) -> dict[str, float]:
-        """Return the log loss and the accuracy of the validation clips."""
-        of = self.setup.targets.of[self.judged]
+        """Return the loss and the accuracy of the validation clips."""
+        assert self.judged is not None
+        targets = self.setup.targets.rows(self.judged)
         return {
-            "validation": validation_loss(logits, of, self.setup.targets.is_single),
-            "accuracy": float((logits.argmax(1) == of.argmax(1)).mean()),
+            "validation": validation_loss(logits, targets),
+            "accuracy": float((logits.argmax(1) == targets.of.argmax(1)).mean()),
         }
 
     def _is_over(self) -> bool:
         if self.bad >= MOST_BAD:
             self.warnings.append(
-                f"{self.name} was ended in epoch {self.epoch}: {self.bad} steps in a row had no"
-                " finite slope; a lower rate may help (--recipe rate=...)."
+                f"{self.name} was ended in epoch {self.epoch}, as weights or slopes grew beyond all"
+                " bounds; a lower rate may help (--recipe rate=...)."
             )
             return True
         return self.judged is not None and 0 < self.setup.recipe.patience <= self.waited
@@ -372,9 +391,17 @@ class Run:
         return True
 
 
-def validation_loss(logits: np.ndarray, of: np.ndarray, is_single: bool) -> float:
-    """Return the mean log loss at the best temperature; for several classes a clip, at none."""
-    if is_single:
-        return float(log_loss(logits[None], of, np.ones(len(of))).mean())
-    given = F.binary_cross_entropy_with_logits(torch.from_numpy(logits), torch.from_numpy(of))
-    return float(given)
+def validation_loss(logits: np.ndarray, targets: Targets) -> float:
+    """Return the mean of :func:`losses`, in which clips count alike."""
+    return float(losses(logits, replace(targets, weights=np.ones(len(logits)))).mean())
+
+
+def losses(logits: np.ndarray, targets: Targets) -> np.ndarray:
+    """Return the loss (M,) of each clip, calibrated on all of them.
+
+    It is the log loss, or with several classes a clip the squared error of the scores.
+    """
+    if targets.is_single:
+        return np.asarray(log_loss(logits[None], targets.of, targets.weights)[0])
+    scores = Calibration.fit(logits, targets).scores(logits)
+    return np.asarray(np.square(scores - targets.of).mean(1))

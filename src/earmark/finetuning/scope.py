@@ -18,6 +18,10 @@ LORA_RANK, LORA_ALPHA = 8, 16  # as in LoRA (Hu et al. 2021, arXiv:2106.09685) a
 _LAST = re.compile(r"last:(\d+)")
 
 
+class NotTunedError(BackboneError):
+    """What is read of a network has nothing to tune, or its weights grew beyond all bounds."""
+
+
 def check(how: str) -> None:
     """Refuse what is neither 'full', 'lora' nor 'last:N'."""
     match = _LAST.fullmatch(how)
@@ -33,8 +37,8 @@ def tunable(network: Backbone, how: str) -> dict[str, int]:
 
     A depth is the number of layers between a parameter and the highest layer of ``network``, 0 for
     the highest. Only what changes a layer counts, up to that one, and not the layers of
-    ``network.untuned``. For 'lora' the network gets its additions here. BackboneError where
-    nothing is left to tune.
+    ``network.untuned``. For 'lora' the network gets its additions here; BackboneError where it can
+    have none. NotTunedError where nothing is left to tune.
     """
     if how == LORA:
         _add_low_rank(network)
@@ -52,7 +56,7 @@ def tunable(network: Backbone, how: str) -> dict[str, int]:
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in depth)
     if not depth:
-        raise BackboneError(
+        raise NotTunedError(
             f"backbone {network.info.name!r} has nothing to fine-tune in the layers"
             f" {', '.join(names)}; read higher ones (--layers), use another, or leave --finetune"
             " out."
@@ -118,14 +122,14 @@ def _add_low_rank(network: Backbone) -> None:
         peft.inject_adapter_in_model(config, nn.ModuleList([network]))
 
 
-def package(name: str) -> Any:
-    """Import a package of the extra ``finetune``, when first used."""
+def package(name: str, extra: str = "finetune") -> Any:
+    """Import a package of an extra, when first used."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise EarmarkError(
             f"fine-tuning needs the package {name}, which is not installed; pip install"
-            " 'earmark[finetune]'."
+            f" 'earmark[{extra}]'."
         ) from error
 
 

@@ -7,34 +7,54 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from earmark.console import say
+from earmark.errors import EarmarkError
 from earmark.finetuning.scope import package
 from earmark.finetuning.setup import Observer
 
 
 class Board:
-    """Writes the figures of each run into a folder of its own, and passes them on to ``other``."""
+    """Writes the figures of each run into a folder of its own, and passes them on to ``other``.
+
+    Steps are thousandths of an epoch. Where the disk is full, no more is written, which is said
+    once. EarmarkError where ``folder`` cannot be made.
+    """
 
     def __init__(self, folder: Path, other: Observer | None) -> None:
-        package("tensorboard")
-        self.make = package("torch.utils.tensorboard").SummaryWriter
+        package("tensorboard", "tensorboard")
+        self.make = package("torch.utils.tensorboard", "tensorboard").SummaryWriter
         self.folder, self.other = folder, other
-        self.run, self.step = "", 0
+        self.run, self.is_full = "", False
         self.writer: Any = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EarmarkError(
+                f"{folder} cannot be a folder of TensorBoard's ({error.strerror}); give another."
+            ) from error
 
     def advance(self, run: str, figures: Mapping[str, float]) -> None:
-        if run != self.run:
-            self.close()
-            self.run, self.step = run, 0
-            self.writer = self.make(str(self.folder / run.replace(", ", "-").replace(" ", "-")))
-        self.step += 1
-        for name in ("loss", "validation", "clips_per_s"):
-            self.writer.add_scalar(name, figures[name], self.step)
+        if not self.is_full:
+            try:
+                self._write(run, figures)
+            except OSError as error:
+                self.is_full = True
+                say(f"no curves can be kept in {self.folder} ({error}); training goes on without.")
         if self.other is not None:
             self.other.advance(run, figures)
 
+    def _write(self, run: str, figures: Mapping[str, float]) -> None:
+        if run != self.run:
+            self.close()
+            self.run = run
+            self.writer = self.make(str(self.folder / run.replace(", ", "-").replace(" ", "-")))
+        for name in ("loss", "validation", "clips_per_s"):
+            self.writer.add_scalar(name, figures[name], round(1000 * figures["epoch"]))
+
     def close(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
+        if self.writer is not None and not self.is_full:
+            with contextlib.suppress(OSError):
+                self.writer.close()
 
 
 @contextlib.contextmanager
