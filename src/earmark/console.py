@@ -77,7 +77,9 @@ def tuning_line(bar: Progress | None) -> Iterator[Observer | None]:
 
 class _Line:
     def __init__(self, live: Any, before: _Bar) -> None:
-        self.live, self.before = live, before
+        from rich.text import Text
+
+        self.live, self.before, self.line = live, before, Text
 
     def advance(self, run: str, figures: Mapping[str, float]) -> None:
         if not self.live.is_started:  # two at a time would write over each other
@@ -85,10 +87,11 @@ class _Line:
             self.live.start()
         f = figures
         minutes, seconds = divmod(int(f["left_s"]), 60)
-        self.live.update(
-            f"{run}: epoch {f['epoch']:.1f} of {f['epochs']:.0f}, loss {f['loss']:.3f}, validation"
-            f" {f['validation']:.3f}, {f['clips_per_s']:.0f} clips/s, {minutes}:{seconds:02} left"
+        told = (
+            f"{minutes}:{seconds:02} left of {run}: epoch {f['epoch']:.1f}/{f['epochs']:.0f}, loss"
+            f" {f['loss']:.2f}, validation {f['validation']:.2f}, {f['clips_per_s']:.0f} clips/s"
         )
+        self.live.update(self.line(told, no_wrap=True, overflow="ellipsis"))
 
 
 @contextlib.contextmanager
