@@ -20,7 +20,7 @@ class Recipe:
 
     epochs: int = 0  # 0: as many as make STEPS steps, from LEAST_EPOCHS to MOST_EPOCHS
     batch: int = 32  # clips in a step, whatever the number of processes
-    rate: float = 0.03  # of the highest layer that is read
+    rate: float = 0.0  # of the highest layer that is read; 0: RATE, less for few steps
     head_rate: float = 1.0  # of the head, as a factor of the rate
     decay: float = 0.9  # of the rate, from each layer to the one below; 1: none
     warm_up: float = 0.1  # share of the steps in which the rate rises; after it, a half cosine
@@ -77,6 +77,7 @@ LEAST = {"batch": 1, "crop_s": 0.1}
 MOST = dict.fromkeys((*SHARES, *SWITCHES), 1.0) | {"gain_db": 60.0}
 MOST["dropout"] = 0.95  # of 1 nothing would be left
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 250, 16, 30
+RATE, MANY_STEPS = 0.03, 1_000
 LOOKS = 2  # ends of epochs, at most about, at which the head is solved and judged
 
 
@@ -85,3 +86,13 @@ def epochs(recipe: Recipe, clips: int) -> int:
     if recipe.epochs:
         return recipe.epochs
     return int(min(MOST_EPOCHS, max(LEAST_EPOCHS, STEPS * recipe.batch / clips)))
+
+
+def rate(recipe: Recipe, clips: int) -> float:
+    """Return the rate for so many clips: RATE from MANY_STEPS on, less by the root of fewer.
+
+    With few steps the first ones are large ones, and undo what the frozen head knows (decision
+    0005).
+    """
+    steps = epochs(recipe, clips) * clips / recipe.batch
+    return recipe.rate or RATE * min(1.0, math.sqrt(steps / MANY_STEPS))

@@ -23,7 +23,7 @@ from earmark.finetuning import augment, sounds
 from earmark.finetuning.batches import Part, varied
 from earmark.finetuning.model import Tunable
 from earmark.finetuning.optimiser import Optimiser
-from earmark.finetuning.recipe import LOOKS, epochs
+from earmark.finetuning.recipe import LOOKS, epochs, rate
 from earmark.finetuning.scope import NotTunedError, states, tunable
 from earmark.finetuning.setup import Setup, Start, Tuned
 from earmark.heads import Head, Targets
@@ -142,11 +142,12 @@ class Run:
         """Return what is tuned, and the rate of each."""
         recipe = self.setup.recipe
         found: list[Tensor] = list(self.model.head)
-        rates = [recipe.rate * recipe.head_rate] * len(found)
+        base = rate(recipe, len(self.rows))
+        rates = [base * recipe.head_rate] * len(found)
         for network, depths in zip(self.networks, self.depths, strict=True):
             held = dict(network.named_parameters())
             found += [held[name] for name in depths]
-            rates += [recipe.rate * network.rate * recipe.decay**depth for depth in depths.values()]
+            rates += [base * network.rate * recipe.decay**depth for depth in depths.values()]
         return found, rates
 
     def _one_epoch(self, together: Callable[..., Any]) -> None:
