@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from earmark.errors import EarmarkError
 from earmark.finetuning import augment, sounds
 from earmark.finetuning.optimiser import SMALLEST, Optimiser, share
-from earmark.finetuning.recipe import Recipe
+from earmark.finetuning.recipe import Recipe, rate
 
 OFF = Recipe(
     mixup=0,
@@ -253,6 +253,12 @@ def test_changes_of_a_recipe_are_read_and_checked():
         with pytest.raises(EarmarkError, match=rf"; give a {whole}number from 0 on, such as \w+="):
             recipe.changed(wrong)
     assert recipe.changed("crop_s=0").crop_s == 0
+
+
+def test_the_rate_is_lower_for_few_steps_unless_it_is_given():
+    assert rate(Recipe(), 2_500) == rate(Recipe(epochs=40), 800) == 0.03  # 1,250 and 1,000 steps
+    assert rate(Recipe(epochs=10), 800) == pytest.approx(0.015)  # 250 steps
+    assert rate(Recipe(epochs=10, rate=0.02), 800) == 0.02
 
 
 @pytest.mark.parametrize(
