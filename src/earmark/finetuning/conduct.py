@@ -22,18 +22,18 @@ from earmark.errors import EarmarkError
 from earmark.estimation import OutOfFold
 from earmark.finetuning import scope
 from earmark.finetuning.checkpoints import Checkpoints
+from earmark.finetuning.judging import better
 from earmark.finetuning.recipe import Recipe
-from earmark.finetuning.run import Run, losses
+from earmark.finetuning.run import Run
 from earmark.finetuning.setup import Observer, Setup, Start, Tuned
 from earmark.finetuning.sounds import Sounds
 from earmark.finetuning.workers import Workers
-from earmark.heads import Head, Targets
+from earmark.heads import Head
 from earmark.limits import Limits
 from earmark.selection import Choice, Lesson
 from earmark.training import Training
 
 TUNED, FROZEN = "fine-tuned", "frozen"
-SURE = 2  # standard errors by which a rehearsal must be better; one is chance in one of six
 
 
 @dataclass(frozen=True)
@@ -292,20 +292,6 @@ def _course(curves: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, floa
         {"epoch": epoch, **{name: float(np.mean(values)) for name, values in row.items()}}
         for epoch, row in sorted(found.items())
     ]
-
-
-def better(first: np.ndarray, best: np.ndarray, targets: Targets) -> bool:
-    """Say if logits (M, K) are better than those before, by SURE standard errors of the loss.
-
-    Both are calibrated on themselves. Neither may more clips be wrong than before.
-    """
-    if not len(first):
-        return False
-    right = [metrics.quality(logits, targets.of, targets.is_single) for logits in (first, best)]
-    loss = [losses(logits, targets) for logits in (first, best)]
-    gain = loss[0] - loss[1]
-    error = gain.std() / np.sqrt(len(gain))
-    return bool(gain.mean() > SURE * error and right[1].mean() >= right[0].mean())
 
 
 def _noted(frozen: Training, verdict: dict[str, Any]) -> Any:

@@ -6,7 +6,6 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,17 @@ from torch import Tensor
 
 from earmark import readings
 from earmark.backbones import Backbone
-from earmark.calibration import Calibration, log_loss
 from earmark.embed import embed
 from earmark.errors import DataError
 from earmark.finetuning import augment, sounds
 from earmark.finetuning.batches import Part, varied
+from earmark.finetuning.judging import validation_loss
 from earmark.finetuning.model import Tunable
 from earmark.finetuning.optimiser import Optimiser
 from earmark.finetuning.recipe import LOOKS, epochs, rate
 from earmark.finetuning.scope import NotTunedError, states, tunable
 from earmark.finetuning.setup import Setup, Start, Tuned
-from earmark.heads import Head, Targets
+from earmark.heads import Head
 
 SAVED_EVERY_S = 60.0
 MOST_BAD = 20  # steps in a row whose slopes are no numbers, before a run gives up
@@ -390,19 +389,3 @@ class Run:
         self.best_head = Head(self.head.kind, held)
         self.optimiser.restore(tensors)
         return True
-
-
-def validation_loss(logits: np.ndarray, targets: Targets) -> float:
-    """Return the mean of :func:`losses`, in which clips count alike."""
-    return float(losses(logits, replace(targets, weights=np.ones(len(logits)))).mean())
-
-
-def losses(logits: np.ndarray, targets: Targets) -> np.ndarray:
-    """Return the loss (M,) of each clip, calibrated on all of them.
-
-    It is the log loss, or with several classes a clip the squared error of the scores.
-    """
-    if targets.is_single:
-        return np.asarray(log_loss(logits[None], targets.of, targets.weights)[0])
-    scores = Calibration.fit(logits, targets).scores(logits)
-    return np.asarray(np.square(scores - targets.of).mean(1))

@@ -1,0 +1,41 @@
+"""How good logits are: what a run keeps, and what a rehearsal says, is decided by it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from earmark import metrics
+from earmark.calibration import Calibration, log_loss
+from earmark.heads import Targets
+
+SURE = 2  # standard errors by which a rehearsal must be better; one is chance in one of six
+
+
+def better(first: np.ndarray, best: np.ndarray, targets: Targets) -> bool:
+    """Say if logits (M, K) are better than those before, by SURE standard errors of the loss.
+
+    Both are calibrated on themselves. Neither may more clips be wrong than before.
+    """
+    right = [metrics.quality(logits, targets.of, targets.is_single) for logits in (first, best)]
+    loss = [losses(logits, targets) for logits in (first, best)]
+    gain = loss[0] - loss[1]
+    error = gain.std() / np.sqrt(len(gain))
+    return bool(gain.mean() > SURE * error and right[1].mean() >= right[0].mean())
+
+
+def validation_loss(logits: np.ndarray, targets: Targets) -> float:
+    """Return the mean of :func:`losses`, in which clips count alike."""
+    return float(losses(logits, replace(targets, weights=np.ones(len(logits)))).mean())
+
+
+def losses(logits: np.ndarray, targets: Targets) -> np.ndarray:
+    """Return the loss (M,) of each clip, calibrated on all of them.
+
+    It is the log loss, or with several classes a clip the squared error of the scores.
+    """
+    if targets.is_single:
+        return np.asarray(log_loss(logits[None], targets.of, targets.weights)[0])
+    scores = Calibration.fit(logits, targets).scores(logits)
+    return np.asarray(np.square(scores - targets.of).mean(1))
