@@ -174,7 +174,11 @@ def small_wav2vec2(folder: Path) -> None:
 
 
 def safeguard() -> None:
-    """Fine-tune on two clips a class, again and again, and score on others of the set."""
+    """Fine-tune on two clips a class, again and again, and score on others of the set.
+
+    What is saved is never below frozen on the tested clips, since these have a veto. So what counts
+    is what the rehearsals alone would have answered.
+    """
     dataset, rows = digits(), []
     for draw in range(DRAWS):
         rng = np.random.default_rng(draw)
@@ -190,8 +194,8 @@ def safeguard() -> None:
         clips += [replace(dataset.clips[k], split="test", group=None) for k in tested]
         few = replace(dataset, clips=tuple(clips))
         rows.append(measure(few, f"draw {draw}", "speech-embedding", draw))
-    worst = min(row["accuracy_of_what_is_used"] - row["frozen"] for row in rows)
-    print(f"worst of {DRAWS} draws: {100 * worst:+.1f} points against frozen")
+    worst = min(row["difference"] for row in rows)
+    print(f"worst of {DRAWS} draws: {100 * worst:+.1f} points against frozen, by rehearsals alone")
     write("finetune_safeguard", rows)
 
 

@@ -77,11 +77,11 @@ def tuning_line(bar: Progress | None) -> Iterator[Observer | None]:
 
 class _Line:
     def __init__(self, live: Any, before: _Bar) -> None:
-        from rich.text import Text
-
-        self.live, self.before, self.line = live, before, Text
+        self.live, self.before = live, before
 
     def advance(self, run: str, figures: Mapping[str, float]) -> None:
+        from rich.text import Text
+
         if not self.live.is_started:  # two at a time would write over each other
             self.before.bar.stop()
             self.live.start()
@@ -91,7 +91,7 @@ class _Line:
             f"{minutes}:{seconds:02} left of {run}: epoch {f['epoch']:.1f}/{f['epochs']:.0f}, loss"
             f" {f['loss']:.2f}, validation {f['validation']:.2f}, {f['clips_per_s']:.0f} clips/s"
         )
-        self.live.update(self.line(told, no_wrap=True, overflow="ellipsis"))
+        self.live.update(Text(told, no_wrap=True, overflow="ellipsis"))
 
 
 @contextlib.contextmanager

@@ -89,15 +89,17 @@ def finetune(
     verdict, tested = work.verdict(answers)
     curves = {f"fold {work.names[k]}": a.curve for k, a in enumerate(answers)}
     warnings = [*frozen.warnings, *(w for a in answers for w in a.warnings)]
-    done = replace(frozen, classifier=_noted(frozen, verdict))
+    done = frozen
     if verdict["use"] == TUNED:
         try:
             tuned, calibration = work.deploy(answers)
             curves["all clips"] = tuned.curve
             done = _deployed(frozen, tested, tuned, calibration, verdict)
         except scope.NotTunedError as error:
-            verdict["use"] = FROZEN  # in the classifier's note as well
+            verdict["use"] = FROZEN
             warnings.append(str(error))
+    if verdict["use"] == FROZEN:
+        done = replace(frozen, classifier=_noted(frozen, verdict))
     seconds = {**frozen.seconds, "finetune": round(time.perf_counter() - began, 3)}
     seconds["total"] = round(frozen.seconds["total"] + seconds["finetune"], 3)
     warnings += [f"{work.clips[k].path}: {why}" for k, why in work.setup.sounds.lost.items()]
