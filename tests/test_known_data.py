@@ -398,3 +398,32 @@ def test_the_table_is_in_order() -> None:
 def test_the_docs_list_them_all() -> None:
     page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in page for name in known_data.KNOWN)
+
+
+@pytest.mark.parametrize("name", FAKES)
+def test_a_folder_that_is_not_earmarks_is_refused_and_stays(name: str, tmp_path: Path):
+    folder = tmp_path / known_data.KNOWN[name].archive.name
+    (folder / "recordings").mkdir(parents=True)
+    (folder / "recordings" / "mine.wav").write_bytes(WAV)
+    with pytest.raises(DataError, match=r"is there already and has no earmark.json.*--to"):
+        known_data.fetch(name, tmp_path, archive_of(name, tmp_path))
+    assert [path.read_bytes() for path in folder.rglob("*.wav")] == [WAV]
+    assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_file_or_link_in_the_place_of_a_data_set_stays(kind: str, tmp_path: Path):
+    place, mine = tmp_path / "FSDD", tmp_path / "mine"
+    mine.mkdir()
+    if kind == "file":
+        place.write_bytes(b"notes")
+    else:
+        place.symlink_to(mine)
+    with pytest.raises(DataError, match="is there already"):
+        known_data.fetch("fsdd", tmp_path, archive_of("fsdd", tmp_path))
+    assert place.is_symlink() if kind == "link" else place.read_bytes() == b"notes"
+
+
+def test_an_empty_folder_is_filled(tmp_path: Path):
+    (tmp_path / "FSDD").mkdir()
+    assert known_data.fetch("fsdd", tmp_path, archive_of("fsdd", tmp_path)).clips == 8

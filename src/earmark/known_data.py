@@ -91,8 +91,9 @@ def fetch(
 
     ``to`` is by default in the user's cache. ``archive`` is a copy that is at hand, and is then
     used instead. What is unpacked already is not fetched again; a broken download goes on where it
-    stopped. A download must have the published hash, where there is one; a copy that has another
-    is used all the same, if it holds the data set, and the difference is told.
+    stopped. A folder in its place that earmark did not make is refused, unless it is empty. A
+    download must have the published hash, where there is one; a copy that has another is used all
+    the same, if it holds the data set, and the difference is told.
     """
     from earmark.weights import alone
 
@@ -100,6 +101,7 @@ def fetch(
     folder = Path(os.path.abspath(to or cache_folder() / "data")) / known.archive.name
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(folder)
         with alone(cache_folder() / "data" / f"{known.archive.name}.lock"):
             if not (folder / NOTE).is_file():
                 _unpack(known, folder, Path(archive) if archive else None, progress)
@@ -112,6 +114,17 @@ def fetch(
     clips = _clips(known, folder)
     Dataset(tuple(clips), str(folder)).to_manifest(manifest)
     return Fetched(manifest, len(clips), json.loads((folder / NOTE).read_text())["about_hash"])
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a place that holds something which earmark did not put there."""
+    if (folder / NOTE).is_file() or not os.path.lexists(folder):
+        return
+    if folder.is_symlink() or not folder.is_dir() or any(folder.iterdir()):
+        raise DataError(
+            f"{folder} is there already and has no {NOTE}, so earmark did not make it; name another"
+            " folder with --to, or move that one away."
+        )
 
 
 def _unpack(known: KnownData, folder: Path, given: Path | None, progress: Progress | None) -> None:
@@ -134,7 +147,8 @@ def _unpack(known: KnownData, folder: Path, given: Path | None, progress: Progre
         note = {"url": known.archive.url, "sha256": sha256, "about_hash": about_hash}
         note |= {"title": known.title, "licence": known.licence, "page": known.page}
         (part / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
-        archives.remove(folder)
+        if folder.is_dir() and not folder.is_symlink():
+            folder.rmdir()  # it is empty, or this fails and everything stays as it was
         os.replace(part, folder)
     finally:
         archives.remove(part)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from earmark.errors import StoreError
 
 SCHEMA = 1
 BUSY_S = 120.0  # how long to wait for another process that is writing
+_RUN = re.compile("[0-9a-f]{24}")  # the folder of a fine-tuning
 _LOOKUP = 500  # keys in one query; SQLite allows 999 on its oldest builds
 
 
@@ -54,9 +56,15 @@ def bytes_in(folder: Path) -> int:
 
 
 def delete_rest() -> None:
-    """Delete all compiled models and unfinished fine-tunings."""
+    """Delete all compiled models and unfinished fine-tunings, and nothing that is not earmark's."""
+    for model in engines_folder().glob("*.openvino"):
+        model.unlink(missing_ok=True)
+    for run in finetuning_folder().glob("*"):
+        if _RUN.fullmatch(run.name):
+            shutil.rmtree(run, ignore_errors=True)
     for folder in (engines_folder(), finetuning_folder()):
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it is not there, or somebody keeps files in it
+            folder.rmdir()
 
 
 def as_stored(vector: np.ndarray) -> np.ndarray:
