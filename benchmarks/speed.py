@@ -30,6 +30,7 @@ from earmark import audio, backbones, embed, engines
 from earmark.dataset import Clip
 from earmark.errors import BackboneError
 from earmark.store import Store
+from earmark.system.threads import available_cores, map_ahead
 from machine import describe, shared_data, spread, write
 from rivals import random_wav2vec2, torchvggish_loop, transformers_loop, transformers_padded
 
@@ -180,7 +181,7 @@ def stages(name: str, paths: Sequence[Path], folder: Path) -> list[dict[str, obj
     best = "fast" if load(name, folder, "fast", "auto").half_is_close else "exact"
     network = load(name, folder, best, "auto")
     clips = [Clip(path) for path in paths]
-    threads = embed._cores()
+    threads = available_cores()
     with ThreadPoolExecutor(threads) as readers:
         decoded = embed._decoded(clips, network, audio.AS_IT_IS, None, readers)
         shards = list(embed._shards(decoded))
@@ -189,7 +190,7 @@ def stages(name: str, paths: Sequence[Path], folder: Path) -> list[dict[str, obj
         """The same batches on as many workers, the audio already in memory."""
         fresh: Iterator = ([replace(o) for o in shard] for shard in shards)
         with ThreadPoolExecutor(threads, "net", torch.set_num_threads, (1,)) as workers:
-            list(embed._ahead(workers, functools.partial(embed._compute, network), fresh, threads))
+            list(map_ahead(workers, functools.partial(embed._compute, network), fresh, threads))
         torch.set_num_threads(threads)
 
     rows, ratios, speeds, again, net = [], [], [], [], []

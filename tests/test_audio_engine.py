@@ -10,12 +10,13 @@ import soundfile
 from typer.testing import CliRunner
 
 from audio_files import RATE, encode, noise
-from earmark import Classifier, Clip, Dataset, Store, audio, backbones, train, waveforms
+from earmark import Classifier, Clip, Dataset, Store, audio, backbones, train
 from earmark import embed as engine
 from earmark.audio import AudioOptions
 from earmark.cli import app
 from earmark.embed import embed, outcomes
 from earmark.errors import ModelError
+from earmark.system import files
 
 
 def write_cut(path: Path, seconds: float = 10.0, seed: int = 0) -> Path:
@@ -136,14 +137,14 @@ def test_a_resumed_run_computes_the_same_batches(
 def test_a_recording_is_hashed_once_for_all_its_stretches(tmp_path: Path) -> None:
     path = tmp_path / "long.wav"
     path.write_bytes(encode(noise(20 * RATE), "WAV"))
-    before = waveforms._hash_file.cache_info().misses
+    before = files._sha256.cache_info().misses
     embed(
         [Clip(path, start=k, end=k + 1.0) for k in range(20)], backbones.create("logmel"), threads=1
     )
-    assert waveforms._hash_file.cache_info().misses == before + 1
+    assert files._sha256.cache_info().misses == before + 1
     path.write_bytes(encode(noise(20 * RATE, seed=1), "WAV"))
     changed = embed([Clip(path, start=0.0, end=1.0)], backbones.create("logmel"))
-    assert waveforms._hash_file.cache_info().misses == before + 2
+    assert files._sha256.cache_info().misses == before + 2
     assert changed.computed == 1
 
 

@@ -12,9 +12,10 @@ from safetensors.numpy import load, save
 import earmark
 from earmark import classifier as module
 from earmark.calibration import Calibration
-from earmark.classifier import Classifier, write_atomically
+from earmark.classifier import Classifier
 from earmark.errors import EarmarkError, ModelError
 from earmark.limits import Limits
+from earmark.system.files import write_whole
 
 
 @pytest.fixture(scope="module")
@@ -135,12 +136,12 @@ def test_writing_leaves_the_old_file_until_the_new_one_is_whole(tmp_path, monkey
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(EarmarkError, match="cannot write .*: No space left on device; free some"):
-        write_atomically(path, b"new")
+        write_whole(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
-    with pytest.raises(EarmarkError, match="cannot write .*; name another place"):
-        write_atomically(tmp_path / "no" / "such" / "m", b"new")
+    with pytest.raises(EarmarkError, match="cannot write .*name another place"):
+        write_whole(tmp_path / "no" / "such" / "m", b"new")
 
 
 def test_predictions_keep_the_order_and_report_failures(saved, tones, tmp_path):

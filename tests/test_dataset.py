@@ -181,8 +181,9 @@ def test_what_is_not_parquet(tmp_path: Path) -> None:
 
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert "needs pyarrow; pip install 'earmark[parquet]', or give a .csv." in refusal(
-        write(tmp_path, "m.parquet", "PAR1")
+    assert (
+        "needs the package pyarrow, which is not installed; pip install 'earmark[parquet]'."
+        in refusal(write(tmp_path, "m.parquet", "PAR1"))
     )
 
 

@@ -15,12 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from audio_files import encode, noise
-from earmark import archives, known_data, weights
+from earmark import known_data
 from earmark.cli import app
 from earmark.dataset import Clip, Dataset
 from earmark.errors import DataError
 from earmark.splits import make_scheme
-from earmark.store import cache_folder
+from earmark.system import download, unpacking
+from earmark.system.cache import cache_folder
 from test_weights import Publisher
 
 WAV = encode(noise(80), "WAV")
@@ -93,7 +94,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         change(monkeypatch, name, clips=clips)
         change_archive(monkeypatch, name, digest="")
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(weights, "BACK_OFF_S", 0.001)
+    monkeypatch.setattr(download, "BACK_OFF_S", 0.001)
 
 
 def change(monkeypatch: pytest.MonkeyPatch, name: str, **fields: object) -> None:
@@ -249,8 +250,8 @@ def test_a_download_that_was_given_up_is_continued_by_the_next(
 ) -> None:
     publisher.script = [20_000, 500, 500, 500, 500]
     text = refusal("fsdd", tmp_path)
-    assert "could not be fetched: HTTP Error 500" in text
-    assert "run the same command again, which goes on where it stopped, or fetch it els" in text
+    assert "could not be downloaded: HTTP 500" in text
+    assert "run the same command again, which goes on where it stopped, or download it els" in text
     assert known_data.fetch("fsdd", tmp_path).clips == 8
     assert publisher.ranges[-1] == "bytes=20000-"
 
@@ -268,7 +269,7 @@ def test_a_wrong_download_is_refused_and_thrown_away(
 
 def test_offline_nothing_is_fetched(publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EARMARK_OFFLINE", "1")
-    assert "EARMARK_OFFLINE forbids to fetch http://127.0.0.1" in refusal("fsdd")
+    assert "EARMARK_OFFLINE=1 forbids downloading http://127.0.0.1" in refusal("fsdd")
     assert not publisher.ranges
 
 
@@ -318,7 +319,7 @@ def test_an_archive_that_swells_is_refused(
     bomb = archive_of("fsdd", tmp_path, kind, **{"x/recordings/1_a_1.wav": bytes(50_000_000)})
     assert bomb.stat().st_size < 100_000
     assert "unpacks to more than 1,000,000 bytes and should not" in refusal("fsdd", tmp_path, bomb)
-    monkeypatch.setattr(archives, "MOST_MEMBERS", 5)
+    monkeypatch.setattr(unpacking, "MOST_MEMBERS", 5)
     assert "holds more than 5 names and should not" in refusal(
         "fsdd", tmp_path, archive_of("fsdd", tmp_path, kind)
     )

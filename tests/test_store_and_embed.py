@@ -16,7 +16,8 @@ from earmark import backbones
 from earmark.dataset import Clip
 from earmark.embed import embed
 from earmark.errors import StoreError
-from earmark.store import Record, Store, as_stored, delete_rest, delete_store
+from earmark.store import Record, Store, as_stored, delete_store
+from earmark.system.cache import delete_rest
 
 EMBED = """
 import sys

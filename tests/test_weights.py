@@ -22,6 +22,7 @@ from torch import nn
 
 from earmark import weights
 from earmark.errors import BackboneError
+from earmark.system import download
 from earmark.weights import WeightFile, assign, fetch, find, load_state_dict
 
 CONTENT = bytes(range(256)) * 2_000  # 512,000 bytes
@@ -102,7 +103,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.delenv("EARMARK_WEIGHTS", raising=False)
     monkeypatch.delenv("EARMARK_OFFLINE", raising=False)
-    monkeypatch.setattr(weights, "BACK_OFF_S", 0.001)
+    monkeypatch.setattr(download, "BACK_OFF_S", 0.001)
     return tmp_path / "cache" / "weights"
 
 
@@ -147,9 +148,9 @@ def test_the_next_call_goes_on_where_the_last_gave_up(
     publisher.script = [100_000, 503, 503, 503]
     said = refusal(file)
     assert said == (
-        f"net.pth (0.5 MB) could not be fetched from {publisher.url}: HTTP 503 Service Unavailable;"
-        " run the same command again, which goes on after the 0.1 MB that came, or put net.pth"
-        f" into {cache}, or into any folder and name that folder in EARMARK_WEIGHTS."
+        f"net.pth (0.5 MB) could not be downloaded from {publisher.url}: HTTP 503 Service"
+        " Unavailable; run the same command again, which goes on after the 0.1 MB that came, or put"
+        f" net.pth into {cache}, or into any folder and name that folder in EARMARK_WEIGHTS."
     )
     assert find(file) is None
     assert fetch(file).read_bytes() == CONTENT
@@ -197,7 +198,7 @@ def test_an_endless_answer_is_cut_off(publisher: Publisher, file: WeightFile) ->
 
 def test_a_file_that_is_not_there_is_asked_for_once(publisher: Publisher, file: WeightFile) -> None:
     publisher.script = [404]
-    assert f"could not be fetched from {publisher.url}: HTTP 404 Not Found;" in refusal(file)
+    assert f"could not be downloaded from {publisher.url}: HTTP 404 Not Found;" in refusal(file)
     assert len(publisher.ranges) == 1
 
 
@@ -209,10 +210,10 @@ def test_a_busy_server_is_asked_again(publisher: Publisher, file: WeightFile) ->
 def test_a_silent_server_is_given_up(
     publisher: Publisher, file: WeightFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "SILENCE_S", 0.1)
+    monkeypatch.setattr(download, "SILENCE_S", 0.1)
     publisher.script = ["silent"] * 10
     assert "timed out" in refusal(file)
-    assert len(publisher.ranges) == weights.TRIES
+    assert len(publisher.ranges) == download.TRIES
 
 
 def test_no_network() -> None:
@@ -220,7 +221,9 @@ def test_no_network() -> None:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/net.pth"
         said = refusal(WeightFile("net.pth", url, SHA256, 288_567_937))
-    assert said.startswith(f"net.pth (288.6 MB) could not be fetched from {url}: Connection refus")
+    assert said.startswith(
+        f"net.pth (288.6 MB) could not be downloaded from {url}: Connection refus"
+    )
     assert "EARMARK_WEIGHTS" in said
 
 
@@ -234,7 +237,7 @@ def test_offline_forbids_the_download_and_nothing_else(
 ) -> None:
     monkeypatch.setenv("EARMARK_OFFLINE", value)
     assert refusal(file) == (
-        f"net.pth (0.5 MB) is not on this machine and EARMARK_OFFLINE forbids to fetch it from"
+        f"net.pth (0.5 MB) is not on this machine and EARMARK_OFFLINE=1 forbids downloading it from"
         f" {publisher.url}; put net.pth into {cache}, or into any folder and name that folder in"
         " EARMARK_WEIGHTS."
     )
@@ -266,8 +269,8 @@ def test_a_lock_ends_with_the_process_that_holds_it(
 ) -> None:
     cache.mkdir(parents=True)
     code = (
-        "import sqlite3, sys, time; db = sqlite3.connect(sys.argv[1], isolation_level=None);"
-        "db.execute('BEGIN EXCLUSIVE'); print('held', flush=True); time.sleep(60)"
+        "import sys, time; from filelock import FileLock\n"
+        "with FileLock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(cache / "net.pth.lock")]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from earmark.finetuning.recipe import Recipe
     from earmark.store import Store
     from earmark.training import Training, train
-
-__version__ = "0.1.0"
+    from earmark.version import __version__
 
 _HOMES = {
     "Classifier": "classifier",
@@ -26,6 +25,7 @@ _HOMES = {
     "Recipe": "finetuning.recipe",
     "Store": "store",
     "Training": "training",
+    "__version__": "version",
     "create": "backbones",
     "finetune": "finetuning.conduct",
     "train": "training",

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from earmark import decoders
 from earmark.decoders import Block, Header, Samples
-from earmark.errors import AudioError, EarmarkError
+from earmark.errors import AudioError, EarmarkError, EarmarkWarning
 
 DECODER_VERSION = 3  # part of the store's key: raise it when samples out of this file change
 MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
@@ -33,7 +33,7 @@ NON_FINITE = ("refuse", "zero")
 END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording is clipped
 
 
-class AudioWarning(UserWarning):
+class AudioWarning(EarmarkWarning):
     """A recording that was read, though not all of it or not as it is."""
 
 

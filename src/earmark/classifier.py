@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
-import earmark
 from earmark.audio import AudioOptions
 from earmark.calibration import Calibration
 from earmark.clips import LIST_SEPARATOR
-from earmark.errors import EarmarkError, ModelError
+from earmark.errors import ModelError
 from earmark.heads import KINDS, Head
 from earmark.limits import Limits
 from earmark.readings import Reading
+from earmark.system.files import write_whole
+from earmark.version import __version__
 
 SCHEMA = 3  # the third has fine-tuned weights, and is otherwise the second
 READ = (2, 3)
@@ -227,7 +226,7 @@ class Classifier:
         }
         header["digest"] = _digest(header, tensors)
         text = json.dumps(header, sort_keys=True, allow_nan=False)
-        write_atomically(Path(path), save(tensors, {"earmark": text}))
+        write_whole(Path(path), save(tensors, {"earmark": text}))
 
     @classmethod
     def load(cls, path: str | Path) -> Classifier:
@@ -237,7 +236,7 @@ class Classifier:
         if header.get("schema") not in READ:
             raise ModelError(
                 f"{path} has schema {header.get('schema')!r} and this earmark"
-                f" ({earmark.__version__}) reads {' and '.join(map(str, READ))}; update earmark, or"
+                f" ({__version__}) reads {' and '.join(map(str, READ))}; update earmark, or"
                 " train it again."
             )
         digest = header.pop("digest", None)
@@ -330,25 +329,3 @@ def _copies(items: Iterable[Any], count: int) -> Sequence[Iterable[Any]]:
     import itertools
 
     return itertools.tee(items, count)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` completely or not at all; an old file stays until then."""
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise EarmarkError(f"cannot write {path}: {error.strerror}; name another place.") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise EarmarkError(
-                f"cannot write {path}: {error.strerror}; free some space."
-            ) from error
-        raise

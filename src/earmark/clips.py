@@ -32,6 +32,11 @@ class Clip:
     fold: str | None = None
     split: str | None = None
 
+    @property
+    def key(self) -> tuple[Path, float, float | None]:
+        """What tells a clip from all others: path, start and end."""
+        return self.path, self.start or 0.0, self.end
+
 
 def split_label(label: str, separator: str | None) -> tuple[str, ...]:
     """Return the classes that a label names, in its order; one where there is no separator."""
@@ -156,7 +161,7 @@ def _check_filled(table: Table, clips: dict[int, Clip], named: Iterable[str]) ->
 def _check_distinct(table: Table, clips: dict[int, Clip]) -> None:
     seen: dict[tuple[Path, float, float | None], int] = {}
     for n, clip in clips.items():
-        first = seen.setdefault((clip.path, clip.start or 0.0, clip.end), n)
+        first = seen.setdefault(clip.key, n)
         if first != n:
             a, b = clips[first].label, clip.label
             labels = f"label it {a!r} and {b!r}" if a != b else "are the same clip"

@@ -15,10 +15,11 @@ from earmark import backbones as registry
 from earmark import metrics
 from earmark.classifier import Classifier
 from earmark.dataset import Dataset
-from earmark.embed import Failure, Progress, embed
+from earmark.embed import Failure, embed
 from earmark.errors import DataError, EarmarkError
 from earmark.splits import FOLDS
 from earmark.store import Store
+from earmark.system.progress import Progress
 from earmark.training import Training, backbone_names, train
 
 TIMED_CLIPS = 64  # embedded once more, without the store, to measure the speed

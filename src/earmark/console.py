@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from earmark.classifier import Prediction
-    from earmark.embed import Failure, Progress
-    from earmark.finetuning.setup import Observer
+    from earmark.embed import Failure
+    from earmark.system.progress import Observer, Progress
     from earmark.training import Training
 
 MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import os
 import re
@@ -17,6 +16,7 @@ from earmark.clips import COLUMNS, Clip, clips_of, split_label
 from earmark.errors import DataError, did_you_mean
 from earmark.manifests import MANIFEST_SUFFIXES, Table, read_table
 from earmark.recordings import is_recording
+from earmark.system.files import relative_path, whole_file
 
 __all__ = ["Clip", "Dataset", "paths"]
 
@@ -124,20 +124,15 @@ class Dataset:
         if path.suffix.lower() != ".csv":
             raise DataError(f"{path} would not be read as a .csv; give a name that ends in .csv.")
         used = [name for name in COLUMNS if any(getattr(clip, name) is not None for clip in self)]
-        part = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            with part.open("w", encoding="utf-8", newline="") as file:
+            with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
                 out = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # keeps blanks at the edges
                 out.writerow(used)
                 for clip in self:
-                    cells = {**vars(clip), "path": relative(clip.path, path.parent)}
+                    cells = {**vars(clip), "path": relative_path(clip.path, path.parent)}
                     out.writerow(["" if cells[name] is None else cells[name] for name in used])
-            os.replace(part, path)
         except (OSError, UnicodeEncodeError) as error:
             raise DataError(f"{path} cannot be written: {error}; choose another place.") from error
-        finally:
-            with contextlib.suppress(OSError):
-                part.unlink()
 
 
 def paths(inputs: Iterable[str | Path]) -> list[Path]:
@@ -249,11 +244,3 @@ def _near(path: Path) -> str:
         return did_you_mean(path.name, (entry.name for entry in path.parent.iterdir()))
     except OSError:
         return ""
-
-
-def relative(path: Path, folder: Path) -> str:
-    """Return ``path`` from ``folder``, with slashes; absolute if on another drive."""
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:
-        return str(path)

@@ -11,19 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from earmark.classifier import write_atomically
 from earmark.clips import split_label
-from earmark.dataset import Clip, Dataset, relative
+from earmark.dataset import Clip, Dataset
 from earmark.errors import DataError, EarmarkError, did_you_mean
 from earmark.manifests import read_table
+from earmark.system.files import relative_path, write_whole
 
 if TYPE_CHECKING:
     from earmark.review import Suspect
 
 COLUMNS = ("path", "start", "end", "label", "suggested", "evidence", "decision")
 WORDS = ("keep", "relabel", "drop")  # or the name of a class; an empty cell keeps, too
-
-Place = tuple[Path, float, float | None]
 
 
 @dataclass(frozen=True)
@@ -34,11 +32,6 @@ class Decision:
     clip: Clip
     word: str
     suggested: str
-
-
-def place(clip: Clip) -> Place:
-    """Return what tells a clip from all others."""
-    return clip.path, clip.start or 0.0, clip.end
 
 
 def write(path: Path, suspects: Iterable[Suspect]) -> None:
@@ -54,10 +47,10 @@ def write(path: Path, suspects: Iterable[Suspect]) -> None:
     for suspect in suspects:
         clip = suspect.clip
         ends = ("" if x is None else repr(x) for x in (clip.start, clip.end))
-        where = relative(clip.path, Path(os.path.abspath(path)).parent)
+        where = relative_path(clip.path, Path(os.path.abspath(path)).parent)
         evidence = f"{suspect.evidence:.4f}"
         writer.writerow([where, *ends, clip.label, suspect.suggested or "", evidence, ""])
-    write_atomically(path, text.getvalue().encode())
+    write_whole(path, text.getvalue().encode())
 
 
 def apply(dataset: Dataset, path: Path) -> tuple[Dataset, Counter[str]]:
@@ -67,13 +60,13 @@ def apply(dataset: Dataset, path: Path) -> tuple[Dataset, Counter[str]]:
     Raises DataError, one sentence, for a decision that is no word and no class, for a clip that the
     data does not have or has under another label, and for two decisions that contradict.
     """
-    decided: dict[Place, list[Decision]] = {}
+    decided: dict[object, list[Decision]] = {}
     for decision in _read(dataset, path):
-        decided.setdefault(place(decision.clip), []).append(decision)
+        decided.setdefault(decision.clip.key, []).append(decision)
     kept: list[Clip] = []
     counts: Counter[str] = Counter()
     for clip in dataset:
-        decisions = decided.get(place(clip), [])
+        decisions = decided.get(clip.key, [])
         label = _label(dataset, path, clip, decisions)
         if decisions:
             same = "kept" if label == clip.label else "relabelled"
@@ -94,7 +87,7 @@ def _read(dataset: Dataset, path: Path) -> list[Decision]:
             raise DataError(
                 f"{path} has no column {column!r}; give the file that `earmark review -o` wrote."
             )
-    known = {place(clip): clip for clip in dataset}
+    known = {clip.key: clip for clip in dataset}
     found = []
     for number, row in table.rows:
         cells = {name: str(row.get(name) or "").strip() for name in COLUMNS}

@@ -11,11 +11,9 @@ import collections
 import contextlib
 import functools
 import itertools
-import os
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +23,8 @@ from earmark.audio import AudioOptions
 from earmark.backbones import Backbone, BackboneInfo, LayerStats
 from earmark.dataset import Clip
 from earmark.store import Record, Store, as_stored
+from earmark.system.progress import Progress
+from earmark.system.threads import available_cores, map_ahead
 from earmark.waveforms import Failure as Failure
 from earmark.waveforms import Outcome as Outcome
 from earmark.waveforms import decode, read, sections
@@ -34,9 +34,6 @@ SHARD_CLIPS = 128
 BATCH_S = 20.0  # seconds of audio in one pass of the network; more falls out of a CPU's caches
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
 REMEMBERED = 2048  # clips among which twins are found; more than can be on their way at once
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -92,12 +89,6 @@ def pool(info: BackboneInfo, stats: Mapping[str, LayerStats]) -> np.ndarray:
         spread = (share * (var + (mean - total).square())).sum(0)
         parts += [total, spread.sqrt()]
     return as_stored(torch.cat(parts).numpy())
-
-
-class Progress(Protocol):
-    """Is told of each finished clip and of the seconds of audio in it."""
-
-    def advance(self, seconds: float) -> None: ...
 
 
 def embed(
@@ -167,7 +158,7 @@ def outcomes(
     progress: Progress | None = None,
 ) -> Iterator[Outcome]:
     """Yield what became of each clip, in order, while later ones are on their way."""
-    threads = threads or _cores()
+    threads = threads or available_cores()
     intra_op = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
         stack.callback(torch.set_num_threads, intra_op)  # the workers' setting reaches MKL
@@ -178,7 +169,7 @@ def outcomes(
         stack.callback(readers.shutdown, wait=False, cancel_futures=True)
         stack.callback(workers.shutdown, wait=False, cancel_futures=True)
         shards = _shards(_decoded(clips, backbone, options, store, readers))
-        for shard in _ahead(workers, functools.partial(_compute, backbone), shards, threads):
+        for shard in map_ahead(workers, functools.partial(_compute, backbone), shards, threads):
             finished = [o for part in shard if (o := _finished(backbone, options, part))]
             if store is not None:
                 fresh = [
@@ -234,7 +225,7 @@ def _decoded(
 
     def looked_up() -> Iterator[Outcome]:
         reads = functools.partial(read, backbone, options)
-        for outcome in _ahead(readers, reads, clips, LOOKAHEAD):
+        for outcome in map_ahead(readers, reads, clips, LOOKAHEAD):
             if outcome.error is None:
                 outcome.twin = seen.get(outcome.key)
                 if outcome.twin is None:
@@ -249,7 +240,7 @@ def _decoded(
                 yield from sections(backbone, options, outcome)
 
     decodes = functools.partial(decode, backbone, options)
-    return _ahead(readers, decodes, looked_up(), LOOKAHEAD)
+    return map_ahead(readers, decodes, looked_up(), LOOKAHEAD)
 
 
 def _shards(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
@@ -314,21 +305,3 @@ def run(
         )
         for name in parts[0]
     }
-
-
-def _ahead(
-    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], most: int
-) -> Iterator[R]:
-    """Map in order like ``pool.map``, but take from ``items`` only ``most`` ahead of the result."""
-    waiting: collections.deque[Future[R]] = collections.deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) > most:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark.classifier import write_atomically
 from earmark.embed import Embeddings
 from earmark.errors import EarmarkError
 from earmark.readings import layers_of
+from earmark.system import extras
+from earmark.system.files import write_whole
 
 FORMATS = (".npz", ".parquet")
 
@@ -45,17 +46,11 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
         np.savez(buffer, **columns)  # type: ignore[arg-type]
     else:
         _parquet(buffer, columns)
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def _parquet(buffer: io.BytesIO, columns: dict[str, np.ndarray]) -> None:
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise EarmarkError(
-            "writing Parquet needs pyarrow, which is not installed; `pip install"
-            " earmark[parquet]`, or write .npz."
-        ) from error
+    pa = extras.load("pyarrow", "parquet", "writing Parquet")
+    pq = extras.load("pyarrow.parquet", "parquet", "writing Parquet")
     table = {name: list(v) if v.ndim > 1 else v for name, v in columns.items()}
     pq.write_table(pa.table(table), buffer)

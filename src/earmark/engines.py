@@ -11,7 +11,6 @@ import hashlib
 import importlib
 import importlib.util
 import io
-import os
 import platform
 import sys
 import threading
@@ -24,9 +23,10 @@ import torch
 from torch import Tensor, nn
 
 from earmark.backbones import Activations, Backbone
-from earmark.classifier import write_atomically
-from earmark.errors import BackboneError, EarmarkError, did_you_mean
-from earmark.store import engines_folder
+from earmark.errors import BackboneError, EarmarkError, EarmarkWarning, did_you_mean
+from earmark.system.cache import engines_folder
+from earmark.system.files import write_whole
+from earmark.system.threads import available_cores
 
 ENGINES = ("auto", "torch", "openvino")
 POLICIES = ("exact", "fast")
@@ -35,7 +35,7 @@ LARGE = 10_000_000  # parameters; the start of OpenVINO, 0.4 s, does not pay for
 LEAST = 400  # frames of a spectrogram or samples of a waveform that every network can read
 
 
-class EngineWarning(UserWarning):
+class EngineWarning(EarmarkWarning):
     """An engine that was put aside for plain PyTorch, and why."""
 
 
@@ -156,7 +156,7 @@ class OpenVINO:
                 at.parent.mkdir(parents=True, exist_ok=True)
                 blob = io.BytesIO()
                 model.export_model(blob)
-                write_atomically(at, blob.getvalue())
+                write_whole(at, blob.getvalue())
         return model
 
     def _convert(self, wanted: tuple[str, ...], x: Tensor) -> Any:
@@ -187,7 +187,7 @@ class OpenVINO:
         self.own.__dict__.clear()
 
     def _settings(self) -> dict[str, Any]:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        cores = available_cores()
         return {
             "INFERENCE_PRECISION_HINT": "bf16" if self.dtype == "bfloat16" else "f32",
             "INFERENCE_NUM_THREADS": cores,

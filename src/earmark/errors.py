@@ -4,6 +4,10 @@ import difflib
 from collections.abc import Iterable
 
 
+class EarmarkWarning(UserWarning):
+    """Something that a person should know and that stops nothing."""
+
+
 class EarmarkError(Exception):
     """Base of every error that a user can cause and mend; its text is one sentence."""
 

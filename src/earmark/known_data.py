@@ -15,14 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earmark import archives
+from filelock import FileLock
+
 from earmark.clips import Clip
 from earmark.dataset import Dataset
-from earmark.errors import BackboneError, DataError, did_you_mean
-from earmark.store import cache_folder
+from earmark.errors import DataError, did_you_mean
+from earmark.system import unpacking
+from earmark.system.cache import cache_folder, is_offline
+from earmark.system.download import DownloadError, download
+from earmark.system.files import BLOCK_BYTES
+from earmark.system.progress import ByteProgress
 
 NOTE = "earmark.json"  # beside the recordings: where they came from, and their hash
-Progress = Callable[[int, int], None]  # bytes here so far, bytes in all
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def fetch(
     name: str,
     to: str | Path | None = None,
     archive: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: ByteProgress | None = None,
 ) -> Fetched:
     """Download and unpack a data set into a folder below ``to`` and write its manifest there.
 
@@ -95,14 +99,12 @@ def fetch(
     download must have the published hash, where there is one; a copy that has another is used all
     the same, if it holds the data set, and the difference is told.
     """
-    from earmark.weights import alone
-
     known = find(name)
     folder = Path(os.path.abspath(to or cache_folder() / "data")) / known.archive.name
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _refuse_foreign(folder)
-        with alone(cache_folder() / "data" / f"{known.archive.name}.lock"):
+        with FileLock(_lock(known.archive)):
             if not (folder / NOTE).is_file():
                 _unpack(known, folder, Path(archive) if archive else None, progress)
     except OSError as error:
@@ -127,7 +129,9 @@ def _refuse_foreign(folder: Path) -> None:
         )
 
 
-def _unpack(known: KnownData, folder: Path, given: Path | None, progress: Progress | None) -> None:
+def _unpack(
+    known: KnownData, folder: Path, given: Path | None, progress: ByteProgress | None
+) -> None:
     """Bring an archive's files into ``folder``, all or none."""
     source = given or _download(known.archive, progress)
     if not source.is_file():
@@ -140,9 +144,9 @@ def _unpack(known: KnownData, folder: Path, given: Path | None, progress: Progre
             f" {about_hash}; run the same command again, or give a right copy with --from."
         )
     part = folder.with_name(f".{folder.name}.part")
-    archives.remove(part)
+    unpacking.remove(part)
     try:
-        archives.unpack(source, part, known.archive.files, known.archive.unpacked_bytes)
+        unpacking.unpack(source, part, known.archive.files, known.archive.unpacked_bytes)
         _clips(known, part, source)
         note = {"url": known.archive.url, "sha256": sha256, "about_hash": about_hash}
         note |= {"title": known.title, "licence": known.licence, "page": known.page}
@@ -151,31 +155,35 @@ def _unpack(known: KnownData, folder: Path, given: Path | None, progress: Progre
             folder.rmdir()  # it is empty, or this fails and everything stays as it was
         os.replace(part, folder)
     finally:
-        archives.remove(part)
+        unpacking.remove(part)
     if given is None:
         source.unlink()
 
 
-def _download(archive: Archive, progress: Progress | None) -> Path:
+def _download(archive: Archive, progress: ByteProgress | None) -> Path:
     """Receive an archive into the cache; what came before a broken line is kept and continued."""
-    from earmark.weights import WeightFile, download
-
-    if os.environ.get("EARMARK_OFFLINE", "0") not in ("", "0"):
+    if is_offline():
         raise DataError(
-            f"EARMARK_OFFLINE forbids to fetch {archive.url}; fetch it elsewhere and give it with"
-            " --from."
+            f"EARMARK_OFFLINE=1 forbids downloading {archive.url}; download it elsewhere and give"
+            " it with --from."
         )
     part = cache_folder() / "data" / f"{archive.name}.download"
     part.parent.mkdir(parents=True, exist_ok=True)
     try:
-        download(WeightFile(archive.name, archive.url, "", archive.bytes), part, progress)
-    except BackboneError as error:
-        reason = str(error.__cause__ or error).strip("<>.")
+        download(archive.url, part, archive.bytes, progress)
+    except DownloadError as error:
         raise DataError(
-            f"{archive.url} could not be fetched: {reason}; run the same command again, which goes"
-            " on where it stopped, or fetch it elsewhere and give it with --from."
+            f"{archive.url} could not be downloaded: {error.reason}; run the same command again,"
+            " which goes on where it stopped, or download it elsewhere and give it with --from."
         ) from error
     return part
+
+
+def _lock(archive: Archive) -> Path:
+    """Return the file that one process at a time holds while it brings ``archive``."""
+    path = cache_folder() / "data" / f"{archive.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def _compare(archive: Archive, path: Path) -> tuple[str, str, bool]:
@@ -183,7 +191,7 @@ def _compare(archive: Archive, path: Path) -> tuple[str, str, bool]:
     kind, _, published = archive.digest.partition(":")
     digests = {name: hashlib.new(name) for name in {"sha256", kind or "sha256"}}
     with path.open("rb") as file:
-        while block := file.read(archives.BLOCK):
+        while block := file.read(BLOCK_BYTES):
             for digest in digests.values():
                 digest.update(block)
     sha256 = digests["sha256"].hexdigest()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from earmark.errors import DataError
+from earmark.system import extras
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 MAX_MANIFEST_BYTES = 1 << 30  # some ten million rows; a bigger "manifest" is something else
@@ -129,13 +130,8 @@ def _json(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row
 
 def _parquet(manifest: Path, used: set[str]) -> tuple[list[str], Iterable[tuple[int, Row]]]:
     """Read the columns ``used``; embedded audio stays on disk where there are paths as well."""
-    try:
-        import pyarrow
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise DataError(
-            f"{manifest} needs pyarrow; pip install 'earmark[parquet]', or give a .csv."
-        ) from error
+    pyarrow = extras.load("pyarrow", "parquet", f"reading {manifest}", DataError)
+    pq = extras.load("pyarrow.parquet", "parquet", f"reading {manifest}", DataError)
     try:
         table = pq.ParquetFile(manifest)
         columns = list(table.schema_arrow.names)

@@ -12,13 +12,12 @@ from earmark import heads
 from earmark.calibration import Calibration
 from earmark.classifier import Classifier
 from earmark.dataset import Clip, Dataset
-from earmark.decisions import place
-from earmark.embed import Progress
 from earmark.errors import DataError, ModelError
 from earmark.label_tracks import SUFFIX as TRACK_SUFFIX
 from earmark.manifests import MANIFEST_SUFFIXES
 from earmark.splits import FOLDS, make_scheme
 from earmark.store import Store
+from earmark.system.progress import Progress
 from earmark.training import Training, train
 
 NEIGHBOURS = 5  # nearest clips shown beside a suspect
@@ -88,8 +87,8 @@ def review(
         progress=progress,
         compare=False,
     )
-    given = {place(clip): clip for clip in dataset}
-    heard = tuple(given[place(clip)] for clip in training.out_of_fold.clips)
+    given = {clip.key: clip for clip in dataset}
+    heard = tuple(given[clip.key] for clip in training.out_of_fold.clips)
     belief = beliefs(training)
     has = training.out_of_fold.of > 0
     against = np.where(has, belief, 1 - belief)

@@ -5,11 +5,9 @@ None of these libraries is imported unless one of its objects, or a folder that 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -17,7 +15,8 @@ from typing import Any
 
 from earmark.errors import DataError
 from earmark.manifests import AUDIO_COLUMN, Row, Table
-from earmark.store import cache_folder
+from earmark.system.cache import cache_folder
+from earmark.system.files import whole_file
 
 
 def read_object(data: Any, used: set[str], root: str | Path | None = None) -> Table:
@@ -184,13 +183,9 @@ def _write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(dir=path.parent, prefix=".")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.replace(part, path)
+        with whole_file(path) as part:
+            part.write_bytes(content)
     except OSError as error:
-        with contextlib.suppress(OSError, UnboundLocalError):
-            os.unlink(part)
         raise DataError(
             f"{path} cannot be written: {error.strerror}; make room, or name another folder in"
             " EARMARK_CACHE."

@@ -8,22 +8,18 @@ changed audio, weights or code simply miss.
 from __future__ import annotations
 
 import contextlib
-import os
-import re
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
 from earmark.errors import StoreError
+from earmark.system.cache import cache_folder
 
 SCHEMA = 1
 BUSY_S = 120.0  # how long to wait for another process that is writing
-_RUN = re.compile("[0-9a-f]{24}")  # the folder of a fine-tuning
 _LOOKUP = 500  # keys in one query; SQLite allows 999 on its oldest builds
 
 
@@ -33,38 +29,6 @@ class Record:
 
     vector: np.ndarray
     seconds: float
-
-
-def cache_folder() -> Path:
-    """Return the folder of store and downloads: ``EARMARK_CACHE`` or the platform's own."""
-    return Path(os.environ.get("EARMARK_CACHE") or platformdirs.user_cache_dir("earmark"))
-
-
-def engines_folder() -> Path:
-    """Return the folder of models that engines compiled; it may be deleted at any time."""
-    return cache_folder() / "engines"
-
-
-def finetuning_folder() -> Path:
-    """Return the folder of unfinished fine-tunings; deleting one costs the time it took."""
-    return cache_folder() / "finetuning"
-
-
-def bytes_in(folder: Path) -> int:
-    """Return how many bytes the files in a folder take; 0 where it is not there."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-
-
-def delete_rest() -> None:
-    """Delete all compiled models and unfinished fine-tunings, and nothing that is not earmark's."""
-    for model in engines_folder().glob("*.openvino"):
-        model.unlink(missing_ok=True)
-    for run in finetuning_folder().glob("*"):
-        if _RUN.fullmatch(run.name):
-            shutil.rmtree(run, ignore_errors=True)
-    for folder in (engines_folder(), finetuning_folder()):
-        with contextlib.suppress(OSError):  # it is not there, or somebody keeps files in it
-            folder.rmdir()
 
 
 def as_stored(vector: np.ndarray) -> np.ndarray:

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-import earmark
 from earmark import backbones as registry
 from earmark import baselines, estimation, heads, learning_curve, readings, weights
 from earmark.bank import Bank
 from earmark.classifier import BackboneUse, Classifier
 from earmark.dataset import Clip, Dataset
 from earmark.doctor import before_training
-from earmark.embed import Embeddings, Failure, Progress, embed
+from earmark.embed import Embeddings, Failure, embed
 from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
 from earmark.estimation import OutOfFold
 from earmark.heads import Targets
@@ -27,7 +26,9 @@ from earmark.limits import Limits
 from earmark.selection import Candidate, Choice, Search, Solution, nested, solve
 from earmark.splits import FOLDS, Scheme, make_scheme
 from earmark.store import Store
+from earmark.system.progress import Progress
 from earmark.unknown import find_border
+from earmark.version import __version__
 
 UNEQUAL = 1.5  # classes this much larger than others are weighed against them
 AUTO = ("efficientat-mn04", "speech-embedding")  # the last is shipped
@@ -301,7 +302,7 @@ def _provenance(
         digest.update(embedding.matrix.tobytes())
     digest.update("\n".join(str(clip.label) for clip in embeddings[0].clips).encode())
     return {
-        "earmark": earmark.__version__,
+        "earmark": __version__,
         "clips": len(embeddings[0].clips),
         "audio": asdict(dataset.audio),
         "seed": seed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from earmark.backbones import Backbone, BackboneInfo, LayerStats
 from earmark.dataset import Clip
 from earmark.errors import AudioError
 from earmark.store import Record
+from earmark.system.files import file_sha256
 
 WHOLE_FILE_BYTES = 32 * 2**20  # larger recordings are not held in memory while they wait
 LONG_S = 120.0  # longer clips are computed in sections, and never held as a whole
@@ -78,7 +78,7 @@ def read(backbone: Backbone, options: AudioOptions, clip: Clip) -> Outcome:
         stat = clip.path.stat()
         if stat.st_size > WHOLE_FILE_BYTES or clip.start is not None or clip.end is not None:
             outcome.source = clip.path
-            content = _hash_file(clip.path, stat.st_size, stat.st_mtime_ns)
+            content = file_sha256(clip.path)
         else:
             outcome.source = clip.path.read_bytes()
             content = hashlib.sha256(outcome.source).digest()
@@ -88,16 +88,6 @@ def read(backbone: Backbone, options: AudioOptions, clip: Clip) -> Outcome:
     what = f"{clip.start} {clip.end} {options} {audio.DECODER_VERSION} {backbone.fingerprint}"
     outcome.key = hashlib.sha256(content + what.encode()).digest()[:16]
     return outcome
-
-
-@functools.lru_cache(maxsize=1024)
-def _hash_file(path: Path, _size: int, _mtime_ns: int) -> bytes:
-    """Hash a file once, however many clips are stretches of it, unless it changes."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.digest()
 
 
 def decode(backbone: Backbone, options: AudioOptions, outcome: Outcome) -> Outcome:

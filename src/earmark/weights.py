@@ -8,41 +8,26 @@ if its hash is right.
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
-import http.client
 import os
 import pickle
 import shutil
-import socket
-import sqlite3
-import ssl
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors.torch
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 from earmark.errors import BackboneError
-from earmark.store import cache_folder
+from earmark.system.cache import cache_folder, is_offline
+from earmark.system.download import DownloadError, download
+from earmark.system.files import file_sha256
+from earmark.system.progress import ByteProgress
 
-SILENCE_S = 30.0  # a server that says nothing for so long is taken for dead
-TRIES = 4  # connections in a row that brought nothing new, before a download is given up
-BACK_OFF_S = 1.0  # waited after the first of them; doubled after each
-BLOCK = 1 << 20  # bytes received, and hashed, at a time
 MAX_BYTES = 8 << 30  # of a file that is loaded whole into memory
 SHA256_DIGITS = 64
-
-_BROKEN_LINE = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
-_PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP: what may be over in a moment
-_NOTHING_LEFT = 416  # HTTP: the range asked for begins at the file's end
-
-Progress = Callable[[int, int], None]  # bytes here so far, bytes in all
 
 
 @dataclass(frozen=True)
@@ -89,7 +74,9 @@ def find(file: WeightFile, path: str | Path | None = None) -> Path | None:
     return None
 
 
-def fetch(file: WeightFile, to: str | Path | None = None, progress: Progress | None = None) -> Path:
+def fetch(
+    file: WeightFile, to: str | Path | None = None, progress: ByteProgress | None = None
+) -> Path:
     """Return a checked copy of ``file``: one at hand, or else from its publisher into the cache.
 
     With ``to``, the copy is made in that folder, to be carried to a machine without a network,
@@ -101,21 +88,22 @@ def fetch(file: WeightFile, to: str | Path | None = None, progress: Progress | N
     found = find(file)
     if found is not None and to is None:
         return found
-    if found is None and os.environ.get("EARMARK_OFFLINE", "0") not in ("", "0"):
+    if found is None and is_offline():
         raise BackboneError(
-            f"{file} is not on this machine and EARMARK_OFFLINE forbids to fetch it from"
+            f"{file} is not on this machine and EARMARK_OFFLINE=1 forbids downloading it from"
             f" {file.url}; {_ways_around(file)}."
         )
     target = Path(to or weights_folder()) / file.name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with alone(weights_folder() / f"{file.name}.lock"):
+        weights_folder().mkdir(parents=True, exist_ok=True)
+        with FileLock(weights_folder() / f"{file.name}.lock"):
             if target.is_file():
                 check(file, target)
             else:
                 _bring(file, found, target, progress)
-    except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
+        reason = error.strerror or error
         raise BackboneError(
             f"{file} cannot be written to {target.parent}: {reason}; make room there or name"
             " another folder in EARMARK_CACHE."
@@ -146,27 +134,13 @@ def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hex, computed once a process unless the file changes.
-
-    Nothing is remembered between processes: hashing the largest file, 289 MB, takes 0.2 to 1 s,
-    beside the second that importing torch takes, and a record of earlier hashes could go stale.
-    """
+    """Return the SHA-256 of a file in hex; see :func:`files.file_sha256`."""
     try:
-        stat = path.stat()
-        return _sha256(path, stat.st_size, stat.st_mtime_ns)
+        return file_sha256(path).hex()
     except OSError as error:
         raise BackboneError(
             f"{path} cannot be read: {error.strerror}; check it and its permissions."
         ) from error
-
-
-@functools.lru_cache(maxsize=64)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
@@ -238,11 +212,20 @@ def _ways_around(file: WeightFile) -> str:
     )
 
 
-def _bring(file: WeightFile, found: Path | None, target: Path, progress: Progress | None) -> None:
+def _bring(
+    file: WeightFile, found: Path | None, target: Path, progress: ByteProgress | None
+) -> None:
     """Copy ``found``, or download, to a file beside ``target``; rename it if its hash is right."""
     part = target.with_name(f"{target.name}.part")
     if found is None:
-        download(file, part, progress)
+        try:
+            download(file.url, part, file.bytes, progress)
+        except DownloadError as error:
+            raise BackboneError(
+                f"{file} could not be downloaded from {file.url}: {error.reason}; run the same"
+                f" command again, which goes on after the {error.received / 1e6:,.1f} MB that came,"
+                f" or {_ways_around(file)}."
+            ) from error
     else:
         shutil.copyfile(found, part)
     try:
@@ -251,92 +234,3 @@ def _bring(file: WeightFile, found: Path | None, target: Path, progress: Progres
         part.unlink()
         raise
     os.replace(part, target)
-
-
-def download(file: WeightFile, part: Path, progress: Progress | None) -> None:
-    """Receive until ``part`` is complete; go on after broken lines as long as something comes."""
-    failures, before = 0, -1
-    while True:
-        try:
-            return _receive(file, part, progress)
-        except _BROKEN_LINE as error:
-            have = part.stat().st_size if part.exists() else 0
-            failures = failures + 1 if have <= before else 1
-            before = have
-            code = error.code if isinstance(error, urllib.error.HTTPError) else 503
-            offline = isinstance(getattr(error, "reason", None), socket.gaierror)
-            if code not in _PASSING or failures == TRIES or offline:
-                raise BackboneError(
-                    f"{file} could not be fetched from {file.url}: {_reason(error)}; run the same"
-                    f" command again, which goes on after the {have / 1e6:,.1f} MB that came, or"
-                    f" {_ways_around(file)}."
-                ) from error
-        time.sleep(BACK_OFF_S * 2 ** (failures - 1))
-
-
-def _receive(file: WeightFile, part: Path, progress: Progress | None) -> None:
-    """Append to ``part`` what the server has beyond it, or write it anew if it sends the whole."""
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"User-Agent": "earmark"} | ({"Range": f"bytes={have}-"} if have else {})
-    request = urllib.request.Request(file.url, headers=headers)
-    try:
-        response = urllib.request.urlopen(request, timeout=SILENCE_S)
-    except urllib.error.HTTPError as error:
-        if error.code == _NOTHING_LEFT and have:
-            return  # complete, or not what it should be: its hash will tell
-        raise
-    with response:
-        have = have if response.status == http.client.PARTIAL_CONTENT else 0
-        total = have + int(response.headers.get("Content-Length") or 0)
-        with part.open("ab" if have else "wb") as out:
-            while block := _read(response):
-                out.write(block)
-                have += len(block)
-                if have > 2 * file.bytes:
-                    break  # whatever this is, it is not the file: its hash will tell
-                if progress is not None:
-                    progress(have, max(total, have))
-            else:
-                if have < total:
-                    raise ConnectionError(f"the line broke after {have:,} of {total:,} bytes")
-
-
-def _read(response: http.client.HTTPResponse) -> bytes:
-    try:
-        return response.read1(BLOCK)
-    except ssl.SSLError as error:  # an OSError like a full disk, but of the line
-        raise ConnectionError(str(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    """Say in a few words why a server could not be reached, or what it answered."""
-    if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code} {error.reason}"
-    said = getattr(error, "reason", error)
-    return getattr(said, "strerror", None) or str(said) or type(error).__name__
-
-
-@contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Let one process at a time through; the lock ends with its holder, however that ends.
-
-    SQLite's locks work alike on every system. The file, empty, stays: others may wait on it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    db = sqlite3.connect(path, timeout=1.0, isolation_level=None)
-    try:
-        while not _locked(db):
-            pass  # a second has passed; Ctrl-C is heard here
-        yield
-    finally:
-        db.close()
-
-
-def _locked(db: sqlite3.Connection) -> bool:
-    try:
-        db.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            return False
-        raise
-    return True

@@ -29,6 +29,8 @@ import torch.utils.checkpoint
 from torch import Tensor, nn
 
 from earmark.errors import BackboneError
+from earmark.system import extras
+from earmark.system.cache import is_offline
 from earmark.weights import WeightFile, find, load_state_dict, sha256
 
 from . import Activations, Backbone, BackboneInfo, Layer, register_family
@@ -281,11 +283,11 @@ class Checkpoint:
         try:
             return Path(
                 hub.hf_hub_download(
-                    self.repo, file, revision=self.revision, local_files_only=_offline()
+                    self.repo, file, revision=self.revision, local_files_only=is_offline()
                 )
             )
         except offline as error:
-            if _offline():
+            if is_offline():
                 return None
             raise self._unreachable(file, error) from error
         except missing:
@@ -300,10 +302,10 @@ class Checkpoint:
         )
 
     def _lacks(self, what: str) -> BackboneError:
-        if self.folder is None and _offline():
+        if self.folder is None and is_offline():
             return BackboneError(
                 f"{self} is not in this machine's Hugging Face cache, at least not {what}, and"
-                " EARMARK_OFFLINE forbids to fetch it; unset EARMARK_OFFLINE once, or copy the"
+                " EARMARK_OFFLINE=1 forbids downloading it; unset EARMARK_OFFLINE once, or copy the"
                 f" repository into a folder and give {PREFIX}FOLDER."
             )
         return BackboneError(
@@ -395,18 +397,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _import(package: str, name: str) -> Any:
-    """Import a package of the extra ``transformers``, when first used: it takes seconds."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise BackboneError(
-            f"backbone {name!r} needs the package {package}, which is not installed;"
-            " pip install 'earmark[transformers]'."
-        ) from error
-
-
-def _offline() -> bool:
-    return os.environ.get("EARMARK_OFFLINE", "0") not in ("", "0")
+    return extras.load(package, "transformers", f"backbone {name!r}", BackboneError)
 
 
 def _line(error: Exception) -> str:

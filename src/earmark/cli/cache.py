@@ -18,7 +18,8 @@ app = typer.Typer(
 @app.command("show")
 def show_cache(as_json: Json = False) -> None:
     """Show where the store is and what it holds, and how large the rest of the cache is."""
-    from earmark.store import Store, bytes_in, engines_folder, finetuning_folder
+    from earmark.store import Store
+    from earmark.system.cache import bytes_in, engines_folder, finetuning_folder
 
     rest = {"engines_bytes": engines_folder(), "finetuning_bytes": finetuning_folder()}
 
@@ -51,7 +52,8 @@ def prune_cache(
 @app.command("clear")
 def clear_cache() -> None:
     """Delete the store and the rest; all of it is made anew when it is needed."""
-    from earmark.store import delete_rest, delete_store
+    from earmark.store import delete_store
+    from earmark.system.cache import delete_rest
 
     delete_rest()
     print(f"deleted {delete_store()}")

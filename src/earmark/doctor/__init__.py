@@ -17,7 +17,7 @@ from earmark.dataset import Clip, Dataset
 from earmark.doctor import copies, near_duplicates, recordings, tables
 from earmark.doctor.facts import Facts, listen
 from earmark.doctor.findings import Finding, Item, Names, by_severity
-from earmark.embed import Progress
+from earmark.system.progress import Progress
 
 __all__ = ["Finding", "Item", "check_table", "examine"]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from earmark.console import say
-from earmark.store import finetuning_folder
+from earmark.errors import EarmarkWarning
+from earmark.system.cache import finetuning_folder
+from earmark.system.files import whole_file
 
 
 class Checkpoints:
@@ -41,21 +41,19 @@ class Checkpoints:
         """Write a state, atomically."""
         if not self.is_writer:
             return
-        at = self._place(name)
-        part = at.with_suffix(".part")
-        held = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
+        tensors = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            safetensors.torch.save_file(held, part, {"earmark": json.dumps(said)})
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
-            os.replace(part, at)
+            with whole_file(self._place(name)) as part:
+                safetensors.torch.save_file(tensors, part, {"earmark": json.dumps(said)})
         except (OSError, SafetensorError) as error:
             self.is_writer = False
-            with contextlib.suppress(OSError):
-                part.unlink()
             reason = getattr(error, "strerror", None) or str(error)
-            say(f"no checkpoint can be kept in {self.folder} ({reason}); training goes on without.")
+            warnings.warn(
+                f"no checkpoint can be kept in {self.folder} ({reason}); training goes on without.",
+                EarmarkWarning,
+                stacklevel=2,
+            )
 
     def drop(self, name: str) -> None:
         """Delete a state that is not needed any more."""

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-import earmark
 from earmark import backbones as registry
 from earmark import heads, metrics, training
 from earmark.calibration import Calibration
@@ -25,13 +24,15 @@ from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.judging import better
 from earmark.finetuning.recipe import Recipe
 from earmark.finetuning.run import Run
-from earmark.finetuning.setup import Observer, Setup, Start, Tuned
+from earmark.finetuning.setup import Setup, Start, Tuned
 from earmark.finetuning.sounds import Sounds
 from earmark.finetuning.workers import Workers
 from earmark.heads import Head
 from earmark.limits import Limits
 from earmark.selection import Choice, Lesson
+from earmark.system.progress import Observer
 from earmark.training import Training
+from earmark.version import __version__
 
 TUNED, FROZEN = "fine-tuned", "frozen"
 
@@ -343,7 +344,7 @@ def _key(frozen: Training, how: str, recipe: Recipe, seed: int) -> str:
     """Return a name for all that decides what comes out."""
     heard = frozen.heard
     said = {
-        "versions": [earmark.__version__, torch.__version__],
+        "versions": [__version__, torch.__version__],
         "data": frozen.classifier.provenance["data"],
         "folds": hashlib.sha256(heard.scheme.fold.astype(np.int64).tobytes()).hexdigest(),
         "backbones": [network.fingerprint for network in heard.networks],

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from earmark.backbones import Backbone, BackboneInfo
 from earmark.errors import BackboneError, EarmarkError
+from earmark.system import extras
 
 FULL, LORA = "full", "lora"
 LORA_RANK, LORA_ALPHA = 8, 16  # as in LoRA (Hu et al. 2021, arXiv:2106.09685) and peft
@@ -114,23 +113,12 @@ def _add_low_rank(network: Backbone) -> None:
             f"backbone {network.info.name!r} is no transformer, and 'lora' is for these; give"
             " 'last:N' or 'full'."
         )
-    peft = package("peft")
+    peft = extras.load("peft", "finetune", "fine-tuning")
     config = peft.LoraConfig(r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules=targets)
     with torch.random.fork_rng([]):  # a run that is taken up has to begin with the same numbers
         torch.manual_seed(0)
         # in a list, for peft asks a module with a configuration what only transformers' have
         peft.inject_adapter_in_model(config, nn.ModuleList([network]))
-
-
-def package(name: str, extra: str = "finetune") -> Any:
-    """Import a package of an extra, when first used."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise EarmarkError(
-            f"fine-tuning needs the package {name}, which is not installed; pip install"
-            f" 'earmark[{extra}]'."
-        ) from error
 
 
 def states(network: Backbone, names: Mapping[str, int]) -> dict[str, Tensor]:

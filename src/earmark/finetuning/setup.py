@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,7 @@ from earmark.finetuning.sounds import Sounds
 from earmark.finetuning.workers import Workers
 from earmark.heads import Head, Targets
 from earmark.readings import Reading
-
-
-class Observer(Protocol):
-    """Is told how a run goes on: what it is, and its figures so far."""
-
-    def advance(self, run: str, figures: Mapping[str, float]) -> None: ...
+from earmark.system.progress import Observer
 
 
 @dataclass(frozen=True)

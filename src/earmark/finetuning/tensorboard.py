@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from earmark.console import say
-from earmark.errors import EarmarkError
-from earmark.finetuning.scope import package
-from earmark.finetuning.setup import Observer
+from earmark.errors import EarmarkError, EarmarkWarning
+from earmark.system import extras
+from earmark.system.progress import Observer
 
 
 class Board:
@@ -21,8 +21,10 @@ class Board:
     """
 
     def __init__(self, folder: Path, other: Observer | None) -> None:
-        package("tensorboard", "tensorboard")
-        self.make = package("torch.utils.tensorboard", "tensorboard").SummaryWriter
+        extras.load("tensorboard", "tensorboard", "--tensorboard")
+        self.make = extras.load(
+            "torch.utils.tensorboard", "tensorboard", "--tensorboard"
+        ).SummaryWriter
         self.folder, self.other = folder, other
         self.run, self.is_full = "", False
         self.writer: Any = None
@@ -39,7 +41,11 @@ class Board:
                 self._write(run, figures)
             except OSError as error:
                 self.is_full = True
-                say(f"no curves can be kept in {self.folder} ({error}); training goes on without.")
+                warnings.warn(
+                    f"no curves can be kept in {self.folder} ({error}); training goes on without.",
+                    EarmarkWarning,
+                    stacklevel=2,
+                )
         if self.other is not None:
             self.other.advance(run, figures)
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from earmark.finetuning.scope import package
+from earmark.system import extras
+from earmark.system.threads import available_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,7 +26,7 @@ class Workers:
     """
 
     def __init__(self, half: bool = False) -> None:
-        accelerate = package("accelerate")
+        accelerate = extras.load("accelerate", "finetune", "fine-tuning")
         mixed = "bf16" if half and torch.cuda.is_available() else "no"
         # without being told so, accelerate takes the processes of `torchrun` on CPUs for lone ones
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
@@ -34,9 +35,8 @@ class Workers:
         self.count = int(self.accelerator.num_processes)
         self.device: torch.device = self.accelerator.device
         on_gpu = self.device.type != "cpu"
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        self.threads = 1 if on_gpu else max(1, cores // local)
+        self.threads = 1 if on_gpu else max(1, available_cores() // local)
 
     @contextlib.contextmanager
     def side_by_side(self) -> Iterator[Callable[[Callable[[T], R], Sequence[T]], Iterator[R]]]:
@@ -79,7 +79,7 @@ class Workers:
         """
         if self.count == 1:
             return make()
-        utils = package("accelerate.utils")
+        utils = extras.load("accelerate.utils", "finetune", "fine-tuning")
         box: list[Any] = [None, None]
         if self.rank == 0:
             try:

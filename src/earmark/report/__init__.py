@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from earmark.classifier import write_atomically
 from earmark.errors import EarmarkError
 from earmark.report.evidence import Evidence, evidence_of, evidence_of_evaluation
 from earmark.report.page import page
+from earmark.system.files import write_whole
 
 __all__ = ["Evidence", "evidence_of", "evidence_of_evaluation", "page", "write_report"]
 
@@ -59,4 +59,4 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object
 
 def _write(path: Path, text: str) -> None:
     """Write ``text``; names of files that are not UTF-8 keep their bytes."""
-    write_atomically(path, text.encode(errors="surrogateescape"))
+    write_whole(path, text.encode(errors="surrogateescape"))

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-import earmark
 from earmark.report import answers, estimate, palette
 from earmark.report.evidence import Evidence
 from earmark.report.html import section, table
 from earmark.report.text import amount, name, percent, safe
+from earmark.version import __version__
 
 MOST_LISTED = 20  # warnings, skipped recordings, cases of a finding; summary.json has all
 MOST_CASES = 3  # of a finding
@@ -182,7 +182,7 @@ def _listed(lines: list[str]) -> str:
 
 def _repeat(evidence: Evidence) -> Any:
     versions = [
-        ("earmark", earmark.__version__),
+        ("earmark", __version__),
         ("Python", platform.python_version()),
         ("torch", torch.__version__),
         ("numpy", np.__version__),

@@ -1,0 +1,1 @@
+"""The machine: files, cache, downloads, archives, threads. Knows neither audio nor torch."""
