@@ -26,7 +26,7 @@ import soundfile
 import soxr
 
 from earmark import audio
-from earmark.audio import AS_IT_IS
+from earmark.audio.options import AS_IT_IS
 from earmark.dataset import Clip, Dataset
 from earmark.doctor import copies, near_duplicates, recordings
 from earmark.doctor.facts import listen

@@ -22,7 +22,9 @@ from pathlib import Path
 import numpy as np
 import scipy.signal
 
-from earmark import audio, decoders
+from earmark import audio
+from earmark.audio import decoder, ffmpeg, libsndfile, source
+from earmark.audio.decoder import Decoder
 from machine import describe, shared_data, write
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -64,8 +66,8 @@ def damaged(paths: list[Path], count: int, folder: Path) -> Iterable[tuple[str, 
         yield f"{source.name}, number {number}", copy
 
 
-def decoded(path: Path, decoder: decoders.Decoder) -> tuple[np.ndarray, int]:
-    with decoders.open_source(path) as file, decoder(file, 0.0, None) as (header, blocks):
+def decoded(path: Path, decoder: Decoder) -> tuple[np.ndarray, int]:
+    with source.open_source(path) as file, decoder(file, 0.0, None) as (header, blocks):
         return np.concatenate([block.samples for block in blocks]), header.rate_hz
 
 
@@ -86,11 +88,11 @@ def compared(path: Path) -> dict[str, object]:
     row: dict[str, object] = {"path": f"{path.parent.name}/{path.name}"}
     try:
         (a, rate_hz), (b, other_hz) = (
-            decoded(path, by) for by in (decoders.libsndfile, decoders.ffmpeg)
+            decoded(path, by) for by in (libsndfile.libsndfile, ffmpeg.ffmpeg)
         )
     except Exception as error:  # decoders raise what they like
         row |= {"correlation": "", "frames_libsndfile": "", "frames_ffmpeg": ""}
-        return row | {"remark": REMARKS.get(path.name, f"one refuses: {decoders.reason(error)}")}
+        return row | {"remark": REMARKS.get(path.name, f"one refuses: {decoder.reason(error)}")}
     y = audio.resample(np.ascontiguousarray(b[:, 0]), other_hz, rate_hz)
     row |= {"correlation": round(correlation(a[:, 0], y), 6)}
     row |= {"frames_libsndfile": len(a), "frames_ffmpeg": len(b)}

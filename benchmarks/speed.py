@@ -27,7 +27,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from earmark import audio, backbones, embed, engines
+from earmark.backbones import Backbone
 from earmark.dataset import Clip
+from earmark.engines import OpenVINO
 from earmark.errors import BackboneError
 from earmark.store import Store
 from earmark.system.threads import available_cores, map_ahead
@@ -49,7 +51,7 @@ class Contestant:
     precision: str = "float32"
 
 
-def load(name: str, folder: Path, precision: str, engine: str) -> backbones.Backbone:
+def load(name: str, folder: Path, precision: str, engine: str) -> Backbone:
     """Load a backbone with its weights, or with random ones where there are none."""
     if name == "wav2vec2-base":
         return backbones.create(f"hf:{folder / 'wav2vec2'}", precision, engine)
@@ -68,7 +70,7 @@ def ours(name: str, folder: Path, precision: str, engine: str) -> Contestant:
         with tempfile.TemporaryDirectory() as place, Store(Path(place) / "s.sqlite") as store:
             return embed.embed([Clip(path) for path in paths], network, store).matrix
 
-    used = "openvino" if isinstance(network.engine, engines.OpenVINO) else "torch"
+    used = "openvino" if isinstance(network.engine, OpenVINO) else "torch"
     dtype = getattr(network.engine, "dtype", None) or str(network.dtype).removeprefix("torch.")
     return Contestant(f"earmark {precision}, {engine} ({used} {dtype})", run, dtype)
 

@@ -71,6 +71,7 @@ class Victim:
 def main() -> None:
     """Decode whole and in part, at another rate; a refusal must be one sentence."""
     from earmark import audio
+    from earmark.audio import AudioError
 
     warnings.simplefilter("error", RuntimeWarning)
     out = os.fdopen(os.dup(1), "w")
@@ -81,7 +82,7 @@ def main() -> None:
             try:
                 audio.read(line.rstrip("\n"), 8_000, *stretch)
                 answer = "read"
-            except audio.AudioError as error:
+            except AudioError as error:
                 text = str(error)
                 if "\n" in text or not text.endswith("."):
                     answer = f"raised {text!r}"

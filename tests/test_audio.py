@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audio_files import RATE, encode, encode_ffmpeg, flac_that_says, noise, peak_bytes, refusal
-from earmark import audio, decoders
+from earmark import audio
+from earmark.audio import decoder, ffmpeg, libsndfile, source
+from earmark.audio.decoder import Decoder
 from earmark.errors import AudioError
 from earmark.recordings import is_recording
 from shared_data import shared_data
@@ -30,7 +32,7 @@ def test_the_samples_are_the_samples(tmp_path: Path) -> None:
 
 
 def test_many_blocks_join_without_a_seam() -> None:
-    x = noise(3 * decoders.BLOCK_SAMPLES + 17)
+    x = noise(3 * decoder.BLOCK_SAMPLES + 17)
     np.testing.assert_array_equal(audio.decode(encode(x, "WAV", "FLOAT"))[0], x)
 
 
@@ -196,11 +198,11 @@ def test_both_decoders_say_the_same_of_the_oddities() -> None:
     assert compared == 119
 
 
-DECODERS = (decoders.libsndfile, decoders.ffmpeg)
+DECODERS = (libsndfile.libsndfile, ffmpeg.ffmpeg)
 
 
-def decoded(path: Path, decoder: decoders.Decoder) -> tuple[np.ndarray, int]:
-    with decoders.open_source(path) as file, decoder(file, 0.0, None) as (header, blocks):
+def decoded(path: Path, decoder: Decoder) -> tuple[np.ndarray, int]:
+    with source.open_source(path) as file, decoder(file, 0.0, None) as (header, blocks):
         return np.concatenate([block.samples for block in blocks]), header.rate_hz
 
 

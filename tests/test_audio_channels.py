@@ -5,7 +5,7 @@ import pytest
 
 from audio_files import RATE, encode, noise, refusal
 from earmark import audio
-from earmark.audio import AudioOptions
+from earmark.audio.options import AudioOptions
 from earmark.errors import AudioError, EarmarkError
 
 # Channels

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from audio_files import RATE, encode, encode_ffmpeg, mutated, noise, refusal, wav_that_says
 from audio_victim import Victim
-from earmark import audio, decoders
-from earmark.audio import AudioWarning
+from earmark import audio
+from earmark.audio import decoder, reading
+from earmark.audio.options import AudioWarning
 from earmark.errors import AudioError, EarmarkError
 from shared_data import shared_data
 
@@ -81,9 +82,9 @@ def test_without_a_length_the_warning_says_so(make: Callable[[], bytes]) -> None
 def test_the_end_of_an_ogg_file_is_found_however_long_its_last_page(segments: int) -> None:
     first = b"OggS" + bytes([0, 2, *bytes(20), 1, 255]) + bytes(255)
     last = b"OggS" + bytes([0, 4, *bytes(20), segments, *[255] * segments]) + bytes(255 * segments)
-    assert not decoders._is_cut_ogg(io.BytesIO(first + last))
-    assert decoders._is_cut_ogg(io.BytesIO(first + last[:-1]))
-    assert decoders._is_cut_ogg(io.BytesIO(first))
+    assert not decoder.is_cut_ogg(io.BytesIO(first + last))
+    assert decoder.is_cut_ogg(io.BytesIO(first + last[:-1]))
+    assert decoder.is_cut_ogg(io.BytesIO(first))
 
 
 def test_nothing_is_taken_from_behind_the_damage() -> None:
@@ -155,9 +156,9 @@ def test_limits_can_be_set(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_docs_have_the_limits() -> None:
     page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
-    assert f"| `EARMARK_MAX_SECONDS` | the length of one clip | {audio.MAX_SECONDS:.0f} " in page
-    assert f"| {audio.MAX_BYTES}: 6.2 h at 48 kHz |" in page
-    assert pytest.approx(6.2, abs=0.02) == audio.MAX_BYTES / 4 / 48_000 / 3_600
+    assert f"| `EARMARK_MAX_SECONDS` | the length of one clip | {reading.MAX_SECONDS:.0f} " in page
+    assert f"| {reading.MAX_BYTES}: 6.2 h at 48 kHz |" in page
+    assert pytest.approx(6.2, abs=0.02) == reading.MAX_BYTES / 4 / 48_000 / 3_600
 
 
 def test_a_limit_holds_where_no_header_tells_the_length(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from audio_files import RATE, encode, noise
 from earmark import Classifier, Clip, Dataset, Store, audio, backbones, train
 from earmark import embed as engine
-from earmark.audio import AudioOptions
+from earmark.audio.options import AudioOptions
+from earmark.backbones import Backbone
 from earmark.cli import app
 from earmark.embed import embed, outcomes
 from earmark.errors import ModelError
@@ -114,7 +115,7 @@ def test_a_resumed_run_computes_the_same_batches(
         clips.append(Clip(cut if k % 5 == 1 else path))
     batches: list[list[tuple[int, int]]] = []
 
-    def recorded(backbone: backbones.Backbone, windows: np.ndarray, *rest: object) -> object:
+    def recorded(backbone: Backbone, windows: np.ndarray, *rest: object) -> object:
         batches[-1].append((len(windows), hash(windows.tobytes())))
         return run(backbone, windows, *rest)  # type: ignore[arg-type]
 

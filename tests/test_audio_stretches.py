@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from audio_files import RATE, encode, encode_ffmpeg, noise, peak_bytes, refusal
-from earmark import audio, decoders
+from earmark import audio
+from earmark.audio import libsndfile, source
 
 TWO_HOURS_S = 7_200
 SLOW_HZ = 8_000
@@ -66,8 +67,8 @@ def test_a_stretch_takes_memory_for_itself_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["WAV", "FLAC"])
 def test_nothing_is_decoded_beyond_the_end_of_a_stretch(kind: str) -> None:
     with (
-        decoders.open_source(encode(noise(4 * RATE), kind)) as file,
-        decoders.libsndfile(file, 1.0, 1.5) as (_, blocks),
+        source.open_source(encode(noise(4 * RATE), kind)) as file,
+        libsndfile.libsndfile(file, 1.0, 1.5) as (_, blocks),
     ):
         assert [(block.position, len(block.samples)) for block in blocks] == [(RATE, RATE // 2)]
 
@@ -125,7 +126,7 @@ def two_hours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", ["wav", "flac"])
 def test_a_stretch_of_two_hours(two_hours: Path, kind: str) -> None:
     path = two_hours / f"long.{kind}"
-    with decoders.open_source(path) as file, decoders.libsndfile(file, 6_001.0) as (_, blocks):
+    with source.open_source(path) as file, libsndfile.libsndfile(file, 6_001.0) as (_, blocks):
         assert next(blocks).position == 6_001 * SLOW_HZ  # sought, and not decoded up to there
     assert peak_bytes(path, 6_001.0, 6_005.0) < 2_000_000
     x = audio.load(path, SLOW_HZ, 6_001.0, 6_005.0)
@@ -167,7 +168,7 @@ def test_a_seek_that_goes_astray_is_damage(monkeypatch: pytest.MonkeyPatch) -> N
 def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the bytes that decoders read."""
     counted: list[int] = []
-    opened = decoders.open_source
+    opened = source.open_source
 
     def counting(source: bytes) -> object:
         file = opened(source)

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from earmark import audio, backbones
-from earmark.backbones import BackboneInfo, Layer, LayerStats, frame_weights, layer_stats
+from earmark.backbones import Backbone, BackboneInfo, Layer, LayerStats, frame_weights, layer_stats
 from earmark.embed import columns, pool, run
 from earmark.errors import BackboneError
 
 NAMES = backbones.names()
-_cache: dict[str, backbones.Backbone] = {}
+_cache: dict[str, Backbone] = {}
 
 
 @pytest.fixture(params=NAMES)
@@ -23,7 +23,7 @@ def backbone(request):
     return _cache[request.param]
 
 
-def with_random_weights(name: str, precision: str = "float32") -> backbones.Backbone:
+def with_random_weights(name: str, precision: str = "float32") -> Backbone:
     cls = backbones._entry(name)[1]
     try:
         made = cls.random(backbones.info(name))
@@ -261,4 +261,4 @@ def test_unknown_precision_is_refused():
 
 def test_a_taken_name_is_refused():
     with pytest.raises(ValueError, match="registered already"):
-        backbones.register(backbones.info("logmel"))(backbones.Backbone)
+        backbones.register(backbones.info("logmel"))(Backbone)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from earmark import audio, backbones, readings
-from earmark.backbones import LayerStats
+from earmark.backbones import Backbone, LayerStats
 from earmark.calibration import Calibration
 from earmark.embed import run
 from earmark.errors import BackboneError, EarmarkError
@@ -21,7 +21,7 @@ from tuning import distance, of_short_windows, run_of, speech_embedding, write_c
 pytest.importorskip("accelerate", reason="the extra earmark[finetune] is not installed")
 
 CONVOLUTIONAL = ("efficientat-mn04", "speech-embedding", "vggish", "yamnet")
-_made: dict[str, backbones.Backbone] = {}
+_made: dict[str, Backbone] = {}
 
 
 @pytest.fixture(scope="module", params=[*CONVOLUTIONAL, *CHECKPOINTS])

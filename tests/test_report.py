@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earmark import audio, metrics
-from earmark.audio import AS_IT_IS
+from earmark.audio.options import AS_IT_IS
 from earmark.dataset import Clip, Dataset
 from earmark.report import (
     Evidence,

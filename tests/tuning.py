@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from earmark import backbones, heads
-from earmark.audio import AS_IT_IS
+from earmark.audio.options import AS_IT_IS
 from earmark.backbones import Backbone
 from earmark.calibration import Calibration
 from earmark.clips import Clip

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from earmark.audio import AudioOptions
+from earmark.audio.options import AudioOptions
 from earmark.calibration import Calibration
 from earmark.clips import LIST_SEPARATOR
 from earmark.errors import ModelError

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from earmark import label_tracks, sources
-from earmark.audio import AS_IT_IS, AudioOptions
+from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.clips import COLUMNS, Clip, clips_of, split_label
 from earmark.errors import DataError, did_you_mean
 from earmark.manifests import MANIFEST_SUFFIXES, Table, read_table

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from earmark import audio
-from earmark.audio import AudioOptions
+from earmark.audio.options import AudioOptions
 from earmark.backbones import Backbone, BackboneInfo, LayerStats
 from earmark.dataset import Clip
 from earmark.store import Record, Store, as_stored

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark import audio, decoders
-from earmark.audio import AudioOptions
+from earmark import audio
+from earmark.audio import libsndfile
+from earmark.audio.options import AudioOptions
+from earmark.audio.source import open_source
 from earmark.backbones import Backbone, BackboneInfo, LayerStats
 from earmark.dataset import Clip
 from earmark.errors import AudioError
@@ -193,7 +195,7 @@ def clip_seconds(clip: Clip, source: bytes | Path | None = None) -> float:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         if size < LONG_BYTES:
             return 0.0
-        with decoders.open_source(source) as file, decoders.libsndfile(file, 0.0) as (header, _):
+        with open_source(source) as file, libsndfile.open_recording(file, 0.0) as (header, _):
             if header.is_cut or header.promised > header.frames:
                 return 0.0
             end = header.frames / header.rate_hz

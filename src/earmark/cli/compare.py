@@ -43,7 +43,7 @@ def compare(
 
     Each is tried alone, and last all of them together.
     """
-    from earmark.audio import AudioOptions
+    from earmark.audio.options import AudioOptions
     from earmark.comparison import compare
     from earmark.dataset import Dataset
     from earmark.training import backbone_names

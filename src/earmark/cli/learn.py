@@ -54,7 +54,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Look for what is wrong with DATA before any training; exit with 1 on errors."""
-    from earmark.audio import AudioOptions
+    from earmark.audio.options import AudioOptions
     from earmark.dataset import Dataset
     from earmark.doctor import examine
 
@@ -106,7 +106,7 @@ def train(
     no_store: NoStore = False,
 ) -> None:
     """Train on DATA, estimate the accuracy by nested cross-validation, save the classifier."""
-    from earmark.audio import AudioOptions
+    from earmark.audio.options import AudioOptions
     from earmark.dataset import Dataset
     from earmark.training import backbone_names
 

@@ -127,7 +127,7 @@ def embed(
     no_store: NoStore = False,
 ) -> None:
     """Write the embeddings of DATA (labels not needed) for use elsewhere."""
-    from earmark.audio import AudioOptions
+    from earmark.audio.options import AudioOptions
     from earmark.backbones import create
     from earmark.dataset import Dataset
     from earmark.embed import embed

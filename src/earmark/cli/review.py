@@ -55,7 +55,7 @@ def review(
 ) -> None:
     """List the labels that look wrong, with reasons; correct them by a decisions file."""
     from earmark import decisions
-    from earmark.audio import AudioOptions
+    from earmark.audio.options import AudioOptions
     from earmark.dataset import Dataset
     from earmark.review import is_model, of_model, review
 

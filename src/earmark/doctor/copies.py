@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from earmark import audio
+from earmark.audio.options import AudioOptions
 from earmark.dataset import Clip, Dataset
 from earmark.doctor.findings import Finding, Item, Names
 from earmark.doctor.near_duplicates import RATE_HZ, Pair, Waveform
@@ -101,7 +102,7 @@ def _components(count: int, pairs: Sequence[Pair]) -> list[list[int]]:
 
 
 def waveforms(
-    clips: Sequence[Clip], seconds: float, options: audio.AudioOptions
+    clips: Sequence[Clip], seconds: float, options: AudioOptions
 ) -> Callable[[int], Waveform]:
     """Return a function that reads clip number i, and remembers as many as WAVEFORMS allows.
 

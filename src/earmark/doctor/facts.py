@@ -10,9 +10,9 @@ import numpy as np
 import scipy.fft
 
 from earmark import audio
-from earmark.audio import AudioOptions
+from earmark.audio.decoder import Samples
+from earmark.audio.options import AudioOptions
 from earmark.dataset import Clip
-from earmark.decoders import Samples
 from earmark.doctor.near_duplicates import HOP_S, Sketch, band_weights, sketch
 from earmark.errors import AudioError
 

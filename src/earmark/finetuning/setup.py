@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from earmark.audio import AudioOptions
+from earmark.audio.options import AudioOptions
 from earmark.backbones import Backbone
 from earmark.calibration import Calibration
 from earmark.finetuning.checkpoints import Checkpoints

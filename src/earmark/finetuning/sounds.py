@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from earmark import audio
-from earmark.audio import AudioOptions
+from earmark.audio.options import AudioOptions
 from earmark.backbones import Backbone
 from earmark.dataset import Clip
 from earmark.errors import AudioError

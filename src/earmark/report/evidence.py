@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from earmark.audio import AS_IT_IS, AudioOptions
+from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.classifier import Classifier
 from earmark.dataset import Clip, Dataset
 from earmark.evaluation import Evaluation

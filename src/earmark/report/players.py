@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from earmark import audio
-from earmark.audio import AudioOptions
+from earmark.audio.options import AudioOptions
 from earmark.dataset import Clip
 from earmark.errors import AudioError
 

@@ -1,4 +1,4 @@
-"""Recordings in, waveforms out: decode, mix to mono, resample, cut into windows.
+"""Recordings in, waveforms out: decode, mix to mono, resample.
 
 Content decides how a recording is read, never its name: libsndfile gets the first look, FFmpeg's
 libraries (PyAV) what libsndfile does not recognise. Nothing is corrected in passing: levels beyond
@@ -12,62 +12,22 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
-from earmark import decoders
-from earmark.decoders import Block, Header, Samples
-from earmark.errors import AudioError, EarmarkError, EarmarkWarning
+from earmark.audio import ffmpeg, libsndfile
+from earmark.audio.decoder import Block, Header, Samples, reason
+from earmark.audio.options import AS_IT_IS, MAX_PEAK, AudioOptions, AudioWarning, Sound
+from earmark.audio.source import open_source
+from earmark.errors import AudioError, EarmarkError
 
-DECODER_VERSION = 3  # part of the store's key: raise it when samples out of this file change
 MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
 MAX_BYTES = 4 * 2**30  # of one clip's samples, unless EARMARK_MAX_BYTES does: 6.2 h at 48 kHz
 MIN_RATE_HZ = 100  # a false rate of 1 Hz would make 16,000 samples of each; infrasound has 100
-MAX_PEAK = 1e12  # full scale is 1, 32-bit integers kept as floats reach 2e9; beyond is garbage
-NON_FINITE = ("refuse", "zero")
 END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording is clipped
-
-
-class AudioWarning(EarmarkWarning):
-    """A recording that was read, though not all of it or not as it is."""
-
-
-@dataclass(frozen=True)
-class AudioOptions:
-    """How a recording becomes a waveform; part of the store's key and of a saved classifier.
-
-    ``channel`` counts from 1; None mixes to the mean of all channels. ``non_finite`` says what is
-    done about samples that are NaN, infinite or beyond ``MAX_PEAK``: 'refuse' them, or 'zero'.
-    """
-
-    channel: int | None = None
-    non_finite: str = "refuse"
-
-    def __post_init__(self) -> None:
-        if self.channel is not None and self.channel < 1:
-            raise EarmarkError(f"no channel {self.channel}; give 1 for the first (left), 2, ...")
-        if self.non_finite not in NON_FINITE:
-            raise EarmarkError(f"non-finite {self.non_finite!r}; give {' or '.join(NON_FINITE)}.")
-
-
-@dataclass(frozen=True)
-class Sound:
-    """What was read: ``samples``, float32, (n,) or (n, channels), n >= 1, at ``rate_hz``.
-
-    ``warnings`` are sentences without the recording's name: what of it is missing, or was changed.
-    """
-
-    samples: Samples
-    rate_hz: int
-    warnings: tuple[str, ...] = ()
-
-
-AS_IT_IS = AudioOptions()
 
 
 def read(
@@ -159,52 +119,6 @@ def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
     return np.asarray(soxr.resample(x, from_hz, to_hz, quality="HQ"), np.float32)
 
 
-def window(
-    x: Samples,
-    length: int,
-    hop: int,
-    context: int = 0,
-    step: int | None = None,
-    around: tuple[Samples, Samples] | None = None,
-) -> tuple[Samples, NDArray[np.int64]]:
-    """Cut ``x`` (n,) into windows (W, length + 2 * context), and count real samples (W,).
-
-    The core of window i is ``x[i * hop : i * hop + length]``; ``context`` samples of the audio
-    around it come with it on both sides. Zeros stand wherever the clip has no sample. Every sample
-    is in some core, in exactly one when hop == length:
-
-        x        |=================|            n = 19, length = hop = 8, context = 2
-        window 0 ..[========]==                 valid 8   (. zero, = sample)
-        window 1         ==[========]==         valid 8
-        window 2                 ==[===.....].. valid 3
-
-    W = 1 for n <= length, else ceil((n - length) / hop) + 1. With ``step``, a divisor of length
-    and hop, the core of a single window is the shortest multiple of ``step`` that holds the clip.
-    Where ``x`` is part of a longer recording, ``around`` is what comes before and after it, at most
-    ``context`` samples each, and stands there instead of zeros.
-    Raises ValueError for an empty ``x`` or an impossible geometry.
-    """
-    n = len(x)
-    if n < 1 or context < 0 or not 1 <= hop <= length:
-        raise ValueError(
-            f"cannot cut {n} samples with length {length}, hop {hop}, context {context}; "
-            "give n >= 1, context >= 0 and 1 <= hop <= length"
-        )
-    if step is not None and (step < 1 or length % step or hop % step):
-        raise ValueError(f"step {step} must divide length {length} and hop {hop}")
-    count = 1 + max(0, math.ceil((n - length) / hop))
-    core = math.ceil(n / step) * step if step and count == 1 else length
-    padded = np.zeros(context + (count - 1) * hop + core + context, x.dtype)
-    padded[context : context + n] = x
-    if around is not None:
-        before, after = around
-        padded[context - len(before) : context] = before
-        padded[context + n : context + n + len(after)] = after
-    windows = np.lib.stride_tricks.sliding_window_view(padded, core + 2 * context)[::hop]
-    valid = np.minimum(core, n - hop * np.arange(count, dtype=np.int64))
-    return windows.copy(), valid
-
-
 def _read(
     source: str | Path | bytes,
     start: float | None,
@@ -218,13 +132,16 @@ def _read(
     if not 0 <= start_s < (math.inf if end is None else end) or end == math.inf:
         raise AudioError(f"no stretch from {start} to {end} s; give 0 <= start < end")
     refusals = []
-    for decoder, opened in (("libsndfile", decoders.libsndfile), ("FFmpeg", decoders.ffmpeg)):
+    for decoder, opened in (
+        ("libsndfile", libsndfile.open_recording),
+        ("FFmpeg", ffmpeg.open_recording),
+    ):
         with ExitStack() as stack:
-            file = stack.enter_context(decoders.open_source(source))
+            file = stack.enter_context(open_source(source))
             try:
                 header, blocks = stack.enter_context(opened(file, start_s, end))
             except Exception as error:  # decoders raise what they like, AttributeError included
-                refusals.append(f"{decoder}: {decoders.reason(error)}")
+                refusals.append(f"{decoder}: {reason(error)}")
                 continue
             # Recognised: from here on an error is damage. The other decoder might step over it
             # without a word and give a recording with a hole.
@@ -310,7 +227,7 @@ def _missing(
     rate_hz, (first, last, is_whole) = header.rate_hz, wanted
     if damage is not None and position <= first:
         raise AudioError(
-            f"cannot be read: damaged after {position / rate_hz:.2f} s ({decoders.reason(damage)});"
+            f"cannot be read: damaged after {position / rate_hz:.2f} s ({reason(damage)});"
             " repair it or leave it out"
         ) from damage
     if not position:
@@ -327,7 +244,7 @@ def _missing(
         )
     if position >= last or not is_cut:
         return ()
-    why = "the file ends" if damage is None else decoders.reason(damage)
+    why = "the file ends" if damage is None else decoder.reason(damage)
     end_s = (header.promised if is_whole else last) / rate_hz
     rest_s = end_s - position / rate_hz
     rest = f"{rest_s:.2f} s of {end_s:.2f} s are missing" if rest_s > 0 else "the rest is missing"

@@ -1,0 +1,29 @@
+"""Recordings, bytes and arrays become waveforms and windows. Knows no labels and no networks."""
+
+from earmark.audio.options import (
+    AS_IT_IS,
+    DECODER_VERSION,
+    MAX_PEAK,
+    NON_FINITE,
+    AudioOptions,
+    AudioWarning,
+    Sound,
+)
+from earmark.audio.reading import decode, load, read, read_channels, resample
+from earmark.audio.windows import window
+
+__all__ = [
+    "AS_IT_IS",
+    "DECODER_VERSION",
+    "MAX_PEAK",
+    "NON_FINITE",
+    "AudioOptions",
+    "AudioWarning",
+    "Sound",
+    "decode",
+    "load",
+    "read",
+    "read_channels",
+    "resample",
+    "window",
+]

@@ -1,0 +1,71 @@
+"""What a decoder gives: a header, and blocks of samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Samples = NDArray[np.float32]  # (n,) mono or (n, channels)
+BLOCK_SAMPLES = 1 << 18  # decoded at a time, all channels together: 1 MiB, 5 s at 48 kHz
+CODEC_SLACK_S = 0.25  # a header's length counts what codecs drop at both ends: AAC up to 0.11 s
+OGG_PAGE_BYTES = 27 + 255 + 255 * 255  # the longest page there is (RFC 3533, section 6)
+
+
+class Header(NamedTuple):
+    """What a recording says of itself, and is not to be believed without a look.
+
+    ``frames`` is its length as far as the decoder can know it now, ``promised`` what its header
+    tells, which is more if the file was cut short; 0 where nothing tells. Codecs may give
+    ``slack`` frames less. ``is_cut`` says that an end mark, which its format demands, is missing.
+    """
+
+    rate_hz: int
+    channels: int
+    frames: int
+    promised: int
+    slack: int
+    is_cut: bool
+
+
+class Block(NamedTuple):
+    """Some consecutive frames, (n, channels), and the index of the first; n may be 0 at the end."""
+
+    position: int
+    samples: Samples
+
+
+Opened = tuple[Header, Iterator[Block]]
+Decoder = Callable[[BinaryIO, float, float | None], AbstractContextManager[Opened]]
+
+
+def reason(error: Exception) -> str:
+    """Say in a few words why a decoder or the system refused."""
+    said = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
+    return str(said).removeprefix("Error : ").rstrip(". ") or type(error).__name__
+
+
+def is_cut_ogg(file: BinaryIO) -> bool:
+    """Say if an Ogg file lacks its last page, or some of it (RFC 3533, section 6).
+
+    Byte 5 of a page has bit 4 set in the last; from byte 26 on stand the sizes of its segments.
+    """
+    if file.read(4) != b"OggS":
+        file.seek(0)
+        return False
+    size, page = file.seek(0, os.SEEK_END), b""
+    for length in (OGG_PAGE_BYTES // 8, OGG_PAGE_BYTES):  # most pages are of 4 KiB
+        file.seek(max(0, size - length))
+        tail = file.read(length)
+        if (at := tail.rfind(b"OggS")) >= 0:
+            page = tail[at:]
+            break
+    file.seek(0)
+    if len(page) < 27 or not page[5] & 4:
+        return True
+    sizes = page[27 : 27 + page[26]]
+    return len(page) < 27 + page[26] + sum(sizes)

@@ -1,0 +1,49 @@
+"""How recordings are read, and what reading them gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from earmark.audio.decoder import Samples
+from earmark.errors import EarmarkError, EarmarkWarning
+
+DECODER_VERSION = 3  # part of the store's key: raise it when samples out of this file change
+MAX_PEAK = 1e12  # full scale is 1, 32-bit integers kept as floats reach 2e9; beyond is garbage
+NON_FINITE = ("refuse", "zero")
+
+
+class AudioWarning(EarmarkWarning):
+    """A recording that was read, though not all of it or not as it is."""
+
+
+@dataclass(frozen=True)
+class AudioOptions:
+    """How a recording becomes a waveform; part of the store's key and of a saved classifier.
+
+    ``channel`` counts from 1; None mixes to the mean of all channels. ``non_finite`` says what is
+    done about samples that are NaN, infinite or beyond ``MAX_PEAK``: 'refuse' them, or 'zero'.
+    """
+
+    channel: int | None = None
+    non_finite: str = "refuse"
+
+    def __post_init__(self) -> None:
+        if self.channel is not None and self.channel < 1:
+            raise EarmarkError(f"no channel {self.channel}; give 1 for the first (left), 2, ...")
+        if self.non_finite not in NON_FINITE:
+            raise EarmarkError(f"non-finite {self.non_finite!r}; give {' or '.join(NON_FINITE)}.")
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What was read: ``samples``, float32, (n,) or (n, channels), n >= 1, at ``rate_hz``.
+
+    ``warnings`` are sentences without the recording's name: what of it is missing, or was changed.
+    """
+
+    samples: Samples
+    rate_hz: int
+    warnings: tuple[str, ...] = ()
+
+
+AS_IT_IS = AudioOptions()
