@@ -27,10 +27,12 @@ import soxr
 
 from earmark import audio
 from earmark.audio.options import AS_IT_IS
-from earmark.dataset import Clip, Dataset
-from earmark.doctor import copies, near_duplicates, recordings
-from earmark.doctor.facts import listen
-from earmark.doctor.findings import Names
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.doctor import copies, near_duplicates, recordings
+from earmark.data.doctor.facts import listen
+from earmark.data.doctor.findings import Names
+from earmark.data.doctor.near_duplicates import Pair
 from machine import describe, shared_data, spread, write
 
 REPEATS = 5
@@ -140,7 +142,7 @@ def tally(
     return rows
 
 
-def search(clips: Sequence[Clip]) -> list[near_duplicates.Pair]:
+def search(clips: Sequence[Clip]) -> list[Pair]:
     """Listen to ``clips`` and find near-duplicates, as the doctor does."""
     with ThreadPoolExecutor() as pool:
         facts = list(pool.map(lambda clip: listen(clip, AS_IT_IS), clips))

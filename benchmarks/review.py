@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 import earmark
-from earmark.dataset import Dataset
+from earmark.data.dataset import Dataset
 from earmark.review import review
 from machine import RESULTS, describe, shared_data, write
 

@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from earmark import audio, backbones, embed, engines
 from earmark.backbones import Backbone
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 from earmark.engines import OpenVINO
 from earmark.errors import BackboneError
 from earmark.store import Store

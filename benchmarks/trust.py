@@ -19,11 +19,11 @@ import numpy as np
 from earmark import Dataset, Store, backbones, readings
 from earmark.bank import Bank
 from earmark.calibration import softmax
+from earmark.data.splits import make_scheme
 from earmark.embed import embed
 from earmark.heads import Targets
 from earmark.limits import conformal_quantile, disbelief
 from earmark.selection import Candidate, Search
-from earmark.splits import make_scheme
 from earmark.unknown import find_border
 from machine import describe, shared_data, write
 

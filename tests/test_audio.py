@@ -13,8 +13,8 @@ from audio_files import RATE, encode, encode_ffmpeg, flac_that_says, noise, peak
 from earmark import audio
 from earmark.audio import decoder, ffmpeg, libsndfile, source
 from earmark.audio.decoder import Decoder
+from earmark.data.folders import is_recording
 from earmark.errors import AudioError
-from earmark.recordings import is_recording
 from shared_data import shared_data
 
 # Reading

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from command_line import earmark
 from earmark import metrics
 from earmark.comparison import Entry, compare, recommend
-from earmark.dataset import Dataset
+from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
 
 

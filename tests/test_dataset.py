@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from earmark import dataset
-from earmark.dataset import Clip, Dataset
+from earmark.data import folders
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
 from earmark.errors import DataError
 from shared_data import shared_data
 
@@ -389,18 +390,18 @@ def test_writing_fails_in_a_sentence_and_leaves_the_old_file(
 
 def test_paths_keep_the_order_given(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(make("z.wav", "d/10.wav", "d/9.wav", "d/n.txt", "d/e/f", "odd.txt", "a.wav"))
-    got = dataset.paths(["z.wav", "d", Path("odd.txt"), "a.wav"])
+    got = folders.paths(["z.wav", "d", Path("odd.txt"), "a.wav"])
     want = ["z.wav", "d/9.wav", "d/10.wav", "d/e/f", "odd.txt", "a.wav"]
     assert got == [Path(path) for path in want]
-    assert dataset.paths([]) == []
+    assert folders.paths([]) == []
 
 
 def test_paths_that_are_not_there(make: Make) -> None:
     folder = make("clip.wav", "empty/x.txt")
     with pytest.raises(DataError, match=r"clp\.wav is not there; did you mean 'clip\.wav'\? give"):
-        dataset.paths([str(folder / "clp.wav")])
+        folders.paths([str(folder / "clp.wav")])
     with pytest.raises(DataError, match="empty holds no recordings; give recordings or folders"):
-        dataset.paths([folder / "empty"])
+        folders.paths([folder / "empty"])
 
 
 # Real data

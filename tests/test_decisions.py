@@ -12,7 +12,7 @@ import earmark
 from command_line import earmark as ended
 from earmark import heads, learning_curve
 from earmark.cli import app
-from earmark.dataset import Dataset
+from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
 from earmark.evaluation import evaluate
 from earmark.heads import Targets

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 import earmark
 from earmark import audio, console
 from earmark.cli import app
-from earmark.dataset import Clip, Dataset
-from earmark.doctor import before_training, examine, facts, near_duplicates, tables
-from earmark.doctor.findings import MOST_NAMED
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.doctor import before_training, examine, facts, near_duplicates, tables
+from earmark.data.doctor.findings import MOST_NAMED
 from shared_data import shared_data
 
 PAGE = (Path(__file__).parents[1] / "docs" / "doctor.md").read_text()

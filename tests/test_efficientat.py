@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from earmark import audio, backbones
 from earmark.backbones.efficientat import RELEASES
 from earmark.backbones.logmel import htk_mel_filters
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 from earmark.embed import embed, pool, run
 from earmark.errors import BackboneError, EarmarkError
 from earmark.tagging import clip_scores, tag

@@ -11,7 +11,7 @@ import torch
 from earmark import backbones, engines
 from earmark.backbones import Backbone, huggingface
 from earmark.classifier import Classifier
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 from earmark.embed import run
 from earmark.engines import EngineWarning, equip
 from earmark.errors import BackboneError

@@ -15,11 +15,12 @@ import pytest
 from typer.testing import CliRunner
 
 from audio_files import encode, noise
-from earmark import known_data
 from earmark.cli import app
-from earmark.dataset import Clip, Dataset
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.known import catalogue, sets
+from earmark.data.splits import make_scheme
 from earmark.errors import DataError
-from earmark.splits import make_scheme
 from earmark.system import download, unpacking
 from earmark.system.cache import cache_folder
 from test_weights import Publisher
@@ -98,12 +99,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def change(monkeypatch: pytest.MonkeyPatch, name: str, **fields: object) -> None:
-    known = dataclasses.replace(known_data.KNOWN[name], **fields)  # type: ignore[arg-type]
-    monkeypatch.setitem(known_data.KNOWN, name, known)
+    known = dataclasses.replace(catalogue.KNOWN[name], **fields)  # type: ignore[arg-type]
+    monkeypatch.setitem(catalogue.KNOWN, name, known)
 
 
 def change_archive(monkeypatch: pytest.MonkeyPatch, name: str, **fields: object) -> None:
-    archive = dataclasses.replace(known_data.KNOWN[name].archive, **fields)  # type: ignore[arg-type]
+    archive = dataclasses.replace(catalogue.KNOWN[name].archive, **fields)  # type: ignore[arg-type]
     change(monkeypatch, name, archive=archive)
 
 
@@ -115,7 +116,7 @@ def archive_of(name: str, folder: Path, kind: str = "zip", **extra: bytes) -> Pa
 
 def refusal(name: str, *arguments: object) -> str:
     with pytest.raises(DataError) as refused:
-        known_data.fetch(name, *arguments)  # type: ignore[arg-type]
+        sets.fetch(name, *arguments)  # type: ignore[arg-type]
     text = str(refused.value)
     assert text.endswith(".")
     assert "\n" not in text
@@ -132,10 +133,10 @@ def shown(clip: Clip) -> tuple[str | None, ...]:
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
 @pytest.mark.parametrize("name", FAKES)
 def test_an_archive_becomes_a_manifest(tmp_path: Path, name: str, kind: str) -> None:
-    fetched = known_data.fetch(name, tmp_path / "data", archive_of(name, tmp_path, kind))
+    fetched = sets.fetch(name, tmp_path / "data", archive_of(name, tmp_path, kind))
     dataset = Dataset.read(fetched.manifest)
     assert len(dataset) == fetched.clips == FAKES[name][1]
-    folder = tmp_path / "data" / known_data.KNOWN[name].archive.name
+    folder = tmp_path / "data" / catalogue.KNOWN[name].archive.name
     assert fetched.manifest == folder / f"{name}.csv"
     assert all(clip.path.read_bytes() == WAV for clip in dataset)
     kept = {path.name for path in folder.rglob("*") if path.is_file()}
@@ -171,15 +172,15 @@ def test_an_archive_becomes_a_manifest(tmp_path: Path, name: str, kind: str) -> 
 
 
 def test_a_subset_shares_what_was_unpacked(tmp_path: Path) -> None:
-    known_data.fetch("esc50", tmp_path, archive_of("esc50", tmp_path))
-    again = known_data.fetch("esc10", tmp_path)  # neither given nor downloaded
+    sets.fetch("esc50", tmp_path, archive_of("esc50", tmp_path))
+    again = sets.fetch("esc10", tmp_path)  # neither given nor downloaded
     assert again.manifest == tmp_path / "ESC-50" / "esc10.csv"
     assert (tmp_path / "ESC-50" / "esc50.csv").is_file()
 
 
 def test_the_licence_and_the_hash_stay_with_the_recordings(tmp_path: Path) -> None:
     archive = archive_of("esc50", tmp_path)
-    known_data.fetch("esc50", tmp_path, archive)
+    sets.fetch("esc50", tmp_path, archive)
     note = json.loads((tmp_path / "ESC-50" / "earmark.json").read_text())
     assert note["licence"] == "CC BY-NC 3.0"
     assert note["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()
@@ -196,16 +197,16 @@ def test_a_published_hash_is_compared(
     archive = archive_of("fsdd", tmp_path)
     right = hashlib.new(kind, archive.read_bytes()).hexdigest()
     change_archive(monkeypatch, "fsdd", digest=f"{kind}:{right}")
-    told = known_data.fetch("fsdd", tmp_path / "a", archive).about_hash
+    told = sets.fetch("fsdd", tmp_path / "a", archive).about_hash
     assert told == f"{printed} {right}, as published"
     change_archive(monkeypatch, "fsdd", digest=f"{kind}:{'0' * len(right)}")
-    told = known_data.fetch("fsdd", tmp_path / "b", archive).about_hash  # a copy, packed anew
+    told = sets.fetch("fsdd", tmp_path / "b", archive).about_hash  # a copy, packed anew
     assert told == f"{printed} {right}, not the published {'0' * len(right)}"
 
 
 def test_where_nothing_is_published_the_hash_seen_is_told(tmp_path: Path) -> None:
     archive = archive_of("fsdd", tmp_path)
-    told = known_data.fetch("fsdd", tmp_path, archive).about_hash
+    told = sets.fetch("fsdd", tmp_path, archive).about_hash
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
     assert told == f"SHA-256 {sha256}; its publisher prints none to compare it with"
 
@@ -236,12 +237,12 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
 def test_a_broken_download_goes_on_where_it_stopped(publisher: Publisher, tmp_path: Path) -> None:
     publisher.script = [20_000, 503, 10_000]
     seen: list[int] = []
-    fetched = known_data.fetch("fsdd", tmp_path, None, lambda here, _: seen.append(here))
+    fetched = sets.fetch("fsdd", tmp_path, None, lambda here, _: seen.append(here))
     assert fetched.clips == 8
     assert publisher.ranges == [None, "bytes=20000-", "bytes=20000-", "bytes=30000-"]
     assert max(seen) == len(publisher.content)
     assert not list((cache_folder() / "data").glob("*.download"))
-    known_data.fetch("fsdd", tmp_path)
+    sets.fetch("fsdd", tmp_path)
     assert len(publisher.ranges) == 4  # not again
 
 
@@ -252,7 +253,7 @@ def test_a_download_that_was_given_up_is_continued_by_the_next(
     text = refusal("fsdd", tmp_path)
     assert "could not be downloaded: HTTP 500" in text
     assert "run the same command again, which goes on where it stopped, or download it els" in text
-    assert known_data.fetch("fsdd", tmp_path).clips == 8
+    assert sets.fetch("fsdd", tmp_path).clips == 8
     assert publisher.ranges[-1] == "bytes=20000-"
 
 
@@ -281,7 +282,7 @@ def test_no_name_leads_outside(tmp_path: Path, kind: str) -> None:
     bad = ["../evil.wav", "x/audio/../../evil.wav", "/audio/evil.wav", "..\\audio\\evil.wav"]
     bad += ["x/audio/..wav", "../../../meta/esc50.csv/../../evil.wav", "C:/audio/evil.wav"]
     archive = archive_of("esc50", tmp_path, kind, **dict.fromkeys(bad, b"evil"))
-    fetched = known_data.fetch("esc50", tmp_path / "deep" / "er", archive)
+    fetched = sets.fetch("esc50", tmp_path / "deep" / "er", archive)
     inside = fetched.manifest.parent
     evil = [path for path in tmp_path.rglob("*") if path.is_file() and path.read_bytes() == b"evil"]
     assert all(path.parent == inside / "audio" for path in evil)  # the pattern said where
@@ -299,7 +300,7 @@ def test_links_and_devices_are_passed_over(tmp_path: Path) -> None:
             info.type, info.linkname = kind, "/etc/passwd"
             new.addfile(info)
     (tmp_path / "a.tar").write_bytes(plain.getvalue())
-    fetched = known_data.fetch("fsdd", tmp_path, tmp_path / "a.tar")
+    fetched = sets.fetch("fsdd", tmp_path, tmp_path / "a.tar")
     assert not (fetched.manifest.parent / "recordings" / "9_eve_1.wav").exists()
     link = zipfile.ZipInfo("x/recordings/9_eve_1.wav")
     link.external_attr = 0o120777 << 16
@@ -307,7 +308,7 @@ def test_links_and_devices_are_passed_over(tmp_path: Path) -> None:
         archive.writestr(link, "/etc/passwd")
         for name, content in fsdd().items():
             archive.writestr(name, content)
-    fetched = known_data.fetch("fsdd", tmp_path / "b", tmp_path / "a.zip")
+    fetched = sets.fetch("fsdd", tmp_path / "b", tmp_path / "a.zip")
     assert not (fetched.manifest.parent / "recordings" / "9_eve_1.wav").exists()
 
 
@@ -337,7 +338,7 @@ def test_a_broken_archive_is_refused(tmp_path: Path, kind: str) -> None:
         text = refusal("fsdd", tmp_path / "to", tmp_path / "broken")
         assert "broken is no whole zip or tar archive (" in text
         assert not list((tmp_path / "to").iterdir())
-    assert known_data.fetch("fsdd", tmp_path / "to", tmp_path / "fsdd.archive").clips == 8
+    assert sets.fetch("fsdd", tmp_path / "to", tmp_path / "fsdd.archive").clips == 8
 
 
 def test_another_data_set_and_a_part_of_one_are_refused(tmp_path: Path) -> None:
@@ -388,7 +389,7 @@ def test_the_commands(tmp_path: Path) -> None:
 
 
 def test_the_table_is_in_order() -> None:
-    for known in known_data.KNOWN.values():
+    for known in catalogue.KNOWN.values():
         archive = known.archive
         assert archive.url.startswith("https://")
         assert known.page.startswith("https://")
@@ -398,16 +399,16 @@ def test_the_table_is_in_order() -> None:
 
 def test_the_docs_list_them_all() -> None:
     page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
-    assert all(f"`{name}`" in page for name in known_data.KNOWN)
+    assert all(f"`{name}`" in page for name in catalogue.KNOWN)
 
 
 @pytest.mark.parametrize("name", FAKES)
 def test_a_folder_that_is_not_earmarks_is_refused_and_stays(name: str, tmp_path: Path):
-    folder = tmp_path / known_data.KNOWN[name].archive.name
+    folder = tmp_path / catalogue.KNOWN[name].archive.name
     (folder / "recordings").mkdir(parents=True)
     (folder / "recordings" / "mine.wav").write_bytes(WAV)
     with pytest.raises(DataError, match=r"is there already and has no earmark.json.*--to"):
-        known_data.fetch(name, tmp_path, archive_of(name, tmp_path))
+        sets.fetch(name, tmp_path, archive_of(name, tmp_path))
     assert [path.read_bytes() for path in folder.rglob("*.wav")] == [WAV]
     assert not list(tmp_path.glob(".*"))
 
@@ -421,10 +422,10 @@ def test_a_file_or_link_in_the_place_of_a_data_set_stays(kind: str, tmp_path: Pa
     else:
         place.symlink_to(mine)
     with pytest.raises(DataError, match="is there already"):
-        known_data.fetch("fsdd", tmp_path, archive_of("fsdd", tmp_path))
+        sets.fetch("fsdd", tmp_path, archive_of("fsdd", tmp_path))
     assert place.is_symlink() if kind == "link" else place.read_bytes() == b"notes"
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path):
     (tmp_path / "FSDD").mkdir()
-    assert known_data.fetch("fsdd", tmp_path, archive_of("fsdd", tmp_path)).clips == 8
+    assert sets.fetch("fsdd", tmp_path, archive_of("fsdd", tmp_path)).clips == 8

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from earmark import backbones, waveforms
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 from earmark.embed import embed, outcomes
 from test_backbones import with_random_weights
 from test_wav2vec2 import folders  # noqa: F401  # a fixture

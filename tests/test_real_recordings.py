@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 import earmark
-from earmark.dataset import Dataset
+from earmark.data.dataset import Dataset
 from shared_data import shared_data
 
 pytest.importorskip("pyopen_wakeword")

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from earmark import audio, metrics
 from earmark.audio.options import AS_IT_IS
-from earmark.dataset import Clip, Dataset
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
 from earmark.report import (
     Evidence,
     evidence_of,

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 import earmark
 from earmark import decisions
 from earmark.cli import app
-from earmark.dataset import Clip, Dataset
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
 from earmark.errors import DataError, EarmarkError, ModelError
 from earmark.review import of_model, review
 from shared_data import shared_data

@@ -11,7 +11,8 @@ import pytest
 
 from audio_files import RATE, encode, noise
 from earmark import audio, sources
-from earmark.dataset import Clip, Dataset
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
 from earmark.errors import DataError
 
 ROWS: list[dict[str, Any]] = [

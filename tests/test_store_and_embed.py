@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 from earmark import backbones
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 from earmark.embed import embed
 from earmark.errors import StoreError
 from earmark.store import Record, Store, as_stored, delete_store

@@ -14,13 +14,14 @@ from earmark import heads, metrics
 from earmark.backbones import BackboneInfo, Layer
 from earmark.bank import Bank
 from earmark.calibration import Calibration, fit_temperature, log_loss, softmax
-from earmark.dataset import Clip, Dataset
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.splits import make_scheme
 from earmark.errors import DataError, EarmarkError
 from earmark.heads import Targets
 from earmark.limits import Limits, best_thresholds
 from earmark.readings import Reading
 from earmark.selection import Search, solve
-from earmark.splits import make_scheme
 
 
 def clips(count, *, classes=2, groups=None, folds=None, per_recording=1, split=None):

@@ -12,7 +12,8 @@ import safetensors.numpy
 from command_line import earmark
 from earmark import backbones, classifier, tuned
 from earmark.classifier import Classifier
-from earmark.dataset import Clip, Dataset
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError, EarmarkWarning, ModelError
 from earmark.finetuning import scope
 from earmark.finetuning.conduct import finetune

@@ -17,7 +17,7 @@ from earmark import audio, backbones
 from earmark.backbones import yamnet as module
 from earmark.backbones.tflite_weights import read_operators
 from earmark.backbones.yamnet import CONTEXT, FILE, WINDOW
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 from earmark.embed import embed
 from earmark.errors import BackboneError
 from earmark.tagging import tag

@@ -11,7 +11,7 @@ from earmark import backbones, heads
 from earmark.audio.options import AS_IT_IS
 from earmark.backbones import Backbone
 from earmark.calibration import Calibration
-from earmark.clips import Clip
+from earmark.data.clip import Clip
 from earmark.embed import embed
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.recipe import Recipe

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from earmark.backbones import create
     from earmark.classifier import Classifier, Prediction
-    from earmark.dataset import Clip, Dataset
+    from earmark.data.clip import Clip
+    from earmark.data.dataset import Dataset
     from earmark.errors import EarmarkError
     from earmark.finetuning.conduct import FineTuning, finetune
     from earmark.finetuning.recipe import Recipe

@@ -13,12 +13,13 @@ from earmark import heads, metrics
 from earmark.backbones import Backbone
 from earmark.bank import Bank
 from earmark.calibration import as_scores
-from earmark.dataset import Clip, Dataset
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.splits import Scheme
 from earmark.embed import embed
 from earmark.errors import BackboneError
 from earmark.readings import Reading, layers_of
 from earmark.selection import Search, solve
-from earmark.splits import Scheme
 from earmark.store import Store
 
 PLAIN = "logmel"

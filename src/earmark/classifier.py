@@ -13,7 +13,7 @@ import numpy as np
 
 from earmark.audio.options import AudioOptions
 from earmark.calibration import Calibration
-from earmark.clips import LIST_SEPARATOR
+from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
 from earmark.heads import KINDS, Head
 from earmark.limits import Limits
@@ -118,7 +118,7 @@ class Classifier:
 
         With a ``coverage``, such as 0.9, each has the set of ``plausible`` classes as well.
         """
-        from earmark.dataset import Clip
+        from earmark.data.clip import Clip
 
         return self.predict_clips((Clip(Path(path)) for path in paths), coverage=coverage)
 

@@ -14,10 +14,10 @@ import numpy as np
 from earmark import backbones as registry
 from earmark import metrics
 from earmark.classifier import Classifier
-from earmark.dataset import Dataset
+from earmark.data.dataset import Dataset
+from earmark.data.splits import FOLDS
 from earmark.embed import Failure, embed
 from earmark.errors import DataError, EarmarkError
-from earmark.splits import FOLDS
 from earmark.store import Store
 from earmark.system.progress import Progress
 from earmark.training import Training, backbone_names, train

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from earmark.clips import split_label
-from earmark.dataset import Clip, Dataset
+from earmark.data.clip import Clip, split_label
+from earmark.data.dataset import Dataset
+from earmark.data.tables import read_table
 from earmark.errors import DataError, EarmarkError, did_you_mean
-from earmark.manifests import read_table
 from earmark.system.files import relative_path, write_whole
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from earmark import console
-from earmark.dataset import Dataset, paths
+from earmark.data.dataset import Dataset
+from earmark.data.folders import paths
 from earmark.store import Store
 from earmark.training import train
 

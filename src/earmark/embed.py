@@ -21,7 +21,7 @@ import torch
 from earmark import audio
 from earmark.audio.options import AudioOptions
 from earmark.backbones import Backbone, BackboneInfo, LayerStats
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 from earmark.store import Record, Store, as_stored
 from earmark.system.progress import Progress
 from earmark.system.threads import available_cores, map_ahead

@@ -11,11 +11,11 @@ import numpy as np
 
 from earmark import metrics
 from earmark.calibration import as_scores
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
+from earmark.data.splits import Scheme
 from earmark.heads import Targets
 from earmark.limits import best_thresholds
 from earmark.selection import Solution
-from earmark.splits import Scheme
 
 
 @dataclass(frozen=True)

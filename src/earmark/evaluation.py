@@ -11,7 +11,7 @@ import numpy as np
 
 from earmark import estimation
 from earmark.classifier import UNKNOWN, Classifier
-from earmark.dataset import Dataset
+from earmark.data.dataset import Dataset
 from earmark.embed import Failure
 from earmark.errors import DataError, did_you_mean
 from earmark.estimation import OutOfFold

@@ -11,11 +11,12 @@ import numpy as np
 from earmark import heads
 from earmark.calibration import Calibration
 from earmark.classifier import Classifier
-from earmark.dataset import Clip, Dataset
+from earmark.data.annotations import SUFFIX as TRACK_SUFFIX
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.splits import FOLDS, make_scheme
+from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.errors import DataError, ModelError
-from earmark.label_tracks import SUFFIX as TRACK_SUFFIX
-from earmark.manifests import MANIFEST_SUFFIXES
-from earmark.splits import FOLDS, make_scheme
 from earmark.store import Store
 from earmark.system.progress import Progress
 from earmark.training import Training, train

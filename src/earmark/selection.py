@@ -16,9 +16,9 @@ import numpy as np
 from earmark import heads, metrics
 from earmark.bank import Bank
 from earmark.calibration import Calibration, log_loss, sigmoid
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
+from earmark.data.splits import Scheme, make_scheme
 from earmark.heads import Head, Targets
-from earmark.splits import Scheme, make_scheme
 
 SLOW = ("logistic", "mlp")
 SLOW_FEATURES = 2  # a clip; with more of them slow heads rarely win (decision 0004)

@@ -16,15 +16,16 @@ from earmark import backbones as registry
 from earmark import baselines, estimation, heads, learning_curve, readings, weights
 from earmark.bank import Bank
 from earmark.classifier import BackboneUse, Classifier
-from earmark.dataset import Clip, Dataset
-from earmark.doctor import before_training
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.doctor import before_training
+from earmark.data.splits import FOLDS, Scheme, make_scheme
 from earmark.embed import Embeddings, Failure, embed
 from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
 from earmark.estimation import OutOfFold
 from earmark.heads import Targets
 from earmark.limits import Limits
 from earmark.selection import Candidate, Choice, Search, Solution, nested, solve
-from earmark.splits import FOLDS, Scheme, make_scheme
 from earmark.store import Store
 from earmark.system.progress import Progress
 from earmark.unknown import find_border

@@ -15,7 +15,7 @@ from earmark.audio import libsndfile
 from earmark.audio.options import AudioOptions
 from earmark.audio.source import open_source
 from earmark.backbones import Backbone, BackboneInfo, LayerStats
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 from earmark.errors import AudioError
 from earmark.store import Record
 from earmark.system.files import file_sha256

@@ -244,7 +244,7 @@ def _missing(
         )
     if position >= last or not is_cut:
         return ()
-    why = "the file ends" if damage is None else decoder.reason(damage)
+    why = "the file ends" if damage is None else reason(damage)
     end_s = (header.promised if is_whole else last) / rate_hz
     rest_s = end_s - position / rate_hz
     rest = f"{rest_s:.2f} s of {end_s:.2f} s are missing" if rest_s > 0 else "the rest is missing"

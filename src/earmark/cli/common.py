@@ -23,7 +23,7 @@ def one_form(as_json: bool, as_csv: bool) -> None:
 
 def recordings_in(inputs: list[str]) -> Iterator[Path] | list[Path]:
     """Expand files and folders; '-' alone reads paths from standard input as they come."""
-    from earmark.dataset import paths
+    from earmark.data.folders import paths
 
     if inputs == ["-"]:
         return (Path(line.rstrip("\n")) for line in sys.stdin if line.strip())

@@ -45,7 +45,7 @@ def compare(
     """
     from earmark.audio.options import AudioOptions
     from earmark.comparison import compare
-    from earmark.dataset import Dataset
+    from earmark.data.dataset import Dataset
     from earmark.training import backbone_names
 
     audio = AudioOptions(channel, non_finite.value)

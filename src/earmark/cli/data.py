@@ -17,13 +17,13 @@ app = typer.Typer(help="Known data sets: list, fetch.", rich_markup_mode=None)
 @app.command("list")
 def list_data(as_json: Json = False) -> None:
     """List the known data sets: size, licence, protocol."""
-    from earmark import known_data
+    from earmark.data.known import catalogue
 
-    sets = list(known_data.KNOWN.values())
+    every = list(catalogue.KNOWN.values())
     if as_json:
-        print_json({"data": [known.described() for known in sets]})
+        print_json({"data": [known.described() for known in every]})
         return
-    for known in sets:
+    for known in every:
         print(
             f"{known.name:<16} {known.clips:>7} clips {known.classes:>3} classes"
             f" {known.archive.bytes / 1e6:>6.0f} MB  {known.licence:<13} {known.protocol}"
@@ -41,12 +41,12 @@ def fetch_data(
     ] = None,
 ) -> None:
     """Download a known data set, or unpack an archive of it, and write its manifest."""
-    from earmark import known_data
+    from earmark.data.known import catalogue, sets
 
-    known = known_data.find(name)
+    known = catalogue.find(name)
     console.say(f"{known.title}\nlicence: {known.licence}; see {known.page}")
     with console.byte_bar(known.archive.name) as bar:
-        fetched = known_data.fetch(name, to, archive, bar)
+        fetched = sets.fetch(name, to, archive, bar)
     console.say(f"{fetched.clips} clips, {known.classes} classes; {known.protocol}")
     console.say(f"archive: {fetched.about_hash}")
     print(fetched.manifest)

@@ -36,7 +36,7 @@ from earmark.cli.options import (
 from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
-    from earmark.dataset import Dataset
+    from earmark.data.dataset import Dataset
     from earmark.training import Training
 
 
@@ -55,8 +55,8 @@ def doctor(
 ) -> None:
     """Look for what is wrong with DATA before any training; exit with 1 on errors."""
     from earmark.audio.options import AudioOptions
-    from earmark.dataset import Dataset
-    from earmark.doctor import examine
+    from earmark.data.dataset import Dataset
+    from earmark.data.doctor import examine
 
     audio = AudioOptions(channel, non_finite.value)
     dataset = Dataset.read(
@@ -107,7 +107,7 @@ def train(
 ) -> None:
     """Train on DATA, estimate the accuracy by nested cross-validation, save the classifier."""
     from earmark.audio.options import AudioOptions
-    from earmark.dataset import Dataset
+    from earmark.data.dataset import Dataset
     from earmark.training import backbone_names
 
     check_output(output)
@@ -189,7 +189,7 @@ def evaluate(
 ) -> None:
     """Score MODEL on labelled clips that it was not trained on."""
     from earmark.classifier import Classifier
-    from earmark.dataset import Dataset
+    from earmark.data.dataset import Dataset
     from earmark.evaluation import evaluate
 
     classifier = Classifier.load(model)

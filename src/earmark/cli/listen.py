@@ -51,7 +51,7 @@ def predict(
 ) -> None:
     """Say what is heard in recordings, in the order given; exit with 1 if one could not be read."""
     from earmark.classifier import Classifier
-    from earmark.clips import LIST_SEPARATOR
+    from earmark.data.clip import LIST_SEPARATOR
 
     one_form(as_json, as_csv)
     classifier = Classifier.load(model)
@@ -129,7 +129,7 @@ def embed(
     """Write the embeddings of DATA (labels not needed) for use elsewhere."""
     from earmark.audio.options import AudioOptions
     from earmark.backbones import create
-    from earmark.dataset import Dataset
+    from earmark.data.dataset import Dataset
     from earmark.embed import embed
     from earmark.embedding_files import check_format, write_embeddings
 

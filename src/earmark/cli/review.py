@@ -56,7 +56,7 @@ def review(
     """List the labels that look wrong, with reasons; correct them by a decisions file."""
     from earmark import decisions
     from earmark.audio.options import AudioOptions
-    from earmark.dataset import Dataset
+    from earmark.data.dataset import Dataset
     from earmark.review import is_model, of_model, review
 
     if output is not None:

@@ -16,7 +16,7 @@ import torch
 from earmark import backbones as registry
 from earmark import heads, metrics, training
 from earmark.calibration import Calibration
-from earmark.dataset import Dataset
+from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
 from earmark.estimation import OutOfFold
 from earmark.finetuning import scope

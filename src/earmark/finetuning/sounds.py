@@ -11,7 +11,7 @@ import torch
 from earmark import audio
 from earmark.audio.options import AudioOptions
 from earmark.backbones import Backbone
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 from earmark.errors import AudioError
 from earmark.finetuning.model import Heard
 from earmark.finetuning.recipe import Recipe

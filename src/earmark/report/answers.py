@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from earmark.doctor.findings import Names
+from earmark.data.doctor.findings import Names
 from earmark.report import figures, plots
 from earmark.report.evidence import Evidence
 from earmark.report.html import Section, columns, figure, section, table

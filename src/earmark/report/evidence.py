@@ -10,7 +10,8 @@ import numpy as np
 
 from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.classifier import Classifier
-from earmark.dataset import Clip, Dataset
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
 from earmark.evaluation import Evaluation
 from earmark.report import map as maps
 from earmark.store import Store

@@ -8,7 +8,7 @@ import numpy as np
 
 from earmark import readings
 from earmark.classifier import Classifier
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 from earmark.embed import embed
 from earmark.store import Store
 

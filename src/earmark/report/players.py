@@ -13,7 +13,7 @@ import soundfile
 
 from earmark import audio
 from earmark.audio.options import AudioOptions
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 from earmark.errors import AudioError
 
 RATE_HZ = 16_000

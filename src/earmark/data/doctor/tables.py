@@ -9,9 +9,10 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from earmark.dataset import Clip, Dataset
-from earmark.doctor.findings import Finding, Item, Names
-from earmark.splits import FOLDS
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.doctor.findings import Finding, Item, Names
+from earmark.data.splits import FOLDS
 
 IMBALANCE = 10  # times as many clips; from there on accuracy says little about the rare class
 LEAST_SPELLED = 5  # letters: among shorter words one letter makes another word (tree, three)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.clips import split_label
-from earmark.dataset import Clip
+from earmark.data.clip import Clip, split_label
 from earmark.errors import DataError
 
 FOLDS = 5

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from earmark.doctor.facts import Facts
-from earmark.doctor.findings import Finding, Item, Names
+from earmark.data.doctor.facts import Facts
+from earmark.data.doctor.findings import Finding, Item, Names
 
 SILENT_PEAK = 1e-4  # -80 dB of full scale, three steps of 16-bit audio
 LEAST_OFFSET = 1 / 256  # half a step of 8-bit audio: a wrong conversion shifts by a whole one

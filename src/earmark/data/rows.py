@@ -1,4 +1,4 @@
-"""A row of a table -> a clip, checked; whatever the table came out of."""
+"""The rows of a table become clips, checked; whatever the table came out of."""
 
 from __future__ import annotations
 
@@ -6,41 +6,14 @@ import contextlib
 import math
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from earmark.data.clip import COLUMNS, LIST_SEPARATOR, LISTS, Clip, split_label
+from earmark.data.tables import Row, Table
 from earmark.errors import DataError, did_you_mean
-from earmark.manifests import Row, Table
-
-COLUMNS = ("path", "label", "start", "end", "group", "fold", "split")  # of a manifest we write
-LISTS = (list, tuple, np.ndarray)
-LIST_SEPARATOR = ";"  # between the classes of one clip, where a list of them is given
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What has a label: a recording, or the stretch ``start..end`` (seconds) of one."""
-
-    path: Path
-    label: str | None = None
-    start: float | None = None  # None: from the beginning
-    end: float | None = None  # None: to the end
-    group: str | None = None
-    fold: str | None = None
-    split: str | None = None
-
-    @property
-    def key(self) -> tuple[Path, float, float | None]:
-        """What tells a clip from all others: path, start and end."""
-        return self.path, self.start or 0.0, self.end
-
-
-def split_label(label: str, separator: str | None) -> tuple[str, ...]:
-    """Return the classes that a label names, in its order; one where there is no separator."""
-    return tuple(label.split(separator)) if separator else (label,)
 
 
 def clips_of(

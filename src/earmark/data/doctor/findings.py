@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from earmark.dataset import Clip
+from earmark.data.clip import Clip
 
 SEVERITIES = ("error", "warning", "note")  # worst first; an error makes `earmark doctor` exit 1
 MOST_NAMED = 3  # items of a finding in a text; --json has all

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import csv
 import os
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from earmark import label_tracks, sources
 from earmark.audio.options import AS_IT_IS, AudioOptions
-from earmark.clips import COLUMNS, Clip, clips_of, split_label
-from earmark.errors import DataError, did_you_mean
-from earmark.manifests import MANIFEST_SUFFIXES, Table, read_table
-from earmark.recordings import is_recording
+from earmark.data import dataframes, embedded, huggingface
+from earmark.data.annotations import SUFFIX, read_folder, read_track
+from earmark.data.clip import COLUMNS, Clip, split_label
+from earmark.data.folders import entries, folder_clips, manifest_hint, near_path
+from earmark.data.rows import clips_of
+from earmark.data.tables import Table, read_table
+from earmark.errors import DataError
 from earmark.system.files import relative_path, whole_file
-
-__all__ = ["Clip", "Dataset", "paths"]
 
 
 @dataclass(frozen=True)
@@ -99,19 +98,19 @@ class Dataset:
             data = Path(os.path.abspath(data))
             table = _table(data, used, label, root, need_labels)
         else:
-            table = sources.read_object(data, used, root)
+            table = dataframes.read_object(data, used, root)
         source = str(data) if table is None else table.name
         if table is not None:
             clips, separator = clips_of(table, wanted, named, need_labels, separator)
         elif named:
             raise DataError(f"{data} is a folder and has no columns; give a manifest.")
         else:
-            clips = _folder_clips(data, need_labels)
+            clips = folder_clips(data, need_labels)
         dataset = cls(tuple(clips), source, separator, audio, origin)
         if need_labels and len(dataset.labels) < least_classes:
             raise DataError(
                 f"{source} has one class only, {dataset.labels[0]!r}; give at least two."
-                f"{_manifest_hint(Path(source))}"
+                f"{manifest_hint(Path(source))}"
             )
         return dataset
 
@@ -135,112 +134,19 @@ class Dataset:
             raise DataError(f"{path} cannot be written: {error}; choose another place.") from error
 
 
-def paths(inputs: Iterable[str | Path]) -> list[Path]:
-    """Expand files and folders into recordings, in the order given; folders are searched through.
-
-    A file is taken whatever its name. Raises DataError for a path that is not there and for a
-    folder without recordings.
-    """
-    found: list[Path] = []
-    for path in map(Path, inputs):
-        if not os.path.exists(path):
-            raise DataError(f"{path} is not there;{_near(path)} give recordings or folders.")
-        inside = list(_walk(path)) if path.is_dir() else [path]
-        if not inside:
-            raise DataError(f"{path} holds no recordings; give recordings or folders.")
-        found += inside
-    return found
-
-
 def _table(
     data: Path, used: set[str], label: str, root: str | Path | None, need_labels: bool
 ) -> Table | None:
     """Return the table that ``data`` is or holds; None for a folder of class folders."""
     if not os.path.exists(data):
-        raise DataError(f"{data} is not there;{_near(data)} give a folder or a manifest.")
+        raise DataError(f"{data} is not there;{near_path(data)} give a folder or a manifest.")
     if data.is_dir():
-        if sources.is_saved(data):
+        if huggingface.is_saved(data):
             return replace(
-                sources.read_object(sources.load_saved(data), used, root), name=str(data)
+                dataframes.read_object(huggingface.load_saved(data), used, root), name=str(data)
             )
-        return label_tracks.read_folder(data, _entries(data), label) if need_labels else None
+        return read_folder(data, entries(data), label) if need_labels else None
     folder = None if root is None else Path(os.path.abspath(root))
-    if data.suffix.lower() == label_tracks.SUFFIX:
-        return label_tracks.read_track(data, label, folder=folder)
-    return sources.with_recordings(read_table(data, used, folder))
-
-
-# Folders
-
-
-def _folder_clips(folder: Path, need_labels: bool) -> list[Clip]:
-    """Make a clip of every recording below ``folder``; the first sub-folder is its label."""
-    clips = []
-    for entry in _entries(folder):
-        if entry.is_dir():
-            inside = [Clip(path, entry.name.strip()) for path in _walk(entry)]
-            if not inside:
-                raise DataError(f"{entry} holds no recordings; fill this class or remove it.")
-            clips += inside
-        elif need_labels and is_recording(entry):
-            raise DataError(
-                f"{entry} lies outside the class folders; put each recording into a sub-folder "
-                f"with the name of its class, or give a manifest.{_manifest_hint(folder)}"
-            )
-        elif is_recording(entry):
-            clips.append(Clip(entry))
-    if not clips:
-        raise DataError(
-            f"{folder} holds no recordings; give a folder with one sub-folder of recordings "
-            f"per class, or a manifest.{_manifest_hint(folder)}"
-        )
-    return clips
-
-
-def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Yield the recordings below ``folder`` in natural order; follow links, but not in circles."""
-    here = folder.resolve()
-    if here in above:
-        raise DataError(f"{folder} is a link back to {here}; remove the link.")
-    for entry in _entries(folder):
-        if entry.is_dir():
-            yield from _walk(entry, (*above, here))
-        elif is_recording(entry):
-            yield entry
-
-
-def _entries(folder: Path) -> list[Path]:
-    """List what is in ``folder``, without hidden names, in natural order (2 before 10)."""
-    try:
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except OSError as error:
-        raise DataError(
-            f"{folder} cannot be listed: {error.strerror}; check its permissions."
-        ) from error
-    return sorted(entries, key=lambda entry: _natural(entry.name))
-
-
-def _natural(name: str) -> tuple[list[str | int], str]:
-    """Order names as people do: numbers by value, letters without case."""
-    pieces = re.split("([0-9]+)", name)  # text, digits, text, digits, ... text
-    return [int(p) if i % 2 else p.casefold() for i, p in enumerate(pieces)], name
-
-
-def _manifest_hint(data: Path) -> str:
-    """Point at a manifest that lies in a folder which does not do as a dataset itself."""
-    if data.is_dir():
-        for entry in _entries(data):
-            if entry.suffix.lower() in MANIFEST_SUFFIXES:
-                return f" Is {entry} the manifest?"
-    return ""
-
-
-# Paths
-
-
-def _near(path: Path) -> str:
-    """Suggest a neighbour of a path that is not there."""
-    try:
-        return did_you_mean(path.name, (entry.name for entry in path.parent.iterdir()))
-    except OSError:
-        return ""
+    if data.suffix.lower() == SUFFIX:
+        return read_track(data, label, folder=folder)
+    return embedded.with_recordings(read_table(data, used, folder))

@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from earmark.dataset import Clip, Dataset
-from earmark.doctor import copies, near_duplicates, recordings, tables
-from earmark.doctor.facts import Facts, listen
-from earmark.doctor.findings import Finding, Item, Names, by_severity
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.doctor import copies, near_duplicates, recordings, tables
+from earmark.data.doctor.facts import Facts, listen
+from earmark.data.doctor.findings import Finding, Item, Names, by_severity
 from earmark.system.progress import Progress
 
 __all__ = ["Finding", "Item", "check_table", "examine"]

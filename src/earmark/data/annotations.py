@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from earmark.data.folders import is_recording
+from earmark.data.tables import Row, Table
 from earmark.errors import DataError
-from earmark.manifests import Row, Table
-from earmark.recordings import is_recording
 
 SUFFIX = ".txt"
 BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"

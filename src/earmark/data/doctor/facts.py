@@ -12,8 +12,8 @@ import scipy.fft
 from earmark import audio
 from earmark.audio.decoder import Samples
 from earmark.audio.options import AudioOptions
-from earmark.dataset import Clip
-from earmark.doctor.near_duplicates import HOP_S, Sketch, band_weights, sketch
+from earmark.data.clip import Clip
+from earmark.data.doctor.near_duplicates import HOP_S, Sketch, band_weights, sketch
 from earmark.errors import AudioError
 
 FRAME_S = 0.05  # of spectra; one begins every HOP_S

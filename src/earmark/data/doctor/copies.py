@@ -10,10 +10,11 @@ import numpy as np
 
 from earmark import audio
 from earmark.audio.options import AudioOptions
-from earmark.dataset import Clip, Dataset
-from earmark.doctor.findings import Finding, Item, Names
-from earmark.doctor.near_duplicates import RATE_HZ, Pair, Waveform
-from earmark.doctor.tables import Parting, parting
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.doctor.findings import Finding, Item, Names
+from earmark.data.doctor.near_duplicates import RATE_HZ, Pair, Waveform
+from earmark.data.doctor.tables import Parting, parting
 
 WAVEFORMS = 2**28  # bytes held while near-duplicates are compared: 2.3 hours
 Sets = Iterable[tuple[tuple[Clip, ...], str]]  # clips that are the same, and how to show them

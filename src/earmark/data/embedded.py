@@ -1,0 +1,68 @@
+"""Recordings that a table holds as bytes: files in the cache."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from earmark.data.tables import AUDIO_COLUMN, Row, Table
+from earmark.errors import DataError
+from earmark.system.cache import cache_folder
+from earmark.system.files import whole_file
+
+
+def with_recordings(table: Table) -> Table:
+    """Give a table without ``path`` that has ``audio`` a ``path``, writing embedded bytes to files.
+
+    The bytes of a recording are copied, undecoded, into the folder of the cache, where a file's
+    name is the hash of its content; a copy that is there already is used.
+    """
+    if "path" in table.columns or AUDIO_COLUMN not in table.columns:
+        return table
+    seen: Counter[str] = Counter()
+
+    def rows() -> Iterator[tuple[int, Row]]:
+        for number, row in table.rows:
+            try:
+                yield number, {**row, "path": _recording(row[AUDIO_COLUMN], seen)}
+            except ValueError as error:
+                raise DataError(f"{table.name}, row {number}: {error}.") from error
+
+    return Table(table.name, [*table.columns, "path"], rows(), table.folder)
+
+
+def _recording(cell: Any, seen: Counter[str]) -> str:
+    """Return the path of a recording that is given as a path, or as its bytes and a name."""
+    if isinstance(cell, str):
+        return cell
+    if not isinstance(cell, Mapping) or not (cell.get("bytes") or cell.get("path")):
+        raise ValueError(
+            f"{str(cell)[:60]} is no recording; give a path, or its bytes as"
+            ' {"bytes": ..., "path": ...}'
+        )
+    content, name = cell.get("bytes"), str(cell.get("path") or "")
+    if not content:
+        return name
+    digest = hashlib.sha256(content).hexdigest()[:32]
+    seen[digest] += 1  # two rows of equal sound are two recordings, as two files would be
+    again = f"-{seen[digest]}" if seen[digest] > 1 else ""
+    path = cache_folder() / "recordings" / digest[:2] / f"{digest}{again}{Path(name).suffix}"
+    if not path.is_file() or path.stat().st_size != len(content):
+        _write(path, content)
+    return str(path)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as part:
+            part.write_bytes(content)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be written: {error.strerror}; make room, or name another folder in"
+            " EARMARK_CACHE."
+        ) from error

@@ -1,0 +1,130 @@
+"""Folders of recordings: which files count, and in what order."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from earmark.data.clip import Clip
+from earmark.data.tables import MANIFEST_SUFFIXES
+from earmark.errors import DataError, did_you_mean
+
+# When a folder is walked, a name is passed over only if it cannot be meant as a recording; any
+# other is taken, and its content decides. So an odd suffix is read or refused, never dropped.
+# Archives are not listed: they may hold recordings that their owner thinks are in the data.
+_TEXT = ".txt .md .rst .csv .tsv .json .jsonl .ndjson .xml .yaml .yml .toml .ini .cfg .log .bib"
+_DOCUMENTS = ".html .htm .css .js .pdf .doc .docx .xls .xlsx .parquet .db .sqlite .lnk .url"
+_PICTURES = ".jpg .jpeg .png .gif .bmp .svg .webp .tif .tiff .ico"
+_CODE = ".py .pyc .ipynb .r .m .sh .bat .npy .npz .pt .pth .pkl .h5 .hdf5 .onnx .safetensors"
+_NOTES = ".textgrid .lab .phn .wrd .srt .vtt .cue .eaf .jams .m3u .m3u8 .pls"  # on recordings
+_EDITORS = ".asd .reapeaks .sfk .pkf .md5 .sha1 .sha256"  # made beside recordings
+NOT_AUDIO_SUFFIXES = frozenset(
+    " ".join((_TEXT, _DOCUMENTS, _PICTURES, _CODE, _NOTES, _EDITORS)).split()
+)
+NOT_AUDIO_NAMES = frozenset({"readme", "license", "licence", "copying", "authors", "makefile"})
+
+
+def is_recording(path: Path) -> bool:
+    """Say whether a file found in a folder counts as a recording, by its name alone.
+
+    Hidden files (``.DS_Store``, ``._clip.wav``), ``NOT_AUDIO_SUFFIXES`` and ``NOT_AUDIO_NAMES``
+    do not; everything else does, with any suffix or none.
+    """
+    name = path.name.lower()
+    hidden = name.startswith(".")
+    return not (hidden or path.suffix.lower() in NOT_AUDIO_SUFFIXES or name in NOT_AUDIO_NAMES)
+
+
+def paths(inputs: Iterable[str | Path]) -> list[Path]:
+    """Expand files and folders into recordings, in the order given; folders are searched through.
+
+    A file is taken whatever its name. Raises DataError for a path that is not there and for a
+    folder without recordings.
+    """
+    found: list[Path] = []
+    for path in map(Path, inputs):
+        if not os.path.exists(path):
+            raise DataError(f"{path} is not there;{near_path(path)} give recordings or folders.")
+        inside = list(_walk(path)) if path.is_dir() else [path]
+        if not inside:
+            raise DataError(f"{path} holds no recordings; give recordings or folders.")
+        found += inside
+    return found
+
+
+# Folders
+
+
+def folder_clips(folder: Path, need_labels: bool) -> list[Clip]:
+    """Make a clip of every recording below ``folder``; the first sub-folder is its label."""
+    clips = []
+    for entry in entries(folder):
+        if entry.is_dir():
+            inside = [Clip(path, entry.name.strip()) for path in _walk(entry)]
+            if not inside:
+                raise DataError(f"{entry} holds no recordings; fill this class or remove it.")
+            clips += inside
+        elif need_labels and is_recording(entry):
+            raise DataError(
+                f"{entry} lies outside the class folders; put each recording into a sub-folder "
+                f"with the name of its class, or give a manifest.{manifest_hint(folder)}"
+            )
+        elif is_recording(entry):
+            clips.append(Clip(entry))
+    if not clips:
+        raise DataError(
+            f"{folder} holds no recordings; give a folder with one sub-folder of recordings "
+            f"per class, or a manifest.{manifest_hint(folder)}"
+        )
+    return clips
+
+
+def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Yield the recordings below ``folder`` in natural order; follow links, but not in circles."""
+    here = folder.resolve()
+    if here in above:
+        raise DataError(f"{folder} is a link back to {here}; remove the link.")
+    for entry in entries(folder):
+        if entry.is_dir():
+            yield from _walk(entry, (*above, here))
+        elif is_recording(entry):
+            yield entry
+
+
+def entries(folder: Path) -> list[Path]:
+    """List what is in ``folder``, without hidden names, in natural order (2 before 10)."""
+    try:
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be listed: {error.strerror}; check its permissions."
+        ) from error
+    return sorted(entries, key=lambda entry: _natural(entry.name))
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    """Order names as people do: numbers by value, letters without case."""
+    pieces = re.split("([0-9]+)", name)  # text, digits, text, digits, ... text
+    return [int(p) if i % 2 else p.casefold() for i, p in enumerate(pieces)], name
+
+
+def manifest_hint(data: Path) -> str:
+    """Point at a manifest that lies in a folder which does not do as a dataset itself."""
+    if data.is_dir():
+        for entry in entries(data):
+            if entry.suffix.lower() in MANIFEST_SUFFIXES:
+                return f" Is {entry} the manifest?"
+    return ""
+
+
+# Paths
+
+
+def near_path(path: Path) -> str:
+    """Suggest a neighbour of a path that is not there."""
+    try:
+        return did_you_mean(path.name, (entry.name for entry in path.parent.iterdir()))
+    except OSError:
+        return ""

@@ -1,0 +1,170 @@
+"""Known data sets on this machine: fetched or unpacked, with a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.known.catalogue import Archive, KnownData, find
+from earmark.errors import DataError
+from earmark.system import unpacking
+from earmark.system.cache import cache_folder, is_offline
+from earmark.system.download import DownloadError, download
+from earmark.system.files import BLOCK_BYTES
+from earmark.system.progress import ByteProgress
+
+NOTE = "earmark.json"  # beside the recordings: where they came from, and their hash
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A data set that is at hand: its manifest, and what there is to say about its hash."""
+
+    manifest: Path
+    clips: int
+    about_hash: str
+
+
+def fetch(
+    name: str,
+    to: str | Path | None = None,
+    archive: str | Path | None = None,
+    progress: ByteProgress | None = None,
+) -> Fetched:
+    """Download and unpack a data set into a folder below ``to`` and write its manifest there.
+
+    ``to`` is by default in the user's cache. ``archive`` is a copy that is at hand, and is then
+    used instead. What is unpacked already is not fetched again; a broken download goes on where it
+    stopped. A folder in its place that earmark did not make is refused, unless it is empty. A
+    download must have the published hash, where there is one; a copy that has another is used all
+    the same, if it holds the data set, and the difference is told.
+    """
+    known = find(name)
+    folder = Path(os.path.abspath(to or cache_folder() / "data")) / known.archive.name
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_foreign(folder)
+        with FileLock(_lock(known.archive)):
+            if not (folder / NOTE).is_file():
+                _unpack(known, folder, Path(archive) if archive else None, progress)
+    except OSError as error:
+        raise DataError(
+            f"{folder} cannot be written: {error.strerror or error}; make room there or name"
+            " another folder with --to."
+        ) from error
+    manifest = folder / f"{name}.csv"
+    clips = _clips(known, folder)
+    Dataset(tuple(clips), str(folder)).to_manifest(manifest)
+    return Fetched(manifest, len(clips), json.loads((folder / NOTE).read_text())["about_hash"])
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a place that holds something which earmark did not put there."""
+    if (folder / NOTE).is_file() or not os.path.lexists(folder):
+        return
+    if folder.is_symlink() or not folder.is_dir() or any(folder.iterdir()):
+        raise DataError(
+            f"{folder} is there already and has no {NOTE}, so earmark did not make it; name another"
+            " folder with --to, or move that one away."
+        )
+
+
+def _unpack(
+    known: KnownData, folder: Path, given: Path | None, progress: ByteProgress | None
+) -> None:
+    """Bring an archive's files into ``folder``, all or none."""
+    source = given or _download(known.archive, progress)
+    if not source.is_file():
+        raise DataError(f"{source} is not there; give the archive that {known.page} offers.")
+    sha256, about_hash, is_right = _compare(known.archive, source)
+    if not is_right and given is None:
+        source.unlink()
+        raise DataError(
+            f"what {known.archive.url} sent is not {known.archive.name} as it was published:"
+            f" {about_hash}; run the same command again, or give a right copy with --from."
+        )
+    part = folder.with_name(f".{folder.name}.part")
+    unpacking.remove(part)
+    try:
+        unpacking.unpack(source, part, known.archive.files, known.archive.unpacked_bytes)
+        _clips(known, part, source)
+        note = {"url": known.archive.url, "sha256": sha256, "about_hash": about_hash}
+        note |= {"title": known.title, "licence": known.licence, "page": known.page}
+        (part / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+        if folder.is_dir() and not folder.is_symlink():
+            folder.rmdir()  # it is empty, or this fails and everything stays as it was
+        os.replace(part, folder)
+    finally:
+        unpacking.remove(part)
+    if given is None:
+        source.unlink()
+
+
+def _download(archive: Archive, progress: ByteProgress | None) -> Path:
+    """Receive an archive into the cache; what came before a broken line is kept and continued."""
+    if is_offline():
+        raise DataError(
+            f"EARMARK_OFFLINE=1 forbids downloading {archive.url}; download it elsewhere and give"
+            " it with --from."
+        )
+    part = cache_folder() / "data" / f"{archive.name}.download"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        download(archive.url, part, archive.bytes, progress)
+    except DownloadError as error:
+        raise DataError(
+            f"{archive.url} could not be downloaded: {error.reason}; run the same command again,"
+            " which goes on where it stopped, or download it elsewhere and give it with --from."
+        ) from error
+    return part
+
+
+def _lock(archive: Archive) -> Path:
+    """Return the file that one process at a time holds while it brings ``archive``."""
+    path = cache_folder() / "data" / f"{archive.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _compare(archive: Archive, path: Path) -> tuple[str, str, bool]:
+    """Return the SHA-256 of a file, a sentence about it, and whether it is the one published."""
+    kind, _, published = archive.digest.partition(":")
+    digests = {name: hashlib.new(name) for name in {"sha256", kind or "sha256"}}
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            for digest in digests.values():
+                digest.update(block)
+    sha256 = digests["sha256"].hexdigest()
+    if not archive.digest:
+        return sha256, f"SHA-256 {sha256}; its publisher prints none to compare it with", True
+    got, shown = digests[kind].hexdigest(), {"sha256": "SHA-256", "md5": "MD5"}[kind]
+    if got == published:
+        return sha256, f"{shown} {got}, as published", True
+    return sha256, f"{shown} {got}, not the published {published}", False
+
+
+def _clips(known: KnownData, folder: Path, source: Path | None = None) -> list[Clip]:
+    """Return the clips of an unpacked data set; DataError if it is not all there."""
+    what = source or folder
+    try:
+        clips = list(known.clips_in(folder))
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(
+            f"{what} is not laid out as {known.title} ({error}); give the archive that"
+            f" {known.page} offers."
+        ) from error
+    lost = [clip.path for clip in clips if not clip.path.is_file()]
+    if lost or len(clips) != known.clips:
+        there = len(clips) - len(lost)
+        raise DataError(
+            f"{what} holds {there:,} clips where {known.title} has {known.clips:,}; it is another"
+            " version, or not whole: fetch it again."
+        )
+    return clips
