@@ -29,7 +29,7 @@ STARTS = 7
 STREAM = """
 import sys
 from pathlib import Path
-from earmark.backbones import create
+from earmark.backbones import load_backbone
 from earmark.dataset import Clip
 from earmark.embed import outcomes
 from earmark.store import Store
@@ -37,7 +37,7 @@ from earmark.store import Store
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
 clips = (Clip(folder / f"{k}.wav") for k in range(count))
 with Store() as store:
-    print(sum(o.computed for o in outcomes(clips, create("speech-embedding"), store)))
+    print(sum(o.computed for o in outcomes(clips, load_backbone("speech-embedding"), store)))
 """
 
 

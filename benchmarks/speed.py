@@ -26,10 +26,11 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from earmark import audio, backbones, embed, engines
-from earmark.backbones import Backbone
+from earmark import audio, backbones, embed
+from earmark.backbones import engines, registry
+from earmark.backbones.base import Backbone
+from earmark.backbones.engines import OpenVINO
 from earmark.data.clip import Clip
-from earmark.engines import OpenVINO
 from earmark.errors import BackboneError
 from earmark.store import Store
 from earmark.system.threads import available_cores, map_ahead
@@ -54,13 +55,13 @@ class Contestant:
 def load(name: str, folder: Path, precision: str, engine: str) -> Backbone:
     """Load a backbone with its weights, or with random ones where there are none."""
     if name == "wav2vec2-base":
-        return backbones.create(f"hf:{folder / 'wav2vec2'}", precision, engine)
+        return backbones.load_backbone(f"hf:{folder / 'wav2vec2'}", precision, engine)
     try:
-        return backbones.create(name, precision, engine)
+        return backbones.load_backbone(name, precision, engine)
     except BackboneError:
-        info, cls = backbones._entry(name)
+        info, cls = registry.entry(name)
         made = cls.random(info).eval().requires_grad_(False)
-        return engines.equip(made, precision, engine)
+        return engines.set_engine(made, precision, engine)
 
 
 def ours(name: str, folder: Path, precision: str, engine: str) -> Contestant:

@@ -36,7 +36,7 @@ FIXED = Candidate("linear", "upper", 3e-4)  # where there are too few clips to c
 def search_over(name: str, backbone: str, group: str | None) -> tuple[Search, np.ndarray]:
     """Return a search over a data set, and the numbers (N,) of its clips' recordings."""
     dataset = Dataset.read(shared_data(name) / "meta.csv", group=group)
-    network = backbones.create(backbone)
+    network = backbones.load_backbone(backbone)
     with Store() as store:
         heard = embed(dataset.clips, network, store)
     number = {label: k for k, label in enumerate(dataset.labels)}

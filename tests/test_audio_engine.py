@@ -13,7 +13,7 @@ from audio_files import RATE, encode, noise
 from earmark import Classifier, Clip, Dataset, Store, audio, backbones, train
 from earmark import embed as engine
 from earmark.audio.options import AudioOptions
-from earmark.backbones import Backbone
+from earmark.backbones.base import Backbone
 from earmark.cli import app
 from earmark.embed import embed, outcomes
 from earmark.errors import ModelError
@@ -42,7 +42,7 @@ def stereo(tmp_path: Path) -> Path:
 
 
 def test_options_are_part_of_the_key(stereo: Path, tmp_path: Path) -> None:
-    clips, logmel = [Clip(stereo / "low" / "0.wav")], backbones.create("logmel")
+    clips, logmel = [Clip(stereo / "low" / "0.wav")], backbones.load_backbone("logmel")
     seen = []
     with Store(tmp_path / "s.sqlite") as store:
         for options in (
@@ -93,7 +93,7 @@ def test_warnings_come_every_time(tmp_path: Path) -> None:
     (tmp_path / "fine.wav").write_bytes(encode(noise(RATE), "WAV"))
     cut, copy = write_cut(tmp_path / "cut.flac"), write_cut(tmp_path / "copy.flac")
     clips = [Clip(cut), Clip(tmp_path / "fine.wav"), Clip(copy)]
-    logmel = backbones.create("logmel")
+    logmel = backbones.load_backbone("logmel")
     with Store(tmp_path / "s.sqlite") as store:
         first, again = embed(clips, logmel, store), embed(clips, logmel, store)
     assert (first.computed, again.computed) == (2, 1)  # what is damaged is not kept
@@ -121,7 +121,7 @@ def test_a_resumed_run_computes_the_same_batches(
 
     run = engine.run
     monkeypatch.setattr(engine, "run", recorded)
-    logmel = backbones.create("logmel")
+    logmel = backbones.load_backbone("logmel")
     with Store(tmp_path / "whole.sqlite") as store:
         batches.append([])
         whole = embed(clips, logmel, store, threads=1)
@@ -140,11 +140,13 @@ def test_a_recording_is_hashed_once_for_all_its_stretches(tmp_path: Path) -> Non
     path.write_bytes(encode(noise(20 * RATE), "WAV"))
     before = files._sha256.cache_info().misses
     embed(
-        [Clip(path, start=k, end=k + 1.0) for k in range(20)], backbones.create("logmel"), threads=1
+        [Clip(path, start=k, end=k + 1.0) for k in range(20)],
+        backbones.load_backbone("logmel"),
+        threads=1,
     )
     assert files._sha256.cache_info().misses == before + 1
     path.write_bytes(encode(noise(20 * RATE, seed=1), "WAV"))
-    changed = embed([Clip(path, start=0.0, end=1.0)], backbones.create("logmel"))
+    changed = embed([Clip(path, start=0.0, end=1.0)], backbones.load_backbone("logmel"))
     assert files._sha256.cache_info().misses == before + 2
     assert changed.computed == 1
 

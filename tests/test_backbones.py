@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from earmark import audio, backbones
-from earmark.backbones import Backbone, BackboneInfo, Layer, LayerStats, frame_weights, layer_stats
+from earmark.backbones import registry
+from earmark.backbones.base import Backbone, LayerStats, frame_weights, layer_stats
+from earmark.backbones.info import BackboneInfo, Layer
 from earmark.embed import columns, pool, run
 from earmark.errors import BackboneError
 
-NAMES = backbones.names()
+NAMES = backbones.list_backbones()
 _cache: dict[str, Backbone] = {}
 
 
@@ -17,14 +19,14 @@ _cache: dict[str, Backbone] = {}
 def backbone(request):
     if request.param not in _cache:
         try:
-            _cache[request.param] = backbones.create(request.param)
+            _cache[request.param] = backbones.load_backbone(request.param)
         except BackboneError:  # the weights are not at hand: the contract holds for any
             _cache[request.param] = with_random_weights(request.param)
     return _cache[request.param]
 
 
 def with_random_weights(name: str, precision: str = "float32") -> Backbone:
-    cls = backbones._entry(name)[1]
+    cls = registry.entry(name)[1]
     try:
         made = cls.random(backbones.info(name))
     except BackboneError as error:
@@ -164,7 +166,7 @@ def test_half_precision_stays_close(backbone, precision):
     if precision == "float16" and not torch.cuda.is_available():
         pytest.skip("float16 is for accelerators; on a CPU use bfloat16")
     try:
-        half = backbones.create(backbone.info.name, precision=precision)
+        half = backbones.load_backbone(backbone.info.name, precision=precision)
     except BackboneError:
         half = with_random_weights(backbone.info.name, precision)
     assert half.fingerprint != backbone.fingerprint
@@ -251,12 +253,12 @@ def test_columns_name_what_pool_wrote():
 
 def test_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(BackboneError, match="no backbone 'logmell'; did you mean 'logmel'"):
-        backbones.create("logmell")
+        backbones.load_backbone("logmell")
 
 
 def test_unknown_precision_is_refused():
     with pytest.raises(BackboneError, match="'int3' is unknown; wanted one of exact, fast"):
-        backbones.create("logmel", precision="int3")
+        backbones.load_backbone("logmel", precision="int3")
 
 
 def test_a_taken_name_is_refused():

@@ -13,7 +13,7 @@ import pytest
 import soundfile
 
 import earmark
-from earmark import backbones, engines
+from earmark.backbones import engines, registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -74,9 +74,9 @@ def test_the_tutorial_runs(tones, tmp_path, monkeypatch, capsys):
     )  # fmt: skip
     transformers.Wav2Vec2Model(small).save_pretrained(tmp_path / "small")
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(tmp_path / "small")
-    named = backbones._entry(f"hf:{tmp_path / 'small'}")
-    monkeypatch.setitem(backbones._registry, "wav2vec2-base-960h", named)
-    vggish = backbones._entry("vggish")[1]
+    named = registry.entry(f"hf:{tmp_path / 'small'}")
+    monkeypatch.setitem(registry._registry, "wav2vec2-base-960h", named)
+    vggish = registry.entry("vggish")[1]
     monkeypatch.setattr(vggish, "load", vggish.random)
     monkeypatch.setattr(engines, "_installed", lambda: False)  # to record VGGish takes 3 s
     monkeypatch.chdir(tmp_path)

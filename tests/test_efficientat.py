@@ -13,8 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from earmark import audio, backbones
-from earmark.backbones.efficientat import RELEASES
-from earmark.backbones.logmel import htk_mel_filters
+from earmark.backbones import registry
+from earmark.backbones.networks.efficientat import RELEASES
+from earmark.backbones.networks.logmel import htk_mel_filters
 from earmark.data.clip import Clip
 from earmark.embed import embed, pool, run
 from earmark.errors import BackboneError, EarmarkError
@@ -28,7 +29,7 @@ WEIGHTS = "mn04/mn04_as_mAP_432.pt"
 @pytest.fixture(scope="module")
 def mn04():
     shared_weights(WEIGHTS)
-    return backbones.create("efficientat-mn04")
+    return backbones.load_backbone("efficientat-mn04")
 
 
 def recording(name: str) -> np.ndarray:
@@ -211,7 +212,7 @@ def test_weights_of_another_width_are_refused(tmp_path, monkeypatch):
     shutil.copy(shared_weights(WEIGHTS), tmp_path / RELEASES["efficientat-mn05"].file.name)
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
     with pytest.raises(BackboneError, match=r"mn05_as_mAP_443.pt holds the weights of another net"):
-        backbones.create("efficientat-mn05")
+        backbones.load_backbone("efficientat-mn05")
 
 
 def test_weights_cut_short_are_refused(tmp_path, monkeypatch):
@@ -219,13 +220,13 @@ def test_weights_cut_short_are_refused(tmp_path, monkeypatch):
     (tmp_path / file.name).write_bytes(shared_weights(WEIGHTS).read_bytes()[:-1])
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
     with pytest.raises(BackboneError, match="is not the published mn04_as_mAP_432.pt"):
-        backbones.create("efficientat-mn04")
+        backbones.load_backbone("efficientat-mn04")
 
 
 def test_the_large_ones_are_known_without_being_listed():
-    assert "efficientat-mn40" not in backbones.names()
+    assert "efficientat-mn40" not in backbones.list_backbones()
     info = backbones.info("efficientat-mn40")
-    made = backbones._entry(info.name)[1](info)  # shapes only
+    made = registry.entry(info.name)[1](info)  # shapes only
     parameters = sum(p.numel() for p in made.parameters())
     assert parameters == pytest.approx(info.parameters, rel=0.01)
     assert info.layers[-1].size == 3840

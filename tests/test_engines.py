@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from earmark import backbones, engines
-from earmark.backbones import Backbone, huggingface
+from earmark import backbones
+from earmark.backbones import engines
+from earmark.backbones.base import Backbone
+from earmark.backbones.engines import EngineWarning, OpenVINO, set_engine
+from earmark.backbones.networks import huggingface
 from earmark.classifier import Classifier
 from earmark.data.clip import Clip
 from earmark.embed import run
-from earmark.engines import EngineWarning, equip
 from earmark.errors import BackboneError
 from earmark.store import Store
 from earmark.training import train
@@ -31,7 +33,7 @@ RECORDED = (  # of the small checkpoints, one of every family and of either norm
     "whisper",
     "ast",
 )
-OWN = [name for name in backbones.names() if name not in (*LARGE, "logmel")]
+OWN = [name for name in backbones.list_backbones() if name not in (*LARGE, "logmel")]
 EXACT, FAST = 1e-4, 0.999  # relative difference, cosine: as docs/engines.md promises
 
 
@@ -43,11 +45,11 @@ def build(request):
     def built(precision="exact", engine="torch") -> Backbone:
         if name in CHECKPOINTS:
             folder = request.getfixturevalue("folders") / name
-            return backbones.create(f"hf:{folder}", precision, engine)
+            return backbones.load_backbone(f"hf:{folder}", precision, engine)
         try:
-            return backbones.create(name, precision, engine)
+            return backbones.load_backbone(name, precision, engine)
         except BackboneError:
-            return equip(with_random_weights(name), precision, engine)
+            return set_engine(with_random_weights(name), precision, engine)
 
     return built
 
@@ -111,7 +113,7 @@ def test_only_wanted_layers_are_computed(build):
 @pytest.fixture
 def small(folders):  # noqa: F811
     need_openvino()
-    return lambda **given: backbones.create(f"hf:{folders / 'hubert-group'}", **given)
+    return lambda **given: backbones.load_backbone(f"hf:{folders / 'hubert-group'}", **given)
 
 
 def test_compiled_models_are_kept_on_disk_and_used(small, monkeypatch):
@@ -169,9 +171,9 @@ def test_threads_share_a_model(small):
 
 
 def test_auto_takes_openvino_where_it_gains(small, monkeypatch):
-    assert not isinstance(small().engine, engines.OpenVINO)  # too small to be worth the start
+    assert not isinstance(small().engine, OpenVINO)  # too small to be worth the start
     monkeypatch.setattr(engines, "LARGE", 0)
-    assert isinstance(small().engine, engines.OpenVINO)
+    assert isinstance(small().engine, OpenVINO)
     monkeypatch.setattr(engines, "_installed", lambda: False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -188,15 +190,15 @@ def test_openvino_reports_to_nobody(small):
 
 def test_what_cannot_be_had_is_said(monkeypatch):
     with pytest.raises(BackboneError, match="engine 'openvno' is unknown; did you mean 'openvino'"):
-        backbones.create("logmel", engine="openvno")
+        backbones.load_backbone("logmel", engine="openvno")
     with pytest.raises(BackboneError, match="precision 'fats' is unknown; did you mean 'fast'"):
-        backbones.create("logmel", precision="fats")
+        backbones.load_backbone("logmel", precision="fats")
     monkeypatch.setattr(engines, "_installed", lambda: True)
     with pytest.raises(BackboneError, match="'logmel' can only be computed by PyTorch; use --eng"):
-        backbones.create("logmel", engine="openvino")
+        backbones.load_backbone("logmel", engine="openvino")
     monkeypatch.setattr(engines, "_installed", lambda: False)
     with pytest.raises(BackboneError, match=r"needs the package openvino.*'earmark\[fast\]'"):
-        backbones.create("speech-embedding", engine="openvino")
+        backbones.load_backbone("speech-embedding", engine="openvino")
 
 
 def test_a_classifier_keeps_to_the_precision_of_its_training(tones, folders, tmp_path):  # noqa: F811

@@ -14,7 +14,8 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
-from earmark import backbones, tuned
+from earmark import backbones
+from earmark.backbones import tuned_weights
 from earmark.errors import DataError, EarmarkWarning
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.run import Run
@@ -61,7 +62,7 @@ def test_in_three_parts_a_batch_teaches_the_same(clips, network):
 
 @pytest.mark.parametrize("name", ["wav2vec2-group", "whisper", "ast"])
 def test_what_is_computed_twice_is_not_kept_and_teaches_the_same(clips, checkpoints, name):  # noqa: F811
-    network = backbones.create(f"hf:{checkpoints / name}", engine="torch")
+    network = backbones.load_backbone(f"hf:{checkpoints / name}", engine="torch")
     network.keep(["block2"])
     of_short_windows(network)
     kept = []
@@ -120,7 +121,7 @@ def test_stopped_at_any_step_it_goes_on_as_if_nothing_had_been(
 ):
     monkeypatch.setattr("earmark.finetuning.run.SAVED_EVERY_S", 0.0)
     if how == "lora":
-        network = backbones.create(f"hf:{checkpoints / 'hubert-layer'}", engine="torch")
+        network = backbones.load_backbone(f"hf:{checkpoints / 'hubert-layer'}", engine="torch")
         network.keep(["block3"])
         of_short_windows(network)
     whole = ended(run_of(clips, network, how, judged=4))
@@ -341,7 +342,7 @@ def test_a_vanished_clip_is_left_out_of_batches_and_said(clips, network, tmp_pat
 def test_what_was_tuned_makes_the_network_anew(clips, network, how, checkpoints):  # noqa: F811
     """Put on a network as it is published, the difference gives the one the run ended with."""
     if how == "lora":
-        network = backbones.create(f"hf:{checkpoints / 'wav2vec2-group'}", engine="torch")
+        network = backbones.load_backbone(f"hf:{checkpoints / 'wav2vec2-group'}", engine="torch")
         network.keep(["block2"])
         of_short_windows(network)
     before = copy.deepcopy(network)
@@ -351,7 +352,7 @@ def test_what_was_tuned_makes_the_network_anew(clips, network, how, checkpoints)
         torch.equal(a, b) for a, b in zip(network.parameters(), before.parameters(), strict=True)
     )
     fresh = copy.deepcopy(network)
-    tuned.put_on(fresh, done.weights[0])
+    tuned_weights.put_on(fresh, done.weights[0])
     assert fresh.fingerprint != network.fingerprint
     windows, valid = 0.1 * torch.randn(3, 8_000), torch.tensor([8_000, 8_000, 5_000])
     windows = torch.nn.functional.pad(windows, (network.info.context,) * 2)

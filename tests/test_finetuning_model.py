@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from earmark import audio, backbones, readings
-from earmark.backbones import Backbone, LayerStats
+from earmark.backbones.base import Backbone, LayerStats
 from earmark.calibration import Calibration
 from earmark.embed import run
 from earmark.errors import BackboneError, EarmarkError
@@ -34,9 +34,9 @@ def network(name, folders):  # noqa: F811
     """One of every kind of network with all of its layers; tests may keep fewer."""
     if name not in _made:
         if name in CHECKPOINTS:
-            made = backbones.create(f"hf:{folders / name}", engine="torch")
+            made = backbones.load_backbone(f"hf:{folders / name}", engine="torch")
         elif name == "speech-embedding":
-            made = backbones.create(name, engine="torch")
+            made = backbones.load_backbone(name, engine="torch")
         else:
             made = with_random_weights(name)
         _made.clear()
@@ -218,7 +218,9 @@ def test_what_cannot_be_tuned_is_refused():
 
 def test_low_rank_additions_begin_the_same_each_time(folders, clips):  # noqa: F811
     """Whatever was drawn by chance before: a run that is taken up, and other processes, need it."""
-    network = of_short_windows(backbones.create(f"hf:{folders / 'hubert-group'}", engine="torch"))
+    network = of_short_windows(
+        backbones.load_backbone(f"hf:{folders / 'hubert-group'}", engine="torch")
+    )
     network.keep(["block1"])
     first = run_of(clips, network, "lora")
     drawn = torch.rand(3)

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 
 from earmark import backbones, waveforms
+from earmark.backbones import BackboneError
 from earmark.data.clip import Clip
 from earmark.embed import embed, outcomes
 from test_backbones import with_random_weights
@@ -20,10 +21,10 @@ NAMES = ["logmel", "speech-embedding", "yamnet", "hf:"]  # hf: normalises the wh
 def backbone(request):
     if request.param == "hf:":
         folder = request.getfixturevalue("folders") / "wav2vec2-group"
-        return backbones.create(f"hf:{folder}")
+        return backbones.load_backbone(f"hf:{folder}")
     try:
-        return backbones.create(request.param)
-    except backbones.BackboneError:
+        return backbones.load_backbone(request.param)
+    except BackboneError:
         return with_random_weights(request.param)
 
 
@@ -72,7 +73,7 @@ def test_sections_of_mp3_are_the_whole(in_sections, tmp_path, monkeypatch):
     """Longer than two minutes, at a variable bit rate, so that a place in it has to be searched."""
     t = np.arange(125 * 16_000) / 16_000
     x = 0.004 * t * np.sin(2 * np.pi * (200 + 10 * t) * t)
-    path, backbone = tmp_path / "a.mp3", backbones.create("logmel")
+    path, backbone = tmp_path / "a.mp3", backbones.load_backbone("logmel")
     x += np.random.default_rng(0).normal(0, 0.01, len(t))
     soundfile.write(path, x, 16_000, bitrate_mode="VARIABLE", compression_level=0.5)
     in_sections(math.inf)
@@ -90,7 +91,7 @@ def test_long_and_short_clips_keep_their_order_and_twins(recording, in_sections,
     copy.write_bytes(recording.read_bytes())
     soundfile.write(tmp_path / "short.wav", np.full(4_000, 0.1), 8_000)
     clips = [Clip(p) for p in (tmp_path / "short.wav", recording, copy, tmp_path / "none.wav")]
-    result = embed(clips, backbones.create("logmel"))
+    result = embed(clips, backbones.load_backbone("logmel"))
     assert list(result.clips) == clips[:3] and result.computed == 2
     assert np.array_equal(result.matrix[1], result.matrix[2])
     assert result.seconds == pytest.approx(0.5 + 2 * 97.3, abs=1e-3)
@@ -99,7 +100,7 @@ def test_long_and_short_clips_keep_their_order_and_twins(recording, in_sections,
 def test_what_is_shorter_than_its_header_is_read_as_a_whole(recording, in_sections, monkeypatch):
     """Sections are planned for 97 s; the file, exchanged meanwhile, has 50."""
     in_sections()
-    backbone = backbones.create("logmel")
+    backbone = backbones.load_backbone("logmel")
     monkeypatch.setattr(waveforms, "clip_seconds", lambda *_: 97.3)
     samples, rate_hz = soundfile.read(recording)
     half = recording.with_name("half.flac")
@@ -116,7 +117,7 @@ def test_damage_is_told_as_of_a_whole_clip(recording, in_sections, tmp_path):
     content = recording.read_bytes()
     cut = tmp_path / "cut.flac"
     cut.write_bytes(content[: len(content) * 2 // 3])
-    (found,) = outcomes([Clip(cut)], backbones.create("logmel"))
+    (found,) = outcomes([Clip(cut)], backbones.load_backbone("logmel"))
     assert found.error is None and "cut short or damaged after" in found.warnings[0]
 
 
@@ -141,7 +142,7 @@ def test_no_more_than_some_sections_are_held(recording, in_sections, monkeypatch
         engine, "_compute", lambda b, shard: counting(compute, -len(shard), b, shard)
     )
     monkeypatch.setattr(engine, "SHARD_CLIPS", 2)
-    backbone = backbones.create("logmel")
+    backbone = backbones.load_backbone("logmel")
     backbone.info = backbones.replace(backbone.info, window=8_000, hop=8_000)
     (found,) = outcomes([Clip(recording)], backbone, threads=1)
     assert found.record is not None and most <= 4 + 2 * 2 + 2

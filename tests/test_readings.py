@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import earmark
-from earmark.backbones import BackboneInfo, Layer
+from earmark.backbones.info import BackboneInfo, Layer
 from earmark.readings import Reading, candidates, features, parts
 
 NET = BackboneInfo(

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from earmark import audio
-from earmark.backbones import create, speech_embedding
-from earmark.backbones.speech_embedding import CONTEXT, FRAMES, FRAMES_HOP
+from earmark.backbones.networks import speech_embedding
+from earmark.backbones.networks.speech_embedding import CONTEXT, FRAMES, FRAMES_HOP
+from earmark.backbones.registry import load_backbone
 from earmark.errors import BackboneError
 from shared_data import shared_data
 
@@ -51,7 +52,7 @@ class TFLite:
 
 @pytest.fixture(scope="module")
 def backbone():
-    return create("speech-embedding")
+    return load_backbone("speech-embedding")
 
 
 def real_clips() -> list[np.ndarray]:
@@ -106,11 +107,11 @@ def test_a_short_word_gives_an_embedding_every_80_ms(backbone):
 def test_where_the_wheel_is_missing_the_error_names_the_way_out(monkeypatch):
     monkeypatch.setattr(speech_embedding.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(BackboneError, match="needs the package pyopen-wakeword.*--backbone logmel"):
-        create("speech-embedding")
+        load_backbone("speech-embedding")
 
 
 def test_a_damaged_file_is_refused(tmp_path):
-    from earmark.backbones.tflite_weights import read_constants
+    from earmark.backbones.networks.tflite_weights import read_constants
 
     source = Path(wakeword.__file__).parent / "models" / "embedding_model.tflite"
     (tmp_path / "cut.tflite").write_bytes(source.read_bytes()[:5000])

@@ -22,7 +22,7 @@ from earmark.system.cache import delete_rest
 EMBED = """
 import sys
 from pathlib import Path
-from earmark.backbones import create
+from earmark.backbones import load_backbone
 from earmark.dataset import Clip
 from earmark.embed import embed
 from earmark.store import Store
@@ -30,7 +30,7 @@ from earmark.store import Store
 clips = [Clip(path) for path in sorted(Path(sys.argv[1]).glob("*.wav"))]
 with Store(Path(sys.argv[2])) as store:
     print("ready", flush=True)
-    print(embed(clips, create("speech-embedding"), store).computed)
+    print(embed(clips, load_backbone("speech-embedding"), store).computed)
 """
 
 
@@ -57,7 +57,7 @@ def start(recordings: Path, store: Path) -> subprocess.Popen:
 def finish(recordings: Path, store: Path) -> None:
     """What `start` does, in this process."""
     with Store(store) as opened:
-        embed(clips_of(recordings), backbones.create("speech-embedding"), opened)
+        embed(clips_of(recordings), backbones.load_backbone("speech-embedding"), opened)
 
 
 def content(store: Path) -> list[tuple]:
@@ -98,7 +98,7 @@ def test_two_processes_share_a_store(recordings, tmp_path):
 
 
 def test_the_second_run_computes_nothing_and_gives_the_same(recordings, tmp_path):
-    backbone, clips = backbones.create("logmel"), clips_of(recordings)
+    backbone, clips = backbones.load_backbone("logmel"), clips_of(recordings)
     with Store(tmp_path / "s.sqlite") as store:
         first, second = embed(clips, backbone, store), embed(clips, backbone, store)
     assert (first.computed, second.computed) == (60, 0)
@@ -111,7 +111,7 @@ def test_order_and_failures_are_kept(recordings, tmp_path):
     broken.write_bytes(b"RIFF nothing")
     clips = clips_of(recordings)[:5]
     clips.insert(2, Clip(broken))
-    result = embed(clips, backbones.create("logmel"))
+    result = embed(clips, backbones.load_backbone("logmel"))
     assert [c.path for c in result.clips] == [c.path for c in clips if c.path != broken]
     assert [f.path for f in result.failures] == [str(broken)]
     assert "broken" not in result.failures[0].reason and result.failures[0].reason
@@ -120,7 +120,7 @@ def test_order_and_failures_are_kept(recordings, tmp_path):
 def test_changed_audio_weights_or_stretch_miss(recordings, tmp_path):
     source = tmp_path / "a.wav"
     source.write_bytes((recordings / "00.wav").read_bytes())
-    logmel, speech = backbones.create("logmel"), backbones.create("speech-embedding")
+    logmel, speech = backbones.load_backbone("logmel"), backbones.load_backbone("speech-embedding")
     with Store(tmp_path / "s.sqlite") as store:
         assert embed([Clip(source)], logmel, store).computed == 1
         assert embed([Clip(source)], speech, store).computed == 1
@@ -133,13 +133,13 @@ def test_changed_audio_weights_or_stretch_miss(recordings, tmp_path):
 
 def test_copies_are_computed_once(recordings):
     clip = clips_of(recordings)[0]
-    result = embed([clip, clip, clip], backbones.create("logmel"))
+    result = embed([clip, clip, clip], backbones.load_backbone("logmel"))
     assert result.computed == 1 and len(result.matrix) == 3
     assert (result.matrix[0] == result.matrix[2]).all()
 
 
 def test_number_of_threads_changes_nothing(recordings):
-    backbone, clips = backbones.create("speech-embedding"), clips_of(recordings)[:12]
+    backbone, clips = backbones.load_backbone("speech-embedding"), clips_of(recordings)[:12]
     one, three = (embed(clips, backbone, threads=n).matrix for n in (1, 3))
     assert np.array_equal(one, three)
 
@@ -148,7 +148,7 @@ def test_thread_setting_is_left_as_it_was(recordings):
     import torch
 
     torch.set_num_threads(2)
-    embed(clips_of(recordings)[:3], backbones.create("logmel"))
+    embed(clips_of(recordings)[:3], backbones.load_backbone("logmel"))
     assert torch.get_num_threads() == 2
 
 
@@ -158,7 +158,7 @@ def test_a_long_clip_is_the_sum_of_its_windows(tmp_path):
 
     x = np.random.default_rng(0).normal(0, 0.1, 25 * 16_000).astype(np.float32)
     soundfile.write(tmp_path / "long.wav", x, 16_000, subtype="FLOAT")
-    backbone = backbones.create("logmel")
+    backbone = backbones.load_backbone("logmel")
     heard = embed([Clip(tmp_path / "long.wav")], backbone).matrix[0].astype(float)
     frames = backbone.front_end(torch.from_numpy(np.pad(x, 200))[None])[0, : 25 * 100].numpy()
     np.testing.assert_allclose(heard, np.concatenate([frames.mean(0), frames.std(0)]), rtol=2e-3)
@@ -166,7 +166,7 @@ def test_a_long_clip_is_the_sum_of_its_windows(tmp_path):
 
 def test_a_full_disk_is_one_sentence_and_loses_nothing(recordings, tmp_path):
     path = tmp_path / "s.sqlite"
-    backbone, clips = backbones.create("speech-embedding"), clips_of(recordings)
+    backbone, clips = backbones.load_backbone("speech-embedding"), clips_of(recordings)
     with Store(path) as store:
         embed(clips[:10], backbone, store)
         pages = store._db.execute("PRAGMA page_count").fetchone()[0]

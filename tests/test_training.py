@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import earmark
 from earmark import heads, metrics
-from earmark.backbones import BackboneInfo, Layer
+from earmark.backbones.info import BackboneInfo, Layer
 from earmark.bank import Bank
 from earmark.calibration import Calibration, fit_temperature, log_loss, softmax
 from earmark.data.clip import Clip

@@ -10,7 +10,8 @@ import safetensors
 import safetensors.numpy
 
 from command_line import earmark
-from earmark import backbones, classifier, tuned
+from earmark import backbones, classifier
+from earmark.backbones import tuned_weights
 from earmark.classifier import Classifier
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
@@ -161,13 +162,15 @@ def test_low_rank_factors_that_do_not_fit_are_refused(folders):  # noqa: F811
         {f"{name}.lora_b": (16,)},
         {"model.no.lora_b": (16, 2)},
     ):
-        network = backbones.create(f"hf:{folders / 'wav2vec2-group'}", engine="torch")
+        network = backbones.load_backbone(f"hf:{folders / 'wav2vec2-group'}", engine="torch")
         shapes = {k: shape for k, shape in (fitting | change).items() if shape is not None}
         with pytest.raises(ModelError, match=r"does not fit backbone 'hf:"):
-            tuned.put_on(network, {k: np.ones(shape, np.float32) for k, shape in shapes.items()})
-    network = backbones.create(f"hf:{folders / 'wav2vec2-group'}", engine="torch")
+            tuned_weights.put_on(
+                network, {k: np.ones(shape, np.float32) for k, shape in shapes.items()}
+            )
+    network = backbones.load_backbone(f"hf:{folders / 'wav2vec2-group'}", engine="torch")
     before = dict(network.named_parameters())[name].detach().clone()
-    tuned.put_on(network, {k: np.ones(shape, np.float32) for k, shape in fitting.items()})
+    tuned_weights.put_on(network, {k: np.ones(shape, np.float32) for k, shape in fitting.items()})
     after = dict(network.named_parameters())[name].detach()
     assert np.allclose((after - before).numpy(), 2, atol=1e-5)
 

@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from earmark import audio, backbones
-from earmark.backbones import BackboneInfo, LayerStats, vggish
-from earmark.backbones.vggish import CONTEXT, INFO, RATE_HZ, WINDOW, VGGish, postprocess
+from earmark.backbones.base import LayerStats
+from earmark.backbones.info import BackboneInfo
+from earmark.backbones.networks import vggish
+from earmark.backbones.networks.vggish import CONTEXT, INFO, RATE_HZ, WINDOW, VGGish, postprocess
 from earmark.embed import columns, pool
 from earmark.errors import BackboneError
 from shared_data import shared_data
@@ -270,7 +272,7 @@ def test_the_ports_state_dict_loads_as_it_is(
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(vggish, "WEIGHTS", dataclasses.replace(vggish.WEIGHTS, sha256=digest))
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
-    loaded = backbones.create("vggish")
+    loaded = backbones.load_backbone("vggish")
     assert loaded.fingerprint == f"vggish/1/{digest}/float32"
     assert not loaded.training
     state = net.state_dict()
@@ -286,7 +288,7 @@ def test_without_weights_the_way_out_is_named(
     monkeypatch.delenv("EARMARK_WEIGHTS", raising=False)
     monkeypatch.setenv("EARMARK_OFFLINE", "1")
     with pytest.raises(BackboneError, match=r"^vggish-10086976.pth \(288.6 MB\) is not on this"):
-        backbones.create("vggish")
+        backbones.load_backbone("vggish")
 
 
 def test_random_weights_are_those_of_their_seed(net: VGGish) -> None:

@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from earmark import audio, backbones
-from earmark.backbones import LayerStats
+from earmark.backbones.base import LayerStats
+from earmark.backbones.weights import WeightFile
 from earmark.embed import pool, run
 from earmark.errors import BackboneError
-from earmark.weights import WeightFile
 
 transformers = pytest.importorskip(
     "transformers", reason="the extra earmark[transformers] is not installed"
@@ -120,7 +120,7 @@ def name(request):
 @pytest.fixture
 def backbone(folders, name, _loaded={}):  # noqa: B006
     if name not in _loaded:
-        _loaded[name] = backbones.create(f"hf:{folders / name}")
+        _loaded[name] = backbones.load_backbone(f"hf:{folders / name}")
     return _loaded[name]
 
 
@@ -229,7 +229,7 @@ def test_clips_are_normalised_as_the_checkpoint_says(folders):
     for name in ("wav2vec2-group", "wav2vec2-layer"):
         extractor = transformers.AutoFeatureExtractor.from_pretrained(folders / name)
         wanted = extractor(x, sampling_rate=RATE_HZ, return_tensors="np")["input_values"][0]
-        got = backbones.create(f"hf:{folders / name}").prepare(x)
+        got = backbones.load_backbone(f"hf:{folders / name}").prepare(x)
         np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-6)
 
 
@@ -252,7 +252,7 @@ def test_zeros_behind_a_clip_change_nothing(backbone):
 
 
 def test_nothing_is_computed_beyond_the_highest_wanted_layer(folders, name):
-    backbone = backbones.create(f"hf:{folders / name}")
+    backbone = backbones.load_backbone(f"hf:{folders / name}")
     windows, valid = (torch.from_numpy(a) for a in cut(backbone, sound(9_000)))
     model, calls = backbone.model, []
     encoder = getattr(model, "encoder", model)
@@ -314,7 +314,7 @@ def test_threads_do_not_meddle(backbone):
 
 
 def test_bfloat16_stays_close(folders, name, backbone):
-    half = backbones.create(f"hf:{folders / name}", precision="bfloat16")
+    half = backbones.load_backbone(f"hf:{folders / name}", precision="bfloat16")
     assert half.fingerprint != backbone.fingerprint
     a, b = (run(n, *cut(n, sound(9_000)), 1) for n in (half, backbone))
     for layer in a:
@@ -339,7 +339,7 @@ def test_describes_itself_without_weights(folders, name, backbone, tmp_path):
 
 def same(folder: Path, folders: Path) -> bool:
     x = sound(5_000)
-    a, b = (backbones.create(f"hf:{f}") for f in (folder, folders / "wav2vec2-group"))
+    a, b = (backbones.load_backbone(f"hf:{f}") for f in (folder, folders / "wav2vec2-group"))
     return worst(run(a, *cut(a, x), 1), run(b, *cut(b, x), 1)) <= 1e-6
 
 
@@ -366,13 +366,15 @@ def test_weights_may_be_several_files(folder, folders):
     assert same(folder, folders)
     next(folder.glob("model-*.safetensors")).unlink()
     with pytest.raises(BackboneError, match="has no model-0.*, which its model.safetensors.index"):
-        backbones.create(f"hf:{folder}")
+        backbones.load_backbone(f"hf:{folder}")
 
 
 def test_weights_in_half_precision_are_computed_in_float32(folder):
     model = transformers.AutoModel.from_pretrained(folder)
     model.half().save_pretrained(folder)
-    assert {p.dtype for p in backbones.create(f"hf:{folder}").parameters()} == {torch.float32}
+    assert {p.dtype for p in backbones.load_backbone(f"hf:{folder}").parameters()} == {
+        torch.float32
+    }
 
 
 def test_preparation_may_be_part_of_a_processor(folder, folders):
@@ -384,7 +386,7 @@ def test_preparation_may_be_part_of_a_processor(folder, folders):
 
 def test_fingerprint_covers_weights_and_settings(folder):
     def fingerprint():
-        return backbones.create(f"hf:{folder}").fingerprint
+        return backbones.load_backbone(f"hf:{folder}").fingerprint
 
     def change(file, **changes):
         said = json.loads((folder / file).read_text())
@@ -464,7 +466,7 @@ def with_no_blocks(folder):
 def test_bad_checkpoints_are_refused(folder, damage, says, capfd):
     damage(folder)
     with pytest.raises(BackboneError, match=says) as refusal:
-        backbones.create(f"hf:{folder}")
+        backbones.load_backbone(f"hf:{folder}")
     assert str(refusal.value).endswith(".") and "\n" not in str(refusal.value)
     assert capfd.readouterr() == ("", "")
 
@@ -493,18 +495,19 @@ def hub_cache(tmp_path, monkeypatch):
 )
 def test_what_cannot_be_found_is_said(name, says):
     with pytest.raises(BackboneError, match=says):
-        backbones.create(name)
+        backbones.load_backbone(name)
 
 
 def test_a_missing_package_is_named(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(BackboneError, match=r"needs the package transformers.*earmark\[transf"):
-        backbones.create(f"hf:{folders / 'ast'}")
+        backbones.load_backbone(f"hf:{folders / 'ast'}")
 
 
 def test_named_networks_are_described_as_they_are():
     """The skeleton that their configuration builds, without weights, has what the table says."""
-    from earmark.backbones import huggingface, wav2vec2
+    from earmark.backbones.networks import huggingface, wav2vec2
+    from earmark.backbones.networks.wav2vec2 import Wav2Vec2
 
     config = huggingface.configure(wav2vec2._BASE, "wav2vec2-base")
     with torch.device("meta"):
@@ -512,13 +515,13 @@ def test_named_networks_are_described_as_they_are():
     for name in ("wav2vec2-base", "wav2vec2-base-960h"):
         info = backbones.info(name)
         assert info.parameters == sum(p.numel() for p in skeleton.parameters())
-        geometry = wav2vec2.Wav2Vec2.geometry(config, {})
+        geometry = Wav2Vec2.geometry(config, {})
         assert (info.window, info.step, info.layers) == geometry
         assert [x.size for x in info.layers] == [512, *[768] * 13]
 
 
 def test_a_published_file_is_found_in_the_cache_of_the_hub(hub_cache):
-    from earmark.backbones.huggingface import find_in_hub_cache
+    from earmark.backbones.networks.huggingface import find_in_hub_cache
 
     at = hub_cache / "models--facebook--tiny" / "snapshots" / ("a" * 40) / "model.safetensors"
     url = f"https://huggingface.co/facebook/tiny/resolve/{'a' * 40}/model.safetensors"
@@ -534,14 +537,14 @@ def test_a_published_file_is_found_in_the_cache_of_the_hub(hub_cache):
 HUB = """
 import os, sys
 from earmark import backbones
-print(backbones.create("hf:someone/tiny").fingerprint)
-print(backbones.create("hf:someone/tiny@v2").fingerprint)
+print(backbones.load_backbone("hf:someone/tiny").fingerprint)
+print(backbones.load_backbone("hf:someone/tiny@v2").fingerprint)
 os.environ["EARMARK_OFFLINE"] = "1"
-print(backbones.create("hf:someone/tiny").fingerprint)
+print(backbones.load_backbone("hf:someone/tiny").fingerprint)
 for offline, name in (("1", "tiny@v3"), ("0", "else"), ("0", "tiny@v9")):
     os.environ["EARMARK_OFFLINE"] = offline
     try:
-        backbones.create(f"hf:someone/{name}")
+        backbones.load_backbone(f"hf:someone/{name}")
     except backbones.BackboneError as error:
         print(error)
 """
@@ -596,7 +599,7 @@ def test_names_come_from_the_hub_and_then_from_its_cache(hub, folders, tmp_path)
     )
     print(done.stderr)
     first, second, offline, forbidden, *unknown = done.stdout.splitlines()
-    own = backbones.create(f"hf:{folders / 'wav2vec2-group'}")
+    own = backbones.load_backbone(f"hf:{folders / 'wav2vec2-group'}")
     assert first == own.fingerprint.replace(own.info.name, "hf:someone/tiny")
     assert second == first.replace("tiny", "tiny@v2")
     assert offline == first

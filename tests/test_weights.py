@@ -20,10 +20,10 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from earmark import weights
+from earmark.backbones import weights
+from earmark.backbones.weights import WeightFile, assign, fetch, find, load_state_dict
 from earmark.errors import BackboneError
 from earmark.system import download
-from earmark.weights import WeightFile, assign, fetch, find, load_state_dict
 
 CONTENT = bytes(range(256)) * 2_000  # 512,000 bytes
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -14,9 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from earmark import audio, backbones
-from earmark.backbones import yamnet as module
-from earmark.backbones.tflite_weights import read_operators
-from earmark.backbones.yamnet import CONTEXT, FILE, WINDOW
+from earmark.backbones.networks import yamnet
+from earmark.backbones.networks.tflite_weights import read_operators
+from earmark.backbones.networks.yamnet import CONTEXT, FILE, WINDOW
 from earmark.data.clip import Clip
 from earmark.embed import embed
 from earmark.errors import BackboneError
@@ -30,7 +30,7 @@ READS = WINDOW + CONTEXT  # 15,600 samples: what the file's graph takes
 @pytest.fixture(scope="module")
 def yamnet():
     shared_weights(WEIGHTS)
-    return backbones.create("yamnet")
+    return backbones.load_backbone("yamnet")
 
 
 def recordings(every: int) -> list[Path]:
@@ -275,7 +275,7 @@ def test_another_network_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "FILE", dataclasses.replace(FILE, sha256=""))
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
     with pytest.raises(BackboneError, match="is a TFLite model of another network than YAMNet"):
-        backbones.create("yamnet")
+        backbones.load_backbone("yamnet")
 
 
 def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
@@ -284,4 +284,4 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "FILE", dataclasses.replace(FILE, sha256=""))
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
     with pytest.raises(BackboneError, match="is damaged .*; fetch it again"):
-        backbones.create("yamnet")
+        backbones.load_backbone("yamnet")

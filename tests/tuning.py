@@ -9,7 +9,7 @@ import soundfile
 
 from earmark import backbones, heads
 from earmark.audio.options import AS_IT_IS
-from earmark.backbones import Backbone
+from earmark.backbones.base import Backbone
 from earmark.calibration import Calibration
 from earmark.data.clip import Clip
 from earmark.embed import embed
@@ -52,7 +52,7 @@ def of_short_windows(network: Backbone, seconds: float = 0.4) -> Backbone:
 
 def speech_embedding(*layers: str) -> Backbone:
     """The shipped network, of which ``layers`` are kept, the last one if none are named."""
-    network = backbones.create("speech-embedding", engine="torch")
+    network = backbones.load_backbone("speech-embedding", engine="torch")
     network.keep(layers or ("embedding",))
     return of_short_windows(network)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from earmark.backbones import create
+    from earmark.backbones.registry import load_backbone
     from earmark.classifier import Classifier, Prediction
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
@@ -27,7 +27,7 @@ _HOMES = {
     "Store": "store",
     "Training": "training",
     "__version__": "version",
-    "create": "backbones",
+    "load_backbone": "backbones",
     "finetune": "finetuning.conduct",
     "train": "training",
 }
@@ -43,8 +43,8 @@ __all__ = [
     "Store",
     "Training",
     "__version__",
-    "create",
     "finetune",
+    "load_backbone",
     "train",
 ]
 

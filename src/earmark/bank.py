@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from earmark import heads, readings
-from earmark.backbones import BackboneInfo
+from earmark.backbones.info import BackboneInfo
 from earmark.readings import Part, Reading
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from earmark import backbones as registry
 from earmark import heads, metrics
-from earmark.backbones import Backbone
+from earmark.backbones import registry
+from earmark.backbones.base import Backbone
+from earmark.backbones.layers import layers_of
 from earmark.bank import Bank
 from earmark.calibration import as_scores
 from earmark.data.clip import Clip
@@ -18,7 +19,7 @@ from earmark.data.dataset import Dataset
 from earmark.data.splits import Scheme
 from earmark.embed import embed
 from earmark.errors import BackboneError
-from earmark.readings import Reading, layers_of
+from earmark.readings import Reading
 from earmark.selection import Search, solve
 from earmark.store import Store
 
@@ -65,7 +66,7 @@ def _rivals(
     networks: Sequence[Backbone], seconds: float, clips: int
 ) -> Iterator[tuple[str, list[Backbone]]]:
     if any(network.info.name != PLAIN for network in networks):
-        yield "log-mel statistics", [registry.create(PLAIN)]
+        yield "log-mel statistics", [registry.load_backbone(PLAIN)]
     parameters = sum(network.info.parameters for network in networks)
     if not 0 < parameters <= CHEAP_PARAMETERS:
         return

@@ -189,11 +189,12 @@ class Classifier:
 
     def networks(self) -> list[Any]:
         """Create the backbones, make sure that they are the ones trained with, and tune them."""
-        from earmark import backbones, tuned
+        from earmark import backbones
+        from earmark.backbones import tuned_weights
 
         networks = []
         for number, use in enumerate(self.backbones):
-            network = backbones.create(use.name, precision=use.fingerprint.rsplit("/", 1)[1])
+            network = backbones.load_backbone(use.name, precision=use.fingerprint.rsplit("/", 1)[1])
             if network.fingerprint != use.fingerprint:
                 raise ModelError(
                     f"this classifier was trained with backbone {use.fingerprint}, and here is"
@@ -201,7 +202,7 @@ class Classifier:
                     " train it again."
                 )
             if self.tuned:
-                tuned.put_on(network, self.tuned[number])
+                tuned_weights.put_on(network, self.tuned[number])
             networks.append(network)
         return networks
 

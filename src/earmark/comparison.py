@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from earmark import backbones as registry
 from earmark import metrics
+from earmark.backbones import registry
 from earmark.classifier import Classifier
 from earmark.data.dataset import Dataset
 from earmark.data.splits import FOLDS
@@ -161,7 +161,7 @@ def _pinned(dataset: Dataset, together: Training) -> Dataset:
 
 def _seconds_per_hour(dataset: Dataset, name: str) -> float:
     """Measure decoding and embedding over some clips, the network loaded and warm."""
-    network = registry.create(name)
+    network = registry.load_backbone(name)
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(TIMED_CLIPS, len(dataset))).astype(int))
     clips = [dataset.clips[row] for row in rows]
     embed(clips[:2], network, None, options=dataset.audio)

@@ -20,7 +20,8 @@ import torch
 
 from earmark import audio
 from earmark.audio.options import AudioOptions
-from earmark.backbones import Backbone, BackboneInfo, LayerStats
+from earmark.backbones.base import Backbone, LayerStats
+from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
 from earmark.store import Record, Store, as_stored
 from earmark.system.progress import Progress

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from earmark.backbones.layers import layers_of
 from earmark.embed import Embeddings
 from earmark.errors import EarmarkError
-from earmark.readings import layers_of
 from earmark.system import extras
 from earmark.system.files import write_whole
 

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from earmark.backbones import BackboneInfo, Layer
+from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.layers import LayerSet, layers_of
 from earmark.embed import columns
-from earmark.errors import BackboneError, did_you_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-LayerSet = tuple[tuple[str, ...], ...]  # layer names, for each backbone in turn
 
 
 @dataclass(frozen=True)
@@ -66,14 +64,6 @@ def candidates(infos: Sequence[BackboneInfo], wanted: str) -> dict[str, Reading]
         for name, reading in named.items()
         for suffix, variant in _variants(infos, reading)
     }
-
-
-def layers_of(infos: Sequence[BackboneInfo], wanted: str) -> LayerSet:
-    """Return the layers that 'last', 'all' or a list of names stands for."""
-    every = [tuple(layer.name for layer in info.layers) for info in infos]
-    if wanted == "last":
-        return tuple(layers[-1:] for layers in every)
-    return tuple(every) if wanted == "all" else _listed(infos, wanted)
 
 
 def features(
@@ -203,23 +193,3 @@ def _variants(infos: Sequence[BackboneInfo], reading: Reading) -> list[tuple[str
         for spread in (True, False)
         for banded in bands
     ]
-
-
-def _listed(infos: Sequence[BackboneInfo], wanted: str) -> LayerSet:
-    picked: list[list[str]] = [[] for _ in infos]
-    for item in wanted.split(","):
-        backbone, _, name = item.strip().rpartition("/")
-        homes = [
-            k
-            for k, info in enumerate(infos)
-            if backbone in ("", info.name) and name in {layer.name for layer in info.layers}
-        ]
-        if not homes:
-            known = [layer.name for info in infos for layer in info.layers]
-            raise BackboneError(
-                f"no layer {item.strip()!r} in {', '.join(info.name for info in infos)};"
-                f"{did_you_mean(name, known)} known: auto, last, all, {', '.join(known)}."
-            )
-        for k in homes:
-            picked[k].append(name)
-    return tuple(tuple(names) for names in picked)

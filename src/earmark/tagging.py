@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from earmark import audio
-from earmark.backbones.audioset import Tagger, create_tagger
+from earmark.backbones.audioset import create_tagger
+from earmark.backbones.networks.audioset import Tagger
 from earmark.embed import BATCH_S
 from earmark.errors import AudioError, EarmarkError
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from earmark import backbones as registry
-from earmark import baselines, estimation, heads, learning_curve, readings, weights
+from earmark import baselines, estimation, heads, learning_curve, readings
+from earmark.backbones import registry, weights
+from earmark.backbones.base import Backbone
 from earmark.bank import Bank
 from earmark.classifier import BackboneUse, Classifier
 from earmark.data.clip import Clip
@@ -25,6 +26,7 @@ from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
 from earmark.estimation import OutOfFold
 from earmark.heads import Targets
 from earmark.limits import Limits
+from earmark.readings import Reading
 from earmark.selection import Candidate, Choice, Search, Solution, nested, solve
 from earmark.store import Store
 from earmark.system.progress import Progress
@@ -40,7 +42,7 @@ class Heard:
     """A dataset as its networks heard it: the clips that all could read, and their folds."""
 
     dataset: Dataset
-    networks: Sequence[registry.Backbone]
+    networks: Sequence[Backbone]
     embeddings: Sequence[Embeddings]
     skipped: tuple[Failure, ...]
     content: np.ndarray  # (N,), one number for each distinct sound
@@ -92,14 +94,14 @@ def train(
     kept out of everything and scored once. With ``unknown``, the share of strangers to let in,
     predictions say so when nothing like a clip was trained on. ``compare`` adds baselines and a
     learning curve to the estimate. ``precision`` and ``engine`` are those of
-    :func:`earmark.engines.equip`, and the classifier keeps to the former. The same data, arguments
+    :func:`earmark.engines.set_engine`, and the classifier keeps to the former. The same data, arguments
     and machine give the same bytes. Clips that cannot be read are in ``Training.skipped``.
     """
     clock = _Clock()
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
     kinds = _kinds(head, dataset)
     names, notes = backbone_names(backbone)
-    networks = [registry.create(name, precision, engine) for name in names]
+    networks = [registry.load_backbone(name, precision, engine) for name in names]
     choices = readings.candidates([network.info for network in networks], layers)
     heard = _hear(dataset, networks, folds, seed, store, progress)
     clock.lap("embed")
@@ -149,7 +151,7 @@ def train(
 
 def _hear(
     dataset: Dataset,
-    networks: Sequence[registry.Backbone],
+    networks: Sequence[Backbone],
     folds: int,
     seed: int,
     store: Store | None,
@@ -165,7 +167,7 @@ def _hear(
 
 
 def _search(
-    heard: Heard, choices: Mapping[str, readings.Reading], kinds: Sequence[str], seed: int
+    heard: Heard, choices: Mapping[str, Reading], kinds: Sequence[str], seed: int
 ) -> Search:
     bank = Bank([n.info for n in heard.networks], [e.matrix for e in heard.embeddings], choices)
     targets = _targets(heard.dataset, heard.clips)
@@ -223,7 +225,7 @@ def _is_unequal(targets: Targets) -> bool:
 
 
 def _used(
-    networks: Sequence[registry.Backbone], reading: readings.Reading
+    networks: Sequence[Backbone], reading: Reading
 ) -> tuple[tuple[BackboneUse, ...], dict[str, bool]]:
     """Return the backbones that ``reading`` reads of, and its other options."""
     options = asdict(reading)
@@ -275,7 +277,7 @@ def backbone_names(backbone: str) -> tuple[list[str], tuple[str, ...]]:
 
 def _embed_all(
     dataset: Dataset,
-    networks: Sequence[registry.Backbone],
+    networks: Sequence[Backbone],
     store: Store | None,
     progress: Progress | None,
 ) -> tuple[list[Embeddings], tuple[Failure, ...]]:

@@ -14,7 +14,8 @@ from earmark import audio
 from earmark.audio import libsndfile
 from earmark.audio.options import AudioOptions
 from earmark.audio.source import open_source
-from earmark.backbones import Backbone, BackboneInfo, LayerStats
+from earmark.backbones.base import Backbone, LayerStats
+from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
 from earmark.errors import AudioError
 from earmark.store import Record

@@ -1,389 +1,49 @@
-"""The contract of a backbone, and the one table of all of them.
+"""Pretrained networks: waveform windows in, statistics of every layer out.
 
-A backbone takes windows of waveform at its own rate and returns, for every layer, the mean and
-variance of the activations over the frames that are real audio. Everything between the waveform
-and the embedding (spectrogram, normalisation, masking) is inside it.
+``info`` and ``registry`` describe and name them without torch, ``base`` is the contract,
+``engines`` compute them, ``networks`` has a module for each.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-import importlib
-import importlib.metadata
-import math
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple, TypeVar
-
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from earmark.errors import BackboneError, did_you_mean
-from earmark.weights import WeightFile
-
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-_BUILT_IN = (
-    "logmel",
-    "speech_embedding",
-    "vggish",
-    "efficientat",
-    "yamnet",
-    "wav2vec2",
-    "spectrogram_transformers",
+from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.registry import (
+    check_name,
+    info,
+    list_backbones,
+    load_backbone,
+    register,
+    register_family,
+    weight_files,
 )
-_ENTRY_POINTS = "earmark.backbones"
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A named place inside a backbone; its statistics are (channels * bands,), channel first.
-
-    ``bands`` is the number of coarse frequency bands kept, low to high; 1 where the layer has no
-    frequency axis.
-    """
-
-    name: str
-    channels: int
-    bands: int = 1
-
-    @property
-    def size(self) -> int:
-        return self.channels * self.bands
-
-
-@dataclass(frozen=True)
-class BackboneInfo:
-    """What is known of a backbone without loading it; lengths are in samples at ``rate_hz``.
-
-    ``window`` is the longest core of one window and ``hop`` the distance between two cores.
-    ``context`` is what a window carries beyond its core on either side: the neighbouring audio,
-    or silence beyond the ends of the clip. ``step``: a clip shorter than ``window`` is padded only
-    to the next multiple of it; None where the network always reads ``window`` samples.
-    """
-
-    name: str
-    summary: str
-    rate_hz: int
-    window: int
-    hop: int
-    layers: tuple[Layer, ...]
-    parameters: int
-    source: str
-    licence: str
-    context: int = 0
-    step: int | None = None
-    is_logarithmic: bool = False  # its layers are logarithms, which need no further calming
-    version: int = 1  # raise it whenever the results change: stored embeddings are then made anew
-
-    def layer(self, name: str) -> Layer:
-        """Return the layer called ``name``; :class:`BackboneError` names the known ones."""
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        known = [layer.name for layer in self.layers]
-        raise BackboneError(
-            f"backbone {self.name!r} has no layer {name!r};{did_you_mean(name, known)}"
-            f" known layers: {', '.join(known)}."
-        )
-
-
-class LayerStats(NamedTuple):
-    """Statistics of one layer, per window: ``frames`` (B,), ``mean`` and ``var`` (B, D) float32.
-
-    ``frames`` counts the frames that are real audio (a fraction where a frame is only partly so)
-    and weighs a window among the others of its clip. ``var`` is the biased variance: unlike a raw
-    second moment it loses no digits where a channel hardly moves.
-    """
-
-    frames: Tensor
-    mean: Tensor
-    var: Tensor
-
-
-Activations = Iterator[tuple[str, Tensor]]  # a layer's name, and (B, C, T, F)
-Engine = Callable[[Tensor, Collection[str]], Activations]
-
-
-class Backbone(nn.Module):
-    """A pretrained network. Subclasses set ``weights_hash`` and write its three parts.
-
-    :meth:`inputs` is the front end, :meth:`body` the network, :meth:`weigh` says which frames are
-    real audio. The body may be computed by another ``engine`` than PyTorch (see ``engines.py``).
-    A network that does not come apart like this writes :meth:`forward` instead.
-
-    The result for a window never depends on its neighbours in the batch nor on zeros behind it.
-    """
-
-    weights_hash: str = "none"
-    files: ClassVar[tuple[WeightFile, ...]] = ()  # published weights, where they are plain files
-    openvino_gains: ClassVar[bool] = False  # it is measured quicker than PyTorch; see engines.py
-    half_is_close: ClassVar[bool] = False  # embeddings in bfloat16 have a cosine of 0.999 and more
-    free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input, as long as the clip; not 0
-    time_axis: ClassVar[int | None] = None  # of the body's input; what may be masked in training
-    band_axis: ClassVar[int | None] = None
-    untuned: ClassVar[tuple[str, ...]] = ()  # layers that fine-tuning leaves as they are
-    rate: ClassVar[float] = 1.0  # of fine-tuning, as a factor of the recipe's
-
-    def __init__(self, info: BackboneInfo) -> None:
-        super().__init__()
-        self.info = info
-        self.dtype = torch.float32
-        self.precision = "float32"
-        self.device = torch.device("cpu")
-        self.normalises = False
-        self.engine: Engine = self.compute
-
-    @classmethod
-    def load(cls, info: BackboneInfo) -> Backbone:
-        """Build the network with its weights; :class:`BackboneError` where they are missing."""
-        return cls(info)
-
-    @classmethod
-    def random(cls, info: BackboneInfo, seed: int = 0) -> Backbone:
-        """Build the network with random weights: to test it, or to see what training gave."""
-        raise BackboneError(
-            f"backbone {info.name!r} cannot be made with random weights; use its own."
-        )
-
-    @classmethod
-    def weight_files(cls, info: BackboneInfo) -> tuple[WeightFile, ...]:
-        """Name the files to fetch for ``info``; none where weights come some other way."""
-        return cls.files
-
-    def verify(self) -> str:
-        """Compare the loaded network with published reference values; say what was compared.
-
-        :class:`BackboneError` where they differ. The hash of the weights is checked by loading.
-        """
-        return "weights are in place; no reference values are published for this network"
-
-    def prepare(self, clip: np.ndarray, moments: tuple[float, float] | None = None) -> np.ndarray:
-        """Normalise a whole clip (n,) before it is cut into windows; here, leave it as it is.
-
-        ``moments`` are mean and variance of the whole, where ``clip`` is only a part of it; they
-        are given where ``normalises``.
-        """
-        return clip
-
-    def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the numbers of rows that can be computed together, and the network's input.
-
-        Arguments are those of :meth:`forward`; the input (B, ...) is float32.
-        """
-        raise NotImplementedError
-
-    def body(self, x: Tensor) -> Activations:
-        """Yield every layer's name and activations (B, C, T, F) for an input, lowest first.
-
-        A generator: what is not asked for is not computed. Only tensors decide what is computed,
-        so that the calls can be recorded for another engine.
-        """
-        raise NotImplementedError
-
-    def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
-        """Return how much each frame of the activations ``x`` (B, C, T, F) counts, (B, T)."""
-        raise NotImplementedError
-
-    def compute(self, x: Tensor, layers: Collection[str]) -> Activations:
-        """Yield the activations of ``layers``: the engine of plain PyTorch."""
-        left = set(layers)
-        for name, activations in self.body(x.to(self.dtype)):
-            if name in left:
-                yield name, activations
-                left.remove(name)
-            if not left:
-                return
-
-    def forward(
-        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
-    ) -> dict[str, LayerStats]:
-        """Return the statistics of ``layers`` (default: all) for ``windows``.
-
-        ``windows``: (B, core + 2 * context) float32; ``valid``: (B,) int64, the number of real
-        samples in each core, at least 1. Nothing is computed beyond the highest wanted layer. The
-        results are where the network is, on ``device``.
-        """
-        windows, valid = windows.to(self.device), valid.to(self.device)
-        bands = {y.name: y.bands for y in self.info.layers if layers is None or y.name in layers}
-        order, parts = [], []
-        for rows, x in self.inputs(windows, valid):
-            real = valid[rows]
-            order.append(rows)
-            parts.append(
-                {
-                    name: layer_stats(y, self.weigh(name, y, real), bands[name])
-                    for name, y in self.engine(x, bands)
-                }
-            )
-        if len(parts) == 1:
-            return parts[0]
-        back = torch.cat(order).argsort()
-        return {
-            name: LayerStats(
-                *(torch.cat(s)[back] for s in zip(*(p[name] for p in parts), strict=True))
-            )
-            for name in parts[0]
-        }
-
-    def keep(self, layers: Collection[str]) -> None:
-        """Leave out all other layers from here on; those above the highest are not computed."""
-        for name in layers:
-            self.info.layer(name)
-        kept = tuple(layer for layer in self.info.layers if layer.name in layers)
-        self.info = replace(self.info, layers=kept)
-
-    def save_memory(self) -> None:
-        """Keep as few activations as possible for gradients; here, as many as always."""
-
-    def cast(self, precision: str) -> Backbone:
-        """Compute the network in ``precision`` ('float32', 'bfloat16' or 'float16') from here on.
-
-        The front end stays in float32: a spectrogram's range does not fit half precision.
-        """
-        if precision not in PRECISIONS:
-            raise BackboneError(
-                f"precision {precision!r} is unknown; wanted one of {', '.join(PRECISIONS)}."
-            )
-        self.dtype, self.precision = PRECISIONS[precision], precision
-        return self
-
-    @property
-    def fingerprint(self) -> str:
-        """What decides the bytes of an embedding: name, code version, weights and precision."""
-        return f"{self.info.name}/{self.info.version}/{self.weights_hash}/{self.precision}"
-
-
-def all_rows(windows: Tensor) -> Tensor:
-    """Number the rows of a batch, for a network that takes them all together."""
-    return torch.arange(len(windows), device=windows.device)
-
-
-def frame_weights(frames: int, first: int, stride: int, valid: Tensor) -> Tensor:
-    """Return (B, T) float32, 1 for each frame that belongs to the real part of the core.
-
-    The centre of frame ``t`` is ``first + t * stride`` samples after the start of the core, and
-    may be negative. It stands for the stride in which it lies, so that the frames of neighbouring
-    windows tile a clip and no clip is without a frame. ``valid`` (B,) counts the real samples.
-    """
-    starts = first - first % stride + stride * torch.arange(frames, device=valid.device)
-    return ((starts >= 0) & (starts < valid[:, None])).float()
-
-
-def real_share(frames: int, stride: int, valid: Tensor) -> Tensor:
-    """Return (B, T): how much of each frame, ``stride`` samples long, is real audio, 0 to 1.
-
-    For networks that read windows of one length, where a clip's rest should weigh what there is.
-    """
-    starts = stride * torch.arange(frames, device=valid.device)
-    return ((valid[:, None] - starts) / stride).clamp(0, 1)
-
-
-def random_state(module: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Return a state for ``module`` with random weights (He et al. 2015); seeds give equal ones."""
-    generator = torch.Generator().manual_seed(seed)
-    state = {}
-    for name, like in module.state_dict().items():
-        bound = math.sqrt(6 / like[0].numel()) if name.endswith("weight") else 0.1
-        state[name] = torch.empty(like.shape).uniform_(-bound, bound, generator=generator)
-    return state
-
-
-def layer_stats(x: Tensor, weight: Tensor, bands: int = 1) -> LayerStats:
-    """Reduce ``x`` (B, C, T, F) over time and within coarse frequency bands.
-
-    ``weight`` (B, T), not negative. F must be a multiple of ``bands``. Where a window has no frame
-    of any weight, its statistics are zero and so is its count.
-    """
-    batch, channels, time, width = x.shape
-    frames = weight.sum(1)
-    share = (weight / frames.clamp_min(1e-9)[:, None])[:, None]  # (B, 1, T)
-    flat = x.float().permute(0, 2, 3, 1).reshape(batch, time, -1)  # (B, T, F * C)
-    mean = share @ flat
-    var = share @ (flat - mean).square_()
-    mean, var = (s.view(batch, bands, width // bands, channels) for s in (mean, var))
-    band = mean.mean(2)  # (B, bands, C)
-    var = var.mean(2) + (mean - band[:, :, None]).square().mean(2)
-    return LayerStats(frames, band.transpose(1, 2).flatten(1), var.transpose(1, 2).flatten(1))
-
-
-B = TypeVar("B", bound=type[Backbone])
-Entry = tuple[BackboneInfo, type[Backbone]]
-_registry: dict[str, Entry] = {}
-_families: dict[str, Callable[[str], Entry]] = {}
-
-
-def register(info: BackboneInfo) -> Callable[[B], B]:
-    """Enter a backbone class into the table under ``info.name``; a taken name is refused."""
-
-    def enter(cls: B) -> B:
-        if info.name in _registry:
-            raise ValueError(f"a backbone called {info.name!r} is registered already")
-        _registry[info.name] = (info, cls)
-        return cls
-
-    return enter
-
-
-def register_family(prefix: str) -> Callable[[Callable[[str], Entry]], Callable[[str], Entry]]:
-    """Let a function describe every name that begins with ``prefix``, without loading weights.
-
-    Such names are without end, so :func:`names` has none of them.
-    """
-
-    def enter(describe: Callable[[str], Entry]) -> Callable[[str], Entry]:
-        if prefix in _families:
-            raise ValueError(f"a family of backbones {prefix!r} is registered already")
-        _families[prefix] = describe
-        return describe
-
-    return enter
-
-
-def names() -> list[str]:
-    """Return the names of all backbones: the built-in ones and those of other packages."""
-    for module in _BUILT_IN:
-        importlib.import_module(f"{__name__}.{module}")
-    for entry in importlib.metadata.entry_points(group=_ENTRY_POINTS):
-        entry.load()  # its module calls `register`
-    return sorted(_registry)
-
-
-def info(name: str) -> BackboneInfo:
-    """Describe a backbone without loading it; an unknown name is answered with the nearest."""
-    return _entry(name)[0]
-
-
-def create(name: str, precision: str = "exact", engine: str = "auto") -> Backbone:
-    """Load the backbone called ``name``, ready for inference: no gradients, evaluation mode.
-
-    ``precision`` is 'exact' (float32) or 'fast', and ``engine`` what computes it, as in
-    :func:`earmark.engines.equip`; 'float32' is 'exact'. 'bfloat16' and 'float16' are that, in
-    plain PyTorch.
-    """
-    from earmark import engines
-
-    description, cls = _entry(name)
-    backbone = cls.load(description).eval().requires_grad_(False)
-    if precision in ("bfloat16", "float16"):
-        return backbone.cast(precision)
-    return engines.equip(backbone, "exact" if precision == "float32" else precision, engine)
-
-
-def weight_files(name: str) -> tuple[WeightFile, ...]:
-    """Name the files that the backbone called ``name`` is made of, to find or to fetch."""
-    description, cls = _entry(name)
-    return cls.weight_files(description)
-
-
-def _entry(name: str) -> Entry:
-    known = names()
-    if name in _registry:
-        return _registry[name]
-    for prefix, describe in _families.items():
-        if name.startswith(prefix):
-            return describe(name)
-    known += [f"{prefix}..." for prefix in _families]
-    raise BackboneError(
-        f"no backbone {name!r};{did_you_mean(name, known)} Known: {', '.join(known)}."
+from earmark.system.lazy import hand_on
+
+if TYPE_CHECKING:
+    from earmark.backbones.base import (
+        Activations,
+        Backbone,
+        LayerStats,
+        frame_weights,
+        layer_stats,
+        real_share,
     )
+
+_BASE = ("Activations", "Backbone", "LayerStats", "frame_weights", "layer_stats", "real_share")
+__all__ = [
+    "Activations",
+    "Backbone",
+    "BackboneInfo",
+    "Layer",
+    "LayerStats",
+    "check_name",
+    "frame_weights",
+    "info",
+    "layer_stats",
+    "list_backbones",
+    "load_backbone",
+    "real_share",
+    "register",
+    "register_family",
+    "weight_files",
+]
+__getattr__ = hand_on(__name__, dict.fromkeys(_BASE, "base"))

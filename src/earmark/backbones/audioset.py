@@ -7,43 +7,18 @@ trained on all of its classes.
 
 from __future__ import annotations
 
-from importlib.resources import files
-
-from torch import Tensor
-
+from earmark.backbones.networks.audioset import Tagger
+from earmark.backbones.registry import entry, list_backbones, load_backbone
 from earmark.errors import BackboneError
-
-from . import Backbone, _entry, create, names
-
-
-class Tagger(Backbone):
-    """A backbone that still has the classifier it was trained with."""
-
-    def class_names(self) -> tuple[str, ...]:
-        """Return the names of the K classes, in the order of :meth:`class_scores`."""
-        raise NotImplementedError
-
-    def class_scores(self, windows: Tensor, valid: Tensor) -> Tensor:
-        """Return the score of each class in each window, (B, K) float32 in 0..1.
-
-        Arguments are those of :meth:`forward`. Each class is a question of its own: the scores of a
-        window do not add up to 1.
-        """
-        raise NotImplementedError
 
 
 def create_tagger(name: str) -> Tagger:
     """Load the backbone called ``name``; :class:`BackboneError` if it has no classes of its own."""
-    if not issubclass(_entry(name)[1], Tagger):
-        taggers = [known for known in names() if issubclass(_entry(known)[1], Tagger)]
+    if not issubclass(entry(name)[1], Tagger):
+        taggers = [known for known in list_backbones() if issubclass(entry(known)[1], Tagger)]
         raise BackboneError(
             f"backbone {name!r} has no classes of its own; take one that has: {', '.join(taggers)}."
         )
-    tagger = create(name)
+    tagger = load_backbone(name)
     assert isinstance(tagger, Tagger)
     return tagger
-
-
-def audioset_names() -> tuple[str, ...]:
-    """Return the 527 names of AudioSet's classes, in its order."""
-    return tuple(files(__package__).joinpath("audioset_527.txt").read_text("utf-8").splitlines())

@@ -19,7 +19,7 @@ def list_backbones(as_json: Json = False) -> None:
     """List the backbones."""
     from earmark import backbones
 
-    infos = [backbones.info(name) for name in backbones.names()]
+    infos = [backbones.info(name) for name in backbones.list_backbones()]
     if as_json:
         print_json({"backbones": [_described(info) for info in infos]})
         return
@@ -56,11 +56,12 @@ def fetch_backbone(
     ] = None,
 ) -> None:
     """Find or download a backbone's weights, check their hash, say where they are."""
-    from earmark import backbones, weights
+    from earmark import backbones
+    from earmark.backbones import weights
 
     files = backbones.weight_files(name)
     if not files:
-        backbones.create(name)
+        backbones.load_backbone(name)
         print(f"{name} is ready; there is nothing to fetch.")
     for file in files:
         with console.byte_bar(file.name) as bar:
@@ -72,7 +73,7 @@ def verify_backbone(name: str) -> None:
     """Load a backbone's weights, check their hash and the network's published reference values."""
     from earmark import backbones
 
-    backbone = backbones.create(name)
+    backbone = backbones.load_backbone(name)
     print(backbone.fingerprint)
     print(backbone.verify())
 

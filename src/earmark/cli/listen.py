@@ -128,7 +128,7 @@ def embed(
 ) -> None:
     """Write the embeddings of DATA (labels not needed) for use elsewhere."""
     from earmark.audio.options import AudioOptions
-    from earmark.backbones import create
+    from earmark.backbones.registry import load_backbone
     from earmark.data.dataset import Dataset
     from earmark.embed import embed
     from earmark.embedding_files import check_format, write_embeddings
@@ -136,7 +136,7 @@ def embed(
     check_format(output)
     check_output(output)
     dataset = Dataset.read(data, need_labels=False)
-    network = create(backbone, precision.value, engine.value)
+    network = load_backbone(backbone, precision.value, engine.value)
     audio = AudioOptions(channel, non_finite.value)
     with opened_store(no_store) as store, console.progress_bar("embedding", len(dataset)) as bar:
         embeddings = embed(dataset.clips, network, store, options=audio, progress=bar)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from earmark import backbones as registry
 from earmark import heads, metrics, training
+from earmark.backbones import registry
 from earmark.calibration import Calibration
 from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
@@ -82,7 +82,9 @@ def finetune(
     workers = Workers(half=options.get("precision") == "fast")
     with workers.first_alone():
         for name in training.backbone_names(options.get("backbone", "auto"))[0]:
-            scope.tunable(registry.create(name, engine="torch"), how)  # refused before the work
+            scope.tunable(
+                registry.load_backbone(name, engine="torch"), how
+            )  # refused before the work
         frozen = training.train(data, **options)
     began = time.perf_counter()
     work = _Work(frozen, how, recipe, int(options.get("seed", 0)), workers, observer)
@@ -141,7 +143,8 @@ class _Work:
         self.frozen, self.search, self.heard = frozen, frozen.search, frozen.heard
         self.clips, self.names = frozen.heard.clips, _names(frozen)
         networks = [
-            registry.create(network.info.name, engine="torch") for network in frozen.heard.networks
+            registry.load_backbone(network.info.name, engine="torch")
+            for network in frozen.heard.networks
         ]
         for network in frozen.heard.networks:
             network.engine = network.compute  # what was compiled for another engine is let go

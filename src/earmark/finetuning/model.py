@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from earmark import readings
-from earmark.backbones import Backbone, BackboneInfo, LayerStats
+from earmark.backbones.base import Backbone, LayerStats
+from earmark.backbones.info import BackboneInfo
 from earmark.calibration import Calibration
 from earmark.heads import Head
 from earmark.readings import Reading

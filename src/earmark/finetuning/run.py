@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from earmark import readings
-from earmark.backbones import Backbone
+from earmark.backbones.base import Backbone
 from earmark.embed import embed
 from earmark.errors import DataError
 from earmark.finetuning import augment, sounds

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from earmark.backbones import Backbone, BackboneInfo
+from earmark.backbones.base import Backbone
+from earmark.backbones.info import BackboneInfo
 from earmark.errors import BackboneError, EarmarkError
 from earmark.system import extras
 

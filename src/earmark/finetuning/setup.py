@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from earmark.audio.options import AudioOptions
-from earmark.backbones import Backbone
+from earmark.backbones.base import Backbone
 from earmark.calibration import Calibration
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.recipe import Recipe

@@ -10,7 +10,7 @@ import torch
 
 from earmark import audio
 from earmark.audio.options import AudioOptions
-from earmark.backbones import Backbone
+from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
 from earmark.errors import AudioError
 from earmark.finetuning.model import Heard

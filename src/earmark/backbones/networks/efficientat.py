@@ -18,20 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from earmark import weights
+from earmark.backbones import weights
+from earmark.backbones.base import Activations, Backbone, random_state
+from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.networks.audioset import Tagger, audioset_names
+from earmark.backbones.networks.logmel import LogMel, htk_mel_filters
+from earmark.backbones.registry import register, register_family
+from earmark.backbones.weights import WeightFile
 from earmark.errors import BackboneError, did_you_mean
-
-from . import (
-    Activations,
-    Backbone,
-    BackboneInfo,
-    Layer,
-    random_state,
-    register,
-    register_family,
-)
-from .audioset import Tagger, audioset_names
-from .logmel import LogMel, htk_mel_filters
 
 RATE_HZ = 32_000
 SECONDS = 10  # of the clips it was trained on: the longest window
@@ -177,12 +171,12 @@ def _own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 class _Release(NamedTuple):
     width: float
     parameters: int
-    file: weights.WeightFile
+    file: WeightFile
 
 
 def _release(width: float, parameters: int, name: str, size: int, sha256: str = "") -> _Release:
     url = f"https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/{name}"
-    return _Release(width, parameters, weights.WeightFile(name, url, sha256, size))
+    return _Release(width, parameters, WeightFile(name, url, sha256, size))
 
 
 # The authors publish no hashes. These two are what others who pin the files have found, too; the
@@ -244,7 +238,7 @@ class EfficientAT(Tagger):
         return backbone._fill(state, f"random-{seed}", "random weights")
 
     @classmethod
-    def weight_files(cls, info: BackboneInfo) -> tuple[weights.WeightFile, ...]:
+    def weight_files(cls, info: BackboneInfo) -> tuple[WeightFile, ...]:
         return (RELEASES[info.name].file,)
 
     def _fill(self, state: Mapping[str, Tensor], weights_hash: str, source: str) -> EfficientAT:

@@ -7,7 +7,9 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from . import Backbone, BackboneInfo, Layer, LayerStats, frame_weights, layer_stats, register
+from earmark.backbones.base import Backbone, LayerStats, frame_weights, layer_stats
+from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.registry import register
 
 
 class LogMel(nn.Module):

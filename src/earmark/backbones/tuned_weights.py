@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-from earmark.backbones import Backbone
+from earmark.backbones.base import Backbone
 from earmark.errors import ModelError
 
 FACTORS = (".lora_a", ".lora_b")

@@ -15,21 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from earmark.backbones.base import Activations, Backbone, all_rows, random_state, real_share
+from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.networks.logmel import LogMel, htk_mel_filters
+from earmark.backbones.registry import register, register_family
+from earmark.backbones.weights import WeightFile, assign, fetch, find, load_state_dict, sha256
 from earmark.errors import BackboneError
-from earmark.weights import WeightFile, assign, fetch, find, load_state_dict, sha256
-
-from . import (
-    Activations,
-    Backbone,
-    BackboneInfo,
-    Layer,
-    all_rows,
-    random_state,
-    real_share,
-    register,
-    register_family,
-)
-from .logmel import LogMel, htk_mel_filters
 
 RATE_HZ = 16_000
 FRAME, FFT, HOP = 400, 512, 160  # samples: 25 ms, 32 ms (zeros behind the frame), 10 ms

@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from earmark.backbones import Activations, Backbone
+from earmark.backbones.base import Activations, Backbone
 from earmark.errors import BackboneError, EarmarkError, EarmarkWarning, did_you_mean
 from earmark.system.cache import engines_folder
 from earmark.system.files import write_whole
@@ -39,7 +39,7 @@ class EngineWarning(EarmarkWarning):
     """An engine that was put aside for plain PyTorch, and why."""
 
 
-def equip(backbone: Backbone, precision: str = "exact", engine: str = "auto") -> Backbone:
+def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto") -> Backbone:
     """Let ``engine`` compute the body of ``backbone``, in float32 or as fast as is close to it.
 
     'exact' gives float32 results, whatever the engine. 'fast' gives the quickest whose embeddings

@@ -17,19 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from earmark.backbones.base import Activations, Backbone, all_rows, frame_weights
+from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.networks.logmel import LogMel
+from earmark.backbones.networks.tflite_weights import read_constants
+from earmark.backbones.registry import register
 from earmark.errors import BackboneError
-
-from . import (
-    Activations,
-    Backbone,
-    BackboneInfo,
-    Layer,
-    all_rows,
-    frame_weights,
-    register,
-)
-from .logmel import LogMel
-from .tflite_weights import read_constants
 
 RATE_HZ = 16_000
 FFT, HOP = 512, 160  # samples; a Hann window of 400 sits in the middle of the 512

@@ -28,12 +28,13 @@ import torch
 import torch.utils.checkpoint
 from torch import Tensor, nn
 
+from earmark.backbones.base import Activations, Backbone
+from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.registry import register_family
+from earmark.backbones.weights import WeightFile, find, load_state_dict, sha256
 from earmark.errors import BackboneError
 from earmark.system import extras
 from earmark.system.cache import is_offline
-from earmark.weights import WeightFile, find, load_state_dict, sha256
-
-from . import Activations, Backbone, BackboneInfo, Layer, register_family
 
 PREFIX = "hf:"
 CONFIG = "config.json"

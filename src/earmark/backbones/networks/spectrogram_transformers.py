@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import BackboneInfo, Layer, all_rows, frame_weights
-from .huggingface import Geometry, Settings, Transformer, first, reads
-from .logmel import LogMel
+from earmark.backbones.base import all_rows, frame_weights
+from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.networks.huggingface import Geometry, Settings, Transformer, first, reads
+from earmark.backbones.networks.logmel import LogMel
 
 FRAME, HOP = 400, 160  # samples at 16 kHz: 25 and 10 ms, in both
 FFT = 512  # of AST; Whisper transforms the 400 samples as they are

@@ -15,10 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from earmark.weights import WeightFile, fetch, find
-
-from . import BackboneInfo, Layer, register
-from .huggingface import Geometry, Settings, Transformer, find_in_hub_cache, first, reads
+from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.networks.huggingface import (
+    Geometry,
+    Settings,
+    Transformer,
+    find_in_hub_cache,
+    first,
+    reads,
+)
+from earmark.backbones.registry import register
+from earmark.backbones.weights import WeightFile, fetch, find
 
 RATE_HZ = 16_000
 WINDOW_S = 20  # training used at most 15.6 s; attention's cost grows with the square of this

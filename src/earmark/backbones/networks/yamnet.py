@@ -16,13 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from earmark import weights
+from earmark.backbones import weights
+from earmark.backbones.base import Activations, Backbone, all_rows, real_share
+from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.networks.audioset import Tagger, audioset_names
+from earmark.backbones.networks.logmel import LogMel, htk_mel_filters
+from earmark.backbones.networks.tflite_weights import LearnedOperator, read_operators
+from earmark.backbones.registry import register
+from earmark.backbones.weights import WeightFile
 from earmark.errors import BackboneError
-
-from . import Activations, Backbone, BackboneInfo, Layer, all_rows, real_share, register
-from .audioset import Tagger, audioset_names
-from .logmel import LogMel, htk_mel_filters
-from .tflite_weights import LearnedOperator, read_operators
 
 RATE_HZ = 16_000
 FFT, FRAME, HOP, BANDS = 512, 400, 160, 64  # samples (25 ms every 10 ms), and mel bands
@@ -45,7 +47,7 @@ UNUSED = (
     "Funny music",
 )
 
-FILE = weights.WeightFile(
+FILE = WeightFile(
     "yamnet_classification.tflite",
     # As in mediapipe, third_party/external_files.bzl; TensorFlow Hub had the same bytes as
     # lite-model/yamnet/classification/tflite/1.

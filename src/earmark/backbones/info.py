@@ -1,0 +1,60 @@
+"""What is known of a backbone without loading it. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from earmark.errors import BackboneError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A named place inside a backbone; its statistics are (channels * bands,), channel first.
+
+    ``bands`` is the number of coarse frequency bands kept, low to high; 1 where the layer has no
+    frequency axis.
+    """
+
+    name: str
+    channels: int
+    bands: int = 1
+
+    @property
+    def size(self) -> int:
+        return self.channels * self.bands
+
+
+@dataclass(frozen=True)
+class BackboneInfo:
+    """What is known of a backbone without loading it; lengths are in samples at ``rate_hz``.
+
+    ``window`` is the longest core of one window and ``hop`` the distance between two cores.
+    ``context`` is what a window carries beyond its core on either side: the neighbouring audio,
+    or silence beyond the ends of the clip. ``step``: a clip shorter than ``window`` is padded only
+    to the next multiple of it; None where the network always reads ``window`` samples.
+    """
+
+    name: str
+    summary: str
+    rate_hz: int
+    window: int
+    hop: int
+    layers: tuple[Layer, ...]
+    parameters: int
+    source: str
+    licence: str
+    context: int = 0
+    step: int | None = None
+    is_logarithmic: bool = False  # its layers are logarithms, which need no further calming
+    version: int = 1  # raise it whenever the results change: stored embeddings are then made anew
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer called ``name``; :class:`BackboneError` names the known ones."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        known = [layer.name for layer in self.layers]
+        raise BackboneError(
+            f"backbone {self.name!r} has no layer {name!r};{did_you_mean(name, known)}"
+            f" known layers: {', '.join(known)}."
+        )

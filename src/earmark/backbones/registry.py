@@ -1,0 +1,159 @@
+"""The one table of all backbones, by name. Imports no torch before one is described."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from earmark.errors import BackboneError, did_you_mean
+
+if TYPE_CHECKING:
+    from earmark.backbones.base import Backbone
+    from earmark.backbones.info import BackboneInfo
+    from earmark.backbones.weights import WeightFile
+
+# Every built-in name and the module of ``networks`` that registers it: a wrong name is told at
+# once, and only the module that is needed is imported.
+BUILT_IN = {
+    "efficientat-mn04": "efficientat",
+    "efficientat-mn10": "efficientat",
+    "logmel": "logmel",
+    "speech-embedding": "speech_embedding",
+    "vggish": "vggish",
+    "wav2vec2-base": "wav2vec2",
+    "wav2vec2-base-960h": "wav2vec2",
+    "yamnet": "yamnet",
+}
+UNLISTED = dict.fromkeys([f"efficientat-mn{n}" for n in ("05", "20", "30", "40")], "efficientat")
+FAMILIES = {"vggish@": ("vggish",), "hf:": ("wav2vec2", "spectrogram_transformers")}
+_ENTRY_POINTS = "earmark.backbones"
+
+B = TypeVar("B", bound="type[Backbone]")
+Entry = tuple["BackboneInfo", "type[Backbone]"]
+_registry: dict[str, Entry] = {}
+_families: dict[str, Callable[[str], Entry]] = {}
+
+
+def register(info: BackboneInfo) -> Callable[[B], B]:
+    """Enter a backbone class into the table under ``info.name``; a taken name is refused."""
+
+    def enter(cls: B) -> B:
+        if info.name in _registry:
+            raise ValueError(f"a backbone called {info.name!r} is registered already")
+        _registry[info.name] = (info, cls)
+        return cls
+
+    return enter
+
+
+def register_family(prefix: str) -> Callable[[Callable[[str], Entry]], Callable[[str], Entry]]:
+    """Let a function describe every name that begins with ``prefix``, without loading weights.
+
+    Such names are without end, so :func:`list_backbones` has none of them.
+    """
+
+    def enter(describe: Callable[[str], Entry]) -> Callable[[str], Entry]:
+        if prefix in _families:
+            raise ValueError(f"a family of backbones {prefix!r} is registered already")
+        _families[prefix] = describe
+        return describe
+
+    return enter
+
+
+def list_backbones() -> list[str]:
+    """Return the names of all backbones: the built-in ones and those of other packages.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> "speech-embedding" in earmark.list_backbones()
+    True
+    """
+    _load_plugins()
+    return sorted({*BUILT_IN, *(name for name in _registry if name not in UNLISTED)})
+
+
+def check_name(name: str) -> None:
+    """Refuse an unknown name with the nearest one: :class:`BackboneError`. Imports no network."""
+    if name in BUILT_IN or name in UNLISTED or name.startswith(tuple(FAMILIES)):
+        return
+    _load_plugins()
+    if name not in _registry and not name.startswith(tuple(_families)):
+        known = [*list_backbones(), *(f"{prefix}..." for prefix in {**FAMILIES, **_families})]
+        raise BackboneError(
+            f"no backbone {name!r};{did_you_mean(name, known)} Known: {', '.join(known)}."
+        )
+
+
+def info(name: str) -> BackboneInfo:
+    """Describe a backbone without loading it; an unknown name is answered with the nearest."""
+    return entry(name)[0]
+
+
+def load_backbone(name: str, precision: str = "exact", engine: str = "auto") -> Backbone:
+    """Load a pretrained network, ready for inference: no gradients, evaluation mode.
+
+    Parameters
+    ----------
+    name : str
+        A name of :func:`list_backbones`, ``vggish@SECONDS`` or ``hf:NAME-OR-FOLDER``.
+    precision : str
+        'exact' (float32) or 'fast' (the quickest whose embeddings keep a cosine of 0.999 to
+        those); 'float32' is 'exact', 'bfloat16' and 'float16' are that, in plain PyTorch.
+    engine : str
+        What computes it: 'auto', 'torch' or 'openvino'.
+
+    Returns
+    -------
+    Backbone
+        A ``torch.nn.Module``; ``backbone.info`` says its rate, windows and layers.
+
+    Raises
+    ------
+    BackboneError
+        An unknown name, or weights that are missing, wrong or cannot be downloaded.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> backbone = earmark.load_backbone("speech-embedding")
+    >>> backbone.info.rate_hz
+    16000
+    """
+    from earmark.backbones import engines
+
+    description, cls = entry(name)
+    backbone = cls.load(description).eval().requires_grad_(False)
+    if precision in ("bfloat16", "float16"):
+        return backbone.cast(precision)
+    return engines.set_engine(backbone, "exact" if precision == "float32" else precision, engine)
+
+
+def weight_files(name: str) -> tuple[WeightFile, ...]:
+    """Name the files that the backbone called ``name`` is made of, to find or to fetch."""
+    description, cls = entry(name)
+    return cls.weight_files(description)
+
+
+def entry(name: str) -> Entry:
+    """Return a backbone's description and class, importing the module that has them."""
+    check_name(name)
+    modules = [m for table in (BUILT_IN, UNLISTED) for n, m in table.items() if n == name]
+    modules += [
+        m for prefix, several in FAMILIES.items() if name.startswith(prefix) for m in several
+    ]
+    for module in modules:
+        importlib.import_module(f"earmark.backbones.networks.{module}")
+    if name in _registry:
+        return _registry[name]
+    describe = next(d for prefix, d in _families.items() if name.startswith(prefix))
+    return describe(name)
+
+
+def _load_plugins() -> None:
+    """Let other packages register theirs; each is imported once."""
+    for point in importlib.metadata.entry_points(group=_ENTRY_POINTS):
+        point.load()
