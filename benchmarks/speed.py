@@ -26,13 +26,14 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from earmark import audio, backbones, embed
+from earmark import audio, backbones
 from earmark.backbones import engines, registry
 from earmark.backbones.base import Backbone
 from earmark.backbones.engines import OpenVINO
 from earmark.data.clip import Clip
+from earmark.embeddings import embedding, pipeline
+from earmark.embeddings.store import Store
 from earmark.errors import BackboneError
-from earmark.store import Store
 from earmark.system.threads import available_cores, map_ahead
 from machine import describe, shared_data, spread, write
 from rivals import random_wav2vec2, torchvggish_loop, transformers_loop, transformers_padded
@@ -69,7 +70,7 @@ def ours(name: str, folder: Path, precision: str, engine: str) -> Contestant:
 
     def run(paths: Sequence[Path]) -> np.ndarray:
         with tempfile.TemporaryDirectory() as place, Store(Path(place) / "s.sqlite") as store:
-            return embed.embed([Clip(path) for path in paths], network, store).matrix
+            return embedding.embed([Clip(path) for path in paths], network, store).matrix
 
     used = "openvino" if isinstance(network.engine, OpenVINO) else "torch"
     dtype = getattr(network.engine, "dtype", None) or str(network.dtype).removeprefix("torch.")
@@ -186,23 +187,23 @@ def stages(name: str, paths: Sequence[Path], folder: Path) -> list[dict[str, obj
     clips = [Clip(path) for path in paths]
     threads = available_cores()
     with ThreadPoolExecutor(threads) as readers:
-        decoded = embed._decoded(clips, network, audio.AS_IT_IS, None, readers)
-        shards = list(embed._shards(decoded))
+        decoded = pipeline._decoded(clips, network, audio.AS_IT_IS, None, readers)
+        shards = list(pipeline._shards(decoded))
 
     def alone() -> None:
         """The same batches on as many workers, the audio already in memory."""
         fresh: Iterator = ([replace(o) for o in shard] for shard in shards)
         with ThreadPoolExecutor(threads, "net", torch.set_num_threads, (1,)) as workers:
-            list(map_ahead(workers, functools.partial(embed._compute, network), fresh, threads))
+            list(map_ahead(workers, functools.partial(pipeline._compute, network), fresh, threads))
         torch.set_num_threads(threads)
 
     rows, ratios, speeds, again, net = [], [], [], [], []
     alone()
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory() as place, Store(Path(place) / "s.sqlite") as store:
-            first = _seconds(lambda s=store: embed.embed(clips, network, s))
-            audio_s = embed.embed(clips, network, store).seconds
-            again.append(audio_s / _seconds(lambda s=store: embed.embed(clips, network, s)))
+            first = _seconds(lambda s=store: embedding.embed(clips, network, s))
+            audio_s = embedding.embed(clips, network, store).seconds
+            again.append(audio_s / _seconds(lambda s=store: embedding.embed(clips, network, s)))
         net_s = _seconds(alone)
         ratios.append(first / net_s)
         speeds.append(audio_s / first)

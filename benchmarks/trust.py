@@ -20,7 +20,7 @@ from earmark import Dataset, Store, backbones, readings
 from earmark.bank import Bank
 from earmark.calibration import softmax
 from earmark.data.splits import make_scheme
-from earmark.embed import embed
+from earmark.embeddings.embedding import embed
 from earmark.heads import Targets
 from earmark.limits import conformal_quantile, disbelief
 from earmark.selection import Candidate, Search

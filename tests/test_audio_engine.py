@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from audio_files import RATE, encode, noise
 from earmark import Classifier, Clip, Dataset, Store, audio, backbones, train
-from earmark import embed as engine
 from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.cli import app
-from earmark.embed import embed, outcomes
+from earmark.embeddings import pipeline
+from earmark.embeddings.embedding import embed
+from earmark.embeddings.pipeline import outcomes
 from earmark.errors import ModelError
 from earmark.system import files
 
@@ -119,7 +120,7 @@ def test_a_resumed_run_computes_the_same_batches(
         batches[-1].append((len(windows), hash(windows.tobytes())))
         return run(backbone, windows, *rest)  # type: ignore[arg-type]
 
-    run = engine.run
+    run = pipeline.run
     monkeypatch.setattr(engine, "run", recorded)
     logmel = backbones.load_backbone("logmel")
     with Store(tmp_path / "whole.sqlite") as store:

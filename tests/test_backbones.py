@@ -8,7 +8,8 @@ from earmark import audio, backbones
 from earmark.backbones import registry
 from earmark.backbones.base import Backbone, LayerStats, frame_weights, layer_stats
 from earmark.backbones.info import BackboneInfo, Layer
-from earmark.embed import columns, pool, run
+from earmark.embeddings.pipeline import run
+from earmark.embeddings.pooling import columns, pool
 from earmark.errors import BackboneError
 
 NAMES = backbones.list_backbones()

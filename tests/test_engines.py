@@ -15,9 +15,9 @@ from earmark.backbones.engines import EngineWarning, OpenVINO, set_engine
 from earmark.backbones.networks import huggingface
 from earmark.classifier import Classifier
 from earmark.data.clip import Clip
-from earmark.embed import run
+from earmark.embeddings.pipeline import run
+from earmark.embeddings.store import Store
 from earmark.errors import BackboneError
-from earmark.store import Store
 from earmark.training import train
 from test_backbones import cut, embedding, seconds, sound, with_random_weights
 from test_wav2vec2 import NAMES as CHECKPOINTS

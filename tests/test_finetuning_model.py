@@ -7,7 +7,7 @@ import torch
 from earmark import audio, backbones, readings
 from earmark.backbones.base import Backbone, LayerStats
 from earmark.calibration import Calibration
-from earmark.embed import run
+from earmark.embeddings.pipeline import run
 from earmark.errors import BackboneError, EarmarkError
 from earmark.finetuning import scope, sounds
 from earmark.finetuning.model import Tunable

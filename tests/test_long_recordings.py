@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from earmark import backbones, waveforms
+from earmark import backbones
 from earmark.backbones import BackboneError
 from earmark.data.clip import Clip
-from earmark.embed import embed, outcomes
+from earmark.embeddings import cutting
+from earmark.embeddings.embedding import embed
+from earmark.embeddings.pipeline import outcomes
 from test_backbones import with_random_weights
 from test_wav2vec2 import folders  # noqa: F401  # a fixture
 
@@ -134,10 +136,10 @@ def test_no_more_than_some_sections_are_held(recording, in_sections, monkeypatch
         most = max(most, held)
         return step(*args)
 
-    monkeypatch.setattr("earmark.embed.decode", functools.partial(counting, waveforms.decode, 1))
-    import earmark.embed as engine
+    monkeypatch.setattr("earmark.embed.decode", functools.partial(counting, cutting.decode, 1))
+    from earmark.embeddings import pipeline
 
-    compute = engine._compute
+    compute = pipeline._compute
     monkeypatch.setattr(
         engine, "_compute", lambda b, shard: counting(compute, -len(shard), b, shard)
     )

@@ -19,6 +19,7 @@ from earmark import audio, metrics
 from earmark.audio.options import AS_IT_IS
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
+from earmark.embeddings.store import Store
 from earmark.report import (
     Evidence,
     evidence_of,
@@ -31,7 +32,6 @@ from earmark.report import (
     write_report,
 )
 from earmark.report import map as maps
-from earmark.store import Store
 from earmark.training import train
 from shared_data import shared_data
 

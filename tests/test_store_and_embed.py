@@ -14,9 +14,9 @@ import soundfile
 
 from earmark import backbones
 from earmark.data.clip import Clip
-from earmark.embed import embed
+from earmark.embeddings.embedding import embed
+from earmark.embeddings.store import Record, Store, as_stored, delete_store
 from earmark.errors import StoreError
-from earmark.store import Record, Store, as_stored, delete_store
 from earmark.system.cache import delete_rest
 
 EMBED = """

@@ -15,6 +15,7 @@ from earmark.backbones import tuned_weights
 from earmark.classifier import Classifier
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
+from earmark.embeddings.store import Store
 from earmark.errors import EarmarkError, EarmarkWarning, ModelError
 from earmark.finetuning import scope
 from earmark.finetuning.conduct import finetune
@@ -22,7 +23,6 @@ from earmark.finetuning.recipe import Recipe
 from earmark.finetuning.run import Run
 from earmark.finetuning.setup import Tuned
 from earmark.finetuning.tensorboard import Board
-from earmark.store import Store
 from earmark.system.cache import finetuning_folder
 from test_wav2vec2 import folders  # noqa: F401  # a fixture
 from tuning import write_clips

@@ -23,7 +23,7 @@ from earmark.backbones.base import LayerStats
 from earmark.backbones.info import BackboneInfo
 from earmark.backbones.networks import vggish
 from earmark.backbones.networks.vggish import CONTEXT, INFO, RATE_HZ, WINDOW, VGGish, postprocess
-from earmark.embed import columns, pool
+from earmark.embeddings.pooling import columns, pool
 from earmark.errors import BackboneError
 from shared_data import shared_data
 

@@ -20,7 +20,8 @@ import torch
 from earmark import audio, backbones
 from earmark.backbones.base import LayerStats
 from earmark.backbones.weights import WeightFile
-from earmark.embed import pool, run
+from earmark.embeddings.pipeline import run
+from earmark.embeddings.pooling import pool
 from earmark.errors import BackboneError
 
 transformers = pytest.importorskip(

@@ -18,7 +18,7 @@ from earmark.backbones.networks import yamnet
 from earmark.backbones.networks.tflite_weights import read_operators
 from earmark.backbones.networks.yamnet import CONTEXT, FILE, WINDOW
 from earmark.data.clip import Clip
-from earmark.embed import embed
+from earmark.embeddings.embedding import embed
 from earmark.errors import BackboneError
 from earmark.tagging import tag
 from shared_data import shared_data, shared_weights

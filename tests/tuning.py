@@ -12,7 +12,7 @@ from earmark.audio.options import AS_IT_IS
 from earmark.backbones.base import Backbone
 from earmark.calibration import Calibration
 from earmark.data.clip import Clip
-from earmark.embed import embed
+from earmark.embeddings.embedding import embed
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.recipe import Recipe
 from earmark.finetuning.run import Run

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from earmark.classifier import Classifier, Prediction
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
+    from earmark.embeddings.store import Store
     from earmark.errors import EarmarkError
     from earmark.finetuning.conduct import FineTuning, finetune
     from earmark.finetuning.recipe import Recipe
-    from earmark.store import Store
     from earmark.training import Training, train
     from earmark.version import __version__
 

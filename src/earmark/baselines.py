@@ -17,11 +17,11 @@ from earmark.calibration import as_scores
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.splits import Scheme
-from earmark.embed import embed
+from earmark.embeddings.embedding import embed
+from earmark.embeddings.store import Store
 from earmark.errors import BackboneError
 from earmark.readings import Reading
 from earmark.selection import Search, solve
-from earmark.store import Store
 
 PLAIN = "logmel"
 CHEAP_PARAMETERS = 2_000_000  # of a network that is run once more, with random weights,

@@ -126,7 +126,7 @@ class Classifier:
         self, clips: Iterable[Any], store: Any = None, coverage: float | None = None
     ) -> Iterator[Prediction]:
         """Yield a prediction for each clip, in order, using ``store`` where there is one."""
-        from earmark.embed import outcomes
+        from earmark.embeddings.pipeline import outcomes
         from earmark.readings import features
 
         most = None if coverage is None else self.limits.most_disbelief(coverage)

@@ -16,9 +16,10 @@ from earmark.backbones import registry
 from earmark.classifier import Classifier
 from earmark.data.dataset import Dataset
 from earmark.data.splits import FOLDS
-from earmark.embed import Failure, embed
+from earmark.embeddings.embedding import embed
+from earmark.embeddings.stages import Failure
+from earmark.embeddings.store import Store
 from earmark.errors import DataError, EarmarkError
-from earmark.store import Store
 from earmark.system.progress import Progress
 from earmark.training import Training, backbone_names, train
 

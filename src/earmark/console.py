@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from earmark.classifier import Prediction
-    from earmark.embed import Failure
+    from earmark.embeddings.stages import Failure
     from earmark.system.progress import Observer, Progress
     from earmark.training import Training
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from earmark import console
 from earmark.data.dataset import Dataset
 from earmark.data.folders import paths
-from earmark.store import Store
+from earmark.embeddings.store import Store
 from earmark.training import train
 
 EXAMPLE = Path(__file__).parent / "example"

@@ -12,10 +12,10 @@ import numpy as np
 from earmark import estimation
 from earmark.classifier import UNKNOWN, Classifier
 from earmark.data.dataset import Dataset
-from earmark.embed import Failure
+from earmark.embeddings.stages import Failure
+from earmark.embeddings.store import Store
 from earmark.errors import DataError, did_you_mean
 from earmark.estimation import OutOfFold
-from earmark.store import Store
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.backbones.layers import LayerSet, layers_of
-from earmark.embed import columns
+from earmark.embeddings.pooling import columns
 
 if TYPE_CHECKING:
     from torch import Tensor

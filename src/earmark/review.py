@@ -16,8 +16,8 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.splits import FOLDS, make_scheme
 from earmark.data.tables import MANIFEST_SUFFIXES
+from earmark.embeddings.store import Store
 from earmark.errors import DataError, ModelError
-from earmark.store import Store
 from earmark.system.progress import Progress
 from earmark.training import Training, train
 

@@ -12,7 +12,7 @@ import torch
 from earmark import audio
 from earmark.backbones.audioset import create_tagger
 from earmark.backbones.networks.audioset import Tagger
-from earmark.embed import BATCH_S
+from earmark.embeddings.pipeline import BATCH_S
 from earmark.errors import AudioError, EarmarkError
 
 

@@ -21,14 +21,15 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.doctor import before_training
 from earmark.data.splits import FOLDS, Scheme, make_scheme
-from earmark.embed import Embeddings, Failure, embed
+from earmark.embeddings.embedding import Embeddings, embed
+from earmark.embeddings.stages import Failure
+from earmark.embeddings.store import Store
 from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
 from earmark.estimation import OutOfFold
 from earmark.heads import Targets
 from earmark.limits import Limits
 from earmark.readings import Reading
 from earmark.selection import Candidate, Choice, Search, Solution, nested, solve
-from earmark.store import Store
 from earmark.system.progress import Progress
 from earmark.unknown import find_border
 from earmark.version import __version__

@@ -18,7 +18,7 @@ app = typer.Typer(
 @app.command("show")
 def show_cache(as_json: Json = False) -> None:
     """Show where the store is and what it holds, and how large the rest of the cache is."""
-    from earmark.store import Store
+    from earmark.embeddings.store import Store
     from earmark.system.cache import bytes_in, engines_folder, finetuning_folder
 
     rest = {"engines_bytes": engines_folder(), "finetuning_bytes": finetuning_folder()}
@@ -43,7 +43,7 @@ def prune_cache(
     max_mb: Annotated[float, typer.Option("--max-mb", min=0, help="Megabytes to keep.")],
 ) -> None:
     """Delete the oldest embeddings until the store holds --max-mb."""
-    from earmark.store import Store
+    from earmark.embeddings.store import Store
 
     with Store() as store:
         print(f"{store.prune(int(max_mb * 1e6))} clips deleted from {store.path}")
@@ -52,7 +52,7 @@ def prune_cache(
 @app.command("clear")
 def clear_cache() -> None:
     """Delete the store and the rest; all of it is made anew when it is needed."""
-    from earmark.store import delete_store
+    from earmark.embeddings.store import delete_store
     from earmark.system.cache import delete_rest
 
     delete_rest()

@@ -36,7 +36,7 @@ def recordings_in(inputs: list[str]) -> Iterator[Path] | list[Path]:
 def opened_store(no_store: bool) -> Any:
     import contextlib
 
-    from earmark.store import Store
+    from earmark.embeddings.store import Store
 
     return contextlib.nullcontext() if no_store else Store()
 

@@ -130,8 +130,8 @@ def embed(
     from earmark.audio.options import AudioOptions
     from earmark.backbones.registry import load_backbone
     from earmark.data.dataset import Dataset
-    from earmark.embed import embed
-    from earmark.embedding_files import check_format, write_embeddings
+    from earmark.embeddings.embedding import embed
+    from earmark.embeddings.files import check_format, write_embeddings
 
     check_format(output)
     check_output(output)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from earmark import readings
 from earmark.backbones.base import Backbone
-from earmark.embed import embed
+from earmark.embeddings.embedding import embed
 from earmark.errors import DataError
 from earmark.finetuning import augment, sounds
 from earmark.finetuning.batches import Part, varied

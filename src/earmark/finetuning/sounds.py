@@ -12,10 +12,10 @@ from earmark import audio
 from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
+from earmark.embeddings.sections import LONG_S, clip_seconds
 from earmark.errors import AudioError
 from earmark.finetuning.model import Heard
 from earmark.finetuning.recipe import Recipe
-from earmark.waveforms import LONG_S, clip_seconds
 
 KEPT_BYTES = 2**30  # of decoded waveforms
 ALIKE = 0.75  # the shortest clip of a part, as a share of its longest

@@ -12,9 +12,9 @@ from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.classifier import Classifier
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
+from earmark.embeddings.store import Store
 from earmark.evaluation import Evaluation
 from earmark.report import map as maps
-from earmark.store import Store
 from earmark.training import Training
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from earmark import readings
 from earmark.classifier import Classifier
 from earmark.data.clip import Clip
-from earmark.embed import embed
-from earmark.store import Store
+from earmark.embeddings.embedding import embed
+from earmark.embeddings.store import Store
 
 MOST_TSNE = 5_000  # clips; beyond, t-SNE takes minutes and the principal components stand in
 COMPONENTS = 50  # t-SNE sees so many principal components (van der Maaten and Hinton 2008, 4.2)

@@ -1,4 +1,4 @@
-"""Clips -> embeddings: decode in threads, batch by length, compute, store, resume.
+"""Clips on their way through a network: decode in threads, batch by length, compute, store, resume.
 
 The clips that the store does not have are cut, in order, into *shards* of some seconds of audio.
 A shard is decoded, computed and committed as one, so that a killed run goes on from its last
@@ -10,10 +10,8 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
-import itertools
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,132 +19,20 @@ import torch
 from earmark import audio
 from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone, LayerStats
-from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
-from earmark.store import Record, Store, as_stored
+from earmark.embeddings.cutting import decode, read
+from earmark.embeddings.pooling import pool
+from earmark.embeddings.sections import sections
+from earmark.embeddings.stages import Outcome
+from earmark.embeddings.store import Record, Store
 from earmark.system.progress import Progress
 from earmark.system.threads import available_cores, map_ahead
-from earmark.waveforms import Failure as Failure
-from earmark.waveforms import Outcome as Outcome
-from earmark.waveforms import decode, read, sections
 
 SHARD_S = 60.0  # seconds of audio computed and committed together
 SHARD_CLIPS = 128
 BATCH_S = 20.0  # seconds of audio in one pass of the network; more falls out of a CPU's caches
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
 REMEMBERED = 2048  # clips among which twins are found; more than can be on their way at once
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """What a backbone heard: ``matrix`` (N, E), one row for each of ``clips``, in their order.
-
-    A row holds, layer after layer, the mean and then the standard deviation of each unit.
-    ``failures`` are the clips that could not be read; they have no row. ``computed`` counts the
-    rows that did not come out of the store; ``seconds`` is the length of all the audio.
-    ``warnings`` say, path first, what was not read of a recording, or not as it is.
-    """
-
-    info: BackboneInfo
-    clips: tuple[Clip, ...]
-    matrix: np.ndarray
-    failures: tuple[Failure, ...]
-    seconds: float
-    computed: int
-    warnings: tuple[str, ...] = ()
-
-    def only(self, clips: Container[Clip]) -> Embeddings:
-        """Keep the rows of those ``clips``, in the order they have."""
-        rows = [clip in clips for clip in self.clips]
-        kept = tuple(itertools.compress(self.clips, rows))
-        return replace(self, clips=kept, matrix=self.matrix[rows])
-
-    def features(self, layers: Sequence[str]) -> np.ndarray:
-        """Return (N, D) float32: means and deviations of the named layers, side by side."""
-        return self.matrix[:, columns(self.info, layers)].astype(np.float32)
-
-
-def columns(info: BackboneInfo, layers: Sequence[str]) -> np.ndarray:
-    """Return the columns of an embedding that hold ``layers``: means, then deviations, of each."""
-    ends = list(itertools.accumulate(2 * layer.size for layer in info.layers))
-    stretch = {
-        layer.name: np.arange(end - 2 * layer.size, end)
-        for layer, end in zip(info.layers, ends, strict=True)
-    }
-    return np.concatenate([stretch[info.layer(name).name] for name in layers])
-
-
-def pool(info: BackboneInfo, stats: Mapping[str, LayerStats]) -> np.ndarray:
-    """Combine the statistics of all windows of one clip, (W, D) a layer, into its embedding (E,).
-
-    Means and variances are combined in float64 (Chan et al. 1979), weighted by frames, so that
-    the result is that of the uncut clip. Rounded as the store rounds.
-    """
-    parts = []
-    for layer in info.layers:
-        frames, mean, var = (s.double() for s in stats[layer.name])
-        share = (frames / frames.sum().clamp_min(1e-9))[:, None]
-        total = (share * mean).sum(0)
-        spread = (share * (var + (mean - total).square())).sum(0)
-        parts += [total, spread.sqrt()]
-    return as_stored(torch.cat(parts).numpy())
-
-
-def embed(
-    clips: Iterable[Clip],
-    backbone: Backbone,
-    store: Store | None = None,
-    *,
-    options: AudioOptions = audio.AS_IT_IS,
-    threads: int | None = None,
-    progress: Progress | None = None,
-) -> Embeddings:
-    """Embed ``clips`` in their order, taking from and adding to ``store`` where there is one.
-
-    A clip that cannot be read is listed in ``failures`` and the others go on. ``threads``
-    (default: the number of cores) compute side by side, each with one core.
-    """
-    width = 2 * sum(layer.size for layer in backbone.info.layers)
-    rows, kept, seconds = _Rows(width), [], 0.0
-    failures: list[Failure] = []
-    warnings: list[str] = []
-    computed = 0
-    stream = outcomes(clips, backbone, store, options=options, threads=threads, progress=progress)
-    for outcome in stream:
-        warnings += (f"{outcome.clip.path}: {text}" for text in outcome.warnings)
-        if outcome.record is None:
-            failures.append(outcome.failure)
-        else:
-            rows.append(outcome.record.vector)
-            seconds += outcome.record.seconds
-            kept.append(outcome.clip)
-            computed += outcome.computed
-    told = tuple(dict.fromkeys(warnings))
-    return Embeddings(
-        backbone.info, tuple(kept), rows.matrix(), tuple(failures), seconds, computed, told
-    )
-
-
-class _Rows:
-    """A matrix (N, width) that grows in place, float16 until a row is float32."""
-
-    def __init__(self, width: int) -> None:
-        self.count, self.held = 0, np.zeros((0, width), np.float16)
-
-    def append(self, row: np.ndarray) -> None:
-        if row.dtype != self.held.dtype:
-            self.held = self.held.astype(np.result_type(row, self.held))
-        if self.count == len(self.held):
-            self._resize(max(64, self.count * 3 // 2))
-        self.held[self.count] = row
-        self.count += 1
-
-    def matrix(self) -> np.ndarray:
-        self._resize(self.count)
-        return self.held
-
-    def _resize(self, rows: int) -> None:
-        self.held.resize((rows, self.held.shape[1]), refcheck=False)
 
 
 def outcomes(

@@ -1,11 +1,10 @@
-"""A clip on its way to windows: read, hash, decode, cut; long ones section by section."""
+"""Long clips are computed section by section."""
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,114 +13,19 @@ from earmark import audio
 from earmark.audio import libsndfile
 from earmark.audio.options import AudioOptions
 from earmark.audio.source import open_source
-from earmark.backbones.base import Backbone, LayerStats
+from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
+from earmark.embeddings.stages import Outcome, Section
 from earmark.errors import AudioError
-from earmark.store import Record
-from earmark.system.files import file_sha256
 
-WHOLE_FILE_BYTES = 32 * 2**20  # larger recordings are not held in memory while they wait
 LONG_S = 120.0  # longer clips are computed in sections, and never held as a whole
 SECTION_S = 60.0
 LONG_BYTES = 2**20  # smaller files are not looked at: 120 s at 70 kbit/s
 MARGIN_S = 1  # read and resampled beyond a section: a resampler's filter is far shorter
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A recording that could not be used, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Section:
-    """Consecutive windows of a long clip: samples ``first..last`` of their cores, at the rate.
-
-    ``last`` is None for the end of the clip. ``moments`` are mean and variance of the whole clip,
-    where the backbone normalises it.
-    """
-
-    first: int
-    last: int | None
-    moments: tuple[float, float] | None = None
-
-
-@dataclass
-class Outcome:
-    """One clip on its way through the engine, and at its end a ``record`` or an ``error``."""
-
-    clip: Clip
-    key: bytes = b""
-    record: Record | None = None
-    error: AudioError | None = None
-    warnings: tuple[str, ...] = ()  # with any, the clip is not stored: they are given every time
-    computed: bool = False
-    twin: Outcome | None = None  # an earlier clip of the same content
-    source: bytes | Path = b""
-    seconds: float = 0.0
-    windows: np.ndarray | None = None  # (W, n)
-    valid: np.ndarray | None = None  # (W,)
-    section: Section | None = None
-    whole: Outcome | None = None  # what this is a section of
-    stats: list[Mapping[str, LayerStats]] = field(default_factory=list)  # of a section's windows
-
-    @property
-    def failure(self) -> Failure:
-        path = str(self.clip.path)
-        return Failure(path, str(self.error).removeprefix(f"{path}: "))
-
-
-def read(backbone: Backbone, options: AudioOptions, clip: Clip) -> Outcome:
-    """Read and hash the recording; keep its bytes only where all of it is wanted and not large."""
-    outcome = Outcome(clip)
-    try:
-        stat = clip.path.stat()
-        if stat.st_size > WHOLE_FILE_BYTES or clip.start is not None or clip.end is not None:
-            outcome.source = clip.path
-            content = file_sha256(clip.path)
-        else:
-            outcome.source = clip.path.read_bytes()
-            content = hashlib.sha256(outcome.source).digest()
-    except OSError as error:
-        outcome.error = AudioError(f"{clip.path}: cannot be opened: {error.strerror}")
-        return outcome
-    what = f"{clip.start} {clip.end} {options} {audio.DECODER_VERSION} {backbone.fingerprint}"
-    outcome.key = hashlib.sha256(content + what.encode()).digest()[:16]
-    return outcome
-
-
-def decode(backbone: Backbone, options: AudioOptions, outcome: Outcome) -> Outcome:
-    """Fill in the windows of a clip that is not known yet, or its error."""
-    if outcome.error is not None or outcome.record is not None or outcome.twin is not None:
-        outcome.source = b""
-        return outcome
-    try:
-        if outcome.section is None:
-            _cut_whole(backbone, options, outcome)
-        else:
-            _cut_section(backbone, options, outcome, outcome.section)
-    except AudioError as error:
-        outcome.error = error
-    outcome.source = b""
-    return outcome
-
-
-def _cut_whole(backbone: Backbone, options: AudioOptions, outcome: Outcome) -> None:
-    info, clip = backbone.info, outcome.clip
-    sound = audio.read(
-        outcome.source, info.rate_hz, clip.start, clip.end, options, name=str(clip.path)
-    )
-    x, outcome.warnings = sound.samples, sound.warnings
-    outcome.seconds = len(x) / info.rate_hz
-    outcome.windows, outcome.valid = audio.window(
-        backbone.prepare(x), info.window, info.hop, info.context, info.step
-    )
-
-
-def _cut_section(
+def cut_section(
     backbone: Backbone, options: AudioOptions, outcome: Outcome, section: Section
 ) -> None:
     """Fill in the windows of a section: those that the whole clip has there.

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from earmark.backbones.layers import layers_of
-from earmark.embed import Embeddings
+from earmark.embeddings.embedding import Embeddings
 from earmark.errors import EarmarkError
 from earmark.system import extras
 from earmark.system.files import write_whole

@@ -1,0 +1,1 @@
+"""Clips become vectors: cutting, computing, pooling, the store."""

@@ -1,0 +1,39 @@
+"""The statistics of all windows of a clip become its embedding."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from earmark.backbones.base import LayerStats
+from earmark.backbones.info import BackboneInfo
+from earmark.embeddings.store import as_stored
+
+
+def columns(info: BackboneInfo, layers: Sequence[str]) -> np.ndarray:
+    """Return the columns of an embedding that hold ``layers``: means, then deviations, of each."""
+    ends = list(itertools.accumulate(2 * layer.size for layer in info.layers))
+    stretch = {
+        layer.name: np.arange(end - 2 * layer.size, end)
+        for layer, end in zip(info.layers, ends, strict=True)
+    }
+    return np.concatenate([stretch[info.layer(name).name] for name in layers])
+
+
+def pool(info: BackboneInfo, stats: Mapping[str, LayerStats]) -> np.ndarray:
+    """Combine the statistics of all windows of one clip, (W, D) a layer, into its embedding (E,).
+
+    Means and variances are combined in float64 (Chan et al. 1979), weighted by frames, so that
+    the result is that of the uncut clip. Rounded as the store rounds.
+    """
+    parts = []
+    for layer in info.layers:
+        frames, mean, var = (s.double() for s in stats[layer.name])
+        share = (frames / frames.sum().clamp_min(1e-9))[:, None]
+        total = (share * mean).sum(0)
+        spread = (share * (var + (mean - total).square())).sum(0)
+        parts += [total, spread.sqrt()]
+    return as_stored(torch.cat(parts).numpy())
