@@ -26,7 +26,7 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     beside = Path(__file__).parents[2] / "shared" / "weights"
     os.environ.setdefault("EARMARK_WEIGHTS", str(beside))
-    from earmark.tagging import tag
+    from earmark.classifier.tagging import tag
 
     print(describe())
     rows = []

@@ -18,11 +18,11 @@ import numpy as np
 
 from earmark import Dataset, Store, backbones, readings
 from earmark.bank import Bank
-from earmark.calibration import softmax
+from earmark.classifier.calibration import softmax
+from earmark.classifier.decision import conformal_quantile, disbelief
+from earmark.classifier.targets import Targets
 from earmark.data.splits import make_scheme
 from earmark.embeddings.embedding import embed
-from earmark.heads import Targets
-from earmark.limits import conformal_quantile, disbelief
 from earmark.selection import Candidate, Search
 from earmark.unknown import find_border
 from machine import describe, shared_data, write

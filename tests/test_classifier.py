@@ -10,11 +10,10 @@ import pytest
 from safetensors.numpy import load, save
 
 import earmark
-from earmark import classifier as module
-from earmark.calibration import Calibration
-from earmark.classifier import Classifier
+from earmark.classifier.calibration import Calibration
+from earmark.classifier.classifier import BackboneUse, Classifier, Head
+from earmark.classifier.decision import DecisionRule
 from earmark.errors import EarmarkError, ModelError
-from earmark.limits import Limits
 from earmark.system.files import write_whole
 
 
@@ -28,15 +27,15 @@ def saved(tmp_path_factory) -> Path:
         "weight": rng.normal(size=(3, 128)),
         "bias": rng.normal(size=3),
     }
-    head = module.Head("linear", {k: v.astype(np.float32) for k, v in tensors.items()})
+    head = Head("linear", {k: v.astype(np.float32) for k, v in tensors.items()})
     fingerprint = earmark.create("logmel").fingerprint
     made = Classifier(
         ("a", "b", "ç"),
-        (module.BackboneUse("logmel", fingerprint, ("logmel",)),),
+        (BackboneUse("logmel", fingerprint, ("logmel",)),),
         head,
         Calibration(1.3),
         {"spread": True, "bands": True, "averaged": False},
-        Limits(disbelief=(0.1, 0.4)),
+        DecisionRule(disbelief=(0.1, 0.4)),
         {"accuracy": 0.5},
         {"seed": 0},
     )
@@ -112,16 +111,14 @@ def test_foreign_files_are_refused(tmp_path):
 
 
 def test_a_head_of_another_kind_is_refused(saved, tmp_path):
-    odd = replace(
-        Classifier.load(saved), head=module.Head("forest", Classifier.load(saved).head.tensors)
-    )
+    odd = replace(Classifier.load(saved), head=Head("forest", Classifier.load(saved).head.tensors))
     odd.save(tmp_path / "odd.earmark")
     with pytest.raises(ModelError, match="'forest' is none of prototype, linear, logistic, mlp"):
         Classifier.load(tmp_path / "odd.earmark")
 
 
 def test_another_backbone_than_trained_with_is_refused(saved, tones):
-    use = module.BackboneUse("logmel", "logmel/0/none/float32", ("logmel",))
+    use = BackboneUse("logmel", "logmel/0/none/float32", ("logmel",))
     old = replace(Classifier.load(saved), backbones=(use,))
     with pytest.raises(
         ModelError, match="was trained with backbone logmel/0/none/float32, and here"

@@ -235,7 +235,7 @@ def test_backbones_commands():
 def test_demo_trains_estimates_and_predicts(tmp_path):
     out = earmark("demo", cwd=tmp_path).stdout
     assert "120 clips, 10 classes -> demo.earmark" in out and "earmark train FOLDER" in out
-    from earmark.classifier import Classifier
+    from earmark.classifier.classifier import Classifier
 
     accuracy = Classifier.load(tmp_path / "demo.earmark").estimate["accuracy"]
     assert 0.75 < accuracy < 1.0  # hard enough to show that an estimate is one

@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 import earmark
 from command_line import earmark as ended
 from earmark import heads, learning_curve
+from earmark.classifier.targets import Targets, balanced_weights
 from earmark.cli import app
 from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
 from earmark.evaluation import evaluate
-from earmark.heads import Targets
 from earmark.selection import Candidate
 from earmark.unknown import find_border
 from test_training import blobs, search_of
@@ -143,7 +143,7 @@ def test_balancing_wins_where_a_rare_class_is_drowned():
 
 def test_balanced_weights_let_each_class_count_the_same():
     of = np.eye(3)[[0, 0, 0, 0, 1, 1, 2]]
-    weights = heads.balanced_weights(of)
+    weights = balanced_weights(of)
     assert weights.mean() == pytest.approx(1)
     np.testing.assert_allclose(weights @ of, weights.sum() / 3)
 

@@ -16,12 +16,12 @@ from earmark import audio, backbones
 from earmark.backbones import registry
 from earmark.backbones.networks.efficientat import RELEASES
 from earmark.backbones.networks.logmel import htk_mel_filters
+from earmark.classifier.tagging import clip_scores, tag
 from earmark.data.clip import Clip
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.pipeline import run
 from earmark.embeddings.pooling import pool
 from earmark.errors import BackboneError, EarmarkError
-from earmark.tagging import clip_scores, tag
 from shared_data import shared_data, shared_weights
 
 RATE_HZ = 32_000

@@ -13,7 +13,7 @@ from earmark.backbones import engines
 from earmark.backbones.base import Backbone
 from earmark.backbones.engines import EngineWarning, OpenVINO, set_engine
 from earmark.backbones.networks import huggingface
-from earmark.classifier import Classifier
+from earmark.classifier.classifier import Classifier
 from earmark.data.clip import Clip
 from earmark.embeddings.pipeline import run
 from earmark.embeddings.store import Store

@@ -6,13 +6,13 @@ import torch
 
 from earmark import audio, backbones, readings
 from earmark.backbones.base import Backbone, LayerStats
-from earmark.calibration import Calibration
+from earmark.classifier.calibration import Calibration
+from earmark.classifier.features import FeatureSpec, compute_features
+from earmark.classifier.head import Head
 from earmark.embeddings.pipeline import run
 from earmark.errors import BackboneError, EarmarkError
 from earmark.finetuning import scope, sounds
 from earmark.finetuning.model import Tunable
-from earmark.heads import Head
-from earmark.readings import Reading
 from test_backbones import sound, with_random_weights
 from test_wav2vec2 import NAMES as CHECKPOINTS
 from test_wav2vec2 import folders  # noqa: F401  # a fixture
@@ -87,15 +87,15 @@ def head_for(kind: str, size: int) -> Head:
     return Head(kind, {name: value.astype(np.float32) for name, value in drawn.items()})
 
 
-def many_readings(network) -> list[tuple[str, Reading]]:
+def many_readings(network) -> list[tuple[str, FeatureSpec]]:
     """Readings of upper layers, each with the kind of a head, that cover every way to read."""
     names = [layer.name for layer in network.info.layers]
     equal = readings._equal_layers(network.info)
     return [
-        ("linear", Reading((tuple(names[-2:]),))),
-        ("mlp", Reading(((names[len(names) // 2],),), spread=True, bands=False)),
-        ("prototype", Reading((tuple(names[:2]),), spread=False, bands=False)),
-        ("logistic", Reading((equal,), averaged=True)),
+        ("linear", FeatureSpec((tuple(names[-2:]),))),
+        ("mlp", FeatureSpec(((names[len(names) // 2],),), spread=True, bands=False)),
+        ("prototype", FeatureSpec((tuple(names[:2]),), spread=False, bands=False)),
+        ("logistic", FeatureSpec((equal,), averaged=True)),
     ]
 
 
@@ -106,7 +106,7 @@ def test_it_begins_with_the_frozen_classifier(network):
         network.info = whole
         network.keep(reading.layers[0])
         matrix = np.concatenate([heard_apart(network, x) for x in waves])
-        features = readings.features([network.info], [matrix], reading)
+        features = compute_features([network.info], [matrix], reading)
         head = head_for(kind, features.shape[1])
         wanted = calibration.logits(head.logits(features))
         model = Tunable([network], reading, head, calibration).eval()
@@ -118,9 +118,9 @@ def test_it_begins_with_the_frozen_classifier(network):
 def test_several_networks_are_read_side_by_side(clips):
     first, second = speech_embedding("conv9"), speech_embedding("embedding")
     waves = two_clips(first)
-    reading = Reading((("conv9",), ("embedding",)))
+    reading = FeatureSpec((("conv9",), ("embedding",)))
     matrices = [np.concatenate([heard_apart(n, x) for x in waves]) for n in (first, second)]
-    features = readings.features([first.info, second.info], matrices, reading)
+    features = compute_features([first.info, second.info], matrices, reading)
     head = head_for("linear", features.shape[1])
     model = Tunable([first, second], reading, head, Calibration(1.0))
     with torch.no_grad():
@@ -130,7 +130,7 @@ def test_several_networks_are_read_side_by_side(clips):
 
 def slopes(network, depths) -> dict[str, torch.Tensor]:
     """The gradient of each tuned parameter, for a random head over all layers."""
-    reading = Reading((tuple(layer.name for layer in network.info.layers),))
+    reading = FeatureSpec((tuple(layer.name for layer in network.info.layers),))
     size, waves = sum(2 * layer.size for layer in network.info.layers), two_clips(network)
     model = Tunable([network], reading, head_for("linear", size), Calibration(1.0))
     loss = model(sounds.heard_by([network], [waves]), len(waves)).square().sum()

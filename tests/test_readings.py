@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 import earmark
 from earmark.backbones.info import BackboneInfo, Layer
-from earmark.readings import Reading, candidates, features, parts
+from earmark.classifier.features import FeatureSpec, compute_features, list_statistics
+from earmark.readings import candidates
 
 NET = BackboneInfo(
     "net", "", 16_000, 1, 1, (Layer("a", 3, 2), Layer("b", 3, 2), Layer("c", 5)), 0, "", ""
@@ -42,9 +43,9 @@ def test_equal_layers_are_averaged():
         "deep", "", 16_000, 1, 1, tuple(Layer(f"h{k}", 4) for k in range(3)), 0, "", ""
     )
     mean = candidates([deep], "auto")["mean, means"]
-    assert mean == Reading((("h0", "h1", "h2"),), spread=False, averaged=True)
+    assert mean == FeatureSpec((("h0", "h1", "h2"),), spread=False, averaged=True)
     matrix = matrix_of(deep, 5)
-    found = features([deep], [matrix], mean)
+    found = compute_features([deep], [matrix], mean)
     raw = matrix.reshape(5, 3, 2, 4)[:, :, 0].mean(1)
     np.testing.assert_allclose(found, np.sign(raw) * np.sqrt(np.abs(raw)), atol=1e-6)
 
@@ -56,7 +57,9 @@ def test_without_bands_it_is_the_statistics_of_all_frequencies(bands, channels, 
     frames = np.random.default_rng(seed).normal(2, 1, (channels, bands, 50))
     info = BackboneInfo("n", "", 16_000, 1, 1, (Layer("a", channels, bands),), 0, "", "")
     held = np.concatenate([frames.mean(2).ravel(), frames.std(2).ravel()])[None]
-    found = features([info], [held.astype(np.float32)], Reading((("a",),), bands=False))[0]
+    found = compute_features(
+        [info], [held.astype(np.float32)], FeatureSpec((("a",),), bands=False)
+    )[0]
     whole = frames.reshape(channels, -1)
     expected = np.concatenate([whole.mean(1), whole.std(1)])
     np.testing.assert_allclose(np.sign(found) * found**2, expected, atol=1e-3)
@@ -64,8 +67,8 @@ def test_without_bands_it_is_the_statistics_of_all_frequencies(bands, channels, 
 
 def test_parts_that_are_the_same_are_one():
     """A layer without bands is read alike with and without them, and its kernel computed once."""
-    with_bands, without = Reading((("c",),)), Reading((("c",),), bands=False)
-    assert parts([NET], with_bands) == parts([NET], without)
+    with_bands, without = FeatureSpec((("c",),)), FeatureSpec((("c",),), bands=False)
+    assert list_statistics([NET], with_bands) == list_statistics([NET], without)
 
 
 @pytest.mark.parametrize("layers", ["conv6", "conv2,embedding"])

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from command_line import earmark
+from earmark.classifier.tagging import tag
 from earmark.errors import BackboneError, EarmarkError
-from earmark.tagging import tag
 from shared_data import shared_data, shared_weights
 
 

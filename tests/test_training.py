@@ -13,14 +13,15 @@ import earmark
 from earmark import heads, metrics
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.bank import Bank
-from earmark.calibration import Calibration, fit_temperature, log_loss, softmax
+from earmark.classifier.calibration import Calibration, fit_temperature, log_loss, softmax
+from earmark.classifier.decision import DecisionRule, best_thresholds
+from earmark.classifier.features import FeatureSpec
+from earmark.classifier.head import KINDS
+from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.splits import make_scheme
 from earmark.errors import DataError, EarmarkError
-from earmark.heads import Targets
-from earmark.limits import Limits, best_thresholds
-from earmark.readings import Reading
 from earmark.selection import Search, solve
 
 
@@ -138,7 +139,7 @@ def search_of(features, truth, classes, fold, **options):
     layers = tuple(Layer(name, x.shape[1]) for name, x in features.items())
     info = BackboneInfo("toy", "", 16_000, 1, 1, layers, 0, "", "", is_logarithmic=True)
     matrix = np.hstack([part for x in features.values() for part in (x, np.zeros_like(x))])
-    readings = {name: Reading(((name,),), spread=False) for name in features}
+    readings = {name: FeatureSpec(((name,),), spread=False) for name in features}
     bank = Bank([info], [matrix], readings)
     return Search(bank, Targets.single(truth, classes), fold, **options)
 
@@ -235,7 +236,7 @@ def test_kernels_give_the_answers_of_fitted_heads():
     """What selection judges by is what is deployed: kernel sums against features side by side."""
     features, truth, _ = blobs()
     search = search_of(features, truth, 4, np.arange(120) % 3)
-    layers = Reading((("bad", "good"),), spread=False)
+    layers = FeatureSpec((("bad", "good"),), spread=False)
     bank = Bank(search.bank.infos, search.bank.matrices, {"both": layers})
     train, held = np.arange(80), np.arange(80, 120)
     inside, across = bank.kernels(train, held).of("both")
@@ -293,7 +294,7 @@ def test_class_means_are_shrunk_by_what_chance_puts_into_them():
         assert least <= kept <= most
 
 
-@pytest.mark.parametrize("kind", heads.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_head_learns_and_ignores_dead_units(kind):
     features, truth, fold = blobs(noise=0.5)
     x = np.hstack([features["good"], np.full((len(truth), 3), 7.0, np.float32)])
@@ -381,7 +382,7 @@ def test_sets_cover_what_they_promise(coverage):
         logits = rng.normal(0, 2, (300, 5))
         of = np.eye(5)[[rng.choice(5, p=p) for p in softmax(logits)]]
         scores = softmax(logits * 1.7)  # overconfident, which sets make up for
-        limits = Limits.fit(scores[:200], of[:200], is_single=True)
+        limits = DecisionRule.fit(scores[:200], of[:200], is_single=True)
         most = limits.most_disbelief(coverage)
         covered.append((1 - (scores * of).sum(1)[200:] <= most).mean())
     assert np.mean(covered) == pytest.approx(coverage, abs=0.015)

@@ -10,9 +10,10 @@ import safetensors
 import safetensors.numpy
 
 from command_line import earmark
-from earmark import backbones, classifier
+from earmark import backbones
 from earmark.backbones import tuned_weights
-from earmark.classifier import Classifier
+from earmark.classifier import file
+from earmark.classifier.classifier import Classifier
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.embeddings.store import Store
@@ -103,11 +104,11 @@ def test_the_store_keeps_networks_apart(model, data):
 
 def resaved(path: Path, *, change=lambda header: None, tensors=None) -> Path:
     """Write the file again with another header or other tensors, its digest that of what it has."""
-    header, held = classifier._read(path)
+    header, held = file.read_parts(path)
     del header["digest"]
     change(header)
     held |= tensors or {}
-    header["digest"] = classifier._digest(header, held)
+    header["digest"] = file.digest_of(header, held)
     text = json.dumps(header, sort_keys=True)
     path.write_bytes(safetensors.numpy.save(held, {"earmark": text}))
     return path

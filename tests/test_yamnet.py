@@ -17,10 +17,10 @@ from earmark import audio, backbones
 from earmark.backbones.networks import yamnet
 from earmark.backbones.networks.tflite_weights import read_operators
 from earmark.backbones.networks.yamnet import CONTEXT, FILE, WINDOW
+from earmark.classifier.tagging import tag
 from earmark.data.clip import Clip
 from earmark.embeddings.embedding import embed
 from earmark.errors import BackboneError
-from earmark.tagging import tag
 from shared_data import shared_data, shared_weights
 
 WEIGHTS = "yamnet/yamnet_classification.tflite"

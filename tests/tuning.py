@@ -10,7 +10,10 @@ import soundfile
 from earmark import backbones, heads
 from earmark.audio.options import AS_IT_IS
 from earmark.backbones.base import Backbone
-from earmark.calibration import Calibration
+from earmark.classifier.calibration import Calibration
+from earmark.classifier.features import FeatureSpec, compute_features
+from earmark.classifier.head import Head
+from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.embeddings.embedding import embed
 from earmark.finetuning.checkpoints import Checkpoints
@@ -19,8 +22,6 @@ from earmark.finetuning.run import Run
 from earmark.finetuning.setup import Observer, Setup, Start, Tuned
 from earmark.finetuning.sounds import Sounds
 from earmark.finetuning.workers import Workers
-from earmark.heads import Head, Targets
-from earmark.readings import Reading, features
 
 RATE_HZ = 16_000
 RECIPE = Recipe(epochs=2, batch=4, rate=0.02)
@@ -71,7 +72,7 @@ def run_of(
 ) -> Run:
     """Return a run on ``clips``, judged on the last few of them if so many are ``judged``."""
     workers = workers or Workers()
-    reading = Reading((tuple(layer.name for layer in network.info.layers),))
+    reading = FeatureSpec((tuple(layer.name for layer in network.info.layers),))
     targets = Targets.single(np.arange(len(clips)) % 2, 2)
     checkpoints = Checkpoints("test", workers.rank == 0)
     sounds = Sounds(clips, [network], AS_IT_IS)
@@ -84,7 +85,7 @@ def run_of(
 
     rows = np.arange(len(clips) - judged)
     known = embed([clips[row] for row in rows], network, None).matrix
-    head = solve(rows, features([network.info], [known], reading))
+    head = solve(rows, compute_features([network.info], [known], reading))
     held = np.arange(len(clips) - judged, len(clips)) if judged else None
     return Run(setup, name, Start(reading, rows, head, CALIBRATION, solve), held)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from earmark.backbones.registry import load_backbone
-    from earmark.classifier import Classifier, Prediction
+    from earmark.classifier.classifier import Classifier, Prediction
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.embeddings.store import Store

@@ -8,9 +8,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from earmark import heads, readings
+from earmark import heads
 from earmark.backbones.info import BackboneInfo
-from earmark.readings import Part, Reading
+from earmark.classifier.features import (
+    FeatureSpec,
+    Statistic,
+    compute_features,
+    compute_statistic,
+    list_statistics,
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Bank:
 
     infos: Sequence[BackboneInfo]
     matrices: Sequence[np.ndarray]
-    readings: Mapping[str, Reading]
+    readings: Mapping[str, FeatureSpec]
 
     @property
     def names(self) -> list[str]:
@@ -32,7 +38,7 @@ class Bank:
     def features(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Return (len(rows), D) float32 of the reading ``name``."""
         matrices = [matrix[rows] for matrix in self.matrices]
-        return readings.features(self.infos, matrices, self.readings[name])
+        return compute_features(self.infos, matrices, self.readings[name])
 
     def size(self, name: str) -> int:
         """Return D, the number of features of the reading ``name``."""
@@ -50,10 +56,10 @@ class Bank:
         names = names or self.names
         rows = np.concatenate([train, others])
         matrices = [matrix[rows] for matrix in self.matrices]
-        found: dict[Part, np.ndarray] = {}
+        found: dict[Statistic, np.ndarray] = {}
 
-        def compute(part: Part) -> None:
-            x = readings.part_features(self.infos[part.backbone], matrices[part.backbone], part)
+        def compute(part: Statistic) -> None:
+            x = compute_statistic(self.infos[part.backbone], matrices[part.backbone], part)
             mean, scale = heads.standard(x[: len(train)])
             z = (x - mean) / (scale / np.sqrt(x.shape[1], dtype=np.float32))
             found[part] = z @ z[: len(train)].T
@@ -62,10 +68,10 @@ class Bank:
         parts = {name: self._parts(name) for name in names}
         return Kernels({name: Sum(p, self.size(name)) for name, p in parts.items()}, found)
 
-    def _parts(self, name: str) -> tuple[Part, ...]:
-        return readings.parts(self.infos, self.readings[name])
+    def _parts(self, name: str) -> tuple[Statistic, ...]:
+        return list_statistics(self.infos, self.readings[name])
 
-    def _size(self, part: Part) -> int:
+    def _size(self, part: Statistic) -> int:
         layer = self.infos[part.backbone].layer(part.layers[0])
         return layer.size if part.has_bands else layer.channels
 
@@ -73,7 +79,7 @@ class Bank:
 class Sum(NamedTuple):
     """What a kernel is made of, and the number of features in it."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[Statistic, ...]
     size: int
 
 
@@ -82,7 +88,7 @@ class Kernels:
     """Kernels of all readings between some training clips (n) and those and others (m)."""
 
     sums: Mapping[str, Sum]
-    parts: Mapping[Part, np.ndarray]  # (n + m, n), of features that are not yet scaled by size
+    parts: Mapping[Statistic, np.ndarray]  # (n + m, n), of features that are not yet scaled by size
 
     def of(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the kernel of the training clips (n, n) and that of the others (m, n)."""

@@ -13,14 +13,14 @@ from earmark.backbones import registry
 from earmark.backbones.base import Backbone
 from earmark.backbones.layers import layers_of
 from earmark.bank import Bank
-from earmark.calibration import as_scores
+from earmark.classifier.calibration import as_scores
+from earmark.classifier.features import FeatureSpec
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.splits import Scheme
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.store import Store
 from earmark.errors import BackboneError
-from earmark.readings import Reading
 from earmark.selection import Search, solve
 
 PLAIN = "logmel"
@@ -50,7 +50,7 @@ def judge(
         if any(len(e.clips) < len(clips) for e in heard):
             continue  # a recording went away meanwhile: no comparison on the same clips
         infos = [network.info for network in rivals]
-        bank = Bank(infos, [e.matrix for e in heard], {"all": Reading(layers_of(infos, "all"))})
+        bank = Bank(infos, [e.matrix for e in heard], {"all": FeatureSpec(layers_of(infos, "all"))})
         alone = replace(search, bank=bank, kinds=heads.LINEAR, _evidence={})
         solution = solve(alone, clips, content, scheme)
         rows = solution.tested

@@ -13,7 +13,7 @@ import numpy as np
 
 from earmark import metrics
 from earmark.backbones import registry
-from earmark.classifier import Classifier
+from earmark.classifier.classifier import Classifier
 from earmark.data.dataset import Dataset
 from earmark.data.splits import FOLDS
 from earmark.embeddings.embedding import embed

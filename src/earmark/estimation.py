@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from earmark import metrics
-from earmark.calibration import as_scores
+from earmark.classifier.calibration import as_scores
+from earmark.classifier.decision import best_thresholds
+from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.splits import Scheme
-from earmark.heads import Targets
-from earmark.limits import best_thresholds
 from earmark.selection import Solution
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from earmark import estimation
-from earmark.classifier import UNKNOWN, Classifier
+from earmark.classifier.classifier import UNKNOWN, Classifier
 from earmark.data.dataset import Dataset
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store

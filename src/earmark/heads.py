@@ -12,15 +12,17 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from earmark.classifier.head import Head
+from earmark.classifier.targets import Targets
+
 if TYPE_CHECKING:
     import torch
 
-KINDS = ("prototype", "linear", "logistic", "mlp")  # simplest first
+
 LINEAR = ("linear", "logistic")  # by least squares, and by likelihood, which few features want
 PENALTIES = {  # strongest first; of least squares per clip, of a logistic head in all
     "prototype": (0.0,),
@@ -33,66 +35,6 @@ LEAST_STEPS, LEAST_EPOCHS, BATCH = 100, 4, 64  # of the mlp; more gave nothing (
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
 MOST_ROTATED = 1_500  # clips; beyond this the rotation costs more than it saves
 NEVER = -1e4  # the logit of a class that was not in training
-
-
-@dataclass(frozen=True)
-class Head:
-    """A fitted head. ``tensors`` are float32: ``mean`` and ``scale`` (D,), then by kind
-    ``weight`` (K, D) and ``bias`` (K,), or those of ``hidden`` and ``output`` for an mlp."""
-
-    kind: str
-    tensors: dict[str, np.ndarray]
-
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return (N, K) float32 for ``features`` (N, D)."""
-        return self._logits((features - self.tensors["mean"]) / self.tensors["scale"])
-
-    def familiarity(self, features: np.ndarray) -> np.ndarray:
-        """Return (N,): the best logit of each clip, drawn in to where training clips lie.
-
-        Far out, where nothing was trained on, logits grow without meaning; standardised features
-        are shortened to the length 1, which training clips have on average.
-        """
-        x = (features - self.tensors["mean"]) / self.tensors["scale"]
-        length = np.sqrt(np.square(x).sum(1, keepdims=True))
-        return np.asarray(self._logits(x / np.maximum(length, 1)).max(1))
-
-    def _logits(self, x: np.ndarray) -> np.ndarray:
-        t = self.tensors
-        if self.kind != "mlp":
-            return np.asarray(x @ t["weight"].T + t["bias"])
-        hidden = np.maximum(x @ t["hidden.weight"].T + t["hidden.bias"], 0)
-        return np.asarray(hidden @ t["output.weight"].T + t["output.bias"])
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What is to be learned: ``of`` (N, K), 1 where a clip has a class and 0 elsewhere.
-
-    ``weights`` (N,) say how much a clip counts, 1 on average. ``is_single``: one class a clip.
-    """
-
-    of: np.ndarray
-    weights: np.ndarray
-    is_single: bool = True
-
-    @classmethod
-    def single(cls, truth: np.ndarray, classes: int, balanced: bool = False) -> Targets:
-        """Make targets of class numbers (N,); ``balanced`` lets each class count the same."""
-        of = np.eye(classes)[truth]
-        return cls(of, balanced_weights(of) if balanced else np.ones(len(of)))
-
-    def rows(self, rows: np.ndarray) -> Targets:
-        """Return the targets of some clips; ``rows`` as an array is indexed with."""
-        return Targets(self.of[rows], self.weights[rows], self.is_single)
-
-
-def balanced_weights(of: np.ndarray) -> np.ndarray:
-    """Return (N,) of mean 1: the mean over a clip's classes of 1 / (clips of the class)."""
-    share = of / np.maximum(of.sum(0), 1)
-    weights = share.sum(1) / np.maximum(of.sum(1), 1)
-    weights[weights == 0] = 1 / len(of)  # a clip without any class
-    return np.asarray(weights / weights.mean())
 
 
 def standard(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from earmark import heads, metrics
-from earmark.heads import Targets
+from earmark.classifier.targets import Targets
 from earmark.selection import Candidate, Search
 
 DRAWS = 4  # of clips, for each size and fold

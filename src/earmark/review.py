@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from earmark import heads
-from earmark.calibration import Calibration
-from earmark.classifier import Classifier
+from earmark.classifier.calibration import Calibration
+from earmark.classifier.classifier import Classifier
 from earmark.data.annotations import SUFFIX as TRACK_SUFFIX
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset

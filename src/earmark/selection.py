@@ -15,10 +15,11 @@ import numpy as np
 
 from earmark import heads, metrics
 from earmark.bank import Bank
-from earmark.calibration import Calibration, log_loss, sigmoid
+from earmark.classifier.calibration import Calibration, log_loss, sigmoid
+from earmark.classifier.head import KINDS, Head
+from earmark.classifier.targets import Targets, balanced_weights
 from earmark.data.clip import Clip
 from earmark.data.splits import Scheme, make_scheme
-from earmark.heads import Head, Targets
 
 SLOW = ("logistic", "mlp")
 SLOW_FEATURES = 2  # a clip; with more of them slow heads rarely win (decision 0004)
@@ -74,7 +75,7 @@ class Search:
     bank: Bank
     targets: Targets
     fold: np.ndarray
-    kinds: Sequence[str] = heads.KINDS
+    kinds: Sequence[str] = KINDS
     seed: int = 0
     balanced: bool = False
     separator: str | None = None  # between the classes of a clip that has several
@@ -234,7 +235,7 @@ class Search:
         targets = self.targets.rows(rows)
         if not balanced:
             return targets
-        return replace(targets, weights=heads.balanced_weights(targets.of))
+        return replace(targets, weights=balanced_weights(targets.of))
 
     def _split(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows to train on and those held out for a pair; many are thinned evenly."""
@@ -272,7 +273,7 @@ class Search:
         return float((quality * targets.weights).mean())
 
     def _complexity(self, c: Candidate) -> tuple[int, int, bool, float]:
-        return heads.KINDS.index(c.head), self.bank.size(c.layers), c.balanced, -c.penalty
+        return KINDS.index(c.head), self.bank.size(c.layers), c.balanced, -c.penalty
 
 
 class Lesson(NamedTuple):

@@ -16,7 +16,11 @@ from earmark import baselines, estimation, heads, learning_curve, readings
 from earmark.backbones import registry, weights
 from earmark.backbones.base import Backbone
 from earmark.bank import Bank
-from earmark.classifier import BackboneUse, Classifier
+from earmark.classifier.classifier import BackboneUse, Classifier
+from earmark.classifier.decision import DecisionRule
+from earmark.classifier.features import FeatureSpec
+from earmark.classifier.head import KINDS
+from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.doctor import before_training
@@ -26,9 +30,6 @@ from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
 from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
 from earmark.estimation import OutOfFold
-from earmark.heads import Targets
-from earmark.limits import Limits
-from earmark.readings import Reading
 from earmark.selection import Candidate, Choice, Search, Solution, nested, solve
 from earmark.system.progress import Progress
 from earmark.unknown import find_border
@@ -118,7 +119,7 @@ def train(
     if compare:
         estimate |= _compared(heard, search, chosen, store)
         clock.lap("compare")
-    limits = Limits.fit(tested.scores, tested.of, tested.is_single)
+    limits = DecisionRule.fit(tested.scores, tested.of, tested.is_single)
     if unknown is not None:
         border = find_border(_trained_on(search, heard), chosen, unknown)
         limits = replace(limits, unknown_below=border.below)
@@ -168,7 +169,7 @@ def _hear(
 
 
 def _search(
-    heard: Heard, choices: Mapping[str, Reading], kinds: Sequence[str], seed: int
+    heard: Heard, choices: Mapping[str, FeatureSpec], kinds: Sequence[str], seed: int
 ) -> Search:
     bank = Bank([n.info for n in heard.networks], [e.matrix for e in heard.embeddings], choices)
     targets = _targets(heard.dataset, heard.clips)
@@ -226,7 +227,7 @@ def _is_unequal(targets: Targets) -> bool:
 
 
 def _used(
-    networks: Sequence[Backbone], reading: Reading
+    networks: Sequence[Backbone], reading: FeatureSpec
 ) -> tuple[tuple[BackboneUse, ...], dict[str, bool]]:
     """Return the backbones that ``reading`` reads of, and its other options."""
     options = asdict(reading)
@@ -240,7 +241,7 @@ def _used(
 
 def _kinds(head: str, dataset: Dataset) -> tuple[str, ...]:
     """Return the heads that compete; of clips with several classes, fewer can."""
-    known = {"auto": heads.KINDS, "linear": heads.LINEAR, "mlp": ("mlp",)}
+    known = {"auto": KINDS, "linear": heads.LINEAR, "mlp": ("mlp",)}
     known["prototype"] = ("prototype",)
     if head not in known:
         raise EarmarkError(

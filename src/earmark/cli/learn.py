@@ -188,7 +188,7 @@ def evaluate(
     no_store: NoStore = False,
 ) -> None:
     """Score MODEL on labelled clips that it was not trained on."""
-    from earmark.classifier import Classifier
+    from earmark.classifier.classifier import Classifier
     from earmark.data.dataset import Dataset
     from earmark.evaluation import evaluate
 

@@ -50,7 +50,7 @@ def predict(
     allow_skips: AllowSkips = False,
 ) -> None:
     """Say what is heard in recordings, in the order given; exit with 1 if one could not be read."""
-    from earmark.classifier import Classifier
+    from earmark.classifier.classifier import Classifier
     from earmark.data.clip import LIST_SEPARATOR
 
     one_form(as_json, as_csv)
@@ -87,7 +87,7 @@ def tag(
     allow_skips: AllowSkips = False,
 ) -> None:
     """Name the sounds in recordings with AudioSet's classes, without any training."""
-    from earmark.tagging import tag
+    from earmark.classifier.tagging import tag
 
     one_form(as_json, as_csv)
     listed = recordings_in(paths)

@@ -15,7 +15,9 @@ import torch
 
 from earmark import heads, metrics, training
 from earmark.backbones import registry
-from earmark.calibration import Calibration
+from earmark.classifier.calibration import Calibration
+from earmark.classifier.decision import DecisionRule
+from earmark.classifier.head import Head
 from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
 from earmark.estimation import OutOfFold
@@ -27,8 +29,6 @@ from earmark.finetuning.run import Run
 from earmark.finetuning.setup import Setup, Start, Tuned
 from earmark.finetuning.sounds import Sounds
 from earmark.finetuning.workers import Workers
-from earmark.heads import Head
-from earmark.limits import Limits
 from earmark.selection import Choice, Lesson
 from earmark.system.progress import Observer
 from earmark.training import Training
@@ -329,7 +329,7 @@ def _deployed(
         old,
         head=tuned.head,
         calibration=calibration,
-        limits=Limits.fit(tested.scores, tested.of, tested.is_single),
+        limits=DecisionRule.fit(tested.scores, tested.of, tested.is_single),
         estimate=estimate,
         tuned=tuple(used),
     )

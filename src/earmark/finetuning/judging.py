@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from earmark import metrics
-from earmark.calibration import Calibration, log_loss
-from earmark.heads import Targets
+from earmark.classifier.calibration import Calibration, log_loss
+from earmark.classifier.targets import Targets
 
 SURE = 2  # standard errors by which a rehearsal must be better; one is chance in one of six
 

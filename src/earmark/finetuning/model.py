@@ -9,12 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from earmark import readings
 from earmark.backbones.base import Backbone, LayerStats
 from earmark.backbones.info import BackboneInfo
-from earmark.calibration import Calibration
-from earmark.heads import Head
-from earmark.readings import Reading
+from earmark.classifier.calibration import Calibration
+from earmark.classifier.features import FeatureSpec, list_statistics, signed_root, statistic_values
+from earmark.classifier.head import Head
 
 
 class Heard(NamedTuple):
@@ -39,13 +38,17 @@ class Tunable(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, networks: Sequence[Backbone], reading: Reading, head: Head, calibration: Calibration
+        self,
+        networks: Sequence[Backbone],
+        reading: FeatureSpec,
+        head: Head,
+        calibration: Calibration,
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.backbones, self.reading, self.kind = networks, reading, head.kind
         self.infos = [network.info for network in networks]
-        self.parts = readings.parts(self.infos, reading)
+        self.parts = list_statistics(self.infos, reading)
         tensors = {name: torch.from_numpy(value.copy()) for name, value in head.tensors.items()}
         self.register_buffer("mean", tensors.pop("mean"))
         self.register_buffer("scale", tensors.pop("scale"))
@@ -82,8 +85,8 @@ class Tunable(nn.Module):
         stats = network(windows, valid, self.reading.layers[number])
         held = pool(info, stats, clip.to(network.device), clips)
         parts = [part for part in self.parts if part.backbone == number]
-        x = torch.cat([readings.statistic(info, held, part) for part in parts], 1)
-        return x if info.is_logarithmic else readings.signed_root(x)
+        x = torch.cat([statistic_values(info, held, part) for part in parts], 1)
+        return x if info.is_logarithmic else signed_root(x)
 
     def _logits(self, z: Tensor) -> Tensor:
         t = dict(zip(self.names, self.head, strict=True))
@@ -114,6 +117,6 @@ def pool(
         centre = none.index_add(0, clip, weight * mean)
         var = none.index_add(0, clip, weight * (var + (mean - centre[clip]).square()))
         mean = centre
-    spread = readings.signed_root(var)
+    spread = signed_root(var)
     halves = zip(torch.split(mean, sizes, 1), torch.split(spread, sizes, 1), strict=True)
     return dict(zip(names, halves, strict=True))

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from earmark import readings
 from earmark.backbones.base import Backbone
+from earmark.classifier.features import compute_features
+from earmark.classifier.head import Head
 from earmark.embeddings.embedding import embed
 from earmark.errors import DataError
 from earmark.finetuning import augment, sounds
@@ -25,7 +26,6 @@ from earmark.finetuning.optimiser import Optimiser
 from earmark.finetuning.recipe import LOOKS, epochs, rate
 from earmark.finetuning.scope import NotTunedError, states, tunable
 from earmark.finetuning.setup import Setup, Start, Tuned
-from earmark.heads import Head
 
 SAVED_EVERY_S = 60.0
 MOST_BAD = 20  # steps in a row whose slopes are no numbers, before a run gives up
@@ -135,7 +135,7 @@ class Run:
                 )
             matrices.append(heard.matrix)
         infos = [network.info for network in self.networks]
-        return readings.features(infos, matrices, self.model.reading)
+        return compute_features(infos, matrices, self.model.reading)
 
     def _parameters(self) -> tuple[list[Tensor], list[float]]:
         """Return what is tuned, and the rate of each."""

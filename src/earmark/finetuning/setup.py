@@ -10,13 +10,14 @@ import numpy as np
 
 from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
-from earmark.calibration import Calibration
+from earmark.classifier.calibration import Calibration
+from earmark.classifier.features import FeatureSpec
+from earmark.classifier.head import Head
+from earmark.classifier.targets import Targets
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.recipe import Recipe
 from earmark.finetuning.sounds import Sounds
 from earmark.finetuning.workers import Workers
-from earmark.heads import Head, Targets
-from earmark.readings import Reading
 from earmark.system.progress import Observer
 
 
@@ -42,7 +43,7 @@ class Start(NamedTuple):
     ``solve`` takes rows (M,) and their features (M, D).
     """
 
-    reading: Reading
+    reading: FeatureSpec
     rows: np.ndarray
     head: Head
     calibration: Calibration

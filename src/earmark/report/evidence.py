@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from earmark.audio.options import AS_IT_IS, AudioOptions
-from earmark.classifier import Classifier
+from earmark.classifier.classifier import Classifier
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.embeddings.store import Store

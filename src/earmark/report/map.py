@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from earmark import readings
-from earmark.classifier import Classifier
+from earmark.classifier.classifier import Classifier
+from earmark.classifier.features import compute_features
 from earmark.data.clip import Clip
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.store import Store
@@ -28,7 +28,7 @@ def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.
     if any(e.failures for e in found):
         return None
     matrices = [e.matrix for e in found]
-    return readings.features([e.info for e in found], matrices, classifier.reading)
+    return compute_features([e.info for e in found], matrices, classifier.reading)
 
 
 def project(features: np.ndarray, seed: int = 0) -> np.ndarray:

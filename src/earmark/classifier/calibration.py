@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from earmark.heads import Targets
+from earmark.classifier.targets import Targets
 
 if TYPE_CHECKING:
     import torch

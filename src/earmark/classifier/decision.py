@@ -13,7 +13,7 @@ LEVELS = 1_000  # quantiles kept of how little the true class was believed
 
 
 @dataclass(frozen=True)
-class Limits:
+class DecisionRule:
     """What a classifier needs to decide, all of it from out-of-fold scores.
 
     ``thresholds`` (K,) are those with the best F1, for clips with several classes; else empty.
@@ -26,12 +26,12 @@ class Limits:
     unknown_below: float | None = None
 
     @classmethod
-    def from_json(cls, held: dict[str, Any]) -> Limits:
+    def from_json(cls, held: dict[str, Any]) -> DecisionRule:
         """Make limits of what JSON kept of them."""
         return cls(tuple(held["thresholds"]), tuple(held["disbelief"]), held["unknown_below"])
 
     @classmethod
-    def fit(cls, scores: np.ndarray, of: np.ndarray, is_single: bool) -> Limits:
+    def fit(cls, scores: np.ndarray, of: np.ndarray, is_single: bool) -> DecisionRule:
         """Fit to out-of-fold ``scores`` (N, K) of clips whose classes ``of`` (N, K) says."""
         if not is_single:
             return cls(thresholds=tuple(best_thresholds(scores, of).tolist()))

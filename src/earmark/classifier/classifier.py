@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,20 +11,17 @@ from typing import Any
 import numpy as np
 
 from earmark.audio.options import AudioOptions
-from earmark.calibration import Calibration
+from earmark.classifier.calibration import Calibration
+from earmark.classifier.decision import DecisionRule
+from earmark.classifier.features import FeatureSpec
+from earmark.classifier.file import READ, SCHEMA, TUNED, digest_of, read_parts, tuned_tensors
+from earmark.classifier.head import KINDS, Head
 from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
-from earmark.heads import KINDS, Head
-from earmark.limits import Limits
-from earmark.readings import Reading
 from earmark.system.files import write_whole
 from earmark.version import __version__
 
-SCHEMA = 3  # the third has fine-tuned weights, and is otherwise the second
-READ = (2, 3)
-TUNED = "tuned."  # begins the names of fine-tuned tensors: then the backbone's number
 UNKNOWN = "unknown"  # how a clip is called that is like nothing trained on
-MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megabytes
 
 
 @dataclass(frozen=True)
@@ -86,7 +82,7 @@ class Classifier:
     head: Head
     calibration: Calibration
     pooling: dict[str, bool]  # the options of Reading, besides its layers
-    limits: Limits
+    limits: DecisionRule
     estimate: dict[str, Any]
     provenance: dict[str, Any]
     tuned: tuple[dict[str, np.ndarray], ...] = ()
@@ -103,9 +99,9 @@ class Classifier:
         return given or (None if self.calibration.is_single else LIST_SEPARATOR)
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> FeatureSpec:
         """Which layers are read, and what of their statistics."""
-        return Reading(tuple(use.layers for use in self.backbones), **self.pooling)
+        return FeatureSpec(tuple(use.layers for use in self.backbones), **self.pooling)
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Return calibrated scores (N, K) for features (N, D) of the chosen layers."""
@@ -126,8 +122,8 @@ class Classifier:
         self, clips: Iterable[Any], store: Any = None, coverage: float | None = None
     ) -> Iterator[Prediction]:
         """Yield a prediction for each clip, in order, using ``store`` where there is one."""
+        from earmark.classifier.features import compute_features
         from earmark.embeddings.pipeline import outcomes
-        from earmark.readings import features
 
         most = None if coverage is None else self.limits.most_disbelief(coverage)
         networks = self.networks()
@@ -146,7 +142,7 @@ class Classifier:
                 yield Prediction(path, error=failed.failure.reason)
                 continue
             vectors = [o.record.vector[None] for o in heard if o.record]
-            heard_as = features(infos, vectors, reading)
+            heard_as = compute_features(infos, vectors, reading)
             warnings = tuple(dict.fromkeys(text for o in heard for text in o.warnings))
             yield self._answer(path, heard_as, heard[0].record.seconds, warnings, most)
 
@@ -225,7 +221,7 @@ class Classifier:
             "estimate": self.estimate,
             "provenance": self.provenance,
         }
-        header["digest"] = _digest(header, tensors)
+        header["digest"] = digest_of(header, tensors)
         text = json.dumps(header, sort_keys=True, allow_nan=False)
         write_whole(Path(path), save(tensors, {"earmark": text}))
 
@@ -233,7 +229,7 @@ class Classifier:
     def load(cls, path: str | Path) -> Classifier:
         """Read a classifier; :class:`ModelError` says what is wrong with any other file."""
         path = Path(path)
-        header, tensors = _read(path)
+        header, tensors = read_parts(path)
         if header.get("schema") not in READ:
             raise ModelError(
                 f"{path} has schema {header.get('schema')!r} and this earmark"
@@ -241,7 +237,7 @@ class Classifier:
                 " train it again."
             )
         digest = header.pop("digest", None)
-        if digest != _digest(header, tensors):
+        if digest != digest_of(header, tensors):
             raise ModelError(
                 f"{path} was changed after it was saved (its digest does not fit); get the file"
                 " again from where it was made, or train it again."
@@ -269,61 +265,11 @@ class Classifier:
             Head(header["head"], head),
             Calibration(**header["calibration"]),
             header["pooling"],
-            Limits.from_json(header["limits"]),
+            DecisionRule.from_json(header["limits"]),
             header["estimate"],
             header["provenance"],
-            _tuned(tensors, len(header["backbones"])),
+            tuned_tensors(tensors, len(header["backbones"])),
         )
-
-
-def _tuned(tensors: Mapping[str, np.ndarray], backbones: int) -> tuple[dict[str, np.ndarray], ...]:
-    """Return the fine-tuned weights of each backbone; nothing where there are none."""
-    found: list[dict[str, np.ndarray]] = [{} for _ in range(backbones)]
-    for key, value in tensors.items():
-        if key.startswith(TUNED):
-            number, _, name = key.removeprefix(TUNED).partition(".")
-            if number not in map(str, range(backbones)):
-                raise ValueError(f"{key} is of no backbone of it")
-            found[int(number)][name] = value
-    return tuple(found) if any(found) else ()
-
-
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the JSON header and the tensors of a safetensors file of ours."""
-    from safetensors import SafetensorError, safe_open
-
-    if not path.is_file():
-        raise ModelError(
-            f"there is no classifier at {path}; give the file that `earmark train` wrote."
-        )
-    if path.stat().st_size > MAX_BYTES:
-        raise ModelError(f"{path} is larger than {MAX_BYTES} bytes, which no classifier is.")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            text = (file.metadata() or {}).get("earmark")
-            if text is None:
-                raise ModelError(
-                    f"{path} is a safetensors file but not of earmark's; give the file that"
-                    " `earmark train` wrote."
-                )
-            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        header = json.loads(text)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ModelError(
-            f"{path} is not a classifier, or is cut short ({error}); give the file that"
-            " `earmark train` wrote."
-        ) from error
-    if not isinstance(header, dict):
-        raise ModelError(f"{path} has a header that is no JSON object; train it again.")
-    return header, tensors
-
-
-def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
-    """Return a hash over everything in the file, against damage and edits by hand."""
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode() + tensor.tobytes())
-    return digest.hexdigest()
 
 
 def _copies(items: Iterable[Any], count: int) -> Sequence[Iterable[Any]]:

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from earmark import audio
-from earmark.backbones.audioset import create_tagger
 from earmark.backbones.networks.audioset import Tagger
+from earmark.backbones.registry import entry, list_backbones, load_backbone
 from earmark.embeddings.pipeline import BATCH_S
-from earmark.errors import AudioError, EarmarkError
+from earmark.errors import AudioError, BackboneError, EarmarkError
 
 
 @dataclass(frozen=True)
@@ -71,3 +71,15 @@ def clip_scores(network: Tagger, x: np.ndarray) -> np.ndarray:
         ]
     ).double()
     return np.asarray((valid.double() @ scores / valid.sum()).numpy())
+
+
+def create_tagger(name: str) -> Tagger:
+    """Load the backbone called ``name``; :class:`BackboneError` if it has no classes of its own."""
+    if not issubclass(entry(name)[1], Tagger):
+        taggers = [known for known in list_backbones() if issubclass(entry(known)[1], Tagger)]
+        raise BackboneError(
+            f"backbone {name!r} has no classes of its own; take one that has: {', '.join(taggers)}."
+        )
+    tagger = load_backbone(name)
+    assert isinstance(tagger, Tagger)
+    return tagger

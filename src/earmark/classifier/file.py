@@ -1,0 +1,70 @@
+"""A classifier as one file that runs no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from earmark.errors import ModelError
+
+SCHEMA = 3  # the third has fine-tuned weights, and is otherwise the second
+READ = (2, 3)
+TUNED = "tuned."  # begins the names of fine-tuned tensors: then the backbone's number
+MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megabytes
+
+
+def tuned_tensors(
+    tensors: Mapping[str, np.ndarray], backbones: int
+) -> tuple[dict[str, np.ndarray], ...]:
+    """Return the fine-tuned weights of each backbone; nothing where there are none."""
+    found: list[dict[str, np.ndarray]] = [{} for _ in range(backbones)]
+    for key, value in tensors.items():
+        if key.startswith(TUNED):
+            number, _, name = key.removeprefix(TUNED).partition(".")
+            if number not in map(str, range(backbones)):
+                raise ValueError(f"{key} is of no backbone of it")
+            found[int(number)][name] = value
+    return tuple(found) if any(found) else ()
+
+
+def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the JSON header and the tensors of a safetensors file of ours."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise ModelError(
+            f"there is no classifier at {path}; give the file that `earmark train` wrote."
+        )
+    if path.stat().st_size > MAX_BYTES:
+        raise ModelError(f"{path} is larger than {MAX_BYTES} bytes, which no classifier is.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            text = (file.metadata() or {}).get("earmark")
+            if text is None:
+                raise ModelError(
+                    f"{path} is a safetensors file but not of earmark's; give the file that"
+                    " `earmark train` wrote."
+                )
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        header = json.loads(text)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(
+            f"{path} is not a classifier, or is cut short ({error}); give the file that"
+            " `earmark train` wrote."
+        ) from error
+    if not isinstance(header, dict):
+        raise ModelError(f"{path} has a header that is no JSON object; train it again.")
+    return header, tensors
+
+
+def digest_of(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
+    """Return a hash over everything in the file, against damage and edits by hand."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode() + tensor.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,39 @@
+"""The small classifier on top of features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+KINDS = ("prototype", "linear", "logistic", "mlp")  # simplest first
+
+
+@dataclass(frozen=True)
+class Head:
+    """A fitted head. ``tensors`` are float32: ``mean`` and ``scale`` (D,), then by kind
+    ``weight`` (K, D) and ``bias`` (K,), or those of ``hidden`` and ``output`` for an mlp."""
+
+    kind: str
+    tensors: dict[str, np.ndarray]
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return (N, K) float32 for ``features`` (N, D)."""
+        return self._logits((features - self.tensors["mean"]) / self.tensors["scale"])
+
+    def familiarity(self, features: np.ndarray) -> np.ndarray:
+        """Return (N,): the best logit of each clip, drawn in to where training clips lie.
+
+        Far out, where nothing was trained on, logits grow without meaning; standardised features
+        are shortened to the length 1, which training clips have on average.
+        """
+        x = (features - self.tensors["mean"]) / self.tensors["scale"]
+        length = np.sqrt(np.square(x).sum(1, keepdims=True))
+        return np.asarray(self._logits(x / np.maximum(length, 1)).max(1))
+
+    def _logits(self, x: np.ndarray) -> np.ndarray:
+        t = self.tensors
+        if self.kind != "mlp":
+            return np.asarray(x @ t["weight"].T + t["bias"])
+        hidden = np.maximum(x @ t["hidden.weight"].T + t["hidden.bias"], 0)
+        return np.asarray(hidden @ t["output.weight"].T + t["output.bias"])
