@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from earmark import Dataset, Recipe, Store, finetune
-from earmark.finetuning.conduct import FineTuning
+from earmark.training.finetuning.conduct import FineTuning
 from machine import describe, run, shared_data, write
 from rivals import random_wav2vec2
 

@@ -16,15 +16,16 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark import Dataset, Store, backbones, readings
-from earmark.bank import Bank
+from earmark import Dataset, Store, backbones
 from earmark.classifier.calibration import softmax
 from earmark.classifier.decision import conformal_quantile, disbelief
 from earmark.classifier.targets import Targets
 from earmark.data.splits import make_scheme
 from earmark.embeddings.embedding import embed
-from earmark.selection import Candidate, Search
-from earmark.unknown import find_border
+from earmark.training import candidates
+from earmark.training.kernels import FeatureTable
+from earmark.training.selection import Candidate, Search
+from earmark.training.unknown import find_threshold
 from machine import describe, shared_data, write
 
 DRAWS = 50
@@ -42,7 +43,9 @@ def search_over(name: str, backbone: str, group: str | None) -> tuple[Search, np
     number = {label: k for k, label in enumerate(dataset.labels)}
     truth = np.array([number[str(clip.label)] for clip in heard.clips])
     scheme = make_scheme(heard.clips, np.arange(len(heard.clips)))
-    bank = Bank([network.info], [heard.matrix], readings.candidates([network.info], "auto"))
+    bank = FeatureTable(
+        [network.info], [heard.matrix], candidates.candidates([network.info], "auto")
+    )
     sources = [clip.path.name.split("-")[1] for clip in heard.clips] if name == "esc10" else truth
     source = np.unique(sources, return_inverse=True)[1]
     return Search(bank, Targets.single(truth, len(number)), scheme.fold), source
@@ -112,7 +115,7 @@ def unknown(backbone: str, left_out: int, choices: int) -> Iterator[dict[str, ob
         rows = np.flatnonzero(~strange & (search.fold != tested))
         known = part(search, rows, np.unique(search.fold[rows], return_inverse=True)[1])
         best = known.choose().best
-        border, head = find_border(known, best, RATE), known.fit(best)
+        border, head = find_threshold(known, best, RATE), known.fit(best)
 
         def let_in(clips: np.ndarray, head=head, best=best, below=border.below) -> float:
             familiar = head.familiarity(search.bank.features(best.layers, clips))

@@ -7,10 +7,10 @@ import pytest
 from scipy.stats import binomtest
 
 from command_line import earmark
-from earmark import metrics
-from earmark.comparison import Entry, compare, recommend
 from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
+from earmark.training import metrics
+from earmark.training.comparison import Entry, compare, recommend
 
 
 def entry(name, accuracy, seconds, *, difference=0.0, ci=(0.0, 0.0), p=1.0):

@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 
 import earmark
 from command_line import earmark as ended
-from earmark import heads, learning_curve
 from earmark.classifier.targets import Targets, balanced_weights
 from earmark.cli import app
 from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
-from earmark.evaluation import evaluate
-from earmark.selection import Candidate
-from earmark.unknown import find_border
+from earmark.training import heads, learning_curve
+from earmark.training.evaluation import evaluate
+from earmark.training.selection import Candidate
+from earmark.training.unknown import find_threshold
 from test_training import blobs, search_of
 
 RATE_HZ = 16_000
@@ -154,7 +154,9 @@ def test_balanced_weights_let_each_class_count_the_same():
 def test_the_border_lets_in_as_many_strangers_as_asked_for():
     features, truth, fold = blobs(size=400, noise=0.6)
     search = search_of(features, truth, 4, fold)
-    strict, lax = (find_border(search, Candidate("linear", "good", 3e-3), r) for r in (0.05, 0.3))
+    strict, lax = (
+        find_threshold(search, Candidate("linear", "good", 3e-3), r) for r in (0.05, 0.3)
+    )
     assert 0.01 < strict.accepted <= 0.05 < lax.accepted <= 0.3
     assert strict.below > lax.below and strict.answered < lax.answered
     # classes that nobody has seen, as far from the others as they are from each other
@@ -171,7 +173,7 @@ def test_the_border_is_that_of_the_balanced_head():
     x, truth, fold = features["good"][kept], truth[kept], fold[kept]
     search = search_of({"good": x}, truth, 4, fold)
     plain, balanced = (
-        find_border(search, Candidate("linear", "good", 3e-3, b), 0.2) for b in (False, True)
+        find_threshold(search, Candidate("linear", "good", 3e-3, b), 0.2) for b in (False, True)
     )
     assert plain.below != balanced.below
 
@@ -234,7 +236,7 @@ def test_impossible_borders_are_refused(classes, rate, text):
     features, truth, fold = blobs()
     search = search_of(features, truth % classes, classes, fold)
     with pytest.raises(EarmarkError, match=text):
-        find_border(search, Candidate("linear", "good", 3e-3), rate)
+        find_threshold(search, Candidate("linear", "good", 3e-3), rate)
 
 
 # Growth

@@ -18,7 +18,7 @@ from earmark.data.clip import Clip
 from earmark.embeddings.pipeline import run
 from earmark.embeddings.store import Store
 from earmark.errors import BackboneError
-from earmark.training import train
+from earmark.training.training import train
 from test_backbones import cut, embedding, seconds, sound, with_random_weights
 from test_wav2vec2 import NAMES as CHECKPOINTS
 from test_wav2vec2 import folders  # noqa: F401  # a fixture

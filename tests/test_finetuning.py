@@ -17,10 +17,10 @@ import torch
 from earmark import backbones
 from earmark.backbones import tuned_weights
 from earmark.errors import DataError, EarmarkWarning
-from earmark.finetuning.checkpoints import Checkpoints
-from earmark.finetuning.run import Run
-from earmark.finetuning.scope import NotTunedError, states
-from earmark.finetuning.setup import Tuned
+from earmark.training.finetuning.checkpoints import Checkpoints
+from earmark.training.finetuning.context import Tuned
+from earmark.training.finetuning.parameters import NotTunedError, states
+from earmark.training.finetuning.run import Run
 from test_wav2vec2 import folders as checkpoints  # noqa: F401  # a fixture
 from tuning import RECIPE, distance, ended, of_short_windows, run_of, speech_embedding, write_clips
 

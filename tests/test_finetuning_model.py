@@ -4,15 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from earmark import audio, backbones, readings
+from earmark import audio, backbones
 from earmark.backbones.base import Backbone, LayerStats
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.features import FeatureSpec, compute_features
 from earmark.classifier.head import Head
 from earmark.embeddings.pipeline import run
 from earmark.errors import BackboneError, EarmarkError
-from earmark.finetuning import scope, sounds
-from earmark.finetuning.model import Tunable
+from earmark.training import candidates
+from earmark.training.finetuning import parameters, waveforms
+from earmark.training.finetuning.model import Tunable
 from test_backbones import sound, with_random_weights
 from test_wav2vec2 import NAMES as CHECKPOINTS
 from test_wav2vec2 import folders  # noqa: F401  # a fixture
@@ -90,7 +91,7 @@ def head_for(kind: str, size: int) -> Head:
 def many_readings(network) -> list[tuple[str, FeatureSpec]]:
     """Readings of upper layers, each with the kind of a head, that cover every way to read."""
     names = [layer.name for layer in network.info.layers]
-    equal = readings._equal_layers(network.info)
+    equal = candidates._equal_layers(network.info)
     return [
         ("linear", FeatureSpec((tuple(names[-2:]),))),
         ("mlp", FeatureSpec(((names[len(names) // 2],),), spread=True, bands=False)),
@@ -111,7 +112,7 @@ def test_it_begins_with_the_frozen_classifier(network):
         wanted = calibration.logits(head.logits(features))
         model = Tunable([network], reading, head, calibration).eval()
         with torch.no_grad():
-            found = model(sounds.heard_by([network], [waves]), len(waves)).numpy()
+            found = model(waveforms.heard_by([network], [waves]), len(waves)).numpy()
         assert distance(found, wanted) <= 1e-3
 
 
@@ -124,7 +125,7 @@ def test_several_networks_are_read_side_by_side(clips):
     head = head_for("linear", features.shape[1])
     model = Tunable([first, second], reading, head, Calibration(1.0))
     with torch.no_grad():
-        found = model(sounds.heard_by([first, second], [waves, waves]), 2).numpy()
+        found = model(waveforms.heard_by([first, second], [waves, waves]), 2).numpy()
     assert distance(found, head.logits(features)) <= 1e-3
 
 
@@ -133,20 +134,20 @@ def slopes(network, depths) -> dict[str, torch.Tensor]:
     reading = FeatureSpec((tuple(layer.name for layer in network.info.layers),))
     size, waves = sum(2 * layer.size for layer in network.info.layers), two_clips(network)
     model = Tunable([network], reading, head_for("linear", size), Calibration(1.0))
-    loss = model(sounds.heard_by([network], [waves]), len(waves)).square().sum()
+    loss = model(waveforms.heard_by([network], [waves]), len(waves)).square().sum()
     held = dict(network.named_parameters())
     found = torch.autograd.grad(loss, [held[name] for name in depths])
     return dict(zip(depths, found, strict=True))
 
 
 def test_all_that_full_names_has_a_slope(network):
-    found = slopes(network, scope.tunable(network, "full"))
+    found = slopes(network, parameters.tunable(network, "full"))
     assert [n for n, slope in found.items() if not float(slope.abs().max())] == []
 
 
 def test_what_full_does_not_name_changes_no_layer(network):
     """But for the encoder of waveforms, which stays as it is."""
-    depths = scope.tunable(network, "full")
+    depths = parameters.tunable(network, "full")
     assert {n for n, p in network.named_parameters() if p.requires_grad} == set(depths)
     windows = torch.from_numpy(two_clips(network)[:, : network.info.window])
     windows = torch.nn.functional.pad(windows, (network.info.context,) * 2)
@@ -165,41 +166,41 @@ def test_what_full_does_not_name_changes_no_layer(network):
 def test_the_feature_encoder_of_wav2vec2_stays(network, name):
     if name in CONVOLUTIONAL or name in ("whisper", "ast"):
         pytest.skip("has none")
-    depths = scope.tunable(network, "full")
+    depths = parameters.tunable(network, "full")
     encoder = {n for n, _ in network.named_parameters() if "feature_extractor" in n}
     assert encoder and not encoder & set(depths)
     network.keep(["features"])
     with pytest.raises(
         BackboneError, match=r"nothing to fine-tune in the layers .*; read higher ones"
     ):
-        scope.tunable(network, "full")
+        parameters.tunable(network, "full")
 
 
 def test_last_1_names_the_highest_read_layer_only(network):
     names = [layer.name for layer in network.info.layers]
     middle = names[len(names) // 2]
-    everything = scope.lowest_layers(network, [n for n, _ in network.named_parameters()])
+    everything = parameters.lowest_layers(network, [n for n, _ in network.named_parameters()])
     network.keep(names[: len(names) // 2 + 1])
-    full, last = scope.tunable(network, "full"), scope.tunable(network, "last:1")
+    full, last = parameters.tunable(network, "full"), parameters.tunable(network, "last:1")
     of_middle = {n for n, number in everything.items() if names[number] == middle}
     above = {n for n, number in everything.items() if number > len(names) // 2}
     assert last and set(last) == of_middle and set(last.values()) == {0}
     assert not above & set(full)
     assert {n: d for n, d in full.items() if d == 0} == last
-    assert set(last) <= set(scope.tunable(network, "last:2"))
+    assert set(last) <= set(parameters.tunable(network, "last:2"))
 
 
 def test_low_rank_additions_change_nothing_at_first(network, name):
     if name in CONVOLUTIONAL:
         with pytest.raises(BackboneError, match=r"is no transformer, and 'lora' is for these; g"):
-            scope.tunable(network, "lora")
+            parameters.tunable(network, "lora")
         return
     _made.clear()  # the network is changed for good
     waves = torch.from_numpy(two_clips(network))[:, : network.info.window]
     valid = torch.full((2,), network.info.window)
     with torch.no_grad():
         before: dict[str, LayerStats] = network(waves, valid)
-    depths = scope.tunable(network, "lora")
+    depths = parameters.tunable(network, "lora")
     assert depths and all("lora_" in n for n in depths)
     with torch.no_grad():
         after = network(waves, valid)
@@ -211,9 +212,9 @@ def test_low_rank_additions_change_nothing_at_first(network, name):
 def test_what_cannot_be_tuned_is_refused():
     for how in ("last:0", "last:", "last", "last:-1", "ful"):
         with pytest.raises(EarmarkError, match=r"is unknown; give 'full', 'lora', or 'last:N' for"):
-            scope.check(how)
+            parameters.check(how)
     for how in ("full", "lora", "last:1", "last:12"):
-        scope.check(how)
+        parameters.check(how)
 
 
 def test_low_rank_additions_begin_the_same_each_time(folders, clips):  # noqa: F811

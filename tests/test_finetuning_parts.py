@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from earmark.errors import EarmarkError
-from earmark.finetuning import augment, sounds
-from earmark.finetuning.optimiser import SMALLEST, Optimiser, share
-from earmark.finetuning.recipe import Recipe, rate
+from earmark.training.finetuning import augment, waveforms
+from earmark.training.finetuning.optimiser import SMALLEST, Optimiser, share
+from earmark.training.finetuning.recipe import Recipe, rate
 
 OFF = Recipe(
     mixup=0,
@@ -146,13 +146,13 @@ def test_a_plan_has_each_class_as_often_as_the_largest(counts, batch, seed):
     of = np.concatenate([of, of[:2]])  # rows that are not asked for
     rows = rng.permutation(sum(counts))
     recipe = Recipe(batch=batch, balanced=True)
-    batches = sounds.plan(rows, rng.uniform(0.1, 20, len(of)), of, recipe, rng)
+    batches = waveforms.plan(rows, rng.uniform(0.1, 20, len(of)), of, recipe, rng)
     planned = np.concatenate(batches)
     assert max(map(len, batches)) <= batch
     assert of[planned].sum(0).tolist() == [max(counts)] * len(counts)
     times, own = np.bincount(planned, minlength=len(of))[rows], np.array(counts)[of[rows].argmax(1)]
     assert (times >= max(counts) // own).all() and (times <= -(-max(counts) // own)).all()
-    once = sounds.plan(rows, np.ones(len(of)), of, replace(recipe, balanced=False), rng)
+    once = waveforms.plan(rows, np.ones(len(of)), of, replace(recipe, balanced=False), rng)
     assert sorted(np.concatenate(once)) == sorted(rows)
 
 
@@ -160,11 +160,11 @@ def test_a_plan_has_each_class_as_often_as_the_largest(counts, batch, seed):
 def test_parts_are_of_like_length_and_lose_no_clip(lengths, seed):
     lengths = np.array(lengths)
     rows = np.random.default_rng(seed).permutation(len(lengths))[: max(1, len(lengths) - 2)]
-    parts = sounds.parts(rows, lengths)
+    parts = waveforms.parts(rows, lengths)
     assert sorted(np.concatenate(parts)) == sorted(rows)
-    assert all(lengths[p].min() >= sounds.ALIKE * lengths[p].max() for p in parts)
+    assert all(lengths[p].min() >= waveforms.ALIKE * lengths[p].max() for p in parts)
     for longer, shorter in itertools.pairwise(parts):
-        assert lengths[shorter].max() < sounds.ALIKE * lengths[longer].max()
+        assert lengths[shorter].max() < waveforms.ALIKE * lengths[longer].max()
 
 
 def test_switched_off_nothing_varies():

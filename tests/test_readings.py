@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import earmark
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.classifier.features import FeatureSpec, compute_features, list_statistics
-from earmark.readings import candidates
+from earmark.training.candidates import candidates
 
 NET = BackboneInfo(
     "net", "", 16_000, 1, 1, (Layer("a", 3, 2), Layer("b", 3, 2), Layer("c", 5)), 0, "", ""

@@ -15,7 +15,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earmark import audio, metrics
+from earmark import audio
 from earmark.audio.options import AS_IT_IS
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
@@ -32,7 +32,8 @@ from earmark.report import (
     write_report,
 )
 from earmark.report import map as maps
-from earmark.training import train
+from earmark.training import metrics
+from earmark.training.training import train
 from shared_data import shared_data
 
 HOSTILE = (

@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import earmark
-from earmark import heads, metrics
 from earmark.backbones.info import BackboneInfo, Layer
-from earmark.bank import Bank
 from earmark.classifier.calibration import Calibration, fit_temperature, log_loss, softmax
 from earmark.classifier.decision import DecisionRule, best_thresholds
 from earmark.classifier.features import FeatureSpec
@@ -22,7 +20,9 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.splits import make_scheme
 from earmark.errors import DataError, EarmarkError
-from earmark.selection import Search, solve
+from earmark.training import heads, metrics
+from earmark.training.kernels import FeatureTable
+from earmark.training.selection import Search, solve
 
 
 def clips(count, *, classes=2, groups=None, folds=None, per_recording=1, split=None):
@@ -140,7 +140,7 @@ def search_of(features, truth, classes, fold, **options):
     info = BackboneInfo("toy", "", 16_000, 1, 1, layers, 0, "", "", is_logarithmic=True)
     matrix = np.hstack([part for x in features.values() for part in (x, np.zeros_like(x))])
     readings = {name: FeatureSpec(((name,),), spread=False) for name in features}
-    bank = Bank([info], [matrix], readings)
+    bank = FeatureTable([info], [matrix], readings)
     return Search(bank, Targets.single(truth, classes), fold, **options)
 
 
@@ -237,7 +237,7 @@ def test_kernels_give_the_answers_of_fitted_heads():
     features, truth, _ = blobs()
     search = search_of(features, truth, 4, np.arange(120) % 3)
     layers = FeatureSpec((("bad", "good"),), spread=False)
-    bank = Bank(search.bank.infos, search.bank.matrices, {"both": layers})
+    bank = FeatureTable(search.bank.infos, search.bank.matrices, {"both": layers})
     train, held = np.arange(80), np.arange(80, 120)
     inside, across = bank.kernels(train, held).of("both")
     for kind in ("prototype", "linear"):

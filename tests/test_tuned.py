@@ -18,13 +18,13 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.embeddings.store import Store
 from earmark.errors import EarmarkError, EarmarkWarning, ModelError
-from earmark.finetuning import scope
-from earmark.finetuning.conduct import finetune
-from earmark.finetuning.recipe import Recipe
-from earmark.finetuning.run import Run
-from earmark.finetuning.setup import Tuned
-from earmark.finetuning.tensorboard import Board
 from earmark.system.cache import finetuning_folder
+from earmark.training.finetuning.conduct import finetune
+from earmark.training.finetuning.context import Tuned
+from earmark.training.finetuning.parameters import NotTunedError
+from earmark.training.finetuning.recipe import Recipe
+from earmark.training.finetuning.run import Run
+from earmark.training.finetuning.tensorboard import Board
 from test_wav2vec2 import folders  # noqa: F401  # a fixture
 from tuning import write_clips
 
@@ -247,7 +247,7 @@ def test_a_run_that_ends_early_leaves_the_frozen_one(data, always_better, monkey
 
     def ended(self: Run) -> Tuned:
         if self.name == which:
-            raise scope.NotTunedError(f"{which} was ended.")
+            raise NotTunedError(f"{which} was ended.")
         return go(self)
 
     monkeypatch.setattr(Run, "go", ended)

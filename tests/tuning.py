@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from earmark import backbones, heads
+from earmark import backbones
 from earmark.audio.options import AS_IT_IS
 from earmark.backbones.base import Backbone
 from earmark.classifier.calibration import Calibration
@@ -16,12 +16,13 @@ from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.embeddings.embedding import embed
-from earmark.finetuning.checkpoints import Checkpoints
-from earmark.finetuning.recipe import Recipe
-from earmark.finetuning.run import Run
-from earmark.finetuning.setup import Observer, Setup, Start, Tuned
-from earmark.finetuning.sounds import Sounds
-from earmark.finetuning.workers import Workers
+from earmark.training import heads
+from earmark.training.finetuning.checkpoints import Checkpoints
+from earmark.training.finetuning.context import Context, Observer, Start, Tuned
+from earmark.training.finetuning.processes import Processes
+from earmark.training.finetuning.recipe import Recipe
+from earmark.training.finetuning.run import Run
+from earmark.training.finetuning.waveforms import Waveforms
 
 RATE_HZ = 16_000
 RECIPE = Recipe(epochs=2, batch=4, rate=0.02)
@@ -67,16 +68,16 @@ def run_of(
     judged: int = 0,
     name: str = "run",
     kind: str = "linear",
-    workers: Workers | None = None,
+    workers: Processes | None = None,
     observer: Observer | None = None,
 ) -> Run:
     """Return a run on ``clips``, judged on the last few of them if so many are ``judged``."""
-    workers = workers or Workers()
+    workers = workers or Processes()
     reading = FeatureSpec((tuple(layer.name for layer in network.info.layers),))
     targets = Targets.single(np.arange(len(clips)) % 2, 2)
     checkpoints = Checkpoints("test", workers.rank == 0)
-    sounds = Sounds(clips, [network], AS_IT_IS)
-    setup = Setup(
+    sounds = Waveforms(clips, [network], AS_IT_IS)
+    setup = Context(
         [network], how, recipe, sounds, targets, AS_IT_IS, 0, workers, checkpoints, observer
     )
 

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from earmark.data.dataset import Dataset
     from earmark.embeddings.store import Store
     from earmark.errors import EarmarkError
-    from earmark.finetuning.conduct import FineTuning, finetune
-    from earmark.finetuning.recipe import Recipe
-    from earmark.training import Training, train
+    from earmark.training.finetuning.conduct import FineTuning, finetune
+    from earmark.training.finetuning.recipe import Recipe
+    from earmark.training.training import Training, train
     from earmark.version import __version__
 
 _HOMES = {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from earmark.classifier.classifier import Prediction
     from earmark.embeddings.stages import Failure
     from earmark.system.progress import Observer, Progress
-    from earmark.training import Training
+    from earmark.training.training import Training
 
 MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all
 
@@ -185,7 +185,7 @@ def transfer_line(estimate: Mapping[str, Any]) -> list[str]:
 
 def growth_line(estimate: Mapping[str, Any]) -> list[str]:
     """Say what more recordings would bring, where the learning curve says it."""
-    from earmark.learning_curve import gain_of_doubling
+    from earmark.training.learning_curve import gain_of_doubling
 
     gain = gain_of_doubling(estimate.get("learning_curve", []))
     if gain is None:

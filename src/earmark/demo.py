@@ -8,7 +8,7 @@ from earmark import console
 from earmark.data.dataset import Dataset
 from earmark.data.folders import paths
 from earmark.embeddings.store import Store
-from earmark.training import train
+from earmark.training.training import train
 
 EXAMPLE = Path(__file__).parent / "example"
 

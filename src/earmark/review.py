@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from earmark import heads
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.classifier import Classifier
 from earmark.data.annotations import SUFFIX as TRACK_SUFFIX
@@ -19,7 +18,8 @@ from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.embeddings.store import Store
 from earmark.errors import DataError, ModelError
 from earmark.system.progress import Progress
-from earmark.training import Training, train
+from earmark.training import heads, parallel
+from earmark.training.training import Training, train
 
 NEIGHBOURS = 5  # nearest clips shown beside a suspect
 ERRING = 0.01  # of each score: a model may be sure and wrong
@@ -166,7 +166,7 @@ def _at_home(training: Training) -> np.ndarray | None:
         head = around.fit(training.chosen, fold)
         logits[rows] = head.logits(search.bank.features(training.chosen.layers, rows))
 
-    heads.side_by_side(answer, range(len(scheme.names)))
+    parallel.side_by_side(answer, range(len(scheme.names)))
     return Calibration.fit(logits, search.targets).scores(logits)
 
 

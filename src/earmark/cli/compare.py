@@ -44,9 +44,9 @@ def compare(
     Each is tried alone, and last all of them together.
     """
     from earmark.audio.options import AudioOptions
-    from earmark.comparison import compare
     from earmark.data.dataset import Dataset
-    from earmark.training import backbone_names
+    from earmark.training.comparison import compare
+    from earmark.training.training import backbone_names
 
     audio = AudioOptions(channel, non_finite.value)
     dataset = Dataset.read(

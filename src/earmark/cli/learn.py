@@ -37,7 +37,7 @@ from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.data.dataset import Dataset
-    from earmark.training import Training
+    from earmark.training.training import Training
 
 
 def doctor(
@@ -108,7 +108,7 @@ def train(
     """Train on DATA, estimate the accuracy by nested cross-validation, save the classifier."""
     from earmark.audio.options import AudioOptions
     from earmark.data.dataset import Dataset
-    from earmark.training import backbone_names
+    from earmark.training.training import backbone_names
 
     check_output(output)
     audio = AudioOptions(channel, non_finite.value)
@@ -160,12 +160,12 @@ def _trained(
     if how is None:
         if recipe or board is not None:
             raise EarmarkError("--recipe and --tensorboard are of --finetune; give it as well.")
-        from earmark.training import train
+        from earmark.training.training import train
 
         return train(dataset, **options), lambda: None
-    from earmark.finetuning.conduct import finetune
-    from earmark.finetuning.recipe import Recipe
-    from earmark.finetuning.tensorboard import watched
+    from earmark.training.finetuning.conduct import finetune
+    from earmark.training.finetuning.recipe import Recipe
+    from earmark.training.finetuning.tensorboard import watched
 
     settings = Recipe().changed(recipe)
     with console.tuning_line(options["progress"]) as line, watched(board, line) as observer:
@@ -190,7 +190,7 @@ def evaluate(
     """Score MODEL on labelled clips that it was not trained on."""
     from earmark.classifier.classifier import Classifier
     from earmark.data.dataset import Dataset
-    from earmark.evaluation import evaluate
+    from earmark.training.evaluation import evaluate
 
     classifier = Classifier.load(model)
     separator = separator or classifier.separator

@@ -119,7 +119,7 @@ def _correct(dataset: Any, apply: Path, output: Path | None, as_json: bool) -> N
 
 
 def _bar(dataset: Any, backbones: list[str]) -> contextlib.AbstractContextManager[Any]:
-    from earmark.training import backbone_names
+    from earmark.training.training import backbone_names
 
     names = [name for given in backbones for name in backbone_names(given)[0]]
     return console.progress_bar("embedding", len(dataset) * len(names))

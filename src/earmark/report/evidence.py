@@ -13,9 +13,9 @@ from earmark.classifier.classifier import Classifier
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.embeddings.store import Store
-from earmark.evaluation import Evaluation
 from earmark.report import map as maps
-from earmark.training import Training
+from earmark.training.evaluation import Evaluation
+from earmark.training.training import Training
 
 
 @dataclass(frozen=True)

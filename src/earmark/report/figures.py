@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earmark.metrics import ECE_BINS
+from earmark.training.metrics import ECE_BINS
 
 
 @dataclass(frozen=True)

@@ -13,25 +13,26 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from earmark import heads, metrics, training
 from earmark.backbones import registry
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.head import Head
 from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
-from earmark.estimation import OutOfFold
-from earmark.finetuning import scope
-from earmark.finetuning.checkpoints import Checkpoints
-from earmark.finetuning.judging import better
-from earmark.finetuning.recipe import Recipe
-from earmark.finetuning.run import Run
-from earmark.finetuning.setup import Setup, Start, Tuned
-from earmark.finetuning.sounds import Sounds
-from earmark.finetuning.workers import Workers
-from earmark.selection import Choice, Lesson
 from earmark.system.progress import Observer
-from earmark.training import Training
+from earmark.training import heads, metrics, training
+from earmark.training.estimation import OutOfFold
+from earmark.training.finetuning import parameters
+from earmark.training.finetuning.checkpoints import Checkpoints
+from earmark.training.finetuning.context import Context, Start, Tuned
+from earmark.training.finetuning.judging import better
+from earmark.training.finetuning.parameters import NotTunedError
+from earmark.training.finetuning.processes import Processes
+from earmark.training.finetuning.recipe import Recipe
+from earmark.training.finetuning.run import Run
+from earmark.training.finetuning.waveforms import Waveforms
+from earmark.training.selection import Choice, FoldPlan
+from earmark.training.training import Training
 from earmark.version import __version__
 
 TUNED, FROZEN = "fine-tuned", "frozen"
@@ -55,7 +56,7 @@ class FineTuning:
 
 def finetune(
     data: str | Path | Dataset,
-    how: str = scope.FULL,
+    how: str = parameters.FULL,
     *,
     recipe: Recipe | None = None,
     observer: Observer | None = None,
@@ -73,16 +74,16 @@ def finetune(
     if no fold was tuned) and what was used in each fold. Killed, it goes on where it stopped when
     it is called again. Raises EarmarkError for what is unknown or cannot be tuned.
     """
-    scope.check(how)
+    parameters.check(how)
     if options.get("unknown") is not None:
         raise EarmarkError(
             "'unknown' is learned on frozen features, and --finetune changes them; leave out one."
         )
     recipe = recipe or Recipe()
-    workers = Workers(half=options.get("precision") == "fast")
+    workers = Processes(half=options.get("precision") == "fast")
     with workers.first_alone():
         for name in training.backbone_names(options.get("backbone", "auto"))[0]:
-            scope.tunable(
+            parameters.tunable(
                 registry.load_backbone(name, engine="torch"), how
             )  # refused before the work
         frozen = training.train(data, **options)
@@ -98,7 +99,7 @@ def finetune(
             tuned, calibration = work.deploy(answers)
             curves["all clips"] = tuned.curve
             done = _deployed(frozen, tested, tuned, calibration, verdict)
-        except scope.NotTunedError as error:
+        except NotTunedError as error:
             verdict["use"] = FROZEN
             warnings.append(str(error))
     if verdict["use"] == FROZEN:
@@ -137,7 +138,7 @@ class _Work:
         how: str,
         recipe: Recipe,
         seed: int,
-        workers: Workers,
+        workers: Processes,
         observer: Observer | None,
     ) -> None:
         self.frozen, self.search, self.heard = frozen, frozen.search, frozen.heard
@@ -149,11 +150,11 @@ class _Work:
         for network in frozen.heard.networks:
             network.engine = network.compute  # what was compiled for another engine is let go
         options = frozen.heard.dataset.audio
-        self.setup = Setup(
+        self.setup = Context(
             networks,
             how,
             recipe,
-            Sounds(self.clips, networks, options),
+            Waveforms(self.clips, networks, options),
             self.search.targets,
             options,
             seed,
@@ -162,7 +163,7 @@ class _Work:
             observer,
         )
 
-    def learn(self, number: int, lesson: Lesson) -> _Answer:
+    def learn(self, number: int, lesson: FoldPlan) -> _Answer:
         """Rehearse, tune again if that paid, and answer the tested clips."""
         name = f"fold {self.names[number]}"
         return self._remembered(f"{name}, done", lambda: self._learn(name, lesson), name)
@@ -182,7 +183,7 @@ class _Work:
         self.setup.checkpoints.drop(run)
         return answer
 
-    def _learn(self, name: str, lesson: Lesson) -> _Answer:
+    def _learn(self, name: str, lesson: FoldPlan) -> _Answer:
         known, rehearsal = f"{name}, rehearsed", f"{name}, rehearsal"
         answer = self._remembered(known, lambda: self._rehearse(rehearsal, lesson), rehearsal)
         if not answer.is_better:
@@ -190,7 +191,7 @@ class _Work:
         try:
             run = self._run(name, lesson.choice, lesson.rows, length=answer.epochs)
             run.go()
-        except scope.NotTunedError as error:
+        except NotTunedError as error:
             warnings = (*answer.warnings, str(error))
             return answer._replace(is_better=False, warnings=warnings)
         inner = self.search.targets_of(lesson.inner, self.search.balanced)
@@ -198,7 +199,7 @@ class _Work:
         logits = calibration.logits(run.answer(lesson.test)).astype(np.float32)
         return answer._replace(logits=logits)
 
-    def _rehearse(self, name: str, lesson: Lesson) -> _Answer:
+    def _rehearse(self, name: str, lesson: FoldPlan) -> _Answer:
         """Tune without the inner clips of a lesson; the answer is the frozen one's still."""
         search, of = self.search, self.search.targets.of
         logits = self.frozen.solution.logits[lesson.test]
@@ -209,7 +210,7 @@ class _Work:
             return impossible
         try:
             tuned = self._run(name, lesson.choice, inside, lesson.inner).go()
-        except scope.NotTunedError as error:
+        except NotTunedError as error:
             return impossible._replace(warnings=(f"{name}: {error}",))
         assert tuned.first is not None and tuned.best is not None
         inner = search.targets_of(lesson.inner, search.balanced)

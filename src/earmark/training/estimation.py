@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from earmark import metrics
 from earmark.classifier.calibration import as_scores
 from earmark.classifier.decision import best_thresholds
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.splits import Scheme
-from earmark.selection import Solution
+from earmark.training import metrics
+from earmark.training.selection import Solution
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from earmark.finetuning.recipe import Recipe
+from earmark.training.finetuning.recipe import Recipe
 
 MASKS = 2  # stretches of time, and of frequency, that are masked in each clip
 NOISE_RANGE_DB = 15.0  # by how much the noise may be weaker than the strongest allowed

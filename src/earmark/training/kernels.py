@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from earmark import heads
 from earmark.backbones.info import BackboneInfo
 from earmark.classifier.features import (
     FeatureSpec,
@@ -17,10 +16,11 @@ from earmark.classifier.features import (
     compute_statistic,
     list_statistics,
 )
+from earmark.training import heads, parallel
 
 
 @dataclass(frozen=True)
-class Bank:
+class FeatureTable:
     """Embeddings (N, E) of each backbone, and the ``readings`` of them, by name.
 
     The kernel of a reading (inner products of its standardised features) is the sum of the
@@ -44,9 +44,9 @@ class Bank:
         """Return D, the number of features of the reading ``name``."""
         return sum(self._size(part) for part in self._parts(name))
 
-    def only(self, rows: np.ndarray) -> Bank:
+    def only(self, rows: np.ndarray) -> FeatureTable:
         """Keep the clips ``rows``, in the order given."""
-        return Bank(self.infos, [matrix[rows] for matrix in self.matrices], self.readings)
+        return FeatureTable(self.infos, [matrix[rows] for matrix in self.matrices], self.readings)
 
     def kernels(self, train: np.ndarray, others: np.ndarray, names: Sequence[str] = ()) -> Kernels:
         """Compute what kernels are made of, standardised on the rows ``train``.
@@ -64,9 +64,9 @@ class Bank:
             z = (x - mean) / (scale / np.sqrt(x.shape[1], dtype=np.float32))
             found[part] = z @ z[: len(train)].T
 
-        heads.side_by_side(compute, list({part: 0 for n in names for part in self._parts(n)}))
+        parallel.side_by_side(compute, list({part: 0 for n in names for part in self._parts(n)}))
         parts = {name: self._parts(name) for name in names}
-        return Kernels({name: Sum(p, self.size(name)) for name, p in parts.items()}, found)
+        return Kernels({name: KernelSum(p, self.size(name)) for name, p in parts.items()}, found)
 
     def _parts(self, name: str) -> tuple[Statistic, ...]:
         return list_statistics(self.infos, self.readings[name])
@@ -76,7 +76,7 @@ class Bank:
         return layer.size if part.has_bands else layer.channels
 
 
-class Sum(NamedTuple):
+class KernelSum(NamedTuple):
     """What a kernel is made of, and the number of features in it."""
 
     parts: tuple[Statistic, ...]
@@ -87,7 +87,7 @@ class Sum(NamedTuple):
 class Kernels:
     """Kernels of all readings between some training clips (n) and those and others (m)."""
 
-    sums: Mapping[str, Sum]
+    sums: Mapping[str, KernelSum]
     parts: Mapping[Statistic, np.ndarray]  # (n + m, n), of features that are not yet scaled by size
 
     def of(self, name: str) -> tuple[np.ndarray, np.ndarray]:

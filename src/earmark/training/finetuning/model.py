@@ -16,7 +16,7 @@ from earmark.classifier.features import FeatureSpec, list_statistics, signed_roo
 from earmark.classifier.head import Head
 
 
-class Heard(NamedTuple):
+class WindowBatch(NamedTuple):
     """What one backbone hears of a batch: ``windows`` (W, n), ``valid`` (W,), ``clip`` (W,).
 
     ``clip`` numbers the clip that a window is of.
@@ -59,7 +59,9 @@ class Tunable(nn.Module):
         self.names = list(tensors)
         self.head = nn.ParameterList(tensors.values())
 
-    def forward(self, heard: Sequence[Heard], clips: int, factors: Tensor | None = None) -> Tensor:
+    def forward(
+        self, heard: Sequence[WindowBatch], clips: int, factors: Tensor | None = None
+    ) -> Tensor:
         """Return logits (B, K) of ``clips`` clips, heard by each backbone in turn.
 
         Features are multiplied by ``factors`` (B, D) where there are any: 0 drops one.

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from earmark import estimation
 from earmark.classifier.classifier import UNKNOWN, Classifier
 from earmark.data.dataset import Dataset
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
 from earmark.errors import DataError, did_you_mean
-from earmark.estimation import OutOfFold
+from earmark.training import estimation
+from earmark.training.estimation import OutOfFold
 
 
 @dataclass(frozen=True)

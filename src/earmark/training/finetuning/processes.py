@@ -18,7 +18,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Workers:
+class Processes:
     """The processes that ``torchrun`` or ``accelerate launch`` started, or this one alone.
 
     On a CPU a batch is cut into a slice for each core, which computes alone: small networks gain

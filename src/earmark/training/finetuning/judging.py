@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from earmark import metrics
 from earmark.classifier.calibration import Calibration, log_loss
 from earmark.classifier.targets import Targets
+from earmark.training import metrics
 
 SURE = 2  # standard errors by which a rehearsal must be better; one is chance in one of six
 

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from earmark import heads, metrics
 from earmark.backbones import registry
 from earmark.backbones.base import Backbone
 from earmark.backbones.layers import layers_of
-from earmark.bank import Bank
 from earmark.classifier.calibration import as_scores
 from earmark.classifier.features import FeatureSpec
 from earmark.data.clip import Clip
@@ -21,7 +19,9 @@ from earmark.data.splits import Scheme
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.store import Store
 from earmark.errors import BackboneError
-from earmark.selection import Search, solve
+from earmark.training import heads, metrics
+from earmark.training.kernels import FeatureTable
+from earmark.training.selection import Search, solve
 
 PLAIN = "logmel"
 CHEAP_PARAMETERS = 2_000_000  # of a network that is run once more, with random weights,
@@ -50,7 +50,9 @@ def judge(
         if any(len(e.clips) < len(clips) for e in heard):
             continue  # a recording went away meanwhile: no comparison on the same clips
         infos = [network.info for network in rivals]
-        bank = Bank(infos, [e.matrix for e in heard], {"all": FeatureSpec(layers_of(infos, "all"))})
+        bank = FeatureTable(
+            infos, [e.matrix for e in heard], {"all": FeatureSpec(layers_of(infos, "all"))}
+        )
         alone = replace(search, bank=bank, kinds=heads.LINEAR, _evidence={})
         solution = solve(alone, clips, content, scheme)
         rows = solution.tested

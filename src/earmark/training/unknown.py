@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from earmark import heads
 from earmark.errors import EarmarkError
-from earmark.selection import Candidate, Search
+from earmark.training import heads, parallel
+from earmark.training.selection import Candidate, Search
 
 MOST_FOLDS = 5
 MOST_TRAINED = 600  # clips; more place the threshold no better
 MOST_LEFT_OUT = 20  # single classes left out in turn; of more, an even choice
 
 
-class Border(NamedTuple):
+class UnknownThreshold(NamedTuple):
     """The familiarity ``below`` which a clip is unknown; whom it lets in, and whom it answers."""
 
     below: float
@@ -24,7 +24,7 @@ class Border(NamedTuple):
     answered: float
 
 
-def find_border(search: Search, chosen: Candidate, rate: float) -> Border:
+def find_threshold(search: Search, chosen: Candidate, rate: float) -> UnknownThreshold:
     """Return the border that lets in at most ``rate`` of the strangers, 0 to 1.
 
     Each class is left out in turn, and the chosen head fitted to the others without the fold that
@@ -51,7 +51,7 @@ def find_border(search: Search, chosen: Candidate, rate: float) -> Border:
     away = [np.concatenate(found) for found in strangers.values()]
     below = _border(away, rate)
     answered = float((np.concatenate(known) >= below).mean())
-    return Border(below, float(np.mean([(a >= below).mean() for a in away])), answered)
+    return UnknownThreshold(below, float(np.mean([(a >= below).mean() for a in away])), answered)
 
 
 def _border(away: Sequence[np.ndarray], rate: float) -> float:
@@ -81,5 +81,5 @@ def _left_out(
 
     count = search.targets.of.shape[1]
     lefts = np.unique(np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int))
-    heads.side_by_side(leave_out, lefts.tolist())
+    parallel.side_by_side(leave_out, lefts.tolist())
     return {left: found[left] for left in sorted(found)}

@@ -14,25 +14,25 @@ from earmark.classifier.calibration import Calibration
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
-from earmark.finetuning.checkpoints import Checkpoints
-from earmark.finetuning.recipe import Recipe
-from earmark.finetuning.sounds import Sounds
-from earmark.finetuning.workers import Workers
 from earmark.system.progress import Observer
+from earmark.training.finetuning.checkpoints import Checkpoints
+from earmark.training.finetuning.processes import Processes
+from earmark.training.finetuning.recipe import Recipe
+from earmark.training.finetuning.waveforms import Waveforms
 
 
 @dataclass(frozen=True)
-class Setup:
+class Context:
     """What all runs of one fine-tuning share."""
 
     networks: Sequence[Backbone]  # as loaded; a run changes copies of them
     how: str
     recipe: Recipe
-    sounds: Sounds
+    sounds: Waveforms
     targets: Targets
     options: AudioOptions
     seed: int
-    workers: Workers
+    workers: Processes
     checkpoints: Checkpoints
     observer: Observer | None = None
 

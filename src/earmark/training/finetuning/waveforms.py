@@ -14,15 +14,15 @@ from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
 from earmark.embeddings.sections import LONG_S, clip_seconds
 from earmark.errors import AudioError
-from earmark.finetuning.model import Heard
-from earmark.finetuning.recipe import Recipe
+from earmark.training.finetuning.model import WindowBatch
+from earmark.training.finetuning.recipe import Recipe
 
 KEPT_BYTES = 2**30  # of decoded waveforms
 ALIKE = 0.75  # the shortest clip of a part, as a share of its longest
 GROUPED = 8  # batches whose clips are sorted by length among each other
 
 
-class Sounds:
+class Waveforms:
     """Clips as waveforms at each network's rate.
 
     A clip of up to two minutes is read once, and kept while there is room; of a longer one the
@@ -139,7 +139,7 @@ def parts(rows: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
     return [np.array(part) for part in found]
 
 
-def heard_by(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[Heard]:
+def heard_by(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[WindowBatch]:
     """Cut waveforms (B, n), those of each network, into its windows.
 
     First come the first windows of all clips, then the second, and so on: so every so many rows
@@ -155,5 +155,5 @@ def heard_by(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[
         windows, valid = (np.stack(part, 1) for part in zip(*cut, strict=True))
         clip = np.tile(np.arange(len(cut)), len(windows))
         windows = windows.reshape(len(clip), -1)
-        found.append(Heard(*map(torch.from_numpy, (windows, valid.ravel(), clip))))
+        found.append(WindowBatch(*map(torch.from_numpy, (windows, valid.ravel(), clip))))
     return found

@@ -1,18 +1,14 @@
-"""What a head reads of the embeddings: which layers, and what of their statistics."""
+"""The features that compete for a head, by name."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from earmark.backbones.info import BackboneInfo
 from earmark.backbones.layers import layers_of
 from earmark.classifier.features import FeatureSpec
-
-if TYPE_CHECKING:
-    pass
 
 
 def candidates(infos: Sequence[BackboneInfo], wanted: str) -> dict[str, FeatureSpec]:

@@ -18,14 +18,14 @@ from earmark.classifier.features import compute_features
 from earmark.classifier.head import Head
 from earmark.embeddings.embedding import embed
 from earmark.errors import DataError
-from earmark.finetuning import augment, sounds
-from earmark.finetuning.batches import Part, varied
-from earmark.finetuning.judging import validation_loss
-from earmark.finetuning.model import Tunable
-from earmark.finetuning.optimiser import Optimiser
-from earmark.finetuning.recipe import LOOKS, epochs, rate
-from earmark.finetuning.scope import NotTunedError, states, tunable
-from earmark.finetuning.setup import Setup, Start, Tuned
+from earmark.training.finetuning import augment, waveforms
+from earmark.training.finetuning.batches import Minibatch, varied
+from earmark.training.finetuning.context import Context, Start, Tuned
+from earmark.training.finetuning.judging import validation_loss
+from earmark.training.finetuning.model import Tunable
+from earmark.training.finetuning.optimiser import Optimiser
+from earmark.training.finetuning.parameters import NotTunedError, states, tunable
+from earmark.training.finetuning.recipe import LOOKS, epochs, rate
 
 SAVED_EVERY_S = 60.0
 MOST_BAD = 20  # steps in a row whose slopes are no numbers, before a run gives up
@@ -41,7 +41,7 @@ class Run:
 
     def __init__(
         self,
-        setup: Setup,
+        setup: Context,
         name: str,
         start: Start,
         judged: np.ndarray | None = None,
@@ -153,7 +153,7 @@ class Run:
         setup, recipe = self.setup, self.setup.recipe
         rng = np.random.default_rng([setup.seed, self.epoch])
         of = setup.targets.of
-        batches = sounds.plan(self.rows, setup.sounds.seconds, of, recipe, rng)
+        batches = waveforms.plan(self.rows, setup.sounds.seconds, of, recipe, rng)
         begun, done = time.perf_counter(), 0
         for number, batch in enumerate(batches):
             if number < self.step or self.bad >= MOST_BAD:  # done before, or nothing to gain
@@ -206,11 +206,11 @@ class Run:
             self.losses.append(float(loss_at))
         self.bad = 0 if fine else self.bad + 1
 
-    def _parts(self, batch: np.ndarray) -> list[Part]:
+    def _parts(self, batch: np.ndarray) -> list[Minibatch]:
         """Read and vary the clips of a batch, those of like length together."""
         setup, found = self.setup, []
         lengths = np.minimum(setup.sounds.seconds, setup.recipe.crop_s or np.inf)
-        for number, rows in enumerate(sounds.parts(batch, lengths)):
+        for number, rows in enumerate(waveforms.parts(batch, lengths)):
             rng = np.random.default_rng([setup.seed, self.epoch, self.step, number])
             part = varied(
                 setup.sounds,
@@ -225,17 +225,17 @@ class Run:
                 found.append(part)
         return found
 
-    def _slices(self, part: Part, clips: int) -> list[Part]:
+    def _slices(self, part: Minibatch, clips: int) -> list[Minibatch]:
         """Cut a part of a batch of ``clips`` so that all hands have about the same to do."""
         workers = self.setup.workers
         hands = workers.count * workers.threads * max(1, self.setup.recipe.accumulate)
         count = max(1, min(len(part.targets), math.ceil(hands * len(part.targets) / clips - 0.25)))
         return [part.every(first, count) for first in range(count)]
 
-    def _slope(self, part: Part, clips: int) -> tuple[float, list[Tensor]]:
+    def _slope(self, part: Minibatch, clips: int) -> tuple[float, list[Tensor]]:
         """Return the loss of some clips, as their share of a batch, and its slopes."""
         setup, recipe = self.setup, self.setup.recipe
-        heard = sounds.heard_by(self.networks, part.waves)
+        heard = waveforms.heard_by(self.networks, part.waves)
         for network in self.networks:
             network.engine = self._engine(network)
         augment.here.masks = part.masks

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from earmark import heads, metrics
-from earmark.bank import Bank
 from earmark.classifier.calibration import Calibration, log_loss, sigmoid
 from earmark.classifier.head import KINDS, Head
 from earmark.classifier.targets import Targets, balanced_weights
 from earmark.data.clip import Clip
 from earmark.data.splits import Scheme, make_scheme
+from earmark.training import heads, metrics, parallel
+from earmark.training.kernels import FeatureTable
 
 SLOW = ("logistic", "mlp")
 SLOW_FEATURES = 2  # a clip; with more of them slow heads rarely win (decision 0004)
@@ -56,7 +56,7 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Evidence:
+class InnerLogits:
     """Logits (M, K) of each candidate for the rows ``held`` (M,), trained on those of ``train``."""
 
     train: np.ndarray
@@ -72,14 +72,14 @@ class Search:
     ``balanced``, each class counts the same, and heads that were trained so compete as well.
     """
 
-    bank: Bank
+    bank: FeatureTable
     targets: Targets
     fold: np.ndarray
     kinds: Sequence[str] = KINDS
     seed: int = 0
     balanced: bool = False
     separator: str | None = None  # between the classes of a clip that has several
-    _evidence: dict[Pair, Evidence] = field(default_factory=dict)
+    _evidence: dict[Pair, InnerLogits] = field(default_factory=dict)
 
     def choose(self, tested: int | None = None) -> Choice:
         """Choose for the fold that is ``tested``, without it, or for all clips (None).
@@ -126,7 +126,7 @@ class Search:
             answers = head.logits(self.bank.features(choice.best.layers, rows))
             logits[rows] = choice.calibration.logits(answers)
 
-        heads.side_by_side(answer, range(self._folds))
+        parallel.side_by_side(answer, range(self._folds))
         return logits
 
     def rows_without(self, tested: int, most: int) -> np.ndarray:
@@ -151,7 +151,7 @@ class Search:
             }
         )
 
-    def _judge(self, pair: Pair) -> Evidence:
+    def _judge(self, pair: Pair) -> InnerLogits:
         """Answer the clips of ``pair`` with every cheap candidate, fitted without them."""
         train, held = self._split(pair)
         kernels = self.bank.kernels(train, held)
@@ -171,8 +171,8 @@ class Search:
                         candidate = Candidate(kind, layers, penalty, balanced)
                         found[candidate] = (across @ dual + offset).astype(np.float32)
 
-        heads.side_by_side(judge, self.bank.names)
-        return Evidence(train, held, {c: found[c] for c in sorted(found, key=self._complexity)})
+        parallel.side_by_side(judge, self.bank.names)
+        return InnerLogits(train, held, {c: found[c] for c in sorted(found, key=self._complexity)})
 
     def _slow(self, losses: Mapping[Candidate, float]) -> list[Candidate]:
         """Return the slow heads that are worth their time, and the layers they compete on."""
@@ -200,7 +200,7 @@ class Search:
                 known.logits[rival] = head.logits(held)
 
         new = [pair for pair in pairs if rivals[0] not in self._evidence[pair].logits]
-        heads.side_by_side(judge, new)
+        parallel.side_by_side(judge, new)
         return self._losses(pairs, tested, rivals)
 
     def _losses(
@@ -276,7 +276,7 @@ class Search:
         return KINDS.index(c.head), self.bank.size(c.layers), c.balanced, -c.penalty
 
 
-class Lesson(NamedTuple):
+class FoldPlan(NamedTuple):
     """What one model learns from: it is chosen on and fitted to ``rows``, and asked the ``test``.
 
     ``inner`` are those of ``rows`` that one fold of the choice held back. All are row numbers.
@@ -300,7 +300,7 @@ class Solution:
     head: Head
     logits: np.ndarray
     tested: np.ndarray  # (N,) bool
-    lessons: tuple[Lesson, ...] = ()
+    lessons: tuple[FoldPlan, ...] = ()
 
 
 def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Scheme) -> Solution:
@@ -313,7 +313,7 @@ def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Sc
     if scheme.held_out is None and count > 2:
         chosen, choices = search.choose(), search.choices()
         lessons = tuple(
-            Lesson(
+            FoldPlan(
                 search.rows_but(k),
                 np.flatnonzero(scheme.fold == k),
                 np.flatnonzero(scheme.fold == (k + 1) % count),
@@ -332,7 +332,7 @@ def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Sc
         head = inner.fit(chosen.best)
         answers = head.logits(search.bank.features(chosen.best.layers, test))
         logits[test] = chosen.calibration.logits(answers)
-        taught.append(Lesson(rows, test, rows[inner.fold == 0], chosen))
+        taught.append(FoldPlan(rows, test, rows[inner.fold == 0], chosen))
     if scheme.held_out is None:
         inner = nested(search, clips, content, np.arange(len(clips)))
         chosen = inner.choose()

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from earmark import metrics
 from earmark.backbones import registry
 from earmark.classifier.classifier import Classifier
 from earmark.data.dataset import Dataset
@@ -21,7 +20,8 @@ from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
 from earmark.errors import DataError, EarmarkError
 from earmark.system.progress import Progress
-from earmark.training import Training, backbone_names, train
+from earmark.training import metrics
+from earmark.training.training import Training, backbone_names, train
 
 TIMED_CLIPS = 64  # embedded once more, without the store, to measure the speed
 SIGNIFICANT = 0.05

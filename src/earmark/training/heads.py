@@ -1,4 +1,4 @@
-"""The small classifiers on top of embeddings: prototype, linear, mlp.
+"""Fit heads: prototype, linear, logistic, mlp.
 
 All of them see standardised features, scaled so that a clip's row has a length of about 1. The
 first two are solved in closed form from the inner products between clips (their *kernel*), so
@@ -10,9 +10,8 @@ exact step: no weight ever gets a part outside of them).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -191,32 +190,6 @@ def _rotated(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     length = np.sqrt(values[keep])
     basis = z.T @ (vectors[:, keep] / length).astype(np.float32)  # orthonormal columns
     return (vectors[:, keep] * length).astype(np.float32), basis
-
-
-T = TypeVar("T")
-
-
-def side_by_side(work: Callable[[T], None], items: Sequence[T]) -> None:
-    """Call ``work`` for each item, on all cores, each call on one.
-
-    Small matrices gain nothing from several cores, and lose when BLAS threads wait for each other.
-    """
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    threads = torch.get_num_threads()
-    try:
-        with (
-            threadpool_limits(1),
-            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-        ):
-            try:
-                list(pool.map(work, items))
-            except BaseException:  # Ctrl-C: do not wait for what has not begun
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarray]:

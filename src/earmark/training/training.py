@@ -12,10 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from earmark import baselines, estimation, heads, learning_curve, readings
 from earmark.backbones import registry, weights
 from earmark.backbones.base import Backbone
-from earmark.bank import Bank
 from earmark.classifier.classifier import BackboneUse, Classifier
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.features import FeatureSpec
@@ -29,10 +27,12 @@ from earmark.embeddings.embedding import Embeddings, embed
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
 from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
-from earmark.estimation import OutOfFold
-from earmark.selection import Candidate, Choice, Search, Solution, nested, solve
 from earmark.system.progress import Progress
-from earmark.unknown import find_border
+from earmark.training import baselines, candidates, estimation, heads, learning_curve
+from earmark.training.estimation import OutOfFold
+from earmark.training.kernels import FeatureTable
+from earmark.training.selection import Candidate, Choice, Search, Solution, nested, solve
+from earmark.training.unknown import find_threshold
 from earmark.version import __version__
 
 UNEQUAL = 1.5  # classes this much larger than others are weighed against them
@@ -40,7 +40,7 @@ AUTO = ("efficientat-mn04", "speech-embedding")  # the last is shipped
 
 
 @dataclass(frozen=True)
-class Heard:
+class EmbeddedData:
     """A dataset as its networks heard it: the clips that all could read, and their folds."""
 
     dataset: Dataset
@@ -61,7 +61,7 @@ class Training:
 
     classifier: Classifier
     out_of_fold: OutOfFold
-    heard: Heard
+    heard: EmbeddedData
     search: Search  # the features and targets of all clips, and what is made of them:
     solution: Solution
     chosen: Candidate
@@ -104,7 +104,7 @@ def train(
     kinds = _kinds(head, dataset)
     names, notes = backbone_names(backbone)
     networks = [registry.load_backbone(name, precision, engine) for name in names]
-    choices = readings.candidates([network.info for network in networks], layers)
+    choices = candidates.candidates([network.info for network in networks], layers)
     heard = _hear(dataset, networks, folds, seed, store, progress)
     clock.lap("embed")
 
@@ -121,7 +121,7 @@ def train(
         clock.lap("compare")
     limits = DecisionRule.fit(tested.scores, tested.of, tested.is_single)
     if unknown is not None:
-        border = find_border(_trained_on(search, heard), chosen, unknown)
+        border = find_threshold(_trained_on(search, heard), chosen, unknown)
         limits = replace(limits, unknown_below=border.below)
         estimate["unknown"] = {"rate": unknown, **border._asdict()}
         clock.lap("unknown")
@@ -158,26 +158,28 @@ def _hear(
     seed: int,
     store: Store | None,
     progress: Progress | None,
-) -> Heard:
+) -> EmbeddedData:
     """Embed with every network and make the folds; refuse hopeless data before the long part."""
     whole = partial(make_scheme, folds=folds, seed=seed, separator=dataset.separator)
     whole(dataset.clips, np.arange(len(dataset)))  # that all contents differ is found out later
     embeddings, skipped = _embed_all(dataset, networks, store, progress)
     content = np.unique(embeddings[0].matrix, axis=0, return_inverse=True)[1].ravel()
     scheme = whole(embeddings[0].clips, content)
-    return Heard(dataset, networks, embeddings, skipped, content, scheme)
+    return EmbeddedData(dataset, networks, embeddings, skipped, content, scheme)
 
 
 def _search(
-    heard: Heard, choices: Mapping[str, FeatureSpec], kinds: Sequence[str], seed: int
+    heard: EmbeddedData, choices: Mapping[str, FeatureSpec], kinds: Sequence[str], seed: int
 ) -> Search:
-    bank = Bank([n.info for n in heard.networks], [e.matrix for e in heard.embeddings], choices)
+    bank = FeatureTable(
+        [n.info for n in heard.networks], [e.matrix for e in heard.embeddings], choices
+    )
     targets = _targets(heard.dataset, heard.clips)
     unequal = _is_unequal(targets)
     return Search(bank, targets, heard.scheme.fold, kinds, seed, unequal, heard.dataset.separator)
 
 
-def _trained_on(search: Search, heard: Heard) -> Search:
+def _trained_on(search: Search, heard: EmbeddedData) -> Search:
     """Return the search over what is trained on: all clips, or those outside of a test split."""
     if heard.scheme.held_out is None:
         return search
@@ -185,7 +187,7 @@ def _trained_on(search: Search, heard: Heard) -> Search:
     return nested(search, heard.clips, heard.content, rows)
 
 
-def figures_of(tested: OutOfFold, heard: Heard, seed: int) -> dict[str, Any]:
+def figures_of(tested: OutOfFold, heard: EmbeddedData, seed: int) -> dict[str, Any]:
     """Return the figures of an estimate, as :func:`estimation.figures` does."""
     scheme, labels = heard.scheme, heard.dataset.labels
     limits = tested.thresholds()
@@ -193,7 +195,7 @@ def figures_of(tested: OutOfFold, heard: Heard, seed: int) -> dict[str, Any]:
 
 
 def _compared(
-    heard: Heard, search: Search, chosen: Candidate, store: Store | None
+    heard: EmbeddedData, search: Search, chosen: Candidate, store: Store | None
 ) -> dict[str, Any]:
     """Return what the estimate is held against, and how it grows with the clips."""
     reading = search.bank.readings[chosen.layers]

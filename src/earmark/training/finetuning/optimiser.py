@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from earmark.finetuning.recipe import Recipe
+from earmark.training.finetuning.recipe import Recipe
 
 SMALLEST_CHANNEL = 1e-2  # of a tensor's size: channels below count as so large
 SMALLEST = 1e-4

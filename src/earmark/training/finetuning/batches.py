@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from earmark.finetuning import augment
-from earmark.finetuning.recipe import Recipe
-from earmark.finetuning.sounds import Sounds
+from earmark.training.finetuning import augment
+from earmark.training.finetuning.recipe import Recipe
+from earmark.training.finetuning.waveforms import Waveforms
 
 
-class Part(NamedTuple):
+class Minibatch(NamedTuple):
     """Clips of like length, varied: ``waves`` (B, n) of each network, ``targets`` (B, K).
 
     ``masks`` (B, ...) are random numbers and ``factors`` (B, D) those of features, drawn for all
@@ -24,23 +24,23 @@ class Part(NamedTuple):
     masks: np.ndarray
     factors: np.ndarray | None
 
-    def every(self, first: int, step: int) -> Part:
+    def every(self, first: int, step: int) -> Minibatch:
         """Return every ``step``-th clip from ``first`` on."""
         own = slice(first, None, step)
         factors = None if self.factors is None else self.factors[own]
         waves = tuple(x[own] for x in self.waves)
-        return Part(waves, self.targets[own], self.masks[own], factors)
+        return Minibatch(waves, self.targets[own], self.masks[own], factors)
 
 
 def varied(
-    sounds: Sounds,
+    sounds: Waveforms,
     rows: np.ndarray,
     of: np.ndarray,
     others: np.ndarray,
     features: int,
     recipe: Recipe,
     rng: np.random.Generator,
-) -> Part | None:
+) -> Minibatch | None:
     """Read the clips ``rows``, vary each and mix them; None if none of them can be read.
 
     They are cut to the length of the shortest. ``of`` (N, K) are the targets of all clips,
@@ -74,7 +74,7 @@ def varied(
     masks = rng.uniform(size=(len(read), 2, augment.MASKS, 2)).astype(np.float32)
     kept = rng.random((len(read), features), np.float32) >= recipe.dropout
     factors = kept.astype(np.float32) / (1 - recipe.dropout) if recipe.dropout else None
-    return Part(tuple(augment.mixed(x, mix) for x in waves), targets, masks, factors)
+    return Minibatch(tuple(augment.mixed(x, mix) for x in waves), targets, masks, factors)
 
 
 def _of_one_length(

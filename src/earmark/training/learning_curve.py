@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from earmark import heads, metrics
 from earmark.classifier.targets import Targets
-from earmark.selection import Candidate, Search
+from earmark.training import heads, metrics
+from earmark.training.selection import Candidate, Search
 
 DRAWS = 4  # of clips, for each size and fold
 MOST_TRAINED, MOST_TESTED = 800, 400  # clips of a fold; more only cost time

@@ -1,0 +1,1 @@
+"""Selecting, fitting, estimating, comparing, fine-tuning."""
