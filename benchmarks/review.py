@@ -24,7 +24,7 @@ import numpy as np
 
 import earmark
 from earmark.data.dataset import Dataset
-from earmark.review import review
+from earmark.labelling.reviewing import review
 from machine import RESULTS, describe, shared_data, write
 
 BACKBONES = ("speech-embedding", "efficientat-mn04")

@@ -12,12 +12,12 @@ import soundfile
 from typer.testing import CliRunner
 
 import earmark
-from earmark import decisions
 from earmark.cli import app
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.errors import DataError, EarmarkError, ModelError
-from earmark.review import of_model, review
+from earmark.labelling import corrections
+from earmark.labelling.reviewing import of_model, review
 from shared_data import shared_data
 
 
@@ -120,7 +120,7 @@ def table(tmp_path):
     def apply(*rows, dataset=data):
         lines = ["path,start,end,label,suggested,evidence,decision", *rows]
         (tmp_path / "decisions.csv").write_text("\n".join(lines) + "\n")
-        return decisions.apply(dataset, tmp_path / "decisions.csv")
+        return corrections.apply(dataset, tmp_path / "decisions.csv")
 
     return data, apply
 
@@ -221,7 +221,7 @@ def test_apply_needs_a_place(recordings, tmp_path):
 def test_a_written_table_is_never_overwritten(tmp_path):
     (tmp_path / "d.csv").write_text("mine")
     with pytest.raises(EarmarkError, match="is there already"):
-        decisions.write(tmp_path / "d.csv", [])
+        corrections.write(tmp_path / "d.csv", [])
 
 
 def test_planted_errors_in_real_recordings():

@@ -54,10 +54,10 @@ def review(
     no_store: NoStore = False,
 ) -> None:
     """List the labels that look wrong, with reasons; correct them by a decisions file."""
-    from earmark import decisions
     from earmark.audio.options import AudioOptions
     from earmark.data.dataset import Dataset
-    from earmark.review import is_model, of_model, review
+    from earmark.labelling import corrections
+    from earmark.labelling.reviewing import is_model, of_model, review
 
     if output is not None:
         check_output(output)
@@ -85,7 +85,7 @@ def review(
     with opened_store(no_store) as store, _bar(dataset, [str(arguments["backbone"])]) as bar:
         found = review(dataset, **arguments, seed=seed, top=top, store=store, progress=bar)
     if output is not None:
-        decisions.write(output, found.suspects)
+        corrections.write(output, found.suspects)
     now = found.training.classifier.provenance["data"]
     if provenance.get("data", now) != now:
         console.say(f"warning: {dataset.source} has changed since {data} was trained on it.")
@@ -98,14 +98,14 @@ def review(
 
 def _correct(dataset: Any, apply: Path, output: Path | None, as_json: bool) -> None:
     """Write the corrected manifest, never over what it was made of."""
-    from earmark import decisions
+    from earmark.labelling import corrections
 
     if output is None:
         raise EarmarkError("--apply needs -o CORRECTED.csv, the manifest to write.")
     for original in (Path(dataset.source), apply):
         if output.exists() and original.exists() and output.samefile(original):
             raise DataError(f"{output} would be overwritten; name another file with -o.")
-    corrected, counts = decisions.apply(dataset, apply)
+    corrected, counts = corrections.apply(dataset, apply)
     corrected.to_manifest(output)
     kinds = ("relabelled", "dropped", "kept")
     if as_json:

@@ -18,7 +18,7 @@ from earmark.errors import DataError, EarmarkError, did_you_mean
 from earmark.system.files import relative_path, write_whole
 
 if TYPE_CHECKING:
-    from earmark.review import Suspect
+    from earmark.labelling.suspects import Suspect
 
 COLUMNS = ("path", "start", "end", "label", "suggested", "evidence", "decision")
 WORDS = ("keep", "relabel", "drop")  # or the name of a class; an empty cell keeps, too

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,42 +10,17 @@ import numpy as np
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.classifier import Classifier
 from earmark.data.annotations import SUFFIX as TRACK_SUFFIX
-from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.splits import FOLDS, make_scheme
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.embeddings.store import Store
 from earmark.errors import DataError, ModelError
+from earmark.labelling.suspects import Suspect, neighbours, suspect_of
 from earmark.system.progress import Progress
-from earmark.training import heads, parallel
+from earmark.training import parallel
 from earmark.training.training import Training, train
 
-NEIGHBOURS = 5  # nearest clips shown beside a suspect
 ERRING = 0.01  # of each score: a model may be sure and wrong
-TINY = 1e-12
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """A clip that sounds alike: ``similarity`` is the cosine, at most 1."""
-
-    clip: Clip
-    similarity: float
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A clip whose label, or one class of it, looks wrong.
-
-    ``suggested`` is a whole label, None where no other is more likely. ``evidence``, 0 to 1, is
-    what speaks against the label; ``reason`` says it in words.
-    """
-
-    clip: Clip
-    suggested: str | None
-    evidence: float
-    reason: str
-    neighbours: tuple[Neighbour, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,9 +71,9 @@ def review(
     rows, classes = np.nonzero(asked)
     order = np.argsort(against[rows, classes], kind="stable")[:top]
     shown = [(int(rows[k]), int(classes[k])) for k in order]
-    near = _neighbours(training, heard, [row for row, _ in shown])
+    near = neighbours(training, heard, [row for row, _ in shown])
     suspects = [
-        _suspect(dataset, heard[row], belief[row], float(against[row, k]), k, around)
+        suspect_of(dataset, heard[row], belief[row], float(against[row, k]), k, around)
         for (row, k), around in zip(shown, near, strict=True)
     ]
     return Review(tuple(suspects), len(heard), training)
@@ -168,63 +142,3 @@ def _at_home(training: Training) -> np.ndarray | None:
 
     parallel.side_by_side(answer, range(len(scheme.names)))
     return Calibration.fit(logits, search.targets).scores(logits)
-
-
-def _neighbours(
-    training: Training, clips: Sequence[Clip], rows: Sequence[int]
-) -> list[tuple[Neighbour, ...]]:
-    """Return the nearest clips of each row by the cosine of standardised features.
-
-    Clips that are not independent of it (of its group; of its recording where there are no
-    groups) are passed over.
-    """
-    tested, bank = training.out_of_fold, training.search.bank
-    features = bank.features(training.chosen.layers, np.arange(len(clips)))
-    mean, scale = heads.standard(features)
-    z = (features - mean) / scale
-    z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), TINY)
-    found = []
-    for row in rows:
-        similarity = z @ z[row]
-        similarity[tested.cluster == tested.cluster[row]] = -np.inf
-        nearest = np.argsort(-similarity, kind="stable")[:NEIGHBOURS]
-        found.append(
-            tuple(
-                Neighbour(clips[k], float(similarity[k]))
-                for k in nearest
-                if np.isfinite(similarity[k])
-            )
-        )
-    return found
-
-
-def _suspect(
-    dataset: Dataset,
-    clip: Clip,
-    belief: np.ndarray,
-    believed: float,
-    k: int,
-    neighbours: tuple[Neighbour, ...],
-) -> Suspect:
-    """Say in words what speaks against class ``k`` of a clip; ``belief`` is (K,)."""
-    labels, own = dataset.labels, dataset.classes(clip)
-    others = np.where([label in own for label in labels], -1.0, belief)
-    best = labels[int(others.argmax())]
-    name = labels[k]
-    if dataset.is_single:
-        suggested = best if others.max() > belief[k] else None
-        reason = f"scored {belief[k]:.3f} as {name!r} and {others.max():.3f} as {best!r}"
-    elif name in own:
-        kept = [other for other in own if other != name] or [best]
-        suggested = (dataset.separator or "").join(kept)
-        reason = f"{name!r} is not heard: scored {belief[k]:.3f}"
-    else:
-        suggested = (dataset.separator or "").join([*own, name])
-        reason = f"{name!r} is missing: scored {belief[k]:.3f}"
-    if not dataset.is_single and believed > 0.5:
-        suggested = None
-    asked = best if dataset.is_single else name
-    agree = sum(asked in dataset.classes(near.clip) for near in neighbours)
-    if neighbours:
-        reason += f"; {agree} of its {len(neighbours)} nearest neighbours are {asked!r}"
-    return Suspect(clip, suggested, 1 - believed, reason, neighbours)

@@ -1,0 +1,1 @@
+"""Work on labels that needs a model: suspects, review, corrections."""
