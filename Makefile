@@ -25,6 +25,7 @@ check: $(VENV)/.installed  ## what CI checks besides the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed  ## measure; results go to benchmarks/results/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

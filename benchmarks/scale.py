@@ -30,9 +30,9 @@ STREAM = """
 import sys
 from pathlib import Path
 from earmark.backbones import load_backbone
-from earmark.dataset import Clip
-from earmark.embed import outcomes
-from earmark.store import Store
+from earmark.data.clip import Clip
+from earmark.embeddings.embedding import outcomes
+from earmark.embeddings.store import Store
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
 clips = (Clip(folder / f"{k}.wav") for k in range(count))

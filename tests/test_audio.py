@@ -25,8 +25,8 @@ def test_the_samples_are_the_samples(tmp_path: Path) -> None:
     path = tmp_path / "x.wav"
     path.write_bytes(encode(x, "WAV", "FLOAT"))
     sources: list[Path | str | bytes] = [path, str(path), path.read_bytes()]
-    for source in sources:
-        got, rate_hz = audio.decode(source)
+    for recording in sources:
+        got, rate_hz = audio.decode(recording)
         assert (rate_hz, got.dtype) == (RATE, np.float32)
         np.testing.assert_array_equal(got, x)
 
@@ -198,7 +198,7 @@ def test_both_decoders_say_the_same_of_the_oddities() -> None:
     assert compared == 119
 
 
-DECODERS = (libsndfile.libsndfile, ffmpeg.ffmpeg)
+DECODERS = (libsndfile.open_recording, ffmpeg.open_recording)
 
 
 def decoded(path: Path, decoder: Decoder) -> tuple[np.ndarray, int]:

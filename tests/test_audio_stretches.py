@@ -11,7 +11,7 @@ import soundfile
 
 from audio_files import RATE, encode, encode_ffmpeg, noise, peak_bytes, refusal
 from earmark import audio
-from earmark.audio import libsndfile, source
+from earmark.audio import libsndfile, reading, source
 
 TWO_HOURS_S = 7_200
 SLOW_HZ = 8_000
@@ -44,7 +44,7 @@ def test_mp3_has_no_clicks_where_reading_begins_or_goes_on(
     rate_hz: int, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its frames have bits in earlier ones, which a decoder that has just sought does not know."""
-    monkeypatch.setattr(decoders, "BLOCK_SAMPLES", 1 << 15)
+    monkeypatch.setattr(libsndfile, "BLOCK_SAMPLES", 1 << 15)
     t = np.arange(12 * rate_hz) / rate_hz
     x = 0.02 * t * np.sin(2 * np.pi * (200 + 100 * t) * t) + 0.02 * noise(len(t))[:, 0]
     file = io.BytesIO()
@@ -191,7 +191,7 @@ def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return Counting()
 
-    monkeypatch.setattr(decoders, "open_source", counting)
+    monkeypatch.setattr(reading, "open_source", counting)
     return counted
 
 

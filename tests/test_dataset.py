@@ -312,7 +312,7 @@ def test_files_that_are_no_manifests(
     assert "latin.csv is not UTF-8 (invalid continuation byte); save it as UTF-8." in refusal(latin)
     excel = write(tmp_path, "excel.csv", "path,label\na.wav,x\n", "utf-16")
     assert "excel.csv is not UTF-8 (invalid start byte)" in refusal(excel)
-    monkeypatch.setattr("earmark.manifests.MAX_MANIFEST_BYTES", 10)
+    monkeypatch.setattr("earmark.data.tables.MAX_MANIFEST_BYTES", 10)
     assert "latin.csv has 26 bytes, more than 10; split it" in refusal(latin)
 
 

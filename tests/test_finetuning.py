@@ -119,7 +119,7 @@ def test_stopped_at_any_step_it_goes_on_as_if_nothing_had_been(
     checkpoints,  # noqa: F811
     monkeypatch,
 ):
-    monkeypatch.setattr("earmark.finetuning.run.SAVED_EVERY_S", 0.0)
+    monkeypatch.setattr("earmark.training.finetuning.run.SAVED_EVERY_S", 0.0)
     if how == "lora":
         network = backbones.load_backbone(f"hf:{checkpoints / 'hubert-layer'}", engine="torch")
         network.keep(["block3"])
@@ -151,7 +151,7 @@ KILLED = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from earmark.clips import Clip
+from earmark.data.clip import Clip
 from earmark.finetuning import run
 import tuning
 
@@ -188,7 +188,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
-from earmark.clips import Clip
+from earmark.data.clip import Clip
 from earmark.finetuning import run
 import tuning
 
@@ -208,7 +208,7 @@ save_file(held, sys.argv[3] + str(workers.rank))
 
 def test_two_processes_learn_what_one_does(clips, network, tmp_path, monkeypatch):
     losses = iter((3, 1, 2, 4))
-    monkeypatch.setattr("earmark.finetuning.run.validation_loss", lambda *_: next(losses))
+    monkeypatch.setattr("earmark.training.finetuning.run.validation_loss", lambda *_: next(losses))
     recipe = RECIPE.changed("time_mask=0.3,band_mask=0.3,mixup=0.3,batch=6,warm_up=0")
     alone = ended(run_of(clips, network, recipe=recipe, judged=4))
     assert alone.epochs == 1 and np.abs(moved(alone, network)).max() > 1e-3
@@ -237,7 +237,7 @@ def test_a_full_disk_is_said_once_and_training_goes_on(clips, network, monkeypat
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(safetensors.torch, "save_file", full)
-    monkeypatch.setattr("earmark.finetuning.run.SAVED_EVERY_S", 0.0)
+    monkeypatch.setattr("earmark.training.finetuning.run.SAVED_EVERY_S", 0.0)
     with pytest.warns(EarmarkWarning, match="no checkpoint can be kept in ") as given:
         assert same(ended(run_of(clips, network, judged=4)), whole)
     assert len([w for w in given if issubclass(w.category, EarmarkWarning)]) == 1
@@ -269,10 +269,10 @@ def test_a_step_without_a_finite_slope_is_skipped(clips, network, monkeypatch):
 def test_many_bad_steps_in_a_row_end_a_run_with_the_best_so_far(
     clips, network, monkeypatch, epochs
 ):
-    monkeypatch.setattr("earmark.finetuning.run.MOST_BAD", 6)  # of two steps an epoch
+    monkeypatch.setattr("earmark.training.finetuning.run.MOST_BAD", 6)  # of two steps an epoch
     recipe = RECIPE.changed(f"epochs={epochs},patience=0,warm_up=0,average=1")
     with_bad_slopes(monkeypatch, lambda epoch, step: epoch > 0)
-    monkeypatch.setattr("earmark.finetuning.run.validation_loss", lambda *_: -next(loss))
+    monkeypatch.setattr("earmark.training.finetuning.run.validation_loss", lambda *_: -next(loss))
     loss = iter(range(1, 100))  # so that each epoch is the best so far
     run = run_of(clips, network, recipe=recipe, judged=4)
     done = ended(run)
@@ -285,7 +285,7 @@ def test_many_bad_steps_in_a_row_end_a_run_with_the_best_so_far(
 
 
 def test_a_run_that_is_not_judged_and_ends_early_gives_nothing(clips, network, monkeypatch):
-    monkeypatch.setattr("earmark.finetuning.run.MOST_BAD", 3)
+    monkeypatch.setattr("earmark.training.finetuning.run.MOST_BAD", 3)
     with_bad_slopes(monkeypatch, lambda *_: True)
     for _ in range(2):  # again from its checkpoint
         with pytest.raises(NotTunedError, match=r"run was ended in epoch \d, as weights or slopes"):
@@ -318,7 +318,7 @@ def test_the_epoch_that_answers_best_is_kept(clips, network, monkeypatch, losses
         weights.append(torch.cat([p.detach().flatten() for p in run.parameters[head:]]).numpy())
         return next(given)
 
-    monkeypatch.setattr("earmark.finetuning.run.validation_loss", judged)
+    monkeypatch.setattr("earmark.training.finetuning.run.validation_loss", judged)
     run = run_of(clips, network, judged=4)
     head = len(run.model.head)  # which is trained along, and comes first
     done = ended(run)

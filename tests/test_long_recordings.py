@@ -8,11 +8,11 @@ import pytest
 import soundfile
 
 from earmark import backbones
-from earmark.backbones import BackboneError
 from earmark.data.clip import Clip
 from earmark.embeddings import cutting
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.pipeline import outcomes
+from earmark.errors import BackboneError
 from test_backbones import with_random_weights
 from test_wav2vec2 import folders  # noqa: F401  # a fixture
 

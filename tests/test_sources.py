@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from audio_files import RATE, encode, noise
-from earmark import audio, sources
+from earmark import audio
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.errors import DataError
+from earmark.system.cache import cache_folder
 
 ROWS: list[dict[str, Any]] = [
     {"path": "a.wav", "label": "dog", "start": 0.5, "end": 2.0, "group": 7, "fold": 1, "x": 1},
@@ -263,13 +264,13 @@ def test_a_full_disk_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPat
         {"audio": [{"bytes": b"x", "path": None}], "label": ["a"]}
     )
     assert "cannot be written: No space left on device; make room" in refusal(frame)
-    assert not list(sources.cache_folder().glob("recordings/*/*"))
+    assert not list(cache_folder().glob("recordings/*/*"))
 
 
 def test_none_of_these_libraries_is_imported_unasked(folder: Path) -> None:
     program = """if True:
         import sys
-        from earmark.dataset import Dataset
+        from earmark.data.dataset import Dataset
         open("m.csv", "w").write("path,label\\na.wav,a\\nb.wav,b\\n")
         Dataset.read("m.csv")
         print({"pandas", "polars", "datasets", "pyarrow"} & set(sys.modules))

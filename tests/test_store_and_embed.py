@@ -23,9 +23,9 @@ EMBED = """
 import sys
 from pathlib import Path
 from earmark.backbones import load_backbone
-from earmark.dataset import Clip
-from earmark.embed import embed
-from earmark.store import Store
+from earmark.data.clip import Clip
+from earmark.embeddings.embedding import embed
+from earmark.embeddings.store import Store
 
 clips = [Clip(path) for path in sorted(Path(sys.argv[1]).glob("*.wav"))]
 with Store(Path(sys.argv[2])) as store:

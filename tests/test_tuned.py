@@ -49,7 +49,7 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture
 def always_better(monkeypatch):
     """Deploy what was fine-tuned, however little eight clips say for it."""
-    monkeypatch.setattr("earmark.finetuning.conduct.better", lambda *_: True)
+    monkeypatch.setattr("earmark.training.finetuning.conduct.better", lambda *_: True)
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_on_the_command_line(data, always_better, tmp_path):
 
 
 def test_what_does_not_pay_is_said_and_not_used(data, tmp_path, monkeypatch):
-    monkeypatch.setattr("earmark.finetuning.conduct.better", lambda *_: False)
+    monkeypatch.setattr("earmark.training.finetuning.conduct.better", lambda *_: False)
     model = tmp_path / "m.earmark"
     tune = [*TRAIN, "--no-compare", "--finetune=last:1", "--recipe=epochs=1,batch=4"]
     said = earmark("train", data, "-o", model, *tune).stdout
@@ -299,7 +299,7 @@ class Counted:
 @pytest.mark.parametrize(("paid", "use"), [((1, 0, 0), "frozen"), ((1, 1, 0), "fine-tuned")])
 def test_most_rehearsals_decide(data, monkeypatch, paid, use):
     each = iter(paid)
-    monkeypatch.setattr("earmark.finetuning.conduct.better", lambda *_: bool(next(each)))
+    monkeypatch.setattr("earmark.training.finetuning.conduct.better", lambda *_: bool(next(each)))
     done = finetune(data, recipe=Recipe().changed(RECIPE), compare=False, **SMALL)
     assert done.verdict["use"] == use and bool(done.training.classifier.tuned) == (use != "frozen")
     assert [fold["use"] != "frozen" for fold in done.verdict["folds"]] == [bool(p) for p in paid]

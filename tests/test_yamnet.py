@@ -14,7 +14,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from earmark import audio, backbones
-from earmark.backbones.networks import yamnet
 from earmark.backbones.networks.tflite_weights import read_operators
 from earmark.backbones.networks.yamnet import CONTEXT, FILE, WINDOW
 from earmark.classifier.tagging import tag
@@ -272,7 +271,9 @@ def test_another_network_is_refused(tmp_path, monkeypatch):
     speech = pytest.importorskip("pyopen_wakeword").__file__
     other = Path(speech).parent / "models" / "embedding_model.tflite"
     shutil.copy(other, tmp_path / FILE.name)
-    monkeypatch.setattr(module, "FILE", dataclasses.replace(FILE, sha256=""))
+    monkeypatch.setattr(
+        "earmark.backbones.networks.yamnet.FILE", dataclasses.replace(FILE, sha256="")
+    )
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
     with pytest.raises(BackboneError, match="is a TFLite model of another network than YAMNet"):
         backbones.load_backbone("yamnet")
@@ -281,7 +282,9 @@ def test_another_network_is_refused(tmp_path, monkeypatch):
 def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
     content = shared_weights(WEIGHTS).read_bytes()
     (tmp_path / FILE.name).write_bytes(content[: len(content) // 2])
-    monkeypatch.setattr(module, "FILE", dataclasses.replace(FILE, sha256=""))
+    monkeypatch.setattr(
+        "earmark.backbones.networks.yamnet.FILE", dataclasses.replace(FILE, sha256="")
+    )
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
     with pytest.raises(BackboneError, match="is damaged .*; fetch it again"):
         backbones.load_backbone("yamnet")

@@ -1,11 +1,12 @@
 """earmark turns a folder of labelled recordings into a classifier you can trust and ship."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
+from earmark.system.lazy import hand_on
+from earmark.version import __version__
+
 if TYPE_CHECKING:
-    from earmark.backbones.registry import load_backbone
+    from earmark.backbones.registry import list_backbones, load_backbone
     from earmark.classifier.classifier import Classifier, Prediction
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
@@ -14,22 +15,21 @@ if TYPE_CHECKING:
     from earmark.training.finetuning.conduct import FineTuning, finetune
     from earmark.training.finetuning.recipe import Recipe
     from earmark.training.training import Training, train
-    from earmark.version import __version__
 
 _HOMES = {
-    "Classifier": "classifier",
-    "Clip": "dataset",
-    "Dataset": "dataset",
+    "Classifier": "classifier.classifier",
+    "Clip": "data.clip",
+    "Dataset": "data.dataset",
     "EarmarkError": "errors",
-    "FineTuning": "finetuning.conduct",
-    "Prediction": "classifier",
-    "Recipe": "finetuning.recipe",
-    "Store": "store",
-    "Training": "training",
-    "__version__": "version",
-    "load_backbone": "backbones",
-    "finetune": "finetuning.conduct",
-    "train": "training",
+    "FineTuning": "training.finetuning.conduct",
+    "Prediction": "classifier.classifier",
+    "Recipe": "training.finetuning.recipe",
+    "Store": "embeddings.store",
+    "Training": "training.training",
+    "finetune": "training.finetuning.conduct",
+    "list_backbones": "backbones.registry",
+    "load_backbone": "backbones.registry",
+    "train": "training.training",
 }
 
 __all__ = [
@@ -44,23 +44,11 @@ __all__ = [
     "Training",
     "__version__",
     "finetune",
+    "list_backbones",
     "load_backbone",
     "train",
 ]
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name or a module when it is first used: importing earmark costs nothing."""
-    import importlib
-
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"earmark.{_HOMES[name]}"), name)
-    try:
-        return importlib.import_module(f"earmark.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != f"earmark.{name}":  # a package that the module needs
-            raise
-        raise AttributeError(f"module 'earmark' has no attribute {name!r}") from None
+__getattr__ = hand_on(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

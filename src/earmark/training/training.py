@@ -91,13 +91,13 @@ def train(
     """Train on all clips of ``data`` and estimate by nested cross-validation.
 
     ``backbone`` is a name, several with commas between, or 'auto'; ``head`` is 'auto', 'linear',
-    'mlp' or 'prototype'; ``layers`` as in :func:`readings.candidates`. Folds come from the data's
+    'mlp' or 'prototype'; ``layers`` as in :func:`candidates.candidates`. Folds come from the data's
     folds, else its groups, else are ``folds`` stratified ones; clips whose split is 'test' are
     kept out of everything and scored once. With ``unknown``, the share of strangers to let in,
     predictions say so when nothing like a clip was trained on. ``compare`` adds baselines and a
     learning curve to the estimate. ``precision`` and ``engine`` are those of
-    :func:`earmark.engines.set_engine`, and the classifier keeps to the former. The same data, arguments
-    and machine give the same bytes. Clips that cannot be read are in ``Training.skipped``.
+    :func:`engines.set_engine`, and the classifier keeps to the former. The same data, arguments and
+    machine give the same bytes. Clips that cannot be read are in ``Training.skipped``.
     """
     clock = _Clock()
     dataset = data if isinstance(data, Dataset) else Dataset.read(data)
