@@ -118,7 +118,7 @@ def unknown(backbone: str, left_out: int, choices: int) -> Iterator[dict[str, ob
         border, head = find_threshold(known, best, RATE), known.fit(best)
 
         def let_in(clips: np.ndarray, head=head, best=best, below=border.below) -> float:
-            familiar = head.familiarity(search.bank.features(best.layers, clips))
+            familiar = head.known_score(search.bank.features(best.layers, clips))
             return float((familiar >= below).mean())
 
         accepted.append(let_in(np.flatnonzero(strange)))

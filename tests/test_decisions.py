@@ -163,7 +163,7 @@ def test_the_border_lets_in_as_many_strangers_as_asked_for():
     rng = np.random.default_rng(7)
     head = heads.fit("linear", features["good"], Targets.single(truth, 4), 3e-3)
     strangers = rng.normal(0, 0.6, (60, 20, 20)) + rng.normal(0, 1, (60, 1, 20))
-    familiar = head.familiarity(strangers.reshape(-1, 20).astype(np.float32))
+    familiar = head.known_score(strangers.reshape(-1, 20).astype(np.float32))
     assert (familiar >= strict.below).mean() < 0.15
 
 
@@ -179,12 +179,12 @@ def test_the_border_is_that_of_the_balanced_head():
 
 
 def test_far_out_nothing_is_familiar():
-    """Least squares is surest of what lies furthest out; familiarity is not."""
+    """Least squares is surest of what lies furthest out; known_score is not."""
     features, truth, _ = blobs(size=200, noise=0.5)
     head = heads.fit("linear", features["good"], Targets.single(truth, 4), 3e-3)
     far = 1_000 * np.random.default_rng(1).normal(size=(50, 20)).astype(np.float32)
     assert head.logits(far).max(1).min() > 10
-    assert head.familiarity(far).max() < np.median(head.familiarity(features["good"])) + 0.5
+    assert head.known_score(far).max() < np.median(head.known_score(features["good"])) + 0.5
 
 
 def test_a_stranger_is_called_unknown(tmp_path):
@@ -279,7 +279,7 @@ def test_a_test_split_has_no_part_in_the_border(tmp_path):
         made.append(earmark.train(tmp_path / f"{shift}.csv", backbone="logmel", unknown=0.1))
     one, other = (training.classifier for training in made)
     assert (one.estimate["accuracy"], other.estimate["accuracy"]) == (1.0, 0.0)
-    assert one.limits.unknown_below == other.limits.unknown_below
+    assert one.decision_rule.unknown_threshold == other.decision_rule.unknown_threshold
     assert one.calibration == other.calibration
     for name, tensor in one.head.tensors.items():
         np.testing.assert_array_equal(tensor, other.head.tensors[name])

@@ -104,7 +104,7 @@ def test_only_wanted_layers_are_computed(build):
     seen = []
     body = backbone.body
     backbone.body = lambda x: (seen.append(name) or (name, y) for name, y in body(x))
-    backbone.keep([first])
+    backbone.restrict_to_layers([first])
     kept = run(backbone, windows, valid, 4)
     assert list(kept) == [first] and last not in seen
     assert torch.equal(kept[first].mean, every[first].mean)
@@ -125,7 +125,7 @@ def test_compiled_models_are_kept_on_disk_and_used(small, monkeypatch):
     monkeypatch.setattr(second.engine, "_convert", None)
     assert np.array_equal(hear(second, x), heard)
     other = small(engine="openvino")
-    other.keep(["block1"])  # other layers are another model
+    other.restrict_to_layers(["block1"])  # other layers are another model
     hear(other, x)
     assert len(list(engines.engines_folder().iterdir())) == 2
 

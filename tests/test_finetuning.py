@@ -63,7 +63,7 @@ def test_in_three_parts_a_batch_teaches_the_same(clips, network):
 @pytest.mark.parametrize("name", ["wav2vec2-group", "whisper", "ast"])
 def test_what_is_computed_twice_is_not_kept_and_teaches_the_same(clips, checkpoints, name):  # noqa: F811
     network = backbones.load_backbone(f"hf:{checkpoints / name}", engine="torch")
-    network.keep(["block2"])
+    network.restrict_to_layers(["block2"])
     of_short_windows(network)
     kept = []
 
@@ -122,7 +122,7 @@ def test_stopped_at_any_step_it_goes_on_as_if_nothing_had_been(
     monkeypatch.setattr("earmark.training.finetuning.run.SAVED_EVERY_S", 0.0)
     if how == "lora":
         network = backbones.load_backbone(f"hf:{checkpoints / 'hubert-layer'}", engine="torch")
-        network.keep(["block3"])
+        network.restrict_to_layers(["block3"])
         of_short_windows(network)
     whole = ended(run_of(clips, network, how, judged=4))
     assert len(whole.curve) == 3
@@ -343,7 +343,7 @@ def test_what_was_tuned_makes_the_network_anew(clips, network, how, checkpoints)
     """Put on a network as it is published, the difference gives the one the run ended with."""
     if how == "lora":
         network = backbones.load_backbone(f"hf:{checkpoints / 'wav2vec2-group'}", engine="torch")
-        network.keep(["block2"])
+        network.restrict_to_layers(["block2"])
         of_short_windows(network)
     before = copy.deepcopy(network)
     run = run_of(clips, network, how)
@@ -352,7 +352,7 @@ def test_what_was_tuned_makes_the_network_anew(clips, network, how, checkpoints)
         torch.equal(a, b) for a, b in zip(network.parameters(), before.parameters(), strict=True)
     )
     fresh = copy.deepcopy(network)
-    tuned_weights.put_on(fresh, done.weights[0])
+    tuned_weights.apply_tuned_weights(fresh, done.weights[0])
     assert fresh.fingerprint != network.fingerprint
     windows, valid = 0.1 * torch.randn(3, 8_000), torch.tensor([8_000, 8_000, 5_000])
     windows = torch.nn.functional.pad(windows, (network.info.context,) * 2)

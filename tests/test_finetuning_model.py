@@ -105,7 +105,7 @@ def test_it_begins_with_the_frozen_classifier(network):
     whole, waves, calibration = network.info, two_clips(network), Calibration(0.3, 0.2)
     for kind, reading in many_readings(network):
         network.info = whole
-        network.keep(reading.layers[0])
+        network.restrict_to_layers(reading.layers[0])
         matrix = np.concatenate([heard_apart(network, x) for x in waves])
         features = compute_features([network.info], [matrix], reading)
         head = head_for(kind, features.shape[1])
@@ -169,7 +169,7 @@ def test_the_feature_encoder_of_wav2vec2_stays(network, name):
     depths = parameters.tunable(network, "full")
     encoder = {n for n, _ in network.named_parameters() if "feature_extractor" in n}
     assert encoder and not encoder & set(depths)
-    network.keep(["features"])
+    network.restrict_to_layers(["features"])
     with pytest.raises(
         BackboneError, match=r"nothing to fine-tune in the layers .*; read higher ones"
     ):
@@ -180,7 +180,7 @@ def test_last_1_names_the_highest_read_layer_only(network):
     names = [layer.name for layer in network.info.layers]
     middle = names[len(names) // 2]
     everything = parameters.lowest_layers(network, [n for n, _ in network.named_parameters()])
-    network.keep(names[: len(names) // 2 + 1])
+    network.restrict_to_layers(names[: len(names) // 2 + 1])
     full, last = parameters.tunable(network, "full"), parameters.tunable(network, "last:1")
     of_middle = {n for n, number in everything.items() if names[number] == middle}
     above = {n for n, number in everything.items() if number > len(names) // 2}
@@ -222,7 +222,7 @@ def test_low_rank_additions_begin_the_same_each_time(folders, clips):  # noqa: F
     network = of_short_windows(
         backbones.load_backbone(f"hf:{folders / 'hubert-group'}", engine="torch")
     )
-    network.keep(["block1"])
+    network.restrict_to_layers(["block1"])
     first = run_of(clips, network, "lora")
     drawn = torch.rand(3)
     second = run_of(clips, network, "lora")

@@ -383,7 +383,7 @@ def test_sets_cover_what_they_promise(coverage):
         of = np.eye(5)[[rng.choice(5, p=p) for p in softmax(logits)]]
         scores = softmax(logits * 1.7)  # overconfident, which sets make up for
         limits = DecisionRule.fit(scores[:200], of[:200], is_single=True)
-        most = limits.most_disbelief(coverage)
+        most = limits.most_nonconformity(coverage)
         covered.append((1 - (scores * of).sum(1)[200:] <= most).mean())
     assert np.mean(covered) == pytest.approx(coverage, abs=0.015)
 

@@ -166,12 +166,14 @@ def test_low_rank_factors_that_do_not_fit_are_refused(folders):  # noqa: F811
         network = backbones.load_backbone(f"hf:{folders / 'wav2vec2-group'}", engine="torch")
         shapes = {k: shape for k, shape in (fitting | change).items() if shape is not None}
         with pytest.raises(ModelError, match=r"does not fit backbone 'hf:"):
-            tuned_weights.put_on(
+            tuned_weights.apply_tuned_weights(
                 network, {k: np.ones(shape, np.float32) for k, shape in shapes.items()}
             )
     network = backbones.load_backbone(f"hf:{folders / 'wav2vec2-group'}", engine="torch")
     before = dict(network.named_parameters())[name].detach().clone()
-    tuned_weights.put_on(network, {k: np.ones(shape, np.float32) for k, shape in fitting.items()})
+    tuned_weights.apply_tuned_weights(
+        network, {k: np.ones(shape, np.float32) for k, shape in fitting.items()}
+    )
     after = dict(network.named_parameters())[name].detach()
     assert np.allclose((after - before).numpy(), 2, atol=1e-5)
 

@@ -55,7 +55,7 @@ def of_short_windows(network: Backbone, seconds: float = 0.4) -> Backbone:
 def speech_embedding(*layers: str) -> Backbone:
     """The shipped network, of which ``layers`` are kept, the last one if none are named."""
     network = backbones.load_backbone("speech-embedding", engine="torch")
-    network.keep(layers or ("embedding",))
+    network.restrict_to_layers(layers or ("embedding",))
     return of_short_windows(network)
 
 

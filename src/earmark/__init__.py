@@ -7,7 +7,8 @@ from earmark.version import __version__
 
 if TYPE_CHECKING:
     from earmark.backbones.registry import list_backbones, load_backbone
-    from earmark.classifier.classifier import Classifier, Prediction
+    from earmark.classifier.classifier import Classifier
+    from earmark.classifier.prediction import Prediction
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.embeddings.store import Store
@@ -22,7 +23,7 @@ _HOMES = {
     "Dataset": "data.dataset",
     "EarmarkError": "errors",
     "FineTuning": "training.finetuning.conduct",
-    "Prediction": "classifier.classifier",
+    "Prediction": "classifier.prediction",
     "Recipe": "training.finetuning.recipe",
     "Store": "embeddings.store",
     "Training": "training.training",

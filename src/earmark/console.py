@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from earmark.classifier.classifier import Prediction
+    from earmark.classifier.prediction import Prediction
     from earmark.embeddings.stages import Failure
     from earmark.system.progress import Observer, Progress
     from earmark.training.training import Training

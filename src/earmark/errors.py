@@ -13,7 +13,19 @@ class EarmarkError(Exception):
 
 
 class AudioError(EarmarkError):
-    """A recording that cannot be read, with the decoder's reason."""
+    """A recording that cannot be read: its ``path``, the ``reason`` and the ``kind`` of it.
+
+    ``path`` is '<bytes>' or '<samples>' where the recording is no file. Kinds: 'missing' (it cannot
+    be opened), 'empty', 'unreadable' (no known format), 'damaged', 'stretch' (not inside the
+    recording), 'length' (too long or too short), 'rate', 'channel', 'samples' (not finite).
+    """
+
+    def __init__(self, path: str, reason: str, kind: str) -> None:
+        super().__init__(path, reason, kind)  # which is what pickle gives back
+        self.path, self.reason, self.kind = path, reason, kind
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}."
 
 
 class DataError(EarmarkError):

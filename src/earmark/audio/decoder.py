@@ -39,6 +39,14 @@ class Block(NamedTuple):
     samples: Samples
 
 
+class Refusal(Exception):  # noqa: N818  # it becomes an AudioError where the name is known
+    """Why a recording is not read, and the kind of that reason: see :class:`AudioError`."""
+
+    def __init__(self, reason: str, kind: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
 Opened = tuple[Header, Iterator[Block]]
 Decoder = Callable[[BinaryIO, float, float | None], AbstractContextManager[Opened]]
 

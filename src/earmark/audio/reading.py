@@ -11,7 +11,7 @@ import math
 import os
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +19,9 @@ import numpy as np
 import soxr
 
 from earmark.audio import ffmpeg, libsndfile
-from earmark.audio.decoder import Block, Header, Samples, reason
+from earmark.audio.decoder import Block, Header, Opened, Refusal, Samples, reason
 from earmark.audio.options import AS_IT_IS, MAX_PEAK, AudioOptions, AudioWarning, Sound
-from earmark.audio.source import open_source
+from earmark.audio.source import SampleSource, Source, as_source
 from earmark.errors import AudioError, EarmarkError
 
 MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
@@ -31,7 +31,7 @@ END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording 
 
 
 def read(
-    source: str | Path | bytes,
+    source: str | Path | bytes | Source,
     rate_hz: int | None = None,
     start: float | None = None,
     end: float | None = None,
@@ -46,19 +46,21 @@ def read(
     Edges and errors are those of :func:`read_channels`; besides, AudioError for a clip shorter
     than one sample at ``rate_hz``. Memory is for one channel, whatever is recorded.
     """
-    with _naming(source, name):
+    source = as_source(source, name)
+    with _naming(source):
         sound = _read(source, start, end, options, to_hz=rate_hz, is_mono=True)
         y = resample(sound.samples, sound.rate_hz, rate_hz or sound.rate_hz)
         if not len(y):
-            raise AudioError(
+            raise Refusal(
                 f"{len(sound.samples)} samples at {sound.rate_hz} Hz are less than one sample at"
-                f" {rate_hz} Hz; give a longer clip"
+                f" {rate_hz} Hz; give a longer clip",
+                "length",
             )
         return Sound(y, rate_hz or sound.rate_hz, sound.warnings)
 
 
 def read_channels(
-    source: str | Path | bytes,
+    source: str | Path | bytes | Source,
     start: float | None = None,
     end: float | None = None,
     options: AudioOptions = AS_IT_IS,
@@ -81,12 +83,13 @@ def read_channels(
     a rate below ``MIN_RATE_HZ``; a channel that is not there; samples that are NaN, infinite or
     beyond ``MAX_PEAK``, unless ``options`` say otherwise.
     """
-    with _naming(source, name):
+    source = as_source(source, name)
+    with _naming(source):
         return _read(source, start, end, options)
 
 
 def load(
-    source: str | Path | bytes,
+    source: str | Path | bytes | Source,
     rate_hz: int,
     start: float | None = None,
     end: float | None = None,
@@ -98,7 +101,7 @@ def load(
 
 
 def decode(
-    source: str | Path | bytes,
+    source: str | Path | bytes | Source,
     start: float | None = None,
     end: float | None = None,
     *,
@@ -120,7 +123,7 @@ def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
 
 
 def _read(
-    source: str | Path | bytes,
+    source: Source,
     start: float | None,
     end: float | None,
     options: AudioOptions,
@@ -130,16 +133,14 @@ def _read(
     """Let the first decoder that recognises ``source`` read it, into (n, channels) or mono (n,)."""
     start_s = 0.0 if start is None else start
     if not 0 <= start_s < (math.inf if end is None else end) or end == math.inf:
-        raise AudioError(f"no stretch from {start} to {end} s; give 0 <= start < end")
+        raise Refusal(f"no stretch from {start} to {end} s; give 0 <= start < end", "stretch")
     refusals = []
-    for decoder, opened in (
-        ("libsndfile", libsndfile.open_recording),
-        ("FFmpeg", ffmpeg.open_recording),
-    ):
+    for decoder, opening in _openings(source, start_s, end):
         with ExitStack() as stack:
-            file = stack.enter_context(open_source(source))
             try:
-                header, blocks = stack.enter_context(opened(file, start_s, end))
+                header, blocks = stack.enter_context(opening)
+            except Refusal:
+                raise
             except Exception as error:  # decoders raise what they like, AttributeError included
                 refusals.append(f"{decoder}: {reason(error)}")
                 continue
@@ -149,10 +150,25 @@ def _read(
             limit_s = _limit_s(channels * max(header.rate_hz, to_hz or 0))
             wanted = _wanted(header, start_s, end, limit_s)
             return _gather(header, blocks, wanted, options, is_mono)
-    raise AudioError(
+    raise Refusal(
         f"cannot be read: not audio in a known format ({'; '.join(refusals)}); "
-        "convert it to WAV or FLAC, or leave it out"
+        "convert it to WAV or FLAC, or leave it out",
+        "unreadable",
     )
+
+
+def _openings(
+    source: Source, start_s: float, end_s: float | None
+) -> Iterator[tuple[str, AbstractContextManager[Opened]]]:
+    """Yield the decoders that may recognise ``source``, by name, each about to open it."""
+    if isinstance(source, SampleSource):
+        frames, channels = source.samples.shape
+        header = Header(source.rate_hz, channels, frames, frames, 0, False)
+        yield "samples", nullcontext((header, iter([Block(0, source.samples)])))
+        return
+    for name, decoder in (("libsndfile", libsndfile), ("FFmpeg", ffmpeg)):
+        with source.open() as file:
+            yield name, decoder.open_recording(file, start_s, end_s)
 
 
 class _Wanted(NamedTuple):
@@ -167,7 +183,7 @@ def _wanted(header: Header, start_s: float, end_s: float | None, limit_s: float)
     """Turn seconds into frames; refuse a rate and a length with which nothing can be done."""
     rate_hz = header.rate_hz
     if rate_hz < MIN_RATE_HZ:
-        raise AudioError(f"a rate of {rate_hz} Hz is below {MIN_RATE_HZ} Hz; mend its header")
+        raise Refusal(f"a rate of {rate_hz} Hz is below {MIN_RATE_HZ} Hz; mend its header", "rate")
     if (header.frames / rate_hz if end_s is None else end_s) - start_s > limit_s:
         raise _too_long(limit_s)
     first = round(start_s * rate_hz)
@@ -179,9 +195,10 @@ def _chosen(header: Header, channel: int | None) -> slice:
     if channel is None:
         return slice(None)
     if channel > header.channels:
-        raise AudioError(
+        raise Refusal(
             f"has no channel {channel}, only {header.channels}; ask for one that is there, or for"
-            " the mean of all"
+            " the mean of all",
+            "channel",
         )
     return slice(channel - 1, channel)
 
@@ -210,7 +227,7 @@ def _gather(
     missing = _missing(header, wanted, position, damage)
     what = f"{bad} samples are NaN, infinite or beyond {MAX_PEAK:g}"
     if bad and not zero:
-        raise AudioError(f"{what}; write it anew or leave it out") from damage
+        raise Refusal(f"{what}; write it anew or leave it out", "samples") from damage
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
     # One block, the usual case, is not copied unless it is a column of several.
     samples = np.ascontiguousarray(kept[0]) if len(kept) == 1 else np.concatenate(kept)
@@ -226,21 +243,23 @@ def _missing(
     """
     rate_hz, (first, last, is_whole) = header.rate_hz, wanted
     if damage is not None and position <= first:
-        raise AudioError(
+        raise Refusal(
             f"cannot be read: damaged after {position / rate_hz:.2f} s ({reason(damage)});"
-            " repair it or leave it out"
+            " repair it or leave it out",
+            "damaged",
         ) from damage
     if not position:
-        raise AudioError("holds no samples; leave it out")
+        raise Refusal("holds no samples; leave it out", "empty")
     if is_whole and position >= last:
         raise _too_long((last - first) / rate_hz)
     is_cut = damage is not None or header.is_cut or position < header.promised - header.slack
     lacks = 0 if is_whole else last - position
     if first >= min(last, position) or (lacks > END_SLACK_S * rate_hz and not is_cut):
         end = "the end" if is_whole else f"{last / rate_hz:g} s"
-        raise AudioError(
+        raise Refusal(
             f"no stretch from {first / rate_hz:g} s to {end} in a recording of "
-            f"{position / rate_hz:.3f} s at {rate_hz} Hz; correct start and end"
+            f"{position / rate_hz:.3f} s at {rate_hz} Hz; correct start and end",
+            "stretch",
         )
     if position >= last or not is_cut:
         return ()
@@ -252,22 +271,18 @@ def _missing(
 
 
 @contextmanager
-def _naming(source: str | Path | bytes, name: str | None) -> Iterator[None]:
-    """Make a sentence of every AudioError: the recording's name first, a full stop last."""
+def _naming(source: Source) -> Iterator[None]:
+    """Make an AudioError, which names the recording, of every refusal."""
     try:
         yield
-    except AudioError as error:
-        raise AudioError(f"{_name(source, name)}: {error}.") from error.__cause__
+    except Refusal as error:
+        raise AudioError(source.name, str(error), error.kind) from error.__cause__
 
 
-def _warned(sound: Sound, source: str | Path | bytes, name: str | None) -> Sound:
+def _warned(sound: Sound, source: str | Path | bytes | Source, name: str | None) -> Sound:
     for text in sound.warnings:
-        warnings.warn(f"{_name(source, name)}: {text}", AudioWarning, stacklevel=3)
+        warnings.warn(f"{as_source(source, name).name}: {text}", AudioWarning, stacklevel=3)
     return sound
-
-
-def _name(source: str | Path | bytes, name: str | None) -> str:
-    return name or (f"{len(source)} bytes" if isinstance(source, bytes) else str(source))
 
 
 def _is_sound(x: Samples) -> bool:
@@ -301,11 +316,12 @@ def _setting(name: str, default: float) -> float:
     raise EarmarkError(f"{name} is {text!r}; give a number above 0, or leave it out.")
 
 
-def _too_long(limit_s: float) -> AudioError:
+def _too_long(limit_s: float) -> Refusal:
     is_time = limit_s >= _setting("EARMARK_MAX_SECONDS", MAX_SECONDS)
     shown = f"{limit_s:.4g} s" if limit_s < 3600 else f"{limit_s / 3600:.4g} h"
     name = "EARMARK_MAX_SECONDS" if is_time else "EARMARK_MAX_BYTES"
-    return AudioError(
+    return Refusal(
         f"longer than {shown}, the most that {name} allows; give stretches of it (start and end),"
-        " or raise that"
+        " or raise that",
+        "length",
     )

@@ -1,36 +1,152 @@
-"""Where the bytes of a recording come from."""
+"""A recording need not be a file: where its bytes or samples come from.
+
+A source has a ``name`` for errors, a ``size`` in bytes, a ``version`` (a hash of its content) and,
+where it has to be decoded, an ``open`` file that is read in ranges.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from earmark.audio.decoder import reason
-from earmark.errors import AudioError
+import numpy as np
+from numpy.typing import ArrayLike
+
+from earmark.audio.decoder import Refusal, Samples, reason
+from earmark.errors import EarmarkError
+from earmark.system.files import file_sha256
+
+INTEGERS = {"int16": 2.0**15, "int32": 2.0**31}  # full scale, as soundfile has it
+MOST_CHANNELS = 64  # of samples; a longer second axis is time
 
 
-def open_source(source: str | Path | bytes) -> BinaryIO:
-    """Open ``source`` without a name: soundfile and FFmpeg would look at its suffix."""
-    file: BinaryIO
-    try:
-        if isinstance(source, bytes):
-            size, file = len(source), io.BytesIO(source)
-        else:
-            status = os.stat(source)
+@dataclass(frozen=True)
+class FileSource:
+    """A recording in a file, whatever its name says."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size
+
+    @property
+    def version(self) -> bytes:
+        return file_sha256(self.path)
+
+    def open(self) -> BinaryIO:
+        """Open the file without a name: soundfile and FFmpeg would look at its suffix."""
+        try:
+            status = os.stat(self.path)
             if not stat.S_ISREG(status.st_mode):
-                raise AudioError("is not a file; give the path of a recording")
-            handle = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+                raise Refusal("is not a file; give the path of a recording", "missing")
+            if not status.st_size:
+                raise _empty()
+            handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             # unbuffered: libsndfile reads by the handle, and two ideas of where it stands are one
             # too many
-            size, file = status.st_size, open(handle, "rb", 0)  # noqa: SIM115
-    except (OSError, ValueError) as error:
-        raise AudioError(
-            f"cannot be opened: {reason(error)}; check the path and its permissions"
-        ) from error
-    if not size:
-        file.close()
-        raise AudioError("the file is empty (0 bytes); fetch it again or leave it out")
-    return file
+            return open(handle, "rb", 0)
+        except (OSError, ValueError) as error:
+            raise Refusal(
+                f"cannot be opened: {reason(error)}; check the path and its permissions", "missing"
+            ) from error
+
+    def loaded(self) -> BytesSource:
+        """Return the same recording with its bytes in memory."""
+        return BytesSource(self.path.read_bytes(), self.name)
+
+
+@dataclass(frozen=True)
+class BytesSource:
+    """A recording as the bytes of a file, such as an upload."""
+
+    content: bytes = field(repr=False)
+    name: str = "<bytes>"
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    @property
+    def version(self) -> bytes:
+        return hashlib.sha256(self.content).digest()
+
+    def open(self) -> BinaryIO:
+        if not self.content:
+            raise _empty()
+        return io.BytesIO(self.content)
+
+
+@dataclass(frozen=True, eq=False)
+class SampleSource:
+    """A recording that is decoded already: ``samples`` (n, channels) float32, full scale 1."""
+
+    samples: Samples = field(repr=False)
+    rate_hz: int
+    name: str = "<samples>"
+
+    @property
+    def size(self) -> int:
+        return self.samples.nbytes
+
+    @property
+    def version(self) -> bytes:
+        shape = f"{self.samples.shape} {self.rate_hz} ".encode()
+        return hashlib.sha256(shape + self.samples.tobytes()).digest()
+
+    @classmethod
+    def of(cls, samples: ArrayLike, rate_hz: int | None, name: str = "<samples>") -> SampleSource:
+        """Take ``samples`` (n,) or (n, channels), as soundfile gives them, at ``rate_hz``.
+
+        float32 and float64 are taken as they are, int16 and int32 are scaled to -1..1. Raises
+        EarmarkError for other types and shapes, and where ``rate_hz`` is missing.
+        """
+        x = np.asarray(samples)
+        if rate_hz is None:
+            raise EarmarkError(f"{name} need a rate; give rate_hz=, such as rate_hz=16_000.")
+        if isinstance(rate_hz, bool) or int(rate_hz) != rate_hz or rate_hz < 1:
+            raise EarmarkError(f"rate_hz is {rate_hz!r}; give a whole number of samples a second.")
+        if x.dtype.name not in ("float32", "float64", *INTEGERS):
+            raise EarmarkError(
+                f"{name} are of type {x.dtype}; give float32 or float64 with full scale 1, int16 or"
+                " int32."
+            )
+        if x.ndim not in (1, 2) or 0 in x.shape:
+            raise EarmarkError(
+                f"{name} have the shape {x.shape}; give (n,) or (n, channels) with n >= 1."
+            )
+        if x.ndim == 2 and x.shape[1] > max(MOST_CHANNELS, x.shape[0]):
+            raise EarmarkError(
+                f"{name} have the shape {x.shape}, which looks like (channels, n); give (n,"
+                " channels), the transpose."
+            )
+        columns = x if x.ndim == 2 else x[:, None]
+        scaled = columns.astype(np.float32)
+        if x.dtype.name in INTEGERS:
+            scaled /= np.float32(INTEGERS[x.dtype.name])
+        return cls(scaled, int(rate_hz), name)
+
+
+Source = FileSource | BytesSource | SampleSource
+
+
+def as_source(recording: str | Path | bytes | Source, name: str | None = None) -> Source:
+    """Return a path or bytes as a source; ``name`` stands for bytes in errors."""
+    if isinstance(recording, (str, Path)):
+        return FileSource(Path(recording))
+    if isinstance(recording, (bytes, bytearray, memoryview)):
+        return BytesSource(bytes(recording), name or "<bytes>")
+    return recording
+
+
+def _empty() -> Refusal:
+    return Refusal("the file is empty (0 bytes); fetch it again or leave it out", "empty")

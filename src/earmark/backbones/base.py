@@ -161,7 +161,7 @@ class Backbone(nn.Module):
             for name in parts[0]
         }
 
-    def keep(self, layers: Collection[str]) -> None:
+    def restrict_to_layers(self, layers: Collection[str]) -> None:
         """Leave out all other layers from here on; those above the highest are not computed."""
         for name in layers:
             self.info.layer(name)

@@ -18,7 +18,7 @@ from earmark.errors import ModelError
 FACTORS = (".lora_a", ".lora_b")
 
 
-def put_on(network: Backbone, tensors: Mapping[str, np.ndarray]) -> None:
+def apply_tuned_weights(network: Backbone, tensors: Mapping[str, np.ndarray]) -> None:
     """Change ``network`` to the fine-tuned one, its hash with it, so that stores keep them apart.
 
     :class:`ModelError` where the tensors do not fit.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +22,12 @@ from earmark.errors import ModelError
 from earmark.system.files import write_whole
 from earmark.version import __version__
 
-UNKNOWN = "unknown"  # how a clip is called that is like nothing trained on
+if TYPE_CHECKING:
+    from earmark.backbones.base import Backbone
+    from earmark.classifier.prediction import Prediction
+    from earmark.classifier.recordings import Recordings
+    from earmark.classifier.session import Session
+    from earmark.embeddings.store import Store
 
 
 @dataclass(frozen=True)
@@ -31,43 +37,6 @@ class BackboneUse:
     name: str
     fingerprint: str
     layers: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The answer for one recording: ``scores`` by class, best first; ``error`` instead of both.
-
-    ``label`` is the best class, and ``labels`` are all that are heard: one, or with several classes
-    a clip any number. Where ``is_unknown``, nothing like the recording was trained on: ``label`` is
-    'unknown', ``labels`` are none, and ``nearest`` still is the best class. ``plausible`` are the
-    classes of the set that was asked for, best first, perhaps none of them. ``warnings`` say what
-    of the recording was not read, or not as it is.
-    """
-
-    path: str
-    label: str | None = None
-    scores: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    is_unknown: bool = False
-    error: str | None = None
-    warnings: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-    plausible: tuple[str, ...] | None = None
-
-    @property
-    def answer(self) -> str:
-        """The classes in one word: 'unknown', or those of ``labels`` with ';' between them."""
-        return UNKNOWN if self.is_unknown else LIST_SEPARATOR.join(self.labels)
-
-    @property
-    def nearest(self) -> str | None:
-        """The best class, whether the recording is like it or 'unknown'."""
-        return next(iter(self.scores), None)
-
-    @property
-    def score(self) -> float:
-        """The score of the nearest class."""
-        return next(iter(self.scores.values()), 0.0)
 
 
 @dataclass(frozen=True)
@@ -81,8 +50,8 @@ class Classifier:
     backbones: tuple[BackboneUse, ...]
     head: Head
     calibration: Calibration
-    pooling: dict[str, bool]  # the options of Reading, besides its layers
-    limits: DecisionRule
+    pooling: dict[str, bool]  # the options of FeatureSpec, besides its layers
+    decision_rule: DecisionRule
     estimate: dict[str, Any]
     provenance: dict[str, Any]
     tuned: tuple[dict[str, np.ndarray], ...] = ()
@@ -99,7 +68,7 @@ class Classifier:
         return given or (None if self.calibration.is_single else LIST_SEPARATOR)
 
     @property
-    def reading(self) -> FeatureSpec:
+    def feature_spec(self) -> FeatureSpec:
         """Which layers are read, and what of their statistics."""
         return FeatureSpec(tuple(use.layers for use in self.backbones), **self.pooling)
 
@@ -107,88 +76,116 @@ class Classifier:
         """Return calibrated scores (N, K) for features (N, D) of the chosen layers."""
         return self.calibration.scores(self.head.logits(features))
 
-    def predict(
-        self, paths: Iterable[str | Path], coverage: float | None = None
-    ) -> Iterator[Prediction]:
-        """Yield a prediction for each recording, in order; one that cannot be read has an error.
+    def session(self, store: Store | None = None) -> Session:
+        """Open a session, which keeps the networks warm and answers from several threads.
 
-        With a ``coverage``, such as 0.9, each has the set of ``plausible`` classes as well.
+        Examples
+        --------
+        >>> with classifier.session() as session:  # doctest: +SKIP
+        ...     session.predict("new.wav")
         """
-        from earmark.data.clip import Clip
+        from earmark.classifier.session import Session
 
-        return self.predict_clips((Clip(Path(path)) for path in paths), coverage=coverage)
+        return Session(self, store)
 
-    def predict_clips(
-        self, clips: Iterable[Any], store: Any = None, coverage: float | None = None
-    ) -> Iterator[Prediction]:
-        """Yield a prediction for each clip, in order, using ``store`` where there is one."""
-        from earmark.classifier.features import compute_features
-        from earmark.embeddings.pipeline import outcomes
-
-        most = None if coverage is None else self.limits.most_disbelief(coverage)
-        networks = self.networks()
-        if store is None:  # which has all layers, for whatever is asked next
-            for network, use in zip(networks, self.backbones, strict=True):
-                network.keep(use.layers)
-        infos, reading = [network.info for network in networks], self.reading
-        streams = [
-            outcomes(source, network, store, options=self.audio)
-            for source, network in zip(_copies(clips, len(networks)), networks, strict=True)
-        ]
-        for heard in zip(*streams, strict=True):
-            path = str(heard[0].clip.path)
-            failed = next((o for o in heard if o.error is not None), None)
-            if failed is not None:
-                yield Prediction(path, error=failed.failure.reason)
-                continue
-            vectors = [o.record.vector[None] for o in heard if o.record]
-            heard_as = compute_features(infos, vectors, reading)
-            warnings = tuple(dict.fromkeys(text for o in heard for text in o.warnings))
-            yield self._answer(path, heard_as, heard[0].record.seconds, warnings, most)
-
-    def _answer(
+    def predict(
         self,
-        path: str,
-        features: np.ndarray,
-        seconds: float,
-        warnings: tuple[str, ...],
-        most: float | None,
-    ) -> Prediction:
-        """Make of features (1, D) what is told of a recording."""
-        scores = self.scores(features)[0]
-        order = np.argsort(-scores, kind="stable")
-        ranked = {self.labels[k]: float(scores[k]) for k in order}
-        is_unknown = self._is_unknown(features)
-        return Prediction(
-            path,
-            UNKNOWN if is_unknown else self.labels[order[0]],
-            ranked,
-            seconds,
-            is_unknown,
-            warnings=warnings,
-            labels=() if is_unknown else self._labels(ranked),
-            plausible=None
-            if most is None
-            else tuple(label for label, score in ranked.items() if 1 - score <= most),
-        )
+        recordings: Recordings,
+        *,
+        rate_hz: int | None = None,
+        coverage: float | None = None,
+    ) -> Any:
+        """Classify one recording, or several.
 
-    def _labels(self, ranked: Mapping[str, float]) -> tuple[str, ...]:
+        Parameters
+        ----------
+        recordings : str, Path, bytes, array, or a list of these
+            A file, the bytes of one, or samples (n,) or (n, channels) as soundfile gives them:
+            float32 or float64 with full scale 1, int16 or int32. A folder is searched through.
+        rate_hz : int, optional
+            The rate of samples, which need it; a file says its own.
+        coverage : float, optional
+            Such as 0.9: each prediction then has the set of ``plausible`` classes, which holds the
+            true one so often.
+
+        Returns
+        -------
+        Prediction or list of Prediction
+            A list for a folder or a list, also of one recording. There, a recording that cannot be
+            read is a prediction with an ``error``.
+
+        Raises
+        ------
+        AudioError
+            A single recording cannot be read.
+        EarmarkError
+            What is given is no recording; samples without a rate or of another type.
+
+        Examples
+        --------
+        >>> import earmark
+        >>> classifier = earmark.load("mine.earmark")  # doctest: +SKIP
+        >>> classifier.predict("new.wav").label  # doctest: +SKIP
+        'dog'
+        """
+        return self._shared.predict(recordings, rate_hz=rate_hz, coverage=coverage)
+
+    def predict_iter(
+        self,
+        recordings: Recordings,
+        *,
+        rate_hz: int | None = None,
+        coverage: float | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for each recording, in order, while later ones are being read."""
+        return self._shared.predict_iter(recordings, rate_hz=rate_hz, coverage=coverage)
+
+    def predict_proba(self, recordings: Recordings, *, rate_hz: int | None = None) -> np.ndarray:
+        """Return the scores (N, K) of N recordings; columns are those of ``labels``.
+
+        Raises AudioError for the first recording that cannot be read.
+        """
+        return self._shared.predict_proba(recordings, rate_hz=rate_hz)
+
+    def predict_dataframe(
+        self,
+        recordings: Recordings,
+        *,
+        rate_hz: int | None = None,
+        coverage: float | None = None,
+    ) -> Any:
+        """Return a data frame with one row a clip, of pandas, polars or pyarrow.
+
+        Columns: path, label, score, is_unknown, seconds, error; with a ``coverage`` plausible
+        (classes with ';' between them); score_LABEL for each class. Raises EarmarkError where none
+        of the three packages is installed.
+        """
+        return self._shared.predict_dataframe(recordings, rate_hz=rate_hz, coverage=coverage)
+
+    @property
+    def _shared(self) -> Session:
+        from earmark.classifier.session import shared_session
+
+        return shared_session(self)
+
+    def chosen_labels(self, ranked: Mapping[str, float]) -> tuple[str, ...]:
         """Return the best class, or all that reach their thresholds."""
-        if not self.limits.thresholds:
+        if not self.decision_rule.thresholds:
             return tuple(ranked)[:1]
-        least = dict(zip(self.labels, self.limits.thresholds, strict=True))
+        least = dict(zip(self.labels, self.decision_rule.thresholds, strict=True))
         return tuple(label for label, score in ranked.items() if score >= least[label])
 
-    def _is_unknown(self, features: np.ndarray) -> bool:
-        below = self.limits.unknown_below
-        return below is not None and float(self.head.familiarity(features)[0]) < below
+    def is_unknown(self, features: np.ndarray) -> bool:
+        """Say whether features (1, D) are like nothing that was trained on."""
+        below = self.decision_rule.unknown_threshold
+        return below is not None and float(self.head.known_score(features)[0]) < below
 
-    def networks(self) -> list[Any]:
-        """Create the backbones, make sure that they are the ones trained with, and tune them."""
+    def networks(self) -> list[Backbone]:
+        """Load the backbones, make sure that they are the ones trained with, and tune them."""
         from earmark import backbones
         from earmark.backbones import tuned_weights
 
-        networks = []
+        networks: list[Backbone] = []
         for number, use in enumerate(self.backbones):
             network = backbones.load_backbone(use.name, precision=use.fingerprint.rsplit("/", 1)[1])
             if network.fingerprint != use.fingerprint:
@@ -198,18 +195,29 @@ class Classifier:
                     " train it again."
                 )
             if self.tuned:
-                tuned_weights.put_on(network, self.tuned[number])
+                tuned_weights.apply_tuned_weights(network, self.tuned[number])
             networks.append(network)
         return networks
 
     def save(self, path: str | Path) -> None:
-        """Write the classifier to one file, atomically; equal classifiers give equal bytes."""
+        """Write the classifier to one file, whole or not at all; equal ones give equal bytes."""
         from safetensors.numpy import save
 
-        held = dict(self.head.tensors)
+        header, tensors = self._parts
+        text = json.dumps(header | {"digest": self.digest}, sort_keys=True, allow_nan=False)
+        write_whole(Path(path), save(tensors, {"earmark": text}))
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """A hash over all that is saved."""
+        return digest_of(*self._parts)
+
+    @property
+    def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """The header and the tensors of the file."""
+        tensors = dict(self.head.tensors)
         for number, changed in enumerate(self.tuned):
-            held |= {f"{TUNED}{number}.{name}": value for name, value in changed.items()}
-        tensors = {k: np.ascontiguousarray(v) for k, v in sorted(held.items())}
+            tensors |= {f"{TUNED}{number}.{name}": value for name, value in changed.items()}
         header = {
             "schema": SCHEMA,
             "labels": list(self.labels),
@@ -217,13 +225,11 @@ class Classifier:
             "head": self.head.kind,
             "calibration": asdict(self.calibration),
             "pooling": self.pooling,
-            "limits": asdict(self.limits),
+            "limits": self.decision_rule.to_json(),
             "estimate": self.estimate,
             "provenance": self.provenance,
         }
-        header["digest"] = digest_of(header, tensors)
-        text = json.dumps(header, sort_keys=True, allow_nan=False)
-        write_whole(Path(path), save(tensors, {"earmark": text}))
+        return header, {k: np.ascontiguousarray(v) for k, v in sorted(tensors.items())}
 
     @classmethod
     def load(cls, path: str | Path) -> Classifier:
@@ -270,9 +276,3 @@ class Classifier:
             header["provenance"],
             tuned_tensors(tensors, len(header["backbones"])),
         )
-
-
-def _copies(items: Iterable[Any], count: int) -> Sequence[Iterable[Any]]:
-    import itertools
-
-    return itertools.tee(items, count)

@@ -9,7 +9,7 @@ import numpy as np
 
 from earmark.errors import EarmarkError
 
-LEVELS = 1_000  # quantiles kept of how little the true class was believed
+LEVELS = 1_000  # quantiles of the nonconformity that are kept
 
 
 @dataclass(frozen=True)
@@ -17,30 +17,38 @@ class DecisionRule:
     """What a classifier needs to decide, all of it from out-of-fold scores.
 
     ``thresholds`` (K,) are those with the best F1, for clips with several classes; else empty.
-    ``disbelief`` are quantiles, at even ranks, of 1 - (score of the true class).
-    ``unknown_below`` is the familiarity under which a clip is of no known class; None: never asked.
+    ``nonconformity`` are quantiles, at even ranks, of 1 - (score of the true class).
+    A clip whose known-score is below ``unknown_threshold`` is unknown; None: never asked.
     """
 
     thresholds: tuple[float, ...] = ()
-    disbelief: tuple[float, ...] = ()
-    unknown_below: float | None = None
+    nonconformity: tuple[float, ...] = ()
+    unknown_threshold: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what a file keeps of it, under the names that files of 0.1 have."""
+        return {
+            "thresholds": self.thresholds,
+            "disbelief": self.nonconformity,
+            "unknown_below": self.unknown_threshold,
+        }
 
     @classmethod
-    def from_json(cls, held: dict[str, Any]) -> DecisionRule:
-        """Make limits of what JSON kept of them."""
-        return cls(tuple(held["thresholds"]), tuple(held["disbelief"]), held["unknown_below"])
+    def from_json(cls, saved: dict[str, Any]) -> DecisionRule:
+        """Make a rule of what a file keeps of one."""
+        return cls(tuple(saved["thresholds"]), tuple(saved["disbelief"]), saved["unknown_below"])
 
     @classmethod
     def fit(cls, scores: np.ndarray, of: np.ndarray, is_single: bool) -> DecisionRule:
         """Fit to out-of-fold ``scores`` (N, K) of clips whose classes ``of`` (N, K) says."""
         if not is_single:
             return cls(thresholds=tuple(best_thresholds(scores, of).tolist()))
-        found = np.sort(disbelief(scores, of))
-        ranks = np.linspace(0, len(found) - 1, min(len(found), LEVELS))
-        return cls(disbelief=tuple(np.interp(ranks, np.arange(len(found)), found).tolist()))
+        values = np.sort(nonconformity(scores, of))
+        ranks = np.linspace(0, len(values) - 1, min(len(values), LEVELS))
+        return cls(nonconformity=tuple(np.interp(ranks, np.arange(len(values)), values).tolist()))
 
-    def most_disbelief(self, coverage: float) -> float:
-        """Return up to which 1 - score a class belongs to the set that covers so much.
+    def most_nonconformity(self, coverage: float) -> float:
+        """Return the largest 1 - score a class may have and still be in the prediction set.
 
         A set holds the true class of a clip like those trained on with at least the probability
         ``coverage`` (split conformal sets: Vovk et al. 2005; LAC: Sadinle et al. 2019). Raises
@@ -48,20 +56,20 @@ class DecisionRule:
         """
         if not 0 < coverage < 1:
             raise EarmarkError(f"no coverage {coverage:g}; give one between 0 and 1, such as 0.9.")
-        if not self.disbelief:
+        if not self.nonconformity:
             raise EarmarkError("clips with several classes have no sets of plausible ones.")
-        return conformal_quantile(np.array(self.disbelief), coverage)
+        return conformal_quantile(np.array(self.nonconformity), coverage)
 
 
-def disbelief(scores: np.ndarray, of: np.ndarray) -> np.ndarray:
+def nonconformity(scores: np.ndarray, of: np.ndarray) -> np.ndarray:
     """Return 1 - score of the true class (N,)."""
     return np.asarray(1 - (scores * of).sum(1))
 
 
-def conformal_quantile(found: np.ndarray, coverage: float) -> float:
-    """Return the quantile of ``found`` (N,), sorted, that a new value stays below so often."""
-    rank = int(np.ceil((len(found) + 1) * coverage)) - 1
-    return float(found[rank]) if rank < len(found) else 1.0
+def conformal_quantile(values: np.ndarray, coverage: float) -> float:
+    """Return the quantile of ``values`` (N,), sorted, that a new value stays below so often."""
+    rank = int(np.ceil((len(values) + 1) * coverage)) - 1
+    return float(values[rank]) if rank < len(values) else 1.0
 
 
 def best_thresholds(scores: np.ndarray, of: np.ndarray) -> np.ndarray:

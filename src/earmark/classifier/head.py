@@ -21,7 +21,7 @@ class Head:
         """Return (N, K) float32 for ``features`` (N, D)."""
         return self._logits((features - self.tensors["mean"]) / self.tensors["scale"])
 
-    def familiarity(self, features: np.ndarray) -> np.ndarray:
+    def known_score(self, features: np.ndarray) -> np.ndarray:
         """Return (N,): the best logit of each clip, drawn in to where training clips lie.
 
         Far out, where nothing was trained on, logits grow without meaning; standardised features

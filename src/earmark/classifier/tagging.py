@@ -12,7 +12,7 @@ import torch
 from earmark import audio
 from earmark.backbones.networks.audioset import Tagger
 from earmark.backbones.registry import entry, list_backbones, load_backbone
-from earmark.embeddings.pipeline import BATCH_S
+from earmark.embeddings.computing import BATCH_S
 from earmark.errors import AudioError, BackboneError, EarmarkError
 
 

@@ -60,7 +60,7 @@ def predict(
     failed = 0
     if as_csv:
         print_csv(["path", "label", "score", "error", *(["plausible"] if coverage else [])])
-    for prediction in classifier.predict(listed, coverage):
+    for prediction in classifier.predict_iter(listed, coverage=coverage):
         failed += prediction.error is not None
         if as_json:
             print_json(console.prediction_json(prediction, top))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+from earmark.audio.source import FileSource, Source
 
 COLUMNS = ("path", "label", "start", "end", "group", "fold", "split")  # of a manifest we write
 LISTS = (list, tuple, np.ndarray)
@@ -23,6 +25,12 @@ class Clip:
     group: str | None = None
     fold: str | None = None
     split: str | None = None
+    recording: Source | None = field(default=None, compare=False, repr=False)  # no file at path
+
+    @property
+    def source(self) -> Source:
+        """Where its samples come from: the file at ``path``, or the ``recording`` in memory."""
+        return self.recording or FileSource(self.path)
 
     @property
     def key(self) -> tuple[Path, float, float | None]:

@@ -3,61 +3,59 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 from earmark import audio
 from earmark.audio.options import AudioOptions
+from earmark.audio.source import FileSource
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
 from earmark.embeddings.sections import cut_section
-from earmark.embeddings.stages import Outcome
+from earmark.embeddings.stages import CutClip, Failure, Request, UnreadSection
 from earmark.errors import AudioError
-from earmark.system.files import file_sha256
 
 WHOLE_FILE_BYTES = 32 * 2**20  # larger recordings are not held in memory while they wait
 
 
-def read(backbone: Backbone, options: AudioOptions, clip: Clip) -> Outcome:
+def request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Request | Failure:
     """Read and hash the recording; keep its bytes only where all of it is wanted and not large."""
-    outcome = Outcome(clip)
+    source = clip.source
     try:
-        stat = clip.path.stat()
-        if stat.st_size > WHOLE_FILE_BYTES or clip.start is not None or clip.end is not None:
-            outcome.source = clip.path
-            content = file_sha256(clip.path)
-        else:
-            outcome.source = clip.path.read_bytes()
-            content = hashlib.sha256(outcome.source).digest()
+        is_whole = clip.start is None and clip.end is None
+        if is_whole and isinstance(source, FileSource) and source.size <= WHOLE_FILE_BYTES:
+            source = source.loaded()
+        content = source.version
     except OSError as error:
-        outcome.error = AudioError(f"{clip.path}: cannot be opened: {error.strerror}")
-        return outcome
+        return Failure(clip, f"cannot be opened: {error.strerror}", "missing")
     what = f"{clip.start} {clip.end} {options} {audio.DECODER_VERSION} {backbone.fingerprint}"
-    outcome.key = hashlib.sha256(content + what.encode()).digest()[:16]
-    return outcome
+    return Request(clip, source, hashlib.sha256(content + what.encode()).digest()[:16])
 
 
-def decode(backbone: Backbone, options: AudioOptions, outcome: Outcome) -> Outcome:
-    """Fill in the windows of a clip that is not known yet, or its error."""
-    if outcome.error is not None or outcome.record is not None or outcome.twin is not None:
-        outcome.source = b""
-        return outcome
+def cut(
+    backbone: Backbone, options: AudioOptions, wanted: Request
+) -> CutClip | UnreadSection | Failure:
+    """Decode a clip, or a section of it, and cut it into the windows that ``backbone`` reads."""
     try:
-        if outcome.section is None:
-            _cut_whole(backbone, options, outcome)
-        else:
-            cut_section(backbone, options, outcome, outcome.section)
+        if wanted.section is None:
+            return _cut_whole(backbone, options, wanted)
+        piece = cut_section(backbone, options, wanted, wanted.section)
     except AudioError as error:
-        outcome.error = error
-    outcome.source = b""
-    return outcome
+        if wanted.section is None:
+            return Failure.of(wanted, error)
+        return UnreadSection(_light(wanted))
+    return UnreadSection(_light(wanted)) if piece.warnings else piece
 
 
-def _cut_whole(backbone: Backbone, options: AudioOptions, outcome: Outcome) -> None:
-    info, clip = backbone.info, outcome.clip
-    sound = audio.read(
-        outcome.source, info.rate_hz, clip.start, clip.end, options, name=str(clip.path)
+def _cut_whole(backbone: Backbone, options: AudioOptions, wanted: Request) -> CutClip:
+    info, clip = backbone.info, wanted.clip
+    sound = audio.read(wanted.source, info.rate_hz, clip.start, clip.end, options)
+    windows, valid = audio.window(
+        backbone.prepare(sound.samples), info.window, info.hop, info.context, info.step
     )
-    x, outcome.warnings = sound.samples, sound.warnings
-    outcome.seconds = len(x) / info.rate_hz
-    outcome.windows, outcome.valid = audio.window(
-        backbone.prepare(x), info.window, info.hop, info.context, info.step
-    )
+    seconds = len(sound.samples) / info.rate_hz
+    return CutClip(_light(wanted), windows, valid, seconds, sound.warnings)
+
+
+def _light(wanted: Request) -> Request:
+    """Let go of the bytes of a file that is decoded."""
+    return replace(wanted, source=wanted.clip.source)

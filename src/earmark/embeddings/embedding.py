@@ -13,7 +13,7 @@ from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
-from earmark.embeddings.pipeline import outcomes
+from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.pooling import columns
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
@@ -64,23 +64,29 @@ def embed(
     (default: the number of cores) compute side by side, each with one core.
     """
     width = 2 * sum(layer.size for layer in backbone.info.layers)
-    rows, kept, seconds = _Rows(width), [], 0.0
-    failures: list[Failure] = []
-    warnings: list[str] = []
-    computed = 0
-    stream = outcomes(clips, backbone, store, options=options, threads=threads, progress=progress)
-    for outcome in stream:
-        warnings += (f"{outcome.clip.path}: {text}" for text in outcome.warnings)
-        if outcome.record is None:
-            failures.append(outcome.failure)
-        else:
-            rows.append(outcome.record.vector)
-            seconds += outcome.record.seconds
-            kept.append(outcome.clip)
-            computed += outcome.computed
-    told = tuple(dict.fromkeys(warnings))
+    rows, failures, warnings = _Rows(width), [], []
+    embedded: list[Clip] = []
+    seconds, computed = 0.0, 0
+    stream = embed_stream(
+        clips, backbone, store, options=options, threads=threads, progress=progress
+    )
+    for result in stream:
+        if isinstance(result, Failure):
+            failures.append(result)
+            continue
+        rows.append(result.vector)
+        embedded.append(result.clip)
+        seconds += result.seconds
+        computed += result.is_computed
+        warnings += [f"{result.clip.path}: {text}" for text in result.warnings]
     return Embeddings(
-        backbone.info, tuple(kept), rows.matrix(), tuple(failures), seconds, computed, told
+        backbone.info,
+        tuple(embedded),
+        rows.matrix(),
+        tuple(failures),
+        seconds,
+        computed,
+        tuple(dict.fromkeys(warnings)),
     )
 
 
@@ -88,19 +94,19 @@ class _Rows:
     """A matrix (N, width) that grows in place, float16 until a row is float32."""
 
     def __init__(self, width: int) -> None:
-        self.count, self.held = 0, np.zeros((0, width), np.float16)
+        self.count, self.rows = 0, np.zeros((0, width), np.float16)
 
     def append(self, row: np.ndarray) -> None:
-        if row.dtype != self.held.dtype:
-            self.held = self.held.astype(np.result_type(row, self.held))
-        if self.count == len(self.held):
+        if row.dtype != self.rows.dtype:
+            self.rows = self.rows.astype(np.result_type(row, self.rows))
+        if self.count == len(self.rows):
             self._resize(max(64, self.count * 3 // 2))
-        self.held[self.count] = row
+        self.rows[self.count] = row
         self.count += 1
 
     def matrix(self) -> np.ndarray:
         self._resize(self.count)
-        return self.held
+        return self.rows
 
     def _resize(self, rows: int) -> None:
-        self.held.resize((rows, self.held.shape[1]), refcheck=False)
+        self.rows.resize((rows, self.rows.shape[1]), refcheck=False)

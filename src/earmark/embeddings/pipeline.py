@@ -10,32 +10,46 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TypeVar
 
-import numpy as np
 import torch
 
 from earmark import audio
 from earmark.audio.options import AudioOptions
-from earmark.backbones.base import Backbone, LayerStats
+from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
-from earmark.embeddings.cutting import decode, read
-from earmark.embeddings.pooling import pool
-from earmark.embeddings.sections import sections
-from earmark.embeddings.stages import Outcome
+from earmark.embeddings.computing import window_stats
+from earmark.embeddings.cutting import cut, request
+from earmark.embeddings.pooling import pool_clip
+from earmark.embeddings.sections import plan_sections
+from earmark.embeddings.stages import (
+    CutClip,
+    Embedded,
+    Failure,
+    Piece,
+    Repeat,
+    Request,
+    Result,
+    UnreadSection,
+    WindowStats,
+)
 from earmark.embeddings.store import Record, Store
 from earmark.system.progress import Progress
 from earmark.system.threads import available_cores, map_ahead
 
 SHARD_S = 60.0  # seconds of audio computed and committed together
 SHARD_CLIPS = 128
-BATCH_S = 20.0  # seconds of audio in one pass of the network; more falls out of a CPU's caches
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
-REMEMBERED = 2048  # clips among which twins are found; more than can be on their way at once
+REMEMBERED = 2048  # clips among which repeats are found; more than can be on their way at once
+
+T = TypeVar("T")
+Computed = WindowStats | UnreadSection | Embedded | Failure | Repeat  # what leaves the network
 
 
-def outcomes(
+def embed_stream(
     clips: Iterable[Clip],
     backbone: Backbone,
     store: Store | None = None,
@@ -43,9 +57,41 @@ def outcomes(
     options: AudioOptions = audio.AS_IT_IS,
     threads: int | None = None,
     progress: Progress | None = None,
-) -> Iterator[Outcome]:
+) -> Iterator[Result]:
     """Yield what became of each clip, in order, while later ones are on their way."""
     threads = threads or available_cores()
+    recent: collections.OrderedDict[bytes, Result] = collections.OrderedDict()
+    with _pools(threads) as (readers, workers):
+        pieces = _pieces(clips, backbone, options, store, readers)
+        compute = functools.partial(_compute, backbone)
+        shards = map_ahead(workers, compute, _shards(pieces), threads)
+        for shard in _finished(backbone, options, shards):
+            if store is not None:
+                store.put(backbone.fingerprint, _fresh(shard))
+            for item in shard:
+                result = recent[item.key] if isinstance(item, Repeat) else item
+                result = replace(result, clip=item.clip)
+                _remember(recent, item.key, result)
+                if progress is not None:
+                    progress.advance(result.seconds if isinstance(result, Embedded) else 0.0)
+                yield result
+
+
+def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_IT_IS) -> Result:
+    """Embed one clip in the calling thread, which spares starting others."""
+    wanted = request(backbone, options, clip)
+    if isinstance(wanted, Failure):
+        return wanted
+    pieces = [cut(backbone, options, part) for part in plan_sections(backbone, options, wanted)]
+    (results,) = _finished(backbone, options, [_compute(backbone, pieces)])
+    (result,) = results
+    assert not isinstance(result, Repeat)
+    return result
+
+
+@contextlib.contextmanager
+def _pools(threads: int) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
+    """Yield threads that read and threads that compute, each with one core."""
     intra_op = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
         stack.callback(torch.set_num_threads, intra_op)  # the workers' setting reaches MKL
@@ -55,89 +101,47 @@ def outcomes(
         )
         stack.callback(readers.shutdown, wait=False, cancel_futures=True)
         stack.callback(workers.shutdown, wait=False, cancel_futures=True)
-        shards = _shards(_decoded(clips, backbone, options, store, readers))
-        for shard in map_ahead(workers, functools.partial(_compute, backbone), shards, threads):
-            finished = [o for part in shard if (o := _finished(backbone, options, part))]
-            if store is not None:
-                fresh = [
-                    (o.key, o.record)
-                    for o in finished
-                    if o.computed and o.record and not o.warnings
-                ]
-                store.put(backbone.fingerprint, fresh)
-            for outcome in finished:
-                if outcome.twin is not None:
-                    outcome.record, outcome.error = outcome.twin.record, outcome.twin.error
-                    outcome.warnings, outcome.twin = outcome.twin.warnings, None
-                if progress is not None:
-                    progress.advance(outcome.record.seconds if outcome.record else 0.0)
-                yield outcome
+        yield readers, workers
 
 
-def _finished(backbone: Backbone, options: AudioOptions, part: Outcome) -> Outcome | None:
-    """Return a clip that is done; of one in sections, put together, with its last section only.
-
-    Where a section could not be read as the header says, the clip is read as a whole.
-    """
-    whole, section = part.whole, part.section
-    if whole is None or section is None:
-        return part
-    if part.error is not None or part.warnings:
-        whole.section = section  # a mark: no sum of sections
-    whole.seconds += part.seconds
-    whole.stats += part.stats
-    if section.last is not None:
-        return None
-    if whole.section is not None:
-        whole.section, whole.stats = None, []
-        return _compute(backbone, [decode(backbone, options, whole)])[0]
-    stats = {
-        name: LayerStats(*map(torch.cat, zip(*(s[name] for s in whole.stats), strict=True)))
-        for name in whole.stats[0]
-    }
-    whole.record, whole.computed = Record(pool(backbone.info, stats), whole.seconds), True
-    whole.source, whole.stats = b"", []
-    return whole
-
-
-def _decoded(
+def _pieces(
     clips: Iterable[Clip],
     backbone: Backbone,
     options: AudioOptions,
     store: Store | None,
     readers: ThreadPoolExecutor,
-) -> Iterator[Outcome]:
-    """Yield each clip as stored, as a twin of an earlier one, as windows, or as an error."""
-    seen: collections.OrderedDict[bytes, Outcome] = collections.OrderedDict()
+) -> Iterator[Piece]:
+    """Yield each clip as stored, as the repeat of an earlier one, cut into windows, or failed."""
+    requests = map_ahead(readers, functools.partial(request, backbone, options), clips, LOOKAHEAD)
+    seen: collections.OrderedDict[bytes, None] = collections.OrderedDict()
 
-    def looked_up() -> Iterator[Outcome]:
-        reads = functools.partial(read, backbone, options)
-        for outcome in map_ahead(readers, reads, clips, LOOKAHEAD):
-            if outcome.error is None:
-                outcome.twin = seen.get(outcome.key)
-                if outcome.twin is None:
-                    seen[outcome.key] = outcome
-                    if len(seen) > REMEMBERED:
-                        seen.popitem(last=False)
-                    if store is not None:
-                        outcome.record = store.get([outcome.key]).get(outcome.key)
-            if outcome.error or outcome.twin or outcome.record:
-                yield outcome
+    def looked_up() -> Iterator[Request | Embedded | Failure | Repeat]:
+        for wanted in requests:
+            if isinstance(wanted, Failure):
+                yield wanted
+            elif wanted.key in seen:
+                yield Repeat(wanted.clip, wanted.key)
+            elif record := _stored(store, wanted.key):
+                _remember(seen, wanted.key, None)
+                yield Embedded(wanted.clip, wanted.key, record.vector, record.seconds)
             else:
-                yield from sections(backbone, options, outcome)
+                _remember(seen, wanted.key, None)
+                yield from plan_sections(backbone, options, wanted)
 
-    decodes = functools.partial(decode, backbone, options)
-    return map_ahead(readers, decodes, looked_up(), LOOKAHEAD)
+    def decoded(item: Request | Embedded | Failure | Repeat) -> Piece:
+        return cut(backbone, options, item) if isinstance(item, Request) else item
+
+    return map_ahead(readers, decoded, looked_up(), LOOKAHEAD)
 
 
-def _shards(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
+def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     """Group into lists; only clips to store count, so that a resumed run groups alike."""
-    shard: list[Outcome] = []
+    shard: list[Piece] = []
     clips, seconds = 0, 0.0
-    for outcome in outcomes:
-        shard.append(outcome)
-        if outcome.windows is not None and (clips or not outcome.warnings):
-            clips, seconds = clips + 1, seconds + outcome.seconds
+    for piece in pieces:
+        shard.append(piece)
+        if isinstance(piece, CutClip) and (clips or not piece.warnings):
+            clips, seconds = clips + 1, seconds + piece.seconds
         if clips == 0 or clips >= SHARD_CLIPS or seconds >= SHARD_S:
             yield shard
             shard, clips, seconds = [], 0, 0.0
@@ -145,50 +149,67 @@ def _shards(outcomes: Iterable[Outcome]) -> Iterator[list[Outcome]]:
         yield shard
 
 
-def _compute(backbone: Backbone, shard: list[Outcome]) -> list[Outcome]:
-    """Run the network over the windows of a shard, those of equal length together.
-
-    A clip with warnings, which is computed again in every run, stays alone: batches are alike then.
-    """
-    by_width: dict[tuple[int, int], list[Outcome]] = collections.defaultdict(list)
-    for outcome in shard:
-        if outcome.windows is not None:
-            alone = id(outcome) if outcome.warnings else 0
-            by_width[outcome.windows.shape[1], alone].append(outcome)
-    for (width, _), group in by_width.items():
-        batch_s = BATCH_S if backbone.device.type == "cpu" else SHARD_S
-        batch = max(1, int(batch_s * backbone.info.rate_hz / width))
-        windows = np.concatenate([o.windows for o in group if o.windows is not None])
-        valid = np.concatenate([o.valid for o in group if o.valid is not None])
-        stats = run(backbone, windows, valid, batch)
-        at = 0
-        for outcome in group:
-            end = at + (0 if outcome.windows is None else len(outcome.windows))
-            own = {k: LayerStats(*(t[at:end] for t in s)) for k, s in stats.items()}
-            if outcome.section is None:
-                outcome.record = Record(pool(backbone.info, own), outcome.seconds)
-                outcome.computed = True
-            else:
-                outcome.stats = [own]
-            outcome.windows = outcome.valid = None
-            at = end
-    return shard
+def _compute(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:
+    """Run the network over the windows of a shard; pool the clips that are there as a whole."""
+    stats = iter(window_stats(backbone, [item for item in shard if isinstance(item, CutClip)]))
+    computed: list[Computed] = []
+    for item in shard:
+        if not isinstance(item, CutClip):
+            computed.append(item)
+        elif item.request.section is None:
+            computed.append(pool_clip(backbone.info, [next(stats)]))
+        else:
+            computed.append(next(stats))
+    return computed
 
 
-@torch.inference_mode()
-def run(
-    backbone: Backbone, windows: np.ndarray, valid: np.ndarray, batch: int
-) -> dict[str, LayerStats]:
-    """Return the statistics of ``windows`` (W, n), computed ``batch`` windows at a time."""
-    parts = []
-    for i in range(0, len(windows), batch):
-        given = [torch.from_numpy(a[i : i + batch]) for a in (windows, valid)]
-        if backbone.device.type == "cuda":  # a pinned copy does not wait for the one before it
-            given = [t.pin_memory().to(backbone.device, non_blocking=True) for t in given]
-        parts.append(backbone(*given))
-    return {
-        name: LayerStats(
-            *(torch.cat(column).cpu() for column in zip(*(p[name] for p in parts), strict=True))
-        )
-        for name in parts[0]
-    }
+def _finished(
+    backbone: Backbone, options: AudioOptions, shards: Iterable[Sequence[Computed]]
+) -> Iterator[list[Embedded | Failure | Repeat]]:
+    """Yield shards of clips that are done; one in sections comes with its last section."""
+    sections: list[WindowStats | UnreadSection] = []
+    for shard in shards:
+        finished: list[Embedded | Failure | Repeat] = []
+        for item in shard:
+            if not isinstance(item, (WindowStats, UnreadSection)):
+                finished.append(item)
+                continue
+            sections = [*sections, item]
+            if item.request.section is not None and item.request.section.last is None:
+                finished.append(_joined(backbone, options, sections))
+                sections = []
+        yield finished
+
+
+def _joined(
+    backbone: Backbone, options: AudioOptions, sections: Sequence[WindowStats | UnreadSection]
+) -> Result:
+    """Pool the sections of a clip; read it as a whole where one is not as the header says."""
+    read = [section for section in sections if isinstance(section, WindowStats)]
+    if len(read) == len(sections):
+        return pool_clip(backbone.info, read)
+    first = sections[0].request
+    whole = cut(backbone, options, Request(first.clip, first.source, first.key))
+    (result,) = _compute(backbone, [whole])
+    assert isinstance(result, (Embedded, Failure))
+    return result
+
+
+def _stored(store: Store | None, key: bytes) -> Record | None:
+    return None if store is None else store.get([key]).get(key)
+
+
+def _fresh(shard: Iterable[Embedded | Failure | Repeat]) -> list[tuple[bytes, Record]]:
+    """Return what the store does not have yet; clips with warnings are computed every time."""
+    return [
+        (item.key, Record(item.vector, item.seconds))
+        for item in shard
+        if isinstance(item, Embedded) and item.is_computed and not item.warnings
+    ]
+
+
+def _remember(memory: collections.OrderedDict[bytes, T], key: bytes, value: T) -> None:
+    """Add to a memory that forgets what is oldest."""
+    memory[key] = value
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)

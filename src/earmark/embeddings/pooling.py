@@ -10,6 +10,8 @@ import torch
 
 from earmark.backbones.base import LayerStats
 from earmark.backbones.info import BackboneInfo
+from earmark.embeddings.computing import joined
+from earmark.embeddings.stages import Embedded, WindowStats
 from earmark.embeddings.store import as_stored
 
 
@@ -37,3 +39,14 @@ def pool(info: BackboneInfo, stats: Mapping[str, LayerStats]) -> np.ndarray:
         spread = (share * (var + (mean - total).square())).sum(0)
         parts += [total, spread.sqrt()]
     return as_stored(torch.cat(parts).numpy())
+
+
+def pool_clip(info: BackboneInfo, parts: Sequence[WindowStats]) -> Embedded:
+    """Make the embedding of a clip from its statistics, those of a long one in sections."""
+    first = parts[0]
+    stats = first.stats
+    if len(parts) > 1:
+        stats = {name: joined([part.stats[name] for part in parts]) for name in stats}
+    seconds = sum(part.seconds for part in parts)
+    clip, key = first.request.clip, first.request.key
+    return Embedded(clip, key, pool(info, stats), seconds, first.warnings, is_computed=True)

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from earmark import audio
 from earmark.audio import libsndfile
 from earmark.audio.options import AudioOptions
-from earmark.audio.source import open_source
+from earmark.audio.source import SampleSource, Source
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
-from earmark.embeddings.stages import Outcome, Section
+from earmark.embeddings.stages import ClipSection, CutClip, Request
 from earmark.errors import AudioError
 
 LONG_S = 120.0  # longer clips are computed in sections, and never held as a whole
@@ -26,9 +25,9 @@ MARGIN_S = 1  # read and resampled beyond a section: a resampler's filter is far
 
 
 def cut_section(
-    backbone: Backbone, options: AudioOptions, outcome: Outcome, section: Section
-) -> None:
-    """Fill in the windows of a section: those that the whole clip has there.
+    backbone: Backbone, options: AudioOptions, wanted: Request, section: ClipSection
+) -> CutClip:
+    """Cut a section of a long clip into the windows that the whole clip has there.
 
     It is read from one full second of the clip to another. There the samples of both rates
     coincide, so that a resampler gives those of the whole clip.
@@ -37,7 +36,7 @@ def cut_section(
     first, context = section.first, info.context
     from_s = max(0, (first - context) // info.rate_hz - MARGIN_S)
     end = None if section.last is None else section.last + info.window - info.hop
-    x, outcome.warnings = _stretch(outcome, options, info, from_s, end)
+    x, warnings = _read_stretch(wanted, options, info, from_s, end)
     if section.moments is not None:
         x = backbone.prepare(x, section.moments)
     core = slice(
@@ -46,30 +45,29 @@ def cut_section(
     before = x[max(0, core.start - context) : core.start]
     after = x[:0] if core.stop is None else x[core.stop : core.stop + context]
     if len(x[core]) == 0 or (core.stop is not None and len(x) < core.stop + context):
-        raise AudioError(f"{outcome.clip.path}: is shorter than it says.")
+        raise AudioError(wanted.source.name, "is shorter than its header says", "damaged")
     last = first + len(x[core]) if section.last is None else section.last
-    outcome.seconds = (last - first) / info.rate_hz
-    outcome.windows, outcome.valid = audio.window(
+    windows, valid = audio.window(
         x[core], info.window, info.hop, context, info.step, around=(before, after)
     )
+    decoded = replace(wanted, source=wanted.clip.source)
+    return CutClip(decoded, windows, valid, (last - first) / info.rate_hz, warnings)
 
 
-def _stretch(
-    outcome: Outcome, options: AudioOptions, info: BackboneInfo, from_s: int, end: int | None
+def _read_stretch(
+    wanted: Request, options: AudioOptions, info: BackboneInfo, from_s: int, end: int | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Read from second ``from_s`` of a clip to its sample ``end`` and a margin, or to its end."""
-    clip, start = outcome.clip, outcome.clip.start or 0.0
+    clip, start = wanted.clip, wanted.clip.start or 0.0
     to_s = clip.end
     if end is not None:
         to_s = start + math.ceil((end + info.context) / info.rate_hz) + MARGIN_S
-    sound = audio.read(
-        outcome.source, info.rate_hz, start + from_s, to_s, options, name=str(clip.path)
-    )
+    sound = audio.read(wanted.source, info.rate_hz, start + from_s, to_s, options)
     return sound.samples, sound.warnings
 
 
-def sections(backbone: Backbone, options: AudioOptions, whole: Outcome) -> Iterator[Outcome]:
-    """Yield the sections of a long clip, or the clip itself if it is not long.
+def plan_sections(backbone: Backbone, options: AudioOptions, whole: Request) -> Iterator[Request]:
+    """Yield a request for each section of a long clip, or the clip's own if it is not long.
 
     A recording whose length cannot be told beforehand counts as not long.
     """
@@ -81,7 +79,7 @@ def sections(backbone: Backbone, options: AudioOptions, whole: Outcome) -> Itera
     length = int(SECTION_S * rate_hz) // info.hop * info.hop
     count = max(2, round(seconds * rate_hz / length))  # the last has half a section to one and half
     ends = [*(length * k for k in range(1, count)), None]
-    plan = [Section(length * k, end) for k, end in enumerate(ends)]
+    plan = [ClipSection(length * k, end) for k, end in enumerate(ends)]
     if backbone.normalises:
         try:
             moments = _moments(whole, options, info, plan)
@@ -90,17 +88,19 @@ def sections(backbone: Backbone, options: AudioOptions, whole: Outcome) -> Itera
             return
         plan = [replace(section, moments=moments) for section in plan]
     for section in plan:
-        yield Outcome(whole.clip, source=whole.source, section=section, whole=whole)
+        yield replace(whole, section=section)
 
 
-def clip_seconds(clip: Clip, source: bytes | Path | None = None) -> float:
+def clip_seconds(clip: Clip, source: Source | None = None) -> float:
     """Return how long a clip is by its header, 0 where that takes more than a look."""
-    source = clip.path if source is None else source
+    source = source or clip.source
     try:
-        size = len(source) if isinstance(source, bytes) else source.stat().st_size
-        if size < LONG_BYTES:
+        if isinstance(source, SampleSource):
+            end = len(source.samples) / source.rate_hz
+            return min(end, clip.end or end) - (clip.start or 0.0)
+        if source.size < LONG_BYTES:
             return 0.0
-        with open_source(source) as file, libsndfile.open_recording(file, 0.0) as (header, _):
+        with source.open() as file, libsndfile.open_recording(file, 0.0) as (header, _):
             if header.is_cut or header.promised > header.frames:
                 return 0.0
             end = header.frames / header.rate_hz
@@ -110,13 +110,13 @@ def clip_seconds(clip: Clip, source: bytes | Path | None = None) -> float:
 
 
 def _moments(
-    whole: Outcome, options: AudioOptions, info: BackboneInfo, plan: list[Section]
+    whole: Request, options: AudioOptions, info: BackboneInfo, plan: list[ClipSection]
 ) -> tuple[float, float]:
     """Return mean and variance of all samples of a long clip, reading it once."""
     count, total, squares = 0, 0.0, 0.0
     for section in plan:
         from_s = section.first // info.rate_hz
-        x, _ = _stretch(whole, options, info, from_s, section.last)
+        x, _ = _read_stretch(whole, options, info, from_s, section.last)
         begin = section.first - from_s * info.rate_hz
         length = len(x) if section.last is None else section.last - section.first
         part = x[begin : begin + length].astype(np.float64)

@@ -1,29 +1,25 @@
-"""What a clip is at each stage of its way through the pipeline."""
+"""What a clip is at each stage of its way through a network; all are frozen and can be pickled.
+
+    Request -> CutClip -> WindowStats -> Embedded | Failure
+
+A long clip goes the way as several requests, each for a section of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.audio.source import Source
 from earmark.backbones.base import LayerStats
 from earmark.data.clip import Clip
-from earmark.embeddings.store import Record
 from earmark.errors import AudioError
 
 
 @dataclass(frozen=True)
-class Failure:
-    """A recording that could not be used, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Section:
+class ClipSection:
     """Consecutive windows of a long clip: samples ``first..last`` of their cores, at the rate.
 
     ``last`` is None for the end of the clip. ``moments`` are mean and variance of the whole clip,
@@ -35,26 +31,93 @@ class Section:
     moments: tuple[float, float] | None = None
 
 
-@dataclass
-class Outcome:
-    """One clip on its way through the engine, and at its end a ``record`` or an ``error``."""
+@dataclass(frozen=True)
+class Request:
+    """A clip to embed, or a ``section`` of it, once its recording was read and hashed.
+
+    ``key`` (16 bytes) stands for all that decides the embedding. ``source`` holds the bytes of the
+    recording where it is small and wanted as a whole.
+    """
 
     clip: Clip
-    key: bytes = b""
-    record: Record | None = None
-    error: AudioError | None = None
-    warnings: tuple[str, ...] = ()  # with any, the clip is not stored: they are given every time
-    computed: bool = False
-    twin: Outcome | None = None  # an earlier clip of the same content
-    source: bytes | Path = b""
-    seconds: float = 0.0
-    windows: np.ndarray | None = None  # (W, n)
-    valid: np.ndarray | None = None  # (W,)
-    section: Section | None = None
-    whole: Outcome | None = None  # what this is a section of
-    stats: list[Mapping[str, LayerStats]] = field(default_factory=list)  # of a section's windows
+    source: Source
+    key: bytes
+    section: ClipSection | None = None
+
+
+@dataclass(frozen=True)
+class CutClip:
+    """Windows (W, n) float32 of a clip or section, and the real samples (W,) in each core."""
+
+    request: Request
+    windows: np.ndarray
+    valid: np.ndarray
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class WindowStats:
+    """What the network made of a clip or section: for each layer the statistics of W windows."""
+
+    request: Request
+    stats: Mapping[str, LayerStats]
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class UnreadSection:
+    """A section that could not be read as the header promises: the clip is then read as a whole."""
+
+    request: Request
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A clip's embedding: ``vector`` (E,) float16 or float32; ``is_computed``: not from a store.
+
+    With ``warnings``, which are told every time, the vector is not stored.
+    """
+
+    clip: Clip
+    key: bytes
+    vector: np.ndarray
+    seconds: float
+    warnings: tuple[str, ...] = ()
+    is_computed: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A clip whose recording could not be used, and why: a sentence without the path."""
+
+    clip: Clip
+    reason: str
+    kind: str = "unreadable"
+    key: bytes = b""  # empty where the recording could not even be hashed
 
     @property
-    def failure(self) -> Failure:
-        path = str(self.clip.path)
-        return Failure(path, str(self.error).removeprefix(f"{path}: "))
+    def path(self) -> str:
+        return str(self.clip.path)
+
+    @property
+    def error(self) -> AudioError:
+        """The error that reading the clip alone raises."""
+        return AudioError(self.path, self.reason.removesuffix("."), self.kind)
+
+    @classmethod
+    def of(cls, request: Request, error: AudioError) -> Failure:
+        return cls(request.clip, f"{error.reason}.", error.kind, request.key)
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """A clip with the ``key`` of an earlier one that is on its way already."""
+
+    clip: Clip
+    key: bytes
+
+
+Piece = CutClip | UnreadSection | Embedded | Failure | Repeat  # what reaches the network
+Result = Embedded | Failure

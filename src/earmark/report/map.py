@@ -28,7 +28,7 @@ def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.
     if any(e.failures for e in found):
         return None
     matrices = [e.matrix for e in found]
-    return compute_features([e.info for e in found], matrices, classifier.reading)
+    return compute_features([e.info for e in found], matrices, classifier.feature_spec)
 
 
 def project(features: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import importlib.util
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
 from earmark.errors import EarmarkError
+
+T = TypeVar("T", bound=str)
 
 
 def load(package: str, extra: str, purpose: str, error: type[EarmarkError] = EarmarkError) -> Any:
@@ -20,3 +24,14 @@ def load(package: str, extra: str, purpose: str, error: type[EarmarkError] = Ear
             f"{purpose} needs the package {package}, which is not installed; pip install"
             f" 'earmark[{extra}]'."
         ) from missing
+
+
+def first_of(packages: Sequence[T], purpose: str) -> T:
+    """Return the first of ``packages`` that is installed; EarmarkError where none is."""
+    for package in packages:
+        if importlib.util.find_spec(package) is not None:
+            return package
+    raise EarmarkError(
+        f"{purpose} needs one of the packages {', '.join(packages)}, and none is installed; pip"
+        f" install {packages[0]}."
+    )

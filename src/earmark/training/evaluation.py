@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from earmark.classifier.classifier import UNKNOWN, Classifier
+from earmark.classifier.classifier import Classifier
+from earmark.classifier.prediction import UNKNOWN
 from earmark.data.dataset import Dataset
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
@@ -63,12 +64,12 @@ def evaluate(
             f"{did_you_mean(strange[0], classifier.labels)} known: {', '.join(classifier.labels)}."
         )
     answers, failures = [], []
-    predictions = classifier.predict_clips(dataset.clips, store)
+    predictions = classifier.session(store).predict_iter(dataset)
     for clip, prediction in zip(dataset.clips, predictions, strict=True):
         if prediction.error is None:
             answers.append((clip, prediction))
         else:
-            failures.append(Failure(prediction.path, prediction.error))
+            failures.append(Failure(clip, prediction.error))
     if not answers:
         raise DataError(
             f"none of the {len(dataset)} clips could be read; the first, {failures[0].path},"
@@ -81,10 +82,10 @@ def evaluate(
         row[[number[name] for name in dataset.classes(clip)]] = 1
     scores = np.array([[p.scores[label] for label in classifier.labels] for _, p in answers])
     tested = OutOfFold.of_scores(clips, of, scores, classifier.calibration.is_single)
-    limits = np.array(classifier.limits.thresholds)
+    limits = np.array(classifier.decision_rule.thresholds)
     scheme = f"{len(answers)} given clips"
     figures = estimation.figures(tested, classifier.labels, 0, scheme, (), limits)
     unknown = np.array([p.is_unknown for _, p in answers])
-    if classifier.limits.unknown_below is not None:
+    if classifier.decision_rule.unknown_threshold is not None:
         figures["answered_unknown"] = int(unknown.sum())
     return Evaluation(figures, tested, limits, tuple(failures), unknown)

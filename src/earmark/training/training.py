@@ -122,7 +122,7 @@ def train(
     limits = DecisionRule.fit(tested.scores, tested.of, tested.is_single)
     if unknown is not None:
         border = find_threshold(_trained_on(search, heard), chosen, unknown)
-        limits = replace(limits, unknown_below=border.below)
+        limits = replace(limits, unknown_threshold=border.below)
         estimate["unknown"] = {"rate": unknown, **border._asdict()}
         clock.lap("unknown")
     provenance = {

@@ -17,7 +17,7 @@ MOST_LEFT_OUT = 20  # single classes left out in turn; of more, an even choice
 
 
 class UnknownThreshold(NamedTuple):
-    """The familiarity ``below`` which a clip is unknown; whom it lets in, and whom it answers."""
+    """The known_score ``below`` which a clip is unknown; whom it lets in, and whom it answers."""
 
     below: float
     accepted: float
@@ -75,7 +75,7 @@ def _left_out(
         kept = truth != left
         targets = search.targets_of(train[kept], chosen.balanced)
         head = heads.fit(chosen.head, features[kept], targets, chosen.penalty, search.seed)
-        best = head.familiarity(others)
+        best = head.known_score(others)
         is_stranger = search.targets.of[held, left] > 0
         found[left] = best[is_stranger], best[~is_stranger]
 

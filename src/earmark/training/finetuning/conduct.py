@@ -330,7 +330,7 @@ def _deployed(
         old,
         head=tuned.head,
         calibration=calibration,
-        limits=DecisionRule.fit(tested.scores, tested.of, tested.is_single),
+        decision_rule=DecisionRule.fit(tested.scores, tested.of, tested.is_single),
         estimate=estimate,
         tuned=tuple(used),
     )

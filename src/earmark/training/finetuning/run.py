@@ -52,7 +52,7 @@ class Run:
         recipe, workers = setup.recipe, setup.workers
         networks = [copy.deepcopy(network) for network in setup.networks]
         for network, layers in zip(networks, start.reading.layers, strict=True):
-            network.keep(layers)
+            network.restrict_to_layers(layers)
             network.device = workers.device
         self.model = Tunable(networks, start.reading, start.head, start.calibration)
         self.model.eval().to(workers.device)

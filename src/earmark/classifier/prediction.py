@@ -1,0 +1,65 @@
+"""What a classifier answers for one recording."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from earmark.data.clip import LIST_SEPARATOR
+
+UNKNOWN = "unknown"  # how a clip is called that is like nothing trained on
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one recording.
+
+    Attributes
+    ----------
+    path : str
+        The recording; '<bytes>' or '<samples>' where it is no file.
+    label : str or None
+        The best class, or 'unknown'.
+    scores : dict
+        The score of each class, 0 to 1, best first; empty where there is an ``error``.
+    seconds : float
+        How long the clip is.
+    is_unknown : bool
+        Whether nothing like the recording was trained on.
+    error : str or None
+        Why it could not be read, in a sentence.
+    warnings : tuple of str
+        What of the recording was not read, or not as it is.
+    labels : tuple of str
+        All classes that are heard: one, or with several classes a clip any number; none if unknown.
+    plausible : tuple of str or None
+        The classes of the prediction set, best first, where a ``coverage`` was asked for.
+    """
+
+    path: str
+    label: str | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    is_unknown: bool = False
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    plausible: tuple[str, ...] | None = None
+
+    @property
+    def answer(self) -> str:
+        """The classes in one word: 'unknown', or those of ``labels`` with ';' between them."""
+        return UNKNOWN if self.is_unknown else LIST_SEPARATOR.join(self.labels)
+
+    @property
+    def nearest(self) -> str | None:
+        """The best class, whether the recording is like it or 'unknown'."""
+        return next(iter(self.scores), None)
+
+    @property
+    def score(self) -> float:
+        """The score of the nearest class."""
+        return next(iter(self.scores.values()), 0.0)
+
+    def __repr__(self) -> str:
+        shown = f"error={self.error!r}" if self.error else f"{self.label!r}, score={self.score:.3f}"
+        return f"Prediction({self.path!r}, {shown})"

@@ -1,0 +1,69 @@
+"""What people give to ``predict``, as clips: paths, folders, bytes, samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from earmark.audio.source import BytesSource, SampleSource
+from earmark.data.clip import Clip
+from earmark.data.folders import paths
+from earmark.errors import EarmarkError
+
+# Anything that may be heard: a path, a folder, the bytes of a file, samples, a clip, or several.
+Recordings = object
+
+
+def one_clip(recording: Recordings, rate_hz: int | None = None) -> Clip | None:
+    """Return the clip that a single recording is; None for a folder or several recordings.
+
+    A str or Path is a file unless there is a folder of that name. Samples are arrays (n,) or
+    (n, channels) at ``rate_hz``. Raises EarmarkError for samples that cannot be heard, and for a
+    rate that is given with anything else.
+    """
+    if _is_samples(recording):
+        source = SampleSource.of(recording, rate_hz)  # type: ignore[arg-type]
+        return Clip(Path(source.name), recording=source)
+    if rate_hz is not None and isinstance(recording, (str, Path, bytes, bytearray, Clip)):
+        raise EarmarkError("rate_hz is for samples: a recording says its own rate; leave it out.")
+    if isinstance(recording, Clip):
+        return recording
+    if isinstance(recording, (bytes, bytearray, memoryview)):
+        content = BytesSource(bytes(recording))
+        return Clip(Path(content.name), recording=content)
+    if isinstance(recording, (str, Path)):
+        return None if os.path.isdir(recording) else Clip(Path(recording))
+    return None
+
+
+def clips_of(recordings: Recordings, rate_hz: int | None = None) -> Iterator[Clip]:
+    """Yield a clip for each recording, in the order given; folders are searched through.
+
+    Raises EarmarkError for what is no recording, and DataError for a folder without any.
+    """
+    clip = one_clip(recordings, rate_hz)
+    if clip is not None:
+        yield clip
+    elif isinstance(recordings, (str, Path)):
+        yield from (Clip(path) for path in paths([recordings]))
+    elif isinstance(recordings, Iterable):
+        for recording in recordings:
+            if isinstance(recording, (int, float)) or recording is None:
+                raise EarmarkError(
+                    f"{recording!r} is no recording; give paths, bytes, or samples as an array with"
+                    " rate_hz=."
+                )
+            yield from clips_of(recording, rate_hz if _is_samples(recording) else None)
+    else:
+        raise EarmarkError(
+            f"a {type(recordings).__name__} is no recording; give a path, the bytes of a file,"
+            " samples with rate_hz=, or a list of these."
+        )
+
+
+def _is_samples(recording: object) -> bool:
+    """Say whether ``recording`` is an array: of NumPy, PyTorch or the like."""
+    return isinstance(recording, np.ndarray) or hasattr(recording, "__array__")

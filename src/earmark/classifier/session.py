@@ -1,0 +1,231 @@
+"""A classifier that is loaded and warm, ready to answer from several threads."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from earmark.classifier.features import compute_features
+from earmark.classifier.prediction import UNKNOWN, Prediction
+from earmark.classifier.recordings import Recordings, clips_of, one_clip
+from earmark.data.clip import Clip
+from earmark.embeddings.stages import Embedded, Failure, Result
+from earmark.errors import EarmarkError
+from earmark.system import extras
+
+if TYPE_CHECKING:
+    from earmark.backbones.base import Backbone
+    from earmark.classifier.classifier import Classifier
+    from earmark.embeddings.store import Store
+
+SHARED = 4  # sessions that ``Classifier.predict`` keeps warm
+FRAMES: tuple[Literal["pandas", "polars", "pyarrow"], ...] = (
+    "pandas",
+    "polars",
+    "pyarrow",
+)  # the first that is installed makes data frames
+
+
+class Session:
+    """Keeps the networks of a classifier warm. Safe to use from several threads; survives a fork.
+
+    With a ``store``, embeddings are taken from it and added to it; a store belongs to one thread.
+    Use it as a context manager, or :meth:`close` it.
+    """
+
+    def __init__(self, classifier: Classifier, store: Store | None = None) -> None:
+        self.classifier, self.store = classifier, store
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._networks: list[Backbone] | None = self._load()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the networks go; a closed session answers with EarmarkError."""
+        self._networks = None
+
+    def predict(
+        self,
+        recordings: Recordings,
+        *,
+        rate_hz: int | None = None,
+        coverage: float | None = None,
+    ) -> Prediction | list[Prediction]:
+        """Classify one recording or several; see :meth:`Classifier.predict`."""
+        clip = one_clip(recordings, rate_hz)
+        if clip is None:
+            return list(self.predict_iter(recordings, rate_hz=rate_hz, coverage=coverage))
+        result = self._embed_one(clip)
+        if isinstance(result, Failure):
+            raise result.error
+        return self._answer(result, self._most_nonconformity(coverage))
+
+    def predict_iter(
+        self,
+        recordings: Recordings,
+        *,
+        rate_hz: int | None = None,
+        coverage: float | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for each recording, in order, while later ones are being read.
+
+        One that cannot be read has an ``error``.
+        """
+        most = self._most_nonconformity(coverage)
+        for result in self._embed_many(clips_of(recordings, rate_hz)):
+            if isinstance(result, Failure):
+                yield Prediction(result.path, error=result.reason)
+            else:
+                yield self._answer(result, most)
+
+    def predict_proba(self, recordings: Recordings, *, rate_hz: int | None = None) -> np.ndarray:
+        """Return the scores (N, K) of N recordings; columns are those of ``classifier.labels``.
+
+        Raises AudioError for the first recording that cannot be read.
+        """
+        rows = []
+        for result in self._embed_many(clips_of(recordings, rate_hz)):
+            if isinstance(result, Failure):
+                raise result.error
+            rows.append(self.classifier.scores(self._features(result))[0])
+        return np.array(rows).reshape(-1, len(self.classifier.labels))
+
+    def predict_dataframe(
+        self,
+        recordings: Recordings,
+        *,
+        rate_hz: int | None = None,
+        coverage: float | None = None,
+    ) -> Any:
+        """Return a data frame with one row a clip; see :meth:`Classifier.predict_dataframe`."""
+        import narwhals as nw
+
+        backend = extras.first_of(FRAMES, "a data frame")
+        rows = list(self.predict_iter(recordings, rate_hz=rate_hz, coverage=coverage))
+        columns: dict[str, list[Any]] = {
+            "path": [p.path for p in rows],
+            "label": [p.label for p in rows],
+            "score": [p.score if p.error is None else None for p in rows],
+            "is_unknown": [p.is_unknown for p in rows],
+            "seconds": [p.seconds if p.error is None else None for p in rows],
+            "error": [p.error for p in rows],
+        }
+        if coverage is not None:
+            columns["plausible"] = [";".join(p.plausible or ()) for p in rows]
+        for label in self.classifier.labels:
+            columns[f"score_{label}"] = [p.scores.get(label) for p in rows]
+        return nw.from_dict(columns, backend=backend).to_native()
+
+    def _load(self) -> list[Backbone]:
+        """Load the networks; without a store, only the layers that are read are computed."""
+        networks = self.classifier.networks()
+        if self.store is None:
+            for network, use in zip(networks, self.classifier.backbones, strict=True):
+                network.restrict_to_layers(use.layers)
+        return networks
+
+    def _warm(self) -> Sequence[Backbone]:
+        """Return the networks, loaded anew in a process that was forked off.
+
+        The threads of OpenMP and of engines do not survive a fork: there one thread computes.
+        """
+        if self._networks is not None and self._process != os.getpid():
+            import torch
+
+            self._lock = threading.Lock()
+            with self._lock:
+                torch.set_num_threads(1)
+                self._networks, self._process = self._load(), os.getpid()
+        if self._networks is None:
+            raise EarmarkError("the session is closed; open another with classifier.session().")
+        return self._networks
+
+    def _embed_one(self, clip: Clip) -> _Vectors | Failure:
+        """Embed a clip with every network, in the calling thread."""
+        from earmark.embeddings.pipeline import embed_clip
+
+        if self.store is not None:
+            return next(self._embed_many([clip]))
+        audio = self.classifier.audio
+        return _joined([embed_clip(clip, network, audio) for network in self._warm()])
+
+    def _embed_many(self, clips: Iterable[Clip]) -> Iterator[_Vectors | Failure]:
+        """Yield the embeddings of each clip by every network, in order."""
+        from earmark.embeddings.pipeline import embed_stream
+
+        networks, audio = self._warm(), self.classifier.audio
+        streams = [
+            embed_stream(copies, network, self.store, options=audio)
+            for copies, network in zip(itertools.tee(clips, len(networks)), networks, strict=True)
+        ]
+        for results in zip(*streams, strict=True):
+            yield _joined(results)
+
+    def _features(self, vectors: _Vectors) -> np.ndarray:
+        """Return (1, D), what the head reads."""
+        infos = [network.info for network in self._warm()]
+        matrices = [result.vector[None] for result in vectors]
+        return compute_features(infos, matrices, self.classifier.feature_spec)
+
+    def _answer(self, vectors: _Vectors, most: float | None) -> Prediction:
+        classifier, first = self.classifier, vectors[0]
+        features = self._features(vectors)
+        scores = classifier.scores(features)[0]
+        order = np.argsort(-scores, kind="stable")
+        ranked = {classifier.labels[k]: float(scores[k]) for k in order}
+        is_unknown = classifier.is_unknown(features)
+        return Prediction(
+            first.clip.source.name,
+            UNKNOWN if is_unknown else classifier.labels[order[0]],
+            ranked,
+            first.seconds,
+            is_unknown,
+            warnings=tuple(dict.fromkeys(text for result in vectors for text in result.warnings)),
+            labels=() if is_unknown else classifier.chosen_labels(ranked),
+            plausible=None
+            if most is None
+            else tuple(label for label, score in ranked.items() if 1 - score <= most),
+        )
+
+    def _most_nonconformity(self, coverage: float | None) -> float | None:
+        rule = self.classifier.decision_rule
+        return None if coverage is None else rule.most_nonconformity(coverage)
+
+
+_Vectors = Sequence[Embedded]  # of one clip, by each network
+
+
+def _joined(results: Sequence[Result]) -> _Vectors | Failure:
+    """Return what the networks made of one clip, or the first failure."""
+    vectors = [result for result in results if isinstance(result, Embedded)]
+    if len(vectors) == len(results):
+        return vectors
+    return next(result for result in results if isinstance(result, Failure))
+
+
+_sessions: collections.OrderedDict[str, Session] = collections.OrderedDict()
+_sessions_lock = threading.Lock()
+
+
+def shared_session(classifier: Classifier) -> Session:
+    """Return the warm session of equal classifiers; the few last used ones are kept."""
+    key = classifier.digest
+    with _sessions_lock:
+        session = _sessions.get(key)
+        if session is None:
+            session = _sessions[key] = Session(classifier)
+        _sessions.move_to_end(key)
+        if len(_sessions) > SHARED:
+            _sessions.popitem(last=False)
+    return session

@@ -1,0 +1,58 @@
+"""Run a network over windows, those of several clips together."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from earmark.backbones.base import Backbone, LayerStats
+from earmark.embeddings.stages import CutClip, WindowStats
+
+BATCH_S = 20.0  # seconds of audio in one pass of the network; more falls out of a CPU's caches
+BATCH_GPU_S = 60.0
+
+
+def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowStats]:
+    """Return the statistics of ``clips``, in their order; windows of equal length share batches.
+
+    A clip with warnings, which is computed again in every run, stays alone: batches are alike then.
+    """
+    by_width: dict[tuple[int, int], list[CutClip]] = collections.defaultdict(list)
+    for clip in clips:
+        by_width[clip.windows.shape[1], id(clip) if clip.warnings else 0].append(clip)
+    computed: dict[int, WindowStats] = {}
+    for (width, _), group in by_width.items():
+        batch_s = BATCH_S if backbone.device.type == "cpu" else BATCH_GPU_S
+        batch = max(1, int(batch_s * backbone.info.rate_hz / width))
+        windows = np.concatenate([clip.windows for clip in group])
+        valid = np.concatenate([clip.valid for clip in group])
+        stats = run(backbone, windows, valid, batch)
+        first = 0
+        for clip in group:
+            last = first + len(clip.windows)
+            own = {name: LayerStats(*(t[first:last] for t in s)) for name, s in stats.items()}
+            computed[id(clip)] = WindowStats(clip.request, own, clip.seconds, clip.warnings)
+            first = last
+    return [computed[id(clip)] for clip in clips]
+
+
+@torch.inference_mode()
+def run(
+    backbone: Backbone, windows: np.ndarray, valid: np.ndarray, batch: int
+) -> dict[str, LayerStats]:
+    """Return the statistics of ``windows`` (W, n), computed ``batch`` windows at a time."""
+    parts = []
+    for i in range(0, len(windows), batch):
+        tensors = [torch.from_numpy(a[i : i + batch]) for a in (windows, valid)]
+        if backbone.device.type == "cuda":  # a pinned copy does not wait for the one before it
+            tensors = [t.pin_memory().to(backbone.device, non_blocking=True) for t in tensors]
+        parts.append(backbone(*tensors))
+    return {name: joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def joined(stats: Sequence[LayerStats]) -> LayerStats:
+    """Return the statistics of all windows of one layer, on the CPU."""
+    return LayerStats(*(torch.cat(column).cpu() for column in zip(*stats, strict=True)))
