@@ -52,7 +52,7 @@ def page(summary: Mapping[str, Any], evidence: Evidence) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1"/>'
         '<meta name="color-scheme" content="light dark"/>'
         f"<title>{safe(title, 60)}: earmark report</title>"
-        f"<style>{style}{palette.css(len(evidence.labels))}</style></head>\n<body>"
+        f"<style>{style}{palette.css()}</style></head>\n<body>"
         f'<header><p class="eyebrow">earmark report</p><h1>{name(title, 80)}</h1>'
         f'<nav aria-label="Sections"><ul>{links}</ul></nav></header>\n<main>'
         + "\n".join(part.html for part in shown)

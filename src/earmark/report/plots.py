@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.report import palette
 from earmark.report.figures import Bin
 from earmark.report.text import SPACE, percent, safe
 
@@ -18,16 +19,6 @@ WIDTH = 340.0
 FEW = 10  # clips in a bin below which its height means little
 MOST_POINTS = 4_000  # in a map
 MOST_LETTERS = 16  # of a name in a map
-MARKS = (  # of a class, around a point; each about 5 units wide
-    "m-2.4 0a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0-4.8 0z",  # disc
-    "m-2.2-2.2h4.4v4.4h-4.4z",  # square
-    "m0-3 2.9 5h-5.8z",  # triangle
-    "m0-3.1 2.7 3.1-2.7 3.1-2.7-3.1z",  # lozenge
-    "m-1-2.8h2v1.8h1.8v2h-1.8v1.8h-2v-1.8h-1.8v-2h1.8z",  # plus
-    "m0 3 2.9-5h-5.8z",  # triangle, upside down
-    "m-2.6-1.1h5.2v2.2h-5.2z",  # bar, lying
-    "m-1.1-2.6h2.2v5.2h-2.2z",  # bar, standing
-)
 
 
 def svg(height: float, label: str, parts: Iterable[str], kind: str = "") -> str:
@@ -216,9 +207,9 @@ def scatter(
     at, height = _spread(xy, WIDTH - 24)
     parts = []
     for k in np.unique(truth):
-        mark = MARKS[k % len(MARKS)]
-        d = "".join(f"M{x:.1f} {y:.1f}{mark}" for x, y in at[truth == k])
-        parts.append(f'<path d="{d}" class="mark k{k}"/>')
+        colour, shape = palette.look(k)
+        d = "".join(f"M{x:.1f} {y:.1f}{shape}" for x, y in at[truth == k])
+        parts.append(f'<path d="{d}" class="mark {colour}"/>')
     parts += [dot(x, y, 4.6, "ring") for x, y in at[wrong]]
     present = [int(k) for k in np.unique(truth)]
     centres = np.array([_central(at[truth == k]) for k in present])
@@ -232,9 +223,10 @@ def scatter(
 
 def mark(k: int) -> str:
     """Return the mark of class ``k`` alone, for a legend; what it means is beside it."""
+    colour, shape = palette.look(k)
     return (
         f'<svg class="swatch" viewBox="0 0 8 8" aria-hidden="true">'
-        f'<path d="M4 4{MARKS[k % len(MARKS)]}" class="mark k{k}"/></svg>'
+        f'<path d="M4 4{shape}" class="mark {colour}"/></svg>'
     )
 
 
