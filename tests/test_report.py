@@ -19,8 +19,8 @@ from earmark import audio, metrics
 from earmark.audio import AS_IT_IS
 from earmark.dataset import Clip, Dataset
 from earmark.report import (
-    Evidence,
-    evidence_of,
+    ReportContents,
+    contents_of_training,
     figures,
     page,
     palette,
@@ -57,7 +57,7 @@ PARTS = {
 
 
 def made(labels=("cat", "dog", "owl"), n=120, seed=0):
-    """Return a summary as of a training, and evidence with every part."""
+    """Return a summary as of a training, and contents with every part."""
     rng = np.random.default_rng(seed)
     classes = len(labels)
     truth = np.arange(n) % classes
@@ -95,12 +95,11 @@ def made(labels=("cat", "dog", "owl"), n=120, seed=0):
         {"head": "linear", "layers": name, "penalty": 3.0, "accuracy": 0.9 - 0.1 * k}
         for k, name in enumerate(("all", "conv5", "last"))
     ]
-    evidence = Evidence(
+    contents = ReportContents(
         command="earmark train 'a b' -o m",
         labels=tuple(labels),
         clips=tuple(Clip(Path(f"/gone/{k}.wav"), labels[t]) for k, t in enumerate(truth)),
         truth=truth,
-        fold=fold,
         scores=scores,
         map_xy=rng.normal(size=(n, 2)),
         candidates=[{**c, "chosen": c["layers"] == "conv5"} for c in candidates],
@@ -124,7 +123,7 @@ def made(labels=("cat", "dog", "owl"), n=120, seed=0):
         },
         source="/data/meta.csv",
     )
-    return summary, evidence
+    return summary, contents
 
 
 def parse(shown):
@@ -138,9 +137,9 @@ def words(shown):
 
 
 def test_the_page_says_what_the_summary_says():
-    summary, evidence = made()
+    summary, contents = made()
     estimate = summary["estimate"]
-    shown = words(page(summary, evidence))
+    shown = words(page(summary, contents))
     low, high = estimate["ci95"]
     assert f"{estimate['accuracy'] * 100:.1f} %of 120 clips right" in shown
     assert f"95 % interval {low * 100:.1f} % to {high * 100:.1f} %" in shown
@@ -156,30 +155,30 @@ def test_the_page_says_what_the_summary_says():
 
 
 def test_the_page_of_a_frozen_classifier_says_what_fine_tuning_did_not_give():
-    summary, evidence = made()
+    summary, contents = made()
     declined = {"use": "frozen", "folds": [{"use": "frozen"}] * 3, "fine_tuned": 0.81}
-    evidence = replace(evidence, fine_tuning={**evidence.fine_tuning, **declined})
-    shown = words(page(summary, evidence))
+    contents = replace(contents, fine_tuning={**contents.fine_tuning, **declined})
+    shown = words(page(summary, contents))
     assert "whose weights were not changed" in shown and "The frozen one is saved." in shown
     assert "In none of 3 folds was it fine-tuned, as rehearsals gained nothing." in shown
 
 
 def test_the_matrix_on_the_page_is_that_of_the_answers():
-    summary, evidence = made()
-    matrix = parse(page(summary, evidence)).find(".//table[@class='matrix few']/tbody")
+    summary, contents = made()
+    matrix = parse(page(summary, contents)).find(".//table[@class='matrix few']/tbody")
     cells = [[int(cell.text or 0) for cell in row.findall("td")] for row in matrix]
     counts = np.zeros((3, 3), int)
-    np.add.at(counts, (evidence.truth, evidence.scores.argmax(1)), 1)
+    np.add.at(counts, (contents.truth, contents.scores.argmax(1)), 1)
     assert cells == counts.tolist()
 
 
 def test_class_figures_agree_with_scikit_learn():
     from sklearn.metrics import precision_recall_fscore_support
 
-    _, evidence = made()
-    answer = evidence.scores.argmax(1)
-    found = figures.by_class(figures.confusion(evidence.truth, answer, 3))
-    want = precision_recall_fscore_support(evidence.truth, answer)
+    _, contents = made()
+    answer = contents.scores.argmax(1)
+    found = figures.by_class(figures.confusion(contents.truth, answer, 3))
+    want = precision_recall_fscore_support(contents.truth, answer)
     for f in found:
         assert (f.precision, f.recall, f.f1, f.clips) == pytest.approx([w[f.number] for w in want])
     assert [f.f1 for f in found] == sorted(want[2])
@@ -216,8 +215,8 @@ def test_the_worst_clip_is_the_surest_wrong_one():
 @pytest.mark.parametrize("classes", [2, 11, 50])
 def test_hostile_names_stay_text_and_the_page_needs_nothing_else(classes):
     labels = (HOSTILE + tuple(f"class_{k}" for k in range(50)))[:classes]
-    summary, evidence = made(labels, n=classes * 6)
-    shown = page(summary, evidence)
+    summary, contents = made(labels, n=classes * 6)
+    shown = page(summary, contents)
     tree = parse(shown)  # raises if any name broke out of its place
     shown.encode()  # raises for halves of surrogate pairs
     assert {element.tag for element in tree.iter()}.isdisjoint({"script", "link", "img", "iframe"})
@@ -253,28 +252,28 @@ def test_images_have_words_and_tables_have_captions_or_heads():
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("nothing", [None, []])
-def test_a_section_is_absent_without_its_evidence(part, nothing):
-    summary, evidence = made()
-    assert f'id="{PARTS[part]}"' in page(summary, evidence)
+def test_a_section_is_absent_without_its_contents(part, nothing):
+    summary, contents = made()
+    assert f'id="{PARTS[part]}"' in page(summary, contents)
     if part != "map_xy" or nothing is None:
-        assert f'id="{PARTS[part]}"' not in page(summary, replace(evidence, **{part: nothing}))
+        assert f'id="{PARTS[part]}"' not in page(summary, replace(contents, **{part: nothing}))
 
 
 def test_without_errors_warnings_or_baselines_those_parts_are_absent():
-    summary, evidence = made()
-    sure = np.eye(3)[evidence.truth]
+    summary, contents = made()
+    sure = np.eye(3)[contents.truth]
     summary |= {"warnings": [], "skipped": []}
-    shown = page(summary, replace(evidence, scores=sure, baselines=None))
+    shown = page(summary, replace(contents, scores=sure, baselines=None))
     assert 'id="worst"' not in shown and 'id="warnings"' not in shown
     assert "No clip was answered wrongly." in shown
     assert "points over" not in shown and "always guessing one class" in shown
 
 
 def test_a_finding_is_not_told_again_as_a_warning():
-    summary, evidence = made()
+    summary, contents = made()
     summary["warnings"].append("rare class: owl has 3 clips")
     findings = [{"kind": "rare class", "text": "owl has 3 clips"}]
-    shown = words(page(summary, replace(evidence, findings=findings)))
+    shown = words(page(summary, replace(contents, findings=findings)))
     assert shown.count("owl has 3 clips") == 1 and "1 warning" in shown
 
 
@@ -337,12 +336,12 @@ def test_without_mp3_the_players_are_flac(tmp_path, monkeypatch):
 
 def test_a_page_of_real_errors_is_small_and_says_which_clip_is_gone():
     folder = shared_data("esc10")
-    summary, evidence = made(n=60)
+    summary, contents = made(n=60)
     real = sorted((folder / "rain").glob("*.ogg"))
-    worst = figures.worst(evidence.scores, evidence.truth, 20)
+    worst = figures.worst(contents.scores, contents.truth, 20)
     paths = {n: real[k] if k else Path("/gone.wav") for k, n in enumerate(worst)}
-    clips = [replace(c, path=paths.get(n, real[0])) for n, c in enumerate(evidence.clips)]
-    shown = page(summary, replace(evidence, clips=tuple(clips)))
+    clips = [replace(c, path=paths.get(n, real[0])) for n, c in enumerate(contents.clips)]
+    shown = page(summary, replace(contents, clips=tuple(clips)))
     assert shown.count("<audio") == min(12, len(worst)) - 1
     assert shown.count("cannot be read any more") == 1
     assert len(shown) < players.MOST_BYTES
@@ -463,29 +462,29 @@ def test_numbers_have_sensible_digits():
 # Where it comes from
 
 
-def test_a_training_leaves_its_evidence_behind(tones):
+def test_a_training_leaves_its_contents_behind(tones):
     (tones / "high" / "same.wav").write_bytes((tones / "low" / "1.wav").read_bytes())
     dataset = Dataset.read(tones)
     with Store() as store:
         training = train(dataset, backbone="logmel", store=store)
-        evidence = evidence_of(training, dataset, "earmark train x", store)
-        assert evidence_of(training, dataset, "earmark train x").map_xy is None
+        contents = contents_of_training(training, dataset, "earmark train x", store)
+        assert contents_of_training(training, dataset, "earmark train x").map_xy is None
         (tones / "low" / "0.wav").rename(tones / "low" / "gone.wav")
-        assert evidence_of(training, dataset, "earmark train x", store).map_xy is None
-    assert evidence.map_xy.shape == (13, 2) and evidence.scores.shape == (13, 2)
-    (kept,) = [c for c in evidence.candidates if c["chosen"]]
+        assert contents_of_training(training, dataset, "earmark train x", store).map_xy is None
+    assert contents.map_xy.shape == (13, 2) and contents.scores.shape == (13, 2)
+    (kept,) = [c for c in contents.candidates if c["chosen"]]
     made_by = training.classifier
     assert (kept["head"], kept["layers"]) == (made_by.head.kind, made_by.provenance["layers"])
-    assert evidence.findings[0]["kind"] == "label conflict"
-    told = [f"{finding['kind']}: {finding['text']}" for finding in evidence.findings]
+    assert contents.findings[0]["kind"] == "label conflict"
+    told = [f"{finding['kind']}: {finding['text']}" for finding in contents.findings]
     assert told == list(training.findings)
 
 
 # Files
 
 
-def test_the_plain_files_are_as_before_and_the_page_comes_with_evidence(tmp_path):
-    summary, evidence = made()
+def test_the_plain_files_are_as_before_and_the_page_comes_with_contents(tmp_path):
+    summary, contents = made()
     rows = [("a.wav", "cat", "dog"), ("b.wav", "cat", "cat"), ("c \udcff.wav", "dog", "dog")]
     write_report(tmp_path / "plain", summary, rows)
     assert sorted(p.name for p in (tmp_path / "plain").iterdir()) == [
@@ -493,6 +492,6 @@ def test_the_plain_files_are_as_before_and_the_page_comes_with_evidence(tmp_path
     ]  # fmt: skip
     assert (tmp_path / "plain" / "confusion.csv").read_text() == "label,cat,dog\ncat,1,1\ndog,0,1\n"
     assert json.loads((tmp_path / "plain" / "summary.json").read_text()) == summary
-    write_report(tmp_path / "page", summary, rows, evidence)
+    write_report(tmp_path / "page", summary, rows, contents)
     shown = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
-    assert shown == page(summary, evidence)
+    assert shown == page(summary, contents)

@@ -12,10 +12,28 @@ from typing import Any
 
 from earmark.classifier import write_atomically
 from earmark.errors import EarmarkError
-from earmark.report.evidence import Evidence, evidence_of, evidence_of_evaluation
+from earmark.report.contents import (
+    ReportContents,
+    contents_of_evaluation,
+    contents_of_training,
+)
 from earmark.report.page import page
 
-__all__ = ["Evidence", "evidence_of", "evidence_of_evaluation", "page", "write_report"]
+# the names these had before
+Evidence = ReportContents
+evidence_of = contents_of_training
+evidence_of_evaluation = contents_of_evaluation
+
+__all__ = [
+    "Evidence",
+    "ReportContents",
+    "contents_of_evaluation",
+    "contents_of_training",
+    "evidence_of",
+    "evidence_of_evaluation",
+    "page",
+    "write_report",
+]
 
 PAGE = "report.html"
 
@@ -24,12 +42,12 @@ def write_report(
     folder: Path,
     summary: dict[str, Any],
     rows: Sequence[tuple[str, str, str]],
-    evidence: Evidence | None = None,
+    contents: ReportContents | None = None,
 ) -> Path:
     """Write ``summary.json``, ``answers.csv`` and ``confusion.csv`` into ``folder``.
 
     ``rows`` are (path, label, answer); each answer is of a model that had not seen the clip. The
-    confusion table has a row for each label and a column for each answer. With ``evidence`` there
+    confusion table has a row for each label and a column for each answer. With ``contents`` there
     is ``report.html`` as well, which needs no other file. Returns the one to open first.
     """
     try:
@@ -43,9 +61,9 @@ def write_report(
     _write_csv(folder / "confusion.csv", ["label", *labels], confusion)
     text = json.dumps(summary, indent=2, ensure_ascii=False)
     _write(folder / "summary.json", text + "\n")
-    if evidence is None:
+    if contents is None:
         return folder / "summary.json"
-    _write(folder / PAGE, page(summary, evidence))
+    _write(folder / PAGE, page(summary, contents))
     return folder / PAGE
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from earmark.doctor.findings import Names
 from earmark.report import figures, plots
-from earmark.report.evidence import Evidence
+from earmark.report.contents import ReportContents
 from earmark.report.html import Section, columns, figure, section, table
 from earmark.report.players import Player, players
 from earmark.report.text import amount, name, percent, safe, score
@@ -20,11 +20,11 @@ MOST_PAIRS = 10
 MOST_CLIPS = 12  # with players
 
 
-def confusions(evidence: Evidence) -> Section:
+def confusions(contents: ReportContents) -> Section:
     """Show the confusion matrix as a table, and the most frequent confusions in words."""
-    counts = _counts(evidence)
+    counts = _counts(contents)
     listed = figures.pairs(counts, MOST_PAIRS)
-    labels = evidence.labels
+    labels = contents.labels
     rows = [
         (name(labels[k]), name(labels[other]), f"{n:,}", percent(n / counts[k].sum()))
         for k, other, n in listed
@@ -85,15 +85,15 @@ def _matrix(counts: np.ndarray, labels: tuple[str, ...]) -> str:
     )
 
 
-def classes(evidence: Evidence) -> Section:
+def classes(contents: ReportContents) -> Section:
     """Show recall, precision and F1 of each class, the lowest F1 first."""
-    counts = _counts(evidence)
+    counts = _counts(contents)
     rows = []
     for f in figures.by_class(counts):
-        label = name(evidence.labels[f.number])
+        label = name(contents.labels[f.number])
         if f.confused is not None:
             other, n = f.confused
-            label += f"<br/><small>{n:,} taken for {name(evidence.labels[other])}</small>"
+            label += f"<br/><small>{n:,} taken for {name(contents.labels[other])}</small>"
         shown = (_share(f.recall), _share(f.precision), _share(f.f1))
         rows.append((label, f"{f.clips:,}", *shown))
     how = (
@@ -110,10 +110,10 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def scores(estimate: Mapping[str, Any], evidence: Evidence) -> Section:
+def scores(estimate: Mapping[str, Any], contents: ReportContents) -> Section:
     """Show whether a score of 0.8 is right in 80 % of cases."""
-    bins = figures.reliability(evidence.scores, evidence.truth)
-    confidence = float(evidence.scores.max(1).mean())
+    bins = figures.reliability(contents.scores, contents.truth)
+    confidence = float(contents.scores.max(1).mean())
     gap = confidence - estimate["accuracy"]
     lean = (
         "The scores are about as high as they should be, on average."
@@ -138,19 +138,19 @@ def scores(estimate: Mapping[str, Any], evidence: Evidence) -> Section:
     return section("scores", "Can the scores be believed?", body, how)
 
 
-def embeddings(evidence: Evidence) -> Section | None:
+def embeddings(contents: ReportContents) -> Section | None:
     """Show the map, with errors ringed."""
-    if evidence.map_xy is None or not len(evidence.clips):
+    if contents.map_xy is None or not len(contents.clips):
         return None
-    rows = np.arange(len(evidence.clips))
+    rows = np.arange(len(contents.clips))
     if len(rows) > plots.MOST_POINTS:
         rows = np.random.default_rng(0).choice(rows, plots.MOST_POINTS, replace=False)
-    truth, labels = evidence.truth[rows], evidence.labels
-    wrong = evidence.scores[rows].argmax(1) != truth
+    truth, labels = contents.truth[rows], contents.labels
+    wrong = contents.scores[rows].argmax(1) != truth
     is_many = len(labels) > MANY_CLASSES
     names = [str(k + 1) if is_many else label for k, label in enumerate(labels)]
     label = f"Map of {amount(len(rows), 'clip')}; {amount(int(wrong.sum()), 'error')} ringed"
-    plot = plots.scatter(label, evidence.map_xy[rows], truth, wrong, names)
+    plot = plots.scatter(label, contents.map_xy[rows], truth, wrong, names)
     legend = "".join(
         f"<li>{plots.mark(k)}{f'{k + 1} ' if is_many else ''}{name(label, 24)}</li>"
         for k, label in enumerate(labels)
@@ -160,8 +160,8 @@ def embeddings(evidence: Evidence) -> Section | None:
         ' r="4.6" class="ring"/></svg>answered wrongly</li>'
     )
     some = (
-        f" {len(rows):,} of {len(evidence.clips):,} clips are drawn."
-        if len(rows) < len(evidence.clips)
+        f" {len(rows):,} of {len(contents.clips):,} clips are drawn."
+        if len(rows) < len(contents.clips)
         else ""
     )
     how = (
@@ -173,16 +173,16 @@ def embeddings(evidence: Evidence) -> Section | None:
     return section("map", "Map of the embeddings", body, how)
 
 
-def worst_clips(evidence: Evidence) -> Section | None:
+def worst_clips(contents: ReportContents) -> Section | None:
     """Show the clips that were answered wrongly with the highest confidence, to listen to."""
-    rows = figures.worst(evidence.scores, evidence.truth, MOST_CLIPS)
+    rows = figures.worst(contents.scores, contents.truth, MOST_CLIPS)
     if not len(rows):
         return None
-    names = Names(evidence.clips)
-    clips = [evidence.clips[n] for n in rows]
+    names = Names(contents.clips)
+    clips = [contents.clips[n] for n in rows]
     items = [
-        _item(evidence, n, names(clip), player)
-        for n, clip, player in zip(rows, clips, players(clips, evidence.audio), strict=True)
+        _item(contents, n, names(clip), player)
+        for n, clip, player in zip(rows, clips, players(clips, contents.audio), strict=True)
     ]
     how = (
         "The surest of the wrong answers, worst first: labels that may be wrong, clips that hold"
@@ -191,9 +191,9 @@ def worst_clips(evidence: Evidence) -> Section | None:
     return section("worst", "Worst clips", f'<ul class="clips">{"".join(items)}</ul>', how)
 
 
-def _item(evidence: Evidence, row: int, path: str, player: Player) -> str:
-    scores, labels = evidence.scores[row], evidence.labels
-    truth, answer = int(evidence.truth[row]), int(scores.argmax())
+def _item(contents: ReportContents, row: int, path: str, player: Player) -> str:
+    scores, labels = contents.scores[row], contents.labels
+    truth, answer = int(contents.truth[row]), int(scores.argmax())
 
     def said(k: int) -> str:
         return f"<strong>{name(labels[k])}</strong> ({safe(score(scores[k]))})"
@@ -209,6 +209,6 @@ def _item(evidence: Evidence, row: int, path: str, player: Player) -> str:
     )
 
 
-def _counts(evidence: Evidence) -> np.ndarray:
-    answer = evidence.scores.argmax(1)
-    return figures.confusion(evidence.truth, answer, len(evidence.labels))
+def _counts(contents: ReportContents) -> np.ndarray:
+    answer = contents.scores.argmax(1)
+    return figures.confusion(contents.truth, answer, len(contents.labels))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from earmark.report import plots
-from earmark.report.evidence import Evidence
+from earmark.report.contents import ReportContents
 from earmark.report.html import Section, columns, figure, section, table
 from earmark.report.text import amount, number, percent, points, safe
 
@@ -15,13 +15,13 @@ MOST_CANDIDATES = 8
 MOST_LAYER_SETS = 30
 
 
-def section_of(estimate: Mapping[str, Any], evidence: Evidence) -> Section:
+def section_of(estimate: Mapping[str, Any], contents: ReportContents) -> Section:
     """Show the accuracy, its interval, what it has to be compared with, and the folds."""
-    clips = len(evidence.clips)
+    clips = len(contents.clips)
     low, high = estimate["ci95"]
     right = percent(estimate["accuracy"], clips)
     span = f"{percent(low, clips)} to {percent(high, clips)}"
-    baselines = [*(evidence.baselines or ())]
+    baselines = [*(contents.baselines or ())]
     if not any(b["name"] == CHANCE for b in baselines):
         baselines.append({"name": CHANCE, "accuracy": estimate["chance"], "ci95": None})
     chart = [plots.Row("this classifier", estimate["accuracy"], (low, high), is_main=True)]
@@ -32,7 +32,7 @@ def section_of(estimate: Mapping[str, Any], evidence: Evidence) -> Section:
         f'<p class="big">{right}<small>of {amount(clips, "clip")} right;'
         f" 95 % interval {span}</small></p>"
         f"<p>Macro F1, in which every class counts the same, is {estimate['macro_f1']:.3f}."
-        f"{_gain(estimate, evidence)}</p>"
+        f"{_gain(estimate, contents)}</p>"
     )
     plot = figure(
         plots.rows(f"Accuracy with 95 % interval: {spoken}", chart, clips),
@@ -47,12 +47,12 @@ def section_of(estimate: Mapping[str, Any], evidence: Evidence) -> Section:
     return section("estimate", "How good it is", body, how)
 
 
-def _gain(estimate: Mapping[str, Any], evidence: Evidence) -> str:
+def _gain(estimate: Mapping[str, Any], contents: ReportContents) -> str:
     """Say what the pretrained network gave, where there is something to compare with."""
-    others = [b for b in evidence.baselines or () if b["name"] != CHANCE]
+    others = [b for b in contents.baselines or () if b["name"] != CHANCE]
     if not others:
         return ""
-    frozen = (evidence.fine_tuning or {}).get("frozen", estimate["accuracy"])
+    frozen = (contents.fine_tuning or {}).get("frozen", estimate["accuracy"])
     gains = [f"{points(frozen - b['accuracy'])} over {safe(b['name'], 40)}" for b in others]
     return f" What the pretrained network gave: {', '.join(gains)}."
 
@@ -75,9 +75,9 @@ def _bar(share: float, shown: str) -> str:
     return f'<span class="share" style="--s:{share:.3f}">{shown}</span>'
 
 
-def learning(evidence: Evidence) -> Section | None:
+def learning(contents: ReportContents) -> Section | None:
     """Show what more clips would bring."""
-    curve = evidence.learning_curve
+    curve = contents.learning_curve
     if not curve:
         return None
     clips = [float(p["clips_per_class"]) for p in curve]
@@ -113,20 +113,20 @@ def learning(evidence: Evidence) -> Section | None:
     side = told + table(
         "Accuracy by training clips", ("clips a class", "right", "range"), rows, numbers=(0, 1, 2)
     )
-    which = "frozen" if evidence.fine_tuning else "same"
+    which = "frozen" if contents.fine_tuning else "same"
     how = f"The {which} classifier with fewer training clips; each doubling has the same room."
     return section("learning", "What more data would bring", columns(figure(plot), side), how)
 
 
-def layers(evidence: Evidence) -> Section | None:
+def layers(contents: ReportContents) -> Section | None:
     """Show the best inner accuracy of each layer set, and the candidates."""
-    if not evidence.candidates:
+    if not contents.candidates:
         return None
     best: dict[str, dict[str, Any]] = {}
-    for c in evidence.candidates:
+    for c in contents.candidates:
         if c["layers"] not in best or c["accuracy"] > best[c["layers"]]["accuracy"]:
             best[c["layers"]] = c
-    chosen = {c["layers"] for c in evidence.candidates if c.get("chosen")}
+    chosen = {c["layers"] for c in contents.candidates if c.get("chosen")}
     ranked = sorted(best.values(), key=lambda c: -c["accuracy"])[:MOST_LAYER_SETS]
     chart = [plots.Row(c["layers"], c["accuracy"], is_main=c["layers"] in chosen) for c in ranked]
     spoken = "; ".join(f"{row.name} {percent(row.value)}" for row in chart)
@@ -134,15 +134,15 @@ def layers(evidence: Evidence) -> Section | None:
         plots.rows(f"Best accuracy with each layer set: {spoken}", chart, 1_000, bars=True),
         "The coloured bar is the layer set that was kept." if chosen else "",
     )
-    top = list(evidence.candidates[:MOST_CANDIDATES])
-    top += [c for c in evidence.candidates[MOST_CANDIDATES:] if c.get("chosen")]
+    top = list(contents.candidates[:MOST_CANDIDATES])
+    top += [c for c in contents.candidates[MOST_CANDIDATES:] if c.get("chosen")]
     rows = [
         (safe(c["layers"], 30), safe(c["head"]), number(c["penalty"]), percent(c["accuracy"]))
         for c in top
     ]
     kept = [n for n, c in enumerate(top) if c.get("chosen")]
     side = table(
-        f"The best of {amount(len(evidence.candidates), 'candidate')}"
+        f"The best of {amount(len(contents.candidates), 'candidate')}"
         + ("; the one that was kept is bold" if kept else ""),
         ("layers", "head", "penalty", "right"),
         rows,
@@ -156,9 +156,9 @@ def layers(evidence: Evidence) -> Section | None:
     return section("layers", "What the layers contribute", columns(plot, side), how)
 
 
-def fine_tuning(evidence: Evidence) -> Section | None:
+def fine_tuning(contents: ReportContents) -> Section | None:
     """Show the verdict, and the course of gradient training."""
-    verdict = evidence.fine_tuning
+    verdict = contents.fine_tuning
     if not verdict:
         return None
     folds = amount(len(verdict["folds"]), "fold")

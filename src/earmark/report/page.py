@@ -13,7 +13,7 @@ import torch
 
 import earmark
 from earmark.report import answers, estimate, palette
-from earmark.report.evidence import Evidence
+from earmark.report.contents import ReportContents
 from earmark.report.html import section, table
 from earmark.report.text import amount, name, percent, safe
 
@@ -21,27 +21,27 @@ MOST_LISTED = 20  # warnings, skipped recordings, cases of a finding; summary.js
 MOST_CASES = 3  # of a finding
 
 
-def page(summary: Mapping[str, Any], evidence: Evidence) -> str:
+def page(summary: Mapping[str, Any], contents: ReportContents) -> str:
     """Return the page for a ``summary`` (of ``console.training_json``, or of an evaluation).
 
-    A part of ``evidence`` that is None, or empty, has no section. The text is well-formed XML as
+    A part of ``contents`` that is None, or empty, has no section. The text is well-formed XML as
     well as HTML, and refers to nothing outside of itself.
     """
     title = PurePath(str(summary["model"])).name
     parts = [
-        _done(summary, evidence),
-        estimate.section_of(_estimate(summary), evidence),
-        answers.confusions(evidence),
-        answers.classes(evidence),
-        answers.scores(_estimate(summary), evidence),
-        answers.embeddings(evidence),
-        estimate.learning(evidence),
-        estimate.layers(evidence),
-        estimate.fine_tuning(evidence),
-        answers.worst_clips(evidence),
-        _findings(evidence),
-        _warnings(summary, evidence),
-        _repeat(evidence),
+        _done(summary, contents),
+        estimate.section_of(_estimate(summary), contents),
+        answers.confusions(contents),
+        answers.classes(contents),
+        answers.scores(_estimate(summary), contents),
+        answers.embeddings(contents),
+        estimate.learning(contents),
+        estimate.layers(contents),
+        estimate.fine_tuning(contents),
+        answers.worst_clips(contents),
+        _findings(contents),
+        _warnings(summary, contents),
+        _repeat(contents),
     ]
     shown = [part for part in parts if part is not None]
     links = "".join(f'<li><a href="#{part.id}">{part.title}</a></li>' for part in shown)
@@ -66,14 +66,14 @@ def _estimate(summary: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _done(summary: Mapping[str, Any], evidence: Evidence) -> Any:
+def _done(summary: Mapping[str, Any], contents: ReportContents) -> Any:
     figures = _estimate(summary)
     is_training = "head" in summary
-    clips, classes = amount(len(evidence.clips), "clip"), amount(len(evidence.labels), "class")
-    accuracy = percent(figures["accuracy"], len(evidence.clips))
+    clips, classes = amount(len(contents.clips), "clip"), amount(len(contents.labels), "class")
+    accuracy = percent(figures["accuracy"], len(contents.clips))
     if is_training:
         backbones = " and ".join(safe(b) for b in summary["backbone"])
-        is_tuned = (evidence.fine_tuning or {}).get("use") == "fine-tuned"
+        is_tuned = (contents.fine_tuning or {}).get("use") == "fine-tuned"
         weights = "were trained further" if is_tuned else "were not changed"
         words = (
             f"{amount(summary['clips'], 'clip')} of {classes} were turned into embeddings by"
@@ -89,9 +89,9 @@ def _done(summary: Mapping[str, Any], evidence: Evidence) -> Any:
             " classifier was not trained on these clips or on others of the same recordings."
         )
     rows = [
-        ("data", name(evidence.source, 80) if evidence.source else ""),
-        ("clips", _counted(summary, evidence)),
-        ("classes", f"{len(evidence.labels)}: {', '.join(_some_names(evidence.labels))}"),
+        ("data", name(contents.source, 80) if contents.source else ""),
+        ("clips", _counted(summary, contents)),
+        ("classes", f"{len(contents.labels)}: {', '.join(_some_names(contents.labels))}"),
         ("backbone", ", ".join(safe(b) for b in summary.get("backbone", ()))),
         ("layers", _stretch(summary.get("layers", ()))),
         ("head", safe(summary.get("head", ""))),
@@ -102,14 +102,14 @@ def _done(summary: Mapping[str, Any], evidence: Evidence) -> Any:
     return section("done", "What was done", f"<p>{words}</p>{facts}")
 
 
-def _counted(summary: Mapping[str, Any], evidence: Evidence) -> str:
+def _counted(summary: Mapping[str, Any], contents: ReportContents) -> str:
     skipped = len(summary.get("skipped", ()))
     return (
         f"{summary['clips']:,}"
         + (f", and {amount(skipped, 'recording')} that could not be read" if skipped else "")
         + (
-            f"; {len(evidence.clips):,} of them tested"
-            if len(evidence.clips) != summary["clips"]
+            f"; {len(contents.clips):,} of them tested"
+            if len(contents.clips) != summary["clips"]
             else ""
         )
     )
@@ -131,11 +131,11 @@ def _seconds(seconds: Mapping[str, float]) -> str:
     return ", ".join(f"{what} {s:.1f} s" for what, s in steps)
 
 
-def _findings(evidence: Evidence) -> Any:
-    if not evidence.findings:
+def _findings(contents: ReportContents) -> Any:
+    if not contents.findings:
         return None
     items = []
-    for finding in evidence.findings[:MOST_LISTED]:
+    for finding in contents.findings[:MOST_LISTED]:
         severity = str(finding.get("severity", ""))
         clips = finding.get("clips")
         head = f"<strong>{safe(finding['kind'])}</strong>"
@@ -157,8 +157,8 @@ def _findings(evidence: Evidence) -> Any:
     )
 
 
-def _warnings(summary: Mapping[str, Any], evidence: Evidence) -> Any:
-    found = {f"{f['kind']}: {f['text']}" for f in evidence.findings or () if "text" in f}
+def _warnings(summary: Mapping[str, Any], contents: ReportContents) -> Any:
+    found = {f"{f['kind']}: {f['text']}" for f in contents.findings or () if "text" in f}
     warnings = [w for w in summary.get("warnings", ()) if w not in found]
     skipped = summary.get("skipped", ())
     if not warnings and not skipped:
@@ -180,14 +180,14 @@ def _listed(lines: list[str]) -> str:
     )
 
 
-def _repeat(evidence: Evidence) -> Any:
+def _repeat(contents: ReportContents) -> Any:
     versions = [
         ("earmark", earmark.__version__),
         ("Python", platform.python_version()),
         ("torch", torch.__version__),
         ("numpy", np.__version__),
     ]
-    body = f"<pre><code>{safe(evidence.command)}</code></pre>" + table(
+    body = f"<pre><code>{safe(contents.command)}</code></pre>" + table(
         "Versions", [key for key, _ in versions], [[safe(value) for _, value in versions]]
     )
     return section("repeat", "To repeat it", body)
