@@ -5,6 +5,8 @@ import html
 import io
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +22,14 @@ from earmark.audio import AS_IT_IS
 from earmark.dataset import Clip, Dataset
 from earmark.report import (
     ReportContents,
+    answers,
     contents_of_training,
     figures,
     page,
     palette,
     players,
     plots,
+    rendering,
     text,
     write_report,
 )
@@ -66,18 +70,20 @@ def made(labels=("cat", "dog", "owl"), n=120, seed=0):
     scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     fold = np.arange(n) // classes % 4
     right = scores.argmax(1) == truth
+    onehot, chosen = np.eye(classes)[truth], np.eye(classes)[scores.argmax(1)]
     estimate = {
         "scheme": "4 given folds",
         "accuracy": float(right.mean()),
         "ci95": [float(right.mean()) - 0.05, float(right.mean()) + 0.04],
-        "macro_f1": metrics.macro_f1(np.eye(classes)[truth], np.eye(classes)[scores.argmax(1)]),
-        "ece": metrics.calibration_error(scores, np.eye(classes)[truth]),
+        "macro_f1": metrics.macro_f1(onehot, chosen),
+        "ece": metrics.calibration_error(scores, onehot),
         "chance": 1 / classes,
         "clips": n,
         "folds": [
             {"fold": f"f{k}", "accuracy": float(right[fold == k].mean()), "n": int(sum(fold == k))}
             for k in range(4)
         ],
+        "classes": metrics.per_class(onehot, chosen, labels),
     }
     summary = {
         "model": "/models/a <b>.earmark",
@@ -133,7 +139,9 @@ def parse(shown):
 
 
 def words(shown):
-    return html.unescape(re.sub("<[^>]+>", "", shown)).replace(text.SPACE, " ")
+    """Return the text of a page with single spaces, which is all that a browser shows."""
+    plain = re.sub("<[^>]+>", "", re.sub("<style>.*?</style>", "", shown, flags=re.S))
+    return " ".join(html.unescape(plain).split())
 
 
 def test_the_page_says_what_the_summary_says():
@@ -141,7 +149,8 @@ def test_the_page_says_what_the_summary_says():
     estimate = summary["estimate"]
     shown = words(page(summary, contents))
     low, high = estimate["ci95"]
-    assert f"{estimate['accuracy'] * 100:.1f} %of 120 clips right" in shown
+    assert f"{estimate['accuracy'] * 100:.1f} %of 120 clips correct" in shown
+    assert f"{estimate['accuracy'] * 100:.1f} % of 120 clips were classified correctly" in shown
     assert f"95 % interval {low * 100:.1f} % to {high * 100:.1f} %" in shown
     assert f"Macro F1, in which every class counts the same, is {estimate['macro_f1']:.3f}" in shown
     assert f"{estimate['ece']:.3f}expected calibration error" in shown
@@ -151,7 +160,17 @@ def test_the_page_says_what_the_summary_says():
     assert "earmark train 'a b' -o m" in shown and "4 given folds" in shown
     assert "/x/1.wav: cut short" in shown and "/x/<i>.wav: empty" in shown
     for fold in estimate["folds"]:
-        assert f"{fold['fold']}{fold['n']}{fold['accuracy'] * 100:.0f} %" in shown
+        assert f"{fold['fold']} {fold['n']} {fold['accuracy'] * 100:.0f} %" in shown
+
+
+def test_an_evaluation_has_a_page_without_the_parts_of_a_training():
+    summary, contents = made()
+    evaluated = {**summary["estimate"], "model": "/m/x.earmark", "skipped": [], "folds": []}
+    names = ("candidates", "baselines", "learning_curve", "findings", "fine_tuning")
+    shown = page(evaluated, replace(contents, **dict.fromkeys(names)))
+    assert "The classifier /m/x.earmark answered 120 clips" in words(shown)
+    ids = [element.attrib["id"] for element in parse(shown).iter() if "id" in element.attrib]
+    assert ids == ["done", "estimate", "confusions", "classes", "scores", "map", "worst", "repeat"]
 
 
 def test_the_page_of_a_frozen_classifier_says_what_fine_tuning_did_not_give():
@@ -172,24 +191,29 @@ def test_the_matrix_on_the_page_is_that_of_the_answers():
     assert cells == counts.tolist()
 
 
-def test_class_figures_agree_with_scikit_learn():
+def test_class_figures_on_the_page_agree_with_scikit_learn():
     from sklearn.metrics import precision_recall_fscore_support
 
-    _, contents = made()
-    answer = contents.scores.argmax(1)
-    found = figures.by_class(figures.confusion(contents.truth, answer, 3))
-    want = precision_recall_fscore_support(contents.truth, answer)
-    for f in found:
-        assert (f.precision, f.recall, f.f1, f.clips) == pytest.approx([w[f.number] for w in want])
-    assert [f.f1 for f in found] == sorted(want[2])
+    summary, contents = made()
+    scores = precision_recall_fscore_support(contents.truth, contents.answers)
+    rows = parse(page(summary, contents)).findall(".//section[@id='classes']//tbody/tr")
+    cells = [[cell.text for cell in row.findall("td")] for row in rows]
+    precision, recall, f1, clips = ([values[k] for k in np.argsort(scores[2])] for values in scores)
+    for row, n, *rates in zip(cells, clips, recall, precision, f1, strict=True):
+        assert row == [str(n), *(f"{value:.2f}" for value in rates)]
 
 
 def test_a_class_never_asked_and_one_never_answered_have_no_invented_figures():
-    counts = np.array([[3, 1, 0], [0, 0, 0], [2, 0, 0]])
-    found = {f.number: f for f in figures.by_class(counts)}
-    assert (found[1].recall, found[1].f1, found[1].precision) == (None, None, 0.0)
-    assert (found[2].recall, found[2].precision, found[2].confused) == (0.0, None, (0, 2))
-    assert [f.number for f in figures.by_class(counts)][-1] == 1
+    _, contents = made()
+    truth, answer = np.array([0, 0, 0, 0, 2, 2]), np.array([0, 0, 0, 1, 0, 0])
+    contents = replace(contents, truth=truth, scores=np.eye(3)[answer])
+    estimate = {"classes": metrics.per_class(np.eye(3)[truth], np.eye(3)[answer], contents.labels)}
+    rows = {row["label"]: row for row in answers.classes(estimate, contents)["rows"]}
+    assert (rows["dog"]["recall"], rows["dog"]["precision"]) == (None, 0.0)
+    assert (rows["owl"]["recall"], rows["owl"]["precision"]) == (0.0, None)
+    assert rows["owl"]["confused"] == ("cat", 2) and rows["dog"]["confused"] is None
+    assert list(rows) == ["owl", "cat", "dog"]  # a class without clips is last
+    counts = figures.confusion(truth, answer, 3)
     assert figures.pairs(counts, 5) == [(2, 0, 2), (0, 1, 1)]
 
 
@@ -233,6 +257,27 @@ def test_hostile_names_stay_text_and_the_page_needs_nothing_else(classes):
     assert len(row_heads) == classes
 
 
+def test_whatever_is_a_string_is_escaped():
+    """Not the names of classes alone: each string of the summary and the contents."""
+    keys = {"use", "severity"}  # words of ours, which choose what is shown
+
+    def hostile(value, key=""):
+        if isinstance(value, dict):
+            return {name: hostile(item, name) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(hostile(item) for item in value)
+        return f"</p><i x=\"'&\x07{value}" if isinstance(value, str) and key not in keys else value
+
+    summary, contents = made()
+    fields = ("command", "labels", "candidates", "baselines", "findings", "fine_tuning", "source")
+    parts = {name: hostile(getattr(contents, name)) for name in fields}
+    shown = page(hostile(summary), replace(contents, **parts))
+    tree = parse(shown)
+    assert not list(tree.iter("i")) and "\x07" not in shown
+    for name in ("/data/meta.csv", "earmark train", "4 given folds", "keep <one>", "conv5", "f0"):
+        assert f"</p><i x=\"'&\ufffd{name}" in words(shown), name
+
+
 def test_ids_are_unique_and_every_link_leads_to_one():
     tree = parse(page(*made()))
     ids = [element.attrib["id"] for element in tree.iter() if "id" in element.attrib]
@@ -265,7 +310,7 @@ def test_without_errors_warnings_or_baselines_those_parts_are_absent():
     summary |= {"warnings": [], "skipped": []}
     shown = page(summary, replace(contents, scores=sure, baselines=None))
     assert 'id="worst"' not in shown and 'id="warnings"' not in shown
-    assert "No clip was answered wrongly." in shown
+    assert "No clip was misclassified." in shown
     assert "points over" not in shown and "always guessing one class" in shown
 
 
@@ -404,10 +449,10 @@ def test_no_two_of_72_classes_look_alike_and_the_page_colours_each():
     looks = [palette.look(k) for k in range(72)]
     assert len(set(looks)) == 72
     style = parse(page(*made())).find(".//style").text
-    light, dark = style.split("@media screen and (prefers-color-scheme:dark)")[-2:]
+    light, dark = style.split("@media screen and (prefers-color-scheme: dark)")[-2:]
     for k, (name, _) in enumerate(looks):
-        assert f".{name}{{fill:{palette.LIGHT[k % 9]}}}" in light
-        assert f".{name}{{fill:{palette.DARK[k % 9]}}}" in dark
+        assert f".{name} {{ fill: {palette.LIGHT[k % 9]}; }}" in light
+        assert f".{name} {{ fill: {palette.DARK[k % 9]}; }}" in dark
 
 
 def test_text_is_readable_in_both_themes():
@@ -443,13 +488,13 @@ def contrast(one, other):
 
 @given(st.text(max_size=80))
 def test_any_text_survives_as_an_element(anything):
-    tree = ElementTree.fromstring(text.name(anything))
+    name = rendering._environment().get_template("macros.html.j2").module.name
+    tree = ElementTree.fromstring(name(anything))
     assert "".join(tree.itertext()).replace("\ufffd", "") in ("", *_shown(anything))
 
 
 def _shown(anything):
-    plain = html.unescape(text.safe(anything, 40)).replace("\ufffd", "")
-    return (plain,)
+    return (text.short(anything, 40).replace("\ufffd", ""),)
 
 
 def test_numbers_have_sensible_digits():
@@ -476,8 +521,8 @@ def test_a_training_leaves_its_contents_behind(tones):
     made_by = training.classifier
     assert (kept["head"], kept["layers"]) == (made_by.head.kind, made_by.provenance["layers"])
     assert contents.findings[0]["kind"] == "label conflict"
-    told = [f"{finding['kind']}: {finding['text']}" for finding in contents.findings]
-    assert told == list(training.findings)
+    lines = [f"{finding['kind']}: {finding['text']}" for finding in contents.findings]
+    assert lines == list(training.findings)
 
 
 # Files
@@ -495,3 +540,9 @@ def test_the_plain_files_are_as_before_and_the_page_comes_with_contents(tmp_path
     write_report(tmp_path / "page", summary, rows, contents)
     shown = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     assert shown == page(summary, contents)
+
+
+def test_the_template_engine_is_imported_when_a_page_is_made():
+    code = "import sys, earmark.report; print('jinja2' in sys.modules)"  # in a fresh process
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "False\n", result.stderr

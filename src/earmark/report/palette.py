@@ -28,12 +28,3 @@ MARKS = (  # path data, drawn from the point they mark; each about 5 units wide
 def look(k: int) -> tuple[str, str]:
     """Return the CSS class that colours class ``k``, and its mark."""
     return f"k{k % len(LIGHT)}", MARKS[k % len(MARKS)]
-
-
-def css() -> str:
-    """Return rules ``.k0``, ``.k1``, ... with the colours of both themes."""
-    light, dark = (
-        "".join(f".k{k}{{fill:{colour}}}" for k, colour in enumerate(colours))
-        for colours in (LIGHT, DARK)
-    )
-    return f"{light}@media screen and (prefers-color-scheme:dark){{{dark}}}"
