@@ -1,6 +1,7 @@
 """The command line, as a person types it: output, JSON, exit codes, one sentence for mistakes."""
 
 import csv
+import html
 import io
 import json
 import os
@@ -76,7 +77,7 @@ def test_train_writes_a_page_that_agrees_with_the_figures(folder, tmp_path):
     assert json.loads((tmp_path / "r" / "summary.json").read_text()) == told
     page = (tmp_path / "r" / "report.html").read_text()
     assert f"{told['estimate']['accuracy'] * 100:.0f}\N{NO-BREAK SPACE}%<small>of 12" in page
-    assert "earmark train" in page and "a b&#x27; --backbone logmel" in page
+    assert "earmark train" in page and "a b' --backbone logmel" in html.unescape(page)
     assert 'id="map"' in page and 'id="layers"' in page
 
 

@@ -5,6 +5,8 @@ import html
 import io
 import json
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +23,15 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.embeddings.store import Store
 from earmark.report import (
-    Evidence,
-    evidence_of,
+    ReportContents,
+    answers,
+    contents_of_training,
     figures,
     page,
     palette,
     players,
     plots,
+    rendering,
     text,
     write_report,
 )
@@ -59,7 +63,7 @@ PARTS = {
 
 
 def made(labels=("cat", "dog", "owl"), n=120, seed=0):
-    """Return a summary as of a training, and evidence with every part."""
+    """Return a summary as of a training, and contents with every part."""
     rng = np.random.default_rng(seed)
     classes = len(labels)
     truth = np.arange(n) % classes
@@ -68,18 +72,20 @@ def made(labels=("cat", "dog", "owl"), n=120, seed=0):
     scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     fold = np.arange(n) // classes % 4
     right = scores.argmax(1) == truth
+    onehot, chosen = np.eye(classes)[truth], np.eye(classes)[scores.argmax(1)]
     estimate = {
         "scheme": "4 given folds",
         "accuracy": float(right.mean()),
         "ci95": [float(right.mean()) - 0.05, float(right.mean()) + 0.04],
-        "macro_f1": metrics.macro_f1(np.eye(classes)[truth], np.eye(classes)[scores.argmax(1)]),
-        "ece": metrics.calibration_error(scores, np.eye(classes)[truth]),
+        "macro_f1": metrics.macro_f1(onehot, chosen),
+        "ece": metrics.calibration_error(scores, onehot),
         "chance": 1 / classes,
         "clips": n,
         "folds": [
             {"fold": f"f{k}", "accuracy": float(right[fold == k].mean()), "n": int(sum(fold == k))}
             for k in range(4)
         ],
+        "classes": metrics.per_class(onehot, chosen, labels),
     }
     summary = {
         "model": "/models/a <b>.earmark",
@@ -97,12 +103,11 @@ def made(labels=("cat", "dog", "owl"), n=120, seed=0):
         {"head": "linear", "layers": name, "penalty": 3.0, "accuracy": 0.9 - 0.1 * k}
         for k, name in enumerate(("all", "conv5", "last"))
     ]
-    evidence = Evidence(
+    contents = ReportContents(
         command="earmark train 'a b' -o m",
         labels=tuple(labels),
         clips=tuple(Clip(Path(f"/gone/{k}.wav"), labels[t]) for k, t in enumerate(truth)),
         truth=truth,
-        fold=fold,
         scores=scores,
         map_xy=rng.normal(size=(n, 2)),
         candidates=[{**c, "chosen": c["layers"] == "conv5"} for c in candidates],
@@ -126,7 +131,7 @@ def made(labels=("cat", "dog", "owl"), n=120, seed=0):
         },
         source="/data/meta.csv",
     )
-    return summary, evidence
+    return summary, contents
 
 
 def parse(shown):
@@ -136,15 +141,18 @@ def parse(shown):
 
 
 def words(shown):
-    return html.unescape(re.sub("<[^>]+>", "", shown)).replace(text.SPACE, " ")
+    """Return the text of a page with single spaces, which is all that a browser shows."""
+    plain = re.sub("<[^>]+>", "", re.sub("<style>.*?</style>", "", shown, flags=re.S))
+    return " ".join(html.unescape(plain).split())
 
 
 def test_the_page_says_what_the_summary_says():
-    summary, evidence = made()
+    summary, contents = made()
     estimate = summary["estimate"]
-    shown = words(page(summary, evidence))
+    shown = words(page(summary, contents))
     low, high = estimate["ci95"]
-    assert f"{estimate['accuracy'] * 100:.1f} %of 120 clips right" in shown
+    assert f"{estimate['accuracy'] * 100:.1f} %of 120 clips correct" in shown
+    assert f"{estimate['accuracy'] * 100:.1f} % of 120 clips were classified correctly" in shown
     assert f"95 % interval {low * 100:.1f} % to {high * 100:.1f} %" in shown
     assert f"Macro F1, in which every class counts the same, is {estimate['macro_f1']:.3f}" in shown
     assert f"{estimate['ece']:.3f}expected calibration error" in shown
@@ -154,45 +162,60 @@ def test_the_page_says_what_the_summary_says():
     assert "earmark train 'a b' -o m" in shown and "4 given folds" in shown
     assert "/x/1.wav: cut short" in shown and "/x/<i>.wav: empty" in shown
     for fold in estimate["folds"]:
-        assert f"{fold['fold']}{fold['n']}{fold['accuracy'] * 100:.0f} %" in shown
+        assert f"{fold['fold']} {fold['n']} {fold['accuracy'] * 100:.0f} %" in shown
+
+
+def test_an_evaluation_has_a_page_without_the_parts_of_a_training():
+    summary, contents = made()
+    evaluated = {**summary["estimate"], "model": "/m/x.earmark", "skipped": [], "folds": []}
+    names = ("candidates", "baselines", "learning_curve", "findings", "fine_tuning")
+    shown = page(evaluated, replace(contents, **dict.fromkeys(names)))
+    assert "The classifier /m/x.earmark answered 120 clips" in words(shown)
+    ids = [element.attrib["id"] for element in parse(shown).iter() if "id" in element.attrib]
+    assert ids == ["done", "estimate", "confusions", "classes", "scores", "map", "worst", "repeat"]
 
 
 def test_the_page_of_a_frozen_classifier_says_what_fine_tuning_did_not_give():
-    summary, evidence = made()
+    summary, contents = made()
     declined = {"use": "frozen", "folds": [{"use": "frozen"}] * 3, "fine_tuned": 0.81}
-    evidence = replace(evidence, fine_tuning={**evidence.fine_tuning, **declined})
-    shown = words(page(summary, evidence))
+    contents = replace(contents, fine_tuning={**contents.fine_tuning, **declined})
+    shown = words(page(summary, contents))
     assert "whose weights were not changed" in shown and "The frozen one is saved." in shown
     assert "In none of 3 folds was it fine-tuned, as rehearsals gained nothing." in shown
 
 
 def test_the_matrix_on_the_page_is_that_of_the_answers():
-    summary, evidence = made()
-    matrix = parse(page(summary, evidence)).find(".//table[@class='matrix few']/tbody")
+    summary, contents = made()
+    matrix = parse(page(summary, contents)).find(".//table[@class='matrix few']/tbody")
     cells = [[int(cell.text or 0) for cell in row.findall("td")] for row in matrix]
     counts = np.zeros((3, 3), int)
-    np.add.at(counts, (evidence.truth, evidence.scores.argmax(1)), 1)
+    np.add.at(counts, (contents.truth, contents.scores.argmax(1)), 1)
     assert cells == counts.tolist()
 
 
-def test_class_figures_agree_with_scikit_learn():
+def test_class_figures_on_the_page_agree_with_scikit_learn():
     from sklearn.metrics import precision_recall_fscore_support
 
-    _, evidence = made()
-    answer = evidence.scores.argmax(1)
-    found = figures.by_class(figures.confusion(evidence.truth, answer, 3))
-    want = precision_recall_fscore_support(evidence.truth, answer)
-    for f in found:
-        assert (f.precision, f.recall, f.f1, f.clips) == pytest.approx([w[f.number] for w in want])
-    assert [f.f1 for f in found] == sorted(want[2])
+    summary, contents = made()
+    scores = precision_recall_fscore_support(contents.truth, contents.answers)
+    rows = parse(page(summary, contents)).findall(".//section[@id='classes']//tbody/tr")
+    cells = [[cell.text for cell in row.findall("td")] for row in rows]
+    precision, recall, f1, clips = ([values[k] for k in np.argsort(scores[2])] for values in scores)
+    for row, n, *rates in zip(cells, clips, recall, precision, f1, strict=True):
+        assert row == [str(n), *(f"{value:.2f}" for value in rates)]
 
 
 def test_a_class_never_asked_and_one_never_answered_have_no_invented_figures():
-    counts = np.array([[3, 1, 0], [0, 0, 0], [2, 0, 0]])
-    found = {f.number: f for f in figures.by_class(counts)}
-    assert (found[1].recall, found[1].f1, found[1].precision) == (None, None, 0.0)
-    assert (found[2].recall, found[2].precision, found[2].confused) == (0.0, None, (0, 2))
-    assert [f.number for f in figures.by_class(counts)][-1] == 1
+    _, contents = made()
+    truth, answer = np.array([0, 0, 0, 0, 2, 2]), np.array([0, 0, 0, 1, 0, 0])
+    contents = replace(contents, truth=truth, scores=np.eye(3)[answer])
+    estimate = {"classes": metrics.per_class(np.eye(3)[truth], np.eye(3)[answer], contents.labels)}
+    rows = {row["label"]: row for row in answers.classes(estimate, contents)["rows"]}
+    assert (rows["dog"]["recall"], rows["dog"]["precision"]) == (None, 0.0)
+    assert (rows["owl"]["recall"], rows["owl"]["precision"]) == (0.0, None)
+    assert rows["owl"]["confused"] == ("cat", 2) and rows["dog"]["confused"] is None
+    assert list(rows) == ["owl", "cat", "dog"]  # a class without clips is last
+    counts = figures.confusion(truth, answer, 3)
     assert figures.pairs(counts, 5) == [(2, 0, 2), (0, 1, 1)]
 
 
@@ -218,8 +241,8 @@ def test_the_worst_clip_is_the_surest_wrong_one():
 @pytest.mark.parametrize("classes", [2, 11, 50])
 def test_hostile_names_stay_text_and_the_page_needs_nothing_else(classes):
     labels = (HOSTILE + tuple(f"class_{k}" for k in range(50)))[:classes]
-    summary, evidence = made(labels, n=classes * 6)
-    shown = page(summary, evidence)
+    summary, contents = made(labels, n=classes * 6)
+    shown = page(summary, contents)
     tree = parse(shown)  # raises if any name broke out of its place
     shown.encode()  # raises for halves of surrogate pairs
     assert {element.tag for element in tree.iter()}.isdisjoint({"script", "link", "img", "iframe"})
@@ -234,6 +257,27 @@ def test_hostile_names_stay_text_and_the_page_needs_nothing_else(classes):
         ".//table[@class='classes short']/tbody/tr/th"
     )
     assert len(row_heads) == classes
+
+
+def test_whatever_is_a_string_is_escaped():
+    """Not the names of classes alone: each string of the summary and the contents."""
+    keys = {"use", "severity"}  # words of ours, which choose what is shown
+
+    def hostile(value, key=""):
+        if isinstance(value, dict):
+            return {name: hostile(item, name) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return type(value)(hostile(item) for item in value)
+        return f"</p><i x=\"'&\x07{value}" if isinstance(value, str) and key not in keys else value
+
+    summary, contents = made()
+    fields = ("command", "labels", "candidates", "baselines", "findings", "fine_tuning", "source")
+    parts = {name: hostile(getattr(contents, name)) for name in fields}
+    shown = page(hostile(summary), replace(contents, **parts))
+    tree = parse(shown)
+    assert not list(tree.iter("i")) and "\x07" not in shown
+    for name in ("/data/meta.csv", "earmark train", "4 given folds", "keep <one>", "conv5", "f0"):
+        assert f"</p><i x=\"'&\ufffd{name}" in words(shown), name
 
 
 def test_ids_are_unique_and_every_link_leads_to_one():
@@ -255,28 +299,28 @@ def test_images_have_words_and_tables_have_captions_or_heads():
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("nothing", [None, []])
-def test_a_section_is_absent_without_its_evidence(part, nothing):
-    summary, evidence = made()
-    assert f'id="{PARTS[part]}"' in page(summary, evidence)
+def test_a_section_is_absent_without_its_contents(part, nothing):
+    summary, contents = made()
+    assert f'id="{PARTS[part]}"' in page(summary, contents)
     if part != "map_xy" or nothing is None:
-        assert f'id="{PARTS[part]}"' not in page(summary, replace(evidence, **{part: nothing}))
+        assert f'id="{PARTS[part]}"' not in page(summary, replace(contents, **{part: nothing}))
 
 
 def test_without_errors_warnings_or_baselines_those_parts_are_absent():
-    summary, evidence = made()
-    sure = np.eye(3)[evidence.truth]
+    summary, contents = made()
+    sure = np.eye(3)[contents.truth]
     summary |= {"warnings": [], "skipped": []}
-    shown = page(summary, replace(evidence, scores=sure, baselines=None))
+    shown = page(summary, replace(contents, scores=sure, baselines=None))
     assert 'id="worst"' not in shown and 'id="warnings"' not in shown
-    assert "No clip was answered wrongly." in shown
+    assert "No clip was misclassified." in shown
     assert "points over" not in shown and "always guessing one class" in shown
 
 
 def test_a_finding_is_not_told_again_as_a_warning():
-    summary, evidence = made()
+    summary, contents = made()
     summary["warnings"].append("rare class: owl has 3 clips")
     findings = [{"kind": "rare class", "text": "owl has 3 clips"}]
-    shown = words(page(summary, replace(evidence, findings=findings)))
+    shown = words(page(summary, replace(contents, findings=findings)))
     assert shown.count("owl has 3 clips") == 1 and "1 warning" in shown
 
 
@@ -339,12 +383,12 @@ def test_without_mp3_the_players_are_flac(tmp_path, monkeypatch):
 
 def test_a_page_of_real_errors_is_small_and_says_which_clip_is_gone():
     folder = shared_data("esc10")
-    summary, evidence = made(n=60)
+    summary, contents = made(n=60)
     real = sorted((folder / "rain").glob("*.ogg"))
-    worst = figures.worst(evidence.scores, evidence.truth, 20)
+    worst = figures.worst(contents.scores, contents.truth, 20)
     paths = {n: real[k] if k else Path("/gone.wav") for k, n in enumerate(worst)}
-    clips = [replace(c, path=paths.get(n, real[0])) for n, c in enumerate(evidence.clips)]
-    shown = page(summary, replace(evidence, clips=tuple(clips)))
+    clips = [replace(c, path=paths.get(n, real[0])) for n, c in enumerate(contents.clips)]
+    shown = page(summary, replace(contents, clips=tuple(clips)))
     assert shown.count("<audio") == min(12, len(worst)) - 1
     assert shown.count("cannot be read any more") == 1
     assert len(shown) < players.MOST_BYTES
@@ -396,13 +440,21 @@ def test_ticks_are_round_and_hold_the_values(a, b):
     assert ticks[0] >= 0 and ticks[-1] <= 1 + 0.02
 
 
-@pytest.mark.parametrize("classes", [2, 10, 50])
-def test_class_colours_are_seen_on_paper_and_on_screen(classes):
+def test_class_colours_are_seen_on_paper_and_on_screen():
     """3:1 is what WCAG 2.1 asks of graphics (1.4.11)."""
-    for lightness, ground in ((palette.LIGHT, "#ffffff"), (palette.DARK, "#14171b")):
-        colours = [palette.colour(k, classes, lightness) for k in range(classes)]
-        assert len(set(colours)) == classes
-        assert min(contrast(c, ground) for c in colours) >= 3
+    for colours, ground in ((palette.LIGHT, "#ffffff"), (palette.DARK, "#14171b")):
+        assert len(set(colours)) == 9
+        assert min(contrast(colour, ground) for colour in colours) >= 3
+
+
+def test_no_two_of_72_classes_look_alike_and_the_page_colours_each():
+    looks = [palette.look(k) for k in range(72)]
+    assert len(set(looks)) == 72
+    style = parse(page(*made())).find(".//style").text
+    light, dark = style.split("@media screen and (prefers-color-scheme: dark)")[-2:]
+    for k, (name, _) in enumerate(looks):
+        assert f".{name} {{ fill: {palette.LIGHT[k % 9]}; }}" in light
+        assert f".{name} {{ fill: {palette.DARK[k % 9]}; }}" in dark
 
 
 def test_text_is_readable_in_both_themes():
@@ -438,13 +490,13 @@ def contrast(one, other):
 
 @given(st.text(max_size=80))
 def test_any_text_survives_as_an_element(anything):
-    tree = ElementTree.fromstring(text.name(anything))
+    name = rendering._environment().get_template("macros.html.j2").module.name
+    tree = ElementTree.fromstring(name(anything))
     assert "".join(tree.itertext()).replace("\ufffd", "") in ("", *_shown(anything))
 
 
 def _shown(anything):
-    plain = html.unescape(text.safe(anything, 40)).replace("\ufffd", "")
-    return (plain,)
+    return (text.short(anything, 40).replace("\ufffd", ""),)
 
 
 def test_numbers_have_sensible_digits():
@@ -457,29 +509,29 @@ def test_numbers_have_sensible_digits():
 # Where it comes from
 
 
-def test_a_training_leaves_its_evidence_behind(tones):
+def test_a_training_leaves_its_contents_behind(tones):
     (tones / "high" / "same.wav").write_bytes((tones / "low" / "1.wav").read_bytes())
     dataset = Dataset.read(tones)
     with Store() as store:
         training = train(dataset, backbone="logmel", store=store)
-        evidence = evidence_of(training, dataset, "earmark train x", store)
-        assert evidence_of(training, dataset, "earmark train x").map_xy is None
+        contents = contents_of_training(training, dataset, "earmark train x", store)
+        assert contents_of_training(training, dataset, "earmark train x").map_xy is None
         (tones / "low" / "0.wav").rename(tones / "low" / "gone.wav")
-        assert evidence_of(training, dataset, "earmark train x", store).map_xy is None
-    assert evidence.map_xy.shape == (13, 2) and evidence.scores.shape == (13, 2)
-    (kept,) = [c for c in evidence.candidates if c["chosen"]]
+        assert contents_of_training(training, dataset, "earmark train x", store).map_xy is None
+    assert contents.map_xy.shape == (13, 2) and contents.scores.shape == (13, 2)
+    (kept,) = [c for c in contents.candidates if c["chosen"]]
     made_by = training.classifier
     assert (kept["head"], kept["layers"]) == (made_by.head.kind, made_by.provenance["layers"])
-    assert evidence.findings[0]["kind"] == "label conflict"
-    told = [f"{finding['kind']}: {finding['text']}" for finding in evidence.findings]
-    assert told == list(training.findings)
+    assert contents.findings[0]["kind"] == "label conflict"
+    lines = [f"{finding['kind']}: {finding['text']}" for finding in contents.findings]
+    assert lines == list(training.findings)
 
 
 # Files
 
 
-def test_the_plain_files_are_as_before_and_the_page_comes_with_evidence(tmp_path):
-    summary, evidence = made()
+def test_the_plain_files_are_as_before_and_the_page_comes_with_contents(tmp_path):
+    summary, contents = made()
     rows = [("a.wav", "cat", "dog"), ("b.wav", "cat", "cat"), ("c \udcff.wav", "dog", "dog")]
     write_report(tmp_path / "plain", summary, rows)
     assert sorted(p.name for p in (tmp_path / "plain").iterdir()) == [
@@ -487,6 +539,12 @@ def test_the_plain_files_are_as_before_and_the_page_comes_with_evidence(tmp_path
     ]  # fmt: skip
     assert (tmp_path / "plain" / "confusion.csv").read_text() == "label,cat,dog\ncat,1,1\ndog,0,1\n"
     assert json.loads((tmp_path / "plain" / "summary.json").read_text()) == summary
-    write_report(tmp_path / "page", summary, rows, evidence)
+    write_report(tmp_path / "page", summary, rows, contents)
     shown = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
-    assert shown == page(summary, evidence)
+    assert shown == page(summary, contents)
+
+
+def test_the_template_engine_is_imported_when_a_page_is_made():
+    code = "import sys, earmark.report; print('jinja2' in sys.modules)"  # in a fresh process
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout == "False\n", result.stderr

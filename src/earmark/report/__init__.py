@@ -1,62 +1,25 @@
 """The report of a training or an evaluation: a folder of plain files, and one page for people."""
 
-from __future__ import annotations
+from earmark.report.contents import (
+    ReportContents,
+    contents_of_evaluation,
+    contents_of_training,
+)
+from earmark.report.files import write_report
+from earmark.report.rendering import page
 
-import collections
-import csv
-import io
-import json
-from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Any
+# the names these had before
+Evidence = ReportContents
+evidence_of = contents_of_training
+evidence_of_evaluation = contents_of_evaluation
 
-from earmark.errors import EarmarkError
-from earmark.report.evidence import Evidence, evidence_of, evidence_of_evaluation
-from earmark.report.page import page
-from earmark.system.files import write_whole
-
-__all__ = ["Evidence", "evidence_of", "evidence_of_evaluation", "page", "write_report"]
-
-PAGE = "report.html"
-
-
-def write_report(
-    folder: Path,
-    summary: dict[str, Any],
-    rows: Sequence[tuple[str, str, str]],
-    evidence: Evidence | None = None,
-) -> Path:
-    """Write ``summary.json``, ``answers.csv`` and ``confusion.csv`` into ``folder``.
-
-    ``rows`` are (path, label, answer); each answer is of a model that had not seen the clip. The
-    confusion table has a row for each label and a column for each answer. With ``evidence`` there
-    is ``report.html`` as well, which needs no other file. Returns the one to open first.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EarmarkError(f"cannot make the folder {folder}: {error.strerror}.") from error
-    counts = collections.Counter((label, answer) for _, label, answer in rows)
-    labels = sorted({label for pair in counts for label in pair})
-    confusion = [[label, *(counts[label, answer] for answer in labels)] for label in labels]
-    _write_csv(folder / "answers.csv", ["path", "label", "answer"], rows)
-    _write_csv(folder / "confusion.csv", ["label", *labels], confusion)
-    text = json.dumps(summary, indent=2, ensure_ascii=False)
-    _write(folder / "summary.json", text + "\n")
-    if evidence is None:
-        return folder / "summary.json"
-    _write(folder / PAGE, page(summary, evidence))
-    return folder / PAGE
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    _write(path, text.getvalue())
-
-
-def _write(path: Path, text: str) -> None:
-    """Write ``text``; names of files that are not UTF-8 keep their bytes."""
-    write_whole(path, text.encode(errors="surrogateescape"))
+__all__ = [
+    "Evidence",
+    "ReportContents",
+    "contents_of_evaluation",
+    "contents_of_training",
+    "evidence_of",
+    "evidence_of_evaluation",
+    "page",
+    "write_report",
+]

@@ -22,13 +22,13 @@ def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.
 
     None where a recording has gone since.
     """
-    found = [
+    embeddings = [
         embed(clips, network, store, options=classifier.audio) for network in classifier.networks()
     ]
-    if any(e.failures for e in found):
+    if any(e.failures for e in embeddings):
         return None
-    matrices = [e.matrix for e in found]
-    return compute_features([e.info for e in found], matrices, classifier.feature_spec)
+    matrices = [e.matrix for e in embeddings]
+    return compute_features([e.info for e in embeddings], matrices, classifier.feature_spec)
 
 
 def project(features: np.ndarray, seed: int = 0) -> np.ndarray:

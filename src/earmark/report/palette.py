@@ -1,43 +1,30 @@
-"""Colours of classes: as many as there are, each seen on white paper and on a dark screen."""
+"""Colours and marks of classes: class k has colour k % 9 and mark k % 8.
 
-from __future__ import annotations
+So no pair comes twice before class 72, and a class that is added recolours none before it.
+"""
 
-import math
-
-LIGHT = (0.50, 0.62)  # OKLab lightness on a light page; neighbours differ, so hue is not all
-DARK = (0.82, 0.70)
-CHROMA = 0.15
-
-
-def css(classes: int) -> str:
-    """Return rules ``.k0``, ``.k1``, ... with the colours of both themes."""
-    light = "".join(f".k{k}{{fill:{colour(k, classes, LIGHT)}}}" for k in range(classes))
-    dark = "".join(f".k{k}{{fill:{colour(k, classes, DARK)}}}" for k in range(classes))
-    return f"{light}@media screen and (prefers-color-scheme:dark){{{dark}}}"
-
-
-def colour(k: int, classes: int, lightness: tuple[float, float]) -> str:
-    """Return the colour of class ``k`` of ``classes`` as '#rrggbb'.
-
-    Hues are even around the circle; less chroma where the screen cannot show it.
-    """
-    hue = 2 * math.pi * k / classes + 0.5
-    chroma = CHROMA
-    while True:
-        rgb = _srgb(lightness[k % 2], chroma * math.cos(hue), chroma * math.sin(hue))
-        if chroma < 0.02 or all(0 <= c <= 1 for c in rgb):
-            return "#" + "".join(f"{round(255 * min(max(c, 0), 1)):02x}" for c in rgb)
-        chroma -= 0.01
+# Nine in a fixed order, apart in normal, protan, deutan and tritan vision, each seen (3:1) on its
+# theme's paper; the same as in the studio.
+LIGHT = (
+    "#7a1d06", "#2b3f9e", "#b37a02", "#1c9da1", "#7d5fcf", "#6b4d66", "#01866d", "#48344d",
+    "#6a9764",
+)  # fmt: skip
+DARK = (
+    "#d95f40", "#7badfc", "#fdb743", "#63f0f5", "#8f74dd", "#ba98b4", "#23947b", "#ceb5d4",
+    "#b1e2ab",
+)  # fmt: skip
+MARKS = (  # path data, drawn from the point they mark; each about 5 units wide
+    "m-2.4 0a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0-4.8 0z",  # disc
+    "m-2.2-2.2h4.4v4.4h-4.4z",  # square
+    "m0-3 2.9 5h-5.8z",  # triangle
+    "m0-3.1 2.7 3.1-2.7 3.1-2.7-3.1z",  # lozenge
+    "m-1-2.8h2v1.8h1.8v2h-1.8v1.8h-2v-1.8h-1.8v-2h1.8z",  # plus
+    "m0 3 2.9-5h-5.8z",  # triangle, upside down
+    "m-2.6-1.1h5.2v2.2h-5.2z",  # bar, lying
+    "m-1.1-2.6h2.2v5.2h-2.2z",  # bar, standing
+)
 
 
-def _srgb(light: float, a: float, b: float) -> list[float]:
-    """Return sRGB of an OKLab colour (B. Ottosson 2020, 'A perceptual color space')."""
-    m1 = (light + 0.3963377774 * a + 0.2158037573 * b) ** 3
-    m2 = (light - 0.1055613458 * a - 0.0638541728 * b) ** 3
-    m3 = (light - 0.0894841775 * a - 1.2914855480 * b) ** 3
-    linear = (
-        4.0767416621 * m1 - 3.3077115913 * m2 + 0.2309699292 * m3,
-        -1.2684380046 * m1 + 2.6097574011 * m2 - 0.3413193965 * m3,
-        -0.0041960863 * m1 - 0.7034186147 * m2 + 1.7076147010 * m3,
-    )
-    return [12.92 * c if c <= 0.0031308 else 1.055 * abs(c) ** (1 / 2.4) - 0.055 for c in linear]
+def look(k: int) -> tuple[str, str]:
+    """Return the CSS class that colours class ``k``, and its mark."""
+    return f"k{k % len(LIGHT)}", MARKS[k % len(MARKS)]

@@ -34,18 +34,20 @@ def players(
     clips: Sequence[Clip], options: AudioOptions, most_bytes: int = MOST_BYTES
 ) -> list[Player]:
     """Return a player for each of ``clips``, the URIs together at most ``most_bytes`` long."""
-    found, room = [], most_bytes
+    entries, room = [], most_bytes
     for clip in clips:
         try:
             uri = _uri(_samples(clip, options))
         except AudioError as error:
             reason = str(error).removeprefix(f"{clip.path}: ")
-            found.append(Player(None, f"The recording cannot be read any more: {reason}"))
+            entries.append(Player(None, f"The recording cannot be read any more: {reason}"))
             continue
-        is_room = len(uri) <= room
-        room -= len(uri) * is_room
-        found.append(Player(uri) if is_room else Player(None, "Left out: the page grew too large."))
-    return found
+        if len(uri) > room:
+            entries.append(Player(None, "Left out: the page grew too large."))
+            continue
+        room -= len(uri)
+        entries.append(Player(uri))
+    return entries
 
 
 def _samples(clip: Clip, options: AudioOptions) -> np.ndarray:

@@ -11,23 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.report import palette
 from earmark.report.figures import Bin
 from earmark.report.text import SPACE, percent, safe
 
 WIDTH = 340.0
+TICKS = (0, 0.25, 0.5, 0.75, 1)
 FEW = 10  # clips in a bin below which its height means little
 MOST_POINTS = 4_000  # in a map
 MOST_LETTERS = 16  # of a name in a map
-MARKS = (  # of a class, around a point; each about 5 units wide
-    "m-2.4 0a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0-4.8 0z",  # disc
-    "m-2.2-2.2h4.4v4.4h-4.4z",  # square
-    "m0-3 2.9 5h-5.8z",  # triangle
-    "m0-3.1 2.7 3.1-2.7 3.1-2.7-3.1z",  # lozenge
-    "m-1-2.8h2v1.8h1.8v2h-1.8v1.8h-2v-1.8h-1.8v-2h1.8z",  # plus
-    "m0 3 2.9-5h-5.8z",  # triangle, upside down
-    "m-2.6-1.1h5.2v2.2h-5.2z",  # bar, lying
-    "m-1.1-2.6h2.2v5.2h-2.2z",  # bar, standing
-)
 
 
 def svg(height: float, label: str, parts: Iterable[str], kind: str = "") -> str:
@@ -69,7 +61,7 @@ class Row:
 
 def rows(label: str, chart: Sequence[Row], clips: int, *, bars: bool = False) -> str:
     """Draw each row's name and value above a track from 0 to 100 %: bars, or points with their
-    intervals."""
+    intervals. What is read out is the ``label`` and the rows."""
     left, right, step = 4.0, WIDTH - 4, 34.0
     bottom = len(chart) * step + 6
 
@@ -77,7 +69,7 @@ def rows(label: str, chart: Sequence[Row], clips: int, *, bars: bool = False) ->
         return left + share * (right - left)
 
     parts = []
-    for tick in (0, 0.25, 0.5, 0.75, 1):
+    for tick in TICKS:
         anchor = "middle" if 0 < tick < 1 else "end" if tick else "start"
         parts.append(line(at(tick), 2, at(tick), bottom, "grid"))
         parts.append(text(at(tick), bottom + 13, f"{tick * 100:.0f}{SPACE}%", f"tick {anchor}"))
@@ -94,13 +86,14 @@ def rows(label: str, chart: Sequence[Row], clips: int, *, bars: bool = False) ->
             low, high = map(at, row.interval)
             parts.append(box(low, y - 4, high - low, 8, f"interval {main}"))
         parts.append(dot(at(row.value), y, 4.5, f"point {main}"))
-    return svg(bottom + 18, label, parts)
+    spoken = "; ".join(f"{row.name} {percent(row.value, clips)}" for row in chart)
+    return svg(bottom + 18, f"{label}: {spoken}", parts)
 
 
 def _square(label_x: str, label_y: str, height: float, left: float, right: float) -> list[str]:
     """Draw a grid of shares from 0 to 100 % both ways, ``height`` units high."""
     parts = []
-    for tick in (0, 0.25, 0.5, 0.75, 1):
+    for tick in TICKS:
         x, y = left + tick * (right - left), 6 + height * (1 - tick)
         shown = f"{tick * 100:.0f}"
         parts += [line(left, y, right, y, "grid"), text(left - 5, y + 4, shown, "tick end")]
@@ -118,7 +111,7 @@ def reliability(label: str, bins: Sequence[Bin]) -> str:
     bin has."""
     left, right, height = 48.0, WIDTH - 8, 250.0
     width = right - left
-    parts = _square("confidence, %", "right, %", height, left, right)
+    parts = _square("confidence, %", "accuracy, %", height, left, right)
     most = max(b.clips for b in bins)
     base = height + 86
     for b in bins:
@@ -136,7 +129,7 @@ def reliability(label: str, bins: Sequence[Bin]) -> str:
     parts.append(text(left - 5, base - 43, f"{most:,}", "tick end"))
     parts.append(text(left - 5, base, "0", "tick end"))
     parts.append(text(left - 5, base - 30, "clips", "tick end"))
-    for tick in (0, 0.25, 0.5, 0.75, 1):
+    for tick in TICKS:
         anchor = "end" if tick == 1 else "middle"
         parts.append(text(left + tick * width, base + 14, f"{tick * 100:.0f}", f"tick {anchor}"))
     return svg(height + 124, label, parts)
@@ -145,20 +138,20 @@ def reliability(label: str, bins: Sequence[Bin]) -> str:
 def curve(
     label: str,
     x: Sequence[float],
-    lines: Sequence[tuple[str, Sequence[float]]],
+    values: Sequence[float],
     label_x: str,
     *,
-    band: Sequence[tuple[float, float]] | None = None,
+    band: Sequence[tuple[float, float]] = (),
     doubling: bool = False,
     shares: bool = True,
 ) -> str:
-    """Draw ``lines`` (name, values) over ``x``, with a ``band`` (low, high) around the first.
+    """Draw ``values`` over ``x``, with a ``band`` (low, high) around them.
 
     ``doubling`` gives each doubling of x the same room. ``shares`` are shown as percent.
     """
     left, right, height = 46.0, WIDTH - 14, 190.0
-    values = [v for _, ys in lines for v in ys] + [v for pair in band or () for v in pair]
-    ticks = _ticks(min(values), max(values))
+    ends = [*values, *(value for pair in band for value in pair)]
+    ticks = _ticks(min(ends), max(ends))
     low, high = ticks[0], ticks[-1]
     places = np.log2(x) if doubling else np.asarray(x, float)
     span = (places[-1] - places[0]) or 1.0
@@ -181,16 +174,13 @@ def curve(
         parts.append(text(spot(n, low)[0], height + 24, f"{x[n]:g}", "tick middle"))
     parts.append(text((left + right) / 2, height + 42, label_x, "tick middle"))
     if band:
-        up = [spot(n, v[1]) for n, v in enumerate(band)]
-        down = [spot(n, v[0]) for n, v in enumerate(band)]
+        up = [spot(n, pair[1]) for n, pair in enumerate(band)]
+        down = [spot(n, pair[0]) for n, pair in enumerate(band)]
         parts.append(f'<path d="M{path([*up, *down[::-1]])}z" class="band"/>')
-    for k, (name, ys) in enumerate(lines):
-        spots = [spot(n, v) for n, v in enumerate(ys)]
-        parts.append(f'<path d="M{path(spots)}" class="line line{k}"/>')
-        if len(spots) <= 40:
-            parts += [dot(a, b, 3, f"point line{k}") for a, b in spots]
-        if len(lines) > 1:
-            parts.append(text(right, 22 + 16 * k, name, f"halo end line{k}"))
+    spots = [spot(n, value) for n, value in enumerate(values)]
+    parts.append(f'<path d="M{path(spots)}" class="line"/>')
+    if len(spots) <= 40:
+        parts += [dot(a, b, 3, "point") for a, b in spots]
     return svg(height + 48, label, parts)
 
 
@@ -216,9 +206,9 @@ def scatter(
     at, height = _spread(xy, WIDTH - 24)
     parts = []
     for k in np.unique(truth):
-        mark = MARKS[k % len(MARKS)]
-        d = "".join(f"M{x:.1f} {y:.1f}{mark}" for x, y in at[truth == k])
-        parts.append(f'<path d="{d}" class="mark k{k}"/>')
+        colour, shape = palette.look(k)
+        d = "".join(f"M{x:.1f} {y:.1f}{shape}" for x, y in at[truth == k])
+        parts.append(f'<path d="{d}" class="mark {colour}"/>')
     parts += [dot(x, y, 4.6, "ring") for x, y in at[wrong]]
     present = [int(k) for k in np.unique(truth)]
     centres = np.array([_central(at[truth == k]) for k in present])
@@ -232,10 +222,17 @@ def scatter(
 
 def mark(k: int) -> str:
     """Return the mark of class ``k`` alone, for a legend; what it means is beside it."""
-    return (
-        f'<svg class="swatch" viewBox="0 0 8 8" aria-hidden="true">'
-        f'<path d="M4 4{MARKS[k % len(MARKS)]}" class="mark k{k}"/></svg>'
-    )
+    colour, shape = palette.look(k)
+    return _swatch(8, f'<path d="M4 4{shape}" class="mark {colour}"/>')
+
+
+def ring() -> str:
+    """Return the ring of an error alone, for a legend."""
+    return _swatch(12, dot(6, 6, 4.6, "ring"))
+
+
+def _swatch(size: int, part: str) -> str:
+    return f'<svg class="swatch" viewBox="0 0 {size} {size}" aria-hidden="true">{part}</svg>'
 
 
 def _spread(xy: np.ndarray, size: float) -> tuple[np.ndarray, float]:

@@ -1,4 +1,4 @@
-"""Text that is safe in HTML and SVG, and numbers to sensible digits."""
+"""Text that can be shown, and numbers to sensible digits."""
 
 from __future__ import annotations
 
@@ -15,24 +15,30 @@ _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u2
 _PIECE = re.compile(r"[^\s_/.-]{1,12}[\s_/.-]*|[\s_/.-]+")
 
 
+def showable(text: object) -> str:
+    """Return ``text`` with a replacement character for each that cannot be shown."""
+    return _UNSHOWABLE.sub("\ufffd", str(text))
+
+
+def short(text: object, most: int) -> str:
+    """Return ``text``, showable, and cut in the middle if over ``most`` characters."""
+    shown = showable(text)
+    if len(shown) <= most:
+        return shown
+    tail = most // 3
+    return f"{shown[: most - tail - 1]}…{shown[-tail:]}"
+
+
+def pieces(text: str, most: int) -> list[str]:
+    """Cut :func:`short` text where a line may break: behind what parts words in names, and
+    anywhere in long ones."""
+    shown = short(text, most)
+    return _PIECE.findall(shown) if len(shown) > 12 else [shown]
+
+
 def safe(text: object, most: int | None = None) -> str:
-    """Return ``text`` escaped for elements and attributes, cut in the middle if over ``most``."""
-    shown = _UNSHOWABLE.sub("\ufffd", str(text))
-    if most is not None and len(shown) > most:
-        tail = most // 3
-        shown = f"{shown[: most - tail - 1]}…{shown[-tail:]}"
-    return html.escape(shown, quote=True)
-
-
-def name(text: object, most: int = 40) -> str:
-    """Return a user's word as an element that keeps its direction to itself; whole when hovered.
-
-    It may be broken into lines behind what parts words in names, and anywhere in long ones.
-    """
-    cut = f' title="{safe(text)}"' if len(str(text)) > most else ""
-    shown = html.unescape(safe(text, most))
-    pieces = _PIECE.findall(shown) if len(shown) > 12 else [shown]
-    return f"<bdi{cut}>{'<wbr/>'.join(html.escape(piece) for piece in pieces)}</bdi>"
+    """Return ``text`` escaped for elements and attributes of SVG; see :func:`short`."""
+    return html.escape(showable(text) if most is None else short(text, most))
 
 
 def percent(share: float, clips: int = MANY) -> str:
@@ -47,15 +53,30 @@ def score(value: float) -> str:
     return f"{value:.2f}" if value <= 0.99 else ">0.99"
 
 
+def rate(value: float | None, digits: int = 2) -> str:
+    """Return a figure between 0 and 1, such as an F1, or '-' where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def signed(difference: float) -> str:
+    """Return '+5.2' of a difference of two shares, in points."""
+    return f"{difference * 100:+.1f}"
+
+
 def points(difference: float) -> str:
     """Return '+5.2 points' of a difference of two shares."""
-    return f"{difference * 100:+.1f} points"
+    return f"{signed(difference)} points"
 
 
-def amount(count: int, thing: str) -> str:
+def count(number: int) -> str:
+    """Return '3,000'."""
+    return f"{number:,}"
+
+
+def amount(number: int, thing: str) -> str:
     """Return '1 clip' or '3,000 clips'."""
     plural = f"{thing}es" if thing.endswith("s") else f"{thing}s"
-    return f"{count:,} {thing if count == 1 else plural}"
+    return f"{number:,} {thing if number == 1 else plural}"
 
 
 def number(value: float) -> str:

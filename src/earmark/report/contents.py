@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,16 +14,17 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.embeddings.store import Store
 from earmark.report import map as maps
+from earmark.training.estimation import OutOfFold
 from earmark.training.evaluation import Evaluation
 from earmark.training.training import Training
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ReportContents:
     """What ``report.html`` shows of N clips that were answered; a part that is None is left out.
 
-    ``scores`` (N, K) are calibrated and of a model that had not seen the clip, ``truth`` (N,) and
-    ``fold`` (N,) are numbers. ``map_xy`` (N, 2) lays the embeddings out. The dictionaries have:
+    ``scores`` (N, K) are calibrated and of a model that had not seen the clip; ``truth`` (N,) are
+    numbers of ``labels`` (K). ``map_xy`` (N, 2) lays the embeddings out. The dictionaries have:
     candidates (best first) 'head', 'layers' (the name of a layer set), 'penalty', 'accuracy'
     inside the training folds, and 'chosen'; baselines 'name', 'accuracy', 'ci95' or None; the
     learning curve 'clips_per_class', 'accuracy', 'low', 'high'; findings what
@@ -35,7 +36,6 @@ class Evidence:
     labels: tuple[str, ...]
     clips: tuple[Clip, ...]
     truth: np.ndarray
-    fold: np.ndarray
     scores: np.ndarray
     map_xy: np.ndarray | None = None
     candidates: Sequence[dict[str, Any]] | None = None
@@ -46,68 +46,65 @@ class Evidence:
     source: str = ""  # where the clips came from, for people to read
     audio: AudioOptions = AS_IT_IS
 
+    @property
+    def answers(self) -> np.ndarray:
+        """The number (N,) of each clip's best class."""
+        return np.asarray(self.scores.argmax(1))
 
-def evidence_of(
+
+def contents_of_training(
     training: Training, dataset: Dataset, command: str, store: Store | None = None
-) -> Evidence | None:
+) -> ReportContents | None:
     """Gather what a training leaves behind; with the ``store`` it filled, a map as well.
 
     None for clips with several classes, which the page cannot show.
     """
-    classifier, tested = training.classifier, training.out_of_fold
-    if not tested.is_single:
+    classifier = training.classifier
+    contents = _contents(training.out_of_fold, classifier, dataset, command, store)
+    if contents is None:
         return None
-    made = classifier.provenance
-    chosen = (classifier.head.kind, made["layers"], made["penalty"])
-    candidates = [
-        {**c, "chosen": (c["head"], c["layers"], c["penalty"]) == chosen}
-        for c in made["candidates"]
-    ]
-    return Evidence(
-        command,
-        classifier.labels,
-        tested.clips,
-        tested.truth,
-        tested.fold,
-        tested.scores,
-        _map(classifier, tested.clips, store),
-        candidates,
-        classifier.estimate.get("baselines"),
-        classifier.estimate.get("learning_curve"),
+    provenance, estimate = classifier.provenance, classifier.estimate
+    chosen = (classifier.head.kind, provenance["layers"], provenance["penalty"])
+    return replace(
+        contents,
+        candidates=[
+            {**c, "chosen": (c["head"], c["layers"], c["penalty"]) == chosen}
+            for c in provenance["candidates"]
+        ],
+        baselines=estimate.get("baselines"),
+        learning_curve=estimate.get("learning_curve"),
         findings=[_finding(line) for line in training.findings],
-        fine_tuning=classifier.estimate.get("fine_tuning"),
-        source=dataset.source,
-        audio=dataset.audio,
+        fine_tuning=estimate.get("fine_tuning"),
     )
 
 
-def evidence_of_evaluation(
+def contents_of_evaluation(
     evaluation: Evaluation,
     classifier: Classifier,
     dataset: Dataset,
     command: str,
     store: Store | None = None,
-) -> Evidence | None:
-    """Gather what an evaluation leaves behind; see :func:`evidence_of`."""
-    tested = evaluation.tested
+) -> ReportContents | None:
+    """Gather what an evaluation leaves behind; see :func:`contents_of_training`."""
+    return _contents(evaluation.tested, classifier, dataset, command, store)
+
+
+def _contents(
+    tested: OutOfFold, classifier: Classifier, dataset: Dataset, command: str, store: Store | None
+) -> ReportContents | None:
     if not tested.is_single:
         return None
-    return Evidence(
+    features = None if store is None else maps.features(classifier, tested.clips, store)
+    return ReportContents(
         command,
         classifier.labels,
         tested.clips,
         tested.truth,
-        tested.fold,
         tested.scores,
-        _map(classifier, tested.clips, store),
+        None if features is None else maps.project(features, classifier.provenance["seed"]),
         source=dataset.source,
         audio=classifier.audio,
     )
-
-
-def _map(classifier: Classifier, clips: Sequence[Clip], store: Store | None) -> np.ndarray | None:
-    features = None if store is None else maps.features(classifier, clips, store)
-    return None if features is None else maps.project(features, classifier.provenance["seed"])
 
 
 def _finding(line: str) -> dict[str, str]:

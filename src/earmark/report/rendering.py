@@ -1,0 +1,83 @@
+"""report.html: one page that needs nothing else, for a phone, a screen and paper."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+from earmark.report import answers, estimate, palette, provenance, text
+from earmark.report.contents import ReportContents
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+FILTERS = (  # functions of `text` that templates use
+    "amount", "count", "number", "percent", "pieces", "points", "rate", "score", "short", "signed",
+)  # fmt: skip
+
+
+def page(summary: Mapping[str, Any], contents: ReportContents) -> str:
+    """Return the page for a ``summary`` (of ``console.training_json``, or of an evaluation).
+
+    A part of ``contents`` that is None, or empty, has no section. The text is well-formed XML as
+    well as HTML, and refers to nothing outside of itself.
+    """
+    figures = summary.get("estimate", summary)  # an evaluation has them in the summary itself
+    sections = [  # (id, and name of the template; title; values, or None)
+        ("done", "What was done", provenance.done(summary, contents)),
+        ("estimate", "How good it is", estimate.accuracy(figures, contents)),
+        ("confusions", "What is taken for what", answers.confusions(contents)),
+        ("classes", "Class by class", answers.classes(figures, contents)),
+        ("scores", "Can the scores be believed?", answers.scores(figures, contents)),
+        ("map", "Map of the embeddings", answers.embeddings(contents)),
+        ("learning", "What more data would bring", estimate.learning(contents)),
+        ("layers", "What the layers contribute", estimate.layers(contents)),
+        ("fine-tuning", "Fine-tuning", estimate.fine_tuning(contents)),
+        ("worst", "Worst clips", answers.worst_clips(contents)),
+        ("findings", "Findings about the data", provenance.findings(contents)),
+        ("warnings", "Warnings", provenance.warnings(summary, contents)),
+        ("repeat", "To repeat it", provenance.versions()),
+    ]
+    shared = {"summary": summary, "estimate": figures, "contents": contents}
+    style = importlib.resources.files("earmark.report") / "style.css"
+    return _render(
+        "page",
+        title=PurePath(str(summary["model"])).name,
+        style=style.read_text(encoding="utf-8"),
+        palette=palette,
+        sections=[
+            (id, title, _render(id, id=id, title=title, **shared, **values))
+            for id, title, values in sections
+            if values is not None
+        ],
+    )
+
+
+def _render(template: str, **values: object) -> str:
+    return _environment().get_template(f"{template}.html.j2").render(values)
+
+
+@functools.cache
+def _environment() -> Environment:
+    import jinja2  # here, since only a page needs it
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("earmark.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_showable,
+    )
+    environment.filters.update({name: getattr(text, name) for name in FILTERS})
+    return environment
+
+
+def _showable(value: object) -> object:
+    """Make a string showable before it is escaped; markup already is."""
+    is_plain = isinstance(value, str) and not hasattr(value, "__html__")
+    return text.showable(value) if is_plain else value
