@@ -14,9 +14,9 @@ from earmark import Classifier, Clip, Dataset, Store, audio, backbones, train
 from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.cli import app
-from earmark.embeddings import pipeline
+from earmark.embeddings import computing, pipeline
 from earmark.embeddings.embedding import embed
-from earmark.embeddings.pipeline import outcomes
+from earmark.embeddings.pipeline import embed_stream
 from earmark.errors import ModelError
 from earmark.system import files
 
@@ -107,7 +107,7 @@ def test_warnings_come_every_time(tmp_path: Path) -> None:
 def test_a_resumed_run_computes_the_same_batches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "SHARD_CLIPS", 4)
+    monkeypatch.setattr(pipeline, "SHARD_CLIPS", 4)
     clips = []
     for k in range(24):
         cut, path = write_cut(tmp_path / f"{k:02}.flac", 1.0, k), tmp_path / f"{k:02}.wav"
@@ -120,15 +120,15 @@ def test_a_resumed_run_computes_the_same_batches(
         batches[-1].append((len(windows), hash(windows.tobytes())))
         return run(backbone, windows, *rest)  # type: ignore[arg-type]
 
-    run = pipeline.run
-    monkeypatch.setattr(engine, "run", recorded)
+    run = computing.run
+    monkeypatch.setattr(computing, "run", recorded)
     logmel = backbones.load_backbone("logmel")
     with Store(tmp_path / "whole.sqlite") as store:
         batches.append([])
         whole = embed(clips, logmel, store, threads=1)
     with Store(tmp_path / "resumed.sqlite") as store:
         batches.append([])
-        list(itertools.islice(outcomes(clips, logmel, store, threads=1), 7))
+        list(itertools.islice(embed_stream(clips, logmel, store, threads=1), 7))
         batches.append([])
         resumed = embed(clips, logmel, store, threads=1)
     assert set(batches[2]) <= set(batches[0])  # no batch of the second run is new

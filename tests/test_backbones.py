@@ -8,7 +8,7 @@ from earmark import audio, backbones
 from earmark.backbones import registry
 from earmark.backbones.base import Backbone, LayerStats, frame_weights, layer_stats
 from earmark.backbones.info import BackboneInfo, Layer
-from earmark.embeddings.pipeline import run
+from earmark.embeddings.computing import run
 from earmark.embeddings.pooling import columns, pool
 from earmark.errors import BackboneError
 

@@ -156,5 +156,5 @@ def test_a_prediction_does_not_depend_on_the_others(saved, tones):
     recordings = sorted(tones.rglob("*.wav"))
     classifier = Classifier.load(saved)
     together = list(classifier.predict(recordings))
-    alone = [next(classifier.predict([path])) for path in recordings]
+    alone = [classifier.predict(path) for path in recordings]
     assert together == alone

@@ -18,8 +18,8 @@ from earmark.backbones.networks.efficientat import RELEASES
 from earmark.backbones.networks.logmel import htk_mel_filters
 from earmark.classifier.tagging import clip_scores, tag
 from earmark.data.clip import Clip
+from earmark.embeddings.computing import run
 from earmark.embeddings.embedding import embed
-from earmark.embeddings.pipeline import run
 from earmark.embeddings.pooling import pool
 from earmark.errors import BackboneError, EarmarkError
 from shared_data import shared_data, shared_weights

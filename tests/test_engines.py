@@ -14,8 +14,7 @@ from earmark.backbones.base import Backbone
 from earmark.backbones.engines import EngineWarning, OpenVINO, set_engine
 from earmark.backbones.networks import huggingface
 from earmark.classifier.classifier import Classifier
-from earmark.data.clip import Clip
-from earmark.embeddings.pipeline import run
+from earmark.embeddings.computing import run
 from earmark.embeddings.store import Store
 from earmark.errors import BackboneError
 from earmark.training.training import train
@@ -239,7 +238,7 @@ def test_prediction_computes_the_layers_of_the_classifier_only(tones, monkeypatc
     alone = list(classifier.predict(paths))
     assert set(computed) == {"conv2"}
     with Store() as store:  # which keeps all of them
-        stored = list(classifier.predict_clips([Clip(path) for path in paths], store))
+        stored = list(classifier.session(store).predict_iter(paths))
     assert "embedding" in computed
     for a, b in zip(alone, stored, strict=True):
         assert a.scores == pytest.approx(b.scores, abs=1e-4)

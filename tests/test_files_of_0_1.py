@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from earmark import Classifier, Clip, Dataset, Store, create
-from earmark.audio import AudioOptions
-from earmark.classifier import Prediction
-from earmark.embed import Embeddings, embed
-from earmark.evaluation import evaluate
+from earmark import Classifier, Clip, Dataset, Store, load_backbone
+from earmark.audio.options import AudioOptions
+from earmark.classifier.prediction import Prediction
+from earmark.embeddings.embedding import Embeddings, embed
+from earmark.training.evaluation import evaluate
 
 pytest.importorskip("pyopen_wakeword", reason="it carries the weights of speech-embedding")
 
@@ -31,7 +31,8 @@ CLASSIFIERS = {
 
 
 def predict(classifier: Classifier, path: Path, coverage: float | None) -> Prediction:
-    return next(classifier.predict([path], coverage))
+    (prediction,) = classifier.predict([path], coverage=coverage)
+    return prediction
 
 
 def figures_of(classifier: Classifier, manifest: Path) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def embed_again(records: list[dict[str, Any]], store: Store | None) -> Embedding
     if name.endswith(".earmark"):  # the fine-tuned network inside
         (network,) = Classifier.load(FILES / name).networks()
     else:
-        network = create(name)
+        network = load_backbone(name)
     options = AudioOptions(**records[0]["options"])
     return embed([clip_of(record) for record in records], network, store, options=options)
 

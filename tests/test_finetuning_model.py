@@ -9,7 +9,7 @@ from earmark.backbones.base import Backbone, LayerStats
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.features import FeatureSpec, compute_features
 from earmark.classifier.head import Head
-from earmark.embeddings.pipeline import run
+from earmark.embeddings.computing import run
 from earmark.errors import BackboneError, EarmarkError
 from earmark.training import candidates
 from earmark.training.finetuning import parameters, waveforms

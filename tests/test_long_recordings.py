@@ -2,6 +2,7 @@
 
 import functools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ import soundfile
 
 from earmark import backbones
 from earmark.data.clip import Clip
-from earmark.embeddings import cutting
+from earmark.embeddings import cutting, pipeline, sections
 from earmark.embeddings.embedding import embed
-from earmark.embeddings.pipeline import outcomes
+from earmark.embeddings.pipeline import embed_stream
 from earmark.errors import BackboneError
 from test_backbones import with_random_weights
 from test_wav2vec2 import folders  # noqa: F401  # a fixture
@@ -46,9 +47,9 @@ def in_sections(monkeypatch):
     """Take anything for long that is longer than 40 s, and sections of 20 s."""
 
     def use(length_s: float = 40.0) -> None:
-        monkeypatch.setattr(waveforms, "LONG_BYTES", 0)
-        monkeypatch.setattr(waveforms, "LONG_S", length_s)
-        monkeypatch.setattr(waveforms, "SECTION_S", 20.0)
+        monkeypatch.setattr(sections, "LONG_BYTES", 0)
+        monkeypatch.setattr(sections, "LONG_S", length_s)
+        monkeypatch.setattr(sections, "SECTION_S", 20.0)
 
     return use
 
@@ -64,7 +65,7 @@ def test_sections_are_the_whole(backbone, recording, in_sections, start, end, mo
     in_sections(math.inf)
     whole = embed([clip], backbone)
     in_sections()
-    monkeypatch.setattr(waveforms, "_cut_whole", None)  # nothing may fall back on it
+    monkeypatch.setattr(cutting, "_cut_whole", None)  # nothing may fall back on it
     parts = embed([clip], backbone)
     assert parts.seconds == pytest.approx(whole.seconds, abs=1e-9)
     assert not parts.failures and parts.computed == 1
@@ -81,7 +82,7 @@ def test_sections_of_mp3_are_the_whole(in_sections, tmp_path, monkeypatch):
     in_sections(math.inf)
     whole = embed([Clip(path)], backbone)
     in_sections(120.0)
-    monkeypatch.setattr(waveforms, "_cut_whole", None)
+    monkeypatch.setattr(cutting, "_cut_whole", None)
     parts = embed([Clip(path)], backbone)
     assert not parts.failures and parts.seconds == pytest.approx(whole.seconds, abs=1e-9)
     assert difference(parts.matrix, whole.matrix) < 3e-4  # float16 rounding
@@ -103,15 +104,15 @@ def test_what_is_shorter_than_its_header_is_read_as_a_whole(recording, in_sectio
     """Sections are planned for 97 s; the file, exchanged meanwhile, has 50."""
     in_sections()
     backbone = backbones.load_backbone("logmel")
-    monkeypatch.setattr(waveforms, "clip_seconds", lambda *_: 97.3)
+    monkeypatch.setattr(sections, "clip_seconds", lambda *_: 97.3)
     samples, rate_hz = soundfile.read(recording)
     half = recording.with_name("half.flac")
     soundfile.write(half, samples[: 50 * rate_hz], rate_hz)
-    (found,) = outcomes([Clip(half)], backbone)
-    monkeypatch.setattr(waveforms, "clip_seconds", lambda *_: 0.0)
-    (wanted,) = outcomes([Clip(half)], backbone)
-    assert found.error is None and found.record.seconds == wanted.record.seconds == 50
-    assert np.array_equal(found.record.vector, wanted.record.vector)
+    (in_sections_only,) = embed_stream([Clip(half)], backbone)
+    monkeypatch.setattr(sections, "clip_seconds", lambda *_: 0.0)
+    (as_a_whole,) = embed_stream([Clip(half)], backbone)
+    assert in_sections_only.seconds == as_a_whole.seconds == 50
+    assert np.array_equal(in_sections_only.vector, as_a_whole.vector)
 
 
 def test_damage_is_told_as_of_a_whole_clip(recording, in_sections, tmp_path):
@@ -119,15 +120,15 @@ def test_damage_is_told_as_of_a_whole_clip(recording, in_sections, tmp_path):
     content = recording.read_bytes()
     cut = tmp_path / "cut.flac"
     cut.write_bytes(content[: len(content) * 2 // 3])
-    (found,) = outcomes([Clip(cut)], backbones.load_backbone("logmel"))
-    assert found.error is None and "cut short or damaged after" in found.warnings[0]
+    (result,) = embed_stream([Clip(cut)], backbones.load_backbone("logmel"))
+    assert "cut short or damaged after" in result.warnings[0]
 
 
 def test_no_more_than_some_sections_are_held(recording, in_sections, monkeypatch):
     """However long a clip is, only so many sections are decoded ahead of the network."""
     in_sections()
-    monkeypatch.setattr(waveforms, "SECTION_S", 0.5)
-    monkeypatch.setattr("earmark.embed.LOOKAHEAD", 4)
+    monkeypatch.setattr(sections, "SECTION_S", 0.5)
+    monkeypatch.setattr("earmark.embeddings.pipeline.LOOKAHEAD", 4)
     held, most = 0, 0
 
     def counting(step, change, *args):
@@ -136,15 +137,13 @@ def test_no_more_than_some_sections_are_held(recording, in_sections, monkeypatch
         most = max(most, held)
         return step(*args)
 
-    monkeypatch.setattr("earmark.embed.decode", functools.partial(counting, cutting.decode, 1))
-    from earmark.embeddings import pipeline
-
+    monkeypatch.setattr(pipeline, "cut", functools.partial(counting, cutting.cut, 1))
     compute = pipeline._compute
     monkeypatch.setattr(
-        engine, "_compute", lambda b, shard: counting(compute, -len(shard), b, shard)
+        pipeline, "_compute", lambda b, shard: counting(compute, -len(shard), b, shard)
     )
-    monkeypatch.setattr(engine, "SHARD_CLIPS", 2)
+    monkeypatch.setattr(pipeline, "SHARD_CLIPS", 2)
     backbone = backbones.load_backbone("logmel")
-    backbone.info = backbones.replace(backbone.info, window=8_000, hop=8_000)
-    (found,) = outcomes([Clip(recording)], backbone, threads=1)
-    assert found.record is not None and most <= 4 + 2 * 2 + 2
+    backbone.info = replace(backbone.info, window=8_000, hop=8_000)
+    (result,) = embed_stream([Clip(recording)], backbone, threads=1)
+    assert len(result.vector) and most <= 4 + 2 * 2 + 2

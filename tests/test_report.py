@@ -36,8 +36,7 @@ from earmark.report import (
     write_report,
 )
 from earmark.report import map as maps
-from earmark.training import metrics
-from earmark.training.training import train
+from earmark.training import metrics, train
 from shared_data import shared_data
 
 HOSTILE = (

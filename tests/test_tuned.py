@@ -94,8 +94,8 @@ def test_it_is_kept_in_one_file(model, data, tmp_path):
 def test_the_store_keeps_networks_apart(model, data):
     clips = [Clip(path) for path in sorted(data.glob("*/*.wav"))]
     with Store() as store:
-        frozen = list(replace(model, tuned=()).predict_clips(clips, store))
-        after = list(model.predict_clips(clips, store))
+        frozen = list(replace(model, tuned=()).session(store).predict_iter(clips))
+        after = list(model.session(store).predict_iter(clips))
     assert [p.scores for p in after] != [p.scores for p in frozen]
     direct = answers(model, data)
     stored = np.array([[p.scores[label] for label in model.labels] for p in after])

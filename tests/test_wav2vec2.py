@@ -20,7 +20,7 @@ import torch
 from earmark import audio, backbones
 from earmark.backbones.base import LayerStats
 from earmark.backbones.weights import WeightFile
-from earmark.embeddings.pipeline import run
+from earmark.embeddings.computing import run
 from earmark.embeddings.pooling import pool
 from earmark.errors import BackboneError
 

@@ -1,1 +1,24 @@
-"""What is saved and what answers: features, head, calibration, decision rule, one file."""
+"""What is saved and what answers: features, head, calibration, decision rule, session."""
+
+from typing import TYPE_CHECKING
+
+from earmark.system.lazy import hand_on
+
+if TYPE_CHECKING:
+    from earmark.classifier.classifier import BackboneUse, Classifier
+    from earmark.classifier.prediction import Prediction
+    from earmark.classifier.session import Session
+    from earmark.classifier.tagging import Tags, tag
+
+__all__ = ["BackboneUse", "Classifier", "Prediction", "Session", "Tags", "tag"]
+__getattr__ = hand_on(
+    __name__,
+    {
+        "BackboneUse": "classifier",
+        "Classifier": "classifier",
+        "Prediction": "prediction",
+        "Session": "session",
+        "Tags": "tagging",
+        "tag": "tagging",
+    },
+)
