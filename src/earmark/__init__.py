@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from earmark.system.lazy import hand_on
+from earmark.system import renamed
 from earmark.version import __version__
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ __all__ = [
     "load_backbone",
     "train",
 ]
-__getattr__ = hand_on(__name__, _HOMES)
+__getattr__ = renamed.public_names(_HOMES)
+renamed.install()
 
 
 def __dir__() -> list[str]:

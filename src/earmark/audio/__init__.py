@@ -11,6 +11,7 @@ from earmark.audio.options import (
 )
 from earmark.audio.reading import decode, load, read, read_channels, resample
 from earmark.audio.windows import window
+from earmark.system.lazy import hand_on
 
 __all__ = [
     "AS_IT_IS",
@@ -27,3 +28,4 @@ __all__ = [
     "resample",
     "window",
 ]
+__getattr__ = hand_on(__name__, {})

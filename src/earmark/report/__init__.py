@@ -7,19 +7,13 @@ from earmark.report.contents import (
 )
 from earmark.report.files import write_report
 from earmark.report.rendering import page
-
-# the names these had before
-Evidence = ReportContents
-evidence_of = contents_of_training
-evidence_of_evaluation = contents_of_evaluation
+from earmark.system.lazy import hand_on
 
 __all__ = [
-    "Evidence",
     "ReportContents",
     "contents_of_evaluation",
     "contents_of_training",
-    "evidence_of",
-    "evidence_of_evaluation",
     "page",
     "write_report",
 ]
+__getattr__ = hand_on(__name__, {})

@@ -5,16 +5,19 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 
+from earmark.system.renamed import look_up
+
 
 def hand_on(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
-    """Return the ``__getattr__`` of a ``package`` whose names live in other modules.
+    """Return the ``__getattr__`` of a room whose public names live in its modules.
 
-    ``homes`` maps a public name to the module of the package that has it.
+    ``homes`` maps a public name to the module of the ``package`` that has it. Names of 0.1 are
+    looked up where they are now.
     """
 
     def get(name: str) -> object:
-        if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+        if name in homes:
+            return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+        return look_up(package.removeprefix("earmark."), name)
 
     return get

@@ -1,0 +1,215 @@
+"""Names of version 0.1, which work until 0.3 and say what they are called now."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+import warnings
+from collections.abc import Callable, Sequence
+
+# A module of 0.1 and the modules that have its names now, below ``earmark``.
+MODULES = {
+    "archives": "system.unpacking",
+    "audio": "audio audio.reading audio.source",
+    "backbones": "backbones backbones.base backbones.registry",
+    "backbones.audioset": "backbones.networks.audioset classifier.tagging",
+    "bank": "training.kernels",
+    "baselines": "training.baselines",
+    "calibration": "classifier.calibration",
+    "classifier": "classifier classifier.file classifier.prediction system.files",
+    "cli": "apps.cli",
+    "clips": "data.clip data.rows",
+    "comparison": "training.comparison",
+    "dataset": "data.dataset data.clip data.folders system.files",
+    "decisions": "labelling.corrections",
+    "decoders": "audio.decoder audio.libsndfile audio.ffmpeg audio.source",
+    "doctor": "data.doctor",
+    "embed": "embeddings.embedding embeddings.pooling embeddings.pipeline embeddings.computing"
+    " embeddings.stages system.progress",
+    "embedding_files": "embeddings.files",
+    "engines": "backbones.engines",
+    "estimation": "training.estimation",
+    "evaluation": "training.evaluation",
+    "finetuning": "training.finetuning",
+    "heads": "training.heads classifier.head classifier.targets training.parallel",
+    "known_data": "data.known.sets data.known.catalogue",
+    "label_tracks": "data.annotations",
+    "learning_curve": "training.learning_curve",
+    "limits": "classifier.decision",
+    "manifests": "data.tables",
+    "metrics": "training.metrics",
+    "readings": "classifier.features training.candidates backbones.layers",
+    "recordings": "data.folders",
+    "report": "report report.contents",
+    "report.evidence": "report.contents",
+    "review": "labelling.reviewing labelling.suspects",
+    "selection": "training.selection",
+    "sources": "data.dataframes data.huggingface data.embedded",
+    "splits": "data.splits",
+    "store": "embeddings.store system.cache",
+    "tagging": "classifier.tagging",
+    "training": "training training.training",
+    "tuned": "backbones.tuned_weights",
+    "unknown": "training.unknown",
+    "waveforms": "embeddings.cutting embeddings.sections embeddings.stages",
+    "weights": "backbones.weights system.download",
+}
+for _name in [
+    "efficientat",
+    "huggingface",
+    "logmel",
+    "spectrogram_transformers",
+    "speech_embedding",
+]:
+    MODULES[f"backbones.{_name}"] = f"backbones.networks.{_name}"
+for _name in ["tflite_weights", "vggish", "wav2vec2", "yamnet"]:
+    MODULES[f"backbones.{_name}"] = f"backbones.networks.{_name}"
+for _name in ["copies", "facts", "findings", "near_duplicates", "recordings", "tables"]:
+    MODULES[f"doctor.{_name}"] = f"data.doctor.{_name}"
+for _name in [
+    "augment",
+    "batches",
+    "checkpoints",
+    "conduct",
+    "judging",
+    "model",
+    "optimiser",
+    "recipe",
+    "run",
+]:
+    MODULES[f"finetuning.{_name}"] = f"training.finetuning.{_name}"
+
+NAMES = {
+    "bank.Bank": "FeatureTable",
+    "backbones.create": "load_backbone",
+    "backbones.names": "list_backbones",
+    "classifier.write_atomically": "write_whole",
+    "create": "load_backbone",
+    "embed.outcomes": "embed_stream",
+    "engines.equip": "set_engine",
+    "limits.Limits": "DecisionRule",
+    "limits.disbelief": "nonconformity",
+    "readings.Part": "Statistic",
+    "readings.Reading": "FeatureSpec",
+    "readings.features": "compute_features",
+    "readings.part_features": "compute_statistic",
+    "readings.parts": "list_statistics",
+    "readings.statistic": "statistic_values",
+    "report.Evidence": "ReportContents",
+    "report.evidence_of": "contents_of_training",
+    "report.evidence_of_evaluation": "contents_of_evaluation",
+    "selection.Evidence": "InnerLogits",
+    "selection.Lesson": "FoldPlan",
+    "training.Heard": "EmbeddedData",
+    "tuned.put_on": "apply_tuned_weights",
+    "unknown.Border": "UnknownThreshold",
+    "unknown.find_border": "find_threshold",
+}
+# Modules of 0.1 whose name is a function today, and the functions that its pages called in them.
+FUNCTIONS = {"doctor": "examine", "embed": "embed", "review": "review"}
+
+
+def look_up(module: str, name: str) -> object:
+    """Return what ``module`` of 0.1 called ``name``, with a DeprecationWarning that says where.
+
+    AttributeError where 0.1 had no such name.
+    """
+    new_name = NAMES.get(f"{module}.{name}" if module else name, name)
+    for home in MODULES.get(module, "").split() if module else ["backbones"] * (name in NAMES):
+        found = importlib.import_module(f"earmark.{home}")
+        if new_name in vars(found) or new_name in getattr(found, "__all__", ()):
+            old = ".".join(filter(None, ("earmark", module, name)))
+            new = f"earmark.{new_name}" if not module else f"earmark.{home}.{new_name}"
+            warnings.warn(
+                f"{old} is now {new}; the old name works until 0.3.",
+                DeprecationWarning,
+                stacklevel=3,
+            )
+            return getattr(found, new_name)
+    raise AttributeError(f"module 'earmark.{module}' has no attribute {name!r}".replace(".'", "'"))
+
+
+def with_old_calls(name: str, function: object) -> object:
+    """Let ``earmark.review.review(...)`` of 0.1 work where ``earmark.review`` is a function now."""
+    old = FUNCTIONS.get(name)
+    if old is not None and not hasattr(function, old):
+        setattr(function, old, _Call(name, old))
+    return function
+
+
+class _Call:
+    """Calls a function of 0.1 by its old name."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module, self.name = module, name
+
+    def __call__(self, *arguments: object, **options: object) -> object:
+        function = look_up(self.module, self.name)
+        assert callable(function)
+        return function(*arguments, **options)
+
+
+class _Module(types.ModuleType):
+    """A module of 0.1; it can be called where its name is a function today."""
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return look_up(self.__name__.removeprefix("earmark."), name)
+
+    def __call__(self, *arguments: object, **options: object) -> object:
+        name = self.__name__.removeprefix("earmark.")
+        function = sys.modules["earmark"].__getattr__(name)
+        assert callable(function)
+        return function(*arguments, **options)
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
+    """Finds the modules of 0.1 that are no longer there, and ``python -m earmark.cli``."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        root, _, name = fullname.partition(".")
+        if root != "earmark" or not (name in MODULES or name == "cli.__main__"):
+            return None
+        is_package = any(other.startswith(f"{name}.") for other in (*MODULES, "cli.__main__"))
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=is_package)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        return _Module(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        pass  # its names are looked up when they are used
+
+    def get_source(self, fullname: str) -> str:
+        is_main = fullname.endswith(".__main__")
+        return "from earmark.apps.cli import main\nmain()\n" if is_main else ""
+
+
+def install() -> None:
+    """Let the modules of 0.1 be imported, once a process."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())
+
+
+def public_names(homes: dict[str, str]) -> Callable[[str], object]:
+    """Return the ``__getattr__`` of the package ``earmark``; see :func:`lazy.hand_on`."""
+
+    def get(name: str) -> object:
+        if name in homes:
+            module = importlib.import_module(f"earmark.{homes[name]}")
+            return with_old_calls(name, getattr(module, name))
+        if name in NAMES:
+            return look_up("", name)
+        try:
+            return importlib.import_module(f"earmark.{name}")  # a room, or a module of 0.1
+        except ModuleNotFoundError as error:
+            if error.name != f"earmark.{name}":  # a package that the module needs
+                raise
+            raise AttributeError(f"module 'earmark' has no attribute {name!r}") from None
+
+    return get
