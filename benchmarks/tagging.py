@@ -26,14 +26,14 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     beside = Path(__file__).parents[2] / "shared" / "weights"
     os.environ.setdefault("EARMARK_WEIGHTS", str(beside))
-    from earmark.classifier.tagging import tag
+    from earmark.classifier.tagging import tag_iter
 
     print(describe())
     rows = []
     for backbone in ("efficientat-mn04", "yamnet"):
         for name, right in RIGHT.items():
             clips = sorted((shared_data("esc10") / name).glob("*.ogg"))
-            hits = [bool(right & set(tags.scores)) for tags in tag(clips, backbone, top=3)]
+            hits = [bool(right & set(tags.scores)) for tags in tag_iter(clips, backbone, top=3)]
             row = {"backbone": backbone, "class": name, "clips": len(hits)}
             rows.append({**row, "share_top3": round(sum(hits) / len(hits), 3)})
             print(f"{backbone}, {name}: {rows[-1]['share_top3']:.3f} of {len(hits)}")

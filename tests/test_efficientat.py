@@ -16,7 +16,7 @@ from earmark import audio, backbones
 from earmark.backbones import registry
 from earmark.backbones.networks.efficientat import RELEASES
 from earmark.backbones.networks.logmel import htk_mel_filters
-from earmark.classifier.tagging import clip_scores, tag
+from earmark.classifier.tagging import clip_scores, tag, tag_iter
 from earmark.data.clip import Clip
 from earmark.embeddings.computing import run
 from earmark.embeddings.embedding import embed
@@ -169,7 +169,7 @@ GOLDEN = {
 
 
 def test_names_what_is_heard(mn04):
-    tags = list(tag(shared_data("esc10") / name for name in GOLDEN))
+    tags = list(tag_iter(shared_data("esc10") / name for name in GOLDEN))
     assert [next(iter(t.scores)) for t in tags] == list(GOLDEN.values())
     assert all(len(t.scores) == 5 and t.error is None for t in tags)
     assert tags[3].seconds == pytest.approx(5.0, abs=0.01)
@@ -190,7 +190,7 @@ HEARD = {
 @pytest.mark.parametrize("label", HEARD)
 def test_most_clips_have_their_class_among_three_tags(mn04, label):
     names, measured = HEARD[label]
-    heard = [bool(names & set(t.scores)) for t in tag(_clips(label), top=3)]
+    heard = [bool(names & set(t.scores)) for t in tag_iter(_clips(label), top=3)]
     assert len(heard) == 40 and np.mean(heard) >= measured - 0.03  # one clip may tip over
 
 

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from earmark import audio, backbones
 from earmark.backbones.networks.tflite_weights import read_operators
 from earmark.backbones.networks.yamnet import CONTEXT, FILE, WINDOW
-from earmark.classifier.tagging import tag
+from earmark.classifier.tagging import tag_iter
 from earmark.data.clip import Clip
 from earmark.embeddings.embedding import embed
 from earmark.errors import BackboneError
@@ -215,7 +215,7 @@ GOLDEN = {
 
 
 def test_names_what_is_heard(yamnet):
-    tags = list(tag((shared_data("esc10") / name for name in GOLDEN), "yamnet", top=3))
+    tags = list(tag_iter((shared_data("esc10") / name for name in GOLDEN), "yamnet", top=3))
     assert [next(iter(t.scores)) for t in tags] == list(GOLDEN.values())
     assert list(tags[3].scores) == ["Fire", "Crackle", "Crumpling, crinkling"]
 
@@ -242,7 +242,7 @@ HEARD = {
 def test_most_clips_have_their_class_among_three_tags(yamnet, label):
     names, measured = HEARD[label]
     clips = sorted((shared_data("esc10") / label).glob("*.ogg"))[::2]
-    heard = [bool(names & set(t.scores)) for t in tag(clips, "yamnet", top=3)]
+    heard = [bool(names & set(t.scores)) for t in tag_iter(clips, "yamnet", top=3)]
     assert len(heard) == 20 and np.mean(heard) >= measured - 0.1
 
 

@@ -7,12 +7,18 @@ from earmark.version import __version__
 
 if TYPE_CHECKING:
     from earmark.backbones.registry import list_backbones, load_backbone
-    from earmark.classifier.classifier import Classifier
+    from earmark.classifier.classifier import Classifier, load
     from earmark.classifier.prediction import Prediction
+    from earmark.classifier.session import Session
+    from earmark.classifier.tagging import tag
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
+    from earmark.embeddings.embedding import embed
     from earmark.embeddings.store import Store
     from earmark.errors import EarmarkError
+    from earmark.labelling.reviewing import review
+    from earmark.training.comparison import compare
+    from earmark.training.evaluation import evaluate
     from earmark.training.finetuning.conduct import FineTuning, finetune
     from earmark.training.finetuning.recipe import Recipe
     from earmark.training.training import Training, train
@@ -25,11 +31,18 @@ _HOMES = {
     "FineTuning": "training.finetuning.conduct",
     "Prediction": "classifier.prediction",
     "Recipe": "training.finetuning.recipe",
+    "Session": "classifier.session",
     "Store": "embeddings.store",
     "Training": "training.training",
+    "compare": "training.comparison",
+    "embed": "embeddings.embedding",
+    "evaluate": "training.evaluation",
     "finetune": "training.finetuning.conduct",
     "list_backbones": "backbones.registry",
+    "load": "classifier.classifier",
     "load_backbone": "backbones.registry",
+    "review": "labelling.reviewing",
+    "tag": "classifier.tagging",
     "train": "training.training",
 }
 
@@ -41,12 +54,19 @@ __all__ = [
     "FineTuning",
     "Prediction",
     "Recipe",
+    "Session",
     "Store",
     "Training",
     "__version__",
+    "compare",
+    "embed",
+    "evaluate",
     "finetune",
     "list_backbones",
+    "load",
     "load_backbone",
+    "review",
+    "tag",
     "train",
 ]
 __getattr__ = renamed.public_names(_HOMES)

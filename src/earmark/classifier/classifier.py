@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from earmark.classifier.prediction import Prediction
     from earmark.classifier.recordings import Recordings
     from earmark.classifier.session import Session
+    from earmark.data.clip import Clip
     from earmark.embeddings.store import Store
 
 
@@ -41,9 +43,27 @@ class BackboneUse:
 
 @dataclass(frozen=True)
 class Classifier:
-    """What ``train`` makes and ``predict`` uses. ``estimate`` and ``provenance`` travel with it.
+    """What ``train`` makes and ``predict`` uses: a frozen description, saved as one file.
 
-    ``tuned`` has, for each backbone, what fine-tuning changed of it: see ``tuned.py``.
+    Attributes
+    ----------
+    labels : tuple of str
+        The classes, in the order of the columns of ``predict_proba``.
+    backbones : tuple of BackboneUse
+        The networks, and the layers of them that are read.
+    head, calibration, decision_rule
+        What turns features into logits, scores and decisions.
+    estimate
+        How good it is, as far as its training could tell.
+    provenance : dict
+        How it came about: versions, seed, arguments, a hash of the data.
+    tuned : tuple of dict
+        For each backbone, what fine-tuning changed of it: see ``backbones/tuned_weights.py``.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> classifier = earmark.load("mine.earmark")  # doctest: +SKIP
     """
 
     labels: tuple[str, ...]
@@ -162,6 +182,18 @@ class Classifier:
         """
         return self._shared.predict_dataframe(recordings, rate_hz=rate_hz, coverage=coverage)
 
+    def predict_clips(
+        self, clips: Iterable[Clip], store: Store | None = None, coverage: float | None = None
+    ) -> Iterator[Prediction]:
+        """Do what ``session(store).predict_iter`` does: the name of 0.1."""
+        warnings.warn(
+            "Classifier.predict_clips is now Classifier.session(store).predict_iter; the old name"
+            " works until 0.3.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.session(store).predict_iter(clips, coverage=coverage)
+
     @property
     def _shared(self) -> Session:
         from earmark.classifier.session import shared_session
@@ -276,3 +308,29 @@ class Classifier:
             header["provenance"],
             tuned_tensors(tensors, len(header["backbones"])),
         )
+
+
+def load(path: str | Path) -> Classifier:
+    """Read a classifier that ``Classifier.save`` or ``earmark train`` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. No code in it is run.
+
+    Returns
+    -------
+    Classifier
+
+    Raises
+    ------
+    ModelError
+        Another file, one that is damaged or was edited, or one of a newer earmark.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> earmark.load("mine.earmark").labels  # doctest: +SKIP
+    ('cat', 'dog')
+    """
+    return Classifier.load(path)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ import torch
 from earmark import audio
 from earmark.backbones.networks.audioset import Tagger
 from earmark.backbones.registry import entry, list_backbones, load_backbone
+from earmark.classifier.recordings import Recordings, clips_of, one_clip
+from earmark.data.clip import Clip
 from earmark.embeddings.computing import BATCH_S
 from earmark.errors import AudioError, BackboneError, EarmarkError
 
@@ -24,35 +26,82 @@ class Tags:
     scores: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: str | None = None
+    failure: AudioError | None = field(default=None, repr=False, compare=False)
 
 
 def tag(
-    paths: Iterable[str | Path], backbone: str = "efficientat-mn04", top: int = 5
+    recordings: Recordings,
+    backbone: str = "efficientat-mn04",
+    top: int = 5,
+    *,
+    rate_hz: int | None = None,
+) -> Any:
+    """Name the sounds in a recording with AudioSet's classes, without any training.
+
+    Parameters
+    ----------
+    recordings : str, Path, bytes, array, or a list of these
+        As in :meth:`Classifier.predict`.
+    backbone : str
+        A network that has classes of its own: 'yamnet' or one of 'efficientat-*'.
+    top : int
+        How many classes to name.
+    rate_hz : int, optional
+        The rate of samples.
+
+    Returns
+    -------
+    Tags or list of Tags
+        A list for a folder or a list, also of one recording; there, a recording that cannot be
+        read has an ``error``.
+
+    Raises
+    ------
+    AudioError
+        A single recording cannot be read.
+    BackboneError
+        A backbone that is unknown, has no classes or no weights.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> earmark.tag("street.wav").scores  # doctest: +SKIP
+    {'Car': 0.62, 'Vehicle': 0.55, 'Speech': 0.21, 'Rain': 0.08, 'Wind': 0.05}
+    """
+    clip = one_clip(recordings, rate_hz)
+    stream = tag_iter(recordings if clip is None else [clip], backbone, top)
+    if clip is None:
+        return list(stream)
+    (tags,) = stream
+    if tags.failure is not None:
+        raise tags.failure
+    return tags
+
+
+def tag_iter(
+    recordings: Recordings, backbone: str = "efficientat-mn04", top: int = 5
 ) -> Iterator[Tags]:
     """Yield the ``top`` classes of each recording, in order; one that cannot be read has an error.
 
     A class's score is its mean over the windows, each weighing what it has of real samples, as the
     authors of YAMNet do it: what most of a recording is about. The maximum would name whatever was
     likeliest for one second, and grow with the length. Scores do not add up to 1.
-
-    Raises BackboneError for a backbone that is unknown, has no classes or no weights; EarmarkError
-    for ``top`` below 1.
     """
     if top < 1:
         raise EarmarkError(f"top is {top}; give how many classes to name, at least 1.")
     network = create_tagger(backbone)
-    return (_tags(network, Path(path), top) for path in paths)
+    return (_tags(network, clip, top) for clip in clips_of(recordings))
 
 
-def _tags(network: Tagger, path: Path, top: int) -> Tags:
+def _tags(network: Tagger, clip: Clip, top: int) -> Tags:
+    name = clip.source.name
     try:
-        x = audio.load(path, network.info.rate_hz)
+        x = audio.read(clip.source, network.info.rate_hz, clip.start, clip.end).samples
     except AudioError as error:
-        return Tags(str(path), error=str(error).removeprefix(f"{path}: "))
+        return Tags(name, error=f"{error.reason}.", failure=error)
     scores, names = clip_scores(network, x), network.class_names()
     best = np.argsort(-scores, kind="stable")[:top]
-    found = {names[k]: float(scores[k]) for k in best}
-    return Tags(str(path), found, len(x) / network.info.rate_hz)
+    return Tags(name, {names[k]: float(scores[k]) for k in best}, len(x) / network.info.rate_hz)
 
 
 @torch.inference_mode()

@@ -136,9 +136,9 @@ def train(
         training.classifier.save(output)
         forget()
         if report is not None:
-            from earmark.report import evidence_of, write_report
+            from earmark.report import contents_of_training, write_report
 
-            evidence = evidence_of(training, dataset, this_command(), store)
+            evidence = contents_of_training(training, dataset, this_command(), store)
             rows = training.out_of_fold.answers(training.classifier.labels)
             told = console.training_json(training, str(output))
             console.say(f"report: {write_report(report, told, rows, evidence)}")
@@ -204,9 +204,9 @@ def evaluate(
             "skipped": [{"path": f.path, "reason": f.reason} for f in done.skipped],
         }
         if report is not None:
-            from earmark.report import evidence_of_evaluation, write_report
+            from earmark.report import contents_of_evaluation, write_report
 
-            evidence = evidence_of_evaluation(done, classifier, dataset, this_command(), store)
+            evidence = contents_of_evaluation(done, classifier, dataset, this_command(), store)
             rows = done.answers(classifier.labels)
             console.say(f"report: {write_report(report, shown, rows, evidence)}")
     if as_json:

@@ -134,6 +134,14 @@ class Dataset:
             raise DataError(f"{path} cannot be written: {error}; choose another place.") from error
 
 
+DataLike = object  # what ``Dataset.read`` takes, or a Dataset
+
+
+def as_dataset(data: DataLike, **options: Any) -> Dataset:
+    """Return ``data`` where it is a Dataset, else read it with ``options``."""
+    return data if isinstance(data, Dataset) else Dataset.read(data, **options)
+
+
 def _table(
     data: Path, used: set[str], label: str, root: str | Path | None, need_labels: bool
 ) -> Table | None:

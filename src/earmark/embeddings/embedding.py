@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from earmark import audio
-from earmark.audio.options import AudioOptions
+from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
+from earmark.backbones.registry import load_backbone
 from earmark.data.clip import Clip
+from earmark.data.dataset import DataLike, as_dataset
 from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.pooling import columns
 from earmark.embeddings.stages import Failure
@@ -50,25 +51,64 @@ class Embeddings:
 
 
 def embed(
-    clips: Iterable[Clip],
-    backbone: Backbone,
+    data: DataLike,
+    backbone: Backbone | str,
     store: Store | None = None,
     *,
-    options: AudioOptions = audio.AS_IT_IS,
+    options: AudioOptions | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Embeddings:
-    """Embed ``clips`` in their order, taking from and adding to ``store`` where there is one.
+    """Turn clips into vectors with a pretrained network.
 
-    A clip that cannot be read is listed in ``failures`` and the others go on. ``threads``
-    (default: the number of cores) compute side by side, each with one core.
+    Parameters
+    ----------
+    data : str, Path, Dataset, frame, or clips
+        What :meth:`Dataset.read` takes, labels not needed; or clips.
+    backbone : str or Backbone
+        A name, or a network of :func:`earmark.load_backbone`.
+    store : Store, optional
+        Embeddings are taken from it and added to it.
+    options : AudioOptions, optional
+        How recordings are read; those of the data set, or as they are.
+    threads : int, optional
+        How many compute side by side, each with one core; by default the number of cores.
+    progress : Progress, optional
+        Is told of each finished clip.
+
+    Returns
+    -------
+    Embeddings
+        A row for each clip, in their order; what could not be read is in ``failures``.
+
+    Raises
+    ------
+    BackboneError
+        An unknown name, or weights that are missing.
+    DataError
+        Data that cannot be read.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> embeddings = earmark.embed("recordings", "yamnet")  # doctest: +SKIP
+    >>> embeddings.features(["embedding"]).shape  # doctest: +SKIP
+    (120, 2048)
     """
+    clips: Iterable[Clip]
+    if isinstance(data, (list, tuple, Iterator)):
+        clips = data
+    else:
+        dataset = as_dataset(data, need_labels=False)
+        clips, options = dataset.clips, options or dataset.audio
+    if isinstance(backbone, str):
+        backbone = load_backbone(backbone)
     width = 2 * sum(layer.size for layer in backbone.info.layers)
     rows, failures, warnings = _Rows(width), [], []
     embedded: list[Clip] = []
     seconds, computed = 0.0, 0
     stream = embed_stream(
-        clips, backbone, store, options=options, threads=threads, progress=progress
+        clips, backbone, store, options=options or AS_IT_IS, threads=threads, progress=progress
     )
     for result in stream:
         if isinstance(result, Failure):

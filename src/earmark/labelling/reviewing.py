@@ -10,7 +10,7 @@ import numpy as np
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.classifier import Classifier
 from earmark.data.annotations import SUFFIX as TRACK_SUFFIX
-from earmark.data.dataset import Dataset
+from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.splits import FOLDS, make_scheme
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.embeddings.store import Store
@@ -33,7 +33,7 @@ class Review:
 
 
 def review(
-    dataset: Dataset,
+    data: DataLike,
     *,
     backbone: str = "auto",
     head: str = "auto",
@@ -44,12 +44,38 @@ def review(
     store: Store | None = None,
     progress: Progress | None = None,
 ) -> Review:
-    """Train on ``dataset`` as :func:`train` does and rank the labels by what speaks against them.
+    """List the labels that look wrong, by models that were not trained on the clip.
 
     Of clips with one class there is one entry a clip, of clips with several one for each clip and
     class: is it wrong where it stands, is it missing where it does not. A split into 'train' and
     'test' is not kept: every clip is reviewed.
+
+    Parameters
+    ----------
+    data : str, Path, Dataset or frame
+        Labelled clips, as :meth:`Dataset.read` takes them.
+    top : int
+        How many labels to list, worst first.
+    backbone, head, layers, folds, seed, store, progress
+        As in :func:`earmark.train`.
+
+    Returns
+    -------
+    Review
+        ``suspects``, each with a clip, a reason, a suggestion and the nearest clips.
+
+    Raises
+    ------
+    DataError
+        Data that cannot be trained on.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> for suspect in earmark.review("recordings").suspects:  # doctest: +SKIP
+    ...     print(suspect.clip.path, suspect.suggested, suspect.reason)
     """
+    dataset = as_dataset(data)
     clips = tuple(replace(clip, split=None) for clip in dataset)
     training = train(
         replace(dataset, clips=clips),

@@ -13,7 +13,7 @@ import numpy as np
 
 from earmark.backbones import registry
 from earmark.classifier.classifier import Classifier
-from earmark.data.dataset import Dataset
+from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.splits import FOLDS
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.stages import Failure
@@ -70,20 +70,45 @@ class Comparison:
 
 
 def compare(
-    dataset: Dataset,
-    backbone: str,
+    data: DataLike,
+    backbones: str | Sequence[str],
     *,
     folds: int = FOLDS,
     seed: int = 0,
     store: Store | None = None,
     progress: Progress | None = None,
 ) -> Comparison:
-    """Train with each backbone of ``backbone`` (commas between) alone, and with all together.
+    """Train with each of several backbones alone, and with all of them together.
 
-    Every one is estimated as :func:`train` does, over the same clips (those that all can read) and
-    the same folds. For clips with several classes 'accuracy' is the ranking precision. Raises
-    EarmarkError for fewer than two backbones.
+    Parameters
+    ----------
+    data : str, Path, Dataset or frame
+        Labelled clips, as :meth:`Dataset.read` takes them.
+    backbones : sequence of str
+        At least two names; or one string with commas between.
+    folds, seed, store, progress
+        As in :func:`earmark.train`.
+
+    Returns
+    -------
+    Comparison
+        An entry for each, estimated over the same clips (those that all can read) and the same
+        folds, with paired tests, seconds and megabytes; and which to take. For clips with several
+        classes 'accuracy' is the ranking precision.
+
+    Raises
+    ------
+    EarmarkError
+        Fewer than two backbones, or one that is named twice.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> earmark.compare("recordings", ["yamnet", "speech-embedding"]).recommended  # doctest: +SKIP
+    'yamnet'
     """
+    dataset = as_dataset(data)
+    backbone = backbones if isinstance(backbones, str) else ",".join(backbones)
     names, _ = backbone_names(backbone)
     if len(names) < 2:
         raise EarmarkError(

@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
-from earmark.data.dataset import Dataset
+from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.doctor import before_training
 from earmark.data.splits import FOLDS, Scheme, make_scheme
 from earmark.embeddings.embedding import Embeddings, embed
@@ -74,7 +73,7 @@ class Training:
 
 
 def train(
-    data: str | Path | Dataset,
+    data: DataLike,
     *,
     backbone: str = "auto",
     head: str = "auto",
@@ -88,19 +87,60 @@ def train(
     compare: bool = True,
     unknown: float | None = None,
 ) -> Training:
-    """Train on all clips of ``data`` and estimate by nested cross-validation.
+    """Train a classifier on labelled clips, and estimate by nested cross-validation how good it is.
 
-    ``backbone`` is a name, several with commas between, or 'auto'; ``head`` is 'auto', 'linear',
-    'mlp' or 'prototype'; ``layers`` as in :func:`candidates.candidates`. Folds come from the data's
-    folds, else its groups, else are ``folds`` stratified ones; clips whose split is 'test' are
-    kept out of everything and scored once. With ``unknown``, the share of strangers to let in,
-    predictions say so when nothing like a clip was trained on. ``compare`` adds baselines and a
-    learning curve to the estimate. ``precision`` and ``engine`` are those of
-    :func:`engines.set_engine`, and the classifier keeps to the former. The same data, arguments and
-    machine give the same bytes. Clips that cannot be read are in ``Training.skipped``.
+    Folds come from the data's folds, else its groups, else are made; clips whose split is 'test'
+    are kept out of everything and scored once. The same data, arguments and machine give the same
+    bytes.
+
+    Parameters
+    ----------
+    data : str, Path, Dataset or frame
+        Labelled clips, as :meth:`Dataset.read` takes them.
+    backbone : str
+        A name, several with commas between, or 'auto'.
+    head : str
+        'auto', 'linear', 'mlp' or 'prototype'.
+    layers : str
+        'auto', 'last', 'all' or names with commas between.
+    folds : int
+        How many folds to make where the data has none.
+    seed : int
+        The same seed gives the same classifier.
+    precision, engine : str
+        As in :func:`earmark.load_backbone`; the classifier keeps to the precision.
+    store : Store, optional
+        Embeddings are taken from it and added to it.
+    progress : Progress, optional
+        Is told of each clip that is embedded.
+    compare : bool
+        Whether to add baselines and a learning curve to the estimate.
+    unknown : float, optional
+        The share of strangers to let in, such as 0.05: predictions then say 'unknown' where nothing
+        like a clip was trained on.
+
+    Returns
+    -------
+    Training
+        The classifier, its estimate, and what was noticed on the way; clips that cannot be read
+        are in ``skipped``.
+
+    Raises
+    ------
+    DataError
+        Data that cannot be trained on: too few recordings, one class, unreadable clips.
+    BackboneError
+        An unknown backbone, or weights that are missing.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> training = earmark.train("recordings", seed=0)  # doctest: +SKIP
+    >>> print(training)  # doctest: +SKIP
+    >>> training.classifier.save("mine.earmark")  # doctest: +SKIP
     """
     clock = _Clock()
-    dataset = data if isinstance(data, Dataset) else Dataset.read(data)
+    dataset = as_dataset(data)
     kinds = _kinds(head, dataset)
     names, notes = backbone_names(backbone)
     networks = [registry.load_backbone(name, precision, engine) for name in names]
