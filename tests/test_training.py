@@ -410,22 +410,6 @@ def test_all_right_is_not_certain():
     assert metrics.accuracy_interval(np.array([1.0, 0.0]), np.zeros(2), seed=0) == (0.0, 1.0)
 
 
-def test_metrics_agree_with_scikit_learn():
-    from sklearn.metrics import f1_score, label_ranking_average_precision_score, recall_score
-
-    rng = np.random.default_rng(0)
-    truth, answer = rng.integers(0, 5, 300), rng.integers(0, 5, 300)
-    of, chosen = np.eye(5)[truth], np.eye(5)[answer].astype(bool)
-    assert metrics.macro_f1(of, chosen) == pytest.approx(f1_score(truth, answer, average="macro"))
-    recall = recall_score(truth, answer, average=None)
-    assert metrics.balanced_accuracy(of, chosen) == pytest.approx(recall.mean())
-    assert [c["recall"] for c in metrics.per_class(of, chosen, "abcde")] == pytest.approx(recall)
-    several = (rng.random((300, 5)) < 0.3).astype(int)
-    logits = np.round(rng.normal(size=(300, 5)), 1)  # with ties
-    quality = metrics.quality(logits, several, is_single=False).mean()
-    assert quality == pytest.approx(label_ranking_average_precision_score(several, logits))
-
-
 def test_calibration_error_by_hand():
     scores = np.array([[0.9, 0.1]] * 4 + [[0.65, 0.35]] * 2)
     of = np.eye(2)[[0, 0, 0, 1, 0, 1]]  # 0.9 is right 3 of 4 times, 0.65 one of two
