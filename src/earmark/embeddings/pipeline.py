@@ -42,6 +42,7 @@ from earmark.system.threads import available_cores, map_ahead
 
 SHARD_S = 60.0  # seconds of audio computed and committed together
 SHARD_CLIPS = 128
+SHARD_PIECES = 1_024  # those that need no computing included
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
 REMEMBERED = 2048  # clips among which repeats are found; more than can be on their way at once
 
@@ -142,7 +143,8 @@ def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
         shard.append(piece)
         if isinstance(piece, CutClip) and (clips or not piece.warnings):
             clips, seconds = clips + 1, seconds + piece.seconds
-        if clips == 0 or clips >= SHARD_CLIPS or seconds >= SHARD_S:
+        is_full = clips >= SHARD_CLIPS or seconds >= SHARD_S or len(shard) >= SHARD_PIECES
+        if clips == 0 or is_full:
             yield shard
             shard, clips, seconds = [], 0, 0.0
     if shard:
