@@ -15,7 +15,7 @@ import safetensors.torch
 import torch
 
 from earmark import backbones, tuned
-from earmark.errors import DataError
+from earmark.errors import DataError, EarmarkWarning
 from earmark.finetuning.checkpoints import Checkpoints
 from earmark.finetuning.run import Run
 from earmark.finetuning.scope import NotTunedError, states
@@ -229,7 +229,7 @@ def test_two_processes_learn_what_one_does(clips, network, tmp_path, monkeypatch
         assert distance(first[name], value) <= 1e-4
 
 
-def test_a_full_disk_is_said_once_and_training_goes_on(clips, network, monkeypatch, capsys):
+def test_a_full_disk_is_said_once_and_training_goes_on(clips, network, monkeypatch):
     whole = ended(run_of(clips, network, judged=4))
 
     def full(*_: object) -> None:
@@ -237,10 +237,10 @@ def test_a_full_disk_is_said_once_and_training_goes_on(clips, network, monkeypat
 
     monkeypatch.setattr(safetensors.torch, "save_file", full)
     monkeypatch.setattr("earmark.finetuning.run.SAVED_EVERY_S", 0.0)
-    assert same(ended(run_of(clips, network, judged=4)), whole)
-    said = capsys.readouterr().err
-    assert said.count("no checkpoint can be kept in ") == 1
-    assert "(No space left on device); training goes on without." in said
+    with pytest.warns(EarmarkWarning, match="no checkpoint can be kept in ") as said:
+        assert same(ended(run_of(clips, network, judged=4)), whole)
+    assert len(said) == 1
+    assert "(No space left on device); training goes on without." in str(said[0].message)
 
 
 def with_bad_slopes(monkeypatch, bad) -> None:

@@ -28,6 +28,10 @@ class ModelError(EarmarkError):
     """A file that is not a usable classifier."""
 
 
+class EarmarkWarning(UserWarning):
+    """Something that a person should know and that stops nothing."""
+
+
 def did_you_mean(got: str, known: Iterable[str]) -> str:
     """Return `` did you mean 'x'?`` for the nearest of ``known``, or an empty string."""
     near = difflib.get_close_matches(got, list(known), n=1)

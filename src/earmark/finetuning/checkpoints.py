@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import safetensors.torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from earmark.console import say
+from earmark.errors import EarmarkWarning
 from earmark.store import finetuning_folder
 
 
@@ -55,7 +56,11 @@ class Checkpoints:
             with contextlib.suppress(OSError):
                 part.unlink()
             reason = getattr(error, "strerror", None) or str(error)
-            say(f"no checkpoint can be kept in {self.folder} ({reason}); training goes on without.")
+            warnings.warn(
+                f"no checkpoint can be kept in {self.folder} ({reason}); training goes on without.",
+                EarmarkWarning,
+                stacklevel=2,
+            )
 
     def drop(self, name: str) -> None:
         """Delete a state that is not needed any more."""

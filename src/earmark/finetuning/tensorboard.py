@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from earmark.console import say
-from earmark.errors import EarmarkError
+from earmark.errors import EarmarkError, EarmarkWarning
 from earmark.finetuning.scope import package
 from earmark.finetuning.setup import Observer
 
@@ -39,7 +39,11 @@ class Board:
                 self._write(run, figures)
             except OSError as error:
                 self.is_full = True
-                say(f"no curves can be kept in {self.folder} ({error}); training goes on without.")
+                warnings.warn(
+                    f"no curves can be kept in {self.folder} ({error}); training goes on without.",
+                    EarmarkWarning,
+                    stacklevel=2,
+                )
         if self.other is not None:
             self.other.advance(run, figures)
 
