@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from earmark import cli
+from earmark.apps import cli
 
 
 @dataclass(frozen=True)

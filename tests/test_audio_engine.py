@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from audio_files import RATE, encode, noise
 from earmark import Classifier, Clip, Dataset, Store, audio, backbones, train, waveforms
 from earmark import embed as engine
+from earmark.apps.cli.app import app
 from earmark.audio import AudioOptions
-from earmark.cli import app
 from earmark.embed import embed, outcomes
 from earmark.errors import ModelError
 

@@ -16,7 +16,7 @@ import soundfile
 
 from command_line import earmark
 
-RUN = [sys.executable, "-m", "earmark.cli"]
+RUN = [sys.executable, "-m", "earmark"]
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_demo_trains_estimates_and_predicts(tmp_path):
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys, earmark.cli; print([m for m in sys.modules if m in HEAVY])"
+    code = "import sys, earmark.apps.cli; print([m for m in sys.modules if m in HEAVY])"
     heavy = ("torch", "numpy", "sklearn", "transformers", "soundfile", "rich")
     done = subprocess.run(
         [sys.executable, "-c", f"HEAVY = {heavy}; {code}"],
@@ -273,7 +273,7 @@ assert "torch" not in sys.modules
 def test_predict_does_not_import_what_only_training_needs(folder, model):
     code = (
         "import sys; sys.argv = ['earmark', 'predict', *sys.argv[1:]]\n"
-        "from earmark.cli import main\n"
+        "from earmark.apps.cli import main\n"
         "try: main()\n"
         "finally: print([m for m in ('sklearn', 'scipy', 'rich', 'av') if m in sys.modules])"
     )

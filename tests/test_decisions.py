@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 import earmark
 from command_line import earmark as ended
 from earmark import heads, learning_curve
-from earmark.cli import app
+from earmark.apps.cli.app import app
 from earmark.dataset import Dataset
 from earmark.errors import EarmarkError
 from earmark.evaluation import evaluate

@@ -12,8 +12,9 @@ import soxr
 from typer.testing import CliRunner
 
 import earmark
-from earmark import audio, console
-from earmark.cli import app
+from earmark import audio
+from earmark.apps.cli import text as console
+from earmark.apps.cli.app import app
 from earmark.dataset import Clip, Dataset
 from earmark.doctor import before_training, examine, facts, near_duplicates, tables
 from earmark.doctor.findings import MOST_NAMED

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from audio_files import encode, noise
 from earmark import archives, known_data, weights
-from earmark.cli import app
+from earmark.apps.cli.app import app
 from earmark.dataset import Clip, Dataset
 from earmark.errors import DataError
 from earmark.splits import make_scheme

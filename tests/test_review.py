@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import earmark
 from earmark import decisions
-from earmark.cli import app
+from earmark.apps.cli.app import app
 from earmark.dataset import Clip, Dataset
 from earmark.errors import DataError, EarmarkError, ModelError
 from earmark.review import of_model, review

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from earmark import console
-from earmark.cli.common import print_json
-from earmark.cli.options import Json
+from earmark.apps.cli import text as console
+from earmark.apps.cli.checks import print_json
+from earmark.apps.cli.options import Json
 
 app = typer.Typer(help="The pretrained networks: list, show, fetch, verify.", rich_markup_mode=None)
 

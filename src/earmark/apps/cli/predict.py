@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from earmark import console
-from earmark.cli.common import (
+from earmark.apps.cli import text as console
+from earmark.apps.cli.checks import (
     check_output,
     finish,
     one_form,
@@ -18,7 +18,7 @@ from earmark.cli.common import (
     print_json,
     recordings_in,
 )
-from earmark.cli.options import (
+from earmark.apps.cli.options import (
     AllowSkips,
     Channel,
     Data,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from earmark import console
+from earmark.apps.cli import text as console
 from earmark.dataset import Dataset, paths
 from earmark.store import Store
 from earmark.training import train
 
-EXAMPLE = Path(__file__).parent / "example"
+EXAMPLE = Path(__file__).parents[2] / "example"
 
 
 def run(output: Path) -> None:

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from earmark import console
-from earmark.cli.common import finish, opened_store, print_json
-from earmark.cli.options import (
+from earmark.apps.cli import text as console
+from earmark.apps.cli.checks import finish, opened_store, print_json
+from earmark.apps.cli.options import (
     AllowSkips,
     Channel,
     Data,

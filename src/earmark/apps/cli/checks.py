@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from earmark import console
+from earmark.apps.cli import text as console
 from earmark.errors import DataError, EarmarkError
 
 

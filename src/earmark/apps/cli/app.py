@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
-from earmark import console
-from earmark.cli import backbones, cache, compare, data, learn, listen, review
+from earmark.apps.cli import backbones, cache, compare, data, review
+from earmark.apps.cli import predict as listen
+from earmark.apps.cli import text as console
+from earmark.apps.cli import train as learn
 from earmark.errors import EarmarkError, StoreError
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000  # the default of 700 makes importing torch 0.1 s slower

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from earmark.cli.common import print_json
-from earmark.cli.options import Json
+from earmark.apps.cli.checks import print_json
+from earmark.apps.cli.options import Json
 
 app = typer.Typer(
     help="The store of embeddings, compiled models, unfinished fine-tunings: show, prune, clear.",

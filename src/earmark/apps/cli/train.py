@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from earmark import console
-from earmark.cli.common import check_output, finish, opened_store, print_json, this_command
-from earmark.cli.options import (
+from earmark.apps.cli import text as console
+from earmark.apps.cli.checks import check_output, finish, opened_store, print_json, this_command
+from earmark.apps.cli.options import (
     AllowSkips,
     Channel,
     Data,
@@ -226,6 +226,6 @@ def demo(
     ] = Path("demo.earmark"),
 ) -> None:
     """Train, estimate and predict offline, on the small example that earmark ships."""
-    from earmark.demo import run
+    from earmark.apps.cli.demo import run
 
     run(output)
