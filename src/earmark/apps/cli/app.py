@@ -1,49 +1,48 @@
-"""The command line: parse, call one library function, print."""
-
-from __future__ import annotations
+"""The commands together, and how the program ends: exit codes, one sentence for a mistake."""
 
 import atexit
 import gc
 import sys
-from typing import Annotated
+import warnings
+from typing import Any
 
 import typer
 
-from earmark.apps.cli import backbones, cache, compare, data, review
-from earmark.apps.cli import predict as listen
-from earmark.apps.cli import text as console
-from earmark.apps.cli import train as learn
-from earmark.errors import EarmarkError, StoreError
+from earmark.apps.cli import (
+    backbones,
+    cache,
+    compare,
+    data,
+    demo,
+    doctor,
+    embed,
+    evaluate,
+    predict,
+    review,
+    tag,
+    train,
+)
+from earmark.apps.cli.parsing import add, new_app
+from earmark.apps.cli.text import say
+from earmark.errors import EarmarkError, EarmarkWarning, StoreError
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000  # the default of 700 makes importing torch 0.1 s slower
+FAILED, MISTAKEN, STOPPED = 1, 2, 130  # exit codes; 130 is what shells expect after Ctrl-C
 
-app = typer.Typer(
-    name="earmark",
-    help="Turn a folder of labelled recordings into an audio classifier you can trust and ship.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+app = new_app(
+    "Turn a folder of labelled recordings into an audio classifier you can trust and ship."
 )
-for command in (
-    learn.train,
-    learn.evaluate,
-    review.review,
-    compare.compare,
-    listen.predict,
-    listen.tag,
-    listen.embed,
-    learn.doctor,
-    learn.demo,
-):
-    app.command()(command)
+add(app, train.train, evaluate.evaluate, review.review, compare.compare, predict.predict)
+add(app, tag.tag, embed.embed, doctor.doctor, demo.demo)
 app.add_typer(backbones.app, name="backbones")
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 
+_show_as_python_does = warnings.showwarning
 
-def _version(wanted: bool) -> None:
-    if wanted:
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
         from earmark import __version__
 
         print(f"earmark {__version__}")
@@ -52,9 +51,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _earmark(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
+    version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    ),
 ) -> None:
     pass
 
@@ -63,17 +62,37 @@ def main() -> None:
     """Run the command line; a user's mistake is one sentence on standard error, no traceback."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     atexit.register(gc.freeze)  # what torch has made is not looked through again to end: 0.3 s
+    warnings.showwarning = _show_warning
+    sys.exit(_run())
+
+
+def _run() -> int:
+    """Run the command that was typed; return the exit code."""
+    code = STOPPED
     try:
-        app()
-    except StoreError as error:
-        console.say(f"error: {error}")
-        sys.exit(1)
+        code = app(standalone_mode=False) or 0
+        sys.stdout.flush()
+    except typer.TyperException as error:
+        error.show()  # type: ignore[attr-defined]  # all that are raised have it
+        return error.exit_code
     except EarmarkError as error:
-        console.say(f"error: {error}")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        console.say("stopped; what was embedded so far is in the store.")
-        sys.exit(130)
+        say(f"error: {error}")
+        return FAILED if isinstance(error, StoreError) else MISTAKEN
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         sys.stdout = None
-        sys.exit(1)
+        return FAILED
+    except (KeyboardInterrupt, typer.Abort):
+        pass
+    if code == STOPPED:
+        say("stopped; the same command goes on from here.")
+    return code
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], *where: Any, **more: Any
+) -> None:
+    """Print a warning of earmark's as one line, and others as Python does."""
+    if issubclass(category, EarmarkWarning):
+        say(f"warning: {message}")
+    else:
+        _show_as_python_does(message, category, *where, **more)

@@ -1,68 +1,77 @@
-"""What several commands do: read lists of paths, check places, print one form, end."""
+"""What is refused before anything heavy is imported, and before hours are spent."""
 
 from __future__ import annotations
 
-import csv
-import json
-import shlex
-import sys
-from collections.abc import Iterator
+import os
+import tempfile
 from pathlib import Path
-from typing import Any
 
-import typer
-
-from earmark.apps.cli import text as console
-from earmark.errors import DataError, EarmarkError
-
-
-def one_form(as_json: bool, as_csv: bool) -> None:
-    if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other; give one.")
-
-
-def recordings_in(inputs: list[str]) -> Iterator[Path] | list[Path]:
-    """Expand files and folders; '-' alone reads paths from standard input as they come."""
-    from earmark.dataset import paths
-
-    if inputs == ["-"]:
-        return (Path(line.rstrip("\n")) for line in sys.stdin if line.strip())
-    found = paths(inputs)
-    if not found:
-        raise DataError(f"no recordings in {', '.join(inputs)}; give files, or folders with some.")
-    return found
-
-
-def opened_store(no_store: bool) -> Any:
-    import contextlib
-
-    from earmark.store import Store
-
-    return contextlib.nullcontext() if no_store else Store()
+from earmark.errors import EarmarkError, ModelError
 
 
 def check_output(path: Path) -> None:
-    """Refuse a place that cannot be written before hours are spent."""
-    if path.is_dir() or not path.parent.is_dir():
+    """Refuse a place that cannot be written; its folder may be missing, but not that one's."""
+    if path.is_dir() or not path.absolute().parent.parent.is_dir():
         reason = "is a folder" if path.is_dir() else f"needs the folder {path.parent}"
         raise EarmarkError(f"cannot write {path}: it {reason}; name a file in an existing folder.")
+    check_folder(path.parent)
 
 
-def this_command() -> str:
-    """Return the command as it was typed, for a report that says how to repeat it."""
-    return shlex.join(["earmark", *sys.argv[1:]])
+def check_model_output(path: Path) -> None:
+    """Refuse a place that cannot be written, and a file there that is no classifier."""
+    check_output(path)
+    if path.exists() and not is_classifier(path):
+        raise EarmarkError(
+            f"{path} is there already and is not a classifier; name another file with -o."
+        )
 
 
-def finish(skipped: Any, allow_skips: bool) -> None:
-    console.report_skipped(skipped)
-    if skipped and not allow_skips:
-        raise typer.Exit(1)
+def check_folder(folder: Path | None) -> None:
+    """Refuse a folder in which nothing can be written, be it there or still to be made."""
+    if folder is None:
+        return
+    nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise EarmarkError(
+            f"cannot write into the folder {folder}: {error.strerror}; name another."
+        ) from error
 
 
-def print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+def check_model(path: Path) -> None:
+    """Refuse what is no classifier."""
+    if not is_classifier(path):
+        reason = f"there is no classifier at {path}"
+        if path.is_file():
+            reason = f"{path} is not a classifier, or is cut short"
+        raise ModelError(f"{reason}; give the file that `earmark train` wrote.")
 
 
-def print_csv(row: list[str]) -> None:
-    csv.writer(sys.stdout, lineterminator="\n").writerow(row)
-    sys.stdout.flush()
+def is_classifier(path: Path) -> bool:
+    """Say whether a file is a classifier, by its header alone."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return "earmark" in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
+def check_share(option: str, share: float | None, example: float) -> None:
+    """Refuse a number that is no share between 0 and 1."""
+    if share is not None and not 0 < share < 1:
+        raise EarmarkError(
+            f"{option} is {share:g}; give a number between 0 and 1, such as {example:g}."
+        )
+
+
+def check_backbones(names: str) -> None:
+    """Refuse a name that no backbone has; 'auto' is one, and commas stand between several."""
+    from earmark import backbones
+    from earmark.training import backbone_names
+
+    if names != "auto":
+        for name in backbone_names(names)[0]:
+            backbones.info(name)

@@ -1,81 +1,62 @@
-"""The command that compares backbones."""
+"""``earmark compare``: backbones on the same folds."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
+from typer import Option
 
-from earmark.apps.cli import text as console
-from earmark.apps.cli.checks import finish, opened_store, print_json
-from earmark.apps.cli.options import (
-    AllowSkips,
-    Channel,
-    Data,
-    Fold,
-    Group,
-    Json,
-    Label,
-    NonFinite,
-    NonFiniteChoice,
-    NoStore,
-    Separator,
-)
+from earmark.apps.cli.checks import check_backbones
+from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, RunOptions
+from earmark.apps.cli.progress import embedding_bar
+from earmark.apps.cli.text import print_json
+from earmark.summary import counted
+
+if TYPE_CHECKING:
+    from earmark.comparison import Comparison, Entry
 
 
 def compare(
-    data: Data,
-    backbone: Annotated[str, typer.Option(help="NAME,NAME[,NAME...]: at least two.")],
-    label: Label = "label",
-    group: Group = None,
-    fold: Fold = None,
-    separator: Separator = None,
-    channel: Channel = None,
-    non_finite: NonFinite = NonFiniteChoice.refuse,
-    folds: Annotated[int, typer.Option(min=2, help="Folds to make where none are given.")] = 5,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same figures.")] = 0,
-    as_json: Json = False,
-    allow_skips: AllowSkips = False,
-    no_store: NoStore = False,
+    *,
+    data: DataOptions,
+    backbone: str = Option(..., help="NAME,NAME[,NAME...]: at least two."),
+    folds: FoldOptions,
+    as_json: bool = JSON,
+    run: RunOptions,
 ) -> None:
-    """Compare backbones on DATA: accuracy on the same folds, seconds, megabytes, and which to take.
+    """Compare backbones on DATA, and say which to take.
 
-    Each is tried alone, and last all of them together.
+    Accuracy on the same folds, seconds and megabytes: of each backbone alone, and of all together.
     """
-    from earmark.audio import AudioOptions
+    dataset = data.read()
+    check_backbones(backbone)
     from earmark.comparison import compare
-    from earmark.dataset import Dataset
-    from earmark.training import backbone_names
 
-    audio = AudioOptions(channel, non_finite.value)
-    dataset = Dataset.read(
-        data, label=label, group=group, fold=fold, separator=separator, audio=audio
-    )
-    count = 2 * len(dataset) * len(backbone_names(backbone)[0])
-    with opened_store(no_store) as store, console.progress_bar("embedding", count) as bar:
-        found = compare(dataset, backbone, folds=folds, seed=seed, store=store, progress=bar)
+    with run.store() as store, embedding_bar(2 * len(dataset), backbone) as bar:
+        comparison = compare(dataset, backbone, **asdict(folds), store=store, progress=bar)
     if as_json:
-        print_json(_json(data, found))
+        print_json({"data": data.source, **asdict(comparison)})
     else:
-        print(table(found))
-    finish(found.skipped, allow_skips)
+        print(table(comparison))
+    run.finish(comparison.skipped)
 
 
-def table(found: Any) -> str:
+def table(comparison: Comparison) -> str:
     """Return the comparison as aligned lines, then what to take."""
     head = ("backbone", "accuracy (95 %)", "to the best (95 %)", "p", "s/hour", "download", "file")
-    most = max(entry.accuracy for entry in found.entries)
-    rows = [head, *(_row(entry, entry.accuracy == most) for entry in found.entries)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+    most = max(entry.accuracy for entry in comparison.entries)
+    rows = [head, *(_row(entry, entry.accuracy == most) for entry in comparison.entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *cells in rows:
         aligned = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([name.ljust(widths[0]), *aligned]))
-    return "\n".join([f"{found.clips} clips, {found.scheme}", "", *lines, "", found.recommendation])
+    title = f"{counted(comparison.clips, 'clip')}, {comparison.scheme}"
+    return "\n".join([title, "", *lines, "", comparison.recommendation])
 
 
-def _row(entry: Any, is_best: bool) -> tuple[str, ...]:
+def _row(entry: Entry, is_best: bool) -> tuple[str, ...]:
     low, high = entry.ci95
     under, over = (100 * x for x in entry.difference_ci95)
     return (
@@ -87,15 +68,3 @@ def _row(entry: Any, is_best: bool) -> tuple[str, ...]:
         "-" if entry.download_mb is None else f"{entry.download_mb:.1f} MB",
         f"{entry.classifier_mb:.2f} MB",
     )
-
-
-def _json(data: str, found: Any) -> dict[str, Any]:
-    return {
-        "data": data,
-        "clips": found.clips,
-        "scheme": found.scheme,
-        "skipped": [{"path": f.path, "reason": f.reason} for f in found.skipped],
-        "entries": [asdict(entry) for entry in found.entries],
-        "recommended": found.recommended,
-        "recommendation": found.recommendation,
-    }

@@ -1,21 +1,16 @@
-"""Commands about known data sets."""
-
-from __future__ import annotations
+"""``earmark data``: known data sets."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from typer import Option
 
-from earmark.apps.cli import text as console
-from earmark.apps.cli.checks import print_json
-from earmark.apps.cli.options import Json
-
-app = typer.Typer(help="Known data sets: list, fetch.", rich_markup_mode=None)
+from earmark.apps.cli.options import JSON
+from earmark.apps.cli.parsing import add, new_app
+from earmark.apps.cli.progress import byte_bar
+from earmark.apps.cli.text import print_json, say
 
 
-@app.command("list")
-def list_data(as_json: Json = False) -> None:
+def list_data(as_json: bool = JSON) -> None:
     """List the known data sets: size, licence, protocol."""
     from earmark import known_data
 
@@ -30,23 +25,25 @@ def list_data(as_json: Json = False) -> None:
         )
 
 
-@app.command("fetch")
 def fetch_data(
     name: str,
-    to: Annotated[
-        Path | None, typer.Option(help="The folder to unpack into; else the user's cache.")
-    ] = None,
-    archive: Annotated[
-        Path | None, typer.Option("--from", help="A copy of its archive, used instead.")
-    ] = None,
+    to: Path | None = Option(None, help="The folder to unpack into; else the user's cache."),
+    archive: Path | None = Option(None, "--from", help="A copy of its archive, used instead."),
 ) -> None:
-    """Download a known data set, or unpack an archive of it, and write its manifest."""
+    """Download a known data set and write its manifest.
+
+    Given an archive of it, that is unpacked instead.
+    """
     from earmark import known_data
 
     known = known_data.find(name)
-    console.say(f"{known.title}\nlicence: {known.licence}; see {known.page}")
-    with console.byte_bar(known.archive.name) as bar:
+    say(f"{known.title}\nlicence: {known.licence}; see {known.page}")
+    with byte_bar(known.archive.name) as bar:
         fetched = known_data.fetch(name, to, archive, bar)
-    console.say(f"{fetched.clips} clips, {known.classes} classes; {known.protocol}")
-    console.say(f"archive: {fetched.about_hash}")
+    say(f"{fetched.clips} clips, {known.classes} classes; {known.protocol}")
+    say(f"archive: {fetched.about_hash}")
     print(fetched.manifest)
+
+
+app = new_app("Known data sets: list, fetch.")
+add(app, list_data, fetch_data)

@@ -1,33 +1,41 @@
-"""The whole way in one command, offline, on the example that earmark ships."""
-
-from __future__ import annotations
+"""``earmark demo``: the whole way in one command, offline, on the example that earmark ships."""
 
 from pathlib import Path
 
-from earmark.apps.cli import text as console
-from earmark.dataset import Dataset, paths
-from earmark.store import Store
-from earmark.training import train
+from typer import Option
+
+from earmark.apps.cli.checks import check_model_output
+from earmark.apps.cli.options import MODEL_FILE
+from earmark.apps.cli.progress import progress_bar
+from earmark.apps.cli.text import prediction_text
+from earmark.summary import training_text
 
 EXAMPLE = Path(__file__).parents[2] / "example"
 
 
-def run(output: Path) -> None:
-    """Train on the shipped example, print the estimate, and predict clips it never heard."""
+def demo(
+    output: Path = Option(Path("demo.earmark"), "-o", "--output", help=MODEL_FILE),
+) -> None:
+    """Train and predict offline, on the example that earmark ships."""
+    check_model_output(output)
+    from earmark.dataset import Dataset, paths
+    from earmark.store import Store
+    from earmark.training import train
+
     dataset = Dataset.read(EXAMPLE / "manifest.csv")
     print(f"Training on {EXAMPLE}:")
     print(
         f"spoken words and everyday sounds, {len(dataset)} clips, {len(dataset.labels)} classes.\n"
     )
-    with Store() as store, console.progress_bar("embedding", len(dataset)) as bar:
+    with Store() as store, progress_bar("embedding", len(dataset)) as bar:
         training = train(dataset, backbone="speech-embedding", store=store, progress=bar)
+    output.parent.mkdir(exist_ok=True)
     training.classifier.save(output)
-    print(console.training_text(training, str(output)))
-    unheard = paths([EXAMPLE / "unheard"])
+    print(training_text(training, str(output)))
     print("\nThree clips from voices and places that are not in the training set:\n")
-    for prediction in training.classifier.predict(unheard):
+    for prediction in training.classifier.predict(paths([EXAMPLE / "unheard"])):
         name = f"{Path(prediction.path).name} sounds like"
-        print(console.prediction_text(prediction, 3, name=name, width=24))
+        print(prediction_text(prediction, 3, name=name, width=24))
     print(
         "\nNext, with your own recordings, one sub-folder per class:\n\n"
         f"  earmark predict {output} SOME.wav\n"

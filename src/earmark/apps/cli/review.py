@@ -1,137 +1,126 @@
-"""The command that looks for labels that are wrong, and corrects them."""
+"""``earmark review``: labels that look wrong, and their correction."""
 
 from __future__ import annotations
 
-import contextlib
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from typer import Option
 
-from earmark.apps.cli import text as console
-from earmark.apps.cli.checks import check_output, finish, opened_store, print_json
-from earmark.apps.cli.options import (
-    AllowSkips,
-    Channel,
-    Fold,
-    Group,
-    HeadChoice,
-    Json,
-    Label,
-    NonFinite,
-    NonFiniteChoice,
-    NoStore,
-    Separator,
-)
+from earmark.apps.cli.checks import check_backbones, check_output
+from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, ModelOptions, RunOptions
+from earmark.apps.cli.progress import embedding_bar
+from earmark.apps.cli.text import print_json, say, skipped_json
 from earmark.errors import DataError, EarmarkError
+from earmark.summary import counted
+
+if TYPE_CHECKING:
+    from earmark.dataset import Clip, Dataset
+    from earmark.review import Neighbour, Review, Suspect
 
 
 def review(
-    data: Annotated[
-        str, typer.Argument(help="Labelled recordings, or a classifier: then what it learnt from.")
-    ],
-    backbone: Annotated[str, typer.Option(help="NAME[,NAME...] or auto.")] = "auto",
-    head: Annotated[HeadChoice, typer.Option(help="The classifier on top.")] = HeadChoice.auto,
-    layers: Annotated[str, typer.Option(help="auto, last, all, or NAME,NAME...")] = "auto",
-    label: Label = "label",
-    group: Group = None,
-    fold: Fold = None,
-    separator: Separator = None,
-    channel: Channel = None,
-    non_finite: NonFinite = NonFiniteChoice.refuse,
-    folds: Annotated[int, typer.Option(min=2, help="Folds to make where none are given.")] = 5,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same list.")] = 0,
-    top: Annotated[int, typer.Option(min=1, help="How many labels to list, worst first.")] = 30,
-    apply: Annotated[
-        Path | None, typer.Option(help="A filled decisions file: write a corrected manifest to -o.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="The decisions file, or corrected manifest, to write."),
-    ] = None,
-    as_json: Json = False,
-    allow_skips: AllowSkips = False,
-    no_store: NoStore = False,
+    *,
+    data: DataOptions,
+    model: ModelOptions,
+    folds: FoldOptions,
+    top: int = Option(30, min=1, help="How many labels to list, worst first."),
+    apply: Path | None = Option(
+        None, help="A filled decisions file: write a corrected manifest to -o."
+    ),
+    output: Path | None = Option(
+        None, "-o", "--output", help="The decisions file, or corrected manifest, to write."
+    ),
+    as_json: bool = JSON,
+    run: RunOptions,
 ) -> None:
-    """List the labels that look wrong, with reasons; correct them by a decisions file."""
-    from earmark import decisions
-    from earmark.audio import AudioOptions
-    from earmark.dataset import Dataset
-    from earmark.review import is_model, of_model, review
+    """List the labels that look wrong, and why; correct them.
 
-    if output is not None:
-        check_output(output)
+    DATA may be a classifier, too: then the data that it was trained on is reviewed. The file that
+    -o writes has a column for your decisions; give it back with --apply.
+    """
+    _check(apply, output)
     provenance: dict[str, Any] = {}
-    arguments: dict[str, Any] = {
-        "backbone": backbone,
-        "head": head.value,
-        "layers": layers,
-        "folds": folds,
-    }
-    if is_model(Path(data)):
-        dataset, classifier = of_model(Path(data))
+    settings = {**asdict(model), **asdict(folds)}
+    if _is_model(data.source):
+        from earmark.review import of_model
+
+        dataset, classifier = of_model(Path(data.source))
         provenance = classifier.provenance
-        arguments, seed = provenance["arguments"], provenance["seed"]
+        settings = {**provenance["arguments"], "seed": provenance["seed"]}
     else:
-        audio = AudioOptions(channel, non_finite.value)
-        dataset = Dataset.read(
-            data, label=label, group=group, fold=fold, separator=separator, audio=audio
-        )
-    if apply is not None:
+        dataset = data.read()
+    if apply is not None and output is not None:
         _correct(dataset, apply, output, as_json)
         return
-    if output is not None and output.exists():
-        raise EarmarkError(f"{output} is there already; name a new file, or delete it.")
-    with opened_store(no_store) as store, _bar(dataset, [str(arguments["backbone"])]) as bar:
-        found = review(dataset, **arguments, seed=seed, top=top, store=store, progress=bar)
-    if output is not None:
-        decisions.write(output, found.suspects)
-    now = found.training.classifier.provenance["data"]
-    if provenance.get("data", now) != now:
-        console.say(f"warning: {dataset.source} has changed since {data} was trained on it.")
-    if as_json:
-        print_json(_review_json(data, found, output))
-    else:
-        print(_review_text(data, found, output))
-    finish(found.training.skipped, allow_skips)
-
-
-def _correct(dataset: Any, apply: Path, output: Path | None, as_json: bool) -> None:
-    """Write the corrected manifest, never over what it was made of."""
+    check_backbones(settings["backbone"])
     from earmark import decisions
+    from earmark.review import review
 
-    if output is None:
+    with run.store() as store, embedding_bar(len(dataset), settings["backbone"]) as bar:
+        result = review(dataset, **settings, top=top, store=store, progress=bar)
+    if output is not None:
+        output.parent.mkdir(exist_ok=True)
+        decisions.write(output, result.suspects)
+    digest = result.training.classifier.provenance["data"]
+    if provenance.get("data", digest) != digest:
+        say(f"warning: {dataset.source} has changed since {data.source} was trained on it.")
+    if as_json:
+        print_json(_json(data.source, result, output))
+    else:
+        print(_text(data.source, result, output))
+    run.finish(result.training.skipped)
+
+
+def _check(apply: Path | None, output: Path | None) -> None:
+    """Refuse places that cannot be."""
+    if apply is not None and output is None:
         raise EarmarkError("--apply needs -o CORRECTED.csv, the manifest to write.")
+    if output is None:
+        return
+    check_output(output)
+    if apply is None and output.exists():
+        raise EarmarkError(f"{output} is there already; name a new file, or delete it.")
+
+
+def _is_model(source: str) -> bool:
+    """Say whether ``source`` is a file, and by its suffix not a manifest or label track."""
+    from earmark.label_tracks import SUFFIX
+    from earmark.manifests import MANIFEST_SUFFIXES
+
+    path = Path(source)
+    return path.is_file() and path.suffix.lower() not in (*MANIFEST_SUFFIXES, SUFFIX)
+
+
+def _correct(dataset: Dataset, apply: Path, output: Path, as_json: bool) -> None:
+    """Write the corrected manifest, never over what it was made of."""
     for original in (Path(dataset.source), apply):
         if output.exists() and original.exists() and output.samefile(original):
             raise DataError(f"{output} would be overwritten; name another file with -o.")
+    from earmark import decisions
+
     corrected, counts = decisions.apply(dataset, apply)
+    output.parent.mkdir(exist_ok=True)
     corrected.to_manifest(output)
-    kinds = ("relabelled", "dropped", "kept")
+    numbers = {kind: counts[kind] for kind in ("relabelled", "dropped", "kept")}
     if as_json:
-        told = {"manifest": str(output), "clips": len(corrected)}
-        print_json({**told, **{kind: counts[kind] for kind in kinds}})
+        print_json({"manifest": str(output), "clips": len(corrected), **numbers})
         return
-    shown = ", ".join(f"{counts[kind]} {kind}" for kind in kinds)
-    print(f"{len(corrected)} clips -> {output}: {shown} by {apply}")
+    changes = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
+    print(f"{counted(len(corrected), 'clip')} -> {output}: {changes} by {apply}")
     if corrected.separator:
-        console.say(f"read it with --separator {corrected.separator!r}")
+        say(f"read it with --separator {corrected.separator!r}")
 
 
-def _bar(dataset: Any, backbones: list[str]) -> contextlib.AbstractContextManager[Any]:
-    from earmark.training import backbone_names
-
-    names = [name for given in backbones for name in backbone_names(given)[0]]
-    return console.progress_bar("embedding", len(dataset) * len(names))
-
-
-def _review_text(data: str, found: Any, output: Path | None) -> str:
-    lines = [f"{data}: {found.clips} clips; the {len(found.suspects)} labels that look worst"]
-    for number, suspect in enumerate(found.suspects, 1):
+def _text(source: str, result: Review, output: Path | None) -> str:
+    clips = counted(result.clips, "clip")
+    lines = [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
+    for number, suspect in enumerate(result.suspects, 1):
         change = f" -> {suspect.suggested}?" if suspect.suggested else ""
+        name = _name(suspect.clip)
         lines += [
-            f"{number:>4}  {suspect.evidence:.3f}  {_name(suspect.clip)}  {suspect.clip.label}"
-            + change,
+            f"{number:>4}  {suspect.evidence:.3f}  {name}  {suspect.clip.label}{change}",
             f"        {suspect.reason}",
             *(
                 f"        near {near.similarity:.2f}  {_name(near.clip)}  {near.clip.label}"
@@ -141,38 +130,35 @@ def _review_text(data: str, found: Any, output: Path | None) -> str:
     if output is not None:
         lines.append(
             f"-> {output}; fill in its last column (keep, relabel, drop or a class), then:"
-            f"  earmark review {data} --apply {output} -o CORRECTED.csv"
+            f"  earmark review {source} --apply {output} -o CORRECTED.csv"
         )
     return "\n".join(lines)
 
 
-def _name(clip: Any) -> str:
+def _name(clip: Clip) -> str:
     if clip.start is None and clip.end is None:
         return str(clip.path)
     return f"{clip.path} {clip.start or 0:g}..{'' if clip.end is None else f'{clip.end:g}'}"
 
 
-def _review_json(data: str, found: Any, output: Path | None) -> dict[str, Any]:
+def _json(source: str, result: Review, output: Path | None) -> dict[str, Any]:
     return {
-        "data": data,
-        "clips": found.clips,
+        "data": source,
+        "clips": result.clips,
         "decisions": None if output is None else str(output),
-        "skipped": [{"path": f.path, "reason": f.reason} for f in found.training.skipped],
+        "skipped": skipped_json(result.training.skipped),
         "suspects": [
             {
-                **_clip_json(suspect.clip),
-                "suggested": suspect.suggested,
-                "evidence": suspect.evidence,
-                "reason": suspect.reason,
-                "neighbours": [
-                    {**_clip_json(near.clip), "similarity": near.similarity}
-                    for near in suspect.neighbours
-                ],
+                **_clip_json(suspect, "suggested", "evidence", "reason"),
+                "neighbours": [_clip_json(near, "similarity") for near in suspect.neighbours],
             }
-            for suspect in found.suspects
+            for suspect in result.suspects
         ],
     }
 
 
-def _clip_json(clip: Any) -> dict[str, Any]:
-    return {"path": str(clip.path), "start": clip.start, "end": clip.end, "label": clip.label}
+def _clip_json(item: Suspect | Neighbour, *names: str) -> dict[str, Any]:
+    """Return the clip of ``item``, and those of its fields that are named."""
+    clip = item.clip
+    place = {"path": str(clip.path), "start": clip.start, "end": clip.end, "label": clip.label}
+    return {**place, **{name: getattr(item, name) for name in names}}
