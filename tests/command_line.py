@@ -9,12 +9,13 @@ import gc
 import io
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from earmark import cli
+from earmark.apps import cli
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,11 @@ def earmark(*arguments: object, stdin: str = "", expect: int = 0, cwd: Path | No
 def _as_a_process(argv: list[str], stdin: str, cwd: Path | None) -> Iterator[None]:
     """Give `main` arguments, input and folder, and take back what it sets for its process."""
     here, collections = Path.cwd(), gc.get_threshold()
-    with mock.patch.object(sys, "argv", argv), mock.patch.object(sys, "stdin", io.StringIO(stdin)):
+    with (
+        mock.patch.object(sys, "argv", argv),
+        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+        mock.patch.object(warnings, "showwarning", warnings.showwarning),
+    ):
         try:
             os.chdir(cwd or here)
             yield

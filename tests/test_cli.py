@@ -8,16 +8,23 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import typer
 
 from command_line import earmark
+from earmark.apps.cli.app import app
+from earmark.data.dataset import Dataset
+from earmark.errors import DataError, EarmarkWarning
 
-RUN = [sys.executable, "-m", "earmark.cli"]
+RUN = [sys.executable, "-m", "earmark"]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +71,10 @@ def test_a_skipped_file_is_listed_and_counts(folder, tmp_path):
     done = earmark(*arguments, expect=1)
     (skipped,) = json.loads(done.stdout)["skipped"]
     assert skipped["path"].endswith("broken.wav") and skipped["reason"]
-    assert "1 recordings could not be read" in done.stderr and "broken.wav" in done.stderr
+    assert (
+        "left out 1 recording that could not be read:" in done.stderr
+        and "broken.wav" in done.stderr
+    )
     assert (tmp_path / "m").exists()
     earmark(*arguments, "--allow-skips", expect=0)
 
@@ -166,22 +176,115 @@ def test_doctor_finds_what_is_planted_and_nothing_on_clean_data(folder, tmp_path
         (("train", "nowhere", "-o", "m"), "nowhere is not there"),
         (("train", ".", "-o", "m"), "error: "),
         (("train", "DATA", "-o", "no/such/m"), "needs the folder no/such"),
+        (("train", "DATA", "-o", "."), "it is a folder"),
+        (("train", "DATA", "-o", "m", "--report", "WAV"), "WAV: Not a directory; name another"),
+        (("train", "DATA", "-o", "WAV/m"), "WAV: Not a directory; name another"),
+        (("train", "DATA", "-o", "WAV"), "WAV is there already and is not a classifier"),
+        (("demo", "-o", "WAV"), "WAV is there already and is not a classifier"),
+        (("train", "DATA", "-o", "m", "--unknown", "5"), "--unknown is 5; give a number between 0"),
+        (
+            ("train", "DATA", "-o", "m", "--seed", "1", "--seed", "2"),
+            "--seed is given more than on",
+        ),
+        (("train", "DATA", "-o", "m", "--output", "n"), "--output is given more than once; give i"),
+        (("train", "DATA", "-o", "m", "--recipe", "epochs=1"), "need --finetune; add it."),
         (("train", "DATA", "-o", "m", "--backbone", "vgish"), "no backbone 'vgish'"),
         (("train", "DATA", "-o", "m", "--layers", "lst", "--backbone", "logmel"), "no layer 'lst'"),
         (("train", "DATA", "-o", "m", "--head", "tree"), "'tree'"),
         (("train", "DATA"), "--output"),
         (("predict", "MODEL", "missing.wav"), "missing.wav is not there"),
         (("predict", "missing.earmark", "x.wav"), "no classifier at missing.earmark"),
+        (("predict", "WAV", "DATA"), "WAV is not a classifier, or is cut short"),
+        (("predict", "MODEL", "DATA", "--coverage", "0"), "--coverage is 0; give a number between"),
         (("predict", "MODEL", "DATA", "--json", "--csv"), "exclude each other"),
+        (("evaluate", "MODEL", "nowhere"), "nowhere is not there"),
+        (("review", "DATA", "--apply", "d.csv"), "--apply needs -o CORRECTED.csv"),
+        (("compare", "DATA", "--backbone", "logmel"), "one backbone only, 'logmel'"),
+        (("nonsense",), "No such command 'nonsense'"),
         (("embed", "DATA", "-o", "e.txt"), "ends in .npz or .parquet"),
         (("backbones", "show", "logmell"), "did you mean 'logmel'"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(folder, model, tmp_path, arguments, text):
-    known = {"DATA": folder, "MODEL": model}
-    done = earmark(*(known.get(a, a) for a in arguments), expect=2, cwd=tmp_path)
-    assert text in done.stderr and done.stdout == ""
-    assert list(tmp_path.iterdir()) == []
+    wav = folder / "low" / "0.wav"
+    content = wav.read_bytes()
+    known = {"DATA": str(folder), "MODEL": str(model), "WAV": str(wav)}
+    arguments = [known.get(a, a.replace("WAV/", f"{wav}/")) for a in arguments]
+    done = earmark(*arguments, expect=2, cwd=tmp_path)
+    assert text.replace("WAV", str(wav)) in done.stderr and done.stdout == ""
+    assert list(tmp_path.iterdir()) == [] and wav.read_bytes() == content
+
+
+def test_mistakes_are_told_before_anything_heavy_is_imported(folder, model, tmp_path):
+    """Those that need no network to be seen; each within a second, then."""
+    (tmp_path / "table.csv").write_text("path,label\n")
+    train = ("train", str(folder), "-o", "m")
+    mistakes = [
+        ("train", "nowhere", "-o", "m"),
+        ("train", "table.csv", "--label", "species", "-o", "m"),
+        ("train", str(folder), "-o", "no/such/m"),
+        (*train, "--report", "table.csv"),
+        (*train, "--head", "tree"),
+        (*train, "--unknown", "2"),
+        (*train, "--tensorboard", "board"),
+        (*train, "--finetune", "full", "--recipe", "epoch=1"),
+        (*train, "--finetune", "full", "--unknown", "0.1"),
+        ("demo", "-o", "table.csv"),
+        ("compare", "nowhere", "--backbone", "logmel,yamnet"),
+        ("doctor", "nowhere"),
+        ("review", "nowhere"),
+        ("review", "table.csv", "-o", "table.csv"),
+        ("embed", "nowhere", "-o", "e.npz"),
+        ("tag", "nowhere"),
+        ("predict", "table.csv", str(folder)),
+        ("predict", str(model), "nowhere"),
+        ("evaluate", str(model), "nowhere"),
+    ]
+    code = f"""
+import sys
+from earmark.apps.cli import main
+for mistake in {mistakes}:
+    sys.argv = ["earmark", *mistake]
+    try:
+        main()
+    except SystemExit as end:
+        heavy = [m for m in ("torch", "sklearn", "scipy", "rich") if m in sys.modules]
+        print(end.code, *heavy, *(mistake if heavy or end.code != 2 else []))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["2"] * len(mistakes), done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
+
+
+def test_the_folder_of_the_output_is_made_and_a_classifier_replaced(folder, tmp_path):
+    for _ in range(2):
+        earmark("train", folder, "-o", "new/m.earmark", "--backbone", "logmel", cwd=tmp_path)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["m.earmark"]
+
+
+def test_a_disk_that_cannot_be_written_is_told_first(folder, tmp_path, monkeypatch):
+    def refused(dir: Path) -> None:
+        raise OSError(30, "Read-only file system", str(dir))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
+    monkeypatch.setattr(Dataset, "read", lambda *_, **__: pytest.fail("was read before"))
+    for options in (["-o", tmp_path / "m"], ["-o", "m", "--report", tmp_path / "r" / "s"]):
+        done = earmark("train", folder, *options, expect=2, cwd=tmp_path)
+        assert "Read-only file system; name another." in done.stderr
+
+
+def test_warnings_of_earmark_are_one_line_and_others_as_python_has_them(tmp_path, monkeypatch):
+    def read(*_: object, **__: object) -> None:
+        warnings.warn("the disk is full.", EarmarkWarning, stacklevel=1)
+        warnings.warn("something else", UserWarning, stacklevel=1)
+        raise DataError("no more.")
+
+    monkeypatch.setattr(Dataset, "read", read)
+    with pytest.warns(UserWarning, match="something else") as others:
+        said = earmark("doctor", tmp_path, expect=2).stderr
+    assert said == "warning: the disk is full.\nerror: no more.\n" and len(others) == 1
 
 
 def heed_interrupts() -> None:
@@ -214,6 +317,60 @@ def test_interrupted_training_leaves_no_half_file(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="no SIGINT to send")
+def test_ctrl_c_is_one_sentence_and_exit_code_130(model):
+    process = subprocess.Popen(
+        [*RUN, "predict", str(model), "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
+    stopper = threading.Timer(60, process.kill)
+    stopper.start()
+    process.stdin.write(500 * "nothing.wav\n")  # more than are read ahead
+    process.stdin.flush()
+    assert process.stderr.readline().startswith("nothing.wav: ")  # it runs, and waits for more
+    process.send_signal(signal.SIGINT)
+    said = process.communicate()[1].splitlines()
+    stopper.cancel()
+    assert process.returncode == 130 and said[-1] == "stopped; the same command goes on from here."
+    assert {line.split(":")[0] for line in said[:-1]} <= {"nothing.wav"}
+
+
+def test_the_reader_of_the_output_may_go_away():
+    with subprocess.Popen(
+        [*RUN, "backbones", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait(60) == 1
+
+
+def leaves(command, name="") -> list[tuple[str, object]]:
+    """Return the names and the objects of all commands below ``command``."""
+    inside = getattr(command, "commands", {})
+    below = [pair for key, value in inside.items() for pair in leaves(value, f"{name} {key}")]
+    return [(name.strip(), command), *below]
+
+
+def test_no_sentence_of_help_is_cut_off(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for name, command in leaves(typer.main.get_command(app)):
+        if hasattr(command, "commands"):
+            listed = earmark(*name.split(), "--help").stdout
+            assert "..." not in listed.partition("Commands:")[2], listed
+
+
+def test_options_of_one_name_are_described_in_one_way():
+    said: dict[str, set[str]] = {}
+    for _, command in leaves(typer.main.get_command(app)):
+        for option in command.params:
+            if option.name not in ("backbone", "layers", "output", "as_json", "to", "top"):
+                said.setdefault(option.opts[-1], set()).add(option.help)
+    assert {"--label", "--group", "--seed", "--no-store", "--report"} < set(said)
+    assert [name for name, texts in said.items() if len(texts) > 1] == []
+
+
 def test_cache_commands(folder, tmp_path):
     earmark("train", folder, "-o", tmp_path / "m", "--backbone", "logmel")
     (held,) = json.loads(earmark("cache", "show", "--json").stdout)["held"]
@@ -244,7 +401,7 @@ def test_demo_trains_estimates_and_predicts(tmp_path):
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys, earmark.cli; print([m for m in sys.modules if m in HEAVY])"
+    code = "import sys, earmark.apps.cli; print([m for m in sys.modules if m in HEAVY])"
     heavy = ("torch", "numpy", "sklearn", "transformers", "soundfile", "rich")
     done = subprocess.run(
         [sys.executable, "-c", f"HEAVY = {heavy}; {code}"],
@@ -274,7 +431,7 @@ assert "torch" not in sys.modules
 def test_predict_does_not_import_what_only_training_needs(folder, model):
     code = (
         "import sys; sys.argv = ['earmark', 'predict', *sys.argv[1:]]\n"
-        "from earmark.cli import main\n"
+        "from earmark.apps.cli import main\n"
         "try: main()\n"
         "finally: print([m for m in ('sklearn', 'scipy', 'rich', 'av') if m in sys.modules])"
     )

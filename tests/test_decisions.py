@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 import earmark
 from command_line import earmark as ended
+from earmark.apps.cli.app import app
 from earmark.classifier.targets import Targets, balanced_weights
-from earmark.cli import app
 from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
 from earmark.training import heads, learning_curve

@@ -46,7 +46,7 @@ def test_every_name_in_the_docs_is_there_after_import_earmark(monkeypatch):
 
 def commands() -> list[str]:
     listed = subprocess.run(
-        [sys.executable, "-m", "earmark.cli", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "earmark", "--help"], capture_output=True, text=True, check=True
     ).stdout
     return re.findall(r"^  ([a-z]+)  ", listed, re.M)
 

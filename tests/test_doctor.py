@@ -12,12 +12,13 @@ import soxr
 from typer.testing import CliRunner
 
 import earmark
-from earmark import audio, console
-from earmark.cli import app
+from earmark import audio
+from earmark.apps.cli.app import app
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.doctor import before_training, examine, facts, near_duplicates, tables
 from earmark.data.doctor.findings import MOST_NAMED
+from earmark.training import summary
 from shared_data import shared_data
 
 PAGE = (Path(__file__).parents[1] / "docs" / "doctor.md").read_text()
@@ -441,7 +442,7 @@ def test_table_and_json_and_exit_code(clean, tmp_path):
         " them, or make silence a class.",
         *(f"           knock/{k}.wav" for k in range(3)),
         "           and 1 more; --json lists all",
-        "18 clips, 3 classes, 1 findings",
+        "18 clips, 3 classes, 1 finding",
     ]
     told = json.loads(CliRunner().invoke(app, ["doctor", str(tmp_path), "--json"]).output)
     (finding,) = told["findings"]
@@ -465,9 +466,9 @@ def test_train_says_what_matters_in_three_lines(clean):
     training = earmark.train(dataset, backbone="logmel", head="prototype")
     kinds = [text.split(":")[0] for text in training.findings]
     assert kinds == ["label conflict", "similar labels", "small class", "similar spelling"]
-    told = console.training_json(training, None)
+    told = summary.training_json(training, None)
     assert set(training.findings) <= set(told["warnings"])
-    text = console.training_text(training, None)
+    text = summary.training_text(training, None)
     shown = [line for line in text.splitlines() if line.startswith("  finding")]
     assert len(shown) == 3 and shown[2].endswith("and 2 more; `earmark doctor` has them all.")
     assert "hiss/0.wav (hiss) = chirp/0.wav (Chirp)" in shown[0]

@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from audio_files import encode, noise
-from earmark.cli import app
+from earmark.apps.cli.app import app
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.known import catalogue, sets

@@ -12,7 +12,7 @@ import soundfile
 from typer.testing import CliRunner
 
 import earmark
-from earmark.cli import app
+from earmark.apps.cli.app import app
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.errors import DataError, EarmarkError, ModelError

@@ -36,6 +36,17 @@ class BackboneError(EarmarkError):
     """A backbone that is unknown, or whose weights are missing or wrong."""
 
 
+class WeightsError(BackboneError):
+    """Published weights that cannot be had: the ``problem``, and the ``way_out`` of it."""
+
+    def __init__(self, problem: str, way_out: str) -> None:
+        super().__init__(problem, way_out)
+        self.problem, self.way_out = problem, way_out
+
+    def __str__(self) -> str:
+        return f"{self.problem}; {self.way_out}."
+
+
 class StoreError(EarmarkError):
     """An embedding store that cannot be opened, read or written."""
 

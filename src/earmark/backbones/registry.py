@@ -88,6 +88,16 @@ def check_name(name: str) -> None:
         )
 
 
+def split_names(names: str) -> list[str]:
+    """Return the names in ``names``, commas between; refuse unknown ones and one that is twice."""
+    several = [name.strip() for name in names.split(",")]
+    for name in several:
+        check_name(name)
+    if len(set(several)) < len(several):
+        raise BackboneError(f"backbone {names!r} names one twice; name each once.")
+    return several
+
+
 def info(name: str) -> BackboneInfo:
     """Describe a backbone without loading it; an unknown name is answered with the nearest."""
     return entry(name)[0]

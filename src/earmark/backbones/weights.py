@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from earmark.errors import BackboneError
+from earmark.errors import BackboneError, WeightsError
 from earmark.system.cache import cache_folder, is_offline
 from earmark.system.download import DownloadError, download
 from earmark.system.files import file_sha256
@@ -89,9 +89,10 @@ def fetch(
     if found is not None and to is None:
         return found
     if found is None and is_offline():
-        raise BackboneError(
+        raise WeightsError(
             f"{file} is not on this machine and EARMARK_OFFLINE=1 forbids downloading it from"
-            f" {file.url}; {_ways_around(file)}."
+            f" {file.url}",
+            _ways_around(file),
         )
     target = Path(to or weights_folder()) / file.name
     try:
@@ -104,9 +105,9 @@ def fetch(
                 _bring(file, found, target, progress)
     except OSError as error:
         reason = error.strerror or error
-        raise BackboneError(
-            f"{file} cannot be written to {target.parent}: {reason}; make room there or name"
-            " another folder in EARMARK_CACHE."
+        raise WeightsError(
+            f"{file} cannot be written to {target.parent}: {reason}",
+            "make room there or name another folder in EARMARK_CACHE",
         ) from error
     return target
 
@@ -121,10 +122,11 @@ def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
         noted = "" if wanted == file.sha256 else f" (noted at its first use in {note})"
         what = f"what {file.url} sent" if downloaded else str(path)
         again = "run the same command again" if downloaded else "delete it and fetch it anew"
-        raise BackboneError(
+        raise WeightsError(
             f"{what} is not the published {file.name}: got SHA-256 {got} and"
             f" {path.stat().st_size:,} bytes, wanted {wanted}{noted} and about {file.bytes:,}"
-            f" bytes; {again}, or find a right copy and {_ways_around(file)}."
+            " bytes",
+            f"{again}, or find a right copy and {_ways_around(file)}",
         )
     if len(wanted) < SHA256_DIGITS:
         with contextlib.suppress(OSError):  # a cache that cannot be written only forgets
@@ -221,10 +223,10 @@ def _bring(
         try:
             download(file.url, part, file.bytes, progress)
         except DownloadError as error:
-            raise BackboneError(
-                f"{file} could not be downloaded from {file.url}: {error.reason}; run the same"
-                f" command again, which goes on after the {error.received / 1e6:,.1f} MB that came,"
-                f" or {_ways_around(file)}."
+            raise WeightsError(
+                f"{file} could not be downloaded from {file.url}: {error.reason}",
+                "run the same command again, which goes on after the"
+                f" {error.received / 1e6:,.1f} MB that came, or {_ways_around(file)}",
             ) from error
     else:
         shutil.copyfile(found, part)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from earmark.backbones.layers import layers_of
-from earmark.embeddings.embedding import Embeddings
 from earmark.errors import EarmarkError
 from earmark.system import extras
 from earmark.system.files import write_whole
+
+if TYPE_CHECKING:
+    from earmark.embeddings.embedding import Embeddings
 
 FORMATS = (".npz", ".parquet")
 

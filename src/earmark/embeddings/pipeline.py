@@ -70,8 +70,7 @@ def embed_stream(
             if store is not None:
                 store.put(backbone.fingerprint, _fresh(shard))
             for item in shard:
-                result = recent[item.key] if isinstance(item, Repeat) else item
-                result = replace(result, clip=item.clip)
+                result = _repeated(item, recent[item.key]) if isinstance(item, Repeat) else item
                 _remember(recent, item.key, result)
                 if progress is not None:
                     progress.advance(result.seconds if isinstance(result, Embedded) else 0.0)
@@ -208,6 +207,13 @@ def _fresh(shard: Iterable[Embedded | Failure | Repeat]) -> list[tuple[bytes, Re
         for item in shard
         if isinstance(item, Embedded) and item.is_computed and not item.warnings
     ]
+
+
+def _repeated(item: Repeat, result: Result) -> Result:
+    """Return what was computed for the earlier clip, as that of this one."""
+    if isinstance(result, Embedded):
+        return replace(result, clip=item.clip, is_computed=False)
+    return replace(result, clip=item.clip)
 
 
 def _remember(memory: collections.OrderedDict[bytes, T], key: bytes, value: T) -> None:

@@ -25,7 +25,7 @@ from earmark.data.splits import FOLDS, Scheme, make_scheme
 from earmark.embeddings.embedding import Embeddings, embed
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
-from earmark.errors import BackboneError, DataError, EarmarkError, did_you_mean
+from earmark.errors import DataError, EarmarkError, WeightsError, did_you_mean
 from earmark.system.progress import Progress
 from earmark.training import baselines, candidates, estimation, heads, learning_curve
 from earmark.training.estimation import OutOfFold
@@ -309,14 +309,11 @@ def backbone_names(backbone: str) -> tuple[list[str], tuple[str, ...]]:
             for name in AUTO:
                 for file in registry.weight_files(name):
                     weights.fetch(file)
-        except BackboneError as error:
-            why = str(error).partition(";")[0]
+        except WeightsError as error:
+            why = error.problem
             return [AUTO[-1]], (f"{AUTO[-1]} alone, which knows speech better than sounds: {why}.",)
         return list(AUTO), ()
-    names = [name.strip() for name in backbone.split(",")]
-    if len(set(names)) < len(names):
-        raise EarmarkError(f"backbone {backbone!r} names one twice; name each once.")
-    return names, ()
+    return registry.split_names(backbone), ()
 
 
 def _embed_all(

@@ -1,36 +1,26 @@
-"""Commands about the store of embeddings."""
+"""``earmark cache``: what earmark keeps on disk."""
 
-from __future__ import annotations
+from typer import Option
 
-from typing import Annotated
-
-import typer
-
-from earmark.cli.common import print_json
-from earmark.cli.options import Json
-
-app = typer.Typer(
-    help="The store of embeddings, compiled models, unfinished fine-tunings: show, prune, clear.",
-    rich_markup_mode=None,
-)
+from earmark.apps.cli.options import JSON
+from earmark.apps.cli.parsing import add, new_app
+from earmark.apps.cli.text import print_json
 
 
-@app.command("show")
-def show_cache(as_json: Json = False) -> None:
-    """Show where the store is and what it holds, and how large the rest of the cache is."""
+def show_cache(as_json: bool = JSON) -> None:
+    """Show what is kept, where, and how large it is."""
     from earmark.embeddings.store import Store
     from earmark.system.cache import bytes_in, engines_folder, finetuning_folder
 
     rest = {"engines_bytes": engines_folder(), "finetuning_bytes": finetuning_folder()}
-
     with Store() as store:
         rows = store.summary()
-        if as_json:
-            held = [{"backbone": f, "clips": n, "bytes": b} for f, n, b in rows]
-            sizes = {name: bytes_in(folder) for name, folder in rest.items()}
-            print_json({"path": str(store.path), "held": held, **sizes})
-            return
-        print(store.path)
+    if as_json:
+        held = [{"backbone": f, "clips": n, "bytes": b} for f, n, b in rows]
+        sizes = {name: bytes_in(folder) for name, folder in rest.items()}
+        print_json({"path": str(store.path), "held": held, **sizes})
+        return
+    print(store.path)
     for fingerprint, clips, size in rows:
         print(f"{clips:>9} clips {size / 1e6:>9.1f} MB  {fingerprint}")
     for what, folder in zip(("compiled models", "fine-tunings"), rest.values(), strict=True):
@@ -38,9 +28,8 @@ def show_cache(as_json: Json = False) -> None:
             print(f"{what:>15} {size / 1e6:>9.1f} MB  {folder}")
 
 
-@app.command("prune")
 def prune_cache(
-    max_mb: Annotated[float, typer.Option("--max-mb", min=0, help="Megabytes to keep.")],
+    max_mb: float = Option(..., "--max-mb", min=0, help="Megabytes to keep."),
 ) -> None:
     """Delete the oldest embeddings until the store holds --max-mb."""
     from earmark.embeddings.store import Store
@@ -49,11 +38,14 @@ def prune_cache(
         print(f"{store.prune(int(max_mb * 1e6))} clips deleted from {store.path}")
 
 
-@app.command("clear")
 def clear_cache() -> None:
-    """Delete the store and the rest; all of it is made anew when it is needed."""
+    """Delete all of it; it is made anew when it is needed."""
     from earmark.embeddings.store import delete_store
     from earmark.system.cache import delete_rest
 
     delete_rest()
     print(f"deleted {delete_store()}")
+
+
+app = new_app("Embeddings, compiled models and the like: show, prune, clear.")
+add(app, show_cache, prune_cache, clear_cache)

@@ -1,0 +1,5 @@
+"""``python -m earmark``."""
+
+from earmark.apps.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""What people start: the command line. Nothing else of earmark may import this room."""

@@ -1,0 +1,104 @@
+"""``earmark backbones``: the pretrained networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer import Option
+
+from earmark.apps.cli.checks import check_folder
+from earmark.apps.cli.options import JSON
+from earmark.apps.cli.parsing import add, new_app
+from earmark.apps.cli.progress import byte_bar
+from earmark.apps.cli.text import print_json
+
+if TYPE_CHECKING:
+    from earmark.backbones.info import BackboneInfo
+
+
+def list_backbones(as_json: bool = JSON) -> None:
+    """List the backbones."""
+    from earmark import backbones
+
+    infos = [backbones.info(name) for name in backbones.list_backbones()]
+    if as_json:
+        print_json({"backbones": [_json(info) for info in infos]})
+        return
+    print(f"{'name':<20} {'rate':>6} {'layers':>6} {'size':>8} {'download':>9}  good for")
+    for info in infos:
+        size = sum(file.bytes for file in backbones.weight_files(info.name))
+        download = f"{size / 1e6:.0f} MB" if size else "none"
+        print(
+            f"{info.name:<20} {info.rate_hz // 1000:>2} kHz {len(info.layers):>6}"
+            f" {info.parameters / 1e6:>6.1f} M {download:>9}  {info.summary} ({info.licence})"
+        )
+    print("hf:NAME-OR-FOLDER: a Wav2Vec2, HuBERT, WavLM, data2vec, UniSpeech-SAT, AST or Whisper.")
+
+
+def show_backbone(name: str, as_json: bool = JSON) -> None:
+    """Show what is known of a backbone.
+
+    That is its rate, windows, layers, source and licence.
+    """
+    from earmark import backbones
+
+    description = _json(backbones.info(name))
+    if as_json:
+        print_json(description)
+        return
+    for key, value in description.items():
+        text = ", ".join(value) if isinstance(value, list) else value
+        print(f"{key:<12} {text}")
+
+
+def fetch_backbone(
+    name: str,
+    to: Path | None = Option(None, help="A folder to keep the files in, for another machine."),
+) -> None:
+    """Find or download a backbone's weights.
+
+    Their hash is checked, and where they are is printed.
+    """
+    check_folder(to)
+    from earmark import backbones
+    from earmark.backbones import weights
+
+    files = backbones.weight_files(name)
+    if not files:
+        backbones.load_backbone(name)
+        print(f"{name} is ready; there is nothing to fetch.")
+    for file in files:
+        with byte_bar(file.name) as bar:
+            print(weights.fetch(file, to, bar))
+
+
+def verify_backbone(name: str) -> None:
+    """Check a backbone's weights and what it computes.
+
+    The weights are loaded, their hash is checked, and the network is compared with published
+    reference values.
+    """
+    from earmark import backbones
+
+    backbone = backbones.load_backbone(name)
+    print(backbone.fingerprint)
+    print(backbone.verify())
+
+
+def _json(info: BackboneInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "summary": info.summary,
+        "parameters": info.parameters,
+        "rate_hz": info.rate_hz,
+        "window_s": info.window / info.rate_hz,
+        "hop_s": info.hop / info.rate_hz,
+        "layers": [f"{layer.name} ({layer.size})" for layer in info.layers],
+        "source": info.source,
+        "licence": info.licence,
+    }
+
+
+app = new_app("The pretrained networks: list, show, fetch, verify.")
+add(app, list_backbones, show_backbone, fetch_backbone, verify_backbone)

@@ -1,0 +1,74 @@
+"""What is refused before anything heavy is imported, and before hours are spent."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from earmark.backbones.registry import split_names
+from earmark.errors import EarmarkError, ModelError
+
+
+def check_output(path: Path) -> None:
+    """Refuse a place that cannot be written; its folder may be missing, but not that one's."""
+    if path.is_dir() or not path.absolute().parent.parent.is_dir():
+        reason = "is a folder" if path.is_dir() else f"needs the folder {path.parent}"
+        raise EarmarkError(f"cannot write {path}: it {reason}; name a file in an existing folder.")
+    check_folder(path.parent)
+
+
+def check_model_output(path: Path) -> None:
+    """Refuse a place that cannot be written, and a file there that is no classifier."""
+    check_output(path)
+    if path.exists() and not is_classifier(path):
+        raise EarmarkError(
+            f"{path} is there already and is not a classifier; name another file with -o."
+        )
+
+
+def check_folder(folder: Path | None) -> None:
+    """Refuse a folder in which nothing can be written, be it there or still to be made."""
+    if folder is None:
+        return
+    nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    try:
+        tempfile.TemporaryFile(dir=nearest).close()
+    except OSError as error:
+        raise EarmarkError(
+            f"cannot write into the folder {folder}: {error.strerror}; name another."
+        ) from error
+
+
+def check_model(path: Path) -> None:
+    """Refuse what is no classifier."""
+    if not is_classifier(path):
+        reason = f"there is no classifier at {path}"
+        if path.is_file():
+            reason = f"{path} is not a classifier, or is cut short"
+        raise ModelError(f"{reason}; give the file that `earmark train` wrote.")
+
+
+def is_classifier(path: Path) -> bool:
+    """Say whether a file is a classifier, by its header alone."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return "earmark" in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
+def check_share(option: str, share: float | None, example: float) -> None:
+    """Refuse a number that is no share between 0 and 1."""
+    if share is not None and not 0 < share < 1:
+        raise EarmarkError(
+            f"{option} is {share:g}; give a number between 0 and 1, such as {example:g}."
+        )
+
+
+def check_backbones(names: str) -> None:
+    """Refuse a name that no backbone has; 'auto' is one, and commas stand between several."""
+    if names != "auto":
+        split_names(names)

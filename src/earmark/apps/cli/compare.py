@@ -1,0 +1,71 @@
+"""``earmark compare``: backbones on the same folds."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from typer import Option
+
+from earmark.apps.cli.checks import check_backbones
+from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, RunOptions
+from earmark.apps.cli.progress import embedding_bar
+from earmark.apps.cli.text import print_json, skipped_json
+from earmark.training.summary import counted
+
+if TYPE_CHECKING:
+    from earmark.training.comparison import Comparison, Entry
+
+
+def compare(
+    *,
+    data: DataOptions,
+    backbone: str = Option(..., help="NAME,NAME[,NAME...]: at least two."),
+    folds: FoldOptions,
+    as_json: bool = JSON,
+    run: RunOptions,
+) -> None:
+    """Compare backbones on DATA, and say which to take.
+
+    Accuracy on the same folds, seconds and megabytes: of each backbone alone, and of all together.
+    """
+    check_backbones(backbone)
+    dataset = data.read()
+    from earmark.training.comparison import compare
+
+    with run.store() as store, embedding_bar(2 * len(dataset), backbone) as bar:
+        comparison = compare(dataset, backbone, **asdict(folds), store=store, progress=bar)
+    if as_json:
+        skipped = skipped_json(comparison.skipped)
+        print_json({"data": data.source, **asdict(comparison), "skipped": skipped})
+    else:
+        print(table(comparison))
+    run.finish(comparison.skipped)
+
+
+def table(comparison: Comparison) -> str:
+    """Return the comparison as aligned lines, then what to take."""
+    head = ("backbone", "accuracy (95 %)", "to the best (95 %)", "p", "s/hour", "download", "file")
+    most = max(entry.accuracy for entry in comparison.entries)
+    rows = [head, *(_row(entry, entry.accuracy == most) for entry in comparison.entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *cells in rows:
+        aligned = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        lines.append("  ".join([name.ljust(widths[0]), *aligned]))
+    title = f"{counted(comparison.clips, 'clip')}, {comparison.scheme}"
+    return "\n".join([title, "", *lines, "", comparison.recommendation])
+
+
+def _row(entry: Entry, is_best: bool) -> tuple[str, ...]:
+    low, high = entry.ci95
+    under, over = (100 * x for x in entry.difference_ci95)
+    return (
+        entry.name,
+        f"{entry.accuracy:.3f} ({low:.3f} to {high:.3f})",
+        "best" if is_best else f"{100 * entry.difference:+.1f} ({under:+.1f} to {over:+.1f})",
+        "" if is_best else f"{entry.p:.3f}",
+        f"{entry.seconds_per_hour:.1f}",
+        "-" if entry.download_mb is None else f"{entry.download_mb:.1f} MB",
+        f"{entry.classifier_mb:.2f} MB",
+    )

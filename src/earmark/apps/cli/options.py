@@ -1,0 +1,186 @@
+"""Arguments and options, each described once; those that belong together are a class."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+from typer import Argument, Option
+
+from earmark.apps.cli.checks import check_folder
+from earmark.apps.cli.text import print_csv, print_json, report_skipped
+from earmark.errors import EarmarkError
+
+if TYPE_CHECKING:
+    from earmark.audio.options import AudioOptions
+    from earmark.data.dataset import Dataset
+    from earmark.embeddings.stages import Failure
+    from earmark.embeddings.store import Store
+
+DATA = Argument(metavar="DATA", help="A folder with a sub-folder per class, or a manifest.")
+MODEL = Argument(metavar="MODEL", help="A classifier: the file that `earmark train` wrote.")
+REPORT = Option(None, help="Write report.html and the figures behind it into this folder.")
+JSON = Option(False, "--json", help="Print one JSON object on standard output.")
+MODEL_FILE = "The classifier file to write."
+ALLOW_SKIPS = Option(False, "--allow-skips", help="Exit with 0 though recordings were not read.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """Labelled clips: where they are, and what says so."""
+
+    source: str = DATA
+    label: str = Option("label", help="The manifest's column of labels.")
+    group: str | None = Option(None, help="The column of what must not straddle a split: speaker.")
+    separator: str | None = Option(None, help="What stands between the classes of one clip.")
+
+    def read(self, **settings: Any) -> Dataset:
+        """Read the clips; ``settings`` are those of ``Dataset.read``."""
+        from earmark.data.dataset import Dataset
+
+        columns = {"label": self.label, "group": self.group, "separator": self.separator}
+        return Dataset.read(self.source, **{**columns, **settings})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordingOptions:
+    """How recordings are read."""
+
+    channel: int | None = Option(None, min=1, help="Read this channel, 1 is left; else the mean.")
+    non_finite: Literal["refuse", "zero"] = Option(
+        "refuse", help="Refuse recordings with NaN or infinity, or make those zero."
+    )
+
+    def audio(self) -> AudioOptions:
+        """Return the library's form of them."""
+        from earmark.audio.options import AudioOptions
+
+        return AudioOptions(self.channel, self.non_finite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(RecordingOptions, LabelOptions):
+    """Labelled clips, and how their recordings and folds are read."""
+
+    fold: str | None = Option(None, help="The column of given folds.")
+
+    def read(self, **settings: Any) -> Dataset:
+        """Read the clips; ``settings`` are those of ``Dataset.read``."""
+        return super().read(fold=self.fold, audio=self.audio(), **settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """What a classifier is made of, named as the parameters of ``earmark.train``."""
+
+    backbone: str = Option("auto", help="NAME[,NAME...] or auto.")
+    head: Literal["auto", "linear", "mlp", "prototype"] = Option(
+        "auto", help="The classifier on top."
+    )
+    layers: str = Option("auto", help="auto, last, all, or NAME,NAME...")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldOptions:
+    """How clips are divided, named as the parameters of ``earmark.train``."""
+
+    folds: int = Option(5, min=2, help="Folds to make where none are given.")
+    seed: int = Option(0, help="The same seed gives the same result.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """What computes a backbone, named as the parameters of ``earmark.train``."""
+
+    precision: Literal["exact", "fast"] = Option(
+        "exact", help="float32, or the fastest with a cosine of 0.999 to it."
+    )
+    engine: Literal["auto", "torch", "openvino"] = Option(
+        "auto", help="What computes the backbone."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuningOptions:
+    """Fine-tuning: whether, how, and where its curves go."""
+
+    finetune: str | None = Option(None, help="Adapt the networks, too: full, last:N or lora.")
+    recipe: str = Option("", help="Changes to fine-tuning: epochs=5,mixup=0.3,...")
+    tensorboard: Path | None = Option(None, help="Write curves of fine-tuning into this folder.")
+
+    def check(self, unknown: float | None) -> None:
+        """Refuse what cannot be."""
+        if self.finetune is None and (self.recipe or self.tensorboard is not None):
+            raise EarmarkError("--recipe and --tensorboard need --finetune; add it.")
+        if self.finetune is not None and unknown is not None:
+            raise EarmarkError(
+                "--unknown needs frozen features, and --finetune changes them; leave out one."
+            )
+        if self.recipe:
+            from earmark.training.finetuning.recipe import Recipe
+
+            Recipe().changed(self.recipe)
+        check_folder(self.tensorboard)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What becomes of embeddings, and of recordings that cannot be read."""
+
+    allow_skips: bool = ALLOW_SKIPS
+    no_store: bool = Option(False, "--no-store", help="Neither read nor keep embeddings.")
+
+    def store(self) -> contextlib.AbstractContextManager[Store | None]:
+        """Open the store of embeddings, or stand in for it."""
+        from earmark.embeddings.store import Store
+
+        return contextlib.nullcontext() if self.no_store else Store()
+
+    def finish(self, skipped: Sequence[Failure]) -> None:
+        """Say what could not be read, and exit with 1 if that counts."""
+        report_skipped(skipped)
+        if skipped and not self.allow_skips:
+            raise typer.Exit(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerOptions:
+    """Recordings to answer one by one, and the form of the answers."""
+
+    paths: list[str] = Argument(metavar="PATH", help="Files, folders, or - for a list on stdin.")
+    as_json: bool = Option(False, "--json", help="Print one JSON object a line.")
+    as_csv: bool = Option(False, "--csv", help="Print CSV, with a line of column names.")
+    allow_skips: bool = ALLOW_SKIPS
+
+    def recordings(self) -> tuple[Iterable[Path], int]:
+        """Expand files and folders; return them and the length of the longest path.
+
+        '-' alone reads paths from standard input as they come, with a length of 0.
+        """
+        if self.as_json and self.as_csv:
+            raise EarmarkError("--json and --csv exclude each other; give one.")
+        if self.paths == ["-"]:
+            return (Path(line.rstrip("\n")) for line in sys.stdin if line.strip()), 0
+        from earmark.data.folders import paths
+
+        recordings = paths(self.paths)
+        return recordings, max(len(str(path)) for path in recordings)
+
+    def show(self, text: str | None, value: dict[str, Any], rows: list[list[str]]) -> None:
+        """Print the answer for one recording in the form that was asked for."""
+        if self.as_json:
+            print_json(value)
+        elif self.as_csv:
+            print_csv(rows)
+        elif text is not None:
+            print(text, flush=True)
+
+    def finish(self, failures: int) -> None:
+        """Exit with 1 if there were failures and they count."""
+        if failures and not self.allow_skips:
+            raise typer.Exit(1)

@@ -1,0 +1,67 @@
+"""From functions to commands: classes of options become options, each given at most once."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+
+from earmark.errors import EarmarkError
+
+
+class Command(TyperCommand):
+    """A command that refuses an option with a value that is given twice; the last would win."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        given = self.make_parser(ctx).parse_args(args=list(args))[2]
+        for option in self.params:
+            is_single = not getattr(option, "is_flag", False) and not option.multiple
+            if is_single and given.count(option) > 1:
+                raise EarmarkError(f"{option.opts[-1]} is given more than once; give it once.")
+        return super().parse_args(ctx, args)
+
+
+def new_app(help: str) -> typer.Typer:
+    """Return a group of commands, which shows its help when none is given."""
+    return typer.Typer(
+        name="earmark",
+        help=help,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+
+
+def add(app: typer.Typer, *commands: Callable[..., None]) -> None:
+    """Add commands to ``app``, each under the first word of its function's name."""
+    for command in commands:
+        app.command(command.__name__.partition("_")[0], cls=Command)(flat(command))
+
+
+def flat(command: Callable[..., None]) -> Callable[..., None]:
+    """Return ``command`` as Typer reads it: each field of a dataclass is a parameter of its own."""
+    hints = get_type_hints(command)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name not in groups:
+            parameters.append(parameter.replace(annotation=hints[name]))
+            continue
+        types = get_type_hints(groups[name])
+        for field in fields(groups[name]):
+            changes = {"name": field.name, "annotation": types[field.name]}
+            parameters.append(parameter.replace(**changes, default=field.default))
+
+    def call(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{f.name: values.pop(f.name) for f in fields(group)})
+        command(**values)
+
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return call

@@ -1,0 +1,45 @@
+"""``earmark predict``: what a classifier hears in recordings."""
+
+from pathlib import Path
+
+from typer import Option
+
+from earmark.apps.cli.checks import check_model, check_share
+from earmark.apps.cli.options import MODEL, AnswerOptions
+from earmark.apps.cli.text import prediction_json, prediction_text, print_csv, say
+
+
+def predict(
+    *,
+    model: Path = MODEL,
+    options: AnswerOptions,
+    top: int = Option(3, min=1, help="How many labels to show for each."),
+    coverage: float | None = Option(
+        None, help="Add a set of classes that holds the true one with this probability: 0.9."
+    ),
+) -> None:
+    """Say what is heard in recordings, in the order given.
+
+    The exit code is 1 if one could not be read.
+    """
+    check_share("--coverage", coverage, 0.9)
+    check_model(model)
+    recordings, width = options.recordings()
+    from earmark.classifier.classifier import Classifier
+    from earmark.data.clip import LIST_SEPARATOR
+
+    failures = 0
+    classifier = Classifier.load(model)
+    if options.as_csv:
+        print_csv([["path", "label", "score", "error", *(["plausible"] if coverage else [])]])
+    for p in classifier.predict_iter(recordings, coverage=coverage):
+        failures += p.error is not None
+        score = f"{p.score:.6f}" if p.error is None else ""
+        row = [p.path, p.answer, score, p.error or ""]
+        if coverage:
+            row.append(LIST_SEPARATOR.join(p.plausible or ()))
+        text = prediction_text(p, top, width) if p.error is None else None
+        options.show(text, prediction_json(p, top), [row])
+        for message in p.warnings if p.error is None else [p.error]:
+            say(f"{p.path}: {message}")
+    options.finish(failures)

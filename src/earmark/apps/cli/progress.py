@@ -1,0 +1,89 @@
+"""What moves on a terminal: bars of clips and of bytes, and the line of fine-tuning."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import rich.progress
+
+    from earmark.system.progress import Observer, Progress
+
+
+class _Bar:
+    """A bar on standard error; told of clips, it shows how fast they are."""
+
+    def __init__(self, bar: rich.progress.Progress, task: rich.progress.TaskID) -> None:
+        self.bar, self.task = bar, task
+        self.audio_s, self.start = 0.0, time.perf_counter()
+
+    def advance(self, seconds: float) -> None:
+        self.audio_s += seconds
+        speed = self.audio_s / max(time.perf_counter() - self.start, 1e-9)
+        self.bar.update(self.task, advance=1, speed=speed)
+
+
+class _Line:
+    """The figures of fine-tuning, in place of a bar."""
+
+    def __init__(self, before: _Bar) -> None:
+        self.before = before
+
+    def advance(self, run: str, figures: Mapping[str, float]) -> None:
+        from rich.progress import TextColumn
+
+        f = figures
+        minutes, seconds = divmod(int(f["left_s"]), 60)
+        line = (
+            f"{minutes}:{seconds:02} left of {run}: epoch {f['epoch']:.1f}/{f['epochs']:.0f}, loss"
+            f" {f['loss']:.2f}, validation {f['validation']:.2f}, {f['clips_per_s']:.0f} clips/s"
+        )
+        self.before.bar.columns = (TextColumn("{task.description}", markup=False),)
+        self.before.bar.update(self.before.task, description=line)
+
+
+@contextlib.contextmanager
+def _shown(what: str, total: float, figures: str) -> Iterator[_Bar | None]:
+    """Show a bar with ``figures`` beside it on a terminal; yield None where there is none."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn(what), BarColumn(), TextColumn(figures), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        yield _Bar(bar, bar.add_task(what, total=total, speed=0.0))
+
+
+def progress_bar(what: str, clips: int) -> contextlib.AbstractContextManager[Progress | None]:
+    """Show clips done, speed (times real time) and time left on a terminal; else yield None."""
+    figures = "{task.completed:.0f}/{task.total:.0f} {task.fields[speed]:>5.0f} x real time"
+    return _shown(what, clips, figures)
+
+
+def embedding_bar(clips: int, backbones: str) -> contextlib.AbstractContextManager[Progress | None]:
+    """Show how the clips are embedded, once by each of ``backbones``."""
+    from earmark.training.training import backbone_names
+
+    return progress_bar("embedding", clips * len(backbone_names(backbones)[0]))
+
+
+def tuning_line(bar: Progress | None) -> Observer | None:
+    """Return what shows in place of ``bar`` how fine-tuning goes on; None without a terminal."""
+    return _Line(bar) if isinstance(bar, _Bar) else None
+
+
+@contextlib.contextmanager
+def byte_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a download on a terminal: yield a function of (bytes here, bytes in all); else None."""
+    with _shown(what, 0.0, "{task.completed:.1f}/{task.total:.1f} MB") as shown:
+        if shown is None:
+            yield None
+        else:
+            bar, task = shown.bar, shown.task
+            yield lambda here, total: bar.update(task, completed=here / 1e6, total=total / 1e6)

@@ -1,0 +1,166 @@
+"""``earmark review``: labels that look wrong, and their correction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer import Option
+
+from earmark.apps.cli.checks import check_backbones, check_output
+from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, ModelOptions, RunOptions
+from earmark.apps.cli.progress import embedding_bar
+from earmark.apps.cli.text import print_json, say, skipped_json
+from earmark.errors import DataError, EarmarkError
+from earmark.training.summary import counted
+
+if TYPE_CHECKING:
+    from earmark.data.clip import Clip
+    from earmark.data.dataset import Dataset
+    from earmark.labelling.reviewing import Review
+    from earmark.labelling.suspects import Neighbour, Suspect
+
+
+def review(
+    *,
+    data: DataOptions,
+    model: ModelOptions,
+    folds: FoldOptions,
+    top: int = Option(30, min=1, help="How many labels to list, worst first."),
+    apply: Path | None = Option(
+        None, help="A filled decisions file: write a corrected manifest to -o."
+    ),
+    output: Path | None = Option(
+        None, "-o", "--output", help="The decisions file, or corrected manifest, to write."
+    ),
+    as_json: bool = JSON,
+    run: RunOptions,
+) -> None:
+    """List the labels that look wrong, and why; correct them.
+
+    DATA may be a classifier, too: then the data that it was trained on is reviewed. The file that
+    -o writes has a column for your decisions; give it back with --apply.
+    """
+    _check(apply, output)
+    provenance: dict[str, Any] = {}
+    settings = {**asdict(model), **asdict(folds)}
+    if _is_model(data.source):
+        from earmark.labelling.reviewing import of_model
+
+        dataset, classifier = of_model(Path(data.source))
+        provenance = classifier.provenance
+        settings = {**provenance["arguments"], "seed": provenance["seed"]}
+    else:
+        dataset = data.read()
+    if apply is not None and output is not None:
+        _correct(dataset, apply, output, as_json)
+        return
+    check_backbones(settings["backbone"])
+    from earmark.labelling import corrections
+    from earmark.labelling.reviewing import review
+
+    with run.store() as store, embedding_bar(len(dataset), settings["backbone"]) as bar:
+        result = review(dataset, **settings, top=top, store=store, progress=bar)
+    if output is not None:
+        output.parent.mkdir(exist_ok=True)
+        corrections.write(output, result.suspects)
+    digest = result.training.classifier.provenance["data"]
+    if provenance.get("data", digest) != digest:
+        say(f"warning: {dataset.source} has changed since {data.source} was trained on it.")
+    if as_json:
+        print_json(_json(data.source, result, output))
+    else:
+        print(_text(data.source, result, output))
+    run.finish(result.training.skipped)
+
+
+def _check(apply: Path | None, output: Path | None) -> None:
+    """Refuse places that cannot be."""
+    if apply is not None and output is None:
+        raise EarmarkError("--apply needs -o CORRECTED.csv, the manifest to write.")
+    if output is None:
+        return
+    check_output(output)
+    if apply is None and output.exists():
+        raise EarmarkError(f"{output} is there already; name a new file, or delete it.")
+
+
+def _is_model(source: str) -> bool:
+    """Say whether ``source`` is a file, and by its suffix not a manifest or label track."""
+    from earmark.data.annotations import SUFFIX
+    from earmark.data.tables import MANIFEST_SUFFIXES
+
+    path = Path(source)
+    return path.is_file() and path.suffix.lower() not in (*MANIFEST_SUFFIXES, SUFFIX)
+
+
+def _correct(dataset: Dataset, apply: Path, output: Path, as_json: bool) -> None:
+    """Write the corrected manifest, never over what it was made of."""
+    for original in (Path(dataset.source), apply):
+        if output.exists() and original.exists() and output.samefile(original):
+            raise DataError(f"{output} would be overwritten; name another file with -o.")
+    from earmark.labelling import corrections
+
+    corrected, counts = corrections.apply(dataset, apply)
+    output.parent.mkdir(exist_ok=True)
+    corrected.to_manifest(output)
+    numbers = {kind: counts[kind] for kind in ("relabelled", "dropped", "kept")}
+    if as_json:
+        print_json({"manifest": str(output), "clips": len(corrected), **numbers})
+        return
+    changes = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
+    print(f"{counted(len(corrected), 'clip')} -> {output}: {changes} by {apply}")
+    if corrected.separator:
+        say(f"read it with --separator {corrected.separator!r}")
+
+
+def _text(source: str, result: Review, output: Path | None) -> str:
+    clips = counted(result.clips, "clip")
+    lines = [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
+    for number, suspect in enumerate(result.suspects, 1):
+        change = f" -> {suspect.suggested}?" if suspect.suggested else ""
+        name = _name(suspect.clip)
+        lines += [
+            f"{number:>4}  {suspect.evidence:.3f}  {name}  {suspect.clip.label}{change}",
+            f"        {suspect.reason}",
+            *(
+                f"        near {near.similarity:.2f}  {_name(near.clip)}  {near.clip.label}"
+                for near in suspect.neighbours
+            ),
+        ]
+    if output is not None:
+        lines.append(
+            f"-> {output}; fill in its last column (keep, relabel, drop or a class), then:"
+            f"  earmark review {source} --apply {output} -o CORRECTED.csv"
+        )
+    return "\n".join(lines)
+
+
+def _name(clip: Clip) -> str:
+    if clip.start is None and clip.end is None:
+        return str(clip.path)
+    return f"{clip.path} {clip.start or 0:g}..{'' if clip.end is None else f'{clip.end:g}'}"
+
+
+def _json(source: str, result: Review, output: Path | None) -> dict[str, Any]:
+    return {
+        "data": source,
+        "clips": result.clips,
+        "decisions": None if output is None else str(output),
+        "skipped": skipped_json(result.training.skipped),
+        "suspects": [
+            {
+                **_clip_json(suspect, "suggested", "evidence", "reason"),
+                "neighbours": [_clip_json(near, "similarity") for near in suspect.neighbours],
+            }
+            for suspect in result.suspects
+        ],
+    }
+
+
+def _clip_json(item: Suspect | Neighbour, *names: str) -> dict[str, Any]:
+    """Return the clip of ``item``, and those of its fields that are named."""
+    clip = item.clip
+    place = {"path": str(clip.path), "start": clip.start, "end": clip.end, "label": clip.label}
+    return {**place, **{name: getattr(item, name) for name in names}}

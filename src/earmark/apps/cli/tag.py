@@ -1,0 +1,39 @@
+"""``earmark tag``: AudioSet's classes in recordings."""
+
+from typer import Option
+
+from earmark.apps.cli.checks import check_backbones
+from earmark.apps.cli.options import AnswerOptions
+from earmark.apps.cli.text import print_csv, say
+
+
+def tag(
+    *,
+    options: AnswerOptions,
+    backbone: str = Option("efficientat-mn04", help="yamnet or one of efficientat-*."),
+    top: int = Option(5, min=1, help="How many classes to show for each."),
+) -> None:
+    """Name sounds with AudioSet's classes, without any training.
+
+    The exit code is 1 if a recording could not be read.
+    """
+    check_backbones(backbone)
+    recordings, width = options.recordings()
+    from earmark.classifier.tagging import tag_iter
+
+    failures = 0
+    answers = tag_iter(recordings, backbone, top)
+    if options.as_csv:
+        print_csv([["path", "tag", "score", "error"]])
+    for tags in answers:
+        if tags.error is not None:
+            failures += 1
+            failure = {"path": tags.path, "error": tags.error}
+            options.show(None, failure, [[tags.path, "", "", tags.error]])
+            say(f"{tags.path}: {tags.error}")
+            continue
+        scores = "  ".join(f"{name} {score:.3f}" for name, score in tags.scores.items())
+        rows = [[tags.path, name, f"{score:.6f}", ""] for name, score in tags.scores.items()]
+        answer = {"path": tags.path, "tags": tags.scores}
+        options.show(f"{tags.path:<{width}}  {scores}", answer, rows)
+    options.finish(failures)

@@ -1,0 +1,91 @@
+"""``earmark train``: from labelled recordings to one classifier file and an honest estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer import Option
+
+from earmark.apps.cli import checks, options
+from earmark.apps.cli.progress import embedding_bar, tuning_line
+from earmark.apps.cli.text import print_json, report_read_warnings, say, this_command
+from earmark.training.summary import training_json, training_text
+
+if TYPE_CHECKING:
+    from earmark.data.dataset import Dataset
+    from earmark.training.training import Training
+
+
+def train(
+    *,
+    output: Path = Option(..., "-o", "--output", help=options.MODEL_FILE),
+    model: options.ModelOptions,
+    data: options.DataOptions,
+    folds: options.FoldOptions,
+    unknown: float | None = Option(
+        None, help="Answer unknown to clips of no class; this share may get one: 0.05."
+    ),
+    no_compare: bool = Option(False, "--no-compare", help="No baselines and no learning curve."),
+    engine: options.EngineOptions,
+    tuning: options.TuningOptions,
+    report: Path | None = options.REPORT,
+    as_json: bool = options.JSON,
+    run: options.RunOptions,
+) -> None:
+    """Train a classifier on DATA and estimate its accuracy.
+
+    The estimate is by nested cross-validation. The classifier is saved as one file.
+    """
+    tuning.check(unknown)
+    checks.check_share("--unknown", unknown, 0.05)
+    checks.check_model_output(output)
+    checks.check_folder(report)
+    checks.check_backbones(model.backbone)
+    dataset = data.read()
+    settings = {**asdict(model), **asdict(folds), **asdict(engine)}
+    settings |= {"compare": not no_compare, "unknown": unknown}
+    with run.store() as store, embedding_bar(len(dataset), model.backbone) as bar:
+        settings |= {"store": store, "progress": bar}
+        training, forget = _trained(dataset, settings, tuning)
+        if training is None:
+            return
+        output.parent.mkdir(exist_ok=True)
+        training.classifier.save(output)
+        forget()
+        figures = training_json(training, str(output))
+        if report is not None:
+            from earmark.report import contents_of_training, write_report
+
+            rows = training.out_of_fold.answers(training.classifier.labels)
+            contents = contents_of_training(training, dataset, this_command(), store)
+            say(f"report: {write_report(report, figures, rows, contents)}")
+    if as_json:
+        print_json(figures)
+    else:
+        print(training_text(training, str(output)))
+    report_read_warnings(training.read_warnings)
+    run.finish(training.skipped)
+
+
+def _trained(
+    dataset: Dataset, settings: dict[str, Any], tuning: options.TuningOptions
+) -> tuple[Training | None, Callable[[], None]]:
+    """Train, and fine-tune if that was asked for; return what to do once the classifier is saved.
+
+    Of several processes, those but the first have nothing to save.
+    """
+    if tuning.finetune is None:
+        from earmark.training.training import train
+
+        return train(dataset, **settings), lambda: None
+    from earmark.training.finetuning.conduct import finetune
+    from earmark.training.finetuning.recipe import Recipe
+    from earmark.training.finetuning.tensorboard import watched
+
+    recipe = Recipe().changed(tuning.recipe)
+    with watched(tuning.tensorboard, tuning_line(settings["progress"])) as observer:
+        done = finetune(dataset, tuning.finetune, recipe=recipe, observer=observer, **settings)
+    return (done.training if done.is_first else None), done.checkpoints.forget

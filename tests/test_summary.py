@@ -1,0 +1,76 @@
+"""The text of a training, line by line, as the command and Python print it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from earmark.training import summary
+
+
+def judged(accuracy: float, **baselines: float) -> dict[str, object]:
+    names = {"plain": "log-mel statistics", "random": "random weights"}
+    rivals = [{"name": names[key], "accuracy": value} for key, value in baselines.items()]
+    return {"accuracy": accuracy, "baselines": rivals}
+
+
+@pytest.mark.parametrize(
+    ("estimate", "said"),
+    [
+        (
+            judged(0.95, plain=0.575, random=0.817),
+            "+13.3 points from the pretrained network: 0.575 with log-mel statistics, 0.817 with"
+            " random weights",
+        ),
+        (
+            judged(0.288, plain=0.5, random=0.702),
+            "pretrained network: 41.4 points WORSE than the same network with random weights"
+            " (0.702); it did not help",
+        ),
+        (
+            judged(0.5, plain=0.6, random=0.5),
+            "pretrained network: 10.0 points WORSE than log-mel statistics (0.600); it did not"
+            " help",
+        ),
+        (
+            judged(0.9, plain=0.8) | {"fine_tuning": {"frozen": 0.81}},
+            "+1.0 points from the pretrained network: 0.800 with log-mel statistics",
+        ),
+        (
+            judged(0.79999, plain=0.8),
+            "+0.0 points from the pretrained network: 0.800 with log-mel statistics",
+        ),
+    ],
+)
+def test_what_the_pretrained_network_gave(estimate, said):
+    assert summary.transfer_line(estimate) == [f"  transfer  {said}"]
+
+
+def test_without_baselines_nothing_is_said_of_the_network():
+    assert summary.transfer_line({"accuracy": 0.5, "baselines": []}) == []
+
+
+def test_what_doubling_should_add():
+    points = [{"clips_per_class": 2**k, "accuracy": 1 - 0.4 * 0.5**k} for k in range(4)]
+    (line,) = summary.growth_line({"learning_curve": points})
+    assert line == "  more      doubling the recordings should add about 2.5 points"
+    (line,) = summary.growth_line({"learning_curve": points, "fine_tuning": {}})
+    assert line.endswith("2.5 points to the frozen classifier")
+    assert summary.growth_line({"learning_curve": points[:2]}) == []
+
+
+def test_what_is_said_of_unknown_classes():
+    (line,) = summary.unknown_line({"unknown": {"accepted": 0.048, "answered": 0.93}})
+    assert line.endswith(
+        "(each class left out in turn), 5 % are given a class; of known clips, 93 %"
+    )
+    assert summary.unknown_line({}) == []
+
+
+def test_the_text_needs_neither_a_terminal_nor_torch():
+    code = "import sys, earmark.training.summary; print([m for m in sys.modules if m in HEAVY])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"HEAVY = {('typer', 'rich', 'torch', 'numpy')}; {code}"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == "[]\n"
