@@ -71,7 +71,7 @@ class Victim:
 def main() -> None:
     """Decode whole and in part, at another rate; a refusal must be one sentence."""
     from earmark import audio
-    from earmark.audio import AudioError
+    from earmark.errors import AudioError
 
     warnings.simplefilter("error", RuntimeWarning)
     out = os.fdopen(os.dup(1), "w")

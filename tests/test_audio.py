@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from audio_files import RATE, encode, encode_ffmpeg, flac_that_says, noise, peak_bytes, refusal
 from earmark import audio
-from earmark.audio import decoder, ffmpeg, libsndfile, source
+from earmark.audio import decoder, ffmpeg, libsndfile
 from earmark.audio.decoder import Decoder
+from earmark.audio.source import FileSource
 from earmark.data.folders import is_recording
 from earmark.errors import AudioError
 from shared_data import shared_data
@@ -96,7 +97,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_files_without_content() -> None:
     empty = "the file is empty (0 bytes); fetch it again or leave it out."
-    assert refusal(b"") == f"0 bytes: {empty}"
+    assert refusal(b"") == f"<bytes>: {empty}"
     assert "holds no samples; leave it out." in refusal(encode(noise(0), "WAV"))
     with pytest.raises(AudioError, match=r"^a/b\.wav: the file is empty"):
         audio.load(b"", RATE, name="a/b.wav")
@@ -202,7 +203,7 @@ DECODERS = (libsndfile.open_recording, ffmpeg.open_recording)
 
 
 def decoded(path: Path, decoder: Decoder) -> tuple[np.ndarray, int]:
-    with source.open_source(path) as file, decoder(file, 0.0, None) as (header, blocks):
+    with FileSource(path).open() as file, decoder(file, 0.0, None) as (header, blocks):
         return np.concatenate([block.samples for block in blocks]), header.rate_hz
 
 

@@ -11,7 +11,8 @@ import soundfile
 
 from audio_files import RATE, encode, encode_ffmpeg, noise, peak_bytes, refusal
 from earmark import audio
-from earmark.audio import libsndfile, reading, source
+from earmark.audio import libsndfile
+from earmark.audio.source import BytesSource, FileSource
 
 TWO_HOURS_S = 7_200
 SLOW_HZ = 8_000
@@ -67,8 +68,8 @@ def test_a_stretch_takes_memory_for_itself_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["WAV", "FLAC"])
 def test_nothing_is_decoded_beyond_the_end_of_a_stretch(kind: str) -> None:
     with (
-        source.open_source(encode(noise(4 * RATE), kind)) as file,
-        libsndfile.libsndfile(file, 1.0, 1.5) as (_, blocks),
+        BytesSource(encode(noise(4 * RATE), kind)).open() as file,
+        libsndfile.open_recording(file, 1.0, 1.5) as (_, blocks),
     ):
         assert [(block.position, len(block.samples)) for block in blocks] == [(RATE, RATE // 2)]
 
@@ -77,7 +78,7 @@ def test_an_end_that_was_rounded_is_clipped_and_a_wrong_one_refused() -> None:
     content = encode(noise(2 * RATE), "WAV")
     assert len(audio.load(content, RATE, 1.0, 2.04)) == RATE
     assert refusal(content, 1.0, 2.06) == (
-        f"{len(content)} bytes: no stretch from 1 s to 2.06 s in a recording of 2.000 s "
+        "<bytes>: no stretch from 1 s to 2.06 s in a recording of 2.000 s "
         "at 16000 Hz; correct start and end."
     )
 
@@ -126,7 +127,7 @@ def two_hours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", ["wav", "flac"])
 def test_a_stretch_of_two_hours(two_hours: Path, kind: str) -> None:
     path = two_hours / f"long.{kind}"
-    with source.open_source(path) as file, libsndfile.libsndfile(file, 6_001.0) as (_, blocks):
+    with FileSource(path).open() as file, libsndfile.open_recording(file, 6_001.0) as (_, blocks):
         assert next(blocks).position == 6_001 * SLOW_HZ  # sought, and not decoded up to there
     assert peak_bytes(path, 6_001.0, 6_005.0) < 2_000_000
     x = audio.load(path, SLOW_HZ, 6_001.0, 6_005.0)
@@ -168,9 +169,9 @@ def test_a_seek_that_goes_astray_is_damage(monkeypatch: pytest.MonkeyPatch) -> N
 def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the bytes that decoders read."""
     counted: list[int] = []
-    opened = source.open_source
+    opened = BytesSource.open
 
-    def counting(source: bytes) -> object:
+    def counting(source: BytesSource) -> object:
         file = opened(source)
         read = file.read
 
@@ -191,7 +192,7 @@ def bytes_read(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return Counting()
 
-    monkeypatch.setattr(reading, "open_source", counting)
+    monkeypatch.setattr(BytesSource, "open", counting)
     return counted
 
 

@@ -28,14 +28,14 @@ def saved(tmp_path_factory) -> Path:
         "bias": rng.normal(size=3),
     }
     head = Head("linear", {k: v.astype(np.float32) for k, v in tensors.items()})
-    fingerprint = earmark.create("logmel").fingerprint
+    fingerprint = earmark.load_backbone("logmel").fingerprint
     made = Classifier(
         ("a", "b", "ç"),
         (BackboneUse("logmel", fingerprint, ("logmel",)),),
         head,
         Calibration(1.3),
         {"spread": True, "bands": True, "averaged": False},
-        DecisionRule(disbelief=(0.1, 0.4)),
+        DecisionRule(nonconformity=(0.1, 0.4)),
         {"accuracy": 0.5},
         {"seed": 0},
     )

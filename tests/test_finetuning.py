@@ -152,7 +152,7 @@ import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from earmark.data.clip import Clip
-from earmark.finetuning import run
+from earmark.training.finetuning import run
 import tuning
 
 class Wait:
@@ -189,7 +189,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 from earmark.data.clip import Clip
-from earmark.finetuning import run
+from earmark.training.finetuning import run
 import tuning
 
 clips = [Clip(path, "") for path in sorted(Path(sys.argv[2]).glob("*.wav"))]

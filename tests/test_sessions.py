@@ -153,8 +153,7 @@ def test_a_session_answers_from_eight_threads(classifier):
             assert list(several) == expected * 8, row
         whole = pool.map(lambda _: [p.scores for p in session.predict(UNHEARD)], range(8))
         for scores in whole:
-            for got, want in zip(scores, expected, strict=True):
-                assert got == pytest.approx(want, abs=1e-5)
+            assert scores == expected
 
 
 def test_a_closed_session_says_so(classifier):
@@ -194,19 +193,12 @@ def test_predict_keeps_one_warm_session_a_file(classifier, monkeypatch):
 
 def test_a_second_prediction_takes_little(classifier):
     """CPU seconds, not wall time: the least of many, which a neighbour cannot make smaller."""
-    import torch
-
     noise = np.random.default_rng(0).normal(0, 0.1, 16_000).astype(np.float32)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        spent = []
-        for _ in range(21):
-            start = time.thread_time()
-            classifier.predict(noise, rate_hz=16_000)
-            spent.append(1_000 * (time.thread_time() - start))
-    finally:
-        torch.set_num_threads(threads)
+    spent = []
+    for _ in range(21):
+        start = time.thread_time()
+        classifier.predict(noise, rate_hz=16_000)
+        spent.append(1_000 * (time.thread_time() - start))
     assert min(spent[1:]) <= MOST_CPU_MS
 
 

@@ -537,7 +537,7 @@ def test_a_published_file_is_found_in_the_cache_of_the_hub(hub_cache):
 
 HUB = """
 import os, sys
-from earmark import backbones
+from earmark import EarmarkError, backbones
 print(backbones.load_backbone("hf:someone/tiny").fingerprint)
 print(backbones.load_backbone("hf:someone/tiny@v2").fingerprint)
 os.environ["EARMARK_OFFLINE"] = "1"
@@ -546,7 +546,7 @@ for offline, name in (("1", "tiny@v3"), ("0", "else"), ("0", "tiny@v9")):
     os.environ["EARMARK_OFFLINE"] = offline
     try:
         backbones.load_backbone(f"hf:someone/{name}")
-    except backbones.BackboneError as error:
+    except EarmarkError as error:
         print(error)
 """
 

@@ -39,8 +39,8 @@ def players(
         try:
             uri = _uri(_samples(clip, options))
         except AudioError as error:
-            reason = str(error).removeprefix(f"{clip.path}: ")
-            entries.append(Player(None, f"The recording cannot be read any more: {reason}"))
+            text = f"The recording cannot be read any more: {error.reason}."
+            entries.append(Player(None, text))
             continue
         if len(uri) > room:
             entries.append(Player(None, "Left out: the page grew too large."))

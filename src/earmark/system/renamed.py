@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import importlib.abc
 import importlib.machinery
 import sys
 import types
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 # A module of 0.1 and the modules that have its names now, below ``earmark``.
 MODULES = {
     "archives": "system.unpacking",
-    "audio": "audio audio.reading audio.source",
-    "backbones": "backbones backbones.base backbones.registry",
+    "audio": "audio audio.reading audio.source errors",
+    "backbones": "backbones backbones.base backbones.registry errors",
     "backbones.audioset": "backbones.networks.audioset classifier.tagging",
     "bank": "training.kernels",
     "baselines": "training.baselines",
@@ -34,7 +34,7 @@ MODULES = {
     "estimation": "training.estimation",
     "evaluation": "training.evaluation",
     "finetuning": "training.finetuning",
-    "heads": "training.heads classifier.head classifier.targets training.parallel",
+    "heads": "classifier.head classifier.targets training.parallel training.heads",
     "known_data": "data.known.sets data.known.catalogue",
     "label_tracks": "data.annotations",
     "learning_curve": "training.learning_curve",
@@ -167,8 +167,8 @@ class _Module(types.ModuleType):
         return function(*arguments, **options)
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
-    """Finds the modules of 0.1 that are no longer there, and ``python -m earmark.cli``."""
+class _Finder:
+    """Finds and loads the modules of 0.1 that are no longer there; ``python -m earmark.cli``, too."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -177,7 +177,10 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
         if root != "earmark" or not (name in MODULES or name == "cli.__main__"):
             return None
         is_package = any(other.startswith(f"{name}.") for other in (*MODULES, "cli.__main__"))
-        return importlib.machinery.ModuleSpec(fullname, self, is_package=is_package)
+        loader: Any = self  # its base class would cost every import of earmark 10 ms
+        return importlib.machinery.ModuleSpec(
+            fullname, loader, origin=fullname, is_package=is_package
+        )
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         return _Module(spec.name)
@@ -185,9 +188,8 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     def exec_module(self, module: types.ModuleType) -> None:
         pass  # its names are looked up when they are used
 
-    def get_source(self, fullname: str) -> str:
-        is_main = fullname.endswith(".__main__")
-        return "from earmark.apps.cli import main\nmain()\n" if is_main else ""
+    def get_code(self, fullname: str) -> types.CodeType:
+        return compile("from earmark.apps.cli import main\nmain()\n", fullname, "exec")
 
 
 def install() -> None:

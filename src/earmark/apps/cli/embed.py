@@ -9,7 +9,6 @@ from earmark.apps.cli.checks import check_backbones, check_output
 from earmark.apps.cli.options import DATA, EngineOptions, RecordingOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import report_read_warnings
-from earmark.embeddings.files import check_format, write_embeddings
 from earmark.training.summary import counted
 
 
@@ -27,6 +26,8 @@ def embed(
 
     Labels are written beside them where DATA has some.
     """
+    from earmark.embeddings.files import check_format, write_embeddings
+
     check_format(output)
     check_output(output)
     check_backbones(backbone)
