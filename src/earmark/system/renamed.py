@@ -168,7 +168,7 @@ class _Module(types.ModuleType):
 
 
 class _Finder:
-    """Finds and loads the modules of 0.1 that are no longer there; ``python -m earmark.cli``, too."""
+    """Finds and loads the modules of 0.1 that are gone; ``python -m earmark.cli``, too."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
