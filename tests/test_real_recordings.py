@@ -31,9 +31,9 @@ def test_esc10_with_the_embedded_default_over_the_official_folds():
     dataset = Dataset.read(shared_data("esc10") / "meta.csv", fold="fold")
     training = earmark.train(dataset, backbone="speech-embedding", compare=False)
     estimate = training.classifier.estimate
-    assert estimate["scheme"] == "5 given folds" and not training.skipped
-    assert estimate["accuracy"] >= 0.92
-    assert estimate["ece"] < 0.08
+    assert estimate.scheme == "5 given folds" and not training.skipped
+    assert estimate.accuracy >= 0.92
+    assert estimate.calibration_error < 0.08
 
 
 def test_digits_with_the_embedded_default_leaving_a_speaker_out():
@@ -41,7 +41,7 @@ def test_digits_with_the_embedded_default_leaving_a_speaker_out():
     dataset = share(Dataset.read(shared_data("fsdd") / "meta.csv", group="speaker"), 5)
     training = earmark.train(dataset, backbone="speech-embedding")
     estimate = training.classifier.estimate
-    assert estimate["scheme"] == "leave one of 6 groups out"
-    assert estimate["accuracy"] >= 0.965
-    without = {b["name"]: b["accuracy"] for b in estimate["baselines"]}
+    assert estimate.scheme == "leave one of 6 groups out"
+    assert estimate.accuracy >= 0.965
+    without = {b["name"]: b["accuracy"] for b in estimate.baselines}
     assert 0.35 < without["log-mel statistics"] < 0.6 and 0.6 < without["random weights"] < 0.85

@@ -147,8 +147,8 @@ def search_of(features, truth, classes, fold, **options):
 def test_the_good_layers_are_chosen_in_every_fold():
     features, truth, fold = blobs()
     search = search_of(features, truth, 4, fold)
-    assert {search.choose(tested).best.layers for tested in range(5)} == {"good"}
-    assert search.choose().best.layers == "good"
+    assert {search.choose(tested).best.features for tested in range(5)} == {"good"}
+    assert search.choose().best.features == "good"
 
 
 def test_labels_without_sense_are_estimated_at_chance():
@@ -178,7 +178,7 @@ def test_a_tested_fold_is_never_looked_at():
 def test_the_slow_heads_compete_on_the_layers_that_are_best_for_the_linear_one():
     features, truth, fold = blobs()
     chosen = search_of(features, truth, 4, fold).choose()
-    assert {c.layers for c in chosen.loss if c.head in ("logistic", "mlp")} == {"good"}
+    assert {c.features for c in chosen.loss if c.head in ("logistic", "mlp")} == {"good"}
     assert chosen.best == min(chosen.loss, key=chosen.loss.get)
 
 
@@ -225,9 +225,9 @@ def test_the_linear_head_is_scikit_learns_ridge(size, balanced):
     def ones(values):  # the bias is the weight of one more feature, always 1
         return np.hstack([scaler.transform(values) / np.sqrt(size), np.ones((len(values), 1))])
 
-    prior = np.average(targets.of, axis=0, weights=targets.weights)
+    prior = np.average(targets.onehot, axis=0, weights=targets.weights)
     reference = Ridge(alpha=1e-3 * 60, fit_intercept=False)
-    reference.fit(ones(x), targets.of - prior, sample_weight=targets.weights)
+    reference.fit(ones(x), targets.onehot - prior, sample_weight=targets.weights)
     new = rng.normal(size=(40, size)).astype(np.float32)
     np.testing.assert_allclose(head.logits(new), reference.predict(ones(new)) + prior, atol=1e-4)
 
@@ -237,7 +237,7 @@ def test_kernels_give_the_answers_of_fitted_heads():
     features, truth, _ = blobs()
     search = search_of(features, truth, 4, np.arange(120) % 3)
     layers = FeatureSpec((("bad", "good"),), spread=False)
-    bank = FeatureTable(search.bank.infos, search.bank.matrices, {"both": layers})
+    bank = FeatureTable(search.table.infos, search.table.matrices, {"both": layers})
     train, held = np.arange(80), np.arange(80, 120)
     inside, across = bank.kernels(train, held).of("both")
     for kind in ("prototype", "linear"):
@@ -423,7 +423,7 @@ def test_calibration_error_by_hand():
 def test_train_end_to_end(tones, tmp_path):
     training = earmark.train(tones, backbone="logmel")
     assert training.classifier.labels == ("high", "low")
-    assert training.classifier.estimate["accuracy"] == 1.0
+    assert training.classifier.estimate.accuracy == 1.0
     training.classifier.save(tmp_path / "m.earmark")
     loaded = earmark.Classifier.load(tmp_path / "m.earmark")
     answers = list(loaded.predict(sorted(tones.rglob("*.wav"))))

@@ -25,10 +25,10 @@ ERRING = 0.01  # of each score: a model may be sure and wrong
 
 @dataclass(frozen=True)
 class Review:
-    """The most suspicious labels, worst first, out of all ``clips``."""
+    """The most suspicious labels, worst first, out of those of all ``n_clips``."""
 
     suspects: tuple[Suspect, ...]
-    clips: int
+    n_clips: int
     training: Training
 
 
@@ -91,7 +91,7 @@ def review(
     given = {clip.key: clip for clip in dataset}
     heard = tuple(given[clip.key] for clip in training.out_of_fold.clips)
     belief = beliefs(training)
-    has = training.out_of_fold.of > 0
+    has = training.out_of_fold.onehot > 0
     against = np.where(has, belief, 1 - belief)
     asked = has if training.out_of_fold.is_single else np.ones_like(has)
     rows, classes = np.nonzero(asked)
@@ -153,7 +153,7 @@ def _at_home(training: Training) -> np.ndarray | None:
     """Return scores (N, K) of the chosen head over folds that part groups, not recordings."""
     search, tested = training.search, training.out_of_fold
     free = [replace(clip, group=None, fold=None) for clip in tested.clips]
-    content = np.unique(search.bank.matrices[0], axis=0, return_inverse=True)[1].ravel()
+    content = np.unique(search.table.matrices[0], axis=0, return_inverse=True)[1].ravel()
     try:
         scheme = make_scheme(free, content, seed=search.seed, separator=search.separator)
     except DataError:  # a class with fewer recordings than folds
@@ -164,7 +164,7 @@ def _at_home(training: Training) -> np.ndarray | None:
     def answer(fold: int) -> None:
         rows = np.flatnonzero(scheme.fold == fold)
         head = around.fit(training.chosen, fold)
-        logits[rows] = head.logits(search.bank.features(training.chosen.layers, rows))
+        logits[rows] = head.logits(search.table.features(training.chosen.features, rows))
 
     parallel.side_by_side(answer, range(len(scheme.names)))
     return Calibration.fit(logits, search.targets).scores(logits)

@@ -47,8 +47,8 @@ def neighbours(
     Clips that are not independent of it (of its group; of its recording where there are no
     groups) are passed over.
     """
-    tested, bank = training.out_of_fold, training.search.bank
-    features = bank.features(training.chosen.layers, np.arange(len(clips)))
+    tested, bank = training.out_of_fold, training.search.table
+    features = bank.features(training.chosen.features, np.arange(len(clips)))
     mean, scale = heads.standard(features)
     z = (features - mean) / scale
     z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), TINY)

@@ -21,10 +21,10 @@ def training_json(training: Training, model: str | None = None) -> dict[str, Any
         "layers": layer_names(classifier.backbones),
         "head": classifier.head.kind,
         "labels": list(classifier.labels),
-        "clips": training.clips,
+        "clips": training.n_clips,
         "skipped": [{"path": f.path, "reason": f.reason} for f in training.skipped],
         "warnings": [*training.warnings, *training.findings, *training.read_warnings],
-        "estimate": classifier.estimate,
+        "estimate": training.estimate.to_dict(),
         "seconds": training.seconds,
     }
 
@@ -38,19 +38,20 @@ def layer_names(backbones: Sequence[BackboneUse]) -> list[str]:
 def training_text(training: Training, model: str | None = None) -> str:
     """Return the classifier, its estimate and what to distrust; ``model`` is the saved file."""
     classifier, seconds = training.classifier, training.seconds
+    estimate = training.estimate.to_dict()
     saved = f" -> {model}" if model else ""
     lines = [
-        f"{counted(training.clips, 'clip')}, {len(classifier.labels)} classes{saved}",
+        f"{counted(training.n_clips, 'clip')}, {len(classifier.labels)} classes{saved}",
         *(
             f"  {'and' if n else 'backbone':<9} {use.name}, {_some_layers(use.layers)}"
             for n, use in enumerate(classifier.backbones)
         ),
         f"  head      {classifier.head.kind}",
-        *estimate_lines(classifier.estimate),
-        *transfer_line(classifier.estimate),
-        *growth_line(classifier.estimate),
-        *unknown_line(classifier.estimate),
-        *fine_tuning_line(classifier.estimate),
+        *estimate_lines(estimate),
+        *transfer_line(estimate),
+        *growth_line(estimate),
+        *unknown_line(estimate),
+        *fine_tuning_line(estimate),
         f"  seconds   embed {seconds['embed']:.1f}, select {seconds['select']:.1f},"
         f" fit {seconds['fit']:.1f}, total {seconds['total']:.1f}",
         *(f"  warning   {warning}" for warning in training.warnings),

@@ -116,7 +116,7 @@ def _correct(dataset: Dataset, apply: Path, output: Path, as_json: bool) -> None
 
 
 def _text(source: str, result: Review, output: Path | None) -> str:
-    clips = counted(result.clips, "clip")
+    clips = counted(result.n_clips, "clip")
     lines = [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
     for number, suspect in enumerate(result.suspects, 1):
         change = f" -> {suspect.suggested}?" if suspect.suggested else ""
@@ -146,7 +146,7 @@ def _name(clip: Clip) -> str:
 def _json(source: str, result: Review, output: Path | None) -> dict[str, Any]:
     return {
         "data": source,
-        "clips": result.clips,
+        "clips": result.n_clips,
         "decisions": None if output is None else str(output),
         "skipped": skipped_json(result.training.skipped),
         "suspects": [

@@ -201,7 +201,7 @@ class _Work:
 
     def _rehearse(self, name: str, lesson: FoldPlan) -> _Answer:
         """Tune without the inner clips of a lesson; the answer is the frozen one's still."""
-        search, of = self.search, self.search.targets.of
+        search, of = self.search, self.search.targets.onehot
         logits = self.frozen.solution.logits[lesson.test]
         inside = np.setdiff1d(lesson.rows, lesson.inner)
         none = np.zeros((0, of.shape[1]), np.float32)
@@ -232,7 +232,7 @@ class _Work:
             targets = search.targets_of(rows, best.balanced)
             return heads.fit(best.head, features, targets, best.penalty, search.seed)
 
-        reading, head = search.bank.readings[best.layers], search.fit_rows(best, rows)
+        reading, head = search.table.specs[best.features], search.fit_rows(best, rows)
         start = Start(reading, rows, head, choice.calibration, solve)
         return Run(self.setup, name, start, judged, length)
 
@@ -304,7 +304,7 @@ def _course(curves: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, floa
 def _noted(frozen: Training, verdict: dict[str, Any]) -> Any:
     """Return the frozen classifier, which knows that fine-tuning was tried."""
     classifier = frozen.classifier
-    return replace(classifier, estimate={**classifier.estimate, "fine_tuning": verdict})
+    return replace(classifier, estimate=replace(classifier.estimate, fine_tuning=verdict))
 
 
 def _deployed(
@@ -316,10 +316,13 @@ def _deployed(
 ) -> Training:
     """Return the training of the fine-tuned classifier, with its own estimate and limits."""
     old = frozen.classifier
-    names = ("baselines", "learning_curve")
-    kept = {name: old.estimate[name] for name in names if name in old.estimate}
     seed = int(old.provenance["seed"])
-    estimate = training.figures_of(tested, frozen.heard, seed) | kept | {"fine_tuning": verdict}
+    estimate = replace(
+        training.estimate_of(tested, frozen.heard, seed),
+        baselines=old.estimate.baselines,
+        learning_curve=old.estimate.learning_curve,
+        fine_tuning=verdict,
+    )
     # a backbone of which nothing is read is not in the classifier
     used = [
         w
@@ -330,7 +333,7 @@ def _deployed(
         old,
         head=tuned.head,
         calibration=calibration,
-        decision_rule=DecisionRule.fit(tested.scores, tested.of, tested.is_single),
+        decision_rule=DecisionRule.fit(tested.scores, tested.onehot, tested.is_single),
         estimate=estimate,
         tuned=tuple(used),
     )

@@ -152,7 +152,7 @@ class Run:
     def _one_epoch(self, together: Callable[..., Any]) -> None:
         setup, recipe = self.setup, self.setup.recipe
         rng = np.random.default_rng([setup.seed, self.epoch])
-        of = setup.targets.of
+        of = setup.targets.onehot
         batches = waveforms.plan(self.rows, setup.sounds.seconds, of, recipe, rng)
         begun, done = time.perf_counter(), 0
         for number, batch in enumerate(batches):
@@ -215,7 +215,7 @@ class Run:
             part = varied(
                 setup.sounds,
                 rows,
-                setup.targets.of,
+                setup.targets.onehot,
                 self.rows,
                 len(self.model.mean),
                 setup.recipe,
@@ -307,7 +307,7 @@ class Run:
         targets = self.setup.targets.rows(self.judged)
         return {
             "validation": validation_loss(logits, targets),
-            "accuracy": float((logits.argmax(1) == targets.of.argmax(1)).mean()),
+            "accuracy": float((logits.argmax(1) == targets.onehot.argmax(1)).mean()),
         }
 
     def _is_over(self) -> bool:
