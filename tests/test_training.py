@@ -437,7 +437,7 @@ def test_of_two_folds_each_half_may_have_two_recordings_of_many_clips(tones, tmp
     ]
     (tmp_path / "four.csv").write_text("path,label,start\n" + "\n".join(rows))
     training = earmark.train(tmp_path / "four.csv", backbone="logmel", folds=2, compare=False)
-    scheme, accuracy = (training.classifier.estimate[key] for key in ("scheme", "accuracy"))
+    scheme, accuracy = training.estimate.scheme, training.estimate.accuracy
     assert scheme == "2 stratified folds of whole recordings" and accuracy == 1.0
 
 
@@ -459,7 +459,7 @@ def test_what_cannot_be_read_is_listed(tones):
     (tones / "low" / "broken.wav").write_bytes(b"RIFF....")
     training = earmark.train(tones, backbone="logmel")
     assert [Path(f.path).name for f in training.skipped] == ["broken.wav"]
-    assert training.clips == 12
+    assert training.n_clips == 12
 
 
 def test_nothing_readable_is_refused(tmp_path):
