@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -335,6 +336,39 @@ def test_files_that_are_no_manifests(
         "latin.csv has 26 bytes, more than the 10 that a manifest may have; list paths"
         in refusal(latin)
     )
+
+
+# Refusals are quick
+
+HEAVY = ("sklearn", "scipy", "torch", "av", "soxr", "pyarrow", "narwhals", "pandas", "datasets")
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        ("earmark.Dataset.read('nowhere')", "nowhere is not there;"),
+        ("earmark.Dataset.read('m.csv')", "m.csv has no column 'label'; did you mean 'lable'?"),
+        ("earmark.Dataset.read('m.csv', label='x')", "m.csv has no column 'x'; it has 'path',"),
+        ("earmark.doctor('nowhere')", "nowhere is not there;"),
+        ("earmark.doctor('m.csv')", "m.csv has no column 'label'; did you mean 'lable'?"),
+    ],
+)
+def test_a_refusal_imports_nothing_heavy(tmp_path: Path, call: str, text: str) -> None:
+    write(tmp_path, "m.csv", "path,lable\na.wav,x\nb.wav,y\n")
+    program = f"""if True:
+        import sys, earmark
+        try:
+            {call}
+        except earmark.EarmarkError as error:
+            print(error)
+        print([name for name in {HEAVY} if name in sys.modules])
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    error, modules = ran.stdout.splitlines()
+    assert text in error
+    assert modules == "[]"
 
 
 # Writing

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from earmark.classifier.classifier import Classifier, Prediction
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
+    from earmark.data.doctor.examination import doctor
     from earmark.embeddings.store import Store
     from earmark.errors import EarmarkError
     from earmark.training.finetuning.conduct import FineTuning, finetune
@@ -26,6 +27,7 @@ _HOMES = {
     "Recipe": "training.finetuning.recipe",
     "Store": "embeddings.store",
     "Training": "training.training",
+    "doctor": "data.doctor.examination",
     "finetune": "training.finetuning.conduct",
     "list_backbones": "backbones.registry",
     "load_backbone": "backbones.registry",
@@ -43,6 +45,7 @@ __all__ = [
     "Store",
     "Training",
     "__version__",
+    "doctor",
     "finetune",
     "list_backbones",
     "load_backbone",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from earmark.classifier.classifier import Prediction
+    from earmark.data.doctor.findings import Finding
     from earmark.embeddings.stages import Failure
     from earmark.system.progress import Observer, Progress
     from earmark.training.training import Training
@@ -120,7 +121,11 @@ def training_json(training: Training, model: str | None) -> dict[str, Any]:
         "labels": list(classifier.labels),
         "clips": training.clips,
         "skipped": [{"path": f.path, "reason": f.reason} for f in training.skipped],
-        "warnings": [*training.warnings, *training.findings, *training.read_warnings],
+        "warnings": [
+            *training.warnings,
+            *(finding.line() for finding in training.findings),
+            *training.read_warnings,
+        ],
         "estimate": classifier.estimate,
         "seconds": training.seconds,
     }
@@ -139,11 +144,12 @@ def _stretch(layers: Sequence[str]) -> str:
     return f"{len(layers)} layers, {layers[0]} to {layers[-1]}"
 
 
-def _first(findings: Sequence[str]) -> list[str]:
+def _first(findings: Sequence[Finding]) -> list[str]:
     """Return the findings in at most three lines; the third points to where all of them are."""
-    if len(findings) <= 3:
-        return list(findings)
-    return [*findings[:2], f"and {len(findings) - 2} more; `earmark doctor` has them all."]
+    lines = [finding.line() for finding in findings]
+    if len(lines) <= 3:
+        return lines
+    return [*lines[:2], f"and {len(lines) - 2} more; `earmark doctor` has them all."]
 
 
 def training_text(training: Training, model: str | None) -> str:

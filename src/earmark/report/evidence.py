@@ -12,6 +12,7 @@ from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.classifier.classifier import Classifier
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
+from earmark.data.doctor.findings import Finding
 from earmark.embeddings.store import Store
 from earmark.report import map as maps
 from earmark.training.evaluation import Evaluation
@@ -74,7 +75,7 @@ def evidence_of(
         candidates,
         classifier.estimate.get("baselines"),
         classifier.estimate.get("learning_curve"),
-        findings=[_finding(line) for line in training.findings],
+        findings=[_finding(finding) for finding in training.findings],
         fine_tuning=classifier.estimate.get("fine_tuning"),
         source=dataset.source,
         audio=dataset.audio,
@@ -110,7 +111,6 @@ def _map(classifier: Classifier, clips: Sequence[Clip], store: Store | None) -> 
     return None if features is None else maps.project(features, classifier.provenance["seed"])
 
 
-def _finding(line: str) -> dict[str, str]:
-    """Return the parts of ``doctor.Finding.line``."""
-    kind, _, text = line.partition(": ")
-    return {"kind": kind, "text": text}
+def _finding(finding: Finding) -> dict[str, str]:
+    """Return what the page shows of a finding; its line is among the warnings of the summary."""
+    return {"kind": finding.kind, "text": finding.summary()}

@@ -21,7 +21,8 @@ from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
-from earmark.data.doctor import before_training
+from earmark.data.doctor.examination import before_training
+from earmark.data.doctor.findings import Finding
 from earmark.data.splits import FOLDS, Scheme, make_scheme
 from earmark.embeddings.embedding import Embeddings, embed
 from earmark.embeddings.stages import Failure
@@ -70,7 +71,7 @@ class Training:
     warnings: tuple[str, ...]
     seconds: dict[str, float]
     read_warnings: tuple[str, ...] = ()  # recordings that were not read whole, or not as they are
-    findings: tuple[str, ...] = ()  # what the doctor's cheap checks say of the data
+    findings: tuple[Finding, ...] = ()  # of the doctor, without listening again
 
 
 def train(
@@ -147,7 +148,7 @@ def train(
         notes + heard.scheme.warnings,
         clock.seconds,
         tuple(dict.fromkeys(text for e in heard.embeddings for text in e.warnings)),
-        tuple(f.line() for f in before_training(dataset, heard.clips, heard.content)),
+        tuple(before_training(dataset, heard.clips, heard.content)),
     )
 
 
