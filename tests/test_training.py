@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,15 @@ def test_nothing_that_belongs_together_parts(count, per_recording, groups, copie
 def test_given_folds_that_leak_are_told():
     items = [Clip(Path("same.wav"), f"c{k % 2}", float(k), fold=str(k % 4 // 2)) for k in range(8)]
     assert make_scheme(items, distinct(8)).warnings == (
-        "1 recordings have clips in more than one fold: the estimate is too high.",
+        "1 recording has clips in more than one fold: the estimate is too high.",
+    )
+    three = [
+        replace(clip, path=Path(f"r{k // 6}.wav"), fold=str(k % 3))
+        for k, clip in enumerate(clips(12))
+    ]
+    assert make_scheme(three, distinct(12) % 4).warnings == (
+        "2 recordings have clips in more than one fold: the estimate is too high.",
+        "4 sounds have exact copies in more than one fold: the estimate is too high.",
     )
 
 
@@ -89,14 +98,14 @@ def test_given_folds_that_leak_are_told():
     [
         (
             clips(6),
-            r"class 'c0' has 3 different recordings and 5 folds need at least 5; .*--folds 3",
+            r"class 'c0' has 3 different recordings, but 5 folds need at least 5; .*--folds 3",
         ),
-        (clips(2), r"'c0' has 1 different recording and at least 3 are needed; .*give --folds 3"),
-        (clips(4), r"'c0' has 2 different recordings and at least 3 are needed; .*give --folds 3"),
+        (clips(2), r"'c0' has 1 different recording, but at least 3 are needed; .*give --folds 3"),
+        (clips(4), r"'c0' has 2 different recordings, but at least 3 are needed; .*give --folds 3"),
         (clips(20, groups=1), r"all clips are of one group \('g0'\)"),
         (clips(20, folds=1), r"the fold column has one value only"),
         (clips(20, groups=2), r"class 'c0' is only in fold or group 'g0'"),
-        (clips(20, split=["test"]), r"every clip's split is 'test'"),
+        (clips(20, split=["test"]), r"the split of every clip is 'test'"),
     ],
 )
 def test_hopeless_data_is_refused(items, text):
@@ -105,7 +114,7 @@ def test_hopeless_data_is_refused(items, text):
 
 
 def test_two_folds_take_four_recordings_since_each_is_split_again():
-    text = r"'c0' has 3 different recordings and 2 folds need at least 4; .*--folds 3"
+    text = r"'c0' has 3 different recordings, but 2 folds need at least 4; .*--folds 3"
     with pytest.raises(DataError, match=text):
         make_scheme(clips(6), distinct(6), folds=2)
     halves = make_scheme(clips(8), distinct(8), folds=2)
@@ -117,7 +126,7 @@ def test_two_folds_take_four_recordings_since_each_is_split_again():
 
 def test_what_is_left_to_learn_from_is_told_as_such():
     one = [clip for clip in clips(20) if clip.label == "c1"] + clips(20)[:1]
-    text = r"'c0' has 1 different recording to learn from while others are tested, and at least 2"
+    text = r"'c0' has 1 different recording outside a test fold, but at least 2 are needed to train"
     with pytest.raises(DataError, match=text):
         make_scheme(one, distinct(len(one)), folds=2, is_inner=True)
 

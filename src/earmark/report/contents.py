@@ -12,6 +12,7 @@ from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.classifier.classifier import Classifier
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
+from earmark.data.doctor.findings import Finding
 from earmark.embeddings.store import Store
 from earmark.report import map as maps
 from earmark.training.estimation import OutOfFold
@@ -73,7 +74,7 @@ def contents_of_training(
         ],
         baselines=estimate.baselines,
         learning_curve=estimate.learning_curve,
-        findings=[_finding(line) for line in training.findings],
+        findings=[_finding(finding) for finding in training.findings],
         fine_tuning=estimate.fine_tuning,
     )
 
@@ -107,7 +108,6 @@ def _contents(
     )
 
 
-def _finding(line: str) -> dict[str, str]:
-    """Return the parts of ``doctor.Finding.line``."""
-    kind, _, text = line.partition(": ")
-    return {"kind": kind, "text": text}
+def _finding(finding: Finding) -> dict[str, str]:
+    """Return what the page shows of a finding; its line is among the warnings of the summary."""
+    return {"kind": finding.kind, "text": finding.summary()}

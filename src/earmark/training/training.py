@@ -21,7 +21,8 @@ from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, Dataset, as_dataset
-from earmark.data.doctor import before_training
+from earmark.data.doctor.examination import before_training
+from earmark.data.doctor.findings import Finding
 from earmark.data.splits import FOLDS, make_scheme
 from earmark.embeddings.embedding import Embeddings, embed
 from earmark.embeddings.stages import Failure
@@ -73,7 +74,7 @@ class Training:
     warnings: tuple[str, ...]
     seconds: dict[str, float]
     read_warnings: tuple[str, ...] = ()  # recordings that were not read whole, or not as they are
-    findings: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
     @property
     def estimate(self) -> Estimate:
@@ -216,7 +217,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         notes + heard.scheme.warnings,
         clock.seconds,
         tuple(dict.fromkeys(text for e in heard.embeddings for text in e.warnings)),
-        tuple(f.line() for f in before_training(dataset, heard.clips, heard.content)),
+        tuple(before_training(dataset, heard.clips, heard.content)),
     )
 
 

@@ -11,7 +11,7 @@ from earmark.apps.cli.checks import check_backbones
 from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, RunOptions
 from earmark.apps.cli.progress import embedding_bar
 from earmark.apps.cli.text import print_json, skipped_json
-from earmark.training.summary import counted
+from earmark.errors import amount
 
 if TYPE_CHECKING:
     from earmark.training.comparison import Comparison, Entry
@@ -53,7 +53,7 @@ def table(comparison: Comparison) -> str:
     for name, *cells in rows:
         aligned = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([name.ljust(widths[0]), *aligned]))
-    title = f"{counted(comparison.n_clips, 'clip')}, {comparison.scheme}"
+    title = f"{amount(comparison.n_clips, 'clip')}, {comparison.scheme}"
     return "\n".join([title, "", *lines, "", comparison.recommendation])
 
 
