@@ -195,7 +195,7 @@ import tuning
 clips = [Clip(path, "") for path in sorted(Path(sys.argv[2]).glob("*.wav"))]
 losses = iter((3, 1, 2, 4))
 run.validation_loss = lambda *_: next(losses)
-workers = tuning.Workers()
+workers = tuning.Processes()
 assert workers.count == 2
 network = tuning.speech_embedding("conv2", "conv4")
 recipe = tuning.RECIPE.changed("time_mask=0.3,band_mask=0.3,mixup=0.3,batch=6,warm_up=0")

@@ -91,9 +91,9 @@ def embed(
     Examples
     --------
     >>> import earmark
-    >>> embeddings = earmark.embed("recordings", "yamnet")  # doctest: +SKIP
-    >>> embeddings.features(["embedding"]).shape  # doctest: +SKIP
-    (120, 2048)
+    >>> embeddings = earmark.embed("recordings", "speech-embedding")
+    >>> embeddings.features(["embedding"]).shape
+    (12, 192)
     """
     clips: Iterable[Clip]
     if isinstance(data, (list, tuple, Iterator)):

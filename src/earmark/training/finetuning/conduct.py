@@ -64,15 +64,45 @@ def finetune(
 ) -> FineTuning:
     """Train as :func:`train` does with ``options``, then fine-tune the networks that it chose.
 
-    ``how`` is 'full', 'last:N' for the last N layers, or 'lora'. For each fold that tests, a
-    *rehearsal* on the other folds but one says after how many epochs the clips of that one are
-    answered best, and if better than before; where they are, the network is tuned once more with
-    all of them. So the estimate has every decision inside. The fine-tuned classifier is returned
-    if most rehearsals were better, by two standard errors each, and it is not worse on the tested
-    clips, else the frozen one. The verdict, in ``estimate['fine_tuning']`` too, says which ('use'),
-    the accuracy of both on the tested clips, the 'difference' with its 95 % interval 'ci95' (0 to 0
-    if no fold was tuned) and what was used in each fold. Killed, it goes on where it stopped when
-    it is called again. Raises EarmarkError for what is unknown or cannot be tuned.
+    For each fold that tests, a *rehearsal* on the other folds but one says after how many epochs
+    the clips of that one are answered best, and if better than before; where they are, the network
+    is tuned once more with all of them. So the estimate has every decision inside. The fine-tuned
+    classifier is returned if most rehearsals were better, by two standard errors each, and it is
+    not worse on the tested clips; otherwise the frozen one. A run that was killed goes on where it
+    stopped when it is called again.
+
+    Parameters
+    ----------
+    data
+        What :func:`train` takes.
+    how
+        'full' for every layer, 'last:N' for the last N layers, or 'lora'.
+    recipe
+        The settings of the gradient steps. Default: those of the backbone.
+    observer
+        Is told what goes on.
+    **options
+        The other arguments of :func:`train`.
+
+    Returns
+    -------
+    FineTuning
+        The ``training`` to use, the frozen one, and the ``verdict``: what was used ('use'), the
+        accuracy of both on the tested clips, the 'difference' with its 95 % interval 'ci95' (0 to
+        0 if no fold was tuned), and what was used in each fold.
+
+    Raises
+    ------
+    EarmarkError
+        ``how`` or an option is unknown, or the backbone cannot be tuned so.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> tuned = earmark.finetune("recordings", "last:1", recipe=earmark.Recipe(epochs=1),
+    ...                          backbone="speech-embedding", compare=False)
+    >>> tuned.verdict["use"]
+    'frozen'
     """
     parameters.check(how)
     if options.get("unknown") is not None:
