@@ -53,8 +53,8 @@ Decoder = Callable[[BinaryIO, float, float | None], AbstractContextManager[Opene
 
 def reason(error: Exception) -> str:
     """Say in a few words why a decoder or the system refused."""
-    said = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
-    return str(said).removeprefix("Error : ").rstrip(". ") or type(error).__name__
+    text = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
+    return str(text).removeprefix("Error : ").rstrip(". ") or type(error).__name__
 
 
 def is_cut_ogg(file: BinaryIO) -> bool:

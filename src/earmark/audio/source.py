@@ -137,9 +137,10 @@ class SampleSource:
 
 
 Source = FileSource | BytesSource | SampleSource
+Recording = str | Path | bytes | Source
 
 
-def as_source(recording: str | Path | bytes | Source, name: str | None = None) -> Source:
+def as_source(recording: Recording, name: str | None = None) -> Source:
     """Return a path or bytes as a source; ``name`` stands for bytes in errors."""
     if isinstance(recording, (str, Path)):
         return FileSource(Path(recording))

@@ -92,5 +92,5 @@ def _reason(error: Exception) -> str:
     """Say in a few words why a server could not be reached, or what it answered."""
     if isinstance(error, urllib.error.HTTPError):
         return f"HTTP {error.code} {error.reason}"
-    said = getattr(error, "reason", error)
-    return getattr(said, "strerror", None) or str(said) or type(error).__name__
+    cause = getattr(error, "reason", error)
+    return getattr(cause, "strerror", None) or str(cause) or type(error).__name__

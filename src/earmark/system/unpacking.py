@@ -11,18 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from earmark.errors import DataError
+from earmark.errors import DataError, first_line
 
 BLOCK = 1 << 20  # bytes copied at a time
 MOST_MEMBERS = 1_000_000  # a directory of as many names takes some hundred megabytes
 
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError)
 
-Member = tuple[str, IO[bytes]]
 
-
-def unpack(archive: Path, to: Path, wanted: re.Pattern[str], most_bytes: int) -> int:
-    """Unpack the files whose names ``wanted`` matches as a whole into ``to``; return how many.
+def unpack(archive: Path, to: Path, names: re.Pattern[str], most_bytes: int) -> int:
+    """Unpack the files whose names ``names`` matches as a whole into ``to``; return how many.
 
     The first group of the match is where a file goes, below ``to``: the pattern decides, and not
     the archive, so that no name leads outside. Links and devices are passed over. Raises DataError
@@ -31,7 +29,7 @@ def unpack(archive: Path, to: Path, wanted: re.Pattern[str], most_bytes: int) ->
     count, left = 0, most_bytes
     try:
         for name, content in _members(archive):
-            match = wanted.fullmatch(name)
+            match = names.fullmatch(name)
             if match is None:
                 continue
             target = to / match[1]
@@ -52,14 +50,13 @@ def unpack(archive: Path, to: Path, wanted: re.Pattern[str], most_bytes: int) ->
                 f"{archive} cannot be unpacked into {to}: {error.strerror}; make room there or name"
                 " another folder."
             ) from error
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DataError(
-            f"{archive} is no whole zip or tar archive ({reason}); fetch it again."
+            f"{archive} is no whole zip or tar archive ({first_line(error)}); fetch it again."
         ) from error
     return count
 
 
-def _members(archive: Path) -> Iterator[Member]:
+def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield name and content of every regular file, in the archive's order."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
