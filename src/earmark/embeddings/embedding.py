@@ -16,7 +16,7 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, as_dataset
 from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.pooling import columns
-from earmark.embeddings.stages import Failure
+from earmark.embeddings.stages import Failure, Result
 from earmark.embeddings.store import Store
 from earmark.system.progress import Progress
 
@@ -42,8 +42,8 @@ class Embeddings:
     def only(self, clips: Container[Clip]) -> Embeddings:
         """Keep the rows of those ``clips``, in the order they have."""
         rows = [clip in clips for clip in self.clips]
-        kept = tuple(itertools.compress(self.clips, rows))
-        return replace(self, clips=kept, matrix=self.matrix[rows])
+        compressed = tuple(itertools.compress(self.clips, rows))
+        return replace(self, clips=compressed, matrix=self.matrix[rows])
 
     def features(self, layers: Sequence[str]) -> np.ndarray:
         """Return (N, D) float32: means and deviations of the named layers, side by side."""
@@ -103,14 +103,19 @@ def embed(
         clips, options = dataset.clips, options or dataset.audio
     if isinstance(backbone, str):
         backbone = load_backbone(backbone)
-    width = 2 * sum(layer.size for layer in backbone.info.layers)
-    rows, failures, warnings = _Rows(width), [], []
+    options = options or AS_IT_IS
+    results = embed_stream(
+        clips, backbone, store, options=options, threads=threads, progress=progress
+    )
+    return _collect(backbone.info, results)
+
+
+def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
+    """Make one matrix of the embeddings; list failures and warnings beside it."""
+    rows, failures, warnings = _Rows(2 * sum(layer.size for layer in info.layers)), [], []
     embedded: list[Clip] = []
     seconds, computed = 0.0, 0
-    stream = embed_stream(
-        clips, backbone, store, options=options or AS_IT_IS, threads=threads, progress=progress
-    )
-    for result in stream:
+    for result in results:
         if isinstance(result, Failure):
             failures.append(result)
             continue
@@ -120,7 +125,7 @@ def embed(
         computed += result.is_computed
         warnings += [f"{result.clip.path}: {text}" for text in result.warnings]
     return Embeddings(
-        backbone.info,
+        info,
         tuple(embedded),
         rows.matrix(),
         tuple(failures),

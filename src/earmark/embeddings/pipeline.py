@@ -22,7 +22,7 @@ from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
 from earmark.embeddings.computing import window_stats
-from earmark.embeddings.cutting import cut, request
+from earmark.embeddings.cutting import cut, make_request
 from earmark.embeddings.pooling import pool_clip
 from earmark.embeddings.sections import plan_sections
 from earmark.embeddings.stages import (
@@ -82,13 +82,15 @@ def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_
 
     It spares starting threads, and gives the same bytes.
     """
-    wanted = request(backbone, options, clip)
-    if isinstance(wanted, Failure):
-        return wanted
+    request = make_request(backbone, options, clip)
+    if isinstance(request, Failure):
+        return request
     intra_op = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        pieces = [cut(backbone, options, part) for part in plan_sections(backbone, options, wanted)]
+        pieces = [
+            cut(backbone, options, part) for part in plan_sections(backbone, options, request)
+        ]
         (results,) = _finished(backbone, options, [_compute(backbone, pieces)])
     finally:
         torch.set_num_threads(intra_op)
@@ -120,21 +122,24 @@ def _pieces(
     readers: ThreadPoolExecutor,
 ) -> Iterator[Piece]:
     """Yield each clip as stored, as the repeat of an earlier one, cut into windows, or failed."""
-    requests = map_ahead(readers, functools.partial(request, backbone, options), clips, LOOKAHEAD)
+    requests = map_ahead(
+        readers, functools.partial(make_request, backbone, options), clips, LOOKAHEAD
+    )
     seen: collections.OrderedDict[bytes, None] = collections.OrderedDict()
 
     def looked_up() -> Iterator[Request | Embedded | Failure | Repeat]:
-        for wanted in requests:
-            if isinstance(wanted, Failure):
-                yield wanted
-            elif wanted.key in seen:
-                yield Repeat(wanted.clip, wanted.key)
-            elif record := _stored(store, wanted.key):
-                _remember(seen, wanted.key, None)
-                yield Embedded(wanted.clip, wanted.key, record.vector, record.seconds)
+        for request in requests:
+            if isinstance(request, Failure):
+                yield request
+            elif request.key in seen:
+                yield Repeat(request.clip, request.key)
             else:
-                _remember(seen, wanted.key, None)
-                yield from plan_sections(backbone, options, wanted)
+                _remember(seen, request.key, None)
+                if store is None or not (records := store.get([request.key])):
+                    yield from plan_sections(backbone, options, request)
+                else:
+                    record = records[request.key]
+                    yield Embedded(request.clip, request.key, record.vector, record.seconds)
 
     def decoded(item: Request | Embedded | Failure | Repeat) -> Piece:
         return cut(backbone, options, item) if isinstance(item, Request) else item
@@ -202,10 +207,6 @@ def _joined(
     (result,) = _compute(backbone, [whole])
     assert isinstance(result, (Embedded, Failure))
     return result
-
-
-def _stored(store: Store | None, key: bytes) -> Record | None:
-    return None if store is None else store.get([key]).get(key)
 
 
 def _fresh(shard: Iterable[Embedded | Failure | Repeat]) -> list[tuple[bytes, Record]]:

@@ -25,7 +25,7 @@ MARGIN_S = 1  # read and resampled beyond a section: a resampler's filter is far
 
 
 def cut_section(
-    backbone: Backbone, options: AudioOptions, wanted: Request, section: ClipSection
+    backbone: Backbone, options: AudioOptions, request: Request, section: ClipSection
 ) -> CutClip:
     """Cut a section of a long clip into the windows that the whole clip has there.
 
@@ -36,7 +36,7 @@ def cut_section(
     first, context = section.first, info.context
     from_s = max(0, (first - context) // info.rate_hz - MARGIN_S)
     end = None if section.last is None else section.last + info.window - info.hop
-    x, warnings = _read_stretch(wanted, options, info, from_s, end)
+    x, warnings = _read_stretch(request, options, info, from_s, end)
     if section.moments is not None:
         x = backbone.prepare(x, section.moments)
     core = slice(
@@ -45,24 +45,24 @@ def cut_section(
     before = x[max(0, core.start - context) : core.start]
     after = x[:0] if core.stop is None else x[core.stop : core.stop + context]
     if len(x[core]) == 0 or (core.stop is not None and len(x) < core.stop + context):
-        raise AudioError(wanted.source.name, "is shorter than its header says", "damaged")
+        raise AudioError(request.source.name, "is shorter than its header says", "damaged")
     last = first + len(x[core]) if section.last is None else section.last
     windows, valid = audio.window(
         x[core], info.window, info.hop, context, info.step, around=(before, after)
     )
-    decoded = replace(wanted, source=wanted.clip.source)
-    return CutClip(decoded, windows, valid, (last - first) / info.rate_hz, warnings)
+    seconds = (last - first) / info.rate_hz
+    return CutClip(request.without_bytes(), windows, valid, seconds, warnings)
 
 
 def _read_stretch(
-    wanted: Request, options: AudioOptions, info: BackboneInfo, from_s: int, end: int | None
+    request: Request, options: AudioOptions, info: BackboneInfo, from_s: int, end: int | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Read from second ``from_s`` of a clip to its sample ``end`` and a margin, or to its end."""
-    clip, start = wanted.clip, wanted.clip.start or 0.0
+    clip, start = request.clip, request.clip.start or 0.0
     to_s = clip.end
     if end is not None:
         to_s = start + math.ceil((end + info.context) / info.rate_hz) + MARGIN_S
-    sound = audio.read(wanted.source, info.rate_hz, start + from_s, to_s, options)
+    sound = audio.read(request.source, info.rate_hz, start + from_s, to_s, options)
     return sound.samples, sound.warnings
 
 

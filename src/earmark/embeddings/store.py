@@ -83,7 +83,7 @@ class Store:
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Record]:
         """Return the records of those ``keys`` that are stored."""
-        found = {}
+        records = {}
         with self._explained("read"):
             for at in range(0, len(keys), _LOOKUP):
                 part = keys[at : at + _LOOKUP]
@@ -93,8 +93,8 @@ class Store:
                 )
                 for key, seconds, wide, blob in rows:
                     dtype = np.float32 if wide else np.float16
-                    found[key] = Record(np.frombuffer(blob, dtype), seconds)
-        return found
+                    records[key] = Record(np.frombuffer(blob, dtype), seconds)
+        return records
 
     def put(self, fingerprint: str, records: Iterable[tuple[bytes, Record]]) -> None:
         """Add all ``records`` or, if the disk is full or the process dies, none of them."""
