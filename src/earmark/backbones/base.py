@@ -8,16 +8,16 @@ and the embedding (spectrogram, normalisation, masking) is inside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from earmark.backbones.info import BackboneInfo
-from earmark.backbones.weights import WeightFile
+from earmark.backbones.weights import WeightFile, assign
 from earmark.errors import BackboneError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -38,6 +38,7 @@ class LayerStats(NamedTuple):
 
 Activations = Iterator[tuple[str, Tensor]]  # a layer's name, and (B, C, T, F)
 Engine = Callable[[Tensor, Collection[str]], Activations]
+B = TypeVar("B", bound="Backbone")
 
 
 class Backbone(nn.Module):
@@ -57,6 +58,7 @@ class Backbone(nn.Module):
     free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input, as long as the clip; not 0
     time_axis: ClassVar[int | None] = None  # of the body's input; what may be masked in training
     band_axis: ClassVar[int | None] = None
+    castable: ClassVar[tuple[str, ...]] = ()  # attributes that :meth:`cast` changes; no front end
     untuned: ClassVar[tuple[str, ...]] = ()  # layers that fine-tuning leaves as they are
     rate: ClassVar[float] = 1.0  # of fine-tuning, as a factor of the recipe's
 
@@ -136,8 +138,8 @@ class Backbone(nn.Module):
         """Return the statistics of ``layers`` (default: all) for ``windows``.
 
         ``windows``: (B, core + 2 * context) float32; ``valid``: (B,) int64, the number of real
-        samples in each core, at least 1. Nothing is computed beyond the highest wanted layer. The
-        results are where the network is, on ``device``.
+        samples in each core, at least 1. Nothing is computed beyond the highest of ``layers``. The
+        results are on ``device``, like the network.
         """
         windows, valid = windows.to(self.device), valid.to(self.device)
         bands = {y.name: y.bands for y in self.info.layers if layers is None or y.name in layers}
@@ -165,8 +167,8 @@ class Backbone(nn.Module):
         """Leave out all other layers from here on; those above the highest are not computed."""
         for name in layers:
             self.info.layer(name)
-        kept = tuple(layer for layer in self.info.layers if layer.name in layers)
-        self.info = replace(self.info, layers=kept)
+        own = tuple(layer for layer in self.info.layers if layer.name in layers)
+        self.info = replace(self.info, layers=own)
 
     def save_memory(self) -> None:
         """Keep as few activations as possible for gradients; here, as many as always."""
@@ -178,9 +180,11 @@ class Backbone(nn.Module):
         """
         if precision not in PRECISIONS:
             raise BackboneError(
-                f"precision {precision!r} is unknown; wanted one of {', '.join(PRECISIONS)}."
+                f"precision {precision!r} is unknown; give one of {', '.join(PRECISIONS)}."
             )
         self.dtype, self.precision = PRECISIONS[precision], precision
+        for name in self.castable:
+            self.get_submodule(name).to(self.dtype)
         return self
 
     @property
@@ -212,6 +216,16 @@ def real_share(frames: int, stride: int, valid: Tensor) -> Tensor:
     """
     starts = stride * torch.arange(frames, device=valid.device)
     return ((valid[:, None] - starts) / stride).clamp(0, 1)
+
+
+def fill(
+    backbone: B, module: nn.Module, state: Mapping[str, Tensor], weights_hash: str, source: str
+) -> B:
+    """Give ``module`` of ``backbone`` its tensors, laid out as convolutions read them fastest."""
+    assign(module, state, source)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    backbone.weights_hash = weights_hash
+    return backbone
 
 
 def random_state(module: nn.Module, seed: int) -> dict[str, Tensor]:

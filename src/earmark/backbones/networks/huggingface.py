@@ -70,6 +70,7 @@ class Transformer(Backbone):
 
     architectures: ClassVar[Mapping[str, str]]
     openvino_gains = half_is_close = True
+    castable = ("model",)
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info)
@@ -135,11 +136,6 @@ class Transformer(Backbone):
             if isinstance(module, block):
                 module.gradient_checkpointing = module.training = True
                 module._gradient_checkpointing_func = again
-
-    def cast(self, precision: str) -> Backbone:
-        super().cast(precision)
-        self.model.to(self.dtype)
-        return self
 
 
 K = TypeVar("K", bound=type[Transformer])

@@ -98,6 +98,7 @@ class SpeechEmbedding(Backbone):
 
     free_axes = (2,)
     time_axis, band_axis = 2, 3
+    castable = ("weights", "biases")
 
     def __init__(
         self,
@@ -178,12 +179,6 @@ class SpeechEmbedding(Backbone):
                 first += (spec.pool[0] - 1) * stride // 2
                 stride *= spec.pool[0]
         return centres
-
-    def cast(self, precision: str) -> Backbone:
-        super().cast(precision)
-        self.weights.to(self.dtype)
-        self.biases.to(self.dtype)
-        return self
 
 
 def _models_folder() -> Path:
