@@ -25,7 +25,7 @@ def apply_tuned_weights(network: Backbone, tensors: Mapping[str, np.ndarray]) ->
     """
     if not tensors:
         return
-    held = dict(network.named_parameters())
+    parameters = dict(network.named_parameters())
     digest = hashlib.sha256()
     with torch.no_grad():
         for name, value in sorted(tensors.items()):
@@ -34,13 +34,13 @@ def apply_tuned_weights(network: Backbone, tensors: Mapping[str, np.ndarray]) ->
             if name.endswith(FACTORS[1]) and f"{own}{FACTORS[0]}" in tensors:
                 continue  # done with the other factor
             new = _product(tensors, own) if own != name else _tensor(value)
-            if new is None or own not in held or held[own].shape != new.shape:
+            if new is None or own not in parameters or parameters[own].shape != new.shape:
                 raise ModelError(
                     f"the classifier's fine-tuned {name} {tuple(value.shape)} does not fit backbone"
                     f" {network.info.name!r}; get the file again from where it was made."
                 )
-            new = new.to(held[own])
-            held[own].copy_(new if own == name else held[own] + new)
+            new = new.to(parameters[own])
+            parameters[own].copy_(new if own == name else parameters[own] + new)
     network.weights_hash += f"+{digest.hexdigest()[:32]}"
 
 

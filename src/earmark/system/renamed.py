@@ -110,7 +110,9 @@ def look_up(module: str, name: str) -> object:
     new_name = NAMES.get(f"{module}.{name}" if module else name, name)
     for home in MODULES.get(module, "").split() if module else ["backbones"] * (name in NAMES):
         home_module = importlib.import_module(f"earmark.{home}")
-        if new_name in vars(home_module) or new_name in getattr(home_module, "__all__", ()):
+        is_public = new_name in getattr(home_module, "__all__", ())
+        thing = getattr(home_module, new_name) if is_public else vars(home_module).get(new_name)
+        if thing is not None and not isinstance(thing, types.ModuleType):  # what it imports
             old = ".".join(filter(None, ("earmark", module, name)))
             new = f"earmark.{new_name}" if not module else f"earmark.{home}.{new_name}"
             warnings.warn(
@@ -118,7 +120,7 @@ def look_up(module: str, name: str) -> object:
                 DeprecationWarning,
                 stacklevel=3,
             )
-            return getattr(home_module, new_name)
+            return thing
     raise AttributeError(f"module 'earmark.{module}' has no attribute {name!r}".replace(".'", "'"))
 
 
