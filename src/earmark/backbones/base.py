@@ -8,7 +8,7 @@ and the embedding (spectrogram, normalisation, masking) is inside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, NamedTuple, TypeVar
 
@@ -34,6 +34,15 @@ class LayerStats(NamedTuple):
     frames: Tensor
     mean: Tensor
     var: Tensor
+
+    def rows(self, index: Tensor | slice) -> LayerStats:
+        """Return the statistics of some of the windows."""
+        return LayerStats(*(column[index] for column in self))
+
+
+def join(stats: Sequence[LayerStats]) -> LayerStats:
+    """Return the statistics of the windows of all ``stats``, which are of one layer."""
+    return LayerStats(*(torch.cat(column) for column in zip(*stats, strict=True)))
 
 
 Activations = Iterator[tuple[str, Tensor]]  # a layer's name, and (B, C, T, F)
@@ -124,12 +133,12 @@ class Backbone(nn.Module):
 
     def compute(self, x: Tensor, layers: Collection[str]) -> Activations:
         """Yield the activations of ``layers``: the engine of plain PyTorch."""
-        left = set(layers)
+        names = set(layers)
         for name, activations in self.body(x.to(self.dtype)):
-            if name in left:
+            if name in names:
                 yield name, activations
-                left.remove(name)
-            if not left:
+                names.remove(name)
+            if not names:
                 return
 
     def forward(
@@ -156,12 +165,7 @@ class Backbone(nn.Module):
         if len(parts) == 1:
             return parts[0]
         back = torch.cat(order).argsort()
-        return {
-            name: LayerStats(
-                *(torch.cat(s)[back] for s in zip(*(p[name] for p in parts), strict=True))
-            )
-            for name in parts[0]
-        }
+        return {name: join([part[name] for part in parts]).rows(back) for name in parts[0]}
 
     def restrict_to_layers(self, layers: Collection[str]) -> None:
         """Leave out all other layers from here on; those above the highest are not computed."""

@@ -189,9 +189,9 @@ def assign(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -
     for name in [*own, *state]:
         shapes = [tuple(d[name].shape) if name in d else None for d in (state, own)]
         if shapes[0] != shapes[1]:
-            got, want = ("nothing" if s is None else f"shape {s}" for s in shapes)
+            theirs, ours = ("nothing" if s is None else f"shape {s}" for s in shapes)
             raise BackboneError(
-                f"{source} holds the weights of another network: {name} is {got}, wanted {want};"
+                f"{source} holds the weights of another network: {name} is {theirs}, wanted {ours};"
                 " give the file that belongs to this backbone."
             )
     module.load_state_dict(state, assign=True)

@@ -47,7 +47,7 @@ LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
 REMEMBERED = 2048  # clips among which repeats are found; more than can be on their way at once
 
 T = TypeVar("T")
-Computed = WindowStats | UnreadSection | Embedded | Failure | Repeat  # what leaves the network
+Computed = WindowStats | UnreadSection | Result | Repeat  # what leaves the network
 
 
 def embed_stream(
@@ -66,11 +66,11 @@ def embed_stream(
         pieces = _pieces(clips, backbone, options, store, readers)
         compute = functools.partial(_compute, backbone)
         shards = map_ahead(workers, compute, _shards(pieces), threads)
-        for shard in _finished(backbone, options, shards):
+        for shard in _finish(backbone, options, shards):
             if store is not None:
-                store.put(backbone.fingerprint, _fresh(shard))
+                store.put(backbone.fingerprint, _records(shard))
             for item in shard:
-                result = _repeated(item, recent[item.key]) if isinstance(item, Repeat) else item
+                result = _repeat(item, recent[item.key]) if isinstance(item, Repeat) else item
                 _remember(recent, item.key, result)
                 if progress is not None:
                     progress.advance(result.seconds if isinstance(result, Embedded) else 0.0)
@@ -91,7 +91,7 @@ def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_
         pieces = [
             cut(backbone, options, part) for part in plan_sections(backbone, options, request)
         ]
-        (results,) = _finished(backbone, options, [_compute(backbone, pieces)])
+        (results,) = _finish(backbone, options, [_compute(backbone, pieces)])
     finally:
         torch.set_num_threads(intra_op)
     (result,) = results
@@ -125,26 +125,26 @@ def _pieces(
     requests = map_ahead(
         readers, functools.partial(make_request, backbone, options), clips, LOOKAHEAD
     )
-    seen: collections.OrderedDict[bytes, None] = collections.OrderedDict()
+    keys: collections.OrderedDict[bytes, None] = collections.OrderedDict()
 
-    def looked_up() -> Iterator[Request | Embedded | Failure | Repeat]:
+    def look_up() -> Iterator[Request | Result | Repeat]:
         for request in requests:
             if isinstance(request, Failure):
                 yield request
-            elif request.key in seen:
+            elif request.key in keys:
                 yield Repeat(request.clip, request.key)
             else:
-                _remember(seen, request.key, None)
+                _remember(keys, request.key, None)
                 if store is None or not (records := store.get([request.key])):
                     yield from plan_sections(backbone, options, request)
                 else:
                     record = records[request.key]
                     yield Embedded(request.clip, request.key, record.vector, record.seconds)
 
-    def decoded(item: Request | Embedded | Failure | Repeat) -> Piece:
+    def decode(item: Request | Result | Repeat) -> Piece:
         return cut(backbone, options, item) if isinstance(item, Request) else item
 
-    return map_ahead(readers, decoded, looked_up(), LOOKAHEAD)
+    return map_ahead(readers, decode, look_up(), LOOKAHEAD)
 
 
 def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
@@ -177,25 +177,25 @@ def _compute(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:
     return computed
 
 
-def _finished(
+def _finish(
     backbone: Backbone, options: AudioOptions, shards: Iterable[Sequence[Computed]]
-) -> Iterator[list[Embedded | Failure | Repeat]]:
+) -> Iterator[list[Result | Repeat]]:
     """Yield shards of clips that are done; one in sections comes with its last section."""
     sections: list[WindowStats | UnreadSection] = []
     for shard in shards:
-        finished: list[Embedded | Failure | Repeat] = []
+        finished: list[Result | Repeat] = []
         for item in shard:
             if not isinstance(item, (WindowStats, UnreadSection)):
                 finished.append(item)
                 continue
             sections = [*sections, item]
             if item.request.section is not None and item.request.section.last is None:
-                finished.append(_joined(backbone, options, sections))
+                finished.append(_join_sections(backbone, options, sections))
                 sections = []
         yield finished
 
 
-def _joined(
+def _join_sections(
     backbone: Backbone, options: AudioOptions, sections: Sequence[WindowStats | UnreadSection]
 ) -> Result:
     """Pool the sections of a clip; read it as a whole where one is not as the header says."""
@@ -209,7 +209,7 @@ def _joined(
     return result
 
 
-def _fresh(shard: Iterable[Embedded | Failure | Repeat]) -> list[tuple[bytes, Record]]:
+def _records(shard: Iterable[Result | Repeat]) -> list[tuple[bytes, Record]]:
     """Return what the store does not have yet; clips with warnings are computed every time."""
     return [
         (item.key, Record(item.vector, item.seconds))
@@ -218,7 +218,7 @@ def _fresh(shard: Iterable[Embedded | Failure | Repeat]) -> list[tuple[bytes, Re
     ]
 
 
-def _repeated(item: Repeat, result: Result) -> Result:
+def _repeat(item: Repeat, result: Result) -> Result:
     """Return what was computed for the earlier clip, as that of this one."""
     if isinstance(result, Embedded):
         return replace(result, clip=item.clip, is_computed=False)

@@ -97,13 +97,13 @@ def clip_seconds(clip: Clip, source: Source | None = None) -> float:
     try:
         if isinstance(source, SampleSource):
             end = len(source.samples) / source.rate_hz
-            return min(end, clip.end or end) - (clip.start or 0.0)
-        if source.size < LONG_BYTES:
+        elif source.size < LONG_BYTES:
             return 0.0
-        with source.open() as file, libsndfile.open_recording(file, 0.0) as (header, _):
-            if header.is_cut or header.promised > header.frames:
-                return 0.0
-            end = header.frames / header.rate_hz
+        else:
+            with source.open() as file, libsndfile.open_recording(file, 0.0) as (header, _):
+                if header.is_cut or header.promised > header.frames:
+                    return 0.0
+                end = header.frames / header.rate_hz
     except Exception:  # decoders raise what they like; reading it says what is wrong
         return 0.0
     return min(end, clip.end or end) - (clip.start or 0.0)

@@ -26,7 +26,7 @@ def unpack(archive: Path, to: Path, names: re.Pattern[str], most_bytes: int) -> 
     the archive, so that no name leads outside. Links and devices are passed over. Raises DataError
     for what is no whole zip or tar archive, and for more than ``most_bytes`` or a million names.
     """
-    count, left = 0, most_bytes
+    count, size = 0, 0
     try:
         for name, content in _members(archive):
             match = names.fullmatch(name)
@@ -36,8 +36,8 @@ def unpack(archive: Path, to: Path, names: re.Pattern[str], most_bytes: int) -> 
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as out:
                 while block := content.read(BLOCK):
-                    left -= len(block)
-                    if left < 0:
+                    size += len(block)
+                    if size > most_bytes:
                         raise DataError(
                             f"{archive} unpacks to more than {most_bytes:,} bytes and should not;"
                             " fetch it again from where it is published."
