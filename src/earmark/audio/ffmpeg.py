@@ -30,7 +30,7 @@ def open_recording(
 ) -> Iterator[Opened]:
     """Open the first audio stream with FFmpeg; the blocks begin at or before ``start_s``.
 
-    They go on to the end of the recording: whoever wants no more stops asking.
+    They go on to the end of the recording; stop reading them where you have enough.
     """
     import av
 
@@ -43,7 +43,7 @@ def open_recording(
             raise ValueError("no audio stream" if stream is None else "no decoder for its codec")
         channels, frames = stream.layout.nb_channels, _length(container, stream)
         slack = round(CODEC_SLACK_S * stream.rate)
-        header = Header(stream.rate, channels, frames, frames, slack, is_cut)
+        header = Header(stream.rate, channels, frames, frames, slack=slack, is_cut=is_cut)
         yield header, _ffmpeg_blocks(container, stream, header, start_s)
 
 

@@ -39,7 +39,9 @@ def open_recording(
             raise ValueError("it decodes 32-bit ALAC to noise")  # 1.2.2; FFmpeg does well
         rate_hz, channels = sound.samplerate, sound.channels
         slack = round(CODEC_SLACK_S * rate_hz) if sound.format == "MP3" else 0
-        header = Header(rate_hz, channels, sound.frames, _promised(sound), slack, is_cut)
+        header = Header(
+            rate_hz, channels, sound.frames, _promised(sound), slack=slack, is_cut=is_cut
+        )
         yield header, _libsndfile_blocks(file, sound, start_s, end_s)
 
 
@@ -65,9 +67,8 @@ def _libsndfile_blocks(
     file: BinaryIO, sound: _OnwardFile, start_s: float, end_s: float | None
 ) -> Iterator[Block]:
     first = min(round(start_s * sound.samplerate), sound.frames)
-    last = sound.frames  # it gives no more than it has counted
-    if end_s is not None:
-        last = min(last, round(end_s * sound.samplerate))
+    end = sound.frames if end_s is None else round(end_s * sound.samplerate)
+    last = min(sound.frames, end)  # it gives no more than it has counted
     position = _seek(sound, first)
     if position != first:
         raise ValueError("the stretch cannot be found in it")  # MPEG that is damaged before it

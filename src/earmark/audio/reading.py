@@ -126,6 +126,7 @@ def _read(
     start: float | None,
     end: float | None,
     options: AudioOptions,
+    *,
     to_hz: int | None = None,
     is_mono: bool = False,
 ) -> Sound:
@@ -162,7 +163,7 @@ def _openings(
     """Yield the decoders that may recognise ``source``, by name, each about to open it."""
     if isinstance(source, SampleSource):
         frames, channels = source.samples.shape
-        header = Header(source.rate_hz, channels, frames, frames, 0, False)
+        header = Header(source.rate_hz, channels, frames, frames)
         yield "samples", nullcontext((header, iter([Block(0, source.samples)])))
         return
     for name, decoder in (("libsndfile", libsndfile), ("FFmpeg", ffmpeg)):
@@ -182,7 +183,9 @@ def _stretch(header: Header, start_s: float, end_s: float | None, limit_s: float
     """Turn seconds into frames; refuse a rate and a length with which nothing can be done."""
     rate_hz = header.rate_hz
     if rate_hz < MIN_RATE_HZ:
-        raise Refusal(f"a rate of {rate_hz} Hz is below {MIN_RATE_HZ} Hz; mend its header", "rate")
+        raise Refusal(
+            f"a rate of {rate_hz} Hz is below {MIN_RATE_HZ} Hz; correct its header", "rate"
+        )
     if (header.frames / rate_hz if end_s is None else end_s) - start_s > limit_s:
         raise _too_long(limit_s)
     first = round(start_s * rate_hz)
@@ -226,7 +229,7 @@ def _gather(
     missing = _missing(header, stretch, position, damage)
     what = f"{bad} samples are NaN, infinite or beyond {MAX_PEAK:g}"
     if bad and not zero:
-        raise Refusal(f"{what}; write it anew or leave it out", "samples") from damage
+        raise Refusal(f"{what}; write it again or leave it out", "samples") from damage
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
     # One block, the usual case, is not copied unless it is a column of several.
     samples = np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
@@ -238,7 +241,7 @@ def _missing(
 ) -> tuple[str, ...]:
     """Say what a recording, decoded up to frame ``position``, lacks of the ``stretch``.
 
-    Refuse it where nothing is there, or where not the recording is at fault.
+    Refuse a recording of which nothing is left, and a stretch that lies outside it.
     """
     rate_hz, (first, last, is_whole) = header.rate_hz, stretch
     if damage is not None and position <= first:

@@ -1,4 +1,4 @@
-"""A recording need not be a file: where its bytes or samples come from.
+"""Where the bytes or samples of a recording come from: it need not be a file.
 
 A source has a ``name`` for errors, a ``size`` in bytes, a ``version`` (a hash of its content) and,
 where it has to be decoded, an ``open`` file that is read in ranges.

@@ -55,14 +55,14 @@ class Backbone(nn.Module):
 
     :meth:`inputs` is the front end, :meth:`body` the network, :meth:`weigh` says which frames are
     real audio. The body may be computed by another ``engine`` than PyTorch (see ``engines.py``).
-    A network that does not come apart like this writes :meth:`forward` instead.
+    A network without these three parts writes :meth:`forward` instead.
 
     The result for a window never depends on its neighbours in the batch nor on zeros behind it.
     """
 
     weights_hash: str = "none"
     files: ClassVar[tuple[WeightFile, ...]] = ()  # published weights, where they are plain files
-    openvino_gains: ClassVar[bool] = False  # it is measured quicker than PyTorch; see engines.py
+    openvino_gains: ClassVar[bool] = False  # measured: OpenVINO is faster than PyTorch
     half_is_close: ClassVar[bool] = False  # embeddings in bfloat16 have a cosine of 0.999 and more
     free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input, as long as the clip; not 0
     time_axis: ClassVar[int | None] = None  # of the body's input; what may be masked in training
@@ -87,7 +87,7 @@ class Backbone(nn.Module):
 
     @classmethod
     def random(cls, info: BackboneInfo, seed: int = 0) -> Backbone:
-        """Build the network with random weights: to test it, or to see what training gave."""
+        """Build the network with random weights: for tests, and as a baseline."""
         raise BackboneError(
             f"backbone {info.name!r} cannot be made with random weights; use its own."
         )
@@ -122,8 +122,8 @@ class Backbone(nn.Module):
     def body(self, x: Tensor) -> Activations:
         """Yield every layer's name and activations (B, C, T, F) for an input, lowest first.
 
-        A generator: what is not asked for is not computed. Only tensors decide what is computed,
-        so that the calls can be recorded for another engine.
+        A generator: layers that nobody asks for are not computed. Only tensors may decide what
+        is computed, so that the calls can be recorded for another engine.
         """
         raise NotImplementedError
 
@@ -168,14 +168,14 @@ class Backbone(nn.Module):
         return {name: join([part[name] for part in parts]).rows(back) for name in parts[0]}
 
     def restrict_to_layers(self, layers: Collection[str]) -> None:
-        """Leave out all other layers from here on; those above the highest are not computed."""
+        """Drop all other layers; nothing above the highest of ``layers`` is computed."""
         for name in layers:
             self.info.layer(name)
         own = tuple(layer for layer in self.info.layers if layer.name in layers)
         self.info = replace(self.info, layers=own)
 
     def save_memory(self) -> None:
-        """Keep as few activations as possible for gradients; here, as many as always."""
+        """Keep fewer activations for gradients, where the network can; here, change nothing."""
 
     def cast(self, precision: str) -> Backbone:
         """Compute the network in ``precision`` ('float32', 'bfloat16' or 'float16') from here on.
@@ -193,12 +193,12 @@ class Backbone(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """What decides the bytes of an embedding: name, code version, weights and precision."""
+        """Everything that decides an embedding's bytes: name, version, weights and precision."""
         return f"{self.info.name}/{self.info.version}/{self.weights_hash}/{self.precision}"
 
 
 def all_rows(windows: Tensor) -> Tensor:
-    """Number the rows of a batch, for a network that takes them all together."""
+    """Return the numbers of all rows of a batch, for a network that takes them together."""
     return torch.arange(len(windows), device=windows.device)
 
 
@@ -216,7 +216,7 @@ def frame_weights(frames: int, first: int, stride: int, valid: Tensor) -> Tensor
 def real_share(frames: int, stride: int, valid: Tensor) -> Tensor:
     """Return (B, T): how much of each frame, ``stride`` samples long, is real audio, 0 to 1.
 
-    For networks that read windows of one length, where a clip's rest should weigh what there is.
+    For networks that read windows of one length: the last window of a clip then weighs less.
     """
     starts = stride * torch.arange(frames, device=valid.device)
     return ((valid[:, None] - starts) / stride).clamp(0, 1)

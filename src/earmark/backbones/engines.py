@@ -39,16 +39,16 @@ LEAST = 400  # frames of a spectrogram or samples of a waveform that every netwo
 
 
 class EngineWarning(EarmarkWarning):
-    """An engine that was put aside for plain PyTorch, and why."""
+    """An engine was replaced by plain PyTorch, and why."""
 
 
 def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto") -> Backbone:
-    """Let ``engine`` compute the body of ``backbone``, in float32 or as fast as is close to it.
+    """Let ``engine`` compute the body of ``backbone`` in a ``precision``.
 
-    'exact' gives float32 results, whatever the engine. 'fast' gives the quickest whose embeddings
-    keep a cosine of 0.999 to those: bfloat16 where this processor has it and the network bears it,
-    and float32 elsewhere. 'auto' takes a GPU, else OpenVINO where it is installed and gains, else
-    PyTorch. BackboneError for what is unknown, not installed or cannot be used.
+    'exact' gives float32 results with every engine. 'fast' gives the quickest results whose
+    embeddings keep a cosine of 0.999 to those: bfloat16 where the processor has it and the network
+    tolerates it, else float32. 'auto' takes a GPU, else OpenVINO where it is installed and faster,
+    else PyTorch. BackboneError for an engine that is unknown, not installed or cannot be used.
     """
     _known("precision", precision, POLICIES)
     _known("engine", engine, ENGINES)

@@ -1,4 +1,4 @@
-"""Fine-tuned weights: the difference between a network and the published one, and how it is put on.
+"""Fine-tuned weights: how a network differs from the published one, and how to apply that.
 
 They are tensors by name: a parameter's new value under its own name, or two factors under
 ``NAME.lora_a`` (r, in) and ``NAME.lora_b`` (out, r), whose product is added to it.

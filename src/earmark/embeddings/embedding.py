@@ -23,12 +23,12 @@ from earmark.system.progress import Progress
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What a backbone heard: ``matrix`` (N, E), one row for each of ``clips``, in their order.
+    """Embeddings of clips: ``matrix`` (N, E), one row for each of ``clips``, in their order.
 
     A row holds, layer after layer, the mean and then the standard deviation of each unit.
     ``failures`` are the clips that could not be read; they have no row. ``computed`` counts the
     rows that did not come out of the store; ``seconds`` is the length of all the audio.
-    ``warnings`` say, path first, what was not read of a recording, or not as it is.
+    ``warnings`` begin with the path and say what is missing of a recording, or was changed.
     """
 
     info: BackboneInfo
@@ -70,16 +70,16 @@ def embed(
     store : Store, optional
         Embeddings are taken from it and added to it.
     options : AudioOptions, optional
-        How recordings are read; those of the data set, or as they are.
+        How recordings are read; by default as the data set says, or as they are.
     threads : int, optional
         How many compute side by side, each with one core; by default the number of cores.
     progress : Progress, optional
-        Is told of each finished clip.
+        Counts finished clips.
 
     Returns
     -------
     Embeddings
-        A row for each clip, in their order; what could not be read is in ``failures``.
+        A row for each clip, in order; clips that could not be read are in ``failures``.
 
     Raises
     ------
@@ -128,10 +128,10 @@ def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
         info,
         tuple(embedded),
         rows.matrix(),
-        tuple(failures),
-        seconds,
-        computed,
-        tuple(dict.fromkeys(warnings)),
+        failures=tuple(failures),
+        seconds=seconds,
+        computed=computed,
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 

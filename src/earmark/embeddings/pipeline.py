@@ -59,7 +59,7 @@ def embed_stream(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Result]:
-    """Yield what became of each clip, in order, while later ones are on their way."""
+    """Yield each clip's embedding or failure, in order, while later clips are on their way."""
     threads = threads or available_cores()
     recent: collections.OrderedDict[bytes, Result] = collections.OrderedDict()
     with _pools(threads) as (readers, workers):
@@ -80,7 +80,7 @@ def embed_stream(
 def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_IT_IS) -> Result:
     """Embed one clip in the calling thread, on one core, as each thread of :func:`embed_stream`.
 
-    It spares starting threads, and gives the same bytes.
+    No threads are started, and the bytes are the same.
     """
     request = make_request(backbone, options, clip)
     if isinstance(request, Failure):
@@ -210,7 +210,7 @@ def _join_sections(
 
 
 def _records(shard: Iterable[Result | Repeat]) -> list[tuple[bytes, Record]]:
-    """Return what the store does not have yet; clips with warnings are computed every time."""
+    """Return what the store lacks, without clips with warnings: those are never stored."""
     return [
         (item.key, Record(item.vector, item.seconds))
         for item in shard
@@ -219,14 +219,14 @@ def _records(shard: Iterable[Result | Repeat]) -> list[tuple[bytes, Record]]:
 
 
 def _repeat(item: Repeat, result: Result) -> Result:
-    """Return what was computed for the earlier clip, as that of this one."""
+    """Return the result of the earlier clip as the result of this one."""
     if isinstance(result, Embedded):
         return replace(result, clip=item.clip, is_computed=False)
     return replace(result, clip=item.clip)
 
 
 def _remember(memory: collections.OrderedDict[bytes, T], key: bytes, value: T) -> None:
-    """Add to a memory that forgets what is oldest."""
+    """Add to a memory that forgets its oldest entry."""
     memory[key] = value
     if len(memory) > REMEMBERED:
         memory.popitem(last=False)

@@ -2,7 +2,7 @@
 
     Request -> CutClip -> WindowStats -> Embedded | Failure
 
-A long clip goes the way as several requests, each for a section of it.
+A long clip becomes several requests, each for a section of it.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class CutClip:
 
 @dataclass(frozen=True)
 class WindowStats:
-    """What the network made of a clip or section: for each layer the statistics of W windows."""
+    """The network's answer for a clip or section: for each layer the statistics of W windows."""
 
     request: Request
     stats: Mapping[str, LayerStats]
@@ -72,7 +72,7 @@ class WindowStats:
 
 @dataclass(frozen=True)
 class UnreadSection:
-    """A section that could not be read as the header promises: the clip is then read as a whole."""
+    """A section that is not as the header promises: the clip is then read as a whole."""
 
     request: Request
 

@@ -1,4 +1,4 @@
-"""Receive a file over HTTP; what came before a broken line is kept and continued."""
+"""Download a file over HTTP; after a broken connection, go on where it stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOTHING_LEFT = 416  # HTTP: the range asked for begins at the file's end
 
 
 class DownloadError(EarmarkError):
-    """A download that was given up: the ``reason`` in a few words, and the bytes ``received``."""
+    """A download that failed: the ``reason`` in a few words, and the bytes ``received``."""
 
     def __init__(self, reason: str, received: int) -> None:
         super().__init__(reason)
@@ -34,9 +34,9 @@ class DownloadError(EarmarkError):
 def download(
     url: str, part: Path, expected_bytes: int, progress: ByteProgress | None = None
 ) -> None:
-    """Receive until ``part`` is complete; go on after broken lines as long as something comes.
+    """Download ``url`` to ``part``; connect again as long as each connection brings new bytes.
 
-    What is more than twice ``expected_bytes`` long is cut off: its hash will not fit. Raises
+    A file of more than twice ``expected_bytes`` is cut off: its hash cannot match. Raises
     DownloadError, whose sentence the caller writes, and OSError for a full disk.
     """
     failures, before = 0, -1
@@ -55,7 +55,7 @@ def download(
 
 
 def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | None) -> None:
-    """Append to ``part`` what the server has beyond it, or write it anew if it sends the whole."""
+    """Append the rest of the file to ``part``; start again if the server sends the whole file."""
     received = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "earmark"} | ({"Range": f"bytes={received}-"} if received else {})
     request = urllib.request.Request(url, headers=headers)
@@ -78,13 +78,15 @@ def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | Non
                     progress(received, max(total, received))
             else:
                 if received < total:
-                    raise ConnectionError(f"the line broke after {received:,} of {total:,} bytes")
+                    raise ConnectionError(
+                        f"the connection broke after {received:,} of {total:,} bytes"
+                    )
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:
     try:
         return response.read1(BLOCK_BYTES)
-    except ssl.SSLError as error:  # an OSError like a full disk, but of the line
+    except ssl.SSLError as error:  # an OSError like a full disk, but of the connection
         raise ConnectionError(str(error)) from error
 
 

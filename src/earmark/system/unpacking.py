@@ -1,4 +1,4 @@
-"""Unpack a downloaded zip or tar archive: only what is wanted, only inside, only so much."""
+"""Unpack a zip or tar archive: only some names, only below one folder, only so many bytes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, 
 
 
 def unpack(archive: Path, to: Path, names: re.Pattern[str], most_bytes: int) -> int:
-    """Unpack the files whose names ``names`` matches as a whole into ``to``; return how many.
+    """Unpack the files whose full names match ``names`` into ``to``; return how many.
 
-    The first group of the match is where a file goes, below ``to``: the pattern decides, and not
-    the archive, so that no name leads outside. Links and devices are passed over. Raises DataError
-    for what is no whole zip or tar archive, and for more than ``most_bytes`` or a million names.
+    The first group of the match is the file's path below ``to``: the pattern decides it, not the
+    archive, so no name leads outside. Links and devices are skipped. Raises DataError for a file
+    that is not a whole zip or tar archive, and for more than ``most_bytes`` or a million names.
     """
     count, size = 0, 0
     try:

@@ -43,27 +43,27 @@ class _Spec(NamedTuple):
     expanded: int
     out: int
     stride: int
-    gated: bool
-    hard: bool  # hard swish, or else ReLU
+    gated: bool = False
+    hard: bool = False  # hard swish, or else ReLU
 
 
 _STEM, _HIDDEN = 16, 1280
 _BLOCKS = (
-    _Spec(3, 16, 16, 1, False, False),
-    _Spec(3, 64, 24, 2, False, False),
-    _Spec(3, 72, 24, 1, False, False),
-    _Spec(5, 72, 40, 2, True, False),
-    _Spec(5, 120, 40, 1, True, False),
-    _Spec(5, 120, 40, 1, True, False),
-    _Spec(3, 240, 80, 2, False, True),
-    _Spec(3, 200, 80, 1, False, True),
-    _Spec(3, 184, 80, 1, False, True),
-    _Spec(3, 184, 80, 1, False, True),
-    _Spec(3, 480, 112, 1, True, True),
-    _Spec(3, 672, 112, 1, True, True),
-    _Spec(5, 672, 160, 2, True, True),
-    _Spec(5, 960, 160, 1, True, True),
-    _Spec(5, 960, 160, 1, True, True),
+    _Spec(3, 16, 16, 1),
+    _Spec(3, 64, 24, 2),
+    _Spec(3, 72, 24, 1),
+    _Spec(5, 72, 40, 2, gated=True),
+    _Spec(5, 120, 40, 1, gated=True),
+    _Spec(5, 120, 40, 1, gated=True),
+    _Spec(3, 240, 80, 2, hard=True),
+    _Spec(3, 200, 80, 1, hard=True),
+    _Spec(3, 184, 80, 1, hard=True),
+    _Spec(3, 184, 80, 1, hard=True),
+    _Spec(3, 480, 112, 1, gated=True, hard=True),
+    _Spec(3, 672, 112, 1, gated=True, hard=True),
+    _Spec(5, 672, 160, 2, gated=True, hard=True),
+    _Spec(5, 960, 160, 1, gated=True, hard=True),
+    _Spec(5, 960, 160, 1, gated=True, hard=True),
 )
 
 
@@ -82,6 +82,7 @@ class _Conv(nn.Conv2d):
         outputs: int,
         kernel: int = 1,
         stride: int = 1,
+        *,
         groups: int = 1,
         activation: Callable[..., Tensor] | None = None,
     ) -> None:
@@ -114,7 +115,7 @@ class _Block(nn.Module):
         expanded, out = _channels(spec.expanded * width), _channels(spec.out * width)
         act = F.hardswish if spec.hard else F.relu
         expand = [_Conv(channels, expanded, activation=act)] if expanded != channels else []
-        each = _Conv(expanded, expanded, spec.kernel, spec.stride, expanded, act)
+        each = _Conv(expanded, expanded, spec.kernel, spec.stride, groups=expanded, activation=act)
         gate = [_Gate(expanded)] if spec.gated else []
         self.block = nn.Sequential(*expand, each, *gate, _Conv(expanded, out))
         self.residual = spec.stride == 1 and channels == out

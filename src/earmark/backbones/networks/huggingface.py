@@ -318,9 +318,9 @@ class Checkpoint:
 
 
 def configure(settings: Settings, name: str) -> Config:
-    """Return the configuration of ``transformers`` for ``settings``, with nothing left to chance.
+    """Return the configuration of ``transformers`` for ``settings``, without random masks.
 
-    What an older checkpoint leaves out gets its default there.
+    Settings that an older checkpoint lacks get the defaults of ``transformers``.
     """
     kind = _import("transformers", name).CONFIG_MAPPING[settings["model_type"]]
     try:

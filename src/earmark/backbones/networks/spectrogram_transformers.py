@@ -48,7 +48,8 @@ class Whisper(Transformer):
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)
-        filters = _mel_filters(FRAME, self.config.num_mel_bins, 0, info.rate_hz, "slaney", "slaney")
+        bands = self.config.num_mel_bins
+        filters = _mel_filters(FRAME, bands, 0, info.rate_hz, norm="slaney", scale="slaney")
         self.front_end = LogMel(torch.hann_window(FRAME), HOP, filters, floor=1e-10)
 
     @classmethod
@@ -112,8 +113,8 @@ class AST(Transformer):
         normal = bool(preparation.get("do_normalize", True))  # defaults: AudioSet's, as published
         self.mean = float(preparation.get("mean", -4.2677393)) if normal else 0.0
         self.deviations = 2 * float(preparation.get("std", 4.5689974)) if normal else 1.0
-        filters = _mel_filters(FFT, self.config.num_mel_bins, 20, info.rate_hz, None, "kaldi")
-        self.front_end = Fbank(filters)
+        bands = self.config.num_mel_bins
+        self.front_end = Fbank(_mel_filters(FFT, bands, 20, info.rate_hz, norm=None, scale="kaldi"))
 
     @classmethod
     def geometry(cls, config: Config, preparation: Settings) -> Geometry:
@@ -190,7 +191,7 @@ class Fbank(nn.Module):
 
 
 def _mel_filters(
-    fft: int, bands: int, low_hz: int, rate_hz: int, norm: str | None, scale: str
+    fft: int, bands: int, low_hz: int, rate_hz: int, *, norm: str | None, scale: str
 ) -> Tensor:
     """Return transformers' own triangular filters (fft // 2 + 1, bands), up to half the rate."""
     filters = importlib.import_module("transformers.audio_utils").mel_filter_bank(

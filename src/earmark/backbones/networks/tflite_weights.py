@@ -119,7 +119,9 @@ def _operators(model: tflite.Model) -> list[LearnedOperator]:
         )
         stride, same = (1, False) if kind == "dense" else _geometry(options)
         activation = _ACTIVATIONS[options.FusedActivationFunction()]
-        operators.append(LearnedOperator(kind, weight, bias, stride, same, activation))
+        operators.append(
+            LearnedOperator(kind, weight, bias, stride, same=same, activation=activation)
+        )
     return operators
 
 

@@ -172,8 +172,8 @@ class YAMNet(Tagger):
             inputs = math.prod(shape[1:3] if kind == "depthwise" else shape[1:])
             weight = rng.uniform(-1, 1, shape) * math.sqrt(6 / inputs)
             bias = rng.uniform(-0.1, 0.1, shape[-1] if kind == "depthwise" else shape[0])
-            weight, bias = weight.astype(np.float32), bias.astype(np.float32)
-            operators.append(LearnedOperator(kind, weight, bias, stride, True, "relu6"))
+            arrays = weight.astype(np.float32), bias.astype(np.float32)
+            operators.append(LearnedOperator(kind, *arrays, stride, same=True, activation="relu6"))
         backbone = cls(info, operators)
         backbone.weights_hash = f"random-{seed}"
         return backbone
