@@ -100,7 +100,7 @@ def _seek(sound: _OnwardFile, first: int) -> int:
 def _before_damage(file: BinaryIO, position: int, end: int) -> Iterator[Block]:
     """Decode from ``position`` to the damage before ``end`` in little steps, with a new decoder.
 
-    libsndfile gives nothing of a block that is damaged anywhere, and then has lost its way.
+    libsndfile returns nothing of a block with damage in it, and cannot go on after that.
     """
     with contextlib.suppress(soundfile.LibsndfileError), _sound(file) as sound:
         while sound.seek(position) == position < end:

@@ -52,9 +52,7 @@ class FileSource:
             if not status.st_size:
                 raise _empty()
             handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-            # unbuffered: libsndfile reads by the handle, and two ideas of where it stands are one
-            # too many
-            return open(handle, "rb", 0)
+            return open(handle, "rb", 0)  # unbuffered: libsndfile reads by the handle, too
         except (OSError, ValueError) as error:
             raise Refusal(
                 f"cannot be opened: {reason(error)}; check the path and its permissions", "missing"

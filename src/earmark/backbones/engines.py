@@ -1,7 +1,7 @@
 """What computes a backbone's body: plain PyTorch everywhere, OpenVINO on CPUs where it is quicker.
 
-The front end and the statistics stay in PyTorch and float32. An engine is measured against PyTorch
-when its model is made, before it is kept on disk: see docs/engines.md.
+The front end and the statistics stay in PyTorch and float32. Every compiled model is compared with
+PyTorch before it is kept on disk: see docs/engines.md.
 """
 
 from __future__ import annotations
@@ -102,10 +102,10 @@ def _has_bfloat16() -> bool:
 class OpenVINO:
     """Computes the body of ``backbone``; safe to call from several threads, each with one core.
 
-    A model is made for the layers that are asked for, at the first call: read from the folder
-    ``engines`` of the cache if it was made before, and otherwise recorded from PyTorch, compared
-    with it, and kept there. One that differs too much is not used: PyTorch goes on instead, with a
-    warning, unless ``is_required``.
+    The first call for some layers compiles a model of them: it is recorded from PyTorch, compared
+    with it, and kept in the folder ``engines`` of the cache for the next process. A model that
+    differs too much is not used: PyTorch computes instead, with a warning, or a BackboneError is
+    raised if the engine ``is_required``.
     """
 
     def __init__(self, backbone: Backbone, half: bool, is_required: bool = False) -> None:

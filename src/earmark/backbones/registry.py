@@ -151,10 +151,9 @@ def weight_files(name: str) -> tuple[WeightFile, ...]:
 def entry(name: str) -> Entry:
     """Return a backbone's description and class, importing the module that has them."""
     check_name(name)
-    modules = [m for table in (BUILT_IN, UNLISTED) for n, m in table.items() if n == name]
-    modules += [
-        m for prefix, several in FAMILIES.items() if name.startswith(prefix) for m in several
-    ]
+    modules = [table[name] for table in (BUILT_IN, UNLISTED) if name in table]
+    for prefix, several in FAMILIES.items():
+        modules += several if name.startswith(prefix) else ()
     for module in modules:
         importlib.import_module(f"earmark.backbones.networks.{module}")
     if name in _registry:

@@ -35,7 +35,7 @@ class WeightFile:
     """A published file; its ``name`` is its own among all files of all backbones.
 
     ``sha256`` is the whole hash in hex, or the beginning that the publisher prints, or empty where
-    nothing is published: then the whole hash is noted at first use and must be that ever after.
+    nothing is published: then the whole hash is noted at first use, and must stay the same.
     ``bytes`` is the size, exact or nearly: it is shown, and a download of twice as much is cut off.
     """
 
@@ -80,10 +80,10 @@ def fetch(
 ) -> Path:
     """Return a checked copy of ``file``: one at hand, or else from its publisher into the cache.
 
-    With ``to``, the copy is made in that folder, to be carried to a machine without a network,
-    where ``EARMARK_WEIGHTS`` names it. A broken download goes on where it stopped, now or at the
-    next call; of several processes, one downloads and the others wait. A file appears whole or not
-    at all. Raises BackboneError when it cannot be had, when ``EARMARK_OFFLINE`` forbids the
+    With ``to``, the copy is made in that folder: take it to a machine without a network, and name
+    it there in ``EARMARK_WEIGHTS``. A broken download goes on where it stopped, now or at the next
+    call; of several processes, one downloads and the others wait. A file appears whole or not at
+    all. Raises BackboneError when the download fails, when ``EARMARK_OFFLINE`` forbids the
     download, when the bytes are wrong, and when the folder cannot be written.
     """
     copy = find(file)

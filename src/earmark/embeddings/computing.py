@@ -18,7 +18,8 @@ BATCH_GPU_S = 60.0
 def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowStats]:
     """Return the statistics of ``clips``, in their order; windows of equal length share batches.
 
-    A clip with warnings, which is computed again in every run, stays alone: batches are alike then.
+    A clip with warnings is computed in every run, so it has its own batch: the batches of the other
+    clips are then the same in every run.
     """
     by_width: dict[tuple[int, int], list[CutClip]] = collections.defaultdict(list)
     for clip in clips:

@@ -69,7 +69,7 @@ def _read_stretch(
 def plan_sections(backbone: Backbone, options: AudioOptions, whole: Request) -> Iterator[Request]:
     """Yield a request for each section of a long clip, or the clip's own if it is not long.
 
-    A recording whose length cannot be told beforehand counts as not long.
+    A recording whose header does not say its length counts as not long.
     """
     info, rate_hz = backbone.info, backbone.info.rate_hz
     seconds = clip_seconds(whole.clip, whole.source)
@@ -83,7 +83,7 @@ def plan_sections(backbone: Backbone, options: AudioOptions, whole: Request) -> 
     if backbone.normalises:
         try:
             moments = _moments(whole, options, info, plan)
-        except AudioError:  # damaged: what is there is found out by reading all of it
+        except AudioError:  # damaged: only reading all of it shows what is there
             yield whole
             return
         plan = [replace(section, moments=moments) for section in plan]
@@ -92,7 +92,7 @@ def plan_sections(backbone: Backbone, options: AudioOptions, whole: Request) -> 
 
 
 def clip_seconds(clip: Clip, source: Source | None = None) -> float:
-    """Return how long a clip is by its header, 0 where that takes more than a look."""
+    """Return a clip's length by its header; 0 for small files and for headers in doubt."""
     source = source or clip.source
     try:
         if isinstance(source, SampleSource):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import http.client
 import socket
-import ssl
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
+from ssl import SSLError
+from urllib.error import HTTPError, URLError
 
 from earmark.errors import EarmarkError
 from earmark.system.progress import ByteProgress
@@ -18,7 +18,8 @@ TRIES = 4  # connections in a row that brought nothing new, before a download is
 BACK_OFF_S = 1.0  # waited after the first of them; doubled after each
 BLOCK_BYTES = 1 << 20  # received at a time
 
-_BROKEN_LINE = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+# Errors of the connection; other OSErrors are of the disk.
+_BROKEN = (URLError, http.client.HTTPException, SSLError, ConnectionError, TimeoutError)
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP: what may be over in a moment
 _NOTHING_LEFT = 416  # HTTP: the range asked for begins at the file's end
 
@@ -43,11 +44,11 @@ def download(
     while True:
         try:
             return _receive(url, part, 2 * expected_bytes, progress)
-        except _BROKEN_LINE as error:
+        except _BROKEN as error:
             received = part.stat().st_size if part.exists() else 0
             failures = failures + 1 if received <= before else 1
             before = received
-            code = error.code if isinstance(error, urllib.error.HTTPError) else 503
+            code = error.code if isinstance(error, HTTPError) else 503
             offline = isinstance(getattr(error, "reason", None), socket.gaierror)
             if code not in _PASSING or failures == TRIES or offline:
                 raise DownloadError(_reason(error), received) from error
@@ -61,7 +62,7 @@ def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | Non
     request = urllib.request.Request(url, headers=headers)
     try:
         response = urllib.request.urlopen(request, timeout=SILENCE_S)
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
         if error.code == _NOTHING_LEFT and received:
             return  # complete, or not what it should be: its hash will tell
         raise
@@ -69,7 +70,7 @@ def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | Non
         received = received if response.status == http.client.PARTIAL_CONTENT else 0
         total = received + int(response.headers.get("Content-Length") or 0)
         with part.open("ab" if received else "wb") as out:
-            while block := _read(response):
+            while block := response.read1(BLOCK_BYTES):
                 out.write(block)
                 received += len(block)
                 if received > most_bytes:
@@ -83,16 +84,9 @@ def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | Non
                     )
 
 
-def _read(response: http.client.HTTPResponse) -> bytes:
-    try:
-        return response.read1(BLOCK_BYTES)
-    except ssl.SSLError as error:  # an OSError like a full disk, but of the connection
-        raise ConnectionError(str(error)) from error
-
-
 def _reason(error: Exception) -> str:
     """Say in a few words why a server could not be reached, or what it answered."""
-    if isinstance(error, urllib.error.HTTPError):
+    if isinstance(error, HTTPError):
         return f"HTTP {error.code} {error.reason}"
-    cause = getattr(error, "reason", error)
+    cause = error.reason if isinstance(error, URLError) else error
     return getattr(cause, "strerror", None) or str(cause) or type(error).__name__
