@@ -128,10 +128,10 @@ class SampleSource:
                 " channels), the transpose."
             )
         columns = x if x.ndim == 2 else x[:, None]
-        scaled = columns.astype(np.float32)
+        values = columns.astype(np.float32)
         if x.dtype.name in INTEGERS:
-            scaled /= np.float32(INTEGERS[x.dtype.name])
-        return cls(scaled, int(rate_hz), name)
+            values /= np.float32(INTEGERS[x.dtype.name])
+        return cls(values, int(rate_hz), name)
 
 
 Source = FileSource | BytesSource | SampleSource

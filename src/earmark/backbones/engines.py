@@ -164,12 +164,12 @@ class OpenVINO:
     def _convert(self, names: tuple[str, ...], x: Tensor) -> CompiledModel:
         with warnings.catch_warnings(), torch.no_grad(), _unreported():
             warnings.simplefilter("ignore")  # of tracing: `_compare` tells what matters
-            recorded = self.ov.convert_model(
+            ir = self.ov.convert_model(
                 _Recorded(self.backbone, names).eval(), example_input=x[:1].detach().clone()
             )
         free = {0, *self.backbone.free_axes}
-        recorded.reshape({0: [-1 if axis in free else n for axis, n in enumerate(x.shape)]})
-        return self.core.compile_model(recorded, "CPU", self._settings())
+        ir.reshape({0: [-1 if axis in free else n for axis, n in enumerate(x.shape)]})
+        return self.core.compile_model(ir, "CPU", self._settings())
 
     def _compare(self, model: CompiledModel, names: tuple[str, ...], x: Tensor) -> None:
         """Refuse a model that differs from PyTorch on ``x``, or on an input of another shape."""

@@ -42,8 +42,8 @@ class Embeddings:
     def only(self, clips: Container[Clip]) -> Embeddings:
         """Keep the rows of those ``clips``, in the order they have."""
         rows = [clip in clips for clip in self.clips]
-        compressed = tuple(itertools.compress(self.clips, rows))
-        return replace(self, clips=compressed, matrix=self.matrix[rows])
+        own = tuple(itertools.compress(self.clips, rows))
+        return replace(self, clips=own, matrix=self.matrix[rows])
 
     def features(self, layers: Sequence[str]) -> np.ndarray:
         """Return (N, D) float32: means and deviations of the named layers, side by side."""
@@ -113,20 +113,20 @@ def embed(
 def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
     """Make one matrix of the embeddings; list failures and warnings beside it."""
     rows, failures, warnings = _Rows(2 * sum(layer.size for layer in info.layers)), [], []
-    embedded: list[Clip] = []
+    clips: list[Clip] = []
     seconds, computed = 0.0, 0
     for result in results:
         if isinstance(result, Failure):
             failures.append(result)
             continue
         rows.append(result.vector)
-        embedded.append(result.clip)
+        clips.append(result.clip)
         seconds += result.seconds
         computed += result.is_computed
         warnings += [f"{result.clip.path}: {text}" for text in result.warnings]
     return Embeddings(
         info,
-        tuple(embedded),
+        tuple(clips),
         rows.matrix(),
         failures=tuple(failures),
         seconds=seconds,

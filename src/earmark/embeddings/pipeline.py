@@ -183,16 +183,16 @@ def _finish(
     """Yield shards of clips that are done; one in sections comes with its last section."""
     sections: list[WindowStats | UnreadSection] = []
     for shard in shards:
-        finished: list[Result | Repeat] = []
+        results: list[Result | Repeat] = []
         for item in shard:
             if not isinstance(item, (WindowStats, UnreadSection)):
-                finished.append(item)
+                results.append(item)
                 continue
             sections = [*sections, item]
             if item.request.section is not None and item.request.section.last is None:
-                finished.append(_join_sections(backbone, options, sections))
+                results.append(_join_sections(backbone, options, sections))
                 sections = []
-        yield finished
+        yield results
 
 
 def _join_sections(

@@ -11,12 +11,12 @@ from ssl import SSLError
 from urllib.error import HTTPError, URLError
 
 from earmark.errors import EarmarkError
+from earmark.system.files import BLOCK_BYTES
 from earmark.system.progress import ByteProgress
 
 SILENCE_S = 30.0  # a server that says nothing for so long is taken for dead
 TRIES = 4  # connections in a row that brought nothing new, before a download is given up
 BACK_OFF_S = 1.0  # waited after the first of them; doubled after each
-BLOCK_BYTES = 1 << 20  # received at a time
 
 # Errors of the connection; other OSErrors are of the disk.
 _BROKEN = (URLError, http.client.HTTPException, SSLError, ConnectionError, TimeoutError)

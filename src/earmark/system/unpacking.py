@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from earmark.errors import DataError, first_line
+from earmark.system.files import BLOCK_BYTES
 
-BLOCK = 1 << 20  # bytes copied at a time
 MOST_MEMBERS = 1_000_000  # a directory of as many names takes some hundred megabytes
 
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError)
@@ -35,7 +35,7 @@ def unpack(archive: Path, to: Path, names: re.Pattern[str], most_bytes: int) -> 
             target = to / match[1]
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as out:
-                while block := content.read(BLOCK):
+                while block := content.read(BLOCK_BYTES):
                     size += len(block)
                     if size > most_bytes:
                         raise DataError(
@@ -74,7 +74,7 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
             if file is not None:
                 yield member.name, file
             stream.members = []  # type: ignore[attr-defined]  # it would remember them all
-        while stream.fileobj is not None and stream.fileobj.read(BLOCK):
+        while stream.fileobj is not None and stream.fileobj.read(BLOCK_BYTES):
             pass  # to the end, where gzip has its checksum
 
 

@@ -189,7 +189,7 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
             f"{checkpoint}: {CONFIG} or {PREPARATION} describes no network: {first_line(error)};"
             " restore the files that came with the weights."
         ) from error
-    described = BackboneInfo(
+    info = BackboneInfo(
         name=name,
         summary=f"{model_type} checkpoint in Hugging Face format",
         rate_hz=rate_hz,
@@ -201,7 +201,7 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         source=str(checkpoint),
         licence="see the checkpoint's model card",
     )
-    return described, cls
+    return info, cls
 
 
 @dataclass(frozen=True)
