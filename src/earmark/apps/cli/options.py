@@ -110,7 +110,7 @@ class TuningOptions:
     """Fine-tuning: whether, how, and where its curves go."""
 
     finetune: str | None = Option(None, help="Adapt the networks, too: full, last:N or lora.")
-    recipe: str = Option("", help="Changes to fine-tuning: epochs=5,mixup=0.3,...")
+    recipe: str = Option("", help="Changes to fine-tuning: epochs=5,dropout=0.3,...")
     tensorboard: Path | None = Option(None, help="Write curves of fine-tuning into this folder.")
 
     def check(self, unknown: float | None) -> None:
