@@ -232,7 +232,8 @@ from earmark.training.finetuning.processes import Processes
 name, how, recipe, data = sys.argv[1:]
 dataset = Dataset.read(data)
 frozen = train(dataset, backbone=name, layers="last", head="linear", folds=2, compare=False)
-work = _Work(frozen, how, Recipe().changed(recipe), 0, Processes(), None)
+recipe = Recipe().changed(recipe)
+work = _Work(frozen, how, recipe, seed=0, processes=Processes(), observer=None)
 run = work._run("steps", frozen.solution.chosen, np.arange(len(work.clips)))
 batch, seconds = np.arange(8), []
 with work.setup.workers.side_by_side() as together:

@@ -48,19 +48,19 @@ def varied(
     sound of one of the rows ``others`` lies below each. The head reads ``n_features``.
     """
     clips = [(row, _varied_clip(sounds, int(row), others, recipe, rng)) for row in rows]
-    read = [row for row, waves in clips if waves is not None]
-    if not read:
+    readable = [row for row, waves in clips if waves is not None]
+    if not readable:
         return None
-    starts = rng.uniform(size=len(read))
+    starts = rng.uniform(size=len(readable))
     by_network = zip(*(waves for _, waves in clips if waves is not None), strict=True)
     waves = tuple(
         _of_one_length(xs, starts, recipe, rate_hz)
         for xs, rate_hz in zip(by_network, sounds.rates, strict=True)
     )
-    masks = rng.uniform(size=(len(read), 2, augment.MASKS, 2)).astype(np.float32)
-    is_read = rng.random((len(read), n_features), np.float32) >= recipe.dropout
-    factors = is_read.astype(np.float32) / (1 - recipe.dropout) if recipe.dropout else None
-    return Minibatch(waves, of[read].astype(np.float32), masks, factors)
+    masks = rng.uniform(size=(len(readable), 2, augment.MASKS, 2)).astype(np.float32)
+    is_heard = rng.random((len(readable), n_features), np.float32) >= recipe.dropout
+    factors = is_heard.astype(np.float32) / (1 - recipe.dropout) if recipe.dropout else None
+    return Minibatch(waves, of[readable].astype(np.float32), masks, factors)
 
 
 def _varied_clip(

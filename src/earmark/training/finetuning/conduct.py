@@ -87,7 +87,8 @@ def finetune(
             parameters.tunable(network, how)  # refused before the work
         frozen = training.train(data, **options)
     start = time.perf_counter()
-    work = _Work(frozen, how, recipe, int(options.get("seed", 0)), processes, observer)
+    seed = int(options.get("seed", 0))
+    work = _Work(frozen, how, recipe, seed=seed, processes=processes, observer=observer)
     answers = [work.learn(k, plan) for k, plan in enumerate(frozen.solution.lessons)]
     verdict, tested = work.verdict(answers)
     curves = {f"fold {work.names[k]}": a.curve for k, a in enumerate(answers)}
@@ -137,6 +138,7 @@ class _Work:
         frozen: Training,
         how: str,
         recipe: Recipe,
+        *,
         seed: int,
         processes: Processes,
         observer: Observer | None,

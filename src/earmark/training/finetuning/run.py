@@ -153,8 +153,8 @@ class Run:
         base = rate(self.setup.recipe, len(self.rows))
         rates = [base] * len(parameters)
         for network, depths in zip(self.networks, self.depths, strict=True):
-            named = dict(network.named_parameters())
-            parameters += [named[name] for name in depths]
+            by_name = dict(network.named_parameters())
+            parameters += [by_name[name] for name in depths]
             decay = self.setup.recipe.decay
             rates += [base * network.rate * decay**depth for depth in depths.values()]
         return parameters, rates

@@ -121,12 +121,12 @@ def plan(
 def _balanced(rows: np.ndarray, of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     classes = of[rows].argmax(1)
     most = np.bincount(classes).max()
-    chosen = []
+    often = []
     for number in np.unique(classes):
         own = rows[classes == number]
         rest = rng.choice(own, most % len(own), replace=False)
-        chosen += [np.repeat(own, most // len(own)), rest]
-    return np.concatenate(chosen)
+        often += [np.repeat(own, most // len(own)), rest]
+    return np.concatenate(often)
 
 
 def parts(rows: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
@@ -149,12 +149,12 @@ def heard_by(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[
     batches = []
     for network, xs in zip(networks, waves, strict=True):
         info = network.info
-        cut = [
+        windowed = [
             audio.window(network.prepare(x), info.window, info.hop, info.context, info.step)
             for x in xs
         ]
-        windows, valid = (np.stack(part, 1) for part in zip(*cut, strict=True))
-        clip = np.tile(np.arange(len(cut)), len(windows))
+        windows, valid = (np.stack(part, 1) for part in zip(*windowed, strict=True))
+        clip = np.tile(np.arange(len(windowed)), len(windows))
         windows = windows.reshape(len(clip), -1)
         batches.append(WindowBatch(*map(torch.from_numpy, (windows, valid.ravel(), clip))))
     return batches
