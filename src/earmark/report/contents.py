@@ -23,13 +23,17 @@ from earmark.training.training import Training
 class ReportContents:
     """What ``report.html`` shows of N clips that were answered; a part that is None is left out.
 
-    ``scores`` (N, K) are calibrated and of a model that had not seen the clip; ``truth`` (N,) are
-    numbers of ``labels`` (K). ``map_xy`` (N, 2) lays the embeddings out. The dictionaries have:
-    candidates (best first) 'head', 'layers' (the name of a layer set), 'penalty', 'accuracy'
-    inside the training folds, and 'chosen'; baselines 'name', 'accuracy', 'ci95' or None; the
-    learning curve 'clips_per_class', 'accuracy', 'low', 'high'; findings what
-    ``doctor.Finding.as_dict`` gives, or 'kind' and 'text'. Fine-tuning is the verdict of
-    :func:`earmark.finetune`, and a row an epoch in 'course': 'epoch', 'loss', 'validation'.
+    ``scores`` (N, K) are calibrated, each row by a model that had not seen the clip. ``truth`` (N,)
+    are numbers of ``labels`` (K). ``map_xy`` (N, 2) is the place of each clip on the map. The
+    dictionaries have these keys:
+
+    - candidates (best first): 'head', 'layers' (the name of a layer set), 'penalty', 'accuracy'
+      inside the training folds, and 'chosen'
+    - baselines: 'name', 'accuracy', 'ci95' or None
+    - the learning curve: 'clips_per_class', 'accuracy', 'low', 'high'
+    - findings: those of ``doctor.Finding.as_dict``, or 'kind' and 'text'
+    - fine-tuning: the verdict of :func:`earmark.finetune`, with a row an epoch in 'course':
+      'epoch', 'loss', 'validation'
     """
 
     command: str
@@ -73,7 +77,10 @@ def contents_of_training(
         ],
         baselines=estimate.get("baselines"),
         learning_curve=estimate.get("learning_curve"),
-        findings=[_finding(line) for line in training.findings],
+        findings=[
+            dict(zip(("kind", "text"), line.split(": ", 1), strict=True))
+            for line in training.findings
+        ],
         fine_tuning=estimate.get("fine_tuning"),
     )
 
@@ -105,9 +112,3 @@ def _contents(
         source=dataset.source,
         audio=classifier.audio,
     )
-
-
-def _finding(line: str) -> dict[str, str]:
-    """Return the parts of ``doctor.Finding.line``."""
-    kind, _, text = line.partition(": ")
-    return {"kind": kind, "text": text}
