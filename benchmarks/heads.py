@@ -80,10 +80,10 @@ def answers(training: earmark.Training, kinds: Sequence[str]) -> Answers:
 def log_loss(tested: OutOfFold) -> np.ndarray:
     """Return the log loss of each clip (N,); of several classes, its mean over them."""
     scores = np.clip(as_scores(tested.logits, tested.is_single), 1e-7, 1 - 1e-7)
-    yes = -(tested.of * np.log(scores))
+    yes = -(tested.onehot * np.log(scores))
     if tested.is_single:
         return np.asarray(yes.sum(1))
-    return np.asarray((yes - (1 - tested.of) * np.log(1 - scores)).mean(1))
+    return np.asarray((yes - (1 - tested.onehot) * np.log(1 - scores)).mean(1))
 
 
 def compare(

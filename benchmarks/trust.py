@@ -53,16 +53,16 @@ def search_over(name: str, backbone: str, group: str | None) -> tuple[Search, np
 
 def part(search: Search, rows: np.ndarray, fold: np.ndarray) -> Search:
     """Return a search over some clips, its classes those that are left."""
-    of = search.targets.of[rows]
+    of = search.targets.onehot[rows]
     truth = np.unique(of.argmax(1), return_inverse=True)[1]
     targets = Targets.single(truth, truth.max() + 1)
-    return Search(search.bank.only(rows), targets, fold, search.kinds, search.seed)
+    return Search(search.table.only(rows), targets, fold, search.kinds, search.seed)
 
 
 def few_examples(backbone: str) -> Iterator[dict[str, object]]:
     """Train on so many clips of each class of ESC-10; test on the other recordings."""
     search, source = search_over("esc10", backbone, None)
-    truth = search.targets.of.argmax(1)
+    truth = search.targets.onehot.argmax(1)
     for size in (1, 2, 4, 8, 16):
         found = []
         for draw in range(DRAWS):
@@ -73,7 +73,7 @@ def few_examples(backbone: str) -> Iterator[dict[str, object]]:
             best = few.choose().best if size > 2 else FIXED
             head = few.fit(best)
             others = np.flatnonzero(~np.isin(source, source[rows]))
-            answers = head.logits(search.bank.features(best.layers, others)).argmax(1)
+            answers = head.logits(search.table.features(best.features, others)).argmax(1)
             found.append(float((answers == truth[others]).mean()))
         yield row("few examples", f"ESC-10, {backbone}, {size} a class", found)
 
@@ -81,7 +81,7 @@ def few_examples(backbone: str) -> Iterator[dict[str, object]]:
 def conformal(name: str, backbone: str, group: str | None) -> dict[str, object]:
     """Cover the true class with sets whose size was set on the other folds."""
     search, _ = search_over(name, backbone, group)
-    logits, fold, of = search.out_of_fold(), search.fold, search.targets.of
+    logits, fold, of = search.out_of_fold(), search.fold, search.targets.onehot
     missed = disbelief(softmax(logits), of)
     inside, sizes = np.zeros(len(of)), np.zeros(len(of))
     for tested in np.unique(fold):
@@ -106,7 +106,7 @@ def unknown(backbone: str, left_out: int, choices: int) -> Iterator[dict[str, ob
     Known clips are of a fold that was not trained on, which takes turns.
     """
     search, _ = search_over("esc10", backbone, None)
-    truth = search.targets.of.argmax(1)
+    truth = search.targets.onehot.argmax(1)
     sets = list(itertools.combinations(range(10), left_out))
     accepted, answered = [], []
     for turn, left in enumerate(sets[:: max(1, len(sets) // choices)]):
@@ -118,7 +118,7 @@ def unknown(backbone: str, left_out: int, choices: int) -> Iterator[dict[str, ob
         border, head = find_threshold(known, best, RATE), known.fit(best)
 
         def let_in(clips: np.ndarray, head=head, best=best, below=border.below) -> float:
-            familiar = head.known_score(search.bank.features(best.layers, clips))
+            familiar = head.known_score(search.table.features(best.features, clips))
             return float((familiar >= below).mean())
 
         accepted.append(let_in(np.flatnonzero(strange)))

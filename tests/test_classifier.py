@@ -13,8 +13,11 @@ import earmark
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.classifier import BackboneUse, Classifier, Head
 from earmark.classifier.decision import DecisionRule
+from earmark.classifier.estimate import Estimate
 from earmark.errors import EarmarkError, ModelError
 from earmark.system.files import write_whole
+
+ESTIMATE = Estimate("5 folds", 0.5, (0.4, 0.6), 0.5, 0.1, 0.3, 20, folds=(), classes=())
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def saved(tmp_path_factory) -> Path:
         Calibration(1.3),
         {"spread": True, "bands": True, "averaged": False},
         DecisionRule(nonconformity=(0.1, 0.4)),
-        {"accuracy": 0.5},
+        ESTIMATE,
         {"seed": 0},
     )
     path = tmp_path_factory.mktemp("models") / "m.earmark"
@@ -158,3 +161,23 @@ def test_a_prediction_does_not_depend_on_the_others(saved, tones):
     together = list(classifier.predict(recordings))
     alone = [classifier.predict(path) for path in recordings]
     assert together == alone
+
+
+def test_an_estimate_is_what_it_was_after_json_and_says_so_when_it_is_asked_as_in_0_1():
+    full = replace(ESTIMATE, learning_curve=(), unknown={"rate": 0.05}, answered_unknown=0)
+    for estimate in (ESTIMATE, full):
+        assert Estimate.from_dict(json.loads(json.dumps(estimate.to_dict()))) == estimate
+    assert full.to_dict()["ci95"] == [0.4, 0.6] and "map" not in full.to_dict()
+    with pytest.raises(KeyError, match="ece"):
+        Estimate.from_dict({k: v for k, v in full.to_dict().items() if k != "ece"})
+    with pytest.warns(DeprecationWarning, match="an estimate is an object now"):
+        assert ESTIMATE["accuracy"] == 0.5
+
+
+def test_reprs_are_one_line(saved, tones):
+    classifier = Classifier.load(saved)
+    training = earmark.train(tones, backbone="logmel", head="prototype", compare=False)
+    for thing in (classifier, training, training.estimate, classifier.predict(tones)):
+        text = repr(thing[0] if isinstance(thing, list) else thing)
+        assert "\n" not in text and len(text) < 200, text
+    assert "12 clips, 2 classes" in str(training) and "accuracy  1.000" in str(training)

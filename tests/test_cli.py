@@ -395,7 +395,7 @@ def test_demo_trains_estimates_and_predicts(tmp_path):
     assert "120 clips, 10 classes -> demo.earmark" in out and "earmark train FOLDER" in out
     from earmark.classifier.classifier import Classifier
 
-    accuracy = Classifier.load(tmp_path / "demo.earmark").estimate["accuracy"]
+    accuracy = Classifier.load(tmp_path / "demo.earmark").estimate.accuracy
     assert 0.75 < accuracy < 1.0  # hard enough to show that an estimate is one
     assert "bell.ogg sounds like      bell" in out
 

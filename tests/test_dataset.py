@@ -4,12 +4,13 @@ import csv
 import dataclasses
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from earmark.data import folders
@@ -114,6 +115,13 @@ def test_a_folder_that_cannot_be_listed(make: Make, monkeypatch: pytest.MonkeyPa
     folder = make("a/1.wav")
     monkeypatch.setattr(Path, "iterdir", denied)
     assert "cannot be listed: Permission denied; check its permissions." in refusal(folder)
+
+
+def test_a_dataset_is_shown_in_one_line(make: Make) -> None:
+    folder = make("a/1.wav", "a/2.wav", "b/3.wav")
+    assert repr(Dataset.read(folder)) == f"<Dataset: 3 clips, 2 classes, from '{folder}'>"
+    one = Dataset((Clip(folder / "a/1.wav", "a"),), "x")
+    assert repr(one) == "<Dataset: 1 clip, 1 class, from 'x'>"
 
 
 # Manifests
@@ -249,8 +257,8 @@ def test_stretches_of_one_recording_are_different_clips(tmp_path: Path) -> None:
         ("path,label\na.wav,dog\nb.wav,dog\n", "has one class only, 'dog'; give at least two."),
         ("path,label\na.wav,dog\nb.wav,\n", "row 3: 'b.wav' has an empty label; label it or"),
         ("path,label\n ,dog\n", "row 2: the path is empty; name a recording."),
-        ("path,label\n\na.wav,dog,x\n", "row 3: 3 cells where the header has 2; quote cells"),
-        ("path,label\na.wav\n", "row 2: 1 cells where the header has 2"),
+        ("path,label\n\na.wav,dog,x\n", "row 3: 3 cells, but the header has 2; quote cells"),
+        ("path,label\na.wav\n", "row 2: 1 cell, but the header has 2"),
         ('path,label\na.wav,"dog\nb.wav,cat\n', "row 2: unexpected end of data; mend its quotes."),
         ("path,label,start\na.wav,x,-1\n", "row 2: start -1 is negative; give seconds"),
         ("path,label,start,end\na.wav,x,3,2\n", "row 2: end 2 is not after start 3; both are in"),
@@ -275,7 +283,7 @@ def test_recordings_that_are_not_there_are_counted_and_named(make: Make, tmp_pat
     rows = "".join(f"{name},{i % 2}\n" for i, name in enumerate(["a.wav", *"stuvw", "folder"]))
     make("folder/x")
     text = refusal(write(tmp_path, "m.csv", "path,label\n" + rows))
-    assert "6 of 7 rows name a recording that is not there, first" in text
+    assert "the recording is not there in 6 of 7 rows, first" in text
     assert f"row 3 '{tmp_path}/s', row 4 '{tmp_path}/t', row 5 '{tmp_path}/u'; paths are" in text
     assert f"relative to {tmp_path}." in text
 
@@ -301,6 +309,17 @@ def test_json_that_will_not_do(tmp_path: Path, text: str, wanted: str) -> None:
     assert wanted in refusal(write(tmp_path, "m.jsonl", text))
 
 
+def test_a_manifest_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    for name in ("m.csv", "m.jsonl", "a.txt"):
+        (tmp_path / name).write_text("0\t1\tx\n")
+        text = refusal(tmp_path / name)
+        assert f"{name} cannot be read: Permission denied; check its permissions." in text
+
+
 def test_files_that_are_no_manifests(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,7 +332,43 @@ def test_files_that_are_no_manifests(
     excel = write(tmp_path, "excel.csv", "path,label\na.wav,x\n", "utf-16")
     assert "excel.csv is not UTF-8 (invalid start byte)" in refusal(excel)
     monkeypatch.setattr("earmark.data.tables.MAX_MANIFEST_BYTES", 10)
-    assert "latin.csv has 26 bytes, more than 10; split it" in refusal(latin)
+    assert (
+        "latin.csv has 26 bytes, more than the 10 that a manifest may have; list paths"
+        in refusal(latin)
+    )
+
+
+# Refusals are quick
+
+HEAVY = ("sklearn", "scipy", "torch", "av", "soxr", "pyarrow", "narwhals", "pandas", "datasets")
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        ("earmark.Dataset.read('nowhere')", "nowhere is not there;"),
+        ("earmark.Dataset.read('m.csv')", "m.csv has no column 'label'; did you mean 'lable'?"),
+        ("earmark.Dataset.read('m.csv', label='x')", "m.csv has no column 'x'; it has 'path',"),
+        ("earmark.doctor('nowhere')", "nowhere is not there;"),
+        ("earmark.doctor('m.csv')", "m.csv has no column 'label'; did you mean 'lable'?"),
+    ],
+)
+def test_a_refusal_imports_nothing_heavy(tmp_path: Path, call: str, text: str) -> None:
+    write(tmp_path, "m.csv", "path,lable\na.wav,x\nb.wav,y\n")
+    program = f"""if True:
+        import sys, earmark
+        try:
+            {call}
+        except earmark.EarmarkError as error:
+            print(error)
+        print([name for name in {HEAVY} if name in sys.modules])
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    error, modules = ran.stdout.splitlines()
+    assert text in error
+    assert modules == "[]"
 
 
 # Writing
@@ -335,6 +390,7 @@ labels = words.map(str.strip).filter(bool)
 times = st.floats(0, 1e5, allow_nan=False)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # the first text takes a second to make
 @example([("a\rb", "c\r\nd", 0.1), (",", '"', 1e-9)], True, True)
 @given(
     st.lists(st.tuples(labels, labels, times), min_size=2, max_size=5),

@@ -62,7 +62,11 @@ def test_several_labels_are_heard_at_once(chords, tmp_path, head):
     dataset = Dataset.read(chords, separator=";")
     training = earmark.train(dataset, backbone="logmel", head=head)
     estimate = training.classifier.estimate
-    assert estimate["map"] > 0.95 and estimate["macro_f1"] > 0.9 and estimate["accuracy"] > 0.95
+    assert (
+        estimate.mean_average_precision > 0.95
+        and estimate.macro_f1 > 0.9
+        and estimate.accuracy > 0.95
+    )
     training.classifier.save(tmp_path / "m.earmark")
     loaded = earmark.Classifier.load(tmp_path / "m.earmark")
     write_chord(tmp_path / "both.wav", ["low", "high"], 99)
@@ -194,7 +198,7 @@ def test_a_stranger_is_called_unknown(tmp_path):
             write_chord(tmp_path / "data" / label / f"{k}.wav", [label], k)
     model, files = tmp_path / "m.earmark", [tmp_path / "tone.wav", tmp_path / "noise.wav"]
     training = earmark.train(tmp_path / "data", backbone="logmel", unknown=0.05)
-    assert training.classifier.estimate["unknown"]["rate"] == 0.05
+    assert training.classifier.estimate.unknown["rate"] == 0.05
     training.classifier.save(model)
     write_chord(files[0], ["high"], 50)
     soundfile.write(files[1], np.random.default_rng(0).normal(0, 0.2, 8_000), RATE_HZ)
@@ -278,7 +282,7 @@ def test_a_test_split_has_no_part_in_the_border(tmp_path):
                 csv.writer(file).writerow([path, told, split])
         made.append(earmark.train(tmp_path / f"{shift}.csv", backbone="logmel", unknown=0.1))
     one, other = (training.classifier for training in made)
-    assert (one.estimate["accuracy"], other.estimate["accuracy"]) == (1.0, 0.0)
+    assert (one.estimate.accuracy, other.estimate.accuracy) == (1.0, 0.0)
     assert one.decision_rule.unknown_threshold == other.decision_rule.unknown_threshold
     assert one.calibration == other.calibration
     for name, tensor in one.head.tensors.items():

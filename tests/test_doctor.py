@@ -1,9 +1,11 @@
 """The doctor: each fault planted alone is found alone, and clean data are clean, real ones too."""
 
+import doctest
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,8 +18,17 @@ from earmark import audio
 from earmark.apps.cli.app import app
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
-from earmark.data.doctor import before_training, examine, facts, near_duplicates, tables
-from earmark.data.doctor.findings import MOST_NAMED
+from earmark.data.doctor import (
+    Finding,
+    Item,
+    examination,
+    examine,
+    facts,
+    near_duplicates,
+    recordings,
+    tables,
+)
+from earmark.data.doctor.findings import MOST_NAMED, Names
 from earmark.training import summary
 from shared_data import shared_data
 
@@ -75,10 +86,10 @@ def added(clips: list[Clip], like: Clip, suffix: str = ".wav", **changes) -> Cli
 
 def diagnosed(clips: list[Clip]) -> dict[str, tuple[str, set[Path]]]:
     """Return severity and files of each finding by its kind."""
-    found = examine(Dataset(tuple(clips), "made here"))
-    assert len({f.kind for f in found}) == len(found)
-    assert all(f.kind in PAGE for f in found)
-    return {f.kind: (f.severity, {clip.path for clip in f.clips}) for f in found}
+    findings = earmark.doctor(Dataset(tuple(clips), "made here"))
+    assert len({f.kind for f in findings}) == len(findings)
+    assert all(f.kind in PAGE for f in findings)
+    return {f.kind: (f.severity, {clip.path for clip in f.clips}) for f in findings}
 
 
 def test_clean_data_have_no_findings(clean):
@@ -176,8 +187,15 @@ def test_a_fault_of_one_recording_is_found_and_nothing_else(clean, plant, kind, 
     assert diagnosed(clean) == {kind: (severity, {victim.path})}
 
 
-@pytest.mark.parametrize("plant", [shift, other_rate, telephone])
-def test_a_trait_that_gives_a_class_away_is_a_warning(clean, plant):
+@pytest.mark.parametrize(
+    ("plant", "trait"),
+    [
+        (shift, "with a DC offset"),
+        (other_rate, "at 22050 Hz"),
+        (telephone, "with a narrow band"),
+    ],
+)
+def test_a_trait_of_one_class_only_is_a_warning(clean, plant, trait):
     for clip in clean:
         if clip.label == "hiss":
             plant(clip)
@@ -189,8 +207,46 @@ def test_a_trait_that_gives_a_class_away_is_a_warning(clean, plant):
                     ),
                 )
     (finding,) = examine(Dataset(tuple(clean), "made here"))
-    assert finding.severity == "warning" and finding.advice.startswith("it gives 'hiss' away: ")
-    assert len(finding.clips) == EACH
+    assert finding.severity == "warning" and len(finding.clips) == EACH
+    assert finding.advice.startswith(
+        f"All 6 clips {trait} are 'hiss': the model could learn the recorder instead of the sound;"
+    )
+
+
+def test_a_trait_names_the_share_of_the_classes_that_have_it():
+    def advice(*rates_of: tuple[str, int, int]) -> str:
+        """Each class has so many clips at 8 kHz, and so many at 16 kHz."""
+        made = [
+            facts.Facts(Clip(Path(f"{label}{rate}{k}"), label), rate_hz=rate, seconds=1, peak=1)
+            for label, *counts in rates_of
+            for rate, count in zip((8_000, 16_000), counts, strict=True)
+            for k in range(count)
+        ]
+        (finding,) = recordings.check(made, Names([f.clip for f in made]))
+        assert finding.severity == ("warning" if "model" in finding.advice else "note")
+        return finding.advice.partition(":")[0]
+
+    assert advice(("a", 4, 1), ("b", 1, 9)) == "4 of the 5 clips at 8000 Hz are 'a'"
+    assert advice(("a", 1, 0), ("b", 0, 5)) == "The only clip at 8000 Hz is 'a'"
+    many = [(label, 0, 5) for label in "cdefgh"]
+    assert advice(("a", 5, 0), ("b", 5, 0), *many) == "All 10 clips at 8000 Hz are 'a' or 'b'"
+    assert advice(("a", 3, 2), ("b", 1, 9)).startswith("the commonest rate is 16000 Hz")
+
+
+def test_why_a_recording_cannot_be_read_is_told_once(clean):
+    for clip, content in zip(clean, (b"", b"RIFF...."), strict=False):
+        clip.path.write_bytes(content)
+    unreadable, empty = examine(Dataset(tuple(clean), "made here"))
+    assert unreadable.items[0].detail.startswith("hiss/1.wav: cannot be read: not audio in a kn")
+    assert empty.items[0].detail.startswith("hiss/0.wav: the file is empty (0 bytes); fetch it ")
+    assert not any(finding.items[0].detail.endswith(".") for finding in (unreadable, empty))
+
+
+def test_an_error_that_is_kept_keeps_no_samples(tmp_path):
+    soundfile.write(tmp_path / "x.wav", np.full(9, np.nan), 8_000, subtype="FLOAT")
+    error = facts.listen(Clip(tmp_path / "x.wav"), audio.AS_IT_IS).error
+    assert "9 samples are NaN" in str(error)
+    assert error.__traceback__ is error.__context__ is error.__cause__ is None
 
 
 # The same sound twice.
@@ -464,10 +520,10 @@ def test_train_says_what_matters_in_three_lines(clean):
         clean[some] = [replace(clip, label=name) for clip in clean[some]]
     dataset = Dataset(tuple(clean), "made here")
     training = earmark.train(dataset, backbone="logmel", head="prototype")
-    kinds = [text.split(":")[0] for text in training.findings]
+    kinds = [finding.kind for finding in training.findings]
     assert kinds == ["label conflict", "similar labels", "small class", "similar spelling"]
     told = summary.training_json(training, None)
-    assert set(training.findings) <= set(told["warnings"])
+    assert [finding.line() for finding in training.findings] == told["warnings"]
     text = summary.training_text(training, None)
     shown = [line for line in text.splitlines() if line.startswith("  finding")]
     assert len(shown) == 3 and shown[2].endswith("and 2 more; `earmark doctor` has them all.")
@@ -476,7 +532,36 @@ def test_train_says_what_matters_in_three_lines(clean):
 
 def test_train_says_nothing_of_clean_data(clean):
     dataset = Dataset(tuple(clean), "made here")
-    assert before_training(dataset, dataset.clips, np.arange(len(clean))) == []
+    assert examination.before_training(dataset, dataset.clips, np.arange(len(clean))) == []
+
+
+def test_the_example_in_the_docs_of_the_doctor_is_true():
+    tried = doctest.testmod(examination)
+    assert tried.attempted > 0 and not tried.failed
+
+
+def test_the_doctor_reads_what_a_dataset_reads(clean, tmp_path):
+    steps = []
+    progress = SimpleNamespace(advance=steps.append)
+    assert earmark.doctor(tmp_path, near=False, progress=progress) == []
+    assert steps == [2.0] * len(clean)
+    with pytest.raises(earmark.EarmarkError, match="is a folder and has no columns"):
+        earmark.doctor(Dataset.read(tmp_path, group="speaker"))
+
+
+def test_clips_without_labels_are_listened_to(clean):
+    for clip in clean:
+        shift(clip)
+    bare = [replace(clip, label=None) for clip in clean]
+    assert diagnosed(bare) == {"DC offset": ("note", {clip.path for clip in clean})}
+
+
+def test_a_finding_is_shown_in_one_line():
+    a, b = Clip(Path("a.wav"), "x"), Clip(Path("b.wav"), "x")
+    finding = Finding("silent", "warning", (Item((a,), "a.wav"), Item((b,), "b.wav")), "remove.")
+    assert repr(finding) == "<Finding: warning, silent, 2 clips: remove.>"
+    assert finding.line() == f"silent: {finding.summary()}" == "silent: a.wav and 1 more: remove."
+    assert "1 clip " in Finding("silent", "warning", (Item((a,), "a.wav"),), "remove.").text()
 
 
 # Real recordings.

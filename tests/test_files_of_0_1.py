@@ -52,7 +52,7 @@ def traits(classifier: Classifier) -> dict[str, Any]:
         "pooling": classifier.pooling,
         "audio": {name: getattr(classifier.audio, name) for name in ("channel", "non_finite")},
         "separator": classifier.separator,
-        "accuracy": classifier.estimate["accuracy"],
+        "accuracy": classifier.estimate.accuracy,
     }
 
 

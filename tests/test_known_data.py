@@ -345,10 +345,10 @@ def test_another_data_set_and_a_part_of_one_are_refused(tmp_path: Path) -> None:
     text = refusal("esc50", tmp_path, archive_of("fsdd", tmp_path))
     assert "fsdd.archive is not laid out as ESC-50, environmental sounds (" in text
     text = refusal("fsdd", tmp_path, archive_of("esc50", tmp_path))
-    assert "esc50.archive holds 0 clips where FSDD, spoken digits (" in text
+    assert "esc50.archive holds 0 clips, but FSDD, spoken digits (" in text
     part = {name: content for name, content in esc50().items() if "2-7-A" not in name}
     (tmp_path / "part").write_bytes(packed(part))
-    assert "part holds 3 clips where ESC-50, environmental sounds (K. J. Piczak, 2015) has 4;" in (
+    assert "part holds 3 clips, but ESC-50, environmental sounds (K. J. Piczak, 2015) has 4;" in (
         refusal("esc50", tmp_path, tmp_path / "part")
     )
     assert "none is not there; give the archive that https://" in refusal(

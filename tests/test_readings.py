@@ -78,7 +78,7 @@ def test_what_is_predicted_with_is_what_was_trained_with(tones, tmp_path, layers
     training.classifier.save(tmp_path / "m.earmark")
     loaded = earmark.Classifier.load(tmp_path / "m.earmark")
     rows = np.arange(12)
-    read = training.search.bank.features(training.chosen.layers, rows)
+    read = training.search.table.features(training.chosen.features, rows)
     expected = loaded.scores(read)
     for prediction, scores in zip(
         loaded.predict(sorted(tones.rglob("*.wav"))), expected, strict=True

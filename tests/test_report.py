@@ -523,7 +523,7 @@ def test_a_training_leaves_its_contents_behind(tones):
     assert (kept["head"], kept["layers"]) == (made_by.head.kind, made_by.provenance["layers"])
     assert contents.findings[0]["kind"] == "label conflict"
     lines = [f"{finding['kind']}: {finding['text']}" for finding in contents.findings]
-    assert lines == list(training.findings)
+    assert lines == [finding.line() for finding in training.findings]
 
 
 # Files

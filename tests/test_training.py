@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,15 @@ def test_nothing_that_belongs_together_parts(count, per_recording, groups, copie
 def test_given_folds_that_leak_are_told():
     items = [Clip(Path("same.wav"), f"c{k % 2}", float(k), fold=str(k % 4 // 2)) for k in range(8)]
     assert make_scheme(items, distinct(8)).warnings == (
-        "1 recordings have clips in more than one fold: the estimate is too high.",
+        "1 recording has clips in more than one fold: the estimate is too high.",
+    )
+    three = [
+        replace(clip, path=Path(f"r{k // 6}.wav"), fold=str(k % 3))
+        for k, clip in enumerate(clips(12))
+    ]
+    assert make_scheme(three, distinct(12) % 4).warnings == (
+        "2 recordings have clips in more than one fold: the estimate is too high.",
+        "4 sounds have exact copies in more than one fold: the estimate is too high.",
     )
 
 
@@ -89,14 +98,14 @@ def test_given_folds_that_leak_are_told():
     [
         (
             clips(6),
-            r"class 'c0' has 3 different recordings and 5 folds need at least 5; .*--folds 3",
+            r"class 'c0' has 3 different recordings, but 5 folds need at least 5; .*--folds 3",
         ),
-        (clips(2), r"'c0' has 1 different recording and at least 3 are needed; .*give --folds 3"),
-        (clips(4), r"'c0' has 2 different recordings and at least 3 are needed; .*give --folds 3"),
+        (clips(2), r"'c0' has 1 different recording, but at least 3 are needed; .*give --folds 3"),
+        (clips(4), r"'c0' has 2 different recordings, but at least 3 are needed; .*give --folds 3"),
         (clips(20, groups=1), r"all clips are of one group \('g0'\)"),
         (clips(20, folds=1), r"the fold column has one value only"),
         (clips(20, groups=2), r"class 'c0' is only in fold or group 'g0'"),
-        (clips(20, split=["test"]), r"every clip's split is 'test'"),
+        (clips(20, split=["test"]), r"the split of every clip is 'test'"),
     ],
 )
 def test_hopeless_data_is_refused(items, text):
@@ -105,7 +114,7 @@ def test_hopeless_data_is_refused(items, text):
 
 
 def test_two_folds_take_four_recordings_since_each_is_split_again():
-    text = r"'c0' has 3 different recordings and 2 folds need at least 4; .*--folds 3"
+    text = r"'c0' has 3 different recordings, but 2 folds need at least 4; .*--folds 3"
     with pytest.raises(DataError, match=text):
         make_scheme(clips(6), distinct(6), folds=2)
     halves = make_scheme(clips(8), distinct(8), folds=2)
@@ -117,7 +126,7 @@ def test_two_folds_take_four_recordings_since_each_is_split_again():
 
 def test_what_is_left_to_learn_from_is_told_as_such():
     one = [clip for clip in clips(20) if clip.label == "c1"] + clips(20)[:1]
-    text = r"'c0' has 1 different recording to learn from while others are tested, and at least 2"
+    text = r"'c0' has 1 different recording outside a test fold, but at least 2 are needed to train"
     with pytest.raises(DataError, match=text):
         make_scheme(one, distinct(len(one)), folds=2, is_inner=True)
 
@@ -147,8 +156,8 @@ def search_of(features, truth, classes, fold, **options):
 def test_the_good_layers_are_chosen_in_every_fold():
     features, truth, fold = blobs()
     search = search_of(features, truth, 4, fold)
-    assert {search.choose(tested).best.layers for tested in range(5)} == {"good"}
-    assert search.choose().best.layers == "good"
+    assert {search.choose(tested).best.features for tested in range(5)} == {"good"}
+    assert search.choose().best.features == "good"
 
 
 def test_labels_without_sense_are_estimated_at_chance():
@@ -178,7 +187,7 @@ def test_a_tested_fold_is_never_looked_at():
 def test_the_slow_heads_compete_on_the_layers_that_are_best_for_the_linear_one():
     features, truth, fold = blobs()
     chosen = search_of(features, truth, 4, fold).choose()
-    assert {c.layers for c in chosen.loss if c.head in ("logistic", "mlp")} == {"good"}
+    assert {c.features for c in chosen.loss if c.head in ("logistic", "mlp")} == {"good"}
     assert chosen.best == min(chosen.loss, key=chosen.loss.get)
 
 
@@ -225,9 +234,9 @@ def test_the_linear_head_is_scikit_learns_ridge(size, balanced):
     def ones(values):  # the bias is the weight of one more feature, always 1
         return np.hstack([scaler.transform(values) / np.sqrt(size), np.ones((len(values), 1))])
 
-    prior = np.average(targets.of, axis=0, weights=targets.weights)
+    prior = np.average(targets.onehot, axis=0, weights=targets.weights)
     reference = Ridge(alpha=1e-3 * 60, fit_intercept=False)
-    reference.fit(ones(x), targets.of - prior, sample_weight=targets.weights)
+    reference.fit(ones(x), targets.onehot - prior, sample_weight=targets.weights)
     new = rng.normal(size=(40, size)).astype(np.float32)
     np.testing.assert_allclose(head.logits(new), reference.predict(ones(new)) + prior, atol=1e-4)
 
@@ -237,7 +246,7 @@ def test_kernels_give_the_answers_of_fitted_heads():
     features, truth, _ = blobs()
     search = search_of(features, truth, 4, np.arange(120) % 3)
     layers = FeatureSpec((("bad", "good"),), spread=False)
-    bank = FeatureTable(search.bank.infos, search.bank.matrices, {"both": layers})
+    bank = FeatureTable(search.table.infos, search.table.matrices, {"both": layers})
     train, held = np.arange(80), np.arange(80, 120)
     inside, across = bank.kernels(train, held).of("both")
     for kind in ("prototype", "linear"):
@@ -423,7 +432,7 @@ def test_calibration_error_by_hand():
 def test_train_end_to_end(tones, tmp_path):
     training = earmark.train(tones, backbone="logmel")
     assert training.classifier.labels == ("high", "low")
-    assert training.classifier.estimate["accuracy"] == 1.0
+    assert training.classifier.estimate.accuracy == 1.0
     training.classifier.save(tmp_path / "m.earmark")
     loaded = earmark.Classifier.load(tmp_path / "m.earmark")
     answers = list(loaded.predict(sorted(tones.rglob("*.wav"))))
@@ -437,7 +446,7 @@ def test_of_two_folds_each_half_may_have_two_recordings_of_many_clips(tones, tmp
     ]
     (tmp_path / "four.csv").write_text("path,label,start\n" + "\n".join(rows))
     training = earmark.train(tmp_path / "four.csv", backbone="logmel", folds=2, compare=False)
-    scheme, accuracy = (training.classifier.estimate[key] for key in ("scheme", "accuracy"))
+    scheme, accuracy = training.estimate.scheme, training.estimate.accuracy
     assert scheme == "2 stratified folds of whole recordings" and accuracy == 1.0
 
 
@@ -459,7 +468,7 @@ def test_what_cannot_be_read_is_listed(tones):
     (tones / "low" / "broken.wav").write_bytes(b"RIFF....")
     training = earmark.train(tones, backbone="logmel")
     assert [Path(f.path).name for f in training.skipped] == ["broken.wav"]
-    assert training.clips == 12
+    assert training.n_clips == 12
 
 
 def test_nothing_readable_is_refused(tmp_path):

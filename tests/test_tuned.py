@@ -78,7 +78,7 @@ def answers(model: Classifier, data: Path) -> np.ndarray:
 
 
 def test_it_is_kept_in_one_file(model, data, tmp_path):
-    assert model.tuned and model.estimate["fine_tuning"]["use"] == "fine-tuned"
+    assert model.tuned and model.estimate.fine_tuning["use"] == "fine-tuned"
     path, again = tmp_path / "m.earmark", tmp_path / "again.earmark"
     model.save(path)
     loaded = Classifier.load(path)
@@ -258,7 +258,7 @@ def test_a_run_that_ends_early_leaves_the_frozen_one(data, always_better, monkey
     assert used == ["fine-tuned", "frozen" if which == "fold 2" else "fine-tuned", "fine-tuned"]
     is_tuned = which == "fold 2"  # two of three folds are most of them
     assert bool(done.training.classifier.tuned) == is_tuned
-    said = done.training.classifier.estimate["fine_tuning"]["use"]
+    said = done.training.classifier.estimate.fine_tuning["use"]
     assert said == done.verdict["use"] == ("fine-tuned" if is_tuned else "frozen")
     assert f"{which} was ended." in done.training.warnings
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from earmark.classifier.tagging import tag
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
+    from earmark.data.doctor.examination import doctor
     from earmark.embeddings.embedding import embed
     from earmark.embeddings.store import Store
     from earmark.errors import EarmarkError
@@ -37,6 +38,7 @@ _HOMES = {
     "compare": "training.comparison",
     "embed": "embeddings.embedding",
     "evaluate": "training.evaluation",
+    "doctor": "data.doctor.examination",
     "finetune": "training.finetuning.conduct",
     "list_backbones": "backbones.registry",
     "load": "classifier.classifier",
@@ -59,6 +61,7 @@ __all__ = [
     "Training",
     "__version__",
     "compare",
+    "doctor",
     "embed",
     "evaluate",
     "finetune",

@@ -59,3 +59,9 @@ def did_you_mean(got: str, known: Iterable[str]) -> str:
     """Return `` did you mean 'x'?`` for the nearest of ``known``, or an empty string."""
     near = difflib.get_close_matches(got, list(known), n=1)
     return f" did you mean {near[0]!r}?" if near else ""
+
+
+def amount(count: int, noun: str) -> str:
+    """Return '1 clip', '3,000 clips' or '2 classes'."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else plural}"

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soxr
 
 from earmark.audio import ffmpeg, libsndfile
 from earmark.audio.decoder import Block, Header, Opened, Refusal, Samples, reason
@@ -119,6 +118,8 @@ def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
     """
     if from_hz == to_hz:
         return x
+    import soxr
+
     return np.asarray(soxr.resample(x, from_hz, to_hz, quality="HQ"), np.float32)
 
 

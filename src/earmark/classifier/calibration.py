@@ -37,8 +37,8 @@ class Calibration:
     def fit(cls, logits: np.ndarray, targets: Targets) -> Calibration:
         """Make the out-of-fold ``logits`` (N, K) most likely."""
         if targets.is_single:
-            return cls(fit_temperature(logits, targets.of, targets.weights))
-        return cls(*_fit_sigmoid(logits, targets.of), is_single=False)
+            return cls(fit_temperature(logits, targets.onehot, targets.weights))
+        return cls(*_fit_sigmoid(logits, targets.onehot), is_single=False)
 
     def logits(self, logits: np.ndarray) -> np.ndarray:
         """Return the logits of calibrated scores."""
@@ -65,28 +65,28 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
 
 
-def fit_temperature(logits: np.ndarray, of: np.ndarray, weights: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, onehot: np.ndarray, weights: np.ndarray) -> float:
     """Return the temperature that makes ``softmax(logits / t)`` (N, K) most likely.
 
     ``logits`` must be out-of-fold. It stays within 0.005 to 20, so that a set without a single
     error does not become infinitely sure.
     """
-    return float(1 / _sharpness(_below_best(logits[None]), of, weights)[0])
+    return float(1 / _sharpness(_below_best(logits[None]), onehot, weights)[0])
 
 
-def log_loss(logits: np.ndarray, of: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def log_loss(logits: np.ndarray, onehot: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the loss (C, N) of each clip under C sets of ``logits`` (C, N, K), each calibrated.
 
-    ``of`` (N, K) is 1 for a clip's class, ``weights`` (N,) say how much a clip counts. A clip
+    ``onehot`` (N, K) is 1 for a clip's class, ``weights`` (N,) say how much a clip counts. A clip
     costs ``MOST_LOSS`` at most: one whose class was not in training says nothing of the others.
     """
     import torch
 
     z = _below_best(logits)
-    few = slice(None, None, max(1, len(of) // MOST_FITTED))  # a temperature is one number
-    sharpness = _sharpness(z[:, :, few], of[few], weights[few])
+    few = slice(None, None, max(1, len(onehot) // MOST_FITTED))  # a temperature is one number
+    sharpness = _sharpness(z[:, :, few], onehot[few], weights[few])
     scaled = z * sharpness.float()[:, None, None]
-    truth = (scaled * torch.from_numpy(of.T.astype(np.float32))).sum(1)
+    truth = (scaled * torch.from_numpy(onehot.T.astype(np.float32))).sum(1)
     loss = torch.logsumexp(scaled, 1) - truth
     return np.asarray(loss.clamp_max(MOST_LOSS).numpy())
 
@@ -99,14 +99,14 @@ def _below_best(logits: np.ndarray) -> torch.Tensor:
     return (z - z.amax(1, keepdim=True)).clamp_min(-1e3)
 
 
-def _sharpness(z: torch.Tensor, of: np.ndarray, weights: np.ndarray) -> torch.Tensor:
+def _sharpness(z: torch.Tensor, onehot: np.ndarray, weights: np.ndarray) -> torch.Tensor:
     """Return 1 / temperature (C,) for C sets of logits ``z`` (C, K, N) below the best.
 
     The loss is convex in it, so that a few of Newton's steps, held back to a factor of 4, arrive.
     """
     import torch
 
-    truth = (z * torch.from_numpy(of.T.astype(np.float32))).sum(1)  # (C, N)
+    truth = (z * torch.from_numpy(onehot.T.astype(np.float32))).sum(1)  # (C, N)
     w = torch.from_numpy(weights / weights.sum()).float()
     beta = 1 / z.std((1, 2)).clamp(0.02, 20)
     for _ in range(_STEPS):
@@ -119,13 +119,13 @@ def _sharpness(z: torch.Tensor, of: np.ndarray, weights: np.ndarray) -> torch.Te
     return beta.double()
 
 
-def _fit_sigmoid(logits: np.ndarray, of: np.ndarray) -> tuple[float, float]:
+def _fit_sigmoid(logits: np.ndarray, onehot: np.ndarray) -> tuple[float, float]:
     """Return the temperature and offset that make ``sigmoid((logits - o) / t)`` most likely.
 
     Newton's steps for a slope and an intercept, the targets softened as Platt did.
     """
-    seen = logits[:, of.sum(0) > 0].ravel().astype(float)
-    y = of[:, of.sum(0) > 0].ravel()
+    seen = logits[:, onehot.sum(0) > 0].ravel().astype(float)
+    y = onehot[:, onehot.sum(0) > 0].ravel()
     ones = y.sum()
     y = np.where(y > 0, (ones + 1) / (ones + 2), 1 / (len(y) - ones + 2))
     x = np.stack([seen / (seen.std() or 1.0), np.ones(len(seen))])

@@ -15,6 +15,7 @@ import numpy as np
 from earmark.audio.options import AudioOptions
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.decision import DecisionRule
+from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.file import READ, SCHEMA, TUNED, digest_of, read_parts, tuned_tensors
 from earmark.classifier.head import KINDS, Head
@@ -72,7 +73,7 @@ class Classifier:
     calibration: Calibration
     pooling: dict[str, bool]  # the options of FeatureSpec, besides its layers
     decision_rule: DecisionRule
-    estimate: dict[str, Any]
+    estimate: Estimate
     provenance: dict[str, Any]
     tuned: tuple[dict[str, np.ndarray], ...] = ()
 
@@ -91,6 +92,13 @@ class Classifier:
     def feature_spec(self) -> FeatureSpec:
         """Which layers are read, and what of their statistics."""
         return FeatureSpec(tuple(use.layers for use in self.backbones), **self.pooling)
+
+    def __repr__(self) -> str:
+        backbones = ",".join(use.name for use in self.backbones)
+        return (
+            f"Classifier({len(self.labels)} classes, {backbones}, {self.head.kind} head,"
+            f" accuracy={self.estimate.accuracy:.3f})"
+        )
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Return calibrated scores (N, K) for features (N, D) of the chosen layers."""
@@ -258,7 +266,7 @@ class Classifier:
             "calibration": asdict(self.calibration),
             "pooling": self.pooling,
             "limits": self.decision_rule.to_json(),
-            "estimate": self.estimate,
+            "estimate": self.estimate.to_dict(),
             "provenance": self.provenance,
         }
         return header, {k: np.ascontiguousarray(v) for k, v in sorted(tensors.items())}
@@ -304,7 +312,7 @@ class Classifier:
             Calibration(**header["calibration"]),
             header["pooling"],
             DecisionRule.from_json(header["limits"]),
-            header["estimate"],
+            Estimate.from_dict(header["estimate"]),
             header["provenance"],
             tuned_tensors(tensors, len(header["backbones"])),
         )

@@ -39,11 +39,11 @@ class DecisionRule:
         return cls(tuple(saved["thresholds"]), tuple(saved["disbelief"]), saved["unknown_below"])
 
     @classmethod
-    def fit(cls, scores: np.ndarray, of: np.ndarray, is_single: bool) -> DecisionRule:
-        """Fit to out-of-fold ``scores`` (N, K) of clips whose classes ``of`` (N, K) says."""
+    def fit(cls, scores: np.ndarray, onehot: np.ndarray, is_single: bool) -> DecisionRule:
+        """Fit to out-of-fold ``scores`` (N, K) of clips whose classes ``onehot`` (N, K) says."""
         if not is_single:
-            return cls(thresholds=tuple(best_thresholds(scores, of).tolist()))
-        values = np.sort(nonconformity(scores, of))
+            return cls(thresholds=tuple(best_thresholds(scores, onehot).tolist()))
+        values = np.sort(nonconformity(scores, onehot))
         ranks = np.linspace(0, len(values) - 1, min(len(values), LEVELS))
         return cls(nonconformity=tuple(np.interp(ranks, np.arange(len(values)), values).tolist()))
 
@@ -61,9 +61,9 @@ class DecisionRule:
         return conformal_quantile(np.array(self.nonconformity), coverage)
 
 
-def nonconformity(scores: np.ndarray, of: np.ndarray) -> np.ndarray:
+def nonconformity(scores: np.ndarray, onehot: np.ndarray) -> np.ndarray:
     """Return 1 - score of the true class (N,)."""
-    return np.asarray(1 - (scores * of).sum(1))
+    return np.asarray(1 - (scores * onehot).sum(1))
 
 
 def conformal_quantile(values: np.ndarray, coverage: float) -> float:
@@ -72,18 +72,18 @@ def conformal_quantile(values: np.ndarray, coverage: float) -> float:
     return float(values[rank]) if rank < len(values) else 1.0
 
 
-def best_thresholds(scores: np.ndarray, of: np.ndarray) -> np.ndarray:
+def best_thresholds(scores: np.ndarray, onehot: np.ndarray) -> np.ndarray:
     """Return for each class (K,) the threshold on ``scores`` (N, K) with the best F1."""
-    return np.array([_best_threshold(s, o) for s, o in zip(scores.T, of.T, strict=True)])
+    return np.array([_best_threshold(s, o) for s, o in zip(scores.T, onehot.T, strict=True)])
 
 
-def _best_threshold(scores: np.ndarray, of: np.ndarray) -> float:
+def _best_threshold(scores: np.ndarray, onehot: np.ndarray) -> float:
     """Half-way between the two scores where F1 is highest; 0.5 for a class that never occurs."""
-    if not of.any():
+    if not onehot.any():
         return 0.5
     order = np.argsort(-scores, kind="stable")
-    ranked, taken = scores[order], np.arange(1, len(of) + 1)
-    f1 = 2 * np.cumsum(of[order]) / (taken + of.sum())
+    ranked, taken = scores[order], np.arange(1, len(onehot) + 1)
+    f1 = 2 * np.cumsum(onehot[order]) / (taken + onehot.sum())
     f1[:-1][ranked[:-1] == ranked[1:]] = 0  # equal scores cannot be parted
     last = int(np.argmax(f1))
     following = ranked[last + 1] if last + 1 < len(ranked) else 0.0

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from earmark.data.folders import is_recording
-from earmark.data.tables import Row, Table
-from earmark.errors import DataError
+from earmark.data.tables import Row, Table, read_text
+from earmark.errors import DataError, amount
 
 SUFFIX = ".txt"
 BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
@@ -50,15 +50,15 @@ def read_track(
 
 
 def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Table | None:
-    """Return the tracks among the ``entries`` of a folder as one table, None where there are none.
+    """Return the label tracks among the ``entries`` of a folder as one table; None without any.
 
-    A track is one only beside its recording. A recording without a track is refused: whether it
-    holds nothing, or was forgotten, nobody knows.
+    A text file is a track only beside its recording. A recording without a track is refused: it
+    may hold nothing, or have been forgotten.
     """
     files = [path for path in entries if path.is_file()]
     recordings = [path for path in files if is_recording(path)]
-    tracks = {path: _beside(path, recordings) for path in files if is_track(path)}
-    tracks = {path: found for path, found in tracks.items() if found}
+    beside = {path: _beside(path, recordings) for path in files if is_track(path)}
+    tracks = [path for path, neighbours in beside.items() if neighbours]
     if not tracks:
         return None
     inside = next((path for path in entries if path.is_dir()), None)
@@ -67,12 +67,12 @@ def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Tabl
             f"{folder} has label tracks beside recordings and a sub-folder, {inside.name!r}, as"
             " well; move one of them elsewhere."
         )
-    labelled = {found for several in tracks.values() for found in several}
-    bare = [path for path in recordings if path not in labelled]
+    complete = {recording for neighbours in beside.values() for recording in neighbours}
+    bare = [path for path in recordings if path not in complete]
     if bare:
         raise DataError(
-            f"{bare[0]} has no label track beside it, as {len(labelled)} recordings in {folder}"
-            " have; label it, or move it elsewhere."
+            f"{bare[0]} has no label track beside it, unlike {amount(len(complete), 'recording')}"
+            f" in {folder}; label it, or move it elsewhere."
         )
 
     def rows() -> Numbered:
@@ -98,13 +98,7 @@ def is_track(path: Path) -> bool:
 
 
 def _lines(track: Path) -> list[tuple[int, str]]:
-    try:
-        text = track.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{track} cannot be read: {error.strerror}; check it.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{track} is not UTF-8 ({error.reason}); save it as UTF-8.") from error
-    return [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    return [(n, line) for n, line in enumerate(read_text(track).splitlines(), 1) if line.strip()]
 
 
 def _audacity(track: Path, lines: list[tuple[int, str]], label: str, recording: Path) -> Numbered:
@@ -113,7 +107,10 @@ def _audacity(track: Path, lines: list[tuple[int, str]], label: str, recording: 
         if cells[0] == "\\":  # the frequencies of a spectral selection, of the line above
             continue
         if len(cells) < 2:
-            raise DataError(f"{track}, row {number}: {line[:60]!r} lacks start, end and label.")
+            raise DataError(
+                f"{track}, row {number}: {line[:60]!r} is not start, end and label with tabs"
+                " between; export the track again."
+            )
         start, end = cells[:2]
         name = cells[2] if len(cells) == 3 else ""
         if start == end:
@@ -133,8 +130,8 @@ def _raven(
     files = {row.get("Begin File", "") for _, row in rows}
     if len(files) > 1 and OFFSET not in header and recording is None:
         raise DataError(
-            f"{track} is of {len(files)} recordings and has no column {OFFSET!r}, so that nobody"
-            " knows where in them; add that measurement in Raven and save the table again."
+            f"{track} is of {len(files)} recordings and has no column {OFFSET!r}, which says where"
+            " in each of them; add that measurement in Raven and save the table again."
         )
     for number, row in rows:
         path = recording or (
@@ -160,25 +157,25 @@ def _span(track: Path, number: int, row: Row) -> tuple[float, float]:
 def _annotations(track: Path, header: list[str], label: str) -> str:
     if label in header:
         return label
-    known = {name.casefold(): name for name in header}
-    found = [known[name] for name in ANNOTATIONS if name in known]
-    if label != "label" or not found:
+    columns = {name.casefold(): name for name in header}
+    usual = next((columns[name] for name in ANNOTATIONS if name in columns), None)
+    if label != "label" or usual is None:
         raise DataError(
             f"{track} has no column {label!r} of annotations; name the one that is meant with"
             f" --label: it has {', '.join(map(repr, header))}."
         )
-    return found[0]
+    return usual
 
 
 def _recording(track: Path, folder: Path) -> Path:
-    found = _beside(track, [path for path in folder.iterdir() if is_recording(path)])
-    if len(found) != 1:
-        several = f"{len(found)} recordings" if found else "no recording"
+    recordings = _beside(track, [path for path in folder.iterdir() if is_recording(path)])
+    if len(recordings) != 1:
+        count = amount(len(recordings), "recording") if recordings else "no recording"
         raise DataError(
-            f"{track} has {several} of its name in {folder}; keep the one that it labels beside it,"
+            f"{track} has {count} of its name in {folder}; keep the one that it labels beside it,"
             " under the same name."
         )
-    return found[0]
+    return recordings[0]
 
 
 def _beside(track: Path, recordings: list[Path]) -> list[Path]:
@@ -188,11 +185,11 @@ def _beside(track: Path, recordings: list[Path]) -> list[Path]:
 
 
 def _once(rows: Numbered, label: str) -> Numbered:
-    seen = set()
+    keys = set()
     for number, row in rows:
         key = tuple(str(row[name]) for name in ("path", "start", "end", label))
-        if key not in seen:
-            seen.add(key)
+        if key not in keys:
+            keys.add(key)
             yield number, row
 
 

@@ -1,52 +1,66 @@
-"""Frames of pandas and polars as tables."""
+"""Objects as tables: frames of every library that narwhals knows, data sets of Hugging Face."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from earmark.data.embedded import with_recordings
 from earmark.data.huggingface import hugging_face
-from earmark.data.tables import AUDIO_COLUMN, Row, Table
+from earmark.data.tables import AUDIO_COLUMN, AUDIO_ROWS, Row, Table, columns_to_read
 from earmark.errors import DataError
 
+if TYPE_CHECKING:
+    import narwhals.stable.v2 as nw
 
-def read_object(data: Any, used: set[str], root: str | Path | None = None) -> Table:
-    """Return a frame of pandas or polars, or a data set of Hugging Face's, as a table.
 
-    Only the columns ``used`` are read, and the recordings. Rows are counted from 1. Relative paths
+def read_object(data: object, names: set[str], root: str | Path | None = None) -> Table:
+    """Return a frame, or a data set of Hugging Face, as a table.
+
+    Only the columns ``names`` are read, and the recordings. Rows are counted from 1. Relative paths
     begin in ``root``, by default the current folder.
     """
     folder = Path(os.path.abspath(root or "."))
-    kind = f"{type(data).__module__.partition('.')[0]} {type(data).__name__}"
-    if kind == "pandas DataFrame":
-        columns, rows = _pandas(data, used)
-    elif kind in ("polars DataFrame", "polars LazyFrame"):
-        columns, rows = _polars(data, used)
-    elif kind.startswith("datasets ") and (hasattr(data, "features") or isinstance(data, dict)):
-        columns, rows = hugging_face(data, used)
+    package = type(data).__module__.partition(".")[0]
+    kind = f"{package} {type(data).__name__}".removeprefix("builtins ")
+    if package == "datasets" and (hasattr(data, "features") or isinstance(data, dict)):
+        columns, rows = hugging_face(data, names)
     else:
-        raise DataError(
-            f"a {kind} is no data set; give a folder, a manifest, a frame of pandas or polars, or a"
-            " data set of Hugging Face's."
-        )
+        columns, rows = _frame(data, kind, names)
     return with_recordings(Table(f"the {kind}", columns, enumerate(rows, 1), folder))
 
 
-def _pandas(frame: Any, used: set[str]) -> tuple[list[str], Iterable[Row]]:
-    names = [str(name) for name in frame.columns]
-    wanted = [i for i, name in enumerate(names) if name in used or name == AUDIO_COLUMN]
-    columns = (frame.iloc[:, i] for i in wanted)
-    cells = [c.astype(object).where(c.notna(), None).tolist() for c in columns]
-    rows = zip(*cells, strict=True) if cells else ()
-    return names, (dict(zip((names[i] for i in wanted), row, strict=True)) for row in rows)
+def _frame(data: object, kind: str, names: set[str]) -> tuple[list[str], Iterable[Row]]:
+    """Return the columns of a frame, and its rows; a lazy frame is collected."""
+    import narwhals.stable.v2 as nw
+
+    try:
+        frame = nw.from_native(data, pass_through=True)
+        if not isinstance(frame, (nw.DataFrame, nw.LazyFrame)):
+            raise DataError(
+                f"a {kind} is not a data set; give a folder, a manifest, a frame (of pandas,"
+                " polars, pyarrow or another library that narwhals knows), or a data set of"
+                " Hugging Face."
+            )
+        columns = [name for name in frame.collect_schema().names() if isinstance(name, str)]
+    except nw.exceptions.DuplicateError as error:
+        raise DataError(f"the {kind} has two columns of one name; rename one.") from error
+    selection = columns_to_read(columns, names)
+    return columns, _rows(frame.lazy().select(selection).collect(), selection)
 
 
-def _polars(frame: Any, used: set[str]) -> tuple[list[str], Iterable[Row]]:
-    names = list(frame.collect_schema().names())
-    wanted = frame.select([name for name in names if name in used or name == AUDIO_COLUMN])
-    if hasattr(wanted, "collect"):
-        wanted = wanted.collect()
-    return names, wanted.iter_rows(named=True)
+def _rows(frame: nw.DataFrame[Any], columns: list[str]) -> Iterator[Row]:
+    """Yield the rows of a frame; of recordings, only a few are in memory at a time."""
+    size = AUDIO_ROWS if AUDIO_COLUMN in columns else max(1, len(frame))
+    for start in range(0, len(frame), size):
+        block = frame[start : start + size]
+        for row in zip(*(_cells(block[name]) for name in columns), strict=True):
+            yield dict(zip(columns, row, strict=True))
+
+
+def _cells(column: nw.Series[Any]) -> list[Any]:
+    """Return the cells of a column; None for whatever its library takes as missing."""
+    missing = column.is_null().to_list()
+    return [None if m else cell for cell, m in zip(column.to_list(), missing, strict=True)]

@@ -1,4 +1,4 @@
-"""Clips with labels, out of a folder of class folders or a manifest; checked before use."""
+"""Clips with labels, read from where people keep them, and checked before use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.data import dataframes, embedded, huggingface
@@ -16,7 +15,7 @@ from earmark.data.clip import COLUMNS, Clip, split_label
 from earmark.data.folders import entries, folder_clips, manifest_hint, near_path
 from earmark.data.rows import clips_of
 from earmark.data.tables import Table, read_table
-from earmark.errors import DataError
+from earmark.errors import DataError, amount
 from earmark.system.files import relative_path, whole_file
 
 
@@ -26,7 +25,7 @@ class Dataset:
 
     With a ``separator``, a label may name several classes, with it between them. ``audio`` says
     how the recordings are read, in training and wherever the classifier is used. ``origin`` holds
-    the arguments of :meth:`read` where that was given a path, which can be read again.
+    the arguments of :meth:`read`, to read again, if the data came from a path; else it is empty.
     """
 
     clips: tuple[Clip, ...]
@@ -34,6 +33,10 @@ class Dataset:
     separator: str | None = None
     audio: AudioOptions = AS_IT_IS
     origin: dict[str, str | None] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        clips, classes = amount(len(self), "clip"), amount(len(self.labels), "class")
+        return f"<Dataset: {clips}, {classes}, from {self.source!r}>"
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -52,13 +55,13 @@ class Dataset:
 
     @property
     def is_single(self) -> bool:
-        """Whether each clip has one class; with a separator, clips have any number of them."""
+        """Whether each clip has exactly one class."""
         return self.separator is None or all(len(self.classes(clip)) == 1 for clip in self.clips)
 
     @classmethod
     def read(
         cls,
-        data: Any,
+        data: object,
         *,
         label: str = "label",
         group: str | None = None,
@@ -69,43 +72,47 @@ class Dataset:
         need_labels: bool = True,
         least_classes: int = 2,
     ) -> Dataset:
-        """Read clips, with absolute paths, from where people keep them; ``data`` is one of:
+        """Read clips, with absolute paths; ``data`` is one of:
 
-        - A folder with one sub-folder per class. It is searched through; names that cannot be
-          recordings are passed over (see ``recordings``). Without ``need_labels``,
-          recordings beside class folders are taken too, without a label, and one class will do.
+        - A folder with one sub-folder per class. All levels are searched; names that cannot be
+          recordings are passed over (see ``folders.is_recording``). Without ``need_labels``,
+          recordings beside class folders are taken too, without a label.
         - A manifest: a .csv (comma, semicolon or tab), .tsv, .jsonl, .ndjson, .json (lines or one
           array) or .parquet file with columns ``path``, ``label`` and, if wanted, ``start``,
           ``end`` (seconds), ``group``, ``fold``, ``split``; others are ignored. ``label``,
-          ``group`` and ``fold`` name columns to use instead. Paths begin in ``root``, which is
-          the manifest's folder if not given.
-        - A frame of pandas or polars with such columns; ``root`` is then the current folder.
+          ``group`` and ``fold`` name columns to use instead. Paths begin in ``root``, by default
+          the manifest's folder.
+        - A frame with such columns, of pandas, polars (lazy ones too), pyarrow or another library
+          that narwhals knows; ``root`` is by default the current folder.
         - A data set of Hugging Face's ``datasets``, or a folder that it saved (see
-          ``sources.hugging_face``).
+          ``huggingface.hugging_face``).
         - A label track of Audacity or a selection table of Raven (.txt), or a folder of recordings
-          with one beside each (see ``label_tracks``).
+          with one beside each (see ``annotations``).
 
-        With a ``separator``, or where a label is a list, a clip may have several classes. Raises
+        With a ``separator``, or where a label is a list, a clip may have several classes. With
+        ``need_labels``, every clip must have a label, and there must be ``least_classes``. Raises
         DataError, one sentence, for anything missing, empty, doubtful or contradictory.
         """
-        wanted = {"label": label, "group": group or "group", "fold": fold or "fold"}
-        named = {column for column in (label, group, fold) if column not in ("label", None)}
-        used = {*COLUMNS, *wanted.values()}
+        columns = {"label": label, "group": group or "group", "fold": fold or "fold"}
+        required = {name for name in (label, group, fold) if name not in ("label", None)}
+        names = {*COLUMNS, *columns.values()}
         origin: dict[str, str | None] = {}
         if isinstance(data, (str, Path)):
             origin = {"data": str(data), "label": label, "group": group, "fold": fold}
             origin |= {"separator": separator, "root": None if root is None else str(root)}
             data = Path(os.path.abspath(data))
-            table = _table(data, used, label, root, need_labels)
+            table = _table(data, names, label, root, need_labels)
         else:
-            table = dataframes.read_object(data, used, root)
+            table = dataframes.read_object(data, names, root)
         source = str(data) if table is None else table.name
         if table is not None:
-            clips, separator = clips_of(table, wanted, named, need_labels, separator)
-        elif named:
-            raise DataError(f"{data} is a folder and has no columns; give a manifest.")
+            clips, separator = clips_of(
+                table, columns, required=required, need_labels=need_labels, separator=separator
+            )
+        elif required:
+            raise DataError(f"{source} is a folder and has no columns; give a manifest.")
         else:
-            clips = folder_clips(data, need_labels)
+            clips = folder_clips(Path(source), need_labels)
         dataset = cls(tuple(clips), source, separator, audio, origin)
         if need_labels and len(dataset.labels) < least_classes:
             raise DataError(
@@ -117,19 +124,19 @@ class Dataset:
     def to_manifest(self, path: str | Path) -> None:
         """Write a .csv that reads back to an equal dataset; whole or not at all.
 
-        Paths are relative to it where that is possible. Columns that no clip fills are left out.
+        Paths are relative to its folder where possible. Columns that no clip fills are left out.
         """
         path = Path(os.path.abspath(path))
         if path.suffix.lower() != ".csv":
             raise DataError(f"{path} would not be read as a .csv; give a name that ends in .csv.")
-        used = [name for name in COLUMNS if any(getattr(clip, name) is not None for clip in self)]
+        names = [name for name in COLUMNS if any(getattr(clip, name) is not None for clip in self)]
         try:
             with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
                 out = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # keeps blanks at the edges
-                out.writerow(used)
+                out.writerow(names)
                 for clip in self:
                     cells = {**vars(clip), "path": relative_path(clip.path, path.parent)}
-                    out.writerow(["" if cells[name] is None else cells[name] for name in used])
+                    out.writerow(["" if cells[name] is None else cells[name] for name in names])
         except (OSError, UnicodeEncodeError) as error:
             raise DataError(f"{path} cannot be written: {error}; choose another place.") from error
 
@@ -137,24 +144,38 @@ class Dataset:
 DataLike = object  # what ``Dataset.read`` takes, or a Dataset
 
 
-def as_dataset(data: DataLike, **options: Any) -> Dataset:
-    """Return ``data`` where it is a Dataset, else read it with ``options``."""
-    return data if isinstance(data, Dataset) else Dataset.read(data, **options)
+def as_dataset(
+    data: DataLike,
+    *,
+    separator: str | None = None,
+    need_labels: bool = True,
+    least_classes: int = 2,
+) -> Dataset:
+    """Return ``data`` where it is a Dataset, else read it as :meth:`Dataset.read` does."""
+    if isinstance(data, Dataset):
+        return data
+    return Dataset.read(
+        data, separator=separator, need_labels=need_labels, least_classes=least_classes
+    )
+
+
+def example() -> Path:
+    """Return the manifest of the 120 recordings that earmark ships, to try things out."""
+    return Path(__file__).parents[1] / "example" / "manifest.csv"
 
 
 def _table(
-    data: Path, used: set[str], label: str, root: str | Path | None, need_labels: bool
+    data: Path, names: set[str], label: str, root: str | Path | None, need_labels: bool
 ) -> Table | None:
     """Return the table that ``data`` is or holds; None for a folder of class folders."""
     if not os.path.exists(data):
         raise DataError(f"{data} is not there;{near_path(data)} give a folder or a manifest.")
     if data.is_dir():
         if huggingface.is_saved(data):
-            return replace(
-                dataframes.read_object(huggingface.load_saved(data), used, root), name=str(data)
-            )
+            table = dataframes.read_object(huggingface.load_saved(data), names, root)
+            return replace(table, name=str(data))
         return read_folder(data, entries(data), label) if need_labels else None
     folder = None if root is None else Path(os.path.abspath(root))
     if data.suffix.lower() == SUFFIX:
         return read_track(data, label, folder=folder)
-    return embedded.with_recordings(read_table(data, used, folder))
+    return embedded.with_recordings(read_table(data, names, folder))

@@ -1,4 +1,4 @@
-"""Recordings that a table holds as bytes: files in the cache."""
+"""Recordings that a table holds as bytes become files in the cache."""
 
 from __future__ import annotations
 
@@ -15,41 +15,44 @@ from earmark.system.files import whole_file
 
 
 def with_recordings(table: Table) -> Table:
-    """Give a table without ``path`` that has ``audio`` a ``path``, writing embedded bytes to files.
+    """Return a table that has ``audio`` but no ``path`` with a ``path``; others as they are.
 
-    The bytes of a recording are copied, undecoded, into the folder of the cache, where a file's
-    name is the hash of its content; a copy that is there already is used.
+    Embedded recordings are copied, undecoded, into the cache folder. A file's name there is the
+    hash of its content; a file that is there already is not written again.
     """
     if "path" in table.columns or AUDIO_COLUMN not in table.columns:
         return table
-    seen: Counter[str] = Counter()
+    copies: Counter[str] = Counter()
 
     def rows() -> Iterator[tuple[int, Row]]:
         for number, row in table.rows:
             try:
-                yield number, {**row, "path": _recording(row[AUDIO_COLUMN], seen)}
+                yield number, {**row, "path": _recording(row[AUDIO_COLUMN], copies)}
             except ValueError as error:
                 raise DataError(f"{table.name}, row {number}: {error}.") from error
 
     return Table(table.name, [*table.columns, "path"], rows(), table.folder)
 
 
-def _recording(cell: Any, seen: Counter[str]) -> str:
-    """Return the path of a recording that is given as a path, or as its bytes and a name."""
+def _recording(cell: Any, copies: Counter[str]) -> str:
+    """Return the path of a recording that is given as a path, or as its bytes and a name.
+
+    ``copies`` counts the rows of each content: two rows of equal sound are two recordings.
+    """
     if isinstance(cell, str):
         return cell
     if not isinstance(cell, Mapping) or not (cell.get("bytes") or cell.get("path")):
         raise ValueError(
-            f"{str(cell)[:60]} is no recording; give a path, or its bytes as"
+            f"{str(cell)[:60]} is not a recording; give a path, or its bytes as"
             ' {"bytes": ..., "path": ...}'
         )
     content, name = cell.get("bytes"), str(cell.get("path") or "")
     if not content:
         return name
     digest = hashlib.sha256(content).hexdigest()[:32]
-    seen[digest] += 1  # two rows of equal sound are two recordings, as two files would be
-    again = f"-{seen[digest]}" if seen[digest] > 1 else ""
-    path = cache_folder() / "recordings" / digest[:2] / f"{digest}{again}{Path(name).suffix}"
+    copies[digest] += 1
+    number = f"-{copies[digest]}" if copies[digest] > 1 else ""
+    path = cache_folder() / "recordings" / digest[:2] / f"{digest}{number}{Path(name).suffix}"
     if not path.is_file() or path.stat().st_size != len(content):
         _write(path, content)
     return str(path)

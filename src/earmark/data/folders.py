@@ -1,4 +1,4 @@
-"""Folders of recordings: which files count, and in what order."""
+"""Folders of recordings: which files count, in what order, and which class they have."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from earmark.data.clip import Clip
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.errors import DataError, did_you_mean
 
-# When a folder is walked, a name is passed over only if it cannot be meant as a recording; any
-# other is taken, and its content decides. So an odd suffix is read or refused, never dropped.
-# Archives are not listed: they may hold recordings that their owner thinks are in the data.
+# In a folder, a file is passed over only if its name cannot be meant as a recording. Any other is
+# taken, and its content decides: an odd suffix is read or refused, never silently dropped. Archives
+# are not listed: their owner may think that the recordings in them are in the data.
 _TEXT = ".txt .md .rst .csv .tsv .json .jsonl .ndjson .xml .yaml .yml .toml .ini .cfg .log .bib"
 _DOCUMENTS = ".html .htm .css .js .pdf .doc .docx .xls .xlsx .parquet .db .sqlite .lnk .url"
 _PICTURES = ".jpg .jpeg .png .gif .bmp .svg .webp .tif .tiff .ico"
@@ -27,31 +27,31 @@ NOT_AUDIO_NAMES = frozenset({"readme", "license", "licence", "copying", "authors
 
 
 def is_recording(path: Path) -> bool:
-    """Say whether a file found in a folder counts as a recording, by its name alone.
+    """Say whether a file in a folder counts as a recording, by its name alone.
 
     Hidden files (``.DS_Store``, ``._clip.wav``), ``NOT_AUDIO_SUFFIXES`` and ``NOT_AUDIO_NAMES``
     do not; everything else does, with any suffix or none.
     """
     name = path.name.lower()
-    hidden = name.startswith(".")
-    return not (hidden or path.suffix.lower() in NOT_AUDIO_SUFFIXES or name in NOT_AUDIO_NAMES)
+    is_other = path.suffix.lower() in NOT_AUDIO_SUFFIXES or name in NOT_AUDIO_NAMES
+    return not (name.startswith(".") or is_other)
 
 
 def paths(inputs: Iterable[str | Path]) -> list[Path]:
-    """Expand files and folders into recordings, in the order given; folders are searched through.
+    """Expand files and folders into recordings, in the order given; all levels are searched.
 
     A file is taken whatever its name. Raises DataError for a path that is not there and for a
     folder without recordings.
     """
-    found: list[Path] = []
+    recordings: list[Path] = []
     for path in map(Path, inputs):
         if not os.path.exists(path):
             raise DataError(f"{path} is not there;{near_path(path)} give recordings or folders.")
-        inside = list(_walk(path)) if path.is_dir() else [path]
-        if not inside:
+        files = list(_walk(path)) if path.is_dir() else [path]
+        if not files:
             raise DataError(f"{path} holds no recordings; give recordings or folders.")
-        found += inside
-    return found
+        recordings += files
+    return recordings
 
 
 # Folders
@@ -62,10 +62,10 @@ def folder_clips(folder: Path, need_labels: bool) -> list[Clip]:
     clips = []
     for entry in entries(folder):
         if entry.is_dir():
-            inside = [Clip(path, entry.name.strip()) for path in _walk(entry)]
-            if not inside:
+            of_class = [Clip(path, entry.name.strip()) for path in _walk(entry)]
+            if not of_class:
                 raise DataError(f"{entry} holds no recordings; fill this class or remove it.")
-            clips += inside
+            clips += of_class
         elif need_labels and is_recording(entry):
             raise DataError(
                 f"{entry} lies outside the class folders; put each recording into a sub-folder "
@@ -81,14 +81,14 @@ def folder_clips(folder: Path, need_labels: bool) -> list[Clip]:
     return clips
 
 
-def _walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+def _walk(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[Path]:
     """Yield the recordings below ``folder`` in natural order; follow links, but not in circles."""
     here = folder.resolve()
-    if here in above:
+    if here in parents:
         raise DataError(f"{folder} is a link back to {here}; remove the link.")
     for entry in entries(folder):
         if entry.is_dir():
-            yield from _walk(entry, (*above, here))
+            yield from _walk(entry, (*parents, here))
         elif is_recording(entry):
             yield entry
 
@@ -111,7 +111,7 @@ def _natural(name: str) -> tuple[list[str | int], str]:
 
 
 def manifest_hint(data: Path) -> str:
-    """Point at a manifest that lies in a folder which does not do as a dataset itself."""
+    """Ask about a manifest in a folder that cannot be read as a dataset itself."""
     if data.is_dir():
         for entry in entries(data):
             if entry.suffix.lower() in MANIFEST_SUFFIXES:
@@ -123,7 +123,7 @@ def manifest_hint(data: Path) -> str:
 
 
 def near_path(path: Path) -> str:
-    """Suggest a neighbour of a path that is not there."""
+    """Return `` did you mean 'x'?`` for a path that is not there, or an empty string."""
     try:
         return did_you_mean(path.name, (entry.name for entry in path.parent.iterdir()))
     except OSError:

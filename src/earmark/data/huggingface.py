@@ -1,4 +1,4 @@
-"""Data sets of Hugging Face's ``datasets`` as tables; the library is imported when one is given."""
+"""Data sets of Hugging Face's ``datasets`` as tables; it is imported when one is given."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from earmark.data.tables import AUDIO_COLUMN, Row
+from earmark.data.tables import AUDIO_COLUMN, Row, columns_to_read
 from earmark.errors import DataError
 
 
 def is_saved(folder: Path) -> bool:
-    """Say whether ``datasets`` saved this folder: one data set, or one a split."""
-    one = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
-    return one or (folder / "dataset_dict.json").is_file()
+    """Say whether ``datasets`` saved this folder: one data set, or one for each split."""
+    is_one = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
+    return is_one or (folder / "dataset_dict.json").is_file()
 
 
 def load_saved(folder: Path) -> Any:
@@ -24,14 +24,14 @@ def load_saved(folder: Path) -> Any:
     except ImportError as error:
         raise DataError(
             f"{folder} was saved by Hugging Face's datasets, which is not installed; pip install"
-            " 'earmark[datasets]', or give a manifest."
+            " datasets, or give a manifest."
         ) from error
     try:
         return datasets.load_from_disk(str(folder))
     except Exception as error:  # of Arrow, of JSON, of its own
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DataError(
-            f"{folder} cannot be opened as a data set: {reason}; save it anew."
+            f"{folder} cannot be opened as a data set: {reason}; save it again."
         ) from error
 
 
@@ -39,50 +39,52 @@ def library() -> Any:
     return importlib.import_module("datasets")
 
 
-def hugging_face(data: Any, used: set[str]) -> tuple[list[str], Iterable[Row]]:
-    """Return columns and rows of one data set, or of all splits, whose names are then ``split``.
+def hugging_face(data: Any, names: set[str]) -> tuple[list[str], Iterable[Row]]:
+    """Return columns and rows of one data set, or of all its splits, with a column ``split``.
 
-    Recordings are taken as they are stored, as bytes or a path, and never decoded here. Numbers of
-    classes become their names, and -1, which stands for none, nothing.
+    Recordings are taken as they are stored, as bytes or a path, and not decoded. Class numbers
+    become class names; -1, which stands for no class, becomes None.
     """
-    parts: Mapping[Any, Any] = data if isinstance(data, dict) else {None: data}
-    opened = {split: _undecoded(part) for split, part in parts.items()}
-    names = dict.fromkeys(name for _, columns in opened.values() for name in columns.values())
+    splits: Mapping[str | None, Any] = data if isinstance(data, dict) else {None: data}
+    parts = {split: _undecoded(part) for split, part in splits.items()}
+    columns = dict.fromkeys(ours for _, our_name in parts.values() for ours in our_name.values())
     if None not in parts:
-        names |= {"split": None}
-    rows = (row for split, part in opened.items() for row in _hf_rows(split, *part, used))
-    return list(names), rows
+        columns |= {"split": None}
+    rows = (row for split, part in parts.items() for row in _hf_rows(split, *part, names))
+    return list(columns), rows
 
 
 def _undecoded(part: Any) -> tuple[Any, dict[str, str]]:
-    """Return a data set that gives recordings as they are stored, and our names of its columns."""
+    """Return a data set that yields recordings as they are stored, and our name of each column."""
     datasets = library()
     if part.features is None:  # a stream that was never looked into
         part = part._resolve_features()
-    columns = {name: name for name in part.column_names}
-    found = [n for n, feature in part.features.items() if isinstance(feature, datasets.Audio)]
-    if len(found) > 1 and AUDIO_COLUMN not in found:
+    our_name = {name: name for name in part.column_names}
+    recordings = [n for n, feature in part.features.items() if isinstance(feature, datasets.Audio)]
+    if len(recordings) > 1 and AUDIO_COLUMN not in recordings:
         raise DataError(
-            f"the data set has several columns of audio ({', '.join(found)}); rename the one that"
-            f" is meant to {AUDIO_COLUMN}."
+            f"the data set has several columns of audio ({', '.join(recordings)}); rename the right"
+            f" one to {AUDIO_COLUMN!r}."
         )
-    if found:
-        column = AUDIO_COLUMN if AUDIO_COLUMN in found else found[0]
+    if recordings:
+        column = AUDIO_COLUMN if AUDIO_COLUMN in recordings else recordings[0]
         part = part.cast_column(column, datasets.Audio(decode=False))
-        columns[column] = AUDIO_COLUMN
-        columns.pop("path", None)  # a name that the recording had once
-    return (part.with_format(None) if hasattr(part, "with_format") else part), columns
+        our_name[column] = AUDIO_COLUMN
+        our_name.pop("path", None)  # where the recording once was
+    return (part.with_format(None) if hasattr(part, "with_format") else part), our_name
 
 
-def _hf_rows(split: Any, part: Any, columns: dict[str, str], used: set[str]) -> Iterator[Row]:
-    wanted = [name for name, ours in columns.items() if ours in used or ours == AUDIO_COLUMN]
-    for row in part.select_columns(wanted):
-        named = {columns[n]: _class_names(part.features[n], value) for n, value in row.items()}
-        yield named if split is None else {**named, "split": str(split)}
+def _hf_rows(
+    split: str | None, part: Any, our_name: dict[str, str], names: set[str]
+) -> Iterator[Row]:
+    needed = columns_to_read(our_name.values(), names)
+    for row in part.select_columns([name for name, ours in our_name.items() if ours in needed]):
+        cells = {our_name[n]: _class_names(part.features[n], cell) for n, cell in row.items()}
+        yield cells if split is None else {**cells, "split": str(split)}
 
 
 def _class_names(feature: Any, value: Any) -> Any:
-    """Return the name, or list of names, of classes that are given as numbers; else the value."""
+    """Return class names for class numbers, alone or in a list; any other value as it is."""
     if isinstance(value, list):
         inner = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
         return [_class_names(inner, item) for item in value]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.data.clip import Clip, split_label
-from earmark.errors import DataError
+from earmark.errors import DataError, amount
 
 FOLDS = 5
-LEAST = 3  # recordings of a class: one is tested, one judges the choice, one is learned from
+LEAST = 3  # recordings of a class: one to test, one to judge the choice, one to train on
 MOST_GROUPS = 10  # up to this many, each group is a fold of its own
 
 
@@ -43,60 +43,72 @@ def make_scheme(
 ) -> Scheme:
     """Choose the scheme for ``clips``; ``content`` (N,) has one number for each distinct sound.
 
-    Clips of one recording and clips of equal content never part, unless given folds part them:
-    then that is a warning. A class that a fold or group would leave untaught is a
-    :class:`DataError`. With a ``separator``, a clip with several classes stands for the rarest.
-    Where all ``clips`` are those that another fold leaves to learn from, ``is_inner``: folds may
-    be fewer then, where recordings are few.
+    Clips of one recording, and clips of equal content, stay together; where given folds separate
+    them, ``Scheme.warnings`` says so. A clip with several classes, with the ``separator`` between
+    them, is stratified by its rarest class. ``is_inner`` says that the clips are those outside of a
+    test fold: where recordings are few, there may be fewer ``folds`` then. Raises DataError for a
+    class that would be in one fold only.
     """
     truth = _rarest(clips, separator)
     recording = _numbers([str(clip.path) for clip in clips])
     grouped = all(clip.group is not None for clip in clips)
     cluster = _numbers([str(c.group) for c in clips]) if grouped else _joined(recording, content)
-    held_out = None
-    if any(clip.split == "test" for clip in clips):
+    column = dividing_column(clips)
+    if column == "split":
         description, names, fold = _split(clips)
-        held_out = names.index("test")
-    elif all(clip.fold is not None for clip in clips):
-        given = [str(clip.fold) for clip in clips]
-        description, names, fold = _given(given)
-    elif grouped:
+    elif column == "fold":
+        description, names, fold = _given_folds([str(clip.fold) for clip in clips])
+    elif column == "group":
         description, names, fold = _by_group(clips, truth, cluster, folds, seed)
     else:
         folds = _affordable(truth, cluster, folds, is_inner)
         description, names, fold = _stratified(truth, cluster, folds, seed)
     _refuse_untaught(truth, fold, names)
-    leaks = _leaks(fold, recording, content, grouped, cluster)
+    leaks = _leaks(fold, recording, content, cluster if grouped else None)
+    held_out = names.index("test") if column == "split" else None
     return Scheme(description, names, fold, cluster, leaks, held_out)
 
 
+def dividing_column(clips: Sequence[Clip]) -> str | None:
+    """Return the column that says which clips test which: 'split', 'fold', 'group' or None."""
+    if any(clip.split == "test" for clip in clips):
+        return "split"
+    columns = ("fold", "group")
+    return next((c for c in columns if all(getattr(k, c) is not None for k in clips)), None)
+
+
 def _rarest(clips: Sequence[Clip], separator: str | None) -> np.ndarray:
+    """Return the class of each clip, (N,); of several classes the rarest."""
     classes = [split_label(str(clip.label), separator) for clip in clips]
     count = Counter(name for names in classes for name in names)
     return np.array([min(names, key=lambda name: (count[name], name)) for names in classes])
 
 
-Split = tuple[str, tuple[str, ...], np.ndarray]
+Split = tuple[str, tuple[str, ...], np.ndarray]  # description, names and fold of a Scheme
 
 
 def _split(clips: Sequence[Clip]) -> Split:
     test = np.array([clip.split == "test" for clip in clips])
     if test.all():
         raise DataError(
-            "every clip's split is 'test' and nothing is left to train on; mark the clips to train"
-            " on with 'train'."
+            "the split of every clip is 'test', which leaves nothing to train on; write 'train' for"
+            " the clips to train on."
         )
-    return f"test split of {test.sum()} clips", ("train", "test"), test.astype(np.int64)
+    return (
+        f"test split of {amount(int(test.sum()), 'clip')}",
+        ("train", "test"),
+        test.astype(np.int64),
+    )
 
 
-def _given(given: list[str]) -> Split:
-    names = tuple(sorted(set(given), key=lambda name: (len(name), name)))
+def _given_folds(folds: list[str]) -> Split:
+    names = tuple(sorted(set(folds), key=lambda name: (len(name), name)))
     if len(names) < 2:
         raise DataError(
-            f"the fold column has one value only ({names[0]!r}) and at least 2 are needed; leave"
-            " the column out to have folds made."
+            f"the fold column has one value only ({names[0]!r}), but at least 2 are needed; leave"
+            " the column out, and folds will be made."
         )
-    return f"{len(names)} given folds", names, np.array([names.index(name) for name in given])
+    return f"{len(names)} given folds", names, np.array([names.index(name) for name in folds])
 
 
 def _by_group(
@@ -107,7 +119,7 @@ def _by_group(
     names = tuple(sorted({str(clip.group) for clip in clips}))
     if len(names) < 2:
         raise DataError(
-            f"all clips are of one group ({names[0]!r}) and at least 2 are needed to keep groups"
+            f"all clips are of one group ({names[0]!r}), but at least 2 are needed to keep groups"
             " apart; leave the group column out, or add recordings of another group."
         )
     if len(names) <= MOST_GROUPS:
@@ -119,32 +131,33 @@ def _by_group(
 
 
 def _affordable(truth: np.ndarray, cluster: np.ndarray, folds: int, is_inner: bool) -> int:
-    """Return ``folds``, inner ones perhaps fewer; DataError where a class is too small for them.
+    """Return ``folds``, or fewer inner ones; DataError for a class with too few recordings.
 
-    Of two folds, each is learned from alone and split again to choose: that takes two recordings.
+    With two folds, training has only one of them, and splits it again to choose: a class needs two
+    recordings in each.
     """
     labels = np.unique(truth).tolist()
     counts = [len(np.unique(cluster[truth == label])) for label in labels]
     fewest = min(counts)
-    what = f"class {labels[counts.index(fewest)]!r} has {fewest} different recording"
-    what += "s" if fewest > 1 else ""
+    recordings = amount(fewest, "different recording")
+    what = f"class {labels[counts.index(fewest)]!r} has {recordings}"
     if is_inner:
         if fewest < 2:
             raise DataError(
-                f"{what} to learn from while others are tested, and at least 2 are needed, to"
-                " choose with as well; add recordings, or remove the class."
+                f"{what} outside a test fold, but at least 2 are needed to train and to choose;"
+                " add recordings, or remove the class."
             )
         return min(folds, fewest)
     if fewest < LEAST:
         raise DataError(
-            f"{what} and at least {LEAST} are needed; add recordings and give --folds {LEAST}, or"
+            f"{what}, but at least {LEAST} are needed; add recordings and give --folds {LEAST}, or"
             " remove the class."
         )
     needed = 4 if folds == 2 else folds
     if fewest < needed:
         raise DataError(
-            f"{what} and {folds} folds need at least {needed}; add recordings, remove the class, or"
-            f" give --folds {fewest}."
+            f"{what}, but {folds} folds need at least {needed}; add recordings, remove the class,"
+            f" or give --folds {fewest}."
         )
     return folds
 
@@ -166,34 +179,35 @@ def _refuse_untaught(truth: np.ndarray, fold: np.ndarray, names: tuple[str, ...]
         where = np.unique(fold[truth == label])
         if len(where) < 2:
             raise DataError(
-                f"class {label!r} is only in fold or group {names[where[0]]!r}, so no estimate can"
-                " both teach and test it; add recordings of it elsewhere, or remove the class."
+                f"class {label!r} is only in fold or group {names[where[0]]!r}, so it cannot be"
+                " both trained on and tested; add recordings of it elsewhere, or remove the class."
             )
 
 
 def _leaks(
-    fold: np.ndarray,
-    recording: np.ndarray,
-    content: np.ndarray,
-    grouped: bool,
-    cluster: np.ndarray,
+    fold: np.ndarray, recording: np.ndarray, content: np.ndarray, group: np.ndarray | None
 ) -> tuple[str, ...]:
-    """Say what the folds tear apart: recordings, equal sounds, groups."""
-    parted = [
-        (recording, "recordings have clips"),
-        (content, "sounds have exact copies"),
-        *([(cluster, "groups have clips")] if grouped else []),
-    ]
-    found = []
-    for number, what in parted:
-        count = len(np.unique(np.stack([number, fold]), axis=1).T) - len(np.unique(number))
+    """Say how many recordings, equal sounds and groups are in more than one fold."""
+    warnings = []
+    for noun, things, number in (
+        ("recording", "clips", recording),
+        ("sound", "exact copies", content),
+        ("group", "clips", group),
+    ):
+        if number is None:
+            continue
+        count = int((np.bincount(np.unique([number, fold], axis=1)[0]) > 1).sum())
         if count:
-            found.append(f"{count} {what} in more than one fold: the estimate is too high.")
-    return tuple(found)
+            have = "has" if count == 1 else "have"
+            warnings.append(
+                f"{amount(count, noun)} {have} {things} in more than one fold: the estimate is too"
+                " high."
+            )
+    return tuple(warnings)
 
 
 def _joined(recording: np.ndarray, content: np.ndarray) -> np.ndarray:
-    """Number the clips so that those sharing a recording or a content share a number."""
+    """Number the clips (N,): those that share a recording or a content share a number."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

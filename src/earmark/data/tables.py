@@ -10,11 +10,12 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earmark.errors import DataError
+from earmark.errors import DataError, amount
 from earmark.system import extras
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -36,14 +37,21 @@ class Table:
     folder: Path
 
 
-def read_table(manifest: Path, used: set[str], folder: Path | None = None) -> Table:
-    """Open a manifest by its suffix; of Parquet, only the columns ``used`` are read."""
-    columns, rows = _columns_and_rows(manifest, used)
+def read_table(manifest: Path, names: set[str], folder: Path | None = None) -> Table:
+    """Open a manifest by its suffix; of Parquet, only the columns ``names`` are read."""
+    columns, rows = _columns_and_rows(manifest, names)
     return Table(str(manifest), columns, rows, folder or manifest.parent)
 
 
+def columns_to_read(columns: Iterable[str], names: set[str]) -> list[str]:
+    """Return which ``columns`` are among ``names``, and the recordings if nothing has paths."""
+    columns = list(columns)
+    needed = names if "path" in columns else names | {AUDIO_COLUMN}
+    return [column for column in columns if column in needed]
+
+
 def _columns_and_rows(
-    manifest: Path, used: set[str]
+    manifest: Path, names: set[str]
 ) -> tuple[list[str], Iterable[tuple[int, Row]]]:
     suffix = manifest.suffix.lower()
     if suffix not in MANIFEST_SUFFIXES:
@@ -51,23 +59,37 @@ def _columns_and_rows(
             f"{manifest} is neither a folder nor a manifest; give one of "
             f"{', '.join(MANIFEST_SUFFIXES)}."
         )
-    try:
+    with _system_errors(manifest):
         size = manifest.stat().st_size
         if size > MAX_MANIFEST_BYTES:
             raise DataError(
-                f"{manifest} has {size:,} bytes, more than {MAX_MANIFEST_BYTES:,}; "
-                "split it, or give the list of clips and not the audio."
+                f"{manifest} has {size:,} bytes, more than the {MAX_MANIFEST_BYTES:,} that a"
+                " manifest may have; list paths instead of embedding audio, or split it."
             )
         if suffix == ".parquet":
-            return _parquet(manifest, used)
-        text = manifest.read_bytes().decode("utf-8-sig")
+            return _parquet(manifest, names)
+    text = read_text(manifest)
+    return _csv(manifest, text) if suffix in (".csv", ".tsv") else _json(manifest, text)
+
+
+def read_text(path: Path) -> str:
+    """Read a text file, without a byte order mark; DataError where it cannot be read as UTF-8."""
+    try:
+        with _system_errors(path):
+            return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{manifest} is not UTF-8 ({error.reason}); save it as UTF-8.") from error
+        raise DataError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8.") from error
+
+
+@contextmanager
+def _system_errors(path: Path) -> Iterator[None]:
+    """Make a sentence of the system's reason for not reading ``path``."""
+    try:
+        yield
     except OSError as error:
         raise DataError(
-            f"{manifest} cannot be read: {error.strerror or error}; check its permissions."
+            f"{path} cannot be read: {error.strerror or error}; check its permissions."
         ) from error
-    return _csv(manifest, text) if suffix in (".csv", ".tsv") else _json(manifest, text)
 
 
 def _csv(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row]]]:
@@ -78,9 +100,9 @@ def _csv(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row]
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True)
     rows = _filled_rows(manifest, reader)
     columns = [name.strip() for name in next(rows, (1, []))[1]]
-    twice = [name for name in columns if name and columns.count(name) > 1]
-    if twice:
-        raise DataError(f"{manifest} has two columns {twice[0]!r}; rename one.")
+    repeated = [name for name in columns if name and columns.count(name) > 1]
+    if repeated:
+        raise DataError(f"{manifest} has two columns {repeated[0]!r}; rename one.")
     return columns, _named_rows(manifest, columns, rows)
 
 
@@ -101,8 +123,8 @@ def _named_rows(
     for number, row in rows:
         if len(row) != len(columns):
             raise DataError(
-                f"{manifest}, row {number}: {len(row)} cells where the header has {len(columns)}; "
-                "quote cells that hold the delimiter."
+                f"{manifest}, row {number}: {amount(len(row), 'cell')}, but the header has"
+                f" {len(columns)}; quote cells that contain the delimiter."
             )
         yield number, dict(zip(columns, row, strict=True))
 
@@ -128,19 +150,17 @@ def _json(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row
     return list(dict.fromkeys(name for _, row in rows for name in row)), rows
 
 
-def _parquet(manifest: Path, used: set[str]) -> tuple[list[str], Iterable[tuple[int, Row]]]:
-    """Read the columns ``used``; embedded audio stays on disk where there are paths as well."""
+def _parquet(manifest: Path, names: set[str]) -> tuple[list[str], Iterable[tuple[int, Row]]]:
+    """Read the columns ``names``; embedded audio is read in batches, and only without paths."""
     pyarrow = extras.load("pyarrow", "parquet", f"reading {manifest}", DataError)
     pq = extras.load("pyarrow.parquet", "parquet", f"reading {manifest}", DataError)
     try:
         table = pq.ParquetFile(manifest)
         columns = list(table.schema_arrow.names)
-        if "path" not in columns:
-            used = used | {AUDIO_COLUMN}
-        wanted = [name for name in columns if name in used]
-        if AUDIO_COLUMN not in wanted:
-            return columns, list(enumerate(table.read(columns=wanted).to_pylist(), 1))
-        batches = table.iter_batches(AUDIO_ROWS, columns=wanted)
+        selection = columns_to_read(columns, names)
+        if AUDIO_COLUMN not in selection:
+            return columns, list(enumerate(table.read(columns=selection).to_pylist(), 1))
+        batches = table.iter_batches(AUDIO_ROWS, columns=selection)
         return columns, enumerate((row for batch in batches for row in batch.to_pylist()), 1)
     except pyarrow.ArrowException as error:
-        raise DataError(f"{manifest} is not Parquet ({error}); write it anew.") from error
+        raise DataError(f"{manifest} is not Parquet ({error}); write it again.") from error

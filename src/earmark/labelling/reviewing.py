@@ -114,7 +114,7 @@ def _suspects(dataset: Dataset, training: Training, top: int) -> tuple[Suspect, 
     by_key = {clip.key: clip for clip in dataset}
     tested = [by_key[clip.key] for clip in training.out_of_fold.clips]
     belief = beliefs(training)
-    has = training.out_of_fold.of > 0
+    has = training.out_of_fold.onehot > 0
     support = np.where(has, belief, 1 - belief)
     rows, classes = np.nonzero(has if training.out_of_fold.is_single else np.ones_like(has))
     worst = np.argsort(support[rows, classes], kind="stable")[:top]
@@ -152,7 +152,7 @@ def _at_home(training: Training) -> np.ndarray | None:
     """Return scores (N, K) of the chosen head over folds that part groups, not recordings."""
     search, tested = training.search, training.out_of_fold
     free = [replace(clip, group=None, fold=None) for clip in tested.clips]
-    content = np.unique(search.bank.matrices[0], axis=0, return_inverse=True)[1].ravel()
+    content = np.unique(search.table.matrices[0], axis=0, return_inverse=True)[1].ravel()
     try:
         scheme = make_scheme(free, content, seed=search.seed, separator=search.separator)
     except DataError:  # a class with fewer recordings than folds
@@ -163,7 +163,7 @@ def _at_home(training: Training) -> np.ndarray | None:
     def answer(fold: int) -> None:
         rows = np.flatnonzero(scheme.fold == fold)
         head = around.fit(training.chosen, fold)
-        logits[rows] = head.logits(search.bank.features(training.chosen.layers, rows))
+        logits[rows] = head.logits(search.table.features(training.chosen.features, rows))
 
     parallel.side_by_side(answer, range(len(scheme.names)))
     return Calibration.fit(logits, search.targets).scores(logits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -42,11 +42,11 @@ class ReportContents:
     truth: np.ndarray
     scores: np.ndarray
     map_xy: np.ndarray | None = None
-    candidates: Sequence[dict[str, Any]] | None = None
-    baselines: Sequence[dict[str, Any]] | None = None
-    learning_curve: Sequence[dict[str, Any]] | None = None
+    candidates: Sequence[Mapping[str, Any]] | None = None
+    baselines: Sequence[Mapping[str, Any]] | None = None
+    learning_curve: Sequence[Mapping[str, Any]] | None = None
     findings: Sequence[dict[str, Any]] | None = None
-    fine_tuning: dict[str, Any] | None = None
+    fine_tuning: Mapping[str, Any] | None = None
     source: str = ""  # where the clips came from, for people to read
     audio: AudioOptions = AS_IT_IS
 
@@ -67,7 +67,7 @@ def contents_of_training(
     contents = _contents(training.out_of_fold, classifier, dataset, command, store)
     if contents is None:
         return None
-    provenance, estimate = classifier.provenance, classifier.estimate
+    provenance, estimate = classifier.provenance, training.estimate
     chosen = (classifier.head.kind, provenance["layers"], provenance["penalty"])
     return replace(
         contents,
@@ -75,13 +75,10 @@ def contents_of_training(
             {**c, "chosen": (c["head"], c["layers"], c["penalty"]) == chosen}
             for c in provenance["candidates"]
         ],
-        baselines=estimate.get("baselines"),
-        learning_curve=estimate.get("learning_curve"),
-        findings=[
-            dict(zip(("kind", "text"), line.split(": ", 1), strict=True))
-            for line in training.findings
-        ],
-        fine_tuning=estimate.get("fine_tuning"),
+        baselines=estimate.baselines,
+        learning_curve=estimate.learning_curve,
+        findings=[{"kind": f.kind, "text": f.summary()} for f in training.findings],
+        fine_tuning=estimate.fine_tuning,
     )
 
 

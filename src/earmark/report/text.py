@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import re
 
+from earmark.errors import amount as amount
+
 SPACE = "\N{NO-BREAK SPACE}"  # between a figure and its unit
 MANY = 100  # clips from which a tenth of a percent means anything
 
@@ -71,12 +73,6 @@ def points(difference: float) -> str:
 def count(number: int) -> str:
     """Return '3,000'."""
     return f"{number:,}"
-
-
-def amount(number: int, thing: str) -> str:
-    """Return '1 clip' or '3,000 clips'."""
-    plural = f"{thing}es" if thing.endswith("s") else f"{thing}s"
-    return f"{number:,} {thing if number == 1 else plural}"
 
 
 def number(value: float) -> str:

@@ -6,20 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from earmark.backbones import registry
 from earmark.backbones.base import Backbone
 from earmark.backbones.layers import layers_of
 from earmark.classifier.calibration import as_scores
 from earmark.classifier.features import FeatureSpec
-from earmark.data.clip import Clip
-from earmark.data.dataset import Dataset
-from earmark.data.splits import Scheme
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.store import Store
 from earmark.errors import BackboneError
 from earmark.training import heads, metrics
+from earmark.training.embedded_data import EmbeddedData
 from earmark.training.kernels import FeatureTable
 from earmark.training.selection import Search, solve
 
@@ -29,50 +25,42 @@ CHEAP_SECONDS, CHEAP_CLIPS = 3_600.0, 1_000  # over no more audio, and no more c
 
 
 def judge(
-    dataset: Dataset,
-    clips: Sequence[Clip],
-    content: np.ndarray,
-    scheme: Scheme,
-    search: Search,
-    networks: Sequence[Backbone],
-    seconds: float,
-    store: Store | None,
+    data: EmbeddedData, search: Search, networks: Sequence[Backbone], store: Store | None
 ) -> list[dict[str, Any]]:
     """Return name, accuracy and interval of each baseline, over the same clips and folds.
 
-    Log-mel statistics always; the networks in use with random weights where all of them are small
-    and the ``seconds`` of audio and the clips are few. Both read all layers, with a linear
-    head and its penalty chosen inside the folds.
+    Log-mel statistics always; the ``networks`` in use with random weights where all of them are
+    small and the audio is short and the clips are few. Both read all layers, with a linear head
+    and its penalty chosen inside the folds.
     """
-    found = []
-    for name, rivals in _rivals(networks, seconds, len(clips)):
-        heard = [embed(clips, n, store, options=dataset.audio) for n in rivals]
-        if any(len(e.clips) < len(clips) for e in heard):
+    clips, scheme = data.clips, data.scheme
+    baselines = []
+    for name, rivals in _rivals(networks, data.embeddings[0].seconds, len(clips)):
+        embeddings = [embed(clips, n, store, options=data.dataset.audio) for n in rivals]
+        if any(len(e.clips) < len(clips) for e in embeddings):
             continue  # a recording went away meanwhile: no comparison on the same clips
         infos = [network.info for network in rivals]
-        bank = FeatureTable(
-            infos, [e.matrix for e in heard], {"all": FeatureSpec(layers_of(infos, "all"))}
-        )
-        alone = replace(search, bank=bank, kinds=heads.LINEAR, _evidence={})
-        solution = solve(alone, clips, content, scheme)
-        rows = solution.tested
-        of = search.targets.of[rows]
-        is_single = search.targets.is_single
-        quality = metrics.quality(as_scores(solution.logits[rows], is_single), of, is_single)
+        specs = {"all": FeatureSpec(layers_of(infos, "all"))}
+        table = FeatureTable(infos, [e.matrix for e in embeddings], specs)
+        alone = replace(search, table=table, kinds=heads.LINEAR, _inner_logits={})
+        solution = solve(alone, clips, data.content, scheme)
+        rows, targets = solution.tested, search.targets.rows(solution.tested)
+        scores = as_scores(solution.logits[rows], targets.is_single)
+        quality = metrics.quality(scores, targets.onehot, targets.is_single)
         interval = metrics.accuracy_interval(quality, scheme.cluster[rows], search.seed)
-        found.append({"name": name, "accuracy": float(quality.mean()), "ci95": list(interval)})
-    return found
+        baselines.append({"name": name, "accuracy": float(quality.mean()), "ci95": list(interval)})
+    return baselines
 
 
 def _rivals(
-    networks: Sequence[Backbone], seconds: float, clips: int
+    networks: Sequence[Backbone], seconds: float, n_clips: int
 ) -> Iterator[tuple[str, list[Backbone]]]:
     if any(network.info.name != PLAIN for network in networks):
         yield "log-mel statistics", [registry.load_backbone(PLAIN)]
     parameters = sum(network.info.parameters for network in networks)
     if not 0 < parameters <= CHEAP_PARAMETERS:
         return
-    if seconds <= CHEAP_SECONDS and clips <= CHEAP_CLIPS:
+    if seconds <= CHEAP_SECONDS and n_clips <= CHEAP_CLIPS:
         try:
             yield "random weights", [type(n).random(n.info) for n in networks]
         except BackboneError:

@@ -63,7 +63,7 @@ class Comparison:
 
     entries: tuple[Entry, ...]
     scheme: str
-    clips: int
+    n_clips: int
     skipped: tuple[Failure, ...]
     recommended: str
     recommendation: str  # one sentence
@@ -146,7 +146,7 @@ def compare(
             )
         )
     recommended, sentence = recommend(entries)
-    scheme = str(together.classifier.estimate["scheme"])
+    scheme = together.estimate.scheme
     count = len(pinned)
     return Comparison(tuple(entries), scheme, count, together.skipped, recommended, sentence)
 
@@ -174,7 +174,7 @@ def _pinned(dataset: Dataset, together: Training) -> Dataset:
     With a test split the data stays as it is, and must be read as a whole.
     """
     tested = together.out_of_fold
-    if len(tested.clips) == together.clips:
+    if len(tested.clips) == together.n_clips:
         pairs = zip(tested.clips, tested.fold.tolist(), strict=True)
         return replace(dataset, clips=tuple(replace(clip, fold=str(f)) for clip, f in pairs))
     if together.skipped:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from earmark.classifier.classifier import Classifier
+from earmark.classifier.estimate import Estimate
 from earmark.classifier.prediction import UNKNOWN
 from earmark.data.dataset import DataLike, as_dataset
 from earmark.embeddings.stages import Failure
@@ -21,21 +22,26 @@ from earmark.training.estimation import OutOfFold
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The ``figures``; what the clips that were read were answered; and what was ``skipped``.
+    """The ``estimate``; what the clips that were read were answered; and what was ``skipped``.
 
-    ``limits`` (K,) are the classifier's thresholds, for clips with several classes. The figures
-    count the best class of every clip, also of those that would be answered ``unknown`` (N,).
+    ``thresholds`` (K,) are the classifier's, for clips with several classes. The estimate counts
+    the best class of every clip, also of those that would be answered ``unknown`` (N,).
     """
 
-    figures: dict[str, Any]
+    estimate: Estimate
     tested: OutOfFold
-    limits: np.ndarray
+    thresholds: np.ndarray
     skipped: tuple[Failure, ...]
     unknown: np.ndarray
 
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What ``evaluate --json`` prints of the estimate."""
+        return self.estimate.to_dict()
+
     def answers(self, labels: Sequence[str]) -> list[tuple[str, str, str]]:
         """Return (path, label, answer) of each clip, as ``predict`` answers it."""
-        rows = zip(self.tested.answers(labels, self.limits), self.unknown, strict=True)
+        rows = zip(self.tested.answers(labels, self.thresholds), self.unknown, strict=True)
         return [(p, label, UNKNOWN if is_it else answer) for (p, label, answer), is_it in rows]
 
 
@@ -56,7 +62,7 @@ def evaluate(
     Returns
     -------
     Evaluation
-        ``figures`` has the accuracy, its 95 % interval and more. The interval resamples groups
+        Its ``estimate`` has the accuracy, the 95 % interval and more. The interval resamples groups
         where the data has them, else recordings.
 
     Raises
@@ -68,7 +74,7 @@ def evaluate(
     Examples
     --------
     >>> import earmark
-    >>> earmark.evaluate("mine.earmark", "new_recordings").figures["accuracy"]  # doctest: +SKIP
+    >>> earmark.evaluate("mine.earmark", "new_recordings").estimate.accuracy  # doctest: +SKIP
     0.93
     """
     if not isinstance(classifier, Classifier):
@@ -99,15 +105,17 @@ def evaluate(
         )
     clips = tuple(clip for clip, _ in answers)
     number = {label: k for k, label in enumerate(classifier.labels)}
-    of = np.zeros((len(answers), len(number)))
-    for row, clip in zip(of, clips, strict=True):
+    onehot = np.zeros((len(answers), len(number)))
+    for row, clip in zip(onehot, clips, strict=True):
         row[[number[name] for name in dataset.classes(clip)]] = 1
     scores = np.array([[p.scores[label] for label in classifier.labels] for _, p in answers])
-    tested = OutOfFold.of_scores(clips, of, scores, classifier.calibration.is_single)
-    limits = np.array(classifier.decision_rule.thresholds)
+    tested = OutOfFold.of_scores(clips, onehot, scores, classifier.calibration.is_single)
+    thresholds = np.array(classifier.decision_rule.thresholds)
     scheme = f"{len(answers)} given clips"
-    figures = estimation.figures(tested, classifier.labels, 0, scheme, (), limits)
+    figures = estimation.estimate(
+        tested, classifier.labels, 0, scheme, folds=(), thresholds=thresholds
+    )
     unknown = np.array([p.is_unknown for _, p in answers])
     if classifier.decision_rule.unknown_threshold is not None:
-        figures["answered_unknown"] = int(unknown.sum())
-    return Evaluation(figures, tested, limits, tuple(failures), unknown)
+        figures = replace(figures, answered_unknown=int(unknown.sum()))
+    return Evaluation(figures, tested, thresholds, tuple(failures), unknown)

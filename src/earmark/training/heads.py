@@ -96,7 +96,7 @@ def solve(
         duals, bias = duals[None], bias[None]
     else:
         duals, bias = _ridge(kernel, targets, penalties, exact)
-    bias[:, targets.of.sum(0) == 0] = NEVER
+    bias[:, targets.onehot.sum(0) == 0] = NEVER
     return duals, bias
 
 
@@ -105,8 +105,8 @@ def _prototypes(kernel: np.ndarray, targets: Targets) -> tuple[np.ndarray, np.nd
 
     The factor is that of James and Stein (1961): 1 - (variance of the mean) / (its square).
     """
-    n, counts = len(kernel), targets.of.sum(0)
-    share = targets.of / np.maximum(counts, 1)
+    n, counts = len(kernel), targets.onehot.sum(0)
+    share = targets.onehot / np.maximum(counts, 1)
     square = (share * (kernel @ share)).sum(0)  # of the length of each class mean
     present = np.count_nonzero(counts)
     within = np.trace(kernel) - (counts * square).sum()
@@ -144,14 +144,14 @@ def _primal(z: np.ndarray, targets: Targets, penalty: float) -> dict[str, np.nda
     moment[np.diag_indices_from(moment)] += penalty * len(z)
     solution = np.linalg.solve(moment, weighted.T @ rest)
     bias = solution[-1] + prior
-    bias[targets.of.sum(0) == 0] = NEVER
+    bias[targets.onehot.sum(0) == 0] = NEVER
     return {"weight": solution[:-1].T, "bias": bias}
 
 
 def _centred(targets: Targets) -> tuple[np.ndarray, np.ndarray]:
     """Return the weighted share of each class (K,), and the targets without it (N, K)."""
-    prior = np.average(targets.of, axis=0, weights=targets.weights)
-    return prior, targets.of - prior
+    prior = np.average(targets.onehot, axis=0, weights=targets.weights)
+    return prior, targets.onehot - prior
 
 
 def _logistic_path(
@@ -170,11 +170,11 @@ def _logistic_path(
         model.set_params(C=1 / penalty)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # close enough for a nearby penalty
-            model.fit(x, targets.of.argmax(1), targets.weights)
+            model.fit(x, targets.onehot.argmax(1), targets.weights)
         weight, bias = model.coef_ @ basis.T, model.intercept_
         if len(model.classes_) == 2:
             weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-        full = np.zeros((targets.of.shape[1], z.shape[1]))
+        full = np.zeros((targets.onehot.shape[1], z.shape[1]))
         offset = np.full(len(full), NEVER)
         full[model.classes_], offset[model.classes_] = weight, bias
         yield {"weight": full, "bias": offset}
@@ -209,7 +209,7 @@ def _train_mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarr
 
     draw = torch.Generator().manual_seed(seed)
     gain = float(np.sqrt(z.shape[1]))  # rows of length 1 -> units of size 1, as PyTorch expects
-    x, y = torch.from_numpy(z * gain).float(), torch.from_numpy(targets.of).float()
+    x, y = torch.from_numpy(z * gain).float(), torch.from_numpy(targets.onehot).float()
     weights, classes = torch.from_numpy(targets.weights).float(), y.shape[1]
 
     def uniform(*shape: int, inputs: int) -> torch.Tensor:  # as torch.nn.Linear starts
@@ -240,10 +240,10 @@ def _train_mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarr
     return dict(zip(names, fitted, strict=True))
 
 
-def _loss(logits: torch.Tensor, of: torch.Tensor, is_single: bool) -> torch.Tensor:
+def _loss(logits: torch.Tensor, onehot: torch.Tensor, is_single: bool) -> torch.Tensor:
     """Return the cross-entropy (B,) of each clip; of independent classes, its mean over them."""
     from torch.nn import functional as F
 
     if is_single:
-        return F.cross_entropy(logits, of, reduction="none")
-    return F.binary_cross_entropy_with_logits(logits, of, reduction="none").mean(1)
+        return F.cross_entropy(logits, onehot, reduction="none")
+    return F.binary_cross_entropy_with_logits(logits, onehot, reduction="none").mean(1)

@@ -1,4 +1,4 @@
-"""The features of all clips under all readings, and the kernels that judge them cheaply."""
+"""The features of all clips under all specs, and the kernels that judge them cheaply."""
 
 from __future__ import annotations
 
@@ -21,55 +21,55 @@ from earmark.training import heads, parallel
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Embeddings (N, E) of each backbone, and the ``readings`` of them, by name.
+    """Embeddings (N, E) of each backbone, and the ``specs`` of features of them, by name.
 
-    The kernel of a reading (inner products of its standardised features) is the sum of the
-    kernels of its parts. Many readings share parts, so all their kernels cost one pass.
+    The kernel of a spec (inner products of its standardised features) is the sum of the kernels of
+    its statistics. Many specs share statistics, so all their kernels cost one pass.
     """
 
     infos: Sequence[BackboneInfo]
     matrices: Sequence[np.ndarray]
-    readings: Mapping[str, FeatureSpec]
+    specs: Mapping[str, FeatureSpec]
 
     @property
     def names(self) -> list[str]:
-        return list(self.readings)
+        return list(self.specs)
 
     def features(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Return (len(rows), D) float32 of the reading ``name``."""
+        """Return (len(rows), D) float32 of the spec ``name``."""
         matrices = [matrix[rows] for matrix in self.matrices]
-        return compute_features(self.infos, matrices, self.readings[name])
+        return compute_features(self.infos, matrices, self.specs[name])
 
     def size(self, name: str) -> int:
-        """Return D, the number of features of the reading ``name``."""
+        """Return D, the number of features of the spec ``name``."""
         return sum(self._size(part) for part in self._parts(name))
 
     def only(self, rows: np.ndarray) -> FeatureTable:
         """Keep the clips ``rows``, in the order given."""
-        return FeatureTable(self.infos, [matrix[rows] for matrix in self.matrices], self.readings)
+        return FeatureTable(self.infos, [matrix[rows] for matrix in self.matrices], self.specs)
 
     def kernels(self, train: np.ndarray, others: np.ndarray, names: Sequence[str] = ()) -> Kernels:
         """Compute what kernels are made of, standardised on the rows ``train``.
 
-        Those of all readings, unless ``names`` are given.
+        Those of all specs, unless ``names`` are given.
         """
         names = names or self.names
         rows = np.concatenate([train, others])
         matrices = [matrix[rows] for matrix in self.matrices]
-        found: dict[Statistic, np.ndarray] = {}
+        kernels: dict[Statistic, np.ndarray] = {}
 
         def compute(part: Statistic) -> None:
             x = compute_statistic(self.infos[part.backbone], matrices[part.backbone], part)
             mean, scale = heads.standard(x[: len(train)])
             z = (x - mean) / (scale / np.sqrt(x.shape[1], dtype=np.float32))
-            found[part] = z @ z[: len(train)].T
+            kernels[part] = z @ z[: len(train)].T
 
         parallel.side_by_side(compute, list({part: 0 for n in names for part in self._parts(n)}))
         parts = {name: self._parts(name) for name in names}
-        return Kernels({name: KernelSum(p, self.size(name)) for name, p in parts.items()}, found)
+        return Kernels({name: KernelSum(p, self.size(name)) for name, p in parts.items()}, kernels)
 
     def _parts(self, name: str) -> tuple[Statistic, ...]:
-        return list_statistics(self.infos, self.readings[name])
+        return list_statistics(self.infos, self.specs[name])
 
     def _size(self, part: Statistic) -> int:
         layer = self.infos[part.backbone].layer(part.layers[0])
@@ -85,17 +85,17 @@ class KernelSum(NamedTuple):
 
 @dataclass(frozen=True)
 class Kernels:
-    """Kernels of all readings between some training clips (n) and those and others (m)."""
+    """Kernels of all specs between some training clips (n) and those and others (m)."""
 
     sums: Mapping[str, KernelSum]
     parts: Mapping[Statistic, np.ndarray]  # (n + m, n), of features that are not yet scaled by size
 
     def of(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the kernel of the training clips (n, n) and that of the others (m, n)."""
-        found = self.sums[name]
-        kernel = self.parts[found.parts[0]].copy()
-        for part in found.parts[1:]:
+        parts, size = self.sums[name]
+        kernel = self.parts[parts[0]].copy()
+        for part in parts[1:]:
             kernel += self.parts[part]
-        kernel /= found.size
+        kernel /= size
         n = kernel.shape[1]
         return kernel[:n], kernel[n:]

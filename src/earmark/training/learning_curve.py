@@ -36,13 +36,13 @@ def learning_curve(
         rng = np.random.default_rng((search.seed, tested))
         train = search.rows_without(tested, MOST_TRAINED)
         held = _some(rng, np.flatnonzero(search.fold == tested), MOST_TESTED)
-        inside, across = search.bank.kernels(train, held, (chosen.layers,)).of(chosen.layers)
+        inside, across = search.table.kernels(train, held, (chosen.features,)).of(chosen.features)
         targets, truth = search.targets.rows(train), search.targets.rows(held)
         for size in _sizes(targets):
             for _ in range(DRAWS):
                 rows = _draw(rng, targets, size)
                 logits = _answer(chosen, inside, across, targets, rows)
-                hits = metrics.quality(logits, truth.of, True)
+                hits = metrics.quality(logits, truth.onehot, True)
                 points.setdefault(size, []).append(float(hits.mean()))
 
     for tested in folds:
@@ -74,7 +74,7 @@ def gain_of_doubling(curve: Sequence[dict[str, Any]]) -> float | None:
 
 def _sizes(targets: Targets) -> list[int]:
     """Return 1, 2, 4, ... up to the size of the smallest class that is there."""
-    counts = targets.of.sum(0)
+    counts = targets.onehot.sum(0)
     least = int(counts[counts > 0].min())
     return [2**k for k in range(least.bit_length())]
 
@@ -84,7 +84,7 @@ def _some(rng: np.random.Generator, rows: np.ndarray, most: int) -> np.ndarray:
 
 
 def _draw(rng: np.random.Generator, targets: Targets, size: int) -> np.ndarray:
-    members = [np.flatnonzero(of) for of in targets.of.T]
+    members = [np.flatnonzero(onehot) for onehot in targets.onehot.T]
     return np.concatenate([rng.permutation(m)[:size] for m in members])
 
 

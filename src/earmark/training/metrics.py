@@ -14,25 +14,27 @@ MOST_SIGNS, DRAWN_SIGNS = 14, 20_000  # of clusters, in a paired test
 ECE_BINS = 15  # Guo et al. 2017, section 2
 
 
-def macro_f1(of: np.ndarray, chosen: np.ndarray) -> float:
-    """Return the mean F1 over the classes that occur in ``of`` (N, K) or are ``chosen`` (N, K)."""
+def macro_f1(onehot: np.ndarray, chosen: np.ndarray) -> float:
+    """Return the mean F1 over the classes in ``onehot`` (N, K) or ``chosen`` (N, K)."""
     from sklearn.metrics import f1_score
 
-    return float(f1_score(of, chosen, average="macro", zero_division=np.nan))
+    return float(f1_score(onehot, chosen, average="macro", zero_division=np.nan))
 
 
-def balanced_accuracy(of: np.ndarray, chosen: np.ndarray) -> float:
-    """Return the mean recall over the classes that occur in ``of`` (N, K)."""
+def balanced_accuracy(onehot: np.ndarray, chosen: np.ndarray) -> float:
+    """Return the mean recall over the classes that occur in ``onehot`` (N, K)."""
     from sklearn.metrics import recall_score
 
-    return float(recall_score(of, chosen, average="macro", zero_division=np.nan))
+    return float(recall_score(onehot, chosen, average="macro", zero_division=np.nan))
 
 
-def per_class(of: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> list[dict[str, Any]]:
+def per_class(
+    onehot: np.ndarray, chosen: np.ndarray, labels: Sequence[str]
+) -> list[dict[str, Any]]:
     """Return clips, recall, precision and F1 of each class; None where nothing can be said."""
     from sklearn.metrics import precision_recall_fscore_support
 
-    *shares, counts = precision_recall_fscore_support(of, chosen, zero_division=np.nan)
+    *shares, counts = precision_recall_fscore_support(onehot, chosen, zero_division=np.nan)
     columns = [[None if np.isnan(x) else float(x) for x in column] for column in shares]
     return [
         {"label": label, "n": int(n), "recall": recall, "precision": precision, "f1": f1}
@@ -40,46 +42,46 @@ def per_class(of: np.ndarray, chosen: np.ndarray, labels: Sequence[str]) -> list
     ]
 
 
-def mean_average_precision(scores: np.ndarray, of: np.ndarray) -> float:
+def mean_average_precision(scores: np.ndarray, onehot: np.ndarray) -> float:
     """Return mAP: the mean over the classes that occur of the average precision over clips."""
     from sklearn.metrics import average_precision_score
 
-    present = of.sum(0) > 0
-    return float(average_precision_score(of[:, present], scores[:, present], average="macro"))
+    present = onehot.sum(0) > 0
+    return float(average_precision_score(onehot[:, present], scores[:, present], average="macro"))
 
 
-def chance(of: np.ndarray, is_single: bool) -> float:
+def chance(onehot: np.ndarray, is_single: bool) -> float:
     """Return the quality of always giving the same answer: the classes by how common they are."""
-    counts = of.sum(0)
-    return float(quality(np.tile(counts, (len(of), 1)), of, is_single).mean())
+    counts = onehot.sum(0)
+    return float(quality(np.tile(counts, (len(onehot), 1)), onehot, is_single).mean())
 
 
-def quality(logits: np.ndarray, of: np.ndarray, is_single: bool) -> np.ndarray:
-    """Return how well each clip (N,) is answered, 0 to 1, by ``logits`` (N, K) for ``of`` (N, K).
+def quality(logits: np.ndarray, onehot: np.ndarray, is_single: bool) -> np.ndarray:
+    """Return how well ``logits`` (N, K) answer each clip (N,) of ``onehot`` (N, K), 0 to 1.
 
     Of clips with one class: is it the highest. Of clips with several: label-ranking average
     precision, the mean over a clip's classes of the share of its own among those ranked as high;
     1 for a clip without any class.
     """
     if is_single:
-        return np.asarray(of[np.arange(len(of)), logits.argmax(1)])
+        return np.asarray(onehot[np.arange(len(onehot)), logits.argmax(1)])
     # scikit-learn gives only the mean over clips; intervals and tests need each clip
     above = logits[:, None, :] >= logits[:, :, None]  # (N, class, others at least as high)
-    precision = (above * of[:, None, :]).sum(2) / above.sum(2)
-    counts = of.sum(1)
-    return np.where(counts > 0, (precision * of).sum(1) / np.maximum(counts, 1), 1.0)
+    precision = (above * onehot[:, None, :]).sum(2) / above.sum(2)
+    counts = onehot.sum(1)
+    return np.where(counts > 0, (precision * onehot).sum(1) / np.maximum(counts, 1), 1.0)
 
 
-def calibration_error(scores: np.ndarray, of: np.ndarray, is_single: bool = True) -> float:
+def calibration_error(scores: np.ndarray, onehot: np.ndarray, is_single: bool = True) -> float:
     """Return the expected calibration error of ``scores`` (N, K) in 15 equal bins of confidence.
 
     Of clips with one class, the confidence is that of the answer; else every score is one.
     """
     if is_single:
-        best = (np.arange(len(of)), scores.argmax(1))
-        confidence, right = scores[best], of[best]
+        best = (np.arange(len(onehot)), scores.argmax(1))
+        confidence, right = scores[best], onehot[best]
     else:
-        confidence, right = scores.ravel(), of.ravel()
+        confidence, right = scores.ravel(), onehot.ravel()
     bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     gap = np.bincount(bins, weights=confidence - right, minlength=ECE_BINS)
     return float(np.abs(gap).sum() / len(right))

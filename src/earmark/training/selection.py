@@ -31,10 +31,10 @@ JUDGED_BY_OF_CLASS = 12  # or this many of each class. More choose no better (do
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to make a classifier: a head, the name of a reading, and the head's settings."""
+    """One way to make a classifier: a head, the name of a FeatureSpec, and the head's settings."""
 
     head: str
-    layers: str
+    features: str
     penalty: float = 0.0
     balanced: bool = False
 
@@ -66,20 +66,20 @@ class InnerLogits:
 
 @dataclass
 class Search:
-    """Candidates over the readings of ``bank``, judged on ``fold`` (N,) numbers.
+    """Candidates over the features of ``table``, judged on ``fold`` (N,) numbers.
 
     What counts is the log loss, of clips with several classes the squared error. With
     ``balanced``, each class counts the same, and heads that were trained so compete as well.
     """
 
-    bank: FeatureTable
+    table: FeatureTable
     targets: Targets
     fold: np.ndarray
     kinds: Sequence[str] = KINDS
     seed: int = 0
     balanced: bool = False
     separator: str | None = None  # between the classes of a clip that has several
-    _evidence: dict[Pair, InnerLogits] = field(default_factory=dict)
+    _inner_logits: dict[Pair, InnerLogits] = field(default_factory=dict)
 
     def choose(self, tested: int | None = None) -> Choice:
         """Choose for the fold that is ``tested``, without it, or for all clips (None).
@@ -89,11 +89,11 @@ class Search:
         """
         pairs = [pair for pair in self._pairs() if tested is None or tested in pair]
         for pair in pairs:
-            if pair not in self._evidence:
-                self._evidence[pair] = self._judge(pair)
+            if pair not in self._inner_logits:
+                self._inner_logits[pair] = self._judge(pair)
         losses = self._losses(pairs, tested)
         for rival in self._slow(losses):
-            losses |= self._judge_slow(pairs, tested, rival.head, rival.layers)
+            losses |= self._judge_slow(pairs, tested, rival.head, rival.features)
         best = min((c for c in losses if c.head in self.kinds), key=lambda c: losses[c])
         logits, rows = self._held(pairs, tested, best)
         calibration = Calibration.fit(logits, self.targets_of(rows, self.balanced))
@@ -118,12 +118,12 @@ class Search:
         ``choices`` are those for each tested fold, if they are known.
         """
         choices = choices or self.choices()
-        logits = np.zeros(self.targets.of.shape, np.float32)
+        logits = np.zeros(self.targets.onehot.shape, np.float32)
 
         def answer(tested: int) -> None:
             choice, rows = choices[tested], np.flatnonzero(self.fold == tested)
             head = self.fit(choice.best, tested)
-            answers = head.logits(self.bank.features(choice.best.layers, rows))
+            answers = head.logits(self.table.features(choice.best.features, rows))
             logits[rows] = choice.calibration.logits(answers)
 
         parallel.side_by_side(answer, range(self._folds))
@@ -154,7 +154,7 @@ class Search:
     def _judge(self, pair: Pair) -> InnerLogits:
         """Answer the clips of ``pair`` with every cheap candidate, fitted without them."""
         train, held = self._split(pair)
-        kernels = self.bank.kernels(train, held)
+        kernels = self.table.kernels(train, held)
         kinds = [kind for kind in self.kinds if kind not in SLOW]
         if "linear" not in kinds and len(kinds) < len(self.kinds):
             kinds.append("linear")  # which says where slow heads compete
@@ -171,7 +171,7 @@ class Search:
                         candidate = Candidate(kind, layers, penalty, balanced)
                         found[candidate] = (across @ dual + offset).astype(np.float32)
 
-        parallel.side_by_side(judge, self.bank.names)
+        parallel.side_by_side(judge, self.table.names)
         return InnerLogits(train, held, {c: found[c] for c in sorted(found, key=self._complexity)})
 
     def _slow(self, losses: Mapping[Candidate, float]) -> list[Candidate]:
@@ -179,11 +179,11 @@ class Search:
         slow = [kind for kind in self.kinds if kind in SLOW]
         if not slow:
             return []
-        layers = min((c for c in losses if c.head == "linear"), key=lambda c: losses[c]).layers
-        clips = len(next(iter(self._evidence.values())).train)
-        if "linear" in self.kinds and self.bank.size(layers) > SLOW_FEATURES * clips:
+        features = min((c for c in losses if c.head == "linear"), key=lambda c: losses[c]).features
+        clips = len(next(iter(self._inner_logits.values())).train)
+        if "linear" in self.kinds and self.table.size(features) > SLOW_FEATURES * clips:
             return []
-        return [Candidate(kind, layers) for kind in slow]
+        return [Candidate(kind, features) for kind in slow]
 
     def _judge_slow(
         self, pairs: Sequence[Pair], tested: int | None, kind: str, layers: str
@@ -192,19 +192,19 @@ class Search:
         rivals = [Candidate(kind, layers, penalty) for penalty in heads.PENALTIES[kind]]
 
         def judge(pair: Pair) -> None:
-            known = self._evidence[pair]
-            features = self.bank.features(layers, known.train)
-            held = self.bank.features(layers, known.held)
+            known = self._inner_logits[pair]
+            features = self.table.features(layers, known.train)
+            held = self.table.features(layers, known.held)
             path = heads.fit_path(kind, features, self.targets.rows(known.train), self.seed)
             for rival, (_, head) in zip(rivals, path, strict=True):
                 known.logits[rival] = head.logits(held)
 
-        new = [pair for pair in pairs if rivals[0] not in self._evidence[pair].logits]
+        new = [pair for pair in pairs if rivals[0] not in self._inner_logits[pair].logits]
         parallel.side_by_side(judge, new)
         return self._losses(pairs, tested, rivals)
 
     def _losses(
-        self, pairs: Sequence[Pair], tested: int | None, of: Sequence[Candidate] = ()
+        self, pairs: Sequence[Pair], tested: int | None, candidates: Sequence[Candidate] = ()
     ) -> dict[Candidate, float]:
         """Return the mean inner loss of candidates, of all fast ones if none are given.
 
@@ -212,21 +212,22 @@ class Search:
         with far fewer clips than their numbers of errors do. Of clips with several: the squared
         error of the scores.
         """
-        wanted = list(of) or [c for c in self._evidence[pairs[0]].logits if c.head not in SLOW]
-        rows = self._held(pairs, tested, wanted[0])[1]
+        fast = [c for c in self._inner_logits[pairs[0]].logits if c.head not in SLOW]
+        rivals = list(candidates) or fast
+        rows = self._held(pairs, tested, rivals[0])[1]
         targets = self.targets_of(rows, self.balanced)
-        logits = np.stack([self._held(pairs, tested, c)[0] for c in wanted])
+        logits = np.stack([self._held(pairs, tested, c)[0] for c in rivals])
         if targets.is_single:
-            loss = log_loss(logits, targets.of, targets.weights)
+            loss = log_loss(logits, targets.onehot, targets.weights)
         else:
-            is_sigmoid = np.array([c.head == "mlp" for c in wanted])[:, None, None]
+            is_sigmoid = np.array([c.head == "mlp" for c in rivals])[:, None, None]
             scores = np.where(is_sigmoid, sigmoid(logits), logits.clip(0, 1))
-            loss = np.square(scores - targets.of).mean(2)
-        return dict(zip(wanted, (loss * targets.weights).mean(1).tolist(), strict=True))
+            loss = np.square(scores - targets.onehot).mean(2)
+        return dict(zip(rivals, (loss * targets.weights).mean(1).tolist(), strict=True))
 
     def fit_rows(self, candidate: Candidate, rows: np.ndarray) -> Head:
         """Fit ``candidate`` on the clips ``rows``."""
-        features = self.bank.features(candidate.layers, rows)
+        features = self.table.features(candidate.features, rows)
         targets = self.targets_of(rows, candidate.balanced)
         return heads.fit(candidate.head, features, targets, candidate.penalty, self.seed)
 
@@ -235,11 +236,11 @@ class Search:
         targets = self.targets.rows(rows)
         if not balanced:
             return targets
-        return replace(targets, weights=balanced_weights(targets.of))
+        return replace(targets, weights=balanced_weights(targets.onehot))
 
     def _split(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows to train on and those held out for a pair; many are thinned evenly."""
-        most = max(JUDGED_BY, JUDGED_BY_OF_CLASS * self.targets.of.shape[1])
+        most = max(JUDGED_BY, JUDGED_BY_OF_CLASS * self.targets.onehot.shape[1])
         train = self._thinned(np.flatnonzero(~np.isin(self.fold, pair)), most)
         held = [
             self._thinned(np.flatnonzero(self.fold == fold), most // 2) for fold in sorted({*pair})
@@ -251,7 +252,7 @@ class Search:
         if len(rows) <= most:
             return rows
         shuffled = np.random.default_rng(self.seed).permutation(rows)
-        by_class = shuffled[np.argsort(self.targets.of[shuffled].argmax(1), kind="stable")]
+        by_class = shuffled[np.argsort(self.targets.onehot[shuffled].argmax(1), kind="stable")]
         return np.sort(by_class[np.linspace(0, len(rows) - 1, most).astype(int)])
 
     def _held(
@@ -259,7 +260,7 @@ class Search:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return inner logits (M, K) and rows (M,), never of a clip in the ``tested`` fold."""
         logits, rows = [], []
-        for known in (self._evidence[pair] for pair in pairs):
+        for known in (self._inner_logits[pair] for pair in pairs):
             inner = self.fold[known.held] != (-1 if tested is None else tested)
             logits.append(known.logits[candidate][inner])
             rows.append(known.held[inner])
@@ -269,11 +270,11 @@ class Search:
         """Return how well inner clips are answered, 0 to 1, each class weighted as wanted."""
         logits, rows = self._held(pairs, tested, candidate)
         targets = self.targets_of(rows, self.balanced)
-        quality = metrics.quality(logits, targets.of, targets.is_single)
+        quality = metrics.quality(logits, targets.onehot, targets.is_single)
         return float((quality * targets.weights).mean())
 
     def _complexity(self, c: Candidate) -> tuple[int, int, bool, float]:
-        return KINDS.index(c.head), self.bank.size(c.layers), c.balanced, -c.penalty
+        return KINDS.index(c.head), self.table.size(c.features), c.balanced, -c.penalty
 
 
 class FoldPlan(NamedTuple):
@@ -323,14 +324,14 @@ def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Sc
         )
         head, everything = search.fit(chosen.best), np.ones(len(clips), bool)
         return Solution(chosen, head, search.out_of_fold(choices), everything, lessons)
-    logits, taught = np.zeros(search.targets.of.shape, np.float32), []
+    logits, taught = np.zeros(search.targets.onehot.shape, np.float32), []
     folds = range(count) if scheme.held_out is None else [scheme.held_out]
     for tested in folds:
         rows, test = search.rows_but(tested), np.flatnonzero(scheme.fold == tested)
         inner = nested(search, clips, content, rows)
         chosen = inner.choose()
         head = inner.fit(chosen.best)
-        answers = head.logits(search.bank.features(chosen.best.layers, test))
+        answers = head.logits(search.table.features(chosen.best.features, test))
         logits[test] = chosen.calibration.logits(answers)
         taught.append(FoldPlan(rows, test, rows[inner.fold == 0], chosen))
     if scheme.held_out is None:
@@ -345,7 +346,7 @@ def nested(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.
     inside = [replace(clips[row], fold=None) for row in rows]
     if len({clip.group for clip in inside}) < INNER_FOLDS:
         inside = [replace(clip, group=None) for clip in inside]
-    counts = search.targets.of[rows].sum(0)
+    counts = search.targets.onehot[rows].sum(0)
     fewest = int(counts[counts > 0].min())
     scheme = make_scheme(
         inside,
@@ -357,8 +358,8 @@ def nested(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.
     )
     return replace(
         search,
-        bank=search.bank.only(rows),
+        table=search.table.only(rows),
         targets=search.targets.rows(rows),
         fold=scheme.fold,
-        _evidence={},
+        _inner_logits={},
     )

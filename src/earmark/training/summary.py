@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from earmark.errors import amount
+
 if TYPE_CHECKING:
     from earmark.classifier.classifier import BackboneUse
+    from earmark.data.doctor.findings import Finding
     from earmark.training.training import Training
 
 MOST_FINDINGS = 3  # of the doctor's, one a line
@@ -21,10 +24,14 @@ def training_json(training: Training, model: str | None = None) -> dict[str, Any
         "layers": layer_names(classifier.backbones),
         "head": classifier.head.kind,
         "labels": list(classifier.labels),
-        "clips": training.clips,
+        "clips": training.n_clips,
         "skipped": [{"path": f.path, "reason": f.reason} for f in training.skipped],
-        "warnings": [*training.warnings, *training.findings, *training.read_warnings],
-        "estimate": classifier.estimate,
+        "warnings": [
+            *training.warnings,
+            *(f.line() for f in training.findings),
+            *training.read_warnings,
+        ],
+        "estimate": training.estimate.to_dict(),
         "seconds": training.seconds,
     }
 
@@ -38,30 +45,26 @@ def layer_names(backbones: Sequence[BackboneUse]) -> list[str]:
 def training_text(training: Training, model: str | None = None) -> str:
     """Return the classifier, its estimate and what to distrust; ``model`` is the saved file."""
     classifier, seconds = training.classifier, training.seconds
+    estimate = training.estimate.to_dict()
     saved = f" -> {model}" if model else ""
     lines = [
-        f"{counted(training.clips, 'clip')}, {len(classifier.labels)} classes{saved}",
+        f"{amount(training.n_clips, 'clip')}, {len(classifier.labels)} classes{saved}",
         *(
             f"  {'and' if n else 'backbone':<9} {use.name}, {_some_layers(use.layers)}"
             for n, use in enumerate(classifier.backbones)
         ),
         f"  head      {classifier.head.kind}",
-        *estimate_lines(classifier.estimate),
-        *transfer_line(classifier.estimate),
-        *growth_line(classifier.estimate),
-        *unknown_line(classifier.estimate),
-        *fine_tuning_line(classifier.estimate),
+        *estimate_lines(estimate),
+        *transfer_line(estimate),
+        *growth_line(estimate),
+        *unknown_line(estimate),
+        *fine_tuning_line(estimate),
         f"  seconds   embed {seconds['embed']:.1f}, select {seconds['select']:.1f},"
         f" fit {seconds['fit']:.1f}, total {seconds['total']:.1f}",
         *(f"  warning   {warning}" for warning in training.warnings),
         *(f"  finding   {finding}" for finding in _some_findings(training.findings)),
     ]
     return "\n".join(lines)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return '1 clip', '2 clips'."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _some_layers(layers: Sequence[str]) -> str:
@@ -71,12 +74,13 @@ def _some_layers(layers: Sequence[str]) -> str:
     return f"layer{'' if len(layers) == 1 else 's'} {', '.join(layers)}"
 
 
-def _some_findings(findings: Sequence[str]) -> list[str]:
+def _some_findings(findings: Sequence[Finding]) -> list[str]:
     """Return at most MOST_FINDINGS lines; the last points to where all of them are."""
-    if len(findings) <= MOST_FINDINGS:
-        return list(findings)
-    left = len(findings) - MOST_FINDINGS + 1
-    return [*findings[:-left], f"and {left} more; `earmark doctor` has them all."]
+    lines = [finding.line() for finding in findings]
+    if len(lines) <= MOST_FINDINGS:
+        return lines
+    left = len(lines) - MOST_FINDINGS + 1
+    return [*lines[:-left], f"and {left} more; `earmark doctor` has them all."]
 
 
 def estimate_lines(estimate: Mapping[str, Any]) -> list[str]:
@@ -145,7 +149,7 @@ def answered_unknown_line(figures: Mapping[str, Any]) -> list[str]:
     if "answered_unknown" not in figures:
         return []
     return [
-        f"  unknown   {figures['answered_unknown']} of {counted(figures['clips'], 'clip')} would be"
+        f"  unknown   {figures['answered_unknown']} of {amount(figures['clips'], 'clip')} would be"
         " answered unknown; accuracy counts the best class of every clip"
     ]
 

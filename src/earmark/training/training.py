@@ -15,22 +15,26 @@ from earmark.backbones import registry, weights
 from earmark.backbones.base import Backbone
 from earmark.classifier.classifier import BackboneUse, Classifier
 from earmark.classifier.decision import DecisionRule
+from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, Dataset, as_dataset
-from earmark.data.doctor import before_training
-from earmark.data.splits import FOLDS, Scheme, make_scheme
+from earmark.data.doctor.examination import before_training
+from earmark.data.doctor.findings import Finding
+from earmark.data.splits import FOLDS, make_scheme
 from earmark.embeddings.embedding import Embeddings, embed
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
 from earmark.errors import DataError, EarmarkError, WeightsError, did_you_mean
 from earmark.system.progress import Progress
 from earmark.training import baselines, candidates, estimation, heads, learning_curve
+from earmark.training.embedded_data import EmbeddedData
 from earmark.training.estimation import OutOfFold
 from earmark.training.kernels import FeatureTable
 from earmark.training.selection import Candidate, Choice, Search, Solution, nested, solve
+from earmark.training.summary import training_text
 from earmark.training.unknown import find_threshold
 from earmark.version import __version__
 
@@ -38,25 +42,26 @@ UNEQUAL = 1.5  # classes this much larger than others are weighed against them
 AUTO = ("efficientat-mn04", "speech-embedding")  # the last is shipped
 
 
-@dataclass(frozen=True)
-class EmbeddedData:
-    """A dataset as its networks heard it: the clips that all could read, and their folds."""
-
-    dataset: Dataset
-    networks: Sequence[Backbone]
-    embeddings: Sequence[Embeddings]
-    skipped: tuple[Failure, ...]
-    content: np.ndarray  # (N,), one number for each distinct sound
-    scheme: Scheme
-
-    @property
-    def clips(self) -> tuple[Clip, ...]:
-        return self.embeddings[0].clips
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Training:
-    """A trained classifier, and what happened on the way."""
+    """A trained classifier, and what happened on the way; ``print`` shows what the command prints.
+
+    Attributes
+    ----------
+    classifier : Classifier
+        What was trained.
+    estimate : Estimate
+        How good it is.
+    n_clips : int
+        How many clips could be read.
+    skipped : tuple of Failure
+        The clips that could not.
+    warnings, read_warnings, findings
+        What to distrust: of the data as a whole, of single recordings, and what the doctor's cheap
+        checks say.
+    seconds : dict
+        How long each stage took.
+    """
 
     classifier: Classifier
     out_of_fold: OutOfFold
@@ -64,12 +69,40 @@ class Training:
     search: Search  # the features and targets of all clips, and what is made of them:
     solution: Solution
     chosen: Candidate
-    clips: int
+    n_clips: int
     skipped: tuple[Failure, ...]
     warnings: tuple[str, ...]
     seconds: dict[str, float]
     read_warnings: tuple[str, ...] = ()  # recordings that were not read whole, or not as they are
-    findings: tuple[str, ...] = ()  # what the doctor's cheap checks say of the data
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def estimate(self) -> Estimate:
+        """The classifier's."""
+        return self.classifier.estimate
+
+    def __str__(self) -> str:
+        return training_text(self)
+
+    def __repr__(self) -> str:
+        return f"Training({self.n_clips} clips, {self.classifier!r})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Settings:
+    """The arguments of :func:`train`, besides the data."""
+
+    backbone: str
+    head: str
+    layers: str
+    folds: int
+    seed: int
+    precision: str
+    engine: str
+    store: Store | None
+    progress: Progress | None
+    compare: bool
+    unknown: float | None
 
 
 def train(
@@ -90,8 +123,7 @@ def train(
     """Train a classifier on labelled clips, and estimate by nested cross-validation how good it is.
 
     Folds come from the data's folds, else its groups, else are made; clips whose split is 'test'
-    are kept out of everything and scored once. The same data, arguments and machine give the same
-    bytes.
+    are scored once. The same data, arguments and machine give the same bytes.
 
     Parameters
     ----------
@@ -99,36 +131,28 @@ def train(
         Labelled clips, as :meth:`Dataset.read` takes them.
     backbone : str
         A name, several with commas between, or 'auto'.
-    head : str
-        'auto', 'linear', 'mlp' or 'prototype'.
-    layers : str
-        'auto', 'last', 'all' or names with commas between.
-    folds : int
-        How many folds to make where the data has none.
-    seed : int
-        The same seed gives the same classifier.
+    head, layers : str
+        'auto', 'linear', 'mlp' or 'prototype'; 'auto', 'last', 'all' or 'NAME,NAME'.
+    folds, seed : int
+        How many folds to make where the data has none, and of which random numbers.
     precision, engine : str
         As in :func:`earmark.load_backbone`; the classifier keeps to the precision.
-    store : Store, optional
-        Embeddings are taken from it and added to it.
-    progress : Progress, optional
-        Is told of each clip that is embedded.
+    store, progress
+        Embeddings are taken from and added to a store; each embedded clip is told.
     compare : bool
         Whether to add baselines and a learning curve to the estimate.
     unknown : float, optional
-        The share of strangers to let in, such as 0.05: predictions then say 'unknown' where nothing
-        like a clip was trained on.
+        The share of strangers to let in, such as 0.05, where predictions may be 'unknown'.
 
     Returns
     -------
     Training
-        The classifier, its estimate, and what was noticed on the way; clips that cannot be read
-        are in ``skipped``.
+        The classifier, its estimate, and what was noticed on the way.
 
     Raises
     ------
     DataError
-        Data that cannot be trained on: too few recordings, one class, unreadable clips.
+        Too few recordings of a class, one class only, no readable clip.
     BackboneError
         An unknown backbone, or weights that are missing.
 
@@ -136,16 +160,20 @@ def train(
     --------
     >>> import earmark
     >>> training = earmark.train("recordings", seed=0)  # doctest: +SKIP
-    >>> print(training)  # doctest: +SKIP
     >>> training.classifier.save("mine.earmark")  # doctest: +SKIP
     """
-    clock = _Clock()
-    dataset = as_dataset(data)
-    kinds = _kinds(head, dataset)
-    names, notes = backbone_names(backbone)
-    networks = [registry.load_backbone(name, precision, engine) for name in names]
-    choices = candidates.candidates([network.info for network in networks], layers)
-    heard = _hear(dataset, networks, folds, seed, store, progress)
+    arguments = {name: value for name, value in locals().items() if name != "data"}
+    return _train(as_dataset(data), _Settings(**arguments))
+
+
+def _train(dataset: Dataset, settings: _Settings) -> Training:
+    """Embed, select, estimate, fit."""
+    clock, seed = _Clock(), settings.seed
+    kinds = _kinds(settings.head, dataset)
+    names, notes = backbone_names(settings.backbone)
+    networks = [registry.load_backbone(name, settings.precision, settings.engine) for name in names]
+    choices = candidates.candidates([network.info for network in networks], settings.layers)
+    heard = _embed_data(dataset, networks, settings)
     clock.lap("embed")
 
     search = _search(heard, choices, kinds, seed)
@@ -154,32 +182,34 @@ def train(
     clock.lap("select")
 
     tested = OutOfFold.gather(solution, heard.clips, search.targets, heard.scheme)
-    uses, pooling = _used(networks, choices[chosen.layers])
-    estimate = figures_of(tested, heard, seed)
-    if compare:
-        estimate |= _compared(heard, search, chosen, store)
+    estimate = estimate_of(tested, heard, seed)
+    if settings.compare:
+        estimate = _compared(estimate, heard, search, chosen, settings.store)
         clock.lap("compare")
-    limits = DecisionRule.fit(tested.scores, tested.of, tested.is_single)
-    if unknown is not None:
-        border = find_threshold(_trained_on(search, heard), chosen, unknown)
-        limits = replace(limits, unknown_threshold=border.below)
-        estimate["unknown"] = {"rate": unknown, **border._asdict()}
+    rule = DecisionRule.fit(tested.scores, tested.onehot, tested.is_single)
+    if settings.unknown is not None:
+        rate = settings.unknown
+        threshold = find_threshold(_trained_on(search, heard), chosen, rate)
+        rule = replace(rule, unknown_threshold=threshold.below)
+        estimate = replace(estimate, unknown={"rate": rate, **threshold._asdict()})
         clock.lap("unknown")
-    provenance = {
-        **_provenance(dataset, heard.embeddings, solution.chosen, seed),
-        "source": dataset.origin,
-        "arguments": {"backbone": backbone, "head": head, "layers": layers, "folds": folds},
-    }
-    labels, calibration = tuple(dataset.labels), solution.chosen.calibration
+    uses, pooling = _used(networks, choices[chosen.features])
     classifier = Classifier(
-        labels, uses, solution.head, calibration, pooling, limits, estimate, provenance
+        tuple(dataset.labels),
+        uses,
+        solution.head,
+        solution.chosen.calibration,
+        pooling,
+        rule,
+        estimate,
+        _provenance(heard, solution.chosen, settings),
     )
     clock.lap("fit")
     return Training(
         classifier,
         tested,
         heard,
-        replace(search, _evidence={}),
+        replace(search, _inner_logits={}),
         solution,
         chosen,
         len(heard.clips),
@@ -187,22 +217,18 @@ def train(
         notes + heard.scheme.warnings,
         clock.seconds,
         tuple(dict.fromkeys(text for e in heard.embeddings for text in e.warnings)),
-        tuple(f.line() for f in before_training(dataset, heard.clips, heard.content)),
+        tuple(before_training(dataset, heard.clips, heard.content)),
     )
 
 
-def _hear(
-    dataset: Dataset,
-    networks: Sequence[Backbone],
-    folds: int,
-    seed: int,
-    store: Store | None,
-    progress: Progress | None,
+def _embed_data(
+    dataset: Dataset, networks: Sequence[Backbone], settings: _Settings
 ) -> EmbeddedData:
     """Embed with every network and make the folds; refuse hopeless data before the long part."""
+    folds, seed = settings.folds, settings.seed
     whole = partial(make_scheme, folds=folds, seed=seed, separator=dataset.separator)
     whole(dataset.clips, np.arange(len(dataset)))  # that all contents differ is found out later
-    embeddings, skipped = _embed_all(dataset, networks, store, progress)
+    embeddings, skipped = _embed_all(dataset, networks, settings.store, settings.progress)
     content = np.unique(embeddings[0].matrix, axis=0, return_inverse=True)[1].ravel()
     scheme = whole(embeddings[0].clips, content)
     return EmbeddedData(dataset, networks, embeddings, skipped, content, scheme)
@@ -211,12 +237,12 @@ def _hear(
 def _search(
     heard: EmbeddedData, choices: Mapping[str, FeatureSpec], kinds: Sequence[str], seed: int
 ) -> Search:
-    bank = FeatureTable(
+    table = FeatureTable(
         [n.info for n in heard.networks], [e.matrix for e in heard.embeddings], choices
     )
     targets = _targets(heard.dataset, heard.clips)
     unequal = _is_unequal(targets)
-    return Search(bank, targets, heard.scheme.fold, kinds, seed, unequal, heard.dataset.separator)
+    return Search(table, targets, heard.scheme.fold, kinds, seed, unequal, heard.dataset.separator)
 
 
 def _trained_on(search: Search, heard: EmbeddedData) -> Search:
@@ -227,44 +253,41 @@ def _trained_on(search: Search, heard: EmbeddedData) -> Search:
     return nested(search, heard.clips, heard.content, rows)
 
 
-def figures_of(tested: OutOfFold, heard: EmbeddedData, seed: int) -> dict[str, Any]:
-    """Return the figures of an estimate, as :func:`estimation.figures` does."""
+def estimate_of(tested: OutOfFold, heard: EmbeddedData, seed: int) -> Estimate:
+    """Return what :func:`estimation.estimate` makes of out-of-fold predictions."""
     scheme, labels = heard.scheme, heard.dataset.labels
-    limits = tested.thresholds()
-    return estimation.figures(tested, labels, seed, scheme.description, scheme.names, limits)
+    thresholds = tested.thresholds()
+    return estimation.estimate(
+        tested, labels, seed, scheme.description, folds=scheme.names, thresholds=thresholds
+    )
 
 
 def _compared(
-    heard: EmbeddedData, search: Search, chosen: Candidate, store: Store | None
-) -> dict[str, Any]:
-    """Return what the estimate is held against, and how it grows with the clips."""
-    reading = search.bank.readings[chosen.layers]
-    used = [n for n, names in zip(heard.networks, reading.layers, strict=True) if names]
-    judged = baselines.judge(
-        heard.dataset,
-        heard.clips,
-        heard.content,
-        heard.scheme,
-        search,
-        used,
-        heard.embeddings[0].seconds,
-        store,
-    )
+    estimate: Estimate,
+    heard: EmbeddedData,
+    search: Search,
+    chosen: Candidate,
+    store: Store | None,
+) -> Estimate:
+    """Add what the estimate is held against, and how it grows with the clips."""
+    spec = search.table.specs[chosen.features]
+    used = [n for n, names in zip(heard.networks, spec.layers, strict=True) if names]
+    rivals = baselines.judge(heard, search, used, store)
     curve = learning_curve.learning_curve(search, chosen, heard.scheme.held_out)
-    return {"baselines": judged, "learning_curve": curve}
+    return replace(estimate, baselines=tuple(rivals), learning_curve=tuple(curve))
 
 
 def _targets(dataset: Dataset, clips: Sequence[Clip]) -> Targets:
     """Say which classes each clip has."""
     number = {label: k for k, label in enumerate(dataset.labels)}
-    of = np.zeros((len(clips), len(number)))
-    for row, clip in zip(of, clips, strict=True):
+    onehot = np.zeros((len(clips), len(number)))
+    for row, clip in zip(onehot, clips, strict=True):
         row[[number[name] for name in dataset.classes(clip)]] = 1
-    return Targets(of, np.ones(len(of)), dataset.is_single)
+    return Targets(onehot, np.ones(len(onehot)), dataset.is_single)
 
 
 def _is_unequal(targets: Targets) -> bool:
-    counts = targets.of.sum(0)
+    counts = targets.onehot.sum(0)
     return targets.is_single and bool(counts.max() > UNEQUAL * counts[counts > 0].min())
 
 
@@ -337,33 +360,36 @@ def _embed_all(
     return [e.only(common) for e in embeddings], tuple(failures.values())
 
 
-def _provenance(
-    dataset: Dataset, embeddings: Sequence[Embeddings], chosen: Choice, seed: int
-) -> dict[str, Any]:
+def _provenance(heard: EmbeddedData, chosen: Choice, settings: _Settings) -> dict[str, Any]:
     """Return what is needed to know later how the classifier came about."""
     digest = hashlib.sha256()
-    for embedding in embeddings:
+    for embedding in heard.embeddings:
         digest.update(embedding.matrix.tobytes())
-    digest.update("\n".join(str(clip.label) for clip in embeddings[0].clips).encode())
+    digest.update("\n".join(str(clip.label) for clip in heard.clips).encode())
+    names = ("backbone", "head", "layers", "folds")
     return {
         "earmark": __version__,
-        "clips": len(embeddings[0].clips),
-        "audio": asdict(dataset.audio),
-        "seed": seed,
+        "clips": len(heard.clips),
+        "audio": asdict(heard.dataset.audio),
+        "seed": settings.seed,
         "data": digest.hexdigest(),
-        "layers": chosen.best.layers,
+        "layers": chosen.best.features,
         "penalty": chosen.best.penalty,
         "candidates": _best(chosen),
+        "source": heard.dataset.origin,
+        "arguments": {name: getattr(settings, name) for name in names},
     }
 
 
 def _best(choice: Choice) -> list[dict[str, Any]]:
     """Return the best candidate of each head and reading, best first."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    best: dict[tuple[str, str], dict[str, Any]] = {}
     for candidate, loss in sorted(choice.loss.items(), key=lambda item: item[1]):
-        row = {**asdict(candidate), "accuracy": choice.quality[candidate], "loss": loss}
-        found.setdefault((candidate.head, candidate.layers), row)
-    return list(found.values())
+        settings = asdict(candidate)
+        settings["layers"] = settings.pop("features")  # what files and reports of 0.1 call it
+        row = {**settings, "accuracy": choice.quality[candidate], "loss": loss}
+        best.setdefault((candidate.head, candidate.features), row)
+    return list(best.values())
 
 
 class _Clock:

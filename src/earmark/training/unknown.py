@@ -34,7 +34,7 @@ def find_threshold(search: Search, chosen: Candidate, rate: float) -> UnknownThr
     and of known clips beyond the border. Raises EarmarkError for fewer than 3 classes, for clips
     with several classes and for an impossible rate.
     """
-    classes = search.targets.of.shape[1]
+    classes = search.targets.onehot.shape[1]
     if not search.targets.is_single or classes < 3:
         raise EarmarkError(
             f"'unknown' needs clips with one class each and at least 3 classes, to leave one out;"
@@ -67,8 +67,8 @@ def _left_out(
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Return how familiar strangers and known clips in a fold are, for each class left out."""
     train, held = search.rows_without(tested, MOST_TRAINED), np.flatnonzero(search.fold == tested)
-    truth = search.targets.of[train].argmax(1)
-    features, others = (search.bank.features(chosen.layers, rows) for rows in (train, held))
+    truth = search.targets.onehot[train].argmax(1)
+    features, others = (search.table.features(chosen.features, rows) for rows in (train, held))
     found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def leave_out(left: int) -> None:
@@ -76,10 +76,10 @@ def _left_out(
         targets = search.targets_of(train[kept], chosen.balanced)
         head = heads.fit(chosen.head, features[kept], targets, chosen.penalty, search.seed)
         best = head.known_score(others)
-        is_stranger = search.targets.of[held, left] > 0
+        is_stranger = search.targets.onehot[held, left] > 0
         found[left] = best[is_stranger], best[~is_stranger]
 
-    count = search.targets.of.shape[1]
+    count = search.targets.onehot.shape[1]
     lefts = np.unique(np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int))
     parallel.side_by_side(leave_out, lefts.tolist())
     return {left: found[left] for left in sorted(found)}

@@ -11,7 +11,7 @@ from earmark.apps.cli.checks import check_backbones
 from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, RunOptions
 from earmark.apps.cli.progress import embedding_bar
 from earmark.apps.cli.text import print_json, skipped_json
-from earmark.training.summary import counted
+from earmark.errors import amount
 
 if TYPE_CHECKING:
     from earmark.training.comparison import Comparison, Entry
@@ -36,8 +36,8 @@ def compare(
     with run.store() as store, embedding_bar(2 * len(dataset), backbone) as bar:
         comparison = compare(dataset, backbone, **asdict(folds), store=store, progress=bar)
     if as_json:
-        skipped = skipped_json(comparison.skipped)
-        print_json({"data": data.source, **asdict(comparison), "skipped": skipped})
+        figures = asdict(comparison) | {"skipped": skipped_json(comparison.skipped)}
+        print_json({"data": data.source, "clips": figures.pop("n_clips"), **figures})
     else:
         print(table(comparison))
     run.finish(comparison.skipped)
@@ -53,7 +53,7 @@ def table(comparison: Comparison) -> str:
     for name, *cells in rows:
         aligned = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([name.ljust(widths[0]), *aligned]))
-    title = f"{counted(comparison.clips, 'clip')}, {comparison.scheme}"
+    title = f"{amount(comparison.n_clips, 'clip')}, {comparison.scheme}"
     return "\n".join([title, "", *lines, "", comparison.recommendation])
 
 

@@ -5,7 +5,7 @@ from typer import Exit, Option
 from earmark.apps.cli.options import JSON, DataOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json
-from earmark.training.summary import counted
+from earmark.errors import amount
 
 
 def doctor(
@@ -28,7 +28,7 @@ def doctor(
     else:
         for finding in findings:
             print(finding.text())
-        clips, number = counted(len(dataset), "clip"), counted(len(findings), "finding")
+        clips, number = amount(len(dataset), "clip"), amount(len(findings), "finding")
         print(f"{clips}, {len(dataset.labels)} classes, {number}")
     if any(finding.severity == "error" for finding in findings):
         raise Exit(1)

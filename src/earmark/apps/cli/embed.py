@@ -9,7 +9,7 @@ from earmark.apps.cli.checks import check_backbones, check_output
 from earmark.apps.cli.options import DATA, EngineOptions, RecordingOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import report_read_warnings
-from earmark.training.summary import counted
+from earmark.errors import amount
 
 
 def embed(
@@ -43,7 +43,7 @@ def embed(
         embeddings = embed(dataset.clips, network, store, options=audio, progress=bar)
     output.parent.mkdir(exist_ok=True)
     write_embeddings(output, embeddings, layers)
-    clips = counted(len(embeddings.clips), "clip")
+    clips = amount(len(embeddings.clips), "clip")
     print(f"{clips}, {embeddings.seconds:.0f} s of audio -> {output}")
     report_read_warnings(embeddings.warnings)
     run.finish(embeddings.failures)

@@ -12,8 +12,7 @@ from earmark.apps.cli.checks import check_backbones, check_output
 from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, ModelOptions, RunOptions
 from earmark.apps.cli.progress import embedding_bar
 from earmark.apps.cli.text import print_json, say, skipped_json
-from earmark.errors import DataError, EarmarkError
-from earmark.training.summary import counted
+from earmark.errors import DataError, EarmarkError, amount
 
 if TYPE_CHECKING:
     from earmark.data.clip import Clip
@@ -109,13 +108,13 @@ def _correct(dataset: Dataset, apply: Path, output: Path, as_json: bool) -> None
         print_json({"manifest": str(output), "clips": len(corrected), **numbers})
         return
     changes = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
-    print(f"{counted(len(corrected), 'clip')} -> {output}: {changes} by {apply}")
+    print(f"{amount(len(corrected), 'clip')} -> {output}: {changes} by {apply}")
     if corrected.separator:
         say(f"read it with --separator {corrected.separator!r}")
 
 
 def _text(source: str, result: Review, output: Path | None) -> str:
-    clips = counted(result.n_clips, "clip")
+    clips = amount(result.n_clips, "clip")
     lines = [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
     for number, suspect in enumerate(result.suspects, 1):
         change = f" -> {suspect.suggested}?" if suspect.suggested else ""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from earmark.training.summary import counted
+from earmark.errors import amount
 
 if TYPE_CHECKING:
     from earmark.classifier.prediction import Prediction
@@ -47,14 +47,14 @@ def skipped_json(skipped: Sequence[Failure]) -> list[dict[str, str]]:
 def report_skipped(skipped: Sequence[Failure]) -> None:
     """List on standard error what could not be read, with the reasons."""
     if skipped:
-        say(f"left out {counted(len(skipped), 'recording')} that could not be read:")
+        say(f"left out {amount(len(skipped), 'recording')} that could not be read:")
         _say_some([f"{failure.path}: {failure.reason}" for failure in skipped])
 
 
 def report_read_warnings(warnings: Sequence[str]) -> None:
     """List on standard error the recordings of which something is missing or was changed."""
     if warnings:
-        say(f"{counted(len(warnings), 'recording')} could be read only in part, or with changes:")
+        say(f"{amount(len(warnings), 'recording')} could be read only in part, or with changes:")
         _say_some(warnings)
 
 

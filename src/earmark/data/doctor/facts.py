@@ -27,12 +27,12 @@ EDGE_HZ = 400  # on both sides of the end of a band, levels are compared over th
 LEAST_EDGE_HZ = 1_500  # nobody records at less than 3 kHz; below, a rumble's slope is an edge
 LEAST_FALL_DB = 30  # resampled recordings fall by 34 dB and more, natural slopes by less than 25
 LEAST_QUIET_FALL_DB = 5  # while little sounds: 95 % of resampled ones do, a bird's whistle does not
-QUIET = 1 / 8  # of the frames are called quiet, but none 70 dB below the loudest: digital silence
+QUIET = 1 / 8  # of the frames count as quiet; those 70 dB below the loudest are digital silence
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one clip; where ``error`` is set, nothing else is.
+    """What is known of one clip; only ``error`` is, where it could not be read.
 
     ``peak``: half the distance between the lowest and highest sample, so without offset; the
     greatest over channels, as are ``offset`` (what the means of the clip's quarters have in
@@ -43,7 +43,7 @@ class Facts:
     """
 
     clip: Clip
-    error: str = ""
+    error: AudioError | None = None
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
     rate_hz: int = 0
@@ -57,11 +57,12 @@ class Facts:
 
 
 def listen(clip: Clip, options: AudioOptions) -> Facts:
-    """Decode a clip once and return what is known of it, or why it cannot be read."""
+    """Decode a clip once and measure it, or say why it cannot be read."""
     try:
         sound = audio.read_channels(clip.path, clip.start, clip.end, options)
     except AudioError as error:
-        return Facts(clip, error=str(error))
+        error.__cause__ = error.__context__ = None  # their frames would keep the samples
+        return Facts(clip, error=error.with_traceback(None))
     x, rate_hz = sound.samples, sound.rate_hz  # (n, channels)
     mono = np.ascontiguousarray(x[:, 0] if x.shape[1] == 1 else x.mean(1, dtype=np.float32))
     spectra, bands = _spectra(mono, rate_hz)
@@ -153,11 +154,12 @@ def _window(frame: int, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _band_hz(spectra: np.ndarray, rate_hz: int) -> float | None:
-    """Return where the mean spectrum falls off a cliff and never rises again, if it does.
+    """Return where the mean spectrum falls off a cliff and never rises again; None without one.
 
-    A cliff: the median level of EDGE_HZ below it is LEAST_FALL_DB above anything from EDGE_HZ
-    beyond it on. Of several, the steepest. The quiet frames must fall there as well: a loud tone
-    falls to the noise around it, but the noise goes on. ``spectra``: (2, F), all and quiet.
+    ``spectra`` (2, F) are the means of all frames and of quiet ones. At a cliff, the median level
+    of the EDGE_HZ below it is LEAST_FALL_DB higher than any level from EDGE_HZ above it on; the
+    steepest one counts. Quiet frames must fall there too: a loud tone falls to the noise around it,
+    but that noise goes on.
     """
     level, quiet = 10 * np.log10(spectra + 1e-14)
     step_hz = rate_hz / 2 / (len(level) - 1)
@@ -174,7 +176,7 @@ def _band_hz(spectra: np.ndarray, rate_hz: int) -> float | None:
 
 
 def _fall(level: np.ndarray, edges: np.ndarray, width: int) -> np.ndarray:
-    """Return by how much ``level`` (F,) falls at each edge, ``width`` bins before and after it."""
+    """Return how far ``level`` (F,) falls at each edge, from ``width`` bins below it to above."""
     highest_above = np.maximum.accumulate(level[::-1])[::-1]
     below = np.lib.stride_tricks.sliding_window_view(level, width)[edges - width]
     return np.asarray(np.median(below, axis=1) - highest_above[edges + width])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from earmark.data.clip import Clip
+from earmark.errors import amount
 
 SEVERITIES = ("error", "warning", "note")  # worst first; an error makes `earmark doctor` exit 1
 MOST_NAMED = 3  # items of a finding in a text; --json has all
@@ -24,20 +25,24 @@ class Item:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of trouble, how bad it is, its cases, and a sentence that says what to do."""
+    """One kind of trouble with the data: its severity, its cases, and what to do about them."""
 
     kind: str
     severity: str
     items: tuple[Item, ...]
     advice: str
 
+    def __repr__(self) -> str:
+        clips = amount(len(self.clips), "clip")
+        return f"<Finding: {self.severity}, {self.kind}, {clips}: {self.advice}>"
+
     @property
     def clips(self) -> tuple[Clip, ...]:
-        """The clips that are concerned, each once."""
+        """The clips of all cases, each once."""
         return tuple(dict.fromkeys(clip for item in self.items for clip in item.clips))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``doctor --json`` prints of it; a clip has the fields that it has."""
+        """Return what ``doctor --json`` prints; of a clip, the fields that are not None."""
         return {
             "kind": self.kind,
             "severity": self.severity,
@@ -49,14 +54,17 @@ class Finding:
             ],
         }
 
+    def summary(self) -> str:
+        """Return the first case, how many more there are, and the advice."""
+        return f"{self.items[0].detail}{_more(self.items, 1)}: {self.advice}"
+
     def line(self) -> str:
-        """Return everything in one line."""
-        return f"{self.kind}: {self.items[0].detail}{_more(self.items, 1)}: {self.advice}"
+        """Return the kind and the summary, in one line."""
+        return f"{self.kind}: {self.summary()}"
 
     def text(self) -> str:
         """Return a line of a table and, below it, the first cases."""
-        count = len(self.clips)
-        clips = f"{count} clip" if count == 1 else f"{count} clips"
+        clips = amount(len(self.clips), "clip")
         head = f"{self.severity:<8} {self.kind:<20} {clips:>11}  {self.advice}"
         cases = [f"           {item.detail}" for item in self.items[:MOST_NAMED]]
         more = _more(self.items, MOST_NAMED)
@@ -64,12 +72,12 @@ class Finding:
 
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:
-    """Sort, worst first, and keep the order among equals."""
+    """Sort findings, the worst first; equals keep their order."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 class Names:
-    """Short names of a dataset's clips: paths from the folder that all of them are in."""
+    """Short names of clips: their paths in the folder that contains all of them."""
 
     def __init__(self, clips: Sequence[Clip]) -> None:
         folders = {str(clip.path.parent) for clip in clips}
@@ -80,15 +88,19 @@ class Names:
 
     def __call__(self, clip: Clip) -> str:
         """Return the name of ``clip``, with its seconds where it is a stretch."""
-        path = os.path.relpath(clip.path, self._root) if self._root else str(clip.path)
+        path = self.path(clip)
         if clip.start is None and clip.end is None:
             return path
         return f"{path} {clip.start or 0:g}-{'' if clip.end is None else f'{clip.end:g}'} s"
 
+    def path(self, clip: Clip) -> str:
+        """Return the name of the recording of ``clip``."""
+        return os.path.relpath(clip.path, self._root) if self._root else str(clip.path)
+
     def listed(self, clips: Sequence[Clip], sign: str = ", ") -> str:
         """Name the first few ``clips``, each with its label, and count the rest."""
-        named = [f"{self(clip)} ({clip.label})" for clip in clips[:MOST_IN_ITEM]]
-        return sign.join(named) + _more(clips, MOST_IN_ITEM)
+        names = [f"{self(clip)} ({clip.label})" for clip in clips[:MOST_IN_ITEM]]
+        return sign.join(names) + _more(clips, MOST_IN_ITEM)
 
 
 def _fields(clip: Clip) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """The same sound twice: re-encoded, trimmed, louder or softer, equalised, at another rate.
 
 Spectra alone cannot tell: two recordings of rain, or one speaker's *eight* said twice, agree in
-them as well as a copy does. Waveforms can. So there are three sieves, each finer and dearer:
+them as well as a copy does. Waveforms can. So there are three steps, each finer and slower:
 
 1. ``_neighbours``: an embedding of each clip (mean and deviation of its spectrum where it is loud,
-   which neither trimming nor gain moves much) and, of each clip, the nearest.
-2. ``_aligned``: the shift at which two spectrograms agree best, and how well they do.
-3. ``_shared_s``: the waveforms at that shift, half a second at a time and with nearly flat
-   spectra: do their *phases* agree? In a copy they do, however it was encoded.
+   which neither trimming nor gain changes much), and the nearest neighbours of each.
+2. ``_aligned``: the shift at which the spectrograms of two neighbours agree best, and how well.
+3. ``_shared_s``: for how long the *phases* of the waveforms agree at that shift, compared half a
+   second at a time with nearly flat spectra. In a copy they do, however it was encoded.
 
 docs/doctor.md has the measurements behind the thresholds; benchmarks/doctor.py makes them.
 """
@@ -25,8 +25,8 @@ HOP_S = 0.025
 BANDS = 24
 BAND_EDGES_HZ = np.linspace(150, 3_700, BANDS + 1)  # what a telephone's 8 kHz still has
 RANGE_DB = 50  # below the loudest band and frame; what is softer, a codec may invent
-STEPS = 5  # a dB: a sketch is of whole numbers up to 250
-LOUD_DB = 30  # softer frames than the loudest one by this much have no part in the embedding
+STEPS = 5  # per dB: a sketch has whole numbers up to 250
+LOUD_DB = 30  # frames that are softer than the loudest one by more are not in the embedding
 
 NEIGHBOURS = 20
 SHRINKAGE = 0.1
@@ -36,8 +36,8 @@ LEAST_AGREEMENT = 0.4  # of spectrograms: 99 % of copies have 0.5 and more
 RATE_HZ = 8_000  # of the waveforms that are compared
 BAND_HZ = (100, 3_600)
 LEAST_OVERLAP = RATE_HZ // 10
-LEAST_HOPE = 0.3  # coherence of a stretch, below which the pair is given up; of n, this / sqrt(n)
-LEAST_HOPE_EVER = 0.15
+LEAST_OVERALL = 0.3  # coherence of one stretch that a pair must have; of n stretches / sqrt(n),
+LEAST_OVERALL_EVER = 0.15  # but not less than this
 STRETCH = RATE_HZ // 2
 MOST_STRETCHES = 60  # of a pair, evenly spread
 LEAST_COHERENCE = 0.8  # copies have 0.84 and more, a word said twice at most 0.76
@@ -84,21 +84,21 @@ def find(
     compare = functools.partial(_compare, sketches, waveform)
     numbers = _neighbours(sketches)
     batches = (numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH))
-    return [pair for found in run(compare, batches) for pair in found]
+    return [pair for pairs in run(compare, batches) for pair in pairs]
 
 
 def _compare(
     sketches: Sequence[Sketch], waveform: Callable[[int], Waveform], numbers: np.ndarray
 ) -> list[Pair]:
     """Return those of the pairs ``numbers`` (P, 2) that hold the same sound."""
-    found = []
+    pairs = []
     for i, j in numbers.tolist():
         agreement, shift = _aligned(sketches[i], sketches[j])
         if agreement >= LEAST_AGREEMENT:
             shared_s = _shared_s(waveform(i), waveform(j), round(shift * HOP_S * RATE_HZ))
             if shared_s:
-                found.append(Pair(i, j, shared_s))
-    return found
+                pairs.append(Pair(i, j, shared_s))
+    return pairs
 
 
 def _neighbours(sketches: Sequence[Sketch]) -> np.ndarray:
@@ -125,7 +125,7 @@ def _embedding(sketch: Sketch) -> np.ndarray:
 
 
 def _whitened(x: np.ndarray) -> np.ndarray:
-    """Rotate and scale (N, D) to unit covariance, but blow up no direction without variance."""
+    """Rotate and scale (N, D) to unit covariance; SHRINKAGE keeps flat directions small."""
     x = x - x.mean(0)
     variance, axes = np.linalg.eigh(x.T @ x / len(x))
     scale = 1 / np.sqrt(variance + SHRINKAGE * variance.mean() + 1e-9)
@@ -135,9 +135,9 @@ def _whitened(x: np.ndarray) -> np.ndarray:
 def _aligned(a: Sketch, b: Sketch) -> tuple[float, int]:
     """Return the best correlation over all shifts that overlap by half, and that shift.
 
-    Row ``t`` of ``b`` is then row ``t + shift`` of ``a``. What is correlated are the steps from
-    band to band: how loud a frame is as a whole says little, and rhythms repeat. An overlap counts
-    as much as it covers of one of the two.
+    Row ``t`` of ``b`` is then row ``t + shift`` of ``a``. The steps from band to band are
+    correlated: how loud a frame is says little, and rhythms repeat. A correlation is multiplied by
+    the larger share of energy that the overlap has of ``a`` or ``b``.
     """
     x, y = (np.diff(s.astype(np.float32), axis=1) for s in (a, b))
     x, y = x - x.mean(0), y - y.mean(0)
@@ -155,28 +155,28 @@ def _aligned(a: Sketch, b: Sketch) -> tuple[float, int]:
 
 
 def _energy(x: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Return which share of the energy of ``x`` (T, D) is in each of its stretches."""
+    """Return the share of the energy of ``x`` (T, D) in each stretch ``start..end``."""
     total = np.concatenate([[0.0], np.cumsum(np.square(x).sum(1), dtype=np.float64)])
     return np.asarray((total[end] - total[start]) / (total[-1] + 1e-6))
 
 
 def _shared_s(x: Waveform, y: Waveform, shift: int) -> float:
-    """Return for how long ``x`` and ``y``, moved by ``shift`` samples, are one sound; 0: strangers.
+    """Return for how many seconds ``x`` and ``y``, moved by ``shift`` samples, are one sound.
 
-    ``shift`` may be wrong by a row of a sketch.
+    0 means two sounds. ``shift`` may be wrong by one row of a sketch.
     """
     u, v = _overlap(x, y, shift)
     if len(u) < LEAST_OVERLAP:
         return 0.0
     lag, coherence = _lag(u, v, slack=round(HOP_S * RATE_HZ))
-    hope = max(LEAST_HOPE_EVER, LEAST_HOPE / np.sqrt(max(1, len(u) / STRETCH)))
+    least = max(LEAST_OVERALL_EVER, LEAST_OVERALL / np.sqrt(max(1, len(u) / STRETCH)))
     u, v = _overlap(x, y, shift + lag)
-    if coherence < hope or len(u) < LEAST_OVERLAP:
+    if coherence < least or len(u) < LEAST_OVERLAP:
         return 0.0
     count = max(1, len(u) // STRETCH)
     length = len(u) // count
-    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_STRETCHES)).astype(int))
-    u, v = (w[: count * length].reshape(count, length)[chosen] for w in (u, v))
+    rows = np.unique(np.linspace(0, count - 1, min(count, MOST_STRETCHES)).astype(int))
+    u, v = (w[: count * length].reshape(count, length)[rows] for w in (u, v))
     same_s = float((_coherence(u, v) >= LEAST_COHERENCE).mean() * count * length / RATE_HZ)
     least_s = min(LEAST_SHARED_S, *(_sounding_s(w) / 2 for w in (x, y)))
     return same_s if same_s >= least_s else 0.0
@@ -188,7 +188,7 @@ def _overlap(x: Waveform, y: Waveform, shift: int) -> tuple[Waveform, Waveform]:
 
 
 def _lag(u: Waveform, v: Waveform, slack: int) -> tuple[int, float]:
-    """Return by how many samples, at most ``slack``, ``v`` best moves onto ``u``; the coherence."""
+    """Return the shift of ``v``, at most ``slack`` samples, that fits ``u`` best, and coherence."""
     size = scipy.fft.next_fast_len(len(u) + slack, real=True)
     band = _band(size)
     cross = np.zeros(size // 2 + 1, np.complex64)
@@ -202,24 +202,24 @@ def _lag(u: Waveform, v: Waveform, slack: int) -> tuple[int, float]:
 def _coherence(u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Return (W,), 0 to 1: how well the phases of each row of (W, n) agree, whatever the sign.
 
-    A shift of up to two samples is sought in quarters of one: copies need not share a grid.
+    Shifts of up to two samples are tried, in quarters of one: copies need not share a grid.
     """
     size = scipy.fft.next_fast_len(2 * u.shape[1], real=True)
     cross, total = _flattened(u, v, size, _band(size))
-    in_step = cross.view(np.float32) @ _turns(size)
-    return np.asarray(np.abs(in_step).max(1) / total)
+    agreement = cross.view(np.float32) @ _turns(size)
+    return np.asarray(np.abs(agreement).max(1) / total)
 
 
 def _band(size: int) -> slice:
-    """Return the bins of a spectrum of ``size`` samples that are in BAND_HZ."""
+    """Return which bins of a spectrum of ``size`` samples are in BAND_HZ."""
     return slice(*(round(hz * size / RATE_HZ) for hz in BAND_HZ))
 
 
 @functools.lru_cache(maxsize=8)
 def _turns(size: int) -> np.ndarray:
-    """Return (2 F, 17): the real part of a spectrum (real, imaginary, real ...) times a shift.
+    """Return (2 F, 17), the shifts of -2 to 2 samples in quarters.
 
-    The shifts are -2 to 2 samples in quarters.
+    A cross spectrum (real, imaginary, real ...) times this is its real sum after each shift.
     """
     band = _band(size)
     radians = 2 * np.pi / size * np.arange(band.start, band.stop)
@@ -238,7 +238,7 @@ def _flattened(
 
 
 def _sounding_s(x: Waveform) -> float:
-    """Return for how long ``x`` is within SOUNDING_DB of its loudest stretch."""
+    """Return for how many seconds ``x`` is within SOUNDING_DB of its loudest stretch."""
     power = [float(np.mean(part * part)) for part in np.split(x, range(STRETCH, len(x), STRETCH))]
     loud = np.array(power) >= max(power) * 10 ** (-SOUNDING_DB / 10)
     return float(loud.mean() * len(x) / RATE_HZ)

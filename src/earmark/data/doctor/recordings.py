@@ -1,4 +1,4 @@
-"""What listening tells about recordings: each by itself, and one among the rest."""
+"""What is wrong with recordings: each by itself, and compared with the rest."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from earmark.data.doctor.facts import Facts
 from earmark.data.doctor.findings import Finding, Item, Names
+from earmark.errors import amount
 
 SILENT_PEAK = 1e-4  # -80 dB of full scale, three steps of 16-bit audio
 LEAST_OFFSET = 1 / 256  # half a step of 8-bit audio: a wrong conversion shifts by a whole one
@@ -19,52 +20,57 @@ MOST_BAND = 0.5  # of what the rate allows; mp3 and AAC at usual bit rates keep 
 LENGTH_FACTOR = 3.0  # times the median, and
 LENGTH_SPREADS = 5.0  # robust standard deviations of the logarithm away from it
 LEAST_LENGTHS = 5  # clips, to speak of the rest
-TIED = 0.8  # of a class is affected, and at most 1 - TIED of the other clips
+TIED = 0.8  # of a class has a trait, and at most 1 - TIED of the other clips
 
-_EMPTY = ("the file is empty", "holds no samples")  # how `audio` says so
 Detail = Callable[[Facts], str]
 
 
 def is_heard(facts: Facts) -> bool:
-    """Say whether the mono mix has a sound, to be compared with others."""
-    return not facts.error and facts.peak >= SILENT_PEAK and facts.mix > 1e-6
+    """Say whether the mono mix has a sound that can be compared with others."""
+    return facts.error is None and facts.peak >= SILENT_PEAK and facts.mix > 1e-6
 
 
 def check(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
     """Yield the findings about recordings."""
-    read = [f for f in facts if not f.error]
-    sounding = [f for f in read if f.peak >= SILENT_PEAK]
+    waveforms = [f for f in facts if f.error is None]
+    sounding = [f for f in waveforms if f.peak >= SILENT_PEAK]
     yield from _reading(facts, names)
-    silent = [f for f in read if f.peak < SILENT_PEAK]
+    silent = [f for f in waveforms if f.peak < SILENT_PEAK]
     advice = "nothing above -80 dB of full scale: remove them, or make silence a class."
-    yield from _found("silent", "warning", silent, lambda f: names(f.clip), advice)
+    yield from _one_each("silent", "warning", silent, lambda f: names(f.clip), advice)
     yield from _levels(sounding, names)
-    yield from _lengths(read, names)
-    yield from _rates(read)
+    yield from _lengths(waveforms, names)
+    yield from _rates(waveforms)
     yield from _bands(sounding, names)
 
 
 def _reading(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
-    def error(f: Facts) -> str:
-        return f"{names(f.clip)}: {f.error.removeprefix(f'{f.clip.path}: ')}"
+    def detail(f: Facts) -> str:
+        return f"{names(f.clip)}: {_kind_and_reason(f)[1]}"
 
-    empty = [f for f in facts if any(phrase in f.error for phrase in _EMPTY)]
-    unreadable = [f for f in facts if f.error and f not in empty]
-    cut = [f for f in facts if f.warnings]
-    yield from _found("unreadable", "error", unreadable, error, "replace or remove them.")
-    yield from _found("empty", "error", empty, error, "fetch them again or remove them.")
-    yield from _found(
+    empty = [f for f in facts if _kind_and_reason(f)[0] == "empty"]
+    unreadable = [f for f in facts if _kind_and_reason(f)[0] not in ("", "empty")]
+    yield from _one_each("unreadable", "error", unreadable, detail, "replace or remove them.")
+    yield from _one_each("empty", "error", empty, detail, "fetch them again or remove them.")
+    yield from _one_each(
         "incomplete",
         "warning",
-        cut,
+        [f for f in facts if f.warnings],
         lambda f: f"{names(f.clip)}: {' '.join(f.warnings)}",
-        "fetch them again, or see that what is left is what the label says.",
+        "fetch them again, or check that the label fits what is left.",
     )
+
+
+def _kind_and_reason(facts: Facts) -> tuple[str, str]:
+    """Return the kind of the error and its reason; both are empty if the clip was read."""
+    if facts.error is None:
+        return "", ""
+    return facts.error.kind, facts.error.reason
 
 
 def _levels(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
     clipped = [f for f in facts if f.clipped >= LEAST_CLIPPED and f.peak >= LEAST_CLIPPED_PEAK]
-    yield from _found(
+    yield from _one_each(
         "clipped",
         "warning",
         clipped,
@@ -76,11 +82,12 @@ def _levels(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
         "DC offset",
         shifted,
         facts,
-        _each(shifted, lambda f: f"{names(f.clip)}: {f.offset:.4f} of full scale"),
-        "a constant is added to these: take it out with a high-pass filter.",
+        items=_items(shifted, lambda f: f"{names(f.clip)}: {f.offset:.4f} of full scale"),
+        trait="with a DC offset",
+        advice="remove the offset with a high-pass filter.",
     )
     opposed = [f for f in facts if f.mix < MOST_OPPOSED]
-    yield from _found(
+    yield from _one_each(
         "opposite phase",
         "warning",
         opposed,
@@ -90,66 +97,69 @@ def _levels(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
 
 
 def _lengths(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
-    """Find clips far from the median, both as a factor and by the spread of all the others."""
+    """Yield clips far from the median, both as a factor and by the spread of all clips."""
     if len(facts) < LEAST_LENGTHS:
         return
     length = np.log([f.seconds for f in facts])
     away = length - np.median(length)
     spread = 1.4826 * np.median(np.abs(away))  # the standard deviation, were it a Gaussian
     limit = max(np.log(LENGTH_FACTOR), LENGTH_SPREADS * spread)
-    usual_s = float(np.exp(np.median(length)))
+    median_s = float(np.exp(np.median(length)))
     for kind, is_far in (("much shorter", away < -limit), ("much longer", away > limit)):
-        far = [f for f, one in zip(facts, is_far, strict=True) if one]
-        yield from _found(
+        yield from _one_each(
             kind,
             "warning",
-            far,
+            [facts[i] for i in np.flatnonzero(is_far).tolist()],
             lambda f: f"{names(f.clip)}: {f.seconds:.3g} s",
-            f"the median is {usual_s:.3g} s: see whether these were cut wrongly.",
+            f"the median is {median_s:.3g} s: check whether these were cut wrongly.",
         )
 
 
 def _rates(facts: Sequence[Facts]) -> Iterator[Finding]:
-    """Find clips that do not have the commonest sample rate."""
+    """Yield clips that do not have the commonest sample rate."""
     of_rate: dict[int, list[Facts]] = collections.defaultdict(list)
     for f in facts:
         of_rate[f.rate_hz].append(f)
-    by_count = sorted(of_rate, key=lambda rate: -len(of_rate[rate]))
-    others = [f for rate in by_count[1:] for f in of_rate[rate]]
+    commonest, *others = sorted(of_rate, key=lambda rate: -len(of_rate[rate])) or [0]
     items = [
-        Item(tuple(f.clip for f in of_rate[rate]), f"{rate} Hz: {len(of_rate[rate])} clips")
-        for rate in by_count[1:]
+        Item(
+            tuple(f.clip for f in of_rate[rate]), f"{rate} Hz: {amount(len(of_rate[rate]), 'clip')}"
+        )
+        for rate in others
     ]
     yield from _trait(
         "mixed sample rates",
-        others,
+        [f for rate in others for f in of_rate[rate]],
         facts,
-        items,
-        f"most have {by_count[0] if by_count else 0} Hz; all are resampled, but what a low rate"
-        " has lost stays lost.",
+        items=items,
+        trait=f"at {others[0]} Hz" if len(others) == 1 else f"not at {commonest} Hz",
+        advice=f"the commonest rate is {commonest} Hz; resampling does not restore what a lower one"
+        " lost.",
     )
 
 
 def _bands(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
-    """Find clips that were recorded, sent or stored at a lower rate than they have now."""
+    """Yield clips that were recorded, sent or stored at a lower rate than they have now."""
     narrow = [f for f in facts if f.band_hz and f.band_hz <= MOST_BAND * f.rate_hz / 2]
     yield from _trait(
         "narrow band",
         narrow,
         facts,
-        _each(narrow, lambda f: f"{names(f.clip)}: nothing above {f.band_hz:.0f} Hz"),
-        "they once had a lower sample rate: see that it is not one class that has.",
+        items=_items(narrow, lambda f: f"{names(f.clip)}: nothing above {f.band_hz:.0f} Hz"),
+        trait="with a narrow band",
+        advice="they once had a lower sample rate, and resampling did not restore what that lost.",
     )
 
 
-def _found(
+def _one_each(
     kind: str, severity: str, facts: Sequence[Facts], detail: Detail, advice: str
 ) -> Iterator[Finding]:
+    """Yield a finding with one case for each clip, if there are any."""
     if facts:
-        yield Finding(kind, severity, _each(facts, detail), advice)
+        yield Finding(kind, severity, _items(facts, detail), advice)
 
 
-def _each(facts: Sequence[Facts], detail: Detail) -> tuple[Item, ...]:
+def _items(facts: Sequence[Facts], detail: Detail) -> tuple[Item, ...]:
     return tuple(Item((f.clip,), detail(f)) for f in facts)
 
 
@@ -157,20 +167,34 @@ def _trait(
     kind: str,
     affected: Sequence[Facts],
     everyone: Sequence[Facts],
+    *,
     items: Sequence[Item],
+    trait: str,
     advice: str,
 ) -> Iterator[Finding]:
-    """Yield a note about a harmless trait, or a warning where it gives a class away."""
+    """Yield a note about a harmless trait, or a warning where it tells a class from the others."""
     if not affected:
         return
-    count = collections.Counter(f.clip.label for f in everyone)
-    has = collections.Counter(f.clip.label for f in affected)
+    size = collections.Counter(f.clip.label for f in everyone)
+    count = collections.Counter(f.clip.label for f in affected)
     tied = [
-        repr(label)
-        for label in sorted(has, key=str)
-        if has[label] >= TIED * count[label]
-        and len(affected) - has[label] <= (1 - TIED) * (len(everyone) - count[label])
+        label
+        for label in sorted(count, key=str)
+        if label is not None
+        and count[label] >= TIED * size[label]
+        and len(affected) - count[label] <= (1 - TIED) * (len(everyone) - size[label])
     ]
-    severity = "warning" if tied else "note"
-    given_away = f"it gives {', '.join(tied)} away: " if tied else ""
-    yield Finding(kind, severity, tuple(items), given_away + advice)
+    if not tied:
+        yield Finding(kind, "note", tuple(items), advice)
+        return
+    clips = _share(sum(count[label] for label in tied), len(affected), trait)
+    labels = " or ".join(map(repr, tied))
+    risk = f"{clips} {labels}: the model could learn the recorder instead of the sound"
+    yield Finding(kind, "warning", tuple(items), f"{risk}; {advice}")
+
+
+def _share(count: int, total: int, trait: str) -> str:
+    """Return 'All 8 clips at 8000 Hz are', '7 of the 8 clips ... are' or 'The only clip ... is'."""
+    if total == 1:
+        return f"The only clip {trait} is"
+    return f"{f'All {total}' if count == total else f'{count} of the {total}'} clips {trait} are"

@@ -1,4 +1,4 @@
-"""Data sets that many know, with their official folds."""
+"""Well-known data sets, with their official folds."""
 
 from earmark.data.known.catalogue import KNOWN, KnownData
 from earmark.data.known.sets import Fetched, fetch

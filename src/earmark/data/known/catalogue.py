@@ -1,6 +1,6 @@
-"""Data sets that many know: where they are published, and their official folds.
+"""Well-known data sets: where they are published, and their official folds.
 
-Nothing of them is shipped here. Each keeps its licence, which is shown before it is fetched.
+None of them is shipped with earmark. Each keeps its licence, which is shown before it is fetched.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from earmark.data.clip import Clip
 from earmark.errors import DataError, did_you_mean
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Archive:
-    """A file that a data set is published as; it is unpacked into a folder of this ``name``.
+    """The file in which a data set is published; it is unpacked into a folder called ``name``.
 
-    ``digest`` is what the publisher prints, 'sha256:...' or 'md5:...', and empty where nothing is
-    printed. ``files`` matches the names that are unpacked; its first group is where they go.
+    ``digest`` is the published hash, 'sha256:...' or 'md5:...', or empty where none is published.
+    ``files`` matches the names to unpack; its first group is the path below the folder.
     """
 
     name: str
     url: str
     bytes: int
     digest: str
-    unpacked_bytes: int  # at the most
+    unpacked_bytes: int  # at most
     files: re.Pattern[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class KnownData:
-    """A data set, or a part or protocol of one; ``clips_in`` finds its clips when unpacked."""
+    """A data set, or a part or protocol of one; ``clips_in`` lists the clips of its folder."""
 
     name: str
     title: str
@@ -48,9 +48,9 @@ class KnownData:
 
     def described(self) -> dict[str, Any]:
         """Return what is known of it, for JSON."""
-        shown = ("name", "title", "licence", "page", "clips", "classes", "protocol")
-        archive = {"url": self.archive.url, "bytes": self.archive.bytes}
-        return {n: getattr(self, n) for n in shown} | archive | {"digest": self.archive.digest}
+        names = ("name", "title", "licence", "page", "clips", "classes", "protocol")
+        archive = {name: getattr(self.archive, name) for name in ("url", "bytes", "digest")}
+        return {name: getattr(self, name) for name in names} | archive
 
 
 def find(name: str) -> KnownData:
@@ -80,8 +80,8 @@ def _esc50(folder: Path) -> Iterator[Clip]:
 
 def _esc10(folder: Path) -> Iterator[Clip]:
     """The ten classes that ``esc10`` marks."""
-    chosen = {r["filename"] for r in _table(folder / "meta" / "esc50.csv") if r["esc10"] == "True"}
-    return (clip for clip in _esc50(folder) if clip.path.name in chosen)
+    names = {r["filename"] for r in _table(folder / "meta" / "esc50.csv") if r["esc10"] == "True"}
+    return (clip for clip in _esc50(folder) if clip.path.name in names)
 
 
 def _fsdd(folder: Path) -> Iterator[Clip]:
@@ -119,107 +119,111 @@ def _urbansound8k(folder: Path) -> Iterator[Clip]:
 
 _NAME = r"[\w-][\w.-]*"
 _ESC50 = Archive(
-    "ESC-50",
+    name="ESC-50",
     # The branch as it was in 2025; its author offers the archive of the branch, without a commit.
-    "https://github.com/karolpiczak/ESC-50/archive/33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6.zip",
-    645_832_161,
-    "",
-    1_500_000_000,
-    re.compile(rf"(?:.*/)?(audio/{_NAME}\.wav|meta/esc50\.csv|LICENSE|README\.md)"),
+    url="https://github.com/karolpiczak/ESC-50/archive/33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6.zip",
+    bytes=645_832_161,
+    digest="",
+    unpacked_bytes=1_500_000_000,
+    files=re.compile(rf"(?:.*/)?(audio/{_NAME}\.wav|meta/esc50\.csv|LICENSE|README\.md)"),
 )
 _FSDD = Archive(
-    "FSDD",
-    "https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip",
-    16_419_872,
-    "",
-    100_000_000,
-    re.compile(rf"(?:.*/)?(recordings/{_NAME}\.wav|metadata\.py|README\.md)"),
+    name="FSDD",
+    url="https://github.com/Jakobovski/free-spoken-digit-dataset/archive/refs/tags/v1.0.10.zip",
+    bytes=16_419_872,
+    digest="",
+    unpacked_bytes=100_000_000,
+    files=re.compile(rf"(?:.*/)?(recordings/{_NAME}\.wav|metadata\.py|README\.md)"),
 )
 _SPEECH_COMMANDS = Archive(
-    "speech_commands_v0.02",
-    "https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
-    2_428_923_189,
+    name="speech_commands_v0.02",
+    url="https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
+    bytes=2_428_923_189,
     # tensorflow/datasets, datasets/speech_commands/checksums.tsv; torchaudio has the same
-    "sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
-    8_000_000_000,
-    re.compile(r"(?:\./)?([a-z]+/\w+\.wav|(?:testing|validation)_list\.txt|LICENSE|README\.md)"),
+    digest="sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+    unpacked_bytes=8_000_000_000,
+    files=re.compile(
+        r"(?:\./)?([a-z]+/\w+\.wav|(?:testing|validation)_list\.txt|LICENSE|README\.md)"
+    ),
 )
 _URBANSOUND8K = Archive(
-    "UrbanSound8K",
-    "https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz",
-    6_023_741_708,
-    "md5:9aa69802bbf37fb986f71ec1483a196e",  # zenodo.org/records/1203745
-    16_000_000_000,
-    re.compile(rf"(?:.*/)?(audio/fold\d+/{_NAME}\.wav|metadata/UrbanSound8K\.csv|{_NAME}\.txt)"),
+    name="UrbanSound8K",
+    url="https://zenodo.org/records/1203745/files/UrbanSound8K.tar.gz",
+    bytes=6_023_741_708,
+    digest="md5:9aa69802bbf37fb986f71ec1483a196e",  # zenodo.org/records/1203745
+    unpacked_bytes=16_000_000_000,
+    files=re.compile(
+        rf"(?:.*/)?(audio/fold\d+/{_NAME}\.wav|metadata/UrbanSound8K\.csv|{_NAME}\.txt)"
+    ),
 )
 KNOWN = {
     known.name: known
     for known in (
         KnownData(
-            "esc50",
-            "ESC-50, environmental sounds (K. J. Piczak, 2015)",
-            _ESC50,
-            "CC BY-NC 3.0",
-            "https://github.com/karolpiczak/ESC-50",
-            2_000,
-            50,
-            "5 folds",
-            _esc50,
+            name="esc50",
+            title="ESC-50, environmental sounds (K. J. Piczak, 2015)",
+            archive=_ESC50,
+            licence="CC BY-NC 3.0",
+            page="https://github.com/karolpiczak/ESC-50",
+            clips=2_000,
+            classes=50,
+            protocol="5 folds",
+            clips_in=_esc50,
         ),
         KnownData(
-            "esc10",
-            "ESC-10, the subset of ESC-50 (K. J. Piczak, 2015)",
-            _ESC50,
-            "CC BY 3.0",
-            "https://github.com/karolpiczak/ESC-50",
-            400,
-            10,
-            "5 folds",
-            _esc10,
+            name="esc10",
+            title="ESC-10, the subset of ESC-50 (K. J. Piczak, 2015)",
+            archive=_ESC50,
+            licence="CC BY 3.0",
+            page="https://github.com/karolpiczak/ESC-50",
+            clips=400,
+            classes=10,
+            protocol="5 folds",
+            clips_in=_esc10,
         ),
         KnownData(
-            "fsdd",
-            "FSDD, spoken digits (Z. Jackson and contributors, v1.0.10)",
-            _FSDD,
-            "CC BY-SA 4.0",
-            "https://github.com/Jakobovski/free-spoken-digit-dataset",
-            3_000,
-            10,
-            "6 speakers as groups; not official",
-            _fsdd,
+            name="fsdd",
+            title="FSDD, spoken digits (Z. Jackson and contributors, v1.0.10)",
+            archive=_FSDD,
+            licence="CC BY-SA 4.0",
+            page="https://github.com/Jakobovski/free-spoken-digit-dataset",
+            clips=3_000,
+            classes=10,
+            protocol="6 speakers as groups; not official",
+            clips_in=_fsdd,
         ),
         KnownData(
-            "fsdd-official",
-            "FSDD, spoken digits (Z. Jackson and contributors, v1.0.10)",
-            _FSDD,
-            "CC BY-SA 4.0",
-            "https://github.com/Jakobovski/free-spoken-digit-dataset",
-            3_000,
-            10,
-            "test split of takes 0 to 4, by known speakers",
-            _fsdd_official,
+            name="fsdd-official",
+            title="FSDD, spoken digits (Z. Jackson and contributors, v1.0.10)",
+            archive=_FSDD,
+            licence="CC BY-SA 4.0",
+            page="https://github.com/Jakobovski/free-spoken-digit-dataset",
+            clips=3_000,
+            classes=10,
+            protocol="test split of takes 0 to 4, by known speakers",
+            clips_in=_fsdd_official,
         ),
         KnownData(
-            "speech-commands",
-            "Speech Commands v0.02 (P. Warden, 2018)",
-            _SPEECH_COMMANDS,
-            "CC BY 4.0",
-            "https://arxiv.org/abs/1804.03209",
-            105_829,
-            35,
-            "train, validation and test split by speaker",
-            _speech_commands,
+            name="speech-commands",
+            title="Speech Commands v0.02 (P. Warden, 2018)",
+            archive=_SPEECH_COMMANDS,
+            licence="CC BY 4.0",
+            page="https://arxiv.org/abs/1804.03209",
+            clips=105_829,
+            classes=35,
+            protocol="train, validation and test split by speaker",
+            clips_in=_speech_commands,
         ),
         KnownData(
-            "urbansound8k",
-            "UrbanSound8K (J. Salamon, C. Jacoby, J. P. Bello, 2014)",
-            _URBANSOUND8K,
-            "CC BY-NC 3.0",
-            "https://urbansounddataset.weebly.com/urbansound8k.html",
-            8_732,
-            10,
-            "10 folds",
-            _urbansound8k,
+            name="urbansound8k",
+            title="UrbanSound8K (J. Salamon, C. Jacoby, J. P. Bello, 2014)",
+            archive=_URBANSOUND8K,
+            licence="CC BY-NC 3.0",
+            page="https://urbansounddataset.weebly.com/urbansound8k.html",
+            clips=8_732,
+            classes=10,
+            protocol="10 folds",
+            clips_in=_urbansound8k,
         ),
     )
 }

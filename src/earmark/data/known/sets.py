@@ -13,7 +13,7 @@ from filelock import FileLock
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.known.catalogue import Archive, KnownData, find
-from earmark.errors import DataError
+from earmark.errors import DataError, amount
 from earmark.system import unpacking
 from earmark.system.cache import cache_folder, is_offline
 from earmark.system.download import DownloadError, download
@@ -25,7 +25,7 @@ NOTE = "earmark.json"  # beside the recordings: where they came from, and their 
 
 @dataclass(frozen=True)
 class Fetched:
-    """A data set that is at hand: its manifest, and what there is to say about its hash."""
+    """A known data set on this machine: its manifest, and a sentence about its hash."""
 
     manifest: Path
     clips: int
@@ -40,11 +40,11 @@ def fetch(
 ) -> Fetched:
     """Download and unpack a data set into a folder below ``to`` and write its manifest there.
 
-    ``to`` is by default in the user's cache. ``archive`` is a copy that is at hand, and is then
-    used instead. What is unpacked already is not fetched again; a broken download goes on where it
-    stopped. A folder in its place that earmark did not make is refused, unless it is empty. A
-    download must have the published hash, where there is one; a copy that has another is used all
-    the same, if it holds the data set, and the difference is told.
+    ``to`` is by default in the user's cache. ``archive`` is a local copy to use instead of a
+    download. What is unpacked already is not fetched again; a broken download goes on where it
+    stopped. A download must have the published hash, if there is one. A local copy with another
+    hash is used if it has all clips; ``Fetched.about_hash`` then says so. Raises DataError, also
+    where a folder is in the way that earmark did not make, unless it is empty.
     """
     known = find(name)
     folder = Path(os.path.abspath(to or cache_folder() / "data")) / known.archive.name
@@ -66,7 +66,7 @@ def fetch(
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a place that holds something which earmark did not put there."""
+    """Refuse a folder that holds something which earmark did not put there."""
     if (folder / NOTE).is_file() or not os.path.lexists(folder):
         return
     if folder.is_symlink() or not folder.is_dir() or any(folder.iterdir()):
@@ -77,18 +77,18 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _unpack(
-    known: KnownData, folder: Path, given: Path | None, progress: ByteProgress | None
+    known: KnownData, folder: Path, copy: Path | None, progress: ByteProgress | None
 ) -> None:
-    """Bring an archive's files into ``folder``, all or none."""
-    source = given or _download(known.archive, progress)
+    """Unpack a local ``copy`` of the archive, or a download, into ``folder``: all files or none."""
+    source = copy or _download(known.archive, progress)
     if not source.is_file():
         raise DataError(f"{source} is not there; give the archive that {known.page} offers.")
-    sha256, about_hash, is_right = _compare(known.archive, source)
-    if not is_right and given is None:
+    sha256, about_hash, is_published = _compare(known.archive, source)
+    if not is_published and copy is None:
         source.unlink()
         raise DataError(
             f"what {known.archive.url} sent is not {known.archive.name} as it was published:"
-            f" {about_hash}; run the same command again, or give a right copy with --from."
+            f" {about_hash}; run the same command again, or give a good copy with --from."
         )
     part = folder.with_name(f".{folder.name}.part")
     unpacking.remove(part)
@@ -103,12 +103,12 @@ def _unpack(
         os.replace(part, folder)
     finally:
         unpacking.remove(part)
-    if given is None:
+    if copy is None:
         source.unlink()
 
 
 def _download(archive: Archive, progress: ByteProgress | None) -> Path:
-    """Receive an archive into the cache; what came before a broken line is kept and continued."""
+    """Download an archive into the cache; a broken download goes on where it stopped."""
     if is_offline():
         raise DataError(
             f"EARMARK_OFFLINE=1 forbids downloading {archive.url}; download it elsewhere and give"
@@ -127,27 +127,27 @@ def _download(archive: Archive, progress: ByteProgress | None) -> Path:
 
 
 def _lock(archive: Archive) -> Path:
-    """Return the file that one process at a time holds while it brings ``archive``."""
+    """Return the lock file of ``archive``: one process at a time downloads and unpacks it."""
     path = cache_folder() / "data" / f"{archive.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def _compare(archive: Archive, path: Path) -> tuple[str, str, bool]:
-    """Return the SHA-256 of a file, a sentence about it, and whether it is the one published."""
+    """Return the SHA-256 of a file, a sentence about its hash, and whether it is as published."""
     kind, _, published = archive.digest.partition(":")
-    digests = {name: hashlib.new(name) for name in {"sha256", kind or "sha256"}}
+    hashes = {name: hashlib.new(name) for name in {"sha256", kind or "sha256"}}
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
-            for digest in digests.values():
-                digest.update(block)
-    sha256 = digests["sha256"].hexdigest()
+            for one in hashes.values():
+                one.update(block)
+    sha256 = hashes["sha256"].hexdigest()
     if not archive.digest:
         return sha256, f"SHA-256 {sha256}; its publisher prints none to compare it with", True
-    got, shown = digests[kind].hexdigest(), {"sha256": "SHA-256", "md5": "MD5"}[kind]
-    if got == published:
-        return sha256, f"{shown} {got}, as published", True
-    return sha256, f"{shown} {got}, not the published {published}", False
+    digest, name = hashes[kind].hexdigest(), {"sha256": "SHA-256", "md5": "MD5"}[kind]
+    if digest == published:
+        return sha256, f"{name} {digest}, as published", True
+    return sha256, f"{name} {digest}, not the published {published}", False
 
 
 def _clips(known: KnownData, folder: Path, source: Path | None = None) -> list[Clip]:
@@ -160,11 +160,10 @@ def _clips(known: KnownData, folder: Path, source: Path | None = None) -> list[C
             f"{what} is not laid out as {known.title} ({error}); give the archive that"
             f" {known.page} offers."
         ) from error
-    lost = [clip.path for clip in clips if not clip.path.is_file()]
-    if lost or len(clips) != known.clips:
-        there = len(clips) - len(lost)
+    present = sum(clip.path.is_file() for clip in clips)
+    if not present == len(clips) == known.clips:
         raise DataError(
-            f"{what} holds {there:,} clips where {known.title} has {known.clips:,}; it is another"
-            " version, or not whole: fetch it again."
+            f"{what} holds {amount(present, 'clip')}, but {known.title} has {known.clips:,}; it is"
+            " another version, or not whole: fetch it again."
         )
     return clips

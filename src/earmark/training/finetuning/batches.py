@@ -35,7 +35,7 @@ class Minibatch(NamedTuple):
 def varied(
     sounds: Waveforms,
     rows: np.ndarray,
-    of: np.ndarray,
+    onehot: np.ndarray,
     *,
     others: np.ndarray,
     n_features: int,
@@ -44,7 +44,7 @@ def varied(
 ) -> Minibatch | None:
     """Read the clips ``rows`` and vary each; None if none of them can be read.
 
-    They are cut to the length of the shortest. ``of`` (N, K) are the targets of all clips. The
+    They are cut to the length of the shortest. ``onehot`` (N, K) are the targets of all clips. The
     sound of one of the rows ``others`` lies below each. The head reads ``n_features``.
     """
     clips = [(row, _varied_clip(sounds, int(row), others, recipe, rng)) for row in rows]
@@ -60,7 +60,7 @@ def varied(
     masks = rng.uniform(size=(len(readable), 2, augment.MASKS, 2)).astype(np.float32)
     is_heard = rng.random((len(readable), n_features), np.float32) >= recipe.dropout
     factors = is_heard.astype(np.float32) / (1 - recipe.dropout) if recipe.dropout else None
-    return Minibatch(waves, of[readable].astype(np.float32), masks, factors)
+    return Minibatch(waves, onehot[readable].astype(np.float32), masks, factors)
 
 
 def _varied_clip(

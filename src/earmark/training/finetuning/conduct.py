@@ -103,7 +103,7 @@ def finetune(
             verdict["use"] = FROZEN
             warnings.append(str(error))
     if verdict["use"] == FROZEN:
-        estimate = {**frozen.classifier.estimate, "fine_tuning": verdict}
+        estimate = replace(frozen.classifier.estimate, fine_tuning=verdict)
         result = replace(frozen, classifier=replace(frozen.classifier, estimate=estimate))
     seconds = {**frozen.seconds, "finetune": round(time.perf_counter() - start, 3)}
     seconds["total"] = round(frozen.seconds["total"] + seconds["finetune"], 3)
@@ -206,12 +206,12 @@ class _Work:
 
     def _rehearse(self, name: str, plan: FoldPlan) -> _Answer:
         """Tune without the inner clips of a fold; the answer is still the frozen one's."""
-        search, of = self.search, self.search.targets.of
+        search, onehot = self.search, self.search.targets.onehot
         logits = self.frozen.solution.logits[plan.test]
         inside = np.setdiff1d(plan.rows, plan.inner)
-        none = np.zeros((0, of.shape[1]), np.float32)
+        none = np.zeros((0, onehot.shape[1]), np.float32)
         impossible = _Answer(logits, none, none, 0, False)
-        if not of[inside].any(0).all() or not len(plan.inner):
+        if not onehot[inside].any(0).all() or not len(plan.inner):
             return impossible
         try:
             tuned = self._run(name, plan.choice, inside, plan.inner).go()
@@ -244,7 +244,7 @@ class _Work:
             targets = search.targets_of(rows, best.balanced)
             return heads.fit(best.head, features, targets, best.penalty, search.seed)
 
-        reading, head = search.bank.readings[best.layers], search.fit_rows(best, rows)
+        reading, head = search.table.specs[best.features], search.fit_rows(best, rows)
         start = Start(reading, rows, head, choice.calibration, solve)
         return Run(self.setup, name, start, judged, length)
 
@@ -323,10 +323,12 @@ def _deployed(
 ) -> Training:
     """Return the training of the fine-tuned classifier, with its own estimate and limits."""
     old = frozen.classifier
-    names = ("baselines", "learning_curve")
-    others = {name: old.estimate[name] for name in names if name in old.estimate}
-    seed = int(old.provenance["seed"])
-    estimate = training.figures_of(tested, frozen.heard, seed) | others | {"fine_tuning": verdict}
+    estimate = replace(
+        training.estimate_of(tested, frozen.heard, int(old.provenance["seed"])),
+        baselines=old.estimate.baselines,
+        learning_curve=old.estimate.learning_curve,
+        fine_tuning=verdict,
+    )
     # a backbone of which nothing is read is not in the classifier
     backbones = {use.name for use in old.backbones}
     networks = zip(tuned.weights, frozen.heard.networks, strict=True)
@@ -335,7 +337,7 @@ def _deployed(
         old,
         head=tuned.head,
         calibration=calibration,
-        decision_rule=DecisionRule.fit(tested.scores, tested.of, tested.is_single),
+        decision_rule=DecisionRule.fit(tested.scores, tested.onehot, tested.is_single),
         estimate=estimate,
         tuned=weights,
     )

@@ -18,7 +18,7 @@ def better(first: np.ndarray, best: np.ndarray, targets: Targets) -> bool:
 
     Both are calibrated on themselves. Neither may more clips be wrong than before.
     """
-    right = [metrics.quality(logits, targets.of, targets.is_single) for logits in (first, best)]
+    right = [metrics.quality(logits, targets.onehot, targets.is_single) for logits in (first, best)]
     loss = [losses(logits, targets) for logits in (first, best)]
     gain = loss[0] - loss[1]
     error = gain.std() / np.sqrt(len(gain))
@@ -36,6 +36,6 @@ def losses(logits: np.ndarray, targets: Targets) -> np.ndarray:
     It is the log loss, or with several classes a clip the squared error of the scores.
     """
     if targets.is_single:
-        return np.asarray(log_loss(logits[None], targets.of, targets.weights)[0])
+        return np.asarray(log_loss(logits[None], targets.onehot, targets.weights)[0])
     scores = Calibration.fit(logits, targets).scores(logits)
-    return np.asarray(np.square(scores - targets.of).mean(1))
+    return np.asarray(np.square(scores - targets.onehot).mean(1))

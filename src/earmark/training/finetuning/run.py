@@ -162,8 +162,8 @@ class Run:
     def _one_epoch(self, together: Map) -> None:
         setup, state = self.setup, self.state
         rng = np.random.default_rng([setup.seed, state.epoch])
-        of = setup.targets.of
-        batches = waveforms.plan(self.rows, setup.sounds.seconds, of, setup.recipe, rng)
+        onehot, seconds = setup.targets.onehot, setup.sounds.seconds
+        batches = waveforms.plan(self.rows, seconds, onehot, setup.recipe, rng)
         start, n_clips = time.perf_counter(), 0
         for number, batch in enumerate(batches):
             if number < state.step or state.bad >= MOST_BAD:  # done before, or nothing to gain
@@ -224,7 +224,7 @@ class Run:
             varied(
                 setup.sounds,
                 rows,
-                setup.targets.of,
+                setup.targets.onehot,
                 others=self.rows,
                 n_features=len(self.model.mean),
                 recipe=setup.recipe,
@@ -252,13 +252,13 @@ class Run:
             factors = torch.from_numpy(part.factors).to(self.setup.workers.device)
         with torch.enable_grad():
             logits = self.model(batches, len(part.targets), factors)
-            of = torch.from_numpy(part.targets).to(logits)
+            onehot = torch.from_numpy(part.targets).to(logits)
             if self.setup.targets.is_single:
-                of = of * (1 - SMOOTHING) + SMOOTHING / of.shape[1]
-                loss = F.cross_entropy(logits, of, reduction="sum")
+                onehot = onehot * (1 - SMOOTHING) + SMOOTHING / onehot.shape[1]
+                loss = F.cross_entropy(logits, onehot, reduction="sum")
             else:
-                loss = F.binary_cross_entropy_with_logits(logits, of, reduction="sum")
-                loss = loss / of.shape[1]
+                loss = F.binary_cross_entropy_with_logits(logits, onehot, reduction="sum")
+                loss = loss / onehot.shape[1]
             slopes = torch.autograd.grad(loss / n_clips, self.parameters)
         return float(loss.detach()) / n_clips, list(slopes)
 
@@ -316,7 +316,7 @@ class Run:
         targets = self.setup.targets.rows(self.judged)
         return {
             "validation": validation_loss(logits, targets),
-            "accuracy": float((logits.argmax(1) == targets.of.argmax(1)).mean()),
+            "accuracy": float((logits.argmax(1) == targets.onehot.argmax(1)).mean()),
         }
 
     def _is_over(self) -> bool:

@@ -101,14 +101,18 @@ def _stretch(x: np.ndarray, at: float, seconds: float, rate: int) -> np.ndarray:
 
 
 def plan(
-    rows: np.ndarray, seconds: np.ndarray, of: np.ndarray, recipe: Recipe, rng: np.random.Generator
+    rows: np.ndarray,
+    seconds: np.ndarray,
+    onehot: np.ndarray,
+    recipe: Recipe,
+    rng: np.random.Generator,
 ) -> list[np.ndarray]:
     """Return the batches of an epoch: ``rows``, in random order, neighbours of like length.
 
     With ``recipe.balanced``, rows of small classes come several times, so that each class comes
-    as often as the largest. ``seconds`` (N,) and ``of`` (N, K) are those of all clips.
+    as often as the largest. ``seconds`` (N,) and ``onehot`` (N, K) are those of all clips.
     """
-    order = rng.permutation(_balanced(rows, of, rng) if recipe.balanced else rows)
+    order = rng.permutation(_balanced(rows, onehot, rng) if recipe.balanced else rows)
     lengths = np.minimum(seconds, recipe.crop_s or np.inf)
     batches = []
     for first in range(0, len(order), GROUPED * recipe.batch):
@@ -118,8 +122,8 @@ def plan(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def _balanced(rows: np.ndarray, of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    classes = of[rows].argmax(1)
+def _balanced(rows: np.ndarray, onehot: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    classes = onehot[rows].argmax(1)
     most = np.bincount(classes).max()
     often = []
     for number in np.unique(classes):

@@ -1,0 +1,106 @@
+"""How good a classifier is, as far as its training could tell."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+Figures = Mapping[str, Any]  # what JSON holds of one fold, class, baseline or point of a curve
+
+_JSON_NAMES = {  # where they differ from those of the attributes
+    "interval": "ci95",
+    "calibration_error": "ece",
+    "n_clips": "clips",
+    "mean_average_precision": "map",
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Figures of clips that each were scored by a model that had not seen the clip's fold.
+
+    Attributes
+    ----------
+    scheme : str
+        How the clips were parted: '5 given folds', 'leave one of 6 groups out', ...
+    accuracy, interval : float, (float, float)
+        The share of clips classified correctly, and its 95 % interval. For clips with several
+        classes it is the label-ranking average precision.
+    macro_f1, balanced_accuracy, mean_average_precision, calibration_error : float
+        The second is None for clips with several classes, the third for clips with one.
+    chance : float
+        The accuracy of always giving the same answer.
+    n_clips : int
+        How many clips were tested.
+    folds, classes : tuple of dict
+        Figures of each fold and of each class.
+    baselines, learning_curve, unknown, fine_tuning
+        What they are held against, how they grow with the clips, and what the threshold of
+        'unknown' and fine-tuning came to; None where that was not asked for.
+    answered_unknown : int
+        How many clips of an evaluation would be answered 'unknown'; None where none could be.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> estimate = earmark.load("mine.earmark").estimate  # doctest: +SKIP
+    >>> estimate.accuracy, estimate.interval  # doctest: +SKIP
+    (0.95, (0.907, 0.993))
+    """
+
+    scheme: str
+    accuracy: float
+    interval: tuple[float, float]
+    macro_f1: float
+    calibration_error: float
+    chance: float
+    n_clips: int
+    folds: tuple[Figures, ...]
+    classes: tuple[Figures, ...]
+    balanced_accuracy: float | None = None
+    mean_average_precision: float | None = None
+    baselines: tuple[Figures, ...] | None = None
+    learning_curve: tuple[Figures, ...] | None = None
+    unknown: Figures | None = None
+    fine_tuning: Figures | None = None
+    answered_unknown: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the classifier's file and ``--json`` have of it."""
+        values = {_JSON_NAMES.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+            if value is not None
+        }
+
+    @classmethod
+    def from_dict(cls, saved: Figures) -> Estimate:
+        """Make an estimate of what :meth:`to_dict` returned; KeyError where a figure is missing."""
+        names = {f.name: _JSON_NAMES.get(f.name, f.name) for f in fields(cls)}
+        required = [f.name for f in fields(cls) if f.default is not None]
+        values = {
+            name: saved[json_name]
+            for name, json_name in names.items()
+            if json_name in saved or name in required
+        }
+        tuples = {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
+        return cls(**{**values, **tuples})
+
+    def __getitem__(self, name: str) -> Any:
+        warnings.warn(
+            "an estimate is an object now: estimate.accuracy, or estimate.to_dict(); estimate[...]"
+            " works until 0.3.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.to_dict()[name]
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"Estimate(accuracy={self.accuracy:.3f}, interval=({low:.3f}, {high:.3f}),"
+            f" n_clips={self.n_clips}, scheme={self.scheme!r})"
+        )

@@ -1,0 +1,116 @@
+"""The examination of a dataset, step by step; what needs SciPy is imported after reading."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.doctor import tables
+from earmark.data.doctor.findings import Finding, Names, by_severity
+from earmark.system.progress import Progress
+
+if TYPE_CHECKING:
+    from earmark.data.doctor.facts import Facts
+
+
+def doctor(data: object, *, near: bool = True, progress: Progress | None = None) -> list[Finding]:
+    """Listen to every clip and return what is wrong with the data, before any training.
+
+    Parameters
+    ----------
+    data
+        A :class:`Dataset`, or anything that :meth:`Dataset.read` takes.
+    near
+        Whether to search for near-duplicates, which takes longer than all other checks.
+    progress
+        Is told of each clip and of the seconds of audio in it.
+
+    Returns
+    -------
+    list of Finding
+        Errors first, then warnings, then notes; empty for clean data.
+
+    Raises
+    ------
+    DataError
+        If ``data`` cannot be read as a dataset. A recording that cannot be read is a finding.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> from earmark.data import example
+    >>> earmark.doctor(example())
+    []
+    >>> data = earmark.Dataset.read(example(), group="label")
+    >>> for finding in earmark.doctor(data, near=False):
+    ...     print(f"{finding.severity}: {finding.kind}, {len(finding.clips)} clips")
+    error: class equals group, 120 clips
+    """
+    dataset = data if isinstance(data, Dataset) else Dataset.read(data)
+    return examine(dataset, progress, near=near)
+
+
+def examine(
+    dataset: Dataset, progress: Progress | None = None, *, near: bool = True
+) -> list[Finding]:
+    """Return what :func:`doctor` does, of a dataset.
+
+    In memory are, at a time, as many decoded clips as there are cores, and 1 kB for each second of
+    audio.
+    """
+    from earmark.data.doctor import copies, recordings
+    from earmark.data.doctor.facts import listen
+
+    with ThreadPoolExecutor() as pool:
+        facts = []
+        for fact in pool.map(functools.partial(listen, options=dataset.audio), dataset.clips):
+            facts.append(fact)
+            if progress is not None:
+                progress.advance(fact.seconds)
+        findings = [*check_table(dataset), *recordings.check(facts, Names(dataset.clips))]
+        sounding = [f for f in facts if recordings.is_heard(f)]
+        clips, content = [f.clip for f in sounding], [f.content for f in sounding]
+        findings += copies.check_exact(dataset, clips, content)
+        if near:
+            findings += _near(dataset, sounding, pool)
+    return by_severity(findings)
+
+
+def check_table(dataset: Dataset) -> Iterator[Finding]:
+    """Yield what labels, groups and folds tell by themselves, without listening."""
+    yield from tables.check_classes(dataset)
+    yield from tables.check_partition(dataset)
+
+
+def before_training(dataset: Dataset, clips: Sequence[Clip], content: np.ndarray) -> list[Finding]:
+    """Return the findings that training can make without listening again, worst first.
+
+    ``content`` (N,) has one number for each distinct sound of ``clips``. Recordings and copies in
+    several folds are left to ``splits``, which makes the folds.
+    """
+    from earmark.data.doctor import copies
+
+    findings = copies.check_exact(dataset, clips, content.tolist())
+    conflicts = [finding for finding in findings if finding.kind == "label conflict"]
+    return by_severity([*conflicts, *tables.check_classes(dataset)])
+
+
+def _near(dataset: Dataset, facts: Sequence[Facts], pool: Executor) -> Iterator[Finding]:
+    """Look for near-duplicates among the first clips of each content."""
+    from earmark.data.doctor import copies, near_duplicates
+
+    first = {f.content: f for f in reversed(facts)}
+    least_s = near_duplicates.LEAST_OVERLAP / near_duplicates.RATE_HZ
+    distinct = [f for f in facts if first[f.content] is f and f.seconds >= least_s]
+    clips = [f.clip for f in distinct]
+    sketches = [f.sketch for f in distinct if f.sketch is not None]
+    seconds = sum(f.seconds for f in distinct) / max(1, len(distinct))
+    waveform = copies.waveforms(clips, seconds, dataset.audio)
+    pairs = near_duplicates.find(sketches, waveform, pool.map)
+    return copies.check_near(dataset, clips, pairs)

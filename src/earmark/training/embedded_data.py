@@ -1,0 +1,31 @@
+"""What training has of the data once it is embedded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from earmark.backbones.base import Backbone
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.splits import Scheme
+from earmark.embeddings.embedding import Embeddings
+from earmark.embeddings.stages import Failure
+
+
+@dataclass(frozen=True)
+class EmbeddedData:
+    """A dataset after embedding: the clips that every backbone could read, and their folds."""
+
+    dataset: Dataset
+    networks: Sequence[Backbone]
+    embeddings: Sequence[Embeddings]
+    skipped: tuple[Failure, ...]
+    content: np.ndarray  # (N,), one number for each distinct sound
+    scheme: Scheme
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        return self.embeddings[0].clips
