@@ -99,7 +99,7 @@ def cost(store: earmark.Store) -> list[dict[str, object]]:
 
 
 def dropped(store: earmark.Store) -> list[dict[str, object]]:
-    """Measure the same, each fold's training part reviewed and what has evidence > 0.9 dropped."""
+    """Measure the same, each fold's training part reviewed and what has a doubt > 0.9 dropped."""
     rows, clean = [], esc10()
     true = {clip.path: str(clip.label) for clip in clean}
     for backbone in BACKBONES:
@@ -110,7 +110,7 @@ def dropped(store: earmark.Store) -> list[dict[str, object]]:
                 listed = review(
                     replace(data, clips=part), backbone=backbone, top=len(part), store=store
                 ).suspects
-                out = {s.clip.path for s in listed if s.suggested and s.evidence > 0.9}
+                out = {s.clip.path for s in listed if s.suggested and s.doubt > 0.9}
                 kept = tuple(
                     replace(clip, split="test" if clip.fold == fold else "train")
                     for clip in data

@@ -53,7 +53,7 @@ def moved(done: Tuned, network) -> np.ndarray:
 
 def test_in_three_parts_a_batch_teaches_the_same(clips, network):
     """Of clips with several windows too, whose masks must not depend on who computes them."""
-    recipe = RECIPE.changed("time_mask=0.3,band_mask=0.3,mixup=0.3,batch=6")
+    recipe = RECIPE.changed("time_mask=0.3,band_mask=0.3,batch=6")
     whole = moved(ended(run_of(clips, network, recipe=recipe)), network)
     parts = moved(ended(run_of(clips, network, recipe=recipe.changed("accumulate=3"))), network)
     assert np.abs(whole).max() > 1e-3
@@ -198,7 +198,7 @@ run.validation_loss = lambda *_: next(losses)
 workers = tuning.Processes()
 assert workers.count == 2
 network = tuning.speech_embedding("conv2", "conv4")
-recipe = tuning.RECIPE.changed("time_mask=0.3,band_mask=0.3,mixup=0.3,batch=6,warm_up=0")
+recipe = tuning.RECIPE.changed("time_mask=0.3,band_mask=0.3,batch=6")
 done = tuning.run_of(clips, network, recipe=recipe, judged=4, workers=workers).go()
 assert done.epochs == 1 and done.best is not None and not (done.best == done.first).all()
 held = {name: np.ascontiguousarray(value) for name, value in done.weights[0].items()}
@@ -209,7 +209,7 @@ save_file(held, sys.argv[3] + str(workers.rank))
 def test_two_processes_learn_what_one_does(clips, network, tmp_path, monkeypatch):
     losses = iter((3, 1, 2, 4))
     monkeypatch.setattr("earmark.training.finetuning.run.validation_loss", lambda *_: next(losses))
-    recipe = RECIPE.changed("time_mask=0.3,band_mask=0.3,mixup=0.3,batch=6,warm_up=0")
+    recipe = RECIPE.changed("time_mask=0.3,band_mask=0.3,batch=6")
     alone = ended(run_of(clips, network, recipe=recipe, judged=4))
     assert alone.epochs == 1 and np.abs(moved(alone, network)).max() > 1e-3
     script = tmp_path / "together.py"
@@ -250,7 +250,7 @@ def with_bad_slopes(monkeypatch, bad) -> None:
 
     def found(self, *given):
         loss, slopes = slope(self, *given)
-        if bad(self.epoch, self.step):
+        if bad(self.state.epoch, self.state.step):
             slopes[0] = torch.full_like(slopes[0], float("nan"))
         return loss, slopes
 
@@ -261,7 +261,7 @@ def test_a_step_without_a_finite_slope_is_skipped(clips, network, monkeypatch):
     with_bad_slopes(monkeypatch, lambda epoch, step: (epoch, step) == (0, 1))
     run = run_of(clips, network, judged=4)
     done = ended(run)
-    assert np.isfinite(weights_of(done)).all() and not done.warnings and run.bad == 0
+    assert np.isfinite(weights_of(done)).all() and not done.warnings and run.state.bad == 0
     assert len(done.curve) == 3 and run.optimiser.state()["step.0"] == 3
 
 
@@ -270,7 +270,7 @@ def test_many_bad_steps_in_a_row_end_a_run_with_the_best_so_far(
     clips, network, monkeypatch, epochs
 ):
     monkeypatch.setattr("earmark.training.finetuning.run.MOST_BAD", 6)  # of two steps an epoch
-    recipe = RECIPE.changed(f"epochs={epochs},patience=0,warm_up=0,average=1")
+    recipe = RECIPE.changed(f"epochs={epochs},patience=0")
     with_bad_slopes(monkeypatch, lambda epoch, step: epoch > 0)
     monkeypatch.setattr("earmark.training.finetuning.run.validation_loss", lambda *_: -next(loss))
     loss = iter(range(1, 100))  # so that each epoch is the best so far
@@ -297,7 +297,7 @@ def test_where_no_head_can_be_solved_a_run_ends(clips, network, monkeypatch, is_
     run, heard = run_of(clips, network, judged=4), Run._features
 
     def grown(self: Run, rows: np.ndarray) -> np.ndarray:
-        return heard(self, rows) * np.float32(1 if is_finite or not self.epoch else np.nan)
+        return heard(self, rows) * np.float32(1 if is_finite or not self.state.epoch else np.nan)
 
     def singular(*_: object) -> None:
         raise torch.linalg.LinAlgError("not positive-definite")

@@ -224,12 +224,12 @@ def test_the_bins_of_the_diagram_give_the_error_of_the_summary(seed, n, classes)
     scores = rng.dirichlet(np.full(classes, 0.3), n)
     truth = rng.integers(0, classes, n)
     bins = figures.reliability(scores, truth)
-    gaps = [abs(b.confidence - b.accuracy) * b.clips for b in bins if b.clips]
-    assert sum(b.clips for b in bins) == n
+    gaps = [abs(b.confidence - b.accuracy) * b.n_clips for b in bins if b.n_clips]
+    assert sum(b.n_clips for b in bins) == n
     assert sum(gaps) / n == pytest.approx(
         metrics.calibration_error(scores, np.eye(scores.shape[1])[truth])
     )
-    assert all(b.low - 1e-9 <= b.confidence <= b.high + 1e-9 for b in bins if b.clips)
+    assert all(b.low - 1e-9 <= b.confidence <= b.high + 1e-9 for b in bins if b.n_clips)
 
 
 def test_the_worst_clip_is_the_surest_wrong_one():

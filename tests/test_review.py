@@ -56,7 +56,7 @@ def test_planted_errors_come_first_with_their_true_class_and_foreign_neighbours(
     truth = {"7.wav": "middle", "20.wav": "high"}
     for suspect in (first, second):
         true = truth[suspect.clip.path.name]
-        assert suspect.suggested == true and suspect.evidence > 0.8 > third.evidence
+        assert suspect.suggested == true and suspect.doubt > 0.8 > third.doubt
         assert f"as {true!r}" in suspect.reason and "nearest neighbours" in suspect.reason
         assert len(suspect.neighbours) == 5
         assert all(near.clip.group != suspect.clip.group for near in suspect.neighbours)

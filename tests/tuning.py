@@ -78,7 +78,16 @@ def run_of(
     checkpoints = Checkpoints("test", workers.rank == 0)
     sounds = Waveforms(clips, [network], AS_IT_IS)
     setup = Context(
-        [network], how, recipe, sounds, targets, AS_IT_IS, 0, workers, checkpoints, observer
+        networks=[network],
+        how=how,
+        recipe=recipe,
+        sounds=sounds,
+        targets=targets,
+        options=AS_IT_IS,
+        seed=0,
+        workers=workers,
+        checkpoints=checkpoints,
+        observer=observer,
     )
 
     def solve(rows: np.ndarray, x: np.ndarray) -> Head:

@@ -11,10 +11,5 @@ if TYPE_CHECKING:
 __all__ = ["Neighbour", "Review", "Suspect", "review"]
 __getattr__ = hand_on(
     __name__,
-    {
-        "Review": "reviewing",
-        "review": "reviewing",
-        "Neighbour": "suspects",
-        "Suspect": "suspects",
-    },
+    {"Review": "reviewing", "review": "reviewing", "Neighbour": "suspects", "Suspect": "suspects"},
 )

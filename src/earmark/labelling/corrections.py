@@ -20,7 +20,7 @@ from earmark.system.files import relative_path, write_whole
 if TYPE_CHECKING:
     from earmark.labelling.suspects import Suspect
 
-COLUMNS = ("path", "start", "end", "label", "suggested", "evidence", "decision")
+COLUMNS = ("path", "start", "end", "label", "suggested", "evidence", "decision")  # 0.1 wrote these
 WORDS = ("keep", "relabel", "drop")  # or the name of a class; an empty cell keeps, too
 
 
@@ -47,35 +47,35 @@ def write(path: Path, suspects: Iterable[Suspect]) -> None:
     for suspect in suspects:
         clip = suspect.clip
         ends = ("" if x is None else repr(x) for x in (clip.start, clip.end))
-        where = relative_path(clip.path, Path(os.path.abspath(path)).parent)
-        evidence = f"{suspect.evidence:.4f}"
-        writer.writerow([where, *ends, clip.label, suspect.suggested or "", evidence, ""])
+        place = relative_path(clip.path, Path(os.path.abspath(path)).parent)
+        doubt = f"{suspect.doubt:.4f}"
+        writer.writerow([place, *ends, clip.label, suspect.suggested or "", doubt, ""])
     write_whole(path, text.getvalue().encode())
 
 
 def apply(dataset: Dataset, path: Path) -> tuple[Dataset, Counter[str]]:
-    """Return ``dataset`` as the decisions in ``path`` want it, and how many clips were
+    """Return ``dataset`` after the decisions in ``path``, and how many clips were
     'relabelled', 'dropped' and 'kept'.
 
-    Raises DataError, one sentence, for a decision that is no word and no class, for a clip that the
-    data does not have or has under another label, and for two decisions that contradict.
+    Raises DataError for a decision that is no word and no class, for a clip that the data does not
+    have or has under another label, and for two decisions that contradict.
     """
-    decided: dict[object, list[Decision]] = {}
+    by_key: dict[object, list[Decision]] = {}
     for decision in _read(dataset, path):
-        decided.setdefault(decision.clip.key, []).append(decision)
-    kept: list[Clip] = []
+        by_key.setdefault(decision.clip.key, []).append(decision)
+    clips: list[Clip] = []
     counts: Counter[str] = Counter()
     for clip in dataset:
-        decisions = decided.get(clip.key, [])
+        decisions = by_key.get(clip.key, [])
         label = _label(dataset, path, clip, decisions)
         if decisions:
             same = "kept" if label == clip.label else "relabelled"
             counts["dropped" if label is None else same] += 1
         if label is not None:
-            kept.append(clip if label == clip.label else replace(clip, label=label))
-    if not kept:
+            clips.append(clip if label == clip.label else replace(clip, label=label))
+    if not clips:
         raise DataError(f"{path} drops every clip of {dataset.source}; keep some.")
-    return replace(dataset, clips=tuple(kept)), counts
+    return replace(dataset, clips=tuple(clips)), counts
 
 
 def _read(dataset: Dataset, path: Path) -> list[Decision]:
@@ -88,7 +88,7 @@ def _read(dataset: Dataset, path: Path) -> list[Decision]:
                 f"{path} has no column {column!r}; give the file that `earmark review -o` wrote."
             )
     known = {clip.key: clip for clip in dataset}
-    found = []
+    decisions = []
     for number, row in table.rows:
         cells = {name: str(row.get(name) or "").strip() for name in COLUMNS}
         try:
@@ -99,8 +99,8 @@ def _read(dataset: Dataset, path: Path) -> list[Decision]:
         clip = known.get((at, start or 0.0, end))
         if clip is None:
             raise DataError(
-                f"{path}, row {number}: {dataset.source} has no clip {cells['path']!r}; apply the"
-                " decisions to the data that they were made of."
+                f"{path}, row {number}: {dataset.source} has no clip {cells['path']!r}; give the"
+                " data that was reviewed."
             )
         if clip.label != cells["label"]:
             raise DataError(
@@ -108,12 +108,12 @@ def _read(dataset: Dataset, path: Path) -> list[Decision]:
                 f" {dataset.source} and {cells['label']!r} here; review the data anew."
             )
         word = _word(dataset, f"{path}, row {number}", cells)
-        found.append(Decision(number, clip, word, cells["suggested"]))
-    return found
+        decisions.append(Decision(number, clip, word, cells["suggested"]))
+    return decisions
 
 
 def _word(dataset: Dataset, where: str, cells: dict[str, str]) -> str:
-    """Return a decision that means something: one of WORDS, or a whole label."""
+    """Return a valid decision: one of WORDS, or a whole label."""
     word = cells["decision"] or "keep"
     if word == "relabel" and not cells["suggested"]:
         raise DataError(f"{where}: 'relabel' with nothing suggested; write the name of the class.")
@@ -133,23 +133,23 @@ def _word(dataset: Dataset, where: str, cells: dict[str, str]) -> str:
 def _label(dataset: Dataset, path: Path, clip: Clip, decisions: Sequence[Decision]) -> str | None:
     """Return the label that a clip gets, None if it is dropped.
 
-    Several decisions about one clip (about its several classes) are put together: each 'relabel'
-    adds or removes its class.
+    A clip of several classes may have several decisions; each 'relabel' adds or removes a class.
     """
-    wanted = {d.word for d in decisions if d.word not in ("keep", "relabel")}
-    moved = [d for d in decisions if d.word == "relabel"]
-    if len(wanted) > 1 or (wanted and moved):
+    words = {d.word for d in decisions if d.word not in ("keep", "relabel")}
+    changes = [d for d in decisions if d.word == "relabel"]
+    if len(words) > 1 or (words and changes):
         rows = ", ".join(str(d.row) for d in decisions)
         raise DataError(f"{path}, rows {rows}: decisions about {clip.path} contradict; keep one.")
-    if wanted:
-        (word,) = wanted
+    if words:
+        (word,) = words
         return None if word == "drop" else word
-    names = list(dataset.classes(clip))
-    for decision in moved:
+    own = dataset.classes(clip)
+    names = list(own)
+    for decision in changes:
         after = split_label(decision.suggested, dataset.separator)
-        names = [name for name in names if name in after or name not in dataset.classes(clip)]
-        names += [name for name in after if name not in dataset.classes(clip)]
+        names = [name for name in names if name in after or name not in own]
+        names += [name for name in after if name not in own]
     label = (dataset.separator or "").join(dict.fromkeys(names))
-    if moved and not label:
+    if changes and not label:
         raise DataError(f"{path}: {clip.path} is left without a class; give one, or 'drop'.")
     return label

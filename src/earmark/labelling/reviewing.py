@@ -9,10 +9,8 @@ import numpy as np
 
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.classifier import Classifier
-from earmark.data.annotations import SUFFIX as TRACK_SUFFIX
 from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.splits import FOLDS, make_scheme
-from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.embeddings.store import Store
 from earmark.errors import DataError, ModelError
 from earmark.labelling.suspects import Suspect, neighbours, suspect_of
@@ -25,7 +23,7 @@ ERRING = 0.01  # of each score: a model may be sure and wrong
 
 @dataclass(frozen=True)
 class Review:
-    """The most suspicious labels, worst first, out of those of all ``n_clips``."""
+    """The most suspicious labels, worst first, out of ``n_clips`` clips."""
 
     suspects: tuple[Suspect, ...]
     n_clips: int
@@ -46,9 +44,9 @@ def review(
 ) -> Review:
     """List the labels that look wrong, by models that were not trained on the clip.
 
-    Of clips with one class there is one entry a clip, of clips with several one for each clip and
-    class: is it wrong where it stands, is it missing where it does not. A split into 'train' and
-    'test' is not kept: every clip is reviewed.
+    With one class a clip there is one entry a clip. With several there is one for each clip and
+    class: a class of the label may be wrong, another may be missing. Every clip is reviewed,
+    whether its split is 'train' or 'test'.
 
     Parameters
     ----------
@@ -89,32 +87,14 @@ def review(
         progress=progress,
         compare=False,
     )
-    given = {clip.key: clip for clip in dataset}
-    heard = tuple(given[clip.key] for clip in training.out_of_fold.clips)
-    belief = beliefs(training)
-    has = training.out_of_fold.onehot > 0
-    against = np.where(has, belief, 1 - belief)
-    asked = has if training.out_of_fold.is_single else np.ones_like(has)
-    rows, classes = np.nonzero(asked)
-    order = np.argsort(against[rows, classes], kind="stable")[:top]
-    shown = [(int(rows[k]), int(classes[k])) for k in order]
-    near = neighbours(training, heard, [row for row, _ in shown])
-    suspects = [
-        suspect_of(dataset, heard[row], belief[row], float(against[row, k]), k, around)
-        for (row, k), around in zip(shown, near, strict=True)
-    ]
-    return Review(tuple(suspects), len(heard), training)
-
-
-def is_model(path: Path) -> bool:
-    """Say whether ``path`` is a file, and by its suffix not a manifest or label track."""
-    return path.is_file() and path.suffix.lower() not in (*MANIFEST_SUFFIXES, TRACK_SUFFIX)
+    suspects = _suspects(dataset, training, top)
+    return Review(suspects, len(training.out_of_fold.clips), training)
 
 
 def of_model(path: Path) -> tuple[Dataset, Classifier]:
-    """Read again the data that a classifier was trained on, as it was given then.
+    """Read the data that a classifier was trained on, with the same columns as then.
 
-    Raises ModelError where the file does not say, and DataError where the data is not there.
+    Raises ModelError where the file does not name the data, DataError where the data is gone.
     """
     classifier = Classifier.load(path)
     source = classifier.provenance.get("source")
@@ -130,15 +110,34 @@ def of_model(path: Path) -> tuple[Dataset, Classifier]:
     return Dataset.read(**source, audio=classifier.audio), classifier
 
 
+def _suspects(dataset: Dataset, training: Training, top: int) -> tuple[Suspect, ...]:
+    """Return the ``top`` labels with the least support."""
+    by_key = {clip.key: clip for clip in dataset}
+    tested = [by_key[clip.key] for clip in training.out_of_fold.clips]
+    belief = beliefs(training)
+    has = training.out_of_fold.onehot > 0
+    support = np.where(has, belief, 1 - belief)
+    rows, classes = np.nonzero(has if training.out_of_fold.is_single else np.ones_like(has))
+    worst = np.argsort(support[rows, classes], kind="stable")[:top]
+    rows, classes = rows[worst], classes[worst]
+    near = neighbours(training, tested, rows.tolist())
+    return tuple(
+        suspect_of(
+            dataset, tested[row], belief[row], support=float(support[row, k]), k=k, neighbours=n
+        )
+        for row, k, n in zip(rows.tolist(), classes.tolist(), near, strict=True)
+    )
+
+
 def beliefs(training: Training) -> np.ndarray:
     """Return how much each class of each tested clip is believed, (N, K), 0 to 1.
 
-    That is the geometric mean of two scores. One is out of fold: no clip of the same group was
-    trained on, so that an error made throughout a group is seen. The other is of the same head
-    fitted over random folds, where the other clips of the group were trained on, so that a voice
-    or a room that no other resembles does not look like an error. Data without groups and folds
-    has the first only, as has data with too few recordings of a class. Scores are kept within 1 %
-    of 0 and 1, so that neither of the two alone decides.
+    That is the geometric mean of two scores. The first is out of fold: no clip of the same group
+    was trained on, so that an error made throughout a group is seen. The second is of the same head
+    fitted over random folds: other clips of the group were trained on, so that a voice or a room
+    that no other resembles does not look like an error. Data without groups and folds has only the
+    first, and so has data with too few recordings of a class. Scores stay 1 % away from 0 and 1, so
+    that neither decides alone.
     """
     tested = training.out_of_fold
     outside: np.ndarray = ERRING + (1 - 2 * ERRING) * tested.scores

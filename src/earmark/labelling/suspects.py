@@ -9,7 +9,7 @@ import numpy as np
 
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
-from earmark.training import heads
+from earmark.training.heads import standard
 from earmark.training.training import Training
 
 NEIGHBOURS = 5  # nearest clips shown beside a suspect
@@ -28,13 +28,13 @@ class Neighbour:
 class Suspect:
     """A clip whose label, or one class of it, looks wrong.
 
-    ``suggested`` is a whole label, None where no other is more likely. ``evidence``, 0 to 1, is
-    what speaks against the label; ``reason`` says it in words.
+    ``suggested`` is a whole label, None where no other is more likely. ``doubt`` is 0 to 1, 1 where
+    the label is surely wrong; ``reason`` says why in words.
     """
 
     clip: Clip
     suggested: str | None
-    evidence: float
+    doubt: float
     reason: str
     neighbours: tuple[Neighbour, ...] = ()
 
@@ -44,56 +44,55 @@ def neighbours(
 ) -> list[tuple[Neighbour, ...]]:
     """Return the nearest clips of each row by the cosine of standardised features.
 
-    Clips that are not independent of it (of its group; of its recording where there are no
-    groups) are passed over.
+    Clips of its group, or of its recording where there are no groups, are left out.
     """
-    tested, bank = training.out_of_fold, training.search.table
-    features = bank.features(training.chosen.features, np.arange(len(clips)))
-    mean, scale = heads.standard(features)
+    tested, table = training.out_of_fold, training.search.table
+    features = table.features(training.chosen.features, np.arange(len(clips)))
+    mean, scale = standard(features)
     z = (features - mean) / scale
     z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), TINY)
-    found = []
-    for row in rows:
+
+    def nearest(row: int) -> tuple[Neighbour, ...]:
         similarity = z @ z[row]
         similarity[tested.cluster == tested.cluster[row]] = -np.inf
-        nearest = np.argsort(-similarity, kind="stable")[:NEIGHBOURS]
-        found.append(
-            tuple(
-                Neighbour(clips[k], float(similarity[k]))
-                for k in nearest
-                if np.isfinite(similarity[k])
-            )
-        )
-    return found
+        order = np.argsort(-similarity, kind="stable")[:NEIGHBOURS]
+        near = (Neighbour(clips[k], float(similarity[k])) for k in order)
+        return tuple(neighbour for neighbour in near if np.isfinite(neighbour.similarity))
+
+    return [nearest(row) for row in rows]
 
 
 def suspect_of(
     dataset: Dataset,
     clip: Clip,
     belief: np.ndarray,
-    believed: float,
+    *,
+    support: float,
     k: int,
     neighbours: tuple[Neighbour, ...],
 ) -> Suspect:
-    """Say in words what speaks against class ``k`` of a clip; ``belief`` is (K,)."""
+    """Say in words what speaks against class ``k`` of a clip.
+
+    ``belief`` (K,) is how likely each class is; ``support``, how much speaks for the label.
+    """
     labels, own = dataset.labels, dataset.classes(clip)
-    others = np.where([label in own for label in labels], -1.0, belief)
-    best = labels[int(others.argmax())]
+    foreign = np.where([label in own for label in labels], -1.0, belief)
+    best = labels[int(foreign.argmax())]
     name = labels[k]
     if dataset.is_single:
-        suggested = best if others.max() > belief[k] else None
-        reason = f"scored {belief[k]:.3f} as {name!r} and {others.max():.3f} as {best!r}"
+        suggested = best if foreign.max() > belief[k] else None
+        reason = f"scored {belief[k]:.3f} as {name!r} and {foreign.max():.3f} as {best!r}"
     elif name in own:
-        kept = [other for other in own if other != name] or [best]
-        suggested = (dataset.separator or "").join(kept)
+        others = [other for other in own if other != name]
+        suggested = (dataset.separator or "").join(others or [best])
         reason = f"{name!r} is not heard: scored {belief[k]:.3f}"
     else:
         suggested = (dataset.separator or "").join([*own, name])
         reason = f"{name!r} is missing: scored {belief[k]:.3f}"
-    if not dataset.is_single and believed > 0.5:
+    if not dataset.is_single and support > 0.5:
         suggested = None
-    asked = best if dataset.is_single else name
-    agree = sum(asked in dataset.classes(near.clip) for near in neighbours)
+    rival = best if dataset.is_single else name
+    agree = sum(rival in dataset.classes(near.clip) for near in neighbours)
     if neighbours:
-        reason += f"; {agree} of its {len(neighbours)} nearest neighbours are {asked!r}"
-    return Suspect(clip, suggested, 1 - believed, reason, neighbours)
+        reason += f"; {agree} of its {len(neighbours)} nearest neighbours are {rival!r}"
+    return Suspect(clip, suggested, 1 - support, reason, neighbours)

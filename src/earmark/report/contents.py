@@ -12,7 +12,6 @@ from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.classifier.classifier import Classifier
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
-from earmark.data.doctor.findings import Finding
 from earmark.embeddings.store import Store
 from earmark.report import map as maps
 from earmark.training.estimation import OutOfFold
@@ -24,13 +23,17 @@ from earmark.training.training import Training
 class ReportContents:
     """What ``report.html`` shows of N clips that were answered; a part that is None is left out.
 
-    ``scores`` (N, K) are calibrated and of a model that had not seen the clip; ``truth`` (N,) are
-    numbers of ``labels`` (K). ``map_xy`` (N, 2) lays the embeddings out. The dictionaries have:
-    candidates (best first) 'head', 'layers' (the name of a layer set), 'penalty', 'accuracy'
-    inside the training folds, and 'chosen'; baselines 'name', 'accuracy', 'ci95' or None; the
-    learning curve 'clips_per_class', 'accuracy', 'low', 'high'; findings what
-    ``doctor.Finding.as_dict`` gives, or 'kind' and 'text'. Fine-tuning is the verdict of
-    :func:`earmark.finetune`, and a row an epoch in 'course': 'epoch', 'loss', 'validation'.
+    ``scores`` (N, K) are calibrated, each row by a model that had not seen the clip. ``truth`` (N,)
+    are numbers of ``labels`` (K). ``map_xy`` (N, 2) is the place of each clip on the map. The
+    dictionaries have these keys:
+
+    - candidates (best first): 'head', 'layers' (the name of a layer set), 'penalty', 'accuracy'
+      inside the training folds, and 'chosen'
+    - baselines: 'name', 'accuracy', 'ci95' or None
+    - the learning curve: 'clips_per_class', 'accuracy', 'low', 'high'
+    - findings: those of ``doctor.Finding.as_dict``, or 'kind' and 'text'
+    - fine-tuning: the verdict of :func:`earmark.finetune`, with a row an epoch in 'course':
+      'epoch', 'loss', 'validation'
     """
 
     command: str
@@ -74,7 +77,7 @@ def contents_of_training(
         ],
         baselines=estimate.baselines,
         learning_curve=estimate.learning_curve,
-        findings=[_finding(finding) for finding in training.findings],
+        findings=[{"kind": f.kind, "text": f.summary()} for f in training.findings],
         fine_tuning=estimate.fine_tuning,
     )
 
@@ -106,8 +109,3 @@ def _contents(
         source=dataset.source,
         audio=classifier.audio,
     )
-
-
-def _finding(finding: Finding) -> dict[str, str]:
-    """Return what the page shows of a finding; its line is among the warnings of the summary."""
-    return {"kind": finding.kind, "text": finding.summary()}

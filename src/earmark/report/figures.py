@@ -30,11 +30,11 @@ def pairs(counts: np.ndarray, most: int) -> list[tuple[int, int, int]]:
 
 @dataclass(frozen=True)
 class Bin:
-    """Clips whose confidence lies in ``low..high``; the means are None where there are none."""
+    """Clips whose confidence lies in ``low..high``; the means are None without clips."""
 
     low: float
     high: float
-    clips: int
+    n_clips: int
     confidence: float | None
     accuracy: float | None
 
@@ -45,11 +45,9 @@ def reliability(scores: np.ndarray, truth: np.ndarray) -> list[Bin]:
     index = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
     bins = []
     for k in range(ECE_BINS):
-        rows = index == k
-        means: tuple[float | None, ...] = (None, None)
-        if rows.any():
-            means = float(confidence[rows].mean()), float(is_correct[rows].mean())
-        bins.append(Bin(k / ECE_BINS, (k + 1) / ECE_BINS, int(rows.sum()), *means))
+        rows, ends = index == k, (k / ECE_BINS, (k + 1) / ECE_BINS)
+        means = [float(x[rows].mean()) if rows.any() else None for x in (confidence, is_correct)]
+        bins.append(Bin(*ends, int(rows.sum()), *means))
     return bins
 
 

@@ -15,8 +15,6 @@ from earmark.report.contents import ReportContents
 from earmark.report.rendering import page
 from earmark.system.files import write_whole
 
-PAGE = "report.html"
-
 
 def write_report(
     folder: Path,
@@ -38,24 +36,19 @@ def write_report(
     counts = collections.Counter((label, answer) for _, label, answer in rows)
     labels = sorted({label for pair in counts for label in pair})
     confusion = [[label, *(counts[label, answer] for answer in labels)] for label in labels]
-    _write_csv(folder / "answers.csv", ["path", "label", "answer"], rows)
-    _write_csv(folder / "confusion.csv", ["label", *labels], confusion)
-    text = json.dumps(summary, indent=2, ensure_ascii=False)
-    _write(folder / "summary.json", text + "\n")
-    if contents is None:
-        return folder / "summary.json"
-    _write(folder / PAGE, page(summary, contents))
-    return folder / PAGE
+    files = {
+        "answers.csv": _csv(["path", "label", "answer"], rows),
+        "confusion.csv": _csv(["label", *labels], confusion),
+        "summary.json": json.dumps(summary, indent=2, ensure_ascii=False) + "\n",
+    }
+    if contents is not None:
+        files["report.html"] = page(summary, contents)
+    for name, text in files.items():  # names of files that are not UTF-8 keep their bytes
+        write_whole(folder / name, text.encode(errors="surrogateescape"))
+    return folder / list(files)[-1]
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    _write(path, text.getvalue())
-
-
-def _write(path: Path, text: str) -> None:
-    """Write ``text``; names of files that are not UTF-8 keep their bytes."""
-    write_whole(path, text.encode(errors="surrogateescape"))
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import io
 from collections.abc import Sequence
@@ -19,7 +20,9 @@ from earmark.errors import AudioError
 RATE_HZ = 16_000
 MOST_S = 5.0  # of one clip
 MOST_BYTES = 2_000_000  # of all players in a page
-MP3_LEVEL = 0.8  # libsndfile's scale, 0 best to 1 smallest: 40 kbit/s at 16 kHz, 25 kB for 5 s
+# The level is on libsndfile's scale, 0 best to 1 smallest: 40 kbit/s at 16 kHz, 25 kB for 5 s.
+MP3 = {"format": "MP3", "bitrate_mode": "CONSTANT", "compression_level": 0.8}
+FLAC = {"format": "FLAC", "subtype": "PCM_16"}
 
 
 @dataclass(frozen=True)
@@ -53,26 +56,18 @@ def players(
 def _samples(clip: Clip, options: AudioOptions) -> np.ndarray:
     """Return the first seconds of ``clip``, mono at 16 kHz."""
     start = clip.start or 0.0
-    if clip.end is not None and clip.end - start <= MOST_S:
-        return audio.read(clip.path, RATE_HZ, clip.start, clip.end, options).samples
-    try:
-        return audio.read(clip.path, RATE_HZ, clip.start, start + MOST_S, options).samples
-    except AudioError:  # shorter than that
-        return audio.read(clip.path, RATE_HZ, clip.start, clip.end, options).samples
+    if clip.end is None or clip.end - start > MOST_S:
+        with contextlib.suppress(AudioError):  # the recording is shorter than that
+            return audio.read(clip.path, RATE_HZ, clip.start, start + MOST_S, options).samples
+    return audio.read(clip.path, RATE_HZ, clip.start, clip.end, options).samples
 
 
 def _uri(x: np.ndarray) -> str:
     """Encode ``x`` (n,): MP3, which every browser plays, or FLAC where libsndfile has no MP3."""
     file = io.BytesIO()
     x = np.clip(x[: int(MOST_S * RATE_HZ)], -1, 1)
-    if _has_mp3():
-        kind = "mpeg"
-        soundfile.write(
-            file, x, RATE_HZ, format="MP3", bitrate_mode="CONSTANT", compression_level=MP3_LEVEL
-        )
-    else:
-        kind = "flac"
-        soundfile.write(file, x, RATE_HZ, format="FLAC", subtype="PCM_16")
+    kind, encoding = ("mpeg", MP3) if _has_mp3() else ("flac", FLAC)
+    soundfile.write(file, x, RATE_HZ, **encoding)
     return f"data:audio/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 

@@ -59,7 +59,7 @@ class Row:
     is_main: bool = False
 
 
-def rows(label: str, chart: Sequence[Row], clips: int, *, bars: bool = False) -> str:
+def rows(label: str, chart: Sequence[Row], n_clips: int, *, bars: bool = False) -> str:
     """Draw each row's name and value above a track from 0 to 100 %: bars, or points with their
     intervals. What is read out is the ``label`` and the rows."""
     left, right, step = 4.0, WIDTH - 4, 34.0
@@ -77,7 +77,7 @@ def rows(label: str, chart: Sequence[Row], clips: int, *, bars: bool = False) ->
         y = n * step
         main = "main" if row.is_main else "other"
         parts.append(text(left, y + 14, row.name, f"halo {main}", 36))
-        parts.append(text(right, y + 14, percent(row.value, clips), f"halo end {main}"))
+        parts.append(text(right, y + 14, percent(row.value, n_clips), f"halo end {main}"))
         y += 25
         if bars:
             parts.append(box(left, y - 5, at(row.value) - left, 9, f"bar {main}"))
@@ -86,52 +86,40 @@ def rows(label: str, chart: Sequence[Row], clips: int, *, bars: bool = False) ->
             low, high = map(at, row.interval)
             parts.append(box(low, y - 4, high - low, 8, f"interval {main}"))
         parts.append(dot(at(row.value), y, 4.5, f"point {main}"))
-    spoken = "; ".join(f"{row.name} {percent(row.value, clips)}" for row in chart)
+    spoken = "; ".join(f"{row.name} {percent(row.value, n_clips)}" for row in chart)
     return svg(bottom + 18, f"{label}: {spoken}", parts)
-
-
-def _square(label_x: str, label_y: str, height: float, left: float, right: float) -> list[str]:
-    """Draw a grid of shares from 0 to 100 % both ways, ``height`` units high."""
-    parts = []
-    for tick in TICKS:
-        x, y = left + tick * (right - left), 6 + height * (1 - tick)
-        shown = f"{tick * 100:.0f}"
-        parts += [line(left, y, right, y, "grid"), text(left - 5, y + 4, shown, "tick end")]
-        parts += [line(x, 6, x, 6 + height, "grid")]
-    middle = 6 + height / 2
-    parts.append(
-        f'<text transform="translate(11 {middle:g})rotate(-90)" class="tick middle">'
-        f"{safe(label_y)}</text>"
-    )
-    return [*parts, text((left + right) / 2, height + 118, label_x, "tick middle")]
 
 
 def reliability(label: str, bins: Sequence[Bin]) -> str:
     """Draw accuracy over confidence in bins, beside what it should be, and how many clips each
     bin has."""
     left, right, height = 48.0, WIDTH - 8, 250.0
-    width = right - left
-    parts = _square("confidence, %", "accuracy, %", height, left, right)
-    most = max(b.clips for b in bins)
-    base = height + 86
+    width, base = right - left, height + 86
+    most = max(b.n_clips for b in bins)
+    parts = []
+    for tick in TICKS:
+        x, y, share = left + tick * width, 6 + height * (1 - tick), f"{tick * 100:.0f}"
+        anchor = "end" if tick == 1 else "middle"
+        parts += [line(left, y, right, y, "grid"), text(left - 5, y + 4, share, "tick end")]
+        parts += [line(x, 6, x, 6 + height, "grid"), text(x, base + 14, share, f"tick {anchor}")]
+    parts.append(
+        f'<text transform="translate(11 {6 + height / 2:g})rotate(-90)" class="tick middle">'
+        "accuracy, %</text>"
+    )
     for b in bins:
         if b.accuracy is None or b.confidence is None:
             continue
         x, wide = left + b.low * width, (b.high - b.low) * width
-        faint = " faint" if b.clips < FEW else ""
+        faint = " faint" if b.n_clips < FEW else ""
         top = 6 + height * (1 - b.accuracy)
         parts.append(box(x + 1, top, wide - 2, 6 + height - top, f"bar{faint}"))
         parts.append(dot(left + b.confidence * width, top, 3, f"point{faint}"))
-        tall = 52 * b.clips / most
+        tall = 52 * b.n_clips / most
         parts.append(box(x + 1, base - tall, wide - 2, tall, "bar other"))
-    parts.append(line(left, 6 + height, right, 6, "ideal"))
-    parts.append(line(left, base, right, base, "axis"))
-    parts.append(text(left - 5, base - 43, f"{most:,}", "tick end"))
-    parts.append(text(left - 5, base, "0", "tick end"))
-    parts.append(text(left - 5, base - 30, "clips", "tick end"))
-    for tick in TICKS:
-        anchor = "end" if tick == 1 else "middle"
-        parts.append(text(left + tick * width, base + 14, f"{tick * 100:.0f}", f"tick {anchor}"))
+    parts += [line(left, 6 + height, right, 6, "ideal"), line(left, base, right, base, "axis")]
+    for up, label_y in ((43, f"{most:,}"), (30, "clips"), (0, "0")):
+        parts.append(text(left - 5, base - up, label_y, "tick end"))
+    parts.append(text((left + right) / 2, height + 118, "confidence, %", "tick middle"))
     return svg(height + 124, label, parts)
 
 
@@ -194,23 +182,18 @@ def _ticks(low: float, high: float) -> np.ndarray:
 
 
 def scatter(
-    label: str,
-    xy: np.ndarray,
-    truth: np.ndarray,
-    wrong: np.ndarray,
-    names: Sequence[str],
+    label: str, xy: np.ndarray, truth: np.ndarray, is_error: np.ndarray, names: Sequence[str]
 ) -> str:
     """Draw points (N, 2) with the colour and mark of their class in ``truth`` (N,), a ring around
-    those that are ``wrong`` (N,), and each class's name at the point that is most central to it.
+    those where ``is_error`` (N,), and each class's name at the point that is most central to it.
     """
     at, height = _spread(xy, WIDTH - 24)
-    parts = []
-    for k in np.unique(truth):
+    parts, present = [], np.unique(truth).tolist()
+    for k in present:
         colour, shape = palette.look(k)
         d = "".join(f"M{x:.1f} {y:.1f}{shape}" for x, y in at[truth == k])
         parts.append(f'<path d="{d}" class="mark {colour}"/>')
-    parts += [dot(x, y, 4.6, "ring") for x, y in at[wrong]]
-    present = [int(k) for k in np.unique(truth)]
+    parts += [dot(x, y, 4.6, "ring") for x, y in at[is_error]]
     centres = np.array([_central(at[truth == k]) for k in present])
     wide = np.array([6.0 * min(len(names[k]), MOST_LETTERS) for k in present])
     places = _apart(centres, wide)
@@ -238,11 +221,11 @@ def _swatch(size: int, part: str) -> str:
 def _spread(xy: np.ndarray, size: float) -> tuple[np.ndarray, float]:
     """Lay positions (N, 2) along their longest direction; each axis has a scale of its own."""
     centred = xy - xy.mean(0)
-    turned = centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
-    span = np.ptp(turned, axis=0)
+    axes = centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+    span = np.ptp(axes, axis=0)
     height = size * float(np.clip(span[1] / (span[0] or 1), 0.7, 1))
     scale = (size, height) / np.where(span > 0, span, 1)
-    return (turned - turned.min(0)) * scale + 12, height
+    return (axes - axes.min(0)) * scale + 12, height
 
 
 def _central(points: np.ndarray) -> np.ndarray:
@@ -253,12 +236,12 @@ def _central(points: np.ndarray) -> np.ndarray:
 
 def _apart(places: np.ndarray, wide: np.ndarray, high: float = 11.0) -> np.ndarray:
     """Move places (K, 2) of texts, ``wide`` (K,) units, down until none covers another."""
-    moved = places.copy()
+    places = places.copy()
     order = np.argsort(places[:, 1], kind="stable")
     for n, k in enumerate(order):
         above = order[:n]
-        for other in above[np.argsort(moved[above, 1], kind="stable")]:
-            x, y = abs(moved[k] - moved[other])
+        for other in above[np.argsort(places[above, 1], kind="stable")]:
+            x, y = abs(places[k] - places[other])
             if x < (wide[k] + wide[other]) / 2 and y < high:
-                moved[k, 1] = moved[other, 1] + high
-    return moved
+                places[k, 1] = places[other, 1] + high
+    return places

@@ -56,8 +56,8 @@ def findings(contents: ReportContents) -> dict[str, object] | None:
 
 def warnings(summary: Mapping[str, Any], contents: ReportContents) -> dict[str, object] | None:
     """Return the warnings that are no findings, and what could not be read."""
-    told = {f"{f['kind']}: {f['text']}" for f in contents.findings or () if "text" in f}
-    lines = [line for line in summary.get("warnings", ()) if line not in told]
+    findings = {f"{f['kind']}: {f['text']}" for f in contents.findings or () if "text" in f}
+    lines = [line for line in summary.get("warnings", ()) if line not in findings]
     skipped = [f"{s['path']}: {s['reason']}" for s in summary.get("skipped", ())]
     if not lines and not skipped:
         return None

@@ -43,9 +43,9 @@ def safe(text: object, most: int | None = None) -> str:
     return html.escape(showable(text) if most is None else short(text, most))
 
 
-def percent(share: float, clips: int = MANY) -> str:
+def percent(share: float, n_clips: int = MANY) -> str:
     """Return '91.2 %', which does not break, or '91 %' of fewer than 100 clips."""
-    return f"{share * 100:.{1 if clips >= MANY else 0}f}{SPACE}%"
+    return f"{share * 100:.{1 if n_clips >= MANY else 0}f}{SPACE}%"
 
 
 def score(value: float) -> str:

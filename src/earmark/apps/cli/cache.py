@@ -16,13 +16,13 @@ def show_cache(as_json: bool = JSON) -> None:
     with Store() as store:
         rows = store.summary()
     if as_json:
-        held = [{"backbone": f, "clips": n, "bytes": b} for f, n, b in rows]
+        networks = [{"backbone": f, "clips": n, "bytes": b} for f, n, b in rows]
         sizes = {name: bytes_in(folder) for name, folder in rest.items()}
-        print_json({"path": str(store.path), "held": held, **sizes})
+        print_json({"path": str(store.path), "held": networks, **sizes})
         return
     print(store.path)
-    for fingerprint, clips, size in rows:
-        print(f"{clips:>9} clips {size / 1e6:>9.1f} MB  {fingerprint}")
+    for fingerprint, n_clips, size in rows:
+        print(f"{n_clips:>9} clips {size / 1e6:>9.1f} MB  {fingerprint}")
     for what, folder in zip(("compiled models", "fine-tunings"), rest.values(), strict=True):
         if size := bytes_in(folder):
             print(f"{what:>15} {size / 1e6:>9.1f} MB  {folder}")

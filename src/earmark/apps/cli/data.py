@@ -14,14 +14,13 @@ def list_data(as_json: bool = JSON) -> None:
     """List the known data sets: size, licence, protocol."""
     from earmark.data.known import KNOWN
 
-    every = list(KNOWN.values())
     if as_json:
-        print_json({"data": [known.described() for known in every]})
+        print_json({"data": [entry.described() for entry in KNOWN.values()]})
         return
-    for known in every:
+    for entry in KNOWN.values():
         print(
-            f"{known.name:<16} {known.clips:>7} clips {known.classes:>3} classes"
-            f" {known.archive.bytes / 1e6:>6.0f} MB  {known.licence:<13} {known.protocol}"
+            f"{entry.name:<16} {entry.clips:>7} clips {entry.classes:>3} classes"
+            f" {entry.archive.bytes / 1e6:>6.0f} MB  {entry.licence:<13} {entry.protocol}"
         )
 
 
@@ -32,17 +31,17 @@ def fetch_data(
 ) -> None:
     """Download a known data set and write its manifest.
 
-    Given an archive of it, that is unpacked instead.
+    With --from, unpack that archive instead.
     """
     from earmark.data.known import catalogue, sets
 
-    known = catalogue.find(name)
-    say(f"{known.title}\nlicence: {known.licence}; see {known.page}")
-    with byte_bar(known.archive.name) as bar:
-        fetched = sets.fetch(name, to, archive, bar)
-    say(f"{fetched.clips} clips, {known.classes} classes; {known.protocol}")
-    say(f"archive: {fetched.about_hash}")
-    print(fetched.manifest)
+    entry = catalogue.find(name)
+    say(f"{entry.title}\nlicence: {entry.licence}; see {entry.page}")
+    with byte_bar(entry.archive.name) as bar:
+        result = sets.fetch(name, to, archive, bar)
+    say(f"{result.clips} clips, {entry.classes} classes; {entry.protocol}")
+    say(f"archive: {result.about_hash}")
+    print(result.manifest)
 
 
 app = new_app("Known data sets: list, fetch.")

@@ -27,17 +27,21 @@ MODEL = Argument(metavar="MODEL", help="A classifier: the file that `earmark tra
 REPORT = Option(None, help="Write report.html and the figures behind it into this folder.")
 JSON = Option(False, "--json", help="Print one JSON object on standard output.")
 MODEL_FILE = "The classifier file to write."
-ALLOW_SKIPS = Option(False, "--allow-skips", help="Exit with 0 though recordings were not read.")
+ALLOW_SKIPS = Option(
+    False, "--allow-skips", help="Exit with 0 even if recordings could not be read."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:
-    """Labelled clips: where they are, and what says so."""
+    """Labelled clips, and the manifest's columns."""
 
     source: str = DATA
     label: str = Option("label", help="The manifest's column of labels.")
-    group: str | None = Option(None, help="The column of what must not straddle a split: speaker.")
-    separator: str | None = Option(None, help="What stands between the classes of one clip.")
+    group: str | None = Option(
+        None, help="The column of what must stay in one fold, such as speaker."
+    )
+    separator: str | None = Option(None, help="The text between the classes of one clip: ';'.")
 
     def read(self, **settings: Any) -> Dataset:
         """Read the clips; ``settings`` are those of ``Dataset.read``."""
@@ -51,7 +55,9 @@ class LabelOptions:
 class RecordingOptions:
     """How recordings are read."""
 
-    channel: int | None = Option(None, min=1, help="Read this channel, 1 is left; else the mean.")
+    channel: int | None = Option(
+        None, min=1, help="Read this channel (1 is left), not the mean of all."
+    )
     non_finite: Literal["refuse", "zero"] = Option(
         "refuse", help="Refuse recordings with NaN or infinity, or make those zero."
     )
@@ -67,7 +73,7 @@ class RecordingOptions:
 class DataOptions(RecordingOptions, LabelOptions):
     """Labelled clips, and how their recordings and folds are read."""
 
-    fold: str | None = Option(None, help="The column of given folds.")
+    fold: str | None = Option(None, help="The column of folds.")
 
     def read(self, **settings: Any) -> Dataset:
         """Read the clips; ``settings`` are those of ``Dataset.read``."""
@@ -89,7 +95,7 @@ class ModelOptions:
 class FoldOptions:
     """How clips are divided, named as the parameters of ``earmark.train``."""
 
-    folds: int = Option(5, min=2, help="Folds to make where none are given.")
+    folds: int = Option(5, min=2, help="How many folds to make, unless the data has some.")
     seed: int = Option(0, help="The same seed gives the same result.")
 
 
@@ -109,12 +115,14 @@ class EngineOptions:
 class TuningOptions:
     """Fine-tuning: whether, how, and where its curves go."""
 
-    finetune: str | None = Option(None, help="Adapt the networks, too: full, last:N or lora.")
-    recipe: str = Option("", help="Changes to fine-tuning: epochs=5,mixup=0.3,...")
+    finetune: str | None = Option(
+        None, help="Train the networks further, too: full, last:N or lora."
+    )
+    recipe: str = Option("", help="Changes to fine-tuning: epochs=5,dropout=0.3,...")
     tensorboard: Path | None = Option(None, help="Write curves of fine-tuning into this folder.")
 
     def check(self, unknown: float | None) -> None:
-        """Refuse what cannot be."""
+        """Refuse options that contradict, and a wrong recipe."""
         if self.finetune is None and (self.recipe or self.tensorboard is not None):
             raise EarmarkError("--recipe and --tensorboard need --finetune; add it.")
         if self.finetune is not None and unknown is not None:
@@ -130,13 +138,13 @@ class TuningOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """What becomes of embeddings, and of recordings that cannot be read."""
+    """Whether embeddings are stored, and whether unread recordings count as a failure."""
 
     allow_skips: bool = ALLOW_SKIPS
     no_store: bool = Option(False, "--no-store", help="Neither read nor keep embeddings.")
 
     def store(self) -> contextlib.AbstractContextManager[Store | None]:
-        """Open the store of embeddings, or stand in for it."""
+        """Open the store of embeddings; with --no-store there is None."""
         from earmark.embeddings.store import Store
 
         return contextlib.nullcontext() if self.no_store else Store()

@@ -17,10 +17,10 @@ class Command(TyperCommand):
     """A command that refuses an option with a value that is given twice; the last would win."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        given = self.make_parser(ctx).parse_args(args=list(args))[2]
+        order = self.make_parser(ctx).parse_args(args=list(args))[2]
         for option in self.params:
             is_single = not getattr(option, "is_flag", False) and not option.multiple
-            if is_single and given.count(option) > 1:
+            if is_single and order.count(option) > 1:
                 raise EarmarkError(f"{option.opts[-1]} is given more than once; give it once.")
         return super().parse_args(ctx, args)
 

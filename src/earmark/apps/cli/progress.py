@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Bar:
-    """A bar on standard error; told of clips, it shows how fast they are."""
+    """A bar on standard error, with the speed of clips."""
 
     def __init__(self, bar: rich.progress.Progress, task: rich.progress.TaskID) -> None:
         self.bar, self.task = bar, task
@@ -36,12 +36,12 @@ class _Line:
     def advance(self, run: str, figures: Mapping[str, float]) -> None:
         from rich.progress import TextColumn
 
-        f = figures
-        minutes, seconds = divmod(int(f["left_s"]), 60)
+        minutes, seconds = divmod(int(figures["left_s"]), 60)
         line = (
-            f"{minutes}:{seconds:02} left of {run}: epoch {f['epoch']:.1f}/{f['epochs']:.0f}, loss"
-            f" {f['loss']:.2f}, validation {f['validation']:.2f}, {f['clips_per_s']:.0f} clips/s"
-        )
+            "{epoch:.1f}/{epochs:.0f}, loss {loss:.2f}, validation {validation:.2f},"
+            " {clips_per_s:.0f} clips/s"
+        ).format_map(figures)
+        line = f"{minutes}:{seconds:02} left of {run}: epoch {line}"
         self.before.bar.columns = (TextColumn("{task.description}", markup=False),)
         self.before.bar.update(self.before.task, description=line)
 
@@ -60,30 +60,32 @@ def _shown(what: str, total: float, figures: str) -> Iterator[_Bar | None]:
         yield _Bar(bar, bar.add_task(what, total=total, speed=0.0))
 
 
-def progress_bar(what: str, clips: int) -> contextlib.AbstractContextManager[Progress | None]:
+def progress_bar(what: str, n_clips: int) -> contextlib.AbstractContextManager[Progress | None]:
     """Show clips done, speed (times real time) and time left on a terminal; else yield None."""
     figures = "{task.completed:.0f}/{task.total:.0f} {task.fields[speed]:>5.0f} x real time"
-    return _shown(what, clips, figures)
+    return _shown(what, n_clips, figures)
 
 
-def embedding_bar(clips: int, backbones: str) -> contextlib.AbstractContextManager[Progress | None]:
-    """Show how the clips are embedded, once by each of ``backbones``."""
+def embedding_bar(
+    n_clips: int, backbones: str
+) -> contextlib.AbstractContextManager[Progress | None]:
+    """Show how many clips are embedded; each of ``backbones`` embeds all."""
     from earmark.training.training import backbone_names
 
-    return progress_bar("embedding", clips * len(backbone_names(backbones)[0]))
+    return progress_bar("embedding", n_clips * len(backbone_names(backbones)[0]))
 
 
 def tuning_line(bar: Progress | None) -> Observer | None:
-    """Return what shows in place of ``bar`` how fine-tuning goes on; None without a terminal."""
+    """Return a line of fine-tuning's figures in place of ``bar``; None without a terminal."""
     return _Line(bar) if isinstance(bar, _Bar) else None
 
 
 @contextlib.contextmanager
 def byte_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """Show a download on a terminal: yield a function of (bytes here, bytes in all); else None."""
-    with _shown(what, 0.0, "{task.completed:.1f}/{task.total:.1f} MB") as shown:
-        if shown is None:
+    with _shown(what, 0.0, "{task.completed:.1f}/{task.total:.1f} MB") as line:
+        if line is None:
             yield None
         else:
-            bar, task = shown.bar, shown.task
+            bar, task = line.bar, line.task
             yield lambda here, total: bar.update(task, completed=here / 1e6, total=total / 1e6)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.labelling.reviewing import Review
-    from earmark.labelling.suspects import Neighbour, Suspect
 
 
 def review(
@@ -38,8 +37,8 @@ def review(
 ) -> None:
     """List the labels that look wrong, and why; correct them.
 
-    DATA may be a classifier, too: then the data that it was trained on is reviewed. The file that
-    -o writes has a column for your decisions; give it back with --apply.
+    DATA may be a classifier: then the data that it was trained on is reviewed. The file that -o
+    writes has a column for your decisions; fill it in and give it to --apply.
     """
     _check(apply, output)
     provenance: dict[str, Any] = {}
@@ -75,7 +74,7 @@ def review(
 
 
 def _check(apply: Path | None, output: Path | None) -> None:
-    """Refuse places that cannot be."""
+    """Refuse a missing -o, and a file that is there already."""
     if apply is not None and output is None:
         raise EarmarkError("--apply needs -o CORRECTED.csv, the manifest to write.")
     if output is None:
@@ -120,14 +119,11 @@ def _text(source: str, result: Review, output: Path | None) -> str:
     for number, suspect in enumerate(result.suspects, 1):
         change = f" -> {suspect.suggested}?" if suspect.suggested else ""
         name = _name(suspect.clip)
-        lines += [
-            f"{number:>4}  {suspect.evidence:.3f}  {name}  {suspect.clip.label}{change}",
-            f"        {suspect.reason}",
-            *(
-                f"        near {near.similarity:.2f}  {_name(near.clip)}  {near.clip.label}"
-                for near in suspect.neighbours
-            ),
-        ]
+        lines.append(f"{number:>4}  {suspect.doubt:.3f}  {name}  {suspect.clip.label}{change}")
+        lines.append(f"        {suspect.reason}")
+        for near in suspect.neighbours:
+            name = f"{_name(near.clip)}  {near.clip.label}"
+            lines.append(f"        near {near.similarity:.2f}  {name}")
     if output is not None:
         lines.append(
             f"-> {output}; fill in its last column (keep, relabel, drop or a class), then:"
@@ -150,16 +146,19 @@ def _json(source: str, result: Review, output: Path | None) -> dict[str, Any]:
         "skipped": skipped_json(result.training.skipped),
         "suspects": [
             {
-                **_clip_json(suspect, "suggested", "evidence", "reason"),
-                "neighbours": [_clip_json(near, "similarity") for near in suspect.neighbours],
+                **_clip_json(suspect.clip),
+                "suggested": suspect.suggested,
+                "evidence": suspect.doubt,
+                "reason": suspect.reason,
+                "neighbours": [
+                    {**_clip_json(near.clip), "similarity": near.similarity}
+                    for near in suspect.neighbours
+                ],
             }
             for suspect in result.suspects
         ],
     }
 
 
-def _clip_json(item: Suspect | Neighbour, *names: str) -> dict[str, Any]:
-    """Return the clip of ``item``, and those of its fields that are named."""
-    clip = item.clip
-    place = {"path": str(clip.path), "start": clip.start, "end": clip.end, "label": clip.label}
-    return {**place, **{name: getattr(item, name) for name in names}}
+def _clip_json(clip: Clip) -> dict[str, Any]:
+    return {"path": str(clip.path), "start": clip.start, "end": clip.end, "label": clip.label}

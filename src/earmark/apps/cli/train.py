@@ -73,9 +73,9 @@ def train(
 def _trained(
     dataset: Dataset, settings: dict[str, Any], tuning: options.TuningOptions
 ) -> tuple[Training | None, Callable[[], None]]:
-    """Train, and fine-tune if that was asked for; return what to do once the classifier is saved.
+    """Train, and fine-tune with --finetune; return what to call once the classifier is saved.
 
-    Of several processes, those but the first have nothing to save.
+    Of several processes only the first has a training to save.
     """
     if tuning.finetune is None:
         from earmark.training.training import train
@@ -87,5 +87,5 @@ def _trained(
 
     recipe = Recipe().changed(tuning.recipe)
     with watched(tuning.tensorboard, tuning_line(settings["progress"])) as observer:
-        done = finetune(dataset, tuning.finetune, recipe=recipe, observer=observer, **settings)
-    return (done.training if done.is_first else None), done.checkpoints.forget
+        result = finetune(dataset, tuning.finetune, recipe=recipe, observer=observer, **settings)
+    return (result.training if result.is_first else None), result.checkpoints.forget

@@ -41,34 +41,13 @@ def lay_below(
     if len(noise) < len(x):
         noise = np.resize(noise, len(x))
     start = rng.integers(0, len(noise) - len(x) + 1)
-    heard = noise[start : start + len(x)]
-    other = max(_level(noise), _level(heard))
-    return np.asarray(x + heard * np.float32(_level(x) / other * 10 ** (-down / 20)))
+    stretch = noise[start : start + len(x)]
+    other = max(_level(noise), _level(stretch))
+    return np.asarray(x + stretch * np.float32(_level(x) / other * 10 ** (-down / 20)))
 
 
 def _level(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(x)))) + SILENCE
-
-
-def mixing(
-    clips: int, recipe: Recipe, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return with which other clip each of ``clips`` is mixed, and its own share, (B,) both.
-
-    Mixup (Zhang et al. 2018, arXiv:1710.09412). None where it is switched off, or with one clip.
-    """
-    if not recipe.mixup or clips < 2:
-        return None
-    own = rng.beta(recipe.mixup, recipe.mixup, clips)
-    return rng.permutation(clips), np.maximum(own, 1 - own).astype(np.float32)
-
-
-def mixed(x: np.ndarray, mix: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
-    """Mix the rows of ``x`` (B, n) as :func:`mixing` says."""
-    if mix is None:
-        return x
-    other, share = mix[0], mix[1][:, None]
-    return np.asarray(share * x + (1 - share) * x[other])
 
 
 def mask(x: Tensor, time: int | None, band: int | None, recipe: Recipe) -> Tensor:
@@ -78,8 +57,8 @@ def mask(x: Tensor, time: int | None, band: int | None, recipe: Recipe) -> Tenso
     random numbers of this thread's clips; the windows of one clip share them in turn. What is
     masked takes the row's mean. ``time`` and ``band`` are axes of ``x``.
     """
-    given: np.ndarray = here.masks
-    drawn = torch.from_numpy(given[np.arange(len(x)) % len(given)]).to(x)
+    masks: np.ndarray = here.masks
+    numbers = torch.from_numpy(masks[np.arange(len(x)) % len(masks)]).to(x)
     mean = x.mean(tuple(range(1, x.dim())), keepdim=True)
     for number, (axis, most) in enumerate([(time, recipe.time_mask), (band, recipe.band_mask)]):
         if axis is None or not most:
@@ -89,8 +68,8 @@ def mask(x: Tensor, time: int | None, band: int | None, recipe: Recipe) -> Tenso
             [-1 if k == axis else 1 for k in range(x.dim())]
         )
         for k in range(MASKS):
-            length = drawn[:, number, k, 0] * most * size
-            first = drawn[:, number, k, 1] * (size - length)
+            length = numbers[:, number, k, 0] * most * size
+            first = numbers[:, number, k, 1] * (size - length)
             first, last = (e.view(-1, *[1] * (x.dim() - 1)) for e in (first, first + length))
             x = torch.where((place >= first) & (place < last), mean, x)
     return x

@@ -1,4 +1,4 @@
-"""Clips of like length, varied and mixed: what a part of a batch is made of."""
+"""Clips of like length, varied: what a part of a batch is made of."""
 
 from __future__ import annotations
 
@@ -35,46 +35,50 @@ class Minibatch(NamedTuple):
 def varied(
     sounds: Waveforms,
     rows: np.ndarray,
-    of: np.ndarray,
+    onehot: np.ndarray,
+    *,
     others: np.ndarray,
-    features: int,
+    n_features: int,
     recipe: Recipe,
     rng: np.random.Generator,
 ) -> Minibatch | None:
-    """Read the clips ``rows``, vary each and mix them; None if none of them can be read.
+    """Read the clips ``rows`` and vary each; None if none of them can be read.
 
-    They are cut to the length of the shortest. ``of`` (N, K) are the targets of all clips,
-    ``others`` the rows whose sound may lie below, ``features`` is how many the head reads.
+    They are cut to the length of the shortest. ``onehot`` (N, K) are the targets of all clips. The
+    sound of one of the rows ``others`` lies below each. The head reads ``n_features``.
     """
-    read = []
-    found: list[list[np.ndarray]] = []
-    for row in rows:
-        longest = (recipe.crop_s or np.inf) * np.exp(recipe.speed)
-        start, under, again = rng.uniform(), rng.choice(others), int(rng.integers(2**63))
-        heard = sounds.of(int(row), start, longest)
-        below = sounds.of(int(under), start, longest) if recipe.noise_db else None
-        if heard is None:
-            continue
-        found.append([])
-        for k, x in enumerate(heard):
-            alike = np.random.default_rng(again)  # for each network the same
-            x = augment.vary(x, recipe, alike)
-            if below is not None:
-                x = augment.lay_below(x, below[k], recipe, alike)
-            found[-1].append(x)
-        read.append(row)
-    if not read:
+    clips = [(row, _varied_clip(sounds, int(row), others, recipe, rng)) for row in rows]
+    readable = [row for row, waves in clips if waves is not None]
+    if not readable:
         return None
-    mix, at = augment.mixing(len(read), recipe, rng), rng.uniform(size=len(read))
+    starts = rng.uniform(size=len(readable))
+    by_network = zip(*(waves for _, waves in clips if waves is not None), strict=True)
     waves = tuple(
-        _of_one_length(xs, at, recipe, rate)
-        for xs, rate in zip(zip(*found, strict=True), sounds.rates, strict=True)
+        _of_one_length(xs, starts, recipe, rate_hz)
+        for xs, rate_hz in zip(by_network, sounds.rates, strict=True)
     )
-    targets = augment.mixed(of[read].astype(np.float32), mix)
-    masks = rng.uniform(size=(len(read), 2, augment.MASKS, 2)).astype(np.float32)
-    kept = rng.random((len(read), features), np.float32) >= recipe.dropout
-    factors = kept.astype(np.float32) / (1 - recipe.dropout) if recipe.dropout else None
-    return Minibatch(tuple(augment.mixed(x, mix) for x in waves), targets, masks, factors)
+    masks = rng.uniform(size=(len(readable), 2, augment.MASKS, 2)).astype(np.float32)
+    is_heard = rng.random((len(readable), n_features), np.float32) >= recipe.dropout
+    factors = is_heard.astype(np.float32) / (1 - recipe.dropout) if recipe.dropout else None
+    return Minibatch(waves, onehot[readable].astype(np.float32), masks, factors)
+
+
+def _varied_clip(
+    sounds: Waveforms, row: int, others: np.ndarray, recipe: Recipe, rng: np.random.Generator
+) -> list[np.ndarray] | None:
+    """Read a clip and vary it alike for each network; None if it cannot be read."""
+    longest = (recipe.crop_s or np.inf) * np.exp(recipe.speed)
+    start, other, seed = rng.uniform(), rng.choice(others), int(rng.integers(2**63))
+    waves = sounds.of(row, start, longest)
+    below = sounds.of(int(other), start, longest) if recipe.noise_db else None
+    if waves is None:
+        return None
+    clip = []
+    for k, x in enumerate(waves):
+        own = np.random.default_rng(seed)  # for each network the same numbers
+        x = augment.vary(x, recipe, own)
+        clip.append(x if below is None else augment.lay_below(x, below[k], recipe, own))
+    return clip
 
 
 def _of_one_length(

@@ -21,7 +21,7 @@ from earmark.system.files import whole_file
 class Checkpoints:
     """Named states of one fine-tuning, in a folder whose name covers all that decides its result.
 
-    With a full disk there are none from then on, which is said once: training goes on.
+    Where the disk is full, it warns once and writes no more; training goes on.
     """
 
     def __init__(self, key: str, is_writer: bool = True) -> None:
@@ -32,20 +32,20 @@ class Checkpoints:
         """Return what was saved under ``name``, or None if there is nothing whole."""
         try:
             with safe_open(self._place(name), framework="pt") as file:
-                said = json.loads((file.metadata() or {})["earmark"])
-                return said, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                state = json.loads((file.metadata() or {})["earmark"])
+                return state, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, ValueError, KeyError):
             return None
 
-    def save(self, name: str, said: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """Write a state, atomically."""
+    def save(self, name: str, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Write ``state`` and ``tensors`` under a name, atomically."""
         if not self.is_writer:
             return
         tensors = {key: value.detach().contiguous().cpu() for key, value in tensors.items()}
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with whole_file(self._place(name)) as part:
-                safetensors.torch.save_file(tensors, part, {"earmark": json.dumps(said)})
+                safetensors.torch.save_file(tensors, part, {"earmark": json.dumps(state)})
         except (OSError, SafetensorError) as error:
             self.is_writer = False
             reason = getattr(error, "strerror", None) or str(error)

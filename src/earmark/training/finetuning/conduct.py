@@ -110,40 +110,41 @@ def finetune(
             "'unknown' is learned on frozen features, and --finetune changes them; leave out one."
         )
     recipe = recipe or Recipe()
-    workers = Processes(half=options.get("precision") == "fast")
-    with workers.first_alone():
+    processes = Processes(half=options.get("precision") == "fast")
+    with processes.accelerator.main_process_first():  # the others read what it stored
         for name in training.backbone_names(options.get("backbone", "auto"))[0]:
-            parameters.tunable(
-                registry.load_backbone(name, engine="torch"), how
-            )  # refused before the work
+            network = registry.load_backbone(name, engine="torch")
+            parameters.tunable(network, how)  # refused before the work
         frozen = training.train(data, **options)
-    began = time.perf_counter()
-    work = _Work(frozen, how, recipe, int(options.get("seed", 0)), workers, observer)
-    answers = [work.learn(k, lesson) for k, lesson in enumerate(frozen.solution.lessons)]
+    start = time.perf_counter()
+    seed = int(options.get("seed", 0))
+    work = _Work(frozen, how, recipe, seed=seed, processes=processes, observer=observer)
+    answers = [work.learn(k, plan) for k, plan in enumerate(frozen.solution.lessons)]
     verdict, tested = work.verdict(answers)
     curves = {f"fold {work.names[k]}": a.curve for k, a in enumerate(answers)}
     warnings = [*frozen.warnings, *(w for a in answers for w in a.warnings)]
-    done = frozen
+    result = frozen
     if verdict["use"] == TUNED:
         try:
             tuned, calibration = work.deploy(answers)
             curves["all clips"] = tuned.curve
-            done = _deployed(frozen, tested, tuned, calibration, verdict)
+            result = _deployed(frozen, tested, tuned, calibration, verdict)
         except NotTunedError as error:
             verdict["use"] = FROZEN
             warnings.append(str(error))
     if verdict["use"] == FROZEN:
-        done = replace(frozen, classifier=_noted(frozen, verdict))
-    seconds = {**frozen.seconds, "finetune": round(time.perf_counter() - began, 3)}
+        estimate = replace(frozen.classifier.estimate, fine_tuning=verdict)
+        result = replace(frozen, classifier=replace(frozen.classifier, estimate=estimate))
+    seconds = {**frozen.seconds, "finetune": round(time.perf_counter() - start, 3)}
     seconds["total"] = round(frozen.seconds["total"] + seconds["finetune"], 3)
     warnings += [f"{work.clips[k].path}: {why}" for k, why in work.setup.sounds.lost.items()]
-    done = replace(done, seconds=seconds, warnings=tuple(warnings))
-    is_first = workers.rank == 0
-    return FineTuning(done, frozen, verdict, curves, work.setup.checkpoints, is_first)
+    result = replace(result, seconds=seconds, warnings=tuple(warnings))
+    checkpoints, is_first = work.setup.checkpoints, processes.rank == 0
+    return FineTuning(result, frozen, verdict, curves, checkpoints, is_first)
 
 
 class _Answer(NamedTuple):
-    """What one lesson came to. ``logits`` (T, K) are calibrated, of its tested clips.
+    """What one fold came to. ``logits`` (T, K) are calibrated, of its tested clips.
 
     They are the fine-tuned network's if the rehearsal said that it is better, ``is_better``, else
     the frozen one's. ``first`` and ``best`` (M, K) are those of its inner clips before and after;
@@ -167,12 +168,14 @@ class _Work:
         frozen: Training,
         how: str,
         recipe: Recipe,
+        *,
         seed: int,
-        workers: Processes,
+        processes: Processes,
         observer: Observer | None,
     ) -> None:
         self.frozen, self.search, self.heard = frozen, frozen.search, frozen.heard
-        self.clips, self.names = frozen.heard.clips, _names(frozen)
+        self.clips, scheme = frozen.heard.clips, frozen.heard.scheme
+        self.names = [name for k, name in enumerate(scheme.names) if scheme.held_out in (None, k)]
         networks = [
             registry.load_backbone(network.info.name, engine="torch")
             for network in frozen.heard.networks
@@ -181,72 +184,81 @@ class _Work:
             network.engine = network.compute  # what was compiled for another engine is let go
         options = frozen.heard.dataset.audio
         self.setup = Context(
-            networks,
-            how,
-            recipe,
-            Waveforms(self.clips, networks, options),
-            self.search.targets,
-            options,
-            seed,
-            workers,
-            Checkpoints(_key(frozen, how, recipe, seed), workers.rank == 0),
-            observer,
+            networks=networks,
+            how=how,
+            recipe=recipe,
+            sounds=Waveforms(self.clips, networks, options),
+            targets=self.search.targets,
+            options=options,
+            seed=seed,
+            workers=processes,
+            checkpoints=Checkpoints(_key(frozen, how, recipe, seed), processes.rank == 0),
+            observer=observer,
         )
 
-    def learn(self, number: int, lesson: FoldPlan) -> _Answer:
+    def learn(self, number: int, plan: FoldPlan) -> _Answer:
         """Rehearse, tune again if that paid, and answer the tested clips."""
         name = f"fold {self.names[number]}"
-        return self._remembered(f"{name}, done", lambda: self._learn(name, lesson), name)
+        return self._remembered(f"{name}, done", lambda: self._learn(name, plan), name)
 
     def _remembered(self, name: str, make: Callable[[], _Answer], run: str) -> _Answer:
-        """Return what was found before a kill, or else find it, by the run of that name."""
-        known = self.setup.checkpoints.load(name)
-        if known is not None:
-            said, tensors = known
-            arrays = {key: value.numpy() for key, value in tensors.items()}
-            return _Answer(**said, **arrays)  # type: ignore[arg-type]
+        """Return the answer saved before a kill, or else make it, by the run of that name."""
+        checkpoint = self.setup.checkpoints.load(name)
+        if checkpoint is not None:
+            values, tensors = checkpoint
+            return _Answer(**values | {key: value.numpy() for key, value in tensors.items()})
         answer = make()
-        arrays = {key: getattr(answer, key) for key in ("logits", "first", "best")}
-        said = {key: value for key, value in answer._asdict().items() if key not in arrays}
-        tensors = {key: torch.from_numpy(value.copy()) for key, value in arrays.items()}
-        self.setup.checkpoints.save(name, said, tensors)
+        values = answer._asdict()
+        tensors = {
+            key: torch.from_numpy(values.pop(key).copy()) for key in ("logits", "first", "best")
+        }
+        self.setup.checkpoints.save(name, values, tensors)
         self.setup.checkpoints.drop(run)
         return answer
 
-    def _learn(self, name: str, lesson: FoldPlan) -> _Answer:
-        known, rehearsal = f"{name}, rehearsed", f"{name}, rehearsal"
-        answer = self._remembered(known, lambda: self._rehearse(rehearsal, lesson), rehearsal)
+    def _learn(self, name: str, plan: FoldPlan) -> _Answer:
+        run_name = f"{name}, rehearsal"
+        answer = self._remembered(
+            f"{name}, rehearsed", lambda: self._rehearse(run_name, plan), run_name
+        )
         if not answer.is_better:
             return answer
         try:
-            run = self._run(name, lesson.choice, lesson.rows, length=answer.epochs)
+            run = self._run(name, plan.choice, plan.rows, length=answer.epochs)
             run.go()
         except NotTunedError as error:
             warnings = (*answer.warnings, str(error))
             return answer._replace(is_better=False, warnings=warnings)
-        inner = self.search.targets_of(lesson.inner, self.search.balanced)
+        inner = self.search.targets_of(plan.inner, self.search.balanced)
         calibration = Calibration.fit(answer.best, inner)
-        logits = calibration.logits(run.answer(lesson.test)).astype(np.float32)
+        logits = calibration.logits(run.answer(plan.test)).astype(np.float32)
         return answer._replace(logits=logits)
 
-    def _rehearse(self, name: str, lesson: FoldPlan) -> _Answer:
-        """Tune without the inner clips of a lesson; the answer is the frozen one's still."""
-        search, of = self.search, self.search.targets.onehot
-        logits = self.frozen.solution.logits[lesson.test]
-        inside = np.setdiff1d(lesson.rows, lesson.inner)
-        none = np.zeros((0, of.shape[1]), np.float32)
+    def _rehearse(self, name: str, plan: FoldPlan) -> _Answer:
+        """Tune without the inner clips of a fold; the answer is still the frozen one's."""
+        search, onehot = self.search, self.search.targets.onehot
+        logits = self.frozen.solution.logits[plan.test]
+        inside = np.setdiff1d(plan.rows, plan.inner)
+        none = np.zeros((0, onehot.shape[1]), np.float32)
         impossible = _Answer(logits, none, none, 0, False)
-        if not of[inside].any(0).all() or not len(lesson.inner):
+        if not onehot[inside].any(0).all() or not len(plan.inner):
             return impossible
         try:
-            tuned = self._run(name, lesson.choice, inside, lesson.inner).go()
+            tuned = self._run(name, plan.choice, inside, plan.inner).go()
         except NotTunedError as error:
             return impossible._replace(warnings=(f"{name}: {error}",))
         assert tuned.first is not None and tuned.best is not None
-        inner = search.targets_of(lesson.inner, search.balanced)
-        is_better = better(tuned.first, tuned.best, inner)
-        found = (tuned.first, tuned.best, tuned.epochs, is_better, tuned.curve, tuned.warnings)
-        return _Answer(logits, *found)
+        return _Answer(
+            logits=logits,
+            first=tuned.first,
+            best=tuned.best,
+            epochs=tuned.epochs,
+            is_better=better(
+                tuned.first, tuned.best, search.targets_of(plan.inner, search.balanced)
+            ),
+            curve=tuned.curve,
+            warnings=tuned.warnings,
+        )
 
     def _run(
         self,
@@ -269,10 +281,10 @@ class _Work:
     def verdict(self, answers: Sequence[_Answer]) -> tuple[dict[str, Any], OutOfFold]:
         """Compare on the tested clips; return with it the estimate of what :meth:`learn` does."""
         frozen = self.frozen.out_of_fold
-        solution, lessons = self.frozen.solution, self.frozen.solution.lessons
+        solution, plans = self.frozen.solution, self.frozen.solution.lessons
         logits = solution.logits.copy()
-        for lesson, answer in zip(lessons, answers, strict=True):
-            logits[lesson.test] = answer.logits
+        for plan, answer in zip(plans, answers, strict=True):
+            logits[plan.test] = answer.logits
         tuned = OutOfFold.gather(
             replace(solution, logits=logits), self.clips, self.search.targets, self.heard.scheme
         )
@@ -294,11 +306,11 @@ class _Work:
                 {
                     "fold": self.names[k],
                     "epochs": answer.epochs,
-                    "frozen": float(frozen.quality[np.isin(frozen.rows, lesson.test)].mean()),
-                    "fine_tuned": float(tuned.quality[np.isin(tuned.rows, lesson.test)].mean()),
+                    "frozen": float(frozen.quality[np.isin(frozen.rows, plan.test)].mean()),
+                    "fine_tuned": float(tuned.quality[np.isin(tuned.rows, plan.test)].mean()),
                     "use": TUNED if answer.is_better else FROZEN,
                 }
-                for k, (lesson, answer) in enumerate(zip(lessons, answers, strict=True))
+                for k, (plan, answer) in enumerate(zip(plans, answers, strict=True))
             ],
             "course": _course([answer.curve for answer in answers]),
         }, tuned
@@ -319,22 +331,17 @@ class _Work:
 
 
 def _course(curves: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, float]]:
-    """Return the mean over rehearsals of what was found at the ends of their epochs."""
-    found: dict[float, dict[str, list[float]]] = {}
-    for row in (row for curve in curves for row in curve):
+    """Return the means over rehearsals, an entry for each epoch that ended."""
+    rows = [row for curve in curves for row in curve]
+    course = []
+    for epoch in sorted({row["epoch"] for row in rows}):
+        means = {"epoch": epoch}
         for name in ("loss", "validation"):
-            if np.isfinite(row.get(name, np.nan)):
-                found.setdefault(row["epoch"], {}).setdefault(name, []).append(row[name])
-    return [
-        {"epoch": epoch, **{name: float(np.mean(values)) for name, values in row.items()}}
-        for epoch, row in sorted(found.items())
-    ]
-
-
-def _noted(frozen: Training, verdict: dict[str, Any]) -> Any:
-    """Return the frozen classifier, which knows that fine-tuning was tried."""
-    classifier = frozen.classifier
-    return replace(classifier, estimate=replace(classifier.estimate, fine_tuning=verdict))
+            values = [row.get(name, np.nan) for row in rows if row["epoch"] == epoch]
+            if finite := [value for value in values if np.isfinite(value)]:
+                means[name] = float(np.mean(finite))
+        course += [means] if len(means) > 1 else []
+    return course
 
 
 def _deployed(
@@ -346,41 +353,31 @@ def _deployed(
 ) -> Training:
     """Return the training of the fine-tuned classifier, with its own estimate and limits."""
     old = frozen.classifier
-    seed = int(old.provenance["seed"])
     estimate = replace(
-        training.estimate_of(tested, frozen.heard, seed),
+        training.estimate_of(tested, frozen.heard, int(old.provenance["seed"])),
         baselines=old.estimate.baselines,
         learning_curve=old.estimate.learning_curve,
         fine_tuning=verdict,
     )
     # a backbone of which nothing is read is not in the classifier
-    used = [
-        w
-        for w, n in zip(tuned.weights, frozen.heard.networks, strict=True)
-        if n.info.name in {use.name for use in old.backbones}
-    ]
+    backbones = {use.name for use in old.backbones}
+    networks = zip(tuned.weights, frozen.heard.networks, strict=True)
+    weights = tuple(tensors for tensors, network in networks if network.info.name in backbones)
     classifier = replace(
         old,
         head=tuned.head,
         calibration=calibration,
         decision_rule=DecisionRule.fit(tested.scores, tested.onehot, tested.is_single),
         estimate=estimate,
-        tuned=tuple(used),
+        tuned=weights,
     )
     return replace(frozen, classifier=classifier, out_of_fold=tested)
-
-
-def _names(frozen: Training) -> list[str]:
-    scheme = frozen.heard.scheme
-    if scheme.held_out is not None:
-        return [scheme.names[scheme.held_out]]
-    return list(scheme.names)
 
 
 def _key(frozen: Training, how: str, recipe: Recipe, seed: int) -> str:
     """Return a name for all that decides what comes out."""
     heard = frozen.heard
-    said = {
+    causes = {
         "versions": [__version__, torch.__version__],
         "data": frozen.classifier.provenance["data"],
         "folds": hashlib.sha256(heard.scheme.fold.astype(np.int64).tobytes()).hexdigest(),
@@ -393,4 +390,4 @@ def _key(frozen: Training, how: str, recipe: Recipe, seed: int) -> str:
         "recipe": asdict(recipe),
         "seed": seed,
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:24]
+    return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()[:24]

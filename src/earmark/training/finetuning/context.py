@@ -21,7 +21,7 @@ from earmark.training.finetuning.recipe import Recipe
 from earmark.training.finetuning.waveforms import Waveforms
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """What all runs of one fine-tuning share."""
 
@@ -50,7 +50,7 @@ class Start(NamedTuple):
     solve: Callable[[np.ndarray, np.ndarray], Head]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tuned:
     """What a run ends with: the ``head`` and the changed weights of each network.
 

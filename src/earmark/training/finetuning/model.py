@@ -17,9 +17,9 @@ from earmark.classifier.head import Head
 
 
 class WindowBatch(NamedTuple):
-    """What one backbone hears of a batch: ``windows`` (W, n), ``valid`` (W,), ``clip`` (W,).
+    """The windows (W, n) that one backbone reads of a batch.
 
-    ``clip`` numbers the clip that a window is of.
+    ``valid`` (W,) is how many of their samples are real, ``clip`` (W,) the number of their clip.
     """
 
     windows: Tensor
@@ -60,34 +60,27 @@ class Tunable(nn.Module):
         self.head = nn.ParameterList(tensors.values())
 
     def forward(
-        self, heard: Sequence[WindowBatch], clips: int, factors: Tensor | None = None
+        self, batches: Sequence[WindowBatch], n_clips: int, factors: Tensor | None = None
     ) -> Tensor:
-        """Return logits (B, K) of ``clips`` clips, heard by each backbone in turn.
+        """Return logits (B, K) of ``n_clips`` clips, of which each backbone has its batch.
 
         Features are multiplied by ``factors`` (B, D) where there are any: 0 drops one.
         """
-        x = torch.cat(
-            [
-                self._features(k, *part, clips)
-                for k, part in enumerate(heard)
-                if self.reading.layers[k]
-            ],
-            1,
-        )
+        layers = self.reading.layers
+        parts = [self._features(k, batch, n_clips) for k, batch in enumerate(batches) if layers[k]]
+        x = torch.cat(parts, 1)
         z = (x - self.mean) / self.scale
         if factors is not None:
             z = z * factors
         return self._logits(z)
 
-    def _features(
-        self, number: int, windows: Tensor, valid: Tensor, clip: Tensor, clips: int
-    ) -> Tensor:
-        """Return (B, d), what is read of one backbone; see :func:`readings.features`."""
+    def _features(self, number: int, batch: WindowBatch, n_clips: int) -> Tensor:
+        """Return (B, d), what is read of one backbone; see :func:`compute_features`."""
         network, info = self.backbones[number], self.infos[number]
-        stats = network(windows, valid, self.reading.layers[number])
-        held = pool(info, stats, clip.to(network.device), clips)
+        stats = network(batch.windows, batch.valid, self.reading.layers[number])
+        moments = pool(info, stats, batch.clip.to(network.device), n_clips)
         parts = [part for part in self.parts if part.backbone == number]
-        x = torch.cat([statistic_values(info, held, part) for part in parts], 1)
+        x = torch.cat([statistic_values(info, moments, part) for part in parts], 1)
         return x if info.is_logarithmic else signed_root(x)
 
     def _logits(self, z: Tensor) -> Tensor:
@@ -99,23 +92,23 @@ class Tunable(nn.Module):
 
 
 def pool(
-    info: BackboneInfo, stats: Mapping[str, LayerStats], clip: Tensor, clips: int
+    info: BackboneInfo, stats: Mapping[str, LayerStats], clip: Tensor, n_clips: int
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Return mean and deviation (B, D) of each layer, like :func:`embed.pool`.
+    """Return mean and deviation (B, D) of each layer, like :func:`earmark.embeddings.pooling.pool`.
 
-    ``clip`` (W,) numbers the clip of each window of ``stats``, from 0 to ``clips``.
+    ``clip`` (W,) numbers the clip of each window of ``stats``, from 0 to ``n_clips``.
     """
     names = [layer.name for layer in info.layers]
     sizes = [layer.size for layer in info.layers]
     mean = torch.cat([stats[name].mean for name in names], 1)
     var = torch.cat([stats[name].var for name in names], 1)
-    if len(clip) > clips:
+    if len(clip) > n_clips:
         frames = torch.stack([stats[name].frames for name in names], 1)  # (W, layers)
-        total = frames.new_zeros(clips, len(names)).index_add(0, clip, frames)
+        total = frames.new_zeros(n_clips, len(names)).index_add(0, clip, frames)
         weight = (frames / total.clamp_min(1e-9)[clip]).repeat_interleave(
             torch.tensor(sizes, device=clip.device), 1
         )
-        none = mean.new_zeros(clips, mean.shape[1])
+        none = mean.new_zeros(n_clips, mean.shape[1])
         centre = none.index_add(0, clip, weight * mean)
         var = none.index_add(0, clip, weight * (var + (mean - centre[clip]).square()))
         mean = centre

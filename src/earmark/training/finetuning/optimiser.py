@@ -8,10 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from earmark.training.finetuning.recipe import Recipe
-
+WEIGHT_DECAY = 0.01
+MOST_NORM = 1.0  # of all gradients together
+WARM_UP = 0.1  # share of the steps in which the rate rises; half a cosine follows
 SMALLEST_CHANNEL = 1e-2  # of a tensor's size: channels below count as so large
 SMALLEST = 1e-4
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of a parameter
 
 
 class Optimiser:
@@ -23,10 +25,8 @@ class Optimiser:
     of zeros, with which a low-rank addition begins, has the size that ``size`` says.
     """
 
-    def __init__(
-        self, parameters: Sequence[Tensor], rates: Sequence[float], recipe: Recipe
-    ) -> None:
-        self.parameters, self.recipe = list(parameters), recipe
+    def __init__(self, parameters: Sequence[Tensor], rates: Sequence[float]) -> None:
+        self.parameters = list(parameters)
         self.sizes = [_size(p.detach()) for p in parameters]
         # the fused step goes through memory, so that units, slopes and what is restored lie alike
         self.units = [
@@ -37,7 +37,7 @@ class Optimiser:
             {"params": [u for u, r in zip(self.units, rates, strict=True) if r == rate], "at": rate}
             for rate in dict.fromkeys(rates)
         ]
-        self.adam = torch.optim.AdamW(groups, 0.0, weight_decay=recipe.weight_decay, fused=True)
+        self.adam = torch.optim.AdamW(groups, 0.0, weight_decay=WEIGHT_DECAY, fused=True)
 
     def step(self, slopes: list[Tensor], progress: float) -> bool:
         """Move once, ``progress`` (0 to 1) through the schedule; False if a slope is no number.
@@ -49,10 +49,9 @@ class Optimiser:
         norm = torch.nn.utils.get_total_norm([u.grad for u in self.units if u.grad is not None])
         if not bool(torch.isfinite(norm)):
             return False
-        if self.recipe.clip:
-            torch.nn.utils.clip_grads_with_norm_(self.units, self.recipe.clip, norm)
+        torch.nn.utils.clip_grads_with_norm_(self.units, MOST_NORM, norm)
         for group in self.adam.param_groups:
-            group["lr"] = group["at"] * share(progress, self.recipe.warm_up)
+            group["lr"] = group["at"] * share(progress)
         self.adam.step()
         self.adam.zero_grad()
         self._write()
@@ -65,13 +64,11 @@ class Optimiser:
 
     def state(self) -> dict[str, Tensor]:
         """Return all that a later step depends on."""
-        found: dict[str, Tensor] = {}
+        tensors = {f"unit.{number}": unit for number, unit in enumerate(self.units)}
         for number, unit in enumerate(self.units):
-            held = self.adam.state[unit]
-            found |= {f"unit.{number}": unit} | {
-                f"{name}.{number}": held[name] for name in ("exp_avg", "exp_avg_sq", "step") if held
-            }
-        return found
+            moments = self.adam.state[unit]  # empty before the first step
+            tensors |= {f"{name}.{number}": moments[name] for name in MOMENTS if moments}
+        return tensors
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go on from what :meth:`state` returned."""
@@ -79,17 +76,16 @@ class Optimiser:
             unit.copy_(state[f"unit.{number}"])
             if f"step.{number}" in state:
                 self.adam.state[unit] = {
-                    name: state[f"{name}.{number}"].to(unit.device)
-                    for name in ("exp_avg", "exp_avg_sq", "step")
+                    name: state[f"{name}.{number}"].to(unit.device) for name in MOMENTS
                 }
         self._write()
 
 
-def share(progress: float, warm_up: float) -> float:
+def share(progress: float) -> float:
     """Return the share of the full rate: it rises evenly, then falls along half a cosine."""
-    if progress < warm_up:
-        return progress / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / max(1e-9, 1 - warm_up)))
+    if progress < WARM_UP:
+        return progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
 def _size(tensor: Tensor) -> Tensor:

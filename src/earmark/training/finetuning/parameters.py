@@ -42,40 +42,40 @@ def tunable(network: Backbone, how: str) -> dict[str, int]:
     """
     if how == LORA:
         _add_low_rank(network)
-    wanted = [n for n, _ in network.named_parameters() if how != LORA or "lora_" in n]
-    lowest = lowest_layers(network, wanted) if wanted else {}
+    names = [n for n, _ in network.named_parameters() if how != LORA or "lora_" in n]
+    lowest = lowest_layers(network, names) if names else {}
     top = max(lowest.values(), default=0)
     match = _LAST.fullmatch(how)
-    kept = sorted(set(lowest.values()))[-int(match[1]) :] if match else set(lowest.values())
-    names = [layer.name for layer in network.info.layers]
+    numbers = sorted(set(lowest.values()))[-int(match[1]) if match else 0 :]
+    layers = [layer.name for layer in network.info.layers]
     depth = {
         name: top - layer
         for name, layer in lowest.items()
-        if layer in kept and names[layer] not in network.untuned
+        if layer in numbers and layers[layer] not in network.untuned
     }
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(name in depth)
     if not depth:
         raise NotTunedError(
             f"backbone {network.info.name!r} has nothing to fine-tune in the layers"
-            f" {', '.join(names)}; read higher ones (--layers), use another, or leave --finetune"
+            f" {', '.join(layers)}; read higher ones (--layers), use another, or leave --finetune"
             " out."
         )
     return depth
 
 
-def lowest_layers(network: Backbone, wanted: Iterable[str]) -> dict[str, int]:
-    """Return for each parameter of ``wanted`` the number of the lowest layer that it changes.
+def lowest_layers(network: Backbone, parameters: Iterable[str]) -> dict[str, int]:
+    """Return for each of ``parameters`` the number of the lowest layer that it changes.
 
-    Autograd is asked: so it holds for any network. What changes no layer is left out.
+    Autograd says so: it holds for any network. What changes no layer is left out.
     """
-    names = set(wanted)
+    names = set(parameters)
     left = {name: p for name, p in network.named_parameters() if name in names}
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     for parameter in left.values():
         parameter.requires_grad_(True)
-    found: dict[str, int] = {}
+    lowest: dict[str, int] = {}
     x = _example(network)
     for number, (_, y) in enumerate(network.compute(x, [y.name for y in network.info.layers])):
         if not y.requires_grad or not left:
@@ -84,10 +84,10 @@ def lowest_layers(network: Backbone, wanted: Iterable[str]) -> dict[str, int]:
             y.float().square().sum(), list(left.values()), allow_unused=True, retain_graph=True
         )
         reached = [name for name, slope in zip(left, slopes, strict=True) if slope is not None]
-        found |= dict.fromkeys(reached, number)
+        lowest |= dict.fromkeys(reached, number)
         for name in reached:
             del left[name]
-    return found
+    return lowest
 
 
 def _example(network: Backbone) -> Tensor:
@@ -129,14 +129,14 @@ def states(network: Backbone, names: Mapping[str, int]) -> dict[str, Tensor]:
     product is added to the parameter ``NAME``.
     """
     if not any("lora_" in name for name in names):
-        held = dict(network.named_parameters())
-        return {name: held[name].detach().clone() for name in names}
-    found = {}
+        parameters = dict(network.named_parameters())
+        return {name: parameters[name].detach().clone() for name in names}
+    factors = {}
     for name, module in network.named_modules():
         if not any(n.startswith(f"{name}.lora_A.") for n in names):
             continue
         (adapter,) = module.lora_A.keys()
         scaled = module.lora_A[adapter].weight.detach() * module.scaling[adapter]
-        found[f"{name}.weight.lora_a"] = scaled
-        found[f"{name}.weight.lora_b"] = module.lora_B[adapter].weight.detach().clone()
-    return found
+        factors[f"{name}.weight.lora_a"] = scaled
+        factors[f"{name}.weight.lora_b"] = module.lora_B[adapter].weight.detach().clone()
+    return factors

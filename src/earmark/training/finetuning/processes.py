@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,12 @@ from earmark.system.threads import available_cores
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Map(Protocol):
+    """Calls a function for each item, like ``map``."""
+
+    def __call__(self, function: Callable[[T], R], items: Sequence[T], /) -> Iterator[R]: ...
 
 
 class Processes:
@@ -31,15 +37,15 @@ class Processes:
         # without being told so, accelerate takes the processes of `torchrun` on CPUs for lone ones
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
         self.accelerator: Any = accelerate.Accelerator(mixed_precision=mixed, cpu=several)
-        self.rank = int(self.accelerator.process_index)
-        self.count = int(self.accelerator.num_processes)
+        self.rank: int = self.accelerator.process_index
+        self.count: int = self.accelerator.num_processes
         self.device: torch.device = self.accelerator.device
         on_gpu = self.device.type != "cpu"
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self.threads = 1 if on_gpu else max(1, available_cores() // local)
 
     @contextlib.contextmanager
-    def side_by_side(self) -> Iterator[Callable[[Callable[[T], R], Sequence[T]], Iterator[R]]]:
+    def side_by_side(self) -> Iterator[Map]:
         """Yield a ``map`` whose calls run at the same time, each on one core."""
         before = torch.get_num_threads()
         try:
@@ -51,28 +57,15 @@ class Processes:
         finally:
             torch.set_num_threads(before)
 
-    @contextlib.contextmanager
-    def first_alone(self) -> Iterator[None]:
-        """Let the first process go ahead; the others find what it stored."""
-        with self.accelerator.main_process_first():
-            yield
-
-    @contextlib.contextmanager
-    def mixed(self) -> Iterator[None]:
-        """Compute in half precision where that was asked for."""
-        with self.accelerator.autocast():
-            yield
-
     def total(self, tensors: list[Tensor]) -> list[Tensor]:
         """Return the sums over all processes."""
         if self.count == 1:
             return tensors
-        flat = torch.cat([t.flatten() for t in tensors])
-        flat = self.accelerator.reduce(flat, "sum")
+        flat = self.accelerator.reduce(torch.cat([t.flatten() for t in tensors]), "sum")
         sizes = [t.numel() for t in tensors]
         return [f.view_as(t) for f, t in zip(flat.split(sizes), tensors, strict=True)]
 
-    def told(self, make: Callable[[], T]) -> T:
+    def from_first(self, make: Callable[[], T]) -> T:
         """Return in every process what ``make`` returns in the first, which alone calls it.
 
         An error there is raised everywhere.
@@ -80,14 +73,13 @@ class Processes:
         if self.count == 1:
             return make()
         utils = extras.load("accelerate.utils", "finetune", "fine-tuning")
-        box: list[Any] = [None, None]
+        box: list[object] = [None, None]  # the result, the error
         if self.rank == 0:
             try:
                 box[0] = make()
             except Exception as error:
                 box[1] = error
         utils.broadcast_object_list(box)
-        if box[1] is not None:
+        if isinstance(box[1], Exception):
             raise box[1]
-        result: T = box[0]
-        return result
+        return cast(T, box[0])

@@ -6,11 +6,14 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from earmark.errors import EarmarkError, EarmarkWarning
 from earmark.system import extras
 from earmark.system.progress import Observer
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class Board:
@@ -25,9 +28,8 @@ class Board:
         self.make = extras.load(
             "torch.utils.tensorboard", "tensorboard", "--tensorboard"
         ).SummaryWriter
-        self.folder, self.other = folder, other
-        self.run, self.is_full = "", False
-        self.writer: Any = None
+        self.folder, self.other, self.run, self.is_full = folder, other, "", False
+        self.writer: SummaryWriter | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -50,7 +52,7 @@ class Board:
             self.other.advance(run, figures)
 
     def _write(self, run: str, figures: Mapping[str, float]) -> None:
-        if run != self.run:
+        if self.writer is None or run != self.run:
             self.close()
             self.run = run
             self.writer = self.make(str(self.folder / run.replace(", ", "-").replace(" ", "-")))

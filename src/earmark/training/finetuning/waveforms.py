@@ -88,10 +88,11 @@ class Waveforms:
         start, end = clip.start, clip.end
         if last is not None:
             start, end = (clip.start or 0.0) + first, (clip.start or 0.0) + last
-        at: dict[int, np.ndarray] = {}
-        for rate in set(self.rates):
-            at[rate] = audio.read(clip.path, rate, start, end, self.options).samples
-        return [at[rate] for rate in self.rates]
+        by_rate = {
+            rate: audio.read(clip.path, rate, start, end, self.options).samples
+            for rate in set(self.rates)
+        }
+        return [by_rate[rate] for rate in self.rates]
 
 
 def _stretch(x: np.ndarray, at: float, seconds: float, rate: int) -> np.ndarray:
@@ -100,60 +101,64 @@ def _stretch(x: np.ndarray, at: float, seconds: float, rate: int) -> np.ndarray:
 
 
 def plan(
-    rows: np.ndarray, seconds: np.ndarray, of: np.ndarray, recipe: Recipe, rng: np.random.Generator
+    rows: np.ndarray,
+    seconds: np.ndarray,
+    onehot: np.ndarray,
+    recipe: Recipe,
+    rng: np.random.Generator,
 ) -> list[np.ndarray]:
     """Return the batches of an epoch: ``rows``, in random order, neighbours of like length.
 
     With ``recipe.balanced``, rows of small classes come several times, so that each class comes
-    as often as the largest. ``seconds`` (N,) and ``of`` (N, K) are those of all clips.
+    as often as the largest. ``seconds`` (N,) and ``onehot`` (N, K) are those of all clips.
     """
-    order = rng.permutation(_balanced(rows, of, rng) if recipe.balanced else rows)
-    heard = np.minimum(seconds, recipe.crop_s or np.inf)
+    order = rng.permutation(_balanced(rows, onehot, rng) if recipe.balanced else rows)
+    lengths = np.minimum(seconds, recipe.crop_s or np.inf)
     batches = []
     for first in range(0, len(order), GROUPED * recipe.batch):
         some = order[first : first + GROUPED * recipe.batch]
-        some = some[np.argsort(heard[some] * rng.uniform(1, 1.1, len(some)), kind="stable")]
+        some = some[np.argsort(lengths[some] * rng.uniform(1, 1.1, len(some)), kind="stable")]
         batches += [some[i : i + recipe.batch] for i in range(0, len(some), recipe.batch)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
-def _balanced(rows: np.ndarray, of: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    classes = of[rows].argmax(1)
+def _balanced(rows: np.ndarray, onehot: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    classes = onehot[rows].argmax(1)
     most = np.bincount(classes).max()
-    chosen = []
+    often = []
     for number in np.unique(classes):
         own = rows[classes == number]
         rest = rng.choice(own, most % len(own), replace=False)
-        chosen += [np.repeat(own, most // len(own)), rest]
-    return np.concatenate(chosen)
+        often += [np.repeat(own, most // len(own)), rest]
+    return np.concatenate(often)
 
 
 def parts(rows: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
     """Cut a batch into parts whose clips are of like length: each is computed at one length."""
-    found: list[list[int]] = []
+    parts: list[list[int]] = []
     for row in rows[np.argsort(-lengths[rows], kind="stable")]:
-        if found and lengths[row] >= ALIKE * lengths[found[-1][0]]:
-            found[-1].append(row)
+        if parts and lengths[row] >= ALIKE * lengths[parts[-1][0]]:
+            parts[-1].append(row)
         else:
-            found.append([row])
-    return [np.array(part) for part in found]
+            parts.append([row])
+    return [np.array(part) for part in parts]
 
 
 def heard_by(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[WindowBatch]:
     """Cut waveforms (B, n), those of each network, into its windows.
 
-    First come the first windows of all clips, then the second, and so on: so every so many rows
-    are of one clip, as :func:`augment.mask` has it.
+    First come the first windows of all clips, then the second, and so on: :func:`augment.mask`
+    relies on this order.
     """
-    found = []
+    batches = []
     for network, xs in zip(networks, waves, strict=True):
         info = network.info
-        cut = [
+        windowed = [
             audio.window(network.prepare(x), info.window, info.hop, info.context, info.step)
             for x in xs
         ]
-        windows, valid = (np.stack(part, 1) for part in zip(*cut, strict=True))
-        clip = np.tile(np.arange(len(cut)), len(windows))
+        windows, valid = (np.stack(part, 1) for part in zip(*windowed, strict=True))
+        clip = np.tile(np.arange(len(windowed)), len(windows))
         windows = windows.reshape(len(clip), -1)
-        found.append(WindowBatch(*map(torch.from_numpy, (windows, valid.ravel(), clip))))
-    return found
+        batches.append(WindowBatch(*map(torch.from_numpy, (windows, valid.ravel(), clip))))
+    return batches
