@@ -6,7 +6,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from earmark.data.tables import AUDIO_COLUMN, Row, Table
 from earmark.errors import DataError
@@ -34,7 +33,7 @@ def with_recordings(table: Table) -> Table:
     return Table(table.name, [*table.columns, "path"], rows(), table.folder)
 
 
-def _recording(cell: Any, copies: Counter[str]) -> str:
+def _recording(cell: object, copies: Counter[str]) -> str:
     """Return the path of a recording that is given as a path, or as its bytes and a name.
 
     ``copies`` counts the rows of each content: two rows of equal sound are two recordings.

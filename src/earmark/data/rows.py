@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -74,7 +73,7 @@ def _clip(
     return Clip(Path(os.path.abspath(folder / path)), label, start, end, group, fold, split)
 
 
-def _label(cell: Any, separator: str | None) -> str | None:
+def _label(cell: object, separator: str | None) -> str | None:
     """Return a label, each of its classes stripped and named once; None for an empty cell."""
     if isinstance(cell, LISTS):
         names = [_text(item).strip() for item in cell]
@@ -91,7 +90,7 @@ def _label(cell: Any, separator: str | None) -> str | None:
     return (separator or "").join(dict.fromkeys(names)) or None
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """Return a cell as text, an absent one as empty; whole numbers without a decimal point."""
     if isinstance(value, np.generic):
         value = value.item()

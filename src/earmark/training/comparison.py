@@ -92,9 +92,8 @@ def compare(
     Returns
     -------
     Comparison
-        An entry for each, estimated over the same clips (those that all can read) and the same
-        folds, with paired tests, seconds and megabytes; and which to take. For clips with several
-        classes 'accuracy' is the ranking precision.
+        An entry for each, over the same clips and folds, and which to take. For clips with
+        several classes 'accuracy' is the ranking precision.
 
     Raises
     ------
@@ -111,9 +110,7 @@ def compare(
     backbone = backbones if isinstance(backbones, str) else ",".join(backbones)
     names, _ = backbone_names(backbone)
     if len(names) < 2:
-        raise EarmarkError(
-            f"one backbone only, {names[0]!r}; give several with commas between, to compare them."
-        )
+        raise EarmarkError(f"{names[0]!r} is one backbone; give two or more, with commas between.")
 
     def trained(data: Dataset, name: str) -> Training:
         settings: dict[str, Any] = {"folds": folds, "seed": seed, "compare": False}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from earmark.data.clip import Clip
-from earmark.data.dataset import Dataset
+from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.doctor import tables
 from earmark.data.doctor.findings import Finding, Names, by_severity
 from earmark.system.progress import Progress
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from earmark.data.doctor.facts import Facts
 
 
-def doctor(data: object, *, near: bool = True, progress: Progress | None = None) -> list[Finding]:
+def doctor(data: DataLike, *, near: bool = True, progress: Progress | None = None) -> list[Finding]:
     """Listen to every clip and return what is wrong with the data, before any training.
 
     Parameters
@@ -52,8 +52,7 @@ def doctor(data: object, *, near: bool = True, progress: Progress | None = None)
     ...     print(f"{finding.severity}: {finding.kind}, {len(finding.clips)} clips")
     error: class equals group, 120 clips
     """
-    dataset = data if isinstance(data, Dataset) else Dataset.read(data)
-    return examine(dataset, progress, near=near)
+    return examine(as_dataset(data), progress, near=near)
 
 
 def examine(

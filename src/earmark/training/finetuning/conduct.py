@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,7 +78,7 @@ def finetune(
     how
         'full' for every layer, 'last:N' for the last N layers, or 'lora'.
     recipe
-        The settings of the gradient steps. Default: those of the backbone.
+        The settings of the gradient steps; default: ``Recipe()``.
     observer
         Is told what goes on.
     **options
@@ -87,9 +87,9 @@ def finetune(
     Returns
     -------
     FineTuning
-        The ``training`` to use, the frozen one, and the ``verdict``: what was used ('use'), the
-        accuracy of both on the tested clips, the 'difference' with its 95 % interval 'ci95' (0 to
-        0 if no fold was tuned), and what was used in each fold.
+        Its ``verdict`` says what was used ('use'), the accuracy of both on the tested clips, the
+        'difference' with its 95 % interval 'ci95' (0 to 0 if no fold was tuned), and what was
+        used in each fold.
 
     Raises
     ------
@@ -104,17 +104,10 @@ def finetune(
     >>> tuned.verdict["use"]
     'frozen'
     """
-    parameters.check(how)
-    if options.get("unknown") is not None:
-        raise EarmarkError(
-            "'unknown' is learned on frozen features, and --finetune changes them; leave out one."
-        )
     recipe = recipe or Recipe()
     processes = Processes(half=options.get("precision") == "fast")
     with processes.accelerator.main_process_first():  # the others read what it stored
-        for name in training.backbone_names(options.get("backbone", "auto"))[0]:
-            network = registry.load_backbone(name, engine="torch")
-            parameters.tunable(network, how)  # refused before the work
+        _refuse(how, options)
         frozen = training.train(data, **options)
     start = time.perf_counter()
     seed = int(options.get("seed", 0))
@@ -141,6 +134,17 @@ def finetune(
     result = replace(result, seconds=seconds, warnings=tuple(warnings))
     checkpoints, is_first = work.setup.checkpoints, processes.rank == 0
     return FineTuning(result, frozen, verdict, curves, checkpoints, is_first)
+
+
+def _refuse(how: str, options: Mapping[str, Any]) -> None:
+    """Raise EarmarkError, before any work, where networks cannot be tuned so."""
+    parameters.check(how)
+    if options.get("unknown") is not None:
+        raise EarmarkError(
+            "'unknown' is learned on frozen features, and fine-tuning changes them; leave out one."
+        )
+    for name in training.backbone_names(options.get("backbone", "auto"))[0]:
+        parameters.tunable(registry.load_backbone(name, engine="torch"), how)
 
 
 class _Answer(NamedTuple):
