@@ -187,8 +187,8 @@ def stages(name: str, paths: Sequence[Path], folder: Path) -> list[dict[str, obj
     clips = [Clip(path) for path in paths]
     threads = available_cores()
     with ThreadPoolExecutor(threads) as readers:
-        decoded = pipeline._decoded(clips, network, audio.AS_IT_IS, None, readers)
-        shards = list(pipeline._shards(decoded))
+        pieces = pipeline._pieces(clips, network, audio.AS_IT_IS, None, readers)
+        shards = list(pipeline._shards(pieces))
 
     def alone() -> None:
         """The same batches on as many workers, the audio already in memory."""

@@ -132,7 +132,7 @@ def test_a_header_that_lies_costs_no_memory() -> None:
 @pytest.mark.parametrize("rate_hz", [1, 99])
 def test_a_rate_that_makes_much_of_little_is_refused(rate_hz: int) -> None:
     text = refusal(encode(noise(1_000), "WAV", rate_hz=rate_hz))
-    assert f"a rate of {rate_hz} Hz is below 100 Hz; mend its header." in text
+    assert f"a rate of {rate_hz} Hz is below 100 Hz; correct its header." in text
     assert len(audio.load(encode(noise(1_000), "WAV", rate_hz=100), RATE)) == 160_000
 
 

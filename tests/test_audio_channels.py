@@ -70,7 +70,7 @@ def test_samples_that_are_no_sound_are_refused_or_zeroed(bad: float) -> None:
     x[at] = bad
     content = encode(x, "WAV", "FLOAT")
     text = refusal(content)
-    assert "3 samples are NaN, infinite or beyond 1e+12; write it anew or leave it out." in text
+    assert "3 samples are NaN, infinite or beyond 1e+12; write it again or leave it out." in text
     assert len(audio.load(content, RATE, 1.0, 4.0)) == 3 * RATE
     zeroed = audio.read_channels(content, options=AudioOptions(non_finite="zero"))
     x[at] = 0

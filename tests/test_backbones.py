@@ -258,7 +258,7 @@ def test_unknown_name_is_answered_with_the_nearest():
 
 
 def test_unknown_precision_is_refused():
-    with pytest.raises(BackboneError, match="'int3' is unknown; wanted one of exact, fast"):
+    with pytest.raises(BackboneError, match="'int3' is unknown; give one of exact, fast"):
         backbones.load_backbone("logmel", precision="int3")
 
 

@@ -97,6 +97,14 @@ assert earmark.doctor.Finding
     )
 
 
+def test_importing_a_module_of_today_does_not_warn():
+    """A room's module may import another one of the room: that is no name of 0.1."""
+    statement = "from earmark.training import estimation"
+    command = [sys.executable, "-W", "error::DeprecationWarning:__main__", "-c", statement]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_module_of_the_command_line_still_starts():
     command = [sys.executable, "-m", "earmark.cli", "--version"]
     assert subprocess.run(command, capture_output=True, text=True).stdout.startswith("earmark 0.2")

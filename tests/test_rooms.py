@@ -26,7 +26,7 @@ def test_each_room_knows_only_the_rooms_below_it():
     [
         "import earmark.data, earmark.data.doctor, earmark.data.known",
         "import earmark.audio",
-        "import earmark.backbones; earmark.backbones.check_name('vggish@0.48')",
+        "import earmark.backbones; earmark.backbones.registry.check_name('vggish@0.48')",
         "import earmark; earmark.Dataset, earmark.Clip, earmark.list_backbones()",
     ],
 )

@@ -55,6 +55,11 @@ class ModelError(EarmarkError):
     """A file that is not a usable classifier."""
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, without its full stop; else its type's name."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
+
+
 def did_you_mean(got: str, known: Iterable[str]) -> str:
     """Return `` did you mean 'x'?`` for the nearest of ``known``, or an empty string."""
     near = difflib.get_close_matches(got, list(known), n=1)

@@ -17,19 +17,19 @@ OGG_PAGE_BYTES = 27 + 255 + 255 * 255  # the longest page there is (RFC 3533, se
 
 
 class Header(NamedTuple):
-    """What a recording says of itself, and is not to be believed without a look.
+    """What a recording's header says, which may be wrong.
 
-    ``frames`` is its length as far as the decoder can know it now, ``promised`` what its header
-    tells, which is more if the file was cut short; 0 where nothing tells. Codecs may give
-    ``slack`` frames less. ``is_cut`` says that an end mark, which its format demands, is missing.
+    ``frames`` is the length that the decoder knows. ``promised`` is the length in the header: more
+    if the file was cut short. Both are 0 where they are unknown. Codecs may give ``slack`` frames
+    less. ``is_cut``: the format demands an end mark, and the file has none.
     """
 
     rate_hz: int
     channels: int
     frames: int
     promised: int
-    slack: int
-    is_cut: bool
+    slack: int = 0
+    is_cut: bool = False
 
 
 class Block(NamedTuple):
@@ -53,8 +53,8 @@ Decoder = Callable[[BinaryIO, float, float | None], AbstractContextManager[Opene
 
 def reason(error: Exception) -> str:
     """Say in a few words why a decoder or the system refused."""
-    said = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
-    return str(said).removeprefix("Error : ").rstrip(". ") or type(error).__name__
+    text = getattr(error, "error_string", "") or getattr(error, "strerror", "") or str(error)
+    return str(text).removeprefix("Error : ").rstrip(". ") or type(error).__name__
 
 
 def is_cut_ogg(file: BinaryIO) -> bool:

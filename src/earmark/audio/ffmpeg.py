@@ -5,12 +5,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from earmark.audio.decoder import CODEC_SLACK_S, Block, Header, Opened, is_cut_ogg
 from earmark.audio.libsndfile import PREROLL_S
+
+if TYPE_CHECKING:
+    from av import AudioFrame, AudioStream
+    from av.container import InputContainer
 
 SEEK_FROM_S = 30.0  # FFmpeg decodes up to nearer starts; that takes some 30 ms
 
@@ -26,7 +30,7 @@ def open_recording(
 ) -> Iterator[Opened]:
     """Open the first audio stream with FFmpeg; the blocks begin at or before ``start_s``.
 
-    They go on to the end of the recording: whoever wants no more stops asking.
+    They go on to the end of the recording; stop reading them where you have enough.
     """
     import av
 
@@ -39,16 +43,18 @@ def open_recording(
             raise ValueError("no audio stream" if stream is None else "no decoder for its codec")
         channels, frames = stream.layout.nb_channels, _length(container, stream)
         slack = round(CODEC_SLACK_S * stream.rate)
-        header = Header(stream.rate, channels, frames, frames, slack, is_cut)
+        header = Header(stream.rate, channels, frames, frames, slack=slack, is_cut=is_cut)
         yield header, _ffmpeg_blocks(container, stream, header, start_s)
 
 
-def _ffmpeg_blocks(container: Any, stream: Any, header: Header, start_s: float) -> Iterator[Block]:
+def _ffmpeg_blocks(
+    container: InputContainer, stream: AudioStream, header: Header, start_s: float
+) -> Iterator[Block]:
     import av
 
     rate_hz, channels = header.rate_hz, header.channels
     first = round(start_s * rate_hz)
-    position, frames = _sought(container, stream, rate_hz, start_s)
+    position, frames = _seek(container, stream, rate_hz, start_s)
     to_float = av.AudioResampler(format="flt")
     # Packed, not planar: PyAV 18 reads beyond its planes (and crashes) above 8 channels.
     for frame in frames:
@@ -61,7 +67,9 @@ def _ffmpeg_blocks(container: Any, stream: Any, header: Header, start_s: float) 
     yield Block(position, np.zeros((0, channels), np.float32))
 
 
-def _sought(container: Any, stream: Any, rate_hz: int, start_s: float) -> tuple[int, Iterator[Any]]:
+def _seek(
+    container: InputContainer, stream: AudioStream, rate_hz: int, start_s: float
+) -> tuple[int, Iterator[AudioFrame]]:
     """Return frames that begin at or before ``start_s``, and the position of the first.
 
     Where the container keeps times, it is sought; else all is decoded (2,000 times real time).
@@ -83,11 +91,11 @@ def _sought(container: Any, stream: Any, rate_hz: int, start_s: float) -> tuple[
     raise ValueError("the stretch cannot be found in it")
 
 
-def _length(container: Any, stream: Any) -> int:
+def _length(container: InputContainer, stream: AudioStream) -> int:
     """Return how many frames the container promises; 0 if it does not, or FFmpeg only guesses."""
     if not container.format.name.startswith(_MEASURED):
         return 0
-    if stream.duration is not None:
+    if stream.duration is not None and stream.time_base is not None:
         return int(stream.duration * stream.time_base * stream.rate)
     alone = len(container.streams) == 1  # else it may be a picture's time
     return round((container.duration or 0) / 1e6 * stream.rate) if alone else 0

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import soundfile
 
@@ -36,27 +36,27 @@ def open_recording(
         if not sound.frames:
             raise ValueError("it finds no samples")  # FFmpeg may, where a header was never finished
         if sound.subtype == "ALAC_32":
-            raise ValueError(
-                "it decodes 32-bit ALAC to noise"
-            )  # libsndfile 1.2.2; FFmpeg does well
+            raise ValueError("it decodes 32-bit ALAC to noise")  # 1.2.2; FFmpeg does well
         rate_hz, channels = sound.samplerate, sound.channels
         slack = round(CODEC_SLACK_S * rate_hz) if sound.format == "MP3" else 0
-        header = Header(rate_hz, channels, sound.frames, _promised(sound), slack, is_cut)
+        header = Header(
+            rate_hz, channels, sound.frames, _promised(sound), slack=slack, is_cut=is_cut
+        )
         yield header, _libsndfile_blocks(file, sound, start_s, end_s)
 
 
-def _sound(file: BinaryIO) -> Any:
+def _sound(file: BinaryIO) -> _OnwardFile:
     """Open a file from its beginning; by its handle where that is safe, which is faster."""
     file.seek(0)
     by_handle = isinstance(file, io.FileIO) and os.name == "posix"
-    return _Onward(file.fileno() if by_handle else file, closefd=not by_handle)
+    return _OnwardFile(file.fileno() if by_handle else file, closefd=not by_handle)
 
 
-class _Onward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
-    """Reads MP3 onward: soundfile seeks after every read to where it is, which MP3 does not bear.
+class _OnwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no types
+    """Never seeks while it reads MP3: soundfile does after every read, which gives a click.
 
-    Its decoder then lacks the bits that a frame has in earlier ones, and gives a click. Others
-    notice damage by that seek.
+    The decoder then lacks the bits that a frame has in earlier ones. Other formats notice damage
+    by that seek.
     """
 
     def seekable(self) -> bool:
@@ -64,18 +64,17 @@ class _Onward(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no ty
 
 
 def _libsndfile_blocks(
-    file: BinaryIO, sound: Any, start_s: float, end_s: float | None
+    file: BinaryIO, sound: _OnwardFile, start_s: float, end_s: float | None
 ) -> Iterator[Block]:
     first = min(round(start_s * sound.samplerate), sound.frames)
-    last = sound.frames  # it gives no more than it has counted
-    if end_s is not None:
-        last = min(last, round(end_s * sound.samplerate))
+    end = sound.frames if end_s is None else round(end_s * sound.samplerate)
+    last = min(sound.frames, end)  # it gives no more than it has counted
     position = _seek(sound, first)
     if position != first:
         raise ValueError("the stretch cannot be found in it")  # MPEG that is damaged before it
-    most = max(1, BLOCK_SAMPLES // sound.channels)
+    block = max(1, BLOCK_SAMPLES // sound.channels)
     while True:
-        frames = max(0, min(most, last - position))
+        frames = max(0, min(block, last - position))
         try:
             samples = sound.read(frames, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError:
@@ -87,7 +86,7 @@ def _libsndfile_blocks(
             return
 
 
-def _seek(sound: Any, first: int) -> int:
+def _seek(sound: _OnwardFile, first: int) -> int:
     """Go to frame ``first`` and return where that is; MP3 is decoded from ``PREROLL_S`` before it.
 
     A frame of MP3 has bits in up to 23 frames before it (ISO 13818-3: 255 bytes back, frames of 8
@@ -101,7 +100,7 @@ def _seek(sound: Any, first: int) -> int:
 def _before_damage(file: BinaryIO, position: int, end: int) -> Iterator[Block]:
     """Decode from ``position`` to the damage before ``end`` in little steps, with a new decoder.
 
-    libsndfile gives nothing of a block that is damaged anywhere, and then has lost its way.
+    libsndfile returns nothing of a block with damage in it, and cannot go on after that.
     """
     with contextlib.suppress(soundfile.LibsndfileError), _sound(file) as sound:
         while sound.seek(position) == position < end:
@@ -112,7 +111,7 @@ def _before_damage(file: BinaryIO, position: int, end: int) -> Iterator[Block]:
                 return
 
 
-def _promised(sound: Any) -> int:
+def _promised(sound: _OnwardFile) -> int:
     """Return the frames that the header promises; libsndfile counts those that are there."""
     for promised, there in _PROMISED.findall(sound.extra_info):
         if 0 < int(there) < int(promised) < _NO_LENGTH:

@@ -20,8 +20,8 @@ class AudioWarning(EarmarkWarning):
 class AudioOptions:
     """How a recording becomes a waveform; part of the store's key and of a saved classifier.
 
-    ``channel`` counts from 1; None mixes to the mean of all channels. ``non_finite`` says what is
-    done about samples that are NaN, infinite or beyond ``MAX_PEAK``: 'refuse' them, or 'zero'.
+    ``channel`` counts from 1; None takes the mean of all channels. ``non_finite`` is for samples
+    that are NaN, infinite or beyond ``MAX_PEAK``: 'refuse' the recording, or set them to 'zero'.
     """
 
     channel: int | None = None
@@ -38,7 +38,7 @@ class AudioOptions:
 class Sound:
     """What was read: ``samples``, float32, (n,) or (n, channels), n >= 1, at ``rate_hz``.
 
-    ``warnings`` are sentences without the recording's name: what of it is missing, or was changed.
+    ``warnings`` are sentences without the recording's name: what is missing, or was changed.
     """
 
     samples: Samples

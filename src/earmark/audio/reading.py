@@ -12,7 +12,6 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ import numpy as np
 from earmark.audio import ffmpeg, libsndfile
 from earmark.audio.decoder import Block, Header, Opened, Refusal, Samples, reason
 from earmark.audio.options import AS_IT_IS, MAX_PEAK, AudioOptions, AudioWarning, Sound
-from earmark.audio.source import SampleSource, Source, as_source
+from earmark.audio.source import Recording, SampleSource, Source, as_source
 from earmark.errors import AudioError, EarmarkError
 
 MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
@@ -30,7 +29,7 @@ END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording 
 
 
 def read(
-    source: str | Path | bytes | Source,
+    source: Recording,
     rate_hz: int | None = None,
     start: float | None = None,
     end: float | None = None,
@@ -59,7 +58,7 @@ def read(
 
 
 def read_channels(
-    source: str | Path | bytes | Source,
+    source: Recording,
     start: float | None = None,
     end: float | None = None,
     options: AudioOptions = AS_IT_IS,
@@ -88,7 +87,7 @@ def read_channels(
 
 
 def load(
-    source: str | Path | bytes | Source,
+    source: Recording,
     rate_hz: int,
     start: float | None = None,
     end: float | None = None,
@@ -96,18 +95,18 @@ def load(
     name: str | None = None,
 ) -> Samples:
     """Return the samples of :func:`read`; its warnings are given as ``AudioWarning``."""
-    return _warned(read(source, rate_hz, start, end, name=name), source, name).samples
+    return _with_warnings(read(source, rate_hz, start, end, name=name), source, name).samples
 
 
 def decode(
-    source: str | Path | bytes | Source,
+    source: Recording,
     start: float | None = None,
     end: float | None = None,
     *,
     name: str | None = None,
 ) -> tuple[Samples, int]:
     """Return samples and rate of :func:`read_channels`; its warnings are ``AudioWarning``."""
-    sound = _warned(read_channels(source, start, end, name=name), source, name)
+    sound = _with_warnings(read_channels(source, start, end, name=name), source, name)
     return sound.samples, sound.rate_hz
 
 
@@ -128,6 +127,7 @@ def _read(
     start: float | None,
     end: float | None,
     options: AudioOptions,
+    *,
     to_hz: int | None = None,
     is_mono: bool = False,
 ) -> Sound:
@@ -149,8 +149,8 @@ def _read(
             # without a word and give a recording with a hole.
             channels = 1 if is_mono or options.channel else header.channels
             limit_s = _limit_s(channels * max(header.rate_hz, to_hz or 0))
-            wanted = _wanted(header, start_s, end, limit_s)
-            return _gather(header, blocks, wanted, options, is_mono)
+            stretch = _stretch(header, start_s, end, limit_s)
+            return _gather(header, blocks, stretch, options, is_mono)
     raise Refusal(
         f"cannot be read: not audio in a known format ({'; '.join(refusals)}); "
         "convert it to WAV or FLAC, or leave it out",
@@ -164,7 +164,7 @@ def _openings(
     """Yield the decoders that may recognise ``source``, by name, each about to open it."""
     if isinstance(source, SampleSource):
         frames, channels = source.samples.shape
-        header = Header(source.rate_hz, channels, frames, frames, 0, False)
+        header = Header(source.rate_hz, channels, frames, frames)
         yield "samples", nullcontext((header, iter([Block(0, source.samples)])))
         return
     for name, decoder in (("libsndfile", libsndfile), ("FFmpeg", ffmpeg)):
@@ -172,7 +172,7 @@ def _openings(
             yield name, decoder.open_recording(file, start_s, end_s)
 
 
-class _Wanted(NamedTuple):
+class _Stretch(NamedTuple):
     """The frames ``first..last``; of a whole recording, ``last`` is where the limit lies."""
 
     first: int
@@ -180,19 +180,21 @@ class _Wanted(NamedTuple):
     is_whole: bool
 
 
-def _wanted(header: Header, start_s: float, end_s: float | None, limit_s: float) -> _Wanted:
+def _stretch(header: Header, start_s: float, end_s: float | None, limit_s: float) -> _Stretch:
     """Turn seconds into frames; refuse a rate and a length with which nothing can be done."""
     rate_hz = header.rate_hz
     if rate_hz < MIN_RATE_HZ:
-        raise Refusal(f"a rate of {rate_hz} Hz is below {MIN_RATE_HZ} Hz; mend its header", "rate")
+        raise Refusal(
+            f"a rate of {rate_hz} Hz is below {MIN_RATE_HZ} Hz; correct its header", "rate"
+        )
     if (header.frames / rate_hz if end_s is None else end_s) - start_s > limit_s:
         raise _too_long(limit_s)
     first = round(start_s * rate_hz)
     limit = first + int(limit_s * rate_hz) + 1
-    return _Wanted(first, limit if end_s is None else round(end_s * rate_hz), end_s is None)
+    return _Stretch(first, limit if end_s is None else round(end_s * rate_hz), end_s is None)
 
 
-def _chosen(header: Header, channel: int | None) -> slice:
+def _columns(header: Header, channel: int | None) -> slice:
     if channel is None:
         return slice(None)
     if channel > header.channels:
@@ -205,44 +207,44 @@ def _chosen(header: Header, channel: int | None) -> slice:
 
 
 def _gather(
-    header: Header, blocks: Iterable[Block], wanted: _Wanted, options: AudioOptions, is_mono: bool
+    header: Header, blocks: Iterable[Block], stretch: _Stretch, options: AudioOptions, is_mono: bool
 ) -> Sound:
-    """Join the wanted frames, having checked them, up to the end or to where they are damaged."""
-    columns, zero = _chosen(header, options.channel), options.non_finite == "zero"
-    kept, bad, position = [], 0, 0
+    """Check and join the frames of a stretch, up to the end or to where they are damaged."""
+    columns, zero = _columns(header, options.channel), options.non_finite == "zero"
+    parts, bad, position = [], 0, 0
     damage: Exception | None = None
     try:
         for at, samples in blocks:
-            part = samples[max(0, wanted.first - at) : max(0, wanted.last - at), columns]
+            part = samples[max(0, stretch.first - at) : max(0, stretch.last - at), columns]
             if len(part) and not _is_sound(part):
                 good = np.abs(part) <= MAX_PEAK
                 bad += part.size - int(np.count_nonzero(good))
                 part = np.where(good, part, np.float32(0))
             if len(part) and (zero or not bad):
-                kept.append(_mean(part) if is_mono else part)
+                parts.append(_mean(part) if is_mono else part)
             position = at + len(samples)
-            if position >= wanted.last:
+            if position >= stretch.last:
                 break
     except Exception as error:
         damage = error
-    missing = _missing(header, wanted, position, damage)
+    missing = _missing(header, stretch, position, damage)
     what = f"{bad} samples are NaN, infinite or beyond {MAX_PEAK:g}"
     if bad and not zero:
-        raise Refusal(f"{what}; write it anew or leave it out", "samples") from damage
+        raise Refusal(f"{what}; write it again or leave it out", "samples") from damage
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
     # One block, the usual case, is not copied unless it is a column of several.
-    samples = np.ascontiguousarray(kept[0]) if len(kept) == 1 else np.concatenate(kept)
+    samples = np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
     return Sound(samples, header.rate_hz, (*missing, *zeroed))
 
 
 def _missing(
-    header: Header, wanted: _Wanted, position: int, damage: Exception | None
+    header: Header, stretch: _Stretch, position: int, damage: Exception | None
 ) -> tuple[str, ...]:
-    """Say what is missing of ``wanted`` in a recording that was decoded up to frame ``position``.
+    """Say what a recording, decoded up to frame ``position``, lacks of the ``stretch``.
 
-    Refuse it where nothing is there, or where not the recording is at fault.
+    Refuse a recording of which nothing is left, and a stretch that lies outside it.
     """
-    rate_hz, (first, last, is_whole) = header.rate_hz, wanted
+    rate_hz, (first, last, is_whole) = header.rate_hz, stretch
     if damage is not None and position <= first:
         raise Refusal(
             f"cannot be read: damaged after {position / rate_hz:.2f} s ({reason(damage)});"
@@ -280,7 +282,7 @@ def _naming(source: Source) -> Iterator[None]:
         raise AudioError(source.name, str(error), error.kind) from error.__cause__
 
 
-def _warned(sound: Sound, source: str | Path | bytes | Source, name: str | None) -> Sound:
+def _with_warnings(sound: Sound, source: Recording, name: str | None) -> Sound:
     for text in sound.warnings:
         warnings.warn(f"{as_source(source, name).name}: {text}", AudioWarning, stacklevel=3)
     return sound

@@ -1,4 +1,4 @@
-"""A recording need not be a file: where its bytes or samples come from.
+"""Where the bytes or samples of a recording come from: it need not be a file.
 
 A source has a ``name`` for errors, a ``size`` in bytes, a ``version`` (a hash of its content) and,
 where it has to be decoded, an ``open`` file that is read in ranges.
@@ -52,9 +52,7 @@ class FileSource:
             if not status.st_size:
                 raise _empty()
             handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-            # unbuffered: libsndfile reads by the handle, and two ideas of where it stands are one
-            # too many
-            return open(handle, "rb", 0)
+            return open(handle, "rb", 0)  # unbuffered: libsndfile reads by the handle, too
         except (OSError, ValueError) as error:
             raise Refusal(
                 f"cannot be opened: {reason(error)}; check the path and its permissions", "missing"
@@ -130,16 +128,17 @@ class SampleSource:
                 " channels), the transpose."
             )
         columns = x if x.ndim == 2 else x[:, None]
-        scaled = columns.astype(np.float32)
+        values = columns.astype(np.float32)
         if x.dtype.name in INTEGERS:
-            scaled /= np.float32(INTEGERS[x.dtype.name])
-        return cls(scaled, int(rate_hz), name)
+            values /= np.float32(INTEGERS[x.dtype.name])
+        return cls(values, int(rate_hz), name)
 
 
 Source = FileSource | BytesSource | SampleSource
+Recording = str | Path | bytes | Source
 
 
-def as_source(recording: str | Path | bytes | Source, name: str | None = None) -> Source:
+def as_source(recording: Recording, name: str | None = None) -> Source:
     """Return a path or bytes as a source; ``name`` stands for bytes in errors."""
     if isinstance(recording, (str, Path)):
         return FileSource(Path(recording))

@@ -8,16 +8,16 @@ and the embedding (spectrogram, normalisation, masking) is inside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from earmark.backbones.info import BackboneInfo
-from earmark.backbones.weights import WeightFile
+from earmark.backbones.weights import WeightFile, assign
 from earmark.errors import BackboneError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -35,9 +35,19 @@ class LayerStats(NamedTuple):
     mean: Tensor
     var: Tensor
 
+    def rows(self, index: Tensor | slice) -> LayerStats:
+        """Return the statistics of some of the windows."""
+        return LayerStats(*(column[index] for column in self))
+
+
+def join(stats: Sequence[LayerStats]) -> LayerStats:
+    """Return the statistics of the windows of all ``stats``, which are of one layer."""
+    return LayerStats(*(torch.cat(column) for column in zip(*stats, strict=True)))
+
 
 Activations = Iterator[tuple[str, Tensor]]  # a layer's name, and (B, C, T, F)
 Engine = Callable[[Tensor, Collection[str]], Activations]
+B = TypeVar("B", bound="Backbone")
 
 
 class Backbone(nn.Module):
@@ -45,18 +55,19 @@ class Backbone(nn.Module):
 
     :meth:`inputs` is the front end, :meth:`body` the network, :meth:`weigh` says which frames are
     real audio. The body may be computed by another ``engine`` than PyTorch (see ``engines.py``).
-    A network that does not come apart like this writes :meth:`forward` instead.
+    A network without these three parts writes :meth:`forward` instead.
 
     The result for a window never depends on its neighbours in the batch nor on zeros behind it.
     """
 
     weights_hash: str = "none"
     files: ClassVar[tuple[WeightFile, ...]] = ()  # published weights, where they are plain files
-    openvino_gains: ClassVar[bool] = False  # it is measured quicker than PyTorch; see engines.py
+    openvino_gains: ClassVar[bool] = False  # measured: OpenVINO is faster than PyTorch
     half_is_close: ClassVar[bool] = False  # embeddings in bfloat16 have a cosine of 0.999 and more
     free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input, as long as the clip; not 0
     time_axis: ClassVar[int | None] = None  # of the body's input; what may be masked in training
     band_axis: ClassVar[int | None] = None
+    castable: ClassVar[tuple[str, ...]] = ()  # attributes that :meth:`cast` changes; no front end
     untuned: ClassVar[tuple[str, ...]] = ()  # layers that fine-tuning leaves as they are
     rate: ClassVar[float] = 1.0  # of fine-tuning, as a factor of the recipe's
 
@@ -76,7 +87,7 @@ class Backbone(nn.Module):
 
     @classmethod
     def random(cls, info: BackboneInfo, seed: int = 0) -> Backbone:
-        """Build the network with random weights: to test it, or to see what training gave."""
+        """Build the network with random weights: for tests, and as a baseline."""
         raise BackboneError(
             f"backbone {info.name!r} cannot be made with random weights; use its own."
         )
@@ -111,8 +122,8 @@ class Backbone(nn.Module):
     def body(self, x: Tensor) -> Activations:
         """Yield every layer's name and activations (B, C, T, F) for an input, lowest first.
 
-        A generator: what is not asked for is not computed. Only tensors decide what is computed,
-        so that the calls can be recorded for another engine.
+        A generator: layers that nobody asks for are not computed. Only tensors may decide what
+        is computed, so that the calls can be recorded for another engine.
         """
         raise NotImplementedError
 
@@ -122,12 +133,12 @@ class Backbone(nn.Module):
 
     def compute(self, x: Tensor, layers: Collection[str]) -> Activations:
         """Yield the activations of ``layers``: the engine of plain PyTorch."""
-        left = set(layers)
+        names = set(layers)
         for name, activations in self.body(x.to(self.dtype)):
-            if name in left:
+            if name in names:
                 yield name, activations
-                left.remove(name)
-            if not left:
+                names.remove(name)
+            if not names:
                 return
 
     def forward(
@@ -136,8 +147,8 @@ class Backbone(nn.Module):
         """Return the statistics of ``layers`` (default: all) for ``windows``.
 
         ``windows``: (B, core + 2 * context) float32; ``valid``: (B,) int64, the number of real
-        samples in each core, at least 1. Nothing is computed beyond the highest wanted layer. The
-        results are where the network is, on ``device``.
+        samples in each core, at least 1. Nothing is computed beyond the highest of ``layers``. The
+        results are on ``device``, like the network.
         """
         windows, valid = windows.to(self.device), valid.to(self.device)
         bands = {y.name: y.bands for y in self.info.layers if layers is None or y.name in layers}
@@ -154,22 +165,17 @@ class Backbone(nn.Module):
         if len(parts) == 1:
             return parts[0]
         back = torch.cat(order).argsort()
-        return {
-            name: LayerStats(
-                *(torch.cat(s)[back] for s in zip(*(p[name] for p in parts), strict=True))
-            )
-            for name in parts[0]
-        }
+        return {name: join([part[name] for part in parts]).rows(back) for name in parts[0]}
 
     def restrict_to_layers(self, layers: Collection[str]) -> None:
-        """Leave out all other layers from here on; those above the highest are not computed."""
+        """Drop all other layers; nothing above the highest of ``layers`` is computed."""
         for name in layers:
             self.info.layer(name)
-        kept = tuple(layer for layer in self.info.layers if layer.name in layers)
-        self.info = replace(self.info, layers=kept)
+        own = tuple(layer for layer in self.info.layers if layer.name in layers)
+        self.info = replace(self.info, layers=own)
 
     def save_memory(self) -> None:
-        """Keep as few activations as possible for gradients; here, as many as always."""
+        """Keep fewer activations for gradients, where the network can; here, change nothing."""
 
     def cast(self, precision: str) -> Backbone:
         """Compute the network in ``precision`` ('float32', 'bfloat16' or 'float16') from here on.
@@ -178,19 +184,21 @@ class Backbone(nn.Module):
         """
         if precision not in PRECISIONS:
             raise BackboneError(
-                f"precision {precision!r} is unknown; wanted one of {', '.join(PRECISIONS)}."
+                f"precision {precision!r} is unknown; give one of {', '.join(PRECISIONS)}."
             )
         self.dtype, self.precision = PRECISIONS[precision], precision
+        for name in self.castable:
+            self.get_submodule(name).to(self.dtype)
         return self
 
     @property
     def fingerprint(self) -> str:
-        """What decides the bytes of an embedding: name, code version, weights and precision."""
+        """Everything that decides an embedding's bytes: name, version, weights and precision."""
         return f"{self.info.name}/{self.info.version}/{self.weights_hash}/{self.precision}"
 
 
 def all_rows(windows: Tensor) -> Tensor:
-    """Number the rows of a batch, for a network that takes them all together."""
+    """Return the numbers of all rows of a batch, for a network that takes them together."""
     return torch.arange(len(windows), device=windows.device)
 
 
@@ -208,10 +216,20 @@ def frame_weights(frames: int, first: int, stride: int, valid: Tensor) -> Tensor
 def real_share(frames: int, stride: int, valid: Tensor) -> Tensor:
     """Return (B, T): how much of each frame, ``stride`` samples long, is real audio, 0 to 1.
 
-    For networks that read windows of one length, where a clip's rest should weigh what there is.
+    For networks that read windows of one length: the last window of a clip then weighs less.
     """
     starts = stride * torch.arange(frames, device=valid.device)
     return ((valid[:, None] - starts) / stride).clamp(0, 1)
+
+
+def fill(
+    backbone: B, module: nn.Module, state: Mapping[str, Tensor], weights_hash: str, source: str
+) -> B:
+    """Give ``module`` of ``backbone`` its tensors, laid out as convolutions read them fastest."""
+    assign(module, state, source)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    backbone.weights_hash = weights_hash
+    return backbone
 
 
 def random_state(module: nn.Module, seed: int) -> dict[str, Tensor]:

@@ -46,7 +46,7 @@ class BackboneInfo:
     context: int = 0
     step: int | None = None
     is_logarithmic: bool = False  # its layers are logarithms, which need no further calming
-    version: int = 1  # raise it whenever the results change: stored embeddings are then made anew
+    version: int = 1  # raise it when results change: stored embeddings are then computed again
 
     def layer(self, name: str) -> Layer:
         """Return the layer called ``name``; :class:`BackboneError` names the known ones."""

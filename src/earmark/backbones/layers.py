@@ -10,29 +10,23 @@ from earmark.errors import BackboneError, did_you_mean
 LayerSet = tuple[tuple[str, ...], ...]  # layer names, for each backbone in turn
 
 
-def layers_of(infos: Sequence[BackboneInfo], wanted: str) -> LayerSet:
+def layers_of(infos: Sequence[BackboneInfo], words: str) -> LayerSet:
     """Return the layers that 'last', 'all' or a list of names stands for."""
     every = [tuple(layer.name for layer in info.layers) for info in infos]
-    if wanted == "last":
-        return tuple(layers[-1:] for layers in every)
-    return tuple(every) if wanted == "all" else _listed(infos, wanted)
-
-
-def _listed(infos: Sequence[BackboneInfo], wanted: str) -> LayerSet:
-    picked: list[list[str]] = [[] for _ in infos]
-    for item in wanted.split(","):
-        backbone, _, name = item.strip().rpartition("/")
+    if words in ("all", "last"):
+        return tuple(layers if words == "all" else layers[-1:] for layers in every)
+    picks: list[list[str]] = [[] for _ in infos]
+    for item in map(str.strip, words.split(",")):
+        backbone, _, name = item.rpartition("/")
         homes = [
-            k
-            for k, info in enumerate(infos)
-            if backbone in ("", info.name) and name in {layer.name for layer in info.layers}
+            k for k, info in enumerate(infos) if backbone in ("", info.name) and name in every[k]
         ]
         if not homes:
-            known = [layer.name for info in infos for layer in info.layers]
+            known = [layer for layers in every for layer in layers]
             raise BackboneError(
-                f"no layer {item.strip()!r} in {', '.join(info.name for info in infos)};"
+                f"no layer {item!r} in {', '.join(info.name for info in infos)};"
                 f"{did_you_mean(name, known)} known: auto, last, all, {', '.join(known)}."
             )
         for k in homes:
-            picked[k].append(name)
-    return tuple(tuple(names) for names in picked)
+            picks[k].append(name)
+    return tuple(map(tuple, picks))

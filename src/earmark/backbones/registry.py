@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from earmark.backbones.info import BackboneInfo
     from earmark.backbones.weights import WeightFile
 
-# Every built-in name and the module of ``networks`` that registers it: a wrong name is told at
-# once, and only the module that is needed is imported.
+# Every built-in name and the module of ``networks`` that registers it. So a wrong name is refused
+# at once, and only the module that is needed is imported.
 BUILT_IN = {
     "efficientat-mn04": "efficientat",
     "efficientat-mn10": "efficientat",
@@ -51,7 +51,7 @@ def register(info: BackboneInfo) -> Callable[[B], B]:
 def register_family(prefix: str) -> Callable[[Callable[[str], Entry]], Callable[[str], Entry]]:
     """Let a function describe every name that begins with ``prefix``, without loading weights.
 
-    Such names are without end, so :func:`list_backbones` has none of them.
+    There is no end of such names, so :func:`list_backbones` lists none of them.
     """
 
     def enter(describe: Callable[[str], Entry]) -> Callable[[str], Entry]:
@@ -89,7 +89,7 @@ def check_name(name: str) -> None:
 
 
 def split_names(names: str) -> list[str]:
-    """Return the names in ``names``, commas between; refuse unknown ones and one that is twice."""
+    """Split ``names`` at commas; refuse unknown names, and a name that is there twice."""
     several = [name.strip() for name in names.split(",")]
     for name in several:
         check_name(name)
@@ -99,7 +99,7 @@ def split_names(names: str) -> list[str]:
 
 
 def info(name: str) -> BackboneInfo:
-    """Describe a backbone without loading it; an unknown name is answered with the nearest."""
+    """Describe a backbone without loading it; BackboneError suggests the nearest known name."""
     return entry(name)[0]
 
 
@@ -151,10 +151,9 @@ def weight_files(name: str) -> tuple[WeightFile, ...]:
 def entry(name: str) -> Entry:
     """Return a backbone's description and class, importing the module that has them."""
     check_name(name)
-    modules = [m for table in (BUILT_IN, UNLISTED) for n, m in table.items() if n == name]
-    modules += [
-        m for prefix, several in FAMILIES.items() if name.startswith(prefix) for m in several
-    ]
+    modules = [table[name] for table in (BUILT_IN, UNLISTED) if name in table]
+    for prefix, several in FAMILIES.items():
+        modules += several if name.startswith(prefix) else ()
     for module in modules:
         importlib.import_module(f"earmark.backbones.networks.{module}")
     if name in _registry:

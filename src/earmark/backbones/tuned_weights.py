@@ -1,4 +1,4 @@
-"""Fine-tuned weights: the difference between a network and the published one, and how it is put on.
+"""Fine-tuned weights: how a network differs from the published one, and how to apply that.
 
 They are tensors by name: a parameter's new value under its own name, or two factors under
 ``NAME.lora_a`` (r, in) and ``NAME.lora_b`` (out, r), whose product is added to it.
@@ -25,7 +25,7 @@ def apply_tuned_weights(network: Backbone, tensors: Mapping[str, np.ndarray]) ->
     """
     if not tensors:
         return
-    held = dict(network.named_parameters())
+    parameters = dict(network.named_parameters())
     digest = hashlib.sha256()
     with torch.no_grad():
         for name, value in sorted(tensors.items()):
@@ -34,13 +34,13 @@ def apply_tuned_weights(network: Backbone, tensors: Mapping[str, np.ndarray]) ->
             if name.endswith(FACTORS[1]) and f"{own}{FACTORS[0]}" in tensors:
                 continue  # done with the other factor
             new = _product(tensors, own) if own != name else _tensor(value)
-            if new is None or own not in held or held[own].shape != new.shape:
+            if new is None or own not in parameters or parameters[own].shape != new.shape:
                 raise ModelError(
                     f"the classifier's fine-tuned {name} {tuple(value.shape)} does not fit backbone"
                     f" {network.info.name!r}; get the file again from where it was made."
                 )
-            new = new.to(held[own])
-            held[own].copy_(new if own == name else held[own] + new)
+            new = new.to(parameters[own])
+            parameters[own].copy_(new if own == name else parameters[own] + new)
     network.weights_hash += f"+{digest.hexdigest()[:32]}"
 
 

@@ -20,7 +20,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from earmark.errors import BackboneError, WeightsError
+from earmark.errors import BackboneError, WeightsError, first_line
 from earmark.system.cache import cache_folder, is_offline
 from earmark.system.download import DownloadError, download
 from earmark.system.files import file_sha256
@@ -35,7 +35,7 @@ class WeightFile:
     """A published file; its ``name`` is its own among all files of all backbones.
 
     ``sha256`` is the whole hash in hex, or the beginning that the publisher prints, or empty where
-    nothing is published: then the whole hash is noted at first use and must be that ever after.
+    nothing is published: then the whole hash is noted at first use, and must stay the same.
     ``bytes`` is the size, exact or nearly: it is shown, and a download of twice as much is cut off.
     """
 
@@ -61,17 +61,18 @@ def find(file: WeightFile, path: str | Path | None = None) -> Path | None:
     first copy found must be right: BackboneError for a wrong hash, or for a ``path`` without it.
     """
     if path is not None:
-        at = Path(path) / file.name if Path(path).is_dir() else Path(path)
-        if not at.is_file():
-            raise BackboneError(f"no file {at}; give the path of {file}, published at {file.url}.")
-        places: Iterator[Path] = iter([at])
+        place = Path(path) / file.name if Path(path).is_dir() else Path(path)
+        if not place.is_file():
+            raise BackboneError(
+                f"no file {place}; give the path of {file}, published at {file.url}."
+            )
+        places = iter([place])
     else:
         places = _places(file.name)
-    for place in places:
-        if place.is_file():
-            check(file, place)
-            return place
-    return None
+    copy = next((place for place in places if place.is_file()), None)
+    if copy is not None:
+        check(file, copy)
+    return copy
 
 
 def fetch(
@@ -79,16 +80,16 @@ def fetch(
 ) -> Path:
     """Return a checked copy of ``file``: one at hand, or else from its publisher into the cache.
 
-    With ``to``, the copy is made in that folder, to be carried to a machine without a network,
-    where ``EARMARK_WEIGHTS`` names it. A broken download goes on where it stopped, now or at the
-    next call; of several processes, one downloads and the others wait. A file appears whole or not
-    at all. Raises BackboneError when it cannot be had, when ``EARMARK_OFFLINE`` forbids the
+    With ``to``, the copy is made in that folder: take it to a machine without a network, and name
+    it there in ``EARMARK_WEIGHTS``. A broken download goes on where it stopped, now or at the next
+    call; of several processes, one downloads and the others wait. A file appears whole or not at
+    all. Raises BackboneError when the download fails, when ``EARMARK_OFFLINE`` forbids the
     download, when the bytes are wrong, and when the folder cannot be written.
     """
-    found = find(file)
-    if found is not None and to is None:
-        return found
-    if found is None and is_offline():
+    copy = find(file)
+    if copy is not None and to is None:
+        return copy
+    if copy is None and is_offline():
         raise WeightsError(
             f"{file} is not on this machine and EARMARK_OFFLINE=1 forbids downloading it from"
             f" {file.url}",
@@ -102,7 +103,7 @@ def fetch(
             if target.is_file():
                 check(file, target)
             else:
-                _bring(file, found, target, progress)
+                _bring(file, copy, target, progress)
     except OSError as error:
         reason = error.strerror or error
         raise WeightsError(
@@ -114,25 +115,25 @@ def fetch(
 
 def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
     """Return the SHA-256 of ``path``; BackboneError if it is not the one of ``file``."""
-    got, wanted = sha256(path), file.sha256
+    digest, expected = sha256(path), file.sha256
     note = weights_folder() / f"{file.name}.sha256"
-    if len(wanted) < SHA256_DIGITS and note.is_file():
-        wanted = note.read_text(encoding="ascii").strip()
-    if not got.startswith(wanted):
-        noted = "" if wanted == file.sha256 else f" (noted at its first use in {note})"
+    if len(expected) < SHA256_DIGITS and note.is_file():
+        expected = note.read_text(encoding="ascii").strip()
+    if not digest.startswith(expected):
+        noted = "" if expected == file.sha256 else f" (noted at its first use in {note})"
         what = f"what {file.url} sent" if downloaded else str(path)
         again = "run the same command again" if downloaded else "delete it and fetch it anew"
         raise WeightsError(
-            f"{what} is not the published {file.name}: got SHA-256 {got} and"
-            f" {path.stat().st_size:,} bytes, wanted {wanted}{noted} and about {file.bytes:,}"
+            f"{what} is not the published {file.name}: got SHA-256 {digest} and"
+            f" {path.stat().st_size:,} bytes, wanted {expected}{noted} and about {file.bytes:,}"
             " bytes",
             f"{again}, or find a right copy and {_ways_around(file)}",
         )
-    if len(wanted) < SHA256_DIGITS:
+    if len(expected) < SHA256_DIGITS:
         with contextlib.suppress(OSError):  # a cache that cannot be written only forgets
             note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text(f"{got}\n", encoding="ascii")
-    return got
+            note.write_text(f"{digest}\n", encoding="ascii")
+    return digest
 
 
 def sha256(path: Path) -> str:
@@ -167,9 +168,8 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
             " never run; save it anew with torch.save(model.state_dict(), path)."
         ) from error
     except Exception as error:  # torch raises what it likes for a damaged file
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise BackboneError(
-            f"{path} cannot be read as weights: {reason}; fetch it anew."
+            f"{path} cannot be read as weights: {first_line(error)}; fetch it anew."
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BackboneError(
@@ -185,13 +185,13 @@ def assign(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -
     BackboneError, with the first difference, for the weights of another network; ``source`` is
     what it calls them.
     """
-    wanted = module.state_dict()
-    for name in [*wanted, *state]:
-        shapes = [tuple(d[name].shape) if name in d else None for d in (state, wanted)]
+    own = module.state_dict()
+    for name in [*own, *state]:
+        shapes = [tuple(d[name].shape) if name in d else None for d in (state, own)]
         if shapes[0] != shapes[1]:
-            got, want = ("nothing" if s is None else f"shape {s}" for s in shapes)
+            theirs, ours = ("nothing" if s is None else f"shape {s}" for s in shapes)
             raise BackboneError(
-                f"{source} holds the weights of another network: {name} is {got}, wanted {want};"
+                f"{source} holds the weights of another network: {name} is {theirs}, wanted {ours};"
                 " give the file that belongs to this backbone."
             )
     module.load_state_dict(state, assign=True)
@@ -215,11 +215,11 @@ def _ways_around(file: WeightFile) -> str:
 
 
 def _bring(
-    file: WeightFile, found: Path | None, target: Path, progress: ByteProgress | None
+    file: WeightFile, copy: Path | None, target: Path, progress: ByteProgress | None
 ) -> None:
-    """Copy ``found``, or download, to a file beside ``target``; rename it if its hash is right."""
+    """Duplicate ``copy``, or download, beside ``target``; take its place if the hash is right."""
     part = target.with_name(f"{target.name}.part")
-    if found is None:
+    if copy is None:
         try:
             download(file.url, part, file.bytes, progress)
         except DownloadError as error:
@@ -229,9 +229,9 @@ def _bring(
                 f" {error.received / 1e6:,.1f} MB that came, or {_ways_around(file)}",
             ) from error
     else:
-        shutil.copyfile(found, part)
+        shutil.copyfile(copy, part)
     try:
-        check(file, part, downloaded=found is None)
+        check(file, part, downloaded=copy is None)
     except BackboneError:
         part.unlink()
         raise

@@ -64,7 +64,8 @@ class Classifier:
     Examples
     --------
     >>> import earmark
-    >>> classifier = earmark.load("mine.earmark")  # doctest: +SKIP
+    >>> earmark.load("mine.earmark")
+    Classifier(2 classes, logmel, prototype head, accuracy=1.000)
     """
 
     labels: tuple[str, ...]
@@ -109,8 +110,10 @@ class Classifier:
 
         Examples
         --------
-        >>> with classifier.session() as session:  # doctest: +SKIP
-        ...     session.predict("new.wav")
+        >>> import earmark
+        >>> with earmark.load("mine.earmark").session() as session:
+        ...     session.predict("new.wav").label
+        'low'
         """
         from earmark.classifier.session import Session
 
@@ -152,9 +155,11 @@ class Classifier:
         Examples
         --------
         >>> import earmark
-        >>> classifier = earmark.load("mine.earmark")  # doctest: +SKIP
-        >>> classifier.predict("new.wav").label  # doctest: +SKIP
-        'dog'
+        >>> classifier = earmark.load("mine.earmark")
+        >>> classifier.predict("new.wav").label
+        'low'
+        >>> [prediction.label for prediction in classifier.predict(["new.wav", "whistle.wav"])]
+        ['low', 'high']
         """
         return self._shared.predict(recordings, rate_hz=rate_hz, coverage=coverage)
 
@@ -338,7 +343,7 @@ def load(path: str | Path) -> Classifier:
     Examples
     --------
     >>> import earmark
-    >>> earmark.load("mine.earmark").labels  # doctest: +SKIP
-    ('cat', 'dog')
+    >>> earmark.load("mine.earmark").labels
+    ('high', 'low')
     """
     return Classifier.load(path)

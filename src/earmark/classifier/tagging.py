@@ -65,8 +65,8 @@ def tag(
     Examples
     --------
     >>> import earmark
-    >>> earmark.tag("street.wav").scores  # doctest: +SKIP
-    {'Car': 0.62, 'Vehicle': 0.55, 'Speech': 0.21, 'Rain': 0.08, 'Wind': 0.05}
+    >>> list(earmark.tag("whistle.wav", top=2).scores)
+    ['Sine wave', 'Beep, bleep']
     """
     clip = one_clip(recordings, rate_hz)
     stream = tag_iter(recordings if clip is None else [clip], backbone, top)

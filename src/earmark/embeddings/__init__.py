@@ -23,15 +23,8 @@ __all__ = [
 ]
 __getattr__ = hand_on(
     __name__,
-    {
-        "Embeddings": "embedding",
-        "embed": "embedding",
-        "embed_clip": "pipeline",
-        "embed_stream": "pipeline",
-        "Embedded": "stages",
-        "Failure": "stages",
-        "Request": "stages",
-        "WindowStats": "stages",
-        "Store": "store",
-    },
+    dict.fromkeys(("Embeddings", "embed"), "embedding")
+    | dict.fromkeys(("embed_clip", "embed_stream"), "pipeline")
+    | dict.fromkeys(("Embedded", "Failure", "Request", "WindowStats"), "stages")
+    | {"Store": "store"},
 )

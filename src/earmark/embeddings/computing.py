@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from earmark.backbones.base import Backbone, LayerStats
+from earmark.backbones.base import Backbone, LayerStats, join
 from earmark.embeddings.stages import CutClip, WindowStats
 
 BATCH_S = 20.0  # seconds of audio in one pass of the network; more falls out of a CPU's caches
@@ -18,7 +18,8 @@ BATCH_GPU_S = 60.0
 def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowStats]:
     """Return the statistics of ``clips``, in their order; windows of equal length share batches.
 
-    A clip with warnings, which is computed again in every run, stays alone: batches are alike then.
+    A clip with warnings is computed in every run, so it has its own batch: the batches of the other
+    clips are then the same in every run.
     """
     by_width: dict[tuple[int, int], list[CutClip]] = collections.defaultdict(list)
     for clip in clips:
@@ -33,7 +34,7 @@ def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowSta
         first = 0
         for clip in group:
             last = first + len(clip.windows)
-            own = {name: LayerStats(*(t[first:last] for t in s)) for name, s in stats.items()}
+            own = {name: s.rows(slice(first, last)) for name, s in stats.items()}
             computed[id(clip)] = WindowStats(clip.request, own, clip.seconds, clip.warnings)
             first = last
     return [computed[id(clip)] for clip in clips]
@@ -43,16 +44,12 @@ def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowSta
 def run(
     backbone: Backbone, windows: np.ndarray, valid: np.ndarray, batch: int
 ) -> dict[str, LayerStats]:
-    """Return the statistics of ``windows`` (W, n), computed ``batch`` windows at a time."""
+    """Return the statistics of ``windows`` (W, n) on the CPU, computed ``batch`` at a time."""
     parts = []
     for i in range(0, len(windows), batch):
         tensors = [torch.from_numpy(a[i : i + batch]) for a in (windows, valid)]
         if backbone.device.type == "cuda":  # a pinned copy does not wait for the one before it
             tensors = [t.pin_memory().to(backbone.device, non_blocking=True) for t in tensors]
         parts.append(backbone(*tensors))
-    return {name: joined([part[name] for part in parts]) for name in parts[0]}
-
-
-def joined(stats: Sequence[LayerStats]) -> LayerStats:
-    """Return the statistics of all windows of one layer, on the CPU."""
-    return LayerStats(*(torch.cat(column).cpu() for column in zip(*stats, strict=True)))
+    columns = {name: join([part[name] for part in parts]) for name in parts[0]}
+    return {name: LayerStats(*(column.cpu() for column in s)) for name, s in columns.items()}

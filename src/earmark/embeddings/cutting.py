@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from dataclasses import replace
 
 from earmark import audio
 from earmark.audio.options import AudioOptions
@@ -17,8 +17,8 @@ from earmark.errors import AudioError
 WHOLE_FILE_BYTES = 32 * 2**20  # larger recordings are not held in memory while they wait
 
 
-def request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Request | Failure:
-    """Read and hash the recording; keep its bytes only where all of it is wanted and not large."""
+def make_request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Request | Failure:
+    """Read and hash the recording; keep its bytes where the clip is all of it and it is small."""
     source = clip.source
     try:
         is_whole = clip.start is None and clip.end is None
@@ -32,30 +32,26 @@ def request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Request | 
 
 
 def cut(
-    backbone: Backbone, options: AudioOptions, wanted: Request
+    backbone: Backbone, options: AudioOptions, request: Request
 ) -> CutClip | UnreadSection | Failure:
     """Decode a clip, or a section of it, and cut it into the windows that ``backbone`` reads."""
-    try:
-        if wanted.section is None:
-            return _cut_whole(backbone, options, wanted)
-        piece = cut_section(backbone, options, wanted, wanted.section)
-    except AudioError as error:
-        if wanted.section is None:
-            return Failure.of(wanted, error)
-        return UnreadSection(_light(wanted))
-    return UnreadSection(_light(wanted)) if piece.warnings else piece
+    if request.section is None:
+        try:
+            return _cut_whole(backbone, options, request)
+        except AudioError as error:
+            return Failure.of(request, error)
+    with contextlib.suppress(AudioError):
+        piece = cut_section(backbone, options, request, request.section)
+        if not piece.warnings:
+            return piece
+    return UnreadSection(request.without_bytes())
 
 
-def _cut_whole(backbone: Backbone, options: AudioOptions, wanted: Request) -> CutClip:
-    info, clip = backbone.info, wanted.clip
-    sound = audio.read(wanted.source, info.rate_hz, clip.start, clip.end, options)
+def _cut_whole(backbone: Backbone, options: AudioOptions, request: Request) -> CutClip:
+    info, clip = backbone.info, request.clip
+    sound = audio.read(request.source, info.rate_hz, clip.start, clip.end, options)
     windows, valid = audio.window(
         backbone.prepare(sound.samples), info.window, info.hop, info.context, info.step
     )
     seconds = len(sound.samples) / info.rate_hz
-    return CutClip(_light(wanted), windows, valid, seconds, sound.warnings)
-
-
-def _light(wanted: Request) -> Request:
-    """Let go of the bytes of a file that is decoded."""
-    return replace(wanted, source=wanted.clip.source)
+    return CutClip(request.without_bytes(), windows, valid, seconds, sound.warnings)

@@ -16,19 +16,19 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, as_dataset
 from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.pooling import columns
-from earmark.embeddings.stages import Failure
+from earmark.embeddings.stages import Failure, Result
 from earmark.embeddings.store import Store
 from earmark.system.progress import Progress
 
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What a backbone heard: ``matrix`` (N, E), one row for each of ``clips``, in their order.
+    """Embeddings of clips: ``matrix`` (N, E), one row for each of ``clips``, in their order.
 
     A row holds, layer after layer, the mean and then the standard deviation of each unit.
     ``failures`` are the clips that could not be read; they have no row. ``computed`` counts the
     rows that did not come out of the store; ``seconds`` is the length of all the audio.
-    ``warnings`` say, path first, what was not read of a recording, or not as it is.
+    ``warnings`` begin with the path and say what is missing of a recording, or was changed.
     """
 
     info: BackboneInfo
@@ -42,8 +42,8 @@ class Embeddings:
     def only(self, clips: Container[Clip]) -> Embeddings:
         """Keep the rows of those ``clips``, in the order they have."""
         rows = [clip in clips for clip in self.clips]
-        kept = tuple(itertools.compress(self.clips, rows))
-        return replace(self, clips=kept, matrix=self.matrix[rows])
+        own = tuple(itertools.compress(self.clips, rows))
+        return replace(self, clips=own, matrix=self.matrix[rows])
 
     def features(self, layers: Sequence[str]) -> np.ndarray:
         """Return (N, D) float32: means and deviations of the named layers, side by side."""
@@ -70,16 +70,16 @@ def embed(
     store : Store, optional
         Embeddings are taken from it and added to it.
     options : AudioOptions, optional
-        How recordings are read; those of the data set, or as they are.
+        How recordings are read; by default as the data set says, or as they are.
     threads : int, optional
         How many compute side by side, each with one core; by default the number of cores.
     progress : Progress, optional
-        Is told of each finished clip.
+        Counts finished clips.
 
     Returns
     -------
     Embeddings
-        A row for each clip, in their order; what could not be read is in ``failures``.
+        A row for each clip, in order; clips that could not be read are in ``failures``.
 
     Raises
     ------
@@ -91,9 +91,9 @@ def embed(
     Examples
     --------
     >>> import earmark
-    >>> embeddings = earmark.embed("recordings", "yamnet")  # doctest: +SKIP
-    >>> embeddings.features(["embedding"]).shape  # doctest: +SKIP
-    (120, 2048)
+    >>> embeddings = earmark.embed("recordings", "speech-embedding")
+    >>> embeddings.features(["embedding"]).shape
+    (12, 192)
     """
     clips: Iterable[Clip]
     if isinstance(data, (list, tuple, Iterator)):
@@ -103,30 +103,35 @@ def embed(
         clips, options = dataset.clips, options or dataset.audio
     if isinstance(backbone, str):
         backbone = load_backbone(backbone)
-    width = 2 * sum(layer.size for layer in backbone.info.layers)
-    rows, failures, warnings = _Rows(width), [], []
-    embedded: list[Clip] = []
-    seconds, computed = 0.0, 0
-    stream = embed_stream(
-        clips, backbone, store, options=options or AS_IT_IS, threads=threads, progress=progress
+    options = options or AS_IT_IS
+    results = embed_stream(
+        clips, backbone, store, options=options, threads=threads, progress=progress
     )
-    for result in stream:
+    return _collect(backbone.info, results)
+
+
+def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
+    """Make one matrix of the embeddings; list failures and warnings beside it."""
+    rows, failures, warnings = _Rows(2 * sum(layer.size for layer in info.layers)), [], []
+    clips: list[Clip] = []
+    seconds, computed = 0.0, 0
+    for result in results:
         if isinstance(result, Failure):
             failures.append(result)
             continue
         rows.append(result.vector)
-        embedded.append(result.clip)
+        clips.append(result.clip)
         seconds += result.seconds
         computed += result.is_computed
         warnings += [f"{result.clip.path}: {text}" for text in result.warnings]
     return Embeddings(
-        backbone.info,
-        tuple(embedded),
+        info,
+        tuple(clips),
         rows.matrix(),
-        tuple(failures),
-        seconds,
-        computed,
-        tuple(dict.fromkeys(warnings)),
+        failures=tuple(failures),
+        seconds=seconds,
+        computed=computed,
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 

@@ -35,14 +35,14 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
     clip is the whole recording) of each clip. ``layers`` is 'last', 'all' or 'NAME,NAME'.
     """
     check_format(path)
-    (chosen,) = layers_of([embeddings.info], layers)
+    (names,) = layers_of([embeddings.info], layers)
     clips = embeddings.clips
     columns: dict[str, np.ndarray] = {
         "path": np.array([str(clip.path.resolve()) for clip in clips]),
         "label": np.array([clip.label or "" for clip in clips]),
         "start": np.array([clip.start for clip in clips], float),
         "end": np.array([clip.end for clip in clips], float),
-        **{name: embeddings.features([name]) for name in chosen},
+        **{name: embeddings.features([name]) for name in names},
     }
     buffer = io.BytesIO()
     if path.suffix == ".npz":

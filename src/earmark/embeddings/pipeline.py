@@ -22,7 +22,7 @@ from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
 from earmark.embeddings.computing import window_stats
-from earmark.embeddings.cutting import cut, request
+from earmark.embeddings.cutting import cut, make_request
 from earmark.embeddings.pooling import pool_clip
 from earmark.embeddings.sections import plan_sections
 from earmark.embeddings.stages import (
@@ -47,7 +47,7 @@ LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
 REMEMBERED = 2048  # clips among which repeats are found; more than can be on their way at once
 
 T = TypeVar("T")
-Computed = WindowStats | UnreadSection | Embedded | Failure | Repeat  # what leaves the network
+Computed = WindowStats | UnreadSection | Result | Repeat  # what leaves the network
 
 
 def embed_stream(
@@ -59,18 +59,18 @@ def embed_stream(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Result]:
-    """Yield what became of each clip, in order, while later ones are on their way."""
+    """Yield each clip's embedding or failure, in order, while later clips are on their way."""
     threads = threads or available_cores()
     recent: collections.OrderedDict[bytes, Result] = collections.OrderedDict()
     with _pools(threads) as (readers, workers):
         pieces = _pieces(clips, backbone, options, store, readers)
         compute = functools.partial(_compute, backbone)
         shards = map_ahead(workers, compute, _shards(pieces), threads)
-        for shard in _finished(backbone, options, shards):
+        for shard in _finish(backbone, options, shards):
             if store is not None:
-                store.put(backbone.fingerprint, _fresh(shard))
+                store.put(backbone.fingerprint, _records(shard))
             for item in shard:
-                result = _repeated(item, recent[item.key]) if isinstance(item, Repeat) else item
+                result = _repeat(item, recent[item.key]) if isinstance(item, Repeat) else item
                 _remember(recent, item.key, result)
                 if progress is not None:
                     progress.advance(result.seconds if isinstance(result, Embedded) else 0.0)
@@ -80,16 +80,18 @@ def embed_stream(
 def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_IT_IS) -> Result:
     """Embed one clip in the calling thread, on one core, as each thread of :func:`embed_stream`.
 
-    It spares starting threads, and gives the same bytes.
+    No threads are started, and the bytes are the same.
     """
-    wanted = request(backbone, options, clip)
-    if isinstance(wanted, Failure):
-        return wanted
+    request = make_request(backbone, options, clip)
+    if isinstance(request, Failure):
+        return request
     intra_op = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        pieces = [cut(backbone, options, part) for part in plan_sections(backbone, options, wanted)]
-        (results,) = _finished(backbone, options, [_compute(backbone, pieces)])
+        pieces = [
+            cut(backbone, options, part) for part in plan_sections(backbone, options, request)
+        ]
+        (results,) = _finish(backbone, options, [_compute(backbone, pieces)])
     finally:
         torch.set_num_threads(intra_op)
     (result,) = results
@@ -120,26 +122,29 @@ def _pieces(
     readers: ThreadPoolExecutor,
 ) -> Iterator[Piece]:
     """Yield each clip as stored, as the repeat of an earlier one, cut into windows, or failed."""
-    requests = map_ahead(readers, functools.partial(request, backbone, options), clips, LOOKAHEAD)
-    seen: collections.OrderedDict[bytes, None] = collections.OrderedDict()
+    requests = map_ahead(
+        readers, functools.partial(make_request, backbone, options), clips, LOOKAHEAD
+    )
+    keys: collections.OrderedDict[bytes, None] = collections.OrderedDict()
 
-    def looked_up() -> Iterator[Request | Embedded | Failure | Repeat]:
-        for wanted in requests:
-            if isinstance(wanted, Failure):
-                yield wanted
-            elif wanted.key in seen:
-                yield Repeat(wanted.clip, wanted.key)
-            elif record := _stored(store, wanted.key):
-                _remember(seen, wanted.key, None)
-                yield Embedded(wanted.clip, wanted.key, record.vector, record.seconds)
+    def look_up() -> Iterator[Request | Result | Repeat]:
+        for request in requests:
+            if isinstance(request, Failure):
+                yield request
+            elif request.key in keys:
+                yield Repeat(request.clip, request.key)
             else:
-                _remember(seen, wanted.key, None)
-                yield from plan_sections(backbone, options, wanted)
+                _remember(keys, request.key, None)
+                if store is None or not (records := store.get([request.key])):
+                    yield from plan_sections(backbone, options, request)
+                else:
+                    record = records[request.key]
+                    yield Embedded(request.clip, request.key, record.vector, record.seconds)
 
-    def decoded(item: Request | Embedded | Failure | Repeat) -> Piece:
+    def decode(item: Request | Result | Repeat) -> Piece:
         return cut(backbone, options, item) if isinstance(item, Request) else item
 
-    return map_ahead(readers, decoded, looked_up(), LOOKAHEAD)
+    return map_ahead(readers, decode, look_up(), LOOKAHEAD)
 
 
 def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
@@ -172,25 +177,25 @@ def _compute(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:
     return computed
 
 
-def _finished(
+def _finish(
     backbone: Backbone, options: AudioOptions, shards: Iterable[Sequence[Computed]]
-) -> Iterator[list[Embedded | Failure | Repeat]]:
+) -> Iterator[list[Result | Repeat]]:
     """Yield shards of clips that are done; one in sections comes with its last section."""
     sections: list[WindowStats | UnreadSection] = []
     for shard in shards:
-        finished: list[Embedded | Failure | Repeat] = []
+        results: list[Result | Repeat] = []
         for item in shard:
             if not isinstance(item, (WindowStats, UnreadSection)):
-                finished.append(item)
+                results.append(item)
                 continue
             sections = [*sections, item]
             if item.request.section is not None and item.request.section.last is None:
-                finished.append(_joined(backbone, options, sections))
+                results.append(_join_sections(backbone, options, sections))
                 sections = []
-        yield finished
+        yield results
 
 
-def _joined(
+def _join_sections(
     backbone: Backbone, options: AudioOptions, sections: Sequence[WindowStats | UnreadSection]
 ) -> Result:
     """Pool the sections of a clip; read it as a whole where one is not as the header says."""
@@ -204,12 +209,8 @@ def _joined(
     return result
 
 
-def _stored(store: Store | None, key: bytes) -> Record | None:
-    return None if store is None else store.get([key]).get(key)
-
-
-def _fresh(shard: Iterable[Embedded | Failure | Repeat]) -> list[tuple[bytes, Record]]:
-    """Return what the store does not have yet; clips with warnings are computed every time."""
+def _records(shard: Iterable[Result | Repeat]) -> list[tuple[bytes, Record]]:
+    """Return what the store lacks, without clips with warnings: those are never stored."""
     return [
         (item.key, Record(item.vector, item.seconds))
         for item in shard
@@ -217,15 +218,15 @@ def _fresh(shard: Iterable[Embedded | Failure | Repeat]) -> list[tuple[bytes, Re
     ]
 
 
-def _repeated(item: Repeat, result: Result) -> Result:
-    """Return what was computed for the earlier clip, as that of this one."""
+def _repeat(item: Repeat, result: Result) -> Result:
+    """Return the result of the earlier clip as the result of this one."""
     if isinstance(result, Embedded):
         return replace(result, clip=item.clip, is_computed=False)
     return replace(result, clip=item.clip)
 
 
 def _remember(memory: collections.OrderedDict[bytes, T], key: bytes, value: T) -> None:
-    """Add to a memory that forgets what is oldest."""
+    """Add to a memory that forgets its oldest entry."""
     memory[key] = value
     if len(memory) > REMEMBERED:
         memory.popitem(last=False)

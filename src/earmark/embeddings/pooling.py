@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from earmark.backbones.base import LayerStats
+from earmark.backbones.base import LayerStats, join
 from earmark.backbones.info import BackboneInfo
-from earmark.embeddings.computing import joined
 from earmark.embeddings.stages import Embedded, WindowStats
 from earmark.embeddings.store import as_stored
 
@@ -46,7 +45,7 @@ def pool_clip(info: BackboneInfo, parts: Sequence[WindowStats]) -> Embedded:
     first = parts[0]
     stats = first.stats
     if len(parts) > 1:
-        stats = {name: joined([part.stats[name] for part in parts]) for name in stats}
+        stats = {name: join([part.stats[name] for part in parts]) for name in stats}
     seconds = sum(part.seconds for part in parts)
     clip, key = first.request.clip, first.request.key
     return Embedded(clip, key, pool(info, stats), seconds, first.warnings, is_computed=True)

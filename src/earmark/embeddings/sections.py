@@ -25,7 +25,7 @@ MARGIN_S = 1  # read and resampled beyond a section: a resampler's filter is far
 
 
 def cut_section(
-    backbone: Backbone, options: AudioOptions, wanted: Request, section: ClipSection
+    backbone: Backbone, options: AudioOptions, request: Request, section: ClipSection
 ) -> CutClip:
     """Cut a section of a long clip into the windows that the whole clip has there.
 
@@ -36,7 +36,7 @@ def cut_section(
     first, context = section.first, info.context
     from_s = max(0, (first - context) // info.rate_hz - MARGIN_S)
     end = None if section.last is None else section.last + info.window - info.hop
-    x, warnings = _read_stretch(wanted, options, info, from_s, end)
+    x, warnings = _read_stretch(request, options, info, from_s, end)
     if section.moments is not None:
         x = backbone.prepare(x, section.moments)
     core = slice(
@@ -45,31 +45,31 @@ def cut_section(
     before = x[max(0, core.start - context) : core.start]
     after = x[:0] if core.stop is None else x[core.stop : core.stop + context]
     if len(x[core]) == 0 or (core.stop is not None and len(x) < core.stop + context):
-        raise AudioError(wanted.source.name, "is shorter than its header says", "damaged")
+        raise AudioError(request.source.name, "is shorter than its header says", "damaged")
     last = first + len(x[core]) if section.last is None else section.last
     windows, valid = audio.window(
         x[core], info.window, info.hop, context, info.step, around=(before, after)
     )
-    decoded = replace(wanted, source=wanted.clip.source)
-    return CutClip(decoded, windows, valid, (last - first) / info.rate_hz, warnings)
+    seconds = (last - first) / info.rate_hz
+    return CutClip(request.without_bytes(), windows, valid, seconds, warnings)
 
 
 def _read_stretch(
-    wanted: Request, options: AudioOptions, info: BackboneInfo, from_s: int, end: int | None
+    request: Request, options: AudioOptions, info: BackboneInfo, from_s: int, end: int | None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Read from second ``from_s`` of a clip to its sample ``end`` and a margin, or to its end."""
-    clip, start = wanted.clip, wanted.clip.start or 0.0
+    clip, start = request.clip, request.clip.start or 0.0
     to_s = clip.end
     if end is not None:
         to_s = start + math.ceil((end + info.context) / info.rate_hz) + MARGIN_S
-    sound = audio.read(wanted.source, info.rate_hz, start + from_s, to_s, options)
+    sound = audio.read(request.source, info.rate_hz, start + from_s, to_s, options)
     return sound.samples, sound.warnings
 
 
 def plan_sections(backbone: Backbone, options: AudioOptions, whole: Request) -> Iterator[Request]:
     """Yield a request for each section of a long clip, or the clip's own if it is not long.
 
-    A recording whose length cannot be told beforehand counts as not long.
+    A recording whose header does not say its length counts as not long.
     """
     info, rate_hz = backbone.info, backbone.info.rate_hz
     seconds = clip_seconds(whole.clip, whole.source)
@@ -83,7 +83,7 @@ def plan_sections(backbone: Backbone, options: AudioOptions, whole: Request) -> 
     if backbone.normalises:
         try:
             moments = _moments(whole, options, info, plan)
-        except AudioError:  # damaged: what is there is found out by reading all of it
+        except AudioError:  # damaged: only reading all of it shows what is there
             yield whole
             return
         plan = [replace(section, moments=moments) for section in plan]
@@ -92,18 +92,18 @@ def plan_sections(backbone: Backbone, options: AudioOptions, whole: Request) -> 
 
 
 def clip_seconds(clip: Clip, source: Source | None = None) -> float:
-    """Return how long a clip is by its header, 0 where that takes more than a look."""
+    """Return a clip's length by its header; 0 for small files and for headers in doubt."""
     source = source or clip.source
     try:
         if isinstance(source, SampleSource):
             end = len(source.samples) / source.rate_hz
-            return min(end, clip.end or end) - (clip.start or 0.0)
-        if source.size < LONG_BYTES:
+        elif source.size < LONG_BYTES:
             return 0.0
-        with source.open() as file, libsndfile.open_recording(file, 0.0) as (header, _):
-            if header.is_cut or header.promised > header.frames:
-                return 0.0
-            end = header.frames / header.rate_hz
+        else:
+            with source.open() as file, libsndfile.open_recording(file, 0.0) as (header, _):
+                if header.is_cut or header.promised > header.frames:
+                    return 0.0
+                end = header.frames / header.rate_hz
     except Exception:  # decoders raise what they like; reading it says what is wrong
         return 0.0
     return min(end, clip.end or end) - (clip.start or 0.0)

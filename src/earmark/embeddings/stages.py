@@ -2,13 +2,13 @@
 
     Request -> CutClip -> WindowStats -> Embedded | Failure
 
-A long clip goes the way as several requests, each for a section of it.
+A long clip becomes several requests, each for a section of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,13 +36,17 @@ class Request:
     """A clip to embed, or a ``section`` of it, once its recording was read and hashed.
 
     ``key`` (16 bytes) stands for all that decides the embedding. ``source`` holds the bytes of the
-    recording where it is small and wanted as a whole.
+    recording where it is small and the clip is all of it.
     """
 
     clip: Clip
     source: Source
     key: bytes
     section: ClipSection | None = None
+
+    def without_bytes(self) -> Request:
+        """Let go of the bytes of a recording that is decoded."""
+        return replace(self, source=self.clip.source)
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class CutClip:
 
 @dataclass(frozen=True)
 class WindowStats:
-    """What the network made of a clip or section: for each layer the statistics of W windows."""
+    """The network's answer for a clip or section: for each layer the statistics of W windows."""
 
     request: Request
     stats: Mapping[str, LayerStats]
@@ -68,7 +72,7 @@ class WindowStats:
 
 @dataclass(frozen=True)
 class UnreadSection:
-    """A section that could not be read as the header promises: the clip is then read as a whole."""
+    """A section that is not as the header promises: the clip is then read as a whole."""
 
     request: Request
 

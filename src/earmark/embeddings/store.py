@@ -20,7 +20,6 @@ from earmark.system.cache import cache_folder
 
 SCHEMA = 1
 BUSY_S = 120.0  # how long to wait for another process that is writing
-_LOOKUP = 500  # keys in one query; SQLite allows 999 on its oldest builds
 
 
 @dataclass(frozen=True)
@@ -83,18 +82,17 @@ class Store:
 
     def get(self, keys: Sequence[bytes]) -> dict[bytes, Record]:
         """Return the records of those ``keys`` that are stored."""
-        found = {}
+        records = {}
         with self._explained("read"):
-            for at in range(0, len(keys), _LOOKUP):
-                part = keys[at : at + _LOOKUP]
-                marks = ",".join("?" * len(part))
-                rows = self._db.execute(
-                    f"SELECT key, seconds, wide, vector FROM embedding WHERE key IN ({marks})", part
-                )
-                for key, seconds, wide, blob in rows:
+            for key in keys:
+                row = self._db.execute(
+                    "SELECT seconds, wide, vector FROM embedding WHERE key = ?", (key,)
+                ).fetchone()
+                if row is not None:
+                    seconds, wide, blob = row
                     dtype = np.float32 if wide else np.float16
-                    found[key] = Record(np.frombuffer(blob, dtype), seconds)
-        return found
+                    records[key] = Record(np.frombuffer(blob, dtype), seconds)
+        return records
 
     def put(self, fingerprint: str, records: Iterable[tuple[bytes, Record]]) -> None:
         """Add all ``records`` or, if the disk is full or the process dies, none of them."""
@@ -147,10 +145,9 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
-            full = "full" in str(error)
             way_out = (
                 "free some space and run the same command again: it goes on from here"
-                if full
+                if "full" in str(error)
                 else "check the folder and its permissions, or name another in EARMARK_CACHE"
             )
             raise StoreError(

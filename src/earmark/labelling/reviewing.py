@@ -70,8 +70,9 @@ def review(
     Examples
     --------
     >>> import earmark
-    >>> for suspect in earmark.review("recordings").suspects:  # doctest: +SKIP
-    ...     print(suspect.clip.path, suspect.suggested, suspect.reason)
+    >>> worst = earmark.review("recordings", backbone="logmel").suspects[0]
+    >>> worst.clip.label, worst.suggested, worst.reason
+    ('high', None, "scored ... as 'high' and ... as 'low'; 0 of its 5 nearest neighbours are 'low'")
     """
     dataset = as_dataset(data)
     clips = tuple(replace(clip, split=None) for clip in dataset)

@@ -1,30 +1,31 @@
-"""Receive a file over HTTP; what came before a broken line is kept and continued."""
+"""Download a file over HTTP; after a broken connection, go on where it stopped."""
 
 from __future__ import annotations
 
 import http.client
 import socket
-import ssl
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
+from ssl import SSLError
+from urllib.error import HTTPError, URLError
 
 from earmark.errors import EarmarkError
+from earmark.system.files import BLOCK_BYTES
 from earmark.system.progress import ByteProgress
 
 SILENCE_S = 30.0  # a server that says nothing for so long is taken for dead
 TRIES = 4  # connections in a row that brought nothing new, before a download is given up
 BACK_OFF_S = 1.0  # waited after the first of them; doubled after each
-BLOCK_BYTES = 1 << 20  # received at a time
 
-_BROKEN_LINE = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+# Errors of the connection; other OSErrors are of the disk.
+_BROKEN = (URLError, http.client.HTTPException, SSLError, ConnectionError, TimeoutError)
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP: what may be over in a moment
 _NOTHING_LEFT = 416  # HTTP: the range asked for begins at the file's end
 
 
 class DownloadError(EarmarkError):
-    """A download that was given up: the ``reason`` in a few words, and the bytes ``received``."""
+    """A download that failed: the ``reason`` in a few words, and the bytes ``received``."""
 
     def __init__(self, reason: str, received: int) -> None:
         super().__init__(reason)
@@ -34,20 +35,20 @@ class DownloadError(EarmarkError):
 def download(
     url: str, part: Path, expected_bytes: int, progress: ByteProgress | None = None
 ) -> None:
-    """Receive until ``part`` is complete; go on after broken lines as long as something comes.
+    """Download ``url`` to ``part``; connect again as long as each connection brings new bytes.
 
-    What is more than twice ``expected_bytes`` long is cut off: its hash will not fit. Raises
+    A file of more than twice ``expected_bytes`` is cut off: its hash cannot match. Raises
     DownloadError, whose sentence the caller writes, and OSError for a full disk.
     """
     failures, before = 0, -1
     while True:
         try:
             return _receive(url, part, 2 * expected_bytes, progress)
-        except _BROKEN_LINE as error:
+        except _BROKEN as error:
             received = part.stat().st_size if part.exists() else 0
             failures = failures + 1 if received <= before else 1
             before = received
-            code = error.code if isinstance(error, urllib.error.HTTPError) else 503
+            code = error.code if isinstance(error, HTTPError) else 503
             offline = isinstance(getattr(error, "reason", None), socket.gaierror)
             if code not in _PASSING or failures == TRIES or offline:
                 raise DownloadError(_reason(error), received) from error
@@ -55,13 +56,13 @@ def download(
 
 
 def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | None) -> None:
-    """Append to ``part`` what the server has beyond it, or write it anew if it sends the whole."""
+    """Append the rest of the file to ``part``; start again if the server sends the whole file."""
     received = part.stat().st_size if part.exists() else 0
     headers = {"User-Agent": "earmark"} | ({"Range": f"bytes={received}-"} if received else {})
     request = urllib.request.Request(url, headers=headers)
     try:
         response = urllib.request.urlopen(request, timeout=SILENCE_S)
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
         if error.code == _NOTHING_LEFT and received:
             return  # complete, or not what it should be: its hash will tell
         raise
@@ -69,7 +70,7 @@ def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | Non
         received = received if response.status == http.client.PARTIAL_CONTENT else 0
         total = received + int(response.headers.get("Content-Length") or 0)
         with part.open("ab" if received else "wb") as out:
-            while block := _read(response):
+            while block := response.read1(BLOCK_BYTES):
                 out.write(block)
                 received += len(block)
                 if received > most_bytes:
@@ -78,19 +79,14 @@ def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | Non
                     progress(received, max(total, received))
             else:
                 if received < total:
-                    raise ConnectionError(f"the line broke after {received:,} of {total:,} bytes")
-
-
-def _read(response: http.client.HTTPResponse) -> bytes:
-    try:
-        return response.read1(BLOCK_BYTES)
-    except ssl.SSLError as error:  # an OSError like a full disk, but of the line
-        raise ConnectionError(str(error)) from error
+                    raise ConnectionError(
+                        f"the connection broke after {received:,} of {total:,} bytes"
+                    )
 
 
 def _reason(error: Exception) -> str:
     """Say in a few words why a server could not be reached, or what it answered."""
-    if isinstance(error, urllib.error.HTTPError):
+    if isinstance(error, HTTPError):
         return f"HTTP {error.code} {error.reason}"
-    said = getattr(error, "reason", error)
-    return getattr(said, "strerror", None) or str(said) or type(error).__name__
+    cause = error.reason if isinstance(error, URLError) else error
+    return getattr(cause, "strerror", None) or str(cause) or type(error).__name__

@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from types import ModuleType
+from typing import TypeVar
 
 from earmark.errors import EarmarkError
 
 T = TypeVar("T", bound=str)
 
 
-def load(package: str, extra: str, purpose: str, error: type[EarmarkError] = EarmarkError) -> Any:
+def load(
+    package: str, extra: str, purpose: str, error: type[EarmarkError] = EarmarkError
+) -> ModuleType:
     """Import a ``package`` of an ``extra``; ``error`` says what needs it and how to install it.
 
     ``purpose`` is the subject of that sentence: "backbone 'hf:...'", "reading Parquet".

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from earmark.errors import EarmarkError
 
-BLOCK_BYTES = 1 << 20  # read and hashed at a time
+BLOCK_BYTES = 1 << 20  # read, hashed or copied at a time
 
 
 @contextlib.contextmanager

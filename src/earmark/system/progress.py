@@ -1,4 +1,4 @@
-"""Who is told how work goes on: protocols, which a terminal, a notebook or a page may meet."""
+"""How work reports its progress: protocols for a terminal, a notebook or a web page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ ByteProgress = Callable[[int, int], None]  # bytes here so far, bytes in all
 
 
 class Progress(Protocol):
-    """Is told of each finished clip and of the seconds of audio in it."""
+    """Counts finished clips and the seconds of audio in them."""
 
     def advance(self, seconds: float) -> None: ...
 
 
 class Observer(Protocol):
-    """Is told how a fine-tuning goes on: the name of the run, and its figures so far."""
+    """Follows a fine-tuning: receives the name of each run and its figures so far."""
 
     def advance(self, run: str, figures: Mapping[str, float]) -> None: ...

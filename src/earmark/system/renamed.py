@@ -8,7 +8,6 @@ import sys
 import types
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
 # A module of 0.1 and the modules that have its names now, below ``earmark``.
 MODULES = {
@@ -57,30 +56,21 @@ MODULES = {
     "waveforms": "embeddings.cutting embeddings.sections embeddings.stages",
     "weights": "backbones.weights system.download",
 }
-for _name in [
-    "efficientat",
-    "huggingface",
-    "logmel",
-    "spectrogram_transformers",
-    "speech_embedding",
+for _old, _new, _modules in [
+    (
+        "backbones",
+        "backbones.networks",
+        "efficientat huggingface logmel spectrogram_transformers speech_embedding tflite_weights"
+        " vggish wav2vec2 yamnet",
+    ),
+    ("doctor", "data.doctor", "copies facts findings near_duplicates recordings tables"),
+    (
+        "finetuning",
+        "training.finetuning",
+        "augment batches checkpoints conduct judging model optimiser recipe run",
+    ),
 ]:
-    MODULES[f"backbones.{_name}"] = f"backbones.networks.{_name}"
-for _name in ["tflite_weights", "vggish", "wav2vec2", "yamnet"]:
-    MODULES[f"backbones.{_name}"] = f"backbones.networks.{_name}"
-for _name in ["copies", "facts", "findings", "near_duplicates", "recordings", "tables"]:
-    MODULES[f"doctor.{_name}"] = f"data.doctor.{_name}"
-for _name in [
-    "augment",
-    "batches",
-    "checkpoints",
-    "conduct",
-    "judging",
-    "model",
-    "optimiser",
-    "recipe",
-    "run",
-]:
-    MODULES[f"finetuning.{_name}"] = f"training.finetuning.{_name}"
+    MODULES |= {f"{_old}.{name}": f"{_new}.{name}" for name in _modules.split()}
 
 NAMES = {
     "bank.Bank": "FeatureTable",
@@ -119,8 +109,10 @@ def look_up(module: str, name: str) -> object:
     """
     new_name = NAMES.get(f"{module}.{name}" if module else name, name)
     for home in MODULES.get(module, "").split() if module else ["backbones"] * (name in NAMES):
-        found = importlib.import_module(f"earmark.{home}")
-        if new_name in vars(found) or new_name in getattr(found, "__all__", ()):
+        home_module = importlib.import_module(f"earmark.{home}")
+        is_public = new_name in getattr(home_module, "__all__", ())
+        thing = getattr(home_module, new_name) if is_public else vars(home_module).get(new_name)
+        if thing is not None and not isinstance(thing, types.ModuleType):  # what it imports
             old = ".".join(filter(None, ("earmark", module, name)))
             new = f"earmark.{new_name}" if not module else f"earmark.{home}.{new_name}"
             warnings.warn(
@@ -128,28 +120,22 @@ def look_up(module: str, name: str) -> object:
                 DeprecationWarning,
                 stacklevel=3,
             )
-            return getattr(found, new_name)
+            return thing
     raise AttributeError(f"module 'earmark.{module}' has no attribute {name!r}".replace(".'", "'"))
 
 
 def with_old_calls(name: str, function: object) -> object:
     """Let ``earmark.review.review(...)`` of 0.1 work where ``earmark.review`` is a function now."""
     old = FUNCTIONS.get(name)
+
+    def call(*arguments: object, **options: object) -> object:
+        function_now = look_up(name, str(old))
+        assert callable(function_now)
+        return function_now(*arguments, **options)
+
     if old is not None and not hasattr(function, old):
-        setattr(function, old, _Call(name, old))
+        setattr(function, old, call)
     return function
-
-
-class _Call:
-    """Calls a function of 0.1 by its old name."""
-
-    def __init__(self, module: str, name: str) -> None:
-        self.module, self.name = module, name
-
-    def __call__(self, *arguments: object, **options: object) -> object:
-        function = look_up(self.module, self.name)
-        assert callable(function)
-        return function(*arguments, **options)
 
 
 class _Module(types.ModuleType):
@@ -161,8 +147,7 @@ class _Module(types.ModuleType):
         return look_up(self.__name__.removeprefix("earmark."), name)
 
     def __call__(self, *arguments: object, **options: object) -> object:
-        name = self.__name__.removeprefix("earmark.")
-        function = sys.modules["earmark"].__getattr__(name)
+        function = sys.modules["earmark"].__getattr__(self.__name__.removeprefix("earmark."))
         assert callable(function)
         return function(*arguments, **options)
 
@@ -177,9 +162,11 @@ class _Finder:
         if root != "earmark" or not (name in MODULES or name == "cli.__main__"):
             return None
         is_package = any(other.startswith(f"{name}.") for other in (*MODULES, "cli.__main__"))
-        loader: Any = self  # its base class would cost every import of earmark 10 ms
         return importlib.machinery.ModuleSpec(
-            fullname, loader, origin=fullname, is_package=is_package
+            fullname,
+            self,  # type: ignore[arg-type]  # its base class would cost every import 10 ms
+            origin=fullname,
+            is_package=is_package,
         )
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:

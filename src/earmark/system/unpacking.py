@@ -1,4 +1,4 @@
-"""Unpack a downloaded zip or tar archive: only what is wanted, only inside, only so much."""
+"""Unpack a zip or tar archive: only some names, only below one folder, only so many bytes."""
 
 from __future__ import annotations
 
@@ -11,35 +11,33 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from earmark.errors import DataError
+from earmark.errors import DataError, first_line
+from earmark.system.files import BLOCK_BYTES
 
-BLOCK = 1 << 20  # bytes copied at a time
 MOST_MEMBERS = 1_000_000  # a directory of as many names takes some hundred megabytes
 
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError)
 
-Member = tuple[str, IO[bytes]]
 
+def unpack(archive: Path, to: Path, names: re.Pattern[str], most_bytes: int) -> int:
+    """Unpack the files whose full names match ``names`` into ``to``; return how many.
 
-def unpack(archive: Path, to: Path, wanted: re.Pattern[str], most_bytes: int) -> int:
-    """Unpack the files whose names ``wanted`` matches as a whole into ``to``; return how many.
-
-    The first group of the match is where a file goes, below ``to``: the pattern decides, and not
-    the archive, so that no name leads outside. Links and devices are passed over. Raises DataError
-    for what is no whole zip or tar archive, and for more than ``most_bytes`` or a million names.
+    The first group of the match is the file's path below ``to``: the pattern decides it, not the
+    archive, so no name leads outside. Links and devices are skipped. Raises DataError for a file
+    that is not a whole zip or tar archive, and for more than ``most_bytes`` or a million names.
     """
-    count, left = 0, most_bytes
+    count, size = 0, 0
     try:
         for name, content in _members(archive):
-            match = wanted.fullmatch(name)
+            match = names.fullmatch(name)
             if match is None:
                 continue
             target = to / match[1]
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("wb") as out:
-                while block := content.read(BLOCK):
-                    left -= len(block)
-                    if left < 0:
+                while block := content.read(BLOCK_BYTES):
+                    size += len(block)
+                    if size > most_bytes:
                         raise DataError(
                             f"{archive} unpacks to more than {most_bytes:,} bytes and should not;"
                             " fetch it again from where it is published."
@@ -52,14 +50,13 @@ def unpack(archive: Path, to: Path, wanted: re.Pattern[str], most_bytes: int) ->
                 f"{archive} cannot be unpacked into {to}: {error.strerror}; make room there or name"
                 " another folder."
             ) from error
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DataError(
-            f"{archive} is no whole zip or tar archive ({reason}); fetch it again."
+            f"{archive} is no whole zip or tar archive ({first_line(error)}); fetch it again."
         ) from error
     return count
 
 
-def _members(archive: Path) -> Iterator[Member]:
+def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """Yield name and content of every regular file, in the archive's order."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
@@ -77,7 +74,7 @@ def _members(archive: Path) -> Iterator[Member]:
             if file is not None:
                 yield member.name, file
             stream.members = []  # type: ignore[attr-defined]  # it would remember them all
-        while stream.fileobj is not None and stream.fileobj.read(BLOCK):
+        while stream.fileobj is not None and stream.fileobj.read(BLOCK_BYTES):
             pass  # to the end, where gzip has its checksum
 
 

@@ -104,8 +104,8 @@ def compare(
     Examples
     --------
     >>> import earmark
-    >>> earmark.compare("recordings", ["yamnet", "speech-embedding"]).recommended  # doctest: +SKIP
-    'yamnet'
+    >>> earmark.compare("recordings", ["logmel", "speech-embedding"]).recommended
+    'logmel'
     """
     dataset = as_dataset(data)
     backbone = backbones if isinstance(backbones, str) else ",".join(backbones)

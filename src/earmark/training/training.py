@@ -159,8 +159,10 @@ def train(
     Examples
     --------
     >>> import earmark
-    >>> training = earmark.train("recordings", seed=0)  # doctest: +SKIP
-    >>> training.classifier.save("mine.earmark")  # doctest: +SKIP
+    >>> training = earmark.train("recordings", backbone="logmel", seed=0)
+    >>> training
+    Training(12 clips, Classifier(2 classes, logmel, linear head, accuracy=1.000))
+    >>> training.classifier.save("mine.earmark")
     """
     arguments = {name: value for name, value in locals().items() if name != "data"}
     return _train(as_dataset(data), _Settings(**arguments))

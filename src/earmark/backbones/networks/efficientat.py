@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from earmark.backbones import weights
-from earmark.backbones.base import Activations, Backbone, random_state
+from earmark.backbones.base import Activations, Backbone, fill, random_state
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.backbones.networks.audioset import Tagger, audioset_names
 from earmark.backbones.networks.logmel import LogMel, htk_mel_filters
@@ -43,27 +43,27 @@ class _Spec(NamedTuple):
     expanded: int
     out: int
     stride: int
-    gated: bool
-    hard: bool  # hard swish, or else ReLU
+    gated: bool = False
+    hard: bool = False  # hard swish, or else ReLU
 
 
 _STEM, _HIDDEN = 16, 1280
 _BLOCKS = (
-    _Spec(3, 16, 16, 1, False, False),
-    _Spec(3, 64, 24, 2, False, False),
-    _Spec(3, 72, 24, 1, False, False),
-    _Spec(5, 72, 40, 2, True, False),
-    _Spec(5, 120, 40, 1, True, False),
-    _Spec(5, 120, 40, 1, True, False),
-    _Spec(3, 240, 80, 2, False, True),
-    _Spec(3, 200, 80, 1, False, True),
-    _Spec(3, 184, 80, 1, False, True),
-    _Spec(3, 184, 80, 1, False, True),
-    _Spec(3, 480, 112, 1, True, True),
-    _Spec(3, 672, 112, 1, True, True),
-    _Spec(5, 672, 160, 2, True, True),
-    _Spec(5, 960, 160, 1, True, True),
-    _Spec(5, 960, 160, 1, True, True),
+    _Spec(3, 16, 16, 1),
+    _Spec(3, 64, 24, 2),
+    _Spec(3, 72, 24, 1),
+    _Spec(5, 72, 40, 2, gated=True),
+    _Spec(5, 120, 40, 1, gated=True),
+    _Spec(5, 120, 40, 1, gated=True),
+    _Spec(3, 240, 80, 2, hard=True),
+    _Spec(3, 200, 80, 1, hard=True),
+    _Spec(3, 184, 80, 1, hard=True),
+    _Spec(3, 184, 80, 1, hard=True),
+    _Spec(3, 480, 112, 1, gated=True, hard=True),
+    _Spec(3, 672, 112, 1, gated=True, hard=True),
+    _Spec(5, 672, 160, 2, gated=True, hard=True),
+    _Spec(5, 960, 160, 1, gated=True, hard=True),
+    _Spec(5, 960, 160, 1, gated=True, hard=True),
 )
 
 
@@ -82,6 +82,7 @@ class _Conv(nn.Conv2d):
         outputs: int,
         kernel: int = 1,
         stride: int = 1,
+        *,
         groups: int = 1,
         activation: Callable[..., Tensor] | None = None,
     ) -> None:
@@ -114,7 +115,7 @@ class _Block(nn.Module):
         expanded, out = _channels(spec.expanded * width), _channels(spec.out * width)
         act = F.hardswish if spec.hard else F.relu
         expand = [_Conv(channels, expanded, activation=act)] if expanded != channels else []
-        each = _Conv(expanded, expanded, spec.kernel, spec.stride, expanded, act)
+        each = _Conv(expanded, expanded, spec.kernel, spec.stride, groups=expanded, activation=act)
         gate = [_Gate(expanded)] if spec.gated else []
         self.block = nn.Sequential(*expand, each, *gate, _Conv(expanded, out))
         self.residual = spec.stride == 1 and channels == out
@@ -174,32 +175,25 @@ class _Release(NamedTuple):
     file: WeightFile
 
 
-def _release(width: float, parameters: int, name: str, size: int, sha256: str = "") -> _Release:
-    url = f"https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1/{name}"
-    return _Release(width, parameters, WeightFile(name, url, sha256, size))
-
-
 # The authors publish no hashes. These two are what others who pin the files have found, too; the
 # other files are noted at first use, and their sizes are reckoned from their tensors.
+_SHA256 = {
+    "mn04": "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
+    "mn10": "0bd7dc2443af498c289a2e739f02ebb515d6aa3fd3ab9db539c86123ae368a4e",
+}
+_URL = "https://github.com/fschmid56/EfficientAT/releases/download/v0.0.1"
 RELEASES = {
-    "efficientat-mn04": _release(
-        0.4,
-        983_599,
-        "mn04_as_mAP_432.pt",
-        4_066_513,
-        "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
-    ),
-    "efficientat-mn10": _release(
-        1.0,
-        4_876_831,
-        "mn10_as_mAP_471.pt",
-        19_708_753,
-        "0bd7dc2443af498c289a2e739f02ebb515d6aa3fd3ab9db539c86123ae368a4e",
-    ),
-    "efficientat-mn05": _release(0.5, 1_431_239, "mn05_as_mAP_443.pt", 5_870_000),
-    "efficientat-mn20": _release(2.0, 17_909_287, "mn20_as_mAP_478.pt", 71_930_000),
-    "efficientat-mn30": _release(3.0, 39_086_367, "mn30_as_mAP_482.pt", 156_740_000),
-    "efficientat-mn40": _release(4.0, 68_427_303, "mn40_as_mAP_484.pt", 274_200_000),
+    f"efficientat-{name[:4]}": _Release(
+        width, parameters, WeightFile(name, f"{_URL}/{name}", _SHA256.get(name[:4], ""), size)
+    )
+    for name, width, parameters, size in (
+        ("mn04_as_mAP_432.pt", 0.4, 983_599, 4_066_513),
+        ("mn10_as_mAP_471.pt", 1.0, 4_876_831, 19_708_753),
+        ("mn05_as_mAP_443.pt", 0.5, 1_431_239, 5_870_000),
+        ("mn20_as_mAP_478.pt", 2.0, 17_909_287, 71_930_000),
+        ("mn30_as_mAP_482.pt", 3.0, 39_086_367, 156_740_000),
+        ("mn40_as_mAP_484.pt", 4.0, 68_427_303, 274_200_000),
+    )
 }
 
 
@@ -212,6 +206,7 @@ class EfficientAT(Tagger):
 
     free_axes = (2,)
     time_axis, band_axis = 2, 3
+    castable = ("network",)
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)
@@ -221,36 +216,25 @@ class EfficientAT(Tagger):
             htk_mel_filters(FFT, RATE_HZ, BANDS, 0.0, TOP_HZ),
             offset=1e-5,
         )
-        with torch.device("meta"):  # shapes only: `_fill` brings the tensors
+        with torch.device("meta"):  # shapes only: `fill` brings the tensors
             self.network = _Network(RELEASES[info.name].width)
 
     @classmethod
     def load(cls, info: BackboneInfo) -> EfficientAT:
         path = weights.fetch(RELEASES[info.name].file)
-        state = _own(weights.load_state_dict(path))
-        return cls(info)._fill(state, weights.sha256(path), str(path))
+        backbone, state = cls(info), _own(weights.load_state_dict(path))
+        return fill(backbone, backbone.network, state, weights.sha256(path), str(path))
 
     @classmethod
     def random(cls, info: BackboneInfo, seed: int = 0) -> EfficientAT:
         """Build the network with random weights (He et al. 2015): for tests and as a baseline."""
         backbone = cls(info)
         state = random_state(backbone.network, seed)
-        return backbone._fill(state, f"random-{seed}", "random weights")
+        return fill(backbone, backbone.network, state, f"random-{seed}", "random weights")
 
     @classmethod
     def weight_files(cls, info: BackboneInfo) -> tuple[WeightFile, ...]:
         return (RELEASES[info.name].file,)
-
-    def _fill(self, state: Mapping[str, Tensor], weights_hash: str, source: str) -> EfficientAT:
-        weights.assign(self.network, state, source)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.weights_hash = weights_hash
-        return self
-
-    def cast(self, precision: str) -> Backbone:
-        super().cast(precision)
-        self.network.to(self.dtype)
-        return self
 
     def log_mel(self, x: Tensor, real: Tensor) -> Tensor:
         """Return the network's input (B, 1, T, 128) for the first ``real`` (B,) samples of ``x``.

@@ -6,7 +6,7 @@ checkpoint is ever run, and a pickle is read as plain tensors or not at all.
 
 The architectures are those of the package ``transformers``. Their modules are called one by one,
 rather than the model as a whole with ``output_hidden_states``: so the computation ends at the
-highest wanted layer, and threads that share a network share no hooks.
+highest layer asked for, and threads that share a network share no hooks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, cast
 
 import torch
 import torch.utils.checkpoint
@@ -32,7 +33,7 @@ from earmark.backbones.base import Activations, Backbone
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.backbones.registry import register_family
 from earmark.backbones.weights import WeightFile, find, load_state_dict, sha256
-from earmark.errors import BackboneError
+from earmark.errors import BackboneError, first_line
 from earmark.system import extras
 from earmark.system.cache import is_offline
 
@@ -47,11 +48,31 @@ WEIGHTS = (  # the first that there is; an index names several files
     "pytorch_model.bin.index.json",
 )
 Settings = Mapping[str, Any]  # a JSON object
+K = TypeVar("K", bound="type[Transformer]")
 
 _HUB_FILE = re.compile(r"https://huggingface\.co/(.+)/resolve/(\w+)/(.+)")  # repo, revision, file
 _HUB_NAME = re.compile(r"(?P<repo>\w[\w.-]*(/\w[\w.-]*)?)(@(?P<revision>\w[\w./-]*))?")
 _NOT_SETTINGS = ("_name_or_path", "transformers_version")  # of CONFIG: they change no result
 _TRAINING = ("mask_time_prob", "mask_feature_prob", "layerdrop", "encoder_layerdrop")
+
+
+class Config(Protocol):
+    """A configuration of ``transformers``: sizes by name, which differ between architectures."""
+
+    model_type: str
+    conv_dim: Sequence[int]
+    conv_kernel: Sequence[int]
+    conv_stride: Sequence[int]
+
+    def __getattr__(self, name: str) -> int: ...
+
+
+class Architecture(Protocol):
+    """A class of networks in ``transformers``."""
+
+    def __call__(self, config: Config) -> nn.Module: ...
+
+    def from_pretrained(self, path: None, **options: object) -> tuple[nn.Module, Settings]: ...
 
 
 class Geometry(NamedTuple):
@@ -70,15 +91,16 @@ class Transformer(Backbone):
 
     architectures: ClassVar[Mapping[str, str]]
     openvino_gains = half_is_close = True
+    castable = ("model",)
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info)
         self.names = tuple(layer.name for layer in info.layers)
         self.model = model
-        self.config: Any = model.config
+        self.config = cast(Config, model.config)
 
     @classmethod
-    def geometry(cls, config: Any, preparation: Settings) -> Geometry:
+    def geometry(cls, config: Config, preparation: Settings) -> Geometry:
         """Return what the two JSON files of a checkpoint say, without its weights."""
         raise NotImplementedError
 
@@ -110,8 +132,8 @@ class Transformer(Backbone):
         config = configure(settings, info.name)
         model = build(cls.architectures[config.model_type], config, cls.select(state), files[0])
         backbone = cls(info, model, preparation)
-        said = json.dumps([dict(settings), dict(preparation)], sort_keys=True)
-        digests = [*map(sha256, files), hashlib.sha256(said.encode()).hexdigest()]
+        text = json.dumps([dict(settings), dict(preparation)], sort_keys=True)
+        digests = [*map(sha256, files), hashlib.sha256(text.encode()).hexdigest()]
         backbone.weights_hash = hashlib.sha256(" ".join(digests).encode()).hexdigest()
         return backbone
 
@@ -130,19 +152,12 @@ class Transformer(Backbone):
         """
         block = importlib.import_module("transformers.modeling_layers").GradientCheckpointingLayer
         again = functools.partial(torch.utils.checkpoint.checkpoint, use_reentrant=False)
-        module: Any
         for module in self.model.modules():
             if isinstance(module, block):
                 module.gradient_checkpointing = module.training = True
                 module._gradient_checkpointing_func = again
 
-    def cast(self, precision: str) -> Backbone:
-        super().cast(precision)
-        self.model.to(self.dtype)
-        return self
 
-
-K = TypeVar("K", bound=type[Transformer])
 _kinds: dict[str, type[Transformer]] = {}  # by model_type
 
 
@@ -171,10 +186,10 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
             skeleton = architecture(cls.architectures[model_type], name)(config)
     except Exception as error:  # transformers raises what it likes for an impossible network
         raise BackboneError(
-            f"{checkpoint}: {CONFIG} or {PREPARATION} describes no network: {_line(error)}; restore"
-            " the files that came with the weights."
+            f"{checkpoint}: {CONFIG} or {PREPARATION} describes no network: {first_line(error)};"
+            " restore the files that came with the weights."
         ) from error
-    described = BackboneInfo(
+    info = BackboneInfo(
         name=name,
         summary=f"{model_type} checkpoint in Hugging Face format",
         rate_hz=rate_hz,
@@ -186,7 +201,7 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         source=str(checkpoint),
         licence="see the checkpoint's model card",
     )
-    return described, cls
+    return info, cls
 
 
 @dataclass(frozen=True)
@@ -224,83 +239,70 @@ class Checkpoint:
 
     def settings(self) -> dict[str, Any]:
         """Return what ``config.json`` says of the network."""
-        said = self._json(CONFIG)
-        if said is None:
+        settings = self._json(CONFIG)
+        if settings is None:
             raise self._lacks(CONFIG)
-        return {key: value for key, value in said.items() if key not in _NOT_SETTINGS}
+        return {key: value for key, value in settings.items() if key not in _NOT_SETTINGS}
 
     def preparation(self) -> dict[str, Any]:
-        """Return how the waveform is to be prepared; a guess would be wrong without a sign."""
-        said = self._json(PREPARATION)
-        if said is None:
-            said = (self._json(PROCESSOR) or {}).get("feature_extractor")
-        if not isinstance(said, dict):
+        """Return how the waveform is to be prepared; nobody would notice a wrong guess."""
+        preparation = self._json(PREPARATION)
+        if preparation is None:
+            preparation = (self._json(PROCESSOR) or {}).get("feature_extractor")
+        if not isinstance(preparation, dict):
             raise self._lacks(f"{PREPARATION} to say how its audio is prepared")
-        return said
+        return preparation
 
     def weights(self) -> list[Path]:
         """Return the files that hold the weights, fetched if need be."""
         for name in WEIGHTS:
-            at = self._file(name)
-            if at is None:
-                continue
-            if at.suffix != ".json":
-                return [at]
-            return [self._shard(shard, name) for shard in self._shards(name)]
+            if at := self._file(name):
+                return self._shards(name) if at.suffix == ".json" else [at]
         raise self._lacks(f"weights ({WEIGHTS[0]} or {WEIGHTS[2]})")
 
-    def _shards(self, index: str) -> list[str]:
-        named = (self._json(index) or {}).get("weight_map")
-        if not isinstance(named, dict) or not named:
+    def _shards(self, index: str) -> list[Path]:
+        names = (self._json(index) or {}).get("weight_map")
+        if not isinstance(names, dict) or not names:
             raise self._lacks(f"weight_map in its {index}")
-        return sorted(set(map(str, named.values())))
-
-    def _shard(self, file: str, index: str) -> Path:
-        at = self._file(file)
-        if at is None:
-            raise self._lacks(f"{file}, which its {index} names")
-        return at
+        paths = []
+        for name in sorted(set(map(str, names.values()))):
+            if not (at := self._file(name)):
+                raise self._lacks(f"{name}, which its {index} names")
+            paths.append(at)
+        return paths
 
     def _json(self, file: str) -> dict[str, Any] | None:
         at = self._file(file)
         if at is None:
             return None
         try:
-            said = json.loads(at.read_text(encoding="utf-8"))
+            content = json.loads(at.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise BackboneError(
-                f"{at} cannot be read as JSON: {_line(error)}; fetch the checkpoint anew."
+                f"{at} cannot be read as JSON: {first_line(error)}; fetch the checkpoint anew."
             ) from error
-        return said if isinstance(said, dict) else {}
+        return content if isinstance(content, dict) else {}
 
     def _file(self, file: str) -> Path | None:
         """Return where a file of the checkpoint lies, fetched if need be; None if it has none."""
         if self.folder is not None:
             at = self.folder / file
             return at if at.is_file() else None
-        hub, errors = _import("huggingface_hub", self.name), "huggingface_hub.errors"
-        missing = importlib.import_module(errors).EntryNotFoundError
-        offline = importlib.import_module(errors).LocalEntryNotFoundError
+        hub, offline = _import("huggingface_hub", self.name), is_offline()
+        errors = importlib.import_module("huggingface_hub.errors")
         try:
-            return Path(
-                hub.hf_hub_download(
-                    self.repo, file, revision=self.revision, local_files_only=is_offline()
-                )
+            at = hub.hf_hub_download(
+                self.repo, file, revision=self.revision, local_files_only=offline
             )
-        except offline as error:
-            if is_offline():
-                return None
-            raise self._unreachable(file, error) from error
-        except missing:
-            return None
         except Exception as error:  # of the network, of the Hub, of the disk
-            raise self._unreachable(file, error) from error
-
-    def _unreachable(self, file: str, error: Exception) -> BackboneError:
-        return BackboneError(
-            f"{file} of {self} could not be fetched: {_line(error)}; check the name and the"
-            f" network, or copy the repository into a folder and give {PREFIX}FOLDER."
-        )
+            is_of_cache = isinstance(error, errors.LocalEntryNotFoundError)  # or the network failed
+            if offline if is_of_cache else isinstance(error, errors.EntryNotFoundError):
+                return None
+            raise BackboneError(
+                f"{file} of {self} could not be fetched: {first_line(error)}; check the name and"
+                f" the network, or copy the repository into a folder and give {PREFIX}FOLDER."
+            ) from error
+        return Path(at)
 
     def _lacks(self, what: str) -> BackboneError:
         if self.folder is None and is_offline():
@@ -315,18 +317,18 @@ class Checkpoint:
         )
 
 
-def configure(settings: Settings, name: str) -> Any:
-    """Return the configuration of ``transformers`` for ``settings``, with nothing left to chance.
+def configure(settings: Settings, name: str) -> Config:
+    """Return the configuration of ``transformers`` for ``settings``, without random masks.
 
-    What an older checkpoint leaves out gets its default there.
+    Settings that an older checkpoint lacks get the defaults of ``transformers``.
     """
     kind = _import("transformers", name).CONFIG_MAPPING[settings["model_type"]]
     try:
-        config = kind.from_dict(dict(settings))
+        config: Config = kind.from_dict(dict(settings))
     except Exception as error:  # validation differs between versions of transformers
         raise BackboneError(
-            f"{CONFIG} of {name} is not understood: {_line(error)}; restore the one that came with"
-            " the weights."
+            f"{CONFIG} of {name} is not understood: {first_line(error)}; restore the one that came"
+            " with the weights."
         ) from error
     for key in _TRAINING:
         if hasattr(config, key):
@@ -334,18 +336,18 @@ def configure(settings: Settings, name: str) -> Any:
     return config
 
 
-def architecture(path: str, name: str) -> Any:
+def architecture(path: str, name: str) -> Architecture:
     """Return the class at ``path`` in ``transformers``; ``name`` is the backbone that needs it."""
-    return operator.attrgetter(path)(_import("transformers", name))
+    cls: Architecture = operator.attrgetter(path)(_import("transformers", name))
+    return cls
 
 
-def build(path: str, config: Any, state: dict[str, Tensor], source: Path) -> nn.Module:
+def build(path: str, config: Config, state: dict[str, Tensor], source: Path) -> nn.Module:
     """Build a network of ``transformers`` in float32 and fill it with ``state``.
 
     Names of older versions, and of a model with a head, are translated. BackboneError where
     tensors are missing or of another shape: a network must never be random in part.
     """
-    model: nn.Module
     with _quiet():
         model, report = architecture(path, str(source)).from_pretrained(
             None,
@@ -365,10 +367,9 @@ def build(path: str, config: Any, state: dict[str, Tensor], source: Path) -> nn.
     return model
 
 
-def first(result: Any) -> Tensor:
+def first(result: Tensor | tuple[Tensor, ...]) -> Tensor:
     """Return what a module of transformers computes, from among what else it may return."""
-    tensor: Tensor = result[0] if isinstance(result, tuple) else result
-    return tensor
+    return result[0] if isinstance(result, tuple) else result
 
 
 def find_in_hub_cache(file: WeightFile) -> Path | None:
@@ -384,7 +385,7 @@ def find_in_hub_cache(file: WeightFile) -> Path | None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from reporting on a head that is not wanted, and from drawing bars."""
+    """Keep transformers from reporting on a head that is left out, and from drawing bars."""
     log = importlib.import_module("transformers.utils.logging")
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()
@@ -397,10 +398,5 @@ def _quiet() -> Iterator[None]:
             log.enable_progress_bar()
 
 
-def _import(package: str, name: str) -> Any:
+def _import(package: str, name: str) -> ModuleType:
     return extras.load(package, "transformers", f"backbone {name!r}", BackboneError)
-
-
-def _line(error: Exception) -> str:
-    """Return the first line of what an error says, without its full stop."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")

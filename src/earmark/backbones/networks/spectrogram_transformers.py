@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,14 @@ from torch import Tensor, nn
 
 from earmark.backbones.base import all_rows, frame_weights
 from earmark.backbones.info import BackboneInfo, Layer
-from earmark.backbones.networks.huggingface import Geometry, Settings, Transformer, first, reads
+from earmark.backbones.networks.huggingface import (
+    Config,
+    Geometry,
+    Settings,
+    Transformer,
+    first,
+    reads,
+)
 from earmark.backbones.networks.logmel import LogMel
 
 FRAME, HOP = 400, 160  # samples at 16 kHz: 25 and 10 ms, in both
@@ -41,11 +48,12 @@ class Whisper(Transformer):
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)
-        filters = _mel_filters(FRAME, self.config.num_mel_bins, 0, info.rate_hz, "slaney", "slaney")
+        bands = self.config.num_mel_bins
+        filters = _mel_filters(FRAME, bands, 0, info.rate_hz, norm="slaney", scale="slaney")
         self.front_end = LogMel(torch.hann_window(FRAME), HOP, filters, floor=1e-10)
 
     @classmethod
-    def geometry(cls, config: Any, preparation: Settings) -> Geometry:
+    def geometry(cls, config: Config, preparation: Settings) -> Geometry:
         layers = (f"block{i}" for i in range(config.encoder_layers + 1))
         return Geometry(
             window=config.max_source_positions * 2 * HOP,
@@ -58,8 +66,8 @@ class Whisper(Transformer):
         parts = {name: name.partition("encoder.") for name in state}
         return {
             own: state[name]
-            for name, (before, found, own) in parts.items()
-            if found and before in ("", "model.")
+            for name, (before, separator, own) in parts.items()
+            if separator and before in ("", "model.")
         }
 
     def log_mel(self, windows: Tensor) -> Tensor:
@@ -73,14 +81,14 @@ class Whisper(Transformer):
         yield all_rows(windows), self.log_mel(windows)
 
     def hidden(self, x: Tensor) -> Iterator[Tensor]:
-        model: Any = self.model
-        x = F.gelu(model.conv1(x))
-        x = F.gelu(model.conv2(x)).transpose(1, 2) + model.embed_positions.weight  # (B, T, C)
+        part = self.model.get_submodule
+        x = F.gelu(part("conv2")(F.gelu(part("conv1")(x)))).transpose(1, 2)  # (B, T, C)
+        x = x + self.model.get_parameter("embed_positions.weight")
         yield x.transpose(1, 2)[..., None]
-        for block in model.layers:
+        for block in part("layers").children():
             x = first(block(x, None))
             yield x.transpose(1, 2)[..., None]
-        yield model.layer_norm(x).transpose(1, 2)[..., None]
+        yield part("layer_norm")(x).transpose(1, 2)[..., None]
 
     def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
         return frame_weights(x.shape[2], 0, 2 * HOP, valid)
@@ -105,11 +113,11 @@ class AST(Transformer):
         normal = bool(preparation.get("do_normalize", True))  # defaults: AudioSet's, as published
         self.mean = float(preparation.get("mean", -4.2677393)) if normal else 0.0
         self.deviations = 2 * float(preparation.get("std", 4.5689974)) if normal else 1.0
-        filters = _mel_filters(FFT, self.config.num_mel_bins, 20, info.rate_hz, None, "kaldi")
-        self.front_end = Fbank(filters)
+        bands = self.config.num_mel_bins
+        self.front_end = Fbank(_mel_filters(FFT, bands, 20, info.rate_hz, norm=None, scale="kaldi"))
 
     @classmethod
-    def geometry(cls, config: Any, preparation: Settings) -> Geometry:
+    def geometry(cls, config: Config, preparation: Settings) -> Geometry:
         blocks = (
             Layer(f"block{i}", config.hidden_size) for i in range(config.num_hidden_layers + 1)
         )
@@ -129,16 +137,15 @@ class AST(Transformer):
         yield all_rows(windows), self.log_mel(windows, _real_frames(valid))
 
     def hidden(self, x: Tensor) -> Iterator[Tensor]:
-        model: Any = self.model
-        config = self.config
-        x = model.embeddings(x)  # (B, 2 + F * T, C)
+        part, config = self.model.get_submodule, self.config
+        x = part("embeddings")(x)  # (B, 2 + F * T, C)
         bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
         yield _patches(x, bands)
-        blocks = model.layers if hasattr(model, "layers") else model.encoder.layer  # version 5.0
-        for block in blocks:
+        blocks = "layers" if hasattr(self.model, "layers") else "encoder.layer"  # version 5.0
+        for block in part(blocks).children():
             x = first(block(x))
             yield _patches(x, bands)
-        yield model.layernorm(x[:, :2]).mean(1)[..., None, None]
+        yield part("layernorm")(x[:, :2]).mean(1)[..., None, None]
 
     def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
         patch, stride = int(self.config.patch_size), int(self.config.time_stride)
@@ -184,7 +191,7 @@ class Fbank(nn.Module):
 
 
 def _mel_filters(
-    fft: int, bands: int, low_hz: int, rate_hz: int, norm: str | None, scale: str
+    fft: int, bands: int, low_hz: int, rate_hz: int, *, norm: str | None, scale: str
 ) -> Tensor:
     """Return transformers' own triangular filters (fft // 2 + 1, bands), up to half the rate."""
     filters = importlib.import_module("transformers.audio_utils").mel_filter_bank(

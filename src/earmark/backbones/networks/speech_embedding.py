@@ -98,44 +98,25 @@ class SpeechEmbedding(Backbone):
 
     free_axes = (2,)
     time_axis, band_axis = 2, 3
+    castable = ("weights", "biases")
 
-    def __init__(
-        self,
-        info: BackboneInfo,
-        convs: list[tuple[Tensor, Tensor]],
-        window: Tensor,
-        filters: Tensor,
-        weights_hash: str,
-    ) -> None:
+    def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)
-        self.weights_hash = weights_hash
-        self.front_end = LogMel(window, HOP, filters, floor=1e-10)
-        self.weights = nn.ParameterList(weight for weight, _ in convs)
-        self.biases = nn.ParameterList(bias for _, bias in convs)
-        self.centres = self._centres()
-
-    @classmethod
-    def load(cls, info: BackboneInfo) -> SpeechEmbedding:
         folder = _models_folder()
         files = [folder / "melspectrogram.tflite", folder / "embedding_model.tflite"]
-        mel, embedding = (read_constants(file) for file in files)
-        convs = [  # TFLite keeps (out, height, width, in)
-            (torch.tensor(embedding[c.weight]).permute(0, 3, 1, 2), torch.tensor(embedding[c.bias]))
-            for c in _CONVS
-        ]
-        digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-        return cls(
-            info,
-            convs,
-            window=torch.tensor(mel[14][0, 0, :, 0]),  # cosine of frequency 0
-            filters=torch.tensor(mel[10]),
-            weights_hash=digest,
-        )
+        self.weights_hash = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+        mel, constants = ({k: torch.tensor(v) for k, v in read_constants(f).items()} for f in files)
+        cosine = mel[14][0, 0, :, 0]  # of frequency 0: the window
+        self.front_end = LogMel(cosine, HOP, filters=mel[10], floor=1e-10)
+        # TFLite keeps (out, height, width, in).
+        self.weights = nn.ParameterList(constants[c.weight].permute(0, 3, 1, 2) for c in _CONVS)
+        self.biases = nn.ParameterList(constants[c.bias] for c in _CONVS)
+        self.centres = self._centres()
 
     @classmethod
     def random(cls, info: BackboneInfo, seed: int = 0) -> SpeechEmbedding:
         """Build it with random weights (He et al. 2015) behind the published front end."""
-        backbone, generator = cls.load(info), torch.Generator().manual_seed(seed)
+        backbone, generator = cls(info), torch.Generator().manual_seed(seed)
         with torch.no_grad():
             for weight, bias in zip(backbone.weights, backbone.biases, strict=True):
                 bound = (6 / weight[0].numel()) ** 0.5
@@ -178,12 +159,6 @@ class SpeechEmbedding(Backbone):
                 first += (spec.pool[0] - 1) * stride // 2
                 stride *= spec.pool[0]
         return centres
-
-    def cast(self, precision: str) -> Backbone:
-        super().cast(precision)
-        self.weights.to(self.dtype)
-        self.biases.to(self.dtype)
-        return self
 
 
 def _models_folder() -> Path:

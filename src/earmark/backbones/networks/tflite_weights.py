@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import tflite
@@ -103,7 +103,7 @@ def _constants(model: tflite.Model) -> dict[int, np.ndarray]:
 
 
 def _operators(model: tflite.Model) -> list[LearnedOperator]:
-    graph, constants, found = model.Subgraphs(0), _constants(model), []
+    graph, constants, operators = model.Subgraphs(0), _constants(model), []
     for index in range(graph.OperatorsLength()):
         operator = graph.Operators(index)
         code = model.OperatorCodes(operator.OpcodeIndex())
@@ -119,11 +119,13 @@ def _operators(model: tflite.Model) -> list[LearnedOperator]:
         )
         stride, same = (1, False) if kind == "dense" else _geometry(options)
         activation = _ACTIVATIONS[options.FusedActivationFunction()]
-        found.append(LearnedOperator(kind, weight, bias, stride, same, activation))
-    return found
+        operators.append(
+            LearnedOperator(kind, weight, bias, stride, same=same, activation=activation)
+        )
+    return operators
 
 
-def _geometry(options: Any) -> tuple[int, bool]:
+def _geometry(options: tflite.Conv2DOptions | tflite.DepthwiseConv2DOptions) -> tuple[int, bool]:
     """Return stride and whether the size is kept."""
     stride, dilations = options.StrideH(), (options.DilationHFactor(), options.DilationWFactor())
     if stride != options.StrideW() or dilations != (1, 1):

@@ -7,7 +7,7 @@ weights are Google's, as harritaylor/torchvggish publishes them for PyTorch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from earmark.backbones.base import Activations, Backbone, all_rows, random_state, real_share
+from earmark.backbones.base import Activations, Backbone, all_rows, fill, random_state, real_share
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.backbones.networks.logmel import LogMel, htk_mel_filters
 from earmark.backbones.registry import register, register_family
-from earmark.backbones.weights import WeightFile, assign, fetch, find, load_state_dict, sha256
+from earmark.backbones.weights import WeightFile, fetch, find, load_state_dict, sha256
 from earmark.errors import BackboneError
 
 RATE_HZ = 16_000
@@ -78,6 +78,7 @@ class VGGish(Backbone):
     files = (WEIGHTS,)
     openvino_gains = half_is_close = True
     time_axis, band_axis = 2, 3
+    castable = ("features", "embeddings")
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)
@@ -86,7 +87,7 @@ class VGGish(Backbone):
         window = torch.hann_window(FRAME, dtype=torch.float64)
         filters = htk_mel_filters(FFT, RATE_HZ, BANDS, 125.0, 7_500.0).double()
         self.front_end = LogMel(window, HOP, filters, power=1, offset=0.01)
-        with torch.device("meta"):  # shapes only: `_fill` brings the tensors
+        with torch.device("meta"):  # shapes only: `fill` brings the tensors
             self.features = nn.Sequential(*_convolutions())
             self.embeddings = nn.Sequential(
                 nn.Linear(FRAMES // 16 * (BANDS // 16) * 512, 4096),
@@ -101,26 +102,15 @@ class VGGish(Backbone):
     def load(cls, info: BackboneInfo, path: str | Path | None = None) -> VGGish:
         """Build the network with Google's weights, from ``path`` or wherever they are found."""
         at = find(WEIGHTS, path) or fetch(WEIGHTS)
-        return cls(info)._fill(load_state_dict(at), sha256(at), source=str(at))
+        backbone = cls(info)
+        return fill(backbone, backbone, load_state_dict(at), sha256(at), source=str(at))
 
     @classmethod
     def random(cls, info: BackboneInfo, seed: int = 0) -> VGGish:
         """Build the network with random weights (He et al. 2015): for tests and as a baseline."""
         backbone = cls(info)
         state = random_state(backbone, seed)
-        return backbone._fill(state, f"random-{seed}", source="random weights")
-
-    def _fill(self, state: Mapping[str, Tensor], weights_hash: str, source: str) -> VGGish:
-        assign(self, state, source)
-        self.features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.weights_hash = weights_hash
-        return self
-
-    def cast(self, precision: str) -> Backbone:
-        super().cast(precision)
-        self.features.to(self.dtype)
-        self.embeddings.to(self.dtype)
-        return self
+        return fill(backbone, backbone, state, f"random-{seed}", source="random weights")
 
     def log_mel(self, windows: Tensor) -> Tensor:
         """Return the network's input (B, 96, 64) for ``windows`` (B, context + core + context)."""
@@ -157,15 +147,15 @@ class VGGish(Backbone):
             stats = self(windows, torch.full((len(windows),), WINDOW), ["embedding"])
         embedding = stats["embedding"].mean
         mean, std = float(embedding.mean()), float(embedding.std(correction=0))
-        found = f"embeddings of a 1 kHz tone have mean {mean:.3g} and standard deviation {std:.3g}"
-        wanted = f"{SMOKE_MEAN:.3g} and {SMOKE_STD:.3g} (within {SMOKE_RTOL:.0%})"
+        values = f"embeddings of a 1 kHz tone have mean {mean:.3g} and standard deviation {std:.3g}"
+        published = f"{SMOKE_MEAN:.3g} and {SMOKE_STD:.3g} (within {SMOKE_RTOL:.0%})"
         errors = (abs(mean / SMOKE_MEAN - 1), abs(std / SMOKE_STD - 1))
         if not max(errors) <= SMOKE_RTOL:  # NaN is not <=
             raise BackboneError(
-                f"{self.info.name} does not compute what Google's does: {found}, wanted {wanted};"
+                f"{self.info.name} does not compute what Google's does: {values}, not {published};"
                 f" fetch {WEIGHTS.name} anew and verify in float32."
             )
-        return f"{found}; published: {wanted}"
+        return f"{values}; published: {published}"
 
 
 @register_family("vggish@")
@@ -177,7 +167,7 @@ def _with_hop(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         hop = 0
     if not HOP <= hop <= WINDOW:
         raise BackboneError(
-            f"backbone {name!r} has no usable hop; wanted seconds from {HOP / RATE_HZ:g} to"
+            f"backbone {name!r} has no usable hop; give seconds from {HOP / RATE_HZ:g} to"
             f" {WINDOW / RATE_HZ:g} behind the @, such as vggish@0.48."
         )
     return replace(INFO, name=f"vggish@{hop / RATE_HZ:g}", hop=hop), VGGish

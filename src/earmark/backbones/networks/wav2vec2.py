@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch.nn.utils import parametrize
 
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.backbones.networks.huggingface import (
+    Config,
     Geometry,
     Settings,
     Transformer,
@@ -71,7 +72,7 @@ class Wav2Vec2(Transformer):
                 parametrize.remove_parametrizations(module, "weight")
 
     @classmethod
-    def geometry(cls, config: Any, preparation: Settings) -> Geometry:
+    def geometry(cls, config: Config, preparation: Settings) -> Geometry:
         window = WINDOW_S * int(preparation.get("sampling_rate", RATE_HZ))
         return Geometry(
             window,
@@ -101,32 +102,32 @@ class Wav2Vec2(Transformer):
 
     def _states(self, x: Tensor) -> Iterator[Tensor]:
         """Yield every hidden state (B, T, C) of windows (B, n) of equal length."""
-        model: Any = self.model
-        x = model.feature_extractor(x).transpose(1, 2)
+        part = self.model.get_submodule
+        norm = part("encoder.layer_norm")
+        x = part("feature_extractor")(x).transpose(1, 2)
         yield x
-        x = first(model.feature_projection(x))
-        encoder = model.encoder
-        x = x + encoder.pos_conv_embed(x)
+        x = first(part("feature_projection")(x))
+        x = x + part("encoder.pos_conv_embed")(x)
         if not self.stable:
-            x = encoder.layer_norm(x)
+            x = norm(x)
         yield x
         bias: dict[str, Tensor] = {}  # WavLM's first block gives it to the others
-        for block in encoder.layers:
+        for block in part("encoder.layers").children():
             result = block(x, **bias)
             x = first(result)
             if self.config.model_type == "wavlm":
                 bias = {"position_bias": result[1]}
             yield x
         if self.stable:
-            yield encoder.layer_norm(x)
+            yield norm(x)
 
 
-def _stable(config: Any) -> bool:
+def _stable(config: Config) -> bool:
     """Say whether blocks normalise what they read, and the network what its last block gives."""
     return bool(getattr(config, "do_stable_layer_norm", False))
 
 
-def _frame(config: Any) -> int:
+def _frame(config: Config) -> int:
     """Return how many samples one frame reads."""
     samples = 1
     for kernel, stride in zip(config.conv_kernel[::-1], config.conv_stride[::-1], strict=True):

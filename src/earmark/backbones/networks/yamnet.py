@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from earmark.backbones import weights
-from earmark.backbones.base import Activations, Backbone, all_rows, real_share
+from earmark.backbones.base import Activations, all_rows, real_share
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.backbones.networks.audioset import Tagger, audioset_names
 from earmark.backbones.networks.logmel import LogMel, htk_mel_filters
@@ -128,8 +128,10 @@ class YAMNet(Tagger):
     over silence too; a clip of whole windows gives the published embedding.
     """
 
+    files = (FILE,)
     half_is_close = True
     time_axis, band_axis = 2, 3
+    castable = ("blocks", "logits")
 
     def __init__(self, info: BackboneInfo, operators: Sequence[LearnedOperator]) -> None:
         super().__init__(info)
@@ -147,14 +149,12 @@ class YAMNet(Tagger):
         self.logits.weight = nn.Parameter(torch.from_numpy(operators[-1].weight))
         self.logits.bias = nn.Parameter(torch.from_numpy(operators[-1].bias))
 
-    files = (FILE,)
-
     @classmethod
     def load(cls, info: BackboneInfo) -> YAMNet:
         path = weights.fetch(FILE)
-        operators, wanted = read_operators(path), _wanted()
-        operators = operators[-len(wanted) :]  # what comes before is the front end
-        if [(o.kind, o.weight.shape, o.stride) for o in operators] != wanted:
+        operators, expected = read_operators(path), _operators()
+        operators = operators[-len(expected) :]  # what comes before is the front end
+        if [(o.kind, o.weight.shape, o.stride) for o in operators] != expected:
             raise BackboneError(
                 f"{path} is a TFLite model of another network than YAMNet; give {FILE.name} from"
                 f" {FILE.url}."
@@ -168,21 +168,15 @@ class YAMNet(Tagger):
         """Build the network with random weights (He et al. 2015): for tests and as a baseline."""
         rng = np.random.default_rng(seed)
         operators = []
-        for kind, shape, stride in _wanted():
+        for kind, shape, stride in _operators():
             inputs = math.prod(shape[1:3] if kind == "depthwise" else shape[1:])
             weight = rng.uniform(-1, 1, shape) * math.sqrt(6 / inputs)
             bias = rng.uniform(-0.1, 0.1, shape[-1] if kind == "depthwise" else shape[0])
-            weight, bias = weight.astype(np.float32), bias.astype(np.float32)
-            operators.append(LearnedOperator(kind, weight, bias, stride, True, "relu6"))
+            arrays = weight.astype(np.float32), bias.astype(np.float32)
+            operators.append(LearnedOperator(kind, *arrays, stride, same=True, activation="relu6"))
         backbone = cls(info, operators)
         backbone.weights_hash = f"random-{seed}"
         return backbone
-
-    def cast(self, precision: str) -> Backbone:
-        super().cast(precision)
-        self.blocks.to(self.dtype)
-        self.logits.to(self.dtype)
-        return self
 
     def log_mel(self, windows: Tensor) -> Tensor:
         """Return the network's input (B, 1, 96, 64); what lies before the core is not read."""
@@ -228,18 +222,18 @@ class YAMNet(Tagger):
             if place > 10:
                 raise BackboneError(
                     f"yamnet does not compute what Google's does: {name!r} comes {place}th for the"
-                    f" sound of that name, wanted among the first 10; fetch {FILE.name} anew."
+                    f" sound of that name, not among the first 10; fetch {FILE.name} anew."
                 )
             places.append(f"{name} {place}")
         return f"places of sounds among 521 classes: {', '.join(places)}; published: within 10"
 
 
-def _wanted() -> list[tuple[str, tuple[int, ...], int]]:
+def _operators() -> list[tuple[str, tuple[int, ...], int]]:
     """List kind, weight shape and stride of the operators of YAMNet."""
     (inputs, stride), *rest = _BLOCKS
-    wanted: list[tuple[str, tuple[int, ...], int]] = [("conv", (inputs, 3, 3, 1), stride)]
+    operators: list[tuple[str, tuple[int, ...], int]] = [("conv", (inputs, 3, 3, 1), stride)]
     for channels, stride in rest:
-        wanted.append(("depthwise", (1, 3, 3, inputs), stride))
-        wanted.append(("conv", (channels, 1, 1, inputs), 1))
+        operators.append(("depthwise", (1, 3, 3, inputs), stride))
+        operators.append(("conv", (channels, 1, 1, inputs), 1))
         inputs = channels
-    return [*wanted, ("dense", (CLASSES, inputs), 1)]
+    return [*operators, ("dense", (CLASSES, inputs), 1)]

@@ -64,17 +64,45 @@ def finetune(
 ) -> FineTuning:
     """Train as :func:`train` does with ``options``, then fine-tune the networks that it chose.
 
-    ``how`` is 'full', 'last:N' for the last N layers, or 'lora'. Each fold that tests has a
-    *rehearsal*: the network is tuned on the other folds but one and judged on that one, which says
-    how many epochs are best, and if they are better than none. If so, the network is tuned again on
-    all folds but the tested one. So the estimate has every decision inside. The fine-tuned
-    classifier is returned if most rehearsals were better, by two standard errors each, and it is
-    not worse on the tested clips; else the frozen one is.
+    Each fold that tests has a *rehearsal*: the network is tuned on the other folds but one and
+    judged on that one, which says how many epochs are best, and if they are better than none. If
+    so, the network is tuned again on all folds but the tested one. So the estimate has every
+    decision inside. The fine-tuned classifier is returned if most rehearsals were better, by two
+    standard errors each, and it is not worse on the tested clips; else the frozen one is. After a
+    kill, the same call goes on where it stopped.
 
-    The verdict, also in ``estimate.fine_tuning``, has the one to use ('use'), the accuracy of both
-    on the tested clips, their 'difference' with its 95 % interval 'ci95' (0 to 0 if no fold was
-    tuned), and what was used in each fold. After a kill, the same call goes on where it stopped.
-    Raises EarmarkError for an unknown ``how`` and a network that cannot be tuned.
+    Parameters
+    ----------
+    data
+        What :func:`train` takes.
+    how
+        'full' for every layer, 'last:N' for the last N layers, or 'lora'.
+    recipe
+        The settings; the defaults if left out.
+    observer
+        Gets the figures of each step.
+    **options
+        The other arguments of :func:`train`.
+
+    Returns
+    -------
+    FineTuning
+        The ``training`` to use, the frozen one, and the ``verdict``: which one to use ('use'), the
+        accuracy of both on the tested clips, their 'difference' with its 95 % interval 'ci95' (0 to
+        0 if no fold was tuned), and what was used in each fold.
+
+    Raises
+    ------
+    EarmarkError
+        ``how`` or an option is unknown, or the backbone cannot be tuned so.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> tuned = earmark.finetune("recordings", "last:1", recipe=earmark.Recipe(epochs=1),
+    ...                          backbone="speech-embedding", compare=False)
+    >>> tuned.verdict["use"]
+    'frozen'
     """
     parameters.check(how)
     if options.get("unknown") is not None:
@@ -88,9 +116,14 @@ def finetune(
             network = registry.load_backbone(name, engine="torch")
             parameters.tunable(network, how)  # refused before the work
         frozen = training.train(data, **options)
-    start = time.perf_counter()
     seed = int(options.get("seed", 0))
     work = _Work(frozen, how, recipe, seed=seed, processes=processes, observer=observer)
+    return _fine_tuned(work)
+
+
+def _fine_tuned(work: _Work) -> FineTuning:
+    """Go through the folds, decide, and tune on all clips where that pays."""
+    start, frozen = time.perf_counter(), work.frozen
     answers = [work.learn(k, plan) for k, plan in enumerate(frozen.solution.lessons)]
     verdict, tested = work.verdict(answers)
     curves = {f"fold {work.names[k]}": a.curve for k, a in enumerate(answers)}
@@ -111,7 +144,7 @@ def finetune(
     seconds["total"] = round(frozen.seconds["total"] + seconds["finetune"], 3)
     warnings += [f"{work.clips[k].path}: {why}" for k, why in work.setup.sounds.lost.items()]
     result = replace(result, seconds=seconds, warnings=tuple(warnings))
-    checkpoints, is_first = work.setup.checkpoints, processes.rank == 0
+    checkpoints, is_first = work.setup.checkpoints, work.setup.processes.rank == 0
     return FineTuning(result, frozen, verdict, curves, checkpoints, is_first)
 
 
