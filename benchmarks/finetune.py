@@ -236,7 +236,7 @@ recipe = Recipe().changed(recipe)
 work = _Work(frozen, how, recipe, seed=0, processes=Processes(), observer=None)
 run = work._run("steps", frozen.solution.chosen, np.arange(len(work.clips)))
 batch, seconds = np.arange(8), []
-with work.setup.workers.side_by_side() as together:
+with work.setup.processes.side_by_side() as together:
     for step in range(2):
         began = time.perf_counter()
         run._one_step(batch, 0.5, together)

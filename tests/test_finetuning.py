@@ -195,14 +195,14 @@ import tuning
 clips = [Clip(path, "") for path in sorted(Path(sys.argv[2]).glob("*.wav"))]
 losses = iter((3, 1, 2, 4))
 run.validation_loss = lambda *_: next(losses)
-workers = tuning.Processes()
-assert workers.count == 2
+processes = tuning.Processes()
+assert processes.count == 2
 network = tuning.speech_embedding("conv2", "conv4")
 recipe = tuning.RECIPE.changed("time_mask=0.3,band_mask=0.3,batch=6")
-done = tuning.run_of(clips, network, recipe=recipe, judged=4, workers=workers).go()
+done = tuning.run_of(clips, network, recipe=recipe, judged=4, processes=processes).go()
 assert done.epochs == 1 and done.best is not None and not (done.best == done.first).all()
 held = {name: np.ascontiguousarray(value) for name, value in done.weights[0].items()}
-save_file(held, sys.argv[3] + str(workers.rank))
+save_file(held, sys.argv[3] + str(processes.rank))
 """
 
 

@@ -112,7 +112,7 @@ def test_it_begins_with_the_frozen_classifier(network):
         wanted = calibration.logits(head.logits(features))
         model = Tunable([network], reading, head, calibration).eval()
         with torch.no_grad():
-            found = model(waveforms.heard_by([network], [waves]), len(waves)).numpy()
+            found = model(waveforms.window_batches([network], [waves]), len(waves)).numpy()
         assert distance(found, wanted) <= 1e-3
 
 
@@ -125,7 +125,7 @@ def test_several_networks_are_read_side_by_side(clips):
     head = head_for("linear", features.shape[1])
     model = Tunable([first, second], reading, head, Calibration(1.0))
     with torch.no_grad():
-        found = model(waveforms.heard_by([first, second], [waves, waves]), 2).numpy()
+        found = model(waveforms.window_batches([first, second], [waves, waves]), 2).numpy()
     assert distance(found, head.logits(features)) <= 1e-3
 
 
@@ -134,7 +134,7 @@ def slopes(network, depths) -> dict[str, torch.Tensor]:
     reading = FeatureSpec((tuple(layer.name for layer in network.info.layers),))
     size, waves = sum(2 * layer.size for layer in network.info.layers), two_clips(network)
     model = Tunable([network], reading, head_for("linear", size), Calibration(1.0))
-    loss = model(waveforms.heard_by([network], [waves]), len(waves)).square().sum()
+    loss = model(waveforms.window_batches([network], [waves]), len(waves)).square().sum()
     held = dict(network.named_parameters())
     found = torch.autograd.grad(loss, [held[name] for name in depths])
     return dict(zip(depths, found, strict=True))

@@ -68,14 +68,14 @@ def run_of(
     judged: int = 0,
     name: str = "run",
     kind: str = "linear",
-    workers: Processes | None = None,
+    processes: Processes | None = None,
     observer: Observer | None = None,
 ) -> Run:
     """Return a run on ``clips``, judged on the last few of them if so many are ``judged``."""
-    workers = workers or Processes()
+    processes = processes or Processes()
     reading = FeatureSpec((tuple(layer.name for layer in network.info.layers),))
     targets = Targets.single(np.arange(len(clips)) % 2, 2)
-    checkpoints = Checkpoints("test", workers.rank == 0)
+    checkpoints = Checkpoints("test", processes.rank == 0)
     sounds = Waveforms(clips, [network], AS_IT_IS)
     setup = Context(
         networks=[network],
@@ -85,7 +85,7 @@ def run_of(
         targets=targets,
         options=AS_IT_IS,
         seed=0,
-        workers=workers,
+        processes=processes,
         checkpoints=checkpoints,
         observer=observer,
     )

@@ -39,8 +39,10 @@ def confusions(contents: ReportContents) -> dict[str, object]:
 
 
 def classes(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object]:
-    """Return the estimate's figures of each class, the lowest F1 first, those without clips last,
-    each with (label, clips) of its most frequent confusion, or None."""
+    """Return the figures of each class, the lowest F1 first, classes without clips last.
+
+    ``confused`` is (label, clips) of its most frequent confusion, or None.
+    """
     rows = [
         {**row, "confused": pair and (contents.labels[pair[0]], pair[1])}
         for row, pair in zip(

@@ -16,7 +16,7 @@ def confusion(truth: np.ndarray, answers: np.ndarray, classes: int) -> np.ndarra
 
 
 def most_confused(counts: np.ndarray) -> list[tuple[int, int] | None]:
-    """Return for each class the one it is most often taken for, and in how many clips."""
+    """Return for each class its most frequent wrong answer, and of how many clips."""
     errors = counts - np.diag(counts.diagonal())
     return [(int(row.argmax()), int(row.max())) if row.any() else None for row in errors]
 

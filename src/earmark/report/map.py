@@ -18,9 +18,9 @@ PERPLEXITY = 30.0
 
 
 def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.ndarray | None:
-    """Return (N, D): what the classifier reads of ``clips``, which the store has, or soon has.
+    """Return (N, D): the features of ``clips`` that the classifier reads, by way of the store.
 
-    None where a recording has gone since.
+    None where a recording is gone.
     """
     embeddings = [
         embed(clips, network, store, options=classifier.audio) for network in classifier.networks()

@@ -36,7 +36,7 @@ def _layers(layers: Sequence[str]) -> str:
 
 
 def findings(contents: ReportContents) -> dict[str, object] | None:
-    """Return what is known of the data alone, with a few cases of each finding."""
+    """Return the findings about the data, with a few cases of each."""
     if not contents.findings:
         return None
     return {
@@ -55,7 +55,7 @@ def findings(contents: ReportContents) -> dict[str, object] | None:
 
 
 def warnings(summary: Mapping[str, Any], contents: ReportContents) -> dict[str, object] | None:
-    """Return the warnings that are no findings, and what could not be read."""
+    """Return the warnings that are not among the findings, and the recordings not read."""
     findings = {f"{f['kind']}: {f['text']}" for f in contents.findings or () if "text" in f}
     lines = [line for line in summary.get("warnings", ()) if line not in findings]
     skipped = [f"{s['path']}: {s['reason']}" for s in summary.get("skipped", ())]
@@ -65,7 +65,7 @@ def warnings(summary: Mapping[str, Any], contents: ReportContents) -> dict[str, 
 
 
 def versions() -> dict[str, object]:
-    """Return the versions of what computes."""
+    """Return the versions of Python and the packages."""
     return {
         "versions": {
             "earmark": earmark.__version__,

@@ -21,10 +21,10 @@ FILTERS = (  # functions of `text` that templates use
 
 
 def page(summary: Mapping[str, Any], contents: ReportContents) -> str:
-    """Return the page for a ``summary`` (of ``summary.training_json``, or of an evaluation).
+    """Return the page for a ``summary`` (of :func:`training_json`, or of an evaluation).
 
     A part of ``contents`` that is None, or empty, has no section. The text is well-formed XML as
-    well as HTML, and refers to nothing outside of itself.
+    well as HTML, and links to nothing outside.
     """
     figures = summary.get("estimate", summary)  # an evaluation has them in the summary itself
     sections = [  # (id, and name of the template; title; values, or None)

@@ -32,8 +32,7 @@ def short(text: object, most: int) -> str:
 
 
 def pieces(text: str, most: int) -> list[str]:
-    """Cut :func:`short` text where a line may break: behind what parts words in names, and
-    anywhere in long ones."""
+    """Cut :func:`short` text where a line may break: after a space, dot or dash, or 12 letters."""
     shown = short(text, most)
     return _PIECE.findall(shown) if len(shown) > 12 else [shown]
 

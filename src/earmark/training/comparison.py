@@ -110,7 +110,9 @@ def compare(
     backbone = backbones if isinstance(backbones, str) else ",".join(backbones)
     names, _ = backbone_names(backbone)
     if len(names) < 2:
-        raise EarmarkError(f"{names[0]!r} is one backbone; give two or more, with commas between.")
+        raise EarmarkError(
+            f"one backbone only, {names[0]!r}; give several with commas between, to compare them."
+        )
 
     def trained(data: Dataset, name: str) -> Training:
         settings: dict[str, Any] = {"folds": folds, "seed": seed, "compare": False}

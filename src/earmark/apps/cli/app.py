@@ -1,4 +1,4 @@
-"""The commands together, and how the program ends: exit codes, one sentence for a mistake."""
+"""The commands together, the exit codes, and one sentence for a mistake."""
 
 import atexit
 import gc

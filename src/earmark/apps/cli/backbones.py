@@ -37,10 +37,7 @@ def list_backbones(as_json: bool = JSON) -> None:
 
 
 def show_backbone(name: str, as_json: bool = JSON) -> None:
-    """Show what is known of a backbone.
-
-    That is its rate, windows, layers, source and licence.
-    """
+    """Show a backbone's rate, windows, layers, source and licence."""
     from earmark import backbones
 
     description = _json(backbones.info(name))
@@ -54,11 +51,11 @@ def show_backbone(name: str, as_json: bool = JSON) -> None:
 
 def fetch_backbone(
     name: str,
-    to: Path | None = Option(None, help="A folder to keep the files in, for another machine."),
+    to: Path | None = Option(None, help="Write the files into this folder, for another machine."),
 ) -> None:
     """Find or download a backbone's weights.
 
-    Their hash is checked, and where they are is printed.
+    It checks their hash and prints where they are.
     """
     check_folder(to)
     from earmark import backbones

@@ -8,7 +8,7 @@ from earmark.apps.cli.text import print_json
 
 
 def show_cache(as_json: bool = JSON) -> None:
-    """Show what is kept, where, and how large it is."""
+    """Show the cache: its folder, and the size of each part."""
     from earmark.embeddings.store import Store
     from earmark.system.cache import bytes_in, engines_folder, finetuning_folder
 
@@ -39,7 +39,7 @@ def prune_cache(
 
 
 def clear_cache() -> None:
-    """Delete all of it; it is made anew when it is needed."""
+    """Delete the whole cache; it fills again when it is needed."""
     from earmark.embeddings.store import delete_store
     from earmark.system.cache import delete_rest
 

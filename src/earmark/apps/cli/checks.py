@@ -1,4 +1,4 @@
-"""What is refused before anything heavy is imported, and before hours are spent."""
+"""Checks before anything heavy is imported, and before hours are spent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from earmark.errors import EarmarkError, ModelError
 
 
 def check_output(path: Path) -> None:
-    """Refuse a place that cannot be written; its folder may be missing, but not that one's."""
+    """Refuse a file that cannot be written; its folder may be missing, but not the one above."""
     if path.is_dir() or not path.absolute().parent.parent.is_dir():
         reason = "is a folder" if path.is_dir() else f"needs the folder {path.parent}"
         raise EarmarkError(f"cannot write {path}: it {reason}; name a file in an existing folder.")
@@ -19,7 +19,7 @@ def check_output(path: Path) -> None:
 
 
 def check_model_output(path: Path) -> None:
-    """Refuse a place that cannot be written, and a file there that is no classifier."""
+    """Refuse a file that cannot be written, or that is there and is no classifier."""
     check_output(path)
     if path.exists() and not is_classifier(path):
         raise EarmarkError(
@@ -28,7 +28,7 @@ def check_model_output(path: Path) -> None:
 
 
 def check_folder(folder: Path | None) -> None:
-    """Refuse a folder in which nothing can be written, be it there or still to be made."""
+    """Refuse a folder, there or still to be made, in which nothing can be written."""
     if folder is None:
         return
     nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))
@@ -41,7 +41,7 @@ def check_folder(folder: Path | None) -> None:
 
 
 def check_model(path: Path) -> None:
-    """Refuse what is no classifier."""
+    """Refuse a file that is not a classifier."""
     if not is_classifier(path):
         reason = f"there is no classifier at {path}"
         if path.is_file():
@@ -69,6 +69,6 @@ def check_share(option: str, share: float | None, example: float) -> None:
 
 
 def check_backbones(names: str) -> None:
-    """Refuse a name that no backbone has; 'auto' is one, and commas stand between several."""
+    """Refuse names that no backbone has; 'auto' is allowed."""
     if names != "auto":
         split_names(names)

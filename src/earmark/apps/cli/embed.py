@@ -24,7 +24,7 @@ def embed(
 ) -> None:
     """Write the embeddings of DATA for use elsewhere.
 
-    Labels are written beside them where DATA has some.
+    Labels are written beside them if DATA has some.
     """
     from earmark.embeddings.files import check_format, write_embeddings
 

@@ -63,7 +63,7 @@ class RecordingOptions:
     )
 
     def audio(self) -> AudioOptions:
-        """Return the library's form of them."""
+        """Return them as the library takes them."""
         from earmark.audio.options import AudioOptions
 
         return AudioOptions(self.channel, self.non_finite)
@@ -113,7 +113,7 @@ class EngineOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TuningOptions:
-    """Fine-tuning: whether, how, and where its curves go."""
+    """Fine-tuning: which weights, the recipe, and the folder of its curves."""
 
     finetune: str | None = Option(
         None, help="Train the networks further, too: full, last:N or lora."

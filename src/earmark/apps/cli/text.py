@@ -19,7 +19,7 @@ MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all
 
 
 def say(text: str) -> None:
-    """Print to standard error, where everything goes that is not the result."""
+    """Print to standard error; only the result goes to standard output."""
     print(text, file=sys.stderr)
 
 
@@ -52,7 +52,7 @@ def report_skipped(skipped: Sequence[Failure]) -> None:
 
 
 def report_read_warnings(warnings: Sequence[str]) -> None:
-    """List on standard error the recordings of which something is missing or was changed."""
+    """List on standard error the recordings that were read in part or changed."""
     if warnings:
         say(f"{amount(len(warnings), 'recording')} could be read only in part, or with changes:")
         _say_some(warnings)

@@ -1,4 +1,4 @@
-"""What is done to clips before the network hears them, so that few of them teach more."""
+"""Variation of clips before the network hears them: so a few clips teach as much as many."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def vary(x: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
 def lay_below(
     x: np.ndarray, noise: np.ndarray, recipe: Recipe, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return a clip (n,) with another, of any length, weaker below it.
+    """Add ``noise``, another clip of any length, to a clip (n,), and much weaker.
 
-    A stretch of the other that is quieter than the rest of it stays so.
+    A stretch of the noise that is quieter than the rest of it stays quieter.
     """
     down = recipe.noise_db + rng.uniform(0, NOISE_RANGE_DB)
     if len(noise) < len(x):
@@ -53,9 +53,9 @@ def _level(x: np.ndarray) -> float:
 def mask(x: Tensor, time: int | None, band: int | None, recipe: Recipe) -> Tensor:
     """Return a network's input (B, ...) with stretches of time and of frequency masked.
 
-    SpecAugment (Park et al. 2019, arXiv:1904.08779). Where they lie in each row is said by the
-    random numbers of this thread's clips; the windows of one clip share them in turn. What is
-    masked takes the row's mean. ``time`` and ``band`` are axes of ``x``.
+    SpecAugment (Park et al. 2019, arXiv:1904.08779). The random numbers of this thread's clips say
+    where the stretches lie; all windows of a clip have the same ones. They take the row's mean.
+    ``time`` and ``band`` are axes of ``x``.
     """
     masks: np.ndarray = here.masks
     numbers = torch.from_numpy(masks[np.arange(len(x)) % len(masks)]).to(x)

@@ -15,8 +15,8 @@ from earmark.training.finetuning.waveforms import Waveforms
 class Minibatch(NamedTuple):
     """Clips of like length, varied: ``waves`` (B, n) of each network, ``targets`` (B, K).
 
-    ``masks`` (B, ...) are random numbers and ``factors`` (B, D) those of features, drawn for all
-    clips at once: so it makes no difference who computes which.
+    ``masks`` (B, ...) are random numbers for :func:`augment.mask`; ``factors`` (B, D) multiply the
+    features. Both are drawn for all clips at once: so it makes no difference who computes which.
     """
 
     waves: tuple[np.ndarray, ...]
@@ -44,8 +44,8 @@ def varied(
 ) -> Minibatch | None:
     """Read the clips ``rows`` and vary each; None if none of them can be read.
 
-    They are cut to the length of the shortest. ``onehot`` (N, K) are the targets of all clips. The
-    sound of one of the rows ``others`` lies below each. The head reads ``n_features``.
+    They are cut to the length of the shortest. A clip of the rows ``others`` is added to each as
+    noise. ``onehot`` (N, K) are the targets of all clips. The head reads ``n_features``.
     """
     clips = [(row, _varied_clip(sounds, int(row), others, recipe, rng)) for row in rows]
     readable = [row for row, waves in clips if waves is not None]

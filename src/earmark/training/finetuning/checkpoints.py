@@ -1,4 +1,4 @@
-"""What a killed run goes on from: files that are written whole or not at all."""
+"""Checkpoints, from which a killed run goes on. They are written whole or not at all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from earmark.system.files import whole_file
 
 
 class Checkpoints:
-    """Named states of one fine-tuning, in a folder whose name covers all that decides its result.
+    """Named states of one fine-tuning; ``key``, their folder, is a hash of all that decides them.
 
     Where the disk is full, it warns once and writes no more; training goes on.
     """
@@ -29,7 +29,7 @@ class Checkpoints:
         self.is_writer = is_writer
 
     def load(self, name: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """Return what was saved under ``name``, or None if there is nothing whole."""
+        """Return the state and tensors saved under ``name``; None if there is no whole file."""
         try:
             with safe_open(self._place(name), framework="pt") as file:
                 state = json.loads((file.metadata() or {})["earmark"])
@@ -61,7 +61,7 @@ class Checkpoints:
             self._place(name).unlink(missing_ok=True)
 
     def forget(self) -> None:
-        """Delete all of it, once the classifier is saved."""
+        """Delete all states; call it once the classifier is saved."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _place(self, name: str) -> Path:

@@ -40,10 +40,10 @@ TUNED, FROZEN = "fine-tuned", "frozen"
 
 @dataclass(frozen=True)
 class FineTuning:
-    """What :func:`finetune` made: the ``training`` to go on with, and the one it began with.
+    """What :func:`finetune` returns: the ``training`` to use, and the ``frozen`` one it began with.
 
-    ``verdict`` compares the two; see :func:`finetune`. ``curves`` has, for each run, a row an
-    epoch. ``checkpoints`` are to be forgotten once the classifier is saved.
+    ``verdict`` compares the two; see :func:`finetune`. ``curves`` has a row an epoch for each run.
+    Call ``checkpoints.forget()`` once the classifier is saved.
     """
 
     training: Training
@@ -51,7 +51,7 @@ class FineTuning:
     verdict: dict[str, Any]
     curves: dict[str, tuple[dict[str, float], ...]]
     checkpoints: Checkpoints
-    is_first: bool = True  # of the processes; the others are to keep silent
+    is_first: bool = True  # of the processes: the others save and print nothing
 
 
 def finetune(
@@ -64,12 +64,12 @@ def finetune(
 ) -> FineTuning:
     """Train as :func:`train` does with ``options``, then fine-tune the networks that it chose.
 
-    For each fold that tests, a *rehearsal* on the other folds but one says after how many epochs
-    the clips of that one are answered best, and if better than before; where they are, the network
-    is tuned once more with all of them. So the estimate has every decision inside. The fine-tuned
-    classifier is returned if most rehearsals were better, by two standard errors each, and it is
-    not worse on the tested clips; otherwise the frozen one. A run that was killed goes on where it
-    stopped when it is called again.
+    Each fold that tests has a *rehearsal*: the network is tuned on the other folds but one and
+    judged on that one, which says how many epochs are best, and if they are better than none. If
+    so, the network is tuned again on all folds but the tested one. So the estimate has every
+    decision inside. The fine-tuned classifier is returned if most rehearsals were better, by two
+    standard errors each, and it is not worse on the tested clips; else the frozen one is. After a
+    kill, the same call goes on where it stopped.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def finetune(
     recipe
         The settings of the gradient steps; default: ``Recipe()``.
     observer
-        Is told what goes on.
+        Gets the figures of each step.
     **options
         The other arguments of :func:`train`.
 
@@ -109,9 +109,14 @@ def finetune(
     with processes.accelerator.main_process_first():  # the others read what it stored
         _refuse(how, options)
         frozen = training.train(data, **options)
-    start = time.perf_counter()
     seed = int(options.get("seed", 0))
     work = _Work(frozen, how, recipe, seed=seed, processes=processes, observer=observer)
+    return _fine_tuned(work)
+
+
+def _fine_tuned(work: _Work) -> FineTuning:
+    """Go through the folds, decide, and tune on all clips where that pays."""
+    start, frozen = time.perf_counter(), work.frozen
     answers = [work.learn(k, plan) for k, plan in enumerate(frozen.solution.lessons)]
     verdict, tested = work.verdict(answers)
     curves = {f"fold {work.names[k]}": a.curve for k, a in enumerate(answers)}
@@ -132,7 +137,7 @@ def finetune(
     seconds["total"] = round(frozen.seconds["total"] + seconds["finetune"], 3)
     warnings += [f"{work.clips[k].path}: {why}" for k, why in work.setup.sounds.lost.items()]
     result = replace(result, seconds=seconds, warnings=tuple(warnings))
-    checkpoints, is_first = work.setup.checkpoints, processes.rank == 0
+    checkpoints, is_first = work.setup.checkpoints, work.setup.processes.rank == 0
     return FineTuning(result, frozen, verdict, curves, checkpoints, is_first)
 
 
@@ -148,11 +153,11 @@ def _refuse(how: str, options: Mapping[str, Any]) -> None:
 
 
 class _Answer(NamedTuple):
-    """What one fold came to. ``logits`` (T, K) are calibrated, of its tested clips.
+    """The result of one fold. ``logits`` (T, K) of its tested clips are calibrated.
 
-    They are the fine-tuned network's if the rehearsal said that it is better, ``is_better``, else
-    the frozen one's. ``first`` and ``best`` (M, K) are those of its inner clips before and after;
-    where no rehearsal was possible, they are empty.
+    They come from the fine-tuned network where the rehearsal was better (``is_better``), else from
+    the frozen one. ``first`` and ``best`` (M, K) are the logits of its inner clips before and after
+    the rehearsal; they are empty where no rehearsal was possible.
     """
 
     logits: np.ndarray
@@ -195,7 +200,7 @@ class _Work:
             targets=self.search.targets,
             options=options,
             seed=seed,
-            workers=processes,
+            processes=processes,
             checkpoints=Checkpoints(_key(frozen, how, recipe, seed), processes.rank == 0),
             observer=observer,
         )
@@ -206,7 +211,7 @@ class _Work:
         return self._remembered(f"{name}, done", lambda: self._learn(name, plan), name)
 
     def _remembered(self, name: str, make: Callable[[], _Answer], run: str) -> _Answer:
-        """Return the answer saved before a kill, or else make it, by the run of that name."""
+        """Return the answer saved under ``name``; else make it, save it, drop the run's state."""
         checkpoint = self.setup.checkpoints.load(name)
         if checkpoint is not None:
             values, tensors = checkpoint
@@ -278,12 +283,12 @@ class _Work:
             targets = search.targets_of(rows, best.balanced)
             return heads.fit(best.head, features, targets, best.penalty, search.seed)
 
-        reading, head = search.table.specs[best.features], search.fit_rows(best, rows)
-        start = Start(reading, rows, head, choice.calibration, solve)
+        spec, head = search.table.specs[best.features], search.fit_rows(best, rows)
+        start = Start(spec, rows, head, choice.calibration, solve)
         return Run(self.setup, name, start, judged, length)
 
     def verdict(self, answers: Sequence[_Answer]) -> tuple[dict[str, Any], OutOfFold]:
-        """Compare on the tested clips; return with it the estimate of what :meth:`learn` does."""
+        """Compare on the tested clips; return the verdict and the fine-tuned answers behind it."""
         frozen = self.frozen.out_of_fold
         solution, plans = self.frozen.solution, self.frozen.solution.lessons
         logits = solution.logits.copy()
@@ -320,7 +325,7 @@ class _Work:
         }, tuned
 
     def deploy(self, answers: Sequence[_Answer]) -> tuple[Tuned, Calibration]:
-        """Tune on all clips that may be learned from, for as long as the rehearsals say."""
+        """Tune on all clips but a test split, for the median length of rehearsals that gained."""
         solution, held_out = self.frozen.solution, self.heard.scheme.held_out
         rows = np.arange(len(self.clips))
         if held_out is not None:
@@ -355,7 +360,7 @@ def _deployed(
     calibration: Calibration,
     verdict: dict[str, Any],
 ) -> Training:
-    """Return the training of the fine-tuned classifier, with its own estimate and limits."""
+    """Return the training of the fine-tuned classifier, with its own estimate and decision rule."""
     old = frozen.classifier
     estimate = replace(
         training.estimate_of(tested, frozen.heard, int(old.provenance["seed"])),
@@ -379,7 +384,7 @@ def _deployed(
 
 
 def _key(frozen: Training, how: str, recipe: Recipe, seed: int) -> str:
-    """Return a name for all that decides what comes out."""
+    """Return a hash of all that decides the result."""
     heard = frozen.heard
     causes = {
         "versions": [__version__, torch.__version__],

@@ -1,4 +1,4 @@
-"""What a run of fine-tuning is given, and what it gives back."""
+"""The input of a run of fine-tuning, and its result."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class Context:
     targets: Targets
     options: AudioOptions
     seed: int
-    workers: Processes
+    processes: Processes
     checkpoints: Checkpoints
     observer: Observer | None = None
 
 
 class Start(NamedTuple):
-    """Where a run begins: a ``head`` over a reading, which ``solve`` made of clips and features.
+    """Where a run begins: a ``head`` on features, fitted by ``solve`` to the clips ``rows``.
 
     ``solve`` takes rows (M,) and their features (M, D).
     """
 
-    reading: FeatureSpec
+    spec: FeatureSpec
     rows: np.ndarray
     head: Head
     calibration: Calibration
@@ -54,7 +54,7 @@ class Start(NamedTuple):
 class Tuned:
     """What a run ends with: the ``head`` and the changed weights of each network.
 
-    ``curve`` has a row for each epoch; ``epochs`` is the one that was kept. ``first`` and ``best``
+    ``curve`` has a row for each epoch; ``epochs`` is the number of the best. ``first`` and ``best``
     are the logits (M, K) of the validation clips, before and at that epoch.
     """
 

@@ -1,4 +1,4 @@
-"""How good logits are: what a run keeps, and what a rehearsal says, is decided by it."""
+"""How good logits are: it decides which epoch a run keeps, and whether a rehearsal gained."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SURE = 2  # standard errors by which a rehearsal must be better; one is chance i
 
 
 def better(first: np.ndarray, best: np.ndarray, targets: Targets) -> bool:
-    """Say if logits (M, K) are better than those before, by SURE standard errors of the loss.
+    """Say whether ``best`` (M, K) has less loss than ``first``, by SURE standard errors.
 
-    Both are calibrated on themselves. Neither may more clips be wrong than before.
+    Both are calibrated on themselves. Nor may ``best`` have more wrong clips.
     """
     right = [metrics.quality(logits, targets.onehot, targets.is_single) for logits in (first, best)]
     loss = [losses(logits, targets) for logits in (first, best)]
@@ -26,7 +26,7 @@ def better(first: np.ndarray, best: np.ndarray, targets: Targets) -> bool:
 
 
 def validation_loss(logits: np.ndarray, targets: Targets) -> float:
-    """Return the mean of :func:`losses`, in which clips count alike."""
+    """Return the mean of :func:`losses`; every clip counts the same."""
     return float(losses(logits, replace(targets, weights=np.ones(len(logits)))).mean())
 
 

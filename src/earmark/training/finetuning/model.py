@@ -1,4 +1,4 @@
-"""The whole way from windows to logits as one function that gradients go through."""
+"""The whole way from windows to logits, differentiable."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class WindowBatch(NamedTuple):
 class Tunable(nn.Module):
     """Backbones, pooling and head: what :class:`Classifier` computes, differentiable.
 
-    The head begins as the fitted one, its temperature put into its weights: so the logits are
-    those of the frozen classifier until the first step.
+    The head begins as the fitted one, with the temperature in its weights: so the logits before the
+    first step are those of the frozen classifier.
     """
 
     mean: Tensor
@@ -40,15 +40,15 @@ class Tunable(nn.Module):
     def __init__(
         self,
         networks: Sequence[Backbone],
-        reading: FeatureSpec,
+        spec: FeatureSpec,
         head: Head,
         calibration: Calibration,
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        self.backbones, self.reading, self.kind = networks, reading, head.kind
+        self.backbones, self.spec, self.kind = networks, spec, head.kind
         self.infos = [network.info for network in networks]
-        self.parts = list_statistics(self.infos, reading)
+        self.statistics = list_statistics(self.infos, spec)
         tensors = {name: torch.from_numpy(value.copy()) for name, value in head.tensors.items()}
         self.register_buffer("mean", tensors.pop("mean"))
         self.register_buffer("scale", tensors.pop("scale"))
@@ -66,7 +66,7 @@ class Tunable(nn.Module):
 
         Features are multiplied by ``factors`` (B, D) where there are any: 0 drops one.
         """
-        layers = self.reading.layers
+        layers = self.spec.layers
         parts = [self._features(k, batch, n_clips) for k, batch in enumerate(batches) if layers[k]]
         x = torch.cat(parts, 1)
         z = (x - self.mean) / self.scale
@@ -75,11 +75,11 @@ class Tunable(nn.Module):
         return self._logits(z)
 
     def _features(self, number: int, batch: WindowBatch, n_clips: int) -> Tensor:
-        """Return (B, d), what is read of one backbone; see :func:`compute_features`."""
+        """Return the features (B, d) of one backbone; see :func:`compute_features`."""
         network, info = self.backbones[number], self.infos[number]
-        stats = network(batch.windows, batch.valid, self.reading.layers[number])
+        stats = network(batch.windows, batch.valid, self.spec.layers[number])
         moments = pool(info, stats, batch.clip.to(network.device), n_clips)
-        parts = [part for part in self.parts if part.backbone == number]
+        parts = [part for part in self.statistics if part.backbone == number]
         x = torch.cat([statistic_values(info, moments, part) for part in parts], 1)
         return x if info.is_logarithmic else signed_root(x)
 

@@ -1,4 +1,4 @@
-"""AdamW on weights that are measured in units of their own size."""
+"""AdamW on weights in units of their own size."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Optimiser:
     def step(self, slopes: list[Tensor], progress: float) -> bool:
         """Move once, ``progress`` (0 to 1) through the schedule; False if a slope is no number.
 
-        ``slopes`` are taken out of their list, so that there are never two of each.
+        ``slopes`` is emptied on the way, to save memory.
         """
         for unit, size in zip(self.units[::-1], self.sizes[::-1], strict=True):
             unit.grad = (slopes.pop() * size).contiguous()
@@ -63,7 +63,7 @@ class Optimiser:
                 parameter.copy_(unit * size)
 
     def state(self) -> dict[str, Tensor]:
-        """Return all that a later step depends on."""
+        """Return all tensors that a later step depends on."""
         tensors = {f"unit.{number}": unit for number, unit in enumerate(self.units)}
         for number, unit in enumerate(self.units):
             moments = self.adam.state[unit]  # empty before the first step

@@ -19,11 +19,11 @@ _LAST = re.compile(r"last:(\d+)")
 
 
 class NotTunedError(BackboneError):
-    """What is read of a network has nothing to tune, or its weights grew beyond all bounds."""
+    """The layers in use have nothing to tune, or the weights grew beyond all bounds."""
 
 
 def check(how: str) -> None:
-    """Refuse what is neither 'full', 'lora' nor 'last:N'."""
+    """Refuse a ``how`` that is neither 'full', 'lora' nor 'last:N'."""
     match = _LAST.fullmatch(how)
     if how not in (FULL, LORA) and not (match and int(match[1])):
         raise EarmarkError(
@@ -36,7 +36,7 @@ def tunable(network: Backbone, how: str) -> dict[str, int]:
     """Let the parameters that ``how`` names have gradients, and return the depth of each.
 
     A depth is the number of layers between a parameter and the highest layer of ``network``, 0 for
-    the highest. Only what changes a layer counts, up to that one, and not the layers of
+    the highest. Parameters that change no layer in use stay frozen, and so do the layers of
     ``network.untuned``. For 'lora' the network gets its additions here; BackboneError where it can
     have none. NotTunedError where nothing is left to tune.
     """
@@ -91,7 +91,7 @@ def lowest_layers(network: Backbone, parameters: Iterable[str]) -> dict[str, int
 
 
 def _example(network: Backbone) -> Tensor:
-    """Return the network's input for a second of noise, or for what it reads at least."""
+    """Return the network's input for a second of noise, or for one window if that is longer."""
     info: BackboneInfo = network.info
     samples = info.window if info.step is None else min(info.window, info.rate_hz)
     samples -= samples % (info.step or samples)
@@ -103,7 +103,7 @@ def _example(network: Backbone) -> Tensor:
 
 
 def _add_low_rank(network: Backbone) -> None:
-    """Lay low-rank additions over every linear map inside the network's blocks."""
+    """Give every linear map inside the network's blocks a low-rank addition."""
     targets = [
         name
         for name, module in network.named_modules()
@@ -123,7 +123,7 @@ def _add_low_rank(network: Backbone) -> None:
 
 
 def states(network: Backbone, names: Mapping[str, int]) -> dict[str, Tensor]:
-    """Return what was tuned, under the names of the network as it was loaded.
+    """Return the tuned tensors, under the names of the network as it was loaded.
 
     Of a low-rank addition these are ``NAME.lora_a`` (r, in) and ``NAME.lora_b`` (out, r), whose
     product is added to the parameter ``NAME``.

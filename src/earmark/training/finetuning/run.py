@@ -37,7 +37,7 @@ SMOOTHING = 0.05  # of labels
 
 @dataclasses.dataclass
 class State:
-    """How far a run is, besides its arrays: what a checkpoint says in words and numbers."""
+    """How far a run is: all of its checkpoint but the arrays."""
 
     epoch: int = 0
     step: int = 0
@@ -54,9 +54,9 @@ class State:
 class Run:
     """One fine-tuning, from ``start`` on its rows, judged on the rows ``judged`` if there are any.
 
-    It has ``length`` epochs, else as many as the recipe says, or its patience lets it. What it does
-    is decided by the seed, the epoch and the step alone: so it goes on from a checkpoint as if
-    nothing had happened, in any number of processes.
+    It has ``length`` epochs, else as many as the recipe says, or fewer where its patience ends.
+    The seed, the epoch and the step alone decide what it does: so it goes on from a checkpoint as
+    if nothing had happened, in any number of processes.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Run:
         self.setup, self.name, self.start, self.judged = setup, name, start, judged
         self.rows, self.head, self.best_head = start.rows, start.head, start.head
         self.networks = [copy.deepcopy(network) for network in setup.networks]
-        for network, layers in zip(self.networks, start.reading.layers, strict=True):
+        for network, layers in zip(self.networks, start.spec.layers, strict=True):
             network.restrict_to_layers(layers)
-            network.device = setup.workers.device
-        self.model = Tunable(self.networks, start.reading, start.head, start.calibration)
-        self.model.eval().to(setup.workers.device)
+            network.device = setup.processes.device
+        self.model = Tunable(self.networks, start.spec, start.head, start.calibration)
+        self.model.eval().to(setup.processes.device)
         self.depths = [
             tunable(network, setup.how) if layers else {}
-            for network, layers in zip(self.networks, start.reading.layers, strict=True)
+            for network, layers in zip(self.networks, start.spec.layers, strict=True)
         ]
         if setup.recipe.checkpointing:
             for network in self.networks:
@@ -96,9 +96,9 @@ class Run:
     def go(self) -> Tuned:
         """Run, or go on where a killed run stopped.
 
-        NotTunedError where nothing comes of a run that is not judged.
+        NotTunedError where a run that is not judged ends before its last epoch.
         """
-        with self.setup.workers.side_by_side() as together:
+        with self.setup.processes.side_by_side() as together:
             if not self._resume() and self.judged is not None:
                 self.first = self.best_logits = self.answer(self.judged)
                 self.state.curve.append({"epoch": 0, **self._judge(self.first)})
@@ -125,10 +125,10 @@ class Run:
 
     def answer(self, rows: np.ndarray) -> np.ndarray:
         """Return logits (M, K) of clips."""
-        return self.setup.workers.from_first(lambda: self.head.logits(self._features(rows)))
+        return self.setup.processes.from_first(lambda: self.head.logits(self._features(rows)))
 
     def _features(self, rows: np.ndarray) -> np.ndarray:
-        """Return (M, D) of clips as they are, by the engine that answers in use."""
+        """Return features (M, D) of unvaried clips, by the engine that computes predictions."""
         clips, options = [self.setup.sounds.clips[row] for row in rows], self.setup.options
         matrices = []
         for network in self.networks:
@@ -145,10 +145,10 @@ class Run:
                 )
             matrices.append(embeddings.matrix)
         infos = [network.info for network in self.networks]
-        return compute_features(infos, matrices, self.model.reading)
+        return compute_features(infos, matrices, self.model.spec)
 
     def _parameters(self) -> tuple[list[Tensor], list[float]]:
-        """Return what is tuned, and the rate of each."""
+        """Return the tuned parameters and the rate of each."""
         parameters: list[Tensor] = list(self.model.head)
         base = rate(self.setup.recipe, len(self.rows))
         rates = [base] * len(parameters)
@@ -199,7 +199,7 @@ class Run:
 
     def _one_step(self, batch: np.ndarray, progress: float, together: Map) -> None:
         slices = [s for part in self._parts(batch) for s in self._slices(part, len(batch))]
-        slices = slices[self.setup.workers.rank :: self.setup.workers.count]
+        slices = slices[self.setup.processes.rank :: self.setup.processes.count]
         total, slopes = 0.0, list[Tensor]()
         for loss, own in together(lambda s: self._slope(s, len(batch)), slices):
             total += loss
@@ -210,7 +210,7 @@ class Run:
                 slopes[k] = slopes[k] + own.pop()
         slopes = slopes or [torch.zeros_like(p) for p in self.parameters]
         loss_at = torch.tensor(total, device=slopes[0].device)
-        loss_at, *slopes = self.setup.workers.total([loss_at, *slopes])
+        loss_at, *slopes = self.setup.processes.total([loss_at, *slopes])
         fine = bool(torch.isfinite(loss_at)) and self.optimiser.step(slopes, progress)
         if fine:
             self.state.losses.append(float(loss_at))
@@ -235,21 +235,21 @@ class Run:
         return [part for part in parts if part is not None]
 
     def _slices(self, part: Minibatch, n_clips: int) -> list[Minibatch]:
-        """Cut a part of a batch of ``n_clips`` so that all hands have about the same to do."""
-        workers, size = self.setup.workers, len(part.targets)
-        hands = workers.count * workers.threads * max(1, self.setup.recipe.accumulate)
-        count = max(1, min(size, math.ceil(hands * size / n_clips - 0.25)))
+        """Cut a part of a batch of ``n_clips`` so that all cores have about the same to do."""
+        processes, size = self.setup.processes, len(part.targets)
+        cores = processes.count * processes.threads * max(1, self.setup.recipe.accumulate)
+        count = max(1, min(size, math.ceil(cores * size / n_clips - 0.25)))
         return [part.every(first, count) for first in range(count)]
 
     def _slope(self, part: Minibatch, n_clips: int) -> tuple[float, list[Tensor]]:
         """Return the loss of some clips, as their share of a batch, and its slopes."""
-        batches = waveforms.heard_by(self.networks, part.waves)
+        batches = waveforms.window_batches(self.networks, part.waves)
         for network in self.networks:
             network.engine = self._engine(network)
         augment.here.masks = part.masks
         factors = None
         if part.factors is not None:
-            factors = torch.from_numpy(part.factors).to(self.setup.workers.device)
+            factors = torch.from_numpy(part.factors).to(self.setup.processes.device)
         with torch.enable_grad():
             logits = self.model(batches, len(part.targets), factors)
             onehot = torch.from_numpy(part.targets).to(logits)
@@ -264,11 +264,11 @@ class Run:
 
     def _engine(self, network: Backbone) -> Engine:
         """Return what computes a network on masked input, in the precision that was asked for."""
-        recipe, workers = self.setup.recipe, self.setup.workers
+        recipe, processes = self.setup.recipe, self.setup.processes
 
         def compute(x: Tensor, layers: Collection[str]) -> Activations:
             x = augment.mask(x, network.time_axis, network.band_axis, recipe)
-            with workers.accelerator.autocast():
+            with processes.accelerator.autocast():
                 return iter(list(network.compute(x, layers)))
 
         return compute
@@ -276,11 +276,11 @@ class Run:
     def _look(self) -> dict[str, float]:
         """Solve the head anew for what the networks hear now; keep both if they are the best.
 
-        Unjudged, the last are. Where no head can be solved, the run ends. Clips are heard as they
-        are, by the engine that answers in use. The head that is trained along gives the networks
-        their slopes and is not kept: it answers new speakers worse (docs/finetuning.md).
+        In a run that is not judged, the last are the best. Where no head can be solved, the run
+        ends. The head that is trained along gives the networks their slopes and is not kept: it
+        answers new speakers worse (docs/finetuning.md).
         """
-        state, solution = self.state, self.setup.workers.from_first(self._solved)
+        state, solution = self.state, self.setup.processes.from_first(self._solved)
         if solution is None:
             state.bad = MOST_BAD
             return {}
@@ -339,7 +339,7 @@ class Run:
     def _tell(self, share: float, clips_per_s: float) -> None:
         """Tell the observer how far the run is: ``share`` of an epoch is done."""
         observer, state = self.setup.observer, self.state
-        if observer is None or self.setup.workers.rank:
+        if observer is None or self.setup.processes.rank:
             return
         losses = [row["validation"] for row in state.curve if "validation" in row]
         epoch = state.epoch + share
@@ -354,7 +354,7 @@ class Run:
         observer.advance(self.name, figures)
 
     def _save(self) -> None:
-        """Keep all that the rest of the run depends on."""
+        """Write a checkpoint of all that the rest of the run depends on."""
         self.saved = time.monotonic()
         tensors = self.optimiser.state()
         for name, values in (("best", self.best), ("end", self.ends)):
@@ -372,7 +372,7 @@ class Run:
             return False
         state, tensors = checkpoint
         self.state = State(**state)
-        count, device = range(len(self.parameters)), self.setup.workers.device
+        count, device = range(len(self.parameters)), self.setup.processes.device
         if self.state.summed:
             self.ends = [tensors[f"end.{n}"].to(device) for n in count]
         self.best = [tensors[f"best.{n}"].to(device) for n in count]

@@ -1,4 +1,4 @@
-"""Curves of fine-tuning for TensorBoard, besides whatever else looks on."""
+"""Curves of fine-tuning for TensorBoard, beside another observer."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Board:
     """Writes the figures of each run into a folder of its own, and passes them on to ``other``.
 
-    Steps are thousandths of an epoch. Where the disk is full, no more is written, which is said
-    once. EarmarkError where ``folder`` cannot be made.
+    Steps are thousandths of an epoch. Where the disk is full, it warns once and writes no more.
+    EarmarkError where ``folder`` cannot be made.
     """
 
     def __init__(self, folder: Path, other: Observer | None) -> None:
@@ -71,8 +71,5 @@ def watched(folder: Path | None, other: Observer | None) -> Iterator[Observer | 
     if folder is None:
         yield other
         return
-    writer = Board(folder, other)
-    try:
-        yield writer
-    finally:
-        writer.close()
+    with contextlib.closing(Board(folder, other)) as board:
+        yield board

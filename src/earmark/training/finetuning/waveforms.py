@@ -1,4 +1,4 @@
-"""The clips as waveforms, again and again: kept in memory as far as they fit, cut into batches."""
+"""Clips as waveforms, in memory as far as they fit, and cut into batches."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ GROUPED = 8  # batches whose clips are sorted by length among each other
 class Waveforms:
     """Clips as waveforms at each network's rate.
 
-    A clip of up to two minutes is read once, and kept while there is room; of a longer one the
-    wanted stretch is read each time. A clip that can no longer be read is noted in ``lost``, with
-    the reason, and not asked for again.
+    A clip of up to two minutes is read once, and kept while there is room. Of a longer one only the
+    stretch in use is read, each time. ``lost`` has the clips that can no longer be read, with the
+    reason; they are not read again.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ def plan(
     recipe: Recipe,
     rng: np.random.Generator,
 ) -> list[np.ndarray]:
-    """Return the batches of an epoch: ``rows``, in random order, neighbours of like length.
+    """Return the batches of an epoch: ``rows`` in random order, in each batch of like length.
 
     With ``recipe.balanced``, rows of small classes come several times, so that each class comes
     as often as the largest. ``seconds`` (N,) and ``onehot`` (N, K) are those of all clips.
@@ -144,7 +144,7 @@ def parts(rows: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
     return [np.array(part) for part in parts]
 
 
-def heard_by(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[WindowBatch]:
+def window_batches(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[WindowBatch]:
     """Cut waveforms (B, n), those of each network, into its windows.
 
     First come the first windows of all clips, then the second, and so on: :func:`augment.mask`
