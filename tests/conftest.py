@@ -28,3 +28,13 @@ def tones(tmp_path):
             x = 0.3 * np.sin(2 * np.pi * hz * (1 + 0.02 * k) * t) + 0.01 * rng.normal(size=8_000)
             soundfile.write(tmp_path / "tones" / label / f"{k}.wav", x, 16_000)
     return tmp_path / "tones"
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Tiny random checkpoints in Hugging Face format, a folder of each name in `checkpoints`."""
+    from checkpoints import write_checkpoints  # skips the test where transformers is absent
+
+    root = tmp_path_factory.mktemp("checkpoints")
+    write_checkpoints(root)
+    return root

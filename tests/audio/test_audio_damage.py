@@ -155,7 +155,7 @@ def test_limits_can_be_set(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_docs_have_the_limits() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
     assert f"| `EARMARK_MAX_SECONDS` | the length of one clip | {reading.MAX_SECONDS:.0f} " in page
     assert f"| {reading.MAX_BYTES}: 6.2 h at 48 kHz |" in page
     assert pytest.approx(6.2, abs=0.02) == reading.MAX_BYTES / 4 / 48_000 / 3_600

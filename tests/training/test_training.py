@@ -1,19 +1,14 @@
-"""Splits, selection, heads, estimate: what makes a number believable."""
+"""Selection, heads, estimate: what makes a number believable."""
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import earmark
-from earmark.backbones.info import BackboneInfo, Layer
-from earmark.classifier.calibration import Calibration, fit_temperature, log_loss, softmax
-from earmark.classifier.decision import DecisionRule, best_thresholds
+from earmark.classifier.calibration import softmax
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
@@ -23,134 +18,10 @@ from earmark.data.splits import make_scheme
 from earmark.errors import DataError, EarmarkError
 from earmark.training import heads, metrics
 from earmark.training.kernels import FeatureTable
-from earmark.training.selection import Search, solve
-
-
-def clips(count, *, classes=2, groups=None, folds=None, per_recording=1, split=None):
-    return [
-        Clip(
-            Path(f"r{k // per_recording}.wav"),
-            label=f"c{(k // per_recording) % classes}",
-            group=None if groups is None else f"g{k % groups}",
-            fold=None if folds is None else f"{k // classes % folds}",
-            split=None if split is None else split[k % len(split)],
-            start=float(k),
-        )
-        for k in range(count)
-    ]
-
-
-def distinct(count):
-    return np.arange(count)
-
-
-# Splits
-
-
-def test_given_folds_come_before_groups_before_stratified():
-    assert make_scheme(clips(40, groups=4, folds=4), distinct(40)).description == "4 given folds"
-    by_group = make_scheme(clips(40, classes=2, groups=5), distinct(40))
-    assert by_group.description == "leave one of 5 groups out"
-    assert make_scheme(clips(40), distinct(40)).description == "5 stratified folds"
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    count=st.integers(60, 120),
-    per_recording=st.integers(1, 3),
-    groups=st.sampled_from([None, 5, 17]),
-    copies=st.integers(0, 5),
-)
-def test_nothing_that_belongs_together_parts(count, per_recording, groups, copies):
-    items = clips(count, groups=groups, per_recording=per_recording)
-    content = distinct(count)
-    content[:copies] = count - 1  # some clips sound exactly like the last one
-    for k in range(copies):
-        items[k] = Clip(items[k].path, items[-1].label, float(k), group=items[-1].group)
-    try:
-        scheme = make_scheme(items, content)
-    except DataError:
-        return  # too few different recordings: refused, which other tests look at
-    together = [[c.group for c in items]] if groups else [[str(c.path) for c in items], content]
-    for key in together:
-        for value in set(key):
-            rows = [k for k, other in enumerate(key) if other == value]
-            assert len(set(scheme.fold[rows])) == 1
-
-
-def test_given_folds_that_leak_are_told():
-    items = [Clip(Path("same.wav"), f"c{k % 2}", float(k), fold=str(k % 4 // 2)) for k in range(8)]
-    assert make_scheme(items, distinct(8)).warnings == (
-        "1 recording has clips in more than one fold: the estimate is too high.",
-    )
-    three = [
-        replace(clip, path=Path(f"r{k // 6}.wav"), fold=str(k % 3))
-        for k, clip in enumerate(clips(12))
-    ]
-    assert make_scheme(three, distinct(12) % 4).warnings == (
-        "2 recordings have clips in more than one fold: the estimate is too high.",
-        "4 sounds have exact copies in more than one fold: the estimate is too high.",
-    )
-
-
-@pytest.mark.parametrize(
-    ("items", "text"),
-    [
-        (
-            clips(6),
-            r"class 'c0' has 3 different recordings, but 5 folds need at least 5; .*--folds 3",
-        ),
-        (clips(2), r"'c0' has 1 different recording, but at least 3 are needed; .*give --folds 3"),
-        (clips(4), r"'c0' has 2 different recordings, but at least 3 are needed; .*give --folds 3"),
-        (clips(20, groups=1), r"all clips are of one group \('g0'\)"),
-        (clips(20, folds=1), r"the fold column has one value only"),
-        (clips(20, groups=2), r"class 'c0' is only in fold or group 'g0'"),
-        (clips(20, split=["test"]), r"the split of every clip is 'test'"),
-    ],
-)
-def test_hopeless_data_is_refused(items, text):
-    with pytest.raises(DataError, match=text):
-        make_scheme(items, distinct(len(items)))
-
-
-def test_two_folds_take_four_recordings_since_each_is_split_again():
-    text = r"'c0' has 3 different recordings, but 2 folds need at least 4; .*--folds 3"
-    with pytest.raises(DataError, match=text):
-        make_scheme(clips(6), distinct(6), folds=2)
-    halves = make_scheme(clips(8), distinct(8), folds=2)
-    for half in (0, 1):
-        rows = np.flatnonzero(halves.fold == half)
-        inner = make_scheme([clips(8)[k] for k in rows], rows, folds=3, is_inner=True)
-        assert len(inner.names) == 2
-
-
-def test_what_is_left_to_learn_from_is_told_as_such():
-    one = [clip for clip in clips(20) if clip.label == "c1"] + clips(20)[:1]
-    text = r"'c0' has 1 different recording outside a test fold, but at least 2 are needed to train"
-    with pytest.raises(DataError, match=text):
-        make_scheme(one, distinct(len(one)), folds=2, is_inner=True)
-
+from earmark.training.selection import solve
+from toy import blobs, search_of
 
 # Selection
-
-
-def blobs(seed=0, size=120, noise=1.0):
-    """Four classes; layer set 'good' tells them apart, 'bad' is noise and smaller."""
-    rng = np.random.default_rng(seed)
-    truth = np.arange(size) % 4
-    good = rng.normal(0, noise, (size, 20)) + np.eye(4)[truth] @ rng.normal(0, 1, (4, 20))
-    features = {"bad": rng.normal(size=(size, 10)), "good": good}
-    return {k: v.astype(np.float32) for k, v in features.items()}, truth, np.arange(size) // 4 % 5
-
-
-def search_of(features, truth, classes, fold, **options):
-    """Search over arrays of features, each a layer of its own whose deviations are not read."""
-    layers = tuple(Layer(name, x.shape[1]) for name, x in features.items())
-    info = BackboneInfo("toy", "", 16_000, 1, 1, layers, 0, "", "", is_logarithmic=True)
-    matrix = np.hstack([part for x in features.values() for part in (x, np.zeros_like(x))])
-    readings = {name: FeatureSpec(((name,),), spread=False) for name in features}
-    bank = FeatureTable([info], [matrix], readings)
-    return Search(bank, Targets.single(truth, classes), fold, **options)
 
 
 def test_the_good_layers_are_chosen_in_every_fold():
@@ -203,9 +74,9 @@ def test_two_folds_and_a_test_split_are_nested_too(folds, split):
         )
         for k in range(len(truth))
     ]
-    scheme = make_scheme(items, distinct(len(items)))
+    scheme = make_scheme(items, np.arange(len(items)))
     solution = solve(
-        search_of(features, truth, 4, scheme.fold), items, distinct(len(items)), scheme
+        search_of(features, truth, 4, scheme.fold), items, np.arange(len(items)), scheme
     )
     rows = solution.tested
     assert rows.sum() == (len(truth) if folds else len(truth) // 3)
@@ -338,63 +209,7 @@ def test_a_class_that_was_not_in_training_is_never_the_answer():
         assert (head.logits(features["good"]).argmax(1) != 3).all()
 
 
-# Calibration and metrics
-
-
-def test_temperature_is_recovered():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (4_000, 3))
-    of = np.eye(3)[[rng.choice(3, p=p) for p in softmax(logits)]]
-    for factor in (0.02, 2.5):
-        found = fit_temperature(logits * factor, of, np.ones(4_000))
-        assert found == pytest.approx(factor, rel=0.1)
-
-
-def test_the_log_loss_is_that_of_the_best_temperature():
-    rng = np.random.default_rng(0)
-    of = np.eye(3)[rng.integers(0, 3, 200)]
-    sets = np.stack([of + rng.normal(0, s, of.shape) for s in (0.4, 2.0)])
-    found = log_loss(sets, of, np.ones(200)).mean(1)
-    for logits, loss in zip(sets, found, strict=True):
-        grid = [
-            -np.log((softmax(logits / t) * of).sum(1)).mean() for t in np.geomspace(0.02, 20, 400)
-        ]
-        assert loss == pytest.approx(min(grid), rel=1e-3)
-
-
-def test_sigmoid_scores_are_calibrated():
-    """Of clips with several classes: outputs that need a slope and an offset get both."""
-    rng = np.random.default_rng(0)
-    true = rng.uniform(-3, 3, (3_000, 4))
-    of = (rng.random(true.shape) < 1 / (1 + np.exp(-true))).astype(float)
-    targets = Targets(of, np.ones(len(of)), is_single=False)
-    fitted = Calibration.fit(0.2 * true + 0.7, targets)
-    assert (fitted.temperature, fitted.offset) == pytest.approx((0.2, 0.7), rel=0.1)
-
-
-def test_thresholds_have_the_best_f1():
-    from sklearn.metrics import f1_score
-
-    rng = np.random.default_rng(0)
-    of = (rng.random((200, 3)) < [0.5, 0.1, 0.02]).astype(int)
-    scores = np.round(np.clip(of * 0.3 + rng.random(of.shape) * 0.7, 0, 1), 2)  # with ties
-    for k, threshold in enumerate(best_thresholds(scores, of)):
-        best = max(f1_score(of[:, k], scores[:, k] >= t) for t in np.unique(scores[:, k]))
-        assert f1_score(of[:, k], scores[:, k] >= threshold) == pytest.approx(best)
-
-
-@pytest.mark.parametrize("coverage", [0.5, 0.9])
-def test_sets_cover_what_they_promise(coverage):
-    rng = np.random.default_rng(0)
-    covered = []
-    for _ in range(200):
-        logits = rng.normal(0, 2, (300, 5))
-        of = np.eye(5)[[rng.choice(5, p=p) for p in softmax(logits)]]
-        scores = softmax(logits * 1.7)  # overconfident, which sets make up for
-        limits = DecisionRule.fit(scores[:200], of[:200], is_single=True)
-        most = limits.most_nonconformity(coverage)
-        covered.append((1 - (scores * of).sum(1)[200:] <= most).mean())
-    assert np.mean(covered) == pytest.approx(coverage, abs=0.015)
+# Metrics
 
 
 def test_interval_covers_and_widens_with_clusters():

@@ -25,7 +25,6 @@ from earmark.training.finetuning.parameters import NotTunedError
 from earmark.training.finetuning.recipe import Recipe
 from earmark.training.finetuning.run import Run
 from earmark.training.finetuning.tensorboard import Board
-from test_wav2vec2 import folders  # noqa: F401  # a fixture
 from tuning import write_clips
 
 pytest.importorskip("accelerate", reason="the extra earmark[finetune] is not installed")
@@ -151,7 +150,7 @@ def test_a_damaged_or_misfitting_tensor_is_refused(model, data, tmp_path):
             Classifier.load(resaved(path, tensors={wrong: np.zeros(2, np.float32)}))
 
 
-def test_low_rank_factors_that_do_not_fit_are_refused(folders):  # noqa: F811
+def test_low_rank_factors_that_do_not_fit_are_refused(folders):
     name = "model.encoder.layers.0.attention.q_proj.weight"
     fitting = {f"{name}.lora_a": (2, 16), f"{name}.lora_b": (16, 2)}
     for change in (
@@ -263,7 +262,7 @@ def test_a_run_that_ends_early_leaves_the_frozen_one(data, always_better, monkey
     assert f"{which} was ended." in done.training.warnings
 
 
-def test_folds_that_read_nothing_to_tune_stay_frozen(data, folders):  # noqa: F811
+def test_folds_that_read_nothing_to_tune_stay_frozen(data, folders):
     network = {"backbone": f"hf:{folders / 'wav2vec2-group'}", "layers": "features"}
     done = finetune(data, recipe=Recipe().changed(RECIPE), compare=False, **SMALL | network)
     assert done.verdict["use"] == "frozen" and not done.training.classifier.tuned

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from earmark import audio, backbones
-from earmark.backbones import registry
 from earmark.backbones.base import Backbone, LayerStats, frame_weights, layer_stats
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.embeddings.computing import run
 from earmark.embeddings.pooling import columns, pool
 from earmark.errors import BackboneError
+from networks import cut, embedding, seconds, sound, with_random_weights
 
 NAMES = backbones.list_backbones()
 _cache: dict[str, Backbone] = {}
@@ -26,50 +26,14 @@ def backbone(request):
     return _cache[request.param]
 
 
-def with_random_weights(name: str, precision: str = "float32") -> Backbone:
-    cls = registry.entry(name)[1]
-    try:
-        made = cls.random(backbones.info(name))
-    except BackboneError as error:
-        pytest.skip(f"weights are not at hand: {error}")
-    return made.cast(precision).eval().requires_grad_(False)
-
-
-def sound(samples: int, seed: int = 0) -> np.ndarray:
-    """A chirp in noise that swells: no two stretches of it are alike."""
-    t = np.arange(samples) / 16_000
-    noise = np.random.default_rng(seed).normal(0, 0.02, samples)
-    swell = 0.2 + 0.1 * np.sin(t + seed)
-    return (swell * np.sin(2 * np.pi * (300 + 40 * seed + 500 * t) * t) + noise).astype(np.float32)
-
-
-def cut(backbone, x):
-    info = backbone.info
-    return audio.window(backbone.prepare(x), info.window, info.hop, info.context, info.step)
-
-
 def hear(backbone, x, batch=64) -> np.ndarray:
     """The whole way of one clip, before rounding to float16 hides a difference."""
     stats = run(backbone, *cut(backbone, x), batch)
     return embedding(backbone, stats)
 
 
-def embedding(backbone, stats) -> np.ndarray:
-    parts = []
-    for layer in backbone.info.layers:
-        frames, mean, var = (s.double() for s in stats[layer.name])
-        share = (frames / frames.sum())[:, None]
-        total = (share * mean).sum(0)
-        parts += [total, (share * (var + (mean - total) ** 2)).sum(0)]
-    return torch.cat(parts).numpy()
-
-
 def difference(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
-
-
-def seconds(backbone, s: float) -> int:
-    return int(s * backbone.info.rate_hz)
 
 
 def test_describes_itself(backbone):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from checkpoints import NAMES as CHECKPOINTS
 from earmark import audio, backbones
 from earmark.backbones.base import Backbone, LayerStats
 from earmark.classifier.calibration import Calibration
@@ -14,9 +15,7 @@ from earmark.errors import BackboneError, EarmarkError
 from earmark.training import candidates
 from earmark.training.finetuning import parameters, waveforms
 from earmark.training.finetuning.model import Tunable
-from test_backbones import sound, with_random_weights
-from test_wav2vec2 import NAMES as CHECKPOINTS
-from test_wav2vec2 import folders  # noqa: F401  # a fixture
+from networks import sound, with_random_weights
 from tuning import distance, of_short_windows, run_of, speech_embedding, write_clips
 
 pytest.importorskip("accelerate", reason="the extra earmark[finetune] is not installed")
@@ -31,7 +30,7 @@ def name(request):
 
 
 @pytest.fixture
-def network(name, folders):  # noqa: F811
+def network(name, folders):
     """One of every kind of network with all of its layers; tests may keep fewer."""
     if name not in _made:
         if name in CHECKPOINTS:
@@ -217,7 +216,7 @@ def test_what_cannot_be_tuned_is_refused():
         parameters.check(how)
 
 
-def test_low_rank_additions_begin_the_same_each_time(folders, clips):  # noqa: F811
+def test_low_rank_additions_begin_the_same_each_time(folders, clips):
     """Whatever was drawn by chance before: a run that is taken up, and other processes, need it."""
     network = of_short_windows(
         backbones.load_backbone(f"hf:{folders / 'hubert-group'}", engine="torch")

@@ -21,12 +21,11 @@ from earmark.training.finetuning.checkpoints import Checkpoints
 from earmark.training.finetuning.context import Tuned
 from earmark.training.finetuning.parameters import NotTunedError, states
 from earmark.training.finetuning.run import Run
-from test_wav2vec2 import folders as checkpoints  # noqa: F401  # a fixture
 from tuning import RECIPE, distance, ended, of_short_windows, run_of, speech_embedding, write_clips
 
 pytest.importorskip("accelerate", reason="the extra earmark[finetune] is not installed")
 
-HERE = Path(__file__).parent
+HELPERS = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +60,8 @@ def test_in_three_parts_a_batch_teaches_the_same(clips, network):
 
 
 @pytest.mark.parametrize("name", ["wav2vec2-group", "whisper", "ast"])
-def test_what_is_computed_twice_is_not_kept_and_teaches_the_same(clips, checkpoints, name):  # noqa: F811
-    network = backbones.load_backbone(f"hf:{checkpoints / name}", engine="torch")
+def test_what_is_computed_twice_is_not_kept_and_teaches_the_same(clips, folders, name):
+    network = backbones.load_backbone(f"hf:{folders / name}", engine="torch")
     network.restrict_to_layers(["block2"])
     of_short_windows(network)
     kept = []
@@ -116,12 +115,12 @@ def test_stopped_at_any_step_it_goes_on_as_if_nothing_had_been(
     clips,
     network,
     how,
-    checkpoints,  # noqa: F811
+    folders,
     monkeypatch,
 ):
     monkeypatch.setattr("earmark.training.finetuning.run.SAVED_EVERY_S", 0.0)
     if how == "lora":
-        network = backbones.load_backbone(f"hf:{checkpoints / 'hubert-layer'}", engine="torch")
+        network = backbones.load_backbone(f"hf:{folders / 'hubert-layer'}", engine="torch")
         network.restrict_to_layers(["block3"])
         of_short_windows(network)
     whole = ended(run_of(clips, network, how, judged=4))
@@ -172,7 +171,7 @@ tuning.run_of(clips, network, judged=4, observer=Wait()).go()
 
 def test_killed_it_goes_on_in_another_process(clips, network):
     whole = ended(run_of(clips, network, judged=4))
-    command = [sys.executable, "-c", KILLED, str(HERE), str(clips[0].path.parent)]
+    command = [sys.executable, "-c", KILLED, str(HELPERS), str(clips[0].path.parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "now\n"
         process.send_signal(signal.SIGKILL)
@@ -216,7 +215,7 @@ def test_two_processes_learn_what_one_does(clips, network, tmp_path, monkeypatch
     script.write_text(TOGETHER)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     launched = subprocess.run(
-        [*launch, str(script), str(HERE), str(clips[0].path.parent), str(tmp_path / "rank")],
+        [*launch, str(script), str(HELPERS), str(clips[0].path.parent), str(tmp_path / "rank")],
         env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
@@ -339,10 +338,10 @@ def test_a_vanished_clip_is_left_out_of_batches_and_said(clips, network, tmp_pat
 
 
 @pytest.mark.parametrize("how", ["full", "last:1", "lora"])
-def test_what_was_tuned_makes_the_network_anew(clips, network, how, checkpoints):  # noqa: F811
+def test_what_was_tuned_makes_the_network_anew(clips, network, how, folders):
     """Put on a network as it is published, the difference gives the one the run ended with."""
     if how == "lora":
-        network = backbones.load_backbone(f"hf:{checkpoints / 'wav2vec2-group'}", engine="torch")
+        network = backbones.load_backbone(f"hf:{folders / 'wav2vec2-group'}", engine="torch")
         network.restrict_to_layers(["block2"])
         of_short_windows(network)
     before = copy.deepcopy(network)

@@ -17,7 +17,6 @@ from earmark.data.clip import Clip
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.store import Record, Store, as_stored, delete_store
 from earmark.errors import StoreError
-from earmark.system.cache import delete_rest
 
 EMBED = """
 import sys
@@ -224,14 +223,3 @@ def test_delete_store_removes_all_its_files():
         store.put("x", [(b"k" * 16, Record(np.zeros(3, np.float16), 1.0))])
     path = delete_store()
     assert not list(path.parent.glob("embeddings*"))
-
-
-def test_clearing_the_cache_keeps_what_is_not_earmarks(tmp_path, monkeypatch):
-    monkeypatch.setenv("EARMARK_CACHE", str(tmp_path))
-    kept = [tmp_path / "engines" / "steam.txt", tmp_path / "finetuning" / "notes" / "mine.txt"]
-    gone = [tmp_path / "engines" / "a.openvino", tmp_path / "finetuning" / ("ab" * 12) / "x"]
-    for path in (*kept, *gone):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("x")
-    delete_rest()
-    assert all(path.exists() for path in kept) and not any(path.exists() for path in gone)

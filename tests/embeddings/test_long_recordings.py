@@ -14,8 +14,7 @@ from earmark.embeddings import cutting, pipeline, sections
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.pipeline import embed_stream
 from earmark.errors import BackboneError
-from test_backbones import with_random_weights
-from test_wav2vec2 import folders  # noqa: F401  # a fixture
+from networks import with_random_weights
 
 NAMES = ["logmel", "speech-embedding", "yamnet", "hf:"]  # hf: normalises the whole clip
 

@@ -32,7 +32,7 @@ from earmark.data.doctor.findings import MOST_NAMED, Names
 from earmark.training import summary
 from shared_data import shared_data
 
-PAGE = (Path(__file__).parents[1] / "docs" / "doctor.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text()
 RATE_HZ = 16_000
 CLASSES = ("hiss", "chirp", "knock")
 EACH = 6

@@ -18,7 +18,7 @@ from earmark.training import heads, learning_curve
 from earmark.training.evaluation import evaluate
 from earmark.training.selection import Candidate
 from earmark.training.unknown import find_threshold
-from test_training import blobs, search_of
+from toy import blobs, search_of
 
 RATE_HZ = 16_000
 TONES_HZ = {"low": 300.0, "middle": 1_000.0, "high": 4_000.0}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from checkpoints import NAMES as CHECKPOINTS
 from earmark import backbones
 from earmark.backbones import engines
 from earmark.backbones.base import Backbone
@@ -18,9 +19,7 @@ from earmark.embeddings.computing import run
 from earmark.embeddings.store import Store
 from earmark.errors import BackboneError
 from earmark.training.training import train
-from test_backbones import cut, embedding, seconds, sound, with_random_weights
-from test_wav2vec2 import NAMES as CHECKPOINTS
-from test_wav2vec2 import folders  # noqa: F401  # a fixture
+from networks import cut, embedding, seconds, sound, with_random_weights
 
 LARGE = ("wav2vec2-base", "wav2vec2-base-960h")  # their build is among the small checkpoints
 RECORDED = (  # of the small checkpoints, one of every family and of either normalisation
@@ -89,7 +88,7 @@ def test_engines_keep_to_the_stated_error(build, engine, request):
         assert cosine(hear(fast, x), wanted) >= FAST
 
 
-def test_every_family_is_recorded(folders):  # noqa: F811
+def test_every_family_is_recorded(folders):
     """Else: give a family that is new a small checkpoint, and name it in RECORDED."""
     settings = [json.loads((folders / name / "config.json").read_text()) for name in RECORDED]
     assert {s["model_type"] for s in settings} == set(huggingface._kinds)
@@ -110,7 +109,7 @@ def test_only_wanted_layers_are_computed(build):
 
 
 @pytest.fixture
-def small(folders):  # noqa: F811
+def small(folders):
     need_openvino()
     return lambda **given: backbones.load_backbone(f"hf:{folders / 'hubert-group'}", **given)
 
@@ -200,7 +199,7 @@ def test_what_cannot_be_had_is_said(monkeypatch):
         backbones.load_backbone("speech-embedding", engine="openvino")
 
 
-def test_a_classifier_keeps_to_the_precision_of_its_training(tones, folders, tmp_path):  # noqa: F811
+def test_a_classifier_keeps_to_the_precision_of_its_training(tones, folders, tmp_path):
     name = f"hf:{folders / 'wav2vec2-group'}"
     with Store() as store:
         exact = train(tones, backbone=name, head="linear", folds=2, store=store, compare=False)

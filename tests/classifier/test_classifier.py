@@ -14,8 +14,7 @@ from earmark.classifier.calibration import Calibration
 from earmark.classifier.classifier import BackboneUse, Classifier, Head
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.estimate import Estimate
-from earmark.errors import EarmarkError, ModelError
-from earmark.system.files import write_whole
+from earmark.errors import ModelError
 
 ESTIMATE = Estimate("5 folds", 0.5, (0.4, 0.6), 0.5, 0.1, 0.3, 20, folds=(), classes=())
 
@@ -127,21 +126,6 @@ def test_another_backbone_than_trained_with_is_refused(saved, tones):
         ModelError, match="was trained with backbone logmel/0/none/float32, and here"
     ):
         list(old.predict(tones.rglob("*.wav")))
-
-
-def test_writing_leaves_the_old_file_until_the_new_one_is_whole(tmp_path, monkeypatch):
-    path = tmp_path / "m"
-    path.write_bytes(b"old")
-
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(EarmarkError, match="cannot write .*: No space left on device; free some"):
-        write_whole(path, b"new")
-    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
-    with pytest.raises(EarmarkError, match="cannot write .*name another place"):
-        write_whole(tmp_path / "no" / "such" / "m", b"new")
 
 
 def test_predictions_keep_the_order_and_report_failures(saved, tones, tmp_path):

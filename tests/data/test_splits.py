@@ -1,0 +1,115 @@
+"""Splits: given folds, groups, classes in equal shares; and data that cannot be split."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from earmark.data.clip import Clip
+from earmark.data.splits import make_scheme
+from earmark.errors import DataError
+
+
+def clips(count, *, classes=2, groups=None, folds=None, per_recording=1, split=None):
+    return [
+        Clip(
+            Path(f"r{k // per_recording}.wav"),
+            label=f"c{(k // per_recording) % classes}",
+            group=None if groups is None else f"g{k % groups}",
+            fold=None if folds is None else f"{k // classes % folds}",
+            split=None if split is None else split[k % len(split)],
+            start=float(k),
+        )
+        for k in range(count)
+    ]
+
+
+def distinct(count):
+    return np.arange(count)
+
+
+def test_given_folds_come_before_groups_before_stratified():
+    assert make_scheme(clips(40, groups=4, folds=4), distinct(40)).description == "4 given folds"
+    by_group = make_scheme(clips(40, classes=2, groups=5), distinct(40))
+    assert by_group.description == "leave one of 5 groups out"
+    assert make_scheme(clips(40), distinct(40)).description == "5 stratified folds"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    count=st.integers(60, 120),
+    per_recording=st.integers(1, 3),
+    groups=st.sampled_from([None, 5, 17]),
+    copies=st.integers(0, 5),
+)
+def test_nothing_that_belongs_together_parts(count, per_recording, groups, copies):
+    items = clips(count, groups=groups, per_recording=per_recording)
+    content = distinct(count)
+    content[:copies] = count - 1  # some clips sound exactly like the last one
+    for k in range(copies):
+        items[k] = Clip(items[k].path, items[-1].label, float(k), group=items[-1].group)
+    try:
+        scheme = make_scheme(items, content)
+    except DataError:
+        return  # too few different recordings: refused, which other tests look at
+    together = [[c.group for c in items]] if groups else [[str(c.path) for c in items], content]
+    for key in together:
+        for value in set(key):
+            rows = [k for k, other in enumerate(key) if other == value]
+            assert len(set(scheme.fold[rows])) == 1
+
+
+def test_given_folds_that_leak_are_told():
+    items = [Clip(Path("same.wav"), f"c{k % 2}", float(k), fold=str(k % 4 // 2)) for k in range(8)]
+    assert make_scheme(items, distinct(8)).warnings == (
+        "1 recording has clips in more than one fold: the estimate is too high.",
+    )
+    three = [
+        replace(clip, path=Path(f"r{k // 6}.wav"), fold=str(k % 3))
+        for k, clip in enumerate(clips(12))
+    ]
+    assert make_scheme(three, distinct(12) % 4).warnings == (
+        "2 recordings have clips in more than one fold: the estimate is too high.",
+        "4 sounds have exact copies in more than one fold: the estimate is too high.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("items", "text"),
+    [
+        (
+            clips(6),
+            r"class 'c0' has 3 different recordings, but 5 folds need at least 5; .*--folds 3",
+        ),
+        (clips(2), r"'c0' has 1 different recording, but at least 3 are needed; .*give --folds 3"),
+        (clips(4), r"'c0' has 2 different recordings, but at least 3 are needed; .*give --folds 3"),
+        (clips(20, groups=1), r"all clips are of one group \('g0'\)"),
+        (clips(20, folds=1), r"the fold column has one value only"),
+        (clips(20, groups=2), r"class 'c0' is only in fold or group 'g0'"),
+        (clips(20, split=["test"]), r"the split of every clip is 'test'"),
+    ],
+)
+def test_hopeless_data_is_refused(items, text):
+    with pytest.raises(DataError, match=text):
+        make_scheme(items, distinct(len(items)))
+
+
+def test_two_folds_take_four_recordings_since_each_is_split_again():
+    text = r"'c0' has 3 different recordings, but 2 folds need at least 4; .*--folds 3"
+    with pytest.raises(DataError, match=text):
+        make_scheme(clips(6), distinct(6), folds=2)
+    halves = make_scheme(clips(8), distinct(8), folds=2)
+    for half in (0, 1):
+        rows = np.flatnonzero(halves.fold == half)
+        inner = make_scheme([clips(8)[k] for k in rows], rows, folds=3, is_inner=True)
+        assert len(inner.names) == 2
+
+
+def test_what_is_left_to_learn_from_is_told_as_such():
+    one = [clip for clip in clips(20) if clip.label == "c1"] + clips(20)[:1]
+    text = r"'c0' has 1 different recording outside a test fold, but at least 2 are needed to train"
+    with pytest.raises(DataError, match=text):
+        make_scheme(one, distinct(len(one)), folds=2, is_inner=True)
