@@ -60,12 +60,12 @@ class Answers(NamedTuple):
 
 def answers(training: earmark.Training, kinds: Sequence[str]) -> Answers:
     """Choose among the heads ``kinds`` and estimate, on the embeddings and folds of a training."""
-    search, data = replace(training.search, kinds=kinds, _evidence={}), training.heard
+    search, data = replace(training.search, kinds=kinds, _evidence={}), training.embedded
     start = time.process_time()
     solution = solve(search, data.clips, data.content, data.scheme)
     seconds = time.process_time() - start
     tested = OutOfFold.gather(solution, data.clips, search.targets, data.scheme)
-    choices = [lesson.choice for lesson in solution.lessons]
+    choices = [plan.choice for plan in solution.plans]
     return Answers(
         tested.quality,
         log_loss(tested),

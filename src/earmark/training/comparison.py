@@ -191,8 +191,8 @@ def _seconds_per_hour(dataset: Dataset, name: str) -> float:
     clips = [dataset.clips[row] for row in rows]
     embed(clips[:2], network, None, options=dataset.audio)
     start = time.perf_counter()
-    heard = embed(clips, network, None, options=dataset.audio)
-    return 3600 * (time.perf_counter() - start) / heard.seconds
+    embedding = embed(clips, network, None, options=dataset.audio)
+    return 3600 * (time.perf_counter() - start) / embedding.seconds
 
 
 def _download_mb(name: str) -> float | None:

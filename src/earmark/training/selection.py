@@ -294,14 +294,14 @@ class Solution:
     """The deployed ``head`` and how it was ``chosen``; calibrated logits (N, K) of the ``tested``
     clips, each from a model chosen and fitted without its fold (rows of other clips are zero).
 
-    ``lessons`` are those of the models that were tested.
+    ``plans`` are those of the models that were tested.
     """
 
     chosen: Choice
     head: Head
     logits: np.ndarray
     tested: np.ndarray  # (N,) bool
-    lessons: tuple[FoldPlan, ...] = ()
+    plans: tuple[FoldPlan, ...] = ()
 
 
 def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Scheme) -> Solution:
@@ -313,7 +313,7 @@ def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Sc
     count = len(scheme.names)
     if scheme.held_out is None and count > 2:
         chosen, choices = search.choose(), search.choices()
-        lessons = tuple(
+        plans = tuple(
             FoldPlan(
                 search.rows_but(k),
                 np.flatnonzero(scheme.fold == k),
@@ -323,7 +323,7 @@ def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Sc
             for k in range(count)
         )
         head, everything = search.fit(chosen.best), np.ones(len(clips), bool)
-        return Solution(chosen, head, search.out_of_fold(choices), everything, lessons)
+        return Solution(chosen, head, search.out_of_fold(choices), everything, plans)
     logits, taught = np.zeros(search.targets.onehot.shape, np.float32), []
     folds = range(count) if scheme.held_out is None else [scheme.held_out]
     for tested in folds:

@@ -65,7 +65,7 @@ class Training:
 
     classifier: Classifier
     out_of_fold: OutOfFold
-    heard: EmbeddedData
+    embedded: EmbeddedData
     search: Search  # the features and targets of all clips, and what is made of them:
     solution: Solution
     chosen: Candidate
@@ -175,23 +175,23 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
     names, notes = backbone_names(settings.backbone)
     networks = [registry.load_backbone(name, settings.precision, settings.engine) for name in names]
     choices = candidates.candidates([network.info for network in networks], settings.layers)
-    heard = _embed_data(dataset, networks, settings)
+    embedded = _embed_data(dataset, networks, settings)
     clock.lap("embed")
 
-    search = _search(heard, choices, kinds, seed)
-    solution = solve(search, heard.clips, heard.content, heard.scheme)
+    search = _search(embedded, choices, kinds, seed)
+    solution = solve(search, embedded.clips, embedded.content, embedded.scheme)
     chosen = solution.chosen.best
     clock.lap("select")
 
-    tested = OutOfFold.gather(solution, heard.clips, search.targets, heard.scheme)
-    estimate = estimate_of(tested, heard, seed)
+    tested = OutOfFold.gather(solution, embedded.clips, search.targets, embedded.scheme)
+    estimate = estimate_of(tested, embedded, seed)
     if settings.compare:
-        estimate = _compared(estimate, heard, search, chosen, settings.store)
+        estimate = _compared(estimate, embedded, search, chosen, settings.store)
         clock.lap("compare")
     rule = DecisionRule.fit(tested.scores, tested.onehot, tested.is_single)
     if settings.unknown is not None:
         rate = settings.unknown
-        threshold = find_threshold(_trained_on(search, heard), chosen, rate)
+        threshold = find_threshold(_trained_on(search, embedded), chosen, rate)
         rule = replace(rule, unknown_threshold=threshold.below)
         estimate = replace(estimate, unknown={"rate": rate, **threshold._asdict()})
         clock.lap("unknown")
@@ -204,22 +204,22 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         pooling,
         rule,
         estimate,
-        _provenance(heard, solution.chosen, settings),
+        _provenance(embedded, solution.chosen, settings),
     )
     clock.lap("fit")
     return Training(
         classifier,
         tested,
-        heard,
+        embedded,
         replace(search, _inner_logits={}),
         solution,
         chosen,
-        len(heard.clips),
-        heard.skipped,
-        notes + heard.scheme.warnings,
+        len(embedded.clips),
+        embedded.skipped,
+        notes + embedded.scheme.warnings,
         clock.seconds,
-        tuple(dict.fromkeys(text for e in heard.embeddings for text in e.warnings)),
-        tuple(before_training(dataset, heard.clips, heard.content)),
+        tuple(dict.fromkeys(text for e in embedded.embeddings for text in e.warnings)),
+        tuple(before_training(dataset, embedded.clips, embedded.content)),
     )
 
 
@@ -237,27 +237,29 @@ def _embed_data(
 
 
 def _search(
-    heard: EmbeddedData, choices: Mapping[str, FeatureSpec], kinds: Sequence[str], seed: int
+    embedded: EmbeddedData, choices: Mapping[str, FeatureSpec], kinds: Sequence[str], seed: int
 ) -> Search:
     table = FeatureTable(
-        [n.info for n in heard.networks], [e.matrix for e in heard.embeddings], choices
+        [n.info for n in embedded.networks], [e.matrix for e in embedded.embeddings], choices
     )
-    targets = _targets(heard.dataset, heard.clips)
+    targets = _targets(embedded.dataset, embedded.clips)
     unequal = _is_unequal(targets)
-    return Search(table, targets, heard.scheme.fold, kinds, seed, unequal, heard.dataset.separator)
+    return Search(
+        table, targets, embedded.scheme.fold, kinds, seed, unequal, embedded.dataset.separator
+    )
 
 
-def _trained_on(search: Search, heard: EmbeddedData) -> Search:
+def _trained_on(search: Search, embedded: EmbeddedData) -> Search:
     """Return the search over what is trained on: all clips, or those outside of a test split."""
-    if heard.scheme.held_out is None:
+    if embedded.scheme.held_out is None:
         return search
-    rows = np.flatnonzero(heard.scheme.fold != heard.scheme.held_out)
-    return nested(search, heard.clips, heard.content, rows)
+    rows = np.flatnonzero(embedded.scheme.fold != embedded.scheme.held_out)
+    return nested(search, embedded.clips, embedded.content, rows)
 
 
-def estimate_of(tested: OutOfFold, heard: EmbeddedData, seed: int) -> Estimate:
+def estimate_of(tested: OutOfFold, embedded: EmbeddedData, seed: int) -> Estimate:
     """Return what :func:`estimation.estimate` makes of out-of-fold predictions."""
-    scheme, labels = heard.scheme, heard.dataset.labels
+    scheme, labels = embedded.scheme, embedded.dataset.labels
     thresholds = tested.thresholds()
     return estimation.estimate(
         tested, labels, seed, scheme.description, folds=scheme.names, thresholds=thresholds
@@ -266,16 +268,16 @@ def estimate_of(tested: OutOfFold, heard: EmbeddedData, seed: int) -> Estimate:
 
 def _compared(
     estimate: Estimate,
-    heard: EmbeddedData,
+    embedded: EmbeddedData,
     search: Search,
     chosen: Candidate,
     store: Store | None,
 ) -> Estimate:
     """Add what the estimate is held against, and how it grows with the clips."""
     spec = search.table.specs[chosen.features]
-    used = [n for n, names in zip(heard.networks, spec.layers, strict=True) if names]
-    rivals = baselines.judge(heard, search, used, store)
-    curve = learning_curve.learning_curve(search, chosen, heard.scheme.held_out)
+    used = [n for n, names in zip(embedded.networks, spec.layers, strict=True) if names]
+    rivals = baselines.judge(embedded, search, used, store)
+    curve = learning_curve.learning_curve(search, chosen, embedded.scheme.held_out)
     return replace(estimate, baselines=tuple(rivals), learning_curve=tuple(curve))
 
 
@@ -362,23 +364,23 @@ def _embed_all(
     return [e.only(common) for e in embeddings], tuple(failures.values())
 
 
-def _provenance(heard: EmbeddedData, chosen: Choice, settings: _Settings) -> dict[str, Any]:
+def _provenance(embedded: EmbeddedData, chosen: Choice, settings: _Settings) -> dict[str, Any]:
     """Return what is needed to know later how the classifier came about."""
     digest = hashlib.sha256()
-    for embedding in heard.embeddings:
+    for embedding in embedded.embeddings:
         digest.update(embedding.matrix.tobytes())
-    digest.update("\n".join(str(clip.label) for clip in heard.clips).encode())
+    digest.update("\n".join(str(clip.label) for clip in embedded.clips).encode())
     names = ("backbone", "head", "layers", "folds")
     return {
         "earmark": __version__,
-        "clips": len(heard.clips),
-        "audio": asdict(heard.dataset.audio),
+        "clips": len(embedded.clips),
+        "audio": asdict(embedded.dataset.audio),
         "seed": settings.seed,
         "data": digest.hexdigest(),
         "layers": chosen.best.features,
         "penalty": chosen.best.penalty,
         "candidates": _best(chosen),
-        "source": heard.dataset.origin,
+        "source": embedded.dataset.origin,
         "arguments": {name: getattr(settings, name) for name in names},
     }
 

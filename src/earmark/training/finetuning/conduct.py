@@ -117,7 +117,7 @@ def finetune(
 def _fine_tuned(work: _Work) -> FineTuning:
     """Go through the folds, decide, and tune on all clips where that pays."""
     start, frozen = time.perf_counter(), work.frozen
-    answers = [work.learn(k, plan) for k, plan in enumerate(frozen.solution.lessons)]
+    answers = [work.learn(k, plan) for k, plan in enumerate(frozen.solution.plans)]
     verdict, tested = work.verdict(answers)
     curves = {f"fold {work.names[k]}": a.curve for k, a in enumerate(answers)}
     warnings = [*frozen.warnings, *(w for a in answers for w in a.warnings)]
@@ -182,16 +182,16 @@ class _Work:
         processes: Processes,
         observer: Observer | None,
     ) -> None:
-        self.frozen, self.search, self.heard = frozen, frozen.search, frozen.heard
-        self.clips, scheme = frozen.heard.clips, frozen.heard.scheme
+        self.frozen, self.search, self.embedded = frozen, frozen.search, frozen.embedded
+        self.clips, scheme = frozen.embedded.clips, frozen.embedded.scheme
         self.names = [name for k, name in enumerate(scheme.names) if scheme.held_out in (None, k)]
         networks = [
             registry.load_backbone(network.info.name, engine="torch")
-            for network in frozen.heard.networks
+            for network in frozen.embedded.networks
         ]
-        for network in frozen.heard.networks:
+        for network in frozen.embedded.networks:
             network.engine = network.compute  # what was compiled for another engine is let go
-        options = frozen.heard.dataset.audio
+        options = frozen.embedded.dataset.audio
         self.setup = Context(
             networks=networks,
             how=how,
@@ -290,12 +290,13 @@ class _Work:
     def verdict(self, answers: Sequence[_Answer]) -> tuple[dict[str, Any], OutOfFold]:
         """Compare on the tested clips; return the verdict and the fine-tuned answers behind it."""
         frozen = self.frozen.out_of_fold
-        solution, plans = self.frozen.solution, self.frozen.solution.lessons
+        solution = self.frozen.solution
+        plans = solution.plans
         logits = solution.logits.copy()
         for plan, answer in zip(plans, answers, strict=True):
             logits[plan.test] = answer.logits
         tuned = OutOfFold.gather(
-            replace(solution, logits=logits), self.clips, self.search.targets, self.heard.scheme
+            replace(solution, logits=logits), self.clips, self.search.targets, self.embedded.scheme
         )
         difference = tuned.quality - frozen.quality
         tuned_folds = sum(answer.is_better for answer in answers)
@@ -326,14 +327,14 @@ class _Work:
 
     def deploy(self, answers: Sequence[_Answer]) -> tuple[Tuned, Calibration]:
         """Tune on all clips but a test split, for the median length of rehearsals that gained."""
-        solution, held_out = self.frozen.solution, self.heard.scheme.held_out
+        solution, held_out = self.frozen.solution, self.embedded.scheme.held_out
         rows = np.arange(len(self.clips))
         if held_out is not None:
-            rows = solution.lessons[0].rows
+            rows = solution.plans[0].rows
         paid = [k for k, answer in enumerate(answers) if answer.is_better]
         length = max(1, round(float(np.median([answers[k].epochs for k in paid]))))
         run = self._run("all clips", solution.chosen, rows, length=length)
-        inner = np.concatenate([solution.lessons[k].inner for k in paid])
+        inner = np.concatenate([solution.plans[k].inner for k in paid])
         best = np.concatenate([answers[k].best for k in paid])
         targets = self.search.targets_of(inner, self.search.balanced)
         return run.go(), Calibration.fit(best, targets)
@@ -363,14 +364,14 @@ def _deployed(
     """Return the training of the fine-tuned classifier, with its own estimate and decision rule."""
     old = frozen.classifier
     estimate = replace(
-        training.estimate_of(tested, frozen.heard, int(old.provenance["seed"])),
+        training.estimate_of(tested, frozen.embedded, int(old.provenance["seed"])),
         baselines=old.estimate.baselines,
         learning_curve=old.estimate.learning_curve,
         fine_tuning=verdict,
     )
     # a backbone of which nothing is read is not in the classifier
     backbones = {use.name for use in old.backbones}
-    networks = zip(tuned.weights, frozen.heard.networks, strict=True)
+    networks = zip(tuned.weights, frozen.embedded.networks, strict=True)
     weights = tuple(tensors for tensors, network in networks if network.info.name in backbones)
     classifier = replace(
         old,
@@ -385,15 +386,15 @@ def _deployed(
 
 def _key(frozen: Training, how: str, recipe: Recipe, seed: int) -> str:
     """Return a hash of all that decides the result."""
-    heard = frozen.heard
+    embedded = frozen.embedded
     causes = {
         "versions": [__version__, torch.__version__],
         "data": frozen.classifier.provenance["data"],
-        "folds": hashlib.sha256(heard.scheme.fold.astype(np.int64).tobytes()).hexdigest(),
-        "backbones": [network.fingerprint for network in heard.networks],
+        "folds": hashlib.sha256(embedded.scheme.fold.astype(np.int64).tobytes()).hexdigest(),
+        "backbones": [network.fingerprint for network in embedded.networks],
         "chosen": [
             str(choice.best)
-            for choice in (*(le.choice for le in frozen.solution.lessons), frozen.solution.chosen)
+            for choice in (*(plan.choice for plan in frozen.solution.plans), frozen.solution.chosen)
         ],
         "how": how,
         "recipe": asdict(recipe),
