@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ class Told:
 
     last = 0.0
 
-    def advance(self, run: str, figures: dict[str, float]) -> None:
+    def advance(self, run: str, figures: Mapping[str, float]) -> None:
         if time.monotonic() - self.last > 60:
             self.last = time.monotonic()
             shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())

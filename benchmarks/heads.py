@@ -27,12 +27,13 @@ import numpy as np
 import soundfile
 
 import earmark
-from earmark import metrics
-from earmark.calibration import as_scores
-from earmark.dataset import Clip, Dataset
-from earmark.demo import EXAMPLE
-from earmark.estimation import OutOfFold
-from earmark.selection import solve
+from earmark.classifier.calibration import as_scores
+from earmark.data import example
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.training import metrics
+from earmark.training.estimation import OutOfFold
+from earmark.training.selection import solve
 from machine import describe, shared_data, write
 
 NETWORKS = ("speech-embedding", "yamnet", "efficientat-mn04")
@@ -60,7 +61,7 @@ class Answers(NamedTuple):
 
 def answers(training: earmark.Training, kinds: Sequence[str]) -> Answers:
     """Choose among the heads ``kinds`` and estimate, on the embeddings and folds of a training."""
-    search, data = replace(training.search, kinds=kinds, _evidence={}), training.embedded
+    search, data = replace(training.search, kinds=kinds, _inner_logits={}), training.embedded
     start = time.process_time()
     solution = solve(search, data.clips, data.content, data.scheme)
     seconds = time.process_time() - start
@@ -156,7 +157,7 @@ def waveform(clip: Clip) -> np.ndarray:
 def cases(folder: Path) -> Iterator[tuple[str, list[Dataset]]]:
     """Yield each set by name; several draws of a small one."""
     esc10 = Dataset.read(shared_data("esc10") / "meta.csv", fold="fold")
-    yield "example", [Dataset.read(EXAMPLE / "manifest.csv")]
+    yield "example", [Dataset.read(example())]
     yield "ESC-10", [esc10]
     for size in (8, 16):
         yield f"ESC-10, {size} a class", [few(esc10, size, draw) for draw in range(DRAWS)]

@@ -23,8 +23,9 @@ import numpy as np
 import scipy.signal
 
 from earmark import audio
-from earmark.audio import decoder, ffmpeg, libsndfile, source
+from earmark.audio import decoder, ffmpeg, libsndfile
 from earmark.audio.decoder import Decoder
+from earmark.audio.source import FileSource
 from machine import describe, shared_data, write
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -67,7 +68,7 @@ def damaged(paths: list[Path], count: int, folder: Path) -> Iterable[tuple[str, 
 
 
 def decoded(path: Path, decoder: Decoder) -> tuple[np.ndarray, int]:
-    with source.open_source(path) as file, decoder(file, 0.0, None) as (header, blocks):
+    with FileSource(path).open() as file, decoder(file, 0.0, None) as (header, blocks):
         return np.concatenate([block.samples for block in blocks]), header.rate_hz
 
 

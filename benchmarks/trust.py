@@ -18,7 +18,7 @@ import numpy as np
 
 from earmark import Dataset, Store, backbones
 from earmark.classifier.calibration import softmax
-from earmark.classifier.decision import conformal_quantile, disbelief
+from earmark.classifier.decision import conformal_quantile, nonconformity
 from earmark.classifier.targets import Targets
 from earmark.data.splits import make_scheme
 from earmark.embeddings.embedding import embed
@@ -82,7 +82,7 @@ def conformal(name: str, backbone: str, group: str | None) -> dict[str, object]:
     """Cover the true class with sets whose size was set on the other folds."""
     search, _ = search_over(name, backbone, group)
     logits, fold, of = search.out_of_fold(), search.fold, search.targets.onehot
-    missed = disbelief(softmax(logits), of)
+    missed = nonconformity(softmax(logits), of)
     inside, sizes = np.zeros(len(of)), np.zeros(len(of))
     for tested in np.unique(fold):
         rows = fold == tested

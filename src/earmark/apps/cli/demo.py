@@ -10,21 +10,20 @@ from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import prediction_text
 from earmark.training.summary import training_text
 
-EXAMPLE = Path(__file__).parents[2] / "example"
-
 
 def demo(
     output: Path = Option(Path("demo.earmark"), "-o", "--output", help=MODEL_FILE),
 ) -> None:
     """Train and predict offline, on the example that earmark ships."""
     check_model_output(output)
-    from earmark.data.dataset import Dataset
+    from earmark.data.dataset import Dataset, example
     from earmark.data.folders import paths
     from earmark.embeddings.store import Store
     from earmark.training.training import train
 
-    dataset = Dataset.read(EXAMPLE / "manifest.csv")
-    print(f"Training on {EXAMPLE}:")
+    dataset = Dataset.read(example())
+    folder = example().parent
+    print(f"Training on {folder}:")
     print(
         f"spoken words and everyday sounds, {len(dataset)} clips, {len(dataset.labels)} classes.\n"
     )
@@ -34,7 +33,7 @@ def demo(
     training.classifier.save(output)
     print(training_text(training, str(output)))
     print("\nThree clips from voices and places that are not in the training set:\n")
-    for prediction in training.classifier.predict(paths([EXAMPLE / "unheard"])):
+    for prediction in training.classifier.predict(paths([folder / "unheard"])):
         name = f"{Path(prediction.path).name} sounds like"
         print(prediction_text(prediction, 3, name=name, width=24))
     print(
