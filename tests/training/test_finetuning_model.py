@@ -15,6 +15,7 @@ from earmark.errors import BackboneError, EarmarkError
 from earmark.training import candidates
 from earmark.training.finetuning import parameters, waveforms
 from earmark.training.finetuning.model import Tunable
+from earmark.training.finetuning.recipe import check_method
 from networks import sound, with_random_weights
 from tuning import distance, of_short_windows, run_of, speech_embedding, write_clips
 
@@ -211,9 +212,9 @@ def test_low_rank_additions_change_nothing_at_first(network, name):
 def test_what_cannot_be_tuned_is_refused():
     for how in ("last:0", "last:", "last", "last:-1", "ful"):
         with pytest.raises(EarmarkError, match=r"is unknown; give 'full', 'lora', or 'last:N' for"):
-            parameters.check(how)
+            check_method(how)
     for how in ("full", "lora", "last:1", "last:12"):
-        parameters.check(how)
+        check_method(how)
 
 
 def test_low_rank_additions_begin_the_same_each_time(folders, clips):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from earmark.errors import BackboneError, did_you_mean
@@ -96,6 +96,14 @@ def split_names(names: str) -> list[str]:
     if len(set(several)) < len(several):
         raise BackboneError(f"backbone {names!r} names one twice; name each once.")
     return several
+
+
+def check_several(names: Sequence[str]) -> None:
+    """Refuse fewer backbones than two, where they are compared."""
+    if len(names) < 2:
+        raise BackboneError(
+            f"one backbone only, {names[0]!r}; give several with commas between, to compare them."
+        )
 
 
 def info(name: str) -> BackboneInfo:

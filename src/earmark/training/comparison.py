@@ -18,7 +18,7 @@ from earmark.data.splits import FOLDS
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
-from earmark.errors import DataError, EarmarkError
+from earmark.errors import DataError
 from earmark.system.progress import Progress
 from earmark.training import metrics
 from earmark.training.training import Training, backbone_names, train
@@ -109,10 +109,7 @@ def compare(
     dataset = as_dataset(data)
     backbone = backbones if isinstance(backbones, str) else ",".join(backbones)
     names, _ = backbone_names(backbone)
-    if len(names) < 2:
-        raise EarmarkError(
-            f"one backbone only, {names[0]!r}; give several with commas between, to compare them."
-        )
+    registry.check_several(names)
 
     def trained(data: Dataset, name: str) -> Training:
         settings: dict[str, Any] = {"folds": folds, "seed": seed, "compare": False}

@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from earmark.backbones.registry import split_names
+from earmark.backbones.registry import check_several, split_names
 from earmark.errors import EarmarkError, ModelError
 
 
@@ -68,7 +68,9 @@ def check_share(option: str, share: float | None, example: float) -> None:
         )
 
 
-def check_backbones(names: str) -> None:
-    """Refuse names that no backbone has; 'auto' is allowed."""
+def check_backbones(names: str, *, several: bool = False) -> None:
+    """Refuse names that no backbone has, and only one where ``several`` must be; allow 'auto'."""
     if names != "auto":
-        split_names(names)
+        known = split_names(names)
+        if several:
+            check_several(known)

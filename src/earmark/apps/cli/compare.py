@@ -29,7 +29,7 @@ def compare(
 
     Accuracy on the same folds, seconds and megabytes: of each backbone alone, and of all together.
     """
-    check_backbones(backbone)
+    check_backbones(backbone, several=True)
     dataset = data.read()
     from earmark.training.comparison import compare
 

@@ -129,9 +129,10 @@ class TuningOptions:
             raise EarmarkError(
                 "--unknown needs frozen features, and --finetune changes them; leave out one."
             )
-        if self.recipe:
-            from earmark.training.finetuning.recipe import Recipe
+        if self.finetune is not None:
+            from earmark.training.finetuning.recipe import Recipe, check_method
 
+            check_method(self.finetune)
             Recipe().changed(self.recipe)
         check_folder(self.tensorboard)
 

@@ -28,7 +28,7 @@ from earmark.training.finetuning.context import Context, Start, Tuned
 from earmark.training.finetuning.judging import better
 from earmark.training.finetuning.parameters import NotTunedError
 from earmark.training.finetuning.processes import Processes
-from earmark.training.finetuning.recipe import Recipe
+from earmark.training.finetuning.recipe import FULL, Recipe, check_method
 from earmark.training.finetuning.run import Run
 from earmark.training.finetuning.waveforms import Waveforms
 from earmark.training.selection import Choice, FoldPlan
@@ -56,7 +56,7 @@ class FineTuning:
 
 def finetune(
     data: str | Path | Dataset,
-    how: str = parameters.FULL,
+    how: str = FULL,
     *,
     recipe: Recipe | None = None,
     observer: Observer | None = None,
@@ -143,7 +143,7 @@ def _fine_tuned(work: _Work) -> FineTuning:
 
 def _refuse(how: str, options: Mapping[str, Any]) -> None:
     """Raise EarmarkError, before any work, where networks cannot be tuned so."""
-    parameters.check(how)
+    check_method(how)
     if options.get("unknown") is not None:
         raise EarmarkError(
             "'unknown' is learned on frozen features, and fine-tuning changes them; leave out one."

@@ -10,26 +10,15 @@ from torch import Tensor, nn
 
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
-from earmark.errors import BackboneError, EarmarkError
+from earmark.errors import BackboneError
 from earmark.system import extras
+from earmark.training.finetuning.recipe import LAST, LORA
 
-FULL, LORA = "full", "lora"
 LORA_RANK, LORA_ALPHA = 8, 16  # as in LoRA (Hu et al. 2021, arXiv:2106.09685) and peft
-_LAST = re.compile(r"last:(\d+)")
 
 
 class NotTunedError(BackboneError):
     """The layers in use have nothing to tune, or the weights grew beyond all bounds."""
-
-
-def check(how: str) -> None:
-    """Refuse a ``how`` that is neither 'full', 'lora' nor 'last:N'."""
-    match = _LAST.fullmatch(how)
-    if how not in (FULL, LORA) and not (match and int(match[1])):
-        raise EarmarkError(
-            f"fine-tuning {how!r} is unknown; give 'full', 'lora', or 'last:N' for the last N"
-            " layers, such as 'last:2'."
-        )
 
 
 def tunable(network: Backbone, how: str) -> dict[str, int]:
@@ -45,7 +34,7 @@ def tunable(network: Backbone, how: str) -> dict[str, int]:
     names = [n for n, _ in network.named_parameters() if how != LORA or "lora_" in n]
     lowest = lowest_layers(network, names) if names else {}
     top = max(lowest.values(), default=0)
-    match = _LAST.fullmatch(how)
+    match = LAST.fullmatch(how)
     numbers = sorted(set(lowest.values()))[-int(match[1]) if match else 0 :]
     layers = [layer.name for layer in network.info.layers]
     depth = {

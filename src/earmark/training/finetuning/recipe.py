@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 
 from earmark.errors import EarmarkError, did_you_mean
+
+FULL, LORA = "full", "lora"
+LAST = re.compile(r"last:(\d+)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,3 +115,13 @@ def rate(recipe: Recipe, n_clips: int) -> float:
     """
     steps = epochs(recipe, n_clips) * n_clips / recipe.batch
     return recipe.rate or RATE * min(1.0, math.sqrt(steps / MANY_STEPS))
+
+
+def check_method(how: str) -> None:
+    """Refuse a ``how`` that is neither 'full', 'lora' nor 'last:N'."""
+    match = LAST.fullmatch(how)
+    if how not in (FULL, LORA) and not (match and int(match[1])):
+        raise EarmarkError(
+            f"fine-tuning {how!r} is unknown; give 'full', 'lora', or 'last:N' for the last N"
+            " layers, such as 'last:2'."
+        )
