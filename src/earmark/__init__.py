@@ -6,6 +6,7 @@ from earmark.system import renamed
 from earmark.version import __version__
 
 if TYPE_CHECKING:
+    from earmark.audio.options import AudioOptions
     from earmark.backbones.registry import list_backbones, load_backbone
     from earmark.classifier.classifier import Classifier, load
     from earmark.classifier.prediction import Prediction
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from earmark.data.doctor.examination import doctor
     from earmark.embeddings.embedding import embed
     from earmark.embeddings.store import Store
-    from earmark.errors import EarmarkError
+    from earmark.errors import AudioError, EarmarkError, EarmarkWarning
     from earmark.labelling.reviewing import review
     from earmark.training.comparison import compare
     from earmark.training.evaluation import evaluate
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from earmark.training.training import Training, train
 
 _HOMES = {
+    "AudioError": "errors",
+    "AudioOptions": "audio.options",
     "Classifier": "classifier.classifier",
     "Clip": "data.clip",
     "Dataset": "data.dataset",
     "EarmarkError": "errors",
+    "EarmarkWarning": "errors",
     "FineTuning": "training.finetuning.conduct",
     "Prediction": "classifier.prediction",
     "Recipe": "training.finetuning.recipe",
@@ -49,10 +53,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "AudioError",
+    "AudioOptions",
     "Classifier",
     "Clip",
     "Dataset",
     "EarmarkError",
+    "EarmarkWarning",
     "FineTuning",
     "Prediction",
     "Recipe",

@@ -161,7 +161,10 @@ def test_an_estimate_is_what_it_was_after_json_and_says_so_when_it_is_asked_as_i
 def test_reprs_are_one_line(saved, tones):
     classifier = Classifier.load(saved)
     training = earmark.train(tones, backbone="logmel", head="prototype", compare=False)
-    for thing in (classifier, training, training.estimate, classifier.predict(tones)):
+    things = [classifier, training, training.estimate, training.out_of_fold]
+    things += [classifier.predict(tones), earmark.evaluate(training.classifier, tones)]
+    things += [earmark.embed(tones, "logmel"), earmark.review(tones, backbone="logmel")]
+    for thing in things:
         text = repr(thing[0] if isinstance(thing, list) else thing)
         assert "\n" not in text and len(text) < 200, text
     assert "12 clips, 2 classes" in str(training) and "accuracy  1.000" in str(training)

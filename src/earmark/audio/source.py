@@ -37,19 +37,17 @@ class FileSource:
 
     @property
     def size(self) -> int:
-        return self.path.stat().st_size
+        return self._regular().st_size
 
     @property
     def version(self) -> bytes:
+        self._regular()
         return file_sha256(self.path)
 
     def open(self) -> BinaryIO:
         """Open the file without a name: soundfile and FFmpeg would look at its suffix."""
         try:
-            status = os.stat(self.path)
-            if not stat.S_ISREG(status.st_mode):
-                raise Refusal("is not a file; give the path of a recording", "missing")
-            if not status.st_size:
+            if not self.size:
                 raise _empty()
             handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             return open(handle, "rb", 0)  # unbuffered: libsndfile reads by the handle, too
@@ -61,6 +59,13 @@ class FileSource:
     def loaded(self) -> BytesSource:
         """Return the same recording with its bytes in memory."""
         return BytesSource(self.path.read_bytes(), self.name)
+
+    def _regular(self) -> os.stat_result:
+        """Refuse a pipe or a device: to read one can take forever."""
+        status = os.stat(self.path)
+        if not stat.S_ISREG(status.st_mode):
+            raise Refusal("is not a file; give the path of a recording", "missing")
+        return status
 
 
 @dataclass(frozen=True)

@@ -83,8 +83,10 @@ def read_text(path: Path) -> str:
 
 @contextmanager
 def _system_errors(path: Path) -> Iterator[None]:
-    """Make a sentence of the system's reason for not reading ``path``."""
+    """Say why ``path`` is not read: it is a pipe, or the system's reason."""
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is not a file; give a table that is a file.")
         yield
     except OSError as error:
         raise DataError(

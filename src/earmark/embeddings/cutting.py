@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 
 from earmark import audio
+from earmark.audio.decoder import Refusal
 from earmark.audio.options import AudioOptions
 from earmark.audio.source import FileSource
 from earmark.backbones.base import Backbone
@@ -26,7 +27,9 @@ def make_request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Reque
             source = source.loaded()
         content = source.version
     except OSError as error:
-        return Failure(clip, f"cannot be opened: {error.strerror}", "missing")
+        return Failure(clip, f"cannot be opened: {error.strerror}; check the path.", "missing")
+    except Refusal as refusal:
+        return Failure(clip, f"{refusal}.", refusal.kind)
     what = f"{clip.start} {clip.end} {options} {audio.DECODER_VERSION} {backbone.fingerprint}"
     return Request(clip, source, hashlib.sha256(content + what.encode()).digest()[:16])
 

@@ -39,6 +39,9 @@ class Embeddings:
     computed: int
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Embeddings({self.matrix.shape}, {self.info.name!r}, {len(self.failures)} failures)"
+
     def only(self, clips: Container[Clip]) -> Embeddings:
         """Keep the rows of those ``clips``, in the order they have."""
         rows = [clip in clips for clip in self.clips]

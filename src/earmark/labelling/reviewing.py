@@ -29,6 +29,9 @@ class Review:
     n_clips: int
     training: Training
 
+    def __repr__(self) -> str:
+        return f"Review({len(self.suspects)} suspects of {self.n_clips} clips)"
+
 
 def review(
     data: DataLike,

@@ -68,6 +68,11 @@ class Comparison:
     recommended: str
     recommendation: str  # one sentence
 
+    def __repr__(self) -> str:
+        return (
+            f"Comparison({len(self.entries)} entries, {self.n_clips} clips, {self.recommended!r})"
+        )
+
 
 def compare(
     data: DataLike,

@@ -37,6 +37,9 @@ class OutOfFold:
     rows: np.ndarray
     is_single: bool = True
 
+    def __repr__(self) -> str:
+        return f"OutOfFold({len(self.clips)} clips)"
+
     @classmethod
     def gather(
         cls, solution: Solution, clips: Sequence[Clip], targets: Targets, scheme: Scheme

@@ -34,6 +34,9 @@ class Evaluation:
     skipped: tuple[Failure, ...]
     unknown: np.ndarray
 
+    def __repr__(self) -> str:
+        return f"Evaluation({self.estimate!r}, {len(self.skipped)} skipped)"
+
     @property
     def figures(self) -> dict[str, Any]:
         """What ``evaluate --json`` prints of the estimate."""

@@ -53,6 +53,8 @@ def is_classifier(path: Path) -> bool:
     """Say whether a file is a classifier, by its header alone."""
     from safetensors import SafetensorError, safe_open
 
+    if not path.is_file():
+        return False  # a pipe would be waited for
     try:
         with safe_open(path, framework="numpy") as file:
             return "earmark" in (file.metadata() or {})

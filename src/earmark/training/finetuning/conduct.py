@@ -53,6 +53,9 @@ class FineTuning:
     checkpoints: Checkpoints
     is_first: bool = True  # of the processes: the others save and print nothing
 
+    def __repr__(self) -> str:
+        return f"FineTuning({self.verdict['use']!r}, {self.training!r})"
+
 
 def finetune(
     data: str | Path | Dataset,
