@@ -5,6 +5,7 @@ import html
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +126,15 @@ def test_a_process_says_what_the_call_says(folder, model):
         ran = subprocess.run(command, input=listed, capture_output=True, text=True)
         assert (ran.returncode, ran.stdout) == (code, called.stdout)
         assert ran.stderr == called.stderr
+
+
+def test_evaluate_says_what_was_read_in_part(folder, model, tmp_path):
+    shutil.copytree(folder, tmp_path / "cut")
+    recording = sorted((tmp_path / "cut").rglob("*.wav"))[0]
+    recording.write_bytes(recording.read_bytes()[:-4000])
+    done = earmark("evaluate", model, tmp_path / "cut")
+    assert "1 recording could be read only in part" in done.stderr
+    assert f"{recording}: cut short" in done.stderr
 
 
 def test_evaluate(folder, model, tmp_path):
@@ -445,6 +455,7 @@ def test_predict_does_not_import_what_only_training_needs(folder, model):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
 def test_pipes_are_refused_and_not_waited_for(folder, model, tmp_path):
     """A recording, a classifier and a table that are no regular files."""
     for name in ("pipe.wav", "pipe.earmark", "pipe.csv"):

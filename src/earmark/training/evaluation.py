@@ -26,6 +26,7 @@ class Evaluation:
 
     ``thresholds`` (K,) are the classifier's, for clips with several classes. The estimate counts
     the best class of every clip, also of those that would be answered ``unknown`` (N,).
+    ``warnings`` begin with the path and say what is missing of a recording, or was changed.
     """
 
     estimate: Estimate
@@ -33,6 +34,7 @@ class Evaluation:
     thresholds: np.ndarray
     skipped: tuple[Failure, ...]
     unknown: np.ndarray
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Evaluation({self.estimate!r}, {len(self.skipped)} skipped)"
@@ -121,4 +123,5 @@ def evaluate(
     unknown = np.array([p.is_unknown for _, p in answers])
     if classifier.decision_rule.unknown_threshold is not None:
         figures = replace(figures, answered_unknown=int(unknown.sum()))
-    return Evaluation(figures, tested, thresholds, tuple(failures), unknown)
+    warnings = tuple(f"{p.path}: {text}" for _, p in answers for text in p.warnings)
+    return Evaluation(figures, tested, thresholds, tuple(failures), unknown, warnings)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from earmark.apps.cli.checks import check_folder, check_model
 from earmark.apps.cli.options import JSON, MODEL, REPORT, LabelOptions, RunOptions
-from earmark.apps.cli.text import print_json, say, skipped_json, this_command
+from earmark.apps.cli.text import print_json, report_read_warnings, say, skipped_json, this_command
 from earmark.training.summary import answered_unknown_line, estimate_lines
 
 
@@ -50,4 +50,5 @@ def evaluate(
     else:
         lines = [*estimate_lines(figures), *answered_unknown_line(figures)]
         print("\n".join([f"{model} on {data.source}", *lines]))
+    report_read_warnings(evaluation.warnings)
     run.finish(evaluation.skipped)
