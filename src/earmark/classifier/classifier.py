@@ -86,8 +86,8 @@ class Classifier:
     @property
     def separator(self) -> str | None:
         """What stood between the classes of a clip in training; None for one class a clip."""
-        given = self.provenance.get("source", {}).get("separator")
-        return given or (None if self.calibration.is_single else LIST_SEPARATOR)
+        separator = self.provenance.get("source", {}).get("separator")
+        return separator or (None if self.calibration.is_single else LIST_SEPARATOR)
 
     @property
     def feature_spec(self) -> FeatureSpec:

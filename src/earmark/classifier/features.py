@@ -43,27 +43,29 @@ class Statistic(NamedTuple):
 
 
 def compute_features(
-    infos: Sequence[BackboneInfo], matrices: Sequence[np.ndarray], reading: FeatureSpec
+    infos: Sequence[BackboneInfo], matrices: Sequence[np.ndarray], spec: FeatureSpec
 ) -> np.ndarray:
-    """Return (N, D) float32 of what ``reading`` reads in the embeddings (N, E) of each backbone."""
-    found = list_statistics(infos, reading)
-    return np.hstack([compute_statistic(infos[p.backbone], matrices[p.backbone], p) for p in found])
+    """Return (N, D) float32 of what ``spec`` reads in the embeddings (N, E) of each backbone."""
+    statistics = list_statistics(infos, spec)
+    return np.hstack(
+        [compute_statistic(infos[p.backbone], matrices[p.backbone], p) for p in statistics]
+    )
 
 
-def list_statistics(infos: Sequence[BackboneInfo], reading: FeatureSpec) -> tuple[Statistic, ...]:
-    """Return the parts of a reading, in the order of its features."""
-    found = []
-    for k, (info, names) in enumerate(zip(infos, reading.layers, strict=True)):
-        groups = ([names] if names else []) if reading.averaged else [(name,) for name in names]
+def list_statistics(infos: Sequence[BackboneInfo], spec: FeatureSpec) -> tuple[Statistic, ...]:
+    """Return the statistics of a spec, in the order of its features."""
+    statistics = []
+    for k, (info, names) in enumerate(zip(infos, spec.layers, strict=True)):
+        groups = ([names] if names else []) if spec.averaged else [(name,) for name in names]
         for group in groups:
-            bands = reading.bands or info.layer(group[0]).bands == 1  # one name for the same thing
-            found.append(Statistic(k, group, False, bands))
-            if reading.spread:
-                found.append(Statistic(k, group, True, bands))
-    return tuple(found)
+            bands = spec.bands or info.layer(group[0]).bands == 1  # one name for the same thing
+            statistics.append(Statistic(k, group, False, bands))
+            if spec.spread:
+                statistics.append(Statistic(k, group, True, bands))
+    return tuple(statistics)
 
 
-def compute_statistic(info: BackboneInfo, matrix: np.ndarray, part: Statistic) -> np.ndarray:
+def compute_statistic(info: BackboneInfo, matrix: np.ndarray, statistic: Statistic) -> np.ndarray:
     """Return (N, d) float32: signed square roots of one statistic.
 
     Roots calm the few loud units that would rule a distance or a standardised sum (power
@@ -71,31 +73,31 @@ def compute_statistic(info: BackboneInfo, matrix: np.ndarray, part: Statistic) -
     """
     import torch
 
-    held = {}
-    for name in part.layers:
+    moments = {}
+    for name in statistic.layers:
         both = torch.from_numpy(matrix[:, columns(info, [name])].astype(np.float32))
-        held[name] = (both[:, : info.layer(name).size], both[:, info.layer(name).size :])
-    values = statistic_values(info, held, part)
+        moments[name] = (both[:, : info.layer(name).size], both[:, info.layer(name).size :])
+    values = statistic_values(info, moments, statistic)
     return (values if info.is_logarithmic else signed_root(values)).numpy()
 
 
 def statistic_values(
-    info: BackboneInfo, held: Mapping[str, tuple[Tensor, Tensor]], part: Statistic
+    info: BackboneInfo, moments: Mapping[str, tuple[Tensor, Tensor]], statistic: Statistic
 ) -> Tensor:
-    """Return (N, d), what :func:`part_features` takes the roots of.
+    """Return (N, d), what :func:`compute_statistic` takes the roots of.
 
-    ``held`` has the mean and the deviation (N, D) of each layer, by name.
+    ``moments`` has the mean and the deviation (N, D) of each layer, by name.
     """
-    found = []
-    for name in part.layers:
-        mean, spread = held[name]
-        if not part.has_bands:
+    layers = []
+    for name in statistic.layers:
+        mean, spread = moments[name]
+        if not statistic.has_bands:
             mean, spread = _without_bands(info.layer(name), mean, spread)
-        found.append(spread if part.is_spread else mean)
-    total = found[0]
-    for values in found[1:]:
+        layers.append(spread if statistic.is_spread else mean)
+    total = layers[0]
+    for values in layers[1:]:
         total = total + values
-    return total / len(found) if len(found) > 1 else total
+    return total / len(layers) if len(layers) > 1 else total
 
 
 def signed_root(x: Tensor) -> Tensor:

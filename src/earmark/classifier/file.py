@@ -22,14 +22,14 @@ def tuned_tensors(
     tensors: Mapping[str, np.ndarray], backbones: int
 ) -> tuple[dict[str, np.ndarray], ...]:
     """Return the fine-tuned weights of each backbone; nothing where there are none."""
-    found: list[dict[str, np.ndarray]] = [{} for _ in range(backbones)]
+    weights: list[dict[str, np.ndarray]] = [{} for _ in range(backbones)]
     for key, value in tensors.items():
         if key.startswith(TUNED):
             number, _, name = key.removeprefix(TUNED).partition(".")
             if number not in map(str, range(backbones)):
                 raise ValueError(f"{key} is of no backbone of it")
-            found[int(number)][name] = value
-    return tuple(found) if any(found) else ()
+            weights[int(number)][name] = value
+    return tuple(weights) if any(weights) else ()
 
 
 def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -11,22 +11,22 @@ from earmark.backbones.layers import layers_of
 from earmark.classifier.features import FeatureSpec
 
 
-def candidates(infos: Sequence[BackboneInfo], wanted: str) -> dict[str, FeatureSpec]:
+def candidates(infos: Sequence[BackboneInfo], layers: str) -> dict[str, FeatureSpec]:
     """Return the readings to choose from, by name.
 
-    ``wanted`` is 'last', 'all', a list 'NAME,NAME' (with several backbones also 'BACKBONE/NAME'),
+    ``layers`` is 'last', 'all', a list 'NAME,NAME' (with several backbones also 'BACKBONE/NAME'),
     or 'auto': of every backbone each layer alone, the mean over its layers of equal size, the
     upper half and all; of several backbones together their last layers, upper halves and all.
     Each comes with and without the deviations, and with and without frequency bands.
     """
-    if wanted == "auto":
+    if layers == "auto":
         named = {
-            f"{prefix}{name}": layers
+            f"{prefix}{name}": spec
             for prefix, chosen in _combinations(infos)
-            for name, layers in _sets(infos, chosen).items()
+            for name, spec in _sets(infos, chosen).items()
         }
     else:
-        named = {wanted: FeatureSpec(layers_of(infos, wanted))}
+        named = {layers: FeatureSpec(layers_of(infos, layers))}
     return {
         name + suffix: variant
         for name, reading in named.items()
@@ -77,8 +77,8 @@ def _equal_layers(info: BackboneInfo) -> tuple[str, ...]:
 
 def _variants(infos: Sequence[BackboneInfo], reading: FeatureSpec) -> list[tuple[str, FeatureSpec]]:
     """Return ``reading`` with less and less of the statistics, and what to add to its name."""
-    held = [info.layer(n) for info, ns in zip(infos, reading.layers, strict=True) for n in ns]
-    bands = (True, False) if any(layer.bands > 1 for layer in held) else (True,)
+    layers = [info.layer(n) for info, ns in zip(infos, reading.layers, strict=True) for n in ns]
+    bands = (True, False) if any(layer.bands > 1 for layer in layers) else (True,)
     return [
         (
             ("" if spread else ", means") + ("" if banded else ", no bands"),

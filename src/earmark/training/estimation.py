@@ -79,11 +79,11 @@ class OutOfFold:
 
     def thresholds(self) -> np.ndarray:
         """Return the thresholds for each clip and class (N, K), chosen on other folds."""
-        found = np.zeros_like(self.scores)
+        thresholds = np.zeros_like(self.scores)
         for fold in np.unique(self.fold):
             inside = self.fold == fold
-            found[inside] = best_thresholds(self.scores[~inside], self.onehot[~inside])
-        return found
+            thresholds[inside] = best_thresholds(self.scores[~inside], self.onehot[~inside])
+        return thresholds
 
     def answers(
         self, labels: Sequence[str], thresholds: np.ndarray | None = None

@@ -35,9 +35,9 @@ def learning_curve(
     def judge(tested: int) -> None:
         rng = np.random.default_rng((search.seed, tested))
         train = search.rows_without(tested, MOST_TRAINED)
-        held = _some(rng, np.flatnonzero(search.fold == tested), MOST_TESTED)
-        inside, across = search.table.kernels(train, held, (chosen.features,)).of(chosen.features)
-        targets, truth = search.targets.rows(train), search.targets.rows(held)
+        test = _some(rng, np.flatnonzero(search.fold == tested), MOST_TESTED)
+        inside, across = search.table.kernels(train, test, (chosen.features,)).of(chosen.features)
+        targets, truth = search.targets.rows(train), search.targets.rows(test)
         for size in _sizes(targets):
             for _ in range(DRAWS):
                 rows = _draw(rng, targets, size)

@@ -57,10 +57,10 @@ Pair = tuple[int, int]
 
 @dataclass(frozen=True)
 class InnerLogits:
-    """Logits (M, K) of each candidate for the rows ``held`` (M,), trained on those of ``train``."""
+    """Logits (M, K) of each candidate for the rows ``test`` (M,), trained on those of ``train``."""
 
     train: np.ndarray
-    held: np.ndarray
+    test: np.ndarray
     logits: dict[Candidate, np.ndarray]
 
 
@@ -153,12 +153,12 @@ class Search:
 
     def _judge(self, pair: Pair) -> InnerLogits:
         """Answer the clips of ``pair`` with every cheap candidate, fitted without them."""
-        train, held = self._split(pair)
-        kernels = self.table.kernels(train, held)
+        train, test = self._split(pair)
+        kernels = self.table.kernels(train, test)
         kinds = [kind for kind in self.kinds if kind not in SLOW]
         if "linear" not in kinds and len(kinds) < len(self.kinds):
             kinds.append("linear")  # which says where slow heads compete
-        found: dict[Candidate, np.ndarray] = {}
+        logits: dict[Candidate, np.ndarray] = {}
 
         def judge(layers: str) -> None:
             inside, across = kernels.of(layers)
@@ -169,10 +169,12 @@ class Search:
                     duals, bias = heads.solve(kind, inside, targets, penalties)
                     for penalty, dual, offset in zip(penalties, duals, bias, strict=True):
                         candidate = Candidate(kind, layers, penalty, balanced)
-                        found[candidate] = (across @ dual + offset).astype(np.float32)
+                        logits[candidate] = (across @ dual + offset).astype(np.float32)
 
         parallel.side_by_side(judge, self.table.names)
-        return InnerLogits(train, held, {c: found[c] for c in sorted(found, key=self._complexity)})
+        return InnerLogits(
+            train, test, {c: logits[c] for c in sorted(logits, key=self._complexity)}
+        )
 
     def _slow(self, losses: Mapping[Candidate, float]) -> list[Candidate]:
         """Return the slow heads that are worth their time, and the layers they compete on."""
@@ -194,10 +196,10 @@ class Search:
         def judge(pair: Pair) -> None:
             known = self._inner_logits[pair]
             features = self.table.features(layers, known.train)
-            held = self.table.features(layers, known.held)
+            test = self.table.features(layers, known.test)
             path = heads.fit_path(kind, features, self.targets.rows(known.train), self.seed)
             for rival, (_, head) in zip(rivals, path, strict=True):
-                known.logits[rival] = head.logits(held)
+                known.logits[rival] = head.logits(test)
 
         new = [pair for pair in pairs if rivals[0] not in self._inner_logits[pair].logits]
         parallel.side_by_side(judge, new)
@@ -242,10 +244,10 @@ class Search:
         """Return the rows to train on and those held out for a pair; many are thinned evenly."""
         most = max(JUDGED_BY, JUDGED_BY_OF_CLASS * self.targets.onehot.shape[1])
         train = self._thinned(np.flatnonzero(~np.isin(self.fold, pair)), most)
-        held = [
+        test = [
             self._thinned(np.flatnonzero(self.fold == fold), most // 2) for fold in sorted({*pair})
         ]
-        return train, np.concatenate(held)
+        return train, np.concatenate(test)
 
     def _thinned(self, rows: np.ndarray, most: int) -> np.ndarray:
         """Return ``rows``, or an even share of each class where they are very many."""
@@ -261,9 +263,9 @@ class Search:
         """Return inner logits (M, K) and rows (M,), never of a clip in the ``tested`` fold."""
         logits, rows = [], []
         for known in (self._inner_logits[pair] for pair in pairs):
-            inner = self.fold[known.held] != (-1 if tested is None else tested)
+            inner = self.fold[known.test] != (-1 if tested is None else tested)
             logits.append(known.logits[candidate][inner])
-            rows.append(known.held[inner])
+            rows.append(known.test[inner])
         return np.concatenate(logits), np.concatenate(rows)
 
     def _quality(self, pairs: Sequence[Pair], tested: int | None, candidate: Candidate) -> float:

@@ -25,13 +25,13 @@ class UnknownThreshold(NamedTuple):
 
 
 def find_threshold(search: Search, chosen: Candidate, rate: float) -> UnknownThreshold:
-    """Return the border that lets in at most ``rate`` of the strangers, 0 to 1.
+    """Return the threshold that lets in at most ``rate`` of the strangers, 0 to 1.
 
     Each class is left out in turn, and the chosen head fitted to the others without the fold that
     tests: clips of the class are strangers then. Some classes are let in far more often than
     others, and the next stranger is of yet another, so that the mean over classes has to stay
     below ``rate`` by one standard error. ``accepted`` and ``answered`` are the shares of strangers
-    and of known clips beyond the border. Raises EarmarkError for fewer than 3 classes, for clips
+    and of known clips beyond the threshold. Raises EarmarkError for fewer than 3 classes, for clips
     with several classes and for an impossible rate.
     """
     classes = search.targets.onehot.shape[1]
@@ -48,38 +48,38 @@ def find_threshold(search: Search, chosen: Candidate, rate: float) -> UnknownThr
         for left, (outside, inside) in _left_out(search, chosen, tested).items():
             strangers.setdefault(left, []).append(outside)
             known.append(inside)
-    away = [np.concatenate(found) for found in strangers.values()]
-    below = _border(away, rate)
+    away = [np.concatenate(scores) for scores in strangers.values()]
+    below = _threshold(away, rate)
     answered = float((np.concatenate(known) >= below).mean())
     return UnknownThreshold(below, float(np.mean([(a >= below).mean() for a in away])), answered)
 
 
-def _border(away: Sequence[np.ndarray], rate: float) -> float:
-    """Return the least border that keeps strangers of many classes, each an array, out."""
-    borders = np.sort(np.concatenate(away)) + 1e-6
-    share = np.stack([(a[:, None] >= borders).mean(0) for a in away])  # (classes, borders)
+def _threshold(away: Sequence[np.ndarray], rate: float) -> float:
+    """Return the least threshold that keeps strangers of many classes, each an array, out."""
+    thresholds = np.sort(np.concatenate(away)) + 1e-6
+    share = np.stack([(a[:, None] >= thresholds).mean(0) for a in away])  # (classes, thresholds)
     most = share.mean(0) + share.std(0, ddof=1) / np.sqrt(len(away))
-    return float(borders[int(np.argmax(most <= rate))])  # at the last, nobody is let in
+    return float(thresholds[int(np.argmax(most <= rate))])  # at the last, nobody is let in
 
 
 def _left_out(
     search: Search, chosen: Candidate, tested: int
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Return how familiar strangers and known clips in a fold are, for each class left out."""
-    train, held = search.rows_without(tested, MOST_TRAINED), np.flatnonzero(search.fold == tested)
+    train, test = search.rows_without(tested, MOST_TRAINED), np.flatnonzero(search.fold == tested)
     truth = search.targets.onehot[train].argmax(1)
-    features, others = (search.table.features(chosen.features, rows) for rows in (train, held))
-    found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    features, others = (search.table.features(chosen.features, rows) for rows in (train, test))
+    scores: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def leave_out(left: int) -> None:
-        kept = truth != left
-        targets = search.targets_of(train[kept], chosen.balanced)
-        head = heads.fit(chosen.head, features[kept], targets, chosen.penalty, search.seed)
+        rest = truth != left
+        targets = search.targets_of(train[rest], chosen.balanced)
+        head = heads.fit(chosen.head, features[rest], targets, chosen.penalty, search.seed)
         best = head.known_score(others)
-        is_stranger = search.targets.onehot[held, left] > 0
-        found[left] = best[is_stranger], best[~is_stranger]
+        is_stranger = search.targets.onehot[test, left] > 0
+        scores[left] = best[is_stranger], best[~is_stranger]
 
     count = search.targets.onehot.shape[1]
     lefts = np.unique(np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int))
     parallel.side_by_side(leave_out, lefts.tolist())
-    return {left: found[left] for left in sorted(found)}
+    return {left: scores[left] for left in sorted(scores)}

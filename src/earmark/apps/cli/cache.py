@@ -39,7 +39,7 @@ def prune_cache(
 
 
 def clear_cache() -> None:
-    """Delete the whole cache; it fills again when it is needed."""
+    """Delete embeddings, compiled models and unfinished fine-tunings; weights stay."""
     from earmark.embeddings.store import delete_store
     from earmark.system.cache import delete_rest
 
