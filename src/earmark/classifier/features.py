@@ -34,7 +34,7 @@ LEAST_ROOT = 0.1  # gradients through a root are those of this at least: at 0 th
 
 
 class Statistic(NamedTuple):
-    """The least that readings share: one statistic of a layer, or of the mean over several."""
+    """The least that feature specs share: one statistic of a layer, or of the mean over several."""
 
     backbone: int
     layers: tuple[str, ...]

@@ -12,7 +12,7 @@ from earmark.classifier.features import FeatureSpec
 
 
 def candidates(infos: Sequence[BackboneInfo], layers: str) -> dict[str, FeatureSpec]:
-    """Return the readings to choose from, by name.
+    """Return the feature specs to choose from, by name.
 
     ``layers`` is 'last', 'all', a list 'NAME,NAME' (with several backbones also 'BACKBONE/NAME'),
     or 'auto': of every backbone each layer alone, the mean over its layers of equal size, the
@@ -29,13 +29,13 @@ def candidates(infos: Sequence[BackboneInfo], layers: str) -> dict[str, FeatureS
         named = {layers: FeatureSpec(layers_of(infos, layers))}
     return {
         name + suffix: variant
-        for name, reading in named.items()
-        for suffix, variant in _variants(infos, reading)
+        for name, spec in named.items()
+        for suffix, variant in _variants(infos, spec)
     }
 
 
 def _combinations(infos: Sequence[BackboneInfo]) -> list[tuple[str, tuple[int, ...]]]:
-    """Return each backbone and each combination of them, with the prefix of its readings' names."""
+    """Return each backbone and each combination of them, and how names of their specs begin."""
     every = range(len(infos))
     chosen = [c for size in every for c in itertools.combinations(every, size + 1)]
     return [
@@ -45,7 +45,7 @@ def _combinations(infos: Sequence[BackboneInfo]) -> list[tuple[str, tuple[int, .
 
 
 def _sets(infos: Sequence[BackboneInfo], chosen: tuple[int, ...]) -> dict[str, FeatureSpec]:
-    """Return the named readings of some backbones, without their variants."""
+    """Return the named feature specs of some backbones, without their variants."""
     every = [
         tuple(layer.name for layer in info.layers) if k in chosen else ()
         for k, info in enumerate(infos)
@@ -75,14 +75,14 @@ def _equal_layers(info: BackboneInfo) -> tuple[str, ...]:
     return max(map(tuple, by_size.values()), key=len)
 
 
-def _variants(infos: Sequence[BackboneInfo], reading: FeatureSpec) -> list[tuple[str, FeatureSpec]]:
-    """Return ``reading`` with less and less of the statistics, and what to add to its name."""
-    layers = [info.layer(n) for info, ns in zip(infos, reading.layers, strict=True) for n in ns]
+def _variants(infos: Sequence[BackboneInfo], spec: FeatureSpec) -> list[tuple[str, FeatureSpec]]:
+    """Return ``spec`` with less and less of the statistics, and what to add to its name."""
+    layers = [info.layer(n) for info, ns in zip(infos, spec.layers, strict=True) for n in ns]
     bands = (True, False) if any(layer.bands > 1 for layer in layers) else (True,)
     return [
         (
             ("" if spread else ", means") + ("" if banded else ", no bands"),
-            replace(reading, spread=spread, bands=banded),
+            replace(spec, spread=spread, bands=banded),
         )
         for spread in (True, False)
         for banded in bands

@@ -296,10 +296,10 @@ def _is_unequal(targets: Targets) -> bool:
 
 
 def _used(
-    networks: Sequence[Backbone], reading: FeatureSpec
+    networks: Sequence[Backbone], spec: FeatureSpec
 ) -> tuple[tuple[BackboneUse, ...], dict[str, bool]]:
-    """Return the backbones that ``reading`` reads of, and its other options."""
-    options = asdict(reading)
+    """Return the backbones that ``spec`` reads of, and its other options."""
+    options = asdict(spec)
     uses = zip(networks, options.pop("layers"), strict=True)
     return tuple(
         BackboneUse(network.info.name, network.fingerprint, layers)
@@ -386,7 +386,7 @@ def _provenance(embedded: EmbeddedData, chosen: Choice, settings: _Settings) -> 
 
 
 def _best(choice: Choice) -> list[dict[str, Any]]:
-    """Return the best candidate of each head and reading, best first."""
+    """Return the best candidate of each head and feature spec, best first."""
     best: dict[tuple[str, str], dict[str, Any]] = {}
     for candidate, loss in sorted(choice.loss.items(), key=lambda item: item[1]):
         settings = asdict(candidate)
