@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 import subprocess
 import sys
 from operator import attrgetter
@@ -27,8 +28,11 @@ def test_the_python_example_runs(tones, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("EARMARK_WEIGHTS", "")
     tones.rename(tmp_path / "recordings")
     (tmp_path / "new.wav").write_bytes((tmp_path / "recordings" / "low" / "0.wav").read_bytes())
+    shutil.copytree(tmp_path / "recordings" / "high", tmp_path / "more")
     exec(example, {})
-    assert capsys.readouterr().out.splitlines()[-1].startswith("new.wav low ")
+    accuracy, one, first, *_, last = capsys.readouterr().out.splitlines()
+    assert accuracy.startswith("1.0 (") and one == "low"
+    assert first.startswith("new.wav low ") and last.startswith("more/5.wav high ")
     assert (tmp_path / "mine.earmark").exists()
 
 
