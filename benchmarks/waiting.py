@@ -1,0 +1,93 @@
+"""What one waits for: a sentence about a mistake, an import, the second answer.
+
+    python benchmarks/waiting.py
+
+CPU seconds, one thread. The first two are whole processes, start-up included. The third is
+`Classifier.predict` of one clip of 1 s after a first call, with `speech-embedding`, median of 20.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import earmark
+from earmark.data import example
+from machine import describe, spread, write
+from machine import earmark as command
+
+REPEATS = 7
+CALLS = 20
+RATE_HZ = 16_000
+MISTAKES = {  # what is wrong, and the arguments that say so
+    "wrong path": ("nowhere",),
+    "wrong column": (str(example()), "--label", "species"),
+    "wrong backbone": (str(example()), "--backbone", "yamnett"),
+    "wrong fine-tuning": (str(example()), "--finetune", "last:0"),
+}
+
+
+def cpu_seconds(arguments: Sequence[str], code: int) -> float:
+    """Return the CPU seconds of a whole process that has to end with ``code``."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode != code:
+        sys.exit(f"failed: {' '.join(arguments)}: {done.stderr}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def second_answer() -> list[float]:
+    """Return the CPU seconds of each call after the first."""
+    training = earmark.train(example(), backbone="speech-embedding", compare=False)
+    x = np.random.default_rng(0).normal(size=RATE_HZ).astype(np.float32) * 0.1
+    training.classifier.predict(x, rate_hz=RATE_HZ)
+    seconds = []
+    for _ in range(CALLS):
+        start = time.process_time()
+        training.classifier.predict(x, rate_hz=RATE_HZ)
+        seconds.append(time.process_time() - start)
+    return seconds
+
+
+def main() -> None:
+    """Measure all and write results/waiting.csv."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    print(describe())
+    measured: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["EARMARK_CACHE"] = folder
+        for what, arguments in MISTAKES.items():
+            line = [command(), "train", *arguments, "-o", str(Path(folder) / "m.earmark")]
+            measured[what] = [cpu_seconds(line, 2) for _ in range(REPEATS)]
+        line = [sys.executable, "-c", "import earmark.data"]
+        measured["import earmark.data"] = [cpu_seconds(line, 0) for _ in range(REPEATS)]
+        measured["second predict of a clip of 1 s"] = second_answer()
+    for what, seconds in measured.items():
+        print(f"{what}: {1000 * statistics.median(seconds):.1f} ms; {spread(seconds)} s")
+    write(
+        "waiting",
+        [
+            {
+                "what": what,
+                "cpu_ms_median": round(1000 * statistics.median(seconds), 1),
+                "cpu_ms_min": round(1000 * min(seconds), 1),
+                "cpu_ms_max": round(1000 * max(seconds), 1),
+                "repeats": len(seconds),
+            }
+            for what, seconds in measured.items()
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
