@@ -39,7 +39,7 @@ def prune_cache(
 
 
 def clear_cache() -> None:
-    """Delete embeddings, compiled models and unfinished fine-tunings; weights stay."""
+    """Delete all but weights and recordings; it comes again when needed."""
     from earmark.embeddings.store import delete_store
     from earmark.system.cache import delete_rest
 
