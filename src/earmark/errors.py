@@ -21,7 +21,7 @@ class AudioError(EarmarkError):
     """
 
     def __init__(self, path: str, reason: str, kind: str) -> None:
-        super().__init__(path, reason, kind)  # which is what pickle gives back
+        super().__init__(path, reason, kind)  # a copy from another process is made of these
         self.path, self.reason, self.kind = path, reason, kind
 
     def __str__(self) -> str:

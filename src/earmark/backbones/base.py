@@ -203,7 +203,7 @@ def all_rows(windows: Tensor) -> Tensor:
 
 
 def frame_weights(frames: int, first: int, stride: int, valid: Tensor) -> Tensor:
-    """Return (B, T) float32, 1 for each frame that belongs to the real part of the core.
+    """Return (B, T) float32, 1 for each frame of real samples in the core.
 
     The centre of frame ``t`` is ``first + t * stride`` samples after the start of the core, and
     may be negative. It stands for the stride in which it lies, so that the frames of neighbouring

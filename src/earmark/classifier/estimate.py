@@ -78,7 +78,7 @@ class Estimate:
 
     @classmethod
     def from_dict(cls, saved: Figures) -> Estimate:
-        """Make an estimate of what :meth:`to_dict` returned; KeyError where a figure is missing."""
+        """Return the estimate that :meth:`to_dict` wrote; KeyError where a figure is missing."""
         names = {f.name: _JSON_NAMES.get(f.name, f.name) for f in fields(cls)}
         required = [f.name for f in fields(cls) if f.default is not None]
         values = {

@@ -1,4 +1,4 @@
-"""Tags without training: which of AudioSet's classes a recording sounds like."""
+"""Tag recordings with AudioSet's classes; no training is needed."""
 
 from __future__ import annotations
 

@@ -172,8 +172,8 @@ def _recording(track: Path, folder: Path) -> Path:
     if len(recordings) != 1:
         count = amount(len(recordings), "recording") if recordings else "no recording"
         raise DataError(
-            f"{track} has {count} of its name in {folder}; keep the one that it labels beside it,"
-            " under the same name."
+            f"{track} has {count} of its name in {folder}; there must be exactly one. Rename the"
+            " track or the recordings."
         )
     return recordings[0]
 

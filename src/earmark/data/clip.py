@@ -34,7 +34,7 @@ class Clip:
 
     @property
     def key(self) -> tuple[Path, float, float | None]:
-        """What tells a clip from all others: path, start and end."""
+        """The path, start and end, which no two clips share."""
         return self.path, self.start or 0.0, self.end
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from earmark.data.tables import AUDIO_COLUMN, Row, columns_to_read
-from earmark.errors import DataError
+from earmark.errors import DataError, first_line
 
 
 def is_saved(folder: Path) -> bool:
@@ -29,9 +29,8 @@ def load_saved(folder: Path) -> Any:
     try:
         return datasets.load_from_disk(str(folder))
     except Exception as error:  # of Arrow, of JSON, of its own
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DataError(
-            f"{folder} cannot be opened as a data set: {reason}; save it again."
+            f"{folder} cannot be opened as a data set: {first_line(error)}; save it again."
         ) from error
 
 

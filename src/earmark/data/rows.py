@@ -1,4 +1,4 @@
-"""The rows of a table become clips, and are checked, wherever the table came from."""
+"""Check the rows of a table and make clips of them."""
 
 from __future__ import annotations
 

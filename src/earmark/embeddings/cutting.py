@@ -19,7 +19,7 @@ WHOLE_FILE_BYTES = 32 * 2**20  # larger recordings are not held in memory while 
 
 
 def make_request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Request | Failure:
-    """Read and hash the recording; keep its bytes where the clip is all of it and it is small."""
+    """Hash the recording; keep the bytes of a small one if the clip is all of it."""
     source = clip.source
     try:
         is_whole = clip.start is None and clip.end is None

@@ -13,7 +13,7 @@ DARK = (
     "#d95f40", "#7badfc", "#fdb743", "#63f0f5", "#8f74dd", "#ba98b4", "#23947b", "#ceb5d4",
     "#b1e2ab",
 )  # fmt: skip
-MARKS = (  # path data, drawn from the point they mark; each about 5 units wide
+MARKS = (  # SVG paths around the origin, about 5 units wide
     "m-2.4 0a2.4 2.4 0 1 0 4.8 0a2.4 2.4 0 1 0-4.8 0z",  # disc
     "m-2.2-2.2h4.4v4.4h-4.4z",  # square
     "m0-3 2.9 5h-5.8z",  # triangle

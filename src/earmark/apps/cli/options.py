@@ -142,7 +142,7 @@ class RunOptions:
     """Whether embeddings are stored, and whether unread recordings count as a failure."""
 
     allow_skips: bool = ALLOW_SKIPS
-    no_store: bool = Option(False, "--no-store", help="Neither read nor keep embeddings.")
+    no_store: bool = Option(False, "--no-store", help="Do not use the store of embeddings.")
 
     def store(self) -> contextlib.AbstractContextManager[Store | None]:
         """Open the store of embeddings; with --no-store there is None."""

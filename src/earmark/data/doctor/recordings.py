@@ -62,7 +62,7 @@ def _reading(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
 
 
 def _kind_and_reason(facts: Facts) -> tuple[str, str]:
-    """Return the kind of the error and its reason; both are empty if the clip was read."""
+    """Return the kind of an error and its reason, or two empty strings if the clip was read."""
     if facts.error is None:
         return "", ""
     return facts.error.kind, facts.error.reason
