@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 import earmark
 from earmark.audio.source import SampleSource
@@ -144,6 +145,19 @@ def test_predict_dataframe_has_a_row_a_clip(classifier, tmp_path):
     assert frame["label"].is_null().to_list() == [False] * len(UNHEARD) + [True]
     assert "cannot be opened" in frame["error"].to_list()[-1]
     assert frame["score_bell"].to_list()[0] == pytest.approx(frame["score"].to_list()[0])
+
+
+def test_answers_from_threads_leave_pytorch_its_threads(classifier):
+    """Calls that overlap must not restore the one core that another of them has set."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(classifier.predict, UNHEARD * 40))
+        with ThreadPoolExecutor(1) as pool:  # a new thread has what was set last
+            assert pool.submit(torch.get_num_threads).result() == torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_session_answers_from_eight_threads(classifier):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import collections
-from collections.abc import Sequence
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -38,6 +41,42 @@ def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowSta
             computed[id(clip)] = WindowStats(clip.request, own, clip.seconds, clip.warnings)
             first = last
     return [computed[id(clip)] for clip in clips]
+
+
+class _Threads(threading.local):
+    """PyTorch's number of threads before this thread was left with one."""
+
+    lock = threading.Lock()
+    before = 1
+    calls: ClassVar[list[int]] = []  # for each at this time, the number to restore
+
+
+_threads = _Threads()
+
+
+@contextlib.contextmanager
+def restored_threads() -> Iterator[None]:
+    """Restore PyTorch's number of threads when the last of several calls at the same time ends.
+
+    The number is that of the whole process where MKL computes. Restored earlier, it would change
+    the last bits of what another call computes on one core.
+    """
+    with _threads.lock:
+        if _threads.calls:
+            before = _threads.calls[0]
+        else:
+            before = max(_threads.before, torch.get_num_threads())
+        _threads.calls.append(before)
+    try:
+        yield
+    finally:
+        with _threads.lock:
+            _threads.calls.pop()
+            if _threads.calls:
+                _threads.before = before
+            else:
+                _threads.before = 1
+                torch.set_num_threads(before)
 
 
 @torch.inference_mode()

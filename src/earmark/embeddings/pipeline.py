@@ -21,7 +21,7 @@ from earmark import audio
 from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
-from earmark.embeddings.computing import window_stats
+from earmark.embeddings.computing import restored_threads, window_stats
 from earmark.embeddings.cutting import cut, make_request
 from earmark.embeddings.pooling import pool_clip
 from earmark.embeddings.sections import plan_sections
@@ -85,15 +85,12 @@ def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_
     request = make_request(backbone, options, clip)
     if isinstance(request, Failure):
         return request
-    intra_op = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with restored_threads():
+        torch.set_num_threads(1)
         pieces = [
             cut(backbone, options, part) for part in plan_sections(backbone, options, request)
         ]
         (results,) = _finish(backbone, options, [_compute(backbone, pieces)])
-    finally:
-        torch.set_num_threads(intra_op)
     (result,) = results
     assert not isinstance(result, Repeat)
     return result
@@ -102,9 +99,8 @@ def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_
 @contextlib.contextmanager
 def _pools(threads: int) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
     """Yield threads that read and threads that compute, each with one core."""
-    intra_op = torch.get_num_threads()
     with contextlib.ExitStack() as stack:
-        stack.callback(torch.set_num_threads, intra_op)  # the workers' setting reaches MKL
+        stack.enter_context(restored_threads())  # the workers' setting reaches MKL
         readers = stack.enter_context(ThreadPoolExecutor(threads, "earmark-read"))
         workers = stack.enter_context(
             ThreadPoolExecutor(threads, "earmark-net", torch.set_num_threads, (1,))
