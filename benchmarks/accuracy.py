@@ -86,7 +86,7 @@ def main() -> None:
                         "layers": len(told["layers"]),
                         "log_mel": without.get("log-mel statistics", ""),
                         "random_weights": without.get("random weights", ""),
-                        "select_s": told["seconds"]["select"],
+                        "select_s": told["seconds"]["choose"] + told["seconds"]["fit"],
                         "seconds": told["seconds"]["total"],
                     }
                 )

@@ -18,7 +18,7 @@ from earmark.data.splits import make_scheme
 from earmark.errors import DataError, EarmarkError
 from earmark.training import heads, metrics
 from earmark.training.kernels import FeatureTable
-from earmark.training.selection import solve
+from earmark.training.solution import solve
 from toy import blobs, search_of
 
 # Selection

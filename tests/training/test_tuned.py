@@ -45,6 +45,14 @@ def data(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def something_to_gain(monkeypatch):
+    """Tune although the frozen network is right about these few clips."""
+    monkeypatch.setattr(
+        "earmark.training.finetuning.conduct.is_right_everywhere", lambda frozen: False
+    )
+
+
 @pytest.fixture
 def always_better(monkeypatch):
     """Deploy what was fine-tuned, however little eight clips say for it."""
@@ -240,6 +248,14 @@ def test_what_does_not_pay_is_said_and_not_used(data, tmp_path, monkeypatch):
     assert "last:1: frozen " in said and "saved: the frozen one" in said
     assert "fine-tuned in none of 3 folds" in said and "interval" not in said.split("finetune")[1]
     assert Classifier.load(model).tuned == ()
+
+
+def test_nothing_is_tuned_where_the_frozen_network_is_right(data, tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(Run, "go", lambda self: pytest.fail(f"{self.name} was run"))
+    tune = [*TRAIN, "--no-compare", "--finetune=last:1"]
+    said = earmark("train", data, "-o", tmp_path / "m.earmark", *tune).stdout
+    assert "frozen 1.000, not fine-tuned, because the frozen network is already right" in said
 
 
 @pytest.mark.parametrize("which", ["all clips", "fold 2"])

@@ -166,7 +166,7 @@ def _at_home(training: Training) -> np.ndarray | None:
 
     def answer(fold: int) -> None:
         rows = np.flatnonzero(scheme.fold == fold)
-        head = around.fit(training.chosen, fold)
+        head = around.fit_rows(training.chosen, around.rows_but(fold))
         logits[rows] = head.logits(search.table.features(training.chosen.features, rows))
 
     parallel.side_by_side(answer, range(len(scheme.names)))

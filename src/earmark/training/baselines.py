@@ -14,10 +14,12 @@ from earmark.classifier.features import FeatureSpec
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.store import Store
 from earmark.errors import BackboneError
+from earmark.system.progress import Stages
 from earmark.training import heads, metrics
 from earmark.training.embedded_data import EmbeddedData
 from earmark.training.kernels import FeatureTable
-from earmark.training.selection import Search, solve
+from earmark.training.selection import Search
+from earmark.training.solution import solve
 
 PLAIN = "logmel"
 CHEAP_PARAMETERS = 2_000_000  # of a network that is run once more, with random weights,
@@ -25,7 +27,11 @@ CHEAP_SECONDS, CHEAP_CLIPS = 3_600.0, 1_000  # over no more audio, and no more c
 
 
 def judge(
-    data: EmbeddedData, search: Search, networks: Sequence[Backbone], store: Store | None
+    data: EmbeddedData,
+    search: Search,
+    networks: Sequence[Backbone],
+    store: Store | None,
+    stages: Stages | None = None,
 ) -> list[dict[str, Any]]:
     """Return name, accuracy and interval of each baseline, over the same clips and folds.
 
@@ -33,17 +39,21 @@ def judge(
     small and the audio is short and the clips are few. Both read all layers, with a linear head
     and its penalty chosen inside the folds.
     """
-    clips, scheme = data.clips, data.scheme
+    clips, scheme, stages = data.clips, data.scheme, stages or Stages()
     baselines = []
     for name, rivals in _rivals(networks, data.embeddings[0].seconds, len(clips)):
-        embeddings = [embed(clips, n, store, options=data.dataset.audio) for n in rivals]
+        with stages.stage("baselines", len(rivals) * len(clips), f"baseline: {name}"):
+            embeddings = [
+                embed(clips, n, store, options=data.dataset.audio, progress=stages.staged)
+                for n in rivals
+            ]
         if any(len(e.clips) < len(clips) for e in embeddings):
             continue  # a recording went away meanwhile: no comparison on the same clips
         infos = [network.info for network in rivals]
         specs = {"all": FeatureSpec(layers_of(infos, "all"))}
         table = FeatureTable(infos, [e.matrix for e in embeddings], specs)
         alone = replace(search, table=table, kinds=heads.LINEAR, _inner_logits={})
-        solution = solve(alone, clips, data.content, scheme)
+        solution = solve(alone, clips, data.content, scheme, stages, name)
         rows, targets = solution.tested, search.targets.rows(solution.tested)
         scores = as_scores(solution.logits[rows], targets.is_single)
         quality = metrics.quality(scores, targets.onehot, targets.is_single)

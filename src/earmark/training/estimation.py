@@ -15,7 +15,7 @@ from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.splits import Scheme
 from earmark.training import metrics
-from earmark.training.selection import Solution
+from earmark.training.solution import Solution
 
 
 @dataclass(frozen=True)

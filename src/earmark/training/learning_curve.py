@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from earmark.classifier.targets import Targets
+from earmark.system.progress import Stages
 from earmark.training import heads, metrics
 from earmark.training.selection import Candidate, Search
 
@@ -17,7 +18,10 @@ MOST_FOLDS = 5
 
 
 def learning_curve(
-    search: Search, chosen: Candidate, held_out: int | None = None
+    search: Search,
+    chosen: Candidate,
+    held_out: int | None = None,
+    stages: Stages | None = None,
 ) -> list[dict[str, Any]]:
     """Return accuracy against clips a class (1, 2, 4, ...), with the spread over draws.
 
@@ -45,8 +49,10 @@ def learning_curve(
                 hits = metrics.quality(logits, truth.onehot, True)
                 points.setdefault(size, []).append(float(hits.mean()))
 
-    for tested in folds:
-        judge(tested)
+    with (stages or Stages()).stage("curve", len(folds), "learning curve") as step:
+        for tested in folds:
+            judge(tested)
+            step()
     return [
         {
             "clips_per_class": size,

@@ -16,14 +16,12 @@ import numpy as np
 from earmark.classifier.calibration import Calibration, log_loss, sigmoid
 from earmark.classifier.head import KINDS, Head
 from earmark.classifier.targets import Targets, balanced_weights
-from earmark.data.clip import Clip
-from earmark.data.splits import Scheme, make_scheme
+from earmark.system.progress import Step, no_step
 from earmark.training import heads, metrics, parallel
 from earmark.training.kernels import FeatureTable
 
 SLOW = ("logistic", "mlp")
 SLOW_FEATURES = 2  # a clip; with more of them slow heads rarely win (decision 0004)
-INNER_FOLDS = 3  # made where the given folds are too few to nest
 NEIGHBOURS = 2  # folds on either side that judge a fold: all others, up to five folds
 JUDGED_BY = 400  # clips that a candidate is trained on, and judged by, for each pair of folds;
 JUDGED_BY_OF_CLASS = 12  # or this many of each class. More choose no better (docs/lab-notes.md)
@@ -50,6 +48,18 @@ class Choice:
     calibration: Calibration
     loss: Mapping[Candidate, float]
     quality: Mapping[Candidate, float]
+
+
+class FoldPlan(NamedTuple):
+    """What one model learns from: it is chosen on and fitted to ``rows``, and asked the ``test``.
+
+    ``inner`` are those of ``rows`` that one fold of the choice held back. All are row numbers.
+    """
+
+    rows: np.ndarray
+    test: np.ndarray
+    inner: np.ndarray
+    choice: Choice
 
 
 Pair = tuple[int, int]
@@ -79,6 +89,7 @@ class Search:
     seed: int = 0
     balanced: bool = False
     separator: str | None = None  # between the classes of a clip that has several
+    step: Step = no_step  # called :func:`steps` times
     _inner_logits: dict[Pair, InnerLogits] = field(default_factory=dict)
 
     def choose(self, tested: int | None = None) -> Choice:
@@ -87,7 +98,7 @@ class Search:
         Slow heads compete on the layers that are best for the linear one, if those have few enough
         features that they can win.
         """
-        pairs = [pair for pair in self._pairs() if tested is None or tested in pair]
+        pairs = [pair for pair in fold_pairs(self._folds) if tested is None or tested in pair]
         for pair in pairs:
             if pair not in self._inner_logits:
                 self._inner_logits[pair] = self._judge(pair)
@@ -98,36 +109,44 @@ class Search:
         logits, rows = self._held(pairs, tested, best)
         calibration = Calibration.fit(logits, self.targets_of(rows, self.balanced))
         quality = {c: self._quality(pairs, tested, c) for c in losses}
+        self.step()
         return Choice(best, calibration, losses, quality)
 
-    def choices(self) -> list[Choice]:
+    def plans(self) -> list[FoldPlan]:
         """Choose for each fold in turn, without it."""
-        return [self.choose(tested) for tested in range(self._folds)]
+        return [
+            FoldPlan(
+                self.rows_but(tested),
+                np.flatnonzero(self.fold == tested),
+                np.flatnonzero(self.fold == (tested + 1) % self._folds),
+                self.choose(tested),
+            )
+            for tested in range(self._folds)
+        ]
 
-    def fit(self, candidate: Candidate, without: int | None = None) -> Head:
-        """Fit ``candidate`` on all clips but those of fold ``without``."""
-        return self.fit_rows(candidate, self.rows_but(without))
+    def out_of_fold(self, plans: Sequence[FoldPlan] = ()) -> np.ndarray:
+        """Return calibrated logits (N, K), chosen, fitted and scaled without the clip's fold.
+
+        ``plans`` are those for each tested fold, if they are known.
+        """
+        plans = plans or self.plans()
+        logits = np.zeros(self.targets.onehot.shape, np.float32)
+
+        def answer(plan: FoldPlan) -> None:
+            logits[plan.test] = self.answers(plan, self.fit_rows(plan.choice.best, plan.rows))
+            self.step()
+
+        parallel.side_by_side(answer, plans)
+        return logits
+
+    def answers(self, plan: FoldPlan, head: Head) -> np.ndarray:
+        """Return calibrated logits (T, K) of the clips that ``plan`` tests."""
+        answers = head.logits(self.table.features(plan.choice.best.features, plan.test))
+        return np.asarray(plan.choice.calibration.logits(answers), np.float32)
 
     def rows_but(self, *folds: int | None) -> np.ndarray:
         """Return the rows that are in none of ``folds``; None stands for no fold."""
         return np.flatnonzero(~np.isin(self.fold, [fold for fold in folds if fold is not None]))
-
-    def out_of_fold(self, choices: Sequence[Choice] = ()) -> np.ndarray:
-        """Return calibrated logits (N, K), chosen, fitted and scaled without the clip's fold.
-
-        ``choices`` are those for each tested fold, if they are known.
-        """
-        choices = choices or self.choices()
-        logits = np.zeros(self.targets.onehot.shape, np.float32)
-
-        def answer(tested: int) -> None:
-            choice, rows = choices[tested], np.flatnonzero(self.fold == tested)
-            head = self.fit(choice.best, tested)
-            answers = head.logits(self.table.features(choice.best.features, rows))
-            logits[rows] = choice.calibration.logits(answers)
-
-        parallel.side_by_side(answer, range(self._folds))
-        return logits
 
     def rows_without(self, tested: int, most: int) -> np.ndarray:
         """Return the rows outside of a fold, or an even share of each class if they are more."""
@@ -136,20 +155,6 @@ class Search:
     @property
     def _folds(self) -> int:
         return int(self.fold.max()) + 1
-
-    def _pairs(self) -> list[Pair]:
-        """Return the folds that are left out together; of two folds, each by itself."""
-        count = self._folds
-        if count == 2:
-            return [(0, 0), (1, 1)]
-        return sorted(
-            {
-                (min(i, j % count), max(i, j % count))
-                for i in range(count)
-                for j in range(i + 1, i + 1 + NEIGHBOURS)
-                if j % count != i
-            }
-        )
 
     def _judge(self, pair: Pair) -> InnerLogits:
         """Answer the clips of ``pair`` with every cheap candidate, fitted without them."""
@@ -170,6 +175,7 @@ class Search:
                     for penalty, dual, offset in zip(penalties, duals, bias, strict=True):
                         candidate = Candidate(kind, layers, penalty, balanced)
                         logits[candidate] = (across @ dual + offset).astype(np.float32)
+            self.step()
 
         parallel.side_by_side(judge, self.table.names)
         return InnerLogits(
@@ -279,89 +285,15 @@ class Search:
         return KINDS.index(c.head), self.table.size(c.features), c.balanced, -c.penalty
 
 
-class FoldPlan(NamedTuple):
-    """What one model learns from: it is chosen on and fitted to ``rows``, and asked the ``test``.
-
-    ``inner`` are those of ``rows`` that one fold of the choice held back. All are row numbers.
-    """
-
-    rows: np.ndarray
-    test: np.ndarray
-    inner: np.ndarray
-    choice: Choice
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The deployed ``head`` and how it was ``chosen``; calibrated logits (N, K) of the ``tested``
-    clips, each from a model chosen and fitted without its fold (rows of other clips are zero).
-
-    ``plans`` are those of the models that were tested.
-    """
-
-    chosen: Choice
-    head: Head
-    logits: np.ndarray
-    tested: np.ndarray  # (N,) bool
-    plans: tuple[FoldPlan, ...] = ()
-
-
-def solve(search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Scheme) -> Solution:
-    """Select, estimate and fit as ``scheme`` says; ``search`` covers all ``clips``.
-
-    With a test split the deployed head never sees the test clips. Two folds are too few to nest,
-    so their training halves are split again.
-    """
-    count = len(scheme.names)
-    if scheme.held_out is None and count > 2:
-        chosen, choices = search.choose(), search.choices()
-        plans = tuple(
-            FoldPlan(
-                search.rows_but(k),
-                np.flatnonzero(scheme.fold == k),
-                np.flatnonzero(scheme.fold == (k + 1) % count),
-                choices[k],
-            )
-            for k in range(count)
-        )
-        head, everything = search.fit(chosen.best), np.ones(len(clips), bool)
-        return Solution(chosen, head, search.out_of_fold(choices), everything, plans)
-    logits, taught = np.zeros(search.targets.onehot.shape, np.float32), []
-    folds = range(count) if scheme.held_out is None else [scheme.held_out]
-    for tested in folds:
-        rows, test = search.rows_but(tested), np.flatnonzero(scheme.fold == tested)
-        inner = nested(search, clips, content, rows)
-        chosen = inner.choose()
-        head = inner.fit(chosen.best)
-        answers = head.logits(search.table.features(chosen.best.features, test))
-        logits[test] = chosen.calibration.logits(answers)
-        taught.append(FoldPlan(rows, test, rows[inner.fold == 0], chosen))
-    if scheme.held_out is None:
-        inner = nested(search, clips, content, np.arange(len(clips)))
-        chosen = inner.choose()
-        head = inner.fit(chosen.best)
-    return Solution(chosen, head, logits, np.isin(scheme.fold, folds), tuple(taught))
-
-
-def nested(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.ndarray) -> Search:
-    """Return a search over ``rows`` alone, on folds made inside them."""
-    inside = [replace(clips[row], fold=None) for row in rows]
-    if len({clip.group for clip in inside}) < INNER_FOLDS:
-        inside = [replace(clip, group=None) for clip in inside]
-    counts = search.targets.onehot[rows].sum(0)
-    fewest = int(counts[counts > 0].min())
-    scheme = make_scheme(
-        inside,
-        content[rows],
-        folds=min(INNER_FOLDS, max(2, fewest)),
-        seed=search.seed,
-        separator=search.separator,
-        is_inner=True,
-    )
-    return replace(
-        search,
-        table=search.table.only(rows),
-        targets=search.targets.rows(rows),
-        fold=scheme.fold,
-        _inner_logits={},
+def fold_pairs(count: int) -> list[Pair]:
+    """Return the folds that are left out together; of two folds, each by itself."""
+    if count == 2:
+        return [(0, 0), (1, 1)]
+    return sorted(
+        {
+            (min(i, j % count), max(i, j % count))
+            for i in range(count)
+            for j in range(i + 1, i + 1 + NEIGHBOURS)
+            if j % count != i
+        }
     )

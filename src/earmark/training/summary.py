@@ -59,8 +59,7 @@ def training_text(training: Training, model: str | None = None) -> str:
         *growth_line(estimate),
         *unknown_line(estimate),
         *fine_tuning_line(estimate),
-        f"  seconds   embed {seconds['embed']:.1f}, select {seconds['select']:.1f},"
-        f" fit {seconds['fit']:.1f}, total {seconds['total']:.1f}",
+        "  seconds   " + ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in seconds),
         *(f"  warning   {warning}" for warning in training.warnings),
         *(f"  finding   {finding}" for finding in _some_findings(training.findings)),
     ]
@@ -167,6 +166,8 @@ def fine_tuning_line(estimate: Mapping[str, Any]) -> list[str]:
             f"fine-tuned {verdict['fine_tuned']:.3f} (in {tuned} of {folds} folds),"
             f" {100 * verdict['difference']:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
         )
+    elif not folds:
+        gain = "not fine-tuned, because the frozen network is already right about every clip"
     else:
         gain = f"fine-tuned in none of {folds} folds, because no rehearsal gained anything"
     return [

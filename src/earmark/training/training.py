@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -28,12 +27,13 @@ from earmark.embeddings.embedding import Embeddings, embed
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
 from earmark.errors import DataError, EarmarkError, WeightsError, did_you_mean
-from earmark.system.progress import Progress
+from earmark.system.progress import Progress, Stages
 from earmark.training import baselines, candidates, estimation, heads, learning_curve
 from earmark.training.embedded_data import EmbeddedData
 from earmark.training.estimation import OutOfFold
 from earmark.training.kernels import FeatureTable
-from earmark.training.selection import Candidate, Choice, Search, Solution, nested, solve
+from earmark.training.selection import Candidate, Choice, Search
+from earmark.training.solution import Solution, nested, solve
 from earmark.training.summary import training_text
 from earmark.training.unknown import find_threshold
 from earmark.version import __version__
@@ -60,7 +60,7 @@ class Training:
         What to distrust: of the data as a whole, of single recordings, and what the doctor's cheap
         checks say.
     seconds : dict
-        How long each stage took.
+        How long each stage took, and all of them ('total').
     """
 
     classifier: Classifier
@@ -138,7 +138,7 @@ def train(
     precision, engine : str
         As in :func:`earmark.load_backbone`; the classifier keeps to the precision.
     store, progress
-        Embeddings are taken from and added to a store; each embedded clip is told.
+        Embeddings are taken from and added to a store. The progress is told of each stage.
     compare : bool
         Whether to add baselines and a learning curve to the estimate.
     unknown : float, optional
@@ -170,31 +170,27 @@ def train(
 
 def _train(dataset: Dataset, settings: _Settings) -> Training:
     """Embed, select, estimate, fit."""
-    clock, seed = _Clock(), settings.seed
+    stages, seed = Stages(settings.progress), settings.seed
     kinds = _kinds(settings.head, dataset)
     names, notes = backbone_names(settings.backbone)
     networks = [registry.load_backbone(name, settings.precision, settings.engine) for name in names]
     choices = candidates.candidates([network.info for network in networks], settings.layers)
-    embedded = _embed_data(dataset, networks, settings)
-    clock.lap("embed")
+    embedded = _embed_data(dataset, networks, settings, stages)
 
     search = _search(embedded, choices, kinds, seed)
-    solution = solve(search, embedded.clips, embedded.content, embedded.scheme)
+    solution = solve(search, embedded.clips, embedded.content, embedded.scheme, stages)
     chosen = solution.chosen.best
-    clock.lap("select")
 
     tested = OutOfFold.gather(solution, embedded.clips, search.targets, embedded.scheme)
     estimate = estimate_of(tested, embedded, seed)
     if settings.compare:
-        estimate = _compared(estimate, embedded, search, chosen, settings.store)
-        clock.lap("compare")
+        estimate = _compared(estimate, embedded, search, chosen, settings.store, stages)
     rule = DecisionRule.fit(tested.scores, tested.onehot, tested.is_single)
     if settings.unknown is not None:
         rate = settings.unknown
-        threshold = find_threshold(_trained_on(search, embedded), chosen, rate)
+        threshold = find_threshold(_trained_on(search, embedded), chosen, rate, stages)
         rule = replace(rule, unknown_threshold=threshold.below)
         estimate = replace(estimate, unknown={"rate": rate, **threshold._asdict()})
-        clock.lap("unknown")
     uses, pooling = _used(networks, choices[chosen.features])
     classifier = Classifier(
         tuple(dataset.labels),
@@ -206,7 +202,6 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         estimate,
         _provenance(embedded, solution.chosen, settings),
     )
-    clock.lap("fit")
     return Training(
         classifier,
         tested,
@@ -217,20 +212,20 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         len(embedded.clips),
         embedded.skipped,
         notes + embedded.scheme.warnings,
-        clock.seconds,
+        stages.seconds,
         tuple(dict.fromkeys(text for e in embedded.embeddings for text in e.warnings)),
         tuple(before_training(dataset, embedded.clips, embedded.content)),
     )
 
 
 def _embed_data(
-    dataset: Dataset, networks: Sequence[Backbone], settings: _Settings
+    dataset: Dataset, networks: Sequence[Backbone], settings: _Settings, stages: Stages
 ) -> EmbeddedData:
     """Embed with every network and make the folds; refuse hopeless data before the long part."""
     folds, seed = settings.folds, settings.seed
     whole = partial(make_scheme, folds=folds, seed=seed, separator=dataset.separator)
     whole(dataset.clips, np.arange(len(dataset)))  # that all contents differ is found out later
-    embeddings, skipped = _embed_all(dataset, networks, settings.store, settings.progress)
+    embeddings, skipped = _embed_all(dataset, networks, settings.store, stages)
     content = np.unique(embeddings[0].matrix, axis=0, return_inverse=True)[1].ravel()
     scheme = whole(embeddings[0].clips, content)
     return EmbeddedData(dataset, networks, embeddings, skipped, content, scheme)
@@ -272,12 +267,13 @@ def _compared(
     search: Search,
     chosen: Candidate,
     store: Store | None,
+    stages: Stages,
 ) -> Estimate:
     """Add what the estimate is held against, and how it grows with the clips."""
     spec = search.table.specs[chosen.features]
     used = [n for n, names in zip(embedded.networks, spec.layers, strict=True) if names]
-    rivals = baselines.judge(embedded, search, used, store)
-    curve = learning_curve.learning_curve(search, chosen, embedded.scheme.held_out)
+    rivals = baselines.judge(embedded, search, used, store, stages)
+    curve = learning_curve.learning_curve(search, chosen, embedded.scheme.held_out, stages)
     return replace(estimate, baselines=tuple(rivals), learning_curve=tuple(curve))
 
 
@@ -347,12 +343,21 @@ def _embed_all(
     dataset: Dataset,
     networks: Sequence[Backbone],
     store: Store | None,
-    progress: Progress | None,
+    stages: Stages,
 ) -> tuple[list[Embeddings], tuple[Failure, ...]]:
     """Embed with every network, and keep the clips that all of them could read."""
-    embeddings = [
-        embed(dataset.clips, n, store, options=dataset.audio, progress=progress) for n in networks
-    ]
+    embeddings = []
+    for network in networks:
+        with stages.stage("embed", len(dataset), f"embedding with {network.info.name}"):
+            embeddings.append(
+                embed(
+                    dataset.clips,
+                    network,
+                    store,
+                    options=dataset.audio,
+                    progress=stages.progress,
+                )
+            )
     common = set.intersection(*(set(e.clips) for e in embeddings))
     if not common:
         first = embeddings[0].failures[0]
@@ -394,17 +399,3 @@ def _best(choice: Choice) -> list[dict[str, Any]]:
         row = {**settings, "accuracy": choice.quality[candidate], "loss": loss}
         best.setdefault((candidate.head, candidate.features), row)
     return list(best.values())
-
-
-class _Clock:
-    """Seconds between laps."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._start = self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = round(now - self._last, 3)
-        self.seconds["total"] = round(now - self._start, 3)
-        self._last = now

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from earmark.errors import EarmarkError
+from earmark.system.progress import Stages
 from earmark.training import heads, parallel
 from earmark.training.selection import Candidate, Search
 
@@ -24,7 +25,9 @@ class UnknownThreshold(NamedTuple):
     answered: float
 
 
-def find_threshold(search: Search, chosen: Candidate, rate: float) -> UnknownThreshold:
+def find_threshold(
+    search: Search, chosen: Candidate, rate: float, stages: Stages | None = None
+) -> UnknownThreshold:
     """Return the threshold that lets in at most ``rate`` of the strangers, 0 to 1.
 
     Each class is left out in turn, and the chosen head fitted to the others without the fold that
@@ -44,10 +47,13 @@ def find_threshold(search: Search, chosen: Candidate, rate: float) -> UnknownThr
         raise EarmarkError(f"no rate {rate:g} of strangers; give one between 0 and 1, as in 0.05.")
     strangers: dict[int, list[np.ndarray]] = {}
     known = []
-    for tested in range(min(int(search.fold.max()) + 1, MOST_FOLDS)):
-        for left, (outside, inside) in _left_out(search, chosen, tested).items():
-            strangers.setdefault(left, []).append(outside)
-            known.append(inside)
+    n_folds = min(int(search.fold.max()) + 1, MOST_FOLDS)
+    with (stages or Stages()).stage("unknown", n_folds, "unknown threshold") as step:
+        for tested in range(n_folds):
+            for left, (outside, inside) in _left_out(search, chosen, tested).items():
+                strangers.setdefault(left, []).append(outside)
+                known.append(inside)
+            step()
     away = [np.concatenate(scores) for scores in strangers.values()]
     below = _threshold(away, rate)
     answered = float((np.concatenate(known) >= below).mean())

@@ -9,7 +9,7 @@ from typer import Option
 
 from earmark.apps.cli.checks import check_backbones
 from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, RunOptions
-from earmark.apps.cli.progress import embedding_bar
+from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, skipped_json
 from earmark.errors import amount
 
@@ -33,7 +33,7 @@ def compare(
     dataset = data.read()
     from earmark.training.comparison import compare
 
-    with run.store() as store, embedding_bar(2 * len(dataset), backbone) as bar:
+    with run.store() as store, progress_bar("starting") as bar:
         comparison = compare(dataset, backbone, **asdict(folds), store=store, progress=bar)
     if as_json:
         figures = asdict(comparison) | {"skipped": skipped_json(comparison.skipped)}

@@ -27,7 +27,7 @@ def demo(
     print(
         f"spoken words and everyday sounds, {len(dataset)} clips, {len(dataset.labels)} classes.\n"
     )
-    with Store() as store, progress_bar("embedding", len(dataset)) as bar:
+    with Store() as store, progress_bar("starting") as bar:
         training = train(dataset, backbone="speech-embedding", store=store, progress=bar)
     output.parent.mkdir(exist_ok=True)
     training.classifier.save(output)

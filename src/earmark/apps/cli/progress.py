@@ -15,16 +15,21 @@ if TYPE_CHECKING:
 
 
 class _Bar:
-    """A bar on standard error, with the speed of clips."""
+    """A bar on standard error: the stage, its steps and, where audio is read, the speed."""
 
     def __init__(self, bar: rich.progress.Progress, task: rich.progress.TaskID) -> None:
         self.bar, self.task = bar, task
         self.audio_s, self.start = 0.0, time.perf_counter()
 
-    def advance(self, seconds: float) -> None:
+    def stage(self, name: str, steps: int) -> None:
+        self.audio_s, self.start = 0.0, time.perf_counter()
+        self.bar.reset(self.task, description=name, total=steps, speed="")
+
+    def advance(self, seconds: float = 0.0) -> None:
         self.audio_s += seconds
         speed = self.audio_s / max(time.perf_counter() - self.start, 1e-9)
-        self.bar.update(self.task, advance=1, speed=speed)
+        text = f"{speed:.0f} x real time" if self.audio_s else ""
+        self.bar.update(self.task, advance=1, speed=text)
 
 
 class _Line:
@@ -55,24 +60,18 @@ def _shown(what: str, total: float, figures: str) -> Iterator[_Bar | None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(what), BarColumn(), TextColumn(figures), TimeRemainingColumn())
+    name = TextColumn("{task.description}", markup=False)
+    columns = (name, BarColumn(), TextColumn(figures), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield _Bar(bar, bar.add_task(what, total=total, speed=0.0))
+        yield _Bar(bar, bar.add_task(what, total=total, speed=""))
 
 
-def progress_bar(what: str, n_clips: int) -> contextlib.AbstractContextManager[Progress | None]:
-    """Show clips done, speed (times real time) and time left on a terminal; else yield None."""
-    figures = "{task.completed:.0f}/{task.total:.0f} {task.fields[speed]:>5.0f} x real time"
-    return _shown(what, n_clips, figures)
+def progress_bar(what: str, n_clips: int = 0) -> contextlib.AbstractContextManager[_Bar | None]:
+    """Show the stage, steps done, speed (times real time) and time left; without terminal: None.
 
-
-def embedding_bar(
-    n_clips: int, backbones: str
-) -> contextlib.AbstractContextManager[Progress | None]:
-    """Show how many clips are embedded; each of ``backbones`` embeds all."""
-    from earmark.training.training import backbone_names
-
-    return progress_bar("embedding", n_clips * len(backbone_names(backbones)[0]))
+    Work with stages of its own names them and says how many steps each has.
+    """
+    return _shown(what, n_clips, "{task.completed:.0f}/{task.total:.0f} {task.fields[speed]}")
 
 
 def tuning_line(bar: Progress | None) -> Observer | None:

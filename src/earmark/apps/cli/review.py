@@ -10,7 +10,7 @@ from typer import Option
 
 from earmark.apps.cli.checks import check_backbones, check_output
 from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, ModelOptions, RunOptions
-from earmark.apps.cli.progress import embedding_bar
+from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, say, skipped_json
 from earmark.errors import DataError, EarmarkError, amount
 
@@ -58,7 +58,7 @@ def review(
     from earmark.labelling import corrections
     from earmark.labelling.reviewing import review
 
-    with run.store() as store, embedding_bar(len(dataset), settings["backbone"]) as bar:
+    with run.store() as store, progress_bar("starting") as bar:
         result = review(dataset, **settings, top=top, store=store, progress=bar)
     if output is not None:
         output.parent.mkdir(exist_ok=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli import checks, options
-from earmark.apps.cli.progress import embedding_bar, tuning_line
+from earmark.apps.cli.progress import progress_bar, tuning_line
 from earmark.apps.cli.text import print_json, report_read_warnings, say, this_command
 from earmark.training.summary import training_json, training_text
 
@@ -47,7 +47,7 @@ def train(
     dataset = data.read()
     settings = {**asdict(model), **asdict(folds), **asdict(engine)}
     settings |= {"compare": not no_compare, "unknown": unknown}
-    with run.store() as store, embedding_bar(len(dataset), model.backbone) as bar:
+    with run.store() as store, progress_bar("starting") as bar:
         settings |= {"store": store, "progress": bar}
         training, forget = _trained(dataset, settings, tuning)
         if training is None:

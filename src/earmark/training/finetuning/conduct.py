@@ -71,8 +71,9 @@ def finetune(
     judged on that one, which says how many epochs are best, and if they are better than none. If
     so, the network is tuned again on all folds but the tested one. So the estimate has every
     decision inside. The fine-tuned classifier is returned if most rehearsals were better, by two
-    standard errors each, and it is not worse on the tested clips; else the frozen one is. After a
-    kill, the same call goes on where it stopped.
+    standard errors each, and it is not worse on the tested clips; else the frozen one is. Nothing
+    is tuned where the frozen network is right about every tested clip. After a kill, the same call
+    goes on where it stopped.
 
     Parameters
     ----------
@@ -120,7 +121,7 @@ def finetune(
 def _fine_tuned(work: _Work) -> FineTuning:
     """Go through the folds, decide, and tune on all clips where that pays."""
     start, frozen = time.perf_counter(), work.frozen
-    answers = [work.learn(k, plan) for k, plan in enumerate(frozen.solution.plans)]
+    answers = [work.learn(k, plan) for k, plan in enumerate(work.plans)]
     verdict, tested = work.verdict(answers)
     curves = {f"fold {work.names[k]}": a.curve for k, a in enumerate(answers)}
     warnings = [*frozen.warnings, *(w for a in answers for w in a.warnings)]
@@ -136,8 +137,8 @@ def _fine_tuned(work: _Work) -> FineTuning:
     if verdict["use"] == FROZEN:
         estimate = replace(frozen.classifier.estimate, fine_tuning=verdict)
         result = replace(frozen, classifier=replace(frozen.classifier, estimate=estimate))
-    seconds = {**frozen.seconds, "finetune": round(time.perf_counter() - start, 3)}
-    seconds["total"] = round(frozen.seconds["total"] + seconds["finetune"], 3)
+    seconds = {**frozen.seconds, "fine-tune": round(time.perf_counter() - start, 3)}
+    seconds["total"] = round(frozen.seconds["total"] + seconds["fine-tune"], 3)
     warnings += [f"{work.clips[k].path}: {why}" for k, why in work.setup.sounds.lost.items()]
     result = replace(result, seconds=seconds, warnings=tuple(warnings))
     checkpoints, is_first = work.setup.checkpoints, work.setup.processes.rank == 0
@@ -153,6 +154,11 @@ def _refuse(how: str, options: Mapping[str, Any]) -> None:
         )
     for name in training.backbone_names(options.get("backbone", "auto"))[0]:
         parameters.tunable(registry.load_backbone(name, engine="torch"), how)
+
+
+def is_right_everywhere(frozen: Training) -> bool:
+    """Say whether every tested clip was answered rightly, so that tuning can gain nothing."""
+    return bool(frozen.out_of_fold.quality.min() == 1)
 
 
 class _Answer(NamedTuple):
@@ -187,6 +193,7 @@ class _Work:
     ) -> None:
         self.frozen, self.search, self.embedded = frozen, frozen.search, frozen.embedded
         self.clips, scheme = frozen.embedded.clips, frozen.embedded.scheme
+        self.plans = () if is_right_everywhere(frozen) else frozen.solution.plans
         self.names = [name for k, name in enumerate(scheme.names) if scheme.held_out in (None, k)]
         networks = [
             registry.load_backbone(network.info.name, engine="torch")
@@ -199,7 +206,7 @@ class _Work:
             networks=networks,
             how=how,
             recipe=recipe,
-            sounds=Waveforms(self.clips, networks, options),
+            sounds=Waveforms(self.clips if self.plans else (), networks, options),
             targets=self.search.targets,
             options=options,
             seed=seed,
@@ -294,9 +301,8 @@ class _Work:
         """Compare on the tested clips; return the verdict and the fine-tuned answers behind it."""
         frozen = self.frozen.out_of_fold
         solution = self.frozen.solution
-        plans = solution.plans
         logits = solution.logits.copy()
-        for plan, answer in zip(plans, answers, strict=True):
+        for plan, answer in zip(self.plans, answers, strict=True):
             logits[plan.test] = answer.logits
         tuned = OutOfFold.gather(
             replace(solution, logits=logits), self.clips, self.search.targets, self.embedded.scheme
@@ -323,7 +329,7 @@ class _Work:
                     "fine_tuned": float(tuned.quality[np.isin(tuned.rows, plan.test)].mean()),
                     "use": TUNED if answer.is_better else FROZEN,
                 }
-                for k, (plan, answer) in enumerate(zip(plans, answers, strict=True))
+                for k, (plan, answer) in enumerate(zip(self.plans, answers, strict=True))
             ],
             "course": _course([answer.curve for answer in answers]),
         }, tuned
