@@ -225,3 +225,20 @@ def test_a_recording_need_not_be_a_file_for_a_clip(classifier):
     first, second = classifier.predict([whole, part])
     assert first.seconds == pytest.approx(len(samples) / rate_hz, abs=1e-3)
     assert second.seconds == pytest.approx(0.4, abs=1e-3)
+
+
+def test_a_recording_far_longer_or_shorter_than_those_trained_on_is_said(tones, tmp_path):
+    classifier = earmark.train(tones, backbone="logmel", compare=False).classifier
+    classifier.save(tmp_path / "m.earmark")
+    classifier = earmark.load(tmp_path / "m.earmark")
+    rate = 16_000
+    noise = np.random.default_rng(0).normal(0, 0.1, 8 * rate)
+
+    def notes(seconds):
+        return classifier.predict(noise[: int(seconds * rate)], rate_hz=rate).warnings
+
+    assert notes(0.5) == notes(1.4) == notes(0.2) == ()
+    (long,) = notes(8)
+    assert long.startswith("8 s is far longer than the clips trained on (0.5 s)")
+    (short,) = notes(0.1)
+    assert short == "0.1 s is far shorter than the clips trained on (0.5 s)"

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from earmark.embeddings.store import Store
 
 
+FAR = 3  # times longer or shorter than the clips trained on: such a clip is not like them
+
+
 @dataclass(frozen=True)
 class BackboneUse:
     """A backbone inside a classifier: which one exactly, and the layers that are read."""
@@ -93,6 +96,24 @@ class Classifier:
     def feature_spec(self) -> FeatureSpec:
         """Which layers are read, and what of their statistics."""
         return FeatureSpec(tuple(use.layers for use in self.backbones), **self.pooling)
+
+    def note_on_length(self, seconds: float) -> str | None:
+        """Say that a clip is far longer or shorter than those trained on; None if it is not.
+
+        Files of earmark 0.1 do not know how long those were.
+        """
+        if "clip_seconds" not in self.provenance:
+            return None
+        shortest, longest = self.provenance["clip_seconds"]
+        if shortest / FAR <= seconds <= longest * FAR:
+            return None
+        trained = f"{longest:.2g}" if shortest == longest else f"{shortest:.2g} to {longest:.2g}"
+        if seconds < shortest:
+            return f"{seconds:.2g} s is far shorter than the clips trained on ({trained} s)"
+        return (
+            f"{seconds:.0f} s is far longer than the clips trained on ({trained} s), and has one"
+            " answer for all that sounds in it; cut it into pieces of that length"
+        )
 
     def __repr__(self) -> str:
         backbones = ",".join(use.name for use in self.backbones)

@@ -185,13 +185,16 @@ class Session:
         order = np.argsort(-scores, kind="stable")
         ranked = {classifier.labels[k]: float(scores[k]) for k in order}
         is_unknown = classifier.is_unknown(features)
+        notes = [text for result in vectors for text in result.warnings]
+        if length := classifier.note_on_length(first.seconds):
+            notes.append(length)
         return Prediction(
             first.clip.source.name,
             UNKNOWN if is_unknown else classifier.labels[order[0]],
             ranked,
             first.seconds,
             is_unknown,
-            warnings=tuple(dict.fromkeys(text for result in vectors for text in result.warnings)),
+            warnings=tuple(dict.fromkeys(notes)),
             labels=() if is_unknown else classifier.chosen_labels(ranked),
             plausible=None
             if most is None

@@ -27,7 +27,8 @@ class Embeddings:
 
     A row holds, layer after layer, the mean and then the standard deviation of each unit.
     ``failures`` are the clips that could not be read; they have no row. ``computed`` counts the
-    rows that did not come out of the store; ``seconds`` is the length of all the audio.
+    rows that did not come out of the store; ``clip_seconds`` (N,) are the lengths of the clips and
+    ``seconds`` that of all the audio.
     ``warnings`` begin with the path and say what is missing of a recording, or was changed.
     """
 
@@ -35,7 +36,7 @@ class Embeddings:
     clips: tuple[Clip, ...]
     matrix: np.ndarray
     failures: tuple[Failure, ...]
-    seconds: float
+    clip_seconds: np.ndarray
     computed: int
     warnings: tuple[str, ...] = ()
 
@@ -46,7 +47,12 @@ class Embeddings:
         """Keep the rows of those ``clips``, in the order they have."""
         rows = [clip in clips for clip in self.clips]
         own = tuple(itertools.compress(self.clips, rows))
-        return replace(self, clips=own, matrix=self.matrix[rows])
+        lengths = self.clip_seconds[rows]
+        return replace(self, clips=own, matrix=self.matrix[rows], clip_seconds=lengths)
+
+    @property
+    def seconds(self) -> float:
+        return float(self.clip_seconds.sum())
 
     def features(self, layers: Sequence[str]) -> np.ndarray:
         """Return (N, D) float32: means and deviations of the named layers, side by side."""
@@ -117,14 +123,14 @@ def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
     """Make one matrix of the embeddings; list failures and warnings beside it."""
     rows, failures, warnings = _Rows(2 * sum(layer.size for layer in info.layers)), [], []
     clips: list[Clip] = []
-    seconds, computed = 0.0, 0
+    seconds, computed = list[float](), 0
     for result in results:
         if isinstance(result, Failure):
             failures.append(result)
             continue
         rows.append(result.vector)
         clips.append(result.clip)
-        seconds += result.seconds
+        seconds.append(result.seconds)
         computed += result.is_computed
         warnings += [f"{result.clip.path}: {text}" for text in result.warnings]
     return Embeddings(
@@ -132,7 +138,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
         tuple(clips),
         rows.matrix(),
         failures=tuple(failures),
-        seconds=seconds,
+        clip_seconds=np.array(seconds),
         computed=computed,
         warnings=tuple(dict.fromkeys(warnings)),
     )

@@ -39,6 +39,7 @@ from earmark.training.unknown import find_threshold
 from earmark.version import __version__
 
 UNEQUAL = 1.5  # classes this much larger than others are weighed against them
+USUAL = (0.05, 0.95)  # of the lengths of clips: what is shorter or longer is rare
 AUTO = ("efficientat-mn04", "speech-embedding")  # the last is shipped
 
 
@@ -379,6 +380,7 @@ def _provenance(embedded: EmbeddedData, chosen: Choice, settings: _Settings) -> 
     return {
         "earmark": __version__,
         "clips": len(embedded.clips),
+        "clip_seconds": np.quantile(embedded.embeddings[0].clip_seconds, USUAL).round(3).tolist(),
         "audio": asdict(embedded.dataset.audio),
         "seed": settings.seed,
         "data": digest.hexdigest(),
