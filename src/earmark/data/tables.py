@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earmark.errors import DataError, amount
+from earmark.errors import DataError, amount, first_line
 from earmark.system import extras
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -90,7 +90,7 @@ def _system_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read: {error.strerror or error}; check its permissions."
+            f"{path} cannot be read: {error.strerror or first_line(error)}; check its permissions."
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -16,7 +17,10 @@ from earmark.system.files import BLOCK_BYTES
 
 MOST_MEMBERS = 1_000_000  # a directory of as many names takes some hundred megabytes
 
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, RuntimeError)
+_DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error,
+    EOFError, OSError, RuntimeError, ValueError, LookupError, OverflowError,
+)  # fmt: skip
 
 
 def unpack(archive: Path, to: Path, names: re.Pattern[str], most_bytes: int) -> int:
