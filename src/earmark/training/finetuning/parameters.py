@@ -117,7 +117,8 @@ def _add_low_rank(network: Backbone) -> None:
             )
         for name in raw:
             module = network.get_submodule(name)
-            parametrize.register_parametrization(module, "weight", LowRank(module.weight))
+            low_rank = LowRank(network.get_parameter(f"{name}.weight"))
+            parametrize.register_parametrization(module, "weight", low_rank)
 
 
 def _read_raw(network: Backbone, targets: Iterable[str]) -> list[str]:
