@@ -19,6 +19,7 @@ import torch
 
 from checkpoints import BUILDS, NAMES, scatter
 from earmark import audio, backbones
+from earmark.backbones import registry
 from earmark.backbones.base import LayerStats
 from earmark.backbones.weights import WeightFile
 from earmark.embeddings.computing import run
@@ -365,9 +366,79 @@ def with_no_blocks(folder):
     (folder / "config.json").write_text(json.dumps(said | {"num_hidden_layers": "many"}))
 
 
+def settings_of(folder, **changes):
+    said = json.loads((folder / "config.json").read_text()) | changes
+    said = {name: value for name, value in said.items() if value is not None}
+    (folder / "config.json").write_text(json.dumps(said))
+
+
+def quantised(folder):
+    settings_of(folder, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+
+
+def quantised_without_a_word(folder):
+    change_tensor(folder, "k_proj.weight", lambda x: (10 * x).to(torch.int8))
+
+
+def change_tensor(folder, name, change):
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(folder / "model.safetensors")
+    key = next(key for key in state if name in key)
+    state[key] = change(state[key])
+    save_file(state, folder / "model.safetensors")
+
+
+def with_nan(folder):
+    def change(x):
+        x[0, 1] = float("nan")
+        return x
+
+    change_tensor(folder, "k_proj.weight", change)
+
+
+def without_a_shard(folder):
+    shutil.move(folder / "model.safetensors", folder / "model-00001-of-00002.safetensors")
+    shards = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+
+
+def with_a_shard_elsewhere(folder):
+    (folder / "model.safetensors").rename(folder.parent / "elsewhere.safetensors")
+    index = {"weight_map": {"a": "../elsewhere.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def pointer(folder):
+    text = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 377607901\n"
+    (folder / "model.safetensors").write_text(text)
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
+        (
+            quantised,
+            r"copy is quantised \(bitsandbytes\).*give the checkpoint that it was made fro",
+        ),
+        (quantised_without_a_word, "is quantised: .*k_proj.weight is of torch.int8"),
+        (
+            with_nan,
+            r"model.safetensors: the tensor .*k_proj.weight has NaN or infinity in 1 of 256",
+        ),
+        (without_a_shard, "has no model-00002-of-00002.safetensors, which its model.safet"),
+        (with_a_shard_elsewhere, "has no ../elsewhere.safetensors, which its"),
+        (pointer, "model.safetensors is a pointer of Git LFS .* run `git lfs pull`"),
+        (
+            lambda f: settings_of(f, num_hidden_layers=2),
+            "config.json leaves out 16 tensors that it has",
+        ),
+        (lambda f: settings_of(f, intermediate_size=10**12), "is 1000000000000, and 1 to 65,536"),
+        (lambda f: settings_of(f, num_attention_heads=None), "does not say 'num_attention_heads'"),
+        (lambda f: settings_of(f, do_stable_layer_norm=None), "not say 'do_stable_layer_norm'"),
+        (lambda f: settings_of(f, num_hidden_layers=10**9), "is 1000000000, and 1 to 1,000 are"),
+        (lambda f: settings_of(f, layer_norm_eps=float("nan")), "as JSON: NaN is no number; fetch"),
+        (lambda f: (f / "config.json").write_text("[" * 99_999), "cannot be read as JSON"),
         (truncate, "model.safetensors cannot be read as weights: .*; fetch it anew"),
         (pickled_code, "pytorch_model.bin is not a plain state dict: .* never run; save it anew"),
         (of_another_size, "weights of another network: 9 tensors .*intermediate_dense.* first"),
@@ -406,6 +477,8 @@ def hub_cache(tmp_path, monkeypatch):
     [
         ("hf:/no/such/folder", "'/no/such/folder' is neither a folder nor a name on the Hub; give"),
         ("hf:", "'' is neither a folder nor a name"),
+        ("hf:bare", "'bare' is neither a folder nor a name on the Hub; give"),
+        ("hf:folder/missing", "'folder/missing' is not a folder in .*/folder; give hf:FOLDER"),
         (f"hf:{__file__}", "is a file; give hf:FOLDER"),
         ("hf:nobody/nothing", "nobody/nothing at main. is not in this machine's .*EARMARK_OFFLINE"),
         ("hf:nobody/nothing@v1.0", "huggingface.co/nobody/nothing at v1.0"),
@@ -413,9 +486,20 @@ def hub_cache(tmp_path, monkeypatch):
         ("wav2vec2-base-960", "did you mean 'wav2vec2-base-960h'.* hf:"),
     ],
 )
-def test_what_cannot_be_found_is_said(name, says):
+def test_what_cannot_be_found_is_said(name, says, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()  # what is missing in it is not asked of the Hub
     with pytest.raises(BackboneError, match=says):
         backbones.load_backbone(name)
+
+
+def test_a_relative_folder_becomes_absolute(folders, monkeypatch):
+    monkeypatch.chdir(folders)
+    (name,) = registry.split_names("hf:wav2vec2-group")
+    assert name == f"hf:{folders / 'wav2vec2-group'}" == backbones.info("hf:wav2vec2-group").name
+    assert registry.split_names("hf:./ast/, hf:whisper") == [
+        f"hf:{folders / other}" for other in ("ast", "whisper")
+    ]
 
 
 def test_a_missing_package_is_named(folders, monkeypatch):
@@ -441,7 +525,7 @@ def test_named_networks_are_described_as_they_are():
 
 
 def test_a_published_file_is_found_in_the_cache_of_the_hub(hub_cache):
-    from earmark.backbones.networks.huggingface import find_in_hub_cache
+    from earmark.backbones.networks.checkpoint import find_in_hub_cache
 
     at = hub_cache / "models--facebook--tiny" / "snapshots" / ("a" * 40) / "model.safetensors"
     url = f"https://huggingface.co/facebook/tiny/resolve/{'a' * 40}/model.safetensors"

@@ -1,5 +1,7 @@
 """Fine-tuning begins with the frozen classifier, and moves what it may and nothing else."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -200,13 +202,25 @@ def test_low_rank_additions_change_nothing_at_first(network, name):
     valid = torch.full((2,), network.info.window)
     with torch.no_grad():
         before: dict[str, LayerStats] = network(waves, valid)
+    maps = re.compile(r"\.layers?\.\d+\.")
+    modules = dict(network.named_modules())
+    linear = {n for n, m in modules.items() if isinstance(m, torch.nn.Linear) and maps.search(n)}
     depths = parameters.tunable(network, "lora")
     assert depths and all("lora_" in n for n in depths)
+    factors = parameters.states(network, depths)  # autograd reaches all, WavLM's attention too
+    assert set(factors) == {f"{n}.weight.lora_{x}" for n in linear for x in "ab"}
+    assert len(depths) == 2 * len(linear)
     with torch.no_grad():
         after = network(waves, valid)
     assert all(torch.equal(after[layer].mean, before[layer].mean) for layer in before)
     found = slopes(network, depths)  # of the factor that is 0, as the other's is times 0
     assert all(float(slope.abs().max()) for n, slope in found.items() if "lora_B" in n)
+    with torch.no_grad():
+        for n, p in network.named_parameters():
+            if "lora_B" in n:
+                p += 0.1
+    found = slopes(network, depths)
+    assert set(found) == set(depths) and all(float(s.abs().max()) for s in found.values())
 
 
 def test_what_cannot_be_tuned_is_refused():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,7 +28,8 @@ BUILT_IN = {
     "yamnet": "yamnet",
 }
 UNLISTED = dict.fromkeys([f"efficientat-mn{n}" for n in ("05", "20", "30", "40")], "efficientat")
-FAMILIES = {"vggish@": ("vggish",), "hf:": ("wav2vec2", "spectrogram_transformers")}
+HUGGING_FACE = "hf:"
+FAMILIES = {"vggish@": ("vggish",), HUGGING_FACE: ("wav2vec2", "spectrogram_transformers")}
 _ENTRY_POINTS = "earmark.backbones"
 
 B = TypeVar("B", bound="type[Backbone]")
@@ -88,9 +90,24 @@ def check_name(name: str) -> None:
         )
 
 
+def absolute_name(name: str) -> str:
+    """Return ``hf:FOLDER`` with an absolute path, if the folder is there; any other name as it is.
+
+    Names are saved in classifiers, which are used from other folders.
+    """
+    text = name.removeprefix(HUGGING_FACE)
+    folder = os.path.abspath(os.path.expanduser(text))
+    if name == text or not text or not os.path.isdir(folder):
+        return name
+    return f"{HUGGING_FACE}{folder}"
+
+
 def split_names(names: str) -> list[str]:
-    """Split ``names`` at commas; refuse unknown names, and a name that is there twice."""
-    several = [name.strip() for name in names.split(",")]
+    """Split ``names`` at commas; refuse unknown names, and a name that is there twice.
+
+    Folders in them become absolute.
+    """
+    several = [absolute_name(name.strip()) for name in names.split(",")]
     for name in several:
         check_name(name)
     if len(set(several)) < len(several):

@@ -28,6 +28,7 @@ from earmark.system.progress import ByteProgress
 
 MAX_BYTES = 8 << 30  # of a file that is loaded whole into memory
 SHA256_DIGITS = 64
+LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,17 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
             f"{path} has {size:,} bytes and at most {MAX_BYTES:,} are loaded; give the weights of"
             " one network."
         )
+    with path.open("rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise BackboneError(
+                f"{path} is a pointer of Git LFS and not the weights themselves; run `git lfs pull`"
+                " in its folder."
+            )
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise BackboneError(
             f"{path} is not a plain state dict: it is damaged, or holds Python objects, which are"
@@ -176,7 +184,20 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
             f"{path} holds {type(state).__name__} and not a plain state dict of tensors; save it"
             " anew with torch.save(model.state_dict(), path)."
         )
+    check_finite(path, state)
     return state
+
+
+def check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Refuse weights with NaN or infinity: BackboneError names the file and the first tensor."""
+    for name, x in state.items():
+        finite = torch.isfinite(x.float() if x.itemsize == 1 else x)
+        if not bool(finite.all()):
+            raise BackboneError(
+                f"{path}: the tensor {name} has NaN or infinity in {int((~finite).sum()):,} of"
+                f" {x.numel():,} values; fetch the weights anew, or repeat the training that made"
+                " them."
+            )
 
 
 def assign(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:

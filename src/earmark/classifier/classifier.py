@@ -254,7 +254,8 @@ class Classifier:
         networks: list[Backbone] = []
         for number, use in enumerate(self.backbones):
             network = backbones.load_backbone(use.name, precision=use.fingerprint.rsplit("/", 1)[1])
-            if network.fingerprint != use.fingerprint:
+            own = network.fingerprint.removeprefix(network.info.name)  # a folder may have moved
+            if own != use.fingerprint.removeprefix(use.name):
                 raise ModelError(
                     f"this classifier was trained with backbone {use.fingerprint}, and here is"
                     f" {network.fingerprint}; install the earmark and weights it was made with, or"

@@ -377,6 +377,9 @@ def _provenance(embedded: EmbeddedData, chosen: Choice, settings: _Settings) -> 
         digest.update(embedding.matrix.tobytes())
     digest.update("\n".join(str(clip.label) for clip in embedded.clips).encode())
     names = ("backbone", "head", "layers", "folds")
+    arguments = {name: getattr(settings, name) for name in names}
+    if settings.backbone != "auto":  # folders in it become absolute
+        arguments["backbone"] = ",".join(registry.split_names(settings.backbone))
     return {
         "earmark": __version__,
         "clips": len(embedded.clips),
@@ -388,7 +391,7 @@ def _provenance(embedded: EmbeddedData, chosen: Choice, settings: _Settings) -> 
         "penalty": chosen.best.penalty,
         "candidates": _best(chosen),
         "source": embedded.dataset.origin,
-        "arguments": {name: getattr(settings, name) for name in names},
+        "arguments": arguments,
     }
 
 

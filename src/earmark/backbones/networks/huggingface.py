@@ -14,15 +14,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
-import importlib.util
+import importlib
 import json
 import operator
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, cast
 
 import torch
@@ -31,28 +28,20 @@ from torch import Tensor, nn
 
 from earmark.backbones.base import Activations, Backbone
 from earmark.backbones.info import BackboneInfo, Layer
-from earmark.backbones.registry import register_family
-from earmark.backbones.weights import WeightFile, find, load_state_dict, sha256
-from earmark.errors import BackboneError, first_line
-from earmark.system import extras
-from earmark.system.cache import is_offline
-
-PREFIX = "hf:"
-CONFIG = "config.json"
-PREPARATION = "preprocessor_config.json"
-PROCESSOR = "processor_config.json"  # or inside this, if the checkpoint has a tokenizer too
-WEIGHTS = (  # the first that there is; an index names several files
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
+from earmark.backbones.networks.checkpoint import (
+    CONFIG,
+    PREPARATION,
+    Checkpoint,
+    import_package,
 )
+from earmark.backbones.registry import HUGGING_FACE, register_family
+from earmark.backbones.weights import load_state_dict, sha256
+from earmark.errors import BackboneError, first_line
+
 Settings = Mapping[str, Any]  # a JSON object
 K = TypeVar("K", bound="type[Transformer]")
 
-_HUB_FILE = re.compile(r"https://huggingface\.co/(.+)/resolve/(\w+)/(.+)")  # repo, revision, file
-_HUB_NAME = re.compile(r"(?P<repo>\w[\w.-]*(/\w[\w.-]*)?)(@(?P<revision>\w[\w./-]*))?")
-_NOT_SETTINGS = ("_name_or_path", "transformers_version")  # of CONFIG: they change no result
+MOST_LAYERS, MOST_SIZE = 1_000, 65_536  # a larger number in CONFIG is a mistake
 _TRAINING = ("mask_time_prob", "mask_feature_prob", "layerdrop", "encoder_layerdrop")
 
 
@@ -90,6 +79,7 @@ class Transformer(Backbone):
     """
 
     architectures: ClassVar[Mapping[str, str]]
+    required: ClassVar[tuple[str, ...]]  # settings for which a guess could be wrong
     openvino_gains = half_is_close = True
     castable = ("model",)
 
@@ -167,7 +157,7 @@ def reads(cls: K) -> K:
     return cls
 
 
-@register_family(PREFIX)
+@register_family(HUGGING_FACE)
 def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
     """Describe ``hf:NAME-OR-FOLDER`` from its JSON files; BackboneError says what they lack."""
     checkpoint = Checkpoint.named(name)
@@ -178,7 +168,10 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
             f"{checkpoint} is of model_type {model_type!r}, which is not among those that can be"
             f" used: {', '.join(sorted(_kinds))}; give a checkpoint of one of these."
         )
-    cls, config = _kinds[model_type], configure(settings, name)
+    cls = _kinds[model_type]
+    config = configure(settings, name)
+    required = [setting for setting in cls.required if hasattr(config, setting)]
+    _check_settings(checkpoint, settings, required)
     try:
         rate_hz = int(preparation.get("sampling_rate", 16_000))
         window, step, layers = cls.geometry(config, preparation)
@@ -190,7 +183,7 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
             " restore the files that came with the weights."
         ) from error
     info = BackboneInfo(
-        name=name,
+        name=checkpoint.name,
         summary=f"{model_type} checkpoint in Hugging Face format",
         rate_hz=rate_hz,
         window=window,
@@ -204,117 +197,28 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
     return info, cls
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A network in ``folder`` or, where that is None, in the Hub's ``repo`` at ``revision``."""
-
-    name: str
-    folder: Path | None
-    repo: str = ""
-    revision: str = "main"
-
-    def __str__(self) -> str:
-        if self.folder is not None:
-            return self.name
-        return f"{self.name} (huggingface.co/{self.repo} at {self.revision})"
-
-    @classmethod
-    def named(cls, name: str) -> Checkpoint:
-        """Find out what ``hf:NAME``, ``hf:NAME@REVISION`` or ``hf:FOLDER`` means.
-
-        A folder that exists comes before a name. BackboneError for neither.
-        """
-        text = name.removeprefix(PREFIX)
-        folder = Path(os.path.expanduser(text))
-        if text and folder.is_dir():
-            return cls(name, folder)
-        match = _HUB_NAME.fullmatch(text)
-        if match is None or folder.is_file():
-            what = "a file" if folder.is_file() else "neither a folder nor a name on the Hub"
-            raise BackboneError(
-                f"{text!r} is {what}; give {PREFIX}FOLDER, as save_pretrained writes it, or"
-                f" {PREFIX}NAME[@REVISION], such as {PREFIX}microsoft/wavlm-base."
-            )
-        return cls(name, None, match["repo"], match["revision"] or "main")
-
-    def settings(self) -> dict[str, Any]:
-        """Return what ``config.json`` says of the network."""
-        settings = self._json(CONFIG)
-        if settings is None:
-            raise self._lacks(CONFIG)
-        return {key: value for key, value in settings.items() if key not in _NOT_SETTINGS}
-
-    def preparation(self) -> dict[str, Any]:
-        """Return how the waveform is to be prepared; nobody would notice a wrong guess."""
-        preparation = self._json(PREPARATION)
-        if preparation is None:
-            preparation = (self._json(PROCESSOR) or {}).get("feature_extractor")
-        if not isinstance(preparation, dict):
-            raise self._lacks(f"{PREPARATION} to say how its audio is prepared")
-        return preparation
-
-    def weights(self) -> list[Path]:
-        """Return the files that hold the weights, fetched if need be."""
-        for name in WEIGHTS:
-            if at := self._file(name):
-                return self._shards(name) if at.suffix == ".json" else [at]
-        raise self._lacks(f"weights ({WEIGHTS[0]} or {WEIGHTS[2]})")
-
-    def _shards(self, index: str) -> list[Path]:
-        names = (self._json(index) or {}).get("weight_map")
-        if not isinstance(names, dict) or not names:
-            raise self._lacks(f"weight_map in its {index}")
-        paths = []
-        for name in sorted(set(map(str, names.values()))):
-            if not (at := self._file(name)):
-                raise self._lacks(f"{name}, which its {index} names")
-            paths.append(at)
-        return paths
-
-    def _json(self, file: str) -> dict[str, Any] | None:
-        at = self._file(file)
-        if at is None:
-            return None
-        try:
-            content = json.loads(at.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise BackboneError(
-                f"{at} cannot be read as JSON: {first_line(error)}; fetch the checkpoint anew."
-            ) from error
-        return content if isinstance(content, dict) else {}
-
-    def _file(self, file: str) -> Path | None:
-        """Return where a file of the checkpoint lies, fetched if need be; None if it has none."""
-        if self.folder is not None:
-            at = self.folder / file
-            return at if at.is_file() else None
-        hub, offline = _import("huggingface_hub", self.name), is_offline()
-        errors = importlib.import_module("huggingface_hub.errors")
-        try:
-            at = hub.hf_hub_download(
-                self.repo, file, revision=self.revision, local_files_only=offline
-            )
-        except Exception as error:  # of the network, of the Hub, of the disk
-            is_of_cache = isinstance(error, errors.LocalEntryNotFoundError)  # or the network failed
-            if offline if is_of_cache else isinstance(error, errors.EntryNotFoundError):
-                return None
-            raise BackboneError(
-                f"{file} of {self} could not be fetched: {first_line(error)}; check the name and"
-                f" the network, or copy the repository into a folder and give {PREFIX}FOLDER."
-            ) from error
-        return Path(at)
-
-    def _lacks(self, what: str) -> BackboneError:
-        if self.folder is None and is_offline():
-            return BackboneError(
-                f"{self} is not in this machine's Hugging Face cache, at least not {what}, and"
-                " EARMARK_OFFLINE=1 forbids downloading it; unset EARMARK_OFFLINE once, or copy the"
-                f" repository into a folder and give {PREFIX}FOLDER."
-            )
-        return BackboneError(
-            f"{self} has no {what}; give a folder as save_pretrained of a model and of its feature"
-            " extractor writes it, or the name of such a repository."
+def _check_settings(checkpoint: Checkpoint, settings: Settings, required: Sequence[str]) -> None:
+    """Refuse settings that lead to another network than the weights are of: BackboneError."""
+    if quantised := settings.get("quantization_config"):
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else None
+        raise BackboneError(
+            f"{checkpoint} is quantised ({method or 'by an unnamed method'}), and only plain"
+            " weights are read; give the checkpoint that it was made from."
         )
+    for name in required:
+        value = settings.get(name)
+        if value is None:
+            raise BackboneError(
+                f"{CONFIG} of {checkpoint} does not say {name!r}, and a guess could be wrong;"
+                " restore the one that came with the weights."
+            )
+        most = MOST_LAYERS if name.endswith("layers") else MOST_SIZE
+        sizes = value if isinstance(value, list) else [value]
+        if any(type(size) is int and not 0 < size <= most for size in sizes):
+            raise BackboneError(
+                f"{CONFIG} of {checkpoint} says {name!r} is {value}, and 1 to {most:,} are"
+                " possible; restore the one that came with the weights."
+            )
 
 
 def configure(settings: Settings, name: str) -> Config:
@@ -322,9 +226,10 @@ def configure(settings: Settings, name: str) -> Config:
 
     Settings that an older checkpoint lacks get the defaults of ``transformers``.
     """
-    kind = _import("transformers", name).CONFIG_MAPPING[settings["model_type"]]
+    kind = import_package("transformers", name).CONFIG_MAPPING[settings["model_type"]]
     try:
-        config: Config = kind.from_dict(dict(settings))
+        with _quiet():
+            config: Config = kind.from_dict(dict(settings))
     except Exception as error:  # validation differs between versions of transformers
         raise BackboneError(
             f"{CONFIG} of {name} is not understood: {first_line(error)}; restore the one that came"
@@ -338,7 +243,7 @@ def configure(settings: Settings, name: str) -> Config:
 
 def architecture(path: str, name: str) -> Architecture:
     """Return the class at ``path`` in ``transformers``; ``name`` is the backbone that needs it."""
-    cls: Architecture = operator.attrgetter(path)(_import("transformers", name))
+    cls: Architecture = operator.attrgetter(path)(import_package("transformers", name))
     return cls
 
 
@@ -348,15 +253,27 @@ def build(path: str, config: Config, state: dict[str, Tensor], source: Path) -> 
     Names of older versions, and of a model with a head, are translated. BackboneError where
     tensors are missing or of another shape: a network must never be random in part.
     """
-    with _quiet():
-        model, report = architecture(path, str(source)).from_pretrained(
-            None,
-            config=config,
-            state_dict=state,
-            dtype=torch.float32,
-            ignore_mismatched_sizes=True,  # reported, and refused below
-            output_loading_info=True,
+    packed = [n for n, x in state.items() if not x.is_floating_point() or x.itemsize == 1]
+    if packed := sorted(name for name in packed if name.endswith(("weight", "bias"))):
+        raise BackboneError(
+            f"{source} is quantised: {packed[0]} is of {state[packed[0]].dtype}, and only plain"
+            " weights are read; give the checkpoint that it was made from."
         )
+    try:
+        with _quiet():
+            model, report = architecture(path, str(source)).from_pretrained(
+                None,
+                config=config,
+                state_dict=state,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # reported, and refused below
+                output_loading_info=True,
+            )
+    except Exception as error:  # transformers raises what it likes
+        raise BackboneError(
+            f"{source} cannot be read as the network that {CONFIG} describes: {first_line(error)};"
+            f" give weights and {CONFIG} that belong together."
+        ) from error
     wrong = sorted(report["missing_keys"]) + sorted(key for key, *_ in report["mismatched_keys"])
     if wrong:
         raise BackboneError(
@@ -364,23 +281,20 @@ def build(path: str, config: Config, state: dict[str, Tensor], source: Path) -> 
             f" another shape than {CONFIG} says, {wrong[0]} first; give weights and {CONFIG} that"
             " belong together."
         )
+    parts = "|".join(name for name, _ in model.named_children())
+    own = re.compile(rf"({model.base_model_prefix}\.)?({parts})\.")  # and not of a head
+    if more := sorted(filter(own.match, report["unexpected_keys"])):
+        raise BackboneError(
+            f"{source} holds the weights of another network: {CONFIG} leaves out {len(more)}"
+            f" tensors that it has, {more[0]} first; give weights and {CONFIG} that belong"
+            " together."
+        )
     return model
 
 
 def first(result: Tensor | tuple[Tensor, ...]) -> Tensor:
     """Return what a module of transformers computes, from among what else it may return."""
     return result[0] if isinstance(result, tuple) else result
-
-
-def find_in_hub_cache(file: WeightFile) -> Path | None:
-    """Return the copy of ``file`` that Hugging Face's libraries fetched once, its hash checked."""
-    match = _HUB_FILE.fullmatch(file.url)
-    if match is None or importlib.util.find_spec("huggingface_hub") is None:
-        return None
-    repo, revision, name = match.groups()
-    hub = importlib.import_module("huggingface_hub")
-    at = hub.try_to_load_from_cache(repo, name, revision=revision)
-    return find(file, at) if isinstance(at, str) else None
 
 
 @contextlib.contextmanager
@@ -396,7 +310,3 @@ def _quiet() -> Iterator[None]:
         log.set_verbosity(verbosity)
         if bars:
             log.enable_progress_bar()
-
-
-def _import(package: str, name: str) -> ModuleType:
-    return extras.load(package, "transformers", f"backbone {name!r}", BackboneError)

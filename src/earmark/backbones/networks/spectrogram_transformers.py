@@ -44,6 +44,14 @@ class Whisper(Transformer):
     architectures: ClassVar[Mapping[str, str]] = {
         "whisper": "models.whisper.modeling_whisper.WhisperEncoder"
     }
+    required = (
+        "d_model",
+        "encoder_layers",
+        "encoder_attention_heads",
+        "encoder_ffn_dim",
+        "num_mel_bins",
+        "max_source_positions",
+    )
     time_axis, band_axis = 2, 1
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
@@ -106,6 +114,17 @@ class AST(Transformer):
     """
 
     architectures: ClassVar[Mapping[str, str]] = {"audio-spectrogram-transformer": "ASTModel"}
+    required = (
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "num_mel_bins",
+        "max_length",
+        "patch_size",
+        "frequency_stride",
+        "time_stride",
+    )
     time_axis, band_axis = 1, 2
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.networks.checkpoint import find_in_hub_cache
 from earmark.backbones.networks.huggingface import (
     Config,
     Geometry,
     Settings,
     Transformer,
-    find_in_hub_cache,
     first,
     reads,
 )
@@ -58,6 +58,19 @@ class Wav2Vec2(Transformer):
         "data2vec-audio": "Data2VecAudioModel",
         "unispeech-sat": "UniSpeechSatModel",
     }
+    required = (
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "num_conv_pos_embeddings",
+        "conv_dim",
+        "conv_kernel",
+        "conv_stride",
+        "conv_bias",
+        "feat_extract_norm",
+        "do_stable_layer_norm",
+    )
     free_axes = (1,)
     time_axis = 1
     untuned = ("features",)

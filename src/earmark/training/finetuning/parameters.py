@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
@@ -103,12 +105,59 @@ def _add_low_rank(network: Backbone) -> None:
             f"backbone {network.info.name!r} is no transformer, and 'lora' is for these; give"
             " 'last:N' or 'full'."
         )
-    peft = extras.load("peft", "finetune", "fine-tuning")
-    config = peft.LoraConfig(r=LORA_RANK, lora_alpha=LORA_ALPHA, target_modules=targets)
+    raw = _read_raw(network, targets)
+    config = {"r": LORA_RANK, "lora_alpha": LORA_ALPHA}
     with torch.random.fork_rng([]):  # a run that is taken up has to begin with the same numbers
         torch.manual_seed(0)
-        # in a list, for peft asks a module with a configuration what only transformers' have
-        peft.inject_adapter_in_model(config, nn.ModuleList([network]))
+        if called := [name for name in targets if name not in raw]:
+            peft = extras.load("peft", "finetune", "fine-tuning")
+            # in a list, for peft asks a module with a configuration what only transformers' have
+            peft.inject_adapter_in_model(
+                peft.LoraConfig(**config, target_modules=called), nn.ModuleList([network])
+            )
+        for name in raw:
+            module = network.get_submodule(name)
+            low_rank = LowRank(network.get_parameter(f"{name}.weight"))
+            parametrize.register_parametrization(module, "weight", low_rank)
+
+
+def _read_raw(network: Backbone, targets: Iterable[str]) -> list[str]:
+    """Return those of the linear maps ``targets`` that the network never calls.
+
+    WavLM's attention hands their weights to a function. It sees a parametrisation of the weight,
+    but not an addition that wraps the module.
+    """
+    called: set[nn.Module] = set()
+    modules = {name: network.get_submodule(name) for name in targets}
+    hooks = [
+        module.register_forward_hook(lambda module, *_: called.add(module))
+        for module in modules.values()
+    ]
+    with torch.no_grad():
+        for _ in network.compute(_example(network), [y.name for y in network.info.layers]):
+            pass
+    for hook in hooks:
+        hook.remove()
+    return [name for name, module in modules.items() if module not in called]
+
+
+class LowRank(nn.Module):
+    """A parametrisation that adds the product of two factors to a weight (out, in), as peft does.
+
+    ``lora_A`` (r, in) begins random, ``lora_B`` (out, r) with zeros.
+    """
+
+    scaling = LORA_ALPHA / LORA_RANK
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.lora_A = nn.Parameter(weight.new_empty(LORA_RANK, weight.shape[1]))
+        self.lora_B = nn.Parameter(weight.new_zeros(weight.shape[0], LORA_RANK))
+        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return the changed weight."""
+        return weight + self.scaling * (self.lora_B @ self.lora_A)
 
 
 def states(network: Backbone, names: Mapping[str, int]) -> dict[str, Tensor]:
@@ -122,10 +171,15 @@ def states(network: Backbone, names: Mapping[str, int]) -> dict[str, Tensor]:
         return {name: parameters[name].detach().clone() for name in names}
     factors = {}
     for name, module in network.named_modules():
-        if not any(n.startswith(f"{name}.lora_A.") for n in names):
+        if isinstance(module, LowRank) and f"{name}.lora_A" in names:
+            own = name.removesuffix(".parametrizations.weight.0")
+            a, b, scaling = module.lora_A, module.lora_B, module.scaling
+        elif any(n.startswith(f"{name}.lora_A.") for n in names):
+            own, (adapter,) = name, module.lora_A.keys()
+            a, b = module.lora_A[adapter].weight, module.lora_B[adapter].weight
+            scaling = module.scaling[adapter]
+        else:
             continue
-        (adapter,) = module.lora_A.keys()
-        scaled = module.lora_A[adapter].weight.detach() * module.scaling[adapter]
-        factors[f"{name}.weight.lora_a"] = scaled
-        factors[f"{name}.weight.lora_b"] = module.lora_B[adapter].weight.detach().clone()
+        factors[f"{own}.weight.lora_a"] = a.detach() * scaling
+        factors[f"{own}.weight.lora_b"] = b.detach().clone()
     return factors
