@@ -29,6 +29,7 @@ class Embeddings:
     ``failures`` are the clips that could not be read; they have no row. ``computed`` counts the
     rows that did not come out of the store; ``seconds`` is the length of all the audio.
     ``warnings`` begin with the path and say what is missing of a recording, or was changed.
+    ``contents`` has a hash of each clip's recording.
     """
 
     info: BackboneInfo
@@ -38,6 +39,7 @@ class Embeddings:
     seconds: float
     computed: int
     warnings: tuple[str, ...] = ()
+    contents: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
         return f"Embeddings({self.matrix.shape}, {self.info.name!r}, {len(self.failures)} failures)"
@@ -46,7 +48,8 @@ class Embeddings:
         """Keep the rows of those ``clips``, in the order they have."""
         rows = [clip in clips for clip in self.clips]
         own = tuple(itertools.compress(self.clips, rows))
-        return replace(self, clips=own, matrix=self.matrix[rows])
+        contents = tuple(itertools.compress(self.contents, rows))
+        return replace(self, clips=own, matrix=self.matrix[rows], contents=contents)
 
     def features(self, layers: Sequence[str]) -> np.ndarray:
         """Return (N, D) float32: means and deviations of the named layers, side by side."""
@@ -117,6 +120,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
     """Make one matrix of the embeddings; list failures and warnings beside it."""
     rows, failures, warnings = _Rows(2 * sum(layer.size for layer in info.layers)), [], []
     clips: list[Clip] = []
+    contents: list[bytes] = []
     seconds, computed = 0.0, 0
     for result in results:
         if isinstance(result, Failure):
@@ -124,6 +128,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
             continue
         rows.append(result.vector)
         clips.append(result.clip)
+        contents.append(result.content)
         seconds += result.seconds
         computed += result.is_computed
         warnings += [f"{result.clip.path}: {text}" for text in result.warnings]
@@ -135,6 +140,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
         seconds=seconds,
         computed=computed,
         warnings=tuple(dict.fromkeys(warnings)),
+        contents=tuple(contents),
     )
 
 
