@@ -190,7 +190,7 @@ def growth_line(estimate: Mapping[str, Any]) -> list[str]:
     if gain is None:
         return []
     which = " to the frozen classifier" if "fine_tuning" in estimate else ""
-    if headline_of(estimate)["name"] == "balanced_accuracy":
+    if (estimate.get("headline") or {}).get("name") == "balanced_accuracy":
         which = f" of accuracy{which}"
     return [f"  more      doubling the recordings should add about {100 * gain:.1f} points{which}"]
 
