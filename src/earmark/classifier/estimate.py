@@ -90,7 +90,7 @@ class Estimate:
         """What whoever uses a worthless classifier has to know, in a sentence; else None."""
         if not self.is_worthless:
             return None
-        guess = f"accuracy is {self.accuracy:.3f}, and guessing gives {self.chance:.3f}."
+        guess = f"accuracy is {self.accuracy:.3f}; guessing gives {self.chance:.3f}."
         why = self.verdict["why"] if self.verdict else guess
         return f"its answers are worthless, as its training found: {why}"
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from earmark.training import metrics
 
 UNEQUAL = 1.5  # a class this much larger than another makes classes unequal
+MOST_DEALT = 20  # blocks whose labels may be few enough to deal them out in all ways
 MOST_EXACT = 11  # clusters that differ, of which all exchanges are tried
 DRAWS = 1_999  # of exchanges and permutations beyond; the smallest p is then 1 / 2,000
 CHUNK = 100  # draws at a time
@@ -67,7 +69,7 @@ def chance(name: str, onehot: np.ndarray) -> float:
     if name == "macro_f1":
         return float((2 * present / (1 + present)).mean()) if len(present) else 0.0
     if len(present) == 1:
-        return 1 / onehot.shape[1]
+        return 1.0 / int(onehot.shape[1])
     return float(present.max() if name == "accuracy" else 1 / len(present))
 
 
@@ -126,7 +128,8 @@ def permutation_p(
     """Return how often labels dealt out anew fit the answers (N, K) as well: a one-sided p-value.
 
     What is dealt out are the labels of blocks, the clips of one cluster with the same label, so
-    that clips that are not independent count once (Fisher 1935; Good 2005, chapter 3).
+    that clips that are not independent count once (Fisher 1935; Good 2005, chapter 3). All ways to
+    deal are tried where there are fewer than 2,000.
     """
     kinds, kind = np.unique(onehot, axis=0, return_inverse=True)
     _, first, block = np.unique(
@@ -135,9 +138,10 @@ def permutation_p(
         return_index=True,
         return_inverse=True,
     )
+    dealt = kind.ravel()[first]
     answers = by_cluster(counts_of(chosen, onehot), block.ravel())[:, 2]
     sizes = np.bincount(block.ravel())
-    rows, classes = np.nonzero(kinds[kind.ravel()[first]])
+    rows, classes = np.nonzero(kinds[dealt])
     answered, width = answers.sum(0), onehot.shape[1]
 
     def figure(order: np.ndarray) -> float:
@@ -146,8 +150,31 @@ def permutation_p(
         return float(value(name, np.stack([found, size, answered])))
 
     rng, observed = np.random.default_rng(seed), figure(np.arange(len(first))) - 1e-9
+    counts = np.bincount(dealt).tolist()
+    if len(first) <= MOST_DEALT and _ways(counts) <= DRAWS:
+        order, extreme = np.zeros(len(first), np.int64), 0
+        for blocks in _deals(counts, range(len(first))):
+            order[np.argsort(dealt, kind="stable")] = blocks
+            extreme += figure(order) >= observed
+        return extreme / _ways(counts)
     extreme = sum(figure(rng.permutation(len(first))) >= observed for _ in range(DRAWS))
     return (extreme + 1) / (DRAWS + 1)
+
+
+def _ways(counts: Sequence[int]) -> int:
+    """Return in how many ways so many labels of each kind can be dealt out."""
+    return math.factorial(sum(counts)) // math.prod(map(math.factorial, counts))
+
+
+def _deals(counts: Sequence[int], places: Sequence[int]) -> Iterator[list[int]]:
+    """Yield the places of all labels, kind after kind, for each way to deal them out."""
+    if not counts:
+        yield []
+        return
+    for chosen in itertools.combinations(places, counts[0]):
+        left = [place for place in places if place not in chosen]
+        for others in _deals(counts[1:], left):
+            yield [*chosen, *others]
 
 
 def exchange_p(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> float:
@@ -164,7 +191,8 @@ def exchange_p(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> fl
 
     def gains(signs: np.ndarray) -> np.ndarray:
         swing = (signs @ delta.reshape(len(delta), -1)).reshape(-1, *delta.shape[1:])
-        return value(name, (total + swing) / 2) - value(name, (total - swing) / 2)
+        better, worse = value(name, (total + swing) / 2), value(name, (total - swing) / 2)
+        return np.asarray(better - worse)
 
     observed = gains(np.ones((1, len(delta)), np.float32))[0] - 1e-9
     if len(delta) <= MOST_EXACT:

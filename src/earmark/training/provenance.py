@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,18 +16,13 @@ from earmark.training.selection import Choice
 from earmark.version import __version__
 
 
-class Settings(Protocol):
-    """The arguments of a training that its classifier remembers."""
+def provenance(
+    embedded: EmbeddedData, chosen: Choice, arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what is needed to know later how the classifier came about.
 
-    backbone: str
-    head: str
-    layers: str
-    folds: int
-    seed: int
-
-
-def provenance(embedded: EmbeddedData, chosen: Choice, settings: Settings) -> dict[str, Any]:
-    """Return what is needed to know later how the classifier came about."""
+    ``arguments`` are those of the training.
+    """
     digest = hashlib.sha256()
     for embedding in embedded.embeddings:
         digest.update(embedding.matrix.tobytes())
@@ -36,13 +32,13 @@ def provenance(embedded: EmbeddedData, chosen: Choice, settings: Settings) -> di
         "earmark": __version__,
         "clips": len(embedded.clips),
         "audio": asdict(embedded.dataset.audio),
-        "seed": settings.seed,
+        "seed": arguments["seed"],
         "data": digest.hexdigest(),
         "layers": chosen.best.features,
         "penalty": chosen.best.penalty,
         "candidates": _best(chosen),
         "source": embedded.dataset.origin,
-        "arguments": {name: getattr(settings, name) for name in names},
+        "arguments": {name: arguments[name] for name in names},
     }
 
 

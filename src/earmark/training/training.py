@@ -187,10 +187,10 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
     rivals, curve = None, None
     if settings.compare:
         rivals = _rivals(embedded, search, chosen, settings.store)
-        curve = learning_curve.learning_curve(search, chosen, embedded.scheme.held_out)
+        curve = tuple(learning_curve.learning_curve(search, chosen, embedded.scheme.held_out))
         clock.lap("compare")
     estimate = estimate_of(tested, embedded, seed, rivals)
-    estimate = replace(estimate, learning_curve=curve and tuple(curve))
+    estimate = replace(estimate, learning_curve=curve)
     rule = DecisionRule.fit(tested.scores, tested.onehot, tested.is_single)
     if settings.unknown is not None:
         rate = settings.unknown
@@ -198,7 +198,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         rule = replace(rule, unknown_threshold=threshold.below)
         estimate = replace(estimate, unknown={"rate": rate, **threshold._asdict()})
         clock.lap("unknown")
-    origin = provenance(embedded, solution.chosen, settings)
+    origin = provenance(embedded, solution.chosen, vars(settings))
     uses, pooling = _used(networks, choices[chosen.features])
     classifier = Classifier(
         tuple(dataset.labels),

@@ -5,6 +5,7 @@ The rules stand in docs/trust.md. They were fixed before they were tried on rand
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ CERTAIN = 0.001  # to be used, answers must fit their labels better than this
 FEW_GROUPS = 5  # with fewer no exchange of groups has p < 0.05: recordings are counted then
 FEW_CLIPS = 10  # of a class
 WIDE = 0.2  # of the 95 % interval
-NEARLY_RIGHT = 0.8  # of the way from guessing to no error: no baseline makes that worthless
+HALF_WAY, NEARLY_RIGHT = 0.5, 0.8  # of the way from guessing to no error
 MOST_NAMED = 3  # classes in a sentence
 
 
@@ -74,33 +75,28 @@ class _Judged:
         self.counts = self._counts(chosen)
         rivals = [_Rival.of(self.name, b, self._counts(b.tested.chosen())) for b in baselines]
         self.rival = max(rivals, key=lambda rival: rival.value, default=None)
-        self.is_nearly_right = self.value - self.chance >= NEARLY_RIGHT * (1 - self.chance)
+        self.skill = (self.value - self.chance) / max(1 - self.chance, 1e-9)
         self.is_one_class = int((tested.onehot.sum(0) > 0).sum()) == 1
-        self._p: float | None = None
 
     def _counts(self, chosen: np.ndarray) -> np.ndarray:
         return headline.by_cluster(headline.counts_of(chosen, self.tested.onehot), self.cluster)
 
-    @property
+    @functools.cached_property
     def p(self) -> float:
         """How often labels dealt out at random would fit the answers as well."""
-        if self._p is None:
-            tested = self.tested
-            self._p = headline.permutation_p(
-                self.name, self.chosen, tested.onehot, self.cluster, self.seed
-            )
-        return self._p
+        onehot = self.tested.onehot
+        return headline.permutation_p(self.name, self.chosen, onehot, self.cluster, self.seed)
 
     @property
     def gain(self) -> str:
         """The figure, and what guessing gives."""
-        return f"{self.noun} is {self.value:.3f}, and guessing gives {self.chance:.3f}"
+        return f"{self.noun} is {self.value:.3f}; guessing gives {self.chance:.3f}"
 
     def worthless(self) -> str | None:
         """Return why the answers are worth nothing; None where they are worth something."""
         if self.low <= self.chance:
             if self.value <= self.chance:
-                return f"{self.noun} is {self.value:.3f}, and guessing gives {self.chance:.3f}"
+                return self.gain
             return (
                 f"{self.noun} {self.value:.3f} of {amount(len(self.tested.clips), 'clip')} is not"
                 f" shown to be above guessing: its 95 % interval begins at {self.low:.3f}, and"
@@ -111,18 +107,28 @@ class _Judged:
                 f"{self.noun} {self.value:.3f} is not shown to be above guessing: labels dealt out"
                 f" at random fit as well in {100 * self.p:.0f} % of draws"
             )
-        if self.rival is None or self.is_nearly_right or self._is_above(self.rival):
+        if self.rival is None or self.skill >= NEARLY_RIGHT or self._is_above:
             return None
-        return (
-            f"{self.noun} {self.value:.3f} is not shown to be above {self.rival.name}, with nothing"
-            f" learned, which gives {self.rival.value:.3f}"
-        )
+        if self.skill >= HALF_WAY and not self._is_below:
+            return None
+        return f"{self.noun} {self.value:.3f} is {self._beside(self.rival)}"
 
-    def _is_above(self, rival: _Rival) -> bool:
-        return headline.exchange_p(self.name, self.counts, rival.counts, self.seed) < SHOWN
+    def _beside(self, rival: _Rival) -> str:
+        place = "below" if self._is_below else "not shown to be above"
+        return f"{place} that of {rival.name}, with nothing learned: {rival.value:.3f}"
 
-    def _is_below(self, rival: _Rival) -> bool:
-        return headline.exchange_p(self.name, rival.counts, self.counts, self.seed) < SHOWN
+    @functools.cached_property
+    def _is_above(self) -> bool:
+        """Whether the answers are above those of the best baseline, by no accident."""
+        return self.rival is not None and self._exchange_p(self.counts, self.rival.counts) < SHOWN
+
+    @functools.cached_property
+    def _is_below(self) -> bool:
+        """Whether they are below those, by no accident."""
+        return self.rival is not None and self._exchange_p(self.rival.counts, self.counts) < SHOWN
+
+    def _exchange_p(self, ours: np.ndarray, theirs: np.ndarray) -> float:
+        return headline.exchange_p(self.name, ours, theirs, self.seed)
 
     def doubts(self) -> list[str]:
         """Return why the answers are to be used with care."""
@@ -137,10 +143,10 @@ class _Judged:
         reasons += self._doubtful_classes()
         if self.high - self.low > WIDE:
             reasons.append(f"the 95 % interval is wide, {self.low:.3f} to {self.high:.3f}")
-        if self.rival is not None and self._is_below(self.rival):
-            reasons.append(
-                f"{self.rival.name}, with nothing learned, gives more: {self.rival.value:.3f}"
-            )
+        if self.rival is not None and (
+            self._is_below or (self.skill < NEARLY_RIGHT and not self._is_above)
+        ):
+            reasons.append(f"it is {self._beside(self.rival)}")
         return reasons
 
     def _doubtful_classes(self) -> list[str]:
@@ -176,12 +182,9 @@ class _Judged:
         """How a baseline compares with answers that may be used."""
         if self.rival is None:
             return ""
-        if self._is_above(self.rival):
+        if self._is_above:
             return f", {self.rival.name} {self.rival.value:.3f}"
-        return (
-            f"; {self.rival.name}, with nothing learned, gives {self.rival.value:.3f}, so that the"
-            " pretrained network adds nothing here"
-        )
+        return f"; it is {self._beside(self.rival)}, so that the transfer is not needed here"
 
 
 @dataclass(frozen=True)
