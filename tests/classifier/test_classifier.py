@@ -162,7 +162,10 @@ def test_reprs_are_one_line(saved, tones):
     classifier = Classifier.load(saved)
     training = earmark.train(tones, backbone="logmel", head="prototype", compare=False)
     things = [classifier, training, training.estimate, training.out_of_fold]
-    things += [classifier.predict(tones), earmark.evaluate(training.classifier, tones)]
+    things += [
+        classifier.predict(tones),
+        earmark.evaluate(training.classifier, tones, include_known=True),
+    ]
     things += [earmark.embed(tones, "logmel"), earmark.review(tones, backbone="logmel")]
     for thing in things:
         text = repr(thing[0] if isinstance(thing, list) else thing)

@@ -132,13 +132,15 @@ def test_evaluate_says_what_was_read_in_part(folder, model, tmp_path):
     shutil.copytree(folder, tmp_path / "cut")
     recording = sorted((tmp_path / "cut").rglob("*.wav"))[0]
     recording.write_bytes(recording.read_bytes()[:-4000])
-    done = earmark("evaluate", model, tmp_path / "cut")
+    done = earmark("evaluate", model, tmp_path / "cut", "--include-known")
     assert "1 recording could be read only in part" in done.stderr
     assert f"{recording}: cut short" in done.stderr
 
 
 def test_evaluate(folder, model, tmp_path):
-    done = earmark("evaluate", model, folder, "--json", "--report", tmp_path / "r")
+    done = earmark(
+        "evaluate", model, folder, "--include-known", "--json", "--report", tmp_path / "r"
+    )
     told = json.loads(done.stdout)
     assert f"report: {tmp_path / 'r' / 'report.html'}" in done.stderr
     assert "answered 12 clips" in (tmp_path / "r" / "report.html").read_text()

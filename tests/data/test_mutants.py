@@ -56,14 +56,14 @@ def test_mutated_manifests(tmp_path, suffix):
         content = manifests()[suffix]
     path = tmp_path / f"m{suffix}"
     outcomes = set()
-    for content in mutants(content):
-        path.write_bytes(content)
+    for mutant in mutants(content):
+        path.write_bytes(mutant)
         try:
             outcomes.add(bool(Dataset.read(path).clips))
         except DataError as error:
-            assert "\n" not in str(error).strip()
-            outcomes.add(None)
-    assert None in outcomes
+            outcomes.add(str(error))
+    assert not any("\n" in str(outcome) for outcome in outcomes)
+    assert len(outcomes) > 1
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tgz"])
@@ -103,8 +103,8 @@ def test_mutated_weights(tmp_path):
     models = Path(wakeword.__file__).parent / "models"
     content = min(models.glob("*.tflite"), key=lambda path: path.stat().st_size).read_bytes()
     refused, path = 0, tmp_path / "m.tflite"
-    for content in mutants(content):
-        path.write_bytes(content)
+    for mutant in mutants(content):
+        path.write_bytes(mutant)
         for read in (read_constants, read_operators):
             try:
                 read(path)

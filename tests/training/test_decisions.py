@@ -74,7 +74,7 @@ def test_several_labels_are_heard_at_once(chords, tmp_path, head):
     both, one = loaded.predict([tmp_path / "both.wav", tmp_path / "one.wav"])
     assert set(both.labels) == {"low", "high"} and one.labels == ("middle",)
     assert sum(both.scores.values()) > 1.3  # each score stands by itself
-    again = evaluate(loaded, dataset)
+    again = evaluate(loaded, dataset, include_known=True)
     assert again.figures["macro_f1"] > 0.95
     assert {tuple(sorted(a.split(";"))) for _, _, a in again.answers(loaded.labels)} == {
         tuple(sorted(label.split(";"))) for _, label, _ in again.answers(loaded.labels)
@@ -96,12 +96,17 @@ def test_what_several_labels_cannot_have_is_refused(chords, options, text):
 def test_several_labels_are_scored_on_what_they_were_learned_from(chords, tmp_path):
     model, train = tmp_path / "m", ("train", chords, "--backbone", "logmel", "--head", "linear")
     run(*train, "--separator", ";", "-o", model, "--no-compare")
-    scored = json.loads(run("evaluate", model, chords, "--json"))
+    scored = json.loads(run("evaluate", model, chords, "--json", "--include-known"))
     assert scored["map"] > 0.95 and "answered_unknown" not in scored
-    assert evaluate(earmark.Classifier.load(model), chords).figures["map"] == scored["map"]
+    assert (
+        evaluate(earmark.Classifier.load(model), chords, include_known=True).figures["map"]
+        == scored["map"]
+    )
     other = chords.with_name("other.csv")
     other.write_text(chords.read_text().replace(";", "+"))
-    again = json.loads(run("evaluate", model, other, "--separator", "+", "--json"))
+    again = json.loads(
+        run("evaluate", model, other, "--separator", "+", "--json", "--include-known")
+    )
     assert again["map"] == scored["map"]
     frame = Dataset(Dataset.read(chords, separator=";").clips, "a frame", ";")  # without an origin
     made = earmark.train(frame, backbone="logmel", head="linear", compare=False)
@@ -112,7 +117,10 @@ def test_one_answer_a_clip_is_not_held_against_several(chords):
     several = Dataset.read(chords, separator=";")
     singles = Dataset(tuple(c for c in several if len(several.classes(c)) == 1), "tones")
     made = earmark.train(singles, backbone="logmel", head="linear", compare=False).classifier
-    assert made.separator is None and evaluate(made, singles).figures["accuracy"] == 1.0
+    assert (
+        made.separator is None
+        and evaluate(made, singles, include_known=True).figures["accuracy"] == 1.0
+    )
     with pytest.raises(EarmarkError, match="has clips with several classes, and the classifier an"):
         evaluate(made, several)
 
@@ -220,7 +228,7 @@ def test_a_stranger_is_called_unknown(tmp_path):
     (tmp_path / "new.csv").write_text(
         f"path,label\ntone.wav,high\nnoise.wav,{noise.nearest}\ndata/low/0.wav,low\n"
     )
-    scoring = ("evaluate", model, tmp_path / "new.csv", "--no-store")
+    scoring = ("evaluate", model, tmp_path / "new.csv", "--no-store", "--include-known")
     report = tmp_path / "report"
     scored = json.loads(run(*scoring, "--json", "--report", report))
     assert (scored["accuracy"], scored["clips"], scored["answered_unknown"]) == (1.0, 3, 1)

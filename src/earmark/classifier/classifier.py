@@ -6,7 +6,7 @@ import functools
 import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.file import READ, SCHEMA, TUNED, digest_of, read_parts, tuned_tensors
 from earmark.classifier.head import KINDS, Head
+from earmark.classifier.known import KnownClips
 from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
 from earmark.system.files import write_whole
@@ -63,6 +64,8 @@ class Classifier:
         How it came about: versions, seed, arguments, a hash of the data.
     tuned : tuple of dict
         For each backbone, what fine-tuning changed of it: see ``backbones/tuned_weights.py``.
+    known : KnownClips or None
+        Hashes of the clips it was trained on; None where they were left out, and in files of 0.1.
 
     Examples
     --------
@@ -80,6 +83,7 @@ class Classifier:
     estimate: Estimate
     provenance: dict[str, Any]
     tuned: tuple[dict[str, np.ndarray], ...] = ()
+    known: KnownClips | None = None
 
     @property
     def audio(self) -> AudioOptions:
@@ -266,12 +270,17 @@ class Classifier:
             networks.append(network)
         return networks
 
-    def save(self, path: str | Path) -> None:
-        """Write the classifier to one file, whole or not at all; equal ones give equal bytes."""
+    def save(self, path: str | Path, *, hashes: bool = True) -> None:
+        """Write the classifier to one file, whole or not at all; equal ones give equal bytes.
+
+        Without ``hashes`` nobody can find out whether a recording was trained on, and ``evaluate``
+        cannot leave those out: for a file that is published.
+        """
         from safetensors.numpy import save
 
-        header, tensors = self._parts
-        text = json.dumps(header | {"digest": self.digest}, sort_keys=True, allow_nan=False)
+        saved = self if hashes else replace(self, known=None)
+        header, tensors = saved._parts
+        text = json.dumps(header | {"digest": saved.digest}, sort_keys=True, allow_nan=False)
         write_whole(Path(path), save(tensors, {"earmark": text}))
 
     @functools.cached_property
@@ -295,6 +304,7 @@ class Classifier:
             "limits": self.decision_rule.to_json(),
             "estimate": self.estimate.to_dict(),
             "provenance": self.provenance,
+            **({} if self.known is None else {"known": self.known.to_json()}),
         }
         return header, {k: np.ascontiguousarray(v) for k, v in sorted(tensors.items())}
 
@@ -342,6 +352,7 @@ class Classifier:
             Estimate.from_dict(header["estimate"]),
             header["provenance"],
             tuned_tensors(tensors, len(header["backbones"])),
+            KnownClips.from_json(header["known"]) if "known" in header else None,
         )
 
 

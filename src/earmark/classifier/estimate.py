@@ -9,6 +9,8 @@ from typing import Any
 
 Figures = Mapping[str, Any]  # what JSON holds of one fold, class, baseline or point of a curve
 
+USE, CARE, WORTHLESS = "use", "care", "worthless"  # the words of a verdict
+
 _JSON_NAMES = {  # where they differ from those of the attributes
     "interval": "ci95",
     "calibration_error": "ece",
@@ -32,6 +34,12 @@ class Estimate:
         The second is None for clips with several classes, the third for clips with one.
     chance : float
         The accuracy of always giving the same answer.
+    headline : dict
+        The figure to go by: its 'name', 'value', 95 % interval 'ci95', and the 'chance' of guessing
+        it. The name is 'accuracy'; of unequal classes 'balanced_accuracy'; of clips with several
+        classes 'macro_f1'. None in files of 0.1.
+    verdict : dict
+        The 'word', 'use', 'care' or 'worthless', and 'why', a sentence; None in files of 0.1.
     n_clips : int
         How many clips were tested.
     folds, classes : tuple of dict
@@ -66,6 +74,25 @@ class Estimate:
     unknown: Figures | None = None
     fine_tuning: Figures | None = None
     answered_unknown: int | None = None
+    headline: Figures | None = None
+    verdict: Figures | None = None
+
+    @property
+    def is_worthless(self) -> bool:
+        """Whether the verdict says so; of files of 0.1, whether no figure is above guessing."""
+        if self.verdict is None:
+            classes = max(1, sum(row["n"] > 0 for row in self.classes))
+            return self.accuracy <= self.chance and (self.balanced_accuracy or 0) <= 1 / classes
+        return bool(self.verdict["word"] == WORTHLESS)
+
+    @property
+    def warning(self) -> str | None:
+        """What whoever uses a worthless classifier has to know, in a sentence; else None."""
+        if not self.is_worthless:
+            return None
+        guess = f"accuracy is {self.accuracy:.3f}; guessing gives {self.chance:.3f}."
+        why = self.verdict["why"] if self.verdict else guess
+        return f"its answers are worthless, as its training found: {why}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the classifier's file and ``--json`` have of it."""

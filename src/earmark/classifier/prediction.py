@@ -44,6 +44,7 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     plausible: tuple[str, ...] | None = None
+    content: bytes = field(default=b"", repr=False)  # a hash of the recording
 
     @property
     def answer(self) -> str:

@@ -196,6 +196,7 @@ class Session:
             is_unknown,
             warnings=tuple(dict.fromkeys(notes)),
             labels=() if is_unknown else classifier.chosen_labels(ranked),
+            content=first.content,
             plausible=None
             if most is None
             else tuple(label for label, score in ranked.items() if 1 - score <= most),

@@ -23,6 +23,7 @@ MAX_MANIFEST_BYTES = 1 << 30  # some ten million rows; a bigger "manifest" is so
 
 AUDIO_COLUMN = "audio"  # Hugging Face's data sets have recordings there, not paths
 AUDIO_ROWS = 64  # of them in memory at a time
+PLAIN_ROWS = 65_536
 
 Row = Mapping[str, Any]
 
@@ -156,13 +157,29 @@ def _parquet(manifest: Path, names: set[str]) -> tuple[list[str], Iterable[tuple
     """Read the columns ``names``; embedded audio is read in batches, and only without paths."""
     pyarrow = extras.load("pyarrow", "parquet", f"reading {manifest}", DataError)
     pq = extras.load("pyarrow.parquet", "parquet", f"reading {manifest}", DataError)
+    damage = (pyarrow.ArrowException, UnicodeDecodeError, OSError)
+
+    def rows(batches: Iterable[Any]) -> Iterator[Row]:
+        try:
+            for batch in batches:
+                yield from batch.to_pylist()
+        except damage as error:
+            raise DataError(
+                f"{manifest} is damaged Parquet ({first_line(error)}); write it again."
+            ) from error
+
     try:
         table = pq.ParquetFile(manifest)
         columns = list(table.schema_arrow.names)
-        selection = columns_to_read(columns, names)
-        if AUDIO_COLUMN not in selection:
-            return columns, list(enumerate(table.read(columns=selection).to_pylist(), 1))
-        batches = table.iter_batches(AUDIO_ROWS, columns=selection)
-        return columns, enumerate((row for batch in batches for row in batch.to_pylist()), 1)
-    except pyarrow.ArrowException as error:
-        raise DataError(f"{manifest} is not Parquet ({error}); write it again.") from error
+    except damage as error:
+        if getattr(error, "errno", None):
+            raise  # the system's reason
+        raise DataError(
+            f"{manifest} is not Parquet ({first_line(error)}); write it again."
+        ) from error
+    selection = columns_to_read(columns, names)
+    size = AUDIO_ROWS if AUDIO_COLUMN in selection else PLAIN_ROWS
+    batches = table.iter_batches(size, columns=selection)
+    if AUDIO_COLUMN in selection:
+        return columns, enumerate(rows(batches), 1)
+    return columns, list(enumerate(rows(batches), 1))

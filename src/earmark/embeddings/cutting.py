@@ -31,7 +31,8 @@ def make_request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Reque
     except Refusal as refusal:
         return Failure(clip, f"{refusal}.", refusal.kind)
     what = f"{clip.start} {clip.end} {options} {audio.DECODER_VERSION} {backbone.fingerprint}"
-    return Request(clip, source, hashlib.sha256(content + what.encode()).digest()[:16])
+    key = hashlib.sha256(content + what.encode()).digest()[:16]
+    return Request(clip, source, key, content=content)
 
 
 def cut(

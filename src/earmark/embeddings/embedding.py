@@ -30,6 +30,7 @@ class Embeddings:
     rows that did not come out of the store; ``clip_seconds`` (N,) are the lengths of the clips and
     ``seconds`` that of all the audio.
     ``warnings`` begin with the path and say what is missing of a recording, or was changed.
+    ``contents`` has a hash of each clip's recording.
     """
 
     info: BackboneInfo
@@ -39,6 +40,7 @@ class Embeddings:
     clip_seconds: np.ndarray
     computed: int
     warnings: tuple[str, ...] = ()
+    contents: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
         return f"Embeddings({self.matrix.shape}, {self.info.name!r}, {len(self.failures)} failures)"
@@ -47,8 +49,14 @@ class Embeddings:
         """Keep the rows of those ``clips``, in the order they have."""
         rows = [clip in clips for clip in self.clips]
         own = tuple(itertools.compress(self.clips, rows))
-        lengths = self.clip_seconds[rows]
-        return replace(self, clips=own, matrix=self.matrix[rows], clip_seconds=lengths)
+        contents = tuple(itertools.compress(self.contents, rows))
+        return replace(
+            self,
+            clips=own,
+            matrix=self.matrix[rows],
+            clip_seconds=self.clip_seconds[rows],
+            contents=contents,
+        )
 
     @property
     def seconds(self) -> float:
@@ -123,6 +131,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
     """Make one matrix of the embeddings; list failures and warnings beside it."""
     rows, failures, warnings = _Rows(2 * sum(layer.size for layer in info.layers)), [], []
     clips: list[Clip] = []
+    contents: list[bytes] = []
     seconds, computed = list[float](), 0
     for result in results:
         if isinstance(result, Failure):
@@ -130,6 +139,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
             continue
         rows.append(result.vector)
         clips.append(result.clip)
+        contents.append(result.content)
         seconds.append(result.seconds)
         computed += result.is_computed
         warnings += [f"{result.clip.path}: {text}" for text in result.warnings]
@@ -141,6 +151,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
         clip_seconds=np.array(seconds),
         computed=computed,
         warnings=tuple(dict.fromkeys(warnings)),
+        contents=tuple(contents),
     )
 
 

@@ -135,7 +135,13 @@ def _pieces(
                     yield from plan_sections(backbone, options, request)
                 else:
                     record = records[request.key]
-                    yield Embedded(request.clip, request.key, record.vector, record.seconds)
+                    yield Embedded(
+                        request.clip,
+                        request.key,
+                        record.vector,
+                        record.seconds,
+                        content=request.content,
+                    )
 
     def decode(item: Request | Result | Repeat) -> Piece:
         return cut(backbone, options, item) if isinstance(item, Request) else item
@@ -199,7 +205,7 @@ def _join_sections(
     if len(read) == len(sections):
         return pool_clip(backbone.info, read)
     first = sections[0].request
-    whole = cut(backbone, options, Request(first.clip, first.source, first.key))
+    whole = cut(backbone, options, replace(first, section=None))
     (result,) = _compute(backbone, [whole])
     assert isinstance(result, (Embedded, Failure))
     return result

@@ -47,5 +47,13 @@ def pool_clip(info: BackboneInfo, parts: Sequence[WindowStats]) -> Embedded:
     if len(parts) > 1:
         stats = {name: join([part.stats[name] for part in parts]) for name in stats}
     seconds = sum(part.seconds for part in parts)
-    clip, key = first.request.clip, first.request.key
-    return Embedded(clip, key, pool(info, stats), seconds, first.warnings, is_computed=True)
+    request, vector = first.request, pool(info, stats)
+    return Embedded(
+        request.clip,
+        request.key,
+        vector,
+        seconds,
+        first.warnings,
+        is_computed=True,
+        content=request.content,
+    )

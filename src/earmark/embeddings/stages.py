@@ -35,14 +35,15 @@ class ClipSection:
 class Request:
     """A clip to embed, or a ``section`` of it, once its recording was read and hashed.
 
-    ``key`` (16 bytes) stands for all that decides the embedding. ``source`` holds the bytes of the
-    recording where it is small and the clip is all of it.
+    ``key`` (16 bytes) stands for all that decides the embedding, ``content`` for the recording.
+    ``source`` holds the bytes of the recording where it is small and the clip is all of it.
     """
 
     clip: Clip
     source: Source
     key: bytes
     section: ClipSection | None = None
+    content: bytes = b""
 
     def without_bytes(self) -> Request:
         """Let go of the bytes of a recording that is decoded."""
@@ -81,7 +82,8 @@ class UnreadSection:
 class Embedded:
     """A clip's embedding: ``vector`` (E,) float16 or float32; ``is_computed``: not from a store.
 
-    With ``warnings``, which are told every time, the vector is not stored.
+    With ``warnings``, which are told every time, the vector is not stored. ``content`` is a hash of
+    the whole recording.
     """
 
     clip: Clip
@@ -90,6 +92,7 @@ class Embedded:
     seconds: float
     warnings: tuple[str, ...] = ()
     is_computed: bool = False
+    content: bytes = b""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from earmark.classifier.estimate import WORTHLESS
 from earmark.data.doctor.findings import Names
 from earmark.report import figures, plots
 from earmark.report.contents import ReportContents
@@ -60,6 +61,7 @@ def scores(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, o
         "plot": plots.reliability(label, figures.reliability(contents.scores, contents.truth)),
         "few": plots.FEW,
         "confidence": confidence,
+        "is_worthless": (estimate.get("verdict") or {}).get("word") == WORTHLESS,
         "gap": confidence - estimate["accuracy"],
     }
 

@@ -8,26 +8,46 @@ from typing import Any
 from earmark.report import plots
 from earmark.report.contents import ReportContents
 from earmark.report.text import number, percent
+from earmark.training.summary import frozen_value, headline_of
 
+NOUNS = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "ranking": "Ranking precision",
+}
 CHANCE = "always guessing one class"
 MOST_CANDIDATES = 8
 MOST_LAYER_SETS = 30
 
 
 def accuracy(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object]:
-    """Return the accuracy beside what it has to be compared with, and what it was without the
-    pretrained network."""
-    n, verdict = len(contents.clips), contents.fine_tuning or {}
-    others = [b for b in contents.baselines or () if b["name"] != CHANCE]
-    chance = {"name": CHANCE, "accuracy": estimate["chance"], "ci95": None}
-    chart = [plots.Row("this classifier", estimate["accuracy"], tuple(estimate["ci95"]), True)]
-    for b in sorted([*others, chance], key=lambda b: -b["accuracy"]):
-        chart.append(plots.Row(b["name"], b["accuracy"], b["ci95"] and tuple(b["ci95"])))
+    """Return the figure to go by beside what it has to be compared with, and what it was without
+    the pretrained network."""
+    n, headline = len(contents.clips), headline_of(estimate)
+    others = [
+        {**headline_of(b), "name": b["name"]}
+        for b in contents.baselines or ()
+        if b["name"] != CHANCE
+    ]
+    chance = {"name": CHANCE, "value": headline["chance"], "ci95": None}
+    chart = [plots.Row("this classifier", headline["value"], tuple(headline["ci95"]), True)]
+    for b in sorted([*others, chance], key=lambda b: -b["value"]):
+        chart.append(plots.Row(b["name"], b["value"], b["ci95"] and tuple(b["ci95"])))
+    noun = NOUNS[headline["name"]]
+    folds = [
+        {**fold, "value": fold.get(headline["name"], fold["accuracy"])}
+        for fold in estimate["folds"]
+    ]
     return {
-        "plot": plots.rows("Accuracy with 95 % interval", chart, n),
+        "plot": plots.rows(f"{noun} with 95 % interval", chart, n),
         "n": n,
+        "noun": noun,
+        "headline": headline,
+        "verdict": estimate.get("verdict"),
         "others": others,
-        "frozen": verdict.get("frozen", estimate["accuracy"]),
+        "frozen": frozen_value({"fine_tuning": contents.fine_tuning, **estimate}),
+        "folds": folds,
         "least": min((fold["n"] for fold in estimate["folds"]), default=0),
     }
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from earmark.backbones import registry
 from earmark.backbones.base import Backbone
 from earmark.backbones.layers import layers_of
-from earmark.classifier.calibration import as_scores
 from earmark.classifier.features import FeatureSpec
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.store import Store
 from earmark.errors import BackboneError
 from earmark.system.progress import Stages
-from earmark.training import heads, metrics
+from earmark.training import headline, heads, metrics
 from earmark.training.embedded_data import EmbeddedData
+from earmark.training.estimation import OutOfFold
 from earmark.training.kernels import FeatureTable
 from earmark.training.selection import Search
 from earmark.training.solution import solve
@@ -26,21 +26,43 @@ CHEAP_PARAMETERS = 2_000_000  # of a network that is run once more, with random 
 CHEAP_SECONDS, CHEAP_CLIPS = 3_600.0, 1_000  # over no more audio, and no more clips, than this
 
 
+@dataclass(frozen=True)
+class Baseline:
+    """What a rival that has learned nothing of listening answered to the same clips."""
+
+    name: str
+    tested: OutOfFold
+
+    def figures(self, seed: int) -> dict[str, Any]:
+        """Return name, accuracy, interval and headline: what an estimate has of it."""
+        tested = self.tested
+        quality = tested.quality
+        figure = headline.name_of(tested.onehot, tested.is_single)
+        return {
+            "name": self.name,
+            "accuracy": float(quality.mean()),
+            "ci95": list(metrics.accuracy_interval(quality, tested.cluster, seed)),
+            "headline": headline.figures(
+                figure, tested.chosen(), tested.onehot, tested.cluster, seed
+            ),
+        }
+
+
 def judge(
     data: EmbeddedData,
     search: Search,
     networks: Sequence[Backbone],
     store: Store | None,
     stages: Stages | None = None,
-) -> list[dict[str, Any]]:
-    """Return name, accuracy and interval of each baseline, over the same clips and folds.
+) -> list[Baseline]:
+    """Return what each baseline answers, over the same clips and folds.
 
     Log-mel statistics always; the ``networks`` in use with random weights where all of them are
     small and the audio is short and the clips are few. Both read all layers, with a linear head
     and its penalty chosen inside the folds.
     """
     clips, scheme, stages = data.clips, data.scheme, stages or Stages()
-    baselines = []
+    baselines: list[Baseline] = []
     for name, rivals in _rivals(networks, data.embeddings[0].seconds, len(clips)):
         with stages.stage("baselines", len(rivals) * len(clips), f"baseline: {name}"):
             embeddings = [
@@ -54,11 +76,8 @@ def judge(
         table = FeatureTable(infos, [e.matrix for e in embeddings], specs)
         alone = replace(search, table=table, kinds=heads.LINEAR, _inner_logits={})
         solution = solve(alone, clips, data.content, scheme, stages, name)
-        rows, targets = solution.tested, search.targets.rows(solution.tested)
-        scores = as_scores(solution.logits[rows], targets.is_single)
-        quality = metrics.quality(scores, targets.onehot, targets.is_single)
-        interval = metrics.accuracy_interval(quality, scheme.cluster[rows], search.seed)
-        baselines.append({"name": name, "accuracy": float(quality.mean()), "ci95": list(interval)})
+        tested = OutOfFold.gather(solution, clips, search.targets, scheme)
+        baselines.append(Baseline(name, tested))
     return baselines
 
 

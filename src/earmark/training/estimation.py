@@ -14,7 +14,7 @@ from earmark.classifier.estimate import Estimate
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.splits import Scheme
-from earmark.training import metrics
+from earmark.training import headline, metrics
 from earmark.training.solution import Solution
 
 
@@ -85,25 +85,29 @@ class OutOfFold:
             thresholds[inside] = best_thresholds(self.scores[~inside], self.onehot[~inside])
         return thresholds
 
+    def chosen(self, thresholds: np.ndarray | None = None) -> np.ndarray:
+        """Return (N, K) bool, the classes each clip was given; by default at :meth:`thresholds`."""
+        if thresholds is None and not self.is_single:
+            thresholds = self.thresholds()
+        return answered(self.scores, self.is_single, thresholds)
+
     def answers(
         self, labels: Sequence[str], thresholds: np.ndarray | None = None
     ) -> list[tuple[str, str, str]]:
         """Return (path, label, answer) of each clip; several classes have ';' between them."""
-        thresholds = self.thresholds() if thresholds is None else thresholds
-        chosen = answered(self.scores, self.is_single, thresholds)
         return [
             (
                 str(clip.path),
                 str(clip.label),
                 ";".join(label for label, is_one in zip(labels, row, strict=True) if is_one),
             )
-            for clip, row in zip(self.clips, chosen, strict=True)
+            for clip, row in zip(self.clips, self.chosen(thresholds), strict=True)
         ]
 
 
-def answered(scores: np.ndarray, is_single: bool, thresholds: np.ndarray) -> np.ndarray:
+def answered(scores: np.ndarray, is_single: bool, thresholds: np.ndarray | None) -> np.ndarray:
     """Return (N, K) bool: the best class of each clip, or all that reach their thresholds (K,)."""
-    if not is_single:
+    if not is_single and thresholds is not None:
         return np.asarray(scores >= thresholds)
     return np.asarray(np.arange(scores.shape[1]) == scores.argmax(1)[:, None])
 
@@ -115,16 +119,25 @@ def estimate(
     scheme: str,
     *,
     folds: Sequence[str],
-    thresholds: np.ndarray,
+    chosen: np.ndarray,
 ) -> Estimate:
     """Return the estimate that out-of-fold predictions give.
 
-    For clips with several classes 'accuracy' is the label-ranking average precision, and macro F1
-    is at ``thresholds``, (K,) or (N, K).
+    For clips with several classes 'accuracy' is the label-ranking average precision. Macro F1 is
+    that of the classes ``chosen`` (N, K).
     """
     quality = tested.quality
-    chosen = answered(tested.scores, tested.is_single, thresholds)
     onehot, is_single = tested.onehot, tested.is_single
+    name = headline.name_of(onehot, is_single)
+
+    def of_fold(inside: np.ndarray) -> dict[str, float]:
+        counts = headline.counts_of(chosen[inside], onehot[inside]).sum(0)
+        return {
+            "accuracy": float(quality[inside].mean()),
+            name: float(headline.value(name, counts)),
+            "n": int(inside.sum()),
+        }
+
     return Estimate(
         scheme=scheme,
         accuracy=float(quality.mean()),
@@ -134,14 +147,11 @@ def estimate(
         chance=metrics.chance(onehot, is_single),
         n_clips=len(tested.clips),
         folds=tuple(
-            {
-                "fold": name,
-                "accuracy": float(quality[tested.fold == number].mean()),
-                "n": int((tested.fold == number).sum()),
-            }
-            for number, name in enumerate(folds)
+            {"fold": fold, **of_fold(tested.fold == number)}
+            for number, fold in enumerate(folds)
             if (tested.fold == number).any()
         ),
+        headline=headline.figures(name, chosen, onehot, tested.cluster, seed),
         classes=tuple(metrics.per_class(onehot, chosen, labels)),
         balanced_accuracy=metrics.balanced_accuracy(onehot, chosen) if is_single else None,
         mean_average_precision=None

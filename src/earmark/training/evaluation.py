@@ -11,13 +11,16 @@ import numpy as np
 
 from earmark.classifier.classifier import Classifier
 from earmark.classifier.estimate import Estimate
-from earmark.classifier.prediction import UNKNOWN
-from earmark.data.dataset import DataLike, as_dataset
+from earmark.classifier.known import CLIP, RECORDING
+from earmark.classifier.prediction import UNKNOWN, Prediction
+from earmark.data.clip import Clip
+from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
-from earmark.errors import DataError, did_you_mean
+from earmark.errors import DataError, amount, did_you_mean
 from earmark.training import estimation
 from earmark.training.estimation import OutOfFold
+from earmark.training.verdict import verdict_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,9 @@ class Evaluation:
     ``thresholds`` (K,) are the classifier's, for clips with several classes. The estimate counts
     the best class of every clip, also of those that would be answered ``unknown`` (N,).
     ``warnings`` begin with the path and say what is missing of a recording, or was changed.
+    ``n_known`` clips were trained on, and left out unless that was asked for; of ``n_related``
+    others their recording was. Both are None where the classifier does not say what it was trained
+    on.
     """
 
     estimate: Estimate
@@ -35,14 +41,23 @@ class Evaluation:
     skipped: tuple[Failure, ...]
     unknown: np.ndarray
     warnings: tuple[str, ...] = ()
+    n_known: int | None = None
+    n_related: int | None = None
+    includes_known: bool = False
 
     def __repr__(self) -> str:
         return f"Evaluation({self.estimate!r}, {len(self.skipped)} skipped)"
 
     @property
     def figures(self) -> dict[str, Any]:
-        """What ``evaluate --json`` prints of the estimate."""
-        return self.estimate.to_dict()
+        """What ``evaluate --json`` prints of the estimate and of known clips."""
+        counts = {"known": self.n_known, "known_recordings": self.n_related}
+        return {**self.estimate.to_dict(), **counts, "includes_known": self.includes_known}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about clips that the classifier was trained on."""
+        return known_notes(self.n_known, self.n_related, self.includes_known)
 
     def answers(self, labels: Sequence[str]) -> list[tuple[str, str, str]]:
         """Return (path, label, answer) of each clip, as ``predict`` answers it."""
@@ -50,8 +65,31 @@ class Evaluation:
         return [(p, label, UNKNOWN if is_it else answer) for (p, label, answer), is_it in rows]
 
 
+def known_notes(n_known: int | None, n_related: int | None, is_included: bool) -> tuple[str, ...]:
+    """Say how many clips were trained on, and what was done with them."""
+    if n_known is None or n_related is None:
+        return (
+            "the classifier does not say what it was trained on; its accuracy holds only if these"
+            " clips were not trained on.",
+        )
+    notes = []
+    if n_known:
+        done = "counted all the same: the accuracy is too high" if is_included else "left out"
+        notes.append(f"{amount(n_known, 'clip')} the classifier was trained on: {done}.")
+    if n_related:
+        notes.append(
+            f"{amount(n_related, 'clip')} of recordings of which another stretch was trained on:"
+            " the accuracy may be too high."
+        )
+    return tuple(notes)
+
+
 def evaluate(
-    classifier: Classifier | str | Path, data: DataLike, store: Store | None = None
+    classifier: Classifier | str | Path,
+    data: DataLike,
+    store: Store | None = None,
+    *,
+    include_known: bool = False,
 ) -> Evaluation:
     """Score a classifier on labelled clips that it was not trained on.
 
@@ -63,6 +101,9 @@ def evaluate(
         Labelled clips. A path is read with the separator that the classifier was trained with.
     store : Store, optional
         Embeddings are taken from it and added to it.
+    include_known : bool
+        Whether to count clips that the classifier was trained on. They are left out otherwise, as
+        far as its file says which they are.
 
     Returns
     -------
@@ -74,12 +115,12 @@ def evaluate(
     ------
     DataError
         A label that the classifier does not know; several classes a clip for a classifier of one;
-        no clip that can be read.
+        no clip that can be read; all clips were trained on.
 
     Examples
     --------
     >>> import earmark
-    >>> earmark.evaluate("mine.earmark", "recordings").estimate.accuracy
+    >>> earmark.evaluate("mine.earmark", "recordings", include_known=True).estimate.accuracy
     1.0
     """
     if not isinstance(classifier, Classifier):
@@ -108,6 +149,42 @@ def evaluate(
             f"none of the {len(dataset)} clips could be read; the first, {failures[0].path},"
             f" because: {failures[0].reason}"
         )
+    kinds = _known(classifier, answers)
+    if not include_known:
+        answers = [pair for pair, kind in zip(answers, kinds, strict=True) if kind != CLIP]
+        if not answers:
+            raise DataError(
+                f"the classifier was trained on all {amount(len(kinds), 'clip')} of"
+                f" {dataset.source}, which says nothing of new ones; give other recordings, or"
+                " count these all the same with --include-known (include_known=True)."
+            )
+    counts = None if classifier.known is None else (kinds.count(CLIP), kinds.count(RECORDING))
+    n_known, n_related = counts or (None, None)
+    leaks = known_notes(n_known if include_known else 0, n_related, include_known)
+    evaluation = _scored(classifier, dataset, answers, leaks if counts else ())
+    return replace(
+        evaluation,
+        skipped=tuple(failures),
+        n_known=n_known,
+        n_related=n_related,
+        includes_known=include_known,
+    )
+
+
+def _known(classifier: Classifier, answers: Sequence[tuple[Clip, Prediction]]) -> list[str | None]:
+    """Return for each clip 'clip' or 'recording', if that was trained on."""
+    if classifier.known is None:
+        return [None] * len(answers)
+    return [classifier.known.kind_of(clip, p.content) for clip, p in answers]
+
+
+def _scored(
+    classifier: Classifier,
+    dataset: Dataset,
+    answers: Sequence[tuple[Clip, Prediction]],
+    leaks: Sequence[str],
+) -> Evaluation:
+    """Return the estimate that the answers to labelled clips give, with a verdict."""
     clips = tuple(clip for clip, _ in answers)
     number = {label: k for k, label in enumerate(classifier.labels)}
     onehot = np.zeros((len(answers), len(number)))
@@ -116,12 +193,12 @@ def evaluate(
     scores = np.array([[p.scores[label] for label in classifier.labels] for _, p in answers])
     tested = OutOfFold.of_scores(clips, onehot, scores, classifier.calibration.is_single)
     thresholds = np.array(classifier.decision_rule.thresholds)
+    chosen = tested.chosen(thresholds)
     scheme = f"{len(answers)} given clips"
-    figures = estimation.estimate(
-        tested, classifier.labels, 0, scheme, folds=(), thresholds=thresholds
-    )
+    figures = estimation.estimate(tested, classifier.labels, 0, scheme, folds=(), chosen=chosen)
+    figures = replace(figures, verdict=verdict_of(figures, tested, chosen, leaks=leaks))
     unknown = np.array([p.is_unknown for _, p in answers])
     if classifier.decision_rule.unknown_threshold is not None:
         figures = replace(figures, answered_unknown=int(unknown.sum()))
     warnings = tuple(f"{p.path}: {text}" for _, p in answers for text in p.warnings)
-    return Evaluation(figures, tested, thresholds, tuple(failures), unknown, warnings)
+    return Evaluation(figures, tested, thresholds, (), unknown, warnings)

@@ -84,20 +84,73 @@ def _some_findings(findings: Sequence[Finding]) -> list[str]:
 
 def estimate_lines(estimate: Mapping[str, Any]) -> list[str]:
     """Return the estimate as aligned lines: the figure, how it was made, its spread over folds."""
-    low, high = estimate["ci95"]
-    is_single = "map" not in estimate  # else clips may have several classes
-    quantity, guess = (
-        ("accuracy", "one class") if is_single else ("ranking ", "the commonest first")
-    )
-    ranking = "" if is_single else f"mAP {estimate['map']:.3f}, "
+    figure = headline_of(estimate)
+    low, high = figure["ci95"]
+    quantity, guess = _SHOWN[figure["name"]]
     lines = [
-        f"  {quantity}  {estimate['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f};"
-        f" always guessing {guess} gives {estimate['chance']:.3f})",
-        f"  measured  {estimate['scheme']}; {ranking}macro F1 {estimate['macro_f1']:.3f},"
-        f" calibration error {estimate['ece']:.3f}",
+        *verdict_line(estimate),
+        f"  {quantity} {figure['value']:.3f} (95 % interval {low:.3f} to {high:.3f};"
+        f" {guess} gives {figure['chance']:.3f})",
+        *_beside(estimate, figure["name"]),
+        f"  measured  {estimate['scheme']}; {', '.join(_others(estimate, figure['name']))}",
     ]
-    folds = [f"{fold['fold']}: {fold['accuracy']:.3f}" for fold in estimate["folds"]]
+    folds = [
+        f"{fold['fold']}: {fold.get(figure['name'], fold['accuracy']):.3f}"
+        for fold in estimate["folds"]
+    ]
     return [*lines, f"  folds     {', '.join(folds)}"] if len(folds) > 1 else lines
+
+
+_SHOWN = {  # how a headline begins its line, and what guessing is
+    "accuracy": ("accuracy ", "always guessing one class"),
+    "ranking": ("ranking  ", "always guessing the commonest first"),
+    "balanced_accuracy": ("balanced  accuracy", "always guessing one class"),
+    "macro_f1": ("macro F1 ", "always answering every class"),
+}
+
+
+def headline_of(estimate: Mapping[str, Any]) -> dict[str, Any]:
+    """Return name, value, interval and chance of the figure to go by; of 0.1 the accuracy."""
+    headline = estimate.get("headline")
+    if headline is not None:
+        return dict(headline)
+    return {
+        "name": "ranking" if "map" in estimate else "accuracy",
+        "value": estimate["accuracy"],
+        "ci95": estimate.get("ci95"),
+        "chance": estimate.get("chance"),
+    }
+
+
+def verdict_line(estimate: Mapping[str, Any]) -> list[str]:
+    """Say whether the classifier may be used, and why."""
+    verdict = estimate.get("verdict")
+    return [] if verdict is None else [f"  verdict   {verdict['word']}: {verdict['why']}"]
+
+
+def _beside(estimate: Mapping[str, Any], name: str) -> list[str]:
+    """Return the accuracy, or the ranking, where that is not the figure to go by."""
+    if name == "balanced_accuracy":
+        quantity, guess = _SHOWN["accuracy"]
+        why = "; classes are of unequal size, and it counts the large ones most"
+    elif name == "macro_f1":
+        quantity, guess = _SHOWN["ranking"]
+        why = ""
+    else:
+        return []
+    low, high = estimate["ci95"]
+    return [
+        f"  {quantity} {estimate['accuracy']:.3f} (95 % interval {low:.3f} to {high:.3f};"
+        f" {guess} gives {estimate['chance']:.3f}{why})"
+    ]
+
+
+def _others(estimate: Mapping[str, Any], name: str) -> list[str]:
+    """Return the figures that are not gone by."""
+    figures = [("mAP", "map"), ("macro F1", "macro_f1"), ("calibration error", "ece")]
+    return [
+        f"{noun} {estimate[key]:.3f}" for noun, key in figures if key in estimate and key != name
+    ]
 
 
 def transfer_line(estimate: Mapping[str, Any]) -> list[str]:
@@ -105,19 +158,27 @@ def transfer_line(estimate: Mapping[str, Any]) -> list[str]:
     baselines = estimate.get("baselines")
     if not baselines:
         return []
-    best = max(baselines, key=lambda baseline: baseline["accuracy"])
-    frozen = estimate.get("fine_tuning", {}).get("frozen", estimate["accuracy"])
-    gain = round(100 * (frozen - best["accuracy"]), 1) or 0.0  # no -0.0
+    rivals = {baseline["name"]: headline_of(baseline)["value"] for baseline in baselines}
+    rival, most = max(rivals.items(), key=lambda pair: pair[1])
+    gain = round(100 * (frozen_value(estimate) - most), 1) or 0.0  # no -0.0
     if gain < 0:
-        rival = best["name"]
         if rival == "random weights":
             rival = "the same network with random weights"
         return [
             f"  transfer  pretrained network: {-gain:.1f} points WORSE than {rival}"
-            f" ({best['accuracy']:.3f}); it did not help"
+            f" ({most:.3f}); it did not help"
         ]
-    rivals = ", ".join(f"{rival['accuracy']:.3f} with {rival['name']}" for rival in baselines)
-    return [f"  transfer  {gain:+.1f} points from the pretrained network: {rivals}"]
+    others = ", ".join(f"{value:.3f} with {name}" for name, value in rivals.items())
+    return [f"  transfer  {gain:+.1f} points from the pretrained network: {others}"]
+
+
+def frozen_value(estimate: Mapping[str, Any]) -> float:
+    """Return the figure to go by before fine-tuning, which is what baselines are held against."""
+    tuning = estimate.get("fine_tuning") or {}
+    if "headline" not in estimate:
+        return float(tuning.get("frozen", estimate["accuracy"]))
+    frozen = tuning.get("frozen_headline")
+    return float(estimate["headline"]["value"] if frozen is None else frozen)
 
 
 def growth_line(estimate: Mapping[str, Any]) -> list[str]:
@@ -128,6 +189,8 @@ def growth_line(estimate: Mapping[str, Any]) -> list[str]:
     if gain is None:
         return []
     which = " to the frozen classifier" if "fine_tuning" in estimate else ""
+    if (estimate.get("headline") or {}).get("name") == "balanced_accuracy":
+        which = f" of accuracy{which}"
     return [f"  more      doubling the recordings should add about {100 * gain:.1f} points{which}"]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -28,18 +26,18 @@ from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
 from earmark.errors import DataError, EarmarkError, WeightsError, did_you_mean
 from earmark.system.progress import Progress, Stages
-from earmark.training import baselines, candidates, estimation, heads, learning_curve
+from earmark.training import baselines, candidates, estimation, headline, heads, learning_curve
+from earmark.training.baselines import Baseline
 from earmark.training.embedded_data import EmbeddedData
 from earmark.training.estimation import OutOfFold
 from earmark.training.kernels import FeatureTable
-from earmark.training.selection import Candidate, Choice, Search
+from earmark.training.provenance import known_clips, provenance
+from earmark.training.selection import Candidate, Search
 from earmark.training.solution import Solution, nested, solve
 from earmark.training.summary import training_text
 from earmark.training.unknown import find_threshold
-from earmark.version import __version__
+from earmark.training.verdict import verdict_of
 
-UNEQUAL = 1.5  # classes this much larger than others are weighed against them
-USUAL = (0.05, 0.95)  # of the lengths of clips: what is shorter or longer is rare
 AUTO = ("efficientat-mn04", "speech-embedding")  # the last is shipped
 
 
@@ -76,6 +74,7 @@ class Training:
     seconds: dict[str, float]
     read_warnings: tuple[str, ...] = ()  # recordings that were not read whole, or not as they are
     findings: tuple[Finding, ...] = ()
+    baselines: tuple[Baseline, ...] | None = None  # their answers, which a verdict is held against
 
     @property
     def estimate(self) -> Estimate:
@@ -183,15 +182,20 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
     chosen = solution.chosen.best
 
     tested = OutOfFold.gather(solution, embedded.clips, search.targets, embedded.scheme)
-    estimate = estimate_of(tested, embedded, seed)
+    rivals, curve = None, None
     if settings.compare:
-        estimate = _compared(estimate, embedded, search, chosen, settings.store, stages)
+        held_out = embedded.scheme.held_out
+        rivals = _rivals(embedded, search, chosen, settings.store, stages)
+        curve = tuple(learning_curve.learning_curve(search, chosen, held_out, stages))
+    estimate = estimate_of(tested, embedded, seed, rivals)
+    estimate = replace(estimate, learning_curve=curve)
     rule = DecisionRule.fit(tested.scores, tested.onehot, tested.is_single)
     if settings.unknown is not None:
         rate = settings.unknown
         threshold = find_threshold(_trained_on(search, embedded), chosen, rate, stages)
         rule = replace(rule, unknown_threshold=threshold.below)
         estimate = replace(estimate, unknown={"rate": rate, **threshold._asdict()})
+    origin = provenance(embedded, solution.chosen, vars(settings))
     uses, pooling = _used(networks, choices[chosen.features])
     classifier = Classifier(
         tuple(dataset.labels),
@@ -201,7 +205,8 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         pooling,
         rule,
         estimate,
-        _provenance(embedded, solution.chosen, settings),
+        origin,
+        known=known_clips(embedded, origin["data"]),
     )
     return Training(
         classifier,
@@ -216,6 +221,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         stages.seconds,
         tuple(dict.fromkeys(text for e in embedded.embeddings for text in e.warnings)),
         tuple(before_training(dataset, embedded.clips, embedded.content)),
+        rivals,
     )
 
 
@@ -239,7 +245,7 @@ def _search(
         [n.info for n in embedded.networks], [e.matrix for e in embedded.embeddings], choices
     )
     targets = _targets(embedded.dataset, embedded.clips)
-    unequal = _is_unequal(targets)
+    unequal = targets.is_single and headline.is_unequal(targets.onehot)
     return Search(
         table, targets, embedded.scheme.fold, kinds, seed, unequal, embedded.dataset.separator
     )
@@ -253,29 +259,36 @@ def _trained_on(search: Search, embedded: EmbeddedData) -> Search:
     return nested(search, embedded.clips, embedded.content, rows)
 
 
-def estimate_of(tested: OutOfFold, embedded: EmbeddedData, seed: int) -> Estimate:
-    """Return what :func:`estimation.estimate` makes of out-of-fold predictions."""
-    scheme, labels = embedded.scheme, embedded.dataset.labels
-    thresholds = tested.thresholds()
-    return estimation.estimate(
-        tested, labels, seed, scheme.description, folds=scheme.names, thresholds=thresholds
+def estimate_of(
+    tested: OutOfFold, embedded: EmbeddedData, seed: int, rivals: Sequence[Baseline] | None
+) -> Estimate:
+    """Return what out-of-fold predictions say, beside those of ``rivals``, with the verdict."""
+    scheme, chosen = embedded.scheme, tested.chosen()
+    estimate = estimation.estimate(
+        tested,
+        embedded.dataset.labels,
+        seed,
+        scheme.description,
+        folds=scheme.names,
+        chosen=chosen,
     )
+    verdict = verdict_of(estimate, tested, chosen, rivals or (), scheme.warnings, seed)
+    if rivals is not None:
+        estimate = replace(estimate, baselines=tuple(rival.figures(seed) for rival in rivals))
+    return replace(estimate, verdict=verdict)
 
 
-def _compared(
-    estimate: Estimate,
+def _rivals(
     embedded: EmbeddedData,
     search: Search,
     chosen: Candidate,
     store: Store | None,
     stages: Stages,
-) -> Estimate:
-    """Add what the estimate is held against, and how it grows with the clips."""
+) -> tuple[Baseline, ...]:
+    """Return what the estimate is held against."""
     spec = search.table.specs[chosen.features]
     used = [n for n, names in zip(embedded.networks, spec.layers, strict=True) if names]
-    rivals = baselines.judge(embedded, search, used, store, stages)
-    curve = learning_curve.learning_curve(search, chosen, embedded.scheme.held_out, stages)
-    return replace(estimate, baselines=tuple(rivals), learning_curve=tuple(curve))
+    return tuple(baselines.judge(embedded, search, used, store, stages))
 
 
 def _targets(dataset: Dataset, clips: Sequence[Clip]) -> Targets:
@@ -285,11 +298,6 @@ def _targets(dataset: Dataset, clips: Sequence[Clip]) -> Targets:
     for row, clip in zip(onehot, clips, strict=True):
         row[[number[name] for name in dataset.classes(clip)]] = 1
     return Targets(onehot, np.ones(len(onehot)), dataset.is_single)
-
-
-def _is_unequal(targets: Targets) -> bool:
-    counts = targets.onehot.sum(0)
-    return targets.is_single and bool(counts.max() > UNEQUAL * counts[counts > 0].min())
 
 
 def _used(
@@ -368,39 +376,3 @@ def _embed_all(
         )
     failures = {failure.path: failure for e in embeddings for failure in e.failures}
     return [e.only(common) for e in embeddings], tuple(failures.values())
-
-
-def _provenance(embedded: EmbeddedData, chosen: Choice, settings: _Settings) -> dict[str, Any]:
-    """Return what is needed to know later how the classifier came about."""
-    digest = hashlib.sha256()
-    for embedding in embedded.embeddings:
-        digest.update(embedding.matrix.tobytes())
-    digest.update("\n".join(str(clip.label) for clip in embedded.clips).encode())
-    names = ("backbone", "head", "layers", "folds")
-    arguments = {name: getattr(settings, name) for name in names}
-    if settings.backbone != "auto":  # folders in it become absolute
-        arguments["backbone"] = ",".join(registry.split_names(settings.backbone))
-    return {
-        "earmark": __version__,
-        "clips": len(embedded.clips),
-        "clip_seconds": np.quantile(embedded.embeddings[0].clip_seconds, USUAL).round(3).tolist(),
-        "audio": asdict(embedded.dataset.audio),
-        "seed": settings.seed,
-        "data": digest.hexdigest(),
-        "layers": chosen.best.features,
-        "penalty": chosen.best.penalty,
-        "candidates": _best(chosen),
-        "source": embedded.dataset.origin,
-        "arguments": arguments,
-    }
-
-
-def _best(choice: Choice) -> list[dict[str, Any]]:
-    """Return the best candidate of each head and feature spec, best first."""
-    best: dict[tuple[str, str], dict[str, Any]] = {}
-    for candidate, loss in sorted(choice.loss.items(), key=lambda item: item[1]):
-        settings = asdict(candidate)
-        settings["layers"] = settings.pop("features")  # what files and reports of 0.1 call it
-        row = {**settings, "accuracy": choice.quality[candidate], "loss": loss}
-        best.setdefault((candidate.head, candidate.features), row)
-    return list(best.values())

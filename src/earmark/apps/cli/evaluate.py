@@ -2,9 +2,18 @@
 
 from pathlib import Path
 
+from typer import Option
+
 from earmark.apps.cli.checks import check_folder, check_model
 from earmark.apps.cli.options import JSON, MODEL, REPORT, LabelOptions, RunOptions
-from earmark.apps.cli.text import print_json, report_read_warnings, say, skipped_json, this_command
+from earmark.apps.cli.text import (
+    print_json,
+    report_read_warnings,
+    say,
+    skipped_json,
+    this_command,
+    warn_of,
+)
 from earmark.training.summary import answered_unknown_line, estimate_lines
 
 
@@ -12,13 +21,17 @@ def evaluate(
     *,
     model: Path = MODEL,
     data: LabelOptions,
+    include_known: bool = Option(
+        False, "--include-known", help="Count clips that MODEL was trained on, too."
+    ),
     report: Path | None = REPORT,
     as_json: bool = JSON,
     run: RunOptions,
 ) -> None:
     """Score MODEL on labelled clips that it was not trained on.
 
-    Without --separator, labels are read as they were for the training.
+    Clips that it was trained on are left out, as far as MODEL knows them. Without --separator,
+    labels are read as they were for the training.
     """
     check_folder(report)
     check_model(model)
@@ -30,7 +43,7 @@ def evaluate(
     if data.separator is None and classifier.separator is not None:
         dataset = data.read(separator=classifier.separator, least_classes=1)
     with run.store() as store:
-        evaluation = evaluate(classifier, dataset, store)
+        evaluation = evaluate(classifier, dataset, store, include_known=include_known)
         figures = {
             "model": str(model),
             "data": data.source,
@@ -50,5 +63,8 @@ def evaluate(
     else:
         lines = [*estimate_lines(figures), *answered_unknown_line(figures)]
         print("\n".join([f"{model} on {data.source}", *lines]))
+    warn_of(model, classifier.estimate.warning)
+    for note in evaluation.notes:
+        say(f"note: {note}")
     report_read_warnings(evaluation.warnings)
     run.finish(evaluation.skipped)

@@ -6,7 +6,7 @@ from typer import Option
 
 from earmark.apps.cli.checks import check_model, check_share
 from earmark.apps.cli.options import MODEL, AnswerOptions
-from earmark.apps.cli.text import prediction_json, prediction_text, print_csv, say
+from earmark.apps.cli.text import prediction_json, prediction_text, print_csv, say, warn_of
 
 
 def predict(
@@ -30,6 +30,7 @@ def predict(
 
     failures = 0
     classifier = Classifier.load(model)
+    warn_of(model, classifier.estimate.warning)
     if options.as_csv:
         print_csv([["path", "label", "score", "error", *(["plausible"] if coverage else [])]])
     for p in classifier.predict_iter(recordings, coverage=coverage):

@@ -15,6 +15,7 @@ from earmark.apps.cli.text import print_json, say, skipped_json
 from earmark.errors import DataError, EarmarkError, amount
 
 if TYPE_CHECKING:
+    from earmark.classifier.estimate import Estimate
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.labelling.reviewing import Review
@@ -42,12 +43,13 @@ def review(
     """
     _check(apply, output)
     provenance: dict[str, Any] = {}
+    estimate: Estimate | None = None
     settings = {**asdict(model), **asdict(folds)}
     if _is_model(data.source):
         from earmark.labelling.reviewing import of_model
 
         dataset, classifier = of_model(Path(data.source))
-        provenance = classifier.provenance
+        provenance, estimate = classifier.provenance, classifier.estimate
         settings = {**provenance["arguments"], "seed": provenance["seed"]}
     else:
         dataset = data.read()
@@ -66,10 +68,11 @@ def review(
     digest = result.training.classifier.provenance["data"]
     if provenance.get("data", digest) != digest:
         say(f"warning: {dataset.source} has changed since {data.source} was trained on it.")
+    estimate = estimate or result.training.estimate
     if as_json:
-        print_json(_json(data.source, result, output))
+        print_json(_json(data.source, result, output) | {"verdict": estimate.verdict})
     else:
-        print(_text(data.source, result, output))
+        print(_text(data.source, result, output, estimate.warning))
     run.finish(result.training.skipped)
 
 
@@ -113,9 +116,10 @@ def _correct(dataset: Dataset, apply: Path, output: Path, as_json: bool) -> None
         say(f"read it with --separator {corrected.separator!r}")
 
 
-def _text(source: str, result: Review, output: Path | None) -> str:
+def _text(source: str, result: Review, output: Path | None, warning: str | None) -> str:
     clips = amount(result.n_clips, "clip")
-    lines = [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
+    lines = [] if warning is None else [f"{source}: {warning}", _MEANS_LITTLE]
+    lines += [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
     for number, suspect in enumerate(result.suspects, 1):
         change = f" -> {suspect.suggested}?" if suspect.suggested else ""
         name = _name(suspect.clip)
@@ -130,6 +134,9 @@ def _text(source: str, result: Review, output: Path | None) -> str:
             f"  earmark review {source} --apply {output} -o CORRECTED.csv"
         )
     return "\n".join(lines)
+
+
+_MEANS_LITTLE = "What such a model doubts means little: listen before you change a label.\n"
 
 
 def _name(clip: Clip) -> str:

@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from earmark.errors import amount
@@ -21,6 +22,12 @@ MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all
 def say(text: str) -> None:
     """Print to standard error; only the result goes to standard output."""
     print(text, file=sys.stderr)
+
+
+def warn_of(model: Path | str, warning: str | None) -> None:
+    """Say what has to be known of a classifier, if anything: see ``Estimate.warning``."""
+    if warning is not None:
+        say(f"warning: {model}: {warning}")
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -29,6 +29,9 @@ def train(
         None, help="Answer unknown to clips of no class; this share may get one: 0.05."
     ),
     no_compare: bool = Option(False, "--no-compare", help="No baselines and no learning curve."),
+    no_hashes: bool = Option(
+        False, "--no-hashes", help="Keep no hashes of the clips in the file: to publish it."
+    ),
     engine: options.EngineOptions,
     tuning: options.TuningOptions,
     report: Path | None = options.REPORT,
@@ -53,7 +56,7 @@ def train(
         if training is None:
             return
         output.parent.mkdir(exist_ok=True)
-        training.classifier.save(output)
+        training.classifier.save(output, hashes=not no_hashes)
         forget()
         figures = training_json(training, str(output))
         if report is not None:

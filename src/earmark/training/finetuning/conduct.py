@@ -317,6 +317,7 @@ class _Work:
             "how": self.setup.how,
             "recipe": asdict(self.setup.recipe),
             "frozen": float(frozen.quality.mean()),
+            "frozen_headline": (self.frozen.estimate.headline or {}).get("value"),
             "fine_tuned": float(tuned.quality.mean()),
             "difference": float(difference.mean()),
             "ci95": list(interval),
@@ -373,8 +374,9 @@ def _deployed(
     """Return the training of the fine-tuned classifier, with its own estimate and decision rule."""
     old = frozen.classifier
     estimate = replace(
-        training.estimate_of(tested, frozen.embedded, int(old.provenance["seed"])),
-        baselines=old.estimate.baselines,
+        training.estimate_of(
+            tested, frozen.embedded, int(old.provenance["seed"]), frozen.baselines
+        ),
         learning_curve=old.estimate.learning_curve,
         fine_tuning=verdict,
     )

@@ -1,0 +1,72 @@
+"""How a classifier came about: what its file keeps of the data and the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from earmark.backbones import registry
+from earmark.classifier.known import KEY_BYTES, KnownClips
+from earmark.training.embedded_data import EmbeddedData
+from earmark.training.selection import Choice
+from earmark.version import __version__
+
+USUAL = (0.05, 0.95)  # of the lengths of clips: what is shorter or longer is rare
+
+
+def provenance(
+    embedded: EmbeddedData, chosen: Choice, arguments: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what is needed to know later how the classifier came about.
+
+    ``arguments`` are those of the training.
+    """
+    digest = hashlib.sha256()
+    for embedding in embedded.embeddings:
+        digest.update(embedding.matrix.tobytes())
+    digest.update("\n".join(str(clip.label) for clip in embedded.clips).encode())
+    names = ("backbone", "head", "layers", "folds")
+    own = {name: arguments[name] for name in names}
+    if own["backbone"] != "auto":  # folders in it become absolute
+        own["backbone"] = ",".join(registry.split_names(own["backbone"]))
+    return {
+        "earmark": __version__,
+        "clips": len(embedded.clips),
+        "clip_seconds": np.quantile(embedded.embeddings[0].clip_seconds, USUAL).round(3).tolist(),
+        "audio": asdict(embedded.dataset.audio),
+        "seed": arguments["seed"],
+        "data": digest.hexdigest(),
+        "layers": chosen.best.features,
+        "penalty": chosen.best.penalty,
+        "candidates": _best(chosen),
+        "source": embedded.dataset.origin,
+        "arguments": own,
+    }
+
+
+def _best(choice: Choice) -> list[dict[str, Any]]:
+    """Return the best candidate of each head and feature spec, best first."""
+    best: dict[tuple[str, str], dict[str, Any]] = {}
+    for candidate, loss in sorted(choice.loss.items(), key=lambda item: item[1]):
+        settings = asdict(candidate)
+        settings["layers"] = settings.pop("features")  # what files and reports of 0.1 call it
+        row = {**settings, "accuracy": choice.quality[candidate], "loss": loss}
+        best.setdefault((candidate.head, candidate.features), row)
+    return list(best.values())
+
+
+def known_clips(embedded: EmbeddedData, digest: str) -> KnownClips:
+    """Return the hashes of what is trained on: all clips but those of a test split.
+
+    Their key comes from the ``digest`` of the data, so that equal trainings give equal bytes.
+    """
+    scheme, rows = embedded.scheme, np.ones(len(embedded.clips), bool)
+    if scheme.held_out is not None:
+        rows = scheme.fold != scheme.held_out
+    pairs = zip(embedded.clips, embedded.embeddings[0].contents, strict=True)
+    return KnownClips.of(itertools.compress(pairs, rows), bytes.fromhex(digest)[:KEY_BYTES])
