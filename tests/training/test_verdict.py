@@ -8,7 +8,7 @@ from earmark.data.splits import Scheme
 from earmark.training import estimation, headline, metrics
 from earmark.training.baselines import Baseline
 from earmark.training.estimation import OutOfFold
-from earmark.training.selection import solve
+from earmark.training.solution import solve
 from earmark.training.summary import estimate_lines
 from earmark.training.verdict import verdict_of
 from toy import blobs, search_of
