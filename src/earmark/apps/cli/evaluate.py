@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from earmark.apps.cli.checks import check_folder, check_model
+from earmark.apps.cli.checks import check_model, check_report
 from earmark.apps.cli.options import JSON, MODEL, REPORT, LabelOptions, RunOptions
 from earmark.apps.cli.text import print_json, report_read_warnings, say, skipped_json, this_command
 from earmark.training.summary import answered_unknown_line, estimate_lines
@@ -20,7 +20,7 @@ def evaluate(
 
     Without --separator, labels are read as they were for the training.
     """
-    check_folder(report)
+    check_report(report, data.source, model)
     check_model(model)
     dataset = data.read(least_classes=1)
     from earmark.classifier.classifier import Classifier
@@ -36,6 +36,7 @@ def evaluate(
             "data": data.source,
             **evaluation.figures,
             "skipped": skipped_json(evaluation.skipped),
+            "warnings": list(evaluation.warnings),
         }
         if report is not None:
             from earmark.report import contents_of_evaluation, write_report
