@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -20,7 +20,7 @@ def available_cores() -> int:
 
 @contextlib.contextmanager
 def workers(
-    threads: int | None = None, initializer: Callable[..., object] | None = None, *arguments: object
+    threads: int | None = None, initializer: Callable[..., object] | None = None, *arguments: Any
 ) -> Iterator[ThreadPoolExecutor]:
     """Yield threads; after an error or Ctrl-C, do not wait for what they have not begun."""
     with ThreadPoolExecutor(threads, "earmark", initializer, arguments) as pool:

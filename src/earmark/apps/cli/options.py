@@ -14,7 +14,7 @@ from typer import Argument, Option
 
 from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_folder
-from earmark.apps.cli.text import print_csv, print_json, report_skipped
+from earmark.apps.cli.text import print_csv, print_json, print_line, report_skipped
 from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class AnswerOptions:
         elif self.as_csv:
             print_csv(rows)
         elif text is not None:
-            print(text, flush=True)
+            print_line(text)
 
     def finish(self, failures: int) -> None:
         """Exit with 1 if there were failures and they count."""

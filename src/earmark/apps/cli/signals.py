@@ -63,7 +63,8 @@ class _Run:
             try:
                 if sys.stderr is not None:
                     cursor = SHOW_CURSOR.decode() if sys.stderr.isatty() else ""
-                    print(f"{cursor}stopped{rest}", file=sys.stderr, flush=True)
+                    sys.stderr.write(f"{cursor}stopped{rest}\n")
+                    sys.stderr.flush()
             except (OSError, ValueError):
                 pass  # there is nobody to tell
 

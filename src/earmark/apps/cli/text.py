@@ -23,12 +23,18 @@ def say(text: str) -> None:
     """Print to standard error, if it can be written; only the result goes to standard output."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            print(text, file=sys.stderr)
+            sys.stderr.write(f"{text}\n")  # at once: Ctrl-C may come between two writes
 
 
 def print_json(value: dict[str, Any]) -> None:
     """Print one object on one line."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print_line(json.dumps(value, ensure_ascii=False))
+
+
+def print_line(text: str) -> None:
+    """Print one answer now, with its line break: Ctrl-C may come between two writes."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def print_csv(rows: Sequence[Sequence[str]]) -> None:
