@@ -104,7 +104,10 @@ CASES = {
     "a redirect in a circle": (moved(302, "/net.pth"), "more than 5 redirects, the last to http:"),
     "a redirect to a file": (moved(301, "file:///etc/passwd"), "a redirect to file:///etc/passwd,"),
     "a redirect to FTP": (moved(308, "ftp://x/net.pth"), "a redirect to ftp://x/net.pth, which is"),
-    "a redirect to nowhere": (moved(307, "http://[x/"), "a redirect to http://[x/, which is no add"),
+    "a redirect to nowhere": (
+        moved(307, "http://[x/"),
+        "a redirect to http://[x/, which is no add",
+    ),
     "a redirect with a long page": (
         endless(b"HTTP/1.1 302 F\r\nLocation: file:///x\r\n\r\n", b"x" * 9),
         "a redirect to file:///x, which is not followed",
