@@ -16,6 +16,7 @@ from pathlib import Path
 from unittest import mock
 
 from earmark.apps import cli
+from earmark.apps.cli import signals
 
 
 @dataclass(frozen=True)
@@ -58,5 +59,6 @@ def _as_a_process(argv: list[str], stdin: str, cwd: Path | None) -> Iterator[Non
             yield
         finally:
             os.chdir(here)
+            signals.unheed()
             gc.set_threshold(*collections)
             atexit.unregister(gc.freeze)

@@ -1,11 +1,17 @@
 """Known data sets, from archives that are as theirs but tiny, and from a server on the loopback."""
 
+import bz2
+import contextlib
+import csv
 import dataclasses
+import gzip
 import hashlib
 import io
 import json
+import lzma
 import tarfile
 import threading
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -310,6 +316,161 @@ def test_links_and_devices_are_passed_over(tmp_path: Path) -> None:
             archive.writestr(name, content)
     fetched = sets.fetch("fsdd", tmp_path / "b", tmp_path / "a.zip")
     assert not (fetched.manifest.parent / "recordings" / "9_eve_1.wav").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../../secret.wav", "/secret.wav", "..\\secret.wav", "..", "a/b.wav", ""),
+        *("C:\\secret.wav", "C:secret.wav", "secret\0.wav", "secret.wav\n", "\x1b[31m.wav"),
+    ],
+)
+def test_a_table_names_nothing_outside(tmp_path: Path, name: str) -> None:
+    """Not even where a file is there, and the numbers of rows and files agree."""
+    (tmp_path / "secret.wav").write_bytes(WAV)
+    files = esc50()
+    table = next(key for key in files if key.endswith("esc50.csv"))
+    rows = list(csv.reader(io.StringIO(files[table].decode())))
+    rows[1][0] = name.replace("/secret", f"{tmp_path}/secret") if name[:1] == "/" else name
+    out = io.StringIO()
+    csv.writer(out).writerows(rows)
+    archive = archive_of("esc50", tmp_path, **{table: out.getvalue().encode()})
+    text = refusal("esc50", tmp_path / "to", archive)
+    assert "is not laid out as ESC-50" in text and text.isprintable()
+    assert not list((tmp_path / "to").iterdir())
+
+
+def test_a_fold_leads_nowhere(tmp_path: Path) -> None:
+    table = "UrbanSound8K/metadata/UrbanSound8K.csv"
+    text = urbansound8k()[table].decode().replace(",5,", ",/../../x,", 1)
+    archive = archive_of("urbansound8k", tmp_path, **{table: text.encode()})
+    assert "which is no name of a file in audio" in refusal("urbansound8k", tmp_path, archive)
+
+
+@pytest.mark.parametrize("damage", [b"filename,fold\n1.wav\n", b"filename\n" + b"x" * 200_000])
+def test_a_table_of_another_layout_is_refused(tmp_path: Path, damage: bytes) -> None:
+    table = next(key for key in esc50() if key.endswith("esc50.csv"))
+    archive = archive_of("esc50", tmp_path, **{table: damage})
+    assert "is not laid out as ESC-50" in refusal("esc50", tmp_path, archive)
+
+
+def test_links_in_an_unpacked_folder_do_not_count(tmp_path: Path) -> None:
+    inside = sets.fetch("fsdd", tmp_path, archive_of("fsdd", tmp_path)).manifest.parent
+    (tmp_path / "elsewhere.wav").write_bytes(WAV)
+    recording = next((inside / "recordings").iterdir())
+    recording.unlink()
+    recording.symlink_to(tmp_path / "elsewhere.wav")
+    assert "holds 7 clips, but" in refusal("fsdd", tmp_path)
+    (inside / sets.NOTE).write_text("[]")
+    recording.unlink()
+    recording.write_bytes(WAV)
+    assert "earmark.json is damaged; delete the folder" in refusal("fsdd", tmp_path)
+
+
+def test_a_link_in_the_place_of_the_unfinished_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "kept").touch()
+    (tmp_path / ".FSDD.part").symlink_to(tmp_path / "private")
+    sets.fetch("fsdd", tmp_path, archive_of("fsdd", tmp_path))
+    assert [path.name for path in (tmp_path / "private").iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize("again", ["x/recordings/{}", "y/recordings/{}", "x/recordings/{upper}"])
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_two_members_of_one_name_are_refused(tmp_path: Path, kind: str, again: str) -> None:
+    taken = Path(next(name for name in fsdd() if "recordings" in name)).name
+    other = {again.format(taken, upper=taken.replace(".wav", "").upper() + ".wav"): b"other"}
+    if next(iter(other)) in fsdd():
+        with (
+            pytest.warns(UserWarning, match="Duplicate name")
+            if kind == "zip"
+            else contextlib.nullcontext()
+        ):
+            content = packed_twice(fsdd(), other, kind)
+    else:
+        content = packed(fsdd() | other, kind)
+    (tmp_path / "a").write_bytes(content)
+    assert "twice and should not" in refusal("fsdd", tmp_path / "to", tmp_path / "a")
+
+
+def packed_twice(files: Files, others: Files, kind: str) -> bytes:
+    """Pack ``others`` after ``files``, under names that may be there already."""
+    out = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(out, "w") as archive:
+            for name, content in [*files.items(), *others.items()]:
+                archive.writestr(name, content)
+    else:
+        with tarfile.open(fileobj=out, mode="w:gz") as tar:
+            for name, content in [*files.items(), *others.items()]:
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def test_what_is_not_wanted_is_not_unpacked(tmp_path: Path) -> None:
+    """Members that nobody could unpack do not matter: encrypted, of no known method, damaged."""
+    content = bytearray(packed(fsdd() | {"x/secret.bin": b"s" * 99, "x/odd.bin": b"o" * 99}))
+    for name, at, value in ((b"x/secret.bin", 8, 1), (b"x/odd.bin", 10, 99)):
+        entry = content.rindex(name) - 46  # in the central directory
+        assert content[entry : entry + 4] == b"PK\1\2"
+        content[entry + at] = value
+    (tmp_path / "a.zip").write_bytes(content)
+    fetched = sets.fetch("fsdd", tmp_path, tmp_path / "a.zip")
+    assert not list(fetched.manifest.parent.glob("*.bin"))
+
+
+@pytest.mark.parametrize("name", ["x/skipped.bin", "x/recordings/1_a_1.wav"])
+@pytest.mark.parametrize("size", [1 << 40, 200_000_000])
+def test_a_size_that_lies_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, size: int
+) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        info = tarfile.TarInfo(name)
+        info.size = size
+        tar.fileobj.write(info.tobuf())  # type: ignore[union-attr]
+    (tmp_path / "a").write_bytes(out.getvalue())
+    assert "unpacks to more than 100,000,000 bytes" in refusal("fsdd", tmp_path, tmp_path / "a")
+
+
+def test_a_header_without_an_end_does_not_fill_the_memory(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 60_000_000
+    (tmp_path / "a").write_bytes(gzip.compress(info.tobuf() + bytes(60_000_000), 1))
+    tracemalloc.start()
+    try:
+        assert "is no whole zip or tar archive" in refusal("fsdd", tmp_path, tmp_path / "a")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar.gz", "tar.xz", "tar.bz2"])
+def test_mutants_are_refused_in_a_sentence_or_whole(tmp_path: Path, kind: str) -> None:
+    whole = bytearray(packed(fsdd(), "zip" if kind == "zip" else "tar.gz"))
+    if kind in ("tar.xz", "tar.bz2"):
+        module = {"tar.xz": lzma, "tar.bz2": bz2}[kind]
+        whole = bytearray(module.compress(gzip.decompress(bytes(whole))))
+    rng = np.random.default_rng(0)
+    for number in range(75):
+        mutant = bytearray(whole)
+        for at in rng.integers(len(mutant), size=rng.integers(1, 4)):
+            mutant[at] = rng.integers(256)
+        (tmp_path / "a").write_bytes(mutant)
+        with contextlib.suppress(DataError):
+            assert sets.fetch("fsdd", tmp_path / str(number), tmp_path / "a").clips == 8
+
+
+def test_a_useless_download_is_thrown_away_even_if_no_hash_is_published(
+    publisher: Publisher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_archive(monkeypatch, "fsdd", digest="")
+    good, publisher.content = publisher.content, gzip.compress(b"not an archive")
+    assert "is no whole zip or tar archive" in refusal("fsdd", tmp_path)
+    publisher.content = good
+    assert sets.fetch("fsdd", tmp_path).clips == 8
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])

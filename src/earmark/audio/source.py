@@ -139,7 +139,26 @@ class SampleSource:
         return cls(values, int(rate_hz), name)
 
 
-Source = FileSource | BytesSource | SampleSource
+@dataclass(frozen=True)
+class AbsentSource:
+    """What was given as a recording and is none: a path that is not there, an empty folder."""
+
+    name: str
+    why: str
+
+    @property
+    def size(self) -> int:
+        raise Refusal(self.why, "missing")
+
+    @property
+    def version(self) -> bytes:
+        raise Refusal(self.why, "missing")
+
+    def open(self) -> BinaryIO:
+        raise Refusal(self.why, "missing")
+
+
+Source = FileSource | BytesSource | SampleSource | AbsentSource
 Recording = str | Path | bytes | Source
 
 

@@ -168,7 +168,7 @@ class Classifier:
         -------
         Prediction or list of Prediction
             A list for a folder or a list, also of one recording. There, a recording that cannot be
-            read is a prediction with an ``error``.
+            read, or a folder without any, is a prediction with an ``error``.
 
         Raises
         ------
@@ -195,7 +195,10 @@ class Classifier:
         rate_hz: int | None = None,
         coverage: float | None = None,
     ) -> Iterator[Prediction]:
-        """Yield a prediction for each recording, in order, while later ones are being read."""
+        """Yield a prediction for each recording, in order, while later ones are being read.
+
+        One that cannot be read has an ``error``, also a single one.
+        """
         return self._shared.predict_iter(recordings, rate_hz=rate_hz, coverage=coverage)
 
     def predict_proba(self, recordings: Recordings, *, rate_hz: int | None = None) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from earmark.audio.source import BytesSource, SampleSource
 from earmark.data.clip import Clip
-from earmark.data.folders import paths
+from earmark.data.folders import find_clips, paths
 from earmark.errors import EarmarkError
 
 # Anything that may be heard: a path, a folder, the bytes of a file, samples, a clip, or several.
@@ -42,7 +42,8 @@ def one_clip(recording: Recordings, rate_hz: int | None = None) -> Clip | None:
 def clips_of(recordings: Recordings, rate_hz: int | None = None) -> Iterator[Clip]:
     """Yield a clip for each recording, in the order given; folders are searched through.
 
-    Raises EarmarkError for what is no recording, and DataError for a folder without any.
+    In a list, a folder without recordings is a clip that cannot be read. Raises EarmarkError for
+    what is no recording, and DataError for a single folder without any.
     """
     clip = one_clip(recordings, rate_hz)
     if clip is not None:
@@ -56,7 +57,10 @@ def clips_of(recordings: Recordings, rate_hz: int | None = None) -> Iterator[Cli
                     f"{recording!r} is no recording; give paths, bytes, or samples as an array with"
                     " rate_hz=."
                 )
-            yield from clips_of(recording, rate_hz if _is_samples(recording) else None)
+            if isinstance(recording, (str, Path)) and os.path.isdir(recording):
+                yield from find_clips([recording])
+            else:
+                yield from clips_of(recording, rate_hz if _is_samples(recording) else None)
     else:
         raise EarmarkError(
             f"a {type(recordings).__name__} is no recording; give a path, the bytes of a file,"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from earmark.audio.source import AbsentSource
 from earmark.data.clip import Clip
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.errors import DataError, did_you_mean
@@ -43,15 +44,37 @@ def paths(inputs: Iterable[str | Path]) -> list[Path]:
     A file is taken whatever its name. Raises DataError for a path that is not there and for a
     folder without recordings.
     """
-    recordings: list[Path] = []
+    return [_raised(found) for path in inputs for found in _expand(Path(path))]
+
+
+def find_clips(inputs: Iterable[str | Path]) -> Iterator[Clip]:
+    """Expand files and folders as :func:`paths` does, but let nothing stop the others.
+
+    What is not there, a folder without recordings and one that cannot be listed are clips that
+    cannot be read, in their places.
+    """
     for path in map(Path, inputs):
-        if not os.path.exists(path):
-            raise DataError(f"{path} is not there;{near_path(path)} give recordings or folders.")
-        files = list(_walk(path)) if path.is_dir() else [path]
-        if not files:
-            raise DataError(f"{path} holds no recordings; give recordings or folders.")
-        recordings += files
-    return recordings
+        for found in _expand(path):
+            if isinstance(found, DataError):
+                why = str(found).removeprefix(f"{path} ").rstrip(".")
+                yield Clip(path, recording=AbsentSource(str(path), why))
+            else:
+                yield Clip(found)
+
+
+def _expand(path: Path) -> Iterator[Path | DataError]:
+    """Yield the recordings at ``path``, with an error in the place of what is none."""
+    if not os.path.exists(path):
+        yield DataError(f"{path} is not there;{near_path(path)} give recordings or folders.")
+    elif not os.path.isdir(path):
+        yield path
+    else:
+        is_empty = True
+        for found in _search(path):
+            is_empty = False
+            yield found
+        if is_empty:
+            yield DataError(f"{path} holds no recordings; give recordings or folders.")
 
 
 # Folders
@@ -81,16 +104,33 @@ def folder_clips(folder: Path, need_labels: bool) -> list[Clip]:
     return clips
 
 
-def _walk(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[Path]:
+def _walk(folder: Path) -> Iterator[Path]:
     """Yield the recordings below ``folder`` in natural order; follow links, but not in circles."""
+    return map(_raised, _search(folder))
+
+
+def _search(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[Path | DataError]:
+    """Yield what :func:`_walk` does, with an error in the place of what cannot be searched."""
     here = folder.resolve()
     if here in parents:
-        raise DataError(f"{folder} is a link back to {here}; remove the link.")
-    for entry in entries(folder):
-        if entry.is_dir():
-            yield from _walk(entry, (*parents, here))
+        yield DataError(f"{folder} is a link back to {here}; remove the link.")
+        return
+    try:
+        inside = entries(folder)
+    except DataError as error:
+        yield error
+        return
+    for entry in inside:
+        if os.path.isdir(entry):
+            yield from _search(entry, (*parents, here))
         elif is_recording(entry):
             yield entry
+
+
+def _raised(found: Path | DataError) -> Path:
+    if isinstance(found, DataError):
+        raise found
+    return found
 
 
 def entries(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from earmark.errors import StoreError
-from earmark.system.cache import cache_folder
+from earmark.system.cache import cache_folder, deleting
 
 SCHEMA = 1
 BUSY_S = 120.0  # how long to wait for another process that is writing
@@ -41,7 +41,8 @@ def delete_store() -> Path:
     """Delete the store's files and return where it was."""
     path = cache_folder() / "embeddings.sqlite"
     for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
+        with deleting(path):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
     return path
 
 

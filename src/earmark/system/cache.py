@@ -6,9 +6,12 @@ import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
+
+from earmark.errors import StoreError
 
 _RUN = re.compile("[0-9a-f]{24}")  # the folder of a fine-tuning
 
@@ -38,13 +41,26 @@ def bytes_in(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
+@contextlib.contextmanager
+def deleting(what: object) -> Iterator[None]:
+    """Say in one sentence that ``what`` cannot be deleted, as in a folder that is read-only."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename or what} cannot be deleted: {error.strerror}; check its permissions,"
+            " or name another folder in EARMARK_CACHE."
+        ) from error
+
+
 def delete_rest() -> None:
     """Delete all compiled models and unfinished fine-tunings, and nothing that is not earmark's."""
-    for model in engines_folder().glob("*.openvino"):
-        model.unlink(missing_ok=True)
-    for run in finetuning_folder().glob("*"):
-        if _RUN.fullmatch(run.name):
-            shutil.rmtree(run, ignore_errors=True)
+    with deleting(cache_folder()):
+        for model in engines_folder().glob("*.openvino"):
+            model.unlink(missing_ok=True)
+        for run in finetuning_folder().glob("*"):
+            if _RUN.fullmatch(run.name):
+                shutil.rmtree(run)
     for folder in (engines_folder(), finetuning_folder()):
         with contextlib.suppress(OSError):  # it is not there, or somebody keeps files in it
             folder.rmdir()

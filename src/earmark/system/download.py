@@ -5,17 +5,17 @@ from __future__ import annotations
 import http.client
 import socket
 import time
-import urllib.request
 from pathlib import Path
 from ssl import SSLError
 from urllib.error import HTTPError, URLError
 
 from earmark.errors import EarmarkError
 from earmark.system.files import BLOCK_BYTES
+from earmark.system.http import LEAST_BYTES, RefusedError, open_url, printable
 from earmark.system.progress import ByteProgress
 
-SILENCE_S = 30.0  # a server that says nothing for so long is taken for dead
-TRIES = 4  # connections in a row that brought nothing new, before a download is given up
+SILENCE_S = 30.0  # a server that says nothing, or nearly nothing, for so long is taken for dead
+TRIES = 4  # connections in a row that brought too little, before a download is given up
 BACK_OFF_S = 1.0  # waited after the first of them; doubled after each
 
 # Errors of the connection; other OSErrors are of the disk.
@@ -35,18 +35,22 @@ class DownloadError(EarmarkError):
 def download(
     url: str, part: Path, expected_bytes: int, progress: ByteProgress | None = None
 ) -> None:
-    """Download ``url`` to ``part``; connect again as long as each connection brings new bytes.
+    """Download ``url`` to ``part``; connect again as long as each connection brings enough.
 
-    A file of more than twice ``expected_bytes`` is cut off: its hash cannot match. Raises
-    DownloadError, whose sentence the caller writes, and OSError for a full disk.
+    A file of more than twice ``expected_bytes`` is cut off: its hash cannot match. A server that
+    sends nothing, less than LEAST_BYTES in SILENCE_S, or so little in each connection, is given up
+    after TRIES: after 2 to 5 minutes. Raises DownloadError, whose sentence the caller writes, and
+    OSError for a full disk.
     """
-    failures, before = 0, -1
+    failures, before = 0, -LEAST_BYTES
     while True:
         try:
             return _receive(url, part, 2 * expected_bytes, progress)
+        except RefusedError as error:
+            raise DownloadError(str(error), _size(part)) from error
         except _BROKEN as error:
-            received = part.stat().st_size if part.exists() else 0
-            failures = failures + 1 if received <= before else 1
+            received = _size(part)
+            failures = failures + 1 if received < before + LEAST_BYTES else 1
             before = received
             code = error.code if isinstance(error, HTTPError) else 503
             offline = isinstance(getattr(error, "reason", None), socket.gaierror)
@@ -57,36 +61,56 @@ def download(
 
 def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | None) -> None:
     """Append the rest of the file to ``part``; start again if the server sends the whole file."""
-    received = part.stat().st_size if part.exists() else 0
+    received = _size(part)
     headers = {"User-Agent": "earmark"} | ({"Range": f"bytes={received}-"} if received else {})
-    request = urllib.request.Request(url, headers=headers)
     try:
-        response = urllib.request.urlopen(request, timeout=SILENCE_S)
+        response = open_url(url, headers, SILENCE_S)
     except HTTPError as error:
         if error.code == _NOTHING_LEFT and received:
             return  # complete, or not what it should be: its hash will tell
         raise
     with response:
-        received = received if response.status == http.client.PARTIAL_CONTENT else 0
-        total = received + int(response.headers.get("Content-Length") or 0)
+        received = received if _continues(response, received) else 0
+        total = received + _content_length(response)
+        response.limit(most_bytes)
+        block = response.read1(BLOCK_BYTES)
+        if not received and block.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+            raise RefusedError("a web page came instead of the file, as before a login")
         with part.open("ab" if received else "wb") as out:
-            while block := response.read1(BLOCK_BYTES):
+            while block:
                 out.write(block)
                 received += len(block)
                 if received > most_bytes:
-                    break  # whatever this is, it is not the file: its hash will tell
+                    return  # whatever this is, it is not the file: its hash will tell
                 if progress is not None:
                     progress(received, max(total, received))
-            else:
-                if received < total:
-                    raise ConnectionError(
-                        f"the connection broke after {received:,} of {total:,} bytes"
-                    )
+                block = response.read1(BLOCK_BYTES)
+        if received < total:
+            raise ConnectionError(f"the connection broke after {received:,} of {total:,} bytes")
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
+
+
+def _continues(response: http.client.HTTPResponse, received: int) -> bool:
+    """Say whether an answer goes on after the bytes that are here."""
+    content_range = response.headers.get("Content-Range", "")
+    is_other = content_range and not content_range.startswith(f"bytes {received}-")
+    return response.status == http.client.PARTIAL_CONTENT and not is_other
+
+
+def _content_length(response: http.client.HTTPResponse) -> int:
+    """Return the bytes that are promised, 0 where it is no number."""
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
 
 
 def _reason(error: Exception) -> str:
     """Say in a few words why a server could not be reached, or what it answered."""
     if isinstance(error, HTTPError):
-        return f"HTTP {error.code} {error.reason}"
+        return printable(f"HTTP {error.code} {error.reason}")
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, ConnectionError):
+        return f"the server does not answer as HTTP demands: {type(error).__name__}"
     cause = error.reason if isinstance(error, URLError) else error
-    return getattr(cause, "strerror", None) or str(cause) or type(error).__name__
+    return printable(getattr(cause, "strerror", None) or str(cause) or type(error).__name__)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
-from typing import TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -15,6 +16,19 @@ R = TypeVar("R")
 def available_cores() -> int:
     """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def workers(
+    threads: int | None = None, initializer: Callable[..., object] | None = None, *arguments: Any
+) -> Iterator[ThreadPoolExecutor]:
+    """Yield threads; after an error or Ctrl-C, do not wait for what they have not begun."""
+    with ThreadPoolExecutor(threads, "earmark", initializer, arguments) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def map_ahead(

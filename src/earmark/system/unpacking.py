@@ -2,84 +2,140 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
-import struct
 import tarfile
 import zipfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from earmark.errors import DataError, first_line
 from earmark.system.files import BLOCK_BYTES
 
 MOST_MEMBERS = 1_000_000  # a directory of as many names takes some hundred megabytes
 
-_DAMAGE = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, struct.error,
-    EOFError, OSError, RuntimeError, ValueError, LookupError, OverflowError,
-)  # fmt: skip
+LONGEST_NAME = 1 << 20  # bytes of a header that tar reads as a whole, such as a long name
+
+_LEADS_OUT = re.compile(r"[/\\]|[A-Za-z]:|.*\\|.*\0|(?:.*/)?\.\.(?:/|$)", re.DOTALL)
+
+
+class NoRoomError(DataError):
+    """The archive may be good, but its files cannot be written."""
 
 
 def unpack(archive: Path, to: Path, names: re.Pattern[str], most_bytes: int) -> int:
-    """Unpack the files whose full names match ``names`` into ``to``; return how many.
+    """Unpack the files whose full names match ``names`` into a new folder; return how many.
 
     The first group of the match is the file's path below ``to``: the pattern decides it, not the
-    archive, so no name leads outside. Links and devices are skipped. Raises DataError for a file
-    that is not a whole zip or tar archive, and for more than ``most_bytes`` or a million names.
+    archive, so no name leads outside. What does not match, links, devices, and names that are
+    absolute or have '..', a backslash or a drive, are passed over unread. Raises DataError for a
+    file that is not a whole zip or tar archive, for two files of one name, also if only the case
+    differs, and for more than ``most_bytes`` or a million names; NoRoomError for a full disk.
     """
-    count, size = 0, 0
+    to.mkdir(parents=True)
+    taken: set[str] = set()
+    room = _Room(archive, most_bytes)
     try:
-        for name, content in _members(archive):
-            match = names.fullmatch(name)
+        for name, size, content in _members(archive, room):
+            match = None if _LEADS_OUT.match(name) else names.fullmatch(name)
             if match is None:
                 continue
+            if match[1].casefold() in taken:
+                raise DataError(f"{archive} holds {match[1]} twice and should not; fetch it again.")
+            taken.add(match[1].casefold())
+            room.check(size)
             target = to / match[1]
             target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as out:
-                while block := content.read(BLOCK_BYTES):
-                    size += len(block)
-                    if size > most_bytes:
-                        raise DataError(
-                            f"{archive} unpacks to more than {most_bytes:,} bytes and should not;"
-                            " fetch it again from where it is published."
-                        )
+            with content() as source, target.open("xb") as out:
+                while block := source.read(BLOCK_BYTES):
+                    room.take(len(block))
                     out.write(block)
-            count += 1
-    except _DAMAGE as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise DataError(
-                f"{archive} cannot be unpacked into {to}: {error.strerror}; make room there or name"
-                " another folder."
-            ) from error
-        raise DataError(
-            f"{archive} is no whole zip or tar archive ({first_line(error)}); fetch it again."
+    except DataError:
+        raise
+    except OSError as error:
+        if error.errno is None:
+            raise _broken(archive, error) from error
+        raise NoRoomError(
+            f"{archive} cannot be unpacked into {to}: {error.strerror}; make room there or name"
+            " another folder."
         ) from error
-    return count
+    except Exception as error:  # the modules raise what they like for a damaged archive
+        raise _broken(archive, error) from error
+    return len(taken)
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield name and content of every regular file, in the archive's order."""
+def _broken(archive: Path, error: Exception) -> DataError:
+    return DataError(
+        f"{archive} is no whole zip or tar archive ({first_line(error)}); fetch it again."
+    )
+
+
+class _Room:
+    """How many bytes may still be unpacked of an archive."""
+
+    def __init__(self, archive: Path, most_bytes: int) -> None:
+        self.archive, self.most, self.left = archive, most_bytes, most_bytes
+
+    def check(self, size: int) -> None:
+        if size > self.left:
+            raise DataError(
+                f"{self.archive} unpacks to more than {self.most:,} bytes and should not; fetch it"
+                " again from where it is published."
+            )
+
+    def take(self, size: int) -> None:
+        self.check(size)
+        self.left -= size
+
+
+def _members(
+    archive: Path, room: _Room
+) -> Iterator[tuple[str, int, Callable[[], AbstractContextManager[IO[bytes]]]]]:
+    """Yield name, size as stated, and opener of every regular file, in the archive's order."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             for number, info in enumerate(opened.infolist()):
                 _bound(archive, number)
                 kind = info.external_attr >> 28  # of Unix's mode: 8 is a file, 0 was not given
                 if not info.is_dir() and kind in (0, 8):
-                    with opened.open(info) as content:
-                        yield info.filename, content
+                    yield info.orig_filename, info.file_size, functools.partial(opened.open, info)
         return
-    with tarfile.open(archive) as stream:
+    passed = _Room(archive, room.most)  # of what is not unpacked, but read all the same
+    with tarfile.open(archive, tarinfo=_ShortHeader) as stream:
         for number, member in enumerate(stream):
             _bound(archive, number)
-            file = stream.extractfile(member) if member.isreg() else None
-            if file is not None:
-                yield member.name, file
+            if member.isreg():
+                passed.take(member.size)
+                yield member.name, member.size, functools.partial(_opened, stream, member)
+            elif member.size:
+                passed.take(member.size)
             stream.members = []  # type: ignore[attr-defined]  # it would remember them all
-        while stream.fileobj is not None and stream.fileobj.read(BLOCK_BYTES):
-            pass  # to the end, where gzip has its checksum
+        while stream.fileobj is not None and (block := stream.fileobj.read(BLOCK_BYTES)):
+            passed.take(len(block))  # to the end, where gzip has its checksum
+
+
+def _opened(stream: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    file = stream.extractfile(member)
+    assert file is not None  # of a regular file there is one
+    return file
+
+
+class _ShortHeader(tarfile.TarInfo):
+    """A member of a tar archive whose own header cannot fill the memory."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> Any:
+        if not self.isreg() and self.type in _READ_WHOLE and self.size > LONGEST_NAME:
+            raise tarfile.ReadError("a header without an end")
+        return super()._proc_member(tar)  # type: ignore[misc]
+
+
+_READ_WHOLE = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
 
 
 def _bound(archive: Path, number: int) -> None:
@@ -88,5 +144,7 @@ def _bound(archive: Path, number: int) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder and what is in it, if it is there."""
+    """Delete a folder and what is in it, if it is there; of a link, only the link."""
+    if folder.is_symlink():
+        folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from earmark.system.threads import workers
 
 T = TypeVar("T")
 
@@ -19,14 +20,7 @@ def side_by_side(work: Callable[[T], None], items: Sequence[T]) -> None:
 
     threads = torch.get_num_threads()
     try:
-        with (
-            threadpool_limits(1),
-            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool,
-        ):
-            try:
-                list(pool.map(work, items))
-            except BaseException:  # Ctrl-C: do not wait for what has not begun
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        with threadpool_limits(1), workers(threads, torch.set_num_threads, 1) as pool:
+            list(pool.map(work, items))
     finally:
         torch.set_num_threads(threads)

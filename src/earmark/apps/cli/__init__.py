@@ -1,5 +1,5 @@
 """The command line: parse, call one library function, print."""
 
-from earmark.apps.cli.app import main
+from earmark.apps.cli.start import main
 
 __all__ = ["main"]

@@ -1,10 +1,4 @@
-"""The commands together, the exit codes, and one sentence for a mistake."""
-
-import atexit
-import gc
-import sys
-import warnings
-from typing import TextIO
+"""The commands together."""
 
 import typer
 
@@ -23,22 +17,14 @@ from earmark.apps.cli import (
     train,
 )
 from earmark.apps.cli.parsing import add, new_app
-from earmark.apps.cli.text import say
-from earmark.errors import EarmarkError, EarmarkWarning, StoreError
-
-OBJECTS_BETWEEN_COLLECTIONS = 50_000  # the default of 700 makes importing torch 0.1 s slower
-FAILED, MISTAKEN, STOPPED = 1, 2, 130  # exit codes; 130 is what shells expect after Ctrl-C
 
 app = new_app(
     "Turn a folder of labelled recordings into an audio classifier you can trust and ship."
 )
 add(app, train.train, evaluate.evaluate, review.review, compare.compare, predict.predict)
 add(app, tag.tag, embed.embed, doctor.doctor, demo.demo)
-app.add_typer(backbones.app, name="backbones")
-app.add_typer(data.app, name="data")
-app.add_typer(cache.app, name="cache")
-
-_show_as_python_does = warnings.showwarning
+for group, name in ((backbones.app, "backbones"), (data.app, "data"), (cache.app, "cache")):
+    app.add_typer(group, name=name, short_help=group.info.help)
 
 
 def _show_version(is_asked: bool) -> None:
@@ -56,48 +42,3 @@ def _earmark(
     ),
 ) -> None:
     pass
-
-
-def main() -> None:
-    """Run the command line; a user's mistake is one sentence on standard error, no traceback."""
-    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    atexit.register(gc.freeze)  # saves 0.3 s at the end: torch's objects are not collected
-    warnings.showwarning = _show_warning
-    sys.exit(_run())
-
-
-def _run() -> int:
-    """Run the command that was typed; return the exit code."""
-    code = STOPPED
-    try:
-        code = app(standalone_mode=False) or 0
-        sys.stdout.flush()
-    except typer.TyperException as error:
-        error.show()  # type: ignore[attr-defined]  # all that are raised have it
-        return error.exit_code
-    except EarmarkError as error:
-        say(f"error: {error}")
-        return FAILED if isinstance(error, StoreError) else MISTAKEN
-    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
-        sys.stdout = None
-        return FAILED
-    except (KeyboardInterrupt, typer.Abort):
-        pass
-    if code == STOPPED:
-        say("stopped; the same command goes on from here.")
-    return code
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Print a warning of earmark's as one line, and others as Python does."""
-    if issubclass(category, EarmarkWarning):
-        say(f"warning: {message}")
-    else:
-        _show_as_python_does(message, category, filename, lineno, file, line)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
+from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_folder
 from earmark.apps.cli.options import JSON
 from earmark.apps.cli.parsing import add, new_app
@@ -58,6 +59,7 @@ def fetch_backbone(
     It checks their hash and prints where they are.
     """
     check_folder(to)
+    signals.goes_on()
     from earmark import backbones
     from earmark.backbones import weights
 
@@ -79,8 +81,8 @@ def verify_backbone(name: str) -> None:
     from earmark import backbones
 
     backbone = backbones.load_backbone(name)
-    print(backbone.fingerprint)
-    print(backbone.verify())
+    compared = backbone.verify()
+    print(f"OK: {backbone.fingerprint}\n{compared}")
 
 
 def _json(info: BackboneInfo) -> dict[str, Any]:

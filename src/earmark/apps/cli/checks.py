@@ -3,41 +3,86 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from earmark.backbones.registry import check_several, split_names
 from earmark.errors import EarmarkError, ModelError
 
+REPORT_FILES = ("answers.csv", "confusion.csv", "summary.json", "report.html")
 
-def check_output(path: Path) -> None:
-    """Refuse a file that cannot be written; its folder may be missing, but not the one above."""
-    if path.is_dir() or not path.absolute().parent.parent.is_dir():
-        reason = "is a folder" if path.is_dir() else f"needs the folder {path.parent}"
+
+def check_output(path: Path, *inputs: str | Path) -> None:
+    """Refuse a file that cannot be written or is one of ``inputs``.
+
+    Its folder may be missing, but not the one above.
+    """
+    mode = _mode(path)
+    reason = ""
+    if mode is not None and not stat.S_ISREG(mode):
+        reason = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
+    elif not path.absolute().parent.parent.is_dir():
+        reason = f"needs the folder {path.parent}"
+    if reason:
         raise EarmarkError(f"cannot write {path}: it {reason}; name a file in an existing folder.")
+    _check_apart(path, inputs)
     check_folder(path.parent)
 
 
-def check_model_output(path: Path) -> None:
+def check_model_output(path: Path, *inputs: str | Path) -> None:
     """Refuse a file that cannot be written, or that is there and is no classifier."""
     check_output(path)
     if path.exists() and not is_classifier(path):
         raise EarmarkError(
             f"{path} is there already and is not a classifier; name another file with -o."
         )
+    _check_apart(path, inputs)
 
 
-def check_folder(folder: Path | None) -> None:
-    """Refuse a folder, there or still to be made, in which nothing can be written."""
+def check_folder(folder: Path | None, *inputs: str | Path) -> None:
+    """Refuse a folder, there or still to be made, that cannot be written or is an input."""
     if folder is None:
         return
-    nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    _mode(folder)
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     try:
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
         raise EarmarkError(
             f"cannot write into the folder {folder}: {error.strerror}; name another."
         ) from error
+    _check_apart(folder, inputs)
+
+
+def check_report(folder: Path | None, source: str | Path, output: Path | None = None) -> None:
+    """Refuse a report's folder that cannot be written, is DATA, or would overwrite ``output``."""
+    if folder is None:
+        return
+    check_folder(folder, source)
+    for path in (folder, *(folder / name for name in REPORT_FILES)):
+        if output is not None and os.path.abspath(path) == os.path.abspath(output):
+            raise EarmarkError(f"{output} is named by -o and by --report; name two places.")
+        if path != folder:
+            check_output(path, source)
+
+
+def _mode(path: Path) -> int | None:
+    """Return the kind of what is at ``path``; None for nothing; refuse what can be no path."""
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise EarmarkError(f"cannot write {path}: {error.strerror}; name another.") from error
+
+
+def _check_apart(output: Path, inputs: Iterable[str | Path]) -> None:
+    """Refuse an output that is one of the inputs."""
+    for path in inputs:
+        if os.path.exists(path) and os.path.exists(output) and os.path.samefile(path, output):
+            raise EarmarkError(f"{output} is an input and would be overwritten; name another.")
 
 
 def check_model(path: Path) -> None:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from typer import Option
 
+from earmark.apps.cli import signals
+from earmark.apps.cli.checks import check_folder
 from earmark.apps.cli.options import JSON
 from earmark.apps.cli.parsing import add, new_app
 from earmark.apps.cli.progress import byte_bar
@@ -36,6 +38,8 @@ def fetch_data(
     from earmark.data.known import catalogue, sets
 
     entry = catalogue.find(name)
+    check_folder(to)
+    signals.goes_on()
     say(f"{entry.title}\nlicence: {entry.licence}; see {entry.page}")
     with byte_bar(entry.archive.name) as bar:
         result = sets.fetch(name, to, archive, bar)

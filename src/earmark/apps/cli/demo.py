@@ -4,6 +4,7 @@ from pathlib import Path
 
 from typer import Option
 
+from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_model_output
 from earmark.apps.cli.options import MODEL_FILE
 from earmark.apps.cli.progress import progress_bar
@@ -16,6 +17,7 @@ def demo(
 ) -> None:
     """Train and predict offline, on the example that earmark ships."""
     check_model_output(output)
+    signals.goes_on()
     from earmark.data.dataset import Dataset, example
     from earmark.data.folders import paths
     from earmark.embeddings.store import Store

@@ -1,15 +1,21 @@
 """``earmark embed``: embeddings for use elsewhere."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
 from earmark.apps.cli.checks import check_backbones, check_output
-from earmark.apps.cli.options import DATA, EngineOptions, RecordingOptions, RunOptions
+from earmark.apps.cli.options import DATA, JSON, EngineOptions, RecordingOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
-from earmark.apps.cli.text import report_read_warnings
-from earmark.errors import amount
+from earmark.apps.cli.text import print_json, report_read_warnings, skipped_json
+from earmark.errors import DataError, amount
+
+if TYPE_CHECKING:
+    from earmark.embeddings.embedding import Embeddings
 
 
 def embed(
@@ -20,6 +26,7 @@ def embed(
     layers: str = Option("all", help="last, all, or NAME,NAME..."),
     recordings: RecordingOptions,
     engine: EngineOptions,
+    as_json: bool = JSON,
     run: RunOptions,
 ) -> None:
     """Write the embeddings of DATA for use elsewhere.
@@ -29,7 +36,7 @@ def embed(
     from earmark.embeddings.files import check_format, write_embeddings
 
     check_format(output)
-    check_output(output)
+    check_output(output, source)
     check_backbones(backbone)
     from earmark.data.dataset import Dataset
 
@@ -41,9 +48,27 @@ def embed(
     with run.store() as store, progress_bar("embedding", len(dataset)) as bar:
         audio = recordings.audio()
         embeddings = embed(dataset.clips, network, store, options=audio, progress=bar)
-    output.parent.mkdir(exist_ok=True)
-    write_embeddings(output, embeddings, layers)
-    clips = amount(len(embeddings.clips), "clip")
-    print(f"{clips}, {embeddings.seconds:.0f} s of audio -> {output}")
+    if embeddings.clips:
+        output.parent.mkdir(exist_ok=True)
+        write_embeddings(output, embeddings, layers)
+    if as_json:
+        print_json(_json(embeddings, output))
+    elif embeddings.clips:
+        clips = amount(len(embeddings.clips), "clip")
+        print(f"{clips}, {embeddings.seconds:.0f} s of audio -> {output}")
     report_read_warnings(embeddings.warnings)
     run.finish(embeddings.failures)
+    if not embeddings.clips:
+        raise DataError(f"no recording of {source} could be read, so {output} is not written.")
+
+
+def _json(embeddings: Embeddings, output: Path) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "output": str(output) if embeddings.clips else None,
+        "backbone": embeddings.info.name,
+        "clips": len(embeddings.clips),
+        "seconds": embeddings.seconds,
+        "skipped": skipped_json(embeddings.failures),
+        "warnings": list(embeddings.warnings),
+    }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typer import Option
 
-from earmark.apps.cli.checks import check_folder, check_model
+from earmark.apps.cli.checks import check_model, check_report
 from earmark.apps.cli.options import JSON, MODEL, REPORT, LabelOptions, RunOptions
 from earmark.apps.cli.text import (
     print_json,
@@ -33,7 +33,7 @@ def evaluate(
     Clips that it was trained on are left out, as far as MODEL knows them. Without --separator,
     labels are read as they were for the training.
     """
-    check_folder(report)
+    check_report(report, data.source, model)
     check_model(model)
     dataset = data.read(least_classes=1)
     from earmark.classifier.classifier import Classifier
@@ -49,6 +49,7 @@ def evaluate(
             "data": data.source,
             **evaluation.figures,
             "skipped": skipped_json(evaluation.skipped),
+            "warnings": list(evaluation.warnings),
         }
         if report is not None:
             from earmark.report import contents_of_evaluation, write_report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 from typer import Argument, Option
 
+from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_folder
-from earmark.apps.cli.text import print_csv, print_json, report_skipped
+from earmark.apps.cli.text import print_csv, print_json, print_line, report_skipped
 from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.audio.options import AudioOptions
+    from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.embeddings.stages import Failure
     from earmark.embeddings.store import Store
@@ -135,6 +137,8 @@ class TuningOptions:
             check_method(self.finetune)
             Recipe().changed(self.recipe)
         check_folder(self.tensorboard)
+        if self.finetune is not None:
+            signals.goes_on()  # from its checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +152,10 @@ class RunOptions:
         """Open the store of embeddings; with --no-store there is None."""
         from earmark.embeddings.store import Store
 
-        return contextlib.nullcontext() if self.no_store else Store()
+        if self.no_store:
+            return contextlib.nullcontext()
+        signals.goes_on()
+        return Store()
 
     def finish(self, skipped: Sequence[Failure]) -> None:
         """Say what could not be read, and exit with 1 if that counts."""
@@ -166,19 +173,24 @@ class AnswerOptions:
     as_csv: bool = Option(False, "--csv", help="Print CSV, with a line of column names.")
     allow_skips: bool = ALLOW_SKIPS
 
-    def recordings(self) -> tuple[Iterable[Path], int]:
+    def recordings(self) -> tuple[Iterable[Clip | Path], int]:
         """Expand files and folders; return them and the length of the longest path.
 
+        What is not there comes as a clip that cannot be read; DataError where nothing is there.
         '-' alone reads paths from standard input as they come, with a length of 0.
         """
         if self.as_json and self.as_csv:
             raise EarmarkError("--json and --csv exclude each other; give one.")
         if self.paths == ["-"]:
-            return (Path(line.rstrip("\n")) for line in sys.stdin if line.strip()), 0
-        from earmark.data.folders import paths
+            return _listed(), 0
+        if "-" in self.paths:
+            raise EarmarkError("- stands for a list on standard input; give it alone, or paths.")
+        from earmark.data.folders import find_clips, paths
 
-        recordings = paths(self.paths)
-        return recordings, max(len(str(path)) for path in recordings)
+        clips = list(find_clips(self.paths))
+        if all(clip.recording is not None for clip in clips):
+            paths(self.paths)  # says why there are none
+        return clips, max(len(str(clip.path)) for clip in clips)
 
     def show(self, text: str | None, value: dict[str, Any], rows: list[list[str]]) -> None:
         """Print the answer for one recording in the form that was asked for."""
@@ -187,9 +199,21 @@ class AnswerOptions:
         elif self.as_csv:
             print_csv(rows)
         elif text is not None:
-            print(text, flush=True)
+            print_line(text)
 
     def finish(self, failures: int) -> None:
         """Exit with 1 if there were failures and they count."""
         if failures and not self.allow_skips:
             raise typer.Exit(1)
+
+
+def _listed() -> Iterator[Path]:
+    """Yield the paths on standard input as they come; EarmarkError where there are none."""
+    path = None
+    for line in sys.stdin or ():
+        if line.strip():
+            path = Path(line.rstrip("\n"))
+            yield path
+    if path is None:
+        state = "is empty" if sys.stdin else "is closed"
+        raise EarmarkError(f"standard input {state}; - needs a list of paths there, one a line.")

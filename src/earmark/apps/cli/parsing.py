@@ -40,7 +40,8 @@ def new_app(help: str) -> typer.Typer:
 def add(app: typer.Typer, *commands: Callable[..., None]) -> None:
     """Add commands to ``app``, each under the first word of its function's name."""
     for command in commands:
-        app.command(command.__name__.partition("_")[0], cls=Command)(flat(command))
+        name, first = command.__name__.partition("_")[0], (command.__doc__ or "").partition("\n")[0]
+        app.command(name, cls=Command, short_help=first)(flat(command))  # else it is cut to fit
 
 
 def flat(command: Callable[..., None]) -> Callable[..., None]:

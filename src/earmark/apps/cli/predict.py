@@ -14,6 +14,7 @@ def predict(
     model: Path = MODEL,
     options: AnswerOptions,
     top: int = Option(3, min=1, help="How many labels to show for each."),
+    show_all: bool = Option(False, "--all", help="Show all labels; --csv has a column for each."),
     coverage: float | None = Option(
         None, help="Add a set of classes that holds the true one with this probability: 0.9."
     ),
@@ -31,14 +32,19 @@ def predict(
     failures = 0
     classifier = Classifier.load(model)
     warn_of(model, classifier.estimate.warning)
+    columns = classifier.labels if show_all else ()
+    if show_all:
+        top = len(columns)
     if options.as_csv:
-        print_csv([["path", "label", "score", "error", *(["plausible"] if coverage else [])]])
+        header = ["path", "label", "score", "error", *(["plausible"] if coverage else [])]
+        print_csv([[*header, *(f"score_{label}" for label in columns)]])
     for p in classifier.predict_iter(recordings, coverage=coverage):
         failures += p.error is not None
         score = f"{p.score:.6f}" if p.error is None else ""
         row = [p.path, p.answer, score, p.error or ""]
         if coverage:
             row.append(LIST_SEPARATOR.join(p.plausible or ()))
+        row += [f"{p.scores[label]:.6f}" if p.scores else "" for label in columns]
         text = prediction_text(p, top, width) if p.error is None else None
         options.show(text, prediction_json(p, top), [row])
         for message in p.warnings if p.error is None else [p.error]:

@@ -54,7 +54,7 @@ class _Line:
 @contextlib.contextmanager
 def _shown(what: str, total: float, figures: str) -> Iterator[_Bar | None]:
     """Show a bar with ``figures`` beside it on a terminal; yield None where there is none."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

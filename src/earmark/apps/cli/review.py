@@ -41,7 +41,7 @@ def review(
     DATA may be a classifier: then the data that it was trained on is reviewed. The file that -o
     writes has a column for your decisions; fill it in and give it to --apply.
     """
-    _check(apply, output)
+    _check(apply, output, data.source)
     provenance: dict[str, Any] = {}
     estimate: Estimate | None = None
     settings = {**asdict(model), **asdict(folds)}
@@ -76,13 +76,13 @@ def review(
     run.finish(result.training.skipped)
 
 
-def _check(apply: Path | None, output: Path | None) -> None:
-    """Refuse a missing -o, and a file that is there already."""
+def _check(apply: Path | None, output: Path | None, source: str) -> None:
+    """Refuse a missing -o, an input, and a file that is there already."""
     if apply is not None and output is None:
         raise EarmarkError("--apply needs -o CORRECTED.csv, the manifest to write.")
     if output is None:
         return
-    check_output(output)
+    check_output(output, source, *([apply] if apply else []))
     if apply is None and output.exists():
         raise EarmarkError(f"{output} is there already; name a new file, or delete it.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import shlex
@@ -20,8 +21,10 @@ MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all
 
 
 def say(text: str) -> None:
-    """Print to standard error; only the result goes to standard output."""
-    print(text, file=sys.stderr)
+    """Print to standard error, if it can be written; only the result goes to standard output."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"{text}\n")  # at once: Ctrl-C may come between two writes
 
 
 def warn_of(model: Path | str, warning: str | None) -> None:
@@ -32,7 +35,13 @@ def warn_of(model: Path | str, warning: str | None) -> None:
 
 def print_json(value: dict[str, Any]) -> None:
     """Print one object on one line."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print_line(json.dumps(value, ensure_ascii=False))
+
+
+def print_line(text: str) -> None:
+    """Print one answer now, with its line break: Ctrl-C may come between two writes."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def print_csv(rows: Sequence[Sequence[str]]) -> None:
@@ -44,6 +53,15 @@ def print_csv(rows: Sequence[Sequence[str]]) -> None:
 def this_command() -> str:
     """Return the command as it was typed, for a report that says how to repeat it."""
     return shlex.join(["earmark", *sys.argv[1:]])
+
+
+def class_text(label: str) -> str:
+    """Return a class as it is printed beside figures: in quotes where it looks like one."""
+    try:
+        float(label)
+    except ValueError:
+        return label
+    return f"'{label}'"
 
 
 def skipped_json(skipped: Sequence[Failure]) -> list[dict[str, str]]:
@@ -74,10 +92,14 @@ def _say_some(lines: Sequence[str]) -> None:
 
 def prediction_text(prediction: Prediction, top: int, width: int, name: str = "") -> str:
     """Return one line: the path (or ``name``), then the ``top`` labels with their scores."""
-    scores = "  ".join(f"{label} {p:.3f}" for label, p in list(prediction.scores.items())[:top])
+    scores = "  ".join(
+        f"{class_text(label)} {p:.3f}" for label, p in list(prediction.scores.items())[:top]
+    )
     nearest = "unknown, nearest " if prediction.is_unknown else ""
     classes = prediction.plausible
-    plausible = "" if classes is None else f"  plausible: {', '.join(classes) or 'none'}"
+    plausible = (
+        "" if classes is None else f"  plausible: {', '.join(map(class_text, classes)) or 'none'}"
+    )
     return f"{name or prediction.path:<{width}}  {nearest}{scores}{plausible}"
 
 

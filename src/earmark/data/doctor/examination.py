@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +14,7 @@ from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.doctor import tables
 from earmark.data.doctor.findings import Finding, Names, by_severity
 from earmark.system.progress import Progress
+from earmark.system.threads import workers
 
 if TYPE_CHECKING:
     from earmark.data.doctor.facts import Facts
@@ -66,7 +67,7 @@ def examine(
     from earmark.data.doctor import copies, recordings
     from earmark.data.doctor.facts import listen
 
-    with ThreadPoolExecutor() as pool:
+    with workers() as pool:
         facts = []
         for fact in pool.map(functools.partial(listen, options=dataset.audio), dataset.clips):
             facts.append(fact)

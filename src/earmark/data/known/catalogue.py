@@ -66,15 +66,25 @@ def find(name: str) -> KnownData:
 # Where the clips are, and their official folds
 
 
+_NAME = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+
+
 def _table(path: Path) -> Iterator[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as file:
         yield from csv.DictReader(file)
 
 
+def _inside(folder: Path, name: str | None) -> Path:
+    """Return the file of a table's cell, a name without folders; ValueError for any other."""
+    if name is None or not re.fullmatch(_NAME, name):
+        raise ValueError(f"the table names {name!r}, which is no name of a file in {folder.name}")
+    return folder / name
+
+
 def _esc50(folder: Path) -> Iterator[Clip]:
     """Five folds; clips cut from one recording have its number in ``src_file``."""
     for row in _table(folder / "meta" / "esc50.csv"):
-        path = folder / "audio" / row["filename"]
+        path = _inside(folder / "audio", row["filename"])
         yield Clip(path, row["category"], group=row["src_file"], fold=row["fold"])
 
 
@@ -113,11 +123,11 @@ def _speech_commands(folder: Path) -> Iterator[Clip]:
 def _urbansound8k(folder: Path) -> Iterator[Clip]:
     """Ten folds; slices of one recording have its number in ``fsID``."""
     for row in _table(folder / "metadata" / "UrbanSound8K.csv"):
-        path = folder / "audio" / f"fold{row['fold']}" / row["slice_file_name"]
+        place = _inside(folder / "audio", f"fold{row['fold']}")
+        path = _inside(place, row["slice_file_name"])
         yield Clip(path, row["class"], group=row["fsID"], fold=row["fold"])
 
 
-_NAME = r"[\w-][\w.-]*"
 _ESC50 = Archive(
     name="ESC-50",
     # The branch as it was in 2025; its author offers the archive of the branch, without a commit.
@@ -143,7 +153,7 @@ _SPEECH_COMMANDS = Archive(
     digest="sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
     unpacked_bytes=8_000_000_000,
     files=re.compile(
-        r"(?:\./)?([a-z]+/\w+\.wav|(?:testing|validation)_list\.txt|LICENSE|README\.md)"
+        rf"(?:\./)?([a-z]+/{_NAME}\.wav|(?:testing|validation)_list\.txt|LICENSE|README\.md)"
     ),
 )
 _URBANSOUND8K = Archive(
@@ -153,7 +163,7 @@ _URBANSOUND8K = Archive(
     digest="md5:9aa69802bbf37fb986f71ec1483a196e",  # zenodo.org/records/1203745
     unpacked_bytes=16_000_000_000,
     files=re.compile(
-        rf"(?:.*/)?(audio/fold\d+/{_NAME}\.wav|metadata/UrbanSound8K\.csv|{_NAME}\.txt)"
+        rf"(?:.*/)?(audio/fold[0-9]+/{_NAME}\.wav|metadata/UrbanSound8K\.csv|{_NAME}\.txt)"
     ),
 )
 KNOWN = {

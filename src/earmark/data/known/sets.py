@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -62,7 +63,17 @@ def fetch(
     manifest = folder / f"{name}.csv"
     clips = _clips(known, folder)
     Dataset(tuple(clips), str(folder)).to_manifest(manifest)
-    return Fetched(manifest, len(clips), json.loads((folder / NOTE).read_text())["about_hash"])
+    return Fetched(manifest, len(clips), _about_hash(folder / NOTE))
+
+
+def _about_hash(note: Path) -> str:
+    """Return the sentence about the archive's hash that was noted when it was unpacked."""
+    try:
+        return str(json.loads(note.read_text(encoding="utf-8"))["about_hash"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{note} is damaged; delete the folder {note.parent} and fetch it again."
+        ) from error
 
 
 def _refuse_foreign(folder: Path) -> None:
@@ -83,9 +94,22 @@ def _unpack(
     source = copy or _download(known.archive, progress)
     if not source.is_file():
         raise DataError(f"{source} is not there; give the archive that {known.page} offers.")
-    sha256, about_hash, is_published = _compare(known.archive, source)
-    if not is_published and copy is None:
+    try:
+        _unpack_file(known, folder, source, is_download=copy is None)
+    except unpacking.NoRoomError:
+        raise
+    except DataError:
+        if copy is None:
+            source.unlink()  # else the next download would go on after it
+        raise
+    if copy is None:
         source.unlink()
+
+
+def _unpack_file(known: KnownData, folder: Path, source: Path, is_download: bool) -> None:
+    """Unpack an archive into ``folder``: all files or none."""
+    sha256, about_hash, is_published = _compare(known.archive, source)
+    if not is_published and is_download:
         raise DataError(
             f"what {known.archive.url} sent is not {known.archive.name} as it was published:"
             f" {about_hash}; run the same command again, or give a good copy with --from."
@@ -103,8 +127,6 @@ def _unpack(
         os.replace(part, folder)
     finally:
         unpacking.remove(part)
-    if copy is None:
-        source.unlink()
 
 
 def _download(archive: Archive, progress: ByteProgress | None) -> Path:
@@ -137,10 +159,13 @@ def _compare(archive: Archive, path: Path) -> tuple[str, str, bool]:
     """Return the SHA-256 of a file, a sentence about its hash, and whether it is as published."""
     kind, _, published = archive.digest.partition(":")
     hashes = {name: hashlib.new(name) for name in {"sha256", kind or "sha256"}}
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            for one in hashes.values():
-                one.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK_BYTES):
+                for one in hashes.values():
+                    one.update(block)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; give a good copy.") from error
     sha256 = hashes["sha256"].hexdigest()
     if not archive.digest:
         return sha256, f"SHA-256 {sha256}; its publisher prints none to compare it with", True
@@ -155,15 +180,21 @@ def _clips(known: KnownData, folder: Path, source: Path | None = None) -> list[C
     what = source or folder
     try:
         clips = list(known.clips_in(folder))
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, csv.Error) as error:
         raise DataError(
             f"{what} is not laid out as {known.title} ({error}); give the archive that"
             f" {known.page} offers."
         ) from error
-    present = sum(clip.path.is_file() for clip in clips)
+    present = len({clip.path for clip in clips if clip.label and _is_plain(clip.path, folder)})
     if not present == len(clips) == known.clips:
         raise DataError(
             f"{what} holds {amount(present, 'clip')}, but {known.title} has {known.clips:,}; it is"
             " another version, or not whole: fetch it again."
         )
     return clips
+
+
+def _is_plain(path: Path, folder: Path) -> bool:
+    """Say whether a file is in ``folder`` itself, and no link leads out of it."""
+    places = (path, *path.parents[: len(path.relative_to(folder).parts) - 1])
+    return path.is_file() and not any(place.is_symlink() for place in places)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from earmark.system import extras
-from earmark.system.threads import available_cores
+from earmark.system.threads import available_cores, workers
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,9 +49,7 @@ class Processes:
         before = torch.get_num_threads()
         try:
             torch.set_num_threads(1)
-            with ThreadPoolExecutor(
-                self.threads, "earmark-tune", torch.set_num_threads, (1,)
-            ) as pool:
+            with workers(self.threads, torch.set_num_threads, 1) as pool:
                 yield pool.map
         finally:
             torch.set_num_threads(before)

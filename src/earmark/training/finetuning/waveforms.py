@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
 from earmark.embeddings.sections import LONG_S, clip_seconds
 from earmark.errors import AudioError
+from earmark.system.threads import workers
 from earmark.training.finetuning.model import WindowBatch
 from earmark.training.finetuning.recipe import Recipe
 
@@ -42,7 +42,7 @@ class Waveforms:
         self.kept: dict[int, list[np.ndarray]] = {}
         self.lost: dict[int, str] = {}
         self.seconds = np.zeros(len(clips))
-        with ThreadPoolExecutor() as pool:
+        with workers() as pool:
             for row, (seconds, waves) in enumerate(pool.map(self._first, clips)):
                 self.seconds[row] = seconds
                 if waves is not None:

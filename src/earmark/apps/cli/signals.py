@@ -1,0 +1,117 @@
+"""Ctrl-C and its kin: the first stops a command in order, the second at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from types import FrameType
+
+GRACE_S = 5.0  # what a stopped command may take to end in order
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C; `kill`, a shutdown; a terminal that is closed
+SHOW_CURSOR = b"\x1b[?25h"  # a progress bar hides it
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has asked the command to stop."""
+
+
+class _Run:
+    """What the signals of one run of the command line have said."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.goes_on = self.is_said = False
+        self.handlers: dict[int, object] = {}
+        self.writer: socket.socket | None = None
+
+    def stop(self, number: int, _: FrameType | None) -> None:
+        """Take the first signal; `watch` sees to the second."""
+        if not self.received:
+            self.received = number
+            raise Stopped
+
+    def watch(self, reader: socket.socket) -> None:
+        """End the process at the second signal, or GRACE_S after the first.
+
+        In a thread, because Python runs no handler while the main thread computes or waits in C.
+        """
+        received = 0
+        with reader:
+            while True:
+                try:
+                    numbers = reader.recv(1)
+                except TimeoutError:
+                    break
+                if not numbers:
+                    return
+                if received:
+                    break
+                if numbers[0] in self.handlers:
+                    received = numbers[0]
+                    reader.settimeout(GRACE_S)
+        self.say()
+        os._exit(128 + received)
+
+    def say(self) -> None:
+        """Say once that the command was stopped, and whether the same one goes on from here."""
+        if not self.is_said:
+            self.is_said = True
+            rest = "; the same command goes on from here." if self.goes_on else "."
+            try:
+                if sys.stderr is not None:
+                    cursor = SHOW_CURSOR.decode() if sys.stderr.isatty() else ""
+                    sys.stderr.write(f"{cursor}stopped{rest}\n")
+                    sys.stderr.flush()
+            except (OSError, ValueError):
+                pass  # there is nobody to tell
+
+
+_run: _Run | None = None
+
+
+def heed() -> None:
+    """Let signals stop the command from now on, except those that are ignored, as by ``nohup``."""
+    global _run
+    _run = _Run()
+    if threading.current_thread() is not threading.main_thread():
+        return  # only the main thread may take signals
+    for number in (int(getattr(signal, name)) for name in NAMES if hasattr(signal, name)):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            _run.handlers[number] = signal.signal(number, _run.stop)
+    reader, _run.writer = socket.socketpair()
+    _run.writer.setblocking(False)
+    signal.set_wakeup_fd(_run.writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_run.watch, args=(reader,), daemon=True).start()
+
+
+def unheed() -> None:
+    """Give the signals back to whoever had them before."""
+    global _run
+    if _run is not None:
+        for number, handler in _run.handlers.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        if _run.writer is not None:
+            signal.set_wakeup_fd(-1)
+            _run.writer.close()  # which ends the thread
+        _run = None
+
+
+def goes_on() -> None:
+    """Note that the same command, typed again, would go on from where it is stopped."""
+    if _run is not None:
+        _run.goes_on = True
+
+
+def say_stopped() -> int:
+    """Say that the command was stopped; return the exit code, 130 for Ctrl-C."""
+    assert _run is not None
+    _run.say()
+    return 128 + (_run.received or signal.SIGINT)
+
+
+def was_stopped() -> bool:
+    """Say whether a signal has asked the command to stop."""
+    return _run is not None and _run.received > 0
