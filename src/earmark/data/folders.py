@@ -10,6 +10,7 @@ from pathlib import Path
 from earmark.data.clip import Clip
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.errors import DataError, did_you_mean
+from earmark.system.files import not_a_file
 
 # In a folder, a file is passed over only if its name cannot be meant as a recording. Any other is
 # taken, and its content decides: an odd suffix is read or refused, never silently dropped. Archives
@@ -46,6 +47,8 @@ def paths(inputs: Iterable[str | Path]) -> list[Path]:
     recordings: list[Path] = []
     for path in map(Path, inputs):
         if not os.path.exists(path):
+            if problem := not_a_file(path):
+                raise DataError(f"{path} {problem}; give recordings or folders.")
             raise DataError(f"{path} is not there;{near_path(path)} give recordings or folders.")
         files = list(_walk(path)) if path.is_dir() else [path]
         if not files:

@@ -8,10 +8,13 @@ from pathlib import Path
 
 from earmark.backbones.registry import check_several, split_names
 from earmark.errors import EarmarkError, ModelError
+from earmark.system.files import not_a_file
 
 
 def check_output(path: Path) -> None:
     """Refuse a file that cannot be written; its folder may be missing, but not the one above."""
+    if not path.is_symlink() and not path.is_dir() and (problem := not_a_file(path)):
+        raise EarmarkError(f"cannot write {path}: it {problem}; name a file to write.")
     if path.is_dir() or not path.absolute().parent.parent.is_dir():
         reason = "is a folder" if path.is_dir() else f"needs the folder {path.parent}"
         raise EarmarkError(f"cannot write {path}: it {reason}; name a file in an existing folder.")
@@ -46,6 +49,8 @@ def check_model(path: Path) -> None:
         reason = f"there is no classifier at {path}"
         if path.is_file():
             reason = f"{path} is not a classifier, or is cut short"
+        elif problem := not_a_file(path):
+            reason = f"{path} {problem}"
         raise ModelError(f"{reason}; give the file that `earmark train` wrote.")
 
 

@@ -17,7 +17,7 @@ from earmark.errors import DataError, amount
 from earmark.system import unpacking
 from earmark.system.cache import cache_folder, is_offline
 from earmark.system.download import DownloadError, download
-from earmark.system.files import BLOCK_BYTES
+from earmark.system.files import BLOCK_BYTES, not_a_file, open_file
 from earmark.system.progress import ByteProgress
 
 NOTE = "earmark.json"  # beside the recordings: where they came from, and their hash
@@ -81,6 +81,8 @@ def _unpack(
 ) -> None:
     """Unpack a local ``copy`` of the archive, or a download, into ``folder``: all files or none."""
     source = copy or _download(known.archive, progress)
+    if problem := not_a_file(source):
+        raise DataError(f"{source} {problem}; give the archive that {known.page} offers.")
     if not source.is_file():
         raise DataError(f"{source} is not there; give the archive that {known.page} offers.")
     sha256, about_hash, is_published = _compare(known.archive, source)
@@ -137,7 +139,7 @@ def _compare(archive: Archive, path: Path) -> tuple[str, str, bool]:
     """Return the SHA-256 of a file, a sentence about its hash, and whether it is as published."""
     kind, _, published = archive.digest.partition(":")
     hashes = {name: hashlib.new(name) for name in {"sha256", kind or "sha256"}}
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while block := file.read(BLOCK_BYTES):
             for one in hashes.values():
                 one.update(block)
