@@ -53,10 +53,12 @@ class Sound:
 class Stream:
     """A recording while it is read: ``blocks`` of :class:`Sound`'s samples, to be taken once.
 
-    ``warnings`` are there when the last block was taken.
+    ``seconds`` is the length by the header, 0 where it says nothing or is in doubt. ``warnings``
+    are there when the last block was taken.
     """
 
     rate_hz: int
+    seconds: float = 0.0
     blocks: Iterator[Samples] = field(default_factory=lambda: iter(()))
     warnings: tuple[str, ...] = ()
 

@@ -71,7 +71,7 @@ def open_stream(
     with _naming(source), _opened(source, start, end) as (header, blocks, start_s):
         per_s = None if limit_hz is None else max(header.rate_hz, limit_hz)
         stretch = _stretch(header, start_s, end, _limit_s(per_s))
-        stream = Stream(rate_hz or header.rate_hz)
+        stream = Stream(rate_hz or header.rate_hz, _header_s(header, start_s, end))
         checked = _checked(header, blocks, stretch, options, stream)
         mono = (_mean(block) for block in checked)
         stream.blocks = resampled(mono, header.rate_hz, stream.rate_hz)
@@ -93,7 +93,7 @@ def open_channels(
     with _naming(source), _opened(source, start, end) as (header, blocks, start_s):
         channels = 1 if options.channel else header.channels
         limit_s = _limit_s(channels * header.rate_hz if is_limited else None)
-        stream = Stream(header.rate_hz)
+        stream = Stream(header.rate_hz, _header_s(header, start_s, end))
         stretch = _stretch(header, start_s, end, limit_s)
         stream.blocks = _checked(header, blocks, stretch, options, stream)
         yield stream
@@ -216,6 +216,14 @@ def _stretch(header: Header, start_s: float, end_s: float | None, limit_s: float
     first = round(start_s * rate_hz)
     limit = first + int(limit_s * rate_hz) + 1
     return _Stretch(first, limit if end_s is None else round(end_s * rate_hz), end_s is None)
+
+
+def _header_s(header: Header, start_s: float, end_s: float | None) -> float:
+    """Return the seconds of a stretch by its header; 0 where it says nothing or is in doubt."""
+    if header.is_cut or header.promised > header.frames:
+        return 0.0
+    last_s = header.frames / header.rate_hz
+    return max(0.0, min(last_s, end_s or last_s) - start_s)
 
 
 def _columns(header: Header, channel: int | None) -> slice:

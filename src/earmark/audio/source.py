@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike
 
-from earmark.audio.decoder import Refusal, Samples, reason
+from earmark.audio.decoder import BLOCK_SAMPLES, Refusal, Samples, reason
 from earmark.errors import EarmarkError
 from earmark.system.files import file_sha256, not_a_file, open_file
 
@@ -101,8 +101,11 @@ class SampleSource:
 
     @property
     def version(self) -> bytes:
-        shape = f"{self.samples.shape} {self.rate_hz} ".encode()
-        return hashlib.sha256(shape + self.samples.tobytes()).digest()
+        digest = hashlib.sha256(f"{self.samples.shape} {self.rate_hz} ".encode())
+        size = max(1, BLOCK_SAMPLES // self.samples.shape[1])
+        for at in range(0, len(self.samples), size):
+            digest.update(np.ascontiguousarray(self.samples[at : at + size]).data)
+        return digest.digest()
 
     @classmethod
     def of(cls, samples: ArrayLike, rate_hz: int | None, name: str = "<samples>") -> SampleSource:
@@ -131,7 +134,7 @@ class SampleSource:
                 " channels), the transpose."
             )
         columns = x if x.ndim == 2 else x[:, None]
-        values = columns.astype(np.float32)
+        values = columns.astype(np.float32, copy=False)
         if x.dtype.name in INTEGERS:
             values /= np.float32(INTEGERS[x.dtype.name])
         return cls(values, int(rate_hz), name)
