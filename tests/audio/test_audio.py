@@ -82,7 +82,8 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
         f"{tmp_path}/no.wav: cannot be opened: No such file or directory; "
         "check the path and its permissions."
     )
-    assert refusal(tmp_path) == f"{tmp_path}: is not a file; give the path of a recording."
+    words = "is not a file but a folder; give the path of a recording."
+    assert refusal(tmp_path) == f"{tmp_path}: {words}"
     assert "embedded null" in refusal(Path("a\0b"))
 
 

@@ -102,7 +102,7 @@ def test_newer_and_edited_files_are_refused(saved, tmp_path, changes, text):
 def test_foreign_files_are_refused(tmp_path):
     with pytest.raises(ModelError, match="there is no classifier at"):
         Classifier.load(tmp_path / "none.earmark")
-    with pytest.raises(ModelError, match="there is no classifier at"):
+    with pytest.raises(ModelError, match="is not a file but a folder"):
         Classifier.load(tmp_path)
     (tmp_path / "foreign").write_bytes(save({"x": np.zeros(3, np.float32)}))
     with pytest.raises(ModelError, match="is a safetensors file but not of earmark's"):

@@ -456,22 +456,3 @@ def test_predict_does_not_import_what_only_training_needs(folder, model):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]"
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
-def test_pipes_are_refused_and_not_waited_for(folder, model, tmp_path):
-    """A recording, a classifier and a table that are no regular files."""
-    for name in ("pipe.wav", "pipe.earmark", "pipe.csv"):
-        os.mkfifo(tmp_path / name)
-    pipe, table = str(tmp_path / "pipe.wav"), str(tmp_path / "pipe.csv")
-    commands = {
-        ("predict", str(model), pipe): (1, "pipe.wav: is not a file"),
-        ("predict", str(tmp_path / "pipe.earmark"), str(folder)): (2, "no classifier at"),
-        ("evaluate", str(model), table): (2, "pipe.csv is not a file"),
-        ("doctor", table): (2, "pipe.csv is not a file"),
-    }
-    for command, (code, text) in commands.items():
-        done = subprocess.run(
-            [sys.executable, "-m", "earmark", *command], capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == code and text in done.stderr + done.stdout

@@ -1,6 +1,5 @@
 """A long clip is computed section by section, and gives what it gives as a whole."""
 
-import functools
 import math
 from dataclasses import replace
 
@@ -8,11 +7,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from earmark import backbones
+from audio_files import RATE, encode, encode_ffmpeg
+from earmark import audio, backbones
 from earmark.data.clip import Clip
 from earmark.embeddings import cutting, pipeline, sections
 from earmark.embeddings.embedding import embed
-from earmark.embeddings.pipeline import embed_stream
+from earmark.embeddings.pipeline import embed_clip, embed_stream
+from earmark.embeddings.stages import Embedded, Failure
 from earmark.errors import BackboneError
 from networks import with_random_weights
 
@@ -46,7 +47,6 @@ def in_sections(monkeypatch):
     """Take anything for long that is longer than 40 s, and sections of 20 s."""
 
     def use(length_s: float = 40.0) -> None:
-        monkeypatch.setattr(sections, "LONG_BYTES", 0)
         monkeypatch.setattr(sections, "LONG_S", length_s)
         monkeypatch.setattr(sections, "SECTION_S", 20.0)
 
@@ -64,7 +64,6 @@ def test_sections_are_the_whole(backbone, recording, in_sections, start, end, mo
     in_sections(math.inf)
     whole = embed([clip], backbone)
     in_sections()
-    monkeypatch.setattr(cutting, "_cut_whole", None)  # nothing may fall back on it
     parts = embed([clip], backbone)
     assert parts.seconds == pytest.approx(whole.seconds, abs=1e-9)
     assert not parts.failures and parts.computed == 1
@@ -81,7 +80,6 @@ def test_sections_of_mp3_are_the_whole(in_sections, tmp_path, monkeypatch):
     in_sections(math.inf)
     whole = embed([Clip(path)], backbone)
     in_sections(120.0)
-    monkeypatch.setattr(cutting, "_cut_whole", None)
     parts = embed([Clip(path)], backbone)
     assert not parts.failures and parts.seconds == pytest.approx(whole.seconds, abs=1e-9)
     assert difference(parts.matrix, whole.matrix) < 3e-4  # float16 rounding
@@ -99,19 +97,22 @@ def test_long_and_short_clips_keep_their_order_and_twins(recording, in_sections,
     assert result.seconds == pytest.approx(0.5 + 2 * 97.3, abs=1e-3)
 
 
-def test_what_is_shorter_than_its_header_is_read_as_a_whole(recording, in_sections, monkeypatch):
-    """Sections are planned for 97 s; the file, exchanged meanwhile, has 50."""
+@pytest.mark.parametrize("said_s", [0.0, 97.3, 1_000.0])
+def test_what_a_header_says_of_the_length_changes_nothing(
+    recording, in_sections, monkeypatch, said_s
+):
+    """It may say nothing, the truth, or that there is more than there is."""
     in_sections()
     backbone = backbones.load_backbone("logmel")
-    monkeypatch.setattr(sections, "clip_seconds", lambda *_: 97.3)
     samples, rate_hz = soundfile.read(recording)
     half = recording.with_name("half.flac")
     soundfile.write(half, samples[: 50 * rate_hz], rate_hz)
-    (in_sections_only,) = embed_stream([Clip(half)], backbone)
-    monkeypatch.setattr(sections, "clip_seconds", lambda *_: 0.0)
-    (as_a_whole,) = embed_stream([Clip(half)], backbone)
-    assert in_sections_only.seconds == as_a_whole.seconds == 50
-    assert np.array_equal(in_sections_only.vector, as_a_whole.vector)
+    clips = [Clip(half), Clip(recording, end=30.0), Clip(recording)]
+    told = list(embed_stream(clips, backbone))
+    monkeypatch.setattr("earmark.audio.reading._header_s", lambda *_: said_s)
+    for result, clip in zip(told, clips, strict=True):
+        (again,) = embed_stream([clip], backbone)
+        assert again.seconds == result.seconds and np.array_equal(again.vector, result.vector)
 
 
 def test_damage_is_told_as_of_a_whole_clip(recording, in_sections, tmp_path):
@@ -127,22 +128,93 @@ def test_no_more_than_some_sections_are_held(recording, in_sections, monkeypatch
     """However long a clip is, only so many sections are decoded ahead of the network."""
     in_sections()
     monkeypatch.setattr(sections, "SECTION_S", 0.5)
-    monkeypatch.setattr("earmark.embeddings.pipeline.LOOKAHEAD", 4)
-    held, most = 0, 0
+    held, most, count = 0, 0, 0
 
-    def counting(step, change, *args):
-        nonlocal held, most
-        held += change
-        most = max(most, held)
-        return step(*args)
+    def counted(*args):
+        nonlocal held, most, count
+        for section in cutting.cut_long(*args):
+            held, count = held + 1, count + 1
+            most = max(most, held)
+            yield section
 
-    monkeypatch.setattr(pipeline, "cut", functools.partial(counting, cutting.cut, 1))
+    def computed(backbone, shard):
+        nonlocal held
+        held -= len(shard)
+        return compute(backbone, shard)
+
     compute = pipeline._compute
-    monkeypatch.setattr(
-        pipeline, "_compute", lambda b, shard: counting(compute, -len(shard), b, shard)
-    )
-    monkeypatch.setattr(pipeline, "SHARD_CLIPS", 2)
+    monkeypatch.setattr(pipeline, "cut_long", counted)
+    monkeypatch.setattr(pipeline, "_compute", computed)
     backbone = backbones.load_backbone("logmel")
     backbone.info = replace(backbone.info, window=8_000, hop=8_000)
     (result,) = embed_stream([Clip(recording)], backbone, threads=1)
-    assert len(result.vector) and most <= 4 + 2 * 2 + 2
+    assert len(result.vector) and count > 100 and most <= 4
+
+
+def test_no_more_decoded_clips_wait_than_memory_allows(tmp_path, monkeypatch):
+    """Of long windows, few clips wait for the network, however many may be read ahead."""
+    monkeypatch.setattr(pipeline, "LOOKAHEAD_BYTES", 4 * 160_000 * 4)
+    for k in range(40):
+        soundfile.write(tmp_path / f"{k}.wav", np.full(20_000, 0.01 * k), 2_000)
+    held, most = set(), 0
+
+    def cut(backbone, options, request):
+        nonlocal most
+        held.add(request.key)
+        most = max(most, len(held))
+        return cutting.cut(backbone, options, request)
+
+    def computed(backbone, shard):
+        held.difference_update(item.request.key for item in shard)
+        return compute(backbone, shard)
+
+    compute = pipeline._compute
+    monkeypatch.setattr(pipeline, "cut", cut)
+    monkeypatch.setattr(pipeline, "_compute", computed)
+    clips = [Clip(tmp_path / f"{k}.wav") for k in range(40)]
+    results = list(embed_stream(clips, backbones.load_backbone("logmel"), threads=1))
+    assert len(results) == 40 and most <= 4 + 3 * 6 + 3
+
+
+def test_a_long_recording_that_cannot_be_used_is_one_failure(in_sections, tmp_path):
+    """Its last samples are NaN: by then, its first sections are computed."""
+    in_sections()
+    x = np.full(90 * 2_000, 0.1, np.float32)
+    x[-5:] = np.nan
+    soundfile.write(tmp_path / "nan.wav", x, 2_000, subtype="FLOAT")
+    soundfile.write(tmp_path / "good.wav", x[:-5], 2_000, subtype="FLOAT")
+    clips = [Clip(tmp_path / "nan.wav"), Clip(tmp_path / "good.wav")]
+    bad, good = embed_stream(clips, backbones.load_backbone("logmel"))
+    assert isinstance(bad, Failure) and bad.kind == "samples" and isinstance(good, Embedded)
+    assert isinstance(embed_clip(clips[0], backbones.load_backbone("logmel")), Failure)
+
+
+@pytest.mark.parametrize("name", ["a.flac", "a.m4a", "a.mka", "cut.wav"])
+def test_lengths_are_told_by_samples_and_not_by_the_size_of_a_file(
+    name, in_sections, tmp_path, monkeypatch
+):
+    """Silence takes few bytes, FFmpeg's formats hide their length, a damaged file lies."""
+    in_sections()
+    silence, path = np.zeros((100 * RATE, 1), np.float32), tmp_path / name
+    longer = np.zeros((100 * 48_000, 1), np.float32)
+    if name == "a.m4a":
+        path.write_bytes(encode_ffmpeg(silence))
+    elif name == "a.mka":
+        path.write_bytes(encode_ffmpeg(longer, "matroska", "libopus", 48_000))
+    elif name == "cut.wav":
+        path.write_bytes(encode(silence, "WAV")[:-40_000])
+    else:
+        path.write_bytes(encode(silence, "FLAC"))
+    longest, cut = 0, audio.window
+
+    def window(x, *args, **named):
+        nonlocal longest
+        longest = max(longest, len(x))
+        return cut(x, *args, **named)
+
+    monkeypatch.setattr("earmark.embeddings.sections.audio.window", window)
+    backbone = backbones.load_backbone("logmel")
+    (result,) = embed_stream([Clip(path)], backbone)
+    assert isinstance(result, Embedded) and longest <= 30 * backbone.info.rate_hz
+    assert ("cut short" in str(result.warnings)) == (name == "cut.wav")
+    assert np.array_equal(embed_clip(Clip(path), backbone).vector, result.vector)

@@ -8,8 +8,10 @@ from earmark.audio.options import (
     AudioOptions,
     AudioWarning,
     Sound,
+    Stream,
 )
-from earmark.audio.reading import decode, load, read, read_channels, resample
+from earmark.audio.reading import decode, load, open_channels, open_stream, read, read_channels
+from earmark.audio.resampling import resample
 from earmark.audio.windows import window
 from earmark.system.lazy import hand_on
 
@@ -21,8 +23,11 @@ __all__ = [
     "AudioOptions",
     "AudioWarning",
     "Sound",
+    "Stream",
     "decode",
     "load",
+    "open_channels",
+    "open_stream",
     "read",
     "read_channels",
     "resample",

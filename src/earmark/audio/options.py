@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from earmark.audio.decoder import Samples
 from earmark.errors import EarmarkError, EarmarkWarning
@@ -44,6 +47,26 @@ class Sound:
     samples: Samples
     rate_hz: int
     warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class Stream:
+    """A recording while it is read: ``blocks`` of :class:`Sound`'s samples, to be taken once.
+
+    ``seconds`` is the length by the header, 0 where it says nothing or is in doubt. ``warnings``
+    are there when the last block was taken.
+    """
+
+    rate_hz: int
+    seconds: float = 0.0
+    blocks: Iterator[Samples] = field(default_factory=lambda: iter(()))
+    warnings: tuple[str, ...] = ()
+
+    def joined(self) -> Sound:
+        """Take all blocks at once; one, the usual case, is not copied unless it is a column."""
+        parts = list(self.blocks)
+        samples = np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
+        return Sound(samples, self.rate_hz, self.warnings)
 
 
 AS_IT_IS = AudioOptions()

@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from earmark.audio import ffmpeg, libsndfile
-from earmark.audio.decoder import Block, Header, Opened, Refusal, Samples, reason
-from earmark.audio.options import AS_IT_IS, MAX_PEAK, AudioOptions, AudioWarning, Sound
+from earmark.audio.decoder import BLOCK_SAMPLES, Block, Header, Opened, Refusal, Samples, reason
+from earmark.audio.options import AS_IT_IS, MAX_PEAK, AudioOptions, AudioWarning, Sound, Stream
+from earmark.audio.resampling import resampled
 from earmark.audio.source import Recording, SampleSource, Source, as_source
 from earmark.errors import AudioError, EarmarkError
 
@@ -44,17 +45,58 @@ def read(
     Edges and errors are those of :func:`read_channels`; besides, AudioError for a clip shorter
     than one sample at ``rate_hz``. Memory is for one channel, whatever is recorded.
     """
+    limit_hz = rate_hz or 0
+    with open_stream(source, rate_hz, start, end, options, name=name, limit_hz=limit_hz) as stream:
+        return stream.joined()
+
+
+@contextmanager
+def open_stream(
+    source: Recording,
+    rate_hz: int | None = None,
+    start: float | None = None,
+    end: float | None = None,
+    options: AudioOptions = AS_IT_IS,
+    *,
+    name: str | None = None,
+    limit_hz: int | None = None,
+) -> Iterator[Stream]:
+    """Open a recording to get what :func:`read` returns of it block by block.
+
+    Only ``EARMARK_MAX_SECONDS`` limits it, unless ``limit_hz`` is given: then the samples that one
+    channel has at that rate, or at the recording's if that is higher, may take no more than
+    ``EARMARK_MAX_BYTES``. Errors in the recording are raised by the blocks, too.
+    """
     source = as_source(source, name)
-    with _naming(source):
-        sound = _read(source, start, end, options, to_hz=rate_hz, is_mono=True)
-        y = resample(sound.samples, sound.rate_hz, rate_hz or sound.rate_hz)
-        if not len(y):
-            raise Refusal(
-                f"{len(sound.samples)} samples at {sound.rate_hz} Hz are less than one sample at"
-                f" {rate_hz} Hz; give a longer clip",
-                "length",
-            )
-        return Sound(y, rate_hz or sound.rate_hz, sound.warnings)
+    with _naming(source), _opened(source, start, end) as (header, blocks, start_s):
+        per_s = None if limit_hz is None else max(header.rate_hz, limit_hz)
+        stretch = _stretch(header, start_s, end, _limit_s(per_s))
+        stream = Stream(rate_hz or header.rate_hz, _header_s(header, start_s, end))
+        checked = _checked(header, blocks, stretch, options, stream)
+        mono = (_mean(block) for block in checked)
+        stream.blocks = resampled(mono, header.rate_hz, stream.rate_hz)
+        yield stream
+
+
+@contextmanager
+def open_channels(
+    source: Recording,
+    start: float | None = None,
+    end: float | None = None,
+    options: AudioOptions = AS_IT_IS,
+    *,
+    name: str | None = None,
+    is_limited: bool = False,
+) -> Iterator[Stream]:
+    """Open a recording to get what :func:`read_channels` returns of it block by block."""
+    source = as_source(source, name)
+    with _naming(source), _opened(source, start, end) as (header, blocks, start_s):
+        channels = 1 if options.channel else header.channels
+        limit_s = _limit_s(channels * header.rate_hz if is_limited else None)
+        stream = Stream(header.rate_hz, _header_s(header, start_s, end))
+        stretch = _stretch(header, start_s, end, limit_s)
+        stream.blocks = _checked(header, blocks, stretch, options, stream)
+        yield stream
 
 
 def read_channels(
@@ -81,9 +123,8 @@ def read_channels(
     a rate below ``MIN_RATE_HZ``; a channel that is not there; samples that are NaN, infinite or
     beyond ``MAX_PEAK``, unless ``options`` say otherwise.
     """
-    source = as_source(source, name)
-    with _naming(source):
-        return _read(source, start, end, options)
+    with open_channels(source, start, end, options, name=name, is_limited=True) as stream:
+        return stream.joined()
 
 
 def load(
@@ -110,28 +151,11 @@ def decode(
     return sound.samples, sound.rate_hz
 
 
-def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
-    """Resample ``x`` (n,) to round(n * to_hz / from_hz) samples, perhaps none; same rate, same x.
-
-    soxr "HQ" keeps aliases 143 dB down, where other fast resamplers reach 5 to 15 dB.
-    """
-    if from_hz == to_hz:
-        return x
-    import soxr
-
-    return np.asarray(soxr.resample(x, from_hz, to_hz, quality="HQ"), np.float32)
-
-
-def _read(
-    source: Source,
-    start: float | None,
-    end: float | None,
-    options: AudioOptions,
-    *,
-    to_hz: int | None = None,
-    is_mono: bool = False,
-) -> Sound:
-    """Let the first decoder that recognises ``source`` read it, into (n, channels) or mono (n,)."""
+@contextmanager
+def _opened(
+    source: Source, start: float | None, end: float | None
+) -> Iterator[tuple[Header, Iterable[Block], float]]:
+    """Open ``source`` with the first decoder that recognises it; yield the start (seconds), too."""
     start_s = 0.0 if start is None else start
     if not 0 <= start_s < (math.inf if end is None else end) or end == math.inf:
         raise Refusal(f"no stretch from {start} to {end} s; give 0 <= start < end", "stretch")
@@ -147,10 +171,8 @@ def _read(
                 continue
             # Recognised: from here on an error is damage. The other decoder might step over it
             # without a word and give a recording with a hole.
-            channels = 1 if is_mono or options.channel else header.channels
-            limit_s = _limit_s(channels * max(header.rate_hz, to_hz or 0))
-            stretch = _stretch(header, start_s, end, limit_s)
-            return _gather(header, blocks, stretch, options, is_mono)
+            yield header, blocks, start_s
+            return
     raise Refusal(
         f"cannot be read: not audio in a known format ({'; '.join(refusals)}); "
         "convert it to WAV or FLAC, or leave it out",
@@ -165,7 +187,9 @@ def _openings(
     if isinstance(source, SampleSource):
         frames, channels = source.samples.shape
         header = Header(source.rate_hz, channels, frames, frames)
-        yield "samples", nullcontext((header, iter([Block(0, source.samples)])))
+        size = max(1, BLOCK_SAMPLES // channels)
+        parts = (Block(at, source.samples[at : at + size]) for at in range(0, frames, size))
+        yield "samples", nullcontext((header, parts))
         return
     for name, decoder in (("libsndfile", libsndfile), ("FFmpeg", ffmpeg)):
         with source.open() as file:
@@ -194,6 +218,14 @@ def _stretch(header: Header, start_s: float, end_s: float | None, limit_s: float
     return _Stretch(first, limit if end_s is None else round(end_s * rate_hz), end_s is None)
 
 
+def _header_s(header: Header, start_s: float, end_s: float | None) -> float:
+    """Return the seconds of a stretch by its header; 0 where it says nothing or is in doubt."""
+    if header.is_cut or header.promised > header.frames:
+        return 0.0
+    last_s = header.frames / header.rate_hz
+    return max(0.0, min(last_s, end_s or last_s) - start_s)
+
+
 def _columns(header: Header, channel: int | None) -> slice:
     if channel is None:
         return slice(None)
@@ -206,12 +238,19 @@ def _columns(header: Header, channel: int | None) -> slice:
     return slice(channel - 1, channel)
 
 
-def _gather(
-    header: Header, blocks: Iterable[Block], stretch: _Stretch, options: AudioOptions, is_mono: bool
-) -> Sound:
-    """Check and join the frames of a stretch, up to the end or to where they are damaged."""
+def _checked(
+    header: Header,
+    blocks: Iterable[Block],
+    stretch: _Stretch,
+    options: AudioOptions,
+    stream: Stream,
+) -> Iterator[Samples]:
+    """Yield the frames of a stretch, up to the end or to where they are damaged.
+
+    The last thing is to raise Refusal, or to give ``stream`` its warnings.
+    """
     columns, zero = _columns(header, options.channel), options.non_finite == "zero"
-    parts, bad, position = [], 0, 0
+    bad, position = 0, 0
     damage: Exception | None = None
     try:
         for at, samples in blocks:
@@ -221,7 +260,7 @@ def _gather(
                 bad += part.size - int(np.count_nonzero(good))
                 part = np.where(good, part, np.float32(0))
             if len(part) and (zero or not bad):
-                parts.append(_mean(part) if is_mono else part)
+                yield part
             position = at + len(samples)
             if position >= stretch.last:
                 break
@@ -232,9 +271,7 @@ def _gather(
     if bad and not zero:
         raise Refusal(f"{what}; write it again or leave it out", "samples") from damage
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
-    # One block, the usual case, is not copied unless it is a column of several.
-    samples = np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
-    return Sound(samples, header.rate_hz, (*missing, *zeroed))
+    stream.warnings = (*missing, *zeroed)
 
 
 def _missing(
@@ -303,9 +340,11 @@ def _mean(block: Samples) -> Samples:
     return np.asarray(total / np.float32(block.shape[1]))
 
 
-def _limit_s(samples_per_s: int) -> float:
-    """Return how many seconds of such a recording may be decoded at once."""
+def _limit_s(samples_per_s: int | None) -> float:
+    """Return how many seconds of such a recording may be decoded; None: nothing is kept of it."""
     most_s = _setting("EARMARK_MAX_SECONDS", MAX_SECONDS)
+    if samples_per_s is None:
+        return most_s
     return min(most_s, _setting("EARMARK_MAX_BYTES", MAX_BYTES) / (4 * samples_per_s))
 
 

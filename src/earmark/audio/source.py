@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -17,9 +16,9 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike
 
-from earmark.audio.decoder import Refusal, Samples, reason
+from earmark.audio.decoder import BLOCK_SAMPLES, Refusal, Samples, reason
 from earmark.errors import EarmarkError
-from earmark.system.files import file_sha256
+from earmark.system.files import file_sha256, not_a_file, open_file
 
 INTEGERS = {"int16": 2.0**15, "int32": 2.0**31}  # full scale, as soundfile has it
 MOST_CHANNELS = 64  # of samples; a longer second axis is time
@@ -49,8 +48,7 @@ class FileSource:
         try:
             if not self.size:
                 raise _empty()
-            handle = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
-            return open(handle, "rb", 0)  # unbuffered: libsndfile reads by the handle, too
+            return open_file(self.path)  # unbuffered: libsndfile reads by the handle, too
         except (OSError, ValueError) as error:
             raise Refusal(
                 f"cannot be opened: {reason(error)}; check the path and its permissions", "missing"
@@ -58,14 +56,14 @@ class FileSource:
 
     def loaded(self) -> BytesSource:
         """Return the same recording with its bytes in memory."""
-        return BytesSource(self.path.read_bytes(), self.name)
+        with open_file(self.path) as file:
+            return BytesSource(file.read(), self.name)
 
     def _regular(self) -> os.stat_result:
         """Refuse a pipe or a device: to read one can take forever."""
-        status = os.stat(self.path)
-        if not stat.S_ISREG(status.st_mode):
-            raise Refusal("is not a file; give the path of a recording", "missing")
-        return status
+        if problem := not_a_file(self.path):
+            raise Refusal(f"{problem}; give the path of a recording", "missing")
+        return os.stat(self.path)
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,11 @@ class SampleSource:
 
     @property
     def version(self) -> bytes:
-        shape = f"{self.samples.shape} {self.rate_hz} ".encode()
-        return hashlib.sha256(shape + self.samples.tobytes()).digest()
+        digest = hashlib.sha256(f"{self.samples.shape} {self.rate_hz} ".encode())
+        size = max(1, BLOCK_SAMPLES // self.samples.shape[1])
+        for at in range(0, len(self.samples), size):
+            digest.update(np.ascontiguousarray(self.samples[at : at + size]).data)
+        return digest.digest()
 
     @classmethod
     def of(cls, samples: ArrayLike, rate_hz: int | None, name: str = "<samples>") -> SampleSource:
@@ -133,7 +134,7 @@ class SampleSource:
                 " channels), the transpose."
             )
         columns = x if x.ndim == 2 else x[:, None]
-        values = columns.astype(np.float32)
+        values = columns.astype(np.float32, copy=False)
         if x.dtype.name in INTEGERS:
             values /= np.float32(INTEGERS[x.dtype.name])
         return cls(values, int(rate_hz), name)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from earmark.errors import BackboneError, WeightsError, first_line
 from earmark.system.cache import cache_folder, is_offline
 from earmark.system.download import DownloadError, download
-from earmark.system.files import file_sha256
+from earmark.system.files import file_sha256, not_a_file
 from earmark.system.progress import ByteProgress
 
 MAX_BYTES = 8 << 30  # of a file that is loaded whole into memory
@@ -63,6 +63,8 @@ def find(file: WeightFile, path: str | Path | None = None) -> Path | None:
     """
     if path is not None:
         place = Path(path) / file.name if Path(path).is_dir() else Path(path)
+        if problem := not_a_file(place):
+            raise BackboneError(f"{place} {problem}; give the path of {file}.")
         if not place.is_file():
             raise BackboneError(
                 f"no file {place}; give the path of {file}, published at {file.url}."
@@ -116,7 +118,8 @@ def fetch(
 
 def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
     """Return the SHA-256 of ``path``; BackboneError if it is not the one of ``file``."""
-    digest, expected = sha256(path), file.sha256
+    size, expected = path.stat().st_size, file.sha256
+    digest = sha256(path) if size <= MAX_BYTES else "(not computed)"
     note = weights_folder() / f"{file.name}.sha256"
     if len(expected) < SHA256_DIGITS and note.is_file():
         expected = note.read_text(encoding="ascii").strip()
@@ -126,7 +129,7 @@ def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
         again = "run the same command again" if downloaded else "delete it and fetch it anew"
         raise WeightsError(
             f"{what} is not the published {file.name}: got SHA-256 {digest} and"
-            f" {path.stat().st_size:,} bytes, wanted {expected}{noted} and about {file.bytes:,}"
+            f" {size:,} bytes, wanted {expected}{noted} and about {file.bytes:,}"
             " bytes",
             f"{again}, or find a right copy and {_ways_around(file)}",
         )

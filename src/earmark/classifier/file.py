@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from earmark.errors import ModelError
+from earmark.system.files import not_a_file
 
 SCHEMA = 3  # the third has fine-tuned weights, and is otherwise the second
 READ = (2, 3)
@@ -36,6 +37,8 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the JSON header and the tensors of a safetensors file of ours."""
     from safetensors import SafetensorError, safe_open
 
+    if problem := not_a_file(path):
+        raise ModelError(f"{path} {problem}; give the file that `earmark train` wrote.")
     if not path.is_file():
         raise ModelError(
             f"there is no classifier at {path}; give the file that `earmark train` wrote."

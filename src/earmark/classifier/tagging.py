@@ -15,6 +15,8 @@ from earmark.backbones.registry import entry, list_backbones, load_backbone
 from earmark.classifier.recordings import Recordings, clips_of, one_clip
 from earmark.data.clip import Clip
 from earmark.embeddings.computing import BATCH_S
+from earmark.embeddings.sections import cut_sections
+from earmark.embeddings.stages import Request
 from earmark.errors import AudioError, BackboneError, EarmarkError
 
 
@@ -94,32 +96,29 @@ def tag_iter(
 
 
 def _tags(network: Tagger, clip: Clip, top: int) -> Tags:
-    name = clip.source.name
+    name, total = clip.source.name, np.zeros(len(network.class_names()))
+    samples, seconds = 0, 0.0
     try:
-        x = audio.read(clip.source, network.info.rate_hz, clip.start, clip.end).samples
+        for piece in cut_sections(network, audio.AS_IT_IS, Request(clip, clip.source, b"")):
+            total += window_scores(network, piece.windows, piece.valid)
+            samples += int(piece.valid.sum())
+            seconds += piece.seconds
     except AudioError as error:
         return Tags(name, error=f"{error.reason}.", failure=error)
-    scores, names = clip_scores(network, x), network.class_names()
+    scores, names = total / samples, network.class_names()
     best = np.argsort(-scores, kind="stable")[:top]
-    return Tags(name, {names[k]: float(scores[k]) for k in best}, len(x) / network.info.rate_hz)
+    return Tags(name, {names[k]: float(scores[k]) for k in best}, seconds)
 
 
 @torch.inference_mode()
-def clip_scores(network: Tagger, x: np.ndarray) -> np.ndarray:
-    """Return the mean scores (K,) float64 of the windows of a clip ``x`` (n,), by real samples."""
-    info = network.info
-    windows, valid = (
-        torch.from_numpy(part)
-        for part in audio.window(network.prepare(x), info.window, info.hop, info.context, info.step)
-    )
-    batch = max(1, int(BATCH_S * info.rate_hz / windows.shape[1]))
-    scores = torch.cat(
-        [
-            network.class_scores(windows[i : i + batch], valid[i : i + batch]).cpu()
-            for i in range(0, len(windows), batch)
-        ]
-    ).double()
-    return np.asarray((valid.double() @ scores / valid.sum()).numpy())
+def window_scores(network: Tagger, windows: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the sum (K,) float64 of the scores of ``windows``, each times its real samples."""
+    batch = max(1, int(BATCH_S * network.info.rate_hz / windows.shape[1]))
+    total = np.zeros(len(network.class_names()))
+    for i in range(0, len(windows), batch):
+        part = [torch.from_numpy(a[i : i + batch]) for a in (windows, valid)]
+        total += (part[1].double() @ network.class_scores(*part).cpu().double()).numpy()
+    return total
 
 
 def create_tagger(name: str) -> Tagger:

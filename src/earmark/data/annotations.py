@@ -13,6 +13,7 @@ from pathlib import Path
 from earmark.data.folders import is_recording
 from earmark.data.tables import Row, Table, read_text
 from earmark.errors import DataError, amount
+from earmark.system.files import open_file
 
 SUFFIX = ".txt"
 BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
@@ -55,7 +56,7 @@ def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Tabl
     A text file is a track only beside its recording. A recording without a track is refused: it
     may hold nothing, or have been forgotten.
     """
-    files = [path for path in entries if path.is_file()]
+    files = [path for path in entries if not path.is_dir()]
     recordings = [path for path in files if is_recording(path)]
     beside = {path: _beside(path, recordings) for path in files if is_track(path)}
     tracks = [path for path, neighbours in beside.items() if neighbours]
@@ -90,7 +91,7 @@ def is_track(path: Path) -> bool:
     if path.suffix.lower() != SUFFIX:
         return False
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             first = file.readline(4096).decode("utf-8-sig").rstrip("\r\n").split("\t")
     except (OSError, UnicodeDecodeError):
         return False

@@ -16,7 +16,7 @@ from earmark.data.folders import entries, folder_clips, manifest_hint, near_path
 from earmark.data.rows import clips_of
 from earmark.data.tables import Table, read_table
 from earmark.errors import DataError, amount
-from earmark.system.files import relative_path, whole_file
+from earmark.system.files import not_a_file, relative_path, whole_file
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,8 @@ def _table(
     data: Path, names: set[str], label: str, root: str | Path | None, need_labels: bool
 ) -> Table | None:
     """Return the table that ``data`` is or holds; None for a folder of class folders."""
+    if not data.is_dir() and (problem := not_a_file(data)):
+        raise DataError(f"{data} {problem}; give a folder or a manifest.")
     if not os.path.exists(data):
         raise DataError(f"{data} is not there;{near_path(data)} give a folder or a manifest.")
     if data.is_dir():

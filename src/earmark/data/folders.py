@@ -11,6 +11,7 @@ from earmark.audio.source import AbsentSource
 from earmark.data.clip import Clip
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.errors import DataError, did_you_mean
+from earmark.system.files import not_a_file
 
 # In a folder, a file is passed over only if its name cannot be meant as a recording. Any other is
 # taken, and its content decides: an odd suffix is read or refused, never silently dropped. Archives
@@ -65,7 +66,10 @@ def find_clips(inputs: Iterable[str | Path]) -> Iterator[Clip]:
 def _expand(path: Path) -> Iterator[Path | DataError]:
     """Yield the recordings at ``path``, with an error in the place of what is none."""
     if not os.path.exists(path):
-        yield DataError(f"{path} is not there;{near_path(path)} give recordings or folders.")
+        problem = (
+            f"{broken};" if (broken := not_a_file(path)) else f"is not there;{near_path(path)}"
+        )
+        yield DataError(f"{path} {problem} give recordings or folders.")
     elif not os.path.isdir(path):
         yield path
     else:

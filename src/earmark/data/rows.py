@@ -13,6 +13,7 @@ import numpy as np
 from earmark.data.clip import COLUMNS, LIST_SEPARATOR, LISTS, Clip, split_label
 from earmark.data.tables import Row, Table
 from earmark.errors import DataError, amount, did_you_mean
+from earmark.system.files import not_a_file
 
 
 def clips_of(
@@ -115,13 +116,19 @@ def _seconds(name: str, text: str) -> float | None:
 
 def _check_present(table: Table, clips: dict[int, Clip]) -> None:
     is_file = {path: os.path.isfile(path) for path in {clip.path for clip in clips.values()}}
-    missing = [f"row {n} {str(c.path)!r}" for n, c in clips.items() if not is_file[c.path]]
+    missing = [(n, clip.path) for n, clip in clips.items() if not is_file[clip.path]]
     if missing:
+        first = [f"row {n} {str(path)!r}{_which(path)}" for n, path in missing[:3]]
         raise DataError(
             f"{table.name}: the recording is not there in {len(missing)} of"
-            f" {amount(len(clips), 'row')}, first {', '.join(missing[:3])}; paths are relative to"
+            f" {amount(len(clips), 'row')}, first {', '.join(first)}; paths are relative to"
             f" {table.folder}."
         )
+
+
+def _which(path: Path) -> str:
+    problem = not_a_file(path)
+    return f", which {problem}" if problem else ""
 
 
 def _check_filled(table: Table, clips: dict[int, Clip], required: Iterable[str]) -> None:

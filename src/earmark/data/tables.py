@@ -17,6 +17,7 @@ from typing import Any
 
 from earmark.errors import DataError, amount, first_line
 from earmark.system import extras
+from earmark.system.files import not_a_file
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 MAX_MANIFEST_BYTES = 1 << 30  # some ten million rows; a bigger "manifest" is something else
@@ -61,12 +62,6 @@ def _columns_and_rows(
             f"{', '.join(MANIFEST_SUFFIXES)}."
         )
     with _system_errors(manifest):
-        size = manifest.stat().st_size
-        if size > MAX_MANIFEST_BYTES:
-            raise DataError(
-                f"{manifest} has {size:,} bytes, more than the {MAX_MANIFEST_BYTES:,} that a"
-                " manifest may have; list paths instead of embedding audio, or split it."
-            )
         if suffix == ".parquet":
             return _parquet(manifest, names)
     text = read_text(manifest)
@@ -86,8 +81,14 @@ def read_text(path: Path) -> str:
 def _system_errors(path: Path) -> Iterator[None]:
     """Say why ``path`` is not read: it is a pipe, or the system's reason."""
     try:
-        if path.exists() and not path.is_file():
-            raise DataError(f"{path} is not a file; give a table that is a file.")
+        if problem := not_a_file(path):
+            raise DataError(f"{path} {problem}; give a table that is a file.")
+        size = path.stat().st_size
+        if size > MAX_MANIFEST_BYTES:
+            raise DataError(
+                f"{path} has {size:,} bytes, more than the {MAX_MANIFEST_BYTES:,} that a"
+                " manifest may have; list paths instead of embedding audio, or split it."
+            )
         yield
     except OSError as error:
         raise DataError(

@@ -38,7 +38,9 @@ def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowSta
         for clip in group:
             last = first + len(clip.windows)
             own = {name: s.rows(slice(first, last)) for name, s in stats.items()}
-            computed[id(clip)] = WindowStats(clip.request, own, clip.seconds, clip.warnings)
+            computed[id(clip)] = WindowStats(
+                clip.request, own, clip.seconds, clip.warnings, clip.section
+            )
             first = last
     return [computed[id(clip)] for clip in clips]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
+from collections.abc import Iterator
 
 from earmark import audio
 from earmark.audio.decoder import Refusal
@@ -11,11 +11,11 @@ from earmark.audio.options import AudioOptions
 from earmark.audio.source import FileSource
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
-from earmark.embeddings.sections import cut_section
-from earmark.embeddings.stages import CutClip, Failure, Request, UnreadSection
+from earmark.embeddings.sections import cut_sections, cut_short
+from earmark.embeddings.stages import CutClip, Failure, LongClip, Request
 from earmark.errors import AudioError
 
-WHOLE_FILE_BYTES = 32 * 2**20  # larger recordings are not held in memory while they wait
+WHOLE_FILE_BYTES = 2 * 2**20  # larger recordings are not held in memory while they wait
 
 
 def make_request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Request | Failure:
@@ -25,7 +25,12 @@ def make_request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Reque
         is_whole = clip.start is None and clip.end is None
         if is_whole and isinstance(source, FileSource) and source.size <= WHOLE_FILE_BYTES:
             source = source.loaded()
+        if source.size > WHOLE_FILE_BYTES:  # it may be terabytes of nothing: look before hashing
+            with audio.open_stream(source, None, clip.start, clip.end, options):
+                pass
         content = source.version
+    except AudioError as error:
+        return Failure(clip, f"{error.reason}.", error.kind)
     except OSError as error:
         return Failure(clip, f"cannot be opened: {error.strerror}; check the path.", "missing")
     except Refusal as refusal:
@@ -37,25 +42,19 @@ def make_request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Reque
 
 def cut(
     backbone: Backbone, options: AudioOptions, request: Request
-) -> CutClip | UnreadSection | Failure:
-    """Decode a clip, or a section of it, and cut it into the windows that ``backbone`` reads."""
-    if request.section is None:
-        try:
-            return _cut_whole(backbone, options, request)
-        except AudioError as error:
-            return Failure.of(request, error)
-    with contextlib.suppress(AudioError):
-        piece = cut_section(backbone, options, request, request.section)
-        if not piece.warnings:
-            return piece
-    return UnreadSection(request.without_bytes())
+) -> CutClip | LongClip | Failure:
+    """Decode a clip and cut it into the windows that ``backbone`` reads, unless it is long."""
+    try:
+        return cut_short(backbone, options, request) or LongClip(request.without_bytes())
+    except AudioError as error:
+        return Failure.of(request, error)
 
 
-def _cut_whole(backbone: Backbone, options: AudioOptions, request: Request) -> CutClip:
-    info, clip = backbone.info, request.clip
-    sound = audio.read(request.source, info.rate_hz, clip.start, clip.end, options)
-    windows, valid = audio.window(
-        backbone.prepare(sound.samples), info.window, info.hop, info.context, info.step
-    )
-    seconds = len(sound.samples) / info.rate_hz
-    return CutClip(request.without_bytes(), windows, valid, seconds, sound.warnings)
+def cut_long(
+    backbone: Backbone, options: AudioOptions, request: Request
+) -> Iterator[CutClip | Failure]:
+    """Yield the sections of a clip while it is decoded; a failure may come after some of them."""
+    try:
+        yield from cut_sections(backbone, options, request)
+    except AudioError as error:
+        yield Failure.of(request, error)

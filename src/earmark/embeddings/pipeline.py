@@ -20,34 +20,35 @@ import torch
 from earmark import audio
 from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
+from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
 from earmark.embeddings.computing import restored_threads, window_stats
-from earmark.embeddings.cutting import cut, make_request
-from earmark.embeddings.pooling import pool_clip
-from earmark.embeddings.sections import plan_sections
+from earmark.embeddings.cutting import cut, cut_long, make_request
+from earmark.embeddings.pooling import merge_section, pool_clip
 from earmark.embeddings.stages import (
     CutClip,
     Embedded,
     Failure,
+    LongClip,
     Piece,
     Repeat,
     Request,
     Result,
-    UnreadSection,
     WindowStats,
 )
 from earmark.embeddings.store import Record, Store
 from earmark.system.progress import Progress
-from earmark.system.threads import available_cores, map_ahead
+from earmark.system.threads import available_cores, map_ahead, one_ahead
 
 SHARD_S = 60.0  # seconds of audio computed and committed together
 SHARD_CLIPS = 128
 SHARD_PIECES = 1_024  # those that need no computing included
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
+LOOKAHEAD_BYTES = 64 * 2**20  # of their windows: then no more are begun
 REMEMBERED = 2048  # clips among which repeats are found; more than can be on their way at once
 
 T = TypeVar("T")
-Computed = WindowStats | UnreadSection | Result | Repeat  # what leaves the network
+Computed = WindowStats | Result | Repeat  # what leaves the network
 
 
 def embed_stream(
@@ -66,7 +67,7 @@ def embed_stream(
         pieces = _pieces(clips, backbone, options, store, readers)
         compute = functools.partial(_compute, backbone)
         shards = map_ahead(workers, compute, _shards(pieces), threads)
-        for shard in _finish(backbone, options, shards):
+        for shard in _finish(backbone.info, shards):
             if store is not None:
                 store.put(backbone.fingerprint, _records(shard))
             for item in shard:
@@ -87,11 +88,10 @@ def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_
         return request
     with restored_threads():
         torch.set_num_threads(1)
-        pieces = [
-            cut(backbone, options, part) for part in plan_sections(backbone, options, request)
-        ]
-        (results,) = _finish(backbone, options, [_compute(backbone, pieces)])
-    (result,) = results
+        shards = _shards(cut_long(backbone, options, request))
+        ((result,),) = filter(
+            None, _finish(backbone.info, (_compute(backbone, shard) for shard in shards))
+        )
     assert not isinstance(result, Repeat)
     return result
 
@@ -132,7 +132,7 @@ def _pieces(
             else:
                 _remember(keys, request.key, None)
                 if store is None or not (records := store.get([request.key])):
-                    yield from plan_sections(backbone, options, request)
+                    yield request
                 else:
                     record = records[request.key]
                     yield Embedded(
@@ -143,22 +143,39 @@ def _pieces(
                         content=request.content,
                     )
 
-    def decode(item: Request | Result | Repeat) -> Piece:
+    def decode(item: Request | Result | Repeat) -> Piece | LongClip:
         return cut(backbone, options, item) if isinstance(item, Request) else item
 
-    return map_ahead(readers, decode, look_up(), LOOKAHEAD)
+    for piece in map_ahead(readers, decode, look_up(), LOOKAHEAD, _is_much):
+        if isinstance(piece, LongClip):
+            yield from one_ahead(readers, cut_long(backbone, options, piece.request))
+        else:
+            yield piece
+
+
+def _is_much(pieces: Iterable[Piece | LongClip]) -> bool:
+    """Say if so many clips are decoded that no more should be before they are computed."""
+    size = sum(piece.windows.nbytes for piece in pieces if isinstance(piece, CutClip))
+    return size > LOOKAHEAD_BYTES
 
 
 def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """Group into lists; only clips to store count, so that a resumed run groups alike."""
+    """Group into lists; only clips to store count, so that a resumed run groups alike.
+
+    A section of a long clip is a list of its own.
+    """
     shard: list[Piece] = []
     clips, seconds = 0, 0.0
     for piece in pieces:
+        is_section = isinstance(piece, CutClip) and piece.section is not None
+        if is_section and shard:
+            yield shard
+            shard, clips, seconds = [], 0, 0.0
         shard.append(piece)
         if isinstance(piece, CutClip) and (clips or not piece.warnings):
             clips, seconds = clips + 1, seconds + piece.seconds
         is_full = clips >= SHARD_CLIPS or seconds >= SHARD_S or len(shard) >= SHARD_PIECES
-        if clips == 0 or is_full:
+        if clips == 0 or is_full or is_section:
             yield shard
             shard, clips, seconds = [], 0, 0.0
     if shard:
@@ -172,43 +189,30 @@ def _compute(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:
     for item in shard:
         if not isinstance(item, CutClip):
             computed.append(item)
-        elif item.request.section is None:
+        elif item.section is None:
             computed.append(pool_clip(backbone.info, [next(stats)]))
         else:
-            computed.append(next(stats))
+            computed.append(merge_section(next(stats)))
     return computed
 
 
 def _finish(
-    backbone: Backbone, options: AudioOptions, shards: Iterable[Sequence[Computed]]
+    info: BackboneInfo, shards: Iterable[Sequence[Computed]]
 ) -> Iterator[list[Result | Repeat]]:
     """Yield shards of clips that are done; one in sections comes with its last section."""
-    sections: list[WindowStats | UnreadSection] = []
+    sections: list[WindowStats] = []
     for shard in shards:
         results: list[Result | Repeat] = []
         for item in shard:
-            if not isinstance(item, (WindowStats, UnreadSection)):
+            if not isinstance(item, WindowStats):
+                sections = []  # where there are some, this is the failure of their clip
                 results.append(item)
                 continue
-            sections = [*sections, item]
-            if item.request.section is not None and item.request.section.last is None:
-                results.append(_join_sections(backbone, options, sections))
+            sections.append(item)
+            if item.section is not None and item.section.is_last:
+                results.append(pool_clip(info, sections))
                 sections = []
         yield results
-
-
-def _join_sections(
-    backbone: Backbone, options: AudioOptions, sections: Sequence[WindowStats | UnreadSection]
-) -> Result:
-    """Pool the sections of a clip; read it as a whole where one is not as the header says."""
-    read = [section for section in sections if isinstance(section, WindowStats)]
-    if len(read) == len(sections):
-        return pool_clip(backbone.info, read)
-    first = sections[0].request
-    whole = cut(backbone, options, replace(first, section=None))
-    (result,) = _compute(backbone, [whole])
-    assert isinstance(result, (Embedded, Failure))
-    return result
 
 
 def _records(shard: Iterable[Result | Repeat]) -> list[tuple[bytes, Record]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -24,36 +25,50 @@ def columns(info: BackboneInfo, layers: Sequence[str]) -> np.ndarray:
     return np.concatenate([stretch[info.layer(name).name] for name in layers])
 
 
+def merge(stats: LayerStats) -> LayerStats:
+    """Combine the statistics of W windows into those of one, float64, (1,) and (1, D).
+
+    Means and variances are combined in float64 (Chan et al. 1979), weighted by frames, so that
+    the result is that of the uncut clip.
+    """
+    frames, mean, var = (s.double() for s in stats)
+    share = (frames / frames.sum().clamp_min(1e-9))[:, None]
+    total = (share * mean).sum(0)
+    spread = (share * (var + (mean - total).square())).sum(0)
+    return LayerStats(frames.sum()[None], total[None], spread[None])
+
+
 def pool(info: BackboneInfo, stats: Mapping[str, LayerStats]) -> np.ndarray:
     """Combine the statistics of all windows of one clip, (W, D) a layer, into its embedding (E,).
 
-    Means and variances are combined in float64 (Chan et al. 1979), weighted by frames, so that
-    the result is that of the uncut clip. Rounded as the store rounds.
+    Rounded as the store rounds.
     """
     parts = []
     for layer in info.layers:
-        frames, mean, var = (s.double() for s in stats[layer.name])
-        share = (frames / frames.sum().clamp_min(1e-9))[:, None]
-        total = (share * mean).sum(0)
-        spread = (share * (var + (mean - total).square())).sum(0)
-        parts += [total, spread.sqrt()]
+        _, mean, var = merge(stats[layer.name])
+        parts += [mean[0], var[0].sqrt()]
     return as_stored(torch.cat(parts).numpy())
+
+
+def merge_section(section: WindowStats) -> WindowStats:
+    """Merge the windows of a section: those of a day would take gigabytes."""
+    return replace(section, stats={name: merge(s) for name, s in section.stats.items()})
 
 
 def pool_clip(info: BackboneInfo, parts: Sequence[WindowStats]) -> Embedded:
     """Make the embedding of a clip from its statistics, those of a long one in sections."""
-    first = parts[0]
+    first, last = parts[0], parts[-1]
     stats = first.stats
     if len(parts) > 1:
         stats = {name: join([part.stats[name] for part in parts]) for name in stats}
     seconds = sum(part.seconds for part in parts)
-    request, vector = first.request, pool(info, stats)
+    request = first.request
     return Embedded(
         request.clip,
         request.key,
-        vector,
+        pool(info, stats),
         seconds,
-        first.warnings,
+        last.warnings,
         is_computed=True,
         content=request.content,
     )

@@ -1,127 +1,132 @@
-"""Long clips are computed section by section."""
+"""A clip is cut into windows while it is read: a long one in sections, never held as a whole.
+
+The samples that come decide what is long, not the header: those of some formats say nothing, and
+those of damaged files what is not true.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 
 import numpy as np
 
 from earmark import audio
-from earmark.audio import libsndfile
-from earmark.audio.options import AudioOptions
-from earmark.audio.source import SampleSource, Source
+from earmark.audio.decoder import Samples
+from earmark.audio.options import AudioOptions, Stream
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
-from earmark.embeddings.stages import ClipSection, CutClip, Request
+from earmark.embeddings.stages import CutClip, Request, Section
 from earmark.errors import AudioError
 
-LONG_S = 120.0  # longer clips are computed in sections, and never held as a whole
-SECTION_S = 60.0
-LONG_BYTES = 2**20  # smaller files are not looked at: 120 s at 70 kbit/s
-MARGIN_S = 1  # read and resampled beyond a section: a resampler's filter is far shorter
+LONG_S = 120.0  # longer clips are computed in sections
+SECTION_S = 60.0  # the last has half of that to one and a half
 
 
-def cut_section(
-    backbone: Backbone, options: AudioOptions, request: Request, section: ClipSection
-) -> CutClip:
-    """Cut a section of a long clip into the windows that the whole clip has there.
+def cut_short(backbone: Backbone, options: AudioOptions, request: Request) -> CutClip | None:
+    """Cut a clip into windows; None for a long one, of which no more than ``LONG_S`` is read.
 
-    It is read from one full second of the clip to another. There the samples of both rates
-    coincide, so that a resampler gives those of the whole clip.
+    Raises AudioError.
     """
-    info = backbone.info
-    first, context = section.first, info.context
-    from_s = max(0, (first - context) // info.rate_hz - MARGIN_S)
-    end = None if section.last is None else section.last + info.window - info.hop
-    x, warnings = _read_stretch(request, options, info, from_s, end)
-    if section.moments is not None:
-        x = backbone.prepare(x, section.moments)
-    core = slice(
-        first - from_s * info.rate_hz, None if end is None else end - from_s * info.rate_hz
-    )
-    before = x[max(0, core.start - context) : core.start]
-    after = x[:0] if core.stop is None else x[core.stop : core.stop + context]
-    if len(x[core]) == 0 or (core.stop is not None and len(x) < core.stop + context):
-        raise AudioError(request.source.name, "is shorter than its header says", "damaged")
-    last = first + len(x[core]) if section.last is None else section.last
-    windows, valid = audio.window(
-        x[core], info.window, info.hop, context, info.step, around=(before, after)
-    )
-    seconds = (last - first) / info.rate_hz
-    return CutClip(request.without_bytes(), windows, valid, seconds, warnings)
+    with _open(backbone, options, request) as stream:
+        if stream.seconds > LONG_S:
+            return None
+        x, is_last = next(_stretches(stream.blocks, backbone.info))
+        if not is_last:
+            return None
+        return _cut(backbone, request, backbone.prepare(x), stream.warnings)
 
 
-def _read_stretch(
-    request: Request, options: AudioOptions, info: BackboneInfo, from_s: int, end: int | None
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Read from second ``from_s`` of a clip to its sample ``end`` and a margin, or to its end."""
-    clip, start = request.clip, request.clip.start or 0.0
-    to_s = clip.end
-    if end is not None:
-        to_s = start + math.ceil((end + info.context) / info.rate_hz) + MARGIN_S
-    sound = audio.read(request.source, info.rate_hz, start + from_s, to_s, options)
-    return sound.samples, sound.warnings
+def cut_sections(backbone: Backbone, options: AudioOptions, request: Request) -> Iterator[CutClip]:
+    """Yield the sections of a long clip while it is read, or a clip that is not long.
 
-
-def plan_sections(backbone: Backbone, options: AudioOptions, whole: Request) -> Iterator[Request]:
-    """Yield a request for each section of a long clip, or the clip's own if it is not long.
-
-    A recording whose header does not say its length counts as not long.
+    The windows are those of the whole clip: the audio around a section comes with it. Where the
+    backbone normalises the whole clip, a long one is read twice. Warnings come with the last
+    section. Raises AudioError, perhaps after some sections.
     """
-    info, rate_hz = backbone.info, backbone.info.rate_hz
-    seconds = clip_seconds(whole.clip, whole.source)
-    if seconds <= LONG_S:
-        yield whole
-        return
-    length = int(SECTION_S * rate_hz) // info.hop * info.hop
-    count = max(2, round(seconds * rate_hz / length))  # the last has half a section to one and half
-    ends = [*(length * k for k in range(1, count)), None]
-    plan = [ClipSection(length * k, end) for k, end in enumerate(ends)]
-    if backbone.normalises:
-        try:
-            moments = _moments(whole, options, info, plan)
-        except AudioError:  # damaged: only reading all of it shows what is there
-            yield whole
-            return
-        plan = [replace(section, moments=moments) for section in plan]
-    for section in plan:
-        yield replace(whole, section=section)
+    info, moments = backbone.info, None
+    length, before = _section_length(info), np.zeros(0, np.float32)
+    with _open(backbone, options, request) as stream:
+        for number, (samples, is_last) in enumerate(_stretches(stream.blocks, info)):
+            is_long = number > 0 or not is_last
+            if is_long and moments is None and backbone.normalises:
+                moments = _moments(backbone, options, request)
+            x = backbone.prepare(samples, moments)
+            section = Section(number, is_last) if is_long else None
+            yield _cut(backbone, request, x, stream.warnings, section, before)
+            before = x[max(0, length - info.context) : length].copy()
 
 
-def clip_seconds(clip: Clip, source: Source | None = None) -> float:
-    """Return a clip's length by its header; 0 for small files and for headers in doubt."""
-    source = source or clip.source
+def clip_seconds(clip: Clip) -> float:
+    """Return a clip's length as its header tells it; 0 where it does not, or is in doubt."""
     try:
-        if isinstance(source, SampleSource):
-            end = len(source.samples) / source.rate_hz
-        elif source.size < LONG_BYTES:
-            return 0.0
-        else:
-            with source.open() as file, libsndfile.open_recording(file, 0.0) as (header, _):
-                if header.is_cut or header.promised > header.frames:
-                    return 0.0
-                end = header.frames / header.rate_hz
-    except Exception:  # decoders raise what they like; reading it says what is wrong
+        with audio.open_stream(clip.source, None, clip.start, clip.end) as stream:
+            return stream.seconds
+    except AudioError:  # reading it says what is wrong
         return 0.0
-    return min(end, clip.end or end) - (clip.start or 0.0)
 
 
-def _moments(
-    whole: Request, options: AudioOptions, info: BackboneInfo, plan: list[ClipSection]
-) -> tuple[float, float]:
+def _open(
+    backbone: Backbone, options: AudioOptions, request: Request
+) -> AbstractContextManager[Stream]:
+    clip = request.clip
+    return audio.open_stream(request.source, backbone.info.rate_hz, clip.start, clip.end, options)
+
+
+def _section_length(info: BackboneInfo) -> int:
+    return max(1, int(SECTION_S * info.rate_hz) // info.hop) * info.hop
+
+
+def _stretches(blocks: Iterable[Samples], info: BackboneInfo) -> Iterator[tuple[Samples, bool]]:
+    """Yield the samples from the beginning of each section on, and if they are the last ones.
+
+    They go beyond the section by what its windows and their context need, and more.
+    """
+    length = _section_length(info)
+    least = max(length * 3 // 2, length + info.window - info.hop + info.context)
+    most = max(least, LONG_S * info.rate_hz)
+    parts: list[Samples] = []
+    count = 0
+    for block in blocks:
+        parts.append(block)
+        count += len(block)
+        while count > most:
+            x = np.concatenate(parts)
+            yield x, False
+            parts, count, most = [x[length:]], count - length, least
+    yield np.concatenate(parts), True
+
+
+def _cut(
+    backbone: Backbone,
+    request: Request,
+    x: Samples,
+    warnings: tuple[str, ...],
+    section: Section | None = None,
+    before: Samples | None = None,
+) -> CutClip:
+    """Cut ``x`` into windows: a clip, or a section of one with what comes behind it."""
+    info, n = backbone.info, len(x)
+    end = n
+    if section is not None and not section.is_last:
+        n = _section_length(info)
+        end = n + info.window - info.hop
+    around = None if before is None else (before, x[end : end + info.context])
+    windows, valid = audio.window(
+        x[:end], info.window, info.hop, info.context, info.step, around=around
+    )
+    return CutClip(request.without_bytes(), windows, valid, n / info.rate_hz, warnings, section)
+
+
+def _moments(backbone: Backbone, options: AudioOptions, request: Request) -> tuple[float, float]:
     """Return mean and variance of all samples of a long clip, reading it once."""
     count, total, squares = 0, 0.0, 0.0
-    for section in plan:
-        from_s = section.first // info.rate_hz
-        x, _ = _read_stretch(whole, options, info, from_s, section.last)
-        begin = section.first - from_s * info.rate_hz
-        length = len(x) if section.last is None else section.last - section.first
-        part = x[begin : begin + length].astype(np.float64)
-        count += len(part)
-        total += float(part.sum())
-        squares += float(part @ part)
+    with _open(backbone, options, request) as stream:
+        for block in stream.blocks:
+            x = block.astype(np.float64)
+            count += len(x)
+            total += float(x.sum())
+            squares += float(x @ x)
     mean = total / count
     return mean, max(0.0, squares / count - mean * mean)

@@ -2,7 +2,7 @@
 
     Request -> CutClip -> WindowStats -> Embedded | Failure
 
-A long clip becomes several requests, each for a section of it.
+A long clip is cut in sections, one after the other.
 """
 
 from __future__ import annotations
@@ -19,21 +19,16 @@ from earmark.errors import AudioError
 
 
 @dataclass(frozen=True)
-class ClipSection:
-    """Consecutive windows of a long clip: samples ``first..last`` of their cores, at the rate.
+class Section:
+    """Consecutive windows of a long clip: their ``number`` in it, and whether more follow."""
 
-    ``last`` is None for the end of the clip. ``moments`` are mean and variance of the whole clip,
-    where the backbone normalises it.
-    """
-
-    first: int
-    last: int | None
-    moments: tuple[float, float] | None = None
+    number: int
+    is_last: bool
 
 
 @dataclass(frozen=True)
 class Request:
-    """A clip to embed, or a ``section`` of it, once its recording was read and hashed.
+    """A clip to embed, once its recording was read and hashed.
 
     ``key`` (16 bytes) stands for all that decides the embedding, ``content`` for the recording.
     ``source`` holds the bytes of the recording where it is small and the clip is all of it.
@@ -42,7 +37,6 @@ class Request:
     clip: Clip
     source: Source
     key: bytes
-    section: ClipSection | None = None
     content: bytes = b""
 
     def without_bytes(self) -> Request:
@@ -59,6 +53,7 @@ class CutClip:
     valid: np.ndarray
     seconds: float
     warnings: tuple[str, ...] = ()
+    section: Section | None = None
 
 
 @dataclass(frozen=True)
@@ -69,11 +64,12 @@ class WindowStats:
     stats: Mapping[str, LayerStats]
     seconds: float
     warnings: tuple[str, ...] = ()
+    section: Section | None = None
 
 
 @dataclass(frozen=True)
-class UnreadSection:
-    """A section that is not as the header promises: the clip is then read as a whole."""
+class LongClip:
+    """A clip that is to be cut in sections."""
 
     request: Request
 
@@ -126,5 +122,5 @@ class Repeat:
     key: bytes
 
 
-Piece = CutClip | UnreadSection | Embedded | Failure | Repeat  # what reaches the network
+Piece = CutClip | Embedded | Failure | Repeat  # what reaches the network
 Result = Embedded | Failure

@@ -17,6 +17,7 @@ import numpy as np
 
 from earmark.errors import StoreError
 from earmark.system.cache import cache_folder, deleting
+from earmark.system.files import not_a_file
 
 SCHEMA = 1
 BUSY_S = 120.0  # how long to wait for another process that is writing
@@ -51,6 +52,13 @@ class Store:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or cache_folder() / "embeddings.sqlite"
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            file = self.path.with_name(self.path.name + suffix)
+            if problem := not_a_file(file):
+                raise StoreError(
+                    f"the store {file} {problem}; remove it, or name another folder in"
+                    " EARMARK_CACHE."
+                )
         with self._explained("opened"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)

@@ -15,7 +15,7 @@ from earmark.data.clip import Clip, split_label
 from earmark.data.dataset import Dataset
 from earmark.data.tables import read_table
 from earmark.errors import DataError, EarmarkError, did_you_mean
-from earmark.system.files import relative_path, write_whole
+from earmark.system.files import not_a_file, relative_path, write_whole
 
 if TYPE_CHECKING:
     from earmark.labelling.suspects import Suspect
@@ -79,6 +79,8 @@ def apply(dataset: Dataset, path: Path) -> tuple[Dataset, Counter[str]]:
 
 
 def _read(dataset: Dataset, path: Path) -> list[Decision]:
+    if problem := not_a_file(path):
+        raise DataError(f"{path} {problem}; give the file that `earmark review -o` wrote.")
     if not path.is_file():
         raise DataError(f"there is no {path}; give the file that `earmark review -o` wrote.")
     table = read_table(Path(os.path.abspath(path)), set(COLUMNS))

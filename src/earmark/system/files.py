@@ -3,24 +3,70 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from earmark.errors import EarmarkError
 
 BLOCK_BYTES = 1 << 20  # read, hashed or copied at a time
+
+_KINDS = {
+    stat.S_IFDIR: "folder",
+    stat.S_IFIFO: "pipe",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
+
+
+def not_a_file(path: str | Path) -> str | None:
+    """Say what ``path`` is where it cannot be a file: 'is not a file but a pipe', a broken link.
+
+    None for a regular file, and where nothing is there. Ask before opening: a pipe lets its reader
+    wait forever, and a device need not end. Links are followed.
+    """
+    try:
+        kind = _KINDS.get(stat.S_IFMT(os.stat(path).st_mode))
+    except ValueError as error:
+        return f"has a name that no file can have ({error})"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "is a link that leads back to itself"
+        if os.path.islink(path):
+            return f"is a link to {os.readlink(path)}, which is not there"
+        return None
+    return f"is not a file but a {kind}" if kind else None
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file to read, unbuffered and without a name; OSError for anything else."""
+    # What takes the place of the file in this very moment is not waited for, either.
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+    problem = not_a_file(path)
+    handle = -1 if problem else os.open(path, flags)
+    if problem or not stat.S_ISREG(os.fstat(handle).st_mode):
+        if handle >= 0:
+            os.close(handle)
+        raise OSError(errno.EINVAL, problem or "is not a file")
+    return open(handle, "rb", 0)
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield an empty file beside ``path`` that takes its place at the end, or else is deleted.
 
-    An old file stays until then. Raises OSError where the folder cannot be written or is full.
+    An old file stays until then. Raises OSError where the folder cannot be written or is full, and
+    where a pipe or a device is at ``path``: a file would take its place.
     """
+    if not path.is_symlink() and (problem := not_a_file(path)):
+        raise OSError(errno.EINVAL, f"it {problem}")
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".part")
     os.close(handle)
     part = Path(name)
@@ -52,14 +98,14 @@ def file_sha256(path: Path) -> bytes:
     Nothing is remembered between processes: hashing the largest file of weights, 289 MB, takes 0.2
     to 1 s, and a record of earlier hashes could go stale. Raises OSError.
     """
-    stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=1024)
 def _sha256(path: Path, _size: int, _mtime_ns: int) -> bytes:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while block := file.read(BLOCK_BYTES):
             digest.update(block)
     return digest.digest()

@@ -32,13 +32,37 @@ def workers(
 
 
 def map_ahead(
-    pool: Executor, function: Callable[[T], R], items: Iterable[T], most: int
+    pool: Executor,
+    function: Callable[[T], R],
+    items: Iterable[T],
+    most: int,
+    is_much: Callable[[list[R]], bool] | None = None,
 ) -> Iterator[R]:
-    """Map in order like ``pool.map``, but take from ``items`` only ``most`` ahead of the result."""
+    """Map in order like ``pool.map``, but take from ``items`` only ``most`` ahead of the result.
+
+    With ``is_much``, no more are taken either while it says so of the results that wait.
+    """
     waiting: collections.deque[Future[R]] = collections.deque()
     for item in items:
         waiting.append(pool.submit(function, item))
-        if len(waiting) > most:
+        while len(waiting) > most or (is_much and is_much(_results(waiting))):
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def _results(futures: Iterable[Future[R]]) -> list[R]:
+    return [future.result() for future in futures if future.done() and not future.exception()]
+
+
+def one_ahead(pool: Executor, items: Iterator[T]) -> Iterator[T]:
+    """Yield ``items``; a thread of ``pool`` makes the next one meanwhile."""
+    end: list[T] = []
+
+    def take() -> list[T]:
+        return [item] if (item := next(items, None)) is not None else end
+
+    waiting = pool.submit(take)
+    while taken := waiting.result():
+        waiting = pool.submit(take)
+        yield from taken

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from earmark.backbones.registry import check_several, split_names
 from earmark.errors import EarmarkError, ModelError
+from earmark.system.files import not_a_file
 
 REPORT_FILES = ("answers.csv", "confusion.csv", "summary.json", "report.html")
 
@@ -22,7 +23,7 @@ def check_output(path: Path, *inputs: str | Path) -> None:
     mode = _mode(path)
     reason = ""
     if mode is not None and not stat.S_ISREG(mode):
-        reason = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
+        reason = "is a folder" if stat.S_ISDIR(mode) else not_a_file(path) or ""
     elif not path.absolute().parent.parent.is_dir():
         reason = f"needs the folder {path.parent}"
     if reason:
@@ -91,6 +92,8 @@ def check_model(path: Path) -> None:
         reason = f"there is no classifier at {path}"
         if path.is_file():
             reason = f"{path} is not a classifier, or is cut short"
+        elif problem := not_a_file(path):
+            reason = f"{path} {problem}"
         raise ModelError(f"{reason}; give the file that `earmark train` wrote.")
 
 

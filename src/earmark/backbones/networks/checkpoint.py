@@ -17,8 +17,10 @@ from earmark.backbones.weights import WeightFile, find
 from earmark.errors import BackboneError, first_line
 from earmark.system import extras
 from earmark.system.cache import is_offline
+from earmark.system.files import open_file
 
 CONFIG = "config.json"
+MAX_JSON_BYTES = 1 << 26
 PREPARATION = "preprocessor_config.json"
 PROCESSOR = "processor_config.json"  # or inside this, if the checkpoint has a tokenizer too
 WEIGHTS = (  # the first that there is; an index names several files
@@ -111,7 +113,8 @@ class Checkpoint:
         if at is None:
             return None
         try:
-            content = json.loads(at.read_text(encoding="utf-8"), parse_constant=_refuse)
+            with open_file(at) as opened:
+                content = json.loads(opened.read(MAX_JSON_BYTES), parse_constant=_refuse)
         except (OSError, ValueError, RecursionError) as error:
             raise BackboneError(
                 f"{at} cannot be read as JSON: {first_line(error)}; fetch the checkpoint anew."

@@ -18,7 +18,7 @@ from earmark.errors import DataError, amount
 from earmark.system import unpacking
 from earmark.system.cache import cache_folder, is_offline
 from earmark.system.download import DownloadError, download
-from earmark.system.files import BLOCK_BYTES
+from earmark.system.files import BLOCK_BYTES, not_a_file, open_file
 from earmark.system.progress import ByteProgress
 
 NOTE = "earmark.json"  # beside the recordings: where they came from, and their hash
@@ -92,6 +92,8 @@ def _unpack(
 ) -> None:
     """Unpack a local ``copy`` of the archive, or a download, into ``folder``: all files or none."""
     source = copy or _download(known.archive, progress)
+    if problem := not_a_file(source):
+        raise DataError(f"{source} {problem}; give the archive that {known.page} offers.")
     if not source.is_file():
         raise DataError(f"{source} is not there; give the archive that {known.page} offers.")
     try:
@@ -160,7 +162,7 @@ def _compare(archive: Archive, path: Path) -> tuple[str, str, bool]:
     kind, _, published = archive.digest.partition(":")
     hashes = {name: hashlib.new(name) for name in {"sha256", kind or "sha256"}}
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while block := file.read(BLOCK_BYTES):
                 for one in hashes.values():
                     one.update(block)
