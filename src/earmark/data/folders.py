@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from earmark.data.clip import Clip
+from earmark.data.clip import Clip, bare
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.errors import DataError, did_you_mean
 
@@ -44,7 +44,10 @@ def paths(inputs: Iterable[str | Path]) -> list[Path]:
     folder without recordings.
     """
     recordings: list[Path] = []
-    for path in map(Path, inputs):
+    for given in inputs:
+        path = Path(given)
+        if not str(given).strip():
+            raise DataError("the name of a recording is empty; give recordings or folders.")
         if not os.path.exists(path):
             raise DataError(f"{path} is not there;{near_path(path)} give recordings or folders.")
         files = list(_walk(path)) if path.is_dir() else [path]
@@ -62,7 +65,10 @@ def folder_clips(folder: Path, need_labels: bool) -> list[Clip]:
     clips = []
     for entry in entries(folder):
         if entry.is_dir():
-            of_class = [Clip(path, entry.name.strip()) for path in _walk(entry)]
+            name = bare(entry.name)
+            if not name:
+                raise DataError(f"{entry!s:.200}/ has no name but blanks; name it after its class.")
+            of_class = [Clip(path, name) for path in _walk(entry)]
             if not of_class:
                 raise DataError(f"{entry} holds no recordings; fill this class or remove it.")
             clips += of_class

@@ -21,7 +21,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     An old file stays until then. Raises OSError where the folder cannot be written or is full.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.", suffix=".part")
     os.close(handle)
     part = Path(name)
     try:

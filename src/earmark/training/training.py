@@ -18,6 +18,7 @@ from earmark.classifier.decision import DecisionRule
 from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import KINDS
+from earmark.classifier.prediction import check_names
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, Dataset, as_dataset
@@ -29,6 +30,7 @@ from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
 from earmark.errors import DataError, EarmarkError, WeightsError, did_you_mean
 from earmark.system.progress import Progress
+from earmark.system.text import to_bytes
 from earmark.training import baselines, candidates, estimation, heads, learning_curve
 from earmark.training.embedded_data import EmbeddedData
 from earmark.training.estimation import OutOfFold
@@ -172,6 +174,8 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
     """Embed, select, estimate, fit."""
     clock, seed = _Clock(), settings.seed
     kinds = _kinds(settings.head, dataset)
+    if settings.unknown is not None:
+        check_names(dataset.labels)
     names, notes = backbone_names(settings.backbone)
     networks = [registry.load_backbone(name, settings.precision, settings.engine) for name in names]
     choices = candidates.candidates([network.info for network in networks], settings.layers)
@@ -369,7 +373,7 @@ def _provenance(embedded: EmbeddedData, chosen: Choice, settings: _Settings) -> 
     digest = hashlib.sha256()
     for embedding in embedded.embeddings:
         digest.update(embedding.matrix.tobytes())
-    digest.update("\n".join(str(clip.label) for clip in embedded.clips).encode())
+    digest.update(to_bytes("\n".join(str(clip.label) for clip in embedded.clips)))
     names = ("backbone", "head", "layers", "folds")
     return {
         "earmark": __version__,

@@ -2,6 +2,8 @@
 
 import atexit
 import gc
+import io
+import os
 import sys
 import warnings
 from typing import TextIO
@@ -60,10 +62,17 @@ def _earmark(
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence on standard error, no traceback."""
+    _take_any_name()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     atexit.register(gc.freeze)  # saves 0.3 s at the end: torch's objects are not collected
     warnings.showwarning = _show_warning
     sys.exit(_run())
+
+
+def _take_any_name() -> None:
+    """Start again in Python's UTF-8 mode where its locale is ASCII, which most names do not fit."""
+    if os.name == "posix" and sys.getfilesystemencoding() == "ascii":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _run() -> int:
@@ -73,7 +82,9 @@ def _run() -> int:
         code = app(standalone_mode=False) or 0
         sys.stdout.flush()
     except typer.TyperException as error:
-        error.show()  # type: ignore[attr-defined]  # all that are raised have it
+        text = io.StringIO()
+        error.show(text)  # type: ignore[attr-defined]  # all that are raised have it
+        say(*text.getvalue().splitlines())
         return error.exit_code
     except EarmarkError as error:
         say(f"error: {error}")

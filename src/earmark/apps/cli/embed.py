@@ -8,7 +8,7 @@ from typer import Option
 from earmark.apps.cli.checks import check_backbones, check_output
 from earmark.apps.cli.options import DATA, EngineOptions, RecordingOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
-from earmark.apps.cli.text import report_read_warnings
+from earmark.apps.cli.text import report_read_warnings, show
 from earmark.errors import amount
 
 
@@ -44,6 +44,6 @@ def embed(
     output.parent.mkdir(exist_ok=True)
     write_embeddings(output, embeddings, layers)
     clips = amount(len(embeddings.clips), "clip")
-    print(f"{clips}, {embeddings.seconds:.0f} s of audio -> {output}")
+    show(f"{clips}, {embeddings.seconds:.0f} s of audio -> {output}")
     report_read_warnings(embeddings.warnings)
     run.finish(embeddings.failures)

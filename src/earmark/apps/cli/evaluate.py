@@ -2,9 +2,16 @@
 
 from pathlib import Path
 
-from earmark.apps.cli.checks import check_folder, check_model
+from earmark.apps.cli.checks import check_folder, check_model, separator_of
 from earmark.apps.cli.options import JSON, MODEL, REPORT, LabelOptions, RunOptions
-from earmark.apps.cli.text import print_json, report_read_warnings, say, skipped_json, this_command
+from earmark.apps.cli.text import (
+    print_json,
+    report_read_warnings,
+    say,
+    show,
+    skipped_json,
+    this_command,
+)
 from earmark.training.summary import answered_unknown_line, estimate_lines
 
 
@@ -22,13 +29,12 @@ def evaluate(
     """
     check_folder(report)
     check_model(model)
-    dataset = data.read(least_classes=1)
+    separator = data.separator or separator_of(model)
+    dataset = data.read(separator=separator, least_classes=1)
     from earmark.classifier.classifier import Classifier
     from earmark.training.evaluation import evaluate
 
     classifier = Classifier.load(model)
-    if data.separator is None and classifier.separator is not None:
-        dataset = data.read(separator=classifier.separator, least_classes=1)
     with run.store() as store:
         evaluation = evaluate(classifier, dataset, store)
         figures = {
@@ -49,6 +55,6 @@ def evaluate(
         print_json(figures)
     else:
         lines = [*estimate_lines(figures), *answered_unknown_line(figures)]
-        print("\n".join([f"{model} on {data.source}", *lines]))
+        show(f"{model} on {data.source}", *lines)
     report_read_warnings(evaluation.warnings)
     run.finish(evaluation.skipped)

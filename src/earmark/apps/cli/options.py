@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ import typer
 from typer import Argument, Option
 
 from earmark.apps.cli.checks import check_folder
-from earmark.apps.cli.text import print_csv, print_json, report_skipped
+from earmark.apps.cli.text import lines_of_stdin, print_csv, print_json, report_skipped, show
 from earmark.errors import EarmarkError
+from earmark.system.text import one_line
 
 if TYPE_CHECKING:
     from earmark.audio.options import AudioOptions
@@ -174,11 +174,11 @@ class AnswerOptions:
         if self.as_json and self.as_csv:
             raise EarmarkError("--json and --csv exclude each other; give one.")
         if self.paths == ["-"]:
-            return (Path(line.rstrip("\n")) for line in sys.stdin if line.strip()), 0
+            return (Path(line) for line in lines_of_stdin() if line.strip()), 0
         from earmark.data.folders import paths
 
         recordings = paths(self.paths)
-        return recordings, max(len(str(path)) for path in recordings)
+        return recordings, max(len(one_line(path)) for path in recordings)
 
     def show(self, text: str | None, value: dict[str, Any], rows: list[list[str]]) -> None:
         """Print the answer for one recording in the form that was asked for."""
@@ -187,7 +187,7 @@ class AnswerOptions:
         elif self.as_csv:
             print_csv(rows)
         elif text is not None:
-            print(text, flush=True)
+            show(text)
 
     def finish(self, failures: int) -> None:
         """Exit with 1 if there were failures and they count."""
