@@ -431,7 +431,7 @@ def test_writing_fails_in_a_sentence_and_leaves_the_old_file(
     with pytest.raises(DataError, match=r"cannot be written: .*No such file.*; choose another"):
         data.to_manifest(tmp_path / "no" / "m.csv")
     (tmp_path / "m.csv").write_text("old")
-    odd = dataclasses.replace(data.clips[0], label="\udcff")  # no UTF-8 for half a character
+    odd = dataclasses.replace(data.clips[0], label="\ud83d")  # no UTF-8 for half a character
     with pytest.raises(DataError, match="cannot be written: 'utf-8' codec"):
         Dataset((odd,), "made here").to_manifest(tmp_path / "m.csv")
     monkeypatch.setattr("os.replace", lambda *_: Path("/no/such").stat())

@@ -17,10 +17,17 @@ from earmark.classifier.calibration import Calibration
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec
-from earmark.classifier.file import READ, SCHEMA, TUNED, digest_of, read_parts, tuned_tensors
+from earmark.classifier.file import (
+    READ,
+    SCHEMA,
+    TUNED,
+    digest_of,
+    read_parts,
+    separator_of,
+    tuned_tensors,
+)
 from earmark.classifier.head import KINDS, Head
 from earmark.classifier.known import KnownClips
-from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
 from earmark.system.files import write_whole
 from earmark.version import __version__
@@ -93,8 +100,7 @@ class Classifier:
     @property
     def separator(self) -> str | None:
         """What stood between the classes of a clip in training; None for one class a clip."""
-        separator = self.provenance.get("source", {}).get("separator")
-        return separator or (None if self.calibration.is_single else LIST_SEPARATOR)
+        return separator_of(self.provenance, self.calibration.is_single)
 
     @property
     def feature_spec(self) -> FeatureSpec:

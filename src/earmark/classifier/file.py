@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
 from earmark.system.files import not_a_file
 
@@ -63,6 +64,12 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not isinstance(header, dict):
         raise ModelError(f"{path} has a header that is no JSON object; train it again.")
     return header, tensors
+
+
+def separator_of(provenance: Mapping[str, Any], is_single: bool) -> str | None:
+    """Return what stood between the classes of a clip in training; None for one class a clip."""
+    separator: str | None = provenance.get("source", {}).get("separator")
+    return separator or (None if is_single else LIST_SEPARATOR)
 
 
 def digest_of(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from earmark.data.clip import LIST_SEPARATOR
+from earmark.errors import EarmarkError
 
 UNKNOWN = "unknown"  # how a clip is called that is like nothing trained on
 
@@ -18,7 +20,7 @@ class Prediction:
     path : str
         The recording; '<bytes>' or '<samples>' where it is no file.
     label : str or None
-        The best class, or 'unknown'.
+        The best class, or 'unknown'; None where no class reaches its threshold.
     scores : dict
         The score of each class, 0 to 1, best first; empty where there is an ``error``.
     seconds : float
@@ -64,3 +66,14 @@ class Prediction:
     def __repr__(self) -> str:
         shown = f"error={self.error!r}" if self.error else f"{self.label!r}, score={self.score:.3f}"
         return f"Prediction({self.path!r}, {shown})"
+
+
+def check_names(labels: Sequence[str]) -> None:
+    """Refuse a class that is called as clips of no known class are answered."""
+    taken = [label for label in labels if label.casefold() == UNKNOWN]
+    if taken:
+        raise EarmarkError(
+            f"the data has a class {taken[0]!r}, and --unknown answers {UNKNOWN!r} for what is like"
+            " no class, so that the two could not be told apart; rename the class, or leave out"
+            " --unknown."
+        )

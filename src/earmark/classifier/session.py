@@ -18,6 +18,7 @@ from earmark.data.clip import Clip
 from earmark.embeddings.stages import Embedded, Failure, Result
 from earmark.errors import EarmarkError
 from earmark.system import extras
+from earmark.system.text import to_utf8
 
 if TYPE_CHECKING:
     from earmark.backbones.base import Backbone
@@ -114,17 +115,17 @@ class Session:
         backend = extras.first_of(FRAMES, "a data frame")
         rows = list(self.predict_iter(recordings, rate_hz=rate_hz, coverage=coverage))
         columns: dict[str, list[Any]] = {
-            "path": [p.path for p in rows],
-            "label": [p.label for p in rows],
+            "path": [to_utf8(p.path) for p in rows],
+            "label": [to_utf8(p.label) for p in rows],
             "score": [p.score if p.error is None else None for p in rows],
             "is_unknown": [p.is_unknown for p in rows],
             "seconds": [p.seconds if p.error is None else None for p in rows],
-            "error": [p.error for p in rows],
+            "error": [to_utf8(p.error) for p in rows],
         }
         if coverage is not None:
-            columns["plausible"] = [";".join(p.plausible or ()) for p in rows]
+            columns["plausible"] = [to_utf8(";".join(p.plausible or ())) for p in rows]
         for label in self.classifier.labels:
-            columns[f"score_{label}"] = [p.scores.get(label) for p in rows]
+            columns[f"score_{to_utf8(label)}"] = [p.scores.get(label) for p in rows]
         return nw.from_dict(columns, backend=backend).to_native()
 
     def _load(self) -> list[Backbone]:
@@ -188,14 +189,15 @@ class Session:
         notes = [text for result in vectors for text in result.warnings]
         if length := classifier.note_on_length(first.seconds):
             notes.append(length)
+        labels = () if is_unknown else classifier.chosen_labels(ranked)
         return Prediction(
             first.clip.source.name,
-            UNKNOWN if is_unknown else classifier.labels[order[0]],
+            UNKNOWN if is_unknown else next(iter(ranked)) if labels else None,
             ranked,
             first.seconds,
             is_unknown,
             warnings=tuple(dict.fromkeys(notes)),
-            labels=() if is_unknown else classifier.chosen_labels(ranked),
+            labels=labels,
             content=first.content,
             plausible=None
             if most is None

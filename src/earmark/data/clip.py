@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,12 +12,19 @@ from earmark.audio.source import FileSource, Source
 
 COLUMNS = ("path", "label", "start", "end", "group", "fold", "split")  # of a manifest we write
 LISTS = (list, tuple, np.ndarray)
+NO_CLASS = "no class"  # how a clip is shown that has none, though it may have several
 LIST_SEPARATOR = ";"  # between the classes of one clip, where a list of them is given
+
+_BLANK = r"[\s\u200b-\u200f\u2060\ufeff]+"
+_BLANKS = re.compile(f"^{_BLANK}|{_BLANK}$")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What has a label: a recording, or the stretch ``start..end`` (seconds) of one."""
+    """What has a label: a recording, or the stretch ``start..end`` (seconds) of one.
+
+    Where clips may have several classes, the label of one without any is the empty string.
+    """
 
     path: Path
     label: str | None = None
@@ -38,6 +46,13 @@ class Clip:
         return self.path, self.start or 0.0, self.end
 
 
+def bare(name: str) -> str:
+    """Return the name of a class without blanks at its ends, also those that have no width."""
+    return _BLANKS.sub("", name)
+
+
 def split_label(label: str, separator: str | None) -> tuple[str, ...]:
     """Return the classes that a label names, in its order; one where there is no separator."""
+    if not label:
+        return ()
     return tuple(label.split(separator)) if separator else (label,)

@@ -89,14 +89,17 @@ class Dataset:
         - A label track of Audacity or a selection table of Raven (.txt), or a folder of recordings
           with one beside each (see ``annotations``).
 
-        With a ``separator``, or where a label is a list, a clip may have several classes. With
-        ``need_labels``, every clip must have a label, and there must be ``least_classes``. Raises
-        DataError, one sentence, for anything missing, empty, doubtful or contradictory.
+        With a ``separator``, or where a label is a list, a clip may have several classes, or none
+        where its label is empty. Else, with ``need_labels``, every clip must have a label, and
+        there must be ``least_classes``. Raises DataError, one sentence, for anything missing,
+        empty, doubtful or contradictory.
         """
         columns = {"label": label, "group": group or "group", "fold": fold or "fold"}
         required = {name for name in (label, group, fold) if name not in ("label", None)}
         names = {*COLUMNS, *columns.values()}
         origin: dict[str, str | None] = {}
+        if isinstance(data, str) and not data.strip():
+            raise DataError("the name of the data is empty; give a folder or a manifest.")
         if isinstance(data, (str, Path)):
             origin = {"data": str(data), "label": label, "group": group, "fold": fold}
             origin |= {"separator": separator, "root": None if root is None else str(root)}
@@ -115,8 +118,10 @@ class Dataset:
             clips = folder_clips(Path(source), need_labels)
         dataset = cls(tuple(clips), source, separator, audio, origin)
         if need_labels and len(dataset.labels) < least_classes:
+            have = ", ".join(["one class only", *map(repr, dataset.labels)])
             raise DataError(
-                f"{source} has one class only, {dataset.labels[0]!r}; give at least two."
+                f"{source} has {have if dataset.labels else 'no class'}; give at least"
+                f" {'two' if least_classes == 2 else 'one'}."
                 f"{manifest_hint(Path(source))}"
             )
         return dataset
@@ -130,8 +135,12 @@ class Dataset:
         if path.suffix.lower() != ".csv":
             raise DataError(f"{path} would not be read as a .csv; give a name that ends in .csv.")
         names = [name for name in COLUMNS if any(getattr(clip, name) is not None for clip in self)]
+        keeping = "surrogateescape"  # names of files that are not UTF-8
         try:
-            with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+            with (
+                whole_file(path) as part,
+                part.open("w", encoding="utf-8", errors=keeping, newline="") as file,
+            ):
                 out = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # keeps blanks at the edges
                 out.writerow(names)
                 for clip in self:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from earmark.audio.source import AbsentSource
-from earmark.data.clip import Clip
+from earmark.data.clip import Clip, bare
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.errors import DataError, did_you_mean
 from earmark.system.files import not_a_file
@@ -45,7 +45,7 @@ def paths(inputs: Iterable[str | Path]) -> list[Path]:
     A file is taken whatever its name. Raises DataError for a path that is not there and for a
     folder without recordings.
     """
-    return [_raised(found) for path in inputs for found in _expand(Path(path))]
+    return [_raised(found) for path in inputs for found in _expand(path)]
 
 
 def find_clips(inputs: Iterable[str | Path]) -> Iterator[Clip]:
@@ -54,18 +54,21 @@ def find_clips(inputs: Iterable[str | Path]) -> Iterator[Clip]:
     What is not there, a folder without recordings and one that cannot be listed are clips that
     cannot be read, in their places.
     """
-    for path in map(Path, inputs):
+    for path in inputs:
         for found in _expand(path):
             if isinstance(found, DataError):
                 why = str(found).removeprefix(f"{path} ").rstrip(".")
-                yield Clip(path, recording=AbsentSource(str(path), why))
+                yield Clip(Path(path), recording=AbsentSource(str(path), why))
             else:
                 yield Clip(found)
 
 
-def _expand(path: Path) -> Iterator[Path | DataError]:
+def _expand(given: str | Path) -> Iterator[Path | DataError]:
     """Yield the recordings at ``path``, with an error in the place of what is none."""
-    if not os.path.exists(path):
+    path = Path(given)
+    if not str(given).strip():
+        yield DataError("the name of a recording is empty; give recordings or folders.")
+    elif not os.path.exists(path):
         problem = (
             f"{broken};" if (broken := not_a_file(path)) else f"is not there;{near_path(path)}"
         )
@@ -89,7 +92,10 @@ def folder_clips(folder: Path, need_labels: bool) -> list[Clip]:
     clips = []
     for entry in entries(folder):
         if entry.is_dir():
-            of_class = [Clip(path, entry.name.strip()) for path in _walk(entry)]
+            name = bare(entry.name)
+            if not name:
+                raise DataError(f"{entry!s:.200}/ has no name but blanks; name it after its class.")
+            of_class = [Clip(path, name) for path in _walk(entry)]
             if not of_class:
                 raise DataError(f"{entry} holds no recordings; fill this class or remove it.")
             clips += of_class

@@ -6,11 +6,12 @@ import contextlib
 import math
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from earmark.data.clip import COLUMNS, LIST_SEPARATOR, LISTS, Clip, split_label
+from earmark.data.clip import COLUMNS, LIST_SEPARATOR, LISTS, Clip, bare, split_label
 from earmark.data.tables import Row, Table
 from earmark.errors import DataError, amount, did_you_mean
 from earmark.system.files import not_a_file
@@ -28,8 +29,8 @@ def clips_of(
 
     ``columns`` maps our names of columns to the table's; ``required`` are columns of the table that
     the user asked for. A label may be a list of classes: the separator, if none is given, is then
-    ``LIST_SEPARATOR``. Raises DataError, one sentence with the number of the row, for anything
-    missing or contradictory.
+    ``LIST_SEPARATOR``. With a separator, a clip whose label is empty has no class. Raises
+    DataError, one sentence with the number of the row, for anything missing or contradictory.
     """
     for column in ["path", *([columns["label"]] if need_labels else []), *sorted(required)]:
         if column not in table.columns:
@@ -42,20 +43,20 @@ def clips_of(
         if isinstance(row.get(columns["label"]), LISTS):
             separator = separator or LIST_SEPARATOR
         try:
-            clips[number] = _clip(row, columns, table.folder, need_labels, separator)
+            clips[number] = _clip(row, columns, table.folder, separator)
         except ValueError as error:
             raise DataError(f"{table.name}, row {number}: {error}.") from error
     if not clips:
         raise DataError(f"{table.name} has no rows; list one clip in each.")
+    if need_labels:
+        clips = _labelled(table, clips, columns["label"], separator)
     _check_present(table, clips)
     _check_filled(table, clips, {ours for ours, theirs in columns.items() if theirs in required})
     _check_distinct(table, clips)
     return list(clips.values()), separator
 
 
-def _clip(
-    row: Row, columns: Mapping[str, str], folder: Path, need_labels: bool, separator: str | None
-) -> Clip:
+def _clip(row: Row, columns: Mapping[str, str], folder: Path, separator: str | None) -> Clip:
     """Make a clip of one row; ValueError says what is wrong with it."""
     cells = {name: row.get(columns.get(name, name)) for name in COLUMNS}
     label = _label(cells.pop("label"), separator)
@@ -63,8 +64,6 @@ def _clip(
     path = text["path"]
     if not path.strip():
         raise ValueError("the path is empty; name a recording")
-    if need_labels and not label:
-        raise ValueError(f"{path!r} has an empty {columns['label']}; label it or remove the row")
     group, fold, split = (text[name].strip() or None for name in ("group", "fold", "split"))
     start, end = (_seconds(name, text[name]) for name in ("start", "end"))
     if start is not None and start < 0:
@@ -74,18 +73,31 @@ def _clip(
     return Clip(Path(os.path.abspath(folder / path)), label, start, end, group, fold, split)
 
 
+def _labelled(
+    table: Table, clips: dict[int, Clip], column: str, separator: str | None
+) -> dict[int, Clip]:
+    """Return the clips, those without a label as of no class; DataError where each has one."""
+    empty = [number for number, clip in clips.items() if clip.label is None]
+    if empty and separator is None:
+        raise DataError(
+            f"{table.name}, row {empty[0]}: {clips[empty[0]].path.name!r} has an empty {column};"
+            " label it, remove the row, or give the separator of classes if a clip may have none."
+        )
+    return {**clips, **{number: replace(clips[number], label="") for number in empty}}
+
+
 def _label(cell: object, separator: str | None) -> str | None:
     """Return a label, each of its classes stripped and named once; None for an empty cell."""
     if isinstance(cell, LISTS):
-        names = [_text(item).strip() for item in cell]
+        names = [bare(_text(item)) for item in cell]
         for name in names:
             if separator and separator in name:
                 raise ValueError(
                     f"the class {name!r} contains the separator {separator!r}; give another one"
                 )
     else:
-        whole = _text(cell).strip()
-        names = [name.strip() for name in split_label(whole, separator)] if whole else []
+        whole = bare(_text(cell))
+        names = [bare(name) for name in split_label(whole, separator)] if whole else []
     if "" in names:
         raise ValueError(f"the label {cell!r} has an empty class; name it or drop the separator")
     return (separator or "").join(dict.fromkeys(names)) or None

@@ -49,7 +49,7 @@ def make_scheme(
     test fold: where recordings are few, there may be fewer ``folds`` then. Raises DataError for a
     class that would be in one fold only.
     """
-    truth = _rarest(clips, separator)
+    truth = _rarest(clips, separator, folds)
     recording = _numbers([str(clip.path) for clip in clips])
     grouped = all(clip.group is not None for clip in clips)
     cluster = _numbers([str(c.group) for c in clips]) if grouped else _joined(recording, content)
@@ -61,7 +61,7 @@ def make_scheme(
     elif column == "group":
         description, names, fold = _by_group(clips, truth, cluster, folds, seed)
     else:
-        folds = _affordable(truth, cluster, folds, is_inner)
+        folds = _affordable(truth, cluster, recording, folds=folds, is_inner=is_inner)
         description, names, fold = _stratified(truth, cluster, folds, seed)
     _refuse_untaught(truth, fold, names)
     leaks = _leaks(fold, recording, content, cluster if grouped else None)
@@ -77,11 +77,18 @@ def dividing_column(clips: Sequence[Clip]) -> str | None:
     return next((c for c in columns if all(getattr(k, c) is not None for k in clips)), None)
 
 
-def _rarest(clips: Sequence[Clip], separator: str | None) -> np.ndarray:
-    """Return the class of each clip, (N,); of several classes the rarest."""
+def _rarest(clips: Sequence[Clip], separator: str | None, folds: int) -> np.ndarray:
+    """Return the class of each clip, (N,); of several classes the rarest.
+
+    Clips of no class have '', or the commonest class where they are too few for the ``folds``.
+    """
     classes = [split_label(str(clip.label), separator) for clip in clips]
     count = Counter(name for names in classes for name in names)
-    return np.array([min(names, key=lambda name: (count[name], name)) for names in classes])
+    is_few = sum(not names for names in classes) < folds
+    none = max(sorted(count), key=count.__getitem__) if is_few and count else ""
+    return np.array(
+        [min(names, key=lambda name: (count[name], name), default=none) for names in classes]
+    )
 
 
 Split = tuple[str, tuple[str, ...], np.ndarray]  # description, names and fold of a Scheme
@@ -130,17 +137,23 @@ def _by_group(
     return f"{folds} folds of {len(names)} whole groups", numbers, fold
 
 
-def _affordable(truth: np.ndarray, cluster: np.ndarray, folds: int, is_inner: bool) -> int:
+def _affordable(
+    truth: np.ndarray, cluster: np.ndarray, recording: np.ndarray, *, folds: int, is_inner: bool
+) -> int:
     """Return ``folds``, or fewer inner ones; DataError for a class with too few recordings.
 
     With two folds, training has only one of them, and splits it again to choose: a class needs two
     recordings in each.
     """
-    labels = np.unique(truth).tolist()
+    labels = [label for label in np.unique(truth).tolist() if label]
     counts = [len(np.unique(cluster[truth == label])) for label in labels]
     fewest = min(counts)
     recordings = amount(fewest, "different recording")
-    what = f"class {labels[counts.index(fewest)]!r} has {recordings}"
+    label = labels[counts.index(fewest)]
+    what = f"class {label!r} has {recordings}"
+    files = len(np.unique(recording[truth == label]))
+    if files > fewest:  # most often digital silence
+        what += f" (the same sound, such as silence, counts once; it has {files} files)"
     if is_inner:
         if fewest < 2:
             raise DataError(
@@ -177,7 +190,7 @@ def _stratified(truth: np.ndarray, cluster: np.ndarray, folds: int, seed: int) -
 def _refuse_untaught(truth: np.ndarray, fold: np.ndarray, names: tuple[str, ...]) -> None:
     for label in np.unique(truth).tolist():
         where = np.unique(fold[truth == label])
-        if len(where) < 2:
+        if label and len(where) < 2:
             raise DataError(
                 f"class {label!r} is only in fold or group {names[where[0]]!r}, so it cannot be"
                 " both trained on and tested; add recordings of it elsewhere, or remove the class."

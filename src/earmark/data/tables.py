@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ AUDIO_COLUMN = "audio"  # Hugging Face's data sets have recordings there, not pa
 AUDIO_ROWS = 64  # of them in memory at a time
 PLAIN_ROWS = 65_536
 
+# A cell, or the string of a JSON line, in which a byte is not UTF-8.
+_NOT_UTF8 = re.compile('[^,;\t\r\n"]*[\udc80-\udcff][^,;\t\r\n"]*')
+
 Row = Mapping[str, Any]
 
 
@@ -41,7 +46,7 @@ class Table:
 
 def read_table(manifest: Path, names: set[str], folder: Path | None = None) -> Table:
     """Open a manifest by its suffix; of Parquet, only the columns ``names`` are read."""
-    columns, rows = _columns_and_rows(manifest, names)
+    columns, rows = _columns_and_rows(manifest, names, folder)
     return Table(str(manifest), columns, rows, folder or manifest.parent)
 
 
@@ -53,7 +58,7 @@ def columns_to_read(columns: Iterable[str], names: set[str]) -> list[str]:
 
 
 def _columns_and_rows(
-    manifest: Path, names: set[str]
+    manifest: Path, names: set[str], folder: Path | None
 ) -> tuple[list[str], Iterable[tuple[int, Row]]]:
     suffix = manifest.suffix.lower()
     if suffix not in MANIFEST_SUFFIXES:
@@ -64,16 +69,23 @@ def _columns_and_rows(
     with _system_errors(manifest):
         if suffix == ".parquet":
             return _parquet(manifest, names)
-    text = read_text(manifest)
+    text = read_text(manifest, folder)
     return _csv(manifest, text) if suffix in (".csv", ".tsv") else _json(manifest, text)
 
 
-def read_text(path: Path) -> str:
-    """Read a text file, without a byte order mark; DataError where it cannot be read as UTF-8."""
+def read_text(path: Path, folder: Path | None = None) -> str:
+    """Read a text file, without a byte order mark; DataError where it cannot be read as UTF-8.
+
+    Names of files, which begin in ``folder``, need not be UTF-8: they keep their bytes.
+    """
+    with _system_errors(path):
+        content = path.read_bytes()
     try:
-        with _system_errors(path):
-            return path.read_bytes().decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        text = content.decode("utf-8-sig", "surrogateescape")
+        if any(os.path.isfile((folder or path.parent) / name) for name in _NOT_UTF8.findall(text)):
+            return text
         raise DataError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8.") from error
 
 

@@ -12,6 +12,7 @@ from earmark.backbones.layers import layers_of
 from earmark.errors import EarmarkError
 from earmark.system import extras
 from earmark.system.files import write_whole
+from earmark.system.text import to_utf8
 
 if TYPE_CHECKING:
     from earmark.embeddings.embedding import Embeddings
@@ -32,7 +33,8 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
     """Write one array, or column of lists, a layer: means, then deviations, float32 (N, 2 * D).
 
     Beside them stand ``path`` (absolute), ``label``, ``start`` and ``end`` (seconds, NaN where the
-    clip is the whole recording) of each clip. ``layers`` is 'last', 'all' or 'NAME,NAME'.
+    clip is the whole recording) of each clip. ``layers`` is 'last', 'all' or 'NAME,NAME'. Parquet
+    holds UTF-8 only: there, a byte of a name that is not stands as '\\xe9'.
     """
     check_format(path)
     (names,) = layers_of([embeddings.info], layers)
@@ -55,5 +57,7 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
 def _parquet(buffer: io.BytesIO, columns: dict[str, np.ndarray]) -> None:
     pa = extras.load("pyarrow", "parquet", "writing Parquet")
     pq = extras.load("pyarrow.parquet", "parquet", "writing Parquet")
-    table = {name: list(v) if v.ndim > 1 else v for name, v in columns.items()}
+    table: dict[str, object] = {k: list(v) if v.ndim > 1 else v for k, v in columns.items()}
+    for name in ("path", "label"):
+        table[name] = [to_utf8(text) for text in columns[name].tolist()]
     pq.write_table(pa.table(table), buffer)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,6 +14,7 @@ from earmark.data.dataset import Dataset
 from earmark.data.tables import read_table
 from earmark.errors import DataError, EarmarkError, did_you_mean
 from earmark.system.files import not_a_file, relative_path, write_whole
+from earmark.system.text import to_bytes, to_csv
 
 if TYPE_CHECKING:
     from earmark.labelling.suspects import Suspect
@@ -41,16 +40,14 @@ def write(path: Path, suspects: Iterable[Suspect]) -> None:
     """
     if path.exists():
         raise EarmarkError(f"{path} is there already; name a new file, or delete it.")
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows: list[Sequence[object]] = [COLUMNS]
     for suspect in suspects:
         clip = suspect.clip
         ends = ("" if x is None else repr(x) for x in (clip.start, clip.end))
         place = relative_path(clip.path, Path(os.path.abspath(path)).parent)
         doubt = f"{suspect.doubt:.4f}"
-        writer.writerow([place, *ends, clip.label, suspect.suggested or "", doubt, ""])
-    write_whole(path, text.getvalue().encode())
+        rows.append([place, *ends, clip.label, suspect.suggested, doubt, ""])
+    write_whole(path, to_bytes(to_csv(rows)))
 
 
 def apply(dataset: Dataset, path: Path) -> tuple[Dataset, Counter[str]]:
@@ -92,7 +89,8 @@ def _read(dataset: Dataset, path: Path) -> list[Decision]:
     known = {clip.key: clip for clip in dataset}
     decisions = []
     for number, row in table.rows:
-        cells = {name: str(row.get(name) or "").strip() for name in COLUMNS}
+        cells = {name: str(row.get(name) or "") for name in COLUMNS}
+        cells |= {name: cells[name].strip() for name in COLUMNS if name != "path"}
         try:
             start, end = (float(cells[name]) if cells[name] else None for name in ("start", "end"))
         except ValueError as error:

@@ -84,7 +84,8 @@ def suspect_of(
         reason = f"scored {belief[k]:.3f} as {name!r} and {foreign.max():.3f} as {best!r}"
     elif name in own:
         others = [other for other in own if other != name]
-        suggested = (dataset.separator or "").join(others or [best])
+        likely = [best] if foreign.max() > 0.5 else []  # else it may have no class at all
+        suggested = (dataset.separator or "").join(others or likely) or None
         reason = f"{name!r} is not heard: scored {belief[k]:.3f}"
     else:
         suggested = (dataset.separator or "").join([*own, name])

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import collections
-import csv
-import io
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ from earmark.errors import EarmarkError
 from earmark.report.contents import ReportContents
 from earmark.report.rendering import page
 from earmark.system.files import write_whole
+from earmark.system.text import to_bytes, to_csv, to_json
 
 
 def write_report(
@@ -37,18 +35,12 @@ def write_report(
     labels = sorted({label for pair in counts for label in pair})
     confusion = [[label, *(counts[label, answer] for answer in labels)] for label in labels]
     files = {
-        "answers.csv": _csv(["path", "label", "answer"], rows),
-        "confusion.csv": _csv(["label", *labels], confusion),
-        "summary.json": json.dumps(summary, indent=2, ensure_ascii=False) + "\n",
+        "answers.csv": to_csv([["path", "label", "answer"], *rows]),
+        "confusion.csv": to_csv([["label", *labels], *confusion]),
+        "summary.json": to_json(summary, indent=2) + "\n",
     }
     if contents is not None:
         files["report.html"] = page(summary, contents)
-    for name, text in files.items():  # names of files that are not UTF-8 keep their bytes
-        write_whole(folder / name, text.encode(errors="surrogateescape"))
+    for name, text in files.items():
+        write_whole(folder / name, to_bytes(text))
     return folder / list(files)[-1]
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()

@@ -6,20 +6,17 @@ import html
 import re
 
 from earmark.errors import amount as amount
+from earmark.system.text import UNSHOWABLE
 
 SPACE = "\N{NO-BREAK SPACE}"  # between a figure and its unit
 MANY = 100  # clips from which a tenth of a percent means anything
-
-# Controls, halves of surrogate pairs (file names that are no UTF-8), and the marks that turn the
-# direction of all that follows: none can be shown, and the first two are not allowed in XML.
-_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
 
 _PIECE = re.compile(r"[^\s_/.-]{1,12}[\s_/.-]*|[\s_/.-]+")
 
 
 def showable(text: object) -> str:
     """Return ``text`` with a replacement character for each that cannot be shown."""
-    return _UNSHOWABLE.sub("\ufffd", str(text))
+    return UNSHOWABLE.sub("\ufffd", str(text))
 
 
 def short(text: object, most: int) -> str:

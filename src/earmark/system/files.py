@@ -67,7 +67,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     if not path.is_symlink() and (problem := not_a_file(path)):
         raise OSError(errno.EINVAL, f"it {problem}")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:64]}.", suffix=".part")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.", suffix=".part")
     os.close(handle)
     part = Path(name)
     try:

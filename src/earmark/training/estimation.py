@@ -23,8 +23,8 @@ class OutOfFold:
     """What each tested clip was answered by models that had not seen its fold.
 
     ``logits`` and ``scores`` are (N, K), calibrated by other folds as well; ``onehot`` (N, K) is 1
-    where a clip has a class, and ``truth`` (N,) is the first of them. ``cluster`` (N,) numbers
-    what is not independent. ``rows`` (N,) are the clips' places in the whole data.
+    where a clip has a class, and ``truth`` (N,) is the first of them, -1 for none. ``cluster``
+    (N,) numbers what is not independent. ``rows`` (N,) are the clips' places in the whole data.
     """
 
     clips: tuple[Clip, ...]
@@ -49,7 +49,7 @@ class OutOfFold:
         logits, onehot = solution.logits[rows], targets.onehot[rows]
         return cls(
             tuple(itertools.compress(clips, rows)),
-            onehot.argmax(1),
+            first_class(onehot),
             scheme.fold[rows],
             logits,
             as_scores(logits, targets.is_single),
@@ -68,9 +68,8 @@ class OutOfFold:
         names = [clip.group or str(clip.path) for clip in clips]
         cluster = np.unique(names, return_inverse=True)[1]
         rows = np.arange(len(clips))
-        return cls(
-            clips, onehot.argmax(1), fold, np.log(scores), scores, cluster, onehot, rows, is_single
-        )
+        truth = first_class(onehot)
+        return cls(clips, truth, fold, np.log(scores), scores, cluster, onehot, rows, is_single)
 
     @property
     def quality(self) -> np.ndarray:
@@ -103,6 +102,11 @@ class OutOfFold:
             )
             for clip, row in zip(self.clips, self.chosen(thresholds), strict=True)
         ]
+
+
+def first_class(onehot: np.ndarray) -> np.ndarray:
+    """Return the number (N,) of the first class of each clip; -1 for a clip of none."""
+    return np.where(onehot.any(1), onehot.argmax(1), -1)
 
 
 def answered(scores: np.ndarray, is_single: bool, thresholds: np.ndarray | None) -> np.ndarray:

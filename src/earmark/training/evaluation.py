@@ -128,8 +128,8 @@ def evaluate(
     dataset = as_dataset(data, separator=classifier.separator, least_classes=1)
     if classifier.calibration.is_single and not dataset.is_single:
         raise DataError(
-            f"{dataset.source} has clips with several classes, and the classifier answers one; give"
-            " each clip one, or a classifier that was trained on clips with several."
+            f"{dataset.source} has clips with several classes, or none, and the classifier answers"
+            " one; give each clip one, or a classifier that was trained on clips with several."
         )
     strange = sorted(set(dataset.labels) - set(classifier.labels))
     if strange:

@@ -12,6 +12,7 @@ import numpy as np
 
 from earmark.backbones import registry
 from earmark.classifier.known import KEY_BYTES, KnownClips
+from earmark.system.text import to_bytes
 from earmark.training.embedded_data import EmbeddedData
 from earmark.training.selection import Choice
 from earmark.version import __version__
@@ -29,7 +30,7 @@ def provenance(
     digest = hashlib.sha256()
     for embedding in embedded.embeddings:
         digest.update(embedding.matrix.tobytes())
-    digest.update("\n".join(str(clip.label) for clip in embedded.clips).encode())
+    digest.update(to_bytes("\n".join(str(clip.label) for clip in embedded.clips)))
     names = ("backbone", "head", "layers", "folds")
     own = {name: arguments[name] for name in names}
     if own["backbone"] != "auto":  # folders in it become absolute

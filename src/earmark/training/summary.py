@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from earmark.errors import amount
+from earmark.system.text import one_line
 
 if TYPE_CHECKING:
     from earmark.classifier.classifier import BackboneUse
@@ -43,11 +44,16 @@ def layer_names(backbones: Sequence[BackboneUse]) -> list[str]:
 
 
 def training_text(training: Training, model: str | None = None) -> str:
+    """Return :func:`training_lines` as one text, in which no name breaks a line."""
+    return "\n".join(map(one_line, training_lines(training, model)))
+
+
+def training_lines(training: Training, model: str | None = None) -> list[str]:
     """Return the classifier, its estimate and what to distrust; ``model`` is the saved file."""
     classifier, seconds = training.classifier, training.seconds
     estimate = training.estimate.to_dict()
     saved = f" -> {model}" if model else ""
-    lines = [
+    return [
         f"{amount(training.n_clips, 'clip')}, {len(classifier.labels)} classes{saved}",
         *(
             f"  {'and' if n else 'backbone':<9} {use.name}, {_some_layers(use.layers)}"
@@ -63,7 +69,6 @@ def training_text(training: Training, model: str | None = None) -> str:
         *(f"  warning   {warning}" for warning in training.warnings),
         *(f"  finding   {finding}" for finding in _some_findings(training.findings)),
     ]
-    return "\n".join(lines)
 
 
 def _some_layers(layers: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from earmark.classifier.decision import DecisionRule
 from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import KINDS
+from earmark.classifier.prediction import check_names
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, Dataset, as_dataset
@@ -172,6 +173,8 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
     """Embed, select, estimate, fit."""
     stages, seed = Stages(settings.progress), settings.seed
     kinds = _kinds(settings.head, dataset)
+    if settings.unknown is not None:
+        check_names(dataset.labels)
     names, notes = backbone_names(settings.backbone)
     networks = [registry.load_backbone(name, settings.precision, settings.engine) for name in names]
     choices = candidates.candidates([network.info for network in networks], settings.layers)

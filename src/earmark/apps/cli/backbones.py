@@ -12,7 +12,7 @@ from earmark.apps.cli.checks import check_folder
 from earmark.apps.cli.options import JSON
 from earmark.apps.cli.parsing import add, new_app
 from earmark.apps.cli.progress import byte_bar
-from earmark.apps.cli.text import print_json
+from earmark.apps.cli.text import print_json, show
 
 if TYPE_CHECKING:
     from earmark.backbones.info import BackboneInfo
@@ -26,15 +26,15 @@ def list_backbones(as_json: bool = JSON) -> None:
     if as_json:
         print_json({"backbones": [_json(info) for info in infos]})
         return
-    print(f"{'name':<20} {'rate':>6} {'layers':>6} {'size':>8} {'download':>9}  good for")
+    show(f"{'name':<20} {'rate':>6} {'layers':>6} {'size':>8} {'download':>9}  good for")
     for info in infos:
         size = sum(file.bytes for file in backbones.weight_files(info.name))
         download = f"{size / 1e6:.0f} MB" if size else "none"
-        print(
+        show(
             f"{info.name:<20} {info.rate_hz // 1000:>2} kHz {len(info.layers):>6}"
             f" {info.parameters / 1e6:>6.1f} M {download:>9}  {info.summary} ({info.licence})"
         )
-    print("hf:NAME-OR-FOLDER: a Wav2Vec2, HuBERT, WavLM, data2vec, UniSpeech-SAT, AST or Whisper.")
+    show("hf:NAME-OR-FOLDER: a Wav2Vec2, HuBERT, WavLM, data2vec, UniSpeech-SAT, AST or Whisper.")
 
 
 def show_backbone(name: str, as_json: bool = JSON) -> None:
@@ -47,7 +47,7 @@ def show_backbone(name: str, as_json: bool = JSON) -> None:
         return
     for key, value in description.items():
         text = ", ".join(value) if isinstance(value, list) else value
-        print(f"{key:<12} {text}")
+        show(f"{key:<12} {text}")
 
 
 def fetch_backbone(
@@ -66,10 +66,10 @@ def fetch_backbone(
     files = backbones.weight_files(name)
     if not files:
         backbones.load_backbone(name)
-        print(f"{name} is ready; there is nothing to fetch.")
+        show(f"{name} is ready; there is nothing to fetch.")
     for file in files:
         with byte_bar(file.name) as bar:
-            print(weights.fetch(file, to, bar))
+            show(str(weights.fetch(file, to, bar)))
 
 
 def verify_backbone(name: str) -> None:
@@ -82,7 +82,7 @@ def verify_backbone(name: str) -> None:
 
     backbone = backbones.load_backbone(name)
     compared = backbone.verify()
-    print(f"OK: {backbone.fingerprint}\n{compared}")
+    show(f"OK: {backbone.fingerprint}", compared)
 
 
 def _json(info: BackboneInfo) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typer import Option
 
 from earmark.apps.cli.options import JSON
 from earmark.apps.cli.parsing import add, new_app
-from earmark.apps.cli.text import print_json
+from earmark.apps.cli.text import print_json, show
 
 
 def show_cache(as_json: bool = JSON) -> None:
@@ -20,12 +20,12 @@ def show_cache(as_json: bool = JSON) -> None:
         sizes = {name: bytes_in(folder) for name, folder in rest.items()}
         print_json({"path": str(store.path), "held": networks, **sizes})
         return
-    print(store.path)
+    show(str(store.path))
     for fingerprint, n_clips, size in rows:
-        print(f"{n_clips:>9} clips {size / 1e6:>9.1f} MB  {fingerprint}")
+        show(f"{n_clips:>9} clips {size / 1e6:>9.1f} MB  {fingerprint}")
     for what, folder in zip(("compiled models", "fine-tunings"), rest.values(), strict=True):
         if size := bytes_in(folder):
-            print(f"{what:>15} {size / 1e6:>9.1f} MB  {folder}")
+            show(f"{what:>15} {size / 1e6:>9.1f} MB  {folder}")
 
 
 def prune_cache(
@@ -35,7 +35,7 @@ def prune_cache(
     from earmark.embeddings.store import Store
 
     with Store() as store:
-        print(f"{store.prune(int(max_mb * 1e6))} clips deleted from {store.path}")
+        show(f"{store.prune(int(max_mb * 1e6))} clips deleted from {store.path}")
 
 
 def clear_cache() -> None:
@@ -44,7 +44,7 @@ def clear_cache() -> None:
     from earmark.system.cache import delete_rest
 
     delete_rest()
-    print(f"deleted {delete_store()}")
+    show(f"deleted {delete_store()}")
 
 
 app = new_app("Embeddings, compiled models and the like: show, prune, clear.")

@@ -97,6 +97,17 @@ def check_model(path: Path) -> None:
         raise ModelError(f"{reason}; give the file that `earmark train` wrote.")
 
 
+def separator_of(model: Path) -> str | None:
+    """Return what stood between the classes of one clip where a classifier was trained, if any."""
+    from earmark.classifier import file
+
+    header = file.read_parts(model)[0]
+    try:
+        return file.separator_of(header["provenance"], header["calibration"]["is_single"])
+    except (AttributeError, KeyError, TypeError):
+        return None  # to load it will say what is wrong
+
+
 def is_classifier(path: Path) -> bool:
     """Say whether a file is a classifier, by its header alone."""
     from safetensors import SafetensorError, safe_open

@@ -10,7 +10,7 @@ from typer import Option
 from earmark.apps.cli.checks import check_backbones
 from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
-from earmark.apps.cli.text import print_json, skipped_json
+from earmark.apps.cli.text import print_json, show, skipped_json
 from earmark.errors import amount
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ def compare(
         figures = asdict(comparison) | {"skipped": skipped_json(comparison.skipped)}
         print_json({"data": data.source, "clips": figures.pop("n_clips"), **figures})
     else:
-        print(table(comparison))
+        show(*table(comparison))
     run.finish(comparison.skipped)
 
 
-def table(comparison: Comparison) -> str:
+def table(comparison: Comparison) -> list[str]:
     """Return the comparison as aligned lines, then what to take."""
     head = ("backbone", "accuracy (95 %)", "to the best (95 %)", "p", "s/hour", "download", "file")
     most = max(entry.accuracy for entry in comparison.entries)
@@ -54,7 +54,7 @@ def table(comparison: Comparison) -> str:
         aligned = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([name.ljust(widths[0]), *aligned]))
     title = f"{amount(comparison.n_clips, 'clip')}, {comparison.scheme}"
-    return "\n".join([title, "", *lines, "", comparison.recommendation])
+    return [title, "", *lines, "", comparison.recommendation]
 
 
 def _row(entry: Entry, is_best: bool) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from earmark.apps.cli.checks import check_folder
 from earmark.apps.cli.options import JSON
 from earmark.apps.cli.parsing import add, new_app
 from earmark.apps.cli.progress import byte_bar
-from earmark.apps.cli.text import print_json, say
+from earmark.apps.cli.text import print_json, say, show
 
 
 def list_data(as_json: bool = JSON) -> None:
@@ -20,7 +20,7 @@ def list_data(as_json: bool = JSON) -> None:
         print_json({"data": [entry.described() for entry in KNOWN.values()]})
         return
     for entry in KNOWN.values():
-        print(
+        show(
             f"{entry.name:<16} {entry.clips:>7} clips {entry.classes:>3} classes"
             f" {entry.archive.bytes / 1e6:>6.0f} MB  {entry.licence:<13} {entry.protocol}"
         )
@@ -40,12 +40,12 @@ def fetch_data(
     entry = catalogue.find(name)
     check_folder(to)
     signals.goes_on()
-    say(f"{entry.title}\nlicence: {entry.licence}; see {entry.page}")
+    say(entry.title, f"licence: {entry.licence}; see {entry.page}")
     with byte_bar(entry.archive.name) as bar:
         result = sets.fetch(name, to, archive, bar)
     say(f"{result.clips} clips, {entry.classes} classes; {entry.protocol}")
     say(f"archive: {result.about_hash}")
-    print(result.manifest)
+    show(str(result.manifest))
 
 
 app = new_app("Known data sets: list, fetch.")

@@ -8,8 +8,8 @@ from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_model_output
 from earmark.apps.cli.options import MODEL_FILE
 from earmark.apps.cli.progress import progress_bar
-from earmark.apps.cli.text import prediction_text
-from earmark.training.summary import training_text
+from earmark.apps.cli.text import prediction_text, show
+from earmark.training.summary import training_lines
 
 
 def demo(
@@ -25,23 +25,26 @@ def demo(
 
     dataset = Dataset.read(example())
     folder = example().parent
-    print(f"Training on {folder}:")
-    print(
-        f"spoken words and everyday sounds, {len(dataset)} clips, {len(dataset.labels)} classes.\n"
+    show(f"Training on {folder}:")
+    show(
+        f"spoken words and everyday sounds, {len(dataset)} clips, {len(dataset.labels)} classes.",
+        "",
     )
     with Store() as store, progress_bar("starting") as bar:
         training = train(dataset, backbone="speech-embedding", store=store, progress=bar)
     output.parent.mkdir(exist_ok=True)
     training.classifier.save(output)
-    print(training_text(training, str(output)))
-    print("\nThree clips from voices and places that are not in the training set:\n")
+    show(*training_lines(training, str(output)))
+    show("", "Three clips from voices and places that are not in the training set:", "")
     for prediction in training.classifier.predict(paths([folder / "unheard"])):
         name = f"{Path(prediction.path).name} sounds like"
-        print(prediction_text(prediction, 3, name=name, width=24))
-    print(
-        "\nNext, with your own recordings, one sub-folder per class:\n\n"
-        f"  earmark predict {output} SOME.wav\n"
-        "  earmark doctor FOLDER\n"
-        "  earmark train FOLDER -o mine.earmark\n"
-        "  earmark predict mine.earmark NEW.wav"
+        show(prediction_text(prediction, 3, name=name, width=24))
+    show(
+        "",
+        "Next, with your own recordings, one sub-folder per class:",
+        "",
+        f"  earmark predict {output} SOME.wav",
+        "  earmark doctor FOLDER",
+        "  earmark train FOLDER -o mine.earmark",
+        "  earmark predict mine.earmark NEW.wav",
     )

@@ -4,7 +4,7 @@ from typer import Exit, Option
 
 from earmark.apps.cli.options import JSON, DataOptions
 from earmark.apps.cli.progress import progress_bar
-from earmark.apps.cli.text import print_json
+from earmark.apps.cli.text import print_json, show
 from earmark.errors import amount
 
 
@@ -27,8 +27,8 @@ def doctor(
         print_json({"clips": len(dataset), "findings": [f.as_dict() for f in findings]})
     else:
         for finding in findings:
-            print(finding.text())
+            show(*finding.lines())
         clips, number = amount(len(dataset), "clip"), amount(len(findings), "finding")
-        print(f"{clips}, {len(dataset.labels)} classes, {number}")
+        show(f"{clips}, {len(dataset.labels)} classes, {number}")
     if any(finding.severity == "error" for finding in findings):
         raise Exit(1)

@@ -11,7 +11,7 @@ from typer import Option
 from earmark.apps.cli.checks import check_backbones, check_output
 from earmark.apps.cli.options import DATA, JSON, EngineOptions, RecordingOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
-from earmark.apps.cli.text import print_json, report_read_warnings, skipped_json
+from earmark.apps.cli.text import print_json, report_read_warnings, show, skipped_json
 from earmark.errors import DataError, amount
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def embed(
         print_json(_json(embeddings, output))
     elif embeddings.clips:
         clips = amount(len(embeddings.clips), "clip")
-        print(f"{clips}, {embeddings.seconds:.0f} s of audio -> {output}")
+        show(f"{clips}, {embeddings.seconds:.0f} s of audio -> {output}")
     report_read_warnings(embeddings.warnings)
     run.finish(embeddings.failures)
     if not embeddings.clips:

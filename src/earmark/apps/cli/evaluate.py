@@ -4,12 +4,13 @@ from pathlib import Path
 
 from typer import Option
 
-from earmark.apps.cli.checks import check_model, check_report
+from earmark.apps.cli.checks import check_model, check_report, separator_of
 from earmark.apps.cli.options import JSON, MODEL, REPORT, LabelOptions, RunOptions
 from earmark.apps.cli.text import (
     print_json,
     report_read_warnings,
     say,
+    show,
     skipped_json,
     this_command,
     warn_of,
@@ -35,13 +36,12 @@ def evaluate(
     """
     check_report(report, data.source, model)
     check_model(model)
-    dataset = data.read(least_classes=1)
+    separator = data.separator or separator_of(model)
+    dataset = data.read(separator=separator, least_classes=1)
     from earmark.classifier.classifier import Classifier
     from earmark.training.evaluation import evaluate
 
     classifier = Classifier.load(model)
-    if data.separator is None and classifier.separator is not None:
-        dataset = data.read(separator=classifier.separator, least_classes=1)
     with run.store() as store:
         evaluation = evaluate(classifier, dataset, store, include_known=include_known)
         figures = {
@@ -63,7 +63,7 @@ def evaluate(
         print_json(figures)
     else:
         lines = [*estimate_lines(figures), *answered_unknown_line(figures)]
-        print("\n".join([f"{model} on {data.source}", *lines]))
+        show(f"{model} on {data.source}", *lines)
     warn_of(model, classifier.estimate.warning)
     for note in evaluation.notes:
         say(f"note: {note}")

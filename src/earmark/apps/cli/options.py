@@ -14,8 +14,9 @@ from typer import Argument, Option
 
 from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_folder
-from earmark.apps.cli.text import print_csv, print_json, print_line, report_skipped
+from earmark.apps.cli.text import lines_of_stdin, print_csv, print_json, report_skipped, show
 from earmark.errors import EarmarkError
+from earmark.system.text import one_line
 
 if TYPE_CHECKING:
     from earmark.audio.options import AudioOptions
@@ -190,7 +191,7 @@ class AnswerOptions:
         clips = list(find_clips(self.paths))
         if all(clip.recording is not None for clip in clips):
             paths(self.paths)  # says why there are none
-        return clips, max(len(str(clip.path)) for clip in clips)
+        return clips, max(len(one_line(clip.path)) for clip in clips)
 
     def show(self, text: str | None, value: dict[str, Any], rows: list[list[str]]) -> None:
         """Print the answer for one recording in the form that was asked for."""
@@ -199,7 +200,7 @@ class AnswerOptions:
         elif self.as_csv:
             print_csv(rows)
         elif text is not None:
-            print_line(text)
+            show(text)
 
     def finish(self, failures: int) -> None:
         """Exit with 1 if there were failures and they count."""
@@ -210,9 +211,9 @@ class AnswerOptions:
 def _listed() -> Iterator[Path]:
     """Yield the paths on standard input as they come; EarmarkError where there are none."""
     path = None
-    for line in sys.stdin or ():
+    for line in lines_of_stdin():
         if line.strip():
-            path = Path(line.rstrip("\n"))
+            path = Path(line)
             yield path
     if path is None:
         state = "is empty" if sys.stdin else "is closed"

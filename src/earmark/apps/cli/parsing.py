@@ -17,12 +17,26 @@ class Command(TyperCommand):
     """A command that refuses an option with a value that is given twice; the last would win."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        order = self.make_parser(ctx).parse_args(args=list(args))[2]
+        values, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for option in self.params:
+            _check_filled(option, values.get(option.name))
             is_single = not getattr(option, "is_flag", False) and not option.multiple
             if is_single and order.count(option) > 1:
                 raise EarmarkError(f"{option.opts[-1]} is given more than once; give it once.")
         return super().parse_args(ctx, args)
+
+
+def _check_filled(option: Any, value: object) -> None:
+    """Refuse an empty text, which would be read as the current folder, or as nothing given."""
+    for text in value if isinstance(value, (list, tuple)) else [value]:
+        is_empty = isinstance(text, str) and not text.strip()
+        if is_empty and not (text and option.name == "separator"):  # blanks may separate
+            name = (
+                option.opts[-1]
+                if option.opts[-1].startswith("-")
+                else option.metavar or option.name.upper()
+            )
+            raise EarmarkError(f"{name} is empty; give it a value, or leave it out.")
 
 
 def new_app(help: str) -> typer.Typer:

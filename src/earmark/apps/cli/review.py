@@ -11,7 +11,7 @@ from typer import Option
 from earmark.apps.cli.checks import check_backbones, check_output
 from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, ModelOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
-from earmark.apps.cli.text import print_json, say, skipped_json
+from earmark.apps.cli.text import print_json, say, show, skipped_json
 from earmark.errors import DataError, EarmarkError, amount
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def review(
     if as_json:
         print_json(_json(data.source, result, output) | {"verdict": estimate.verdict})
     else:
-        print(_text(data.source, result, output, estimate.warning))
+        show(*_lines(data.source, result, output, estimate.warning))
     run.finish(result.training.skipped)
 
 
@@ -111,38 +111,40 @@ def _correct(dataset: Dataset, apply: Path, output: Path, as_json: bool) -> None
         print_json({"manifest": str(output), "clips": len(corrected), **numbers})
         return
     changes = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
-    print(f"{amount(len(corrected), 'clip')} -> {output}: {changes} by {apply}")
+    show(f"{amount(len(corrected), 'clip')} -> {output}: {changes} by {apply}")
     if corrected.separator:
         say(f"read it with --separator {corrected.separator!r}")
 
 
-def _text(source: str, result: Review, output: Path | None, warning: str | None) -> str:
+def _lines(source: str, result: Review, output: Path | None, warning: str | None) -> list[str]:
     clips = amount(result.n_clips, "clip")
     lines = [] if warning is None else [f"{source}: {warning}", _MEANS_LITTLE]
     lines += [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
     for number, suspect in enumerate(result.suspects, 1):
         change = f" -> {suspect.suggested}?" if suspect.suggested else ""
-        name = _name(suspect.clip)
-        lines.append(f"{number:>4}  {suspect.doubt:.3f}  {name}  {suspect.clip.label}{change}")
+        name = _labelled(suspect.clip)
+        lines.append(f"{number:>4}  {suspect.doubt:.3f}  {name}{change}")
         lines.append(f"        {suspect.reason}")
         for near in suspect.neighbours:
-            name = f"{_name(near.clip)}  {near.clip.label}"
-            lines.append(f"        near {near.similarity:.2f}  {name}")
+            lines.append(f"        near {near.similarity:.2f}  {_labelled(near.clip)}")
     if output is not None:
         lines.append(
             f"-> {output}; fill in its last column (keep, relabel, drop or a class), then:"
             f"  earmark review {source} --apply {output} -o CORRECTED.csv"
         )
-    return "\n".join(lines)
+    return lines
 
 
-_MEANS_LITTLE = "What such a model doubts means little: listen before you change a label.\n"
+_MEANS_LITTLE = "What such a model doubts means little: listen before you change a label."
 
 
-def _name(clip: Clip) -> str:
-    if clip.start is None and clip.end is None:
-        return str(clip.path)
-    return f"{clip.path} {clip.start or 0:g}..{'' if clip.end is None else f'{clip.end:g}'}"
+def _labelled(clip: Clip) -> str:
+    from earmark.data.clip import NO_CLASS
+
+    name = str(clip.path)
+    if clip.start is not None or clip.end is not None:
+        name += f" {clip.start or 0:g}..{'' if clip.end is None else f'{clip.end:g}'}"
+    return f"{name}  {clip.label or NO_CLASS}"
 
 
 def _json(source: str, result: Review, output: Path | None) -> dict[str, Any]:

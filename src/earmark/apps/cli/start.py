@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import errno
 import gc
+import io
 import os
 import sys
 import warnings
@@ -24,6 +25,7 @@ _show_as_python_does = warnings.showwarning
 
 def main() -> None:
     """Run the command line; a user's mistake is one sentence on standard error, no traceback."""
+    _take_any_name()
     signals.heed()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     atexit.register(gc.freeze)  # saves 0.3 s at the end: torch's objects are not collected
@@ -35,6 +37,12 @@ def main() -> None:
     except KeyboardInterrupt:  # while it was said what else had failed
         code = signals.say_stopped()
     sys.exit(code)
+
+
+def _take_any_name() -> None:
+    """Start again in Python's UTF-8 mode where its locale is ASCII, which most names do not fit."""
+    if os.name == "posix" and sys.getfilesystemencoding() == "ascii":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _run() -> int:
@@ -69,7 +77,9 @@ def _command() -> int:
     try:
         return app(standalone_mode=False) or 0
     except typer.TyperException as error:
-        error.show()  # type: ignore[attr-defined]  # all that are raised have it
+        text = io.StringIO()
+        error.show(text)  # type: ignore[attr-defined]  # all that are raised have it
+        say(*text.getvalue().splitlines())
         return error.exit_code
     except typer.Abort:
         return STOPPED

@@ -5,6 +5,7 @@ from typer import Option
 from earmark.apps.cli.checks import check_backbones
 from earmark.apps.cli.options import AnswerOptions
 from earmark.apps.cli.text import print_csv, say
+from earmark.system.text import one_line
 
 
 def tag(
@@ -35,5 +36,5 @@ def tag(
         scores = "  ".join(f"{name} {score:.3f}" for name, score in tags.scores.items())
         rows = [[tags.path, name, f"{score:.6f}", ""] for name, score in tags.scores.items()]
         answer = {"path": tags.path, "tags": tags.scores}
-        options.show(f"{tags.path:<{width}}  {scores}", answer, rows)
+        options.show(f"{one_line(tags.path):<{width}}  {scores}", answer, rows)
     options.finish(failures)

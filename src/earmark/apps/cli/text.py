@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
-import csv
-import json
+import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from earmark.errors import amount
+from earmark.system.text import one_line, to_bytes, to_csv, to_json
 
 if TYPE_CHECKING:
     from earmark.classifier.prediction import Prediction
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
 MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all
 
 
-def say(text: str) -> None:
-    """Print to standard error, if it can be written; only the result goes to standard output."""
+def say(*lines: str) -> None:
+    """Print lines to standard error, if it can be written; the result goes to standard output."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            sys.stderr.write(f"{text}\n")  # at once: Ctrl-C may come between two writes
+            _print(lines, sys.stderr)
+
+
+def show(*lines: str) -> None:
+    """Print lines of the result, for people; of a text with several lines, give each."""
+    _print(lines, sys.stdout)
 
 
 def warn_of(model: Path | str, warning: str | None) -> None:
@@ -33,21 +39,49 @@ def warn_of(model: Path | str, warning: str | None) -> None:
         say(f"warning: {model}: {warning}")
 
 
+def _print(lines: Sequence[str], stream: TextIO) -> None:
+    r"""Print lines that hold no control character; '\u266b' for what the stream cannot encode."""
+    encoding = _encoding(stream)
+    for line in lines:
+        shown = one_line(line).encode(encoding, "backslashreplace").decode(encoding)
+        stream.write(f"{shown}\n")  # at once: Ctrl-C may come between two writes
+    stream.flush()
+
+
+def _encoding(stream: TextIO) -> str:
+    return getattr(stream, "encoding", None) or "utf-8"
+
+
 def print_json(value: dict[str, Any]) -> None:
     """Print one object on one line."""
-    print_line(json.dumps(value, ensure_ascii=False))
-
-
-def print_line(text: str) -> None:
-    """Print one answer now, with its line break: Ctrl-C may come between two writes."""
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{to_json(value, encoding=_encoding(sys.stdout))}\n")
     sys.stdout.flush()
 
 
 def print_csv(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows."""
-    csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+    """Print rows; names of files that the stream cannot encode keep their bytes."""
+    text = to_csv(rows)
+    if not hasattr(sys.stdout, "buffer"):  # it takes any text
+        print(text, end="", flush=True)
+        return
+    codecs.register_error("earmark", _kept)
     sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode(_encoding(sys.stdout), "earmark"))
+    sys.stdout.buffer.flush()
+
+
+def _kept(error: UnicodeError) -> tuple[bytes, int]:
+    """Encode as UTF-8 what an encoding lacks: it is a name of a file, which must stay the same."""
+    assert isinstance(error, UnicodeEncodeError)
+    if error.encoding.startswith(("utf-16", "utf-32")):  # they have no room for a byte
+        return codecs.backslashreplace_errors(error)  # type: ignore[return-value]
+    return to_bytes(error.object[error.start : error.end]), error.end
+
+
+def lines_of_stdin() -> Iterator[str]:
+    """Yield the lines of standard input, as names of files: their bytes, whatever the encoding."""
+    lines = getattr(sys.stdin, "buffer", sys.stdin) or ()
+    return (os.fsdecode(line).rstrip("\n") for line in lines)
 
 
 def this_command() -> str:
@@ -92,15 +126,18 @@ def _say_some(lines: Sequence[str]) -> None:
 
 def prediction_text(prediction: Prediction, top: int, width: int, name: str = "") -> str:
     """Return one line: the path (or ``name``), then the ``top`` labels with their scores."""
-    scores = "  ".join(
-        f"{class_text(label)} {p:.3f}" for label, p in list(prediction.scores.items())[:top]
-    )
-    nearest = "unknown, nearest " if prediction.is_unknown else ""
-    classes = prediction.plausible
-    plausible = (
-        "" if classes is None else f"  plausible: {', '.join(map(class_text, classes)) or 'none'}"
-    )
-    return f"{name or prediction.path:<{width}}  {nearest}{scores}{plausible}"
+    from earmark.classifier.prediction import UNKNOWN
+    from earmark.data.clip import NO_CLASS
+
+    best = list(prediction.scores.items())[:top]
+    scores = "  ".join(f"{class_text(label)} {p:.3f}" for label, p in best)
+    nearest = ""
+    if not prediction.labels:
+        nearest = f"{UNKNOWN if prediction.is_unknown else NO_CLASS}, nearest "
+    plausible = ""
+    if prediction.plausible is not None:
+        plausible = f"  plausible: {', '.join(map(class_text, prediction.plausible)) or 'none'}"
+    return f"{one_line(name or prediction.path):<{width}}  {nearest}{scores}{plausible}"
 
 
 def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
@@ -109,7 +146,7 @@ def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
         return {"path": prediction.path, "error": prediction.error}
     classes = prediction.plausible
     details = {
-        "nearest": prediction.nearest if prediction.is_unknown else None,
+        "nearest": None if prediction.labels else prediction.nearest,
         "warnings": list(prediction.warnings) or None,
         "plausible": None if classes is None else list(classes),
     }

@@ -11,8 +11,8 @@ from typer import Option
 
 from earmark.apps.cli import checks, options
 from earmark.apps.cli.progress import progress_bar, tuning_line
-from earmark.apps.cli.text import print_json, report_read_warnings, say, this_command
-from earmark.training.summary import training_json, training_text
+from earmark.apps.cli.text import print_json, report_read_warnings, say, show, this_command
+from earmark.training.summary import training_json, training_lines
 
 if TYPE_CHECKING:
     from earmark.data.dataset import Dataset
@@ -48,6 +48,10 @@ def train(
     checks.check_report(report, data.source, output)
     checks.check_backbones(model.backbone)
     dataset = data.read()
+    if unknown is not None:
+        from earmark.classifier.prediction import check_names
+
+        check_names(dataset.labels)
     settings = {**asdict(model), **asdict(folds), **asdict(engine)}
     settings |= {"compare": not no_compare, "unknown": unknown}
     with run.store() as store, progress_bar("starting") as bar:
@@ -68,7 +72,7 @@ def train(
     if as_json:
         print_json(figures)
     else:
-        print(training_text(training, str(output)))
+        show(*training_lines(training, str(output)))
     report_read_warnings(training.read_warnings)
     run.finish(training.skipped)
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from earmark.data.clip import Clip
+from earmark.data.clip import NO_CLASS, Clip
 from earmark.errors import amount
+from earmark.system.text import one_line
 
 SEVERITIES = ("error", "warning", "note")  # worst first; an error makes `earmark doctor` exit 1
 MOST_NAMED = 3  # items of a finding in a text; --json has all
@@ -63,12 +64,16 @@ class Finding:
         return f"{self.kind}: {self.summary()}"
 
     def text(self) -> str:
+        """Return :meth:`lines` as one text, in which no name breaks a line."""
+        return "\n".join(map(one_line, self.lines()))
+
+    def lines(self) -> list[str]:
         """Return a line of a table and, below it, the first cases."""
         clips = amount(len(self.clips), "clip")
         head = f"{self.severity:<8} {self.kind:<20} {clips:>11}  {self.advice}"
         cases = [f"           {item.detail}" for item in self.items[:MOST_NAMED]]
         more = _more(self.items, MOST_NAMED)
-        return "\n".join([head, *cases, *([f"          {more}; --json lists all"] if more else [])])
+        return [head, *cases, *([f"          {more}; --json lists all"] if more else [])]
 
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:
@@ -99,7 +104,7 @@ class Names:
 
     def listed(self, clips: Sequence[Clip], sign: str = ", ") -> str:
         """Name the first few ``clips``, each with its label, and count the rest."""
-        names = [f"{self(clip)} ({clip.label})" for clip in clips[:MOST_IN_ITEM]]
+        names = [f"{self(clip)} ({clip.label or NO_CLASS})" for clip in clips[:MOST_IN_ITEM]]
         return sign.join(names) + _more(clips, MOST_IN_ITEM)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from earmark.data.clip import NO_CLASS
 from earmark.data.doctor.facts import Facts
 from earmark.data.doctor.findings import Finding, Item, Names
 from earmark.errors import amount
@@ -36,12 +37,25 @@ def check(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
     sounding = [f for f in waveforms if f.peak >= SILENT_PEAK]
     yield from _reading(facts, names)
     silent = [f for f in waveforms if f.peak < SILENT_PEAK]
-    advice = "nothing above -80 dB of full scale: remove them, or make silence a class."
-    yield from _one_each("silent", "warning", silent, lambda f: names(f.clip), advice)
+    yield from _silent(silent, waveforms, names)
     yield from _levels(sounding, names)
     yield from _lengths(waveforms, names)
     yield from _rates(waveforms)
     yield from _bands(sounding, names)
+
+
+def _silent(silent: Sequence[Facts], waveforms: Sequence[Facts], names: Names) -> Iterator[Finding]:
+    """Yield the silent clips, apart from those that make up a whole class."""
+    other = {f.clip.label for f in waveforms if f.peak >= SILENT_PEAK}
+    of_class = [f for f in silent if f.clip.label not in other]
+    rest = [f for f in silent if f.clip.label in other]
+    advice = "nothing above -80 dB of full scale: remove them, or make silence a class."
+    yield from _one_each("silent", "warning", rest, lambda f: names(f.clip), advice)
+    advice = (
+        "all clips of the class are silent; if that is meant, equal ones count once: add some that"
+        " differ, such as of a quiet room."
+    )
+    yield from _one_each("silent class", "warning", of_class, lambda f: names(f.clip), advice)
 
 
 def _reading(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
@@ -188,7 +202,7 @@ def _trait(
         yield Finding(kind, "note", tuple(items), advice)
         return
     clips = _share(sum(count[label] for label in tied), len(affected), trait)
-    labels = " or ".join(map(repr, tied))
+    labels = " or ".join(repr(label) if label else NO_CLASS for label in tied)
     risk = f"{clips} {labels}: the model could learn the recorder instead of the sound"
     yield Finding(kind, "warning", tuple(items), f"{risk}; {advice}")
 

@@ -45,12 +45,22 @@ def check_classes(dataset: Dataset) -> Iterator[Finding]:
     for clip in dataset.clips:
         for name in dataset.classes(clip):
             of_class[name].append(clip)
+    yield from _of_no_class(dataset)
     classes = {name: tuple(clips) for name, clips in sorted(of_class.items())}
     partition = partition_of(dataset)
     yield from _alike(classes)
     yield from _small(classes, partition)
     yield from _imbalance(classes)
     yield from _confined(classes, partition)
+
+
+def _of_no_class(dataset: Dataset) -> Iterator[Finding]:
+    """Yield the clips without any class, where they may have several."""
+    names = Names(dataset.clips)
+    items = tuple(Item((c,), names(c)) for c in dataset.clips if not dataset.classes(c))
+    if items and dataset.labels:
+        advice = "their label is empty: they count as examples of no class; label those that are."
+        yield Finding("no class", "note", items, advice)
 
 
 def check_partition(dataset: Dataset) -> Iterator[Finding]:
