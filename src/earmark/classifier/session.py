@@ -184,7 +184,7 @@ class Session:
         scores = classifier.scores(features)[0]
         order = np.argsort(-scores, kind="stable")
         ranked = {classifier.labels[k]: float(scores[k]) for k in order}
-        is_unknown = classifier.is_unknown(features)
+        is_unknown, known = classifier.is_unknown(features), classifier.known
         return Prediction(
             first.clip.source.name,
             UNKNOWN if is_unknown else classifier.labels[order[0]],
@@ -193,7 +193,7 @@ class Session:
             is_unknown,
             warnings=tuple(dict.fromkeys(text for result in vectors for text in result.warnings)),
             labels=() if is_unknown else classifier.chosen_labels(ranked),
-            content=first.content,
+            known=None if known is None else known.kind_of(first.clip, first.content, features[0]),
             plausible=None
             if most is None
             else tuple(label for label, score in ranked.items() if 1 - score <= most),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from earmark.classifier.known import KEY_BYTES, KnownClips
+from earmark.data.clip import Clip
 from earmark.training.embedded_data import EmbeddedData
+from earmark.training.kernels import FeatureTable
 from earmark.training.selection import Choice
 from earmark.version import __version__
+
+BLOCK = 256  # clips whose features are in memory at a time
 
 
 def provenance(
@@ -53,13 +56,22 @@ def _best(choice: Choice) -> list[dict[str, Any]]:
     return list(best.values())
 
 
-def known_clips(embedded: EmbeddedData, digest: str) -> KnownClips:
+def known_clips(
+    embedded: EmbeddedData, table: FeatureTable, features: str, digest: str
+) -> KnownClips:
     """Return the hashes of what is trained on: all clips but those of a test split.
 
-    Their key comes from the ``digest`` of the data, so that equal trainings give equal bytes.
+    Their sounds are those of the chosen ``features``. Their key comes from the ``digest`` of the
+    data, so that equal trainings give equal bytes.
     """
-    scheme, rows = embedded.scheme, np.ones(len(embedded.clips), bool)
+    scheme, rows = embedded.scheme, np.arange(len(embedded.clips))
     if scheme.held_out is not None:
-        rows = scheme.fold != scheme.held_out
-    pairs = zip(embedded.clips, embedded.embeddings[0].contents, strict=True)
-    return KnownClips.of(itertools.compress(pairs, rows), bytes.fromhex(digest)[:KEY_BYTES])
+        rows = np.flatnonzero(scheme.fold != scheme.held_out)
+    contents = embedded.embeddings[0].contents
+
+    def clips() -> Iterator[tuple[Clip, bytes, np.ndarray]]:
+        for block in np.array_split(rows, range(BLOCK, len(rows), BLOCK)):
+            for row, sound in zip(block, table.features(features, block), strict=True):
+                yield embedded.clips[row], contents[row], sound
+
+    return KnownClips.of(clips(), bytes.fromhex(digest)[:KEY_BYTES])
