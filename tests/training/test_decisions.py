@@ -67,8 +67,10 @@ def test_several_labels_are_heard_at_once(chords, tmp_path, head):
         and estimate.macro_f1 > 0.9
         and estimate.accuracy > 0.95
     )
+    assert estimate.headline["name"] == "macro_f1" and estimate.verdict["word"] == "use"
     training.classifier.save(tmp_path / "m.earmark")
     loaded = earmark.Classifier.load(tmp_path / "m.earmark")
+    assert loaded.estimate == estimate
     write_chord(tmp_path / "both.wav", ["low", "high"], 99)
     write_chord(tmp_path / "one.wav", ["middle"], 98)
     both, one = loaded.predict([tmp_path / "both.wav", tmp_path / "one.wav"])

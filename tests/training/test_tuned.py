@@ -223,7 +223,10 @@ def test_on_the_command_line(data, always_better, tmp_path):
     model, board = tmp_path / "m.earmark", tmp_path / "board"
     tune = [*TRAIN, "--no-compare", "--finetune=full", f"--recipe={RECIPE}", "--seed=0"]
     done = earmark("train", data, "-o", model, *tune, f"--tensorboard={board}", "--json")
-    verdict = json.loads(done.stdout)["estimate"]["fine_tuning"]
+    estimate = json.loads(done.stdout)["estimate"]
+    verdict = estimate["fine_tuning"]
+    assert estimate["verdict"]["word"] in ("use", "care", "worthless")
+    assert verdict["frozen_headline"] == pytest.approx(verdict["frozen"])
     assert verdict["use"] == "fine-tuned" and verdict["how"] == "full"
     assert verdict["difference"] == pytest.approx(verdict["fine_tuned"] - verdict["frozen"])
     low, high = verdict["ci95"]

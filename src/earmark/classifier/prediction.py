@@ -35,6 +35,9 @@ class Prediction:
         All classes that are heard: one, or with several classes a clip any number; none if unknown.
     plausible : tuple of str or None
         The classes of the prediction set, best first, where a ``coverage`` was asked for.
+    known : str or None
+        'clip' where it was trained on, 'recording' where another stretch of its recording was, as
+        far as the classifier's file says so.
     """
 
     path: str
@@ -46,7 +49,7 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     plausible: tuple[str, ...] | None = None
-    content: bytes = field(default=b"", repr=False)  # a hash of the recording
+    known: str | None = None
 
     @property
     def answer(self) -> str:

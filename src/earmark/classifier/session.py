@@ -185,11 +185,11 @@ class Session:
         scores = classifier.scores(features)[0]
         order = np.argsort(-scores, kind="stable")
         ranked = {classifier.labels[k]: float(scores[k]) for k in order}
-        is_unknown = classifier.is_unknown(features)
+        is_unknown, known = classifier.is_unknown(features), classifier.known
+        labels = () if is_unknown else classifier.chosen_labels(ranked)
         notes = [text for result in vectors for text in result.warnings]
         if length := classifier.note_on_length(first.seconds):
             notes.append(length)
-        labels = () if is_unknown else classifier.chosen_labels(ranked)
         return Prediction(
             first.clip.source.name,
             UNKNOWN if is_unknown else next(iter(ranked)) if labels else None,
@@ -198,7 +198,7 @@ class Session:
             is_unknown,
             warnings=tuple(dict.fromkeys(notes)),
             labels=labels,
-            content=first.content,
+            known=None if known is None else known.kind_of(first.clip, first.content, features[0]),
             plausible=None
             if most is None
             else tuple(label for label, score in ranked.items() if 1 - score <= most),

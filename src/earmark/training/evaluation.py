@@ -126,17 +126,7 @@ def evaluate(
     if not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
     dataset = as_dataset(data, separator=classifier.separator, least_classes=1)
-    if classifier.calibration.is_single and not dataset.is_single:
-        raise DataError(
-            f"{dataset.source} has clips with several classes, or none, and the classifier answers"
-            " one; give each clip one, or a classifier that was trained on clips with several."
-        )
-    strange = sorted(set(dataset.labels) - set(classifier.labels))
-    if strange:
-        raise DataError(
-            f"the classifier does not know the label {strange[0]!r} of {dataset.source};"
-            f"{did_you_mean(strange[0], classifier.labels)} known: {', '.join(classifier.labels)}."
-        )
+    _check(classifier, dataset)
     answers, failures = [], []
     predictions = classifier.session(store).predict_iter(dataset)
     for clip, prediction in zip(dataset.clips, predictions, strict=True):
@@ -149,7 +139,7 @@ def evaluate(
             f"none of the {len(dataset)} clips could be read; the first, {failures[0].path},"
             f" because: {failures[0].reason}"
         )
-    kinds = _known(classifier, answers)
+    kinds = [prediction.known for _, prediction in answers]
     if not include_known:
         answers = [pair for pair, kind in zip(answers, kinds, strict=True) if kind != CLIP]
         if not answers:
@@ -171,11 +161,19 @@ def evaluate(
     )
 
 
-def _known(classifier: Classifier, answers: Sequence[tuple[Clip, Prediction]]) -> list[str | None]:
-    """Return for each clip 'clip' or 'recording', if that was trained on."""
-    if classifier.known is None:
-        return [None] * len(answers)
-    return [classifier.known.kind_of(clip, p.content) for clip, p in answers]
+def _check(classifier: Classifier, dataset: Dataset) -> None:
+    """Refuse several classes a clip for a classifier of one, and labels that it does not know."""
+    if classifier.calibration.is_single and not dataset.is_single:
+        raise DataError(
+            f"{dataset.source} has clips with several classes, or none, and the classifier answers"
+            " one; give each clip one, or a classifier that was trained on clips with several."
+        )
+    strange = sorted(set(dataset.labels) - set(classifier.labels))
+    if strange:
+        raise DataError(
+            f"the classifier does not know the label {strange[0]!r} of {dataset.source};"
+            f"{did_you_mean(strange[0], classifier.labels)} known: {', '.join(classifier.labels)}."
+        )
 
 
 def _scored(

@@ -43,9 +43,9 @@ def counts_of(chosen: np.ndarray, onehot: np.ndarray) -> np.ndarray:
 def by_cluster(counts: np.ndarray, cluster: np.ndarray) -> np.ndarray:
     """Return the sums (C, 3, K) of ``counts`` (N, 3, K) over the clips of each cluster."""
     index = np.unique(cluster, return_inverse=True)[1]
-    sums = np.zeros((int(index.max()) + 1, *counts.shape[1:]), np.float32)
-    np.add.at(sums, index, counts)
-    return sums
+    order = np.argsort(index, kind="stable")
+    starts = np.searchsorted(index[order], np.arange(int(index.max()) + 1))
+    return np.asarray(np.add.reduceat(counts[order], starts, axis=0))
 
 
 def value(name: str, counts: np.ndarray) -> np.ndarray:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,12 +11,15 @@ import numpy as np
 
 from earmark.backbones import registry
 from earmark.classifier.known import KEY_BYTES, KnownClips
+from earmark.data.clip import Clip
 from earmark.system.text import to_bytes
 from earmark.training.embedded_data import EmbeddedData
+from earmark.training.kernels import FeatureTable
 from earmark.training.selection import Choice
 from earmark.version import __version__
 
 USUAL = (0.05, 0.95)  # of the lengths of clips: what is shorter or longer is rare
+BLOCK = 256  # clips whose features are in memory at a time
 
 
 def provenance(
@@ -61,13 +63,22 @@ def _best(choice: Choice) -> list[dict[str, Any]]:
     return list(best.values())
 
 
-def known_clips(embedded: EmbeddedData, digest: str) -> KnownClips:
+def known_clips(
+    embedded: EmbeddedData, table: FeatureTable, features: str, digest: str
+) -> KnownClips:
     """Return the hashes of what is trained on: all clips but those of a test split.
 
-    Their key comes from the ``digest`` of the data, so that equal trainings give equal bytes.
+    Their sounds are those of the chosen ``features``. Their key comes from the ``digest`` of the
+    data, so that equal trainings give equal bytes.
     """
-    scheme, rows = embedded.scheme, np.ones(len(embedded.clips), bool)
+    scheme, rows = embedded.scheme, np.arange(len(embedded.clips))
     if scheme.held_out is not None:
-        rows = scheme.fold != scheme.held_out
-    pairs = zip(embedded.clips, embedded.embeddings[0].contents, strict=True)
-    return KnownClips.of(itertools.compress(pairs, rows), bytes.fromhex(digest)[:KEY_BYTES])
+        rows = np.flatnonzero(scheme.fold != scheme.held_out)
+    contents = embedded.embeddings[0].contents
+
+    def clips() -> Iterator[tuple[Clip, bytes, np.ndarray]]:
+        for block in np.array_split(rows, range(BLOCK, len(rows), BLOCK)):
+            for row, sound in zip(block, table.features(features, block), strict=True):
+                yield embedded.clips[row], contents[row], sound
+
+    return KnownClips.of(clips(), bytes.fromhex(digest)[:KEY_BYTES])

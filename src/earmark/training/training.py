@@ -209,7 +209,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         rule,
         estimate,
         origin,
-        known=known_clips(embedded, origin["data"]),
+        known=known_clips(embedded, search.table, chosen.features, origin["data"]),
     )
     return Training(
         classifier,

@@ -67,9 +67,10 @@ class _Judged:
         self.noun = self.name.replace("_", " ").replace("f1", "F1")
         self.cluster, self.groups = tested.cluster, len(np.unique(tested.cluster))
         self.is_few = self.groups < FEW_GROUPS and any(clip.group for clip in tested.clips)
-        if self.is_few:
+        figures = estimate.headline
+        if self.is_few or figures is None:
             self.cluster = np.unique([str(c.path) for c in tested.clips], return_inverse=True)[1]
-        figures = headline.figures(self.name, chosen, tested.onehot, self.cluster, seed)
+            figures = headline.figures(self.name, chosen, tested.onehot, self.cluster, seed)
         self.value, self.chance = figures["value"], figures["chance"]
         self.low, self.high = figures["ci95"]
         self.counts = self._counts(chosen)
