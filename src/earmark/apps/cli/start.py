@@ -116,8 +116,8 @@ def _failed(error: OSError) -> int:
         return _unwritten(full)
     if isinstance(error, BrokenPipeError):
         return _unwritten(error)
-    where = f"{error.filename}: " if error.filename else ""
-    say(f"error: {where}{error.strerror or error}; check the disk and its permissions.")
+    where = error.filename or "standard output or a file"
+    say(f"error: {where}: {error.strerror or error}; check the disk and its permissions.")
     return FAILED
 
 
