@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from earmark.classifier.head import KINDS, Head
 from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
 from earmark.system.files import write_whole
+from earmark.system.jsons import finite, json_text
 from earmark.version import __version__
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ class Classifier:
         from safetensors.numpy import save
 
         header, tensors = self._parts
-        text = json.dumps(header | {"digest": self.digest}, sort_keys=True, allow_nan=False)
+        text = json_text(header | {"digest": self.digest}, sort_keys=True, ascii_only=True)
         write_whole(Path(path), save(tensors, {"earmark": text}))
 
     @functools.cached_property
@@ -275,7 +275,7 @@ class Classifier:
             "estimate": self.estimate.to_dict(),
             "provenance": self.provenance,
         }
-        return header, {k: np.ascontiguousarray(v) for k, v in sorted(tensors.items())}
+        return finite(header), {k: np.ascontiguousarray(v) for k, v in sorted(tensors.items())}
 
     @classmethod
     def load(cls, path: str | Path) -> Classifier:

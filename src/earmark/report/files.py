@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import csv
 import io
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from earmark.errors import EarmarkError
 from earmark.report.contents import ReportContents
 from earmark.report.rendering import page
 from earmark.system.files import write_whole
+from earmark.system.jsons import json_text
 
 
 def write_report(
@@ -39,7 +39,7 @@ def write_report(
     files = {
         "answers.csv": _csv(["path", "label", "answer"], rows),
         "confusion.csv": _csv(["label", *labels], confusion),
-        "summary.json": json.dumps(summary, indent=2, ensure_ascii=False) + "\n",
+        "summary.json": json_text(summary, indent=2) + "\n",
     }
     if contents is not None:
         files["report.html"] = page(summary, contents)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from earmark.errors import amount
+from earmark.system.jsons import json_text
 
 if TYPE_CHECKING:
     from earmark.classifier.prediction import Prediction
@@ -25,7 +25,7 @@ def say(text: str) -> None:
 
 def print_json(value: dict[str, Any]) -> None:
     """Print one object on one line."""
-    print(json.dumps(value, ensure_ascii=False), flush=True)
+    print(json_text(value), flush=True)
 
 
 def print_csv(rows: Sequence[Sequence[str]]) -> None:
