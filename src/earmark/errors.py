@@ -17,7 +17,8 @@ class AudioError(EarmarkError):
 
     ``path`` is '<bytes>' or '<samples>' where the recording is no file. Kinds: 'missing' (it cannot
     be opened), 'empty', 'unreadable' (no known format), 'damaged', 'stretch' (not inside the
-    recording), 'length' (too long or too short), 'rate', 'channel', 'samples' (not finite).
+    recording), 'length' (too long or too short), 'rate', 'channel', 'samples' (not finite),
+    'network' (what it gives is not finite).
     """
 
     def __init__(self, path: str, reason: str, kind: str) -> None:

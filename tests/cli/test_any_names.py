@@ -13,7 +13,8 @@ import soundfile
 from command_line import earmark
 from earmark.apps.cli import text
 from earmark.data.dataset import Dataset
-from earmark.system.text import one_line, to_csv, to_json
+from earmark.system.jsons import json_text
+from earmark.system.text import one_line, to_csv
 
 NAMES = (b"a.wav", b"\xfc.wav", b"x\x1b[31mred.wav", b"new\nline.wav", b"re\rturn.wav")
 NAMES += (b" blanks .wav", b"[red]m.wav", '"\u202egnp",.wav'.encode(), "\u266b.wav".encode())
@@ -156,4 +157,4 @@ def test_cells_are_quoted_where_a_reader_would_lose_something():
     read = csv.reader(io.StringIO(to_csv(rows), newline=""), skipinitialspace=True, strict=True)
     assert list(read) == rows
     assert to_csv([["a b", None, 0.5]]) == "a b,,0.5\n"
-    assert to_json({"a": "\xfc"}) == '{"a": "\xfc"}' and to_json("\udcfc") == '"\\udcfc"'
+    assert json_text({"a": "\xfc"}) == '{"a": "\xfc"}' and json_text("\udcfc") == '"\\udcfc"'

@@ -221,7 +221,10 @@ def test_a_full_disk_is_exit_code_1_and_leaves_nothing(
 def test_an_error_of_the_system_is_a_sentence(monkeypatch, tmp_path):
     for error, said in (
         (OSError(errno.ENOSPC, "No space left on device", "/x/y"), "error: /x/y: No space left on"),
-        (OSError(errno.EMFILE, "Too many open files"), "error: standard output or a file: Too many open"),
+        (
+            OSError(errno.EMFILE, "Too many open files"),
+            "error: standard output or a file: Too many open",
+        ),
         (MemoryError(), "error: there is not enough memory"),
     ):
 

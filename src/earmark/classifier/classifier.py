@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -30,6 +29,7 @@ from earmark.classifier.head import KINDS, Head
 from earmark.classifier.known import KnownClips
 from earmark.errors import ModelError
 from earmark.system.files import write_whole
+from earmark.system.jsons import finite, json_text
 from earmark.version import __version__
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ class Classifier:
 
         saved = self if hashes else replace(self, known=None)
         header, tensors = saved._parts
-        text = json.dumps(header | {"digest": saved.digest}, sort_keys=True, allow_nan=False)
+        text = json_text(header | {"digest": saved.digest}, sort_keys=True, ascii_only=True)
         write_whole(Path(path), save(tensors, {"earmark": text}))
 
     @functools.cached_property
@@ -315,7 +315,7 @@ class Classifier:
             "provenance": self.provenance,
             **({} if self.known is None else {"known": self.known.to_json()}),
         }
-        return header, {k: np.ascontiguousarray(v) for k, v in sorted(tensors.items())}
+        return finite(header), {k: np.ascontiguousarray(v) for k, v in sorted(tensors.items())}
 
     @classmethod
     def load(cls, path: str | Path) -> Classifier:

@@ -11,7 +11,7 @@ import torch
 
 from earmark.backbones.base import LayerStats, join
 from earmark.backbones.info import BackboneInfo
-from earmark.embeddings.stages import Embedded, WindowStats
+from earmark.embeddings.stages import Embedded, Failure, WindowStats
 from earmark.embeddings.store import as_stored
 
 
@@ -55,18 +55,30 @@ def merge_section(section: WindowStats) -> WindowStats:
     return replace(section, stats={name: merge(s) for name, s in section.stats.items()})
 
 
-def pool_clip(info: BackboneInfo, parts: Sequence[WindowStats]) -> Embedded:
-    """Make the embedding of a clip from its statistics, those of a long one in sections."""
+def pool_clip(info: BackboneInfo, parts: Sequence[WindowStats]) -> Embedded | Failure:
+    """Make the embedding of a clip from its statistics, those of a long one in sections.
+
+    A network that gives NaN or infinity makes it a failure, which names the layer.
+    """
     first, last = parts[0], parts[-1]
     stats = first.stats
     if len(parts) > 1:
         stats = {name: join([part.stats[name] for part in parts]) for name in stats}
     seconds = sum(part.seconds for part in parts)
-    request = first.request
+    request, vector = first.request, pool(info, stats)
+    if not np.isfinite(vector).all():
+        ends = itertools.accumulate(2 * layer.size for layer in info.layers)
+        wrong = int(np.flatnonzero(~np.isfinite(vector))[0])
+        layer = next(y.name for y, end in zip(info.layers, ends, strict=True) if wrong < end)
+        reason = (
+            f"backbone {info.name!r} gives NaN or infinity in layer {layer!r}; check its weights,"
+            " or use another backbone."
+        )
+        return Failure(request.clip, reason, "network", request.key)
     return Embedded(
         request.clip,
         request.key,
-        pool(info, stats),
+        vector,
         seconds,
         last.warnings,
         is_computed=True,

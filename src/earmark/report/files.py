@@ -11,7 +11,8 @@ from earmark.errors import EarmarkError
 from earmark.report.contents import ReportContents
 from earmark.report.rendering import page
 from earmark.system.files import write_whole
-from earmark.system.text import to_bytes, to_csv, to_json
+from earmark.system.jsons import json_text
+from earmark.system.text import to_bytes, to_csv
 
 
 def write_report(
@@ -37,7 +38,7 @@ def write_report(
     files = {
         "answers.csv": to_csv([["path", "label", "answer"], *rows]),
         "confusion.csv": to_csv([["label", *labels], *confusion]),
-        "summary.json": to_json(summary, indent=2) + "\n",
+        "summary.json": json_text(summary, indent=2) + "\n",
     }
     if contents is not None:
         files["report.html"] = page(summary, contents)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 
@@ -25,20 +24,6 @@ def _escaped(character: re.Match[str]) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return character[0].encode("unicode_escape").decode("ascii")
-
-
-def to_json(value: object, indent: int | None = None, encoding: str = "utf-8") -> str:
-    r"""Return JSON of letters as they are, or of ASCII where ``encoding`` lacks one.
-
-    Bytes of a file name that are not UTF-8 are '\udc80' to '\udcff': Python reads them back to a
-    name of the same file.
-    """
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return json.dumps(value, indent=indent)
-    return text
 
 
 def to_csv(rows: Iterable[Sequence[object]]) -> str:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from earmark.errors import amount
-from earmark.system.text import one_line, to_bytes, to_csv, to_json
+from earmark.system.jsons import json_text
+from earmark.system.text import one_line, to_bytes, to_csv
 
 if TYPE_CHECKING:
     from earmark.classifier.prediction import Prediction
@@ -54,7 +55,7 @@ def _encoding(stream: TextIO) -> str:
 
 def print_json(value: dict[str, Any]) -> None:
     """Print one object on one line."""
-    sys.stdout.write(f"{to_json(value, encoding=_encoding(sys.stdout))}\n")
+    sys.stdout.write(f"{json_text(value, encoding=_encoding(sys.stdout))}\n")
     sys.stdout.flush()
 
 

@@ -99,7 +99,15 @@ def _constants(model: tflite.Model) -> dict[int, np.ndarray]:
             continue
         shape = tensor.ShapeAsNumpy() if tensor.ShapeLength() else ()
         constants[index] = buffer.DataAsNumpy().view(dtype).reshape(shape)
+        _check_finite(tensor, constants[index])
     return constants
+
+
+def _check_finite(tensor: tflite.Tensor, values: np.ndarray) -> None:
+    """Refuse NaN and infinity, but not one infinity alone: where a maximum begins."""
+    if np.isnan(values).any() or (values.size > 1 and not np.isfinite(values).all()):
+        name = (tensor.Name() or b"").decode(errors="replace")
+        raise ValueError(f"its tensor {name!r} has NaN or infinity")
 
 
 def _operators(model: tflite.Model) -> list[LearnedOperator]:
@@ -141,5 +149,6 @@ def _real(tensor: tflite.Tensor, stored: np.ndarray) -> np.ndarray:
     shape = np.ones(stored.ndim, int)
     shape[quantised.QuantizedDimension()] = quantised.ScaleLength()
     scale, zero = quantised.ScaleAsNumpy(), quantised.ZeroPointAsNumpy()
+    _check_finite(tensor, scale)
     real = (stored - zero.reshape(shape)) * scale.reshape(shape)
     return np.asarray(real, np.float32)

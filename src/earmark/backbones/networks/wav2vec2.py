@@ -70,6 +70,8 @@ class Wav2Vec2(Transformer):
         "conv_bias",
         "feat_extract_norm",
         "do_stable_layer_norm",
+        "num_buckets",  # these two are of WavLM
+        "max_bucket_distance",
     )
     free_axes = (1,)
     time_axis = 1

@@ -19,6 +19,7 @@ from earmark.system import unpacking
 from earmark.system.cache import cache_folder, is_offline
 from earmark.system.download import DownloadError, download
 from earmark.system.files import BLOCK_BYTES, not_a_file, open_file
+from earmark.system.jsons import json_text
 from earmark.system.progress import ByteProgress
 
 NOTE = "earmark.json"  # beside the recordings: where they came from, and their hash
@@ -123,7 +124,9 @@ def _unpack_file(known: KnownData, folder: Path, source: Path, is_download: bool
         _clips(known, part, source)
         note = {"url": known.archive.url, "sha256": sha256, "about_hash": about_hash}
         note |= {"title": known.title, "licence": known.licence, "page": known.page}
-        (part / NOTE).write_text(json.dumps(note, indent=1) + "\n", encoding="utf-8")
+        (part / NOTE).write_text(
+            json_text(note, indent=1, ascii_only=True) + "\n", encoding="utf-8"
+        )
         if folder.is_dir() and not folder.is_symlink():
             folder.rmdir()  # it is empty, or this fails and everything stays as it was
         os.replace(part, folder)

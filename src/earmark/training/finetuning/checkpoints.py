@@ -16,6 +16,7 @@ from torch import Tensor
 from earmark.errors import EarmarkWarning
 from earmark.system.cache import finetuning_folder
 from earmark.system.files import whole_file
+from earmark.system.jsons import json_text
 
 
 class Checkpoints:
@@ -45,7 +46,9 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with whole_file(self._place(name)) as part:
-                safetensors.torch.save_file(tensors, part, {"earmark": json.dumps(state)})
+                safetensors.torch.save_file(
+                    tensors, part, {"earmark": json_text(state, ascii_only=True)}
+                )
         except (OSError, SafetensorError) as error:
             self.is_writer = False
             reason = getattr(error, "strerror", None) or str(error)

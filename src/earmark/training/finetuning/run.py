@@ -180,7 +180,9 @@ class Run:
         """At the end of some epochs, judge the average of the last ones."""
         state = self.state
         state.epoch, state.step = state.epoch + 1, 0
-        row = {"epoch": state.epoch, "loss": float(np.mean(state.losses or [np.nan]))}
+        row: dict[str, float] = {"epoch": state.epoch}
+        if state.losses:
+            row["loss"] = float(np.mean(state.losses))
         state.losses = []
         left = self.epochs - state.epoch
         if self.judged is not None:
