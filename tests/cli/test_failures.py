@@ -137,7 +137,7 @@ def places(tmp_path: Path, folder: Path) -> list[tuple[str, str]]:
         (f"{tmp_path}/folder.npz", "it is a folder"),
         ("/proc/e.npz", "cannot write into the folder /proc"),
         (f"{tmp_path}/{300 * 'e'}.npz", "File name too long"),
-        ("/dev/null", "it is not a regular file"),
+        ("/dev/null", "it is not a file but a device"),
     ]
 
 
@@ -185,7 +185,7 @@ def test_an_output_that_is_an_input_is_refused_at_once(folder, model, tmp_path, 
 
 
 def test_the_report_has_the_files_that_were_checked(folder, model, tmp_path):
-    earmark("evaluate", model, folder, "--report", tmp_path / "r")
+    earmark("evaluate", model, folder, "--include-known", "--report", tmp_path / "r")
     assert sorted(path.name for path in (tmp_path / "r").iterdir()) == sorted(REPORT_FILES)
 
 
@@ -206,7 +206,7 @@ def test_a_full_disk_is_exit_code_1_and_leaves_nothing(
         "embed": ["embed", folder, "-o", "e.npz", "--backbone", "logmel"],
         "review": ["review", folder, "-o", "s.csv", "--backbone", "logmel"],
         "apply": ["review", folder, "--apply", decisions, "-o", "s.csv"],
-        "report": ["evaluate", model, folder, "--report", tmp_path],
+        "report": ["evaluate", model, folder, "--include-known", "--report", tmp_path],
     }[command]
 
     def full(*_: object) -> None:

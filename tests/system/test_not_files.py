@@ -109,10 +109,14 @@ def test_in_python_it_is_refused_wherever_a_file_is_meant(kind, tmp_path, monkey
 
 
 @pytest.mark.parametrize("kind", WORDS)
-def test_in_a_manifest_the_row_is_named(kind, tmp_path):
+def test_in_a_manifest_it_is_listed_and_where_most_are_none_the_row_is_named(kind, tmp_path):
     make(tmp_path / "x.wav", kind)
     table = _clips(tmp_path)
-    table.write_text(table.read_text() + "x.wav,b\n")
+    text = table.read_text()
+    table.write_text(text + "x.wav,b\n")
+    (failure,) = embed(earmark.Dataset.read(table), "logmel").failures
+    assert failure.path == str(tmp_path / "x.wav") and WORDS[kind] in failure.reason
+    table.write_text(text + 3 * "x.wav,b\n")
     text = refusal(earmark.Dataset.read, table)
     assert "row 4" in text and WORDS[kind] in text
 
