@@ -8,6 +8,8 @@ import pytest
 import soundfile
 
 from command_line import earmark
+from earmark.apps.cli.compare import table
+from earmark.training.comparison import compare
 
 WORTHLESS = "verdict   worthless:"
 
@@ -74,3 +76,11 @@ def test_nothing_of_it_is_said_of_a_good_one(tones, tmp_path):
     assert "worthless" not in earmark("review", good, "--top", 2).stdout
     page = (tmp_path / "r" / "report.html").read_text()
     assert "Verdict: care." in page and "about as high as they should be" in page
+
+
+def test_compare_recommends_nothing_that_is_worthless(noise):
+    comparison = compare(noise, ["logmel", "speech-embedding"], folds=3)
+    assert "are worthless: balanced accuracy" in comparison.recommendation
+    assert [entry.verdict["word"] for entry in comparison.entries] == ["worthless"] * 3
+    assert all(entry.value == entry.balanced_accuracy for entry in comparison.entries)
+    assert "balanced accuracy (95 %)" in table(comparison)
