@@ -1,6 +1,7 @@
 """What is said of a classifier that is worth nothing: by every command that uses it, and first."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 import soundfile
 
 from command_line import earmark
+from earmark.apps.cli.compare import table
+from earmark.training.comparison import Comparison, Entry, recommend
 
 WORTHLESS = "verdict   worthless:"
 
@@ -74,3 +77,14 @@ def test_nothing_of_it_is_said_of_a_good_one(tones, tmp_path):
     assert "worthless" not in earmark("review", good, "--top", 2).stdout
     page = (tmp_path / "r" / "report.html").read_text()
     assert "Verdict: care." in page and "about as high as they should be" in page
+
+
+def test_compare_recommends_nothing_that_is_worthless():
+    verdict = {"word": "worthless", "why": "balanced accuracy is 0.190; guessing gives 0.200."}
+    entry = Entry(("yamnet",), 0.7, (0.1, 0.3), 0.0, (0.0, 0.0), 1.0, 9.0, None, 0.1, 0.19, verdict)
+    other = replace(entry, backbones=("logmel",), accuracy=0.8, balanced_accuracy=0.18)
+    name, sentence = recommend([entry, other])
+    assert name == "yamnet"  # the accuracy of the other is higher, and says less
+    assert sentence.startswith("Take none for now: the answers of yamnet are worthless: balanced")
+    shown = table(Comparison((entry, other), "5 folds", 40, (), name, sentence))
+    assert "balanced accuracy (95 %)" in shown and "0.190 (0.100 to 0.300)" in shown

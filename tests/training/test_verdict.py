@@ -9,6 +9,7 @@ from earmark.data.clip import Clip
 from earmark.data.splits import Scheme
 from earmark.training import estimation, headline, metrics
 from earmark.training.baselines import Baseline
+from earmark.training.comparison import _weights
 from earmark.training.estimation import OutOfFold
 from earmark.training.solution import solve
 from earmark.training.summary import estimate_lines
@@ -299,3 +300,10 @@ def test_blobs_are_of_use():
     solution = solve(search, clips, np.arange(160), scheme)
     tested = OutOfFold.gather(solution, clips, search.targets, scheme)
     assert judged(tested)[1]["word"] == "use"
+
+
+def test_clips_are_weighed_so_that_their_mean_is_the_balanced_accuracy():
+    truth = np.repeat([0, 1, 2], (30, 12, 5))
+    tested = answers(truth, erring(truth, 9))
+    figure = metrics.balanced_accuracy(tested.onehot, tested.chosen())
+    assert (tested.quality * _weights(tested)).mean() == pytest.approx(figure)

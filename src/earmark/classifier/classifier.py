@@ -129,7 +129,7 @@ class Classifier:
         backbones = ",".join(use.name for use in self.backbones)
         return (
             f"Classifier({len(self.labels)} classes, {backbones}, {self.head.kind} head,"
-            f" accuracy={self.estimate.accuracy:.3f})"
+            f" accuracy={self.estimate.accuracy:.3f}{', worthless' * self.estimate.is_worthless})"
         )
 
     def scores(self, features: np.ndarray) -> np.ndarray:

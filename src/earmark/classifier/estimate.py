@@ -129,5 +129,5 @@ class Estimate:
         low, high = self.interval
         return (
             f"Estimate(accuracy={self.accuracy:.3f}, interval=({low:.3f}, {high:.3f}),"
-            f" n_clips={self.n_clips}, scheme={self.scheme!r})"
+            f" n_clips={self.n_clips}, scheme={self.scheme!r}{', worthless' * self.is_worthless})"
         )

@@ -13,6 +13,7 @@ import numpy as np
 
 from earmark.backbones import registry
 from earmark.classifier.classifier import Classifier
+from earmark.classifier.estimate import WORTHLESS, Figures
 from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.splits import FOLDS
 from earmark.embeddings.embedding import embed
@@ -20,7 +21,8 @@ from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
 from earmark.errors import DataError
 from earmark.system.progress import Progress
-from earmark.training import metrics
+from earmark.training import headline, metrics
+from earmark.training.estimation import OutOfFold
 from earmark.training.training import Training, backbone_names, train
 
 TIMED_CLIPS = 64  # embedded once more, without the store, to measure the speed
@@ -34,7 +36,9 @@ class Entry:
     ``difference`` is its accuracy less that of the best, with a 95 % interval and the p-value of a
     paired test (:func:`metrics.paired_p`). ``seconds_per_hour`` are those to embed an hour of audio
     on this machine. ``download_mb`` is the published weights, None where they are no plain files
-    or arrive with a package; ``classifier_mb`` is the saved file.
+    or arrive with a package; ``classifier_mb`` is the saved file. Where classes are unequal,
+    ``balanced_accuracy`` is set, and interval and differences are of it. ``verdict`` is that of the
+    estimate.
     """
 
     backbones: tuple[str, ...]
@@ -46,6 +50,13 @@ class Entry:
     seconds_per_hour: float
     download_mb: float | None
     classifier_mb: float
+    balanced_accuracy: float | None = None
+    verdict: Figures | None = None
+
+    @property
+    def value(self) -> float:
+        """The figure that entries are ranked by."""
+        return self.accuracy if self.balanced_accuracy is None else self.balanced_accuracy
 
     @property
     def name(self) -> str:
@@ -124,26 +135,32 @@ def compare(
     tested = together.out_of_fold
     pinned = _pinned(dataset, together)
     trainings = {name: trained(pinned, name) for name in names} | {",".join(names): together}
-    best = max((t.out_of_fold.quality for t in trainings.values()), key=np.mean)
+    weights = _weights(tested)
+    best = max((t.out_of_fold.quality * weights for t in trainings.values()), key=np.mean)
     speeds = {name: _seconds_per_hour(pinned, name) for name in names}
     entries = []
     for name, training in trainings.items():
         own = tuple(name.split(","))
         quality = training.out_of_fold.quality
-        difference = quality - best
+        difference = quality * weights - best
+        figures = training.estimate.headline or {}
+        is_balanced = figures.get("name") == "balanced_accuracy"
+        interval = metrics.accuracy_interval(quality, tested.cluster, seed)
         sizes = [_download_mb(one) for one in own]
         known = [size for size in sizes if size is not None]
         entries.append(
             Entry(
                 own,
                 float(quality.mean()),
-                metrics.accuracy_interval(quality, tested.cluster, seed),
+                tuple(figures["ci95"]) if is_balanced else interval,
                 float(difference.mean()),
                 metrics.difference_interval(difference, tested.cluster, seed),
                 metrics.paired_p(difference, tested.cluster, seed),
                 sum(speeds[one] for one in own),
                 sum(known) if known else None,
                 _saved_mb(training.classifier),
+                figures["value"] if is_balanced else None,
+                training.estimate.verdict,
             )
         )
     recommended, sentence = recommend(entries)
@@ -153,10 +170,18 @@ def compare(
 
 
 def recommend(entries: Sequence[Entry]) -> tuple[str, str]:
-    """Return the fastest entry that is not distinguishably worse than the best, and why."""
-    best = max(entries, key=lambda entry: (entry.accuracy, -entry.seconds_per_hour))
+    """Return the fastest entry that is not distinguishably worse than the best, and why.
+
+    Of one whose answers are worthless that is said instead.
+    """
+    best = max(entries, key=lambda entry: (entry.value, -entry.seconds_per_hour))
     equal = [entry for entry in entries if not entry.is_worse]
     chosen = min(equal, key=lambda entry: (entry.seconds_per_hour, entry.classifier_mb))
+    if chosen.verdict is not None and chosen.verdict["word"] == WORTHLESS:
+        return chosen.name, (
+            f"Take none for now: the answers of {chosen.name} are worthless:"
+            f" {chosen.verdict['why']}"
+        )
     if chosen is best:
         rest = "all others are distinguishably worse"
         if len(equal) > 1:
@@ -167,6 +192,15 @@ def recommend(entries: Sequence[Entry]) -> tuple[str, str]:
         f"Take {chosen.name}: the fastest that is not distinguishably worse than {best.name}"
         f" ({100 * chosen.difference:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f})."
     )
+
+
+def _weights(tested: OutOfFold) -> np.ndarray:
+    """Return weights (N,) with which the mean over clips is the figure that entries have."""
+    onehot = tested.onehot
+    if headline.name_of(onehot, tested.is_single) != "balanced_accuracy":
+        return np.ones(len(onehot))
+    sizes = onehot.sum(0)
+    return np.asarray(len(onehot) / (sizes > 0).sum() / sizes[onehot.argmax(1)])
 
 
 def _pinned(dataset: Dataset, together: Training) -> Dataset:

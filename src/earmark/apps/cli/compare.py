@@ -45,9 +45,11 @@ def compare(
 
 def table(comparison: Comparison) -> list[str]:
     """Return the comparison as aligned lines, then what to take."""
-    head = ("backbone", "accuracy (95 %)", "to the best (95 %)", "p", "s/hour", "download", "file")
-    most = max(entry.accuracy for entry in comparison.entries)
-    rows = [head, *(_row(entry, entry.accuracy == most) for entry in comparison.entries)]
+    is_balanced = comparison.entries[0].balanced_accuracy is not None
+    figure = "balanced accuracy (95 %)" if is_balanced else "accuracy (95 %)"
+    head = ("backbone", figure, "to the best (95 %)", "p", "s/hour", "download", "file")
+    most = max(entry.value for entry in comparison.entries)
+    rows = [head, *(_row(entry, entry.value == most) for entry in comparison.entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *cells in rows:
@@ -62,7 +64,7 @@ def _row(entry: Entry, is_best: bool) -> tuple[str, ...]:
     under, over = (100 * x for x in entry.difference_ci95)
     return (
         entry.name,
-        f"{entry.accuracy:.3f} ({low:.3f} to {high:.3f})",
+        f"{entry.value:.3f} ({low:.3f} to {high:.3f})",
         "best" if is_best else f"{100 * entry.difference:+.1f} ({under:+.1f} to {over:+.1f})",
         "" if is_best else f"{entry.p:.3f}",
         f"{entry.seconds_per_hour:.1f}",
