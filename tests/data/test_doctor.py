@@ -16,11 +16,13 @@ from typer.testing import CliRunner
 import earmark
 from earmark import audio
 from earmark.apps.cli.app import app
+from earmark.audio.source import SampleSource
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.doctor import (
     Finding,
     Item,
+    copies,
     examination,
     examine,
     facts,
@@ -441,21 +443,31 @@ def test_facts_of_a_known_signal(tmp_path):
     assert told.mix == pytest.approx(1.8, abs=0.05)  # 2 * (0.75**2 / 2 + 0.05**2) / (...)
 
 
+def bands(x, rate_hz):
+    spectra = facts.Spectra(rate_hz)
+    spectra.add(x)
+    return spectra.finish()[1]
+
+
 @pytest.mark.parametrize("rate_hz", [8_000, 44_100])
 def test_a_tone_is_in_the_band_that_holds_it(rate_hz):
     t = np.arange(rate_hz) / rate_hz
     edges_hz = near_duplicates.BAND_EDGES_HZ
     for band, hz in enumerate((edges_hz[:-1] + edges_hz[1:]) / 2):
         x = np.sin(2 * np.pi * hz * t).astype(np.float32)
-        assert (facts._spectra(x, rate_hz)[1].argmax(1) == band).all()
+        assert (bands(x, rate_hz).argmax(1) == band).all()
 
 
 def test_clipping_is_measured_where_it_is():
+    def clipped(x):
+        clip = Clip(Path("x"), recording=SampleSource.of(x, 16_000))
+        return facts.listen(clip, audio.AS_IT_IS).clipped
+
     x = np.random.default_rng(0).normal(size=50_000).astype(np.float32)
     for limit in (1.0, 2.0, 2.8):
         truth = float(np.mean(np.abs(x) >= limit))
-        assert facts._clipped(np.clip(x, -limit, limit)) == pytest.approx(truth, rel=0.1)
-    assert facts._clipped(x) == 0.0
+        assert clipped(np.clip(x, -limit, limit)) == pytest.approx(truth, rel=0.1)
+    assert clipped(x) == 0.0
 
 
 @pytest.mark.parametrize("duty", [0.2, 0.8])
@@ -472,12 +484,45 @@ def test_a_whistle_over_soft_noise_is_no_narrow_band(tmp_path, duty):
     assert told.band_hz == pytest.approx(5_700, abs=400)
 
 
+def test_a_long_clip_is_measured_as_a_short_one(tmp_path, monkeypatch):
+    """It is decoded twice, in blocks, and what is measured does not depend on their ends."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(0.01, 0.2, (700_001, 3)).clip(-0.5, 0.5).astype(np.float32)
+    soundfile.write(tmp_path / "x.flac", x, 44_100)
+    clip = Clip(tmp_path / "x.flac", start=0.5, end=15.2)
+    short = facts.listen(clip, audio.AS_IT_IS)
+    monkeypatch.setattr(facts, "KEPT_SAMPLES", 1_000)
+    monkeypatch.setattr("earmark.audio.libsndfile.BLOCK_SAMPLES", 30_001)
+    long = facts.listen(clip, audio.AS_IT_IS)
+    assert short.clipped > 0.005 and short.offset == pytest.approx(0.01, abs=0.002)
+    assert (long.content, long.seconds, long.clipped) == (short.content, 14.7, short.clipped)
+    assert np.array_equal(long.sketch, short.sketch) and long.band_hz == short.band_hz
+    assert (long.peak, long.offset) == pytest.approx((short.peak, short.offset), rel=1e-6)
+    assert long.mix == pytest.approx(short.mix, rel=1e-5) == pytest.approx(1, abs=0.1)
+
+
+def test_of_long_clips_the_beginnings_are_compared(tmp_path, monkeypatch):
+    for module in (facts, copies, near_duplicates):
+        monkeypatch.setattr(module, "NEAR_S", 5.0)
+    monkeypatch.setattr(copies, "WAVEFORMS", 3 * 5 * 4 * near_duplicates.RATE_HZ)
+    x = np.random.default_rng(0).normal(0, 0.1, 20 * 8_000)
+    clips = []
+    for k, part in enumerate([x, 0.5 * x[4_000:], x[::-1], x[90_000:]]):
+        soundfile.write(tmp_path / f"{k}.wav", part, 8_000)
+        clips.append(Clip(tmp_path / f"{k}.wav", "ab"[k % 2]))
+    findings = examine(Dataset(tuple(clips), "x"))
+    (near,) = [f for f in findings if f.kind.startswith("near")]
+    assert near.clips == tuple(clips[:2])
+    waveform = copies.waveforms(clips, audio.AS_IT_IS)
+    assert [len(waveform(k)) for k in (0, 1, 2, 3, 0)] == [5 * near_duplicates.RATE_HZ] * 5
+
+
 def test_long_clips_are_sampled_and_still_found():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 120 * near_duplicates.RATE_HZ)).astype(np.float32)
 
     def sketch(x):
-        return near_duplicates.sketch(facts._spectra(x, near_duplicates.RATE_HZ)[1])
+        return near_duplicates.sketch(bands(x, near_duplicates.RATE_HZ))
 
     waveforms = [x, y, 0.3 * x[77_777:]]
     (pair,) = near_duplicates.find([sketch(w) for w in waveforms], lambda i: waveforms[i])

@@ -13,8 +13,11 @@ import pytest
 import soundfile
 
 from earmark import backbones
+from earmark.backbones import load_backbone
 from earmark.data.clip import Clip
-from earmark.embeddings.embedding import embed
+from earmark.data.dataset import Dataset
+from earmark.embeddings import files
+from earmark.embeddings.embedding import embed, embed_to_file
 from earmark.embeddings.store import Record, Store, as_stored, delete_store
 from earmark.errors import StoreError
 
@@ -223,3 +226,23 @@ def test_delete_store_removes_all_its_files():
         store.put("x", [(b"k" * 16, Record(np.zeros(3, np.float16), 1.0))])
     path = delete_store()
     assert not list(path.parent.glob("embeddings*"))
+
+
+def test_rows_are_written_from_disk_as_from_memory(tones, tmp_path, monkeypatch):
+    """Byte for byte, and as NumPy writes them; the matrix itself is in no memory."""
+    monkeypatch.setattr(files, "ROWS", 5)
+    clips = Dataset.read(tones).clips
+    network = load_backbone("logmel")
+    whole = embed(clips, network)
+    spooled = embed_to_file(tmp_path / "new" / "disk.npz", clips, network)
+    files.write_embeddings(tmp_path / "memory.npz", whole, "all")
+    assert len(spooled.matrix) == 0 and (spooled.clips, spooled.seconds) == (clips, whole.seconds)
+    content = (tmp_path / "new" / "disk.npz").read_bytes()
+    assert content == (tmp_path / "memory.npz").read_bytes()
+    with np.load(tmp_path / "memory.npz") as archive:
+        np.savez(tmp_path / "numpy.npz", **archive)
+        assert np.array_equal(archive["logmel"], whole.features(["logmel"]))
+        assert archive["label"].tolist() == [clip.label for clip in clips]
+    assert content == (tmp_path / "numpy.npz").read_bytes()
+    none = embed_to_file(tmp_path / "none.npz", [Clip(tmp_path / "no.wav")], network)
+    assert len(none.failures) == 1 and not (tmp_path / "none.npz").exists()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -14,10 +16,12 @@ from earmark.backbones.info import BackboneInfo
 from earmark.backbones.registry import load_backbone
 from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, as_dataset
+from earmark.embeddings.files import RowsOnDisk, write_blocks
 from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.pooling import columns
 from earmark.embeddings.stages import Failure, Result
 from earmark.embeddings.store import Store
+from earmark.errors import EarmarkError
 from earmark.system.progress import Progress
 
 
@@ -124,12 +128,47 @@ def embed(
     results = embed_stream(
         clips, backbone, store, options=options, threads=threads, progress=progress
     )
-    return _collect(backbone.info, results)
+    return _collect(backbone.info, results, _Rows(_width(backbone.info)))
 
 
-def _collect(info: BackboneInfo, results: Iterable[Result]) -> Embeddings:
-    """Make one matrix of the embeddings; list failures and warnings beside it."""
-    rows, failures, warnings = _Rows(2 * sum(layer.size for layer in info.layers)), [], []
+def embed_to_file(
+    path: Path,
+    clips: Iterable[Clip],
+    backbone: Backbone,
+    store: Store | None = None,
+    *,
+    layers: str = "all",
+    options: AudioOptions = AS_IT_IS,
+    progress: Progress | None = None,
+) -> Embeddings:
+    """Embed clips and write them as :func:`write_embeddings` does, without holding their matrix.
+
+    What is returned has none of the rows, and otherwise all that :func:`embed` tells. Nothing is
+    written where no clip could be read. The folder of ``path`` is made if need be.
+    """
+    try:
+        near = next(folder for folder in path.absolute().parents if folder.is_dir())
+        with tempfile.TemporaryFile(dir=near) as file:
+            rows = RowsOnDisk(file, _width(backbone.info))
+            results = embed_stream(clips, backbone, store, options=options, progress=progress)
+            embeddings = _collect(backbone.info, results, rows)
+            if embeddings.clips:
+                path.parent.mkdir(exist_ok=True)
+                write_blocks(path, embeddings, layers, rows.blocks)
+            return embeddings
+    except OSError as error:
+        raise EarmarkError(
+            f"cannot write {path}: {error.strerror}; free some space, or name another place."
+        ) from error
+
+
+def _width(info: BackboneInfo) -> int:
+    return 2 * sum(layer.size for layer in info.layers)
+
+
+def _collect(info: BackboneInfo, results: Iterable[Result], rows: _Rows | RowsOnDisk) -> Embeddings:
+    """Add the embeddings to ``rows``; list failures and warnings beside their matrix."""
+    failures, warnings = [], []
     clips: list[Clip] = []
     contents: list[bytes] = []
     seconds, computed = list[float](), 0

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import io
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from earmark.backbones.layers import layers_of
+from earmark.embeddings.pooling import columns
 from earmark.errors import EarmarkError
 from earmark.system import extras
+<<<<<<< HEAD
 from earmark.system.files import write_whole
 from earmark.system.text import to_utf8
+=======
+from earmark.system.files import whole_file
+>>>>>>> memory
 
 if TYPE_CHECKING:
     from earmark.embeddings.embedding import Embeddings
 
 FORMATS = (".npz", ".parquet")
+ROWS = 512  # in memory at a time: 10 MB of ``speech-embedding``
+
+Blocks = Callable[[], Iterator[np.ndarray]]
 
 
 def check_format(path: Path) -> None:
@@ -36,28 +45,94 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
     clip is the whole recording) of each clip. ``layers`` is 'last', 'all' or 'NAME,NAME'. Parquet
     holds UTF-8 only: there, a byte of a name that is not stands as '\\xe9'.
     """
+    matrix = embeddings.matrix
+    write_blocks(path, embeddings, layers, lambda: _slices(matrix))
+
+
+def write_blocks(path: Path, embeddings: Embeddings, layers: str, blocks: Blocks) -> None:
+    """Write as :func:`write_embeddings` does, with the rows of ``blocks``, called once a layer."""
     check_format(path)
     (names,) = layers_of([embeddings.info], layers)
     clips = embeddings.clips
-    columns: dict[str, np.ndarray] = {
+    about: dict[str, np.ndarray] = {
         "path": np.array([str(clip.path.resolve()) for clip in clips]),
         "label": np.array([clip.label or "" for clip in clips]),
         "start": np.array([clip.start for clip in clips], float),
         "end": np.array([clip.end for clip in clips], float),
-        **{name: embeddings.features([name]) for name in names},
     }
-    buffer = io.BytesIO()
-    if path.suffix == ".npz":
-        np.savez(buffer, **columns)  # type: ignore[arg-type]
-    else:
-        _parquet(buffer, columns)
-    write_whole(path, buffer.getvalue())
+    places = {name: columns(embeddings.info, [name]) for name in names}
+    write = _npz if path.suffix == ".npz" else _parquet
+    try:
+        with whole_file(path) as part:
+            write(part, about, places, blocks)
+    except OSError as error:
+        raise EarmarkError(
+            f"cannot write {path}: {error.strerror}; free some space, or name another place."
+        ) from error
 
 
-def _parquet(buffer: io.BytesIO, columns: dict[str, np.ndarray]) -> None:
+class RowsOnDisk:
+    """Rows (E,) in a temporary file, as float32: their matrix need not fit into memory."""
+
+    def __init__(self, file: BinaryIO, width: int) -> None:
+        self._file, self._width = file, width
+
+    def append(self, row: np.ndarray) -> None:
+        """Write a row; OSError where the disk is full."""
+        self._file.write(row.astype(np.float32).tobytes())
+
+    def matrix(self) -> np.ndarray:
+        """Return none of the rows: they stay on disk."""
+        return np.zeros((0, self._width), np.float32)
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """Yield all rows, some at a time."""
+        self._file.seek(0)
+        while content := self._file.read(ROWS * self._width * 4):
+            yield np.frombuffer(content, np.float32).reshape(-1, self._width)
+
+
+def _slices(matrix: np.ndarray) -> Iterator[np.ndarray]:
+    return (matrix[at : at + ROWS] for at in range(0, len(matrix), ROWS))
+
+
+def _npz(
+    part: Path, about: dict[str, np.ndarray], places: dict[str, np.ndarray], blocks: Blocks
+) -> None:
+    """Write what ``np.savez`` would, block by block."""
+    count = len(about["path"])
+    with zipfile.ZipFile(part, "w") as archive:
+        for name, column in about.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, column, allow_pickle=False)
+        for name, place in places.items():
+            header = {"descr": "<f4", "fortran_order": False, "shape": (count, len(place))}
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array_header_1_0(member, header)
+                for rows in blocks():
+                    member.write(rows[:, place].astype("<f4").tobytes())
+
+
+def _parquet(
+    part: Path, about: dict[str, np.ndarray], places: dict[str, np.ndarray], blocks: Blocks
+) -> None:
     pa = extras.load("pyarrow", "parquet", "writing Parquet")
     pq = extras.load("pyarrow.parquet", "parquet", "writing Parquet")
+<<<<<<< HEAD
     table: dict[str, object] = {k: list(v) if v.ndim > 1 else v for k, v in columns.items()}
     for name in ("path", "label"):
         table[name] = [to_utf8(text) for text in columns[name].tolist()]
     pq.write_table(pa.table(table), buffer)
+=======
+    kinds = {"path": pa.string(), "label": pa.string(), "start": pa.float64(), "end": pa.float64()}
+    schema = pa.schema({**kinds, **dict.fromkeys(places, pa.list_(pa.float32()))})
+    first = 0
+    with pq.ParquetWriter(part, schema) as writer:
+        for rows in blocks():
+            last = first + len(rows)
+            table = {name: pa.array(column[first:last]) for name, column in about.items()}
+            for name, place in places.items():
+                table[name] = pa.array(list(rows[:, place].astype(np.float32)))
+            writer.write_table(pa.table(table, schema))
+            first = last
+>>>>>>> memory

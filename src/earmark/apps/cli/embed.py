@@ -33,7 +33,7 @@ def embed(
 
     Labels are written beside them if DATA has some.
     """
-    from earmark.embeddings.files import check_format, write_embeddings
+    from earmark.embeddings.files import check_format
 
     check_format(output)
     check_output(output, source)
@@ -42,15 +42,19 @@ def embed(
 
     dataset = Dataset.read(source, need_labels=False)
     from earmark.backbones.registry import load_backbone
-    from earmark.embeddings.embedding import embed
+    from earmark.embeddings.embedding import embed_to_file
 
     network = load_backbone(backbone, **asdict(engine))
     with run.store() as store, progress_bar("embedding", len(dataset)) as bar:
-        audio = recordings.audio()
-        embeddings = embed(dataset.clips, network, store, options=audio, progress=bar)
-    if embeddings.clips:
-        output.parent.mkdir(exist_ok=True)
-        write_embeddings(output, embeddings, layers)
+        embeddings = embed_to_file(
+            output,
+            dataset.clips,
+            network,
+            store,
+            layers=layers,
+            options=recordings.audio(),
+            progress=bar,
+        )
     if as_json:
         print_json(_json(embeddings, output))
     elif embeddings.clips:

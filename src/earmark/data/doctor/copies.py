@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-import functools
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -13,10 +13,10 @@ from earmark.audio.options import AudioOptions
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.doctor.findings import Finding, Item, Names
-from earmark.data.doctor.near_duplicates import RATE_HZ, Pair, Waveform
+from earmark.data.doctor.near_duplicates import NEAR_S, RATE_HZ, Pair, Waveform
 from earmark.data.doctor.tables import Partition, partition_of
 
-WAVEFORMS = 2**28  # bytes in memory while near-duplicates are compared: 2.3 hours
+WAVEFORMS = 2**27  # bytes in memory while near-duplicates are compared: 1.1 hours
 Sets = Iterable[tuple[tuple[Clip, ...], str]]  # clips with one sound, and how to show them
 
 
@@ -107,17 +107,36 @@ def _components(count: int, pairs: Sequence[Pair]) -> list[list[int]]:
     return list(sets.values())
 
 
-def waveforms(
-    clips: Sequence[Clip], seconds: float, options: AudioOptions
-) -> Callable[[int], Waveform]:
-    """Return a function that reads clip number i, and keeps as many as WAVEFORMS allows.
+def waveforms(clips: Sequence[Clip], options: AudioOptions) -> Callable[[int], Waveform]:
+    """Return a function that reads the beginning of clip number i; the last used ones are kept."""
+    kept: collections.OrderedDict[int, Waveform] = collections.OrderedDict()
+    lock, size = threading.Lock(), 0
 
-    ``seconds`` is the mean length of a clip.
-    """
-
-    @functools.lru_cache(maxsize=int(WAVEFORMS / (4 * RATE_HZ * max(seconds, 0.01))) + 2)
     def waveform(number: int) -> Waveform:
-        clip = clips[number]
-        return audio.read(clip.path, RATE_HZ, clip.start, clip.end, options).samples
+        nonlocal size
+        with lock:
+            if number in kept:
+                kept.move_to_end(number)
+                return kept[number]
+        x = _beginning(clips[number], options)
+        with lock:
+            if number not in kept:
+                kept[number] = x
+                size += x.nbytes
+            while size > WAVEFORMS:
+                size -= kept.popitem(last=False)[1].nbytes
+        return x
 
     return waveform
+
+
+def _beginning(clip: Clip, options: AudioOptions) -> Waveform:
+    """Read the first ``NEAR_S`` of a clip at ``RATE_HZ``."""
+    most, count, parts = int(NEAR_S * RATE_HZ), 0, []
+    with audio.open_stream(clip.source, RATE_HZ, clip.start, clip.end, options) as stream:
+        for block in stream.blocks:
+            parts.append(block)
+            count += len(block)
+            if count >= most:
+                break
+    return np.concatenate(parts)[:most]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,10 +15,11 @@ from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.doctor import tables
 from earmark.data.doctor.findings import Finding, Names, by_severity
 from earmark.system.progress import Progress
-from earmark.system.threads import workers
+from earmark.system.threads import available_cores, map_ahead, workers
 
 if TYPE_CHECKING:
     from earmark.data.doctor.facts import Facts
+    from earmark.data.doctor.near_duplicates import Sketch
 
 
 def doctor(data: DataLike, *, near: bool = True, progress: Progress | None = None) -> list[Finding]:
@@ -61,16 +63,21 @@ def examine(
 ) -> list[Finding]:
     """Return what :func:`doctor` does, of a dataset.
 
-    In memory are, at a time, as many decoded clips as there are cores, and 1 kB for each second of
-    audio.
+    In memory are some megabytes for each core, and some kilobytes for each clip, however long.
     """
     from earmark.data.doctor import copies, recordings
     from earmark.data.doctor.facts import listen
+    from earmark.data.doctor.spool import open_spool
 
-    with workers() as pool:
-        facts = []
-        for fact in pool.map(functools.partial(listen, options=dataset.audio), dataset.clips):
-            facts.append(fact)
+    threads = available_cores()
+    with workers(threads) as pool, open_spool() as sketches:
+        facts, numbers = [], {}
+        hear = functools.partial(listen, options=dataset.audio)
+        for fact in map_ahead(pool, hear, dataset.clips, 2 * threads):
+            if near and fact.sketch is not None:
+                numbers[fact.clip] = len(sketches)
+                sketches.append(fact.sketch)
+            facts.append(replace(fact, sketch=None))
             if progress is not None:
                 progress.advance(fact.seconds)
         findings = [*check_table(dataset), *recordings.check(facts, Names(dataset.clips))]
@@ -78,7 +85,9 @@ def examine(
         clips, content = [f.clip for f in sounding], [f.content for f in sounding]
         findings += copies.check_exact(dataset, clips, content)
         if near:
-            findings += _near(dataset, sounding, pool)
+            distinct = _distinct(sounding)
+            chosen = sketches.chosen(numbers[clip] for clip in distinct)
+            findings += _near(dataset, distinct, chosen, pool)
     return by_severity(findings)
 
 
@@ -101,16 +110,21 @@ def before_training(dataset: Dataset, clips: Sequence[Clip], content: np.ndarray
     return by_severity([*conflicts, *tables.check_classes(dataset)])
 
 
-def _near(dataset: Dataset, facts: Sequence[Facts], pool: Executor) -> Iterator[Finding]:
-    """Look for near-duplicates among the first clips of each content."""
-    from earmark.data.doctor import copies, near_duplicates
+def _distinct(facts: Sequence[Facts]) -> list[Clip]:
+    """Return the first clips of each content that are long enough to be compared."""
+    from earmark.data.doctor import near_duplicates
 
     first = {f.content: f for f in reversed(facts)}
     least_s = near_duplicates.LEAST_OVERLAP / near_duplicates.RATE_HZ
-    distinct = [f for f in facts if first[f.content] is f and f.seconds >= least_s]
-    clips = [f.clip for f in distinct]
-    sketches = [f.sketch for f in distinct if f.sketch is not None]
-    seconds = sum(f.seconds for f in distinct) / max(1, len(distinct))
-    waveform = copies.waveforms(clips, seconds, dataset.audio)
+    return [f.clip for f in facts if first[f.content] is f and f.seconds >= least_s]
+
+
+def _near(
+    dataset: Dataset, clips: Sequence[Clip], sketches: Sequence[Sketch], pool: Executor
+) -> Iterator[Finding]:
+    """Look for near-duplicates among ``clips``."""
+    from earmark.data.doctor import copies, near_duplicates
+
+    waveform = copies.waveforms(clips, dataset.audio)
     pairs = near_duplicates.find(sketches, waveform, pool.map)
     return copies.check_near(dataset, clips, pairs)

@@ -1,4 +1,4 @@
-"""What one pass over a clip's samples tells: level, offset, clipping, bandwidth, phase, content."""
+"""What a clip's samples tell: level, offset, clipping, bandwidth, phase, content."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from earmark import audio
 from earmark.audio.decoder import Samples
 from earmark.audio.options import AudioOptions
 from earmark.data.clip import Clip
-from earmark.data.doctor.near_duplicates import HOP_S, Sketch, band_weights, sketch
+from earmark.data.doctor.near_duplicates import HOP_S, NEAR_S, Sketch, band_weights, sketch
 from earmark.errors import AudioError
 
 FRAME_S = 0.05  # of spectra; one begins every HOP_S
 FRAMES = 128  # transformed at once: 1 MB at 44.1 kHz, which stays in a core's caches
 
+KEPT_SAMPLES = 2**22  # of all channels, 16 MB: a longer clip is decoded twice
 RAIL = 0.01  # of the peak: a clipped sample is this near to it
 SHELL = 0.04  # what is nearer than this and not at the rail is the shell below it
 LEAST_RAIL = 20  # samples at the rail; fewer pile up by chance in half a second of 8 kHz
@@ -57,89 +58,180 @@ class Facts:
 
 
 def listen(clip: Clip, options: AudioOptions) -> Facts:
-    """Decode a clip once and measure it, or say why it cannot be read."""
+    """Decode a clip, a long one twice, and measure it, or say why it cannot be read.
+
+    However long it is and however many channels it has, some megabytes of it are in memory.
+    """
     try:
-        sound = audio.read_channels(clip.path, clip.start, clip.end, options)
+        return _measure(clip, options)
     except AudioError as error:
         error.__cause__ = error.__context__ = None  # their frames would keep the samples
         return Facts(clip, error=error.with_traceback(None))
-    x, rate_hz = sound.samples, sound.rate_hz  # (n, channels)
-    mono = np.ascontiguousarray(x[:, 0] if x.shape[1] == 1 else x.mean(1, dtype=np.float32))
-    spectra, bands = _spectra(mono, rate_hz)
-    channels = [np.ascontiguousarray(channel) for channel in x.T]
+
+
+def _measure(clip: Clip, options: AudioOptions) -> Facts:
+    kept: list[Samples] = []
+    with audio.open_channels(clip.source, clip.start, clip.end, options) as stream:
+        first = _First(stream.rate_hz)
+        for block in stream.blocks:
+            first.add(block)
+            if first.is_short():
+                kept.append(block)
+            else:
+                kept.clear()
+    second = _Second(first)
+    if first.is_short():
+        for block in kept:
+            second.add(block)
+    else:
+        with audio.open_channels(clip.source, clip.start, clip.end, options) as again:
+            for block in again.blocks:
+                second.add(block)
+    spectra, bands = first.spectra.finish()
     return Facts(
         clip,
-        warnings=sound.warnings,
-        seconds=len(x) / rate_hz,
-        rate_hz=rate_hz,
-        peak=max(float(np.ptp(channel)) / 2 for channel in channels),
-        offset=max(_offset(channel) for channel in channels),
-        clipped=max(_clipped(channel) for channel in channels),
-        mix=_mix(x, mono),
-        band_hz=_band_hz(spectra, rate_hz),
-        content=hashlib.sha256(mono.data).digest() + rate_hz.to_bytes(4, "big"),
+        warnings=stream.warnings,
+        seconds=first.count / stream.rate_hz,
+        rate_hz=stream.rate_hz,
+        peak=float((first.high - first.low).max()) / 2,
+        offset=second.offset(),
+        clipped=second.clipped(),
+        mix=first.mix(),
+        band_hz=_band_hz(spectra, stream.rate_hz),
+        content=first.hash.digest() + stream.rate_hz.to_bytes(4, "big"),
         sketch=sketch(bands),
     )
 
 
-def _offset(x: Samples) -> float:
-    """Return what the means of the quarters of ``x`` (n,) have in common.
+class _First:
+    """What the first pass tells: extremes (channels,), powers, spectra, the hash of the mix."""
 
-    One mean is not enough: that of half a wave of a deep rumble is not zero either.
+    def __init__(self, rate_hz: int) -> None:
+        self.count = 0
+        self.low, self.high = np.array(np.inf, np.float32), np.array(-np.inf, np.float32)
+        self.channels, self.power, self.mono_power = 1, 0.0, 0.0
+        self.hash, self.spectra = hashlib.sha256(), Spectra(rate_hz)
+
+    def add(self, block: Samples) -> None:
+        """Measure a block (n, channels)."""
+        columns = np.ascontiguousarray(block.T)
+        mono = columns[0] if len(columns) == 1 else block.mean(1, dtype=np.float32)
+        self.count, self.channels = self.count + len(block), len(columns)
+        self.low = np.minimum(self.low, columns.min(1))
+        self.high = np.maximum(self.high, columns.max(1))
+        self.power += float(np.square(columns).sum(dtype=np.float64))
+        self.mono_power += float(np.square(mono).sum(dtype=np.float64))
+        self.hash.update(np.ascontiguousarray(mono).data)
+        self.spectra.add(mono)
+
+    def is_short(self) -> bool:
+        """Say if so little was decoded that it is kept for the second pass."""
+        return self.count * self.channels <= KEPT_SAMPLES
+
+    def mix(self) -> float:
+        """Return what :class:`Facts` calls ``mix``."""
+        if self.channels == 1 or self.power <= 0:
+            return 1.0
+        return self.mono_power * self.channels**2 / self.power
+
+
+class _Second:
+    """What needs the length and the extremes: means of quarters, samples on the rails."""
+
+    def __init__(self, first: _First) -> None:
+        self.count, self.position = first.count, 0
+        half = (first.high - first.low) / 2
+        self.is_flat = half <= 0
+        self.limits = [(first.high - w * half, first.low + w * half) for w in (RAIL, SHELL)]
+        self.near = np.zeros((2, len(half)), np.int64)
+        self.sizes = np.array([(first.count + 3 - k) // 4 for k in range(4)])
+        self.ends, self.sums = np.cumsum(self.sizes), np.zeros((4, len(half)))
+
+    def add(self, block: Samples) -> None:
+        """Measure a block (n, channels)."""
+        columns = np.ascontiguousarray(block.T)
+        for k, (high, low) in enumerate(self.limits):
+            outside = (columns >= high[:, None]) | (columns <= low[:, None])
+            self.near[k] += np.count_nonzero(outside, axis=1)
+        begins = self.ends - self.sizes
+        for k, (begin, end) in enumerate(zip(begins, self.ends, strict=True)):
+            own = columns[:, max(0, begin - self.position) : max(0, end - self.position)]
+            self.sums[k] += own.sum(1, dtype=np.float64)
+        self.position += len(block)
+
+    def offset(self) -> float:
+        """Return what the means of the quarters of a channel have in common, the greatest.
+
+        One mean is not enough: that of half a wave of a deep rumble is not zero either.
+        """
+        means = self.sums[self.sizes > 0] / self.sizes[self.sizes > 0, None]
+        is_one_sided = (means.min(0) > 0) | (means.max(0) < 0)
+        return float(np.where(is_one_sided, np.abs(means).min(0), 0.0).max())
+
+    def clipped(self) -> float:
+        """Return the share of a channel on its rails, 0 where the shell below is half as full.
+
+        Levels get rarer towards the peak of any sound, and a pure tone has as many samples in the
+        shell as on the rail; only clipping makes them pile up, wherever its limit was.
+        """
+        rail, shell = self.near[0], self.near[1] - self.near[0]
+        is_clipped = ~self.is_flat & (rail >= np.maximum(LEAST_RAIL, 2 * shell))
+        return float(np.where(is_clipped, rail / self.count, 0.0).max())
+
+
+class Spectra:
+    """Power spectra of a mono clip that is added block by block.
+
+    A frame begins every HOP_S, to the nearest sample, whatever the rate; a clip shorter than a
+    frame is padded.
     """
-    means = [float(part.mean()) for part in np.array_split(x, 4) if len(part)]
-    is_one_sided = min(means) > 0 or max(means) < 0
-    return min(map(abs, means)) if is_one_sided else 0.0
 
+    def __init__(self, rate_hz: int) -> None:
+        self.frame, self.hop = round(FRAME_S * rate_hz), HOP_S * rate_hz
+        self.window, self.weights = _window(self.frame, rate_hz)
+        self.means = np.zeros((2, self.frame // 2 + 1))
+        self.bands: list[np.ndarray] = []
+        self.parts: list[Samples] = []
+        self.first, self.end, self.count = 0, 0, 0  # samples in parts; frames that are done
 
-def _clipped(x: Samples) -> float:
-    """Return the share of ``x`` (n,) on its rails, 0 where the shell below is half as full.
+    def add(self, x: Samples) -> None:
+        """Take the next samples (n,)."""
+        self.parts.append(x)
+        self.end += len(x)
+        while self.end >= round((self.count + FRAMES - 1) * self.hop) + self.frame:
+            self._transform(self.count + FRAMES)
 
-    Levels get rarer towards the peak of any sound, and a pure tone has as many samples in the
-    shell as on the rail; only clipping makes them pile up, wherever its limit was.
-    """
-    low, high = float(x.min()), float(x.max())
-    half = (high - low) / 2
-    near = [
-        int(np.count_nonzero(x >= high - width * half) + np.count_nonzero(x <= low + width * half))
-        for width in (RAIL, SHELL)
-    ]
-    rail, shell = near[0], near[1] - near[0]
-    return rail / len(x) if half > 0 and rail >= max(LEAST_RAIL, 2 * shell) else 0.0
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return spectra (2, F) and the power in bands (T, BANDS) of the first ``NEAR_S``.
 
+        The spectra are the mean of all frames and that of quiet ones (of each FRAMES, the quietest
+        few).
+        """
+        if self.end < self.frame:
+            self.add(np.zeros(self.frame - self.end, np.float32))
+        count = 1 + int((self.end - self.frame) / self.hop)
+        if count > self.count:
+            self._transform(count)
+        return self.means / count, np.concatenate(self.bands)
 
-def _mix(x: Samples, mono: Samples) -> float:
-    if x.shape[1] == 1:
-        return 1.0
-    power = float(np.square(x).mean())
-    return float(np.square(mono).mean()) * x.shape[1] / power if power > 0 else 1.0
-
-
-def _spectra(mono: Samples, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return power spectra (2, F) of ``mono`` (n,) and the power in bands (T, BANDS).
-
-    The spectra are the mean of all frames and that of quiet ones (of each FRAMES, the quietest
-    few). A frame begins every HOP_S, to the nearest sample, whatever the rate; a clip shorter than
-    a frame is padded.
-    """
-    frame = round(FRAME_S * rate_hz)
-    x = np.pad(mono, (0, frame - len(mono))) if len(mono) < frame else mono
-    count = 1 + int((len(x) - frame) / (HOP_S * rate_hz))
-    starts = np.round(np.arange(count) * (HOP_S * rate_hz)).astype(np.int64)
-    starts = np.minimum(starts, len(x) - frame)
-    views = np.lib.stride_tricks.sliding_window_view(x, frame)
-    window, weights = _window(frame, rate_hz)
-    means, bands = np.zeros((2, frame // 2 + 1)), []
-    for at in range(0, count, FRAMES):
-        spectra = scipy.fft.rfft(views[starts[at : at + FRAMES]] * window)
+    def _transform(self, count: int) -> None:
+        """Transform the frames up to number ``count``, and let go of what no later one needs."""
+        x = np.concatenate(self.parts)
+        starts = np.round(np.arange(self.count, count) * self.hop).astype(np.int64)
+        starts = np.minimum(starts, self.end - self.frame) - self.first
+        views = np.lib.stride_tricks.sliding_window_view(x, self.frame)
+        spectra = scipy.fft.rfft(views[starts] * self.window)
         power = np.square(spectra.real) + np.square(spectra.imag)
         loudness = power.sum(1)
         order = np.argsort(loudness)
         order = order[loudness[order] >= 1e-7 * loudness.max()]
         quiet = power[order[: max(1, int(QUIET * len(order)))]]
-        means += len(power) / count * np.stack([power.mean(0), quiet.mean(0)])
-        bands.append(power[:, : len(weights)] @ weights)
-    return means, np.concatenate(bands)
+        self.means += len(power) * np.stack([power.mean(0), quiet.mean(0)])
+        if self.count * HOP_S < NEAR_S:
+            self.bands.append(power[:, : len(self.weights)] @ self.weights)
+        self.count = count
+        rest = max(0, min(round(count * self.hop) - self.first, len(x)))
+        self.parts, self.first = [x[rest:].copy()], self.first + rest
 
 
 @functools.lru_cache(maxsize=8)

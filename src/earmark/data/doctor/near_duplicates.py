@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.fft
 
+NEAR_S = 300.0  # of each clip, from its beginning: copies share that, however long they are
 HOP_S = 0.025
 BANDS = 24
 BAND_EDGES_HZ = np.linspace(150, 3_700, BANDS + 1)  # what a telephone's 8 kHz still has
@@ -30,7 +31,7 @@ LOUD_DB = 30  # frames that are softer than the loudest one by more are not in t
 
 NEIGHBOURS = 20
 SHRINKAGE = 0.1
-BLOCK_CLIPS = 1024  # rows of the distance matrix at a time: 40 MB for 10,000 clips
+BLOCK_DISTANCES = 2**22  # of the distance matrix at a time: 16 MB, and 32 for their order
 BATCH = 256  # pairs that one thread compares in one go
 LEAST_AGREEMENT = 0.4  # of spectrograms: 99 % of copies have 0.5 and more
 RATE_HZ = 8_000  # of the waveforms that are compared
@@ -107,8 +108,9 @@ def _neighbours(sketches: Sequence[Sketch]) -> np.ndarray:
     square = (x * x).sum(1)
     most = min(NEIGHBOURS, len(x) - 1)
     numbers = []
-    for at in range(0, len(x), BLOCK_CLIPS):
-        distance = square - 2 * x[at : at + BLOCK_CLIPS] @ x.T
+    block = max(1, BLOCK_DISTANCES // len(x))
+    for at in range(0, len(x), block):
+        distance = square - 2 * x[at : at + block] @ x.T
         own = np.arange(at, at + len(distance))[:, None]
         distance[own - at, own] = np.inf
         near = np.argpartition(distance, most - 1, axis=1)[:, :most]
