@@ -13,12 +13,8 @@ from earmark.backbones.layers import layers_of
 from earmark.embeddings.pooling import columns
 from earmark.errors import EarmarkError
 from earmark.system import extras
-<<<<<<< HEAD
-from earmark.system.files import write_whole
-from earmark.system.text import to_utf8
-=======
 from earmark.system.files import whole_file
->>>>>>> memory
+from earmark.system.text import to_utf8
 
 if TYPE_CHECKING:
     from earmark.embeddings.embedding import Embeddings
@@ -118,12 +114,6 @@ def _parquet(
 ) -> None:
     pa = extras.load("pyarrow", "parquet", "writing Parquet")
     pq = extras.load("pyarrow.parquet", "parquet", "writing Parquet")
-<<<<<<< HEAD
-    table: dict[str, object] = {k: list(v) if v.ndim > 1 else v for k, v in columns.items()}
-    for name in ("path", "label"):
-        table[name] = [to_utf8(text) for text in columns[name].tolist()]
-    pq.write_table(pa.table(table), buffer)
-=======
     kinds = {"path": pa.string(), "label": pa.string(), "start": pa.float64(), "end": pa.float64()}
     schema = pa.schema({**kinds, **dict.fromkeys(places, pa.list_(pa.float32()))})
     first = 0
@@ -131,8 +121,9 @@ def _parquet(
         for rows in blocks():
             last = first + len(rows)
             table = {name: pa.array(column[first:last]) for name, column in about.items()}
+            for name in ("path", "label"):
+                table[name] = pa.array([to_utf8(text) for text in about[name][first:last].tolist()])
             for name, place in places.items():
                 table[name] = pa.array(list(rows[:, place].astype(np.float32)))
             writer.write_table(pa.table(table, schema))
             first = last
->>>>>>> memory
