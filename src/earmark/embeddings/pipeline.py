@@ -2,7 +2,8 @@
 
 The clips that the store does not have are cut, in order, into *shards* of some seconds of audio.
 A shard is decoded, computed and committed as one, so that a killed run goes on from its last
-shard with the very same batches, and ends with the same bytes.
+shard with the very same batches, and ends with the same bytes. Every ``PART_CLIPS`` clips, stored
+ones included, a shard ends: parts that are computed apart, on any machine, give the same bytes.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from earmark.system.threads import available_cores, map_ahead
 
 SHARD_S = 60.0  # seconds of audio computed and committed together
 SHARD_CLIPS = 128
+PART_CLIPS = 1_024  # what may be computed apart
 SHARD_PIECES = 1_024  # those that need no computing included
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
 REMEMBERED = 2048  # clips among which repeats are found; more than can be on their way at once
@@ -122,6 +124,7 @@ def _pieces(
         readers, functools.partial(make_request, backbone, options), clips, LOOKAHEAD
     )
     keys: collections.OrderedDict[bytes, None] = collections.OrderedDict()
+    width = 2 * sum(layer.size for layer in backbone.info.layers)
 
     def look_up() -> Iterator[Request | Result | Repeat]:
         for request in requests:
@@ -131,7 +134,7 @@ def _pieces(
                 yield Repeat(request.clip, request.key)
             else:
                 _remember(keys, request.key, None)
-                if store is None or not (records := store.get([request.key])):
+                if store is None or not (records := store.get([request.key], width)):
                     yield from plan_sections(backbone, options, request)
                 else:
                     record = records[request.key]
@@ -146,8 +149,12 @@ def _pieces(
 def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     """Group into lists; only clips to store count, so that a resumed run groups alike."""
     shard: list[Piece] = []
-    clips, seconds = 0, 0.0
+    clips, seconds, row = 0, 0.0, -1
     for piece in pieces:
+        row += _begins_clip(piece)
+        if shard and row % PART_CLIPS == 0 and _begins_clip(piece):
+            yield shard
+            shard, clips, seconds = [], 0, 0.0
         shard.append(piece)
         if isinstance(piece, CutClip) and (clips or not piece.warnings):
             clips, seconds = clips + 1, seconds + piece.seconds
@@ -157,6 +164,14 @@ def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
             shard, clips, seconds = [], 0, 0.0
     if shard:
         yield shard
+
+
+def _begins_clip(piece: Piece) -> bool:
+    """Say whether a piece is no later section of the clip before it."""
+    if not isinstance(piece, (CutClip, UnreadSection)):
+        return True
+    section = piece.request.section
+    return section is None or section.first == 0
 
 
 def _compute(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:
