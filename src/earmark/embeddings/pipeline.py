@@ -2,7 +2,8 @@
 
 The clips that the store does not have are cut, in order, into *shards* of some seconds of audio.
 A shard is decoded, computed and committed as one, so that a killed run goes on from its last
-shard with the very same batches, and ends with the same bytes.
+shard with the very same batches, and ends with the same bytes. Every ``PART_CLIPS`` clips, stored
+ones included, a shard ends: parts that are computed apart, on any machine, give the same bytes.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from earmark.system.threads import available_cores, map_ahead, one_ahead
 
 SHARD_S = 60.0  # seconds of audio computed and committed together
 SHARD_CLIPS = 128
+PART_CLIPS = 1_024  # what may be computed apart
 SHARD_PIECES = 1_024  # those that need no computing included
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
 LOOKAHEAD_BYTES = 64 * 2**20  # of their windows: then no more are begun
@@ -122,6 +124,7 @@ def _pieces(
         readers, functools.partial(make_request, backbone, options), clips, LOOKAHEAD
     )
     keys: collections.OrderedDict[bytes, None] = collections.OrderedDict()
+    width = 2 * sum(layer.size for layer in backbone.info.layers)
 
     def look_up() -> Iterator[Request | Result | Repeat]:
         for request in requests:
@@ -131,7 +134,7 @@ def _pieces(
                 yield Repeat(request.clip, request.key)
             else:
                 _remember(keys, request.key, None)
-                if store is None or not (records := store.get([request.key])):
+                if store is None or not (records := store.get([request.key], width)):
                     yield request
                 else:
                     record = records[request.key]
@@ -165,10 +168,12 @@ def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     A section of a long clip is a list of its own.
     """
     shard: list[Piece] = []
-    clips, seconds = 0, 0.0
+    clips, seconds, row, is_inside = 0, 0.0, -1, False
     for piece in pieces:
         is_section = isinstance(piece, CutClip) and piece.section is not None
-        if is_section and shard:
+        begins_part = not is_inside and (row := row + 1) % PART_CLIPS == 0
+        is_inside = isinstance(piece, CutClip) and _goes_on(piece)
+        if shard and (is_section or begins_part):
             yield shard
             shard, clips, seconds = [], 0, 0.0
         shard.append(piece)
@@ -180,6 +185,11 @@ def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
             shard, clips, seconds = [], 0, 0.0
     if shard:
         yield shard
+
+
+def _goes_on(piece: CutClip) -> bool:
+    """Say whether more of the same clip follows."""
+    return piece.section is not None and not piece.section.is_last
 
 
 def _compute(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:

@@ -3,24 +3,33 @@
 A key is a hash of what the clip's bytes on disk are, which stretch of them, and what decides the
 numbers made from them (decoder version, backbone fingerprint). So nothing stale is ever found:
 changed audio, weights or code simply miss.
+
+Every row has a digest. A row that does not fit it, or is of another length, type or value than a
+row may be, misses as well: it is counted, said once and computed again. Rows of earmark 0.1 have
+none; they get theirs when they are first read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
+import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from earmark.errors import StoreError
+from earmark.errors import EarmarkWarning, StoreError, amount
 from earmark.system.cache import cache_folder, deleting
 from earmark.system.files import not_a_file
 
-SCHEMA = 1
+SCHEMA = 2  # the second has a digest a row
 BUSY_S = 120.0  # how long to wait for another process that is writing
+UNSIGNED = 500  # rows of 0.1 whose digests wait to be written
 
 
 @dataclass(frozen=True)
@@ -47,8 +56,25 @@ def delete_store() -> Path:
     return path
 
 
+def digest_of(key: bytes, fingerprint: str, record: Record) -> int:
+    """Return a CRC-32 over all of a row: it finds every flipped bit, at 4 GB a second."""
+    head = f"{key.hex()} {fingerprint} {float(record.seconds).hex()} {record.vector.dtype} "
+    return zlib.crc32(np.ascontiguousarray(record.vector).data, zlib.crc32(head.encode()))
+
+
+def is_finite(vector: np.ndarray) -> bool:
+    """Say whether all numbers of a float16 or float32 vector are finite."""
+    if vector.dtype == np.float16:  # ten times as fast as isfinite
+        return bool(((vector.view(np.uint16) & 0x7C00) != 0x7C00).all())
+    return bool(np.isfinite(vector).all())
+
+
 class Store:
-    """Embeddings by key. Use as a context manager, from one thread; many processes may share it."""
+    """Embeddings by key. Use as a context manager, from one thread; many processes may share it.
+
+    ``damaged`` has the keys of rows that were asked for and do not fit their digests; closing the
+    store warns of them, and :meth:`put` replaces them.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or cache_folder() / "embeddings.sqlite"
@@ -59,10 +85,17 @@ class Store:
                     f"the store {file} {problem}; remove it, or name another folder in"
                     " EARMARK_CACHE."
                 )
+        self.damaged: set[bytes] = set()
+        self._unsigned: list[tuple[int, bytes]] = []  # digests of rows of 0.1, by key
         with self._explained("opened"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
-            self._prepare()
+            self._db.text_factory = lambda text: text.decode("utf-8", "replace")
+            try:
+                self._prepare()
+            except BaseException:
+                self._db.close()
+                raise
 
     def _prepare(self) -> None:
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -76,9 +109,18 @@ class Store:
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS embedding ("
             " id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, fingerprint TEXT NOT NULL,"
-            " seconds REAL NOT NULL, wide INTEGER NOT NULL, vector BLOB NOT NULL)"
+            " seconds REAL NOT NULL, wide INTEGER NOT NULL, vector BLOB NOT NULL, digest INTEGER)"
         )
-        self._db.execute(f"PRAGMA user_version={SCHEMA}")
+        if version != SCHEMA:
+            self._migrate()
+
+    def _migrate(self) -> None:
+        """Give a store of 0.1 room for digests. Nothing is copied, so it takes no time."""
+        with self._transaction():  # another process may have been faster
+            columns = [row[1] for row in self._db.execute("PRAGMA table_info(embedding)")]
+            if "digest" not in columns:
+                self._db.execute("ALTER TABLE embedding ADD COLUMN digest INTEGER")
+            self._db.execute(f"PRAGMA user_version={SCHEMA}")
 
     def __enter__(self) -> Store:
         return self
@@ -87,34 +129,92 @@ class Store:
         self.close()
 
     def close(self) -> None:
+        """Close the store; warn of damaged rows."""
+        with contextlib.suppress(StoreError):  # digests are written at the next first read
+            self._sign()
         self._db.close()
+        if self.damaged:
+            rows = amount(len(self.damaged), "embedding")
+            them = "it was" if len(self.damaged) == 1 else "they were"
+            warnings.warn(
+                f"{rows} in the store {self.path} had changed since it was written; {them} not"
+                " used. Check the disk if this comes again.",
+                EarmarkWarning,
+                stacklevel=2,
+            )
+            self.damaged = set()
 
-    def get(self, keys: Sequence[bytes]) -> dict[bytes, Record]:
-        """Return the records of those ``keys`` that are stored."""
+    def get(self, keys: Sequence[bytes], width: int | None = None) -> dict[bytes, Record]:
+        """Return the records of those ``keys`` that are stored, intact and ``width`` numbers long.
+
+        ``width`` None takes any length. Raises StoreError where the file cannot be read.
+        """
         records = {}
         with self._explained("read"):
             for key in keys:
                 row = self._db.execute(
-                    "SELECT seconds, wide, vector FROM embedding WHERE key = ?", (key,)
+                    "SELECT key, fingerprint, seconds, wide, vector, digest FROM embedding"
+                    " WHERE key = ?",
+                    (key,),
                 ).fetchone()
-                if row is not None:
-                    seconds, wide, blob = row
-                    dtype = np.float32 if wide else np.float16
-                    records[key] = Record(np.frombuffer(blob, dtype), seconds)
+                if row is None:
+                    continue
+                record = self._checked(key, width, *row)
+                if record is None:
+                    self.damaged.add(key)
+                else:
+                    records[key] = record
+        if len(self._unsigned) >= UNSIGNED:
+            self._sign()
         return records
 
+    def _checked(self, key: bytes, width: int | None, *row: Any) -> Record | None:
+        """Return a row as a record, or None where it is not what was once written."""
+        own, fingerprint, seconds, wide, blob, digest = row
+        dtype = np.dtype(np.float32 if wide else np.float16)
+        is_row = (
+            (own, wide in (0, 1)) == (key, True)
+            and (type(fingerprint), type(seconds), type(blob)) == (str, float, bytes)
+            and len(blob) % dtype.itemsize == 0
+            and 0 <= seconds < math.inf
+        )
+        if not is_row:
+            return None
+        record = Record(np.frombuffer(blob, dtype), seconds)
+        expected = digest_of(key, fingerprint, record)
+        if len(record.vector) != (width or len(record.vector)) or not is_finite(record.vector):
+            return None
+        if digest is None:
+            self._unsigned.append((expected, key))
+        return record if digest in (None, expected) else None
+
+    def _sign(self) -> None:
+        """Write the digests of rows of 0.1 that were read."""
+        rows, self._unsigned = self._unsigned, []
+        if rows:
+            with self._explained("written"), self._transaction():
+                self._db.executemany(
+                    "UPDATE embedding SET digest = ? WHERE key = ? AND digest IS NULL", rows
+                )
+
     def put(self, fingerprint: str, records: Iterable[tuple[bytes, Record]]) -> None:
-        """Add all ``records`` or, if the disk is full or the process dies, none of them."""
-        rows = [
-            (key, fingerprint, r.seconds, r.vector.dtype == np.float32, r.vector.tobytes())
-            for key, r in records
-        ]
+        """Add all ``records`` or, if the disk is full or the process dies, none of them.
+
+        One with a number that is not finite is never kept.
+        """
+        rows: dict[bool, list[tuple[Any, ...]]] = {False: [], True: []}
+        for key, r in records:
+            if is_finite(r.vector):
+                wide, digest = r.vector.dtype == np.float32, digest_of(key, fingerprint, r)
+                row = (key, fingerprint, float(r.seconds), wide, r.vector.tobytes(), digest)
+                rows[key in self.damaged].append(row)
         with self._explained("written"), self._transaction():
-            self._db.executemany(
-                "INSERT OR IGNORE INTO embedding (key, fingerprint, seconds, wide, vector)"
-                " VALUES (?, ?, ?, ?, ?)",
-                rows,
-            )
+            for is_damaged, several in rows.items():
+                self._db.executemany(
+                    f"INSERT OR {'REPLACE' if is_damaged else 'IGNORE'} INTO embedding"
+                    " (key, fingerprint, seconds, wide, vector, digest) VALUES (?, ?, ?, ?, ?, ?)",
+                    several,
+                )
 
     def summary(self) -> list[tuple[str, int, int]]:
         """Return (fingerprint, number of clips, bytes) for each backbone in the store."""
@@ -153,7 +253,12 @@ class Store:
         """Turn what SQLite and the file system say into one sentence with the way out."""
         try:
             yield
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            if not isinstance(error, sqlite3.OperationalError) or _is_damage(error):
+                raise StoreError(
+                    f"the store {self.path} is damaged: {error}; delete it with"
+                    " `earmark cache clear`, and embeddings are computed anew."
+                ) from error
             way_out = (
                 "free some space and run the same command again: it goes on from here"
                 if "full" in str(error)
@@ -162,13 +267,14 @@ class Store:
             raise StoreError(
                 f"the store {self.path} cannot be {verb}: {error}; {way_out}."
             ) from error
-        except sqlite3.DatabaseError as error:
-            raise StoreError(
-                f"the store {self.path} is damaged: {error}; delete it with"
-                " `earmark cache clear`, and embeddings are computed anew."
-            ) from error
         except OSError as error:
             raise StoreError(
                 f"the store {self.path} cannot be {verb}: {error.strerror}; name another folder"
                 " in EARMARK_CACHE."
             ) from error
+
+
+def _is_damage(error: sqlite3.OperationalError) -> bool:
+    """Say whether a table or column is not there any more: a schema that no earmark wrote."""
+    signs = ("malformed", "no such", "has no column", "syntax", "unsupported")
+    return any(sign in str(error) for sign in signs)
