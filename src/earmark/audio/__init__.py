@@ -9,7 +9,15 @@ from earmark.audio.options import (
     AudioWarning,
     Sound,
 )
-from earmark.audio.reading import decode, load, read, read_channels, resample
+from earmark.audio.reading import (
+    decode,
+    decoder_version,
+    header_of,
+    load,
+    read,
+    read_channels,
+    resample,
+)
 from earmark.audio.windows import window
 from earmark.system.lazy import hand_on
 
@@ -22,6 +30,8 @@ __all__ = [
     "AudioWarning",
     "Sound",
     "decode",
+    "decoder_version",
+    "header_of",
     "load",
     "read",
     "read_channels",

@@ -10,21 +10,34 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import NamedTuple
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from earmark.audio import ffmpeg, libsndfile
+from earmark.audio import joined, printed
 from earmark.audio.decoder import Block, Header, Opened, Refusal, Samples, reason
-from earmark.audio.options import AS_IT_IS, MAX_PEAK, AudioOptions, AudioWarning, Sound
+from earmark.audio.options import (
+    AS_IT_IS,
+    DECODER_VERSION,
+    LOUD_PEAK,
+    MAX_PEAK,
+    AudioOptions,
+    AudioWarning,
+    Sound,
+    full_scale,
+)
 from earmark.audio.source import Recording, SampleSource, Source, as_source
 from earmark.errors import AudioError, EarmarkError
+
+T = TypeVar("T")
 
 MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
 MAX_BYTES = 4 * 2**30  # of one clip's samples, unless EARMARK_MAX_BYTES does: 6.2 h at 48 kHz
 MIN_RATE_HZ = 100  # a false rate of 1 Hz would make 16,000 samples of each; infrasound has 100
+TINY = ((0.1, 0.05), (1.0, 0.01))  # less is missing, in seconds and as a share: only a note
 END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording is clipped
 
 
@@ -54,7 +67,13 @@ def read(
                 f" {rate_hz} Hz; give a longer clip",
                 "length",
             )
-        return Sound(y, rate_hz or sound.rate_hz, sound.warnings)
+        return Sound(
+            y,
+            rate_hz or sound.rate_hz,
+            (*sound.warnings, *_loud(sound.samples)),
+            sound.notes,
+            sound.remarks,
+        )
 
 
 def read_channels(
@@ -110,6 +129,23 @@ def decode(
     return sound.samples, sound.rate_hz
 
 
+def header_of(source: Recording, *, name: str | None = None) -> Header:
+    """Return what is known of a recording without decoding it: see :class:`Header`.
+
+    ``frames`` is then what one full decode yields (codecs may drop up to ``slack`` of them), or 0
+    where only decoding can tell. Raises AudioError as :func:`read_channels` does.
+    """
+    source = as_source(source, name)
+    with _naming(source), printed.caught():
+        return _decoded(source, 0.0, None, lambda header, _: header)
+
+
+def decoder_version(source: Source) -> int:
+    """Return the version of the decoder for the store's key: 3 where that one read the same."""
+    is_old = isinstance(source, SampleSource) or joined.is_read_as_before(source)
+    return 3 if is_old else DECODER_VERSION
+
+
 def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
     """Resample ``x`` (n,) to round(n * to_hz / from_hz) samples, perhaps none; same rate, same x.
 
@@ -131,10 +167,29 @@ def _read(
     to_hz: int | None = None,
     is_mono: bool = False,
 ) -> Sound:
-    """Let the first decoder that recognises ``source`` read it, into (n, channels) or mono (n,)."""
+    """Read ``source`` into (n, channels) or mono (n,), and say what its decoder printed of it."""
     start_s = 0.0 if start is None else start
     if not 0 <= start_s < (math.inf if end is None else end) or end == math.inf:
         raise Refusal(f"no stretch from {start} to {end} s; give 0 <= start < end", "stretch")
+    with printed.caught() as texts:
+
+        def gather(header: Header, blocks: Iterable[Block]) -> Sound:
+            channels = 1 if is_mono or options.channel else header.channels
+            limit_s = _limit_s(channels * max(header.rate_hz, to_hz or 0))
+            stretch = _stretch(header, start_s, end, limit_s)
+            return _gather(header, blocks, stretch, options, is_mono)
+
+        sound = _decoded(source, start_s, end, gather)
+    if not texts:
+        return sound
+    damage, remarks = printed.remarks(texts)
+    return replace(sound, warnings=sound.warnings + damage, remarks=remarks)
+
+
+def _decoded(
+    source: Source, start_s: float, end: float | None, use: Callable[[Header, Iterable[Block]], T]
+) -> T:
+    """Return what ``use`` makes of ``source``, opened by the first decoder that recognises it."""
     refusals = []
     for decoder, opening in _openings(source, start_s, end):
         with ExitStack() as stack:
@@ -147,10 +202,7 @@ def _read(
                 continue
             # Recognised: from here on an error is damage. The other decoder might step over it
             # without a word and give a recording with a hole.
-            channels = 1 if is_mono or options.channel else header.channels
-            limit_s = _limit_s(channels * max(header.rate_hz, to_hz or 0))
-            stretch = _stretch(header, start_s, end, limit_s)
-            return _gather(header, blocks, stretch, options, is_mono)
+            return use(header, blocks)
     raise Refusal(
         f"cannot be read: not audio in a known format ({'; '.join(refusals)}); "
         "convert it to WAV or FLAC, or leave it out",
@@ -167,9 +219,8 @@ def _openings(
         header = Header(source.rate_hz, channels, frames, frames)
         yield "samples", nullcontext((header, iter([Block(0, source.samples)])))
         return
-    for name, decoder in (("libsndfile", libsndfile), ("FFmpeg", ffmpeg)):
-        with source.open() as file:
-            yield name, decoder.open_recording(file, start_s, end_s)
+    for name, decoder in joined.DECODERS.items():
+        yield name, joined.open_recording(decoder, source, start_s, end_s)
 
 
 class _Stretch(NamedTuple):
@@ -227,20 +278,24 @@ def _gather(
                 break
     except Exception as error:
         damage = error
-    missing = _missing(header, stretch, position, damage)
+    missing, notes = _missing(header, stretch, position, damage)
     what = f"{bad} samples are NaN, infinite or beyond {MAX_PEAK:g}"
     if bad and not zero:
         raise Refusal(f"{what}; write it again or leave it out", "samples") from damage
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
     # One block, the usual case, is not copied unless it is a column of several.
     samples = np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
-    return Sound(samples, header.rate_hz, (*missing, *zeroed))
+    if header.is_float and options.full_scale != 1:
+        samples = samples / np.float32(options.full_scale)
+    return Sound(samples, header.rate_hz, (*missing, *zeroed), notes)
 
 
 def _missing(
     header: Header, stretch: _Stretch, position: int, damage: Exception | None
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Say what a recording, decoded up to frame ``position``, lacks of the ``stretch``.
+
+    The first are warnings, the second notes: where it is very little.
 
     Refuse a recording of which nothing is left, and a stretch that lies outside it.
     """
@@ -265,12 +320,14 @@ def _missing(
             "stretch",
         )
     if position >= last or not is_cut:
-        return ()
+        return (), ()
     why = "the file ends" if damage is None else reason(damage)
     end_s = (header.promised if is_whole else last) / rate_hz
     rest_s = end_s - position / rate_hz
     rest = f"{rest_s:.2f} s of {end_s:.2f} s are missing" if rest_s > 0 else "the rest is missing"
-    return (f"cut short or damaged after {position / rate_hz:.2f} s ({why}); {rest}.",)
+    text = f"cut short or damaged after {position / rate_hz:.2f} s ({why}); {rest}."
+    is_tiny = 0 < rest_s < max(min(most_s, share * end_s) for most_s, share in TINY)
+    return ((), (text,)) if is_tiny else ((text,), ())
 
 
 @contextmanager
@@ -286,6 +343,18 @@ def _with_warnings(sound: Sound, source: Recording, name: str | None) -> Sound:
     for text in sound.warnings:
         warnings.warn(f"{as_source(source, name).name}: {text}", AudioWarning, stacklevel=3)
     return sound
+
+
+def _loud(x: Samples) -> tuple[str, ...]:
+    """Say if samples are so far beyond full scale that they must be of another scale."""
+    peak = float(max(x.max(), -x.min()))
+    if peak < LOUD_PEAK:
+        return ()
+    scale = f"{full_scale(peak):.0f}"
+    return (
+        f"its samples reach {peak:.4g}, where full scale is 1: integers kept as floats? Divide them"
+        f" by {scale} and write it again; to train on such recordings, give --full-scale {scale}.",
+    )
 
 
 def _is_sound(x: Samples) -> bool:

@@ -30,7 +30,9 @@ def make_request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Reque
         return Failure(clip, f"cannot be opened: {error.strerror}; check the path.", "missing")
     except Refusal as refusal:
         return Failure(clip, f"{refusal}.", refusal.kind)
-    what = f"{clip.start} {clip.end} {options} {audio.DECODER_VERSION} {backbone.fingerprint}"
+    what = (
+        f"{clip.start} {clip.end} {options} {audio.decoder_version(source)} {backbone.fingerprint}"
+    )
     return Request(clip, source, hashlib.sha256(content + what.encode()).digest()[:16])
 
 

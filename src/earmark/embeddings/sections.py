@@ -100,7 +100,7 @@ def clip_seconds(clip: Clip, source: Source | None = None) -> float:
         elif source.size < LONG_BYTES:
             return 0.0
         else:
-            with source.open() as file, libsndfile.open_recording(file, 0.0) as (header, _):
+            with source.open() as file, libsndfile.open_recording(file) as (header, _):
                 if header.is_cut or header.promised > header.frames:
                     return 0.0
                 end = header.frames / header.rate_hz

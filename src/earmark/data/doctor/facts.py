@@ -45,6 +45,8 @@ class Facts:
     clip: Clip
     error: AudioError | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     seconds: float = 0.0
     rate_hz: int = 0
     peak: float = 0.0
@@ -70,6 +72,8 @@ def listen(clip: Clip, options: AudioOptions) -> Facts:
     return Facts(
         clip,
         warnings=sound.warnings,
+        notes=sound.notes,
+        remarks=sound.remarks,
         seconds=len(x) / rate_hz,
         rate_hz=rate_hz,
         peak=max(float(np.ptp(channel)) / 2 for channel in channels),
