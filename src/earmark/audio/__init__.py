@@ -11,7 +11,6 @@ from earmark.audio.options import (
 )
 from earmark.audio.reading import (
     decode,
-    decoder_version,
     header_of,
     load,
     read,
@@ -30,7 +29,6 @@ __all__ = [
     "AudioWarning",
     "Sound",
     "decode",
-    "decoder_version",
     "header_of",
     "load",
     "read",

@@ -87,7 +87,10 @@ def _libsndfile_blocks(
     first = min(round(start_s * sound.samplerate), sound.frames)
     end = sound.frames if end_s is None else round(end_s * sound.samplerate)
     last = min(sound.frames, end)  # it gives no more than it has counted
-    position = _seek(sound, first)
+    with caught() as texts:
+        position = _seek(sound, first)
+        if first:
+            texts.clear()  # MP3 without the frames before it: it is the seek's, not the recording's
     if position != first:
         raise ValueError("the stretch cannot be found in it")  # MPEG that is damaged before it
     block = max(1, BLOCK_SAMPLES // sound.channels)

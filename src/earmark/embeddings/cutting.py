@@ -8,6 +8,7 @@ import hashlib
 from earmark import audio
 from earmark.audio.decoder import Refusal
 from earmark.audio.options import AudioOptions
+from earmark.audio.reading import decoder_version
 from earmark.audio.source import FileSource
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
@@ -25,14 +26,12 @@ def make_request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Reque
         is_whole = clip.start is None and clip.end is None
         if is_whole and isinstance(source, FileSource) and source.size <= WHOLE_FILE_BYTES:
             source = source.loaded()
-        content = source.version
+        content, version = source.version, decoder_version(source)
     except OSError as error:
         return Failure(clip, f"cannot be opened: {error.strerror}; check the path.", "missing")
     except Refusal as refusal:
         return Failure(clip, f"{refusal}.", refusal.kind)
-    what = (
-        f"{clip.start} {clip.end} {options} {audio.decoder_version(source)} {backbone.fingerprint}"
-    )
+    what = f"{clip.start} {clip.end} {options} {version} {backbone.fingerprint}"
     return Request(clip, source, hashlib.sha256(content + what.encode()).digest()[:16])
 
 
