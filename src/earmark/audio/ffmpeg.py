@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from av import AudioFrame, AudioStream
     from av.container import InputContainer
 
+CLOCK_SLACK_S = 0.005  # containers that keep times in milliseconds
 SEEK_FROM_S = 30.0  # FFmpeg decodes up to nearer starts; that takes some 30 ms
 
 # FFmpeg's names of containers. In the first, times are exact: to the sample in the family of MP4,
@@ -50,14 +51,16 @@ def open_recording(
 
 def _header(container: InputContainer, stream: AudioStream, link: Link, is_cut: bool) -> Header:
     frames = _length(container, stream)
-    promised = round(frames * link.share)
+    is_timed = container.format.name.startswith(_TIMED)  # they know the whole length, cut or not
+    promised = frames if is_timed else round(frames * link.share)
     if mpeg := link.stream:
         frames = mpeg.samples
         promised, is_cut = max(frames, mpeg.promised), mpeg.is_cut and not mpeg.promised
-    elif not frames:
-        is_cut = is_cut or link.share > 1
-    slack = round(CODEC_SLACK_S * stream.rate)
-    is_float = stream.codec_context.name.startswith(("pcm_f32", "pcm_f64"))
+    elif link.share > 1.01:  # RealMedia counts 8 bytes more
+        is_cut = True
+    codec = stream.codec_context.name
+    slack = round((CLOCK_SLACK_S if codec.startswith("pcm_") else CODEC_SLACK_S) * stream.rate)
+    is_float = codec.startswith(("pcm_f32", "pcm_f64"))
     channels = stream.layout.nb_channels
     return Header(stream.rate, channels, frames, promised, slack, is_cut, is_float)
 

@@ -67,7 +67,7 @@ def is_read_as_before(source: File) -> bool:
     few formats that a recording was cut short.
     """
     link, *others = links_of(source)
-    is_counted = link.stream is None or link.stream.promised == link.stream.samples
+    is_counted = link.stream is None or link.stream.is_whole_by_xing
     return not others and is_counted and link.share == 1
 
 

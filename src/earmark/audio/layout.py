@@ -48,7 +48,7 @@ def links_of(content: Content) -> list[Link]:
             links = _chunked(content, family)
             return _mpeg_in_wav(content, links[0]) if len(links) == 1 else links
     if content[4:8] == b"ftyp":
-        return _parts(content, _mp4_starts(content))
+        return _mp4(content)
     if content[:4] == b"OggS":
         return _parts(content, _ogg_starts(content))
     body = mpeg.after_id3(content, 0)
@@ -179,19 +179,23 @@ def _begins(content: Content, at: int, family: _Family) -> bool:
 # Pages of Ogg, boxes of MP4, and magic words
 
 
-def _mp4_starts(content: Content) -> list[int]:
-    """Return where MP4 files begin: at a box "ftyp", of which a file has one."""
-    starts, at = [0], 0
+def _mp4(content: Content) -> list[Link]:
+    """Return the MP4 files: each begins with a box "ftyp"; one box of sound ("mdat") may be cut."""
+    links, at, start, sound, promised = [], 0, 0, 0, 0
     while at + 16 <= len(content):
-        if at and content[at + 4 : at + 8] == b"ftyp":
-            starts.append(at)
-        length = int.from_bytes(content[at : at + 4], "big")
+        length, head = int.from_bytes(content[at : at + 4], "big"), 8
         if length == 1:
-            length = int.from_bytes(content[at + 8 : at + 16], "big")
-        if length < 8:
+            length, head = int.from_bytes(content[at + 8 : at + 16], "big"), 16
+        name = content[at + 4 : at + 8]
+        if at and name == b"ftyp":
+            links.append(Link(start, at, sound, promised))
+            start, sound, promised = at, 0, 0
+        if length < head:
             break
+        if name == b"mdat":
+            sound, promised = at + head, at + length
         at += length
-    return starts
+    return [*links, Link(start, len(content), sound, promised)]
 
 
 def _ogg_starts(content: Content) -> list[int]:

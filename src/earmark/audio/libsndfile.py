@@ -43,7 +43,7 @@ def _header(sound: _OnwardFile, link: Link, is_cut: bool) -> Header:
         slack = round(CODEC_SLACK_S * sound.samplerate)
     if stream := link.stream:
         # Its table, if it has one, counts what its encoder added at both ends; libsndfile does not.
-        if frames < stream.samples and stream.promised != stream.samples:
+        if frames < stream.samples and not stream.is_whole_by_xing:
             raise ValueError(f"it finds {frames} of {stream.samples} samples")
         frames = min(frames, stream.samples)
         promised, is_cut = (

@@ -34,14 +34,21 @@ class Stream(NamedTuple):
     """Frames that belong together, ``start..end`` in bytes, and how many samples they decode to.
 
     ``promised`` is how many they should be by the table (Xing, Info or VBRI) in the first frame,
-    which is no sound; 0 without one. ``is_cut``: the content ends inside a frame.
+    which is no sound; 0 without one. ``is_xing``: it is of the kind by which decoders drop what
+    the encoder added at both ends. ``is_cut``: the content ends inside a frame.
     """
 
     start: int
     end: int
     samples: int
     promised: int = 0
+    is_xing: bool = False
     is_cut: bool = False
+
+    @property
+    def is_whole_by_xing(self) -> bool:
+        """Say whether a table of Xing's counts just the frames that are there."""
+        return self.is_xing and self.promised == self.samples
 
 
 def streams(content: Content, start: int = 0) -> list[Stream]:
@@ -51,7 +58,7 @@ def streams(content: Content, start: int = 0) -> list[Stream]:
     """
     result: list[Stream] = []
     at, size, tags = start, len(content), _tags(content)
-    stream_at, end, samples, promised, is_cut = 0, 0, 0, 0, False
+    stream_at, end, samples, promised, is_xing, is_cut = 0, 0, 0, 0, False, False
     kind: int | None = None
     while (at := _next_frame(content, at, kind)) < size:
         frame = frame_at(content, at)
@@ -61,15 +68,16 @@ def streams(content: Content, start: int = 0) -> list[Stream]:
             break
         is_tag = at in tags
         if kind is not None and (is_tag or frame.kind != kind):
-            result.append(Stream(stream_at, end, samples, promised))
+            result.append(Stream(stream_at, end, samples, promised, is_xing))
             kind = None
         if kind is None:
             stream_at, samples, kind = at, 0, frame.kind
-            promised = tags.get(at, 0) * frame.samples
+            promised, is_xing = tags.get(at, (0, False))
+            promised *= frame.samples
         samples += 0 if is_tag else frame.samples
         at = end = at + frame.length
     if kind is not None:
-        result.append(Stream(stream_at, size, samples, promised, is_cut))
+        result.append(Stream(stream_at, size, samples, promised, is_xing, is_cut))
     return [stream for stream in result if stream.samples]
 
 
@@ -128,9 +136,12 @@ def _next_frame(content: Content, at: int, kind: int | None) -> int:
     return size
 
 
-def _tags(content: Content) -> dict[int, int]:
-    """Return where frames may begin that hold a table, and the number of frames it states."""
-    result: dict[int, int] = {}
+def _tags(content: Content) -> dict[int, tuple[int, bool]]:
+    """Return where frames may begin that hold a table: the frames it states, and if it is Xing's.
+
+    Xing's has 4 flags before that number, the lowest of which says that it is there.
+    """
+    result: dict[int, tuple[int, bool]] = {}
     for tag in _TAGS:
         at = content.find(tag)
         while at >= 0:
@@ -139,6 +150,6 @@ def _tags(content: Content) -> dict[int, int]:
             count = int.from_bytes(content[count_at : count_at + 4], "big") if has_count else 0
             for lead in _TAG_AT:
                 if at >= lead and content[at - lead] == 0xFF:
-                    result[at - lead] = count
+                    result[at - lead] = count, tag != b"VBRI"
             at = content.find(tag, at + 4)
     return result
