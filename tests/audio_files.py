@@ -31,13 +31,19 @@ def encode(x: np.ndarray, kind: str, subtype: str = "PCM_16", rate_hz: int = RAT
 
 
 def encode_ffmpeg(
-    x: np.ndarray, kind: str = "mp4", codec: str = "aac", rate_hz: int = RATE
+    x: np.ndarray,
+    kind: str = "mp4",
+    codec: str = "aac",
+    rate_hz: int = RATE,
+    *,
+    options: dict[str, str] | None = None,
+    codec_options: dict[str, str] | None = None,
 ) -> bytes:
     """Return ``x`` (n, channels) in a container that libsndfile does not know, such as MP4."""
     file = io.BytesIO()
     layout = "mono" if x.shape[1] == 1 else "stereo"
-    with av.open(file, "w", format=kind) as container:
-        stream = container.add_stream(codec, rate=rate_hz, layout=layout)
+    with av.open(file, "w", format=kind, options=options or {}) as container:
+        stream = container.add_stream(codec, rate=rate_hz, layout=layout, options=codec_options)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(x.T), "fltp", layout)
         frame.sample_rate = rate_hz
         to_codec = av.AudioResampler(

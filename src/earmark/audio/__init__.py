@@ -10,7 +10,15 @@ from earmark.audio.options import (
     Sound,
     Stream,
 )
-from earmark.audio.reading import decode, load, open_channels, open_stream, read, read_channels
+from earmark.audio.reading import (
+    decode,
+    header_of,
+    load,
+    open_channels,
+    open_stream,
+    read,
+    read_channels,
+)
 from earmark.audio.resampling import resample
 from earmark.audio.windows import window
 from earmark.system.lazy import hand_on
@@ -25,6 +33,7 @@ __all__ = [
     "Sound",
     "Stream",
     "decode",
+    "header_of",
     "load",
     "open_channels",
     "open_stream",

@@ -10,6 +10,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from earmark.audio.layout import Link
+
 Samples = NDArray[np.float32]  # (n,) mono or (n, channels)
 BLOCK_SAMPLES = 1 << 18  # decoded at a time, all channels together: 1 MiB, 5 s at 48 kHz
 CODEC_SLACK_S = 0.25  # a header's length counts what codecs drop at both ends: AAC up to 0.11 s
@@ -17,11 +19,12 @@ OGG_PAGE_BYTES = 27 + 255 + 255 * 255  # the longest page there is (RFC 3533, se
 
 
 class Header(NamedTuple):
-    """What a recording's header says, which may be wrong.
+    """What is known of a recording before it is decoded.
 
-    ``frames`` is the length that the decoder knows. ``promised`` is the length in the header: more
-    if the file was cut short. Both are 0 where they are unknown. Codecs may give ``slack`` frames
-    less. ``is_cut``: the format demands an end mark, and the file has none.
+    ``frames`` is the length of what can be decoded: exact, but for up to ``slack`` frames that
+    codecs drop. ``promised`` is the length in the recording's own header: more if it was cut short.
+    Both are 0 where they are unknown. ``is_cut``: it lacks the end mark that its format demands, or
+    ends inside a frame. ``is_float``: samples are stored as floats, of whatever scale.
     """
 
     rate_hz: int
@@ -30,6 +33,7 @@ class Header(NamedTuple):
     promised: int
     slack: int = 0
     is_cut: bool = False
+    is_float: bool = False
 
 
 class Block(NamedTuple):
@@ -48,7 +52,7 @@ class Refusal(Exception):  # noqa: N818  # it becomes an AudioError where the na
 
 
 Opened = tuple[Header, Iterator[Block]]
-Decoder = Callable[[BinaryIO, float, float | None], AbstractContextManager[Opened]]
+Decoder = Callable[[BinaryIO, float, float | None, Link], AbstractContextManager[Opened]]
 
 
 def reason(error: Exception) -> str:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from earmark.audio.decoder import CODEC_SLACK_S, Block, Header, Opened, is_cut_ogg
+from earmark.audio.layout import WHOLE, Link
 from earmark.audio.libsndfile import PREROLL_S
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioStream
     from av.container import InputContainer
 
+CLOCK_SLACK_S = 0.005  # containers that keep times in milliseconds
 SEEK_FROM_S = 30.0  # FFmpeg decodes up to nearer starts; that takes some 30 ms
 
 # FFmpeg's names of containers. In the first, times are exact: to the sample in the family of MP4,
@@ -26,7 +28,7 @@ _MEASURED = (*_TIMED, "wav", "w64", "aiff", "caf", "flac", "tta", "wv", "ape")
 
 @contextmanager
 def open_recording(
-    file: BinaryIO, start_s: float = 0.0, end_s: float | None = None
+    file: BinaryIO, start_s: float = 0.0, end_s: float | None = None, link: Link = WHOLE
 ) -> Iterator[Opened]:
     """Open the first audio stream with FFmpeg; the blocks begin at or before ``start_s``.
 
@@ -41,10 +43,26 @@ def open_recording(
         stream = next(iter(container.streams.audio), None)
         if stream is None or stream.codec_context is None:
             raise ValueError("no audio stream" if stream is None else "no decoder for its codec")
-        channels, frames = stream.layout.nb_channels, _length(container, stream)
-        slack = round(CODEC_SLACK_S * stream.rate)
-        header = Header(stream.rate, channels, frames, frames, slack=slack, is_cut=is_cut)
+        if not stream.rate or not stream.layout.nb_channels:
+            raise ValueError("its header gives no rate or no channels")
+        header = _header(container, stream, link, is_cut)
         yield header, _ffmpeg_blocks(container, stream, header, start_s)
+
+
+def _header(container: InputContainer, stream: AudioStream, link: Link, is_cut: bool) -> Header:
+    frames = _length(container, stream)
+    is_timed = container.format.name.startswith(_TIMED)  # they know the whole length, cut or not
+    promised = frames if is_timed else round(frames * link.share)
+    if mpeg := link.stream:
+        frames = mpeg.samples
+        promised, is_cut = max(frames, mpeg.promised), mpeg.is_cut and not mpeg.promised
+    elif link.share > 1.01:  # RealMedia counts 8 bytes more
+        is_cut = True
+    codec = stream.codec_context.name
+    slack = round((CLOCK_SLACK_S if codec.startswith("pcm_") else CODEC_SLACK_S) * stream.rate)
+    is_float = codec.startswith(("pcm_f32", "pcm_f64"))
+    channels = stream.layout.nb_channels
+    return Header(stream.rate, channels, frames, promised, slack, is_cut, is_float)
 
 
 def _ffmpeg_blocks(

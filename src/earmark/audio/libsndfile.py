@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -13,36 +12,50 @@ from typing import BinaryIO
 import soundfile
 
 from earmark.audio.decoder import BLOCK_SAMPLES, CODEC_SLACK_S, Block, Header, Opened, is_cut_ogg
+from earmark.audio.layout import WHOLE, Link
+from earmark.audio.printed import caught
 
 CAREFUL_FRAMES = 256  # at a time, where a whole block cannot be had
 UNKNOWN_FRAMES = 1 << 62  # libsndfile's word (2**63 - 1) for FLAC from a pipe; it fails at its end
 PREROLL_S = 1.0  # decoded before a start that was sought: codecs need some of what came before
 
-# What libsndfile notes in its log where a header promises more bytes than there are: the sound's
-# of WAV, AIFF and AU, the whole file's of RF64 and W64.
-_PROMISED = re.compile(r"(?:data|SSND|Data Size|Riff size|riff) *: (\d+) \(should be (\d+)\)")
-_NO_LENGTH = 0x7FFF_0000  # a program that wrote into a pipe gave this or more as the length
-
 
 @contextmanager
 def open_recording(
-    file: BinaryIO, start_s: float = 0.0, end_s: float | None = None
+    file: BinaryIO, start_s: float = 0.0, end_s: float | None = None, link: Link = WHOLE
 ) -> Iterator[Opened]:
     """Open with libsndfile; the blocks are those of ``start_s..end_s``, found to the sample."""
     is_cut = is_cut_ogg(file)
-    with _sound(file) as sound:
+    with caught(), _sound(file) as sound:
         if sound.frames >= UNKNOWN_FRAMES:
             raise ValueError("its header does not say how long it is")  # FFmpeg reads it well
         if not sound.frames:
             raise ValueError("it finds no samples")  # FFmpeg may, where a header was never finished
         if sound.subtype == "ALAC_32":
             raise ValueError("it decodes 32-bit ALAC to noise")  # 1.2.2; FFmpeg does well
-        rate_hz, channels = sound.samplerate, sound.channels
-        slack = round(CODEC_SLACK_S * rate_hz) if sound.format == "MP3" else 0
-        header = Header(
-            rate_hz, channels, sound.frames, _promised(sound), slack=slack, is_cut=is_cut
+        yield _header(sound, link, is_cut), _libsndfile_blocks(file, sound, start_s, end_s)
+
+
+def _header(sound: _OnwardFile, link: Link, is_cut: bool) -> Header:
+    """Compare what libsndfile says with the bytes that are there; leave MP3 in doubt to FFmpeg."""
+    frames, promised, slack = sound.frames, round(sound.frames * link.share), 0
+    if sound.is_mpeg:
+        slack = round(CODEC_SLACK_S * sound.samplerate)
+    if stream := link.stream:
+        # Its table, if it has one, counts what its encoder added at both ends; libsndfile does not.
+        if frames < stream.samples and not stream.is_whole_by_xing:
+            raise ValueError(f"it finds {frames} of {stream.samples} samples")
+        frames = min(frames, stream.samples)
+        promised, is_cut = (
+            (promised, False)
+            if stream.promised
+            else (
+                round(frames * link.share),
+                stream.is_cut,
+            )
         )
-        yield header, _libsndfile_blocks(file, sound, start_s, end_s)
+    is_float = sound.subtype in ("FLOAT", "DOUBLE")
+    return Header(sound.samplerate, sound.channels, frames, promised, slack, is_cut, is_float)
 
 
 def _sound(file: BinaryIO) -> _OnwardFile:
@@ -59,8 +72,13 @@ class _OnwardFile(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has n
     by that seek.
     """
 
+    @property
+    def is_mpeg(self) -> bool:
+        """Say whether it is MP3, by itself or in WAV."""
+        return bool(self.subtype.startswith("MPEG"))
+
     def seekable(self) -> bool:
-        return self.format != "MP3" and bool(super().seekable())
+        return not self.is_mpeg and bool(super().seekable())
 
 
 def _libsndfile_blocks(
@@ -69,7 +87,10 @@ def _libsndfile_blocks(
     first = min(round(start_s * sound.samplerate), sound.frames)
     end = sound.frames if end_s is None else round(end_s * sound.samplerate)
     last = min(sound.frames, end)  # it gives no more than it has counted
-    position = _seek(sound, first)
+    with caught() as texts:
+        position = _seek(sound, first)
+        if first:
+            texts.clear()  # MP3 without the frames before it: it is the seek's, not the recording's
     if position != first:
         raise ValueError("the stretch cannot be found in it")  # MPEG that is damaged before it
     block = max(1, BLOCK_SAMPLES // sound.channels)
@@ -92,7 +113,7 @@ def _seek(sound: _OnwardFile, first: int) -> int:
     A frame of MP3 has bits in up to 23 frames before it (ISO 13818-3: 255 bytes back, frames of 8
     kbit/s at 24 kHz), 0.6 s; without them it comes out wrong, by as much as its own level.
     """
-    lead = min(first, round(PREROLL_S * sound.samplerate)) if sound.format == "MP3" else 0
+    lead = min(first, round(PREROLL_S * sound.samplerate)) if sound.is_mpeg else 0
     position: int = sound.seek(first - lead) if first > lead else 0
     return position + (len(sound.read(lead, dtype="float32")) if lead else 0)
 
@@ -109,11 +130,3 @@ def _before_damage(file: BinaryIO, position: int, end: int) -> Iterator[Block]:
             position += len(samples)
             if not len(samples):
                 return
-
-
-def _promised(sound: _OnwardFile) -> int:
-    """Return the frames that the header promises; libsndfile counts those that are there."""
-    for promised, there in _PROMISED.findall(sound.extra_info):
-        if 0 < int(there) < int(promised) < _NO_LENGTH:
-            return int(sound.frames * int(promised) / int(there))
-    return int(sound.frames)

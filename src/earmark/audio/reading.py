@@ -16,9 +16,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from earmark.audio import ffmpeg, libsndfile
+from earmark.audio import joined, printed
 from earmark.audio.decoder import BLOCK_SAMPLES, Block, Header, Opened, Refusal, Samples, reason
-from earmark.audio.options import AS_IT_IS, MAX_PEAK, AudioOptions, AudioWarning, Sound, Stream
+from earmark.audio.options import (
+    AS_IT_IS,
+    DECODER_VERSION,
+    LOUD_PEAK,
+    MAX_PEAK,
+    AudioOptions,
+    AudioWarning,
+    Sound,
+    Stream,
+    full_scale,
+)
 from earmark.audio.resampling import resampled
 from earmark.audio.source import Recording, SampleSource, Source, as_source
 from earmark.errors import AudioError, EarmarkError
@@ -26,6 +36,7 @@ from earmark.errors import AudioError, EarmarkError
 MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
 MAX_BYTES = 4 * 2**30  # of one clip's samples, unless EARMARK_MAX_BYTES does: 6.2 h at 48 kHz
 MIN_RATE_HZ = 100  # a false rate of 1 Hz would make 16,000 samples of each; infrasound has 100
+TINY = ((0.1, 0.05), (1.0, 0.01))  # less is missing, in seconds and as a share: only a note
 END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording is clipped
 
 
@@ -72,8 +83,7 @@ def open_stream(
         per_s = None if limit_hz is None else max(header.rate_hz, limit_hz)
         stretch = _stretch(header, start_s, end, _limit_s(per_s))
         stream = Stream(rate_hz or header.rate_hz, _header_s(header, start_s, end))
-        checked = _checked(header, blocks, stretch, options, stream)
-        mono = (_mean(block) for block in checked)
+        mono = _mono(_checked(header, blocks, stretch, options, stream), stream)
         stream.blocks = resampled(mono, header.rate_hz, stream.rate_hz)
         yield stream
 
@@ -151,10 +161,27 @@ def decode(
     return sound.samples, sound.rate_hz
 
 
+def header_of(source: Recording, *, name: str | None = None) -> Header:
+    """Return what is known of a recording without decoding it: see :class:`Header`.
+
+    ``frames`` is then what one full decode yields (codecs may drop up to ``slack`` of them), or 0
+    where only decoding can tell. Raises AudioError as :func:`read_channels` does.
+    """
+    source = as_source(source, name)
+    with _naming(source), _opened(source, None, None) as (header, *_):
+        return header
+
+
+def decoder_version(source: Source) -> int:
+    """Return the version of the decoder for the store's key: 3 where that one read the same."""
+    is_old = isinstance(source, SampleSource) or joined.is_read_as_before(source)
+    return 3 if is_old else DECODER_VERSION
+
+
 @contextmanager
 def _opened(
     source: Source, start: float | None, end: float | None
-) -> Iterator[tuple[Header, Iterable[Block], float]]:
+) -> Iterator[tuple[Header, _Blocks, float]]:
     """Open ``source`` with the first decoder that recognises it; yield the start (seconds), too."""
     start_s = 0.0 if start is None else start
     if not 0 <= start_s < (math.inf if end is None else end) or end == math.inf:
@@ -163,7 +190,8 @@ def _opened(
     for decoder, opening in _openings(source, start_s, end):
         with ExitStack() as stack:
             try:
-                header, blocks = stack.enter_context(opening)
+                with printed.caught() as texts:
+                    header, blocks = stack.enter_context(opening)
             except Refusal:
                 raise
             except Exception as error:  # decoders raise what they like, AttributeError included
@@ -171,7 +199,7 @@ def _opened(
                 continue
             # Recognised: from here on an error is damage. The other decoder might step over it
             # without a word and give a recording with a hole.
-            yield header, blocks, start_s
+            yield header, _Blocks(blocks, texts), start_s
             return
     raise Refusal(
         f"cannot be read: not audio in a known format ({'; '.join(refusals)}); "
@@ -191,9 +219,24 @@ def _openings(
         parts = (Block(at, source.samples[at : at + size]) for at in range(0, frames, size))
         yield "samples", nullcontext((header, parts))
         return
-    for name, decoder in (("libsndfile", libsndfile), ("FFmpeg", ffmpeg)):
-        with source.open() as file:
-            yield name, decoder.open_recording(file, start_s, end_s)
+    for name, decoder in joined.DECODERS.items():
+        yield name, joined.open_recording(decoder, source, start_s, end_s)
+
+
+class _Blocks:
+    """The blocks of a decoder, which any thread may take, and ``texts``: what it printed."""
+
+    def __init__(self, blocks: Iterator[Block], texts: list[str]) -> None:
+        self.blocks, self.texts = blocks, list(texts)
+
+    def __iter__(self) -> Iterator[Block]:
+        while True:
+            with printed.caught() as texts:
+                block = next(self.blocks, None)
+            self.texts += texts
+            if block is None:
+                return
+            yield block
 
 
 class _Stretch(NamedTuple):
@@ -240,15 +283,16 @@ def _columns(header: Header, channel: int | None) -> slice:
 
 def _checked(
     header: Header,
-    blocks: Iterable[Block],
+    blocks: _Blocks,
     stretch: _Stretch,
     options: AudioOptions,
     stream: Stream,
 ) -> Iterator[Samples]:
     """Yield the frames of a stretch, up to the end or to where they are damaged.
 
-    The last thing is to raise Refusal, or to give ``stream`` its warnings.
+    The last thing is to raise Refusal, or to give ``stream`` its warnings, notes and remarks.
     """
+    scale = options.full_scale if header.is_float else 1.0
     columns, zero = _columns(header, options.channel), options.non_finite == "zero"
     bad, position = 0, 0
     damage: Exception | None = None
@@ -260,24 +304,27 @@ def _checked(
                 bad += part.size - int(np.count_nonzero(good))
                 part = np.where(good, part, np.float32(0))
             if len(part) and (zero or not bad):
-                yield part
+                yield part if scale == 1 else part / np.float32(scale)
             position = at + len(samples)
             if position >= stretch.last:
                 break
     except Exception as error:
         damage = error
-    missing = _missing(header, stretch, position, damage)
+    missing, notes = _missing(header, stretch, position, damage)
     what = f"{bad} samples are NaN, infinite or beyond {MAX_PEAK:g}"
     if bad and not zero:
         raise Refusal(f"{what}; write it again or leave it out", "samples") from damage
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
-    stream.warnings = (*missing, *zeroed)
+    damaged, stream.remarks = printed.remarks(blocks.texts)
+    stream.warnings, stream.notes = (*missing, *zeroed, *damaged), notes
 
 
 def _missing(
     header: Header, stretch: _Stretch, position: int, damage: Exception | None
-) -> tuple[str, ...]:
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Say what a recording, decoded up to frame ``position``, lacks of the ``stretch``.
+
+    The first are warnings, the second notes: where it is very little.
 
     Refuse a recording of which nothing is left, and a stretch that lies outside it.
     """
@@ -302,12 +349,14 @@ def _missing(
             "stretch",
         )
     if position >= last or not is_cut:
-        return ()
+        return (), ()
     why = "the file ends" if damage is None else reason(damage)
     end_s = (header.promised if is_whole else last) / rate_hz
     rest_s = end_s - position / rate_hz
     rest = f"{rest_s:.2f} s of {end_s:.2f} s are missing" if rest_s > 0 else "the rest is missing"
-    return (f"cut short or damaged after {position / rate_hz:.2f} s ({why}); {rest}.",)
+    text = f"cut short or damaged after {position / rate_hz:.2f} s ({why}); {rest}."
+    is_tiny = 0 < rest_s < max(min(most_s, share * end_s) for most_s, share in TINY)
+    return ((), (text,)) if is_tiny else ((text,), ())
 
 
 @contextmanager
@@ -323,6 +372,22 @@ def _with_warnings(sound: Sound, source: Recording, name: str | None) -> Sound:
     for text in sound.warnings:
         warnings.warn(f"{as_source(source, name).name}: {text}", AudioWarning, stacklevel=3)
     return sound
+
+
+def _mono(blocks: Iterable[Samples], stream: Stream) -> Iterator[Samples]:
+    """Mix blocks down to (n,); warn of samples so far beyond full scale that it must be another."""
+    peak = 0.0
+    for block in blocks:
+        mono = _mean(block)
+        peak = max(peak, float(mono.max()), -float(mono.min()))
+        yield mono
+    if peak >= LOUD_PEAK:
+        scale = f"{full_scale(peak):.0f}"
+        stream.warnings += (
+            f"its samples reach {peak:.4g}, where full scale is 1: integers kept as floats? Divide"
+            f" them by {scale} and write it again; to train on such recordings, give --full-scale"
+            f" {scale}.",
+        )
 
 
 def _is_sound(x: Samples) -> bool:

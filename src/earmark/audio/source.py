@@ -84,7 +84,15 @@ class BytesSource:
     def open(self) -> BinaryIO:
         if not self.content:
             raise _empty()
-        return io.BytesIO(self.content)
+        return _Content(self.content)
+
+
+class _Content(io.BytesIO):
+    """Goes to the beginning where it should go before it; soundfile prints what is raised."""
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = (0, self.tell(), len(self.getbuffer()))[whence]
+        return super().seek(max(0, origin + offset))
 
 
 @dataclass(frozen=True, eq=False)

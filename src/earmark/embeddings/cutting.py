@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from earmark import audio
 from earmark.audio.decoder import Refusal
 from earmark.audio.options import AudioOptions
+from earmark.audio.reading import decoder_version
 from earmark.audio.source import FileSource
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
@@ -28,14 +29,14 @@ def make_request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Reque
         if source.size > WHOLE_FILE_BYTES:  # it may be terabytes of nothing: look before hashing
             with audio.open_stream(source, None, clip.start, clip.end, options):
                 pass
-        content = source.version
+        content, version = source.version, decoder_version(source)
     except AudioError as error:
         return Failure(clip, f"{error.reason}.", error.kind)
     except OSError as error:
         return Failure(clip, f"cannot be opened: {error.strerror}; check the path.", "missing")
     except Refusal as refusal:
         return Failure(clip, f"{refusal}.", refusal.kind)
-    what = f"{clip.start} {clip.end} {options} {audio.DECODER_VERSION} {backbone.fingerprint}"
+    what = f"{clip.start} {clip.end} {options} {version} {backbone.fingerprint}"
     key = hashlib.sha256(content + what.encode()).digest()[:16]
     return Request(clip, source, key, content=content)
 

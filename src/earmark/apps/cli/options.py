@@ -64,12 +64,15 @@ class RecordingOptions:
     non_finite: Literal["refuse", "zero"] = Option(
         "refuse", help="Refuse recordings with NaN or infinity, or make those zero."
     )
+    full_scale: float = Option(
+        1.0, help="Full scale of recordings stored as floats: 32768 for 16-bit integers."
+    )
 
     def audio(self) -> AudioOptions:
         """Return them as the library takes them."""
         from earmark.audio.options import AudioOptions
 
-        return AudioOptions(self.channel, self.non_finite)
+        return AudioOptions(self.channel, self.non_finite, self.full_scale)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,6 +46,8 @@ class Facts:
     clip: Clip
     error: AudioError | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     seconds: float = 0.0
     rate_hz: int = 0
     peak: float = 0.0
@@ -91,6 +93,8 @@ def _measure(clip: Clip, options: AudioOptions) -> Facts:
     return Facts(
         clip,
         warnings=stream.warnings,
+        notes=stream.notes,
+        remarks=stream.remarks,
         seconds=first.count / stream.rate_hz,
         rate_hz=stream.rate_hz,
         peak=float((first.high - first.low).max()) / 2,

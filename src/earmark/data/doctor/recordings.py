@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from earmark.audio.options import LOUD_PEAK, full_scale
 from earmark.data.clip import NO_CLASS
 from earmark.data.doctor.facts import Facts
 from earmark.data.doctor.findings import Finding, Item, Names
@@ -73,6 +74,19 @@ def _reading(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
         lambda f: f"{names(f.clip)}: {' '.join(f.warnings)}",
         "fetch them again, or check that the label fits what is left.",
     )
+    if short := [f for f in facts if f.notes]:
+        detail_of_all = f"{names(short[0].clip)}: {short[0].notes[0].rstrip('.')}"
+        if len(short) > 1:
+            detail_of_all += f"; {amount(len(short) - 1, 'other')} like it"
+        items = (Item(tuple(f.clip for f in short), detail_of_all),)
+        yield Finding("a little short", "note", items, "so little matters in short clips only.")
+    yield from _one_each(
+        "decoder remarks",
+        "note",
+        [f for f in facts if f.remarks],
+        lambda f: f"{names(f.clip)}: {' '.join(f.remarks)}",
+        "what was decoded is used; compare it with the original if it sounds wrong.",
+    )
 
 
 def _kind_and_reason(facts: Facts) -> tuple[str, str]:
@@ -83,6 +97,15 @@ def _kind_and_reason(facts: Facts) -> tuple[str, str]:
 
 
 def _levels(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
+    loud = [f for f in facts if f.peak >= LOUD_PEAK]
+    yield from _one_each(
+        "scale",
+        "warning",
+        loud,
+        lambda f: f"{names(f.clip)}: samples reach {f.peak:.4g}",
+        "full scale is 1, so these may be integers kept as floats: divide them by their full scale,"
+        f" or give it as --full-scale {full_scale(max((f.peak for f in loud), default=1)):.0f}.",
+    )
     clipped = [f for f in facts if f.clipped >= LEAST_CLIPPED and f.peak >= LEAST_CLIPPED_PEAK]
     yield from _one_each(
         "clipped",

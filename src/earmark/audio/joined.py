@@ -1,0 +1,164 @@
+"""Decode all streams of a recording, also those that were joined end to end."""
+
+from __future__ import annotations
+
+import functools
+import io
+import mmap
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import numpy as np
+
+from earmark.audio import ffmpeg, layout, libsndfile
+from earmark.audio.decoder import Block, Decoder, Header, Opened, Refusal
+from earmark.audio.layout import Link
+from earmark.audio.source import AbsentSource, BytesSource, FileSource
+from earmark.errors import amount
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+DECODERS: dict[str, Decoder] = {
+    "libsndfile": libsndfile.open_recording,
+    "FFmpeg": ffmpeg.open_recording,
+}
+File = FileSource | BytesSource | AbsentSource
+
+
+@contextmanager
+def open_recording(
+    decoder: Decoder, source: File, start_s: float, end_s: float | None
+) -> Iterator[Opened]:
+    """Open all streams of ``source``, the first with ``decoder``; the header is that of them all.
+
+    A stream with another rate or number of channels than the first is not read: it is damage.
+    """
+    with source.open() as file:
+        first, *others = links_of(source)
+        if first.flaw:
+            raise Refusal(first.flaw, "unreadable")
+        if not others:
+            with decoder(file, start_s, end_s, first) as opened:
+                yield opened
+            return
+    with ExitStack() as stack:
+        header, _ = stack.enter_context(_open(source, first, 0.0, (decoder,)))
+        headers = [header]
+        for link in others:
+            with suppress(ValueError), _open(source, link, 0.0) as (more, _):
+                headers.append(more)
+        whole = header._replace(
+            frames=_total([(h.frames, h.rate_hz) for h in headers]),
+            promised=_total([(h.promised, h.rate_hz) for h in headers]),
+            slack=sum(h.slack for h in headers),
+            is_cut=headers[-1].is_cut,
+        )
+        blocks = _blocks(source, [first, *others], header, start_s)
+        yield whole, stack.enter_context(closing(blocks))
+
+
+def is_read_as_before(source: File) -> bool:
+    """Say whether version 3 of the decoder gave the same samples and the same warnings.
+
+    It took the first of several streams for all, trusted what MP3 says of its length, and saw in
+    few formats that a recording was cut short.
+    """
+    link, *others = links_of(source)
+    is_counted = link.stream is None or link.stream.is_whole_by_xing
+    return not others and is_counted and link.share == 1
+
+
+def _total(lengths: list[tuple[int, int]]) -> int:
+    """Add frames at several rates, as frames at the first; 0 if one length is unknown."""
+    rate_hz = lengths[0][1]
+    return round(sum(n * rate_hz / r for n, r in lengths)) if all(n for n, _ in lengths) else 0
+
+
+def _blocks(
+    source: File, links: list[Link], first: Header, start_s: float
+) -> Generator[Block, None, None]:
+    """Yield the blocks of one stream after another; pass over those before ``start_s``."""
+    position = 0
+    for link in links:
+        begin_s = start_s - position / first.rate_hz
+        with _open(source, link, max(0.0, begin_s)) as (header, blocks):
+            if (header.rate_hz, header.channels) != (first.rate_hz, first.channels):
+                what = f"{header.rate_hz} Hz and {amount(header.channels, 'channel')}"
+                raise ValueError(f"a stream of {what} follows; split the file")
+            offset = position
+            if 0 < header.frames <= begin_s * header.rate_hz and not header.slack:
+                position += header.frames
+                continue
+            for block in blocks:
+                yield block._replace(position=offset + block.position)
+                position = offset + block.position + len(block.samples)
+    yield Block(position, np.zeros((0, first.channels), np.float32))
+
+
+@contextmanager
+def _open(
+    source: File, link: Link, start_s: float, decoders: tuple[Decoder, ...] = ()
+) -> Iterator[Opened]:
+    """Open one of several streams with the first decoder that recognises it."""
+    with source.open() as file, ExitStack() as stack:
+        part = cast(BinaryIO, io.BufferedReader(_Part(file, link)))
+        for decoder in decoders or DECODERS.values():
+            try:
+                opened = stack.enter_context(decoder(part, start_s, None, link))
+            except Exception:  # decoders raise what they like
+                if decoders:
+                    raise
+                continue
+            yield opened
+            return
+        raise ValueError("what follows is not recognised; split the file")
+
+
+class _Part(io.RawIOBase):
+    """The bytes of a stream, as a file of their own."""
+
+    def __init__(self, file: BinaryIO, link: Link) -> None:
+        self._file, self._start, self._size, self._at = file, link.start, link.end - link.start, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = max(0, offset + (0, self._at, self._size)[whence])
+        return self._at
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        view = memoryview(buffer).cast("B")
+        self._file.seek(self._start + self._at)
+        content = self._file.read(max(0, min(len(view), self._size - self._at)))
+        view[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+
+def links_of(source: File) -> list[Link]:
+    """Return the streams of ``source``; those of a file are looked for once while it is the same.
+
+    Raises Refusal where the file cannot be read.
+    """
+    if isinstance(source, BytesSource):
+        return layout.links_of(source.content)
+    if isinstance(source, AbsentSource):
+        raise Refusal(source.why, "missing")
+    status = os.stat(source.path)
+    return _links_of_file(source, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _links_of_file(source: FileSource, _size: int, _mtime_ns: int) -> list[Link]:
+    with source.open() as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return layout.links_of(content)

@@ -1,0 +1,340 @@
+"""Where the streams of a recording lie in its bytes, and where they should end by their own words.
+
+Players stop after the first of several streams that were joined end to end (``cat a.flac b.flac``),
+and at the end of a file that was cut short. What is read here is not decoded.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from earmark.audio import mpeg
+from earmark.audio.mpeg import Content
+from earmark.errors import amount
+
+OPEN_ENDED = 0x7FFF_0000  # a program that wrote into a pipe gave this or more as the length
+
+
+class Link(NamedTuple):
+    """The bytes ``start..end`` of one stream.
+
+    Its samples begin at byte ``sound`` and should go on to ``promised``, which lies beyond ``end``
+    where the file was cut short; both are 0 where nothing says so. ``stream`` is for MPEG audio.
+    ``flaw`` says why no decoder can know how to read it.
+    """
+
+    start: int
+    end: int
+    sound: int = 0
+    promised: int = 0
+    stream: mpeg.Stream | None = None
+    flaw: str = ""
+
+    @property
+    def share(self) -> float:
+        """How many times the bytes of sound that are there the header promises; 1 if no more."""
+        there = self.end - self.sound
+        return (self.promised - self.sound) / there if self.promised > self.end > self.sound else 1
+
+
+WHOLE = Link(0, 0)  # where nothing is known of the bytes
+
+
+def links_of(content: Content) -> list[Link]:
+    """Return the streams of a recording, at least one, in their order."""
+    for family in _FAMILIES:
+        if content[: len(family.magic)] == family.magic:
+            links = _chunked(content, family)
+            return _mpeg_in_wav(content, links[0]) if len(links) == 1 else links
+    if content[4:8] == b"ftyp":
+        return _mp4(content)
+    if content[:4] == b"OggS":
+        return _parts(content, _ogg_starts(content))
+    body = mpeg.after_id3(content, 0)
+    for magic in _MAGICS:
+        if match := re.compile(magic, re.DOTALL).match(content, body):
+            starts = [m.start() for m in re.finditer(magic, content, re.DOTALL)]
+            return _stated(content, _parts(content, [0, *starts[1:]]), match.group())
+    if body or mpeg.frame_at(content, 0):
+        return _mpeg(content) or [Link(0, len(content))]
+    return _stated(content, [Link(0, len(content))], content[:4])
+
+
+def _parts(content: Content, starts: list[int]) -> list[Link]:
+    return [Link(a, b) for a, b in zip(starts, [*starts[1:], len(content)], strict=True)]
+
+
+def _mpeg(content: Content) -> list[Link]:
+    streams = mpeg.streams(content)
+    return [
+        Link(stream.start if k else 0, stream.end, stream=stream)
+        for k, stream in enumerate(streams)
+    ]
+
+
+def _mpeg_in_wav(content: Content, link: Link) -> list[Link]:
+    """Add the frames of MPEG audio in a WAV file, whose header knows its length but roughly."""
+    at = content[:4096].find(b"fmt ")
+    if content[:4] == b"RIFF" and content[at + 8 : at + 10] in (b"\x50\0", b"\x55\0"):
+        streams = mpeg.streams(content, link.sound)
+        return [link._replace(stream=streams[0])] if len(streams) == 1 else [link]
+    return [link]
+
+
+# Containers of chunks, each with its size
+
+
+class _Family(NamedTuple):
+    magic: bytes
+    head: int  # bytes before the first chunk
+    name: int  # bytes of a chunk's name
+    size: int  # bytes of its size
+    order: str
+    pad: int  # chunks begin at multiples of this
+    is_inclusive: bool = False  # the size counts name and size, too
+    is_size_first: bool = False
+
+
+_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+_W64 = b"riff" + bytes.fromhex("2e91cf11a5d628db04c10000")
+_FAMILIES = (
+    _Family(b"RIFF", 12, 4, 4, "little", 2),
+    _Family(b"RF64", 12, 4, 4, "little", 2),
+    _Family(b"RIFX", 12, 4, 4, "big", 2),
+    _Family(b"FORM", 12, 4, 4, "big", 2),
+    _Family(b"caff\0\1", 8, 4, 8, "big", 1),
+    _Family(_W64, 40, 16, 8, "little", 8, is_inclusive=True),
+    _Family(_ASF, 0, 16, 8, "little", 1, is_inclusive=True),
+    _Family(b".RMF", 0, 4, 4, "big", 1, is_inclusive=True),
+)
+_SOUND = (b"data", b"SSND", b"BODY", b"DATA", bytes.fromhex("3626b275"))
+
+
+def _chunked(content: Content, family: _Family) -> list[Link]:
+    links, start = [], 0
+    while True:
+        link = _walk(content, family, start)
+        links.append(link)
+        if link.end == len(content):
+            return links
+        start = link.end
+
+
+def _walk(content: Content, family: _Family, start: int) -> Link:
+    """Go from chunk to chunk, to the end of the content or the beginning of another stream."""
+    size, head = len(content), family.name + family.size
+    at, sound, promised, flaw = start + family.head, 0, 0, ""
+    open_ended = 1 << 62 if content[start : start + 4] == b"RF64" or family.size > 4 else OPEN_ENDED
+    while at + head <= size:
+        name = content[at : at + family.name]
+        if at > start and _begins(content, at, family):
+            return Link(start, at, sound, promised, flaw=flaw)
+        length = int.from_bytes(content[at + family.name : at + head], family.order)  # type: ignore[arg-type]
+        begin, end = at + head, at + length + (0 if family.is_inclusive else head)
+        if name[:4] == b"fmt " and length >= 16:
+            flaw = _flaw(content[begin : begin + 16].ljust(16, b"\0"), family.order)
+        is_sound = name.startswith(_SOUND) or content[begin : begin + 4] == b"movi"
+        if content[start : start + 4] == b"RF64" and name == b"data":
+            length = int.from_bytes(content[start + 28 : start + 36], "little")
+            end = begin + length
+        if end <= at or (not name[:1].isascii() and family.name == 4):
+            break
+        if is_sound:
+            is_open = end == begin or (end > size and length >= open_ended)
+            sound, promised = begin, 0 if is_open else end
+            if is_open or end > size:
+                break
+        if _begins(content, end, family):
+            return Link(start, end, sound, promised, flaw=flaw)
+        at = end + (start - end) % family.pad
+    return Link(start, size, sound, promised, flaw=flaw)
+
+
+def _flaw(form: bytes, order: str) -> str:
+    """Say how the format of a WAV file contradicts itself: bits against bytes.
+
+    Where the bytes a second go with the bits, those of a block are a slip; decoders do well.
+    """
+    kind, channels = _number(form, 0, 2, order), _number(form, 2, 2, order)
+    rate_hz, bytes_a_s = _number(form, 4, 4, order), _number(form, 8, 4, order)
+    block, bits = _number(form, 12, 2, order), _number(form, 14, 2, order)
+    width = (bits + 7) // 8
+    is_slip = bytes_a_s != rate_hz * block
+    if kind not in (1, 3, 0xFFFE) or block in (0, channels * width) or is_slip:
+        return ""
+    return (
+        f"its header contradicts itself: {bits} bits a sample, but {amount(block, 'byte')} for"
+        f" {amount(channels, 'channel')}; write it again with a program that knows where it is from"
+    )
+
+
+def _begins(content: Content, at: int, family: _Family) -> bool:
+    """Say whether another file of a family begins at ``at``; AVI goes on with its own "AVIX"."""
+    if content[at : at + len(family.magic)] != family.magic:
+        return False
+    return content[at + 8 : at + 12] != b"AVIX" and at + family.head < len(content)
+
+
+# Pages of Ogg, boxes of MP4, and magic words
+
+
+def _mp4(content: Content) -> list[Link]:
+    """Return the MP4 files: each begins with a box "ftyp"; one box of sound ("mdat") may be cut."""
+    links, at, start, sound, promised = [], 0, 0, 0, 0
+    while at + 16 <= len(content):
+        length, head = int.from_bytes(content[at : at + 4], "big"), 8
+        if length == 1:
+            length, head = int.from_bytes(content[at + 8 : at + 16], "big"), 16
+        name = content[at + 4 : at + 8]
+        if at and name == b"ftyp":
+            links.append(Link(start, at, sound, promised))
+            start, sound, promised = at, 0, 0
+        if length < head:
+            break
+        if name == b"mdat":
+            sound, promised = at + head, at + length
+        at += length
+    return [*links, Link(start, len(content), sound, promised)]
+
+
+def _ogg_starts(content: Content) -> list[int]:
+    """Return where chained Ogg streams begin: at a first page that follows another kind of page."""
+    starts, at, is_first = [0], 0, True
+    while 0 <= at < len(content) - 27:
+        was_first, is_first = is_first, bool(content[at + 5] & 2)
+        if is_first and not was_first:
+            starts.append(at)
+        lengths = content[at + 27 : at + 27 + content[at + 26]]
+        at += 27 + len(lengths) + sum(lengths)
+        if content[at : at + 4] != b"OggS":
+            at = content.find(b"OggS", at)
+    return starts
+
+
+_MAGICS = (
+    rb"fLaC[\x00\x80]\x00\x00\x22",
+    rb"NIST_1A\n +\d+\n",
+    rb"Creative Voice File\x1a",
+    rb"\.snd\x00\x00..(?=....\x00\x00\x00[\x01-\x1d]\x00..."
+    rb"\x00\x00\x00[\x01-\x10])",
+    rb"#!AMR(-WB)?\n",
+    rb"TTA1[\x01\x02]\x00",
+    rb"\x1a\x45\xdf\xa3(?=.{1,60}?\x42\x82.{1,2}(?:webm|matroska))",
+    rb"MATLAB 5\.0 MAT-file",
+    rb"ALawSoundFile\*\*\x00",
+    rb"2BIT",
+    rb"PVF1\n",
+    rb"FLV\x01[\x01\x04\x05]\x00\x00\x00\x09",
+    rb"\xf0\x7e.\x01.{16}\xf7",
+    rb" paf\x00\x00\x00\x00|fap \x00\x00\x00\x00",
+    rb"\x64\xa3[\x01-\x04]\x00(?=.{4}[\x01-\x10]\x00\x00\x00)",
+)
+
+
+# Headers that state the number of samples, or of bytes
+
+
+def _stated(content: Content, links: list[Link], magic: bytes) -> list[Link]:
+    """Add what the header of the last stream promises, if it is one that does."""
+    *before, last = links
+    head = content[last.start : last.start + 1024]
+    for sign, read in _STATED.items():
+        if magic.startswith(sign):
+            try:
+                sound, length = read(head, content, last.start)
+            except (IndexError, ValueError):
+                break
+            if 0 < length < OPEN_ENDED:
+                at = last.start + sound
+                last = last._replace(sound=at, promised=at + length)
+            break
+    if content[last.promised : last.promised + 4] == magic[:4] and last.promised > last.start:
+        rest = Link(last.promised, last.end)
+        return [*before, last._replace(end=last.promised), *_stated(content, [rest], magic)]
+    return [*before, last]
+
+
+def _number(head: bytes, at: int, size: int, order: str) -> int:
+    if at + size > len(head):
+        raise IndexError
+    return int.from_bytes(head[at : at + size], order)  # type: ignore[arg-type]
+
+
+def _nist(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
+    count, width, channels = (
+        int(match.group(1)) if (match := re.search(name + rb" -i (\d+)", head)) else 1
+        for name in (b"sample_count", b"sample_n_bytes", b"channel_count")
+    )
+    is_packed = b"shorten" in head or b"sample_count" not in head
+    return int(head[8:16]), 0 if is_packed else count * width * channels
+
+
+def _au(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
+    return _number(head, 4, 4, "big"), _number(head, 8, 4, "big")
+
+
+def _avr(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
+    channels = 2 if _number(head, 12, 2, "big") else 1
+    return 128, _number(head, 26, 4, "big") * channels * (_number(head, 14, 2, "big") // 8)
+
+
+def _mpc2k(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
+    return 42, _number(head, 30, 4, "little") * 2 * (1 + head[21])
+
+
+def _wve(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
+    return 32, _number(head, 18, 4, "big")
+
+
+def _sox(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
+    order = "little" if head[:1] == b"." else "big"
+    return _number(head, 4, 4, order) + 4, _number(head, 8, 8, order) * 4
+
+
+def _xi(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
+    return 338, _number(head, 298, 4, "little") if _number(head, 296, 2, "little") == 1 else 0
+
+
+def _voc(head: bytes, content: Content, start: int) -> tuple[int, int]:
+    """Add up the blocks: a byte for the kind, 0 at the end, and three for the size."""
+    at = first = start + _number(head, 20, 2, "little")
+    while at + 4 <= len(content) and content[at]:
+        at += 4 + int.from_bytes(content[at + 1 : at + 4], "little")
+    return first - start, at - first
+
+
+def _mat5(_head: bytes, content: Content, start: int) -> tuple[int, int]:
+    """Follow the matrices to the last, which holds the sound behind some 64 bytes of its own.
+
+    Some programs count 8 bytes more than they write.
+    """
+    order = "little" if content[start + 126 : start + 128] == b"IM" else "big"
+    at = last = start + 128
+    while at + 8 <= len(content) and int.from_bytes(content[at : at + 4], order) == 14:  # type: ignore[arg-type]
+        last, at = at, at + 8 + int.from_bytes(content[at + 4 : at + 8], order)  # type: ignore[arg-type]
+    return last + 64 - start, at - last - 64 - 8
+
+
+def _mat4(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
+    """Read the second matrix, the sound; the first is the rate, a number."""
+    order = "little" if head[0] == 0 and head[1:2] != b"\3" else "big"
+    at = 20 + _number(head, 16, 4, order) + 8
+    kind, rows, columns, _, name = (_number(head, at + 4 * k, 4, order) for k in range(5))
+    return at + 20 + name, rows * columns * (8, 4, 4, 2, 2, 1)[kind // 10 % 10]
+
+
+_STATED = {
+    b"NIST": _nist,
+    b".snd": _au,
+    b"2BIT": _avr,
+    b"\x01\x04": _mpc2k,
+    b"ALaw": _wve,
+    b".SoX": _sox,
+    b"XoS.": _sox,
+    b"Exte": _xi,
+    b"Crea": _voc,
+    b"MATL": _mat5,
+    b"\0\0\0\0": _mat4,
+    b"\0\0\3\xe8": _mat4,
+}

@@ -1,0 +1,351 @@
+"""Recordings are read whole: whatever their first frame promises, and however many were joined."""
+
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from audio_files import RATE, encode, encode_ffmpeg, noise, refusal, wav_that_says
+from earmark import audio
+from earmark.audio import layout, mpeg
+from earmark.audio.options import AudioOptions
+from earmark.data.clip import Clip
+from earmark.data.doctor.facts import listen
+from earmark.data.doctor.findings import Names
+from earmark.data.doctor.recordings import check
+
+LOUD, SOFT = noise(2 * RATE), noise(2 * RATE, seed=1) * 1e-4
+NO_TABLE = {"write_xing": "0"}
+VBR = {"global_quality": str(118 * 4), "flags": "+qscale"}
+
+
+def mp3(x: np.ndarray, **settings: dict[str, str]) -> bytes:
+    """Return ``x`` as MP3 with a tag, without which libsndfile leaves it to FFmpeg."""
+    return encode_ffmpeg(x, "mp3", "libmp3lame", **settings)
+
+
+def vbri(content: bytes, frames: int) -> bytes:
+    """Put a frame with a table of Fraunhofer's before frames of MP3, such as it writes."""
+    at = mpeg.after_id3(content, 0)
+    frame = mpeg.frame_at(content, at)
+    assert frame is not None
+    table = b"VBRI" + struct.pack(">HHHII", 1, 0, 75, len(content) - at, frames)
+    head = content[at : at + 4] + bytes(32) + table
+    return content[:at] + head.ljust(frame.length, b"\0") + content[at:]
+
+
+def seconds(content: bytes) -> float:
+    sound = audio.read_channels(content)
+    assert not sound.warnings
+    return len(sound.samples) / sound.rate_hz
+
+
+# MP3, whose length is that of its frames
+
+
+@pytest.mark.parametrize(
+    "order", [(LOUD, SOFT), (SOFT, LOUD), (LOUD,)], ids=["loud", "soft", "one"]
+)
+def test_mp3_of_variable_rate_without_a_table_is_read_whole(order: tuple[np.ndarray, ...]) -> None:
+    x = np.concatenate(order)
+    content = mp3(x, options=NO_TABLE, codec_options=VBR)
+    counted = mpeg.streams(content)[0].samples
+    sound = audio.read_channels(content)
+    assert len(sound.samples) == counted == pytest.approx(len(x), abs=2_000)
+    assert not sound.warnings and not sound.notes
+    assert audio.header_of(content).frames == counted
+    late = audio.read_channels(content, counted / RATE - 0.5, counted / RATE - 0.1)
+    np.testing.assert_allclose(late.samples, sound.samples[-8_000:-1_600], atol=2e-4)
+
+
+def test_mp3_with_a_table_of_fraunhofer_is_read_whole() -> None:
+    x = np.concatenate([LOUD, SOFT])
+    content = mp3(x, options=NO_TABLE, codec_options=VBR)
+    frames = mpeg.streams(content)[0].samples // 576
+    assert seconds(vbri(content, frames)) == pytest.approx(frames * 576 / RATE, abs=0.04)
+    cut = audio.read_channels(vbri(content, 2 * frames))
+    assert "are missing" in cut.warnings[0]
+
+
+def test_mp3_in_wav_lacks_nothing() -> None:
+    sound = audio.read_channels(encode_ffmpeg(LOUD, "wav", "libmp3lame"))
+    assert not sound.warnings and not sound.notes
+    assert len(sound.samples) == pytest.approx(len(LOUD), abs=2_000)
+
+
+def test_frames_are_counted_whatever_lies_between_them() -> None:
+    content = mp3(LOUD, options=NO_TABLE)
+    counted = mpeg.streams(content)[0].samples
+    at = mpeg.after_id3(content, 0)
+    length = 3 * mpeg.frame_at(content, at).length  # type: ignore[union-attr]
+    junk = (
+        content[: at + length]
+        + b"APETAGEX"
+        + bytes(60)
+        + content[at + length :]
+        + b"TAG"
+        + bytes(125)
+    )
+    (stream,) = mpeg.streams(junk)
+    assert (stream.samples, stream.is_cut) == (counted, False)
+    (stream,) = mpeg.streams(content[:-20])
+    assert (stream.samples, stream.is_cut) == (counted - 576, True)
+    assert mpeg.streams(encode_ffmpeg(LOUD, "adts")) == []
+
+
+# Streams joined end to end
+
+JOINED: dict[str, Callable[[np.ndarray], bytes]] = {
+    kind: lambda x, kind=kind: encode(x, kind)  # type: ignore[misc]
+    for kind in ("WAV", "AIFF", "AU", "CAF", "FLAC", "W64", "RF64", "NIST", "VOC", "SVX", "MPC2K")
+} | {
+    "vorbis": lambda x: encode(x, "OGG", "VORBIS"),
+    "opus": lambda x: encode(x, "OGG", "OPUS"),
+    "mp3 table": lambda x: mp3(x),
+    "mp3": lambda x: mp3(x, options=NO_TABLE),
+    "mp2": lambda x: encode_ffmpeg(x, "mp2", "mp2"),
+    "mp4": lambda x: encode_ffmpeg(x),
+    "adts": lambda x: encode_ffmpeg(x, "adts"),
+    "tta": lambda x: encode_ffmpeg(x, "tta", "tta"),
+    "matroska": lambda x: encode_ffmpeg(x, "matroska"),
+    "flv": lambda x: encode_ffmpeg(x, "flv"),
+    "avi": lambda x: encode_ffmpeg(x, "avi", "pcm_s16le"),
+}
+
+
+@pytest.mark.parametrize("make", JOINED.values(), ids=JOINED)
+def test_joined_streams_are_all_read(make: Callable[[np.ndarray], bytes]) -> None:
+    one, two = make(LOUD[:RATE]), make(LOUD[RATE:])
+    parts = [audio.read_channels(content).samples for content in (one, two, one)]
+    whole = audio.read_channels(one + two + one)
+    assert not whole.warnings
+    assert len(whole.samples) == pytest.approx(sum(map(len, parts)), abs=4)
+    if len(whole.samples) == sum(map(len, parts)) and make is not JOINED["mp3"]:
+        middle = slice(len(parts[0]), len(parts[0]) + len(parts[1]))
+        if make in map(JOINED.get, ("WAV", "FLAC", "vorbis", "AIFF", "W64", "tta")):
+            np.testing.assert_array_equal(whole.samples, np.concatenate(parts))
+            stretch = audio.read_channels(one + two + one, 1.25, 2.25).samples
+            np.testing.assert_array_equal(stretch, whole.samples[20_000:36_000])
+        assert np.corrcoef(whole.samples[middle, 0], parts[1][:, 0])[0, 1] > 0.8
+
+
+@pytest.mark.parametrize("kind", ["WAV", "FLAC", "OGG", "MP3"])
+def test_the_rest_is_told_where_rate_or_channels_change(kind: str) -> None:
+    subtype = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}.get(kind, "PCM_16")
+    content = encode(LOUD, kind, subtype) + encode(noise(22_050, 2), kind, subtype, 22_050)
+    sound = audio.read_channels(content)
+    assert len(sound.samples) == len(LOUD)
+    (text,) = sound.warnings
+    assert "after 2.00 s (a stream of 22050 Hz and 2 channels follows; split the file); 1.0" in text
+    assert "a stream of 22050 Hz and 2 channels follows" in refusal(content, 2.5, 2.8)
+
+
+def test_what_is_inside_a_chunk_is_no_second_stream(tmp_path: Path) -> None:
+    inner = encode(LOUD, "WAV")
+    outer = bytearray(encode(LOUD, "WAV"))
+    outer += b"junk" + struct.pack("<I", len(inner)) + inner
+    assert seconds(bytes(outer)) == 2
+    path = tmp_path / "a.wav"
+    path.write_bytes(inner)
+    assert seconds(path) == 2  # type: ignore[arg-type]
+    path.write_bytes(inner + inner)
+    assert seconds(path) == 4  # type: ignore[arg-type]  # it is looked at again
+
+
+# Cut recordings
+
+STATED = ("AIFF", "AU", "AVR", "CAF", "FLAC", "MAT4", "MAT5", "MPC2K", "NIST", "RF64", "SDS", "SVX")
+STATED += ("VOC", "W64", "WAV", "WAVEX", "WVE")
+
+
+@pytest.mark.parametrize("kind", STATED)
+def test_a_cut_recording_is_told_where_its_header_states_a_length(kind: str) -> None:
+    rate_hz = 8_000 if kind == "WVE" else RATE
+    content = encode(LOUD, kind, soundfile.default_subtype(kind), rate_hz)
+    whole = audio.read_channels(content)
+    assert not whole.warnings and not whole.notes
+    length_s = len(whole.samples) / rate_hz
+    for share in (0.3, 0.6, 0.9):
+        sound = audio.read_channels(content[: int(share * len(content))])
+        (text,) = sound.warnings
+        missing_s = length_s - len(sound.samples) / rate_hz
+        words = text.split("; ")[1].split()
+        assert float(words[0]) == pytest.approx(missing_s, abs=0.03)
+        assert float(words[3]) == pytest.approx(length_s, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"),
+    [("avi", "pcm_s16le"), ("sox", "pcm_s32le"), ("voc", "pcm_u8"), ("rm", "ac3"), ("mp2", "mp2"),
+     ("caf", "pcm_s16le"), ("wav", "libmp3lame"), ("asf", "libmp3lame")],
+)  # fmt: skip
+def test_so_is_one_that_ffmpeg_reads(kind: str, codec: str) -> None:
+    rate_hz = 48_000 if codec == "ac3" else RATE
+    content = encode_ffmpeg(noise(2 * rate_hz), kind, codec, rate_hz)
+    assert not audio.read_channels(content).warnings
+    for share in (0.3, 0.6, 0.9):
+        assert audio.read_channels(content[: int(share * len(content))]).warnings, share
+
+
+@pytest.mark.parametrize(
+    ("kept_s", "is_note"), [(9.95, True), (9.999, True), (9.85, False), (5.0, False)]
+)
+def test_a_tiny_part_that_is_missing_is_a_note(kept_s: float, is_note: bool) -> None:
+    content = encode(np.tile(LOUD, (5, 1)), "WAV")
+    sound = audio.read(content[: 44 + 2 * round(kept_s * RATE)])
+    assert (len(sound.notes), len(sound.warnings)) == (is_note, not is_note)
+
+
+def test_of_a_short_clip_a_tiny_part_is_much() -> None:
+    assert audio.read(encode(LOUD[:8_000], "WAV")[:-1_600]).warnings  # 0.05 s of 0.5 s
+
+
+# Headers that say what cannot be
+
+
+def wav(data: bytes, bits: int, block: int, channels: int = 1, bytes_a_s: int = 0) -> bytes:
+    form = struct.pack("<HHIIHH", 1, channels, RATE, bytes_a_s or RATE * block, block, bits)
+    body = (
+        b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", len(data)) + data
+    )
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+@pytest.mark.parametrize(("bits", "block"), [(24, 4), (24, 2), (16, 4), (32, 3), (8, 2)])
+def test_a_wav_whose_bits_contradict_its_bytes_is_refused(bits: int, block: int) -> None:
+    text = refusal(wav(noise(RATE).tobytes(), bits, block))
+    assert f"contradicts itself: {bits} bits a sample, but {block} bytes for 1 channel; " in text
+
+
+def test_a_slip_in_a_header_is_read_as_all_else_says() -> None:
+    pcm = (LOUD * 2**15).astype("<i2").tobytes()
+    assert seconds(wav(pcm, 16, 4, bytes_a_s=2 * RATE)) == 2  # scipy's issue 13988
+    assert seconds(wav(pcm, 16, 0, bytes_a_s=2 * RATE)) == 2
+    assert len(audio.read(wav_that_says(0, LOUD)).samples) == len(LOUD)
+
+
+def test_a_stream_without_channels_or_rate_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    import av
+
+    content = encode_ffmpeg(LOUD)
+    for rate_hz, channels in ((0, 1), (None, 1), (RATE, 0)):
+        stream = SimpleNamespace(
+            rate=rate_hz, layout=SimpleNamespace(nb_channels=channels), codec_context=object()
+        )
+        container = SimpleNamespace(streams=SimpleNamespace(audio=[stream]))
+
+        class Opened:
+            def __enter__(self, container: object = container) -> object:
+                return container
+
+            def __exit__(self, *_: object) -> None: ...
+
+        monkeypatch.setattr(av, "open", lambda *_, **__: Opened())
+        assert "FFmpeg: its header gives no rate or no channels" in refusal(content)
+
+
+# Floats of another scale
+
+
+def test_integers_kept_as_floats_are_told_and_can_be_scaled() -> None:
+    content = encode(LOUD * 32_767, "WAV", "FLOAT")
+    sound = audio.read(content)
+    (text,) = sound.warnings
+    assert "its samples reach 1.638e+04, where full scale is 1" in text
+    assert "--full-scale 32768" in text
+    scaled = audio.read(content, options=AudioOptions(full_scale=32_768))
+    assert not scaled.warnings
+    np.testing.assert_allclose(scaled.samples, LOUD[:, 0] * 32_767 / 32_768, atol=1e-6)
+    pcm = encode(LOUD, "WAV")
+    same = audio.read(pcm, options=AudioOptions(full_scale=32_768)).samples
+    np.testing.assert_array_equal(same, audio.read(pcm).samples)
+    assert not audio.read(encode(LOUD * 8, "WAV", "FLOAT")).warnings
+
+
+def test_the_store_knows_options_of_0_1_by_their_old_name() -> None:
+    assert str(AudioOptions(2, "zero")) == "AudioOptions(channel=2, non_finite='zero')"
+    assert str(AudioOptions(full_scale=128)).endswith("full_scale=128)")
+
+
+def test_the_doctor_tells_of_scale_of_tiny_parts_and_of_remarks(tmp_path: Path) -> None:
+    contents = {
+        "loud.wav": encode(LOUD * 32_767, "WAV", "FLOAT"),
+        "a.wav": encode(LOUD, "WAV")[:-320],
+        "b.wav": encode(LOUD, "WAV")[:-640],
+        "odd.mp3": remarked(),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    clips = [Clip(tmp_path / name) for name in contents]
+    findings = list(check([listen(clip, AudioOptions()) for clip in clips], Names(clips)))
+    texts = {finding.kind: finding.text() for finding in findings}
+    assert "--full-scale 32768" in texts["scale"]
+    assert "a.wav: cut short or damaged after 1.99 s" in texts["a little short"]
+    assert "; 1 other like it" in texts["a little short"]
+    if sys.platform == "linux":
+        assert "odd.mp3: its decoder says: " in texts["decoder remarks"]
+
+
+# What decoders print
+
+
+def remarked() -> bytes:
+    """Return MP3 with 300 bytes between two of its frames, which libmpg123 remarks on."""
+    content = mp3(LOUD, options=NO_TABLE)
+    at = mpeg.after_id3(content, 0)
+    for _ in range(20):
+        at += mpeg.frame_at(content, at).length  # type: ignore[union-attr]
+    return content[:at] + b"\xaa" * 300 + content[at:]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it takes the GNU C library")
+def test_what_decoders_print_is_told_and_not_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.mp3"
+    path.write_bytes(remarked())
+    for source in (path, path.read_bytes()):
+        sound = audio.read_channels(source)
+        assert any("its decoder says" in text for text in (*sound.remarks, *sound.warnings))
+    content = bytearray(encode(LOUD, "AIFF", "PCM_24"))
+    for at in range(12, 60):
+        for value in (0, 0x7F, 0x80, 0xFF):
+            changed = content[:at] + bytes([value]) + content[at + 1 :]
+            try:
+                audio.read_channels(bytes(changed))
+            except audio.reading.AudioError:  # type: ignore[attr-defined]
+                continue
+    assert capfd.readouterr() == ("", "")
+
+
+def test_layout_of_garbage_is_one_stream() -> None:
+    dice = np.random.default_rng(0)
+    signs = [
+        b"RIFF",
+        b"FORM",
+        b"caff\0\1",
+        b"OggS",
+        b"fLaC",
+        b"ID3",
+        b"\0\0\0\0",
+        b"MATLAB 5.0 MAT-file",
+    ]
+    for sign in [
+        *signs,
+        b"Creative Voice File\x1a",
+        b"2BIT",
+        b"\x01\x04",
+        b".SoX",
+        b"\xff\xfb\x90\x64",
+    ]:
+        for size in (0, 1, 5, 30, 300):
+            content = sign + dice.bytes(size)
+            links = layout.links_of(content)
+            assert links and links[0].start == 0
+            assert all(link.end <= len(content) for link in links)
