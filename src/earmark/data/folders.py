@@ -44,7 +44,7 @@ def paths(inputs: Iterable[str | Path]) -> list[Path]:
     A file is taken whatever its name. Raises DataError for a path that is not there and for a
     folder without recordings.
     """
-    return [_raised(found) for path in inputs for found in _expand(Path(path))]
+    return [_raised(found) for path in inputs for found in _expand(path)]
 
 
 def find_clips(inputs: Iterable[str | Path]) -> Iterator[Clip]:
@@ -53,18 +53,21 @@ def find_clips(inputs: Iterable[str | Path]) -> Iterator[Clip]:
     What is not there, a folder without recordings and one that cannot be listed are clips that
     cannot be read, in their places.
     """
-    for path in map(Path, inputs):
+    for path in inputs:
         for found in _expand(path):
             if isinstance(found, DataError):
                 why = str(found).removeprefix(f"{path} ").rstrip(".")
-                yield Clip(path, recording=AbsentSource(str(path), why))
+                yield Clip(Path(path), recording=AbsentSource(str(path), why))
             else:
                 yield Clip(found)
 
 
-def _expand(path: Path) -> Iterator[Path | DataError]:
-    """Yield the recordings at ``path``, with an error in the place of what is none."""
-    if not os.path.exists(path):
+def _expand(given: str | Path) -> Iterator[Path | DataError]:
+    """Yield the recordings at a path, with an error in the place of what is none."""
+    path = Path(given)
+    if not str(given):  # as of a variable that is not set; Path makes it the current folder
+        yield DataError("an empty name is no path; give recordings or folders.")
+    elif not os.path.exists(path):
         yield DataError(f"{path} is not there;{near_path(path)} give recordings or folders.")
     elif not os.path.isdir(path):
         yield path

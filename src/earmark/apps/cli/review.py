@@ -11,7 +11,7 @@ from typer import Option
 from earmark.apps.cli.checks import check_backbones, check_output
 from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, ModelOptions, RunOptions
 from earmark.apps.cli.progress import embedding_bar
-from earmark.apps.cli.text import print_json, say, skipped_json
+from earmark.apps.cli.text import class_text, print_json, say, skipped_json
 from earmark.errors import DataError, EarmarkError, amount
 
 if TYPE_CHECKING:
@@ -117,12 +117,12 @@ def _text(source: str, result: Review, output: Path | None) -> str:
     clips = amount(result.n_clips, "clip")
     lines = [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
     for number, suspect in enumerate(result.suspects, 1):
-        change = f" -> {suspect.suggested}?" if suspect.suggested else ""
+        change = f" -> {class_text(suspect.suggested)}?" if suspect.suggested else ""
         name = _name(suspect.clip)
-        lines.append(f"{number:>4}  {suspect.doubt:.3f}  {name}  {suspect.clip.label}{change}")
+        lines.append(f"{number:>4}  {suspect.doubt:.3f}  {name}  {_label(suspect.clip)}{change}")
         lines.append(f"        {suspect.reason}")
         for near in suspect.neighbours:
-            name = f"{_name(near.clip)}  {near.clip.label}"
+            name = f"{_name(near.clip)}  {_label(near.clip)}"
             lines.append(f"        near {near.similarity:.2f}  {name}")
     if output is not None:
         lines.append(
@@ -130,6 +130,10 @@ def _text(source: str, result: Review, output: Path | None) -> str:
             f"  earmark review {source} --apply {output} -o CORRECTED.csv"
         )
     return "\n".join(lines)
+
+
+def _label(clip: Clip) -> str:
+    return class_text(clip.label or "")
 
 
 def _name(clip: Clip) -> str:
