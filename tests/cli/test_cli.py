@@ -369,12 +369,16 @@ def leaves(command, name="") -> list[tuple[str, object]]:
     return [(name.strip(), command), *below]
 
 
-def test_no_sentence_of_help_is_cut_off(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-    for name, command in leaves(typer.main.get_command(app)):
-        if hasattr(command, "commands"):
-            listed = earmark(*name.split(), "--help").stdout
-            assert "..." not in listed.partition("Commands:")[2], listed
+@pytest.mark.parametrize("columns", [20, 50, 80, 200])
+def test_no_sentence_of_help_is_cut_off(monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    commands = leaves(typer.main.get_command(app))
+    for name, command in [("", typer.main.get_command(app)), *commands]:
+        said = "".join(earmark(*name.split(), "--help").stdout.split())  # wherever it is wrapped
+        inside = getattr(command, "commands", {}).values()
+        first = [(below.help or "").partition("\n")[0] for below in inside]
+        for text in [command.help, *first, *(getattr(p, "help", "") for p in command.params)]:
+            assert "".join((text or "").split()) in said, text
 
 
 def test_options_of_one_name_are_described_in_one_way():

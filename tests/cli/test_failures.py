@@ -86,7 +86,7 @@ def test_tag_goes_on_too(folder, tmp_path):
 
 def test_where_nothing_is_there_nothing_is_answered(model, tmp_path):
     (tmp_path / "empty").mkdir()
-    for given in (["a.wav", "b.wav"], ["empty"], ["-", "a.wav"]):
+    for given in (["a.wav", "b.wav"], ["empty"], ["-", "a.wav"], [""]):
         done = earmark("predict", model, *given, expect=2, cwd=tmp_path)
         assert done.stdout == "" and done.stderr.count("\n") == 1
     with pytest.raises(DataError, match="holds no recordings"):
@@ -176,6 +176,10 @@ def test_an_output_that_is_an_input_is_refused_at_once(folder, model, tmp_path, 
         (["train", model, "-o", model], "is an input"),
         (["train", folder, "-o", "m", "--report", folder], "is an input"),
         (["evaluate", model, folder, "--report", folder], "is an input"),
+        (
+            ["train", folder, "-o", "m", "--finetune", "full", "--tensorboard", folder],
+            "is an input",
+        ),
         (["train", folder, "-o", "m", "--report", "m"], "is named by -o and by --report"),
         (["train", folder, "-o", "s/summary.json", "--report", "s"], "by -o and by --report"),
         (["evaluate", model, folder, "--report", "r"], "it is a folder"),

@@ -64,10 +64,10 @@ def find_clips(inputs: Iterable[str | Path]) -> Iterator[Clip]:
 
 
 def _expand(given: str | Path) -> Iterator[Path | DataError]:
-    """Yield the recordings at ``path``, with an error in the place of what is none."""
+    """Yield the recordings at a path, with an error in the place of what is none."""
     path = Path(given)
     if not str(given).strip():
-        yield DataError("the name of a recording is empty; give recordings or folders.")
+        yield DataError("an empty name is no path; give recordings or folders.")
     elif not os.path.exists(path):
         problem = (
             f"{broken};" if (broken := not_a_file(path)) else f"is not there;{near_path(path)}"

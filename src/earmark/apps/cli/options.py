@@ -13,7 +13,6 @@ import typer
 from typer import Argument, Option
 
 from earmark.apps.cli import signals
-from earmark.apps.cli.checks import check_folder
 from earmark.apps.cli.text import lines_of_stdin, print_csv, print_json, report_skipped, show
 from earmark.errors import EarmarkError
 from earmark.system.text import one_line
@@ -140,7 +139,6 @@ class TuningOptions:
 
             check_method(self.finetune)
             Recipe().changed(self.recipe)
-        check_folder(self.tensorboard)
         if self.finetune is not None:
             signals.goes_on()  # from its checkpoints
 
@@ -192,9 +190,10 @@ class AnswerOptions:
         from earmark.data.folders import find_clips, paths
 
         clips = list(find_clips(self.paths))
-        if all(clip.recording is not None for clip in clips):
+        lengths = [len(one_line(clip.path)) for clip in clips if clip.recording is None]
+        if not lengths:
             paths(self.paths)  # says why there are none
-        return clips, max(len(one_line(clip.path)) for clip in clips)
+        return clips, max(lengths)
 
     def show(self, text: str | None, value: dict[str, Any], rows: list[list[str]]) -> None:
         """Print the answer for one recording in the form that was asked for."""

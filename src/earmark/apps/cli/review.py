@@ -11,7 +11,7 @@ from typer import Option
 from earmark.apps.cli.checks import check_backbones, check_output
 from earmark.apps.cli.options import JSON, DataOptions, FoldOptions, ModelOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
-from earmark.apps.cli.text import print_json, say, show, skipped_json
+from earmark.apps.cli.text import class_text, print_json, say, show, skipped_json
 from earmark.errors import DataError, EarmarkError, amount
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _lines(source: str, result: Review, output: Path | None, warning: str | None
     lines = [] if warning is None else [f"{source}: {warning}", _MEANS_LITTLE]
     lines += [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
     for number, suspect in enumerate(result.suspects, 1):
-        change = f" -> {suspect.suggested}?" if suspect.suggested else ""
+        change = f" -> {class_text(suspect.suggested)}?" if suspect.suggested else ""
         name = _labelled(suspect.clip)
         lines.append(f"{number:>4}  {suspect.doubt:.3f}  {name}{change}")
         lines.append(f"        {suspect.reason}")
@@ -144,7 +144,7 @@ def _labelled(clip: Clip) -> str:
     name = str(clip.path)
     if clip.start is not None or clip.end is not None:
         name += f" {clip.start or 0:g}..{'' if clip.end is None else f'{clip.end:g}'}"
-    return f"{name}  {clip.label or NO_CLASS}"
+    return f"{name}  {class_text(clip.label) if clip.label else NO_CLASS}"
 
 
 def _json(source: str, result: Review, output: Path | None) -> dict[str, Any]:

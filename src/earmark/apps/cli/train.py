@@ -46,6 +46,7 @@ def train(
     checks.check_share("--unknown", unknown, 0.05)
     checks.check_model_output(output, data.source)
     checks.check_report(report, data.source, output)
+    checks.check_folder(tuning.tensorboard, data.source)
     checks.check_backbones(model.backbone)
     dataset = data.read()
     if unknown is not None:
