@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from earmark.classifier.schema import TUNED, check_depth
 from earmark.errors import ModelError
 
 SCHEMA = 3  # the third has fine-tuned weights, and is otherwise the second
 READ = (2, 3)
-TUNED = "tuned."  # begins the names of fine-tuned tensors: then the backbone's number
 MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megabytes
 
 
@@ -51,8 +51,16 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
                     " `earmark train` wrote."
                 )
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        header = json.loads(text)
-    except (SafetensorError, OSError, ValueError) as error:
+        header = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        check_depth(header)
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise ModelError(
             f"{path} is not a classifier, or is cut short ({error}); give the file that"
             " `earmark train` wrote."
@@ -60,6 +68,19 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not isinstance(header, dict):
         raise ModelError(f"{path} has a header that is no JSON object; train it again.")
     return header, tensors
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; of a key that is there twice, readers could take either value."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"its header has {next(n for n in names if names.count(n) > 1)!r} twice")
+    return value
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"its header has {word}, which is no number of JSON")
 
 
 def digest_of(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:

@@ -48,7 +48,8 @@ def review(
 
         dataset, classifier = of_model(Path(data.source))
         provenance = classifier.provenance
-        settings = {**provenance["arguments"], "seed": provenance["seed"]}
+        arguments = {**provenance.get("arguments", {}), "seed": provenance.get("seed", 0)}
+        settings |= {name: arguments[name] for name in settings if name in arguments}
     else:
         dataset = data.read()
     if apply is not None and output is not None:
