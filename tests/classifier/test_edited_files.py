@@ -25,6 +25,7 @@ from earmark.errors import EarmarkError, ModelError
 FILES = Path(__file__).parents[1] / "fixtures" / "0.1"
 NAMES = ("single", "several", "mlp", "tuned", "schema2")
 WRONG = ("text", "", True, None, [], {}, -1, 0.5, 1e39, 10**400, [[1]], {"a": 1}, float("nan"))
+EITHER = [({"NoneType", "str"}, "separator"), ({"NoneType", "number"}, "channel")]
 TREE = dict[str, Any]
 
 
@@ -113,7 +114,8 @@ def test_no_changed_leaf_is_a_traceback_or_another_answer(name, tmp_path):
         if way[0] == "digest":
             continue
         for value in WRONG if name in ("single", "several") else WRONG[::3]:
-            if kind(value) == kind(at(header, way)) or (value is None and way[-1] == "channel"):
+            both = {kind(value), kind(at(header, way))}
+            if len(both) == 1 or (both, way[-1]) in EITHER:
                 continue  # another of its kind may be right: see below
             edited = copy.deepcopy(header)
             at(edited, way[:-1])[way[-1]] = value

@@ -183,7 +183,7 @@ ESTIMATE = record(
 )
 AUDIO = record({"channel": nullable(integer(1)), "non_finite": one_of(NON_FINITE)})
 _text = nullable(text(r"[^\0]*", "a text or null"))
-_source = ("data", "root", "label", "group", "fold")
+_source = ("data", "root", "label", "group", "fold", "separator")
 _words = dict.fromkeys(("backbone", "head", "layers"), text())
 PROVENANCE = record(
     {"audio": AUDIO},
@@ -202,7 +202,7 @@ PROVENANCE = record(
                 True,
             )
         ),
-        "source": record({"separator": _text}, dict.fromkeys(_source, _text), True),
+        "source": record({}, dict.fromkeys(_source, _text), True),
         "arguments": record({}, {**_words, "folds": integer(2)}, True),
     },
     is_open=True,
@@ -290,9 +290,6 @@ def _check_decision(header: Mapping[str, Any]) -> None:
         if offset := header["calibration"]["offset"]:
             must = "0, as calibration.is_single says that a clip has one class"
             raise FieldError("calibration.offset", offset, must)
-        if (separator := header["provenance"].get("source", {}).get("separator")) is not None:
-            must = "null, as calibration.is_single says that a clip has one class"
-            raise FieldError("provenance.source.separator", separator, must)
         if limits["thresholds"]:
             must = "empty, as calibration.is_single says that a clip has one class"
             raise FieldError("limits.thresholds", limits["thresholds"], must)
