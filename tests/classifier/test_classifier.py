@@ -115,7 +115,9 @@ def test_foreign_files_are_refused(tmp_path):
 def test_a_head_of_another_kind_is_refused(saved, tmp_path):
     odd = replace(Classifier.load(saved), head=Head("forest", Classifier.load(saved).head.tensors))
     odd.save(tmp_path / "odd.earmark")
-    with pytest.raises(ModelError, match="'forest' is none of prototype, linear, logistic, mlp"):
+    with pytest.raises(
+        ModelError, match="head is 'forest'; it must be one of prototype, linear, logistic, mlp"
+    ):
         Classifier.load(tmp_path / "odd.earmark")
 
 

@@ -170,5 +170,5 @@ def test_the_library_refuses_empty_names_too(tones, monkeypatch):
     monkeypatch.chdir(tones)  # which an empty path would name
     with pytest.raises(DataError, match="the name of the data is empty"):
         Dataset.read("")
-    with pytest.raises(DataError, match="the name of a recording is empty"):
+    with pytest.raises(DataError, match="an empty name is no path"):
         earmark.data.folders.paths([""])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,18 +15,18 @@ from earmark.audio.options import AudioOptions
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.estimate import Estimate
-from earmark.classifier.features import FeatureSpec
+from earmark.classifier.features import FeatureSpec, count_features
 from earmark.classifier.file import (
     READ,
     SCHEMA,
-    TUNED,
     digest_of,
     read_parts,
     separator_of,
     tuned_tensors,
 )
-from earmark.classifier.head import KINDS, Head
+from earmark.classifier.head import Head
 from earmark.classifier.known import KnownClips
+from earmark.classifier.schema import TUNED, check
 from earmark.errors import ModelError
 from earmark.system.files import write_whole
 from earmark.system.jsons import finite, json_text
@@ -34,6 +34,7 @@ from earmark.version import __version__
 
 if TYPE_CHECKING:
     from earmark.backbones.base import Backbone
+    from earmark.backbones.info import BackboneInfo
     from earmark.classifier.prediction import Prediction
     from earmark.classifier.recordings import Recordings
     from earmark.classifier.session import Session
@@ -133,8 +134,18 @@ class Classifier:
         )
 
     def scores(self, features: np.ndarray) -> np.ndarray:
-        """Return calibrated scores (N, K) for features (N, D) of the chosen layers."""
-        return self.calibration.scores(self.head.logits(features))
+        """Return calibrated scores (N, K) for features (N, D) of the chosen layers.
+
+        Raises ModelError where they are not finite: the head's numbers are too large, or too small.
+        """
+        with np.errstate(all="ignore"):
+            scores = self.calibration.scores(self.head.logits(features))
+        if not np.isfinite(scores).all():
+            raise ModelError(
+                "the classifier gives scores that are no numbers; its head, its calibration or the"
+                " backbone's weights are damaged. Get the file again, or train it again."
+            )
+        return scores
 
     def session(self, store: Store | None = None) -> Session:
         """Open a session, which keeps the networks warm and answers from several threads.
@@ -277,7 +288,30 @@ class Classifier:
             if self.tuned:
                 tuned_weights.apply_tuned_weights(network, self.tuned[number])
             networks.append(network)
+        self._check_layers([network.info for network in networks])
         return networks
+
+    def _check_layers(self, infos: Sequence[BackboneInfo]) -> None:
+        """Refuse layers that a backbone does not have, and a head of another number of features."""
+        for use, info in zip(self.backbones, infos, strict=True):
+            if unread := set(use.layers) - {layer.name for layer in info.layers}:
+                raise ModelError(
+                    f"this classifier reads layer {min(unread)!r}, which backbone {use.name!r} does"
+                    " not have; get the file again from where it was made, or train it again."
+                )
+        try:
+            features = count_features(infos, self.feature_spec)
+        except ValueError as error:
+            raise ModelError(
+                f"this classifier's pooling does not fit its layers: {error}; get the file again"
+                " from where it was made, or train it again."
+            ) from error
+        if len(self.head.tensors["mean"]) != features:
+            raise ModelError(
+                f"this classifier's head reads {len(self.head.tensors['mean'])} features, and its"
+                f" layers and pooling give {features}; get the file again from where it was made,"
+                " or train it again."
+            )
 
     def save(self, path: str | Path, *, hashes: bool = True) -> None:
         """Write the classifier to one file, whole or not at all; equal ones give equal bytes.
@@ -312,7 +346,7 @@ class Classifier:
             "pooling": self.pooling,
             "limits": self.decision_rule.to_json(),
             "estimate": self.estimate.to_dict(),
-            "provenance": self.provenance,
+            "provenance": {"audio": asdict(self.audio), **self.provenance},
             **({} if self.known is None else {"known": self.known.to_json()}),
         }
         return finite(header), {k: np.ascontiguousarray(v) for k, v in sorted(tensors.items())}
@@ -322,7 +356,8 @@ class Classifier:
         """Read a classifier; :class:`ModelError` says what is wrong with any other file."""
         path = Path(path)
         header, tensors = read_parts(path)
-        if header.get("schema") not in READ:
+        schema = header.get("schema")
+        if type(schema) is not int or schema not in READ:
             raise ModelError(
                 f"{path} has schema {header.get('schema')!r} and this earmark"
                 f" ({__version__}) reads {' and '.join(map(str, READ))}; update earmark, or"
@@ -335,17 +370,16 @@ class Classifier:
                 " again from where it was made, or train it again."
             )
         try:
+            check(header, tensors)
             return cls._from(header, tensors)
-        except (KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise ModelError(
-                f"{path} lacks a part of a classifier ({error}); train it again."
+                f"{path} is not what earmark writes: {error}. Get the file again from where it was"
+                " made, or train it again."
             ) from error
 
     @classmethod
     def _from(cls, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Classifier:
-        if header["head"] not in KINDS:
-            raise ValueError(f"head {header['head']!r} is none of {', '.join(KINDS)}")
-        AudioOptions(**header["provenance"].get("audio", {}))  # a newer earmark may know more
         uses = (
             BackboneUse(u["name"], u["fingerprint"], tuple(u["layers"]))
             for u in header["backbones"]

@@ -65,6 +65,18 @@ def list_statistics(infos: Sequence[BackboneInfo], spec: FeatureSpec) -> tuple[S
     return tuple(statistics)
 
 
+def count_features(infos: Sequence[BackboneInfo], spec: FeatureSpec) -> int:
+    """Return how many features a spec reads: D. ValueError where it averages unequal layers."""
+    total = 0
+    for statistic in list_statistics(infos, spec):
+        layers = [infos[statistic.backbone].layer(name) for name in statistic.layers]
+        sizes = {layer.size if statistic.has_bands else layer.channels for layer in layers}
+        if len(sizes) > 1:
+            raise ValueError("averaged layers must be of equal size")
+        total += sizes.pop()
+    return total
+
+
 def compute_statistic(info: BackboneInfo, matrix: np.ndarray, statistic: Statistic) -> np.ndarray:
     """Return (N, d) float32: signed square roots of one statistic.
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from earmark.classifier.schema import TUNED, check_depth
 from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
 from earmark.system.files import not_a_file
 
 SCHEMA = 3  # the third has fine-tuned weights, and is otherwise the second
 READ = (2, 3)
-TUNED = "tuned."  # begins the names of fine-tuned tensors: then the backbone's number
 MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megabytes
 
 
@@ -55,8 +55,16 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
                     " `earmark train` wrote."
                 )
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        header = json.loads(text)
-    except (SafetensorError, OSError, ValueError) as error:
+        header = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        check_depth(header)
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise ModelError(
             f"{path} is not a classifier, or is cut short ({error}); give the file that"
             " `earmark train` wrote."
@@ -70,6 +78,19 @@ def separator_of(provenance: Mapping[str, Any], is_single: bool) -> str | None:
     """Return what stood between the classes of a clip in training; None for one class a clip."""
     separator: str | None = provenance.get("source", {}).get("separator")
     return separator or (None if is_single else LIST_SEPARATOR)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; of a key that is there twice, readers could take either value."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"its header has {next(n for n in names if names.count(n) > 1)!r} twice")
+    return value
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"its header has {word}, which is no number of JSON")
 
 
 def digest_of(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:

@@ -50,7 +50,8 @@ def review(
 
         dataset, classifier = of_model(Path(data.source))
         provenance, estimate = classifier.provenance, classifier.estimate
-        settings = {**provenance["arguments"], "seed": provenance["seed"]}
+        arguments = {**provenance.get("arguments", {}), "seed": provenance.get("seed", 0)}
+        settings |= {name: arguments[name] for name in settings if name in arguments}
     else:
         dataset = data.read()
     if apply is not None and output is not None:

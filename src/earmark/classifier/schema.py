@@ -1,0 +1,346 @@
+"""What a classifier file must hold, declared in one place: ``HEADER``, ``TENSORS`` and ``check``.
+
+Keys that nobody knows are let be at the top, in the estimate and in the provenance, where a later
+earmark may add some; all else that is read is checked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from earmark.audio.options import MAX_PEAK, NON_FINITE
+from earmark.classifier.head import KINDS
+
+Rule = Callable[[Any, str], None]  # takes a value and the name of its field
+LARGEST = float(np.finfo(np.float32).max)  # of a number
+MOST_DEPTH = 20  # of lists and objects in each other
+TUNED = "tuned."  # begins the names of fine-tuned tensors: then the backbone's number
+
+
+class FieldError(ValueError):
+    """A field that is not what it must be."""
+
+    def __init__(self, name: str, value: Any, must: str) -> None:
+        shown = repr(value)
+        super().__init__(
+            f"{name} is {shown if len(shown) <= 60 else shown[:57] + '...'}; it must be {must}"
+        )
+
+
+def number(low: float = -LARGEST, high: float = LARGEST, above: bool = False) -> Rule:
+    """Take finite numbers from ``low``, or ``above`` it, to ``high``."""
+    must = f"a number {'above' if above else 'from'} {low:g} to {high:g}"
+
+    def rule(value: Any, name: str) -> None:
+        if type(value) not in (int, float) or not low <= value <= high or (above and value == low):
+            raise FieldError(name, value, must)
+
+    return rule
+
+
+def integer(low: int, high: int = 2**53) -> Rule:
+    """Take whole numbers ``low..high``."""
+
+    def rule(value: Any, name: str) -> None:
+        if type(value) is not int or not low <= value <= high:
+            raise FieldError(name, value, f"a whole number, {low} to {high}")
+
+    return rule
+
+
+def text(pattern: str = r"(?s:.*)", must: str = "a text") -> Rule:
+    """Take texts that ``pattern`` matches as a whole."""
+
+    def rule(value: Any, name: str) -> None:
+        if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
+            raise FieldError(name, value, must)
+
+    return rule
+
+
+def boolean(value: Any, name: str) -> None:
+    """Take true and false."""
+    if not isinstance(value, bool):
+        raise FieldError(name, value, "true or false")
+
+
+def anything(value: Any, name: str) -> None:
+    """Take all that JSON can hold."""
+
+
+def one_of(words: Sequence[str]) -> Rule:
+    """Take one of some words."""
+    return text("|".join(map(re.escape, words)), f"one of {', '.join(words)}")
+
+
+def nullable(rule: Rule) -> Rule:
+    """Take null as well."""
+    return lambda value, name: None if value is None else rule(value, name)
+
+
+def array(rule: Rule, least: int = 0, most: int | None = None, unique: bool = False) -> Rule:
+    """Take lists of ``least..most`` values that each follow ``rule``."""
+
+    def check_all(value: Any, name: str) -> None:
+        if not isinstance(value, list):
+            raise FieldError(name, value, "a list")
+        if len(value) < least or (most is not None and len(value) > most):
+            must = f"a list of {least if most == least else f'at least {least}'}"
+            raise FieldError(name, value, must)
+        for k, item in enumerate(value):
+            rule(item, f"{name}[{k}]")
+        if unique and len(set(value)) < len(value):
+            twice = next(item for item in value if value.count(item) > 1)
+            raise FieldError(name, value, f"a list without repeats, and has {twice!r} twice")
+
+    return check_all
+
+
+def interval(low: float, high: float) -> Rule:
+    """Take a list of two numbers, the smaller one first."""
+    pair = array(number(low, high), 2, 2)
+
+    def rule(value: Any, name: str) -> None:
+        pair(value, name)
+        if value[0] > value[1]:
+            raise FieldError(name, value, "two numbers, the smaller one first")
+
+    return rule
+
+
+def record(
+    required: Mapping[str, Rule], optional: Mapping[str, Rule] | None = None, is_open: bool = False
+) -> Rule:
+    """Take objects with ``required`` keys and any of ``optional``; if ``is_open``, others too."""
+    rules = {**required, **(optional or {})}
+
+    def check_all(value: Any, name: str) -> None:
+        if not isinstance(value, dict):
+            raise FieldError(name, value, "an object")
+        prefix = f"{name}." if name else ""
+        for key in required:
+            if key not in value:
+                raise ValueError(f"{prefix}{key} is missing")
+        for key, item in value.items():
+            if key in rules:
+                rules[key](item, f"{prefix}{key}")
+            elif not is_open:
+                raise ValueError(f"{prefix}{key[:60]} is of no use; known: {', '.join(rules)}")
+
+    return check_all
+
+
+SHARE = number(0, 1)
+COUNT = integer(0)
+NAME = text(r"(?s:.+)", "a text that is not empty")
+_figures = {"accuracy": SHARE, "n": COUNT, "ci95": interval(0, 1), "clips_per_class": COUNT}
+_figures |= {"recall": nullable(SHARE), "precision": nullable(SHARE), "f1": nullable(SHARE)}
+_figures |= {"low": SHARE, "high": SHARE}
+FIGURES = array(record({}, {**_figures, "label": NAME, "name": NAME, "fold": NAME}, is_open=True))
+
+ESTIMATE = record(
+    {
+        "scheme": text(),
+        "accuracy": SHARE,
+        "ci95": interval(0, 1),
+        "macro_f1": SHARE,
+        "ece": SHARE,
+        "chance": SHARE,
+        "clips": COUNT,
+        "folds": FIGURES,
+        "classes": FIGURES,
+    },
+    {
+        "balanced_accuracy": SHARE,
+        "map": SHARE,
+        "baselines": FIGURES,
+        "learning_curve": FIGURES,
+        "unknown": record(
+            {}, {"rate": SHARE, "below": number(), "accepted": SHARE, "answered": SHARE}, True
+        ),
+        "fine_tuning": record(
+            {},
+            {
+                "frozen": SHARE,
+                "fine_tuned": SHARE,
+                "difference": number(-1, 1),
+                "ci95": interval(-1, 1),
+                "how": text(),
+                "use": text(),
+                "course": array(anything),
+                "folds": array(anything),
+                "recipe": record({}, is_open=True),
+            },
+            True,
+        ),
+        "answered_unknown": COUNT,
+    },
+    is_open=True,
+)
+AUDIO = record(
+    {"channel": nullable(integer(1)), "non_finite": one_of(NON_FINITE)},
+    {"full_scale": number(0, MAX_PEAK, above=True)},
+)
+_text = nullable(text(r"[^\0]*", "a text or null"))
+_source = ("data", "root", "label", "group", "fold", "separator")
+_words = dict.fromkeys(("backbone", "head", "layers"), text())
+PROVENANCE = record(
+    {"audio": AUDIO},
+    {
+        "earmark": text(),
+        "clips": COUNT,
+        "clip_seconds": interval(0, LARGEST),
+        "seed": COUNT,
+        "data": text(),
+        "layers": text(),
+        "penalty": number(0),
+        "candidates": array(
+            record(
+                {},
+                {"head": text(), "layers": text(), "accuracy": SHARE}
+                | {"balanced": boolean, "loss": number(), "penalty": number(0)},
+                True,
+            )
+        ),
+        "source": record({}, dict.fromkeys(_source, _text), True),
+        "arguments": record({}, {**_words, "folds": integer(2)}, True),
+    },
+    is_open=True,
+)
+HEADER = record(
+    {
+        "schema": integer(1),
+        "labels": array(NAME, least=1, unique=True),
+        "backbones": array(
+            record(
+                {
+                    "name": NAME,
+                    "fingerprint": text(
+                        r"(?s:.+)/\d{1,9}/[^/]+/\w+", "of the form NAME/VERSION/WEIGHTS/PRECISION"
+                    ),
+                    "layers": array(NAME, least=1, unique=True),
+                }
+            ),
+            least=1,
+        ),
+        "head": one_of(KINDS),
+        "calibration": record(
+            {"temperature": number(0, above=True), "offset": number(), "is_single": boolean}
+        ),
+        "pooling": record(dict.fromkeys(("spread", "bands", "averaged"), boolean)),
+        "limits": record(
+            {
+                "thresholds": array(SHARE),
+                "disbelief": array(number(-1e-5, 1 + 1e-5)),  # 1 - score, rounded
+                "unknown_below": nullable(number()),
+            }
+        ),
+        "estimate": ESTIMATE,
+        "provenance": PROVENANCE,
+    },
+    is_open=True,
+)
+TENSORS = {  # names and shapes; K classes, D features, H hidden units
+    **{kind: {"weight": "KD", "bias": "K"} for kind in ("prototype", "linear", "logistic")},
+    "mlp": {
+        "hidden.weight": "HD",
+        "hidden.bias": "H",
+        "output.weight": "KH",
+        "output.bias": "K",
+    },
+}
+
+
+def check(header: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError with the name of the first field or tensor that is not as declared."""
+    check_depth(header)
+    HEADER(header, "")
+    _check_backbones(header["backbones"])
+    _check_decision(header)
+    own = {name: value for name, value in tensors.items() if not name.startswith(TUNED)}
+    check_head(header["head"], own, len(header["labels"]))
+    for name, value in tensors.items():
+        _check_numbers(name, value)
+
+
+def check_depth(value: Any, depth: int = 0) -> None:
+    """Refuse JSON that is nested deeper than any earmark writes it."""
+    if depth > MOST_DEPTH:
+        raise ValueError(f"its header is nested deeper than {MOST_DEPTH} levels")
+    children = value.values() if isinstance(value, dict) else value
+    if isinstance(value, (dict, list)):
+        for child in children:
+            check_depth(child, depth + 1)
+
+
+def _check_backbones(uses: Sequence[Mapping[str, Any]]) -> None:
+    names = [use["name"] for use in uses]
+    for k, use in enumerate(uses):
+        if not use["fingerprint"].startswith(f"{use['name']}/"):
+            name = f"backbones[{k}].fingerprint"
+            raise FieldError(name, use["fingerprint"], f"one of backbone {use['name']!r}")
+        if names.count(use["name"]) > 1:
+            raise FieldError(f"backbones[{k}].name", use["name"], "there once only")
+
+
+def _check_decision(header: Mapping[str, Any]) -> None:
+    """Check what decides against the classes, the calibration and the estimate."""
+    labels, limits, estimate = header["labels"], header["limits"], header["estimate"]
+    if header["calibration"]["is_single"]:
+        if offset := header["calibration"]["offset"]:
+            must = "0, as calibration.is_single says that a clip has one class"
+            raise FieldError("calibration.offset", offset, must)
+        if limits["thresholds"]:
+            must = "empty, as calibration.is_single says that a clip has one class"
+            raise FieldError("limits.thresholds", limits["thresholds"], must)
+    elif limits["disbelief"]:
+        must = "empty, as calibration.is_single says that a clip has several classes"
+        raise FieldError("limits.disbelief", limits["disbelief"], must)
+    elif len(limits["thresholds"]) != len(labels):
+        must = f"a list of {len(labels)}, one for each label"
+        raise FieldError("limits.thresholds", limits["thresholds"], must)
+    if limits["disbelief"] != sorted(limits["disbelief"]):
+        raise FieldError("limits.disbelief", limits["disbelief"], "sorted, the smallest first")
+    tested = [figures.get("label") for figures in estimate["classes"]]
+    if tested and tested != labels:
+        raise FieldError("labels", labels, f"those of estimate.classes, {tested}")
+    below = estimate.get("unknown", {}).get("below")
+    if below != limits["unknown_below"]:
+        raise FieldError(
+            "limits.unknown_below",
+            limits["unknown_below"],
+            f"that of estimate.unknown.below, {below}",
+        )
+
+
+def check_head(kind: str, tensors: Mapping[str, np.ndarray], labels: int) -> None:
+    """Check the names, types, shapes and numbers of a head's tensors."""
+    shapes = {"mean": "D", "scale": "D", **TENSORS[kind]}
+    if set(tensors) != set(shapes):
+        names = ", ".join(sorted(tensors))
+        raise ValueError(f"its tensors are {names}; a {kind} head has {', '.join(sorted(shapes))}")
+    sizes = {"K": labels}
+    for name, axes in shapes.items():
+        value = tensors[name]
+        if value.ndim != len(axes) or any(
+            sizes.setdefault(axis, size) != size or not size
+            for axis, size in zip(axes, value.shape, strict=False)
+        ):
+            expected = [sizes.get(axis, axis) for axis in axes]
+            raise FieldError(f"the shape of tensor {name}", list(value.shape), f"{expected}")
+        if value.dtype != np.float32:
+            raise FieldError(f"the type of tensor {name}", str(value.dtype), "float32")
+    _check_numbers("scale", tensors["scale"])
+    if not (tensors["scale"] > 0).all():
+        raise FieldError("the smallest of tensor scale", float(tensors["scale"].min()), "above 0")
+
+
+def _check_numbers(name: str, value: np.ndarray) -> None:
+    if value.dtype.kind != "f":
+        raise FieldError(f"the type of tensor {name}", str(value.dtype), "a float")
+    if not np.isfinite(value).all():
+        raise ValueError(f"tensor {name} has a number that is not finite")
