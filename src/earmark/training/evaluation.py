@@ -192,7 +192,7 @@ def _scored(
     tested = OutOfFold.of_scores(clips, onehot, scores, classifier.calibration.is_single)
     thresholds = np.array(classifier.decision_rule.thresholds)
     chosen = tested.chosen(thresholds)
-    scheme = f"{len(answers)} given clips"
+    scheme = amount(len(answers), "given clip")
     figures = estimation.estimate(tested, classifier.labels, 0, scheme, folds=(), chosen=chosen)
     figures = replace(figures, verdict=verdict_of(figures, tested, chosen, leaks=leaks))
     unknown = np.array([p.is_unknown for _, p in answers])
