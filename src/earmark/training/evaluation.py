@@ -69,8 +69,8 @@ def known_notes(n_known: int | None, n_related: int | None, is_included: bool) -
     """Say how many clips were trained on, and what was done with them."""
     if n_known is None or n_related is None:
         return (
-            "the classifier does not say what it was trained on; its accuracy holds only if these"
-            " clips were not trained on.",
+            "the classifier does not say what it was trained on, so that it cannot be known whether"
+            " these clips were; the accuracy holds only if they were not.",
         )
     notes = []
     if n_known:
