@@ -10,6 +10,8 @@ import soundfile
 
 from command_line import earmark
 from earmark.apps.cli.compare import table
+from earmark.classifier.classifier import Classifier
+from earmark.classifier.estimate import Estimate
 from earmark.training.comparison import Comparison, Entry, recommend
 
 WORTHLESS = "verdict   worthless:"
@@ -50,20 +52,20 @@ def test_train_says_so_first_and_exits_with_0(noise, tmp_path):
 
 def test_predict_says_so_beside_its_answers(noise, model):
     done = earmark("predict", model, noise / "hungry" / "1.wav", "--csv")
-    assert "its answers are worthless, as its training found: balanced accuracy" in done.stderr
+    assert "the verdict on it is 'worthless': balanced accuracy" in done.stderr
     assert done.stdout.startswith("path,label,score") and done.stdout.count("\n") == 2
 
 
 def test_evaluate_has_a_verdict_of_its_own(noise, model):
     done = earmark("evaluate", model, noise, "--include-known")
-    assert "verdict" in done.stdout and "as its training found" in done.stderr
+    assert "verdict" in done.stdout and "the verdict on it is 'worthless'" in done.stderr
 
 
 @pytest.mark.parametrize("source", ["model", "data"])
 def test_review_says_so_first(noise, model, source):
     arguments = (model,) if source == "model" else (noise, "--backbone", "logmel", "--head=linear")
     said = earmark("review", *arguments, "--top", 3).stdout
-    assert "its answers are worthless" in said.splitlines()[0]
+    assert "the verdict on it is 'worthless'" in said.splitlines()[0]
     assert "What such a model doubts means little" in said.splitlines()[1]
     told = json.loads(earmark("review", *arguments, "--top", 3, "--json").stdout)
     assert told["verdict"]["word"] == "worthless"
@@ -88,3 +90,22 @@ def test_compare_recommends_nothing_that_is_worthless():
     assert sentence.startswith("Take none for now: the answers of yamnet are worthless: balanced")
     shown = table(Comparison((entry, other), "5 folds", 40, (), name, sentence))
     assert "balanced accuracy (95 %)" in shown and "0.190 (0.100 to 0.300)" in shown
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"verdict": 3},
+        {"verdict": {"word": "fine", "why": ""}},
+        {"verdict": {"word": "use"}},
+        {"headline": []},
+        {"headline": {"name": "accuracy", "value": 0.5, "chance": 0.2, "ci95": [0.1]}},
+        {"headline": {"name": "luck", "value": 0.5, "chance": 0.2, "ci95": [0.1, 0.9]}},
+        {"headline": {"name": "accuracy", "value": 2, "chance": 0.2, "ci95": [0.1, 0.9]}},
+    ],
+)
+def test_a_verdict_that_no_training_writes_is_refused(model, broken):
+    saved = Classifier.load(model).estimate.to_dict()
+    assert Estimate.from_dict(saved).to_dict() == saved
+    with pytest.raises(ValueError, match="its (verdict|headline)"):
+        Estimate.from_dict(saved | broken)

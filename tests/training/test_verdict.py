@@ -1,5 +1,6 @@
 """The verdict: never 'use' by chance, never withheld where it is due; the figure it goes by."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -65,13 +66,13 @@ def test_labels_without_sense_are_never_called_of_use(classes):
     words = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        truth = rng.integers(0, classes, 150)
-        features = {"noise": rng.normal(size=(150, 12)).astype(np.float32)}
-        fold = np.arange(150) % 3
-        search = search_of(features, truth, classes, fold, kinds=("linear",), seed=seed)
+        truth = rng.integers(0, classes, 100)
+        features = {"noise": rng.normal(size=(100, 12)).astype(np.float32)}
+        fold = np.arange(100) % 2
+        search = search_of(features, truth, classes, fold, kinds=("prototype",), seed=seed)
         clips = tuple(Clip(path=Path(f"{n}.wav"), label=str(k)) for n, k in enumerate(truth))
-        scheme = Scheme("3 folds", ("1", "2", "3"), fold, np.arange(150))
-        solution = solve(search, clips, np.arange(150), scheme)
+        scheme = Scheme("2 folds", ("1", "2"), fold, np.arange(100))
+        solution = solve(search, clips, np.arange(100), scheme)
         tested = OutOfFold.gather(solution, clips, search.targets, scheme)
         words.append(judged(tested, seed=seed)[1]["word"])
     assert "use" not in words and words.count("worthless") >= 17
@@ -79,7 +80,7 @@ def test_labels_without_sense_are_never_called_of_use(classes):
 
 @pytest.mark.parametrize(
     ("sizes", "groups"),
-    [((100, 100), None), ((20,) * 10, None), ((200, 20), None), ((60, 60), 6), ((50, 50), 2)],
+    [((100, 100), None), ((20,) * 10, None), ((80, 16), None), ((60, 60), 6), ((50, 50), 2)],
 )
 def test_answers_without_sense_are_never_called_of_use(sizes, groups):
     truth = np.repeat(np.arange(len(sizes)), sizes)
@@ -307,3 +308,13 @@ def test_clips_are_weighed_so_that_their_mean_is_the_balanced_accuracy():
     tested = answers(truth, erring(truth, 9))
     figure = metrics.balanced_accuracy(tested.onehot, tested.chosen())
     assert (tested.quality * _weights(tested)).mean() == pytest.approx(figure)
+
+
+def test_of_a_file_of_0_1_the_figures_tell():
+    """It has no verdict; the infant cries of one still come with a warning."""
+    estimate = judged(answers(TEN, np.roll(TEN, 3)))[0]
+    old = replace(estimate, verdict=None, headline=None, accuracy=0.289, chance=0.836)
+    assert "'worthless': accuracy is 0.289; guessing gives 0.836" in old.warning
+    assert repr(old).endswith(", worthless)")
+    assert replace(old, accuracy=0.9).warning is None
+    assert replace(old, balanced_accuracy=0.6).warning is None  # accuracy alone says too little

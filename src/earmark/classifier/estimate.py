@@ -11,6 +11,8 @@ Figures = Mapping[str, Any]  # what JSON holds of one fold, class, baseline or p
 
 USE, CARE, WORTHLESS = "use", "care", "worthless"  # the words of a verdict
 
+HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1")
+
 _JSON_NAMES = {  # where they differ from those of the attributes
     "interval": "ci95",
     "calibration_error": "ece",
@@ -92,7 +94,7 @@ class Estimate:
             return None
         guess = f"accuracy is {self.accuracy:.3f}; guessing gives {self.chance:.3f}."
         why = self.verdict["why"] if self.verdict else guess
-        return f"its answers are worthless, as its training found: {why}"
+        return f"the verdict on it is {WORTHLESS!r}: {why}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the classifier's file and ``--json`` have of it."""
@@ -105,7 +107,10 @@ class Estimate:
 
     @classmethod
     def from_dict(cls, saved: Figures) -> Estimate:
-        """Return the estimate that :meth:`to_dict` wrote; KeyError where a figure is missing."""
+        """Return the estimate that :meth:`to_dict` wrote.
+
+        KeyError where a figure is missing, ValueError where verdict or headline are none.
+        """
         names = {f.name: _JSON_NAMES.get(f.name, f.name) for f in fields(cls)}
         required = [f.name for f in fields(cls) if f.default is not None]
         values = {
@@ -114,6 +119,7 @@ class Estimate:
             if json_name in saved or name in required
         }
         tuples = {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
+        _check(values.get("verdict"), values.get("headline"))
         return cls(**{**values, **tuples})
 
     def __getitem__(self, name: str) -> Any:
@@ -131,3 +137,27 @@ class Estimate:
             f"Estimate(accuracy={self.accuracy:.3f}, interval=({low:.3f}, {high:.3f}),"
             f" n_clips={self.n_clips}, scheme={self.scheme!r}{', worthless' * self.is_worthless})"
         )
+
+
+def _check(verdict: Any, headline: Any) -> None:
+    """Raise ValueError for a verdict or a headline that no training writes."""
+    if verdict is not None and not (
+        isinstance(verdict, dict)
+        and verdict.get("word") in (USE, CARE, WORTHLESS)
+        and isinstance(verdict.get("why"), str)
+    ):
+        raise ValueError(f"its verdict {verdict!r} has no word of {USE}, {CARE}, {WORTHLESS}")
+    if headline is None:
+        return
+    figures = isinstance(headline, dict) and [
+        headline.get("value"),
+        headline.get("chance"),
+        *(headline["ci95"] if isinstance(headline.get("ci95"), list) else ()),
+    ]
+    if not (
+        figures
+        and headline.get("name") in HEADLINES
+        and len(figures) == 4
+        and all(isinstance(x, (int, float)) and 0 <= x <= 1 for x in figures)
+    ):
+        raise ValueError(f"its headline {headline!r} is no figure between 0 and 1")

@@ -69,8 +69,8 @@ def known_notes(n_known: int | None, n_related: int | None, is_included: bool) -
     """Say how many clips were trained on, and what was done with them."""
     if n_known is None or n_related is None:
         return (
-            "the classifier does not say what it was trained on; its accuracy holds only if these"
-            " clips were not trained on.",
+            "the classifier does not say what it was trained on, so that it cannot be known whether"
+            " these clips were; the accuracy holds only if they were not.",
         )
     notes = []
     if n_known:
@@ -192,7 +192,7 @@ def _scored(
     tested = OutOfFold.of_scores(clips, onehot, scores, classifier.calibration.is_single)
     thresholds = np.array(classifier.decision_rule.thresholds)
     chosen = tested.chosen(thresholds)
-    scheme = f"{len(answers)} given clips"
+    scheme = amount(len(answers), "given clip")
     figures = estimation.estimate(tested, classifier.labels, 0, scheme, folds=(), chosen=chosen)
     figures = replace(figures, verdict=verdict_of(figures, tested, chosen, leaks=leaks))
     unknown = np.array([p.is_unknown for _, p in answers])

@@ -140,7 +140,7 @@ class _Judged:
             reasons.append(f"labels at random would fit as well in {100 * self.p:.1f} % of draws")
         if self.is_few:
             groups = amount(self.groups, "group")
-            reasons.append(f"only {groups} were tested, which says little of others")
+            reasons.append(f"clips of only {groups} were tested, which says little of others")
         reasons += self._doubtful_classes()
         if self.high - self.low > WIDE:
             reasons.append(f"the 95 % interval is wide, {self.low:.3f} to {self.high:.3f}")
@@ -160,7 +160,9 @@ class _Judged:
             figure, guess = "f1", 2 * shares / (1 + shares)
         few = [r["label"] for r in rows if r["n"] < FEW_CLIPS]
         alone = [
-            r["label"] for r, n in zip(rows, groups, strict=True) if n == 1 and r["n"] >= FEW_CLIPS
+            r["label"]
+            for r, n in zip(rows, groups, strict=True)
+            if n == 1 < self.groups and r["n"] >= FEW_CLIPS
         ]
         missed = [
             r["label"]
