@@ -10,6 +10,8 @@ import numpy as np
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
+from earmark.data.doctor.examination import before_training
+from earmark.data.doctor.findings import Finding
 from earmark.data.splits import Scheme
 from earmark.embeddings.embedding import Embeddings
 from earmark.embeddings.stages import Failure
@@ -29,3 +31,10 @@ class EmbeddedData:
     @property
     def clips(self) -> tuple[Clip, ...]:
         return self.embeddings[0].clips
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what the doctor says with little listening; near copies are among it."""
+        matrix = self.embeddings[0].matrix
+        return tuple(
+            before_training(self.dataset, self.clips, self.content, matrix, self.scheme.fold)
+        )

@@ -21,7 +21,6 @@ from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, Dataset, as_dataset
-from earmark.data.doctor.examination import before_training
 from earmark.data.doctor.findings import Finding
 from earmark.data.splits import FOLDS, make_scheme
 from earmark.embeddings.embedding import Embeddings, embed
@@ -165,6 +164,7 @@ def train(
     >>> training.classifier.save("mine.earmark")
     """
     arguments = {name: value for name, value in locals().items() if name != "data"}
+    arguments["backbone"] = ",".join(map(registry.absolute_name, backbone.split(",")))
     return _train(as_dataset(data), _Settings(**arguments))
 
 
@@ -207,6 +207,8 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         _provenance(embedded, solution.chosen, settings),
     )
     clock.lap("fit")
+    findings = embedded.findings()
+    clock.lap("copies")
     return Training(
         classifier,
         tested,
@@ -219,7 +221,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         notes + embedded.scheme.warnings,
         clock.seconds,
         tuple(dict.fromkeys(text for e in embedded.embeddings for text in e.warnings)),
-        tuple(before_training(dataset, embedded.clips, embedded.content)),
+        findings,
     )
 
 
@@ -371,9 +373,6 @@ def _provenance(embedded: EmbeddedData, chosen: Choice, settings: _Settings) -> 
         digest.update(embedding.matrix.tobytes())
     digest.update("\n".join(str(clip.label) for clip in embedded.clips).encode())
     names = ("backbone", "head", "layers", "folds")
-    arguments = {name: getattr(settings, name) for name in names}
-    if settings.backbone != "auto":  # folders in it become absolute
-        arguments["backbone"] = ",".join(registry.split_names(settings.backbone))
     return {
         "earmark": __version__,
         "clips": len(embedded.clips),
@@ -384,7 +383,7 @@ def _provenance(embedded: EmbeddedData, chosen: Choice, settings: _Settings) -> 
         "penalty": chosen.best.penalty,
         "candidates": _best(chosen),
         "source": embedded.dataset.origin,
-        "arguments": arguments,
+        "arguments": {name: getattr(settings, name) for name in names},
     }
 
 

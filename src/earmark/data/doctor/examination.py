@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from earmark.data.doctor.findings import Finding, Names, by_severity
 from earmark.system.progress import Progress
 
 if TYPE_CHECKING:
+    from earmark.data.doctor import copies
     from earmark.data.doctor.facts import Facts
 
 
@@ -55,10 +57,27 @@ def doctor(data: DataLike, *, near: bool = True, progress: Progress | None = Non
     return examine(as_dataset(data), progress, near=near)
 
 
+@dataclass(frozen=True)
+class Examination:
+    """What was heard of a dataset: ``facts`` of each clip, ``pairs`` of near copies, findings."""
+
+    dataset: Dataset
+    facts: tuple[Facts, ...]
+    pairs: tuple[tuple[Clip, Clip], ...]
+    findings: list[Finding]
+
+
 def examine(
     dataset: Dataset, progress: Progress | None = None, *, near: bool = True
 ) -> list[Finding]:
-    """Return what :func:`doctor` does, of a dataset.
+    """Return what :func:`doctor` does, of a dataset."""
+    return inspect(dataset, progress, near=near).findings
+
+
+def inspect(
+    dataset: Dataset, progress: Progress | None = None, *, near: bool = True
+) -> Examination:
+    """Return the findings and what they were made of.
 
     In memory are, at a time, as many decoded clips as there are cores, and 1 kB for each second of
     audio.
@@ -76,9 +95,10 @@ def examine(
         sounding = [f for f in facts if recordings.is_heard(f)]
         clips, content = [f.clip for f in sounding], [f.content for f in sounding]
         findings += copies.check_exact(dataset, clips, content)
-        if near:
-            findings += _near(dataset, sounding, pool)
-    return by_severity(findings)
+        pairs = _near(dataset, sounding, pool) if near else []
+        findings += copies.check_near(dataset, pairs)
+    copied = tuple((pair.first, pair.second) for pair in pairs)
+    return Examination(dataset, tuple(facts), copied, by_severity(findings))
 
 
 def check_table(dataset: Dataset) -> Iterator[Finding]:
@@ -87,29 +107,36 @@ def check_table(dataset: Dataset) -> Iterator[Finding]:
     yield from tables.check_partition(dataset)
 
 
-def before_training(dataset: Dataset, clips: Sequence[Clip], content: np.ndarray) -> list[Finding]:
-    """Return the findings that training can make without listening again, worst first.
+def before_training(
+    dataset: Dataset,
+    clips: Sequence[Clip],
+    content: np.ndarray,
+    embeddings: np.ndarray,
+    fold: np.ndarray,
+) -> list[Finding]:
+    """Return the findings that training can make with little listening, worst first.
 
-    ``content`` (N,) has one number for each distinct sound of ``clips``. Recordings and copies in
-    several folds are left to ``splits``, which makes the folds.
+    ``content`` (N,) has one number for each distinct sound of ``clips``, ``embeddings`` are
+    (N, E), ``fold`` (N,) is what each clip is tested in. Recordings and exact copies in several
+    folds are left to ``splits``, which makes the folds.
     """
-    from earmark.data.doctor import copies
+    from earmark.data.doctor import copies, likely_copies
 
     findings = copies.check_exact(dataset, clips, content.tolist())
     conflicts = [finding for finding in findings if finding.kind == "label conflict"]
-    return by_severity([*conflicts, *tables.check_classes(dataset)])
+    pairs = likely_copies.find(dataset, clips, content, embeddings)
+    near = likely_copies.check(dataset, clips, pairs, fold)
+    return by_severity([*conflicts, *near, *tables.check_classes(dataset)])
 
 
-def _near(dataset: Dataset, facts: Sequence[Facts], pool: Executor) -> Iterator[Finding]:
+def _near(dataset: Dataset, facts: Sequence[Facts], pool: Executor) -> list[copies.Copied]:
     """Look for near-duplicates among the first clips of each content."""
     from earmark.data.doctor import copies, near_duplicates
 
     first = {f.content: f for f in reversed(facts)}
     least_s = near_duplicates.LEAST_OVERLAP / near_duplicates.RATE_HZ
     distinct = [f for f in facts if first[f.content] is f and f.seconds >= least_s]
-    clips = [f.clip for f in distinct]
     sketches = [f.sketch for f in distinct if f.sketch is not None]
-    seconds = sum(f.seconds for f in distinct) / max(1, len(distinct))
-    waveform = copies.waveforms(clips, seconds, dataset.audio)
-    pairs = near_duplicates.find(sketches, waveform, pool.map)
-    return copies.check_near(dataset, clips, pairs)
+    clips = [f.clip for f in distinct]
+    waveform = copies.waveforms(clips, dataset.audio)
+    return copies.between(clips, near_duplicates.find(sketches, waveform, pool.map))

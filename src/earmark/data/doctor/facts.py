@@ -59,7 +59,7 @@ class Facts:
 def listen(clip: Clip, options: AudioOptions) -> Facts:
     """Decode a clip once and measure it, or say why it cannot be read."""
     try:
-        sound = audio.read_channels(clip.path, clip.start, clip.end, options)
+        sound = audio.read_channels(clip.source, clip.start, clip.end, options)
     except AudioError as error:
         error.__cause__ = error.__context__ = None  # their frames would keep the samples
         return Facts(clip, error=error.with_traceback(None))
@@ -80,6 +80,11 @@ def listen(clip: Clip, options: AudioOptions) -> Facts:
         content=hashlib.sha256(mono.data).digest() + rate_hz.to_bytes(4, "big"),
         sketch=sketch(bands),
     )
+
+
+def sketch_of(mono: Samples, rate_hz: int) -> Sketch:
+    """Return the sketch of samples (n,), by which near copies are found."""
+    return sketch(_spectra(mono, rate_hz)[1])
 
 
 def _offset(x: Samples) -> float:

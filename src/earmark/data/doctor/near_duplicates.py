@@ -15,7 +15,7 @@ docs/doctor.md has the measurements behind the thresholds; benchmarks/doctor.py 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -81,14 +81,16 @@ def find(
     """
     if len(sketches) < 2:
         return []
-    compare = functools.partial(_compare, sketches, waveform)
+    matches = functools.partial(compare, sketches, waveform)
     numbers = _neighbours(sketches)
     batches = (numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH))
-    return [pair for pairs in run(compare, batches) for pair in pairs]
+    return [pair for pairs in run(matches, batches) for pair in pairs]
 
 
-def _compare(
-    sketches: Sequence[Sketch], waveform: Callable[[int], Waveform], numbers: np.ndarray
+def compare(
+    sketches: Sequence[Sketch] | Mapping[int, Sketch],
+    waveform: Callable[[int], Waveform],
+    numbers: np.ndarray,
 ) -> list[Pair]:
     """Return those of the pairs ``numbers`` (P, 2) that hold the same sound."""
     pairs = []
