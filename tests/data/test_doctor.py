@@ -515,7 +515,7 @@ def test_train_says_nothing_of_clean_data(clean):
     dataset = Dataset(tuple(clean), "made here")
     embeddings = np.random.default_rng(0).normal(size=(len(clean), 7))
     contents, fold = np.arange(len(clean)), np.arange(len(clean)) % 3
-    found = examination.before_training(dataset, dataset.clips, contents, embeddings, fold)
+    found = examination.before_training(dataset, dataset.clips, contents, embeddings, fold, 2)
     assert found == []
 
 

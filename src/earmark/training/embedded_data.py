@@ -34,7 +34,8 @@ class EmbeddedData:
 
     def findings(self) -> tuple[Finding, ...]:
         """Return what the doctor says with little listening; near copies are among it."""
-        matrix = self.embeddings[0].matrix
+        first, fold = self.embeddings[0], self.scheme.fold
+        seconds = first.seconds / max(1, len(self.clips))
         return tuple(
-            before_training(self.dataset, self.clips, self.content, matrix, self.scheme.fold)
+            before_training(self.dataset, self.clips, self.content, first.matrix, fold, seconds)
         )

@@ -113,18 +113,19 @@ def before_training(
     content: np.ndarray,
     embeddings: np.ndarray,
     fold: np.ndarray,
+    seconds: float,
 ) -> list[Finding]:
     """Return the findings that training can make with little listening, worst first.
 
     ``content`` (N,) has one number for each distinct sound of ``clips``, ``embeddings`` are
-    (N, E), ``fold`` (N,) is what each clip is tested in. Recordings and exact copies in several
-    folds are left to ``splits``, which makes the folds.
+    (N, E), ``fold`` (N,) is what each clip is tested in, ``seconds`` their mean length.
+    Recordings and exact copies in several folds are left to ``splits``, which makes the folds.
     """
     from earmark.data.doctor import copies, likely_copies
 
     findings = copies.check_exact(dataset, clips, content.tolist())
     conflicts = [finding for finding in findings if finding.kind == "label conflict"]
-    pairs = likely_copies.find(dataset, clips, content, embeddings)
+    pairs = likely_copies.find(dataset, clips, content, embeddings, seconds)
     near = likely_copies.check(dataset, clips, pairs, fold)
     return by_severity([*conflicts, *near, *tables.check_classes(dataset)])
 

@@ -21,7 +21,7 @@ from earmark.data.doctor.recordings import SILENT_PEAK
 from earmark.errors import AudioError, amount
 
 NEAREST = 5  # of each clip; 98 % of copies that are softer, filtered, encoded or trimmed are there
-MOST_PAIRS = 3_000  # the most alike; each may have two clips decoded once more
+MOST_S = 10_000  # seconds of audio that are decoded once more, of the pairs most alike
 DIRECTIONS = 1_024  # random ones to which longer embeddings are reduced
 MOST_CLIPS = 30_000  # the time to compare all with all grows with the square
 BATCH = 64  # pairs that one thread compares in one go
@@ -29,13 +29,20 @@ BLOCK = 1_024  # rows of the matrix of cosines at a time
 
 
 def find(
-    dataset: Dataset, clips: Sequence[Clip], content: np.ndarray, embeddings: np.ndarray
+    dataset: Dataset,
+    clips: Sequence[Clip],
+    content: np.ndarray,
+    embeddings: np.ndarray,
+    seconds: float,
 ) -> list[copies.Copied]:
-    """Return near copies among the first of ``clips`` (N) of each ``content`` (N,)."""
+    """Return near copies among the first of ``clips`` (N) of each ``content`` (N,).
+
+    ``seconds`` is the mean length of a clip.
+    """
     first = np.sort(np.unique(content, return_index=True)[1])
     if not 2 <= len(first) <= MOST_CLIPS:
         return []
-    numbers = first[_alike(embeddings[first])]
+    numbers = first[_alike(embeddings[first], int(MOST_S / max(seconds, 0.01)))]
     used, places = np.unique(numbers, return_inverse=True)
     waveform = copies.waveforms([clips[i] for i in used.tolist()], dataset.audio)
 
@@ -90,8 +97,8 @@ def leaking_sets(findings: Sequence[Finding]) -> str | None:
     return None
 
 
-def _alike(embeddings: np.ndarray) -> np.ndarray:
-    """Return (P, 2): the pairs of rows that are most alike, no more than MOST_PAIRS."""
+def _alike(embeddings: np.ndarray, most_rows: int) -> np.ndarray:
+    """Return (P, 2): the pairs of rows that are most alike, of no more than ``most_rows``."""
     x = embeddings.astype(np.float32)
     x -= x.mean(0)
     x /= x.std(0) + 1e-6
@@ -110,5 +117,10 @@ def _alike(embeddings: np.ndarray) -> np.ndarray:
         for row, column in zip(np.repeat(own, most).tolist(), near.ravel().tolist(), strict=True):
             pair = (min(row + at, column), max(row + at, column))
             pairs[pair] = float(cosine[row, column])
-    best = sorted(pairs, key=lambda pair: (-pairs[pair], pair))[:MOST_PAIRS]
+    best, rows = [], set[int]()
+    for pair in sorted(pairs, key=lambda pair: (-pairs[pair], pair)):
+        more = set(pair) - rows
+        if len(rows) + len(more) <= most_rows:
+            rows |= more
+            best.append(pair)
     return np.array(sorted(best), np.int64).reshape(-1, 2)
