@@ -135,8 +135,7 @@ def _near(dataset: Dataset, facts: Sequence[Facts], pool: Executor) -> list[copi
     from earmark.data.doctor import copies, near_duplicates
 
     first = {f.content: f for f in reversed(facts)}
-    least_s = near_duplicates.LEAST_OVERLAP / near_duplicates.RATE_HZ
-    distinct = [f for f in facts if first[f.content] is f and f.seconds >= least_s]
+    distinct = [f for f in facts if first[f.content] is f and f.seconds >= near_duplicates.LEAST_S]
     sketches = [f.sketch for f in distinct if f.sketch is not None]
     clips = [f.clip for f in distinct]
     waveform = copies.waveforms(clips, dataset.audio)

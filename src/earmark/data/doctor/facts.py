@@ -82,11 +82,6 @@ def listen(clip: Clip, options: AudioOptions) -> Facts:
     )
 
 
-def sketch_of(mono: Samples, rate_hz: int) -> Sketch:
-    """Return the sketch of samples (n,), by which near copies are found."""
-    return sketch(_spectra(mono, rate_hz)[1])
-
-
 def _offset(x: Samples) -> float:
     """Return what the means of the quarters of ``x`` (n,) have in common.
 

@@ -15,10 +15,10 @@ import numpy as np
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.doctor import copies, near_duplicates
-from earmark.data.doctor.facts import sketch_of
+from earmark.data.doctor.facts import listen
 from earmark.data.doctor.findings import Finding, Item, Names
-from earmark.data.doctor.recordings import SILENT_PEAK
-from earmark.errors import AudioError, amount
+from earmark.data.doctor.recordings import is_heard
+from earmark.errors import amount
 
 NEAREST = 5  # of each clip; 98 % of copies that are softer, filtered, encoded or trimmed are there
 MOST_S = 10_000  # seconds of audio that are decoded once more, of the pairs most alike
@@ -44,24 +44,20 @@ def find(
         return []
     numbers = first[_alike(embeddings[first], int(MOST_S / max(seconds, 0.01)))]
     used, places = np.unique(numbers, return_inverse=True)
-    waveform = copies.waveforms([clips[i] for i in used.tolist()], dataset.audio)
-
-    def sketch(number: int) -> near_duplicates.Sketch | None:
-        try:
-            x = waveform(number)
-        except AudioError:  # it changed after it was embedded
-            return None
-        is_heard = len(x) >= near_duplicates.LEAST_OVERLAP and np.ptp(x) / 2 >= SILENT_PEAK
-        return sketch_of(x, near_duplicates.RATE_HZ) if is_heard else None
-
+    likely = [clips[i] for i in used.tolist()]
+    waveform = copies.waveforms(likely, dataset.audio)
     with ThreadPoolExecutor() as pool:
-        sketches = dict(enumerate(pool.map(sketch, range(len(used)))))
-        sounding = {number: s for number, s in sketches.items() if s is not None}
-        pairs = [pair for pair in places.reshape(-1, 2).tolist() if set(pair) <= set(sounding)]
+        heard = list(pool.map(functools.partial(listen, options=dataset.audio), likely))
+        sketches = {
+            number: f.sketch
+            for number, f in enumerate(heard)
+            if is_heard(f) and f.sketch is not None and f.seconds >= near_duplicates.LEAST_S
+        }
+        pairs = [pair for pair in places.reshape(-1, 2).tolist() if set(pair) <= set(sketches)]
         batches = [np.array(pairs[at : at + BATCH]) for at in range(0, len(pairs), BATCH)]
-        compare = functools.partial(near_duplicates.compare, sounding, waveform)
+        compare = functools.partial(near_duplicates.compare, sketches, waveform)
         same = [pair for some in pool.map(compare, batches) for pair in some]
-    return copies.between([clips[i] for i in used.tolist()], same)
+    return copies.between(likely, same)
 
 
 def check(

@@ -29,6 +29,7 @@ STEPS = 5  # per dB: a sketch has whole numbers up to 250
 LOUD_DB = 30  # frames that are softer than the loudest one by more are not in the embedding
 
 NEIGHBOURS = 20
+FEW = 4_000  # pairs cost little: of fewer than 200 clips, more neighbours are compared
 SHRINKAGE = 0.1
 BLOCK_CLIPS = 1024  # rows of the distance matrix at a time: 40 MB for 10,000 clips
 BATCH = 256  # pairs that one thread compares in one go
@@ -36,6 +37,7 @@ LEAST_AGREEMENT = 0.4  # of spectrograms: 99 % of copies have 0.5 and more
 RATE_HZ = 8_000  # of the waveforms that are compared
 BAND_HZ = (100, 3_600)
 LEAST_OVERLAP = RATE_HZ // 10
+LEAST_S = LEAST_OVERLAP / RATE_HZ  # of a clip
 LEAST_OVERALL = 0.3  # coherence of one stretch that a pair must have; of n stretches / sqrt(n),
 LEAST_OVERALL_EVER = 0.15  # but not less than this
 STRETCH = RATE_HZ // 2
@@ -104,10 +106,10 @@ def compare(
 
 
 def _neighbours(sketches: Sequence[Sketch]) -> np.ndarray:
-    """Return (P, 2), sorted: pairs in which one is among the NEIGHBOURS nearest of the other."""
+    """Return (P, 2), sorted: pairs in which one is among the NEIGHBOURS (or more) nearest of the other."""
     x = _whitened(np.array([_embedding(s) for s in sketches]))
     square = (x * x).sum(1)
-    most = min(NEIGHBOURS, len(x) - 1)
+    most = min(max(NEIGHBOURS, FEW // len(x)), len(x) - 1)
     numbers = []
     for at in range(0, len(x), BLOCK_CLIPS):
         distance = square - 2 * x[at : at + BLOCK_CLIPS] @ x.T
