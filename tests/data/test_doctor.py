@@ -26,36 +26,18 @@ from earmark.data.doctor import (
     examination,
     examine,
     facts,
+    likely_copies,
     near_duplicates,
     recordings,
     tables,
 )
 from earmark.data.doctor.findings import MOST_NAMED, Names
 from earmark.training import summary
+from planted import CLASSES, RATE_HZ, sound
 from shared_data import shared_data
 
 PAGE = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text()
-RATE_HZ = 16_000
-CLASSES = ("hiss", "chirp", "knock")
 EACH = 6
-
-
-def sound(label: str, seed: int, seconds: float = 2.0, rate_hz: int = RATE_HZ) -> np.ndarray:
-    """Make one of endlessly many different sounds of a class, (n,), peak about 0.5."""
-    rng = np.random.default_rng([CLASSES.index(label), seed])
-    t = np.arange(round(seconds * rate_hz)) / rate_hz
-    noise = rng.normal(size=len(t))
-    if label == "hiss":
-        x = noise * (1 + 0.5 * np.sin(2 * np.pi * rng.uniform(1, 4) * t + rng.uniform(0, 6)))
-    elif label == "chirp":
-        hz = 800 + 400 * np.sin(2 * np.pi * rng.uniform(0.3, 1) * t + rng.uniform(0, 6))
-        x = np.sin(2 * np.pi * np.cumsum(hz) / rate_hz) + 0.05 * noise
-    else:
-        x = (
-            noise * np.exp(-30 * np.mod(t + rng.uniform(0, 1), rng.uniform(0.2, 0.5)))
-            + 0.01 * noise
-        )
-    return 0.5 * x / np.abs(x).max()
 
 
 @pytest.fixture
@@ -540,9 +522,8 @@ def test_table_and_json_and_exit_code(clean, tmp_path):
     done = CliRunner().invoke(app, ["doctor", str(tmp_path)])
     assert done.exit_code == 0 and done.output.splitlines() == [
         "warning  silent                   4 clips  nothing above -80 dB of full scale: remove"
-        " them, or make silence a class.",
-        *(f"           knock/{k}.wav" for k in range(3)),
-        "           and 1 more; --json lists all",
+        " them, or make silence a class. Such as knock/0.wav; knock/1.wav and 2 more (--json lists"
+        " all).",
         "18 clips, 3 classes, 1 finding",
     ]
     told = json.loads(CliRunner().invoke(app, ["doctor", str(tmp_path), "--json"]).output)
@@ -577,7 +558,35 @@ def test_train_says_what_matters_in_three_lines(clean):
 
 def test_train_says_nothing_of_clean_data(clean):
     dataset = Dataset(tuple(clean), "made here")
-    assert examination.before_training(dataset, dataset.clips, np.arange(len(clean))) == []
+    embeddings = np.random.default_rng(0).normal(size=(len(clean), 7))
+    contents, fold = np.arange(len(clean)), np.arange(len(clean)) % 3
+    found = examination.before_training(dataset, dataset.clips, contents, embeddings, fold, 2)
+    assert found == []
+
+
+@pytest.mark.parametrize(("fold", "count"), [(("1", "2"), 1), (("1", "1"), 0)])
+def test_train_mentions_near_copies_and_the_folds_they_are_in(clean, tmp_path, fold, count):
+    x = sound("chirp", 0)
+    for k, changed in enumerate((0.3 * x, np.convolve(x, [0.6, 0.4], "same")[4_000:])):
+        soundfile.write(tmp_path / f"near{k}.flac", changed, RATE_HZ)
+    near = [Clip(tmp_path / f"near{k}.flac", "chirp", fold=fold[k]) for k in range(2)]
+    dataset = Dataset((*clean, *near), "made here")
+    network = "speech-embedding"
+    training = earmark.train(dataset, backbone=network, head="prototype", compare=False)
+    (finding,) = training.findings
+    same = {clean[EACH].path, *(clip.path for clip in near)}
+    assert {clip.path for clip in finding.clips} == same and len(finding.items) == 1
+    assert likely_copies.leaking_sets(training.findings) == (
+        "1 set of near copies" if count else None
+    )
+    line = finding.line()
+    assert "`earmark doctor DATA --fix -o clean.csv` puts each set into one group" in line
+    if count:
+        assert (finding.kind, finding.severity) == ("near leak", "warning")
+        assert "1 set is both trained on and tested, so the estimate is too high" in line
+    else:
+        assert (finding.kind, finding.severity) == ("near copies", "note")
+    assert line in summary.training_json(training, None)["warnings"]
 
 
 def test_the_example_in_the_docs_of_the_doctor_is_true():

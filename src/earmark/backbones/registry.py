@@ -95,6 +95,7 @@ def absolute_name(name: str) -> str:
 
     Names are saved in classifiers, which are used from other folders.
     """
+    name = name.strip()
     text = name.removeprefix(HUGGING_FACE)
     folder = os.path.abspath(os.path.expanduser(text))
     if name == text or not text or not os.path.isdir(folder):
@@ -107,7 +108,7 @@ def split_names(names: str) -> list[str]:
 
     Folders in them become absolute.
     """
-    several = [absolute_name(name.strip()) for name in names.split(",")]
+    several = [absolute_name(name) for name in names.split(",")]
     for name in several:
         check_name(name)
     if len(set(several)) < len(several):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -126,10 +126,13 @@ class Dataset:
             )
         return dataset
 
-    def to_manifest(self, path: str | Path) -> None:
+    def to_manifest(
+        self, path: str | Path, more: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         """Write a .csv that reads back to an equal dataset; whole or not at all.
 
         Paths are relative to its folder where possible. Columns that no clip fills are left out.
+        ``more`` are columns that follow them, with a cell for each clip.
         """
         path = Path(os.path.abspath(path))
         if path.suffix.lower() != ".csv":
@@ -142,10 +145,11 @@ class Dataset:
                 part.open("w", encoding="utf-8", errors=keeping, newline="") as file,
             ):
                 out = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # keeps blanks at the edges
-                out.writerow(names)
-                for clip in self:
+                out.writerow([*names, *(more or ())])
+                for number, clip in enumerate(self):
                     cells = {**vars(clip), "path": relative_path(clip.path, path.parent)}
-                    out.writerow(["" if cells[name] is None else cells[name] for name in names])
+                    row = ["" if cells[name] is None else cells[name] for name in names]
+                    out.writerow([*row, *(column[number] for column in (more or {}).values())])
         except (OSError, UnicodeEncodeError) as error:
             raise DataError(f"{path} cannot be written: {error}; choose another place.") from error
 

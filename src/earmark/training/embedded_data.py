@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import numpy as np
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
+from earmark.data.doctor.examination import before_training
+from earmark.data.doctor.findings import Finding
 from earmark.data.splits import Scheme
 from earmark.embeddings.embedding import Embeddings
 from earmark.embeddings.stages import Failure
@@ -29,3 +32,21 @@ class EmbeddedData:
     @property
     def clips(self) -> tuple[Clip, ...]:
         return self.embeddings[0].clips
+
+    @functools.cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the doctor says with little listening; near copies are among it."""
+        first, fold = self.embeddings[0], self.scheme.fold
+        seconds = first.seconds / max(1, len(self.clips))
+        return tuple(
+            before_training(self.dataset, self.clips, self.content, first.matrix, fold, seconds)
+        )
+
+    @property
+    def leaks(self) -> tuple[str, ...]:
+        """Sentences about clips that are tested, and trained on as well or nearly so."""
+        from earmark.data.doctor.likely_copies import leaking_sets
+
+        sets = leaking_sets(self.findings)
+        near = () if sets is None else (f"{sets} are both trained on and tested.",)
+        return (*self.scheme.warnings, *near)

@@ -19,7 +19,6 @@ from earmark.classifier.prediction import check_names
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, Dataset, as_dataset
-from earmark.data.doctor.examination import before_training
 from earmark.data.doctor.findings import Finding
 from earmark.data.splits import FOLDS, make_scheme
 from earmark.embeddings.embedding import Embeddings, embed
@@ -166,6 +165,7 @@ def train(
     >>> training.classifier.save("mine.earmark")
     """
     arguments = {name: value for name, value in locals().items() if name != "data"}
+    arguments["backbone"] = ",".join(map(registry.absolute_name, backbone.split(",")))
     return _train(as_dataset(data), _Settings(**arguments))
 
 
@@ -190,6 +190,8 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         held_out = embedded.scheme.held_out
         rivals = _rivals(embedded, search, chosen, settings.store, stages)
         curve = tuple(learning_curve.learning_curve(search, chosen, held_out, stages))
+    with stages.stage("copies", 0, "looking for near copies"):
+        findings = embedded.findings
     estimate = estimate_of(tested, embedded, seed, rivals)
     estimate = replace(estimate, learning_curve=curve)
     rule = DecisionRule.fit(tested.scores, tested.onehot, tested.is_single)
@@ -223,7 +225,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         notes + embedded.scheme.warnings,
         stages.seconds,
         tuple(dict.fromkeys(text for e in embedded.embeddings for text in e.warnings)),
-        tuple(before_training(dataset, embedded.clips, embedded.content)),
+        findings,
         rivals,
     )
 
@@ -275,7 +277,7 @@ def estimate_of(
         folds=scheme.names,
         chosen=chosen,
     )
-    verdict = verdict_of(estimate, tested, chosen, rivals or (), scheme.warnings, seed)
+    verdict = verdict_of(estimate, tested, chosen, rivals or (), embedded.leaks, seed)
     if rivals is not None:
         estimate = replace(estimate, baselines=tuple(rival.figures(seed) for rival in rivals))
     return replace(estimate, verdict=verdict)

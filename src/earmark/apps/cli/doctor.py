@@ -1,34 +1,111 @@
 """``earmark doctor``: what is wrong with labelled recordings."""
 
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 from typer import Exit, Option
 
+from earmark.apps.cli.checks import check_output
 from earmark.apps.cli.options import JSON, DataOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, show
-from earmark.errors import amount
+from earmark.errors import EarmarkError, amount
+
+if TYPE_CHECKING:
+    from earmark.data.doctor.examination import Examination
+    from earmark.data.doctor.fixing import Fixed
 
 
 def doctor(
     *,
     data: DataOptions,
     quick: bool = Option(False, "--quick", help="Do not search for near-duplicates."),
+    fix: bool = Option(
+        False, "--fix", help="Write a manifest without what can be mended, and list each change."
+    ),
+    output: Path | None = Option(None, "-o", "--output", help="The manifest that --fix writes."),
     as_json: bool = JSON,
 ) -> None:
     """Look for what is wrong with DATA, before any training.
 
-    The exit code is 1 if there are errors, 0 if there are only warnings and notes.
+    The exit code is 1 if there are errors (with --fix: if any are left), else 0. --fix leaves out
+    recordings that are unreadable, empty or silent, and copies; it groups near copies and merges
+    the spellings of a class. The recordings stay as they are.
     """
+    _check_output(fix, output, data.source)
     dataset = data.read()
-    from earmark.data.doctor import examine
+    from earmark.data.doctor import inspect
 
     with progress_bar("listening", len(dataset)) as bar:
-        findings = examine(dataset, progress=bar, near=not quick)
+        examination = inspect(dataset, progress=bar, near=not quick)
+    findings = examination.findings
+    figures: dict[str, Any] = {
+        "clips": len(dataset),
+        "findings": [finding.as_dict() for finding in findings],
+    }
+    lines = [line for finding in findings for line in finding.lines()]
+    clips, number = amount(len(dataset), "clip"), amount(len(findings), "finding")
+    lines.append(f"{clips}, {len(dataset.labels)} classes, {number}")
+    if output is not None:
+        fixed = _fix(examination, output)
+        findings = fixed.left
+        figures["fixed"] = _json(fixed, output)
+        lines += _lines(fixed, output, len(dataset))
     if as_json:
-        print_json({"clips": len(dataset), "findings": [f.as_dict() for f in findings]})
+        print_json(figures)
     else:
-        for finding in findings:
-            show(*finding.lines())
-        clips, number = amount(len(dataset), "clip"), amount(len(findings), "finding")
-        show(f"{clips}, {len(dataset.labels)} classes, {number}")
+        show(*lines)
     if any(finding.severity == "error" for finding in findings):
         raise Exit(1)
+
+
+def _check_output(fix: bool, output: Path | None, source: str) -> None:
+    if fix != (output is not None):
+        raise EarmarkError("--fix and -o MANIFEST need each other; give both, or none.")
+    if output is None:
+        return
+    if output.suffix.lower() != ".csv":
+        raise EarmarkError(f"{output} is no .csv; give -o a name that ends in .csv.")
+    check_output(output, source)
+    if output.exists():
+        raise EarmarkError(f"{output} is there already; name a new file, or delete it.")
+
+
+def _fix(examination: Examination, output: Path) -> Fixed:
+    """Mend the data and write its manifest, with the columns that it had."""
+    from earmark.data.doctor.fixing import fix
+    from earmark.data.other_columns import other_columns
+
+    fixed = fix(examination)
+    columns = other_columns(examination.dataset)
+    output.parent.mkdir(exist_ok=True)
+    rows = fixed.rows
+    fixed.dataset.to_manifest(
+        output, {name: [cells[row] for row in rows] for name, cells in columns.items()}
+    )
+    return fixed
+
+
+def _json(fixed: Fixed, output: Path) -> dict[str, Any]:
+    return {
+        "manifest": str(output),
+        "clips": len(fixed.dataset),
+        "changes": [change.as_dict() for change in fixed.changes],
+        "left": [finding.as_dict() for finding in fixed.left],
+    }
+
+
+def _lines(fixed: Fixed, output: Path, n_clips: int) -> list[str]:
+    separator = fixed.dataset.separator
+    option = f" --separator {shlex.quote(separator)}" if separator else ""
+    left = [finding.line() for finding in fixed.left if finding.severity != "note"]
+    return [
+        *(change.text() for change in fixed.changes),
+        *(f"not mended: {line}" for line in left),
+        f"{output}: {amount(len(fixed.changes), 'change')}, {len(fixed.dataset):,} of"
+        f" {amount(n_clips, 'clip')}; train with `earmark train"
+        f" {shlex.quote(str(output))}{option} -o MODEL`",
+    ]

@@ -6,7 +6,7 @@
 right.
 """
 
-from earmark.data.doctor.examination import check_table, doctor, examine
+from earmark.data.doctor.examination import check_table, doctor, examine, inspect
 from earmark.data.doctor.findings import Finding, Item
 
-__all__ = ["Finding", "Item", "check_table", "doctor", "examine"]
+__all__ = ["Finding", "Item", "check_table", "doctor", "examine", "inspect"]

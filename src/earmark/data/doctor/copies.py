@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,19 +38,56 @@ def check_exact(
     yield from _crossing(dataset, sets, "")
 
 
-def check_near(dataset: Dataset, clips: Sequence[Clip], pairs: Sequence[Pair]) -> Iterator[Finding]:
-    """Yield the findings about near-duplicates: ``pairs`` of numbers into ``clips``.
+class Copied(NamedTuple):
+    """Two clips, of two recordings, and for how many seconds they are the same sound."""
+
+    first: Clip
+    second: Clip
+    shared_s: float
+
+
+def between(clips: Sequence[Clip], pairs: Iterable[Pair]) -> list[Copied]:
+    """Return the clips of ``pairs`` of numbers into ``clips``.
 
     Pairs within one recording are left out: its stretches may overlap.
     """
+    copied = [Copied(clips[p.first], clips[p.second], p.shared_s) for p in pairs]
+    return [pair for pair in copied if pair.first.path != pair.second.path]
+
+
+def near_sets(pairs: Sequence[tuple[Clip, Clip]]) -> list[tuple[Clip, ...]]:
+    """Return the sets of clips that ``pairs`` connect, each in the order of first mention."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    clips = list(dict.fromkeys(clip for pair in pairs for clip in pair))
+    number = {clip: i for i, clip in enumerate(clips)}
+    ends = np.array([(number[a], number[b]) for a, b in pairs], np.int64).reshape(-1, 2)
+    shape = (len(clips), len(clips))
+    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=shape)
+    sets: dict[int, list[Clip]] = collections.defaultdict(list)
+    if clips:
+        component = connected_components(links, directed=False)[1]
+        for clip, of in zip(clips, component.tolist(), strict=True):
+            sets[of].append(clip)
+    return [tuple(same) for same in sets.values()]
+
+
+def near_items(dataset: Dataset, pairs: Sequence[Copied]) -> list[Item]:
+    """Return an item for each set of near copies."""
     names = Names(dataset.clips)
-    between = [p for p in pairs if clips[p.first].path != clips[p.second].path]
-    shared_s = {(clips[p.first], clips[p.second]): p.shared_s for p in between}
-    sets = []
-    for numbers in _components(len(clips), between):
-        same = tuple(clips[i] for i in numbers)
-        seconds = shared_s.get(same) if len(same) == 2 else None
-        sets.append((same, names.listed(same, " ~ ") + (f", {seconds:.1f} s" if seconds else "")))
+    shared_s = {(pair.first, pair.second): pair.shared_s for pair in pairs}
+    items = []
+    for same in near_sets([(pair.first, pair.second) for pair in pairs]):
+        seconds = shared_s.get((same[0], same[1])) if len(same) == 2 else None
+        shown = names.listed(same, " ~ ") + (f", {seconds:.1f} s" if seconds else "")
+        items.append(Item(same, shown))
+    return items
+
+
+def check_near(dataset: Dataset, pairs: Sequence[Copied]) -> Iterator[Finding]:
+    """Yield the findings about near-duplicates."""
+    sets = [(item.clips, item.detail) for item in near_items(dataset, pairs)]
     yield from _crossing(dataset, sets, "near ")
 
 
@@ -64,7 +102,8 @@ def _crossing(dataset: Dataset, sets: Sets, near: str) -> Iterator[Finding]:
             conflicts.append(Item(clips, text))
         if partition and len(parts) > 1:
             leaks.append(Item(clips, f"{text}: {partition.word}s {', '.join(parts)}"))
-        if not crosses_classes and len(parts) < 2:
+        in_one_group = len({clip.group for clip in clips}) == 1 and clips[0].group is not None
+        if not crosses_classes and len(parts) < 2 and not (near and in_one_group):
             copies.append(Item(clips, text))
     sound = "much the same sound" if near else "one sound"
     if conflicts:
@@ -91,20 +130,6 @@ def _harmless(near: str, copies: tuple[Item, ...], partition: Partition | None) 
     return Finding(
         f"{near}copies", "note", copies, "they count more than others: keep one of each."
     )
-
-
-def _components(count: int, pairs: Sequence[Pair]) -> list[list[int]]:
-    """Return the sets of numbers below ``count`` that ``pairs`` connect, each sorted."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    ends = np.array([(p.first, p.second) for p in pairs], np.int64).reshape(-1, 2)
-    links = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
-    component = connected_components(links, directed=False)[1]
-    sets: dict[int, list[int]] = collections.defaultdict(list)
-    for number in np.unique(ends).tolist():
-        sets[int(component[number])].append(number)
-    return list(sets.values())
 
 
 def waveforms(clips: Sequence[Clip], options: AudioOptions) -> Callable[[int], Waveform]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +18,7 @@ from earmark.system.progress import Progress
 from earmark.system.threads import available_cores, map_ahead, workers
 
 if TYPE_CHECKING:
+    from earmark.data.doctor import copies
     from earmark.data.doctor.facts import Facts
     from earmark.data.doctor.near_duplicates import Sketch
 
@@ -58,10 +59,27 @@ def doctor(data: DataLike, *, near: bool = True, progress: Progress | None = Non
     return examine(as_dataset(data), progress, near=near)
 
 
+@dataclass(frozen=True)
+class Examination:
+    """What was heard of a dataset: ``facts`` of each clip, ``pairs`` of near copies, findings."""
+
+    dataset: Dataset
+    facts: tuple[Facts, ...]
+    pairs: tuple[tuple[Clip, Clip], ...]
+    findings: list[Finding]
+
+
 def examine(
     dataset: Dataset, progress: Progress | None = None, *, near: bool = True
 ) -> list[Finding]:
-    """Return what :func:`doctor` does, of a dataset.
+    """Return what :func:`doctor` does, of a dataset."""
+    return inspect(dataset, progress, near=near).findings
+
+
+def inspect(
+    dataset: Dataset, progress: Progress | None = None, *, near: bool = True
+) -> Examination:
+    """Return the findings and what they were made of.
 
     In memory are some megabytes for each core, and some kilobytes for each clip, however long.
     """
@@ -84,11 +102,14 @@ def examine(
         sounding = [f for f in facts if recordings.is_heard(f)]
         clips, content = [f.clip for f in sounding], [f.content for f in sounding]
         findings += copies.check_exact(dataset, clips, content)
+        pairs: list[copies.Copied] = []
         if near:
             distinct = _distinct(sounding)
             chosen = sketches.chosen(numbers[clip] for clip in distinct)
-            findings += _near(dataset, distinct, chosen, pool)
-    return by_severity(findings)
+            pairs = _near(dataset, distinct, chosen, pool)
+        findings += copies.check_near(dataset, pairs)
+    copied = tuple((pair.first, pair.second) for pair in pairs)
+    return Examination(dataset, tuple(facts), copied, by_severity(findings))
 
 
 def check_table(dataset: Dataset) -> Iterator[Finding]:
@@ -97,17 +118,27 @@ def check_table(dataset: Dataset) -> Iterator[Finding]:
     yield from tables.check_partition(dataset)
 
 
-def before_training(dataset: Dataset, clips: Sequence[Clip], content: np.ndarray) -> list[Finding]:
-    """Return the findings that training can make without listening again, worst first.
+def before_training(
+    dataset: Dataset,
+    clips: Sequence[Clip],
+    content: np.ndarray,
+    embeddings: np.ndarray,
+    fold: np.ndarray,
+    seconds: float,
+) -> list[Finding]:
+    """Return the findings that training can make with little listening, worst first.
 
-    ``content`` (N,) has one number for each distinct sound of ``clips``. Recordings and copies in
-    several folds are left to ``splits``, which makes the folds.
+    ``content`` (N,) has one number for each distinct sound of ``clips``, ``embeddings`` are
+    (N, E), ``fold`` (N,) is what each clip is tested in, ``seconds`` their mean length.
+    Recordings and exact copies in several folds are left to ``splits``, which makes the folds.
     """
-    from earmark.data.doctor import copies
+    from earmark.data.doctor import copies, likely_copies
 
     findings = copies.check_exact(dataset, clips, content.tolist())
     conflicts = [finding for finding in findings if finding.kind == "label conflict"]
-    return by_severity([*conflicts, *tables.check_classes(dataset)])
+    pairs = likely_copies.find(dataset, clips, content, embeddings, seconds)
+    near = likely_copies.check(dataset, clips, pairs, fold)
+    return by_severity([*conflicts, *near, *tables.check_classes(dataset)])
 
 
 def _distinct(facts: Sequence[Facts]) -> list[Clip]:
@@ -115,16 +146,14 @@ def _distinct(facts: Sequence[Facts]) -> list[Clip]:
     from earmark.data.doctor import near_duplicates
 
     first = {f.content: f for f in reversed(facts)}
-    least_s = near_duplicates.LEAST_OVERLAP / near_duplicates.RATE_HZ
-    return [f.clip for f in facts if first[f.content] is f and f.seconds >= least_s]
+    return [f.clip for f in facts if first[f.content] is f and f.seconds >= near_duplicates.LEAST_S]
 
 
 def _near(
     dataset: Dataset, clips: Sequence[Clip], sketches: Sequence[Sketch], pool: Executor
-) -> Iterator[Finding]:
+) -> list[copies.Copied]:
     """Look for near-duplicates among ``clips``."""
     from earmark.data.doctor import copies, near_duplicates
 
     waveform = copies.waveforms(clips, dataset.audio)
-    pairs = near_duplicates.find(sketches, waveform, pool.map)
-    return copies.check_near(dataset, clips, pairs)
+    return copies.between(clips, near_duplicates.find(sketches, waveform, pool.map))

@@ -12,7 +12,8 @@ from earmark.errors import amount
 from earmark.system.text import one_line
 
 SEVERITIES = ("error", "warning", "note")  # worst first; an error makes `earmark doctor` exit 1
-MOST_NAMED = 3  # items of a finding in a text; --json has all
+MOST_NAMED = 3  # items of a finding that have a line each in a text; --json has all
+MOST_EXAMPLES = 2  # items of a finding that has more, in its one line
 MOST_IN_ITEM = 4  # clips of one item
 
 
@@ -48,9 +49,9 @@ class Finding:
             "kind": self.kind,
             "severity": self.severity,
             "advice": self.advice,
-            "clips": [_fields(clip) for clip in self.clips],
+            "clips": [clip_fields(clip) for clip in self.clips],
             "items": [
-                {"detail": item.detail, "clips": [_fields(clip) for clip in item.clips]}
+                {"detail": item.detail, "clips": [clip_fields(clip) for clip in item.clips]}
                 for item in self.items
             ],
         }
@@ -68,12 +69,14 @@ class Finding:
         return "\n".join(map(one_line, self.lines()))
 
     def lines(self) -> list[str]:
-        """Return a line of a table and, below it, the first cases."""
+        """Return a line of a table and, below it, the cases; many of them within the line."""
         clips = amount(len(self.clips), "clip")
         head = f"{self.severity:<8} {self.kind:<20} {clips:>11}  {self.advice}"
-        cases = [f"           {item.detail}" for item in self.items[:MOST_NAMED]]
-        more = _more(self.items, MOST_NAMED)
-        return [head, *cases, *([f"          {more}; --json lists all"] if more else [])]
+        if _more(self.items, MOST_NAMED):
+            cases = "; ".join(item.detail for item in self.items[:MOST_EXAMPLES])
+            more = _more(self.items, MOST_EXAMPLES)
+            return [f"{head} Such as {cases}{more} (--json lists all)."]
+        return [head, *(f"           {item.detail}" for item in self.items)]
 
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:
@@ -108,11 +111,12 @@ class Names:
         return sign.join(names) + _more(clips, MOST_IN_ITEM)
 
 
-def _fields(clip: Clip) -> dict[str, Any]:
+def clip_fields(clip: Clip) -> dict[str, Any]:
+    """Return the fields of a clip that are not None and can be written."""
     return {
         name: str(value) if name == "path" else value
         for name, value in vars(clip).items()
-        if value is not None
+        if value is not None and name != "recording"
     }
 
 

@@ -15,7 +15,7 @@ docs/doctor.md has the measurements behind the thresholds; benchmarks/doctor.py 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +30,7 @@ STEPS = 5  # per dB: a sketch has whole numbers up to 250
 LOUD_DB = 30  # frames that are softer than the loudest one by more are not in the embedding
 
 NEIGHBOURS = 20
+FEW = 4_000  # pairs cost little: of fewer than 200 clips, more neighbours are compared
 SHRINKAGE = 0.1
 BLOCK_DISTANCES = 2**22  # of the distance matrix at a time: 16 MB, and 32 for their order
 BATCH = 256  # pairs that one thread compares in one go
@@ -37,6 +38,7 @@ LEAST_AGREEMENT = 0.4  # of spectrograms: 99 % of copies have 0.5 and more
 RATE_HZ = 8_000  # of the waveforms that are compared
 BAND_HZ = (100, 3_600)
 LEAST_OVERLAP = RATE_HZ // 10
+LEAST_S = LEAST_OVERLAP / RATE_HZ  # of a clip
 LEAST_OVERALL = 0.3  # coherence of one stretch that a pair must have; of n stretches / sqrt(n),
 LEAST_OVERALL_EVER = 0.15  # but not less than this
 STRETCH = RATE_HZ // 2
@@ -82,14 +84,16 @@ def find(
     """
     if len(sketches) < 2:
         return []
-    compare = functools.partial(_compare, sketches, waveform)
+    matches = functools.partial(compare, sketches, waveform)
     numbers = _neighbours(sketches)
     batches = (numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH))
-    return [pair for pairs in run(compare, batches) for pair in pairs]
+    return [pair for pairs in run(matches, batches) for pair in pairs]
 
 
-def _compare(
-    sketches: Sequence[Sketch], waveform: Callable[[int], Waveform], numbers: np.ndarray
+def compare(
+    sketches: Sequence[Sketch] | Mapping[int, Sketch],
+    waveform: Callable[[int], Waveform],
+    numbers: np.ndarray,
 ) -> list[Pair]:
     """Return those of the pairs ``numbers`` (P, 2) that hold the same sound."""
     pairs = []
@@ -103,10 +107,10 @@ def _compare(
 
 
 def _neighbours(sketches: Sequence[Sketch]) -> np.ndarray:
-    """Return (P, 2), sorted: pairs in which one is among the NEIGHBOURS nearest of the other."""
+    """Return (P, 2), sorted: pairs of which one is among the NEIGHBOURS or more of the other."""
     x = _whitened(np.array([_embedding(s) for s in sketches]))
     square = (x * x).sum(1)
-    most = min(NEIGHBOURS, len(x) - 1)
+    most = min(max(NEIGHBOURS, FEW // len(x)), len(x) - 1)
     numbers = []
     block = max(1, BLOCK_DISTANCES // len(x))
     for at in range(0, len(x), block):

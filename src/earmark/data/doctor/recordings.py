@@ -37,26 +37,31 @@ def check(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
     waveforms = [f for f in facts if f.error is None]
     sounding = [f for f in waveforms if f.peak >= SILENT_PEAK]
     yield from _reading(facts, names)
-    silent = [f for f in waveforms if f.peak < SILENT_PEAK]
-    yield from _silent(silent, waveforms, names)
+    silent, silence = silent_clips(facts)
+    advice = "nothing above -80 dB of full scale: remove them, or make silence a class."
+    yield from _one_each("silent", "warning", silent, lambda f: names(f.clip), advice)
+    advice = (
+        "nothing above -80 dB of full scale, as nearly all of their class; equal ones count once,"
+        " so add some that differ, such as of a quiet room."
+    )
+    yield from _one_each("class of silence", "note", silence, lambda f: names(f.clip), advice)
     yield from _levels(sounding, names)
     yield from _lengths(waveforms, names)
     yield from _rates(waveforms)
     yield from _bands(sounding, names)
 
 
-def _silent(silent: Sequence[Facts], waveforms: Sequence[Facts], names: Names) -> Iterator[Finding]:
-    """Yield the silent clips, apart from those that make up a whole class."""
-    other = {f.clip.label for f in waveforms if f.peak >= SILENT_PEAK}
-    of_class = [f for f in silent if f.clip.label not in other]
-    rest = [f for f in silent if f.clip.label in other]
-    advice = "nothing above -80 dB of full scale: remove them, or make silence a class."
-    yield from _one_each("silent", "warning", rest, lambda f: names(f.clip), advice)
-    advice = (
-        "all clips of the class are silent; if that is meant, equal ones count once: add some that"
-        " differ, such as of a quiet room."
+def silent_clips(facts: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
+    """Return the clips that are silent, and those that are so as nearly all of their class are."""
+    readable = [f for f in facts if f.error is None]
+    silent = [f for f in readable if f.peak < SILENT_PEAK]
+    size = collections.Counter(f.clip.label for f in readable)
+    count = collections.Counter(f.clip.label for f in silent)
+    silence = {label for label in count if count[label] >= max(2, TIED * size[label])}
+    return (
+        [f for f in silent if f.clip.label not in silence],
+        [f for f in silent if f.clip.label in silence],
     )
-    yield from _one_each("silent class", "warning", of_class, lambda f: names(f.clip), advice)
 
 
 def _reading(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:

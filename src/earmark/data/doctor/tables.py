@@ -93,9 +93,7 @@ Classes = dict[str, tuple[Clip, ...]]
 
 def _alike(classes: Classes) -> Iterator[Finding]:
     """Yield names that differ in case or spaces only, and names one typing error apart."""
-    spellings: dict[str, list[str]] = collections.defaultdict(list)  # of one plain word
-    for name in classes:
-        spellings[_plain(name)].append(name)
+    spellings = spellings_of(classes)
     items = tuple(_variants(classes, names) for names in spellings.values() if len(names) > 1)
     if items:
         advice = "these differ in case or spaces only: write one class in one way."
@@ -110,6 +108,14 @@ def _alike(classes: Classes) -> Iterator[Finding]:
     if items:
         advice = "these differ in one letter: if they mean one class, write it in one way."
         yield Finding("similar spelling", "note", items, advice)
+
+
+def spellings_of(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the ``names`` of classes by the plain word that they spell."""
+    spellings: dict[str, list[str]] = collections.defaultdict(list)
+    for name in names:
+        spellings[_plain(name)].append(name)
+    return spellings
 
 
 def _one_letter_apart(words: Iterable[str]) -> list[tuple[str, str]]:
@@ -128,9 +134,14 @@ def _one_letter_apart(words: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _plain(name: str) -> str:
-    """Drop case, spaces, hyphens and underscores, but not between digits: 1_0 is not 10."""
+    """Drop case, spaces, hyphens and underscores.
+
+    Not between digits, for 1_0 is not 10; nor a sign, for -5 dB is not 5 dB; nor all that there is.
+    """
     folded = unicodedata.normalize("NFKC", name).casefold()
-    return re.sub(r"(?<!\d)[\s_\-]+|[\s_\-]+(?!\d)", "", folded)
+    sign = r"(?:^|(?<=\s))-(?=\d)"
+    plain = re.sub(rf"(?!{sign})(?:(?<!\d)[\s_\-]|[\s_\-]+(?!\d))", "", folded)
+    return plain or folded
 
 
 def _is_slip(a: str, b: str) -> bool:

@@ -1,0 +1,242 @@
+"""A dataset without what the doctor can mend by itself, and a list of every change."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.doctor.copies import exact_sets, near_sets
+from earmark.data.doctor.examination import Examination, check_table
+from earmark.data.doctor.findings import Finding, Names, by_severity, clip_fields
+from earmark.data.doctor.recordings import is_heard, silent_clips
+from earmark.data.doctor.tables import partition_of, spellings_of
+from earmark.errors import DataError
+
+# Findings that are mended. Those of the table are looked for once more when all is done.
+MENDED = ("unreadable", "empty", "silent", "label conflict", "leak", "copies")
+MOST_JOINED = 3  # names of groups in that of the group they become
+
+
+@dataclass(frozen=True)
+class Change:
+    """What was done to some ``clips`` (as they were), and which ``kind`` of finding it mends."""
+
+    done: str
+    kind: str
+    clips: tuple[Clip, ...]
+    detail: str
+
+    def text(self) -> str:
+        """Return a line of a table."""
+        return f"{self.done:<9} {self.kind:<20} {self.detail}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what ``doctor --fix --json`` prints."""
+        clips = [clip_fields(clip) for clip in self.clips]
+        return {"done": self.done, "kind": self.kind, "detail": self.detail, "clips": clips}
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A mended dataset, what was changed, and the findings that are left for a person.
+
+    ``rows`` are the numbers that its clips had before.
+    """
+
+    dataset: Dataset
+    rows: tuple[int, ...]
+    changes: tuple[Change, ...]
+    left: list[Finding]
+
+
+def fix(examination: Examination) -> Fixed:
+    """Return the examined dataset without what can be mended; the files stay as they are.
+
+    Left out: what is unreadable, empty or silent; all but one of exact copies; every copy where
+    copies have different classes, for one of them is wrong. Near copies get one group, and where
+    there are folds, one of these. The spellings of a class become the commonest.
+
+    Raises
+    ------
+    DataError
+        If fewer than two classes would be left.
+    """
+    dataset = examination.dataset
+    repair = _Repair(dataset)
+    repair.drop_unheard(examination)
+    repair.merge_spellings()
+    twin = repair.drop_copies(examination)
+    pairs = [(twin.get(a, a), twin.get(b, b)) for a, b in examination.pairs]
+    repair.drop_conflicts(pairs)
+    repair.join_near(pairs)
+    rows = tuple(i for i, clip in enumerate(dataset.clips) if clip in repair.clips)
+    clips = tuple(repair.clips[dataset.clips[i]] for i in rows)
+    mended = dataclasses.replace(dataset, clips=clips)
+    if len(mended.labels) < 2 <= len(dataset.labels):
+        raise DataError(
+            f"of {len(dataset)} clips, {len(clips)} of {len(mended.labels)} classes would be left;"
+            " mend the recordings or labels by hand, as the findings say."
+        )
+    fixed_kinds = {*MENDED, *(f"near {kind}" for kind in MENDED)}
+    of_table = {finding.kind for finding in check_table(dataset)}
+    left = [f for f in examination.findings if f.kind not in fixed_kinds | of_table]
+    left = by_severity([*check_table(mended), *left])
+    return Fixed(mended, rows, tuple(repair.changes), left)
+
+
+class _Repair:
+    """A repair on its way: ``clips`` are those that are left, as they were and as they are now."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset, self.names = dataset, Names(dataset.clips)
+        self.clips = {clip: clip for clip in dataset.clips}
+        self.changes: list[Change] = []
+        self.partition = partition_of(dataset)
+
+    def classes(self, clip: Clip) -> frozenset[str]:
+        return frozenset(self.dataset.classes(self.clips[clip]))
+
+    def drop(self, kind: str, clips: Iterable[Clip], detail: str) -> None:
+        gone = tuple(clip for clip in clips if self.clips.pop(clip, None) is not None)
+        if gone:
+            self.changes.append(Change("left out", kind, gone, detail))
+
+    def drop_unheard(self, examination: Examination) -> None:
+        """Leave out what cannot be read, and what is silent among clips that are not."""
+        for f in examination.facts:
+            if f.error is not None:
+                kind = "empty" if f.error.kind == "empty" else "unreadable"
+                self.drop(kind, [f.clip], f"{self.names(f.clip)}: {f.error.reason}")
+        for f in silent_clips(examination.facts)[0]:
+            self.drop("silent", [f.clip], self.names.listed([f.clip]))
+
+    def merge_spellings(self) -> None:
+        """Give all spellings of a class the commonest one."""
+        size = collections.Counter(
+            name for clip in self.clips for name in self.dataset.classes(clip)
+        )
+        spelling: dict[str, str] = {}
+        for names in spellings_of(sorted(size)).values():
+            commonest = max(names, key=lambda name: size[name])  # of equals, the first
+            best = unicodedata.normalize("NFC", commonest)
+            for name in names if len(names) > 1 else ():
+                if name == best:
+                    continue
+                spelling[name] = best
+                clips = tuple(clip for clip in self.clips if name in self.dataset.classes(clip))
+                detail = f"{name!r} ({len(clips)}) is now {best!r} ({size[commonest]})"
+                if unicodedata.normalize("NFC", name) == best:
+                    detail += ", which looks the same and has other code points"
+                self.changes.append(Change("renamed", "similar labels", clips, detail))
+        for clip in self.clips:
+            names = [spelling.get(name, name) for name in self.dataset.classes(clip)]
+            if spelling and names:
+                label = (self.dataset.separator or "").join(dict.fromkeys(names))
+                self.clips[clip] = dataclasses.replace(clip, label=label)
+
+    def drop_copies(self, examination: Examination) -> dict[Clip, Clip]:
+        """Keep one of the clips with one sound, none where their classes differ.
+
+        A test clip is kept rather than one of training. Return which clip stands for which.
+        """
+        heard = [f for f in examination.facts if is_heard(f) and f.clip in self.clips]
+        twin: dict[Clip, Clip] = {}
+        for same in exact_sets([f.clip for f in heard], [f.content for f in heard]):
+            if len({self.classes(clip) for clip in same}) > 1:
+                advice = "one sound with several labels; listen, and add it with the right one"
+                self.drop("label conflict", same, f"{self.names.listed(same, ' = ')}: {advice}")
+                continue
+            kept = next((clip for clip in same if self._is_test(clip)), same[0])
+            others = [clip for clip in same if clip is not kept]
+            twin |= dict.fromkeys(others, kept)
+            parts = self.partition.parts(same) if self.partition else []
+            kind = "leak" if len(parts) > 1 else "copies"
+            copied = self.names.listed(others)
+            self.drop(kind, others, f"{copied}: the same sound as {self.names(kept)}, which stays")
+        return twin
+
+    def drop_conflicts(self, pairs: Iterable[tuple[Clip, Clip]]) -> None:
+        """Leave out near copies of different classes."""
+        wrong = [
+            pair
+            for pair in pairs
+            if all(clip in self.clips for clip in pair)
+            and self.classes(pair[0]) != self.classes(pair[1])
+        ]
+        advice = "much the same sound with several labels; listen, and add it with the right one"
+        for same in near_sets(wrong):
+            detail = f"{self.names.listed(same, ' ~ ')}: {advice}"
+            self.drop("near label conflict", same, detail)
+
+    def join_near(self, pairs: Iterable[tuple[Clip, Clip]]) -> None:
+        """Give near copies one group, and one fold; leave out those of test clips."""
+        sets = near_sets([pair for pair in pairs if all(clip in self.clips for clip in pair)])
+        for same in sets:
+            tested = [clip for clip in same if self._is_test(clip)]
+            if tested and len(tested) < len(same):
+                others = [clip for clip in same if clip not in tested]
+                detail = f"{self.names.listed(others)}: near the test clip {self.names(tested[0])}"
+                self.drop("near leak", others, f"{detail}, which stays")
+        sets = [tuple(clip for clip in same if clip in self.clips) for same in sets]
+        sets = [same for same in sets if len(same) > 1]
+        if not sets:
+            return
+        group = self._joined_groups(sets)
+        for same in sets:
+            if len({self._own_group(clip) for clip in same}) > 1:
+                detail = f"{self.names.listed(same, ' ~ ')}: group {group[same[0]]!r}"
+                self.changes.append(Change("grouped", "near copies", same, detail))
+        near = {group[same[0]] for same in sets}
+        if self.partition is not None and self.partition.word == "fold":
+            self._move_to_one_fold(group, near)
+        for clip, name in group.items():
+            self.clips[clip] = dataclasses.replace(self.clips[clip], group=name)
+
+    def _own_group(self, clip: Clip) -> str:
+        """Return the group of ``clip`` as it was: without groups, clips of one recording."""
+        return self.names.path(clip) if clip.group is None else clip.group
+
+    def _joined_groups(self, sets: Sequence[tuple[Clip, ...]]) -> dict[Clip, str]:
+        """Return the group of every clip; groups with near copies of each other become one."""
+        parent: dict[str, str] = {}
+
+        def root(name: str) -> str:
+            while (above := parent.setdefault(name, name)) != name:
+                name = above
+            return name
+
+        for same in sets:
+            for clip in same[1:]:
+                parent[root(self._own_group(clip))] = root(self._own_group(same[0]))
+        members: dict[str, list[str]] = collections.defaultdict(list)
+        for name in dict.fromkeys(map(self._own_group, self.clips)):
+            members[root(name)].append(name)
+        joined = {
+            name: " + ".join(names[:MOST_JOINED])
+            + (f" + {len(names) - MOST_JOINED} more" if len(names) > MOST_JOINED else "")
+            for names in members.values()
+            for name in names
+        }
+        return {clip: joined[self._own_group(clip)] for clip in self.clips}
+
+    def _move_to_one_fold(self, group: dict[Clip, str], near: set[str]) -> None:
+        """Move each group of ``near`` into the fold that most of its clips are in."""
+        for name in sorted(near):
+            clips = [clip for clip in group if group[clip] == name]
+            fold = collections.Counter(str(clip.fold) for clip in clips).most_common(1)[0][0]
+            moved = tuple(clip for clip in clips if clip.fold != fold)
+            for clip in moved:
+                self.clips[clip] = dataclasses.replace(self.clips[clip], fold=fold)
+            if moved:
+                detail = f"{self.names.listed(moved)}: to fold {fold!r}, with its near copies"
+                self.changes.append(Change("moved", "near leak", moved, detail))
+
+    def _is_test(self, clip: Clip) -> bool:
+        is_split = self.partition is not None and self.partition.word == "split"
+        return is_split and clip.split == "test"
