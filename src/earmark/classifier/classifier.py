@@ -280,11 +280,27 @@ class Classifier:
             )
 
     def save(self, path: str | Path) -> None:
-        """Write the classifier to one file, whole or not at all; equal ones give equal bytes."""
+        """Write the classifier to one file, whole or not at all; equal ones give equal bytes.
+
+        Raises ModelError where a number of it is not finite, EarmarkError where it cannot be
+        written.
+        """
         from safetensors.numpy import save
 
         header, tensors = self._parts
-        text = json.dumps(header | {"digest": self.digest}, sort_keys=True, allow_nan=False)
+        try:
+            text = json.dumps(header | {"digest": self.digest}, sort_keys=True, allow_nan=False)
+        except ValueError as error:
+            raise ModelError(
+                f"cannot write {path}: the classifier has a figure that is not finite ({error});"
+                " check the data with `earmark doctor`, and train it again."
+            ) from error
+        for name, value in tensors.items():
+            if not np.isfinite(value).all():
+                raise ModelError(
+                    f"cannot write {path}: tensor {name} has a number that is not finite; check the"
+                    " data with `earmark doctor`, and train it again."
+                )
         write_whole(Path(path), save(tensors, {"earmark": text}))
 
     @functools.cached_property

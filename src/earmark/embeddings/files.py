@@ -32,7 +32,9 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
     """Write one array, or column of lists, a layer: means, then deviations, float32 (N, 2 * D).
 
     Beside them stand ``path`` (absolute), ``label``, ``start`` and ``end`` (seconds, NaN where the
-    clip is the whole recording) of each clip. ``layers`` is 'last', 'all' or 'NAME,NAME'.
+    clip is the whole recording) of each clip. Both formats have checksums: NumPy checks those of
+    .npz, Parquet's are checked with ``page_checksum_verification=True``. ``layers`` is 'last',
+    'all' or 'NAME,NAME'.
     """
     check_format(path)
     (names,) = layers_of([embeddings.info], layers)
@@ -56,4 +58,4 @@ def _parquet(buffer: io.BytesIO, columns: dict[str, np.ndarray]) -> None:
     pa = extras.load("pyarrow", "parquet", "writing Parquet")
     pq = extras.load("pyarrow.parquet", "parquet", "writing Parquet")
     table = {name: list(v) if v.ndim > 1 else v for name, v in columns.items()}
-    pq.write_table(pa.table(table), buffer)
+    pq.write_table(pa.table(table), buffer, write_page_checksum=True)
