@@ -112,12 +112,15 @@ def test_foreign_files_are_refused(tmp_path):
         Classifier.load(tmp_path / "pickle")
 
 
-def test_a_head_of_another_kind_is_refused(saved, tmp_path):
+def test_a_head_of_another_kind_is_refused(saved, tmp_path, monkeypatch):
     odd = replace(Classifier.load(saved), head=Head("forest", Classifier.load(saved).head.tensors))
+    words = "head is 'forest'; it must be one of prototype, linear, logistic, mlp"
+    with pytest.raises(ModelError, match=words):
+        odd.save(tmp_path / "odd.earmark")
+    monkeypatch.setattr("earmark.classifier.classifier.check", lambda *_: None)
     odd.save(tmp_path / "odd.earmark")
-    with pytest.raises(
-        ModelError, match="head is 'forest'; it must be one of prototype, linear, logistic, mlp"
-    ):
+    monkeypatch.undo()
+    with pytest.raises(ModelError, match=words):
         Classifier.load(tmp_path / "odd.earmark")
 
 

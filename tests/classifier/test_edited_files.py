@@ -9,6 +9,7 @@ import json
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,17 @@ def test_numbers_that_overflow_are_no_answer(tmp_path):
     classifier = Classifier.load(written(tmp_path / "huge.earmark", header, huge))
     with pytest.raises(ModelError, match="scores that are no numbers"):
         classifier.scores(np.full((1, 192), 9.0, np.float32) * tensors["scale"])
+
+
+def test_what_is_not_finite_is_never_written(tmp_path):
+    classifier, path = Classifier.load(FILES / "single.earmark"), tmp_path / "m.earmark"
+    weight = np.full_like(classifier.head.tensors["weight"], np.nan)
+    head = replace(classifier.head, tensors={**classifier.head.tensors, "weight": weight})
+    with pytest.raises(ModelError, match="tensor weight has a number that is not finite"):
+        replace(classifier, head=head).save(path)
+    with pytest.raises(ModelError, match="macro_f1 is None; it must be a number"):
+        replace(classifier, estimate=replace(classifier.estimate, macro_f1=np.nan)).save(path)
+    assert not path.exists()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What the store does with damage: a wrong row misses, and never is an answer."""
 
 import sqlite3
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from earmark import backbones
 from earmark.data.clip import Clip
 from earmark.embeddings import pipeline
 from earmark.embeddings.embedding import embed
+from earmark.embeddings.files import write_embeddings
 from earmark.embeddings.pipeline import make_request
 from earmark.embeddings.store import Record, Store
 from earmark.embeddings.table import EmbeddingTable
@@ -269,3 +271,27 @@ def test_a_table_reads_blocks_of_rows_and_the_columns_of_layers(clips, tmp_path)
         block = EmbeddingTable(backbone.info, store, keys).read(slice(0, 8), layers)
     assert np.flatnonzero(~block.is_present).tolist() == [4, 6]
     assert np.isnan(block.features[[4, 6]]).all()
+
+
+def test_a_changed_bit_of_a_written_file_is_noticed(clips, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    embeddings, rng = embed(clips, "logmel"), np.random.default_rng(5)
+    for name in ("e.parquet", "e.npz"):
+        path = tmp_path / name
+        write_embeddings(path, embeddings, "all")
+        content, noticed = bytearray(path.read_bytes()), 0
+        for at in rng.integers(len(content) // 2, len(content) * 3 // 4, 20):
+            content[at] ^= 4
+            path.write_bytes(content)
+            content[at] ^= 4
+            try:
+                if name == "e.npz":
+                    got = np.load(path)["logmel"]
+                else:
+                    table = parquet.read_table(path, page_checksum_verification=True)
+                    got = np.array(table["logmel"].to_pylist(), np.float32)
+            except (OSError, ValueError, zipfile.BadZipFile):
+                noticed += 1
+                continue
+            assert np.array_equal(got, embeddings.features(["logmel"]))
+        assert noticed > 10

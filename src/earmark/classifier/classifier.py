@@ -317,12 +317,20 @@ class Classifier:
         """Write the classifier to one file, whole or not at all; equal ones give equal bytes.
 
         Without ``hashes`` nobody can find out whether a recording was trained on, and ``evaluate``
-        cannot leave those out: for a file that is published.
+        cannot leave those out: for a file that is published. Raises ModelError where a number of it
+        is not finite, EarmarkError where it cannot be written.
         """
         from safetensors.numpy import save
 
         saved = self if hashes else replace(self, known=None)
         header, tensors = saved._parts
+        try:
+            check(header, tensors)
+        except ValueError as error:
+            raise ModelError(
+                f"cannot write {path}: {error}; check the data with `earmark doctor`, and train it"
+                " again."
+            ) from error
         text = json_text(header | {"digest": saved.digest}, sort_keys=True, ascii_only=True)
         write_whole(Path(path), save(tensors, {"earmark": text}))
 

@@ -16,6 +16,7 @@ from earmark.audio.options import MAX_PEAK, NON_FINITE
 from earmark.classifier.head import KINDS
 
 Rule = Callable[[Any, str], None]  # takes a value and the name of its field
+ROUNDING = 1e-5  # a share may exceed its range by so much
 LARGEST = float(np.finfo(np.float32).max)  # of a number
 MOST_DEPTH = 20  # of lists and objects in each other
 TUNED = "tuned."  # begins the names of fine-tuned tensors: then the backbone's number
@@ -38,6 +39,16 @@ def number(low: float = -LARGEST, high: float = LARGEST, above: bool = False) ->
     def rule(value: Any, name: str) -> None:
         if type(value) not in (int, float) or not low <= value <= high or (above and value == low):
             raise FieldError(name, value, must)
+
+    return rule
+
+
+def share(low: float = 0) -> Rule:
+    """Take numbers from ``low`` to 1, but for rounding."""
+
+    def rule(value: Any, name: str) -> None:
+        if type(value) not in (int, float) or not low - ROUNDING <= value <= 1 + ROUNDING:
+            raise FieldError(name, value, f"a number from {low:g} to 1")
 
     return rule
 
@@ -100,9 +111,9 @@ def array(rule: Rule, least: int = 0, most: int | None = None, unique: bool = Fa
     return check_all
 
 
-def interval(low: float, high: float) -> Rule:
-    """Take a list of two numbers, the smaller one first."""
-    pair = array(number(low, high), 2, 2)
+def interval(low: float = 0, of: Rule | None = None) -> Rule:
+    """Take a list of two shares, or of what ``of`` takes, the smaller one first."""
+    pair = array(of or share(low), 2, 2)
 
     def rule(value: Any, name: str) -> None:
         pair(value, name)
@@ -134,10 +145,10 @@ def record(
     return check_all
 
 
-SHARE = number(0, 1)
+SHARE = share()
 COUNT = integer(0)
 NAME = text(r"(?s:.+)", "a text that is not empty")
-_figures = {"accuracy": SHARE, "n": COUNT, "ci95": interval(0, 1), "clips_per_class": COUNT}
+_figures = {"accuracy": SHARE, "n": COUNT, "ci95": interval(), "clips_per_class": COUNT}
 _figures |= {"recall": nullable(SHARE), "precision": nullable(SHARE), "f1": nullable(SHARE)}
 _figures |= {"low": SHARE, "high": SHARE}
 FIGURES = array(record({}, {**_figures, "label": NAME, "name": NAME, "fold": NAME}, is_open=True))
@@ -146,7 +157,7 @@ ESTIMATE = record(
     {
         "scheme": text(),
         "accuracy": SHARE,
-        "ci95": interval(0, 1),
+        "ci95": interval(),
         "macro_f1": SHARE,
         "ece": SHARE,
         "chance": SHARE,
@@ -167,8 +178,8 @@ ESTIMATE = record(
             {
                 "frozen": SHARE,
                 "fine_tuned": SHARE,
-                "difference": number(-1, 1),
-                "ci95": interval(-1, 1),
+                "difference": share(-1),
+                "ci95": interval(-1),
                 "how": text(),
                 "use": text(),
                 "course": array(anything),
@@ -193,7 +204,7 @@ PROVENANCE = record(
     {
         "earmark": text(),
         "clips": COUNT,
-        "clip_seconds": interval(0, LARGEST),
+        "clip_seconds": interval(of=number(0)),
         "seed": COUNT,
         "data": text(),
         "layers": text(),
@@ -235,7 +246,7 @@ HEADER = record(
         "limits": record(
             {
                 "thresholds": array(SHARE),
-                "disbelief": array(number(-1e-5, 1 + 1e-5)),  # 1 - score, rounded
+                "disbelief": array(SHARE),
                 "unknown_below": nullable(number()),
             }
         ),

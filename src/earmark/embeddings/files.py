@@ -38,8 +38,10 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
     """Write one array, or column of lists, a layer: means, then deviations, float32 (N, 2 * D).
 
     Beside them stand ``path`` (absolute), ``label``, ``start`` and ``end`` (seconds, NaN where the
-    clip is the whole recording) of each clip. ``layers`` is 'last', 'all' or 'NAME,NAME'. Parquet
-    holds UTF-8 only: there, a byte of a name that is not stands as '\\xe9'.
+    clip is the whole recording) of each clip. Both formats have checksums: NumPy checks those of
+    .npz, Parquet's are checked with ``page_checksum_verification=True``. ``layers`` is 'last',
+    'all' or 'NAME,NAME'. Parquet holds UTF-8 only: there, a byte of a name that is not stands as
+    '\\xe9'.
     """
     matrix = embeddings.matrix
     write_blocks(path, embeddings, layers, lambda: _slices(matrix))
@@ -117,7 +119,7 @@ def _parquet(
     kinds = {"path": pa.string(), "label": pa.string(), "start": pa.float64(), "end": pa.float64()}
     schema = pa.schema({**kinds, **dict.fromkeys(places, pa.list_(pa.float32()))})
     first = 0
-    with pq.ParquetWriter(part, schema) as writer:
+    with pq.ParquetWriter(part, schema, write_page_checksum=True) as writer:
         for rows in blocks():
             last = first + len(rows)
             table = {name: pa.array(column[first:last]) for name, column in about.items()}
