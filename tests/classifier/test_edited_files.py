@@ -164,7 +164,7 @@ def test_no_changed_leaf_is_a_traceback_or_another_answer(name, tmp_path):
         ("single", "limits/unknown_below", 0.5, r"limits\.unknown_below"),
         ("single", "pooling/spread", False, "features"),
         ("mlp", "pooling/bands", True, "features"),
-        ("single", "pooling/spreads", True, r"pooling\.spreads is of no use"),
+        ("single", "pooling/spreads", True, r"pooling\.spreads is unknown"),
         ("single", "estimate/accuracy", 1.2, r"estimate\.accuracy is 1\.2"),
         ("single", "estimate/ci95", [0.9, 0.6], r"estimate\.ci95"),
         ("single", "estimate/ci95", [0.5], r"estimate\.ci95"),

@@ -354,7 +354,7 @@ class Classifier:
             "pooling": self.pooling,
             "limits": self.decision_rule.to_json(),
             "estimate": self.estimate.to_dict(),
-            "provenance": {"audio": asdict(self.audio), **self.provenance},
+            "provenance": {"audio": asdict(AudioOptions()), **self.provenance},
             **({} if self.known is None else {"known": self.known.to_json()}),
         }
         return finite(header), {k: np.ascontiguousarray(v) for k, v in sorted(tensors.items())}

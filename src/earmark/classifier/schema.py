@@ -140,7 +140,9 @@ def record(
             if key in rules:
                 rules[key](item, f"{prefix}{key}")
             elif not is_open:
-                raise ValueError(f"{prefix}{key[:60]} is of no use; known: {', '.join(rules)}")
+                raise ValueError(
+                    f"{prefix}{key[:60]} is unknown to this earmark, which knows {', '.join(rules)}"
+                )
 
     return check_all
 
