@@ -108,6 +108,15 @@ def test_a_class_called_unknown_is_refused_beside_the_answer_unknown(chords, ton
     assert "unknown, nearest" not in run("predict", tmp_path / "m", tones).stdout
 
 
+def test_a_class_with_the_sign_between_answers_is_refused_where_there_may_be_several(tones):
+    paths = [str(path) for path in sorted(tones.rglob("*.wav"))]
+    frame = pd.DataFrame({"path": paths, "label": ["a;b"] * 6 + ["a;b+c"] * 6})
+    with pytest.raises(EarmarkError, match="class 'a;b' has ';' in its name, which stands between"):
+        earmark.train(Dataset.read(frame, separator="+"), backbone="logmel")
+    with pytest.raises(DataError, match=r"row 1: the class 'a;b' contains the separator ';'"):
+        Dataset.read(frame.assign(label=[["a;b"]] * 12))
+
+
 def test_silence_is_a_class_or_it_is_said_why_not(tones, tmp_path):
     rng = np.random.default_rng(1)
     for name, level in (("silence", 0.0), ("background", 1e-4)):
