@@ -182,3 +182,11 @@ def test_the_library_refuses_empty_names_too(tones, monkeypatch):
         Dataset.read("")
     with pytest.raises(DataError, match="the name of a recording is empty"):
         earmark.data.folders.paths([""])
+
+
+def test_a_balanced_epoch_counts_clips_of_no_class_apart():
+    from earmark.training.finetuning.waveforms import _balanced
+
+    onehot = np.array([[1, 0], [0, 0], [0, 0], [0, 0], [0, 1], [0, 1]])
+    rows = _balanced(np.arange(6), onehot, np.random.default_rng(0))
+    assert np.bincount(rows).tolist()[:4] == [3, 1, 1, 1] and np.bincount(rows)[4:].sum() == 3
