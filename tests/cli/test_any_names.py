@@ -1,6 +1,7 @@
 """Names of files, labels and columns of any bytes, and any encoding of the streams."""
 
 import io
+import itertools
 import json
 import os
 import subprocess
@@ -18,16 +19,17 @@ from earmark.system.text import one_line, to_csv
 
 NAMES = (b"a.wav", b"\xfc.wav", b"x\x1b[31mred.wav", b"new\nline.wav", b"re\rturn.wav")
 NAMES += (b" blanks .wav", b"[red]m.wav", '"\u202egnp",.wav'.encode(), "\u266b.wav".encode())
+PARTS = ("data", "new")
 CLASSES = (b"high\xe9", "l\u00f6w\x1b[7m".encode())
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two classes of tones, under names of all kinds."""
+    """Two classes of tones, under names of all kinds; the same names in `new`, of other tones."""
     root = tmp_path_factory.mktemp("any")
     t, rng = np.arange(4_000) / 16_000, np.random.default_rng(0)
-    for label, hz in zip(CLASSES, (1_800, 240), strict=True):
-        place = os.fsencode(root / "data") + b"/" + label
+    for (label, hz), part in itertools.product(zip(CLASSES, (1_800, 240), strict=True), PARTS):
+        place = os.fsencode(root / part) + b"/" + label
         os.makedirs(place)
         for k, name in enumerate(NAMES):
             x = 0.3 * np.sin(2 * np.pi * hz * (1 + 0.02 * k) * t) + 0.01 * rng.normal(size=4_000)
@@ -81,10 +83,12 @@ def test_review_doctor_and_evaluate_take_any_name(folder, model, tmp_path):
     earmark("review", folder, "--apply", decisions, "-o", corrected)
     assert same([clip.path for clip in Dataset.read(corrected)], folder)
     report = tmp_path / "report"
-    arguments = ("--report", report, "--no-store", "--include-known")
-    assert "accuracy  1.000" in earmark("evaluate", model, corrected, *arguments).stdout
-    assert json.loads((report / "summary.json").read_text())["data"] == str(corrected)
-    assert same([clip.path for clip in Dataset.read(report / "answers.csv")], folder)
+    new = folder.parent / "new"
+    Dataset.read(new).to_manifest(tmp_path / "new.csv")
+    done = earmark("evaluate", model, tmp_path / "new.csv", "--report", report, "--no-store")
+    assert "accuracy  1.000" in done.stdout
+    assert json.loads((report / "summary.json").read_text())["data"] == str(tmp_path / "new.csv")
+    assert same([clip.path for clip in Dataset.read(report / "answers.csv")], new)
     for data in (folder, corrected):
         assert "\x1b" not in earmark("doctor", data).stdout
 

@@ -202,7 +202,7 @@ def test_classes_that_will_not_do(folder: Path) -> None:
         folder / "m.jsonl"
     )
     (folder / "m.jsonl").write_text('{"path": "a.wav", "label": []}\n')
-    assert "'a.wav' has an empty label" in refusal(folder / "m.jsonl")
+    assert "m.jsonl has no class; give at least two." in refusal(folder / "m.jsonl")
 
 
 # Hugging Face

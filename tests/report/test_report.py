@@ -24,6 +24,7 @@ from earmark.data.dataset import Dataset
 from earmark.embeddings.store import Store
 from earmark.report import (
     ReportContents,
+    SeveralClasses,
     answers,
     contents_of_training,
     figures,
@@ -303,6 +304,75 @@ def test_a_section_is_absent_without_its_contents(part, nothing):
     assert f'id="{PARTS[part]}"' in page(summary, contents)
     if part != "map_xy" or nothing is None:
         assert f'id="{PARTS[part]}"' not in page(summary, replace(contents, **{part: nothing}))
+
+
+def of_several(n=60, seed=0):
+    """Return a summary and contents of clips with any of three classes, or none."""
+    summary, contents = made(n=n, seed=seed)
+    rng = np.random.default_rng(seed)
+    onehot = (rng.random((n, 3)) < 0.4).astype(float)
+    scores = np.clip(0.3 * onehot + rng.random((n, 3)) * 0.7, 0.001, 0.999)
+    chosen, labels = scores >= 0.4, contents.labels
+    estimate = summary["estimate"] | {"classes": metrics.per_class(onehot, chosen, labels)}
+    estimate |= {"map": 0.9, "ece": metrics.calibration_error(scores, onehot, is_single=False)}
+    several = SeveralClasses(onehot, chosen, np.array([0.123, 0.456, 0.789]))
+    truth = np.where(onehot.any(1), onehot.argmax(1), -1)
+    parts = {"truth": truth, "scores": scores, "several": several, "map_xy": None}
+    return summary | {"estimate": estimate}, replace(contents, **parts)
+
+
+def test_the_page_of_several_classes_a_clip_says_what_is_missed_and_what_is_false():
+    summary, contents = of_several()
+    shown = page(summary, contents)
+    several = contents.several
+    has, text_of = several.onehot > 0, words(shown)
+    sections = {part.get("id"): part for part in parse(shown).iter("section")}
+    assert {"each", "sigmoids", "missed", "false", "estimate"} <= set(sections)
+    assert not {"confusions", "classes", "scores", "map", "worst"} & set(sections)
+    rows = {
+        "".join(row[0].itertext()).replace("\n", ""): [cell.text for cell in row[1:]]
+        for row in sections["each"].iter("tr")
+    }
+    for k, row in enumerate(summary["estimate"]["classes"]):
+        missed, false = (has & ~several.chosen)[:, k], (~has & several.chosen)[:, k]
+        errors = f": {missed.sum()} missed, {false.sum()} false"
+        name = f"{contents.labels[k]}threshold {several.thresholds[k]:.2f}{errors}"
+        figures_of_it = [f"{row[x]:.2f}" for x in ("recall", "precision", "f1")]
+        assert rows[name] == [str(int(has[:, k].sum())), *figures_of_it]
+    none = ~has.any(1)
+    assert f"{none.sum()} clips have no class by the label" in text_of
+    assert f"{(~several.chosen[none].any(1)).sum()} of them was given none" in text_of  # one
+    exact = (has == several.chosen).all(1).mean()
+    assert f"{exact:.0%}".replace("%", " %") + " of 60 clips were given exactly" in text_of
+    lowest = np.where(has & ~several.chosen, contents.scores, 1).min(1).argmin()
+    first = next(sections["missed"].iter("li"))
+    assert "missed (" in words(ElementTree.tostring(first, "unicode"))
+    assert f"{lowest}.wav" in words(ElementTree.tostring(first, "unicode"))
+    assert len(list(sections["false"].iter("li"))) == min(12, int((~has & several.chosen).sum()))
+    right = replace(several, chosen=has)
+    left = page(summary, replace(contents, several=right))
+    assert 'id="missed"' not in left and 'id="false"' not in left
+
+
+def test_the_page_speaks_of_unknown_answers_where_a_classifier_gives_some():
+    summary, contents = made()
+    assert 'id="unknown"' not in page(summary, contents)
+    threshold = {"rate": 0.05, "below": 0.2, "accepted": 0.031, "answered": 0.88}
+    summary["estimate"]["unknown"] = threshold
+    shown = words(page(summary, contents))
+    assert "3.1 % are given a class all the same, when 5.0 % were allowed" in shown
+    assert "88.0 % are given a class, and the others" in shown
+    del summary["estimate"]["unknown"]
+    unknown = np.zeros(120, bool)
+    unknown[[3, 50]] = True
+    body = page(summary, replace(contents, unknown=unknown))
+    right = int((contents.answers == contents.truth)[unknown].sum())
+    assert f'2 of 120 clips are answered "unknown". The best class of {right} of them' in words(
+        body
+    )
+    section = next(part for part in parse(body).iter("section") if part.get("id") == "unknown")
+    assert len(list(section.iter("li"))) == 2
+    assert 'are answered "unknown"' in words(page(summary, replace(contents, unknown=~unknown & 0)))
 
 
 def test_without_errors_warnings_or_baselines_those_parts_are_absent():

@@ -127,16 +127,18 @@ def test_one_answer_a_clip_is_not_held_against_several(chords):
         evaluate(made, several)
 
 
-def test_the_report_of_several_labels_has_the_plain_files(chords, tmp_path):
+def test_the_report_of_several_labels_has_a_page_and_the_plain_files(chords, tmp_path):
     command = ["train", str(chords), "--separator", ";", "--backbone", "logmel", "--head", "linear"]
     command += ["-o", str(tmp_path / "m"), "--report", str(tmp_path / "r")]
     done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0 and "mAP" in done.stdout and "summary.json" in done.stderr
+    assert done.exit_code == 0 and "mAP" in done.stdout and "report.html" in done.stderr
     assert {p.name for p in (tmp_path / "r").iterdir()} == {
         "summary.json",
         "answers.csv",
         "confusion.csv",
+        "report.html",
     }
+    assert "were given exactly the classes" in (tmp_path / "r" / "report.html").read_text()
 
 
 # Unequal classes

@@ -22,19 +22,19 @@ TONES_HZ = {"high": 3_000.0, "low": 300.0}
 
 @pytest.fixture(scope="module")
 def chords(tmp_path_factory):
-    """A manifest of clips of two tones, of one, and of none (every third)."""
+    """Manifests m.csv and new.csv of clips of two tones, of one, and of none (every third)."""
     folder, rng = tmp_path_factory.mktemp("none"), np.random.default_rng(0)
     sets = ([], ["high"], ["low"], [], ["high", "low"], ["low"])
-    rows = [["path", "label"]]
-    for k in range(36):
+    rows = []
+    for k in range(48):
         t = np.arange(4_000) / 16_000
         x = 0.02 * rng.normal(size=len(t))
         for name in sets[k % 6]:
             x += 0.3 * np.sin(2 * np.pi * TONES_HZ[name] * (1 + 0.02 * rng.random()) * t)
         soundfile.write(folder / f"{k}.wav", x, 16_000)
         rows.append([f"{k}.wav", "+".join(sets[k % 6])])
-    with open(folder / "m.csv", "w", newline="") as file:
-        csv.writer(file).writerows(rows)
+    for name, part in (("m.csv", rows[:36]), ("new.csv", rows[36:])):
+        (folder / name).write_text("\n".join(["path,label", *map(",".join, part)]))
     return folder / "m.csv"
 
 
@@ -45,7 +45,7 @@ def test_an_empty_label_is_no_class_where_a_clip_may_have_several(chords, tmp_pa
     assert {data.classes(clip) for clip in none} == {()} and split_label("", None) == ()
     data.to_manifest(tmp_path / "again.csv")
     assert Dataset.read(tmp_path / "again.csv", separator="+") == data
-    with pytest.raises(DataError, match=r"row 2: '0.wav' has an empty label; label it, remove"):
+    with pytest.raises(DataError, match=r"row 2: '0.wav' has an empty label; label it or"):
         Dataset.read(chords)
     lists = [list(data.classes(clip)) for clip in data]
     frame = pd.DataFrame({"path": [str(clip.path) for clip in data], "label": lists})
@@ -88,9 +88,10 @@ def test_no_class_is_no_class_from_training_to_the_report(chords, tmp_path):
     assert sorted(second["labels"]) == ["high", "low"] and "nearest" not in second
     table = list(csv.DictReader(run("predict", model, *paths, "--csv").stdout.splitlines()))
     assert table[0]["label"] == "" and sorted(table[1]["label"].split(";")) == ["high", "low"]
-    scored = json.loads(run("evaluate", model, chords, "--json", "--no-store").stdout)
-    assert (scored["clips"], scored["macro_f1"]) == (36, 1.0)
-    tested = evaluate(classifier, Dataset.read(chords, separator="+")).tested
+    new = chords.with_name("new.csv")
+    scored = json.loads(run("evaluate", model, new, "--json", "--no-store").stdout)
+    assert (scored["clips"], scored["macro_f1"]) == (12, 1.0)
+    tested = evaluate(classifier, Dataset.read(new, separator="+")).tested
     assert set(tested.truth[~tested.onehot.any(1)]) == {-1}
     assert "no class" in run("doctor", chords, "--separator", "+").stdout
     seen = run("review", chords, "--separator", "+", *quick, "--top", "72").stdout
@@ -105,6 +106,15 @@ def test_a_class_called_unknown_is_refused_beside_the_answer_unknown(chords, ton
     assert "rename the class" in run(*arguments, "--unknown", "0.1", expect=2).stderr
     run(*arguments, "--no-compare")
     assert "unknown, nearest" not in run("predict", tmp_path / "m", tones).stdout
+
+
+def test_a_class_with_the_sign_between_answers_is_refused_where_there_may_be_several(tones):
+    paths = [str(path) for path in sorted(tones.rglob("*.wav"))]
+    frame = pd.DataFrame({"path": paths, "label": ["a;b"] * 6 + ["a;b+c"] * 6})
+    with pytest.raises(EarmarkError, match="class 'a;b' has ';' in its name, which stands between"):
+        earmark.train(Dataset.read(frame, separator="+"), backbone="logmel")
+    with pytest.raises(DataError, match=r"row 1: the class 'a;b' contains the separator ';'"):
+        Dataset.read(frame.assign(label=[["a;b"]] * 12))
 
 
 def test_silence_is_a_class_or_it_is_said_why_not(tones, tmp_path):
@@ -172,3 +182,11 @@ def test_the_library_refuses_empty_names_too(tones, monkeypatch):
         Dataset.read("")
     with pytest.raises(DataError, match="an empty name is no path"):
         earmark.data.folders.paths([""])
+
+
+def test_a_balanced_epoch_counts_clips_of_no_class_apart():
+    from earmark.training.finetuning.waveforms import _balanced
+
+    onehot = np.array([[1, 0], [0, 0], [0, 0], [0, 0], [0, 1], [0, 1]])
+    rows = _balanced(np.arange(6), onehot, np.random.default_rng(0))
+    assert np.bincount(rows).tolist()[:4] == [3, 1, 1, 1] and np.bincount(rows)[4:].sum() == 3

@@ -71,12 +71,22 @@ class Prediction:
         return f"Prediction({self.path!r}, {shown})"
 
 
-def check_names(labels: Sequence[str]) -> None:
-    """Refuse a class that is called as clips of no known class are answered."""
-    taken = [label for label in labels if label.casefold() == UNKNOWN]
+def check_names(labels: Sequence[str], *, is_single: bool, asks_unknown: bool) -> None:
+    """Refuse names of classes that an answer could not tell from something else.
+
+    Those are 'unknown' beside ``asks_unknown``, and, where a clip may have several classes, names
+    with the ';' that stands between them.
+    """
+    taken = [label for label in labels if asks_unknown and label.casefold() == UNKNOWN]
     if taken:
         raise EarmarkError(
             f"the data has a class {taken[0]!r}, and --unknown answers {UNKNOWN!r} for what is like"
             " no class, so that the two could not be told apart; rename the class, or leave out"
             " --unknown."
+        )
+    joined = [label for label in labels if not is_single and LIST_SEPARATOR in label]
+    if joined:
+        raise EarmarkError(
+            f"the class {joined[0]!r} has {LIST_SEPARATOR!r} in its name, which stands between the"
+            " classes of an answer; rename it, or give it as the separator."
         )

@@ -6,7 +6,7 @@ import collections
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -116,7 +116,7 @@ class Session:
         rows = list(self.predict_iter(recordings, rate_hz=rate_hz, coverage=coverage))
         columns: dict[str, list[Any]] = {
             "path": [to_utf8(p.path) for p in rows],
-            "label": [to_utf8(p.label) for p in rows],
+            "label": [to_utf8(p.label if p.labels or p.is_unknown else None) for p in rows],
             "score": [p.score if p.error is None else None for p in rows],
             "is_unknown": [p.is_unknown for p in rows],
             "seconds": [p.seconds if p.error is None else None for p in rows],
@@ -192,7 +192,7 @@ class Session:
             notes.append(length)
         return Prediction(
             first.clip.source.name,
-            UNKNOWN if is_unknown else next(iter(ranked)) if labels else None,
+            UNKNOWN if is_unknown else self._label(ranked, labels),
             ranked,
             first.seconds,
             is_unknown,
@@ -203,6 +203,11 @@ class Session:
             if most is None
             else tuple(label for label, score in ranked.items() if 1 - score <= most),
         )
+
+    def _label(self, ranked: Mapping[str, float], labels: Sequence[str]) -> str | None:
+        """Return the best class, None for a clip of none; files of 0.1 go on naming one."""
+        is_old = str(self.classifier.provenance.get("earmark", "")).startswith("0.1")
+        return next(iter(ranked)) if labels or is_old else None
 
     def _most_nonconformity(self, coverage: float | None) -> float | None:
         rule = self.classifier.decision_rule

@@ -35,3 +35,8 @@ def balanced_weights(onehot: np.ndarray) -> np.ndarray:
     weights = share.sum(1) / np.maximum(onehot.sum(1), 1)
     weights[weights == 0] = 1 / len(onehot)  # a clip without any class
     return np.asarray(weights / weights.mean())
+
+
+def first_class(onehot: np.ndarray) -> np.ndarray:
+    """Return the number (N,) of the first class of each clip; -1 for a clip of none."""
+    return np.where(onehot.any(1), onehot.argmax(1), -1)

@@ -81,7 +81,8 @@ def _labelled(
     if empty and separator is None:
         raise DataError(
             f"{table.name}, row {empty[0]}: {clips[empty[0]].path.name!r} has an empty {column};"
-            " label it, remove the row, or give the separator of classes if a clip may have none."
+            " label it or remove the row, or give a separator if clips may have several classes or"
+            " none."
         )
     return {**clips, **{number: replace(clips[number], label="") for number in empty}}
 

@@ -1,12 +1,18 @@
 """The report of a training or an evaluation: a folder of plain files, and one page for people."""
 
-from earmark.report.contents import ReportContents, contents_of_evaluation, contents_of_training
+from earmark.report.contents import (
+    ReportContents,
+    SeveralClasses,
+    contents_of_evaluation,
+    contents_of_training,
+)
 from earmark.report.files import write_report
 from earmark.report.rendering import page
 from earmark.system.lazy import hand_on
 
 __all__ = [
     "ReportContents",
+    "SeveralClasses",
     "contents_of_evaluation",
     "contents_of_training",
     "page",

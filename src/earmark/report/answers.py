@@ -18,6 +18,7 @@ MANY_CLASSES = 12  # beyond, columns are numbered: names would not fit
 FEW_CLASSES = 4  # up to so many, cells are large
 MOST_PAIRS = 10
 MOST_CLIPS = 12  # with players
+MOST_UNKNOWN_BYTES = 1_000_000  # of players of clips that were answered unknown
 
 
 def confusions(contents: ReportContents) -> dict[str, object]:
@@ -108,6 +109,35 @@ def worst_clips(contents: ReportContents) -> dict[str, object] | None:
             }
             for n, clip, player in zip(rows, clips, players(clips, contents.audio), strict=True)
         ]
+    }
+
+
+def unknown(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object] | None:
+    """Return where 'unknown' begins and whom it catches; None where no classifier answers it."""
+    threshold, is_unknown = estimate.get("unknown"), contents.unknown
+    if threshold is None and is_unknown is None:
+        return None
+    rows = np.flatnonzero(np.zeros(0) if is_unknown is None else is_unknown)
+    right = contents.answers[rows] == contents.truth[rows]
+    sure = rows[np.argsort(-contents.scores[rows].max(1), kind="stable")][:MOST_CLIPS]
+    names, clips = Names(contents.clips), [contents.clips[n] for n in sure]
+    return {
+        "threshold": threshold,
+        "is_evaluation": is_unknown is not None,
+        "n": len(contents.clips),
+        "count": len(rows),
+        "right": int(right.sum()),
+        "clips": [
+            {
+                "label": contents.labels[contents.truth[n]],
+                "nearest": (contents.labels[contents.answers[n]], float(contents.scores[n].max())),
+                "path": names(clip),
+                "player": player,
+            }
+            for n, clip, player in zip(
+                sure, clips, players(clips, contents.audio, MOST_UNKNOWN_BYTES), strict=True
+            )
+        ],
     }
 
 

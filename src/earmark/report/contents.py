@@ -20,12 +20,26 @@ from earmark.training.training import Training
 
 
 @dataclass(frozen=True)
+class SeveralClasses:
+    """What clips have, and were answered, that may have several classes or none.
+
+    ``onehot`` (N, K) is 1 where a clip has a class, ``chosen`` (N, K) true where it was answered;
+    ``thresholds`` (K,) are those that the classifier keeps.
+    """
+
+    onehot: np.ndarray
+    chosen: np.ndarray
+    thresholds: np.ndarray
+
+
+@dataclass(frozen=True)
 class ReportContents:
     """What ``report.html`` shows of N clips that were answered; a part that is None is left out.
 
     ``scores`` (N, K) are calibrated, each row by a model that had not seen the clip. ``truth`` (N,)
-    are numbers of ``labels`` (K). ``map_xy`` (N, 2) is the place of each clip on the map. The
-    dictionaries have these keys:
+    are numbers of ``labels`` (K), -1 for a clip of no class. ``several`` is there for clips with
+    several classes; ``unknown`` (N,) says which were answered 'unknown', where any could be.
+    ``map_xy`` (N, 2) is the place of each clip on the map. The dictionaries have these keys:
 
     - candidates (best first): 'head', 'layers' (the name of a layer set), 'penalty', 'accuracy'
       inside the training folds, and 'chosen'
@@ -42,6 +56,8 @@ class ReportContents:
     truth: np.ndarray
     scores: np.ndarray
     map_xy: np.ndarray | None = None
+    several: SeveralClasses | None = None
+    unknown: np.ndarray | None = None
     candidates: Sequence[Mapping[str, Any]] | None = None
     baselines: Sequence[Mapping[str, Any]] | None = None
     learning_curve: Sequence[Mapping[str, Any]] | None = None
@@ -58,15 +74,14 @@ class ReportContents:
 
 def contents_of_training(
     training: Training, dataset: Dataset, command: str, store: Store | None = None
-) -> ReportContents | None:
+) -> ReportContents:
     """Gather what a training leaves behind; with the ``store`` it filled, a map as well.
 
-    None for clips with several classes, which the page cannot show.
+    Clips with several classes have no map.
     """
-    classifier = training.classifier
-    contents = _contents(training.out_of_fold, classifier, dataset, command, store)
-    if contents is None:
-        return None
+    classifier, tested = training.classifier, training.out_of_fold
+    thresholds = None if tested.is_single else tested.thresholds()
+    contents = _contents(tested, thresholds, classifier, dataset, command, store)
     provenance, estimate = classifier.provenance, training.estimate
     chosen = (classifier.head.kind, provenance["layers"], provenance["penalty"])
     return replace(
@@ -88,17 +103,29 @@ def contents_of_evaluation(
     dataset: Dataset,
     command: str,
     store: Store | None = None,
-) -> ReportContents | None:
+) -> ReportContents:
     """Gather what an evaluation leaves behind; see :func:`contents_of_training`."""
-    return _contents(evaluation.tested, classifier, dataset, command, store)
+    tested, thresholds = evaluation.tested, evaluation.thresholds
+    contents = _contents(tested, thresholds, classifier, dataset, command, store)
+    asks = classifier.decision_rule.unknown_threshold is not None
+    return replace(contents, unknown=evaluation.unknown) if asks else contents
 
 
 def _contents(
-    tested: OutOfFold, classifier: Classifier, dataset: Dataset, command: str, store: Store | None
-) -> ReportContents | None:
-    if not tested.is_single:
-        return None
-    features = None if store is None else maps.features(classifier, tested.clips, store)
+    tested: OutOfFold,
+    thresholds: np.ndarray | None,
+    classifier: Classifier,
+    dataset: Dataset,
+    command: str,
+    store: Store | None,
+) -> ReportContents:
+    """Gather what both have; ``thresholds`` (K,) or (N, K) decide where clips have many classes."""
+    features = several = None
+    if tested.is_single:
+        features = None if store is None else maps.features(classifier, tested.clips, store)
+    else:
+        kept = np.array(classifier.decision_rule.thresholds)
+        several = SeveralClasses(tested.onehot, tested.scores >= thresholds, kept)
     return ReportContents(
         command,
         classifier.labels,
@@ -106,6 +133,7 @@ def _contents(
         tested.truth,
         tested.scores,
         None if features is None else maps.project(features, classifier.provenance["seed"]),
+        several=several,
         source=dataset.source,
         audio=classifier.audio,
     )

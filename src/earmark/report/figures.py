@@ -41,14 +41,18 @@ class Bin:
 
 def reliability(scores: np.ndarray, truth: np.ndarray) -> list[Bin]:
     """Return the bins of ``metrics.calibration_error`` for scores (N, K)."""
-    confidence, is_correct = scores.max(1), scores.argmax(1) == truth
+    return bins(scores.max(1), scores.argmax(1) == truth)
+
+
+def bins(confidence: np.ndarray, is_correct: np.ndarray) -> list[Bin]:
+    """Return the bins of answers, each with its ``confidence`` (N,) and whether it is right."""
     index = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    bins = []
+    filled = []
     for k in range(ECE_BINS):
         rows, ends = index == k, (k / ECE_BINS, (k + 1) / ECE_BINS)
         means = [float(x[rows].mean()) if rows.any() else None for x in (confidence, is_correct)]
-        bins.append(Bin(*ends, int(rows.sum()), *means))
-    return bins
+        filled.append(Bin(*ends, int(rows.sum()), *means))
+    return filled
 
 
 def worst(scores: np.ndarray, truth: np.ndarray, most: int) -> np.ndarray:

@@ -90,9 +90,11 @@ def rows(label: str, chart: Sequence[Row], n_clips: int, *, bars: bool = False) 
     return svg(bottom + 18, f"{label}: {spoken}", parts)
 
 
-def reliability(label: str, bins: Sequence[Bin]) -> str:
-    """Draw accuracy over confidence in bins, beside what it should be, and how many clips each
-    bin has."""
+def reliability(
+    label: str, bins: Sequence[Bin], quantity: str = "accuracy", noun: str = "clips"
+) -> str:
+    """Draw ``quantity`` over confidence in bins, beside what it should be, and how many ``noun``
+    each bin has."""
     left, right, height = 48.0, WIDTH - 8, 250.0
     width, base = right - left, height + 86
     most = max(b.n_clips for b in bins)
@@ -104,7 +106,7 @@ def reliability(label: str, bins: Sequence[Bin]) -> str:
         parts += [line(x, 6, x, 6 + height, "grid"), text(x, base + 14, share, f"tick {anchor}")]
     parts.append(
         f'<text transform="translate(11 {6 + height / 2:g})rotate(-90)" class="tick middle">'
-        "accuracy, %</text>"
+        f"{quantity}, %</text>"
     )
     for b in bins:
         if b.accuracy is None or b.confidence is None:
@@ -117,7 +119,7 @@ def reliability(label: str, bins: Sequence[Bin]) -> str:
         tall = 52 * b.n_clips / most
         parts.append(box(x + 1, base - tall, wide - 2, tall, "bar other"))
     parts += [line(left, 6 + height, right, 6, "ideal"), line(left, base, right, base, "axis")]
-    for up, label_y in ((43, f"{most:,}"), (30, "clips"), (0, "0")):
+    for up, label_y in ((43, f"{most:,}"), (30, noun), (0, "0")):
         parts.append(text(left - 5, base - up, label_y, "tick end"))
     parts.append(text((left + right) / 2, height + 118, "confidence, %", "tick middle"))
     return svg(height + 124, label, parts)

@@ -22,6 +22,9 @@ def done(summary: Mapping[str, Any], contents: ReportContents) -> dict[str, obje
     seconds = summary.get("seconds", {})
     return {
         "n": len(contents.clips),
+        "exact": None
+        if contents.several is None
+        else float((contents.several.onehot == contents.several.chosen).all(1).mean()),
         "is_tuned": (contents.fine_tuning or {}).get("use") == "fine-tuned",
         "skipped": len(summary.get("skipped", ())),
         "labels": contents.labels[:MOST_LABELS],

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from earmark.report import answers, estimate, palette, provenance, text
+from earmark.report import answers, estimate, palette, provenance, several, text
 from earmark.report.contents import ReportContents
 
 if TYPE_CHECKING:
@@ -30,14 +30,12 @@ def page(summary: Mapping[str, Any], contents: ReportContents) -> str:
     sections = [  # (id, and name of the template; title; values, or None)
         ("done", "What was done", provenance.done(summary, contents)),
         ("estimate", "How good it is", estimate.accuracy(figures, contents)),
-        ("confusions", "What is taken for what", answers.confusions(contents)),
-        ("classes", "Class by class", answers.classes(figures, contents)),
-        ("scores", "Can the scores be believed?", answers.scores(figures, contents)),
-        ("map", "Map of the embeddings", answers.embeddings(contents)),
+        *_answers(figures, contents),
+        ("unknown", "Unknown sounds", answers.unknown(figures, contents)),
         ("learning", "What more data would bring", estimate.learning(contents)),
         ("layers", "What the layers contribute", estimate.layers(contents)),
         ("fine-tuning", "Fine-tuning", estimate.fine_tuning(contents)),
-        ("worst", "Worst clips", answers.worst_clips(contents)),
+        *_to_hear(contents),
         ("findings", "Findings about the data", provenance.findings(contents)),
         ("warnings", "Warnings", provenance.warnings(summary, contents)),
         ("repeat", "To repeat it", provenance.versions()),
@@ -55,6 +53,34 @@ def page(summary: Mapping[str, Any], contents: ReportContents) -> str:
             if values is not None
         ],
     )
+
+
+Section = tuple[str, str, dict[str, object] | None]
+
+
+def _answers(figures: Mapping[str, Any], contents: ReportContents) -> list[Section]:
+    """Return the sections about the answers, of one class a clip or of several."""
+    if contents.several is not None:
+        return [
+            ("each", "Class by class", several.classes(figures, contents)),
+            ("sigmoids", "Can the scores be believed?", several.scores(figures, contents)),
+        ]
+    return [
+        ("confusions", "What is taken for what", answers.confusions(contents)),
+        ("classes", "Class by class", answers.classes(figures, contents)),
+        ("scores", "Can the scores be believed?", answers.scores(figures, contents)),
+        ("map", "Map of the embeddings", answers.embeddings(contents)),
+    ]
+
+
+def _to_hear(contents: ReportContents) -> list[Section]:
+    """Return the sections with clips to listen to."""
+    if contents.several is not None:
+        return [
+            ("missed", "What is missed", several.missed(contents)),
+            ("false", "What is heard and is not there", several.false(contents)),
+        ]
+    return [("worst", "Worst clips", answers.worst_clips(contents))]
 
 
 def _render(template: str, **values: object) -> str:

@@ -42,7 +42,10 @@ def _cell(value: object) -> str:
 
 def to_bytes(text: str) -> bytes:
     """Return UTF-8, in which a file name that is not keeps its bytes."""
-    return text.encode("utf-8", "surrogateescape")
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a character, which is no byte of a name either
+        return text.encode("utf-8", "backslashreplace")
 
 
 def to_utf8(text: str | None) -> str | None:

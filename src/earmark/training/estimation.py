@@ -11,7 +11,7 @@ import numpy as np
 from earmark.classifier.calibration import as_scores
 from earmark.classifier.decision import best_thresholds
 from earmark.classifier.estimate import Estimate
-from earmark.classifier.targets import Targets
+from earmark.classifier.targets import Targets, first_class
 from earmark.data.clip import Clip
 from earmark.data.splits import Scheme
 from earmark.training import headline, metrics
@@ -102,11 +102,6 @@ class OutOfFold:
             )
             for clip, row in zip(self.clips, self.chosen(thresholds), strict=True)
         ]
-
-
-def first_class(onehot: np.ndarray) -> np.ndarray:
-    """Return the number (N,) of the first class of each clip; -1 for a clip of none."""
-    return np.where(onehot.any(1), onehot.argmax(1), -1)
 
 
 def answered(scores: np.ndarray, is_single: bool, thresholds: np.ndarray | None) -> np.ndarray:

@@ -164,9 +164,10 @@ def evaluate(
 def _check(classifier: Classifier, dataset: Dataset) -> None:
     """Refuse several classes a clip for a classifier of one, and labels that it does not know."""
     if classifier.calibration.is_single and not dataset.is_single:
+        many = "several" if any(len(dataset.classes(clip)) > 1 for clip in dataset) else "no"
         raise DataError(
-            f"{dataset.source} has clips with several classes, or none, and the classifier answers"
-            " one; give each clip one, or a classifier that was trained on clips with several."
+            f"{dataset.source} has clips with {many} classes, and the classifier answers one; give"
+            " each clip one, or a classifier that was trained on clips with several."
         )
     strange = sorted(set(dataset.labels) - set(classifier.labels))
     if strange:

@@ -173,8 +173,8 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
     """Embed, select, estimate, fit."""
     stages, seed = Stages(settings.progress), settings.seed
     kinds = _kinds(settings.head, dataset)
-    if settings.unknown is not None:
-        check_names(dataset.labels)
+    asks = settings.unknown is not None
+    check_names(dataset.labels, is_single=dataset.is_single, asks_unknown=asks)
     names, notes = backbone_names(settings.backbone)
     networks = [registry.load_backbone(name, settings.precision, settings.engine) for name in names]
     choices = candidates.candidates([network.info for network in networks], settings.layers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import tempfile
@@ -98,14 +99,21 @@ def check_model(path: Path) -> None:
 
 
 def separator_of(model: Path) -> str | None:
-    """Return what stood between the classes of one clip where a classifier was trained, if any."""
-    from earmark.classifier import file
+    """Return what stood between the classes of one clip where a classifier was trained, if any.
 
-    header = file.read_parts(model)[0]
+    Only its header is read: of what is wrong with the rest, loading it tells.
+    """
+    from safetensors import safe_open
+
+    from earmark.classifier.file import separator_of
+
+    with safe_open(model, framework="numpy") as file:
+        text = file.metadata()["earmark"]
     try:
-        return file.separator_of(header["provenance"], header["calibration"]["is_single"])
-    except (AttributeError, KeyError, TypeError):
-        return None  # to load it will say what is wrong
+        header = json.loads(text)
+        return separator_of(header["provenance"], header["calibration"]["is_single"])
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
+        return None
 
 
 def is_classifier(path: Path) -> bool:

@@ -41,8 +41,9 @@ def main() -> None:
 
 def _take_any_name() -> None:
     """Start again in Python's UTF-8 mode where its locale is ASCII, which most names do not fit."""
-    if os.name == "posix" and sys.getfilesystemencoding() == "ascii":
-        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+    mode, given = ["-X", "utf8"], sys.orig_argv[1:]
+    if os.name == "posix" and sys.getfilesystemencoding() == "ascii" and given[:2] != mode:
+        os.execv(sys.executable, [sys.executable, *mode, *given])
 
 
 def _run() -> int:

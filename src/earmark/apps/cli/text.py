@@ -153,7 +153,7 @@ def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
     }
     return {
         "path": prediction.path,
-        "label": prediction.label,
+        "label": prediction.label if prediction.labels or prediction.is_unknown else None,
         "labels": list(prediction.labels),
         "score": prediction.score,
         "scores": dict(list(prediction.scores.items())[:top]),

@@ -49,10 +49,10 @@ def train(
     checks.check_folder(tuning.tensorboard, data.source)
     checks.check_backbones(model.backbone)
     dataset = data.read()
-    if unknown is not None:
-        from earmark.classifier.prediction import check_names
+    from earmark.classifier.prediction import check_names
 
-        check_names(dataset.labels)
+    asks = unknown is not None
+    check_names(dataset.labels, is_single=dataset.is_single, asks_unknown=asks)
     settings = {**asdict(model), **asdict(folds), **asdict(engine)}
     settings |= {"compare": not no_compare, "unknown": unknown}
     with run.store() as store, progress_bar("starting") as bar:

@@ -18,6 +18,7 @@ from earmark.classifier.features import compute_features
 from earmark.classifier.head import Head
 from earmark.embeddings.embedding import embed
 from earmark.errors import DataError
+from earmark.training import metrics
 from earmark.training.finetuning import augment, waveforms
 from earmark.training.finetuning.batches import Minibatch, varied
 from earmark.training.finetuning.context import Context, Start, Tuned
@@ -318,7 +319,7 @@ class Run:
         targets = self.setup.targets.rows(self.judged)
         return {
             "validation": validation_loss(logits, targets),
-            "accuracy": float((logits.argmax(1) == targets.onehot.argmax(1)).mean()),
+            "accuracy": float(metrics.quality(logits, targets.onehot, targets.is_single).mean()),
         }
 
     def _is_over(self) -> bool:

@@ -10,6 +10,7 @@ import torch
 from earmark import audio
 from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
+from earmark.classifier.targets import first_class
 from earmark.data.clip import Clip
 from earmark.embeddings.sections import LONG_S, clip_seconds
 from earmark.errors import AudioError
@@ -123,7 +124,7 @@ def plan(
 
 
 def _balanced(rows: np.ndarray, onehot: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    classes = onehot[rows].argmax(1)
+    classes = first_class(onehot[rows]) + 1  # 0: no class
     most = np.bincount(classes).max()
     often = []
     for number in np.unique(classes):
