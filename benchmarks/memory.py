@@ -52,7 +52,8 @@ def encoded(path: Path, seconds: float, kind: str, codec: str, rate_hz: int) -> 
     """Write silence with FFmpeg's libraries."""
     with av.open(str(path), "w", format=kind) as container:
         stream = container.add_stream(codec, rate=rate_hz, layout="mono")
-        size = stream.codec_context.frame_size
+        stream.codec_context.open()
+        size = stream.codec_context.frame_size or 960
         x = np.zeros((1, size), np.float32)
         name = stream.codec_context.format.name
         for at in range(0, int(seconds * rate_hz), size):
