@@ -52,6 +52,7 @@ def encoded(path: Path, seconds: float, kind: str, codec: str, rate_hz: int) -> 
     """Write silence with FFmpeg's libraries."""
     with av.open(str(path), "w", format=kind) as container:
         stream = container.add_stream(codec, rate=rate_hz, layout="mono")
+        stream.codec_context.bit_rate = 64_000
         stream.codec_context.open()
         size = stream.codec_context.frame_size or 960
         x = np.zeros((1, size), np.float32)
@@ -81,7 +82,7 @@ INPUTS: dict[str, Callable[[Path], Path]] = {
     "flac, 4 h": lambda at: silence(at / "a.flac", 4 * HOUR, 44_100),
     "m4a, 4 h": lambda at: encoded(at / "a.m4a", 4 * HOUR, "mp4", "aac", 44_100),
     "aac without an index, 1 h": lambda at: encoded(at / "a.aac", HOUR, "adts", "aac", 44_100),
-    "opus in webm, 1 h": lambda at: encoded(at / "a.webm", HOUR, "webm", "libopus", 48_000),
+    "opus in webm, 30 min": lambda at: encoded(at / "a.webm", HOUR / 2, "webm", "libopus", 48_000),
     "wma, 1 h": lambda at: encoded(at / "a.wma", HOUR, "asf", "wmav2", 44_100),
     "mp2, 1 h": lambda at: encoded(at / "a.mp2", HOUR, "mp2", "mp2", 44_100),
     "flac, 8 channels at 384 kHz, 5 min": lambda at: silence(at / "a.flac", 300, 384_000, 8),
