@@ -12,7 +12,7 @@ import soundfile
 from audio_files import RATE, encode, encode_ffmpeg, noise, peak_bytes, refusal
 from earmark import audio
 from earmark.audio import libsndfile
-from earmark.audio.source import BytesSource, FileSource
+from earmark.audio.source import BytesSource, FileSource, SampleSource
 
 TWO_HOURS_S = 7_200
 SLOW_HZ = 8_000
@@ -232,3 +232,16 @@ def test_what_has_no_index_is_decoded_up_to_the_stretch(kind: str) -> None:
 def test_a_start_behind_the_end_of_mp4_is_refused() -> None:
     content = encode_ffmpeg(noise(40 * RATE))
     assert "no stretch from 50 s to 51 s in a recording of 40." in refusal(content, 50.0, 51.0)
+
+
+@pytest.mark.parametrize("rates", [(44_100, 16_000), (8_000, 16_000), (384_000, 8_000)])
+def test_block_by_block_the_samples_are_those_of_the_whole(rates):
+    """Mixed and resampled on the way, whatever the blocks; a long recording needs no memory."""
+    x = noise(3 * rates[0] + 77, channels=3)
+    whole = audio.resample((x[:, 0] + x[:, 1] + x[:, 2]) / np.float32(3), *rates)
+    source = SampleSource.of(x, rates[0])
+    with audio.open_stream(source, rates[1]) as stream:
+        blocks = list(stream.blocks)
+    assert np.array_equal(np.concatenate(blocks), whole) and stream.warnings == ()
+    assert np.array_equal(audio.read(source, rates[1]).samples, whole)
+    assert stream.seconds == pytest.approx(len(x) / rates[0])

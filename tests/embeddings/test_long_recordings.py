@@ -1,7 +1,9 @@
 """A long clip is computed section by section, and gives what it gives as a whole."""
 
 import math
+import weakref
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import soundfile
 
 from audio_files import RATE, encode, encode_ffmpeg
 from earmark import audio, backbones
+from earmark.audio.source import BytesSource
 from earmark.data.clip import Clip
 from earmark.embeddings import cutting, pipeline, sections
 from earmark.embeddings.embedding import embed
@@ -218,3 +221,24 @@ def test_lengths_are_told_by_samples_and_not_by_the_size_of_a_file(
     assert isinstance(result, Embedded) and longest <= 30 * backbone.info.rate_hz
     assert ("cut short" in str(result.warnings)) == (name == "cut.wav")
     assert np.array_equal(embed_clip(Clip(path), backbone).vector, result.vector)
+
+
+def test_recordings_in_memory_are_let_go_of(monkeypatch):
+    """A generator of recordings is as long as it likes; few of them are there at a time."""
+    there, most = weakref.WeakSet(), 0
+
+    def clips():
+        nonlocal most
+        for k in range(60):
+            content = encode(np.full((40_000, 1), 0.01 * k, np.float32), "WAV")
+            source = BytesSource(content)
+            there.add(source)
+            most = max(most, len(there))
+            yield Clip(Path("x"), recording=source)
+
+    monkeypatch.setattr(pipeline, "LOOKAHEAD_BYTES", 4 * 80_000)
+    monkeypatch.setattr(pipeline, "SHARD_CLIPS", 2)
+    for result in embed_stream(clips(), backbones.load_backbone("logmel"), threads=1):
+        assert isinstance(result, Embedded)
+        del result
+    assert most <= 25  # shards of two, and what waits to be read and decoded

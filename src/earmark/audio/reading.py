@@ -83,7 +83,8 @@ def open_stream(
         per_s = None if limit_hz is None else max(header.rate_hz, limit_hz)
         stretch = _stretch(header, start_s, end, _limit_s(per_s))
         stream = Stream(rate_hz or header.rate_hz, _header_s(header, start_s, end))
-        mono = _mono(_checked(header, blocks, stretch, options, stream), stream)
+        checked = _checked(header, blocks, stretch, options, stream)
+        mono = _larger(_mono(checked, stream))
         stream.blocks = resampled(mono, header.rate_hz, stream.rate_hz)
         yield stream
 
@@ -105,7 +106,7 @@ def open_channels(
         limit_s = _limit_s(channels * header.rate_hz if is_limited else None)
         stream = Stream(header.rate_hz, _header_s(header, start_s, end))
         stretch = _stretch(header, start_s, end, limit_s)
-        stream.blocks = _checked(header, blocks, stretch, options, stream)
+        stream.blocks = _larger(_checked(header, blocks, stretch, options, stream))
         yield stream
 
 
@@ -317,6 +318,18 @@ def _checked(
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
     damaged, stream.remarks = printed.remarks(blocks.texts)
     stream.warnings, stream.notes = (*missing, *zeroed, *damaged), notes
+
+
+def _larger(blocks: Iterable[Samples]) -> Iterator[Samples]:
+    """Join small blocks: FFmpeg gives some of 20 ms, and each costs its handling."""
+    parts: list[Samples] = []
+    for block in blocks:
+        parts.append(block)
+        if sum(part.size for part in parts) >= BLOCK_SAMPLES // 4:
+            yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+            parts = []
+    if parts:
+        yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _missing(

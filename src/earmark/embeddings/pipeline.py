@@ -20,6 +20,7 @@ import torch
 
 from earmark import audio
 from earmark.audio.options import AudioOptions
+from earmark.audio.source import FileSource
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
@@ -46,7 +47,7 @@ SHARD_CLIPS = 128
 PART_CLIPS = 1_024  # what may be computed apart
 SHARD_PIECES = 1_024  # those that need no computing included
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
-LOOKAHEAD_BYTES = 64 * 2**20  # of their windows: then no more are begun
+LOOKAHEAD_BYTES = 64 * 2**20  # of their windows and contents: then no more are begun
 REMEMBERED = 2048  # clips among which repeats are found; more than can be on their way at once
 
 T = TypeVar("T")
@@ -74,7 +75,7 @@ def embed_stream(
                 store.put(backbone.fingerprint, _records(shard))
             for item in shard:
                 result = _repeat(item, recent[item.key]) if isinstance(item, Repeat) else item
-                _remember(recent, item.key, result)
+                _remember(recent, item.key, _without_recording(result))
                 if progress is not None:
                     progress.advance(result.seconds if isinstance(result, Embedded) else 0.0)
                 yield result
@@ -121,7 +122,12 @@ def _pieces(
 ) -> Iterator[Piece]:
     """Yield each clip as stored, as the repeat of an earlier one, cut into windows, or failed."""
     requests = map_ahead(
-        readers, functools.partial(make_request, backbone, options), clips, LOOKAHEAD
+        readers,
+        functools.partial(make_request, backbone, options),
+        clips,
+        LOOKAHEAD,
+        _size,
+        LOOKAHEAD_BYTES,
     )
     keys: collections.OrderedDict[bytes, None] = collections.OrderedDict()
     width = 2 * sum(layer.size for layer in backbone.info.layers)
@@ -149,17 +155,22 @@ def _pieces(
     def decode(item: Request | Result | Repeat) -> Piece | LongClip:
         return cut(backbone, options, item) if isinstance(item, Request) else item
 
-    for piece in map_ahead(readers, decode, look_up(), LOOKAHEAD, _is_much):
+    for piece in map_ahead(readers, decode, look_up(), LOOKAHEAD, _size, LOOKAHEAD_BYTES):
         if isinstance(piece, LongClip):
             yield from one_ahead(readers, cut_long(backbone, options, piece.request))
         else:
             yield piece
 
 
-def _is_much(pieces: Iterable[Piece | LongClip]) -> bool:
-    """Say if so many clips are decoded that no more should be before they are computed."""
-    size = sum(piece.windows.nbytes for piece in pieces if isinstance(piece, CutClip))
-    return size > LOOKAHEAD_BYTES
+def _size(item: Clip | Request | Piece | LongClip) -> int:
+    """Return how many bytes of windows, and of a recording that is no file, ``item`` holds."""
+    if isinstance(item, Request):
+        return 0 if isinstance(item.source, FileSource) else item.source.size
+    if isinstance(item, (CutClip, LongClip)):
+        windows = item.windows.nbytes if isinstance(item, CutClip) else 0
+        return windows + _size(item.request)
+    recording = (item if isinstance(item, Clip) else item.clip).recording
+    return 0 if recording is None or isinstance(recording, FileSource) else recording.size
 
 
 def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
@@ -239,6 +250,12 @@ def _repeat(item: Repeat, result: Result) -> Result:
     if isinstance(result, Embedded):
         return replace(result, clip=item.clip, is_computed=False)
     return replace(result, clip=item.clip)
+
+
+def _without_recording(result: Result) -> Result:
+    """Let go of a recording in memory, which may be large."""
+    clip = result.clip
+    return result if clip.recording is None else replace(result, clip=replace(clip, recording=None))
 
 
 def _remember(memory: collections.OrderedDict[bytes, T], key: bytes, value: T) -> None:

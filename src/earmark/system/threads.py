@@ -36,23 +36,31 @@ def map_ahead(
     function: Callable[[T], R],
     items: Iterable[T],
     most: int,
-    is_much: Callable[[list[R]], bool] | None = None,
+    size: Callable[[T | R], int] | None = None,
+    most_bytes: int = 0,
 ) -> Iterator[R]:
     """Map in order like ``pool.map``, but take from ``items`` only ``most`` ahead of the result.
 
-    With ``is_much``, no more are taken either while it says so of the results that wait.
+    With ``size``, no more are taken either while those that wait, or their results, have more than
+    ``most_bytes``.
     """
-    waiting: collections.deque[Future[R]] = collections.deque()
+    waiting: collections.deque[tuple[T, Future[R]]] = collections.deque()
+
+    def is_much() -> bool:
+        if len(waiting) > most:
+            return True
+        return size is not None and sum(size(_latest(*pair)) for pair in waiting) > most_bytes
+
     for item in items:
-        waiting.append(pool.submit(function, item))
-        while len(waiting) > most or (is_much and is_much(_results(waiting))):
-            yield waiting.popleft().result()
+        waiting.append((item, pool.submit(function, item)))
+        while waiting and is_much():
+            yield waiting.popleft()[1].result()
     while waiting:
-        yield waiting.popleft().result()
+        yield waiting.popleft()[1].result()
 
 
-def _results(futures: Iterable[Future[R]]) -> list[R]:
-    return [future.result() for future in futures if future.done() and not future.exception()]
+def _latest(item: T, future: Future[R]) -> T | R:
+    return future.result() if future.done() and not future.exception() else item
 
 
 def one_ahead(pool: Executor, items: Iterator[T]) -> Iterator[T]:
