@@ -101,7 +101,7 @@ def of_model(path: Path) -> tuple[Dataset, Classifier]:
     """
     classifier = Classifier.load(path)
     source = classifier.provenance.get("source")
-    if not source:
+    if not source or source.get("data") is None:
         raise ModelError(
             f"{path} does not say what data it was trained on; give the folder or manifest itself."
         )
