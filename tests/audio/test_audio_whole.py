@@ -159,6 +159,16 @@ def test_what_is_inside_a_chunk_is_no_second_stream(tmp_path: Path) -> None:
     assert seconds(path) == 4  # type: ignore[arg-type]  # it is looked at again
 
 
+def test_bytes_that_no_header_counts_are_told() -> None:
+    for content in (wav_that_says(2 * RATE, LOUD), encode(LOUD, "WAV") + encode(LOUD, "FLAC")):
+        sound = audio.read_channels(content)
+        assert " bytes behind the end by its header are not read." in sound.warnings[0]
+        assert not audio.read_channels(content, 0.1, 0.5).warnings
+    whole = encode(LOUD[:-1], "WAV", "PCM_U8")
+    for rest in (bytes(9_000), b"TAG" + b"x" * 125, b"LIST\4\0\0\0abcd" * 200, b"x" * 300):
+        assert seconds(whole + rest) == pytest.approx(2, abs=0.001)
+
+
 # Cut recordings
 
 STATED = ("AIFF", "AU", "AVR", "CAF", "FLAC", "MAT4", "MAT5", "MPC2K", "NIST", "RF64", "SDS", "SVX")

@@ -287,6 +287,8 @@ def _gather(
     samples = np.ascontiguousarray(parts[0]) if len(parts) == 1 else np.concatenate(parts)
     if header.is_float and options.full_scale != 1:
         samples = samples / np.float32(options.full_scale)
+    if header.unread and stretch.is_whole:
+        missing += (f"{header.unread} bytes behind the end by its header are not read.",)
     return Sound(samples, header.rate_hz, (*missing, *zeroed), notes)
 
 
