@@ -24,7 +24,8 @@ class Header(NamedTuple):
     ``frames`` is the length of what can be decoded: exact, but for up to ``slack`` frames that
     codecs drop. ``promised`` is the length in the recording's own header: more if it was cut short.
     Both are 0 where they are unknown. ``is_cut``: it lacks the end mark that its format demands, or
-    ends inside a frame. ``is_float``: samples are stored as floats, of whatever scale.
+    ends inside a frame. ``is_float``: samples are stored as floats, of whatever scale. ``unread``
+    bytes lie behind the end by its header.
     """
 
     rate_hz: int
@@ -34,6 +35,7 @@ class Header(NamedTuple):
     slack: int = 0
     is_cut: bool = False
     is_float: bool = False
+    unread: int = 0
 
 
 class Block(NamedTuple):

@@ -26,6 +26,7 @@ DECODERS: dict[str, Decoder] = {
     "FFmpeg": ffmpeg.open_recording,
 }
 File = FileSource | BytesSource | AbsentSource
+UNREAD_SHARE = 0.01  # of the bytes; fewer behind the end are not worth a warning
 
 
 @contextmanager
@@ -41,15 +42,17 @@ def open_recording(
         if first.flaw:
             raise Refusal(first.flaw, "unreadable")
         if not others:
-            with decoder(file, start_s, end_s, first) as opened:
-                yield opened
+            with decoder(file, start_s, end_s, first) as (header, blocks):
+                is_much = first.rest > UNREAD_SHARE * (first.end - first.start)
+                yield header._replace(unread=first.rest if is_much else 0), blocks
             return
     with ExitStack() as stack:
         header, _ = stack.enter_context(_open(source, first, 0.0, (decoder,)))
         headers = [header]
-        for link in others:
-            with suppress(ValueError), _open(source, link, 0.0) as (more, _):
-                headers.append(more)
+        with suppress(ValueError):
+            for link in others:
+                with _open(source, link, 0.0) as (more, _):
+                    headers.append(more)
         whole = header._replace(
             frames=_total([(h.frames, h.rate_hz) for h in headers]),
             promised=_total([(h.promised, h.rate_hz) for h in headers]),
@@ -68,7 +71,7 @@ def is_read_as_before(source: File) -> bool:
     """
     link, *others = links_of(source)
     is_counted = link.stream is None or link.stream.is_whole_by_xing
-    return not others and is_counted and link.share == 1
+    return not others and is_counted and link.share == 1 and not link.rest
 
 
 def _total(lengths: list[tuple[int, int]]) -> int:

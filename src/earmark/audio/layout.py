@@ -13,6 +13,7 @@ from earmark.audio import mpeg
 from earmark.audio.mpeg import Content
 from earmark.errors import amount
 
+MOST_LINKS = 10_000
 OPEN_ENDED = 0x7FFF_0000  # a program that wrote into a pipe gave this or more as the length
 
 
@@ -21,7 +22,8 @@ class Link(NamedTuple):
 
     Its samples begin at byte ``sound`` and should go on to ``promised``, which lies beyond ``end``
     where the file was cut short; both are 0 where nothing says so. ``stream`` is for MPEG audio.
-    ``flaw`` says why no decoder can know how to read it.
+    ``flaw`` says why no decoder can know how to read it. ``rest`` counts bytes at the end that no
+    header counts.
     """
 
     start: int
@@ -30,6 +32,7 @@ class Link(NamedTuple):
     promised: int = 0
     stream: mpeg.Stream | None = None
     flaw: str = ""
+    rest: int = 0
 
     @property
     def share(self) -> float:
@@ -42,7 +45,17 @@ WHOLE = Link(0, 0)  # where nothing is known of the bytes
 
 
 def links_of(content: Content) -> list[Link]:
-    """Return the streams of a recording, at least one, in their order."""
+    """Return the streams of a recording, at least one, in their order.
+
+    So many that nobody can have meant them are taken as one, with a rest that is not read.
+    """
+    links = _links_of(content)
+    if len(links) <= MOST_LINKS:
+        return links
+    return [links[0]._replace(end=len(content), rest=len(content) - links[0].end)]
+
+
+def _links_of(content: Content) -> list[Link]:
     for family in _FAMILIES:
         if content[: len(family.magic)] == family.magic:
             links = _chunked(content, family)
@@ -56,7 +69,8 @@ def links_of(content: Content) -> list[Link]:
         if match := re.compile(magic, re.DOTALL).match(content, body):
             starts = [m.start() for m in re.finditer(magic, content, re.DOTALL)]
             return _stated(content, _parts(content, [0, *starts[1:]]), match.group())
-    if body or mpeg.frame_at(content, 0):
+    is_adts = content[body : body + 1] == b"\xff" and content[body + 1 : body + 2] in _ADTS
+    if (body or mpeg.frame_at(content, 0)) and not is_adts:
         return _mpeg(content) or [Link(0, len(content))]
     return _stated(content, [Link(0, len(content))], content[:4])
 
@@ -108,6 +122,7 @@ _FAMILIES = (
     _Family(_ASF, 0, 16, 8, "little", 1, is_inclusive=True),
     _Family(b".RMF", 0, 4, 4, "big", 1, is_inclusive=True),
 )
+_CHUNK_NAME = re.compile(rb"(?!fLaC|OggS|caff|NIST|\.snd)[ -~\xa9]{4}")
 _SOUND = (b"data", b"SSND", b"BODY", b"DATA", bytes.fromhex("3626b275"))
 
 
@@ -124,7 +139,7 @@ def _chunked(content: Content, family: _Family) -> list[Link]:
 def _walk(content: Content, family: _Family, start: int) -> Link:
     """Go from chunk to chunk, to the end of the content or the beginning of another stream."""
     size, head = len(content), family.name + family.size
-    at, sound, promised, flaw = start + family.head, 0, 0, ""
+    at, sound, promised, flaw, rest = start + family.head, 0, 0, "", 0
     open_ended = 1 << 62 if content[start : start + 4] == b"RF64" or family.size > 4 else OPEN_ENDED
     while at + head <= size:
         name = content[at : at + family.name]
@@ -138,7 +153,8 @@ def _walk(content: Content, family: _Family, start: int) -> Link:
         if content[start : start + 4] == b"RF64" and name == b"data":
             length = int.from_bytes(content[start + 28 : start + 36], "little")
             end = begin + length
-        if end <= at or (not name[:1].isascii() and family.name == 4):
+        if end <= at or (family.name == 4 and not _CHUNK_NAME.match(name)):
+            rest = _unread(content, at) if promised else 0
             break
         if is_sound:
             is_open = end == begin or (end > size and length >= open_ended)
@@ -148,7 +164,14 @@ def _walk(content: Content, family: _Family, start: int) -> Link:
         if _begins(content, end, family):
             return Link(start, end, sound, promised, flaw=flaw)
         at = end + (start - end) % family.pad
-    return Link(start, size, sound, promised, flaw=flaw)
+    return Link(start, size, sound, promised, flaw=flaw, rest=rest)
+
+
+def _unread(content: Content, at: int) -> int:
+    """Return how many bytes follow from ``at`` on that no header counts; 0 for padding and tags."""
+    sample = content[at - 1 : at + 4096]  # a chunk may begin one byte early, without padding
+    is_tag = sample.startswith((b"TAG", b"ID3", b"APETAG"), 1) or _CHUNK_NAME.match(sample)
+    return 0 if is_tag or not any(sample[1:]) else len(content) - at
 
 
 def _flaw(form: bytes, order: str) -> str:
@@ -212,6 +235,7 @@ def _ogg_starts(content: Content) -> list[int]:
     return starts
 
 
+_ADTS = (b"\xf0", b"\xf1", b"\xf8", b"\xf9")  # AAC, whose frames look like those of MP3
 _MAGICS = (
     rb"fLaC[\x00\x80]\x00\x00\x22",
     rb"NIST_1A\n +\d+\n",

@@ -120,7 +120,7 @@ def _next_frame(content: Content, at: int, kind: int | None) -> int:
     frame = frame_at(content, at)
     if frame is not None and frame.kind == kind:
         return at
-    size = len(content)
+    size, id3 = len(content), -1
     while at < size:
         if (end := after_id3(content, at)) > at:
             at = end
@@ -131,8 +131,10 @@ def _next_frame(content: Content, at: int, kind: int | None) -> int:
                 return at
             if after is None and at + frame.length == size and kind in (None, frame.kind):
                 return at
-        marks = [content.find(mark, at + 1) for mark in (b"\xff", b"ID3")]
-        at = min((mark for mark in marks if mark >= 0), default=size)
+        if id3 <= at:
+            id3 = content.find(b"ID3", at + 1) % (size + 1)  # -1 becomes the size
+        sync = content.find(b"\xff", at + 1, id3)
+        at = sync if sync >= 0 else id3
     return size
 
 

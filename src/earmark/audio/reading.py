@@ -316,6 +316,8 @@ def _checked(
     if bad and not zero:
         raise Refusal(f"{what}; write it again or leave it out", "samples") from damage
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
+    if header.unread and stretch.is_whole:
+        missing += (f"{header.unread} bytes behind the end by its header are not read.",)
     damaged, stream.remarks = printed.remarks(blocks.texts)
     stream.warnings, stream.notes = (*missing, *zeroed, *damaged), notes
 
