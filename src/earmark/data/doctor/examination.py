@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -65,6 +65,19 @@ class Examination:
     facts: tuple[Facts, ...]
     pairs: tuple[tuple[Clip, Clip], ...]
     findings: list[Finding]
+    near: bool = True
+
+    def pairs_among(self, clips: Container[Clip]) -> tuple[tuple[Clip, Clip], ...]:
+        """Return the near copies that are found where there are only ``clips``.
+
+        Which clips are compared depends on all that are there. Nothing is listened to again.
+        """
+        from earmark.data.doctor.recordings import is_heard
+
+        facts = [f for f in self.facts if f.clip in clips and is_heard(f)]
+        with ThreadPoolExecutor() as pool:
+            pairs = _near(self.dataset, facts, pool) if self.near else []
+        return tuple((pair.first, pair.second) for pair in pairs)
 
 
 def examine(
@@ -98,7 +111,7 @@ def inspect(
         pairs = _near(dataset, sounding, pool) if near else []
         findings += copies.check_near(dataset, pairs)
     copied = tuple((pair.first, pair.second) for pair in pairs)
-    return Examination(dataset, tuple(facts), copied, by_severity(findings))
+    return Examination(dataset, tuple(facts), copied, by_severity(findings), near)
 
 
 def check_table(dataset: Dataset) -> Iterator[Finding]:
