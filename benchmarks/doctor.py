@@ -146,8 +146,7 @@ def search(clips: Sequence[Clip]) -> list[Pair]:
     """Listen to ``clips`` and find near-duplicates, as the doctor does."""
     with ThreadPoolExecutor() as pool:
         facts = list(pool.map(lambda clip: listen(clip, AS_IT_IS), clips))
-        seconds = statistics.fmean(f.seconds for f in facts)
-        waveform = copies.waveforms(clips, seconds, AS_IT_IS)
+        waveform = copies.waveforms(clips, AS_IT_IS)
         return near_duplicates.find([f.sketch for f in facts], waveform, pool.map)
 
 

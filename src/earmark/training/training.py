@@ -189,8 +189,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         estimate = _compared(estimate, embedded, search, chosen, settings.store)
         clock.lap("compare")
     rule = DecisionRule.fit(tested.scores, tested.onehot, tested.is_single)
-    if settings.unknown is not None:
-        rate = settings.unknown
+    if (rate := settings.unknown) is not None:
         threshold = find_threshold(_trained_on(search, embedded), chosen, rate)
         rule = replace(rule, unknown_threshold=threshold.below)
         estimate = replace(estimate, unknown={"rate": rate, **threshold._asdict()})
@@ -372,7 +371,6 @@ def _provenance(embedded: EmbeddedData, chosen: Choice, settings: _Settings) -> 
     for embedding in embedded.embeddings:
         digest.update(embedding.matrix.tobytes())
     digest.update("\n".join(str(clip.label) for clip in embedded.clips).encode())
-    names = ("backbone", "head", "layers", "folds")
     return {
         "earmark": __version__,
         "clips": len(embedded.clips),
@@ -383,7 +381,7 @@ def _provenance(embedded: EmbeddedData, chosen: Choice, settings: _Settings) -> 
         "penalty": chosen.best.penalty,
         "candidates": _best(chosen),
         "source": embedded.dataset.origin,
-        "arguments": {name: getattr(settings, name) for name in names},
+        "arguments": {n: getattr(settings, n) for n in ("backbone", "head", "layers", "folds")},
     }
 
 
