@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+import earmark
 from checkpoints import BUILDS, NAMES, scatter
 from earmark import audio, backbones
 from earmark.backbones import registry
@@ -610,3 +611,24 @@ def test_names_come_from_the_hub_and_then_from_its_cache(hub, folders, tmp_path)
     assert "tiny at v3) is not in this machine's Hugging Face cache" in forbidden
     for error, what in zip(unknown, ("else at main", "tiny at v9"), strict=True):
         assert f"huggingface.co/someone/{what}) could not be fetched: 404" in error
+
+
+def test_a_classifier_finds_its_folder_from_anywhere(folders, tones, tmp_path, monkeypatch):
+    """Also one of 0.1, which has the relative name; a folder that is gone is a sentence."""
+    monkeypatch.chdir(folders)
+    settings = {"backbone": "hf:wav2vec2-group", "head": "prototype", "compare": False}
+    made = earmark.train(tones, **settings, layers="block1").classifier
+    made.save(tmp_path / "new.earmark")
+    (use,) = made.backbones
+    assert (
+        use.name == f"hf:{folders / 'wav2vec2-group'}" == made.provenance["arguments"]["backbone"]
+    )
+    relative = use.fingerprint.replace(use.name, "hf:wav2vec2-group")
+    old = dataclasses.replace(use, name="hf:wav2vec2-group", fingerprint=relative)
+    clip = tones / "low" / "0.wav"
+    score = dataclasses.replace(made, backbones=(old,)).predict(clip).score
+    monkeypatch.chdir(tmp_path)
+    assert earmark.load("new.earmark").predict(clip).score == score
+    gone = dataclasses.replace(use, name="hf:/gone/folder")
+    with pytest.raises(BackboneError, match="'/gone/folder' is neither a folder nor a name on"):
+        dataclasses.replace(made, backbones=(gone,)).predict(clip)

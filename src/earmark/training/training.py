@@ -195,8 +195,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
     estimate = estimate_of(tested, embedded, seed, rivals)
     estimate = replace(estimate, learning_curve=curve)
     rule = DecisionRule.fit(tested.scores, tested.onehot, tested.is_single)
-    if settings.unknown is not None:
-        rate = settings.unknown
+    if (rate := settings.unknown) is not None:
         threshold = find_threshold(_trained_on(search, embedded), chosen, rate, stages)
         rule = replace(rule, unknown_threshold=threshold.below)
         estimate = replace(estimate, unknown={"rate": rate, **threshold._asdict()})

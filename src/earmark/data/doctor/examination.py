@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -67,6 +67,15 @@ class Examination:
     facts: tuple[Facts, ...]
     pairs: tuple[tuple[Clip, Clip], ...]
     findings: list[Finding]
+    near: bool = True
+
+    def pairs_among(self, clips: Container[Clip]) -> tuple[tuple[Clip, Clip], ...]:
+        """Return the near copies that are found where there are only ``clips``.
+
+        Which clips are compared depends on all that are there. They are listened to once more.
+        """
+        among = tuple(clip for clip in self.dataset.clips if clip in clips)
+        return inspect(replace(self.dataset, clips=among), near=self.near).pairs
 
 
 def examine(
@@ -109,7 +118,7 @@ def inspect(
             pairs = _near(dataset, distinct, chosen, pool)
         findings += copies.check_near(dataset, pairs)
     copied = tuple((pair.first, pair.second) for pair in pairs)
-    return Examination(dataset, tuple(facts), copied, by_severity(findings))
+    return Examination(dataset, tuple(facts), copied, by_severity(findings), near)
 
 
 def check_table(dataset: Dataset) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from earmark.errors import DataError
 
 # Findings that are mended. Those of the table are looked for once more when all is done.
 MENDED = ("unreadable", "empty", "silent", "label conflict", "leak", "copies")
+MOST_LOOKS = 5  # for near copies, which others hid before they were left out
 MOST_JOINED = 3  # names of groups in that of the group they become
 
 
@@ -68,13 +69,14 @@ def fix(examination: Examination) -> Fixed:
         If fewer than two classes would be left.
     """
     dataset = examination.dataset
-    repair = _Repair(dataset)
-    repair.drop_unheard(examination)
-    repair.merge_spellings()
-    twin = repair.drop_copies(examination)
-    pairs = [(twin.get(a, a), twin.get(b, b)) for a, b in examination.pairs]
-    repair.drop_conflicts(pairs)
-    repair.join_near(pairs)
+    repair = _repaired(examination)
+    for _ in range(MOST_LOOKS):
+        known = set(examination.pairs)
+        new = [pair for pair in examination.pairs_among(repair.clips) if pair not in known]
+        if not new:
+            break
+        examination = dataclasses.replace(examination, pairs=(*examination.pairs, *new))
+        repair = _repaired(examination)
     rows = tuple(i for i, clip in enumerate(dataset.clips) if clip in repair.clips)
     clips = tuple(repair.clips[dataset.clips[i]] for i in rows)
     mended = dataclasses.replace(dataset, clips=clips)
@@ -88,6 +90,18 @@ def fix(examination: Examination) -> Fixed:
     left = [f for f in examination.findings if f.kind not in fixed_kinds | of_table]
     left = by_severity([*check_table(mended), *left])
     return Fixed(mended, rows, tuple(repair.changes), left)
+
+
+def _repaired(examination: Examination) -> _Repair:
+    """Mend what was found, with the near copies found so far."""
+    repair = _Repair(examination.dataset)
+    repair.drop_unheard(examination)
+    repair.merge_spellings()
+    twin = repair.drop_copies(examination)
+    pairs = [(twin.get(a, a), twin.get(b, b)) for a, b in examination.pairs]
+    repair.drop_conflicts(pairs)
+    repair.join_near(pairs)
+    return repair
 
 
 class _Repair:

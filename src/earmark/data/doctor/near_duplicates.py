@@ -107,7 +107,7 @@ def compare(
 
 
 def _neighbours(sketches: Sequence[Sketch]) -> np.ndarray:
-    """Return (P, 2), sorted: pairs of which one is among the NEIGHBOURS or more of the other."""
+    """Return (P, 2), sorted: pairs in which one is among the nearest of the other."""
     x = _whitened(np.array([_embedding(s) for s in sketches]))
     square = (x * x).sum(1)
     most = min(max(NEIGHBOURS, FEW // len(x)), len(x) - 1)
