@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from earmark.data.clip import LIST_SEPARATOR
+from earmark.data.clip import LIST_SEPARATOR, Clip
 
 UNKNOWN = "unknown"  # how a clip is called that is like nothing trained on
 
@@ -33,6 +34,8 @@ class Prediction:
         All classes that are heard: one, or with several classes a clip any number; none if unknown.
     plausible : tuple of str or None
         The classes of the prediction set, best first, where a ``coverage`` was asked for.
+    start, end : float or None
+        The stretch of the recording that was asked about, in seconds.
     """
 
     path: str
@@ -44,6 +47,13 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     plausible: tuple[str, ...] | None = None
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The path, and the stretch where it is one."""
+        return Clip(Path(self.path), start=self.start, end=self.end).name
 
     @property
     def answer(self) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from earmark.data.clip import Clip
+from earmark.data.layout import arranged
+from earmark.data.split_words import SplitMap
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.errors import DataError, did_you_mean
 
@@ -57,8 +59,14 @@ def paths(inputs: Iterable[str | Path]) -> list[Path]:
 # Folders
 
 
-def folder_clips(folder: Path, need_labels: bool) -> list[Clip]:
-    """Make a clip of every recording below ``folder``; the first sub-folder is its label."""
+def folder_clips(
+    folder: Path, need_labels: bool, split_map: SplitMap | None = None
+) -> tuple[list[Clip], list[str]]:
+    """Make a clip of every recording below ``folder``; the first sub-folder is its label.
+
+    Sub-folders that are splits or folds are taken as such (see ``layout``); the second list says
+    so.
+    """
     clips = []
     for entry in entries(folder):
         if entry.is_dir():
@@ -78,7 +86,7 @@ def folder_clips(folder: Path, need_labels: bool) -> list[Clip]:
             f"{folder} holds no recordings; give a folder with one sub-folder of recordings "
             f"per class, or a manifest.{manifest_hint(folder)}"
         )
-    return clips
+    return arranged(folder, clips, need_labels, split_map or SplitMap(), manifest_hint)
 
 
 def _walk(folder: Path, parents: tuple[Path, ...] = ()) -> Iterator[Path]:

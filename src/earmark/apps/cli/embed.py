@@ -6,7 +6,7 @@ from pathlib import Path
 from typer import Option
 
 from earmark.apps.cli.checks import check_backbones, check_output
-from earmark.apps.cli.options import DATA, EngineOptions, RecordingOptions, RunOptions
+from earmark.apps.cli.options import DataOptions, EngineOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import report_read_warnings
 from earmark.errors import amount
@@ -14,11 +14,10 @@ from earmark.errors import amount
 
 def embed(
     *,
-    source: str = DATA,
+    data: DataOptions,
     output: Path = Option(..., "-o", "--output", help="An .npz or .parquet file."),
     backbone: str = Option("speech-embedding", help="NAME of a backbone."),
     layers: str = Option("all", help="last, all, or NAME,NAME..."),
-    recordings: RecordingOptions,
     engine: EngineOptions,
     run: RunOptions,
 ) -> None:
@@ -31,15 +30,13 @@ def embed(
     check_format(output)
     check_output(output)
     check_backbones(backbone)
-    from earmark.data.dataset import Dataset
-
-    dataset = Dataset.read(source, need_labels=False)
+    dataset = data.read(need_labels=False)
     from earmark.backbones.registry import load_backbone
     from earmark.embeddings.embedding import embed
 
     network = load_backbone(backbone, **asdict(engine))
     with run.store() as store, progress_bar("embedding", len(dataset)) as bar:
-        audio = recordings.audio()
+        audio = data.audio()
         embeddings = embed(dataset.clips, network, store, options=audio, progress=bar)
     output.parent.mkdir(exist_ok=True)
     write_embeddings(output, embeddings, layers)

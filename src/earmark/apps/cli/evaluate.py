@@ -28,7 +28,7 @@ def evaluate(
 
     classifier = Classifier.load(model)
     if data.separator is None and classifier.separator is not None:
-        dataset = data.read(separator=classifier.separator, least_classes=1)
+        dataset = data.read(quiet=True, separator=classifier.separator, least_classes=1)
     with run.store() as store:
         evaluation = evaluate(classifier, dataset, store)
         figures = {

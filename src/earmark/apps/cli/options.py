@@ -13,11 +13,13 @@ import typer
 from typer import Argument, Option
 
 from earmark.apps.cli.checks import check_folder
-from earmark.apps.cli.text import print_csv, print_json, report_skipped
+from earmark.apps.cli.lists import paths_in
+from earmark.apps.cli.text import print_csv, print_json, report_skipped, say
 from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
     from earmark.audio.options import AudioOptions
+    from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.embeddings.stages import Failure
     from earmark.embeddings.store import Store
@@ -42,13 +44,24 @@ class LabelOptions:
         None, help="The column of what must stay in one fold, such as speaker."
     )
     separator: str | None = Option(None, help="The text between the classes of one clip: ';'.")
+    path: str = Option("path", help="The column of recordings.")
+    start: str | None = Option(None, help="The column of where clips start, in seconds.")
+    end: str | None = Option(None, help="The column of where clips end, in seconds.")
+    split: str | None = Option(None, help="The column of splits: train, test, validation.")
+    split_map: str | None = Option(
+        None, help="What other words for splits mean: gold=test,rest=train; or none."
+    )
 
-    def read(self, **settings: Any) -> Dataset:
-        """Read the clips; ``settings`` are those of ``Dataset.read``."""
+    def read(self, *, quiet: bool = False, **settings: Any) -> Dataset:
+        """Read the clips, and say what was understood; ``settings`` are of ``Dataset.read``."""
         from earmark.data.dataset import Dataset
 
-        columns = {"label": self.label, "group": self.group, "separator": self.separator}
-        return Dataset.read(self.source, **{**columns, **settings})
+        names = ("label", "group", "separator", "path", "start", "end", "split", "split_map")
+        columns = {name: getattr(self, name) for name in names}
+        dataset = Dataset.read(self.source, **{**columns, **settings})
+        for note in () if quiet else dataset.notes:
+            say(f"note: {note}")
+        return dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,24 +174,39 @@ class RunOptions:
 class AnswerOptions:
     """Recordings to answer one by one, and the form of the answers."""
 
-    paths: list[str] = Argument(metavar="PATH", help="Files, folders, or - for a list on stdin.")
+    paths: list[str] = Argument(
+        metavar="PATH", help="Files, folders, manifests, or - for a list on stdin."
+    )
+    path: str = Option("path", help="A manifest's column of recordings.")
+    start: str | None = Option(None, help="Its column of where clips start, in seconds.")
+    end: str | None = Option(None, help="Its column of where clips end, in seconds.")
     as_json: bool = Option(False, "--json", help="Print one JSON object a line.")
     as_csv: bool = Option(False, "--csv", help="Print CSV, with a line of column names.")
     allow_skips: bool = ALLOW_SKIPS
 
-    def recordings(self) -> tuple[Iterable[Path], int]:
-        """Expand files and folders; return them and the length of the longest path.
+    def recordings(self) -> tuple[Iterable[Path | Clip], int]:
+        """Expand files, folders and manifests; return them and the length of the longest path.
 
         '-' alone reads paths from standard input as they come, with a length of 0.
         """
         if self.as_json and self.as_csv:
             raise EarmarkError("--json and --csv exclude each other; give one.")
         if self.paths == ["-"]:
-            return (Path(line.rstrip("\n")) for line in sys.stdin if line.strip()), 0
+            return paths_in(sys.stdin), 0
+        from earmark.data.dataset import is_listed, listed
         from earmark.data.folders import paths
 
-        recordings = paths(self.paths)
-        return recordings, max(len(str(path)) for path in recordings)
+        recordings: list[Path | Clip] = []
+        for path in self.paths:
+            if not is_listed(path):
+                recordings += paths([path])
+                continue
+            data = listed(path, path=self.path, start=self.start, end=self.end)
+            for note in data.notes:
+                say(f"note: {note}")
+            recordings += data.clips
+        names = [str(item) if isinstance(item, Path) else item.name for item in recordings]
+        return recordings, max(map(len, names))
 
     def show(self, text: str | None, value: dict[str, Any], rows: list[list[str]]) -> None:
         """Print the answer for one recording in the form that was asked for."""

@@ -24,22 +24,29 @@ def predict(
     """
     check_share("--coverage", coverage, 0.9)
     check_model(model)
+    from earmark.data.clip import LIST_SEPARATOR, Clip
+
     recordings, width = options.recordings()
+    has_stretches = isinstance(recordings, list) and any(
+        isinstance(item, Clip) and (item.start, item.end) != (None, None) for item in recordings
+    )
     from earmark.classifier.classifier import Classifier
-    from earmark.data.clip import LIST_SEPARATOR
 
     failures = 0
     classifier = Classifier.load(model)
     if options.as_csv:
-        print_csv([["path", "label", "score", "error", *(["plausible"] if coverage else [])]])
+        header = ["path", "label", "score", "error", *(["plausible"] if coverage else [])]
+        print_csv([[*header, *(["start", "end"] if has_stretches else [])]])
     for p in classifier.predict_iter(recordings, coverage=coverage):
         failures += p.error is not None
         score = f"{p.score:.6f}" if p.error is None else ""
         row = [p.path, p.answer, score, p.error or ""]
         if coverage:
             row.append(LIST_SEPARATOR.join(p.plausible or ()))
+        if has_stretches:
+            row += ["" if at is None else f"{at:g}" for at in (p.start, p.end)]
         text = prediction_text(p, top, width) if p.error is None else None
         options.show(text, prediction_json(p, top), [row])
         for message in p.warnings if p.error is None else [p.error]:
-            say(f"{p.path}: {message}")
+            say(f"{p.name}: {message}")
     options.finish(failures)

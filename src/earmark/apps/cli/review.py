@@ -118,11 +118,11 @@ def _text(source: str, result: Review, output: Path | None) -> str:
     lines = [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
     for number, suspect in enumerate(result.suspects, 1):
         change = f" -> {suspect.suggested}?" if suspect.suggested else ""
-        name = _name(suspect.clip)
+        name = suspect.clip.name
         lines.append(f"{number:>4}  {suspect.doubt:.3f}  {name}  {suspect.clip.label}{change}")
         lines.append(f"        {suspect.reason}")
         for near in suspect.neighbours:
-            name = f"{_name(near.clip)}  {near.clip.label}"
+            name = f"{near.clip.name}  {near.clip.label}"
             lines.append(f"        near {near.similarity:.2f}  {name}")
     if output is not None:
         lines.append(
@@ -130,12 +130,6 @@ def _text(source: str, result: Review, output: Path | None) -> str:
             f"  earmark review {source} --apply {output} -o CORRECTED.csv"
         )
     return "\n".join(lines)
-
-
-def _name(clip: Clip) -> str:
-    if clip.start is None and clip.end is None:
-        return str(clip.path)
-    return f"{clip.path} {clip.start or 0:g}..{'' if clip.end is None else f'{clip.end:g}'}"
 
 
 def _json(source: str, result: Review, output: Path | None) -> dict[str, Any]:

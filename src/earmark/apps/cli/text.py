@@ -71,13 +71,16 @@ def prediction_text(prediction: Prediction, top: int, width: int, name: str = ""
     nearest = "unknown, nearest " if prediction.is_unknown else ""
     classes = prediction.plausible
     plausible = "" if classes is None else f"  plausible: {', '.join(classes) or 'none'}"
-    return f"{name or prediction.path:<{width}}  {nearest}{scores}{plausible}"
+    return f"{name or prediction.name:<{width}}  {nearest}{scores}{plausible}"
 
 
 def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
     """Return the object that ``predict --json`` prints for one recording."""
+    stretch = {"start": prediction.start, "end": prediction.end}
+    if stretch == {"start": None, "end": None}:
+        stretch = {}
     if prediction.error is not None:
-        return {"path": prediction.path, "error": prediction.error}
+        return {"path": prediction.path, **stretch, "error": prediction.error}
     classes = prediction.plausible
     details = {
         "nearest": prediction.nearest if prediction.is_unknown else None,
@@ -86,6 +89,7 @@ def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
     }
     return {
         "path": prediction.path,
+        **stretch,
         "label": prediction.label,
         "labels": list(prediction.labels),
         "score": prediction.score,
