@@ -62,7 +62,7 @@ def test_validation_and_test_are_held_out_together(tmp_path: Path) -> None:
     data = Dataset.read(with_splits(tmp_path, "train", "val", "test"))
     scheme = make_scheme(data.clips, range(len(data)))
     assert scheme.description == "test split of 4 clips (test, val)"
-    assert not list(finding for finding in check_table(data) if "parted" in finding.kind)
+    assert not [finding for finding in check_table(data) if "parted" in finding.kind]
     mapped = Dataset.read(tmp_path / "m.csv", split_map="val=train")
     assert make_scheme(mapped.clips, range(6)).description == "test split of 2 clips"
     off = Dataset.read(tmp_path / "m.csv", split_map="none")

@@ -13,7 +13,6 @@ import typer
 from typer import Argument, Option
 
 from earmark.apps.cli.checks import check_folder
-from earmark.apps.cli.lists import paths_in
 from earmark.apps.cli.text import print_csv, print_json, report_skipped, say
 from earmark.errors import EarmarkError
 
@@ -28,6 +27,9 @@ DATA = Argument(metavar="DATA", help="A folder with a sub-folder per class, or a
 MODEL = Argument(metavar="MODEL", help="A classifier: the file that `earmark train` wrote.")
 REPORT = Option(None, help="Write report.html and the figures behind it into this folder.")
 JSON = Option(False, "--json", help="Print one JSON object on standard output.")
+PATH = Option("path", help="The manifest's column of recordings.")
+START = Option(None, help="The column of where clips start, in seconds.")
+END = Option(None, help="The column of where clips end, in seconds.")
 MODEL_FILE = "The classifier file to write."
 ALLOW_SKIPS = Option(
     False, "--allow-skips", help="Exit with 0 even if recordings could not be read."
@@ -44,9 +46,9 @@ class LabelOptions:
         None, help="The column of what must stay in one fold, such as speaker."
     )
     separator: str | None = Option(None, help="The text between the classes of one clip: ';'.")
-    path: str = Option("path", help="The column of recordings.")
-    start: str | None = Option(None, help="The column of where clips start, in seconds.")
-    end: str | None = Option(None, help="The column of where clips end, in seconds.")
+    path: str = PATH
+    start: str | None = START
+    end: str | None = END
     split: str | None = Option(None, help="The column of splits: train, test, validation.")
     split_map: str | None = Option(
         None, help="What other words for splits mean: gold=test,rest=train; or none."
@@ -177,9 +179,9 @@ class AnswerOptions:
     paths: list[str] = Argument(
         metavar="PATH", help="Files, folders, manifests, or - for a list on stdin."
     )
-    path: str = Option("path", help="A manifest's column of recordings.")
-    start: str | None = Option(None, help="Its column of where clips start, in seconds.")
-    end: str | None = Option(None, help="Its column of where clips end, in seconds.")
+    path: str = PATH
+    start: str | None = START
+    end: str | None = END
     as_json: bool = Option(False, "--json", help="Print one JSON object a line.")
     as_csv: bool = Option(False, "--csv", help="Print CSV, with a line of column names.")
     allow_skips: bool = ALLOW_SKIPS
@@ -192,6 +194,8 @@ class AnswerOptions:
         if self.as_json and self.as_csv:
             raise EarmarkError("--json and --csv exclude each other; give one.")
         if self.paths == ["-"]:
+            from earmark.apps.cli.lists import paths_in
+
             return paths_in(sys.stdin), 0
         from earmark.data.dataset import is_listed, listed
         from earmark.data.folders import paths

@@ -12,7 +12,6 @@ from typer import Option
 from earmark.apps.cli import checks, options
 from earmark.apps.cli.progress import embedding_bar, tuning_line
 from earmark.apps.cli.text import print_json, report_read_warnings, say, this_command
-from earmark.data.splits import understood
 from earmark.errors import amount
 from earmark.training.summary import training_json, training_text
 
@@ -47,6 +46,8 @@ def train(
     checks.check_folder(report)
     checks.check_backbones(model.backbone)
     dataset = data.read()
+    from earmark.data.splits import understood
+
     clips = amount(len(dataset), "clip")
     say(f"{clips}, {len(dataset.labels)} classes; {understood(dataset.clips)}")
     settings = {**asdict(model), **asdict(folds), **asdict(engine)}
