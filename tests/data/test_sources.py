@@ -459,6 +459,7 @@ def test_the_column_of_annotations_can_be_named(folder: Path) -> None:
 
 def test_a_raven_table_with_a_broken_time_is_refused(folder: Path) -> None:
     (folder / "a.txt").write_text(RAVEN.replace("2.0", "two"))
-    assert "row 4: 'Begin Time (s)' and 'End Time (s)' must be seconds (could not" in refusal(
-        folder / "a.txt"
+    assert (
+        "row 4: 'Begin Time (s)' and 'End Time (s)' must be seconds (End Time (s) 'two'"
+        in refusal(folder / "a.txt")
     )

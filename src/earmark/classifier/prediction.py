@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from earmark.data.clip import LIST_SEPARATOR
+from earmark.data.clip import LIST_SEPARATOR, Clip
 from earmark.errors import EarmarkError
 
 UNKNOWN = "unknown"  # how a clip is called that is like nothing trained on
@@ -38,6 +39,8 @@ class Prediction:
     known : str or None
         'clip' where it was trained on, 'recording' where another stretch of its recording was, as
         far as the classifier's file says so.
+    start, end : float or None
+        The stretch of the recording that was asked about, in seconds.
     """
 
     path: str
@@ -50,6 +53,13 @@ class Prediction:
     labels: tuple[str, ...] = ()
     plausible: tuple[str, ...] | None = None
     known: str | None = None
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The path, and the stretch where it is one."""
+        return Clip(Path(self.path), start=self.start, end=self.end).name
 
     @property
     def answer(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from earmark.audio.source import BytesSource, SampleSource
 from earmark.data.clip import Clip
+from earmark.data.dataset import is_listed, listed
 from earmark.data.folders import find_clips, paths
 from earmark.errors import EarmarkError
 
@@ -18,11 +19,11 @@ Recordings = object
 
 
 def one_clip(recording: Recordings, rate_hz: int | None = None) -> Clip | None:
-    """Return the clip that a single recording is; None for a folder or several recordings.
+    """Return the clip that a single recording is; None for several of them.
 
-    A str or Path is a file unless there is a folder of that name. Samples are arrays (n,) or
-    (n, channels) at ``rate_hz``. Raises EarmarkError for samples that cannot be heard, and for a
-    rate that is given with anything else.
+    A str or Path is a recording unless it is a folder, a manifest or a label track. Samples are
+    arrays (n,) or (n, channels) at ``rate_hz``. Raises EarmarkError for samples that cannot be
+    heard, and for a rate that is given with anything else.
     """
     if _is_samples(recording):
         source = SampleSource.of(recording, rate_hz)  # type: ignore[arg-type]
@@ -35,12 +36,14 @@ def one_clip(recording: Recordings, rate_hz: int | None = None) -> Clip | None:
         content = BytesSource(bytes(recording))
         return Clip(Path(content.name), recording=content)
     if isinstance(recording, (str, Path)):
-        return None if os.path.isdir(recording) else Clip(Path(recording))
+        return None if os.path.isdir(recording) or is_listed(recording) else Clip(Path(recording))
     return None
 
 
 def clips_of(recordings: Recordings, rate_hz: int | None = None) -> Iterator[Clip]:
-    """Yield a clip for each recording, in the order given; folders are searched through.
+    """Yield a clip for each recording, in the order given.
+
+    Folders are searched through; of a manifest, each row is a clip.
 
     In a list, a folder without recordings is a clip that cannot be read. Raises EarmarkError for
     what is no recording, and DataError for a single folder without any.
@@ -49,7 +52,8 @@ def clips_of(recordings: Recordings, rate_hz: int | None = None) -> Iterator[Cli
     if clip is not None:
         yield clip
     elif isinstance(recordings, (str, Path)):
-        yield from (Clip(path) for path in paths([recordings]))
+        is_table = is_listed(recordings)
+        yield from listed(recordings).clips if is_table else map(Clip, paths([recordings]))
     elif isinstance(recordings, Iterable):
         for recording in recordings:
             if isinstance(recording, (int, float)) or recording is None:

@@ -86,7 +86,8 @@ class Session:
         most = self._most_nonconformity(coverage)
         for result in self._embed_many(clips_of(recordings, rate_hz)):
             if isinstance(result, Failure):
-                yield Prediction(result.path, error=result.reason)
+                clip = result.clip
+                yield Prediction(result.path, error=result.reason, start=clip.start, end=clip.end)
             else:
                 yield self._answer(result, most)
 
@@ -202,6 +203,8 @@ class Session:
             plausible=None
             if most is None
             else tuple(label for label, score in ranked.items() if 1 - score <= most),
+            start=first.clip.start,
+            end=first.clip.end,
         )
 
     def _label(self, ranked: Mapping[str, float], labels: Sequence[str]) -> str | None:

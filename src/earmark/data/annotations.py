@@ -1,7 +1,7 @@
-"""Labels that were drawn over a recording: Audacity's label tracks, Raven's selection tables.
+"""Labels that were drawn over a recording: Audacity's label tracks, and files beside recordings.
 
-Both are text with tabs. A label track has no header and three columns: start, end (seconds), label.
-A selection table has a header; ``Begin Time (s)``, ``End Time (s)`` and a column of annotations.
+A label track is text with tabs, has no header and three columns: start, end (seconds), label. The
+tables of Raven, BirdNET and Kaleidoscope are read in ``selections``.
 """
 
 from __future__ import annotations
@@ -10,44 +10,74 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from earmark.data import selections
+from earmark.data.encodings import decode
 from earmark.data.folders import is_recording
-from earmark.data.tables import Row, Table, read_text
+from earmark.data.selections import BEGIN
+from earmark.data.tables import Row, Table, decoded_text
 from earmark.errors import DataError, amount
 from earmark.system.files import open_file
 
 SUFFIX = ".txt"
-BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
-# What people name the column of annotations: Raven's own proposal first.
-ANNOTATIONS = ("annotation", "annotations", "label", "species", "class", "tag", "call type")
-_RAVEN_NAME = re.compile(r"\.Table\.\d+\.selections$|\.selections$", re.IGNORECASE)
+_PROBE = 1 << 16  # bytes that hold the first line
+_RAVEN_NAME = re.compile(
+    r"(\.BirdNET)?(\.Table\.\d+)?\.(selections|selection\.table|results)$|\.BirdNET$",
+    re.IGNORECASE,
+)
 
 Numbered = Iterator[tuple[int, Row]]
 
 
 def read_track(
-    track: Path, label: str = "label", recording: Path | None = None, folder: Path | None = None
+    track: Path,
+    label: str = "label",
+    recording: Path | None = None,
+    folder: Path | None = None,
+    need_labels: bool = True,
 ) -> Table:
     """Return the stretches of a .txt file as a table with ``path``, ``start``, ``end``, ``label``.
 
     The recording is the one given, else the one of the same name, with any suffix, in ``folder``
-    (that of the file); a selection table may name it itself, in ``Begin File``. ``label`` is the
-    column of annotations; 'label' stands for the first of ``ANNOTATIONS`` that is there. Equal
-    rows, which Raven writes once for each view, count once.
+    (that of the file); a selection table may name it itself. ``label`` is the column of
+    annotations; 'label' stands for the first usual name that is there. Equal rows, which Raven
+    writes once for each view, count once.
     """
-    lines = _lines(track)
+    text, note = decoded_text(track)
+    lines = [(n, line) for n, line in enumerate(_split(text), 1) if line.strip()]
     folder = folder or track.parent
-    header = lines[0][1].split("\t") if lines else []
-    if BEGIN in header:
-        columns, rows = header, _raven(track, lines, label, recording, folder)
-    elif is_track(track):
-        recording = recording or _recording(track, folder)
-        columns, rows = [], _audacity(track, lines, label, recording)
-    else:
+    header = [name.strip() for name in lines[0][1].split("\t")] if lines else []
+    notes = (note,) if note else ()
+    if selections.is_selections(header):
+        cells = ((n, dict(zip(header, line.split("\t"), strict=False))) for n, line in lines[1:])
+        table = Table(str(track), header, cells, folder, notes, has_decimal_commas=True)
+        return as_table(track, table, label, recording, need_labels)
+    if not is_track(track):
         raise DataError(
             f"{track} is neither a label track of Audacity (start, end and label with tabs between)"
             f" nor a selection table of Raven (with a column {BEGIN!r}); export it as one of them."
         )
-    return Table(str(track), [*columns, "path", "start", "end", label], _once(rows, label), folder)
+    recording = recording or recording_of(track, folder)
+    columns = ["path", "start", "end", label]
+    rows = selections.once(_audacity(track, lines, label, recording), label)
+    return Table(str(track), columns, rows, folder, notes, has_decimal_commas=True)
+
+
+def as_detections(file: Path, table: Table, label: str, path: str) -> Table | None:
+    """Return the stretches of a manifest that Raven, BirdNET or Kaleidoscope wrote; else None."""
+    if path != "path" or not selections.is_selections(table.columns):
+        return None
+    return as_table(file, table, label, None, need_labels=False)
+
+
+def as_table(
+    file: Path, table: Table, label: str, recording: Path | None, need_labels: bool
+) -> Table:
+    """Return a table of selections with our columns."""
+
+    def own() -> Path:
+        return recording or recording_of(file, table.folder)
+
+    return selections.as_manifest(table, label, recording, own, need_labels)
 
 
 def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Table | None:
@@ -76,14 +106,18 @@ def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Tabl
             f" in {folder}; label it, or move it elsewhere."
         )
 
+    tables = [read_track(track, label) for track in tracks]
+
     def rows() -> Numbered:
         number = 0
-        for track in tracks:
-            for _, row in read_track(track, label).rows:
+        for table in tables:
+            for _, row in table.rows:
                 number += 1
                 yield number, row
 
-    return Table(str(folder), ["path", "start", "end", label], rows(), folder)
+    notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
+    columns = ["path", "start", "end", label]
+    return Table(str(folder), columns, rows(), folder, notes, has_decimal_commas=True)
 
 
 def is_track(path: Path) -> bool:
@@ -92,22 +126,33 @@ def is_track(path: Path) -> bool:
         return False
     try:
         with open_file(path) as file:
-            first = file.readline(4096).decode("utf-8-sig").rstrip("\r\n").split("\t")
-    except (OSError, UnicodeDecodeError):
+            content = file.read(_PROBE)
+    except OSError:
         return False
-    return BEGIN in first or (len(first) >= 2 and all(map(_is_number, first[:2])))
+    for cut in range(4):  # of a character that the probe cuts in two
+        try:
+            text, _ = decode(content[: len(content) - cut])
+            break
+        except ValueError:
+            continue
+    else:
+        return False
+    first = next((line for line in _split(text) if line.strip()), "").split("\t")
+    return selections.is_selections(first) or (len(first) >= 2 and all(map(_is_number, first[:2])))
 
 
-def _lines(track: Path) -> list[tuple[int, str]]:
-    return [(n, line) for n, line in enumerate(read_text(track).splitlines(), 1) if line.strip()]
+def _split(text: str) -> list[str]:
+    return re.split(r"\r\n|\n|\r", text)
 
 
 def _audacity(track: Path, lines: list[tuple[int, str]], label: str, recording: Path) -> Numbered:
     for number, line in lines:
-        cells = line.split("\t", 2)
-        if cells[0] == "\\":  # the frequencies of a spectral selection, of the line above
+        cells = line.split("\t")
+        if cells[0].strip() == "\\":  # the frequencies of a spectral selection, of the line above
             continue
-        if len(cells) < 2:
+        if len(cells) == 4 and _is_number(cells[3]):  # BirdNET's score
+            cells.pop()
+        if not 2 <= len(cells) <= 3:
             raise DataError(
                 f"{track}, row {number}: {line[:60]!r} is not start, end and label with tabs"
                 " between; export the track again."
@@ -122,53 +167,7 @@ def _audacity(track: Path, lines: list[tuple[int, str]], label: str, recording: 
         yield number, {"path": str(recording), "start": start, "end": end, label: name}
 
 
-def _raven(
-    track: Path, lines: list[tuple[int, str]], label: str, recording: Path | None, folder: Path
-) -> Numbered:
-    header = lines[0][1].split("\t")
-    column = _annotations(track, header, label)
-    rows = [(n, dict(zip(header, line.split("\t"), strict=False))) for n, line in lines[1:]]
-    files = {row.get("Begin File", "") for _, row in rows}
-    if len(files) > 1 and OFFSET not in header and recording is None:
-        raise DataError(
-            f"{track} is of {len(files)} recordings and has no column {OFFSET!r}, which says where"
-            " in each of them; add that measurement in Raven and save the table again."
-        )
-    for number, row in rows:
-        path = recording or (
-            folder / row["Begin File"] if row.get("Begin File") else _recording(track, folder)
-        )
-        start, end = _span(track, number, row)
-        yield number, {**row, "path": str(path), "start": start, "end": end, label: row.get(column)}
-
-
-def _span(track: Path, number: int, row: Row) -> tuple[float, float]:
-    """Return start and end in the recording; Raven counts from the first of several recordings."""
-    try:
-        begin, end = float(row[BEGIN]), float(row[END])
-        start = float(row.get(OFFSET) or begin)
-    except (KeyError, ValueError) as error:
-        raise DataError(
-            f"{track}, row {number}: {BEGIN!r} and {END!r} must be seconds ({error}); save the"
-            " table again."
-        ) from error
-    return start, start + end - begin
-
-
-def _annotations(track: Path, header: list[str], label: str) -> str:
-    if label in header:
-        return label
-    columns = {name.casefold(): name for name in header}
-    usual = next((columns[name] for name in ANNOTATIONS if name in columns), None)
-    if label != "label" or usual is None:
-        raise DataError(
-            f"{track} has no column {label!r} of annotations; name the one that is meant with"
-            f" --label: it has {', '.join(map(repr, header))}."
-        )
-    return usual
-
-
-def _recording(track: Path, folder: Path) -> Path:
+def recording_of(track: Path, folder: Path) -> Path:
     recordings = _beside(track, [path for path in folder.iterdir() if is_recording(path)])
     if len(recordings) != 1:
         count = amount(len(recordings), "recording") if recordings else "no recording"
@@ -185,18 +184,9 @@ def _beside(track: Path, recordings: list[Path]) -> list[Path]:
     return [path for path in recordings if stem in (path.stem, path.name)]
 
 
-def _once(rows: Numbered, label: str) -> Numbered:
-    keys = set()
-    for number, row in rows:
-        key = tuple(str(row[name]) for name in ("path", "start", "end", label))
-        if key not in keys:
-            keys.add(key)
-            yield number, row
-
-
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        float(text.replace(",", "."))
     except ValueError:
         return False
     return True

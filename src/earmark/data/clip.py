@@ -41,6 +41,13 @@ class Clip:
         return self.recording or FileSource(self.path)
 
     @property
+    def name(self) -> str:
+        """The path, and the stretch where it is one: ``a.wav 1.5..3``."""
+        if self.start is None and self.end is None:
+            return str(self.path)
+        return f"{self.path} {self.start or 0:g}..{'' if self.end is None else f'{self.end:g}'}"
+
+    @property
     def key(self) -> tuple[Path, float, float | None]:
         """The path, start and end, which no two clips share."""
         return self.path, self.start or 0.0, self.end

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import narwhals.stable.v2 as nw
 
 
-def read_object(data: object, names: set[str], root: str | Path | None = None) -> Table:
+def read_object(
+    data: object, names: set[str], root: str | Path | None = None, path: str = "path"
+) -> Table:
     """Return a frame, or a data set of Hugging Face, as a table.
 
     Only the columns ``names`` are read, and the recordings. Rows are counted from 1. Relative paths
@@ -29,7 +31,7 @@ def read_object(data: object, names: set[str], root: str | Path | None = None) -
         columns, rows = hugging_face(data, names)
     else:
         columns, rows = _frame(data, kind, names)
-    return with_recordings(Table(f"the {kind}", columns, enumerate(rows, 1), folder))
+    return with_recordings(Table(f"the {kind}", columns, enumerate(rows, 1), folder), path)
 
 
 def _frame(data: object, kind: str, names: set[str]) -> tuple[list[str], Iterable[Row]]:

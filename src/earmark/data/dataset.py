@@ -10,11 +10,12 @@ from pathlib import Path
 
 from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.data import dataframes, embedded, huggingface
-from earmark.data.annotations import SUFFIX, read_folder, read_track
+from earmark.data.annotations import SUFFIX, as_detections, is_track, read_folder, read_track
 from earmark.data.clip import COLUMNS, Clip, split_label
 from earmark.data.folders import entries, folder_clips, manifest_hint, near_path
 from earmark.data.rows import clips_of
-from earmark.data.tables import Table, read_table
+from earmark.data.split_words import SplitMap, changed_since_0_1, is_held_out
+from earmark.data.tables import MANIFEST_SUFFIXES, Table, read_table
 from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file, relative_path, whole_file
 
@@ -26,6 +27,8 @@ class Dataset:
     With a ``separator``, a label may name several classes, with it between them. ``audio`` says
     how the recordings are read, in training and wherever the classifier is used. ``origin`` holds
     the arguments of :meth:`read`, to read again, if the data came from a path; else it is empty.
+    ``notes`` say how the data was understood where that is not plain, and what means something else
+    than it did to earmark 0.1.
     """
 
     clips: tuple[Clip, ...]
@@ -33,6 +36,7 @@ class Dataset:
     separator: str | None = None
     audio: AudioOptions = AS_IT_IS
     origin: dict[str, str | None] = field(default_factory=dict, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:
         clips, classes = amount(len(self), "clip"), amount(len(self.labels), "class")
@@ -66,11 +70,17 @@ class Dataset:
         label: str = "label",
         group: str | None = None,
         fold: str | None = None,
+        split: str | None = None,
+        path: str = "path",
+        start: str | None = None,
+        end: str | None = None,
+        split_map: str | Mapping[str, str] | None = None,
         separator: str | None = None,
         root: str | Path | None = None,
         audio: AudioOptions = AS_IT_IS,
         need_labels: bool = True,
         least_classes: int = 2,
+        is_list: bool = False,
     ) -> Dataset:
         """Read clips, with absolute paths; ``data`` is one of:
 
@@ -79,9 +89,9 @@ class Dataset:
           recordings beside class folders are taken too, without a label.
         - A manifest: a .csv (comma, semicolon or tab), .tsv, .jsonl, .ndjson, .json (lines or one
           array) or .parquet file with columns ``path``, ``label`` and, if wanted, ``start``,
-          ``end`` (seconds), ``group``, ``fold``, ``split``; others are ignored. ``label``,
-          ``group`` and ``fold`` name columns to use instead. Paths begin in ``root``, by default
-          the manifest's folder.
+          ``end`` (seconds), ``group``, ``fold``, ``split``; others are ignored. The arguments of
+          these names name columns to use instead. Paths begin in ``root``, by default the
+          manifest's folder.
         - A frame with such columns, of pandas, polars (lazy ones too), pyarrow or another library
           that narwhals knows; ``root`` is by default the current folder.
         - A data set of Hugging Face's ``datasets``, or a folder that it saved (see
@@ -89,34 +99,49 @@ class Dataset:
         - A label track of Audacity or a selection table of Raven (.txt), or a folder of recordings
           with one beside each (see ``annotations``).
 
+        Clips of a split that is called test, testing, eval, evaluation, val, valid, validation,
+        dev or holdout, in any case, are held out; train and training are trained on. Folders of
+        these names, or called fold1, fold2 ..., around the class folders or inside them, are splits
+        and folds. ``split_map`` says what other words mean: ``"gold=test,rest=train"``, or a
+        mapping; "none" takes nothing for a split. ``is_list`` reads rows that are only to be
+        answered: paths and stretches, which may repeat, and recordings may be missing.
+
         With a ``separator``, or where a label is a list, a clip may have several classes, or none
         where its label is empty. Else, with ``need_labels``, every clip must have a label, and
         there must be ``least_classes``. Raises DataError, one sentence, for anything missing,
         empty, doubtful or contradictory.
         """
-        columns = {"label": label, "group": group or "group", "fold": fold or "fold"}
-        required = {name for name in (label, group, fold) if name not in ("label", None)}
-        names = {*COLUMNS, *columns.values()}
+        given = {"path": None if path == "path" else path, "start": start, "end": end}
+        given |= {"label": None if label == "label" else label, "group": group, "fold": fold}
+        given |= {"split": split}
+        names = {*COLUMNS, *(name for name in given.values() if name)}
+        splits = SplitMap.parse(split_map)
         origin: dict[str, str | None] = {}
         if isinstance(data, str) and not data.strip():
             raise DataError("the name of the data is empty; give a folder or a manifest.")
         if isinstance(data, (str, Path)):
-            origin = {"data": str(data), "label": label, "group": group, "fold": fold}
-            origin |= {"separator": separator, "root": None if root is None else str(root)}
+            origin = _origin(data, label, separator, root, splits, given)
             data = Path(os.path.abspath(data))
-            table = _table(data, names, label, root, need_labels)
+            table = _table(data, names, label, root, need_labels, path)
         else:
-            table = dataframes.read_object(data, names, root)
+            table = dataframes.read_object(data, names, root, path)
         source = str(data) if table is None else table.name
         if table is not None:
-            clips, separator = clips_of(
-                table, columns, required=required, need_labels=need_labels, separator=separator
+            clips, separator, notes = clips_of(
+                table,
+                given,
+                need_labels=need_labels,
+                separator=separator,
+                split_map=splits,
+                is_list=is_list,
             )
-        elif required:
+        elif any(given.values()):
             raise DataError(f"{source} is a folder and has no columns; give a manifest.")
         else:
-            clips = folder_clips(Path(source), need_labels)
-        dataset = cls(tuple(clips), source, separator, audio, origin)
+            clips, notes = folder_clips(Path(source), need_labels, splits)
+        change = changed_since_0_1(clip.split for clip in clips) if table is not None else None
+        notes += [change] if change else []
+        dataset = cls(tuple(clips), source, separator, audio, origin, tuple(notes))
         if need_labels and len(dataset.labels) < least_classes:
             have = ", ".join(["one class only", *map(repr, dataset.labels)])
             raise DataError(
@@ -125,6 +150,11 @@ class Dataset:
                 f"{manifest_hint(Path(source))}"
             )
         return dataset
+
+    def to_test(self) -> Dataset:
+        """Return the clips that are held out, where a split says so; else all."""
+        held = tuple(clip for clip in self.clips if is_held_out(clip.split))
+        return replace(self, clips=held) if held else self
 
     def to_manifest(
         self, path: str | Path, more: Mapping[str, Sequence[str]] | None = None
@@ -177,8 +207,40 @@ def example() -> Path:
     return Path(__file__).parents[1] / "example" / "manifest.csv"
 
 
+def listed(manifest: str | Path, **columns: str | None) -> Dataset:
+    """Read the rows of a manifest that are only to be answered; ``columns`` as for ``read``."""
+    return Dataset.read(manifest, need_labels=False, is_list=True, **columns)  # type: ignore[arg-type]
+
+
+def is_listed(path: str | Path) -> bool:
+    """Say whether a file is a manifest or label track, by its suffix or first line."""
+    path = Path(path)
+    return path.is_file() and (path.suffix.lower() in MANIFEST_SUFFIXES or is_track(path))
+
+
+def _origin(
+    data: str | Path,
+    label: str,
+    separator: str | None,
+    root: str | Path | None,
+    split_map: SplitMap,
+    given: Mapping[str, str | None],
+) -> dict[str, str | None]:
+    """Return the arguments to read the data again; those of 0.1 always, others where given."""
+    origin: dict[str, str | None] = {"data": str(data), "label": label}
+    origin |= {name: given[name] for name in ("group", "fold")}
+    origin |= {"separator": separator, "root": None if root is None else str(root)}
+    origin |= {name: given[name] for name in ("path", "start", "end", "split") if given[name]}
+    return origin | ({"split_map": str(split_map)} if str(split_map) else {})
+
+
 def _table(
-    data: Path, names: set[str], label: str, root: str | Path | None, need_labels: bool
+    data: Path,
+    names: set[str],
+    label: str,
+    root: str | Path | None,
+    need_labels: bool,
+    path: str = "path",
 ) -> Table | None:
     """Return the table that ``data`` is or holds; None for a folder of class folders."""
     if not data.is_dir() and (problem := not_a_file(data)):
@@ -187,10 +249,12 @@ def _table(
         raise DataError(f"{data} is not there;{near_path(data)} give a folder or a manifest.")
     if data.is_dir():
         if huggingface.is_saved(data):
-            table = dataframes.read_object(huggingface.load_saved(data), names, root)
+            table = dataframes.read_object(huggingface.load_saved(data), names, root, path)
             return replace(table, name=str(data))
         return read_folder(data, entries(data), label) if need_labels else None
     folder = None if root is None else Path(os.path.abspath(root))
     if data.suffix.lower() == SUFFIX:
-        return read_track(data, label, folder=folder)
-    return embedded.with_recordings(read_table(data, names, folder))
+        return read_track(data, label, folder=folder, need_labels=need_labels)
+    table = read_table(data, names, folder)
+    detections = as_detections(data, table, label, path)
+    return detections or embedded.with_recordings(table, path)

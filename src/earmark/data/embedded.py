@@ -5,32 +5,40 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
+from earmark.data.columns import match
 from earmark.data.tables import AUDIO_COLUMN, Row, Table
 from earmark.errors import DataError
 from earmark.system.cache import cache_folder
 from earmark.system.files import whole_file
 
 
-def with_recordings(table: Table) -> Table:
+def with_recordings(table: Table, path: str = "path") -> Table:
     """Return a table that has ``audio`` but no ``path`` with a ``path``; others as they are.
+
+    Where the ``path`` that is asked for is ``audio`` itself, its cells become paths.
 
     Embedded recordings are copied, undecoded, into the cache folder. A file's name there is the
     hash of its content; a file that is there already is not written again.
     """
-    if "path" in table.columns or AUDIO_COLUMN not in table.columns:
+    if AUDIO_COLUMN not in table.columns:
         return table
+    if path != AUDIO_COLUMN and match(path, table.columns) is not None:
+        return table
+    name = AUDIO_COLUMN if path == AUDIO_COLUMN else "path"
     copies: Counter[str] = Counter()
 
     def rows() -> Iterator[tuple[int, Row]]:
         for number, row in table.rows:
             try:
-                yield number, {**row, "path": _recording(row[AUDIO_COLUMN], copies)}
+                yield number, {**row, name: _recording(row[AUDIO_COLUMN], copies)}
             except ValueError as error:
                 raise DataError(f"{table.name}, row {number}: {error}.") from error
 
-    return Table(table.name, [*table.columns, "path"], rows(), table.folder)
+    columns = list(dict.fromkeys([*table.columns, name]))
+    return replace(table, columns=columns, rows=rows())
 
 
 def _recording(cell: object, copies: Counter[str]) -> str:

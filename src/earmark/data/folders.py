@@ -9,6 +9,8 @@ from pathlib import Path
 
 from earmark.audio.source import AbsentSource
 from earmark.data.clip import Clip, bare
+from earmark.data.layout import arranged
+from earmark.data.split_words import SplitMap
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.errors import DataError, did_you_mean
 from earmark.system.files import not_a_file
@@ -87,8 +89,14 @@ def _expand(given: str | Path) -> Iterator[Path | DataError]:
 # Folders
 
 
-def folder_clips(folder: Path, need_labels: bool) -> list[Clip]:
-    """Make a clip of every recording below ``folder``; the first sub-folder is its label."""
+def folder_clips(
+    folder: Path, need_labels: bool, split_map: SplitMap | None = None
+) -> tuple[list[Clip], list[str]]:
+    """Make a clip of every recording below ``folder``; the first sub-folder is its label.
+
+    Sub-folders that are splits or folds are taken as such (see ``layout``); the second list says
+    so.
+    """
     clips = []
     for entry in entries(folder):
         if entry.is_dir():
@@ -111,7 +119,7 @@ def folder_clips(folder: Path, need_labels: bool) -> list[Clip]:
             f"{folder} holds no recordings; give a folder with one sub-folder of recordings "
             f"per class, or a manifest.{manifest_hint(folder)}"
         )
-    return clips
+    return arranged(folder, clips, need_labels, split_map or SplitMap(), manifest_hint)
 
 
 def _walk(folder: Path) -> Iterator[Path]:

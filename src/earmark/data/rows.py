@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -12,65 +11,101 @@ from pathlib import Path
 import numpy as np
 
 from earmark.data.clip import COLUMNS, LIST_SEPARATOR, LISTS, Clip, bare, split_label
+from earmark.data.columns import resolve
+from earmark.data.located import Locator
+from earmark.data.seconds import Seconds
+from earmark.data.split_words import SplitMap, check_words, is_fold, role
 from earmark.data.tables import Row, Table
-from earmark.errors import DataError, amount, did_you_mean
+from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file
 
 
 def clips_of(
     table: Table,
-    columns: Mapping[str, str],
+    given: Mapping[str, str | None],
     *,
-    required: set[str],
     need_labels: bool,
     separator: str | None = None,
-) -> tuple[list[Clip], str | None]:
-    """Make a clip of every row, with absolute paths; return them and the separator of classes.
+    split_map: SplitMap = SplitMap(),  # noqa: B008  # frozen
+    is_list: bool = False,
+) -> tuple[list[Clip], str | None, list[str]]:
+    """Make a clip of every row, with absolute paths.
 
-    ``columns`` maps our names of columns to the table's; ``required`` are columns of the table that
-    the user asked for. A label may be a list of classes: the separator, if none is given, is then
-    ``LIST_SEPARATOR``. With a separator, a clip whose label is empty has no class. Raises
-    DataError, one sentence with the number of the row, for anything missing or contradictory.
+    Return them, the separator of classes, and what a person should know of how they were read.
+    ``given`` maps our names of columns to those that the user gave, None where none was given. A
+    label may be a list of classes: the separator, if none is given, is then ``LIST_SEPARATOR``.
+    With a separator, a clip whose label is empty has no class. ``is_list`` says that rows are only
+    to be answered: they may repeat, and recordings may be missing. Raises DataError, one sentence
+    with the number of the row, for anything missing or contradictory.
     """
-    for column in ["path", *([columns["label"]] if need_labels else []), *sorted(required)]:
-        if column not in table.columns:
-            raise DataError(
-                f"{table.name} has no column {column!r};{did_you_mean(column, table.columns)} "
-                f"it has {', '.join(map(repr, table.columns)) or 'none'}."
-            )
+    columns, notes = resolve(table.name, table.columns, given, need_labels)
+    if split_map.is_off or is_list:
+        columns.pop("split", None)
+    if is_list:
+        columns = {ours: columns[ours] for ours in ("path", "start", "end") if ours in columns}
+    seconds = Seconds(table.name, table.has_decimal_commas)
+    locator = Locator(table.folder)
     clips: dict[int, Clip] = {}
     for number, row in table.rows:
-        if isinstance(row.get(columns["label"]), LISTS):
+        if isinstance(row.get(columns.get("label", "")), LISTS):
             separator = separator or LIST_SEPARATOR
         try:
-            clips[number] = _clip(row, columns, table.folder, separator)
+            clip = _clip(row, columns, seconds, number, separator)
+            clips[number] = _settled(clip, locator, split_map)
         except ValueError as error:
             raise DataError(f"{table.name}, row {number}: {error}.") from error
     if not clips:
         raise DataError(f"{table.name} has no rows; list one clip in each.")
-    if need_labels:
-        clips = _labelled(table, clips, columns["label"], separator)
-    _check_present(table, clips)
-    _check_filled(table, clips, {ours for ours, theirs in columns.items() if theirs in required})
-    _check_distinct(table, clips)
-    return list(clips.values()), separator
+    seconds.check()
+    if not is_list:
+        if need_labels:
+            clips = _labelled(table, clips, columns["label"], separator)
+        _check_present(table, clips)
+        _check_filled(table, clips, {ours for ours, theirs in given.items() if theirs})
+        _check_distinct(table, clips)
+        check_words((clip.split for clip in clips.values()), table.name)
+        _check_folds(table.name, columns, clips.values())
+    return list(clips.values()), separator, [*table.notes, *notes]
 
 
-def _clip(row: Row, columns: Mapping[str, str], folder: Path, separator: str | None) -> Clip:
+def _clip(
+    row: Row,
+    columns: Mapping[str, str],
+    seconds: Seconds,
+    number: int,
+    separator: str | None,
+) -> Clip:
     """Make a clip of one row; ValueError says what is wrong with it."""
-    cells = {name: row.get(columns.get(name, name)) for name in COLUMNS}
+    cells = {name: row.get(columns[name]) if name in columns else None for name in COLUMNS}
     label = _label(cells.pop("label"), separator)
     text = {name: _text(value) for name, value in cells.items()}
     path = text["path"]
     if not path.strip():
         raise ValueError("the path is empty; name a recording")
     group, fold, split = (text[name].strip() or None for name in ("group", "fold", "split"))
-    start, end = (_seconds(name, text[name]) for name in ("start", "end"))
+    start, end = (seconds.read(number, name, text[name]) for name in ("start", "end"))
     if start is not None and start < 0:
         raise ValueError(f"start {start:g} is negative; give seconds from the beginning")
     if end is not None and end <= (start or 0):
         raise ValueError(f"end {end:g} is not after start {start or 0:g}; both are in seconds")
-    return Clip(Path(os.path.abspath(folder / path)), label, start, end, group, fold, split)
+    return Clip(Path(path), label, start, end, group, fold, split)
+
+
+def _settled(clip: Clip, locator: Locator, split_map: SplitMap) -> Clip:
+    """Return the clip with the path that its recording has on this disk, and its mapped split."""
+    split = None if clip.split is None else split_map.applied(clip.split)
+    return replace(clip, path=locator.find(str(clip.path)), split=split)
+
+
+def _check_folds(name: str, columns: Mapping[str, str], clips: Iterable[Clip]) -> None:
+    """Refuse folds whose names are those of splits: they would be tested one after the other."""
+    words = dict.fromkeys(clip.fold for clip in clips if clip.fold is not None)
+    named = [word for word in words if role(word) and not is_fold(word)]
+    if named and len(words) > 1:
+        raise DataError(
+            f"{name} has the folds {', '.join(map(repr, list(words)[:5]))}, which are names of"
+            f" splits; give --split {columns['fold']}, or name the folds otherwise."
+        )
 
 
 def _labelled(
@@ -114,17 +149,10 @@ def _text(value: object) -> str:
         raise ValueError(f"{str(value)[:60]} is not a single value; give text or a number")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return str(value)
-
-
-def _seconds(name: str, text: str) -> float | None:
-    """Read a time in seconds, None from an empty cell."""
-    if not text.strip():
-        return None
-    with contextlib.suppress(ValueError):
-        if math.isfinite(seconds := float(text)):
-            return seconds
-    raise ValueError(f"{name} {text!r} is not a number; give seconds, such as 1.5")
+    text = str(value)
+    if "\0" in text:
+        raise ValueError(f"{text[:60]!r} holds a NUL character; remove it")
+    return text
 
 
 def _check_present(table: Table, clips: dict[int, Clip]) -> None:

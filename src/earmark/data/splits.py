@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.data.clip import Clip, split_label
+from earmark.data.split_words import check_words, division, is_held_out
 from earmark.errors import DataError, amount
 
 FOLDS = 5
@@ -71,10 +72,22 @@ def make_scheme(
 
 def dividing_column(clips: Sequence[Clip]) -> str | None:
     """Return the column that says which clips test which: 'split', 'fold', 'group' or None."""
-    if any(clip.split == "test" for clip in clips):
+    if any(is_held_out(clip.split) for clip in clips):
         return "split"
     columns = ("fold", "group")
     return next((c for c in columns if all(getattr(k, c) is not None for k in clips)), None)
+
+
+def understood(clips: Sequence[Clip]) -> str:
+    """Say in a line which clips test which, as :func:`make_scheme` will have it."""
+    column = dividing_column(clips)
+    if column == "split":
+        return f"the split: {division(clip.split for clip in clips)}"
+    if column is None:
+        return "no split, folds or groups are given, so folds are made"
+    number = len({getattr(clip, column) for clip in clips})
+    rest = "each is tested once" if column == "fold" else "each stays whole"
+    return f"{amount(number, column)} given, {rest}"
 
 
 def _rarest(clips: Sequence[Clip], separator: str | None, folds: int) -> np.ndarray:
@@ -95,14 +108,18 @@ Split = tuple[str, tuple[str, ...], np.ndarray]  # description, names and fold o
 
 
 def _split(clips: Sequence[Clip]) -> Split:
-    test = np.array([clip.split == "test" for clip in clips])
+    check_words((clip.split for clip in clips), "the data")
+    test = np.array([is_held_out(clip.split) for clip in clips])
+    words = sorted({str(clip.split) for clip in clips if is_held_out(clip.split)})
     if test.all():
         raise DataError(
-            "the split of every clip is 'test', which leaves nothing to train on; write 'train' for"
-            " the clips to train on."
+            f"the split of every clip is {' or '.join(map(repr, words))}, which leaves nothing to"
+            " train on; write 'train' for the clips to train on, or give --split-map"
+            f" {words[0]}=train."
         )
+    other = "" if words == ["test"] else f" ({', '.join(words)})"
     return (
-        f"test split of {amount(int(test.sum()), 'clip')}",
+        f"test split of {amount(int(test.sum()), 'clip')}{other}",
         ("train", "test"),
         test.astype(np.int64),
     )
@@ -113,7 +130,7 @@ def _given_folds(folds: list[str]) -> Split:
     if len(names) < 2:
         raise DataError(
             f"the fold column has one value only ({names[0]!r}), but at least 2 are needed; leave"
-            " the column out, and folds will be made."
+            " the folds out, and some will be made."
         )
     return f"{len(names)} given folds", names, np.array([names.index(name) for name in folds])
 

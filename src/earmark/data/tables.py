@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from earmark.data.columns import columns_in_use, match, plain
+from earmark.data.encodings import decode
 from earmark.errors import DataError, amount, first_line
 from earmark.system import extras
 from earmark.system.files import not_a_file
@@ -36,57 +38,89 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with their numbers; ``name`` stands for it in errors, paths begin in ``folder``."""
+    """Rows with their numbers; ``name`` stands for it in errors, paths begin in ``folder``.
+
+    ``notes`` say how it was read, where that is not plain. ``has_decimal_commas`` says that 1,234
+    is a little more than 1.
+    """
 
     name: str
     columns: list[str]
     rows: Iterable[tuple[int, Row]]
     folder: Path
+    notes: tuple[str, ...] = ()
+    has_decimal_commas: bool = False
 
 
 def read_table(manifest: Path, names: set[str], folder: Path | None = None) -> Table:
     """Open a manifest by its suffix; of Parquet, only the columns ``names`` are read."""
-    columns, rows = _columns_and_rows(manifest, names, folder)
-    return Table(str(manifest), columns, rows, folder or manifest.parent)
+    folder = folder or manifest.parent
+    with _system_errors(manifest):
+        _check_size(manifest)
+        if manifest.suffix.lower() == ".parquet":
+            return Table(str(manifest), *_parquet(manifest, names), folder)
+    text, note = decoded_text(manifest, folder)
+    notes = (note,) if note else ()
+    if manifest.suffix.lower() in (".csv", ".tsv"):
+        delimiter, columns, rows = _csv(manifest, text, names)
+        return Table(str(manifest), columns, rows, folder, notes, delimiter == ";")
+    return Table(str(manifest), *_json(manifest, text), folder, notes)
 
 
 def columns_to_read(columns: Iterable[str], names: set[str]) -> list[str]:
     """Return which ``columns`` are among ``names``, and the recordings if nothing has paths."""
     columns = list(columns)
-    needed = names if "path" in columns else names | {AUDIO_COLUMN}
-    return [column for column in columns if column in needed]
+    in_use = columns_in_use(names)
+    needed = [column for column in columns if plain(column) in in_use]
+    if match("path", columns) is None and AUDIO_COLUMN in columns and AUDIO_COLUMN not in needed:
+        needed.append(AUDIO_COLUMN)
+    return needed
 
 
-def _columns_and_rows(
-    manifest: Path, names: set[str], folder: Path | None
-) -> tuple[list[str], Iterable[tuple[int, Row]]]:
-    suffix = manifest.suffix.lower()
-    if suffix not in MANIFEST_SUFFIXES:
+def _check_size(manifest: Path) -> None:
+    if manifest.suffix.lower() not in MANIFEST_SUFFIXES:
         raise DataError(
             f"{manifest} is neither a folder nor a manifest; give one of "
             f"{', '.join(MANIFEST_SUFFIXES)}."
         )
-    with _system_errors(manifest):
-        if suffix == ".parquet":
-            return _parquet(manifest, names)
-    text = read_text(manifest, folder)
-    return _csv(manifest, text) if suffix in (".csv", ".tsv") else _json(manifest, text)
+    size = manifest.stat().st_size
+    if size > MAX_MANIFEST_BYTES:
+        raise DataError(
+            f"{manifest} has {size:,} bytes, more than the {MAX_MANIFEST_BYTES:,} that a"
+            " manifest may have; list paths instead of embedding audio, or split it."
+        )
 
 
-def read_text(path: Path, folder: Path | None = None) -> str:
-    """Read a text file, without a byte order mark; DataError where it cannot be read as UTF-8.
+def decoded_text(path: Path, folder: Path | None = None) -> tuple[str, str | None]:
+    """Read a text file, without a byte order mark; return what to know of its encoding, too.
 
-    Names of files, which begin in ``folder``, need not be UTF-8: they keep their bytes.
+    Names of files, which begin in ``folder``, need not be UTF-8: they keep their bytes. DataError
+    where its encoding is not clear, and where it holds NUL, which no text does.
     """
     with _system_errors(path):
         content = path.read_bytes()
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        text = content.decode("utf-8-sig", "surrogateescape")
-        if any(os.path.isfile((folder or path.parent) / name) for name in _NOT_UTF8.findall(text)):
-            return text
-        raise DataError(f"{path} is not UTF-8 ({error.reason}); save it as UTF-8.") from error
+        text, note = decode(content)
+    except ValueError as error:
+        text, note = content.decode("utf-8-sig", "surrogateescape"), None
+        if not _names_files(text, folder or path.parent):
+            raise DataError(f"{path} {error}.") from error
+    if note is not None:
+        raw = content.decode("utf-8-sig", "surrogateescape")
+        if _names_files(raw, folder or path.parent):
+            text, note = raw, None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(
+            f"{path}, line {line}: it holds a NUL character, which no text has; it may be damaged,"
+            " or no text at all: save it again as UTF-8."
+        )
+    return text, None if note is None else f"{path} {note}"
+
+
+def _names_files(text: str, folder: Path) -> bool:
+    """Say whether a cell of ``text`` that is not UTF-8 is the name of a file."""
+    return any(os.path.isfile(folder / name) for name in _NOT_UTF8.findall(text))
 
 
 @contextmanager
@@ -108,25 +142,42 @@ def _system_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _csv(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row]]]:
-    """Read delimited text; in a .csv the delimiter is the one that the header has most of."""
-    header = text.lstrip().partition("\n")[0]
-    delimiter = "\t" if manifest.suffix.lower() == ".tsv" else max(",;\t", key=header.count)
-    lines = io.StringIO(text, newline="")
+_SEP = re.compile(r"\s*\"?sep=(.)\"?[^\S\r\n]*\r?\n", re.IGNORECASE)  # Excel's first line
+
+
+def _csv(
+    manifest: Path, text: str, names: set[str]
+) -> tuple[str, list[str], Iterable[tuple[int, Row]]]:
+    """Read delimited text; the delimiter is the one that the header has most of.
+
+    Two columns of one name are refused only where that name is among ``names``. Blank cells beyond
+    the header are dropped.
+    """
+    named = _SEP.match(text)
+    header = re.split(r"[\r\n]", text[named.end() if named else 0 :].lstrip(), maxsplit=1)[0]
+    candidates = "\t,;|" if manifest.suffix.lower() == ".tsv" else ",;\t|"
+    delimiter = named[1] if named else max(candidates, key=header.count)
+    lines = io.StringIO(text[named.end() :] if named else text, newline="")
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may be as long as that
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True)
-    rows = _filled_rows(manifest, reader)
+    rows = _filled_rows(manifest, reader, 2 if named else 1)
     columns = [name.strip() for name in next(rows, (1, []))[1]]
-    repeated = [name for name in columns if name and columns.count(name) > 1]
+    while columns and not columns[-1]:
+        columns.pop()
+    in_use = columns_in_use(names)
+    repeated = [c for c in columns if c and columns.count(c) > 1 and plain(c) in in_use]
     if repeated:
         raise DataError(f"{manifest} has two columns {repeated[0]!r}; rename one.")
-    return columns, _named_rows(manifest, columns, rows)
+    return delimiter, columns, _named_rows(manifest, columns, rows)
 
 
-def _filled_rows(manifest: Path, reader: Iterable[list[str]]) -> Iterator[tuple[int, list[str]]]:
-    """Number the rows from 1 and yield those that are not blank."""
-    number = 0
+def _filled_rows(
+    manifest: Path, reader: Iterable[list[str]], first: int = 1
+) -> Iterator[tuple[int, list[str]]]:
+    """Number the rows from ``first`` and yield those that are not blank."""
+    number = first - 1
     try:
-        for number, row in enumerate(reader, 1):
+        for number, row in enumerate(reader, first):
             if any(cell.strip() for cell in row):
                 yield number, row
     except csv.Error as error:
@@ -137,6 +188,8 @@ def _named_rows(
     manifest: Path, columns: list[str], rows: Iterator[tuple[int, list[str]]]
 ) -> Iterator[tuple[int, Row]]:
     for number, row in rows:
+        while len(row) > len(columns) and not row[-1].strip():
+            row.pop()
         if len(row) != len(columns):
             raise DataError(
                 f"{manifest}, row {number}: {amount(len(row), 'cell')}, but the header has"

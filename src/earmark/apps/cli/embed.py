@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli.checks import check_backbones, check_output
-from earmark.apps.cli.options import DATA, JSON, EngineOptions, RecordingOptions, RunOptions
+from earmark.apps.cli.options import JSON, DataOptions, EngineOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, report_read_warnings, show, skipped_json
 from earmark.errors import DataError, amount
@@ -20,11 +20,10 @@ if TYPE_CHECKING:
 
 def embed(
     *,
-    source: str = DATA,
+    data: DataOptions,
     output: Path = Option(..., "-o", "--output", help="An .npz or .parquet file."),
     backbone: str = Option("speech-embedding", help="NAME of a backbone."),
     layers: str = Option("all", help="last, all, or NAME,NAME..."),
-    recordings: RecordingOptions,
     engine: EngineOptions,
     as_json: bool = JSON,
     run: RunOptions,
@@ -36,11 +35,9 @@ def embed(
     from earmark.embeddings.files import check_format
 
     check_format(output)
-    check_output(output, source)
+    check_output(output, data.source)
     check_backbones(backbone)
-    from earmark.data.dataset import Dataset
-
-    dataset = Dataset.read(source, need_labels=False)
+    dataset = data.read(need_labels=False)
     from earmark.backbones.registry import load_backbone
     from earmark.embeddings.embedding import embed_to_file
 
@@ -52,7 +49,7 @@ def embed(
             network,
             store,
             layers=layers,
-            options=recordings.audio(),
+            options=data.audio(),
             progress=bar,
         )
     if as_json:
@@ -63,7 +60,7 @@ def embed(
     report_read_warnings(embeddings.warnings)
     run.finish(embeddings.failures)
     if not embeddings.clips:
-        raise DataError(f"no recording of {source} could be read, so {output} is not written.")
+        raise DataError(f"no recording of {data.source} could be read, so {output} is not written.")
 
 
 def _json(embeddings: Embeddings, output: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,7 @@ import typer
 from typer import Argument, Option
 
 from earmark.apps.cli import signals
-from earmark.apps.cli.text import lines_of_stdin, print_csv, print_json, report_skipped, show
+from earmark.apps.cli.text import print_csv, print_json, report_skipped, say, show
 from earmark.errors import EarmarkError
 from earmark.system.text import one_line
 
@@ -28,6 +28,9 @@ DATA = Argument(metavar="DATA", help="A folder with a sub-folder per class, or a
 MODEL = Argument(metavar="MODEL", help="A classifier: the file that `earmark train` wrote.")
 REPORT = Option(None, help="Write report.html and the figures behind it into this folder.")
 JSON = Option(False, "--json", help="Print one JSON object on standard output.")
+PATH = Option("path", help="The manifest's column of recordings.")
+START = Option(None, help="The column of where clips start, in seconds.")
+END = Option(None, help="The column of where clips end, in seconds.")
 MODEL_FILE = "The classifier file to write."
 ALLOW_SKIPS = Option(
     False, "--allow-skips", help="Exit with 0 even if recordings could not be read."
@@ -44,13 +47,24 @@ class LabelOptions:
         None, help="The column of what must stay in one fold, such as speaker."
     )
     separator: str | None = Option(None, help="The text between the classes of one clip: ';'.")
+    path: str = PATH
+    start: str | None = START
+    end: str | None = END
+    split: str | None = Option(None, help="The column of splits: train, test, validation.")
+    split_map: str | None = Option(
+        None, help="What other words for splits mean: gold=test,rest=train; or none."
+    )
 
-    def read(self, **settings: Any) -> Dataset:
-        """Read the clips; ``settings`` are those of ``Dataset.read``."""
+    def read(self, *, quiet: bool = False, **settings: Any) -> Dataset:
+        """Read the clips, and say what was understood; ``settings`` are of ``Dataset.read``."""
         from earmark.data.dataset import Dataset
 
-        columns = {"label": self.label, "group": self.group, "separator": self.separator}
-        return Dataset.read(self.source, **{**columns, **settings})
+        names = ("label", "group", "separator", "path", "start", "end", "split", "split_map")
+        columns = {name: getattr(self, name) for name in names}
+        dataset = Dataset.read(self.source, **{**columns, **settings})
+        for note in () if quiet else dataset.notes:
+            say(f"note: {note}")
+        return dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,13 +184,18 @@ class RunOptions:
 class AnswerOptions:
     """Recordings to answer one by one, and the form of the answers."""
 
-    paths: list[str] = Argument(metavar="PATH", help="Files, folders, or - for a list on stdin.")
+    paths: list[str] = Argument(
+        metavar="PATH", help="Files, folders, manifests, or - for a list on stdin."
+    )
+    path: str = PATH
+    start: str | None = START
+    end: str | None = END
     as_json: bool = Option(False, "--json", help="Print one JSON object a line.")
     as_csv: bool = Option(False, "--csv", help="Print CSV, with a line of column names.")
     allow_skips: bool = ALLOW_SKIPS
 
     def recordings(self) -> tuple[Iterable[Clip | Path], int]:
-        """Expand files and folders; return them and the length of the longest path.
+        """Expand files, folders and manifests; return them and the length of the longest path.
 
         What is not there comes as a clip that cannot be read; DataError where nothing is there.
         '-' alone reads paths from standard input as they come, with a length of 0.
@@ -184,13 +203,24 @@ class AnswerOptions:
         if self.as_json and self.as_csv:
             raise EarmarkError("--json and --csv exclude each other; give one.")
         if self.paths == ["-"]:
-            return _listed(), 0
+            from earmark.apps.cli.lists import paths_in
+
+            return paths_in(sys.stdin), 0
         if "-" in self.paths:
             raise EarmarkError("- stands for a list on standard input; give it alone, or paths.")
+        from earmark.data.dataset import is_listed, listed
         from earmark.data.folders import find_clips, paths
 
-        clips = list(find_clips(self.paths))
-        lengths = [len(one_line(clip.path)) for clip in clips if clip.recording is None]
+        clips: list[Clip] = []
+        for path in self.paths:
+            if not is_listed(path):
+                clips += find_clips([path])
+                continue
+            data = listed(path, path=self.path, start=self.start, end=self.end)
+            for note in data.notes:
+                say(f"note: {note}")
+            clips += data.clips
+        lengths = [len(one_line(clip.name)) for clip in clips if clip.recording is None]
         if not lengths:
             paths(self.paths)  # says why there are none
         return clips, max(lengths)
@@ -208,15 +238,3 @@ class AnswerOptions:
         """Exit with 1 if there were failures and they count."""
         if failures and not self.allow_skips:
             raise typer.Exit(1)
-
-
-def _listed() -> Iterator[Path]:
-    """Yield the paths on standard input as they come; EarmarkError where there are none."""
-    path = None
-    for line in lines_of_stdin():
-        if line.strip():
-            path = Path(line)
-            yield path
-    if path is None:
-        state = "is empty" if sys.stdin else "is closed"
-        raise EarmarkError(f"standard input {state}; - needs a list of paths there, one a line.")

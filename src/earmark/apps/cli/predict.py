@@ -25,9 +25,13 @@ def predict(
     """
     check_share("--coverage", coverage, 0.9)
     check_model(model)
+    from earmark.data.clip import LIST_SEPARATOR, Clip
+
     recordings, width = options.recordings()
+    has_stretches = isinstance(recordings, list) and any(
+        isinstance(item, Clip) and (item.start, item.end) != (None, None) for item in recordings
+    )
     from earmark.classifier.classifier import Classifier
-    from earmark.data.clip import LIST_SEPARATOR
 
     failures = 0
     classifier = Classifier.load(model)
@@ -37,6 +41,7 @@ def predict(
         top = len(columns)
     if options.as_csv:
         header = ["path", "label", "score", "error", *(["plausible"] if coverage else [])]
+        header += ["start", "end"] if has_stretches else []
         print_csv([[*header, *(f"score_{label}" for label in columns)]])
     for p in classifier.predict_iter(recordings, coverage=coverage):
         failures += p.error is not None
@@ -44,9 +49,11 @@ def predict(
         row = [p.path, p.answer, score, p.error or ""]
         if coverage:
             row.append(LIST_SEPARATOR.join(p.plausible or ()))
+        if has_stretches:
+            row += ["" if at is None else f"{at:g}" for at in (p.start, p.end)]
         row += [f"{p.scores[label]:.6f}" if p.scores else "" for label in columns]
         text = prediction_text(p, top, width) if p.error is None else None
         options.show(text, prediction_json(p, top), [row])
         for message in p.warnings if p.error is None else [p.error]:
-            say(f"{p.path}: {message}")
+            say(f"{p.name}: {message}")
     options.finish(failures)

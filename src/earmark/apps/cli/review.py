@@ -142,10 +142,7 @@ _MEANS_LITTLE = "What such a model doubts means little: listen before you change
 def _labelled(clip: Clip) -> str:
     from earmark.data.clip import NO_CLASS
 
-    name = str(clip.path)
-    if clip.start is not None or clip.end is not None:
-        name += f" {clip.start or 0:g}..{'' if clip.end is None else f'{clip.end:g}'}"
-    return f"{name}  {class_text(clip.label) if clip.label else NO_CLASS}"
+    return f"{clip.name}  {class_text(clip.label) if clip.label else NO_CLASS}"
 
 
 def _json(source: str, result: Review, output: Path | None) -> dict[str, Any]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -79,12 +78,6 @@ def _kept(error: UnicodeError) -> tuple[bytes, int]:
     return to_bytes(error.object[error.start : error.end]), error.end
 
 
-def lines_of_stdin() -> Iterator[str]:
-    """Yield the lines of standard input, as names of files: their bytes, whatever the encoding."""
-    lines = getattr(sys.stdin, "buffer", sys.stdin) or ()
-    return (os.fsdecode(line).rstrip("\n") for line in lines)
-
-
 def this_command() -> str:
     """Return the command as it was typed, for a report that says how to repeat it."""
     return shlex.join(["earmark", *sys.argv[1:]])
@@ -138,13 +131,16 @@ def prediction_text(prediction: Prediction, top: int, width: int, name: str = ""
     plausible = ""
     if prediction.plausible is not None:
         plausible = f"  plausible: {', '.join(map(class_text, prediction.plausible)) or 'none'}"
-    return f"{one_line(name or prediction.path):<{width}}  {nearest}{scores}{plausible}"
+    return f"{one_line(name or prediction.name):<{width}}  {nearest}{scores}{plausible}"
 
 
 def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
     """Return the object that ``predict --json`` prints for one recording."""
+    stretch = {"start": prediction.start, "end": prediction.end}
+    if stretch == {"start": None, "end": None}:
+        stretch = {}
     if prediction.error is not None:
-        return {"path": prediction.path, "error": prediction.error}
+        return {"path": prediction.path, **stretch, "error": prediction.error}
     classes = prediction.plausible
     details = {
         "nearest": None if prediction.labels else prediction.nearest,
@@ -153,6 +149,7 @@ def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
     }
     return {
         "path": prediction.path,
+        **stretch,
         "label": prediction.label if prediction.labels or prediction.is_unknown else None,
         "labels": list(prediction.labels),
         "score": prediction.score,

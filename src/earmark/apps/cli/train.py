@@ -12,6 +12,7 @@ from typer import Option
 from earmark.apps.cli import checks, options
 from earmark.apps.cli.progress import progress_bar, tuning_line
 from earmark.apps.cli.text import print_json, report_read_warnings, say, show, this_command
+from earmark.errors import amount
 from earmark.training.summary import training_json, training_lines
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ def train(
 
     asks = unknown is not None
     check_names(dataset.labels, is_single=dataset.is_single, asks_unknown=asks)
+    from earmark.data.splits import understood
+
+    clips = amount(len(dataset), "clip")
+    say(f"{clips}, {len(dataset.labels)} classes; {understood(dataset.clips)}")
     settings = {**asdict(model), **asdict(folds), **asdict(engine)}
     settings |= {"compare": not no_compare, "unknown": unknown}
     with run.store() as store, progress_bar("starting") as bar:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.doctor.findings import Finding, Item, Names
+from earmark.data.split_words import role
 from earmark.data.splits import FOLDS, dividing_column
 from earmark.errors import amount
 
@@ -36,6 +37,8 @@ def partition_of(dataset: Dataset) -> Partition | None:
     word = dividing_column(dataset.clips)
     if word is None:
         return None
+    if word == "split":  # two words for clips that are held out do not part them
+        return Partition(word, {clip: role(clip.split) or "" for clip in dataset.clips})
     return Partition(word, {clip: getattr(clip, word) or "" for clip in dataset.clips})
 
 

@@ -50,6 +50,8 @@ class Recipe:
         for item in filter(None, map(str.strip, text.split(","))):
             name, _, value = item.partition("=")
             _check_name(name)
+            if name in values:
+                raise EarmarkError(f"{name} is given more than once; give it once.")
             values[name] = _number(name, value)
         return dataclasses.replace(self, **values)  # type: ignore[arg-type]
 

@@ -1,0 +1,98 @@
+"""Which columns of a table are meant: exact names, other spellings, and what to offer."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+from earmark.data.clip import COLUMNS
+from earmark.errors import DataError, did_you_mean
+
+# Other names for our columns in the field's tables. Those that name their unit are read; the rest
+# are only offered, since they may mean something else.
+TIMES = {
+    "start": ("start (s)", "begin time (s)", "start_s", "start_seconds", "onset_s"),
+    "end": ("end (s)", "end time (s)", "end_s", "end_seconds", "offset_s"),
+}
+_OFFERED = {
+    "path": "file_name filename filepath file_path file files fname audio audio_path audio_file"
+    " audio_filepath audiofile wav wav_path wav_file recording recordings sound sound_file"
+    " slice_file_name clip clip_path notated_path location url uri name",
+    "label": "labels class classes class_name category categories species target annotation tag"
+    " tags common_name scientific_name primary_label ebird_code genre emotion word command y",
+    "split": "subset set partition usage phase dataset_split data_split",
+    "start": "start_time begin begin_time onset t_start tmin from start_sec",
+    "end": "end_time stop stop_time t_end tmax to end_sec",
+}
+OFFERED = {ours: frozenset(names.split()) for ours, names in _OFFERED.items()}
+
+
+def plain(name: str) -> str:
+    """Return a column's name without case and without spaces around it."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
+
+
+def match(name: str, columns: Sequence[str]) -> str | None:
+    """Return the column of this name; in another spelling only where a single one has it."""
+    if name in columns:
+        return name
+    near = [column for column in columns if plain(column) == plain(name)]
+    return near[0] if len(near) == 1 else None
+
+
+def columns_in_use(names: Iterable[str]) -> set[str]:
+    """Return the plain names of all columns that may be read where ``names`` are wanted."""
+    times = [name for aliases in TIMES.values() for name in aliases]
+    offered = [name for ours in ("split", "start", "end") for name in OFFERED[ours]]
+    return {plain(name) for name in (*names, *times, *offered)}
+
+
+def resolve(
+    table: str, columns: Sequence[str], given: Mapping[str, str | None], need_labels: bool
+) -> tuple[dict[str, str], list[str]]:
+    """Return the table's column for each of ours, and what a person should know of the choice.
+
+    ``given`` maps our names to those that the user gave, None where none was given. Raises
+    DataError where a needed column is missing; it offers what looks like it.
+    """
+    chosen: dict[str, str] = {}
+    notes = []
+    for ours in COLUMNS:
+        asked = given.get(ours)
+        column = match(asked or ours, columns)
+        if column is None and asked is None:
+            column = next((c for c in (match(n, columns) for n in TIMES.get(ours, ())) if c), None)
+        if column is None:
+            if asked or ours == "path" or (ours == "label" and need_labels):
+                raise DataError(_missing(table, asked or ours, ours, columns))
+            continue
+        chosen[ours] = column
+        if column != (asked or ours) and ours not in ("path", "label"):
+            notes.append(f"column {column!r} is read as {ours}; earmark 0.1 ignored it")
+    taken = {match(name, columns) for ours, name in given.items() if name}
+    for ours in ("group", "fold", "split"):  # --fold split: then it is no split
+        if given.get(ours) is None and chosen.get(ours) in taken:
+            del chosen[ours]
+    for ours in ("start", "end", "split"):
+        near = [column for column in columns if plain(column) in OFFERED[ours]]
+        if ours not in chosen and near and near[0] not in chosen.values():
+            notes.append(f"column {near[0]!r} is not used; give --{ours} {near[0]!r} if it is that")
+    return chosen, notes
+
+
+def _missing(table: str, name: str, ours: str, columns: Sequence[str]) -> str:
+    likely = [c for c in columns if plain(c).replace(" ", "_") in OFFERED.get(ours, ())]
+    hint = did_you_mean(name, columns)
+    if likely:
+        shown = " or ".join(f"--{ours} {_shell(column)}" for column in likely[:3])
+        hint = f" if that is in {likely[0]!r}, give {shown};"
+    several = [column for column in columns if plain(column) == plain(name)]
+    if len(several) > 1:
+        hint = f" {', '.join(map(repr, several))} may be meant: name one with --{ours};"
+    return (
+        f"{table} has no column {name!r};{hint} it has {', '.join(map(repr, columns)) or 'none'}."
+    )
+
+
+def _shell(column: str) -> str:
+    return f"'{column}'" if not column.replace("_", "").isalnum() else column

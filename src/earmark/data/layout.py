@@ -1,0 +1,134 @@
+"""Sub-folders that are no classes: splits (train, test) and folds (fold1 ... fold10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from earmark.data.clip import Clip
+from earmark.data.split_words import TEST, TRAIN, SplitMap, is_fold, role
+from earmark.errors import DataError
+
+LISTS = {"test": "testing_list.txt", "validation": "validation_list.txt"}  # of Speech Commands
+
+
+def arranged(
+    folder: Path,
+    clips: list[Clip],
+    need_labels: bool,
+    split_map: SplitMap,
+    manifest_hint: Callable[[Path], str],
+) -> tuple[list[Clip], list[str]]:
+    """Return the clips of a folder with their split or fold, and what was understood.
+
+    Splits and folds are folders around the classes (``train/dog``) or inside each of them
+    (``dog/train``), or the lists that Speech Commands has. Folders that are splits and hold
+    recordings directly are refused: nothing says their class.
+    """
+    if split_map.is_off:
+        return clips, []
+    parts = [clip.path.relative_to(folder).parts[:-1] for clip in clips]
+    if not all(parts):
+        return clips, []
+    tops = list(dict.fromkeys(part[0] for part in parts))
+    kind = _kind(folder, tops, split_map)
+    notes = [] if kind else _doubts(tops)
+    if kind:
+        direct = [clip for clip, part in zip(clips, parts, strict=True) if len(part) < 2]
+        if direct and need_labels:
+            hints = filter(None, (manifest_hint(folder / top) for top in tops))
+            raise DataError(
+                f"{direct[0].path} lies in {tops[0]!r}, one of the {kind}s {_listed(tops)}, and in"
+                " no class folder; put each recording into a sub-folder with the name of its"
+                " class, give a manifest, or if these are classes give --split-map none."
+                f"{manifest_hint(folder) or next(hints, '')}"
+            )
+        return _moved(clips, parts, 0, kind, split_map), [_note(kind, tops, "classes")]
+    if all(len(part) > 1 for part in parts):
+        inner = list(dict.fromkeys(part[1] for part in parts))
+        kind = _kind(folder, inner, split_map) if len(inner) > 1 else None
+        if kind:
+            moved = _moved(clips, parts, 1, kind, split_map)
+            return moved, [*notes, _note(kind, inner, "parts of the class")]
+    return _by_lists(folder, clips, notes)
+
+
+def _kind(folder: Path, names: Sequence[str], split_map: SplitMap) -> str | None:
+    """Return 'split' or 'fold' where all names are such; DataError for a clear mixture."""
+    roles = [role(split_map.applied(name)) for name in names]
+    folds = [is_fold(name) for name in names]
+    if all(roles):
+        return "split"
+    if all(folds):
+        return "fold"
+    is_mapped = any(name.strip().casefold() in split_map.roles for name in names)
+    if {TRAIN, TEST} <= set(roles) or sum(folds) > 1 or is_mapped:
+        is_split = [bool(r) or f for r, f in zip(roles, folds, strict=True)]
+        strange = [name for name, known in zip(names, is_split, strict=True) if not known]
+        strange = strange or [name for name, known in zip(names, roles, strict=True) if not known]
+        raise DataError(
+            f"{folder} has the folders {_listed(names)}: some are splits or folds, but"
+            f" {_listed(strange)} may be a split or a class; give --split-map"
+            f" {','.join(f'{name}=train' for name in strange[:3])} (or =test), or --split-map none"
+            " if all are classes."
+        )
+    return None
+
+
+def _moved(
+    clips: Sequence[Clip],
+    parts: Sequence[tuple[str, ...]],
+    level: int,
+    kind: str,
+    split_map: SplitMap,
+) -> list[Clip]:
+    """Take the names of one level as split or fold, and those of the other as label."""
+    moved = []
+    for clip, part in zip(clips, parts, strict=True):
+        label = part[1 - level].strip() if len(part) > 1 else None
+        name = part[level].strip()
+        value = split_map.applied(name) if kind == "split" else name
+        is_split = kind == "split"
+        moved.append(
+            replace(clip, label=label, split=value)
+            if is_split
+            else replace(clip, label=label, fold=value)
+        )
+    return moved
+
+
+def _doubts(tops: Sequence[str]) -> list[str]:
+    """Say of a folder that is called like a split, beside others that are not, what it is."""
+    alike = [top for top in tops if role(top) or is_fold(top)]
+    if not alike:
+        return []
+    all_mapped = ",".join(f"{top}={role(top) or TRAIN}" for top in tops[:3])
+    return [
+        f"the folder {_listed(alike)} is read as a class, like its neighbours; if these are splits,"
+        f" name them all: --split-map {all_mapped}"
+    ]
+
+
+def _by_lists(folder: Path, clips: list[Clip], notes: list[str]) -> tuple[list[Clip], list[str]]:
+    """Take the clips that the lists of Speech Commands name as held out."""
+    splits: dict[str, str] = {}
+    for split, name in LISTS.items():
+        if (folder / name).is_file():
+            lines = (folder / name).read_text(encoding="utf-8", errors="replace").splitlines()
+            splits |= {line.strip(): split for line in lines}
+    held = [splits.get(clip.path.relative_to(folder).as_posix()) for clip in clips]
+    if not any(held):
+        return clips, notes
+    clips = [replace(c, split=s or TRAIN) for c, s in zip(clips, held, strict=True)]
+    files = " and ".join(name for name in LISTS.values() if (folder / name).is_file())
+    return clips, [*notes, f"{files} say what is held out; earmark 0.1 trained on those clips"]
+
+
+def _note(kind: str, names: Sequence[str], before: str) -> str:
+    return f"the folders {_listed(names)} are read as {kind}s; earmark 0.1 took them for {before}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 4} more" if len(names) > 5 else ""
+    return ", ".join(map(repr, names[: 4 if more else 5])) + more

@@ -1,0 +1,102 @@
+"""What the commands understand of splits, columns and lists, and that they say it."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import earmark as package
+from command_line import earmark
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    """Return a folder with three splits of two classes; a tone tells the class."""
+    root = tmp_path_factory.mktemp("splits")
+    noise = np.random.default_rng(0)
+    for split, count in (("Train", 6), ("val", 2), ("TEST", 2)):
+        for name, hz in (("low", 300), ("high", 2500)):
+            (root / split / name).mkdir(parents=True)
+            for k in range(count):
+                x = np.sin(2 * np.pi * (hz + 10 * k) * np.arange(8000) / 8000)
+                x = 0.3 * x + 0.01 * noise.standard_normal(8000)
+                soundfile.write(root / split / name / f"{k}.wav", x, 8000)
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(root, tmp_path_factory):
+    model = tmp_path_factory.mktemp("model") / "m"
+    options = ("-o", model, "--backbone", "logmel", "--no-compare", "--json")
+    return model, earmark("train", root, *options)
+
+
+def test_train_says_what_it_understood_and_never_trains_on_what_is_held_out(root, trained):
+    _, done = trained
+    told = json.loads(done.stdout)
+    assert told["labels"] == ["high", "low"] and told["clips"] == 20
+    assert told["estimate"]["scheme"] == "test split of 8 clips (TEST, val)"
+    assert "note: the folders 'TEST', 'Train', 'val' are read as splits; earmark" in done.stderr
+    line = "20 clips, 2 classes; the split: 12 clips to train on, 8 held out (TEST 4, val 4)"
+    assert line in done.stderr
+
+
+def test_evaluate_review_and_embed_agree(root, trained, tmp_path):
+    model, _ = trained
+    done = earmark("evaluate", model, root, "--json")
+    scheme = json.loads(done.stdout)["scheme"]
+    assert scheme.startswith("8 held-out clips; the 12 that the split gives to training are left")
+    assert json.loads(earmark("review", model, "--json").stdout)["clips"] == 20
+    earmark("embed", root, "-o", tmp_path / "e.npz", "--backbone", "logmel")
+    assert sorted(set(np.load(tmp_path / "e.npz")["label"])) == ["high", "low"]
+    text = earmark("doctor", root, "--quick").stderr
+    assert "are read as splits" in text
+
+
+def test_predict_answers_each_row_of_a_manifest(root, trained, tmp_path):
+    model, _ = trained
+    shutil.copy(root / "val/low/0.wav", tmp_path / "a.wav")
+    rows = "file,start,end\na.wav,0,0.5\nnone.wav,0,1\na.wav,0.25,1\n"
+    (tmp_path / "m.csv").write_text(rows)
+    assert "give --path file" in earmark("predict", model, tmp_path / "m.csv", expect=2).stderr
+    arguments = ("predict", model, tmp_path / "m.csv", "--path", "file")
+    done = earmark(*arguments, "--json", expect=1)
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(Path(t["path"]).name, t["start"], t["end"]) for t in told] == [
+        ("a.wav", 0, 0.5),
+        ("none.wav", 0, 1),
+        ("a.wav", 0.25, 1),
+    ]
+    assert [t.get("label") for t in told] == ["low", None, "low"] and told[2]["seconds"] == 0.75
+    table = list(csv.reader(earmark(*arguments, "--csv", expect=1).stdout.splitlines()))
+    assert table[0] == ["path", "label", "score", "error", "start", "end"]
+    assert [row[4:] for row in table[1:]] == [["0", "0.5"], ["0", "1"], ["0.25", "1"]]
+    assert "a.wav 0..0.5" in earmark(*arguments, expect=1).stdout
+    (tmp_path / "m.csv").write_text(rows.replace("file", "path").replace("none", "a"))
+    answers = package.load(model).predict(tmp_path / "m.csv")
+    assert [(a.label, a.start, a.end) for a in answers] == [
+        ("low", 0, 0.5),
+        ("low", 0, 1),
+        ("low", 0.25, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("compare", ".", "--backbone", "yamnet", "--backbone", "speech-embedding"), "--backbone"),
+        (("predict", "m", "a.wav", "--top", "1", "--top", "2"), "--top"),
+        (("cache", "prune", "--max-mb", "1", "--max-mb", "2"), "--max-mb"),
+        (("data", "fetch", "esc50", "--to", "a", "--to", "b"), "--to"),
+        (
+            ("train", ".", "-o", "m", "--recipe", "epochs=1,epochs=2", "--finetune", "full"),
+            "epochs",
+        ),
+    ],
+)
+def test_nothing_is_given_twice(arguments, option):
+    assert f"{option} is given more than once" in earmark(*arguments, expect=2).stderr
