@@ -154,11 +154,8 @@ def test_a_classifier_predicts_what_it_predicted(name, tolerance):
         got = predict(classifier, FILES / expected["path"], answers["coverage"])
         assert (got.error is None) == (expected["error"] is None)
         assert len(got.warnings) == len(expected["warnings"])
-        for attribute in ("is_unknown", "seconds", "answer"):
+        for attribute in ("label", "is_unknown", "seconds", "answer"):
             assert getattr(got, attribute) == expected[attribute], expected["path"]
-        of_none = not expected["labels"] and not expected["is_unknown"]  # 0.1 named the best
-        assert (got.nearest if of_none else got.label) == expected["label"]
-        assert got.label is None or not of_none
         assert list(got.labels) == expected["labels"]
         plausible = None if got.plausible is None else list(got.plausible)
         assert plausible == expected["plausible"]
