@@ -85,8 +85,6 @@ def evaluate(
     if not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
     dataset = as_dataset(data, separator=classifier.separator, least_classes=1)
-    n_given = len(dataset)
-    dataset = dataset.to_test()
     if classifier.calibration.is_single and not dataset.is_single:
         raise DataError(
             f"{dataset.source} has clips with several classes, and the classifier answers one; give"
@@ -119,11 +117,6 @@ def evaluate(
     tested = OutOfFold.of_scores(clips, onehot, scores, classifier.calibration.is_single)
     thresholds = np.array(classifier.decision_rule.thresholds)
     scheme = f"{len(answers)} given clips"
-    if len(dataset) < n_given:
-        scheme = (
-            f"{len(answers)} held-out clips; the {n_given - len(dataset)} that the split gives to"
-            " training are left out"
-        )
     figures = estimation.estimate(
         tested, classifier.labels, 0, scheme, folds=(), thresholds=thresholds
     )

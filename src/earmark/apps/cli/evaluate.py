@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from typer import Option
+
 from earmark.apps.cli.checks import check_folder, check_model
 from earmark.apps.cli.options import JSON, MODEL, REPORT, LabelOptions, RunOptions
 from earmark.apps.cli.text import print_json, report_read_warnings, say, skipped_json, this_command
+from earmark.errors import amount
 from earmark.training.summary import answered_unknown_line, estimate_lines
 
 
@@ -12,6 +15,9 @@ def evaluate(
     *,
     model: Path = MODEL,
     data: LabelOptions,
+    held_out: bool = Option(
+        False, "--held-out", help="Score only the clips that DATA's split holds out."
+    ),
     report: Path | None = REPORT,
     as_json: bool = JSON,
     run: RunOptions,
@@ -29,6 +35,12 @@ def evaluate(
     classifier = Classifier.load(model)
     if data.separator is None and classifier.separator is not None:
         dataset = data.read(quiet=True, separator=classifier.separator, least_classes=1)
+    to_test = dataset.to_test()
+    if held_out:
+        dataset = to_test
+    elif len(to_test) < len(dataset):
+        clips = amount(len(dataset) - len(to_test), "clip")
+        say(f"note: {clips} that the split gives to training are scored too; --held-out: not")
     with run.store() as store:
         evaluation = evaluate(classifier, dataset, store)
         figures = {
