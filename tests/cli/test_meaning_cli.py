@@ -48,8 +48,10 @@ def test_train_says_what_it_understood_and_never_trains_on_what_is_held_out(root
 def test_evaluate_review_and_embed_agree(root, trained, tmp_path):
     model, _ = trained
     done = earmark("evaluate", model, root, "--json")
-    scheme = json.loads(done.stdout)["scheme"]
-    assert scheme.startswith("8 held-out clips; the 12 that the split gives to training are left")
+    assert json.loads(done.stdout)["scheme"] == "20 given clips"
+    assert "note: 12 clips that the split gives to training are scored too" in done.stderr
+    done = earmark("evaluate", model, root, "--json", "--held-out")
+    assert json.loads(done.stdout)["scheme"] == "8 given clips"
     assert json.loads(earmark("review", model, "--json").stdout)["clips"] == 20
     earmark("embed", root, "-o", tmp_path / "e.npz", "--backbone", "logmel")
     assert sorted(set(np.load(tmp_path / "e.npz")["label"])) == ["high", "low"]

@@ -99,12 +99,11 @@ class Dataset:
         - A label track of Audacity or a selection table of Raven (.txt), or a folder of recordings
           with one beside each (see ``annotations``).
 
-        Clips of a split that is called test, testing, eval, evaluation, val, valid, validation,
-        dev or holdout, in any case, are held out; train and training are trained on. Folders of
-        these names, or called fold1, fold2 ..., around the class folders or inside them, are splits
-        and folds. ``split_map`` says what other words mean: ``"gold=test,rest=train"``, or a
+        Clips of a split such as test, validation or dev, in any case, are held out (all words:
+        ``split_words.HELD_OUT``); folders of these names, or fold1, fold2 ..., are splits and folds
+        (``layout``). ``split_map`` says what other words mean: ``"gold=test,rest=train"``, or a
         mapping; "none" takes nothing for a split. ``is_list`` reads rows that are only to be
-        answered: paths and stretches, which may repeat, and recordings may be missing.
+        answered: they may repeat, and recordings may be missing.
 
         With a ``separator``, or where a label is a list, a clip may have several classes, or none
         where its label is empty. Else, with ``need_labels``, every clip must have a label, and
@@ -113,7 +112,7 @@ class Dataset:
         """
         given = {"path": None if path == "path" else path, "start": start, "end": end}
         given |= {"label": None if label == "label" else label, "group": group, "fold": fold}
-        given |= {"split": split}
+        given["split"] = split
         names = {*COLUMNS, *(name for name in given.values() if name)}
         splits = SplitMap.parse(split_map)
         origin: dict[str, str | None] = {}
@@ -127,14 +126,9 @@ class Dataset:
             table = dataframes.read_object(data, names, root, path)
         source = str(data) if table is None else table.name
         if table is not None:
-            clips, separator, notes = clips_of(
-                table,
-                given,
-                need_labels=need_labels,
-                separator=separator,
-                split_map=splits,
-                is_list=is_list,
-            )
+            how: dict[str, bool] = {"need_labels": need_labels, "is_list": is_list}
+            read = clips_of(table, given, separator=separator, split_map=splits, **how)
+            clips, separator, notes = read
         elif any(given.values()):
             raise DataError(f"{source} is a folder and has no columns; give a manifest.")
         else:

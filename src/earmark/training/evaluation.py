@@ -126,7 +126,6 @@ def evaluate(
     if not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
     dataset = as_dataset(data, separator=classifier.separator, least_classes=1)
-    given, dataset = dataset, dataset.to_test()
     _check(classifier, dataset)
     answers, failures = [], []
     predictions = classifier.session(store).predict_iter(dataset)
@@ -152,9 +151,7 @@ def evaluate(
     counts = None if classifier.known is None else (kinds.count(CLIP), kinds.count(RECORDING))
     n_known, n_related = counts or (None, None)
     leaks = known_notes(n_known if include_known else 0, n_related, include_known)
-    evaluation = _scored(
-        classifier, dataset, answers, leaks if counts else (), len(given) - len(dataset)
-    )
+    evaluation = _scored(classifier, dataset, answers, leaks if counts else ())
     return replace(
         evaluation,
         skipped=tuple(failures),
@@ -185,7 +182,6 @@ def _scored(
     dataset: Dataset,
     answers: Sequence[tuple[Clip, Prediction]],
     leaks: Sequence[str],
-    n_trained: int,
 ) -> Evaluation:
     """Return the estimate that the answers to labelled clips give, with a verdict."""
     clips = tuple(clip for clip, _ in answers)
@@ -198,11 +194,6 @@ def _scored(
     thresholds = np.array(classifier.decision_rule.thresholds)
     chosen = tested.chosen(thresholds)
     scheme = amount(len(answers), "given clip")
-    if n_trained:
-        scheme = (
-            f"{amount(len(answers), 'held-out clip')}; the {n_trained} that the split gives to"
-            " training are left out"
-        )
     figures = estimation.estimate(tested, classifier.labels, 0, scheme, folds=(), chosen=chosen)
     figures = replace(figures, verdict=verdict_of(figures, tested, chosen, leaks=leaks))
     unknown = np.array([p.is_unknown for _, p in answers])

@@ -15,6 +15,8 @@ from earmark.apps.cli.text import (
     this_command,
     warn_of,
 )
+from earmark.data.split_words import is_held_out
+from earmark.errors import DataError, amount
 from earmark.training.summary import answered_unknown_line, estimate_lines
 
 
@@ -24,6 +26,9 @@ def evaluate(
     data: LabelOptions,
     include_known: bool = Option(
         False, "--include-known", help="Count clips that MODEL was trained on, too."
+    ),
+    held_out: bool = Option(
+        False, "--held-out", help="Score only the clips that DATA's split holds out."
     ),
     report: Path | None = REPORT,
     as_json: bool = JSON,
@@ -42,6 +47,17 @@ def evaluate(
     from earmark.training.evaluation import evaluate
 
     classifier = Classifier.load(model)
+    to_test = dataset.to_test()
+    if held_out and not any(is_held_out(clip.split) for clip in dataset):
+        raise DataError(
+            f"{data.source} has no split that holds clips out; leave out --held-out, or say with"
+            " --split-map what the words of its split mean."
+        )
+    if held_out:
+        dataset = to_test
+    elif len(to_test) < len(dataset) and classifier.known is None:
+        clips = amount(len(dataset) - len(to_test), "clip")
+        say(f"note: {clips} that the split gives to training are scored too; --held-out: not")
     with run.store() as store:
         evaluation = evaluate(classifier, dataset, store, include_known=include_known)
         figures = {
