@@ -56,7 +56,7 @@ def test_train_json_is_one_object_with_all_that_is_promised(folder, tmp_path):
         "model", "backbone", "layers", "head", "labels", "clips", "skipped", "estimate", "seconds",
     }  # fmt: skip
     assert set(told["estimate"]) >= {"scheme", "accuracy", "ci95", "macro_f1", "ece", "folds"}
-    assert set(told["seconds"]) == {"embed", "choose", "fit", "curve", "total"}
+    assert set(told["seconds"]) == {"embed", "choose", "fit", "curve", "copies", "total"}
     assert told["backbone"] == ["logmel"] and told["labels"] == ["high", "low"]
     assert [fold["n"] for fold in told["estimate"]["folds"]] and told["clips"] == 12
     low, high = told["estimate"]["ci95"]

@@ -48,10 +48,17 @@ def test_train_says_what_it_understood_and_never_trains_on_what_is_held_out(root
 def test_evaluate_review_and_embed_agree(root, trained, tmp_path):
     model, _ = trained
     done = earmark("evaluate", model, root, "--json")
-    assert json.loads(done.stdout)["scheme"] == "20 given clips"
-    assert "note: 12 clips that the split gives to training are scored too" in done.stderr
+    told = json.loads(done.stdout)
+    assert (told["scheme"], told["known"]) == ("8 given clips", 12)  # those were trained on
     done = earmark("evaluate", model, root, "--json", "--held-out")
     assert json.loads(done.stdout)["scheme"] == "8 given clips"
+    done = earmark("evaluate", model, root / "val", "--held-out", expect=2)
+    assert "has no split that holds clips out" in done.stderr
+    bare = tmp_path / "bare.earmark"
+    earmark("train", root, "-o", bare, "--backbone", "logmel", "--no-compare", "--no-hashes")
+    done = earmark("evaluate", bare, root, "--json")
+    assert json.loads(done.stdout)["scheme"] == "20 given clips"
+    assert "note: 12 clips that the split gives to training are scored too" in done.stderr
     assert json.loads(earmark("review", model, "--json").stdout)["clips"] == 20
     earmark("embed", root, "-o", tmp_path / "e.npz", "--backbone", "logmel")
     assert sorted(set(np.load(tmp_path / "e.npz")["label"])) == ["high", "low"]

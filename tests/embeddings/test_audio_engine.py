@@ -79,12 +79,14 @@ def test_a_classifier_listens_as_it_was_taught(stereo: Path, tmp_path: Path) -> 
 
 
 def test_ways_of_reading_that_this_earmark_does_not_know_are_refused(
-    stereo: Path, tmp_path: Path
+    stereo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classifier = train(Dataset.read(stereo), backbone="logmel", head="prototype").classifier
     audio = {**classifier.provenance["audio"], "denoise": True}
     newer = replace(classifier, provenance={**classifier.provenance, "audio": audio})
-    newer.save(tmp_path / "newer.earmark")
+    with monkeypatch.context() as patch:
+        patch.setattr("earmark.classifier.classifier.check", lambda *_: None)
+        newer.save(tmp_path / "newer.earmark")
     with pytest.raises(
         ModelError, match="audio.denoise is unknown to this earmark, which knows channel"
     ):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from earmark.backbones.layers import layers_of
-from earmark.embeddings.pooling import columns
 from earmark.errors import EarmarkError
 from earmark.system import extras
 from earmark.system.files import whole_file
@@ -49,6 +48,8 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
 
 def write_blocks(path: Path, embeddings: Embeddings, layers: str, blocks: Blocks) -> None:
     """Write as :func:`write_embeddings` does, with the rows of ``blocks``, called once a layer."""
+    from earmark.embeddings.pooling import columns  # which needs torch
+
     check_format(path)
     (names,) = layers_of([embeddings.info], layers)
     clips = embeddings.clips
@@ -122,7 +123,7 @@ def _parquet(
     with pq.ParquetWriter(part, schema, write_page_checksum=True) as writer:
         for rows in blocks():
             last = first + len(rows)
-            table = {name: pa.array(column[first:last]) for name, column in about.items()}
+            table = {name: pa.array(about[name][first:last]) for name in ("start", "end")}
             for name in ("path", "label"):
                 table[name] = pa.array([to_utf8(text) for text in about[name][first:last].tolist()])
             for name, place in places.items():

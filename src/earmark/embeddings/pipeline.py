@@ -20,7 +20,7 @@ import torch
 
 from earmark import audio
 from earmark.audio.options import AudioOptions
-from earmark.audio.source import FileSource
+from earmark.audio.source import BytesSource, SampleSource
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
@@ -165,12 +165,12 @@ def _pieces(
 def _size(item: Clip | Request | Piece | LongClip) -> int:
     """Return how many bytes of windows, and of a recording that is no file, ``item`` holds."""
     if isinstance(item, Request):
-        return 0 if isinstance(item.source, FileSource) else item.source.size
+        return item.source.size if isinstance(item.source, (BytesSource, SampleSource)) else 0
     if isinstance(item, (CutClip, LongClip)):
         windows = item.windows.nbytes if isinstance(item, CutClip) else 0
         return windows + _size(item.request)
     recording = (item if isinstance(item, Clip) else item.clip).recording
-    return 0 if recording is None or isinstance(recording, FileSource) else recording.size
+    return recording.size if isinstance(recording, (BytesSource, SampleSource)) else 0
 
 
 def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:

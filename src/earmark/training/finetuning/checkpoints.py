@@ -33,7 +33,7 @@ class Checkpoints:
         """Return the state and tensors saved under ``name``; None if there is no whole file."""
         try:
             with safe_open(self._place(name), framework="pt") as file:
-                state = json.loads((file.metadata() or {})["earmark"])
+                state = json.loads((file.metadata() or {})["earmark"], object_hook=_with_nan)
                 return state, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError, ValueError, KeyError):
             return None
@@ -69,3 +69,8 @@ class Checkpoints:
 
     def _place(self, name: str) -> Path:
         return self.folder / f"{name}.safetensors"
+
+
+def _with_nan(value: dict[str, Any]) -> dict[str, Any]:
+    """Return an object with NaN for what is null: a figure that was not finite."""
+    return {key: float("nan") if item is None else item for key, item in value.items()}

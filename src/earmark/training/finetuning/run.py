@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import sys
 import time
 from collections.abc import Collection, Sequence
 
@@ -43,7 +44,7 @@ class State:
     epoch: int = 0
     step: int = 0
     best_epoch: int = 0
-    least: float = np.inf  # validation loss
+    least: float = sys.float_info.max  # validation loss; JSON has no infinity
     waited: int = 0  # looks since then
     bad: int = 0  # steps in a row without finite slopes
     summed: int = 0  # epochs in the sums of weights
@@ -291,7 +292,7 @@ class Run:
         if row.get("validation", -np.inf) < state.least:
             self.best, self.best_head, self.best_logits = self._weights(), head, logits
             state.best_epoch, state.waited = state.epoch, 0
-            state.least = row.get("validation", np.inf)
+            state.least = row.get("validation", sys.float_info.max)
         else:
             state.waited += 1
         return row
