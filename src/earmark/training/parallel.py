@@ -18,9 +18,9 @@ def side_by_side(work: Callable[[T], None], items: Sequence[T]) -> None:
     import torch
     from threadpoolctl import threadpool_limits
 
-    threads = torch.get_num_threads()
-    try:
+    from earmark.embeddings.computing import restored_threads
+
+    with restored_threads():
+        threads = torch.get_num_threads()
         with threadpool_limits(1), workers(threads, torch.set_num_threads, 1) as pool:
             list(pool.map(work, items))
-    finally:
-        torch.set_num_threads(threads)

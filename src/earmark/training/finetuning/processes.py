@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
+from earmark.embeddings.computing import restored_threads
 from earmark.system import extras
 from earmark.system.threads import available_cores, workers
 
@@ -46,13 +47,10 @@ class Processes:
     @contextlib.contextmanager
     def side_by_side(self) -> Iterator[Map]:
         """Yield a ``map`` whose calls run at the same time, each on one core."""
-        before = torch.get_num_threads()
-        try:
+        with restored_threads():
             torch.set_num_threads(1)
             with workers(self.threads, torch.set_num_threads, 1) as pool:
                 yield pool.map
-        finally:
-            torch.set_num_threads(before)
 
     def total(self, tensors: list[Tensor]) -> list[Tensor]:
         """Return the sums over all processes."""
