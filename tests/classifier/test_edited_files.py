@@ -21,7 +21,10 @@ import earmark
 from earmark.backbones import registry
 from earmark.classifier.classifier import Classifier
 from earmark.classifier.file import digest_of, read_parts
+from earmark.classifier.schema import check_head
+from earmark.classifier.targets import Targets
 from earmark.errors import EarmarkError, ModelError
+from earmark.training import heads
 
 FILES = Path(__file__).parents[1] / "fixtures" / "0.1"
 NAMES = ("single", "several", "mlp", "tuned", "schema2")
@@ -197,7 +200,7 @@ def test_every_tensor_is_checked(tmp_path, name):
         wrong = [value[:-1], value[None], np.concatenate([value, value]), value.T[..., None]]
         wrong += [value.astype(dtype) for dtype in (np.int32, np.int8, bool)]
         wrong += [value[:0]] + ([value.T] if value.ndim > 1 and key != "tuned.0.weights.0" else [])
-        for number in (np.nan, np.inf, -np.inf):
+        for number in (np.nan, -np.inf) if key == "scale" else (np.nan, np.inf, -np.inf):
             wrong.append(value.copy())
             wrong[-1].flat[-1] = number
         if not key.startswith("tuned."):
@@ -212,6 +215,23 @@ def test_every_tensor_is_checked(tmp_path, name):
         assert "scale" in why({**tensors, "scale": scale})
     assert "tensors are" in why({**tensors, "more": np.zeros(2, np.float32)})
     assert "no backbone" in why({**tensors, "tuned.7.x": np.zeros(2, np.float32)})
+
+
+def test_a_feature_that_training_never_saw_move_is_saved_and_not_read(tmp_path):
+    """Its scale is infinite, in files of 0.1 as well."""
+    features = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    features[:, 2] = 5
+    head = heads.fit("logistic", features, Targets.single(np.arange(30) % 3, 3), 0.01)
+    assert np.isinf(head.tensors["scale"]).tolist() == [False, False, True, False]
+    check_head("logistic", head.tensors, 3)
+    header, tensors = parts("single")
+    scale = tensors["scale"].copy()
+    scale[3] = np.inf
+    path = written(tmp_path / "still.earmark", header, {**tensors, "scale": scale})
+    Classifier.load(path).save(tmp_path / "again.earmark")
+    again, x = Classifier.load(tmp_path / "again.earmark"), np.zeros((2, 192), np.float32)
+    x[1, 3] = 1e30
+    assert np.array_equal(*again.scores(x)) and np.isfinite(again.head.known_score(x)).all()
 
 
 def test_numbers_that_overflow_are_no_answer(tmp_path):
