@@ -30,6 +30,8 @@ FILES = Path(__file__).parents[1] / "fixtures" / "0.1"
 NAMES = ("single", "several", "mlp", "tuned", "schema2")
 WRONG = ("text", "", True, None, [], {}, -1, 0.5, 1e39, 10**400, [[1]], {"a": 1}, float("nan"))
 EITHER = [({"NoneType", "str"}, "separator"), ({"NoneType", "number"}, "channel")]
+HEADLINE = {"name": "accuracy", "value": 0.5, "ci95": [0.4, 0.6], "chance": 0.25}
+KNOWN = {"key": "00" * 16, "hashes": "AAAAAAAAAAA="}
 TREE = dict[str, Any]
 
 
@@ -178,6 +180,23 @@ def test_no_changed_leaf_is_a_traceback_or_another_answer(name, tmp_path):
         ("single", "provenance/audio/non_finite", "keep", r"provenance\.audio\.non_finite"),
         ("single", "provenance/audio/gain", 2, r"provenance\.audio\.gain"),
         ("single", "provenance/seed", -1, r"provenance\.seed"),
+        ("single", "provenance/clip_seconds", [0, 1], r"provenance\.clip_seconds\[0\] is 0"),
+        ("single", "provenance/audio/full_scale", True, r"provenance\.audio\.full_scale"),
+        ("single", "estimate/verdict", None, r"estimate\.verdict is None"),
+        ("single", "estimate/verdict", {"word": "worthless", "why": ""}, r"estimate\.verdict\.why"),
+        ("single", "estimate/headline", HEADLINE | {"value": True}, r"headline\.value is True"),
+        (
+            "single",
+            "estimate/headline",
+            HEADLINE | {"value": 0.2},
+            r"headline\.value is 0\.2; .* that",
+        ),
+        ("single", "estimate/headline", HEADLINE | {"ci95": [1, 0.9]}, r"estimate\.headline\.ci95"),
+        ("single", "known", KNOWN | {"hashes": ""}, r"known\.hashes is ''"),
+        ("single", "known", KNOWN | {"hashes": "AAAAAAAAAAEAAAAAAAAAAA=="}, "hashes .* not sorted"),
+        ("single", "known", KNOWN | {"hashes": "AAAAAAAAAAAAAAAAAAAAAA=="}, "hashes .* not sorted"),
+        ("single", "known", KNOWN | {"key": "AA" * 16}, r"known\.key"),
+        ("single", "known", KNOWN | {"salt": 1}, r"known\.salt is unknown"),
     ],
 )
 def test_a_value_out_of_range_is_named(tmp_path, name, way, value, field):
