@@ -52,6 +52,10 @@ class StoreError(EarmarkError):
     """An embedding store that cannot be opened, read or written."""
 
 
+class StoreDamageError(StoreError):
+    """A store whose file is damaged, or that no earmark wrote: work can go on without it."""
+
+
 class ModelError(EarmarkError):
     """A file that is not a usable classifier."""
 

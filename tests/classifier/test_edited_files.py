@@ -21,12 +21,17 @@ import earmark
 from earmark.backbones import registry
 from earmark.classifier.classifier import Classifier
 from earmark.classifier.file import digest_of, read_parts
+from earmark.classifier.schema import check_head
+from earmark.classifier.targets import Targets
 from earmark.errors import EarmarkError, ModelError
+from earmark.training import heads
 
 FILES = Path(__file__).parents[1] / "fixtures" / "0.1"
 NAMES = ("single", "several", "mlp", "tuned", "schema2")
 WRONG = ("text", "", True, None, [], {}, -1, 0.5, 1e39, 10**400, [[1]], {"a": 1}, float("nan"))
 EITHER = [({"NoneType", "str"}, "separator"), ({"NoneType", "number"}, "channel")]
+HEADLINE = {"name": "accuracy", "value": 0.5, "ci95": [0.4, 0.6], "chance": 0.25}
+KNOWN = {"key": "00" * 16, "hashes": "AAAAAAAAAAA="}
 TREE = dict[str, Any]
 
 
@@ -175,6 +180,23 @@ def test_no_changed_leaf_is_a_traceback_or_another_answer(name, tmp_path):
         ("single", "provenance/audio/non_finite", "keep", r"provenance\.audio\.non_finite"),
         ("single", "provenance/audio/gain", 2, r"provenance\.audio\.gain"),
         ("single", "provenance/seed", -1, r"provenance\.seed"),
+        ("single", "provenance/clip_seconds", [0, 1], r"provenance\.clip_seconds\[0\] is 0"),
+        ("single", "provenance/audio/full_scale", True, r"provenance\.audio\.full_scale"),
+        ("single", "estimate/verdict", None, r"estimate\.verdict is None"),
+        ("single", "estimate/verdict", {"word": "worthless", "why": ""}, r"estimate\.verdict\.why"),
+        ("single", "estimate/headline", HEADLINE | {"value": True}, r"headline\.value is True"),
+        (
+            "single",
+            "estimate/headline",
+            HEADLINE | {"value": 0.2},
+            r"headline\.value is 0\.2; .* that",
+        ),
+        ("single", "estimate/headline", HEADLINE | {"ci95": [1, 0.9]}, r"estimate\.headline\.ci95"),
+        ("single", "known", KNOWN | {"hashes": ""}, r"known\.hashes is ''"),
+        ("single", "known", KNOWN | {"hashes": "AAAAAAAAAAEAAAAAAAAAAA=="}, "hashes .* not sorted"),
+        ("single", "known", KNOWN | {"hashes": "AAAAAAAAAAAAAAAAAAAAAA=="}, "hashes .* not sorted"),
+        ("single", "known", KNOWN | {"key": "AA" * 16}, r"known\.key"),
+        ("single", "known", KNOWN | {"salt": 1}, r"known\.salt is unknown"),
     ],
 )
 def test_a_value_out_of_range_is_named(tmp_path, name, way, value, field):
@@ -197,7 +219,7 @@ def test_every_tensor_is_checked(tmp_path, name):
         wrong = [value[:-1], value[None], np.concatenate([value, value]), value.T[..., None]]
         wrong += [value.astype(dtype) for dtype in (np.int32, np.int8, bool)]
         wrong += [value[:0]] + ([value.T] if value.ndim > 1 and key != "tuned.0.weights.0" else [])
-        for number in (np.nan, np.inf, -np.inf):
+        for number in (np.nan, -np.inf) if key == "scale" else (np.nan, np.inf, -np.inf):
             wrong.append(value.copy())
             wrong[-1].flat[-1] = number
         if not key.startswith("tuned."):
@@ -212,6 +234,23 @@ def test_every_tensor_is_checked(tmp_path, name):
         assert "scale" in why({**tensors, "scale": scale})
     assert "tensors are" in why({**tensors, "more": np.zeros(2, np.float32)})
     assert "no backbone" in why({**tensors, "tuned.7.x": np.zeros(2, np.float32)})
+
+
+def test_a_feature_that_training_never_saw_move_is_saved_and_not_read(tmp_path):
+    """Its scale is infinite, in files of 0.1 as well."""
+    features = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    features[:, 2] = 5
+    head = heads.fit("logistic", features, Targets.single(np.arange(30) % 3, 3), 0.01)
+    assert np.isinf(head.tensors["scale"]).tolist() == [False, False, True, False]
+    check_head("logistic", head.tensors, 3)
+    header, tensors = parts("single")
+    scale = tensors["scale"].copy()
+    scale[3] = np.inf
+    path = written(tmp_path / "still.earmark", header, {**tensors, "scale": scale})
+    Classifier.load(path).save(tmp_path / "again.earmark")
+    again, x = Classifier.load(tmp_path / "again.earmark"), np.zeros((2, 192), np.float32)
+    x[1, 3] = 1e30
+    assert np.array_equal(*again.scores(x)) and np.isfinite(again.head.known_score(x)).all()
 
 
 def test_numbers_that_overflow_are_no_answer(tmp_path):

@@ -203,6 +203,26 @@ def test_a_store_without_its_table_is_an_empty_one(tmp_path):
         assert store.get(list(RECORDS)) == {}
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ALTER TABLE embedding RENAME COLUMN vector TO vectos",
+        "CREATE TRIGGER t AFTER INSERT ON embedding BEGIN SELECT no FROM absent; END",
+    ],
+    ids=["read", "written"],
+)
+def test_a_run_goes_on_without_a_store_whose_file_is_damaged(clips, tmp_path, damage):
+    network = backbones.load_backbone("logmel")
+    expected = embed(clips[:12], network).matrix
+    with Store(str(tmp_path / "s.sqlite")) as store:
+        embed(clips[:7], network, store)
+        store._db.execute(damage)
+        with pytest.warns(EarmarkWarning, match="is damaged.* This run goes on without it") as told:
+            got = embed(clips[:12], network, store)
+    assert len(told) == 1
+    np.testing.assert_array_equal(got.matrix, expected)
+
+
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> list[Clip]:
     """30 clips of 0.2 to 2 s."""

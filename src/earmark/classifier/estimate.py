@@ -9,7 +9,7 @@ from typing import Any
 
 Figures = Mapping[str, Any]  # what JSON holds of one fold, class, baseline or point of a curve
 
-USE, CARE, WORTHLESS = "use", "care", "worthless"  # the words of a verdict
+VERDICTS = USE, CARE, WORTHLESS = "use", "care", "worthless"  # the words of a verdict
 
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1")
 
@@ -107,10 +107,7 @@ class Estimate:
 
     @classmethod
     def from_dict(cls, saved: Figures) -> Estimate:
-        """Return the estimate that :meth:`to_dict` wrote.
-
-        KeyError where a figure is missing, ValueError where verdict or headline are none.
-        """
+        """Return the estimate that :meth:`to_dict` wrote; KeyError where a figure is missing."""
         names = {f.name: _JSON_NAMES.get(f.name, f.name) for f in fields(cls)}
         required = [f.name for f in fields(cls) if f.default is not None]
         values = {
@@ -119,7 +116,6 @@ class Estimate:
             if json_name in saved or name in required
         }
         tuples = {name: tuple(v) for name, v in values.items() if isinstance(v, list)}
-        _check(values.get("verdict"), values.get("headline"))
         return cls(**{**values, **tuples})
 
     def __getitem__(self, name: str) -> Any:
@@ -137,27 +133,3 @@ class Estimate:
             f"Estimate(accuracy={self.accuracy:.3f}, interval=({low:.3f}, {high:.3f}),"
             f" n_clips={self.n_clips}, scheme={self.scheme!r}{', worthless' * self.is_worthless})"
         )
-
-
-def _check(verdict: Any, headline: Any) -> None:
-    """Raise ValueError for a verdict or a headline that no training writes."""
-    if verdict is not None and not (
-        isinstance(verdict, dict)
-        and verdict.get("word") in (USE, CARE, WORTHLESS)
-        and isinstance(verdict.get("why"), str)
-    ):
-        raise ValueError(f"its verdict {verdict!r} has no word of {USE}, {CARE}, {WORTHLESS}")
-    if headline is None:
-        return
-    figures = isinstance(headline, dict) and [
-        headline.get("value"),
-        headline.get("chance"),
-        *(headline["ci95"] if isinstance(headline.get("ci95"), list) else ()),
-    ]
-    if not (
-        figures
-        and headline.get("name") in HEADLINES
-        and len(figures) == 4
-        and all(isinstance(x, (int, float)) and 0 <= x <= 1 for x in figures)
-    ):
-        raise ValueError(f"its headline {headline!r} is no figure between 0 and 1")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import hashlib
 import itertools
@@ -60,14 +59,17 @@ class KnownClips:
     def from_json(cls, saved: Any) -> KnownClips:
         """Return what :meth:`to_json` wrote; ValueError where it is anything else."""
         try:
-            key = bytes.fromhex(saved["key"])
             joined = base64.b64decode(saved["hashes"], validate=True)
-        except (KeyError, TypeError, ValueError, binascii.Error) as error:
+            starts = range(0, len(joined), HASH_BYTES)
+            hashes = frozenset(joined[start : start + HASH_BYTES] for start in starts)
+            known = cls(bytes.fromhex(saved["key"]), hashes)
+        except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"its hashes of known clips cannot be read: {error}") from error
-        if len(key) != KEY_BYTES or len(joined) % HASH_BYTES:
-            raise ValueError(f"its hashes of known clips are not {HASH_BYTES} bytes each")
-        starts = range(0, len(joined), HASH_BYTES)
-        return cls(key, frozenset(joined[start : start + HASH_BYTES] for start in starts))
+        if len(joined) % HASH_BYTES or len(known.key) != KEY_BYTES or known.to_json() != saved:
+            raise ValueError(
+                f"its hashes of known clips are not sorted, of {HASH_BYTES} bytes each"
+            )
+        return known
 
     def _has_sound(self, features: np.ndarray) -> bool:
         """Say whether the sound lies in a known cell, or within EDGE of one."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from earmark.audio.options import MAX_PEAK, NON_FINITE
+from earmark.classifier.estimate import HEADLINES, VERDICTS
 from earmark.classifier.head import KINDS
 
 Rule = Callable[[Any, str], None]  # takes a value and the name of its field
@@ -155,6 +156,8 @@ _figures |= {"recall": nullable(SHARE), "precision": nullable(SHARE), "f1": null
 _figures |= {"low": SHARE, "high": SHARE}
 FIGURES = array(record({}, {**_figures, "label": NAME, "name": NAME, "fold": NAME}, is_open=True))
 
+VERDICT = record({"word": one_of(VERDICTS), "why": NAME})
+HEADLINE = record({"name": one_of(HEADLINES), "value": SHARE, "ci95": interval(), "chance": SHARE})
 ESTIMATE = record(
     {
         "scheme": text(),
@@ -170,6 +173,8 @@ ESTIMATE = record(
     {
         "balanced_accuracy": SHARE,
         "map": SHARE,
+        "headline": HEADLINE,
+        "verdict": VERDICT,
         "baselines": FIGURES,
         "learning_curve": FIGURES,
         "unknown": record(
@@ -206,7 +211,7 @@ PROVENANCE = record(
     {
         "earmark": text(),
         "clips": COUNT,
-        "clip_seconds": interval(of=number(0)),
+        "clip_seconds": interval(of=number(0, above=True)),
         "seed": COUNT,
         "data": text(),
         "layers": text(),
@@ -255,6 +260,14 @@ HEADER = record(
         "estimate": ESTIMATE,
         "provenance": PROVENANCE,
     },
+    {
+        "known": record(
+            {
+                "key": text(r"[0-9a-f]{32}", "32 hexadecimal digits"),
+                "hashes": text(r"[0-9A-Za-z+/]+=*", "a text in base64"),
+            }
+        )
+    },
     is_open=True,
 )
 TENSORS = {  # names and shapes; K classes, D features, H hidden units
@@ -277,7 +290,8 @@ def check(header: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
     own = {name: value for name, value in tensors.items() if not name.startswith(TUNED)}
     check_head(header["head"], own, len(header["labels"]))
     for name, value in tensors.items():
-        _check_numbers(name, value)
+        if name != "scale":  # infinite for a feature that training never saw move: it is not read
+            _check_numbers(name, value)
 
 
 def check_depth(value: Any, depth: int = 0) -> None:
@@ -321,6 +335,11 @@ def _check_decision(header: Mapping[str, Any]) -> None:
     tested = [figures.get("label") for figures in estimate["classes"]]
     if tested and tested != labels:
         raise FieldError("labels", labels, f"those of estimate.classes, {tested}")
+    headline = estimate.get("headline", {})
+    same = estimate.get(headline.get("name")) if header["calibration"]["is_single"] else None
+    if same is not None and abs(headline["value"] - same) > ROUNDING:
+        must = f"that of estimate.{headline['name']}, {same}"
+        raise FieldError("estimate.headline.value", headline["value"], must)
     below = estimate.get("unknown", {}).get("below")
     if below != limits["unknown_below"]:
         raise FieldError(
@@ -347,7 +366,8 @@ def check_head(kind: str, tensors: Mapping[str, np.ndarray], labels: int) -> Non
             raise FieldError(f"the shape of tensor {name}", list(value.shape), f"{expected}")
         if value.dtype != np.float32:
             raise FieldError(f"the type of tensor {name}", str(value.dtype), "float32")
-    _check_numbers("scale", tensors["scale"])
+    if np.isnan(tensors["scale"]).any():
+        raise ValueError("tensor scale has a number that is not finite")
     if not (tensors["scale"] > 0).all():
         raise FieldError("the smallest of tensor scale", float(tensors["scale"].min()), "above 0")
 

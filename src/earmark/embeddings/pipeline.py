@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -39,6 +40,7 @@ from earmark.embeddings.stages import (
     WindowStats,
 )
 from earmark.embeddings.store import Record, Store
+from earmark.errors import EarmarkWarning, StoreDamageError
 from earmark.system.progress import Progress
 from earmark.system.threads import available_cores, map_ahead, one_ahead
 
@@ -66,19 +68,46 @@ def embed_stream(
     """Yield each clip's embedding or failure, in order, while later clips are on their way."""
     threads = threads or available_cores()
     recent: collections.OrderedDict[bytes, Result] = collections.OrderedDict()
+    kept = _Kept(store)
     with _pools(threads) as (readers, workers):
-        pieces = _pieces(clips, backbone, options, store, readers)
+        pieces = _pieces(clips, backbone, options, kept, readers)
         compute = functools.partial(_compute, backbone)
         shards = map_ahead(workers, compute, _shards(pieces), threads)
         for shard in _finish(backbone.info, shards):
-            if store is not None:
-                store.put(backbone.fingerprint, _records(shard))
+            kept.put(backbone.fingerprint, _records(shard))
             for item in shard:
                 result = _repeat(item, recent[item.key]) if isinstance(item, Repeat) else item
                 _remember(recent, item.key, _without_recording(result))
                 if progress is not None:
                     progress.advance(result.seconds if isinstance(result, Embedded) else 0.0)
                 yield result
+
+
+class _Kept:
+    """A store as long as its file is intact: what it has can all be computed again."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+
+    def get(self, key: bytes, width: int) -> Record | None:
+        """Return what is stored of a clip."""
+        with self._while_intact():
+            return self._store.get([key], width).get(key) if self._store else None
+        return None
+
+    def put(self, fingerprint: str, records: list[tuple[bytes, Record]]) -> None:
+        """Store clips."""
+        with self._while_intact():
+            if self._store:
+                self._store.put(fingerprint, records)
+
+    @contextlib.contextmanager
+    def _while_intact(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreDamageError as error:
+            self._store = None
+            warnings.warn(f"{error} This run goes on without it.", EarmarkWarning, stacklevel=2)
 
 
 def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_IT_IS) -> Result:
@@ -117,7 +146,7 @@ def _pieces(
     clips: Iterable[Clip],
     backbone: Backbone,
     options: AudioOptions,
-    store: Store | None,
+    store: _Kept,
     readers: ThreadPoolExecutor,
 ) -> Iterator[Piece]:
     """Yield each clip as stored, as the repeat of an earlier one, cut into windows, or failed."""
@@ -140,10 +169,10 @@ def _pieces(
                 yield Repeat(request.clip, request.key)
             else:
                 _remember(keys, request.key, None)
-                if store is None or not (records := store.get([request.key], width)):
+                record = store.get(request.key, width)
+                if record is None:
                     yield request
                 else:
-                    record = records[request.key]
                     yield Embedded(
                         request.clip,
                         request.key,

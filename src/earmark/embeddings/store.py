@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from earmark.errors import EarmarkWarning, StoreError, amount
+from earmark.errors import EarmarkWarning, StoreDamageError, StoreError, amount
 from earmark.system.cache import cache_folder, deleting
 from earmark.system.files import not_a_file
 
@@ -76,8 +76,8 @@ class Store:
     store warns of them, and :meth:`put` replaces them.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path or cache_folder() / "embeddings.sqlite"
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = Path(path) if path else cache_folder() / "embeddings.sqlite"
         for suffix in ("", "-wal", "-shm", "-journal"):
             file = self.path.with_name(self.path.name + suffix)
             if problem := not_a_file(file):
@@ -147,7 +147,8 @@ class Store:
     def get(self, keys: Sequence[bytes], width: int | None = None) -> dict[bytes, Record]:
         """Return the records of those ``keys`` that are stored, intact and ``width`` numbers long.
 
-        ``width`` None takes any length. Raises StoreError where the file cannot be read.
+        ``width`` None takes any length. Raises StoreError where the file cannot be read, and of
+        these StoreDamageError where it is damaged.
         """
         records = {}
         with self._explained("read"):
@@ -255,7 +256,7 @@ class Store:
             yield
         except sqlite3.DatabaseError as error:
             if not isinstance(error, sqlite3.OperationalError) or _is_damage(error):
-                raise StoreError(
+                raise StoreDamageError(
                     f"the store {self.path} is damaged: {error}; delete it with"
                     " `earmark cache clear`, and embeddings are computed anew."
                 ) from error

@@ -14,7 +14,7 @@ from typer import Argument, Option
 
 from earmark.apps.cli import signals
 from earmark.apps.cli.text import print_csv, print_json, report_skipped, say, show
-from earmark.errors import EarmarkError
+from earmark.errors import EarmarkError, StoreDamageError
 from earmark.system.text import one_line
 
 if TYPE_CHECKING:
@@ -165,13 +165,18 @@ class RunOptions:
     no_store: bool = Option(False, "--no-store", help="Do not use the store of embeddings.")
 
     def store(self) -> contextlib.AbstractContextManager[Store | None]:
-        """Open the store of embeddings; with --no-store there is None."""
+        """Open the store of embeddings; with --no-store, or where it is damaged, there is None."""
         from earmark.embeddings.store import Store
 
         if self.no_store:
             return contextlib.nullcontext()
+        try:
+            store = Store()
+        except StoreDamageError as error:
+            say(f"warning: {error} This run goes on without it.")
+            return contextlib.nullcontext()
         signals.goes_on()
-        return Store()
+        return store
 
     def finish(self, skipped: Sequence[Failure]) -> None:
         """Say what could not be read, and exit with 1 if that counts."""
