@@ -277,7 +277,8 @@ def check(header: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
     own = {name: value for name, value in tensors.items() if not name.startswith(TUNED)}
     check_head(header["head"], own, len(header["labels"]))
     for name, value in tensors.items():
-        _check_numbers(name, value)
+        if name != "scale":
+            _check_numbers(name, value)
 
 
 def check_depth(value: Any, depth: int = 0) -> None:
@@ -347,9 +348,10 @@ def check_head(kind: str, tensors: Mapping[str, np.ndarray], labels: int) -> Non
             raise FieldError(f"the shape of tensor {name}", list(value.shape), f"{expected}")
         if value.dtype != np.float32:
             raise FieldError(f"the type of tensor {name}", str(value.dtype), "float32")
-    _check_numbers("scale", tensors["scale"])
-    if not (tensors["scale"] > 0).all():
-        raise FieldError("the smallest of tensor scale", float(tensors["scale"].min()), "above 0")
+    scale = tensors["scale"]  # infinite for a unit that never moved in training, which is left out
+    _check_numbers("scale", scale[scale != np.inf])
+    if not (scale > 0).all():
+        raise FieldError("the smallest of tensor scale", float(scale.min()), "above 0")
 
 
 def _check_numbers(name: str, value: np.ndarray) -> None:
