@@ -564,6 +564,15 @@ def test_train_says_nothing_of_clean_data(clean):
     assert found == []
 
 
+def test_train_counts_only_the_near_copies_that_it_tests(clean):
+    dataset = Dataset((*clean[:4], replace(clean[4], group="a"), replace(clean[5], group="a")), "")
+    a, b, c, d, e, f = dataset.clips
+    pairs = [copies.Copied(a, b, 1.0), copies.Copied(c, d, 1.0), copies.Copied(e, f, 1.0)]
+    found = list(likely_copies.check(dataset, dataset.clips, pairs, np.array([0, 1, 0, 0, 0, 0])))
+    assert [(f.kind, f.clips) for f in found] == [("near leak", (a, b)), ("near copies", (c, d))]
+    assert likely_copies.leaking_sets(found) == "1 set of near copies"
+
+
 @pytest.mark.parametrize(("fold", "count"), [(("1", "2"), 1), (("1", "1"), 0)])
 def test_train_mentions_near_copies_and_the_folds_they_are_in(clean, tmp_path, fold, count):
     x = sound("chirp", 0)

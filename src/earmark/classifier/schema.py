@@ -366,10 +366,10 @@ def check_head(kind: str, tensors: Mapping[str, np.ndarray], labels: int) -> Non
             raise FieldError(f"the shape of tensor {name}", list(value.shape), f"{expected}")
         if value.dtype != np.float32:
             raise FieldError(f"the type of tensor {name}", str(value.dtype), "float32")
-    if np.isnan(tensors["scale"]).any():
-        raise ValueError("tensor scale has a number that is not finite")
-    if not (tensors["scale"] > 0).all():
-        raise FieldError("the smallest of tensor scale", float(tensors["scale"].min()), "above 0")
+    scale = tensors["scale"]  # infinite for a unit that never moved in training, which is left out
+    _check_numbers("scale", scale[scale != np.inf])
+    if not (scale > 0).all():
+        raise FieldError("the smallest of tensor scale", float(scale.min()), "above 0")
 
 
 def _check_numbers(name: str, value: np.ndarray) -> None:

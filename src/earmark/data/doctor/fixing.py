@@ -16,6 +16,7 @@ from earmark.data.doctor.examination import Examination, check_table
 from earmark.data.doctor.findings import Finding, Names, by_severity, clip_fields
 from earmark.data.doctor.recordings import is_heard, silent_clips
 from earmark.data.doctor.tables import partition_of, spellings_of
+from earmark.data.split_words import is_held_out
 from earmark.errors import DataError
 
 # Findings that are mended. Those of the table are looked for once more when all is done.
@@ -253,4 +254,4 @@ class _Repair:
 
     def _is_test(self, clip: Clip) -> bool:
         is_split = self.partition is not None and self.partition.word == "split"
-        return is_split and clip.split == "test"
+        return is_split and is_held_out(clip.split)

@@ -7,7 +7,7 @@ their waveforms. So what is told is certain; `earmark doctor`, which compares mo
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,12 +15,14 @@ import numpy as np
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.doctor import copies, near_duplicates
-from earmark.data.doctor.facts import listen
+from earmark.data.doctor.facts import Spectra
 from earmark.data.doctor.findings import Finding, Item, Names
-from earmark.data.doctor.recordings import is_heard
-from earmark.errors import amount
+from earmark.data.doctor.near_duplicates import Sketch, Waveform
+from earmark.data.doctor.recordings import SILENT_PEAK
+from earmark.errors import AudioError, amount
 
 NEAREST = 5  # of each clip; 98 % of copies that are softer, filtered, encoded or trimmed are there
+LEAST_NEAREST, ENOUGH = 2, 4_000  # of many clips fewer, lest training takes a fifth longer
 MOST_S = 10_000  # seconds of audio that are decoded once more, of the pairs most alike
 DIRECTIONS = 1_024  # random ones to which longer embeddings are reduced
 MOST_CLIPS = 30_000  # the time to compare all with all grows with the square
@@ -47,12 +49,8 @@ def find(
     likely = [clips[i] for i in used.tolist()]
     waveform = copies.waveforms(likely, dataset.audio)
     with ThreadPoolExecutor() as pool:
-        heard = list(pool.map(functools.partial(listen, options=dataset.audio), likely))
-        sketches = {
-            number: f.sketch
-            for number, f in enumerate(heard)
-            if is_heard(f) and f.sketch is not None and f.seconds >= near_duplicates.LEAST_S
-        }
+        drawn = pool.map(functools.partial(_sketch, waveform), range(len(likely)))
+        sketches = {number: sketch for number, sketch in enumerate(drawn) if sketch is not None}
         pairs = [pair for pair in places.reshape(-1, 2).tolist() if set(pair) <= set(sketches)]
         batches = [np.array(pairs[at : at + BATCH]) for at in range(0, len(pairs), BATCH)]
         compare = functools.partial(near_duplicates.compare, sketches, waveform)
@@ -60,29 +58,43 @@ def find(
     return copies.between(likely, same)
 
 
+def _sketch(waveform: Callable[[int], Waveform], number: int) -> Sketch | None:
+    """Return the sketch of a clip's beginning; None of what is silent, short or gone meanwhile."""
+    try:
+        x = waveform(number)
+    except AudioError:
+        return None
+    if len(x) < near_duplicates.LEAST_OVERLAP or np.ptp(x) < 2 * SILENT_PEAK:
+        return None
+    spectra = Spectra(near_duplicates.RATE_HZ)
+    spectra.add(x)
+    return near_duplicates.sketch(spectra.finish()[1])
+
+
 def check(
     dataset: Dataset, clips: Sequence[Clip], pairs: Sequence[copies.Copied], fold: np.ndarray
 ) -> Iterator[Finding]:
-    """Yield a finding about near copies, which counts those in several folds."""
-    items = copies.near_items(dataset, pairs)
+    """Yield the findings about near copies: those in several folds, and others in no one group."""
     fold_of = dict(zip(clips, fold.tolist(), strict=True))
-    parted = [item for item in items if len({fold_of[clip] for clip in item.clips}) > 1]
-    if not items:
-        return
     names = Names(dataset.clips)
-    items = [Item(item.clips, names.listed(item.clips, " ~ ")) for item in [*parted, *items]]
-    items = list({item.clips: item for item in items}.values())  # those in several folds first
+    parted, together = [], []
+    for same in copies.near_sets([(pair.first, pair.second) for pair in pairs]):
+        item = Item(same, names.listed(same, " ~ "))
+        if len({fold_of[clip] for clip in same}) > 1:
+            parted.append(item)
+        elif same[0].group is None or len({clip.group for clip in same}) > 1:
+            together.append(item)
     repair = "`earmark doctor DATA --fix -o clean.csv` puts each set into one group"
-    if not parted:
-        yield Finding(
-            "near copies", "note", tuple(items), f"each set is in one fold; {repair} for good."
+    if parted:
+        have = "set is" if len(parted) == 1 else "sets are"
+        advice = (
+            f"{len(parted):,} {have} both trained on and tested, so the estimate is too high;"
+            f" {repair}."
         )
-        return
-    have = "set is" if len(parted) == 1 else "sets are"
-    advice = (
-        f"{len(parted):,} {have} both trained on and tested, so the estimate is too high; {repair}."
-    )
-    yield Finding("near leak", "warning", tuple(items), advice)
+        yield Finding("near leak", "warning", tuple(parted), advice)
+    if together:
+        advice = f"each set is in one fold; {repair} for good."
+        yield Finding("near copies", "note", tuple(together), advice)
 
 
 def leaking_sets(findings: Sequence[Finding]) -> str | None:
@@ -103,7 +115,7 @@ def _alike(embeddings: np.ndarray, most_rows: int) -> np.ndarray:
         generator = np.random.default_rng(0)
         x = x @ generator.standard_normal((size, DIRECTIONS), np.float32)
     x /= np.linalg.norm(x, axis=1, keepdims=True) + 1e-9
-    most = min(NEAREST, len(x) - 1)
+    most = min(max(LEAST_NEAREST, min(NEAREST, ENOUGH // len(x))), len(x) - 1)
     pairs: dict[tuple[int, int], float] = {}
     for at in range(0, len(x), BLOCK):
         cosine = x[at : at + BLOCK] @ x.T
