@@ -22,6 +22,7 @@ from earmark.backbones import registry
 from earmark.classifier.classifier import Classifier
 from earmark.classifier.file import digest_of, read_parts
 from earmark.errors import EarmarkError, ModelError
+from earmark.training.heads import standard
 
 FILES = Path(__file__).parents[1] / "fixtures" / "0.1"
 NAMES = ("single", "several", "mlp", "tuned", "schema2")
@@ -197,7 +198,7 @@ def test_every_tensor_is_checked(tmp_path, name):
         wrong = [value[:-1], value[None], np.concatenate([value, value]), value.T[..., None]]
         wrong += [value.astype(dtype) for dtype in (np.int32, np.int8, bool)]
         wrong += [value[:0]] + ([value.T] if value.ndim > 1 and key != "tuned.0.weights.0" else [])
-        for number in (np.nan, np.inf, -np.inf):
+        for number in (np.nan, -np.inf, *([] if key == "scale" else [np.inf])):
             wrong.append(value.copy())
             wrong[-1].flat[-1] = number
         if not key.startswith("tuned."):
@@ -220,6 +221,17 @@ def test_numbers_that_overflow_are_no_answer(tmp_path):
     classifier = Classifier.load(written(tmp_path / "huge.earmark", header, huge))
     with pytest.raises(ModelError, match="scores that are no numbers"):
         classifier.scores(np.full((1, 192), 9.0, np.float32) * tensors["scale"])
+
+
+def test_a_feature_that_never_moved_in_training_is_saved_and_read(tmp_path):
+    clips = np.random.default_rng(0).normal(size=(12, 192)).astype(np.float32)
+    clips[:, 5] = 0  # of a unit that is off, as many are in a network with ReLUs
+    _, scale = standard(clips)
+    assert np.isinf(scale).sum() == 1
+    classifier, path = Classifier.load(FILES / "single.earmark"), tmp_path / "m.earmark"
+    head = replace(classifier.head, tensors={**classifier.head.tensors, "scale": scale})
+    replace(classifier, head=head).save(path)
+    assert np.isfinite(Classifier.load(path).scores(clips)).all()
 
 
 def test_what_is_not_finite_is_never_written(tmp_path):

@@ -347,13 +347,16 @@ def check_head(kind: str, tensors: Mapping[str, np.ndarray], labels: int) -> Non
             raise FieldError(f"the shape of tensor {name}", list(value.shape), f"{expected}")
         if value.dtype != np.float32:
             raise FieldError(f"the type of tensor {name}", str(value.dtype), "float32")
-    _check_numbers("scale", tensors["scale"])
-    if not (tensors["scale"] > 0).all():
-        raise FieldError("the smallest of tensor scale", float(tensors["scale"].min()), "above 0")
+    scale = tensors["scale"]
+    _check_numbers("scale", scale)
+    if not (scale > 0).all():
+        raise FieldError("the smallest of tensor scale", float(scale.min()), "above 0")
 
 
 def _check_numbers(name: str, value: np.ndarray) -> None:
     if value.dtype.kind != "f":
         raise FieldError(f"the type of tensor {name}", str(value.dtype), "a float")
+    if name == "scale":  # infinite where a feature was the same in all of training
+        value = value[value != np.inf]
     if not np.isfinite(value).all():
         raise ValueError(f"tensor {name} has a number that is not finite")
