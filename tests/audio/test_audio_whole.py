@@ -350,3 +350,12 @@ def test_layout_of_garbage_is_one_stream() -> None:
             links = layout.links_of(content)
             assert links and links[0].start == 0
             assert all(link.end <= len(content) for link in links)
+
+
+def test_what_is_left_of_a_stream_is_let_go() -> None:
+    """A resampler that lives until the process ends prints that it leaked."""
+    content = encode(noise(40 * RATE), "WAV")
+    for opened in (audio.open_stream(content, RATE // 2), audio.open_channels(content)):
+        with opened as stream:
+            assert len(next(stream.blocks))
+        assert next(stream.blocks, None) is None

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from typing import NamedTuple
 
 import numpy as np
@@ -85,8 +85,8 @@ def open_stream(
         stream = Stream(rate_hz or header.rate_hz, _header_s(header, start_s, end))
         checked = _checked(header, blocks, stretch, options, stream)
         mono = _larger(_mono(checked, stream))
-        stream.blocks = resampled(mono, header.rate_hz, stream.rate_hz)
-        yield stream
+        with closing(resampled(mono, header.rate_hz, stream.rate_hz)) as stream.blocks:
+            yield stream
 
 
 @contextmanager
@@ -106,8 +106,8 @@ def open_channels(
         limit_s = _limit_s(channels * header.rate_hz if is_limited else None)
         stream = Stream(header.rate_hz, _header_s(header, start_s, end))
         stretch = _stretch(header, start_s, end, limit_s)
-        stream.blocks = _larger(_checked(header, blocks, stretch, options, stream))
-        yield stream
+        with closing(_larger(_checked(header, blocks, stretch, options, stream))) as stream.blocks:
+            yield stream
 
 
 def read_channels(
@@ -322,7 +322,7 @@ def _checked(
     stream.warnings, stream.notes = (*missing, *zeroed, *damaged), notes
 
 
-def _larger(blocks: Iterable[Samples]) -> Iterator[Samples]:
+def _larger(blocks: Iterable[Samples]) -> Generator[Samples, None, None]:
     """Join small blocks: FFmpeg gives some of 20 ms, and each costs its handling."""
     parts: list[Samples] = []
     for block in blocks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 import numpy as np
 
@@ -22,7 +22,9 @@ def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
     return np.asarray(soxr.resample(x, from_hz, to_hz, quality="HQ"), np.float32)
 
 
-def resampled(blocks: Iterable[Samples], from_hz: int, to_hz: int) -> Iterator[Samples]:
+def resampled(
+    blocks: Iterable[Samples], from_hz: int, to_hz: int
+) -> Generator[Samples, None, None]:
     """Yield blocks that are, joined, the very samples of :func:`resample`; there is at least one.
 
     Raises Refusal where all are less than one sample.
