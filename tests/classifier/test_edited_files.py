@@ -21,6 +21,7 @@ import earmark
 from earmark.backbones import registry
 from earmark.classifier.classifier import Classifier
 from earmark.classifier.file import digest_of, read_parts
+from earmark.classifier.networks import check_layers
 from earmark.classifier.schema import check_head
 from earmark.classifier.targets import Targets
 from earmark.errors import EarmarkError, ModelError
@@ -78,7 +79,7 @@ def outcome(path: Path, name: str, is_tuned: bool = False) -> str:
     """Load and use a file; return why it was refused, '' where it answers as the original."""
     try:
         classifier = Classifier.load(path)
-        classifier._check_layers([registry.info(use.name) for use in classifier.backbones])
+        check_layers(classifier, [registry.info(use.name) for use in classifier.backbones])
         if is_tuned or fingerprints(classifier.backbones) != fingerprints(usual(name)[3]):
             classifier.networks()
     except EarmarkError as error:

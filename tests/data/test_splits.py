@@ -1,5 +1,6 @@
 """Splits: given folds, groups, classes in equal shares; and data that cannot be split."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def test_given_folds_come_before_groups_before_stratified():
     by_group = make_scheme(clips(40, classes=2, groups=5), distinct(40))
     assert by_group.description == "leave one of 5 groups out"
     assert make_scheme(clips(40), distinct(40)).description == "5 stratified folds"
+
+
+def test_few_clips_of_no_class_are_no_warning_of_another_library():
+    items = clips(34)
+    items[:4] = [replace(clip, label="") for clip in items[:4]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scheme = make_scheme(items, distinct(34), separator=";")
+    assert scheme.description == "5 stratified folds"
 
 
 @settings(max_examples=40, deadline=None)

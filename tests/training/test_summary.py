@@ -57,6 +57,8 @@ def test_what_doubling_should_add():
     (line,) = summary.growth_line({"learning_curve": points, "fine_tuning": {}})
     assert line.endswith("2.5 points to the frozen classifier")
     assert summary.growth_line({"learning_curve": points[:2]}) == []
+    worthless = {"verdict": {"word": "worthless", "why": "Guessing is as good."}}
+    assert summary.growth_line({"learning_curve": points, **worthless}) == []
 
 
 def test_what_is_said_of_unknown_classes():

@@ -178,9 +178,9 @@ def test_a_baseline_that_is_as_good_is_named():
 @pytest.mark.parametrize(
     ("truth", "errors", "why"),
     [
-        (np.repeat([0, 1], (40, 8)), 0, "fewer than 10 clips tested: '1'"),
+        (np.repeat([0, 1], (40, 8)), 0, "fewer than 10 clips were tested of '1'"),
         (np.arange(60) % 2, 12, "the 95 % interval is wide"),
-        (np.arange(10) % 2, 0, "fewer than 10 clips tested: '0', '1'"),
+        (np.arange(10) % 2, 0, "fewer than 10 clips were tested of '0', '1'"),
     ],
 )
 def test_each_reason_for_care(truth, errors, why):
@@ -191,7 +191,7 @@ def test_each_reason_for_care(truth, errors, why):
 def test_a_class_that_is_missed_asks_for_care():
     truth = np.arange(300) % 5
     verdict = judged(answers(truth, np.where(truth == 4, 0, truth)))[1]
-    assert verdict["word"] == "care" and "recall below guessing: '4'" in verdict["why"]
+    assert verdict["word"] == "care" and "the recall of '4' is below guessing" in verdict["why"]
 
 
 def test_a_leak_asks_for_care():
@@ -204,7 +204,9 @@ def test_a_leak_asks_for_care():
 def test_a_class_of_one_group_asks_for_care():
     group = np.where(TEN == 3, 0, np.arange(200) // 10 % 10)
     verdict = judged(answers(TEN, TEN, group))[1]
-    assert verdict["word"] == "care" and "clips of one group only: '3'" in verdict["why"]
+    assert (
+        verdict["word"] == "care" and "clips of one group only were tested of '3'" in verdict["why"]
+    )
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])

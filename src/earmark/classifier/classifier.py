@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from earmark.audio.options import AudioOptions
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.estimate import Estimate
-from earmark.classifier.features import FeatureSpec, count_features
+from earmark.classifier.features import FeatureSpec
 from earmark.classifier.file import (
     READ,
     SCHEMA,
@@ -34,7 +34,6 @@ from earmark.version import __version__
 
 if TYPE_CHECKING:
     from earmark.backbones.base import Backbone
-    from earmark.backbones.info import BackboneInfo
     from earmark.classifier.prediction import Prediction
     from earmark.classifier.recordings import Recordings
     from earmark.classifier.session import Session
@@ -272,46 +271,9 @@ class Classifier:
 
     def networks(self) -> list[Backbone]:
         """Load the backbones, make sure that they are the ones trained with, and tune them."""
-        from earmark import backbones
-        from earmark.backbones import tuned_weights
+        from earmark.classifier import networks
 
-        networks: list[Backbone] = []
-        for number, use in enumerate(self.backbones):
-            network = backbones.load_backbone(use.name, precision=use.fingerprint.rsplit("/", 1)[1])
-            own = network.fingerprint.removeprefix(network.info.name)  # a folder may have moved
-            if own != use.fingerprint.removeprefix(use.name):
-                raise ModelError(
-                    f"this classifier was trained with backbone {use.fingerprint}, and here is"
-                    f" {network.fingerprint}; install the earmark and weights it was made with, or"
-                    " train it again."
-                )
-            if self.tuned:
-                tuned_weights.apply_tuned_weights(network, self.tuned[number])
-            networks.append(network)
-        self._check_layers([network.info for network in networks])
-        return networks
-
-    def _check_layers(self, infos: Sequence[BackboneInfo]) -> None:
-        """Refuse layers that a backbone does not have, and a head of another number of features."""
-        for use, info in zip(self.backbones, infos, strict=True):
-            if unread := set(use.layers) - {layer.name for layer in info.layers}:
-                raise ModelError(
-                    f"this classifier reads layer {min(unread)!r}, which backbone {use.name!r} does"
-                    " not have; get the file again from where it was made, or train it again."
-                )
-        try:
-            features = count_features(infos, self.feature_spec)
-        except ValueError as error:
-            raise ModelError(
-                f"this classifier's pooling does not fit its layers: {error}; get the file again"
-                " from where it was made, or train it again."
-            ) from error
-        if len(self.head.tensors["mean"]) != features:
-            raise ModelError(
-                f"this classifier's head reads {len(self.head.tensors['mean'])} features, and its"
-                f" layers and pooling give {features}; get the file again from where it was made,"
-                " or train it again."
-            )
+        return networks.load_networks(self)
 
     def save(self, path: str | Path, *, hashes: bool = True) -> None:
         """Write the classifier to one file, whole or not at all; equal ones give equal bytes.

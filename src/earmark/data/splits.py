@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -254,7 +255,10 @@ def _numbers(values: list[str]) -> np.ndarray:
 
 
 def _fold_numbers(splits: Iterable[tuple[np.ndarray, np.ndarray]], size: int) -> np.ndarray:
+    """Number the tested parts. Clips of no class may be fewer than the folds, without a warning."""
     fold = np.zeros(size, np.int64)
-    for number, (_, test) in enumerate(splits):
-        fold[test] = number
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class")
+        for number, (_, test) in enumerate(splits):
+            fold[test] = number
     return fold

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from earmark.classifier.estimate import WORTHLESS
 from earmark.data.doctor.findings import Names
 from earmark.report import figures, plots
 from earmark.report.contents import ReportContents
 from earmark.report.players import players
 from earmark.report.text import amount
+from earmark.training.summary import is_worthless
 
 MANY_CLASSES = 12  # beyond, columns are numbered: names would not fit
 FEW_CLASSES = 4  # up to so many, cells are large
@@ -62,7 +62,7 @@ def scores(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, o
         "plot": plots.reliability(label, figures.reliability(contents.scores, contents.truth)),
         "few": plots.FEW,
         "confidence": confidence,
-        "is_worthless": (estimate.get("verdict") or {}).get("word") == WORTHLESS,
+        "is_worthless": is_worthless(estimate),
         "gap": confidence - estimate["accuracy"],
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 from earmark.report import plots
 from earmark.report.contents import ReportContents
 from earmark.report.text import number, percent
-from earmark.training.summary import frozen_value, headline_of
+from earmark.training.summary import frozen_value, guess_of, headline_of, is_worthless
 
 NOUNS = {
     "accuracy": "Accuracy",
@@ -30,7 +30,8 @@ def accuracy(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str,
         for b in contents.baselines or ()
         if b["name"] != CHANCE
     ]
-    chance = {"name": CHANCE, "value": headline["chance"], "ci95": None}
+    guess = guess_of(headline["name"])
+    chance = {"name": guess, "value": headline["chance"], "ci95": None}
     chart = [plots.Row("this classifier", headline["value"], tuple(headline["ci95"]), True)]
     for b in sorted([*others, chance], key=lambda b: -b["value"]):
         chart.append(plots.Row(b["name"], b["value"], b["ci95"] and tuple(b["ci95"])))
@@ -42,7 +43,7 @@ def accuracy(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str,
     return {
         "plot": plots.rows(f"{noun} with 95 % interval", chart, n),
         "n": n,
-        "noun": noun,
+        "quantity": noun.lower().replace("f1", "F1"),
         "headline": headline,
         "verdict": estimate.get("verdict"),
         "others": others,
@@ -52,7 +53,7 @@ def accuracy(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str,
     }
 
 
-def learning(contents: ReportContents) -> dict[str, object] | None:
+def learning(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object] | None:
     """Return what more clips would bring."""
     rows = contents.learning_curve
     if not rows:
@@ -70,7 +71,7 @@ def learning(contents: ReportContents) -> dict[str, object] | None:
         band=[(float(row["low"]), float(row["high"])) for row in rows],
         doubling=True,
     )
-    return {"plot": plot, "rows": rows}
+    return {"plot": plot, "rows": rows, "is_worthless": is_worthless(estimate)}
 
 
 def layers(contents: ReportContents) -> dict[str, object] | None:

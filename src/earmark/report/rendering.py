@@ -32,7 +32,7 @@ def page(summary: Mapping[str, Any], contents: ReportContents) -> str:
         ("estimate", "How good it is", estimate.accuracy(figures, contents)),
         *_answers(figures, contents),
         ("unknown", "Unknown sounds", answers.unknown(figures, contents)),
-        ("learning", "What more data would bring", estimate.learning(contents)),
+        ("learning", "What more data would bring", estimate.learning(figures, contents)),
         ("layers", "What the layers contribute", estimate.layers(contents)),
         ("fine-tuning", "Fine-tuning", estimate.fine_tuning(contents)),
         *_to_hear(contents),

@@ -132,41 +132,44 @@ def compare(
         return train(data, backbone=name, store=store, progress=progress, **settings)
 
     together = trained(dataset, ",".join(names))
-    tested = together.out_of_fold
     pinned = _pinned(dataset, together)
     trainings = {name: trained(pinned, name) for name in names} | {",".join(names): together}
-    weights = _weights(tested)
+    weights = _weights(together.out_of_fold)
     best = max((t.out_of_fold.quality * weights for t in trainings.values()), key=np.mean)
     speeds = {name: _seconds_per_hour(pinned, name) for name in names}
-    entries = []
-    for name, training in trainings.items():
-        own = tuple(name.split(","))
-        quality = training.out_of_fold.quality
-        difference = quality * weights - best
-        figures = training.estimate.headline or {}
-        is_balanced = figures.get("name") == "balanced_accuracy"
-        interval = metrics.accuracy_interval(quality, tested.cluster, seed)
-        sizes = [_download_mb(one) for one in own]
-        known = [size for size in sizes if size is not None]
-        entries.append(
-            Entry(
-                own,
-                float(quality.mean()),
-                tuple(figures["ci95"]) if is_balanced else interval,
-                float(difference.mean()),
-                metrics.difference_interval(difference, tested.cluster, seed),
-                metrics.paired_p(difference, tested.cluster, seed),
-                sum(speeds[one] for one in own),
-                sum(known) if known else None,
-                _saved_mb(training.classifier),
-                figures["value"] if is_balanced else None,
-                training.estimate.verdict,
-            )
-        )
+    entries = [
+        _entry(name, training, best, sum(speeds[one] for one in name.split(",")), seed)
+        for name, training in trainings.items()
+    ]
     recommended, sentence = recommend(entries)
     scheme = together.estimate.scheme
     count = len(pinned)
     return Comparison(tuple(entries), scheme, count, together.skipped, recommended, sentence)
+
+
+def _entry(
+    name: str, training: Training, best: np.ndarray, seconds_per_hour: float, seed: int
+) -> Entry:
+    """Make the entry of a training, whose clips are held against those of the ``best`` (N,)."""
+    backbones, tested = tuple(name.split(",")), training.out_of_fold
+    difference = tested.quality * _weights(tested) - best
+    figures = training.estimate.headline or {}
+    is_balanced = figures.get("name") == "balanced_accuracy"
+    interval = metrics.accuracy_interval(tested.quality, tested.cluster, seed)
+    sizes = [size for one in backbones if (size := _download_mb(one)) is not None]
+    return Entry(
+        backbones,
+        accuracy=float(tested.quality.mean()),
+        ci95=tuple(figures["ci95"]) if is_balanced else interval,
+        difference=float(difference.mean()),
+        difference_ci95=metrics.difference_interval(difference, tested.cluster, seed),
+        p=metrics.paired_p(difference, tested.cluster, seed),
+        seconds_per_hour=seconds_per_hour,
+        download_mb=sum(sizes) if sizes else None,
+        classifier_mb=_saved_mb(training.classifier),
+        balanced_accuracy=figures["value"] if is_balanced else None,
+        verdict=training.estimate.verdict,
+    )
 
 
 def recommend(entries: Sequence[Entry]) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from earmark.classifier.estimate import WORTHLESS
 from earmark.errors import amount
 from earmark.system.text import one_line
 
@@ -114,6 +115,11 @@ _SHOWN = {  # how a headline begins its line, and what guessing is
 }
 
 
+def guess_of(figure: str) -> str:
+    """Return in words what guessing is, against which a figure is held."""
+    return _SHOWN[figure][1]
+
+
 def headline_of(estimate: Mapping[str, Any]) -> dict[str, Any]:
     """Return name, value, interval and chance of the figure to go by; of 0.1 the accuracy."""
     headline = estimate.get("headline")
@@ -131,6 +137,11 @@ def verdict_line(estimate: Mapping[str, Any]) -> list[str]:
     """Say whether the classifier may be used, and why."""
     verdict = estimate.get("verdict")
     return [] if verdict is None else [f"  verdict   {verdict['word']}: {verdict['why']}"]
+
+
+def is_worthless(estimate: Mapping[str, Any]) -> bool:
+    """Say if the verdict is that the answers are worthless."""
+    return (estimate.get("verdict") or {}).get("word") == WORTHLESS
 
 
 def _beside(estimate: Mapping[str, Any], name: str) -> list[str]:
@@ -187,11 +198,14 @@ def frozen_value(estimate: Mapping[str, Any]) -> float:
 
 
 def growth_line(estimate: Mapping[str, Any]) -> list[str]:
-    """Say what more recordings should add, where the learning curve says it."""
+    """Say what more recordings should add, where the learning curve says it.
+
+    Of worthless answers it says nothing.
+    """
     from earmark.training.learning_curve import gain_of_doubling
 
     gain = gain_of_doubling(estimate.get("learning_curve", []))
-    if gain is None:
+    if gain is None or is_worthless(estimate):
         return []
     which = " to the frozen classifier" if "fine_tuning" in estimate else ""
     if (estimate.get("headline") or {}).get("name") == "balanced_accuracy":

@@ -171,11 +171,11 @@ class _Judged:
         ]
         noun = "group" if any(clip.group for clip in self.tested.clips) else "recording"
         return [
-            f"{what}: {_some(labels)}"
-            for what, labels in (
-                (f"fewer than {FEW_CLIPS} clips tested", few),
-                (f"clips of one {noun} only", alone),
-                (f"{figure.replace('f1', 'F1')} below guessing", missed),
+            text.format(_some(labels))
+            for text, labels in (
+                (f"fewer than {FEW_CLIPS} clips were tested of {{}}", few),
+                (f"clips of one {noun} only were tested of {{}}", alone),
+                (f"the {figure.replace('f1', 'F1')} of {{}} is below guessing", missed),
             )
             if labels
         ]

@@ -62,7 +62,7 @@ def _of_no_class(dataset: Dataset) -> Iterator[Finding]:
     names = Names(dataset.clips)
     items = tuple(Item((c,), names(c)) for c in dataset.clips if not dataset.classes(c))
     if items and dataset.labels:
-        advice = "their label is empty: they count as examples of no class; label those that are."
+        advice = "without a label they are examples of no class; label those that have a class."
         yield Finding("no class", "note", items, advice)
 
 

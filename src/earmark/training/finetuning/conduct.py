@@ -195,11 +195,9 @@ class _Work:
         self.clips, scheme = frozen.embedded.clips, frozen.embedded.scheme
         self.plans = () if is_right_everywhere(frozen) else frozen.solution.plans
         self.names = [name for k, name in enumerate(scheme.names) if scheme.held_out in (None, k)]
-        networks = [
-            registry.load_backbone(network.info.name, engine="torch")
-            for network in frozen.embedded.networks
-        ]
-        for network in frozen.embedded.networks:
+        names = [network.info.name for network in self.embedded.networks]
+        networks = [registry.load_backbone(name, engine="torch") for name in names]
+        for network in self.embedded.networks:
             network.engine = network.compute  # what was compiled for another engine is let go
         options = frozen.embedded.dataset.audio
         self.setup = Context(
@@ -299,8 +297,7 @@ class _Work:
 
     def verdict(self, answers: Sequence[_Answer]) -> tuple[dict[str, Any], OutOfFold]:
         """Compare on the tested clips; return the verdict and the fine-tuned answers behind it."""
-        frozen = self.frozen.out_of_fold
-        solution = self.frozen.solution
+        frozen, solution = self.frozen.out_of_fold, self.frozen.solution
         logits = solution.logits.copy()
         for plan, answer in zip(self.plans, answers, strict=True):
             logits[plan.test] = answer.logits
@@ -338,9 +335,7 @@ class _Work:
     def deploy(self, answers: Sequence[_Answer]) -> tuple[Tuned, Calibration]:
         """Tune on all clips but a test split, for the median length of rehearsals that gained."""
         solution, held_out = self.frozen.solution, self.embedded.scheme.held_out
-        rows = np.arange(len(self.clips))
-        if held_out is not None:
-            rows = solution.plans[0].rows
+        rows = np.arange(len(self.clips)) if held_out is None else solution.plans[0].rows
         paid = [k for k, answer in enumerate(answers) if answer.is_better]
         length = max(1, round(float(np.median([answers[k].epochs for k in paid]))))
         run = self._run("all clips", solution.chosen, rows, length=length)
