@@ -11,6 +11,8 @@ import soundfile
 
 import earmark as package
 from command_line import earmark
+from earmark.data.clip import Clip
+from shared_data import shared_weights
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +94,40 @@ def test_predict_answers_each_row_of_a_manifest(root, trained, tmp_path):
         ("low", 0, 1),
         ("low", 0.25, 1),
     ]
+
+
+def test_a_manifest_that_cannot_be_read_does_not_stop_the_others(root, trained, tmp_path):
+    model, _ = trained
+    bad, good = tmp_path / "bad.csv", root / "val" / "low" / "0.wav"
+    bad.write_text('path\n"x.wav\n')
+    done = earmark("predict", model, bad, good, "--json", expect=1)
+    failed, answer = map(json.loads, done.stdout.splitlines())
+    assert failed["path"] == str(bad) and failed["error"].endswith("mend its quotes.")
+    assert answer["label"] == "low"
+    assert "mend its quotes" in earmark("predict", model, bad, expect=2).stderr
+    answers = package.load(model).predict([bad, good])
+    assert [a.label for a in answers] == [None, "low"] and "mend its quotes" in answers[0].error
+
+
+def test_times_are_written_as_they_were_given(root, trained, tmp_path):
+    model, _ = trained
+    (tmp_path / "m.csv").write_text("path,start,end\nlow/0.wav,0.123456789,0.5\n")
+    options = ("--root", root / "val", "--csv")
+    rows = list(csv.reader(earmark("predict", model, tmp_path / "m.csv", *options).stdout.split()))
+    assert rows[1][4:] == ["0.123456789", "0.5"]
+    assert Clip(Path("a"), start=12345.61, end=12345.69).name == "a 12345.61..12345.69"
+
+
+def test_tag_prints_the_stretches_of_a_manifest(root, tmp_path):
+    shared_weights("mn04/mn04_as_mAP_432.pt")
+    (tmp_path / "m.csv").write_text(f"path,start,end\n{root}/val/low/0.wav,0,0.5\nnone.wav,1,2\n")
+    (heard, gone), table = (
+        map(json.loads, earmark("tag", tmp_path / "m.csv", "--json", expect=1).stdout.splitlines()),
+        list(csv.reader(earmark("tag", tmp_path / "m.csv", "--csv", expect=1).stdout.splitlines())),
+    )
+    assert [(t["start"], t["end"]) for t in (heard, gone)] == [(0, 0.5), (1, 2)]
+    assert table[0][4:] == ["start", "end"] and table[1][4:] == ["0", "0.5"]
+    assert table[-1][4:] == ["1", "2"]
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,13 @@ _OFFERED = {
     " audio_filepath audiofile wav wav_path wav_file recording recordings sound sound_file"
     " slice_file_name clip clip_path notated_path location url uri name",
     "label": "labels class classes class_name category categories species target annotation tag"
-    " tags common_name scientific_name primary_label ebird_code genre emotion word command y",
+    " tags common_name scientific_name primary_label scene_label event_label"
+    " ebird_code genre emotion word command y",
     "split": "subset set partition usage phase dataset_split data_split",
     "start": "start_time begin begin_time onset t_start tmin from start_sec",
     "end": "end_time stop stop_time t_end tmax to end_sec",
 }
-OFFERED = {ours: frozenset(names.split()) for ours, names in _OFFERED.items()}
+OFFERED = {ours: tuple(names.split()) for ours, names in _OFFERED.items()}  # likeliest first
 
 
 def plain(name: str) -> str:
@@ -43,7 +44,7 @@ def match(name: str, columns: Sequence[str]) -> str | None:
 def columns_in_use(names: Iterable[str]) -> set[str]:
     """Return the plain names of all columns that may be read where ``names`` are wanted."""
     times = [name for aliases in TIMES.values() for name in aliases]
-    offered = [name for ours in ("split", "start", "end") for name in OFFERED[ours]]
+    offered = [name for ours in ("split", "start", "end") for name in (*OFFERED[ours], "offset")]
     return {plain(name) for name in (*names, *times, *offered)}
 
 
@@ -73,15 +74,19 @@ def resolve(
     for ours in ("group", "fold", "split"):  # --fold split: then it is no split
         if given.get(ours) is None and chosen.get(ours) in taken:
             del chosen[ours]
+    near_offset = "end" if match("onset", columns) else "start"  # DCASE's offset is an end
     for ours in ("start", "end", "split"):
-        near = [column for column in columns if plain(column) in OFFERED[ours]]
+        offered = (*OFFERED[ours], *(("offset",) if ours == near_offset else ()))
+        near = [column for column in columns if plain(column) in offered]
         if ours not in chosen and near and near[0] not in chosen.values():
             notes.append(f"column {near[0]!r} is not used; give --{ours} {near[0]!r} if it is that")
     return chosen, notes
 
 
 def _missing(table: str, name: str, ours: str, columns: Sequence[str]) -> str:
-    likely = [c for c in columns if plain(c).replace(" ", "_") in OFFERED.get(ours, ())]
+    offered = OFFERED.get(ours, ())
+    likely = [c for c in columns if plain(c).replace(" ", "_") in offered]
+    likely.sort(key=lambda column: offered.index(plain(column).replace(" ", "_")))
     hint = did_you_mean(name, columns)
     if likely:
         shown = " or ".join(f"--{ours} {_shell(column)}" for column in likely[:3])
