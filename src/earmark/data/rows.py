@@ -68,8 +68,8 @@ def clips_of(
         _check_distinct(table, clips)
         check_words((clip.split for clip in clips.values()), table.name)
         _check_folds(table.name, columns, clips.values())
-        if need_labels and not separator:
-            notes += several_in_one(columns["label"], clips.values())
+        if need_labels:
+            notes += several_in_one(columns["label"], clips.values(), separator)
     return list(clips.values()), separator, [*table.notes, *notes, *_not_utf8(clips.values())]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,6 +67,15 @@ class LabelOptions:
         for note in () if quiet else dataset.notes:
             say(f"note: {note}")
         return dataset
+
+    def as_typed(self) -> list[str]:
+        """Return DATA, and the options that say how it is read, for a command that follows."""
+        words = [self.source]
+        for option in fields(self):
+            value, default = getattr(self, option.name), getattr(option.default, "default", None)
+            if option.name != "source" and value != default:
+                words += [f"--{option.name.replace('_', '-')}", str(value)]
+        return words
 
 
 @dataclass(frozen=True, kw_only=True)
