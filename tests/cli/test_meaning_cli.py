@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -116,6 +117,20 @@ def test_times_are_written_as_they_were_given(root, trained, tmp_path):
     rows = list(csv.reader(earmark("predict", model, tmp_path / "m.csv", *options).stdout.split()))
     assert rows[1][4:] == ["0.123456789", "0.5"]
     assert Clip(Path("a"), start=12345.61, end=12345.69).name == "a 12345.61..12345.69"
+
+
+def test_review_prints_the_command_that_follows(root, tmp_path):
+    files = [
+        f"{root}/{split}/{name}/0.wav" for split in ("Train", "val") for name in ("low", "high")
+    ]
+    files += [f"{root}/Train/{name}/{k}.wav" for name in ("low", "high") for k in (1, 2, 3)]
+    rows = "".join(f"{file},{'low' in file}+x\n" for file in files)
+    (tmp_path / "m.csv").write_text(f"path,what\n{rows}")
+    options = ("--label", "what", "--separator", "+", "--backbone", "logmel", "--folds", "3")
+    done = earmark("review", tmp_path / "m.csv", *options, "-o", tmp_path / "d.csv")
+    command = shlex.split(done.stdout.splitlines()[-1].partition("then:")[2])
+    assert command[0] == "earmark" and command[-1] == "CORRECTED.csv"
+    assert "kept" in earmark(*command[1:-1], tmp_path / "c.csv").stdout
 
 
 def test_tag_prints_the_stretches_of_a_manifest(root, tmp_path):

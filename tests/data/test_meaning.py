@@ -366,11 +366,17 @@ def test_folders_with_a_word_for_a_split_in_their_names_are_not_taken_for_classe
     assert "--split-map testAudio=test,train_audio=train, or --split-map none" in said
     data = Dataset.read(tmp_path, split_map="testAudio=test,train_audio=train")
     assert data.labels == ["cat", "dog"] and len(data.to_test()) == 1
+    sounds = make(tmp_path / "b", "freight train/a.wav", "test tone/b.wav")
+    assert "'freight train', 'test tone' are read as classes" in Dataset.read(sounds).notes[0]
+    some = make(tmp_path / "c", "train_set/a/a.wav", "dev_set/a/b.wav", "noise/c.wav")
+    assert "'dev_set', 'train_set' are read as classes" in Dataset.read(some).notes[0]
 
 
 def test_folders_of_persons_and_of_the_same_sub_folders_are_told(tmp_path):
     actors = make(tmp_path / "a", "Actor_01/a.wav", "Actor_02/b.wav")
-    assert "'Actor_01', 'Actor_02' are called like speakers" in Dataset.read(actors).notes[0]
+    assert (
+        "'Actor_01', 'Actor_02' are called like speakers or parts" in Dataset.read(actors).notes[0]
+    )
     inner = ("fan/normal/a.wav", "fan/odd/b.wav", "pump/normal/c.wav", "pump/odd/d.wav")
     (note,) = Dataset.read(make(tmp_path / "b", *inner)).notes
     assert "has the same sub-folders, 'normal', 'odd', which count for nothing" in note
@@ -417,7 +423,10 @@ def test_labels_that_are_several_in_one_cell_are_lists_or_told(tmp_path):
     assert Dataset.read(manifest(tmp_path, named)).notes == ()
 
 
-def test_a_column_of_offsets_is_told(tmp_path):
+def test_columns_of_times_and_splits_in_other_forms_are_told(tmp_path):
+    text = "path,label,start_ms,is_test\na.wav,x,0,1\nb.wav,y,500,0\n"
+    split, start = Dataset.read(manifest(tmp_path, text)).notes
+    assert "--split 'is_test'" in split and "times must be in seconds" in start
     text = "path,label,offset\na.wav,x,0\nb.wav,y,1\n"
     assert "give --start 'offset'" in Dataset.read(manifest(tmp_path, text)).notes[0]
     text = "path,label,onset,offset\na.wav,x,0,1\nb.wav,y,1,2\n"

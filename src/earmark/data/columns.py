@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -21,11 +22,17 @@ _OFFERED = {
     "label": "labels class classes class_name category categories species target annotation tag"
     " tags common_name scientific_name primary_label scene_label event_label"
     " ebird_code genre emotion word command y",
-    "split": "subset set partition usage phase dataset_split data_split",
+    "split": "subset set partition usage phase dataset_split data_split"
+    " is_test is_train is_val is_valid is_validation",
     "start": "start_time begin begin_time onset t_start tmin from start_sec",
     "end": "end_time stop stop_time t_end tmax to end_sec",
 }
 OFFERED = {ours: tuple(names.split()) for ours, names in _OFFERED.items()}  # likeliest first
+
+
+_NOT_SECONDS = re.compile(
+    r"(start|begin|onset|end|stop|offset)(_time)?[ _(]*(ms|msec|milliseconds?|frames?|samples?)\)?"
+)
 
 
 def plain(name: str) -> str:
@@ -80,6 +87,12 @@ def resolve(
         near = [column for column in columns if plain(column) in offered]
         if ours not in chosen and near and near[0] not in chosen.values():
             notes.append(f"column {near[0]!r} is not used; give --{ours} {near[0]!r} if it is that")
+    other = [c for c in columns if _NOT_SECONDS.fullmatch(plain(c)) and c not in chosen.values()]
+    if other and "start" not in chosen:
+        notes.append(
+            f"column {other[0]!r} is not used, and whole recordings are read; times must be in"
+            " seconds: give --start and --end columns of seconds if clips are stretches"
+        )
     return chosen, notes
 
 

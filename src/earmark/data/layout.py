@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from earmark.data.clip import Clip
-from earmark.data.split_words import TEST, TRAIN, SplitMap, is_fold, likely_role, role
+from earmark.data.split_words import TEST, TRAIN, SplitMap, is_fold, likely_role, rest_of, role
 from earmark.errors import DataError
 
-# What folders are called that hold one person each, and all that this person says.
-_PERSON = re.compile(
-    r"(actor|speaker|spk|subject|participant|patient|person|session|user|id)s?[ _-]?[0-9]+",
+# What folders are called that hold all of one person, or of one day, whatever its class.
+_PART = re.compile(
+    r"(actor|speaker|spk|subject|participant|patient|person|session|user|id|split|cv|part|batch|day"
+    r"|site)s?[ _-]?[0-9]+|fold[ _-]?[a-z]",
     re.IGNORECASE,
 )
 LISTS = {"test": "testing_list.txt", "validation": "validation_list.txt"}  # of Speech Commands
@@ -108,28 +109,34 @@ def _moved(
 def _doubts(folder: Path, tops: Sequence[str]) -> list[str]:
     """Say of folders that are called like splits or persons what they are read as.
 
-    DataError where all of them have a word for a split in their names: train_audio, test_audio.
+    DataError where they are names of one thing with words for splits: train_audio, test_audio.
     """
     likely = [likely_role(top) for top in tops]
-    if {*likely} == {TRAIN, TEST}:
+    rests = [{rest_of(top) for top in tops if likely_role(top) == word} for word in (TRAIN, TEST)]
+    if None not in likely and rests[0] & rests[1]:
         mapped = ",".join(f"{top}={word}" for top, word in zip(tops, likely, strict=True))
         raise DataError(
             f"{folder} has the folders {_listed(tops)}, which may be splits or classes; give"
             f" --split-map {shlex.quote(mapped)}, or --split-map none if they are classes."
         )
-    if len(tops) > 1 and all(map(_PERSON.fullmatch, tops)):
+    if len(tops) > 1 and all(map(_PART.fullmatch, tops)):
         return [
-            f"the classes {_listed(tops)} are called like speakers or sessions; if these are not"
+            f"the classes {_listed(tops)} are called like speakers or parts; if these are not"
             " what is to be told apart, give a manifest with a column of classes, and these as"
             " --group"
         ]
     alike = [top for top in tops if role(top) or is_fold(top)]
+    if {TRAIN, TEST} <= {*likely}:
+        alike = [top for top, word in zip(tops, likely, strict=True) if word]
     if not alike:
         return []
-    all_mapped = ",".join(f"{top}={role(top) or TRAIN}" for top in tops[:3])
+    all_mapped = ",".join(f"{top}={likely_role(top) or TRAIN}" for top in tops[:3])
+    are = "folder {} is read as a class, like its neighbours"
+    if len(alike) > 1:
+        are = "folders {} are read as classes"
     return [
-        f"the folder {_listed(alike)} is read as a class, like its neighbours; if these are splits,"
-        f" name them all: --split-map {all_mapped}"
+        f"the {are.format(_listed(alike))}; if these are splits, name them all: --split-map"
+        f" {shlex.quote(all_mapped)}"
     ]
 
 

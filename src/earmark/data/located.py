@@ -93,7 +93,7 @@ class Locator:
 def elsewhere(folder: Path, missing: Sequence[Path]) -> str:
     """Return a hint at where files of a table are that are not where it says, if near; else ''."""
     names = [os.path.relpath(path, folder) for path in missing]
-    last = missing[0].name
+    last = missing[0].name.replace("\\", "/").rpartition("/")[2]
     walk = itertools.chain(os.walk(folder), os.walk(folder.parent))
     for here, _, files in itertools.islice(walk, MOST_SEARCHED):
         if all(os.path.isfile(os.path.join(here, name)) for name in names):

@@ -32,6 +32,11 @@ def likely_role(*names: str) -> str | None:
     return roles.pop() if len(roles) == 1 else None
 
 
+def rest_of(name: str) -> str:
+    """Return a name without its numbers and without the words that name splits."""
+    return " ".join(w.casefold() for w in _WORD.findall(name) if role(w) is None)
+
+
 def is_held_out(word: str | None) -> bool:
     """Say whether clips of this split are scored once and never trained on."""
     return role(word) == TEST
