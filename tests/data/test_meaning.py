@@ -411,6 +411,7 @@ def test_labels_that_are_several_in_one_cell_are_lists_or_told(tmp_path):
     text = """path,label\na.wav,"['dog', 'rain']"\nb.wav,[]\nsub/c.wav,['rain']\n"""
     data = Dataset.read(manifest(tmp_path, text))
     assert [data.classes(clip) for clip in data] == [("dog", "rain"), (), ("rain",)]
+    assert "'label' has lists written as text" in data.notes[0]
     brackets = "path,label\na.wav,[noise]\nb.wav,[1]\n"
     assert Dataset.read(manifest(tmp_path, brackets)).labels == ["[1]", "[noise]"]
     joined = 'path,label\na.wav,"dog,animal"\nb.wav,"cat,animal"\nsub/c.wav,rain\n'

@@ -48,15 +48,23 @@ def clips_of(
     seconds = Seconds(table.name, table.has_decimal_commas)
     locator = Locator(table.folder)
     clips: dict[int, Clip] = {}
+    has_text_lists = False
     for number, row in table.rows:
         cell = row.get(columns.get("label", ""))
-        if isinstance(cell, LISTS) or (isinstance(cell, str) and text_list(cell) is not None):
+        is_text = isinstance(cell, str) and text_list(cell) is not None
+        if is_text or isinstance(cell, LISTS):
             separator = separator or LIST_SEPARATOR
+        has_text_lists |= is_text
         try:
             clip = _clip(row, columns, seconds, number, separator)
             clips[number] = _settled(clip, locator, split_map)
         except ValueError as error:
             raise DataError(f"{table.name}, row {number}: {error}.") from error
+    if has_text_lists:
+        notes.append(
+            f"column {columns['label']!r} has lists written as text, and is read so; earmark 0.1"
+            " took each for one class"
+        )
     if not clips:
         raise DataError(f"{table.name} has no rows; list one clip in each.")
     seconds.check()
