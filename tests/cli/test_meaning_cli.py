@@ -160,3 +160,9 @@ def test_tag_prints_the_stretches_of_a_manifest(root, tmp_path):
 )
 def test_nothing_is_given_twice(arguments, option):
     assert f"{option} is given more than once" in earmark(*arguments, expect=2).stderr
+
+
+def test_a_name_that_begins_with_a_dash_is_shown_the_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-rf.wav").touch()
+    assert "write ./-rf.wav." in earmark("predict", "m", "-rf.wav", expect=2).stderr
