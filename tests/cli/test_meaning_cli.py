@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import soundfile
 
 import earmark as package
 from command_line import earmark
+from earmark.data.clip import Clip
+from shared_data import shared_weights
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +97,54 @@ def test_predict_answers_each_row_of_a_manifest(root, trained, tmp_path):
     ]
 
 
+def test_a_manifest_that_cannot_be_read_does_not_stop_the_others(root, trained, tmp_path):
+    model, _ = trained
+    bad, good = tmp_path / "bad.csv", root / "val" / "low" / "0.wav"
+    bad.write_text('path\n"x.wav\n')
+    done = earmark("predict", model, bad, good, "--json", expect=1)
+    failed, answer = map(json.loads, done.stdout.splitlines())
+    assert failed["path"] == str(bad) and failed["error"].endswith("mend its quotes.")
+    assert answer["label"] == "low"
+    assert "mend its quotes" in earmark("predict", model, bad, expect=2).stderr
+    answers = package.load(model).predict([bad, good])
+    assert [a.label for a in answers] == [None, "low"] and "mend its quotes" in answers[0].error
+
+
+def test_times_are_written_as_they_were_given(root, trained, tmp_path):
+    model, _ = trained
+    (tmp_path / "m.csv").write_text("path,start,end\nlow/0.wav,0.123456789,0.5\n")
+    options = ("--root", root / "val", "--csv")
+    rows = list(csv.reader(earmark("predict", model, tmp_path / "m.csv", *options).stdout.split()))
+    assert rows[1][4:] == ["0.123456789", "0.5"]
+    assert Clip(Path("a"), start=12345.61, end=12345.69).name == "a 12345.61..12345.69"
+
+
+def test_review_prints_the_command_that_follows(root, tmp_path):
+    files = [
+        f"{root}/{split}/{name}/0.wav" for split in ("Train", "val") for name in ("low", "high")
+    ]
+    files += [f"{root}/Train/{name}/{k}.wav" for name in ("low", "high") for k in (1, 2, 3)]
+    rows = "".join(f"{file},{'low' in file}+x\n" for file in files)
+    (tmp_path / "m.csv").write_text(f"path,what\n{rows}")
+    options = ("--label", "what", "--separator", "+", "--backbone", "logmel", "--folds", "3")
+    done = earmark("review", tmp_path / "m.csv", *options, "-o", tmp_path / "d.csv")
+    command = shlex.split(done.stdout.splitlines()[-1].partition("then:")[2])
+    assert command[0] == "earmark" and command[-1] == "CORRECTED.csv"
+    assert "kept" in earmark(*command[1:-1], tmp_path / "c.csv").stdout
+
+
+def test_tag_prints_the_stretches_of_a_manifest(root, tmp_path):
+    shared_weights("mn04/mn04_as_mAP_432.pt")
+    (tmp_path / "m.csv").write_text(f"path,start,end\n{root}/val/low/0.wav,0,0.5\nnone.wav,1,2\n")
+    (heard, gone), table = (
+        map(json.loads, earmark("tag", tmp_path / "m.csv", "--json", expect=1).stdout.splitlines()),
+        list(csv.reader(earmark("tag", tmp_path / "m.csv", "--csv", expect=1).stdout.splitlines())),
+    )
+    assert [(t["start"], t["end"]) for t in (heard, gone)] == [(0, 0.5), (1, 2)]
+    assert table[0][4:] == ["start", "end"] and table[1][4:] == ["0", "0.5"]
+    assert table[-1][4:] == ["1", "2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [
@@ -109,3 +160,9 @@ def test_predict_answers_each_row_of_a_manifest(root, trained, tmp_path):
 )
 def test_nothing_is_given_twice(arguments, option):
     assert f"{option} is given more than once" in earmark(*arguments, expect=2).stderr
+
+
+def test_a_name_that_begins_with_a_dash_is_shown_the_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-rf.wav").touch()
+    assert "write ./-rf.wav." in earmark("predict", "m", "-rf.wav", expect=2).stderr

@@ -11,8 +11,8 @@ import numpy as np
 from earmark.audio.source import BytesSource, SampleSource
 from earmark.data.clip import Clip
 from earmark.data.dataset import is_listed, listed
-from earmark.data.folders import find_clips, paths
-from earmark.errors import EarmarkError
+from earmark.data.folders import absent, find_clips, paths
+from earmark.errors import DataError, EarmarkError
 
 # Anything that may be heard: a path, a folder, the bytes of a file, samples, a clip, or several.
 Recordings = object
@@ -63,6 +63,11 @@ def clips_of(recordings: Recordings, rate_hz: int | None = None) -> Iterator[Cli
                 )
             if isinstance(recording, (str, Path)) and os.path.isdir(recording):
                 yield from find_clips([recording])
+            elif isinstance(recording, (str, Path)) and is_listed(recording):
+                try:
+                    yield from listed(recording).clips
+                except DataError as error:
+                    yield absent(recording, error)
             else:
                 yield from clips_of(recording, rate_hz if _is_samples(recording) else None)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,13 @@ class Tags:
     seconds: float = 0.0
     error: str | None = None
     failure: AudioError | None = field(default=None, repr=False, compare=False)
+    start: float | None = None  # of the stretch that was heard; None: from the beginning
+    end: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The path, and the stretch where it is one."""
+        return Clip(Path(self.path), start=self.start, end=self.end).name
 
 
 def tag(
@@ -104,10 +112,11 @@ def _tags(network: Tagger, clip: Clip, top: int) -> Tags:
             samples += int(piece.valid.sum())
             seconds += piece.seconds
     except AudioError as error:
-        return Tags(name, error=f"{error.reason}.", failure=error)
+        return Tags(name, error=f"{error.reason}.", failure=error, start=clip.start, end=clip.end)
     scores, names = total / samples, network.class_names()
     best = np.argsort(-scores, kind="stable")[:top]
-    return Tags(name, {names[k]: float(scores[k]) for k in best}, seconds)
+    scored = {names[k]: float(scores[k]) for k in best}
+    return Tags(name, scored, seconds, start=clip.start, end=clip.end)
 
 
 @torch.inference_mode()

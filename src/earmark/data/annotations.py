@@ -150,7 +150,7 @@ def _audacity(track: Path, lines: list[tuple[int, str]], label: str, recording: 
         cells = line.split("\t")
         if cells[0].strip() == "\\":  # the frequencies of a spectral selection, of the line above
             continue
-        if len(cells) == 4 and _is_number(cells[3]):  # BirdNET's score
+        if len(cells) == 4 and _is_number(cells[3]) and not _is_number(cells[2]):  # BirdNET's score
             cells.pop()
         if not 2 <= len(cells) <= 3:
             raise DataError(

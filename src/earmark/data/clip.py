@@ -45,7 +45,8 @@ class Clip:
         """The path, and the stretch where it is one: ``a.wav 1.5..3``."""
         if self.start is None and self.end is None:
             return str(self.path)
-        return f"{self.path} {self.start or 0:g}..{'' if self.end is None else f'{self.end:g}'}"
+        end = "" if self.end is None else f"{self.end:.10g}"
+        return f"{self.path} {self.start or 0:.10g}..{end}"
 
     @property
     def key(self) -> tuple[Path, float, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -19,12 +20,19 @@ _OFFERED = {
     " audio_filepath audiofile wav wav_path wav_file recording recordings sound sound_file"
     " slice_file_name clip clip_path notated_path location url uri name",
     "label": "labels class classes class_name category categories species target annotation tag"
-    " tags common_name scientific_name primary_label ebird_code genre emotion word command y",
-    "split": "subset set partition usage phase dataset_split data_split",
+    " tags common_name scientific_name primary_label scene_label event_label"
+    " ebird_code genre emotion word command y",
+    "split": "subset set partition usage phase dataset_split data_split"
+    " is_test is_train is_val is_valid is_validation",
     "start": "start_time begin begin_time onset t_start tmin from start_sec",
     "end": "end_time stop stop_time t_end tmax to end_sec",
 }
-OFFERED = {ours: frozenset(names.split()) for ours, names in _OFFERED.items()}
+OFFERED = {ours: tuple(names.split()) for ours, names in _OFFERED.items()}  # likeliest first
+
+
+_NOT_SECONDS = re.compile(
+    r"(start|begin|onset|end|stop|offset)(_time)?[ _(]*(ms|msec|milliseconds?|frames?|samples?)\)?"
+)
 
 
 def plain(name: str) -> str:
@@ -43,7 +51,7 @@ def match(name: str, columns: Sequence[str]) -> str | None:
 def columns_in_use(names: Iterable[str]) -> set[str]:
     """Return the plain names of all columns that may be read where ``names`` are wanted."""
     times = [name for aliases in TIMES.values() for name in aliases]
-    offered = [name for ours in ("split", "start", "end") for name in OFFERED[ours]]
+    offered = [name for ours in ("split", "start", "end") for name in (*OFFERED[ours], "offset")]
     return {plain(name) for name in (*names, *times, *offered)}
 
 
@@ -73,15 +81,25 @@ def resolve(
     for ours in ("group", "fold", "split"):  # --fold split: then it is no split
         if given.get(ours) is None and chosen.get(ours) in taken:
             del chosen[ours]
+    near_offset = "end" if match("onset", columns) else "start"  # DCASE's offset is an end
     for ours in ("start", "end", "split"):
-        near = [column for column in columns if plain(column) in OFFERED[ours]]
+        offered = (*OFFERED[ours], *(("offset",) if ours == near_offset else ()))
+        near = [column for column in columns if plain(column) in offered]
         if ours not in chosen and near and near[0] not in chosen.values():
             notes.append(f"column {near[0]!r} is not used; give --{ours} {near[0]!r} if it is that")
+    other = [c for c in columns if _NOT_SECONDS.fullmatch(plain(c)) and c not in chosen.values()]
+    if other and "start" not in chosen:
+        notes.append(
+            f"column {other[0]!r} is not used, and whole recordings are read; times must be in"
+            " seconds: give --start and --end columns of seconds if clips are stretches"
+        )
     return chosen, notes
 
 
 def _missing(table: str, name: str, ours: str, columns: Sequence[str]) -> str:
-    likely = [c for c in columns if plain(c).replace(" ", "_") in OFFERED.get(ours, ())]
+    offered = OFFERED.get(ours, ())
+    likely = [c for c in columns if plain(c).replace(" ", "_") in offered]
+    likely.sort(key=lambda column: offered.index(plain(column).replace(" ", "_")))
     hint = did_you_mean(name, columns)
     if likely:
         shown = " or ".join(f"--{ours} {_shell(column)}" for column in likely[:3])

@@ -12,7 +12,14 @@ from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.data import dataframes, embedded, huggingface
 from earmark.data.annotations import SUFFIX, as_detections, is_track, read_folder, read_track
 from earmark.data.clip import COLUMNS, Clip, split_label
-from earmark.data.folders import entries, folder_clips, manifest_hint, near_path
+from earmark.data.folders import (
+    absent,
+    entries,
+    find_clips,
+    folder_clips,
+    manifest_hint,
+    near_path,
+)
 from earmark.data.rows import clips_of
 from earmark.data.split_words import SplitMap, changed_since_0_1, is_held_out
 from earmark.data.tables import MANIFEST_SUFFIXES, Table, read_table
@@ -129,7 +136,7 @@ class Dataset:
             how: dict[str, bool] = {"need_labels": need_labels, "is_list": is_list}
             read = clips_of(table, given, separator=separator, split_map=splits, **how)
             clips, separator, notes = read
-        elif any(given.values()):
+        elif any(given.values()) or root is not None:
             raise DataError(f"{source} is a folder and has no columns; give a manifest.")
         else:
             clips, notes = folder_clips(Path(source), need_labels, splits)
@@ -204,6 +211,31 @@ def example() -> Path:
 def listed(manifest: str | Path, **columns: str | None) -> Dataset:
     """Read the rows of a manifest that are only to be answered; ``columns`` as for ``read``."""
     return Dataset.read(manifest, need_labels=False, is_list=True, **columns)  # type: ignore[arg-type]
+
+
+def answerable(
+    inputs: Sequence[str | Path], **columns: str | None
+) -> tuple[list[Clip], dict[str, None]]:
+    """Expand files, folders and manifests; return clips, and notes on how they were understood.
+
+    Of several inputs none stops the others: one that cannot be read is a clip that cannot be read.
+    """
+    clips: list[Clip] = []
+    notes: dict[str, None] = {}
+    for given in inputs:
+        if not is_listed(given):
+            clips += find_clips([given])
+            continue
+        try:
+            data = listed(given, **columns)
+        except DataError as error:
+            if len(inputs) == 1:
+                raise
+            clips.append(absent(given, error))
+            continue
+        clips += data.clips
+        notes |= dict.fromkeys(data.notes)
+    return clips, notes
 
 
 def is_listed(path: str | Path) -> bool:

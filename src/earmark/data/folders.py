@@ -10,7 +10,7 @@ from pathlib import Path
 from earmark.audio.source import AbsentSource
 from earmark.data.clip import Clip, bare
 from earmark.data.layout import arranged
-from earmark.data.split_words import SplitMap
+from earmark.data.split_words import TRAIN, SplitMap, likely_role
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.errors import DataError, did_you_mean
 from earmark.system.files import not_a_file
@@ -58,11 +58,13 @@ def find_clips(inputs: Iterable[str | Path]) -> Iterator[Clip]:
     """
     for path in inputs:
         for found in _expand(path):
-            if isinstance(found, DataError):
-                why = str(found).removeprefix(f"{path} ").rstrip(".")
-                yield Clip(Path(path), recording=AbsentSource(str(path), why))
-            else:
-                yield Clip(found)
+            yield absent(path, found) if isinstance(found, DataError) else Clip(found)
+
+
+def absent(path: str | Path, error: DataError) -> Clip:
+    """Return a clip that cannot be read, in the place of an input that is none."""
+    why = str(error).removeprefix(str(path)).lstrip(" ,:").rstrip(".")
+    return Clip(Path(path), recording=AbsentSource(str(path), why))
 
 
 def _expand(given: str | Path) -> Iterator[Path | DataError]:
@@ -105,7 +107,10 @@ def folder_clips(
                 raise DataError(f"{entry!s:.200}/ has no name but blanks; name it after its class.")
             of_class = [Clip(path, name) for path in _walk(entry)]
             if not of_class:
-                raise DataError(f"{entry} holds no recordings; fill this class or remove it.")
+                raise DataError(
+                    f"{entry} holds no recordings; fill this class or remove it."
+                    f"{manifest_hint(folder)}"
+                )
             clips += of_class
         elif need_labels and is_recording(entry):
             raise DataError(
@@ -170,10 +175,15 @@ def _natural(name: str) -> tuple[list[str | int], str]:
 
 def manifest_hint(data: Path) -> str:
     """Ask about a manifest in a folder that cannot be read as a dataset itself."""
-    if data.is_dir():
-        for entry in entries(data):
-            if entry.suffix.lower() in MANIFEST_SUFFIXES:
-                return f" Is {entry} the manifest?"
+    if not data.is_dir():
+        return ""
+    inside = entries(data)
+    deeper = (entry for top in inside if top.is_dir() for entry in entries(top))
+    for found in (inside, deeper):
+        tables = [entry for entry in found if entry.suffix.lower() in MANIFEST_SUFFIXES]
+        if tables:
+            to_train = (t for t in tables if likely_role(t.parent.name, t.stem) == TRAIN)
+            return f" Is {next(to_train, tables[0])} the manifest?"
     return ""
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from earmark.data.clip import Clip
-from earmark.data.split_words import TEST, TRAIN, SplitMap, is_fold, role
+from earmark.data.split_words import TEST, TRAIN, SplitMap, is_fold, likely_role, rest_of, role
 from earmark.errors import DataError
 
+# What folders are called that hold all of one person, or of one day, whatever its class.
+_PART = re.compile(
+    r"(actor|speaker|spk|subject|participant|patient|person|session|user|id|split|cv|part|batch|day"
+    r"|site)s?[ _-]?[0-9]+|fold[ _-]?[a-z]",
+    re.IGNORECASE,
+)
 LISTS = {"test": "testing_list.txt", "validation": "validation_list.txt"}  # of Speech Commands
 
 
@@ -33,16 +41,15 @@ def arranged(
         return clips, []
     tops = list(dict.fromkeys(part[0] for part in parts))
     kind = _kind(folder, tops, split_map)
-    notes = [] if kind else _doubts(tops)
+    notes = [] if kind else _doubts(folder, tops)
     if kind:
         direct = [clip for clip, part in zip(clips, parts, strict=True) if len(part) < 2]
         if direct and need_labels:
-            hints = filter(None, (manifest_hint(folder / top) for top in tops))
             raise DataError(
                 f"{direct[0].path} lies in {tops[0]!r}, one of the {kind}s {_listed(tops)}, and in"
                 " no class folder; put each recording into a sub-folder with the name of its"
                 " class, give a manifest, or if these are classes give --split-map none."
-                f"{manifest_hint(folder) or next(hints, '')}"
+                f"{manifest_hint(folder)}"
             )
         return _moved(clips, parts, 0, kind, split_map), [_note(kind, tops, "classes")]
     if all(len(part) > 1 for part in parts):
@@ -51,6 +58,7 @@ def arranged(
         if kind:
             moved = _moved(clips, parts, 1, kind, split_map)
             return moved, [*notes, _note(kind, inner, "parts of the class")]
+        notes += _alike_inside(tops, parts)
     return _by_lists(folder, clips, notes)
 
 
@@ -98,15 +106,51 @@ def _moved(
     return moved
 
 
-def _doubts(tops: Sequence[str]) -> list[str]:
-    """Say of a folder that is called like a split, beside others that are not, what it is."""
+def _doubts(folder: Path, tops: Sequence[str]) -> list[str]:
+    """Say of folders that are called like splits or persons what they are read as.
+
+    DataError where they are names of one thing with words for splits: train_audio, test_audio.
+    """
+    likely = [likely_role(top) for top in tops]
+    rests = [{rest_of(top) for top in tops if likely_role(top) == word} for word in (TRAIN, TEST)]
+    if None not in likely and rests[0] & rests[1]:
+        mapped = ",".join(f"{top}={word}" for top, word in zip(tops, likely, strict=True))
+        raise DataError(
+            f"{folder} has the folders {_listed(tops)}, which may be splits or classes; give"
+            f" --split-map {shlex.quote(mapped)}, or --split-map none if they are classes."
+        )
+    if len(tops) > 1 and all(map(_PART.fullmatch, tops)):
+        return [
+            f"the classes {_listed(tops)} are called like speakers or parts; if these are not"
+            " what is to be told apart, give a manifest with a column of classes, and these as"
+            " --group"
+        ]
     alike = [top for top in tops if role(top) or is_fold(top)]
+    if {TRAIN, TEST} <= {*likely}:
+        alike = [top for top, word in zip(tops, likely, strict=True) if word]
     if not alike:
         return []
-    all_mapped = ",".join(f"{top}={role(top) or TRAIN}" for top in tops[:3])
+    all_mapped = ",".join(f"{top}={likely_role(top) or TRAIN}" for top in tops[:3])
+    are = "folder {} is read as a class, like its neighbours"
+    if len(alike) > 1:
+        are = "folders {} are read as classes"
     return [
-        f"the folder {_listed(alike)} is read as a class, like its neighbours; if these are splits,"
-        f" name them all: --split-map {all_mapped}"
+        f"the {are.format(_listed(alike))}; if these are splits, name them all: --split-map"
+        f" {shlex.quote(all_mapped)}"
+    ]
+
+
+def _alike_inside(tops: Sequence[str], parts: Sequence[tuple[str, ...]]) -> list[str]:
+    """Say that all classes have the same sub-folders, which may be the classes that are meant."""
+    inside: dict[str, set[str]] = {top: set() for top in tops}
+    for part in parts:
+        inside[part[0]].add(part[1])
+    names = inside[tops[0]]
+    if len(tops) < 2 or len(names) < 2 or any(other != names for other in inside.values()):
+        return []
+    return [
+        f"each of the classes {_listed(tops)} has the same sub-folders, {_listed(sorted(names))},"
+        " which count for nothing; if they are the classes, give a manifest"
     ]
 
 

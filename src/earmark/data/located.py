@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
+import shlex
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+
+from earmark.data.folders import is_recording
+
+MOST_SEARCHED = 2_000  # folders, for files that are not where a table says
 
 
 class Locator:
@@ -54,11 +61,10 @@ class Locator:
         for text in dict.fromkeys((name, name.strip(), name.strip().replace("\\", "/"))):
             yield text
             if not text.isascii():
-                for encoding in ("cp1252", "latin-1"):  # the bytes of a name that is not UTF-8
-                    try:
-                        yield os.fsdecode(text.encode(encoding))
-                    except UnicodeError:
-                        continue
+                for encoding in ("cp1252", "latin-1"):  # of the name on the disk, or in the table
+                    for change in (_to_bytes, _from_bytes):
+                        with contextlib.suppress(UnicodeError):
+                            yield change(text, encoding)
 
     def _by_unicode(self, path: str) -> str | None:
         """Walk down from the root, taking each name in whatever Unicode form it has there."""
@@ -82,3 +88,28 @@ class Locator:
                 pass
             self._listings[folder] = names
         return self._listings[folder]
+
+
+def elsewhere(folder: Path, missing: Sequence[Path]) -> str:
+    """Return a hint at where files of a table are that are not where it says, if near; else ''."""
+    names = [os.path.relpath(path, folder) for path in missing]
+    last = missing[0].name.replace("\\", "/").rpartition("/")[2]
+    walk = itertools.chain(os.walk(folder), os.walk(folder.parent))
+    for here, _, files in itertools.islice(walk, MOST_SEARCHED):
+        if all(os.path.isfile(os.path.join(here, name)) for name in names):
+            return f" Give --root {shlex.quote(os.path.abspath(here))}, where they are."
+        near = [name for name in files if last in (name, os.path.splitext(name)[0])]
+        near = [name for name in near if is_recording(Path(name))]
+        if near:
+            return f" Is {os.path.join(here, near[0])!r} the first of them? Write the paths so."
+    return ""
+
+
+def _to_bytes(name: str, encoding: str) -> str:
+    """Return the name of a file that has the bytes of ``name`` in another encoding."""
+    return os.fsdecode(name.encode(encoding))
+
+
+def _from_bytes(name: str, encoding: str) -> str:
+    """Return the name that these bytes, which are not UTF-8, mean in another encoding."""
+    return os.fsencode(name).decode(encoding)

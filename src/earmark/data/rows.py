@@ -12,12 +12,14 @@ import numpy as np
 
 from earmark.data.clip import COLUMNS, LIST_SEPARATOR, LISTS, Clip, bare, split_label
 from earmark.data.columns import resolve
-from earmark.data.located import Locator
+from earmark.data.label_cells import several_in_one, text_list
+from earmark.data.located import Locator, elsewhere
 from earmark.data.seconds import Seconds
 from earmark.data.split_words import SplitMap, check_words, is_fold, role
 from earmark.data.tables import Row, Table
 from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file
+from earmark.system.text import one_line
 
 
 def clips_of(
@@ -46,14 +48,23 @@ def clips_of(
     seconds = Seconds(table.name, table.has_decimal_commas)
     locator = Locator(table.folder)
     clips: dict[int, Clip] = {}
+    has_text_lists = False
     for number, row in table.rows:
-        if isinstance(row.get(columns.get("label", "")), LISTS):
+        cell = row.get(columns.get("label", ""))
+        is_text = isinstance(cell, str) and text_list(cell) is not None
+        if is_text or isinstance(cell, LISTS):
             separator = separator or LIST_SEPARATOR
+        has_text_lists |= is_text
         try:
             clip = _clip(row, columns, seconds, number, separator)
             clips[number] = _settled(clip, locator, split_map)
         except ValueError as error:
             raise DataError(f"{table.name}, row {number}: {error}.") from error
+    if has_text_lists:
+        notes.append(
+            f"column {columns['label']!r} has lists written as text, and is read so; earmark 0.1"
+            " took each for one class"
+        )
     if not clips:
         raise DataError(f"{table.name} has no rows; list one clip in each.")
     seconds.check()
@@ -65,7 +76,9 @@ def clips_of(
         _check_distinct(table, clips)
         check_words((clip.split for clip in clips.values()), table.name)
         _check_folds(table.name, columns, clips.values())
-    return list(clips.values()), separator, [*table.notes, *notes]
+        if need_labels:
+            notes += several_in_one(columns["label"], clips.values(), separator)
+    return list(clips.values()), separator, [*table.notes, *notes, *_not_utf8(clips.values())]
 
 
 def _clip(
@@ -124,6 +137,8 @@ def _labelled(
 
 def _label(cell: object, separator: str | None) -> str | None:
     """Return a label, each of its classes stripped and named once; None for an empty cell."""
+    if isinstance(cell, str) and (written := text_list(cell)) is not None:
+        cell, separator = written, separator or LIST_SEPARATOR
     if isinstance(cell, LISTS):
         names = [bare(_text(item)) for item in cell]
         for name in names:
@@ -155,6 +170,18 @@ def _text(value: object) -> str:
     return text
 
 
+def _not_utf8(clips: Iterable[Clip]) -> list[str]:
+    """Say which labels hold bytes that are no letters, as names of folders may."""
+    odd = [c.label for c in clips if c.label and one_line(c.label) != c.label]
+    odd = [label for label in odd if any("\ud800" <= letter <= "\udfff" for letter in label)]
+    if not odd:
+        return []
+    return [
+        f"the label '{one_line(odd[0])}' is not UTF-8, and its encoding is not clear: its bytes are"
+        " kept; save the table as UTF-8 to see letters"
+    ]
+
+
 def _check_present(table: Table, clips: dict[int, Clip]) -> None:
     """Refuse a table most of whose recordings are not there: its paths are meant otherwise.
 
@@ -163,11 +190,12 @@ def _check_present(table: Table, clips: dict[int, Clip]) -> None:
     is_file = {path: os.path.isfile(path) for path in {clip.path for clip in clips.values()}}
     missing = [(n, clip.path) for n, clip in clips.items() if not is_file[clip.path]]
     if len(missing) > len(clips) / 2:
+        near = elsewhere(table.folder, [path for _, path in missing[:: 1 + len(missing) // 8]])
         first = [f"row {n} {str(path)!r}{_which(path)}" for n, path in missing[:3]]
         raise DataError(
             f"{table.name}: the recording is not there in {len(missing)} of"
             f" {amount(len(clips), 'row')}, first {', '.join(first)}; paths are relative to"
-            f" {table.folder}."
+            f" {table.folder}.{near}"
         )
 
 

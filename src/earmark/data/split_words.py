@@ -15,6 +15,7 @@ HELD_OUT = frozenset(
     {"test", "testing", "eval", "evaluation", "val", "valid", "validation", "dev", "holdout"}
 )
 _FOLD = re.compile(r"fold[ _-]?[0-9]+", re.IGNORECASE)
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 OFF = "none"  # the split map that takes no column and no folder for a split
 
 
@@ -22,6 +23,18 @@ def role(word: str | None) -> str | None:
     """Return 'train' or 'test', whatever the case of ``word``; None where it names no split."""
     plain = (word or "").strip().casefold()
     return TEST if plain in HELD_OUT else TRAIN if plain in TRAINING else None
+
+
+def likely_role(*names: str) -> str | None:
+    """Return the role that a word in these names has, such as 'train_audio'; None if not one."""
+    words = (word for name in names for word in _WORD.findall(name))
+    roles = {role(word) for word in words} - {None}
+    return roles.pop() if len(roles) == 1 else None
+
+
+def rest_of(name: str) -> str:
+    """Return a name without its numbers and without the words that name splits."""
+    return " ".join(w.casefold() for w in _WORD.findall(name) if role(w) is None)
 
 
 def is_held_out(word: str | None) -> bool:

@@ -33,6 +33,8 @@ PLAIN_ROWS = 65_536
 # A cell, or the string of a JSON line, in which a byte is not UTF-8.
 _NOT_UTF8 = re.compile('[^,;\t\r\n"]*[\udc80-\udcff][^,;\t\r\n"]*')
 
+_PARTS = re.compile(r"[/\\]")  # of a path
+
 Row = Mapping[str, Any]
 
 
@@ -56,7 +58,7 @@ def read_table(manifest: Path, names: set[str], folder: Path | None = None) -> T
     """Open a manifest by its suffix; of Parquet, only the columns ``names`` are read."""
     folder = folder or manifest.parent
     with _system_errors(manifest):
-        _check_size(manifest)
+        _check_suffix(manifest)
         if manifest.suffix.lower() == ".parquet":
             return Table(str(manifest), *_parquet(manifest, names), folder)
     text, note = decoded_text(manifest, folder)
@@ -77,38 +79,35 @@ def columns_to_read(columns: Iterable[str], names: set[str]) -> list[str]:
     return needed
 
 
-def _check_size(manifest: Path) -> None:
+def _check_suffix(manifest: Path) -> None:
     if manifest.suffix.lower() not in MANIFEST_SUFFIXES:
         raise DataError(
             f"{manifest} is neither a folder nor a manifest; give one of "
             f"{', '.join(MANIFEST_SUFFIXES)}."
-        )
-    size = manifest.stat().st_size
-    if size > MAX_MANIFEST_BYTES:
-        raise DataError(
-            f"{manifest} has {size:,} bytes, more than the {MAX_MANIFEST_BYTES:,} that a"
-            " manifest may have; list paths instead of embedding audio, or split it."
         )
 
 
 def decoded_text(path: Path, folder: Path | None = None) -> tuple[str, str | None]:
     """Read a text file, without a byte order mark; return what to know of its encoding, too.
 
-    Names of files, which begin in ``folder``, need not be UTF-8: they keep their bytes. DataError
-    where its encoding is not clear, and where it holds NUL, which no text does.
+    Names of files, which begin in ``folder``, need not be UTF-8: where the text names such a file,
+    these cells keep their bytes, and the others are read for themselves. DataError where its
+    encoding is not clear, and where it holds NUL, which no text does.
     """
     with _system_errors(path):
         content = path.read_bytes()
+    unclear: ValueError | None = None
+    text, note = "", None
     try:
         text, note = decode(content)
     except ValueError as error:
-        text, note = content.decode("utf-8-sig", "surrogateescape"), None
-        if not _names_files(text, folder or path.parent):
-            raise DataError(f"{path} {error}.") from error
-    if note is not None:
+        unclear = error
+    if unclear is not None or note is not None:
         raw = content.decode("utf-8-sig", "surrogateescape")
-        if _names_files(raw, folder or path.parent):
-            text, note = raw, None
+        if names := _files_named(raw, folder or path.parent):
+            text, note = _around(raw, names)
+        elif unclear is not None:
+            raise DataError(f"{path} {unclear}.") from unclear
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(
@@ -118,9 +117,26 @@ def decoded_text(path: Path, folder: Path | None = None) -> tuple[str, str | Non
     return text, None if note is None else f"{path} {note}"
 
 
-def _names_files(text: str, folder: Path) -> bool:
-    """Say whether a cell of ``text`` that is not UTF-8 is the name of a file."""
-    return any(os.path.isfile(folder / name) for name in _NOT_UTF8.findall(text))
+def _files_named(text: str, folder: Path) -> set[str]:
+    """Return the cells of ``text`` that are not UTF-8 and are names of files, in some folder."""
+    names = set()
+    for cell in set(_NOT_UTF8.findall(text)):
+        plain = cell.strip().replace("\\", "/")
+        if os.path.isfile(folder / plain) or os.path.isfile(folder / plain.rpartition("/")[2]):
+            names.add(cell)
+    return names
+
+
+def _around(raw: str, names: set[str]) -> tuple[str, str | None]:
+    """Read the cells that share nothing with ``names`` as Windows-1252, if that is clear."""
+    parts = {part for name in names for part in _PARTS.split(name.strip())}
+    cells = [cell for cell in _NOT_UTF8.findall(raw) if parts.isdisjoint(_PARTS.split(cell))]
+    try:
+        _, note = decode(os.fsencode("\n".join(cells)))
+    except ValueError:
+        return raw, None
+    text = {cell: decode(os.fsencode(cell))[0] for cell in cells}
+    return _NOT_UTF8.sub(lambda cell: text.get(cell[0], cell[0]), raw), note
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TextIO
 
 from earmark.data.encodings import decode, is_wide
+from earmark.data.located import Locator
 from earmark.errors import DataError, EarmarkError
 
 
@@ -45,5 +46,13 @@ def _paths_in(stdin: TextIO) -> Iterator[Path]:
 
 
 def _path(name: str) -> Path:
-    """Return the path of a line, without a carriage return that no file has at its end."""
-    return Path(name if os.path.exists(name) else name.rstrip("\r\n"))
+    """Return the path of a line; where it is not there, the file that is called so elsewhere.
+
+    That is without a carriage return, or in another spelling (see ``Locator``).
+    """
+    plain = name.rstrip("\r\n")
+    for path in (name, plain):
+        if os.path.exists(path):
+            return Path(path)
+    near = Locator(Path()).find(plain)
+    return near if near.is_file() else Path(plain)

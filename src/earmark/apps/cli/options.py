@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,6 +31,7 @@ JSON = Option(False, "--json", help="Print one JSON object on standard output.")
 PATH = Option("path", help="The manifest's column of recordings.")
 START = Option(None, help="The column of where clips start, in seconds.")
 END = Option(None, help="The column of where clips end, in seconds.")
+ROOT = Option(None, help="The folder where a manifest's paths begin, if not its own.")
 MODEL_FILE = "The classifier file to write."
 ALLOW_SKIPS = Option(
     False, "--allow-skips", help="Exit with 0 even if recordings could not be read."
@@ -50,6 +51,7 @@ class LabelOptions:
     path: str = PATH
     start: str | None = START
     end: str | None = END
+    root: str | None = ROOT
     split: str | None = Option(None, help="The column of splits: train, test, validation.")
     split_map: str | None = Option(
         None, help="What other words for splits mean: gold=test,rest=train; or none."
@@ -59,12 +61,21 @@ class LabelOptions:
         """Read the clips, and say what was understood; ``settings`` are of ``Dataset.read``."""
         from earmark.data.dataset import Dataset
 
-        names = ("label", "group", "separator", "path", "start", "end", "split", "split_map")
-        columns = {name: getattr(self, name) for name in names}
+        names = "label group separator path start end root split split_map"
+        columns = {name: getattr(self, name) for name in names.split()}
         dataset = Dataset.read(self.source, **{**columns, **settings})
         for note in () if quiet else dataset.notes:
             say(f"note: {note}")
         return dataset
+
+    def as_typed(self) -> list[str]:
+        """Return DATA, and the options that say how it is read, for a command that follows."""
+        words = [self.source]
+        for option in fields(self):
+            value, default = getattr(self, option.name), getattr(option.default, "default", None)
+            if option.name != "source" and value != default:
+                words += [f"--{option.name.replace('_', '-')}", str(value)]
+        return words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +206,7 @@ class AnswerOptions:
     path: str = PATH
     start: str | None = START
     end: str | None = END
+    root: str | None = ROOT
     as_json: bool = Option(False, "--json", help="Print one JSON object a line.")
     as_csv: bool = Option(False, "--csv", help="Print CSV, with a line of column names.")
     allow_skips: bool = ALLOW_SKIPS
@@ -213,18 +225,13 @@ class AnswerOptions:
             return paths_in(sys.stdin), 0
         if "-" in self.paths:
             raise EarmarkError("- stands for a list on standard input; give it alone, or paths.")
-        from earmark.data.dataset import is_listed, listed
-        from earmark.data.folders import find_clips, paths
+        from earmark.data.dataset import answerable
+        from earmark.data.folders import paths
 
-        clips: list[Clip] = []
-        for path in self.paths:
-            if not is_listed(path):
-                clips += find_clips([path])
-                continue
-            data = listed(path, path=self.path, start=self.start, end=self.end)
-            for note in data.notes:
-                say(f"note: {note}")
-            clips += data.clips
+        columns = {"path": self.path, "start": self.start, "end": self.end, "root": self.root}
+        clips, notes = answerable(self.paths, **columns)
+        for note in notes:
+            say(f"note: {note}")
         lengths = [len(one_line(clip.name)) for clip in clips if clip.recording is None]
         if not lengths:
             paths(self.paths)  # says why there are none

@@ -6,7 +6,16 @@ from typer import Option
 
 from earmark.apps.cli.checks import check_model, check_share
 from earmark.apps.cli.options import MODEL, AnswerOptions
-from earmark.apps.cli.text import prediction_json, prediction_text, print_csv, say, warn_of
+from earmark.apps.cli.text import (
+    STRETCH,
+    are_stretches,
+    prediction_json,
+    prediction_text,
+    print_csv,
+    say,
+    stretch_cells,
+    warn_of,
+)
 
 
 def predict(
@@ -25,12 +34,10 @@ def predict(
     """
     check_share("--coverage", coverage, 0.9)
     check_model(model)
-    from earmark.data.clip import LIST_SEPARATOR, Clip
+    from earmark.data.clip import LIST_SEPARATOR
 
     recordings, width = options.recordings()
-    has_stretches = isinstance(recordings, list) and any(
-        isinstance(item, Clip) and (item.start, item.end) != (None, None) for item in recordings
-    )
+    has_stretches = are_stretches(recordings)
     from earmark.classifier.classifier import Classifier
 
     failures = 0
@@ -41,7 +48,7 @@ def predict(
         top = len(columns)
     if options.as_csv:
         header = ["path", "label", "score", "error", *(["plausible"] if coverage else [])]
-        header += ["start", "end"] if has_stretches else []
+        header += STRETCH if has_stretches else []
         print_csv([[*header, *(f"score_{label}" for label in columns)]])
     for p in classifier.predict_iter(recordings, coverage=coverage):
         failures += p.error is not None
@@ -50,7 +57,7 @@ def predict(
         if coverage:
             row.append(LIST_SEPARATOR.join(p.plausible or ()))
         if has_stretches:
-            row += ["" if at is None else f"{at:g}" for at in (p.start, p.end)]
+            row += stretch_cells(p)
         row += [f"{p.scores[label]:.6f}" if p.scores else "" for label in columns]
         text = prediction_text(p, top, width) if p.error is None else None
         options.show(text, prediction_json(p, top), [row])

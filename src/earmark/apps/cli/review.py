@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,7 @@ def review(
     if as_json:
         print_json(_json(data.source, result, output) | {"verdict": estimate.verdict})
     else:
-        show(*_lines(data.source, result, output, estimate.warning))
+        show(*_lines(data, result, output, estimate.warning))
     run.finish(result.training.skipped)
 
 
@@ -117,7 +118,10 @@ def _correct(dataset: Dataset, apply: Path, output: Path, as_json: bool) -> None
         say(f"read it with --separator {corrected.separator!r}")
 
 
-def _lines(source: str, result: Review, output: Path | None, warning: str | None) -> list[str]:
+def _lines(
+    data: DataOptions, result: Review, output: Path | None, warning: str | None
+) -> list[str]:
+    source = data.source
     clips = amount(result.n_clips, "clip")
     lines = [] if warning is None else [f"{source}: {warning}", _MEANS_LITTLE]
     lines += [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
@@ -129,9 +133,10 @@ def _lines(source: str, result: Review, output: Path | None, warning: str | None
         for near in suspect.neighbours:
             lines.append(f"        near {near.similarity:.2f}  {_labelled(near.clip)}")
     if output is not None:
+        apply = ["earmark", "review", *data.as_typed(), "--apply", str(output)]
         lines.append(
             f"-> {output}; fill in its last column (keep, relabel, drop or a class), then:"
-            f"  earmark review {source} --apply {output} -o CORRECTED.csv"
+            f"  {shlex.join(apply)} -o CORRECTED.csv"
         )
     return lines
 

@@ -81,6 +81,9 @@ def _command() -> int:
         text = io.StringIO()
         error.show(text)  # type: ignore[attr-defined]  # all that are raised have it
         say(*text.getvalue().splitlines())
+        for word in sys.argv[1:]:
+            if word.startswith("-") and len(word) > 1 and os.path.exists(word):
+                say(f"The file {word!r} would be read as options; write ./{word}.")
         return error.exit_code
     except typer.Abort:
         return STOPPED

@@ -4,7 +4,14 @@ from typer import Option
 
 from earmark.apps.cli.checks import check_backbones
 from earmark.apps.cli.options import AnswerOptions
-from earmark.apps.cli.text import print_csv, say
+from earmark.apps.cli.text import (
+    STRETCH,
+    are_stretches,
+    print_csv,
+    say,
+    stretch_cells,
+    stretch_json,
+)
 from earmark.system.text import one_line
 
 
@@ -22,19 +29,20 @@ def tag(
     recordings, width = options.recordings()
     from earmark.classifier.tagging import tag_iter
 
-    failures = 0
+    failures, has_stretches = 0, are_stretches(recordings)
     answers = tag_iter(recordings, backbone, top)
     if options.as_csv:
-        print_csv([["path", "tag", "score", "error"]])
+        print_csv([["path", "tag", "score", "error", *(STRETCH if has_stretches else ())]])
     for tags in answers:
+        stretch = stretch_cells(tags) if has_stretches else []
         if tags.error is not None:
             failures += 1
-            failure = {"path": tags.path, "error": tags.error}
-            options.show(None, failure, [[tags.path, "", "", tags.error]])
-            say(f"{tags.path}: {tags.error}")
+            failure = {"path": tags.path, **stretch_json(tags), "error": tags.error}
+            options.show(None, failure, [[tags.path, "", "", tags.error, *stretch]])
+            say(f"{tags.name}: {tags.error}")
             continue
         scores = "  ".join(f"{name} {score:.3f}" for name, score in tags.scores.items())
-        rows = [[tags.path, name, f"{score:.6f}", ""] for name, score in tags.scores.items()]
-        answer = {"path": tags.path, "tags": tags.scores}
-        options.show(f"{one_line(tags.path):<{width}}  {scores}", answer, rows)
+        rows = [[tags.path, name, f"{p:.6f}", "", *stretch] for name, p in tags.scores.items()]
+        answer = {"path": tags.path, **stretch_json(tags), "tags": tags.scores}
+        options.show(f"{one_line(tags.name):<{width}}  {scores}", answer, rows)
     options.finish(failures)

@@ -6,7 +6,7 @@ import codecs
 import contextlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -16,8 +16,11 @@ from earmark.system.text import one_line, to_bytes, to_csv
 
 if TYPE_CHECKING:
     from earmark.classifier.prediction import Prediction
+    from earmark.classifier.tagging import Tags
+    from earmark.data.clip import Clip
     from earmark.embeddings.stages import Failure
 
+STRETCH = ("start", "end")  # columns
 MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all
 
 
@@ -134,11 +137,30 @@ def prediction_text(prediction: Prediction, top: int, width: int, name: str = ""
     return f"{one_line(name or prediction.name):<{width}}  {nearest}{scores}{plausible}"
 
 
+def are_stretches(recordings: Iterable[Clip | Path]) -> bool:
+    """Say whether some of the clips of a list are stretches, which have columns of their own."""
+    clips = recordings if isinstance(recordings, list) else []
+    return any((clip.start, clip.end) != (None, None) for clip in clips)
+
+
+def stretch_cells(answer: Prediction | Tags) -> list[str]:
+    """Return the cells of ``STRETCH``, so that times read back as they are."""
+    return ["" if at is None else repr(float(at)).removesuffix(".0") for at in _stretch(answer)]
+
+
+def stretch_json(answer: Prediction | Tags) -> dict[str, float | None]:
+    """Return the start and end of an answer to a stretch; nothing for a whole recording."""
+    times = _stretch(answer)
+    return {} if times == (None, None) else dict(zip(STRETCH, times, strict=True))
+
+
+def _stretch(answer: Prediction | Tags) -> tuple[float | None, float | None]:
+    return answer.start, answer.end
+
+
 def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
     """Return the object that ``predict --json`` prints for one recording."""
-    stretch = {"start": prediction.start, "end": prediction.end}
-    if stretch == {"start": None, "end": None}:
-        stretch = {}
+    stretch = stretch_json(prediction)
     if prediction.error is not None:
         return {"path": prediction.path, **stretch, "error": prediction.error}
     classes = prediction.plausible
