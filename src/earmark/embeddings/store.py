@@ -76,8 +76,8 @@ class Store:
     store warns of them, and :meth:`put` replaces them.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self.path = path or cache_folder() / "embeddings.sqlite"
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.path = Path(path) if path else cache_folder() / "embeddings.sqlite"
         for suffix in ("", "-wal", "-shm", "-journal"):
             file = self.path.with_name(self.path.name + suffix)
             if problem := not_a_file(file):
