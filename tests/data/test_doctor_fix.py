@@ -180,8 +180,8 @@ def test_folds_and_test_splits(tmp_path):
     assert [clip.path.stem for c in moved for clip in c.clips] == ["hiss0"]
     assert not MENDED & {f.kind for f in earmark.doctor(fixed.dataset)}
 
-    held = {"near": "test", "copy": "test", "hiss3": "test"}
-    table = [[*row[:2], held.get(row[0][:-4], "train")] for row in own + extra]
+    held = {"near": "Validation", "copy": "dev", "hiss3": "test"}
+    table = [[*row[:2], held.get(row[0][:-4], "training")] for row in own + extra]
     data = Dataset.read(manifest(tmp_path, table, "path,label,split", "split.csv"))
     fixed = fix(inspect(data))
     left = {clip.path.stem for clip in fixed.dataset}
@@ -211,6 +211,12 @@ def test_a_class_of_silence_stays(tmp_path):
     examined = inspect(Dataset.read(tmp_path))
     assert [(f.severity, f.kind) for f in examined.findings] == [("note", "class of silence")]
     assert fix(examined).changes == ()
+    for k in range(5):
+        put(tmp_path / "hiss" / f"{k}.wav", 1e-5 * rng.normal(size=RATE_HZ))
+    examined = inspect(Dataset.read(tmp_path))
+    assert [(f.severity, f.kind) for f in examined.findings] == [("warning", "silent")]
+    with pytest.raises(DataError, match="0 of 0 classes would be left"):
+        fix(examined)
 
 
 def test_nothing_is_written_where_one_class_is_left(tmp_path):
@@ -218,7 +224,7 @@ def test_nothing_is_written_where_one_class_is_left(tmp_path):
         put(tmp_path / "in" / "a" / f"{k}.wav", sound("hiss", k))
         put(tmp_path / "in" / "b" / f"{k}.wav", sound("hiss", k if k < 4 else 9))
     (tmp_path / "in" / "b" / "4.wav").write_bytes(b"")
-    with pytest.raises(DataError, match=r"of 10 clips, 1 of 1 classes would be left; mend the"):
+    with pytest.raises(DataError, match=r"of 10 clips, 1 of 1 class would be left; mend the"):
         fix(inspect(Dataset.read(tmp_path / "in"), near=False))
     out = tmp_path / "clean.csv"
     run("doctor", tmp_path / "in", "--fix", "-o", out, "--quick", expect=2)

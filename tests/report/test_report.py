@@ -146,6 +146,16 @@ def words(shown):
     return " ".join(html.unescape(plain).split())
 
 
+def test_a_worthless_result_is_named_first_and_promises_nothing():
+    summary, contents = made()
+    assert "would probably" in words(page(summary, contents))
+    verdict = {"word": "worthless", "why": "accuracy is 0.1; guessing gives 0.1."}
+    summary = {**summary, "estimate": {**summary["estimate"], "verdict": verdict}}
+    shown = words(page(summary, contents))
+    assert "classified correctly, which is not shown to be better than guessing." in shown
+    assert "would probably" not in shown
+
+
 def test_the_page_says_what_the_summary_says():
     summary, contents = made()
     estimate = summary["estimate"]

@@ -209,6 +209,16 @@ def test_a_class_of_one_group_asks_for_care():
     )
 
 
+def test_an_interval_of_few_groups_that_reaches_guessing_is_explained():
+    group = np.arange(200) // 10 % 2
+    truth = answers(TEN, np.where(group == 0, TEN, erring(TEN, 190)), group)
+    estimate, verdict = judged(truth)
+    assert estimate.headline["ci95"][0] <= 0.1 and verdict["word"] == "care"
+    assert (
+        "says nothing of others: the interval, 0.000 to 1.000, reaches guessing" in verdict["why"]
+    )
+
+
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_few_groups_show_something_but_not_enough(groups):
     verdict = judged(answers(TEN, erring(TEN, 10), np.arange(200) // 10 % groups))[1]

@@ -74,12 +74,16 @@ def known_notes(n_known: int | None, n_related: int | None, is_included: bool) -
         )
     notes = []
     if n_known:
-        done = "counted all the same: the accuracy is too high" if is_included else "left out"
-        notes.append(f"{amount(n_known, 'clip')} the classifier was trained on: {done}.")
+        have = "clip that" if n_known == 1 else "clips that"
+        are = "is" if n_known == 1 else "are"
+        done = (
+            "counted all the same, so that the accuracy is too high" if is_included else "left out"
+        )
+        notes.append(f"{n_known:,} {have} the classifier was trained on {are} {done}.")
     if n_related:
         notes.append(
-            f"{amount(n_related, 'clip')} of recordings of which another stretch was trained on:"
-            " the accuracy may be too high."
+            f"of the recordings of {amount(n_related, 'clip')} another stretch was trained on, so"
+            " that the accuracy may be too high."
         )
     return tuple(notes)
 

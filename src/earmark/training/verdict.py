@@ -140,7 +140,7 @@ class _Judged:
             reasons.append(f"labels at random would fit as well in {100 * self.p:.1f} % of draws")
         if self.is_few:
             groups = amount(self.groups, "group")
-            reasons.append(f"clips of only {groups} were tested, which says little of others")
+            reasons.append(f"clips of only {groups} were tested, {self._of_other_groups}")
         reasons += self._doubtful_classes()
         if self.high - self.low > WIDE:
             reasons.append(f"the 95 % interval is wide, {self.low:.3f} to {self.high:.3f}")
@@ -149,6 +149,16 @@ class _Judged:
         ):
             reasons.append(f"it is {self._beside(self.rival)}")
         return reasons
+
+    @property
+    def _of_other_groups(self) -> str:
+        """What few groups say of others: the printed interval is over groups and may be wide."""
+        low, high = (self.estimate.headline or {"ci95": (self.low, self.high)})["ci95"]
+        if low > self.chance:
+            return "which says little of others"
+        return (
+            f"which says nothing of others: the interval, {low:.3f} to {high:.3f}, reaches guessing"
+        )
 
     def _doubtful_classes(self) -> list[str]:
         onehot, rows = self.tested.onehot, self.estimate.classes

@@ -17,7 +17,7 @@ from earmark.data.doctor.findings import Finding, Names, by_severity, clip_field
 from earmark.data.doctor.recordings import is_heard, silent_clips
 from earmark.data.doctor.tables import partition_of, spellings_of
 from earmark.data.split_words import is_held_out
-from earmark.errors import DataError
+from earmark.errors import DataError, amount
 
 # Findings that are mended. Those of the table are looked for once more when all is done.
 MENDED = ("unreadable", "empty", "silent", "label conflict", "leak", "copies")
@@ -83,8 +83,8 @@ def fix(examination: Examination) -> Fixed:
     mended = dataclasses.replace(dataset, clips=clips)
     if len(mended.labels) < 2 <= len(dataset.labels):
         raise DataError(
-            f"of {len(dataset)} clips, {len(clips)} of {len(mended.labels)} classes would be left;"
-            " mend the recordings or labels by hand, as the findings say."
+            f"of {len(dataset)} clips, {len(clips)} of {amount(len(mended.labels), 'class')} would be"
+            " left; mend the recordings or labels by hand, as the findings say."
         )
     fixed_kinds = {*MENDED, *(f"near {kind}" for kind in MENDED)}
     of_table = {finding.kind for finding in check_table(dataset)}

@@ -52,12 +52,17 @@ def check(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
 
 
 def silent_clips(facts: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
-    """Return the clips that are silent, and those that are so as nearly all of their class are."""
+    """Return the clips that are silent, and those that are so as nearly all of their class are.
+
+    One class may mean silence; two such classes could not be told apart.
+    """
     readable = [f for f in facts if f.error is None]
     silent = [f for f in readable if f.peak < SILENT_PEAK]
     size = collections.Counter(f.clip.label for f in readable)
     count = collections.Counter(f.clip.label for f in silent)
     silence = {label for label in count if count[label] >= max(2, TIED * size[label])}
+    if len(silence) > 1:
+        silence = set()
     return (
         [f for f in silent if f.clip.label not in silence],
         [f for f in silent if f.clip.label in silence],

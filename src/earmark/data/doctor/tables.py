@@ -197,7 +197,7 @@ def _imbalance(classes: Classes) -> Iterator[Finding]:
         if len(clips) * IMBALANCE <= len(classes[most])
     )
     if rare:
-        advice = "add clips of the rare class, and go by macro F1, not by accuracy."
+        advice = "add clips of the rare class, and go by balanced accuracy, not by accuracy."
         yield Finding("imbalance", "warning", rare, advice)
 
 
