@@ -156,9 +156,9 @@ def test_hashes_that_are_none_are_refused(saved, classifier, tmp_path, monkeypat
     with pytest.raises(ValueError, match="known clips"):
         KnownClips.from_json(saved)
     monkeypatch.setattr(KnownClips, "to_json", lambda _: saved)
+    fresh = dataclasses.replace(classifier)
     with pytest.raises(ModelError, match="known"):
-        dataclasses.replace(classifier).save(tmp_path / "m.earmark")
-        earmark.load(tmp_path / "m.earmark")
+        fresh.save(tmp_path / "m.earmark") or earmark.load(tmp_path / "m.earmark")
 
 
 def test_no_recording_is_read_twice_for_it(data, monkeypatch):

@@ -87,7 +87,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def delete_parts() -> None:
-    """Delete what :func:`whole_file` has begun in any thread, before a process that ends at once."""
+    """Delete what :func:`whole_file` has begun, before a process ends at once."""
     for part in list(_parts):
         with contextlib.suppress(OSError):
             part.unlink()
