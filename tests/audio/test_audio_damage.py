@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from audio_files import RATE, encode, encode_ffmpeg, mutated, noise, refusal, wav_that_says
 from audio_victim import Victim
 from earmark import audio
-from earmark.audio import decoder, reading
+from earmark.audio import decoder, ffmpeg, reading
 from earmark.audio.options import AudioWarning
 from earmark.errors import AudioError, EarmarkError
 from shared_data import shared_data
@@ -227,6 +227,12 @@ def test_no_file_of_a_mutated_corpus_crashes_or_hangs(victim: Victim, tmp_path: 
         assert answer in ("read", "refused"), (number, kind, answer)
         outcomes[answer] += 1
     assert min(outcomes["read"], outcomes["refused"]) > 100  # else they were not worth the time
+
+
+def test_ffmpeg_is_told_that_a_place_does_not_exist_and_pyav_prints_nothing(capfd) -> None:
+    file = ffmpeg._Unfailing(io.BytesIO(b"1234"))
+    assert [file.seek(at) for at in (2, -3, 1 << 70)] == [2, -1, -1] and file.tell() == 2
+    assert capfd.readouterr() == ("", "")
 
 
 def test_no_mutated_oddity_crashes_or_hangs(victim: Victim, tmp_path: Path) -> None:

@@ -347,12 +347,15 @@ STUBBORN = """
 import sys, threading, time
 from earmark.apps.cli import main, signals
 from earmark.data.dataset import Dataset
+from earmark.system.files import whole_file
+from pathlib import Path
 signals.GRACE_S = float(sys.argv.pop(1))
 def read(*_, **__):
     print("reading", flush=True)
     while True:
         try:
-            time.sleep(60)
+            with whole_file(Path(sys.argv[-1], "half.csv")):
+                time.sleep(60)
         except KeyboardInterrupt:
             pass  # as a library might
 Dataset.read = read
@@ -371,6 +374,7 @@ def test_a_second_signal_or_a_moment_ends_what_does_not_stop(grace_s, times, tmp
         process.send_signal(signal.SIGTERM)
         time.sleep(0.1)
     assert process.communicate(timeout=20)[1] == "stopped.\n" and process.returncode == 143
+    assert list(tmp_path.iterdir()) == []  # of what was being written
 
 
 # Answers

@@ -108,6 +108,9 @@ CASES = {
         moved(307, "http://[x/"),
         "a redirect to http://[x/, which is no add",
     ),
+    "a redirect to no host's name": (moved(302, f"http://{'a' * 70}.org/"), "is no address of the"),
+    "a redirect to an empty name": (moved(302, "http://a..org/"), "http://a..org/ is no address"),
+    "a redirect in Latin-1": (moved(302, "/\xe9 x"), "more than 5 redirects"),
     "a redirect with a long page": (
         endless(b"HTTP/1.1 302 F\r\nLocation: file:///x\r\n\r\n", b"x" * 9),
         "a redirect to file:///x, which is not followed",

@@ -39,7 +39,9 @@ def open_recording(
     is_cut = is_cut_ogg(file)
     # Playlists and session descriptions would make it read other files and the network.
     alone = {"protocol_whitelist": "none"}
-    with av.open(file, "r", metadata_errors="replace", container_options=alone) as container:
+    with av.open(
+        _Unfailing(file), "r", metadata_errors="replace", container_options=alone
+    ) as container:
         stream = next(iter(container.streams.audio), None)
         if stream is None or stream.codec_context is None:
             raise ValueError("no audio stream" if stream is None else "no decoder for its codec")
@@ -47,6 +49,23 @@ def open_recording(
             raise ValueError("its header gives no rate or no channels")
         header = _header(container, stream, link, is_cut)
         yield header, _ffmpeg_blocks(container, stream, header, start_s)
+
+
+class _Unfailing:
+    """A file that is read and sought in; a place before it or too far is said, not raised.
+
+    Of an exception that comes while another waits PyAV prints a traceback.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.tell, self._seek = file.read, file.tell, file.seek
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place and return it, or -1, which tells FFmpeg of an error."""
+        try:
+            return self._seek(offset, whence)
+        except (OSError, OverflowError, ValueError):
+            return -1
 
 
 def _header(container: InputContainer, stream: AudioStream, link: Link, is_cut: bool) -> Header:

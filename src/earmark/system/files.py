@@ -17,6 +17,8 @@ from earmark.errors import EarmarkError
 
 BLOCK_BYTES = 1 << 20  # read, hashed or copied at a time
 
+_parts: set[Path] = set()  # files that are being written
+
 _KINDS = {
     stat.S_IFDIR: "folder",
     stat.S_IFIFO: "pipe",
@@ -70,6 +72,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.", suffix=".part")
     os.close(handle)
     part = Path(name)
+    _parts.add(part)
     try:
         yield part
         with part.open("rb+") as file:
@@ -79,6 +82,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+    finally:
+        _parts.discard(part)
+
+
+def delete_parts() -> None:
+    """Delete what :func:`whole_file` has begun, before a process ends at once."""
+    for part in list(_parts):
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def write_whole(path: Path, content: bytes) -> None:

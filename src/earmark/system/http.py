@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import string
 import time
 import urllib.request
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from earmark.errors import EarmarkError
 
@@ -59,6 +60,8 @@ def open_url(url: str, headers: dict[str, str], silence_s: float) -> Response:
                 raise
             error.close()
             url = _redirected(url, target)
+        except UnicodeError as error:  # a part of the host's name is empty, or too long
+            raise RefusedError(f"{printable(url)} is no address of the web") from error
     raise RefusedError(f"more than {MOST_REDIRECTS} redirects, the last to {printable(url)}")
 
 
@@ -71,7 +74,7 @@ def printable(text: str) -> str:
 def _redirected(url: str, target: str) -> str:
     """Return where an answer leads; refuse what is no HTTP, and to leave HTTPS for HTTP."""
     try:
-        new = urljoin(url, target)
+        new = quote(urljoin(url, target), string.punctuation, "iso-8859-1")  # as it was read
         scheme = urlsplit(new).scheme
     except ValueError as error:
         raise RefusedError(f"a redirect to {printable(target)}, which is no address") from error
