@@ -50,7 +50,7 @@ def open_recording(
 
 
 def _header(container: InputContainer, stream: AudioStream, link: Link, is_cut: bool) -> Header:
-    frames = _length(container, stream)
+    frames = max(_length(container, stream), link.samples)
     is_timed = container.format.name.startswith(_TIMED)  # they know the whole length, cut or not
     promised = frames if is_timed else round(frames * link.share)
     if mpeg := link.stream:

@@ -71,7 +71,7 @@ def is_read_as_before(source: File) -> bool:
     """
     link, *others = links_of(source)
     is_counted = link.stream is None or link.stream.is_whole_by_xing
-    return not others and is_counted and link.share == 1 and not link.rest
+    return not others and is_counted and link.share == 1 and not (link.rest or link.samples)
 
 
 def _total(lengths: list[tuple[int, int]]) -> int:
