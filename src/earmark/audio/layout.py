@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from earmark.audio import flac, mpeg
+from earmark.audio.headers import STATED, number
 from earmark.audio.mpeg import Content
 from earmark.errors import amount
 
@@ -214,9 +215,9 @@ def _flaw(form: bytes, order: str) -> str:
 
     Where the bytes a second go with the bits, those of a block are a slip; decoders do well.
     """
-    kind, channels = _number(form, 0, 2, order), _number(form, 2, 2, order)
-    rate_hz, bytes_a_s = _number(form, 4, 4, order), _number(form, 8, 4, order)
-    block, bits = _number(form, 12, 2, order), _number(form, 14, 2, order)
+    kind, channels = number(form, 0, 2, order), number(form, 2, 2, order)
+    rate_hz, bytes_a_s = number(form, 4, 4, order), number(form, 8, 4, order)
+    block, bits = number(form, 12, 2, order), number(form, 14, 2, order)
     width = (bits + 7) // 8
     is_slip = bytes_a_s != rate_hz * block
     if kind not in (1, 3, 0xFFFE) or block in (0, channels * width) or is_slip:
@@ -300,14 +301,11 @@ _MAGICS = (
 )
 
 
-# Headers that state the number of samples, or of bytes
-
-
 def _stated(content: Content, links: list[Link], magic: bytes) -> list[Link]:
     """Add what the header of the last stream promises, if it is one that does."""
     *before, last = links
     head = content[last.start : last.start + 1024]
-    for sign, read in _STATED.items():
+    for sign, read in STATED.items():
         if magic.startswith(sign):
             try:
                 sound, length = read(head, content, last.start)
@@ -325,97 +323,3 @@ def _stated(content: Content, links: list[Link], magic: bytes) -> list[Link]:
             return [*before, last._replace(end=other)]
         last = last._replace(rest=_unread(content, last.promised))
     return [*before, last]
-
-
-def _number(head: bytes, at: int, size: int, order: str) -> int:
-    if at + size > len(head):
-        raise IndexError
-    return int.from_bytes(head[at : at + size], order)  # type: ignore[arg-type]
-
-
-def _nist(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    count, width, channels = (
-        int(match.group(1)) if (match := re.search(name + rb" -i (\d+)", head)) else 1
-        for name in (b"sample_count", b"sample_n_bytes", b"channel_count")
-    )
-    is_packed = b"shorten" in head or b"sample_count" not in head
-    return int(head[8:16]), 0 if is_packed else count * width * channels
-
-
-def _ebml(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    """Read how long Matroska's segment is: as many bytes as the first has zeros before a one."""
-    at = head.index(b"\x18\x53\x80\x67") + 4
-    n = 9 - head[at].bit_length()
-    length = _number(head, at, n, "big") & (1 << 7 * n) - 1
-    return at + n, 0 if length + 1 == 1 << 7 * n else length
-
-
-def _au(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    return _number(head, 4, 4, "big"), _number(head, 8, 4, "big")
-
-
-def _avr(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    channels = 2 if _number(head, 12, 2, "big") else 1
-    return 128, _number(head, 26, 4, "big") * channels * (_number(head, 14, 2, "big") // 8)
-
-
-def _mpc2k(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    return 42, _number(head, 30, 4, "little") * 2 * (1 + head[21])
-
-
-def _wve(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    return 32, _number(head, 18, 4, "big")
-
-
-def _sox(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    order = "little" if head[:1] == b"." else "big"
-    return _number(head, 4, 4, order) + 4, _number(head, 8, 8, order) * 4
-
-
-def _xi(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    return 338, _number(head, 298, 4, "little") if _number(head, 296, 2, "little") == 1 else 0
-
-
-def _voc(head: bytes, content: Content, start: int) -> tuple[int, int]:
-    """Add up the blocks: a byte for the kind, 0 at the end, and three for the size."""
-    at = first = start + _number(head, 20, 2, "little")
-    while at + 4 <= len(content) and content[at]:
-        at += 4 + int.from_bytes(content[at + 1 : at + 4], "little")
-    return first - start, at - first
-
-
-def _mat5(_head: bytes, content: Content, start: int) -> tuple[int, int]:
-    """Follow the matrices to the last, which holds the sound behind some 64 bytes of its own.
-
-    Some programs count 8 bytes more than they write.
-    """
-    order = "little" if content[start + 126 : start + 128] == b"IM" else "big"
-    at = last = start + 128
-    while at + 8 <= len(content) and int.from_bytes(content[at : at + 4], order) == 14:  # type: ignore[arg-type]
-        last, at = at, at + 8 + int.from_bytes(content[at + 4 : at + 8], order)  # type: ignore[arg-type]
-    return last + 64 - start, at - last - 64 - 8
-
-
-def _mat4(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    """Read the second matrix, the sound; the first is the rate, a number."""
-    order = "little" if head[0] == 0 and head[1:2] != b"\3" else "big"
-    at = 20 + _number(head, 16, 4, order) + 8
-    kind, rows, columns, _, name = (_number(head, at + 4 * k, 4, order) for k in range(5))
-    return at + 20 + name, rows * columns * (8, 4, 4, 2, 2, 1)[kind // 10 % 10]
-
-
-_STATED = {
-    b"\x1a\x45\xdf\xa3": _ebml,
-    b"NIST": _nist,
-    b".snd": _au,
-    b"2BIT": _avr,
-    b"\x01\x04": _mpc2k,
-    b"ALaw": _wve,
-    b".SoX": _sox,
-    b"XoS.": _sox,
-    b"Exte": _xi,
-    b"Crea": _voc,
-    b"MATL": _mat5,
-    b"\0\0\0\0": _mat4,
-    b"\0\0\3\xe8": _mat4,
-}
