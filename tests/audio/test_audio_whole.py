@@ -1,5 +1,6 @@
 """Recordings are read whole: whatever their first frame promises, and however many were joined."""
 
+import io
 import struct
 import sys
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -404,3 +406,21 @@ def test_a_video_that_was_cut_is_told() -> None:
     link = layout.links_of(content)[0]
     assert (link.sound, link.promised) == (at + 8, at + 8 + size) == (at + 8, len(content))
     assert layout.links_of(content[: len(content) // 2])[0].share > 1.5
+
+
+@pytest.mark.parametrize("kind", ["ogg", "matroska", "mp4"])
+def test_of_tracks_side_by_side_the_first_is_read_with_a_warning(kind: str) -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format=kind) as container:
+        streams = [container.add_stream("libopus", rate=48_000, layout="mono") for _ in range(2)]
+        for stream in streams:
+            frame = av.AudioFrame.from_ndarray(LOUD.T[:, :960].copy(), "flt", "mono")
+            frame.sample_rate = 48_000
+            for part in (frame, None):
+                container.mux(stream.encode(part))
+    (warning,) = audio.read_channels(file.getvalue()).warnings
+    assert warning == "2 tracks of sound lie side by side; only the first is read."
+
+
+def test_alac_in_caf_keeps_the_end_of_its_last_packet() -> None:
+    assert len(audio.read_channels(encode_ffmpeg(LOUD, "caf", "alac")).samples) == len(LOUD)

@@ -25,6 +25,7 @@ class Link(NamedTuple):
     where the file was cut short; both are 0 where nothing says so. ``stream`` is for MPEG audio.
     ``flaw`` says why no decoder can know how to read it. ``rest`` counts bytes at the end that no
     header counts. ``samples``: so many are there, by the frames of FLAC, whose header says fewer.
+    ``tracks`` of sound lie side by side in Ogg.
     """
 
     start: int
@@ -35,6 +36,7 @@ class Link(NamedTuple):
     flaw: str = ""
     rest: int = 0
     samples: int = 0
+    tracks: int = 1
 
     @property
     def share(self) -> float:
@@ -259,19 +261,22 @@ def _mp4(content: Content) -> list[Link]:
 
 def _ogg(content: Content) -> list[Link]:
     """Return chained Ogg streams: each begins at a first page that follows another kind of page."""
-    starts, at, is_first, end = [0], 0, True, 0
+    starts, at, is_first, end, tracks = [0], 0, True, 0, 0
     while 0 <= at < len(content) - 27:
         was_first, is_first = is_first, bool(content[at + 5] & 2)
         if is_first and not was_first:
             starts.append(at)
         lengths = content[at + 27 : at + 27 + content[at + 26]]
+        begin = at + 27 + len(lengths)
+        if len(starts) == 1 and is_first and _OGG_SOUND.match(content, begin):
+            tracks += 1
         at += 27 + len(lengths) + sum(lengths)
         if content[at : at + 4] != b"OggS":
             end, at = at, content.find(b"OggS", at)
             if _other(content, end):
                 return _parts(content, [*starts, end])
     *links, last = _parts(content, starts)
-    return [*links, last._replace(rest=_unread(content, end) if end else 0)]
+    return [*links, last._replace(rest=_unread(content, end) if end else 0, tracks=max(1, tracks))]
 
 
 # Signs of containers that are long enough not to come about by chance
@@ -280,6 +285,7 @@ OTHERS = re.compile(
     rb"|caff\x00\x01\x00\x00desc|.{4}ftyp(?:M4A |isom|mp4)",
     re.DOTALL,
 )
+_OGG_SOUND = re.compile(rb"\x01vorbis|OpusHead|\x7fFLAC|Speex   |fLaC")
 _ADTS = (b"\xf0", b"\xf1", b"\xf8", b"\xf9")  # AAC, whose frames look like those of MP3
 _MAGICS = (
     rb"fLaC[\x00\x80]\x00\x00\x22",

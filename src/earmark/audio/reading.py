@@ -281,6 +281,8 @@ def _checked(
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
     if header.unread and stretch.is_whole:
         missing += (f"{header.unread} bytes behind the end by its header are not read.",)
+    if header.tracks > 1:
+        missing += (f"{header.tracks} tracks of sound lie side by side; only the first is read.",)
     damaged, stream.remarks = printed.remarks(blocks.texts)
     stream.warnings, stream.notes = (*missing, *zeroed, *damaged), notes
 
