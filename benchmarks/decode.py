@@ -2,6 +2,10 @@
 
     pip install librosa
     python benchmarks/decode.py
+    python benchmarks/decode.py --against ../older-checkout
+
+With ``--against``, this checkout is compared with another one, format by format, in CPU time: two
+processes read the same files in turns.
 
 What is compared runs in turns, in one process, so that a busy machine disturbs both alike; a ratio
 is that of two neighbours. Two processes share nothing, and so show how much of two cores the
@@ -11,12 +15,19 @@ checkout.
 
 from __future__ import annotations
 
+import argparse
+import os
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+
+import av
+import numpy as np
 
 from earmark import audio
 from machine import describe, shared_data, spread, write
@@ -25,6 +36,19 @@ RATE_HZ = 16_000
 REPEATS = 7
 WARM_UP = 40  # files: libraries load, and the disk's cache fills, before anything counts
 TIMES_LIBROSA, TIMES_ONE_THREAD = 1.0, 1.7  # what is wanted
+CODECS = {"mp3": "libmp3lame", "flac": "flac", "wav": "pcm_s16le"}  # by suffix, beside Ogg
+COPIES, ROUNDS = 60, 40  # files of each, and how often both checkouts read a group of them
+GROUP = 6
+READER = """
+import sys, time, warnings
+from earmark import audio
+warnings.simplefilter("ignore")
+for line in sys.stdin:
+    start = time.process_time()
+    for path in line.rstrip("\\n").split("\\t"):
+        audio.read(path, 16_000)
+    print(time.process_time() - start, flush=True)
+"""
 
 
 def ours(paths: Sequence[Path]) -> None:
@@ -83,20 +107,84 @@ def compare(
     }
 
 
+def copies(paths: Sequence[Path], folder: Path, suffix: str) -> list[Path]:
+    """Write recordings in another format."""
+    written = []
+    for number, path in enumerate(paths[:COPIES]):
+        written.append(folder / f"{number}.{suffix}")
+        x, rate_hz = audio.decode(path)
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(x.mean(1)[None]), "flt", "mono")
+        frame.sample_rate = rate_hz
+        with av.open(written[-1], "w") as container:
+            stream = container.add_stream(CODECS[suffix], rate=rate_hz, layout="mono")
+            codec = stream.codec_context
+            resampler = av.AudioResampler(codec.format.name, "mono", rate_hz, codec.frame_size)
+            for part in (*resampler.resample(frame), *resampler.resample(None), None):
+                container.mux(stream.encode(part))
+    return written
+
+
+def reader(checkout: Path) -> subprocess.Popen[str]:
+    """Start a process that reads files with a checkout's code and answers with CPU seconds."""
+    pipe = subprocess.PIPE
+    environment = {**os.environ, "PYTHONPATH": str(checkout.resolve() / "src")}
+    command = [sys.executable, "-c", READER]
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
+
+
+def cpu_seconds(process: subprocess.Popen[str], paths: Sequence[Path]) -> float:
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write("\t".join(map(str, paths)) + "\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
+
+
+def against(older: Path, paths: Sequence[Path]) -> None:
+    """Compare this checkout with an older one; print a line for each format."""
+    this = Path(__file__).parents[1]
+    with tempfile.TemporaryDirectory() as folder, reader(this) as ours, reader(older) as theirs:
+        files = {suffix: copies(paths, Path(folder), suffix) for suffix in CODECS}
+        for suffix, own in {**files, "ogg": list(paths[:COPIES])}.items():
+            for process in (ours, theirs):
+                cpu_seconds(process, own)
+            ratios = []
+            for number in range(ROUNDS):
+                group = [own[(number * GROUP + k) % len(own)] for k in range(GROUP)]
+                order = (ours, theirs) if number % 2 else (theirs, ours)
+                took = {id(process): cpu_seconds(process, group) for process in order}
+                ratios.append(took[id(ours)] / took[id(theirs)])
+            print(f"{suffix}: {spread(ratios)} times the CPU time of {older}", flush=True)
+        for process in (ours, theirs):
+            assert process.stdin is not None
+            process.stdin.close()
+
+
 def main() -> None:
-    """Measure both ratios and write results/decode.csv."""
+    """Measure all ratios and write results/decode.csv, or compare with another checkout."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--against", type=Path, help="an older checkout, to compare CPU time with")
+    if older := parser.parse_args().against:
+        print(describe())
+        against(older, sorted(shared_data("esc10").glob("*/*.ogg")))
+        return
     try:
         import librosa
     except ImportError:
         sys.exit("librosa is not installed; pip install librosa")
     paths = sorted(shared_data("esc10").glob("*/*.ogg"))
     print(f"{describe()}, librosa {librosa.__version__}")
-    with ThreadPoolExecutor(2) as threads, ProcessPoolExecutor(2) as processes:
+    with (
+        ThreadPoolExecutor(2) as threads,
+        ProcessPoolExecutor(2) as processes,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        mp3 = copies(paths, Path(folder), "mp3")
         two_threads, two_processes = shared_by(threads), shared_by(processes)
         for warm_up in (ours, librosas, two_threads, two_processes):
             warm_up(paths[:WARM_UP])
         rows = [
             compare("earmark to librosa", librosas, ours, paths, TIMES_LIBROSA),
+            compare("earmark to librosa, MP3", librosas, ours, mp3, TIMES_LIBROSA),
             compare("two threads to one", ours, two_threads, paths, TIMES_ONE_THREAD),
             compare("two processes to one", ours, two_processes, paths, TIMES_ONE_THREAD),
             compare("two threads to two processes", two_processes, two_threads, paths, 1.0),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from audio_files import RATE, encode, encode_ffmpeg, mutated, noise, refusal, wav_that_says
 from audio_victim import Victim
 from earmark import audio
-from earmark.audio import decoder, ffmpeg, reading
+from earmark.audio import decoder, ffmpeg, stretch
 from earmark.audio.options import AudioWarning
 from earmark.errors import AudioError, EarmarkError
 from shared_data import shared_data
@@ -156,9 +156,9 @@ def test_limits_can_be_set(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_docs_have_the_limits() -> None:
     page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
-    assert f"| `EARMARK_MAX_SECONDS` | the length of one clip | {reading.MAX_SECONDS:.0f} " in page
-    assert f"| {reading.MAX_BYTES}: 6.2 h at 48 kHz |" in page
-    assert pytest.approx(6.2, abs=0.02) == reading.MAX_BYTES / 4 / 48_000 / 3_600
+    assert f"| `EARMARK_MAX_SECONDS` | the length of one clip | {stretch.MAX_SECONDS:.0f} " in page
+    assert f"| {stretch.MAX_BYTES}: 6.2 h at 48 kHz |" in page
+    assert pytest.approx(6.2, abs=0.02) == stretch.MAX_BYTES / 4 / 48_000 / 3_600
 
 
 def test_a_limit_holds_where_no_header_tells_the_length(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Recordings are read whole: whatever their first frame promises, and however many were joined."""
 
+import io
 import struct
 import sys
 from collections.abc import Callable
@@ -7,11 +8,20 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 import soundfile
 
-from audio_files import RATE, encode, encode_ffmpeg, noise, refusal, wav_that_says
+from audio_files import (
+    RATE,
+    encode,
+    encode_ffmpeg,
+    flac_that_says,
+    noise,
+    refusal,
+    wav_that_says,
+)
 from earmark import audio
 from earmark.audio import layout, mpeg
 from earmark.audio.options import AudioOptions
@@ -160,7 +170,8 @@ def test_what_is_inside_a_chunk_is_no_second_stream(tmp_path: Path) -> None:
 
 
 def test_bytes_that_no_header_counts_are_told() -> None:
-    for content in (wav_that_says(2 * RATE, LOUD), encode(LOUD, "WAV") + encode(LOUD, "FLAC")):
+    junk = np.random.default_rng(3).bytes(30_000)
+    for content in (wav_that_says(2 * RATE, LOUD), encode(LOUD, "WAV") + junk):
         sound = audio.read_channels(content)
         assert " bytes behind the end by its header are not read." in sound.warnings[0]
         assert not audio.read_channels(content, 0.1, 0.5).warnings
@@ -359,3 +370,66 @@ def test_what_is_left_of_a_stream_is_let_go() -> None:
         with opened as stream:
             assert len(next(stream.blocks))
         assert next(stream.blocks, None) is None
+
+
+# What a header does not count
+
+
+def flac(x: np.ndarray) -> bytes:
+    return encode(x, "FLAC")
+
+
+@pytest.mark.parametrize("says", [0, RATE // 2, 2 * RATE - 100])
+def test_flac_is_read_up_to_its_last_frame_whatever_its_header_says(says: int) -> None:
+    sound = audio.read_channels(flac_that_says(says, LOUD))
+    assert np.array_equal(sound.samples, audio.read_channels(flac(LOUD)).samples)
+    assert not sound.warnings
+    assert audio.header_of(flac_that_says(RATE // 2, LOUD)).frames == 2 * RATE
+
+
+@pytest.mark.parametrize("first", ["WAV", "AIFF", "FLAC", "OGG", "MP3", "AU"])
+def test_another_container_that_follows_is_read(first: str) -> None:
+    subtypes = {"OGG": "VORBIS", "MP3": "MPEG_LAYER_III"}
+    begin = encode(LOUD, first, subtypes.get(first, "PCM_16"))
+    whole = len(audio.read_channels(begin).samples)
+    tag = b"ID3\4\0\0\0\0\7\x68" + b"\xff\xfeabc".ljust(1000, b"\xff")
+    for kind in {"WAV", "AIFF", "FLAC", "OGG", "MP3"} - {first}:
+        sound = audio.read_channels(begin + encode(LOUD, kind, subtypes.get(kind, "PCM_16")))
+        assert (len(sound.samples), sound.warnings) == (whole + 2 * RATE, ()), kind
+    for behind in (tag, b"TAG".ljust(128, b"x"), bytes(9_999)):
+        sound = audio.read_channels(begin + behind)
+        assert (len(sound.samples), sound.warnings) == (whole, ())
+
+
+def test_bytes_behind_the_last_frame_of_flac_are_told() -> None:
+    dice = np.random.default_rng(3)
+    for begin in (flac(LOUD), encode(LOUD, "OGG", "VORBIS"), encode(LOUD, "AU")):
+        (warning,) = audio.read_channels(begin + dice.bytes(30_000)).warnings
+        assert "bytes behind the end" in warning
+
+
+def test_a_video_that_was_cut_is_told() -> None:
+    content = encode_ffmpeg(LOUD, "matroska", "libopus")
+    at = content.index(b"\x18\x53\x80\x67") + 4
+    size = int.from_bytes(content[at : at + 8], "big") & (1 << 56) - 1
+    link = layout.links_of(content)[0]
+    assert (link.sound, link.promised) == (at + 8, at + 8 + size) == (at + 8, len(content))
+    assert layout.links_of(content[: len(content) // 2])[0].share > 1.5
+
+
+@pytest.mark.parametrize("kind", ["ogg", "matroska", "mp4"])
+def test_of_tracks_side_by_side_the_first_is_read_with_a_warning(kind: str) -> None:
+    file = io.BytesIO()
+    with av.open(file, "w", format=kind) as container:
+        streams = [container.add_stream("libopus", rate=48_000, layout="mono") for _ in range(2)]
+        for stream in streams:
+            frame = av.AudioFrame.from_ndarray(LOUD.T[:, :960].copy(), "flt", "mono")
+            frame.sample_rate = 48_000
+            for part in (frame, None):
+                container.mux(stream.encode(part))
+    (warning,) = audio.read_channels(file.getvalue()).warnings
+    assert warning == "2 tracks of sound lie side by side; only the first is read."
+
+
+def test_alac_in_caf_keeps_the_end_of_its_last_packet() -> None:
+    assert len(audio.read_channels(encode_ffmpeg(LOUD, "caf", "alac")).samples) == len(LOUD)

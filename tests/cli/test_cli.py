@@ -137,6 +137,25 @@ def test_evaluate_says_what_was_read_in_part(folder, model, tmp_path):
     assert f"{recording}: cut short" in done.stderr
 
 
+def test_warnings_of_a_kind_and_tiny_differences_are_a_line(folder, model, tmp_path):
+    paths = sorted(folder.rglob("*.wav"))
+    content = paths[0].read_bytes()
+    for number in range(8):
+        (tmp_path / f"cut{number}.wav").write_bytes(content[: -4000 - 100 * number])
+        (tmp_path / f"tiny{number}.wav").write_bytes(content[:-20])
+    lines = earmark("predict", model, tmp_path).stderr.splitlines()
+    cut = [line for line in lines if line.startswith(f"{tmp_path}/cut")]
+    assert len(cut) == 5
+    assert lines[5].startswith('3 more warnings like "cut short or damaged after')
+    assert " ms of " in lines[6]
+    assert lines[6].startswith(f"note: {tmp_path}/tiny0.wav: cut short")
+    assert lines[6].endswith("(7 more like it; --json lists all)")
+    assert len(lines) == 7
+    done = earmark("embed", tmp_path, "-o", tmp_path / "e.npz", "--backbone", "logmel", "--json")
+    answer = json.loads(done.stdout)
+    assert (len(answer["warnings"]), len(answer["notes"])) == (8, 8)
+
+
 def test_evaluate(folder, model, tmp_path):
     done = earmark(
         "evaluate", model, folder, "--include-known", "--json", "--report", tmp_path / "r"

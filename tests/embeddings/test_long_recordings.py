@@ -112,7 +112,7 @@ def test_what_a_header_says_of_the_length_changes_nothing(
     soundfile.write(half, samples[: 50 * rate_hz], rate_hz)
     clips = [Clip(half), Clip(recording, end=30.0), Clip(recording)]
     told = list(embed_stream(clips, backbone))
-    monkeypatch.setattr("earmark.audio.reading._header_s", lambda *_: said_s)
+    monkeypatch.setattr("earmark.audio.reading.header_s", lambda *_: said_s)
     for result, clip in zip(told, clips, strict=True):
         (again,) = embed_stream([clip], backbone)
         assert again.seconds == result.seconds and np.array_equal(again.vector, result.vector)

@@ -25,7 +25,7 @@ class Header(NamedTuple):
     codecs drop. ``promised`` is the length in the recording's own header: more if it was cut short.
     Both are 0 where they are unknown. ``is_cut``: it lacks the end mark that its format demands, or
     ends inside a frame. ``is_float``: samples are stored as floats, of whatever scale. ``unread``
-    bytes lie behind the end by its header.
+    bytes lie behind the end by its header. Of ``tracks`` side by side the first is decoded.
     """
 
     rate_hz: int
@@ -36,6 +36,7 @@ class Header(NamedTuple):
     is_cut: bool = False
     is_float: bool = False
     unread: int = 0
+    tracks: int = 1
 
 
 class Block(NamedTuple):

@@ -47,6 +47,9 @@ def open_recording(
             raise ValueError("no audio stream" if stream is None else "no decoder for its codec")
         if not stream.rate or not stream.layout.nb_channels:
             raise ValueError("its header gives no rate or no channels")
+        if container.format.name == "caf" and stream.codec_context.name == "alac":
+            # It would drop the end of the last packet twice: ALAC says itself how long that is.
+            stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
         header = _header(container, stream, link, is_cut)
         yield header, _ffmpeg_blocks(container, stream, header, start_s)
 
@@ -69,7 +72,7 @@ class _Unfailing:
 
 
 def _header(container: InputContainer, stream: AudioStream, link: Link, is_cut: bool) -> Header:
-    frames = _length(container, stream)
+    frames = max(_length(container, stream), link.samples)
     is_timed = container.format.name.startswith(_TIMED)  # they know the whole length, cut or not
     promised = frames if is_timed else round(frames * link.share)
     if mpeg := link.stream:
@@ -81,7 +84,8 @@ def _header(container: InputContainer, stream: AudioStream, link: Link, is_cut: 
     slack = round((CLOCK_SLACK_S if codec.startswith("pcm_") else CODEC_SLACK_S) * stream.rate)
     is_float = codec.startswith(("pcm_f32", "pcm_f64"))
     channels = stream.layout.nb_channels
-    return Header(stream.rate, channels, frames, promised, slack, is_cut, is_float)
+    tracks = len(container.streams.audio)
+    return Header(stream.rate, channels, frames, promised, slack, is_cut, is_float, tracks=tracks)
 
 
 def _ffmpeg_blocks(

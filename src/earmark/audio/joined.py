@@ -44,7 +44,8 @@ def open_recording(
         if not others:
             with decoder(file, start_s, end_s, first) as (header, blocks):
                 is_much = first.rest > UNREAD_SHARE * (first.end - first.start)
-                yield header._replace(unread=first.rest if is_much else 0), blocks
+                tracks = max(header.tracks, first.tracks)
+                yield header._replace(unread=first.rest if is_much else 0, tracks=tracks), blocks
             return
     with ExitStack() as stack:
         header, _ = stack.enter_context(_open(source, first, 0.0, (decoder,)))
@@ -71,7 +72,13 @@ def is_read_as_before(source: File) -> bool:
     """
     link, *others = links_of(source)
     is_counted = link.stream is None or link.stream.is_whole_by_xing
-    return not others and is_counted and link.share == 1 and not link.rest
+    return (
+        not others
+        and is_counted
+        and link.share == 1
+        and not (link.rest or link.samples)
+        and link.tracks == 1
+    )
 
 
 def _total(lengths: list[tuple[int, int]]) -> int:

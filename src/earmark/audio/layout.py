@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from earmark.audio import mpeg
+from earmark.audio import flac, mpeg
+from earmark.audio.headers import STATED, number
 from earmark.audio.mpeg import Content
 from earmark.errors import amount
 
@@ -23,7 +24,8 @@ class Link(NamedTuple):
     Its samples begin at byte ``sound`` and should go on to ``promised``, which lies beyond ``end``
     where the file was cut short; both are 0 where nothing says so. ``stream`` is for MPEG audio.
     ``flaw`` says why no decoder can know how to read it. ``rest`` counts bytes at the end that no
-    header counts.
+    header counts. ``samples``: so many are there, by the frames of FLAC, whose header says fewer.
+    ``tracks`` of sound lie side by side in Ogg.
     """
 
     start: int
@@ -33,6 +35,8 @@ class Link(NamedTuple):
     stream: mpeg.Stream | None = None
     flaw: str = ""
     rest: int = 0
+    samples: int = 0
+    tracks: int = 1
 
     @property
     def share(self) -> float:
@@ -50,6 +54,8 @@ def links_of(content: Content) -> list[Link]:
     So many that nobody can have meant them are taken as one, with a rest that is not read.
     """
     links = _links_of(content)
+    if links[-1].end < len(content):  # something else follows, whatever a decoder makes of it
+        links.append(Link(links[-1].end, len(content)))
     if len(links) <= MOST_LINKS:
         return links
     return [links[0]._replace(end=len(content), rest=len(content) - links[0].end)]
@@ -63,12 +69,15 @@ def _links_of(content: Content) -> list[Link]:
     if content[4:8] == b"ftyp":
         return _mp4(content)
     if content[:4] == b"OggS":
-        return _parts(content, _ogg_starts(content))
+        return _ogg(content)
     body = mpeg.after_id3(content, 0)
     for magic in _MAGICS:
         if match := re.compile(magic, re.DOTALL).match(content, body):
             starts = [m.start() for m in re.finditer(magic, content, re.DOTALL)]
-            return _stated(content, _parts(content, [0, *starts[1:]]), match.group())
+            links = _parts(content, [0, *starts[1:]])
+            if match.group().startswith(b"fLaC"):
+                return [*links[:-1], _flac(content, links[-1]._replace(start=starts[-1]), links)]
+            return _stated(content, links, match.group())
     is_adts = content[body : body + 1] == b"\xff" and content[body + 1 : body + 2] in _ADTS
     if (body or mpeg.frame_at(content, 0)) and not is_adts:
         return _mpeg(content) or [Link(0, len(content))]
@@ -80,7 +89,7 @@ def _parts(content: Content, starts: list[int]) -> list[Link]:
 
 
 def _mpeg(content: Content) -> list[Link]:
-    streams = mpeg.streams(content)
+    streams = mpeg.streams(content, ends=OTHERS)
     return [
         Link(stream.start if k else 0, stream.end, stream=stream)
         for k, stream in enumerate(streams)
@@ -94,6 +103,22 @@ def _mpeg_in_wav(content: Content, link: Link) -> list[Link]:
         streams = mpeg.streams(content, link.sound)
         return [link._replace(stream=streams[0])] if len(streams) == 1 else [link]
     return [link]
+
+
+def _flac(content: Content, link: Link, links: list[Link]) -> Link:
+    """Add to the last of ``links``, whose FLAC begins at its start, what its last frame says."""
+    start = 0 if len(links) == 1 else link.start
+    if (stream := flac.stream_in(content, link.start, link.end)) is None:
+        return link._replace(start=start)
+    samples = stream.samples if stream.samples > stream.promised > 0 else 0
+    link, behind = link._replace(start=start, samples=samples), stream.last + stream.longest
+    if behind >= link.end:
+        return link
+    signs = [match.start() for match in (OTHERS.search(content, stream.last),) if match]
+    starts = [*signs, *(s.start for s in mpeg.streams(content, stream.last))]
+    if starts:
+        return link._replace(end=min(starts))
+    return link._replace(rest=_unread(content, behind))
 
 
 # Containers of chunks, each with its size
@@ -131,7 +156,7 @@ def _chunked(content: Content, family: _Family) -> list[Link]:
     while True:
         link = _walk(content, family, start)
         links.append(link)
-        if link.end == len(content):
+        if not _begins(content, link.end, family):
             return links
         start = link.end
 
@@ -153,6 +178,8 @@ def _walk(content: Content, family: _Family, start: int) -> Link:
         if content[start : start + 4] == b"RF64" and name == b"data":
             length = int.from_bytes(content[start + 28 : start + 36], "little")
             end = begin + length
+        if promised and (other := _other(content, at)):
+            return Link(start, other, sound, promised, flaw=flaw)
         if end <= at or (family.name == 4 and not _CHUNK_NAME.match(name)):
             rest = _unread(content, at) if promised else 0
             break
@@ -167,10 +194,21 @@ def _walk(content: Content, family: _Family, start: int) -> Link:
     return Link(start, size, sound, promised, flaw=flaw, rest=rest)
 
 
+def _other(content: Content, at: int) -> int:
+    """Return where another container begins, at ``at`` or one byte earlier (no padding); or 0."""
+    for begin in (at, at - 1):
+        if OTHERS.match(content, begin) or mpeg.begins(content, begin):
+            return begin
+    return 0
+
+
 def _unread(content: Content, at: int) -> int:
     """Return how many bytes follow from ``at`` on that no header counts; 0 for padding and tags."""
     sample = content[at - 1 : at + 4096]  # a chunk may begin one byte early, without padding
-    is_tag = sample.startswith((b"TAG", b"ID3", b"APETAG"), 1) or _CHUNK_NAME.match(sample)
+    is_tag = sample.startswith((b"TAG", b"ID3", b"APETAG"), 1)
+    if _CHUNK_NAME.match(sample):
+        lengths = (int.from_bytes(sample[4:8], "little"), int.from_bytes(sample[4:8], "big"))
+        is_tag |= min(lengths) <= len(content) - at
     return 0 if is_tag or not any(sample[1:]) else len(content) - at
 
 
@@ -179,9 +217,9 @@ def _flaw(form: bytes, order: str) -> str:
 
     Where the bytes a second go with the bits, those of a block are a slip; decoders do well.
     """
-    kind, channels = _number(form, 0, 2, order), _number(form, 2, 2, order)
-    rate_hz, bytes_a_s = _number(form, 4, 4, order), _number(form, 8, 4, order)
-    block, bits = _number(form, 12, 2, order), _number(form, 14, 2, order)
+    kind, channels = number(form, 0, 2, order), number(form, 2, 2, order)
+    rate_hz, bytes_a_s = number(form, 4, 4, order), number(form, 8, 4, order)
+    block, bits = number(form, 12, 2, order), number(form, 14, 2, order)
     width = (bits + 7) // 8
     is_slip = bytes_a_s != rate_hz * block
     if kind not in (1, 3, 0xFFFE) or block in (0, channels * width) or is_slip:
@@ -221,20 +259,33 @@ def _mp4(content: Content) -> list[Link]:
     return [*links, Link(start, len(content), sound, promised)]
 
 
-def _ogg_starts(content: Content) -> list[int]:
-    """Return where chained Ogg streams begin: at a first page that follows another kind of page."""
-    starts, at, is_first = [0], 0, True
+def _ogg(content: Content) -> list[Link]:
+    """Return chained Ogg streams: each begins at a first page that follows another kind of page."""
+    starts, at, is_first, end, tracks = [0], 0, True, 0, 0
     while 0 <= at < len(content) - 27:
         was_first, is_first = is_first, bool(content[at + 5] & 2)
         if is_first and not was_first:
             starts.append(at)
         lengths = content[at + 27 : at + 27 + content[at + 26]]
+        begin = at + 27 + len(lengths)
+        if len(starts) == 1 and is_first and _OGG_SOUND.match(content, begin):
+            tracks += 1
         at += 27 + len(lengths) + sum(lengths)
         if content[at : at + 4] != b"OggS":
-            at = content.find(b"OggS", at)
-    return starts
+            end, at = at, content.find(b"OggS", at)
+            if _other(content, end):
+                return _parts(content, [*starts, end])
+    *links, last = _parts(content, starts)
+    return [*links, last._replace(rest=_unread(content, end) if end else 0, tracks=max(1, tracks))]
 
 
+# Signs of containers that are long enough not to come about by chance
+OTHERS = re.compile(
+    rb"RIFF.{4}WAVE|RF64.{4}WAVE|FORM.{4}AIF[FC]|fLaC[\x00\x80]\x00\x00\x22|OggS\x00\x02\x00{8}"
+    rb"|caff\x00\x01\x00\x00desc|.{4}ftyp(?:M4A |isom|mp4)",
+    re.DOTALL,
+)
+_OGG_SOUND = re.compile(rb"\x01vorbis|OpusHead|\x7fFLAC|Speex   |fLaC")
 _ADTS = (b"\xf0", b"\xf1", b"\xf8", b"\xf9")  # AAC, whose frames look like those of MP3
 _MAGICS = (
     rb"fLaC[\x00\x80]\x00\x00\x22",
@@ -256,14 +307,11 @@ _MAGICS = (
 )
 
 
-# Headers that state the number of samples, or of bytes
-
-
 def _stated(content: Content, links: list[Link], magic: bytes) -> list[Link]:
     """Add what the header of the last stream promises, if it is one that does."""
     *before, last = links
     head = content[last.start : last.start + 1024]
-    for sign, read in _STATED.items():
+    for sign, read in STATED.items():
         if magic.startswith(sign):
             try:
                 sound, length = read(head, content, last.start)
@@ -276,89 +324,8 @@ def _stated(content: Content, links: list[Link], magic: bytes) -> list[Link]:
     if content[last.promised : last.promised + 4] == magic[:4] and last.promised > last.start:
         rest = Link(last.promised, last.end)
         return [*before, last._replace(end=last.promised), *_stated(content, [rest], magic)]
+    if last.start < last.promised < last.end:
+        if other := _other(content, last.promised):
+            return [*before, last._replace(end=other)]
+        last = last._replace(rest=_unread(content, last.promised))
     return [*before, last]
-
-
-def _number(head: bytes, at: int, size: int, order: str) -> int:
-    if at + size > len(head):
-        raise IndexError
-    return int.from_bytes(head[at : at + size], order)  # type: ignore[arg-type]
-
-
-def _nist(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    count, width, channels = (
-        int(match.group(1)) if (match := re.search(name + rb" -i (\d+)", head)) else 1
-        for name in (b"sample_count", b"sample_n_bytes", b"channel_count")
-    )
-    is_packed = b"shorten" in head or b"sample_count" not in head
-    return int(head[8:16]), 0 if is_packed else count * width * channels
-
-
-def _au(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    return _number(head, 4, 4, "big"), _number(head, 8, 4, "big")
-
-
-def _avr(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    channels = 2 if _number(head, 12, 2, "big") else 1
-    return 128, _number(head, 26, 4, "big") * channels * (_number(head, 14, 2, "big") // 8)
-
-
-def _mpc2k(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    return 42, _number(head, 30, 4, "little") * 2 * (1 + head[21])
-
-
-def _wve(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    return 32, _number(head, 18, 4, "big")
-
-
-def _sox(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    order = "little" if head[:1] == b"." else "big"
-    return _number(head, 4, 4, order) + 4, _number(head, 8, 8, order) * 4
-
-
-def _xi(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    return 338, _number(head, 298, 4, "little") if _number(head, 296, 2, "little") == 1 else 0
-
-
-def _voc(head: bytes, content: Content, start: int) -> tuple[int, int]:
-    """Add up the blocks: a byte for the kind, 0 at the end, and three for the size."""
-    at = first = start + _number(head, 20, 2, "little")
-    while at + 4 <= len(content) and content[at]:
-        at += 4 + int.from_bytes(content[at + 1 : at + 4], "little")
-    return first - start, at - first
-
-
-def _mat5(_head: bytes, content: Content, start: int) -> tuple[int, int]:
-    """Follow the matrices to the last, which holds the sound behind some 64 bytes of its own.
-
-    Some programs count 8 bytes more than they write.
-    """
-    order = "little" if content[start + 126 : start + 128] == b"IM" else "big"
-    at = last = start + 128
-    while at + 8 <= len(content) and int.from_bytes(content[at : at + 4], order) == 14:  # type: ignore[arg-type]
-        last, at = at, at + 8 + int.from_bytes(content[at + 4 : at + 8], order)  # type: ignore[arg-type]
-    return last + 64 - start, at - last - 64 - 8
-
-
-def _mat4(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    """Read the second matrix, the sound; the first is the rate, a number."""
-    order = "little" if head[0] == 0 and head[1:2] != b"\3" else "big"
-    at = 20 + _number(head, 16, 4, order) + 8
-    kind, rows, columns, _, name = (_number(head, at + 4 * k, 4, order) for k in range(5))
-    return at + 20 + name, rows * columns * (8, 4, 4, 2, 2, 1)[kind // 10 % 10]
-
-
-_STATED = {
-    b"NIST": _nist,
-    b".snd": _au,
-    b"2BIT": _avr,
-    b"\x01\x04": _mpc2k,
-    b"ALaw": _wve,
-    b".SoX": _sox,
-    b"XoS.": _sox,
-    b"Exte": _xi,
-    b"Crea": _voc,
-    b"MATL": _mat5,
-    b"\0\0\0\0": _mat4,
-    b"\0\0\3\xe8": _mat4,
-}

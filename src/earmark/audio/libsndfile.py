@@ -31,6 +31,8 @@ def open_recording(
             raise ValueError("its header does not say how long it is")  # FFmpeg reads it well
         if not sound.frames:
             raise ValueError("it finds no samples")  # FFmpeg may, where a header was never finished
+        if sound.frames < link.samples:
+            raise ValueError(f"it finds {sound.frames} of {link.samples} samples")
         if sound.subtype == "ALAC_32":
             raise ValueError("it decodes 32-bit ALAC to noise")  # 1.2.2; FFmpeg does well
         yield _header(sound, link, is_cut), _libsndfile_blocks(file, sound, start_s, end_s)

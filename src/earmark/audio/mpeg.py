@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import mmap
+import re
 from typing import NamedTuple
 
 Content = bytes | mmap.mmap
@@ -51,16 +52,24 @@ class Stream(NamedTuple):
         return self.is_xing and self.promised == self.samples
 
 
-def streams(content: Content, start: int = 0) -> list[Stream]:
+def streams(
+    content: Content, start: int = 0, ends: re.Pattern[bytes] | None = None
+) -> list[Stream]:
     """Return the streams of MPEG audio in ``content``, joined end to end; none where it has none.
 
     A stream ends where rate, layer or number of channels change, and where another table begins.
+    All end where, between two frames or behind the last, what ``ends`` matches begins.
     """
     result: list[Stream] = []
     at, size, tags = start, len(content), _tags(content)
     stream_at, end, samples, promised, is_xing, is_cut = 0, 0, 0, 0, False, False
     kind: int | None = None
-    while (at := _next_frame(content, at, kind)) < size:
+    while True:
+        at = _next_frame(content, at, kind)
+        if ends and kind is not None and at > end and ends.match(content, end):
+            size = end
+        if at >= size:
+            break
         frame = frame_at(content, at)
         assert frame is not None
         if at + frame.length > size:
@@ -110,6 +119,15 @@ def after_id3(content: Content, at: int) -> int:
         return at
     size = functools.reduce(lambda n, byte: n << 7 | byte & 127, content[at + 6 : at + 10], 0)
     return at + 10 + size + 10 * (content[at + 5] >> 4 & 1)  # a footer, perhaps
+
+
+def begins(content: Content, at: int) -> bool:
+    """Say whether three frames that belong together begin at ``at``, perhaps behind a tag."""
+    kinds, at = list[int](), after_id3(content, at)
+    while len(kinds) < 3 and (frame := frame_at(content, at)):
+        kinds.append(frame.kind)
+        at += frame.length
+    return len(kinds) == 3 and len(set(kinds)) == 1
 
 
 def _next_frame(content: Content, at: int, kind: int | None) -> int:

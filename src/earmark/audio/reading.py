@@ -8,11 +8,9 @@ full scale and offsets (DC) stay as they are.
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
-from typing import NamedTuple
 
 import numpy as np
 
@@ -31,13 +29,8 @@ from earmark.audio.options import (
 )
 from earmark.audio.resampling import resampled
 from earmark.audio.source import Recording, SampleSource, Source, as_source
-from earmark.errors import AudioError, EarmarkError
-
-MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
-MAX_BYTES = 4 * 2**30  # of one clip's samples, unless EARMARK_MAX_BYTES does: 6.2 h at 48 kHz
-MIN_RATE_HZ = 100  # a false rate of 1 Hz would make 16,000 samples of each; infrasound has 100
-TINY = ((0.1, 0.05), (1.0, 0.01))  # less is missing, in seconds and as a share: only a note
-END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording is clipped
+from earmark.audio.stretch import Stretch, header_s, limit_of, missing_of, stretch_of
+from earmark.errors import AudioError
 
 
 def read(
@@ -81,8 +74,8 @@ def open_stream(
     source = as_source(source, name)
     with _naming(source), _opened(source, start, end) as (header, blocks, start_s):
         per_s = None if limit_hz is None else max(header.rate_hz, limit_hz)
-        stretch = _stretch(header, start_s, end, _limit_s(per_s))
-        stream = Stream(rate_hz or header.rate_hz, _header_s(header, start_s, end))
+        stretch = stretch_of(header, start_s, end, limit_of(per_s))
+        stream = Stream(rate_hz or header.rate_hz, header_s(header, start_s, end))
         checked = _checked(header, blocks, stretch, options, stream)
         mono = _larger(_mono(checked, stream))
         with closing(resampled(mono, header.rate_hz, stream.rate_hz)) as stream.blocks:
@@ -103,9 +96,9 @@ def open_channels(
     source = as_source(source, name)
     with _naming(source), _opened(source, start, end) as (header, blocks, start_s):
         channels = 1 if options.channel else header.channels
-        limit_s = _limit_s(channels * header.rate_hz if is_limited else None)
-        stream = Stream(header.rate_hz, _header_s(header, start_s, end))
-        stretch = _stretch(header, start_s, end, limit_s)
+        limit_s = limit_of(channels * header.rate_hz if is_limited else None)
+        stream = Stream(header.rate_hz, header_s(header, start_s, end))
+        stretch = stretch_of(header, start_s, end, limit_s)
         with closing(_larger(_checked(header, blocks, stretch, options, stream))) as stream.blocks:
             yield stream
 
@@ -240,36 +233,6 @@ class _Blocks:
             yield block
 
 
-class _Stretch(NamedTuple):
-    """The frames ``first..last``; of a whole recording, ``last`` is where the limit lies."""
-
-    first: int
-    last: int
-    is_whole: bool
-
-
-def _stretch(header: Header, start_s: float, end_s: float | None, limit_s: float) -> _Stretch:
-    """Turn seconds into frames; refuse a rate and a length with which nothing can be done."""
-    rate_hz = header.rate_hz
-    if rate_hz < MIN_RATE_HZ:
-        raise Refusal(
-            f"a rate of {rate_hz} Hz is below {MIN_RATE_HZ} Hz; correct its header", "rate"
-        )
-    if (header.frames / rate_hz if end_s is None else end_s) - start_s > limit_s:
-        raise _too_long(limit_s)
-    first = round(start_s * rate_hz)
-    limit = first + int(limit_s * rate_hz) + 1
-    return _Stretch(first, limit if end_s is None else round(end_s * rate_hz), end_s is None)
-
-
-def _header_s(header: Header, start_s: float, end_s: float | None) -> float:
-    """Return the seconds of a stretch by its header; 0 where it says nothing or is in doubt."""
-    if header.is_cut or header.promised > header.frames:
-        return 0.0
-    last_s = header.frames / header.rate_hz
-    return max(0.0, min(last_s, end_s or last_s) - start_s)
-
-
 def _columns(header: Header, channel: int | None) -> slice:
     if channel is None:
         return slice(None)
@@ -285,7 +248,7 @@ def _columns(header: Header, channel: int | None) -> slice:
 def _checked(
     header: Header,
     blocks: _Blocks,
-    stretch: _Stretch,
+    stretch: Stretch,
     options: AudioOptions,
     stream: Stream,
 ) -> Iterator[Samples]:
@@ -311,13 +274,15 @@ def _checked(
                 break
     except Exception as error:
         damage = error
-    missing, notes = _missing(header, stretch, position, damage)
+    missing, notes = missing_of(header, stretch, position, damage)
     what = f"{bad} samples are NaN, infinite or beyond {MAX_PEAK:g}"
     if bad and not zero:
         raise Refusal(f"{what}; write it again or leave it out", "samples") from damage
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
     if header.unread and stretch.is_whole:
         missing += (f"{header.unread} bytes behind the end by its header are not read.",)
+    if header.tracks > 1:
+        missing += (f"{header.tracks} tracks of sound lie side by side; only the first is read.",)
     damaged, stream.remarks = printed.remarks(blocks.texts)
     stream.warnings, stream.notes = (*missing, *zeroed, *damaged), notes
 
@@ -332,46 +297,6 @@ def _larger(blocks: Iterable[Samples]) -> Generator[Samples, None, None]:
             parts = []
     if parts:
         yield parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _missing(
-    header: Header, stretch: _Stretch, position: int, damage: Exception | None
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Say what a recording, decoded up to frame ``position``, lacks of the ``stretch``.
-
-    The first are warnings, the second notes: where it is very little.
-
-    Refuse a recording of which nothing is left, and a stretch that lies outside it.
-    """
-    rate_hz, (first, last, is_whole) = header.rate_hz, stretch
-    if damage is not None and position <= first:
-        raise Refusal(
-            f"cannot be read: damaged after {position / rate_hz:.2f} s ({reason(damage)});"
-            " repair it or leave it out",
-            "damaged",
-        ) from damage
-    if not position:
-        raise Refusal("holds no samples; leave it out", "empty")
-    if is_whole and position >= last:
-        raise _too_long((last - first) / rate_hz)
-    is_cut = damage is not None or header.is_cut or position < header.promised - header.slack
-    lacks = 0 if is_whole else last - position
-    if first >= min(last, position) or (lacks > END_SLACK_S * rate_hz and not is_cut):
-        end = "the end" if is_whole else f"{last / rate_hz:g} s"
-        raise Refusal(
-            f"no stretch from {first / rate_hz:g} s to {end} in a recording of "
-            f"{position / rate_hz:.3f} s at {rate_hz} Hz; correct start and end",
-            "stretch",
-        )
-    if position >= last or not is_cut:
-        return (), ()
-    why = "the file ends" if damage is None else reason(damage)
-    end_s = (header.promised if is_whole else last) / rate_hz
-    rest_s = end_s - position / rate_hz
-    rest = f"{rest_s:.2f} s of {end_s:.2f} s are missing" if rest_s > 0 else "the rest is missing"
-    text = f"cut short or damaged after {position / rate_hz:.2f} s ({why}); {rest}."
-    is_tiny = 0 < rest_s < max(min(most_s, share * end_s) for most_s, share in TINY)
-    return ((), (text,)) if is_tiny else ((text,), ())
 
 
 @contextmanager
@@ -418,32 +343,3 @@ def _mean(block: Samples) -> Samples:
     for channel in range(2, block.shape[1]):
         total += block[:, channel]
     return np.asarray(total / np.float32(block.shape[1]))
-
-
-def _limit_s(samples_per_s: int | None) -> float:
-    """Return how many seconds of such a recording may be decoded; None: nothing is kept of it."""
-    most_s = _setting("EARMARK_MAX_SECONDS", MAX_SECONDS)
-    if samples_per_s is None:
-        return most_s
-    return min(most_s, _setting("EARMARK_MAX_BYTES", MAX_BYTES) / (4 * samples_per_s))
-
-
-def _setting(name: str, default: float) -> float:
-    text = os.environ.get(name) or str(default)
-    try:
-        if (value := float(text)) > 0:
-            return value
-    except ValueError:
-        pass
-    raise EarmarkError(f"{name} is {text!r}; give a number above 0, or leave it out.")
-
-
-def _too_long(limit_s: float) -> Refusal:
-    is_time = limit_s >= _setting("EARMARK_MAX_SECONDS", MAX_SECONDS)
-    shown = f"{limit_s:.4g} s" if limit_s < 3600 else f"{limit_s / 3600:.4g} h"
-    name = "EARMARK_MAX_SECONDS" if is_time else "EARMARK_MAX_BYTES"
-    return Refusal(
-        f"longer than {shown}, the most that {name} allows; give stretches of it (start and end),"
-        " or raise that",
-        "length",
-    )

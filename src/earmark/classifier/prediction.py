@@ -31,7 +31,9 @@ class Prediction:
     error : str or None
         Why it could not be read, in a sentence.
     warnings : tuple of str
-        What of the recording was not read, or not as it is.
+        What of the recording was not read, or not as it is; how it is unlike the training clips.
+    notes : tuple of str
+        What is missing of the recording where it is too little for a warning.
     labels : tuple of str
         All classes that are heard: one, or with several classes a clip any number; none if unknown.
     plausible : tuple of str or None
@@ -55,6 +57,7 @@ class Prediction:
     known: str | None = None
     start: float | None = None
     end: float | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -188,16 +188,16 @@ class Session:
         ranked = {classifier.labels[k]: float(scores[k]) for k in order}
         is_unknown, known = classifier.is_unknown(features), classifier.known
         labels = () if is_unknown else classifier.chosen_labels(ranked)
-        notes = [text for result in vectors for text in result.warnings]
+        warnings = [text for result in vectors for text in result.warnings]
         if length := classifier.note_on_length(first.seconds):
-            notes.append(length)
+            warnings.append(length)
         return Prediction(
             first.clip.source.name,
             UNKNOWN if is_unknown else self._label(ranked, labels),
             ranked,
             first.seconds,
             is_unknown,
-            warnings=tuple(dict.fromkeys(notes)),
+            warnings=tuple(dict.fromkeys(warnings)),
             labels=labels,
             known=None if known is None else known.kind_of(first.clip, first.content, features[0]),
             plausible=None
@@ -205,6 +205,7 @@ class Session:
             else tuple(label for label, score in ranked.items() if 1 - score <= most),
             start=first.clip.start,
             end=first.clip.end,
+            notes=tuple(dict.fromkeys(text for result in vectors for text in result.notes)),
         )
 
     def _label(self, ranked: Mapping[str, float], labels: Sequence[str]) -> str | None:

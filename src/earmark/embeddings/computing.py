@@ -39,7 +39,7 @@ def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowSta
             last = first + len(clip.windows)
             own = {name: s.rows(slice(first, last)) for name, s in stats.items()}
             computed[id(clip)] = WindowStats(
-                clip.request, own, clip.seconds, clip.warnings, clip.section
+                clip.request, own, clip.seconds, clip.warnings, clip.section, clip.notes
             )
             first = last
     return [computed[id(clip)] for clip in clips]

@@ -34,6 +34,7 @@ class Embeddings:
     rows that did not come out of the store; ``clip_seconds`` (N,) are the lengths of the clips and
     ``seconds`` that of all the audio.
     ``warnings`` begin with the path and say what is missing of a recording, or was changed.
+    ``notes`` do where it is very little, and the clip did not come out of the store.
     ``contents`` has a hash of each clip's recording.
     """
 
@@ -45,6 +46,7 @@ class Embeddings:
     computed: int
     warnings: tuple[str, ...] = ()
     contents: tuple[bytes, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Embeddings({self.matrix.shape}, {self.info.name!r}, {len(self.failures)} failures)"
@@ -168,7 +170,7 @@ def _width(info: BackboneInfo) -> int:
 
 def _collect(info: BackboneInfo, results: Iterable[Result], rows: _Rows | RowsOnDisk) -> Embeddings:
     """Add the embeddings to ``rows``; list failures and warnings beside their matrix."""
-    failures, warnings = [], []
+    failures, warnings, notes = [], list[str](), list[str]()
     clips: list[Clip] = []
     contents: list[bytes] = []
     seconds, computed = list[float](), 0
@@ -182,6 +184,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result], rows: _Rows | RowsOn
         seconds.append(result.seconds)
         computed += result.is_computed
         warnings += [f"{result.clip.path}: {text}" for text in result.warnings]
+        notes += [f"{result.clip.path}: {text}" for text in result.notes]
     return Embeddings(
         info,
         tuple(clips),
@@ -191,6 +194,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result], rows: _Rows | RowsOn
         computed=computed,
         warnings=tuple(dict.fromkeys(warnings)),
         contents=tuple(contents),
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 

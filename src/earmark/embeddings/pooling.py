@@ -83,4 +83,5 @@ def pool_clip(info: BackboneInfo, parts: Sequence[WindowStats]) -> Embedded | Fa
         last.warnings,
         is_computed=True,
         content=request.content,
+        notes=last.notes,
     )

@@ -35,7 +35,7 @@ def cut_short(backbone: Backbone, options: AudioOptions, request: Request) -> Cu
         x, is_last = next(_stretches(stream.blocks, backbone.info))
         if not is_last:
             return None
-        return _cut(backbone, request, backbone.prepare(x), stream.warnings)
+        return _cut(backbone, request, backbone.prepare(x), stream)
 
 
 def cut_sections(backbone: Backbone, options: AudioOptions, request: Request) -> Iterator[CutClip]:
@@ -54,7 +54,7 @@ def cut_sections(backbone: Backbone, options: AudioOptions, request: Request) ->
                 moments = _moments(backbone, options, request)
             x = backbone.prepare(samples, moments)
             section = Section(number, is_last) if is_long else None
-            yield _cut(backbone, request, x, stream.warnings, section, before)
+            yield _cut(backbone, request, x, stream, section, before)
             before = x[max(0, length - info.context) : length].copy()
 
 
@@ -102,7 +102,7 @@ def _cut(
     backbone: Backbone,
     request: Request,
     x: Samples,
-    warnings: tuple[str, ...],
+    stream: Stream,
     section: Section | None = None,
     before: Samples | None = None,
 ) -> CutClip:
@@ -116,7 +116,8 @@ def _cut(
     windows, valid = audio.window(
         x[:end], info.window, info.hop, info.context, info.step, around=around
     )
-    return CutClip(request.without_bytes(), windows, valid, n / info.rate_hz, warnings, section)
+    seconds, warnings, notes = n / info.rate_hz, stream.warnings, stream.notes
+    return CutClip(request.without_bytes(), windows, valid, seconds, warnings, section, notes)
 
 
 def _moments(backbone: Backbone, options: AudioOptions, request: Request) -> tuple[float, float]:

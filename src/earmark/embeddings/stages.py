@@ -54,6 +54,7 @@ class CutClip:
     seconds: float
     warnings: tuple[str, ...] = ()
     section: Section | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class WindowStats:
     seconds: float
     warnings: tuple[str, ...] = ()
     section: Section | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,8 @@ class LongClip:
 class Embedded:
     """A clip's embedding: ``vector`` (E,) float16 or float32; ``is_computed``: not from a store.
 
-    With ``warnings``, which are told every time, the vector is not stored. ``content`` is a hash of
-    the whole recording.
+    With ``warnings``, which are told every time, the vector is not stored. ``notes``, of less
+    weight, are told when it is computed. ``content`` is a hash of the whole recording.
     """
 
     clip: Clip
@@ -89,6 +91,7 @@ class Embedded:
     warnings: tuple[str, ...] = ()
     is_computed: bool = False
     content: bytes = b""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ class Evaluation:
 
     ``thresholds`` (K,) are the classifier's, for clips with several classes. The estimate counts
     the best class of every clip, also of those that would be answered ``unknown`` (N,).
-    ``warnings`` begin with the path and say what is missing of a recording, or was changed.
+    ``warnings`` begin with the path and say what is missing of a recording, was changed, or is
+    unlike the training clips; ``read_notes`` say where very little is missing.
     ``n_known`` clips were trained on, and left out unless that was asked for; of ``n_related``
     others their recording was. Both are None where the classifier does not say what it was trained
     on.
@@ -44,6 +45,7 @@ class Evaluation:
     n_known: int | None = None
     n_related: int | None = None
     includes_known: bool = False
+    read_notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Evaluation({self.estimate!r}, {len(self.skipped)} skipped)"
@@ -204,4 +206,5 @@ def _scored(
     if classifier.decision_rule.unknown_threshold is not None:
         figures = replace(figures, answered_unknown=int(unknown.sum()))
     warnings = tuple(f"{p.path}: {text}" for _, p in answers for text in p.warnings)
-    return Evaluation(figures, tested, thresholds, (), unknown, warnings)
+    notes = tuple(f"{p.path}: {text}" for _, p in answers for text in p.notes)
+    return Evaluation(figures, tested, thresholds, (), unknown, warnings, read_notes=notes)

@@ -33,6 +33,7 @@ def training_json(training: Training, model: str | None = None) -> dict[str, Any
             *(f.line() for f in training.findings),
             *training.read_warnings,
         ],
+        "notes": list(training.read_notes),
         "estimate": training.estimate.to_dict(),
         "seconds": training.seconds,
     }

@@ -75,6 +75,7 @@ class Training:
     read_warnings: tuple[str, ...] = ()  # recordings that were not read whole, or not as they are
     findings: tuple[Finding, ...] = ()
     baselines: tuple[Baseline, ...] | None = None  # their answers, which a verdict is held against
+    read_notes: tuple[str, ...] = ()  # recordings of which very little is missing
 
     @property
     def estimate(self) -> Estimate:
@@ -226,6 +227,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         tuple(dict.fromkeys(text for e in embedded.embeddings for text in e.warnings)),
         findings,
         rivals,
+        tuple(dict.fromkeys(text for e in embedded.embeddings for text in e.notes)),
     )
 
 

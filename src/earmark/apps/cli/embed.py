@@ -57,7 +57,7 @@ def embed(
     elif embeddings.clips:
         clips = amount(len(embeddings.clips), "clip")
         show(f"{clips}, {embeddings.seconds:.0f} s of audio -> {output}")
-    report_read_warnings(embeddings.warnings)
+    report_read_warnings(embeddings.warnings, embeddings.notes)
     run.finish(embeddings.failures)
     if not embeddings.clips:
         raise DataError(f"no recording of {data.source} could be read, so {output} is not written.")
@@ -72,4 +72,5 @@ def _json(embeddings: Embeddings, output: Path) -> dict[str, Any]:
         "seconds": embeddings.seconds,
         "skipped": skipped_json(embeddings.failures),
         "warnings": list(embeddings.warnings),
+        "notes": list(embeddings.notes),
     }

@@ -66,6 +66,7 @@ def evaluate(
             **evaluation.figures,
             "skipped": skipped_json(evaluation.skipped),
             "warnings": list(evaluation.warnings),
+            "notes": list(evaluation.read_notes),
         }
         if report is not None:
             from earmark.report import contents_of_evaluation, write_report
@@ -83,5 +84,5 @@ def evaluate(
     warn_of(model, classifier.estimate.warning)
     for note in evaluation.notes:
         say(f"note: {note}")
-    report_read_warnings(evaluation.warnings)
+    report_read_warnings(evaluation.warnings, evaluation.read_notes)
     run.finish(evaluation.skipped)

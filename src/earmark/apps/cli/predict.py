@@ -8,10 +8,12 @@ from earmark.apps.cli.checks import check_model, check_share
 from earmark.apps.cli.options import MODEL, AnswerOptions
 from earmark.apps.cli.text import (
     STRETCH,
+    Repeats,
     are_stretches,
     prediction_json,
     prediction_text,
     print_csv,
+    report_read_warnings,
     say,
     stretch_cells,
     warn_of,
@@ -40,7 +42,7 @@ def predict(
     has_stretches = are_stretches(recordings)
     from earmark.classifier.classifier import Classifier
 
-    failures = 0
+    failures, repeats, notes = 0, Repeats(), list[str]()
     classifier = Classifier.load(model)
     warn_of(model, classifier.estimate.warning)
     columns = classifier.labels if show_all else ()
@@ -61,6 +63,11 @@ def predict(
         row += [f"{p.scores[label]:.6f}" if p.scores else "" for label in columns]
         text = prediction_text(p, top, width) if p.error is None else None
         options.show(text, prediction_json(p, top), [row])
-        for message in p.warnings if p.error is None else [p.error]:
-            say(f"{p.name}: {message}")
+        if p.error is not None:
+            say(f"{p.name}: {p.error}")
+        for message in p.warnings:
+            repeats.say(p.name, message)
+        notes += [f"{p.name}: {message}" for message in p.notes]
+    repeats.finish()
+    report_read_warnings((), notes)
     options.finish(failures)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import collections
 import contextlib
+import re
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from earmark.embeddings.stages import Failure
 
 STRETCH = ("start", "end")  # columns
+MOST_OF_A_KIND = 5  # warnings of predictions; of more they are counted
+UNLIKE = "than the clips trained on"  # a warning of a recording that is read as it is
 MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all
 
 
@@ -107,11 +111,44 @@ def report_skipped(skipped: Sequence[Failure]) -> None:
         _say_some([f"{failure.path}: {failure.reason}" for failure in skipped])
 
 
-def report_read_warnings(warnings: Sequence[str]) -> None:
-    """List on standard error the recordings that were read in part or changed."""
-    if warnings:
-        say(f"{amount(len(warnings), 'recording')} could be read only in part, or with changes:")
-        _say_some(warnings)
+def report_read_warnings(warnings: Sequence[str], notes: Sequence[str] = ()) -> None:
+    """List on standard error the recordings that were read in part or changed, or are too long."""
+    unlike = [text for text in warnings if UNLIKE in text]
+    partial = [text for text in warnings if UNLIKE not in text]
+    if partial:
+        say(f"{amount(len(partial), 'recording')} could be read only in part, or with changes:")
+        _say_some(partial)
+    if unlike:
+        say(_counted(unlike))
+    if notes:
+        say(f"note: {_counted(notes)}")
+
+
+class Repeats:
+    """Warnings of predictions as they come: the first few of a kind, and how many more came."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, str] = {}
+        self.counts: collections.Counter[str] = collections.Counter()
+
+    def say(self, name: str, message: str) -> None:
+        kind = re.sub(r"\d[\d.,]*", "", message)
+        self.counts[kind] += 1
+        if self.counts[kind] <= MOST_OF_A_KIND:
+            say(f"{name}: {message}")
+            self.kinds[kind] = message
+
+    def finish(self) -> None:
+        """Say of what kinds there were more."""
+        for kind, message in self.kinds.items():
+            if (more := self.counts[kind] - MOST_OF_A_KIND) > 0:
+                say(f'{amount(more, "more warning")} like "{message}"; --json has each.')
+
+
+def _counted(lines: Sequence[str]) -> str:
+    """Return the first of several lines of a kind, and how many there are."""
+    others = f" ({len(lines) - 1} more like it; --json lists all)" if len(lines) > 1 else ""
+    return f"{lines[0]}{others}"
 
 
 def _say_some(lines: Sequence[str]) -> None:
@@ -167,6 +204,7 @@ def prediction_json(prediction: Prediction, top: int) -> dict[str, Any]:
     details = {
         "nearest": None if prediction.labels else prediction.nearest,
         "warnings": list(prediction.warnings) or None,
+        "notes": list(prediction.notes) or None,
         "plausible": None if classes is None else list(classes),
     }
     return {

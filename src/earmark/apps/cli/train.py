@@ -79,7 +79,7 @@ def train(
         print_json(figures)
     else:
         show(*training_lines(training, str(output)))
-    report_read_warnings(training.read_warnings)
+    report_read_warnings(training.read_warnings, training.read_notes)
     run.finish(training.skipped)
 
 

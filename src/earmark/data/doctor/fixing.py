@@ -83,8 +83,8 @@ def fix(examination: Examination) -> Fixed:
     mended = dataclasses.replace(dataset, clips=clips)
     if len(mended.labels) < 2 <= len(dataset.labels):
         raise DataError(
-            f"of {len(dataset)} clips, {len(clips)} of {amount(len(mended.labels), 'class')} would be"
-            " left; mend the recordings or labels by hand, as the findings say."
+            f"of {len(dataset)} clips, {len(clips)} of {amount(len(mended.labels), 'class')} would"
+            " be left; mend the recordings or labels by hand, as the findings say."
         )
     fixed_kinds = {*MENDED, *(f"near {kind}" for kind in MENDED)}
     of_table = {finding.kind for finding in check_table(dataset)}

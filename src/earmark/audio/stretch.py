@@ -1,0 +1,115 @@
+"""Which frames of a recording are asked for; what of them is missing; how long it may be."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from earmark.audio.decoder import Header, Refusal, reason
+from earmark.errors import EarmarkError
+
+MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
+MAX_BYTES = 4 * 2**30  # of one clip's samples, unless EARMARK_MAX_BYTES does: 6.2 h at 48 kHz
+MIN_RATE_HZ = 100  # a false rate of 1 Hz would make 16,000 samples of each; infrasound has 100
+TINY = ((0.1, 0.05), (1.0, 0.01))  # less is missing, in seconds and as a share: only a note
+END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording is clipped
+
+
+class Stretch(NamedTuple):
+    """The frames ``first..last``; of a whole recording, ``last`` is where the limit lies."""
+
+    first: int
+    last: int
+    is_whole: bool
+
+
+def stretch_of(header: Header, start_s: float, end_s: float | None, limit_s: float) -> Stretch:
+    """Turn seconds into frames; refuse a rate and a length with which nothing can be done."""
+    rate_hz = header.rate_hz
+    if rate_hz < MIN_RATE_HZ:
+        raise Refusal(
+            f"a rate of {rate_hz} Hz is below {MIN_RATE_HZ} Hz; correct its header", "rate"
+        )
+    if (header.frames / rate_hz if end_s is None else end_s) - start_s > limit_s:
+        raise _too_long(limit_s)
+    first = round(start_s * rate_hz)
+    limit = first + int(limit_s * rate_hz) + 1
+    return Stretch(first, limit if end_s is None else round(end_s * rate_hz), end_s is None)
+
+
+def header_s(header: Header, start_s: float, end_s: float | None) -> float:
+    """Return the seconds of a stretch by its header; 0 where it says nothing or is in doubt."""
+    if header.is_cut or header.promised > header.frames:
+        return 0.0
+    last_s = header.frames / header.rate_hz
+    return max(0.0, min(last_s, end_s or last_s) - start_s)
+
+
+def missing_of(
+    header: Header, stretch: Stretch, position: int, damage: Exception | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Say what a recording, decoded up to frame ``position``, lacks of the ``stretch``.
+
+    The first are warnings, the second notes: where it is very little.
+
+    Refuse a recording of which nothing is left, and a stretch that lies outside it.
+    """
+    rate_hz, (first, last, is_whole) = header.rate_hz, stretch
+    if damage is not None and position <= first:
+        raise Refusal(
+            f"cannot be read: damaged after {position / rate_hz:.2f} s ({reason(damage)});"
+            " repair it or leave it out",
+            "damaged",
+        ) from damage
+    if not position:
+        raise Refusal("holds no samples; leave it out", "empty")
+    if is_whole and position >= last:
+        raise _too_long((last - first) / rate_hz)
+    is_cut = damage is not None or header.is_cut or position < header.promised - header.slack
+    lacks = 0 if is_whole else last - position
+    if first >= min(last, position) or (lacks > END_SLACK_S * rate_hz and not is_cut):
+        end = "the end" if is_whole else f"{last / rate_hz:g} s"
+        raise Refusal(
+            f"no stretch from {first / rate_hz:g} s to {end} in a recording of "
+            f"{position / rate_hz:.3f} s at {rate_hz} Hz; correct start and end",
+            "stretch",
+        )
+    if position >= last or not is_cut:
+        return (), ()
+    why = "the file ends" if damage is None else reason(damage)
+    end_s = (header.promised if is_whole else last) / rate_hz
+    rest_s = end_s - position / rate_hz
+    length = f"{rest_s:.2f} s" if rest_s >= 0.1 else f"{1000 * rest_s:.2g} ms"
+    rest = f"{length} of {end_s:.2f} s are missing" if rest_s > 0 else "the rest is missing"
+    text = f"cut short or damaged after {position / rate_hz:.2f} s ({why}); {rest}."
+    is_tiny = 0 < rest_s < max(min(most_s, share * end_s) for most_s, share in TINY)
+    return ((), (text,)) if is_tiny else ((text,), ())
+
+
+def limit_of(samples_per_s: int | None) -> float:
+    """Return how many seconds of such a recording may be decoded; None: nothing is kept of it."""
+    most_s = _setting("EARMARK_MAX_SECONDS", MAX_SECONDS)
+    if samples_per_s is None:
+        return most_s
+    return min(most_s, _setting("EARMARK_MAX_BYTES", MAX_BYTES) / (4 * samples_per_s))
+
+
+def _setting(name: str, default: float) -> float:
+    text = os.environ.get(name) or str(default)
+    try:
+        if (value := float(text)) > 0:
+            return value
+    except ValueError:
+        pass
+    raise EarmarkError(f"{name} is {text!r}; give a number above 0, or leave it out.")
+
+
+def _too_long(limit_s: float) -> Refusal:
+    is_time = limit_s >= _setting("EARMARK_MAX_SECONDS", MAX_SECONDS)
+    shown = f"{limit_s:.4g} s" if limit_s < 3600 else f"{limit_s / 3600:.4g} h"
+    name = "EARMARK_MAX_SECONDS" if is_time else "EARMARK_MAX_BYTES"
+    return Refusal(
+        f"longer than {shown}, the most that {name} allows; give stretches of it (start and end),"
+        " or raise that",
+        "length",
+    )
