@@ -433,3 +433,14 @@ def test_of_tracks_side_by_side_the_first_is_read_with_a_warning(kind: str) -> N
 
 def test_alac_in_caf_keeps_the_end_of_its_last_packet() -> None:
     assert len(audio.read_channels(encode_ffmpeg(LOUD, "caf", "alac")).samples) == len(LOUD)
+
+
+def test_containers_of_several_kinds_in_a_row_are_all_read() -> None:
+    kinds = [encode(LOUD, kind) for kind in ("FLAC", "WAV", "AIFF")]
+    for order in ((0, 1, 0), (1, 0, 1), (2, 0, 1), (0, 0, 1, 2, 0)):
+        content = b"".join(kinds[k] for k in order)
+        assert len(audio.read_channels(content).samples) == len(order) * len(LOUD), order
+    assert audio.read_channels(content[:-30_000]).warnings
+    assert len(layout.links_of((kinds[0] + kinds[1]) * 20)) < 30
+    short = flac_that_says(RATE // 2, LOUD) + kinds[0]
+    assert len(audio.read_channels(short).samples) == 2 * len(LOUD)

@@ -15,6 +15,7 @@ from earmark.audio.mpeg import Content
 from earmark.errors import amount
 
 MOST_LINKS = 10_000
+MOST_KINDS, MOST_COPIED = 8, 2**26  # containers of other kinds that follow; their bytes
 OPEN_ENDED = 0x7FFF_0000  # a program that wrote into a pipe gave this or more as the length
 
 
@@ -48,17 +49,32 @@ class Link(NamedTuple):
 WHOLE = Link(0, 0)  # where nothing is known of the bytes
 
 
-def links_of(content: Content) -> list[Link]:
+def links_of(content: Content, depth: int = 0) -> list[Link]:
     """Return the streams of a recording, at least one, in their order.
 
     So many that nobody can have meant them are taken as one, with a rest that is not read.
     """
     links = _links_of(content)
     if links[-1].end < len(content):  # something else follows, whatever a decoder makes of it
-        links.append(Link(links[-1].end, len(content)))
+        links += _links_behind(content, links[-1].end, depth)
     if len(links) <= MOST_LINKS:
         return links
     return [links[0]._replace(end=len(content), rest=len(content) - links[0].end)]
+
+
+def _links_behind(content: Content, at: int, depth: int) -> list[Link]:
+    """Return the streams behind ``at``, or one for all if they are many or need much memory."""
+    if depth == MOST_KINDS or len(content) - at > MOST_COPIED:
+        return [Link(at, len(content))]
+    return [
+        link._replace(
+            start=link.start + at,
+            end=link.end + at,
+            sound=link.sound + at if link.sound else 0,
+            promised=link.promised + at if link.promised else 0,
+        )
+        for link in links_of(content[at:], depth + 1)
+    ]
 
 
 def _links_of(content: Content) -> list[Link]:
@@ -76,7 +92,7 @@ def _links_of(content: Content) -> list[Link]:
             starts = [m.start() for m in re.finditer(magic, content, re.DOTALL)]
             links = _parts(content, [0, *starts[1:]])
             if match.group().startswith(b"fLaC"):
-                return [*links[:-1], _flac(content, links[-1]._replace(start=starts[-1]), links)]
+                return _flacs(content, links)
             return _stated(content, links, match.group())
     is_adts = content[body : body + 1] == b"\xff" and content[body + 1 : body + 2] in _ADTS
     if (body or mpeg.frame_at(content, 0)) and not is_adts:
@@ -105,18 +121,27 @@ def _mpeg_in_wav(content: Content, link: Link) -> list[Link]:
     return [link]
 
 
-def _flac(content: Content, link: Link, links: list[Link]) -> Link:
-    """Add to the last of ``links``, whose FLAC begins at its start, what its last frame says."""
-    start = 0 if len(links) == 1 else link.start
-    if (stream := flac.stream_in(content, link.start, link.end)) is None:
-        return link._replace(start=start)
+def _flacs(content: Content, links: list[Link]) -> list[Link]:
+    """Return streams of FLAC up to the first behind which something else begins."""
+    result = []
+    for k, link in enumerate(links):
+        result.append(_flac(content, link, link.start if k else mpeg.after_id3(content, 0)))
+        if result[-1].end < link.end:
+            break
+    return result
+
+
+def _flac(content: Content, link: Link, start: int) -> Link:
+    """Add to ``link``, whose FLAC begins at ``start``, what its last frame says of its end."""
+    if (stream := flac.stream_in(content, start, link.end)) is None:
+        return link
     samples = stream.samples if stream.samples > stream.promised > 0 else 0
-    link, behind = link._replace(start=start, samples=samples), stream.last + stream.longest
+    link, behind = link._replace(samples=samples), stream.last + stream.longest
     if behind >= link.end:
         return link
     signs = [match.start() for match in (OTHERS.search(content, stream.last),) if match]
     starts = [*signs, *(s.start for s in mpeg.streams(content, stream.last))]
-    if starts:
+    if starts and min(starts) < link.end:
         return link._replace(end=min(starts))
     return link._replace(rest=_unread(content, behind))
 

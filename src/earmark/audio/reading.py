@@ -77,7 +77,7 @@ def open_stream(
         stretch = stretch_of(header, start_s, end, limit_of(per_s))
         stream = Stream(rate_hz or header.rate_hz, header_s(header, start_s, end))
         checked = _checked(header, blocks, stretch, options, stream)
-        mono = _larger(_mono(checked, stream))
+        mono = _larger(_mono(checked, header, stream))
         with closing(resampled(mono, header.rate_hz, stream.rate_hz)) as stream.blocks:
             yield stream
 
@@ -314,14 +314,18 @@ def _with_warnings(sound: Sound, source: Recording, name: str | None) -> Sound:
     return sound
 
 
-def _mono(blocks: Iterable[Samples], stream: Stream) -> Iterator[Samples]:
+def _mono(blocks: Iterable[Samples], header: Header, stream: Stream) -> Iterator[Samples]:
     """Mix blocks down to (n,); warn of samples so far beyond full scale that it must be another."""
     peak = 0.0
     for block in blocks:
         mono = _mean(block)
         peak = max(peak, float(mono.max()), -float(mono.min()))
         yield mono
-    if peak >= LOUD_PEAK:
+    if peak >= LOUD_PEAK and header.slack and not header.is_float:  # MP3 and its like
+        stream.warnings += (
+            f"its samples reach {peak:.4g}, where full scale is 1: damaged inside?",
+        )
+    elif peak >= LOUD_PEAK:
         scale = f"{full_scale(peak):.0f}"
         stream.warnings += (
             f"its samples reach {peak:.4g}, where full scale is 1: integers kept as floats? Divide"
