@@ -428,6 +428,9 @@ def test_columns_of_times_and_splits_in_other_forms_are_told(tmp_path):
     text = "path,label,start_ms,is_test\na.wav,x,0,1\nb.wav,y,500,0\n"
     split, start = Dataset.read(manifest(tmp_path, text)).notes
     assert "--split 'is_test'" in split and "times must be in seconds" in start
+    other = manifest(tmp_path, "path,label,start,end\na.wav,x,58.5,62.5\nb.wav,y,10,14\n")
+    assert {clip.end for clip in Dataset.read(other)} == {62.5, 14}
+    assert {clip.end for clip in Dataset.read(other, start="none", end="none")} == {None}
     text = "path,label,offset\na.wav,x,0\nb.wav,y,1\n"
     assert "give --start 'offset'" in Dataset.read(manifest(tmp_path, text)).notes[0]
     text = "path,label,onset,offset\na.wav,x,0,1\nb.wav,y,1,2\n"
