@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from earmark.data.clip import COLUMNS
+from earmark.data.split_words import OFF
 from earmark.errors import DataError, did_you_mean
 
 # Other names for our columns in the field's tables. Those that name their unit are read; the rest
@@ -68,6 +69,8 @@ def resolve(
     for ours in COLUMNS:
         asked = given.get(ours)
         column = match(asked or ours, columns)
+        if column is None and ours in TIMES and asked == OFF:
+            continue
         if column is None and asked is None:
             column = next((c for c in (match(n, columns) for n in TIMES.get(ours, ())) if c), None)
         if column is None:
@@ -77,7 +80,7 @@ def resolve(
         chosen[ours] = column
         if column != (asked or ours) and ours not in ("path", "label"):
             notes.append(f"column {column!r} is read as {ours}; earmark 0.1 ignored it")
-    taken = {match(name, columns) for ours, name in given.items() if name}
+    taken = {match(name, columns) for name in given.values() if name} - {None}
     for ours in ("group", "fold", "split"):  # --fold split: then it is no split
         if given.get(ours) is None and chosen.get(ours) in taken:
             del chosen[ours]

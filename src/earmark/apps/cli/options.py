@@ -29,8 +29,8 @@ MODEL = Argument(metavar="MODEL", help="A classifier: the file that `earmark tra
 REPORT = Option(None, help="Write report.html and the figures behind it into this folder.")
 JSON = Option(False, "--json", help="Print one JSON object on standard output.")
 PATH = Option("path", help="The manifest's column of recordings.")
-START = Option(None, help="The column of where clips start, in seconds.")
-END = Option(None, help="The column of where clips end, in seconds.")
+START = Option(None, help="The column of where clips start, in seconds; or none.")
+END = Option(None, help="The column of where clips end, in seconds; or none.")
 ROOT = Option(None, help="The folder where a manifest's paths begin, if not its own.")
 MODEL_FILE = "The classifier file to write."
 ALLOW_SKIPS = Option(
