@@ -82,9 +82,10 @@ def fix(examination: Examination) -> Fixed:
     clips = tuple(repair.clips[dataset.clips[i]] for i in rows)
     mended = dataclasses.replace(dataset, clips=clips)
     if len(mended.labels) < 2 <= len(dataset.labels):
+        classes = amount(len(mended.labels), "class")
         raise DataError(
-            f"of {len(dataset)} clips, {len(clips)} of {amount(len(mended.labels), 'class')} would"
-            " be left; mend the recordings or labels by hand, as the findings say."
+            f"of {len(dataset)} clips, {len(clips)} of {classes} would be left; mend the"
+            " recordings or labels by hand, as the findings say."
         )
     fixed_kinds = {*MENDED, *(f"near {kind}" for kind in MENDED)}
     of_table = {finding.kind for finding in check_table(dataset)}
