@@ -137,6 +137,12 @@ def test_a_rate_that_makes_much_of_little_is_refused(rate_hz: int) -> None:
     assert len(audio.load(encode(noise(1_000), "WAV", rate_hz=100), RATE)) == 160_000
 
 
+def test_a_rate_that_nothing_records_at_is_refused() -> None:
+    text = refusal(encode(noise(1_000), "WAV", rate_hz=2_000_000_000))
+    assert "a rate of 2000000000 Hz is above 10000000 Hz; correct its header." in text
+    assert len(audio.read(encode(noise(1_000), "WAV", rate_hz=10_000_000)).samples) == 1_000
+
+
 def test_more_than_a_day_is_refused() -> None:
     day = 24 * 3600
     slow = encode(noise(100 * (day + 2)), "WAV", "PCM_U8", rate_hz=100)

@@ -451,6 +451,10 @@ def pointer(folder):
         (lambda f: (f / "config.json").write_text("[]"), "of model_type None, which is not among"),
         (lambda f: (f / "config.json").write_text('{"model_type": []}'), r"of model_type \[\]"),
         (lambda f: (f / "preprocessor_config.json").unlink(), "to say how its audio is prepared"),
+        (
+            lambda f: (f / "preprocessor_config.json").write_text('{"sampling_rate": 1}'),
+            "describes no network: sampling_rate is 1; it must be 1,000 to 1,000,000; restore",
+        ),
         (with_no_rate, "config.json describes no network: int.. argument .*; restore the files"),
         (with_no_blocks, "config.json .*; restore the"),
     ],

@@ -226,6 +226,15 @@ def test_why_a_recording_cannot_be_read_is_told_once(clean):
     assert not any(finding.items[0].detail.endswith(".") for finding in (unreadable, empty))
 
 
+def test_a_high_rate_takes_no_more_memory():
+    spectra = facts.Spectra(9_000_000)
+    assert len(spectra.window) == 2**16
+    spectra.add(np.random.default_rng(0).normal(size=2_500_000).astype(np.float32))
+    power, bands = spectra.finish()
+    assert np.isfinite(power).all() and len(bands) > 5
+    assert facts._band_hz(power, 9_000_000) is None
+
+
 def test_an_error_that_is_kept_keeps_no_samples(tmp_path):
     soundfile.write(tmp_path / "x.wav", np.full(9, np.nan), 8_000, subtype="FLOAT")
     error = facts.listen(Clip(tmp_path / "x.wav"), audio.AS_IT_IS).error

@@ -124,8 +124,8 @@ def read_channels(
     Raises AudioError, one sentence that begins with the path (or ``name``): not a readable file;
     not recognised, or damaged before the stretch; empty; a stretch that is not inside the
     recording; longer than ``EARMARK_MAX_SECONDS`` or of more than ``EARMARK_MAX_BYTES`` in memory;
-    a rate below ``MIN_RATE_HZ``; a channel that is not there; samples that are NaN, infinite or
-    beyond ``MAX_PEAK``, unless ``options`` say otherwise.
+    a rate below ``MIN_RATE_HZ`` or above ``MAX_RATE_HZ``; a channel that is not there; samples that
+    are NaN, infinite or beyond ``MAX_PEAK``, unless ``options`` say otherwise.
     """
     with open_channels(source, start, end, options, name=name, is_limited=True) as stream:
         return stream.joined()

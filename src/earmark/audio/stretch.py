@@ -11,6 +11,7 @@ from earmark.errors import EarmarkError
 MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
 MAX_BYTES = 4 * 2**30  # of one clip's samples, unless EARMARK_MAX_BYTES does: 6.2 h at 48 kHz
 MIN_RATE_HZ = 100  # a false rate of 1 Hz would make 16,000 samples of each; infrasound has 100
+MAX_RATE_HZ = 10_000_000  # hydrophones reach 2 MHz; a false rate of 2 GHz took gigabytes
 TINY = ((0.1, 0.05), (1.0, 0.01))  # less is missing, in seconds and as a share: only a note
 END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording is clipped
 
@@ -26,10 +27,9 @@ class Stretch(NamedTuple):
 def stretch_of(header: Header, start_s: float, end_s: float | None, limit_s: float) -> Stretch:
     """Turn seconds into frames; refuse a rate and a length with which nothing can be done."""
     rate_hz = header.rate_hz
-    if rate_hz < MIN_RATE_HZ:
-        raise Refusal(
-            f"a rate of {rate_hz} Hz is below {MIN_RATE_HZ} Hz; correct its header", "rate"
-        )
+    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        side, limit_hz = ("below", MIN_RATE_HZ) if rate_hz < MIN_RATE_HZ else ("above", MAX_RATE_HZ)
+        raise Refusal(f"a rate of {rate_hz} Hz is {side} {limit_hz} Hz; correct its header", "rate")
     if (header.frames / rate_hz if end_s is None else end_s) - start_s > limit_s:
         raise _too_long(limit_s)
     first = round(start_s * rate_hz)

@@ -121,7 +121,10 @@ class Transformer(Backbone):
             state |= load_state_dict(file)
         config = configure(settings, info.name)
         model = build(cls.architectures[config.model_type], config, cls.select(state), files[0])
-        backbone = cls(info, model, preparation)
+        try:
+            backbone = cls(info, model, preparation)
+        except Exception as error:  # transformers raises what it likes for impossible settings
+            raise _no_network(info.name, error) from error
         text = json.dumps([dict(settings), dict(preparation)], sort_keys=True)
         digests = [*map(sha256, files), hashlib.sha256(text.encode()).hexdigest()]
         backbone.weights_hash = hashlib.sha256(" ".join(digests).encode()).hexdigest()
@@ -174,14 +177,13 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
     _check_settings(checkpoint, settings, required)
     try:
         rate_hz = int(preparation.get("sampling_rate", 16_000))
+        if not 1_000 <= rate_hz <= 1_000_000:
+            raise ValueError(f"sampling_rate is {rate_hz}; it must be 1,000 to 1,000,000")
         window, step, layers = cls.geometry(config, preparation)
         with torch.device("meta"):  # shapes only
             skeleton = architecture(cls.architectures[model_type], name)(config)
     except Exception as error:  # transformers raises what it likes for an impossible network
-        raise BackboneError(
-            f"{checkpoint}: {CONFIG} or {PREPARATION} describes no network: {first_line(error)};"
-            " restore the files that came with the weights."
-        ) from error
+        raise _no_network(str(checkpoint), error) from error
     info = BackboneInfo(
         name=checkpoint.name,
         summary=f"{model_type} checkpoint in Hugging Face format",
@@ -195,6 +197,13 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         licence="see the checkpoint's model card",
     )
     return info, cls
+
+
+def _no_network(name: str, error: Exception) -> BackboneError:
+    return BackboneError(
+        f"{name}: {CONFIG} or {PREPARATION} describes no network: {first_line(error)}; restore the"
+        " files that came with the weights."
+    )
 
 
 def _check_settings(checkpoint: Checkpoint, settings: Settings, required: Sequence[str]) -> None:

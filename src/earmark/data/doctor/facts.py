@@ -17,6 +17,7 @@ from earmark.data.doctor.near_duplicates import HOP_S, NEAR_S, Sketch, band_weig
 from earmark.errors import AudioError
 
 FRAME_S = 0.05  # of spectra; one begins every HOP_S
+MOST_FRAME = 2**16  # samples: beyond 1.3 MHz frames are shorter, and take no more memory
 FRAMES = 128  # transformed at once: 1 MB at 44.1 kHz, which stays in a core's caches
 
 KEPT_SAMPLES = 2**22  # of all channels, 16 MB: a longer clip is decoded twice
@@ -191,7 +192,8 @@ class Spectra:
     """
 
     def __init__(self, rate_hz: int) -> None:
-        self.frame, self.hop = round(FRAME_S * rate_hz), HOP_S * rate_hz
+        self.frame = min(round(FRAME_S * rate_hz), MOST_FRAME)
+        self.hop = HOP_S * rate_hz
         self.window, self.weights = _window(self.frame, rate_hz)
         self.means = np.zeros((2, self.frame // 2 + 1))
         self.bands: list[np.ndarray] = []
