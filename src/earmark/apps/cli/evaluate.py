@@ -58,7 +58,8 @@ def evaluate(
     elif len(to_test) < len(dataset) and classifier.known is None:
         clips = amount(len(dataset) - len(to_test), "clip")
         say(
-            f"note: {clips} that the split gives to training are scored, too; --held-out leaves them out"
+            f"note: {clips} that the split gives to training are scored, too;"
+            " --held-out leaves them out"
         )
     with run.store() as store:
         evaluation = evaluate(classifier, dataset, store, include_known=include_known)
