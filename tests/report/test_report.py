@@ -349,7 +349,7 @@ def test_the_page_of_several_classes_a_clip_says_what_is_missed_and_what_is_fals
         name = f"{contents.labels[k]}threshold {several.thresholds[k]:.2f}{errors}"
         figures_of_it = [f"{row[x]:.2f}" for x in ("recall", "precision", "f1")]
         assert rows[name] == [str(int(has[:, k].sum())), *figures_of_it]
-    assert "always answering every class" in text_of and "guessing one class" not in text_of
+    assert "always guessing one class" not in text_of
     none = ~has.any(1)
     assert f"{none.sum()} clips have no class by the label" in text_of
     assert f"{(~several.chosen[none].any(1)).sum()} of them was given none" in text_of  # one

@@ -52,10 +52,7 @@ def test_what_was_trained_on_is_refused_with_the_way_out(data, model):
     counted = command("evaluate", model, data, "--include-known", "--json")
     figures = json.loads(counted.stdout)
     assert (figures["clips"], figures["known"], figures["includes_known"]) == (12, 12, True)
-    assert (
-        "note: 12 clips that the classifier was trained on are counted all the same"
-        in counted.stderr
-    )
+    assert "note: 12 clips that the classifier was trained on are counted" in counted.stderr
     assert figures["verdict"]["word"] == "care"
     assert "12 clips that the classifier was trained on" in figures["verdict"]["why"]
 
@@ -102,7 +99,9 @@ def test_other_stretches_of_a_recording_are_said_and_kept(tmp_path):
     later = tuple(dataclasses.replace(clip, start=0.75, end=1.25) for clip in rows)
     evaluation = earmark.evaluate(made.classifier, Dataset(later, "later"))
     assert (evaluation.n_known, evaluation.n_related) == (0, 10)
-    assert "of the recordings of 10 clips another stretch was trained on" in evaluation.notes[0]
+    assert (
+        "10 clips are of recordings of which another stretch was trained on" in evaluation.notes[0]
+    )
     word = evaluation.estimate.verdict
     assert word["word"] != "use" and "another stretch was trained on" in word["why"]
     assert earmark.evaluate(made.classifier, Dataset((*later, *rows), "both")).n_known == 10

@@ -76,16 +76,14 @@ def known_notes(n_known: int | None, n_related: int | None, is_included: bool) -
         )
     notes = []
     if n_known:
-        have = "clip that" if n_known == 1 else "clips that"
-        are = "is" if n_known == 1 else "are"
-        done = (
-            "counted all the same, so that the accuracy is too high" if is_included else "left out"
-        )
-        notes.append(f"{n_known:,} {have} the classifier was trained on {are} {done}.")
+        verb = "is" if n_known == 1 else "are"
+        done = "counted, so that the accuracy is too high" if is_included else "left out"
+        clips = amount(n_known, "clip")
+        notes.append(f"{clips} that the classifier was trained on {verb} {done}.")
     if n_related:
         notes.append(
-            f"of the recordings of {amount(n_related, 'clip')} another stretch was trained on, so"
-            " that the accuracy may be too high."
+            f"{amount(n_related, 'clip')} {'is' if n_related == 1 else 'are'} of recordings of"
+            " which another stretch was trained on, so that the accuracy may be too high."
         )
     return tuple(notes)
 

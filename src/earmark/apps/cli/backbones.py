@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from typer import Option
+from typer import Argument, Option
 
 from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_folder
@@ -16,6 +16,8 @@ from earmark.apps.cli.text import print_json, show
 
 if TYPE_CHECKING:
     from earmark.backbones.info import BackboneInfo
+
+NAME = Argument(metavar="NAME", help="As `earmark backbones list` has it, or hf:FOLDER.")
 
 
 def list_backbones(as_json: bool = JSON) -> None:
@@ -37,7 +39,7 @@ def list_backbones(as_json: bool = JSON) -> None:
     show("hf:NAME-OR-FOLDER: a Wav2Vec2, HuBERT, WavLM, data2vec, UniSpeech-SAT, AST or Whisper.")
 
 
-def show_backbone(name: str, as_json: bool = JSON) -> None:
+def show_backbone(name: str = NAME, as_json: bool = JSON) -> None:
     """Show a backbone's rate, windows, layers, source and licence."""
     from earmark import backbones
 
@@ -51,7 +53,7 @@ def show_backbone(name: str, as_json: bool = JSON) -> None:
 
 
 def fetch_backbone(
-    name: str,
+    name: str = NAME,
     to: Path | None = Option(None, help="Write the files into this folder, for another machine."),
 ) -> None:
     """Find or download a backbone's weights.
@@ -72,7 +74,7 @@ def fetch_backbone(
             show(str(weights.fetch(file, to, bar)))
 
 
-def verify_backbone(name: str) -> None:
+def verify_backbone(name: str = NAME) -> None:
     """Check a backbone's weights and what it computes.
 
     The weights are loaded, their hash is checked, and the network is compared with published

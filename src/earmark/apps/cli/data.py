@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from typer import Option
+from typer import Argument, Option
 
 from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_folder
@@ -27,7 +27,7 @@ def list_data(as_json: bool = JSON) -> None:
 
 
 def fetch_data(
-    name: str,
+    name: str = Argument(metavar="NAME", help="As `earmark data list` has it."),
     to: Path | None = Option(None, help="The folder to unpack into; else the user's cache."),
     archive: Path | None = Option(None, "--from", help="A copy of its archive, used instead."),
 ) -> None:

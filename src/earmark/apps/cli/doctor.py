@@ -24,7 +24,7 @@ def doctor(
     data: DataOptions,
     quick: bool = Option(False, "--quick", help="Do not search for near-duplicates."),
     fix: bool = Option(
-        False, "--fix", help="Write a manifest without what can be mended, and list each change."
+        False, "--fix", help="Mend what can be mended, in a manifest at -o, and list each change."
     ),
     output: Path | None = Option(None, "-o", "--output", help="The manifest that --fix writes."),
     as_json: bool = JSON,

@@ -25,7 +25,7 @@ def evaluate(
     model: Path = MODEL,
     data: LabelOptions,
     include_known: bool = Option(
-        False, "--include-known", help="Count clips that MODEL was trained on, too."
+        False, "--include-known", help="Score the clips that MODEL was trained on, too."
     ),
     held_out: bool = Option(
         False, "--held-out", help="Score only the clips that DATA's split holds out."
@@ -57,7 +57,10 @@ def evaluate(
         dataset = to_test
     elif len(to_test) < len(dataset) and classifier.known is None:
         clips = amount(len(dataset) - len(to_test), "clip")
-        say(f"note: {clips} that the split gives to training are scored too; --held-out: not")
+        say(
+            f"note: {clips} that the split gives to training are scored, too;"
+            " --held-out leaves them out"
+        )
     with run.store() as store:
         evaluation = evaluate(classifier, dataset, store, include_known=include_known)
         figures = {

@@ -31,7 +31,7 @@ def train(
     ),
     no_compare: bool = Option(False, "--no-compare", help="No baselines and no learning curve."),
     no_hashes: bool = Option(
-        False, "--no-hashes", help="Keep no hashes of the clips in the file: to publish it."
+        False, "--no-hashes", help="Leave the hashes of the clips out of the file, to publish it."
     ),
     engine: options.EngineOptions,
     tuning: options.TuningOptions,
