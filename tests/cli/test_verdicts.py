@@ -12,6 +12,7 @@ from command_line import earmark
 from earmark.apps.cli.compare import table
 from earmark.classifier.classifier import Classifier
 from earmark.classifier.estimate import Estimate
+from earmark.classifier.schema import ESTIMATE
 from earmark.training.comparison import Comparison, Entry, recommend
 
 WORTHLESS = "verdict   worthless:"
@@ -107,5 +108,5 @@ def test_compare_recommends_nothing_that_is_worthless():
 def test_a_verdict_that_no_training_writes_is_refused(model, broken):
     saved = Classifier.load(model).estimate.to_dict()
     assert Estimate.from_dict(saved).to_dict() == saved
-    with pytest.raises(ValueError, match="its (verdict|headline)"):
-        Estimate.from_dict(saved | broken)
+    with pytest.raises(ValueError, match=r"estimate\.(verdict|headline)"):
+        ESTIMATE(saved | broken, "estimate")
