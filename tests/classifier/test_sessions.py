@@ -19,7 +19,7 @@ from earmark.errors import AudioError, DataError, EarmarkError
 
 EXAMPLE = Path(earmark.__file__).parent / "example"
 UNHEARD = sorted((EXAMPLE / "unheard").iterdir())
-MOST_CPU_MS = 10.0  # of a second prediction of a 1 s clip, by one thread
+MOST_CPU_MS = 25.0  # of a second prediction of a 1 s clip, by one thread; 8 where nothing else runs
 
 
 @pytest.fixture(scope="module")

@@ -404,7 +404,7 @@ def test_options_of_one_name_are_described_in_one_way():
     said: dict[str, set[str]] = {}
     for _, command in leaves(typer.main.get_command(app)):
         for option in command.params:
-            if option.name not in ("backbone", "layers", "output", "as_json", "to", "top"):
+            if option.name not in ("backbone", "layers", "name", "output", "as_json", "to", "top"):
                 said.setdefault(option.opts[-1], set()).add(option.help)
     assert {"--label", "--group", "--seed", "--no-store", "--report"} < set(said)
     assert [name for name, texts in said.items() if len(texts) > 1] == []

@@ -61,7 +61,7 @@ def test_evaluate_review_and_embed_agree(root, trained, tmp_path):
     earmark("train", root, "-o", bare, "--backbone", "logmel", "--no-compare", "--no-hashes")
     done = earmark("evaluate", bare, root, "--json")
     assert json.loads(done.stdout)["scheme"] == "20 given clips"
-    assert "note: 12 clips that the split gives to training are scored too" in done.stderr
+    assert "note: 12 clips that the split gives to training are scored, too" in done.stderr
     assert json.loads(earmark("review", model, "--json").stdout)["clips"] == 20
     earmark("embed", root, "-o", tmp_path / "e.npz", "--backbone", "logmel")
     assert sorted(set(np.load(tmp_path / "e.npz")["label"])) == ["high", "low"]

@@ -181,13 +181,13 @@ class RunOptions:
 
         if self.no_store:
             return contextlib.nullcontext()
+        signals.goes_on()
         try:
-            store = Store()
+            return Store()
         except StoreDamageError as error:
+            signals.goes_on(False)
             say(f"warning: {error} This run goes on without it.")
             return contextlib.nullcontext()
-        signals.goes_on()
-        return store
 
     def finish(self, skipped: Sequence[Failure]) -> None:
         """Say what could not be read, and exit with 1 if that counts."""

@@ -101,10 +101,10 @@ def unheed() -> None:
         _run = None
 
 
-def goes_on() -> None:
-    """Note that the same command, typed again, would go on from where it is stopped."""
+def goes_on(does: bool = True) -> None:
+    """Note whether the same command, typed again, would go on from where it is stopped."""
     if _run is not None:
-        _run.goes_on = True
+        _run.goes_on = does
 
 
 def say_stopped() -> int:
