@@ -19,7 +19,7 @@ demo: $(VENV)/.installed  ## train, estimate and predict offline on the shipped 
 	$(BIN)/earmark demo
 
 test: $(VENV)/.installed  ## the whole default test suite
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(VENV)/.installed  ## what CI checks besides the tests
 	$(BIN)/ruff format --check .

@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import functools
 import io
 import json
 import os
@@ -300,14 +301,13 @@ def test_streams_that_are_closed_or_full(model):
 
 
 def test_the_sentence_promises_only_what_is_true(folder, model, monkeypatch, tmp_path):
-    first = threading.Lock()
+    monkeypatch.setattr(signals, "GRACE_S", 60)  # after it, or a second signal, pytest would end
 
-    def interrupt(*_: object, **__: object) -> None:
-        if first.acquire(blocking=False):  # of several readers: a second signal would end pytest
+    def interrupt(first: threading.Lock, *_: object, **__: object) -> None:
+        if first.acquire(blocking=False):  # of several readers
             os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
 
-    monkeypatch.setattr("earmark.embeddings.pipeline.make_request", interrupt)
     promise = "stopped; the same command goes on from here.\n"
     for command, said in (
         (["embed", folder, "-o", "e.npz", "--backbone", "logmel"], promise),
@@ -315,8 +315,9 @@ def test_the_sentence_promises_only_what_is_true(folder, model, monkeypatch, tmp
         (["evaluate", model, folder], promise),
         (["predict", model, folder], "stopped.\n"),
     ):
+        once = functools.partial(interrupt, threading.Lock())
+        monkeypatch.setattr("earmark.embeddings.pipeline.make_request", once)
         assert earmark(*command, expect=130, cwd=tmp_path).stderr == said
-        first.release()
     assert list(tmp_path.iterdir()) == []
 
 
