@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import functools
 import io
 import json
 import os
@@ -10,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -300,24 +298,48 @@ def test_streams_that_are_closed_or_full(model):
 # Signals
 
 
-def test_the_sentence_promises_only_what_is_true(folder, model, monkeypatch, tmp_path):
-    monkeypatch.setattr(signals, "GRACE_S", 60)  # after it, or a second signal, pytest would end
+INTERRUPTED = """
+import os, signal, threading, time
+from earmark.apps.cli import main
+from earmark.embeddings import pipeline
 
-    def interrupt(first: threading.Lock, *_: object, **__: object) -> None:
-        if first.acquire(blocking=False):  # of several readers
-            os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)
+once = threading.Lock()
 
-    promise = "stopped; the same command goes on from here.\n"
-    for command, said in (
-        (["embed", folder, "-o", "e.npz", "--backbone", "logmel"], promise),
-        (["embed", folder, "-o", "e.npz", "--backbone", "logmel", "--no-store"], "stopped.\n"),
-        (["evaluate", model, folder], promise),
-        (["predict", model, folder], "stopped.\n"),
-    ):
-        once = functools.partial(interrupt, threading.Lock())
-        monkeypatch.setattr("earmark.embeddings.pipeline.make_request", once)
-        assert earmark(*command, expect=130, cwd=tmp_path).stderr == said
+def interrupt(*_, **__):
+    if once.acquire(blocking=False):  # of several readers
+        os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(1)
+
+pipeline.make_request = interrupt
+main()
+"""
+
+
+def heed_interrupts() -> None:
+    """Undo what a shell does to background jobs, of which this test run may be one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("store", [True, False])
+def test_the_sentence_promises_only_what_is_true(folder, tmp_path, store):
+    command = [
+        "embed",
+        folder,
+        "-o",
+        "e.npz",
+        "--backbone=logmel",
+        *([] if store else ["--no-store"]),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+        preexec_fn=heed_interrupts if os.name == "posix" else None,
+    )
+    rest = "; the same command goes on from here." if store else "."
+    assert (done.returncode, done.stderr) == (130, f"stopped{rest}\n")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -653,6 +653,7 @@ def test_what_is_true_of_esc10():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_true_of_spoken_digits():
     dataset = Dataset.read(shared_data("fsdd") / "meta.csv", group="speaker")
     found = {f.kind: f for f in examine(dataset, near=False)}
@@ -662,6 +663,7 @@ def test_what_is_true_of_spoken_digits():
     assert {c.path.stem for c in found["much longer"].clips} == {"7_theo_36", "9_theo_16"}
 
 
+@pytest.mark.slow
 def test_words_said_again_by_one_speaker_are_no_copies():
     dataset = Dataset.read(shared_data("fsdd") / "meta.csv", group="speaker")
     clips = tuple(clip for clip in dataset if clip.group in ("george", "yweweler"))

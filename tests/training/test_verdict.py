@@ -60,7 +60,7 @@ TWO, TEN = np.arange(100) % 2, np.arange(200) % 10
 # Never by chance
 
 
-@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize("classes", [pytest.param(2, marks=pytest.mark.slow), 5])
 def test_labels_without_sense_are_never_called_of_use(classes):
     """Twenty seeds, trained and chosen as any data is; the rules were not fitted to them."""
     words = []
