@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 
 import numpy as np
 
 from earmark.audio.decoder import Refusal, Samples
+
+WHOLE = 1 << 20  # samples: what is no longer, 24 s at 44.1 kHz, is resampled at once
 
 
 def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
@@ -34,9 +36,17 @@ def resampled(
         return
     import soxr
 
+    blocks = iter(blocks)
+    parts = list(_first(blocks))
+    if (more := next(blocks, None)) is None:  # a third less work than block by block
+        y = resample(_joined(parts), from_hz, to_hz)
+        if not len(y):
+            raise _too_short(sum(map(len, parts)), from_hz, to_hz)
+        yield y
+        return
     resampler = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
     n, count = 0, 0
-    for block in itertools.chain(blocks, [None]):
+    for block in itertools.chain(parts, [more], blocks, [None]):
         last = block is None
         x = np.zeros(0, np.float32) if block is None else np.ascontiguousarray(block)
         y = resampler.resample_chunk(x, last=last)
@@ -44,8 +54,25 @@ def resampled(
         if len(y):
             yield y
     if not count:
-        raise Refusal(
-            f"{n} samples at {from_hz} Hz are less than one sample at {to_hz} Hz; give a longer"
-            " clip",
-            "length",
-        )
+        raise _too_short(n, from_hz, to_hz)
+
+
+def _first(blocks: Iterator[Samples]) -> Iterator[Samples]:
+    """Yield blocks until they are too many to be resampled at once."""
+    count = 0
+    while count < WHOLE and (block := next(blocks, None)) is not None:
+        count += len(block)
+        yield block
+
+
+def _joined(parts: list[Samples]) -> Samples:
+    if len(parts) == 1:
+        return np.ascontiguousarray(parts[0])
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def _too_short(n: int, from_hz: int, to_hz: int) -> Refusal:
+    return Refusal(
+        f"{n} samples at {from_hz} Hz are less than one sample at {to_hz} Hz; give a longer clip",
+        "length",
+    )
