@@ -344,16 +344,21 @@ def test_the_sentence_promises_only_what_is_true(folder, tmp_path, store):
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_other_signals_stop_a_command_too(name, monkeypatch, tmp_path):
-    def interrupt(*_: object, **__: object) -> None:
-        os.kill(os.getpid(), getattr(signal, name))
-        time.sleep(1)
+def test_other_signals_stop_a_command_too(name, tmp_path):
+    read = f"lambda *_, **__: (os.kill(os.getpid(), signal.{name}), time.sleep(1))"
+    code = (
+        "import os, signal, time; from earmark.apps.cli import main;"
+        f" from earmark.data.dataset import Dataset; Dataset.read = {read}; main()"
+    )
+    command = [sys.executable, "-c", code, "doctor", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (128 + getattr(signal, name), "stopped.\n")
 
-    monkeypatch.setattr(Dataset, "read", interrupt)
-    code = 128 + getattr(signal, name)
-    before = signal.getsignal(getattr(signal, name))
-    assert earmark("doctor", tmp_path, expect=code).stderr == "stopped.\n"
-    assert signal.getsignal(getattr(signal, name)) == before
+
+def test_signals_are_given_back(monkeypatch, tmp_path):
+    before = [signal.getsignal(getattr(signal, name)) for name in signals.NAMES]
+    earmark("doctor", tmp_path, expect=2)
+    assert [signal.getsignal(getattr(signal, name)) for name in signals.NAMES] == before
 
 
 def test_an_ignored_signal_stays_ignored(monkeypatch, tmp_path):

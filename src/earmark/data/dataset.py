@@ -144,12 +144,7 @@ class Dataset:
         notes += [change] if change else []
         dataset = cls(tuple(clips), source, separator, audio, origin, tuple(notes))
         if need_labels and len(dataset.labels) < least_classes:
-            have = ", ".join(["one class only", *map(repr, dataset.labels)])
-            raise DataError(
-                f"{source} has {have if dataset.labels else 'no class'}; give at least"
-                f" {'two' if least_classes == 2 else 'one'}."
-                f"{manifest_hint(Path(source))}"
-            )
+            raise _too_few_classes(dataset, least_classes)
         return dataset
 
     def to_test(self) -> Dataset:
@@ -242,6 +237,14 @@ def is_listed(path: str | Path) -> bool:
     """Say whether a file is a manifest or label track, by its suffix or first line."""
     path = Path(path)
     return path.is_file() and (path.suffix.lower() in MANIFEST_SUFFIXES or is_track(path))
+
+
+def _too_few_classes(dataset: Dataset, least: int) -> DataError:
+    have = ", ".join(["one class only", *map(repr, dataset.labels)])
+    return DataError(
+        f"{dataset.source} has {have if dataset.labels else 'no class'}; give at least"
+        f" {'two' if least == 2 else 'one'}.{manifest_hint(Path(dataset.source))}"
+    )
 
 
 def _origin(
