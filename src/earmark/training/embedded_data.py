@@ -48,5 +48,6 @@ class EmbeddedData:
         from earmark.data.doctor.likely_copies import leaking_sets
 
         sets = leaking_sets(self.findings)
-        near = () if sets is None else (f"{sets} are both trained on and tested.",)
+        verb = "is" if sets is not None and sets.startswith("1 ") else "are"
+        near = () if sets is None else (f"{sets} {verb} both trained on and tested.",)
         return (*self.scheme.warnings, *near)
