@@ -10,7 +10,7 @@ import torch
 
 from checkpoints import NAMES as CHECKPOINTS
 from earmark import backbones
-from earmark.backbones import engines
+from earmark.backbones import choices, engines
 from earmark.backbones.base import Backbone
 from earmark.backbones.engines import EngineWarning, OpenVINO, set_engine
 from earmark.backbones.networks import huggingface
@@ -171,12 +171,36 @@ def test_threads_share_a_model(small):
 def test_auto_takes_openvino_where_it_gains(small, monkeypatch):
     assert not isinstance(small().engine, OpenVINO)  # too small to be worth the start
     monkeypatch.setattr(engines, "LARGE", 0)
+    monkeypatch.setattr(engines, "_rates", lambda *_: {"torch": 1.0, "openvino": 2.0})
     assert isinstance(small().engine, OpenVINO)
     monkeypatch.setattr(engines, "_installed", lambda: False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         backbone = small()
     assert backbone.engine.__func__ is Backbone.compute
+
+
+def test_auto_keeps_what_it_measured(small, monkeypatch):
+    from earmark.apps.cli.backbones import _measured
+
+    monkeypatch.setattr(engines, "LARGE", 0)
+    calls = []
+    rates = {"torch": 2.0, "openvino": 1.0}
+    monkeypatch.setattr(engines, "_rates", lambda *_: calls.append(1) or dict(rates))
+    info = small(engine="torch").info
+    assert _measured(info) == ["none was measured yet"] and not calls
+    for _ in range(2):
+        assert not isinstance(small().engine, OpenVINO)  # the slower one
+    assert len(calls) == 1
+    assert _measured(info) == ["float32: torch (torch 2, openvino 1 x real time)"]
+    (file,) = engines.engines_folder().glob("*.choice.json")
+    for damaged in ("{", "[]", "[" * 50_000, '{"key": 1, "rates": {"torch": 1, "openvino": 2}}'):
+        file.write_text(damaged)
+        before = len(calls)
+        assert not isinstance(small().engine, OpenVINO) and len(calls) == before + 1
+    rates["openvino"] = 3.0
+    monkeypatch.setattr(choices, "available_cores", lambda: 77)  # another machine
+    assert isinstance(small().engine, OpenVINO) and len(calls) == 6
 
 
 def test_openvino_reports_to_nobody(small):

@@ -43,7 +43,8 @@ def show_backbone(name: str = NAME, as_json: bool = JSON) -> None:
     """Show a backbone's rate, windows, layers, source and licence."""
     from earmark import backbones
 
-    description = _json(backbones.info(name))
+    info = backbones.info(name)
+    description = {**_json(info), "engines": _measured(info)}
     if as_json:
         print_json(description)
         return
@@ -85,6 +86,18 @@ def verify_backbone(name: str = NAME) -> None:
     backbone = backbones.load_backbone(name)
     compared = backbone.verify()
     show(f"OK: {backbone.fingerprint}", compared)
+
+
+def _measured(info: BackboneInfo) -> list[str]:
+    """Say which engine `auto` was measured to take here, in each precision."""
+    from earmark.backbones import choices
+
+    lines = []
+    for precision in ("float32", "fast"):
+        if choice := choices.kept(info, precision):
+            rates = ", ".join(f"{engine} {rate:.3g}" for engine, rate in choice.rates.items())
+            lines.append(f"{precision}: {choice.engine} ({rates} x real time)")
+    return lines or ["none was measured yet"]
 
 
 def _json(info: BackboneInfo) -> dict[str, Any]:
