@@ -228,7 +228,7 @@ class OpenVINO:
         cpu = self.core.get_property("CPU", "FULL_DEVICE_NAME")
         able = " ".join(self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         versions = f"{self.ov.get_version()} {torch.__version__} {platform.machine()} {cpu} {able}"
-        what = f"1 {fingerprint} {self.dtype} {' '.join(names)} {versions}"
+        what = f"2 {fingerprint} {self.dtype} {' '.join(names)} {versions}"
         return engines_folder() / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.openvino"
 
 
