@@ -156,7 +156,7 @@ def _at_home(training: Training) -> np.ndarray | None:
     """Return scores (N, K) of the chosen head over folds that part groups, not recordings."""
     search, tested = training.search, training.out_of_fold
     free = [replace(clip, group=None, fold=None) for clip in tested.clips]
-    content = np.unique(search.table.matrices[0], axis=0, return_inverse=True)[1].ravel()
+    content = training.embedded.content
     try:
         scheme = make_scheme(free, content, seed=search.seed, separator=search.separator)
     except DataError:  # a class with fewer recordings than folds

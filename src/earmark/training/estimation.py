@@ -46,7 +46,7 @@ class OutOfFold:
     ) -> OutOfFold:
         """Keep the clips that were tested."""
         rows = solution.tested
-        logits, onehot = solution.logits[rows], targets.onehot[rows]
+        logits, onehot = solution.logits[rows], targets.rows(rows).onehot
         return cls(
             tuple(itertools.compress(clips, rows)),
             first_class(onehot),

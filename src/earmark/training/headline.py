@@ -18,9 +18,8 @@ DRAWS = 1_999  # of exchanges and permutations beyond; the smallest p is then 1 
 CHUNK = 100  # draws at a time
 
 
-def is_unequal(onehot: np.ndarray) -> bool:
-    """Say whether a class of ``onehot`` (N, K) is more than 1.5 times as large as another."""
-    counts = onehot.sum(0)
+def is_unequal(counts: np.ndarray) -> bool:
+    """Say whether a class, with ``counts`` (K,) of clips, is 1.5 times as large as another."""
     return bool(counts.max() > UNEQUAL * counts[counts > 0].min(initial=np.inf))
 
 
@@ -32,7 +31,7 @@ def name_of(onehot: np.ndarray, is_single: bool) -> str:
     """
     if not is_single:
         return "macro_f1"
-    return "balanced_accuracy" if is_unequal(onehot) else "accuracy"
+    return "balanced_accuracy" if is_unequal(onehot.sum(0)) else "accuracy"
 
 
 def counts_of(chosen: np.ndarray, onehot: np.ndarray) -> np.ndarray:

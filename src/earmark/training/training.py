@@ -30,9 +30,10 @@ from earmark.training import baselines, candidates, estimation, headline, heads,
 from earmark.training.baselines import Baseline
 from earmark.training.embedded_data import EmbeddedData
 from earmark.training.estimation import OutOfFold
+from earmark.training.inner import Candidate
 from earmark.training.kernels import FeatureTable
 from earmark.training.provenance import known_clips, provenance
-from earmark.training.selection import Candidate, Search
+from earmark.training.selection import Search
 from earmark.training.solution import Solution, nested, solve
 from earmark.training.summary import training_text
 from earmark.training.unknown import find_threshold
@@ -217,7 +218,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         classifier,
         tested,
         embedded,
-        replace(search, _inner_logits={}),
+        replace(search, _choices={}),
         solution,
         chosen,
         len(embedded.clips),
@@ -251,7 +252,7 @@ def _search(
         [n.info for n in embedded.networks], [e.matrix for e in embedded.embeddings], choices
     )
     targets = _targets(embedded.dataset, embedded.clips)
-    unequal = targets.is_single and headline.is_unequal(targets.onehot)
+    unequal = targets.is_single and headline.is_unequal(targets.counts)
     return Search(
         table, targets, embedded.scheme.fold, kinds, seed, unequal, embedded.dataset.separator
     )
@@ -300,10 +301,12 @@ def _rivals(
 def _targets(dataset: Dataset, clips: Sequence[Clip]) -> Targets:
     """Say which classes each clip has."""
     number = {label: k for k, label in enumerate(dataset.labels)}
-    onehot = np.zeros((len(clips), len(number)))
+    if dataset.is_single:
+        return Targets.single(np.array([number[str(clip.label)] for clip in clips]), len(number))
+    onehot = np.zeros((len(clips), len(number)), bool)
     for row, clip in zip(onehot, clips, strict=True):
-        row[[number[name] for name in dataset.classes(clip)]] = 1
-    return Targets(onehot, np.ones(len(onehot)), dataset.is_single)
+        row[[number[name] for name in dataset.classes(clip)]] = True
+    return Targets.several(onehot)
 
 
 def _used(
