@@ -20,7 +20,7 @@ from earmark.embeddings import cutting, rows
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.files import write_embeddings
 from earmark.embeddings.hashes import number_equal, sound_of
-from earmark.embeddings.rows import GrowingRows, StoredRows
+from earmark.embeddings.rows import STORED, GrowingRows, StoredRows
 from earmark.embeddings.stages import Embedded
 from earmark.embeddings.store import Record, Store, delete_store
 from earmark.errors import EarmarkError, StoreDamageError, StoreError
@@ -216,6 +216,7 @@ def test_embed_gives_the_same_beyond_any_memory(clips, tmp_path, most_bytes):
             some = embed(clips, network, store, most_bytes=most_bytes)
             assert isinstance(some.matrix, StoredRows)
             np.testing.assert_array_equal(some.matrix[:], whole.matrix)
+            assert np.flatnonzero(some.matrix._places != STORED).tolist() == [3, 11]
             np.testing.assert_array_equal(some.features(["logmel"]), whole.features(["logmel"]))
             assert list(some.contents) == list(whole.contents)
             assert (some.sounds == whole.sounds).all() and some.warnings == whole.warnings
@@ -224,6 +225,9 @@ def test_embed_gives_the_same_beyond_any_memory(clips, tmp_path, most_bytes):
                 np.testing.assert_array_equal(part.matrix[:], whole.matrix[[2, 3, 4, 17, 18]])
                 assert part.sounds.tolist() == [0, 1, 2, 3, 4]
                 assert part.contents[3] == whole.contents[17]
+                assert (
+                    part.clip_seconds[0] == whole.clip_seconds[2] and part.seconds < whole.seconds
+                )
             assert some.only(set(clips)) is some
             write_embeddings(tmp_path / "some.npz", some, "all")
     write_embeddings(tmp_path / "whole.npz", whole, "all")

@@ -87,7 +87,7 @@ class _Kept:
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
-        self.known = store.known if store else None
+        self.recordings = store.recordings if store else None
 
     def get(self, key: bytes, width: int) -> Record | None:
         """Return what is stored of a clip."""
@@ -163,7 +163,7 @@ def _pieces(
     """Yield each clip as stored, as the repeat of an earlier one, cut into windows, or failed."""
     requests = map_ahead(
         readers,
-        functools.partial(make_request, backbone, options, known=store.known),
+        functools.partial(make_request, backbone, options, known=store.recordings),
         clips,
         LOOKAHEAD,
         _size,

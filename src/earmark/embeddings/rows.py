@@ -78,10 +78,13 @@ class StoredRows:
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
     def __array__(self, *_: object, **__: object) -> np.ndarray:
-        raise TypeError("all rows need not fit into memory; take some, such as rows[first:last].")
+        raise TypeError("these rows may not fit into memory; take some, such as rows[first:last].")
 
     def __getitem__(self, index: Index) -> np.ndarray:
-        rows = np.arange(len(self))[index]
+        if isinstance(index, slice):
+            rows = np.arange(*index.indices(len(self)))
+        else:
+            rows = np.arange(len(self))[index]
         if rows.ndim != 1:
             raise TypeError(f"rows[{index!r}]; give a slice, numbers of rows, or a mask.")
         block = np.empty((len(rows), self.shape[1]), self.dtype)

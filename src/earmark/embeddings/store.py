@@ -78,7 +78,7 @@ class Store:
 
     ``damaged`` has the keys of rows that were asked for and do not fit their digests; closing the
     store warns of them, and :meth:`put` replaces them. ``is_damaged`` says that the file as a whole
-    was found to be. ``known`` are the versions of recordings, for whom asks for their rows.
+    was found to be. ``recordings`` has the versions of those whose rows were asked for.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -92,7 +92,7 @@ class Store:
                 )
         self.damaged: set[bytes] = set()
         self.is_damaged = False
-        self.known = KnownVersions()
+        self.recordings = KnownVersions()
         self._unsigned: list[tuple[int, bytes]] = []  # digests of rows of 0.1, by key
         with self._explained("opened"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
