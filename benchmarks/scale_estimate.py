@@ -287,7 +287,8 @@ def main() -> None:
     asked = parser.parse_args()
     sizes = [tuple(map(int, size.split("x"))) for size in asked.only]
     if asked.here:
-        return measure(next(s for s in STEPS if s.__name__ == asked.steps[0]), Case(*sizes[0]))
+        measure(next(s for s in STEPS if s.__name__ == asked.steps[0]), Case(*sizes[0]))
+        return
     print(describe())
     path, rows = RESULTS / "scale_estimate.csv", {}
     if path.exists():

@@ -173,7 +173,8 @@ class Dataset:
                 out = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # keeps blanks at the edges
                 out.writerow([*names, *(more or ())])
                 for number, clip in enumerate(self):
-                    cells = {**vars(clip), "path": relative_path(clip.path, path.parent)}
+                    cells = {name: getattr(clip, name) for name in names}
+                    cells["path"] = relative_path(clip.path, path.parent)
                     row = ["" if cells[name] is None else cells[name] for name in names]
                     out.writerow([*row, *(column[number] for column in (more or {}).values())])
         except (OSError, UnicodeEncodeError) as error:

@@ -51,8 +51,9 @@ def make_scheme(
     test fold: where recordings are few, there may be fewer ``folds`` then. Raises DataError for a
     class that would be in one fold only.
     """
+    content = np.asarray(content)
     labels, truth = _rarest(clips, separator, folds)
-    recording = numbered(str(clip.path) for clip in clips)
+    recording = numbered(clip.place for clip in clips)
     grouped = all(clip.group is not None for clip in clips)
     if grouped:
         cluster = numbered(str(clip.group) for clip in clips)
@@ -171,8 +172,7 @@ def _by_group(
 
 def _parts_of(labels: list[str], truth: np.ndarray, part: np.ndarray) -> dict[str, int]:
     """Return for each class, but '', in how many parts (N,) its clips are; ``truth`` numbers it."""
-    width = int(part.max()) + 1
-    count = np.bincount(np.unique(truth * width + part) // width, minlength=len(labels))
+    count = number_of_parts(truth, part, len(labels))
     return {label: n for label, n in zip(labels, count.tolist(), strict=True) if label}
 
 
@@ -222,7 +222,7 @@ def _likewise(label: str, others: Iterable[str]) -> str:
 
 def _stratified(truth: np.ndarray, cluster: np.ndarray, folds: int, seed: int) -> Split:
     numbers = tuple(str(i + 1) for i in range(folds))
-    if len(np.unique(cluster)) == len(truth):
+    if int(cluster.max()) + 1 == len(truth):
         return f"{folds} stratified folds", numbers, folds_of_clips(truth, folds, seed)
     fold = folds_of_clusters(truth, cluster, folds, seed)
     return f"{folds} stratified folds of whole recordings", numbers, fold
@@ -253,8 +253,7 @@ def _leaks(
     ):
         if number is None:
             continue
-        folds = int(fold.max()) + 1
-        count = int((np.bincount(np.unique(number * folds + fold) // folds) > 1).sum())
+        count = int((number_of_parts(number, fold) > 1).sum())
         if count:
             have = "has" if count == 1 else "have"
             warnings.append(
@@ -275,6 +274,18 @@ def _joined(recording: np.ndarray, content: np.ndarray) -> np.ndarray:
     links = coo_array((np.ones(len(ends)), (np.tile(clips, 2), ends)), shape=(size, size))
     number = connected_components(links, directed=False)[1][: len(clips)]
     return np.unique(number, return_inverse=True)[1]
+
+
+def number_of_parts(things: np.ndarray, part: np.ndarray, size: int = 0) -> np.ndarray:
+    """Return in how many parts each thing is; clips have the numbers of both, (N,), from 0.
+
+    The counts are as many as there are things, and ``size`` at least.
+    """
+    width = int(part.max(initial=0)) + 1
+    pairs = np.sort(things * width + part)
+    is_new = np.ones(len(pairs), bool)
+    is_new[1:] = pairs[1:] != pairs[:-1]
+    return np.bincount(pairs[is_new] // width, minlength=size)
 
 
 def numbered(values: Iterable[str]) -> np.ndarray:

@@ -67,7 +67,7 @@ class OutOfFold:
     ) -> OutOfFold:
         """Make one of the scores (N, K) that a finished classifier gave to new clips."""
         fold = np.zeros(len(clips), np.int64)
-        cluster = numbered(clip.group or str(clip.path) for clip in clips)
+        cluster = numbered(clip.group or clip.place for clip in clips)
         rows = np.arange(len(clips))
         truth = first_class(onehot)
         return cls(clips, truth, fold, np.log(scores), scores, cluster, onehot, rows, is_single)
@@ -100,7 +100,7 @@ class OutOfFold:
         for row, k in zip(*(x.tolist() for x in np.nonzero(self.chosen(thresholds))), strict=True):
             names[row].append(labels[k])
         return [
-            (str(clip.path), str(clip.label), LIST_SEPARATOR.join(own))
+            (clip.place, str(clip.label), LIST_SEPARATOR.join(own))
             for clip, own in zip(self.clips, names, strict=True)
         ]
 

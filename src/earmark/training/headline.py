@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from earmark.data.splits import number_of_parts
 from earmark.training import metrics
 
 UNEQUAL = 1.5  # a class this much larger than another makes classes unequal
@@ -16,6 +17,7 @@ MOST_DEALT = 20  # blocks whose labels may be few enough to deal them out in all
 MOST_EXACT = 11  # clusters that differ, of which all exchanges are tried
 DRAWS = 1_999  # of exchanges and permutations beyond; the smallest p is then 1 / 2,000
 CHUNK = 100  # draws at a time
+SPARSE = 30  # times as many zeros as others
 MOST_BLOCKS = 20_000  # whose labels are dealt out; of more, so many drawn at random
 
 
@@ -54,6 +56,12 @@ def _sums(cells: np.ndarray, part: np.ndarray) -> np.ndarray:
     return sums.astype(np.float32).reshape(shape)
 
 
+def clusters_of_classes(onehot: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """Return in how many clusters, numbered from 0 (N,), each class (K,) of clips (N, K) is."""
+    rows, classes = np.nonzero(onehot)
+    return number_of_parts(classes, cluster[rows], onehot.shape[1])
+
+
 def value(name: str, counts: np.ndarray) -> np.ndarray:
     """Return the figure (...) of summed counts (..., 3, K)."""
     found, size, answered = np.moveaxis(counts.astype(np.float64), -2, 0)
@@ -77,13 +85,6 @@ def chance(name: str, onehot: np.ndarray) -> float:
     if len(present) == 1:
         return 1.0 / int(onehot.shape[1])
     return float(present.max() if name == "accuracy" else 1 / len(present))
-
-
-def clusters_of_classes(onehot: np.ndarray, cluster: np.ndarray) -> np.ndarray:
-    """Return in how many clusters (N,) each class (K,) of clips (N, K) is."""
-    rows, classes = np.nonzero(onehot)
-    pairs = np.unique(classes * (int(cluster.max()) + 1) + cluster[rows])
-    return np.bincount(pairs // (int(cluster.max()) + 1), minlength=onehot.shape[1])
 
 
 def interval(
@@ -116,14 +117,24 @@ def interval(
 
 
 def _resampled(name: str, counts: np.ndarray, seed: int) -> np.ndarray:
-    """Return the figure (2,000,) of ``counts`` (C, 3, K) drawn again and again."""
-    rng, n, flat = np.random.default_rng(seed), len(counts), counts.reshape(len(counts), -1)
+    """Return the figure (2,000,) of ``counts`` (P, 3, K) drawn again and again."""
+    rng, n, flat = np.random.default_rng(seed), len(counts), _flat(counts)
     values = np.empty(metrics.BOOTSTRAPS)
     for start in range(0, len(values), CHUNK):
         drawn = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(CHUNK)]
-        sums = np.array(drawn, np.float32) @ flat
+        sums = np.ascontiguousarray(np.array(drawn, np.float32) @ flat)
         values[start : start + CHUNK] = value(name, sums.reshape(-1, *counts.shape[1:]))
     return values
+
+
+def _flat(counts: np.ndarray) -> Any:
+    """Return (P, 3 K), which is sparse where it is multiplied faster so: of many classes."""
+    flat = counts.reshape(len(counts), -1)
+    if np.count_nonzero(flat) * SPARSE > flat.size:
+        return flat
+    from scipy.sparse import csr_array
+
+    return csr_array(flat)
 
 
 def figures(
@@ -215,8 +226,8 @@ def _deals(counts: Sequence[int], places: Sequence[int]) -> Iterator[list[int]]:
 def exchange_p(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> float:
     """Return a one-sided p-value of the figure of ``ours`` being above that of ``theirs``.
 
-    Both are counts (C, 3, K) of the same clusters. If neither is better, the answers to a cluster
-    could as well be exchanged; for accuracy that is the sign-flip test of
+    Both are counts (P, 3, K) of the same clusters, or sets of them. If neither is better, the
+    answers to a cluster could as well be exchanged; for accuracy that is the sign-flip test of
     :func:`metrics.paired_p`. All exchanges are tried for up to 11 clusters that differ.
     """
     total, delta = ours.sum(0) + theirs.sum(0), ours - theirs
@@ -224,8 +235,10 @@ def exchange_p(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> fl
     if not len(delta):
         return 1.0
 
+    flat = _flat(delta)
+
     def gains(signs: np.ndarray) -> np.ndarray:
-        swing = (signs @ delta.reshape(len(delta), -1)).reshape(-1, *delta.shape[1:])
+        swing = np.ascontiguousarray(signs @ flat).reshape(-1, *delta.shape[1:])
         better, worse = value(name, (total + swing) / 2), value(name, (total - swing) / 2)
         return np.asarray(better - worse)
 

@@ -69,7 +69,7 @@ class _Judged:
         self.is_few = self.groups < FEW_GROUPS and any(clip.group for clip in tested.clips)
         figures = estimate.headline
         if self.is_few or figures is None:
-            self.cluster = numbered(str(clip.path) for clip in tested.clips)
+            self.cluster = numbered(clip.place for clip in tested.clips)
             figures = headline.figures(self.name, chosen, tested.onehot, self.cluster, seed)
         self.value, self.chance = figures["value"], figures["chance"]
         self.low, self.high = figures["ci95"]

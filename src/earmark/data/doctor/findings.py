@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from earmark.data.clip import NO_CLASS, Clip
+from earmark.data.clip import COLUMNS, NO_CLASS, Clip
 from earmark.errors import amount
 from earmark.system.text import one_line
 
@@ -113,11 +113,8 @@ class Names:
 
 def clip_fields(clip: Clip) -> dict[str, Any]:
     """Return the fields of a clip that are not None and can be written."""
-    return {
-        name: str(value) if name == "path" else value
-        for name, value in vars(clip).items()
-        if value is not None and name != "recording"
-    }
+    fields = {name: getattr(clip, name) for name in COLUMNS} | {"path": clip.place}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _more(things: Sequence[object], shown: int) -> str:
