@@ -20,6 +20,7 @@ _RANGE = (1 / 20.0, 1 / 0.005)  # of 1 / temperature
 _STEPS = 10  # of Newton
 MOST_FITTED = 500  # clips, about, that place the temperatures which candidates are compared at
 MOST_LOSS = 20.0
+CELLS = 2**22  # numbers whose softmax is in memory at a time
 
 
 @dataclass(frozen=True)
@@ -56,13 +57,19 @@ def as_scores(logits: np.ndarray, is_single: bool = True) -> np.ndarray:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return scores (N, K) that sum to one in each row."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True))
+    powers = np.asarray(logits - logits.max(1, keepdims=True))
+    np.exp(powers, out=powers)
+    powers /= powers.sum(1, keepdims=True)
+    return powers
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Return scores (N, K), each by itself."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
+    scores = np.asarray(0.5 * logits)
+    np.tanh(scores, out=scores)
+    scores += 1
+    scores *= 0.5
+    return scores
 
 
 def fit_temperature(logits: np.ndarray, onehot: np.ndarray, weights: np.ndarray) -> float:
@@ -86,8 +93,7 @@ def log_loss(logits: np.ndarray, onehot: np.ndarray, weights: np.ndarray) -> np.
     few = slice(None, None, max(1, len(onehot) // MOST_FITTED))  # a temperature is one number
     sharpness = _sharpness(z[:, :, few], onehot[few], weights[few])
     scaled = z * sharpness.float()[:, None, None]
-    truth = (scaled * torch.from_numpy(onehot.T.astype(np.float32))).sum(1)
-    loss = torch.logsumexp(scaled, 1) - truth
+    loss = torch.logsumexp(scaled, 1) - _of_class(scaled, onehot)
     return np.asarray(loss.clamp_max(MOST_LOSS).numpy())
 
 
@@ -99,6 +105,13 @@ def _below_best(logits: np.ndarray) -> torch.Tensor:
     return (z - z.amax(1, keepdim=True)).clamp_min(-1e3)
 
 
+def _of_class(z: torch.Tensor, onehot: np.ndarray) -> torch.Tensor:
+    """Return (C, N) of ``z`` (C, K, N), that of each clip's own class."""
+    import torch
+
+    return (z * torch.from_numpy(onehot.T.astype(np.float32))).sum(1)
+
+
 def _sharpness(z: torch.Tensor, onehot: np.ndarray, weights: np.ndarray) -> torch.Tensor:
     """Return 1 / temperature (C,) for C sets of logits ``z`` (C, K, N) below the best.
 
@@ -106,14 +119,19 @@ def _sharpness(z: torch.Tensor, onehot: np.ndarray, weights: np.ndarray) -> torc
     """
     import torch
 
-    truth = (z * torch.from_numpy(onehot.T.astype(np.float32))).sum(1)  # (C, N)
     w = torch.from_numpy(weights / weights.sum()).float()
+    starts = range(0, len(w), max(1, CELLS // z[..., 0].numel()))
+    rows = [slice(start, start + starts.step) for start in starts]
+    truth = torch.cat([_of_class(z[:, :, some], onehot[some]) for some in rows], 1)  # (C, N)
     beta = 1 / z.std((1, 2)).clamp(0.02, 20)
     for _ in range(_STEPS):
-        p = torch.softmax(z * beta[:, None, None], 1)
-        mean = (p * z).sum(1)
-        slope = ((mean - truth) * w).sum(1)
-        bend = (((p * z.square()).sum(1) - mean.square()) * w).sum(1)
+        slope = bend = torch.zeros_like(beta)
+        for some in rows:
+            part = z[:, :, some]
+            p = torch.softmax(part * beta[:, None, None], 1)
+            mean = (p * part).sum(1)
+            slope = slope + ((mean - truth[:, some]) * w[some]).sum(1)
+            bend = bend + (((p * part.square()).sum(1) - mean.square()) * w[some]).sum(1)
         step = beta - slope / bend.clamp_min(1e-12)
         beta = torch.minimum(torch.maximum(step, beta / 4), beta * 4).clamp(*_RANGE)
     return beta.double()
@@ -124,18 +142,22 @@ def _fit_sigmoid(logits: np.ndarray, onehot: np.ndarray) -> tuple[float, float]:
 
     Newton's steps for a slope and an intercept, the targets softened as Platt did.
     """
-    seen = logits[:, onehot.sum(0) > 0].ravel().astype(float)
-    y = onehot[:, onehot.sum(0) > 0].ravel()
-    ones = y.sum()
-    y = np.where(y > 0, (ones + 1) / (ones + 2), 1 / (len(y) - ones + 2))
-    x = np.stack([seen / (seen.std() or 1.0), np.ones(len(seen))])
+    present = np.flatnonzero((onehot > 0).any(0))
+    x, has = logits[:, present].ravel(), onehot[:, present].ravel() > 0
+    ones, spread = float(has.sum()), float(x.std(dtype=np.float64)) or 1.0
+    high, low = (ones + 1) / (ones + 2), 1 / (len(x) - ones + 2)
     weights = np.zeros(2)
     for _ in range(50):
-        p = sigmoid(weights @ x)
-        bend = (x * (p * (1 - p))) @ x.T + 1e-6 * np.eye(2)
-        step = np.linalg.solve(bend, x @ (y - p) - 1e-6 * weights)
+        bend, slope = 1e-6 * np.eye(2), -1e-6 * weights
+        for start in range(0, len(x), CELLS):
+            rows = slice(start, start + CELLS)
+            seen = np.stack([x[rows] / spread, np.ones(len(x[rows]))])
+            p = sigmoid(weights @ seen)
+            bend += (seen * (p * (1 - p))) @ seen.T
+            slope += seen @ (np.where(has[rows], high, low) - p)
+        step = np.linalg.solve(bend, slope)
         weights = weights + step
         if np.abs(step).max() < 1e-9:
             break
-    slope = max(weights[0] / (seen.std() or 1.0), 1e-6)
-    return float(1 / slope), float(-weights[1] / slope)
+    rise = max(float(weights[0]) / spread, 1e-6)
+    return 1 / rise, -float(weights[1]) / rise
