@@ -70,7 +70,9 @@ class OutOfFold:
         cluster = numbered(clip.group or clip.place for clip in clips)
         rows = np.arange(len(clips))
         truth = first_class(onehot)
-        return cls(clips, truth, fold, np.log(scores), scores, cluster, onehot, rows, is_single)
+        with np.errstate(divide="ignore"):  # a score may be too small for its type
+            logits = np.log(scores)
+        return cls(clips, truth, fold, logits, scores, cluster, onehot, rows, is_single)
 
     @property
     def quality(self) -> np.ndarray:
