@@ -21,6 +21,7 @@ _STEPS, _CLOSE = 10, 1e-3  # of Newton at most; until a step is this share of th
 MOST_FITTED = 400  # clips that place the temperatures which candidates are compared at
 MOST_LOSS = 20.0
 MOST_AT_ONCE = 500_000  # logits whose losses are worked out together
+CELLS = 2**22  # numbers whose softmax is in memory at a time
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,19 @@ def as_scores(logits: np.ndarray, is_single: bool = True) -> np.ndarray:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return scores (N, K) that sum to one in each row."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True))
+    powers = np.asarray(logits - logits.max(1, keepdims=True))
+    np.exp(powers, out=powers)
+    powers /= powers.sum(1, keepdims=True)
+    return powers
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Return scores (N, K), each by itself."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
+    scores = np.asarray(0.5 * logits)
+    np.tanh(scores, out=scores)
+    scores += 1
+    scores *= 0.5
+    return scores
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
@@ -115,14 +122,19 @@ def _sharpness(z: torch.Tensor, truth: np.ndarray, weights: np.ndarray) -> torch
     """
     import torch
 
-    own = z[:, torch.arange(len(truth)), torch.from_numpy(truth)]  # (C, N)
     w = torch.from_numpy(weights / weights.sum()).float()
+    own = z[:, torch.arange(len(truth)), torch.from_numpy(truth)]  # (C, N)
+    starts = range(0, len(w), max(1, CELLS // z[:, 0].numel()))
+    rows = [slice(start, start + starts.step) for start in starts]
     beta = 1 / z.std((1, 2)).clamp(0.02, 20)
     for _ in range(_STEPS):
-        p = torch.softmax(z * beta[:, None, None], 2)
-        mean = (p * z).sum(2)
-        slope = ((mean - own) * w).sum(1)
-        bend = (((p * z.square()).sum(2) - mean.square()) * w).sum(1)
+        slope = bend = torch.zeros_like(beta)
+        for some in rows:
+            part = z[:, some]
+            p = torch.softmax(part * beta[:, None, None], 2)
+            mean = (p * part).sum(2)
+            slope = slope + ((mean - own[:, some]) * w[some]).sum(1)
+            bend = bend + (((p * part.square()).sum(2) - mean.square()) * w[some]).sum(1)
         step = beta - slope / bend.clamp_min(1e-12)
         step = torch.minimum(torch.maximum(step, beta / 4), beta * 4).clamp(*_RANGE)
         is_there = bool(((step - beta).abs() <= _CLOSE * beta).all())
@@ -137,18 +149,22 @@ def _fit_sigmoid(logits: np.ndarray, onehot: np.ndarray) -> tuple[float, float]:
 
     Newton's steps for a slope and an intercept, the targets softened as Platt did.
     """
-    seen = logits[:, onehot.sum(0) > 0].ravel().astype(float)
-    y = onehot[:, onehot.sum(0) > 0].ravel()
-    ones = y.sum()
-    y = np.where(y > 0, (ones + 1) / (ones + 2), 1 / (len(y) - ones + 2))
-    x = np.stack([seen / (seen.std() or 1.0), np.ones(len(seen))])
+    present = np.flatnonzero((onehot > 0).any(0))
+    x, has = logits[:, present].ravel(), onehot[:, present].ravel() > 0
+    ones, spread = float(has.sum()), float(x.std(dtype=np.float64)) or 1.0
+    high, low = (ones + 1) / (ones + 2), 1 / (len(x) - ones + 2)
     weights = np.zeros(2)
     for _ in range(50):
-        p = sigmoid(weights @ x)
-        bend = (x * (p * (1 - p))) @ x.T + 1e-6 * np.eye(2)
-        step = np.linalg.solve(bend, x @ (y - p) - 1e-6 * weights)
+        bend, slope = 1e-6 * np.eye(2), -1e-6 * weights
+        for start in range(0, len(x), CELLS):
+            rows = slice(start, start + CELLS)
+            seen = np.stack([x[rows] / spread, np.ones(len(x[rows]))])
+            p = sigmoid(weights @ seen)
+            bend += (seen * (p * (1 - p))) @ seen.T
+            slope += seen @ (np.where(has[rows], high, low) - p)
+        step = np.linalg.solve(bend, slope)
         weights = weights + step
         if np.abs(step).max() < 1e-9:
             break
-    slope = max(weights[0] / (seen.std() or 1.0), 1e-6)
-    return float(1 / slope), float(-weights[1] / slope)
+    rise = max(float(weights[0]) / spread, 1e-6)
+    return 1 / rise, -float(weights[1]) / rise

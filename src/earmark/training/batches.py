@@ -17,7 +17,7 @@ from earmark.training.moments import NEVER, standard_scale
 
 BLOCK = 4_096  # clips in memory at a time
 EPOCHS, BATCH = 8, 256
-RATE = 3e-3  # of learning; it falls to nothing along a cosine
+RATES = {"logistic": 1e-2, "mlp": 3e-3}  # of learning; they fall to nothing along a cosine
 
 Read = Callable[[np.ndarray], np.ndarray]  # rows (n,) -> features (n, D)
 
@@ -70,11 +70,13 @@ def _train(
     gain = float(np.sqrt(size))  # rows of length 1 -> units of size 1
     draw = torch.Generator().manual_seed(seed)
     parameters = heads.new_parameters(kind, size, targets.n_classes, draw)
-    optimiser = torch.optim.AdamW(parameters, RATE, weight_decay=heads.decay_of(kind), fused=True)
+    optimiser = torch.optim.AdamW(
+        parameters, RATES[kind], weight_decay=heads.decay_of(kind), fused=True
+    )
     steps = EPOCHS * -(-n_clips // BATCH)
     for step, (rows, features) in enumerate(_batches(read, n_clips, seed)):
         for settings in optimiser.param_groups:
-            settings["lr"] = RATE * 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps)))
+            settings["lr"] = RATES[kind] * 0.5 * (1 + np.cos(np.pi * min(1.0, step / steps)))
         own = targets.rows(rows)
         x = torch.from_numpy(features * np.float32(gain))
         with torch.enable_grad():

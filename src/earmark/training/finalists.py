@@ -170,7 +170,12 @@ def judge_slow(fitter: Fitter, contests: Contests, rivals: Rivals) -> None:
             fitter.clips, candidates, pair, lambda places: fitter.fit_path(candidates, places)
         )
 
-    parallel.side_by_side(judge, [(group, pair) for group in sorted(groups) for pair in pairs])
+    jobs = [(group, pair) for group in sorted(groups) for pair in pairs]
+    if fitter.clips.table.is_in_memory:
+        parallel.side_by_side(judge, jobs)
+    else:
+        for job in jobs:
+            judge(job)
     for tested in competing:
         for group in groups:
             parts = [part for pair in pairs for part in inner[group, pair]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -16,15 +15,8 @@ from earmark.classifier.features import (
     compute_statistic,
     list_statistics,
 )
+from earmark.embeddings.rows import Matrix
 from earmark.training.heads import standard
-
-
-class Rows(Protocol):
-    """A matrix (N, E) of embeddings, in memory or in a store."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -37,7 +29,7 @@ class FeatureTable:
     """
 
     infos: Sequence[BackboneInfo]
-    matrices: Sequence[Rows]
+    matrices: Sequence[Matrix]
     specs: Mapping[str, FeatureSpec]
     index: np.ndarray | None = None
 
@@ -60,6 +52,11 @@ class FeatureTable:
     def bytes_in_memory(self) -> int:
         """How many bytes the embeddings take that are in memory."""
         return sum(m.nbytes for m in self.matrices if isinstance(m, np.ndarray))
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether any thread may read: a store is read by the thread that opened it."""
+        return all(isinstance(matrix, np.ndarray) for matrix in self.matrices)
 
     def only(self, rows: np.ndarray) -> FeatureTable:
         """Keep the clips ``rows``, in the order given."""

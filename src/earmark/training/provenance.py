@@ -31,7 +31,9 @@ def provenance(
     """
     digest = hashlib.sha256()
     for embedding in embedded.embeddings:
-        digest.update(embedding.matrix.tobytes())
+        for first in range(0, len(embedding.matrix), BLOCK):
+            rows = embedding.matrix[first : first + BLOCK]
+            digest.update(np.ascontiguousarray(rows).data)
     digest.update(to_bytes("\n".join(str(clip.label) for clip in embedded.clips)))
     names = ("backbone", "head", "layers", "folds")
     own = {name: arguments[name] for name in names}
