@@ -1,7 +1,9 @@
 """What earmark raises: every message says what was got, what was wanted and the way out."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+MOST_NAMED = 3  # classes in a sentence
 
 
 class EarmarkWarning(UserWarning):
@@ -75,3 +77,10 @@ def amount(count: int, noun: str) -> str:
     """Return '1 clip', '3,000 clips' or '2 classes'."""
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
+
+
+def some(labels: Sequence[str]) -> str:
+    """Name the first few classes, and count the rest."""
+    names = ", ".join(repr(label) for label in labels[:MOST_NAMED])
+    left = len(labels) - MOST_NAMED
+    return f"{names} and {amount(left, 'class')} more" if left > 0 else names

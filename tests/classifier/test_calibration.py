@@ -11,17 +11,18 @@ from earmark.classifier.targets import Targets
 def test_temperature_is_recovered():
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, (4_000, 3))
-    of = np.eye(3)[[rng.choice(3, p=p) for p in softmax(logits)]]
+    truth = np.array([rng.choice(3, p=p) for p in softmax(logits)])
     for factor in (0.02, 2.5):
-        found = fit_temperature(logits * factor, of, np.ones(4_000))
+        found = fit_temperature(logits * factor, truth, np.ones(4_000))
         assert found == pytest.approx(factor, rel=0.1)
 
 
 def test_the_log_loss_is_that_of_the_best_temperature():
     rng = np.random.default_rng(0)
-    of = np.eye(3)[rng.integers(0, 3, 200)]
+    truth = rng.integers(0, 3, 200)
+    of = np.eye(3)[truth]
     sets = np.stack([of + rng.normal(0, s, of.shape) for s in (0.4, 2.0)])
-    found = log_loss(sets, of, np.ones(200)).mean(1)
+    found = log_loss(sets, truth, np.ones(200)).mean(1)
     for logits, loss in zip(sets, found, strict=True):
         grid = [
             -np.log((softmax(logits / t) * of).sum(1)).mean() for t in np.geomspace(0.02, 20, 400)
@@ -34,7 +35,7 @@ def test_sigmoid_scores_are_calibrated():
     rng = np.random.default_rng(0)
     true = rng.uniform(-3, 3, (3_000, 4))
     of = (rng.random(true.shape) < 1 / (1 + np.exp(-true))).astype(float)
-    targets = Targets(of, np.ones(len(of)), is_single=False)
+    targets = Targets.several(of)
     fitted = Calibration.fit(0.2 * true + 0.7, targets)
     assert (fitted.temperature, fitted.offset) == pytest.approx((0.2, 0.7), rel=0.1)
 

@@ -18,6 +18,7 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.embeddings import files
 from earmark.embeddings.embedding import embed, embed_to_file
+from earmark.embeddings.rows import StoredRows
 from earmark.embeddings.store import Record, Store, as_stored, delete_store
 from earmark.errors import StoreError
 
@@ -229,14 +230,15 @@ def test_delete_store_removes_all_its_files():
 
 
 def test_rows_are_written_from_disk_as_from_memory(tones, tmp_path, monkeypatch):
-    """Byte for byte, and as NumPy writes them; the matrix itself is in no memory."""
+    """Byte for byte, and as NumPy writes them; the matrix itself is in no array."""
     monkeypatch.setattr(files, "ROWS", 5)
     clips = Dataset.read(tones).clips
     network = load_backbone("logmel")
     whole = embed(clips, network)
     spooled = embed_to_file(tmp_path / "new" / "disk.npz", clips, network)
     files.write_embeddings(tmp_path / "memory.npz", whole, "all")
-    assert len(spooled.matrix) == 0 and (spooled.clips, spooled.seconds) == (clips, whole.seconds)
+    assert isinstance(spooled.matrix, StoredRows)
+    assert (spooled.clips, spooled.seconds) == (clips, whole.seconds)
     content = (tmp_path / "new" / "disk.npz").read_bytes()
     assert content == (tmp_path / "memory.npz").read_bytes()
     with np.load(tmp_path / "memory.npz") as archive:

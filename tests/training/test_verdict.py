@@ -263,7 +263,7 @@ def test_the_figures_are_scikit_learns():
     rng = np.random.default_rng(4)
     truth = np.repeat(np.arange(4), (50, 20, 9, 3))
     tested = answers(truth, np.where(rng.random(82) < 0.6, truth, rng.integers(0, 4, 82)))
-    counts = headline.counts_of(tested.chosen(), tested.onehot).sum(0)
+    counts = headline.counts_of(tested.chosen(), tested.onehot, np.arange(82)).sum(0)
     assert headline.value("balanced_accuracy", counts) == pytest.approx(
         metrics.balanced_accuracy(tested.onehot, tested.chosen())
     )
@@ -277,7 +277,8 @@ def test_the_exchange_test_is_the_paired_test(size):
     truth = np.arange(size) % 3
     ours = np.where(np.arange(size) % 5, truth, (truth + 1) % 3)
     theirs = np.where(np.arange(size) % 3, truth, (truth + 1) % 3)
-    one, two = (headline.counts_of(np.eye(3)[a], np.eye(3)[truth]) for a in (ours, theirs))
+    each = np.arange(size)
+    one, two = (headline.counts_of(np.eye(3)[a], np.eye(3)[truth], each) for a in (ours, theirs))
     difference = (ours == truth).astype(float) - (theirs == truth)
     both = metrics.paired_p(difference, np.arange(size), 0)
     assert headline.exchange_p("accuracy", one, two, 0) == pytest.approx(both / 2, abs=0.01)

@@ -95,7 +95,7 @@ def _read(dataset: Dataset, path: Path) -> list[Decision]:
             start, end = (float(cells[name]) if cells[name] else None for name in ("start", "end"))
         except ValueError as error:
             raise DataError(f"{path}, row {number}: {error}; give seconds, such as 1.5.") from error
-        at = Path(os.path.abspath(table.folder / cells["path"]))
+        at = os.path.abspath(table.folder / cells["path"])
         clip = known.get((at, start or 0.0, end))
         if clip is None:
             raise DataError(

@@ -110,12 +110,12 @@ def file_sha256(path: Path) -> bytes:
     Nothing is remembered between processes: hashing the largest file of weights, 289 MB, takes 0.2
     to 1 s, and a record of earlier hashes could go stale. Raises OSError.
     """
-    status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
+    s = path.stat()
+    return _sha256(path, (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
 
 
 @functools.lru_cache(maxsize=1024)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> bytes:
+def _sha256(path: Path, _status: tuple[int, ...]) -> bytes:
     digest = hashlib.sha256()
     with open_file(path) as file:
         while block := file.read(BLOCK_BYTES):

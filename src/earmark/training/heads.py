@@ -17,12 +17,14 @@ import numpy as np
 
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
+from earmark.training.moments import NEVER, FoldMoments, System, shrinkage, standard_scale
 
 if TYPE_CHECKING:
     import torch
 
 
 LINEAR = ("linear", "logistic")  # by least squares, and by likelihood, which few features want
+SUMMED = ("prototype", "linear")  # what sums over clips are enough for
 PENALTIES = {  # strongest first; of least squares per clip, of a logistic head in all
     "prototype": (0.0,),
     "linear": (0.3, 3e-2, 3e-3, 3e-4, 3e-5),
@@ -33,31 +35,46 @@ HIDDEN, DROPOUT = 256, 0.3  # the classic head: Linear -> ReLU -> Dropout 0.3 ->
 LEAST_STEPS, LEAST_EPOCHS, BATCH = 100, 4, 64  # of the mlp; more gave nothing (docs/lab-notes.md)
 LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
 MOST_ROTATED = 1_500  # clips; beyond this the rotation costs more than it saves
-NEVER = -1e4  # the logit of a class that was not in training
+BLOCK = 1_024  # clips that are summed at a time
 
 
 def standard(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and scale (D,), float32, with which ``features`` (N, D) have rows of length 1."""
-    deviation = features.std(0, dtype=np.float64)
-    # a unit that never moves in training says nothing, and must not explode when it does
-    scale = np.where(deviation > 1e-6, deviation, np.inf) * np.sqrt(features.shape[1])
-    return features.mean(0, dtype=np.float64).astype(np.float32), scale.astype(np.float32)
+    mean = features.mean(0, dtype=np.float64)
+    squares = np.zeros(len(mean))
+    for start in range(0, len(features), BLOCK):
+        squares += np.square(features[start : start + BLOCK] - mean).sum(0)
+    scale = standard_scale(np.sqrt(squares / len(features)))
+    return mean.astype(np.float32), scale.astype(np.float32)
 
 
 def fit(kind: str, features: np.ndarray, targets: Targets, penalty: float, seed: int = 0) -> Head:
     """Fit one head to ``features`` (N, D)."""
+    if kind in SUMMED and len(features) > features.shape[1]:
+        return _primal(kind, features, targets, penalty)
     mean, scale = standard(features)
-    z = (features - mean) / scale
+    z = features - mean
+    z /= scale
     if kind == "mlp":
         weights = _mlp(z, targets, seed)
     elif kind == "logistic":
         weights = next(_logistic_path(z, targets, (penalty,)))
-    elif kind == "linear" and len(z) > z.shape[1]:
-        weights = _primal(z, targets, penalty)
     else:
         duals, bias = solve(kind, z @ z.T, targets, (penalty,), exact=True)
-        weights = {"weight": duals[0].T @ z, "bias": bias[0]}
+        weights = {"weight": _spread(duals[0], z), "bias": bias[0]}
     return _head(kind, mean, scale, weights)
+
+
+def _spread(duals: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return the weight (K, D) of ``duals`` (N, K), in double precision for some features a time.
+
+    A double copy of all features would take twice their memory.
+    """
+    weight = np.empty((duals.shape[1], z.shape[1]), np.float32)
+    for start in range(0, z.shape[1], BLOCK):
+        columns = slice(start, start + BLOCK)
+        weight[:, columns] = duals.T @ z[:, columns].astype(np.float64)
+    return weight
 
 
 def fit_path(
@@ -96,22 +113,16 @@ def solve(
         duals, bias = duals[None], bias[None]
     else:
         duals, bias = _ridge(kernel, targets, penalties, exact)
-    bias[:, targets.onehot.sum(0) == 0] = NEVER
+    bias[:, targets.counts == 0] = NEVER
     return duals, bias
 
 
 def _prototypes(kernel: np.ndarray, targets: Targets) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest class mean, the means shrunk towards the mean of all by what chance puts into them.
-
-    The factor is that of James and Stein (1961): 1 - (variance of the mean) / (its square).
-    """
-    n, counts = len(kernel), targets.onehot.sum(0)
-    share = targets.onehot / np.maximum(counts, 1)
+    """Nearest class mean, the means shrunk towards the mean of all by what chance puts in."""
+    counts = targets.counts
+    share = targets.onehot / np.maximum(counts, 1).astype(np.float32)
     square = (share * (kernel @ share)).sum(0)  # of the length of each class mean
-    present = np.count_nonzero(counts)
-    within = np.trace(kernel) - (counts * square).sum()
-    variance = max(within, 0.0) / (n - present) if n > present else 0.0
-    kept = np.clip(1 - variance / np.maximum(counts * square, 1e-9), 0, 1)
+    kept = shrinkage(square, counts, float(np.trace(kernel)), len(kernel))
     return share * kept, -0.5 * square * kept**2
 
 
@@ -126,32 +137,37 @@ def _ridge(
     import torch
 
     dtype = torch.float64 if exact else torch.float32
-    prior, rest = _centred(targets)
+    prior = targets.prior
+    rest = torch.from_numpy(targets.onehot - prior).to(dtype)
     inverse = torch.from_numpy(1 / targets.weights).to(dtype)
     k = torch.from_numpy(kernel).to(dtype) + 1
-    loads = torch.tensor([penalty * len(kernel) for penalty in penalties], dtype=dtype)
-    factor = torch.linalg.cholesky(k + torch.diag_embed(loads[:, None] * inverse))
-    duals = torch.cholesky_solve(torch.from_numpy(rest).to(dtype), factor).numpy()
-    return duals, prior + duals.sum(1)
+    diagonal, duals = k.diagonal().clone(), []
+    for penalty in penalties:
+        k.diagonal().copy_(diagonal + penalty * len(kernel) * inverse)
+        factor, failed = torch.linalg.cholesky_ex(k)
+        if failed:  # rounding; in double precision it is positive
+            factor = torch.linalg.cholesky(k.double()).to(dtype)
+        duals.append(torch.cholesky_solve(rest, factor))
+    found = torch.stack(duals).numpy()
+    return found, prior + found.sum(1)
 
 
-def _primal(z: np.ndarray, targets: Targets, penalty: float) -> dict[str, np.ndarray]:
-    """Solve what :func:`_ridge` solves over (D, D), where there are more clips than features."""
-    prior, rest = _centred(targets)
-    ones = np.hstack([z, np.ones((len(z), 1), z.dtype)])
-    weighted = ones * targets.weights[:, None].astype(z.dtype)
-    moment = (ones.T @ weighted).astype(np.float64)
-    moment[np.diag_indices_from(moment)] += penalty * len(z)
-    solution = np.linalg.solve(moment, weighted.T @ rest)
-    bias = solution[-1] + prior
-    bias[targets.onehot.sum(0) == 0] = NEVER
-    return {"weight": solution[:-1].T, "bias": bias}
+def _primal(kind: str, features: np.ndarray, targets: Targets, penalty: float) -> Head:
+    """Fit by sums over the clips, where there are more of them than features."""
+    sums = FoldMoments(features[:BLOCK].mean(0), 1, targets.n_classes)
+    for start in range(0, len(features), BLOCK):
+        rows = slice(start, start + BLOCK)
+        sums.add(0, features[rows], targets.rows(rows))
+    return summed_head(kind, sums.system([0]), penalty)
 
 
-def _centred(targets: Targets) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weighted share of each class (K,), and the targets without it (N, K)."""
-    prior = np.average(targets.onehot, axis=0, weights=targets.weights)
-    return prior, targets.onehot - prior
+def summed_head(kind: str, system: System, penalty: float) -> Head:
+    """Return the linear or prototype head that a system of sums gives."""
+    if kind == "prototype":
+        weight, bias = system.prototypes()
+    else:
+        weight, bias = system.ridge(penalty, exact=True)
+    return _head(kind, system.mean, system.scale, {"weight": weight, "bias": bias})
 
 
 def _logistic_path(
@@ -170,11 +186,11 @@ def _logistic_path(
         model.set_params(C=1 / penalty)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # close enough for a nearby penalty
-            model.fit(x, targets.onehot.argmax(1), targets.weights)
+            model.fit(x, targets.first, targets.weights)
         weight, bias = model.coef_ @ basis.T, model.intercept_
         if len(model.classes_) == 2:
             weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-        full = np.zeros((targets.onehot.shape[1], z.shape[1]))
+        full = np.zeros((targets.n_classes, z.shape[1]))
         offset = np.full(len(full), NEVER)
         full[model.classes_], offset[model.classes_] = weight, bias
         yield {"weight": full, "bias": offset}
@@ -205,42 +221,75 @@ def _train_mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarr
     Random numbers come from a generator of its own: fits run side by side in threads.
     """
     import torch
-    from torch.nn import functional as F
 
     draw = torch.Generator().manual_seed(seed)
     gain = float(np.sqrt(z.shape[1]))  # rows of length 1 -> units of size 1, as PyTorch expects
-    x, y = torch.from_numpy(z * gain).float(), torch.from_numpy(targets.onehot).float()
-    weights, classes = torch.from_numpy(targets.weights).float(), y.shape[1]
-
-    def uniform(*shape: int, inputs: int) -> torch.Tensor:  # as torch.nn.Linear starts
-        span = 1 / np.sqrt(inputs)
-        start: torch.Tensor = (torch.rand(*shape, generator=draw) * 2 - 1) * span
-        return start.requires_grad_()
-
+    x, y = torch.from_numpy(z * gain).float(), torch.from_numpy(targets.onehot)
+    weights = torch.from_numpy(targets.weights).float()
+    parameters = new_parameters("mlp", x.shape[1], targets.n_classes, draw)
+    optimiser = torch.optim.AdamW(parameters, LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
+    steps = max(LEAST_STEPS, LEAST_EPOCHS * len(x) // BATCH)
     with torch.enable_grad():
-        w1, b1 = uniform(HIDDEN, x.shape[1], inputs=x.shape[1]), uniform(HIDDEN, inputs=x.shape[1])
-        w2, b2 = uniform(classes, HIDDEN, inputs=HIDDEN), uniform(classes, inputs=HIDDEN)
-        optimiser = torch.optim.AdamW(
-            [w1, b1, w2, b2], LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
-        )
-        steps = max(LEAST_STEPS, LEAST_EPOCHS * len(x) // BATCH)
         for step in range(steps):
             for settings in optimiser.param_groups:
                 settings["lr"] = LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
             rows = torch.randint(len(x), (min(BATCH, len(x)),), generator=draw)
-            hidden = F.relu(F.linear(x[rows], w1, b1))
-            kept = torch.rand(hidden.shape, generator=draw) >= DROPOUT
-            logits = F.linear(hidden * kept / (1 - DROPOUT), w2, b2)
+            logits = forward("mlp", parameters, x[rows], draw)
             optimiser.zero_grad()
-            loss = _loss(logits, y[rows], targets.is_single)
+            loss = loss_of(logits, y[rows], targets.is_single)
             torch.autograd.backward((loss * weights[rows]).mean())
             optimiser.step()
-    fitted = [t.detach().numpy() for t in (w1 * gain, b1, w2, b2)]
-    names = ("hidden.weight", "hidden.bias", "output.weight", "output.bias")
-    return dict(zip(names, fitted, strict=True))
+    return tensors_of("mlp", parameters, gain)
 
 
-def _loss(logits: torch.Tensor, onehot: torch.Tensor, is_single: bool) -> torch.Tensor:
+def decay_of(kind: str) -> float:
+    """Return the weight decay of AdamW; a logistic head has a penalty of its own."""
+    return WEIGHT_DECAY if kind == "mlp" else 0.0
+
+
+def new_parameters(
+    kind: str, size: int, n_classes: int, draw: torch.Generator
+) -> list[torch.Tensor]:
+    """Return the weights and biases to train: random as torch.nn.Linear's, logistic ones zero."""
+    import torch
+
+    if kind == "logistic":
+        return [torch.zeros(shape, requires_grad=True) for shape in ((n_classes, size), n_classes)]
+
+    def uniform(*shape: int, inputs: int) -> torch.Tensor:
+        span = 1 / np.sqrt(inputs)
+        start: torch.Tensor = (torch.rand(*shape, generator=draw) * 2 - 1) * span
+        return start.requires_grad_()
+
+    w1, b1 = uniform(HIDDEN, size, inputs=size), uniform(HIDDEN, inputs=size)
+    return [w1, b1, uniform(n_classes, HIDDEN, inputs=HIDDEN), uniform(n_classes, inputs=HIDDEN)]
+
+
+def forward(
+    kind: str, parameters: Sequence[torch.Tensor], x: torch.Tensor, draw: torch.Generator
+) -> torch.Tensor:
+    """Return logits (n, K) for ``x`` (n, D) while training: of an mlp, units drop out."""
+    import torch
+    from torch.nn import functional as F
+
+    if kind == "logistic":
+        return F.linear(x, *parameters)
+    w1, b1, w2, b2 = parameters
+    hidden = F.relu(F.linear(x, w1, b1))
+    kept = torch.rand(hidden.shape, generator=draw) >= DROPOUT
+    return F.linear(hidden * kept / (1 - DROPOUT), w2, b2)
+
+
+def tensors_of(kind: str, parameters: Sequence[torch.Tensor], gain: float) -> dict[str, np.ndarray]:
+    """Return what a head keeps of trained parameters, whose inputs were ``gain`` times as large."""
+    fitted = [parameter.detach().numpy() for parameter in parameters]
+    names = ["weight", "bias"]
+    if kind == "mlp":
+        names = ["hidden.weight", "hidden.bias", "output.weight", "output.bias"]
+    return dict(zip(names, [fitted[0] * gain, *fitted[1:]], strict=True))
+
+
+def loss_of(logits: torch.Tensor, onehot: torch.Tensor, is_single: bool) -> torch.Tensor:
     """Return the cross-entropy (B,) of each clip; of independent classes, its mean over them."""
     from torch.nn import functional as F
 

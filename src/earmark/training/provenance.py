@@ -14,8 +14,8 @@ from earmark.classifier.known import KEY_BYTES, KnownClips
 from earmark.data.clip import Clip
 from earmark.system.text import to_bytes
 from earmark.training.embedded_data import EmbeddedData
+from earmark.training.inner import Choice
 from earmark.training.kernels import FeatureTable
-from earmark.training.selection import Choice
 from earmark.version import __version__
 
 USUAL = (0.05, 0.95)  # of the lengths of clips: what is shorter or longer is rare
@@ -31,7 +31,9 @@ def provenance(
     """
     digest = hashlib.sha256()
     for embedding in embedded.embeddings:
-        digest.update(embedding.matrix.tobytes())
+        for first in range(0, len(embedding.matrix), BLOCK):
+            rows = embedding.matrix[first : first + BLOCK]
+            digest.update(np.ascontiguousarray(rows).data)
     digest.update(to_bytes("\n".join(str(clip.label) for clip in embedded.clips)))
     names = ("backbone", "head", "layers", "folds")
     own = {name: arguments[name] for name in names}
