@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 MOST_NAMED = 3  # classes in a sentence
+MOST_LISTED = 20  # classes where all that are known are listed
 
 
 class EarmarkWarning(UserWarning):
@@ -84,3 +85,8 @@ def some(labels: Sequence[str]) -> str:
     names = ", ".join(repr(label) for label in labels[:MOST_NAMED])
     left = len(labels) - MOST_NAMED
     return f"{names} and {amount(left, 'class')} more" if left > 0 else names
+
+
+def listed(labels: Sequence[str]) -> str:
+    """Name all classes, or of many the first few."""
+    return ", ".join(labels) if len(labels) <= MOST_LISTED else some(labels)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from earmark.classifier import calibration
 from earmark.classifier.calibration import Calibration, fit_temperature, log_loss, softmax
 from earmark.classifier.decision import DecisionRule, best_thresholds
 from earmark.classifier.targets import Targets
@@ -63,3 +64,16 @@ def test_sets_cover_what_they_promise(coverage):
         most = limits.most_nonconformity(coverage)
         covered.append((1 - (scores * of).sum(1)[200:] <= most).mean())
     assert np.mean(covered) == pytest.approx(coverage, abs=0.015)
+
+
+@pytest.mark.parametrize("is_single", [True, False])
+def test_fitting_some_clips_at_a_time_changes_nothing(is_single, monkeypatch):
+    rng = np.random.default_rng(0)
+    onehot = np.eye(5)[rng.integers(0, 5, 300)]
+    logits = (rng.normal(size=(300, 5)) + 2 * onehot).astype(np.float32)
+    targets = Targets(onehot, rng.uniform(0.5, 2, 300), is_single)
+    whole = Calibration.fit(logits, targets)
+    monkeypatch.setattr(calibration, "CELLS", 50)
+    parts = Calibration.fit(logits, targets)
+    assert parts.temperature == pytest.approx(whole.temperature, rel=1e-6)
+    assert parts.offset == pytest.approx(whole.offset, rel=1e-6)

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from earmark.data import stratification
 from earmark.data.clip import Clip
 from earmark.data.splits import _joined, make_scheme
-from earmark.data.stratification import folds_of_clips
 from earmark.errors import DataError
 
 
@@ -128,12 +129,10 @@ def test_what_is_left_to_learn_from_is_told_as_such():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_single_clips_are_dealt_out_as_scikit_learn_deals_them(seed):
-    from sklearn.model_selection import StratifiedKFold
-
     rng = np.random.default_rng(seed)
     truth = rng.choice(list("bad" if seed % 2 else "efghi"), 50 + 7 * seed)
     splits = StratifiedKFold(2 + seed % 4, shuffle=True, random_state=seed).split(truth, truth)
-    fold = folds_of_clips(truth, 2 + seed % 4, seed)
+    fold = stratification.folds_of_clips(truth, 2 + seed % 4, seed)
     for number, (_, test) in enumerate(splits):
         assert np.array_equal(np.flatnonzero(fold == number), test)
 
@@ -144,3 +143,47 @@ def test_clips_are_numbered_alike_with_and_without_copies():
     assert _joined(recording, np.arange(7)).tolist() == [0, 1, 0, 2, 1, 3, 4]
     copies = np.array([0, 1, 2, 3, 4, 5, 0])
     assert _joined(recording, copies).tolist() == [0, 1, 0, 2, 1, 3, 0]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_clusters_are_dealt_out_as_scikit_learn_does(seed):
+    rng = np.random.default_rng(seed)
+    folds, classes = (2, 5, 9)[seed % 3], (2, 7, 40)[seed % 4 % 3]
+    truth = rng.integers(0, classes, 300)
+    cluster = rng.integers(0, 120, 300) if seed % 2 else np.arange(300) // 2
+    expected = np.zeros(300, int)
+    whole = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number, (_, test) in enumerate(whole.split(truth, truth, cluster)):
+            expected[test] = number
+    assert (stratification.folds_of_clusters(truth, cluster, folds, seed) == expected).all()
+
+
+def test_many_clusters_are_dealt_out_evenly(monkeypatch):
+    monkeypatch.setattr(stratification, "MANY", 100)
+    rng = np.random.default_rng(0)
+    cluster = np.repeat(np.arange(2_000), rng.integers(1, 4, 2_000))
+    truth = (cluster % 7) * (rng.random(len(cluster)) < 0.9)
+    fold = stratification.folds_of_clusters(truth, cluster, 5, 0)
+    assert len(np.unique(np.stack([cluster, fold], 1), axis=0)) == 2_000
+    shares = np.array([np.bincount(truth[fold == k], minlength=7) for k in range(5)])
+    assert (np.ptp(shares, axis=0) <= 3).all()
+    other = stratification.folds_of_clusters(truth, cluster, 5, 1)
+    assert 0.1 < (other == fold).mean() < 0.3  # by chance
+
+
+def test_one_poor_class_among_many_is_named_and_others_are_counted():
+    items = [Clip(Path(f"{k}.wav"), f"species {k % 500}") for k in range(2_500)]
+    one = [clip for k, clip in enumerate(items) if k == 7 or clip.label != "species 7"]
+    with pytest.raises(DataError, match=r"'species 7' has 1 different recording, .* class\.$"):
+        make_scheme(one, distinct(len(one)))
+    with pytest.raises(DataError) as error:
+        make_scheme(items[:1_500], distinct(1_500))
+    assert str(error.value).endswith(
+        "give --folds 3; likewise 'species 1', 'species 10', 'species 100' and 496 classes more."
+    )
+    folds = ["1" if clip.label == "species 9" else str(k // 500) for k, clip in enumerate(items)]
+    alone = [replace(clip, fold=fold) for clip, fold in zip(items, folds, strict=True)]
+    with pytest.raises(DataError, match=r"'species 9' is only in fold or group '1', .* class\.$"):
+        make_scheme(alone, distinct(2_500))

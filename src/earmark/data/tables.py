@@ -217,23 +217,42 @@ def _named_rows(
 
 def _json(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row]]]:
     """Read one JSON object per line, or one array of objects."""
-    rows: list[tuple[int, Any]] = []
-    number = 1
+    is_array = text.lstrip().startswith("[")
+    objects: list[Row] = _objects(manifest, 1, text) if is_array else []
+
+    def rows() -> Iterator[tuple[int, Row]]:  # of lines, no more than one is in memory
+        if is_array:
+            yield from enumerate(objects, 1)
+            return
+        for number, line in enumerate(_lines(text), 1):
+            if line.strip():
+                yield number, _objects(manifest, number, line)
+
+    names: dict[str, None] = {}
+    for number, row in rows():
+        if not isinstance(row, dict):
+            raise DataError(f'{manifest}, row {number}: not an object; write {{"path": ...}}.')
+        names |= dict.fromkeys(row)
+    return list(names), rows()
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Yield what ``text.split`` returns of its lines."""
+    start = 0
+    while start <= len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        yield text[start:end]
+        start = end + 1
+
+
+def _objects(manifest: Path, number: int, text: str) -> Any:
     try:
-        if text.lstrip().startswith("["):
-            rows = list(enumerate(json.loads(text), 1))
-        else:
-            for number, line in enumerate(text.split("\n"), 1):
-                if line.strip():
-                    rows.append((number, json.loads(line)))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{manifest}, row {number}: not JSON ({error}); write one object per line."
         ) from error
-    for number, row in rows:
-        if not isinstance(row, dict):
-            raise DataError(f'{manifest}, row {number}: not an object; write {{"path": ...}}.')
-    return list(dict.fromkeys(name for _, row in rows for name in row)), rows
 
 
 def _parquet(manifest: Path, names: set[str]) -> tuple[list[str], Iterable[tuple[int, Row]]]:
@@ -263,6 +282,4 @@ def _parquet(manifest: Path, names: set[str]) -> tuple[list[str], Iterable[tuple
     selection = columns_to_read(columns, names)
     size = AUDIO_ROWS if AUDIO_COLUMN in selection else PLAIN_ROWS
     batches = table.iter_batches(size, columns=selection)
-    if AUDIO_COLUMN in selection:
-        return columns, enumerate(rows(batches), 1)
-    return columns, list(enumerate(rows(batches), 1))
+    return columns, enumerate(rows(batches), 1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from earmark.report import plots
+from earmark.report.answers import folded_up
 from earmark.report.contents import ReportContents
 from earmark.report.text import number, percent
 from earmark.training.summary import frozen_value, guess_of, headline_of, is_worthless
@@ -48,7 +49,8 @@ def accuracy(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str,
         "verdict": estimate.get("verdict"),
         "others": others,
         "frozen": frozen_value({"fine_tuning": contents.fine_tuning, **estimate}),
-        "folds": folds,
+        **folded_up(folds),
+        "values": [fold["value"] for fold in folds],
         "least": min((fold["n"] for fold in estimate["folds"]), default=0),
     }
 

@@ -9,7 +9,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -93,11 +93,14 @@ def delete_parts() -> None:
             part.unlink()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` completely or not at all; EarmarkError where it cannot be."""
+def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write ``content`` to ``path`` completely or not at all; EarmarkError where it cannot be.
+
+    It may come in pieces, of which one is in memory at a time.
+    """
     try:
-        with whole_file(path) as part:
-            part.write_bytes(content)
+        with whole_file(path) as part, part.open("wb") as file:
+            file.writelines([content] if isinstance(content, bytes) else content)
     except OSError as error:
         raise EarmarkError(
             f"cannot write {path}: {error.strerror}; free some space, or name another place."

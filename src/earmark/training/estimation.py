@@ -98,6 +98,10 @@ class OutOfFold:
         self, labels: Sequence[str], thresholds: np.ndarray | None = None
     ) -> list[tuple[str, str, str]]:
         """Return (path, label, answer) of each clip; several classes have ';' between them."""
+        if self.is_single:
+            best = self.scores.argmax(1).tolist()
+            pairs = zip(self.clips, best, strict=True)
+            return [(clip.place, str(clip.label), labels[k]) for clip, k in pairs]
         names: list[list[str]] = [[] for _ in self.clips]
         for row, k in zip(*(x.tolist() for x in np.nonzero(self.chosen(thresholds))), strict=True):
             names[row].append(labels[k])

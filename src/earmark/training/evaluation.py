@@ -18,12 +18,10 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
-from earmark.errors import DataError, amount, did_you_mean, some
+from earmark.errors import DataError, amount, did_you_mean, listed
 from earmark.training import estimation
 from earmark.training.estimation import OutOfFold
 from earmark.training.verdict import verdict_of
-
-MOST_LISTED = 20  # classes that an error names one by one
 
 
 @dataclass(frozen=True)
@@ -202,13 +200,8 @@ def _check(classifier: Classifier, dataset: Dataset) -> None:
     if strange:
         raise DataError(
             f"the classifier does not know the label {strange[0]!r} of {dataset.source};"
-            f"{did_you_mean(strange[0], classifier.labels)} known: {_listed(classifier.labels)}."
+            f"{did_you_mean(strange[0], classifier.labels)} known: {listed(classifier.labels)}."
         )
-
-
-def _listed(labels: Sequence[str]) -> str:
-    """Name all classes, or of many the first few."""
-    return ", ".join(labels) if len(labels) <= MOST_LISTED else some(labels)
 
 
 def _scored(

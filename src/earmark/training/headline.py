@@ -23,7 +23,8 @@ MOST_BLOCKS = 20_000  # whose labels are dealt out; of more, so many drawn at ra
 
 def is_unequal(counts: np.ndarray) -> bool:
     """Say whether a class, with ``counts`` (K,) of clips, is 1.5 times as large as another."""
-    return bool(counts.max() > UNEQUAL * counts[counts > 0].min(initial=np.inf))
+    sizes = np.asarray(counts, np.float64)
+    return bool(sizes.max() > UNEQUAL * sizes[sizes > 0].min(initial=np.inf))
 
 
 def name_of(onehot: np.ndarray, is_single: bool) -> str:
