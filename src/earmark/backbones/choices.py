@@ -1,121 +1,59 @@
-"""Which engine was the quickest on this machine: measured once, kept beside the compiled models.
+"""Which engine computes a network quickest on this machine: timed once, kept beside the models.
 
-Imports no torch before something is measured.
+Imports no torch before something is timed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import hashlib
 import importlib.metadata
 import json
 import math
 import platform
+import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from earmark.backbones.info import BackboneInfo
 from earmark.errors import EarmarkError
 from earmark.system.cache import engines_folder
 from earmark.system.files import open_file, write_whole
 from earmark.system.jsons import json_text
-from earmark.system.threads import available_cores
+from earmark.system.threads import available_cores, workers
 from earmark.version import __version__
 
-if TYPE_CHECKING:
-    from earmark.backbones.base import Backbone
-
-MEASURED_S = 0.5  # for each engine; one pass at least
-PASS_S = 5.0  # of audio in one pass; one window at least
+MEASURED_S = 1.0  # of each core, for each engine; then no further round is begun
+ROUNDS = 5
+CLEARLY = 0.95  # of the time of the engine that is taken unmeasured: else that one stays
+HOPELESS = 1.5  # times the best of a round: such an engine is timed no more
 MOST_BYTES = 1 << 16  # a larger file is not one of these
+
+Key = dict[str, str | int | list[str]]
 
 
 class Choice(NamedTuple):
-    """The quickest engine, and how many seconds of audio each computes in a second."""
+    """An engine such as 'openvino float32', and the seconds of a core that each one tried takes.
+
+    ``seconds`` are for a second of audio.
+    """
 
     engine: str
-    rates: dict[str, float]
+    seconds: dict[str, float]
 
 
-def kept(info: BackboneInfo, precision: str) -> Choice | None:
-    """Return what was measured here; None where nothing was, or its file is no such file."""
-    key = _key(info, precision)
-    try:
-        with open_file(_place(key)) as file:
-            found = json.loads(file.read(MOST_BYTES))
-        rates = {name: float(found["rates"][name]) for name in ("torch", "openvino")}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    if found.get("key") != key or not all(0 < r < math.inf for r in rates.values()):
-        return None
-    return quickest(rates)
-
-
-def keep(info: BackboneInfo, precision: str, choice: Choice) -> None:
-    """Write what was measured; where that cannot be, the next process measures again."""
-    key = _key(info, precision)
-    at = _place(key)
-    with contextlib.suppress(OSError, EarmarkError):
-        at.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(at, json_text({"key": key, "rates": choice.rates}).encode())
-
-
-def quickest(rates: dict[str, float]) -> Choice:
-    """Return the engine with the highest rate."""
-    return Choice(max(rates, key=lambda name: rates[name]), rates)
-
-
-def rate(backbone: Backbone) -> float:
-    """Measure how many seconds of audio ``backbone`` computes in a second.
-
-    Every core computes its own windows, as when clips are embedded. What is compiled first does
-    not count.
-    """
-    import torch
-
-    info, cores = backbone.info, available_cores()
-    rows = max(1, int(PASS_S * info.rate_hz / info.window))
-    generator = torch.Generator().manual_seed(0)
-    windows = 0.1 * torch.randn(rows, info.window + 2 * info.context, generator=generator)
-    valid = torch.full((rows,), info.window)
-
-    def passes(seconds: float) -> int:
-        count, end = 0, time.perf_counter() + seconds
-        with torch.inference_mode():
-            while count == 0 or time.perf_counter() < end:
-                backbone(windows, valid)
-                count += 1
-        return count
-
-    threads = torch.get_num_threads()
-    try:
-        with ThreadPoolExecutor(cores, "earmark-rate", torch.set_num_threads, (1,)) as pool:
-            list(pool.map(passes, [0.0] * cores))
-            start = time.perf_counter()
-            done = sum(pool.map(passes, [MEASURED_S] * cores))
-            took = time.perf_counter() - start
-    finally:
-        torch.set_num_threads(threads)
-    return done * rows * info.window / info.rate_hz / took
-
-
-def torch_rate(backbone: Backbone, precision: str) -> float:
-    """Measure PyTorch in a ``precision``; the weights of ``backbone`` stay as they are."""
-    if precision == "float32":
-        return rate(backbone)
-    return rate(copy.deepcopy(backbone).cast(precision))
-
-
-def _key(info: BackboneInfo, precision: str) -> dict[str, str | int]:
-    """Return everything that decides which engine is the quickest."""
+def make_key(info: BackboneInfo, network: str, precision: str) -> Key:
+    """Return all that decides which engine is the quickest; ``network`` names the class."""
     return {
+        "format": 1,
         "backbone": info.name,
         "version": info.version,
+        "network": network,
         "parameters": info.parameters,
+        "layers": [f"{layer.name} {layer.size}" for layer in info.layers],
         "precision": precision,
         "processor": _processor(),
         "cores": available_cores(),
@@ -125,7 +63,80 @@ def _key(info: BackboneInfo, precision: str) -> dict[str, str | int]:
     }
 
 
-def _place(key: dict[str, str | int]) -> Path:
+def kept(key: Key, engines: Sequence[str]) -> Choice | None:
+    """Return the choice among ``engines`` that was kept; None where there is no such file."""
+    try:
+        with open_file(_place(key)) as file:
+            content = json.loads(file.read(MOST_BYTES))
+        if content["key"] != key or content["engine"] not in engines:
+            return None
+        seconds = {str(name): float(s) for name, s in content["seconds"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if not all(0 < s < math.inf for s in seconds.values()) or content["engine"] not in seconds:
+        return None
+    return Choice(content["engine"], seconds)
+
+
+def keep(key: Key, choice: Choice) -> None:
+    """Write a choice; on a disk that is full, the next process times anew."""
+    content = {"key": key, "engine": choice.engine, "seconds": choice.seconds}
+    with contextlib.suppress(OSError, EarmarkError):
+        write_whole(_place(key), json_text(content).encode())
+
+
+def can_keep() -> bool:
+    """Say whether choices can be written; the folder for them is made."""
+    try:
+        engines_folder().mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=engines_folder()).close()
+    except OSError:
+        return False
+    return True
+
+
+def quickest(seconds: Mapping[str, float]) -> Choice:
+    """Return the engine that takes the least time; the first one unless another clearly gains."""
+    first = next(iter(seconds))
+    best = min(seconds, key=lambda name: seconds[name])
+    gains = seconds[best] < CLEARLY * seconds[first]
+    return Choice(best if gains else first, dict(seconds))
+
+
+def measure(passes: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Return the CPU seconds that each of the ``passes`` takes, by name: the least of some rounds.
+
+    Every core runs its own, as when clips are embedded, and they take turns, so that what else the
+    machine does meanwhile harms all alike. Each runs once before, which does not count. What is
+    HOPELESS in a round is left out.
+    """
+    import torch
+
+    cores, best, spent = available_cores(), dict.fromkeys(passes, math.inf), 0.0
+    threads = torch.get_num_threads()
+    try:
+        with workers(cores, torch.set_num_threads, 1) as pool:
+
+            def seconds(name: str) -> float:
+                start = time.process_time()
+                list(pool.map(lambda _: passes[name](), range(cores)))
+                return (time.process_time() - start) / cores
+
+            for name in best:
+                seconds(name)
+            for _ in range(rounds):
+                now = {name: seconds(name) for name in best}
+                spent += sum(now.values())
+                least = min(now.values())
+                best = {n: min(s, best[n]) for n, s in now.items() if s <= HOPELESS * least}
+                if spent > MEASURED_S * len(best):
+                    break
+    finally:
+        torch.set_num_threads(threads)
+    return best
+
+
+def _place(key: Key) -> Path:
     digest = hashlib.sha256(json_text(key, sort_keys=True).encode()).hexdigest()[:32]
     return engines_folder() / f"{digest}.choice.json"
 
@@ -139,8 +150,13 @@ def _version(package: str) -> str:
 
 @functools.cache
 def _processor() -> str:
+    """Return the model, and what it can compute: under one name a cloud rents out several."""
+    names = ("model name", "cpu family", "model", "stepping", "flags", "Features", "CPU part")
+    facts = {}
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return f"{platform.machine()} {platform.processor()}"
+        for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines():
+            name, _, value = (part.strip() for part in line.partition(":"))
+            if name in names:
+                facts[name] = value
+    name = facts.get("model name") or f"{platform.machine()} {platform.processor()}"
+    return f"{name} {hashlib.sha256(json_text(facts, sort_keys=True).encode()).hexdigest()[:16]}"

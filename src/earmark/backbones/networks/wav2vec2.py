@@ -82,6 +82,7 @@ class Wav2Vec2(Transformer):
         super().__init__(info, model, preparation)
         self.normalises = bool(preparation.get("do_normalize", True))
         self.stable = _stable(self.config)
+        self.grouped = getattr(self.config, "feat_extract_norm", None) == "group"
         self.frame = _frame(self.config)
         for module in model.modules():  # weight norm, once instead of at every call
             if parametrize.is_parametrized(module, "weight"):
@@ -121,7 +122,7 @@ class Wav2Vec2(Transformer):
         part = self.model.get_submodule
         norm = part("encoder.layer_norm")
         extractor = part("feature_extractor")
-        recorded = torch.jit.is_tracing() and self.config.feat_extract_norm == "group"
+        recorded = torch.jit.is_tracing() and self.grouped
         x = (_channels_last(extractor, x) if recorded else extractor(x)).transpose(1, 2)
         yield x
         x = first(part("feature_projection")(x))
