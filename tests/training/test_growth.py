@@ -111,8 +111,10 @@ def test_what_does_not_fit_the_memory_is_named_and_left_out(monkeypatch):
     features["wide"] = np.hstack([features["good"]] * 15)
     search = search_of(features, truth, 4, fold, kinds=("linear",), memory=5_000_000)
     assert {c.features for c in search.choose().loss} == {"bad", "good"}
-    (note,) = search.notes
-    assert note.startswith("layers 'wide' need 0.0 GB") or "'wide'" in note
+    assert search.notes == [
+        "layers that did not fit 0.005 GB of memory were left out: 'wide'; --memory 1 lets them"
+        " compete."
+    ]
     with pytest.raises(EarmarkError, match="no set of layers fits"):
         replace(search, memory=1, notes=[], _choices={}).choose()
 

@@ -1,4 +1,4 @@
-"""How candidates do on inner clips: those that models answer which were fitted without their fold.
+"""How candidates do on inner clips, which are answered by models fitted without their folds.
 
 A model fitted without folds i and j is evidence for both: on j when i tests, on i when j tests. So
 one fit serves twice, and the deployed choice (and its calibration) comes from the same evidence.
@@ -37,8 +37,8 @@ class Candidate:
 class Choice:
     """The candidate that was kept, its calibration, and what inner clips say of every rival.
 
-    ``loss`` is what chooses, ``quality`` (accuracy) is for people. ``screened`` has the loss and
-    the quality of the candidates that were judged on few clips only.
+    ``loss`` is what chooses, ``quality`` (accuracy) is for people. Where rivals were screened on
+    few clips first, ``screened`` has the loss and the quality there.
     """
 
     best: Candidate
@@ -67,7 +67,7 @@ class InnerLogits:
 
 
 def fold_pairs(count: int) -> list[Pair]:
-    """Return the folds that are left out together; of two folds, each by itself."""
+    """Return the pairs of folds that models leave out; of two folds, each with itself."""
     if count == 2:
         return [(0, 0), (1, 1)]
     return sorted(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -179,6 +180,10 @@ def train(
 
 def _train(dataset: Dataset, settings: _Settings) -> Training:
     """Embed, select, estimate, fit."""
+    if not 0 < settings.memory < math.inf:
+        raise EarmarkError(
+            f"no memory of {settings.memory:g} GB; give a number above 0, such as 4."
+        )
     stages, seed = Stages(settings.progress), settings.seed
     kinds = _kinds(settings.head, dataset)
     asks = settings.unknown is not None
