@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import earmark
 from earmark.classifier.targets import Targets, balanced_weights
+from earmark.embeddings.rows import StoredRows
 from earmark.errors import EarmarkError
 from earmark.training import batches, finalists, fitting, heads, screening
 from earmark.training.inner import Candidate, fold_pairs
@@ -172,3 +174,25 @@ def test_weights_of_all_clips_once_change_scores_little(shares):
             for targets in (clips.balanced.rows(train), anew)
         ]
         assert np.abs(scores[0] - scores[1]).max() < 1e-3
+
+
+@pytest.mark.parametrize("head", ["auto", "logistic"])
+def test_a_store_that_is_read_again_and_again_gives_the_same_classifier(head, tones):
+    heads_of = []
+    with earmark.Store() as store:
+        for memory in (4.0, 1e-6):
+            training = earmark.train(
+                tones, backbone="logmel", head=head, folds=3, store=store, memory=memory
+            )
+            heads_of.append(training.classifier.head)
+    assert isinstance(training.embedded.embeddings[0].matrix, StoredRows)
+    assert heads_of[0].kind == heads_of[1].kind
+    if head == "auto":  # a slow head is trained in small batches then
+        for name, tensor in heads_of[0].tensors.items():
+            np.testing.assert_array_equal(tensor, heads_of[1].tensors[name])
+
+
+@pytest.mark.parametrize("memory", [0, -1, float("nan"), float("inf")])
+def test_memory_that_is_none_is_refused(memory, tones):
+    with pytest.raises(EarmarkError, match="above 0, such as 4"):
+        earmark.train(tones, backbone="logmel", memory=memory)

@@ -119,8 +119,8 @@ class Search:
         if len(self.fold) > MOST_SLOW and not only_slow:
             if any(rivals.values()):
                 self.notes.append(
-                    f"the heads logistic and mlp are not tried on {len(self.fold)} clips; --head"
-                    " mlp trains one."
+                    f"the heads logistic and mlp are not tried on {len(self.fold):,} clips; --head"
+                    " logistic or --head mlp trains one."
                 )
             return
         judge_slow(Fitter(few, self.seed), screened, rivals)

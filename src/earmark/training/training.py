@@ -138,7 +138,7 @@ def train(
     backbone : str
         A name, several with commas between, or 'auto'.
     head, layers : str
-        'auto', 'linear', 'mlp' or 'prototype'; 'auto', 'last', 'all' or 'NAME,NAME'.
+        'auto', 'linear', 'logistic', 'mlp' or 'prototype'; 'auto', 'last', 'all' or 'NAME,NAME'.
     folds, seed : int
         How many folds to make where the data has none, and of which random numbers.
     precision, engine : str
@@ -345,8 +345,8 @@ def _used(
 
 def _kinds(head: str, dataset: Dataset) -> tuple[str, ...]:
     """Return the heads that compete; of clips with several classes, fewer can."""
-    known = {"auto": KINDS, "linear": heads.LINEAR, "mlp": ("mlp",)}
-    known["prototype"] = ("prototype",)
+    alone = ("logistic", "mlp", "prototype")
+    known = {"auto": KINDS, "linear": heads.LINEAR, **{kind: (kind,) for kind in alone}}
     if head not in known:
         raise EarmarkError(
             f"no head {head!r};{did_you_mean(head, known)} known: {', '.join(known)}."
