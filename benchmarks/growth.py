@@ -59,7 +59,7 @@ def make(path: Path, truth: np.ndarray, width: int) -> None:
 
 
 def measure(n_clips: int, n_classes: int, path: Path) -> dict[str, object]:
-    """Choose and fit a head, and answer every clip by one that has not seen its fold; measure it."""
+    """Choose, fit and answer every clip by a head that has not seen its fold; return figures."""
     from earmark.backbones import registry
     from earmark.classifier.targets import Targets
     from earmark.data.splits import Scheme

@@ -180,6 +180,7 @@ def _logistic_path(
         model.set_params(C=1 / penalty)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # close enough for a nearby penalty
+            warnings.filterwarnings("ignore", message="The number of unique classes")
             model.fit(x, targets.first, targets.weights)
         weight, bias = model.coef_ @ basis.T, model.intercept_
         if len(model.classes_) == 2:
