@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import earmark
+from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets, balanced_weights
 from earmark.embeddings.rows import StoredRows
 from earmark.errors import EarmarkError
 from earmark.training import batches, finalists, fitting, heads, screening
-from earmark.training.inner import Candidate, fold_pairs
+from earmark.training.inner import Candidate, Contest, InnerLogits, fold_pairs
 from earmark.training.judging import FoldedClips, by_fits, by_kernel, by_moments
 from earmark.training.moments import FoldMoments, moments_bytes
 from toy import blobs, search_of
@@ -94,6 +95,23 @@ def test_the_choice_is_judged_on_all_clips_on_either_side_of_the_switch(size, mo
         )
     ]
     assert set(np.concatenate(seen)) == set(range(200))
+
+
+@given(st.permutations(range(6)))
+def test_equal_rivals_rank_alike_whatever_order_they_come_in(order):
+    """Threads judge them side by side, and the same data must give the same file."""
+    rivals = [
+        Candidate(head, features, penalty)
+        for head, penalty in (("prototype", 0.0), ("linear", 0.3), ("linear", 0.03))
+        for features in ("conv1", "conv2")
+    ]
+    targets = Targets.single(np.array([0, 1, 0, 1]), 2)
+    logits = np.float32([[[2, 1], [1, 2], [1, 2], [1, 2]]])
+    contest = Contest(None, targets, {"conv1": 10, "conv2": 10}, KINDS)
+    for number in order:
+        contest.enter([InnerLogits([rivals[number]], (0, 1), 0, np.arange(4), logits)])
+    assert contest.ranked() == list(contest.choice().loss) == rivals
+    assert contest.choice().best == rivals[0]
 
 
 def test_many_classes_are_screened_by_some_of_them():

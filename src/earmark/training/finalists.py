@@ -81,7 +81,7 @@ class Finals:
         kind = "linear" if "linear" in contest.kinds else "prototype"
         specs = self.clips.table.specs
         best_of: dict[LayerSet, Candidate] = {}
-        for candidate in sorted(contest.loss, key=contest.loss.__getitem__):
+        for candidate in contest.ranked():
             if candidate.head == kind and self._fits(candidate.features):
                 best_of.setdefault(specs[candidate.features].layers, candidate)
         if not best_of:
@@ -163,7 +163,7 @@ def judge_slow(fitter: Fitter, contests: Contests, rivals: Rivals) -> None:
     """Fit slow heads without each pair of folds and judge them; a fit serves all tested folds."""
     groups: dict[tuple[str, str], list[Candidate]] = {}
     every = {candidate for several in rivals.values() for candidate in several}
-    for candidate in sorted(every, key=lambda c: -c.penalty):
+    for candidate in sorted(every, key=lambda c: (c.head, c.features, -c.penalty)):
         groups.setdefault((candidate.head, candidate.features), []).append(candidate)
     competing = [tested for tested, several in rivals.items() if several]
     n_folds = fitter.clips.n_folds
@@ -177,7 +177,7 @@ def judge_slow(fitter: Fitter, contests: Contests, rivals: Rivals) -> None:
             fitter.clips, candidates, pair, lambda places: fitter.fit_path(candidates, places)
         )
 
-    jobs = [(group, pair) for group in sorted(groups) for pair in pairs]
+    jobs = [(group, pair) for group in groups for pair in pairs]
     if fitter.clips.table.is_in_memory:
         parallel.side_by_side(judge, jobs)
     else:

@@ -67,7 +67,7 @@ def _best(choice: Choice) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for group in (judged, few):
         best: dict[tuple[str, str], dict[str, Any]] = {}
-        for candidate, loss, quality, mark in sorted(group, key=lambda row: row[1]):
+        for candidate, loss, quality, mark in group:
             settings = asdict(candidate)
             settings["layers"] = settings.pop("features")  # what files and reports of 0.1 call it
             row = {**settings, "accuracy": quality, "loss": loss, **mark}

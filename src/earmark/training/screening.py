@@ -106,8 +106,8 @@ def slow_rivals(
     most = SLOW_FEATURES * min(_trained(few.targets.n_classes), trained)
     rivals: dict[int | None, list[Candidate]] = {}
     for tested, contest in contests.items():
-        linear = (candidate for candidate in contest.loss if candidate.head == "linear")
-        name = min(linear, key=contest.loss.__getitem__).features if slow else ""
+        linear = (candidate for candidate in contest.ranked() if candidate.head == "linear")
+        name = next(linear).features if slow else ""
         is_hopeless = "linear" in kinds and slow and few.table.size(name) > most
         rivals[tested] = [
             Candidate(kind, name, penalty)
