@@ -22,7 +22,7 @@ import numpy as np
 
 from machine import describe, write
 
-SIZES = ("3000,10", "20000,10", "100000,35", "20000,500")
+SIZES = ("3000,10", "20000,10", "100000,35", "20000,500", "3000,1000")
 FOLDS = 5
 BLOCK = 2_048
 
@@ -59,7 +59,7 @@ def make(path: Path, truth: np.ndarray, width: int) -> None:
 
 
 def measure(n_clips: int, n_classes: int, path: Path) -> dict[str, object]:
-    """Choose, answer out of fold and fit; return the figures."""
+    """Choose, fit and answer every clip by a head that has not seen its fold; return figures."""
     from earmark.backbones import registry
     from earmark.classifier.targets import Targets
     from earmark.data.splits import Scheme

@@ -80,11 +80,11 @@ def amount(count: int, noun: str) -> str:
     return f"{count:,} {noun if count == 1 else plural}"
 
 
-def some(labels: Sequence[str]) -> str:
-    """Name the first few classes, and count the rest."""
+def some(labels: Sequence[str], noun: str = "class") -> str:
+    """Name the first few classes, or what else the ``noun`` says, and count the rest."""
     names = ", ".join(repr(label) for label in labels[:MOST_NAMED])
     left = len(labels) - MOST_NAMED
-    return f"{names} and {amount(left, 'class')} more" if left > 0 else names
+    return f"{names} and {amount(left, noun)} more" if left > 0 else names
 
 
 def listed(labels: Sequence[str]) -> str:

@@ -150,9 +150,13 @@ def test_number_of_threads_changes_nothing(recordings):
 def test_thread_setting_is_left_as_it_was(recordings):
     import torch
 
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
-    embed(clips_of(recordings)[:3], backbones.load_backbone("logmel"))
-    assert torch.get_num_threads() == 2
+    try:
+        embed(clips_of(recordings)[:3], backbones.load_backbone("logmel"))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_long_clip_is_the_sum_of_its_windows(tmp_path):

@@ -20,8 +20,7 @@ _RANGE = (1 / 20.0, 1 / 0.005)  # of 1 / temperature
 _STEPS, _CLOSE = 10, 1e-3  # of Newton at most; until a step is this share of the value
 MOST_FITTED = 400  # clips that place the temperatures which candidates are compared at
 MOST_LOSS = 20.0
-MOST_AT_ONCE = 500_000  # logits whose losses are worked out together
-CELLS = 2**22  # numbers whose softmax is in memory at a time
+CELLS = 2**20  # logits that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def log_loss(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.n
     few = slice(None, None, -(-len(truth) // MOST_FITTED))  # a temperature is one number
     sharpness = _sharpness(_below_best(logits[:, few]), truth[few], weights[few]).float().numpy()
     loss = np.empty(logits.shape[:2], np.float32)
-    step = max(1, MOST_AT_ONCE // logits.shape[2])
+    step = max(1, CELLS // logits.shape[2])
     for candidate, own, factor in zip(logits, loss, sharpness, strict=True):
         for start in range(0, len(truth), step):
             rows = slice(start, start + step)

@@ -27,7 +27,7 @@ class Targets:
 
     @classmethod
     def several(cls, onehot: np.ndarray) -> Targets:
-        """Make targets of clips with several classes, (N, K), not 0 where a clip has a class."""
+        """Make targets of a matrix (N, K) that is not 0 where a clip has a class."""
         return cls(np.asarray(onehot) > 0, onehot.shape[1], np.ones(len(onehot)))
 
     def __len__(self) -> int:

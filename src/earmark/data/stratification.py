@@ -94,7 +94,7 @@ def _deal_evenly(table: _Table, fold: np.ndarray, folds: int, seed: int) -> None
     _, kind, size = np.unique(sums, return_inverse=True, return_counts=True)
     order = np.argsort(kind, kind="stable")  # clusters were shuffled before
     rank = np.arange(len(order)) - np.repeat(np.cumsum(size) - size, size)
-    is_even = rank < np.repeat(size - size % folds, size)
+    is_even = rank < np.repeat(size - size % folds, size)  # the others fill no round of folds
     fold[order[is_even]] = rank[is_even] % folds
 
 

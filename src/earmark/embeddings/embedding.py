@@ -113,8 +113,9 @@ def embed(
     progress : Progress, optional
         Counts finished clips.
     most_bytes : int, optional
-        Rows that exceed this are not held in memory: :class:`StoredRows` reads them from the store
-        while that is open, or from a temporary file. By default all are held.
+        How much memory rows may take; by default, as much as they need. Beyond it ``matrix`` is a
+        :class:`StoredRows`: it reads rows from the store, which must stay open, or from a temporary
+        file.
 
     Returns
     -------

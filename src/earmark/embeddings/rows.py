@@ -88,7 +88,7 @@ class StoredRows:
         if rows.ndim != 1:
             raise TypeError(f"rows[{index!r}]; give a slice, numbers of rows, or a mask.")
         block = np.empty((len(rows), self.shape[1]), self.dtype)
-        order = np.argsort(rows, kind="stable")  # what is read together lies together on disk
+        order = np.argsort(rows, kind="stable")  # neighbours on disk are read together
         lost: list[bytes] = []
         for first in range(0, len(order), AT_ONCE):
             positions = order[first : first + AT_ONCE]

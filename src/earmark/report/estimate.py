@@ -77,12 +77,16 @@ def learning(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str,
 
 
 def layers(contents: ReportContents) -> dict[str, object] | None:
-    """Return the best inner accuracy of each layer set, and the best candidates."""
-    candidates = contents.candidates
-    if not candidates:
+    """Return the best inner accuracy of each layer set, and the best candidates.
+
+    Where layer sets were screened on few clips, the accuracies are of these, for all of them.
+    """
+    if not contents.candidates:
         return None
+    screened = [c for c in contents.candidates if c.get("screened")]
+    candidates = [c for c in contents.candidates if not c.get("screened")]
     best: dict[str, float] = {}
-    for c in candidates:
+    for c in screened or candidates:
         best[c["layers"]] = max(c["accuracy"], best.get(c["layers"], 0.0))
     chosen = {c["layers"] for c in candidates if c.get("chosen")}
     names = sorted(best, key=lambda name: -best[name])[:MOST_LAYER_SETS]
@@ -91,6 +95,7 @@ def layers(contents: ReportContents) -> dict[str, object] | None:
     return {
         "plot": plots.rows("Best accuracy with each layer set", chart, 1_000, bars=True),
         "count": len(candidates),
+        "n_screened": len(screened),
         "rows": rows,
         "chosen": [n for n, c in enumerate(rows) if c.get("chosen")],
     }

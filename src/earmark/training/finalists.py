@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from earmark.backbones.layers import LayerSet
-from earmark.errors import EarmarkError
+from earmark.errors import EarmarkError, some
 from earmark.system.progress import Step
-from earmark.training import heads, parallel
+from earmark.training import parallel
 from earmark.training.fitting import Fitter
 from earmark.training.inner import (
     NEIGHBOURS,
@@ -33,7 +33,7 @@ from earmark.training.moments import moments_bytes
 
 FINALISTS = 3  # sets of layers that are judged on all clips, for each tested fold; one of them is
 WIDE = 0.5  # wide, with half of the layers or more: more clips want more of them
-WEAKER = (1.0, 0.3, 0.1)  # penalties, of the one that is best on few clips: more clips want less
+FACTORS = (1.0, 0.3, 0.1)  # of the penalty that is best on few clips: more clips want less
 LEAST_PENALTY = 1e-5
 PROGRAM = 500_000_000  # bytes that the program itself takes
 
@@ -42,11 +42,14 @@ Rivals = Mapping[int | None, Sequence[Candidate]]  # for each tested fold
 
 @dataclass(frozen=True)
 class Finals:
-    """Judges finalists on all ``clips`` in ``memory`` bytes; ``notes`` name what does not fit."""
+    """Judges finalists on all ``clips`` in ``memory`` bytes.
+
+    ``too_large`` has the feature specs that do not fit, and the bytes that they would need.
+    """
 
     clips: FoldedClips
     memory: int
-    notes: list[str]
+    too_large: dict[str, int] = field(default_factory=dict)
 
     def judge(self, screened: Contests, contests: Contests, step: Step) -> None:
         """Judge the best few sets of layers; ``step`` is called once for each feature spec."""
@@ -75,11 +78,11 @@ class Finals:
 
     def _finalists(self, contest: Contest) -> list[Candidate]:
         """Return the candidates of sets of layers that are best on few clips and fit the memory."""
-        kinds = [kind for kind in contest.kinds if kind in heads.SUMMED]
+        kind = "linear" if "linear" in contest.kinds else "prototype"
         specs = self.clips.table.specs
         best_of: dict[LayerSet, Candidate] = {}
-        for candidate in sorted(contest.loss, key=contest.loss.__getitem__):
-            if candidate.head == kinds[-1] and self._fits(candidate.features):
+        for candidate in contest.ranked():
+            if candidate.head == kind and self._fits(candidate.features):
                 best_of.setdefault(specs[candidate.features].layers, candidate)
         if not best_of:
             raise EarmarkError(
@@ -93,14 +96,14 @@ class Finals:
         return [
             candidate
             for layers in chosen[:FINALISTS]
-            for candidate in _variants(best_of[layers], "prototype" in kinds)
+            for candidate in _variants(best_of[layers], "prototype" in contest.kinds)
         ]
 
     def _fits(self, name: str) -> bool:
-        """Say whether a spec can be judged on all clips in the memory; note where it cannot."""
+        """Say whether a spec can be judged on all clips in the memory."""
         table, n_clips = self.clips.table, len(self.clips.fold)
         n_classes, n_folds = self.clips.targets.n_classes, self.clips.n_folds
-        size, n_candidates = table.size(name), len(WEAKER) + 1
+        size, n_candidates = table.size(name), len(FACTORS) + 1
         if n_clips > size:
             needed = moments_bytes(size, n_classes, n_folds)
             n_pairs = len(fold_pairs(n_folds))
@@ -109,15 +112,20 @@ class Finals:
             needed = 4 * n_clips**2 * 8
         needed += 8 * n_clips * n_classes * 2 * NEIGHBOURS * n_candidates  # their logits
         needed += table.bytes_in_memory + PROGRAM
-        if needed <= self.memory:
-            return True
-        text = (
-            f"layers {name!r} need {needed / 1e9:.1f} GB of memory and were left out;"
-            f" --memory {math.ceil(needed / 1e9)} lets them compete."
-        )
-        if text not in self.notes:
-            self.notes.append(text)
-        return False
+        if needed > self.memory:
+            self.too_large[name] = needed
+        return needed <= self.memory
+
+    def note(self) -> list[str]:
+        """Return a sentence that names the specs that do not fit, if there are any."""
+        if not self.too_large:
+            return []
+        needed = max(self.too_large.values())
+        return [
+            f"layers that did not fit {self.memory / 1e9:g} GB of memory were left out:"
+            f" {some(list(self.too_large), 'set')}; --memory {math.ceil(needed / 1e9)} lets them"
+            " compete."
+        ]
 
     def _inner(
         self,
@@ -144,19 +152,18 @@ class Finals:
 
 def _variants(best: Candidate, with_prototype: bool) -> list[Candidate]:
     """Return what is tried of a spec whose ``best`` candidate on few clips is known."""
-    penalties = [max(LEAST_PENALTY, best.penalty * weaker) for weaker in WEAKER]
     if best.head == "prototype":
         return [best]
-    linear = [Candidate("linear", best.features, p, best.balanced) for p in penalties]
-    prototype = Candidate("prototype", best.features, 0.0, best.balanced)
-    return [*([prototype] if with_prototype else []), *linear]
+    penalties = [max(LEAST_PENALTY, factor * best.penalty) for factor in FACTORS]
+    linear = [replace(best, penalty=penalty) for penalty in penalties]
+    return [replace(best, head="prototype", penalty=0.0), *linear] if with_prototype else linear
 
 
 def judge_slow(fitter: Fitter, contests: Contests, rivals: Rivals) -> None:
     """Fit slow heads without each pair of folds and judge them; a fit serves all tested folds."""
     groups: dict[tuple[str, str], list[Candidate]] = {}
     every = {candidate for several in rivals.values() for candidate in several}
-    for candidate in sorted(every, key=lambda c: -c.penalty):
+    for candidate in sorted(every, key=lambda c: (c.head, c.features, -c.penalty)):
         groups.setdefault((candidate.head, candidate.features), []).append(candidate)
     competing = [tested for tested, several in rivals.items() if several]
     n_folds = fitter.clips.n_folds
@@ -170,7 +177,7 @@ def judge_slow(fitter: Fitter, contests: Contests, rivals: Rivals) -> None:
             fitter.clips, candidates, pair, lambda places: fitter.fit_path(candidates, places)
         )
 
-    jobs = [(group, pair) for group in sorted(groups) for pair in pairs]
+    jobs = [(group, pair) for group in groups for pair in pairs]
     if fitter.clips.table.is_in_memory:
         parallel.side_by_side(judge, jobs)
     else:

@@ -70,7 +70,8 @@ class Fitter:
             places = np.flatnonzero(~np.isin(self.clips.fold, folds[number]))
             fitted[number] = self.fit(candidate, places)
 
-        if len(self.clips.fold) > MOST_BESIDE:  # large matrices have work for all cores
+        is_large = len(self.clips.fold) > MOST_BESIDE  # its matrices have work for all cores
+        if is_large or not self.clips.table.is_in_memory:
             for number in range(len(folds)):
                 fit(number)
         else:

@@ -11,17 +11,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
+from earmark.training.gradients import Descent
 from earmark.training.moments import NEVER, FoldMoments, System, shrinkage, standard_scale
-
-if TYPE_CHECKING:
-    import torch
-
 
 LINEAR = ("linear", "logistic")  # by least squares, and by likelihood, which few features want
 SUMMED = ("prototype", "linear")  # what sums over clips are enough for
@@ -31,27 +27,35 @@ PENALTIES = {  # strongest first; of least squares per clip, of a logistic head 
     "logistic": (0.3, 0.03, 0.003),
     "mlp": (0.0,),
 }
-HIDDEN, DROPOUT = 256, 0.3  # the classic head: Linear -> ReLU -> Dropout 0.3 -> Linear
 LEAST_STEPS, LEAST_EPOCHS, BATCH = 100, 4, 64  # of the mlp; more gave nothing (docs/lab-notes.md)
-LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
+LEARNING_RATE = 3e-3
 MOST_ROTATED = 1_500  # clips; beyond this the rotation costs more than it saves
-BLOCK = 1_024  # clips that are summed at a time
+BLOCK = 1_024  # clips, or features, that are worked on at a time
 
 
 def standard(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and scale (D,), float32, with which ``features`` (N, D) have rows of length 1."""
     mean = features.mean(0, dtype=np.float64)
     squares = np.zeros(len(mean))
-    for start in range(0, len(features), BLOCK):
-        squares += np.square(features[start : start + BLOCK] - mean).sum(0)
+    for rows in _blocks(len(features)):
+        squares += np.square(features[rows] - mean).sum(0)
     scale = standard_scale(np.sqrt(squares / len(features)))
     return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    """Yield the rows, or columns, of a matrix in blocks."""
+    for start in range(0, count, BLOCK):
+        yield slice(start, start + BLOCK)
 
 
 def fit(kind: str, features: np.ndarray, targets: Targets, penalty: float, seed: int = 0) -> Head:
     """Fit one head to ``features`` (N, D)."""
     if kind in SUMMED and len(features) > features.shape[1]:
-        return _primal(kind, features, targets, penalty)
+        sums = FoldMoments(features[:BLOCK].mean(0), 1, targets.n_classes)
+        for rows in _blocks(len(features)):
+            sums.add(0, features[rows], targets.rows(rows))
+        return summed_head(kind, sums.system([0]), penalty)
     mean, scale = standard(features)
     z = features - mean
     z /= scale
@@ -62,17 +66,16 @@ def fit(kind: str, features: np.ndarray, targets: Targets, penalty: float, seed:
     else:
         duals, bias = solve(kind, z @ z.T, targets, (penalty,), exact=True)
         weights = {"weight": _spread(duals[0], z), "bias": bias[0]}
-    return _head(kind, mean, scale, weights)
+    return new_head(kind, mean, scale, weights)
 
 
 def _spread(duals: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return the weight (K, D) of ``duals`` (N, K), in double precision for some features a time.
+    """Return the weight (K, D) that ``duals`` (N, K) give, worked out in double precision.
 
-    A double copy of all features would take twice their memory.
+    Some features at a time: a double copy of all would take twice their memory.
     """
     weight = np.empty((duals.shape[1], z.shape[1]), np.float32)
-    for start in range(0, z.shape[1], BLOCK):
-        columns = slice(start, start + BLOCK)
+    for columns in _blocks(z.shape[1]):
         weight[:, columns] = duals.T @ z[:, columns].astype(np.float64)
     return weight
 
@@ -88,10 +91,13 @@ def fit_path(
     mean, scale = standard(features)
     path = _logistic_path((features - mean) / scale, targets, PENALTIES[kind])
     for penalty, weights in zip(PENALTIES[kind], path, strict=True):
-        yield penalty, _head(kind, mean, scale, weights)
+        yield penalty, new_head(kind, mean, scale, weights)
 
 
-def _head(kind: str, mean: np.ndarray, scale: np.ndarray, weights: dict[str, np.ndarray]) -> Head:
+def new_head(
+    kind: str, mean: np.ndarray, scale: np.ndarray, weights: dict[str, np.ndarray]
+) -> Head:
+    """Return a head of standardisation and weights, as float32."""
     tensors = {"mean": mean, "scale": scale, **weights}
     return Head(kind, {name: np.asarray(value, np.float32) for name, value in tensors.items()})
 
@@ -152,22 +158,10 @@ def _ridge(
     return found, prior + found.sum(1)
 
 
-def _primal(kind: str, features: np.ndarray, targets: Targets, penalty: float) -> Head:
-    """Fit by sums over the clips, where there are more of them than features."""
-    sums = FoldMoments(features[:BLOCK].mean(0), 1, targets.n_classes)
-    for start in range(0, len(features), BLOCK):
-        rows = slice(start, start + BLOCK)
-        sums.add(0, features[rows], targets.rows(rows))
-    return summed_head(kind, sums.system([0]), penalty)
-
-
 def summed_head(kind: str, system: System, penalty: float) -> Head:
     """Return the linear or prototype head that a system of sums gives."""
-    if kind == "prototype":
-        weight, bias = system.prototypes()
-    else:
-        weight, bias = system.ridge(penalty, exact=True)
-    return _head(kind, system.mean, system.scale, {"weight": weight, "bias": bias})
+    weight, bias = system.solve(kind, penalty, exact=True)
+    return new_head(kind, system.mean, system.scale, {"weight": weight, "bias": bias})
 
 
 def _logistic_path(
@@ -186,6 +180,7 @@ def _logistic_path(
         model.set_params(C=1 / penalty)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # close enough for a nearby penalty
+            warnings.filterwarnings("ignore", message="The number of unique classes")
             model.fit(x, targets.first, targets.weights)
         weight, bias = model.coef_ @ basis.T, model.intercept_
         if len(model.classes_) == 2:
@@ -210,89 +205,14 @@ def _rotated(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarray]:
     """Train Linear -> ReLU -> Dropout -> Linear on standardised features (N, D)."""
+    import torch
+
     x, basis = _rotated(z)
-    weights = _train_mlp(x, targets, seed)
+    steps, n_classes = max(LEAST_STEPS, LEAST_EPOCHS * len(x) // BATCH), targets.n_classes
+    descent = Descent("mlp", x.shape[1], n_classes, steps=steps, rate=LEARNING_RATE, seed=seed)
+    for _ in range(steps):
+        drawn = torch.randint(len(x), (min(BATCH, len(x)),), generator=descent.draw)
+        rows = drawn.numpy()
+        descent.step(x[rows], targets.rows(rows))
+    weights = descent.tensors()
     return {**weights, "hidden.weight": weights["hidden.weight"] @ basis.T}
-
-
-def _train_mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarray]:
-    """Train on ``z`` (N, R); the same seed gives the same weights.
-
-    Random numbers come from a generator of its own: fits run side by side in threads.
-    """
-    import torch
-
-    draw = torch.Generator().manual_seed(seed)
-    gain = float(np.sqrt(z.shape[1]))  # rows of length 1 -> units of size 1, as PyTorch expects
-    x, y = torch.from_numpy(z * gain).float(), torch.from_numpy(targets.onehot)
-    weights = torch.from_numpy(targets.weights).float()
-    parameters = new_parameters("mlp", x.shape[1], targets.n_classes, draw)
-    optimiser = torch.optim.AdamW(parameters, LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
-    steps = max(LEAST_STEPS, LEAST_EPOCHS * len(x) // BATCH)
-    with torch.enable_grad():
-        for step in range(steps):
-            for settings in optimiser.param_groups:
-                settings["lr"] = LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
-            rows = torch.randint(len(x), (min(BATCH, len(x)),), generator=draw)
-            logits = forward("mlp", parameters, x[rows], draw)
-            optimiser.zero_grad()
-            loss = loss_of(logits, y[rows], targets.is_single)
-            torch.autograd.backward((loss * weights[rows]).mean())
-            optimiser.step()
-    return tensors_of("mlp", parameters, gain)
-
-
-def decay_of(kind: str) -> float:
-    """Return the weight decay of AdamW; a logistic head has a penalty of its own."""
-    return WEIGHT_DECAY if kind == "mlp" else 0.0
-
-
-def new_parameters(
-    kind: str, size: int, n_classes: int, draw: torch.Generator
-) -> list[torch.Tensor]:
-    """Return the weights and biases to train: random as torch.nn.Linear's, logistic ones zero."""
-    import torch
-
-    if kind == "logistic":
-        return [torch.zeros(shape, requires_grad=True) for shape in ((n_classes, size), n_classes)]
-
-    def uniform(*shape: int, inputs: int) -> torch.Tensor:
-        span = 1 / np.sqrt(inputs)
-        start: torch.Tensor = (torch.rand(*shape, generator=draw) * 2 - 1) * span
-        return start.requires_grad_()
-
-    w1, b1 = uniform(HIDDEN, size, inputs=size), uniform(HIDDEN, inputs=size)
-    return [w1, b1, uniform(n_classes, HIDDEN, inputs=HIDDEN), uniform(n_classes, inputs=HIDDEN)]
-
-
-def forward(
-    kind: str, parameters: Sequence[torch.Tensor], x: torch.Tensor, draw: torch.Generator
-) -> torch.Tensor:
-    """Return logits (n, K) for ``x`` (n, D) while training: of an mlp, units drop out."""
-    import torch
-    from torch.nn import functional as F
-
-    if kind == "logistic":
-        return F.linear(x, *parameters)
-    w1, b1, w2, b2 = parameters
-    hidden = F.relu(F.linear(x, w1, b1))
-    kept = torch.rand(hidden.shape, generator=draw) >= DROPOUT
-    return F.linear(hidden * kept / (1 - DROPOUT), w2, b2)
-
-
-def tensors_of(kind: str, parameters: Sequence[torch.Tensor], gain: float) -> dict[str, np.ndarray]:
-    """Return what a head keeps of trained parameters, whose inputs were ``gain`` times as large."""
-    fitted = [parameter.detach().numpy() for parameter in parameters]
-    names = ["weight", "bias"]
-    if kind == "mlp":
-        names = ["hidden.weight", "hidden.bias", "output.weight", "output.bias"]
-    return dict(zip(names, [fitted[0] * gain, *fitted[1:]], strict=True))
-
-
-def loss_of(logits: torch.Tensor, onehot: torch.Tensor, is_single: bool) -> torch.Tensor:
-    """Return the cross-entropy (B,) of each clip; of independent classes, its mean over them."""
-    from torch.nn import functional as F
-
-    if is_single:
-        return F.cross_entropy(logits, onehot, reduction="none")
-    return F.binary_cross_entropy_with_logits(logits, onehot, reduction="none").mean(1)

@@ -1,4 +1,4 @@
-"""How candidates do on inner clips: those that models answer which were fitted without their fold.
+"""How candidates do on inner clips, which are answered by models fitted without their folds.
 
 A model fitted without folds i and j is evidence for both: on j when i tests, on i when j tests. So
 one fit serves twice, and the deployed choice (and its calibration) comes from the same evidence.
@@ -19,6 +19,7 @@ from earmark.training import metrics
 
 NEIGHBOURS = 3  # folds on either side that judge a fold: all others, up to seven folds
 Pair = tuple[int, int]  # folds that a model was fitted without
+_Place = tuple[float, int, int, bool, float, str]  # of a candidate; the least is the best
 BLOCK = 4_096  # clips whose answers are compared at a time
 MOST_AT_ONCE = 4_000_000  # logits of several candidates that are compared at a time
 
@@ -37,8 +38,8 @@ class Candidate:
 class Choice:
     """The candidate that was kept, its calibration, and what inner clips say of every rival.
 
-    ``loss`` is what chooses, ``quality`` (accuracy) is for people. ``screened`` has the loss and
-    the quality of the candidates that were judged on few clips only.
+    ``loss``, best first, is what chooses; ``quality`` (accuracy) is for people. Where rivals were
+    screened on few clips first, ``screened`` has the loss and the quality there.
     """
 
     best: Candidate
@@ -67,7 +68,7 @@ class InnerLogits:
 
 
 def fold_pairs(count: int) -> list[Pair]:
-    """Return the folds that are left out together; of two folds, each by itself."""
+    """Return the pairs of folds that models leave out; of two folds, each with itself."""
     if count == 2:
         return [(0, 0), (1, 1)]
     return sorted(
@@ -106,7 +107,7 @@ class Contest:
         self._complexity = complexity
         self.loss: dict[Candidate, float] = {}
         self.quality: dict[Candidate, float] = {}
-        self._best: tuple[tuple[object, ...], Candidate, Calibration] | None = None
+        self._best: tuple[_Place, Candidate, Calibration] | None = None
         self._lock = threading.Lock()
 
     def enter(
@@ -134,10 +135,9 @@ class Contest:
         self, candidate: Candidate, logits: np.ndarray, targets: Targets, loss: float
     ) -> None:
         quality = float(np.average(_quality(logits, targets), weights=targets.weights))
-        head, size = KIND_ORDER[candidate.head], self._complexity[candidate.features]
-        place = (loss, head, size, candidate.balanced, -candidate.penalty)
         with self._lock:
             self.loss[candidate], self.quality[candidate] = loss, quality
+            place = self._place(candidate)
             is_best = self._best is None or place < self._best[0]
             is_best = is_best and candidate.head in self.kinds
         if is_best:
@@ -146,16 +146,25 @@ class Contest:
                 if self._best is None or place < self._best[0]:
                     self._best = place, candidate, calibration
 
+    def _place(self, candidate: Candidate) -> _Place:
+        head, size = KIND_ORDER[candidate.head], self._complexity[candidate.features]
+        loss, simple = self.loss[candidate], (candidate.balanced, -candidate.penalty)
+        return loss, head, size, *simple, candidate.features
+
+    def ranked(self) -> list[Candidate]:
+        """Return the rivals that were entered, best first, whatever order they came in."""
+        return sorted(self.loss, key=self._place)
+
     def choice(self, screened: Contest | None = None) -> Choice:
         """Return the best of the rivals that were entered."""
         assert self._best is not None
-        others = {} if screened is None else screened.loss
+        others = [] if screened is None else screened.ranked()
         return Choice(
             self._best[1],
             self._best[2],
-            dict(sorted(self.loss.items(), key=lambda item: item[1])),
+            {candidate: self.loss[candidate] for candidate in self.ranked()},
             dict(self.quality),
-            {c: (loss, screened.quality[c]) for c, loss in others.items()} if screened else {},
+            {c: (screened.loss[c], screened.quality[c]) for c in others} if screened else {},
         )
 
 

@@ -1,8 +1,7 @@
-"""Judge candidates on inner clips: many on few clips by kernels, a few on all clips.
+"""Answer inner clips with candidates that were fitted without the folds of these clips.
 
-Screening finds the finalists on some hundred clips. Which penalty and how many features are best
-depends on the number of clips, so that the finalists are judged on all of them: by kernels where
-clips are fewer than features, else from sums over the clips of each fold.
+There are three ways. A kernel between clips serves where clips are fewer than features. Sums over
+the clips of each fold serve where they are more. Slow heads are fitted one by one.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ class FoldedClips:
     targets: Targets
     balanced: Targets
     fold: np.ndarray
-
     is_balanced: bool = False
 
     @classmethod
@@ -167,10 +165,7 @@ class _Several:
     def solve(cls, system: System, candidates: Sequence[Candidate]) -> _Several:
         weights, biases = [], []
         for candidate in candidates:
-            if candidate.head == "prototype":
-                weight, bias = system.prototypes()
-            else:
-                weight, bias = system.ridge(candidate.penalty)
+            weight, bias = system.solve(candidate.head, candidate.penalty)
             weights.append(weight.astype(np.float32))
             biases.append(bias)
         mean, scale = (np.asarray(v, np.float32) for v in (system.mean, system.scale))

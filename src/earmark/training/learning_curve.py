@@ -67,18 +67,23 @@ def learning_curve(
     ]
 
 
-def gain_of_doubling(curve: Sequence[dict[str, Any]]) -> float | None:
+def gain_of_doubling(
+    curve: Sequence[dict[str, Any]], accuracy: float | None = None
+) -> float | None:
     """Return the accuracy that twice the clips would add, if errors go on falling as they do.
 
-    The last half of the curve is drawn on as a power law (Hestness et al. 2017), which holds for
-    one doubling and not for ten. None where the curve has fewer than three points.
+    How fast they fall is read off the last half of the curve, as a power law (Hestness et al.
+    2017), which holds for one doubling and not for ten. They fall from those of all clips, whose
+    ``accuracy`` is known: a curve ends at some hundred clips. By default they fall from its end.
+    None where the curve has fewer than three points.
     """
     if len(curve) < 3:
         return None
     late = curve[-max(3, len(curve) // 2) :]
     errors = [max(1 - point["accuracy"], 1e-4) for point in late]
     slope = np.polyfit(np.log([point["clips_per_class"] for point in late]), np.log(errors), 1)[0]
-    return float(errors[-1] * (1 - 2.0 ** min(slope, 0.0)))
+    error = errors[-1] if accuracy is None else 1 - accuracy
+    return float(error * (1 - 2.0 ** min(slope, 0.0)))
 
 
 def _sizes(targets: Targets) -> list[int]:

@@ -138,7 +138,13 @@ class System:
     class_count: np.ndarray
     prior: np.ndarray
 
-    def ridge(self, penalty: float, *, exact: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def solve(
+        self, kind: str, penalty: float, *, exact: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return weight (K, D) and bias (K,) of a 'linear' or 'prototype' head."""
+        return self._prototypes() if kind == "prototype" else self._ridge(penalty, exact)
+
+    def _ridge(self, penalty: float, exact: bool) -> tuple[np.ndarray, np.ndarray]:
         """Return weight (K, D) and bias (K,) of regularised least squares, float64.
 
         ``exact`` refines the solution of the float32 factor against the float32 sums in float64;
@@ -164,7 +170,7 @@ class System:
         bias[self.class_count == 0] = NEVER
         return weight, bias
 
-    def prototypes(self) -> tuple[np.ndarray, np.ndarray]:
+    def _prototypes(self) -> tuple[np.ndarray, np.ndarray]:
         """Return weight (K, D) and bias (K,) of the nearest class mean, as for a kernel."""
         means = self.class_sums / np.maximum(self.class_mass, 1e-12)[:, None]
         square = np.square(means).sum(1)

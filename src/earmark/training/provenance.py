@@ -14,7 +14,7 @@ from earmark.classifier.known import KEY_BYTES, KnownClips
 from earmark.data.clip import Clip
 from earmark.system.text import to_bytes
 from earmark.training.embedded_data import EmbeddedData
-from earmark.training.inner import Choice
+from earmark.training.inner import Candidate, Choice
 from earmark.training.kernels import FeatureTable
 from earmark.version import __version__
 
@@ -54,15 +54,26 @@ def provenance(
     }
 
 
+_Figures = list[tuple[Candidate, float, float, dict[str, bool]]]  # loss, accuracy, marks
+
+
 def _best(choice: Choice) -> list[dict[str, Any]]:
-    """Return the best candidate of each head and feature spec, best first."""
-    best: dict[tuple[str, str], dict[str, Any]] = {}
-    for candidate, loss in sorted(choice.loss.items(), key=lambda item: item[1]):
-        settings = asdict(candidate)
-        settings["layers"] = settings.pop("features")  # what files and reports of 0.1 call it
-        row = {**settings, "accuracy": choice.quality[candidate], "loss": loss}
-        best.setdefault((candidate.head, candidate.features), row)
-    return list(best.values())
+    """Return the best candidate of each head and feature spec, best first.
+
+    Those that were judged on all clips come first, then all as they were screened on few.
+    """
+    judged: _Figures = [(c, loss, choice.quality[c], {}) for c, loss in choice.loss.items()]
+    few: _Figures = [(c, *figures, {"screened": True}) for c, figures in choice.screened.items()]
+    rows: list[dict[str, Any]] = []
+    for group in (judged, few):
+        best: dict[tuple[str, str], dict[str, Any]] = {}
+        for candidate, loss, quality, mark in group:
+            settings = asdict(candidate)
+            settings["layers"] = settings.pop("features")  # what files and reports of 0.1 call it
+            row = {**settings, "accuracy": quality, "loss": loss, **mark}
+            best.setdefault((candidate.head, candidate.features), row)
+        rows += best.values()
+    return rows
 
 
 def known_clips(

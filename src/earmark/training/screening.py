@@ -75,8 +75,8 @@ def screen(few: FoldedClips, kinds: Sequence[str], contests: Contests, step: Ste
     if "linear" not in cheap and len(cheap) < len(kinds):
         cheap.append("linear")  # which says where slow heads compete
 
-    def judge(pair: tuple[str, np.ndarray]) -> None:
-        name, kernel = pair
+    def judge(named: tuple[str, np.ndarray]) -> None:
+        name, kernel = named
         candidates = [
             Candidate(kind, name, penalty, is_balanced)
             for kind in cheap
@@ -98,16 +98,16 @@ def slow_rivals(
 ) -> Mapping[int | None, list[Candidate]]:
     """Return the slow heads that are worth their time in each contest.
 
-    They compete on the layers that are best for the linear head, if those have few enough features
-    that they can win.
+    They compete on the layers that are best for the linear head. Where these have many features,
+    slow heads cannot win and are left out.
     """
     slow = [kind for kind in kinds if kind in SLOW]
     trained = round(len(few.fold) * max(1, few.n_folds - 2) / few.n_folds)
     most = SLOW_FEATURES * min(_trained(few.targets.n_classes), trained)
     rivals: dict[int | None, list[Candidate]] = {}
     for tested, contest in contests.items():
-        linear = (candidate for candidate in contest.loss if candidate.head == "linear")
-        name = min(linear, key=contest.loss.__getitem__).features if slow else ""
+        linear = (candidate for candidate in contest.ranked() if candidate.head == "linear")
+        name = next(linear).features if slow else ""
         is_hopeless = "linear" in kinds and slow and few.table.size(name) > most
         rivals[tested] = [
             Candidate(kind, name, penalty)

@@ -96,8 +96,10 @@ class Search:
         else:
             contests = self._contests(clips, tests)
             if any(kind in heads.SUMMED for kind in self.kinds):
-                Finals(clips, self.memory, self.notes).judge(screened, contests, self.step)
-            self._judge_slow(few, screened, contests)
+                finals = Finals(clips, self.memory)
+                finals.judge(screened, contests, self.step)
+                self.notes.extend(finals.note())
+            self._try_slow(few, screened, contests)
         for tested, contest in contests.items():
             others = None if contests is screened else screened[tested]
             self._choices[tested] = contest.choice(others)
@@ -107,7 +109,7 @@ class Search:
         targets = clips.balanced if self.balanced else clips.targets
         return {tested: Contest(tested, targets, sizes, self.kinds) for tested in tests}
 
-    def _judge_slow(self, few: FoldedClips, screened: Contests, contests: Contests) -> None:
+    def _try_slow(self, few: FoldedClips, screened: Contests, contests: Contests) -> None:
         """Judge slow heads on few clips, and on all clips those that are best on few.
 
         Clips may be too many for that, unless slow heads alone compete.
@@ -117,8 +119,8 @@ class Search:
         if len(self.fold) > MOST_SLOW and not only_slow:
             if any(rivals.values()):
                 self.notes.append(
-                    f"the heads logistic and mlp are not tried on {len(self.fold)} clips; --head"
-                    " mlp trains one."
+                    f"the heads logistic and mlp are not tried on {len(self.fold):,} clips; --head"
+                    " logistic or --head mlp trains one."
                 )
             return
         judge_slow(Fitter(few, self.seed), screened, rivals)

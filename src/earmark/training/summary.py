@@ -212,7 +212,9 @@ def growth_line(estimate: Mapping[str, Any]) -> list[str]:
     """
     from earmark.training.learning_curve import gain_of_doubling
 
-    gain = gain_of_doubling(estimate.get("learning_curve", []))
+    tuning = estimate.get("fine_tuning") or {}
+    accuracy = tuning.get("frozen", estimate.get("accuracy"))
+    gain = gain_of_doubling(estimate.get("learning_curve", []), accuracy)
     if gain is None or is_worthless(estimate):
         return []
     which = " to the frozen classifier" if "fine_tuning" in estimate else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -137,7 +138,7 @@ def train(
     backbone : str
         A name, several with commas between, or 'auto'.
     head, layers : str
-        'auto', 'linear', 'mlp' or 'prototype'; 'auto', 'last', 'all' or 'NAME,NAME'.
+        'auto', 'linear', 'logistic', 'mlp' or 'prototype'; 'auto', 'last', 'all' or 'NAME,NAME'.
     folds, seed : int
         How many folds to make where the data has none, and of which random numbers.
     precision, engine : str
@@ -179,6 +180,10 @@ def train(
 
 def _train(dataset: Dataset, settings: _Settings) -> Training:
     """Embed, select, estimate, fit."""
+    if not 0 < settings.memory < math.inf:
+        raise EarmarkError(
+            f"no memory of {settings.memory:g} GB; give a number above 0, such as 4."
+        )
     stages, seed = Stages(settings.progress), settings.seed
     kinds = _kinds(settings.head, dataset)
     asks = settings.unknown is not None
@@ -340,8 +345,8 @@ def _used(
 
 def _kinds(head: str, dataset: Dataset) -> tuple[str, ...]:
     """Return the heads that compete; of clips with several classes, fewer can."""
-    known = {"auto": KINDS, "linear": heads.LINEAR, "mlp": ("mlp",)}
-    known["prototype"] = ("prototype",)
+    alone = ("logistic", "mlp", "prototype")
+    known = {"auto": KINDS, "linear": heads.LINEAR, **{kind: (kind,) for kind in alone}}
     if head not in known:
         raise EarmarkError(
             f"no head {head!r};{did_you_mean(head, known)} known: {', '.join(known)}."

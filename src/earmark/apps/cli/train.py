@@ -33,7 +33,9 @@ def train(
     no_hashes: bool = Option(
         False, "--no-hashes", help="Leave the hashes of the clips out of the file, to publish it."
     ),
-    memory: float = Option(4.0, "--memory", help="Gigabytes of memory that training may take."),
+    memory: float = Option(
+        4.0, "--memory", min=0.1, help="Gigabytes of memory that training may take."
+    ),
     engine: options.EngineOptions,
     tuning: options.TuningOptions,
     report: Path | None = options.REPORT,
