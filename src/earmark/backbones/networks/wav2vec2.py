@@ -122,7 +122,7 @@ class Wav2Vec2(Transformer):
         part = self.model.get_submodule
         norm = part("encoder.layer_norm")
         extractor = part("feature_extractor")
-        recorded = torch.jit.is_tracing() and self.grouped
+        recorded = self.grouped and torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         x = (_channels_last(extractor, x) if recorded else extractor(x)).transpose(1, 2)
         yield x
         x = first(part("feature_projection")(x))
@@ -151,6 +151,7 @@ def _channels_last(extractor: nn.Module, x: Tensor) -> Tensor:
     x = x[:, None, None]  # (B, C, 1, T)
     for layer in extractor.get_submodule("conv_layers").children():
         conv, norm = layer.get_submodule("conv"), getattr(layer, "layer_norm", None)
+        assert isinstance(conv, nn.Conv1d) and isinstance(norm, nn.GroupNorm | None)
         x = F.conv2d(x, conv.weight[:, :, None], conv.bias, (1, *conv.stride))
         if norm is not None:  # every channel is a group
             mean = x.mean(3, keepdim=True)
