@@ -14,7 +14,6 @@ from earmark.data.dataset import Dataset
 from earmark.data.doctor.examination import before_training
 from earmark.data.doctor.findings import Finding
 from earmark.data.splits import Scheme
-from earmark.embeddings.comparisons import Comparisons
 from earmark.embeddings.embedding import Embeddings
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
@@ -39,6 +38,8 @@ class EmbeddedData:
     @functools.cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What the doctor says with little listening; near copies are among it."""
+        from earmark.embeddings.comparisons import Comparisons
+
         first, fold = self.embeddings[0], self.scheme.fold
         seconds = first.seconds / max(1, len(self.clips))
         known = None if self.store is None else Comparisons(self.store, first.keys)
