@@ -68,8 +68,14 @@ def thinned(rows: np.ndarray, targets: Targets, most: int, seed: int) -> np.ndar
     return np.sort(by_class[np.linspace(0, len(rows) - 1, most).astype(int)])
 
 
-def screen(few: FoldedClips, kinds: Sequence[str], contests: Contests, step: Step) -> None:
-    """Judge every cheap candidate of these ``kinds`` of heads; ``step`` counts feature specs."""
+def screen(
+    few: FoldedClips, kinds: Sequence[str], contests: Contests, step: Step, *, is_final: bool
+) -> None:
+    """Judge every cheap candidate of these ``kinds`` of heads; ``step`` counts feature specs.
+
+    Unless that ``is_final``, the ends of the penalties are left out: others are tried later.
+    """
+    ends = slice(None) if is_final else slice(1, -1)
     pairs = [pair for pair in fold_pairs(few.n_folds) if serves(pair, contests)]
     cheap = [kind for kind in kinds if kind in heads.SUMMED]
     if "linear" not in cheap and len(cheap) < len(kinds):
@@ -81,7 +87,7 @@ def screen(few: FoldedClips, kinds: Sequence[str], contests: Contests, step: Ste
             Candidate(kind, name, penalty, is_balanced)
             for kind in cheap
             for is_balanced in ([False, True] if few.is_balanced and kind == "linear" else [False])
-            for penalty in heads.PENALTIES[kind]
+            for penalty in heads.PENALTIES[kind][ends] or heads.PENALTIES[kind]
         ]
         inner = [part for pair in pairs for part in by_kernel(few, kernel, candidates, pair)]
         for contest in contests.values():

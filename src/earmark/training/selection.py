@@ -89,8 +89,9 @@ class Search:
         clips = self.clips
         few = few_clips(clips, self.seed)
         screened = contests = self._contests(few, tests)
-        screen(few, self.kinds, screened, self.step)
-        if few is clips or self.on_few:
+        is_final = few is clips or self.on_few
+        screen(few, self.kinds, screened, self.step, is_final=is_final)
+        if is_final:
             judge_slow(Fitter(few, self.seed), screened, slow_rivals(few, self.kinds, screened))
             for _ in self.table.names:
                 self.step()
