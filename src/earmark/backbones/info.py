@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from earmark.errors import BackboneError, did_you_mean
 
@@ -32,6 +32,10 @@ class BackboneInfo:
     ``context`` is what a window carries beyond its core on either side: the neighbouring audio,
     or silence beyond the ends of the clip. ``step``: a clip shorter than ``window`` is padded only
     to the next multiple of it; None where the network always reads ``window`` samples.
+
+    ``version`` names the numbers that the network gives; those of ``earlier`` ones are computed
+    too, for what was trained with them. ``exact_since`` is the first version in which a layer that
+    stands still has no variance at all; None where no version has that.
     """
 
     name: str
@@ -47,6 +51,26 @@ class BackboneInfo:
     step: int | None = None
     is_logarithmic: bool = False  # its layers are logarithms, which need no further calming
     version: int = 1  # raise it when results change: stored embeddings are then computed again
+    earlier: tuple[int, ...] = ()
+    exact_since: int | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether rounding leaves no variance (see ``without_rounding`` in ``base.py``)."""
+        return self.exact_since is not None and self.version >= self.exact_since
+
+    def at_version(self, version: int | None) -> BackboneInfo:
+        """Describe a version; None is the newest. :class:`BackboneError` names the known ones."""
+        known = (*self.earlier, self.version)
+        if version is None or version == self.version:
+            return self
+        if version not in known:
+            raise BackboneError(
+                f"backbone {self.name!r} has no version {version!r} here, only"
+                f" {' and '.join(map(str, known))}; install the earmark that has it, or train again"
+                " with one that is here."
+            )
+        return replace(self, version=version)
 
     def layer(self, name: str) -> Layer:
         """Return the layer called ``name``; :class:`BackboneError` names the known ones."""

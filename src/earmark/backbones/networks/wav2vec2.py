@@ -80,6 +80,8 @@ class Wav2Vec2(Transformer):
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)
         self.normalises = bool(preparation.get("do_normalize", True))
+        if self.normalises:
+            self.exception = "a whole clip is brought to zero mean and unit variance, as published"
         self.stable = _stable(self.config)
         self.frame = _frame(self.config)
         for module in model.modules():  # weight norm, once instead of at every call
@@ -186,6 +188,9 @@ def _base(name: str, summary: str) -> BackboneInfo:
         parameters=94_370_944,
         source=f"arXiv:2006.11477; weights from huggingface.co/facebook/{name}",
         licence="Apache-2.0",
+        version=2,
+        earlier=(1,),
+        exact_since=2,
     )
 
 
