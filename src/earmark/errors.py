@@ -1,7 +1,10 @@
 """What earmark raises: every message says what was got, what was wanted and the way out."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+MOST_NAMED = 3  # classes in a sentence
+MOST_LISTED = 20  # classes where all that are known are listed
 
 
 class EarmarkWarning(UserWarning):
@@ -75,3 +78,15 @@ def amount(count: int, noun: str) -> str:
     """Return '1 clip', '3,000 clips' or '2 classes'."""
     plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
+
+
+def some(labels: Sequence[str], noun: str = "class") -> str:
+    """Name the first few classes, or what else the ``noun`` says, and count the rest."""
+    names = ", ".join(repr(label) for label in labels[:MOST_NAMED])
+    left = len(labels) - MOST_NAMED
+    return f"{names} and {amount(left, noun)} more" if left > 0 else names
+
+
+def listed(labels: Sequence[str]) -> str:
+    """Name all classes, or of many the first few."""
+    return ", ".join(labels) if len(labels) <= MOST_LISTED else some(labels)

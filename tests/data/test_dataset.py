@@ -1,12 +1,15 @@
 """Folders and manifests in, clips out; and every way in which they can be wrong."""
 
+import copy
 import csv
 import dataclasses
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 import pytest
@@ -472,3 +475,22 @@ def test_esc10_as_a_manifest_and_as_a_folder() -> None:
     for clip in listed:
         by_group.setdefault(clip.group, set()).add(clip.fold)
     assert all(len(folds) == 1 for folds in by_group.values())  # its README says so
+
+
+def test_a_clip_keeps_its_path_as_a_text_and_gives_a_path(tmp_path):
+    """A Path takes four times as much memory, and there may be millions of clips."""
+    clip = Clip(Path("a") / "b.wav", "x", 1.0)
+    assert clip.path == Path("a/b.wav") and clip.place == str(Path("a/b.wav"))
+    assert replace(clip, label="y").path == clip.path and replace(clip, path=Path("c")).place == "c"
+    assert pickle.loads(pickle.dumps(clip)) == clip == copy.deepcopy(clip)
+    assert len({clip, replace(clip), replace(clip, start=2.0)}) == 2
+    assert repr(clip).startswith("Clip(path=PosixPath('a/b.wav'), label='x', start=1.0")
+    with pytest.raises(FrozenInstanceError):
+        clip.path = Path("c")
+    assert not hasattr(clip, "__dict__")
+    (tmp_path / "r.wav").touch()
+    rows = "".join(f"r.wav,dog,{k},{k + 1},g\nr.wav,cat,{k}.5,{k + 1},g\n" for k in range(3))
+    (tmp_path / "m.csv").write_text("path,label,start,end,group\n" + rows)
+    clips = Dataset.read(tmp_path / "m.csv").clips
+    assert all(c.place is clips[0].place and c.group is clips[0].group for c in clips)
+    assert clips[2].label is clips[0].label

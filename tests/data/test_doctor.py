@@ -669,3 +669,27 @@ def test_words_said_again_by_one_speaker_are_no_copies():
     clips = tuple(clip for clip in dataset if clip.group in ("george", "yweweler"))
     kinds = {f.kind for f in examine(replace(dataset, clips=clips))}
     assert not {kind for kind in kinds if kind.startswith("near")}
+
+
+def test_of_many_clips_training_compares_some_and_says_so(clean, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1_000, 40)).astype(np.float32)
+    x[500:520] = x[480:500] + 0.01  # twenty copies, twenty rows later
+    every = likely_copies._alike(x, np.arange(1_000), 2_000)
+    monkeypatch.setattr(likely_copies, "BLOCK", 7)
+    monkeypatch.setattr(likely_copies, "COSINES", 5_000)
+    assert (likely_copies._alike(x, np.arange(1_000), 2_000) == every).all()
+    assert {(k, k + 20) for k in range(480, 500)} <= set(map(tuple, every.tolist()))
+    assert likely_copies._alike(x, np.arange(1_000), 40).tolist() == [
+        [k, k + 20] for k in range(480, 500)
+    ]
+
+    monkeypatch.setattr(likely_copies, "MOST_CLIPS", 200)
+    rows = likely_copies._runs(1_000)
+    assert len(set(rows.tolist())) == 200 and (np.diff(rows) == 1).sum() >= 198
+    assert list(likely_copies.unseen(np.arange(200))) == []
+    (finding,) = likely_copies.unseen(np.arange(1_000) // 2)
+    assert finding.line() == (
+        "near copies: 200 of 500 different clips were compared: there may be more sets;"
+        " `earmark doctor DATA` compares all clips."
+    )

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedGroupKFold
 
+from earmark.data import stratification
 from earmark.data.clip import Clip
 from earmark.data.splits import make_scheme
 from earmark.errors import DataError
@@ -123,3 +125,47 @@ def test_what_is_left_to_learn_from_is_told_as_such():
     text = r"'c0' has 1 different recording outside a test fold, but at least 2 are needed to train"
     with pytest.raises(DataError, match=text):
         make_scheme(one, distinct(len(one)), folds=2, is_inner=True)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_clusters_are_dealt_out_as_scikit_learn_does(seed):
+    rng = np.random.default_rng(seed)
+    folds, classes = (2, 5, 9)[seed % 3], (2, 7, 40)[seed % 4 % 3]
+    truth = rng.integers(0, classes, 300)
+    cluster = rng.integers(0, 120, 300) if seed % 2 else np.arange(300) // 2
+    expected = np.zeros(300, int)
+    whole = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for number, (_, test) in enumerate(whole.split(truth, truth, cluster)):
+            expected[test] = number
+    assert (stratification.folds_of_clusters(truth, cluster, folds, seed) == expected).all()
+
+
+def test_many_clusters_are_dealt_out_evenly(monkeypatch):
+    monkeypatch.setattr(stratification, "MANY", 100)
+    rng = np.random.default_rng(0)
+    cluster = np.repeat(np.arange(2_000), rng.integers(1, 4, 2_000))
+    truth = (cluster % 7) * (rng.random(len(cluster)) < 0.9)
+    fold = stratification.folds_of_clusters(truth, cluster, 5, 0)
+    assert len(np.unique(np.stack([cluster, fold], 1), axis=0)) == 2_000
+    shares = np.array([np.bincount(truth[fold == k], minlength=7) for k in range(5)])
+    assert (np.ptp(shares, axis=0) <= 3).all()
+    other = stratification.folds_of_clusters(truth, cluster, 5, 1)
+    assert 0.1 < (other == fold).mean() < 0.3  # by chance
+
+
+def test_one_poor_class_among_many_is_named_and_others_are_counted():
+    items = [Clip(Path(f"{k}.wav"), f"species {k % 500}") for k in range(2_500)]
+    one = [clip for k, clip in enumerate(items) if k == 7 or clip.label != "species 7"]
+    with pytest.raises(DataError, match=r"'species 7' has 1 different recording, .* class\.$"):
+        make_scheme(one, distinct(len(one)))
+    with pytest.raises(DataError) as error:
+        make_scheme(items[:1_500], distinct(1_500))
+    assert str(error.value).endswith(
+        "give --folds 3; likewise 'species 1', 'species 10', 'species 100' and 496 classes more."
+    )
+    folds = ["1" if clip.label == "species 9" else str(k // 500) for k, clip in enumerate(items)]
+    alone = [replace(clip, fold=fold) for clip, fold in zip(items, folds, strict=True)]
+    with pytest.raises(DataError, match=r"'species 9' is only in fold or group '1', .* class\.$"):
+        make_scheme(alone, distinct(2_500))

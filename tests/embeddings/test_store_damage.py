@@ -13,10 +13,8 @@ from earmark.data.clip import Clip
 from earmark.embeddings import pipeline
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.files import write_embeddings
-from earmark.embeddings.pipeline import make_request
 from earmark.embeddings.store import Record, Store
-from earmark.embeddings.table import EmbeddingTable
-from earmark.errors import BackboneError, EarmarkWarning, StoreError
+from earmark.errors import EarmarkWarning, StoreError
 
 OLD = Path(__file__).parents[1] / "fixtures" / "0.1" / "embeddings.sqlite"
 RNG = np.random.default_rng(0)
@@ -266,31 +264,6 @@ def test_parts_that_are_computed_apart_give_the_bytes_of_the_whole(clips, tmp_pa
         embed(clips[3:13], backbone, store)
         again = embed(clips, backbone, store)
     assert again.computed == 20
-
-
-def test_a_table_reads_blocks_of_rows_and_the_columns_of_layers(clips, tmp_path):
-    backbone, path = backbones.load_backbone("speech-embedding"), tmp_path / "s.sqlite"
-    with Store(path) as store:
-        embeddings = embed(clips, backbone, store)
-    keys = [make_request(backbone, pipeline.audio.AS_IT_IS, clip).key for clip in clips]
-    layers = [backbone.info.layers[3].name, backbone.info.layers[0].name]
-    expected = embeddings.features(layers)
-    with Store(path) as store:
-        table = EmbeddingTable(backbone.info, store, keys)
-        assert len(table) == 30
-        blocks = list(table.blocks(layers, rows=7))
-        assert [block.first for block in blocks] == [0, 7, 14, 21, 28]
-        assert np.array_equal(np.concatenate([block.features for block in blocks]), expected)
-        assert np.array_equal(table.read(slice(-2, None), layers).features, expected[-2:])
-        assert len(list(table.blocks(layers))) == 1
-        with pytest.raises(BackboneError, match="has no layer 'nothing'"):
-            table.read(slice(0, 1), ["nothing"])
-    edited(path, "UPDATE embedding SET vector = zeroblob(9600) WHERE key = ?", keys[4])
-    edited(path, "DELETE FROM embedding WHERE key = ?", keys[6])
-    with pytest.warns(EarmarkWarning, match="1 embedding"), Store(path) as store:
-        block = EmbeddingTable(backbone.info, store, keys).read(slice(0, 8), layers)
-    assert np.flatnonzero(~block.is_present).tolist() == [4, 6]
-    assert np.isnan(block.features[[4, 6]]).all()
 
 
 def test_a_changed_bit_of_a_written_file_is_noticed(clips, tmp_path):

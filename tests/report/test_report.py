@@ -36,6 +36,7 @@ from earmark.report import (
     text,
     write_report,
 )
+from earmark.report import files as report_files
 from earmark.report import map as maps
 from earmark.training import metrics, train
 from shared_data import shared_data
@@ -628,3 +629,51 @@ def test_the_template_engine_is_imported_when_a_page_is_made():
     code = "import sys, earmark.report; print('jinja2' in sys.modules)"  # in a fresh process
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout == "False\n", result.stderr
+
+
+def test_many_classes_have_a_page_of_bounded_size(tmp_path):
+    """No matrix of cells, folded tables, a map without names; all confusions in a table beside."""
+    labels = [f"species {k:03d}" for k in range(300)]
+    summary, contents = made(labels, n=3_000)
+    summary["estimate"]["folds"] = [{"fold": f"s{k}", "accuracy": 0.5, "n": 30} for k in range(100)]
+    rows = np.arange(0, 3_000, 2)
+    contents = replace(contents, map_xy=contents.map_xy[rows], map_rows=rows)
+    shown = page(summary, contents)
+    tree = parse(shown)
+    assert len(shown) < 600_000 and tree.find(".//table[@class='matrix']") is None
+    sections = {part.get("id"): part for part in tree.iter("section")}
+    wrong = int((contents.truth != contents.answers).sum())
+    text_of = words(shown)
+    assert f"{wrong:,} clips were misclassified, in" in text_of
+    assert "the 30 most frequent are listed" in text_of
+    assert len(sections["confusions"].findall(".//tbody/tr")) == 30
+    first, folded = sections["classes"].iter("tbody")
+    assert (len(first), len(folded)) == (30, 270)
+    names = [row.find("th").find("bdi").text for row in (*first, *folded)]
+    assert len(set(names)) == len(names)
+    assert "the first 30 of 300" in text_of and "270 more" in text_of
+    assert [len(body) for body in sections["estimate"].iter("tbody")] == [30, 70]
+    marks = sections["map"]
+    assert len(marks.findall(".//details/ul/li")) == 300
+    assert not [e for e in marks.iter() if "centre" in e.get("class", "")]
+    assert "1,500 of 3,000 clips are drawn" in text_of
+    d = "".join(e.get("d") for e in marks.iter() if e.get("class", "").startswith("mark k"))
+    assert d.count("M") >= 1_500
+
+
+def test_a_map_of_many_clips_is_one_of_a_sample(monkeypatch):
+    assert maps.sample(5_000).tolist() == list(range(5_000))
+    rows = maps.sample(5_001, seed=3)
+    assert len(set(rows.tolist())) == 2_500 and (np.diff(rows) > 0).all()
+    assert (rows == maps.sample(5_001, seed=3)).all() and rows.max() < 5_001
+
+
+def test_confusions_of_too_many_labels_are_pairs(tmp_path, monkeypatch):
+    rows = [(f"{k}.wav", f"a;{k % 6}", f"b;{k % 3}") for k in range(12)]
+    monkeypatch.setattr(report_files, "MOST_LABELS", 8)
+    monkeypatch.setattr(report_files, "ROWS", 5)
+    write_report(tmp_path, {}, rows)
+    lines = (tmp_path / "confusion.csv").read_text().splitlines()
+    assert lines[:3] == ["label,answer,clips", "a;0,b;0,2", "a;1,b;1,2"] and len(lines) == 7
+    lines = (tmp_path / "answers.csv").read_text().splitlines()
+    assert lines == ["path,label,answer", *(",".join(row) for row in rows)]

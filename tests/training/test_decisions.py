@@ -275,6 +275,9 @@ def test_doubling_is_read_off_a_power_law():
     curve = [{"clips_per_class": n, "accuracy": 1 - 0.4 * n**-0.5} for n in (1, 2, 4, 8, 16, 32)]
     expected = 0.4 * (32**-0.5 - 64**-0.5)
     assert learning_curve.gain_of_doubling(curve) == pytest.approx(expected, rel=1e-3)
+    later = learning_curve.gain_of_doubling(curve, accuracy=1 - 0.4 * 256**-0.5)
+    assert later == pytest.approx(0.4 * (256**-0.5 - 512**-0.5), rel=1e-3)
+    assert learning_curve.gain_of_doubling(curve, accuracy=1.0) == 0
     assert learning_curve.gain_of_doubling(curve[:2]) is None
 
 

@@ -1,5 +1,6 @@
 """`evaluate` on what was trained on: known under any name, counted, and left out by default."""
 
+import base64
 import dataclasses
 import json
 import shutil
@@ -170,3 +171,16 @@ def test_no_recording_is_read_twice_for_it(data, monkeypatch):
     monkeypatch.setattr(FileSource, "loaded", lambda s: read.append(s.name) or loaded(s))
     made = earmark.train(data, backbone="logmel", head="linear", compare=False)
     assert len(read) == len(set(read)) == 12 and made.classifier.known is not None
+
+
+def test_hashes_that_are_not_sorted_or_come_twice_are_refused():
+    hashes = [bytes([n]) * 8 for n in (1, 2, 200)]
+    for order in ((1, 0, 2), (0, 0, 1), (0, 2, 1)):
+        joined = base64.b64encode(b"".join(hashes[n] for n in order)).decode()
+        with pytest.raises(ValueError, match="not sorted"):
+            KnownClips.from_json({"key": "00" * 16, "hashes": joined})
+    made = KnownClips(bytes(16), b"".join(hashes))
+    assert KnownClips.from_json(made.to_json()) == made and made.hashes == set(hashes)
+    assert [made._has(key) for key in (*hashes, b"\x03" * 8, b"\xff" * 8)] == [True] * 3 + [
+        False
+    ] * 2

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, bootstrap, permutation_test
 from sklearn.metrics import label_ranking_average_precision_score
 
-from earmark import metrics
+from earmark.training import metrics
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -101,3 +101,47 @@ def test_the_paired_test_is_scipys(clusters, tolerance):
         (sums,), np.sum, permutation_type="samples", n_resamples=20_000, rng=0
     ).pvalue
     assert metrics.paired_p(difference, cluster, 0) == pytest.approx(expected, abs=tolerance)
+
+
+def test_random_sets_stand_for_many_clusters(monkeypatch):
+    """Their intervals are as wide on average, and no set has more clusters than another."""
+    monkeypatch.setattr(metrics, "BOOTSTRAPS", 500)
+    rng = np.random.default_rng(0)
+    cluster = np.repeat(np.arange(3_000), rng.integers(1, 5, 3_000))
+    right = (rng.random(len(cluster)) < rng.random(3_000)[cluster]).astype(float)
+    widths = []
+    for most in (10_000, 300):
+        monkeypatch.setattr(metrics, "MOST_CLUSTERS", most)
+        ends = np.array([metrics.accuracy_interval(right, cluster, seed) for seed in range(12)])
+        assert ((ends[:, 0] < right.mean()) & (right.mean() < ends[:, 1])).all()
+        widths.append(np.ptp(ends, axis=1).mean())
+    assert widths[1] == pytest.approx(widths[0], rel=0.06)
+    numbers = metrics.units(cluster, 0)
+    pairs = np.unique(np.stack([numbers, cluster], 1), axis=0)
+    assert len(pairs) == 3_000 and (np.bincount(pairs[:, 0]) == 10).all()
+
+
+@pytest.mark.parametrize("is_single", [True, False])
+def test_figures_do_not_depend_on_how_much_is_in_memory(monkeypatch, is_single):
+    onehot, chosen = draw(5, is_single)
+    logits = np.round(np.random.default_rng(5).normal(size=onehot.shape), 1)
+    scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
+    cluster = np.arange(len(onehot))
+
+    def figures(onehot):
+        quality = metrics.quality(logits, onehot, is_single)
+        return [
+            quality.tolist(),
+            metrics.chance(onehot, is_single),
+            metrics.calibration_error(scores, onehot, is_single),
+            metrics.accuracy_interval(quality, cluster, 0),
+            metrics.paired_p(quality - 0.5, cluster, 0),
+            metrics.per_class(onehot, chosen, [str(k) for k in range(onehot.shape[1])]),
+        ]
+
+    whole = figures(onehot)
+    assert figures(onehot > 0) == whole == figures(onehot.astype(np.uint8))
+    monkeypatch.setattr(metrics, "CELLS", 64)
+    parts = figures(onehot)
+    assert parts[2] == pytest.approx(whole[2], rel=1e-12)
+    assert parts[:2] + parts[3:] == whole[:2] + whole[3:]

@@ -76,3 +76,12 @@ def test_the_text_needs_neither_a_terminal_nor_torch():
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == "[]\n"
+
+
+def test_many_folds_are_one_short_line():
+    folds = [{"fold": f"speaker {k}", "accuracy": k / 100, "n": 3} for k in range(13)]
+    assert summary._fold_line(folds, "accuracy") == ["  folds     13, from 0.000 to 0.120"]
+    assert summary._fold_line(folds[:2], "accuracy") == [
+        "  folds     speaker 0: 0.000, speaker 1: 0.010"
+    ]
+    assert summary._fold_line(folds[:1], "accuracy") == []

@@ -119,7 +119,8 @@ def test_kernels_give_the_answers_of_fitted_heads():
     layers = FeatureSpec((("bad", "good"),), spread=False)
     bank = FeatureTable(search.table.infos, search.table.matrices, {"both": layers})
     train, held = np.arange(80), np.arange(80, 120)
-    inside, across = bank.kernels(train, held).of("both")
+    kernel = bank.kernel("both", np.arange(120), scaled_by=80)
+    inside, across = kernel[:80, :80], kernel[80:, :80]
     for kind in ("prototype", "linear"):
         penalties = heads.PENALTIES[kind]
         duals, bias = heads.solve(kind, inside, search.targets.rows(train), penalties)

@@ -95,7 +95,7 @@ def test_it_is_kept_in_one_file(model, data, tmp_path):
         assert np.array_equal(loaded.tuned[0][name], value)
     assert np.array_equal(answers(loaded, data), answers(model, data))
     published = answers(replace(model, tuned=()), data)  # what is put on makes a difference
-    assert np.abs(published - answers(model, data)).max() > 1e-4
+    assert np.abs(published - answers(model, data)).max() > 1e-6
 
 
 def test_the_store_keeps_networks_apart(model, data):

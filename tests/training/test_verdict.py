@@ -263,7 +263,7 @@ def test_the_figures_are_scikit_learns():
     rng = np.random.default_rng(4)
     truth = np.repeat(np.arange(4), (50, 20, 9, 3))
     tested = answers(truth, np.where(rng.random(82) < 0.6, truth, rng.integers(0, 4, 82)))
-    counts = headline.counts_of(tested.chosen(), tested.onehot).sum(0)
+    counts = headline.counts_of(tested.chosen(), tested.onehot, np.arange(82)).sum(0)
     assert headline.value("balanced_accuracy", counts) == pytest.approx(
         metrics.balanced_accuracy(tested.onehot, tested.chosen())
     )
@@ -277,7 +277,8 @@ def test_the_exchange_test_is_the_paired_test(size):
     truth = np.arange(size) % 3
     ours = np.where(np.arange(size) % 5, truth, (truth + 1) % 3)
     theirs = np.where(np.arange(size) % 3, truth, (truth + 1) % 3)
-    one, two = (headline.counts_of(np.eye(3)[a], np.eye(3)[truth]) for a in (ours, theirs))
+    each = np.arange(size)
+    one, two = (headline.counts_of(np.eye(3)[a], np.eye(3)[truth], each) for a in (ours, theirs))
     difference = (ours == truth).astype(float) - (theirs == truth)
     both = metrics.paired_p(difference, np.arange(size), 0)
     assert headline.exchange_p("accuracy", one, two, 0) == pytest.approx(both / 2, abs=0.01)
@@ -330,3 +331,25 @@ def test_of_a_file_of_0_1_the_figures_tell():
     assert repr(old).endswith(", worthless)")
     assert replace(old, accuracy=0.9).warning is None
     assert replace(old, balanced_accuracy=0.6).warning is None  # accuracy alone says too little
+
+
+def test_of_many_blocks_some_are_dealt_to(monkeypatch):
+    monkeypatch.setattr(headline, "MOST_BLOCKS", 150)
+    truth, rng = np.arange(600) % 3, np.random.default_rng(0)
+    onehot, guesses = np.eye(3)[truth], np.eye(3)[rng.integers(0, 3, 600)]
+    cluster = np.arange(600) // 2
+    assert headline.permutation_p("accuracy", onehot, onehot, cluster, 0) == 1 / 2_000
+    p = [headline.permutation_p("macro_f1", guesses, onehot, cluster, seed) for seed in range(4)]
+    assert min(p) > 0.01 and max(p) - min(p) > 0.05  # of other blocks
+
+
+def test_many_classes_are_counted_as_few_are(monkeypatch):
+    """Counts of many classes are nearly all zero, and are multiplied as such."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 60, 900)
+    tested, rival = (answers(truth, erring(truth, n, 60), classes=60) for n in (300, 330))
+    both = []
+    for times in (2, 10**9):
+        monkeypatch.setattr(headline, "SPARSE", times)
+        both.append(judged(tested, [Baseline("log-mel statistics", rival)]))
+    assert both[0] == both[1]

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     import torch
 
 _RANGE = (1 / 20.0, 1 / 0.005)  # of 1 / temperature
-_STEPS = 10  # of Newton
-MOST_FITTED = 500  # clips, about, that place the temperatures which candidates are compared at
+_STEPS, _CLOSE = 10, 1e-3  # of Newton at most; until a step is this share of the value
+MOST_FITTED = 400  # clips that place the temperatures which candidates are compared at
 MOST_LOSS = 20.0
+CELLS = 2**20  # logits that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,8 @@ class Calibration:
     def fit(cls, logits: np.ndarray, targets: Targets) -> Calibration:
         """Make the out-of-fold ``logits`` (N, K) most likely."""
         if targets.is_single:
-            return cls(fit_temperature(logits, targets.onehot, targets.weights))
-        return cls(*_fit_sigmoid(logits, targets.onehot), is_single=False)
+            return cls(fit_temperature(logits, targets.classes, targets.weights))
+        return cls(*_fit_sigmoid(logits, targets.classes), is_single=False)
 
     def logits(self, logits: np.ndarray) -> np.ndarray:
         """Return the logits of calibrated scores."""
@@ -56,66 +57,89 @@ def as_scores(logits: np.ndarray, is_single: bool = True) -> np.ndarray:
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Return scores (N, K) that sum to one in each row."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True))
+    powers = np.asarray(logits - logits.max(1, keepdims=True))
+    np.exp(powers, out=powers)
+    powers /= powers.sum(1, keepdims=True)
+    return powers
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Return scores (N, K), each by itself."""
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))
+    scores = np.asarray(0.5 * logits)
+    np.tanh(scores, out=scores)
+    scores += 1
+    scores *= 0.5
+    return scores
 
 
-def fit_temperature(logits: np.ndarray, onehot: np.ndarray, weights: np.ndarray) -> float:
+def fit_temperature(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
     """Return the temperature that makes ``softmax(logits / t)`` (N, K) most likely.
 
-    ``logits`` must be out-of-fold. It stays within 0.005 to 20, so that a set without a single
-    error does not become infinitely sure.
+    ``logits`` must be out-of-fold, ``truth`` (N,) are the class numbers. It stays within 0.005 to
+    20, so that a set without a single error does not become infinitely sure.
     """
-    return float(1 / _sharpness(_below_best(logits[None]), onehot, weights)[0])
+    return float(1 / _sharpness(_below_best(logits[None]), truth, weights)[0])
 
 
-def log_loss(logits: np.ndarray, onehot: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def log_loss(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the loss (C, N) of each clip under C sets of ``logits`` (C, N, K), each calibrated.
 
-    ``onehot`` (N, K) is 1 for a clip's class, ``weights`` (N,) say how much a clip counts. A clip
-    costs ``MOST_LOSS`` at most: one whose class was not in training says nothing of the others.
+    ``truth`` (N,) are the class numbers, ``weights`` (N,) say how much a clip counts. A clip costs
+    ``MOST_LOSS`` at most: one whose class was not in training says nothing of the others. Some
+    clips of a set are worked on at a time.
     """
-    import torch
+    few = slice(None, None, -(-len(truth) // MOST_FITTED))  # a temperature is one number
+    sharpness = _sharpness(_below_best(logits[:, few]), truth[few], weights[few]).float().numpy()
+    loss = np.empty(logits.shape[:2], np.float32)
+    step = max(1, CELLS // logits.shape[2])
+    for candidate, own, factor in zip(logits, loss, sharpness, strict=True):
+        for start in range(0, len(truth), step):
+            rows = slice(start, start + step)
+            z = candidate[rows] * factor
+            own[rows] = logsumexp(z) - z[np.arange(len(z)), truth[rows]]
+    return loss.clip(max=MOST_LOSS)
 
-    z = _below_best(logits)
-    few = slice(None, None, max(1, len(onehot) // MOST_FITTED))  # a temperature is one number
-    sharpness = _sharpness(z[:, :, few], onehot[few], weights[few])
-    scaled = z * sharpness.float()[:, None, None]
-    truth = (scaled * torch.from_numpy(onehot.T.astype(np.float32))).sum(1)
-    loss = torch.logsumexp(scaled, 1) - truth
-    return np.asarray(loss.clamp_max(MOST_LOSS).numpy())
+
+def logsumexp(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithm (N,) of the sum of powers of ``logits`` (N, K)."""
+    best = logits.max(1)
+    return np.asarray(np.log(np.exp(logits - best[:, None]).sum(1)) + best)
 
 
 def _below_best(logits: np.ndarray) -> torch.Tensor:
-    """Return (C, K, N), how far each logit is below the best of its clip; at most 1,000."""
+    """Return (C, N, K), how far each logit is below the best of its clip; at most 1,000."""
     import torch
 
-    z = torch.from_numpy(np.ascontiguousarray(logits.transpose(0, 2, 1), np.float32))
-    return (z - z.amax(1, keepdim=True)).clamp_min(-1e3)
+    z = torch.from_numpy(np.ascontiguousarray(logits, np.float32))
+    return (z - z.amax(2, keepdim=True)).clamp_min(-1e3)
 
 
-def _sharpness(z: torch.Tensor, onehot: np.ndarray, weights: np.ndarray) -> torch.Tensor:
-    """Return 1 / temperature (C,) for C sets of logits ``z`` (C, K, N) below the best.
+def _sharpness(z: torch.Tensor, truth: np.ndarray, weights: np.ndarray) -> torch.Tensor:
+    """Return 1 / temperature (C,) for C sets of logits ``z`` (C, N, K) below the best.
 
     The loss is convex in it, so that a few of Newton's steps, held back to a factor of 4, arrive.
     """
     import torch
 
-    truth = (z * torch.from_numpy(onehot.T.astype(np.float32))).sum(1)  # (C, N)
     w = torch.from_numpy(weights / weights.sum()).float()
+    own = z[:, torch.arange(len(truth)), torch.from_numpy(truth)]  # (C, N)
+    starts = range(0, len(w), max(1, CELLS // z[:, 0].numel()))
+    rows = [slice(start, start + starts.step) for start in starts]
     beta = 1 / z.std((1, 2)).clamp(0.02, 20)
     for _ in range(_STEPS):
-        p = torch.softmax(z * beta[:, None, None], 1)
-        mean = (p * z).sum(1)
-        slope = ((mean - truth) * w).sum(1)
-        bend = (((p * z.square()).sum(1) - mean.square()) * w).sum(1)
+        slope = bend = torch.zeros_like(beta)
+        for some in rows:
+            part = z[:, some]
+            p = torch.softmax(part * beta[:, None, None], 2)
+            mean = (p * part).sum(2)
+            slope = slope + ((mean - own[:, some]) * w[some]).sum(1)
+            bend = bend + (((p * part.square()).sum(2) - mean.square()) * w[some]).sum(1)
         step = beta - slope / bend.clamp_min(1e-12)
-        beta = torch.minimum(torch.maximum(step, beta / 4), beta * 4).clamp(*_RANGE)
+        step = torch.minimum(torch.maximum(step, beta / 4), beta * 4).clamp(*_RANGE)
+        is_there = bool(((step - beta).abs() <= _CLOSE * beta).all())
+        beta = step
+        if is_there:
+            break
     return beta.double()
 
 
@@ -124,18 +148,22 @@ def _fit_sigmoid(logits: np.ndarray, onehot: np.ndarray) -> tuple[float, float]:
 
     Newton's steps for a slope and an intercept, the targets softened as Platt did.
     """
-    seen = logits[:, onehot.sum(0) > 0].ravel().astype(float)
-    y = onehot[:, onehot.sum(0) > 0].ravel()
-    ones = y.sum()
-    y = np.where(y > 0, (ones + 1) / (ones + 2), 1 / (len(y) - ones + 2))
-    x = np.stack([seen / (seen.std() or 1.0), np.ones(len(seen))])
+    present = np.flatnonzero((onehot > 0).any(0))
+    x, has = logits[:, present].ravel(), onehot[:, present].ravel() > 0
+    ones, spread = float(has.sum()), float(x.std(dtype=np.float64)) or 1.0
+    high, low = (ones + 1) / (ones + 2), 1 / (len(x) - ones + 2)
     weights = np.zeros(2)
     for _ in range(50):
-        p = sigmoid(weights @ x)
-        bend = (x * (p * (1 - p))) @ x.T + 1e-6 * np.eye(2)
-        step = np.linalg.solve(bend, x @ (y - p) - 1e-6 * weights)
+        bend, slope = 1e-6 * np.eye(2), -1e-6 * weights
+        for start in range(0, len(x), CELLS):
+            rows = slice(start, start + CELLS)
+            seen = np.stack([x[rows] / spread, np.ones(len(x[rows]))])
+            p = sigmoid(weights @ seen)
+            bend += (seen * (p * (1 - p))) @ seen.T
+            slope += seen @ (np.where(has[rows], high, low) - p)
+        step = np.linalg.solve(bend, slope)
         weights = weights + step
         if np.abs(step).max() < 1e-9:
             break
-    slope = max(weights[0] / (seen.std() or 1.0), 1e-6)
-    return float(1 / slope), float(-weights[1] / slope)
+    rise = max(float(weights[0]) / spread, 1e-6)
+    return 1 / rise, -float(weights[1]) / rise

@@ -63,7 +63,7 @@ class DecisionRule:
 
 def nonconformity(scores: np.ndarray, onehot: np.ndarray) -> np.ndarray:
     """Return 1 - score of the true class (N,)."""
-    return np.asarray(1 - (scores * onehot).sum(1))
+    return np.asarray(1 - scores[np.arange(len(onehot)), onehot.argmax(1)].astype(np.float64))
 
 
 def conformal_quantile(values: np.ndarray, coverage: float) -> float:
@@ -74,16 +74,41 @@ def conformal_quantile(values: np.ndarray, coverage: float) -> float:
 
 def best_thresholds(scores: np.ndarray, onehot: np.ndarray) -> np.ndarray:
     """Return for each class (K,) the threshold on ``scores`` (N, K) with the best F1."""
-    return np.array([_best_threshold(s, o) for s, o in zip(scores.T, onehot.T, strict=True)])
+    columns = (_ranked(scores, onehot, k) for k in range(scores.shape[1]))
+    return np.array([_best_threshold(ranked, has) for _, ranked, has in columns])
 
 
-def _best_threshold(scores: np.ndarray, onehot: np.ndarray) -> float:
-    """Half-way between the two scores where F1 is highest; 0.5 for a class that never occurs."""
-    if not onehot.any():
+def fold_thresholds(scores: np.ndarray, onehot: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Return (F, K): for each fold the :func:`best_thresholds` on the clips outside of it.
+
+    ``fold`` (N,) has the number of each clip's fold, from 0.
+    """
+    thresholds = np.zeros((int(fold.max()) + 1, scores.shape[1]), scores.dtype)
+    for k in range(scores.shape[1]):
+        order, ranked, has = _ranked(scores, onehot, k)
+        for number in range(len(thresholds)):
+            others = fold[order] != number
+            thresholds[number, k] = _best_threshold(ranked[others], has[others])
+    return thresholds
+
+
+def _ranked(
+    scores: np.ndarray, onehot: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the order of clips by their score of a class, these scores, and who has the class."""
+    order = np.argsort(-scores[:, k], kind="stable")
+    return order, scores[order, k], onehot[order, k] > 0
+
+
+def _best_threshold(ranked: np.ndarray, has: np.ndarray) -> float:
+    """Half-way between the two scores where F1 is highest; 0.5 for a class that never occurs.
+
+    Scores (N,) come in falling order; ``has`` (N,) says which clips have the class.
+    """
+    if not has.any():
         return 0.5
-    order = np.argsort(-scores, kind="stable")
-    ranked, taken = scores[order], np.arange(1, len(onehot) + 1)
-    f1 = 2 * np.cumsum(onehot[order]) / (taken + onehot.sum())
+    taken = np.arange(1, len(has) + 1)
+    f1 = 2 * np.cumsum(has) / (taken + has.sum())
     f1[:-1][ranked[:-1] == ranked[1:]] = 0  # equal scores cannot be parted
     last = int(np.argmax(f1))
     following = ranked[last + 1] if last + 1 < len(ranked) else 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import bisect
 import functools
 import hashlib
 import itertools
@@ -15,9 +16,11 @@ import numpy as np
 from earmark.data.clip import Clip
 
 KEY_BYTES, HASH_BYTES = 16, 8
+NUMBER = np.dtype(">u8")  # a hash as a number: numbers sort as bytes do
 CLIP, RECORDING = "clip", "recording"
 DIRECTIONS = 8  # in which a sound is measured; other sounds lie 20 cells away in each
 CELL = 0.004  # of features of length 1; copies in another format differ by 0.00003
+BLOCK = 256  # clips whose features are in memory at a time
 EDGE = 0.1  # of a cell: a sound so near its edge may lie in the next as well
 
 
@@ -28,55 +31,77 @@ class KnownClips:
     A clip is known by the content of its file and the stretch, or by its sound: the features that
     the head reads, rounded, so that a lossless copy in another format is known too. A recording is
     known by the content of its file. The ``key`` (16 bytes) is of one classifier: another has other
-    hashes of the same clips.
+    hashes of the same clips. ``joined`` are the hashes, sorted, one behind the other.
     """
 
     key: bytes
-    hashes: frozenset[bytes]
+    joined: bytes
+
+    def __len__(self) -> int:
+        return len(self.joined) // HASH_BYTES
+
+    def __repr__(self) -> str:
+        return f"KnownClips({len(self):,} hashes)"
+
+    @property
+    def hashes(self) -> frozenset[bytes]:
+        """All hashes; of many clips they take much memory."""
+        return frozenset(map(self._at, range(len(self))))
 
     @classmethod
     def of(cls, clips: Iterable[tuple[Clip, bytes, np.ndarray]], key: bytes) -> KnownClips:
         """Return those of clips, the hashes of their recordings, and their features (D,)."""
-        empty = cls(key, frozenset())
-        hashes: set[bytes] = set()
-        for clip, content, features in clips:
-            hashes.update((empty._of_clip(clip, content), empty._of_recording(content)))
-            hashes.add(empty._of_sound(np.floor(_measure(key, features))))
-        return cls(key, frozenset(hashes))
+        empty, joined, rest = cls(key, b""), bytearray(), iter(clips)
+        while block := list(itertools.islice(rest, BLOCK)):
+            sounds = _measure(key, np.stack([features for _, _, features in block]))
+            for (clip, content, _), cell in zip(block, np.floor(sounds), strict=True):
+                joined += empty._of_clip(clip, content) + empty._of_recording(content)
+                joined += empty._of_sound(cell)
+        numbers = np.sort(np.frombuffer(joined, NUMBER).astype(np.uint64))
+        is_new = np.ones(len(numbers), bool)
+        is_new[1:] = numbers[1:] != numbers[:-1]
+        return cls(key, numbers[is_new].astype(NUMBER).tobytes())
 
     def kind_of(self, clip: Clip, content: bytes, features: np.ndarray) -> str | None:
         """Return 'clip' where it was trained on, 'recording' where another stretch was."""
-        if self._of_clip(clip, content) in self.hashes or self._has_sound(features):
+        if self._has(self._of_clip(clip, content)) or self._has_sound(features):
             return CLIP
-        return RECORDING if self._of_recording(content) in self.hashes else None
+        return RECORDING if self._has(self._of_recording(content)) else None
 
     def to_json(self) -> dict[str, str]:
         """Return what the classifier's file keeps."""
-        joined = b"".join(sorted(self.hashes))
-        return {"key": self.key.hex(), "hashes": base64.b64encode(joined).decode()}
+        return {"key": self.key.hex(), "hashes": base64.b64encode(self.joined).decode()}
 
     @classmethod
     def from_json(cls, saved: Any) -> KnownClips:
         """Return what :meth:`to_json` wrote; ValueError where it is anything else."""
         try:
-            joined = base64.b64decode(saved["hashes"], validate=True)
-            starts = range(0, len(joined), HASH_BYTES)
-            hashes = frozenset(joined[start : start + HASH_BYTES] for start in starts)
-            known = cls(bytes.fromhex(saved["key"]), hashes)
+            known = cls(
+                bytes.fromhex(saved["key"]), base64.b64decode(saved["hashes"], validate=True)
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"its hashes of known clips cannot be read: {error}") from error
-        if len(joined) % HASH_BYTES or len(known.key) != KEY_BYTES or known.to_json() != saved:
+        is_whole = len(known.joined) % HASH_BYTES == 0 and len(known.key) == KEY_BYTES
+        numbers = np.frombuffer(known.joined if is_whole else b"", NUMBER)
+        if not is_whole or (numbers[1:] <= numbers[:-1]).any() or known.to_json() != saved:
             raise ValueError(
                 f"its hashes of known clips are not sorted, of {HASH_BYTES} bytes each"
             )
         return known
 
+    def _has(self, hash_: bytes) -> bool:
+        place = bisect.bisect_left(range(len(self)), hash_, key=self._at)
+        return self._at(place) == hash_
+
+    def _at(self, place: int) -> bytes:
+        return self.joined[place * HASH_BYTES : (place + 1) * HASH_BYTES]
+
     def _has_sound(self, features: np.ndarray) -> bool:
         """Say whether the sound lies in a known cell, or within EDGE of one."""
-        places = _measure(self.key, features)
+        (places,) = _measure(self.key, features[None])
         ends = zip(np.floor(places - EDGE), np.floor(places + EDGE), strict=True)
         cells = itertools.product(*({low, high} for low, high in ends))
-        return any(self._of_sound(np.array(cell)) in self.hashes for cell in cells)
+        return any(self._has(self._of_sound(np.array(cell))) for cell in cells)
 
     def _of_clip(self, clip: Clip, content: bytes) -> bytes:
         end = "" if clip.end is None else float(clip.end)
@@ -93,9 +118,10 @@ class KnownClips:
 
 
 def _measure(key: bytes, features: np.ndarray) -> np.ndarray:
-    """Return where features (D,) lie in directions (8,) that depend on the key, in cells."""
-    length = max(float(np.linalg.norm(features)), 1e-12)
-    return np.asarray(_directions(key, len(features)) @ (features / length) / CELL)
+    """Return where features (N, D) lie in directions (8,) that depend on the key, in cells."""
+    length = np.sqrt(np.square(features, dtype=np.float64).sum(1, keepdims=True))
+    unit = features / np.maximum(length, 1e-12).astype(features.dtype)
+    return np.asarray(unit @ _directions(key, features.shape[1]).T / CELL)
 
 
 @functools.lru_cache(maxsize=4)

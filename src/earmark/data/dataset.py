@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -58,16 +59,24 @@ class Dataset:
     @property
     def labels(self) -> list[str]:
         """The distinct classes, sorted."""
-        return sorted({name for clip in self.clips for name in self.classes(clip)})
+        return sorted({name for names in self._classes.values() for name in names})
 
     def classes(self, clip: Clip) -> tuple[str, ...]:
         """Return the classes of one clip; none where it has no label."""
-        return () if clip.label is None else split_label(clip.label, self.separator)
+        return self._classes[clip.label] if clip.label in self._classes else self._split(clip.label)
+
+    @functools.cached_property
+    def _classes(self) -> dict[str | None, tuple[str, ...]]:
+        """The classes that each label names; of many clips, labels are few."""
+        return {label: self._split(label) for label in {clip.label for clip in self.clips}}
+
+    def _split(self, label: str | None) -> tuple[str, ...]:
+        return () if label is None else split_label(label, self.separator)
 
     @property
     def is_single(self) -> bool:
         """Whether each clip has exactly one class."""
-        return self.separator is None or all(len(self.classes(clip)) == 1 for clip in self.clips)
+        return self.separator is None or all(len(names) == 1 for names in self._classes.values())
 
     @classmethod
     def read(
@@ -173,7 +182,8 @@ class Dataset:
                 out = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # keeps blanks at the edges
                 out.writerow([*names, *(more or ())])
                 for number, clip in enumerate(self):
-                    cells = {**vars(clip), "path": relative_path(clip.path, path.parent)}
+                    cells = {name: getattr(clip, name) for name in names}
+                    cells["path"] = relative_path(clip.path, path.parent)
                     row = ["" if cells[name] is None else cells[name] for name in names]
                     out.writerow([*row, *(column[number] for column in (more or {}).values())])
         except (OSError, UnicodeEncodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -36,7 +37,9 @@ def arranged(
     """
     if split_map.is_off:
         return clips, []
-    parts = [clip.path.relative_to(folder).parts[:-1] for clip in clips]
+    folders = [os.path.dirname(clip.place) for clip in clips]
+    parts_of = {name: Path(name).relative_to(folder).parts for name in set(folders)}
+    parts = [parts_of[name] for name in folders]
     if not all(parts):
         return clips, []
     tops = list(dict.fromkeys(part[0] for part in parts))
@@ -161,6 +164,8 @@ def _by_lists(folder: Path, clips: list[Clip], notes: list[str]) -> tuple[list[C
         if (folder / name).is_file():
             lines = (folder / name).read_text(encoding="utf-8", errors="replace").splitlines()
             splits |= {line.strip(): split for line in lines}
+    if not splits:
+        return clips, notes
     held = [splits.get(clip.path.relative_to(folder).as_posix()) for clip in clips]
     if not any(held):
         return clips, notes

@@ -17,24 +17,28 @@ MOST_SEARCHED = 2_000  # folders, for files that are not where a table says
 
 
 class Locator:
-    """Finds recordings below ``folder``; each listing is read once."""
+    """Finds recordings below ``folder``; each listing is read once.
+
+    ``missing`` has the paths, as texts, that were asked for and are not there.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.missing = folder, set[str]()
         self._listings: dict[str, dict[str, list[str]]] = {}
 
     def find(self, name: str) -> Path:
         """Return the file of this name; where there is none, the name as it was given."""
-        given = Path(os.path.abspath(self.folder / name))
+        given = os.path.abspath(os.path.join(self.folder, name))
         if os.path.isfile(given):
-            return given
+            return Path(given)
         for other in self._spellings(name):
             path = os.path.abspath(self.folder / other)
             if os.path.isfile(path):
                 return Path(path)
             if not path.isascii() and (normalised := self._by_unicode(path)):
                 return Path(normalised)
-        return given
+        self.missing.add(str(Path(given)))
+        return Path(given)
 
     def find_elsewhere(self, name: str) -> Path:
         """Return what :meth:`find` does, else the file of that last name in or below the folder."""

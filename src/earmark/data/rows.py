@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import os
-from collections.abc import Iterable, Mapping
+import sys
+from array import array
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from earmark.data.clip import COLUMNS, LIST_SEPARATOR, LISTS, Clip, bare, split_label
+from earmark.data.clip import LIST_SEPARATOR, LISTS, Clip, bare, split_label
 from earmark.data.columns import resolve
 from earmark.data.label_cells import several_in_one, text_list
 from earmark.data.located import Locator, elsewhere
@@ -20,6 +22,9 @@ from earmark.data.tables import Row, Table
 from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file
 from earmark.system.text import one_line
+
+MOST_PATHS = 65_536  # that are kept: of many stretches of a recording, the path is one text
+Numbers = Sequence[int]  # of the rows of clips
 
 
 def clips_of(
@@ -45,21 +50,20 @@ def clips_of(
         columns.pop("split", None)
     if is_list:
         columns = {ours: columns[ours] for ours in ("path", "start", "end") if ours in columns}
-    seconds = Seconds(table.name, table.has_decimal_commas)
-    locator = Locator(table.folder)
-    clips: dict[int, Clip] = {}
+    reader = _Reader(table, columns, separator, split_map)
+    numbers, clips = array("q"), list[Clip]()
     has_text_lists = False
     for number, row in table.rows:
         cell = row.get(columns.get("label", ""))
         is_text = isinstance(cell, str) and text_list(cell) is not None
         if is_text or isinstance(cell, LISTS):
-            separator = separator or LIST_SEPARATOR
+            reader.separator = reader.separator or LIST_SEPARATOR
         has_text_lists |= is_text
         try:
-            clip = _clip(row, columns, seconds, number, separator)
-            clips[number] = _settled(clip, locator, split_map)
+            clips.append(reader.clip(number, row))
         except ValueError as error:
             raise DataError(f"{table.name}, row {number}: {error}.") from error
+        numbers.append(number)
     if has_text_lists:
         notes.append(
             f"column {columns['label']!r} has lists written as text, and is read so; earmark 0.1"
@@ -67,50 +71,65 @@ def clips_of(
         )
     if not clips:
         raise DataError(f"{table.name} has no rows; list one clip in each.")
-    seconds.check()
+    reader.seconds.check()
+    separator = reader.separator
     if not is_list:
         if need_labels:
-            clips = _labelled(table, clips, columns["label"], separator)
-        _check_present(table, clips)
-        _check_filled(table, clips, {ours for ours, theirs in given.items() if theirs})
-        _check_distinct(table, clips)
-        check_words((clip.split for clip in clips.values()), table.name)
-        _check_folds(table.name, columns, clips.values())
+            _label_rest(table, numbers, clips, columns["label"], separator)
+        _check_present(table, numbers, clips, reader.locator.missing)
+        _check_filled(table, numbers, clips, {ours for ours, theirs in given.items() if theirs})
+        _check_distinct(table, numbers, clips)
+        check_words((clip.split for clip in clips), table.name)
+        _check_folds(table.name, columns, clips)
         if need_labels:
-            notes += several_in_one(columns["label"], clips.values(), separator)
-    return list(clips.values()), separator, [*table.notes, *notes, *_not_utf8(clips.values())]
+            notes += several_in_one(columns["label"], clips, separator)
+    return clips, separator, [*table.notes, *notes, *_not_utf8(clips)]
 
 
-def _clip(
-    row: Row,
-    columns: Mapping[str, str],
-    seconds: Seconds,
-    number: int,
-    separator: str | None,
-) -> Clip:
-    """Make a clip of one row; ValueError says what is wrong with it."""
-    cells = {name: row.get(columns[name]) if name in columns else None for name in COLUMNS}
-    label = _label(cells.pop("label"), separator)
-    text = {name: _text(value) for name, value in cells.items()}
-    path = text["path"]
-    if not path.strip():
-        raise ValueError("the path is empty; name a recording")
-    group, fold, split = (text[name].strip() or None for name in ("group", "fold", "split"))
-    start, end = (seconds.read(number, name, text[name]) for name in ("start", "end"))
-    if start is not None and start < 0:
-        raise ValueError(f"start {start:g} is negative; give seconds from the beginning")
-    if end is not None and end <= (start or 0):
-        raise ValueError(f"end {end:g} is not after start {start or 0:g}; both are in seconds")
-    return Clip(Path(path), label, start, end, group, fold, split)
+class _Reader:
+    """Makes clips of rows; texts that come again and again are in memory once."""
+
+    def __init__(
+        self,
+        table: Table,
+        columns: Mapping[str, str],
+        separator: str | None,
+        split_map: SplitMap,
+    ) -> None:
+        self.columns, self.separator, self.split_map = columns, separator, split_map
+        self.seconds = Seconds(table.name, table.has_decimal_commas)
+        self.locator = Locator(table.folder)
+        self._paths: dict[str, Path] = {}
+
+    def clip(self, number: int, row: Row) -> Clip:
+        """Make a clip of one row; ValueError says what is wrong with it."""
+        label = _label(row.get(self.columns.get("label", "")), self.separator)
+        text = {n: _text(row.get(column)) for n, column in self.columns.items() if n != "label"}
+        if not text["path"].strip():
+            raise ValueError("the path is empty; name a recording")
+        parts = (text.get(name, "").strip() for name in ("group", "fold", "split"))
+        group, fold, split = (sys.intern(part) if part else None for part in parts)
+        times = (self.seconds.read(number, n, text.get(n, "")) for n in ("start", "end"))
+        start, end = times
+        if start is not None and start < 0:
+            raise ValueError(f"start {start:g} is negative; give seconds from the beginning")
+        if end is not None and end <= (start or 0):
+            raise ValueError(f"end {end:g} is not after start {start or 0:g}; both are in seconds")
+        if split is not None:
+            split = self.split_map.applied(split)
+        return Clip(self._path(text["path"]), label, start, end, group, fold, split)
+
+    def _path(self, name: str) -> Path:
+        """Return where the recording is on this disk; of the last ones it is kept."""
+        path = self._paths.get(name)
+        if path is None:
+            if len(self._paths) >= MOST_PATHS:
+                self._paths.clear()
+            path = self._paths[name] = self.locator.find(str(Path(name)))
+        return path
 
 
-def _settled(clip: Clip, locator: Locator, split_map: SplitMap) -> Clip:
-    """Return the clip with the path that its recording has on this disk, and its mapped split."""
-    split = None if clip.split is None else split_map.applied(clip.split)
-    return replace(clip, path=locator.find(str(clip.path)), split=split)
-
-
-def _check_folds(name: str, columns: Mapping[str, str], clips: Iterable[Clip]) -> None:
+def _check_folds(name: str, columns: Mapping[str, str], clips: Sequence[Clip]) -> None:
     """Refuse folds whose names are those of splits: they would be tested one after the other."""
     words = dict.fromkeys(clip.fold for clip in clips if clip.fold is not None)
     named = [word for word in words if role(word) and not is_fold(word)]
@@ -121,22 +140,33 @@ def _check_folds(name: str, columns: Mapping[str, str], clips: Iterable[Clip]) -
         )
 
 
-def _labelled(
-    table: Table, clips: dict[int, Clip], column: str, separator: str | None
-) -> dict[int, Clip]:
-    """Return the clips, those without a label as of no class; DataError where each has one."""
-    empty = [number for number, clip in clips.items() if clip.label is None]
-    if empty and separator is None:
-        raise DataError(
-            f"{table.name}, row {empty[0]}: {clips[empty[0]].path.name!r} has an empty {column};"
-            " label it or remove the row, or give a separator if clips may have several classes or"
-            " none."
-        )
-    return {**clips, **{number: replace(clips[number], label="") for number in empty}}
+def _label_rest(
+    table: Table, numbers: Numbers, clips: list[Clip], column: str, separator: str | None
+) -> None:
+    """Make clips without a label clips of no class; DataError where each has one."""
+    for row, clip in enumerate(clips):
+        if clip.label is not None:
+            continue
+        if separator is None:
+            raise DataError(
+                f"{table.name}, row {numbers[row]}: {clip.path.name!r} has an empty {column};"
+                " label it or remove the row, or give a separator if clips may have several classes"
+                " or none."
+            )
+        clips[row] = replace(clip, label="")
 
 
 def _label(cell: object, separator: str | None) -> str | None:
     """Return a label, each of its classes stripped and named once; None for an empty cell."""
+    return _label_of_text(cell, separator) if type(cell) is str else _cleaned(cell, separator)
+
+
+@functools.lru_cache(maxsize=65_536)
+def _label_of_text(cell: str, separator: str | None) -> str | None:
+    return _cleaned(cell, separator)
+
+
+def _cleaned(cell: object, separator: str | None) -> str | None:
     if isinstance(cell, str) and (written := text_list(cell)) is not None:
         cell, separator = written, separator or LIST_SEPARATOR
     if isinstance(cell, LISTS):
@@ -170,9 +200,10 @@ def _text(value: object) -> str:
     return text
 
 
-def _not_utf8(clips: Iterable[Clip]) -> list[str]:
+def _not_utf8(clips: Sequence[Clip]) -> list[str]:
     """Say which labels hold bytes that are no letters, as names of folders may."""
-    odd = [c.label for c in clips if c.label and one_line(c.label) != c.label]
+    labels = dict.fromkeys(clip.label for clip in clips if clip.label)
+    odd = [label for label in labels if one_line(label) != label]
     odd = [label for label in odd if any("\ud800" <= letter <= "\udfff" for letter in label)]
     if not odd:
         return []
@@ -182,18 +213,20 @@ def _not_utf8(clips: Iterable[Clip]) -> list[str]:
     ]
 
 
-def _check_present(table: Table, clips: dict[int, Clip]) -> None:
+def _check_present(
+    table: Table, numbers: Numbers, clips: Sequence[Clip], missing: Set[str]
+) -> None:
     """Refuse a table most of whose recordings are not there: its paths are meant otherwise.
 
     A few are left to those who read them, and list them.
     """
-    is_file = {path: os.path.isfile(path) for path in {clip.path for clip in clips.values()}}
-    missing = [(n, clip.path) for n, clip in clips.items() if not is_file[clip.path]]
-    if len(missing) > len(clips) / 2:
-        near = elsewhere(table.folder, [path for _, path in missing[:: 1 + len(missing) // 8]])
-        first = [f"row {n} {str(path)!r}{_which(path)}" for n, path in missing[:3]]
+    rows = [row for row, clip in enumerate(clips) if clip.place in missing] if missing else []
+    if len(rows) > len(clips) / 2:
+        near = elsewhere(table.folder, [clips[row].path for row in rows[:: 1 + len(rows) // 8]])
+        paths = [(numbers[row], clips[row].path) for row in rows[:3]]
+        first = [f"row {n} {str(path)!r}{_which(path)}" for n, path in paths]
         raise DataError(
-            f"{table.name}: the recording is not there in {len(missing)} of"
+            f"{table.name}: the recording is not there in {len(rows)} of"
             f" {amount(len(clips), 'row')}, first {', '.join(first)}; paths are relative to"
             f" {table.folder}.{near}"
         )
@@ -204,22 +237,33 @@ def _which(path: Path) -> str:
     return f", which {problem}" if problem else ""
 
 
-def _check_filled(table: Table, clips: dict[int, Clip], required: Iterable[str]) -> None:
+def _check_filled(
+    table: Table, numbers: Numbers, clips: Sequence[Clip], required: Iterable[str]
+) -> None:
     """Refuse a group, fold or split that some clips have and others lack."""
     for name in ("group", "fold", "split"):
-        empty = [n for n, clip in clips.items() if getattr(clip, name) is None]
+        empty = [row for row, clip in enumerate(clips) if getattr(clip, name) is None]
         if empty and (len(empty) < len(clips) or name in required):
             raise DataError(
-                f"{table.name}, row {empty[0]}: the {name} is empty, as in {len(empty)} of "
-                f"{amount(len(clips), 'row')}; fill it in everywhere or drop the column."
+                f"{table.name}, row {numbers[empty[0]]}: the {name} is empty, as in {len(empty)} of"
+                f" {amount(len(clips), 'row')}; fill it in everywhere or drop the column."
             )
 
 
-def _check_distinct(table: Table, clips: dict[int, Clip]) -> None:
-    first_row: dict[tuple[Path, float, float | None], int] = {}
-    for n, clip in clips.items():
-        first = first_row.setdefault(clip.key, n)
-        if first != n:
-            a, b = clips[first].label, clip.label
+def _check_distinct(table: Table, numbers: Numbers, clips: Sequence[Clip]) -> None:
+    """Refuse a clip that has two rows."""
+    hashes = np.fromiter((hash(clip.key) for clip in clips), np.int64, len(clips))
+    order = np.argsort(hashes, kind="stable")
+    is_twin = np.zeros(len(clips), bool)  # by its hash
+    is_twin[order[1:]] = hashes[order[1:]] == hashes[order[:-1]]
+    is_twin[order[:-1]] |= is_twin[order[1:]]
+    first_row: dict[tuple[str, float, float | None], int] = {}
+    for row in np.flatnonzero(is_twin).tolist():
+        first = first_row.setdefault(clips[row].key, row)
+        if first != row:
+            a, b = clips[first].label, clips[row].label
             what = f"label it {a!r} and {b!r}" if a != b else "are the same clip"
-            raise DataError(f"{table.name}: rows {first} and {n} {what} ({clip.path}); keep one.")
+            raise DataError(
+                f"{table.name}: rows {numbers[first]} and {numbers[row]} {what}"
+                f" ({clips[row].place}); keep one."
+            )

@@ -8,6 +8,7 @@ import re
 
 from earmark.errors import DataError
 
+_PLAIN = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")  # as nearly all are
 _COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")  # 1,234 may be 1.234, or 1234
 
@@ -24,6 +25,8 @@ class Seconds:
         plain = text.strip()
         if not plain:
             return None
+        if _PLAIN.fullmatch(plain):
+            return float(plain)
         if _EITHER.fullmatch(plain):
             self._doubtful = self._doubtful or (row, plain)
             plain = plain.replace(",", ".")

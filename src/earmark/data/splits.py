@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ import numpy as np
 
 from earmark.data.clip import Clip, split_label
 from earmark.data.split_words import check_words, division, is_held_out
-from earmark.errors import DataError, amount
+from earmark.data.stratification import folds_of_clips, folds_of_clusters
+from earmark.errors import DataError, amount, some
 
 FOLDS = 5
 LEAST = 3  # recordings of a class: one to test, one to judge the choice, one to train on
@@ -51,10 +51,14 @@ def make_scheme(
     test fold: where recordings are few, there may be fewer ``folds`` then. Raises DataError for a
     class that would be in one fold only.
     """
-    truth = _rarest(clips, separator, folds)
-    recording = _numbers([str(clip.path) for clip in clips])
+    content = np.asarray(content)
+    labels, truth = _rarest(clips, separator, folds)
+    recording = numbered(clip.place for clip in clips)
     grouped = all(clip.group is not None for clip in clips)
-    cluster = _numbers([str(c.group) for c in clips]) if grouped else _joined(recording, content)
+    if grouped:
+        cluster = numbered(str(clip.group) for clip in clips)
+    else:
+        cluster = _joined(recording, content)
     column = dividing_column(clips)
     if column == "split":
         description, names, fold = _split(clips)
@@ -63,9 +67,12 @@ def make_scheme(
     elif column == "group":
         description, names, fold = _by_group(clips, truth, cluster, folds, seed)
     else:
-        folds = _affordable(truth, cluster, recording, folds=folds, is_inner=is_inner)
+        files = _parts_of(labels, truth, recording)
+        folds = _affordable(
+            _parts_of(labels, truth, cluster), files, folds=folds, is_inner=is_inner
+        )
         description, names, fold = _stratified(truth, cluster, folds, seed)
-    _refuse_untaught(truth, fold, names)
+    _refuse_untaught(labels, truth, fold, names)
     leaks = _leaks(fold, recording, content, cluster if grouped else None)
     held_out = names.index("test") if column == "split" else None
     return Scheme(description, names, fold, cluster, leaks, held_out)
@@ -73,7 +80,7 @@ def make_scheme(
 
 def dividing_column(clips: Sequence[Clip]) -> str | None:
     """Return the column that says which clips test which: 'split', 'fold', 'group' or None."""
-    if any(is_held_out(clip.split) for clip in clips):
+    if any(map(is_held_out, {clip.split for clip in clips})):
         return "split"
     columns = ("fold", "group")
     return next((c for c in columns if all(getattr(k, c) is not None for k in clips)), None)
@@ -91,18 +98,27 @@ def understood(clips: Sequence[Clip]) -> str:
     return f"{amount(number, column)} given, {rest}"
 
 
-def _rarest(clips: Sequence[Clip], separator: str | None, folds: int) -> np.ndarray:
-    """Return the class of each clip, (N,); of several classes the rarest.
+def _rarest(
+    clips: Sequence[Clip], separator: str | None, folds: int
+) -> tuple[list[str], np.ndarray]:
+    """Return names, sorted, and the number (N,) of each clip's class; of several the rarest.
 
     Clips of no class have '', or the commonest class where they are too few for the ``folds``.
     """
-    classes = [split_label(str(clip.label), separator) for clip in clips]
-    count = Counter(name for names in classes for name in names)
-    is_few = sum(not names for names in classes) < folds
+    labels = [str(clip.label) for clip in clips]
+    sizes = Counter(labels)
+    classes = {label: split_label(label, separator) for label in sizes}
+    count: Counter[str] = Counter()
+    for label, names in classes.items():
+        for name in names:
+            count[name] += sizes[label]
+    is_few = sum(sizes[label] for label, names in classes.items() if not names) < folds
     none = max(sorted(count), key=count.__getitem__) if is_few and count else ""
-    return np.array(
-        [min(names, key=lambda name: (count[name], name), default=none) for names in classes]
-    )
+    rarest = {
+        label: min(names, key=lambda name: (count[name], name), default=none)
+        for label, names in classes.items()
+    }
+    return sorted(set(rarest.values())), numbered(rarest[label] for label in labels)
 
 
 Split = tuple[str, tuple[str, ...], np.ndarray]  # description, names and fold of a Scheme
@@ -110,8 +126,9 @@ Split = tuple[str, tuple[str, ...], np.ndarray]  # description, names and fold o
 
 def _split(clips: Sequence[Clip]) -> Split:
     check_words((clip.split for clip in clips), "the data")
-    test = np.array([is_held_out(clip.split) for clip in clips])
-    words = sorted({str(clip.split) for clip in clips if is_held_out(clip.split)})
+    held = {word for word in {clip.split for clip in clips} if is_held_out(word)}
+    test = np.array([clip.split in held for clip in clips])
+    words = sorted(map(str, held))
     if test.all():
         raise DataError(
             f"the split of every clip is {' or '.join(map(repr, words))}, which leaves nothing to"
@@ -133,14 +150,13 @@ def _given_folds(folds: list[str]) -> Split:
             f"the fold column has one value only ({names[0]!r}), but at least 2 are needed; leave"
             " the folds out, and some will be made."
         )
-    return f"{len(names)} given folds", names, np.array([names.index(name) for name in folds])
+    number = {name: n for n, name in enumerate(names)}
+    return f"{len(names)} given folds", names, np.array([number[name] for name in folds])
 
 
 def _by_group(
     clips: Sequence[Clip], truth: np.ndarray, cluster: np.ndarray, folds: int, seed: int
 ) -> Split:
-    from sklearn.model_selection import StratifiedGroupKFold
-
     names = tuple(sorted({str(clip.group) for clip in clips}))
     if len(names) < 2:
         raise DataError(
@@ -149,70 +165,80 @@ def _by_group(
         )
     if len(names) <= MOST_GROUPS:
         return f"leave one of {len(names)} groups out", names, cluster
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    fold = _fold_numbers(splitter.split(truth, truth, cluster), len(truth))
+    fold = folds_of_clusters(truth, cluster, folds, seed)
     numbers = tuple(str(i + 1) for i in range(folds))
     return f"{folds} folds of {len(names)} whole groups", numbers, fold
 
 
+def _parts_of(labels: list[str], truth: np.ndarray, part: np.ndarray) -> dict[str, int]:
+    """Return for each class, but '', in how many parts (N,) its clips are; ``truth`` numbers it."""
+    count = number_of_parts(truth, part, len(labels))
+    return {label: n for label, n in zip(labels, count.tolist(), strict=True) if label}
+
+
 def _affordable(
-    truth: np.ndarray, cluster: np.ndarray, recording: np.ndarray, *, folds: int, is_inner: bool
+    recordings: dict[str, int], files: dict[str, int], *, folds: int, is_inner: bool
 ) -> int:
-    """Return ``folds``, or fewer inner ones; DataError for a class with too few recordings.
+    """Return ``folds``, or fewer inner ones; DataError for a class with too few ``recordings``.
 
     With two folds, training has only one of them, and splits it again to choose: a class needs two
     recordings in each.
     """
-    labels = [label for label in np.unique(truth).tolist() if label]
-    counts = [len(np.unique(cluster[truth == label])) for label in labels]
-    fewest = min(counts)
-    recordings = amount(fewest, "different recording")
-    label = labels[counts.index(fewest)]
-    what = f"class {label!r} has {recordings}"
-    files = len(np.unique(recording[truth == label]))
-    if files > fewest:  # most often digital silence
-        what += f" (the same sound, such as silence, counts once; it has {files} files)"
+    fewest = min(recordings.values())
+    label = next(label for label, count in recordings.items() if count == fewest)
+    what = f"class {label!r} has {amount(fewest, 'different recording')}"
+    if files[label] > fewest:  # most often digital silence
+        what += f" (the same sound, such as silence, counts once; it has {files[label]} files)"
+
+    def likewise(least: int) -> str:
+        return _likewise(label, (other for other, count in recordings.items() if count < least))
+
     if is_inner:
         if fewest < 2:
             raise DataError(
                 f"{what} outside a test fold, but at least 2 are needed to train and to choose;"
-                " add recordings, or remove the class."
+                f" add recordings, or remove the class{likewise(2)}."
             )
         return min(folds, fewest)
     if fewest < LEAST:
         raise DataError(
             f"{what}, but at least {LEAST} are needed; add recordings and give --folds {LEAST}, or"
-            " remove the class."
+            f" remove the class{likewise(LEAST)}."
         )
     needed = 4 if folds == 2 else folds
     if fewest < needed:
         raise DataError(
             f"{what}, but {folds} folds need at least {needed}; add recordings, remove the class,"
-            f" or give --folds {fewest}."
+            f" or give --folds {fewest}{likewise(needed)}."
         )
     return folds
 
 
-def _stratified(truth: np.ndarray, cluster: np.ndarray, folds: int, seed: int) -> Split:
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+def _likewise(label: str, others: Iterable[str]) -> str:
+    """Name a few ``others`` that have the same trouble as a class."""
+    others = [other for other in others if other != label]
+    return f"; likewise {some(others)}" if others else ""
 
+
+def _stratified(truth: np.ndarray, cluster: np.ndarray, folds: int, seed: int) -> Split:
     numbers = tuple(str(i + 1) for i in range(folds))
-    if len(np.unique(cluster)) == len(truth):
-        plain = StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth)
-        return f"{folds} stratified folds", numbers, _fold_numbers(plain, len(truth))
-    whole = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    fold = _fold_numbers(whole.split(truth, truth, cluster), len(truth))
+    if int(cluster.max()) + 1 == len(truth):
+        return f"{folds} stratified folds", numbers, folds_of_clips(truth, folds, seed)
+    fold = folds_of_clusters(truth, cluster, folds, seed)
     return f"{folds} stratified folds of whole recordings", numbers, fold
 
 
-def _refuse_untaught(truth: np.ndarray, fold: np.ndarray, names: tuple[str, ...]) -> None:
-    for label in np.unique(truth).tolist():
-        where = np.unique(fold[truth == label])
-        if label and len(where) < 2:
-            raise DataError(
-                f"class {label!r} is only in fold or group {names[where[0]]!r}, so it cannot be"
-                " both trained on and tested; add recordings of it elsewhere, or remove the class."
-            )
+def _refuse_untaught(
+    labels: list[str], truth: np.ndarray, fold: np.ndarray, names: tuple[str, ...]
+) -> None:
+    alone = [label for label, parts in _parts_of(labels, truth, fold).items() if parts < 2]
+    if alone:
+        where = names[fold[truth == labels.index(alone[0])][0]]
+        raise DataError(
+            f"class {alone[0]!r} is only in fold or group {where!r}, so it cannot be both trained"
+            " on and tested; add recordings of it elsewhere, or remove the class"
+            f"{_likewise(alone[0], alone)}."
+        )
 
 
 def _leaks(
@@ -227,7 +253,7 @@ def _leaks(
     ):
         if number is None:
             continue
-        count = int((np.bincount(np.unique([number, fold], axis=1)[0]) > 1).sum())
+        count = int((number_of_parts(number, fold) > 1).sum())
         if count:
             have = "has" if count == 1 else "have"
             warnings.append(
@@ -250,15 +276,20 @@ def _joined(recording: np.ndarray, content: np.ndarray) -> np.ndarray:
     return np.unique(number, return_inverse=True)[1]
 
 
-def _numbers(values: list[str]) -> np.ndarray:
-    return np.unique(values, return_inverse=True)[1]
+def number_of_parts(things: np.ndarray, part: np.ndarray, size: int = 0) -> np.ndarray:
+    """Return in how many parts each thing is; clips have the numbers of both, (N,), from 0.
+
+    The counts are as many as there are things, and ``size`` at least.
+    """
+    width = int(part.max(initial=0)) + 1
+    pairs = np.sort(things * width + part)
+    is_new = np.ones(len(pairs), bool)
+    is_new[1:] = pairs[1:] != pairs[:-1]
+    return np.bincount(pairs[is_new] // width, minlength=size)
 
 
-def _fold_numbers(splits: Iterable[tuple[np.ndarray, np.ndarray]], size: int) -> np.ndarray:
-    """Number the tested parts. Clips of no class may be fewer than the folds, without a warning."""
-    fold = np.zeros(size, np.int64)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class")
-        for number, (_, test) in enumerate(splits):
-            fold[test] = number
-    return fold
+def numbered(values: Iterable[str]) -> np.ndarray:
+    """Number the values (N,) in their sorted order, equal ones the same."""
+    values = list(values)  # as an array, each would take as much memory as the longest
+    number = {value: n for n, value in enumerate(sorted(set(values)))}
+    return np.fromiter(map(number.__getitem__, values), np.int64, len(values))

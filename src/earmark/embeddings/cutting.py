@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 from earmark import audio
 from earmark.audio.decoder import Refusal
 from earmark.audio.options import AudioOptions
 from earmark.audio.reading import decoder_version
-from earmark.audio.source import FileSource
+from earmark.audio.source import FileSource, Source
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
+from earmark.embeddings.hashes import KnownVersions, RecordingVersion, status_of
 from earmark.embeddings.sections import cut_sections, cut_short
 from earmark.embeddings.stages import CutClip, Failure, LongClip, Request
 from earmark.errors import AudioError
@@ -19,32 +21,57 @@ from earmark.errors import AudioError
 WHOLE_FILE_BYTES = 2 * 2**20  # larger recordings are not held in memory while they wait
 
 
-def make_request(backbone: Backbone, options: AudioOptions, clip: Clip) -> Request | Failure:
-    """Hash the recording; keep the bytes of a small one if the clip is all of it."""
+def make_request(
+    backbone: Backbone, options: AudioOptions, clip: Clip, known: KnownVersions | None = None
+) -> Request | Failure:
+    """Hash the recording; keep the bytes of a small one if the clip is all of it.
+
+    A recording that is ``known`` is not read.
+    """
     source = clip.source
+    version = known.get(source) if known is not None else None
+    is_known = version is not None
     try:
-        is_whole = clip.start is None and clip.end is None
-        if is_whole and isinstance(source, FileSource) and source.size <= WHOLE_FILE_BYTES:
-            source = source.loaded()
-        if source.size > WHOLE_FILE_BYTES:  # it may be terabytes of nothing: look before hashing
-            with audio.open_stream(source, None, clip.start, clip.end, options):
-                pass
-        content, version = source.version, decoder_version(source)
+        if version is None:
+            status = status_of(source)
+            source, version = _hashed(clip, options)
+            if known is not None:
+                known.add(clip.source, status, version)
     except AudioError as error:
         return Failure(clip, f"{error.reason}.", error.kind)
     except OSError as error:
         return Failure(clip, f"cannot be opened: {error.strerror}; check the path.", "missing")
     except Refusal as refusal:
         return Failure(clip, f"{refusal}.", refusal.kind)
-    what = f"{clip.start} {clip.end} {options} {version} {backbone.fingerprint}"
-    key = hashlib.sha256(content + what.encode()).digest()[:16]
-    return Request(clip, source, key, content=content)
+    what = f"{clip.start} {clip.end} {options} {version.decoder} {backbone.fingerprint}"
+    key = hashlib.sha256(version.content + what.encode()).digest()[:16]
+    return Request(clip, source, key, version.content, is_known)
+
+
+def _hashed(clip: Clip, options: AudioOptions) -> tuple[Source, RecordingVersion]:
+    """Return the recording, with its bytes if they are few and all the clip's, and its version."""
+    source = clip.source
+    is_whole = clip.start is None and clip.end is None
+    if is_whole and isinstance(source, FileSource) and source.size <= WHOLE_FILE_BYTES:
+        source = source.loaded()
+    if source.size > WHOLE_FILE_BYTES:  # it may be terabytes of nothing: look before hashing
+        with audio.open_stream(source, None, clip.start, clip.end, options):
+            pass
+    return source, RecordingVersion(source.version, decoder_version(source))
 
 
 def cut(
     backbone: Backbone, options: AudioOptions, request: Request
 ) -> CutClip | LongClip | Failure:
     """Decode a clip and cut it into the windows that ``backbone`` reads, unless it is long."""
+    if request.is_known:  # what is decoded must be what was hashed
+        again = make_request(backbone, options, request.clip)
+        if isinstance(again, Failure):
+            return replace(again, key=request.key)
+        if again.key != request.key:
+            reason = "changed while it was read; run the same command again."
+            return Failure(request.clip, reason, "missing", request.key)
+        request = again
     try:
         return cut_short(backbone, options, request) or LongClip(request.without_bytes())
     except AudioError as error:

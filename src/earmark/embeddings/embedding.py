@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
+from array import array
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +16,11 @@ from earmark.backbones.info import BackboneInfo
 from earmark.backbones.registry import load_backbone
 from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, as_dataset
-from earmark.embeddings.files import RowsOnDisk, write_blocks
+from earmark.embeddings.files import write_embeddings
+from earmark.embeddings.hashes import CONTENT_BYTES, SOUND_BYTES, Hashes, number_equal, sound_of
 from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.pooling import columns
+from earmark.embeddings.rows import GrowingRows, Matrix, StoredRows, blocks
 from earmark.embeddings.stages import Failure, Result
 from earmark.embeddings.store import Store
 from earmark.errors import EarmarkError
@@ -29,23 +31,26 @@ from earmark.system.progress import Progress
 class Embeddings:
     """Embeddings of clips: ``matrix`` (N, E), one row for each of ``clips``, in their order.
 
-    A row holds, layer after layer, the mean and then the standard deviation of each unit.
+    A row holds, layer after layer, the mean and then the standard deviation of each unit. Where
+    rows are too many for memory, ``matrix`` is a :class:`StoredRows`, which reads some at a time.
     ``failures`` are the clips that could not be read; they have no row. ``computed`` counts the
     rows that did not come out of the store; ``clip_seconds`` (N,) are the lengths of the clips and
     ``seconds`` that of all the audio.
     ``warnings`` begin with the path and say what is missing of a recording, or was changed.
     ``notes`` do where it is very little, and the clip did not come out of the store.
-    ``contents`` has a hash of each clip's recording.
+    ``contents`` has a hash of each clip's recording. ``sounds`` (N,) has a number for each distinct
+    row, counted in their order.
     """
 
     info: BackboneInfo
     clips: tuple[Clip, ...]
-    matrix: np.ndarray
+    matrix: Matrix
     failures: tuple[Failure, ...]
     clip_seconds: np.ndarray
     computed: int
+    sounds: np.ndarray
+    contents: Hashes
     warnings: tuple[str, ...] = ()
-    contents: tuple[bytes, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
@@ -53,15 +58,17 @@ class Embeddings:
 
     def only(self, clips: Container[Clip]) -> Embeddings:
         """Keep the rows of those ``clips``, in the order they have."""
-        rows = [clip in clips for clip in self.clips]
-        own = tuple(itertools.compress(self.clips, rows))
-        contents = tuple(itertools.compress(self.contents, rows))
+        rows = np.fromiter((clip in clips for clip in self.clips), bool, len(self.clips))
+        if rows.all():
+            return self
+        matrix = self.matrix
         return replace(
             self,
-            clips=own,
-            matrix=self.matrix[rows],
+            clips=tuple(itertools.compress(self.clips, rows)),
+            matrix=matrix.only(rows) if isinstance(matrix, StoredRows) else matrix[rows],
             clip_seconds=self.clip_seconds[rows],
-            contents=contents,
+            sounds=number_equal(self.sounds[rows]),
+            contents=self.contents.only(rows),
         )
 
     @property
@@ -70,7 +77,13 @@ class Embeddings:
 
     def features(self, layers: Sequence[str]) -> np.ndarray:
         """Return (N, D) float32: means and deviations of the named layers, side by side."""
-        return self.matrix[:, columns(self.info, layers)].astype(np.float32)
+        picked = columns(self.info, layers)
+        features = np.empty((len(self.clips), len(picked)), np.float32)
+        first = 0
+        for block in blocks(self.matrix):
+            features[first : first + len(block)] = block[:, picked]
+            first += len(block)
+        return features
 
 
 def embed(
@@ -81,6 +94,7 @@ def embed(
     options: AudioOptions | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    most_bytes: int | None = None,
 ) -> Embeddings:
     """Turn clips into vectors with a pretrained network.
 
@@ -98,6 +112,10 @@ def embed(
         How many compute side by side, each with one core; by default the number of cores.
     progress : Progress, optional
         Counts finished clips.
+    most_bytes : int, optional
+        How much memory rows may take; by default, as much as they need. Beyond it ``matrix`` is a
+        :class:`StoredRows`: it reads rows from the store, which must stay open, or from a temporary
+        file.
 
     Returns
     -------
@@ -110,6 +128,8 @@ def embed(
         An unknown name, or weights that are missing.
     DataError
         Data that cannot be read.
+    StoreError
+        A store that cannot be used, or is damaged when it has rows that were let go.
 
     Examples
     --------
@@ -130,7 +150,8 @@ def embed(
     results = embed_stream(
         clips, backbone, store, options=options, threads=threads, progress=progress
     )
-    return _collect(backbone.info, results, _Rows(_width(backbone.info)))
+    rows = GrowingRows(_width(backbone.info), store, most_bytes)
+    return _collect(backbone.info, results, rows)
 
 
 def embed_to_file(
@@ -145,42 +166,42 @@ def embed_to_file(
 ) -> Embeddings:
     """Embed clips and write them as :func:`write_embeddings` does, without holding their matrix.
 
-    What is returned has none of the rows, and otherwise all that :func:`embed` tells. Nothing is
-    written where no clip could be read. The folder of ``path`` is made if need be.
+    Rows beyond some megabytes are in a temporary file beside ``path``. Nothing is written where no
+    clip could be read. The folder of ``path`` is made if need be.
     """
-    try:
-        near = next(folder for folder in path.absolute().parents if folder.is_dir())
-        with tempfile.TemporaryFile(dir=near) as file:
-            rows = RowsOnDisk(file, _width(backbone.info))
-            results = embed_stream(clips, backbone, store, options=options, progress=progress)
-            embeddings = _collect(backbone.info, results, rows)
-            if embeddings.clips:
-                path.parent.mkdir(exist_ok=True)
-                write_blocks(path, embeddings, layers, rows.blocks)
-            return embeddings
-    except OSError as error:
-        raise EarmarkError(
-            f"cannot write {path}: {error.strerror}; free some space, or name another place."
-        ) from error
+    near = next(folder for folder in path.absolute().parents if folder.is_dir())
+    rows = GrowingRows(_width(backbone.info), None, 0, near)  # the store could fail meanwhile
+    results = embed_stream(clips, backbone, store, options=options, progress=progress)
+    embeddings = _collect(backbone.info, results, rows)
+    if embeddings.clips:
+        try:
+            path.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise EarmarkError(
+                f"cannot write {path}: {error.strerror}; name another place."
+            ) from error
+        write_embeddings(path, embeddings, layers)
+    return embeddings
 
 
 def _width(info: BackboneInfo) -> int:
     return 2 * sum(layer.size for layer in info.layers)
 
 
-def _collect(info: BackboneInfo, results: Iterable[Result], rows: _Rows | RowsOnDisk) -> Embeddings:
+def _collect(info: BackboneInfo, results: Iterable[Result], rows: GrowingRows) -> Embeddings:
     """Add the embeddings to ``rows``; list failures and warnings beside their matrix."""
     failures, warnings, notes = [], list[str](), list[str]()
     clips: list[Clip] = []
-    contents: list[bytes] = []
-    seconds, computed = list[float](), 0
+    contents, sounds = bytearray(), bytearray()
+    seconds, computed = array("d"), 0
     for result in results:
         if isinstance(result, Failure):
             failures.append(result)
             continue
-        rows.append(result.vector)
+        rows.append(result)
         clips.append(result.clip)
-        contents.append(result.content)
+        contents += result.content
+        sounds += sound_of(result.vector)
         seconds.append(result.seconds)
         computed += result.is_computed
         warnings += [f"{result.clip.path}: {text}" for text in result.warnings]
@@ -192,29 +213,8 @@ def _collect(info: BackboneInfo, results: Iterable[Result], rows: _Rows | RowsOn
         failures=tuple(failures),
         clip_seconds=np.array(seconds),
         computed=computed,
+        sounds=number_equal(np.frombuffer(sounds, f"S{SOUND_BYTES}")),
+        contents=Hashes(contents, CONTENT_BYTES),
         warnings=tuple(dict.fromkeys(warnings)),
-        contents=tuple(contents),
         notes=tuple(dict.fromkeys(notes)),
     )
-
-
-class _Rows:
-    """A matrix (N, width) that grows in place, float16 until a row is float32."""
-
-    def __init__(self, width: int) -> None:
-        self.count, self.rows = 0, np.zeros((0, width), np.float16)
-
-    def append(self, row: np.ndarray) -> None:
-        if row.dtype != self.rows.dtype:
-            self.rows = self.rows.astype(np.result_type(row, self.rows))
-        if self.count == len(self.rows):
-            self._resize(max(64, self.count * 3 // 2))
-        self.rows[self.count] = row
-        self.count += 1
-
-    def matrix(self) -> np.ndarray:
-        self._resize(self.count)
-        return self.rows
-
-    def _resize(self, rows: int) -> None:
-        self.rows.resize((rows, self.rows.shape[1]), refcheck=False)

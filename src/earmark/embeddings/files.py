@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from earmark.backbones.layers import layers_of
+from earmark.embeddings.rows import Matrix, blocks
 from earmark.errors import EarmarkError
 from earmark.system import extras
 from earmark.system.files import whole_file
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 FORMATS = (".npz", ".parquet")
 ROWS = 512  # in memory at a time: 10 MB of ``speech-embedding``
-
-Blocks = Callable[[], Iterator[np.ndarray]]
 
 
 def check_format(path: Path) -> None:
@@ -42,12 +40,6 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
     'all' or 'NAME,NAME'. Parquet holds UTF-8 only: there, a byte of a name that is not stands as
     '\\xe9'.
     """
-    matrix = embeddings.matrix
-    write_blocks(path, embeddings, layers, lambda: _slices(matrix))
-
-
-def write_blocks(path: Path, embeddings: Embeddings, layers: str, blocks: Blocks) -> None:
-    """Write as :func:`write_embeddings` does, with the rows of ``blocks``, called once a layer."""
     from earmark.embeddings.pooling import columns  # which needs torch
 
     check_format(path)
@@ -63,40 +55,15 @@ def write_blocks(path: Path, embeddings: Embeddings, layers: str, blocks: Blocks
     write = _npz if path.suffix == ".npz" else _parquet
     try:
         with whole_file(path) as part:
-            write(part, about, places, blocks)
+            write(part, about, places, embeddings.matrix)
     except OSError as error:
         raise EarmarkError(
             f"cannot write {path}: {error.strerror}; free some space, or name another place."
         ) from error
 
 
-class RowsOnDisk:
-    """Rows (E,) in a temporary file, as float32: their matrix need not fit into memory."""
-
-    def __init__(self, file: BinaryIO, width: int) -> None:
-        self._file, self._width = file, width
-
-    def append(self, row: np.ndarray) -> None:
-        """Write a row; OSError where the disk is full."""
-        self._file.write(row.astype(np.float32).tobytes())
-
-    def matrix(self) -> np.ndarray:
-        """Return none of the rows: they stay on disk."""
-        return np.zeros((0, self._width), np.float32)
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """Yield all rows, some at a time."""
-        self._file.seek(0)
-        while content := self._file.read(ROWS * self._width * 4):
-            yield np.frombuffer(content, np.float32).reshape(-1, self._width)
-
-
-def _slices(matrix: np.ndarray) -> Iterator[np.ndarray]:
-    return (matrix[at : at + ROWS] for at in range(0, len(matrix), ROWS))
-
-
 def _npz(
-    part: Path, about: dict[str, np.ndarray], places: dict[str, np.ndarray], blocks: Blocks
+    part: Path, about: dict[str, np.ndarray], places: dict[str, np.ndarray], matrix: Matrix
 ) -> None:
     """Write what ``np.savez`` would, block by block."""
     count = len(about["path"])
@@ -108,12 +75,12 @@ def _npz(
             header = {"descr": "<f4", "fortran_order": False, "shape": (count, len(place))}
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array_header_1_0(member, header)
-                for rows in blocks():
+                for rows in blocks(matrix, ROWS):
                     member.write(rows[:, place].astype("<f4").tobytes())
 
 
 def _parquet(
-    part: Path, about: dict[str, np.ndarray], places: dict[str, np.ndarray], blocks: Blocks
+    part: Path, about: dict[str, np.ndarray], places: dict[str, np.ndarray], matrix: Matrix
 ) -> None:
     pa = extras.load("pyarrow", "parquet", "writing Parquet")
     pq = extras.load("pyarrow.parquet", "parquet", "writing Parquet")
@@ -121,7 +88,7 @@ def _parquet(
     schema = pa.schema({**kinds, **dict.fromkeys(places, pa.list_(pa.float32()))})
     first = 0
     with pq.ParquetWriter(part, schema, write_page_checksum=True) as writer:
-        for rows in blocks():
+        for rows in blocks(matrix, ROWS):
             last = first + len(rows)
             table = {name: pa.array(about[name][first:last]) for name in ("start", "end")}
             for name in ("path", "label"):

@@ -72,10 +72,9 @@ def embed_stream(
     with _pools(threads) as (readers, workers):
         pieces = _pieces(clips, backbone, options, kept, readers)
         compute = functools.partial(_compute, backbone)
-        shards = map_ahead(workers, compute, _shards(pieces), threads)
+        shards = map_ahead(workers, compute, _shards(pieces), threads, is_done=_is_computed)
         for shard in _finish(backbone.info, shards):
-            kept.put(backbone.fingerprint, _records(shard))
-            for item in shard:
+            for item in kept.put(backbone.fingerprint, shard):
                 result = _repeat(item, recent[item.key]) if isinstance(item, Repeat) else item
                 _remember(recent, item.key, _without_recording(result))
                 if progress is not None:
@@ -88,6 +87,7 @@ class _Kept:
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
+        self.recordings = store.recordings if store else None
 
     def get(self, key: bytes, width: int) -> Record | None:
         """Return what is stored of a clip."""
@@ -95,11 +95,22 @@ class _Kept:
             return self._store.get([key], width).get(key) if self._store else None
         return None
 
-    def put(self, fingerprint: str, records: list[tuple[bytes, Record]]) -> None:
-        """Store clips."""
+    def put(self, fingerprint: str, shard: Sequence[Result | Repeat]) -> Sequence[Result | Repeat]:
+        """Store what can be kept of a shard; return it with that marked as stored."""
+        computed = {
+            item.key: item
+            for item in shard
+            if isinstance(item, Embedded) and item.is_computed and not item.warnings
+        }
         with self._while_intact():
-            if self._store:
+            if self._store and computed:
+                records = [(key, Record(e.vector, e.seconds)) for key, e in computed.items()]
                 self._store.put(fingerprint, records)
+                stored = {key: replace(e, is_stored=True) for key, e in computed.items()}
+                return [
+                    stored[item.key] if item is computed.get(item.key) else item for item in shard
+                ]
+        return shard
 
     @contextlib.contextmanager
     def _while_intact(self) -> Iterator[None]:
@@ -152,7 +163,7 @@ def _pieces(
     """Yield each clip as stored, as the repeat of an earlier one, cut into windows, or failed."""
     requests = map_ahead(
         readers,
-        functools.partial(make_request, backbone, options),
+        functools.partial(make_request, backbone, options, known=store.recordings),
         clips,
         LOOKAHEAD,
         _size,
@@ -179,16 +190,27 @@ def _pieces(
                         record.vector,
                         record.seconds,
                         content=request.content,
+                        is_stored=True,
                     )
 
     def decode(item: Request | Result | Repeat) -> Piece | LongClip:
         return cut(backbone, options, item) if isinstance(item, Request) else item
 
-    for piece in map_ahead(readers, decode, look_up(), LOOKAHEAD, _size, LOOKAHEAD_BYTES):
+    for piece in map_ahead(
+        readers, decode, look_up(), LOOKAHEAD, _size, LOOKAHEAD_BYTES, is_done=_needs_nothing
+    ):
         if isinstance(piece, LongClip):
             yield from one_ahead(readers, cut_long(backbone, options, piece.request))
         else:
             yield piece
+
+
+def _needs_nothing(item: Request | Result | Repeat) -> bool:
+    return not isinstance(item, Request)
+
+
+def _is_computed(shard: Sequence[Piece]) -> bool:
+    return not any(isinstance(item, CutClip) for item in shard)
 
 
 def _size(item: Clip | Request | Piece | LongClip) -> int:
@@ -263,15 +285,6 @@ def _finish(
                 results.append(pool_clip(info, sections))
                 sections = []
         yield results
-
-
-def _records(shard: Iterable[Result | Repeat]) -> list[tuple[bytes, Record]]:
-    """Return what the store lacks, without clips with warnings: those are never stored."""
-    return [
-        (item.key, Record(item.vector, item.seconds))
-        for item in shard
-        if isinstance(item, Embedded) and item.is_computed and not item.warnings
-    ]
 
 
 def _repeat(item: Repeat, result: Result) -> Result:

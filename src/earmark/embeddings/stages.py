@@ -32,12 +32,14 @@ class Request:
 
     ``key`` (16 bytes) stands for all that decides the embedding, ``content`` for the recording.
     ``source`` holds the bytes of the recording where it is small and the clip is all of it.
+    ``is_known``: the recording was not read now, but earlier.
     """
 
     clip: Clip
     source: Source
     key: bytes
     content: bytes = b""
+    is_known: bool = False
 
     def without_bytes(self) -> Request:
         """Let go of the bytes of a recording that is decoded."""
@@ -80,8 +82,9 @@ class LongClip:
 class Embedded:
     """A clip's embedding: ``vector`` (E,) float16 or float32; ``is_computed``: not from a store.
 
-    With ``warnings``, which are told every time, the vector is not stored. ``notes``, of less
-    weight, are told when it is computed. ``content`` is a hash of the whole recording.
+    With ``warnings``, which are told every time, the vector is not stored; ``is_stored`` says that
+    it is. ``notes``, of less weight, are told when it is computed. ``content`` is a hash of the
+    whole recording.
     """
 
     clip: Clip
@@ -92,6 +95,7 @@ class Embedded:
     is_computed: bool = False
     content: bytes = b""
     notes: tuple[str, ...] = ()
+    is_stored: bool = False
 
 
 @dataclass(frozen=True)

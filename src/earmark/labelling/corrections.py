@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from earmark.data.clip import Clip, split_label
 from earmark.data.dataset import Dataset
 from earmark.data.tables import read_table
-from earmark.errors import DataError, EarmarkError, did_you_mean
+from earmark.errors import DataError, EarmarkError, did_you_mean, listed
 from earmark.system.files import not_a_file, relative_path, write_whole
 from earmark.system.text import to_bytes, to_csv
 
@@ -95,7 +95,7 @@ def _read(dataset: Dataset, path: Path) -> list[Decision]:
             start, end = (float(cells[name]) if cells[name] else None for name in ("start", "end"))
         except ValueError as error:
             raise DataError(f"{path}, row {number}: {error}; give seconds, such as 1.5.") from error
-        at = Path(os.path.abspath(table.folder / cells["path"]))
+        at = os.path.abspath(table.folder / cells["path"])
         clip = known.get((at, start or 0.0, end))
         if clip is None:
             raise DataError(
@@ -125,7 +125,7 @@ def _word(dataset: Dataset, where: str, cells: dict[str, str]) -> str:
             known = [*WORDS, *dataset.labels]
             raise DataError(
                 f"{where}: no decision {name!r};{did_you_mean(name, known)} give keep, relabel,"
-                f" drop, or a class: {', '.join(dataset.labels)}."
+                f" drop, or a class: {listed(dataset.labels)}."
             )
     return word
 

@@ -15,7 +15,6 @@ from earmark.embeddings.store import Store
 from earmark.errors import DataError, ModelError
 from earmark.labelling.suspects import Suspect, neighbours, suspect_of
 from earmark.system.progress import Progress
-from earmark.training import parallel
 from earmark.training.training import Training, train
 
 ERRING = 0.01  # of each score: a model may be sure and wrong
@@ -156,18 +155,16 @@ def _at_home(training: Training) -> np.ndarray | None:
     """Return scores (N, K) of the chosen head over folds that part groups, not recordings."""
     search, tested = training.search, training.out_of_fold
     free = [replace(clip, group=None, fold=None) for clip in tested.clips]
-    content = np.unique(search.table.matrices[0], axis=0, return_inverse=True)[1].ravel()
+    content = training.embedded.content
     try:
         scheme = make_scheme(free, content, seed=search.seed, separator=search.separator)
     except DataError:  # a class with fewer recordings than folds
         return None
     around = replace(search, fold=scheme.fold)
     logits = np.zeros(tested.scores.shape, np.float32)
-
-    def answer(fold: int) -> None:
+    folds = range(len(scheme.names))
+    fitted = around.fitter.fit_without(training.chosen, [[fold] for fold in folds])
+    for fold, head in zip(folds, fitted, strict=True):
         rows = np.flatnonzero(scheme.fold == fold)
-        head = around.fit_rows(training.chosen, around.rows_but(fold))
-        logits[rows] = head.logits(search.table.features(training.chosen.features, rows))
-
-    parallel.side_by_side(answer, range(len(scheme.names)))
+        logits[rows] = around.logits(training.chosen, head, rows)
     return Calibration.fit(logits, search.targets).scores(logits)

@@ -8,35 +8,44 @@ from typing import Any
 import numpy as np
 
 from earmark.data.doctor.findings import Names
-from earmark.report import figures, plots
+from earmark.report import figures, palette, plots
 from earmark.report.contents import ReportContents
 from earmark.report.players import players
 from earmark.report.text import amount
 from earmark.training.summary import is_worthless
 
 MANY_CLASSES = 12  # beyond, columns are numbered: names would not fit
+MOST_CLASSES = 50  # beyond, there is no matrix of cells, and tables are folded up
+FIRST = 30  # rows of a table that is folded up
 FEW_CLASSES = 4  # up to so many, cells are large
-MOST_PAIRS = 10
+MOST_PAIRS = 10  # beside a matrix; FIRST instead of one
+MOST_ROWS = 1_000  # of classes; summary.json has all
 MOST_CLIPS = 12  # with players
-MOST_UNKNOWN_BYTES = 1_000_000  # of players of clips that were answered unknown
+MOST_UNKNOWN_BYTES = 750_000  # of players of clips that were answered unknown
 
 
 def confusions(contents: ReportContents) -> dict[str, object]:
-    """Return the confusion matrix with the shade of each cell, and the most frequent confusions."""
+    """Return the confusion matrix with the shade of each cell, and the most frequent confusions.
+
+    Of more than 50 classes there are more confusions and no matrix: confusion.csv has it.
+    """
     counts, labels = _counts(contents), contents.labels
-    totals = counts.sum(1)
+    totals, has_matrix = counts.sum(1), len(labels) <= MOST_CLASSES
     is_many = len(labels) > MANY_CLASSES
     size = "many" if is_many else "few" if len(labels) <= FEW_CLASSES else ""
+    # of the row's share the root, so that few of many are seen too
+    shades = np.sqrt(counts / np.maximum(totals, 1)[:, None]) if has_matrix else np.empty(0)
     return {
         "size": size,
         "is_upright": not is_many and max(map(len, labels)) > 3,  # the heads of columns
-        "counts": counts.tolist(),
-        # of the row's share the root, so that few of many are seen too
-        "shades": np.sqrt(counts / np.maximum(totals, 1)[:, None]).tolist(),
+        "counts": counts.tolist() if has_matrix else [],
+        "shades": shades.tolist(),
         "pairs": [
             (labels[k], labels[answer], n, n / totals[k])
-            for k, answer, n in figures.pairs(counts, MOST_PAIRS)
+            for k, answer, n in figures.pairs(counts, MOST_PAIRS if has_matrix else FIRST)
         ],
+        "errors": int(totals.sum() - counts.trace()),
+        "confused": int(np.count_nonzero(counts) - np.count_nonzero(counts.diagonal())),
     }
 
 
@@ -51,7 +60,17 @@ def classes(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, 
             estimate["classes"], figures.most_confused(_counts(contents)), strict=True
         )
     ]
-    return {"rows": sorted(rows, key=lambda row: (row["n"] == 0, row["f1"]))}
+    return folded_up(sorted(rows, key=lambda row: (row["n"] == 0, row["f1"])))
+
+
+def folded_up(rows: list[Any]) -> dict[str, object]:
+    """Return the first 30 ``rows`` of a long table, up to 1,000 to fold up, and how many are left.
+
+    Tables of up to 50 rows stay as they are.
+    """
+    first = FIRST if len(rows) > MOST_CLASSES else len(rows)
+    left = max(0, len(rows) - MOST_ROWS)
+    return {"rows": rows[:first], "folded": rows[first:MOST_ROWS], "left": left}
 
 
 def scores(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object]:
@@ -71,19 +90,29 @@ def embeddings(contents: ReportContents) -> dict[str, object] | None:
     """Return the map, of many clips a sample, with errors ringed, and its legend."""
     if contents.map_xy is None or not len(contents.clips):
         return None
-    rows = np.arange(len(contents.clips))
+    n = len(contents.clips)
+    rows = np.arange(n) if contents.map_rows is None else contents.map_rows
+    places = np.arange(len(rows))
     if len(rows) > plots.MOST_POINTS:
-        rows = np.random.default_rng(0).choice(rows, plots.MOST_POINTS, replace=False)
+        places = np.random.default_rng(0).choice(places, plots.MOST_POINTS, replace=False)
+    rows = rows[places]
     truth, labels = contents.truth[rows], contents.labels
     is_error = contents.answers[rows] != truth
     is_many = len(labels) > MANY_CLASSES
+    has_names = len(labels) <= palette.DIFFERENT
     names = [str(k + 1) for k in range(len(labels))] if is_many else labels
     label = f"Map of {amount(len(rows), 'clip')}; {amount(int(is_error.sum()), 'error')} ringed"
+    shown = names if has_names else None
+    legend = [
+        (plots.mark(k), f"{k + 1} " if is_many and has_names else "", label)
+        for k, label in enumerate(labels[:MOST_ROWS])
+    ]
     return {
-        "plot": plots.scatter(label, contents.map_xy[rows], truth, is_error, names),
+        "plot": plots.scatter(label, contents.map_xy[places], truth, is_error, shown),
         "drawn": len(rows),
-        "is_numbered": is_many,
-        "marks": [plots.mark(k) for k in range(len(labels))],
+        "legend": legend,
+        "is_folded": len(labels) > MOST_CLASSES,
+        "left": max(0, len(labels) - MOST_ROWS),
         "ring": plots.ring(),
     }
 

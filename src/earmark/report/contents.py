@@ -39,7 +39,8 @@ class ReportContents:
     ``scores`` (N, K) are calibrated, each row by a model that had not seen the clip. ``truth`` (N,)
     are numbers of ``labels`` (K), -1 for a clip of no class. ``several`` is there for clips with
     several classes; ``unknown`` (N,) says which were answered 'unknown', where any could be.
-    ``map_xy`` (N, 2) is the place of each clip on the map. The dictionaries have these keys:
+    ``map_xy`` (M, 2) are the places on the map of the clips ``map_rows`` (M,), or of all where that
+    is None. The dictionaries have these keys:
 
     - candidates (best first): 'head', 'layers' (the name of a layer set), 'penalty', 'accuracy'
       inside the training folds, and 'chosen'
@@ -56,6 +57,7 @@ class ReportContents:
     truth: np.ndarray
     scores: np.ndarray
     map_xy: np.ndarray | None = None
+    map_rows: np.ndarray | None = None
     several: SeveralClasses | None = None
     unknown: np.ndarray | None = None
     candidates: Sequence[Mapping[str, Any]] | None = None
@@ -120,19 +122,22 @@ def _contents(
     store: Store | None,
 ) -> ReportContents:
     """Gather what both have; ``thresholds`` (K,) or (N, K) decide where clips have many classes."""
-    features = several = None
-    if tested.is_single:
-        features = None if store is None else maps.features(classifier, tested.clips, store)
-    else:
+    features = several = rows = None
+    seed = classifier.provenance["seed"]
+    if not tested.is_single:
         kept = np.array(classifier.decision_rule.thresholds)
         several = SeveralClasses(tested.onehot, tested.scores >= thresholds, kept)
+    elif store is not None:
+        rows = maps.sample(len(tested.clips), seed)
+        features = maps.features(classifier, [tested.clips[row] for row in rows.tolist()], store)
     return ReportContents(
         command,
         classifier.labels,
         tested.clips,
         tested.truth,
         tested.scores,
-        None if features is None else maps.project(features, classifier.provenance["seed"]),
+        None if features is None else maps.project(features, seed),
+        rows,
         several=several,
         source=dataset.source,
         audio=classifier.audio,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from earmark.report import plots
+from earmark.report.answers import folded_up
 from earmark.report.contents import ReportContents
 from earmark.report.text import number, percent
 from earmark.training.summary import frozen_value, guess_of, headline_of, is_worthless
@@ -48,7 +49,8 @@ def accuracy(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str,
         "verdict": estimate.get("verdict"),
         "others": others,
         "frozen": frozen_value({"fine_tuning": contents.fine_tuning, **estimate}),
-        "folds": folds,
+        **folded_up(folds),
+        "values": [fold["value"] for fold in folds],
         "least": min((fold["n"] for fold in estimate["folds"]), default=0),
     }
 
@@ -75,12 +77,16 @@ def learning(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str,
 
 
 def layers(contents: ReportContents) -> dict[str, object] | None:
-    """Return the best inner accuracy of each layer set, and the best candidates."""
-    candidates = contents.candidates
-    if not candidates:
+    """Return the best inner accuracy of each layer set, and the best candidates.
+
+    Where layer sets were screened on few clips, the accuracies are of these, for all of them.
+    """
+    if not contents.candidates:
         return None
+    screened = [c for c in contents.candidates if c.get("screened")]
+    candidates = [c for c in contents.candidates if not c.get("screened")]
     best: dict[str, float] = {}
-    for c in candidates:
+    for c in screened or candidates:
         best[c["layers"]] = max(c["accuracy"], best.get(c["layers"], 0.0))
     chosen = {c["layers"] for c in candidates if c.get("chosen")}
     names = sorted(best, key=lambda name: -best[name])[:MOST_LAYER_SETS]
@@ -89,6 +95,7 @@ def layers(contents: ReportContents) -> dict[str, object] | None:
     return {
         "plot": plots.rows("Best accuracy with each layer set", chart, 1_000, bars=True),
         "count": len(candidates),
+        "n_screened": len(screened),
         "rows": rows,
         "chosen": [n for n, c in enumerate(rows) if c.get("chosen")],
     }

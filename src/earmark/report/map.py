@@ -12,9 +12,17 @@ from earmark.data.clip import Clip
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.store import Store
 
-MOST_TSNE = 5_000  # clips; beyond, t-SNE takes minutes and the principal components stand in
+MOST_TSNE = 5_000  # clips; beyond, t-SNE takes minutes
+SAMPLE = 2_500  # clips that stand for more
 COMPONENTS = 50  # t-SNE sees so many principal components (van der Maaten and Hinton 2008, 4.2)
 PERPLEXITY = 30.0
+
+
+def sample(n_clips: int, seed: int = 0) -> np.ndarray:
+    """Return the rows of the clips that have a place on the map: all, or 2,500 of over 5,000."""
+    if n_clips <= MOST_TSNE:
+        return np.arange(n_clips)
+    return np.sort(np.random.default_rng(seed).choice(n_clips, SAMPLE, replace=False))
 
 
 def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.ndarray | None:
@@ -27,7 +35,7 @@ def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.
     ]
     if any(e.failures for e in embeddings):
         return None
-    matrices = [e.matrix for e in embeddings]
+    matrices = [e.matrix[:] for e in embeddings]
     return compute_features([e.info for e in embeddings], matrices, classifier.feature_spec)
 
 

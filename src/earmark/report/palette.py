@@ -23,6 +23,7 @@ MARKS = (  # SVG paths around the origin, about 5 units wide
     "m-2.6-1.1h5.2v2.2h-5.2z",  # bar, lying
     "m-1.1-2.6h2.2v5.2h-2.2z",  # bar, standing
 )
+DIFFERENT = len(LIGHT) * len(MARKS)  # classes, of which no two look alike
 
 
 def look(k: int) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from earmark.errors import AudioError
 
 RATE_HZ = 16_000
 MOST_S = 5.0  # of one clip
-MOST_BYTES = 2_000_000  # of all players in a page
+MOST_BYTES = 1_500_000  # of all players in a page
 # The level is on libsndfile's scale, 0 best to 1 smallest: 40 kbit/s at 16 kHz, 25 kB for 5 s.
 MP3 = {"format": "MP3", "bitrate_mode": "CONSTANT", "compression_level": 0.8}
 FLAC = {"format": "FLAC", "subtype": "PCM_16"}

@@ -184,10 +184,15 @@ def _ticks(low: float, high: float) -> np.ndarray:
 
 
 def scatter(
-    label: str, xy: np.ndarray, truth: np.ndarray, is_error: np.ndarray, names: Sequence[str]
+    label: str,
+    xy: np.ndarray,
+    truth: np.ndarray,
+    is_error: np.ndarray,
+    names: Sequence[str] | None,
 ) -> str:
     """Draw points (N, 2) with the colour and mark of their class in ``truth`` (N,), a ring around
-    those where ``is_error`` (N,), and each class's name at the point that is most central to it.
+    those where ``is_error`` (N,), and each class's name, if there are ``names``, at the point that
+    is most central to it.
     """
     at, height = _spread(xy, WIDTH - 24)
     parts, present = [], np.unique(truth).tolist()
@@ -196,6 +201,8 @@ def scatter(
         d = "".join(f"M{x:.1f} {y:.1f}{shape}" for x, y in at[truth == k])
         parts.append(f'<path d="{d}" class="mark {colour}"/>')
     parts += [dot(x, y, 4.6, "ring") for x, y in at[is_error]]
+    if names is None:
+        return svg(height + 24, label, parts, "wide")
     centres = np.array([_central(at[truth == k]) for k in present])
     wide = np.array([6.0 * min(len(names[k]), MOST_LETTERS) for k in present])
     places = _apart(centres, wide)

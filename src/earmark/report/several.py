@@ -10,6 +10,7 @@ import numpy as np
 from earmark.data.clip import NO_CLASS
 from earmark.data.doctor.findings import Names
 from earmark.report import figures, plots
+from earmark.report.answers import folded_up
 from earmark.report.contents import ReportContents, SeveralClasses
 from earmark.report.players import MOST_BYTES, players
 
@@ -35,7 +36,7 @@ def classes(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, 
     ]
     none = ~has.any(1)
     return {
-        "rows": sorted(rows, key=lambda row: (row["n"] == 0, row["f1"] or 0.0)),
+        **folded_up(sorted(rows, key=lambda row: (row["n"] == 0, row["f1"] or 0.0))),
         "empty": int(none.sum()),
         "silent": int((~several.chosen[none].any(1)).sum()),
     }

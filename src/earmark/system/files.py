@@ -9,7 +9,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -93,11 +93,14 @@ def delete_parts() -> None:
             part.unlink()
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` completely or not at all; EarmarkError where it cannot be."""
+def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write ``content`` to ``path`` completely or not at all; EarmarkError where it cannot be.
+
+    It may come in pieces, of which one is in memory at a time.
+    """
     try:
-        with whole_file(path) as part:
-            part.write_bytes(content)
+        with whole_file(path) as part, part.open("wb") as file:
+            file.writelines([content] if isinstance(content, bytes) else content)
     except OSError as error:
         raise EarmarkError(
             f"cannot write {path}: {error.strerror}; free some space, or name another place."
@@ -110,12 +113,12 @@ def file_sha256(path: Path) -> bytes:
     Nothing is remembered between processes: hashing the largest file of weights, 289 MB, takes 0.2
     to 1 s, and a record of earlier hashes could go stale. Raises OSError.
     """
-    status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
+    s = path.stat()
+    return _sha256(path, (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
 
 
 @functools.lru_cache(maxsize=1024)
-def _sha256(path: Path, _size: int, _mtime_ns: int) -> bytes:
+def _sha256(path: Path, _status: tuple[int, ...]) -> bytes:
     digest = hashlib.sha256()
     with open_file(path) as file:
         while block := file.read(BLOCK_BYTES):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -38,29 +40,50 @@ def map_ahead(
     most: int,
     size: Callable[[T | R], int] | None = None,
     most_bytes: int = 0,
+    is_done: Callable[[T], bool] | None = None,
 ) -> Iterator[R]:
     """Map in order like ``pool.map``, but take from ``items`` only ``most`` ahead of the result.
 
     With ``size``, no more are taken either while those that wait, or their results, have more than
-    ``most_bytes``.
+    ``most_bytes``. An item of which ``is_done`` is true is its own result.
     """
-    waiting: collections.deque[tuple[T, Future[R]]] = collections.deque()
+    waiting: collections.deque[Callable[[], R]] = collections.deque()
+    size = size or _nothing
+    lock, held = threading.Lock(), 0
 
-    def is_much() -> bool:
-        if len(waiting) > most:
-            return True
-        return size is not None and sum(size(_latest(*pair)) for pair in waiting) > most_bytes
+    def hold(count: int) -> None:
+        nonlocal held
+        with lock:
+            held += count
+
+    def work(item: T) -> R:
+        result = function(item)
+        hold(size(result) - size(item))
+        return result
+
+    def take() -> R:
+        result = waiting.popleft()()
+        hold(-size(result))
+        return result
 
     for item in items:
-        waiting.append((item, pool.submit(function, item)))
-        while waiting and is_much():
-            yield waiting.popleft()[1].result()
+        hold(size(item))
+        if is_done is not None and is_done(item):
+            waiting.append(functools.partial(cast(Callable[[T], R], _same), item))
+        else:
+            waiting.append(pool.submit(work, item).result)
+        while waiting and (len(waiting) > most or held > most_bytes):
+            yield take()
     while waiting:
-        yield waiting.popleft()[1].result()
+        yield take()
 
 
-def _latest(item: T, future: Future[R]) -> T | R:
-    return future.result() if future.done() and not future.exception() else item
+def _nothing(_: object) -> int:
+    return 0
+
+
+def _same(item: T) -> T:
+    return item
 
 
 def one_ahead(pool: Executor, items: Iterator[T]) -> Iterator[T]:

@@ -74,7 +74,7 @@ def judge(
         infos = [network.info for network in rivals]
         specs = {"all": FeatureSpec(layers_of(infos, "all"))}
         table = FeatureTable(infos, [e.matrix for e in embeddings], specs)
-        alone = replace(search, table=table, kinds=heads.LINEAR, _inner_logits={})
+        alone = replace(search, table=table, kinds=heads.LINEAR, notes=[], _choices={})
         solution = solve(alone, clips, data.content, scheme, stages, name)
         tested = OutOfFold.gather(solution, clips, search.targets, scheme)
         baselines.append(Baseline(name, tested))

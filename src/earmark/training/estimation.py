@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.classifier.calibration import as_scores
-from earmark.classifier.decision import best_thresholds
+from earmark.classifier.decision import fold_thresholds
 from earmark.classifier.estimate import Estimate
 from earmark.classifier.targets import Targets, first_class
-from earmark.data.clip import Clip
-from earmark.data.splits import Scheme
+from earmark.data.clip import LIST_SEPARATOR, Clip
+from earmark.data.splits import Scheme, numbered
 from earmark.training import headline, metrics
 from earmark.training.solution import Solution
 
@@ -22,9 +23,10 @@ from earmark.training.solution import Solution
 class OutOfFold:
     """What each tested clip was answered by models that had not seen its fold.
 
-    ``logits`` and ``scores`` are (N, K), calibrated by other folds as well; ``onehot`` (N, K) is 1
-    where a clip has a class, and ``truth`` (N,) is the first of them, -1 for none. ``cluster``
-    (N,) numbers what is not independent. ``rows`` (N,) are the clips' places in the whole data.
+    ``logits`` and ``scores`` are (N, K), calibrated by other folds as well; ``onehot`` (N, K) is 1,
+    or true, where a clip has a class, and ``truth`` (N,) is the first of them, -1 for none.
+    ``cluster`` (N,) numbers what is not independent. ``rows`` (N,) are the clips' places in the
+    whole data.
     """
 
     clips: tuple[Clip, ...]
@@ -46,7 +48,7 @@ class OutOfFold:
     ) -> OutOfFold:
         """Keep the clips that were tested."""
         rows = solution.tested
-        logits, onehot = solution.logits[rows], targets.onehot[rows]
+        logits, onehot = solution.logits[rows], targets.rows(rows).onehot > 0
         return cls(
             tuple(itertools.compress(clips, rows)),
             first_class(onehot),
@@ -65,11 +67,12 @@ class OutOfFold:
     ) -> OutOfFold:
         """Make one of the scores (N, K) that a finished classifier gave to new clips."""
         fold = np.zeros(len(clips), np.int64)
-        names = [clip.group or str(clip.path) for clip in clips]
-        cluster = np.unique(names, return_inverse=True)[1]
+        cluster = numbered(clip.group or clip.place for clip in clips)
         rows = np.arange(len(clips))
         truth = first_class(onehot)
-        return cls(clips, truth, fold, np.log(scores), scores, cluster, onehot, rows, is_single)
+        with np.errstate(divide="ignore"):  # a score may be too small for its type
+            logits = np.log(scores)
+        return cls(clips, truth, fold, logits, scores, cluster, onehot, rows, is_single)
 
     @property
     def quality(self) -> np.ndarray:
@@ -78,11 +81,12 @@ class OutOfFold:
 
     def thresholds(self) -> np.ndarray:
         """Return the thresholds for each clip and class (N, K), chosen on other folds."""
-        thresholds = np.zeros_like(self.scores)
-        for fold in np.unique(self.fold):
-            inside = self.fold == fold
-            thresholds[inside] = best_thresholds(self.scores[~inside], self.onehot[~inside])
-        return thresholds
+        return np.asarray(self._thresholds[self.fold])
+
+    @functools.cached_property
+    def _thresholds(self) -> np.ndarray:
+        """The thresholds for each fold and class (F, K), chosen on other folds."""
+        return fold_thresholds(self.scores, self.onehot, self.fold)
 
     def chosen(self, thresholds: np.ndarray | None = None) -> np.ndarray:
         """Return (N, K) bool, the classes each clip was given; by default at :meth:`thresholds`."""
@@ -94,13 +98,16 @@ class OutOfFold:
         self, labels: Sequence[str], thresholds: np.ndarray | None = None
     ) -> list[tuple[str, str, str]]:
         """Return (path, label, answer) of each clip; several classes have ';' between them."""
+        if self.is_single:
+            best = self.scores.argmax(1).tolist()
+            pairs = zip(self.clips, best, strict=True)
+            return [(clip.place, str(clip.label), labels[k]) for clip, k in pairs]
+        names: list[list[str]] = [[] for _ in self.clips]
+        for row, k in zip(*(x.tolist() for x in np.nonzero(self.chosen(thresholds))), strict=True):
+            names[row].append(labels[k])
         return [
-            (
-                str(clip.path),
-                str(clip.label),
-                ";".join(label for label, is_one in zip(labels, row, strict=True) if is_one),
-            )
-            for clip, row in zip(self.clips, self.chosen(thresholds), strict=True)
+            (clip.place, str(clip.label), LIST_SEPARATOR.join(own))
+            for clip, own in zip(self.clips, names, strict=True)
         ]
 
 
@@ -128,12 +135,13 @@ def estimate(
     quality = tested.quality
     onehot, is_single = tested.onehot, tested.is_single
     name = headline.name_of(onehot, is_single)
+    counts = headline.counts_of(chosen, onehot, tested.fold)
 
-    def of_fold(inside: np.ndarray) -> dict[str, float]:
-        counts = headline.counts_of(chosen[inside], onehot[inside]).sum(0)
+    def of_fold(number: int) -> dict[str, float]:
+        inside = tested.fold == number
         return {
             "accuracy": float(quality[inside].mean()),
-            name: float(headline.value(name, counts)),
+            name: float(headline.value(name, counts[number])),
             "n": int(inside.sum()),
         }
 
@@ -146,7 +154,7 @@ def estimate(
         chance=metrics.chance(onehot, is_single),
         n_clips=len(tested.clips),
         folds=tuple(
-            {"fold": fold, **of_fold(tested.fold == number)}
+            {"fold": fold, **of_fold(number)}
             for number, fold in enumerate(folds)
             if (tested.fold == number).any()
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
-from earmark.errors import DataError, amount, did_you_mean
+from earmark.errors import DataError, amount, did_you_mean, listed
 from earmark.training import estimation
 from earmark.training.estimation import OutOfFold
 from earmark.training.verdict import verdict_of
@@ -131,38 +132,60 @@ def evaluate(
         classifier = Classifier.load(classifier)
     dataset = as_dataset(data, separator=classifier.separator, least_classes=1)
     _check(classifier, dataset)
-    answers, failures = [], []
+    answers = _Answers(classifier, dataset)
     predictions = classifier.session(store).predict_iter(dataset)
     for clip, prediction in zip(dataset.clips, predictions, strict=True):
-        if prediction.error is None:
-            answers.append((clip, prediction))
-        else:
-            failures.append(Failure(clip, prediction.error))
-    if not answers:
+        answers.add(clip, prediction, include_known)
+    if not answers.kinds:
         raise DataError(
-            f"none of the {len(dataset)} clips could be read; the first, {failures[0].path},"
-            f" because: {failures[0].reason}"
+            f"none of the {len(dataset)} clips could be read; the first,"
+            f" {answers.failures[0].path}, because: {answers.failures[0].reason}"
         )
-    kinds = [prediction.known for _, prediction in answers]
-    if not include_known:
-        answers = [pair for pair, kind in zip(answers, kinds, strict=True) if kind != CLIP]
-        if not answers:
-            raise DataError(
-                f"the classifier was trained on all {amount(len(kinds), 'clip')} of"
-                f" {dataset.source}, which says nothing of new ones; give other recordings, or"
-                " count these all the same with --include-known (include_known=True)."
-            )
-    counts = None if classifier.known is None else (kinds.count(CLIP), kinds.count(RECORDING))
-    n_known, n_related = counts or (None, None)
+    if not answers.clips:
+        raise DataError(
+            f"the classifier was trained on all {amount(answers.kinds[CLIP], 'clip')} of"
+            f" {dataset.source}, which says nothing of new ones; give other recordings, or"
+            " count these all the same with --include-known (include_known=True)."
+        )
+    n_known, n_related = answers.kinds[CLIP], answers.kinds[RECORDING]
     leaks = known_notes(n_known if include_known else 0, n_related, include_known)
-    evaluation = _scored(classifier, dataset, answers, leaks if counts else ())
+    has_hashes = classifier.known is not None
+    evaluation = _scored(classifier, dataset, answers, leaks if has_hashes else ())
     return replace(
         evaluation,
-        skipped=tuple(failures),
-        n_known=n_known,
-        n_related=n_related,
+        n_known=n_known if has_hashes else None,
+        n_related=n_related if has_hashes else None,
         includes_known=include_known,
     )
+
+
+class _Answers:
+    """What is kept of predictions: of a clip the scores (K,), not one object for each of them.
+
+    ``kinds`` counts all clips that were read, by whether they are known.
+    """
+
+    def __init__(self, classifier: Classifier, dataset: Dataset) -> None:
+        self.labels, self.clips = classifier.labels, list[Clip]()
+        self.scores = np.zeros((len(dataset), len(self.labels)), np.float32)
+        self.unknown = np.zeros(len(dataset), bool)
+        self.kinds: Counter[str | None] = Counter()
+        self.failures, self.warnings, self.notes = list[Failure](), list[str](), list[str]()
+
+    def add(self, clip: Clip, prediction: Prediction, include_known: bool) -> None:
+        """Keep what was answered to a clip, unless it was trained on and such are left out."""
+        if prediction.error is not None:
+            self.failures.append(Failure(clip, prediction.error))
+            return
+        self.kinds[prediction.known] += 1
+        if prediction.known == CLIP and not include_known:
+            return
+        row = len(self.clips)
+        self.clips.append(clip)
+        self.scores[row] = [prediction.scores[label] for label in self.labels]
+        self.unknown[row] = prediction.is_unknown
+        self.warnings += [f"{prediction.path}: {text}" for text in prediction.warnings]
+        self.notes += [f"{prediction.path}: {text}" for text in prediction.notes]
 
 
 def _check(classifier: Classifier, dataset: Dataset) -> None:
@@ -177,32 +200,34 @@ def _check(classifier: Classifier, dataset: Dataset) -> None:
     if strange:
         raise DataError(
             f"the classifier does not know the label {strange[0]!r} of {dataset.source};"
-            f"{did_you_mean(strange[0], classifier.labels)} known: {', '.join(classifier.labels)}."
+            f"{did_you_mean(strange[0], classifier.labels)} known: {listed(classifier.labels)}."
         )
 
 
 def _scored(
-    classifier: Classifier,
-    dataset: Dataset,
-    answers: Sequence[tuple[Clip, Prediction]],
-    leaks: Sequence[str],
+    classifier: Classifier, dataset: Dataset, answers: _Answers, leaks: Sequence[str]
 ) -> Evaluation:
     """Return the estimate that the answers to labelled clips give, with a verdict."""
-    clips = tuple(clip for clip, _ in answers)
+    clips, count = tuple(answers.clips), len(answers.clips)
     number = {label: k for k, label in enumerate(classifier.labels)}
-    onehot = np.zeros((len(answers), len(number)))
-    for row, clip in zip(onehot, clips, strict=True):
-        row[[number[name] for name in dataset.classes(clip)]] = 1
-    scores = np.array([[p.scores[label] for label in classifier.labels] for _, p in answers])
+    onehot = np.zeros((count, len(number)), bool)
+    for row, clip in enumerate(clips):
+        onehot[row, [number[name] for name in dataset.classes(clip)]] = True
+    scores, unknown = answers.scores[:count], answers.unknown[:count]
     tested = OutOfFold.of_scores(clips, onehot, scores, classifier.calibration.is_single)
     thresholds = np.array(classifier.decision_rule.thresholds)
     chosen = tested.chosen(thresholds)
-    scheme = amount(len(answers), "given clip")
+    scheme = amount(count, "given clip")
     figures = estimation.estimate(tested, classifier.labels, 0, scheme, folds=(), chosen=chosen)
     figures = replace(figures, verdict=verdict_of(figures, tested, chosen, leaks=leaks))
-    unknown = np.array([p.is_unknown for _, p in answers])
     if classifier.decision_rule.unknown_threshold is not None:
         figures = replace(figures, answered_unknown=int(unknown.sum()))
-    warnings = tuple(f"{p.path}: {text}" for _, p in answers for text in p.warnings)
-    notes = tuple(f"{p.path}: {text}" for _, p in answers for text in p.notes)
-    return Evaluation(figures, tested, thresholds, (), unknown, warnings, read_notes=notes)
+    return Evaluation(
+        figures,
+        tested,
+        thresholds,
+        tuple(answers.failures),
+        unknown,
+        tuple(answers.warnings),
+        read_notes=tuple(answers.notes),
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from earmark.data.splits import number_of_parts
 from earmark.training import metrics
 
 UNEQUAL = 1.5  # a class this much larger than another makes classes unequal
@@ -16,12 +17,14 @@ MOST_DEALT = 20  # blocks whose labels may be few enough to deal them out in all
 MOST_EXACT = 11  # clusters that differ, of which all exchanges are tried
 DRAWS = 1_999  # of exchanges and permutations beyond; the smallest p is then 1 / 2,000
 CHUNK = 100  # draws at a time
+SPARSE = 30  # times as many zeros as others
+MOST_BLOCKS = 20_000  # whose labels are dealt out; of more, so many drawn at random
 
 
-def is_unequal(onehot: np.ndarray) -> bool:
-    """Say whether a class of ``onehot`` (N, K) is more than 1.5 times as large as another."""
-    counts = onehot.sum(0)
-    return bool(counts.max() > UNEQUAL * counts[counts > 0].min(initial=np.inf))
+def is_unequal(counts: np.ndarray) -> bool:
+    """Say whether a class, with ``counts`` (K,) of clips, is 1.5 times as large as another."""
+    sizes = np.asarray(counts, np.float64)
+    return bool(sizes.max() > UNEQUAL * sizes[sizes > 0].min(initial=np.inf))
 
 
 def name_of(onehot: np.ndarray, is_single: bool) -> str:
@@ -32,20 +35,31 @@ def name_of(onehot: np.ndarray, is_single: bool) -> str:
     """
     if not is_single:
         return "macro_f1"
-    return "balanced_accuracy" if is_unequal(onehot) else "accuracy"
+    return "balanced_accuracy" if is_unequal(onehot.sum(0)) else "accuracy"
 
 
-def counts_of(chosen: np.ndarray, onehot: np.ndarray) -> np.ndarray:
-    """Return (N, 3, K) float32 of answers (N, K): found, of the class, and answered so."""
-    return np.stack([chosen * onehot, onehot, chosen], 1).astype(np.float32)
+def counts_of(chosen: np.ndarray, onehot: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Return (P, 3, K) float32: found, of the class, and answered so, in each part.
+
+    Answers and classes of clips are (N, K), and ``part`` (N,) numbers parts from 0.
+    """
+    has, given = onehot > 0, chosen > 0
+    counts = [_sums(cells, part) for cells in (has & given, has, given)]
+    return np.stack(counts, 1)
 
 
-def by_cluster(counts: np.ndarray, cluster: np.ndarray) -> np.ndarray:
-    """Return the sums (C, 3, K) of ``counts`` (N, 3, K) over the clips of each cluster."""
-    index = np.unique(cluster, return_inverse=True)[1]
-    order = np.argsort(index, kind="stable")
-    starts = np.searchsorted(index[order], np.arange(int(index.max()) + 1))
-    return np.asarray(np.add.reduceat(counts[order], starts, axis=0))
+def _sums(cells: np.ndarray, part: np.ndarray) -> np.ndarray:
+    """Return (P, K) float32, how many of the ``cells`` (N, K) are true in each part (N,)."""
+    shape = (int(part.max()) + 1, cells.shape[1])
+    rows, classes = np.nonzero(cells)
+    sums = np.bincount(part[rows] * shape[1] + classes, minlength=shape[0] * shape[1])
+    return sums.astype(np.float32).reshape(shape)
+
+
+def clusters_of_classes(onehot: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+    """Return in how many clusters, numbered from 0 (N,), each class (K,) of clips (N, K) is."""
+    rows, classes = np.nonzero(onehot)
+    return number_of_parts(classes, cluster[rows], onehot.shape[1])
 
 
 def value(name: str, counts: np.ndarray) -> np.ndarray:
@@ -64,7 +78,7 @@ def chance(name: str, onehot: np.ndarray) -> float:
     Always the largest class, always any class, or always all classes. Where all clips are of one
     class, that class was no guess: then it is one in all K classes.
     """
-    shares = onehot.mean(0)
+    shares = (onehot > 0).mean(0)
     present = shares[shares > 0]
     if name == "macro_f1":
         return float((2 * present / (1 + present)).mean()) if len(present) else 0.0
@@ -73,30 +87,27 @@ def chance(name: str, onehot: np.ndarray) -> float:
     return float(present.max() if name == "accuracy" else 1 / len(present))
 
 
-def interval(name: str, counts: np.ndarray, seed: int) -> tuple[float, float]:
-    """Return the 95 % interval of the figure of ``counts`` (C, 3, K), resampling clusters.
+def interval(
+    name: str, chosen: np.ndarray, onehot: np.ndarray, cluster: np.ndarray, seed: int
+) -> tuple[float, float]:
+    """Return the 95 % interval of the figure of answers (N, K), resampling clusters (N,).
 
     As :func:`metrics.accuracy_interval`: a percentile bootstrap, or Student's t on the jackknife
     (Efron and Stein 1981) with fewer than 20 clusters. Where all is right, or all wrong, it is the
     exact limit as if each class had as many clusters as the smallest.
     """
+    counts = counts_of(chosen, onehot, metrics.units(cluster, seed))
     n, total = len(counts), counts.sum(0)
     point = float(value(name, total))
     if point in (0.0, 1.0):
-        sizes = (counts[:, 1] > 0).sum(0)
+        sizes, most = clusters_of_classes(onehot, cluster), len(np.unique(cluster))
         least = sizes[sizes > 0]
-        limit = float(0.025 ** (1 / max(1, min(n, len(least) * least.min(initial=n)))))
+        limit = float(0.025 ** (1 / max(1, min(most, len(least) * least.min(initial=most)))))
         return (limit, 1.0) if point else (0.0, 1 - limit)
     if n == 1:
         return 0.0, 1.0  # one speaker says nothing of others
     if n >= metrics.FEW_CLUSTERS:
-        rng, flat = np.random.default_rng(seed), counts.reshape(n, -1)
-        draws = (
-            np.bincount(rng.integers(0, n, n), minlength=n).astype(np.float32) @ flat
-            for _ in range(metrics.BOOTSTRAPS)
-        )
-        values = value(name, np.stack(list(draws)).reshape(-1, *counts.shape[1:]))
-        low, high = np.quantile(values, (0.025, 0.975))
+        low, high = np.quantile(_resampled(name, counts, seed), (0.025, 0.975))
         return float(low), float(high)
     from scipy.stats import t
 
@@ -105,18 +116,39 @@ def interval(name: str, counts: np.ndarray, seed: int) -> tuple[float, float]:
     return max(0.0, point - float(half)), min(1.0, point + float(half))
 
 
+def _resampled(name: str, counts: np.ndarray, seed: int) -> np.ndarray:
+    """Return the figure (2,000,) of ``counts`` (P, 3, K) drawn again and again."""
+    rng, n, flat = np.random.default_rng(seed), len(counts), _flat(counts)
+    values = np.empty(metrics.BOOTSTRAPS)
+    for start in range(0, len(values), CHUNK):
+        drawn = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(CHUNK)]
+        sums = np.ascontiguousarray(np.array(drawn, np.float32) @ flat)
+        values[start : start + CHUNK] = value(name, sums.reshape(-1, *counts.shape[1:]))
+    return values
+
+
+def _flat(counts: np.ndarray) -> Any:
+    """Return (P, 3 K), which is sparse where it is multiplied faster so: of many classes."""
+    flat = counts.reshape(len(counts), -1)
+    if np.count_nonzero(flat) * SPARSE > flat.size:
+        return flat
+    from scipy.sparse import csr_array
+
+    return csr_array(flat)
+
+
 def figures(
     name: str, chosen: np.ndarray, onehot: np.ndarray, cluster: np.ndarray, seed: int
 ) -> dict[str, Any]:
     """Return name, value, interval and chance of the figure of answers (N, K)."""
-    counts = by_cluster(counts_of(chosen, onehot), cluster)
     if name == "accuracy":
-        ends = metrics.accuracy_interval((chosen * onehot).sum(1), cluster, seed)
+        right = ((chosen > 0) & (onehot > 0)).sum(1)
+        ends = metrics.accuracy_interval(right, cluster, seed)
     else:
-        ends = interval(name, counts, seed)
+        ends = interval(name, chosen, onehot, cluster, seed)
     return {
         "name": name,
-        "value": float(value(name, counts.sum(0))),
+        "value": float(value(name, metrics.counts(onehot, chosen))),
         "ci95": list(ends),
         "chance": chance(name, onehot),
     }
@@ -129,19 +161,26 @@ def permutation_p(
 
     What is dealt out are the labels of blocks, the clips of one cluster with the same label, so
     that clips that are not independent count once (Fisher 1935; Good 2005, chapter 3). All ways to
-    deal are tried where there are fewer than 2,000.
+    deal are tried where there are fewer than 2,000. Of more than 20,000 blocks, so many that are
+    drawn at random are dealt to, which is a test of these alone.
     """
-    kinds, kind = np.unique(onehot, axis=0, return_inverse=True)
-    _, first, block = np.unique(
-        np.stack([np.unique(cluster, return_inverse=True)[1], kind.ravel()], 1),
-        axis=0,
-        return_index=True,
-        return_inverse=True,
-    )
-    dealt = kind.ravel()[first]
-    answers = by_cluster(counts_of(chosen, onehot), block.ravel())[:, 2]
-    sizes = np.bincount(block.ravel())
-    rows, classes = np.nonzero(kinds[dealt])
+    kind = _kinds(onehot)
+    place = np.unique(cluster, return_inverse=True)[1] * (int(kind.max()) + 1) + kind
+    _, first, block = np.unique(place, return_index=True, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    if len(first) > MOST_BLOCKS:
+        few = np.sort(rng.choice(len(first), MOST_BLOCKS, replace=False))
+        inside = np.isin(block, few)
+        dealt, labels, block = (
+            kind[first[few]],
+            onehot[first[few]],
+            np.searchsorted(few, block[inside]),
+        )
+        chosen = chosen[inside]
+    else:
+        dealt, labels = kind[first], onehot[first]
+    answers, sizes = _sums(chosen > 0, block), np.bincount(block)
+    rows, classes = np.nonzero(labels)
     answered, width = answers.sum(0), onehot.shape[1]
 
     def figure(order: np.ndarray) -> float:
@@ -149,16 +188,23 @@ def permutation_p(
         size = np.bincount(classes, sizes[order[rows]], width)
         return float(value(name, np.stack([found, size, answered])))
 
-    rng, observed = np.random.default_rng(seed), figure(np.arange(len(first))) - 1e-9
+    observed = figure(np.arange(len(dealt))) - 1e-9
     counts = np.bincount(dealt).tolist()
-    if len(first) <= MOST_DEALT and _ways(counts) <= DRAWS:
-        order, extreme = np.zeros(len(first), np.int64), 0
-        for blocks in _deals(counts, range(len(first))):
+    if len(dealt) <= MOST_DEALT and _ways(counts) <= DRAWS:
+        order, extreme = np.zeros(len(dealt), np.int64), 0
+        for blocks in _deals(counts, range(len(dealt))):
             order[np.argsort(dealt, kind="stable")] = blocks
             extreme += figure(order) >= observed
         return extreme / _ways(counts)
-    extreme = sum(figure(rng.permutation(len(first))) >= observed for _ in range(DRAWS))
+    extreme = sum(figure(rng.permutation(len(dealt))) >= observed for _ in range(DRAWS))
     return (extreme + 1) / (DRAWS + 1)
+
+
+def _kinds(onehot: np.ndarray) -> np.ndarray:
+    """Number the clips (N,) by their classes (N, K), in the order of the rows."""
+    packed = np.packbits(onehot > 0, axis=1)
+    rows = packed.view(f"S{packed.shape[1]}").ravel()
+    return np.asarray(np.unique(rows, return_inverse=True)[1])
 
 
 def _ways(counts: Sequence[int]) -> int:
@@ -180,8 +226,8 @@ def _deals(counts: Sequence[int], places: Sequence[int]) -> Iterator[list[int]]:
 def exchange_p(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> float:
     """Return a one-sided p-value of the figure of ``ours`` being above that of ``theirs``.
 
-    Both are counts (C, 3, K) of the same clusters. If neither is better, the answers to a cluster
-    could as well be exchanged; for accuracy that is the sign-flip test of
+    Both are counts (P, 3, K) of the same clusters, or sets of them. If neither is better, the
+    answers to a cluster could as well be exchanged; for accuracy that is the sign-flip test of
     :func:`metrics.paired_p`. All exchanges are tried for up to 11 clusters that differ.
     """
     total, delta = ours.sum(0) + theirs.sum(0), ours - theirs
@@ -189,8 +235,10 @@ def exchange_p(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> fl
     if not len(delta):
         return 1.0
 
+    flat = _flat(delta)
+
     def gains(signs: np.ndarray) -> np.ndarray:
-        swing = (signs @ delta.reshape(len(delta), -1)).reshape(-1, *delta.shape[1:])
+        swing = np.ascontiguousarray(signs @ flat).reshape(-1, *delta.shape[1:])
         better, worse = value(name, (total + swing) / 2), value(name, (total - swing) / 2)
         return np.asarray(better - worse)
 

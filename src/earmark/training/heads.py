@@ -11,53 +11,73 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
-
-if TYPE_CHECKING:
-    import torch
-
+from earmark.training.gradients import Descent
+from earmark.training.moments import NEVER, FoldMoments, System, shrinkage, standard_scale
 
 LINEAR = ("linear", "logistic")  # by least squares, and by likelihood, which few features want
+SUMMED = ("prototype", "linear")  # what sums over clips are enough for
 PENALTIES = {  # strongest first; of least squares per clip, of a logistic head in all
     "prototype": (0.0,),
     "linear": (0.3, 3e-2, 3e-3, 3e-4, 3e-5),
     "logistic": (0.3, 0.03, 0.003),
     "mlp": (0.0,),
 }
-HIDDEN, DROPOUT = 256, 0.3  # the classic head: Linear -> ReLU -> Dropout 0.3 -> Linear
 LEAST_STEPS, LEAST_EPOCHS, BATCH = 100, 4, 64  # of the mlp; more gave nothing (docs/lab-notes.md)
-LEARNING_RATE, WEIGHT_DECAY = 3e-3, 1e-2
+LEARNING_RATE = 3e-3
 MOST_ROTATED = 1_500  # clips; beyond this the rotation costs more than it saves
-NEVER = -1e4  # the logit of a class that was not in training
+BLOCK = 1_024  # clips, or features, that are worked on at a time
 
 
 def standard(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and scale (D,), float32, with which ``features`` (N, D) have rows of length 1."""
-    deviation = features.std(0, dtype=np.float64)
-    # a unit that never moves in training says nothing, and must not explode when it does
-    scale = np.where(deviation > 1e-6, deviation, np.inf) * np.sqrt(features.shape[1])
-    return features.mean(0, dtype=np.float64).astype(np.float32), scale.astype(np.float32)
+    mean = features.mean(0, dtype=np.float64)
+    squares = np.zeros(len(mean))
+    for rows in _blocks(len(features)):
+        squares += np.square(features[rows] - mean).sum(0)
+    scale = standard_scale(np.sqrt(squares / len(features)))
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    """Yield the rows, or columns, of a matrix in blocks."""
+    for start in range(0, count, BLOCK):
+        yield slice(start, start + BLOCK)
 
 
 def fit(kind: str, features: np.ndarray, targets: Targets, penalty: float, seed: int = 0) -> Head:
     """Fit one head to ``features`` (N, D)."""
+    if kind in SUMMED and len(features) > features.shape[1]:
+        sums = FoldMoments(features[:BLOCK].mean(0), 1, targets.n_classes)
+        for rows in _blocks(len(features)):
+            sums.add(0, features[rows], targets.rows(rows))
+        return summed_head(kind, sums.system([0]), penalty)
     mean, scale = standard(features)
-    z = (features - mean) / scale
+    z = features - mean
+    z /= scale
     if kind == "mlp":
         weights = _mlp(z, targets, seed)
     elif kind == "logistic":
         weights = next(_logistic_path(z, targets, (penalty,)))
-    elif kind == "linear" and len(z) > z.shape[1]:
-        weights = _primal(z, targets, penalty)
     else:
         duals, bias = solve(kind, z @ z.T, targets, (penalty,), exact=True)
-        weights = {"weight": duals[0].T @ z, "bias": bias[0]}
-    return _head(kind, mean, scale, weights)
+        weights = {"weight": _spread(duals[0], z), "bias": bias[0]}
+    return new_head(kind, mean, scale, weights)
+
+
+def _spread(duals: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """Return the weight (K, D) that ``duals`` (N, K) give, worked out in double precision.
+
+    Some features at a time: a double copy of all would take twice their memory.
+    """
+    weight = np.empty((duals.shape[1], z.shape[1]), np.float32)
+    for columns in _blocks(z.shape[1]):
+        weight[:, columns] = duals.T @ z[:, columns].astype(np.float64)
+    return weight
 
 
 def fit_path(
@@ -71,10 +91,13 @@ def fit_path(
     mean, scale = standard(features)
     path = _logistic_path((features - mean) / scale, targets, PENALTIES[kind])
     for penalty, weights in zip(PENALTIES[kind], path, strict=True):
-        yield penalty, _head(kind, mean, scale, weights)
+        yield penalty, new_head(kind, mean, scale, weights)
 
 
-def _head(kind: str, mean: np.ndarray, scale: np.ndarray, weights: dict[str, np.ndarray]) -> Head:
+def new_head(
+    kind: str, mean: np.ndarray, scale: np.ndarray, weights: dict[str, np.ndarray]
+) -> Head:
+    """Return a head of standardisation and weights, as float32."""
     tensors = {"mean": mean, "scale": scale, **weights}
     return Head(kind, {name: np.asarray(value, np.float32) for name, value in tensors.items()})
 
@@ -96,22 +119,16 @@ def solve(
         duals, bias = duals[None], bias[None]
     else:
         duals, bias = _ridge(kernel, targets, penalties, exact)
-    bias[:, targets.onehot.sum(0) == 0] = NEVER
+    bias[:, targets.counts == 0] = NEVER
     return duals, bias
 
 
 def _prototypes(kernel: np.ndarray, targets: Targets) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest class mean, the means shrunk towards the mean of all by what chance puts into them.
-
-    The factor is that of James and Stein (1961): 1 - (variance of the mean) / (its square).
-    """
-    n, counts = len(kernel), targets.onehot.sum(0)
-    share = targets.onehot / np.maximum(counts, 1)
+    """Nearest class mean, the means shrunk towards the mean of all by what chance puts in."""
+    counts = targets.counts
+    share = targets.onehot / np.maximum(counts, 1).astype(np.float32)
     square = (share * (kernel @ share)).sum(0)  # of the length of each class mean
-    present = np.count_nonzero(counts)
-    within = np.trace(kernel) - (counts * square).sum()
-    variance = max(within, 0.0) / (n - present) if n > present else 0.0
-    kept = np.clip(1 - variance / np.maximum(counts * square, 1e-9), 0, 1)
+    kept = shrinkage(square, counts, float(np.trace(kernel)), len(kernel))
     return share * kept, -0.5 * square * kept**2
 
 
@@ -126,32 +143,25 @@ def _ridge(
     import torch
 
     dtype = torch.float64 if exact else torch.float32
-    prior, rest = _centred(targets)
+    prior = targets.prior
+    rest = torch.from_numpy(targets.onehot - prior).to(dtype)
     inverse = torch.from_numpy(1 / targets.weights).to(dtype)
     k = torch.from_numpy(kernel).to(dtype) + 1
-    loads = torch.tensor([penalty * len(kernel) for penalty in penalties], dtype=dtype)
-    factor = torch.linalg.cholesky(k + torch.diag_embed(loads[:, None] * inverse))
-    duals = torch.cholesky_solve(torch.from_numpy(rest).to(dtype), factor).numpy()
-    return duals, prior + duals.sum(1)
+    diagonal, duals = k.diagonal().clone(), []
+    for penalty in penalties:
+        k.diagonal().copy_(diagonal + penalty * len(kernel) * inverse)
+        factor, failed = torch.linalg.cholesky_ex(k)
+        if failed:  # rounding; in double precision it is positive
+            factor = torch.linalg.cholesky(k.double()).to(dtype)
+        duals.append(torch.cholesky_solve(rest, factor))
+    found = torch.stack(duals).numpy()
+    return found, prior + found.sum(1)
 
 
-def _primal(z: np.ndarray, targets: Targets, penalty: float) -> dict[str, np.ndarray]:
-    """Solve what :func:`_ridge` solves over (D, D), where there are more clips than features."""
-    prior, rest = _centred(targets)
-    ones = np.hstack([z, np.ones((len(z), 1), z.dtype)])
-    weighted = ones * targets.weights[:, None].astype(z.dtype)
-    moment = (ones.T @ weighted).astype(np.float64)
-    moment[np.diag_indices_from(moment)] += penalty * len(z)
-    solution = np.linalg.solve(moment, weighted.T @ rest)
-    bias = solution[-1] + prior
-    bias[targets.onehot.sum(0) == 0] = NEVER
-    return {"weight": solution[:-1].T, "bias": bias}
-
-
-def _centred(targets: Targets) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weighted share of each class (K,), and the targets without it (N, K)."""
-    prior = np.average(targets.onehot, axis=0, weights=targets.weights)
-    return prior, targets.onehot - prior
+def summed_head(kind: str, system: System, penalty: float) -> Head:
+    """Return the linear or prototype head that a system of sums gives."""
+    weight, bias = system.solve(kind, penalty, exact=True)
+    return new_head(kind, system.mean, system.scale, {"weight": weight, "bias": bias})
 
 
 def _logistic_path(
@@ -170,11 +180,12 @@ def _logistic_path(
         model.set_params(C=1 / penalty)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # close enough for a nearby penalty
-            model.fit(x, targets.onehot.argmax(1), targets.weights)
+            warnings.filterwarnings("ignore", message="The number of unique classes")
+            model.fit(x, targets.first, targets.weights)
         weight, bias = model.coef_ @ basis.T, model.intercept_
         if len(model.classes_) == 2:
             weight, bias = np.vstack([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-        full = np.zeros((targets.onehot.shape[1], z.shape[1]))
+        full = np.zeros((targets.n_classes, z.shape[1]))
         offset = np.full(len(full), NEVER)
         full[model.classes_], offset[model.classes_] = weight, bias
         yield {"weight": full, "bias": offset}
@@ -194,56 +205,14 @@ def _rotated(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarray]:
     """Train Linear -> ReLU -> Dropout -> Linear on standardised features (N, D)."""
-    x, basis = _rotated(z)
-    weights = _train_mlp(x, targets, seed)
-    return {**weights, "hidden.weight": weights["hidden.weight"] @ basis.T}
-
-
-def _train_mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarray]:
-    """Train on ``z`` (N, R); the same seed gives the same weights.
-
-    Random numbers come from a generator of its own: fits run side by side in threads.
-    """
     import torch
-    from torch.nn import functional as F
 
-    draw = torch.Generator().manual_seed(seed)
-    gain = float(np.sqrt(z.shape[1]))  # rows of length 1 -> units of size 1, as PyTorch expects
-    x, y = torch.from_numpy(z * gain).float(), torch.from_numpy(targets.onehot).float()
-    weights, classes = torch.from_numpy(targets.weights).float(), y.shape[1]
-
-    def uniform(*shape: int, inputs: int) -> torch.Tensor:  # as torch.nn.Linear starts
-        span = 1 / np.sqrt(inputs)
-        start: torch.Tensor = (torch.rand(*shape, generator=draw) * 2 - 1) * span
-        return start.requires_grad_()
-
-    with torch.enable_grad():
-        w1, b1 = uniform(HIDDEN, x.shape[1], inputs=x.shape[1]), uniform(HIDDEN, inputs=x.shape[1])
-        w2, b2 = uniform(classes, HIDDEN, inputs=HIDDEN), uniform(classes, inputs=HIDDEN)
-        optimiser = torch.optim.AdamW(
-            [w1, b1, w2, b2], LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
-        )
-        steps = max(LEAST_STEPS, LEAST_EPOCHS * len(x) // BATCH)
-        for step in range(steps):
-            for settings in optimiser.param_groups:
-                settings["lr"] = LEARNING_RATE * 0.5 * (1 + np.cos(np.pi * step / steps))
-            rows = torch.randint(len(x), (min(BATCH, len(x)),), generator=draw)
-            hidden = F.relu(F.linear(x[rows], w1, b1))
-            kept = torch.rand(hidden.shape, generator=draw) >= DROPOUT
-            logits = F.linear(hidden * kept / (1 - DROPOUT), w2, b2)
-            optimiser.zero_grad()
-            loss = _loss(logits, y[rows], targets.is_single)
-            torch.autograd.backward((loss * weights[rows]).mean())
-            optimiser.step()
-    fitted = [t.detach().numpy() for t in (w1 * gain, b1, w2, b2)]
-    names = ("hidden.weight", "hidden.bias", "output.weight", "output.bias")
-    return dict(zip(names, fitted, strict=True))
-
-
-def _loss(logits: torch.Tensor, onehot: torch.Tensor, is_single: bool) -> torch.Tensor:
-    """Return the cross-entropy (B,) of each clip; of independent classes, its mean over them."""
-    from torch.nn import functional as F
-
-    if is_single:
-        return F.cross_entropy(logits, onehot, reduction="none")
-    return F.binary_cross_entropy_with_logits(logits, onehot, reduction="none").mean(1)
+    x, basis = _rotated(z)
+    steps, n_classes = max(LEAST_STEPS, LEAST_EPOCHS * len(x) // BATCH), targets.n_classes
+    descent = Descent("mlp", x.shape[1], n_classes, steps=steps, rate=LEARNING_RATE, seed=seed)
+    for _ in range(steps):
+        drawn = torch.randint(len(x), (min(BATCH, len(x)),), generator=descent.draw)
+        rows = drawn.numpy()
+        descent.step(x[rows], targets.rows(rows))
+    weights = descent.tensors()
+    return {**weights, "hidden.weight": weights["hidden.weight"] @ basis.T}

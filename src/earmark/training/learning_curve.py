@@ -9,8 +9,9 @@ import numpy as np
 
 from earmark.classifier.targets import Targets
 from earmark.system.progress import Stages
-from earmark.training import heads, metrics
-from earmark.training.selection import Candidate, Search
+from earmark.training import heads
+from earmark.training.inner import Candidate
+from earmark.training.selection import Search
 
 DRAWS = 4  # of clips, for each size and fold
 MOST_TRAINED, MOST_TESTED = 800, 400  # clips of a fold; more only cost time
@@ -40,13 +41,15 @@ def learning_curve(
         rng = np.random.default_rng((search.seed, tested))
         train = search.rows_without(tested, MOST_TRAINED)
         test = _some(rng, np.flatnonzero(search.fold == tested), MOST_TESTED)
-        inside, across = search.table.kernels(train, test, (chosen.features,)).of(chosen.features)
-        targets, truth = search.targets.rows(train), search.targets.rows(test)
+        rows, n = np.concatenate([train, test]), len(train)
+        kernel = search.table.kernel(chosen.features, rows, n)
+        inside, across = kernel[:n, :n], kernel[n:, :n]
+        targets, truth = search.targets.rows(train), search.targets.classes[test]
         for size in _sizes(targets):
             for _ in range(DRAWS):
                 rows = _draw(rng, targets, size)
                 logits = _answer(chosen, inside, across, targets, rows)
-                hits = metrics.quality(logits, truth.onehot, True)
+                hits = logits.argmax(1) == truth
                 points.setdefault(size, []).append(float(hits.mean()))
 
     with (stages or Stages()).stage("curve", len(folds), "learning curve") as step:
@@ -64,23 +67,28 @@ def learning_curve(
     ]
 
 
-def gain_of_doubling(curve: Sequence[dict[str, Any]]) -> float | None:
+def gain_of_doubling(
+    curve: Sequence[dict[str, Any]], accuracy: float | None = None
+) -> float | None:
     """Return the accuracy that twice the clips would add, if errors go on falling as they do.
 
-    The last half of the curve is drawn on as a power law (Hestness et al. 2017), which holds for
-    one doubling and not for ten. None where the curve has fewer than three points.
+    How fast they fall is read off the last half of the curve, as a power law (Hestness et al.
+    2017), which holds for one doubling and not for ten. They fall from those of all clips, whose
+    ``accuracy`` is known: a curve ends at some hundred clips. By default they fall from its end.
+    None where the curve has fewer than three points.
     """
     if len(curve) < 3:
         return None
     late = curve[-max(3, len(curve) // 2) :]
     errors = [max(1 - point["accuracy"], 1e-4) for point in late]
     slope = np.polyfit(np.log([point["clips_per_class"] for point in late]), np.log(errors), 1)[0]
-    return float(errors[-1] * (1 - 2.0 ** min(slope, 0.0)))
+    error = errors[-1] if accuracy is None else 1 - accuracy
+    return float(error * (1 - 2.0 ** min(slope, 0.0)))
 
 
 def _sizes(targets: Targets) -> list[int]:
     """Return 1, 2, 4, ... up to the size of the smallest class that is there."""
-    counts = targets.onehot.sum(0)
+    counts = targets.counts
     least = int(counts[counts > 0].min())
     return [2**k for k in range(least.bit_length())]
 
@@ -90,7 +98,7 @@ def _some(rng: np.random.Generator, rows: np.ndarray, most: int) -> np.ndarray:
 
 
 def _draw(rng: np.random.Generator, targets: Targets, size: int) -> np.ndarray:
-    members = [np.flatnonzero(onehot) for onehot in targets.onehot.T]
+    members = [np.flatnonzero(targets.classes == k) for k in range(targets.n_classes)]
     return np.concatenate([rng.permutation(m)[:size] for m in members])
 
 

@@ -3,57 +3,73 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 BOOTSTRAPS = 2_000
 FEW_CLUSTERS = 20  # below this the bootstrap is too narrow, and Student's t is used
+MOST_CLUSTERS = 10_000  # of more, random sets are resampled: their spread is known to 0.7 %
 MOST_SIGNS, DRAWN_SIGNS = 14, 20_000  # of clusters, in a paired test
 ECE_BINS = 15  # Guo et al. 2017, section 2
+CELLS = 2**22  # numbers of a matrix that are in memory at a time
 
 
 def macro_f1(onehot: np.ndarray, chosen: np.ndarray) -> float:
     """Return the mean F1 over the classes in ``onehot`` (N, K) or ``chosen`` (N, K)."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(onehot, chosen, average="macro", zero_division=np.nan))
+    found, size, answered = counts(onehot, chosen)
+    return _mean(_share(2 * found, size + answered))
 
 
 def balanced_accuracy(onehot: np.ndarray, chosen: np.ndarray) -> float:
     """Return the mean recall over the classes that occur in ``onehot`` (N, K)."""
-    from sklearn.metrics import recall_score
-
-    return float(recall_score(onehot, chosen, average="macro", zero_division=np.nan))
+    found, size, _ = counts(onehot, chosen)
+    return _mean(_share(found, size))
 
 
 def per_class(
     onehot: np.ndarray, chosen: np.ndarray, labels: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return clips, recall, precision and F1 of each class; None where nothing can be said."""
-    from sklearn.metrics import precision_recall_fscore_support
-
-    *shares, counts = precision_recall_fscore_support(onehot, chosen, zero_division=np.nan)
-    columns = [[None if np.isnan(x) else float(x) for x in column] for column in shares]
+    found, size, answered = counts(onehot, chosen)
+    shares = (_share(found, size), _share(found, answered), _share(2 * found, size + answered))
+    columns = [[None if np.isnan(x) else x for x in share.tolist()] for share in shares]
     return [
-        {"label": label, "n": int(n), "recall": recall, "precision": precision, "f1": f1}
-        for label, n, precision, recall, f1 in zip(labels, counts, *columns, strict=True)
+        {"label": label, "n": n, "recall": recall, "precision": precision, "f1": f1}
+        for label, n, recall, precision, f1 in zip(labels, size.tolist(), *columns, strict=True)
     ]
+
+
+def counts(onehot: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return (3, K) counts of answers (N, K): found, of the class, and answered so."""
+    has, given = onehot > 0, chosen > 0
+    return np.stack([(has & given).sum(0), has.sum(0), given.sum(0)])
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return ``part`` / ``whole`` (K,), NaN where there is nothing."""
+    return np.asarray(np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0))
+
+
+def _mean(shares: np.ndarray) -> float:
+    """Return the mean of those that are there; NaN where none is."""
+    present = shares[~np.isnan(shares)]
+    return float(present.mean()) if len(present) else float("nan")
 
 
 def mean_average_precision(scores: np.ndarray, onehot: np.ndarray) -> float:
     """Return mAP: the mean over the classes that occur of the average precision over clips."""
     from sklearn.metrics import average_precision_score
 
-    present = onehot.sum(0) > 0
-    return float(average_precision_score(onehot[:, present], scores[:, present], average="macro"))
+    present = np.flatnonzero((onehot > 0).any(0))
+    return float(np.mean([average_precision_score(onehot[:, k], scores[:, k]) for k in present]))
 
 
 def chance(onehot: np.ndarray, is_single: bool) -> float:
     """Return the quality of always giving the same answer: the classes by how common they are."""
-    counts = onehot.sum(0)
-    return float(quality(np.tile(counts, (len(onehot), 1)), onehot, is_single).mean())
+    sizes = np.broadcast_to((onehot > 0).sum(0), onehot.shape)
+    return float(quality(sizes, onehot, is_single).mean())
 
 
 def quality(logits: np.ndarray, onehot: np.ndarray, is_single: bool) -> np.ndarray:
@@ -64,12 +80,31 @@ def quality(logits: np.ndarray, onehot: np.ndarray, is_single: bool) -> np.ndarr
     1 for a clip without any class.
     """
     if is_single:
-        return np.asarray(onehot[np.arange(len(onehot)), logits.argmax(1)])
+        return np.asarray(onehot[np.arange(len(onehot)), logits.argmax(1)], np.float64)
     # scikit-learn gives only the mean over clips; intervals and tests need each clip
-    above = logits[:, None, :] >= logits[:, :, None]  # (N, class, others at least as high)
-    precision = (above * onehot[:, None, :]).sum(2) / above.sum(2)
-    counts = onehot.sum(1)
-    return np.where(counts > 0, (precision * onehot).sum(1) / np.maximum(counts, 1), 1.0)
+    values = np.ones(len(onehot))
+    for rows in blocks(len(onehot), onehot.shape[1] * int((onehot > 0).sum(1).max(initial=1))):
+        values[rows] = _ranking(logits[rows], onehot[rows] > 0)
+    return values
+
+
+def _ranking(logits: np.ndarray, has: np.ndarray) -> np.ndarray:
+    """Return the label-ranking average precision (N,) of some clips; ``has`` (N, K) is bool."""
+    rows, columns = np.nonzero(has)
+    above = (
+        logits[rows] >= logits[rows, columns][:, None]
+    )  # (classes of clips, K): at least as high
+    precision = np.zeros(has.shape)
+    precision[rows, columns] = (above & has[rows]).sum(1) / above.sum(1)
+    count = has.sum(1)
+    return np.where(count > 0, precision.sum(1) / np.maximum(count, 1), 1.0)
+
+
+def blocks(n: int, width: int) -> Iterator[slice]:
+    """Yield slices of ``n`` rows of ``width`` numbers, of CELLS numbers at most or one row."""
+    size = max(1, CELLS // max(1, width))
+    for first in range(0, n, size):
+        yield slice(first, min(first + size, n))
 
 
 def calibration_error(scores: np.ndarray, onehot: np.ndarray, is_single: bool = True) -> float:
@@ -77,23 +112,40 @@ def calibration_error(scores: np.ndarray, onehot: np.ndarray, is_single: bool = 
 
     Of clips with one class, the confidence is that of the answer; else every score is one.
     """
-    if is_single:
-        best = (np.arange(len(onehot)), scores.argmax(1))
-        confidence, right = scores[best], onehot[best]
-    else:
-        confidence, right = scores.ravel(), onehot.ravel()
-    bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
-    gap = np.bincount(bins, weights=confidence - right, minlength=ECE_BINS)
-    return float(np.abs(gap).sum() / len(right))
+    gap, count = np.zeros(ECE_BINS), 0
+    for rows in blocks(*scores.shape):
+        confidence, right = scores[rows], onehot[rows]
+        if is_single:
+            best = (np.arange(len(right)), confidence.argmax(1))
+            confidence, right = confidence[best], right[best]
+        confidence, right = confidence.ravel(), right.ravel().astype(np.float64)
+        bins = np.minimum((confidence * ECE_BINS).astype(int), ECE_BINS - 1)
+        gap += np.bincount(bins, weights=confidence - right, minlength=ECE_BINS)
+        count += len(right)
+    return float(np.abs(gap).sum() / count)
+
+
+def units(cluster: np.ndarray, seed: int) -> np.ndarray:
+    """Number (N,) the units that are resampled: the clusters, or 10,000 random sets of more.
+
+    Sets are as independent as the clusters in them, and a sum over clusters is one over sets: it
+    spreads as much where sets are resampled, and a test that exchanges sets is exact as well.
+    """
+    index = np.unique(cluster, return_inverse=True)[1]
+    count = int(index.max()) + 1
+    if count <= MOST_CLUSTERS:
+        return np.asarray(index)
+    return np.asarray(np.random.default_rng(seed).permutation(count)[index] % MOST_CLUSTERS)
 
 
 def accuracy_interval(right: np.ndarray, cluster: np.ndarray, seed: int) -> tuple[float, float]:
     """Return the 95 % interval of the mean of ``right`` (N,), resampling whole clusters.
 
     Clips of one ``cluster`` (N,) (a speaker, a recording) are not independent. With 20 clusters or
-    more it is a percentile bootstrap over them, with fewer Student's t over the clusters' shares.
-    Where all is right, or all wrong, nothing spreads, and the exact binomial limit over clusters
-    stands in (Clopper and Pearson 1934): 9 of 9 are no proof of more than 0.66.
+    more it is a percentile bootstrap over them (of more than 10,000, over random sets of them:
+    :func:`units`), with fewer Student's t over the clusters' shares. Where all is right, or all
+    wrong, nothing spreads, and the exact binomial limit over clusters stands in (Clopper and
+    Pearson 1934): 9 of 9 are no proof of more than 0.66.
     """
     n = len(np.unique(cluster))
     if right.min() == right.max():  # what SciPy's binomtest gives; it takes 0.6 s to import
@@ -125,7 +177,7 @@ def paired_p(difference: np.ndarray, cluster: np.ndarray, seed: int) -> float:
     as well have the other sign. All signs are tried for up to 14 clusters that differ, else 20,000
     drawn ones. For clips that each are a cluster it is McNemar's exact test (1947).
     """
-    sums = np.bincount(np.unique(cluster, return_inverse=True)[1], weights=difference)
+    sums = np.bincount(units(cluster, seed), weights=difference)
     sums = sums[np.abs(sums) > 1e-9]
     if not len(sums):
         return 1.0
@@ -133,8 +185,10 @@ def paired_p(difference: np.ndarray, cluster: np.ndarray, seed: int) -> float:
     if len(sums) <= MOST_SIGNS:
         signs = np.array(list(itertools.product((1, -1), repeat=len(sums))))
         return float((np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9).mean())
-    signs = np.random.default_rng(seed).integers(0, 2, (DRAWN_SIGNS, len(sums))) * 2 - 1
-    extreme = np.count_nonzero(np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9)
+    rng, extreme = np.random.default_rng(seed), 0
+    for rows in blocks(DRAWN_SIGNS, len(sums)):
+        signs = rng.integers(0, 2, (rows.stop - rows.start, len(sums))) * 2 - 1
+        extreme += int((np.abs(signs @ sums) >= abs(sums.sum()) - 1e-9).sum())
     return float((extreme + 1) / (DRAWN_SIGNS + 1))
 
 
@@ -142,12 +196,14 @@ def _interval(
     values: np.ndarray, cluster: np.ndarray, seed: int, span: tuple[float, float]
 ) -> tuple[float, float]:
     """Return the 95 % interval of a mean, by bootstrap or Student's t; ``span`` for one cluster."""
-    _, index = np.unique(cluster, return_inverse=True)
+    index = units(cluster, seed)
     hits, sizes = np.bincount(index, weights=values), np.bincount(index)
     n = len(sizes)
     if n >= FEW_CLUSTERS:  # scipy.stats.bootstrap gives the same in 2 to 10 times as long
-        draws = np.random.default_rng(seed).integers(0, n, (BOOTSTRAPS, n))
-        means = hits[draws].sum(1) / sizes[draws].sum(1)
+        rng, means = np.random.default_rng(seed), np.zeros(BOOTSTRAPS)
+        for rows in blocks(BOOTSTRAPS, n):
+            draws = rng.integers(0, n, (rows.stop - rows.start, n))
+            means[rows] = hits[draws].sum(1) / sizes[draws].sum(1)
         low, high = np.quantile(means, (0.025, 0.975))
         return float(low), float(high)
     if n == 1:

@@ -14,8 +14,8 @@ from earmark.classifier.known import KEY_BYTES, KnownClips
 from earmark.data.clip import Clip
 from earmark.system.text import to_bytes
 from earmark.training.embedded_data import EmbeddedData
+from earmark.training.inner import Candidate, Choice
 from earmark.training.kernels import FeatureTable
-from earmark.training.selection import Choice
 from earmark.version import __version__
 
 USUAL = (0.05, 0.95)  # of the lengths of clips: what is shorter or longer is rare
@@ -31,7 +31,9 @@ def provenance(
     """
     digest = hashlib.sha256()
     for embedding in embedded.embeddings:
-        digest.update(embedding.matrix.tobytes())
+        for first in range(0, len(embedding.matrix), BLOCK):
+            rows = embedding.matrix[first : first + BLOCK]
+            digest.update(np.ascontiguousarray(rows).data)
     digest.update(to_bytes("\n".join(str(clip.label) for clip in embedded.clips)))
     names = ("backbone", "head", "layers", "folds")
     own = {name: arguments[name] for name in names}
@@ -52,15 +54,26 @@ def provenance(
     }
 
 
+_Figures = list[tuple[Candidate, float, float, dict[str, bool]]]  # loss, accuracy, marks
+
+
 def _best(choice: Choice) -> list[dict[str, Any]]:
-    """Return the best candidate of each head and feature spec, best first."""
-    best: dict[tuple[str, str], dict[str, Any]] = {}
-    for candidate, loss in sorted(choice.loss.items(), key=lambda item: item[1]):
-        settings = asdict(candidate)
-        settings["layers"] = settings.pop("features")  # what files and reports of 0.1 call it
-        row = {**settings, "accuracy": choice.quality[candidate], "loss": loss}
-        best.setdefault((candidate.head, candidate.features), row)
-    return list(best.values())
+    """Return the best candidate of each head and feature spec, best first.
+
+    Those that were judged on all clips come first, then all as they were screened on few.
+    """
+    judged: _Figures = [(c, loss, choice.quality[c], {}) for c, loss in choice.loss.items()]
+    few: _Figures = [(c, *figures, {"screened": True}) for c, figures in choice.screened.items()]
+    rows: list[dict[str, Any]] = []
+    for group in (judged, few):
+        best: dict[tuple[str, str], dict[str, Any]] = {}
+        for candidate, loss, quality, mark in group:
+            settings = asdict(candidate)
+            settings["layers"] = settings.pop("features")  # what files and reports of 0.1 call it
+            row = {**settings, "accuracy": quality, "loss": loss, **mark}
+            best.setdefault((candidate.head, candidate.features), row)
+        rows += best.values()
+    return rows
 
 
 def known_clips(

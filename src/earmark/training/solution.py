@@ -11,7 +11,8 @@ from earmark.classifier.head import Head
 from earmark.data.clip import Clip
 from earmark.data.splits import Scheme, make_scheme
 from earmark.system.progress import Stages
-from earmark.training.selection import Choice, FoldPlan, Search, fold_pairs
+from earmark.training.inner import Choice
+from earmark.training.selection import FoldPlan, Search
 
 INNER_FOLDS = 3  # made where the given folds are too few to nest
 
@@ -56,7 +57,8 @@ def solve(
         if is_nested(scheme):
             chosen, plans = _choose_nested(watched, clips, content, scheme)
         else:
-            chosen, plans = watched.choose(), watched.plans()
+            plans = watched.plans()
+            chosen = watched.choose()
     with stages.stage(fit[0], len(plans) + (len(plans) > 1), fit[1]) as step:
         return _fit(replace(search, step=step), chosen, plans)
 
@@ -70,9 +72,9 @@ def choosing_steps(n_specs: int, scheme: Scheme) -> int:
     """Return about how often :func:`solve` steps while it chooses among ``n_specs`` features."""
     count = len(scheme.names)
     if not is_nested(scheme):
-        return len(fold_pairs(count)) * n_specs + count + 1
+        return 2 * n_specs
     searches = 1 if scheme.held_out is not None else count + 1
-    return searches * (len(fold_pairs(INNER_FOLDS)) * n_specs + 1)
+    return searches * 2 * n_specs
 
 
 def _choose_nested(
@@ -97,7 +99,7 @@ def _fit(search: Search, chosen: Choice, plans: Sequence[FoldPlan]) -> Solution:
     if len(plans) == 1:  # a test split: what answers it is deployed
         (plan,) = plans
         head = search.fit_rows(chosen.best, plan.rows)
-        logits = np.zeros(search.targets.onehot.shape, np.float32)
+        logits = np.zeros((len(search.targets), search.targets.n_classes), np.float32)
         logits[plan.test] = search.answers(plan, head)
     else:
         head = search.fit_rows(chosen.best, search.rows_but())
@@ -113,7 +115,7 @@ def nested(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.
     inside = [replace(clips[row], fold=None) for row in rows]
     if len({clip.group for clip in inside}) < INNER_FOLDS:
         inside = [replace(clip, group=None) for clip in inside]
-    counts = search.targets.onehot[rows].sum(0)
+    counts = search.targets.rows(rows).counts
     fewest = int(counts[counts > 0].min())
     scheme = make_scheme(
         inside,
@@ -128,5 +130,5 @@ def nested(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.
         table=search.table.only(rows),
         targets=search.targets.rows(rows),
         fold=scheme.fold,
-        _inner_logits={},
+        _choices={},
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from earmark.data.doctor.findings import Finding
     from earmark.training.training import Training
 
+MOST_FOLDS = 12  # that have a figure each
 MOST_FINDINGS = 3  # of the doctor's, one a line
 
 
@@ -101,11 +102,17 @@ def estimate_lines(estimate: Mapping[str, Any]) -> list[str]:
         *_beside(estimate, figure["name"]),
         f"  measured  {estimate['scheme']}; {', '.join(_others(estimate, figure['name']))}",
     ]
-    folds = [
-        f"{fold['fold']}: {fold.get(figure['name'], fold['accuracy']):.3f}"
-        for fold in estimate["folds"]
-    ]
-    return [*lines, f"  folds     {', '.join(folds)}"] if len(folds) > 1 else lines
+    return [*lines, *_fold_line(estimate["folds"], figure["name"])]
+
+
+def _fold_line(folds: Sequence[Mapping[str, Any]], name: str) -> list[str]:
+    """Return the figure of each fold in a line, or of many the lowest and the highest."""
+    values = [fold.get(name, fold["accuracy"]) for fold in folds]
+    if len(folds) > MOST_FOLDS:
+        return [f"  folds     {len(folds):,}, from {min(values):.3f} to {max(values):.3f}"]
+    pairs = zip(folds, values, strict=True)
+    line = ", ".join(f"{fold['fold']}: {value:.3f}" for fold, value in pairs)
+    return [f"  folds     {line}"] if len(folds) > 1 else []
 
 
 _SHOWN = {  # how a headline begins its line, and what guessing is
@@ -205,7 +212,9 @@ def growth_line(estimate: Mapping[str, Any]) -> list[str]:
     """
     from earmark.training.learning_curve import gain_of_doubling
 
-    gain = gain_of_doubling(estimate.get("learning_curve", []))
+    tuning = estimate.get("fine_tuning") or {}
+    accuracy = tuning.get("frozen", estimate.get("accuracy"))
+    gain = gain_of_doubling(estimate.get("learning_curve", []), accuracy)
     if gain is None or is_worthless(estimate):
         return []
     which = " to the frozen classifier" if "fine_tuning" in estimate else ""

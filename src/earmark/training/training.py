@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -30,9 +31,11 @@ from earmark.training import baselines, candidates, estimation, headline, heads,
 from earmark.training.baselines import Baseline
 from earmark.training.embedded_data import EmbeddedData
 from earmark.training.estimation import OutOfFold
+from earmark.training.fitting import MEMORY
+from earmark.training.inner import Candidate
 from earmark.training.kernels import FeatureTable
 from earmark.training.provenance import known_clips, provenance
-from earmark.training.selection import Candidate, Search
+from earmark.training.selection import Search
 from earmark.training.solution import Solution, nested, solve
 from earmark.training.summary import training_text
 from earmark.training.unknown import find_threshold
@@ -104,6 +107,7 @@ class _Settings:
     progress: Progress | None
     compare: bool
     unknown: float | None
+    memory: float
 
 
 def train(
@@ -120,6 +124,7 @@ def train(
     progress: Progress | None = None,
     compare: bool = True,
     unknown: float | None = None,
+    memory: float = MEMORY / 1e9,
 ) -> Training:
     """Train a classifier on labelled clips, and estimate by nested cross-validation how good it is.
 
@@ -133,7 +138,7 @@ def train(
     backbone : str
         A name, several with commas between, or 'auto'.
     head, layers : str
-        'auto', 'linear', 'mlp' or 'prototype'; 'auto', 'last', 'all' or 'NAME,NAME'.
+        'auto', 'linear', 'logistic', 'mlp' or 'prototype'; 'auto', 'last', 'all' or 'NAME,NAME'.
     folds, seed : int
         How many folds to make where the data has none, and of which random numbers.
     precision, engine : str
@@ -144,6 +149,9 @@ def train(
         Whether to add baselines and a learning curve to the estimate.
     unknown : float, optional
         The share of strangers to let in, such as 0.05, where predictions may be 'unknown'.
+    memory : float
+        How many gigabytes the training may take. Embeddings beyond are read from the store again
+        and again; sets of layers that need more are left out, and named in the warnings.
 
     Returns
     -------
@@ -172,6 +180,10 @@ def train(
 
 def _train(dataset: Dataset, settings: _Settings) -> Training:
     """Embed, select, estimate, fit."""
+    if not 0 < settings.memory < math.inf:
+        raise EarmarkError(
+            f"no memory of {settings.memory:g} GB; give a number above 0, such as 4."
+        )
     stages, seed = Stages(settings.progress), settings.seed
     kinds = _kinds(settings.head, dataset)
     asks = settings.unknown is not None
@@ -181,7 +193,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
     choices = candidates.candidates([network.info for network in networks], settings.layers)
     embedded = _embed_data(dataset, networks, settings, stages)
 
-    search = _search(embedded, choices, kinds, seed)
+    search = _search(embedded, choices, kinds, settings)
     solution = solve(search, embedded.clips, embedded.content, embedded.scheme, stages)
     chosen = solution.chosen.best
 
@@ -217,12 +229,12 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         classifier,
         tested,
         embedded,
-        replace(search, _inner_logits={}),
+        replace(search, _choices={}),
         solution,
         chosen,
         len(embedded.clips),
         embedded.skipped,
-        notes + embedded.scheme.warnings,
+        notes + embedded.scheme.warnings + tuple(dict.fromkeys(search.notes)),
         stages.seconds,
         tuple(dict.fromkeys(text for e in embedded.embeddings for text in e.warnings)),
         findings,
@@ -238,22 +250,32 @@ def _embed_data(
     folds, seed = settings.folds, settings.seed
     whole = partial(make_scheme, folds=folds, seed=seed, separator=dataset.separator)
     whole(dataset.clips, np.arange(len(dataset)))  # that all contents differ is found out later
-    embeddings, skipped = _embed_all(dataset, networks, settings.store, stages)
-    content = np.unique(embeddings[0].matrix, axis=0, return_inverse=True)[1].ravel()
+    embeddings, skipped = _embed_all(dataset, networks, settings, stages)
+    content = embeddings[0].sounds
     scheme = whole(embeddings[0].clips, content)
     return EmbeddedData(dataset, networks, embeddings, skipped, content, scheme)
 
 
 def _search(
-    embedded: EmbeddedData, choices: Mapping[str, FeatureSpec], kinds: Sequence[str], seed: int
+    embedded: EmbeddedData,
+    choices: Mapping[str, FeatureSpec],
+    kinds: Sequence[str],
+    settings: _Settings,
 ) -> Search:
     table = FeatureTable(
         [n.info for n in embedded.networks], [e.matrix for e in embedded.embeddings], choices
     )
     targets = _targets(embedded.dataset, embedded.clips)
-    unequal = targets.is_single and headline.is_unequal(targets.onehot)
+    unequal = targets.is_single and headline.is_unequal(targets.counts)
     return Search(
-        table, targets, embedded.scheme.fold, kinds, seed, unequal, embedded.dataset.separator
+        table,
+        targets,
+        embedded.scheme.fold,
+        kinds,
+        settings.seed,
+        unequal,
+        embedded.dataset.separator,
+        memory=int(settings.memory * 1e9),
     )
 
 
@@ -300,10 +322,12 @@ def _rivals(
 def _targets(dataset: Dataset, clips: Sequence[Clip]) -> Targets:
     """Say which classes each clip has."""
     number = {label: k for k, label in enumerate(dataset.labels)}
-    onehot = np.zeros((len(clips), len(number)))
+    if dataset.is_single:
+        return Targets.single(np.array([number[str(clip.label)] for clip in clips]), len(number))
+    onehot = np.zeros((len(clips), len(number)), bool)
     for row, clip in zip(onehot, clips, strict=True):
-        row[[number[name] for name in dataset.classes(clip)]] = 1
-    return Targets(onehot, np.ones(len(onehot)), dataset.is_single)
+        row[[number[name] for name in dataset.classes(clip)]] = True
+    return Targets.several(onehot)
 
 
 def _used(
@@ -321,8 +345,8 @@ def _used(
 
 def _kinds(head: str, dataset: Dataset) -> tuple[str, ...]:
     """Return the heads that compete; of clips with several classes, fewer can."""
-    known = {"auto": KINDS, "linear": heads.LINEAR, "mlp": ("mlp",)}
-    known["prototype"] = ("prototype",)
+    alone = ("logistic", "mlp", "prototype")
+    known = {"auto": KINDS, "linear": heads.LINEAR, **{kind: (kind,) for kind in alone}}
     if head not in known:
         raise EarmarkError(
             f"no head {head!r};{did_you_mean(head, known)} known: {', '.join(known)}."
@@ -357,7 +381,7 @@ def backbone_names(backbone: str) -> tuple[list[str], tuple[str, ...]]:
 def _embed_all(
     dataset: Dataset,
     networks: Sequence[Backbone],
-    store: Store | None,
+    settings: _Settings,
     stages: Stages,
 ) -> tuple[list[Embeddings], tuple[Failure, ...]]:
     """Embed with every network, and keep the clips that all of them could read."""
@@ -368,9 +392,10 @@ def _embed_all(
                 embed(
                     dataset.clips,
                     network,
-                    store,
+                    settings.store,
                     options=dataset.audio,
                     progress=stages.progress,
+                    most_bytes=int(settings.memory * 1e9 / 4 / len(networks)),
                 )
             )
     common = set.intersection(*(set(e.clips) for e in embeddings))

@@ -10,10 +10,12 @@ import numpy as np
 from earmark.errors import EarmarkError
 from earmark.system.progress import Stages
 from earmark.training import heads, parallel
-from earmark.training.selection import Candidate, Search
+from earmark.training.inner import Candidate
+from earmark.training.screening import thinned
+from earmark.training.selection import Search
 
 MOST_FOLDS = 5
-MOST_TRAINED = 600  # clips; more place the threshold no better
+MOST_TRAINED, MOST_TESTED = 600, 2_000  # clips of a fold; more place the threshold no better
 MOST_LEFT_OUT = 20  # single classes left out in turn; of more, an even choice
 
 
@@ -37,7 +39,7 @@ def find_threshold(
     and of known clips beyond the threshold. Raises EarmarkError for fewer than 3 classes, for clips
     with several classes and for an impossible rate.
     """
-    classes = search.targets.onehot.shape[1]
+    classes = search.targets.n_classes
     if not search.targets.is_single or classes < 3:
         raise EarmarkError(
             f"'unknown' needs clips with one class each and at least 3 classes, to leave one out;"
@@ -72,8 +74,10 @@ def _left_out(
     search: Search, chosen: Candidate, tested: int
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Return how familiar strangers and known clips in a fold are, for each class left out."""
-    train, test = search.rows_without(tested, MOST_TRAINED), np.flatnonzero(search.fold == tested)
-    truth = search.targets.onehot[train].argmax(1)
+    train = search.rows_without(tested, MOST_TRAINED)
+    inside = np.flatnonzero(search.fold == tested)
+    test = thinned(inside, search.targets, MOST_TESTED, search.seed)
+    truth, answer = search.targets.classes[train], search.targets.classes[test]
     features, others = (search.table.features(chosen.features, rows) for rows in (train, test))
     scores: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -82,10 +86,10 @@ def _left_out(
         targets = search.targets_of(train[rest], chosen.balanced)
         head = heads.fit(chosen.head, features[rest], targets, chosen.penalty, search.seed)
         best = head.known_score(others)
-        is_stranger = search.targets.onehot[test, left] > 0
+        is_stranger = answer == left
         scores[left] = best[is_stranger], best[~is_stranger]
 
-    count = search.targets.onehot.shape[1]
+    count = search.targets.n_classes
     lefts = np.unique(np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int))
     parallel.side_by_side(leave_out, lefts.tolist())
     return {left: scores[left] for left in sorted(scores)}

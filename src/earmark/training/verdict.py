@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from earmark.classifier.estimate import CARE, USE, WORTHLESS, Estimate, Figures
-from earmark.errors import amount
-from earmark.training import headline
+from earmark.data.splits import numbered
+from earmark.errors import amount, some
+from earmark.training import headline, metrics
 from earmark.training.estimation import OutOfFold
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ FEW_GROUPS = 5  # with fewer no exchange of groups has p < 0.05: recordings are 
 FEW_CLIPS = 10  # of a class
 WIDE = 0.2  # of the 95 % interval
 HALF_WAY, NEARLY_RIGHT = 0.5, 0.8  # of the way from guessing to no error
-MOST_NAMED = 3  # classes in a sentence
 
 
 def verdict_of(
@@ -69,18 +69,19 @@ class _Judged:
         self.is_few = self.groups < FEW_GROUPS and any(clip.group for clip in tested.clips)
         figures = estimate.headline
         if self.is_few or figures is None:
-            self.cluster = np.unique([str(c.path) for c in tested.clips], return_inverse=True)[1]
+            self.cluster = numbered(clip.place for clip in tested.clips)
             figures = headline.figures(self.name, chosen, tested.onehot, self.cluster, seed)
         self.value, self.chance = figures["value"], figures["chance"]
         self.low, self.high = figures["ci95"]
+        self.units = metrics.units(self.cluster, seed)
         self.counts = self._counts(chosen)
         rivals = [_Rival.of(self.name, b, self._counts(b.tested.chosen())) for b in baselines]
         self.rival = max(rivals, key=lambda rival: rival.value, default=None)
         self.skill = (self.value - self.chance) / max(1 - self.chance, 1e-9)
-        self.is_one_class = int((tested.onehot.sum(0) > 0).sum()) == 1
+        self.is_one_class = int(tested.onehot.any(0).sum()) == 1
 
     def _counts(self, chosen: np.ndarray) -> np.ndarray:
-        return headline.by_cluster(headline.counts_of(chosen, self.tested.onehot), self.cluster)
+        return headline.counts_of(chosen, self.tested.onehot, self.units)
 
     @functools.cached_property
     def p(self) -> float:
@@ -162,8 +163,8 @@ class _Judged:
 
     def _doubtful_classes(self) -> list[str]:
         onehot, rows = self.tested.onehot, self.estimate.classes
-        groups = [len(np.unique(self.tested.cluster[row > 0])) for row in onehot.T]
-        shares = onehot.mean(0)
+        groups = headline.clusters_of_classes(onehot, self.tested.cluster).tolist()
+        shares = (onehot > 0).mean(0)
         if self.tested.is_single:
             figure, guess = "recall", np.full(len(rows), 1 / max(1, (shares > 0).sum()))
         else:
@@ -181,7 +182,7 @@ class _Judged:
         ]
         noun = "group" if any(clip.group for clip in self.tested.clips) else "recording"
         return [
-            text.format(_some(labels))
+            text.format(some(labels))
             for text, labels in (
                 (f"fewer than {FEW_CLIPS} clips were tested of {{}}", few),
                 (f"clips of one {noun} only were tested of {{}}", alone),
@@ -202,7 +203,7 @@ class _Judged:
 
 @dataclass(frozen=True)
 class _Rival:
-    """A baseline's name in a sentence, its counts (C, 3, K), and its figure."""
+    """A baseline's name in a sentence, its counts (P, 3, K), and its figure."""
 
     name: str
     counts: np.ndarray
@@ -213,10 +214,3 @@ class _Rival:
         is_random = baseline.name == "random weights"
         name = "the same network with random weights" if is_random else baseline.name
         return cls(name, counts, float(headline.value(figure, counts.sum(0))))
-
-
-def _some(labels: Sequence[str]) -> str:
-    """Name the first few classes, and count the rest."""
-    names = ", ".join(repr(label) for label in labels[:MOST_NAMED])
-    left = len(labels) - MOST_NAMED
-    return f"{names} and {amount(left, 'class')} more" if left > 0 else names

@@ -115,7 +115,7 @@ class ModelOptions:
     """What a classifier is made of, named as the parameters of ``earmark.train``."""
 
     backbone: str = Option("auto", help="NAME[,NAME...] or auto.")
-    head: Literal["auto", "linear", "mlp", "prototype"] = Option(
+    head: Literal["auto", "linear", "logistic", "mlp", "prototype"] = Option(
         "auto", help="The classifier on top."
     )
     layers: str = Option("auto", help="auto, last, all, or NAME,NAME...")

@@ -33,6 +33,9 @@ def train(
     no_hashes: bool = Option(
         False, "--no-hashes", help="Leave the hashes of the clips out of the file, to publish it."
     ),
+    memory: float = Option(
+        4.0, "--memory", min=0.1, help="Gigabytes of memory that training may take."
+    ),
     engine: options.EngineOptions,
     tuning: options.TuningOptions,
     report: Path | None = options.REPORT,
@@ -59,7 +62,7 @@ def train(
     clips = amount(len(dataset), "clip")
     say(f"{clips}, {len(dataset.labels)} classes; {understood(dataset.clips)}")
     settings = {**asdict(model), **asdict(folds), **asdict(engine)}
-    settings |= {"compare": not no_compare, "unknown": unknown}
+    settings |= {"compare": not no_compare, "unknown": unknown, "memory": memory}
     with run.store() as store, progress_bar("starting") as bar:
         settings |= {"store": store, "progress": bar}
         training, forget = _trained(dataset, settings, tuning)

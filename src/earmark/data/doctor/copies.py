@@ -21,16 +21,22 @@ WAVEFORMS = 2**27  # bytes in memory while near-duplicates are compared: 1.1 hou
 Sets = Iterable[tuple[tuple[Clip, ...], str]]  # clips with one sound, and how to show them
 
 
-def exact_sets(clips: Sequence[Clip], content: Sequence[bytes | int]) -> list[tuple[Clip, ...]]:
-    """Return the sets of two and more ``clips`` with equal ``content``."""
+def exact_sets(
+    clips: Sequence[Clip], content: Sequence[bytes] | np.ndarray
+) -> list[tuple[Clip, ...]]:
+    """Return the sets of two and more ``clips`` with equal ``content``, a number or a hash each."""
+    keys = content.tolist() if isinstance(content, np.ndarray) else content
+    count = collections.Counter(keys)
     same: dict[bytes | int, list[Clip]] = collections.defaultdict(list)
-    for clip, key in zip(clips, content, strict=True):
-        same[key].append(clip)
-    return [tuple(copies) for copies in same.values() if len(copies) > 1]
+    if len(count) < len(keys):
+        for clip, key in zip(clips, keys, strict=True):
+            if count[key] > 1:
+                same[key].append(clip)
+    return [tuple(copies) for copies in same.values()]
 
 
 def check_exact(
-    dataset: Dataset, clips: Sequence[Clip], content: Sequence[bytes | int]
+    dataset: Dataset, clips: Sequence[Clip], content: Sequence[bytes] | np.ndarray
 ) -> Iterator[Finding]:
     """Yield the findings about clips with equal samples."""
     names = Names(dataset.clips)
@@ -52,7 +58,7 @@ def between(clips: Sequence[Clip], pairs: Iterable[Pair]) -> list[Copied]:
     Pairs within one recording are left out: its stretches may overlap.
     """
     copied = [Copied(clips[p.first], clips[p.second], p.shared_s) for p in pairs]
-    return [pair for pair in copied if pair.first.path != pair.second.path]
+    return [pair for pair in copied if pair.first.place != pair.second.place]
 
 
 def near_sets(pairs: Sequence[tuple[Clip, Clip]]) -> list[tuple[Clip, ...]]:

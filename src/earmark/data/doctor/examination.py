@@ -20,6 +20,7 @@ from earmark.system.threads import available_cores, map_ahead, workers
 if TYPE_CHECKING:
     from earmark.data.doctor import copies
     from earmark.data.doctor.facts import Facts
+    from earmark.data.doctor.likely_copies import Rows
     from earmark.data.doctor.near_duplicates import Sketch
 
 
@@ -131,7 +132,7 @@ def before_training(
     dataset: Dataset,
     clips: Sequence[Clip],
     content: np.ndarray,
-    embeddings: np.ndarray,
+    embeddings: Rows,
     fold: np.ndarray,
     seconds: float,
 ) -> list[Finding]:
@@ -143,11 +144,12 @@ def before_training(
     """
     from earmark.data.doctor import copies, likely_copies
 
-    findings = copies.check_exact(dataset, clips, content.tolist())
+    findings = copies.check_exact(dataset, clips, content)
     conflicts = [finding for finding in findings if finding.kind == "label conflict"]
     pairs = likely_copies.find(dataset, clips, content, embeddings, seconds)
     near = likely_copies.check(dataset, clips, pairs, fold)
-    return by_severity([*conflicts, *near, *tables.check_classes(dataset)])
+    rest = [*likely_copies.unseen(content), *tables.check_classes(dataset)]
+    return by_severity([*conflicts, *near, *rest])
 
 
 def _distinct(facts: Sequence[Facts]) -> list[Clip]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from earmark.data.clip import NO_CLASS, Clip
+from earmark.data.clip import COLUMNS, NO_CLASS, Clip
 from earmark.errors import amount
 from earmark.system.text import one_line
 
@@ -88,11 +89,15 @@ class Names:
     """Short names of clips: their paths in the folder that contains all of them."""
 
     def __init__(self, clips: Sequence[Clip]) -> None:
-        folders = {str(clip.path.parent) for clip in clips}
+        self._clips = clips
+
+    @functools.cached_property
+    def _root(self) -> str:
+        """The folder; it is looked for when the first name is asked for."""
         try:
-            self._root = os.path.commonpath(folders)
-        except ValueError:  # on two drives
-            self._root = ""
+            return os.path.commonpath({os.path.dirname(clip.place) or "." for clip in self._clips})
+        except ValueError:  # on two drives, or none
+            return ""
 
     def __call__(self, clip: Clip) -> str:
         """Return the name of ``clip``, with its seconds where it is a stretch."""
@@ -103,7 +108,7 @@ class Names:
 
     def path(self, clip: Clip) -> str:
         """Return the name of the recording of ``clip``."""
-        return os.path.relpath(clip.path, self._root) if self._root else str(clip.path)
+        return os.path.relpath(clip.place, self._root) if self._root else clip.place
 
     def listed(self, clips: Sequence[Clip], sign: str = ", ") -> str:
         """Name the first few ``clips``, each with its label, and count the rest."""
@@ -113,11 +118,8 @@ class Names:
 
 def clip_fields(clip: Clip) -> dict[str, Any]:
     """Return the fields of a clip that are not None and can be written."""
-    return {
-        name: str(value) if name == "path" else value
-        for name, value in vars(clip).items()
-        if value is not None and name != "recording"
-    }
+    fields = {name: getattr(clip, name) for name in COLUMNS} | {"path": clip.place}
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _more(things: Sequence[object], shown: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 import numpy as np
 
@@ -25,26 +26,39 @@ NEAREST = 5  # of each clip; 98 % of copies that are softer, filtered, encoded o
 LEAST_NEAREST, ENOUGH = 2, 4_000  # of many clips fewer, lest training takes a fifth longer
 MOST_S = 10_000  # seconds of audio that are decoded once more, of the pairs most alike
 DIRECTIONS = 1_024  # random ones to which longer embeddings are reduced
-MOST_CLIPS = 30_000  # the time to compare all with all grows with the square
+MOST_CLIPS = 20_000  # the time to compare all with all grows with the square
+RUN = 100  # neighbours in the data that are compared together, of more clips than that
 BATCH = 64  # pairs that one thread compares in one go
-BLOCK = 1_024  # rows of the matrix of cosines at a time
+BLOCK = 256  # embeddings in memory at a time
+COSINES = 2**24  # in memory at a time
+
+
+class Rows(Protocol):
+    """Embeddings (N, E), of which some rows are read at a time."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
 
 
 def find(
     dataset: Dataset,
     clips: Sequence[Clip],
     content: np.ndarray,
-    embeddings: np.ndarray,
+    embeddings: Rows,
     seconds: float,
 ) -> list[copies.Copied]:
     """Return near copies among the first of ``clips`` (N) of each ``content`` (N,).
 
-    ``seconds`` is the mean length of a clip.
+    ``seconds`` is the mean length of a clip. Of more than 20,000 different clips, so many are
+    compared: runs of neighbours in the data, for a copy often follows its original.
     """
     first = np.sort(np.unique(content, return_index=True)[1])
-    if not 2 <= len(first) <= MOST_CLIPS:
+    if len(first) > MOST_CLIPS:
+        first = first[_runs(len(first))]
+    if len(first) < 2:
         return []
-    numbers = first[_alike(embeddings[first], int(MOST_S / max(seconds, 0.01)))]
+    numbers = first[_alike(embeddings, first, int(MOST_S / max(seconds, 0.01)))]
     used, places = np.unique(numbers, return_inverse=True)
     likely = [clips[i] for i in used.tolist()]
     waveform = copies.waveforms(likely, dataset.audio)
@@ -56,6 +70,22 @@ def find(
         compare = functools.partial(near_duplicates.compare, sketches, waveform)
         same = [pair for some in pool.map(compare, batches) for pair in some]
     return copies.between(likely, same)
+
+
+def _runs(count: int) -> np.ndarray:
+    """Return MOST_CLIPS rows of ``count``, in runs of RUN that are drawn at random."""
+    starts = np.arange(0, count - RUN + 1, RUN)
+    drawn = np.random.default_rng(0).choice(starts, MOST_CLIPS // RUN, replace=False)
+    return np.asarray((np.sort(drawn)[:, None] + np.arange(RUN)).ravel())
+
+
+def unseen(content: np.ndarray) -> Iterator[Finding]:
+    """Yield that not all clips were compared, where there are too many; ``content`` (N,)."""
+    count = int(np.count_nonzero(np.bincount(content)))
+    if count > MOST_CLIPS:
+        item = Item((), f"{MOST_CLIPS:,} of {count:,} different clips were compared")
+        advice = "there may be more sets; `earmark doctor DATA` compares all clips."
+        yield Finding("near copies", "note", (item,), advice)
 
 
 def _sketch(waveform: Callable[[int], Waveform], number: int) -> Sketch | None:
@@ -75,7 +105,8 @@ def check(
     dataset: Dataset, clips: Sequence[Clip], pairs: Sequence[copies.Copied], fold: np.ndarray
 ) -> Iterator[Finding]:
     """Yield the findings about near copies: those in several folds, and others in no one group."""
-    fold_of = dict(zip(clips, fold.tolist(), strict=True))
+    among = {clip for pair in pairs for clip in (pair.first, pair.second)}
+    fold_of = {c: f for c, f in zip(clips, fold.tolist(), strict=True) if among and c in among}
     names = Names(dataset.clips)
     parted, together = [], []
     for same in copies.near_sets([(pair.first, pair.second) for pair in pairs]):
@@ -105,26 +136,25 @@ def leaking_sets(findings: Sequence[Finding]) -> str | None:
     return None
 
 
-def _alike(embeddings: np.ndarray, most_rows: int) -> np.ndarray:
-    """Return (P, 2): the pairs of rows that are most alike, of no more than ``most_rows``."""
-    x = embeddings.astype(np.float32)
-    x -= x.mean(0)
-    x /= x.std(0) + 1e-6
-    size = x.shape[1]
-    if size > DIRECTIONS:
-        generator = np.random.default_rng(0)
-        x = x @ generator.standard_normal((size, DIRECTIONS), np.float32)
-    x /= np.linalg.norm(x, axis=1, keepdims=True) + 1e-9
+def _alike(embeddings: Rows, chosen: np.ndarray, most_rows: int) -> np.ndarray:
+    """Return (P, 2): the pairs of ``chosen`` rows (R,) that are most alike, as numbers into these.
+
+    There are no more than ``most_rows`` rows in them.
+    """
+    x = _directions(embeddings, chosen)
     most = min(max(LEAST_NEAREST, min(NEAREST, ENOUGH // len(x))), len(x) - 1)
     pairs: dict[tuple[int, int], float] = {}
-    for at in range(0, len(x), BLOCK):
-        cosine = x[at : at + BLOCK] @ x.T
+    block = max(1, COSINES // len(x))
+    for at in range(0, len(x), block):
+        cosine = x[at : at + block] @ x.T
         own = np.arange(len(cosine))
         cosine[own, own + at] = -1
-        near = np.argpartition(-cosine, most - 1, axis=1)[:, :most]
-        for row, column in zip(np.repeat(own, most).tolist(), near.ravel().tolist(), strict=True):
-            pair = (min(row + at, column), max(row + at, column))
-            pairs[pair] = float(cosine[row, column])
+        for _ in range(most):
+            near = cosine.argmax(1)
+            values = cosine[own, near].tolist()
+            cosine[own, near] = -1
+            for row, column, value in zip(own.tolist(), near.tolist(), values, strict=True):
+                pairs[min(row + at, column), max(row + at, column)] = value
     best, rows = [], set[int]()
     for pair in sorted(pairs, key=lambda pair: (-pairs[pair], pair)):
         more = set(pair) - rows
@@ -132,3 +162,28 @@ def _alike(embeddings: np.ndarray, most_rows: int) -> np.ndarray:
             rows |= more
             best.append(pair)
     return np.array(sorted(best), np.int64).reshape(-1, 2)
+
+
+def _directions(embeddings: Rows, chosen: np.ndarray) -> np.ndarray:
+    """Return the ``chosen`` rows (R, <= 1,024), standardised, in few directions, of length 1."""
+    blocks = [chosen[at : at + BLOCK] for at in range(0, len(chosen), BLOCK)]
+    size = embeddings.shape[1]
+    around = embeddings[blocks[0]].astype(np.float64).mean(0)
+    sums, squares = np.zeros(size), np.zeros(size)
+    for rows in blocks:
+        away = embeddings[rows] - around
+        sums += away.sum(0)
+        squares += np.square(away, out=away).sum(0)
+    mean = sums / len(chosen)
+    deviation = np.sqrt(np.maximum(squares / len(chosen) - np.square(mean), 0)).astype(np.float32)
+    mean = (around + mean).astype(np.float32)
+    few = None
+    if size > DIRECTIONS:
+        few = np.random.default_rng(0).standard_normal((size, DIRECTIONS), np.float32)
+    x = np.empty((len(chosen), min(size, DIRECTIONS)), np.float32)
+    for number, rows in enumerate(blocks):
+        standard = (embeddings[rows].astype(np.float32) - mean) / (deviation + 1e-6)
+        at = slice(number * BLOCK, number * BLOCK + len(rows))
+        x[at] = standard if few is None else standard @ few
+        x[at] /= np.linalg.norm(x[at], axis=1, keepdims=True) + 1e-9
+    return x

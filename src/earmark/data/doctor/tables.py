@@ -22,24 +22,22 @@ SLIP_RARER = 2  # times; of AudioSet's 527 classes 7 pairs are one letter apart 
 
 
 class Partition(NamedTuple):
-    """What separates training from test clips: 'split', 'fold' or 'group', and each clip's part."""
+    """What separates training from test clips: 'split', 'fold' or 'group'."""
 
     word: str
-    part: dict[Clip, str]
 
     def parts(self, clips: Iterable[Clip]) -> list[str]:
         """Return the parts that ``clips`` are in, sorted."""
-        return sorted({self.part[clip] for clip in clips})
+        words = {getattr(clip, self.word) for clip in clips}
+        if self.word == "split":  # two words for clips that are held out do not part them
+            words = set(map(role, words))
+        return sorted({word or "" for word in words})
 
 
 def partition_of(dataset: Dataset) -> Partition | None:
     """Return the partition by which ``splits`` makes folds; None where nothing is given."""
     word = dividing_column(dataset.clips)
-    if word is None:
-        return None
-    if word == "split":  # two words for clips that are held out do not part them
-        return Partition(word, {clip: role(clip.split) or "" for clip in dataset.clips})
-    return Partition(word, {clip: getattr(clip, word) or "" for clip in dataset.clips})
+    return None if word is None else Partition(word)
 
 
 def check_classes(dataset: Dataset) -> Iterator[Finding]:
@@ -60,7 +58,7 @@ def check_classes(dataset: Dataset) -> Iterator[Finding]:
 def _of_no_class(dataset: Dataset) -> Iterator[Finding]:
     """Yield the clips without any class, where they may have several."""
     names = Names(dataset.clips)
-    items = tuple(Item((c,), names(c)) for c in dataset.clips if not dataset.classes(c))
+    items = tuple(Item((c,), names(c)) for c in dataset.clips if not c.label)
     if items and dataset.labels:
         advice = "without a label they are examples of no class; label those that have a class."
         yield Finding("no class", "note", items, advice)
@@ -75,14 +73,18 @@ def check_partition(dataset: Dataset) -> Iterator[Finding]:
     recordings: dict[str, list[Clip]] = collections.defaultdict(list)
     groups: dict[str, list[Clip]] = collections.defaultdict(list)
     for clip in dataset.clips:
-        recordings[names.path(clip)].append(clip)
+        recordings[clip.place].append(clip)
         if clip.group is not None and partition.word != "group":
             groups[clip.group].append(clip)
     for noun, members in (("recording", recordings), ("group", groups)):
-        items = tuple(
-            Item(tuple(clips), f"{name} has clips in {partition.word}s {', '.join(parts)}")
+        parted = {
+            names.path(clips[0]) if noun == "recording" else name: (tuple(clips), parts)
             for name, clips in members.items()
             if len(parts := partition.parts(clips)) > 1
+        }
+        items = tuple(
+            Item(clips, f"{name} has clips in {partition.word}s {', '.join(parts)}")
+            for name, (clips, parts) in parted.items()
         )
         if items:
             advice = (
@@ -173,7 +175,7 @@ def _variants(classes: Classes, names: list[str]) -> Item:
 def _small(classes: Classes, partition: Partition | None) -> Iterator[Finding]:
     """Yield classes of fewer recordings than folds: an error where folds must still be made."""
     least = FOLDS if partition is None else 2
-    count = {name: len({clip.path for clip in clips}) for name, clips in classes.items()}
+    count = {name: len({clip.place for clip in clips}) for name, clips in classes.items()}
     items = tuple(
         Item(clips, f"{name!r} has {count[name]}")
         for name, clips in classes.items()
@@ -203,13 +205,12 @@ def _imbalance(classes: Classes) -> Iterator[Finding]:
 
 def _confined(classes: Classes, partition: Partition | None) -> Iterator[Finding]:
     """Yield classes that are in one group, or in one fold, only."""
-    everyone = tuple(dict.fromkeys(clip for clips in classes.values() for clip in clips))
-    group = {clip: clip.group for clip in everyone if clip.group is not None}
-    if len(set(group.values())) > 1:
+    groups = {name: {clip.group for clip in clips} for name, clips in classes.items()}
+    if len(set().union(*groups.values()) - {None}) > 1:
         items = tuple(
-            Item(clips, f"{name!r} is in group {group[clips[0]]!r} only")
-            for name, clips in classes.items()
-            if len({group.get(clip) for clip in clips}) == 1
+            Item(classes[name], f"{name!r} is in group {next(iter(among))!r} only")
+            for name, among in groups.items()
+            if len(among) == 1 and None not in among
         )
         if items:
             advice = "class and group cannot be told apart: record the class in other groups too."
@@ -220,6 +221,7 @@ def _confined(classes: Classes, partition: Partition | None) -> Iterator[Finding
             for name, clips in classes.items()
             if len(parts := partition.parts(clips)) == 1
         )
+        everyone = (clip for clips in classes.values() for clip in clips)
         if items and len(partition.parts(everyone)) > 1:
             advice = (
                 "it cannot be both trained on and tested: put some of its clips into another"

@@ -31,7 +31,8 @@ from earmark.training.finetuning.processes import Processes
 from earmark.training.finetuning.recipe import FULL, Recipe, check_method
 from earmark.training.finetuning.run import Run
 from earmark.training.finetuning.waveforms import Waveforms
-from earmark.training.selection import Choice, FoldPlan
+from earmark.training.inner import Choice
+from earmark.training.selection import FoldPlan
 from earmark.training.training import Training
 from earmark.version import __version__
 

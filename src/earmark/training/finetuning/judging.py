@@ -36,6 +36,6 @@ def losses(logits: np.ndarray, targets: Targets) -> np.ndarray:
     It is the log loss, or with several classes a clip the squared error of the scores.
     """
     if targets.is_single:
-        return np.asarray(log_loss(logits[None], targets.onehot, targets.weights)[0])
+        return np.asarray(log_loss(logits[None], targets.classes, targets.weights)[0])
     scores = Calibration.fit(logits, targets).scores(logits)
     return np.asarray(np.square(scores - targets.onehot).mean(1))

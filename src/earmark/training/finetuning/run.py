@@ -145,7 +145,7 @@ class Run:
                     f"{failure.path} could be read before fine-tuning, and now cannot:"
                     f" {failure.reason.rstrip('.')}. Bring it back and run the same command again."
                 )
-            matrices.append(embeddings.matrix)
+            matrices.append(embeddings.matrix[:])
         infos = [network.info for network in self.networks]
         return compute_features(infos, matrices, self.model.spec)
 

@@ -1,0 +1,107 @@
+"""Hashes of recordings and of what they sound like: each computed once, many in little memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, overload
+
+import numpy as np
+
+from earmark.audio.source import FileSource, Source
+
+STATUS_BYTES, SOUND_BYTES, CONTENT_BYTES = 16, 16, 32
+NEGATIVE_ZERO = 0x8000  # of float16
+SETTLED_NS = 2_000_000_000  # a file changed within the step of a clock keeps its time; FAT's is 2 s
+
+
+class RecordingVersion(NamedTuple):
+    """The hash of a recording's bytes, and the version of the decoder that reads them."""
+
+    content: bytes
+    decoder: int
+
+
+class KnownVersions:
+    """The versions of recordings that are files, as long as they are the same files.
+
+    That is what path, device, inode, size and times of the last changes tell. Changed within the
+    last seconds, a file is not remembered. Each takes 140 bytes. Several threads may use this.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, bytes] = {}
+
+    def get(self, source: Source) -> RecordingVersion | None:
+        """Return what is remembered of a recording, if it is a file that has not changed."""
+        known = self._known.get(str(source.path)) if isinstance(source, FileSource) else None
+        if known is None or known[:STATUS_BYTES] != status_of(source):
+            return None
+        return RecordingVersion(known[STATUS_BYTES + 1 :], known[STATUS_BYTES])
+
+    def add(self, source: Source, status: bytes, version: RecordingVersion) -> None:
+        """Remember a recording; ``status`` is of the time before its bytes were read."""
+        if status and isinstance(source, FileSource):
+            known = status + bytes([version.decoder]) + version.content
+            self._known[str(source.path)] = known
+
+
+def status_of(source: Source) -> bytes:
+    """Return 16 bytes that differ when a file has changed; none where nobody can tell."""
+    if not isinstance(source, FileSource):
+        return b""
+    try:
+        s = os.stat(source.path)
+    except (OSError, ValueError):
+        return b""
+    if time.time_ns() - s.st_mtime_ns < SETTLED_NS:
+        return b""
+    text = f"{s.st_dev} {s.st_ino} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}"
+    return hashlib.blake2b(text.encode(), digest_size=STATUS_BYTES).digest()
+
+
+def sound_of(row: np.ndarray) -> bytes:
+    """Return 16 bytes that equal rows (E,) share, be they float16 or float32; -0.0 equals 0.0."""
+    if row.dtype != np.float16:
+        with np.errstate(over="ignore"):
+            half = row.astype(np.float16)
+        row = half if np.array_equal(half, row) else row + np.float32(0)
+    if row.dtype == np.float16 and (row.view(np.uint16) == NEGATIVE_ZERO).any():
+        row = row + np.float16(0)
+    return hashlib.sha256(row.tobytes()).digest()[:SOUND_BYTES]
+
+
+def number_equal(values: np.ndarray) -> np.ndarray:
+    """Return (N,) int64: a number for each distinct value, in the order of their appearance."""
+    _, first, group = np.unique(values, return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return number[group]
+
+
+class Hashes(Sequence[bytes]):
+    """Hashes of one length, which take no more memory than their bytes."""
+
+    def __init__(self, hashes: bytes | bytearray, length: int) -> None:
+        """Take N hashes of ``length`` bytes, one after the other."""
+        self._hashes = np.frombuffer(hashes, f"V{length}")
+
+    def only(self, rows: slice | np.ndarray) -> Hashes:
+        """Keep some: a slice, numbers, or a mask."""
+        length = self._hashes.itemsize
+        return Hashes(self._hashes[rows].tobytes(), length)
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    @overload
+    def __getitem__(self, row: int) -> bytes: ...
+    @overload
+    def __getitem__(self, row: slice) -> Hashes: ...
+    def __getitem__(self, row: int | slice) -> bytes | Hashes:
+        return self.only(row) if isinstance(row, slice) else bytes(self._hashes[row])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._hashes.tolist())

@@ -1,0 +1,250 @@
+"""The rows of a matrix of embeddings: in memory, in the store, or in a temporary file.
+
+An array and :class:`StoredRows` both give rows by a slice, by numbers or by a mask: who takes some
+at a time need not know which of them is there.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from earmark.embeddings.store import AT_ONCE, Store
+from earmark.errors import EarmarkError, StoreDamageError, StoreError
+
+if TYPE_CHECKING:
+    from earmark.embeddings.stages import Embedded
+
+BLOCK_BYTES = 16 * 2**20  # of rows that are handed on at a time
+SPOOLED_BYTES = 16 * 2**20  # of rows that no store has; more go into a file
+STORED, IN_MEMORY = -1, -2  # where a row is, if it has no place in a file
+
+Index = slice | np.ndarray | Sequence[int]
+
+
+class StoredRows:
+    """A matrix (N, E) that is not in memory: ``rows[index]`` reads some of it, as an array (n, E).
+
+    An index is a slice, numbers of rows in any order, or a mask (N,). Rows are read from the store
+    by their keys and checked by their digests; a temporary file has those that are not stored. The
+    thread that opened the store may read, as long as it is open.
+
+    Reading raises StoreError where rows are not in the store any more, and StoreDamageError where
+    they, or all of it, are damaged. The same command computes them again.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (N, E).
+    dtype : numpy.dtype
+        float16; float32 if a row does not fit into that.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> with earmark.Store() as store:
+    ...     matrix = earmark.embed("recordings", "logmel", store, most_bytes=0).matrix
+    ...     matrix.shape, matrix[2:5].shape
+    ((12, 128), (3, 128))
+    """
+
+    def __init__(
+        self,
+        store: Store | None,
+        keys: np.ndarray,
+        file: RowsOnDisk,
+        places: np.ndarray,
+        dtype: np.dtype[Any],
+    ) -> None:
+        """Take the ``keys`` (N,) of 16 bytes, and the ``places`` (N,) in the file, or STORED."""
+        self._store, self._keys, self._file, self._places = store, keys, file, places
+        self.shape, self.dtype = (len(keys), file.width), dtype
+
+    def __repr__(self) -> str:
+        return f"StoredRows({self.shape}, {self.dtype})"
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes all rows would take in memory."""
+        return self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise TypeError("these rows may not fit into memory; take some, such as rows[first:last].")
+
+    def __getitem__(self, index: Index) -> np.ndarray:
+        if isinstance(index, slice):
+            rows = np.arange(*index.indices(len(self)))
+        else:
+            rows = np.arange(len(self))[index]
+        if rows.ndim != 1:
+            raise TypeError(f"rows[{index!r}]; give a slice, numbers of rows, or a mask.")
+        block = np.empty((len(rows), self.shape[1]), self.dtype)
+        order = np.argsort(rows, kind="stable")  # neighbours on disk are read together
+        lost: list[bytes] = []
+        for first in range(0, len(order), AT_ONCE):
+            positions = order[first : first + AT_ONCE]
+            lost += self._read(block, positions, rows[positions])
+        if lost:
+            raise self._loss(lost, len(rows))
+        return block
+
+    def only(self, index: Index) -> StoredRows:
+        """Return the matrix of some of the rows; none is read."""
+        keys, places = self._keys[index], self._places[index]
+        return StoredRows(self._store, keys, self._file, places, self.dtype)
+
+    def _read(self, block: np.ndarray, positions: np.ndarray, rows: np.ndarray) -> list[bytes]:
+        """Write ``rows`` to their ``positions`` in the block; return the keys of those lost."""
+        places = self._places[rows]
+        for position, place in zip(positions, places, strict=True):
+            if place != STORED:
+                block[position] = self._file.read(place)
+        is_stored = places == STORED
+        keys = self._keys[rows[is_stored]].tolist()
+        if not keys or self._store is None:
+            return []
+        records = self._store.get(keys, self.shape[1])
+        for position, key in zip(positions[is_stored], keys, strict=True):
+            if key in records:
+                block[position] = records[key].vector
+        return [key for key in keys if key not in records]
+
+    def _loss(self, keys: list[bytes], asked: int) -> StoreError:
+        """Say how many of the rows that were asked for are lost."""
+        assert self._store is not None
+        damaged = sum(key in self._store.damaged for key in keys)
+        why = f"{damaged:,} are damaged" if damaged else "`earmark cache prune` and `clear` do that"
+        error = StoreDamageError if damaged else StoreError
+        return error(
+            f"the store {self._store.path} has lost {len(keys):,} of {asked:,} embeddings that it"
+            f" had ({why}); run the same command again, which computes them again."
+        )
+
+
+class RowsOnDisk:
+    """Rows (E,) float16 or float32; beyond some megabytes, in a temporary file without a name."""
+
+    def __init__(self, width: int, folder: Path | None = None) -> None:
+        """Take E and the folder of the file; by default, the system's for temporary files."""
+        self.width, self._folder = width, folder
+        where = str(folder) if folder else None
+        file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES, dir=where)  # noqa: SIM115
+        weakref.finalize(self, file.close)
+        self._file = cast(IO[bytes], file)
+        self._ends = array("q", [0])  # of each row, after the beginning of the first
+
+    def append(self, row: np.ndarray) -> int:
+        """Write a row and return its place; EarmarkError where the disk is full."""
+        try:
+            self._file.seek(self._ends[-1])
+            self._file.write(row.tobytes())
+        except OSError as error:
+            folder = self._folder or tempfile.gettempdir()
+            hint = "" if self._folder else " in TMPDIR"
+            raise EarmarkError(
+                f"cannot write into the folder {folder}: {error.strerror}; free some space there,"
+                f" or name another{hint}."
+            ) from error
+        self._ends.append(self._ends[-1] + row.nbytes)
+        return len(self._ends) - 2
+
+    def read(self, place: int) -> np.ndarray:
+        """Return the row at a place."""
+        first, end = self._ends[place : place + 2]
+        self._file.seek(first)
+        is_wide = end - first == 4 * self.width
+        return np.frombuffer(self._file.read(end - first), np.float32 if is_wide else np.float16)
+
+
+class GrowingRows:
+    """Rows (E,) of embeddings, in memory until they exceed ``most_bytes``."""
+
+    def __init__(
+        self,
+        width: int,
+        store: Store | None = None,
+        most_bytes: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """Take E; rows beyond ``most_bytes`` are left in the store or else go into the folder."""
+        self._width, self._store, self._most_bytes = width, store, most_bytes
+        self._folder = folder or (store.path.parent if store else None)
+        self._rows: np.ndarray = np.zeros((0, width), np.float16)
+        self._file: RowsOnDisk | None = None
+        self._dtype = np.dtype(np.float16)
+        self._keys, self._places = bytearray(), array("q")
+
+    def append(self, embedded: Embedded) -> None:
+        """Add a row; StoreDamageError where the store is damaged that alone has earlier ones."""
+        row = embedded.vector
+        if row.dtype != self._dtype:
+            self._dtype = np.result_type(self._dtype, row)
+        if self._store is not None and self._store.is_damaged:
+            self._give_up_store()
+        is_stored = embedded.is_stored and self._store is not None
+        self._keys += embedded.key
+        self._places.append(STORED if is_stored else IN_MEMORY)
+        count = len(self._places)
+        size = count * self._width * self._dtype.itemsize
+        if self._file is None and (self._most_bytes is None or size <= self._most_bytes):
+            self._keep(row, count)
+            return
+        if self._file is None:
+            self._file = RowsOnDisk(self._width, self._folder)
+            self._leave_memory()
+        if not is_stored:
+            self._places[-1] = self._file.append(row)
+
+    def matrix(self) -> Matrix:
+        """Return all rows; no more can be added."""
+        if self._file is None:
+            self._rows.resize((len(self._places), self._width), refcheck=False)
+            return self._rows
+        keys, places = np.frombuffer(self._keys, "V16"), np.frombuffer(self._places, np.int64)
+        return StoredRows(self._store, keys, self._file, places, self._dtype)
+
+    def _keep(self, row: np.ndarray, count: int) -> None:
+        if self._dtype != self._rows.dtype:
+            self._rows = self._rows.astype(self._dtype)
+        if count > len(self._rows):
+            most = (self._most_bytes or 0) // (self._width * self._dtype.itemsize)
+            rows = max(64, count * 3 // 2)
+            self._rows.resize((min(rows, most) if most else rows, self._width), refcheck=False)
+        self._rows[count - 1] = row
+
+    def _give_up_store(self) -> None:
+        assert self._store is not None
+        if self._file is not None and STORED in self._places:
+            raise StoreDamageError(
+                f"the store {self._store.path} is damaged, and embeddings that this run needs are"
+                " in it alone; delete it with `earmark cache clear` and run the same command again."
+            )
+        self._places = array("q", [place if place >= 0 else IN_MEMORY for place in self._places])
+        self._store = None
+
+    def _leave_memory(self) -> None:
+        """Write what is in memory alone to the file."""
+        assert self._file is not None
+        for row, place in enumerate(self._places[:-1]):
+            if place == IN_MEMORY:
+                self._places[row] = self._file.append(self._rows[row])
+        self._rows = self._rows[:0].copy()
+
+
+Matrix = np.ndarray | StoredRows
+
+
+def blocks(matrix: Matrix, rows: int | None = None) -> Iterator[np.ndarray]:
+    """Yield all rows, ``rows`` (n, E) at a time; by default, as many as have ``BLOCK_BYTES``."""
+    rows = rows or max(1, BLOCK_BYTES // (matrix.shape[1] * matrix.dtype.itemsize))
+    for first in range(0, len(matrix), rows):
+        yield matrix[first : first + rows]

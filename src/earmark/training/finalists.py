@@ -1,0 +1,207 @@
+"""Judge the best of the screened candidates on all clips.
+
+Which penalty and how many features are best depends on the number of clips, so that a choice made
+on few of them would be regretted.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from earmark.backbones.layers import LayerSet
+from earmark.errors import EarmarkError, some
+from earmark.system.progress import Step
+from earmark.training import parallel
+from earmark.training.fitting import Fitter
+from earmark.training.inner import (
+    NEIGHBOURS,
+    Candidate,
+    Contest,
+    Contests,
+    InnerLogits,
+    Pair,
+    fold_pairs,
+    serves,
+)
+from earmark.training.judging import FoldedClips, by_fits, by_kernel, by_moments
+from earmark.training.moments import moments_bytes
+
+FINALISTS = 3  # sets of layers that are judged on all clips, for each tested fold; one of them is
+WIDE = 0.5  # wide, with half of the layers or more: more clips want more of them
+FACTORS = (1.0, 0.3, 0.1)  # of the penalty that is best on few clips: more clips want less
+LEAST_PENALTY = 1e-5
+PROGRAM = 500_000_000  # bytes that the program itself takes
+
+Rivals = Mapping[int | None, Sequence[Candidate]]  # for each tested fold
+
+
+@dataclass(frozen=True)
+class Finals:
+    """Judges finalists on all ``clips`` in ``memory`` bytes.
+
+    ``too_large`` has the feature specs that do not fit, and the bytes that they would need.
+    """
+
+    clips: FoldedClips
+    memory: int
+    too_large: dict[str, int] = field(default_factory=dict)
+
+    def judge(self, screened: Contests, contests: Contests, step: Step) -> None:
+        """Judge the best few sets of layers; ``step`` is called once for each feature spec."""
+        eligible: dict[tuple[str, bool], dict[int | None, set[Candidate]]] = {}
+        for tested, contest in screened.items():
+            for candidate in self._finalists(contest):
+                key = candidate.features, candidate.balanced
+                eligible.setdefault(key, {}).setdefault(tested, set()).add(candidate)
+        paced = _Paced(step, len(self.clips.table.names), len(eligible))
+        for (name, _), of_fold in eligible.items():
+            every = {candidate for several in of_fold.values() for candidate in several}
+            candidates = sorted(every, key=lambda c: (c.head != "prototype", -c.penalty))
+            pairs = [pair for pair in fold_pairs(self.clips.n_folds) if serves(pair, of_fold)]
+            self._enter(self._inner(name, candidates, pairs, paced), contests, of_fold)
+
+    @staticmethod
+    def _enter(
+        inner: Sequence[InnerLogits],
+        contests: Contests,
+        of_fold: Mapping[int | None, set[Candidate]],
+    ) -> None:
+        def enter(tested: int | None) -> None:
+            contests[tested].enter(inner, of_fold[tested])
+
+        parallel.side_by_side(enter, list(of_fold))
+
+    def _finalists(self, contest: Contest) -> list[Candidate]:
+        """Return the candidates of sets of layers that are best on few clips and fit the memory."""
+        kind = "linear" if "linear" in contest.kinds else "prototype"
+        specs = self.clips.table.specs
+        best_of: dict[LayerSet, Candidate] = {}
+        for candidate in contest.ranked():
+            if candidate.head == kind and self._fits(candidate.features):
+                best_of.setdefault(specs[candidate.features].layers, candidate)
+        if not best_of:
+            raise EarmarkError(
+                f"no set of layers fits {self.memory / 1e9:.1f} GB of memory; give more with"
+                " --memory, or fewer layers with --layers last."
+            )
+        n_layers = {layers: sum(map(len, layers)) for layers in best_of}
+        least = WIDE * max(n_layers.values())
+        wide = [layers for layers in best_of if n_layers[layers] >= least][:1]
+        chosen = list(dict.fromkeys([*list(best_of)[: FINALISTS - 1], *wide, *best_of]))
+        return [
+            candidate
+            for layers in chosen[:FINALISTS]
+            for candidate in _variants(best_of[layers], "prototype" in contest.kinds)
+        ]
+
+    def _fits(self, name: str) -> bool:
+        """Say whether a spec can be judged on all clips in the memory."""
+        table, n_clips = self.clips.table, len(self.clips.fold)
+        n_classes, n_folds = self.clips.targets.n_classes, self.clips.n_folds
+        size, n_candidates = table.size(name), len(FACTORS) + 1
+        if n_clips > size:
+            needed = moments_bytes(size, n_classes, n_folds)
+            n_pairs = len(fold_pairs(n_folds))
+            needed += 4 * size * n_classes * n_pairs * n_candidates
+        else:
+            needed = 4 * n_clips**2 * 8
+        needed += 8 * n_clips * n_classes * 2 * NEIGHBOURS * n_candidates  # their logits
+        needed += table.bytes_in_memory + PROGRAM
+        if needed > self.memory:
+            self.too_large[name] = needed
+        return needed <= self.memory
+
+    def note(self) -> list[str]:
+        """Return a sentence that names the specs that do not fit, if there are any."""
+        if not self.too_large:
+            return []
+        needed = max(self.too_large.values())
+        return [
+            f"layers that did not fit {self.memory / 1e9:g} GB of memory were left out:"
+            f" {some(list(self.too_large), 'set')}; --memory {math.ceil(needed / 1e9)} lets them"
+            " compete."
+        ]
+
+    def _inner(
+        self,
+        name: str,
+        candidates: Sequence[Candidate],
+        pairs: Sequence[Pair],
+        step: Callable[[float], None],
+    ) -> list[InnerLogits]:
+        """Answer inner clips by finalists of one spec and one weighting."""
+        n_clips = len(self.clips.fold)
+        if n_clips > self.clips.table.size(name):
+            share = 1 / (2 * n_clips)
+            return by_moments(self.clips, candidates, pairs, lambda n: step(n * share))
+        kernel = self.clips.table.kernel(name, np.arange(n_clips))
+        inner: dict[Pair, list[InnerLogits]] = {}
+
+        def judge(pair: Pair) -> None:
+            inner[pair] = by_kernel(self.clips, kernel, candidates, pair)
+            step(1 / len(pairs))
+
+        parallel.side_by_side(judge, pairs)
+        return [part for pair in pairs for part in inner[pair]]
+
+
+def _variants(best: Candidate, with_prototype: bool) -> list[Candidate]:
+    """Return what is tried of a spec whose ``best`` candidate on few clips is known."""
+    if best.head == "prototype":
+        return [best]
+    penalties = [max(LEAST_PENALTY, factor * best.penalty) for factor in FACTORS]
+    linear = [replace(best, penalty=penalty) for penalty in penalties]
+    return [replace(best, head="prototype", penalty=0.0), *linear] if with_prototype else linear
+
+
+def judge_slow(fitter: Fitter, contests: Contests, rivals: Rivals) -> None:
+    """Fit slow heads without each pair of folds and judge them; a fit serves all tested folds."""
+    groups: dict[tuple[str, str], list[Candidate]] = {}
+    every = {candidate for several in rivals.values() for candidate in several}
+    for candidate in sorted(every, key=lambda c: (c.head, c.features, -c.penalty)):
+        groups.setdefault((candidate.head, candidate.features), []).append(candidate)
+    competing = [tested for tested, several in rivals.items() if several]
+    n_folds = fitter.clips.n_folds
+    pairs = [pair for pair in fold_pairs(n_folds) if serves(pair, competing)]
+    inner: dict[tuple[tuple[str, str], Pair], list[InnerLogits]] = {}
+
+    def judge(job: tuple[tuple[str, str], Pair]) -> None:
+        group, pair = job
+        candidates = groups[group]
+        inner[job] = by_fits(
+            fitter.clips, candidates, pair, lambda places: fitter.fit_path(candidates, places)
+        )
+
+    jobs = [(group, pair) for group in groups for pair in pairs]
+    if fitter.clips.table.is_in_memory:
+        parallel.side_by_side(judge, jobs)
+    else:
+        for job in jobs:
+            judge(job)
+    for tested in competing:
+        for group in groups:
+            parts = [part for pair in pairs for part in inner[group, pair]]
+            contests[tested].enter(parts, rivals[tested])
+
+
+class _Paced:
+    """Calls ``step`` ``steps`` times, evenly over the work of ``jobs``, told in shares of a job."""
+
+    def __init__(self, step: Step, steps: int, jobs: int) -> None:
+        self._step, self._rate = step, steps / max(1, jobs)
+        self._done, self._told = 0.0, 0
+        self._lock = threading.Lock()
+
+    def __call__(self, share: float) -> None:
+        """Tell that a ``share`` of a job is done."""
+        with self._lock:
+            self._done += share * self._rate
+            due = int(self._done + 1e-6) - self._told
+            self._told += due
+        for _ in range(due):
+            self._step()
