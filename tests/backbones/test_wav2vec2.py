@@ -157,7 +157,7 @@ def test_clips_are_normalised_as_the_checkpoint_says(folders):
 
 def test_exceptions_to_position_invariance_give_a_reason(name, backbone):
     """AST measures nothing against a peak or a clip; Whisper and what normalises clips do."""
-    assert bool(backbone.exception) == (name == "whisper" or backbone.normalises)
+    assert bool(backbone.position_dependence) == (name == "whisper" or backbone.normalises)
 
 
 def test_batch_mates_change_nothing(backbone):

@@ -49,8 +49,8 @@ Activations = Iterator[tuple[str, Tensor]]  # a layer's name, and (B, C, T, F)
 Engine = Callable[[Tensor, Collection[str]], Activations]
 B = TypeVar("B", bound="Backbone")
 
-# Of a mean: 256 roundings of float32. The mean of equal numbers was off by up to 40 of them,
-# measured on silence; real sounds leave next to nothing between 64 and 256.
+# Share of a mean: 256 roundings of float32. On silence, means of equal numbers were off by up to
+# 40 of them. On real sounds hardly any deviation is between 64 and 256.
 ROUNDING = 2.0**-15
 
 
@@ -74,7 +74,7 @@ class Backbone(nn.Module):
     castable: ClassVar[tuple[str, ...]] = ()  # attributes that :meth:`cast` changes; no front end
     untuned: ClassVar[tuple[str, ...]] = ()  # layers that fine-tuning leaves as they are
     rate: ClassVar[float] = 1.0  # of fine-tuning, as a factor of the recipe's
-    exception: str = ""  # why what a window yields depends on more than its core and context
+    position_dependence: str = ""  # why a window's numbers depend on more than core and context
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__()
@@ -157,13 +157,13 @@ class Backbone(nn.Module):
         """
         windows, valid = windows.to(self.device), valid.to(self.device)
         bands = {y.name: y.bands for y in self.info.layers if layers is None or y.name in layers}
-        order, parts = [], []
+        order, parts, drops = [], [], self.info.drops_rounding
         for rows, x in self.inputs(windows, valid):
             real = valid[rows]
             order.append(rows)
             parts.append(
                 {
-                    name: layer_stats(y, self.weigh(name, y, real), bands[name], self.info.is_exact)
+                    name: layer_stats(y, self.weigh(name, y, real), bands[name], drops)
                     for name, y in self.engine(x, bands)
                 }
             )
@@ -253,8 +253,8 @@ def layer_stats(
     """Reduce ``x`` (B, C, T, F) over time and within coarse frequency bands.
 
     ``weight`` (B, T), not negative. F must be a multiple of ``bands``. Where a window has no frame
-    of any weight, its statistics are zero and so is its count. With ``drops_rounding`` the variance
-    is that of :func:`without_rounding`.
+    of any weight, its statistics are zero and so is its count. ``drops_rounding`` applies
+    :func:`without_rounding` to the variance.
     """
     batch, channels, time, width = x.shape
     frames = weight.sum(1)
@@ -272,8 +272,7 @@ def layer_stats(
 def without_rounding(mean: Tensor, var: Tensor) -> Tensor:
     """Return ``var`` with zeros where the deviation is no more than ``ROUNDING`` of the mean.
 
-    The mean of a thousand equal numbers is rounded. What is left between it and them would
-    count as a deviation, and roots in a head's features would make it a large one. Applied to its
-    own result, this changes nothing.
+    The mean of a thousand equal numbers is rounded, so it differs from them a little. That would
+    count as a deviation, and the root in a head's features would make it a large one.
     """
     return var.masked_fill(var.detach().sqrt() <= ROUNDING * mean.detach().abs(), 0)

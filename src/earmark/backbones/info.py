@@ -33,9 +33,9 @@ class BackboneInfo:
     or silence beyond the ends of the clip. ``step``: a clip shorter than ``window`` is padded only
     to the next multiple of it; None where the network always reads ``window`` samples.
 
-    ``version`` names the numbers that the network gives; those of ``earlier`` ones are computed
-    too, for what was trained with them. ``exact_since`` is the first version in which a layer that
-    stands still has no variance at all; None where no version has that.
+    ``version`` numbers what the network computes. ``earlier`` versions can be computed too, for
+    classifiers that were trained with them. ``drops_rounding_since`` is the first version in which
+    constant activations have no variance at all; None where no version has that.
     """
 
     name: str
@@ -52,25 +52,24 @@ class BackboneInfo:
     is_logarithmic: bool = False  # its layers are logarithms, which need no further calming
     version: int = 1  # raise it when results change: stored embeddings are then computed again
     earlier: tuple[int, ...] = ()
-    exact_since: int | None = None
+    drops_rounding_since: int | None = None
 
     @property
-    def is_exact(self) -> bool:
-        """Whether rounding leaves no variance (see ``without_rounding`` in ``base.py``)."""
-        return self.exact_since is not None and self.version >= self.exact_since
+    def drops_rounding(self) -> bool:
+        """Whether rounding counts as no variance (see ``without_rounding`` in ``base.py``)."""
+        return self.drops_rounding_since is not None and self.version >= self.drops_rounding_since
 
     def at_version(self, version: int | None) -> BackboneInfo:
         """Describe a version; None is the newest. :class:`BackboneError` names the known ones."""
-        known = (*self.earlier, self.version)
         if version is None or version == self.version:
             return self
-        if version not in known:
+        if version not in self.earlier:
+            known = " and ".join(map(str, (*self.earlier, self.version)))
             raise BackboneError(
-                f"backbone {self.name!r} has no version {version!r} here, only"
-                f" {' and '.join(map(str, known))}; install the earmark that has it, or train again"
-                " with one that is here."
+                f"backbone {self.name!r} has no version {version!r} here, only {known};"
+                " install the earmark that has it, or train again with one that is here."
             )
-        return replace(self, version=version)
+        return replace(self, version=version, earlier=())
 
     def layer(self, name: str) -> Layer:
         """Return the layer called ``name``; :class:`BackboneError` names the known ones."""

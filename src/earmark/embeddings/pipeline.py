@@ -264,7 +264,7 @@ def _compute(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:
         elif item.section is None:
             computed.append(pool_clip(backbone.info, [next(stats)]))
         else:
-            computed.append(merge_section(backbone.info, next(stats)))
+            computed.append(merge_section(next(stats)))
     return computed
 
 

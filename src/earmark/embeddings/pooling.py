@@ -25,7 +25,7 @@ def columns(info: BackboneInfo, layers: Sequence[str]) -> np.ndarray:
     return np.concatenate([stretch[info.layer(name).name] for name in layers])
 
 
-def merge(info: BackboneInfo, stats: LayerStats) -> LayerStats:
+def merge(stats: LayerStats) -> LayerStats:
     """Combine the statistics of W windows into those of one, float64, (1,) and (1, D).
 
     Means and variances are combined in float64 (Chan et al. 1979), weighted by frames, so that
@@ -35,8 +35,6 @@ def merge(info: BackboneInfo, stats: LayerStats) -> LayerStats:
     share = (frames / frames.sum().clamp_min(1e-9))[:, None]
     total = (share * mean).sum(0)
     spread = (share * (var + (mean - total).square())).sum(0)
-    if info.is_exact:
-        spread = without_rounding(total, spread)
     return LayerStats(frames.sum()[None], total[None], spread[None])
 
 
@@ -47,14 +45,16 @@ def pool(info: BackboneInfo, stats: Mapping[str, LayerStats]) -> np.ndarray:
     """
     parts = []
     for layer in info.layers:
-        _, mean, var = merge(info, stats[layer.name])
+        _, mean, var = merge(stats[layer.name])
+        if info.drops_rounding:
+            var = without_rounding(mean, var)
         parts += [mean[0], var[0].sqrt()]
     return as_stored(torch.cat(parts).numpy())
 
 
-def merge_section(info: BackboneInfo, section: WindowStats) -> WindowStats:
+def merge_section(section: WindowStats) -> WindowStats:
     """Merge the windows of a section: those of a day would take gigabytes."""
-    return replace(section, stats={name: merge(info, s) for name, s in section.stats.items()})
+    return replace(section, stats={name: merge(s) for name, s in section.stats.items()})
 
 
 def pool_clip(info: BackboneInfo, parts: Sequence[WindowStats]) -> Embedded | Failure:

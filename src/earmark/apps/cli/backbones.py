@@ -48,7 +48,7 @@ def show_backbone(name: str = NAME, as_json: bool = JSON) -> None:
         print_json(description)
         return
     for key, value in description.items():
-        text = ", ".join(value) if isinstance(value, list) else value
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
         show(f"{key:<12} {text}")
 
 
@@ -91,6 +91,7 @@ def _json(info: BackboneInfo) -> dict[str, Any]:
     return {
         "name": info.name,
         "summary": info.summary,
+        "versions": [*info.earlier, info.version],
         "parameters": info.parameters,
         "rate_hz": info.rate_hz,
         "window_s": info.window / info.rate_hz,

@@ -316,7 +316,7 @@ def _describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         licence="MIT",
         version=2,
         earlier=(1,),
-        exact_since=2,
+        drops_rounding_since=2,
     )
     return info, EfficientAT
 

@@ -197,7 +197,7 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         licence="see the checkpoint's model card",
         version=2,
         earlier=(1,),
-        exact_since=2,
+        drops_rounding_since=2,
     )
     return info, cls
 

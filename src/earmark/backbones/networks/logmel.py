@@ -96,7 +96,7 @@ BANDS = 64
         licence="Apache-2.0",
         version=2,
         earlier=(1,),
-        exact_since=2,
+        drops_rounding_since=2,
     )
 )
 class LogMelBaseline(Backbone):
@@ -117,4 +117,4 @@ class LogMelBaseline(Backbone):
         x = self.front_end(windows)  # (B, T, 64)
         x = x.to(self.dtype).transpose(1, 2)[..., None]  # (B, 64, T, 1)
         weight = frame_weights(x.shape[2], first=0, stride=HOP, valid=valid)
-        return {"logmel": layer_stats(x, weight, drops_rounding=self.info.is_exact)}
+        return {"logmel": layer_stats(x, weight, drops_rounding=self.info.drops_rounding)}

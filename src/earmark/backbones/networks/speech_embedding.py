@@ -93,7 +93,7 @@ _LAYERS = (
         licence="Apache-2.0",
         version=2,
         earlier=(1,),
-        exact_since=2,
+        drops_rounding_since=2,
     )
 )
 class SpeechEmbedding(Backbone):

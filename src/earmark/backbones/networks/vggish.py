@@ -64,7 +64,7 @@ INFO = BackboneInfo(
     licence="Apache-2.0",
     version=2,
     earlier=(1,),
-    exact_since=2,
+    drops_rounding_since=2,
 )
 
 

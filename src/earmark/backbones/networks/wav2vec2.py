@@ -81,7 +81,7 @@ class Wav2Vec2(Transformer):
         super().__init__(info, model, preparation)
         self.normalises = bool(preparation.get("do_normalize", True))
         if self.normalises:
-            self.exception = "a whole clip is brought to zero mean and unit variance, as published"
+            self.position_dependence = "clips are normalised as a whole, as published"
         self.stable = _stable(self.config)
         self.frame = _frame(self.config)
         for module in model.modules():  # weight norm, once instead of at every call
@@ -190,7 +190,7 @@ def _base(name: str, summary: str) -> BackboneInfo:
         licence="Apache-2.0",
         version=2,
         earlier=(1,),
-        exact_since=2,
+        drops_rounding_since=2,
     )
 
 

@@ -112,7 +112,7 @@ def pool(
         centre = none.index_add(0, clip, weight * mean)
         var = none.index_add(0, clip, weight * (var + (mean - centre[clip]).square()))
         mean = centre
-        if info.is_exact:
+        if info.drops_rounding:
             var = without_rounding(mean, var)
     spread = signed_root(var)
     halves = zip(torch.split(mean, sizes, 1), torch.split(spread, sizes, 1), strict=True)
