@@ -1,6 +1,8 @@
-"""Accuracy with the earlier and with the newest version of what backbones compute.
+"""Accuracy with version 1 and version 2 of what backbones compute.
 
-    python benchmarks/versions.py
+    python benchmarks/versions.py          # both versions -> results/numbers.csv
+    python benchmarks/versions.py levels   # other levels of silence -> results/silence_levels.csv
+    python benchmarks/versions.py quiet    # tested on quieter recordings -> results/quiet.csv
 
 Everything else is equal: clips, folds, heads, seed, machine. Recordings: EARMARK_TEST_DATA, or
 ../shared/data beside the checkout.
@@ -9,57 +11,133 @@ Everything else is equal: clips, folds, heads, seed, machine. Recordings: EARMAR
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+import earmark
+from earmark import audio
+from earmark.backbones import registry
+from earmark.backbones.networks import speech_embedding
+from earmark.training.training import Training
 from machine import describe, shared_data, write
 
+SETS = {"ESC-10": ("esc10", {"fold": "fold"}), "FSDD": ("fsdd", {"group": "speaker"})}
 RUNS = (
-    ("ESC-10", "esc10", {"fold": "fold"}, "speech-embedding"),
-    ("FSDD", "fsdd", {"group": "speaker"}, "speech-embedding"),
-    ("ESC-10", "esc10", {"fold": "fold"}, "yamnet"),
-    ("ESC-10", "esc10", {"fold": "fold"}, "efficientat-mn04"),
+    ("ESC-10", "speech-embedding"),
+    ("FSDD", "speech-embedding"),
+    ("ESC-10", "yamnet"),
+    ("ESC-10", "efficientat-mn04"),
+    ("FSDD", "efficientat-mn04"),
 )
+LEVELS_DB = (8.0, 13.0, 18.0, 20.0, 23.0)
+TESTED = {"ESC-10": ("5",), "FSDD": ("lucas", "theo")}  # folds; speakers
+GAINS_DB = (0, -20, -40, -60)
+RATE_HZ = 16_000
 
 
-def main() -> None:
-    """Train on every set with both versions and write results/numbers.csv."""
+def main(what: str = "numbers") -> None:
+    """Measure one of the three and write its results."""
     beside = Path(__file__).parents[2] / "shared" / "weights"
     os.environ.setdefault("EARMARK_WEIGHTS", str(beside))
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    import earmark
-    from earmark.backbones import registry
-
     print(describe(), flush=True)
+    {"numbers": numbers, "levels": levels, "quiet": quiet}[what]()
+
+
+def numbers() -> None:
+    """Train on every set with both versions."""
     rows = []
-    for name, where, columns, backbone in RUNS:
-        data = earmark.Dataset.read(shared_data(where) / "meta.csv", **columns)
-        newest, cls = registry.entry(backbone)
-        for version in (*newest.earlier, newest.version):
-            registry._registry[backbone] = (newest.at_version(version), cls)
-            start = time.process_time()
-            with tempfile.TemporaryDirectory() as folder:
-                os.environ["EARMARK_CACHE"] = folder
-                estimate = earmark.train(data, backbone=backbone, compare=False).estimate
-            low, high = estimate.interval
-            rows.append(
-                {
-                    "set": name,
-                    "backbone": backbone,
-                    "version": version,
-                    "accuracy": round(estimate.accuracy, 4),
-                    "ci95_low": round(low, 4),
-                    "ci95_high": round(high, 4),
-                    "macro_f1": round(estimate.macro_f1, 4),
-                    "ece": round(estimate.calibration_error, 4),
-                    "cpu_s": round(time.process_time() - start, 1),
-                }
-            )
+    for name, backbone in RUNS:
+        for version in (1, 2):
+            use(backbone, version)
+            row = {"set": name, "backbone": backbone, "version": version}
+            rows.append(row | figures(read(name), backbone))
             print(*rows[-1].values(), flush=True)
             write("numbers", rows)
-        registry._registry[backbone] = (newest, cls)
+
+
+def levels() -> None:
+    """Train on both sets with other levels of silence in `speech-embedding`."""
+    rows = []
+    for name in SETS:
+        for level_db in LEVELS_DB:
+            speech_embedding.SILENCE_DB = level_db
+            row = {"set": name, "silence_db": level_db}
+            rows.append(row | figures(read(name), "speech-embedding"))
+            print(*rows[-1].values(), flush=True)
+            write("silence_levels", rows)
+
+
+def quiet() -> None:
+    """Train `speech-embedding` on recordings as they are; test others, quieter, in 16 bits."""
+    rows = []
+    for name, tested in TESTED.items():
+        data, unit = read(name), next(iter(SETS[name][1]))
+        is_tested = [getattr(clip, unit) in tested for clip in data.clips]
+        train = tuple(c for c, tests in zip(data.clips, is_tested, strict=True) if not tests)
+        test = [c for c, tests in zip(data.clips, is_tested, strict=True) if tests]
+        sounds = [audio.load(clip.source, RATE_HZ) for clip in test]
+        for version in (1, 2):
+            use("speech-embedding", version)
+            classifier = training_of(replace(data, clips=train), "speech-embedding").classifier
+            truth = np.array([classifier.labels.index(clip.label) for clip in test])
+            for gain_db in GAINS_DB:
+                scores = []
+                for x in sounds:
+                    x = np.round(x * 10 ** (gain_db / 20) * 32_768) / 32_768
+                    scores.append(classifier.predict_proba(x.astype(np.float32), rate_hz=RATE_HZ))
+                row = {"set": name, "version": version, "gain_db": gain_db, "clips": len(test)}
+                rows.append(row | accuracy_and_loss(np.concatenate(scores), truth))
+                print(*rows[-1].values(), flush=True)
+            write("quiet", rows)
+
+
+def read(name: str) -> earmark.Dataset:
+    where, columns = SETS[name]
+    return earmark.Dataset.read(shared_data(where) / "meta.csv", **columns)
+
+
+def use(backbone: str, version: int) -> None:
+    """Let training take a version of a backbone; of itself it takes the newest."""
+    info, cls = registry.entry(backbone)
+    if version != info.version:
+        info = replace(info, version=version)
+    registry._registry[backbone] = (info, cls)
+
+
+def training_of(data: earmark.Dataset, backbone: str) -> Training:
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["EARMARK_CACHE"] = folder
+        return earmark.train(data, backbone=backbone, compare=False)
+
+
+def figures(data: earmark.Dataset, backbone: str) -> dict[str, Any]:
+    """Return the figures of the nested estimate."""
+    start = time.process_time()
+    training = training_of(data, backbone)
+    estimate, tested = training.estimate, training.out_of_fold
+    low, high = estimate.interval
+    return accuracy_and_loss(tested.scores, tested.truth) | {
+        "ci95_low": round(low, 4),
+        "ci95_high": round(high, 4),
+        "macro_f1": round(estimate.macro_f1, 4),
+        "ece": round(estimate.calibration_error, 4),
+        "cpu_s": round(time.process_time() - start, 1),
+    }
+
+
+def accuracy_and_loss(scores: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    loss = -np.log(scores[np.arange(len(truth)), truth].clip(1e-7))
+    return {
+        "accuracy": round(float((scores.argmax(1) == truth).mean()), 4),
+        "log_loss": round(float(loss.mean()), 4),
+    }
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -96,23 +96,25 @@ def test_spectrogram_agrees_with_the_runtime(backbone):
         assert np.abs(ours - theirs).max() < 2e-3  # of a range of 8
 
 
-def test_version_2_differs_by_the_floor_alone(backbone):
+def test_version_2_adds_silence_instead_of_a_floor(backbone):
     newest, mel_model = load_backbone("speech-embedding"), TFLite("melspectrogram.tflite")
-    floor = speech_embedding.FLOOR_DB / 10 + 2
+    silence = 10 ** (speech_embedding.SILENCE_DB / 10)
     for x in real_clips()[::4]:
-        x = x * 0.01  # 40 dB quieter, so that both floors cut something
-        theirs = mel_model(x[None] * 32_768).reshape(-1, 32) / 10 + 2
+        x = x * 0.01  # 40 dB quieter: what the published floor cuts is next to nothing then
+        theirs = mel_model(x[None] * 32_768).reshape(-1, 32)
+        expected = np.log10(10 ** (theirs / 10) + silence) + 2
         ours = newest.log_mel(torch.from_numpy(x)[None])[0].numpy()
-        assert ours.min() >= floor - 1e-6
-        assert np.abs(np.maximum(ours, theirs.min()) - np.maximum(theirs, floor)).max() < 2e-3
+        assert np.abs(ours - expected).max() < 2e-3
 
 
-@pytest.mark.parametrize(("below_db", "is_heard"), [(80, True), (95, True), (115, False)])
-def test_the_floor_of_version_2_is_100_db_below_a_full_scale_sine(below_db, is_heard):
+def test_silence_of_version_2_is_95_db_below_a_full_scale_sine():
     t = np.arange(32_000) / 16_000
-    x = (10 ** (-below_db / 20) * np.sin(2 * np.pi * 1_000 * t)).astype(np.float32)
-    heard = load_backbone("speech-embedding").log_mel(torch.from_numpy(x)[None])
-    assert bool((heard > heard.min()).any()) == is_heard
+    sine = np.sin(2 * np.pi * 1_000 * t).astype(np.float32)
+    levels = np.array([0.0, 1.0, 10 ** (-95 / 20), 10 ** (-120 / 20)], np.float32)
+    heard = load_backbone("speech-embedding").log_mel(torch.from_numpy(levels[:, None] * sine))
+    silent, loud, equal, faint = (heard.amax((1, 2)) * 10).tolist()  # dB
+    assert loud - silent == pytest.approx(95, abs=0.5)
+    assert equal - silent == pytest.approx(3, abs=0.3) and faint - silent < 0.1
 
 
 def test_a_short_word_gives_an_embedding_every_80_ms(backbone):
