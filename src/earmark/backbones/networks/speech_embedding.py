@@ -114,10 +114,9 @@ class SpeechEmbedding(Backbone):
         self.weights_hash = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
         mel, constants = ({k: torch.tensor(v) for k, v in read_constants(f).items()} for f in files)
         cosine = mel[14][0, 0, :, 0]  # of frequency 0: the window
-        silence = (
-            {"floor": LEAST_POWER} if info.version == 1 else {"offset": 10 ** (SILENCE_DB / 10)}
-        )
-        self.front_end = LogMel(cosine, HOP, filters=mel[10], **silence)
+        silence = 10 ** (SILENCE_DB / 10)
+        offset, floor = (0.0, LEAST_POWER) if info.version == 1 else (silence, 0.0)
+        self.front_end = LogMel(cosine, HOP, filters=mel[10], offset=offset, floor=floor)
         # TFLite keeps (out, height, width, in).
         self.weights = nn.ParameterList(constants[c.weight].permute(0, 3, 1, 2) for c in _CONVS)
         self.biases = nn.ParameterList(constants[c.bias] for c in _CONVS)
