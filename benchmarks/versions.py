@@ -1,8 +1,8 @@
 """Accuracy with version 1 and version 2 of what backbones compute.
 
-    python benchmarks/versions.py          # both versions -> results/numbers.csv
-    python benchmarks/versions.py levels   # other levels of silence -> results/silence_levels.csv
-    python benchmarks/versions.py quiet    # tested on quieter recordings -> results/quiet.csv
+    python benchmarks/versions.py         # both versions -> results/numbers.csv
+    python benchmarks/versions.py knees   # other knees of speech-embedding -> results/knees.csv
+    python benchmarks/versions.py quiet   # quieter recordings -> results/quiet.csv
 
 Everything else is equal: clips, folds, heads, seed, machine. Recordings: EARMARK_TEST_DATA, or
 ../shared/data beside the checkout.
@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from typing import Any
 import numpy as np
 
 import earmark
-from earmark import audio
+from earmark import Clip, audio
+from earmark.audio.source import SampleSource
 from earmark.backbones import registry
 from earmark.backbones.networks import speech_embedding
 from earmark.training.training import Training
@@ -35,9 +37,9 @@ RUNS = (
     ("ESC-10", "efficientat-mn04"),
     ("FSDD", "efficientat-mn04"),
 )
-LEVELS_DB = (8.0, 13.0, 18.0, 20.0, 23.0)
+KNEES = ((-4.0, 1.0), (3.0, 0.0), (13.0, 0.0), (23.0, 0.0), (23.0, 0.25), (23.0, 0.5), (33.0, 0.5))
 TESTED = {"ESC-10": ("5",), "FSDD": ("lucas", "theo")}  # folds; speakers
-GAINS_DB = (0, -20, -40, -60)
+GAINS_DB = ((0, 0), (0, -20), (0, -40), (-40, -40))  # of training, of the test
 RATE_HZ = 16_000
 
 
@@ -46,7 +48,7 @@ def main(what: str = "numbers") -> None:
     beside = Path(__file__).parents[2] / "shared" / "weights"
     os.environ.setdefault("EARMARK_WEIGHTS", str(beside))
     print(describe(), flush=True)
-    {"numbers": numbers, "levels": levels, "quiet": quiet}[what]()
+    {"numbers": numbers, "knees": knees, "quiet": quiet}[what]()
 
 
 def numbers() -> None:
@@ -61,40 +63,48 @@ def numbers() -> None:
             write("numbers", rows)
 
 
-def levels() -> None:
-    """Train on both sets with other levels of silence in `speech-embedding`."""
+def knees() -> None:
+    """Train on both sets with other knees in `speech-embedding`; without a leak it is a floor."""
     rows = []
     for name in SETS:
-        for level_db in LEVELS_DB:
-            speech_embedding.SILENCE_DB = level_db
-            row = {"set": name, "silence_db": level_db}
+        for speech_embedding.KNEE_DB, speech_embedding.LEAK in KNEES:
+            row = {"set": name, "knee_db": speech_embedding.KNEE_DB, "leak": speech_embedding.LEAK}
             rows.append(row | figures(read(name), "speech-embedding"))
             print(*rows[-1].values(), flush=True)
-            write("silence_levels", rows)
+            write("knees", rows)
 
 
 def quiet() -> None:
-    """Train `speech-embedding` on recordings as they are; test others, quieter, in 16 bits."""
+    """Train and test `speech-embedding` on quieter recordings; FSDD on every fourth clip."""
     rows = []
     for name, tested in TESTED.items():
-        data, unit = read(name), next(iter(SETS[name][1]))
-        is_tested = [getattr(clip, unit) in tested for clip in data.clips]
-        train = tuple(c for c, tests in zip(data.clips, is_tested, strict=True) if not tests)
-        test = [c for c, tests in zip(data.clips, is_tested, strict=True) if tests]
-        sounds = [audio.load(clip.source, RATE_HZ) for clip in test]
+        clips = read(name).clips[:: 4 if name == "FSDD" else 1]
+        unit = next(iter(SETS[name][1]))
+        train = [clip for clip in clips if getattr(clip, unit) not in tested]
+        test = [clip for clip in clips if getattr(clip, unit) in tested]
         for version in (1, 2):
             use("speech-embedding", version)
-            classifier = training_of(replace(data, clips=train), "speech-embedding").classifier
-            truth = np.array([classifier.labels.index(clip.label) for clip in test])
-            for gain_db in GAINS_DB:
-                scores = []
-                for x in sounds:
-                    x = np.round(x * 10 ** (gain_db / 20) * 32_768) / 32_768
-                    scores.append(classifier.predict_proba(x.astype(np.float32), rate_hz=RATE_HZ))
-                row = {"set": name, "version": version, "gain_db": gain_db, "clips": len(test)}
+            for trained_db, tested_db in GAINS_DB:
+                data = earmark.Dataset(tuple(quieter(train, trained_db)), name)
+                classifier = training_of(data, "speech-embedding").classifier
+                scores = [
+                    classifier.predict_proba(clip.recording.samples, rate_hz=RATE_HZ)
+                    for clip in quieter(test, tested_db)
+                ]
+                truth = np.array([classifier.labels.index(clip.label) for clip in test])
+                row = {"set": name, "version": version, "trained_db": trained_db}
+                row |= {"tested_db": tested_db, "clips": len(test)}
                 rows.append(row | accuracy_and_loss(np.concatenate(scores), truth))
                 print(*rows[-1].values(), flush=True)
-            write("quiet", rows)
+                write("quiet", rows)
+
+
+def quieter(clips: Iterable[Clip], gain_db: float) -> Iterator[Clip]:
+    """Yield clips with their samples times a gain, rounded to 16 bits."""
+    for clip in clips:
+        x = audio.load(clip.source, RATE_HZ) * 10 ** (gain_db / 20)
+        x = (np.round(x * 32_768) / 32_768).astype(np.float32)
+        yield replace(clip, recording=SampleSource.of(x, RATE_HZ, clip.source.name))
 
 
 def read(name: str) -> earmark.Dataset:

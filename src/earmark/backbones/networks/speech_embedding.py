@@ -30,9 +30,10 @@ FRAMES, FRAMES_HOP = 76, 8  # log-mel frames that one embedding reads, and betwe
 STEP = HOP * FRAMES_HOP  # 1,280 samples: 80 ms
 CONTEXT = ((FRAMES - 1) * HOP + FFT) // 2  # 6,256 samples: half of what one embedding reads
 FULL_SCALE = 32_768.0  # the spectrogram was made for 16-bit integers
-# Added to the power of each mel band: 95 dB below a full-scale sine (113 dB), 22 dB above what
-# rounding to 16 bits leaves (-4 dB).
-SILENCE_DB = 18.0
+# Power of a mel band; a full-scale sine has 113 dB. Below the knee a decibel counts as LEAK only:
+# digital silence stays near quiet sounds, and quiet sounds are still heard.
+KNEE_DB, LEAK = 23.0, 0.25
+FLOOR_DB = -4.0  # what rounding to 16 bits leaves
 DYNAMIC_RANGE_DB = 80.0  # version 1: the floor lies so far below the loudest frame of a window
 LEAST_POWER = 1e-10  # of a mel band, in version 1
 
@@ -114,9 +115,8 @@ class SpeechEmbedding(Backbone):
         self.weights_hash = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
         mel, constants = ({k: torch.tensor(v) for k, v in read_constants(f).items()} for f in files)
         cosine = mel[14][0, 0, :, 0]  # of frequency 0: the window
-        silence = 10 ** (SILENCE_DB / 10)
-        offset, floor = (0.0, LEAST_POWER) if info.version == 1 else (silence, 0.0)
-        self.front_end = LogMel(cosine, HOP, filters=mel[10], offset=offset, floor=floor)
+        floor = LEAST_POWER if info.version == 1 else 10 ** (FLOOR_DB / 10)
+        self.front_end = LogMel(cosine, HOP, filters=mel[10], floor=floor)
         # TFLite keeps (out, height, width, in).
         self.weights = nn.ParameterList(constants[c.weight].permute(0, 3, 1, 2) for c in _CONVS)
         self.biases = nn.ParameterList(constants[c.bias] for c in _CONVS)
@@ -139,6 +139,8 @@ class SpeechEmbedding(Backbone):
         x: Tensor = self.front_end(windows.float() * FULL_SCALE).mul_(10 / 2.302585092994046)
         if self.info.version == 1:
             x = torch.maximum(x, x.amax((1, 2), keepdim=True) - DYNAMIC_RANGE_DB)
+        else:
+            x = KNEE_DB + F.leaky_relu_(x.sub_(KNEE_DB), LEAK)
         return x.div_(10).add_(2)
 
     def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
