@@ -1,15 +1,19 @@
-"""What one waits for: a sentence about a mistake, an import, the second answer.
+"""What one waits for: a sentence about a mistake, an import, the first lines, the second answer.
 
     python benchmarks/waiting.py
 
-CPU seconds, one thread. The first two are whole processes, start-up included. The third is
-`Classifier.predict` of one clip of 1 s after a first call, with `speech-embedding`, median of 20.
+CPU seconds, one thread. Mistakes and the import are whole processes, start-up included. The lines
+are those of `earmark train` on a terminal, from the start of the process on (Linux alone). The
+second answer is `Classifier.predict` of one clip of 1 s after a first call, with
+`speech-embedding`, median of 20.
 """
 
 from __future__ import annotations
 
 import os
+import pty
 import resource
+import signal
 import statistics
 import subprocess
 import sys
@@ -35,6 +39,12 @@ MISTAKES = {  # what is wrong, and the arguments that say so
     "wrong fine-tuning": (str(example()), "--finetune", "last:0"),
 }
 
+LINES = {  # what `earmark train` shows, one after the other
+    "train says what it read": " classes; ",
+    "train shows its bar": "starting",
+    "train begins to embed": "embedding with",
+}
+
 
 def cpu_seconds(arguments: Sequence[str], code: int) -> float:
     """Return the CPU seconds of a whole process that has to end with ``code``."""
@@ -44,6 +54,25 @@ def cpu_seconds(arguments: Sequence[str], code: int) -> float:
     if done.returncode != code:
         sys.exit(f"failed: {' '.join(arguments)}: {done.stderr}")
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def lines_shown(arguments: Sequence[str]) -> dict[str, float]:
+    """Run a command on a terminal; return its CPU seconds until it showed each of LINES."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(arguments[0], list(arguments))
+    shown, text = dict[str, float](), ""
+    while len(shown) < len(LINES):
+        text += os.read(terminal, 65_536).decode(errors="replace")
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        seconds = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        for what, line in LINES.items():
+            if line in text:
+                shown.setdefault(what, seconds)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    os.close(terminal)
+    return shown
 
 
 def second_answer() -> list[float]:
@@ -71,6 +100,10 @@ def main() -> None:
             measured[what] = [cpu_seconds(line, 2) for _ in range(REPEATS)]
         line = [sys.executable, "-c", "import earmark.data"]
         measured["import earmark.data"] = [cpu_seconds(line, 0) for _ in range(REPEATS)]
+        line = [command(), "train", str(example()), "-o", str(Path(folder) / "m.earmark")]
+        line += ["--backbone", "speech-embedding"]
+        runs = [lines_shown(line) for _ in range(REPEATS)]
+        measured |= {what: [run[what] for run in runs] for what in LINES}
         measured["second predict of a clip of 1 s"] = second_answer()
     for what, seconds in measured.items():
         print(f"{what}: {1000 * statistics.median(seconds):.1f} ms; {spread(seconds)} s")

@@ -10,7 +10,7 @@ import torch
 
 from checkpoints import NAMES as CHECKPOINTS
 from earmark import backbones
-from earmark.backbones import engines
+from earmark.backbones import choices, engines
 from earmark.backbones.base import Backbone
 from earmark.backbones.engines import EngineWarning, OpenVINO, set_engine
 from earmark.backbones.networks import huggingface
@@ -154,7 +154,10 @@ def test_a_model_that_computes_something_else_is_put_aside(small, monkeypatch):
     monkeypatch.setattr(engines, "LARGE", 0)
     with pytest.warns(EngineWarning, match="OpenVINO cannot compute hf:.*; PyTorch does."):
         assert np.array_equal(hear(small(), x), wanted)
-    assert not engines.engines_folder().exists()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it is not tried again
+        assert np.array_equal(hear(small(), x), wanted)
+    assert not list(engines.engines_folder().glob("*.openvino"))
 
 
 def test_threads_share_a_model(small):
@@ -168,10 +171,143 @@ def test_threads_share_a_model(small):
         assert np.array_equal(heard, hear(backbone, x))
 
 
-def test_auto_takes_openvino_where_it_gains(small, monkeypatch):
-    assert not isinstance(small().engine, OpenVINO)  # too small to be worth the start
+@pytest.fixture
+def timed(small, monkeypatch):
+    """Stand for the clock: seconds by engine, which a test may change, and all that was timed."""
+    monkeypatch.delenv("EARMARK_ENGINE", raising=False)
     monkeypatch.setattr(engines, "LARGE", 0)
-    assert isinstance(small().engine, OpenVINO)
+    monkeypatch.setattr(engines, "_has_bfloat16", lambda: True)
+    seconds = {"torch float32": 2.0, "torch bfloat16": 2.0}
+    seconds |= {"openvino float32": 4.0, "openvino bfloat16": 4.0}
+    rounds = []
+
+    def measure(passes, number):
+        rounds.append(sorted(passes))
+        for compute in passes.values():
+            compute()
+        return {name: seconds[name] for name in passes}
+
+    monkeypatch.setattr(choices, "measure", measure)
+    return seconds, rounds
+
+
+def chosen(backbone) -> str:
+    """Compute something, and name the engine that does."""
+    hear(backbone, sound(9_000))
+    is_openvino = isinstance(backbone.engine, OpenVINO)
+    number = backbone.engine.dtype if is_openvino else str(backbone.dtype).removeprefix("torch.")
+    return f"{'openvino' if is_openvino else 'torch'} {number}"
+
+
+def test_auto_times_the_engines_once_and_keeps_the_quickest(small, timed, monkeypatch):
+    seconds, rounds = timed
+    assert small().engine.known() is None and not rounds  # nothing is timed before it is used
+    assert chosen(small()) == "torch float32"
+    assert rounds == [["openvino float32", "torch float32"]]
+    seconds["openvino float32"] = 0.1  # on another day; the bytes of embeddings stay
+    assert chosen(small()) == chosen(small()) == "torch float32" and len(rounds) == 1
+    monkeypatch.setattr(choices, "available_cores", lambda: 77)  # another machine
+    assert chosen(small()) == "openvino float32"
+
+
+def test_auto_weighs_number_formats_where_fast_results_will_do(small, timed):
+    seconds, rounds = timed
+    seconds |= {"torch bfloat16": 3.0, "openvino float32": 1.0}
+    backbone = small(precision="fast")
+    before = backbone.fingerprint
+    assert chosen(backbone) == "openvino float32" and backbone.fingerprint == before
+    assert before.endswith("/fast")
+    assert [len(names) for names in rounds] == [2, 4 if "BF16" in able(backbone) else 3]
+    assert backbone.dtype == torch.float32  # what was timed in bfloat16 was a copy
+
+
+def able(backbone) -> list[str]:
+    return backbone.engine.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def test_what_gains_little_changes_nothing():
+    assert choices.quickest({"openvino float32": 1.0, "torch float32": 0.96}).engine[0] == "o"
+    assert choices.quickest({"openvino float32": 1.0, "torch float32": 0.94}).engine[0] == "t"
+
+
+def test_engines_take_turns_and_hopeless_ones_go():
+    calls = []
+    work = {"slow": 400_000, "quick": 40_000}
+    passes = {name: lambda name=name: (calls.append(name), sum(range(work[name]))) for name in work}
+    before = torch.get_num_threads()
+    assert list(choices.measure(passes, 3)) == ["quick"]
+    assert torch.get_num_threads() == before
+    cores = choices.available_cores()
+    assert calls.count("slow") == 2 * cores and calls.count("quick") == 4 * cores
+
+
+def test_a_damaged_or_foreign_choice_is_timed_anew(small, timed):
+    backbone = small()
+    key, names = backbone.engine.key, backbone.engine.names
+    chosen(backbone)
+    (file,) = engines.engines_folder().glob("*.choice.json")
+    kept = json.loads(file.read_text())
+    changed = (
+        {"engine": "torch float16"},
+        {"seconds": {"torch float32": -1}},
+        {"seconds": 1},
+        {"key": {**kept["key"], "torch": "1.0"}},
+    )
+    damaged = (b"", b"{", b"[]", b"\xff", b"[" * 50_000, b"null", file.read_bytes()[:-9])
+    for content in (*(json.dumps({**kept, **c}).encode() for c in changed), *damaged):
+        file.write_bytes(content)
+        assert choices.kept(key, names) is None
+    assert chosen(small()) == "torch float32" and len(timed[1]) == 2
+    assert choices.kept(key, names).engine == "torch float32"
+
+
+def test_what_was_chosen_is_shown(small, timed, folders, capsys):
+    from earmark.apps.cli.backbones import show_backbone
+
+    name = f"hf:{folders / 'hubert-group'}"
+    show_backbone(name, as_json=False)
+    assert "exact        to be timed when it is first used" in capsys.readouterr().out
+    chosen(small())
+    show_backbone(name, as_json=False)
+    out = capsys.readouterr().out
+    assert "exact        torch float32 (ms of a core for 1 s of audio: openvino float32 " in out
+    assert "fast         to be timed" in out
+    show_backbone("logmel", as_json=True)
+    told = json.loads(capsys.readouterr().out)["engines"]
+    assert told["exact"] == told["fast"] == {"engine": "torch float32", "seconds": {}}
+
+
+def test_an_engine_that_is_named_is_not_timed(small, timed, monkeypatch):
+    assert chosen(small(engine="torch")) == "torch float32"
+    monkeypatch.setenv("EARMARK_ENGINE", "openvino")
+    assert chosen(small()) == "openvino float32"
+    assert backbones.load_backbone("logmel").precision == "float32"  # which it cannot compute
+    monkeypatch.setenv("EARMARK_ENGINE", "openvin")
+    with pytest.raises(BackboneError, match="EARMARK_ENGINE 'openvin' is unknown; did you mean"):
+        small()
+    assert not timed[1]
+
+
+def test_what_cannot_be_kept_is_not_timed(small, timed, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("EARMARK_CACHE", str(tmp_path / "file"))
+    assert chosen(small()) == "openvino float32" and not timed[1]
+
+
+def test_threads_wait_for_one_choice(small, timed):
+    from concurrent.futures import ThreadPoolExecutor
+
+    backbone, clips = small(), [sound(9_000, seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        heard = list(pool.map(lambda x: hear(backbone, x), clips))
+    assert len(timed[1]) == 1
+    for x, vector in zip(clips, heard, strict=True):
+        assert np.array_equal(vector, hear(backbone, x))
+
+
+def test_auto_is_plain_pytorch_for_a_small_network_or_without_openvino(small, monkeypatch):
+    assert small().engine.__func__ is Backbone.compute  # too small to be worth the start
+    monkeypatch.setattr(engines, "LARGE", 0)
     monkeypatch.setattr(engines, "_installed", lambda: False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

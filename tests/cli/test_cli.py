@@ -481,3 +481,19 @@ def test_predict_does_not_import_what_only_training_needs(folder, model):
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_training_begins_to_embed_without_what_is_needed_later(folder):
+    """scikit-learn alone takes as long as PyTorch to import."""
+    code = (
+        "import os, sys, earmark\n"
+        "class Progress:\n"
+        "    def stage(self, name, steps):\n"
+        "        print(name, [m for m in ('sklearn', 'scipy', 'rich') if m in sys.modules])\n"
+        "        sys.stdout.flush(); os._exit(0)\n"
+        "earmark.train(sys.argv[1], backbone='logmel', progress=Progress())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "embedding with logmel []\n"

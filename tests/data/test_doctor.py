@@ -32,6 +32,7 @@ from earmark.data.doctor import (
     tables,
 )
 from earmark.data.doctor.findings import MOST_NAMED, Names
+from earmark.errors import AudioError
 from earmark.training import summary
 from planted import CLASSES, RATE_HZ, sound
 from shared_data import shared_data
@@ -605,6 +606,40 @@ def test_train_mentions_near_copies_and_the_folds_they_are_in(clean, tmp_path, f
     else:
         assert (finding.kind, finding.severity) == ("near copies", "note")
     assert line in summary.training_json(training, None)["warnings"]
+
+
+def test_train_hears_each_pair_once(clean, tmp_path, monkeypatch):
+    """A warm store knows the pairs; a damaged row, or a clip that was gone, is compared again."""
+    soft, gone = Clip(tmp_path / "soft.flac", "chirp"), Clip(tmp_path / "gone.flac", "chirp")
+    for clip, gain in ((soft, 0.3), (gone, 0.1)):
+        soundfile.write(clip.path, gain * sound("chirp", 0), RATE_HZ)
+    heard = []
+    beginning = copies._beginning
+
+    def noting(clip, options):
+        heard.append(clip.path)
+        if clip == gone and gone_until[0] > 0:
+            raise AudioError(str(clip.path), "it is gone", "missing")
+        return beginning(clip, options)
+
+    monkeypatch.setattr(copies, "_beginning", noting)
+    dataset = Dataset((*clean, soft, gone), "made here")
+    gone_until, runs = [1], []
+    with earmark.Store(tmp_path / "s.sqlite") as store:
+        for damage in ("", "", "UPDATE compared SET shared_s = 0", "DELETE FROM compared", ""):
+            heard.clear()
+            store._db.execute(damage or "SELECT 1")
+            training = earmark.train(
+                dataset, backbone="logmel", head="prototype", compare=False, store=store
+            )
+            gone_until[0] -= 1
+            (found,) = [f for f in training.findings if f.kind.startswith("near")]
+            runs.append((len(found.items[0].clips), len(set(heard))))
+    alone = len(clean) + 2
+    assert [sounds for sounds, _ in runs] == [2, 3, 3, 3, 3]
+    assert runs[0][1] == alone and 0 < runs[1][1] < alone  # pairs of what was gone
+    assert 0 < runs[2][1] < alone  # those whose digest does not fit: what was 0 stays so
+    assert runs[3][1] == alone and runs[4][1] == 0
 
 
 def test_the_example_in_the_docs_of_the_doctor_is_true():

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from earmark.data import stratification
 from earmark.data.clip import Clip
-from earmark.data.splits import make_scheme
+from earmark.data.splits import _joined, make_scheme
 from earmark.errors import DataError
 
 
@@ -125,6 +125,24 @@ def test_what_is_left_to_learn_from_is_told_as_such():
     text = r"'c0' has 1 different recording outside a test fold, but at least 2 are needed to train"
     with pytest.raises(DataError, match=text):
         make_scheme(one, distinct(len(one)), folds=2, is_inner=True)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_single_clips_are_dealt_out_as_scikit_learn_deals_them(seed):
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(list("bad" if seed % 2 else "efghi"), 50 + 7 * seed)
+    splits = StratifiedKFold(2 + seed % 4, shuffle=True, random_state=seed).split(truth, truth)
+    fold = stratification.folds_of_clips(truth, 2 + seed % 4, seed)
+    for number, (_, test) in enumerate(splits):
+        assert np.array_equal(np.flatnonzero(fold == number), test)
+
+
+def test_clips_are_numbered_alike_with_and_without_copies():
+    """In the order in which they appear, whichever way is taken."""
+    recording = np.array([4, 0, 4, 2, 0, 1, 3])
+    assert _joined(recording, np.arange(7)).tolist() == [0, 1, 0, 2, 1, 3, 4]
+    copies = np.array([0, 1, 2, 3, 4, 5, 0])
+    assert _joined(recording, copies).tolist() == [0, 1, 0, 2, 1, 3, 0]
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -4,14 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import earmark
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets, balanced_weights
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
 from earmark.embeddings.rows import StoredRows
-from earmark.errors import EarmarkError
+from earmark.errors import DataError, EarmarkError
 from earmark.training import batches, finalists, fitting, heads, screening
 from earmark.training.inner import Candidate, Contest, InnerLogits, fold_pairs
 from earmark.training.judging import FoldedClips, by_fits, by_kernel, by_moments
@@ -214,3 +217,24 @@ def test_a_store_that_is_read_again_and_again_gives_the_same_classifier(head, to
 def test_memory_that_is_none_is_refused(memory, tones):
     with pytest.raises(EarmarkError, match="above 0, such as 4"):
         earmark.train(tones, backbone="logmel", memory=memory)
+
+
+def test_one_class_with_one_clip_among_hundreds_is_refused_by_name(tmp_path):
+    for k in range(300):
+        for j in range(1 if k == 150 else 3):
+            sound = np.sin(np.arange(800) * (0.05 + k / 150) + j)
+            soundfile.write(tmp_path / f"{k:03d}_{j}.wav", 0.3 * sound, 16_000)
+    clips = [Clip(path, path.stem[:3]) for path in sorted(tmp_path.glob("*.wav"))]
+    with pytest.raises(DataError, match="class '150' has 1 different recording, but at least 3"):
+        earmark.train(Dataset(tuple(clips), "made here"), backbone="logmel")
+
+
+def test_a_fold_without_a_class_tests_the_others(tones):
+    folds = {"high": 3, "low": 2}
+    clips = [
+        Clip(path, path.parent.name, fold=str(k % folds[path.parent.name] + 1))
+        for k, path in enumerate(sorted(tones.glob("*/*.wav")))
+    ]
+    training = earmark.train(Dataset(tuple(clips), "made here"), backbone="logmel")
+    assert training.estimate.accuracy == 1.0
+    assert [figures["n"] for figures in training.estimate.folds] == [5, 5, 2]

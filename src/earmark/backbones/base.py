@@ -66,7 +66,8 @@ class Backbone(nn.Module):
 
     weights_hash: str = "none"
     files: ClassVar[tuple[WeightFile, ...]] = ()  # published weights, where they are plain files
-    openvino_gains: ClassVar[bool] = False  # measured: OpenVINO is faster than PyTorch
+    openvino_gains: ClassVar[bool] = False  # OpenVINO is faster on most processors; if untimed
+    batch_s: ClassVar[float] = 20.0  # of audio in one pass; more falls out of a CPU's caches
     half_is_close: ClassVar[bool] = False  # embeddings in bfloat16 have a cosine of 0.999 and more
     free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input, as long as the clip; not 0
     time_axis: ClassVar[int | None] = None  # of the body's input; what may be masked in training

@@ -6,23 +6,30 @@ PyTorch before it is kept on disk: see docs/engines.md.
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import copy
+import functools
 import hashlib
 import importlib
 import importlib.util
 import io
+import os
 import platform
 import sys
 import threading
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from earmark.backbones.base import Activations, Backbone
+from earmark.backbones import choices
+from earmark.backbones.base import Activations, Backbone, Engine
+from earmark.backbones.choices import Choice
+from earmark.backbones.info import BackboneInfo
 from earmark.errors import BackboneError, EarmarkError, EarmarkWarning, did_you_mean, first_line
 from earmark.system.cache import engines_folder
 from earmark.system.files import write_whole
@@ -35,6 +42,7 @@ ENGINES = ("auto", "torch", "openvino")
 POLICIES = ("exact", "fast")
 LARGEST_ERROR = {"float32": 1e-4, "bfloat16": 0.3}  # of a layer, relative; gross errors have 1
 LARGE = 10_000_000  # parameters; the start of OpenVINO, 0.4 s, does not pay for less
+SAMPLE_S = 5.0  # of audio in what is timed; one window at least
 LEAST = 400  # frames of a spectrogram or samples of a waveform that every network can read
 
 
@@ -46,14 +54,19 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
     """Let ``engine`` compute the body of ``backbone`` in a ``precision``.
 
     'exact' gives float32 results with every engine. 'fast' gives the quickest results whose
-    embeddings keep a cosine of 0.999 to those: bfloat16 where the processor has it and the network
-    tolerates it, else float32. 'auto' takes a GPU, else OpenVINO where it is installed and faster,
-    else PyTorch. BackboneError for an engine that is unknown, not installed or cannot be used.
+    embeddings keep a cosine of 0.999 to those: in bfloat16 or float32 where the processor and the
+    network bear both, else in float32. 'auto' takes a GPU, else the engine and the number format
+    that were timed to be the quickest on this machine; where it has a choice, it times them when
+    the network is first used. ``EARMARK_ENGINE`` names an engine in place of 'auto'. BackboneError
+    for an engine that is unknown, not installed or cannot be used.
     """
     _known("precision", precision, POLICIES)
     _known("engine", engine, ENGINES)
     half = precision == "fast" and backbone.half_is_close
-    if engine == "openvino" or (engine == "auto" and _openvino_gains(backbone)):
+    gpu = torch.cuda.is_available()
+    if engine == "auto":
+        engine = _named(type(backbone))
+    if engine == "openvino":
         if not _installed():
             raise BackboneError(
                 "engine 'openvino' needs the package openvino, which is not installed; pip install"
@@ -64,9 +77,13 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
                 f"backbone {backbone.info.name!r} can only be computed by PyTorch; use --engine"
                 " auto or torch."
             )
-        backbone.engine = OpenVINO(backbone, half, is_required=engine == "openvino")
+        backbone.engine = OpenVINO(backbone, half, is_required=True)
+    elif engine == "auto" and not gpu:
+        auto = Auto(backbone, half)
+        backbone.engine = auto
+        if name := auto.known():
+            _use(backbone, name)
     else:
-        gpu = torch.cuda.is_available()
         backbone.cast("bfloat16" if half and (gpu or _has_bfloat16()) else "float32")
         if gpu:
             torch.backends.cudnn.allow_tf32 = half  # 10 bits of mantissa are not float32
@@ -84,9 +101,135 @@ def _known(what: str, value: str, known: Sequence[str]) -> None:
         )
 
 
-def _openvino_gains(backbone: Backbone) -> bool:
-    worth_it = backbone.openvino_gains and backbone.info.parameters >= LARGE
-    return worth_it and _installed() and not torch.cuda.is_available()
+def _named(cls: type[Backbone]) -> str:
+    """Return the engine that the environment names, where it can compute such a network."""
+    engine = os.environ.get("EARMARK_ENGINE") or "auto"
+    _known("EARMARK_ENGINE", engine, ENGINES)
+    return "torch" if engine == "openvino" and cls.body is Backbone.body else engine
+
+
+def candidates(cls: type[Backbone], info: BackboneInfo, half: bool) -> list[str]:
+    """Name the engines, with number formats, that 'auto' has on a CPU; the first if untimed.
+
+    For less than LARGE parameters that is PyTorch alone.
+    """
+    formats = ["bfloat16", "float32"] if half and _has_bfloat16() else ["float32"]
+    if cls.body is Backbone.body:  # it has no engine: PyTorch computes it as a whole
+        return [f"torch {formats[0]}"]
+    kinds = ["torch"]
+    if info.parameters >= LARGE and _installed():
+        kinds.insert(0 if cls.openvino_gains else 1, "openvino")
+    return [f"{kind} {number}" for kind in kinds for number in formats]
+
+
+def choice_of(cls: type[Backbone], info: BackboneInfo, precision: str) -> Choice | None:
+    """Return what 'auto' takes on a CPU; without seconds where it is alone, None if untimed."""
+    half = precision == "fast" and cls.half_is_close
+    names = candidates(cls, info, half)
+    return Choice(names[0], {}) if len(names) == 1 else choices.kept(_key(cls, info, half), names)
+
+
+def _key(cls: type[Backbone], info: BackboneInfo, half: bool) -> choices.Key:
+    return choices.make_key(info, cls.__qualname__, "fast" if half else "float32")
+
+
+def _use(backbone: Backbone, name: str, compiled: Engine | None = None) -> None:
+    """Let the engine called ``name``, such as 'torch bfloat16', compute a network from here on."""
+    kind, number = name.split()
+    if kind == "openvino":
+        backbone.engine = compiled or OpenVINO(backbone, number == "bfloat16")
+    else:
+        precision = backbone.precision
+        backbone.cast(number).precision = precision
+        backbone.engine = backbone.compute
+
+
+class Auto:
+    """Times the engines that can compute ``backbone`` at its first call; the quickest takes over.
+
+    The choice is kept on disk for the next process. Where it cannot be, none is timed: embeddings
+    would differ from day to day. Threads that call meanwhile wait.
+    """
+
+    def __init__(self, backbone: Backbone, half: bool) -> None:
+        self.backbone, cls = backbone, type(backbone)
+        self.names = candidates(cls, backbone.info, half)
+        self.key = _key(cls, backbone.info, half)  # of all layers: some may be left out later
+        self.lock = threading.Lock()
+
+    def __call__(self, x: Tensor, layers: Collection[str]) -> Activations:
+        with self.lock:
+            if self.backbone.engine is self:
+                name = self.known() or (None if choices.can_keep() else self.names[0])
+                if name is not None:
+                    _use(self.backbone, name)
+                else:
+                    self._time(tuple(layers))
+        return self.backbone.engine(x, layers)
+
+    def known(self) -> str | None:
+        """Return the engine that needs no timing: the only one, or the one that was kept."""
+        if len(self.names) == 1:
+            return self.names[0]
+        choice = choices.kept(self.key, self.names)
+        return choice.engine if choice else None
+
+    def _time(self, layers: tuple[str, ...]) -> None:
+        """Time the engines, keep the choice and use it."""
+        x, audio_s = _sample(self.backbone)
+
+        def seconds(engines: Mapping[str, Engine], rounds: int) -> dict[str, float]:
+            passes = {name: functools.partial(_run, e, x, layers) for name, e in engines.items()}
+            return choices.measure(passes, rounds)
+
+        engines = {
+            name: _torch_engine(self.backbone, name.split()[1])
+            for name in self.names
+            if name.startswith("torch")
+        }
+        if len(engines) > 1:  # what is hopeless in PyTorch is not compiled either
+            engines = {name: engines[name] for name in seconds(engines, 1)}
+        for name in self.names:
+            number = name.split()[1]
+            if name not in engines and f"torch {number}" in engines:
+                compiled = OpenVINO(self.backbone, number == "bfloat16")
+                _run(compiled, x, layers)
+                if compiled.dtype == number and None not in compiled.models.values():
+                    engines[name] = compiled
+        engines = {name: engines[name] for name in self.names if name in engines}
+        took = seconds(engines, choices.ROUNDS)
+        choice = choices.quickest({name: s / audio_s for name, s in took.items()})
+        if earlier := choices.kept(self.key, self.names):  # of a process that was quicker
+            choice = earlier
+        else:
+            choices.keep(self.key, choice)
+        _use(self.backbone, choice.engine, engines.get(choice.engine))
+
+
+def _sample(backbone: Backbone) -> tuple[Tensor, float]:
+    """Return an input of the body, of noise, and the seconds of audio in it."""
+    info = backbone.info
+    most = int(SAMPLE_S * info.rate_hz)
+    length = info.window
+    if info.step is not None:
+        length = min(length, max(info.step, most - most % info.step))
+    rows = max(1, most // length)
+    noise = torch.randn(rows, length + 2 * info.context, generator=torch.Generator().manual_seed(0))
+    _, x = next(iter(backbone.inputs(0.1 * noise, torch.full((rows,), length))))
+    return x, rows * length / info.rate_hz
+
+
+def _torch_engine(backbone: Backbone, number: str) -> Engine:
+    """Return PyTorch's engine in a number format; the weights of ``backbone`` stay as they are."""
+    if number == "float32":
+        return backbone.compute
+    copied = copy.deepcopy(backbone, {id(backbone.engine): Backbone.compute})
+    return copied.cast(number).compute
+
+
+@torch.inference_mode()
+def _run(engine: Engine, x: Tensor, layers: Collection[str]) -> None:
+    collections.deque(engine(x, layers), maxlen=0)
 
 
 def _installed() -> bool:
@@ -200,7 +343,7 @@ class OpenVINO:
         cpu = self.core.get_property("CPU", "FULL_DEVICE_NAME")
         able = " ".join(self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         versions = f"{self.ov.get_version()} {torch.__version__} {platform.machine()} {cpu} {able}"
-        what = f"1 {fingerprint} {self.dtype} {' '.join(names)} {versions}"
+        what = f"2 {fingerprint} {self.dtype} {' '.join(names)} {versions}"
         return engines_folder() / f"{hashlib.sha256(what.encode()).hexdigest()[:32]}.openvino"
 
 

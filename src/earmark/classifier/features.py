@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.info import BackboneInfo
 from earmark.backbones.layers import LayerSet
-from earmark.embeddings.pooling import columns
+from earmark.embeddings.pooling import halves_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,8 +87,11 @@ def compute_statistic(info: BackboneInfo, matrix: np.ndarray, statistic: Statist
 
     moments = {}
     for name in statistic.layers:
-        both = torch.from_numpy(matrix[:, columns(info, [name])].astype(np.float32))
-        moments[name] = (both[:, : info.layer(name).size], both[:, info.layer(name).size :])
+        halves = halves_of(info, name)
+        if statistic.has_bands or not statistic.is_spread:  # one of the two is all that is read
+            halves = (halves[statistic.is_spread],) * 2
+        mean, spread = (torch.from_numpy(matrix[:, half].astype(np.float32)) for half in halves)
+        moments[name] = mean, spread
     values = statistic_values(info, moments, statistic)
     return (values if info.is_logarithmic else signed_root(values)).numpy()
 
@@ -104,7 +107,13 @@ def statistic_values(
     for name in statistic.layers:
         mean, spread = moments[name]
         if not statistic.has_bands:
-            mean, spread = _without_bands(info.layer(name), mean, spread)
+            layer = info.layer(name)
+            mean, spread = (x.reshape(-1, layer.channels, layer.bands) for x in (mean, spread))
+            joined = mean.mean(2)
+            if statistic.is_spread:  # over all frequencies of a channel
+                squares = (spread.square() + mean.square()).mean(2)
+                spread = signed_root((squares - joined.square()).clamp_min(0))
+            mean = joined
         layers.append(spread if statistic.is_spread else mean)
     total = layers[0]
     for values in layers[1:]:
@@ -117,16 +126,8 @@ def signed_root(x: Tensor) -> Tensor:
     import torch
 
     if not (x.requires_grad and torch.is_grad_enabled()):
-        return x.sign() * x.abs().sqrt()
+        return x.abs().sqrt().copysign(x)
     with torch.no_grad():
         root = x.sign() * x.abs().sqrt()
         slope = 0.5 / root.abs().clamp_min(LEAST_ROOT)
     return root + (x - x.detach()) * slope
-
-
-def _without_bands(layer: Layer, mean: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
-    """Join the bands of each channel: the mean and the deviation over all of its frequencies."""
-    means = mean.reshape(-1, layer.channels, layer.bands)
-    squares = spread.reshape(means.shape).square() + means.square()
-    joined = means.mean(2)
-    return joined, signed_root((squares.mean(2) - joined.square()).clamp_min(0))

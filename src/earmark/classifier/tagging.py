@@ -15,7 +15,6 @@ from earmark.backbones.networks.audioset import Tagger
 from earmark.backbones.registry import entry, list_backbones, load_backbone
 from earmark.classifier.recordings import Recordings, clips_of, one_clip
 from earmark.data.clip import Clip
-from earmark.embeddings.computing import BATCH_S
 from earmark.embeddings.sections import cut_sections
 from earmark.embeddings.stages import Request
 from earmark.errors import AudioError, BackboneError, EarmarkError
@@ -122,7 +121,7 @@ def _tags(network: Tagger, clip: Clip, top: int) -> Tags:
 @torch.inference_mode()
 def window_scores(network: Tagger, windows: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Return the sum (K,) float64 of the scores of ``windows``, each times its real samples."""
-    batch = max(1, int(BATCH_S * network.info.rate_hz / windows.shape[1]))
+    batch = max(1, int(network.batch_s * network.info.rate_hz / windows.shape[1]))
     total = np.zeros(len(network.class_names()))
     for i in range(0, len(windows), batch):
         part = [torch.from_numpy(a[i : i + batch]) for a in (windows, valid)]

@@ -1,14 +1,14 @@
 """Folds in which classes have equal shares, of clips or of whole clusters of them.
 
-Whole clusters are dealt out as scikit-learn's ``StratifiedGroupKFold`` deals them: those whose
-clips are most of one class first, each to the fold that makes the shares of the classes most alike.
-Its time grows with clusters times folds times classes; here only what a cluster changes is computed
-anew, to the same last bit.
+Clips are dealt out as scikit-learn's ``StratifiedKFold`` deals them, to the same fold; importing
+that takes longer than PyTorch. Whole clusters are dealt out as its ``StratifiedGroupKFold`` deals
+them: those whose clips are most of one class first, each to the fold that makes the shares of the
+classes most alike. Its time grows with clusters times folds times classes; here only what a cluster
+changes is computed anew, to the same last bit.
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
@@ -18,15 +18,19 @@ BLOCK = 2**20  # numbers of a table of clusters and classes in memory at a time
 
 
 def folds_of_clips(truth: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Return the fold (N,) of clips whose classes are ``truth`` (N,), each dealt out alone."""
-    from sklearn.model_selection import StratifiedKFold
+    """Return the fold (N,) of clips whose classes are ``truth`` (N,), each dealt out alone.
 
-    fold = np.zeros(len(truth), np.int64)
-    with warnings.catch_warnings():  # clips of no class may be fewer than the folds
-        warnings.filterwarnings("ignore", message="The least populated class")
-        splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(truth, truth)
-        for number, (_, test) in enumerate(splits):
-            fold[test] = number
+    Clips of no class may be fewer than the folds.
+    """
+    _, first, kind = np.unique(truth, return_index=True, return_inverse=True)
+    kind = np.argsort(np.argsort(first))[kind]  # numbered as they appear
+    fold, rng = np.empty(len(kind), np.int64), np.random.RandomState(seed)
+    deck = np.sort(kind)  # dealt out in turns: folds are of one size, in clips and in each class
+    shares = [np.bincount(deck[number::folds], minlength=len(first)) for number in range(folds)]
+    for number, counts in enumerate(np.transpose(shares)):
+        own = np.repeat(np.arange(folds), counts)
+        rng.shuffle(own)
+        fold[kind == number] = own
     return fold
 
 

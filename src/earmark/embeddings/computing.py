@@ -14,8 +14,7 @@ import torch
 from earmark.backbones.base import Backbone, LayerStats, join
 from earmark.embeddings.stages import CutClip, WindowStats
 
-BATCH_S = 20.0  # seconds of audio in one pass of the network; more falls out of a CPU's caches
-BATCH_GPU_S = 60.0
+BATCH_GPU_S = 60.0  # seconds of audio in one pass of the network; for a CPU the network says it
 
 
 def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowStats]:
@@ -29,7 +28,7 @@ def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowSta
         by_width[clip.windows.shape[1], id(clip) if clip.warnings else 0].append(clip)
     computed: dict[int, WindowStats] = {}
     for (width, _), group in by_width.items():
-        batch_s = BATCH_S if backbone.device.type == "cpu" else BATCH_GPU_S
+        batch_s = backbone.batch_s if backbone.device.type == "cpu" else BATCH_GPU_S
         batch = max(1, int(batch_s * backbone.info.rate_hz / width))
         windows = np.concatenate([clip.windows for clip in group])
         valid = np.concatenate([clip.valid for clip in group])

@@ -13,7 +13,7 @@ from earmark.audio.reading import decoder_version
 from earmark.audio.source import FileSource, Source
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
-from earmark.embeddings.hashes import KnownVersions, RecordingVersion, status_of
+from earmark.embeddings.hashes import KEY_BYTES, KnownVersions, RecordingVersion, status_of
 from earmark.embeddings.sections import cut_sections, cut_short
 from earmark.embeddings.stages import CutClip, Failure, LongClip, Request
 from earmark.errors import AudioError
@@ -44,7 +44,7 @@ def make_request(
     except Refusal as refusal:
         return Failure(clip, f"{refusal}.", refusal.kind)
     what = f"{clip.start} {clip.end} {options} {version.decoder} {backbone.fingerprint}"
-    key = hashlib.sha256(version.content + what.encode()).digest()[:16]
+    key = hashlib.sha256(version.content + what.encode()).digest()[:KEY_BYTES]
     return Request(clip, source, key, version.content, is_known)
 
 

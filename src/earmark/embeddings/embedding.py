@@ -17,7 +17,14 @@ from earmark.backbones.registry import load_backbone
 from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, as_dataset
 from earmark.embeddings.files import write_embeddings
-from earmark.embeddings.hashes import CONTENT_BYTES, SOUND_BYTES, Hashes, number_equal, sound_of
+from earmark.embeddings.hashes import (
+    CONTENT_BYTES,
+    KEY_BYTES,
+    SOUND_BYTES,
+    Hashes,
+    number_equal,
+    sound_of,
+)
 from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.pooling import columns
 from earmark.embeddings.rows import GrowingRows, Matrix, StoredRows, blocks
@@ -39,7 +46,7 @@ class Embeddings:
     ``warnings`` begin with the path and say what is missing of a recording, or was changed.
     ``notes`` do where it is very little, and the clip did not come out of the store.
     ``contents`` has a hash of each clip's recording. ``sounds`` (N,) has a number for each distinct
-    row, counted in their order.
+    row, counted in their order. ``keys`` are those of the store.
     """
 
     info: BackboneInfo
@@ -50,6 +57,7 @@ class Embeddings:
     computed: int
     sounds: np.ndarray
     contents: Hashes
+    keys: Hashes
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -69,6 +77,7 @@ class Embeddings:
             clip_seconds=self.clip_seconds[rows],
             sounds=number_equal(self.sounds[rows]),
             contents=self.contents.only(rows),
+            keys=self.keys.only(rows),
         )
 
     @property
@@ -192,7 +201,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result], rows: GrowingRows) -
     """Add the embeddings to ``rows``; list failures and warnings beside their matrix."""
     failures, warnings, notes = [], list[str](), list[str]()
     clips: list[Clip] = []
-    contents, sounds = bytearray(), bytearray()
+    contents, keys, sounds = bytearray(), bytearray(), bytearray()
     seconds, computed = array("d"), 0
     for result in results:
         if isinstance(result, Failure):
@@ -201,6 +210,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result], rows: GrowingRows) -
         rows.append(result)
         clips.append(result.clip)
         contents += result.content
+        keys += result.key
         sounds += sound_of(result.vector)
         seconds.append(result.seconds)
         computed += result.is_computed
@@ -215,6 +225,7 @@ def _collect(info: BackboneInfo, results: Iterable[Result], rows: GrowingRows) -
         computed=computed,
         sounds=number_equal(np.frombuffer(sounds, f"S{SOUND_BYTES}")),
         contents=Hashes(contents, CONTENT_BYTES),
+        keys=Hashes(keys, KEY_BYTES),
         warnings=tuple(dict.fromkeys(warnings)),
         notes=tuple(dict.fromkeys(notes)),
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from earmark.audio.source import FileSource, Source
 
-STATUS_BYTES, SOUND_BYTES, CONTENT_BYTES = 16, 16, 32
+STATUS_BYTES, SOUND_BYTES, KEY_BYTES, CONTENT_BYTES = 16, 16, 16, 32
 NEGATIVE_ZERO = 0x8000  # of float16
 SETTLED_NS = 2_000_000_000  # a file changed within the step of a clock keeps its time; FAT's is 2 s
 

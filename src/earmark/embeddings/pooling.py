@@ -17,12 +17,17 @@ from earmark.embeddings.store import as_stored
 
 def columns(info: BackboneInfo, layers: Sequence[str]) -> np.ndarray:
     """Return the columns of an embedding that hold ``layers``: means, then deviations, of each."""
-    ends = list(itertools.accumulate(2 * layer.size for layer in info.layers))
-    stretch = {
-        layer.name: np.arange(end - 2 * layer.size, end)
-        for layer, end in zip(info.layers, ends, strict=True)
-    }
-    return np.concatenate([stretch[info.layer(name).name] for name in layers])
+    halves = (half for name in layers for half in halves_of(info, name))
+    return np.concatenate([np.arange(half.start, half.stop) for half in halves])
+
+
+def halves_of(info: BackboneInfo, name: str) -> tuple[slice, slice]:
+    """Return the columns of an embedding that hold the means and the deviations of a layer."""
+    layer = info.layer(name)
+    before = itertools.takewhile(lambda other: other.name != layer.name, info.layers)
+    start = sum(2 * other.size for other in before)
+    middle = start + layer.size
+    return slice(start, middle), slice(middle, middle + layer.size)
 
 
 def merge(stats: LayerStats) -> LayerStats:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from earmark.embeddings.hashes import KEY_BYTES
 from earmark.embeddings.store import AT_ONCE, Store
 from earmark.errors import EarmarkError, StoreDamageError, StoreError
 
@@ -209,7 +210,10 @@ class GrowingRows:
         if self._file is None:
             self._rows.resize((len(self._places), self._width), refcheck=False)
             return self._rows
-        keys, places = np.frombuffer(self._keys, "V16"), np.frombuffer(self._places, np.int64)
+        keys, places = (
+            np.frombuffer(self._keys, f"V{KEY_BYTES}"),
+            np.frombuffer(self._places, np.int64),
+        )
         return StoredRows(self._store, keys, self._file, places, self._dtype)
 
     def _keep(self, row: np.ndarray, count: int) -> None:

@@ -16,7 +16,7 @@ import math
 import sqlite3
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,10 @@ def digest_of(key: bytes, fingerprint: str, seconds: float, wide: bool, vector: 
     """Return a CRC-32 over all of a row: it finds every flipped bit, at 4 GB a second."""
     head = f"{key.hex()} {fingerprint} {seconds.hex()} {'float32' if wide else 'float16'} "
     return zlib.crc32(vector, zlib.crc32(head.encode()))
+
+
+def _digest_compared(pair: bytes, shared_s: float) -> int:
+    return zlib.crc32(pair + float(shared_s).hex().encode())
 
 
 def is_finite(vector: np.ndarray) -> bool:
@@ -117,6 +121,10 @@ class Store:
             "CREATE TABLE IF NOT EXISTS embedding ("
             " id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, fingerprint TEXT NOT NULL,"
             " seconds REAL NOT NULL, wide INTEGER NOT NULL, vector BLOB NOT NULL, digest INTEGER)"
+        )
+        self._db.execute(
+            "CREATE TABLE IF NOT EXISTS compared (pair BLOB PRIMARY KEY, shared_s REAL NOT NULL,"
+            " digest INTEGER NOT NULL) WITHOUT ROWID"
         )
         if version != SCHEMA:
             self._migrate()
@@ -228,6 +236,28 @@ class Store:
                     several,
                 )
 
+    def get_compared(self, pairs: Sequence[bytes]) -> dict[bytes, float]:
+        """Return for how many seconds the clips of each pair are one sound, where it is stored."""
+        found = {}
+        with self._explained("read"):
+            for first in range(0, len(pairs), AT_ONCE):
+                several = pairs[first : first + AT_ONCE]
+                rows = self._db.execute(
+                    "SELECT pair, shared_s, digest FROM compared"
+                    f" WHERE pair IN ({','.join('?' * len(several))})",
+                    several,
+                )
+                for pair, shared_s, digest in rows:
+                    if type(shared_s) is float and digest == _digest_compared(pair, shared_s):
+                        found[pair] = shared_s
+        return found
+
+    def put_compared(self, shared_s: Mapping[bytes, float]) -> None:
+        """Keep for how many seconds the clips of each pair are one sound."""
+        rows = [(pair, float(s), _digest_compared(pair, s)) for pair, s in shared_s.items()]
+        with self._explained("written"), self._transaction():
+            self._db.executemany("INSERT OR REPLACE INTO compared VALUES (?, ?, ?)", rows)
+
     def summary(self) -> list[tuple[str, int, int]]:
         """Return (fingerprint, number of clips, bytes) for each backbone in the store."""
         with self._explained("read"):
@@ -246,6 +276,7 @@ class Store:
                     " WHERE bytes > ?)",
                     (max_bytes,),
                 ).rowcount
+                self._db.execute("DELETE FROM compared")
             self._db.execute("VACUUM")
         return deleted
 

@@ -56,8 +56,9 @@ def deleting(what: object) -> Iterator[None]:
 def delete_rest() -> None:
     """Delete all compiled models and unfinished fine-tunings, and nothing that is not earmark's."""
     with deleting(cache_folder()):
-        for model in engines_folder().glob("*.openvino"):
-            model.unlink(missing_ok=True)
+        for pattern in ("*.openvino", "*.choice.json"):
+            for file in engines_folder().glob(pattern):
+                file.unlink(missing_ok=True)
         for run in finetuning_folder().glob("*"):
             if _RUN.fullmatch(run.name):
                 shutil.rmtree(run)

@@ -59,7 +59,7 @@ def judge(
 
     Log-mel statistics always; the ``networks`` in use with random weights where all of them are
     small and the audio is short and the clips are few. Both read all layers, with a linear head
-    and its penalty chosen inside the folds.
+    and its penalty chosen inside the folds, on some hundred clips where there are more.
     """
     clips, scheme, stages = data.clips, data.scheme, stages or Stages()
     baselines: list[Baseline] = []
@@ -74,7 +74,7 @@ def judge(
         infos = [network.info for network in rivals]
         specs = {"all": FeatureSpec(layers_of(infos, "all"))}
         table = FeatureTable(infos, [e.matrix for e in embeddings], specs)
-        alone = replace(search, table=table, kinds=heads.LINEAR, notes=[], _choices={})
+        alone = replace(search, table=table, kinds=heads.LINEAR, on_few=True, notes=[], _choices={})
         solution = solve(alone, clips, data.content, scheme, stages, name)
         tested = OutOfFold.gather(solution, clips, search.targets, scheme)
         baselines.append(Baseline(name, tested))

@@ -16,6 +16,7 @@ from earmark.data.doctor.findings import Finding
 from earmark.data.splits import Scheme
 from earmark.embeddings.embedding import Embeddings
 from earmark.embeddings.stages import Failure
+from earmark.embeddings.store import Store
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class EmbeddedData:
     skipped: tuple[Failure, ...]
     content: np.ndarray  # (N,), one number for each distinct sound
     scheme: Scheme
+    store: Store | None = None
 
     @property
     def clips(self) -> tuple[Clip, ...]:
@@ -36,10 +38,15 @@ class EmbeddedData:
     @functools.cached_property
     def findings(self) -> tuple[Finding, ...]:
         """What the doctor says with little listening; near copies are among it."""
+        from earmark.embeddings.comparisons import Comparisons
+
         first, fold = self.embeddings[0], self.scheme.fold
         seconds = first.seconds / max(1, len(self.clips))
+        known = None if self.store is None else Comparisons(self.store, first.keys)
         return tuple(
-            before_training(self.dataset, self.clips, self.content, first.matrix, fold, seconds)
+            before_training(
+                self.dataset, self.clips, self.content, first.matrix, fold, seconds, known
+            )
         )
 
     @property

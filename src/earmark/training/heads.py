@@ -173,12 +173,13 @@ def _logistic_path(
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     x, basis = _rotated(z)
     model = LogisticRegression(warm_start=True, max_iter=300, tol=1e-4)
     for penalty in penalties:
         model.set_params(C=1 / penalty)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), threadpool_limits(1):  # many small products, one after one
             warnings.simplefilter("ignore", ConvergenceWarning)  # close enough for a nearby penalty
             warnings.filterwarnings("ignore", message="The number of unique classes")
             model.fit(x, targets.first, targets.weights)

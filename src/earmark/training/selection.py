@@ -46,7 +46,7 @@ class Search:
     What counts is the log loss, of clips with several classes the squared error. With
     ``balanced``, each class counts the same, and heads that were trained so compete as well; the
     weights come from all clips, once. What does not fit ``memory`` bytes is left out and named in
-    ``notes``.
+    ``notes``. With ``on_few``, what is best on some hundred clips is taken.
     """
 
     table: FeatureTable
@@ -58,6 +58,7 @@ class Search:
     separator: str | None = None  # between the classes of a clip that has several
     step: Step = no_step  # called twice for each spec, and once for each tested fold
     memory: int = MEMORY
+    on_few: bool = False
     notes: list[str] = field(default_factory=list)
     _choices: dict[int | None, Choice] = field(default_factory=dict)
 
@@ -89,8 +90,8 @@ class Search:
         few = few_clips(clips, self.seed)
         screened = contests = self._contests(few, tests)
         screen(few, self.kinds, screened, self.step)
-        if few is clips:
-            judge_slow(self.fitter, screened, slow_rivals(few, self.kinds, screened))
+        if few is clips or self.on_few:
+            judge_slow(Fitter(few, self.seed), screened, slow_rivals(few, self.kinds, screened))
             for _ in self.table.names:
                 self.step()
         else:

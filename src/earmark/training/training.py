@@ -253,7 +253,8 @@ def _embed_data(
     embeddings, skipped = _embed_all(dataset, networks, settings, stages)
     content = embeddings[0].sounds
     scheme = whole(embeddings[0].clips, content)
-    return EmbeddedData(dataset, networks, embeddings, skipped, content, scheme)
+    store = settings.store
+    return EmbeddedData(dataset, networks, embeddings, skipped, content, scheme, store)
 
 
 def _search(

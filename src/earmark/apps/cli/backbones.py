@@ -40,16 +40,18 @@ def list_backbones(as_json: bool = JSON) -> None:
 
 
 def show_backbone(name: str = NAME, as_json: bool = JSON) -> None:
-    """Show a backbone's rate, windows, layers, source and licence."""
+    """Show a backbone's rate, windows, layers, source, licence and engine."""
     from earmark import backbones
 
-    description = _json(backbones.info(name))
+    description, engines = _json(backbones.info(name)), _engines(name)
     if as_json:
-        print_json(description)
+        print_json({**description, "engines": engines})
         return
     for key, value in description.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else value
         show(f"{key:<12} {text}")
+    for precision, choice in engines.items():
+        show(f"{precision:<12} {_engine_text(choice)}")
 
 
 def fetch_backbone(
@@ -85,6 +87,24 @@ def verify_backbone(name: str = NAME) -> None:
     backbone = backbones.load_backbone(name)
     compared = backbone.verify()
     show(f"OK: {backbone.fingerprint}", compared)
+
+
+def _engines(name: str) -> dict[str, dict[str, Any] | None]:
+    """Return what `auto` takes for each precision on a CPU, and the times; None if untimed."""
+    from earmark.backbones import engines, registry
+
+    info, cls = registry.entry(name)
+    taken = {p: engines.choice_of(cls, info, p) for p in engines.POLICIES}
+    return {p: choice and choice._asdict() for p, choice in taken.items()}
+
+
+def _engine_text(choice: dict[str, Any] | None) -> str:
+    """Say which engine `auto` takes, and why."""
+    if choice is None:
+        return "to be timed when it is first used"
+    times = [f"{name} {1000 * s:.3g}" for name, s in choice["seconds"].items()]
+    why = f"ms of a core for 1 s of audio: {', '.join(times)}" if times else "not timed"
+    return f"{choice['engine']} ({why})"
 
 
 def _json(info: BackboneInfo) -> dict[str, Any]:

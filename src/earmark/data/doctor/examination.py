@@ -20,7 +20,7 @@ from earmark.system.threads import available_cores, map_ahead, workers
 if TYPE_CHECKING:
     from earmark.data.doctor import copies
     from earmark.data.doctor.facts import Facts
-    from earmark.data.doctor.likely_copies import Rows
+    from earmark.data.doctor.likely_copies import Compared, Rows
     from earmark.data.doctor.near_duplicates import Sketch
 
 
@@ -135,18 +135,20 @@ def before_training(
     embeddings: Rows,
     fold: np.ndarray,
     seconds: float,
+    compared: Compared | None = None,
 ) -> list[Finding]:
     """Return the findings that training can make with little listening, worst first.
 
     ``content`` (N,) has one number for each distinct sound of ``clips``, ``embeddings`` are
-    (N, E), ``fold`` (N,) is what each clip is tested in, ``seconds`` their mean length.
+    (N, E), ``fold`` (N,) is what each clip is tested in, ``seconds`` their mean length. Pairs that
+    were ``compared`` before are not read again.
     Recordings and exact copies in several folds are left to ``splits``, which makes the folds.
     """
     from earmark.data.doctor import copies, likely_copies
 
     findings = copies.check_exact(dataset, clips, content)
     conflicts = [finding for finding in findings if finding.kind == "label conflict"]
-    pairs = likely_copies.find(dataset, clips, content, embeddings, seconds)
+    pairs = likely_copies.find(dataset, clips, content, embeddings, seconds, compared)
     near = likely_copies.check(dataset, clips, pairs, fold)
     rest = [*likely_copies.unseen(content), *tables.check_classes(dataset)]
     return by_severity([*conflicts, *near, *rest])

@@ -7,7 +7,7 @@ their waveforms. So what is told is certain; `earmark doctor`, which compares mo
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -18,7 +18,7 @@ from earmark.data.dataset import Dataset
 from earmark.data.doctor import copies, near_duplicates
 from earmark.data.doctor.facts import Spectra
 from earmark.data.doctor.findings import Finding, Item, Names
-from earmark.data.doctor.near_duplicates import Sketch, Waveform
+from earmark.data.doctor.near_duplicates import BANDS, Pair, Sketch, Waveform
 from earmark.data.doctor.recordings import SILENT_PEAK
 from earmark.errors import AudioError, amount
 
@@ -32,6 +32,8 @@ BATCH = 64  # pairs that one thread compares in one go
 BLOCK = 256  # embeddings in memory at a time
 COSINES = 2**24  # in memory at a time
 
+RowPair = tuple[int, int]  # of two clips
+
 
 class Rows(Protocol):
     """Embeddings (N, E), of which some rows are read at a time."""
@@ -41,35 +43,62 @@ class Rows(Protocol):
     def __getitem__(self, rows: np.ndarray, /) -> np.ndarray: ...
 
 
+class Compared(Protocol):
+    """For how many seconds the clips of a pair, by row, are one sound: what is known of before."""
+
+    def get(self, pairs: Sequence[RowPair]) -> Mapping[RowPair, float]: ...
+    def put(self, shared_s: Mapping[RowPair, float]) -> None: ...
+
+
 def find(
     dataset: Dataset,
     clips: Sequence[Clip],
     content: np.ndarray,
     embeddings: Rows,
     seconds: float,
+    compared: Compared | None = None,
 ) -> list[copies.Copied]:
     """Return near copies among the first of ``clips`` (N) of each ``content`` (N,).
 
     ``seconds`` is the mean length of a clip. Of more than 20,000 different clips, so many are
-    compared: runs of neighbours in the data, for a copy often follows its original.
+    compared: runs of neighbours in the data, for a copy often follows its original. Pairs that were
+    ``compared`` before are not read again.
     """
     first = np.sort(np.unique(content, return_index=True)[1])
     if len(first) > MOST_CLIPS:
         first = first[_runs(len(first))]
     if len(first) < 2:
         return []
-    numbers = first[_alike(embeddings, first, int(MOST_S / max(seconds, 0.01)))]
-    used, places = np.unique(numbers, return_inverse=True)
-    likely = [clips[i] for i in used.tolist()]
-    waveform = copies.waveforms(likely, dataset.audio)
+    rows = first[_alike(embeddings, first, int(MOST_S / max(seconds, 0.01)))]
+    pairs = [(i, j) for i, j in rows.tolist()]
+    known = dict(compared.get(pairs)) if compared else {}
+    new = _compare(dataset, clips, [pair for pair in pairs if pair not in known])
+    if compared:
+        compared.put(new)
+    shared_s = known | new
+    same = [Pair(*pair, shared_s[pair]) for pair in pairs if shared_s.get(pair)]
+    return copies.between(clips, same)
+
+
+def _compare(
+    dataset: Dataset, clips: Sequence[Clip], pairs: Sequence[RowPair]
+) -> dict[RowPair, float]:
+    """Return for how many seconds each of the ``pairs`` is one sound; a clip may be gone."""
+    if not pairs:
+        return {}
+    used, places = np.unique(pairs, return_inverse=True)
+    waveform = copies.waveforms([clips[i] for i in used.tolist()], dataset.audio)
     with ThreadPoolExecutor() as pool:
-        drawn = pool.map(functools.partial(_sketch, waveform), range(len(likely)))
+        drawn = pool.map(functools.partial(_sketch, waveform), range(len(used)))
         sketches = {number: sketch for number, sketch in enumerate(drawn) if sketch is not None}
-        pairs = [pair for pair in places.reshape(-1, 2).tolist() if set(pair) <= set(sketches)]
-        batches = [np.array(pairs[at : at + BATCH]) for at in range(0, len(pairs), BATCH)]
+        there = [(i, j) for i, j in places.reshape(-1, 2).tolist() if {i, j} <= sketches.keys()]
+        sounding = [(i, j) for i, j in there if len(sketches[i]) and len(sketches[j])]
+        batches = [np.array(sounding[at : at + BATCH]) for at in range(0, len(sounding), BATCH)]
         compare = functools.partial(near_duplicates.compare, sketches, waveform)
         same = [pair for some in pool.map(compare, batches) for pair in some]
-    return copies.between(likely, same)
+    row = used.tolist()
+    shared_s = {(row[i], row[j]): 0.0 for i, j in there}
+    return shared_s | {(row[p.first], row[p.second]): p.shared_s for p in same}
 
 
 def _runs(count: int) -> np.ndarray:
@@ -89,13 +118,13 @@ def unseen(content: np.ndarray) -> Iterator[Finding]:
 
 
 def _sketch(waveform: Callable[[int], Waveform], number: int) -> Sketch | None:
-    """Return the sketch of a clip's beginning; None of what is silent, short or gone meanwhile."""
+    """Return the sketch of a clip's beginning: empty if silent or short, None if it is gone."""
     try:
         x = waveform(number)
     except AudioError:
         return None
     if len(x) < near_duplicates.LEAST_OVERLAP or np.ptp(x) < 2 * SILENT_PEAK:
-        return None
+        return np.zeros((0, BANDS), np.uint8)
     spectra = Spectra(near_duplicates.RATE_HZ)
     spectra.add(x)
     return near_duplicates.sketch(spectra.finish()[1])

@@ -1,0 +1,162 @@
+"""Which engine computes a network quickest on this machine: timed once, kept beside the models.
+
+Imports no torch before something is timed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import importlib.metadata
+import json
+import math
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from earmark.backbones.info import BackboneInfo
+from earmark.errors import EarmarkError
+from earmark.system.cache import engines_folder
+from earmark.system.files import open_file, write_whole
+from earmark.system.jsons import json_text
+from earmark.system.threads import available_cores, workers
+from earmark.version import __version__
+
+MEASURED_S = 1.0  # of each core, for each engine; then no further round is begun
+ROUNDS = 5
+CLEARLY = 0.95  # of the time of the engine that is taken unmeasured: else that one stays
+HOPELESS = 1.5  # times the best of a round: such an engine is timed no more
+MOST_BYTES = 1 << 16  # a larger file is not one of these
+
+Key = dict[str, str | int | list[str]]
+
+
+class Choice(NamedTuple):
+    """An engine such as 'openvino float32', and the seconds of a core that each one tried takes.
+
+    ``seconds`` are for a second of audio.
+    """
+
+    engine: str
+    seconds: dict[str, float]
+
+
+def make_key(info: BackboneInfo, network: str, precision: str) -> Key:
+    """Return all that decides which engine is the quickest; ``network`` names the class."""
+    return {
+        "format": 1,
+        "backbone": info.name,
+        "version": info.version,
+        "network": network,
+        "parameters": info.parameters,
+        "layers": [f"{layer.name} {layer.size}" for layer in info.layers],
+        "precision": precision,
+        "processor": _processor(),
+        "cores": available_cores(),
+        "torch": _version("torch"),
+        "openvino": _version("openvino"),
+        "earmark": __version__,
+    }
+
+
+def kept(key: Key, engines: Sequence[str]) -> Choice | None:
+    """Return the choice among ``engines`` that was kept; None where there is no such file."""
+    try:
+        with open_file(_place(key)) as file:
+            content = json.loads(file.read(MOST_BYTES))
+        if content["key"] != key or content["engine"] not in engines:
+            return None
+        seconds = {str(name): float(s) for name, s in content["seconds"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    if not all(0 < s < math.inf for s in seconds.values()) or content["engine"] not in seconds:
+        return None
+    return Choice(content["engine"], seconds)
+
+
+def keep(key: Key, choice: Choice) -> None:
+    """Write a choice; on a disk that is full, the next process times anew."""
+    content = {"key": key, "engine": choice.engine, "seconds": choice.seconds}
+    with contextlib.suppress(OSError, EarmarkError):
+        write_whole(_place(key), json_text(content).encode())
+
+
+def can_keep() -> bool:
+    """Say whether choices can be written; the folder for them is made."""
+    try:
+        engines_folder().mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=engines_folder()).close()
+    except OSError:
+        return False
+    return True
+
+
+def quickest(seconds: Mapping[str, float]) -> Choice:
+    """Return the engine that takes the least time; the first one unless another clearly gains."""
+    first = next(iter(seconds))
+    best = min(seconds, key=lambda name: seconds[name])
+    gains = seconds[best] < CLEARLY * seconds[first]
+    return Choice(best if gains else first, dict(seconds))
+
+
+def measure(passes: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
+    """Return the CPU seconds that each of the ``passes`` takes, by name: the least of some rounds.
+
+    Every core runs its own, as when clips are embedded, and they take turns, so that what else the
+    machine does meanwhile harms all alike. Each runs once before, which does not count. What is
+    HOPELESS in a round is left out.
+    """
+    import torch
+
+    cores, best, spent = available_cores(), dict.fromkeys(passes, math.inf), 0.0
+    threads = torch.get_num_threads()
+    try:
+        with workers(cores, torch.set_num_threads, 1) as pool:
+
+            def seconds(name: str) -> float:
+                start = time.process_time()
+                list(pool.map(lambda _: passes[name](), range(cores)))
+                return (time.process_time() - start) / cores
+
+            for name in best:
+                seconds(name)
+            for _ in range(rounds):
+                now = {name: seconds(name) for name in best}
+                spent += sum(now.values())
+                least = min(now.values())
+                best = {n: min(s, best[n]) for n, s in now.items() if s <= HOPELESS * least}
+                if spent > MEASURED_S * len(best):
+                    break
+    finally:
+        torch.set_num_threads(threads)
+    return best
+
+
+def _place(key: Key) -> Path:
+    digest = hashlib.sha256(json_text(key, sort_keys=True).encode()).hexdigest()[:32]
+    return engines_folder() / f"{digest}.choice.json"
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"
+
+
+@functools.cache
+def _processor() -> str:
+    """Return the model, and what it can compute: under one name a cloud rents out several."""
+    names = ("model name", "cpu family", "model", "stepping", "flags", "Features", "CPU part")
+    facts = {}
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines():
+            name, _, value = (part.strip() for part in line.partition(":"))
+            if name in names:
+                facts[name] = value
+    name = facts.get("model name") or f"{platform.machine()} {platform.processor()}"
+    return f"{name} {hashlib.sha256(json_text(facts, sort_keys=True).encode()).hexdigest()[:16]}"

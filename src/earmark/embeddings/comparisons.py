@@ -1,0 +1,40 @@
+"""Which clips were compared before, whether they are near copies: kept in the store."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from earmark.data.doctor.near_duplicates import VERSION
+from earmark.embeddings.hashes import KEY_BYTES
+from earmark.embeddings.store import Store
+from earmark.errors import StoreError
+
+
+class Comparisons:
+    """For how many seconds clips are one sound, by pairs of rows of ``keys`` (N,).
+
+    The keys are those of embeddings: they stand for recording, stretch, decoder and options. Where
+    the store cannot be used nothing is known, and nothing is kept.
+    """
+
+    def __init__(self, store: Store, keys: Sequence[bytes]) -> None:
+        self._store, self._keys = store, keys
+
+    def get(self, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
+        """Return the seconds of those ``pairs`` that were compared."""
+        by_key = {self._key(pair): pair for pair in pairs}
+        with contextlib.suppress(StoreError):
+            found = self._store.get_compared(list(by_key))
+            return {by_key[key]: shared_s for key, shared_s in found.items()}
+        return {}
+
+    def put(self, shared_s: Mapping[tuple[int, int], float]) -> None:
+        """Keep the seconds of pairs."""
+        with contextlib.suppress(StoreError):
+            self._store.put_compared({self._key(pair): s for pair, s in shared_s.items()})
+
+    def _key(self, pair: tuple[int, int]) -> bytes:
+        ends = sorted(self._keys[row] for row in pair)
+        return hashlib.sha256(b"%d " % VERSION + b"".join(ends)).digest()[:KEY_BYTES]
