@@ -72,7 +72,7 @@ def embed_again(records: list[dict[str, Any]], store: Store | None) -> Embedding
     if name.endswith(".earmark"):  # the fine-tuned network inside
         (network,) = Classifier.load(FILES / name).networks()
     else:
-        network = load_backbone(name)
+        network = load_backbone(name, version=1)
     options = AudioOptions(**records[0]["options"])
     return embed([clip_of(record) for record in records], network, store, options=options)
 

@@ -52,7 +52,8 @@ class TFLite:
 
 @pytest.fixture(scope="module")
 def backbone():
-    return load_backbone("speech-embedding")
+    """Version 1 has the floor of the published spectrogram, 80 dB below its peak."""
+    return load_backbone("speech-embedding", version=1)
 
 
 def real_clips() -> list[np.ndarray]:
@@ -93,6 +94,28 @@ def test_spectrogram_agrees_with_the_runtime(backbone):
         ours = backbone.log_mel(torch.from_numpy(x)[None])[0].numpy()
         assert ours.shape == theirs.shape
         assert np.abs(ours - theirs).max() < 2e-3  # of a range of 8
+
+
+def test_version_2_has_a_knee_instead_of_a_floor(backbone):
+    newest, mel_model = load_backbone("speech-embedding"), TFLite("melspectrogram.tflite")
+    knee_db = 23
+    for x in real_clips()[::4]:
+        x = x * 0.01  # 40 dB quieter: what the published floor cuts lies below ours then
+        theirs = np.maximum(mel_model(x[None] * 32_768).reshape(-1, 32), -4)
+        expected = np.where(theirs > knee_db, theirs, knee_db + (theirs - knee_db) / 4) / 10 + 2
+        ours = newest.log_mel(torch.from_numpy(x)[None])[0].numpy()
+        assert np.abs(ours - expected).max() < 2e-3
+
+
+def test_quiet_sounds_are_heard_above_silence():
+    """A sine 112 dB below full scale is 3 dB above the floor, and one of 130 is below it."""
+    t = np.arange(32_000) / 16_000
+    sine = np.sin(2 * np.pi * 1_000 * t).astype(np.float32)
+    levels = 10 ** (np.array([[0], [-80], [-112], [-130], [-1_000]], np.float32) / 20)
+    heard = load_backbone("speech-embedding").log_mel(torch.from_numpy(levels * sine))
+    loud, quiet, least, faint, silent = (heard.amax((1, 2)) * 10).tolist()  # dB
+    assert loud - quiet == pytest.approx(80, abs=0.5)
+    assert least > silent + 1 and faint == silent
 
 
 def test_a_short_word_gives_an_embedding_every_80_ms(backbone):

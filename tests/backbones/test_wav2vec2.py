@@ -155,6 +155,11 @@ def test_clips_are_normalised_as_the_checkpoint_says(folders):
         np.testing.assert_allclose(got, wanted, rtol=1e-6, atol=1e-6)
 
 
+def test_exceptions_to_position_invariance_give_a_reason(name, backbone):
+    """AST measures nothing against a peak or a clip; Whisper and what normalises clips do."""
+    assert bool(backbone.position_dependence) == (name == "whisper" or backbone.normalises)
+
+
 def test_batch_mates_change_nothing(backbone):
     clips = [sound(n, seed) for seed, n in enumerate((9_000, 300, 20_000, 9_000, 20_001))]
     cuts = [cut(backbone, x) for x in clips]

@@ -426,7 +426,9 @@ def test_backbones_commands():
     assert {"logmel", "speech-embedding"} <= set(names)
     shown = json.loads(earmark("backbones", "show", "speech-embedding", "--json").stdout)
     assert shown["rate_hz"] == 16_000 and shown["layers"][-1] == "embedding (96)"
-    assert earmark("backbones", "verify", "logmel").stdout.startswith("OK: logmel/1/")
+    assert shown["versions"] == [1, 2]
+    assert "versions     1, 2\n" in earmark("backbones", "show", "speech-embedding").stdout
+    assert earmark("backbones", "verify", "logmel").stdout.startswith("OK: logmel/2/")
 
 
 def test_demo_trains_estimates_and_predicts(tmp_path):

@@ -1,6 +1,7 @@
 """Fine-tuning begins with the frozen classifier, and moves what it may and nothing else."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,14 +10,16 @@ import torch
 from checkpoints import NAMES as CHECKPOINTS
 from earmark import audio, backbones
 from earmark.backbones.base import Backbone, LayerStats
+from earmark.backbones.info import Layer
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.features import FeatureSpec, compute_features
 from earmark.classifier.head import Head
 from earmark.embeddings.computing import run
+from earmark.embeddings.pooling import pool as embedded_pool
 from earmark.errors import BackboneError, EarmarkError
 from earmark.training import candidates
 from earmark.training.finetuning import parameters, waveforms
-from earmark.training.finetuning.model import Tunable
+from earmark.training.finetuning.model import Tunable, pool
 from earmark.training.finetuning.recipe import check_method
 from networks import sound, with_random_weights
 from tuning import distance, of_short_windows, run_of, speech_embedding, write_clips
@@ -129,6 +132,19 @@ def test_several_networks_are_read_side_by_side(clips):
     with torch.no_grad():
         found = model(waveforms.window_batches([first, second], [waves, waves]), 2).numpy()
     assert distance(found, head.logits(features)) <= 1e-3
+
+
+@pytest.mark.parametrize("since", [1, None])
+def test_rounding_counts_as_in_an_embedding(since):
+    """Windows that differ by rounding alone; a deviation of version 1 stays."""
+    info = backbones.info("logmel")
+    info = replace(info, layers=(Layer("a", 2),), version=1, drops_rounding_since=since)
+    mean = torch.tensor([[0.1, 1.0], [0.1 * (1 + 2**-20), 2.0], [0.1, 3.0]])
+    stats = {"a": LayerStats(torch.ones(3), mean, torch.zeros(3, 2))}
+    _, deviation = pool(info, stats, torch.zeros(3, dtype=torch.long), 1)["a"]
+    embedded = embedded_pool(info, stats)[2:].astype(np.float64)  # rounded to float16
+    np.testing.assert_allclose(deviation[0], embedded, atol=3e-8, rtol=1e-3)
+    assert (deviation[0] > 0).tolist() == [since is None, True]
 
 
 def slopes(network, depths) -> dict[str, torch.Tensor]:

@@ -129,7 +129,9 @@ def info(name: str) -> BackboneInfo:
     return entry(name)[0]
 
 
-def load_backbone(name: str, precision: str = "exact", engine: str = "auto") -> Backbone:
+def load_backbone(
+    name: str, precision: str = "exact", engine: str = "auto", *, version: int | None = None
+) -> Backbone:
     """Load a pretrained network, ready for inference: no gradients, evaluation mode.
 
     Parameters
@@ -141,6 +143,8 @@ def load_backbone(name: str, precision: str = "exact", engine: str = "auto") -> 
         those); 'float32' is 'exact', 'bfloat16' and 'float16' are that, in plain PyTorch.
     engine : str
         What computes it: 'auto', 'torch' or 'openvino'.
+    version : int, optional
+        An earlier version of what it computes; by default the newest.
 
     Returns
     -------
@@ -150,7 +154,7 @@ def load_backbone(name: str, precision: str = "exact", engine: str = "auto") -> 
     Raises
     ------
     BackboneError
-        An unknown name, or weights that are missing, wrong or cannot be downloaded.
+        An unknown name or version, or weights that are missing, wrong or cannot be downloaded.
 
     Examples
     --------
@@ -162,7 +166,7 @@ def load_backbone(name: str, precision: str = "exact", engine: str = "auto") -> 
     from earmark.backbones import engines
 
     description, cls = entry(name)
-    backbone = cls.load(description).eval().requires_grad_(False)
+    backbone = cls.load(description.at_version(version)).eval().requires_grad_(False)
     if precision in ("bfloat16", "float16"):
         return backbone.cast(precision)
     return engines.set_engine(backbone, "exact" if precision == "float32" else precision, engine)

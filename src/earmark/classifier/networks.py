@@ -10,7 +10,7 @@ from earmark.backbones import tuned_weights
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
 from earmark.classifier.features import count_features
-from earmark.errors import ModelError
+from earmark.errors import BackboneError, ModelError
 
 if TYPE_CHECKING:
     from earmark.classifier.classifier import Classifier
@@ -22,7 +22,15 @@ def load_networks(classifier: Classifier) -> list[Backbone]:
     """Return the backbones, tuned. Raise ModelError where they are not those trained with."""
     networks: list[Backbone] = []
     for number, use in enumerate(classifier.backbones):
-        network = backbones.load_backbone(use.name, precision=use.fingerprint.rsplit("/", 1)[1])
+        version, precision = _settings_of(use.fingerprint)
+        description = backbones.info(use.name)
+        try:
+            description.at_version(version)
+        except BackboneError as error:
+            raise ModelError(
+                f"this classifier was trained with backbone {use.fingerprint}: {error}"
+            ) from error
+        network = backbones.load_backbone(use.name, precision, version=version)
         own = network.fingerprint.removeprefix(network.info.name)  # a folder may have moved
         if own != use.fingerprint.removeprefix(use.name):
             raise ModelError(
@@ -35,6 +43,18 @@ def load_networks(classifier: Classifier) -> list[Backbone]:
         networks.append(network)
     check_layers(classifier, [network.info for network in networks])
     return networks
+
+
+def _settings_of(fingerprint: str) -> tuple[int, str]:
+    """Return version and precision of a backbone: what `Backbone.fingerprint` put there."""
+    try:
+        _, version, _, precision = fingerprint.rsplit("/", 3)
+        return int(version), precision
+    except ValueError:
+        raise ModelError(
+            f"this classifier was trained with backbone {fingerprint!r}, which is not"
+            f" NAME/VERSION/WEIGHTS/PRECISION; {REMEDY}"
+        ) from None
 
 
 def check_layers(classifier: Classifier, infos: Sequence[BackboneInfo]) -> None:

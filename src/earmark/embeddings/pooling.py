@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from earmark.backbones.base import LayerStats, join
+from earmark.backbones.base import LayerStats, join, without_rounding
 from earmark.backbones.info import BackboneInfo
 from earmark.embeddings.stages import Embedded, Failure, WindowStats
 from earmark.embeddings.store import as_stored
@@ -51,6 +51,8 @@ def pool(info: BackboneInfo, stats: Mapping[str, LayerStats]) -> np.ndarray:
     parts = []
     for layer in info.layers:
         _, mean, var = merge(stats[layer.name])
+        if info.drops_rounding:
+            var = without_rounding(mean, var)
         parts += [mean[0], var[0].sqrt()]
     return as_stored(torch.cat(parts).numpy())
 

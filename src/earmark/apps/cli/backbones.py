@@ -48,7 +48,7 @@ def show_backbone(name: str = NAME, as_json: bool = JSON) -> None:
         print_json({**description, "engines": engines})
         return
     for key, value in description.items():
-        text = ", ".join(value) if isinstance(value, list) else value
+        text = ", ".join(map(str, value)) if isinstance(value, list) else value
         show(f"{key:<12} {text}")
     for precision, choice in engines.items():
         show(f"{precision:<12} {_engine_text(choice)}")
@@ -111,6 +111,7 @@ def _json(info: BackboneInfo) -> dict[str, Any]:
     return {
         "name": info.name,
         "summary": info.summary,
+        "versions": [*info.earlier, info.version],
         "parameters": info.parameters,
         "rate_hz": info.rate_hz,
         "window_s": info.window / info.rate_hz,

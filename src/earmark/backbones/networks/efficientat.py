@@ -314,6 +314,9 @@ def _describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         parameters=release.parameters,
         source=f"arXiv:2211.04772; {release.file.url}",
         licence="MIT",
+        version=2,
+        earlier=(1,),
+        drops_rounding_since=2,
     )
     return info, EfficientAT
 

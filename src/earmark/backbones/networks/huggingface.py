@@ -195,6 +195,9 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         parameters=sum(p.numel() for p in skeleton.parameters()),
         source=str(checkpoint),
         licence="see the checkpoint's model card",
+        version=2,
+        earlier=(1,),
+        drops_rounding_since=2,
     )
     return info, cls
 

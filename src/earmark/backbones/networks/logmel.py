@@ -94,6 +94,9 @@ BANDS = 64
         parameters=0,
         source="made here; mel bands as in VGGish (Hershey et al. 2017), 60 Hz to 7.8 kHz",
         licence="Apache-2.0",
+        version=2,
+        earlier=(1,),
+        drops_rounding_since=2,
     )
 )
 class LogMelBaseline(Backbone):
@@ -114,4 +117,4 @@ class LogMelBaseline(Backbone):
         x = self.front_end(windows)  # (B, T, 64)
         x = x.to(self.dtype).transpose(1, 2)[..., None]  # (B, 64, T, 1)
         weight = frame_weights(x.shape[2], first=0, stride=HOP, valid=valid)
-        return {"logmel": layer_stats(x, weight)}
+        return {"logmel": layer_stats(x, weight, drops_rounding=self.info.drops_rounding)}

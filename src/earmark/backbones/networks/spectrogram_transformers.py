@@ -53,6 +53,7 @@ class Whisper(Transformer):
         "max_source_positions",
     )
     time_axis, band_axis = 2, 1
+    position_dependence = "spectrograms are cut 8 decades below a window's peak, as published"
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)

