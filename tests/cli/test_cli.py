@@ -442,7 +442,7 @@ def test_demo_trains_estimates_and_predicts(tmp_path):
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys, earmark.apps.cli; print([m for m in sys.modules if m in HEAVY])"
+    code = "import sys, earmark.apps.cli.app; print([m for m in sys.modules if m in HEAVY])"
     heavy = ("torch", "numpy", "sklearn", "transformers", "soundfile", "rich")
     done = subprocess.run(
         [sys.executable, "-c", f"HEAVY = {heavy}; {code}"],

@@ -15,7 +15,6 @@ from earmark.apps.cli.text import (
     this_command,
     warn_of,
 )
-from earmark.data.split_words import is_held_out
 from earmark.errors import DataError, amount
 from earmark.training.summary import answered_unknown_line, estimate_lines
 
@@ -44,6 +43,7 @@ def evaluate(
     separator = data.separator or separator_of(model)
     dataset = data.read(separator=separator, least_classes=1)
     from earmark.classifier.classifier import Classifier
+    from earmark.data.split_words import is_held_out
     from earmark.training.evaluation import evaluate
 
     classifier = Classifier.load(model)
