@@ -128,7 +128,7 @@ def test_another_backbone_than_trained_with_is_refused(saved, tones):
     use = BackboneUse("logmel", "logmel/0/none/float32", ("logmel",))
     old = replace(Classifier.load(saved), backbones=(use,))
     with pytest.raises(
-        ModelError, match="backbone logmel/0/none/float32: .* no version 0 here, only 1 and 2; ins"
+        ModelError, match="backbone logmel/0/none/float32: .* no version 0 here, only 1 and 2; use"
     ):
         list(old.predict(tones.rglob("*.wav")))
 

@@ -1,6 +1,7 @@
 """What the store does with damage: a wrong row misses, and never is an answer."""
 
 import sqlite3
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import soundfile
 
 from earmark import backbones
 from earmark.data.clip import Clip
-from earmark.embeddings import pipeline
+from earmark.embeddings import comparisons, pipeline
+from earmark.embeddings.comparisons import Comparisons
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.files import write_embeddings
 from earmark.embeddings.store import Record, Store
@@ -288,3 +290,28 @@ def test_a_changed_bit_of_a_written_file_is_noticed(clips, tmp_path):
                 continue
             assert np.array_equal(got, embeddings.features(["logmel"]))
         assert noticed > 10
+
+
+def test_comparisons_of_clips_are_kept_by_pair_and_a_damaged_file_is_said(tmp_path):
+    keys = [bytes([n]) * 16 for n in range(4)]
+    path = tmp_path / "s.sqlite"
+    with Store(path) as store:
+        known = Comparisons(store, keys)
+        known.put({(0, 1): 0.5, (2, 3): 0.0})
+        assert known.get([(1, 0), (0, 2), (2, 3)]) == {(1, 0): 0.5, (2, 3): 0.0}
+        assert Comparisons(store, keys[::-1]).get([(0, 1)]) == {(0, 1): 0.0}  # rows 3 and 2
+        store._db.execute("ALTER TABLE compared RENAME TO gone")
+        with pytest.warns(EarmarkWarning, match="is damaged.*Clips are compared anew"):
+            assert known.get([(0, 1)]) == {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        known.put({(0, 1): 0.5})  # closed
+        assert known.get([(0, 1)]) == {}
+
+
+def test_comparisons_by_another_rule_are_not_known(tmp_path, monkeypatch):
+    with Store(tmp_path / "s.sqlite") as store:
+        known = Comparisons(store, [b"a" * 16, b"b" * 16])
+        known.put({(0, 1): 0.5})
+        monkeypatch.setattr(comparisons, "VERSION", comparisons.VERSION + 1)
+        assert known.get([(0, 1)]) == {}

@@ -12,7 +12,9 @@ import soundfile
 from typer.testing import CliRunner
 
 import earmark
+from command_line import earmark as ended
 from earmark.apps.cli.app import app
+from earmark.backbones import registry
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.errors import DataError, EarmarkError, ModelError
@@ -197,6 +199,16 @@ def test_from_a_model_to_a_corrected_manifest(recordings, tmp_path):
     labels = {c.path.name: (c.label, c.group) for c in Dataset.read(fixed)}
     assert labels["7.wav"] == ("middle", "s2") and labels["20.wav"] == ("high", "s2")
     assert len(labels) == 48
+
+
+def test_a_review_says_that_it_takes_another_version(recordings, tmp_path, monkeypatch):
+    info, cls = registry.entry("logmel")
+    with monkeypatch.context() as patch:
+        patch.setitem(registry._registry, "logmel", (info.at_version(1), cls))
+        classifier = earmark.train(recordings, backbone="logmel", head="prototype").classifier
+    classifier.save(tmp_path / "m.earmark")
+    done = ended("review", str(tmp_path / "m.earmark"))
+    assert "was trained with logmel/1/none/float32; this review takes logmel/2/none" in done.stderr
 
 
 def test_a_model_whose_data_moved_or_was_never_told(recordings, tmp_path):

@@ -154,7 +154,8 @@ class Auto:
     def __init__(self, backbone: Backbone, half: bool) -> None:
         self.backbone, cls = backbone, type(backbone)
         self.names = candidates(cls, backbone.info, half)
-        self.key = _key(cls, backbone.info, half)  # of all layers: some may be left out later
+        self.layers = tuple(layer.name for layer in backbone.info.layers)  # some may be left out
+        self.key = _key(cls, backbone.info, half)  # later: the choice is that for all
         self.lock = threading.Lock()
 
     def __call__(self, x: Tensor, layers: Collection[str]) -> Activations:
@@ -164,7 +165,7 @@ class Auto:
                 if name is not None:
                     _use(self.backbone, name)
                 else:
-                    self._time(tuple(layers))
+                    self._time(self.layers)
         return self.backbone.engine(x, layers)
 
     def known(self) -> str | None:
@@ -188,7 +189,7 @@ class Auto:
             if name.startswith("torch")
         }
         if len(engines) > 1:  # what is hopeless in PyTorch is not compiled either
-            engines = {name: engines[name] for name in seconds(engines, 1)}
+            engines = {name: engines[name] for name in seconds(engines, 2)}
         for name in self.names:
             number = name.split()[1]
             if name not in engines and f"torch {number}" in engines:
@@ -199,10 +200,10 @@ class Auto:
         engines = {name: engines[name] for name in self.names if name in engines}
         took = seconds(engines, choices.ROUNDS)
         choice = choices.quickest({name: s / audio_s for name, s in took.items()})
-        if earlier := choices.kept(self.key, self.names):  # of a process that was quicker
-            choice = earlier
-        else:
+        if choices.kept(self.key, self.names) is None:
             choices.keep(self.key, choice)
+        kept = choices.kept(self.key, self.names)  # maybe that of a process which was quicker
+        choice = kept or Choice(self.names[0], {})  # the disk is full: as if it was not timed
         _use(self.backbone, choice.engine, engines.get(choice.engine))
 
 

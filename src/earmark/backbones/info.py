@@ -67,7 +67,7 @@ class BackboneInfo:
             known = " and ".join(map(str, (*self.earlier, self.version)))
             raise BackboneError(
                 f"backbone {self.name!r} has no version {version!r} here, only {known};"
-                " install the earmark that has it, or train again with one that is here."
+                " use one of these, or install the release that has it."
             )
         return replace(self, version=version, earlier=())
 

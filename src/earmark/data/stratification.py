@@ -1,10 +1,10 @@
 """Folds in which classes have equal shares, of clips or of whole clusters of them.
 
 Clips are dealt out as scikit-learn's ``StratifiedKFold`` deals them, to the same fold; importing
-that takes longer than PyTorch. Whole clusters are dealt out as its ``StratifiedGroupKFold`` deals
-them: those whose clips are most of one class first, each to the fold that makes the shares of the
-classes most alike. Its time grows with clusters times folds times classes; here only what a cluster
-changes is computed anew, to the same last bit.
+scikit-learn takes longer than importing PyTorch. Whole clusters are dealt out as its
+``StratifiedGroupKFold`` deals them: those whose clips are most of one class first, each to the fold
+that makes the shares of the classes most alike. Its time grows with clusters times folds times
+classes; here only what a cluster changes is computed anew, to the same last bit.
 """
 
 from __future__ import annotations

@@ -1,22 +1,23 @@
-"""Which clips were compared before, whether they are near copies: kept in the store."""
+"""What earlier comparisons of two clips found, kept in the store."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 
 from earmark.data.doctor.near_duplicates import VERSION
 from earmark.embeddings.hashes import KEY_BYTES
 from earmark.embeddings.store import Store
-from earmark.errors import StoreError
+from earmark.errors import EarmarkWarning, StoreDamageError, StoreError
 
 
 class Comparisons:
-    """For how many seconds clips are one sound, by pairs of rows of ``keys`` (N,).
+    """Seconds that two clips share, by pairs of rows of ``keys`` (N,).
 
-    The keys are those of embeddings: they stand for recording, stretch, decoder and options. Where
-    the store cannot be used nothing is known, and nothing is kept.
+    The keys are those of embeddings: they stand for recording, stretch, decoder, options and
+    backbone. Where the store cannot be used nothing is known, and nothing is kept.
     """
 
     def __init__(self, store: Store, keys: Sequence[bytes]) -> None:
@@ -25,16 +26,26 @@ class Comparisons:
     def get(self, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
         """Return the seconds of those ``pairs`` that were compared."""
         by_key = {self._key(pair): pair for pair in pairs}
-        with contextlib.suppress(StoreError):
+        with _without_store():
             found = self._store.get_compared(list(by_key))
             return {by_key[key]: shared_s for key, shared_s in found.items()}
         return {}
 
     def put(self, shared_s: Mapping[tuple[int, int], float]) -> None:
         """Keep the seconds of pairs."""
-        with contextlib.suppress(StoreError):
+        with _without_store():
             self._store.put_compared({self._key(pair): s for pair, s in shared_s.items()})
 
     def _key(self, pair: tuple[int, int]) -> bytes:
         ends = sorted(self._keys[row] for row in pair)
         return hashlib.sha256(b"%d " % VERSION + b"".join(ends)).digest()[:KEY_BYTES]
+
+
+@contextlib.contextmanager
+def _without_store() -> Iterator[None]:
+    try:
+        yield
+    except StoreDamageError as error:
+        warnings.warn(f"{error} Clips are compared anew.", EarmarkWarning, stacklevel=4)
+    except StoreError:
+        pass

@@ -6,7 +6,8 @@ changed audio, weights or code simply miss.
 
 Every row has a digest. A row that does not fit it, or is of another length, type or value than a
 row may be, misses as well: it is counted, said once and computed again. Rows of earmark 0.1 have
-none; they get theirs when they are first read.
+none; they get theirs when they are first read. A second table has what comparisons of two clips
+found; a damaged row of it misses without a word.
 """
 
 from __future__ import annotations
@@ -267,7 +268,10 @@ class Store:
             ).fetchall()
 
     def prune(self, max_bytes: int) -> int:
-        """Delete the oldest records until ``max_bytes`` of vectors are left; return how many."""
+        """Delete the oldest records until ``max_bytes`` of vectors are left; return how many.
+
+        All comparisons of clips go with them.
+        """
         with self._explained("written"):
             with self._transaction():
                 deleted = self._db.execute(

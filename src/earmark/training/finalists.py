@@ -154,7 +154,8 @@ def _variants(best: Candidate, with_prototype: bool) -> list[Candidate]:
     """Return what is tried of a spec whose ``best`` candidate on few clips is known."""
     if best.head == "prototype":
         return [best]
-    penalties = [float(f"{max(LEAST_PENALTY, f * best.penalty):.2g}") for f in FACTORS]  # no twins
+    factors = (max(LEAST_PENALTY, factor * best.penalty) for factor in FACTORS)
+    penalties = [float(f"{penalty:.2g}") for penalty in factors]  # equal ones are one candidate
     linear = [replace(best, penalty=penalty) for penalty in penalties]
     return [replace(best, head="prototype", penalty=0.0), *linear] if with_prototype else linear
 

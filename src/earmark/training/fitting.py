@@ -64,14 +64,19 @@ class Fitter:
                 system = moments.system_without(*left_out)
                 yield heads.summed_head(candidate.head, system, candidate.penalty)
             return
+        import torch
+
         fitted: dict[int, Head] = {}
 
         def fit(number: int) -> None:
             places = np.flatnonzero(~np.isin(self.clips.fold, folds[number]))
             fitted[number] = self.fit(candidate, places)
 
-        is_large = len(self.clips.fold) > MOST_BESIDE  # its matrices have work for all cores
-        if is_large or not self.clips.table.is_in_memory:
+        n_clips = len(self.clips.fold)
+        together = n_clips <= MOST_BESIDE  # larger matrices have work for all cores
+        if candidate.head == "logistic":  # not so its many small products
+            together = self.is_small(candidate.features, n_clips * torch.get_num_threads())
+        if not together or not self.clips.table.is_in_memory:
             for number in range(len(folds)):
                 fit(number)
         else:

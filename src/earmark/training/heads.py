@@ -30,6 +30,7 @@ PENALTIES = {  # strongest first; of least squares per clip, of a logistic head 
 LEAST_STEPS, LEAST_EPOCHS, BATCH = 100, 4, 64  # of the mlp; more gave nothing (docs/lab-notes.md)
 LEARNING_RATE = 3e-3
 MOST_ROTATED = 1_500  # clips; beyond this the rotation costs more than it saves
+MANY = 20_000  # clips, whose products are large enough for several cores
 BLOCK = 1_024  # clips, or features, that are worked on at a time
 
 
@@ -176,10 +177,11 @@ def _logistic_path(
     from threadpoolctl import threadpool_limits
 
     x, basis = _rotated(z)
+    one = 1 if len(x) < MANY else None  # threads that wait for small products take far longer
     model = LogisticRegression(warm_start=True, max_iter=300, tol=1e-4)
     for penalty in penalties:
         model.set_params(C=1 / penalty)
-        with warnings.catch_warnings(), threadpool_limits(1):  # many small products, one after one
+        with warnings.catch_warnings(), threadpool_limits(one):
             warnings.simplefilter("ignore", ConvergenceWarning)  # close enough for a nearby penalty
             warnings.filterwarnings("ignore", message="The number of unique classes")
             model.fit(x, targets.first, targets.weights)

@@ -19,7 +19,7 @@ from earmark.training import metrics
 
 NEIGHBOURS = 3  # folds on either side that judge a fold: all others, up to seven folds
 Pair = tuple[int, int]  # folds that a model was fitted without
-_Place = tuple[float, int, int, bool, float, str]  # of a candidate; the least is the best
+_Rank = tuple[float, int, int, bool, float, str]  # of a candidate; the least is the best
 BLOCK = 4_096  # clips whose answers are compared at a time
 MOST_AT_ONCE = 4_000_000  # logits of several candidates that are compared at a time
 
@@ -107,7 +107,7 @@ class Contest:
         self._complexity = complexity
         self.loss: dict[Candidate, float] = {}
         self.quality: dict[Candidate, float] = {}
-        self._best: tuple[_Place, Candidate, Calibration] | None = None
+        self._best: tuple[_Rank, Candidate, Calibration] | None = None
         self._lock = threading.Lock()
 
     def enter(
@@ -137,34 +137,35 @@ class Contest:
         quality = float(np.average(_quality(logits, targets), weights=targets.weights))
         with self._lock:
             self.loss[candidate], self.quality[candidate] = loss, quality
-            place = self._place(candidate)
-            is_best = self._best is None or place < self._best[0]
+            rank = self._rank(candidate)
+            is_best = self._best is None or rank < self._best[0]
             is_best = is_best and candidate.head in self.kinds
         if is_best:
             calibration = Calibration.fit(logits, targets)
             with self._lock:
-                if self._best is None or place < self._best[0]:
-                    self._best = place, candidate, calibration
+                if self._best is None or rank < self._best[0]:
+                    self._best = rank, candidate, calibration
 
-    def _place(self, candidate: Candidate) -> _Place:
+    def _rank(self, candidate: Candidate) -> _Rank:
         head, size = KIND_ORDER[candidate.head], self._complexity[candidate.features]
         loss, simple = self.loss[candidate], (candidate.balanced, -candidate.penalty)
         return loss, head, size, *simple, candidate.features
 
     def ranked(self) -> list[Candidate]:
         """Return the rivals that were entered, best first, whatever order they came in."""
-        return sorted(self.loss, key=self._place)
+        return sorted(self.loss, key=self._rank)
 
     def choice(self, screened: Contest | None = None) -> Choice:
         """Return the best of the rivals that were entered."""
         assert self._best is not None
-        others = [] if screened is None else screened.ranked()
         return Choice(
             self._best[1],
             self._best[2],
             {candidate: self.loss[candidate] for candidate in self.ranked()},
             dict(self.quality),
-            {c: (screened.loss[c], screened.quality[c]) for c in others} if screened else {},
+            {c: (screened.loss[c], screened.quality[c]) for c in screened.ranked()}
+            if screened
+            else {},
         )
 
 

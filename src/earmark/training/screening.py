@@ -73,7 +73,8 @@ def screen(
 ) -> None:
     """Judge every cheap candidate of these ``kinds`` of heads; ``step`` counts feature specs.
 
-    Unless that ``is_final``, the ends of the penalties are left out: others are tried later.
+    Where it is not final, the strongest and the weakest penalty are left out: finalists have
+    penalties of their own.
     """
     ends = slice(None) if is_final else slice(1, -1)
     pairs = [pair for pair in fold_pairs(few.n_folds) if serves(pair, contests)]

@@ -92,7 +92,8 @@ class Search:
         is_final = few is clips or self.on_few
         screen(few, self.kinds, screened, self.step, is_final=is_final)
         if is_final:
-            judge_slow(Fitter(few, self.seed), screened, slow_rivals(few, self.kinds, screened))
+            if len(self.fold) <= MOST_SLOW or self._only_slow:
+                judge_slow(Fitter(few, self.seed), screened, slow_rivals(few, self.kinds, screened))
             for _ in self.table.names:
                 self.step()
         else:
@@ -116,9 +117,8 @@ class Search:
 
         Clips may be too many for that, unless slow heads alone compete.
         """
-        only_slow = all(kind in SLOW for kind in self.kinds)
-        rivals = slow_rivals(few, self.kinds, screened if only_slow else contests)
-        if len(self.fold) > MOST_SLOW and not only_slow:
+        rivals = slow_rivals(few, self.kinds, screened if self._only_slow else contests)
+        if len(self.fold) > MOST_SLOW and not self._only_slow:
             if any(rivals.values()):
                 self.notes.append(
                     f"the heads logistic and mlp are not tried on {len(self.fold):,} clips; --head"
@@ -171,6 +171,10 @@ class Search:
     def targets_of(self, rows: np.ndarray, balanced: bool) -> Targets:
         """Return the targets of ``rows``, ``balanced`` so that each class counts the same."""
         return (self.clips.balanced if balanced else self.targets).rows(rows)
+
+    @property
+    def _only_slow(self) -> bool:
+        return all(kind in SLOW for kind in self.kinds)
 
     @functools.cached_property
     def clips(self) -> FoldedClips:

@@ -51,7 +51,7 @@ def show_backbone(name: str = NAME, as_json: bool = JSON) -> None:
         text = ", ".join(map(str, value)) if isinstance(value, list) else value
         show(f"{key:<12} {text}")
     for precision, choice in engines.items():
-        show(f"{precision:<12} {_engine_text(choice)}")
+        show(f"{precision:<12} on a CPU: {_engine_text(choice)}")
 
 
 def fetch_backbone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from earmark.apps.cli.text import class_text, print_json, say, show, skipped_jso
 from earmark.errors import DataError, EarmarkError, amount
 
 if TYPE_CHECKING:
+    from earmark.classifier.classifier import BackboneUse
     from earmark.classifier.estimate import Estimate
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
@@ -45,12 +47,14 @@ def review(
     _check(apply, output, data.source)
     provenance: dict[str, Any] = {}
     estimate: Estimate | None = None
+    trained: Sequence[BackboneUse] = ()
     settings = {**asdict(model), **asdict(folds)}
     if _is_model(data.source):
         from earmark.labelling.reviewing import of_model
 
         dataset, classifier = of_model(Path(data.source))
         provenance, estimate = classifier.provenance, classifier.estimate
+        trained = classifier.backbones
         arguments = {**provenance.get("arguments", {}), "seed": provenance.get("seed", 0)}
         settings |= {name: arguments[name] for name in settings if name in arguments}
     else:
@@ -70,6 +74,12 @@ def review(
     digest = result.training.classifier.provenance["data"]
     if provenance.get("data", digest) != digest:
         say(f"warning: {dataset.source} has changed since {data.source} was trained on it.")
+    for old, new in zip(trained, result.training.classifier.backbones, strict=False):
+        if old.name == new.name and old.fingerprint != new.fingerprint:
+            say(
+                f"warning: {data.source} was trained with {old.fingerprint}; this review takes"
+                f" {new.fingerprint}."
+            )
     estimate = estimate or result.training.estimate
     if as_json:
         print_json(_json(data.source, result, output) | {"verdict": estimate.verdict})

@@ -144,7 +144,7 @@ class Wav2Vec2(Transformer):
 
 
 def _channels_last(extractor: nn.Module, x: Tensor) -> Tensor:
-    """Return what the convolutions of a network with a group norm give, in the way for OpenVINO.
+    """Return what the convolutions of a network with a group norm give, laid out for OpenVINO.
 
     OpenVINO lays channels last for them. It lays them anew around a group norm, a tenth of the
     whole time; not so around a mean over time in an image one row high. PyTorch itself is slower

@@ -44,7 +44,7 @@ class Rows(Protocol):
 
 
 class Compared(Protocol):
-    """For how many seconds the clips of a pair, by row, are one sound: what is known of before."""
+    """Seconds that the clips of a pair, by row, share: what earlier trainings found."""
 
     def get(self, pairs: Sequence[RowPair]) -> Mapping[RowPair, float]: ...
     def put(self, shared_s: Mapping[RowPair, float]) -> None: ...
@@ -73,7 +73,7 @@ def find(
     pairs = [(i, j) for i, j in rows.tolist()]
     known = dict(compared.get(pairs)) if compared else {}
     new = _compare(dataset, clips, [pair for pair in pairs if pair not in known])
-    if compared:
+    if compared and new:
         compared.put(new)
     shared_s = known | new
     same = [Pair(*pair, shared_s[pair]) for pair in pairs if shared_s.get(pair)]

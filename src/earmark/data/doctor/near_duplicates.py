@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.fft
 
-VERSION = 1  # rises when the same two clips may be told apart differently
+VERSION = 1  # raise it where the same two clips may be judged otherwise: here, or in a sketch
 NEAR_S = 300.0  # of each clip, from its beginning: copies share that, however long they are
 HOP_S = 0.025
 BANDS = 24
