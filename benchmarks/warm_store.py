@@ -96,7 +96,7 @@ def measure(size: str, folder: Path) -> dict[str, object]:
             fill(cache / "embeddings.sqlite", manifest, backbone, n_classes, folder)
     backbones = backbones.replace("+", ",") or "speech-embedding"
     command = [earmark(), "train", str(manifest), "--json", "-o", str(folder / "m.earmark")]
-    command += ["--backbone", backbones]
+    command += ["--backbone", backbones, "--folds", str(min(5, n_clips // n_classes))]
     for _ in range(2):
         done = run(command, {"EARMARK_CACHE": str(cache)})
     told = json.loads(done.output)
