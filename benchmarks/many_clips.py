@@ -39,7 +39,9 @@ def make(folder: Path, n_clips: int) -> Path:
         table = csv.writer(file)
         table.writerow(["path", "label", "group"])
         for number in range(n_clips):
-            row, (x, rate_hz) = rows[number % len(rows)], sounds[number % len(rows)]
+            original = number % len(rows)
+            row = rows[original]
+            x, rate_hz = sounds[original]
             own = folder / f"{number // 1_000:03d}"
             own.mkdir(exist_ok=True)
             x = x[rng.integers(0, rate_hz // 20) :] * 10 ** (rng.uniform(-20, 0) / 20)

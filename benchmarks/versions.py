@@ -1,7 +1,7 @@
 """Accuracy with version 1 and version 2 of what backbones compute.
 
     python benchmarks/versions.py         # both versions -> results/numbers.csv
-    python benchmarks/versions.py knees   # other knees of speech-embedding -> results/knees.csv
+    python benchmarks/versions.py knees   # other floors in speech-embedding -> results/knees.csv
     python benchmarks/versions.py quiet   # quieter recordings -> results/quiet.csv
 
 Everything else is equal: clips, folds, heads, seed, machine. Recordings: EARMARK_TEST_DATA, or

@@ -212,8 +212,10 @@ def change_by_cutting(backbone) -> float:
     core = -(-16_000 // step) * step
     x = sound(4 * core)
     x[: 2 * core] *= 1e-4
-    whole = run(backbone, *audio.window(x, 4 * core, 4 * core, context, step), 1)
-    parts = run(backbone, *audio.window(x, core, core, context, step), 4)
+    whole, parts = (
+        run(backbone, *audio.window(x, length, length, context, step), 4)
+        for length in (len(x), core)
+    )
     pairs = [p for y in whole for p in zip(merge(parts[y]), whole[y], strict=True)]
     return max(float(torch.linalg.norm(a - b) / torch.linalg.norm(b.double())) for a, b in pairs)
 

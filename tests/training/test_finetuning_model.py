@@ -136,7 +136,7 @@ def test_several_networks_are_read_side_by_side(clips):
 
 @pytest.mark.parametrize("since", [1, None])
 def test_rounding_counts_as_in_an_embedding(since):
-    """Windows that differ by rounding alone; a deviation of version 1 stays."""
+    """Two windows differ by rounding alone: a deviation in version 1, and none since."""
     info = backbones.info("logmel")
     info = replace(info, layers=(Layer("a", 2),), version=1, drops_rounding_since=since)
     mean = torch.tensor([[0.1, 1.0], [0.1 * (1 + 2**-20), 2.0], [0.1, 3.0]])

@@ -135,8 +135,8 @@ def test_what_does_not_fit_the_memory_is_named_and_left_out(monkeypatch):
     search = search_of(features, truth, 4, fold, kinds=("linear",), memory=5_000_000)
     assert {c.features for c in search.choose().loss} == {"bad", "good"}
     assert search.notes == [
-        "layers that did not fit 0.005 GB of memory were left out: 'wide'; --memory 1 lets them"
-        " compete."
+        "some sets of layers need more than 0.005 GB of memory and were not tried: 'wide'; give"
+        " --memory 1 to try them."
     ]
     with pytest.raises(EarmarkError, match="no set of layers fits"):
         replace(search, memory=1, notes=[], _choices={}).choose()

@@ -36,9 +36,9 @@ Key = dict[str, str | int | list[str]]
 
 
 class Choice(NamedTuple):
-    """An engine such as 'openvino float32'; the CPU ``seconds`` that each timed one takes.
+    """The ``engine`` that is taken, such as 'openvino float32'.
 
-    They are for a second of audio.
+    ``seconds`` has the CPU time that each timed engine takes for a second of audio.
     """
 
     engine: str

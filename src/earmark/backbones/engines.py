@@ -154,8 +154,9 @@ class Auto:
     def __init__(self, backbone: Backbone, half: bool) -> None:
         self.backbone, cls = backbone, type(backbone)
         self.names = candidates(cls, backbone.info, half)
-        self.layers = tuple(layer.name for layer in backbone.info.layers)  # some may be left out
-        self.key = _key(cls, backbone.info, half)  # later: the choice is that for all
+        # All layers are timed, even where fewer are read: one choice serves every classifier.
+        self.layers = tuple(layer.name for layer in backbone.info.layers)
+        self.key = _key(cls, backbone.info, half)
         self.lock = threading.Lock()
 
     def __call__(self, x: Tensor, layers: Collection[str]) -> Activations:
@@ -200,11 +201,10 @@ class Auto:
         engines = {name: engines[name] for name in self.names if name in engines}
         took = seconds(engines, choices.ROUNDS)
         choice = choices.quickest({name: s / audio_s for name, s in took.items()})
-        if choices.kept(self.key, self.names) is None:
+        if not self.known():  # no other process was faster
             choices.keep(self.key, choice)
-        kept = choices.kept(self.key, self.names)  # maybe that of a process which was quicker
-        choice = kept or Choice(self.names[0], {})  # the disk is full: as if it was not timed
-        _use(self.backbone, choice.engine, engines.get(choice.engine))
+        name = self.known() or self.names[0]  # on a full disk, as if nothing had been timed
+        _use(self.backbone, name, engines.get(name))
 
 
 def _sample(backbone: Backbone) -> tuple[Tensor, float]:

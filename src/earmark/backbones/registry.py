@@ -154,7 +154,7 @@ def load_backbone(
     Raises
     ------
     BackboneError
-        An unknown name or version, or weights that are missing, wrong or cannot be downloaded.
+        The name or version is unknown, or the weights are missing or wrong.
 
     Examples
     --------

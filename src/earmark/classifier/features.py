@@ -85,13 +85,16 @@ def compute_statistic(info: BackboneInfo, matrix: np.ndarray, statistic: Statist
     """
     import torch
 
+    def read(half: slice) -> Tensor:
+        return torch.from_numpy(matrix[:, half].astype(np.float32))
+
     moments = {}
     for name in statistic.layers:
-        halves = halves_of(info, name)
-        if statistic.has_bands or not statistic.is_spread:  # one of the two is all that is read
-            halves = (halves[statistic.is_spread],) * 2
-        mean, spread = (torch.from_numpy(matrix[:, half].astype(np.float32)) for half in halves)
-        moments[name] = mean, spread
+        means, spreads = halves_of(info, name)
+        if statistic.is_spread and not statistic.has_bands:
+            moments[name] = read(means), read(spreads)
+        else:  # one of the two is all that counts
+            moments[name] = (read(spreads if statistic.is_spread else means),) * 2
     values = statistic_values(info, moments, statistic)
     return (values if info.is_logarithmic else signed_root(values)).numpy()
 
@@ -125,9 +128,10 @@ def signed_root(x: Tensor) -> Tensor:
     """Return the root of each size, with the sign that it had; gradients stay bounded at 0."""
     import torch
 
-    if not (x.requires_grad and torch.is_grad_enabled()):
-        return x.abs().sqrt().copysign(x)
     with torch.no_grad():
-        root = x.sign() * x.abs().sqrt()
+        root = x.abs().sqrt().copysign(x)
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return root
+    with torch.no_grad():
         slope = 0.5 / root.abs().clamp_min(LEAST_ROOT)
     return root + (x - x.detach()) * slope

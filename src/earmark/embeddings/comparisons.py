@@ -7,6 +7,7 @@ import hashlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
+from earmark.data.doctor.likely_copies import RowPair
 from earmark.data.doctor.near_duplicates import VERSION
 from earmark.embeddings.hashes import KEY_BYTES
 from earmark.embeddings.store import Store
@@ -23,7 +24,7 @@ class Comparisons:
     def __init__(self, store: Store, keys: Sequence[bytes]) -> None:
         self._store, self._keys = store, keys
 
-    def get(self, pairs: Sequence[tuple[int, int]]) -> dict[tuple[int, int], float]:
+    def get(self, pairs: Sequence[RowPair]) -> dict[RowPair, float]:
         """Return the seconds of those ``pairs`` that were compared."""
         by_key = {self._key(pair): pair for pair in pairs}
         with _without_store():
@@ -31,12 +32,12 @@ class Comparisons:
             return {by_key[key]: shared_s for key, shared_s in found.items()}
         return {}
 
-    def put(self, shared_s: Mapping[tuple[int, int], float]) -> None:
+    def put(self, shared_s: Mapping[RowPair, float]) -> None:
         """Keep the seconds of pairs."""
         with _without_store():
             self._store.put_compared({self._key(pair): s for pair, s in shared_s.items()})
 
-    def _key(self, pair: tuple[int, int]) -> bytes:
+    def _key(self, pair: RowPair) -> bytes:
         ends = sorted(self._keys[row] for row in pair)
         return hashlib.sha256(b"%d " % VERSION + b"".join(ends)).digest()[:KEY_BYTES]
 

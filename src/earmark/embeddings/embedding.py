@@ -122,9 +122,9 @@ def embed(
     progress : Progress, optional
         Counts finished clips.
     most_bytes : int, optional
-        How much memory rows may take; by default, as much as they need. Beyond it ``matrix`` is a
-        :class:`StoredRows`: it reads rows from the store, which must stay open, or from a temporary
-        file.
+        How much memory rows may take; by default, as much as they need. If they need more,
+        ``matrix`` is a :class:`StoredRows`, which reads rows from the store or a temporary file.
+        The store must then stay open.
 
     Returns
     -------

@@ -210,10 +210,8 @@ class GrowingRows:
         if self._file is None:
             self._rows.resize((len(self._places), self._width), refcheck=False)
             return self._rows
-        keys, places = (
-            np.frombuffer(self._keys, f"V{KEY_BYTES}"),
-            np.frombuffer(self._places, np.int64),
-        )
+        keys = np.frombuffer(self._keys, f"V{KEY_BYTES}")
+        places = np.frombuffer(self._places, np.int64)
         return StoredRows(self._store, keys, self._file, places, self._dtype)
 
     def _keep(self, row: np.ndarray, count: int) -> None:

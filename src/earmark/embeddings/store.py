@@ -168,22 +168,22 @@ class Store:
         """
         records = {}
         with self._explained("read"):
-            for first in range(0, len(keys), AT_ONCE):
-                several = keys[first : first + AT_ONCE]
-                rows = self._db.execute(
-                    "SELECT key, fingerprint, seconds, wide, vector, digest FROM embedding"
-                    f" WHERE key IN ({','.join('?' * len(several))})",
-                    several,
-                )
-                for row in rows:
-                    record = self._checked(width, *row)
-                    if record is None:
-                        self.damaged.add(row[0])
-                    else:
-                        records[row[0]] = record
+            select = "SELECT key, fingerprint, seconds, wide, vector, digest FROM embedding"
+            for row in self._rows(f"{select} WHERE key", keys):
+                record = self._checked(width, *row)
+                if record is None:
+                    self.damaged.add(row[0])
+                else:
+                    records[row[0]] = record
         if len(self._unsigned) >= UNSIGNED:
             self._sign()
         return records
+
+    def _rows(self, select: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
+        """Yield what the statement selects, which ends in a column that has one of ``keys``."""
+        for first in range(0, len(keys), AT_ONCE):
+            several = keys[first : first + AT_ONCE]
+            yield from self._db.execute(f"{select} IN ({','.join('?' * len(several))})", several)
 
     def _checked(self, width: int | None, *row: Any) -> Record | None:
         """Return a row as a record, or None where it is not what was once written.
@@ -239,19 +239,13 @@ class Store:
 
     def get_compared(self, pairs: Sequence[bytes]) -> dict[bytes, float]:
         """Return for how many seconds the clips of each pair are one sound, where it is stored."""
-        found = {}
+        select = "SELECT pair, shared_s, digest FROM compared WHERE pair"
         with self._explained("read"):
-            for first in range(0, len(pairs), AT_ONCE):
-                several = pairs[first : first + AT_ONCE]
-                rows = self._db.execute(
-                    "SELECT pair, shared_s, digest FROM compared"
-                    f" WHERE pair IN ({','.join('?' * len(several))})",
-                    several,
-                )
-                for pair, shared_s, digest in rows:
-                    if type(shared_s) is float and digest == _digest_compared(pair, shared_s):
-                        found[pair] = shared_s
-        return found
+            return {
+                pair: shared_s
+                for pair, shared_s, digest in self._rows(select, pairs)
+                if type(shared_s) is float and digest == _digest_compared(pair, shared_s)
+            }
 
     def put_compared(self, shared_s: Mapping[bytes, float]) -> None:
         """Keep for how many seconds the clips of each pair are one sound."""

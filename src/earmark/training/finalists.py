@@ -122,9 +122,9 @@ class Finals:
             return []
         needed = max(self.too_large.values())
         return [
-            f"layers that did not fit {self.memory / 1e9:g} GB of memory were left out:"
-            f" {some(list(self.too_large), 'set')}; --memory {math.ceil(needed / 1e9)} lets them"
-            " compete."
+            f"some sets of layers need more than {self.memory / 1e9:g} GB of memory and were not"
+            f" tried: {some(list(self.too_large), 'set')}; give --memory"
+            f" {math.ceil(needed / 1e9)} to try them."
         ]
 
     def _inner(

@@ -177,11 +177,11 @@ def _logistic_path(
     from threadpoolctl import threadpool_limits
 
     x, basis = _rotated(z)
-    one = 1 if len(x) < MANY else None  # threads that wait for small products take far longer
+    cores = 1 if len(x) < MANY else None  # threads that wait for small products take far longer
     model = LogisticRegression(warm_start=True, max_iter=300, tol=1e-4)
     for penalty in penalties:
         model.set_params(C=1 / penalty)
-        with warnings.catch_warnings(), threadpool_limits(one):
+        with warnings.catch_warnings(), threadpool_limits(cores):
             warnings.simplefilter("ignore", ConvergenceWarning)  # close enough for a nearby penalty
             warnings.filterwarnings("ignore", message="The number of unique classes")
             model.fit(x, targets.first, targets.weights)

@@ -109,6 +109,10 @@ class _Settings:
     unknown: float | None
     memory: float
 
+    def __post_init__(self) -> None:
+        if not 0 < self.memory < math.inf:
+            raise EarmarkError(f"memory is {self.memory:g} GB; give a number above 0, such as 4.")
+
 
 def train(
     data: DataLike,
@@ -180,10 +184,6 @@ def train(
 
 def _train(dataset: Dataset, settings: _Settings) -> Training:
     """Embed, select, estimate, fit."""
-    if not 0 < settings.memory < math.inf:
-        raise EarmarkError(
-            f"no memory of {settings.memory:g} GB; give a number above 0, such as 4."
-        )
     stages, seed = Stages(settings.progress), settings.seed
     kinds = _kinds(settings.head, dataset)
     asks = settings.unknown is not None

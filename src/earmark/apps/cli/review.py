@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,7 @@ from earmark.apps.cli.text import class_text, print_json, say, show, skipped_jso
 from earmark.errors import DataError, EarmarkError, amount
 
 if TYPE_CHECKING:
-    from earmark.classifier.classifier import BackboneUse
-    from earmark.classifier.estimate import Estimate
+    from earmark.classifier.classifier import Classifier
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.labelling.reviewing import Review
@@ -45,16 +43,13 @@ def review(
     writes has a column for your decisions; fill it in and give it to --apply.
     """
     _check(apply, output, data.source)
-    provenance: dict[str, Any] = {}
-    estimate: Estimate | None = None
-    trained: Sequence[BackboneUse] = ()
+    reviewed: Classifier | None = None
     settings = {**asdict(model), **asdict(folds)}
     if _is_model(data.source):
         from earmark.labelling.reviewing import of_model
 
-        dataset, classifier = of_model(Path(data.source))
-        provenance, estimate = classifier.provenance, classifier.estimate
-        trained = classifier.backbones
+        dataset, reviewed = of_model(Path(data.source))
+        provenance = reviewed.provenance
         arguments = {**provenance.get("arguments", {}), "seed": provenance.get("seed", 0)}
         settings |= {name: arguments[name] for name in settings if name in arguments}
     else:
@@ -71,21 +66,28 @@ def review(
     if output is not None:
         output.parent.mkdir(exist_ok=True)
         corrections.write(output, result.suspects)
-    digest = result.training.classifier.provenance["data"]
-    if provenance.get("data", digest) != digest:
-        say(f"warning: {dataset.source} has changed since {data.source} was trained on it.")
-    for old, new in zip(trained, result.training.classifier.backbones, strict=False):
-        if old.name == new.name and old.fingerprint != new.fingerprint:
-            say(
-                f"warning: {data.source} was trained with {old.fingerprint}; this review takes"
-                f" {new.fingerprint}."
-            )
-    estimate = estimate or result.training.estimate
+    estimate = result.training.estimate
+    if reviewed is not None:
+        _say_changes(data.source, dataset, reviewed, result.training.classifier)
+        estimate = reviewed.estimate
     if as_json:
         print_json(_json(data.source, result, output) | {"verdict": estimate.verdict})
     else:
         show(*_lines(data, result, output, estimate.warning))
     run.finish(result.training.skipped)
+
+
+def _say_changes(source: str, dataset: Dataset, old: Classifier, new: Classifier) -> None:
+    """Warn of data, or of a backbone, that is another one than the classifier was trained with."""
+    digest = new.provenance["data"]
+    if old.provenance.get("data", digest) != digest:
+        say(f"warning: {dataset.source} has changed since {source} was trained on it.")
+    for before, now in zip(old.backbones, new.backbones, strict=False):
+        if before.name == now.name and before.fingerprint != now.fingerprint:
+            say(
+                f"warning: {source} was trained with {before.fingerprint}; this review takes"
+                f" {now.fingerprint}."
+            )
 
 
 def _check(apply: Path | None, output: Path | None, source: str) -> None:

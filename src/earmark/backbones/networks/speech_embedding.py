@@ -135,7 +135,7 @@ class SpeechEmbedding(Backbone):
         return backbone
 
     def log_mel(self, windows: Tensor) -> Tensor:
-        """Return the network's input (B, T, 32): decibels / 10 + 2."""
+        """Return the network's input (B, T, 32): decibels / 10 + 2, of quiet sounds less."""
         x: Tensor = self.front_end(windows.float() * FULL_SCALE).mul_(10 / 2.302585092994046)
         if self.info.version == 1:
             x = torch.maximum(x, x.amax((1, 2), keepdim=True) - DYNAMIC_RANGE_DB)

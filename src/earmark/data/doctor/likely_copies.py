@@ -32,7 +32,7 @@ BATCH = 64  # pairs that one thread compares in one go
 BLOCK = 256  # embeddings in memory at a time
 COSINES = 2**24  # in memory at a time
 
-RowPair = tuple[int, int]  # of two clips
+RowPair = tuple[int, int]  # the rows of two clips
 
 
 class Rows(Protocol):
