@@ -20,6 +20,7 @@ _RANGE = (1 / 20.0, 1 / 0.005)  # of 1 / temperature
 _STEPS, _CLOSE = 10, 1e-3  # of Newton at most; until a step is this share of the value
 MOST_FITTED = 400  # clips that place the temperatures which candidates are compared at
 MOST_LOSS = 20.0
+FARTHEST = 1e3  # below the best logit: there are those of classes that were not in training
 CELLS = 2**20  # logits that are worked on at a time
 
 
@@ -35,10 +36,13 @@ class Calibration:
     is_single: bool = True
 
     @classmethod
-    def fit(cls, logits: np.ndarray, targets: Targets) -> Calibration:
-        """Make the out-of-fold ``logits`` (N, K) most likely."""
+    def fit(cls, logits: np.ndarray, targets: Targets, n_clips: int | None = None) -> Calibration:
+        """Make the out-of-fold ``logits`` (N, K) most likely.
+
+        Where several logits are of the same clip, ``n_clips`` says how many clips there are.
+        """
         if targets.is_single:
-            return cls(fit_temperature(logits, targets.classes, targets.weights))
+            return cls(fit_temperature(logits, targets.classes, targets.weights, n_clips))
         return cls(*_fit_sigmoid(logits, targets.classes), is_single=False)
 
     def logits(self, logits: np.ndarray) -> np.ndarray:
@@ -72,16 +76,23 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     return scores
 
 
-def fit_temperature(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> float:
+def fit_temperature(
+    logits: np.ndarray, truth: np.ndarray, weights: np.ndarray, n_clips: int | None = None
+) -> float:
     """Return the temperature that makes ``softmax(logits / t)`` (N, K) most likely.
 
-    ``logits`` must be out-of-fold, ``truth`` (N,) are the class numbers. It stays within 0.005 to
-    20, so that a set without a single error does not become infinitely sure.
+    ``logits`` must be out-of-fold, ``truth`` (N,) are the class numbers. The temperature is fitted
+    as if one clip more had been seen, for which all classes are equally true: so few clips without
+    an error do not make scores infinitely sure. It stays within 0.005 to 20. ``n_clips`` is the
+    number of clips, where some have several logits.
     """
-    return float(1 / _sharpness(_below_best(logits[None]), truth, weights)[0])
+    n_clips = n_clips or len(truth)
+    return float(1 / _sharpness(_below_best(logits[None]), truth, weights, n_clips)[0])
 
 
-def log_loss(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def log_loss(
+    logits: np.ndarray, truth: np.ndarray, weights: np.ndarray, n_clips: int | None = None
+) -> np.ndarray:
     """Return the loss (C, N) of each clip under C sets of ``logits`` (C, N, K), each calibrated.
 
     ``truth`` (N,) are the class numbers, ``weights`` (N,) say how much a clip counts. A clip costs
@@ -89,14 +100,15 @@ def log_loss(logits: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.n
     clips of a set are worked on at a time.
     """
     few = slice(None, None, -(-len(truth) // MOST_FITTED))  # a temperature is one number
-    sharpness = _sharpness(_below_best(logits[:, few]), truth[few], weights[few]).float().numpy()
+    z, n_clips = _below_best(logits[:, few]), n_clips or len(truth)
+    sharpness = _sharpness(z, truth[few], weights[few], n_clips).float().numpy()
     loss = np.empty(logits.shape[:2], np.float32)
     step = max(1, CELLS // logits.shape[2])
     for candidate, own, factor in zip(logits, loss, sharpness, strict=True):
         for start in range(0, len(truth), step):
             rows = slice(start, start + step)
-            z = candidate[rows] * factor
-            own[rows] = logsumexp(z) - z[np.arange(len(z)), truth[rows]]
+            scaled = candidate[rows] * factor
+            own[rows] = logsumexp(scaled) - scaled[np.arange(len(scaled)), truth[rows]]
     return loss.clip(max=MOST_LOSS)
 
 
@@ -107,14 +119,16 @@ def logsumexp(logits: np.ndarray) -> np.ndarray:
 
 
 def _below_best(logits: np.ndarray) -> torch.Tensor:
-    """Return (C, N, K), how far each logit is below the best of its clip; at most 1,000."""
+    """Return (C, N, K), how far each logit is below the best of its clip; at most FARTHEST."""
     import torch
 
     z = torch.from_numpy(np.ascontiguousarray(logits, np.float32))
-    return (z - z.amax(2, keepdim=True)).clamp_min(-1e3)
+    return (z - z.amax(2, keepdim=True)).clamp_min(-FARTHEST)
 
 
-def _sharpness(z: torch.Tensor, truth: np.ndarray, weights: np.ndarray) -> torch.Tensor:
+def _sharpness(
+    z: torch.Tensor, truth: np.ndarray, weights: np.ndarray, n_clips: int
+) -> torch.Tensor:
     """Return 1 / temperature (C,) for C sets of logits ``z`` (C, N, K) below the best.
 
     The loss is convex in it, so that a few of Newton's steps, held back to a factor of 4, arrive.
@@ -123,6 +137,9 @@ def _sharpness(z: torch.Tensor, truth: np.ndarray, weights: np.ndarray) -> torch
 
     w = torch.from_numpy(weights / weights.sum()).float()
     own = z[:, torch.arange(len(truth)), torch.from_numpy(truth)]  # (C, N)
+    known = z > -FARTHEST  # classes that were in training
+    even = (z * known).sum(2) / known.sum(2)
+    own = (n_clips * own + even) / (n_clips + 1)
     starts = range(0, len(w), max(1, CELLS // z[:, 0].numel()))
     rows = [slice(start, start + starts.step) for start in starts]
     beta = 1 / z.std((1, 2)).clamp(0.02, 20)

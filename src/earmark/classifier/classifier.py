@@ -18,8 +18,9 @@ from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.file import (
     READ,
-    SCHEMA,
     digest_of,
+    features_from_json,
+    features_to_json,
     read_parts,
     separator_of,
     tuned_tensors,
@@ -63,6 +64,8 @@ class Classifier:
         The classes, in the order of the columns of ``predict_proba``.
     backbones : tuple of BackboneUse
         The networks, and the layers of them that are read.
+    features : tuple of FeatureSpec
+        What the head reads of these layers.
     head, calibration, decision_rule
         What turns features into logits, scores and decisions.
     estimate
@@ -85,7 +88,7 @@ class Classifier:
     backbones: tuple[BackboneUse, ...]
     head: Head
     calibration: Calibration
-    pooling: dict[str, bool]  # the options of FeatureSpec, besides its layers
+    features: tuple[FeatureSpec, ...]  # what the head reads; several where heads were averaged
     decision_rule: DecisionRule
     estimate: Estimate
     provenance: dict[str, Any]
@@ -101,11 +104,6 @@ class Classifier:
     def separator(self) -> str | None:
         """What stood between the classes of a clip in training; None for one class a clip."""
         return separator_of(self.provenance, self.calibration.is_single)
-
-    @property
-    def feature_spec(self) -> FeatureSpec:
-        """Which layers are read, and what of their statistics."""
-        return FeatureSpec(tuple(use.layers for use in self.backbones), **self.pooling)
 
     def note_on_length(self, seconds: float) -> str | None:
         """Say that a clip is far longer or shorter than those trained on; None if it is not.
@@ -308,12 +306,11 @@ class Classifier:
         for number, changed in enumerate(self.tuned):
             tensors |= {f"{TUNED}{number}.{name}": value for name, value in changed.items()}
         header = {
-            "schema": SCHEMA,
             "labels": list(self.labels),
             "backbones": [asdict(use) for use in self.backbones],
             "head": self.head.kind,
             "calibration": asdict(self.calibration),
-            "pooling": self.pooling,
+            **features_to_json(self.features),
             "limits": self.decision_rule.to_json(),
             "estimate": self.estimate.to_dict(),
             "provenance": {"audio": asdict(AudioOptions()), **self.provenance},
@@ -360,7 +357,7 @@ class Classifier:
             tuple(uses),
             Head(header["head"], head),
             Calibration(**header["calibration"]),
-            header["pooling"],
+            features_from_json(header),
             DecisionRule.from_json(header["limits"]),
             Estimate.from_dict(header["estimate"]),
             header["provenance"],

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -43,38 +44,54 @@ class Statistic(NamedTuple):
 
 
 def compute_features(
-    infos: Sequence[BackboneInfo], matrices: Sequence[np.ndarray], spec: FeatureSpec
+    infos: Sequence[BackboneInfo], matrices: Sequence[np.ndarray], specs: Sequence[FeatureSpec]
 ) -> np.ndarray:
-    """Return (N, D) float32 of what ``spec`` reads in the embeddings (N, E) of each backbone."""
-    statistics = list_statistics(infos, spec)
+    """Return (N, D) float32 of what ``specs`` read in the embeddings (N, E) of each backbone."""
+    statistics = list_statistics(infos, specs)
     return np.hstack(
         [compute_statistic(infos[p.backbone], matrices[p.backbone], p) for p in statistics]
     )
 
 
-def list_statistics(infos: Sequence[BackboneInfo], spec: FeatureSpec) -> tuple[Statistic, ...]:
-    """Return the statistics of a spec, in the order of its features."""
-    statistics = []
+def list_statistics(
+    infos: Sequence[BackboneInfo], specs: Sequence[FeatureSpec]
+) -> tuple[Statistic, ...]:
+    """Return the statistics that ``specs`` read, each once, in the order of the features.
+
+    Those of one backbone stand together.
+    """
+    statistics = dict.fromkeys(part for spec in specs for part in _statistics(infos, spec))
+    return tuple(sorted(statistics, key=lambda part: part.backbone))
+
+
+def _statistics(infos: Sequence[BackboneInfo], spec: FeatureSpec) -> Iterator[Statistic]:
     for k, (info, names) in enumerate(zip(infos, spec.layers, strict=True)):
         groups = ([names] if names else []) if spec.averaged else [(name,) for name in names]
         for group in groups:
             bands = spec.bands or info.layer(group[0]).bands == 1  # one name for the same thing
-            statistics.append(Statistic(k, group, False, bands))
+            yield Statistic(k, group, False, bands)
             if spec.spread:
-                statistics.append(Statistic(k, group, True, bands))
-    return tuple(statistics)
+                yield Statistic(k, group, True, bands)
 
 
-def count_features(infos: Sequence[BackboneInfo], spec: FeatureSpec) -> int:
-    """Return how many features a spec reads: D. ValueError where it averages unequal layers."""
-    total = 0
-    for statistic in list_statistics(infos, spec):
-        layers = [infos[statistic.backbone].layer(name) for name in statistic.layers]
-        sizes = {layer.size if statistic.has_bands else layer.channels for layer in layers}
-        if len(sizes) > 1:
-            raise ValueError("averaged layers must be of equal size")
-        total += sizes.pop()
-    return total
+def layers_read(specs: Sequence[FeatureSpec]) -> LayerSet:
+    """Return the layers of each backbone that any of ``specs`` reads, each once."""
+    per_backbone = zip(*(spec.layers for spec in specs), strict=True)
+    return tuple(tuple(dict.fromkeys(chain(*several))) for several in per_backbone)
+
+
+def count_features(infos: Sequence[BackboneInfo], specs: Sequence[FeatureSpec]) -> int:
+    """Return how many features ``specs`` read: D. ValueError where one averages unequal layers."""
+    return sum(statistic_size(infos, part) for part in list_statistics(infos, specs))
+
+
+def statistic_size(infos: Sequence[BackboneInfo], statistic: Statistic) -> int:
+    """Return how many features a statistic has. ValueError where it averages unequal layers."""
+    layers = [infos[statistic.backbone].layer(name) for name in statistic.layers]
+    sizes = {layer.size if statistic.has_bands else layer.channels for layer in layers}
+    if len(sizes) > 1:
+        raise ValueError("averaged layers must be of equal size")
+    return sizes.pop()
 
 
 def compute_statistic(info: BackboneInfo, matrix: np.ndarray, statistic: Statistic) -> np.ndarray:

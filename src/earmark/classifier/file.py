@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from earmark.classifier.features import FeatureSpec
 from earmark.classifier.schema import TUNED, check_depth
 from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
 from earmark.system.files import not_a_file
 
-SCHEMA = 3  # the third has fine-tuned weights, and is otherwise the second
-READ = (2, 3)
+ONE_SPEC = 3  # the third has fine-tuned weights, and is otherwise the second
+SEVERAL_SPECS = 4  # the fourth reads features by several specs
+READ = (2, ONE_SPEC, SEVERAL_SPECS)
 MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megabytes
 
 
@@ -72,6 +75,26 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not isinstance(header, dict):
         raise ModelError(f"{path} has a header that is no JSON object; train it again.")
     return header, tensors
+
+
+def features_to_json(specs: Sequence[FeatureSpec]) -> dict[str, Any]:
+    """Return what a header has of the features; one spec is written as older earmarks read it."""
+    if len(specs) > 1:
+        return {"schema": SEVERAL_SPECS, "features": [asdict(spec) for spec in specs]}
+    pooling = asdict(specs[0])
+    del pooling["layers"]  # they stand beside their backbones
+    return {"schema": ONE_SPEC, "pooling": pooling}
+
+
+def features_from_json(header: Mapping[str, Any]) -> tuple[FeatureSpec, ...]:
+    """Return what :func:`features_to_json` wrote."""
+    if header["schema"] < SEVERAL_SPECS:
+        layers = tuple(tuple(use["layers"]) for use in header["backbones"])
+        return (FeatureSpec(layers, **header["pooling"]),)
+    return tuple(
+        FeatureSpec(**spec | {"layers": tuple(map(tuple, spec["layers"]))})
+        for spec in header["features"]
+    )
 
 
 def separator_of(provenance: Mapping[str, Any], is_single: bool) -> str | None:

@@ -66,7 +66,7 @@ def check_layers(classifier: Classifier, infos: Sequence[BackboneInfo]) -> None:
                 f" not have; {REMEDY}"
             )
     try:
-        features = count_features(infos, classifier.feature_spec)
+        features = count_features(infos, classifier.features)
     except ValueError as error:
         raise ModelError(
             f"this classifier's pooling does not fit its layers: {error}; {REMEDY}"

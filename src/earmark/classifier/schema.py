@@ -229,6 +229,7 @@ PROVENANCE = record(
     },
     is_open=True,
 )
+POOLING = dict.fromkeys(("spread", "bands", "averaged"), boolean)
 HEADER = record(
     {
         "schema": integer(1),
@@ -249,7 +250,6 @@ HEADER = record(
         "calibration": record(
             {"temperature": number(0, above=True), "offset": number(), "is_single": boolean}
         ),
-        "pooling": record(dict.fromkeys(("spread", "bands", "averaged"), boolean)),
         "limits": record(
             {
                 "thresholds": array(SHARE),
@@ -261,12 +261,14 @@ HEADER = record(
         "provenance": PROVENANCE,
     },
     {
+        "pooling": record(POOLING),
+        "features": array(record({"layers": array(array(NAME, unique=True)), **POOLING}), least=2),
         "known": record(
             {
                 "key": text(r"[0-9a-f]{32}", "32 hexadecimal digits"),
                 "hashes": text(r"[0-9A-Za-z+/]+=*", "a text in base64"),
             }
-        )
+        ),
     },
     is_open=True,
 )
@@ -286,6 +288,7 @@ def check(header: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
     check_depth(header)
     HEADER(header, "")
     _check_backbones(header["backbones"])
+    _check_features(header)
     _check_decision(header)
     own = {name: value for name, value in tensors.items() if not name.startswith(TUNED)}
     check_head(header["head"], own, len(header["labels"]))
@@ -312,6 +315,25 @@ def _check_backbones(uses: Sequence[Mapping[str, Any]]) -> None:
             raise FieldError(name, use["fingerprint"], f"one of backbone {use['name']!r}")
         if names.count(use["name"]) > 1:
             raise FieldError(f"backbones[{k}].name", use["name"], "there once only")
+
+
+def _check_features(header: Mapping[str, Any]) -> None:
+    """Check that 'pooling' or 'features' is there, and reads the layers of the backbones."""
+    if ("features" in header) == ("pooling" in header):
+        raise ValueError("either pooling or features must be there, and not both")
+    specs, uses = header.get("features", ()), header["backbones"]
+    for k, spec in enumerate(specs):
+        name = f"features[{k}].layers"
+        if len(spec["layers"]) != len(uses):
+            must = f"{len(uses)} lists, one for each backbone"
+            raise FieldError(name, spec["layers"], must)
+        if not any(spec["layers"]):
+            raise FieldError(name, spec["layers"], "lists with a layer in one of them")
+    for number, use in enumerate(uses if specs else ()):
+        read = {layer for spec in specs for layer in spec["layers"][number]}
+        if read != set(use["layers"]):
+            must = f"those that features read of it, {sorted(read)}"
+            raise FieldError(f"backbones[{number}].layers", use["layers"], must)
 
 
 def _check_decision(header: Mapping[str, Any]) -> None:

@@ -178,7 +178,7 @@ class Session:
         """Return (1, D), what the head reads."""
         infos = [network.info for network in self._warm()]
         matrices = [result.vector[None] for result in vectors]
-        return compute_features(infos, matrices, self.classifier.feature_spec)
+        return compute_features(infos, matrices, self.classifier.features)
 
     def _answer(self, vectors: _Vectors, most: float | None) -> Prediction:
         classifier, first = self.classifier, vectors[0]

@@ -163,7 +163,7 @@ def _at_home(training: Training) -> np.ndarray | None:
     around = replace(search, fold=scheme.fold)
     logits = np.zeros(tested.scores.shape, np.float32)
     folds = range(len(scheme.names))
-    fitted = around.fitter.fit_without(training.chosen, [[fold] for fold in folds])
+    fitted = around.fitter.fit_without([training.chosen] * len(folds), [[fold] for fold in folds])
     for fold, head in zip(folds, fitted, strict=True):
         rows = np.flatnonzero(scheme.fold == fold)
         logits[rows] = around.logits(training.chosen, head, rows)

@@ -36,7 +36,7 @@ def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.
     if any(e.failures for e in embeddings):
         return None
     matrices = [e.matrix[:] for e in embeddings]
-    return compute_features([e.info for e in embeddings], matrices, classifier.feature_spec)
+    return compute_features([e.info for e in embeddings], matrices, classifier.features)
 
 
 def project(features: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-
-import numpy as np
 
 from earmark.backbones.layers import LayerSet
 from earmark.errors import EarmarkError, some
@@ -28,7 +26,7 @@ from earmark.training.inner import (
     fold_pairs,
     serves,
 )
-from earmark.training.judging import FoldedClips, by_fits, by_kernel, by_moments
+from earmark.training.judging import FoldedClips, InnerFit, LayerWeights, by_fits, judge
 from earmark.training.moments import moments_bytes
 
 FINALISTS = 3  # sets of layers that are judged on all clips, for each tested fold; one of them is
@@ -51,38 +49,31 @@ class Finals:
     memory: int
     too_large: dict[str, int] = field(default_factory=dict)
 
-    def judge(self, screened: Contests, contests: Contests, step: Step) -> None:
+    def judge(
+        self, screened: Contests, contests: Contests, weights: LayerWeights, step: Step
+    ) -> None:
         """Judge the best few sets of layers; ``step`` is called once for each feature spec."""
-        eligible: dict[tuple[str, bool], dict[int | None, set[Candidate]]] = {}
+        groups: dict[tuple[str, bool], dict[int | None, set[Candidate]]] = {}
         for tested, contest in screened.items():
             for candidate in self._finalists(contest):
                 key = candidate.features, candidate.balanced
-                eligible.setdefault(key, {}).setdefault(tested, set()).add(candidate)
-        paced = _Paced(step, len(self.clips.table.names), len(eligible))
-        for (name, _), of_fold in eligible.items():
-            every = {candidate for several in of_fold.values() for candidate in several}
-            candidates = sorted(every, key=lambda c: (c.head != "prototype", -c.penalty))
-            pairs = [pair for pair in fold_pairs(self.clips.n_folds) if serves(pair, of_fold)]
-            self._enter(self._inner(name, candidates, pairs, paced), contests, of_fold)
-
-    @staticmethod
-    def _enter(
-        inner: Sequence[InnerLogits],
-        contests: Contests,
-        of_fold: Mapping[int | None, set[Candidate]],
-    ) -> None:
-        def enter(tested: int | None) -> None:
-            contests[tested].enter(inner, of_fold[tested])
-
-        parallel.side_by_side(enter, list(of_fold))
+                groups.setdefault(key, {}).setdefault(tested, set()).add(candidate)
+        paced = _Paced(step, len(self.clips.table.names), len(groups))
+        for eligible in groups.values():
+            judge(self.clips, eligible, contests, weights, paced)
 
     def _finalists(self, contest: Contest) -> list[Candidate]:
         """Return the candidates of sets of layers that are best on few clips and fit the memory."""
         kind = "linear" if "linear" in contest.kinds else "prototype"
         specs = self.clips.table.specs
         best_of: dict[LayerSet, Candidate] = {}
+        weighted: list[Candidate] = []
         for candidate in contest.ranked():
-            if candidate.head == kind and self._fits(candidate.features):
+            if candidate.head != kind or not self._fits(candidate.features):
+                continue
+            if candidate.weighting:
+                weighted.append(candidate)
+            else:
                 best_of.setdefault(specs[candidate.features].layers, candidate)
         if not best_of:
             raise EarmarkError(
@@ -93,10 +84,11 @@ class Finals:
         least = WIDE * max(n_layers.values())
         wide = [layers for layers in best_of if n_layers[layers] >= least][:1]
         chosen = list(dict.fromkeys([*list(best_of)[: FINALISTS - 1], *wide, *best_of]))
+        finalists = [best_of[layers] for layers in chosen[:FINALISTS]] + weighted[:1]
         return [
             candidate
-            for layers in chosen[:FINALISTS]
-            for candidate in _variants(best_of[layers], "prototype" in contest.kinds)
+            for best in finalists
+            for candidate in _variants(best, "prototype" in contest.kinds and not best.weighting)
         ]
 
     def _fits(self, name: str) -> bool:
@@ -127,28 +119,6 @@ class Finals:
             f" {math.ceil(needed / 1e9)} to try them."
         ]
 
-    def _inner(
-        self,
-        name: str,
-        candidates: Sequence[Candidate],
-        pairs: Sequence[Pair],
-        step: Callable[[float], None],
-    ) -> list[InnerLogits]:
-        """Answer inner clips by finalists of one spec and one weighting."""
-        n_clips = len(self.clips.fold)
-        if n_clips > self.clips.table.size(name):
-            share = 1 / (2 * n_clips)
-            return by_moments(self.clips, candidates, pairs, lambda n: step(n * share))
-        kernel = self.clips.table.kernel(name, np.arange(n_clips))
-        inner: dict[Pair, list[InnerLogits]] = {}
-
-        def judge(pair: Pair) -> None:
-            inner[pair] = by_kernel(self.clips, kernel, candidates, pair)
-            step(1 / len(pairs))
-
-        parallel.side_by_side(judge, pairs)
-        return [part for pair in pairs for part in inner[pair]]
-
 
 def _variants(best: Candidate, with_prototype: bool) -> list[Candidate]:
     """Return what is tried of a spec whose ``best`` candidate on few clips is known."""
@@ -175,7 +145,9 @@ def judge_slow(fitter: Fitter, contests: Contests, rivals: Rivals) -> None:
         group, pair = job
         candidates = groups[group]
         inner[job] = by_fits(
-            fitter.clips, candidates, pair, lambda places: fitter.fit_path(candidates, places)
+            fitter.clips,
+            InnerFit(pair, candidates),
+            lambda places: fitter.fit_path(candidates, places),
         )
 
     jobs = [(group, pair) for group in groups for pair in pairs]

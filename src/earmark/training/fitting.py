@@ -9,8 +9,10 @@ import numpy as np
 
 from earmark.classifier.head import Head
 from earmark.training import batches, heads, parallel
-from earmark.training.inner import Candidate
+from earmark.training.average import collapse
+from earmark.training.inner import Average, Candidate
 from earmark.training.judging import FoldedClips, fold_moments
+from earmark.training.moments import System
 
 SLOW = ("logistic", "mlp")
 MOST_BESIDE = 1_000  # clips; of more, heads are fitted one after the other
@@ -30,11 +32,12 @@ class Fitter:
         """Fit ``candidate`` to the clips at ``places``."""
         table, kind, name = self.clips.table, candidate.head, candidate.features
         targets = self.clips.weighted(candidate).rows(places)
-        if self.is_summed(candidate):
+        weights = table.feature_weights(name, candidate.weights)
+        if self.is_summed((name,), kind):
             fold = np.zeros(len(places), np.int64)
             alone = FoldedClips(table.only(places), targets, targets, fold)
-            system = fold_moments(alone, candidate).system([0])
-            return heads.summed_head(kind, system, candidate.penalty)
+            system = fold_moments(alone, name, targets).system([0])
+            return summed_head(candidate, system, weights)
         if kind in SLOW and not self.is_small(name, len(places)):
             own = table.only(places)
             return batches.fit(
@@ -45,7 +48,11 @@ class Fitter:
                 self.seed,
             )
         features = table.features(name, places)
-        return heads.fit(kind, features, targets, candidate.penalty, self.seed)
+        return heads.fit(kind, features, targets, candidate.penalty, self.seed, weights)
+
+    def fit_average(self, average: Average, places: np.ndarray) -> Head:
+        """Fit all members of ``average`` to the clips at ``places``: one head."""
+        return self._collapsed(average, [self.fit(member, places) for member in average.members])
 
     def fit_path(self, candidates: Sequence[Candidate], places: np.ndarray) -> list[Head]:
         """Fit candidates of one kind and spec, which differ in penalty only."""
@@ -56,38 +63,83 @@ class Fitter:
         path = dict(heads.fit_path(kind, features, self.clips.targets.rows(places), self.seed))
         return [path[candidate.penalty] for candidate in candidates]
 
-    def fit_without(self, candidate: Candidate, folds: Sequence[Sequence[int]]) -> Iterator[Head]:
-        """Yield heads that are fitted without some folds each; they share what they can."""
-        if self.is_summed(candidate):
-            moments = fold_moments(self.clips, candidate)
-            for left_out in folds:
-                system = moments.system_without(*left_out)
-                yield heads.summed_head(candidate.head, system, candidate.penalty)
-            return
+    def fit_without(
+        self, averages: Sequence[Average], folds: Sequence[Sequence[int]]
+    ) -> Iterator[Head]:
+        """Yield the head of each average, fitted without its ``folds``; they share what they can."""
         import torch
 
-        fitted: dict[int, Head] = {}
+        fitted = self._from_sums(averages, folds)
+        jobs = [
+            (number, member)
+            for number, average in enumerate(averages)
+            for member in average.members
+            if (number, member) not in fitted
+        ]
 
-        def fit(number: int) -> None:
-            places = np.flatnonzero(~np.isin(self.clips.fold, folds[number]))
-            fitted[number] = self.fit(candidate, places)
+        def fit(job: tuple[int, Candidate]) -> None:
+            places = np.flatnonzero(~np.isin(self.clips.fold, folds[job[0]]))
+            fitted[job] = self.fit(job[1], places)
 
         n_clips = len(self.clips.fold)
         together = n_clips <= MOST_BESIDE  # larger matrices have work for all cores
-        if candidate.head == "logistic":  # not so its many small products
-            together = self.is_small(candidate.features, n_clips * torch.get_num_threads())
-        if not together or not self.clips.table.is_in_memory:
-            for number in range(len(folds)):
-                fit(number)
+        if any(member.head == "logistic" for _, member in jobs):  # not so its many small products
+            n_beside = n_clips * torch.get_num_threads()
+            together = all(self.is_small(member.features, n_beside) for _, member in jobs)
+        if together and self.clips.table.is_in_memory:
+            parallel.side_by_side(fit, jobs)
         else:
-            parallel.side_by_side(fit, range(len(folds)))
-        yield from (fitted[number] for number in range(len(folds)))
+            for job in jobs:
+                fit(job)
+        for number, average in enumerate(averages):
+            yield self._collapsed(average, [fitted[number, member] for member in average.members])
 
-    def is_summed(self, candidate: Candidate) -> bool:
+    def _from_sums(
+        self, averages: Sequence[Average], folds: Sequence[Sequence[int]]
+    ) -> dict[tuple[int, Candidate], Head]:
+        """Fit what is fitted from sums over the clips: a pass for all members of one balance."""
+        table, fitted = self.clips.table, dict[tuple[int, Candidate], Head]()
+        for is_balanced in (False, True):
+            jobs = [
+                (number, member)
+                for number, average in enumerate(averages)
+                for member in average.members
+                if member.balanced == is_balanced
+                and self.is_summed((member.features,), member.head)
+            ]
+            names = tuple(dict.fromkeys(member.features for _, member in jobs))
+            groups = [names] if names and self.is_summed(names) else [(name,) for name in names]
+            for group in groups:
+                own = [job for job in jobs if job[1].features in group]
+                moments = fold_moments(self.clips, group, self.clips.weighted(own[0][1]))
+                for number, member in own:
+                    columns = table.columns(group, member.features)
+                    weights = table.feature_weights(member.features, member.weights)
+                    system = moments.system_without(*folds[number])
+                    if len(group) > 1:
+                        system = system.part(columns)
+                    fitted[number, member] = summed_head(member, system, weights)
+        return fitted
+
+    def _collapsed(self, average: Average, members: Sequence[Head]) -> Head:
+        if average.is_single:
+            return members[0]
+        table, names = self.clips.table, average.names
+        columns = [table.columns(names, member.features) for member in average.members]
+        return collapse(members, columns, average.factors, table.size(names))
+
+    def is_summed(self, names: Sequence[str], head: str = "linear") -> bool:
         """Say whether a head is fitted from sums over the clips, some at a time."""
-        size = self.clips.table.size(candidate.features)
-        return candidate.head in heads.SUMMED and len(self.clips.fold) > max(LONG, size)
+        size = self.clips.table.size(names)
+        return head in heads.SUMMED and len(self.clips.fold) > max(LONG, size)
 
     def is_small(self, name: str, n_clips: int) -> bool:
         """Say whether features of so many clips, and two copies, are a small part of the memory."""
         return 12 * n_clips * self.clips.table.size(name) <= self.memory // 4
+
+
+def summed_head(candidate: Candidate, system: System, weights: np.ndarray | None) -> Head:
+    """Return the head of a candidate that a ``system`` gives, whose features have ``weights``."""
+    if weights is not None:
+        system = system.part(np.arange(len(weights)), weights)
+    return heads.summed_head(candidate.head, system, candidate.penalty)

@@ -34,13 +34,18 @@ MANY = 20_000  # clips, whose products are large enough for several cores
 BLOCK = 1_024  # clips, or features, that are worked on at a time
 
 
-def standard(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and scale (D,), float32, with which ``features`` (N, D) have rows of length 1."""
+def standard(
+    features: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and scale (D,), float32, with which ``features`` (N, D) have rows of length 1.
+
+    ``weights`` (D,) of features are those of :func:`standard_scale`.
+    """
     mean = features.mean(0, dtype=np.float64)
     squares = np.zeros(len(mean))
     for rows in _blocks(len(features)):
         squares += np.square(features[rows] - mean).sum(0)
-    scale = standard_scale(np.sqrt(squares / len(features)))
+    scale = standard_scale(np.sqrt(squares / len(features)), weights)
     return mean.astype(np.float32), scale.astype(np.float32)
 
 
@@ -50,24 +55,34 @@ def _blocks(count: int) -> Iterator[slice]:
         yield slice(start, start + BLOCK)
 
 
-def fit(kind: str, features: np.ndarray, targets: Targets, penalty: float, seed: int = 0) -> Head:
-    """Fit one head to ``features`` (N, D)."""
+def fit(
+    kind: str,
+    features: np.ndarray,
+    targets: Targets,
+    penalty: float,
+    seed: int = 0,
+    weights: np.ndarray | None = None,
+) -> Head:
+    """Fit one head to ``features`` (N, D), which may have ``weights`` (D,)."""
     if kind in SUMMED and len(features) > features.shape[1]:
         sums = FoldMoments(features[:BLOCK].mean(0), 1, targets.n_classes)
         for rows in _blocks(len(features)):
             sums.add(0, features[rows], targets.rows(rows))
-        return summed_head(kind, sums.system([0]), penalty)
-    mean, scale = standard(features)
+        system = sums.system([0])
+        if weights is not None:
+            system = system.part(np.arange(features.shape[1]), weights)
+        return summed_head(kind, system, penalty)
+    mean, scale = standard(features, weights)
     z = features - mean
     z /= scale
     if kind == "mlp":
-        weights = _mlp(z, targets, seed)
+        tensors = _mlp(z, targets, seed)
     elif kind == "logistic":
-        weights = next(_logistic_path(z, targets, (penalty,)))
+        tensors = next(_logistic_path(z, targets, (penalty,)))
     else:
         duals, bias = solve(kind, z @ z.T, targets, (penalty,), exact=True)
-        weights = {"weight": _spread(duals[0], z), "bias": bias[0]}
-    return new_head(kind, mean, scale, weights)
+        tensors = {"weight": _spread(duals[0], z), "bias": bias[0]}
+    return new_head(kind, mean, scale, tensors)
 
 
 def _spread(duals: np.ndarray, z: np.ndarray) -> np.ndarray:

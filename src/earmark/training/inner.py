@@ -6,9 +6,10 @@ one fit serves twice, and the deployed choice (and its calibration) comes from t
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,54 +17,108 @@ from earmark.classifier.calibration import Calibration, log_loss, sigmoid
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
 from earmark.training import metrics
+from earmark.training.kernels import FeatureTable
 
 NEIGHBOURS = 3  # folds on either side that judge a fold: all others, up to seven folds
 Pair = tuple[int, int]  # folds that a model was fitted without
-_Rank = tuple[float, int, int, bool, float, str]  # of a candidate; the least is the best
+_Rank = tuple[float, int, int, float, bool, float, str]  # of a candidate; the least is the best
+Weights = tuple[float, ...]  # of the layers of a spec, in order
+COUNTS = (1, 2, 3, 4, 6, 8)  # of candidates that may be averaged: references/accuracy.md
+MOST_KEPT = 4_000  # answers of a candidate that are kept to average them
 BLOCK = 4_096  # clips whose answers are compared at a time
 MOST_AT_ONCE = 4_000_000  # logits of several candidates that are compared at a time
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to make a classifier: a head, the name of a FeatureSpec, and the head's settings."""
+    """One way to make a classifier: a head, the name of a FeatureSpec, and the head's settings.
+
+    With a ``weighting``, layers weigh by what they are worth alone (see ``weighting.py``). The
+    ``weights`` (L,) that come of it depend on the clips that train: a candidate that is judged over
+    several folds has none yet.
+    """
 
     head: str
     features: str
     penalty: float = 0.0
     balanced: bool = False
+    weighting: float = 0.0
+    weights: tuple[float, ...] = ()
+
+    @property
+    def reading(self) -> str:
+        """What the head reads, in words."""
+        return f"{self.features}, weighted" if self.weighting else self.features
+
+
+@dataclass(frozen=True)
+class Average:
+    """Candidates whose logits are averaged, with ``factors`` that sum to 1.
+
+    All but a single one are linear heads, and so is their average.
+    """
+
+    members: tuple[Candidate, ...]
+    factors: tuple[float, ...] = (1.0,)
+
+    @property
+    def is_single(self) -> bool:
+        return len(self.members) == 1
+
+    @property
+    def head(self) -> str:
+        """The kind of head that it is once fitted."""
+        return self.members[0].head if self.is_single else "linear"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The feature specs that are read together."""
+        return tuple(dict.fromkeys(member.features for member in self.members))
+
+    @property
+    def reading(self) -> str:
+        """What the head reads, in words."""
+        return " + ".join(dict.fromkeys(member.reading for member in self.members))
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The candidate that was kept, its calibration, and what inner clips say of every rival.
+    """What was kept, its calibration, and what inner clips say of it and of every rival.
 
     ``loss``, best first, is what chooses; ``quality`` (accuracy) is for people. Where rivals were
-    screened on few clips first, ``screened`` has the loss and the quality there.
+    screened on few clips first, ``screened`` has the loss and the quality there. ``figures`` are
+    the loss and the quality of what was kept.
     """
 
-    best: Candidate
+    best: Average
     calibration: Calibration
     loss: Mapping[Candidate, float]
     quality: Mapping[Candidate, float]
+    figures: tuple[float, float]
     screened: Mapping[Candidate, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class InnerLogits:
     """Logits (C, M, K) of C ``candidates`` for the clips ``rows`` (M,) of one fold, ``held``,
-    from models fitted without the folds of ``pair``."""
+    from models fitted without the folds of ``pair``.
+
+    They are evidence for both folds of the pair, unless they were made ``only_for`` one.
+    """
 
     candidates: Sequence[Candidate]
     pair: Pair
     held: int
     rows: np.ndarray
     logits: np.ndarray
+    only_for: int | None = None
 
     def judges(self, tested: int | None) -> bool:
         """Say whether they may choose for the fold ``tested``: it had no part in them."""
         if tested is None or self.pair[0] == self.pair[1]:
             return tested is None
+        if self.only_for not in (None, tested):
+            return False
         return tested in self.pair and self.held != tested
 
 
@@ -87,27 +142,22 @@ def serves(pair: Pair, tests: Iterable[int | None]) -> bool:
 
 
 class Contest:
-    """The rivals judged for one ``tested`` fold (None: for all clips), and the best so far.
+    """The rivals judged for one ``tested`` fold (None: for all clips), and the best of them.
 
     What counts is the log loss at the best temperature; it tells candidates apart with far fewer
     clips than their numbers of errors do. Of clips with several classes it is the squared error of
     the scores. ``targets`` are those of all clips, weighted as a loss counts them. Of equal rivals
-    the simpler one is better: ``complexity`` has the size of each spec. Heads of other ``kinds``
-    are judged, but never the best. May be used from several threads.
+    the simpler one is better. Heads of other ``kinds`` are judged, but never chosen. May be used
+    from several threads.
     """
 
     def __init__(
-        self,
-        tested: int | None,
-        targets: Targets,
-        complexity: Mapping[str, int],
-        kinds: Sequence[str],
+        self, tested: int | None, targets: Targets, table: FeatureTable, kinds: Sequence[str]
     ) -> None:
-        self.tested, self.targets, self.kinds = tested, targets, kinds
-        self._complexity = complexity
+        self.tested, self.targets, self.kinds, self.table = tested, targets, kinds, table
         self.loss: dict[Candidate, float] = {}
         self.quality: dict[Candidate, float] = {}
-        self._best: tuple[_Rank, Candidate, Calibration] | None = None
+        self._best: dict[Hashable, _Answers] = {}  # of each set of layers, of the best few sets
         self._lock = threading.Lock()
 
     def enter(
@@ -115,68 +165,142 @@ class Contest:
     ) -> None:
         """Judge the candidates of some logits; all of them, unless ``eligible`` are given."""
         parts = [part for part in inner if part.judges(self.tested)]
+        parts.sort(key=lambda part: (part.pair, part.held))
         if not parts:
             return
         rows = np.concatenate([part.rows for part in parts])
-        targets = self.targets.rows(rows)
+        targets, n_clips = self.targets.rows(rows), len(np.unique(rows))
         allowed = set(parts[0].candidates if eligible is None else eligible)
         share = targets.weights / targets.weights.sum()
-        numbers = [n for n, c in enumerate(parts[0].candidates) if c in allowed]
+        candidates = [c for c in parts[0].candidates if c in allowed]
+        numbers = [{c: n for n, c in enumerate(part.candidates)} for part in parts]
         step = max(1, MOST_AT_ONCE // (len(rows) * self.targets.n_classes))
-        for start in range(0, len(numbers), step):
-            some = numbers[start : start + step]
-            logits = np.concatenate([part.logits[some] for part in parts], 1)
-            candidates = [parts[0].candidates[n] for n in some]
-            losses = _losses(candidates, logits, targets) @ share
-            for candidate, own, loss in zip(candidates, logits, losses, strict=True):
-                self._judge(candidate, own, targets, float(loss))
+        for start in range(0, len(candidates), step):
+            some = candidates[start : start + step]
+            logits = np.concatenate(
+                [
+                    part.logits[[number[candidate] for candidate in some]]
+                    for part, number in zip(parts, numbers, strict=True)
+                ],
+                1,
+            )
+            losses = _losses(some, logits, targets, n_clips) @ share
+            for candidate, own, loss in zip(some, logits, losses, strict=True):
+                quality = np.average(_quality(own, targets), weights=targets.weights)
+                self.loss[candidate], self.quality[candidate] = float(loss), float(quality)
+                self._keep(candidate, own, rows)
 
-    def _judge(
-        self, candidate: Candidate, logits: np.ndarray, targets: Targets, loss: float
-    ) -> None:
-        quality = float(np.average(_quality(logits, targets), weights=targets.weights))
+    def _keep(self, candidate: Candidate, logits: np.ndarray, rows: np.ndarray) -> None:
+        """Keep the answers of a candidate that is the best with its layers, if these may win."""
+        if candidate.head not in self.kinds:
+            return
+        layers = self.table.specs[candidate.features].layers
+        key, rank = (layers, candidate.weighting), self._rank(candidate)
+        step = -(-len(rows) // MOST_KEPT)
         with self._lock:
-            self.loss[candidate], self.quality[candidate] = loss, quality
-            rank = self._rank(candidate)
-            is_best = self._best is None or rank < self._best[0]
-            is_best = is_best and candidate.head in self.kinds
-        if is_best:
-            calibration = Calibration.fit(logits, targets)
-            with self._lock:
-                if self._best is None or rank < self._best[0]:
-                    self._best = rank, candidate, calibration
+            if key in self._best and self._best[key].rank < rank:
+                return
+            self._best[key] = _Answers(rank, candidate, logits[::step].copy(), rows[::step])
+            if len(self._best) > 2 * max(COUNTS):
+                del self._best[max(self._best, key=lambda key: self._best[key].rank)]
+
+    @functools.cached_property
+    def unit(self) -> float:
+        """What a nat is in the losses here: guessing costs log(K) nats."""
+        if self.targets.is_single:
+            return 1.0
+        share = self.targets.prior
+        return float((share * (1 - share)).mean() / np.log(max(2, self.targets.n_classes)))
 
     def _rank(self, candidate: Candidate) -> _Rank:
-        head, size = KIND_ORDER[candidate.head], self._complexity[candidate.features]
+        head, size = KIND_ORDER[candidate.head], self.table.sizes[candidate.features]
         loss, simple = self.loss[candidate], (candidate.balanced, -candidate.penalty)
-        return loss, head, size, *simple, candidate.features
+        return loss, head, size, candidate.weighting, *simple, candidate.features
 
     def ranked(self) -> list[Candidate]:
         """Return the rivals that were entered, best first, whatever order they came in."""
         return sorted(self.loss, key=self._rank)
 
-    def choice(self, screened: Contest | None = None) -> Choice:
-        """Return the best of the rivals that were entered."""
-        assert self._best is not None
+    def best(self) -> Candidate:
+        """Return the best rival that may be chosen."""
+        return min(self._best.values(), key=lambda answers: answers.rank).candidate
+
+    def choice(
+        self, screened: Contest | None = None, weights: Mapping[float, Weights] | None = None
+    ) -> Choice:
+        """Return the best rival, or the average of the best few where inner clips say so.
+
+        ``weights`` are those of the layers for each weighting, from the clips that train.
+        """
+        average, calibration, figures = self._chosen()
+        if weights:
+            members = (replace(c, weights=weights.get(c.weighting, ())) for c in average.members)
+            average = replace(average, members=tuple(members))
         return Choice(
-            self._best[1],
-            self._best[2],
+            average,
+            calibration,
             {candidate: self.loss[candidate] for candidate in self.ranked()},
             dict(self.quality),
+            figures,
             {c: (screened.loss[c], screened.quality[c]) for c in screened.ranked()}
             if screened
             else {},
         )
+
+    def _chosen(self) -> tuple[Average, Calibration, tuple[float, float]]:
+        """Return the average of the best few that has the least loss, of equal ones the smallest.
+
+        Each member counts by its calibrated logits; of clips with several classes, by its own.
+        """
+        best = sorted(self._best.values(), key=lambda answers: answers.rank)
+        if best[0].candidate.head == "mlp" or "linear" not in self.kinds:
+            best = best[:1]
+        best = [answers for answers in best if answers.candidate.head != "mlp" or len(best) == 1]
+        rows = best[0].rows
+        best = [answers for answers in best if np.array_equal(answers.rows, rows)]
+        targets, n_clips = self.targets.rows(rows), len(np.unique(rows))
+        sharpness = np.ones(len(best))
+        if targets.is_single and len(best) > 1:
+            fits = [Calibration.fit(answers.logits, targets, n_clips) for answers in best]
+            sharpness = np.array([1 / fit.temperature for fit in fits])
+        share = targets.weights / targets.weights.sum()
+        chosen: tuple[float, Average, np.ndarray] | None = None
+        for count in [count for count in COUNTS if count <= len(best)]:
+            factors = sharpness[:count] / sharpness[:count].sum()
+            members = tuple(answers.candidate for answers in best[:count])
+            logits = sum(f * a.logits for f, a in zip(factors, best[:count], strict=True))
+            loss = float((_losses(members[:1], logits[None], targets, n_clips) @ share)[0])
+            if chosen is None or loss < chosen[0]:
+                chosen = loss, Average(members, tuple(factors.tolist())), logits
+        assert chosen is not None
+        loss, average, logits = chosen
+        quality = float(np.average(_quality(logits, targets), weights=targets.weights))
+        return average, Calibration.fit(logits, targets, n_clips), (loss, quality)
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What a candidate of this ``rank`` answered: ``logits`` (M, K) of the clips ``rows`` (M,)."""
+
+    rank: _Rank
+    candidate: Candidate
+    logits: np.ndarray
+    rows: np.ndarray
 
 
 Contests = Mapping[int | None, Contest]  # by the fold that is tested
 KIND_ORDER = {kind: number for number, kind in enumerate(KINDS)}
 
 
-def _losses(candidates: Sequence[Candidate], logits: np.ndarray, targets: Targets) -> np.ndarray:
-    """Return the loss (C, M) of each clip under ``logits`` (C, M, K) of the candidates."""
+def _losses(
+    candidates: Sequence[Candidate], logits: np.ndarray, targets: Targets, n_clips: int
+) -> np.ndarray:
+    """Return the loss (C, M) of each clip under ``logits`` (C, M, K) of the candidates.
+
+    They are of ``n_clips`` clips, some of which may be there several times.
+    """
     if targets.is_single:
-        return log_loss(logits, targets.classes, targets.weights)
+        return log_loss(logits, targets.classes, targets.weights, n_clips)
     onehot = targets.onehot
     scores = [
         sigmoid(own) if candidate.head == "mlp" else own.clip(0, 1)

@@ -6,7 +6,7 @@ the clips of each fold serve where they are more. Slow heads are fitted one by o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -14,12 +14,21 @@ import numpy as np
 
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
-from earmark.training import heads
-from earmark.training.inner import Candidate, InnerLogits, Pair
+from earmark.training import heads, parallel
+from earmark.training.inner import (
+    Candidate,
+    Contests,
+    InnerLogits,
+    Pair,
+    Weights,
+    fold_pairs,
+    serves,
+)
 from earmark.training.kernels import FeatureTable
 from earmark.training.moments import FoldMoments, System
 
 BLOCK = 1_024  # clips whose features are in memory at a time
+KERNELS_BYTES = 200_000_000  # of the kernels that are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -53,7 +62,9 @@ class FoldedClips:
         """Return the targets that a candidate is fitted to."""
         return self.balanced if candidate.balanced else self.targets
 
-    def blocks(self, name: str, fold: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def blocks(
+        self, name: str | Sequence[str], fold: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield places (n,) and features (n, D) of the clips of a fold, some at a time."""
         places = np.flatnonzero(self.fold == fold)
         for start in range(0, len(places), BLOCK):
@@ -61,15 +72,101 @@ class FoldedClips:
             yield some, self.table.features(name, some)
 
 
-def by_kernel(
-    clips: FoldedClips, kernel: np.ndarray, candidates: Sequence[Candidate], pair: Pair
-) -> list[InnerLogits]:
-    """Answer the clips of ``pair``'s folds by heads fitted to the others, from one ``kernel``.
+@dataclass(frozen=True)
+class InnerFit:
+    """Heads to fit without the folds of ``pair``: ``candidates`` that read one feature spec.
 
-    The kernel (N, N) is that of all clips, and is centred anew on those that train. Candidates
-    differ in head, weights and penalty only.
+    Layers may have ``weights``; those were made ``only_for`` a fold that tests, or for all clips.
     """
-    is_held = np.isin(clips.fold, pair)
+
+    pair: Pair
+    candidates: Sequence[Candidate]
+    weights: Weights = ()
+    only_for: int | None = None
+
+
+Eligible = Mapping[int | None, Collection[Candidate]]  # for each tested fold
+LayerWeights = Mapping[int | None, Mapping[float, Weights]]  # for each tested fold and weighting
+
+
+def judge(
+    clips: FoldedClips,
+    eligible: Eligible,
+    contests: Contests,
+    weights: LayerWeights,
+    step: Callable[[float], None] = lambda share: None,
+) -> None:
+    """Enter candidates of one spec and one balance into the contests for which they are eligible.
+
+    Weighted ones read layers with the ``weights`` for the fold that is tested: so they are fitted
+    for each of them, and for all clips they have the answers of all. ``step`` is told which share
+    is done.
+    """
+    fits = _inner_fits(eligible, weights, clips.n_folds)
+    inner = _answer(clips, fits, step)
+    for weighting in {candidate.weighting for fit in fits for candidate in fit.candidates}:
+        parts = [part for part in inner if part.candidates[0].weighting == weighting]
+
+        def enter(
+            tested: int | None, parts: Sequence[InnerLogits] = parts, weighting: float = weighting
+        ) -> None:
+            own = [c for c in eligible[tested] if c.weighting == weighting]
+            if own:
+                contests[tested].enter(parts, own)
+
+        parallel.side_by_side(enter, list(eligible))
+
+
+def _inner_fits(eligible: Eligible, weights: LayerWeights, n_folds: int) -> list[InnerFit]:
+    """Return what must be fitted to judge the ``eligible`` candidates."""
+    pairs = [pair for pair in fold_pairs(n_folds) if serves(pair, eligible)]
+    every = {candidate for several in eligible.values() for candidate in several}
+    plain = _sorted(candidate for candidate in every if not candidate.weighting)
+    fits = [InnerFit(pair, plain) for pair in pairs] if plain else []
+    for tested in [t for t in eligible if t is not None] or [None]:
+        for weighting in sorted({c.weighting for c in every} - {0.0}):
+            wanted = {*eligible[tested], *eligible.get(None, ())}
+            own = _sorted(c for c in wanted if c.weighting == weighting)
+            for pair in pairs if own else ():
+                if tested is None or tested in pair:
+                    fits.append(InnerFit(pair, own, weights[tested][weighting], tested))
+    return fits
+
+
+def _sorted(candidates: Iterable[Candidate]) -> list[Candidate]:
+    return sorted(candidates, key=lambda c: (c.head != "prototype", -c.penalty))
+
+
+def _answer(
+    clips: FoldedClips, fits: Sequence[InnerFit], step: Callable[[float], None]
+) -> list[InnerLogits]:
+    """Answer inner clips by kernels, or by sums where clips are more than features."""
+    n_clips, name = len(clips.fold), fits[0].candidates[0].features
+    if n_clips > clips.table.sizes[name]:
+        return by_moments(clips, fits, lambda n: step(n / (2 * n_clips)))
+    several = list(dict.fromkeys(fit.weights for fit in fits))
+    at_once = max(1, KERNELS_BYTES // (4 * n_clips**2))
+    inner: dict[int, list[InnerLogits]] = {}
+    for start in range(0, len(several), at_once):
+        some = several[start : start + at_once]
+        kernels = clips.table.weighted_kernels(name, np.arange(n_clips), some)
+        kernel_of = dict(zip(some, kernels, strict=True))
+
+        def answer(number: int, kernel_of: dict[Weights, np.ndarray] = kernel_of) -> None:
+            inner[number] = by_kernel(clips, kernel_of[fits[number].weights], fits[number])
+            step(1 / len(fits))
+
+        own = [number for number, fit in enumerate(fits) if fit.weights in kernel_of]
+        parallel.side_by_side(answer, own)
+    return [part for number in sorted(inner) for part in inner[number]]
+
+
+def by_kernel(clips: FoldedClips, kernel: np.ndarray, fit: InnerFit) -> list[InnerLogits]:
+    """Answer the clips of a pair of folds by heads fitted to the others, from one ``kernel``.
+
+    The kernel (N, N) is that of all clips, and is centred anew on those that train.
+    """
+    is_held = np.isin(clips.fold, fit.pair)
     train, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
     columns = kernel[:, train]
     means = columns.mean(1)
@@ -78,117 +175,133 @@ def by_kernel(
     columns -= centre - centre.mean()
     inside, across = columns[train], columns[held]
     logits = []
-    for (kind, _), group in groupby(candidates, lambda c: (c.head, c.balanced)):
+    for (kind, _), group in groupby(fit.candidates, lambda c: (c.head, c.balanced)):
         several = list(group)
         targets = clips.weighted(several[0]).rows(train)
         duals, bias = heads.solve(kind, inside, targets, [c.penalty for c in several])
         flat = across @ np.hstack(list(duals)).astype(np.float32)
         answers = flat.reshape(len(held), *bias.shape).transpose(1, 0, 2)
         logits.append(answers + bias[:, None].astype(np.float32))
-    return _parted(clips, candidates, pair, held, np.concatenate(logits))
+    return _parted(clips, fit, held, np.concatenate(logits))
 
 
 def _parted(
-    clips: FoldedClips,
-    candidates: Sequence[Candidate],
-    pair: Pair,
-    held: np.ndarray,
-    logits: np.ndarray,
+    clips: FoldedClips, fit: InnerFit, held: np.ndarray, logits: np.ndarray
 ) -> list[InnerLogits]:
     """Part logits (C, M, K) of the places ``held`` (M,) by fold."""
     parts = []
-    for fold in sorted({*pair}):
+    for fold in _answered(fit):
         own = clips.fold[held] == fold
-        parts.append(InnerLogits(candidates, pair, fold, held[own], logits[:, own]))
+        logits_of = logits[:, own]
+        parts.append(
+            InnerLogits(fit.candidates, fit.pair, fold, held[own], logits_of, fit.only_for)
+        )
     return parts
 
 
+def _answered(fit: InnerFit) -> list[int]:
+    """Return the folds whose answers are evidence."""
+    return sorted(fold for fold in {*fit.pair} if fold != fit.only_for)
+
+
 def fold_moments(
-    clips: FoldedClips, candidate: Candidate, step: Callable[[int], None] = lambda n: None
+    clips: FoldedClips,
+    names: str | Sequence[str],
+    targets: Targets,
+    step: Callable[[int], None] = lambda n: None,
 ) -> FoldMoments:
     """Sum over the clips of each fold, in one pass; ``step`` is told how many are done."""
-    targets = clips.weighted(candidate)
     some = np.linspace(0, len(clips.fold) - 1, min(len(clips.fold), BLOCK)).astype(int)
-    shift = clips.table.features(candidate.features, some).mean(0)
+    shift = clips.table.features(names, some).mean(0)
     moments = FoldMoments(shift, clips.n_folds, targets.n_classes)
     for fold in range(clips.n_folds):
-        for places, features in clips.blocks(candidate.features, fold):
+        for places, features in clips.blocks(names, fold):
             moments.add(fold, features, targets.rows(places))
             step(len(places))
     return moments
 
 
 def by_moments(
-    clips: FoldedClips,
-    candidates: Sequence[Candidate],
-    pairs: Sequence[Pair],
-    step: Callable[[int], None],
+    clips: FoldedClips, fits: Sequence[InnerFit], step: Callable[[int], None]
 ) -> list[InnerLogits]:
     """Answer the clips of each pair's folds by heads fitted to the others, in two passes.
 
     The first sums over the clips, the second scores them. Candidates have one spec and one
-    weighting, and are linear or prototype heads. ``step`` is told of clips in each pass.
+    weighting of clips, and are linear or prototype heads. ``step`` is told of clips in each pass.
     """
-    moments, several = fold_moments(clips, candidates[-1], step), {}
-    for pair in pairs:
-        system = moments.system_without(*pair)
-        several[pair] = _Several.solve(system, candidates)
+    name, table = fits[0].candidates[0].features, clips.table
+    moments = fold_moments(clips, name, clips.weighted(fits[0].candidates[-1]), step)
+    several, shift = [], moments.shift
+    for fit in fits:
+        system = moments.system_without(*fit.pair)
+        weights = table.feature_weights(name, fit.weights)
+        several.append(_Several.solve(system, fit.candidates, shift, weights))
     del moments
     inner = []
     for fold in range(clips.n_folds):
-        own = [pair for pair in pairs if fold in pair]
-        places, answers = [], {pair: list[np.ndarray]() for pair in own}
-        for some, features in clips.blocks(candidates[0].features, fold):
+        own = [number for number, fit in enumerate(fits) if fold in _answered(fit)]
+        places, answers = [], {number: list[np.ndarray]() for number in own}
+        for some, features in clips.blocks(name, fold):
             places.append(some)
-            for pair in own:
-                answers[pair].append(several[pair].logits(features))
+            features -= shift
+            for number in own:
+                answers[number].append(several[number].logits(features))
             step(len(some))
         if places:
             rows = np.concatenate(places)
-            inner += [
-                InnerLogits(candidates, pair, fold, rows, np.concatenate(answers[pair], 1))
-                for pair in own
-            ]
+            for number in own:
+                fit, logits = fits[number], np.concatenate(answers[number], 1)
+                inner.append(
+                    InnerLogits(fit.candidates, fit.pair, fold, rows, logits, fit.only_for)
+                )
     return inner
 
 
 @dataclass(frozen=True)
 class _Several:
-    """Heads of one spec with one standardisation: ``weight`` (C * K, D) and ``bias`` (C, K)."""
+    """Heads of one spec: ``weight`` (C * K, d) of the features ``columns`` (d,) less their rough
+    mean ``shift``, and ``bias`` (C, K)."""
 
-    mean: np.ndarray
-    scale: np.ndarray
+    columns: np.ndarray | slice
     weight: np.ndarray
     bias: np.ndarray
 
     @classmethod
-    def solve(cls, system: System, candidates: Sequence[Candidate]) -> _Several:
-        weights, biases = [], []
+    def solve(
+        cls,
+        system: System,
+        candidates: Sequence[Candidate],
+        shift: np.ndarray,
+        weights: np.ndarray | None,
+    ) -> _Several:
+        """Solve ``system``; features may have ``weights`` (D,), and those of 0 are not read."""
+        columns: np.ndarray | slice = slice(None)
+        if weights is not None:
+            columns = np.flatnonzero(weights)
+            system = system.part(columns, weights[columns])
+        slopes, biases = [], []
         for candidate in candidates:
             weight, bias = system.solve(candidate.head, candidate.penalty)
-            weights.append(weight.astype(np.float32))
-            biases.append(bias)
-        mean, scale = (np.asarray(v, np.float32) for v in (system.mean, system.scale))
-        return cls(mean, scale, np.concatenate(weights), np.stack(biases).astype(np.float32))
+            slope = weight / system.scale
+            slopes.append(slope.astype(np.float32))
+            biases.append(bias - slope @ (system.mean - shift[columns]))
+        return cls(columns, np.concatenate(slopes), np.stack(biases).astype(np.float32))
 
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return (C, n, K) for features (n, D)."""
-        flat = ((features - self.mean) / self.scale) @ self.weight.T
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Return (C, n, K) for features (n, D) less their rough mean."""
+        flat = x[:, self.columns] @ self.weight.T
         several = flat.reshape(len(flat), len(self.bias), -1).transpose(1, 0, 2)
         return np.ascontiguousarray(several + self.bias[:, None])
 
 
 def by_fits(
-    clips: FoldedClips,
-    candidates: Sequence[Candidate],
-    pair: Pair,
-    heads_of: Callable[[np.ndarray], Sequence[Head]],
+    clips: FoldedClips, fit: InnerFit, heads_of: Callable[[np.ndarray], Sequence[Head]]
 ) -> list[InnerLogits]:
-    """Answer the clips of ``pair``'s folds by the heads that ``heads_of`` fits to other places."""
-    is_held = np.isin(clips.fold, pair)
+    """Answer the clips of a pair of folds by the heads that ``heads_of`` fits to other places."""
+    is_held = np.isin(clips.fold, fit.pair)
     held = np.flatnonzero(is_held)
     fitted = heads_of(np.flatnonzero(~is_held))
     blocks = np.array_split(held, range(BLOCK, len(held), BLOCK))
-    features = (clips.table.features(candidates[0].features, block) for block in blocks)
+    features = (clips.table.features(fit.candidates[0].features, block) for block in blocks)
     logits = [np.stack([head.logits(x) for head in fitted]) for x in features]
-    return _parted(clips, candidates, pair, held, np.concatenate(logits, 1))
+    return _parted(clips, fit, held, np.concatenate(logits, 1))

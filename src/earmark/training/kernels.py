@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,10 @@ from earmark.classifier.features import (
     Statistic,
     compute_features,
     compute_statistic,
+    count_features,
+    layers_read,
     list_statistics,
+    statistic_size,
 )
 from earmark.embeddings.rows import Matrix
 from earmark.training.heads import standard
@@ -40,13 +44,41 @@ class FeatureTable:
     def names(self) -> list[str]:
         return list(self.specs)
 
-    def features(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Return (len(rows), D) float32 of the spec ``name``."""
-        return compute_features(self.infos, self._embeddings(rows, name), self.specs[name])
+    def features(self, names: str | Sequence[str], rows: np.ndarray) -> np.ndarray:
+        """Return (len(rows), D) float32 of a spec, or of several, each feature once."""
+        specs = self._specs(names)
+        return compute_features(self.infos, self._embeddings(rows, specs), specs)
 
-    def size(self, name: str) -> int:
-        """Return D, the number of features of the spec ``name``."""
-        return sum(self._size(part) for part in self._parts(name))
+    def size(self, names: str | Sequence[str]) -> int:
+        """Return D, the number of features of a spec, or of several."""
+        return count_features(self.infos, self._specs(names))
+
+    @functools.cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """How many features each spec reads."""
+        return {name: self.size(name) for name in self.specs}
+
+    def columns(self, names: Sequence[str], name: str) -> np.ndarray:
+        """Return where the features (d,) of one spec stand among those (D,) of ``names``."""
+        parts = self._parts(names)
+        sizes = [statistic_size(self.infos, part) for part in parts]
+        ends = dict(zip(parts, np.cumsum(sizes).tolist(), strict=True))
+        places = [
+            np.arange(ends[part] - statistic_size(self.infos, part), ends[part])
+            for part in self._parts(name)
+        ]
+        return np.concatenate(places)
+
+    def feature_weights(self, name: str, weights: Sequence[float]) -> np.ndarray | None:
+        """Return weights (D,) of features, where layers have ``weights`` (L,); None for equal ones.
+
+        The layers are those of the spec, in order. However many features a layer has, its weight is
+        parted among them.
+        """
+        if not weights:
+            return None
+        sizes = [statistic_size(self.infos, part) for part in self._parts(name)]
+        return np.repeat(self._part_weights(name, weights), sizes)
 
     @property
     def bytes_in_memory(self) -> int:
@@ -64,25 +96,52 @@ class FeatureTable:
 
     def loaded(self, rows: np.ndarray) -> FeatureTable:
         """Keep the clips ``rows``, with their embeddings in memory."""
-        return FeatureTable(self.infos, self._embeddings(rows), self.specs)
+        every = tuple(self.specs.values())
+        return FeatureTable(self.infos, self._embeddings(rows, every), self.specs)
 
-    def kernel(self, name: str, rows: np.ndarray, scaled_by: int | None = None) -> np.ndarray:
-        """Return the kernel (n, n) of ``rows`` under a spec.
+    def kernel(
+        self,
+        name: str,
+        rows: np.ndarray,
+        scaled_by: int | None = None,
+        weights: Sequence[float] = (),
+    ) -> np.ndarray:
+        """Return the kernel (n, n) of ``rows`` under a spec, whose layers may have ``weights``.
 
         Features are standardised on the first ``scaled_by`` of them, by default on all.
         """
-        matrices = self._embeddings(rows, name)
-        total = np.zeros((len(rows), len(rows)), np.float32)
-        for part in self._parts(name):
-            total += self._products(part, matrices[part.backbone], scaled_by)
-        return total / np.float32(self.size(name))
+        return self.weighted_kernels(name, rows, [weights], scaled_by)[0]
+
+    def weighted_kernels(
+        self,
+        name: str,
+        rows: np.ndarray,
+        weights: Sequence[Sequence[float]],
+        scaled_by: int | None = None,
+    ) -> list[np.ndarray]:
+        """Return the kernels (n, n) of ``rows`` under a spec, one for each of the ``weights``."""
+        matrices = self._embeddings(rows, self._specs(name))
+        totals = [np.zeros((len(rows), len(rows)), np.float32) for _ in weights]
+        sizes = [0.0] * len(weights)
+        shares = [self._part_weights(name, own) for own in weights]
+        for number, part in enumerate(self._parts(name)):
+            if not any(own[number] for own in shares):
+                continue
+            products = self._products(part, matrices[part.backbone], scaled_by)
+            for k, own in enumerate(shares):
+                if own[number]:
+                    totals[k] += products * np.float32(own[number])
+                sizes[k] += own[number] * statistic_size(self.infos, part)
+        for total, size in zip(totals, sizes, strict=True):
+            total /= np.float32(size)
+        return totals
 
     def kernels(self, names: Sequence[str], rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """Yield each spec with its kernel (n, n), standardised on ``rows``, when it is complete.
 
         A statistic that several specs share is computed once.
         """
-        matrices = self._embeddings(rows)
+        matrices = self._embeddings(rows, tuple(self.specs.values()))
         missing = {name: list(self._parts(name)) for name in names}
         sums: dict[str, np.ndarray] = {}
         for part in dict.fromkeys(part for parts in missing.values() for part in parts):
@@ -107,17 +166,29 @@ class FeatureTable:
         x /= scale / np.sqrt(x.shape[1], dtype=np.float32)
         return np.asarray(x @ x.T)
 
-    def _embeddings(self, rows: np.ndarray, name: str | None = None) -> list[np.ndarray]:
-        """Return the embeddings (n, E) of each backbone; empty of one that ``name`` leaves out."""
+    def _embeddings(self, rows: np.ndarray, specs: Sequence[FeatureSpec]) -> list[np.ndarray]:
+        """Return the embeddings (n, E) of each backbone; empty of one that no spec reads."""
         places = rows if self.index is None else self.index[rows]
-        used = [True] * len(self.infos)
-        if name is not None:
-            used = [bool(layers) for layers in self.specs[name].layers]
+        used = layers_read(specs)
         return [m[places] if u else np.zeros(0) for m, u in zip(self.matrices, used, strict=True)]
 
-    def _parts(self, name: str) -> tuple[Statistic, ...]:
-        return list_statistics(self.infos, self.specs[name])
+    def _specs(self, names: str | Sequence[str]) -> tuple[FeatureSpec, ...]:
+        several = (names,) if isinstance(names, str) else names
+        return tuple(self.specs[name] for name in several)
 
-    def _size(self, part: Statistic) -> int:
-        layer = self.infos[part.backbone].layer(part.layers[0])
-        return layer.size if part.has_bands else layer.channels
+    def _parts(self, names: str | Sequence[str]) -> tuple[Statistic, ...]:
+        return list_statistics(self.infos, self._specs(names))
+
+    def _part_weights(self, name: str, weights: Sequence[float]) -> np.ndarray:
+        """Return the weight of each feature of a statistic, for all statistics of a spec."""
+        parts = self._parts(name)
+        if not weights:
+            return np.ones(len(parts))
+        layers = self.specs[name].layers
+        names = [(k, layer) for k, several in enumerate(layers) for layer in several]
+        weight_of = dict(zip(names, weights, strict=True))
+        size_of = dict.fromkeys(names, 0)
+        for part in parts:
+            size_of[part.backbone, part.layers[0]] += statistic_size(self.infos, part)
+        keys = [(part.backbone, part.layers[0]) for part in parts]
+        return np.array([weight_of[key] / size_of[key] for key in keys])

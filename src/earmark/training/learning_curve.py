@@ -10,7 +10,7 @@ import numpy as np
 from earmark.classifier.targets import Targets
 from earmark.system.progress import Stages
 from earmark.training import heads
-from earmark.training.inner import Candidate
+from earmark.training.inner import Average, Candidate
 from earmark.training.selection import Search
 
 DRAWS = 4  # of clips, for each size and fold
@@ -20,7 +20,7 @@ MOST_FOLDS = 5
 
 def learning_curve(
     search: Search,
-    chosen: Candidate,
+    chosen: Average,
     held_out: int | None = None,
     stages: Stages | None = None,
 ) -> list[dict[str, Any]]:
@@ -42,14 +42,21 @@ def learning_curve(
         train = search.rows_without(tested, MOST_TRAINED)
         test = _some(rng, np.flatnonzero(search.fold == tested), MOST_TESTED)
         rows, n = np.concatenate([train, test]), len(train)
-        kernel = search.table.kernel(chosen.features, rows, n)
-        inside, across = kernel[:n, :n], kernel[n:, :n]
+        kernels = [
+            search.table.kernel(member.features, rows, n, member.weights)
+            for member in chosen.members
+        ]
         targets, truth = search.targets.rows(train), search.targets.classes[test]
         for size in _sizes(targets):
             for _ in range(DRAWS):
                 rows = _draw(rng, targets, size)
-                logits = _answer(chosen, inside, across, targets, rows)
-                hits = logits.argmax(1) == truth
+                logits = sum(
+                    factor * _answer(member, kernel, targets, rows)
+                    for member, factor, kernel in zip(
+                        chosen.members, chosen.factors, kernels, strict=True
+                    )
+                )
+                hits = np.argmax(logits, 1) == truth
                 points.setdefault(size, []).append(float(hits.mean()))
 
     with (stages or Stages()).stage("curve", len(folds), "learning curve") as step:
@@ -103,8 +110,10 @@ def _draw(rng: np.random.Generator, targets: Targets, size: int) -> np.ndarray:
 
 
 def _answer(
-    chosen: Candidate, inside: np.ndarray, across: np.ndarray, targets: Targets, rows: np.ndarray
+    chosen: Candidate, kernel: np.ndarray, targets: Targets, rows: np.ndarray
 ) -> np.ndarray:
+    """Return logits (T, K) of the last clips of ``kernel``; ``rows`` of the first N train."""
+    inside, across = kernel[: len(targets)], kernel[len(targets) :]
     kind = "prototype" if chosen.head == "prototype" else "linear"
     penalty = chosen.penalty if chosen.head == "linear" else heads.PENALTIES["linear"][-2]
     duals, bias = heads.solve(kind, inside[np.ix_(rows, rows)], targets.rows(rows), (penalty,))

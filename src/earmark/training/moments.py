@@ -8,7 +8,7 @@ penalty, or for one more pair of folds left out, costs no further pass (Rifkin a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,13 +20,17 @@ REFINEMENTS = 3  # of a float32 factor: each brings about two digits
 STRIP = 512  # rows of a large matrix that are worked on at a time
 
 
-def standard_scale(deviation: np.ndarray) -> np.ndarray:
+def standard_scale(deviation: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the scale (D,) with which features of this ``deviation`` (D,) have rows of length 1.
 
-    A unit that never moves in training says nothing, and must not explode when it does.
+    A unit that never moves in training says nothing, and must not explode when it does. Features
+    may have ``weights`` (D,), which are those of their products; 0 leaves one out.
     """
     moving = np.where(deviation > LEAST_DEVIATION, deviation, np.inf)
-    return np.asarray(moving * np.sqrt(len(deviation)))
+    if weights is None:
+        return np.asarray(moving * np.sqrt(len(deviation)))
+    with np.errstate(divide="ignore"):
+        return np.asarray(moving * np.sqrt(weights.sum() / weights))
 
 
 def moments_bytes(n_features: int, n_classes: int, n_folds: int) -> int:
@@ -137,6 +141,20 @@ class System:
     class_mass: np.ndarray
     class_count: np.ndarray
     prior: np.ndarray
+
+    def part(self, columns: np.ndarray, weights: np.ndarray | None = None) -> System:
+        """Return the equations of some features (d,), which may have ``weights`` (d,)."""
+        is_moving = np.isfinite(self.scale[columns])
+        deviation = np.where(is_moving, self.scale[columns] / np.sqrt(len(self.scale)), 0)
+        scale = standard_scale(deviation, weights)
+        ratio = np.where(is_moving, self.scale[columns], 0) / scale
+        every = np.append(columns, len(self.scale))  # and the feature that is always 1
+        factor = np.append(ratio, 1).astype(np.float32)
+        matrix = self.matrix[every[:, None], every]
+        matrix *= factor
+        matrix *= factor[:, None]
+        sums = self.class_sums[:, columns] * ratio
+        return replace(self, mean=self.mean[columns], scale=scale, matrix=matrix, class_sums=sums)
 
     def solve(
         self, kind: str, penalty: float, *, exact: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -46,8 +46,8 @@ def provenance(
         "audio": asdict(embedded.dataset.audio),
         "seed": arguments["seed"],
         "data": digest.hexdigest(),
-        "layers": chosen.best.features,
-        "penalty": chosen.best.penalty,
+        "layers": chosen.best.reading,
+        "penalty": chosen.best.members[0].penalty,
         "candidates": _best(chosen),
         "source": embedded.dataset.origin,
         "arguments": own,
@@ -68,20 +68,26 @@ def _best(choice: Choice) -> list[dict[str, Any]]:
     for group in (judged, few):
         best: dict[tuple[str, str], dict[str, Any]] = {}
         for candidate, loss, quality, mark in group:
-            settings = asdict(candidate)
-            settings["layers"] = settings.pop("features")  # what files and reports of 0.1 call it
-            row = {**settings, "accuracy": quality, "loss": loss, **mark}
-            best.setdefault((candidate.head, candidate.features), row)
+            row = {
+                "head": candidate.head,
+                "layers": candidate.reading,
+                "penalty": candidate.penalty,
+                "balanced": candidate.balanced,
+                "accuracy": quality,
+                "loss": loss,
+                **mark,
+            }
+            best.setdefault((candidate.head, candidate.reading), row)
         rows += best.values()
     return rows
 
 
 def known_clips(
-    embedded: EmbeddedData, table: FeatureTable, features: str, digest: str
+    embedded: EmbeddedData, table: FeatureTable, names: Sequence[str], digest: str
 ) -> KnownClips:
     """Return the hashes of what is trained on: all clips but those of a test split.
 
-    Their sounds are those of the chosen ``features``. Their key comes from the ``digest`` of the
+    Their sounds are those of the chosen specs ``names``. Their key comes from the ``digest`` of the
     data, so that equal trainings give equal bytes.
     """
     scheme, rows = embedded.scheme, np.arange(len(embedded.clips))
@@ -91,7 +97,7 @@ def known_clips(
 
     def clips() -> Iterator[tuple[Clip, bytes, np.ndarray]]:
         for block in np.array_split(rows, range(BLOCK, len(rows), BLOCK)):
-            for row, sound in zip(block, table.features(features, block), strict=True):
+            for row, sound in zip(block, table.features(names, block), strict=True):
                 yield embedded.clips[row], contents[row], sound
 
     return KnownClips.of(clips(), bytes.fromhex(digest)[:KEY_BYTES])

@@ -13,7 +13,7 @@ from earmark.system.progress import Step
 from earmark.training import heads, parallel
 from earmark.training.fitting import SLOW
 from earmark.training.inner import Candidate, Contests, fold_pairs, serves
-from earmark.training.judging import FoldedClips, by_kernel
+from earmark.training.judging import FoldedClips, InnerFit, by_kernel
 
 SCREENED_BY = 400  # clips that a candidate is trained on when it is screened,
 SCREENED_BY_OF_CLASS = 12  # or this many of each class,
@@ -90,7 +90,8 @@ def screen(
             for is_balanced in ([False, True] if few.is_balanced and kind == "linear" else [False])
             for penalty in heads.PENALTIES[kind][ends] or heads.PENALTIES[kind]
         ]
-        inner = [part for pair in pairs for part in by_kernel(few, kernel, candidates, pair)]
+        fits = [InnerFit(pair, candidates) for pair in pairs]
+        inner = [part for fit in fits for part in by_kernel(few, kernel, fit)]
         for contest in contests.values():
             contest.enter(inner)
         step()

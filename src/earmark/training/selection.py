@@ -17,12 +17,14 @@ from earmark.classifier.head import KINDS, Head
 from earmark.classifier.targets import Targets
 from earmark.system.progress import Step, no_step
 from earmark.training import heads
+from earmark.training.average import fit
 from earmark.training.finalists import Finals, judge_slow
 from earmark.training.fitting import MEMORY, SLOW, Fitter
-from earmark.training.inner import Candidate, Choice, Contest, Contests
-from earmark.training.judging import BLOCK, FoldedClips
+from earmark.training.inner import Average, Choice, Contest, Contests
+from earmark.training.judging import BLOCK, FoldedClips, LayerWeights
 from earmark.training.kernels import FeatureTable
 from earmark.training.screening import few_clips, screen, slow_rivals, thinned
+from earmark.training.weighting import joint_name, layer_weights, screen_weighted
 
 MOST_SLOW = 5_000  # clips; with more, slow heads are left out unless one is asked for
 
@@ -91,6 +93,11 @@ class Search:
         screened = contests = self._contests(few, tests)
         is_final = few is clips or self.on_few
         screen(few, self.kinds, screened, self.step, is_final=is_final)
+        weights: LayerWeights = {}
+        joint = joint_name(self.table) if "linear" in self.kinds else None
+        if joint is not None:
+            weights = layer_weights(screened, self.table)
+            screen_weighted(few, screened, weights, joint, is_final=is_final)
         if is_final:
             if len(self.fold) <= MOST_SLOW or self._only_slow:
                 judge_slow(Fitter(few, self.seed), screened, slow_rivals(few, self.kinds, screened))
@@ -100,17 +107,16 @@ class Search:
             contests = self._contests(clips, tests)
             if any(kind in heads.SUMMED for kind in self.kinds):
                 finals = Finals(clips, self.memory)
-                finals.judge(screened, contests, self.step)
+                finals.judge(screened, contests, weights, self.step)
                 self.notes.extend(finals.note())
             self._try_slow(few, screened, contests)
         for tested, contest in contests.items():
             others = None if contests is screened else screened[tested]
-            self._choices[tested] = contest.choice(others)
+            self._choices[tested] = contest.choice(others, weights.get(tested))
 
     def _contests(self, clips: FoldedClips, tests: Sequence[int | None]) -> Contests:
-        sizes = {name: self.table.size(name) for name in self.table.names}
         targets = clips.balanced if self.balanced else clips.targets
-        return {tested: Contest(tested, targets, sizes, self.kinds) for tested in tests}
+        return {tested: Contest(tested, targets, self.table, self.kinds) for tested in tests}
 
     def _try_slow(self, few: FoldedClips, screened: Contests, contests: Contests) -> None:
         """Judge slow heads on few clips, and on all clips those that are best on few.
@@ -126,7 +132,7 @@ class Search:
                 )
             return
         judge_slow(Fitter(few, self.seed), screened, rivals)
-        best = {tested: screened[tested].choice().best for tested in screened}
+        best = {tested: contest.best() for tested, contest in screened.items()}
         finalists = {tested: [c] for tested, c in best.items() if c.head in SLOW}
         judge_slow(self.fitter, contests, finalists)
 
@@ -137,12 +143,11 @@ class Search:
         """
         plans = plans or self.plans()
         logits = np.zeros((len(self.fold), self.targets.n_classes), np.float32)
-        for best in dict.fromkeys(plan.choice.best for plan in plans):
-            own = [plan for plan in plans if plan.choice.best == best]
-            tested = [np.unique(self.fold[plan.test]).tolist() for plan in own]
-            for plan, head in zip(own, self.fitter.fit_without(best, tested), strict=True):
-                logits[plan.test] = self.answers(plan, head)
-                self.step()
+        best = [plan.choice.best for plan in plans]
+        tested = [np.unique(self.fold[plan.test]).tolist() for plan in plans]
+        for plan, head in zip(plans, self.fitter.fit_without(best, tested), strict=True):
+            logits[plan.test] = self.answers(plan, head)
+            self.step()
         return logits
 
     def answers(self, plan: FoldPlan, head: Head) -> np.ndarray:
@@ -150,15 +155,23 @@ class Search:
         logits = self.logits(plan.choice.best, head, plan.test)
         return np.asarray(plan.choice.calibration.logits(logits), np.float32)
 
-    def logits(self, candidate: Candidate, head: Head, rows: np.ndarray) -> np.ndarray:
-        """Return logits (n, K) of the clips ``rows`` by a fitted ``candidate``."""
+    def logits(self, average: Average, head: Head, rows: np.ndarray) -> np.ndarray:
+        """Return logits (n, K) of the clips ``rows`` by the ``head`` of a fitted average."""
         blocks = np.array_split(rows, range(BLOCK, len(rows), BLOCK))
-        features = (self.table.features(candidate.features, block) for block in blocks)
+        features = (self.table.features(average.names, block) for block in blocks)
         return np.concatenate([head.logits(x) for x in features])
 
-    def fit_rows(self, candidate: Candidate, rows: np.ndarray) -> Head:
-        """Fit ``candidate`` on the clips ``rows``."""
-        return self.fitter.fit(candidate, rows)
+    def fit_rows(self, average: Average, rows: np.ndarray) -> Head:
+        """Fit ``average`` on the clips ``rows``."""
+        return self.fitter.fit_average(average, rows)
+
+    def fit_features(self, average: Average, rows: np.ndarray, features: np.ndarray) -> Head:
+        """Fit ``average`` on the clips ``rows``, whose ``features`` (n, D) are given."""
+
+        def targets_of(balanced: bool) -> Targets:
+            return self.targets_of(rows, balanced)
+
+        return fit(average, self.table, features, targets_of, self.seed)
 
     def rows_but(self, *folds: int | None) -> np.ndarray:
         """Return the rows that are in none of ``folds``; None stands for no fold."""

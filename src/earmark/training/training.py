@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from earmark.backbones.base import Backbone
 from earmark.classifier.classifier import BackboneUse, Classifier
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.estimate import Estimate
-from earmark.classifier.features import FeatureSpec
+from earmark.classifier.features import FeatureSpec, layers_read
 from earmark.classifier.head import KINDS
 from earmark.classifier.prediction import check_names
 from earmark.classifier.targets import Targets
@@ -32,7 +33,7 @@ from earmark.training.baselines import Baseline
 from earmark.training.embedded_data import EmbeddedData
 from earmark.training.estimation import OutOfFold
 from earmark.training.fitting import MEMORY
-from earmark.training.inner import Candidate
+from earmark.training.inner import Average
 from earmark.training.kernels import FeatureTable
 from earmark.training.provenance import known_clips, provenance
 from earmark.training.selection import Search
@@ -70,7 +71,7 @@ class Training:
     embedded: EmbeddedData
     search: Search  # the features and targets of all clips, and what is made of them:
     solution: Solution
-    chosen: Candidate
+    chosen: Average
     n_clips: int
     skipped: tuple[Failure, ...]
     warnings: tuple[str, ...]
@@ -213,17 +214,17 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         rule = replace(rule, unknown_threshold=threshold.below)
         estimate = replace(estimate, unknown={"rate": rate, **threshold._asdict()})
     origin = provenance(embedded, solution.chosen, vars(settings))
-    uses, pooling = _used(networks, choices[chosen.features])
+    uses, features = _used(networks, [choices[name] for name in chosen.names])
     classifier = Classifier(
         tuple(dataset.labels),
         uses,
         solution.head,
         solution.chosen.calibration,
-        pooling,
+        features,
         rule,
         estimate,
         origin,
-        known=known_clips(embedded, search.table, chosen.features, origin["data"]),
+        known=known_clips(embedded, search.table, chosen.names, origin["data"]),
     )
     return Training(
         classifier,
@@ -310,13 +311,13 @@ def estimate_of(
 def _rivals(
     embedded: EmbeddedData,
     search: Search,
-    chosen: Candidate,
+    chosen: Average,
     store: Store | None,
     stages: Stages,
 ) -> tuple[Baseline, ...]:
     """Return what the estimate is held against."""
-    spec = search.table.specs[chosen.features]
-    used = [n for n, names in zip(embedded.networks, spec.layers, strict=True) if names]
+    layers = layers_read([search.table.specs[name] for name in chosen.names])
+    used = [n for n, names in zip(embedded.networks, layers, strict=True) if names]
     return tuple(baselines.judge(embedded, search, used, store, stages))
 
 
@@ -332,16 +333,18 @@ def _targets(dataset: Dataset, clips: Sequence[Clip]) -> Targets:
 
 
 def _used(
-    networks: Sequence[Backbone], spec: FeatureSpec
-) -> tuple[tuple[BackboneUse, ...], dict[str, bool]]:
-    """Return the backbones that ``spec`` reads of, and its other options."""
-    options = asdict(spec)
-    uses = zip(networks, options.pop("layers"), strict=True)
-    return tuple(
-        BackboneUse(network.info.name, network.fingerprint, layers)
-        for network, layers in uses
-        if layers
-    ), options
+    networks: Sequence[Backbone], specs: Sequence[FeatureSpec]
+) -> tuple[tuple[BackboneUse, ...], tuple[FeatureSpec, ...]]:
+    """Return the backbones that ``specs`` read of, and the specs over these alone."""
+    layers = layers_read(specs)
+    uses = tuple(
+        BackboneUse(network.info.name, network.fingerprint, names)
+        for network, names in zip(networks, layers, strict=True)
+        if names
+    )
+    return uses, tuple(
+        replace(spec, layers=tuple(itertools.compress(spec.layers, layers))) for spec in specs
+    )
 
 
 def _kinds(head: str, dataset: Dataset) -> tuple[str, ...]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from earmark.errors import EarmarkError
 from earmark.system.progress import Stages
-from earmark.training import heads, parallel
-from earmark.training.inner import Candidate
+from earmark.training import parallel
+from earmark.training.inner import Average
 from earmark.training.screening import thinned
 from earmark.training.selection import Search
 
@@ -28,7 +28,7 @@ class UnknownThreshold(NamedTuple):
 
 
 def find_threshold(
-    search: Search, chosen: Candidate, rate: float, stages: Stages | None = None
+    search: Search, chosen: Average, rate: float, stages: Stages | None = None
 ) -> UnknownThreshold:
     """Return the threshold that lets in at most ``rate`` of the strangers, 0 to 1.
 
@@ -71,20 +71,19 @@ def _threshold(away: Sequence[np.ndarray], rate: float) -> float:
 
 
 def _left_out(
-    search: Search, chosen: Candidate, tested: int
+    search: Search, chosen: Average, tested: int
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Return how familiar strangers and known clips in a fold are, for each class left out."""
     train = search.rows_without(tested, MOST_TRAINED)
     inside = np.flatnonzero(search.fold == tested)
     test = thinned(inside, search.targets, MOST_TESTED, search.seed)
     truth, answer = search.targets.classes[train], search.targets.classes[test]
-    features, others = (search.table.features(chosen.features, rows) for rows in (train, test))
+    features, others = (search.table.features(chosen.names, rows) for rows in (train, test))
     scores: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def leave_out(left: int) -> None:
         rest = truth != left
-        targets = search.targets_of(train[rest], chosen.balanced)
-        head = heads.fit(chosen.head, features[rest], targets, chosen.penalty, search.seed)
+        head = search.fit_features(chosen, train[rest], features[rest])
         best = head.known_score(others)
         is_stranger = answer == left
         scores[left] = best[is_stranger], best[~is_stranger]

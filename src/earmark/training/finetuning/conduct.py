@@ -20,7 +20,7 @@ from earmark.classifier.head import Head
 from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
 from earmark.system.progress import Observer
-from earmark.training import heads, metrics, training
+from earmark.training import metrics, training
 from earmark.training.estimation import OutOfFold
 from earmark.training.finetuning import parameters
 from earmark.training.finetuning.checkpoints import Checkpoints
@@ -289,11 +289,11 @@ class _Work:
         search, best = self.search, choice.best
 
         def solve(rows: np.ndarray, features: np.ndarray) -> Head:
-            targets = search.targets_of(rows, best.balanced)
-            return heads.fit(best.head, features, targets, best.penalty, search.seed)
+            return search.fit_features(best, rows, features)
 
-        spec, head = search.table.specs[best.features], search.fit_rows(best, rows)
-        start = Start(spec, rows, head, choice.calibration, solve)
+        specs = tuple(search.table.specs[name] for name in best.names)
+        head = search.fit_rows(best, rows)
+        start = Start(specs, rows, head, choice.calibration, solve)
         return Run(self.setup, name, start, judged, length)
 
     def verdict(self, answers: Sequence[_Answer]) -> tuple[dict[str, Any], OutOfFold]:

@@ -43,7 +43,7 @@ class Start(NamedTuple):
     ``solve`` takes rows (M,) and their features (M, D).
     """
 
-    spec: FeatureSpec
+    features: tuple[FeatureSpec, ...]
     rows: np.ndarray
     head: Head
     calibration: Calibration

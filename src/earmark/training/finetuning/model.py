@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from earmark.backbones.base import Backbone, LayerStats, without_rounding
 from earmark.backbones.info import BackboneInfo
 from earmark.classifier.calibration import Calibration
-from earmark.classifier.features import FeatureSpec, list_statistics, signed_root, statistic_values
+from earmark.classifier.features import (
+    FeatureSpec,
+    layers_read,
+    list_statistics,
+    signed_root,
+    statistic_values,
+)
 from earmark.classifier.head import Head
 
 
@@ -40,15 +46,16 @@ class Tunable(nn.Module):
     def __init__(
         self,
         networks: Sequence[Backbone],
-        spec: FeatureSpec,
+        specs: Sequence[FeatureSpec],
         head: Head,
         calibration: Calibration,
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
-        self.backbones, self.spec, self.kind = networks, spec, head.kind
+        self.backbones, self.specs, self.kind = networks, specs, head.kind
+        self.layers = layers_read(specs)
         self.infos = [network.info for network in networks]
-        self.statistics = list_statistics(self.infos, spec)
+        self.statistics = list_statistics(self.infos, specs)
         tensors = {name: torch.from_numpy(value.copy()) for name, value in head.tensors.items()}
         self.register_buffer("mean", tensors.pop("mean"))
         self.register_buffer("scale", tensors.pop("scale"))
@@ -66,8 +73,8 @@ class Tunable(nn.Module):
 
         Features are multiplied by ``factors`` (B, D) where there are any: 0 drops one.
         """
-        layers = self.spec.layers
-        parts = [self._features(k, batch, n_clips) for k, batch in enumerate(batches) if layers[k]]
+        read = enumerate(self.layers)
+        parts = [self._features(k, batches[k], n_clips) for k, layers in read if layers]
         x = torch.cat(parts, 1)
         z = (x - self.mean) / self.scale
         if factors is not None:
@@ -77,7 +84,7 @@ class Tunable(nn.Module):
     def _features(self, number: int, batch: WindowBatch, n_clips: int) -> Tensor:
         """Return the features (B, d) of one backbone; see :func:`compute_features`."""
         network, info = self.backbones[number], self.infos[number]
-        stats = network(batch.windows, batch.valid, self.spec.layers[number])
+        stats = network(batch.windows, batch.valid, self.layers[number])
         moments = pool(info, stats, batch.clip.to(network.device), n_clips)
         parts = [part for part in self.statistics if part.backbone == number]
         x = torch.cat([statistic_values(info, moments, part) for part in parts], 1)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from earmark.backbones.base import Activations, Backbone, Engine
-from earmark.classifier.features import compute_features
+from earmark.classifier.features import compute_features, layers_read
 from earmark.classifier.head import Head
 from earmark.embeddings.embedding import embed
 from earmark.errors import DataError
@@ -72,14 +72,15 @@ class Run:
         self.setup, self.name, self.start, self.judged = setup, name, start, judged
         self.rows, self.head, self.best_head = start.rows, start.head, start.head
         self.networks = [copy.deepcopy(network) for network in setup.networks]
-        for network, layers in zip(self.networks, start.spec.layers, strict=True):
+        layers_of = layers_read(start.features)
+        for network, layers in zip(self.networks, layers_of, strict=True):
             network.restrict_to_layers(layers)
             network.device = setup.processes.device
-        self.model = Tunable(self.networks, start.spec, start.head, start.calibration)
+        self.model = Tunable(self.networks, start.features, start.head, start.calibration)
         self.model.eval().to(setup.processes.device)
         self.depths = [
             tunable(network, setup.how) if layers else {}
-            for network, layers in zip(self.networks, start.spec.layers, strict=True)
+            for network, layers in zip(self.networks, layers_of, strict=True)
         ]
         if setup.recipe.checkpointing:
             for network in self.networks:
@@ -147,7 +148,7 @@ class Run:
                 )
             matrices.append(embeddings.matrix[:])
         infos = [network.info for network in self.networks]
-        return compute_features(infos, matrices, self.model.spec)
+        return compute_features(infos, matrices, self.model.specs)
 
     def _parameters(self) -> tuple[list[Tensor], list[float]]:
         """Return the tuned parameters and the rate of each."""

@@ -1,0 +1,80 @@
+"""Weigh layers by what they are worth alone: one kernel of all layers of all backbones.
+
+A layer weighs exp((least loss of a layer - its own loss) / sharpness). So many layers join in, and
+a backbone that knows nothing of these sounds does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from earmark.training import heads
+from earmark.training.inner import Candidate, Contest, Contests, Weights
+from earmark.training.judging import Eligible, FoldedClips, LayerWeights, judge
+from earmark.training.kernels import FeatureTable
+
+# Nats of loss that cost a layer a factor of e. They were set on other data (ESC-50, EMO-DB,
+# instruments, Speech Commands) than that of benchmarks/accuracy.py.
+SHARPNESS = (0.1, 0.3)
+LEAST = 0.02  # of the weight of the best layer; layers of less are left out
+
+
+def joint_name(table: FeatureTable) -> str | None:
+    """Return the spec that reads all of every layer, if each layer is there alone as well."""
+    specs = table.specs
+    every = tuple(tuple(layer.name for layer in info.layers) for info in table.infos)
+    whole = [n for n, spec in specs.items() if spec.layers == every and _is_whole(table, n)]
+    n_layers = sum(map(len, every))
+    return whole[0] if whole and n_layers > 1 and len(_alone(table)) == n_layers else None
+
+
+def _is_whole(table: FeatureTable, name: str) -> bool:
+    spec = table.specs[name]
+    return spec.spread and spec.bands and not spec.averaged
+
+
+def _alone(table: FeatureTable) -> dict[tuple[int, str], str]:
+    """Return the specs that read all of one layer, by backbone and layer."""
+    alone = {}
+    for name, spec in table.specs.items():
+        read = [(k, layer) for k, layers in enumerate(spec.layers) for layer in layers]
+        if len(read) == 1 and _is_whole(table, name):
+            alone[read[0]] = name
+    return alone
+
+
+def layer_weights(contests: Contests, table: FeatureTable) -> LayerWeights:
+    """Return the weights of all layers, from what each is worth alone in each contest."""
+    return {tested: _weights(contest, table) for tested, contest in contests.items()}
+
+
+def _weights(contest: Contest, table: FeatureTable) -> Mapping[float, Weights]:
+    specs = {name: k for k, name in enumerate(_alone(table).values())}
+    losses = np.full(len(specs), np.inf)
+    for candidate, loss in contest.loss.items():
+        if candidate.features in specs and candidate.head in ("linear", "prototype"):
+            k = specs[candidate.features]
+            losses[k] = min(losses[k], loss)
+    behind = (losses - losses.min()) / contest.unit
+    weights = {sharpness: np.exp(-behind / sharpness) for sharpness in SHARPNESS}
+    return {
+        sharpness: tuple(np.where(w < LEAST, 0, w).round(4).tolist())
+        for sharpness, w in weights.items()
+    }
+
+
+def screen_weighted(
+    few: FoldedClips, contests: Contests, weights: LayerWeights, name: str, *, is_final: bool
+) -> None:
+    """Judge linear heads on all layers of the spec ``name``, weighted, on few clips."""
+    ends = slice(None) if is_final else slice(1, -1)
+    for is_balanced in [False, True] if few.is_balanced else [False]:
+        candidates = {
+            Candidate("linear", name, penalty, is_balanced, sharpness)
+            for sharpness in SHARPNESS
+            for penalty in heads.PENALTIES["linear"][ends]
+        }
+        eligible: Eligible = dict.fromkeys(contests, candidates)
+        judge(few, eligible, contests, weights)
