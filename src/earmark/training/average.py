@@ -15,7 +15,8 @@ from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
 from earmark.training import heads
 from earmark.training.inner import Average
-from earmark.training.kernels import FeatureTable
+from earmark.training.judging import KERNELS_BYTES
+from earmark.training.kernels import FeatureTable, add_times
 from earmark.training.moments import NEVER
 
 
@@ -58,13 +59,70 @@ def fit(
     ``targets_of`` returns the targets; if it is given true, with weights with which each class
     counts the same.
     """
-    members = []
     columns = [table.columns(average.names, member.features) for member in average.members]
-    for member, own in zip(average.members, columns, strict=True):
-        weights = table.feature_weights(member.features, member.weights)
-        x = features if average.is_single else features[:, own]
-        targets = targets_of(member.balanced)
-        members.append(heads.fit(member.head, x, targets, member.penalty, seed, weights))
+    weights = [table.feature_weights(m.features, m.weights) for m in average.members]
+    targets = [targets_of(member.balanced) for member in average.members]
     if average.is_single:
-        return members[0]
-    return collapse(members, columns, average.factors, features.shape[1])
+        (member,) = average.members
+        return heads.fit(member.head, features, targets[0], member.penalty, seed, weights[0])
+    n_clips, size = features.shape
+    if n_clips > size or any(member.head not in heads.SUMMED for member in average.members):
+        fitted = [
+            heads.fit(m.head, features[:, own], of, m.penalty, seed, w)
+            for m, own, of, w in zip(average.members, columns, targets, weights, strict=True)
+        ]
+        return collapse(fitted, columns, average.factors, size)
+    whole = np.zeros((len(columns), size))  # the weight of each feature for each member
+    for row, own, w in zip(whole, columns, weights, strict=True):
+        row[own] = 1 / len(own) if w is None else w / w.sum()
+    return _fit_together(average, features, whole, targets)
+
+
+def _fit_together(
+    average: Average, features: np.ndarray, weights: np.ndarray, targets: Sequence[Targets]
+) -> Head:
+    """Fit members that weigh features by ``weights`` (M, D), which sum to 1 for each member."""
+    n_clips, size = features.shape
+    mean, scale = heads.standard(features)
+    z = features - mean
+    z /= scale  # rows of length 1: so the weights are taken times the size
+    bias = np.zeros(targets[0].n_classes)
+    slope, metric = np.zeros((len(bias), size)), np.sqrt(weights.mean(0) * size)
+    at_once = max(1, KERNELS_BYTES // (4 * n_clips**2))
+    for start in range(0, len(weights), at_once):
+        some = slice(start, start + at_once)
+        kernels = _kernels(z, weights[some] * size)
+        for member, kernel, own, of, factor in zip(
+            average.members[some],
+            kernels,
+            weights[some],
+            targets[some],
+            average.factors[some],
+            strict=True,
+        ):
+            duals, offset = heads.solve(member.head, kernel, of, (member.penalty,), exact=True)
+            bias += factor * offset[0]
+            slope += heads.spread(factor * duals[0], z) * (own * size)
+    bias[targets[0].counts == 0] = NEVER
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = np.where(metric > 0, slope / metric, 0)
+        tensors = {"weight": weight, "bias": bias}
+        return heads.new_head("linear", mean, scale / metric, tensors)
+
+
+def _kernels(z: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
+    """Return the kernel (N, N) of ``z`` (N, D) under each row of ``weights`` (M, D).
+
+    Products of neighbouring features that have equal weights are summed once for all.
+    """
+    totals = [np.zeros((len(z), len(z)), np.float32) for _ in weights]
+    borders = np.flatnonzero((np.diff(weights, axis=1) != 0).any(0)) + 1
+    for start, end in zip([0, *borders], [*borders, z.shape[1]], strict=True):
+        if not weights[:, start].any():
+            continue
+        x = z[:, start:end]
+        products = x @ x.T
+        for total, weight in zip(totals, weights[:, start].tolist(), strict=True):
+            if weight:
+                add_times(total, products, weight)
+    return totals

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from earmark.classifier.head import Head
+from earmark.classifier.targets import Targets
 from earmark.training import batches, heads, parallel
-from earmark.training.average import collapse
+from earmark.training.average import collapse, fit
 from earmark.training.inner import Average, Candidate
 from earmark.training.judging import FoldedClips, fold_moments
 from earmark.training.moments import System
@@ -52,7 +53,16 @@ class Fitter:
 
     def fit_average(self, average: Average, places: np.ndarray) -> Head:
         """Fit all members of ``average`` to the clips at ``places``: one head."""
-        return self._collapsed(average, [self.fit(member, places) for member in average.members])
+        table, names = self.clips.table, average.names
+        is_summed = any(self.is_summed((m.features,), m.head) for m in average.members)
+        if average.is_single or is_summed or not self.is_small(names, len(places)):
+            members = [self.fit(member, places) for member in average.members]
+            return self._collapsed(average, members)
+
+        def targets_of(balanced: bool) -> Targets:
+            return (self.clips.balanced if balanced else self.clips.targets).rows(places)
+
+        return fit(average, table, table.features(names, places), targets_of, self.seed)
 
     def fit_path(self, candidates: Sequence[Candidate], places: np.ndarray) -> list[Head]:
         """Fit candidates of one kind and spec, which differ in penalty only."""
@@ -66,46 +76,50 @@ class Fitter:
     def fit_without(
         self, averages: Sequence[Average], folds: Sequence[Sequence[int]]
     ) -> Iterator[Head]:
-        """Yield the head of each average, fitted without its ``folds``; they share what they can."""
+        """Yield the head of each average, fitted without its ``folds``."""
         import torch
 
-        fitted = self._from_sums(averages, folds)
-        jobs = [
-            (number, member)
-            for number, average in enumerate(averages)
-            for member in average.members
-            if (number, member) not in fitted
-        ]
+        sums = self._from_sums(averages, folds)
+        fitted: dict[int, Head] = {}
 
-        def fit(job: tuple[int, Candidate]) -> None:
-            places = np.flatnonzero(~np.isin(self.clips.fold, folds[job[0]]))
-            fitted[job] = self.fit(job[1], places)
+        def fit(number: int) -> None:
+            places = np.flatnonzero(~np.isin(self.clips.fold, folds[number]))
+            fitted[number] = self.fit_average(averages[number], places)
 
+        jobs = [number for number in range(len(averages)) if number not in sums]
+        members = [member for number in jobs for member in averages[number].members]
         n_clips = len(self.clips.fold)
         together = n_clips <= MOST_BESIDE  # larger matrices have work for all cores
-        if any(member.head == "logistic" for _, member in jobs):  # not so its many small products
+        if any(member.head == "logistic" for member in members):  # not so its many small products
             n_beside = n_clips * torch.get_num_threads()
-            together = all(self.is_small(member.features, n_beside) for _, member in jobs)
+            together = all(self.is_small(member.features, n_beside) for member in members)
         if together and self.clips.table.is_in_memory:
             parallel.side_by_side(fit, jobs)
         else:
-            for job in jobs:
-                fit(job)
-        for number, average in enumerate(averages):
-            yield self._collapsed(average, [fitted[number, member] for member in average.members])
+            for number in jobs:
+                fit(number)
+        for number in range(len(averages)):
+            yield sums[number] if number in sums else fitted[number]
 
     def _from_sums(
         self, averages: Sequence[Average], folds: Sequence[Sequence[int]]
-    ) -> dict[tuple[int, Candidate], Head]:
-        """Fit what is fitted from sums over the clips: a pass for all members of one balance."""
+    ) -> dict[int, Head]:
+        """Fit the averages whose members are all fitted from sums: a pass over the clips for all.
+
+        Members of the other balance take another pass.
+        """
         table, fitted = self.clips.table, dict[tuple[int, Candidate], Head]()
+        summed = [
+            number
+            for number, average in enumerate(averages)
+            if all(self.is_summed((m.features,), m.head) for m in average.members)
+        ]
         for is_balanced in (False, True):
             jobs = [
                 (number, member)
-                for number, average in enumerate(averages)
-                for member in average.members
+                for number in summed
+                for member in averages[number].members
                 if member.balanced == is_balanced
-                and self.is_summed((member.features,), member.head)
             ]
             names = tuple(dict.fromkeys(member.features for _, member in jobs))
             groups = [names] if names and self.is_summed(names) else [(name,) for name in names]
@@ -119,7 +133,12 @@ class Fitter:
                     if len(group) > 1:
                         system = system.part(columns)
                     fitted[number, member] = summed_head(member, system, weights)
-        return fitted
+        return {
+            number: self._collapsed(
+                averages[number], [fitted[number, m] for m in averages[number].members]
+            )
+            for number in summed
+        }
 
     def _collapsed(self, average: Average, members: Sequence[Head]) -> Head:
         if average.is_single:
@@ -133,9 +152,9 @@ class Fitter:
         size = self.clips.table.size(names)
         return head in heads.SUMMED and len(self.clips.fold) > max(LONG, size)
 
-    def is_small(self, name: str, n_clips: int) -> bool:
+    def is_small(self, names: str | Sequence[str], n_clips: int) -> bool:
         """Say whether features of so many clips, and two copies, are a small part of the memory."""
-        return 12 * n_clips * self.clips.table.size(name) <= self.memory // 4
+        return 12 * n_clips * self.clips.table.size(names) <= self.memory // 4
 
 
 def summed_head(candidate: Candidate, system: System, weights: np.ndarray | None) -> Head:

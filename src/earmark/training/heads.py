@@ -81,11 +81,11 @@ def fit(
         tensors = next(_logistic_path(z, targets, (penalty,)))
     else:
         duals, bias = solve(kind, z @ z.T, targets, (penalty,), exact=True)
-        tensors = {"weight": _spread(duals[0], z), "bias": bias[0]}
+        tensors = {"weight": spread(duals[0], z), "bias": bias[0]}
     return new_head(kind, mean, scale, tensors)
 
 
-def _spread(duals: np.ndarray, z: np.ndarray) -> np.ndarray:
+def spread(duals: np.ndarray, z: np.ndarray) -> np.ndarray:
     """Return the weight (K, D) that ``duals`` (N, K) give, worked out in double precision.
 
     Some features at a time: a double copy of all would take twice their memory.

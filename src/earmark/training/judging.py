@@ -123,7 +123,8 @@ def _inner_fits(eligible: Eligible, weights: LayerWeights, n_folds: int) -> list
     every = {candidate for several in eligible.values() for candidate in several}
     plain = _sorted(candidate for candidate in every if not candidate.weighting)
     fits = [InnerFit(pair, plain) for pair in pairs] if plain else []
-    for tested in [t for t in eligible if t is not None] or [None]:
+    folds: list[int | None] = [tested for tested in eligible if tested is not None]
+    for tested in folds or [None]:
         for weighting in sorted({c.weighting for c in every} - {0.0}):
             wanted = {*eligible[tested], *eligible.get(None, ())}
             own = _sorted(c for c in wanted if c.weighting == weighting)

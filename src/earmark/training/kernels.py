@@ -130,7 +130,7 @@ class FeatureTable:
             products = self._products(part, matrices[part.backbone], scaled_by)
             for k, own in enumerate(shares):
                 if own[number]:
-                    totals[k] += products * np.float32(own[number])
+                    add_times(totals[k], products, own[number])
                 sizes[k] += own[number] * statistic_size(self.infos, part)
         for total, size in zip(totals, sizes, strict=True):
             total /= np.float32(size)
@@ -192,3 +192,10 @@ class FeatureTable:
             size_of[part.backbone, part.layers[0]] += statistic_size(self.infos, part)
         keys = [(part.backbone, part.layers[0]) for part in parts]
         return np.array([weight_of[key] / size_of[key] for key in keys])
+
+
+def add_times(total: np.ndarray, values: np.ndarray, factor: float) -> None:
+    """Add ``factor`` times ``values`` to ``total``, in one pass over the memory."""
+    import torch
+
+    torch.from_numpy(total).add_(torch.from_numpy(values), alpha=factor)
