@@ -17,7 +17,8 @@ def candidates(infos: Sequence[BackboneInfo], layers: str) -> dict[str, FeatureS
     ``layers`` is 'last', 'all', a list 'NAME,NAME' (with several backbones also 'BACKBONE/NAME'),
     or 'auto': of every backbone each layer alone, the mean over its layers of equal size, the
     upper half and all; of several backbones together their last layers, upper halves and all.
-    Each comes with and without the deviations, and with and without frequency bands.
+    Each comes with and without the deviations, and with and without frequency bands; layers alone
+    do not, but for the last one.
     """
     if layers == "auto":
         named = {
@@ -30,8 +31,14 @@ def candidates(infos: Sequence[BackboneInfo], layers: str) -> dict[str, FeatureS
     return {
         name + suffix: variant
         for name, spec in named.items()
-        for suffix, variant in _variants(infos, spec)
+        for suffix, variant in ([("", spec)] if _is_inner(infos, spec) else _variants(infos, spec))
     }
+
+
+def _is_inner(infos: Sequence[BackboneInfo], spec: FeatureSpec) -> bool:
+    """Say whether ``spec`` reads one layer alone that is not the last of its backbone."""
+    read = [(k, name) for k, names in enumerate(spec.layers) for name in names]
+    return len(read) == 1 and read[0][1] != infos[read[0][0]].layers[-1].name
 
 
 def _combinations(infos: Sequence[BackboneInfo]) -> list[tuple[str, tuple[int, ...]]]:

@@ -29,9 +29,9 @@ from earmark.training.inner import (
 from earmark.training.judging import FoldedClips, InnerFit, LayerWeights, by_fits, judge
 from earmark.training.moments import moments_bytes
 
-FINALISTS = 3  # sets of layers that are judged on all clips, for each tested fold; one of them is
+FINALISTS = 2  # sets of layers that are judged on all clips, for each tested fold; one of them is
 WIDE = 0.5  # wide, with half of the layers or more: more clips want more of them
-FACTORS = (1.0, 0.3, 0.1)  # of the penalty that is best on few clips: more clips want less
+FACTORS = (0.3, 0.1)  # of the penalty that is best on few clips: more clips want less
 LEAST_PENALTY = 1e-5
 PROGRAM = 500_000_000  # bytes that the program itself takes
 
@@ -71,7 +71,7 @@ class Finals:
         for candidate in contest.ranked():
             if candidate.head != kind or not self._fits(candidate.features):
                 continue
-            if candidate.weighting:
+            if candidate.is_weighted:
                 weighted.append(candidate)
             else:
                 best_of.setdefault(specs[candidate.features].layers, candidate)
@@ -88,7 +88,7 @@ class Finals:
         return [
             candidate
             for best in finalists
-            for candidate in _variants(best, "prototype" in contest.kinds and not best.weighting)
+            for candidate in _variants(best, "prototype" in contest.kinds and not best.is_weighted)
         ]
 
     def _fits(self, name: str) -> bool:

@@ -21,9 +21,9 @@ from earmark.training.kernels import FeatureTable
 
 NEIGHBOURS = 3  # folds on either side that judge a fold: all others, up to seven folds
 Pair = tuple[int, int]  # folds that a model was fitted without
-_Rank = tuple[float, int, int, float, bool, float, str]  # of a candidate; the least is the best
+_Rank = tuple[float, int, int, bool, bool, float, str]  # of a candidate; the least is the best
 Weights = tuple[float, ...]  # of the layers of a spec, in order
-COUNTS = (1, 2, 3, 4, 6, 8)  # of candidates that may be averaged: references/accuracy.md
+COUNTS = (1, 2, 3, 4)  # of candidates that may be averaged
 MOST_KEPT = 4_000  # answers of a candidate that are kept to average them
 BLOCK = 4_096  # clips whose answers are compared at a time
 MOST_AT_ONCE = 4_000_000  # logits of several candidates that are compared at a time
@@ -33,22 +33,22 @@ MOST_AT_ONCE = 4_000_000  # logits of several candidates that are compared at a 
 class Candidate:
     """One way to make a classifier: a head, the name of a FeatureSpec, and the head's settings.
 
-    With a ``weighting``, layers weigh by what they are worth alone (see ``weighting.py``). The
-    ``weights`` (L,) that come of it depend on the clips that train: a candidate that is judged over
-    several folds has none yet.
+    Where it ``is_weighted``, layers weigh by what they are worth alone (``weighting.py``). These
+    ``weights`` (L,) depend on the clips that train: a candidate that is judged over several folds
+    has none yet.
     """
 
     head: str
     features: str
     penalty: float = 0.0
     balanced: bool = False
-    weighting: float = 0.0
+    is_weighted: bool = False
     weights: tuple[float, ...] = ()
 
     @property
     def reading(self) -> str:
         """What the head reads, in words."""
-        return f"{self.features}, weighted" if self.weighting else self.features
+        return f"{self.features}, weighted" if self.is_weighted else self.features
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class Contest:
         if candidate.head not in self.kinds:
             return
         layers = self.table.specs[candidate.features].layers
-        key, rank = (layers, candidate.weighting), self._rank(candidate)
+        key, rank = (layers, candidate.is_weighted), self._rank(candidate)
         step = -(-len(rows) // MOST_KEPT)
         with self._lock:
             if key in self._best and self._best[key].rank < rank:
@@ -215,7 +215,7 @@ class Contest:
     def _rank(self, candidate: Candidate) -> _Rank:
         head, size = KIND_ORDER[candidate.head], self.table.sizes[candidate.features]
         loss, simple = self.loss[candidate], (candidate.balanced, -candidate.penalty)
-        return loss, head, size, candidate.weighting, *simple, candidate.features
+        return loss, head, size, candidate.is_weighted, *simple, candidate.features
 
     def ranked(self) -> list[Candidate]:
         """Return the rivals that were entered, best first, whatever order they came in."""
@@ -225,17 +225,14 @@ class Contest:
         """Return the best rival that may be chosen."""
         return min(self._best.values(), key=lambda answers: answers.rank).candidate
 
-    def choice(
-        self, screened: Contest | None = None, weights: Mapping[float, Weights] | None = None
-    ) -> Choice:
+    def choice(self, screened: Contest | None = None, weights: Weights = ()) -> Choice:
         """Return the best rival, or the average of the best few where inner clips say so.
 
-        ``weights`` are those of the layers for each weighting, from the clips that train.
+        ``weights`` are those of all layers, from the clips that train.
         """
         average, calibration, figures = self._chosen()
-        if weights:
-            members = (replace(c, weights=weights.get(c.weighting, ())) for c in average.members)
-            average = replace(average, members=tuple(members))
+        members = (replace(c, weights=weights) if c.is_weighted else c for c in average.members)
+        average = replace(average, members=tuple(members))
         return Choice(
             average,
             calibration,

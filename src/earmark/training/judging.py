@@ -86,7 +86,7 @@ class InnerFit:
 
 
 Eligible = Mapping[int | None, Collection[Candidate]]  # for each tested fold
-LayerWeights = Mapping[int | None, Mapping[float, Weights]]  # for each tested fold and weighting
+LayerWeights = Mapping[int | None, Weights]  # for each tested fold
 
 
 def judge(
@@ -104,13 +104,15 @@ def judge(
     """
     fits = _inner_fits(eligible, weights, clips.n_folds)
     inner = _answer(clips, fits, step)
-    for weighting in {candidate.weighting for fit in fits for candidate in fit.candidates}:
-        parts = [part for part in inner if part.candidates[0].weighting == weighting]
+    for is_weighted in (False, True):
+        parts = [part for part in inner if part.candidates[0].is_weighted == is_weighted]
 
         def enter(
-            tested: int | None, parts: Sequence[InnerLogits] = parts, weighting: float = weighting
+            tested: int | None,
+            parts: Sequence[InnerLogits] = parts,
+            is_weighted: bool = is_weighted,
         ) -> None:
-            own = [c for c in eligible[tested] if c.weighting == weighting]
+            own = [c for c in eligible[tested] if c.is_weighted == is_weighted]
             if own:
                 contests[tested].enter(parts, own)
 
@@ -121,16 +123,15 @@ def _inner_fits(eligible: Eligible, weights: LayerWeights, n_folds: int) -> list
     """Return what must be fitted to judge the ``eligible`` candidates."""
     pairs = [pair for pair in fold_pairs(n_folds) if serves(pair, eligible)]
     every = {candidate for several in eligible.values() for candidate in several}
-    plain = _sorted(candidate for candidate in every if not candidate.weighting)
+    plain = _sorted(candidate for candidate in every if not candidate.is_weighted)
     fits = [InnerFit(pair, plain) for pair in pairs] if plain else []
     folds: list[int | None] = [tested for tested in eligible if tested is not None]
     for tested in folds or [None]:
-        for weighting in sorted({c.weighting for c in every} - {0.0}):
-            wanted = {*eligible[tested], *eligible.get(None, ())}
-            own = _sorted(c for c in wanted if c.weighting == weighting)
-            for pair in pairs if own else ():
-                if tested is None or tested in pair:
-                    fits.append(InnerFit(pair, own, weights[tested][weighting], tested))
+        several = {*eligible[tested], *eligible.get(None, ())}
+        weighted = _sorted(candidate for candidate in several if candidate.is_weighted)
+        for pair in pairs if weighted else ():
+            if tested is None or tested in pair:
+                fits.append(InnerFit(pair, weighted, weights[tested], tested))
     return fits
 
 
@@ -169,12 +170,13 @@ def by_kernel(clips: FoldedClips, kernel: np.ndarray, fit: InnerFit) -> list[Inn
     """
     is_held = np.isin(clips.fold, fit.pair)
     train, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
-    columns = kernel[:, train]
-    means = columns.mean(1)
-    centre = means[train]
-    columns -= means[:, None]
-    columns -= centre - centre.mean()
-    inside, across = columns[train], columns[held]
+    inside, across = (kernel[rows].take(train, 1) for rows in (train, held))
+    centre = inside.mean(1)
+    inside -= centre[:, None]
+    across -= across.mean(1)[:, None]
+    centre -= centre.mean()
+    inside -= centre
+    across -= centre
     logits = []
     for (kind, _), group in groupby(fit.candidates, lambda c: (c.head, c.balanced)):
         several = list(group)

@@ -112,7 +112,7 @@ class Search:
             self._try_slow(few, screened, contests)
         for tested, contest in contests.items():
             others = None if contests is screened else screened[tested]
-            self._choices[tested] = contest.choice(others, weights.get(tested))
+            self._choices[tested] = contest.choice(others, weights.get(tested, ()))
 
     def _contests(self, clips: FoldedClips, tests: Sequence[int | None]) -> Contests:
         targets = clips.balanced if self.balanced else clips.targets
