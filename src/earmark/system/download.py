@@ -19,7 +19,7 @@ TRIES = 4  # connections in a row that brought too little, before a download is 
 BACK_OFF_S = 1.0  # waited after the first of them; doubled after each
 
 # Errors of the connection; other OSErrors are of the disk.
-_BROKEN = (URLError, http.client.HTTPException, SSLError, ConnectionError, TimeoutError)
+BROKEN = (URLError, http.client.HTTPException, SSLError, ConnectionError, TimeoutError)
 _PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP: what may be over in a moment
 _NOTHING_LEFT = 416  # HTTP: the range asked for begins at the file's end
 
@@ -48,14 +48,14 @@ def download(
             return _receive(url, part, 2 * expected_bytes, progress)
         except RefusedError as error:
             raise DownloadError(str(error), _size(part)) from error
-        except _BROKEN as error:
+        except BROKEN as error:
             received = _size(part)
             failures = failures + 1 if received < before + LEAST_BYTES else 1
             before = received
             code = error.code if isinstance(error, HTTPError) else 503
             offline = isinstance(getattr(error, "reason", None), socket.gaierror)
             if code not in _PASSING or failures == TRIES or offline:
-                raise DownloadError(_reason(error), received) from error
+                raise DownloadError(broken_reason(error), received) from error
         time.sleep(BACK_OFF_S * 2 ** (failures - 1))
 
 
@@ -106,7 +106,7 @@ def _content_length(response: http.client.HTTPResponse) -> int:
     return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
 
 
-def _reason(error: Exception) -> str:
+def broken_reason(error: Exception) -> str:
     """Say in a few words why a server could not be reached, or what it answered."""
     if isinstance(error, HTTPError):
         return printable(f"HTTP {error.code} {error.reason}")

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from earmark.backbones import registry, weights
+from earmark.backbones import auto, registry
 from earmark.backbones.base import Backbone
 from earmark.classifier.classifier import BackboneUse, Classifier
 from earmark.classifier.decision import DecisionRule
@@ -26,7 +26,7 @@ from earmark.data.splits import FOLDS, make_scheme
 from earmark.embeddings.embedding import Embeddings, embed
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
-from earmark.errors import DataError, EarmarkError, WeightsError, did_you_mean
+from earmark.errors import DataError, EarmarkError, did_you_mean
 from earmark.system.progress import Progress, Stages
 from earmark.training import baselines, candidates, estimation, headline, heads, learning_curve
 from earmark.training.baselines import Baseline
@@ -41,8 +41,6 @@ from earmark.training.solution import Solution, nested, solve
 from earmark.training.summary import training_text
 from earmark.training.unknown import find_threshold
 from earmark.training.verdict import verdict_of
-
-AUTO = ("efficientat-mn04", "speech-embedding")  # the last is shipped
 
 
 @dataclass(frozen=True, repr=False)
@@ -141,7 +139,8 @@ def train(
     data : str, Path, Dataset or frame
         Labelled clips, as :meth:`Dataset.read` takes them.
     backbone : str
-        A name, several with commas between, or 'auto'.
+        A name, several with commas between, or 'auto': the best whose weights are on this
+        machine. It never downloads.
     head, layers : str
         'auto', 'linear', 'logistic', 'mlp' or 'prototype'; 'auto', 'last', 'all' or 'NAME,NAME'.
     folds, seed : int
@@ -364,21 +363,12 @@ def _kinds(head: str, dataset: Dataset) -> tuple[str, ...]:
 
 
 def backbone_names(backbone: str) -> tuple[list[str], tuple[str, ...]]:
-    """Resolve commas and 'auto', and say what 'auto' had to do without.
+    """Resolve commas and 'auto', and say what 'auto' has to do without.
 
-    'auto' is :data:`AUTO`, a network for sounds beside one for speech, if the weights of the first
-    are at hand or can be fetched (4 MB), and the shipped one alone otherwise. The same backbone
-    twice is refused.
+    The same backbone twice is refused.
     """
-    if backbone == "auto":
-        try:
-            for name in AUTO:
-                for file in registry.weight_files(name):
-                    weights.fetch(file)
-        except WeightsError as error:
-            why = error.problem
-            return [AUTO[-1]], (f"{AUTO[-1]} alone, which knows speech better than sounds: {why}.",)
-        return list(AUTO), ()
+    if backbone == auto.AUTO:
+        return auto.take_at_hand()
     return registry.split_names(backbone), ()
 
 

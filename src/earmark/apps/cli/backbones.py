@@ -71,9 +71,10 @@ def fetch_backbone(
     if not files:
         backbones.load_backbone(name)
         show(f"{name} is ready; there is nothing to fetch.")
-    for file in files:
-        with byte_bar(file.name) as bar:
-            show(str(weights.fetch(file, to, bar)))
+        return
+    with byte_bar(name) as bar:
+        paths = weights.fetch_all(files, to, bar)
+    show(*map(str, paths))
 
 
 def verify_backbone(name: str = NAME) -> None:

