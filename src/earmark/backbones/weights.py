@@ -78,6 +78,11 @@ def find(file: WeightFile, path: str | Path | None = None) -> Path | None:
     return copy
 
 
+def find_by_name(name: str) -> Path | None:
+    """Return the first file called ``name`` where weights are looked for, its hash unchecked."""
+    return next((place for place in _places(name) if place.is_file()), None)
+
+
 def fetch(
     file: WeightFile, to: str | Path | None = None, progress: ByteProgress | None = None
 ) -> Path:
