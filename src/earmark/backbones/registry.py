@@ -91,8 +91,17 @@ def check_name(name: str) -> None:
     if name not in _registry and not name.startswith(tuple(_families)):
         known = [*list_backbones(), *(f"{prefix}..." for prefix in {**FAMILIES, **_families})]
         raise BackboneError(
-            f"no backbone {name!r};{did_you_mean(name, known)} Known: {', '.join(known)}."
+            f"no backbone {name!r};{_meant(name, known)} Known: {', '.join(known)}."
         )
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    """Suggest a name: for a bare network file, and for a family that is misspelt, too."""
+    prefix, colon, _ = name.rpartition(":")
+    for family in (ONNX, TFLITE):
+        if not colon and name.lower().endswith(f".{family[:-1]}"):
+            return f" did you mean '{family}{name}'?"
+    return did_you_mean(f"{prefix}:..." if colon else name, known)
 
 
 def absolute_name(name: str) -> str:

@@ -97,7 +97,7 @@ class TFLiteGraph(Graph):
                 own = make()
             own.set_tensor(own.get_input_details()[0]["index"], x)
             own.invoke()
-            results = [own.get_tensor(detail["index"]) for detail in own.get_output_details()]
+            results = [_real(own.get_tensor(d["index"]), d) for d in own.get_output_details()]
             idle.append(own)
             return results
 
@@ -114,6 +114,12 @@ class TFLiteGraph(Graph):
         struct.pack_into("<I", content, link, len(content) - link)
         numbers = [self.numbers[name] for name in names]
         return bytes(content + struct.pack(f"<{len(names) + 1}i", len(names), *numbers))
+
+
+def _real(array: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    """Return what integers of 8 bits stand for; float numbers are left as they are."""
+    scale, zero = detail["quantization"]
+    return np.float32(scale) * (array.astype(np.float32) - zero) if scale else array
 
 
 def _tensor(tensor: tflite.Tensor) -> Tensor:
