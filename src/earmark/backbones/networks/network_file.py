@@ -54,11 +54,11 @@ class NetworkFile:
     """A network file that is ready to compute, with its description and what was checked."""
 
     def __init__(self, graph: Graph) -> None:
-        self.graph, self.path = graph, graph.path
+        self.path, self.sha256, self.parameters = graph.path, graph.digest, graph.parameters
         self.description = _description(graph)
-        self.input = _waveform_input(self.graph, self.description)
+        self.input = _waveform_input(graph, self.description)
         self.layers = self.description.layers
-        outputs = [_tensor_name(self.graph, layer.output) for layer in self.layers]
+        outputs = [_tensor_name(graph, layer.output) for layer in self.layers]
         self.names = list(dict.fromkeys(outputs))
         self.numbers = [self.names.index(output) for output in outputs]
         self.run: Run = graph.open(self.input.tensor, self.input.shape, self.names)
@@ -68,7 +68,7 @@ class NetworkFile:
     @property
     def digest(self) -> str:
         """All that decides what is computed."""
-        text = f"{self.graph.digest} {self.description.decisive}"
+        text = f"{self.sha256} {self.description.decisive}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __call__(self, windows: np.ndarray) -> list[np.ndarray]:

@@ -87,15 +87,16 @@ class OnnxGraph(Graph):
         return run
 
     def _with_outputs(self, names: Sequence[str]) -> bytes:
-        """Return the file with these outputs alone: what only others need is not computed."""
-        onnx, model = importlib.import_module("onnx"), type(self.model)()
-        model.CopyFrom(self.model)
-        graph = model.graph
+        """Return the file with these outputs alone: what only others need is not computed.
+
+        The model is changed in place, as a copy may take gigabytes.
+        """
+        onnx, graph = importlib.import_module("onnx"), self.model.graph
         known = {v.name: v for v in [*graph.value_info, *graph.output]}
         outputs = [known.get(name) or onnx.ValueInfoProto(name=name) for name in names]
         del graph.output[:]
         graph.output.extend(outputs)
-        content: bytes = model.SerializeToString()
+        content: bytes = self.model.SerializeToString()
         return content
 
 

@@ -78,7 +78,7 @@ class OwnNetwork(Backbone):
         )
         shapes = ", ".join(f"{x.name} ({x.size})" for x in self.info.layers)
         return (
-            f"SHA-256 {self.network.graph.digest}; {description.window:,} samples at"
+            f"SHA-256 {self.network.sha256}; {description.window:,} samples at"
             f" {description.rate_hz:,} Hz give {shapes}; the same window gives the same numbers"
             f" again, also after another one; {together}"
         )
@@ -114,7 +114,7 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         window=description.window,
         hop=description.hop,
         layers=tuple(layers),
-        parameters=network.graph.parameters,
+        parameters=network.parameters,
         source=description.source or str(network.path),
         licence=description.licence,
         drops_rounding_since=1,
