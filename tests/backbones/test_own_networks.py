@@ -18,6 +18,7 @@ import earmark
 from earmark import audio, backbones
 from earmark.backbones import registry
 from earmark.backbones.networks import graph as graph_module
+from earmark.backbones.networks.description import read_description
 from earmark.backbones.networks.graph import Graph, Tensor
 from earmark.backbones.networks.network_file import NetworkFile
 from earmark.backbones.weights import find_by_name
@@ -647,6 +648,16 @@ def test_random_weights_are_refused(tmp_path):
     path = small(tmp_path / "a.onnx")
     with pytest.raises(BackboneError, match="cannot be made with random weights"):
         registry.entry(f"onnx:{path}")[1].random(backbones.info(f"onnx:{path}"))
+
+
+def test_the_jsons_of_the_docs_can_be_read(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "backbones.md").read_text()
+    examples = re.findall(r"```json\n(.*?)```", page, re.S)
+    windows = []
+    for text in examples:
+        (tmp_path / "a.json").write_text(text)
+        windows.append(read_description(tmp_path / "a.json").window)
+    assert windows == [160_000, 144_000, 480_000]  # Perch, BirdNET, CLAP
 
 
 def test_the_json_of_these_tests_is_the_least():

@@ -25,7 +25,7 @@ _DTYPES = {value: name.lower() for name, value in vars(tflite.TensorType).items(
 
 @dataclass(frozen=True)
 class TFLiteGraph(Graph):
-    """A TFLite file; ``content`` is its bytes, ``numbers`` the tensors that have a name alone."""
+    """A TFLite file; ``content`` is its bytes, ``numbers`` its computed tensors by name."""
 
     takes_batches = False  # an interpreter is made for one shape
     content: bytes
@@ -66,7 +66,7 @@ class TFLiteGraph(Graph):
             hashlib.sha256(content).hexdigest(),
             RUNTIME,
             content,
-            {names[k]: k for k in inner if names.count(names[k]) == 1},
+            {names[int(k)]: int(k) for k in (*inner, *graph.OutputsAsNumpy())},
         )
 
     def open(self, tensor: Tensor, shape: tuple[int, ...], outputs: Sequence[str]) -> Run:
