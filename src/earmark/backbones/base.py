@@ -68,6 +68,7 @@ class Backbone(nn.Module):
     files: ClassVar[tuple[WeightFile, ...]] = ()  # published weights, where they are plain files
     openvino_gains: ClassVar[bool] = False  # OpenVINO is faster on most processors; if untimed
     batch_s: ClassVar[float] = 20.0  # of audio in one pass; more falls out of a CPU's caches
+    runtime: ClassVar[str] = "torch"  # what computes it: the name of a package
     half_is_close: ClassVar[bool] = False  # embeddings in bfloat16 have a cosine of 0.999 and more
     free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input, as long as the clip; not 0
     time_axis: ClassVar[int | None] = None  # of the body's input; what may be masked in training
@@ -219,7 +220,7 @@ def frame_weights(frames: int, first: int, stride: int, valid: Tensor) -> Tensor
     return ((starts >= 0) & (starts < valid[:, None])).float()
 
 
-def real_share(frames: int, stride: int, valid: Tensor) -> Tensor:
+def real_share(frames: int, stride: float, valid: Tensor) -> Tensor:
     """Return (B, T): how much of each frame, ``stride`` samples long, is real audio, 0 to 1.
 
     For networks that read windows of one length: the last window of a clip then weighs less.

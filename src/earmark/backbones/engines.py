@@ -62,6 +62,8 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
     """
     _known("precision", precision, POLICIES)
     _known("engine", engine, ENGINES)
+    if backbone.runtime != "torch":
+        return _left_alone(backbone, engine)
     half = precision == "fast" and backbone.half_is_close
     gpu = torch.cuda.is_available()
     if engine == "auto":
@@ -93,6 +95,19 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
     return backbone
 
 
+def _left_alone(backbone: Backbone, engine: str) -> Backbone:
+    """Return a network that another package computes, on the CPU and in the precision of its file.
+
+    BackboneError where an ``engine`` is asked for; what the environment names does not concern it.
+    """
+    if engine != "auto":
+        raise BackboneError(
+            f"backbone {backbone.info.name!r} is computed by {backbone.runtime} and not by"
+            f" {engine!r}; use --engine auto."
+        )
+    return backbone
+
+
 def _known(what: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise BackboneError(
@@ -115,7 +130,7 @@ def candidates(cls: type[Backbone], info: BackboneInfo, half: bool) -> list[str]
     """
     formats = ["bfloat16", "float32"] if half and _has_bfloat16() else ["float32"]
     if cls.body is Backbone.body:  # it has no engine: PyTorch computes it as a whole
-        return [f"torch {formats[0]}"]
+        return [f"{cls.runtime} {formats[0]}"]
     kinds = ["torch"]
     if info.parameters >= LARGE and _installed():
         kinds.insert(0 if cls.openvino_gains else 1, "openvino")

@@ -29,8 +29,13 @@ BUILT_IN = {
     "yamnet-float32": "yamnet",
 }
 UNLISTED = dict.fromkeys([f"efficientat-mn{n}" for n in ("05", "20", "30", "40")], "efficientat")
-HUGGING_FACE = "hf:"
-FAMILIES = {"vggish@": ("vggish",), HUGGING_FACE: ("wav2vec2", "spectrogram_transformers")}
+HUGGING_FACE, ONNX, TFLITE = "hf:", "onnx:", "tflite:"
+FAMILIES = {
+    "vggish@": ("vggish",),
+    HUGGING_FACE: ("wav2vec2", "spectrogram_transformers"),
+    ONNX: ("own",),
+    TFLITE: ("own",),
+}
 _ENTRY_POINTS = "earmark.backbones"
 
 B = TypeVar("B", bound="type[Backbone]")
@@ -87,27 +92,37 @@ def check_name(name: str) -> None:
     if name not in _registry and not name.startswith(tuple(_families)):
         known = [*list_backbones(), *(f"{prefix}..." for prefix in {**FAMILIES, **_families})]
         raise BackboneError(
-            f"no backbone {name!r};{did_you_mean(name, known)} Known: {', '.join(known)}."
+            f"no backbone {name!r};{_meant(name, known)} Known: {', '.join(known)}."
         )
 
 
-def absolute_name(name: str) -> str:
-    """Return ``hf:FOLDER`` with an absolute path, if the folder is there; any other name as it is.
+def _meant(name: str, known: Sequence[str]) -> str:
+    """Suggest a name: for a bare network file, and for a family that is misspelt, too."""
+    prefix, colon, _ = name.rpartition(":")
+    for family in (ONNX, TFLITE):
+        if not colon and name.lower().endswith(f".{family[:-1]}"):
+            return f" did you mean '{family}{name}'?"
+    return did_you_mean(f"{prefix}:..." if colon else name, known)
 
-    Names are saved in classifiers, which are used from other folders.
+
+def absolute_name(name: str) -> str:
+    """Return ``hf:FOLDER``, ``onnx:FILE`` or ``tflite:FILE`` with an absolute path, if it is there.
+
+    Any other name is returned as it is. Names are saved in classifiers, which are used from other
+    folders.
     """
     name = name.strip()
-    text = name.removeprefix(HUGGING_FACE)
-    folder = os.path.abspath(os.path.expanduser(text))
-    if name == text or not text or not os.path.isdir(folder):
-        return name
-    return f"{HUGGING_FACE}{folder}"
+    exists = {HUGGING_FACE: os.path.isdir, ONNX: os.path.exists, TFLITE: os.path.exists}
+    prefix = next((prefix for prefix in exists if name.startswith(prefix)), "")
+    text = name.removeprefix(prefix)
+    path = os.path.abspath(os.path.expanduser(text))
+    return f"{prefix}{path}" if prefix and text and exists[prefix](path) else name
 
 
 def split_names(names: str) -> list[str]:
     """Split ``names`` at commas; refuse unknown names, and a name that is there twice.
 
-    Folders in them become absolute.
+    Paths in them become absolute.
     """
     several = [absolute_name(name) for name in names.split(",")]
     for name in several:
@@ -138,7 +153,8 @@ def load_backbone(
     Parameters
     ----------
     name : str
-        A name of :func:`list_backbones`, ``vggish@SECONDS`` or ``hf:NAME-OR-FOLDER``.
+        A name of :func:`list_backbones`, ``vggish@SECONDS``, ``hf:NAME-OR-FOLDER``, or a network
+        of your own: ``onnx:FILE`` or ``tflite:FILE``.
     precision : str
         'exact' (float32) or 'fast' (the quickest whose embeddings keep a cosine of 0.999 to
         those); 'float32' is 'exact', 'bfloat16' and 'float16' are that, in plain PyTorch.

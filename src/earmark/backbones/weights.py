@@ -96,6 +96,11 @@ def are_at_hand(files: Sequence[WeightFile]) -> bool:
     return all(find(file) is not None for file in files)
 
 
+def find_by_name(name: str) -> Path | None:
+    """Return the first file called ``name`` where weights are looked for, its hash unchecked."""
+    return next((place for place in _places(name) if place.is_file()), None)
+
+
 def fetch(
     file: WeightFile, to: str | Path | None = None, progress: ByteProgress | None = None
 ) -> Path:

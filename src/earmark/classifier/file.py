@@ -16,6 +16,7 @@ from earmark.classifier.schema import TUNED, check_depth
 from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
 from earmark.system.files import not_a_file
+from earmark.system.jsons import strict_json
 
 ONE_SPEC = 3  # the third has fine-tuned weights, and is otherwise the second
 SEVERAL_SPECS = 4  # the fourth reads features by several specs
@@ -58,7 +59,7 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
                     " `earmark train` wrote."
                 )
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
-        header = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        header = strict_json(text)
         check_depth(header)
     except (
         SafetensorError,
@@ -101,19 +102,6 @@ def separator_of(provenance: Mapping[str, Any], is_single: bool) -> str | None:
     """Return what stood between the classes of a clip in training; None for one class a clip."""
     separator: str | None = provenance.get("source", {}).get("separator")
     return separator or (None if is_single else LIST_SEPARATOR)
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object; of a key that is there twice, readers could take either value."""
-    value = dict(pairs)
-    if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"its header has {next(n for n in names if names.count(n) > 1)!r} twice")
-    return value
-
-
-def _refuse_constant(word: str) -> None:
-    raise ValueError(f"its header has {word}, which is no number of JSON")
 
 
 def digest_of(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:

@@ -1,4 +1,4 @@
-"""JSON as everything here writes it: never with NaN or infinity, which are no JSON."""
+"""JSON as everything here writes and reads it: without NaN and infinity, which are no JSON."""
 
 from __future__ import annotations
 
@@ -36,3 +36,24 @@ def finite(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def strict_json(text: str | bytes) -> Any:
+    """Return what JSON stands for; ValueError where it is none, for NaN and for a repeated key.
+
+    Of a key that is there twice, readers could take either value. RecursionError for brackets in
+    brackets without end.
+    """
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"it has {next(n for n in names if names.count(n) > 1)!r} twice")
+    return value
+
+
+def _refuse_constant(word: str) -> None:
+    raise ValueError(f"it has {word}, which is no number of JSON")

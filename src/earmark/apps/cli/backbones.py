@@ -17,7 +17,9 @@ from earmark.apps.cli.text import print_json, show
 if TYPE_CHECKING:
     from earmark.backbones.info import BackboneInfo
 
-NAME = Argument(metavar="NAME", help="As `earmark backbones list` has it, or hf:FOLDER.")
+NAME = Argument(
+    metavar="NAME", help="As `earmark backbones list` has it, hf:FOLDER, onnx:FILE or tflite:FILE."
+)
 
 
 def list_backbones(as_json: bool = JSON) -> None:
@@ -37,6 +39,7 @@ def list_backbones(as_json: bool = JSON) -> None:
             f" {info.parameters / 1e6:>6.1f} M {download:>9}  {info.summary} ({info.licence})"
         )
     show("hf:NAME-OR-FOLDER: a Wav2Vec2, HuBERT, WavLM, data2vec, UniSpeech-SAT, AST or Whisper.")
+    show("onnx:FILE, tflite:FILE: a network of your own, such as BirdNET, Perch or CLAP.")
 
 
 def show_backbone(name: str = NAME, as_json: bool = JSON) -> None:

@@ -154,6 +154,12 @@ def _refuse(how: str, options: Mapping[str, Any]) -> None:
             "'unknown' is learned on frozen features, and fine-tuning changes them; leave out one."
         )
     for name in training.backbone_names(options.get("backbone", "auto"))[0]:
+        runtime = registry.entry(name)[1].runtime
+        if runtime != "torch":
+            raise EarmarkError(
+                f"backbone {name!r} is computed by {runtime}, which cannot train it; leave"
+                " --finetune out, or use another backbone."
+            )
         parameters.tunable(registry.load_backbone(name, engine="torch"), how)
 
 

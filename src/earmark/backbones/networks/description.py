@@ -1,0 +1,217 @@
+"""What a person says about a network file, in a small JSON beside it. Imports no torch.
+
+``perch.onnx.json`` describes ``perch.onnx``; docs/backbones.md has its fields.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from earmark.errors import BackboneError, did_you_mean, first_line
+from earmark.system.files import not_a_file, open_file
+from earmark.system.jsons import strict_json
+
+MOST_BYTES = 1 << 16  # of the JSON
+MOST_LAYERS = 1_000
+MOST_WINDOW_S = 60.0
+ROUNDED = 0.01  # samples by which window_s and hop_s may miss a whole number
+LONGEST_TEXT = 1_000
+AXES = "BCTF1"  # batch, channels, time, frequency, and an axis of one number
+KEPT_WORDS, KEPT_SIGNS = ("auto", "last", "all"), frozenset("/,")  # of --layers
+
+_USAGE = "give the values that the network's publisher says"
+
+
+@dataclass(frozen=True)
+class Output:
+    """A layer: what ``name`` it has here, and the tensor ``output`` of the network that it is.
+
+    ``axes`` has a letter of ``AXES`` for each axis; None where the number of axes says it.
+    """
+
+    name: str
+    output: str
+    axes: str | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """How a network is used; ``window`` and ``hop`` are samples at ``rate_hz``.
+
+    The waveform, whose full scale is 1, is given times ``full_scale``. With ``peak``, the mean of
+    each window is taken off before and its peak made ``peak``.
+    """
+
+    rate_hz: int
+    window: int
+    hop: int
+    layers: tuple[Output, ...]
+    licence: str
+    full_scale: float = 1.0
+    peak: float | None = None
+    summary: str | None = None
+    source: str | None = None
+
+    @property
+    def decisive(self) -> str:
+        """All that decides what is computed, as text: the same text, the same numbers."""
+        words = ("licence", "summary", "source")
+        fields = {key: value for key, value in asdict(self).items() if key not in words}
+        return json.dumps(fields, sort_keys=True)
+
+
+def place_of(file: Path) -> Path:
+    """Return where the JSON of a network file lies: ``perch.onnx.json`` beside ``perch.onnx``."""
+    return file.with_name(f"{file.name}.json")
+
+
+def read_description(place: Path) -> Description:
+    """Read and check the JSON at ``place``; BackboneError names the field that is wrong."""
+    if problem := not_a_file(place):
+        raise BackboneError(f"{place} {problem}; put the JSON of the network there.")
+    try:
+        with open_file(place) as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
+        fields = strict_json(text)
+        if not isinstance(fields, dict):
+            raise ValueError("it is no JSON object in braces")
+    except (OSError, ValueError, RecursionError) as error:
+        raise BackboneError(
+            f"{place} cannot be read as JSON: {first_line(error)}; write an object such as"
+            f" {template(['embedding'])}, and {_USAGE}."
+        ) from error
+    try:
+        return _described(fields)
+    except ValueError as error:
+        raise BackboneError(f"{place}: {error}; {_USAGE}.") from error
+
+
+def template(layers: Sequence[str | Mapping[str, Any]]) -> str:
+    """Return a JSON to fill in: null is what only the publisher of a network can say."""
+    fields = {"rate_hz": None, "window_s": None, "layers": list(layers), "licence": None}
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _described(fields: Mapping[str, Any]) -> Description:
+    for key in fields:
+        if key not in _FIELDS:
+            near = did_you_mean(key, _FIELDS)
+            raise ValueError(
+                f"it has {key!r}, which is no field of it;{near} known: {', '.join(_FIELDS)}"
+            )
+    for key in ("rate_hz", "window_s", "layers", "licence"):
+        if key not in fields:
+            raise ValueError(f"it does not say {key!r}, {_FIELDS[key][0]}")
+    for key, (must, is_right) in _FIELDS.items():
+        if key in fields and not is_right(fields[key]):
+            shown = json.dumps(fields[key], ensure_ascii=False)
+            raise ValueError(f"{key} is {shown[:60]}; it must be {must}")
+    rate_hz, window_s = fields["rate_hz"], fields["window_s"]
+    window = _samples("window_s", window_s, rate_hz)
+    hop = _samples("hop_s", fields.get("hop_s", window_s), rate_hz)
+    if hop > window:
+        raise ValueError(
+            f"hop_s is {fields['hop_s']} and window_s {window_s}; what lies between two windows"
+            " would not be heard, so hop_s must be window_s or less"
+        )
+    rest = {key: fields[key] for key in _AS_THEY_ARE if key in fields}
+    return Description(rate_hz, window, hop, _layers(fields["layers"]), **rest)
+
+
+def _samples(key: str, seconds: float, rate_hz: int) -> int:
+    count = round(seconds * rate_hz)
+    if count < 1 or abs(count - seconds * rate_hz) > ROUNDED:
+        near = max(count, 1)
+        raise ValueError(
+            f"{key} is {seconds}, which is {seconds * rate_hz:,.2f} samples at rate_hz {rate_hz};"
+            f" it must be a whole number of them, such as {near / rate_hz!r} for {near:,}"
+        )
+    return count
+
+
+def _layers(items: Sequence[Any]) -> tuple[Output, ...]:
+    layers = tuple(_layer(number, item) for number, item in enumerate(items))
+    names = [layer.name for layer in layers]
+    for name in names:
+        if name in KEPT_WORDS or KEPT_SIGNS & set(name) or name != name.strip():
+            raise ValueError(
+                f"a layer cannot be called {name!r} here, as --layers has another use for it; write"
+                f' {{"name": "embedding", "output": {json.dumps(name)}}} with a name of your own'
+            )
+        if names.count(name) > 1:
+            raise ValueError(f"layers has {name!r} twice; give each a name of its own")
+    return layers
+
+
+def _layer(number: int, item: Any) -> Output:
+    if _is_text(item):
+        return Output(item, item)
+    keys = ("name", "output", "axes")
+    if not isinstance(item, dict) or "output" not in item:
+        raise ValueError(
+            f"layers[{number}] is {json.dumps(item)[:60]}; it must be the name of an output, or"
+            ' {"name": ..., "output": ..., "axes": ...}'
+        )
+    for key, value in item.items():
+        if key not in keys:
+            near = did_you_mean(key, keys)
+            raise ValueError(f"layers[{number}] has {key!r};{near} known: {', '.join(keys)}")
+        if not _is_text(value):
+            raise ValueError(f"layers[{number}].{key} is {json.dumps(value)[:60]}; write a text")
+    axes = item.get("axes")
+    if axes is not None and (
+        "C" not in axes or set(axes) - set(AXES) or any(axes.count(a) > 1 for a in "BCTF")
+    ):
+        raise ValueError(
+            f"layers[{number}].axes is {axes!r}; it must have a letter for each axis of the output:"
+            " B for the batch, C for the channels (always there), T for time, F for frequency from"
+            " low to high, 1 for an axis of one number"
+        )
+    output: str = item["output"]
+    return Output(item.get("name", output), output, axes)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value.strip() != "" and len(value) <= LONGEST_TEXT
+
+
+def _number(
+    low: float, high: float, kinds: tuple[type, ...] = (int, float)
+) -> Callable[[Any], bool]:
+    return lambda value: type(value) in kinds and low <= value <= high
+
+
+_LICENCE = 'a text such as "Apache-2.0", "CC BY-NC-SA 4.0" or "unknown"'
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "rate_hz": (
+        "the sample rate that the network reads, a whole number from 1000 to 1000000",
+        _number(1_000, 1_000_000, (int,)),
+    ),
+    "window_s": (
+        f"the seconds that it reads at a time, above 0 and up to {MOST_WINDOW_S:g}",
+        _number(1e-4, MOST_WINDOW_S),
+    ),
+    "layers": (
+        f"a list of 1 to {MOST_LAYERS:,} outputs, the lowest first",
+        lambda value: isinstance(value, list) and 1 <= len(value) <= MOST_LAYERS,
+    ),
+    "licence": (_LICENCE, _is_text),
+    "hop_s": (
+        "the seconds from one window to the next, above 0 and up to window_s",
+        _number(1e-4, MOST_WINDOW_S),
+    ),
+    "full_scale": (
+        "the number that full scale is for the network, such as 1 or 32768",
+        _number(1e-6, 1e12),
+    ),
+    "peak": ("the peak that each window gets, above 0 and up to 1", _number(1e-6, 1)),
+    "summary": ("a text", _is_text),
+    "source": ("a text", _is_text),
+}
+_AS_THEY_ARE = ("licence", "full_scale", "peak", "summary", "source")
