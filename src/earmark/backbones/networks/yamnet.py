@@ -133,7 +133,6 @@ class YAMNet(Tagger):
 
     files = (FILE,)
     half_is_close = True
-    time_axis, band_axis = 2, 3
     castable = ("blocks", "logits")
 
     def __init__(self, info: BackboneInfo, operators: Sequence[LearnedOperator]) -> None:
