@@ -61,7 +61,7 @@ REMOVED = {  # settings of 0.1, and why they have gone (docs/decisions/0007 and 
         ("average", "clip", "head_rate", "smoothing", "warm_up", "weight_decay"),
         "no measurement gained by changing it, so its default is always used",
     ),
-    **dict.fromkeys(("time_mask", "band_mask"), "masking spectrograms cost accuracy"),
+    **dict.fromkeys(("time_mask", "band_mask"), "SpecAugment gained nothing beyond chance"),
 }
 SHARES = ("decay", "roll", "rate", "speed")
 SWITCHES = ("balanced", "checkpointing")
