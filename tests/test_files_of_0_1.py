@@ -19,6 +19,7 @@ from earmark.audio.options import AudioOptions
 from earmark.classifier.prediction import Prediction
 from earmark.embeddings.embedding import Embeddings, embed
 from earmark.training.evaluation import evaluate
+from earmark.training.finetuning.recipe import DEFAULTS, REMOVED
 
 pytest.importorskip("pyopen_wakeword", reason="it carries the weights of speech-embedding")
 
@@ -167,6 +168,15 @@ def test_a_classifier_is_evaluated_as_it_was(name, tolerance):
     expected = ANSWERS["classifiers"][CLASSIFIERS[name]]
     got = figures_of(Classifier.load(FILES / name), FILES / expected["manifest"])
     assert_near(got, expected["figures"], tolerance)
+
+
+def test_settings_of_fine_tuning_that_are_no_more_stay_in_the_file(tmp_path):
+    classifier = Classifier.load(FILES / "tuned.earmark")
+    classifier.save(tmp_path / "again.earmark")
+    for one in (classifier, Classifier.load(tmp_path / "again.earmark")):
+        assert one.estimate.fine_tuning is not None
+        recipe = one.estimate.fine_tuning["recipe"]
+        assert set(recipe) == {*DEFAULTS, *REMOVED} and recipe["time_mask"] == 0.1
 
 
 @pytest.mark.parametrize("group", groups(), ids=lambda g: f"{g[0]['backbone']}-{len(g)}")

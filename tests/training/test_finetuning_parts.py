@@ -17,7 +17,7 @@ from earmark.training.finetuning import augment, waveforms
 from earmark.training.finetuning.optimiser import SMALLEST, WARM_UP, WEIGHT_DECAY, Optimiser, share
 from earmark.training.finetuning.recipe import REMOVED, Recipe, rate
 
-OFF = Recipe(time_mask=0, band_mask=0, roll=0, speed=0, gain_db=0, noise_db=0, dropout=0)
+OFF = Recipe(roll=0, speed=0, gain_db=0, noise_db=0, dropout=0)
 FULL_RATE = WARM_UP  # of the schedule: where the rate is highest
 scales = st.floats(1e-3, 1e3)
 seeds = st.integers(0, 2**32 - 1)
@@ -159,33 +159,6 @@ def test_switched_off_nothing_varies():
     rng = np.random.default_rng(0)
     x = rng.normal(size=300).astype(np.float32)
     assert np.array_equal(augment.vary(x, OFF, rng), x)
-    augment.here.masks = rng.uniform(size=(2, 2, augment.MASKS, 2)).astype(np.float32)
-    y = drawn(2, 1, 30, 20)
-    assert torch.equal(augment.mask(y, 2, 3, OFF), y)
-    assert torch.equal(augment.mask(y, None, None, Recipe(time_mask=0.5, band_mask=0.5)), y)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.floats(0, 0.5), st.floats(0, 0.5), st.integers(1, 60), st.integers(1, 40), seeds)
-def test_masks_cover_no_more_than_they_may(time_mask, band_mask, time, bands, seed):
-    rng = np.random.default_rng(seed)
-    augment.here.masks = rng.uniform(size=(3, 2, augment.MASKS, 2)).astype(np.float32)
-    x = drawn(3, 1, time, bands, seed=seed % 1000) + 10
-    found = augment.mask(x, 2, 3, Recipe(time_mask=time_mask, band_mask=band_mask))
-    mean = x.mean((1, 2, 3), keepdim=True)
-    changed = (found != x)[:, 0]
-    assert torch.allclose(found, torch.where(found != x, mean, x), atol=1e-4)
-    for clip in changed:
-        whole_times, whole_bands = clip.all(1).sum(), clip.all(0).sum()
-        if time_mask and not band_mask:
-            assert whole_times <= augment.MASKS * math.ceil(time_mask * time)
-            assert clip.sum() == whole_times * bands
-        if band_mask and not time_mask:
-            assert whole_bands <= augment.MASKS * math.ceil(band_mask * bands)
-            assert clip.sum() == whole_bands * time
-        most = augment.MASKS * math.ceil(time_mask * time) * bands
-        most += augment.MASKS * math.ceil(band_mask * bands) * time
-        assert clip.sum() <= most
 
 
 @settings(max_examples=100, deadline=None)

@@ -71,8 +71,6 @@ class Backbone(nn.Module):
     runtime: ClassVar[str] = "torch"  # what computes it: the name of a package
     half_is_close: ClassVar[bool] = False  # embeddings in bfloat16 have a cosine of 0.999 and more
     free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input, as long as the clip; not 0
-    time_axis: ClassVar[int | None] = None  # of the body's input; what may be masked in training
-    band_axis: ClassVar[int | None] = None
     castable: ClassVar[tuple[str, ...]] = ()  # attributes that :meth:`cast` changes; no front end
     untuned: ClassVar[tuple[str, ...]] = ()  # layers that fine-tuning leaves as they are
     rate: ClassVar[float] = 1.0  # of fine-tuning, as a factor of the recipe's

@@ -205,7 +205,6 @@ class EfficientAT(Tagger):
     """
 
     free_axes = (2,)
-    time_axis, band_axis = 2, 3
     castable = ("network",)
 
     def __init__(self, info: BackboneInfo) -> None:

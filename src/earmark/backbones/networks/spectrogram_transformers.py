@@ -52,7 +52,6 @@ class Whisper(Transformer):
         "num_mel_bins",
         "max_source_positions",
     )
-    time_axis, band_axis = 2, 1
     position_dependence = "spectrograms are cut 8 decades below a window's peak, as published"
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
@@ -126,7 +125,6 @@ class AST(Transformer):
         "frequency_stride",
         "time_stride",
     )
-    time_axis, band_axis = 1, 2
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)

@@ -146,7 +146,6 @@ class SpeechEmbedding(Backbone):
     """
 
     free_axes = (2,)
-    time_axis, band_axis = 2, 3
     castable = ("weights", "biases")
 
     def __init__(self, info: BackboneInfo) -> None:

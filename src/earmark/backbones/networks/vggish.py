@@ -81,7 +81,6 @@ class VGGish(Backbone):
     files = (WEIGHTS,)
     openvino_gains = half_is_close = True
     batch_s = 40.0  # 268 MB of dense weights are read in every pass
-    time_axis, band_axis = 2, 3
     castable = ("features", "embeddings")
 
     def __init__(self, info: BackboneInfo) -> None:

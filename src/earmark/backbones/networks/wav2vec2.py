@@ -75,7 +75,6 @@ class Wav2Vec2(Transformer):
         "max_bucket_distance",
     )
     free_axes = (1,)
-    time_axis = 1
     untuned = ("features",)
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:

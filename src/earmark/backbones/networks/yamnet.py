@@ -170,7 +170,6 @@ class YAMNet(Tagger):
     files: ClassVar[tuple[WeightFile, ...]] = (FILE,)
     activation: ClassVar[str] = "relu6"  # of the 8-bit file
     half_is_close = True
-    time_axis, band_axis = 2, 3
     castable = ("blocks", "logits")
 
     def __init__(self, info: BackboneInfo, operators: Sequence[LearnedOperator]) -> None:

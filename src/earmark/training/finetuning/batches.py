@@ -15,13 +15,12 @@ from earmark.training.finetuning.waveforms import Waveforms
 class Minibatch(NamedTuple):
     """Clips of like length, varied: ``waves`` (B, n) of each network, ``targets`` (B, K).
 
-    ``masks`` (B, ...) are random numbers for :func:`augment.mask`; ``factors`` (B, D) multiply the
-    features. Both are drawn for all clips at once: so it makes no difference who computes which.
+    ``factors`` (B, D) multiply the features. They are drawn for all clips at once: so it makes no
+    difference who computes which.
     """
 
     waves: tuple[np.ndarray, ...]
     targets: np.ndarray
-    masks: np.ndarray
     factors: np.ndarray | None
 
     def every(self, first: int, step: int) -> Minibatch:
@@ -29,7 +28,7 @@ class Minibatch(NamedTuple):
         own = slice(first, None, step)
         factors = None if self.factors is None else self.factors[own]
         waves = tuple(x[own] for x in self.waves)
-        return Minibatch(waves, self.targets[own], self.masks[own], factors)
+        return Minibatch(waves, self.targets[own], factors)
 
 
 def varied(
@@ -57,10 +56,9 @@ def varied(
         _of_one_length(xs, starts, recipe, rate_hz)
         for xs, rate_hz in zip(by_network, sounds.rates, strict=True)
     )
-    masks = rng.uniform(size=(len(readable), 2, augment.MASKS, 2)).astype(np.float32)
     is_heard = rng.random((len(readable), n_features), np.float32) >= recipe.dropout
     factors = is_heard.astype(np.float32) / (1 - recipe.dropout) if recipe.dropout else None
-    return Minibatch(waves, onehot[readable].astype(np.float32), masks, factors)
+    return Minibatch(waves, onehot[readable].astype(np.float32), factors)
 
 
 def _varied_clip(

@@ -26,8 +26,6 @@ class Recipe:
     batch: int = 32  # clips in a step, whatever the number of processes
     rate: float = 0.0  # of the head and the highest layer that is read; 0: RATE, less for few steps
     decay: float = 0.9  # of the rate, from each layer to the one below; 1: none
-    time_mask: float = 0.1  # SpecAugment: longest stretches of time and of frequency, two of each,
-    band_mask: float = 0.15  # as shares of all
     roll: float = 0.1  # largest shift of a clip around its end, as a share of it
     speed: float = 0.15  # largest change of speed, and of pitch with it
     gain_db: float = 6.0  # largest change of loudness
@@ -57,14 +55,15 @@ class Recipe:
 
 
 DEFAULTS: dict[str, float] = {f.name: getattr(Recipe, f.name) for f in dataclasses.fields(Recipe)}
-REMOVED = {  # settings of 0.1, and why they have gone (docs/decisions/0007)
+REMOVED = {  # settings of 0.1, and why they have gone (docs/decisions/0007 and 0013)
     "mixup": "it gained nothing beyond chance",
     **dict.fromkeys(
         ("average", "clip", "head_rate", "smoothing", "warm_up", "weight_decay"),
         "no measurement gained by changing it, so its default is always used",
     ),
+    **dict.fromkeys(("time_mask", "band_mask"), "SpecAugment gained nothing beyond chance"),
 }
-SHARES = ("decay", "time_mask", "band_mask", "roll", "rate", "speed")
+SHARES = ("decay", "roll", "rate", "speed")
 SWITCHES = ("balanced", "checkpointing")
 LEAST = {"batch": 1, "crop_s": 0.1}
 MOST = dict.fromkeys((*SHARES, *SWITCHES), 1.0) | {"gain_db": 60.0}

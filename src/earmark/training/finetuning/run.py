@@ -20,7 +20,7 @@ from earmark.classifier.head import Head
 from earmark.embeddings.embedding import embed
 from earmark.errors import DataError
 from earmark.training import metrics
-from earmark.training.finetuning import augment, waveforms
+from earmark.training.finetuning import waveforms
 from earmark.training.finetuning.batches import Minibatch, varied
 from earmark.training.finetuning.context import Context, Start, Tuned
 from earmark.training.finetuning.judging import validation_loss
@@ -251,7 +251,6 @@ class Run:
         batches = waveforms.window_batches(self.networks, part.waves)
         for network in self.networks:
             network.engine = self._engine(network)
-        augment.here.masks = part.masks
         factors = None
         if part.factors is not None:
             factors = torch.from_numpy(part.factors).to(self.setup.processes.device)
@@ -268,11 +267,10 @@ class Run:
         return float(loss.detach()) / n_clips, list(slopes)
 
     def _engine(self, network: Backbone) -> Engine:
-        """Return what computes a network on masked input, in the precision that was asked for."""
-        recipe, processes = self.setup.recipe, self.setup.processes
+        """Return what computes a network in the precision that was asked for."""
+        processes = self.setup.processes
 
         def compute(x: Tensor, layers: Collection[str]) -> Activations:
-            x = augment.mask(x, network.time_axis, network.band_axis, recipe)
             with processes.accelerator.autocast():
                 return iter(list(network.compute(x, layers)))
 

@@ -148,8 +148,7 @@ def parts(rows: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
 def window_batches(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[WindowBatch]:
     """Cut waveforms (B, n), those of each network, into its windows.
 
-    First come the first windows of all clips, then the second, and so on: :func:`augment.mask`
-    relies on this order.
+    First come the first windows of all clips, then the second, and so on.
     """
     batches = []
     for network, xs in zip(networks, waves, strict=True):
