@@ -98,7 +98,8 @@ def are_at_hand(files: Sequence[WeightFile]) -> bool:
 
 def find_by_name(name: str) -> Path | None:
     """Return the first file called ``name`` where weights are looked for, its hash unchecked."""
-    return next((place for place in _places(name) if place.is_file()), None)
+    places = (*_named(name), weights_folder() / name)
+    return next((place for place in places if place.is_file()), None)
 
 
 def fetch(
@@ -261,14 +262,19 @@ def assign(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -
 
 def _places(file: WeightFile) -> Iterator[Path]:
     """Yield where ``file`` may lie: EARMARK_WEIGHTS, an installed distribution, the cache."""
-    for entry in os.environ.get("EARMARK_WEIGHTS", "").split(os.pathsep):
-        if entry:
-            root = Path(entry).expanduser()
-            yield root / file.name
-            yield from sorted(root.glob(f"*/{file.name}"))
+    yield from _named(file.name)
     if (installed := _installed(file)) is not None:
         yield installed
     yield weights_folder() / file.name
+
+
+def _named(name: str) -> Iterator[Path]:
+    """Yield where a file called ``name`` may lie in the folders of EARMARK_WEIGHTS."""
+    for entry in os.environ.get("EARMARK_WEIGHTS", "").split(os.pathsep):
+        if entry:
+            root = Path(entry).expanduser()
+            yield root / name
+            yield from sorted(root.glob(f"*/{name}"))
 
 
 def _installed(file: WeightFile) -> Path | None:
