@@ -224,6 +224,14 @@ PROVENANCE = record(
                 True,
             )
         ),
+        "averaged": array(
+            record(
+                {}, {"head": text(), "layers": text(), "penalty": number(0), "factor": SHARE}, True
+            )
+        ),
+        "contributions": array(
+            record({"backbone": text(), "layer": text(), "share": number()}, is_open=True)
+        ),
         "source": record({}, dict.fromkeys(_source, _text), True),
         "arguments": record({}, {**_words, "folds": integer(2)}, True),
     },

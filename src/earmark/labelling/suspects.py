@@ -47,7 +47,7 @@ def neighbours(
     Clips of its group, or of its recording where there are no groups, are left out.
     """
     tested, table = training.out_of_fold, training.search.table
-    features = table.features(training.chosen.names, np.arange(len(clips)))
+    features = table.features(training.chosen.specs(table), np.arange(len(clips)))
     mean, scale = standard(features)
     z = (features - mean) / scale
     z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), TINY)

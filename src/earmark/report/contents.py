@@ -44,6 +44,7 @@ class ReportContents:
 
     - candidates (best first): 'head', 'layers' (the name of a layer set), 'penalty', 'accuracy'
       inside the training folds, and 'chosen'
+    - contributions: 'backbone', 'layer', and the 'share' in what tells clips apart
     - baselines: 'name', 'accuracy', 'ci95' or None
     - the learning curve: 'clips_per_class', 'accuracy', 'low', 'high'
     - findings: those of ``doctor.Finding.as_dict``, or 'kind' and 'text'
@@ -61,6 +62,7 @@ class ReportContents:
     several: SeveralClasses | None = None
     unknown: np.ndarray | None = None
     candidates: Sequence[Mapping[str, Any]] | None = None
+    contributions: Sequence[Mapping[str, Any]] | None = None
     baselines: Sequence[Mapping[str, Any]] | None = None
     learning_curve: Sequence[Mapping[str, Any]] | None = None
     findings: Sequence[dict[str, Any]] | None = None
@@ -85,13 +87,14 @@ def contents_of_training(
     thresholds = None if tested.is_single else tested.thresholds()
     contents = _contents(tested, thresholds, classifier, dataset, command, store)
     provenance, estimate = classifier.provenance, training.estimate
-    chosen = (classifier.head.kind, provenance["layers"], provenance["penalty"])
+    chosen = {(c["head"], c["layers"], c["penalty"]) for c in provenance["averaged"]}
     return replace(
         contents,
         candidates=[
-            {**c, "chosen": (c["head"], c["layers"], c["penalty"]) == chosen}
+            {**c, "chosen": (c["head"], c["layers"], c["penalty"]) in chosen}
             for c in provenance["candidates"]
         ],
+        contributions=provenance["contributions"],
         baselines=estimate.baselines,
         learning_curve=estimate.learning_curve,
         findings=[{"kind": f.kind, "text": f.summary()} for f in training.findings],

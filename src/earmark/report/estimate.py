@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from earmark.report import plots
@@ -94,11 +94,29 @@ def layers(contents: ReportContents) -> dict[str, object] | None:
     rows = [c for n, c in enumerate(candidates) if n < MOST_CANDIDATES or c.get("chosen")]
     return {
         "plot": plots.rows("Best accuracy with each layer set", chart, 1_000, bars=True),
+        "shares": _shares(contents.contributions or ()),
         "count": len(candidates),
         "n_screened": len(screened),
         "rows": rows,
         "chosen": [n for n, c in enumerate(rows) if c.get("chosen")],
     }
+
+
+def _shares(contributions: Sequence[Mapping[str, Any]]) -> object | None:
+    """Return the share of each layer as bars; of many layers those with the largest."""
+    if len(contributions) < 2:
+        return None
+    several = len({row["backbone"] for row in contributions}) > 1
+    largest = sorted(contributions, key=lambda row: -row["share"])[:MOST_LAYER_SETS]
+    chart = [
+        plots.Row(
+            f"{row['backbone']}/{row['layer']}" if several else row["layer"],
+            max(0.0, row["share"]),
+        )
+        for row in contributions
+        if row in largest
+    ]
+    return plots.rows("Share of each layer in the answers", chart, 1_000, bars=True)
 
 
 def fine_tuning(contents: ReportContents) -> dict[str, object] | None:

@@ -47,6 +47,18 @@ def collapse(
     return heads.new_head("linear", mean, scale, {"weight": weight, "bias": bias})
 
 
+def columns_of(
+    average: Average, table: FeatureTable
+) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
+    """Return, for each member, where its features stand among those of all, and their weights."""
+    specs, columns, weights = average.specs(table), [], []
+    for member in average.members:
+        columns.append(table.columns(specs, table.spec(member.features, member.weights)))
+        own = table.feature_weights(member.features, member.weights)
+        weights.append(None if own is None else own[own > 0])
+    return columns, weights
+
+
 def fit(
     average: Average,
     table: FeatureTable,
@@ -54,13 +66,12 @@ def fit(
     targets_of: Callable[[bool], Targets],
     seed: int,
 ) -> Head:
-    """Fit all members to ``features`` (N, D), those that their specs read together.
+    """Fit all members to ``features`` (N, D), those that :meth:`Average.specs` read.
 
     ``targets_of`` returns the targets; if it is given true, with weights with which each class
     counts the same.
     """
-    columns = [table.columns(average.names, member.features) for member in average.members]
-    weights = [table.feature_weights(m.features, m.weights) for m in average.members]
+    columns, weights = columns_of(average, table)
     targets = [targets_of(member.balanced) for member in average.members]
     if average.is_single:
         (member,) = average.members

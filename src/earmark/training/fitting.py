@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
 from earmark.training import batches, heads, parallel
-from earmark.training.average import collapse, fit
+from earmark.training.average import collapse, columns_of, fit
 from earmark.training.inner import Average, Candidate
 from earmark.training.judging import FoldedClips, fold_moments
 from earmark.training.moments import System
@@ -31,43 +32,44 @@ class Fitter:
 
     def fit(self, candidate: Candidate, places: np.ndarray) -> Head:
         """Fit ``candidate`` to the clips at ``places``."""
-        table, kind, name = self.clips.table, candidate.head, candidate.features
-        targets = self.clips.weighted(candidate).rows(places)
-        weights = table.feature_weights(name, candidate.weights)
-        if self.is_summed((name,), kind):
+        table, kind, average = self.clips.table, candidate.head, Average((candidate,))
+        specs, targets = average.specs(table), self.clips.weighted(candidate).rows(places)
+        _, (weights,) = columns_of(average, table)
+        if self.is_summed(specs, kind):
             fold = np.zeros(len(places), np.int64)
             alone = FoldedClips(table.only(places), targets, targets, fold)
-            system = fold_moments(alone, name, targets).system([0])
+            system = fold_moments(alone, specs, targets).system([0])
             return summed_head(candidate, system, weights)
-        if kind in SLOW and not self.is_small(name, len(places)):
+        if kind in SLOW and not self.is_small(specs, len(places)):
             own = table.only(places)
             return batches.fit(
                 kind,
-                lambda rows: own.features(name, rows),
+                lambda rows: own.features(specs, rows),
                 targets,
                 candidate.penalty,
                 self.seed,
             )
-        features = table.features(name, places)
+        features = table.features(specs, places)
         return heads.fit(kind, features, targets, candidate.penalty, self.seed, weights)
 
     def fit_average(self, average: Average, places: np.ndarray) -> Head:
         """Fit all members of ``average`` to the clips at ``places``: one head."""
-        table, names = self.clips.table, average.names
-        is_summed = any(self.is_summed((m.features,), m.head) for m in average.members)
-        if average.is_single or is_summed or not self.is_small(names, len(places)):
+        table, specs = self.clips.table, average.specs(self.clips.table)
+        is_summed = any(map(self._is_summed, average.members))
+        if average.is_single or is_summed or not self.is_small(specs, len(places)):
             members = [self.fit(member, places) for member in average.members]
             return self._collapsed(average, members)
 
         def targets_of(balanced: bool) -> Targets:
             return (self.clips.balanced if balanced else self.clips.targets).rows(places)
 
-        return fit(average, table, table.features(names, places), targets_of, self.seed)
+        return fit(average, table, table.features(specs, places), targets_of, self.seed)
 
     def fit_path(self, candidates: Sequence[Candidate], places: np.ndarray) -> list[Head]:
         """Fit candidates of one kind and spec, which differ in penalty only."""
         kind, name = candidates[0].head, candidates[0].features
-        if len(candidates) == 1 or not self.is_small(name, len(places)):
+        specs = (self.clips.table.specs[name],)
+        if len(candidates) == 1 or not self.is_small(specs, len(places)):
             return [self.fit(candidate, places) for candidate in candidates]
         features = self.clips.table.features(name, places)
         path = dict(heads.fit_path(kind, features, self.clips.targets.rows(places), self.seed))
@@ -92,7 +94,8 @@ class Fitter:
         together = n_clips <= MOST_BESIDE  # larger matrices have work for all cores
         if any(member.head == "logistic" for member in members):  # not so its many small products
             n_beside = n_clips * torch.get_num_threads()
-            together = all(self.is_small(member.features, n_beside) for member in members)
+            specs = self.clips.table.specs
+            together = all(self.is_small([specs[m.features]], n_beside) for m in members)
         if together and self.clips.table.is_in_memory:
             parallel.side_by_side(fit, jobs)
         else:
@@ -109,29 +112,24 @@ class Fitter:
         Members of the other balance take another pass.
         """
         table, fitted = self.clips.table, dict[tuple[int, Candidate], Head]()
-        summed = [
-            number
-            for number, average in enumerate(averages)
-            if all(self.is_summed((m.features,), m.head) for m in average.members)
-        ]
+        summed = [n for n, a in enumerate(averages) if all(map(self._is_summed, a.members))]
         for is_balanced in (False, True):
             jobs = [
-                (number, member)
+                (number, member, table.spec(member.features, member.weights))
                 for number in summed
                 for member in averages[number].members
                 if member.balanced == is_balanced
             ]
-            names = tuple(dict.fromkeys(member.features for _, member in jobs))
-            groups = [names] if names and self.is_summed(names) else [(name,) for name in names]
+            specs = tuple(dict.fromkeys(spec for _, _, spec in jobs))
+            groups = [specs] if specs and self.is_summed(specs) else [(spec,) for spec in specs]
             for group in groups:
-                own = [job for job in jobs if job[1].features in group]
+                own = [job for job in jobs if job[2] in group]
                 moments = fold_moments(self.clips, group, self.clips.weighted(own[0][1]))
-                for number, member in own:
-                    columns = table.columns(group, member.features)
-                    weights = table.feature_weights(member.features, member.weights)
+                for number, member, spec in own:
+                    _, (weights,) = columns_of(Average((member,)), table)
                     system = moments.system_without(*folds[number])
                     if len(group) > 1:
-                        system = system.part(columns)
+                        system = system.part(table.columns(group, spec))
                     fitted[number, member] = summed_head(member, system, weights)
         return {
             number: self._collapsed(
@@ -143,18 +141,22 @@ class Fitter:
     def _collapsed(self, average: Average, members: Sequence[Head]) -> Head:
         if average.is_single:
             return members[0]
-        table, names = self.clips.table, average.names
-        columns = [table.columns(names, member.features) for member in average.members]
-        return collapse(members, columns, average.factors, table.size(names))
+        table = self.clips.table
+        columns, _ = columns_of(average, table)
+        return collapse(members, columns, average.factors, table.size(average.specs(table)))
 
-    def is_summed(self, names: Sequence[str], head: str = "linear") -> bool:
+    def _is_summed(self, candidate: Candidate) -> bool:
+        spec = self.clips.table.spec(candidate.features, candidate.weights)
+        return self.is_summed((spec,), candidate.head)
+
+    def is_summed(self, specs: Sequence[FeatureSpec], head: str = "linear") -> bool:
         """Say whether a head is fitted from sums over the clips, some at a time."""
-        size = self.clips.table.size(names)
+        size = self.clips.table.size(specs)
         return head in heads.SUMMED and len(self.clips.fold) > max(LONG, size)
 
-    def is_small(self, names: str | Sequence[str], n_clips: int) -> bool:
+    def is_small(self, specs: Sequence[FeatureSpec], n_clips: int) -> bool:
         """Say whether features of so many clips, and two copies, are a small part of the memory."""
-        return 12 * n_clips * self.clips.table.size(names) <= self.memory // 4
+        return 12 * n_clips * self.clips.table.size(specs) <= self.memory // 4
 
 
 def summed_head(candidate: Candidate, system: System, weights: np.ndarray | None) -> Head:

@@ -17,7 +17,14 @@ import numpy as np
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
 from earmark.training.gradients import Descent
-from earmark.training.moments import NEVER, FoldMoments, System, shrinkage, standard_scale
+from earmark.training.moments import (
+    NEVER,
+    FoldMoments,
+    System,
+    shrinkage,
+    solve_loaded,
+    standard_scale,
+)
 
 LINEAR = ("linear", "logistic")  # by least squares, and by likelihood, which few features want
 SUMMED = ("prototype", "linear")  # what sums over clips are enough for
@@ -42,11 +49,13 @@ def standard(
     ``weights`` (D,) of features are those of :func:`standard_scale`.
     """
     mean = features.mean(0, dtype=np.float64)
-    squares = np.zeros(len(mean))
+    rounded, squares = mean.astype(np.float32), np.zeros(len(mean))
     for rows in _blocks(len(features)):
-        squares += np.square(features[rows] - mean).sum(0)
-    scale = standard_scale(np.sqrt(squares / len(features)), weights)
-    return mean.astype(np.float32), scale.astype(np.float32)
+        x = features[rows] - rounded
+        squares += np.einsum("nd,nd->d", x, x)
+    squares = squares / len(features) - np.square(mean - rounded)
+    scale = standard_scale(np.sqrt(squares.clip(0)), weights)
+    return rounded, scale.astype(np.float32)
 
 
 def _blocks(count: int) -> Iterator[slice]:
@@ -158,18 +167,14 @@ def _ridge(
     """
     import torch
 
-    dtype = torch.float64 if exact else torch.float32
     prior = targets.prior
-    rest = torch.from_numpy(targets.onehot - prior).to(dtype)
-    inverse = torch.from_numpy(1 / targets.weights).to(dtype)
-    k = torch.from_numpy(kernel).to(dtype) + 1
+    rest = torch.from_numpy(targets.onehot - prior)
+    inverse = torch.from_numpy(1 / targets.weights).float()
+    k = torch.from_numpy(kernel) + 1
     diagonal, duals = k.diagonal().clone(), []
     for penalty in penalties:
         k.diagonal().copy_(diagonal + penalty * len(kernel) * inverse)
-        factor, failed = torch.linalg.cholesky_ex(k)
-        if failed:  # rounding; in double precision it is positive
-            factor = torch.linalg.cholesky(k.double()).to(dtype)
-        duals.append(torch.cholesky_solve(rest, factor))
+        duals.append(solve_loaded(k, rest, exact=exact))
     found = torch.stack(duals).numpy()
     return found, prior + found.sum(1)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from earmark.classifier.calibration import Calibration, log_loss, sigmoid
+from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
 from earmark.training import metrics
@@ -70,10 +71,10 @@ class Average:
         """The kind of head that it is once fitted."""
         return self.members[0].head if self.is_single else "linear"
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The feature specs that are read together."""
-        return tuple(dict.fromkeys(member.features for member in self.members))
+    def specs(self, table: FeatureTable) -> tuple[FeatureSpec, ...]:
+        """Return the feature specs that are read together."""
+        specs = (table.spec(member.features, member.weights) for member in self.members)
+        return tuple(dict.fromkeys(specs))
 
     @property
     def reading(self) -> str:

@@ -12,6 +12,7 @@ from itertools import groupby
 
 import numpy as np
 
+from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
 from earmark.training import heads, parallel
@@ -63,13 +64,13 @@ class FoldedClips:
         return self.balanced if candidate.balanced else self.targets
 
     def blocks(
-        self, name: str | Sequence[str], fold: int
+        self, specs: str | Sequence[FeatureSpec], fold: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield places (n,) and features (n, D) of the clips of a fold, some at a time."""
         places = np.flatnonzero(self.fold == fold)
         for start in range(0, len(places), BLOCK):
             some = places[start : start + BLOCK]
-            yield some, self.table.features(name, some)
+            yield some, self.table.features(specs, some)
 
 
 @dataclass(frozen=True)
@@ -209,16 +210,16 @@ def _answered(fit: InnerFit) -> list[int]:
 
 def fold_moments(
     clips: FoldedClips,
-    names: str | Sequence[str],
+    specs: str | Sequence[FeatureSpec],
     targets: Targets,
     step: Callable[[int], None] = lambda n: None,
 ) -> FoldMoments:
     """Sum over the clips of each fold, in one pass; ``step`` is told how many are done."""
     some = np.linspace(0, len(clips.fold) - 1, min(len(clips.fold), BLOCK)).astype(int)
-    shift = clips.table.features(names, some).mean(0)
+    shift = clips.table.features(specs, some).mean(0)
     moments = FoldMoments(shift, clips.n_folds, targets.n_classes)
     for fold in range(clips.n_folds):
-        for places, features in clips.blocks(names, fold):
+        for places, features in clips.blocks(specs, fold):
             moments.add(fold, features, targets.rows(places))
             step(len(places))
     return moments

@@ -44,28 +44,36 @@ class FeatureTable:
     def names(self) -> list[str]:
         return list(self.specs)
 
-    def features(self, names: str | Sequence[str], rows: np.ndarray) -> np.ndarray:
-        """Return (len(rows), D) float32 of a spec, or of several, each feature once."""
-        specs = self._specs(names)
+    def spec(self, name: str, weights: Sequence[float] = ()) -> FeatureSpec:
+        """Return a spec, without its layers whose weights are 0, where there are ``weights``."""
+        spec, keep = self.specs[name], iter(weights)
+        if not weights:
+            return spec
+        layers = tuple(tuple(y for y in names if next(keep)) for names in spec.layers)
+        return replace(spec, layers=layers)
+
+    def features(self, specs: str | Sequence[FeatureSpec], rows: np.ndarray) -> np.ndarray:
+        """Return (len(rows), D) float32 of the spec of a name, or of several specs together."""
+        specs = self._specs(specs)
         return compute_features(self.infos, self._embeddings(rows, specs), specs)
 
-    def size(self, names: str | Sequence[str]) -> int:
-        """Return D, the number of features of a spec, or of several."""
-        return count_features(self.infos, self._specs(names))
+    def size(self, specs: str | Sequence[FeatureSpec]) -> int:
+        """Return D, the number of features of the spec of a name, or of several specs together."""
+        return count_features(self.infos, self._specs(specs))
 
     @functools.cached_property
     def sizes(self) -> Mapping[str, int]:
         """How many features each spec reads."""
         return {name: self.size(name) for name in self.specs}
 
-    def columns(self, names: Sequence[str], name: str) -> np.ndarray:
-        """Return where the features (d,) of one spec stand among those (D,) of ``names``."""
-        parts = self._parts(names)
+    def columns(self, specs: Sequence[FeatureSpec], spec: FeatureSpec) -> np.ndarray:
+        """Return where the features (d,) of one spec stand among those (D,) of ``specs``."""
+        parts = list_statistics(self.infos, specs)
         sizes = [statistic_size(self.infos, part) for part in parts]
         ends = dict(zip(parts, np.cumsum(sizes).tolist(), strict=True))
         places = [
             np.arange(ends[part] - statistic_size(self.infos, part), ends[part])
-            for part in self._parts(name)
+            for part in list_statistics(self.infos, [spec])
         ]
         return np.concatenate(places)
 
@@ -172,12 +180,11 @@ class FeatureTable:
         used = layers_read(specs)
         return [m[places] if u else np.zeros(0) for m, u in zip(self.matrices, used, strict=True)]
 
-    def _specs(self, names: str | Sequence[str]) -> tuple[FeatureSpec, ...]:
-        several = (names,) if isinstance(names, str) else names
-        return tuple(self.specs[name] for name in several)
+    def _specs(self, specs: str | Sequence[FeatureSpec]) -> Sequence[FeatureSpec]:
+        return (self.specs[specs],) if isinstance(specs, str) else specs
 
-    def _parts(self, names: str | Sequence[str]) -> tuple[Statistic, ...]:
-        return list_statistics(self.infos, self._specs(names))
+    def _parts(self, name: str) -> tuple[Statistic, ...]:
+        return list_statistics(self.infos, [self.specs[name]])
 
     def _part_weights(self, name: str, weights: Sequence[float]) -> np.ndarray:
         """Return the weight of each feature of a statistic, for all statistics of a spec."""

@@ -9,10 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from earmark.classifier.targets import Targets
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NEVER = -1e4  # the logit of a class that was not in training
 LEAST_DEVIATION = 1e-6  # a unit that moves less says nothing
@@ -170,20 +174,11 @@ class System:
         """
         import torch
 
-        load = penalty * self.count
         right = np.concatenate([self.class_sums.T, np.zeros((1, len(self.prior)))])
         right[:-1] -= np.outer(self.matrix[:-1, -1], self.prior)
         loaded = torch.from_numpy(self.matrix).clone()
-        loaded.diagonal().add_(load)
-        factor, failed = torch.linalg.cholesky_ex(loaded)
-        if failed:
-            factor = torch.linalg.cholesky(loaded.double())
-            loaded, exact = loaded.double(), False
-        rest = torch.from_numpy(right)
-        solution = torch.cholesky_solve(rest.to(factor.dtype), factor).double()
-        for _ in range(REFINEMENTS if exact else 0):
-            product = torch.cat([s.double() @ solution for s in torch.split(loaded, STRIP)])
-            solution += torch.cholesky_solve((rest - product).float(), factor).double()
+        loaded.diagonal().add_(penalty * self.count)
+        solution = solve_loaded(loaded, torch.from_numpy(right), exact=exact).double()
         weight, bias = solution[:-1].T.numpy(), solution[-1].numpy() + self.prior
         bias[self.class_count == 0] = NEVER
         return weight, bias
@@ -197,6 +192,29 @@ class System:
         bias = -0.5 * square * kept**2
         bias[self.class_count == 0] = NEVER
         return means * kept[:, None], bias
+
+
+def solve_loaded(loaded: Tensor, right: Tensor, *, exact: bool) -> Tensor:
+    """Return the solution (D, K) of ``loaded`` (D, D) times it = ``right`` (D, K).
+
+    ``loaded`` is float32 and positive. ``exact`` refines the solution of the float32 factor in
+    float64; without it, it is as exact as judging a candidate needs, and float32.
+    """
+    import torch
+
+    factor, failed = torch.linalg.cholesky_ex(loaded)
+    if failed:  # rounding; in double precision it is positive
+        factor = torch.linalg.cholesky(loaded.double())
+        solution = torch.cholesky_solve(right.double(), factor)
+        return solution if exact else solution.float()
+    solution = torch.cholesky_solve(right.float(), factor)
+    if not exact:
+        return solution
+    solution, right = solution.double(), right.double()
+    for _ in range(REFINEMENTS):
+        product = torch.cat([s.double() @ solution for s in torch.split(loaded, STRIP)])
+        solution += torch.cholesky_solve((right - product).float(), factor).double()
+    return solution
 
 
 def shrinkage(square: np.ndarray, counts: np.ndarray, length: float, n_clips: float) -> np.ndarray:

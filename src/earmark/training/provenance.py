@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from earmark.backbones import registry
+from earmark.classifier.features import FeatureSpec
 from earmark.classifier.known import KEY_BYTES, KnownClips
 from earmark.data.clip import Clip
 from earmark.system.text import to_bytes
@@ -48,6 +49,10 @@ def provenance(
         "data": digest.hexdigest(),
         "layers": chosen.best.reading,
         "penalty": chosen.best.members[0].penalty,
+        "averaged": [
+            {"head": c.head, "layers": c.reading, "penalty": c.penalty, "factor": round(factor, 4)}
+            for c, factor in zip(chosen.best.members, chosen.best.factors, strict=True)
+        ],
         "candidates": _best(chosen),
         "source": embedded.dataset.origin,
         "arguments": own,
@@ -83,11 +88,11 @@ def _best(choice: Choice) -> list[dict[str, Any]]:
 
 
 def known_clips(
-    embedded: EmbeddedData, table: FeatureTable, names: Sequence[str], digest: str
+    embedded: EmbeddedData, table: FeatureTable, specs: Sequence[FeatureSpec], digest: str
 ) -> KnownClips:
     """Return the hashes of what is trained on: all clips but those of a test split.
 
-    Their sounds are those of the chosen specs ``names``. Their key comes from the ``digest`` of the
+    Their sounds are those of the chosen ``specs``. Their key comes from the ``digest`` of the
     data, so that equal trainings give equal bytes.
     """
     scheme, rows = embedded.scheme, np.arange(len(embedded.clips))
@@ -97,7 +102,7 @@ def known_clips(
 
     def clips() -> Iterator[tuple[Clip, bytes, np.ndarray]]:
         for block in np.array_split(rows, range(BLOCK, len(rows), BLOCK)):
-            for row, sound in zip(block, table.features(names, block), strict=True):
+            for row, sound in zip(block, table.features(specs, block), strict=True):
                 yield embedded.clips[row], contents[row], sound
 
     return KnownClips.of(clips(), bytes.fromhex(digest)[:KEY_BYTES])

@@ -158,7 +158,8 @@ class Search:
     def logits(self, average: Average, head: Head, rows: np.ndarray) -> np.ndarray:
         """Return logits (n, K) of the clips ``rows`` by the ``head`` of a fitted average."""
         blocks = np.array_split(rows, range(BLOCK, len(rows), BLOCK))
-        features = (self.table.features(average.names, block) for block in blocks)
+        specs = average.specs(self.table)
+        features = (self.table.features(specs, block) for block in blocks)
         return np.concatenate([head.logits(x) for x in features])
 
     def fit_rows(self, average: Average, rows: np.ndarray) -> Head:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from earmark.classifier.estimate import WORTHLESS
 from earmark.errors import amount
 from earmark.system.text import one_line
+from earmark.training.contributions import of_backbones
 
 if TYPE_CHECKING:
-    from earmark.classifier.classifier import BackboneUse
+    from earmark.classifier.classifier import BackboneUse, Classifier
     from earmark.data.doctor.findings import Finding
     from earmark.training.training import Training
 
@@ -26,6 +27,8 @@ def training_json(training: Training, model: str | None = None) -> dict[str, Any
         "backbone": [use.name for use in classifier.backbones],
         "layers": layer_names(classifier.backbones),
         "head": classifier.head.kind,
+        "averaged": classifier.provenance["averaged"],
+        "contributions": classifier.provenance["contributions"],
         "labels": list(classifier.labels),
         "clips": training.n_clips,
         "skipped": [{"path": f.path, "reason": f.reason} for f in training.skipped],
@@ -60,9 +63,10 @@ def training_lines(training: Training, model: str | None = None) -> list[str]:
         f"{amount(training.n_clips, 'clip')}, {len(classifier.labels)} classes{saved}",
         *(
             f"  {'and' if n else 'backbone':<9} {use.name}, {_some_layers(use.layers)}"
+            f"{_share_of(use.name, classifier)}"
             for n, use in enumerate(classifier.backbones)
         ),
-        f"  head      {classifier.head.kind}",
+        f"  head      {_head_text(classifier)}",
         *estimate_lines(estimate),
         *transfer_line(estimate),
         *growth_line(estimate),
@@ -72,6 +76,20 @@ def training_lines(training: Training, model: str | None = None) -> list[str]:
         *(f"  warning   {warning}" for warning in training.warnings),
         *(f"  finding   {finding}" for finding in _some_findings(training.findings)),
     ]
+
+
+def _share_of(backbone: str, classifier: Classifier) -> str:
+    """Say what a backbone contributes, if it is one of several."""
+    share = of_backbones(classifier.provenance["contributions"]).get(backbone)
+    if share is None or len(classifier.backbones) == 1:
+        return ""
+    return f", {100 * share:.0f} % of the answer"
+
+
+def _head_text(classifier: Classifier) -> str:
+    """Return the kind of head, and how many were averaged."""
+    count = len(classifier.provenance["averaged"])
+    return f"{classifier.head.kind}, the average of {count}" if count > 1 else classifier.head.kind
 
 
 def _some_layers(layers: Sequence[str]) -> str:

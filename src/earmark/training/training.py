@@ -16,7 +16,7 @@ from earmark.classifier.classifier import BackboneUse, Classifier
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec, layers_read
-from earmark.classifier.head import KINDS
+from earmark.classifier.head import KINDS, Head
 from earmark.classifier.prediction import check_names
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
@@ -30,6 +30,7 @@ from earmark.errors import DataError, EarmarkError, did_you_mean
 from earmark.system.progress import Progress, Stages
 from earmark.training import baselines, candidates, estimation, headline, heads, learning_curve
 from earmark.training.baselines import Baseline
+from earmark.training.contributions import MOST_CLIPS, contributions
 from earmark.training.embedded_data import EmbeddedData
 from earmark.training.estimation import OutOfFold
 from earmark.training.fitting import MEMORY
@@ -213,7 +214,9 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         rule = replace(rule, unknown_threshold=threshold.below)
         estimate = replace(estimate, unknown={"rate": rate, **threshold._asdict()})
     origin = provenance(embedded, solution.chosen, vars(settings))
-    uses, features = _used(networks, [choices[name] for name in chosen.names])
+    specs = chosen.specs(search.table)
+    origin["contributions"] = _contributions(search, solution.head, specs)
+    uses, features = _used(networks, specs)
     classifier = Classifier(
         tuple(dataset.labels),
         uses,
@@ -223,7 +226,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         rule,
         estimate,
         origin,
-        known=known_clips(embedded, search.table, chosen.names, origin["data"]),
+        known=known_clips(embedded, search.table, specs, origin["data"]),
     )
     return Training(
         classifier,
@@ -307,6 +310,16 @@ def estimate_of(
     return replace(estimate, verdict=verdict)
 
 
+def _contributions(
+    search: Search, head: Head, specs: Sequence[FeatureSpec]
+) -> list[dict[str, object]]:
+    """Return what each layer contributes, over some clips."""
+    n_clips, table = len(search.table), search.table
+    rows = np.unique(np.linspace(0, n_clips - 1, min(n_clips, MOST_CLIPS)).astype(int))
+    features = table.features(specs, rows)
+    return contributions(head, table.infos, specs, features, is_single=search.targets.is_single)
+
+
 def _rivals(
     embedded: EmbeddedData,
     search: Search,
@@ -315,7 +328,7 @@ def _rivals(
     stages: Stages,
 ) -> tuple[Baseline, ...]:
     """Return what the estimate is held against."""
-    layers = layers_read([search.table.specs[name] for name in chosen.names])
+    layers = layers_read(chosen.specs(search.table))
     used = [n for n, names in zip(embedded.networks, layers, strict=True) if names]
     return tuple(baselines.judge(embedded, search, used, store, stages))
 

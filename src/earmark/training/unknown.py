@@ -78,7 +78,8 @@ def _left_out(
     inside = np.flatnonzero(search.fold == tested)
     test = thinned(inside, search.targets, MOST_TESTED, search.seed)
     truth, answer = search.targets.classes[train], search.targets.classes[test]
-    features, others = (search.table.features(chosen.names, rows) for rows in (train, test))
+    specs = chosen.specs(search.table)
+    features, others = (search.table.features(specs, rows) for rows in (train, test))
     scores: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def leave_out(left: int) -> None:

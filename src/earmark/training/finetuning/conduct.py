@@ -297,9 +297,8 @@ class _Work:
         def solve(rows: np.ndarray, features: np.ndarray) -> Head:
             return search.fit_features(best, rows, features)
 
-        specs = tuple(search.table.specs[name] for name in best.names)
         head = search.fit_rows(best, rows)
-        start = Start(specs, rows, head, choice.calibration, solve)
+        start = Start(best.specs(search.table), rows, head, choice.calibration, solve)
         return Run(self.setup, name, start, judged, length)
 
     def verdict(self, answers: Sequence[_Answer]) -> tuple[dict[str, Any], OutOfFold]:

@@ -1,0 +1,67 @@
+"""What each layer contributes to the answers of a linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from earmark.backbones.info import BackboneInfo
+from earmark.classifier.features import FeatureSpec, list_statistics, statistic_size
+from earmark.classifier.head import Head
+
+MOST_CLIPS = 500  # more do not move a share
+
+
+def contributions(
+    head: Head,
+    infos: Sequence[BackboneInfo],
+    specs: Sequence[FeatureSpec],
+    features: np.ndarray,
+    *,
+    is_single: bool,
+) -> list[dict[str, Any]]:
+    """Return the share of each layer in what tells clips apart; none for a head that is not linear.
+
+    Logits are sums over layers. A layer's share is the covariance of its part with the whole,
+    divided by the variance of the whole: shares sum to 1, and one that works against the others is
+    negative. What all classes of a clip have in common decides nothing and is left out where a
+    clip has one class. ``features`` (N, D) are those of some clips.
+    """
+    if head.kind == "mlp":
+        return []
+    t = head.tensors
+    z = (features - t["mean"]) / t["scale"]
+    parts: dict[tuple[int, str], np.ndarray] = {}
+    start = 0
+    for part in list_statistics(infos, specs):
+        name = part.layers[0] if len(part.layers) == 1 else f"mean of {len(part.layers)} layers"
+        columns = slice(start, start + statistic_size(infos, part))
+        logits = _centred(z[:, columns] @ t["weight"][:, columns].T, is_single)
+        key = part.backbone, name
+        parts[key] = parts.get(key, 0) + logits
+        start = columns.stop
+    whole = np.sum(list(parts.values()), axis=0)
+    variance = float(np.vdot(whole, whole)) or 1.0
+    return [
+        {
+            "backbone": infos[k].name,
+            "layer": name,
+            "share": round(float(np.vdot(logits, whole)) / variance, 4),
+        }
+        for (k, name), logits in parts.items()
+    ]
+
+
+def of_backbones(shares: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Return the share of each backbone."""
+    sums: dict[str, float] = {}
+    for row in shares:
+        sums[row["backbone"]] = sums.get(row["backbone"], 0.0) + row["share"]
+    return sums
+
+
+def _centred(logits: np.ndarray, is_single: bool) -> np.ndarray:
+    logits = logits - logits.mean(0)
+    return logits - logits.mean(1, keepdims=True) if is_single else logits
