@@ -7,6 +7,7 @@ Only the functions before the first fixture know what things are called today.
 import hashlib
 import json
 import shutil
+from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def traits(classifier: Classifier) -> dict[str, Any]:
             {"name": use.name, "fingerprint": use.fingerprint, "layers": list(use.layers)}
             for use in classifier.backbones
         ],
-        "pooling": classifier.pooling,
+        "pooling": {k: v for k, v in asdict(classifier.features[0]).items() if k != "layers"},
         "audio": {name: getattr(classifier.audio, name) for name in ("channel", "non_finite")},
         "separator": classifier.separator,
         "accuracy": classifier.estimate.accuracy,

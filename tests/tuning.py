@@ -95,9 +95,9 @@ def run_of(
 
     rows = np.arange(len(clips) - judged)
     known = embed([clips[row] for row in rows], network, None).matrix
-    head = solve(rows, compute_features([network.info], [known], reading))
+    head = solve(rows, compute_features([network.info], [known], [reading]))
     held = np.arange(len(clips) - judged, len(clips)) if judged else None
-    return Run(setup, name, Start(reading, rows, head, CALIBRATION, solve), held)
+    return Run(setup, name, Start((reading,), rows, head, CALIBRATION, solve), held)
 
 
 def ended(run: Run) -> Tuned:

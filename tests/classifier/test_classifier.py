@@ -14,6 +14,7 @@ from earmark.classifier.calibration import Calibration
 from earmark.classifier.classifier import BackboneUse, Classifier, Head
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.estimate import Estimate
+from earmark.classifier.features import FeatureSpec
 from earmark.errors import ModelError
 
 ESTIMATE = Estimate("5 folds", 0.5, (0.4, 0.6), 0.5, 0.1, 0.3, 20, folds=(), classes=())
@@ -36,7 +37,7 @@ def saved(tmp_path_factory) -> Path:
         (BackboneUse("logmel", fingerprint, ("logmel",)),),
         head,
         Calibration(1.3),
-        {"spread": True, "bands": True, "averaged": False},
+        (FeatureSpec((("logmel",),)),),
         DecisionRule(nonconformity=(0.1, 0.4)),
         ESTIMATE,
         {"seed": 0},
@@ -88,7 +89,10 @@ def test_every_flipped_bit_is_refused(saved, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"schema": 99}, r"has schema 99 and this earmark \(.*\) reads 2 and 3; update earmark"),
+        (
+            {"schema": 99},
+            r"has schema 99 and this earmark \(.*\) reads 2 and 3 and 4; update earmark",
+        ),
         ({"labels": ["b", "a", "c"]}, "was changed after it was saved"),
         ({"temperature": 1.0}, "was changed after it was saved"),
         ({"digest": "0" * 64}, "was changed after it was saved"),

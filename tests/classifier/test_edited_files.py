@@ -58,7 +58,7 @@ def traits(classifier: Classifier) -> tuple[Any, ...]:
         classifier.scores(features).tolist(),
         classifier.head.known_score(features).tolist(),
         classifier.backbones,
-        classifier.feature_spec,
+        classifier.features,
         classifier.decision_rule,
         classifier.calibration,
         classifier.audio,

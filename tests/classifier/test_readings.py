@@ -45,7 +45,7 @@ def test_equal_layers_are_averaged():
     mean = candidates([deep], "auto")["mean, means"]
     assert mean == FeatureSpec((("h0", "h1", "h2"),), spread=False, averaged=True)
     matrix = matrix_of(deep, 5)
-    found = compute_features([deep], [matrix], mean)
+    found = compute_features([deep], [matrix], [mean])
     raw = matrix.reshape(5, 3, 2, 4)[:, :, 0].mean(1)
     np.testing.assert_allclose(found, np.sign(raw) * np.sqrt(np.abs(raw)), atol=1e-6)
 
@@ -58,7 +58,7 @@ def test_without_bands_it_is_the_statistics_of_all_frequencies(bands, channels, 
     info = BackboneInfo("n", "", 16_000, 1, 1, (Layer("a", channels, bands),), 0, "", "")
     held = np.concatenate([frames.mean(2).ravel(), frames.std(2).ravel()])[None]
     found = compute_features(
-        [info], [held.astype(np.float32)], FeatureSpec((("a",),), bands=False)
+        [info], [held.astype(np.float32)], [FeatureSpec((("a",),), bands=False)]
     )[0]
     whole = frames.reshape(channels, -1)
     expected = np.concatenate([whole.mean(1), whole.std(1)])
@@ -68,7 +68,7 @@ def test_without_bands_it_is_the_statistics_of_all_frequencies(bands, channels, 
 def test_parts_that_are_the_same_are_one():
     """A layer without bands is read alike with and without them, and its kernel computed once."""
     with_bands, without = FeatureSpec((("c",),)), FeatureSpec((("c",),), bands=False)
-    assert list_statistics([NET], with_bands) == list_statistics([NET], without)
+    assert list_statistics([NET], [with_bands]) == list_statistics([NET], [without])
 
 
 @pytest.mark.parametrize("layers", ["conv6", "conv2,embedding"])
@@ -78,7 +78,8 @@ def test_what_is_predicted_with_is_what_was_trained_with(tones, tmp_path, layers
     training.classifier.save(tmp_path / "m.earmark")
     loaded = earmark.Classifier.load(tmp_path / "m.earmark")
     rows = np.arange(12)
-    read = training.search.table.features(training.chosen.features, rows)
+    table = training.search.table
+    read = table.features(training.chosen.specs(table), rows)
     expected = loaded.scores(read)
     for prediction, scores in zip(
         loaded.predict(sorted(tones.rglob("*.wav"))), expected, strict=True

@@ -16,11 +16,13 @@ from earmark.data.dataset import Dataset
 from earmark.errors import EarmarkError
 from earmark.training import heads, learning_curve
 from earmark.training.evaluation import evaluate
-from earmark.training.selection import Candidate
+from earmark.training.inner import Average, Candidate
 from earmark.training.unknown import find_threshold
 from toy import blobs, search_of
 
 RATE_HZ = 16_000
+GOOD = Average((Candidate("linear", "good", 3e-3),))
+GOOD_BALANCED = Average((Candidate("linear", "good", 3e-3, balanced=True),))
 TONES_HZ = {"low": 300.0, "middle": 1_000.0, "high": 4_000.0}
 
 
@@ -151,7 +153,7 @@ def test_balancing_wins_where_a_rare_class_is_drowned():
     x = (rng.normal(size=(420, 5)) + 1.5 * truth[:, None]).astype(np.float32)
     fold = np.arange(420) // 21 % 5
     search = search_of({"x": x}, truth, 2, fold, kinds=("linear",), balanced=True)
-    assert search.choose().best.balanced
+    assert search.choose().best.members[0].balanced
     answers = search.out_of_fold().argmax(1)
     plain = search_of({"x": x}, truth, 2, fold, kinds=("linear",)).out_of_fold().argmax(1)
     assert (answers[truth == 1] == 1).mean() > (plain[truth == 1] == 1).mean() + 0.3
@@ -170,9 +172,7 @@ def test_balanced_weights_let_each_class_count_the_same():
 def test_the_border_lets_in_as_many_strangers_as_asked_for():
     features, truth, fold = blobs(size=400, noise=0.6)
     search = search_of(features, truth, 4, fold)
-    strict, lax = (
-        find_threshold(search, Candidate("linear", "good", 3e-3), r) for r in (0.05, 0.3)
-    )
+    strict, lax = (find_threshold(search, GOOD, r) for r in (0.05, 0.3))
     assert 0.01 < strict.accepted <= 0.05 < lax.accepted <= 0.3
     assert strict.below > lax.below and strict.answered < lax.answered
     # classes that nobody has seen, as far from the others as they are from each other
@@ -189,7 +189,7 @@ def test_the_border_is_that_of_the_balanced_head():
     x, truth, fold = features["good"][kept], truth[kept], fold[kept]
     search = search_of({"good": x}, truth, 4, fold)
     plain, balanced = (
-        find_threshold(search, Candidate("linear", "good", 3e-3, b), 0.2) for b in (False, True)
+        find_threshold(search, GOOD_BALANCED if b else GOOD, 0.2) for b in (False, True)
     )
     assert plain.below != balanced.below
 
@@ -252,7 +252,7 @@ def test_impossible_borders_are_refused(classes, rate, text):
     features, truth, fold = blobs()
     search = search_of(features, truth % classes, classes, fold)
     with pytest.raises(EarmarkError, match=text):
-        find_threshold(search, Candidate("linear", "good", 3e-3), rate)
+        find_threshold(search, GOOD, rate)
 
 
 # Growth
@@ -261,7 +261,7 @@ def test_impossible_borders_are_refused(classes, rate, text):
 def test_the_learning_curve_rises_to_the_estimate():
     features, truth, fold = blobs(size=320, noise=1.2)
     search = search_of(features, truth, 4, fold)
-    curve = learning_curve.learning_curve(search, Candidate("linear", "good", 3e-3))
+    curve = learning_curve.learning_curve(search, GOOD)
     sizes = [point["clips_per_class"] for point in curve]
     assert sizes == [1, 2, 4, 8, 16, 32, 64]
     assert curve[0]["accuracy"] + 0.1 < curve[-1]["accuracy"]

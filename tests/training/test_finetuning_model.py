@@ -112,10 +112,10 @@ def test_it_begins_with_the_frozen_classifier(network):
         network.info = whole
         network.restrict_to_layers(reading.layers[0])
         matrix = np.concatenate([heard_apart(network, x) for x in waves])
-        features = compute_features([network.info], [matrix], reading)
+        features = compute_features([network.info], [matrix], [reading])
         head = head_for(kind, features.shape[1])
         wanted = calibration.logits(head.logits(features))
-        model = Tunable([network], reading, head, calibration).eval()
+        model = Tunable([network], [reading], head, calibration).eval()
         with torch.no_grad():
             found = model(waveforms.window_batches([network], [waves]), len(waves)).numpy()
         assert distance(found, wanted) <= 1e-3
@@ -126,9 +126,9 @@ def test_several_networks_are_read_side_by_side(clips):
     waves = two_clips(first)
     reading = FeatureSpec((("conv9",), ("embedding",)))
     matrices = [np.concatenate([heard_apart(n, x) for x in waves]) for n in (first, second)]
-    features = compute_features([first.info, second.info], matrices, reading)
+    features = compute_features([first.info, second.info], matrices, [reading])
     head = head_for("linear", features.shape[1])
-    model = Tunable([first, second], reading, head, Calibration(1.0))
+    model = Tunable([first, second], [reading], head, Calibration(1.0))
     with torch.no_grad():
         found = model(waveforms.window_batches([first, second], [waves, waves]), 2).numpy()
     assert distance(found, head.logits(features)) <= 1e-3
@@ -151,7 +151,7 @@ def slopes(network, depths) -> dict[str, torch.Tensor]:
     """The gradient of each tuned parameter, for a random head over all layers."""
     reading = FeatureSpec((tuple(layer.name for layer in network.info.layers),))
     size, waves = sum(2 * layer.size for layer in network.info.layers), two_clips(network)
-    model = Tunable([network], reading, head_for("linear", size), Calibration(1.0))
+    model = Tunable([network], [reading], head_for("linear", size), Calibration(1.0))
     loss = model(waveforms.window_batches([network], [waves]), len(waves)).square().sum()
     held = dict(network.named_parameters())
     found = torch.autograd.grad(loss, [held[name] for name in depths])

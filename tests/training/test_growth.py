@@ -15,9 +15,9 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.embeddings.rows import StoredRows
 from earmark.errors import DataError, EarmarkError
-from earmark.training import batches, finalists, fitting, heads, screening
+from earmark.training import batches, finalists, fitting, heads, judging, screening
 from earmark.training.inner import Candidate, Contest, InnerLogits, fold_pairs
-from earmark.training.judging import FoldedClips, by_fits, by_kernel, by_moments
+from earmark.training.judging import FoldedClips, InnerFit, by_fits, by_kernel, by_moments
 from earmark.training.moments import FoldMoments, moments_bytes
 from toy import blobs, search_of
 
@@ -62,13 +62,12 @@ def test_inner_answers_are_the_same_from_sums_and_from_fitted_heads():
     clips = search_of(features, truth, 4, fold).clips
     candidates = [Candidate("prototype", "good"), Candidate("linear", "good", 3e-3)]
     pairs = fold_pairs(5)
-    summed = by_moments(clips, candidates, pairs, lambda n: None)
+    summed = by_moments(clips, [InnerFit(pair, candidates) for pair in pairs], lambda n: None)
     fitter = fitting.Fitter(clips)
     for pair in pairs:
-        fitted = by_fits(
-            clips, candidates, pair, lambda at: [fitter.fit(c, at) for c in candidates]
-        )
-        kernel = by_kernel(clips, clips.table.kernel("good", np.arange(200)), candidates, pair)
+        fit = InnerFit(pair, candidates)
+        fitted = by_fits(clips, fit, lambda at: [fitter.fit(c, at) for c in candidates])
+        kernel = by_kernel(clips, clips.table.kernel("good", np.arange(200)), fit)
         for one, near in zip(fitted, kernel, strict=True):
             (other,) = [p for p in summed if p.pair == pair and p.held == one.held]
             np.testing.assert_array_equal(one.rows, other.rows)
@@ -88,15 +87,11 @@ def test_the_choice_is_judged_on_all_clips_on_either_side_of_the_switch(size, mo
     features = {name: x.astype(np.float32) for name, x in features.items()}
     search = search_of(features, truth, 4, np.arange(200) // 4 % 5, kinds=("prototype", "linear"))
     choice = search.choose()
-    assert choice.best.features == "good"
+    assert choice.best.members[0].reading == "good"
     assert len(choice.screened) == 2 * (1 + 3)  # the ends of the penalties are left out
     assert {c.features for c in choice.loss} == {"good", "bad"}
-    seen = [
-        p.rows
-        for p in finalists.Finals(search.clips, search.memory, [])._inner(
-            "good", [choice.best], fold_pairs(5), lambda n: None
-        )
-    ]
+    fits = [InnerFit(pair, choice.best.members) for pair in fold_pairs(5)]
+    seen = [part.rows for part in judging._answer(search.clips, fits, lambda share: None)]
     assert set(np.concatenate(seen)) == set(range(200))
 
 
@@ -110,11 +105,13 @@ def test_equal_rivals_rank_alike_whatever_order_they_come_in(order):
     ]
     targets = Targets.single(np.array([0, 1, 0, 1]), 2)
     logits = np.float32([[[2, 1], [1, 2], [1, 2], [1, 2]]])
-    contest = Contest(None, targets, {"conv1": 10, "conv2": 10}, KINDS)
+    features = {name: np.zeros((4, 10), np.float32) for name in ("conv1", "conv2")}
+    table = search_of(features, np.array([0, 1, 0, 1]), 2, np.arange(4)).table
+    contest = Contest(None, targets, table, KINDS)
     for number in order:
         contest.enter([InnerLogits([rivals[number]], (0, 1), 0, np.arange(4), logits)])
     assert contest.ranked() == list(contest.choice().loss) == rivals
-    assert contest.choice().best == rivals[0]
+    assert contest.choice().best.members == (rivals[0],)
 
 
 def test_many_classes_are_screened_by_some_of_them():

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from earmark.classifier.features import FeatureSpec
-from earmark.classifier.schema import TUNED, check_depth
+from earmark.classifier.schema import ONE_SPEC, TUNED, check_depth
 from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
 from earmark.system.files import not_a_file
 from earmark.system.jsons import strict_json
 
-ONE_SPEC = 3  # the third has fine-tuned weights, and is otherwise the second
-SEVERAL_SPECS = 4  # the fourth reads features by several specs
+# The third has fine-tuned weights, and is otherwise the second. The fourth has several specs.
+SEVERAL_SPECS = 4
 READ = (2, ONE_SPEC, SEVERAL_SPECS)
 MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megabytes
 

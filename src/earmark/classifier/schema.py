@@ -17,6 +17,7 @@ from earmark.classifier.estimate import HEADLINES, VERDICTS
 from earmark.classifier.head import KINDS
 
 Rule = Callable[[Any, str], None]  # takes a value and the name of its field
+ONE_SPEC = 3  # the last schema in which a head reads one set of features
 ROUNDING = 1e-5  # a share may exceed its range by so much
 LARGEST = float(np.finfo(np.float32).max)  # of a number
 MOST_DEPTH = 20  # of lists and objects in each other
@@ -327,8 +328,11 @@ def _check_backbones(uses: Sequence[Mapping[str, Any]]) -> None:
 
 def _check_features(header: Mapping[str, Any]) -> None:
     """Check that 'pooling' or 'features' is there, and reads the layers of the backbones."""
-    if ("features" in header) == ("pooling" in header):
-        raise ValueError("either pooling or features must be there, and not both")
+    name, other = (
+        ("features", "pooling") if header["schema"] > ONE_SPEC else ("pooling", "features")
+    )
+    if name not in header or other in header:
+        raise ValueError(f"with schema {header['schema']}, {name} must be there, and {other} not")
     specs, uses = header.get("features", ()), header["backbones"]
     for k, spec in enumerate(specs):
         name = f"features[{k}].layers"

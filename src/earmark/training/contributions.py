@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,14 +52,6 @@ def contributions(
         }
         for (k, name), logits in parts.items()
     ]
-
-
-def of_backbones(shares: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Return the share of each backbone."""
-    sums: dict[str, float] = {}
-    for row in shares:
-        sums[row["backbone"]] = sums.get(row["backbone"], 0.0) + row["share"]
-    return sums
 
 
 def _centred(logits: np.ndarray, is_single: bool) -> np.ndarray:

@@ -170,7 +170,7 @@ def _ridge(
     prior = targets.prior
     rest = torch.from_numpy(targets.onehot - prior)
     inverse = torch.from_numpy(1 / targets.weights).float()
-    k = torch.from_numpy(kernel) + 1
+    k = torch.from_numpy(np.asarray(kernel, np.float32)) + 1
     diagonal, duals = k.diagonal().clone(), []
     for penalty in penalties:
         k.diagonal().copy_(diagonal + penalty * len(kernel) * inverse)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from earmark.classifier.estimate import WORTHLESS
 from earmark.errors import amount
 from earmark.system.text import one_line
-from earmark.training.contributions import of_backbones
 
 if TYPE_CHECKING:
     from earmark.classifier.classifier import BackboneUse, Classifier
@@ -80,9 +79,10 @@ def training_lines(training: Training, model: str | None = None) -> list[str]:
 
 def _share_of(backbone: str, classifier: Classifier) -> str:
     """Say what a backbone contributes, if it is one of several."""
-    share = of_backbones(classifier.provenance["contributions"]).get(backbone)
-    if share is None or len(classifier.backbones) == 1:
+    rows = classifier.provenance["contributions"]
+    if not rows or len(classifier.backbones) == 1:
         return ""
+    share = sum(row["share"] for row in rows if row["backbone"] == backbone)
     return f", {100 * share:.0f} % of the answer"
 
 

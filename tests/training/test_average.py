@@ -1,0 +1,241 @@
+"""Layers that weigh by what they are worth alone, and heads that are averaged into one."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import earmark
+from earmark.classifier.calibration import fit_temperature
+from earmark.classifier.head import KINDS
+from earmark.classifier.targets import Targets
+from earmark.training import fitting, judging, screening, weighting
+from earmark.training.average import collapse
+from earmark.training.contributions import contributions
+from earmark.training.inner import Average, Candidate, Contest, InnerLogits, fold_pairs
+from earmark.training.judging import InnerFit
+from toy import two_networks
+
+WEIGHTS = (1.0, 0.0, 0.25, 0.5, 0.0, 0.125)
+MEMBERS = (
+    Candidate("linear", "all", 3e-4, is_weighted=True, weights=WEIGHTS),
+    Candidate("linear", "one/upper, no bands", 1e-3),
+    Candidate("prototype", "last, means"),
+    Candidate("linear", "all", 1e-5),
+)
+AVERAGE = Average(MEMBERS, (0.4, 0.3, 0.1, 0.2))
+
+
+def sum_of_members(search, average, rows):
+    """Return logits (N, K) of the members one by one, in double precision."""
+    table, every = search.table, np.arange(len(search.fold))
+    total = 0.0
+    for member, factor in zip(average.members, average.factors, strict=True):
+        alone = Average((member,))
+        head = search.fitter.fit(member, rows)
+        logits = head.logits(table.features(alone.specs(table), every))
+        total = total + factor * logits.astype(np.float64)
+    return total
+
+
+@pytest.mark.parametrize("size", [60, 120])  # fewer clips than features, and more
+@pytest.mark.parametrize("long", [5_000, 30])  # fitted from features, and from sums
+def test_an_average_of_linear_heads_is_one_linear_head(size, long, monkeypatch):
+    monkeypatch.setattr(fitting, "LONG", long)
+    search = two_networks(size=size)
+    rows = search.rows_but(2)
+    head = search.fit_rows(AVERAGE, rows)
+    assert head.kind == "linear" and head.tensors["weight"].ndim == 2
+    found = search.logits(AVERAGE, head, np.arange(size))
+    np.testing.assert_allclose(found, sum_of_members(search, AVERAGE, rows), atol=2e-5)
+    x = search.table.features(AVERAGE.specs(search.table), rows)
+    lengths = np.square((x - head.tensors["mean"]) / head.tensors["scale"]).sum(1)
+    assert lengths.mean() == pytest.approx(1, abs=1e-4)  # known_score counts on it
+
+
+@pytest.mark.parametrize("long", [5_000, 30])
+def test_heads_without_folds_are_those_of_the_other_clips(long, monkeypatch):
+    monkeypatch.setattr(fitting, "LONG", long)
+    search, every = two_networks(size=90), np.arange(90)
+    balanced = dataclasses.replace(MEMBERS[1], balanced=True)
+    averages = [AVERAGE, Average(MEMBERS[:1]), Average((balanced, MEMBERS[2]), (0.5, 0.5))]
+    fitted = search.fitter.fit_without(averages, [[0], [1, 2], [4]])
+    for average, left_out, head in zip(averages, ([0], [1, 2], [4]), fitted, strict=True):
+        expected = sum_of_members(search, average, search.rows_but(*left_out))
+        np.testing.assert_allclose(search.logits(average, head, every), expected, atol=2e-5)
+
+
+@given(st.integers(0, 99), st.integers(1, 4))
+@settings(max_examples=20, deadline=None)
+def test_members_may_share_features_or_not(seed, n_members):
+    rng = np.random.default_rng(seed)
+    columns = [rng.permutation(9)[: rng.integers(1, 9)] for _ in range(n_members)]
+    members = []
+    for own in columns:
+        tensors = {"mean": rng.normal(size=len(own)), "scale": rng.uniform(0.5, 2, len(own))}
+        tensors["scale"][0] = np.inf  # a unit that is not read
+        tensors |= {"weight": rng.normal(size=(3, len(own))), "bias": rng.normal(size=3)}
+        members.append(
+            earmark.classifier.head.Head("linear", {k: v.astype("f4") for k, v in tensors.items()})
+        )
+    factors, x = rng.uniform(0, 1, n_members).tolist(), rng.normal(size=(5, 9)).astype("f4")
+    head = collapse(members, columns, factors, 9)
+    expected = sum(
+        f * m.logits(x[:, own]) for f, m, own in zip(factors, members, columns, strict=True)
+    )
+    np.testing.assert_allclose(head.logits(x), expected, rtol=1e-6, atol=1e-6 * n_members)
+
+
+def test_weights_of_layers_are_those_of_their_features_products():
+    table, rows = two_networks().table, np.arange(120)
+    weights = table.feature_weights("all", WEIGHTS)
+    x = table.features("all", rows)
+    z = (x - x.mean(0)) / x.std(0)
+    expected = (z * weights) @ z.T / weights.sum()
+    found = table.kernel("all", rows, weights=WEIGHTS)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    spec = table.spec("all", WEIGHTS)
+    assert spec.layers == (("a", "c"), ("a", "c"))
+    assert table.size([spec]) == np.count_nonzero(weights)
+    # however many features a layer has: b of two bands weighs as c of one
+    assert weights[: 2 * 12].sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("size", [60, 120])
+def test_weighted_layers_are_judged_alike_by_kernels_and_by_sums(size):
+    search = two_networks(size=size)
+    members = [Candidate("linear", "all", p, is_weighted=True) for p in (1e-2, 1e-3)]
+    fits = [InnerFit(pair, members, WEIGHTS, pair[0]) for pair in fold_pairs(5)]
+    kernel = search.table.kernel("all", np.arange(size), weights=WEIGHTS)
+    summed = judging.by_moments(search.clips, fits, lambda n: None)
+    for fit, other in zip(fits, sorted(summed, key=lambda part: part.pair), strict=True):
+        (one,) = judging.by_kernel(search.clips, kernel, fit)
+        assert one.held == other.held == fit.pair[1] and one.only_for == fit.pair[0]
+        np.testing.assert_array_equal(one.rows, other.rows)
+        np.testing.assert_allclose(one.logits, other.logits, atol=0.2)  # scaled by all clips
+
+
+def test_answers_made_for_one_fold_judge_no_other():
+    part = InnerLogits([MEMBERS[0]], (1, 3), 3, np.arange(2), np.zeros((1, 2, 4)), only_for=1)
+    assert [t for t in (None, 0, 1, 2, 3) if part.judges(t)] == [None, 1]
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_a_backbone_that_knows_nothing_is_left_out(few, monkeypatch):
+    """It has as many layers as the other, and concatenated it costs accuracy."""
+    if few:
+        monkeypatch.setattr(screening, "SCREENED_BY", 40)
+        monkeypatch.setattr(screening, "SCREENED_BY_OF_CLASS", 4)
+    monkeypatch.setattr(weighting, "SHARPNESS", 0.1)
+    search = two_networks(size=160, noise=1.5)
+    weighted = [c for c in search.choose().loss if c.is_weighted]
+    assert weighted
+    weights = weighting.layer_weights({None: _contest(search)}, search.table)[None]
+    assert max(weights[:3]) == 1 and max(weights[3:]) < 0.2
+    plain = min(v for c, v in search.choose().loss.items() if c.features == "all")
+    assert min(search.choose().loss[c] for c in weighted) <= plain
+
+
+def _contest(search):
+    clips = search.clips
+    contest = Contest(None, search.targets, search.table, KINDS)
+    screening.screen(clips, KINDS, {None: contest}, lambda: None, is_final=True)
+    return contest
+
+
+def test_a_tested_fold_weighs_no_layer():
+    """Other labels in it change neither what is chosen for it, nor weights, nor answers."""
+    search = two_networks(noise=2.0)
+    truth = search.targets.classes.copy()
+    truth[search.fold == 2] = (truth[search.fold == 2] + 1) % 4
+    spoilt = dataclasses.replace(search, targets=Targets.single(truth, 4), _choices={})
+    one, other = (s.plans() for s in (search, spoilt))
+    assert one[2].choice.best == other[2].choice.best
+    assert one[0].choice.best != other[0].choice.best
+    test = search.fold == 2
+    np.testing.assert_array_equal(search.out_of_fold(one)[test], spoilt.out_of_fold(other)[test])
+
+
+def test_the_average_is_taken_where_inner_clips_say_so():
+    """Two rivals that err on different clips are better together; a third is worse alone."""
+    truth = np.arange(40) % 2
+    search = two_networks(size=40)
+    rng = np.random.default_rng(0)
+    sure = np.eye(2)[truth] * 2
+    rivals = [
+        Candidate("linear", name, 1e-3) for name in ("one/upper", "two/upper", "two/all, means")
+    ]
+    logits = np.stack([sure + rng.normal(0, s, (40, 2)) for s in (1.2, 1.3, 30.0)])
+    contest = Contest(None, Targets.single(truth, 2), search.table, ("linear",))
+    contest.enter([InnerLogits(rivals, (0, 1), 0, np.arange(40), logits.astype(np.float32))])
+    choice = contest.choice()
+    assert {*rivals[:2]} <= {*choice.best.members} and choice.best.head == "linear"
+    assert sum(choice.best.factors) == pytest.approx(1) and max(choice.best.factors) < 0.6
+    assert choice.figures[0] < min(choice.loss.values())
+    alone = Contest(None, Targets.single(truth, 2), search.table, ("prototype",))
+    few = [dataclasses.replace(rival, head="prototype") for rival in rivals]
+    alone.enter([InnerLogits(few, (0, 1), 0, np.arange(40), logits.astype(np.float32))])
+    assert alone.choice().best.is_single  # who asks for one kind of head gets it
+
+
+def test_few_clips_without_an_error_are_not_infinitely_sure():
+    """As if one clip more had been seen, for which all classes are equally true."""
+    for n_clips in (10, 40, 400):
+        truth = np.arange(n_clips) % 4
+        scores = 1 / (
+            1 + 3 * np.exp(-1 / fit_temperature(np.eye(4)[truth], truth, np.ones(n_clips)))
+        )
+        assert scores == pytest.approx((n_clips + 0.25) / (n_clips + 1), abs=2e-3)
+
+
+def test_a_class_that_was_not_in_training_does_not_soften_the_scores():
+    truth = np.arange(40) % 3
+    logits = np.concatenate([np.eye(3)[truth], np.full((40, 1), -1e4)], 1)
+    three = fit_temperature(np.eye(3)[truth], truth, np.ones(40))
+    assert fit_temperature(logits, truth, np.ones(40)) == pytest.approx(three, rel=1e-3)
+
+
+def test_contributions_sum_to_one_and_name_what_matters():
+    search = two_networks(size=160, noise=0.8)
+    head, table = search.fit_rows(AVERAGE, search.rows_but()), search.table
+    specs = AVERAGE.specs(table)
+    x = table.features(specs, np.arange(160))
+    rows = contributions(head, table.infos, specs, x, is_single=True)
+    assert sum(row["share"] for row in rows) == pytest.approx(1, abs=1e-3)
+    shares = {
+        name: sum(r["share"] for r in rows if r["backbone"] == name) for name in ("one", "two")
+    }
+    assert shares["one"] > 0.8 > 0.2 > shares["two"]
+
+
+def test_a_file_holds_the_union_of_features(tones, tmp_path):
+    """The average of several readings is saved, loaded and answers the same."""
+    training = earmark.train(tones, backbone="speech-embedding", compare=False)
+    search, table = training.search, training.search.table
+    average = Average(
+        (
+            Candidate("linear", "upper, no bands", 1e-3),
+            Candidate("linear", "all", 1e-3, is_weighted=True, weights=(0.0, 1.0) + (0.5,) * 9),
+        ),
+        (0.5, 0.5),
+    )
+    rows = search.rows_but()
+    specs, head = average.specs(table), search.fit_rows(average, rows)
+    classifier = training.classifier
+    uses = (
+        dataclasses.replace(
+            classifier.backbones[0], layers=earmark.classifier.features.layers_read(specs)[0]
+        ),
+    )
+    classifier = dataclasses.replace(
+        classifier, backbones=uses, features=specs, head=head, known=None
+    )
+    assert "conv1" not in uses[0].layers and len(specs) == 2
+    classifier.save(tmp_path / "m.earmark")
+    loaded = earmark.load(tmp_path / "m.earmark")
+    assert loaded.features == specs
+    expected = classifier.scores(table.features(specs, rows))
+    found = loaded.predict_proba(sorted(tones.rglob("*.wav")))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
