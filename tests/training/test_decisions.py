@@ -209,7 +209,7 @@ def test_a_stranger_is_called_unknown(tmp_path):
         for k in range(8):
             write_chord(tmp_path / "data" / label / f"{k}.wav", [label], k)
     model, files = tmp_path / "m.earmark", [tmp_path / "tone.wav", tmp_path / "noise.wav"]
-    training = earmark.train(tmp_path / "data", backbone="logmel", unknown=0.05)
+    training = earmark.train(tmp_path / "data", backbone="logmel", head="prototype", unknown=0.05)
     assert training.classifier.estimate.unknown["rate"] == 0.05
     training.classifier.save(model)
     write_chord(files[0], ["high"], 50)
