@@ -87,6 +87,8 @@ def main() -> None:
                         "ci95_high": round(high, 4),
                         "macro_f1": round(estimate["macro_f1"], 4),
                         "ece": round(estimate["ece"], 4),
+                        "ece_expected": round(estimate["ece_expected"], 4),
+                        "ece_debiased": round(estimate["ece_debiased"], 4),
                         "head": told["head"],
                         "layers": len(told["layers"]),
                         "log_mel": without.get("log-mel statistics", ""),

@@ -161,6 +161,11 @@ def test_an_estimate_is_what_it_was_after_json_and_says_so_when_it_is_asked_as_i
     for estimate in (ESTIMATE, full):
         assert Estimate.from_dict(json.loads(json.dumps(estimate.to_dict()))) == estimate
     assert full.to_dict()["ci95"] == [0.4, 0.6] and "map" not in full.to_dict()
+    assert "ece_expected" not in ESTIMATE.to_dict()  # as in files of 0.1
+    beside = {"ece_expected": 0.08, "ece_debiased": 0.05}
+    new = Estimate.from_dict({**ESTIMATE.to_dict(), **beside})
+    assert (new.calibration_error_expected, new.calibration_error_debiased) == (0.08, 0.05)
+    assert new.to_dict() == {**ESTIMATE.to_dict(), **beside}
     with pytest.raises(KeyError, match="ece"):
         Estimate.from_dict({k: v for k, v in full.to_dict().items() if k != "ece"})
     with pytest.warns(DeprecationWarning, match="an estimate is an object now"):

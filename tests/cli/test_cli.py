@@ -56,6 +56,8 @@ def test_train_json_is_one_object_with_all_that_is_promised(folder, tmp_path):
         "model", "backbone", "layers", "head", "labels", "clips", "skipped", "estimate", "seconds",
     }  # fmt: skip
     assert set(told["estimate"]) >= {"scheme", "accuracy", "ci95", "macro_f1", "ece", "folds"}
+    assert 0 <= told["estimate"]["ece_debiased"] <= told["estimate"]["ece"]
+    assert told["estimate"]["ece_expected"] > 0
     assert set(told["seconds"]) == {"embed", "choose", "fit", "curve", "copies", "total"}
     assert told["backbone"] == ["logmel"] and told["labels"] == ["high", "low"]
     assert [fold["n"] for fold in told["estimate"]["folds"]] and told["clips"] == 12
@@ -164,6 +166,7 @@ def test_evaluate(folder, model, tmp_path):
     assert f"report: {tmp_path / 'r' / 'report.html'}" in done.stderr
     assert "answered 12 clips" in (tmp_path / "r" / "report.html").read_text()
     assert told["accuracy"] == 1.0 and told["clips"] == 12
+    assert {"ece_expected", "ece_debiased"} <= set(told)
     table = (tmp_path / "r" / "confusion.csv").read_text().splitlines()
     assert table == ["label,high,low", "high,6,0", "low,0,6"]
     (folder.parent / "other.csv").write_text("path,label\ntones/low/0.wav,lo\n")

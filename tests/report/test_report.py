@@ -176,6 +176,15 @@ def test_the_page_says_what_the_summary_says():
         assert f"{fold['fold']} {fold['n']} {fold['accuracy'] * 100:.0f} %" in shown
 
 
+def test_the_page_says_what_calibration_error_exactly_right_scores_would_show():
+    summary, contents = made()
+    assert "It is never quite 0 with few clips" in words(page(summary, contents))  # of 0.1
+    summary["estimate"] |= {"ece_expected": 0.0814, "ece_debiased": 0.0321}
+    shown = words(page(summary, contents))
+    assert "On 120 clips, exactly right scores would show 0.081, on average." in shown
+    assert "Debiased, the ECE is 0.032." in shown and "never quite 0" not in shown
+
+
 def test_an_evaluation_has_a_page_without_the_parts_of_a_training():
     summary, contents = made()
     evaluated = {**summary["estimate"], "model": "/m/x.earmark", "skipped": [], "folds": []}

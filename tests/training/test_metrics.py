@@ -134,6 +134,7 @@ def test_figures_do_not_depend_on_how_much_is_in_memory(monkeypatch, is_single):
             quality.tolist(),
             metrics.chance(onehot, is_single),
             metrics.calibration_error(scores, onehot, is_single),
+            metrics.debiased_calibration(scores, onehot, is_single),
             metrics.accuracy_interval(quality, cluster, 0),
             metrics.paired_p(quality - 0.5, cluster, 0),
             metrics.per_class(onehot, chosen, [str(k) for k in range(onehot.shape[1])]),
@@ -144,4 +145,74 @@ def test_figures_do_not_depend_on_how_much_is_in_memory(monkeypatch, is_single):
     monkeypatch.setattr(metrics, "CELLS", 64)
     parts = figures(onehot)
     assert parts[2] == pytest.approx(whole[2], rel=1e-12)
-    assert parts[:2] + parts[3:] == whole[:2] + whole[3:]
+    assert parts[3] == pytest.approx(whole[3], rel=1e-12)
+    assert parts[:2] + parts[4:] == whole[:2] + whole[4:]
+
+
+def sharpened(n: int, power: float, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return right scores (N, 10), answered correctly in 0.88, shown ones and truth (N, 10).
+
+    The shown ones are too sure where ``power`` is above 1.
+    """
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, 10))
+    logits[np.arange(n), rng.integers(0, 10, n)] += 5.5 * rng.gamma(3, 1 / 3, n)
+    right, shown = (np.exp(1.6 * x * logits) for x in (1, power))
+    right, shown = (x / x.sum(1, keepdims=True) for x in (right, shown))
+    truth = (rng.random((n, 1)) > right.cumsum(1)[:, :-1]).sum(1)
+    return right, shown, np.eye(10)[truth]
+
+
+@pytest.mark.parametrize("is_single", [True, False])
+def test_the_error_of_exactly_right_scores_is_the_mean_over_truths_drawn_from_them(is_single):
+    rng = np.random.default_rng(1)
+    scores = sharpened(150, 1, 0)[0] if is_single else rng.beta(0.4, 1.2, (60, 5))
+    errors = []
+    for _ in range(1_500):
+        if is_single:
+            truth = (rng.random((150, 1)) > scores.cumsum(1)[:, :-1]).sum(1)
+            onehot = np.eye(10)[truth]
+        else:
+            onehot = rng.random(scores.shape) < scores
+        errors.append(metrics.calibration_error(scores, onehot, is_single))
+    expected, _ = metrics.debiased_calibration(scores, onehot, is_single)
+    assert expected == pytest.approx(np.mean(errors), rel=0.02)
+    assert metrics.debiased_calibration(scores, ~(onehot > 0), is_single)[0] == expected
+    other = metrics.debiased_calibration(scores, onehot, is_single, seed=1)[0]
+    assert other != expected and other == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.parametrize(("n", "floor", "left"), [(100, 0.07, 0.03), (400, 0.035, 0.013)])
+def test_exactly_right_scores_have_little_debiased_error(n, floor, left):
+    draws = [sharpened(n, 1, seed)[1:] for seed in range(120)]
+    seen = np.mean([metrics.calibration_error(*draw) for draw in draws])
+    expected, debiased = np.mean([metrics.debiased_calibration(*draw) for draw in draws], axis=0)
+    assert seen == pytest.approx(floor, rel=0.1) and expected == pytest.approx(seen, rel=0.06)
+    assert debiased < left
+
+
+@pytest.mark.parametrize("power", [0.7, 1.3, 2])
+def test_the_debiased_error_of_wrong_scores_is_that_of_many_clips(power):
+    true = metrics.calibration_error(*sharpened(300_000, power, 0)[1:])
+    draws = [sharpened(400, power, seed)[1:] for seed in range(60)]
+    seen = np.mean([metrics.calibration_error(*draw) for draw in draws])
+    debiased = np.mean([metrics.debiased_calibration(*draw)[1] for draw in draws])
+    assert true > 0.03 and seen > true + 0.003
+    assert debiased == pytest.approx(true, rel=0.15)
+
+
+@given(seed=SEEDS, is_single=st.booleans())
+def test_the_debiased_error_is_none_up_to_chance_and_else_below_what_is_seen(seed, is_single):
+    onehot, _ = draw(seed, is_single)
+    scores = np.random.default_rng(seed).dirichlet(np.full(onehot.shape[1], 0.2), len(onehot))
+    seen = metrics.calibration_error(scores, onehot, is_single)
+    expected, debiased = metrics.debiased_calibration(scores, onehot, is_single)
+    assert 0 <= debiased <= seen + 1e-12 and 0 <= expected <= 1
+    assert (debiased == 0) == (seen <= expected) or seen == pytest.approx(expected)
+
+
+def test_where_scores_are_certain_nothing_is_due_to_chance():
+    certain = np.eye(3, dtype=np.float32)[[0, 1, 2, 2]]
+    assert metrics.debiased_calibration(certain, certain) == (0, 0)
+    expected, debiased = metrics.debiased_calibration(certain, np.eye(3)[[0, 1, 2, 1]])
+    assert expected == 0 and debiased == pytest.approx(0.25)

@@ -61,6 +61,19 @@ def test_what_doubling_should_add():
     assert summary.growth_line({"learning_curve": points, **worthless}) == []
 
 
+def test_the_calibration_error_stands_beside_that_of_exactly_right_scores():
+    estimate = {"ci95": [0.9, 1.0], "chance": 0.1, "accuracy": 0.95, "scheme": "5 folds"}
+    estimate |= {"macro_f1": 0.949, "ece": 0.0312, "clips": 400, "folds": []}
+    of_0_1 = summary.estimate_lines(estimate)
+    assert of_0_1[-1] == "  measured  5 folds; macro F1 0.949, calibration error 0.031"
+    lines = summary.estimate_lines(estimate | {"ece_expected": 0.0279, "ece_debiased": 0.0104})
+    assert lines[-2:] == [
+        "  measured  5 folds; macro F1 0.949",
+        "  scores    calibration error 0.031, debiased 0.010; exactly right scores would show 0.028"
+        " on 400 clips",
+    ]
+
+
 def test_what_is_said_of_unknown_classes():
     (line,) = summary.unknown_line({"unknown": {"accepted": 0.048, "answered": 0.93}})
     assert line.endswith(

@@ -16,6 +16,8 @@ HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1")
 _JSON_NAMES = {  # where they differ from those of the attributes
     "interval": "ci95",
     "calibration_error": "ece",
+    "calibration_error_expected": "ece_expected",
+    "calibration_error_debiased": "ece_debiased",
     "n_clips": "clips",
     "mean_average_precision": "map",
 }
@@ -34,6 +36,9 @@ class Estimate:
         classes it is the label-ranking average precision.
     macro_f1, balanced_accuracy, mean_average_precision, calibration_error : float
         The second is None for clips with several classes, the third for clips with one.
+    calibration_error_expected, calibration_error_debiased : float
+        The calibration error that exactly right scores would show on these clips, on average, and
+        an estimate of what it is without that bias. None in files of 0.1.
     chance : float
         The accuracy of always giving the same answer.
     headline : dict
@@ -78,6 +83,8 @@ class Estimate:
     answered_unknown: int | None = None
     headline: Figures | None = None
     verdict: Figures | None = None
+    calibration_error_expected: float | None = None
+    calibration_error_debiased: float | None = None
 
     @property
     def is_worthless(self) -> bool:

@@ -174,6 +174,8 @@ ESTIMATE = record(
     {
         "balanced_accuracy": SHARE,
         "map": SHARE,
+        "ece_expected": SHARE,
+        "ece_debiased": SHARE,
         "headline": HEADLINE,
         "verdict": VERDICT,
         "baselines": FIGURES,

@@ -136,6 +136,7 @@ def estimate(
     onehot, is_single = tested.onehot, tested.is_single
     name = headline.name_of(onehot, is_single)
     counts = headline.counts_of(chosen, onehot, tested.fold)
+    expected, debiased = metrics.debiased_calibration(tested.scores, onehot, is_single, seed)
 
     def of_fold(number: int) -> dict[str, float]:
         inside = tested.fold == number
@@ -151,6 +152,8 @@ def estimate(
         interval=metrics.accuracy_interval(quality, tested.cluster, seed),
         macro_f1=metrics.macro_f1(onehot, chosen),
         calibration_error=metrics.calibration_error(tested.scores, onehot, is_single),
+        calibration_error_expected=expected,
+        calibration_error_debiased=debiased,
         chance=metrics.chance(onehot, is_single),
         n_clips=len(tested.clips),
         folds=tuple(

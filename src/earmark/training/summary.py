@@ -119,8 +119,20 @@ def estimate_lines(estimate: Mapping[str, Any]) -> list[str]:
         f" {guess} gives {figure['chance']:.3f})",
         *_beside(estimate, figure["name"]),
         f"  measured  {estimate['scheme']}; {', '.join(_others(estimate, figure['name']))}",
+        *_calibration_line(estimate),
     ]
     return [*lines, *_fold_line(estimate["folds"], figure["name"])]
+
+
+def _calibration_line(estimate: Mapping[str, Any]) -> list[str]:
+    """Say how far the scores are off, and what exactly right ones would show; not of 0.1."""
+    if "ece_expected" not in estimate:
+        return []
+    return [
+        f"  scores    calibration error {estimate['ece']:.3f}, debiased"
+        f" {estimate['ece_debiased']:.3f}; exactly right scores would show"
+        f" {estimate['ece_expected']:.3f} on {amount(estimate['clips'], 'clip')}"
+    ]
 
 
 def _fold_line(folds: Sequence[Mapping[str, Any]], name: str) -> list[str]:
@@ -189,7 +201,9 @@ def _beside(estimate: Mapping[str, Any], name: str) -> list[str]:
 
 def _others(estimate: Mapping[str, Any], name: str) -> list[str]:
     """Return the figures that are not gone by."""
-    figures = [("mAP", "map"), ("macro F1", "macro_f1"), ("calibration error", "ece")]
+    figures = [("mAP", "map"), ("macro F1", "macro_f1")]
+    if "ece_expected" not in estimate:  # else it has a line of its own
+        figures.append(("calibration error", "ece"))
     return [
         f"{noun} {estimate[key]:.3f}" for noun, key in figures if key in estimate and key != name
     ]
