@@ -7,16 +7,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from earmark.classifier.features import FeatureSpec
 from earmark.classifier.schema import ONE_SPEC, TUNED, check_depth
 from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
 from earmark.system.files import not_a_file
 from earmark.system.jsons import strict_json
+
+if TYPE_CHECKING:
+    from earmark.classifier.features import FeatureSpec
 
 # The third has fine-tuned weights, and is otherwise the second. The fourth has several specs.
 SEVERAL_SPECS = 4
@@ -89,6 +91,8 @@ def features_to_json(specs: Sequence[FeatureSpec]) -> dict[str, Any]:
 
 def features_from_json(header: Mapping[str, Any]) -> tuple[FeatureSpec, ...]:
     """Return what :func:`features_to_json` wrote."""
+    from earmark.classifier.features import FeatureSpec  # with torch: not needed to refuse a file
+
     if header["schema"] < SEVERAL_SPECS:
         layers = tuple(tuple(use["layers"]) for use in header["backbones"])
         return (FeatureSpec(layers, **header["pooling"]),)
