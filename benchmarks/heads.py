@@ -61,7 +61,7 @@ class Answers(NamedTuple):
 
 def answers(training: earmark.Training, kinds: Sequence[str]) -> Answers:
     """Choose among the heads ``kinds`` and estimate, on the embeddings and folds of a training."""
-    search, data = replace(training.search, kinds=kinds, _inner_logits={}), training.embedded
+    search, data = replace(training.search, kinds=kinds, _choices={}), training.embedded
     start = time.process_time()
     solution = solve(search, data.clips, data.content, data.scheme)
     seconds = time.process_time() - start

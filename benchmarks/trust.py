@@ -24,28 +24,31 @@ from earmark.data.splits import make_scheme
 from earmark.embeddings.embedding import embed
 from earmark.training import candidates
 from earmark.training.kernels import FeatureTable
-from earmark.training.selection import Candidate, Search
+from earmark.training.inner import Average, Candidate
+from earmark.training.selection import Search
 from earmark.training.unknown import find_threshold
 from machine import describe, shared_data, write
 
-DRAWS = 50
+DRAWS = 20
 COVERAGE = 0.9
 RATE = 0.05  # of strangers let in
-FIXED = Candidate("linear", "upper", 3e-4)  # where there are too few clips to choose with
+FIXED = Average(
+    (Candidate("linear", "upper", 3e-4),)
+)  # where there are too few clips to choose with
 
 
 def search_over(name: str, backbone: str, group: str | None) -> tuple[Search, np.ndarray]:
     """Return a search over a data set, and the numbers (N,) of its clips' recordings."""
     dataset = Dataset.read(shared_data(name) / "meta.csv", group=group)
-    network = backbones.load_backbone(backbone)
+    networks = [backbones.load_backbone(name) for name in backbone.split(",")]
     with Store() as store:
-        heard = embed(dataset.clips, network, store)
+        several = [embed(dataset.clips, network, store) for network in networks]
+    heard, infos = several[0], [network.info for network in networks]
     number = {label: k for k, label in enumerate(dataset.labels)}
     truth = np.array([number[str(clip.label)] for clip in heard.clips])
     scheme = make_scheme(heard.clips, np.arange(len(heard.clips)))
-    bank = FeatureTable(
-        [network.info], [heard.matrix], candidates.candidates([network.info], "auto")
-    )
+    matrices = [embeddings.matrix for embeddings in several]
+    bank = FeatureTable(infos, matrices, candidates.candidates(infos, "auto"))
     sources = [clip.path.name.split("-")[1] for clip in heard.clips] if name == "esc10" else truth
     source = np.unique(sources, return_inverse=True)[1]
     return Search(bank, Targets.single(truth, len(number)), scheme.fold), source
@@ -64,18 +67,25 @@ def few_examples(backbone: str) -> Iterator[dict[str, object]]:
     search, source = search_over("esc10", backbone, None)
     truth = search.targets.onehot.argmax(1)
     for size in (1, 2, 4, 8, 16):
-        found = []
+        found, losses = [], []
         for draw in range(DRAWS):
             rng = np.random.default_rng((size, draw))
             order = [rng.permutation(np.flatnonzero(truth == k))[:size] for k in range(10)]
             rows = np.stack(order, 1).ravel()  # clip 0 of each class, then clip 1, ...
             few = part(search, rows, np.arange(size).repeat(10) % min(size, 5))
-            best = few.choose().best if size > 2 else FIXED
-            head = few.fit(best)
+            choice = few.choose() if size > 2 else None
+            best = choice.best if choice else FIXED
+            head = few.fit_rows(best, np.arange(len(rows)))
             others = np.flatnonzero(~np.isin(source, source[rows]))
-            answers = head.logits(search.table.features(best.features, others)).argmax(1)
-            found.append(float((answers == truth[others]).mean()))
+            logits = head.logits(search.table.features(best.specs(search.table), others))
+            found.append(float((logits.argmax(1) == truth[others]).mean()))
+            if choice:
+                scores = softmax(choice.calibration.logits(logits))
+                own = scores[np.arange(len(others)), truth[others]]
+                losses.append(float(-np.log(own.clip(1e-9)).mean()))
         yield row("few examples", f"ESC-10, {backbone}, {size} a class", found)
+        if losses:
+            yield row("few examples, log loss", f"ESC-10, {backbone}, {size} a class", losses)
 
 
 def conformal(name: str, backbone: str, group: str | None) -> dict[str, object]:
@@ -115,10 +125,11 @@ def unknown(backbone: str, left_out: int, choices: int) -> Iterator[dict[str, ob
         rows = np.flatnonzero(~strange & (search.fold != tested))
         known = part(search, rows, np.unique(search.fold[rows], return_inverse=True)[1])
         best = known.choose().best
-        border, head = find_threshold(known, best, RATE), known.fit(best)
+        border = find_threshold(known, best, RATE)
+        head = known.fit_rows(best, np.arange(len(rows)))
 
         def let_in(clips: np.ndarray, head=head, best=best, below=border.below) -> float:
-            familiar = head.known_score(search.table.features(best.features, clips))
+            familiar = head.known_score(search.table.features(best.specs(search.table), clips))
             return float((familiar >= below).mean())
 
         accepted.append(let_in(np.flatnonzero(strange)))
@@ -155,6 +166,9 @@ def main() -> None:
         unknown("efficientat-mn04", 2, 45),
         unknown("efficientat-mn04", 5, 42),
         few_examples("efficientat-mn04"),
+        few_examples("efficientat-mn04,speech-embedding"),
+        few_examples("efficientat-mn04,yamnet-float32"),
+        few_examples("yamnet-float32,speech-embedding"),
         few_examples("speech-embedding"),
     ):
         print(f"{found['what']}: {found['case']}: {found['mean']}", found["note"], flush=True)

@@ -121,14 +121,20 @@ def test_it_begins_with_the_frozen_classifier(network):
         assert distance(found, wanted) <= 1e-3
 
 
-def test_several_networks_are_read_side_by_side(clips):
+@pytest.mark.parametrize("n_specs", [1, 2, 3])
+def test_several_networks_are_read_side_by_side(clips, n_specs):
+    """By one set of features, or by the several that an average of heads reads."""
     first, second = speech_embedding("conv9"), speech_embedding("embedding")
     waves = two_clips(first)
-    reading = FeatureSpec((("conv9",), ("embedding",)))
+    specs = [
+        FeatureSpec((("conv9",), ("embedding",))),
+        FeatureSpec(((), ("embedding",)), spread=False),
+        FeatureSpec((("conv9",), ()), bands=False),
+    ][:n_specs]
     matrices = [np.concatenate([heard_apart(n, x) for x in waves]) for n in (first, second)]
-    features = compute_features([first.info, second.info], matrices, [reading])
+    features = compute_features([first.info, second.info], matrices, specs)
     head = head_for("linear", features.shape[1])
-    model = Tunable([first, second], [reading], head, Calibration(1.0))
+    model = Tunable([first, second], specs, head, Calibration(1.0))
     with torch.no_grad():
         found = model(waveforms.window_batches([first, second], [waves, waves]), 2).numpy()
     assert distance(found, head.logits(features)) <= 1e-3
