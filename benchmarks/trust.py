@@ -23,8 +23,8 @@ from earmark.classifier.targets import Targets
 from earmark.data.splits import make_scheme
 from earmark.embeddings.embedding import embed
 from earmark.training import candidates
-from earmark.training.kernels import FeatureTable
 from earmark.training.inner import Average, Candidate
+from earmark.training.kernels import FeatureTable
 from earmark.training.selection import Search
 from earmark.training.unknown import find_threshold
 from machine import describe, shared_data, write
@@ -32,9 +32,7 @@ from machine import describe, shared_data, write
 DRAWS = 20
 COVERAGE = 0.9
 RATE = 0.05  # of strangers let in
-FIXED = Average(
-    (Candidate("linear", "upper", 3e-4),)
-)  # where there are too few clips to choose with
+FIXED = Average((Candidate("linear", "upper", 3e-4),))  # of clips too few to choose with
 
 
 def search_over(name: str, backbone: str, group: str | None) -> tuple[Search, np.ndarray]:
