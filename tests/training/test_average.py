@@ -1,16 +1,21 @@
 """Layers that weigh by what they are worth alone, and heads that are averaged into one."""
 
+import copy
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 import earmark
 from earmark.classifier.calibration import fit_temperature
+from earmark.classifier.file import digest_of, read_parts
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
+from earmark.errors import ModelError
 from earmark.training import fitting, judging, screening, weighting
 from earmark.training.average import collapse
 from earmark.training.contributions import contributions
@@ -239,3 +244,20 @@ def test_a_file_holds_the_union_of_features(tones, tmp_path):
     expected = classifier.scores(table.features(specs, rows))
     found = loaded.predict_proba(sorted(tones.rglob("*.wav")))
     np.testing.assert_allclose(found, expected, atol=1e-4)
+    header, tensors = read_parts(tmp_path / "m.earmark")
+    for edit, text in (
+        (lambda h: h.update(schema=3), "with schema 3, pooling must be there"),
+        (lambda h: h["features"].pop(), "at least 2"),
+        (lambda h: h["features"][0]["layers"].append([]), "1 lists, one for each backbone"),
+        (lambda h: h["features"][0].update(layers=[[]]), "a layer in one of them"),
+        (lambda h: h["features"][1]["layers"][0].pop(0), "those that features read of it"),
+        (lambda h: h["features"][0].update(band=True), "band is unknown"),
+        (lambda h: h["features"][0].update(bands=True), "head reads"),
+    ):
+        changed = copy.deepcopy({k: v for k, v in header.items() if k != "digest"})
+        edit(changed)
+        digest = {"digest": digest_of(changed, tensors)}
+        path = tmp_path / "edited.earmark"
+        path.write_bytes(save(tensors, {"earmark": json.dumps(changed | digest)}))
+        with pytest.raises(ModelError, match=text):
+            earmark.load(path).networks()

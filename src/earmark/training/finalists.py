@@ -33,6 +33,7 @@ FINALISTS = 2  # sets of layers that are judged on all clips, for each tested fo
 WIDE = 0.5  # wide, with half of the layers or more: more clips want more of them
 FACTORS = (0.3, 0.1)  # of the penalty that is best on few clips: more clips want less
 LEAST_PENALTY = 1e-5
+FITS = 3  # of a pair of folds: one for both, and where layers weigh one for each of the two
 PROGRAM = 500_000_000  # bytes that the program itself takes
 
 Rivals = Mapping[int | None, Sequence[Candidate]]  # for each tested fold
@@ -98,8 +99,8 @@ class Finals:
         size, n_candidates = table.size(name), len(FACTORS) + 1
         if n_clips > size:
             needed = moments_bytes(size, n_classes, n_folds)
-            n_pairs = len(fold_pairs(n_folds))
-            needed += 4 * size * n_classes * n_pairs * n_candidates
+            n_fits = FITS * len(fold_pairs(n_folds))
+            needed += 4 * size * n_classes * n_fits * n_candidates
         else:
             needed = 4 * n_clips**2 * 8
         needed += 8 * n_clips * n_classes * 2 * NEIGHBOURS * n_candidates  # their logits

@@ -349,6 +349,11 @@ def _used(
 ) -> tuple[tuple[BackboneUse, ...], tuple[FeatureSpec, ...]]:
     """Return the backbones that ``specs`` read of, and the specs over these alone."""
     layers = layers_read(specs)
+    if len(specs) > 1:  # one alone may have an order of its own
+        layers = tuple(
+            tuple(layer.name for layer in network.info.layers if layer.name in names)
+            for network, names in zip(networks, layers, strict=True)
+        )
     uses = tuple(
         BackboneUse(network.info.name, network.fingerprint, names)
         for network, names in zip(networks, layers, strict=True)
