@@ -52,19 +52,20 @@ SETS = {  # columns, and every how many clips one is taken
     "FSDD, a third": ("fsdd", {"group": "speaker"}, 3),
     "finch, a quarter": ("finch", {"group": "recording"}, 4),
 }
-FEW = "ESC-10, 4 a class"
+FEW = ", 4 a class"
 RUNS = {
     "weights": (
         *(("ESC-10", several) for several in ((SPEECH,), (YAMNET,), (MN04,), (MN04, SPEECH))),
-        *(("FSDD, a third", several) for several in ((SPEECH,), (MN04,), (MN04, SPEECH))),
-        ("finch, a quarter", (SPEECH,)),
-        *((FEW, several) for several in ((SPEECH,), (YAMNET, SPEECH))),
+        *(("FSDD, a third", (name,)) for name in (SPEECH, MN04)),
+        *((f"ESC-10{FEW}", several) for several in ((SPEECH,), (YAMNET, SPEECH))),
     ),
     "time": (
         *(("ESC-10", (name,)) for name in (SPEECH, YAMNET, MN04)),
         *(("FSDD, a third", (name,)) for name in (SPEECH, MN04)),
         *(("finch, a quarter", (name,)) for name in (SPEECH, MN04)),
-        *((FEW, several) for several in ((SPEECH,), (YAMNET,), (YAMNET, SPEECH))),
+        *((f"ESC-10{FEW}", several) for several in ((SPEECH,), (YAMNET,), (YAMNET, SPEECH))),
+        (f"ESC-10{FEW}", (MN04,)),
+        *((f"finch, a quarter{FEW}", (name,)) for name in (SPEECH, MN04)),
     ),
 }
 DRAWS, EACH = 20, 4
@@ -143,8 +144,8 @@ class KernelAlone(Contest):
 
 def answers(name: str, features: FeatureTable, rule: Rule, contest: type[Contest]) -> Answers:
     """Choose and estimate, nested; or draw few clips, and test all others."""
-    data = read(name.replace(FEW, "ESC-10"))
-    if name == FEW:
+    data = read(name.removesuffix(FEW))
+    if name.endswith(FEW):
         draws = [few(data, features, rule, contest, draw) for draw in range(DRAWS)]
         right, loss = np.array(draws).T
         return right, loss, np.arange(DRAWS)
@@ -195,18 +196,17 @@ def variants(
     idea: str, name: str, several: Sequence[str]
 ) -> Iterator[tuple[str, FeatureTable, Rule, type[Contest]]]:
     """Yield the variants of an idea; what they are compared with comes first."""
-    source, rule = name.replace(FEW, "ESC-10"), partial(learned_weights.chosen, weighting.SHARPNESS)
+    source = name.removesuffix(FEW)
+    rule = partial(learned_weights.chosen, weighting.SHARPNESS)
     if idea == "time":
         yield "none", table(source, several), rule, Contest
         for statistic in over_time.STATISTICS:
             yield statistic, table(source, several, [statistic]), rule, Contest
         yield "all four", table(source, several, over_time.STATISTICS), rule, Contest
         return
-    rules = {"chosen, 0.2": rule, "chosen, 0.1": partial(learned_weights.chosen, 0.1)}
-    rules |= {"chosen, 0.3": partial(learned_weights.chosen, 0.3), "equal": learned_weights.equal}
-    rules |= {
-        f"learned, prior {prior}": partial(learned_weights.learned, prior) for prior in PRIORS
-    }
+    rules = {"chosen, 0.2": rule, "equal": learned_weights.equal}
+    rules |= {f"chosen, {s}": partial(learned_weights.chosen, s) for s in (0.1, 0.3)}
+    rules |= {f"learned, {n}": partial(learned_weights.learned, n) for n in PRIORS}
     for what, contest in (("kernel", KernelAlone), ("search", Contest)):
         for text, own in rules.items():
             yield f"{what}: {text}", table(source, several), own, contest
@@ -216,15 +216,12 @@ def figures(own: Answers, base: Answers) -> dict[str, object]:
     """Return accuracy and log loss, and how the loss differs from that of ``base``."""
     right, loss, cluster = own
     row = {"accuracy": round(right.mean(), 4), "log_loss": round(loss.mean(), 4)}
-    if own is base:
-        return row | dict.fromkeys(("difference", "low", "high"), "")
     difference = loss - base[1]
+    if not difference.any():  # it is the base, or all choices were the same
+        return row | {"difference": 0.0, "low": 0.0, "high": 0.0}
     low, high = metrics.difference_interval(difference, cluster, 0)
-    return row | {
-        "difference": round(difference.mean(), 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-    }
+    row["difference"] = round(difference.mean(), 4)
+    return row | {"low": round(low, 4), "high": round(high, 4)}
 
 
 def main(*ideas: str) -> None:
