@@ -16,7 +16,7 @@ from earmark.classifier.file import digest_of, read_parts
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
 from earmark.errors import ModelError
-from earmark.training import fitting, judging, screening, weighting
+from earmark.training import fitting, judging, screening, selection, weighting
 from earmark.training.average import collapse
 from earmark.training.contributions import contributions
 from earmark.training.inner import Average, Candidate, Contest, InnerLogits, fold_pairs
@@ -117,14 +117,9 @@ def test_weighted_layers_are_judged_alike_by_kernels_and_by_sums(size):
     summed = judging.by_moments(search.clips, fits, lambda n: None)
     for fit, other in zip(fits, sorted(summed, key=lambda part: part.pair), strict=True):
         (one,) = judging.by_kernel(search.clips, kernel, fit)
-        assert one.held == other.held == fit.pair[1] and one.only_for == fit.pair[0]
+        assert one.held == other.held == fit.pair[1]
         np.testing.assert_array_equal(one.rows, other.rows)
         np.testing.assert_allclose(one.logits, other.logits, atol=0.2)  # scaled by all clips
-
-
-def test_answers_made_for_one_fold_judge_no_other():
-    part = InnerLogits([MEMBERS[0]], (1, 3), 3, np.arange(2), np.zeros((1, 2, 4)), only_for=1)
-    assert [t for t in (None, 0, 1, 2, 3) if part.judges(t)] == [None, 1]
 
 
 @pytest.mark.parametrize("few", [False, True])
@@ -150,13 +145,19 @@ def _contest(search):
     return contest
 
 
-def test_a_tested_fold_weighs_no_layer():
+def test_a_tested_fold_weighs_no_layer(monkeypatch):
     """Other labels in it change neither what is chosen for it, nor weights, nor answers."""
     search = two_networks(noise=2.0)
     truth = search.targets.classes.copy()
     truth[search.fold == 2] = (truth[search.fold == 2] + 1) % 4
     spoilt = dataclasses.replace(search, targets=Targets.single(truth, 4), _choices={})
+    weights = []
+    noted = selection.layer_weights
+    monkeypatch.setattr(
+        selection, "layer_weights", lambda *a: weights.append(noted(*a)) or weights[-1]
+    )
     one, other = (s.plans() for s in (search, spoilt))
+    assert weights[0][2] == weights[1][2] and weights[0][0] != weights[1][0]
     assert one[2].choice.best == other[2].choice.best
     assert one[0].choice.best != other[0].choice.best
     test = search.fold == 2
@@ -261,3 +262,15 @@ def test_a_file_holds_the_union_of_features(tones, tmp_path):
         path.write_bytes(save(tensors, {"earmark": json.dumps(changed | digest)}))
         with pytest.raises(ModelError, match=text):
             earmark.load(path).networks()
+
+
+def test_all_folds_say_what_is_best_for_all_clips():
+    """Also where a weighted candidate is a finalist for all clips and for some folds only."""
+    search = two_networks(size=60)
+    candidate = Candidate("linear", "all", 1e-3, is_weighted=True)
+    weights = dict.fromkeys((None, 0, 1, 2, 3, 4), WEIGHTS)
+    contests = {t: Contest(t, search.targets, search.table, KINDS) for t in (None, 2)}
+    judging.judge(search.clips, {None: [candidate], 2: [candidate]}, contests, weights)
+    fits = judging._inner_fits({None: [candidate], 2: [candidate]}, weights, 5)
+    assert {fit.only_for for fit in fits} == {0, 1, 2, 3, 4} and len(fits) == 20
+    assert all(candidate in contest.loss for contest in contests.values())

@@ -104,7 +104,7 @@ class InnerLogits:
     """Logits (C, M, K) of C ``candidates`` for the clips ``rows`` (M,) of one fold, ``held``,
     from models fitted without the folds of ``pair``.
 
-    They are evidence for both folds of the pair, unless they were made ``only_for`` one.
+    They are evidence for the other fold of the pair.
     """
 
     candidates: Sequence[Candidate]
@@ -112,14 +112,11 @@ class InnerLogits:
     held: int
     rows: np.ndarray
     logits: np.ndarray
-    only_for: int | None = None
 
     def judges(self, tested: int | None) -> bool:
         """Say whether they may choose for the fold ``tested``: it had no part in them."""
         if tested is None or self.pair[0] == self.pair[1]:
             return tested is None
-        if self.only_for not in (None, tested):
-            return False
         return tested in self.pair and self.held != tested
 
 

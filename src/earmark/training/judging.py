@@ -126,9 +126,9 @@ def _inner_fits(eligible: Eligible, weights: LayerWeights, n_folds: int) -> list
     every = {candidate for several in eligible.values() for candidate in several}
     plain = _sorted(candidate for candidate in every if not candidate.is_weighted)
     fits = [InnerFit(pair, plain) for pair in pairs] if plain else []
-    folds: list[int | None] = [tested for tested in eligible if tested is not None]
+    folds: list[int | None] = [tested for tested in weights if tested is not None]
     for tested in folds or [None]:
-        several = {*eligible[tested], *eligible.get(None, ())}
+        several = {*eligible.get(tested, ()), *eligible.get(None, ())}
         weighted = _sorted(candidate for candidate in several if candidate.is_weighted)
         for pair in pairs if weighted else ():
             if tested is None or tested in pair:
@@ -196,15 +196,12 @@ def _parted(
     parts = []
     for fold in _answered(fit):
         own = clips.fold[held] == fold
-        logits_of = logits[:, own]
-        parts.append(
-            InnerLogits(fit.candidates, fit.pair, fold, held[own], logits_of, fit.only_for)
-        )
+        parts.append(InnerLogits(fit.candidates, fit.pair, fold, held[own], logits[:, own]))
     return parts
 
 
 def _answered(fit: InnerFit) -> list[int]:
-    """Return the folds whose answers are evidence."""
+    """Return the folds whose answers are evidence: for the fold that is tested, the other."""
     return sorted(fold for fold in {*fit.pair} if fold != fit.only_for)
 
 
@@ -255,9 +252,7 @@ def by_moments(
             rows = np.concatenate(places)
             for number in own:
                 fit, logits = fits[number], np.concatenate(answers[number], 1)
-                inner.append(
-                    InnerLogits(fit.candidates, fit.pair, fold, rows, logits, fit.only_for)
-                )
+                inner.append(InnerLogits(fit.candidates, fit.pair, fold, rows, logits))
     return inner
 
 
