@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 import earmark
+from earmark.classifier import calibration
 from earmark.classifier.calibration import fit_temperature
 from earmark.classifier.file import digest_of, read_parts
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
 from earmark.errors import ModelError
-from earmark.training import fitting, judging, screening, selection, weighting
+from earmark.training import fitting, inner, judging, screening, selection, weighting
 from earmark.training.average import collapse
 from earmark.training.contributions import contributions
 from earmark.training.inner import Average, Candidate, Contest, InnerLogits, fold_pairs
@@ -184,6 +185,35 @@ def test_the_average_is_taken_where_inner_clips_say_so():
     few = [dataclasses.replace(rival, head="prototype") for rival in rivals]
     alone.enter([InnerLogits(few, (0, 1), 0, np.arange(40), logits.astype(np.float32))])
     assert alone.choice().best.is_single  # who asks for one kind of head gets it
+
+
+def test_classes_that_come_in_turn_are_all_kept(monkeypatch):
+    """A stride that shares a factor with their number would keep the clips of one class only."""
+    monkeypatch.setattr(inner, "MOST_KEPT", 100)
+    monkeypatch.setattr(calibration, "MOST_FITTED", 100)
+    rng, truth = np.random.default_rng(0), np.arange(400) % 4
+    noise = rng.normal(0, np.array([0.05, 1, 1, 1])[truth][:, None], (400, 4))
+    logits = (np.eye(4)[truth] + noise)[None].astype(np.float32)
+    contest = Contest(None, Targets.single(truth, 4), two_networks(size=8).table, ("linear",))
+    contest.enter([InnerLogits(MEMBERS[1:2], (0, 1), 0, np.arange(400), logits)])
+    expected = fit_temperature(logits[0], truth, np.ones(400))
+    assert contest.choice().calibration.temperature == pytest.approx(expected, rel=0.3)
+    assert contest.choice().figures[1] == pytest.approx(
+        (logits[0].argmax(1) == truth).mean(), abs=0.1
+    )
+
+
+def test_an_mlp_is_kept_only_if_no_average_is_better():
+    truth = np.arange(80) % 2
+    rng, search = np.random.default_rng(0), two_networks(size=80)
+    names = ("one/upper", "two/upper", "one/all", "two/all")
+    rivals = [Candidate("linear", name, 1e-3) for name in names] + [Candidate("mlp", "one/upper")]
+    sds = (1.4, 1.4, 1.4, 1.4, 0.9)
+    logits = np.stack([np.eye(2)[truth] + rng.normal(0, s, (80, 2)) for s in sds])
+    contest = Contest(None, Targets.single(truth, 2), search.table, KINDS)
+    contest.enter([InnerLogits(rivals, (0, 1), 0, np.arange(80), logits.astype(np.float32))])
+    assert contest.best().head == "mlp"
+    assert contest.choice().best.head == "linear" and len(contest.choice().best.members) == 4
 
 
 def test_few_clips_without_an_error_are_not_infinitely_sure():

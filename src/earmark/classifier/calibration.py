@@ -99,7 +99,7 @@ def log_loss(
     ``MOST_LOSS`` at most: one whose class was not in training says nothing of the others. Some
     clips of a set are worked on at a time.
     """
-    few = slice(None, None, -(-len(truth) // MOST_FITTED))  # a temperature is one number
+    few = some_rows(len(truth), MOST_FITTED)  # a temperature is one number
     z, n_clips = _below_best(logits[:, few]), n_clips or len(truth)
     sharpness = _sharpness(z, truth[few], weights[few], n_clips).float().numpy()
     loss = np.empty(logits.shape[:2], np.float32)
@@ -110,6 +110,16 @@ def log_loss(
             scaled = candidate[rows] * factor
             own[rows] = logsumexp(scaled) - scaled[np.arange(len(scaled)), truth[rows]]
     return loss.clip(max=MOST_LOSS)
+
+
+def some_rows(count: int, most: int) -> np.ndarray:
+    """Return at most ``most`` of ``count`` rows, drawn the same way each time.
+
+    They have no period: classes may come in turn, so that every fourth clip would be of one class.
+    """
+    if count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).permutation(count)[:most])
 
 
 def logsumexp(logits: np.ndarray) -> np.ndarray:

@@ -9,7 +9,6 @@ import numpy as np
 
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
-from earmark.training.heads import standard
 from earmark.training.training import Training
 
 NEIGHBOURS = 5  # nearest clips shown beside a suspect
@@ -42,14 +41,14 @@ class Suspect:
 def neighbours(
     training: Training, clips: Sequence[Clip], rows: Sequence[int]
 ) -> list[tuple[Neighbour, ...]]:
-    """Return the nearest clips of each row by the cosine of standardised features.
+    """Return the nearest clips of each row by the cosine of features, scaled as the head does.
 
     Clips of its group, or of its recording where there are no groups, are left out.
     """
     tested, table = training.out_of_fold, training.search.table
     features = table.features(training.chosen.specs(table), np.arange(len(clips)))
-    mean, scale = standard(features)
-    z = (features - mean) / scale
+    head = training.solution.head.tensors
+    z = (features - head["mean"]) / head["scale"]
     z /= np.maximum(np.linalg.norm(z, axis=1, keepdims=True), TINY)
 
     def nearest(row: int) -> tuple[Neighbour, ...]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from earmark.backbones.layers import LayerSet
 from earmark.errors import EarmarkError, some
 from earmark.system.progress import Step
-from earmark.training import parallel
-from earmark.training.fitting import Fitter
+from earmark.training import heads, parallel
+from earmark.training.fitting import PROGRAM, Fitter
 from earmark.training.inner import (
     NEIGHBOURS,
     Candidate,
@@ -34,7 +34,6 @@ WIDE = 0.5  # wide, with half of the layers or more: more clips want more of the
 FACTORS = (0.3, 0.1)  # of the penalty that is best on few clips: more clips want less
 LEAST_PENALTY = 1e-5
 FITS = 3  # of a pair of folds: one for both, and where layers weigh one for each of the two
-PROGRAM = 500_000_000  # bytes that the program itself takes
 
 Rivals = Mapping[int | None, Sequence[Candidate]]  # for each tested fold
 
@@ -125,8 +124,9 @@ def _variants(best: Candidate, with_prototype: bool) -> list[Candidate]:
     """Return what is tried of a spec whose ``best`` candidate on few clips is known."""
     if best.head == "prototype":
         return [best]
-    factors = (max(LEAST_PENALTY, factor * best.penalty) for factor in FACTORS)
-    penalties = [float(f"{penalty:.2g}") for penalty in factors]  # equal ones are one candidate
+    penalties = [float(f"{factor * best.penalty:.2g}") for factor in FACTORS]
+    if best.penalty == heads.PENALTIES["linear"][-2]:  # the weakest that is screened
+        penalties.append(LEAST_PENALTY)
     linear = [replace(best, penalty=penalty) for penalty in penalties]
     return [replace(best, head="prototype", penalty=0.0), *linear] if with_prototype else linear
 

@@ -14,12 +14,13 @@ from earmark.training import batches, heads, parallel
 from earmark.training.average import collapse, columns_of, fit
 from earmark.training.inner import Average, Candidate
 from earmark.training.judging import FoldedClips, fold_moments
-from earmark.training.moments import System
+from earmark.training.moments import System, moments_bytes
 
 SLOW = ("logistic", "mlp")
 MOST_BESIDE = 1_000  # clips; of more, heads are fitted one after the other
 LONG = 5_000  # clips, and more than features, of which heads are fitted from sums
-MEMORY = 4_000_000_000  # bytes that a training may take
+MEMORY = 4_000_000_000  # bytes that a training may take,
+PROGRAM = 500_000_000  # and that the program itself takes
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Fitter:
                 if member.balanced == is_balanced
             ]
             specs = tuple(dict.fromkeys(spec for _, _, spec in jobs))
-            groups = [specs] if specs and self.is_summed(specs) else [(spec,) for spec in specs]
+            groups = [specs] if self._fit_together(specs) else [(spec,) for spec in specs]
             for group in groups:
                 own = [job for job in jobs if job[2] in group]
                 moments = fold_moments(self.clips, group, self.clips.weighted(own[0][1]))
@@ -144,6 +145,15 @@ class Fitter:
         table = self.clips.table
         columns, _ = columns_of(average, table)
         return collapse(members, columns, average.factors, table.size(average.specs(table)))
+
+    def _fit_together(self, specs: Sequence[FeatureSpec]) -> bool:
+        """Say whether sums over the features of all ``specs`` are made, and fit the memory."""
+        if not specs or not self.is_summed(specs):
+            return False
+        clips = self.clips
+        size, n_classes = clips.table.size(specs), clips.targets.n_classes
+        needed = moments_bytes(size, n_classes, clips.n_folds) + clips.table.bytes_in_memory
+        return needed + PROGRAM <= self.memory
 
     def _is_summed(self, candidate: Candidate) -> bool:
         spec = self.clips.table.spec(candidate.features, candidate.weights)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from earmark.classifier.calibration import Calibration, log_loss, sigmoid
+from earmark.classifier.calibration import Calibration, log_loss, sigmoid, some_rows
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
@@ -25,7 +25,8 @@ Pair = tuple[int, int]  # folds that a model was fitted without
 _Rank = tuple[float, int, int, bool, bool, float, str]  # of a candidate; the least is the best
 Weights = tuple[float, ...]  # of the layers of a spec, in order
 COUNTS = (1, 2, 3, 4)  # of candidates that may be averaged
-MOST_KEPT = 4_000  # answers of a candidate that are kept to average them
+MOST_KEPT = 4_000  # answers of a candidate that are kept to average them; of many classes fewer
+LEAST_UNIT = 1e-9  # where every clip has every class
 BLOCK = 4_096  # clips whose answers are compared at a time
 MOST_AT_ONCE = 4_000_000  # logits of several candidates that are compared at a time
 
@@ -193,12 +194,13 @@ class Contest:
         if candidate.head not in self.kinds:
             return
         layers = self.table.specs[candidate.features].layers
-        key, rank = (layers, candidate.is_weighted), self._rank(candidate)
-        step = -(-len(rows) // MOST_KEPT)
+        key = layers, candidate.is_weighted, candidate.head == "mlp"
+        rank = self._rank(candidate)
+        kept = some_rows(len(rows), MOST_KEPT // max(1, self.targets.n_classes // 100))
         with self._lock:
             if key in self._best and self._best[key].rank < rank:
                 return
-            self._best[key] = _Answers(rank, candidate, logits[::step].copy(), rows[::step])
+            self._best[key] = _Answers(rank, candidate, logits[kept], rows[kept])
             if len(self._best) > 2 * max(COUNTS):
                 del self._best[max(self._best, key=lambda key: self._best[key].rank)]
 
@@ -208,7 +210,8 @@ class Contest:
         if self.targets.is_single:
             return 1.0
         share = self.targets.prior
-        return float((share * (1 - share)).mean() / np.log(max(2, self.targets.n_classes)))
+        loss = (share * (1 - share)).mean() / np.log(max(2, self.targets.n_classes))
+        return max(float(loss), LEAST_UNIT)
 
     def _rank(self, candidate: Candidate) -> _Rank:
         head, size = KIND_ORDER[candidate.head], self.table.sizes[candidate.features]
@@ -243,34 +246,39 @@ class Contest:
         )
 
     def _chosen(self) -> tuple[Average, Calibration, tuple[float, float]]:
-        """Return the average of the best few that has the least loss, of equal ones the smallest.
+        """Return the best candidate, or the average that has less loss; of equal ones the smaller.
 
-        Each member counts by its calibrated logits; of clips with several classes, by its own.
+        Its calibration and its figures, too.
         """
-        best = sorted(self._best.values(), key=lambda answers: answers.rank)
-        if best[0].candidate.head == "mlp" or "linear" not in self.kinds:
-            best = best[:1]
-        best = [answers for answers in best if answers.candidate.head != "mlp" or len(best) == 1]
-        rows = best[0].rows
-        best = [answers for answers in best if np.array_equal(answers.rows, rows)]
+        ranked = sorted(self._best.values(), key=lambda answers: answers.rank)
+        rows = ranked[0].rows
         targets, n_clips = self.targets.rows(rows), len(np.unique(rows))
-        sharpness = np.ones(len(best))
-        if targets.is_single and len(best) > 1:
-            fits = [Calibration.fit(answers.logits, targets, n_clips) for answers in best]
-            sharpness = np.array([1 / fit.temperature for fit in fits])
         share = targets.weights / targets.weights.sum()
-        chosen: tuple[float, Average, np.ndarray] | None = None
-        for count in [count for count in COUNTS if count <= len(best)]:
-            factors = sharpness[:count] / sharpness[:count].sum()
-            members = tuple(answers.candidate for answers in best[:count])
-            logits = sum(f * a.logits for f, a in zip(factors, best[:count], strict=True))
-            loss = float((_losses(members[:1], logits[None], targets, n_clips) @ share)[0])
-            if chosen is None or loss < chosen[0]:
-                chosen = loss, Average(members, tuple(factors.tolist())), logits
-        assert chosen is not None
-        loss, average, logits = chosen
+        linear = [answers for answers in ranked if answers.candidate.head != "mlp"]
+        sharpness = self._sharpness(linear, targets, n_clips)
+        rivals = [(Average((ranked[0].candidate,)), ranked[0].logits)]
+        for count in COUNTS if "linear" in self.kinds else ():
+            if count <= len(linear):
+                factors = sharpness[:count] / sharpness[:count].sum()
+                members = tuple(answers.candidate for answers in linear[:count])
+                logits = sum(f * a.logits for f, a in zip(factors, linear[:count], strict=True))
+                rivals.append((Average(members, tuple(factors.tolist())), np.asarray(logits)))
+        losses = [
+            float((_losses(average.members[:1], z[None], targets, n_clips) @ share)[0])
+            for average, z in rivals
+        ]
+        best = int(np.argmin(losses))
+        average, logits = rivals[best]
         quality = float(np.average(_quality(logits, targets), weights=targets.weights))
-        return average, Calibration.fit(logits, targets, n_clips), (loss, quality)
+        return average, Calibration.fit(logits, targets, n_clips), (losses[best], quality)
+
+    @staticmethod
+    def _sharpness(several: Sequence[_Answers], targets: Targets, n_clips: int) -> np.ndarray:
+        """Return by how much the logits of each count: calibrated; with several classes, alike."""
+        if not targets.is_single:
+            return np.ones(len(several))
+        fits = [Calibration.fit(answers.logits, targets, n_clips) for answers in several]
+        return np.array([1 / fit.temperature for fit in fits])
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ def learning_curve(
     if not search.targets.is_single:
         return []
     points: dict[int, list[float]] = {}
+    factors = chosen.factors
+    if any(member.head not in heads.SUMMED for member in chosen.members):
+        factors = (1.0,) * len(factors)  # least squares stands in, and its logits are smaller
     folds = [held_out] if held_out is not None else range(min(search.fold.max() + 1, MOST_FOLDS))
 
     def judge(tested: int) -> None:
@@ -52,9 +55,7 @@ def learning_curve(
                 rows = _draw(rng, targets, size)
                 logits = sum(
                     factor * _answer(member, kernel, targets, rows)
-                    for member, factor, kernel in zip(
-                        chosen.members, chosen.factors, kernels, strict=True
-                    )
+                    for member, factor, kernel in zip(chosen.members, factors, kernels, strict=True)
                 )
                 hits = np.argmax(logits, 1) == truth
                 points.setdefault(size, []).append(float(hits.mean()))

@@ -40,11 +40,12 @@ def standard_scale(deviation: np.ndarray, weights: np.ndarray | None = None) -> 
 def moments_bytes(n_features: int, n_classes: int, n_folds: int) -> int:
     """Return what the sums over ``n_folds`` and solving one head from them take of memory.
 
-    A system and its factor are as large as the sums of a fold; strips are worked on in float64.
+    A system, its part with weights and its factor are as large as the sums of a fold; strips are
+    worked on in float64.
     """
     square = 4 * (n_features + 1) ** 2
     strips = 8 * STRIP * (n_features + 1) * 4
-    return (n_folds + 3) * square + strips + n_folds * 8 * n_classes * n_features
+    return (n_folds + 4) * square + strips + n_folds * 8 * n_classes * n_features
 
 
 class FoldMoments:

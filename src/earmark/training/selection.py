@@ -65,7 +65,11 @@ class Search:
     _choices: dict[int | None, Choice] = field(default_factory=dict)
 
     def choose(self, tested: int | None = None) -> Choice:
-        """Choose for the fold that is ``tested``, without it, or for all clips (None)."""
+        """Choose for the fold that is ``tested``, without it, or for all clips (None).
+
+        The choice for all clips is judged by what each fold would have chosen, where folds were
+        asked for together with it (:meth:`plans`), else by what all clips weigh layers.
+        """
         self._choose([tested])
         return self._choices[tested]
 

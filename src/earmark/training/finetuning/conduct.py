@@ -392,6 +392,7 @@ def _deployed(
         decision_rule=DecisionRule.fit(tested.scores, tested.onehot, tested.is_single),
         estimate=estimate,
         tuned=weights,
+        provenance={**old.provenance, "contributions": []},  # those were of the frozen head
     )
     return replace(frozen, classifier=classifier, out_of_fold=tested)
 
