@@ -208,7 +208,7 @@ def test_an_mlp_is_kept_only_if_no_average_is_better():
     rng, search = np.random.default_rng(0), two_networks(size=80)
     names = ("one/upper", "two/upper", "one/all", "two/all")
     rivals = [Candidate("linear", name, 1e-3) for name in names] + [Candidate("mlp", "one/upper")]
-    sds = (1.4, 1.4, 1.4, 1.4, 0.9)
+    sds = (1.4, 1.4, 1.4, 1.4, 0.75)
     logits = np.stack([np.eye(2)[truth] + rng.normal(0, s, (80, 2)) for s in sds])
     contest = Contest(None, Targets.single(truth, 2), search.table, KINDS)
     contest.enter([InnerLogits(rivals, (0, 1), 0, np.arange(80), logits.astype(np.float32))])
