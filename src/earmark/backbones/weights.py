@@ -37,6 +37,12 @@ SHA256_DIGITS = 64
 LFS_POINTER = b"version https://git-lfs"
 
 
+class WrongHashError(WeightsError):
+    """A file at ``path`` that is not the published one."""
+
+    path: Path | None = None
+
+
 @dataclass(frozen=True)
 class WeightFile:
     """A published file; its ``name`` is its own among all files of all backbones.
@@ -166,12 +172,14 @@ def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
         noted = "" if expected == file.sha256 else f" (noted at its first use in {note})"
         what = f"what {file.url} sent" if downloaded else str(path)
         again = "run the same command again" if downloaded else "delete it and fetch it anew"
-        raise WeightsError(
+        refusal = WrongHashError(
             f"{what} is not the published {file.name}: got SHA-256 {digest} and"
             f" {size:,} bytes, wanted {expected}{noted} and about {file.bytes:,}"
             " bytes",
             f"{again}, or {'' if file.wheel else 'find a right copy and '}{_ways_around(file)}",
         )
+        refusal.path = path
+        raise refusal
     if len(expected) < SHA256_DIGITS:
         with contextlib.suppress(OSError):  # a cache that cannot be written only forgets
             note.parent.mkdir(parents=True, exist_ok=True)
