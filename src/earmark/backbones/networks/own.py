@@ -44,6 +44,11 @@ class OwnNetwork(Backbone):
         backbone.weights_hash = backbone.network.digest
         return backbone
 
+    @classmethod
+    def own_files(cls, info: BackboneInfo) -> tuple[Path, ...]:
+        network = _opened(info.name)
+        return (network.path, place_of(network.path), *network.weights)
+
     def forward(
         self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
     ) -> dict[str, LayerStats]:
@@ -120,12 +125,6 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         drops_rounding_since=1,
     )
     return info, OnnxNetwork if name.startswith(ONNX) else TFLiteNetwork
-
-
-def own_files(name: str) -> list[Path]:
-    """Return all files that ``onnx:FILE`` or ``tflite:FILE`` is made of."""
-    network = _opened(absolute_name(name))
-    return [network.path, place_of(network.path), *network.weights]
 
 
 def _opened(name: str) -> NetworkFile:
