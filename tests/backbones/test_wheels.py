@@ -175,7 +175,7 @@ def test_advice_of_the_index_comes_first(index: Index, monkeypatch: pytest.Monke
     monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//me:secret@"))
     assert (
         "tiny could not be fetched: the index needs a password, and earmark passes one on only"
-        " through pip; install pip (`uv pip install pip`), or name another index"
+        " through pip; install pip (`uv pip install pip`), name another index"
     ) in refusal(files_of(WHEEL))
 
 

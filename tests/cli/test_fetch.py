@@ -103,3 +103,8 @@ def test_the_list_counts_the_wheel_that_is_downloaded(monkeypatch):
     lines = earmark("backbones", "list").stdout.splitlines()
     line = next(line for line in lines if line.startswith("yamnet-float32 "))
     assert " 32 MB " in line
+
+
+def test_a_checkpoint_of_the_hub_is_not_written(tmp_path):
+    done = earmark("backbones", "fetch", "hf:nobody/x", "--to", tmp_path / "stick", expect=2)
+    assert done.stderr.startswith("error: --to does not write hf:nobody/x; copy the folder")

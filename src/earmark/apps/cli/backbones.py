@@ -71,6 +71,11 @@ def fetch_backbone(
     from earmark import backbones
     from earmark.backbones import registry, weights
 
+    if to is not None and name.startswith(registry.HUGGING_FACE):
+        raise BackboneError(
+            f"--to does not write {name}; copy the folder of its checkpoint, and name it on the"
+            " other machine: hf:FOLDER."
+        )
     info, cls = registry.entry(name)
     files = cls.weight_files(info) if to is None else cls.files_to_carry(info)
     if not files:
@@ -78,11 +83,6 @@ def fetch_backbone(
         if to is not None and own:
             show(*map(str, weights.copy_own(own, to)))
             return
-        if to is not None and name.startswith(registry.HUGGING_FACE):
-            raise BackboneError(
-                f"{name} has no files that --to can write; copy the folder of its checkpoint, and"
-                " name it there: hf:FOLDER."
-            )
         backbones.load_backbone(name)
         show(f"{name} is ready; there is nothing to fetch.")
         return
