@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed  ## train, estimate and predict on the shipped example
 	@for name in speech-embedding yamnet-float32; do \
-		$(BIN)/earmark backbones fetch $$name >/dev/null || echo "The demo goes on without $$name." >&2; \
+		$(BIN)/earmark backbones fetch $$name >/dev/null || echo "$$name could not be fetched." >&2; \
 	done
 	$(BIN)/earmark demo
 

@@ -30,9 +30,12 @@ from own_networks import (
     FRAME,
     UNITS,
     WINDOW,
+    TensorProto,
     constants,
     describe,
+    helper,
     node,
+    numpy_helper,
     onnx,
     save,
     small,
@@ -263,7 +266,7 @@ def made_graph(path, respond) -> Graph:
 
     describe(path, layers=["y"])
     reads, gives = Tensor("wave", "float32", (1, WINDOW)), Tensor("y", "float32", (1, 4))
-    return Made(path, (reads,), (gives,), (), 0, "0", "made")
+    return Made(path, (reads,), (gives,), (), 0, "0", "made", ())
 
 
 def test_state_that_is_kept_between_calls_is_refused(tmp_path):
@@ -333,7 +336,7 @@ def test_without_a_json_a_template_is_shown(tmp_path):
     path = small(tmp_path / "a.onnx")
     os.remove(f"{path}.json")
     text = refusal(path)
-    assert f"no file {path}.json" in text
+    assert text.startswith(f"{path}.json is missing; it says how a.onnx is used. Write this there,")
     assert "reads wave (batch, 8000)" in text and "embedding (batch, 6)" in text
     assert "rate_hz times window_s must be 8,000" in text
     fields = json.loads(text[text.index("{") : text.rindex("}") + 1])
@@ -527,6 +530,105 @@ def test_weights_in_a_file_beside_it(tmp_path):
     x = cut(load(path), sound(WINDOW))
     a, b = (run(load(p), *x, 8)["embedding"].mean for p in (path, whole))
     assert torch.equal(a, b)
+
+
+def test_weights_that_change_beside_an_unchanged_file_are_read_again(tmp_path):
+    path = apart(tmp_path / "apart")
+    before = load(path).fingerprint
+    data = path.parent / "a.onnx.data"
+    content = data.read_bytes()
+    data.write_bytes(content[:2] + bytes([content[2] ^ 1]) + content[3:])
+    assert load(path).fingerprint != before
+
+
+def outside(path, data="secret.data"):
+    """Two numbers that lie in another file."""
+    values = TensorProto(name="values", data_type=TensorProto.FLOAT, dims=[2])
+    values.data_location = TensorProto.EXTERNAL
+    values.external_data.add(key="location", value=data)
+    return values
+
+
+@pytest.mark.parametrize("place", ["sparse", "function", "training"])
+def test_weights_elsewhere_are_found_wherever_the_file_names_them(tmp_path, place):
+    path = small(tmp_path / "a.onnx")
+    model = onnx.load(path)
+    if place == "training":
+        model.training_info.add().initialization.initializer.append(outside(path, "../b"))
+    elif place == "function":
+        attribute = onnx.AttributeProto(name="a", type=onnx.AttributeProto.TENSOR)
+        attribute.t.CopyFrom(outside(path, "../b"))
+        model.functions.add(name="f").attribute_proto.append(attribute)
+    else:
+        indices = numpy_helper.from_array(np.array([0, 1]), "indices")
+        sparse = onnx.SparseTensorProto(values=outside(path, "../b"), indices=indices, dims=[6])
+        model.graph.node.append(node("Constant", "", "extra", sparse_value=sparse))
+    path.write_bytes(model.SerializeToString())
+    assert "has the weights 'values' in '../b', which is no file in its own" in refusal(path)
+
+
+def test_sparse_weights_beside_it_decide_the_fingerprint(tmp_path):
+    path, prints = small(tmp_path / "a.onnx"), []
+    model = onnx.load(path)
+    indices = numpy_helper.from_array(np.array([0, 1]), "indices")
+    sparse = onnx.SparseTensorProto(values=outside(path), indices=indices, dims=[6])
+    model.graph.node.append(node("Constant", "", "extra", sparse_value=sparse))
+    path.write_bytes(model.SerializeToString())
+    for number in (1.0, 2.0):
+        (tmp_path / "secret.data").write_bytes(np.full(2, number, np.float32).tobytes())
+        prints.append(load(path).fingerprint)
+    assert prints[0] != prints[1]
+
+
+def test_weights_are_as_long_as_their_shape_says_and_bounded_together(tmp_path, monkeypatch):
+    path = small(tmp_path / "a.onnx")
+    whole = path.read_bytes()
+    (tmp_path / "big.data").write_bytes(bytes(4_000))
+    model = onnx.load(path)
+    for number in range(40):
+        tensor = model.graph.initializer.add(name=f"x{number}", data_type=TensorProto.FLOAT)
+        tensor.dims.append(1_000)
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="big.data")
+    path.write_bytes(model.SerializeToString())
+    load(path)
+    monkeypatch.setattr("earmark.backbones.networks.onnx_graph.MAX_BYTES", len(whole) + 50_000)
+    os.utime(path)
+    assert "and its weights have more than" in refusal(path)
+    model.graph.initializer[-1].external_data.add(key="length", value="3996")
+    path.write_bytes(model.SerializeToString())
+    monkeypatch.undo()
+    text = refusal(path)
+    assert "wants 3,996 bytes of big.data for weights whose shape has 4,000" in text
+
+
+def test_every_kind_of_number_has_its_bits():
+    from earmark.backbones.networks.onnx_graph import _bits
+
+    kinds = {kind: _bits(kind) for kind in TensorProto.DataType.keys()}  # noqa: SIM118
+    assert kinds.pop("UNDEFINED") == kinds.pop("STRING") == 0
+    for kind, bits in kinds.items():
+        dtype = helper.tensor_dtype_to_np_dtype(getattr(TensorProto, kind))
+        assert bits == 8 * dtype.itemsize or (bits < 8 and dtype.itemsize == 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("onnx:/", "/ is not a file but a folder"),
+        ("onnx:~nobody-is-so/x.onnx", "no file ~nobody-is-so/x.onnx"),
+    ],
+)
+def test_paths_that_cannot_be(name, says):
+    with pytest.raises(BackboneError, match=says):
+        registry.info(name)
+
+
+def test_full_scale_may_be_written_with_or_without_a_point(tmp_path):
+    path = small(tmp_path / "a.onnx", full_scale=10, peak=1)
+    before = load(path).fingerprint
+    describe(path, full_scale=10.0, peak=1.0)
+    assert load(path).fingerprint == before
 
 
 def test_other_weights_beside_it_are_another_network(tmp_path):

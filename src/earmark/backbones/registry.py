@@ -126,7 +126,13 @@ def split_names(names: str) -> list[str]:
     """
     several = [absolute_name(name) for name in names.split(",")]
     for name in several:
-        check_name(name)
+        try:
+            check_name(name)
+        except BackboneError as error:
+            if not any(other.startswith((HUGGING_FACE, ONNX, TFLITE)) for other in several):
+                raise
+            text = f"{error} A comma separates names, so a path here cannot have one."
+            raise BackboneError(text) from error
     if len(set(several)) < len(several):
         raise BackboneError(f"backbone {names!r} names one twice; name each once.")
     return several

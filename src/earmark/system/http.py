@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import re
 import socket
 import string
 import time
@@ -47,11 +48,10 @@ def open_url(url: str, headers: dict[str, str], silence_s: float) -> Response:
     """
     opener = urllib.request.build_opener(_Http, _Https, _NoRedirects)
     for _ in range(MOST_REDIRECTS + 1):
-        scheme = urlsplit(url).scheme
-        if scheme not in ("http", "https"):
-            raise RefusedError(f"{printable(url)} is no address of the web")
-        request = urllib.request.Request(url, headers=headers)
         try:
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise ValueError("no address of the web")
+            request = urllib.request.Request(url, headers=headers)
             response: Response = opener.open(request, timeout=silence_s)
             return response
         except HTTPError as error:
@@ -60,9 +60,14 @@ def open_url(url: str, headers: dict[str, str], silence_s: float) -> Response:
                 raise
             error.close()
             url = _redirected(url, target)
-        except UnicodeError as error:  # a part of the host's name is empty, or too long
-            raise RefusedError(f"{printable(url)} is no address of the web") from error
-    raise RefusedError(f"more than {MOST_REDIRECTS} redirects, the last to {printable(url)}")
+        except ValueError as error:  # brackets; a part of the host's name is empty, or too long
+            raise RefusedError(f"{shown_url(url)} is no address of the web") from error
+    raise RefusedError(f"more than {MOST_REDIRECTS} redirects, the last to {shown_url(url)}")
+
+
+def shown_url(url: str) -> str:
+    """Return scheme, host and path of an address to print: the rest may hold a secret."""
+    return printable(re.sub(r"[?#].*|[^/]*@", "", url, flags=re.DOTALL))
 
 
 def printable(text: str) -> str:
@@ -77,9 +82,9 @@ def _redirected(url: str, target: str) -> str:
         new = quote(urljoin(url, target), string.punctuation, "iso-8859-1")  # as it was read
         scheme = urlsplit(new).scheme
     except ValueError as error:
-        raise RefusedError(f"a redirect to {printable(target)}, which is no address") from error
+        raise RefusedError(f"a redirect to {shown_url(target)}, which is no address") from error
     if scheme not in ("http", "https") or (urlsplit(url).scheme == "https" and scheme == "http"):
-        raise RefusedError(f"a redirect to {printable(target)}, which is not followed")
+        raise RefusedError(f"a redirect to {shown_url(target)}, which is not followed")
     return new
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from typing import Any
 
 
@@ -50,8 +51,8 @@ def strict_json(text: str | bytes) -> Any:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"it has {next(n for n in names if names.count(n) > 1)!r} twice")
+        counts = Counter(name for name, _ in pairs)
+        raise ValueError(f"it has {counts.most_common(1)[0][0]!r} twice")
     return value
 
 

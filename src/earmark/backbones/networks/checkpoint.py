@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ class Checkpoint:
         """
         name = absolute_name(name)
         text = name.removeprefix(PREFIX)
-        folder = Path(text).expanduser().absolute()
+        folder = Path(os.path.expanduser(text)).absolute()
         if text and folder.is_dir():
             return cls(name, folder)
         match = _HUB_NAME.fullmatch(text)

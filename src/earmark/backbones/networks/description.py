@@ -66,7 +66,7 @@ class Description:
 
 def place_of(file: Path) -> Path:
     """Return where the JSON of a network file lies: ``perch.onnx.json`` beside ``perch.onnx``."""
-    return file.with_name(f"{file.name}.json")
+    return file.parent / f"{file.name}.json"  # also of "/", which has no name
 
 
 def read_description(place: Path) -> Description:
@@ -121,6 +121,8 @@ def _described(fields: Mapping[str, Any]) -> Description:
             " would not be heard, so hop_s must be window_s or less"
         )
     rest = {key: fields[key] for key in _AS_THEY_ARE if key in fields}
+    # 32768 and 32768.0 are the same network: what is computed is kept as text.
+    rest |= {key: float(rest[key]) for key in ("full_scale", "peak") if key in rest}
     return Description(rate_hz, window, hop, _layers(fields["layers"]), **rest)
 
 

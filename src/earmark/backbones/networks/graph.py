@@ -35,6 +35,7 @@ class Graph:
     """A network file. ``inner`` names tensors inside it, which can be read as outputs can.
 
     ``digest`` is a SHA-256 over all bytes of the network. ``runtime`` names what computes it.
+    ``weights`` are the other files that the network is made of.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class Graph:
     parameters: int
     digest: str
     runtime: str
+    weights: tuple[Path, ...]
     takes_batches: ClassVar[bool] = True  # where its input says so
 
     def open(self, tensor: Tensor, shape: tuple[int, ...], outputs: Sequence[str]) -> Run:

@@ -55,6 +55,7 @@ class NetworkFile:
 
     def __init__(self, graph: Graph) -> None:
         self.path, self.sha256, self.parameters = graph.path, graph.digest, graph.parameters
+        self.weights = graph.weights
         self.description = _description(graph)
         self.input = _waveform_input(graph, self.description)
         self.layers = self.description.layers
@@ -160,8 +161,8 @@ def _description(graph: Graph) -> Description:
     length = tensor.shape[axis] if tensor.shape else "any"
     product = f" rate_hz times window_s must be {length:,}." if isinstance(length, int) else ""
     raise BackboneError(
-        f"no file {place}, which says how {graph.path.name} is to be used; write it, with what the"
-        f" network's publisher says for null: {template(list(map(_entry, graph.outputs)))} The"
+        f"{place} is missing; it says how {graph.path.name} is used. Write this there, and replace"
+        f" each null by what the publisher says: {template(list(map(_entry, graph.outputs)))}. The"
         f" network reads {tensor} and gives {_listed(graph.outputs)}.{product}"
     )
 

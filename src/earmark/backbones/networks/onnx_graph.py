@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Iterator, Sequence
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ class OnnxGraph(Graph):
         hashes = [hashlib.sha256(content).hexdigest()]
         try:
             model = onnx.load_model_from_string(content)
+            model.DiscardUnknownFields()  # nothing is computed that is not looked at here
             if not model.graph.node:
                 raise ValueError("it has no operators")
         except Exception as error:  # protobuf raises what it likes
@@ -48,7 +51,13 @@ class OnnxGraph(Graph):
                 f"{path} cannot be read as ONNX: {first_line(error)}; give the published file."
             ) from error
         tensors = list(_tensors(model))
-        hashes += _take_in(path, tensors, len(content))
+        bits = {number: _bits(name) for name, number in onnx.TensorProto.DataType.items()}
+        files = _take_in(path, tensors, len(content), bits)
+        if any(tensor.external_data or tensor.data_location for tensor in _tensors(model)):
+            raise BackboneError(
+                f"{path} has weights elsewhere that were not found; save the network as one file."
+            )
+        hashes += [files[name] for name in sorted(files)]
         graph = model.graph
         constants = {tensor.name for tensor in graph.initializer}
         return cls(
@@ -61,6 +70,7 @@ class OnnxGraph(Graph):
             if len(hashes) == 1
             else hashlib.sha256(" ".join(hashes).encode()).hexdigest(),
             RUNTIME,
+            tuple(path.parent / name for name in files),
             model,
         )
 
@@ -109,29 +119,32 @@ def _tensor(onnx: Any, value: Proto) -> Tensor:
     return Tensor(value.name, _DTYPES.get(dtype, dtype), shape)
 
 
-def _tensors(model: Proto) -> Iterator[Proto]:
-    """Yield all constants of a model, those in its branches and functions too."""
-    nodes = [model.graph.node, *(function.node for function in model.functions)]
-    yield from _constants(model.graph)
-    while nodes:
-        for node in nodes.pop():
-            for attribute in node.attribute:
-                yield from attribute.tensors
-                if attribute.HasField("t"):
-                    yield attribute.t
-                for graph in (attribute.g, *attribute.graphs):
-                    yield from _constants(graph)
-                    nodes.append(graph.node)
+def _bits(kind: str) -> int:
+    """Return the bits of a number by the name of its kind, such as FLOAT16; 0 for what is none."""
+    size = re.search(r"\d+", kind)
+    return {"FLOAT": 32, "DOUBLE": 64, "BOOL": 8}.get(kind, int(size.group()) if size else 0)
 
 
-def _constants(graph: Proto) -> Iterator[Proto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
+def _tensors(message: Proto) -> Iterator[Proto]:
+    """Yield all constants in a message, wherever they stand: in graphs, functions, attributes."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for item in [value] if hasattr(value, "ListFields") else value:
+            if item.DESCRIPTOR.name == "TensorProto":
+                yield item
+            else:
+                yield from _tensors(item)
 
 
-def _take_in(path: Path, tensors: Sequence[Proto], size: int) -> list[str]:
-    """Put weights that lie in files beside ``path`` into the model; return the files' hashes."""
+def _take_in(
+    path: Path, tensors: Sequence[Proto], size: int, bits: Mapping[int, int]
+) -> dict[str, str]:
+    """Put weights that lie in files beside ``path`` into the model; return the files' hashes.
+
+    ``size`` is the bytes of the model itself. The weights must be as long as their shape says, and
+    all together small enough: many tensors may name the same bytes.
+    """
     files: dict[str, bytes] = {}
     for tensor in tensors:
         if not tensor.external_data and not tensor.data_location:
@@ -149,26 +162,39 @@ def _take_in(path: Path, tensors: Sequence[Proto], size: int) -> list[str]:
                     f"{path} needs the file {name} beside it, which has its weights; put it there."
                 )
             files[name] = read_file(path.parent / name, "the weights of an ONNX file")
-            if size + sum(map(len, files.values())) > MAX_BYTES:
-                raise BackboneError(
-                    f"{path} and its weights have more than {MAX_BYTES:,} bytes together; give a"
-                    " smaller network, or save it in float16."
-                )
-        tensor.raw_data = _slice(path, name, files[name], entry)
+            _check_sum(path, size + sum(map(len, files.values())))
+        wanted = -(-math.prod(tensor.dims) * bits.get(tensor.data_type, 0) // 8)
+        size += max(wanted, 0)
+        _check_sum(path, size)
+        tensor.raw_data = _slice(path, name, files[name], entry, wanted)
         tensor.ClearField("external_data")
         tensor.ClearField("data_location")
-    return [hashlib.sha256(files[name]).hexdigest() for name in sorted(files)]
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
-def _slice(path: Path, name: str, content: bytes, entry: dict[str, str]) -> bytes:
+def _check_sum(path: Path, size: int) -> None:
+    if size > MAX_BYTES:
+        raise BackboneError(
+            f"{path} and its weights have more than {MAX_BYTES:,} bytes together; give a smaller"
+            " network, or save it in float16."
+        )
+
+
+def _slice(path: Path, name: str, content: bytes, entry: dict[str, str], wanted: int) -> bytes:
+    """Return the ``wanted`` bytes of a tensor, as its shape has them."""
     try:
         first = int(entry.get("offset", "0"))
-        last = first + int(entry.get("length", str(len(content) - first)))
+        last = first + int(entry.get("length", str(wanted)))
     except ValueError:
         first, last = -1, -1
     if not 0 <= first <= last <= len(content):
         raise BackboneError(
             f"{path} wants bytes {first:,} to {last:,} of {name}, which has {len(content):,}; give"
             " the two files that belong together."
+        )
+    if last - first != wanted:
+        raise BackboneError(
+            f"{path} wants {last - first:,} bytes of {name} for weights whose shape has"
+            f" {wanted:,}; give the published file."
         )
     return content[first:last]

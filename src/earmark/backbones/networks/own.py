@@ -44,6 +44,11 @@ class OwnNetwork(Backbone):
         backbone.weights_hash = backbone.network.digest
         return backbone
 
+    @classmethod
+    def own_files(cls, info: BackboneInfo) -> tuple[Path, ...]:
+        network = _opened(info.name)
+        return (network.path, place_of(network.path), *network.weights)
+
     def forward(
         self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
     ) -> dict[str, LayerStats]:
@@ -125,17 +130,28 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
 def _opened(name: str) -> NetworkFile:
     """Return the network of a name, opened once a process unless its files change."""
     path = _path(name)
-    states = [
-        (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
-        for s in (file.stat() for file in (path, place_of(path)) if file.exists())
-    ]
-    return _open(path, name, os.getpid(), tuple(states))
+    key = (path, name, os.getpid(), _states(path, place_of(path)))
+    network, states = _open(*key)
+    if states != _states(*network.weights):  # which files these are, only the network says
+        _open.cache_clear()
+        network, _ = _open(*key)
+    return network
 
 
 @functools.lru_cache(OPENED)
-def _open(path: Path, name: str, _process: int, _states: tuple[object, ...]) -> NetworkFile:
+def _open(
+    path: Path, name: str, _process: int, _states_of_both: tuple[object, ...]
+) -> tuple[NetworkFile, tuple[object, ...]]:
     prefix = next(p for p in _READERS if name.startswith(p))
-    return NetworkFile(_READERS[prefix](path, name))
+    network = NetworkFile(_READERS[prefix](path, name))
+    return network, _states(*network.weights)
+
+
+def _states(*files: Path) -> tuple[object, ...]:
+    return tuple(
+        (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+        for s in (file.stat() for file in files if file.exists())
+    )
 
 
 def _path(name: str) -> Path:
@@ -144,7 +160,7 @@ def _path(name: str) -> Path:
     text = name.removeprefix(prefix)
     if not text:
         raise BackboneError(f"backbone {name!r} names no file; give {prefix}FILE.")
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # as it is for a user that nobody knows
     if path.exists():
         return path
     if copy := weights.find_by_name(path.name):

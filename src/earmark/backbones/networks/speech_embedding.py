@@ -164,6 +164,10 @@ class SpeechEmbedding(Backbone):
         return () if _models_folder() else ONNX
 
     @classmethod
+    def files_to_carry(cls, info: BackboneInfo) -> tuple[WeightFile, ...]:
+        return ONNX
+
+    @classmethod
     def random(cls, info: BackboneInfo, seed: int = 0) -> SpeechEmbedding:
         """Build it with random weights (He et al. 2015) behind the published front end."""
         backbone, generator = cls(info), torch.Generator().manual_seed(seed)

@@ -65,6 +65,7 @@ class TFLiteGraph(Graph):
             sum(constants),
             hashlib.sha256(content).hexdigest(),
             RUNTIME,
+            (),
             content,
             {names[int(k)]: int(k) for k in (*inner, *graph.OutputsAsNumpy())},
         )
