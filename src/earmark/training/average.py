@@ -1,8 +1,8 @@
 """Several linear heads whose logits are averaged are one linear head.
 
-What differs between the classes of a clip in the mean of calibrated log-scores is the mean of the
-calibrated logits: what each head takes away from all of them cancels. So the file, the session and
-all that is exported have one head, however many were averaged.
+The log-scores of a clip are its calibrated logits, less a number that is the same for all classes.
+Scores do not change with that number. So the mean of log-scores over heads gives the scores of the
+mean logits, and the file and the session have one head, however many were averaged.
 """
 
 from __future__ import annotations

@@ -99,9 +99,9 @@ def judge(
 ) -> None:
     """Enter candidates of one spec and one balance into the contests for which they are eligible.
 
-    Weighted ones read layers with the ``weights`` for the fold that is tested: so they are fitted
-    for each of them, and for all clips they have the answers of all. ``step`` is told which share
-    is done.
+    Weighted ones are fitted anew for each fold that is tested, with its ``weights`` of layers. The
+    choice for all clips is judged by the answers of all these fits. ``step`` is told which share is
+    done.
     """
     fits = _inner_fits(eligible, weights, clips.n_folds)
     inner = _answer(clips, fits, step)
