@@ -285,12 +285,14 @@ def test_a_made_graph_without_state_is_taken(tmp_path):
     assert NetworkFile(made_graph(tmp_path / "a.onnx", lambda x: x[:, :4])).shapes == [(1, 4, 1, 1)]
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the made graph, which NumPy computes
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_not_finite_is_refused(tmp_path, value):
     with pytest.raises(BackboneError, match="gives NaN or infinity in layer 'y' for noise"):
         NetworkFile(made_graph(tmp_path / "a.onnx", lambda x: x[:, :4] * np.float32(value)))
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_nan_for_silence_alone_is_said(tmp_path):
     with pytest.warns(EarmarkWarning, match="gives NaN or infinity for silence"):
         NetworkFile(
