@@ -22,6 +22,7 @@ QUICK = ("--head", "prototype", "--layers", "last")
 def _new_process(monkeypatch):
     """Each command is a process of its own: no session stays warm."""
     monkeypatch.setattr(session, "SHARED", 0)
+    monkeypatch.setattr(session, "_sessions", type(session._sessions)())  # nor those of other tests
 
 
 @pytest.fixture
