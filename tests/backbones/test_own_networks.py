@@ -785,7 +785,7 @@ def speech(tmp_path):
 
 
 def test_a_front_end_joined_to_its_network_gives_the_built_in_embedding(speech):
-    """On real windows of 2 s: 16 embeddings each, which the built-in one computes in PyTorch."""
+    """The file gives the 16 embeddings of real windows of 2 s that PyTorch gives."""
     backbone = backbones.load_backbone(speech)
     built_in = backbones.load_backbone("speech-embedding", version=1)
     files = sorted(shared_data("esc10").rglob("*.ogg"))[::57]

@@ -18,8 +18,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from earmark.backbones import weights
-from earmark.backbones.weights import WeightFile, assign, fetch, find, load_state_dict
+from earmark.backbones import tensors, weights
+from earmark.backbones.tensors import assign, load_state_dict
+from earmark.backbones.weights import WeightFile, fetch, find
 from earmark.errors import BackboneError
 from earmark.system import download
 from publisher import CONTENT, Publisher
@@ -389,7 +390,7 @@ def test_other_contents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         torch.save(value, path)
         said = refusal(path, function=load_state_dict)
         assert said.startswith(f"{path} holds {kind} and not a plain state dict of tensors;")
-    monkeypatch.setattr(weights, "MAX_BYTES", 100)
+    monkeypatch.setattr(tensors, "MAX_BYTES", 100)
     assert "at most 100 are loaded" in refusal(path, function=load_state_dict)
 
 

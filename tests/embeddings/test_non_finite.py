@@ -8,7 +8,7 @@ import torch
 from earmark import backbones
 from earmark.backbones.networks import tflite_weights
 from earmark.backbones.networks.speech_embedding import _models_folder
-from earmark.backbones.weights import load_state_dict
+from earmark.backbones.tensors import load_state_dict
 from earmark.data.clip import Clip
 from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.stages import Embedded, Failure

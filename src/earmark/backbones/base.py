@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from earmark.backbones.info import BackboneInfo
-from earmark.backbones.weights import WeightFile, assign
+from earmark.backbones.tensors import assign
+from earmark.backbones.weights import WeightFile
 from earmark.errors import BackboneError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

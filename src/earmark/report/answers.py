@@ -21,7 +21,7 @@ FEW_CLASSES = 4  # up to so many, cells are large
 MOST_PAIRS = 10  # beside a matrix; FIRST instead of one
 MOST_ROWS = 1_000  # of classes; summary.json has all
 MOST_CLIPS = 12  # with players
-EVEN_GAP = 0.02  # between confidence and accuracy, which says nothing
+EVEN_GAP = 0.02  # a smaller gap between confidence and accuracy says nothing
 MOST_UNKNOWN_BYTES = 750_000  # of players of clips that were answered unknown
 
 
@@ -84,7 +84,7 @@ def scores(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, o
         "confidence": confidence,
         "is_worthless": is_worthless(estimate),
         "gap": confidence - estimate["accuracy"],
-        "most_gap": EVEN_GAP + 1 / len(contents.clips),  # scores know of one clip more or less
+        "most_gap": EVEN_GAP + 1 / len(contents.clips),  # one clip more or less says nothing, too
     }
 
 

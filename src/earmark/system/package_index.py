@@ -38,8 +38,8 @@ _REASONS = (
     ("DO NOT MATCH THE HASHES", _OTHER_FILE),
     (
         "CERTIFICATE_VERIFY_FAILED",
-        "pip does not trust the certificate of the index; name the file of certificates that your"
-        " network uses (`pip config set global.cert FILE`)",
+        "pip does not trust the certificate of the index; name the certificate file of your network"
+        " (`pip config set global.cert FILE`)",
     ),
     ("Retrying (", "pip could not reach the package index"),
     ("No matching distribution", _NOT_THERE),

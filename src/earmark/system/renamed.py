@@ -54,7 +54,7 @@ MODULES = {
     "tuned": "backbones.tuned_weights",
     "unknown": "training.unknown",
     "waveforms": "embeddings.cutting embeddings.sections embeddings.stages",
-    "weights": "backbones.weights system.download",
+    "weights": "backbones.weights backbones.tensors system.download",
 }
 for _old, _new, _modules in [
     (

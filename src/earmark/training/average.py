@@ -47,16 +47,18 @@ def collapse(
     return heads.new_head("linear", mean, scale, {"weight": weight, "bias": bias})
 
 
-def columns_of(
-    average: Average, table: FeatureTable
-) -> tuple[list[np.ndarray], list[np.ndarray | None]]:
-    """Return, for each member, where its features stand among those of all, and their weights."""
-    specs, columns, weights = average.specs(table), [], []
-    for member in average.members:
-        columns.append(table.columns(specs, table.spec(member.features, member.weights)))
-        own = table.feature_weights(member.features, member.weights)
-        weights.append(None if own is None else own[own > 0])
-    return columns, weights
+def joined(average: Average, table: FeatureTable, members: Sequence[Head]) -> Head:
+    """Return the one head that the fitted ``members`` of an average are."""
+    if average.is_single:
+        return members[0]
+    size = table.size(average.specs(table))
+    return collapse(members, _columns(average, table), average.factors, size)
+
+
+def _columns(average: Average, table: FeatureTable) -> list[np.ndarray]:
+    """Return, for each member, where its features stand among those of all."""
+    specs = average.specs(table)
+    return [table.columns(specs, table.spec(m.features, m.weights)) for m in average.members]
 
 
 def fit(
@@ -71,18 +73,19 @@ def fit(
     ``targets_of`` returns the targets; if it is given true, with weights with which each class
     counts the same.
     """
-    columns, weights = columns_of(average, table)
+    columns = _columns(average, table)
+    weights = [table.spec_weights(m.features, m.weights) for m in average.members]
     targets = [targets_of(member.balanced) for member in average.members]
-    if average.is_single:
-        (member,) = average.members
-        return heads.fit(member.head, features, targets[0], member.penalty, seed, weights[0])
     n_clips, size = features.shape
-    if n_clips > size or any(member.head not in heads.SUMMED for member in average.members):
+    is_solved = all(member.head in heads.SUMMED for member in average.members)
+    if average.is_single or n_clips > size or not is_solved:
         fitted = [
-            heads.fit(m.head, features[:, own], of, m.penalty, seed, w)
+            heads.fit(
+                m.head, features if average.is_single else features[:, own], of, m.penalty, seed, w
+            )
             for m, own, of, w in zip(average.members, columns, targets, weights, strict=True)
         ]
-        return collapse(fitted, columns, average.factors, size)
+        return joined(average, table, fitted)
     whole = np.zeros((len(columns), size))  # the weight of each feature for each member
     for row, own, w in zip(whole, columns, weights, strict=True):
         row[own] = 1 / len(own) if w is None else w / w.sum()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from earmark.backbones import registry
+from earmark.backbones import registry, weights
 from earmark.classifier.classifier import Classifier
 from earmark.classifier.estimate import WORTHLESS, Figures
 from earmark.data.dataset import DataLike, Dataset, as_dataset
@@ -236,7 +236,7 @@ def _seconds_per_hour(dataset: Dataset, name: str) -> float:
 
 def _download_mb(name: str) -> float | None:
     files = registry.weight_files(name)
-    return sum(file.bytes for file in files) / 1e6 if files else None
+    return weights.download_bytes(files) / 1e6 if files else None
 
 
 def _saved_mb(classifier: Classifier) -> float:

@@ -7,31 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from earmark.backbones.info import BackboneInfo
+from earmark.classifier.calibration import some_rows
 from earmark.classifier.features import FeatureSpec, list_statistics, statistic_size
 from earmark.classifier.head import Head
+from earmark.training.kernels import FeatureTable
 
 MOST_CLIPS = 500  # more do not move a share
 
 
 def contributions(
-    head: Head,
-    infos: Sequence[BackboneInfo],
-    specs: Sequence[FeatureSpec],
-    features: np.ndarray,
-    *,
-    is_single: bool,
+    head: Head, table: FeatureTable, specs: Sequence[FeatureSpec], *, is_single: bool
 ) -> list[dict[str, Any]]:
-    """Return the share of each layer in what tells clips apart; none for a head that is not linear.
+    """Return the share of each layer in what tells clips apart; none for an mlp.
 
     Logits are sums over layers. A layer's share is the covariance of its part with the whole,
     divided by the variance of the whole: shares sum to 1, and one that works against the others is
     negative. What all classes of a clip have in common decides nothing and is left out where a
-    clip has one class. ``features`` (N, D) are those of some clips.
+    clip has one class. At most MOST_CLIPS clips of the ``table`` are looked at.
     """
     if head.kind == "mlp":
         return []
-    t = head.tensors
+    t, infos = head.tensors, table.infos
+    features = table.features(specs, some_rows(len(table), MOST_CLIPS))
     z = (features - t["mean"]) / t["scale"]
     parts: dict[tuple[int, str], np.ndarray] = {}
     start = 0

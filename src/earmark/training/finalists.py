@@ -31,8 +31,8 @@ from earmark.training.moments import moments_bytes
 
 FINALISTS = 2  # sets of layers that are judged on all clips, for each tested fold; one of them is
 WIDE = 0.5  # wide, with half of the layers or more: more clips want more of them
-FACTORS = (0.3, 0.1)  # of the penalty that is best on few clips: more clips want less
-LEAST_PENALTY = 1e-5
+FACTORS = (0.3, 0.1)  # times the penalty that is best on few clips: more clips need a weaker one
+LEAST_PENALTY = 1e-5  # is tried as well where the weakest one that was screened is the best
 FITS = 3  # of a pair of folds: one for both, and where layers weigh one for each of the two
 
 Rivals = Mapping[int | None, Sequence[Candidate]]  # for each tested fold
@@ -125,7 +125,7 @@ def _variants(best: Candidate, with_prototype: bool) -> list[Candidate]:
     if best.head == "prototype":
         return [best]
     penalties = [float(f"{factor * best.penalty:.2g}") for factor in FACTORS]
-    if best.penalty == heads.PENALTIES["linear"][-2]:  # the weakest that is screened
+    if best.penalty == heads.screened_penalties("linear", is_final=False)[-1]:
         penalties.append(LEAST_PENALTY)
     linear = [replace(best, penalty=penalty) for penalty in penalties]
     return [replace(best, head="prototype", penalty=0.0), *linear] if with_prototype else linear

@@ -11,10 +11,10 @@ from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
 from earmark.training import batches, heads, parallel
-from earmark.training.average import collapse, columns_of, fit
+from earmark.training.average import fit, joined
 from earmark.training.inner import Average, Candidate
 from earmark.training.judging import FoldedClips, fold_moments
-from earmark.training.moments import System, moments_bytes
+from earmark.training.moments import moments_bytes
 
 SLOW = ("logistic", "mlp")
 MOST_BESIDE = 1_000  # clips; of more, heads are fitted one after the other
@@ -33,14 +33,15 @@ class Fitter:
 
     def fit(self, candidate: Candidate, places: np.ndarray) -> Head:
         """Fit ``candidate`` to the clips at ``places``."""
-        table, kind, average = self.clips.table, candidate.head, Average((candidate,))
-        specs, targets = average.specs(table), self.clips.weighted(candidate).rows(places)
-        _, (weights,) = columns_of(average, table)
-        if self.is_summed(specs, kind):
+        table, kind = self.clips.table, candidate.head
+        specs = (table.spec(candidate.features, candidate.weights),)
+        weights = table.spec_weights(candidate.features, candidate.weights)
+        targets = self.clips.weighted(candidate).rows(places)
+        if self._is_summed(candidate):
             fold = np.zeros(len(places), np.int64)
             alone = FoldedClips(table.only(places), targets, targets, fold)
             system = fold_moments(alone, specs, targets).system([0])
-            return summed_head(candidate, system, weights)
+            return heads.summed_head(kind, system, candidate.penalty, weights)
         if kind in SLOW and not self.is_small(specs, len(places)):
             own = table.only(places)
             return batches.fit(
@@ -59,7 +60,7 @@ class Fitter:
         is_summed = any(map(self._is_summed, average.members))
         if average.is_single or is_summed or not self.is_small(specs, len(places)):
             members = [self.fit(member, places) for member in average.members]
-            return self._collapsed(average, members)
+            return joined(average, table, members)
 
         def targets_of(balanced: bool) -> Targets:
             return (self.clips.balanced if balanced else self.clips.targets).rows(places)
@@ -127,50 +128,38 @@ class Fitter:
                 own = [job for job in jobs if job[2] in group]
                 moments = fold_moments(self.clips, group, self.clips.weighted(own[0][1]))
                 for number, member, spec in own:
-                    _, (weights,) = columns_of(Average((member,)), table)
+                    weights = table.spec_weights(member.features, member.weights)
                     system = moments.system_without(*folds[number])
                     if len(group) > 1:
                         system = system.part(table.columns(group, spec))
-                    fitted[number, member] = summed_head(member, system, weights)
+                    fitted[number, member] = heads.summed_head(
+                        member.head, system, member.penalty, weights
+                    )
         return {
-            number: self._collapsed(
-                averages[number], [fitted[number, m] for m in averages[number].members]
+            number: joined(
+                averages[number], table, [fitted[number, m] for m in averages[number].members]
             )
             for number in summed
         }
 
-    def _collapsed(self, average: Average, members: Sequence[Head]) -> Head:
-        if average.is_single:
-            return members[0]
-        table = self.clips.table
-        columns, _ = columns_of(average, table)
-        return collapse(members, columns, average.factors, table.size(average.specs(table)))
-
     def _fit_together(self, specs: Sequence[FeatureSpec]) -> bool:
-        """Say whether sums over the features of all ``specs`` are made, and fit the memory."""
-        if not specs or not self.is_summed(specs):
-            return False
+        """Say whether one pass sums over the features of all ``specs``, and fits the memory."""
         clips = self.clips
         size, n_classes = clips.table.size(specs), clips.targets.n_classes
+        if not specs or not self._are_fewer(size):
+            return False
         needed = moments_bytes(size, n_classes, clips.n_folds) + clips.table.bytes_in_memory
         return needed + PROGRAM <= self.memory
 
     def _is_summed(self, candidate: Candidate) -> bool:
-        spec = self.clips.table.spec(candidate.features, candidate.weights)
-        return self.is_summed((spec,), candidate.head)
-
-    def is_summed(self, specs: Sequence[FeatureSpec], head: str = "linear") -> bool:
         """Say whether a head is fitted from sums over the clips, some at a time."""
-        size = self.clips.table.size(specs)
-        return head in heads.SUMMED and len(self.clips.fold) > max(LONG, size)
+        spec = self.clips.table.spec(candidate.features, candidate.weights)
+        return candidate.head in heads.SUMMED and self._are_fewer(self.clips.table.size([spec]))
+
+    def _are_fewer(self, n_features: int) -> bool:
+        """Say whether features are fewer than clips, and clips so many that sums over them pay."""
+        return len(self.clips.fold) > max(LONG, n_features)
 
     def is_small(self, specs: Sequence[FeatureSpec], n_clips: int) -> bool:
         """Say whether features of so many clips, and two copies, are a small part of the memory."""
         return 12 * n_clips * self.clips.table.size(specs) <= self.memory // 4
-
-
-def summed_head(candidate: Candidate, system: System, weights: np.ndarray | None) -> Head:
-    """Return the head of a candidate that a ``system`` gives, whose features have ``weights``."""
-    if weights is not None:
-        system = system.part(np.arange(len(weights)), weights)
-    return heads.summed_head(candidate.head, system, candidate.penalty)

@@ -41,6 +41,15 @@ MANY = 20_000  # clips, whose products are large enough for several cores
 BLOCK = 1_024  # clips, or features, that are worked on at a time
 
 
+def screened_penalties(kind: str, *, is_final: bool) -> tuple[float, ...]:
+    """Return the penalties that are tried on few clips, strongest first.
+
+    Where that is not final, the ends are left out: finalists have penalties of their own.
+    """
+    every = PENALTIES[kind]
+    return every if is_final or len(every) < 3 else every[1:-1]
+
+
 def standard(
     features: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -77,10 +86,7 @@ def fit(
         sums = FoldMoments(features[:BLOCK].mean(0), 1, targets.n_classes)
         for rows in _blocks(len(features)):
             sums.add(0, features[rows], targets.rows(rows))
-        system = sums.system([0])
-        if weights is not None:
-            system = system.part(np.arange(features.shape[1]), weights)
-        return summed_head(kind, system, penalty)
+        return summed_head(kind, sums.system([0]), penalty, weights)
     mean, scale = standard(features, weights)
     z = features - mean
     z /= scale
@@ -179,8 +185,12 @@ def _ridge(
     return found, prior + found.sum(1)
 
 
-def summed_head(kind: str, system: System, penalty: float) -> Head:
-    """Return the linear or prototype head that a system of sums gives."""
+def summed_head(
+    kind: str, system: System, penalty: float, weights: np.ndarray | None = None
+) -> Head:
+    """Return the linear or prototype head of a system of sums, whose features have ``weights``."""
+    if weights is not None:
+        system = system.part(np.arange(len(weights)), weights)
     weight, bias = system.solve(kind, penalty, exact=True)
     return new_head(kind, system.mean, system.scale, {"weight": weight, "bias": bias})
 

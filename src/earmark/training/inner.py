@@ -88,15 +88,13 @@ class Choice:
     """What was kept, its calibration, and what inner clips say of it and of every rival.
 
     ``loss``, best first, is what chooses; ``quality`` (accuracy) is for people. Where rivals were
-    screened on few clips first, ``screened`` has the loss and the quality there. ``figures`` are
-    the loss and the quality of what was kept.
+    screened on few clips first, ``screened`` has the loss and the quality there.
     """
 
     best: Average
     calibration: Calibration
     loss: Mapping[Candidate, float]
     quality: Mapping[Candidate, float]
-    figures: tuple[float, float]
     screened: Mapping[Candidate, tuple[float, float]] = field(default_factory=dict)
 
 
@@ -231,7 +229,7 @@ class Contest:
 
         ``weights`` are those of all layers, from the clips that train.
         """
-        average, calibration, figures = self._chosen()
+        average, calibration = self._chosen()
         members = (replace(c, weights=weights) if c.is_weighted else c for c in average.members)
         average = replace(average, members=tuple(members))
         return Choice(
@@ -239,16 +237,15 @@ class Contest:
             calibration,
             {candidate: self.loss[candidate] for candidate in self.ranked()},
             dict(self.quality),
-            figures,
             {c: (screened.loss[c], screened.quality[c]) for c in screened.ranked()}
             if screened
             else {},
         )
 
-    def _chosen(self) -> tuple[Average, Calibration, tuple[float, float]]:
-        """Return the best candidate, or the average that has less loss; of equal ones the smaller.
+    def _chosen(self) -> tuple[Average, Calibration]:
+        """Return the best candidate, or the average that has less loss, and its calibration.
 
-        Its calibration and its figures, too.
+        Of equal ones it is the smaller.
         """
         ranked = sorted(self._best.values(), key=lambda answers: answers.rank)
         rows = ranked[0].rows
@@ -267,10 +264,8 @@ class Contest:
             float((_losses(average.members[:1], z[None], targets, n_clips) @ share)[0])
             for average, z in rivals
         ]
-        best = int(np.argmin(losses))
-        average, logits = rivals[best]
-        quality = float(np.average(_quality(logits, targets), weights=targets.weights))
-        return average, Calibration.fit(logits, targets, n_clips), (losses[best], quality)
+        average, logits = rivals[int(np.argmin(losses))]
+        return average, Calibration.fit(logits, targets, n_clips)
 
     @staticmethod
     def _sharpness(several: Sequence[_Answers], targets: Targets, n_clips: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from itertools import groupby
 
 import numpy as np
 
+from earmark.classifier.calibration import some_rows
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
@@ -212,8 +213,7 @@ def fold_moments(
     step: Callable[[int], None] = lambda n: None,
 ) -> FoldMoments:
     """Sum over the clips of each fold, in one pass; ``step`` is told how many are done."""
-    some = np.linspace(0, len(clips.fold) - 1, min(len(clips.fold), BLOCK)).astype(int)
-    shift = clips.table.features(specs, some).mean(0)
+    shift = clips.table.features(specs, some_rows(len(clips.fold), BLOCK)).mean(0)
     moments = FoldMoments(shift, clips.n_folds, targets.n_classes)
     for fold in range(clips.n_folds):
         for places, features in clips.blocks(specs, fold):

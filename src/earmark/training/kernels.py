@@ -88,6 +88,11 @@ class FeatureTable:
         sizes = [statistic_size(self.infos, part) for part in self._parts(name)]
         return np.repeat(self._part_weights(name, weights), sizes)
 
+    def spec_weights(self, name: str, weights: Sequence[float]) -> np.ndarray | None:
+        """Return the weights (d,) of the features that :meth:`spec` leaves; None for equal ones."""
+        whole = self.feature_weights(name, weights)
+        return None if whole is None else whole[whole > 0]
+
     @property
     def bytes_in_memory(self) -> int:
         """How many bytes the embeddings take that are in memory."""

@@ -76,7 +76,6 @@ def screen(
     Where it is not final, the strongest and the weakest penalty are left out: finalists have
     penalties of their own.
     """
-    ends = slice(None) if is_final else slice(1, -1)
     pairs = [pair for pair in fold_pairs(few.n_folds) if serves(pair, contests)]
     cheap = [kind for kind in kinds if kind in heads.SUMMED]
     if "linear" not in cheap and len(cheap) < len(kinds):
@@ -88,7 +87,7 @@ def screen(
             Candidate(kind, name, penalty, is_balanced)
             for kind in cheap
             for is_balanced in ([False, True] if few.is_balanced and kind == "linear" else [False])
-            for penalty in heads.PENALTIES[kind][ends] or heads.PENALTIES[kind]
+            for penalty in heads.screened_penalties(kind, is_final=is_final)
         ]
         fits = [InnerFit(pair, candidates) for pair in pairs]
         inner = [part for fit in fits for part in by_kernel(few, kernel, fit)]

@@ -16,7 +16,7 @@ from earmark.classifier.classifier import BackboneUse, Classifier
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec, layers_read
-from earmark.classifier.head import KINDS, Head
+from earmark.classifier.head import KINDS
 from earmark.classifier.prediction import check_names
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
@@ -30,7 +30,7 @@ from earmark.errors import DataError, EarmarkError, did_you_mean
 from earmark.system.progress import Progress, Stages
 from earmark.training import baselines, candidates, estimation, headline, heads, learning_curve
 from earmark.training.baselines import Baseline
-from earmark.training.contributions import MOST_CLIPS, contributions
+from earmark.training.contributions import contributions
 from earmark.training.embedded_data import EmbeddedData
 from earmark.training.estimation import OutOfFold
 from earmark.training.fitting import MEMORY
@@ -213,9 +213,13 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         threshold = find_threshold(_trained_on(search, embedded), chosen, rate, stages)
         rule = replace(rule, unknown_threshold=threshold.below)
         estimate = replace(estimate, unknown={"rate": rate, **threshold._asdict()})
-    origin = provenance(embedded, solution.chosen, vars(settings))
-    specs = chosen.specs(search.table)
-    origin["contributions"] = _contributions(search, solution.head, specs)
+    origin, specs = (
+        provenance(embedded, solution.chosen, vars(settings)),
+        chosen.specs(search.table),
+    )
+    origin["contributions"] = contributions(
+        solution.head, search.table, specs, is_single=dataset.is_single
+    )
     uses, features = _used(networks, specs)
     classifier = Classifier(
         tuple(dataset.labels),
@@ -308,16 +312,6 @@ def estimate_of(
     if rivals is not None:
         estimate = replace(estimate, baselines=tuple(rival.figures(seed) for rival in rivals))
     return replace(estimate, verdict=verdict)
-
-
-def _contributions(
-    search: Search, head: Head, specs: Sequence[FeatureSpec]
-) -> list[dict[str, object]]:
-    """Return what each layer contributes, over some clips."""
-    n_clips, table = len(search.table), search.table
-    rows = np.unique(np.linspace(0, n_clips - 1, min(n_clips, MOST_CLIPS)).astype(int))
-    features = table.features(specs, rows)
-    return contributions(head, table.infos, specs, features, is_single=search.targets.is_single)
 
 
 def _rivals(

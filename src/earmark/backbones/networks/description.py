@@ -23,7 +23,7 @@ LONGEST_TEXT = 1_000
 AXES = "BCTF1"  # batch, channels, time, frequency, and an axis of one number
 KEPT_WORDS, KEPT_SIGNS = ("auto", "last", "all"), frozenset("/,")  # of --layers
 
-_USAGE = "give the values that the network's publisher says"
+_USAGE = "give the values that the network's publisher states"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from earmark.backbones.info import BackboneInfo, Layer
 from earmark.backbones.networks.audioset import Tagger, audioset_names
 from earmark.backbones.networks.logmel import LogMel, htk_mel_filters
 from earmark.backbones.registry import register, register_family
+from earmark.backbones.tensors import load_state_dict
 from earmark.backbones.weights import WeightFile
 from earmark.errors import BackboneError, did_you_mean
 
@@ -221,7 +222,7 @@ class EfficientAT(Tagger):
     @classmethod
     def load(cls, info: BackboneInfo) -> EfficientAT:
         path = weights.fetch(RELEASES[info.name].file)
-        backbone, state = cls(info), _own(weights.load_state_dict(path))
+        backbone, state = cls(info), _own(load_state_dict(path))
         return fill(backbone, backbone.network, state, weights.sha256(path), str(path))
 
     @classmethod

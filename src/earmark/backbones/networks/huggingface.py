@@ -35,7 +35,8 @@ from earmark.backbones.networks.checkpoint import (
     import_package,
 )
 from earmark.backbones.registry import HUGGING_FACE, register_family
-from earmark.backbones.weights import load_state_dict, sha256
+from earmark.backbones.tensors import load_state_dict
+from earmark.backbones.weights import sha256
 from earmark.errors import BackboneError, first_line
 
 Settings = Mapping[str, Any]  # a JSON object

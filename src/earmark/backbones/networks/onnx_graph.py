@@ -75,6 +75,7 @@ class OnnxGraph(Graph):
         )
 
     def open(self, tensor: Tensor, shape: tuple[int, ...], outputs: Sequence[str]) -> Run:
+        """Return what computes ``outputs`` of an input in the runtime, by one thread."""
         runtime = extras.load(RUNTIME, "onnx", f"{self.path}", BackboneError)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1

@@ -19,7 +19,8 @@ from earmark.backbones.base import Activations, Backbone, all_rows, fill, random
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.backbones.networks.logmel import LogMel, htk_mel_filters
 from earmark.backbones.registry import register, register_family
-from earmark.backbones.weights import WeightFile, fetch, find, load_state_dict, sha256
+from earmark.backbones.tensors import load_state_dict
+from earmark.backbones.weights import WeightFile, fetch, find, sha256
 from earmark.errors import BackboneError
 
 RATE_HZ = 16_000

