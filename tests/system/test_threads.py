@@ -1,5 +1,6 @@
 """Work ahead: in order, and never more of it than asked for."""
 
+import threading
 import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 
@@ -56,3 +57,23 @@ def test_an_item_that_fails_ends_it():
 
     with ThreadPoolExecutor(2) as pool, pytest.raises(ValueError, match="3"):
         list(map_ahead(pool, fail, range(9), 2, lambda _: 1, 100))
+
+
+def test_results_that_are_not_there_yet_count_too():
+    """One slow worker: without their expected size, all 32 would be begun, and then held."""
+    gate, begun = threading.Event(), []
+
+    def read(number):
+        if number:
+            gate.wait(10)
+        return bytes(10)
+
+    numbers = (begun.append(number) or number for number in range(50))
+    with ThreadPoolExecutor(1) as pool:
+        results = map_ahead(
+            pool, read, numbers, 32, lambda x: len(x) if isinstance(x, bytes) else 0, 40
+        )
+        assert next(results) == bytes(10)
+        assert len(begun) == 5
+        gate.set()
+        assert len(list(results)) == 49

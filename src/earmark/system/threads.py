@@ -45,20 +45,24 @@ def map_ahead(
     """Map in order like ``pool.map``, but take from ``items`` only ``most`` ahead of the result.
 
     With ``size``, no more are taken either while those that wait, or their results, have more than
-    ``most_bytes``. An item of which ``is_done`` is true is its own result.
+    ``most_bytes``; a result that is not there yet counts as the largest so far, which the first one
+    tells. An item of which ``is_done`` is true is its own result.
     """
     waiting: collections.deque[Callable[[], R]] = collections.deque()
-    size = size or _nothing
-    lock, held = threading.Lock(), 0
+    size, is_bounded = size or _nothing, size is not None
+    lock, held, largest = threading.Lock(), 0, -1
 
     def hold(count: int) -> None:
         nonlocal held
         with lock:
             held += count
 
-    def work(item: T) -> R:
+    def work(item: T, expected: int) -> R:
+        nonlocal largest
         result = function(item)
-        hold(size(result) - size(item))
+        hold(size(result) - expected)
+        with lock:
+            largest = max(largest, size(result))
         return result
 
     def take() -> R:
@@ -67,11 +71,15 @@ def map_ahead(
         return result
 
     for item in items:
-        hold(size(item))
         if is_done is not None and is_done(item):
+            hold(size(item))
             waiting.append(functools.partial(cast(Callable[[T], R], _same), item))
         else:
-            waiting.append(pool.submit(work, item).result)
+            is_first, expected = largest < 0, max(size(item), largest)
+            hold(expected)
+            waiting.append(pool.submit(work, item, expected).result)
+            if is_bounded and is_first:
+                waiting[-1]()
         while waiting and (len(waiting) > most or held > most_bytes):
             yield take()
     while waiting:
