@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -27,7 +28,10 @@ def describe() -> str:
         models = [row for row in cpuinfo.read_text().splitlines() if row.startswith("model name")]
         name = models[0].partition(":")[2].strip() if models else name
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in PACKAGES)
+    installed = [
+        p for p in PACKAGES if importlib.util.find_spec(p.replace("scikit-learn", "sklearn"))
+    ]
+    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in installed)
     return f"{name}, {cores} cores, Python {platform.python_version()}, {versions}"
 
 

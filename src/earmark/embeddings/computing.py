@@ -14,6 +14,7 @@ import torch
 from earmark.backbones.base import Backbone, LayerStats, join
 from earmark.embeddings.stages import CutClip, WindowStats
 
+_gpu = threading.Lock()  # one thread at a time: several inside cuDNN ended the process
 BATCH_GPU_S = 60.0  # seconds of audio in one pass of the network; for a CPU the network says it
 
 
@@ -85,11 +86,13 @@ def run(
     backbone: Backbone, windows: np.ndarray, valid: np.ndarray, batch: int
 ) -> dict[str, LayerStats]:
     """Return the statistics of ``windows`` (W, n) on the CPU, computed ``batch`` at a time."""
-    parts = []
-    for i in range(0, len(windows), batch):
-        tensors = [torch.from_numpy(a[i : i + batch]) for a in (windows, valid)]
-        if backbone.device.type == "cuda":  # a pinned copy does not wait for the one before it
-            tensors = [t.pin_memory().to(backbone.device, non_blocking=True) for t in tensors]
-        parts.append(backbone(*tensors))
-    columns = {name: join([part[name] for part in parts]) for name in parts[0]}
-    return {name: LayerStats(*(column.cpu() for column in s)) for name, s in columns.items()}
+    on_gpu = backbone.device.type == "cuda"
+    with _gpu if on_gpu else contextlib.nullcontext():
+        parts = []
+        for i in range(0, len(windows), batch):
+            tensors = [torch.from_numpy(a[i : i + batch]) for a in (windows, valid)]
+            if on_gpu:  # a pinned copy does not wait for the one before it
+                tensors = [t.pin_memory().to(backbone.device, non_blocking=True) for t in tensors]
+            parts.append(backbone(*tensors))
+        columns = {name: join([part[name] for part in parts]) for name in parts[0]}
+        return {name: LayerStats(*(column.cpu() for column in s)) for name, s in columns.items()}

@@ -1,0 +1,104 @@
+"""On an NVIDIA GPU every backbone gives what it gives on the CPU; skipped where there is none."""
+
+import numpy as np
+import pytest
+import torch
+
+import earmark
+from earmark import backbones
+from earmark.backbones import engines, registry
+from earmark.backbones.base import Backbone, LayerStats
+from earmark.embeddings.computing import run
+from earmark.errors import BackboneError
+from networks import cut, embedding, seconds, sound, with_random_weights
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+
+
+def network(name: str, monkeypatch: pytest.MonkeyPatch, gpu: bool, precision: str = "exact"):
+    """Load a backbone, or one with random weights, on the GPU or on the CPU."""
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.cuda, "is_available", lambda: gpu)
+        try:
+            return backbones.load_backbone(name, precision, "torch")
+        except BackboneError:
+            made: Backbone = with_random_weights(name)
+            return engines.set_engine(made, precision, "torch")
+
+
+def difference(got: LayerStats, expected: LayerStats) -> float:
+    """Return the largest relative difference of the columns of two statistics."""
+    norm = torch.linalg.norm
+    return max(
+        float(norm(a.double() - b.double()) / norm(b.double()).clamp(min=1e-30))
+        for a, b in zip(got, expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", backbones.list_backbones())
+def test_exact_is_that_of_the_cpu(name, monkeypatch):
+    on_gpu, on_cpu = (network(name, monkeypatch, gpu) for gpu in (True, False))
+    assert (on_gpu.device.type, on_cpu.device.type) == ("cuda", "cpu")
+    assert on_gpu.fingerprint == on_cpu.fingerprint
+    for gain in (1.0, 0.001):
+        windows, valid = cut(on_cpu, (gain * sound(seconds(on_cpu, 2.3))).astype(np.float32))
+        got, expected = run(on_gpu, windows, valid, 8), run(on_cpu, windows, valid, 8)
+        assert got.keys() == expected.keys()
+        for layer, stats in expected.items():
+            assert difference(got[layer], stats) <= 1e-4, (layer, gain)
+
+
+@pytest.mark.parametrize("name", backbones.list_backbones())
+def test_batch_mates_change_nothing(name, monkeypatch):
+    on_gpu = network(name, monkeypatch, True)
+    clips = [cut(on_gpu, sound(seconds(on_gpu, 2.3), seed)) for seed in range(6)]
+    alone = run(on_gpu, *clips[0], 64)
+    windows, valid = (np.concatenate(column) for column in zip(*clips, strict=True))
+    together = run(on_gpu, windows, valid, 64)
+    for layer, stats in alone.items():
+        own = LayerStats(*(column[: len(clips[0][0])] for column in together[layer]))
+        assert difference(own, stats) <= 2e-5, layer
+
+
+@pytest.mark.parametrize("name", backbones.list_backbones())
+def test_fast_keeps_the_direction(name, monkeypatch):
+    if not registry.entry(name)[1].half_is_close:
+        pytest.skip("this network is computed in float32 alone")
+    fast, exact = network(name, monkeypatch, True, "fast"), network(name, monkeypatch, False)
+    assert fast.dtype is torch.bfloat16
+    pieces = cut(exact, sound(seconds(exact, 2.3)))
+    a, b = (embedding(n, run(n, *pieces, 8)) for n in (fast, exact))
+    assert np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) >= 0.999
+
+
+def test_a_classifier_of_the_gpu_answers_alike_on_the_cpu(tones, monkeypatch):
+    training = earmark.train(tones, backbone="speech-embedding", seed=0)
+    paths = sorted(tones.rglob("*.wav"))
+    on_gpu = training.classifier.predict_proba(paths)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert np.abs(on_gpu - training.classifier.predict_proba(paths)).max() < 1e-3
+
+
+def test_threads_may_ask_one_session(tones):
+    from concurrent.futures import ThreadPoolExecutor
+
+    classifier = earmark.train(tones, backbone="speech-embedding", seed=0).classifier
+    paths = sorted(tones.rglob("*.wav"))
+    with classifier.session() as session, ThreadPoolExecutor(4) as pool:
+        at_once = list(pool.map(lambda path: session.predict(path).scores, 4 * paths))
+        one_by_one = [session.predict(path).scores for path in paths]
+    for got, expected in zip(at_once, 4 * one_by_one, strict=True):
+        assert got == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("how", ["full", "lora"])
+def test_fine_tuning_changes_the_network(how, folders, tmp_path):
+    pytest.importorskip("accelerate")
+    pytest.importorskip("peft")
+    from tuning import ended, of_short_windows, run_of, write_clips
+
+    tuned = of_short_windows(backbones.load_backbone(f"hf:{folders / 'wav2vec2-layer'}"))
+    run_ = run_of(write_clips(tmp_path), tuned, how)
+    assert next(run_.model.parameters()).device.type == "cuda"
+    losses = [row["loss"] for row in ended(run_).curve]
+    assert len(losses) == 2 and np.isfinite(losses).all()
