@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 import earmark
 from earmark import backbones
 from earmark.backbones import engines, registry
 from earmark.backbones.base import Backbone, LayerStats
+from earmark.data.clip import Clip
 from earmark.embeddings.computing import run
 from earmark.errors import BackboneError
 from networks import cut, embedding, seconds, sound, with_random_weights
@@ -89,6 +91,19 @@ def test_threads_may_ask_one_session(tones):
         one_by_one = [session.predict(path).scores for path in paths]
     for got, expected in zip(at_once, 4 * one_by_one, strict=True):
         assert got == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["efficientat-mn04", "yamnet"])
+def test_many_clips_are_embedded_by_several_threads(name, tmp_path, monkeypatch):
+    """Several threads at once inside cuDNN ended the process here."""
+    clips = [Clip(tmp_path / f"{k}.wav") for k in range(64)]
+    for k, clip in enumerate(clips):
+        soundfile.write(clip.path, sound(2 * 16_000, k), 16_000)
+    on_gpu, on_cpu = (
+        earmark.embed(clips, network(name, monkeypatch, gpu), threads=8).matrix
+        for gpu in (True, False)
+    )
+    assert np.allclose(on_gpu, on_cpu, atol=1e-2)
 
 
 @pytest.mark.parametrize("how", ["full", "lora"])
