@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Threads that wait must not spin: with a busy neighbour that costs a factor of ten.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check docs docs-links bench clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -29,6 +29,19 @@ check: $(VENV)/.installed  ## what CI checks besides the tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+SPHINX = $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --nitpicky --fresh-env \
+	--doctree-dir build/doctrees
+
+docs: $(VENV)/.docs  ## the site, in build/docs; a dead link or a bad docstring is an error
+	$(SPHINX) --builder html docs build/docs
+
+docs-links: $(VENV)/.docs  ## ask the network for every link that leads out of the site
+	$(SPHINX) --builder linkcheck docs build/links
 
 bench: $(VENV)/.installed  ## measure; results go to benchmarks/results/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_site"))
 
+from numpydoc.xref import DEFAULT_LINKS
+
 from earmark import __version__
+
+API = Path(__file__).parent / "reference" / "api.md"
 
 project = "earmark"
 author = "the earmark authors"
@@ -20,6 +25,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "numpydoc",
     "commands",
+    "elsewhere",
     "links",
     "names",
 ]
@@ -37,6 +43,13 @@ autodoc_member_order = "bysource"
 autosummary_ignore_module_all = False
 maximum_signature_line_length = 72
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = True  # of a type in a docstring, the names that have a page are links
+numpydoc_xref_ignore = "all"
+DEFAULT_LINKS.clear()  # they lead to the documentation of Python, which is elsewhere
+numpydoc_xref_aliases = {
+    name.rpartition(".")[2]: f"earmark.{name}"
+    for name in re.findall(r"^   ~?([\w.]*\b[A-Z]\w+)$", API.read_text(encoding="utf-8"), re.M)
+}
 
 html_theme = "furo"
 html_title = f"earmark {version}"
