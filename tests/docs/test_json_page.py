@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from command_line import earmark
 
+from command_line import earmark
 from earmark.data import example
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
@@ -29,7 +29,9 @@ KINDS = {
 def described(command: str) -> dict[str, tuple[str, bool]]:
     """Return the type of each key in the table of a command, and whether it may be missing."""
     sections = re.split(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), flags=re.M)
-    (text,) = [t for title, t in zip(sections[1::2], sections[2::2], strict=True) if title == command]
+    (text,) = [
+        t for title, t in zip(sections[1::2], sections[2::2], strict=True) if title == command
+    ]
     return {key: (kind, "*sometimes*" in meaning) for key, kind, meaning in ROW.findall(text)}
 
 
@@ -140,7 +142,9 @@ def test_train_and_evaluate(place):
     ]
     train, evaluate = with_estimate("train", "estimate."), with_estimate("evaluate", "")
     seen, also = check(train, trainings), check(evaluate, evaluations)
-    estimated = {key.removeprefix("estimate.") for key in seen if key.startswith("estimate.")} | also
+    estimated = {
+        key.removeprefix("estimate.") for key in seen if key.startswith("estimate.")
+    } | also
     assert not set(described("train")) - seen
     assert not set(described("evaluate")) - also
     assert not set(described("The estimate")) - estimated
@@ -175,7 +179,9 @@ def test_tag():
 )
 def test_the_table_of_a_command_is_what_it_prints(command, runs):
     if command == "review --apply" and not Path("decisions.csv").exists():
-        earmark("review", "words.csv", "--backbone", "logmel", "-o", "decisions.csv", "--allow-skips")
+        earmark(
+            "review", "words.csv", "--backbone", "logmel", "-o", "decisions.csv", "--allow-skips"
+        )
     for path in ("clean.csv", "corrected.csv", *(["decisions.csv"] if command == "review" else [])):
         Path(path).unlink(missing_ok=True)
     *_, objects = [json_of(*run.split()) for run in runs]

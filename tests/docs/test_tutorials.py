@@ -1,6 +1,7 @@
 """The tutorials run from the first block to the last, and print what they show."""
 
 import pytest
+
 import tutorial_pages
 from tutorial_pages import Output
 
@@ -15,7 +16,9 @@ def test_a_tutorial_runs_and_prints_what_it_shows(name, tmp_path, monkeypatch):
     outputs = list(tutorial_pages.run(text))
     assert outputs
     for output in outputs:
-        assert output.agrees, f"{output.source}\n-- shown:\n{output.shown}\n-- printed:\n{output.printed}"
+        assert output.agrees, (
+            f"{output.source}\n-- shown:\n{output.shown}\n-- printed:\n{output.printed}"
+        )
 
 
 @pytest.mark.parametrize(
