@@ -16,7 +16,7 @@ def _resolve(app: Any, env: Any, node: Any, content: Any) -> Any:
             return python.resolve_xref(
                 env, node["refdoc"], app.builder, "obj", names[0], node, content
             )
-        words = words[1:] if words[0] == "earmark" or not words[0][0].isupper() else []
+        words = words[1:] if words[0] == "earmark" or not words[0][:1].isupper() else []
     return None
 
 
