@@ -38,6 +38,7 @@ SPHINX = $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --nitpic
 	--doctree-dir build/doctrees
 
 docs: $(VENV)/.docs  ## the site, in build/docs; a dead link or a bad docstring is an error
+	rm -rf docs/reference/api  # what is written there for names that are gone
 	$(SPHINX) --builder html docs build/docs
 
 docs-links: $(VENV)/.docs  ## ask the network for every link that leads out of the site
@@ -50,4 +51,4 @@ bench: $(VENV)/.installed  ## measure; results go to benchmarks/results/
 	$(BIN)/python benchmarks/main_job.py
 
 clean:  ## remove the environment and what tools leave behind
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build docs/reference/api src/*.egg-info
