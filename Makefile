@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Threads that wait must not spin: with a busy neighbour that costs a factor of ten.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check docs docs-links bench clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -30,6 +30,20 @@ check: $(VENV)/.installed  ## what CI checks besides the tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+SPHINX = $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --nitpicky --fresh-env \
+	--doctree-dir build/doctrees
+
+docs: $(VENV)/.docs  ## the site, in build/docs; a dead link or a bad docstring is an error
+	rm -rf docs/reference/api  # what is written there for names that are gone
+	$(SPHINX) --builder html docs build/docs
+
+docs-links: $(VENV)/.docs  ## ask the network for every link that leads out of the site
+	$(SPHINX) --builder linkcheck docs build/links
+
 bench: $(VENV)/.installed  ## measure; results go to benchmarks/results/
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python benchmarks/speed.py
@@ -37,4 +51,4 @@ bench: $(VENV)/.installed  ## measure; results go to benchmarks/results/
 	$(BIN)/python benchmarks/main_job.py
 
 clean:  ## remove the environment and what tools leave behind
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build docs/reference/api src/*.egg-info

@@ -52,7 +52,7 @@ def tag(
     recordings : str, Path, bytes, array, or a list of these
         As in :meth:`Classifier.predict`.
     backbone : str
-        A network that has classes of its own: 'yamnet' or one of 'efficientat-*'.
+        A network that has classes of its own: 'yamnet' or one of ``efficientat-*``.
     top : int
         How many classes to name.
     rate_hz : int, optional

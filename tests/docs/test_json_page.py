@@ -1,0 +1,205 @@
+"""docs/reference/json.md has every key that a command prints with --json, and no other."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from command_line import earmark
+from earmark.data import example
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
+WEIGHTS = Path(os.environ["EARMARK_WEIGHTS"])
+ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| (.+) \|$", re.M)
+KINDS = {
+    "text": str,
+    "number": (int, float),
+    "integer": int,
+    "boolean": bool,
+    "object": dict,
+    "null": type(None),
+}
+
+
+def described(command: str) -> dict[str, tuple[str, bool]]:
+    """Return the type of each key in the table of a command, and whether it may be missing."""
+    sections = re.split(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), flags=re.M)
+    (text,) = [
+        t for title, t in zip(sections[1::2], sections[2::2], strict=True) if title == command
+    ]
+    return {key: (kind, "*sometimes*" in meaning) for key, kind, meaning in ROW.findall(text)}
+
+
+def with_estimate(command: str, prefix: str) -> dict[str, tuple[str, bool]]:
+    estimate = {f"{prefix}{key}": value for key, value in described("The estimate").items()}
+    return described(command) | estimate
+
+
+def printed(value: Any, names: set[str], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key as the page writes it, with a value; ``names`` end in ``.*``."""
+    if isinstance(value, list):
+        for item in value:
+            yield from printed(item, names, f"{prefix}[]")
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if f"{prefix}.*".lstrip(".") in names:
+                yield f"{prefix}.*".lstrip("."), item
+            else:
+                path = f"{prefix}.{name}".lstrip(".")
+                yield path, item
+                yield from printed(item, names, path)
+
+
+def is_of(kind: str, value: Any) -> bool:
+    if kind == "any":
+        return True
+    for word in kind.split(" or "):
+        if word.startswith("list"):
+            item = word.removeprefix("list").removeprefix(" of ")
+            if isinstance(value, list) and (not item or all(is_of(item, x) for x in value)):
+                return True
+        elif isinstance(value, KINDS[word]) and (word == "boolean" or not isinstance(value, bool)):
+            return True
+    return False
+
+
+def check(table: dict[str, tuple[str, bool]], objects: list[Any]) -> set[str]:
+    """Compare objects with a table; return the keys that they have."""
+    names = {key for key in table if key.endswith(".*")}
+    seen = set()
+    for value in objects:
+        keys = list(printed(value, names))
+        for key, item in keys:
+            assert key in table, f"{key} is not in {PAGE.name}"
+            assert is_of(table[key][0], item), f"{key}: {item!r} is not {table[key][0]}"
+        here = {key for key, _ in keys}
+        always = {key for key, (_, may_be_missing) in table.items() if not may_be_missing}
+        assert always <= here, f"{sorted(always - here)} are missing, but not said to be"
+        seen |= here
+    return seen
+
+
+def json_of(*arguments: object, expect: int = 0) -> list[Any]:
+    done = earmark(*arguments, "--json", expect=expect)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with recordings of several kinds, manifests of them, and a classifier."""
+    pytest.importorskip("pyopen_wakeword", reason="it carries the weights of speech-embedding")
+    root = tmp_path_factory.mktemp("json")
+    folder, rng = example().parent, np.random.default_rng(0)
+    counts = {"no": 12, "go": 12, "left": 6}
+    clips = [(label, k) for label, n in counts.items() for k in range(1, n + 1)]
+    lines = [f"{folder}/{label}/g{k:02d}.ogg,{label},{k}" for label, k in clips]
+    several = {"no": "a", "go": "b", "left": "a;b"}
+    texts = [f"{folder}/{label}/g{k:02d}.ogg,{several[label]},{k}" for label, k in clips]
+    head = "path,label,group"
+    (root / "words.csv").write_text("\n".join([head, *lines, f"bad.wav,no,{13}"]) + "\n")
+    (root / "several.csv").write_text("\n".join([head, *texts]) + "\n")
+    (root / "bad.wav").write_bytes(b"no audio")
+    x = 0.1 * rng.normal(size=8_000)
+    soundfile.write(root / "noise.wav", x, 16_000)
+    soundfile.write(root / "silent.wav", 0 * x, 16_000)
+    (root / "cut.wav").write_bytes((root / "noise.wav").read_bytes()[:9_000])
+    (root / "short.wav").write_bytes((root / "noise.wav").read_bytes()[:-200])
+    (root / "stretches.csv").write_text("path,start,end\nnoise.wav,0.1,0.4\n")
+    for label in ("high", "low"):
+        (root / "odd" / label).mkdir(parents=True)
+        for k in range(6):
+            soundfile.write(root / "odd" / label / f"{k}.wav", rng.normal(0, 0.1, 8_000), 16_000)
+    shutil.copy(root / "bad.wav", root / "odd" / "low" / "bad.wav")
+    soundfile.write(root / "odd" / "low" / "clipped.wav", np.clip(5 * x, -0.3, 0.3), 16_000)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _here(place, monkeypatch):
+    monkeypatch.chdir(place)
+
+
+def trained(place: Path, name: str, *arguments: object) -> list[Any]:
+    return json_of("train", *arguments, "-o", name, "--allow-skips")
+
+
+def test_train_and_evaluate(place):
+    pytest.importorskip("accelerate")
+    speech = ("--backbone", "speech-embedding")
+    tuning = ("--layers", "conv2", "--finetune", "last:1", "--recipe", "epochs=1")
+    quick = ("--folds", 3, "--no-compare")
+    trainings = [
+        *trained(place, "words.earmark", "words.csv", *speech, "--unknown", 0.1),
+        *trained(
+            place, "several.earmark", "several.csv", "--separator", ";", "--backbone", "logmel"
+        ),
+        *trained(place, "tuned.earmark", "words.csv", *speech, *tuning, *quick),
+    ]
+    evaluations = [
+        *json_of("evaluate", "words.earmark", "words.csv", "--include-known", "--allow-skips"),
+        *json_of("evaluate", "several.earmark", "several.csv", "--include-known"),
+    ]
+    train, evaluate = with_estimate("train", "estimate."), with_estimate("evaluate", "")
+    seen, also = check(train, trainings), check(evaluate, evaluations)
+    estimated = {
+        key.removeprefix("estimate.") for key in seen if key.startswith("estimate.")
+    } | also
+    assert not set(described("train")) - seen
+    assert not set(described("evaluate")) - also
+    assert not set(described("The estimate")) - estimated
+
+    recordings = ("noise.wav", "cut.wav", "short.wav", "stretches.csv", "bad.wav", "--allow-skips")
+    predictions = json_of("predict", "words.earmark", *recordings, "--coverage", 0.9)
+    assert not set(described("predict")) - check(described("predict"), predictions)
+
+
+def test_tag():
+    if not (WEIGHTS / "mn04").is_dir():
+        pytest.skip(f"no weights of efficientat-mn04 in {WEIGHTS}; set EARMARK_WEIGHTS")
+    objects = json_of("tag", "noise.wav", "stretches.csv", "bad.wav", "--allow-skips")
+    assert not set(described("tag")) - check(described("tag"), objects)
+
+
+@pytest.mark.parametrize(
+    ("command", "runs"),
+    [
+        ("compare", ["compare words.csv --backbone logmel,speech-embedding --allow-skips"]),
+        ("review", ["review words.csv --backbone logmel -o decisions.csv --allow-skips"]),
+        ("review --apply", ["review words.csv --apply decisions.csv -o corrected.csv"]),
+        ("doctor", ["doctor odd --fix -o clean.csv"]),
+        ("embed", ["embed odd --backbone logmel -o odd.npz --allow-skips"]),
+        ("data list", ["data list"]),
+        ("backbones list", ["backbones list"]),
+        ("backbones show", ["backbones show logmel"]),
+        ("cache show", ["embed odd --backbone logmel -o odd.npz --allow-skips", "cache show"]),
+    ],
+)
+def test_the_table_of_a_command_is_what_it_prints(command, runs):
+    if command == "review --apply" and not Path("decisions.csv").exists():
+        earmark(
+            "review", "words.csv", "--backbone", "logmel", "-o", "decisions.csv", "--allow-skips"
+        )
+    for path in ("clean.csv", "corrected.csv", *(["decisions.csv"] if command == "review" else [])):
+        Path(path).unlink(missing_ok=True)
+    *_, objects = [json_of(*run.split()) for run in runs]
+    assert not set(described(command)) - check(described(command), objects)
+
+
+def test_every_command_with_json_has_a_table():
+    import typer.main
+
+    from earmark.apps.cli.app import app
+
+    titles = set(re.findall(r"^## (.+)$", PAGE.read_text(encoding="utf-8"), re.M))
+    commands = typer.main.get_command(app).commands
+    for name, command in commands.items():
+        for below, leaf in getattr(command, "commands", {"": command}).items():
+            if any("--json" in p.opts for p in leaf.params):
+                assert f"{name} {below}".strip() in titles
