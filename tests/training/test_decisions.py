@@ -241,7 +241,7 @@ def test_a_stranger_is_called_unknown(tmp_path):
         "unknown",
         "low",
     ]
-    assert "1 of 3 clips would be answered unknown" in run(*scoring)
+    assert "1 of 3 clips would be predicted unknown" in run(*scoring)
 
 
 @pytest.mark.parametrize(

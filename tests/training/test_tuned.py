@@ -242,7 +242,7 @@ def test_on_the_command_line(data, always_better, tmp_path):
     assert 0 <= scored["accuracy"] <= 1
     said = earmark("train", data, "-o", model, *tune).stdout
     shown = f"full: frozen {verdict['frozen']:.3f}, fine-tuned {verdict['fine_tuned']:.3f} (in 3 of"
-    assert shown in said and "saved: the fine-tuned one" in said
+    assert shown in said and "saved: the fine-tuned network" in said
 
 
 def test_what_does_not_pay_is_said_and_not_used(data, tmp_path, monkeypatch):
@@ -250,7 +250,7 @@ def test_what_does_not_pay_is_said_and_not_used(data, tmp_path, monkeypatch):
     model = tmp_path / "m.earmark"
     tune = [*TRAIN, "--no-compare", "--finetune=last:1", "--recipe=epochs=1,batch=4"]
     said = earmark("train", data, "-o", model, *tune).stdout
-    assert "last:1: frozen " in said and "saved: the frozen one" in said
+    assert "last:1: accuracy frozen " in said and "saved: the frozen network" in said
     assert "fine-tuned in none of 3 folds" in said and "interval" not in said.split("finetune")[1]
     assert Classifier.load(model).tuned == ()
 
