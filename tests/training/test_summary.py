@@ -69,8 +69,8 @@ def test_the_calibration_error_stands_beside_that_of_exactly_right_scores():
     lines = summary.estimate_lines(estimate | {"ece_expected": 0.0279, "ece_debiased": 0.0104})
     assert lines[-2:] == [
         "  tested    5 folds; macro F1 0.949",
-        "  scores    calibration error 0.031, debiased 0.010; perfectly calibrated scores would show"
-        " 0.028 on 400 clips",
+        "  scores    calibration error 0.031, debiased 0.010; perfectly calibrated scores would"
+        " show 0.028 on 400 clips",
     ]
 
 
