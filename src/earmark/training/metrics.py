@@ -125,8 +125,7 @@ def calibration_error(scores: np.ndarray, onehot: np.ndarray, is_single: bool = 
 def debiased_calibration(
     scores: np.ndarray, onehot: np.ndarray, is_single: bool = True, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the mean :func:`calibration_error` of perfectly calibrated scores, and the debiased
-    error.
+    """Return the calibration error that perfect scores would show, and the debiased error.
 
     On few clips, perfectly calibrated scores show an error, too. The first figure is its mean over
     1,000 simulations, which draw whether each prediction is correct with the probability that the
