@@ -287,13 +287,13 @@ def test_folds_that_read_nothing_to_tune_stay_frozen(data, folders):
     network = {"backbone": f"hf:{folders / 'wav2vec2-group'}", "layers": "features"}
     done = finetune(data, recipe=Recipe().changed(RECIPE), compare=False, **SMALL | network)
     assert done.verdict["use"] == "frozen" and not done.training.classifier.tuned
-    said = "has nothing to fine-tune in the layers features; read higher ones (--layers)"
+    said = "has nothing to fine-tune in the layers features; choose higher layers (--layers)"
     assert sum(said in warning for warning in done.training.warnings) == 3
 
 
 def test_curves_that_cannot_be_written_are_said_and_stop_nothing(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(b"")
-    with pytest.raises(EarmarkError, match=r"a cannot be a folder of TensorBoard's \("):
+    with pytest.raises(EarmarkError, match=r"a cannot be a folder for TensorBoard \("):
         Board(tmp_path / "a", None)
     board = Board(tmp_path / "b", other := Counted())
     figures = {"epoch": 0.5, "loss": 1.0, "validation": 1.0, "clips_per_s": 1.0}
@@ -303,7 +303,7 @@ def test_curves_that_cannot_be_written_are_said_and_stop_nothing(tmp_path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(board.writer, "add_scalar", full)
-    with pytest.warns(EarmarkWarning, match="no curves can be kept in") as given:
+    with pytest.warns(EarmarkWarning, match="curves cannot be written to") as given:
         board.advance("run", figures)
     board.advance("run", figures)
     board.close()
@@ -335,7 +335,7 @@ def test_most_rehearsals_decide(data, monkeypatch, paid, use):
         (["--tensorboard=board"], "--recipe and --tensorboard need --finetune; add it."),
         (["--finetune=full", "--unknown=0.05"], "--finetune changes them; leave out one."),
         (["--finetune=last:0"], "fine-tuning 'last:0' is unknown; give 'full', 'lora', or 'last"),
-        (["--finetune=lora"], "'speech-embedding' is no transformer, and 'lora' is for these"),
+        (["--finetune=lora"], "'speech-embedding' is not a transformer, and 'lora' needs one"),
         (["--finetune=full", "--backbone=logmel"], "'logmel' has nothing to fine-tune"),
     ],
 )

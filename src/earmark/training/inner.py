@@ -146,8 +146,8 @@ class Contest:
     The loss is the log loss at the best temperature, which needs far fewer clips than the number
     of errors to show a difference. For clips with several classes it is the squared error of the
     scores. ``targets`` are those of all clips, weighted as the loss counts them. Of equals the
-    simpler candidate wins. Heads of other ``kinds`` are judged but never chosen. Several threads may
-    use a contest.
+    simpler candidate wins. Heads of other ``kinds`` are judged but never chosen. Several threads
+    may use a contest.
     """
 
     def __init__(
