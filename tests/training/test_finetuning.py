@@ -240,7 +240,7 @@ def test_a_full_disk_is_said_once_and_training_goes_on(clips, network, monkeypat
     with pytest.warns(EarmarkWarning, match="checkpoints cannot be written to ") as given:
         assert same(ended(run_of(clips, network, judged=4)), whole)
     assert len([w for w in given if issubclass(w.category, EarmarkWarning)]) == 1
-    assert "(No space left on device); training goes on without." in str(given[0].message)
+    assert "(No space left on device); training continues without" in str(given[0].message)
 
 
 def with_bad_slopes(monkeypatch, bad) -> None:
@@ -381,7 +381,7 @@ def test_a_clip_that_vanished_ends_the_run_until_it_is_back(tmp_path, network):
                 own[1].path.rename(tmp_path / "away")
 
     vanish = Vanish()
-    with pytest.raises(DataError, match=r"01\.wav could be read before fine-tuning, and now can"):
+    with pytest.raises(DataError, match=r"01\.wav could be read before fine-tuning, but cannot"):
         ended(run_of(own, network, judged=4, observer=vanish))
     (tmp_path / "away").rename(own[1].path)
     assert same(ended(run_of(own, network, judged=4)), whole)

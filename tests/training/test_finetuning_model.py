@@ -195,7 +195,7 @@ def test_the_feature_encoder_of_wav2vec2_stays(network, name):
     assert encoder and not encoder & set(depths)
     network.restrict_to_layers(["features"])
     with pytest.raises(
-        BackboneError, match=r"nothing to fine-tune in the layers .*; read higher ones"
+        BackboneError, match=r"nothing to fine-tune in the layers .*; choose higher layers"
     ):
         parameters.tunable(network, "full")
 

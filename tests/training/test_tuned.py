@@ -241,7 +241,8 @@ def test_on_the_command_line(data, always_better, tmp_path):
     scored = json.loads(earmark("evaluate", model, data, "--include-known", "--json").stdout)
     assert 0 <= scored["accuracy"] <= 1
     said = earmark("train", data, "-o", model, *tune).stdout
-    shown = f"full: frozen {verdict['frozen']:.3f}, fine-tuned {verdict['fine_tuned']:.3f} (in 3 of"
+    frozen, tuned = verdict["frozen"], verdict["fine_tuned"]
+    shown = f"full: accuracy frozen {frozen:.3f}, fine-tuned {tuned:.3f} (in 3 of"
     assert shown in said and "saved: the fine-tuned network" in said
 
 
@@ -260,7 +261,7 @@ def test_nothing_is_tuned_where_the_frozen_network_is_right(data, tmp_path, monk
     monkeypatch.setattr(Run, "go", lambda self: pytest.fail(f"{self.name} was run"))
     tune = [*TRAIN, "--no-compare", "--finetune=last:1"]
     said = earmark("train", data, "-o", tmp_path / "m.earmark", *tune).stdout
-    assert "frozen 1.000, not fine-tuned, because the frozen network is already right" in said
+    assert "frozen 1.000, not fine-tuned, because the frozen network already class" in said
 
 
 @pytest.mark.parametrize("which", ["all clips", "fold 2"])

@@ -354,7 +354,7 @@ class _Work:
         }, tuned
 
     def deploy(self, answers: Sequence[_Answer]) -> tuple[Tuned, Calibration]:
-        """Tune on all clips outside a test split, for the median length of the better rehearsals."""
+        """Tune on all clips outside a test split, for the median length of good rehearsals."""
         solution, held_out = self.frozen.solution, self.embedded.scheme.held_out
         rows = np.arange(len(self.clips)) if held_out is None else solution.plans[0].rows
         paid = [k for k, answer in enumerate(answers) if answer.is_better]

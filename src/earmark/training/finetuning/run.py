@@ -54,7 +54,7 @@ class State:
 
 
 class Run:
-    """One run of fine-tuning, on the rows of ``start``; it is judged on the rows ``judged``, if any.
+    """One run of fine-tuning, on the rows of ``start``, judged on the rows ``judged`` if any.
 
     It has ``length`` epochs, or as many as the recipe says, or fewer if its patience ends. Each
     step depends only on the seed, the epoch and the step. So a run resumes from a checkpoint as if
