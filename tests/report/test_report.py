@@ -162,7 +162,7 @@ def test_the_page_says_what_the_summary_says():
     estimate = summary["estimate"]
     shown = words(page(summary, contents))
     low, high = estimate["ci95"]
-    assert f"{estimate['accuracy'] * 100:.1f} %of 120 clips correct" in shown
+    assert f"{estimate['accuracy'] * 100:.1f} %of 120 clips classified correctly" in shown
     assert f"{estimate['accuracy'] * 100:.1f} % of 120 clips were classified correctly" in shown
     assert f"95 % interval {low * 100:.1f} % to {high * 100:.1f} %" in shown
     assert f"Macro F1, in which every class counts the same, is {estimate['macro_f1']:.3f}" in shown

@@ -44,8 +44,9 @@ def counts_of(chosen: np.ndarray, onehot: np.ndarray, part: np.ndarray) -> np.nd
     The result is (P, 3, K) float32. Predictions ``chosen`` and labels ``onehot`` are (N, K), and
     ``part`` (N,) numbers the parts from 0.
     """
-    has, given = onehot > 0, chosen > 0
-    counts = [_sums(cells, part) for cells in (has & given, has, given)]
+    labelled, predicted = onehot > 0, chosen > 0
+    cells = (labelled & predicted, labelled, predicted)
+    counts = [_sums(cell, part) for cell in cells]
     return np.stack(counts, 1)
 
 
@@ -68,11 +69,11 @@ def clusters_of_classes(onehot: np.ndarray, cluster: np.ndarray) -> np.ndarray:
 
 def value(name: str, counts: np.ndarray) -> np.ndarray:
     """Return the figure ``name``, of shape (...), of summed counts (..., 3, K)."""
-    found, size, answered = np.moveaxis(counts.astype(np.float64), -2, 0)
+    hits, size, predicted = np.moveaxis(counts.astype(np.float64), -2, 0)
     if name == "accuracy":
-        return np.asarray(found.sum(-1) / np.maximum(size.sum(-1), 1))
-    whole = size if name == "balanced_accuracy" else (size + answered) / 2
-    shares = np.divide(found, whole, out=np.zeros_like(found), where=whole > 0)
+        return np.asarray(hits.sum(-1) / np.maximum(size.sum(-1), 1))
+    whole = size if name == "balanced_accuracy" else (size + predicted) / 2
+    shares = np.divide(hits, whole, out=np.zeros_like(hits), where=whole > 0)
     return np.asarray(shares.sum(-1) / np.maximum((whole > 0).sum(-1), 1))
 
 
@@ -125,8 +126,8 @@ def _resampled(name: str, counts: np.ndarray, seed: int) -> np.ndarray:
     rng, n, flat = np.random.default_rng(seed), len(counts), _flat(counts)
     values = np.empty(metrics.BOOTSTRAPS)
     for start in range(0, len(values), CHUNK):
-        drawn = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(CHUNK)]
-        sums = np.ascontiguousarray(np.array(drawn, np.float32) @ flat)
+        samples = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(CHUNK)]
+        sums = np.ascontiguousarray(np.array(samples, np.float32) @ flat)
         values[start : start + CHUNK] = value(name, sums.reshape(-1, *counts.shape[1:]))
     return values
 
@@ -185,12 +186,12 @@ def permutation_p(
         dealt, labels = kind[first], onehot[first]
     answers, sizes = _sums(chosen > 0, block), np.bincount(block)
     rows, classes = np.nonzero(labels)
-    answered, width = answers.sum(0), onehot.shape[1]
+    predicted, width = answers.sum(0), onehot.shape[1]
 
     def figure(order: np.ndarray) -> float:
-        found = np.bincount(classes, answers[order[rows], classes], width)
+        hits = np.bincount(classes, answers[order[rows], classes], width)
         size = np.bincount(classes, sizes[order[rows]], width)
-        return float(value(name, np.stack([found, size, answered])))
+        return float(value(name, np.stack([hits, size, predicted])))
 
     observed = figure(np.arange(len(dealt))) - 1e-9
     counts = np.bincount(dealt).tolist()

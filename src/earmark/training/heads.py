@@ -161,8 +161,8 @@ def _prototypes(kernel: np.ndarray, targets: Targets) -> tuple[np.ndarray, np.nd
     counts = targets.counts
     share = targets.onehot / np.maximum(counts, 1).astype(np.float32)
     square = (share * (kernel @ share)).sum(0)  # of the length of each class mean
-    kept = shrinkage(square, counts, float(np.trace(kernel)), len(kernel))
-    return share * kept, -0.5 * square * kept**2
+    factor = shrinkage(square, counts, float(np.trace(kernel)), len(kernel))
+    return share * factor, -0.5 * square * factor**2
 
 
 def _ridge(
@@ -246,8 +246,8 @@ def _mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarray]:
     steps, n_classes = max(LEAST_STEPS, LEAST_EPOCHS * len(x) // BATCH), targets.n_classes
     descent = Descent("mlp", x.shape[1], n_classes, steps=steps, rate=LEARNING_RATE, seed=seed)
     for _ in range(steps):
-        drawn = torch.randint(len(x), (min(BATCH, len(x)),), generator=descent.draw)
-        rows = drawn.numpy()
+        choice = torch.randint(len(x), (min(BATCH, len(x)),), generator=descent.draw)
+        rows = choice.numpy()
         descent.step(x[rows], targets.rows(rows))
     weights = descent.tensors()
     return {**weights, "hidden.weight": weights["hidden.weight"] @ basis.T}

@@ -20,22 +20,22 @@ CELLS = 2**22  # numbers of a matrix that are in memory at a time
 
 def macro_f1(onehot: np.ndarray, chosen: np.ndarray) -> float:
     """Return the mean F1 over the classes in ``onehot`` (N, K) or ``chosen`` (N, K)."""
-    found, size, answered = counts(onehot, chosen)
-    return _mean(_share(2 * found, size + answered))
+    hits, size, predicted = counts(onehot, chosen)
+    return _mean(_share(2 * hits, size + predicted))
 
 
 def balanced_accuracy(onehot: np.ndarray, chosen: np.ndarray) -> float:
     """Return the mean recall over the classes that occur in ``onehot`` (N, K)."""
-    found, size, _ = counts(onehot, chosen)
-    return _mean(_share(found, size))
+    hits, size, _ = counts(onehot, chosen)
+    return _mean(_share(hits, size))
 
 
 def per_class(
     onehot: np.ndarray, chosen: np.ndarray, labels: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return clips, recall, precision and F1 of each class; None where a figure is undefined."""
-    found, size, answered = counts(onehot, chosen)
-    shares = (_share(found, size), _share(found, answered), _share(2 * found, size + answered))
+    hits, size, predicted = counts(onehot, chosen)
+    shares = (_share(hits, size), _share(hits, predicted), _share(2 * hits, size + predicted))
     columns = [[None if np.isnan(x) else x for x in share.tolist()] for share in shares]
     return [
         {"label": label, "n": n, "recall": recall, "precision": precision, "f1": f1}
@@ -45,8 +45,9 @@ def per_class(
 
 def counts(onehot: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return (3, K) counts of clips of each class: predicted correctly, labelled, and predicted."""
-    has, given = onehot > 0, chosen > 0
-    return np.stack([(has & given).sum(0), has.sum(0), given.sum(0)])
+    labelled, predicted = onehot > 0, chosen > 0
+    hits = labelled & predicted
+    return np.stack([hits.sum(0), labelled.sum(0), predicted.sum(0)])
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -190,10 +190,10 @@ class System:
         means = self.class_sums / np.maximum(self.class_mass, 1e-12)[:, None]
         square = np.square(means).sum(1)
         length = self.count * np.isfinite(self.scale).sum() / len(self.scale)
-        kept = shrinkage(square, self.class_count, length, self.count)
-        bias = -0.5 * square * kept**2
+        factor = shrinkage(square, self.class_count, length, self.count)
+        bias = -0.5 * square * factor**2
         bias[self.class_count == 0] = NEVER
-        return means * kept[:, None], bias
+        return means * factor[:, None], bias
 
 
 def solve_loaded(loaded: Tensor, right: Tensor, *, exact: bool) -> Tensor:

@@ -51,29 +51,33 @@ def find_threshold(
         )
     if not 0 < rate < 1:
         raise EarmarkError(f"the rate of 'unknown' is {rate:g}; give one above 0 and below 1.")
-    strangers: dict[int, list[np.ndarray]] = {}
+    outside_of: dict[int, list[np.ndarray]] = {}
     known = []
     n_folds = min(int(search.fold.max()) + 1, MOST_FOLDS)
     with (stages or Stages()).stage("unknown", n_folds, "unknown threshold") as step:
         for tested in range(n_folds):
             for left, (outside, inside) in _left_out(search, chosen, tested).items():
-                strangers.setdefault(left, []).append(outside)
+                outside_of.setdefault(left, []).append(outside)
                 known.append(inside)
             step()
-    away = [np.concatenate(scores) for scores in strangers.values()]
-    below = _threshold(away, rate)
+    outside_scores = [np.concatenate(scores) for scores in outside_of.values()]
+    below = _threshold(outside_scores, rate)
     answered = float((np.concatenate(known) >= below).mean())
-    return UnknownThreshold(below, float(np.mean([(a >= below).mean() for a in away])), answered)
+    return UnknownThreshold(
+        below, float(np.mean([(a >= below).mean() for a in outside_scores])), answered
+    )
 
 
-def _threshold(away: Sequence[np.ndarray], rate: float) -> float:
+def _threshold(outside_scores: Sequence[np.ndarray], rate: float) -> float:
     """Return the lowest threshold that keeps to ``rate``.
 
-    ``away`` has the known-scores of clips of each class that was left out.
+    ``outside_scores`` has the known-scores of clips of each class that was left out.
     """
-    thresholds = np.sort(np.concatenate(away)) + 1e-6
-    share = np.stack([(a[:, None] >= thresholds).mean(0) for a in away])  # (classes, thresholds)
-    most = share.mean(0) + share.std(0, ddof=1) / np.sqrt(len(away))
+    thresholds = np.sort(np.concatenate(outside_scores)) + 1e-6
+    share = np.stack(
+        [(a[:, None] >= thresholds).mean(0) for a in outside_scores]
+    )  # (classes, thresholds)
+    most = share.mean(0) + share.std(0, ddof=1) / np.sqrt(len(outside_scores))
     return float(thresholds[int(np.argmax(most <= rate))])  # no clip reaches the last
 
 
@@ -96,8 +100,8 @@ def _left_out(
         rest = truth != left
         head = search.fit_features(chosen, train[rest], features[rest])
         best = head.known_score(others)
-        is_stranger = answer == left
-        scores[left] = best[is_stranger], best[~is_stranger]
+        is_left_out = answer == left
+        scores[left] = best[is_left_out], best[~is_left_out]
 
     count = search.targets.n_classes
     lefts = np.unique(np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int))
