@@ -88,7 +88,9 @@ def test_compare_recommends_nothing_that_is_worthless():
     other = replace(entry, backbones=("logmel",), accuracy=0.8, balanced_accuracy=0.18)
     name, sentence = recommend([entry, other])
     assert name == "yamnet"  # the accuracy of the other is higher, and says less
-    assert sentence.startswith("Take none for now: the answers of yamnet are worthless: balanced")
+    assert sentence.startswith(
+        "Take none for now: the predictions of yamnet are worthless: balanced"
+    )
     shown = "\n".join(table(Comparison((entry, other), "5 folds", 40, (), name, sentence)))
     assert "balanced accuracy (95 %)" in shown and "0.190 (0.100 to 0.300)" in shown
 

@@ -393,7 +393,9 @@ def test_the_page_speaks_of_unknown_answers_where_a_classifier_gives_some():
     assert f'2 of 120 clips are predicted "unknown". For {right} of them' in words(body)
     section = next(part for part in parse(body).iter("section") if part.get("id") == "unknown")
     assert len(list(section.iter("li"))) == 2
-    assert 'are answered "unknown"' in words(page(summary, replace(contents, unknown=~unknown & 0)))
+    assert 'are predicted "unknown"' in words(
+        page(summary, replace(contents, unknown=~unknown & 0))
+    )
 
 
 def test_without_errors_warnings_or_baselines_those_parts_are_absent():
