@@ -274,9 +274,9 @@ def unknown_line(estimate: Mapping[str, Any]) -> list[str]:
     if threshold is None:
         return []
     return [
-        f"  unknown   {100 * threshold['accepted']:.0f} % of clips of unknown classes are given a"
-        f" known class, tested by leaving out each class in turn; of known classes,"
-        f" {100 * threshold['answered']:.0f} % are"
+        f"  unknown   a known class is predicted for {100 * threshold['accepted']:.0f} % of clips of"
+        f" unknown classes (each class left out in turn) and for {100 * threshold['answered']:.0f} %"
+        " of clips of known classes"
     ]
 
 
