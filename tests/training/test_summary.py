@@ -77,8 +77,8 @@ def test_the_calibration_error_stands_beside_that_of_exactly_right_scores():
 def test_what_is_said_of_unknown_classes():
     (line,) = summary.unknown_line({"unknown": {"accepted": 0.048, "answered": 0.93}})
     assert line == (
-        "  unknown   a known class is predicted for 5 % of clips of unknown classes (each class left"
-        " out in turn) and for 93 % of clips of known classes"
+        "  unknown   a known class is predicted for 5 % of clips of unknown classes (each class"
+        " left out in turn) and for 93 % of clips of known classes"
     )
     assert summary.unknown_line({}) == []
 

@@ -273,10 +273,10 @@ def unknown_line(estimate: Mapping[str, Any]) -> list[str]:
     threshold = estimate.get("unknown")
     if threshold is None:
         return []
+    accepted, known = (f"{100 * threshold[name]:.0f} %" for name in ("accepted", "answered"))
     return [
-        f"  unknown   a known class is predicted for {100 * threshold['accepted']:.0f} % of clips of"
-        f" unknown classes (each class left out in turn) and for {100 * threshold['answered']:.0f} %"
-        " of clips of known classes"
+        f"  unknown   a known class is predicted for {accepted} of clips of unknown classes"
+        f" (each class left out in turn) and for {known} of clips of known classes"
     ]
 
 
