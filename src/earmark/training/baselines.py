@@ -84,6 +84,7 @@ def judge(
 def _rivals(
     networks: Sequence[Backbone], seconds: float, n_clips: int
 ) -> Iterator[tuple[str, list[Backbone]]]:
+    """Yield the name and the networks of each baseline."""
     if any(network.info.name != PLAIN for network in networks):
         yield "log-mel statistics", [registry.load_backbone(PLAIN)]
     parameters = sum(network.info.parameters for network in networks)

@@ -269,6 +269,7 @@ def _download_mb(name: str) -> float | None:
 
 
 def _saved_mb(classifier: Classifier) -> float:
+    """Return the megabytes of the saved classifier."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.earmark"
         classifier.save(path)

@@ -53,5 +53,6 @@ def contributions(
 
 
 def _centred(logits: np.ndarray, is_single: bool) -> np.ndarray:
+    """Return logits (N, K) minus their mean over clips and, for single classes, over classes."""
     logits = logits - logits.mean(0)
     return logits - logits.mean(1, keepdims=True) if is_single else logits

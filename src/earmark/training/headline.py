@@ -229,7 +229,7 @@ def _deals(counts: Sequence[int], places: Sequence[int]) -> Iterator[list[int]]:
 
 
 def exchange_p(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> float:
-    """Return the one-sided p-value that the figure of ``ours`` is above that of ``theirs``.
+    """Return the one-sided p-value of ``ours`` having a higher figure than ``theirs``.
 
     Both are counts (P, 3, K) of the same units. If neither model is better, their predictions for
     a unit could as well be exchanged. For accuracy this is the sign-flip test of

@@ -214,6 +214,7 @@ class Contest:
         return max(float(loss), LEAST_UNIT)
 
     def _rank(self, candidate: Candidate) -> _Rank:
+        """Return the key that sorts candidates: the loss, then how simple they are."""
         head, size = KIND_ORDER[candidate.head], self.table.sizes[candidate.features]
         loss, simple = self.loss[candidate], (candidate.balanced, -candidate.penalty)
         return loss, head, size, candidate.is_weighted, *simple, candidate.features

@@ -101,10 +101,12 @@ def _sizes(targets: Targets) -> list[int]:
 
 
 def _some(rng: np.random.Generator, rows: np.ndarray, most: int) -> np.ndarray:
+    """Return ``rows``, or ``most`` random ones if there are more."""
     return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
 
 def _draw(rng: np.random.Generator, targets: Targets, size: int) -> np.ndarray:
+    """Return ``size`` random rows of each class."""
     members = [np.flatnonzero(targets.classes == k) for k in range(targets.n_classes)]
     return np.concatenate([rng.permutation(m)[:size] for m in members])
 

@@ -287,6 +287,7 @@ def _search(
     kinds: Sequence[str],
     settings: _Settings,
 ) -> Search:
+    """Return the search for layers and heads over all embedded clips."""
     table = FeatureTable(
         [n.info for n in embedded.networks], [e.matrix for e in embedded.embeddings], choices
     )

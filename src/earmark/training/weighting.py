@@ -29,6 +29,7 @@ def joint_name(table: FeatureTable) -> str | None:
 
 
 def _is_whole(table: FeatureTable, name: str) -> bool:
+    """Return whether a spec reads all statistics of its layers."""
     spec = table.specs[name]
     return spec.spread and spec.bands and not spec.averaged
 
@@ -49,6 +50,7 @@ def layer_weights(contests: Contests, table: FeatureTable) -> LayerWeights:
 
 
 def _weights(contest: Contest, table: FeatureTable) -> Weights:
+    """Return the weights (L,) of all layers in one contest; the best layer has 1."""
     specs = {name: k for k, name in enumerate(_alone(table).values())}
     losses = np.full(len(specs), np.inf)
     for candidate, loss in contest.loss.items():

@@ -40,4 +40,5 @@ def lay_below(
 
 
 def _level(x: np.ndarray) -> float:
+    """Return the root mean square of a waveform, never 0."""
     return float(np.sqrt(np.mean(np.square(x)))) + SILENCE

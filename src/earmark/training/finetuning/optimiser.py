@@ -58,6 +58,7 @@ class Optimiser:
         return True
 
     def _write(self) -> None:
+        """Write the units, times their sizes, into the parameters."""
         with torch.no_grad():
             for parameter, unit, size in zip(self.parameters, self.units, self.sizes, strict=True):
                 parameter.copy_(unit * size)
@@ -89,6 +90,7 @@ def share(progress: float) -> float:
 
 
 def _size(tensor: Tensor) -> Tensor:
+    """Return the root mean square of each output channel, shaped to multiply ``tensor``."""
     whole = tensor.square().mean().sqrt()
     if not whole:
         return torch.ones_like(whole)

@@ -163,6 +163,7 @@ class Run:
         return parameters, rates
 
     def _one_epoch(self, together: Map) -> None:
+        """Run an epoch, or the rest of it after a checkpoint."""
         setup, state = self.setup, self.state
         rng = np.random.default_rng([setup.seed, state.epoch])
         onehot, seconds = setup.targets.onehot, setup.sounds.seconds
@@ -203,6 +204,7 @@ class Run:
         self._save()
 
     def _one_step(self, batch: np.ndarray, progress: float, together: Map) -> None:
+        """Take a step on the clips ``batch``; ``together`` computes its slices in parallel."""
         slices = [s for part in self._parts(batch) for s in self._slices(part, len(batch))]
         slices = slices[self.setup.processes.rank :: self.setup.processes.count]
         total, slopes = 0.0, list[Tensor]()
@@ -323,6 +325,7 @@ class Run:
         }
 
     def _is_over(self) -> bool:
+        """Return whether the run has diverged or its patience has ended."""
         if self.state.bad >= MOST_BAD:
             self.state.warnings.append(
                 f"{self.name} was stopped in epoch {self.state.epoch}, because weights or gradients"

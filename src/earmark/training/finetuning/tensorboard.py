@@ -38,6 +38,7 @@ class Board:
             ) from error
 
     def advance(self, run: str, figures: Mapping[str, float]) -> None:
+        """Write the figures of a step of a run."""
         if not self.is_full:
             try:
                 self._write(run, figures)
@@ -61,6 +62,7 @@ class Board:
             self.writer.add_scalar(name, figures[name], round(1000 * figures["epoch"]))
 
     def close(self) -> None:
+        """Write out what is pending and close the files."""
         if self.writer is not None and not self.is_full:
             with contextlib.suppress(OSError):
                 self.writer.close()

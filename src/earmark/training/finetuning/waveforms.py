@@ -125,6 +125,7 @@ def plan(
 
 
 def _balanced(rows: np.ndarray, onehot: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return ``rows`` with those of small classes repeated, so that all classes have as many."""
     classes = first_class(onehot[rows]) + 1  # 0: no class
     most = np.bincount(classes).max()
     often = []
