@@ -233,7 +233,7 @@ def exchange_p(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> fl
 
     Both are counts (P, 3, K) of the same units. If neither model is better, their predictions for
     a unit could as well be exchanged. For accuracy this is the sign-flip test of
-    :func:`metrics.paired_p`. Up to 11 units that differ, all exchanges are tried.
+    :func:`metrics.paired_p`. For up to 11 units that differ, all exchanges are tried.
     """
     total, delta = ours.sum(0) + theirs.sum(0), ours - theirs
     delta = delta[np.abs(delta).sum((1, 2)) > 0]

@@ -176,7 +176,7 @@ class FeatureTable:
     def _products(
         self, part: Statistic, matrix: np.ndarray, scaled_by: int | None = None
     ) -> np.ndarray:
-        """Return the inner products (n, n) of a statistic, not yet divided by their number."""
+        """Return the inner products (n, n) of a statistic, as sums over its features."""
         x = compute_statistic(self.infos[part.backbone], matrix, part)
         mean, scale = standard(x[:scaled_by])
         x -= mean

@@ -207,8 +207,8 @@ def accuracy_interval(right: np.ndarray, cluster: np.ndarray, seed: int) -> tupl
 
     Clips of one ``cluster`` (N,), such as a speaker or a recording, are not independent. With 20
     clusters or more the interval is a percentile bootstrap over :func:`units`, with fewer it is
-    Student's t over the shares of the clusters. If all clips are right, or all wrong, it is the
-    exact binomial limit over clusters (Clopper and Pearson 1934): 9 of 9 prove no more than 0.66.
+    Student's t over the shares of the clusters. If all or none are right, it is the exact binomial
+    limit over clusters (Clopper and Pearson 1934): 9 of 9 prove no more than 0.66.
     """
     n = len(np.unique(cluster))
     if right.min() == right.max():  # as SciPy's binomtest, which takes 0.6 s to import
@@ -237,8 +237,8 @@ def paired_p(difference: np.ndarray, cluster: np.ndarray, seed: int) -> float:
     """Return the two-sided p-value of paired differences (N,) whose mean should be zero.
 
     Fisher's randomisation test (1935, section 21): if there is no difference, the sum of each
-    cluster could as well have the other sign. Up to 14 clusters that differ, all combinations of
-    signs are tried; with more, 20,000 random ones. If every clip is its own cluster, it is
+    cluster could as well have the other sign. For up to 14 clusters that differ, all combinations
+    of signs are tried; for more, 20,000 random ones. If every clip is its own cluster, it is
     McNemar's exact test (1947).
     """
     sums = np.bincount(units(cluster, seed), weights=difference)
