@@ -47,7 +47,7 @@ def test_train_says_so_first_and_exits_with_0(noise, tmp_path):
     assert estimate["headline"]["name"] == "balanced_accuracy"
     assert all("balanced_accuracy" in fold for fold in estimate["folds"])
     page = (tmp_path / "r" / "report.html").read_text()
-    assert "Verdict: worthless." in page and "no better than guessing" in page
+    assert "Verdict: worthless." in page and "not significantly better than guessing" in page
     assert "about as high as they should be" not in page
 
 
