@@ -47,7 +47,7 @@ def test_train_says_so_first_and_exits_with_0(noise, tmp_path):
     assert estimate["headline"]["name"] == "balanced_accuracy"
     assert all("balanced_accuracy" in fold for fold in estimate["folds"])
     page = (tmp_path / "r" / "report.html").read_text()
-    assert "Verdict: worthless." in page and "no better than guessing" in page
+    assert "Verdict: worthless." in page and "not significantly better than guessing" in page
     assert "about as high as they should be" not in page
 
 
@@ -88,7 +88,9 @@ def test_compare_recommends_nothing_that_is_worthless():
     other = replace(entry, backbones=("logmel",), accuracy=0.8, balanced_accuracy=0.18)
     name, sentence = recommend([entry, other])
     assert name == "yamnet"  # the accuracy of the other is higher, and says less
-    assert sentence.startswith("Take none for now: the answers of yamnet are worthless: balanced")
+    assert sentence.startswith(
+        "Take none for now: the predictions of yamnet are worthless: balanced"
+    )
     shown = "\n".join(table(Comparison((entry, other), "5 folds", 40, (), name, sentence)))
     assert "balanced accuracy (95 %)" in shown and "0.190 (0.100 to 0.300)" in shown
 

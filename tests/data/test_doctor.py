@@ -562,7 +562,7 @@ def test_train_says_what_matters_in_three_lines(clean):
     assert [finding.line() for finding in training.findings] == told["warnings"]
     text = summary.training_text(training, None)
     shown = [line for line in text.splitlines() if line.startswith("  finding")]
-    assert len(shown) == 3 and shown[2].endswith("and 2 more; `earmark doctor` has them all.")
+    assert len(shown) == 3 and shown[2].endswith("and 2 more; `earmark doctor` lists them all.")
     assert "hiss/0.wav (hiss) = chirp/0.wav (Chirp)" in shown[0]
 
 

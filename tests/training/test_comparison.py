@@ -59,9 +59,9 @@ def test_the_fastest_that_is_not_worse_is_recommended():
     near = entry("near", 0.94, 10.0, difference=-0.01, ci=(-0.03, 0.01), p=0.4)
     poor = entry("poor", 0.60, 1.0, difference=-0.35, ci=(-0.4, -0.3), p=0.06)
     name, sentence = recommend([best, near, poor])
-    assert name == "near" and "not distinguishably worse than best (-1.0 points" in sentence
+    assert name == "near" and "not significantly worse than best (-1.0 points" in sentence
     name, sentence = recommend([best, poor])
-    assert name == "best" and "all others are distinguishably worse" in sentence
+    assert name == "best" and "all others are significantly worse" in sentence
 
 
 def test_one_backbone_is_no_comparison(tones):

@@ -237,10 +237,10 @@ def test_a_full_disk_is_said_once_and_training_goes_on(clips, network, monkeypat
 
     monkeypatch.setattr(safetensors.torch, "save_file", full)
     monkeypatch.setattr("earmark.training.finetuning.run.SAVED_EVERY_S", 0.0)
-    with pytest.warns(EarmarkWarning, match="no checkpoint can be kept in ") as given:
+    with pytest.warns(EarmarkWarning, match="checkpoints cannot be written to ") as given:
         assert same(ended(run_of(clips, network, judged=4)), whole)
     assert len([w for w in given if issubclass(w.category, EarmarkWarning)]) == 1
-    assert "(No space left on device); training goes on without." in str(given[0].message)
+    assert "(No space left on device); training continues without" in str(given[0].message)
 
 
 def with_bad_slopes(monkeypatch, bad) -> None:
@@ -276,7 +276,7 @@ def test_many_bad_steps_in_a_row_end_a_run_with_the_best_so_far(
     run = run_of(clips, network, recipe=recipe, judged=4)
     done = ended(run)
     assert done.warnings == (
-        "run was ended in epoch 4, as weights or slopes grew beyond all bounds; a lower rate may"
+        "run was stopped in epoch 4, because weights or gradients diverged; a lower rate may"
         " help (--recipe rate=...).",
     )
     assert len(done.curve) == 5
@@ -287,7 +287,7 @@ def test_a_run_that_is_not_judged_and_ends_early_gives_nothing(clips, network, m
     monkeypatch.setattr("earmark.training.finetuning.run.MOST_BAD", 3)
     with_bad_slopes(monkeypatch, lambda *_: True)
     for _ in range(2):  # again from its checkpoint
-        with pytest.raises(NotTunedError, match=r"run was ended in epoch \d, as weights or slopes"):
+        with pytest.raises(NotTunedError, match=r"run was stopped in epoch \d, because weights"):
             run_of(clips, network).go()
 
 
@@ -306,7 +306,7 @@ def test_where_no_head_can_be_solved_a_run_ends(clips, network, monkeypatch, is_
         run.start = run.start._replace(solve=singular)
     done = ended(run)
     assert done.epochs == 0 and np.abs(moved(done, network)).max() == 0
-    assert "grew beyond all bounds" in done.warnings[0]
+    assert "weights or gradients diverged" in done.warnings[0]
 
 
 @pytest.mark.parametrize(("losses", "kept"), [((1, 2, 3), 0), ((3, 1, 2), 1), ((3, 2, 1), 2)])
@@ -381,7 +381,7 @@ def test_a_clip_that_vanished_ends_the_run_until_it_is_back(tmp_path, network):
                 own[1].path.rename(tmp_path / "away")
 
     vanish = Vanish()
-    with pytest.raises(DataError, match=r"01\.wav could be read before fine-tuning, and now can"):
+    with pytest.raises(DataError, match=r"01\.wav could be read before fine-tuning, but cannot"):
         ended(run_of(own, network, judged=4, observer=vanish))
     (tmp_path / "away").rename(own[1].path)
     assert same(ended(run_of(own, network, judged=4)), whole)

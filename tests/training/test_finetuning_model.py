@@ -195,7 +195,7 @@ def test_the_feature_encoder_of_wav2vec2_stays(network, name):
     assert encoder and not encoder & set(depths)
     network.restrict_to_layers(["features"])
     with pytest.raises(
-        BackboneError, match=r"nothing to fine-tune in the layers .*; read higher ones"
+        BackboneError, match=r"nothing to fine-tune in the layers .*; choose higher layers"
     ):
         parameters.tunable(network, "full")
 
@@ -216,7 +216,7 @@ def test_last_1_names_the_highest_read_layer_only(network):
 
 def test_low_rank_additions_change_nothing_at_first(network, name):
     if name in CONVOLUTIONAL:
-        with pytest.raises(BackboneError, match=r"is no transformer, and 'lora' is for these; g"):
+        with pytest.raises(BackboneError, match=r"is not a transformer, and 'lora' needs one; g"):
             parameters.tunable(network, "lora")
         return
     _made.clear()  # the network is changed for good

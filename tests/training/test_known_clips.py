@@ -100,11 +100,9 @@ def test_other_stretches_of_a_recording_are_said_and_kept(tmp_path):
     later = tuple(dataclasses.replace(clip, start=0.75, end=1.25) for clip in rows)
     evaluation = earmark.evaluate(made.classifier, Dataset(later, "later"))
     assert (evaluation.n_known, evaluation.n_related) == (0, 10)
-    assert (
-        "10 clips are of recordings of which another stretch was trained on" in evaluation.notes[0]
-    )
+    assert "10 clips come from recordings of which the classifier was" in evaluation.notes[0]
     word = evaluation.estimate.verdict
-    assert word["word"] != "use" and "another stretch was trained on" in word["why"]
+    assert word["word"] != "use" and "trained on another stretch" in word["why"]
     assert earmark.evaluate(made.classifier, Dataset((*later, *rows), "both")).n_known == 10
 
 
@@ -124,7 +122,7 @@ def test_a_published_file_has_no_hashes(data, classifier, model, tmp_path):
     assert earmark.load(model).known == classifier.known
     evaluation = earmark.evaluate(tmp_path / "open.earmark", data)
     assert evaluation.n_known is None and evaluation.figures["known"] is None
-    assert "does not say what it was trained on" in evaluation.notes[0]
+    assert "does not say which clips it was trained on" in evaluation.notes[0]
     arguments = ("--backbone", "logmel", "--no-compare", "--no-hashes")
     command("train", data, "-o", tmp_path / "n.earmark", *arguments)
     assert earmark.load(tmp_path / "n.earmark").known is None

@@ -241,8 +241,9 @@ def test_on_the_command_line(data, always_better, tmp_path):
     scored = json.loads(earmark("evaluate", model, data, "--include-known", "--json").stdout)
     assert 0 <= scored["accuracy"] <= 1
     said = earmark("train", data, "-o", model, *tune).stdout
-    shown = f"full: frozen {verdict['frozen']:.3f}, fine-tuned {verdict['fine_tuned']:.3f} (in 3 of"
-    assert shown in said and "saved: the fine-tuned one" in said
+    frozen, tuned = verdict["frozen"], verdict["fine_tuned"]
+    shown = f"full: accuracy frozen {frozen:.3f}, fine-tuned {tuned:.3f} (in 3 of"
+    assert shown in said and "saved: the fine-tuned network" in said
 
 
 def test_what_does_not_pay_is_said_and_not_used(data, tmp_path, monkeypatch):
@@ -250,7 +251,7 @@ def test_what_does_not_pay_is_said_and_not_used(data, tmp_path, monkeypatch):
     model = tmp_path / "m.earmark"
     tune = [*TRAIN, "--no-compare", "--finetune=last:1", "--recipe=epochs=1,batch=4"]
     said = earmark("train", data, "-o", model, *tune).stdout
-    assert "last:1: frozen " in said and "saved: the frozen one" in said
+    assert "last:1: accuracy frozen " in said and "saved: the frozen network" in said
     assert "fine-tuned in none of 3 folds" in said and "interval" not in said.split("finetune")[1]
     assert Classifier.load(model).tuned == ()
 
@@ -260,7 +261,7 @@ def test_nothing_is_tuned_where_the_frozen_network_is_right(data, tmp_path, monk
     monkeypatch.setattr(Run, "go", lambda self: pytest.fail(f"{self.name} was run"))
     tune = [*TRAIN, "--no-compare", "--finetune=last:1"]
     said = earmark("train", data, "-o", tmp_path / "m.earmark", *tune).stdout
-    assert "frozen 1.000, not fine-tuned, because the frozen network is already right" in said
+    assert "frozen 1.000, not fine-tuned, because the frozen network already class" in said
 
 
 @pytest.mark.parametrize("which", ["all clips", "fold 2"])
@@ -287,13 +288,13 @@ def test_folds_that_read_nothing_to_tune_stay_frozen(data, folders):
     network = {"backbone": f"hf:{folders / 'wav2vec2-group'}", "layers": "features"}
     done = finetune(data, recipe=Recipe().changed(RECIPE), compare=False, **SMALL | network)
     assert done.verdict["use"] == "frozen" and not done.training.classifier.tuned
-    said = "has nothing to fine-tune in the layers features; read higher ones (--layers)"
+    said = "has nothing to fine-tune in the layers features; choose higher layers (--layers)"
     assert sum(said in warning for warning in done.training.warnings) == 3
 
 
 def test_curves_that_cannot_be_written_are_said_and_stop_nothing(tmp_path, monkeypatch):
     (tmp_path / "a").write_bytes(b"")
-    with pytest.raises(EarmarkError, match=r"a cannot be a folder of TensorBoard's \("):
+    with pytest.raises(EarmarkError, match=r"a cannot be a folder for TensorBoard \("):
         Board(tmp_path / "a", None)
     board = Board(tmp_path / "b", other := Counted())
     figures = {"epoch": 0.5, "loss": 1.0, "validation": 1.0, "clips_per_s": 1.0}
@@ -303,7 +304,7 @@ def test_curves_that_cannot_be_written_are_said_and_stop_nothing(tmp_path, monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(board.writer, "add_scalar", full)
-    with pytest.warns(EarmarkWarning, match="no curves can be kept in") as given:
+    with pytest.warns(EarmarkWarning, match="curves cannot be written to") as given:
         board.advance("run", figures)
     board.advance("run", figures)
     board.close()
@@ -335,7 +336,7 @@ def test_most_rehearsals_decide(data, monkeypatch, paid, use):
         (["--tensorboard=board"], "--recipe and --tensorboard need --finetune; add it."),
         (["--finetune=full", "--unknown=0.05"], "--finetune changes them; leave out one."),
         (["--finetune=last:0"], "fine-tuning 'last:0' is unknown; give 'full', 'lora', or 'last"),
-        (["--finetune=lora"], "'speech-embedding' is no transformer, and 'lora' is for these"),
+        (["--finetune=lora"], "'speech-embedding' is not a transformer, and 'lora' needs one"),
         (["--finetune=full", "--backbone=logmel"], "'logmel' has nothing to fine-tune"),
     ],
 )

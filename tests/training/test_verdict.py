@@ -40,7 +40,7 @@ def judged(tested, baselines=(), leaks=(), seed=0):
 
 
 def word_of(truth, answer, rival=None, **options):
-    """Return the word for answers beside those of a ``rival`` with nothing learned."""
+    """Return the verdict's word for predictions beside those of a ``rival``, a baseline."""
     group = options.pop("group", None)
     baselines = [] if rival is None else [Baseline("log-mel statistics", answers(truth, rival))]
     return judged(answers(truth, answer, group), baselines, **options)[1]["word"]
@@ -136,7 +136,7 @@ def test_at_and_above_chance(right, word):
 
 def test_a_gain_that_labels_by_chance_could_give_is_used_with_care():
     verdict = judged(answers(TWO, erring(TWO, 37)))[1]
-    assert verdict["word"] == "care" and "labels at random would fit as well in" in verdict["why"]
+    assert verdict["word"] == "care" and "shuffled labels fit as well in" in verdict["why"]
 
 
 def test_below_chance_is_worthless():
@@ -153,7 +153,7 @@ def test_below_chance_is_worthless():
         (110, 110, "worthless"),  # a tie far from right
         (110, 100, "worthless"),
         (110, 40, "worthless"),
-        (70, 72, "care"),  # 0.65 against 0.64: not shown to be above
+        (70, 72, "care"),  # 0.65 against 0.64: not significantly above
         (70, 10, "worthless"),  # and by no accident below
         (0, 0, "use"),  # an easy problem: both perfect
         (4, 3, "use"),
@@ -168,8 +168,8 @@ def test_beside_a_baseline(errors, rival_errors, word):
 def test_a_baseline_that_is_as_good_is_named():
     baseline = Baseline("random weights", answers(TEN, TEN))
     why = judged(answers(TEN, TEN), [baseline])[1]["why"]
-    assert "the same network with random weights, with nothing learned: 1.000" in why
-    assert "the transfer is not needed here" in why
+    assert "the 1.000 of the same network with random weights, a baseline without" in why
+    assert "the pretrained network is not needed here" in why
 
 
 # With care
@@ -178,9 +178,9 @@ def test_a_baseline_that_is_as_good_is_named():
 @pytest.mark.parametrize(
     ("truth", "errors", "why"),
     [
-        (np.repeat([0, 1], (40, 8)), 0, "fewer than 10 clips were tested of '1'"),
+        (np.repeat([0, 1], (40, 8)), 0, "fewer than 10 clips of '1' were tested"),
         (np.arange(60) % 2, 12, "the 95 % interval is wide"),
-        (np.arange(10) % 2, 0, "fewer than 10 clips were tested of '0', '1'"),
+        (np.arange(10) % 2, 0, "fewer than 10 clips of '0', '1' were tested"),
     ],
 )
 def test_each_reason_for_care(truth, errors, why):
@@ -204,9 +204,7 @@ def test_a_leak_asks_for_care():
 def test_a_class_of_one_group_asks_for_care():
     group = np.where(TEN == 3, 0, np.arange(200) // 10 % 10)
     verdict = judged(answers(TEN, TEN, group))[1]
-    assert (
-        verdict["word"] == "care" and "clips of one group only were tested of '3'" in verdict["why"]
-    )
+    assert verdict["word"] == "care" and "only one group of '3' was tested" in verdict["why"]
 
 
 def test_an_interval_of_few_groups_that_reaches_guessing_is_explained():
@@ -215,7 +213,8 @@ def test_an_interval_of_few_groups_that_reaches_guessing_is_explained():
     estimate, verdict = judged(truth)
     assert estimate.headline["ci95"][0] <= 0.1 and verdict["word"] == "care"
     assert (
-        "says nothing of others: the interval, 0.000 to 1.000, reaches guessing" in verdict["why"]
+        "says nothing about others: the 95 % interval, 0.000 to 1.000, includes guessing"
+        in verdict["why"]
     )
 
 

@@ -1,4 +1,4 @@
-"""Work on labels that needs a model: suspects, review, corrections."""
+"""Find and correct labels that look wrong, with the help of a model."""
 
 from typing import TYPE_CHECKING
 

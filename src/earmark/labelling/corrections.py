@@ -1,4 +1,4 @@
-"""The decisions file of a review: written for people to fill in, read back, applied."""
+"""The decisions file of a review: write it for people to fill in, read it back and apply it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from earmark.system.text import to_bytes, to_csv
 if TYPE_CHECKING:
     from earmark.labelling.suspects import Suspect
 
-COLUMNS = ("path", "start", "end", "label", "suggested", "evidence", "decision")  # 0.1 wrote these
-WORDS = ("keep", "relabel", "drop")  # or the name of a class; an empty cell keeps, too
+COLUMNS = ("path", "start", "end", "label", "suggested", "evidence", "decision")  # as in 0.1
+WORDS = ("keep", "relabel", "drop")  # or the name of a class; an empty cell means keep
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One filled row: what to do with a clip, and the row's number for errors."""
+    """One row of the file: the decision on a clip, and the number of the row for errors."""
 
     row: int
     clip: Clip
@@ -34,9 +34,9 @@ class Decision:
 
 
 def write(path: Path, suspects: Iterable[Suspect]) -> None:
-    """Write one row a suspect, worst first, with an empty ``decision``; paths begin at the file.
+    """Write one row for each suspect, worst first, with an empty ``decision``.
 
-    A file that is there already, perhaps with decisions, is refused with EarmarkError.
+    Paths are relative to the file. An existing file may have decisions, so it raises EarmarkError.
     """
     if path.exists():
         raise EarmarkError(f"{path} is there already; name a new file, or delete it.")
@@ -51,11 +51,11 @@ def write(path: Path, suspects: Iterable[Suspect]) -> None:
 
 
 def apply(dataset: Dataset, path: Path) -> tuple[Dataset, Counter[str]]:
-    """Return ``dataset`` after the decisions in ``path``, and how many clips were
-    'relabelled', 'dropped' and 'kept'.
+    """Return ``dataset`` after the decisions in ``path``, and counts of what was done.
 
-    Raises DataError for a decision that is no word and no class, for a clip that the data does not
-    have or has under another label, and for two decisions that contradict.
+    The counts are of clips 'relabelled', 'dropped' and 'kept'. Raises DataError for a decision that
+    is neither a word nor a class, for a clip that is not in the data or has another label there,
+    and for decisions that contradict each other.
     """
     by_key: dict[object, list[Decision]] = {}
     for decision in _read(dataset, path):
@@ -71,11 +71,12 @@ def apply(dataset: Dataset, path: Path) -> tuple[Dataset, Counter[str]]:
         if label is not None:
             clips.append(clip if label == clip.label else replace(clip, label=label))
     if not clips:
-        raise DataError(f"{path} drops every clip of {dataset.source}; keep some.")
+        raise DataError(f"{path} drops every clip of {dataset.source}; keep some of them.")
     return replace(dataset, clips=tuple(clips)), counts
 
 
 def _read(dataset: Dataset, path: Path) -> list[Decision]:
+    """Return the decisions in ``path``, each checked against ``dataset``."""
     if problem := not_a_file(path):
         raise DataError(f"{path} {problem}; give the file that `earmark review -o` wrote.")
     if not path.is_file():
@@ -105,7 +106,7 @@ def _read(dataset: Dataset, path: Path) -> list[Decision]:
         if clip.label != cells["label"]:
             raise DataError(
                 f"{path}, row {number}: {cells['path']!r} is labelled {clip.label!r} in"
-                f" {dataset.source} and {cells['label']!r} here; review the data anew."
+                f" {dataset.source} and {cells['label']!r} here; review the data again."
             )
         word = _word(dataset, f"{path}, row {number}", cells)
         decisions.append(Decision(number, clip, word, cells["suggested"]))
@@ -113,10 +114,12 @@ def _read(dataset: Dataset, path: Path) -> list[Decision]:
 
 
 def _word(dataset: Dataset, where: str, cells: dict[str, str]) -> str:
-    """Return a valid decision: one of WORDS, or a whole label."""
+    """Return the decision of a row, one of WORDS or a whole label; DataError if it is neither."""
     word = cells["decision"] or "keep"
     if word == "relabel" and not cells["suggested"]:
-        raise DataError(f"{where}: 'relabel' with nothing suggested; write the name of the class.")
+        raise DataError(
+            f"{where}: 'relabel' needs a suggestion, but there is none; write the class instead."
+        )
     label = cells["suggested"] if word == "relabel" else word
     if word in ("keep", "drop"):
         return word
@@ -124,22 +127,24 @@ def _word(dataset: Dataset, where: str, cells: dict[str, str]) -> str:
         if name not in dataset.labels:
             known = [*WORDS, *dataset.labels]
             raise DataError(
-                f"{where}: no decision {name!r};{did_you_mean(name, known)} give keep, relabel,"
-                f" drop, or a class: {listed(dataset.labels)}."
+                f"{where}: the decision {name!r} is unknown;{did_you_mean(name, known)} give keep,"
+                f" relabel, drop, or a class: {listed(dataset.labels)}."
             )
     return word
 
 
 def _label(dataset: Dataset, path: Path, clip: Clip, decisions: Sequence[Decision]) -> str | None:
-    """Return the label that a clip gets, None if it is dropped.
+    """Return the new label of a clip; None if it is dropped.
 
-    A clip of several classes may have several decisions; each 'relabel' adds or removes a class.
+    A clip with several classes may have several decisions; each 'relabel' adds or removes a class.
     """
     words = {d.word for d in decisions if d.word not in ("keep", "relabel")}
     changes = [d for d in decisions if d.word == "relabel"]
     if len(words) > 1 or (words and changes):
         rows = ", ".join(str(d.row) for d in decisions)
-        raise DataError(f"{path}, rows {rows}: decisions about {clip.path} contradict; keep one.")
+        raise DataError(
+            f"{path}, rows {rows}: the decisions on {clip.path} contradict each other; keep one."
+        )
     if words:
         (word,) = words
         return None if word == "drop" else word
@@ -151,5 +156,7 @@ def _label(dataset: Dataset, path: Path, clip: Clip, decisions: Sequence[Decisio
         names += [name for name in after if name not in own]
     label = (dataset.separator or "").join(dict.fromkeys(names))
     if changes and not label:
-        raise DataError(f"{path}: {clip.path} is left without a class; give one, or 'drop'.")
+        raise DataError(
+            f"{path}: the decisions leave {clip.path} without a class; give one, or 'drop'."
+        )
     return label

@@ -1,4 +1,4 @@
-"""review(): which labels look wrong, and why, by models that were not trained on the clip."""
+"""review(): list the labels that look wrong to models that were not trained on the clip."""
 
 from __future__ import annotations
 
@@ -17,12 +17,22 @@ from earmark.labelling.suspects import Suspect, neighbours, suspect_of
 from earmark.system.progress import Progress
 from earmark.training.training import Training, train
 
-ERRING = 0.01  # of each score: a model may be sure and wrong
+ERRING = 0.01  # scores stay this far from 0 and 1, because a model may be certain and wrong
 
 
 @dataclass(frozen=True)
 class Review:
-    """The most suspicious labels, worst first, out of ``n_clips`` clips."""
+    """The result of :func:`review`.
+
+    Attributes
+    ----------
+    suspects : tuple of Suspect
+        The labels that look wrong, worst first.
+    n_clips : int
+        How many clips were reviewed.
+    training : Training
+        The training whose out-of-fold predictions were used.
+    """
 
     suspects: tuple[Suspect, ...]
     n_clips: int
@@ -44,11 +54,11 @@ def review(
     store: Store | None = None,
     progress: Progress | None = None,
 ) -> Review:
-    """List the labels that look wrong, by models that were not trained on the clip.
+    """List the labels that look wrong to models that were not trained on the clip.
 
-    With one class a clip there is one entry a clip. With several there is one for each clip and
-    class: a class of the label may be wrong, another may be missing. Every clip is reviewed,
-    whether its split is 'train' or 'test'.
+    If clips have one class each, there is one entry for each clip. If they have several, there is
+    one for each clip and class, because a class of the label may be wrong and another one missing.
+    Every clip is reviewed, whether its split is 'train' or 'test'.
 
     Parameters
     ----------
@@ -62,12 +72,12 @@ def review(
     Returns
     -------
     Review
-        ``suspects``, each with a clip, a reason, a suggestion and the nearest clips.
+        Its ``suspects`` each have a clip, a reason, a suggestion and the nearest clips.
 
     Raises
     ------
     DataError
-        Data that cannot be trained on.
+        The data cannot be trained on.
 
     Examples
     --------
@@ -94,26 +104,26 @@ def review(
 
 
 def of_model(path: Path) -> tuple[Dataset, Classifier]:
-    """Read the data that a classifier was trained on, with the same columns as then.
+    """Return the data that a classifier was trained on, and the classifier.
 
-    Raises ModelError where the file does not name the data, DataError where the data is gone.
+    Raises ModelError if the file does not name the data, DataError if the data is gone.
     """
     classifier = Classifier.load(path)
     source = classifier.provenance.get("source")
     if not source or source.get("data") is None:
         raise ModelError(
-            f"{path} does not say what data it was trained on; give the folder or manifest itself."
+            f"{path} does not say what data it was trained on; give the folder or manifest instead."
         )
     if not Path(source["data"]).exists():
         raise DataError(
-            f"the data that {path} was trained on, {source['data']}, is not there; run this where"
-            " it was trained, or give the folder or manifest itself."
+            f"the data that {path} was trained on, {source['data']}, is not there. Run this on the"
+            " machine where it was trained, or give the folder or manifest instead."
         )
     return Dataset.read(**source, audio=classifier.audio), classifier
 
 
 def _suspects(dataset: Dataset, training: Training, top: int) -> tuple[Suspect, ...]:
-    """Return the ``top`` labels with the least support."""
+    """Return the ``top`` labels that the models support least."""
     by_key = {clip.key: clip for clip in dataset}
     tested = [by_key[clip.key] for clip in training.out_of_fold.clips]
     belief = beliefs(training)
@@ -132,14 +142,14 @@ def _suspects(dataset: Dataset, training: Training, top: int) -> tuple[Suspect, 
 
 
 def beliefs(training: Training) -> np.ndarray:
-    """Return how much each class of each tested clip is believed, (N, K), 0 to 1.
+    """Return how likely each class of each tested clip is, (N, K), 0 to 1.
 
-    That is the geometric mean of two scores. The first is out of fold: no clip of the same group
-    was trained on, so that an error made throughout a group is seen. The second is of the same head
-    fitted over random folds: other clips of the group were trained on, so that a voice or a room
-    that no other resembles does not look like an error. Data without groups and folds has only the
-    first, and so has data with too few recordings of a class. Scores stay 1 % away from 0 and 1, so
-    that neither decides alone.
+    It is the geometric mean of two scores. The first is the out-of-fold score: no clip of the same
+    group was trained on, so a mistake in the labels of a whole group shows. The second comes from
+    the same head on random folds: other clips of the group were trained on, so an unusual voice or
+    room does not look like a mistake. Data without groups and folds has only the first score, and
+    so has data with too few recordings of a class. Scores stay 1 % away from 0 and 1, so that
+    neither decides alone.
     """
     tested = training.out_of_fold
     outside: np.ndarray = ERRING + (1 - 2 * ERRING) * tested.scores
@@ -152,7 +162,10 @@ def beliefs(training: Training) -> np.ndarray:
 
 
 def _at_home(training: Training) -> np.ndarray | None:
-    """Return scores (N, K) of the chosen head over folds that part groups, not recordings."""
+    """Return scores (N, K) of the chosen head on folds that split groups, but not recordings.
+
+    None if a class has fewer recordings than there are folds.
+    """
     search, tested = training.search, training.out_of_fold
     free = [replace(clip, group=None, fold=None) for clip in tested.clips]
     content = training.embedded.content

@@ -1,4 +1,4 @@
-"""Labels that look wrong: who is suspected, and what the nearest clips say."""
+"""Suspects: clips whose label looks wrong, with reasons and the nearest clips."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ TINY = 1e-12
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A clip that sounds alike: ``similarity`` is the cosine, at most 1."""
+    """A similar clip.
+
+    Attributes
+    ----------
+    clip : Clip
+        The clip.
+    similarity : float
+        The cosine of the two clips' features, at most 1.
+    """
 
     clip: Clip
     similarity: float
@@ -27,8 +35,18 @@ class Neighbour:
 class Suspect:
     """A clip whose label, or one class of it, looks wrong.
 
-    ``suggested`` is a whole label, None where no other is more likely. ``doubt`` is 0 to 1, 1 where
-    the label is surely wrong; ``reason`` says why in words.
+    Attributes
+    ----------
+    clip : Clip
+        The clip.
+    suggested : str
+        The whole label that is more likely; None if there is none.
+    doubt : float
+        0 to 1; 1 if the label is certainly wrong.
+    reason : str
+        The scores and the nearest clips in words.
+    neighbours : tuple of Neighbour
+        The nearest clips.
     """
 
     clip: Clip
@@ -41,9 +59,9 @@ class Suspect:
 def neighbours(
     training: Training, clips: Sequence[Clip], rows: Sequence[int]
 ) -> list[tuple[Neighbour, ...]]:
-    """Return the nearest clips of each row by the cosine of features, scaled as the head does.
+    """Return the nearest clips of each row, by the cosine of features scaled as the head does.
 
-    Clips of its group, or of its recording where there are no groups, are left out.
+    Clips of the same group, or of the same recording if there are no groups, are left out.
     """
     tested, table = training.out_of_fold, training.search.table
     features = table.features(training.chosen.specs(table), np.arange(len(clips)))
@@ -70,9 +88,9 @@ def suspect_of(
     k: int,
     neighbours: tuple[Neighbour, ...],
 ) -> Suspect:
-    """Say in words what speaks against class ``k`` of a clip.
+    """Return the suspect for class ``k`` of a clip, with a reason in words.
 
-    ``belief`` (K,) is how likely each class is; ``support``, how much speaks for the label.
+    ``belief`` (K,) is how likely each class is, and ``support`` how likely the label is, 0 to 1.
     """
     labels, own = dataset.labels, dataset.classes(clip)
     foreign = np.where([label in own for label in labels], -1.0, belief)
@@ -83,12 +101,12 @@ def suspect_of(
         reason = f"scored {belief[k]:.3f} as {name!r} and {foreign.max():.3f} as {best!r}"
     elif name in own:
         others = [other for other in own if other != name]
-        likely = [best] if foreign.max() > 0.5 else []  # else it may have no class at all
+        likely = [best] if foreign.max() > 0.5 else []  # otherwise it may have no class
         suggested = (dataset.separator or "").join(others or likely) or None
-        reason = f"{name!r} is not heard: scored {belief[k]:.3f}"
+        reason = f"{name!r} is in the label, but scored {belief[k]:.3f}"
     else:
         suggested = (dataset.separator or "").join([*own, name])
-        reason = f"{name!r} is missing: scored {belief[k]:.3f}"
+        reason = f"{name!r} is not in the label, but scored {belief[k]:.3f}"
     if not dataset.is_single and support > 0.5:
         suggested = None
     rival = best if dataset.is_single else name

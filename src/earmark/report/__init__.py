@@ -1,4 +1,4 @@
-"""The report of a training or an evaluation: a folder of plain files, and one page for people."""
+"""The report of a training or an evaluation: a folder with tables and one HTML page."""
 
 from earmark.report.contents import (
     ReportContents,

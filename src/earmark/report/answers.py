@@ -1,4 +1,4 @@
-"""What the sections about the answers show: confusions, classes, scores, map, worst clips."""
+"""Values of the sections about predictions: confusions, classes, scores, map, worst clips."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from earmark.report.players import players
 from earmark.report.text import amount
 from earmark.training.summary import is_worthless
 
-MANY_CLASSES = 12  # beyond, columns are numbered: names would not fit
-MOST_CLASSES = 50  # beyond, there is no matrix of cells, and tables are folded up
-FIRST = 30  # rows of a table that is folded up
-FEW_CLASSES = 4  # up to so many, cells are large
-MOST_PAIRS = 10  # beside a matrix; FIRST instead of one
-MOST_ROWS = 1_000  # of classes; summary.json has all
-MOST_CLIPS = 12  # with players
-EVEN_GAP = 0.02  # a smaller gap between confidence and accuracy says nothing
-MOST_UNKNOWN_BYTES = 750_000  # of players of clips that were answered unknown
+MANY_CLASSES = 12  # with more classes, columns are numbered because names would not fit
+MOST_CLASSES = 50  # with more classes, there is no matrix, and long tables are folded
+FIRST = 30  # rows that a folded table shows
+FEW_CLASSES = 4  # up to this many classes, cells are large
+MOST_PAIRS = 10  # confusions listed beside a matrix; without a matrix it is FIRST
+MOST_ROWS = 1_000  # classes in a table; summary.json lists all
+MOST_CLIPS = 12  # clips with players in a section
+EVEN_GAP = 0.02  # a smaller gap between confidence and accuracy means nothing
+MOST_UNKNOWN_BYTES = 750_000  # bytes of players of clips that were predicted unknown
 
 
 def confusions(contents: ReportContents) -> dict[str, object]:
     """Return the confusion matrix with the shade of each cell, and the most frequent confusions.
 
-    Of more than 50 classes there are more confusions and no matrix: confusion.csv has it.
+    With more than 50 classes there are more confusions but no matrix; confusion.csv has it.
     """
     counts, labels = _counts(contents), contents.labels
     totals, has_matrix = counts.sum(1), len(labels) <= MOST_CLASSES
     is_many = len(labels) > MANY_CLASSES
     size = "many" if is_many else "few" if len(labels) <= FEW_CLASSES else ""
-    # of the row's share the root, so that few of many are seen too
+    # the root of the share in the row, so that small shares can be seen, too
     shades = np.sqrt(counts / np.maximum(totals, 1)[:, None]) if has_matrix else np.empty(0)
     return {
         "size": size,
-        "is_upright": not is_many and max(map(len, labels)) > 3,  # the heads of columns
+        "is_upright": not is_many and max(map(len, labels)) > 3,  # vertical column headings
         "counts": counts.tolist() if has_matrix else [],
         "shades": shades.tolist(),
         "pairs": [
@@ -51,9 +51,9 @@ def confusions(contents: ReportContents) -> dict[str, object]:
 
 
 def classes(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object]:
-    """Return the figures of each class, the lowest F1 first, classes without clips last.
+    """Return the figures of each class, lowest F1 first, classes without clips last.
 
-    ``confused`` is (label, clips) of its most frequent confusion, or None.
+    ``confused`` is (class, clips) of its most frequent confusion, or None.
     """
     rows = [
         {**row, "confused": pair and (contents.labels[pair[0]], pair[1])}
@@ -65,9 +65,9 @@ def classes(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, 
 
 
 def folded_up(rows: list[Any]) -> dict[str, object]:
-    """Return the first 30 ``rows`` of a long table, up to 1,000 to fold up, and how many are left.
+    """Return the shown rows of a table, the folded rows, and how many rows are left out.
 
-    Tables of up to 50 rows stay as they are.
+    Up to 50 rows are all shown. Of more, 30 are shown, and rows up to 1,000 are folded.
     """
     first = FIRST if len(rows) > MOST_CLASSES else len(rows)
     left = max(0, len(rows) - MOST_ROWS)
@@ -75,7 +75,7 @@ def folded_up(rows: list[Any]) -> dict[str, object]:
 
 
 def scores(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object]:
-    """Return the reliability diagram, and how far confidence and accuracy lie apart."""
+    """Return the reliability diagram, and the gap between confidence and accuracy."""
     label = f"Reliability diagram: expected calibration error {estimate['ece']:.3f}"
     confidence = float(contents.scores.max(1).mean())
     return {
@@ -84,12 +84,15 @@ def scores(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, o
         "confidence": confidence,
         "is_worthless": is_worthless(estimate),
         "gap": confidence - estimate["accuracy"],
-        "most_gap": EVEN_GAP + 1 / len(contents.clips),  # one clip more or less says nothing, too
+        "most_gap": EVEN_GAP + 1 / len(contents.clips),  # a difference of one clip means nothing
     }
 
 
 def embeddings(contents: ReportContents) -> dict[str, object] | None:
-    """Return the map, of many clips a sample, with errors ringed, and its legend."""
+    """Return the map with a ring around each error, and its legend.
+
+    Of many clips, a sample is drawn.
+    """
     if contents.map_xy is None or not len(contents.clips):
         return None
     n = len(contents.clips)
@@ -114,6 +117,7 @@ def embeddings(contents: ReportContents) -> dict[str, object] | None:
         "drawn": len(rows),
         "legend": legend,
         "is_folded": len(labels) > MOST_CLASSES,
+        "most_different": palette.DIFFERENT,
         "left": max(0, len(labels) - MOST_ROWS),
         "ring": plots.ring(),
     }
@@ -144,7 +148,7 @@ def worst_clips(contents: ReportContents) -> dict[str, object] | None:
 
 
 def unknown(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object] | None:
-    """Return where 'unknown' begins and whom it catches; None where no classifier answers it."""
+    """Return the figures of 'unknown' and the clips predicted so; None if it was not asked for."""
     threshold, is_unknown = estimate.get("unknown"), contents.unknown
     if threshold is None and is_unknown is None:
         return None

@@ -1,4 +1,4 @@
-"""What a report shows beside the summary, and where it comes from."""
+"""The contents of a report besides the summary, gathered from a training or an evaluation."""
 
 from __future__ import annotations
 
@@ -21,10 +21,16 @@ from earmark.training.training import Training
 
 @dataclass(frozen=True)
 class SeveralClasses:
-    """What clips have, and were answered, that may have several classes or none.
+    """Labels and predictions of clips that may have several classes or none.
 
-    ``onehot`` (N, K) is 1 where a clip has a class, ``chosen`` (N, K) true where it was answered;
-    ``thresholds`` (K,) are those that the classifier keeps.
+    Attributes
+    ----------
+    onehot : (N, K)
+        1 where a clip has a class.
+    chosen : (N, K) bool
+        True where a class was predicted.
+    thresholds : (K,) float
+        The thresholds in the classifier's file.
     """
 
     onehot: np.ndarray
@@ -34,22 +40,44 @@ class SeveralClasses:
 
 @dataclass(frozen=True)
 class ReportContents:
-    """What ``report.html`` shows of N clips that were answered; a part that is None is left out.
+    """What ``report.html`` shows of N tested clips. A part that is None is left out.
 
-    ``scores`` (N, K) are calibrated, each row by a model that had not seen the clip. ``truth`` (N,)
-    are numbers of ``labels`` (K), -1 for a clip of no class. ``several`` is there for clips with
-    several classes; ``unknown`` (N,) says which were answered 'unknown', where any could be.
-    ``map_xy`` (M, 2) are the places on the map of the clips ``map_rows`` (M,), or of all where that
-    is None. The dictionaries have these keys:
-
-    - candidates (best first): 'head', 'layers' (the name of a layer set), 'penalty', 'accuracy'
-      inside the training folds, and 'chosen'
-    - contributions: 'backbone', 'layer', and the 'share' in what tells clips apart
-    - baselines: 'name', 'accuracy', 'ci95' or None
-    - the learning curve: 'clips_per_class', 'accuracy', 'low', 'high'
-    - findings: those of ``doctor.Finding.as_dict``, or 'kind' and 'text'
-    - fine-tuning: the verdict of :func:`earmark.finetune`, with a row an epoch in 'course':
-      'epoch', 'loss', 'validation'
+    Attributes
+    ----------
+    command : str
+        The command or call that repeats the run.
+    labels : tuple of str
+        The K classes.
+    clips : tuple of Clip
+        The N tested clips.
+    truth : (N,) int
+        The number of each clip's class in ``labels``, -1 for none.
+    scores : (N, K) float
+        Calibrated scores, each row by a model that was not trained on the clip.
+    map_xy, map_rows : (M, 2) float, (M,) int
+        Places on the map, and the rows of their clips (None: all clips).
+    several : SeveralClasses
+        Labels and predictions if clips may have several classes.
+    unknown : (N,) bool
+        Which clips were predicted 'unknown', if the classifier can predict it.
+    candidates : sequence of dict
+        Best first: 'head', 'layers' (the name of a layer set), 'penalty', 'accuracy' inside the
+        training folds, 'chosen'.
+    contributions : sequence of dict
+        'backbone', 'layer' and its 'share' in the variance of the logits.
+    baselines : sequence of dict
+        'name', 'accuracy', 'ci95' (or None).
+    learning_curve : sequence of dict
+        'clips_per_class', 'accuracy', 'low', 'high'.
+    findings : sequence of dict
+        Those of ``doctor.Finding.as_dict``, or 'kind' and 'text'.
+    fine_tuning : dict
+        The verdict of :func:`earmark.finetune`; its 'course' has 'epoch', 'loss' and 'validation'
+        of each epoch.
+    source : str
+        Where the clips came from, in words.
+    audio : AudioOptions
+        How recordings were read.
     """
 
     command: str
@@ -67,21 +95,35 @@ class ReportContents:
     learning_curve: Sequence[Mapping[str, Any]] | None = None
     findings: Sequence[dict[str, Any]] | None = None
     fine_tuning: Mapping[str, Any] | None = None
-    source: str = ""  # where the clips came from, for people to read
+    source: str = ""
     audio: AudioOptions = AS_IT_IS
 
     @property
     def answers(self) -> np.ndarray:
-        """The number (N,) of each clip's best class."""
+        """The number (N,) of the best class of each clip."""
         return np.asarray(self.scores.argmax(1))
 
 
 def contents_of_training(
     training: Training, dataset: Dataset, command: str, store: Store | None = None
 ) -> ReportContents:
-    """Gather what a training leaves behind; with the ``store`` it filled, a map as well.
+    """Return the contents of the report of a training.
 
-    Clips with several classes have no map.
+    Parameters
+    ----------
+    training : Training
+        The training.
+    dataset : Dataset
+        The data that it was trained on.
+    command : str
+        The command or call that repeats it.
+    store : Store, optional
+        The store that the training filled. The map needs it. Clips with several classes have no
+        map.
+
+    Returns
+    -------
+    ReportContents
     """
     classifier, tested = training.classifier, training.out_of_fold
     thresholds = None if tested.is_single else tested.thresholds()
@@ -109,7 +151,7 @@ def contents_of_evaluation(
     command: str,
     store: Store | None = None,
 ) -> ReportContents:
-    """Gather what an evaluation leaves behind; see :func:`contents_of_training`."""
+    """Return the contents of the report of an evaluation; see :func:`contents_of_training`."""
     tested, thresholds = evaluation.tested, evaluation.thresholds
     contents = _contents(tested, thresholds, classifier, dataset, command, store)
     asks = classifier.decision_rule.unknown_threshold is not None
@@ -124,7 +166,10 @@ def _contents(
     command: str,
     store: Store | None,
 ) -> ReportContents:
-    """Gather what both have; ``thresholds`` (K,) or (N, K) decide where clips have many classes."""
+    """Return the contents that both have.
+
+    ``thresholds`` (K,) or (N, K) decide which classes are predicted if clips may have several.
+    """
     features = several = rows = None
     seed = classifier.provenance["seed"]
     if not tested.is_single:

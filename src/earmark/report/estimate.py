@@ -1,4 +1,4 @@
-"""What the sections about the figure itself show: the estimate, more data, layers, fine-tuning."""
+"""Values of the sections about accuracy: the estimate, more data, layers, fine-tuning."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from earmark.report import plots
 from earmark.report.answers import folded_up
 from earmark.report.contents import ReportContents
 from earmark.report.text import number, percent
-from earmark.training.summary import frozen_value, guess_of, headline_of, is_worthless
+from earmark.training.summary import (
+    baseline_name,
+    frozen_value,
+    guess_of,
+    headline_of,
+    is_worthless,
+)
 
 NOUNS = {
     "accuracy": "Accuracy",
@@ -23,11 +29,10 @@ MOST_LAYER_SETS = 30
 
 
 def accuracy(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object]:
-    """Return the figure to go by beside what it has to be compared with, and what it was without
-    the pretrained network."""
+    """Return the headline figure, its baselines, and the figure of each fold."""
     n, headline = len(contents.clips), headline_of(estimate)
     others = [
-        {**headline_of(b), "name": b["name"]}
+        {**headline_of(b), "name": b["name"], "words": baseline_name(b["name"])}
         for b in contents.baselines or ()
         if b["name"] != CHANCE
     ]
@@ -56,20 +61,20 @@ def accuracy(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str,
 
 
 def learning(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object] | None:
-    """Return what more clips would bring."""
+    """Return the learning curve; None without one."""
     rows = contents.learning_curve
     if not rows:
         return None
     clips = [float(row["clips_per_class"]) for row in rows]
     values = [float(row["accuracy"]) for row in rows]
     spoken = "; ".join(
-        f"{n:g} clips a class: {percent(value)}" for n, value in zip(clips, values, strict=True)
+        f"{n:g} clips per class: {percent(value)}" for n, value in zip(clips, values, strict=True)
     )
     plot = plots.curve(
-        f"Accuracy over training clips a class. {spoken}",
+        f"Accuracy by training clips per class. {spoken}",
         clips,
         values,
-        "training clips a class",
+        "training clips per class",
         band=[(float(row["low"]), float(row["high"])) for row in rows],
         doubling=True,
     )
@@ -79,7 +84,7 @@ def learning(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str,
 def layers(contents: ReportContents) -> dict[str, object] | None:
     """Return the best inner accuracy of each layer set, and the best candidates.
 
-    Where layer sets were screened on few clips, the accuracies are of these, for all of them.
+    If layer sets were screened on few clips, all accuracies of layer sets are those on few clips.
     """
     if not contents.candidates:
         return None
@@ -103,7 +108,7 @@ def layers(contents: ReportContents) -> dict[str, object] | None:
 
 
 def _shares(contributions: Sequence[Mapping[str, Any]]) -> object | None:
-    """Return the share of each layer as bars; of many layers those with the largest."""
+    """Return the share of each layer as bars; of many layers, those with the largest shares."""
     if len(contributions) < 2:
         return None
     several = len({row["backbone"] for row in contributions}) > 1
@@ -116,11 +121,11 @@ def _shares(contributions: Sequence[Mapping[str, Any]]) -> object | None:
         for row in contributions
         if row in largest
     ]
-    return plots.rows("Share of each layer in the answers", chart, 1_000, bars=True)
+    return plots.rows("Share of each layer in the predictions", chart, 1_000, bars=True)
 
 
 def fine_tuning(contents: ReportContents) -> dict[str, object] | None:
-    """Return the verdict, and the course of gradient training."""
+    """Return the verdict of fine-tuning, and its losses by epoch."""
     verdict = contents.fine_tuning
     if not verdict:
         return None
@@ -129,7 +134,7 @@ def fine_tuning(contents: ReportContents) -> dict[str, object] | None:
     losses = [float(e["loss"]) for e in course if "loss" in e]
     plot = None
     if losses:
-        label = f"Loss over epochs: training {number(losses[0])} to {number(losses[-1])}"
+        label = f"Training loss by epoch, from {number(losses[0])} to {number(losses[-1])}"
         plot = plots.curve(label, epochs, losses, "epoch", shares=False)
     return {
         "verdict": verdict,

@@ -1,4 +1,4 @@
-"""The folder of a report: tables for programs, and the page."""
+"""Write the folder of a report: tables for programs and a page for people."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from earmark.system.files import write_whole
 from earmark.system.jsons import json_text
 from earmark.system.text import to_bytes, to_csv
 
-MOST_LABELS = 2_000  # of a confusion table with a column for each; of more there are pairs
-ROWS = 10_000  # of a table that are in memory as text
+MOST_LABELS = 2_000  # with more labels, the confusion table lists pairs instead of columns
+ROWS = 10_000  # rows of a table that are in memory as text
 
 
 def write_report(
@@ -27,16 +27,38 @@ def write_report(
 ) -> Path:
     """Write ``summary.json``, ``answers.csv`` and ``confusion.csv`` into ``folder``.
 
-    ``rows`` are (path, label, answer); each answer is of a model that had not seen the clip. The
-    confusion table has a row for each label and a column for each answer, or of more than 2,000
-    labels, as clips with several classes may have, a row (label, answer, clips) for each pair. With
-    ``contents`` there is ``report.html`` as well, which needs no other file. Returns the one to
-    open first. Raises ``EarmarkError`` where the folder cannot be made.
+    Parameters
+    ----------
+    folder : Path
+        Made if it does not exist.
+    summary : dict
+        As :func:`training_json` returns it, or the figures of an evaluation.
+    rows : sequence of (str, str, str)
+        Path, label and predicted class of each clip, by a model that was not trained on it.
+    contents : ReportContents, optional
+        With it, ``report.html`` is written, too. It needs no other file.
+
+    Returns
+    -------
+    Path
+        The file to open first.
+
+    Raises
+    ------
+    EarmarkError
+        The folder cannot be made.
+
+    Notes
+    -----
+    The confusion table has a row for each label and a column for each predicted class. With more
+    than 2,000 labels it has a row (label, answer, clips) for each pair that occurs.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EarmarkError(f"cannot make the folder {folder}: {error.strerror}.") from error
+        raise EarmarkError(
+            f"the folder {folder} cannot be made: {error.strerror}; give another folder."
+        ) from error
     files: dict[str, bytes | Iterable[bytes]] = {
         "answers.csv": _csv(itertools.chain([("path", "label", "answer")], rows)),
         "confusion.csv": _csv(_confusion(rows)),
@@ -50,7 +72,7 @@ def write_report(
 
 
 def _confusion(rows: Sequence[tuple[str, str, str]]) -> Iterator[Sequence[object]]:
-    """Yield a row for each label with a column for each answer, or the pairs of too many labels."""
+    """Yield the rows of the confusion table; with too many labels, its pairs."""
     counts = collections.Counter((label, answer) for _, label, answer in rows)
     labels = sorted({label for pair in counts for label in pair})
     if len(labels) > MOST_LABELS:
@@ -63,7 +85,7 @@ def _confusion(rows: Sequence[tuple[str, str, str]]) -> Iterator[Sequence[object
 
 
 def _csv(rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
-    """Yield rows as CSV, some at a time."""
+    """Yield rows as CSV, in blocks."""
     rest = iter(rows)
     while some := list(itertools.islice(rest, ROWS)):
         yield to_bytes(to_csv(some))

@@ -1,4 +1,4 @@
-"""A map of embeddings: points in the plane, near each other where the clips sound alike."""
+"""A map of embeddings: each clip is a point, and similar clips lie near each other."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from earmark.data.clip import Clip
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.store import Store
 
-MOST_TSNE = 5_000  # clips; beyond, t-SNE takes minutes
-SAMPLE = 2_500  # clips that stand for more
-COMPONENTS = 50  # t-SNE sees so many principal components (van der Maaten and Hinton 2008, 4.2)
+MOST_TSNE = 5_000  # with more clips, t-SNE takes minutes
+SAMPLE = 2_500  # of more clips, this many are drawn
+COMPONENTS = 50  # principal components that t-SNE gets (van der Maaten and Hinton 2008, 4.2)
 PERPLEXITY = 30.0
 
 
 def sample(n_clips: int, seed: int = 0) -> np.ndarray:
-    """Return the rows of the clips that have a place on the map: all, or 2,500 of over 5,000."""
+    """Return the rows of the clips on the map: all, or a random 2,500 if there are over 5,000."""
     if n_clips <= MOST_TSNE:
         return np.arange(n_clips)
     return np.sort(np.random.default_rng(seed).choice(n_clips, SAMPLE, replace=False))
 
 
 def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.ndarray | None:
-    """Return (N, D): the features of ``clips`` that the classifier reads, by way of the store.
+    """Return the features (N, D) of ``clips`` that the classifier reads, from the store.
 
-    None where a recording is gone.
+    None if a recording can no longer be read.
     """
     embeddings = [
         embed(clips, network, store, options=classifier.audio) for network in classifier.networks()
@@ -40,11 +40,10 @@ def features(classifier: Classifier, clips: Sequence[Clip], store: Store) -> np.
 
 
 def project(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Return positions (N, 2) for ``features`` (N, D): t-SNE up to 5,000 clips, else principal
-    components of the standardised features.
+    """Return positions (N, 2) for ``features`` (N, D), from t-SNE.
 
-    The same features and seed give the same map. Fewer than 8 clips, which have no neighbourhoods,
-    and equal ones get their principal components too.
+    More than 5,000 clips, fewer than 8 clips and clips that are all equal get their first two
+    principal components instead. The same features and seed give the same map.
     """
     components = principal(features, COMPONENTS, seed)
     first = np.pad(components[:, :2], ((0, 0), (0, max(0, 2 - components.shape[1]))))
@@ -64,7 +63,7 @@ def principal(features: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
 
     x = np.asarray(features, np.float32)
     mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-    varies = deviation > 1e-6 * np.abs(mean)  # else it is what rounding leaves of a constant
+    varies = deviation > 1e-6 * np.abs(mean)  # smaller deviations are rounding errors
     x = ((x - mean) / np.where(varies, deviation, np.inf)).astype(np.float32)
     u, s, _ = randomized_svd(x, min(count, *x.shape), random_state=seed)
     return np.asarray(u * s)

@@ -1,4 +1,4 @@
-"""Short pieces of clips as data URIs, so that a page plays them without any other file."""
+"""Audio players: the start of clips as data URIs, so that the page needs no other file."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from earmark.data.clip import Clip
 from earmark.errors import AudioError
 
 RATE_HZ = 16_000
-MOST_S = 5.0  # of one clip
-MOST_BYTES = 1_500_000  # of all players in a page
-# The level is on libsndfile's scale, 0 best to 1 smallest: 40 kbit/s at 16 kHz, 25 kB for 5 s.
+MOST_S = 5.0  # seconds of each clip
+MOST_BYTES = 1_500_000  # bytes of all players of a page
+# libsndfile's compression level is 0 (best) to 1 (smallest). 0.8 is 40 kbit/s at 16 kHz, which is
+# 25 kB for 5 s.
 MP3 = {"format": "MP3", "bitrate_mode": "CONSTANT", "compression_level": 0.8}
 FLAC = {"format": "FLAC", "subtype": "PCM_16"}
 
 
 @dataclass(frozen=True)
 class Player:
-    """A data URI to play, or the reason why there is none."""
+    """A data URI of audio, or the reason why there is none."""
 
     uri: str | None
     reason: str = ""
@@ -36,17 +37,17 @@ class Player:
 def players(
     clips: Sequence[Clip], options: AudioOptions, most_bytes: int = MOST_BYTES
 ) -> list[Player]:
-    """Return a player for each of ``clips``, the URIs together at most ``most_bytes`` long."""
+    """Return a player for each of ``clips``; all URIs together have at most ``most_bytes``."""
     entries, room = [], most_bytes
     for clip in clips:
         try:
             uri = _uri(_samples(clip, options))
         except AudioError as error:
-            text = f"The recording cannot be read any more: {error.reason}."
+            text = f"The recording can no longer be read: {error.reason}."
             entries.append(Player(None, text))
             continue
         if len(uri) > room:
-            entries.append(Player(None, "Left out: the page grew too large."))
+            entries.append(Player(None, "No player, because the page would be too large."))
             continue
         room -= len(uri)
         entries.append(Player(uri))
@@ -57,13 +58,13 @@ def _samples(clip: Clip, options: AudioOptions) -> np.ndarray:
     """Return the first seconds of ``clip``, mono at 16 kHz."""
     start = clip.start or 0.0
     if clip.end is None or clip.end - start > MOST_S:
-        with contextlib.suppress(AudioError):  # the recording is shorter than that
+        with contextlib.suppress(AudioError):  # the recording is shorter
             return audio.read(clip.path, RATE_HZ, clip.start, start + MOST_S, options).samples
     return audio.read(clip.path, RATE_HZ, clip.start, clip.end, options).samples
 
 
 def _uri(x: np.ndarray) -> str:
-    """Encode ``x`` (n,): MP3, which every browser plays, or FLAC where libsndfile has no MP3."""
+    """Return ``x`` (n,) as a data URI of MP3, or of FLAC if libsndfile cannot write MP3."""
     file = io.BytesIO()
     x = np.clip(x[: int(MOST_S * RATE_HZ)], -1, 1)
     kind, encoding = ("mpeg", MP3) if _has_mp3() else ("flac", FLAC)

@@ -1,7 +1,7 @@
-"""Plots as inline SVG: strings that take their colours from the page's style sheet.
+"""Plots as strings of inline SVG, whose colours are in the style sheet of the page.
 
-Every plot is 340 units wide, so that its text is as large as the page's on a phone, and grows with
-the page up to a limit. Text given to these functions is escaped here; nothing else writes SVG.
+Every plot is 340 units wide, so on a phone its text is as large as that of the page. It grows with
+the page up to a limit. These functions escape text; no other module writes SVG.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from earmark.report.text import SPACE, percent, safe
 
 WIDTH = 340.0
 TICKS = (0, 0.25, 0.5, 0.75, 1)
-FEW = 10  # clips in a bin below which its height means little
-MOST_POINTS = 4_000  # in a map
-MOST_LETTERS = 16  # of a name in a map
+FEW = 10  # with fewer clips in a bin, its height means little
+MOST_POINTS = 4_000  # points of a map
+MOST_LETTERS = 16  # letters of a name on a map
 
 
 def svg(height: float, label: str, parts: Iterable[str], kind: str = "") -> str:
-    """Wrap ``parts`` in an image that is read out as ``label``."""
+    """Return an image of ``parts``; screen readers read out ``label``."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="plot {kind}" role="img"'
         f' viewBox="0 0 {WIDTH:g} {height:g}" aria-label="{safe(label)}">{"".join(parts)}</svg>'
@@ -51,7 +51,7 @@ def dot(x: float, y: float, radius: float, kind: str) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of a row chart: a share of clips, with its interval where it is known."""
+    """A row of a chart: a share of clips, with its interval if it is known."""
 
     name: str
     value: float
@@ -60,8 +60,11 @@ class Row:
 
 
 def rows(label: str, chart: Sequence[Row], n_clips: int, *, bars: bool = False) -> str:
-    """Draw each row's name and value above a track from 0 to 100 %: bars, or points with their
-    intervals. What is read out is the ``label`` and the rows."""
+    """Draw the name and value of each row above a scale from 0 to 100 %.
+
+    A value is drawn as a bar, or as a point with its interval. Screen readers read out the
+    ``label`` and the rows.
+    """
     left, right, step = 4.0, WIDTH - 4, 34.0
     bottom = len(chart) * step + 6
 
@@ -93,8 +96,8 @@ def rows(label: str, chart: Sequence[Row], n_clips: int, *, bars: bool = False) 
 def reliability(
     label: str, bins: Sequence[Bin], quantity: str = "accuracy", noun: str = "clips"
 ) -> str:
-    """Draw ``quantity`` over confidence in bins, beside what it should be, and how many ``noun``
-    each bin has."""
+    """Draw ``quantity`` against confidence in bins, the ideal line, and the number of ``noun`` in
+    each bin."""
     left, right, height = 48.0, WIDTH - 8, 250.0
     width, base = right - left, height + 86
     most = max(b.n_clips for b in bins)
@@ -135,9 +138,9 @@ def curve(
     doubling: bool = False,
     shares: bool = True,
 ) -> str:
-    """Draw ``values`` over ``x``, with a ``band`` (low, high) around them.
+    """Draw ``values`` against ``x``, with a ``band`` of (low, high) around them.
 
-    ``doubling`` gives each doubling of x the same room. ``shares`` are shown as percent.
+    With ``doubling``, the x axis is logarithmic. With ``shares``, values are shown as percent.
     """
     left, right, height = 46.0, WIDTH - 14, 190.0
     ends = [*values, *(value for pair in band for value in pair)]
@@ -175,7 +178,7 @@ def curve(
 
 
 def _ticks(low: float, high: float) -> np.ndarray:
-    """Return round numbers, 4 to 6 as a rule, the first and last of which hold ``low..high``."""
+    """Return round numbers, usually 4 to 6, that span ``low..high``."""
     least = (high - low) / 5 or 0.02
     power = 10.0 ** np.floor(np.log10(least))
     step = next(s * power for s in (1, 2, 5, 10) if s * power >= least * (1 - 1e-9))
@@ -190,9 +193,10 @@ def scatter(
     is_error: np.ndarray,
     names: Sequence[str] | None,
 ) -> str:
-    """Draw points (N, 2) with the colour and mark of their class in ``truth`` (N,), a ring around
-    those where ``is_error`` (N,), and each class's name, if there are ``names``, at the point that
-    is most central to it.
+    """Draw points (N, 2) with the colour and mark of their class ``truth`` (N,).
+
+    A ring marks those where ``is_error`` (N,). If ``names`` are given, the name of each class
+    stands at its most central point.
     """
     at, height = _spread(xy, WIDTH - 24)
     parts, present = [], np.unique(truth).tolist()
@@ -213,13 +217,14 @@ def scatter(
 
 
 def mark(k: int) -> str:
-    """Return the mark of class ``k`` alone, for a legend; what it means is beside it."""
+    """Return the mark of class ``k`` for a legend. It is hidden from screen readers, because the
+    name of the class stands beside it."""
     colour, shape = palette.look(k)
     return _swatch(8, f'<path d="M4 4{shape}" class="mark {colour}"/>')
 
 
 def ring() -> str:
-    """Return the ring of an error alone, for a legend."""
+    """Return the ring of an error for a legend."""
     return _swatch(12, dot(6, 6, 4.6, "ring"))
 
 
@@ -228,7 +233,10 @@ def _swatch(size: int, part: str) -> str:
 
 
 def _spread(xy: np.ndarray, size: float) -> tuple[np.ndarray, float]:
-    """Lay positions (N, 2) along their longest direction; each axis has a scale of its own."""
+    """Return positions (N, 2) rotated so that they spread most along x, and the height of the plot.
+
+    Each axis has its own scale.
+    """
     centred = xy - xy.mean(0)
     axes = centred @ np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
     span = np.ptp(axes, axis=0)
@@ -244,7 +252,7 @@ def _central(points: np.ndarray) -> np.ndarray:
 
 
 def _apart(places: np.ndarray, wide: np.ndarray, high: float = 11.0) -> np.ndarray:
-    """Move places (K, 2) of texts, ``wide`` (K,) units, down until none covers another."""
+    """Return places (K, 2) of texts of width ``wide`` (K,), moved down until none overlap."""
     places = places.copy()
     order = np.argsort(places[:, 1], kind="stable")
     for n, k in enumerate(order):

@@ -1,4 +1,4 @@
-"""What the sections about the run itself show: what was done, findings, warnings, versions."""
+"""Values of the sections about the run: what was done, findings, warnings, versions."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import torch
 import earmark
 from earmark.report.contents import ReportContents
 
-MOST_LISTED = 20  # warnings, skipped recordings, findings; summary.json has all
-MOST_CASES = 3  # of a finding
-MOST_LABELS = 12
+MOST_LISTED = 20  # warnings, skipped recordings, findings; summary.json lists all
+MOST_CASES = 3  # cases of a finding
+MOST_LABELS = 12  # classes named in the facts
 
 
 def done(summary: Mapping[str, Any], contents: ReportContents) -> dict[str, object]:
-    """Return what was trained or evaluated, on what, and how long it took."""
+    """Return the facts of the run: clips, classes, backbones, layers and times."""
     seconds = summary.get("seconds", {})
     return {
         "n": len(contents.clips),
@@ -39,7 +39,7 @@ def _layers(layers: Sequence[str]) -> str:
 
 
 def findings(contents: ReportContents) -> dict[str, object] | None:
-    """Return the findings about the data, with a few cases of each."""
+    """Return the findings about the data, with some cases of each."""
     if not contents.findings:
         return None
     return {
@@ -58,7 +58,7 @@ def findings(contents: ReportContents) -> dict[str, object] | None:
 
 
 def warnings(summary: Mapping[str, Any], contents: ReportContents) -> dict[str, object] | None:
-    """Return the warnings that are not among the findings, and the recordings not read."""
+    """Return the warnings that are not findings, and the recordings that could not be read."""
     findings = {f"{f['kind']}: {f['text']}" for f in contents.findings or () if "text" in f}
     lines = [line for line in summary.get("warnings", ()) if line not in findings]
     skipped = [f"{s['path']}: {s['reason']}" for s in summary.get("skipped", ())]

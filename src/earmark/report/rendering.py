@@ -1,4 +1,4 @@
-"""report.html: one page that needs nothing else, for a phone, a screen and paper."""
+"""Render report.html: one page without other files, for phone, screen and paper."""
 
 from __future__ import annotations
 
@@ -21,24 +21,25 @@ FILTERS = (  # functions of `text` that templates use
 
 
 def page(summary: Mapping[str, Any], contents: ReportContents) -> str:
-    """Return the page for a ``summary`` (of :func:`training_json`, or of an evaluation).
+    """Return the HTML page of a training or an evaluation.
 
-    A part of ``contents`` that is None, or empty, has no section. The text is well-formed XML as
-    well as HTML, and links to nothing outside.
+    ``summary`` is that of :func:`training_json`, or the figures of an evaluation. A part of
+    ``contents`` that is None or empty has no section. The page is also well-formed XML and has no
+    external links.
     """
-    figures = summary.get("estimate", summary)  # an evaluation has them in the summary itself
+    figures = summary.get("estimate", summary)  # an evaluation has the figures at the top level
     sections = [  # (id, and name of the template; title; values, or None)
         ("done", "What was done", provenance.done(summary, contents)),
         ("estimate", "How good it is", estimate.accuracy(figures, contents)),
         *_answers(figures, contents),
         ("unknown", "Unknown sounds", answers.unknown(figures, contents)),
-        ("learning", "What more data would bring", estimate.learning(figures, contents)),
+        ("learning", "What more recordings should add", estimate.learning(figures, contents)),
         ("layers", "What the layers contribute", estimate.layers(contents)),
         ("fine-tuning", "Fine-tuning", estimate.fine_tuning(contents)),
         *_to_hear(contents),
         ("findings", "Findings about the data", provenance.findings(contents)),
         ("warnings", "Warnings", provenance.warnings(summary, contents)),
-        ("repeat", "To repeat it", provenance.versions()),
+        ("repeat", "How to repeat it", provenance.versions()),
     ]
     shared = {"summary": summary, "estimate": figures, "contents": contents}
     style = importlib.resources.files("earmark.report") / "style.css"
@@ -59,14 +60,14 @@ Section = tuple[str, str, dict[str, object] | None]
 
 
 def _answers(figures: Mapping[str, Any], contents: ReportContents) -> list[Section]:
-    """Return the sections about the answers, of one class a clip or of several."""
+    """Return the sections about predictions, for one class per clip or for several."""
     if contents.several is not None:
         return [
             ("each", "Class by class", several.classes(figures, contents)),
             ("sigmoids", "Can the scores be believed?", several.scores(figures, contents)),
         ]
     return [
-        ("confusions", "What is taken for what", answers.confusions(contents)),
+        ("confusions", "Which classes are confused", answers.confusions(contents)),
         ("classes", "Class by class", answers.classes(figures, contents)),
         ("scores", "Can the scores be believed?", answers.scores(figures, contents)),
         ("map", "Map of the embeddings", answers.embeddings(contents)),
@@ -77,8 +78,8 @@ def _to_hear(contents: ReportContents) -> list[Section]:
     """Return the sections with clips to listen to."""
     if contents.several is not None:
         return [
-            ("missed", "What is missed", several.missed(contents)),
-            ("false", "What is heard and is not there", several.false(contents)),
+            ("missed", "Missed classes", several.missed(contents)),
+            ("false", "Falsely predicted classes", several.false(contents)),
         ]
     return [("worst", "Worst clips", answers.worst_clips(contents))]
 
@@ -89,7 +90,7 @@ def _render(template: str, **values: object) -> str:
 
 @functools.cache
 def _environment() -> Environment:
-    import jinja2  # here, since only a page needs it
+    import jinja2  # here, because only a page needs it
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("earmark.report"),
@@ -104,6 +105,6 @@ def _environment() -> Environment:
 
 
 def _showable(value: object) -> object:
-    """Make a string showable before it is escaped; markup already is."""
+    """Make a plain string showable before it is escaped; markup stays as it is."""
     is_plain = isinstance(value, str) and not hasattr(value, "__html__")
     return text.showable(value) if is_plain else value

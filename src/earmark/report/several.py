@@ -1,4 +1,4 @@
-"""What the page shows of clips that may have several classes: each class, missed, false."""
+"""Values of the sections about clips with several classes: classes, scores, errors to hear."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from earmark.report.answers import folded_up
 from earmark.report.contents import ReportContents, SeveralClasses
 from earmark.report.players import MOST_BYTES, players
 
-MOST_CLIPS = 12  # missed ones, with players, and as many false ones
+MOST_CLIPS = 12  # clips with players for missed classes, and as many for false ones
 
 
 def classes(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object]:
-    """Return the figures, threshold and errors of each class, the lowest F1 first.
+    """Return the figures, threshold and errors of each class, lowest F1 first.
 
-    Classes without clips come last. Clips of no class are counted apart.
+    Classes without clips come last. Clips without any class are counted separately.
     """
     several = _several(contents)
     has = several.onehot > 0
@@ -43,14 +43,13 @@ def classes(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, 
 
 
 def scores(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, object]:
-    """Return the reliability diagram of all scores, and their mean beside how often classes are
-    there."""
+    """Return the reliability diagram of all scores, their mean, and how often classes occur."""
     onehot = _several(contents).onehot
     label = f"Reliability diagram: expected calibration error {estimate['ece']:.3f}"
     bins = figures.bins(contents.scores.ravel(), onehot.ravel() > 0)
     confidence, share = float(contents.scores.mean()), float(onehot.mean())
     return {
-        "plot": plots.reliability(label, bins, "share that is there", "scores"),
+        "plot": plots.reliability(label, bins, "class present", "scores"),
         "few": plots.FEW,
         "confidence": confidence,
         "share": share,
@@ -59,13 +58,13 @@ def scores(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str, o
 
 
 def missed(contents: ReportContents) -> dict[str, object] | None:
-    """Return the classes of clips that were not answered, the lowest scores first."""
+    """Return the classes in the label that were not predicted, lowest scores first."""
     several = _several(contents)
     return _to_hear(contents, (several.onehot > 0) & ~several.chosen, contents.scores)
 
 
 def false(contents: ReportContents) -> dict[str, object] | None:
-    """Return the classes that were answered and are not in the label, the highest scores first."""
+    """Return the classes that were predicted but are not in the label, highest scores first."""
     several = _several(contents)
     return _to_hear(contents, (several.onehot == 0) & several.chosen, -contents.scores)
 
@@ -73,14 +72,14 @@ def false(contents: ReportContents) -> dict[str, object] | None:
 def _to_hear(
     contents: ReportContents, errors: np.ndarray, order: np.ndarray
 ) -> dict[str, object] | None:
-    """Return the first of the ``errors`` (N, K) in ``order`` (N, K), with players."""
+    """Return the ``errors`` (N, K) with the lowest ``order`` (N, K), with players."""
     rows, columns = np.nonzero(errors)
     if not len(rows):
         return None
     first = np.argsort(order[rows, columns], kind="stable")[:MOST_CLIPS]
     names, several = Names(contents.clips), _several(contents)
     clips = [contents.clips[n] for n in rows[first]]
-    heard = players(clips, contents.audio, MOST_BYTES // 2)
+    own = players(clips, contents.audio, MOST_BYTES // 2)
     return {
         "count": len(rows),
         "clips": [
@@ -92,13 +91,13 @@ def _to_hear(
                 "path": names(clip),
                 "player": player,
             }
-            for n, k, clip, player in zip(rows[first], columns[first], clips, heard, strict=True)
+            for n, k, clip, player in zip(rows[first], columns[first], clips, own, strict=True)
         ],
     }
 
 
 def _named(contents: ReportContents, has: np.ndarray) -> list[str]:
-    """Return the names of the classes that a row (K,) has, or that it has none."""
+    """Return the names of the classes in a row (K,), or the word for no class."""
     return [contents.labels[k] for k in np.flatnonzero(has)] or [NO_CLASS]
 
 

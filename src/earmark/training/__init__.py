@@ -1,4 +1,4 @@
-"""Selecting, fitting, estimating, comparing, fine-tuning."""
+"""Training: choose layers and head, fit, estimate, compare and fine-tune."""
 
 from typing import TYPE_CHECKING
 

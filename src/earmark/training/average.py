@@ -1,8 +1,8 @@
-"""Several linear heads whose logits are averaged are one linear head.
+"""Average several linear heads into one linear head.
 
-The log-scores of a clip are its calibrated logits, less a number that is the same for all classes.
-Scores do not change with that number. So the mean of log-scores over heads gives the scores of the
-mean logits, and the file and the session have one head, however many were averaged.
+A mean of logits of linear heads is linear, too. So the file and the session have one head, however
+many were averaged. Averaging logits or log-scores gives the same scores: the two differ for each
+clip by a number that is the same for all classes, and scores do not depend on it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from earmark.training.moments import NEVER
 def collapse(
     members: Sequence[Head], columns: Sequence[np.ndarray], factors: Sequence[float], size: int
 ) -> Head:
-    """Return the head on ``size`` D features whose logits are the sum of ``factors`` times those
-    of ``members``, each of which reads its ``columns`` (d,).
+    """Return one head on ``size`` features with the weighted sum of the logits of ``members``.
 
-    Features are scaled by the mean of the scalings, so that a clip's row again has a length of
-    about 1.
+    Each member reads its ``columns`` (d,) and counts with its factor. Features are scaled by the
+    mean of the scalings, so that the row of a clip keeps a length of about 1.
     """
     n_classes = len(members[0].tensors["bias"])
     mean, squares = np.zeros(size), np.zeros(size)
@@ -48,7 +47,7 @@ def collapse(
 
 
 def joined(average: Average, table: FeatureTable, members: Sequence[Head]) -> Head:
-    """Return the one head that the fitted ``members`` of an average are."""
+    """Return the head that the fitted ``members`` of an average make together."""
     if average.is_single:
         return members[0]
     size = table.size(average.specs(table))
@@ -56,7 +55,7 @@ def joined(average: Average, table: FeatureTable, members: Sequence[Head]) -> He
 
 
 def _columns(average: Average, table: FeatureTable) -> list[np.ndarray]:
-    """Return, for each member, where its features stand among those of all."""
+    """Return, for each member, the columns of its features among the features of all members."""
     specs = average.specs(table)
     return [table.columns(specs, table.spec(m.features, m.weights)) for m in average.members]
 
@@ -68,9 +67,9 @@ def fit(
     targets_of: Callable[[bool], Targets],
     seed: int,
 ) -> Head:
-    """Fit all members to ``features`` (N, D), those that :meth:`Average.specs` read.
+    """Fit all members to ``features`` (N, D), which are those of :meth:`Average.specs`.
 
-    ``targets_of`` returns the targets; if it is given true, with weights with which each class
+    ``targets_of(balanced)`` returns the targets; balanced ones have weights with which each class
     counts the same.
     """
     columns = _columns(average, table)
@@ -95,11 +94,11 @@ def fit(
 def _fit_together(
     average: Average, features: np.ndarray, weights: np.ndarray, targets: Sequence[Targets]
 ) -> Head:
-    """Fit members that weigh features by ``weights`` (M, D), which sum to 1 for each member."""
+    """Fit M members, which weigh features by ``weights`` (M, D). Each row of weights sums to 1."""
     n_clips, size = features.shape
     mean, scale = heads.standard(features)
     z = features - mean
-    z /= scale  # rows of length 1: so the weights are taken times the size
+    z /= scale  # rows have length 1, so the weights are multiplied by the number of features
     bias = np.zeros(targets[0].n_classes)
     slope, metric = np.zeros((len(bias), size)), np.sqrt(weights.mean(0) * size)
     at_once = max(1, KERNELS_BYTES // (4 * n_clips**2))
@@ -127,7 +126,7 @@ def _fit_together(
 def _kernels(z: np.ndarray, weights: np.ndarray) -> list[np.ndarray]:
     """Return the kernel (N, N) of ``z`` (N, D) under each row of ``weights`` (M, D).
 
-    Products of neighbouring features that have equal weights are summed once for all.
+    Products of neighbouring features with equal weights are computed once for all rows.
     """
     totals = [np.zeros((len(z), len(z)), np.float32) for _ in weights]
     borders = np.flatnonzero((np.diff(weights, axis=1) != 0).any(0)) + 1

@@ -1,4 +1,4 @@
-"""What the pretrained network gave: the same estimate without any learned listening."""
+"""Baselines without pretraining: log-mel statistics, and the same network with random weights."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from earmark.training.selection import Search
 from earmark.training.solution import solve
 
 PLAIN = "logmel"
-CHEAP_PARAMETERS = 2_000_000  # of a network that is run once more, with random weights,
-CHEAP_SECONDS, CHEAP_CLIPS = 3_600.0, 1_000  # over no more audio, and no more clips, than this
+CHEAP_PARAMETERS = 2_000_000  # larger networks are not run again with random weights
+CHEAP_SECONDS, CHEAP_CLIPS = 3_600.0, 1_000  # nor over more seconds of audio or more clips
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a rival that has learned nothing of listening answered to the same clips."""
+    """The predictions of a model without pretraining for the same clips."""
 
     name: str
     tested: OutOfFold
 
     def figures(self, seed: int) -> dict[str, Any]:
-        """Return name, accuracy, interval and headline: what an estimate has of it."""
+        """Return name, accuracy, interval and headline figure, as an estimate lists them."""
         tested = self.tested
         quality = tested.quality
         figure = headline.name_of(tested.onehot, tested.is_single)
@@ -55,11 +55,11 @@ def judge(
     store: Store | None,
     stages: Stages | None = None,
 ) -> list[Baseline]:
-    """Return what each baseline answers, over the same clips and folds.
+    """Return the predictions of each baseline for the same clips and folds.
 
-    Log-mel statistics always; the ``networks`` in use with random weights where all of them are
-    small and the audio is short and the clips are few. Both read all layers, with a linear head
-    and its penalty chosen inside the folds, on some hundred clips where there are more.
+    Log-mel statistics are always a baseline. The ``networks`` in use with random weights are one
+    if all of them are small, the audio is short and the clips are few. A baseline reads all layers
+    with a linear head, whose penalty is chosen inside the folds on at most some hundred clips.
     """
     clips, scheme, stages = data.clips, data.scheme, stages or Stages()
     baselines: list[Baseline] = []
@@ -70,7 +70,7 @@ def judge(
                 for n in rivals
             ]
         if any(len(e.clips) < len(clips) for e in embeddings):
-            continue  # a recording went away meanwhile: no comparison on the same clips
+            continue  # a recording has vanished since: the clips would differ
         infos = [network.info for network in rivals]
         specs = {"all": FeatureSpec(layers_of(infos, "all"))}
         table = FeatureTable(infos, [e.matrix for e in embeddings], specs)
@@ -84,6 +84,7 @@ def judge(
 def _rivals(
     networks: Sequence[Backbone], seconds: float, n_clips: int
 ) -> Iterator[tuple[str, list[Backbone]]]:
+    """Yield the name and the networks of each baseline."""
     if any(network.info.name != PLAIN for network in networks):
         yield "log-mel statistics", [registry.load_backbone(PLAIN)]
     parameters = sum(network.info.parameters for network in networks)
@@ -93,4 +94,4 @@ def _rivals(
         try:
             yield "random weights", [type(n).random(n.info) for n in networks]
         except BackboneError:
-            return  # a network that only exists with its weights
+            return  # this network cannot be built without its weights

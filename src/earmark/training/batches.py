@@ -1,7 +1,7 @@
 """Fit a logistic or mlp head to more clips than memory holds.
 
-A block of clips is read and shuffled, and each batch of it is a step of gradient descent. Blocks
-come in a new order in each epoch.
+A block of clips is read and shuffled. Each batch of the block is one step of gradient descent. The
+order of blocks changes in each epoch.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from earmark.training.moments import NEVER, standard_scale
 
 BLOCK = 4_096  # clips in memory at a time
 EPOCHS, BATCH = 8, 256
-RATES = {"logistic": 1e-2, "mlp": 3e-3}  # of learning
+RATES = {"logistic": 1e-2, "mlp": 3e-3}  # learning rates
 
 Read = Callable[[np.ndarray], np.ndarray]  # rows (n,) -> features (n, D)
 
 
 def fit(kind: str, read: Read, targets: Targets, penalty: float, seed: int) -> Head:
-    """Fit to all clips of ``targets``, whose features ``read`` gives; equal seeds, equal heads.
+    """Fit a head to all clips of ``targets``, whose features ``read`` returns.
 
-    ``penalty`` is that of a logistic head, as in :func:`heads.fit`.
+    Equal seeds give equal heads. Only a logistic head uses ``penalty``, as in :func:`heads.fit`.
     """
     n_clips = len(targets)
     mean, scale = _standard(read, n_clips)
@@ -48,7 +48,7 @@ def fit(kind: str, read: Read, targets: Targets, penalty: float, seed: int) -> H
 
 
 def _standard(read: Read, n_clips: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and scale (D,), float32, from one pass over the clips."""
+    """Return mean and scale (D,) float32 of the features, from one pass over the clips."""
     shift = read(np.arange(min(n_clips, BLOCK))).mean(0)
     first, second = np.zeros(len(shift)), np.zeros(len(shift))
     for start in range(0, n_clips, BLOCK):
@@ -61,7 +61,7 @@ def _standard(read: Read, n_clips: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _batches(read: Read, n_clips: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield rows (n,) and features (n, D) of batches, through all epochs."""
+    """Yield rows (n,) and features (n, D) of each batch of all epochs."""
     rng = np.random.default_rng(seed)
     for _ in range(EPOCHS):
         for start in rng.permutation(range(0, n_clips, BLOCK)):

@@ -1,4 +1,4 @@
-"""The features that compete for a head, by name."""
+"""The feature specs that training chooses from, by name."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from earmark.classifier.features import FeatureSpec
 def candidates(infos: Sequence[BackboneInfo], layers: str) -> dict[str, FeatureSpec]:
     """Return the feature specs to choose from, by name.
 
-    ``layers`` is 'last', 'all', a list 'NAME,NAME' (with several backbones also 'BACKBONE/NAME'),
-    or 'auto': of every backbone each layer alone, the mean over its layers of equal size, the
-    upper half and all; of several backbones together their last layers, upper halves and all.
-    Each comes with and without the deviations, and with and without frequency bands; layers alone
-    do not, but for the last one.
+    ``layers`` is 'last', 'all', a list 'NAME,NAME' (with several backbones also 'BACKBONE/NAME')
+    or 'auto'. With 'auto' there are, for each backbone: each layer alone, the mean of its layers
+    of equal size, its upper half and all its layers. Several backbones together give their last
+    layers, their upper halves and all layers. Each set comes with and without deviations, and with
+    and without frequency bands, except single layers below the last.
     """
     if layers == "auto":
         named = {
@@ -36,13 +36,13 @@ def candidates(infos: Sequence[BackboneInfo], layers: str) -> dict[str, FeatureS
 
 
 def _is_inner(infos: Sequence[BackboneInfo], spec: FeatureSpec) -> bool:
-    """Say whether ``spec`` reads one layer alone that is not the last of its backbone."""
+    """Return whether ``spec`` reads a single layer that is not the last of its backbone."""
     read = [(k, name) for k, names in enumerate(spec.layers) for name in names]
     return len(read) == 1 and read[0][1] != infos[read[0][0]].layers[-1].name
 
 
 def _combinations(infos: Sequence[BackboneInfo]) -> list[tuple[str, tuple[int, ...]]]:
-    """Return each backbone and each combination of them, and how names of their specs begin."""
+    """Return each combination of backbones, and the prefix of the names of its specs."""
     every = range(len(infos))
     chosen = [c for size in every for c in itertools.combinations(every, size + 1)]
     return [
@@ -83,7 +83,7 @@ def _equal_layers(info: BackboneInfo) -> tuple[str, ...]:
 
 
 def _variants(infos: Sequence[BackboneInfo], spec: FeatureSpec) -> list[tuple[str, FeatureSpec]]:
-    """Return ``spec`` with less and less of the statistics, and what to add to its name."""
+    """Return ``spec`` with all or fewer statistics, each with the suffix of its name."""
     layers = [info.layer(n) for info, ns in zip(infos, spec.layers, strict=True) for n in ns]
     bands = (True, False) if any(layer.bands > 1 for layer in layers) else (True,)
     return [

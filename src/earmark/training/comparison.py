@@ -1,4 +1,4 @@
-"""compare(): which backbone is worth its time and megabytes on this data."""
+"""compare(): train with several backbones on the same folds and recommend one."""
 
 from __future__ import annotations
 
@@ -25,20 +25,32 @@ from earmark.training import headline, metrics
 from earmark.training.estimation import OutOfFold
 from earmark.training.training import Training, backbone_names, train
 
-TIMED_CLIPS = 64  # embedded once more, without the store, to measure the speed
-SIGNIFICANT = 0.05
+TIMED_CLIPS = 64  # embedded again, without the store, to measure the speed
+SIGNIFICANT = 0.05  # a difference with a smaller p-value is significant
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One backbone, or all together, on the common folds.
+    """The result of one backbone, or of all together, on the common folds.
 
-    ``difference`` is its accuracy less that of the best, with a 95 % interval and the p-value of a
-    paired test (:func:`metrics.paired_p`). ``seconds_per_hour`` are those to embed an hour of audio
-    on this machine. ``download_mb`` is the published weights, None where they are no plain files
-    or arrive with a package; ``classifier_mb`` is the saved file. Where classes are unequal,
-    ``balanced_accuracy`` is set, and interval and differences are of it. ``verdict`` is that of the
-    estimate.
+    Attributes
+    ----------
+    backbones : tuple of str
+        The names.
+    accuracy, ci95 : float, (float, float)
+        The share of clips classified correctly, and its 95 % interval.
+    difference, difference_ci95, p : float, (float, float), float
+        The accuracy minus that of the best entry, its 95 % interval, and the p-value of a paired
+        test.
+    seconds_per_hour : float
+        How many seconds this machine takes to embed an hour of audio.
+    download_mb, classifier_mb : float
+        Megabytes of the published weights (None if they are not plain files or come with a
+        package) and of the saved classifier.
+    balanced_accuracy : float
+        Set if class sizes are unequal. The intervals and the difference are then of this figure.
+    verdict : dict
+        The verdict of the estimate: 'word' and 'why'.
     """
 
     backbones: tuple[str, ...]
@@ -55,29 +67,44 @@ class Entry:
 
     @property
     def value(self) -> float:
-        """The figure that entries are ranked by."""
+        """The figure that ranks entries: the balanced accuracy if it is set, else the accuracy."""
         return self.accuracy if self.balanced_accuracy is None else self.balanced_accuracy
 
     @property
     def name(self) -> str:
+        """The names of the backbones, with commas between."""
         return ",".join(self.backbones)
 
     @property
     def is_worse(self) -> bool:
-        """Whether it is distinguishably worse than the best."""
+        """Whether it is significantly worse than the best entry."""
         return self.difference < 0 and (self.difference_ci95[1] < 0 or self.p < SIGNIFICANT)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What :func:`compare` found; ``recommended`` is one of the names of ``entries``."""
+    """The result of :func:`compare`.
+
+    Attributes
+    ----------
+    entries : tuple of Entry
+        One for each backbone, and one for all together.
+    scheme : str
+        How the clips were tested, such as '5 given folds'.
+    n_clips : int
+        How many clips every backbone could read.
+    skipped : tuple of Failure
+        The clips that could not be read.
+    recommended, recommendation : str
+        The name of the recommended entry, and a sentence that says why.
+    """
 
     entries: tuple[Entry, ...]
     scheme: str
     n_clips: int
     skipped: tuple[Failure, ...]
     recommended: str
-    recommendation: str  # one sentence
+    recommendation: str
 
     def __repr__(self) -> str:
         return (
@@ -101,20 +128,21 @@ def compare(
     data : str, Path, Dataset or frame
         Labelled clips, as :meth:`Dataset.read` takes them.
     backbones : sequence of str
-        At least two names; or one string with commas between.
+        At least two names, or one string with commas between them.
     folds, seed, store, progress
         As in :func:`earmark.train`.
 
     Returns
     -------
     Comparison
-        An entry for each, over the same clips and folds, and which to take. For clips with
-        several classes 'accuracy' is the ranking precision.
+        An entry for each backbone and for all together, over the same clips and folds, and a
+        recommendation. For clips with several classes 'accuracy' is the label-ranking average
+        precision.
 
     Raises
     ------
     EarmarkError
-        Fewer than two backbones, or one that is named twice.
+        There are fewer than two backbones, or one is named twice.
 
     Examples
     --------
@@ -150,7 +178,7 @@ def compare(
 def _entry(
     name: str, training: Training, best: np.ndarray, seconds_per_hour: float, seed: int
 ) -> Entry:
-    """Make the entry of a training, whose clips are held against those of the ``best`` (N,)."""
+    """Return the entry of a training, compared with the quality ``best`` (N,) of each clip."""
     backbones, tested = tuple(name.split(",")), training.out_of_fold
     difference = tested.quality * _weights(tested) - best
     figures = training.estimate.headline or {}
@@ -173,32 +201,32 @@ def _entry(
 
 
 def recommend(entries: Sequence[Entry]) -> tuple[str, str]:
-    """Return the fastest entry that is not distinguishably worse than the best, and why.
+    """Return the name of the fastest entry that is not significantly worse than the best, and why.
 
-    Of one whose answers are worthless that is said instead.
+    If the verdict on it is 'worthless', the sentence says so instead.
     """
     best = max(entries, key=lambda entry: (entry.value, -entry.seconds_per_hour))
     equal = [entry for entry in entries if not entry.is_worse]
     chosen = min(equal, key=lambda entry: (entry.seconds_per_hour, entry.classifier_mb))
     if chosen.verdict is not None and chosen.verdict["word"] == WORTHLESS:
         return chosen.name, (
-            f"Take none for now: the answers of {chosen.name} are worthless:"
+            f"Take none for now: the predictions of {chosen.name} are worthless:"
             f" {chosen.verdict['why']}"
         )
     if chosen is best:
-        rest = "all others are distinguishably worse"
+        rest = "all others are significantly worse"
         if len(equal) > 1:
-            rest = "none that cannot be told from it is faster"
+            rest = "no faster one is as good"
         return chosen.name, f"Take {chosen.name}: the most accurate, and {rest}."
     low, high = (100 * x for x in chosen.difference_ci95)
     return chosen.name, (
-        f"Take {chosen.name}: the fastest that is not distinguishably worse than {best.name}"
+        f"Take {chosen.name}: the fastest that is not significantly worse than {best.name}"
         f" ({100 * chosen.difference:+.1f} points, 95 % interval {low:+.1f} to {high:+.1f})."
     )
 
 
 def _weights(tested: OutOfFold) -> np.ndarray:
-    """Return weights (N,) with which the mean over clips is the figure that entries have."""
+    """Return weights (N,) of clips with which their mean quality is :attr:`Entry.value`."""
     onehot = tested.onehot
     if headline.name_of(onehot, tested.is_single) != "balanced_accuracy":
         return np.ones(len(onehot))
@@ -207,9 +235,9 @@ def _weights(tested: OutOfFold) -> np.ndarray:
 
 
 def _pinned(dataset: Dataset, together: Training) -> Dataset:
-    """Keep the clips that all backbones read, in the folds that they were in.
+    """Return the clips that all backbones could read, each with its fold fixed.
 
-    With a test split the data stays as it is, and must be read as a whole.
+    With a test split the data does not change, and every recording must be readable.
     """
     tested = together.out_of_fold
     if len(tested.clips) == together.n_clips:
@@ -217,14 +245,14 @@ def _pinned(dataset: Dataset, together: Training) -> Dataset:
         return replace(dataset, clips=tuple(replace(clip, fold=str(f)) for clip, f in pairs))
     if together.skipped:
         raise DataError(
-            f"{together.skipped[0].path} cannot be read ({together.skipped[0].reason}); with a test"
-            " split all recordings must be: mend or remove it."
+            f"{together.skipped[0].path} cannot be read ({together.skipped[0].reason}). With a test"
+            " split every recording must be readable. Repair or remove it."
         )
     return dataset
 
 
 def _seconds_per_hour(dataset: Dataset, name: str) -> float:
-    """Measure decoding and embedding over some clips, the network loaded and warm."""
+    """Return the seconds to decode and embed an hour of audio, with the network loaded and warm."""
     network = registry.load_backbone(name)
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(TIMED_CLIPS, len(dataset))).astype(int))
     clips = [dataset.clips[row] for row in rows]
@@ -235,11 +263,13 @@ def _seconds_per_hour(dataset: Dataset, name: str) -> float:
 
 
 def _download_mb(name: str) -> float | None:
+    """Return the megabytes of the published weights; None if they are not plain files."""
     files = registry.weight_files(name)
     return weights.download_bytes(files) / 1e6 if files else None
 
 
 def _saved_mb(classifier: Classifier) -> float:
+    """Return the megabytes of the saved classifier."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.earmark"
         classifier.save(path)

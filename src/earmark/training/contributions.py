@@ -1,4 +1,4 @@
-"""What each layer contributes to the answers of a linear head."""
+"""What each layer contributes to the predictions of a linear head."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from earmark.classifier.features import FeatureSpec, list_statistics, statistic_
 from earmark.classifier.head import Head
 from earmark.training.kernels import FeatureTable
 
-MOST_CLIPS = 500  # more do not move a share
+MOST_CLIPS = 500  # more clips do not change the shares
 
 
 def contributions(
     head: Head, table: FeatureTable, specs: Sequence[FeatureSpec], *, is_single: bool
 ) -> list[dict[str, Any]]:
-    """Return the share of each layer in what tells clips apart; none for an mlp.
+    """Return the share of each layer in the variance of the logits; nothing for an mlp.
 
-    Logits are sums over layers. A layer's share is the covariance of its part with the whole,
-    divided by the variance of the whole: shares sum to 1, and one that works against the others is
-    negative. What all classes of a clip have in common decides nothing and is left out where a
-    clip has one class. At most MOST_CLIPS clips of the ``table`` are looked at.
+    The logits of a clip are a sum over layers. The share of a layer is the covariance of its part
+    with the sum, divided by the variance of the sum. Shares sum to 1. A layer that works against
+    the others has a negative share. If clips have one class each, the mean over classes is left
+    out, because it does not change the prediction. At most MOST_CLIPS clips of the ``table``
+    are used.
     """
     if head.kind == "mlp":
         return []
@@ -52,5 +53,6 @@ def contributions(
 
 
 def _centred(logits: np.ndarray, is_single: bool) -> np.ndarray:
+    """Return logits (N, K) minus their mean over clips and, for single classes, over classes."""
     logits = logits - logits.mean(0)
     return logits - logits.mean(1, keepdims=True) if is_single else logits

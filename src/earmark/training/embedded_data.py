@@ -1,4 +1,4 @@
-"""What training has of the data once it is embedded."""
+"""A dataset after embedding, as training uses it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from earmark.embeddings.store import Store
 
 @dataclass(frozen=True)
 class EmbeddedData:
-    """A dataset after embedding: the clips that every backbone could read, and their folds."""
+    """A dataset after embedding: the clips that every backbone could read."""
 
     dataset: Dataset
     networks: Sequence[Backbone]
@@ -37,7 +37,7 @@ class EmbeddedData:
 
     @functools.cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """What the doctor says with little listening; near copies are among it."""
+        """The findings of the doctor's quick checks, near copies included."""
         from earmark.embeddings.comparisons import Comparisons
 
         first, fold = self.embeddings[0], self.scheme.fold
@@ -51,7 +51,7 @@ class EmbeddedData:
 
     @property
     def leaks(self) -> tuple[str, ...]:
-        """Sentences about clips that are tested, and trained on as well or nearly so."""
+        """Warnings about tested clips that are also in the training clips, or nearly so."""
         from earmark.data.doctor.likely_copies import leaking_sets
 
         sets = leaking_sets(self.findings)

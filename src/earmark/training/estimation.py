@@ -1,4 +1,4 @@
-"""The honest estimate: what clips were answered by models that had not seen their fold."""
+"""The estimate: figures of out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -21,12 +21,26 @@ from earmark.training.solution import Solution
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """What each tested clip was answered by models that had not seen its fold.
+    """Out-of-fold predictions: each clip is scored by models not trained on its fold.
 
-    ``logits`` and ``scores`` are (N, K), calibrated by other folds as well; ``onehot`` (N, K) is 1,
-    or true, where a clip has a class, and ``truth`` (N,) is the first of them, -1 for none.
-    ``cluster`` (N,) numbers what is not independent. ``rows`` (N,) are the clips' places in the
-    whole data.
+    Attributes
+    ----------
+    clips : tuple of Clip
+        The N tested clips.
+    truth : (N,) int
+        The class of each clip; the first of several, -1 for none.
+    fold : (N,) int
+        The fold of each clip.
+    logits, scores : (N, K) float
+        For each clip and class. They are calibrated on other folds, too.
+    cluster : (N,) int
+        Clips with the same number are not independent, such as clips of one group.
+    onehot : (N, K)
+        1 or true where a clip has a class.
+    rows : (N,) int
+        The place of each clip in the whole data.
+    is_single : bool
+        Whether each clip has exactly one class.
     """
 
     clips: tuple[Clip, ...]
@@ -46,7 +60,7 @@ class OutOfFold:
     def gather(
         cls, solution: Solution, clips: Sequence[Clip], targets: Targets, scheme: Scheme
     ) -> OutOfFold:
-        """Keep the clips that were tested."""
+        """Return the predictions of a solution for its tested clips."""
         rows = solution.tested
         logits, onehot = solution.logits[rows], targets.rows(rows).onehot > 0
         return cls(
@@ -65,7 +79,7 @@ class OutOfFold:
     def of_scores(
         cls, clips: tuple[Clip, ...], onehot: np.ndarray, scores: np.ndarray, is_single: bool
     ) -> OutOfFold:
-        """Make one of the scores (N, K) that a finished classifier gave to new clips."""
+        """Return predictions made of the ``scores`` (N, K) that a classifier gave to new clips."""
         fold = np.zeros(len(clips), np.int64)
         cluster = numbered(clip.group or clip.place for clip in clips)
         rows = np.arange(len(clips))
@@ -76,7 +90,7 @@ class OutOfFold:
 
     @property
     def quality(self) -> np.ndarray:
-        """How well each clip (N,) is answered, 0 to 1: see :func:`metrics.quality`."""
+        """How well each clip (N,) is classified, 0 to 1: see :func:`metrics.quality`."""
         return metrics.quality(self.logits, self.onehot, self.is_single)
 
     def thresholds(self) -> np.ndarray:
@@ -89,7 +103,7 @@ class OutOfFold:
         return fold_thresholds(self.scores, self.onehot, self.fold)
 
     def chosen(self, thresholds: np.ndarray | None = None) -> np.ndarray:
-        """Return (N, K) bool, the classes each clip was given; by default at :meth:`thresholds`."""
+        """Return the predicted classes (N, K) bool; by default at :meth:`thresholds`."""
         if thresholds is None and not self.is_single:
             thresholds = self.thresholds()
         return answered(self.scores, self.is_single, thresholds)
@@ -97,7 +111,7 @@ class OutOfFold:
     def answers(
         self, labels: Sequence[str], thresholds: np.ndarray | None = None
     ) -> list[tuple[str, str, str]]:
-        """Return (path, label, answer) of each clip; several classes have ';' between them."""
+        """Return (path, label, predicted class) of each clip; ';' separates several classes."""
         if self.is_single:
             best = self.scores.argmax(1).tolist()
             pairs = zip(self.clips, best, strict=True)
@@ -112,7 +126,10 @@ class OutOfFold:
 
 
 def answered(scores: np.ndarray, is_single: bool, thresholds: np.ndarray | None) -> np.ndarray:
-    """Return (N, K) bool: the best class of each clip, or all that reach their thresholds (K,)."""
+    """Return the predicted classes (N, K) bool.
+
+    A clip with one class gets its best class, other clips all that reach their thresholds (K,).
+    """
     if not is_single and thresholds is not None:
         return np.asarray(scores >= thresholds)
     return np.asarray(np.arange(scores.shape[1]) == scores.argmax(1)[:, None])
@@ -127,10 +144,10 @@ def estimate(
     folds: Sequence[str],
     chosen: np.ndarray,
 ) -> Estimate:
-    """Return the estimate that out-of-fold predictions give.
+    """Return the figures of out-of-fold predictions.
 
     For clips with several classes 'accuracy' is the label-ranking average precision. Macro F1 is
-    that of the classes ``chosen`` (N, K).
+    computed from the predicted classes ``chosen`` (N, K).
     """
     quality = tested.quality
     onehot, is_single = tested.onehot, tested.is_single

@@ -1,4 +1,4 @@
-"""evaluate(): how a finished classifier does on labelled clips that it has not seen."""
+"""evaluate(): test a saved classifier on labelled clips that it was not trained on."""
 
 from __future__ import annotations
 
@@ -26,15 +26,30 @@ from earmark.training.verdict import verdict_of
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The ``estimate``; what the clips that were read were answered; and what was ``skipped``.
+    """The result of :func:`evaluate`.
 
-    ``thresholds`` (K,) are the classifier's, for clips with several classes. The estimate counts
-    the best class of every clip, also of those that would be answered ``unknown`` (N,).
-    ``warnings`` begin with the path and say what is missing of a recording, was changed, or is
-    unlike the training clips; ``read_notes`` say where very little is missing.
-    ``n_known`` clips were trained on, and left out unless that was asked for; of ``n_related``
-    others their recording was. Both are None where the classifier does not say what it was trained
-    on.
+    Attributes
+    ----------
+    estimate : Estimate
+        The accuracy, its interval and more. It counts the best class of every clip, also of clips
+        that would be predicted 'unknown'.
+    tested : OutOfFold
+        The scores of each clip.
+    thresholds : (K,) float
+        The thresholds of the classifier, for clips with several classes.
+    skipped : tuple of Failure
+        The clips that could not be read, with the reason.
+    unknown : (N,) bool
+        Which clips would be predicted 'unknown'.
+    warnings, read_notes : tuple of str
+        Warnings about recordings that are incomplete, changed or unlike the training clips, and
+        notes on recordings of which very little is missing. Each begins with the path.
+    n_known, n_related : int
+        How many clips the classifier was trained on, and how many others come from a recording of
+        which it was trained on another stretch. None if its file does not say what it was trained
+        on.
+    includes_known : bool
+        Whether the clips that it was trained on are counted.
     """
 
     estimate: Estimate
@@ -53,7 +68,7 @@ class Evaluation:
 
     @property
     def figures(self) -> dict[str, Any]:
-        """What ``evaluate --json`` prints of the estimate and of known clips."""
+        """What ``evaluate --json`` prints: the estimate and the counts of known clips."""
         counts = {"known": self.n_known, "known_recordings": self.n_related}
         return {**self.estimate.to_dict(), **counts, "includes_known": self.includes_known}
 
@@ -63,28 +78,32 @@ class Evaluation:
         return known_notes(self.n_known, self.n_related, self.includes_known)
 
     def answers(self, labels: Sequence[str]) -> list[tuple[str, str, str]]:
-        """Return (path, label, answer) of each clip, as ``predict`` answers it."""
+        """Return (path, label, predicted class) of each clip, as ``predict`` gives it."""
         rows = zip(self.tested.answers(labels, self.thresholds), self.unknown, strict=True)
-        return [(p, label, UNKNOWN if is_it else answer) for (p, label, answer), is_it in rows]
+        return [
+            (path, label, UNKNOWN if is_unknown else answer)
+            for (path, label, answer), is_unknown in rows
+        ]
 
 
 def known_notes(n_known: int | None, n_related: int | None, is_included: bool) -> tuple[str, ...]:
-    """Say how many clips were trained on, and what was done with them."""
+    """Return sentences on how many clips were trained on, and whether they are counted."""
     if n_known is None or n_related is None:
         return (
-            "the classifier does not say what it was trained on, so that it cannot be known whether"
-            " these clips were; the accuracy holds only if they were not.",
+            "the file of the classifier does not say which clips it was trained on. The accuracy"
+            " holds only if it was not trained on these.",
         )
     notes = []
     if n_known:
         verb = "is" if n_known == 1 else "are"
-        done = "counted, so that the accuracy is too high" if is_included else "left out"
+        done = "counted, so the accuracy is too high" if is_included else "left out"
         clips = amount(n_known, "clip")
         notes.append(f"{clips} that the classifier was trained on {verb} {done}.")
     if n_related:
+        verb = "comes" if n_related == 1 else "come"
         notes.append(
-            f"{amount(n_related, 'clip')} {'is' if n_related == 1 else 'are'} of recordings of"
-            " which another stretch was trained on, so that the accuracy may be too high."
+            f"{amount(n_related, 'clip')} {verb} from recordings of which the classifier was"
+            " trained on another stretch, so the accuracy may be too high."
         )
     return tuple(notes)
 
@@ -96,7 +115,7 @@ def evaluate(
     *,
     include_known: bool = False,
 ) -> Evaluation:
-    """Score a classifier on labelled clips that it was not trained on.
+    """Test a classifier on labelled clips that it was not trained on.
 
     Parameters
     ----------
@@ -105,22 +124,22 @@ def evaluate(
     data : str, Path, Dataset or frame
         Labelled clips. A path is read with the separator that the classifier was trained with.
     store : Store, optional
-        Embeddings are taken from it and added to it.
+        Embeddings are read from it and added to it.
     include_known : bool
-        Whether to count clips that the classifier was trained on. They are left out otherwise, as
-        far as its file says which they are.
+        Whether to count clips that the classifier was trained on. Otherwise they are left out, if
+        the classifier's file says which they are.
 
     Returns
     -------
     Evaluation
         Its ``estimate`` has the accuracy, the 95 % interval and more. The interval resamples groups
-        where the data has them, else recordings.
+        if the data has them, else recordings.
 
     Raises
     ------
     DataError
-        A label that the classifier does not know; several classes a clip for a classifier of one;
-        no clip that can be read; all clips were trained on.
+        A label is unknown to the classifier; clips have several classes, but the classifier gives
+        one; no clip can be read; or the classifier was trained on all of them.
 
     Examples
     --------
@@ -138,14 +157,14 @@ def evaluate(
         answers.add(clip, prediction, include_known)
     if not answers.kinds:
         raise DataError(
-            f"none of the {len(dataset)} clips could be read; the first,"
-            f" {answers.failures[0].path}, because: {answers.failures[0].reason}"
+            f"none of the {len(dataset)} clips could be read. The first is"
+            f" {answers.failures[0].path}: {answers.failures[0].reason}"
         )
     if not answers.clips:
         raise DataError(
             f"the classifier was trained on all {amount(answers.kinds[CLIP], 'clip')} of"
-            f" {dataset.source}, which says nothing of new ones; give other recordings, or"
-            " count these all the same with --include-known (include_known=True)."
+            f" {dataset.source}, so they say nothing about new ones. Give other recordings, or"
+            " count these anyway with --include-known (include_known=True)."
         )
     n_known, n_related = answers.kinds[CLIP], answers.kinds[RECORDING]
     leaks = known_notes(n_known if include_known else 0, n_related, include_known)
@@ -160,9 +179,9 @@ def evaluate(
 
 
 class _Answers:
-    """What is kept of predictions: of a clip the scores (K,), not one object for each of them.
+    """Collects predictions as arrays, which take far less memory than one object a clip.
 
-    ``kinds`` counts all clips that were read, by whether they are known.
+    ``kinds`` counts the clips that were read, by how they relate to the training clips.
     """
 
     def __init__(self, classifier: Classifier, dataset: Dataset) -> None:
@@ -173,7 +192,7 @@ class _Answers:
         self.failures, self.warnings, self.notes = list[Failure](), list[str](), list[str]()
 
     def add(self, clip: Clip, prediction: Prediction, include_known: bool) -> None:
-        """Keep what was answered to a clip, unless it was trained on and such are left out."""
+        """Add the prediction for a clip; a known clip only if ``include_known``."""
         if prediction.error is not None:
             self.failures.append(Failure(clip, prediction.error))
             return
@@ -189,25 +208,25 @@ class _Answers:
 
 
 def _check(classifier: Classifier, dataset: Dataset) -> None:
-    """Refuse several classes a clip for a classifier of one, and labels that it does not know."""
+    """Raise DataError for clips or labels that the classifier cannot predict."""
     if classifier.calibration.is_single and not dataset.is_single:
         many = "several" if any(len(dataset.classes(clip)) > 1 for clip in dataset) else "no"
         raise DataError(
-            f"{dataset.source} has clips with {many} classes, and the classifier answers one; give"
-            " each clip one, or a classifier that was trained on clips with several."
+            f"{dataset.source} has clips with {many} classes, but the classifier predicts exactly"
+            " one. Give each clip one class, or use a classifier trained on clips with several."
         )
-    strange = sorted(set(dataset.labels) - set(classifier.labels))
-    if strange:
+    others = sorted(set(dataset.labels) - set(classifier.labels))
+    if others:
         raise DataError(
-            f"the classifier does not know the label {strange[0]!r} of {dataset.source};"
-            f"{did_you_mean(strange[0], classifier.labels)} known: {listed(classifier.labels)}."
+            f"the classifier does not know the label {others[0]!r} of {dataset.source};"
+            f"{did_you_mean(others[0], classifier.labels)} known: {listed(classifier.labels)}."
         )
 
 
 def _scored(
     classifier: Classifier, dataset: Dataset, answers: _Answers, leaks: Sequence[str]
 ) -> Evaluation:
-    """Return the estimate that the answers to labelled clips give, with a verdict."""
+    """Return the evaluation of predictions for labelled clips, with a verdict."""
     clips, count = tuple(answers.clips), len(answers.clips)
     number = {label: k for k, label in enumerate(classifier.labels)}
     onehot = np.zeros((count, len(number)), bool)

@@ -1,7 +1,7 @@
 """Judge the best of the screened candidates on all clips.
 
-Which penalty and how many features are best depends on the number of clips, so that a choice made
-on few of them would be regretted.
+The best penalty and the best number of features depend on the number of clips, so a choice made on
+few clips would not be the best on all.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from earmark.training.inner import (
 from earmark.training.judging import FoldedClips, InnerFit, LayerWeights, by_fits, judge
 from earmark.training.moments import moments_bytes
 
-FINALISTS = 2  # sets of layers that are judged on all clips, for each tested fold; one of them is
-WIDE = 0.5  # wide, with half of the layers or more: more clips want more of them
-FACTORS = (0.3, 0.1)  # times the penalty that is best on few clips: more clips need a weaker one
-LEAST_PENALTY = 1e-5  # is tried as well where the weakest one that was screened is the best
-FITS = 3  # of a pair of folds: one for both, and where layers weigh one for each of the two
+FINALISTS = 2  # sets of layers that are judged on all clips, for each tested fold
+WIDE = 0.5  # one finalist has at least this share of the layers: more clips favour more layers
+FACTORS = (0.3, 0.1)  # times the best penalty on few clips: more clips need a weaker penalty
+LEAST_PENALTY = 1e-5  # also tried if the weakest screened penalty was the best
+FITS = 3  # for each pair of folds: one for both, and one for each of them if layers are weighted
 
 Rivals = Mapping[int | None, Sequence[Candidate]]  # for each tested fold
 
 
 @dataclass(frozen=True)
 class Finals:
-    """Judges finalists on all ``clips`` in ``memory`` bytes.
+    """Judges finalists on all ``clips`` within ``memory`` bytes.
 
-    ``too_large`` has the feature specs that do not fit, and the bytes that they would need.
+    ``too_large`` maps feature specs that do not fit to the bytes that they would need.
     """
 
     clips: FoldedClips
@@ -63,7 +63,7 @@ class Finals:
             judge(self.clips, eligible, contests, weights, paced)
 
     def _finalists(self, contest: Contest) -> list[Candidate]:
-        """Return the candidates of sets of layers that are best on few clips and fit the memory."""
+        """Return candidates for the sets of layers that are best on few clips and fit in memory."""
         kind = "linear" if "linear" in contest.kinds else "prototype"
         specs = self.clips.table.specs
         best_of: dict[LayerSet, Candidate] = {}
@@ -77,8 +77,8 @@ class Finals:
                 best_of.setdefault(specs[candidate.features].layers, candidate)
         if not best_of:
             raise EarmarkError(
-                f"no set of layers fits {self.memory / 1e9:.1f} GB of memory; give more with"
-                " --memory, or fewer layers with --layers last."
+                f"no set of layers fits in {self.memory / 1e9:.1f} GB of memory; give more with"
+                " --memory, or use fewer layers with --layers last."
             )
         n_layers = {layers: sum(map(len, layers)) for layers in best_of}
         least = WIDE * max(n_layers.values())
@@ -92,7 +92,7 @@ class Finals:
         ]
 
     def _fits(self, name: str) -> bool:
-        """Say whether a spec can be judged on all clips in the memory."""
+        """Return whether a spec can be judged on all clips within the memory."""
         table, n_clips = self.clips.table, len(self.clips.fold)
         n_classes, n_folds = self.clips.targets.n_classes, self.clips.n_folds
         size, n_candidates = table.size(name), len(FACTORS) + 1
@@ -121,7 +121,7 @@ class Finals:
 
 
 def _variants(best: Candidate, with_prototype: bool) -> list[Candidate]:
-    """Return what is tried of a spec whose ``best`` candidate on few clips is known."""
+    """Return the candidates to try on all clips, given the ``best`` one of a spec on few clips."""
     if best.head == "prototype":
         return [best]
     penalties = [float(f"{factor * best.penalty:.2g}") for factor in FACTORS]
@@ -132,7 +132,7 @@ def _variants(best: Candidate, with_prototype: bool) -> list[Candidate]:
 
 
 def judge_slow(fitter: Fitter, contests: Contests, rivals: Rivals) -> None:
-    """Fit slow heads without each pair of folds and judge them; a fit serves all tested folds."""
+    """Fit slow heads without each pair of folds and judge them; each fit serves both folds."""
     groups: dict[tuple[str, str], list[Candidate]] = {}
     every = {candidate for several in rivals.values() for candidate in several}
     for candidate in sorted(every, key=lambda c: (c.head, c.features, -c.penalty)):
@@ -164,18 +164,18 @@ def judge_slow(fitter: Fitter, contests: Contests, rivals: Rivals) -> None:
 
 
 class _Paced:
-    """Calls ``step`` ``steps`` times, evenly over the work of ``jobs``, told in shares of a job."""
+    """Calls ``step`` so that ``steps`` calls spread evenly over all ``jobs``."""
 
     def __init__(self, step: Step, steps: int, jobs: int) -> None:
         self._step, self._rate = step, steps / max(1, jobs)
-        self._done, self._told = 0.0, 0
+        self._done, self._calls = 0.0, 0
         self._lock = threading.Lock()
 
     def __call__(self, share: float) -> None:
-        """Tell that a ``share`` of a job is done."""
+        """Record that a further ``share`` of a job is done, 0 to 1."""
         with self._lock:
             self._done += share * self._rate
-            due = int(self._done + 1e-6) - self._told
-            self._told += due
+            due = int(self._done + 1e-6) - self._calls
+            self._calls += due
         for _ in range(due):
             self._step()

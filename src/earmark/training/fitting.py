@@ -1,4 +1,4 @@
-"""Fit a candidate to some clips: from sums over them, from their features, or in small batches."""
+"""Fit a candidate to clips: from sums over the clips, from their features, or in batches."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from earmark.training.judging import FoldedClips, fold_moments
 from earmark.training.moments import moments_bytes
 
 SLOW = ("logistic", "mlp")
-MOST_BESIDE = 1_000  # clips; of more, heads are fitted one after the other
-LONG = 5_000  # clips, and more than features, of which heads are fitted from sums
-MEMORY = 4_000_000_000  # bytes that a training may take,
-PROGRAM = 500_000_000  # and that the program itself takes
+MOST_BESIDE = 1_000  # with more clips, heads are fitted one after the other
+LONG = 5_000  # with more clips than this and than features, heads are fitted from sums
+MEMORY = 4_000_000_000  # bytes that a training may take
+PROGRAM = 500_000_000  # bytes that the program itself takes
 
 
 @dataclass(frozen=True)
 class Fitter:
-    """Fits candidates to ``clips`` in ``memory`` bytes, with random numbers of ``seed``."""
+    """Fits candidates to ``clips`` within ``memory`` bytes; ``seed`` is that of random numbers."""
 
     clips: FoldedClips
     seed: int = 0
@@ -55,7 +55,7 @@ class Fitter:
         return heads.fit(kind, features, targets, candidate.penalty, self.seed, weights)
 
     def fit_average(self, average: Average, places: np.ndarray) -> Head:
-        """Fit all members of ``average`` to the clips at ``places``: one head."""
+        """Fit all members of ``average`` to the clips at ``places``; return one head."""
         table, specs = self.clips.table, average.specs(self.clips.table)
         is_summed = any(map(self._is_summed, average.members))
         if average.is_single or is_summed or not self.is_small(specs, len(places)):
@@ -68,7 +68,7 @@ class Fitter:
         return fit(average, table, table.features(specs, places), targets_of, self.seed)
 
     def fit_path(self, candidates: Sequence[Candidate], places: np.ndarray) -> list[Head]:
-        """Fit candidates of one kind and spec, which differ in penalty only."""
+        """Fit candidates of one kind and spec that differ only in their penalty."""
         kind, name = candidates[0].head, candidates[0].features
         specs = (self.clips.table.specs[name],)
         if len(candidates) == 1 or not self.is_small(specs, len(places)):
@@ -80,7 +80,7 @@ class Fitter:
     def fit_without(
         self, averages: Sequence[Average], folds: Sequence[Sequence[int]]
     ) -> Iterator[Head]:
-        """Yield the head of each average, fitted without its ``folds``."""
+        """Yield the head of each average, fitted to the clips outside its ``folds``."""
         import torch
 
         sums = self._from_sums(averages, folds)
@@ -93,8 +93,8 @@ class Fitter:
         jobs = [number for number in range(len(averages)) if number not in sums]
         members = [member for number in jobs for member in averages[number].members]
         n_clips = len(self.clips.fold)
-        together = n_clips <= MOST_BESIDE  # larger matrices have work for all cores
-        if any(member.head == "logistic" for member in members):  # not so its many small products
+        together = n_clips <= MOST_BESIDE  # larger matrices keep all cores busy
+        if any(member.head == "logistic" for member in members):  # its many small products do not
             n_beside = n_clips * torch.get_num_threads()
             specs = self.clips.table.specs
             together = all(self.is_small([specs[m.features]], n_beside) for m in members)
@@ -109,9 +109,9 @@ class Fitter:
     def _from_sums(
         self, averages: Sequence[Average], folds: Sequence[Sequence[int]]
     ) -> dict[int, Head]:
-        """Fit the averages whose members are all fitted from sums: a pass over the clips for all.
+        """Fit the averages whose members are all fitted from sums.
 
-        Members of the other balance take another pass.
+        One pass over the clips serves them all. Members with balanced classes take another pass.
         """
         table, fitted = self.clips.table, dict[tuple[int, Candidate], Head]()
         summed = [n for n, a in enumerate(averages) if all(map(self._is_summed, a.members))]
@@ -143,7 +143,7 @@ class Fitter:
         }
 
     def _fit_together(self, specs: Sequence[FeatureSpec]) -> bool:
-        """Say whether one pass sums over the features of all ``specs``, and fits the memory."""
+        """Return whether one pass can sum over the features of all ``specs`` within the memory."""
         clips = self.clips
         size, n_classes = clips.table.size(specs), clips.targets.n_classes
         if not specs or not self._are_fewer(size):
@@ -152,14 +152,14 @@ class Fitter:
         return needed + PROGRAM <= self.memory
 
     def _is_summed(self, candidate: Candidate) -> bool:
-        """Say whether a head is fitted from sums over the clips, some at a time."""
+        """Return whether a head is fitted from sums over the clips."""
         spec = self.clips.table.spec(candidate.features, candidate.weights)
         return candidate.head in heads.SUMMED and self._are_fewer(self.clips.table.size([spec]))
 
     def _are_fewer(self, n_features: int) -> bool:
-        """Say whether features are fewer than clips, and clips so many that sums over them pay."""
+        """Return whether features are fewer than clips, and clips so many that sums are faster."""
         return len(self.clips.fold) > max(LONG, n_features)
 
     def is_small(self, specs: Sequence[FeatureSpec], n_clips: int) -> bool:
-        """Say whether features of so many clips, and two copies, are a small part of the memory."""
+        """Return whether the features of ``n_clips``, with two copies, take little memory."""
         return 12 * n_clips * self.clips.table.size(specs) <= self.memory // 4

@@ -1,4 +1,4 @@
-"""Train logistic and mlp heads by gradients: a step of AdamW for each batch of clips."""
+"""Train logistic and mlp heads by gradient descent: one step of AdamW for each batch of clips."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
     import torch
 
 HIDDEN, DROPOUT = 256, 0.3  # the classic head: Linear -> ReLU -> Dropout 0.3 -> Linear
-WEIGHT_DECAY = 1e-2  # of an mlp; a logistic head has a penalty of its own
+WEIGHT_DECAY = 1e-2  # of an mlp; a logistic head has a penalty instead
 
 
 class Descent:
-    """A head on standardised features (n, D), trained in so many ``steps``.
+    """A head on standardised features (n, D), trained in ``steps`` steps.
 
-    The ``rate`` of learning falls to nothing along a cosine. ``penalty`` is a logistic head's, for
-    each clip. Random numbers come from a generator of its own, ``draw``: fits run side by side in
-    threads, and equal seeds give equal weights.
+    The learning rate falls from ``rate`` to 0 along a cosine. ``penalty`` is the penalty of a
+    logistic head per clip. Random numbers come from the generator ``draw`` alone, so that equal
+    seeds give equal weights although fits run in parallel threads.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Descent:
         self._optimiser = torch.optim.AdamW(self._parameters, rate, weight_decay=decay, fused=True)
 
     def _start(self, size: int, n_classes: int) -> list[torch.Tensor]:
-        """Return weights and biases: random as torch.nn.Linear's, those of a logistic head zero."""
+        """Return initial weights and biases: zero for a logistic head, else as torch.nn.Linear."""
         import torch
 
         if self._kind == "logistic":
@@ -84,7 +84,7 @@ class Descent:
         self._done += 1
 
     def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits (n, K); of an mlp, units drop out."""
+        """Return logits (n, K), with dropout in an mlp."""
         import torch
         from torch.nn import functional as F
 
@@ -105,7 +105,7 @@ class Descent:
 
 
 def _loss(logits: torch.Tensor, onehot: torch.Tensor, is_single: bool) -> torch.Tensor:
-    """Return the cross-entropy (B,) of each clip; of independent classes, its mean over them."""
+    """Return the cross-entropy (B,) of each clip; for several classes, the mean over classes."""
     from torch.nn import functional as F
 
     if is_single:

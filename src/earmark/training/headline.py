@@ -1,4 +1,4 @@
-"""The one figure that answers are judged by: accuracy, balanced accuracy or macro F1; its tests."""
+"""The headline figure (accuracy, balanced accuracy or macro F1), its interval and its tests."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ import numpy as np
 from earmark.data.splits import number_of_parts
 from earmark.training import metrics
 
-UNEQUAL = 1.5  # a class this much larger than another makes classes unequal
-MOST_DEALT = 20  # blocks whose labels may be few enough to deal them out in all ways
-MOST_EXACT = 11  # clusters that differ, of which all exchanges are tried
-DRAWS = 1_999  # of exchanges and permutations beyond; the smallest p is then 1 / 2,000
+UNEQUAL = 1.5  # classes are unequal if one is more than this many times as large as another
+MOST_DEALT = 20  # up to this many blocks, all permutations of their labels may be tried
+MOST_EXACT = 11  # up to this many clusters that differ, all exchanges are tried
+DRAWS = 1_999  # random exchanges or permutations otherwise; the smallest p is then 1 / 2,000
 CHUNK = 100  # draws at a time
-SPARSE = 30  # times as many zeros as others
-MOST_BLOCKS = 20_000  # whose labels are dealt out; of more, so many drawn at random
+SPARSE = 30  # a matrix is made sparse if it has this many times as many zeros as other values
+MOST_BLOCKS = 20_000  # of more blocks, this many are drawn at random
 
 
 def is_unequal(counts: np.ndarray) -> bool:
-    """Say whether a class, with ``counts`` (K,) of clips, is 1.5 times as large as another."""
+    """Return whether a class has over 1.5 times as many clips as another; ``counts`` is (K,)."""
     sizes = np.asarray(counts, np.float64)
     return bool(sizes.max() > UNEQUAL * sizes[sizes > 0].min(initial=np.inf))
 
 
 def name_of(onehot: np.ndarray, is_single: bool) -> str:
-    """Return which figure clips are judged by.
+    """Return the name of the headline figure.
 
-    Of clips with several classes 'macro_f1'; of unequal classes 'balanced_accuracy'; else
-    'accuracy'.
+    It is 'macro_f1' for clips with several classes, 'balanced_accuracy' if class sizes are
+    unequal, and otherwise 'accuracy'.
     """
     if not is_single:
         return "macro_f1"
@@ -39,12 +39,14 @@ def name_of(onehot: np.ndarray, is_single: bool) -> str:
 
 
 def counts_of(chosen: np.ndarray, onehot: np.ndarray, part: np.ndarray) -> np.ndarray:
-    """Return (P, 3, K) float32: found, of the class, and answered so, in each part.
+    """Return, for each part and class, how many clips are predicted correctly, labelled, predicted.
 
-    Answers and classes of clips are (N, K), and ``part`` (N,) numbers parts from 0.
+    The result is (P, 3, K) float32. Predictions ``chosen`` and labels ``onehot`` are (N, K), and
+    ``part`` (N,) numbers the parts from 0.
     """
-    has, given = onehot > 0, chosen > 0
-    counts = [_sums(cells, part) for cells in (has & given, has, given)]
+    labelled, predicted = onehot > 0, chosen > 0
+    cells = (labelled & predicted, labelled, predicted)
+    counts = [_sums(cell, part) for cell in cells]
     return np.stack(counts, 1)
 
 
@@ -57,26 +59,29 @@ def _sums(cells: np.ndarray, part: np.ndarray) -> np.ndarray:
 
 
 def clusters_of_classes(onehot: np.ndarray, cluster: np.ndarray) -> np.ndarray:
-    """Return in how many clusters, numbered from 0 (N,), each class (K,) of clips (N, K) is."""
+    """Return the number of clusters (K,) in which each class occurs.
+
+    ``onehot`` is (N, K), and ``cluster`` (N,) numbers the clusters from 0.
+    """
     rows, classes = np.nonzero(onehot)
     return number_of_parts(classes, cluster[rows], onehot.shape[1])
 
 
 def value(name: str, counts: np.ndarray) -> np.ndarray:
-    """Return the figure (...) of summed counts (..., 3, K)."""
-    found, size, answered = np.moveaxis(counts.astype(np.float64), -2, 0)
+    """Return the figure ``name``, of shape (...), of summed counts (..., 3, K)."""
+    hits, size, predicted = np.moveaxis(counts.astype(np.float64), -2, 0)
     if name == "accuracy":
-        return np.asarray(found.sum(-1) / np.maximum(size.sum(-1), 1))
-    whole = size if name == "balanced_accuracy" else (size + answered) / 2
-    shares = np.divide(found, whole, out=np.zeros_like(found), where=whole > 0)
+        return np.asarray(hits.sum(-1) / np.maximum(size.sum(-1), 1))
+    whole = size if name == "balanced_accuracy" else (size + predicted) / 2
+    shares = np.divide(hits, whole, out=np.zeros_like(hits), where=whole > 0)
     return np.asarray(shares.sum(-1) / np.maximum((whole > 0).sum(-1), 1))
 
 
 def chance(name: str, onehot: np.ndarray) -> float:
-    """Return the figure of the best answer that is the same for every clip.
+    """Return the figure of guessing: the best prediction that is the same for every clip.
 
-    Always the largest class, always any class, or always all classes. Where all clips are of one
-    class, that class was no guess: then it is one in all K classes.
+    It is the largest class for the accuracy, any class for the balanced accuracy, and all classes
+    for macro F1. If all clips are of one class, a guess among all K classes counts instead.
     """
     shares = (onehot > 0).mean(0)
     present = shares[shares > 0]
@@ -90,11 +95,11 @@ def chance(name: str, onehot: np.ndarray) -> float:
 def interval(
     name: str, chosen: np.ndarray, onehot: np.ndarray, cluster: np.ndarray, seed: int
 ) -> tuple[float, float]:
-    """Return the 95 % interval of the figure of answers (N, K), resampling clusters (N,).
+    """Return the 95 % interval of the figure of predictions (N, K), resampling clusters (N,).
 
     As :func:`metrics.accuracy_interval`: a percentile bootstrap, or Student's t on the jackknife
-    (Efron and Stein 1981) with fewer than 20 clusters. Where all is right, or all wrong, it is the
-    exact limit as if each class had as many clusters as the smallest.
+    (Efron and Stein 1981) with fewer than 20 clusters. If the figure is 0 or 1, it is the exact
+    limit, as if each class had as many clusters as the smallest.
     """
     counts = counts_of(chosen, onehot, metrics.units(cluster, seed))
     n, total = len(counts), counts.sum(0)
@@ -105,7 +110,7 @@ def interval(
         limit = float(0.025 ** (1 / max(1, min(most, len(least) * least.min(initial=most)))))
         return (limit, 1.0) if point else (0.0, 1 - limit)
     if n == 1:
-        return 0.0, 1.0  # one speaker says nothing of others
+        return 0.0, 1.0  # one speaker says nothing about others
     if n >= metrics.FEW_CLUSTERS:
         low, high = np.quantile(_resampled(name, counts, seed), (0.025, 0.975))
         return float(low), float(high)
@@ -117,18 +122,18 @@ def interval(
 
 
 def _resampled(name: str, counts: np.ndarray, seed: int) -> np.ndarray:
-    """Return the figure (2,000,) of ``counts`` (P, 3, K) drawn again and again."""
+    """Return the figure (2,000,) of bootstrap samples of the parts of ``counts`` (P, 3, K)."""
     rng, n, flat = np.random.default_rng(seed), len(counts), _flat(counts)
     values = np.empty(metrics.BOOTSTRAPS)
     for start in range(0, len(values), CHUNK):
-        drawn = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(CHUNK)]
-        sums = np.ascontiguousarray(np.array(drawn, np.float32) @ flat)
+        samples = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(CHUNK)]
+        sums = np.ascontiguousarray(np.array(samples, np.float32) @ flat)
         values[start : start + CHUNK] = value(name, sums.reshape(-1, *counts.shape[1:]))
     return values
 
 
 def _flat(counts: np.ndarray) -> Any:
-    """Return (P, 3 K), which is sparse where it is multiplied faster so: of many classes."""
+    """Return ``counts`` as (P, 3 K); sparse if it has so many zeros that it multiplies faster."""
     flat = counts.reshape(len(counts), -1)
     if np.count_nonzero(flat) * SPARSE > flat.size:
         return flat
@@ -140,7 +145,7 @@ def _flat(counts: np.ndarray) -> Any:
 def figures(
     name: str, chosen: np.ndarray, onehot: np.ndarray, cluster: np.ndarray, seed: int
 ) -> dict[str, Any]:
-    """Return name, value, interval and chance of the figure of answers (N, K)."""
+    """Return name, value, interval and chance of the figure of predictions ``chosen`` (N, K)."""
     if name == "accuracy":
         right = ((chosen > 0) & (onehot > 0)).sum(1)
         ends = metrics.accuracy_interval(right, cluster, seed)
@@ -157,12 +162,12 @@ def figures(
 def permutation_p(
     name: str, chosen: np.ndarray, onehot: np.ndarray, cluster: np.ndarray, seed: int
 ) -> float:
-    """Return how often labels dealt out anew fit the answers (N, K) as well: a one-sided p-value.
+    """Return how often shuffled labels fit the predictions (N, K) as well: a one-sided p-value.
 
-    What is dealt out are the labels of blocks, the clips of one cluster with the same label, so
-    that clips that are not independent count once (Fisher 1935; Good 2005, chapter 3). All ways to
-    deal are tried where there are fewer than 2,000. Of more than 20,000 blocks, so many that are
-    drawn at random are dealt to, which is a test of these alone.
+    A permutation test (Fisher 1935; Good 2005, chapter 3). It shuffles the labels of blocks, which
+    are the clips of one cluster with the same label, so that clips that are not independent count
+    once. If there are fewer than 2,000 permutations, all are tried. Of more than 20,000 blocks,
+    20,000 random ones are tested.
     """
     kind = _kinds(onehot)
     place = np.unique(cluster, return_inverse=True)[1] * (int(kind.max()) + 1) + kind
@@ -181,12 +186,12 @@ def permutation_p(
         dealt, labels = kind[first], onehot[first]
     answers, sizes = _sums(chosen > 0, block), np.bincount(block)
     rows, classes = np.nonzero(labels)
-    answered, width = answers.sum(0), onehot.shape[1]
+    predicted, width = answers.sum(0), onehot.shape[1]
 
     def figure(order: np.ndarray) -> float:
-        found = np.bincount(classes, answers[order[rows], classes], width)
+        hits = np.bincount(classes, answers[order[rows], classes], width)
         size = np.bincount(classes, sizes[order[rows]], width)
-        return float(value(name, np.stack([found, size, answered])))
+        return float(value(name, np.stack([hits, size, predicted])))
 
     observed = figure(np.arange(len(dealt))) - 1e-9
     counts = np.bincount(dealt).tolist()
@@ -201,19 +206,19 @@ def permutation_p(
 
 
 def _kinds(onehot: np.ndarray) -> np.ndarray:
-    """Number the clips (N,) by their classes (N, K), in the order of the rows."""
+    """Return a number (N,) for each clip; clips with the same classes (N, K) have the same one."""
     packed = np.packbits(onehot > 0, axis=1)
     rows = packed.view(f"S{packed.shape[1]}").ravel()
     return np.asarray(np.unique(rows, return_inverse=True)[1])
 
 
 def _ways(counts: Sequence[int]) -> int:
-    """Return in how many ways so many labels of each kind can be dealt out."""
+    """Return the number of distinct permutations of labels, given the ``counts`` of each kind."""
     return math.factorial(sum(counts)) // math.prod(map(math.factorial, counts))
 
 
 def _deals(counts: Sequence[int], places: Sequence[int]) -> Iterator[list[int]]:
-    """Yield the places of all labels, kind after kind, for each way to deal them out."""
+    """Yield each distinct permutation of labels as the places of all labels, kind after kind."""
     if not counts:
         yield []
         return
@@ -224,11 +229,11 @@ def _deals(counts: Sequence[int], places: Sequence[int]) -> Iterator[list[int]]:
 
 
 def exchange_p(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> float:
-    """Return a one-sided p-value of the figure of ``ours`` being above that of ``theirs``.
+    """Return the one-sided p-value of ``ours`` having a higher figure than ``theirs``.
 
-    Both are counts (P, 3, K) of the same clusters, or sets of them. If neither is better, the
-    answers to a cluster could as well be exchanged; for accuracy that is the sign-flip test of
-    :func:`metrics.paired_p`. All exchanges are tried for up to 11 clusters that differ.
+    Both are counts (P, 3, K) of the same units. If neither model is better, their predictions for
+    a unit could as well be exchanged. For accuracy this is the sign-flip test of
+    :func:`metrics.paired_p`. For up to 11 units that differ, all exchanges are tried.
     """
     total, delta = ours.sum(0) + theirs.sum(0), ours - theirs
     delta = delta[np.abs(delta).sum((1, 2)) > 0]
@@ -251,7 +256,7 @@ def exchange_p(name: str, ours: np.ndarray, theirs: np.ndarray, seed: int) -> fl
 
 
 def _signs(n: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield DRAWS rows of n random signs, some at a time."""
+    """Yield DRAWS rows of n random signs, in blocks."""
     rng = np.random.default_rng(seed)
     for start in range(0, DRAWS, CHUNK):
         rows = min(CHUNK, DRAWS - start)

@@ -1,10 +1,10 @@
 """Fit heads: prototype, linear, logistic, mlp.
 
-All of them see standardised features, scaled so that a clip's row has a length of about 1. The
-first two are solved in closed form from the inner products between clips (their *kernel*), so
-that many choices of layers can be judged for the price of adding small matrices; the mlp, trained
-by gradients, sees features that are rotated onto the directions the training clips reach (an
-exact step: no weight ever gets a part outside of them).
+All heads read standardised features, scaled so that the row of a clip has a length of about 1.
+Prototype and linear heads are solved in closed form from the inner products between clips (their
+*kernel*), so judging many sets of layers costs only sums of small matrices. Logistic and mlp heads
+read features rotated onto the directions that the training clips span. This loses nothing: their
+weights stay zero in all other directions.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ from earmark.training.moments import (
     standard_scale,
 )
 
-LINEAR = ("linear", "logistic")  # by least squares, and by likelihood, which few features want
-SUMMED = ("prototype", "linear")  # what sums over clips are enough for
-PENALTIES = {  # strongest first; of least squares per clip, of a logistic head in all
+LINEAR = ("linear", "logistic")  # least squares, and likelihood, which suits few features
+SUMMED = ("prototype", "linear")  # heads that can be fitted from sums over clips
+PENALTIES = {  # strongest first; per clip for least squares, in total for a logistic head
     "prototype": (0.0,),
     "linear": (0.3, 3e-2, 3e-3, 3e-4, 3e-5),
     "logistic": (0.3, 0.03, 0.003),
     "mlp": (0.0,),
 }
-LEAST_STEPS, LEAST_EPOCHS, BATCH = 100, 4, 64  # of the mlp; more gave nothing (docs/lab-notes.md)
+LEAST_STEPS, LEAST_EPOCHS, BATCH = 100, 4, 64  # of the mlp; more did not help (docs/lab-notes.md)
 LEARNING_RATE = 3e-3
-MOST_ROTATED = 1_500  # clips; beyond this the rotation costs more than it saves
-MANY = 20_000  # clips, whose products are large enough for several cores
-BLOCK = 1_024  # clips, or features, that are worked on at a time
+MOST_ROTATED = 1_500  # with more clips, the rotation costs more time than it saves
+MANY = 20_000  # with as many clips, matrix products are large enough for several cores
+BLOCK = 1_024  # clips, or features, that are processed at a time
 
 
 def screened_penalties(kind: str, *, is_final: bool) -> tuple[float, ...]:
     """Return the penalties that are tried on few clips, strongest first.
 
-    Where that is not final, the ends are left out: finalists have penalties of their own.
+    Unless the choice on few clips is final, the strongest and the weakest are left out, because
+    finalists try other penalties.
     """
     every = PENALTIES[kind]
     return every if is_final or len(every) < 3 else every[1:-1]
@@ -53,9 +54,9 @@ def screened_penalties(kind: str, *, is_final: bool) -> tuple[float, ...]:
 def standard(
     features: np.ndarray, weights: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and scale (D,), float32, with which ``features`` (N, D) have rows of length 1.
+    """Return mean and scale (D,) float32 that give ``features`` (N, D) rows of length about 1.
 
-    ``weights`` (D,) of features are those of :func:`standard_scale`.
+    ``weights`` (D,) are those of :func:`standard_scale`.
     """
     mean = features.mean(0, dtype=np.float64)
     rounded, squares = mean.astype(np.float32), np.zeros(len(mean))
@@ -68,7 +69,7 @@ def standard(
 
 
 def _blocks(count: int) -> Iterator[slice]:
-    """Yield the rows, or columns, of a matrix in blocks."""
+    """Yield slices of at most BLOCK rows or columns."""
     for start in range(0, count, BLOCK):
         yield slice(start, start + BLOCK)
 
@@ -101,9 +102,9 @@ def fit(
 
 
 def spread(duals: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return the weight (K, D) that ``duals`` (N, K) give, worked out in double precision.
+    """Return the weight (K, D) that belongs to ``duals`` (N, K), computed in double precision.
 
-    Some features at a time: a double copy of all would take twice their memory.
+    It works on some features at a time, because a double copy of all takes twice their memory.
     """
     weight = np.empty((duals.shape[1], z.shape[1]), np.float32)
     for columns in _blocks(z.shape[1]):
@@ -114,7 +115,7 @@ def spread(duals: np.ndarray, z: np.ndarray) -> np.ndarray:
 def fit_path(
     kind: str, features: np.ndarray, targets: Targets, seed: int = 0
 ) -> Iterator[tuple[float, Head]]:
-    """Yield each penalty of ``kind`` with the head it gives, fitted from the one before."""
+    """Yield each penalty of ``kind`` with its head; each fit starts from the previous head."""
     if kind != "logistic":
         for penalty in PENALTIES[kind]:
             yield penalty, fit(kind, features, targets, penalty, seed)
@@ -128,7 +129,7 @@ def fit_path(
 def new_head(
     kind: str, mean: np.ndarray, scale: np.ndarray, weights: dict[str, np.ndarray]
 ) -> Head:
-    """Return a head of standardisation and weights, as float32."""
+    """Return a head with this standardisation and these weights, as float32."""
     tensors = {"mean": mean, "scale": scale, **weights}
     return Head(kind, {name: np.asarray(value, np.float32) for name, value in tensors.items()})
 
@@ -141,9 +142,10 @@ def solve(
     *,
     exact: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Solve a prototype or linear head: ``kernel`` (N, N) -> duals (P, N, K) and biases (P, K).
+    """Return duals (P, N, K) and biases (P, K) of prototype or linear heads of a kernel (N, N).
 
-    Logits of other clips are ``kernel_of_others @ duals + bias``. Without ``exact``, in float32.
+    Logits of other clips are ``kernel_of_others @ duals + bias``. Without ``exact``, the solution
+    has float32 precision.
     """
     if kind == "prototype":
         duals, bias = _prototypes(kernel, targets)
@@ -155,21 +157,21 @@ def solve(
 
 
 def _prototypes(kernel: np.ndarray, targets: Targets) -> tuple[np.ndarray, np.ndarray]:
-    """Nearest class mean, the means shrunk towards the mean of all by what chance puts in."""
+    """Return duals and biases of the nearest class mean, with means shrunk (:func:`shrinkage`)."""
     counts = targets.counts
     share = targets.onehot / np.maximum(counts, 1).astype(np.float32)
     square = (share * (kernel @ share)).sum(0)  # of the length of each class mean
-    kept = shrinkage(square, counts, float(np.trace(kernel)), len(kernel))
-    return share * kept, -0.5 * square * kept**2
+    factor = shrinkage(square, counts, float(np.trace(kernel)), len(kernel))
+    return share * factor, -0.5 * square * factor**2
 
 
 def _ridge(
     kernel: np.ndarray, targets: Targets, penalties: Sequence[float], exact: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Regularised least squares on the targets, one class against the rest.
+    """Return duals and biases of regularised least squares, each class against the rest.
 
-    With few clips and many features it is as accurate as any linear head, and solved in one step
-    (Rifkin and Klautau 2004). The bias is the weight of one more feature, always 1.
+    With few clips and many features it is as accurate as any linear head and solved in one step
+    (Rifkin and Klautau 2004). The bias is the weight of an extra feature that is always 1.
     """
     import torch
 
@@ -181,14 +183,14 @@ def _ridge(
     for penalty in penalties:
         k.diagonal().copy_(diagonal + penalty * len(kernel) * inverse)
         duals.append(solve_loaded(k, rest, exact=exact))
-    found = torch.stack(duals).numpy()
-    return found, prior + found.sum(1)
+    solutions = torch.stack(duals).numpy()
+    return solutions, prior + solutions.sum(1)
 
 
 def summed_head(
     kind: str, system: System, penalty: float, weights: np.ndarray | None = None
 ) -> Head:
-    """Return the linear or prototype head of a system of sums, whose features have ``weights``."""
+    """Return the linear or prototype head of a system of sums; features may have ``weights``."""
     if weights is not None:
         system = system.part(np.arange(len(weights)), weights)
     weight, bias = system.solve(kind, penalty, exact=True)
@@ -198,21 +200,21 @@ def summed_head(
 def _logistic_path(
     z: np.ndarray, targets: Targets, penalties: Sequence[float]
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Yield multinomial logistic regressions on ``z`` (N, D), each started from the one before.
+    """Yield a multinomial logistic regression on ``z`` (N, D) for each penalty.
 
-    A penalty is 1 / C of scikit-learn's, for rows of length 1.
+    Each starts from the previous one. A penalty is 1 / C of scikit-learn, for rows of length 1.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     x, basis = _rotated(z)
-    cores = 1 if len(x) < MANY else None  # threads that wait for small products take far longer
+    cores = 1 if len(x) < MANY else None  # threads slow down small products
     model = LogisticRegression(warm_start=True, max_iter=300, tol=1e-4)
     for penalty in penalties:
         model.set_params(C=1 / penalty)
         with warnings.catch_warnings(), threadpool_limits(cores):
-            warnings.simplefilter("ignore", ConvergenceWarning)  # close enough for a nearby penalty
+            warnings.simplefilter("ignore", ConvergenceWarning)  # close enough to compare penalties
             warnings.filterwarnings("ignore", message="The number of unique classes")
             model.fit(x, targets.first, targets.weights)
         weight, bias = model.coef_ @ basis.T, model.intercept_
@@ -225,7 +227,7 @@ def _logistic_path(
 
 
 def _rotated(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``z`` (N, D) in the directions its rows reach, (N, R), and those (D, R)."""
+    """Return ``z`` (N, D) in the directions that its rows span (N, R), and these (D, R)."""
     n, size = z.shape
     if n >= size or n > MOST_ROTATED:
         return z, np.eye(size, dtype=z.dtype)
@@ -244,8 +246,8 @@ def _mlp(z: np.ndarray, targets: Targets, seed: int) -> dict[str, np.ndarray]:
     steps, n_classes = max(LEAST_STEPS, LEAST_EPOCHS * len(x) // BATCH), targets.n_classes
     descent = Descent("mlp", x.shape[1], n_classes, steps=steps, rate=LEARNING_RATE, seed=seed)
     for _ in range(steps):
-        drawn = torch.randint(len(x), (min(BATCH, len(x)),), generator=descent.draw)
-        rows = drawn.numpy()
+        choice = torch.randint(len(x), (min(BATCH, len(x)),), generator=descent.draw)
+        rows = choice.numpy()
         descent.step(x[rows], targets.rows(rows))
     weights = descent.tensors()
     return {**weights, "hidden.weight": weights["hidden.weight"] @ basis.T}

@@ -1,7 +1,8 @@
-"""How candidates do on inner clips, which are answered by models fitted without their folds.
+"""Judge candidates on inner clips, which are scored by models fitted without their folds.
 
-A model fitted without folds i and j is evidence for both: on j when i tests, on i when j tests. So
-one fit serves twice, and the deployed choice (and its calibration) comes from the same evidence.
+A model fitted without folds i and j serves twice: its logits on j help to choose for tested fold
+i, and those on i for tested fold j. All of them together choose and calibrate the classifier that
+is saved.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ from earmark.classifier.targets import Targets
 from earmark.training import metrics
 from earmark.training.kernels import FeatureTable
 
-NEIGHBOURS = 3  # folds on either side that judge a fold: all others, up to seven folds
+NEIGHBOURS = 3  # folds on either side that judge a fold; these are all others up to seven folds
 Pair = tuple[int, int]  # folds that a model was fitted without
-_Rank = tuple[float, int, int, bool, bool, float, str]  # of a candidate; the least is the best
+_Rank = tuple[float, int, int, bool, bool, float, str]  # of a candidate; the lowest is the best
 Weights = tuple[float, ...]  # of the layers of a spec, in order
-COUNTS = (1, 2, 3, 4)  # of candidates that may be averaged
-MOST_KEPT = 4_000  # answers of a candidate that are kept to average them; of many classes fewer
-LEAST_UNIT = 1e-9  # where every clip has every class
-BLOCK = 4_096  # clips whose answers are compared at a time
-MOST_AT_ONCE = 4_000_000  # logits of several candidates that are compared at a time
+COUNTS = (1, 2, 3, 4)  # numbers of candidates that may be averaged
+MOST_KEPT = 4_000  # clips whose logits are kept for averaging; with many classes fewer
+LEAST_UNIT = 1e-9  # if every clip has every class
+BLOCK = 4_096  # clips that are judged at a time
+MOST_AT_ONCE = 4_000_000  # logits of several candidates that are judged at a time
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to make a classifier: a head, the name of a FeatureSpec, and the head's settings.
+    """One way to make a classifier: a kind of head, the name of a FeatureSpec, and settings.
 
-    Where it ``is_weighted``, layers weigh by what they are worth alone (``weighting.py``). These
-    ``weights`` (L,) depend on the clips that train: a candidate that is judged over several folds
+    If it ``is_weighted``, each layer is weighted by how well it does alone (``weighting.py``). The
+    ``weights`` (L,) depend on the training clips, so a candidate that is judged over several folds
     has none yet.
     """
 
@@ -57,7 +58,8 @@ class Candidate:
 class Average:
     """Candidates whose logits are averaged, with ``factors`` that sum to 1.
 
-    All but a single one are linear heads, and so is their average.
+    Several members are all linear heads, and their average is one, too. A single member may be of
+    any kind.
     """
 
     members: tuple[Candidate, ...]
@@ -69,11 +71,11 @@ class Average:
 
     @property
     def head(self) -> str:
-        """The kind of head that it is once fitted."""
+        """The kind of the fitted head."""
         return self.members[0].head if self.is_single else "linear"
 
     def specs(self, table: FeatureTable) -> tuple[FeatureSpec, ...]:
-        """Return the feature specs that are read together."""
+        """Return the feature specs of all members."""
         specs = (table.spec(member.features, member.weights) for member in self.members)
         return tuple(dict.fromkeys(specs))
 
@@ -85,10 +87,10 @@ class Average:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was kept, its calibration, and what inner clips say of it and of every rival.
+    """The chosen average, its calibration, and the figures of all candidates on inner clips.
 
-    ``loss``, best first, is what chooses; ``quality`` (accuracy) is for people. Where rivals were
-    screened on few clips first, ``screened`` has the loss and the quality there.
+    The choice goes by ``loss``, which is sorted, best first. ``quality`` (accuracy) is for people.
+    If candidates were screened on few clips first, ``screened`` has their loss and quality there.
     """
 
     best: Average
@@ -100,10 +102,10 @@ class Choice:
 
 @dataclass(frozen=True)
 class InnerLogits:
-    """Logits (C, M, K) of C ``candidates`` for the clips ``rows`` (M,) of one fold, ``held``,
-    from models fitted without the folds of ``pair``.
+    """Logits (C, M, K) of C ``candidates`` for the M clips ``rows`` of the fold ``held``.
 
-    They are evidence for the other fold of the pair.
+    The models were fitted without the folds of ``pair``. The logits help to choose for the other
+    fold of the pair.
     """
 
     candidates: Sequence[Candidate]
@@ -113,14 +115,14 @@ class InnerLogits:
     logits: np.ndarray
 
     def judges(self, tested: int | None) -> bool:
-        """Say whether they may choose for the fold ``tested``: it had no part in them."""
+        """Return whether these logits may help to choose for the fold ``tested``."""
         if tested is None or self.pair[0] == self.pair[1]:
             return tested is None
         return tested in self.pair and self.held != tested
 
 
 def fold_pairs(count: int) -> list[Pair]:
-    """Return the pairs of folds that models leave out; of two folds, each with itself."""
+    """Return the pairs of folds that models leave out; with two folds, each fold alone."""
     if count == 2:
         return [(0, 0), (1, 1)]
     return sorted(
@@ -134,18 +136,18 @@ def fold_pairs(count: int) -> list[Pair]:
 
 
 def serves(pair: Pair, tests: Iterable[int | None]) -> bool:
-    """Say whether a model without the folds of ``pair`` is evidence for one that is tested."""
+    """Return whether a model fitted without ``pair`` helps to choose for one of the ``tests``."""
     return any(tested is None or tested in pair for tested in tests)
 
 
 class Contest:
-    """The rivals judged for one ``tested`` fold (None: for all clips), and the best of them.
+    """Compares candidates for one ``tested`` fold (None: for all clips) and chooses the best.
 
-    What counts is the log loss at the best temperature; it tells candidates apart with far fewer
-    clips than their numbers of errors do. Of clips with several classes it is the squared error of
-    the scores. ``targets`` are those of all clips, weighted as a loss counts them. Of equal rivals
-    the simpler one is better. Heads of other ``kinds`` are judged, but never chosen. May be used
-    from several threads.
+    The loss is the log loss at the best temperature, which needs far fewer clips than the number
+    of errors to show a difference. For clips with several classes it is the squared error of the
+    scores. ``targets`` are those of all clips, weighted as the loss counts them. Of equals the
+    simpler candidate wins. Heads of other ``kinds`` are judged but never chosen. Several threads
+    may use a contest.
     """
 
     def __init__(
@@ -154,13 +156,13 @@ class Contest:
         self.tested, self.targets, self.kinds, self.table = tested, targets, kinds, table
         self.loss: dict[Candidate, float] = {}
         self.quality: dict[Candidate, float] = {}
-        self._best: dict[Hashable, _Answers] = {}  # of each set of layers, of the best few sets
+        self._best: dict[Hashable, _Answers] = {}  # one for each of the best few sets of layers
         self._lock = threading.Lock()
 
     def enter(
         self, inner: Iterable[InnerLogits], eligible: Iterable[Candidate] | None = None
     ) -> None:
-        """Judge the candidates of some logits; all of them, unless ``eligible`` are given."""
+        """Judge the candidates of ``inner``, or only those that are ``eligible``."""
         parts = [part for part in inner if part.judges(self.tested)]
         parts.sort(key=lambda part: (part.pair, part.held))
         if not parts:
@@ -188,7 +190,7 @@ class Contest:
                 self._keep(candidate, own, rows)
 
     def _keep(self, candidate: Candidate, logits: np.ndarray, rows: np.ndarray) -> None:
-        """Keep the answers of a candidate that is the best with its layers, if these may win."""
+        """Keep the logits of a candidate if it is the best with its layers and may be averaged."""
         if candidate.head not in self.kinds:
             return
         layers = self.table.specs[candidate.features].layers
@@ -204,7 +206,7 @@ class Contest:
 
     @functools.cached_property
     def unit(self) -> float:
-        """What a nat is in the losses here: guessing costs log(K) nats."""
+        """The size of a nat in this loss, if guessing costs log(K) nats."""
         if self.targets.is_single:
             return 1.0
         share = self.targets.prior
@@ -212,22 +214,23 @@ class Contest:
         return max(float(loss), LEAST_UNIT)
 
     def _rank(self, candidate: Candidate) -> _Rank:
+        """Return the key that sorts candidates: the loss, then how simple they are."""
         head, size = KIND_ORDER[candidate.head], self.table.sizes[candidate.features]
         loss, simple = self.loss[candidate], (candidate.balanced, -candidate.penalty)
         return loss, head, size, candidate.is_weighted, *simple, candidate.features
 
     def ranked(self) -> list[Candidate]:
-        """Return the rivals that were entered, best first, whatever order they came in."""
+        """Return the candidates that were entered, best first, in whatever order they came."""
         return sorted(self.loss, key=self._rank)
 
     def best(self) -> Candidate:
-        """Return the best rival that may be chosen."""
+        """Return the best candidate that may be chosen."""
         return min(self._best.values(), key=lambda answers: answers.rank).candidate
 
     def choice(self, screened: Contest | None = None, weights: Weights = ()) -> Choice:
-        """Return the best rival, or the average of the best few where inner clips say so.
+        """Return the best candidate, or the average of the best few if its loss is lower.
 
-        ``weights`` are those of all layers, from the clips that train.
+        ``weights`` (L,) are those of all layers, from the training clips.
         """
         average, calibration = self._chosen()
         members = (replace(c, weights=weights) if c.is_weighted else c for c in average.members)
@@ -243,10 +246,7 @@ class Contest:
         )
 
     def _chosen(self) -> tuple[Average, Calibration]:
-        """Return the best candidate, or the average that has less loss, and its calibration.
-
-        Of equal ones it is the smaller.
-        """
+        """Return the average with the lowest loss, and its calibration; of equals the smallest."""
         ranked = sorted(self._best.values(), key=lambda answers: answers.rank)
         rows = ranked[0].rows
         targets, n_clips = self.targets.rows(rows), len(np.unique(rows))
@@ -269,7 +269,10 @@ class Contest:
 
     @staticmethod
     def _sharpness(several: Sequence[_Answers], targets: Targets, n_clips: int) -> np.ndarray:
-        """Return by how much the logits of each count: calibrated; with several classes, alike."""
+        """Return a factor for the logits of each candidate: 1 / temperature.
+
+        For clips with several classes it is 1.
+        """
         if not targets.is_single:
             return np.ones(len(several))
         fits = [Calibration.fit(answers.logits, targets, n_clips) for answers in several]
@@ -278,7 +281,7 @@ class Contest:
 
 @dataclass(frozen=True)
 class _Answers:
-    """What a candidate of this ``rank`` answered: ``logits`` (M, K) of the clips ``rows`` (M,)."""
+    """The ``logits`` (M, K) of a candidate for the clips ``rows`` (M,), and its ``rank``."""
 
     rank: _Rank
     candidate: Candidate
@@ -293,9 +296,9 @@ KIND_ORDER = {kind: number for number, kind in enumerate(KINDS)}
 def _losses(
     candidates: Sequence[Candidate], logits: np.ndarray, targets: Targets, n_clips: int
 ) -> np.ndarray:
-    """Return the loss (C, M) of each clip under ``logits`` (C, M, K) of the candidates.
+    """Return the loss (C, M) of each candidate and clip, from ``logits`` (C, M, K).
 
-    They are of ``n_clips`` clips, some of which may be there several times.
+    The M rows are of ``n_clips`` different clips; a clip may occur several times.
     """
     if targets.is_single:
         return log_loss(logits, targets.classes, targets.weights, n_clips)
@@ -308,7 +311,7 @@ def _losses(
 
 
 def _quality(logits: np.ndarray, targets: Targets) -> np.ndarray:
-    """Return how well each clip (M,) is answered, 0 to 1."""
+    """Return how well each clip (M,) is classified, 0 to 1."""
     if targets.is_single:
         return np.asarray(logits.argmax(1) == targets.classes, np.float64)
     blocks = [slice(start, start + BLOCK) for start in range(0, len(logits), BLOCK)]

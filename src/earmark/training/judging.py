@@ -1,7 +1,8 @@
-"""Answer inner clips with candidates that were fitted without the folds of these clips.
+"""Score inner clips with candidates that were fitted without the folds of these clips.
 
-There are three ways. A kernel between clips serves where clips are fewer than features. Sums over
-the clips of each fold serve where they are more. Slow heads are fitted one by one.
+There are three ways. If clips are fewer than features, heads are solved from a kernel between
+clips. If they are more, heads are solved from sums over the clips of each fold. Slow heads are
+fitted one by one.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from earmark.training.kernels import FeatureTable
 from earmark.training.moments import FoldMoments, System
 
 BLOCK = 1_024  # clips whose features are in memory at a time
-KERNELS_BYTES = 200_000_000  # of the kernels that are in memory at a time
+KERNELS_BYTES = 200_000_000  # bytes of kernels in memory at a time
 
 
 @dataclass(frozen=True)
 class FoldedClips:
-    """Clips with their features, targets and folds: what models are fitted to and asked.
+    """The features, targets and folds of the clips that models are fitted to and tested on.
 
-    Clips of ``targets`` all count the same; those of ``balanced`` so that each class does.
+    In ``targets`` all clips weigh the same, in ``balanced`` all classes do.
     """
 
     table: FeatureTable
@@ -50,9 +51,9 @@ class FoldedClips:
     def of(
         cls, table: FeatureTable, targets: Targets, fold: np.ndarray, is_balanced: bool
     ) -> FoldedClips:
-        """Make them of ``targets``; balanced weights come from all of the clips, once.
+        """Return clips whose balanced weights are computed once, from all ``targets``.
 
-        ``is_balanced`` says that heads with those weights compete, and that losses have them.
+        ``is_balanced`` says that losses, and some candidates, use those weights.
         """
         return cls(table, targets, targets.balanced(), fold, is_balanced)
 
@@ -67,7 +68,7 @@ class FoldedClips:
     def blocks(
         self, specs: str | Sequence[FeatureSpec], fold: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield places (n,) and features (n, D) of the clips of a fold, some at a time."""
+        """Yield places (n,) and features (n, D) of the clips of a fold, in blocks."""
         places = np.flatnonzero(self.fold == fold)
         for start in range(0, len(places), BLOCK):
             some = places[start : start + BLOCK]
@@ -76,9 +77,9 @@ class FoldedClips:
 
 @dataclass(frozen=True)
 class InnerFit:
-    """Heads to fit without the folds of ``pair``: ``candidates`` that read one feature spec.
+    """A job: fit ``candidates``, which read one feature spec, without the folds of ``pair``.
 
-    Layers may have ``weights``; those were made ``only_for`` a fold that tests, or for all clips.
+    If layers have ``weights``, these are valid ``only_for`` one tested fold (None: for all clips).
     """
 
     pair: Pair
@@ -100,9 +101,9 @@ def judge(
 ) -> None:
     """Enter candidates of one spec and one balance into the contests for which they are eligible.
 
-    Weighted ones are fitted anew for each fold that is tested, with its ``weights`` of layers. The
-    choice for all clips is judged by the answers of all these fits. ``step`` is told which share is
-    done.
+    Weighted candidates are fitted again for each tested fold, with its layer ``weights``. The
+    choice for all clips is judged by the logits of all these fits. ``step`` is called with the
+    share of the work done since the last call.
     """
     fits = _inner_fits(eligible, weights, clips.n_folds)
     inner = _answer(clips, fits, step)
@@ -122,7 +123,7 @@ def judge(
 
 
 def _inner_fits(eligible: Eligible, weights: LayerWeights, n_folds: int) -> list[InnerFit]:
-    """Return what must be fitted to judge the ``eligible`` candidates."""
+    """Return the fits that judging the ``eligible`` candidates needs."""
     pairs = [pair for pair in fold_pairs(n_folds) if serves(pair, eligible)]
     every = {candidate for several in eligible.values() for candidate in several}
     plain = _sorted(candidate for candidate in every if not candidate.is_weighted)
@@ -144,7 +145,7 @@ def _sorted(candidates: Iterable[Candidate]) -> list[Candidate]:
 def _answer(
     clips: FoldedClips, fits: Sequence[InnerFit], step: Callable[[float], None]
 ) -> list[InnerLogits]:
-    """Answer inner clips by kernels, or by sums where clips are more than features."""
+    """Return logits of inner clips, by kernels or, if clips outnumber features, by sums."""
     n_clips, name = len(clips.fold), fits[0].candidates[0].features
     if n_clips > clips.table.sizes[name]:
         return by_moments(clips, fits, lambda n: step(n / (2 * n_clips)))
@@ -166,13 +167,13 @@ def _answer(
 
 
 def by_kernel(clips: FoldedClips, kernel: np.ndarray, fit: InnerFit) -> list[InnerLogits]:
-    """Answer the clips of a pair of folds by heads fitted to the others, from one ``kernel``.
+    """Return logits of the clips of a pair of folds by heads fitted to the other clips.
 
-    The kernel (N, N) is that of all clips, and is centred anew on those that train.
+    The ``kernel`` (N, N) is that of all clips. It is centred again on the training clips.
     """
-    is_held = np.isin(clips.fold, fit.pair)
-    train, held = np.flatnonzero(~is_held), np.flatnonzero(is_held)
-    inside, across = (kernel[rows].take(train, 1) for rows in (train, held))
+    is_tested = np.isin(clips.fold, fit.pair)
+    train, test = np.flatnonzero(~is_tested), np.flatnonzero(is_tested)
+    inside, across = (kernel[rows].take(train, 1) for rows in (train, test))
     centre = inside.mean(1)
     inside -= centre[:, None]
     across -= across.mean(1)[:, None]
@@ -185,24 +186,24 @@ def by_kernel(clips: FoldedClips, kernel: np.ndarray, fit: InnerFit) -> list[Inn
         targets = clips.weighted(several[0]).rows(train)
         duals, bias = heads.solve(kind, inside, targets, [c.penalty for c in several])
         flat = across @ np.hstack(list(duals)).astype(np.float32)
-        answers = flat.reshape(len(held), *bias.shape).transpose(1, 0, 2)
-        logits.append(answers + bias[:, None].astype(np.float32))
-    return _parted(clips, fit, held, np.concatenate(logits))
+        own = flat.reshape(len(test), *bias.shape).transpose(1, 0, 2)
+        logits.append(own + bias[:, None].astype(np.float32))
+    return _parted(clips, fit, test, np.concatenate(logits))
 
 
 def _parted(
-    clips: FoldedClips, fit: InnerFit, held: np.ndarray, logits: np.ndarray
+    clips: FoldedClips, fit: InnerFit, test: np.ndarray, logits: np.ndarray
 ) -> list[InnerLogits]:
-    """Part logits (C, M, K) of the places ``held`` (M,) by fold."""
+    """Split logits (C, M, K) of the clips at places ``test`` (M,) by fold."""
     parts = []
-    for fold in _answered(fit):
-        own = clips.fold[held] == fold
-        parts.append(InnerLogits(fit.candidates, fit.pair, fold, held[own], logits[:, own]))
+    for fold in _scored_folds(fit):
+        own = clips.fold[test] == fold
+        parts.append(InnerLogits(fit.candidates, fit.pair, fold, test[own], logits[:, own]))
     return parts
 
 
-def _answered(fit: InnerFit) -> list[int]:
-    """Return the folds whose answers are evidence: for the fold that is tested, the other."""
+def _scored_folds(fit: InnerFit) -> list[int]:
+    """Return the folds of the pair whose logits count: for one tested fold, the other one."""
     return sorted(fold for fold in {*fit.pair} if fold != fit.only_for)
 
 
@@ -212,7 +213,10 @@ def fold_moments(
     targets: Targets,
     step: Callable[[int], None] = lambda n: None,
 ) -> FoldMoments:
-    """Sum over the clips of each fold, in one pass; ``step`` is told how many are done."""
+    """Return sums over the clips of each fold, from one pass.
+
+    ``step`` is called with the number of clips done since the last call.
+    """
     shift = clips.table.features(specs, some_rows(len(clips.fold), BLOCK)).mean(0)
     moments = FoldMoments(shift, clips.n_folds, targets.n_classes)
     for fold in range(clips.n_folds):
@@ -225,10 +229,11 @@ def fold_moments(
 def by_moments(
     clips: FoldedClips, fits: Sequence[InnerFit], step: Callable[[int], None]
 ) -> list[InnerLogits]:
-    """Answer the clips of each pair's folds by heads fitted to the others, in two passes.
+    """Return logits of the clips of each pair of folds by heads fitted to the other clips.
 
-    The first sums over the clips, the second scores them. Candidates have one spec and one
-    weighting of clips, and are linear or prototype heads. ``step`` is told of clips in each pass.
+    The first pass sums over the clips, the second scores them. The candidates are linear or
+    prototype heads with one spec and one weighting of clips. ``step`` is called in both passes, as
+    in :func:`fold_moments`.
     """
     name, table = fits[0].candidates[0].features, clips.table
     moments = fold_moments(clips, name, clips.weighted(fits[0].candidates[-1]), step)
@@ -240,26 +245,28 @@ def by_moments(
     del moments
     inner = []
     for fold in range(clips.n_folds):
-        own = [number for number, fit in enumerate(fits) if fold in _answered(fit)]
-        places, answers = [], {number: list[np.ndarray]() for number in own}
+        own = [number for number, fit in enumerate(fits) if fold in _scored_folds(fit)]
+        places, blocks = [], {number: list[np.ndarray]() for number in own}
         for some, features in clips.blocks(name, fold):
             places.append(some)
             features -= shift
             for number in own:
-                answers[number].append(several[number].logits(features))
+                blocks[number].append(several[number].logits(features))
             step(len(some))
         if places:
             rows = np.concatenate(places)
             for number in own:
-                fit, logits = fits[number], np.concatenate(answers[number], 1)
+                fit, logits = fits[number], np.concatenate(blocks[number], 1)
                 inner.append(InnerLogits(fit.candidates, fit.pair, fold, rows, logits))
     return inner
 
 
 @dataclass(frozen=True)
 class _Several:
-    """Heads of one spec: ``weight`` (C * K, d) of the features ``columns`` (d,) less their rough
-    mean ``shift``, and ``bias`` (C, K)."""
+    """C heads of one spec, with ``weight`` (C * K, d) and ``bias`` (C, K).
+
+    They read the features ``columns`` (d,) minus a rough mean.
+    """
 
     columns: np.ndarray | slice
     weight: np.ndarray
@@ -287,7 +294,7 @@ class _Several:
         return cls(columns, np.concatenate(slopes), np.stack(biases).astype(np.float32))
 
     def logits(self, x: np.ndarray) -> np.ndarray:
-        """Return (C, n, K) for features (n, D) less their rough mean."""
+        """Return logits (C, n, K) for features (n, D) minus their rough mean."""
         flat = x[:, self.columns] @ self.weight.T
         several = flat.reshape(len(flat), len(self.bias), -1).transpose(1, 0, 2)
         return np.ascontiguousarray(several + self.bias[:, None])
@@ -296,11 +303,14 @@ class _Several:
 def by_fits(
     clips: FoldedClips, fit: InnerFit, heads_of: Callable[[np.ndarray], Sequence[Head]]
 ) -> list[InnerLogits]:
-    """Answer the clips of a pair of folds by the heads that ``heads_of`` fits to other places."""
-    is_held = np.isin(clips.fold, fit.pair)
-    held = np.flatnonzero(is_held)
-    fitted = heads_of(np.flatnonzero(~is_held))
-    blocks = np.array_split(held, range(BLOCK, len(held), BLOCK))
+    """Return logits of the clips of a pair of folds by heads fitted to the other clips.
+
+    ``heads_of`` fits the candidates to the clips at some places.
+    """
+    is_tested = np.isin(clips.fold, fit.pair)
+    test = np.flatnonzero(is_tested)
+    fitted = heads_of(np.flatnonzero(~is_tested))
+    blocks = np.array_split(test, range(BLOCK, len(test), BLOCK))
     features = (clips.table.features(fit.candidates[0].features, block) for block in blocks)
     logits = [np.stack([head.logits(x) for head in fitted]) for x in features]
-    return _parted(clips, fit, held, np.concatenate(logits, 1))
+    return _parted(clips, fit, test, np.concatenate(logits, 1))

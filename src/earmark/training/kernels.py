@@ -1,4 +1,4 @@
-"""The features of all clips under all specs, and the kernels that judge them cheaply."""
+"""The features of all clips under all specs, and their kernels (inner products of clips)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from earmark.training.heads import standard
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Embeddings (N, E) of each backbone, and the ``specs`` of features of them, by name.
+    """Embeddings (N, E) of each backbone, and named feature ``specs`` that read them.
 
     The kernel of a spec (inner products of its standardised features) is the sum of the kernels of
-    its statistics. Many specs share statistics, so all their kernels cost one pass. Where the clips
-    are some of the rows of the ``matrices``, ``index`` (N,) says which.
+    its statistics. Many specs share statistics, so all their kernels cost one pass. If the clips
+    are only some rows of the ``matrices``, ``index`` (N,) names these rows.
     """
 
     infos: Sequence[BackboneInfo]
@@ -45,7 +45,7 @@ class FeatureTable:
         return list(self.specs)
 
     def spec(self, name: str, weights: Sequence[float] = ()) -> FeatureSpec:
-        """Return a spec, without its layers whose weights are 0, where there are ``weights``."""
+        """Return a spec; with ``weights`` (L,), without the layers whose weight is 0."""
         spec, keep = self.specs[name], iter(weights)
         if not weights:
             return spec
@@ -53,21 +53,21 @@ class FeatureTable:
         return replace(spec, layers=layers)
 
     def features(self, specs: str | Sequence[FeatureSpec], rows: np.ndarray) -> np.ndarray:
-        """Return (len(rows), D) float32 of the spec of a name, or of several specs together."""
+        """Return features (n, D) float32 of n rows, for a named spec or several specs together."""
         specs = self._specs(specs)
         return compute_features(self.infos, self._embeddings(rows, specs), specs)
 
     def size(self, specs: str | Sequence[FeatureSpec]) -> int:
-        """Return D, the number of features of the spec of a name, or of several specs together."""
+        """Return D, the number of features of a named spec, or of several specs together."""
         return count_features(self.infos, self._specs(specs))
 
     @functools.cached_property
     def sizes(self) -> Mapping[str, int]:
-        """How many features each spec reads."""
+        """The number of features of each spec, by name."""
         return {name: self.size(name) for name in self.specs}
 
     def columns(self, specs: Sequence[FeatureSpec], spec: FeatureSpec) -> np.ndarray:
-        """Return where the features (d,) of one spec stand among those (D,) of ``specs``."""
+        """Return the columns (d,) of the features of one spec among those (D,) of ``specs``."""
         parts = list_statistics(self.infos, specs)
         sizes = [statistic_size(self.infos, part) for part in parts]
         ends = dict(zip(parts, np.cumsum(sizes).tolist(), strict=True))
@@ -78,10 +78,10 @@ class FeatureTable:
         return np.concatenate(places)
 
     def feature_weights(self, name: str, weights: Sequence[float]) -> np.ndarray | None:
-        """Return weights (D,) of features, where layers have ``weights`` (L,); None for equal ones.
+        """Return weights (D,) of features from ``weights`` (L,) of layers; None for equal ones.
 
-        The layers are those of the spec, in order. However many features a layer has, its weight is
-        parted among them.
+        The layers are those of the spec, in order. The weight of a layer is divided equally among
+        its features.
         """
         if not weights:
             return None
@@ -89,26 +89,29 @@ class FeatureTable:
         return np.repeat(self._part_weights(name, weights), sizes)
 
     def spec_weights(self, name: str, weights: Sequence[float]) -> np.ndarray | None:
-        """Return the weights (d,) of the features that :meth:`spec` leaves; None for equal ones."""
+        """Return the weights (d,) of the features that :meth:`spec` keeps; None for equal ones."""
         whole = self.feature_weights(name, weights)
         return None if whole is None else whole[whole > 0]
 
     @property
     def bytes_in_memory(self) -> int:
-        """How many bytes the embeddings take that are in memory."""
+        """The number of bytes of the embeddings in memory."""
         return sum(m.nbytes for m in self.matrices if isinstance(m, np.ndarray))
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether any thread may read: a store is read by the thread that opened it."""
+        """Whether all embeddings are in memory, where any thread may read them.
+
+        A store can only be read by the thread that opened it.
+        """
         return all(isinstance(matrix, np.ndarray) for matrix in self.matrices)
 
     def only(self, rows: np.ndarray) -> FeatureTable:
-        """Keep the clips ``rows``, in the order given."""
+        """Return a table of the clips ``rows``, in this order."""
         return replace(self, index=rows if self.index is None else self.index[rows])
 
     def loaded(self, rows: np.ndarray) -> FeatureTable:
-        """Keep the clips ``rows``, with their embeddings in memory."""
+        """Return a table of the clips ``rows``, with their embeddings in memory."""
         every = tuple(self.specs.values())
         return FeatureTable(self.infos, self._embeddings(rows, every), self.specs)
 
@@ -121,7 +124,7 @@ class FeatureTable:
     ) -> np.ndarray:
         """Return the kernel (n, n) of ``rows`` under a spec, whose layers may have ``weights``.
 
-        Features are standardised on the first ``scaled_by`` of them, by default on all.
+        Features are standardised on the first ``scaled_by`` rows, by default on all.
         """
         return self.weighted_kernels(name, rows, [weights], scaled_by)[0]
 
@@ -150,9 +153,10 @@ class FeatureTable:
         return totals
 
     def kernels(self, names: Sequence[str], rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield each spec with its kernel (n, n), standardised on ``rows``, when it is complete.
+        """Yield each spec with its kernel (n, n), standardised on ``rows``.
 
-        A statistic that several specs share is computed once.
+        A statistic that several specs share is computed once. Specs come in the order in which
+        their kernels are complete.
         """
         matrices = self._embeddings(rows, tuple(self.specs.values()))
         missing = {name: list(self._parts(name)) for name in names}
@@ -172,7 +176,7 @@ class FeatureTable:
     def _products(
         self, part: Statistic, matrix: np.ndarray, scaled_by: int | None = None
     ) -> np.ndarray:
-        """Return (n, n), the inner products of a statistic not yet scaled by size."""
+        """Return the inner products (n, n) of a statistic, as sums over its features."""
         x = compute_statistic(self.infos[part.backbone], matrix, part)
         mean, scale = standard(x[:scaled_by])
         x -= mean
@@ -180,7 +184,7 @@ class FeatureTable:
         return np.asarray(x @ x.T)
 
     def _embeddings(self, rows: np.ndarray, specs: Sequence[FeatureSpec]) -> list[np.ndarray]:
-        """Return the embeddings (n, E) of each backbone; empty of one that no spec reads."""
+        """Return the embeddings (n, E) of each backbone; empty if no spec reads the backbone."""
         places = rows if self.index is None else self.index[rows]
         used = layers_read(specs)
         return [m[places] if u else np.zeros(0) for m, u in zip(self.matrices, used, strict=True)]
@@ -192,7 +196,7 @@ class FeatureTable:
         return list_statistics(self.infos, [self.specs[name]])
 
     def _part_weights(self, name: str, weights: Sequence[float]) -> np.ndarray:
-        """Return the weight of each feature of a statistic, for all statistics of a spec."""
+        """Return, for each statistic of a spec, the weight of each of its features."""
         parts = self._parts(name)
         if not weights:
             return np.ones(len(parts))

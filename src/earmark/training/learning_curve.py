@@ -1,4 +1,4 @@
-"""How accuracy grows with the number of clips, and what more of them would bring."""
+"""The learning curve: accuracy against the number of clips, and the gain of twice as many."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from earmark.training import heads
 from earmark.training.inner import Average, Candidate
 from earmark.training.selection import Search
 
-DRAWS = 4  # of clips, for each size and fold
-MOST_TRAINED, MOST_TESTED = 800, 400  # clips of a fold; more only cost time
+DRAWS = 4  # random choices of clips for each size and fold
+MOST_TRAINED, MOST_TESTED = 800, 400  # clips for each fold; more only cost time
 MOST_FOLDS = 5
 
 
@@ -24,20 +24,20 @@ def learning_curve(
     held_out: int | None = None,
     stages: Stages | None = None,
 ) -> list[dict[str, Any]]:
-    """Return accuracy against clips a class (1, 2, 4, ...), with the spread over draws.
+    """Return accuracy against clips per class (1, 2, 4, ...), with the spread over draws.
 
-    Each point is a mean over folds and draws of the ``chosen`` head (least squares for a slow one)
-    trained on so many clips of each class of the other folds and tested on the fold. 'low' and
-    'high' are the 10 % and 90 % quantiles of single draws. Features are standardised on all clips
-    of the other folds, which takes no labels. With ``held_out``, only that fold tests. Empty for
-    clips with several classes.
+    Each point is a mean over folds and draws. The ``chosen`` head (least squares instead of a slow
+    one) is trained on that many clips of each class from the other folds and tested on the fold.
+    'low' and 'high' are the 10 % and 90 % quantiles of single draws. Features are standardised on
+    all clips of the other folds, which uses no labels. With ``held_out``, only that fold is tested.
+    The result is empty for clips with several classes.
     """
     if not search.targets.is_single:
         return []
     points: dict[int, list[float]] = {}
     factors = chosen.factors
     if any(member.head not in heads.SUMMED for member in chosen.members):
-        factors = (1.0,) * len(factors)  # least squares stands in, and its logits are smaller
+        factors = (1.0,) * len(factors)  # the factors of slow heads do not fit least squares
     folds = [held_out] if held_out is not None else range(min(search.fold.max() + 1, MOST_FOLDS))
 
     def judge(tested: int) -> None:
@@ -67,23 +67,22 @@ def learning_curve(
     return [
         {
             "clips_per_class": size,
-            "accuracy": float(np.mean(found)),
-            "low": float(np.quantile(found, 0.1)),
-            "high": float(np.quantile(found, 0.9)),
+            "accuracy": float(np.mean(accuracies)),
+            "low": float(np.quantile(accuracies, 0.1)),
+            "high": float(np.quantile(accuracies, 0.9)),
         }
-        for size, found in sorted(points.items())
+        for size, accuracies in sorted(points.items())
     ]
 
 
 def gain_of_doubling(
     curve: Sequence[dict[str, Any]], accuracy: float | None = None
 ) -> float | None:
-    """Return the accuracy that twice the clips would add, if errors go on falling as they do.
+    """Return the accuracy that twice the clips should add; None with fewer than three points.
 
-    How fast they fall is read off the last half of the curve, as a power law (Hestness et al.
-    2017), which holds for one doubling and not for ten. They fall from those of all clips, whose
-    ``accuracy`` is known: a curve ends at some hundred clips. By default they fall from its end.
-    None where the curve has fewer than three points.
+    A power law is fitted to the errors in the last half of the curve (Hestness et al. 2017). It
+    holds for one doubling, not for ten. The curve ends at some hundred clips, so the law is applied
+    to the ``accuracy`` on all clips if it is given, else to the end of the curve.
     """
     if len(curve) < 3:
         return None
@@ -95,17 +94,19 @@ def gain_of_doubling(
 
 
 def _sizes(targets: Targets) -> list[int]:
-    """Return 1, 2, 4, ... up to the size of the smallest class that is there."""
+    """Return 1, 2, 4, ... up to the number of clips of the smallest class."""
     counts = targets.counts
     least = int(counts[counts > 0].min())
     return [2**k for k in range(least.bit_length())]
 
 
 def _some(rng: np.random.Generator, rows: np.ndarray, most: int) -> np.ndarray:
+    """Return ``rows``, or ``most`` random ones if there are more."""
     return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
 
 
 def _draw(rng: np.random.Generator, targets: Targets, size: int) -> np.ndarray:
+    """Return ``size`` random rows of each class."""
     members = [np.flatnonzero(targets.classes == k) for k in range(targets.n_classes)]
     return np.concatenate([rng.permutation(m)[:size] for m in members])
 
@@ -113,7 +114,7 @@ def _draw(rng: np.random.Generator, targets: Targets, size: int) -> np.ndarray:
 def _answer(
     chosen: Candidate, kernel: np.ndarray, targets: Targets, rows: np.ndarray
 ) -> np.ndarray:
-    """Return logits (T, K) of the last clips of ``kernel``; ``rows`` of the first N train."""
+    """Return logits (T, K) of the last T clips of ``kernel``; of the first N, ``rows`` train."""
     inside, across = kernel[: len(targets)], kernel[len(targets) :]
     kind = "prototype" if chosen.head == "prototype" else "linear"
     penalty = chosen.penalty if chosen.head == "linear" else heads.PENALTIES["linear"][-2]

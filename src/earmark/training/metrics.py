@@ -1,4 +1,4 @@
-"""How good a set of out-of-fold answers is: accuracy with its interval, macro F1, ECE."""
+"""Figures of predictions: accuracy and its interval, macro F1, calibration error, paired tests."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import Any
 import numpy as np
 
 BOOTSTRAPS = 2_000
-FEW_CLUSTERS = 20  # below this the bootstrap is too narrow, and Student's t is used
-MOST_CLUSTERS = 10_000  # of more, random sets are resampled: their spread is known to 0.7 %
-MOST_SIGNS, DRAWN_SIGNS = 14, 20_000  # of clusters, in a paired test
+FEW_CLUSTERS = 20  # with fewer, the bootstrap is too narrow and Student's t is used
+MOST_CLUSTERS = 10_000  # of more, random sets are resampled; their spread is exact to 0.7 %
+MOST_SIGNS, DRAWN_SIGNS = 14, 20_000  # a paired test tries all signs of 14 clusters, or draws
 ECE_BINS = 15  # Guo et al. 2017, section 2
-ECE_CELLS = 64  # of a bin: scores in one differ by 0.001 and are drawn as if they were equal
-ECE_DRAWS = 1_000  # of what is right; their mean is known to 3 % of the spread of one
+ECE_CELLS = 64  # in each bin; scores of one cell differ by 0.001 and are treated as equal
+ECE_DRAWS = 1_000  # simulated outcomes; the error of their mean is 3 % of the spread of one
 CELLS = 2**22  # numbers of a matrix that are in memory at a time
 
 
 def macro_f1(onehot: np.ndarray, chosen: np.ndarray) -> float:
     """Return the mean F1 over the classes in ``onehot`` (N, K) or ``chosen`` (N, K)."""
-    found, size, answered = counts(onehot, chosen)
-    return _mean(_share(2 * found, size + answered))
+    hits, size, predicted = counts(onehot, chosen)
+    return _mean(_share(2 * hits, size + predicted))
 
 
 def balanced_accuracy(onehot: np.ndarray, chosen: np.ndarray) -> float:
     """Return the mean recall over the classes that occur in ``onehot`` (N, K)."""
-    found, size, _ = counts(onehot, chosen)
-    return _mean(_share(found, size))
+    hits, size, _ = counts(onehot, chosen)
+    return _mean(_share(hits, size))
 
 
 def per_class(
     onehot: np.ndarray, chosen: np.ndarray, labels: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return clips, recall, precision and F1 of each class; None where nothing can be said."""
-    found, size, answered = counts(onehot, chosen)
-    shares = (_share(found, size), _share(found, answered), _share(2 * found, size + answered))
+    """Return clips, recall, precision and F1 of each class; None where a figure is undefined."""
+    hits, size, predicted = counts(onehot, chosen)
+    shares = (_share(hits, size), _share(hits, predicted), _share(2 * hits, size + predicted))
     columns = [[None if np.isnan(x) else x for x in share.tolist()] for share in shares]
     return [
         {"label": label, "n": n, "recall": recall, "precision": precision, "f1": f1}
@@ -44,18 +44,19 @@ def per_class(
 
 
 def counts(onehot: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Return (3, K) counts of answers (N, K): found, of the class, and answered so."""
-    has, given = onehot > 0, chosen > 0
-    return np.stack([(has & given).sum(0), has.sum(0), given.sum(0)])
+    """Return (3, K) counts of clips of each class: predicted correctly, labelled, and predicted."""
+    labelled, predicted = onehot > 0, chosen > 0
+    hits = labelled & predicted
+    return np.stack([hits.sum(0), labelled.sum(0), predicted.sum(0)])
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Return ``part`` / ``whole`` (K,), NaN where there is nothing."""
+    """Return ``part`` / ``whole`` (K,); NaN where ``whole`` is 0."""
     return np.asarray(np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0))
 
 
 def _mean(shares: np.ndarray) -> float:
-    """Return the mean of those that are there; NaN where none is."""
+    """Return the mean of the shares that are not NaN; NaN if all are."""
     present = shares[~np.isnan(shares)]
     return float(present.mean()) if len(present) else float("nan")
 
@@ -69,21 +70,21 @@ def mean_average_precision(scores: np.ndarray, onehot: np.ndarray) -> float:
 
 
 def chance(onehot: np.ndarray, is_single: bool) -> float:
-    """Return the quality of always giving the same answer: the classes by how common they are."""
+    """Return the quality of always ranking the classes by how common they are."""
     sizes = np.broadcast_to((onehot > 0).sum(0), onehot.shape)
     return float(quality(sizes, onehot, is_single).mean())
 
 
 def quality(logits: np.ndarray, onehot: np.ndarray, is_single: bool) -> np.ndarray:
-    """Return how well ``logits`` (N, K) answer each clip (N,) of ``onehot`` (N, K), 0 to 1.
+    """Return how well ``logits`` (N, K) classify each clip (N,) of ``onehot`` (N, K), 0 to 1.
 
-    Of clips with one class: is it the highest. Of clips with several: label-ranking average
-    precision, the mean over a clip's classes of the share of its own among those ranked as high;
-    1 for a clip without any class.
+    For clips with one class: 1 if its logit is the highest, else 0. For clips with several:
+    label-ranking average precision, which is the mean, over the classes of a clip, of the share of
+    its own classes among those ranked at least as high. It is 1 for a clip without any class.
     """
     if is_single:
         return np.asarray(onehot[np.arange(len(onehot)), logits.argmax(1)], np.float64)
-    # scikit-learn gives only the mean over clips; intervals and tests need each clip
+    # scikit-learn returns only the mean over clips; intervals and tests need each clip
     values = np.ones(len(onehot))
     for rows in blocks(len(onehot), onehot.shape[1] * int((onehot > 0).sum(1).max(initial=1))):
         values[rows] = _ranking(logits[rows], onehot[rows] > 0)
@@ -93,9 +94,8 @@ def quality(logits: np.ndarray, onehot: np.ndarray, is_single: bool) -> np.ndarr
 def _ranking(logits: np.ndarray, has: np.ndarray) -> np.ndarray:
     """Return the label-ranking average precision (N,) of some clips; ``has`` (N, K) is bool."""
     rows, columns = np.nonzero(has)
-    above = (
-        logits[rows] >= logits[rows, columns][:, None]
-    )  # (classes of clips, K): at least as high
+    # (classes of clips, K): which classes are ranked at least as high
+    above = logits[rows] >= logits[rows, columns][:, None]
     precision = np.zeros(has.shape)
     precision[rows, columns] = (above & has[rows]).sum(1) / above.sum(1)
     count = has.sum(1)
@@ -103,7 +103,7 @@ def _ranking(logits: np.ndarray, has: np.ndarray) -> np.ndarray:
 
 
 def blocks(n: int, width: int) -> Iterator[slice]:
-    """Yield slices of ``n`` rows of ``width`` numbers, of CELLS numbers at most or one row."""
+    """Yield slices of ``n`` rows of ``width`` numbers, of at most CELLS numbers or one row each."""
     size = max(1, CELLS // max(1, width))
     for first in range(0, n, size):
         yield slice(first, min(first + size, n))
@@ -112,7 +112,8 @@ def blocks(n: int, width: int) -> Iterator[slice]:
 def calibration_error(scores: np.ndarray, onehot: np.ndarray, is_single: bool = True) -> float:
     """Return the expected calibration error of ``scores`` (N, K) in 15 equal bins of confidence.
 
-    Of clips with one class, the confidence is that of the answer; else every score is one.
+    For clips with one class, the confidence is the score of the predicted class. For clips with
+    several, every score is a confidence.
     """
     gap, count = np.zeros(ECE_BINS), 0
     for confidence, right in _confidences(scores, onehot, is_single):
@@ -125,16 +126,18 @@ def calibration_error(scores: np.ndarray, onehot: np.ndarray, is_single: bool = 
 def debiased_calibration(
     scores: np.ndarray, onehot: np.ndarray, is_single: bool = True, seed: int = 0
 ) -> tuple[float, float]:
-    """Return the mean :func:`calibration_error` of exactly right scores, and the debiased error.
+    """Return the calibration error that perfect scores would show, and the debiased error.
 
-    Of few clips, scores that are exactly right show an error too. The first figure is its mean
-    over 1,000 draws of what is right from the ``scores`` (N, K) themselves, each score of clips
-    with several classes by itself. The second is the error that, together with such draws, shows
-    on average what these clips show: each bin's gap is shrunk by the same factor until that holds
-    (0 where exactly right scores show as much). Kumar, Liang and Ma 2019 (Verified uncertainty
-    calibration; the code of it) subtract the bias that a bootstrap has around the gaps as they are
-    seen, and more than half of it stays. Here it is around gaps that are debiased themselves
-    (MacKinnon and Smith 1998, Approximate bias correction in econometrics).
+    On few clips, perfectly calibrated scores show an error, too. The first figure is its mean over
+    1,000 simulations, which draw whether each prediction is correct with the probability that the
+    ``scores`` (N, K) give. The second figure corrects the observed error for this bias. The gaps of
+    all bins are shrunk by one factor until simulations with the shrunk gaps show the observed error
+    on average. It is 0 if perfectly calibrated scores show as much.
+
+    The code of Kumar, Liang and Ma 2019 (Verified uncertainty calibration) instead subtracts the
+    bias of a bootstrap around the observed gaps, which leaves more than half of the bias. Here the
+    bias is taken around debiased gaps (MacKinnon and Smith 1998, Approximate bias correction in
+    econometrics).
     """
     count, total, right = _cells(scores, onehot, is_single)
     filled = np.flatnonzero(count)
@@ -161,7 +164,10 @@ def debiased_calibration(
 
 
 def _cells(scores: np.ndarray, onehot: np.ndarray, is_single: bool) -> np.ndarray:
-    """Return (3, 960): how many confidences lie in each cell of a bin, their sum, the right."""
+    """Return (3, 960): the number of confidences in each cell, their sum, and how many are correct.
+
+    Each of the 15 bins has 64 cells.
+    """
     size = ECE_BINS * ECE_CELLS
     cells = np.zeros((3, size))
     for confidence, right in _confidences(scores, onehot, is_single):
@@ -174,7 +180,7 @@ def _cells(scores: np.ndarray, onehot: np.ndarray, is_single: bool) -> np.ndarra
 def _confidences(
     scores: np.ndarray, onehot: np.ndarray, is_single: bool
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield some confidences and whether each is right, 0 or 1."""
+    """Yield confidences and whether each is correct, 0 or 1, in blocks."""
     for rows in blocks(*scores.shape):
         confidence, right = scores[rows], onehot[rows]
         if is_single:
@@ -184,10 +190,10 @@ def _confidences(
 
 
 def units(cluster: np.ndarray, seed: int) -> np.ndarray:
-    """Number (N,) the units that are resampled: the clusters, or 10,000 random sets of more.
+    """Return the resampling unit (N,) of each clip: its cluster, or a set of clusters.
 
-    Sets are as independent as the clusters in them, and a sum over clusters is one over sets: it
-    spreads as much where sets are resampled, and a test that exchanges sets is exact as well.
+    More than 10,000 clusters are parted at random into 10,000 sets. Sets are as independent as
+    their clusters, so the spread of a sum stays the same, and tests that exchange sets stay exact.
     """
     index = np.unique(cluster, return_inverse=True)[1]
     count = int(index.max()) + 1
@@ -199,14 +205,13 @@ def units(cluster: np.ndarray, seed: int) -> np.ndarray:
 def accuracy_interval(right: np.ndarray, cluster: np.ndarray, seed: int) -> tuple[float, float]:
     """Return the 95 % interval of the mean of ``right`` (N,), resampling whole clusters.
 
-    Clips of one ``cluster`` (N,) (a speaker, a recording) are not independent. With 20 clusters or
-    more it is a percentile bootstrap over them (of more than 10,000, over random sets of them:
-    :func:`units`), with fewer Student's t over the clusters' shares. Where all is right, or all
-    wrong, nothing spreads, and the exact binomial limit over clusters stands in (Clopper and
-    Pearson 1934): 9 of 9 are no proof of more than 0.66.
+    Clips of one ``cluster`` (N,), such as a speaker or a recording, are not independent. With 20
+    clusters or more the interval is a percentile bootstrap over :func:`units`, with fewer it is
+    Student's t over the shares of the clusters. If all or none are right, it is the exact binomial
+    limit over clusters (Clopper and Pearson 1934): 9 of 9 prove no more than 0.66.
     """
     n = len(np.unique(cluster))
-    if right.min() == right.max():  # what SciPy's binomtest gives; it takes 0.6 s to import
+    if right.min() == right.max():  # as SciPy's binomtest, which takes 0.6 s to import
         limit = float(0.025 ** (1 / n))
         return (limit, 1.0) if right.all() else (0.0, 1.0 - limit)
     low, high = _interval(right, cluster, seed, (0.0, 1.0))
@@ -218,8 +223,8 @@ def difference_interval(
 ) -> tuple[float, float]:
     """Return the 95 % interval of the mean of paired differences (N,), each -1 to 1.
 
-    As :func:`accuracy_interval`. Where no clip differs, nothing spreads, and the exact binomial
-    limit on the share of clusters that could differ stands in, on both sides.
+    As :func:`accuracy_interval`. If no clip differs, the interval is, on both sides, the exact
+    binomial limit on the share of clusters that could differ.
     """
     if not difference.any():
         limit = float(1 - 0.025 ** (1 / len(np.unique(cluster))))
@@ -231,9 +236,10 @@ def difference_interval(
 def paired_p(difference: np.ndarray, cluster: np.ndarray, seed: int) -> float:
     """Return the two-sided p-value of paired differences (N,) whose mean should be zero.
 
-    Fisher's randomisation test (1935, section 21): if nothing differs, each cluster's sum could
-    as well have the other sign. All signs are tried for up to 14 clusters that differ, else 20,000
-    drawn ones. For clips that each are a cluster it is McNemar's exact test (1947).
+    Fisher's randomisation test (1935, section 21): if there is no difference, the sum of each
+    cluster could as well have the other sign. For up to 14 clusters that differ, all combinations
+    of signs are tried; for more, 20,000 random ones. If every clip is its own cluster, it is
+    McNemar's exact test (1947).
     """
     sums = np.bincount(units(cluster, seed), weights=difference)
     sums = sums[np.abs(sums) > 1e-9]
@@ -265,7 +271,7 @@ def _interval(
         low, high = np.quantile(means, (0.025, 0.975))
         return float(low), float(high)
     if n == 1:
-        return span  # one speaker says nothing of others
+        return span  # one speaker says nothing about others
     from scipy.stats import t
 
     mean = hits.sum() / sizes.sum()

@@ -1,8 +1,8 @@
-"""Sums over clips, fold by fold, from which linear heads are solved without those folds.
+"""Sums over the clips of each fold, from which linear heads are solved that leave folds out.
 
-One pass over the clips sums the products of their features; every head that leaves some folds out
-is then solved from sums of sums. So memory does not grow with the clips, and a head for one more
-penalty, or for one more pair of folds left out, costs no further pass (Rifkin and Klautau 2004).
+One pass over the clips sums the products of their features. A head that leaves some folds out is
+then solved from the sums of the other folds. So memory does not grow with the number of clips, and
+another penalty or another pair of folds needs no further pass (Rifkin and Klautau 2004).
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NEVER = -1e4  # the logit of a class that was not in training
-LEAST_DEVIATION = 1e-6  # a unit that moves less says nothing
-REFINEMENTS = 3  # of a float32 factor: each brings about two digits
-STRIP = 512  # rows of a large matrix that are worked on at a time
+LEAST_DEVIATION = 1e-6  # features with a smaller standard deviation are ignored
+REFINEMENTS = 3  # steps after a float32 solution; each adds about two digits
+STRIP = 512  # rows of a large matrix that are processed at a time
 
 
 def standard_scale(deviation: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Return the scale (D,) with which features of this ``deviation`` (D,) have rows of length 1.
+    """Return the scale (D,) that gives features of this ``deviation`` (D,) rows of length about 1.
 
-    A unit that never moves in training says nothing, and must not explode when it does. Features
-    may have ``weights`` (D,), which are those of their products; 0 leaves one out.
+    A feature that is constant in training gets an infinite scale, so that it cannot explode if it
+    changes later. Features may have ``weights`` (D,), which apply to their products; a weight of 0
+    leaves a feature out.
     """
     moving = np.where(deviation > LEAST_DEVIATION, deviation, np.inf)
     if weights is None:
@@ -38,10 +39,10 @@ def standard_scale(deviation: np.ndarray, weights: np.ndarray | None = None) -> 
 
 
 def moments_bytes(n_features: int, n_classes: int, n_folds: int) -> int:
-    """Return what the sums over ``n_folds`` and solving one head from them take of memory.
+    """Return the bytes that the sums over ``n_folds`` folds, and solving a head from them, take.
 
-    A system, its part with weights and its factor are as large as the sums of a fold; strips are
-    worked on in float64.
+    A system, its weighted part and its factor are each as large as the sums of a fold. Strips are
+    processed in float64.
     """
     square = 4 * (n_features + 1) ** 2
     strips = 8 * STRIP * (n_features + 1) * 4
@@ -49,28 +50,28 @@ def moments_bytes(n_features: int, n_classes: int, n_folds: int) -> int:
 
 
 class FoldMoments:
-    """Sums over the clips of each of ``n_folds`` folds, of features (n, D) less a rough mean.
+    """Sums over the clips of each of ``n_folds`` folds, of features (n, D) minus a rough mean.
 
-    Products of features, weighted, are float32, and so the sums of D x D a fold are the only ones
-    that need much memory; all others are float64. The rough mean ``shift`` (D,), that of some
-    clips, keeps float32 exact enough.
+    The weighted products (D, D) of each fold take most of the memory and are float32; all other
+    sums are float64. Subtracting a rough mean ``shift`` (D,), that of some clips, makes float32
+    exact enough.
     """
 
     def __init__(self, shift: np.ndarray, n_folds: int, n_classes: int) -> None:
         size = len(shift)
         self.shift = shift.astype(np.float32)
         self.count = np.zeros(n_folds)
-        self.first = np.zeros((n_folds, size))  # sums of the features,
-        self.second = np.zeros((n_folds, size))  # and of their squares
-        self.mass = np.zeros(n_folds)  # sums of weights,
-        self.weighted = np.zeros((n_folds, size))  # of weighted features,
-        self.products = np.zeros((n_folds, size, size), np.float32)  # of weighted products,
-        self.class_mass = np.zeros((n_folds, n_classes))  # of the weights of each class,
-        self.class_sums = np.zeros((n_folds, n_classes, size))  # of its weighted features,
-        self.class_count = np.zeros((n_folds, n_classes))  # and its clips
+        self.first = np.zeros((n_folds, size))  # sums of features
+        self.second = np.zeros((n_folds, size))  # sums of squared features
+        self.mass = np.zeros(n_folds)  # sums of clip weights
+        self.weighted = np.zeros((n_folds, size))  # sums of weighted features
+        self.products = np.zeros((n_folds, size, size), np.float32)  # sums of weighted products
+        self.class_mass = np.zeros((n_folds, n_classes))  # sums of clip weights of each class
+        self.class_sums = np.zeros((n_folds, n_classes, size))  # weighted features of each class
+        self.class_count = np.zeros((n_folds, n_classes))  # clips of each class
 
     def add(self, fold: int, features: np.ndarray, targets: Targets) -> None:
-        """Add clips of ``fold`` with ``features`` (n, D); about a thousand at a time are quick."""
+        """Add clips of ``fold`` with ``features`` (n, D); about 1,000 clips at a time are fast."""
         x = features - self.shift
         onehot, weights = targets.onehot, targets.weights.astype(np.float32)
         self.count[fold] += len(x)
@@ -89,11 +90,11 @@ class FoldMoments:
         self.products[fold] += x.T @ x
 
     def system_without(self, *folds: int) -> System:
-        """Return the equations of the clips outside of ``folds``."""
+        """Return the system of the clips outside ``folds``."""
         return self.system([fold for fold in range(len(self.count)) if fold not in folds])
 
     def system(self, folds: Sequence[int]) -> System:
-        """Return the equations of the clips of ``folds``, which are trained on."""
+        """Return the system of the clips of ``folds``, the training clips."""
         folds = list(folds)
         count, mass = self.count[folds].sum(), self.mass[folds].sum()
         mean = self.first[folds].sum(0) / count
@@ -130,12 +131,13 @@ class FoldMoments:
 
 @dataclass(frozen=True)
 class System:
-    """What linear heads are solved from: sums over ``count`` clips, of standardised features.
+    """The equations of linear heads: sums over ``count`` clips of standardised features.
 
     ``mean`` and ``scale`` (D,) are those of the features. ``matrix`` (D + 1, D + 1) float32 has
-    the weighted products of features, the last of which is always 1. ``class_sums`` (K, D) are
-    weighted sums over the clips of each class, whose weights are ``class_mass`` (K,) and number
-    ``class_count`` (K,). ``prior`` (K,) is the weighted share of each class.
+    the weighted products of features, with an extra feature that is always 1 at the end. For each
+    class there are the weighted sums of features ``class_sums`` (K, D), the sum of clip weights
+    ``class_mass`` (K,), the number of clips ``class_count`` (K,) and the weighted share ``prior``
+    (K,).
     """
 
     count: float
@@ -148,12 +150,12 @@ class System:
     prior: np.ndarray
 
     def part(self, columns: np.ndarray, weights: np.ndarray | None = None) -> System:
-        """Return the equations of some features (d,), which may have ``weights`` (d,)."""
+        """Return the system of the features ``columns`` (d,), which may have ``weights`` (d,)."""
         is_moving = np.isfinite(self.scale[columns])
         deviation = np.where(is_moving, self.scale[columns] / np.sqrt(len(self.scale)), 0)
         scale = standard_scale(deviation, weights)
         ratio = np.where(is_moving, self.scale[columns], 0) / scale
-        every = np.append(columns, len(self.scale))  # and the feature that is always 1
+        every = np.append(columns, len(self.scale))  # with the extra feature that is always 1
         factor = np.append(ratio, 1).astype(np.float32)
         matrix = self.matrix[every[:, None], every]
         matrix *= factor
@@ -168,10 +170,9 @@ class System:
         return self._prototypes() if kind == "prototype" else self._ridge(penalty, exact)
 
     def _ridge(self, penalty: float, exact: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return weight (K, D) and bias (K,) of regularised least squares, float64.
+        """Return weight (K, D) and bias (K,) float64 of regularised least squares.
 
-        ``exact`` refines the solution of the float32 factor against the float32 sums in float64;
-        without it, it is as exact as judging a candidate needs.
+        For ``exact`` see :func:`solve_loaded`.
         """
         import torch
 
@@ -185,26 +186,26 @@ class System:
         return weight, bias
 
     def _prototypes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return weight (K, D) and bias (K,) of the nearest class mean, as for a kernel."""
+        """Return weight (K, D) and bias (K,) of the nearest class mean."""
         means = self.class_sums / np.maximum(self.class_mass, 1e-12)[:, None]
         square = np.square(means).sum(1)
         length = self.count * np.isfinite(self.scale).sum() / len(self.scale)
-        kept = shrinkage(square, self.class_count, length, self.count)
-        bias = -0.5 * square * kept**2
+        factor = shrinkage(square, self.class_count, length, self.count)
+        bias = -0.5 * square * factor**2
         bias[self.class_count == 0] = NEVER
-        return means * kept[:, None], bias
+        return means * factor[:, None], bias
 
 
 def solve_loaded(loaded: Tensor, right: Tensor, *, exact: bool) -> Tensor:
-    """Return the solution (D, K) of ``loaded`` (D, D) times it = ``right`` (D, K).
+    """Return X (D, K) that solves ``loaded`` (D, D) @ X = ``right`` (D, K).
 
-    ``loaded`` is float32 and positive. ``exact`` refines the solution of the float32 factor in
-    float64; without it, it is as exact as judging a candidate needs, and float32.
+    ``loaded`` is float32 and positive definite. ``exact`` refines the solution in float64. Without
+    it, the solution is float32, which is exact enough to judge a candidate.
     """
     import torch
 
     factor, failed = torch.linalg.cholesky_ex(loaded)
-    if failed:  # rounding; in double precision it is positive
+    if failed:  # a rounding error; in double precision the matrix is positive definite
         factor = torch.linalg.cholesky(loaded.double())
         solution = torch.cholesky_solve(right.double(), factor)
         return solution if exact else solution.float()
@@ -219,10 +220,11 @@ def solve_loaded(loaded: Tensor, right: Tensor, *, exact: bool) -> Tensor:
 
 
 def shrinkage(square: np.ndarray, counts: np.ndarray, length: float, n_clips: float) -> np.ndarray:
-    """Return how much (K,) of each class mean is kept, the rest being what chance puts into it.
+    """Return the factor (K,) that shrinks each class mean by what chance adds to it.
 
-    ``square`` (K,) is its squared length, and ``length`` the sum of those of all clips. The factor
-    is that of James and Stein (1961): 1 - (variance of the mean) / (its square).
+    ``square`` (K,) is the squared length of the mean, and ``length`` the sum of the squared lengths
+    of all clips. The factor is that of James and Stein (1961): 1 - (variance of the mean) /
+    (squared length).
     """
     present = np.count_nonzero(counts)
     within = length - (counts * square).sum()

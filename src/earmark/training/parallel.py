@@ -1,4 +1,4 @@
-"""Calls side by side, each on one core."""
+"""Run calls in parallel threads, each on one core."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ T = TypeVar("T")
 
 
 def side_by_side(work: Callable[[T], None], items: Sequence[T]) -> None:
-    """Call ``work`` for each item, on all cores, each call on one.
+    """Call ``work`` for each item; calls run in parallel, each on one core.
 
-    Small matrices gain nothing from several cores, and lose when BLAS threads wait for each other.
+    Small matrices gain nothing from several cores, and BLAS threads that wait for each other make
+    them slower.
     """
     import torch
     from threadpoolctl import threadpool_limits

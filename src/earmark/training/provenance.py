@@ -1,4 +1,4 @@
-"""How a classifier came about: what its file keeps of the data and the settings."""
+"""Provenance: what the file of a classifier records about its data and settings."""
 
 from __future__ import annotations
 
@@ -19,17 +19,14 @@ from earmark.training.inner import Candidate, Choice
 from earmark.training.kernels import FeatureTable
 from earmark.version import __version__
 
-USUAL = (0.05, 0.95)  # of the lengths of clips: what is shorter or longer is rare
+USUAL = (0.05, 0.95)  # quantiles of the lengths of clips; lengths outside are rare
 BLOCK = 256  # clips whose features are in memory at a time
 
 
 def provenance(
     embedded: EmbeddedData, chosen: Choice, arguments: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what is needed to know later how the classifier came about.
-
-    ``arguments`` are those of the training.
-    """
+    """Return a record of the data, the chosen heads and the ``arguments`` of a training."""
     digest = hashlib.sha256()
     for embedding in embedded.embeddings:
         for first in range(0, len(embedding.matrix), BLOCK):
@@ -38,7 +35,7 @@ def provenance(
     digest.update(to_bytes("\n".join(str(clip.label) for clip in embedded.clips)))
     names = ("backbone", "head", "layers", "folds")
     own = {name: arguments[name] for name in names}
-    if own["backbone"] != "auto":  # folders in it become absolute
+    if own["backbone"] != "auto":  # paths of folders become absolute
         own["backbone"] = ",".join(registry.split_names(own["backbone"]))
     return {
         "earmark": __version__,
@@ -65,7 +62,7 @@ _Figures = list[tuple[Candidate, float, float, dict[str, bool]]]  # loss, accura
 def _best(choice: Choice) -> list[dict[str, Any]]:
     """Return the best candidate of each head and feature spec, best first.
 
-    Those that were judged on all clips come first, then all as they were screened on few.
+    Candidates that were judged on all clips come first, then those screened on few clips.
     """
     judged: _Figures = [(c, loss, choice.quality[c], {}) for c, loss in choice.loss.items()]
     few: _Figures = [(c, *figures, {"screened": True}) for c, figures in choice.screened.items()]
@@ -90,10 +87,10 @@ def _best(choice: Choice) -> list[dict[str, Any]]:
 def known_clips(
     embedded: EmbeddedData, table: FeatureTable, specs: Sequence[FeatureSpec], digest: str
 ) -> KnownClips:
-    """Return the hashes of what is trained on: all clips but those of a test split.
+    """Return the hashes of the training clips, which are all clips outside a test split.
 
-    Their sounds are those of the chosen ``specs``. Their key comes from the ``digest`` of the
-    data, so that equal trainings give equal bytes.
+    They cover the contents and the features of the chosen ``specs``. Their key comes from the
+    ``digest`` of the data, so that equal trainings give equal bytes.
     """
     scheme, rows = embedded.scheme, np.arange(len(embedded.clips))
     if scheme.held_out is not None:

@@ -1,4 +1,4 @@
-"""Screen all candidates on some hundred clips: what is far behind there is not tried on all."""
+"""Screen all candidates on some hundred clips; those far behind are not tried on all clips."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from earmark.training.fitting import SLOW
 from earmark.training.inner import Candidate, Contests, fold_pairs, serves
 from earmark.training.judging import FoldedClips, InnerFit, by_kernel
 
-SCREENED_BY = 400  # clips that a candidate is trained on when it is screened,
-SCREENED_BY_OF_CLASS = 12  # or this many of each class,
-SCREENED_CLASSES = 60  # of so many classes at most
-NEARLY_ALL = 1.25  # times as many clips as are screened are screened all, and that decides
-SLOW_FEATURES = 2  # a clip; with more of them slow heads rarely win (decision 0004)
-AT_ONCE = 4  # kernels that are worked on side by side
+SCREENED_BY = 400  # clips that train a candidate in screening
+SCREENED_BY_OF_CLASS = 12  # or this many of each class, if that is more
+SCREENED_CLASSES = 60  # at most this many classes take part
+NEARLY_ALL = 1.25  # up to this many times the screened clips, all clips are screened
+SLOW_FEATURES = 2  # with more features per clip, slow heads rarely win (decision 0004)
+AT_ONCE = 4  # kernels that are processed in parallel
 
 
 def few_clips(clips: FoldedClips, seed: int) -> FoldedClips:
-    """Return the clips to screen on: an even share of each class and fold, of many classes some.
+    """Return the clips to screen on: an even share of each class and fold.
 
-    They are all ``clips``, the same object, where those are not many more.
+    Of many classes, some are left out. If ``clips`` are not many more, the same object is returned.
     """
     n_folds, counts = clips.n_folds, clips.targets.counts
     present = np.flatnonzero(counts)
     each = -(-_trained(len(present)) // max(1, n_folds - 2))
     n_classes = len(present)
-    if clips.targets.is_single:  # so many that they have clips enough
+    if clips.targets.is_single:  # at least as many classes as are needed for enough clips
         enough = math.ceil(each * n_folds * len(present) / counts.sum())
         n_classes = min(n_classes, max(SCREENED_CLASSES, enough))
     if len(clips.fold) <= NEARLY_ALL * each * n_folds and n_classes == len(present):
@@ -55,12 +55,12 @@ def few_clips(clips: FoldedClips, seed: int) -> FoldedClips:
 
 
 def _trained(n_classes: int) -> int:
-    """Return how many clips train a candidate that is screened."""
+    """Return how many clips train a candidate in screening."""
     return max(SCREENED_BY, SCREENED_BY_OF_CLASS * min(n_classes, SCREENED_CLASSES))
 
 
 def thinned(rows: np.ndarray, targets: Targets, most: int, seed: int) -> np.ndarray:
-    """Return ``rows``, or an even share of each class where they are more than ``most``."""
+    """Return ``rows``, or an even share of each class if they are more than ``most``."""
     if len(rows) <= most:
         return rows
     shuffled = np.random.default_rng(seed).permutation(rows)
@@ -73,13 +73,12 @@ def screen(
 ) -> None:
     """Judge every cheap candidate of these ``kinds`` of heads; ``step`` counts feature specs.
 
-    Where it is not final, the strongest and the weakest penalty are left out: finalists have
-    penalties of their own.
+    For ``is_final`` see :func:`heads.screened_penalties`.
     """
     pairs = [pair for pair in fold_pairs(few.n_folds) if serves(pair, contests)]
     cheap = [kind for kind in kinds if kind in heads.SUMMED]
     if "linear" not in cheap and len(cheap) < len(kinds):
-        cheap.append("linear")  # which says where slow heads compete
+        cheap.append("linear")  # it shows which layers slow heads should try
 
     def judge(named: tuple[str, np.ndarray]) -> None:
         name, kernel = named
@@ -105,8 +104,8 @@ def slow_rivals(
 ) -> Mapping[int | None, list[Candidate]]:
     """Return the slow heads that are worth their time in each contest.
 
-    They compete on the layers that are best for the linear head. Where these have many features,
-    slow heads cannot win and are left out.
+    They read the layers that are best for the linear head. If these have many features, slow heads
+    rarely win and are left out.
     """
     slow = [kind for kind in kinds if kind in SLOW]
     trained = round(len(few.fold) * max(1, few.n_folds - 2) / few.n_folds)

@@ -1,7 +1,7 @@
-"""Choose layers, head and penalty inside training folds, and estimate without looking ahead.
+"""Choose layers, head and penalty inside training folds.
 
-For each fold that tests, the choice is made by what happens on the *other* folds. All candidates
-are screened on some hundred clips; the best few are judged on all clips.
+The choice for a tested fold uses only the *other* folds, so the estimate does not look ahead. All
+candidates are screened on some hundred clips; the best few are judged on all clips.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from earmark.training.kernels import FeatureTable
 from earmark.training.screening import few_clips, screen, slow_rivals, thinned
 from earmark.training.weighting import joint_name, layer_weights, screen_weighted
 
-MOST_SLOW = 5_000  # clips; with more, slow heads are left out unless one is asked for
+MOST_SLOW = 5_000  # with more clips, slow heads are left out unless one is asked for
 
 
 class FoldPlan(NamedTuple):
-    """What one model learns from: it is chosen on and fitted to ``rows``, and asked the ``test``.
+    """One model of the estimate: it is chosen on and fitted to ``rows``, and tested on ``test``.
 
-    ``inner`` are those of ``rows`` that one fold of the choice held back. All are row numbers.
+    ``inner`` are the ``rows`` of one inner fold. All three are row numbers.
     """
 
     rows: np.ndarray
@@ -43,12 +43,13 @@ class FoldPlan(NamedTuple):
 
 @dataclass(frozen=True)
 class Search:
-    """Candidates over the features of ``table``, judged on ``fold`` (N,) numbers.
+    """A search among candidates that read the features of ``table``, over the folds ``fold`` (N,).
 
-    What counts is the log loss, of clips with several classes the squared error. With
-    ``balanced``, each class counts the same, and heads that were trained so compete as well; the
-    weights come from all clips, once. What does not fit ``memory`` bytes is left out and named in
-    ``notes``. With ``on_few``, what is best on some hundred clips is taken.
+    It goes by the log loss, or by the squared error for clips with several classes. With
+    ``balanced``, each class counts the same, and heads trained with such weights compete, too. The
+    weights are computed once, from all clips. Sets of layers that do not fit in ``memory`` bytes
+    are left out and named in ``notes``. With ``on_few``, the best candidate on some hundred clips
+    is final.
     """
 
     table: FeatureTable
@@ -65,16 +66,16 @@ class Search:
     _choices: dict[int | None, Choice] = field(default_factory=dict)
 
     def choose(self, tested: int | None = None) -> Choice:
-        """Choose for the fold that is ``tested``, without it, or for all clips (None).
+        """Return the choice for the ``tested`` fold, made without it, or for all clips (None).
 
-        The choice for all clips is judged by what each fold would have chosen, where folds were
-        asked for together with it (:meth:`plans`), else by what all clips weigh layers.
+        If :meth:`plans` made the choice for all clips, it was judged with the layer weights of each
+        fold, otherwise with those of all clips.
         """
         self._choose([tested])
         return self._choices[tested]
 
     def plans(self) -> list[FoldPlan]:
-        """Choose for each fold in turn, without it; and for all clips, which costs little more."""
+        """Return the plan of each fold, chosen without it; also choose for all clips on the way."""
         n_folds = self.clips.n_folds
         self._choose([None, *range(n_folds)])
         return [
@@ -88,7 +89,7 @@ class Search:
         ]
 
     def _choose(self, tests: Sequence[int | None]) -> None:
-        """Choose for all ``tests`` together: they share what they are judged by."""
+        """Choose for all ``tests`` together, because they share fits."""
         tests = [tested for tested in tests if tested not in self._choices]
         if not tests:
             return
@@ -123,16 +124,16 @@ class Search:
         return {tested: Contest(tested, targets, self.table, self.kinds) for tested in tests}
 
     def _try_slow(self, few: FoldedClips, screened: Contests, contests: Contests) -> None:
-        """Judge slow heads on few clips, and on all clips those that are best on few.
+        """Judge slow heads on few clips, and the best of them on all clips.
 
-        Clips may be too many for that, unless slow heads alone compete.
+        With too many clips they are left out, unless only slow heads compete.
         """
         rivals = slow_rivals(few, self.kinds, screened if self._only_slow else contests)
         if len(self.fold) > MOST_SLOW and not self._only_slow:
             if any(rivals.values()):
                 self.notes.append(
-                    f"the heads logistic and mlp are not tried on {len(self.fold):,} clips; --head"
-                    " logistic or --head mlp trains one."
+                    f"logistic and mlp heads were not tried, because {len(self.fold):,} clips are"
+                    " many for them; --head logistic or --head mlp trains one."
                 )
             return
         judge_slow(Fitter(few, self.seed), screened, rivals)
@@ -141,9 +142,9 @@ class Search:
         judge_slow(self.fitter, contests, finalists)
 
     def out_of_fold(self, plans: Sequence[FoldPlan] = ()) -> np.ndarray:
-        """Return calibrated logits (N, K), chosen, fitted and scaled without the clip's fold.
+        """Return calibrated logits (N, K) of all clips by out-of-fold models.
 
-        ``plans`` are those for each tested fold, if they are known.
+        ``plans`` are those of all folds, if they are known already.
         """
         plans = plans or self.plans()
         logits = np.zeros((len(self.fold), self.targets.n_classes), np.float32)
@@ -155,7 +156,7 @@ class Search:
         return logits
 
     def answers(self, plan: FoldPlan, head: Head) -> np.ndarray:
-        """Return calibrated logits (T, K) of the clips that ``plan`` tests."""
+        """Return calibrated logits (T, K) of the T test clips of a plan."""
         logits = self.logits(plan.choice.best, head, plan.test)
         return np.asarray(plan.choice.calibration.logits(logits), np.float32)
 
@@ -167,11 +168,11 @@ class Search:
         return np.concatenate([head.logits(x) for x in features])
 
     def fit_rows(self, average: Average, rows: np.ndarray) -> Head:
-        """Fit ``average`` on the clips ``rows``."""
+        """Return the head of ``average`` fitted to the clips ``rows``."""
         return self.fitter.fit_average(average, rows)
 
     def fit_features(self, average: Average, rows: np.ndarray, features: np.ndarray) -> Head:
-        """Fit ``average`` on the clips ``rows``, whose ``features`` (n, D) are given."""
+        """Return the head of ``average`` fitted to the clips ``rows`` with ``features`` (n, D)."""
 
         def targets_of(balanced: bool) -> Targets:
             return self.targets_of(rows, balanced)
@@ -183,7 +184,7 @@ class Search:
         return np.flatnonzero(~np.isin(self.fold, [fold for fold in folds if fold is not None]))
 
     def rows_without(self, tested: int, most: int) -> np.ndarray:
-        """Return the rows outside of a fold, or an even share of each class if they are more."""
+        """Return at most ``most`` rows outside a fold, with an even share of each class."""
         return thinned(np.flatnonzero(self.fold != tested), self.targets, most, self.seed)
 
     def targets_of(self, rows: np.ndarray, balanced: bool) -> Targets:
@@ -201,5 +202,5 @@ class Search:
 
     @property
     def fitter(self) -> Fitter:
-        """What fits candidates to all clips, or to some of them."""
+        """Fits candidates to all clips or to some of them."""
         return Fitter(self.clips, self.seed, self.memory)

@@ -1,4 +1,4 @@
-"""From candidates to one fitted head, and to an answer for every tested clip."""
+"""Choose and fit the head that is saved, and score every tested clip with out-of-fold models."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from earmark.system.progress import Stages
 from earmark.training.inner import Choice
 from earmark.training.selection import FoldPlan, Search
 
-INNER_FOLDS = 3  # made where the given folds are too few to nest
+INNER_FOLDS = 3  # inside the training clips, if the given folds are too few to nest
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The deployed ``head`` and how it was ``chosen``; calibrated logits (N, K) of the ``tested``
-    clips, each from a model chosen and fitted without its fold (rows of other clips are zero).
+    """The ``head`` that is saved, how it was ``chosen``, and out-of-fold logits.
 
-    ``plans`` are those of the models that were tested.
+    ``logits`` (N, K) are calibrated, and each is from a model chosen and fitted without the fold of
+    the clip. Rows of clips that were not ``tested`` are zero. ``plans`` are those of these models.
     """
 
     chosen: Choice
@@ -40,12 +40,11 @@ def solve(
     stages: Stages | None = None,
     baseline: str | None = None,
 ) -> Solution:
-    """Select, estimate and fit as ``scheme`` says; ``search`` covers all ``clips``.
+    """Choose and fit a head, and score the tested clips, as ``scheme`` says.
 
-    The ``stages`` are 'choose' and 'fit'; of a ``baseline``, which has a name, 'baselines'.
-
-    With a test split the deployed head never sees the test clips. Two folds are too few to nest,
-    so their training halves are split again.
+    ``search`` covers all ``clips``. With a test split the saved head is not trained on the test
+    clips. Two folds are too few to nest, so their training halves are split again. The ``stages``
+    are 'choose' and 'fit', or 'baselines' if the name of a ``baseline`` is given.
     """
     stages, n_specs = stages or Stages(), len(search.table.names)
     steps = choosing_steps(n_specs, scheme)
@@ -64,12 +63,12 @@ def solve(
 
 
 def is_nested(scheme: Scheme) -> bool:
-    """Say whether folds are made anew inside the training clips of each fold that tests."""
+    """Return whether new folds are made inside the training clips of each tested fold."""
     return scheme.held_out is not None or len(scheme.names) == 2
 
 
 def choosing_steps(n_specs: int, scheme: Scheme) -> int:
-    """Return about how often :func:`solve` steps while it chooses among ``n_specs`` features."""
+    """Return about how many steps :func:`solve` takes to choose among ``n_specs`` feature specs."""
     count = len(scheme.names)
     if not is_nested(scheme):
         return 2 * n_specs
@@ -80,9 +79,9 @@ def choosing_steps(n_specs: int, scheme: Scheme) -> int:
 def _choose_nested(
     search: Search, clips: Sequence[Clip], content: np.ndarray, scheme: Scheme
 ) -> tuple[Choice, list[FoldPlan]]:
-    """Choose on folds inside the training clips of each tested fold, and of all clips.
+    """Choose on folds made inside the training clips of each tested fold, and inside all clips.
 
-    With a test split, what is chosen without it is deployed.
+    With a test split, the choice made without it is saved.
     """
     plans = []
     for tested in range(len(scheme.names)) if scheme.held_out is None else [scheme.held_out]:
@@ -95,8 +94,8 @@ def _choose_nested(
 
 
 def _fit(search: Search, chosen: Choice, plans: Sequence[FoldPlan]) -> Solution:
-    """Fit what was chosen; answer the clips of each tested fold without it."""
-    if len(plans) == 1:  # a test split: what answers it is deployed
+    """Fit the choice, and score the clips of each tested fold by a model fitted without it."""
+    if len(plans) == 1:  # with a test split, the tested head is the one that is saved
         (plan,) = plans
         head = search.fit_rows(chosen.best, plan.rows)
         logits = np.zeros((len(search.targets), search.targets.n_classes), np.float32)
@@ -111,7 +110,7 @@ def _fit(search: Search, chosen: Choice, plans: Sequence[FoldPlan]) -> Solution:
 
 
 def nested(search: Search, clips: Sequence[Clip], content: np.ndarray, rows: np.ndarray) -> Search:
-    """Return a search over ``rows`` alone, on folds made inside them."""
+    """Return a search over the clips ``rows`` alone, on folds made of them."""
     inside = [replace(clips[row], fold=None) for row in rows]
     if len({clip.group for clip in inside}) < INNER_FOLDS:
         inside = [replace(clip, group=None) for clip in inside]

@@ -1,4 +1,4 @@
-"""A training in words and figures: what the command prints, as text and as JSON."""
+"""The text and the JSON object that ``earmark train`` prints about a training."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from earmark.data.doctor.findings import Finding
     from earmark.training.training import Training
 
-MOST_FOLDS = 12  # that have a figure each
-MOST_FINDINGS = 3  # of the doctor's, one a line
+MOST_FOLDS = 12  # with more folds, only the lowest and the highest figure are printed
+MOST_FINDINGS = 3  # lines of findings of the doctor
 
 
 def training_json(training: Training, model: str | None = None) -> dict[str, Any]:
@@ -43,27 +43,29 @@ def training_json(training: Training, model: str | None = None) -> dict[str, Any
 
 
 def layer_names(backbones: Sequence[BackboneUse]) -> list[str]:
-    """Return the layers in use; with several backbones as 'backbone/layer'."""
+    """Return the names of the layers in use; 'backbone/layer' if there are several backbones."""
     several = len(backbones) > 1
     return [f"{use.name}/{name}" if several else name for use in backbones for name in use.layers]
 
 
 def training_text(training: Training, model: str | None = None) -> str:
-    """Return :func:`training_lines` as one text, in which no name breaks a line."""
+    """Return :func:`training_lines` as one text; line breaks inside names are escaped."""
     return "\n".join(map(one_line, training_lines(training, model)))
 
 
 def training_lines(training: Training, model: str | None = None) -> list[str]:
-    """Return the classifier, its estimate and what to distrust; ``model`` is the saved file."""
+    """Return lines about the classifier, its estimate, warnings and findings.
+
+    ``model`` is the saved file.
+    """
     classifier, seconds = training.classifier, training.seconds
     estimate = training.estimate.to_dict()
     saved = f" -> {model}" if model else ""
     return [
         f"{amount(training.n_clips, 'clip')}, {len(classifier.labels)} classes{saved}",
         *(
-            f"  {'and' if n else 'backbone':<9} {use.name}, {_some_layers(use.layers)}"
-            f"{_share_of(use.name, classifier)}"
-            for n, use in enumerate(classifier.backbones)
+            f"  backbone  {use.name}, {_some_layers(use.layers)}{_share_of(use.name, classifier)}"
+            for use in classifier.backbones
         ),
         f"  head      {_head_text(classifier)}",
         *estimate_lines(estimate),
@@ -78,38 +80,38 @@ def training_lines(training: Training, model: str | None = None) -> list[str]:
 
 
 def _share_of(backbone: str, classifier: Classifier) -> str:
-    """Say what a backbone contributes, if it is one of several."""
+    """Return the share of the logits that comes from a backbone, if there are several."""
     rows = classifier.provenance["contributions"]
     if not rows or len(classifier.backbones) == 1:
         return ""
     share = sum(row["share"] for row in rows if row["backbone"] == backbone)
-    return f", {100 * share:.0f} % of the answer"
+    return f", {100 * share:.0f} % of the prediction"
 
 
 def _head_text(classifier: Classifier) -> str:
-    """Return the kind of head, and how many were averaged."""
-    count = len(classifier.provenance["averaged"])
-    return f"{classifier.head.kind}, the average of {count}" if count > 1 else classifier.head.kind
+    """Return the kind of head, and how many heads were averaged."""
+    kind, count = classifier.head.kind, len(classifier.provenance["averaged"])
+    return f"{kind}, the average of {count} heads" if count > 1 else kind
 
 
 def _some_layers(layers: Sequence[str]) -> str:
-    """Return layer names, of many only the first and the last."""
+    """Return up to three layer names; of more, their number, the first and the last."""
     if len(layers) > 3:
         return f"{len(layers)} layers, {layers[0]} to {layers[-1]}"
     return f"layer{'' if len(layers) == 1 else 's'} {', '.join(layers)}"
 
 
 def _some_findings(findings: Sequence[Finding]) -> list[str]:
-    """Return at most MOST_FINDINGS lines; the last points to where all of them are."""
+    """Return at most MOST_FINDINGS lines; the last names the command that lists all findings."""
     lines = [finding.line() for finding in findings]
     if len(lines) <= MOST_FINDINGS:
         return lines
     left = len(lines) - MOST_FINDINGS + 1
-    return [*lines[:-left], f"and {left} more; `earmark doctor` has them all."]
+    return [*lines[:-left], f"and {left} more; `earmark doctor` lists them all."]
 
 
 def estimate_lines(estimate: Mapping[str, Any]) -> list[str]:
-    """Return the estimate as aligned lines: the figure, how it was made, its spread over folds."""
+    """Return aligned lines: verdict, headline figure, how it was tested, calibration, folds."""
     figure = headline_of(estimate)
     low, high = figure["ci95"]
     quantity, guess = _SHOWN[figure["name"]]
@@ -118,48 +120,53 @@ def estimate_lines(estimate: Mapping[str, Any]) -> list[str]:
         f"  {quantity} {figure['value']:.3f} (95 % interval {low:.3f} to {high:.3f};"
         f" {guess} gives {figure['chance']:.3f})",
         *_beside(estimate, figure["name"]),
-        f"  measured  {estimate['scheme']}; {', '.join(_others(estimate, figure['name']))}",
+        f"  tested    {estimate['scheme']}; {', '.join(_others(estimate, figure['name']))}",
         *_calibration_line(estimate),
     ]
     return [*lines, *_fold_line(estimate["folds"], figure["name"])]
 
 
 def _calibration_line(estimate: Mapping[str, Any]) -> list[str]:
-    """Say how far the scores are off, and what exactly right ones would show; not of 0.1."""
+    """Return the calibration error beside that of perfect scores; nothing for files of 0.1."""
     if "ece_expected" not in estimate:
         return []
     return [
         f"  scores    calibration error {estimate['ece']:.3f}, debiased"
-        f" {estimate['ece_debiased']:.3f}; exactly right scores would show"
+        f" {estimate['ece_debiased']:.3f}; perfectly calibrated scores would show"
         f" {estimate['ece_expected']:.3f} on {amount(estimate['clips'], 'clip')}"
     ]
 
 
 def _fold_line(folds: Sequence[Mapping[str, Any]], name: str) -> list[str]:
-    """Return the figure of each fold in a line, or of many the lowest and the highest."""
+    """Return the figure of each fold in a line; of many folds, the lowest and the highest."""
+    noun = name.replace("_", " ").replace("f1", "F1")
     values = [fold.get(name, fold["accuracy"]) for fold in folds]
     if len(folds) > MOST_FOLDS:
-        return [f"  folds     {len(folds):,}, from {min(values):.3f} to {max(values):.3f}"]
+        span = f"from {min(values):.3f} to {max(values):.3f}"
+        return [f"  folds     {noun} in {len(folds):,} folds: {span}"]
     pairs = zip(folds, values, strict=True)
     line = ", ".join(f"{fold['fold']}: {value:.3f}" for fold, value in pairs)
-    return [f"  folds     {line}"] if len(folds) > 1 else []
+    return [f"  folds     {noun} in fold {line}"] if len(folds) > 1 else []
 
 
-_SHOWN = {  # how a headline begins its line, and what guessing is
+_SHOWN = {  # the label of a headline's line, and the guess that it is compared with
     "accuracy": ("accuracy ", "always guessing one class"),
     "ranking": ("ranking  ", "always guessing the commonest first"),
     "balanced_accuracy": ("balanced  accuracy", "always guessing one class"),
-    "macro_f1": ("macro F1 ", "always answering every class"),
+    "macro_f1": ("macro F1 ", "always predicting every class"),
 }
 
 
 def guess_of(figure: str) -> str:
-    """Return in words what guessing is, against which a figure is held."""
+    """Describe the guess that a figure is compared with."""
     return _SHOWN[figure][1]
 
 
 def headline_of(estimate: Mapping[str, Any]) -> dict[str, Any]:
-    """Return name, value, interval and chance of the figure to go by; of 0.1 the accuracy."""
+    """Return name, value, interval and chance of the headline figure.
+
+    Files of 0.1 have none; the accuracy stands in.
+    """
     headline = estimate.get("headline")
     if headline is not None:
         return dict(headline)
@@ -172,21 +179,21 @@ def headline_of(estimate: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verdict_line(estimate: Mapping[str, Any]) -> list[str]:
-    """Say whether the classifier may be used, and why."""
+    """Return the line that says whether the classifier may be used, and why."""
     verdict = estimate.get("verdict")
     return [] if verdict is None else [f"  verdict   {verdict['word']}: {verdict['why']}"]
 
 
 def is_worthless(estimate: Mapping[str, Any]) -> bool:
-    """Say if the verdict is that the answers are worthless."""
+    """Return whether the verdict is 'worthless'."""
     return (estimate.get("verdict") or {}).get("word") == WORTHLESS
 
 
 def _beside(estimate: Mapping[str, Any], name: str) -> list[str]:
-    """Return the accuracy, or the ranking, where that is not the figure to go by."""
+    """Return a line with the accuracy, or the ranking, where another figure is the headline."""
     if name == "balanced_accuracy":
         quantity, guess = _SHOWN["accuracy"]
-        why = "; classes are of unequal size, and it counts the large ones most"
+        why = "; classes differ in size, and accuracy counts the large ones most"
     elif name == "macro_f1":
         quantity, guess = _SHOWN["ranking"]
         why = ""
@@ -200,9 +207,9 @@ def _beside(estimate: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _others(estimate: Mapping[str, Any], name: str) -> list[str]:
-    """Return the figures that are not gone by."""
+    """Return the figures besides the headline ``name``, in words."""
     figures = [("mAP", "map"), ("macro F1", "macro_f1")]
-    if "ece_expected" not in estimate:  # else it has a line of its own
+    if "ece_expected" not in estimate:  # otherwise the calibration error has its own line
         figures.append(("calibration error", "ece"))
     return [
         f"{noun} {estimate[key]:.3f}" for noun, key in figures if key in estimate and key != name
@@ -210,26 +217,31 @@ def _others(estimate: Mapping[str, Any], name: str) -> list[str]:
 
 
 def transfer_line(estimate: Mapping[str, Any]) -> list[str]:
-    """Say in one line what the pretrained network gave, where there is something to compare."""
+    """Compare the pretrained network with the baselines in a line; nothing without baselines."""
     baselines = estimate.get("baselines")
     if not baselines:
         return []
-    rivals = {baseline["name"]: headline_of(baseline)["value"] for baseline in baselines}
-    rival, most = max(rivals.items(), key=lambda pair: pair[1])
+    values = {
+        baseline_name(baseline["name"]): headline_of(baseline)["value"] for baseline in baselines
+    }
+    best, most = max(values.items(), key=lambda pair: pair[1])
     gain = round(100 * (frozen_value(estimate) - most), 1) or 0.0  # no -0.0
+    network = "  baseline  pretrained network:"
     if gain < 0:
-        if rival == "random weights":
-            rival = "the same network with random weights"
-        return [
-            f"  transfer  pretrained network: {-gain:.1f} points WORSE than {rival}"
-            f" ({most:.3f}); it did not help"
-        ]
-    others = ", ".join(f"{value:.3f} with {name}" for name, value in rivals.items())
-    return [f"  transfer  {gain:+.1f} points from the pretrained network: {others}"]
+        return [f"{network} {-gain:.1f} points WORSE than {best} ({most:.3f}); it did not help"]
+    others = [f"; {name}: {value:.3f}" for name, value in values.items() if name != best]
+    if gain == 0:
+        return [f"{network} no better than {best} ({most:.3f}){''.join(others)}"]
+    return [f"{network} {gain:.1f} points better than {best} ({most:.3f}){''.join(others)}"]
+
+
+def baseline_name(name: str) -> str:
+    """Return the name of a baseline as it stands in a sentence."""
+    return "the same network with random weights" if name == "random weights" else name
 
 
 def frozen_value(estimate: Mapping[str, Any]) -> float:
-    """Return the figure to go by before fine-tuning, which is what baselines are held against."""
+    """Return the headline figure before fine-tuning, which baselines are compared with."""
     tuning = estimate.get("fine_tuning") or {}
     if "headline" not in estimate:
         return float(tuning.get("frozen", estimate["accuracy"]))
@@ -238,9 +250,9 @@ def frozen_value(estimate: Mapping[str, Any]) -> float:
 
 
 def growth_line(estimate: Mapping[str, Any]) -> list[str]:
-    """Say what more recordings should add, where the learning curve says it.
+    """Return what twice the recordings should add, as the learning curve predicts it.
 
-    Of worthless answers it says nothing.
+    Nothing without a learning curve or if the verdict is 'worthless'.
     """
     from earmark.training.learning_curve import gain_of_doubling
 
@@ -250,35 +262,36 @@ def growth_line(estimate: Mapping[str, Any]) -> list[str]:
     if gain is None or is_worthless(estimate):
         return []
     which = " to the frozen classifier" if "fine_tuning" in estimate else ""
-    if (estimate.get("headline") or {}).get("name") == "balanced_accuracy":
-        which = f" of accuracy{which}"
-    return [f"  more      doubling the recordings should add about {100 * gain:.1f} points{which}"]
+    return [
+        f"  growth    doubling the recordings should add about {100 * gain:.1f} points of"
+        f" accuracy{which}"
+    ]
 
 
 def unknown_line(estimate: Mapping[str, Any]) -> list[str]:
-    """Say how well unknown classes are told from known ones, where that was asked for."""
+    """Return how many clips of unknown and of known classes are given a class, if asked for."""
     threshold = estimate.get("unknown")
     if threshold is None:
         return []
+    accepted, known = (f"{100 * threshold[name]:.0f} %" for name in ("accepted", "answered"))
     return [
-        f"  unknown   of clips of unknown classes (each class left out in turn),"
-        f" {100 * threshold['accepted']:.0f} % are given a class; of known clips,"
-        f" {100 * threshold['answered']:.0f} %"
+        f"  unknown   a known class is predicted for {accepted} of clips of unknown classes"
+        f" (each class left out in turn) and for {known} of clips of known classes"
     ]
 
 
 def answered_unknown_line(figures: Mapping[str, Any]) -> list[str]:
-    """Say of an evaluation how many clips would be answered 'unknown', where any could be."""
+    """Return how many clips of an evaluation would be predicted 'unknown', if any could be."""
     if "answered_unknown" not in figures:
         return []
     return [
         f"  unknown   {figures['answered_unknown']} of {amount(figures['clips'], 'clip')} would be"
-        " answered unknown; accuracy counts the best class of every clip"
+        " predicted unknown; the accuracy counts their best class instead"
     ]
 
 
 def fine_tuning_line(estimate: Mapping[str, Any]) -> list[str]:
-    """Say in one line what fine-tuning gave, and which of the two the classifier is."""
+    """Return what fine-tuning added, and whether the frozen or the tuned network is saved."""
     verdict = estimate.get("fine_tuning")
     if verdict is None:
         return []
@@ -291,10 +304,10 @@ def fine_tuning_line(estimate: Mapping[str, Any]) -> list[str]:
             f" {100 * verdict['difference']:+.1f} points (95 % interval {low:+.1f} to {high:+.1f})"
         )
     elif not folds:
-        gain = "not fine-tuned, because the frozen network is already right about every clip"
+        gain = "not fine-tuned, because the frozen network already classifies every clip correctly"
     else:
-        gain = f"fine-tuned in none of {folds} folds, because no rehearsal gained anything"
+        gain = f"fine-tuned in none of {folds} folds, because it gained nothing in any rehearsal"
     return [
-        f"  finetune  {verdict['how']}: frozen {verdict['frozen']:.3f}, {gain};"
-        f" saved: the {verdict['use']} one"
+        f"  finetune  {verdict['how']}: accuracy frozen {verdict['frozen']:.3f}, {gain};"
+        f" saved: the {verdict['use']} network"
     ]

@@ -1,4 +1,4 @@
-"""train(): a dataset -> a classifier with an honest estimate of how good it is."""
+"""train(): turn a dataset into a classifier with an honest estimate of its accuracy."""
 
 from __future__ import annotations
 
@@ -46,43 +46,50 @@ from earmark.training.verdict import verdict_of
 
 @dataclass(frozen=True, repr=False)
 class Training:
-    """A trained classifier, and what happened on the way; ``print`` shows what the command prints.
+    """A trained classifier, its estimate, warnings and timings.
+
+    ``print(training)`` shows what ``earmark train`` prints.
 
     Attributes
     ----------
     classifier : Classifier
-        What was trained.
+        The trained classifier.
     estimate : Estimate
-        How good it is.
+        Its accuracy on clips that it was not trained on, with an interval and a verdict.
     n_clips : int
         How many clips could be read.
     skipped : tuple of Failure
-        The clips that could not.
-    warnings, read_warnings, findings
-        What to distrust: of the data as a whole, of single recordings, and what the doctor's cheap
-        checks say.
+        The clips that could not be read, with the reason.
+    warnings : tuple of str
+        Warnings about the data as a whole.
+    read_warnings, read_notes : tuple of str
+        Warnings about single recordings, and notes on recordings of which very little is missing.
+    findings : tuple of Finding
+        What the doctor's quick checks found.
     seconds : dict
-        How long each stage took, and all of them ('total').
+        How long each stage took in seconds, and the sum ('total').
+    out_of_fold : OutOfFold
+        Predictions for each tested clip by models that were not trained on its fold.
     """
 
     classifier: Classifier
     out_of_fold: OutOfFold
     embedded: EmbeddedData
-    search: Search  # the features and targets of all clips, and what is made of them:
-    solution: Solution
-    chosen: Average
+    search: Search  # the features and targets of all clips
+    solution: Solution  # the head that is saved, and the models of each fold
+    chosen: Average  # the candidates that the head was fitted from
     n_clips: int
     skipped: tuple[Failure, ...]
     warnings: tuple[str, ...]
     seconds: dict[str, float]
-    read_warnings: tuple[str, ...] = ()  # recordings that were not read whole, or not as they are
+    read_warnings: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
-    baselines: tuple[Baseline, ...] | None = None  # their answers, which a verdict is held against
-    read_notes: tuple[str, ...] = ()  # recordings of which very little is missing
+    baselines: tuple[Baseline, ...] | None = None
+    read_notes: tuple[str, ...] = ()
 
     @property
     def estimate(self) -> Estimate:
-        """The classifier's."""
+        """The estimate of the classifier."""
         return self.classifier.estimate
 
     def __str__(self) -> str:
@@ -94,7 +101,7 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class _Settings:
-    """The arguments of :func:`train`, besides the data."""
+    """The arguments of :func:`train`, without the data."""
 
     backbone: str
     head: str
@@ -130,45 +137,55 @@ def train(
     unknown: float | None = None,
     memory: float = MEMORY / 1e9,
 ) -> Training:
-    """Train a classifier on labelled clips, and estimate by nested cross-validation how good it is.
+    """Train a classifier on labelled clips and estimate its accuracy by nested cross-validation.
 
-    Folds come from the data's folds, else its groups, else are made; clips whose split is 'test'
-    are scored once. The same data, arguments and machine give the same bytes.
+    The folds are those of the data, or are made so that groups stay whole. If the data has a split
+    'test', its clips are tested once instead. The same data, arguments and machine give the same
+    bytes.
 
     Parameters
     ----------
     data : str, Path, Dataset or frame
         Labelled clips, as :meth:`Dataset.read` takes them.
     backbone : str
-        A name, several with commas between, or 'auto': the best whose weights are on this
-        machine. It never downloads.
-    head, layers : str
-        'auto', 'linear', 'logistic', 'mlp' or 'prototype'; 'auto', 'last', 'all' or 'NAME,NAME'.
-    folds, seed : int
-        How many folds to make where the data has none, and of which random numbers.
+        A name, several names with commas between, or 'auto': the best backbone whose weights are
+        on this machine. 'auto' never downloads.
+    head : str
+        'auto', 'linear', 'logistic', 'mlp' or 'prototype'.
+    layers : str
+        'auto', 'last', 'all' or 'NAME,NAME'.
+    folds : int
+        How many folds to make if the data has none.
+    seed : int
+        The seed of all random numbers.
     precision, engine : str
-        As in :func:`earmark.load_backbone`; the classifier keeps to the precision.
-    store, progress
-        Embeddings are taken from and added to a store. The progress is told of each stage.
+        As in :func:`earmark.load_backbone`. The precision is saved with the classifier.
+    store : Store, optional
+        Embeddings are read from it and added to it.
+    progress : Progress, optional
+        Is called for each stage and each step of it.
     compare : bool
         Whether to add baselines and a learning curve to the estimate.
     unknown : float, optional
-        The share of strangers to let in, such as 0.05, where predictions may be 'unknown'.
+        The share of clips of unknown classes that may be given a known class, 0 to 1, such as
+        0.05. With it, predictions can be 'unknown'.
     memory : float
-        How many gigabytes the training may take. Embeddings beyond are read from the store again
-        and again; sets of layers that need more are left out, and named in the warnings.
+        How many gigabytes the training may take. Embeddings that do not fit are read from the
+        store each time. Sets of layers that do not fit are left out and named in the warnings.
 
     Returns
     -------
     Training
-        The classifier, its estimate, and what was noticed on the way.
+        The classifier, its estimate, and warnings.
 
     Raises
     ------
     DataError
-        Too few recordings of a class, one class only, no readable clip.
+        A class has too few recordings, there is only one class, or no clip can be read.
     BackboneError
-        An unknown backbone, or weights that are missing.
+        The backbone is unknown, or its weights are missing.
+    EarmarkError
+        An argument has an impossible value.
 
     Examples
     --------
@@ -184,7 +201,7 @@ def train(
 
 
 def _train(dataset: Dataset, settings: _Settings) -> Training:
-    """Embed, select, estimate, fit."""
+    """Embed the clips, choose and fit a head, and estimate its accuracy."""
     stages, seed = Stages(settings.progress), settings.seed
     kinds = _kinds(settings.head, dataset)
     asks = settings.unknown is not None
@@ -253,10 +270,10 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
 def _embed_data(
     dataset: Dataset, networks: Sequence[Backbone], settings: _Settings, stages: Stages
 ) -> EmbeddedData:
-    """Embed with every network and make the folds; refuse hopeless data before the long part."""
+    """Embed with every network and make the folds; refuse unsuitable data before embedding."""
     folds, seed = settings.folds, settings.seed
     whole = partial(make_scheme, folds=folds, seed=seed, separator=dataset.separator)
-    whole(dataset.clips, np.arange(len(dataset)))  # that all contents differ is found out later
+    whole(dataset.clips, np.arange(len(dataset)))  # an early check; equal recordings come later
     embeddings, skipped = _embed_all(dataset, networks, settings, stages)
     content = embeddings[0].sounds
     scheme = whole(embeddings[0].clips, content)
@@ -270,6 +287,7 @@ def _search(
     kinds: Sequence[str],
     settings: _Settings,
 ) -> Search:
+    """Return the search for layers and heads over all embedded clips."""
     table = FeatureTable(
         [n.info for n in embedded.networks], [e.matrix for e in embedded.embeddings], choices
     )
@@ -288,7 +306,7 @@ def _search(
 
 
 def _trained_on(search: Search, embedded: EmbeddedData) -> Search:
-    """Return the search over what is trained on: all clips, or those outside of a test split."""
+    """Return the search over the training clips: all clips, or those outside a test split."""
     if embedded.scheme.held_out is None:
         return search
     rows = np.flatnonzero(embedded.scheme.fold != embedded.scheme.held_out)
@@ -298,7 +316,7 @@ def _trained_on(search: Search, embedded: EmbeddedData) -> Search:
 def estimate_of(
     tested: OutOfFold, embedded: EmbeddedData, seed: int, rivals: Sequence[Baseline] | None
 ) -> Estimate:
-    """Return what out-of-fold predictions say, beside those of ``rivals``, with the verdict."""
+    """Return the estimate of out-of-fold predictions, with the baselines ``rivals`` and verdict."""
     scheme, chosen = embedded.scheme, tested.chosen()
     estimate = estimation.estimate(
         tested,
@@ -321,14 +339,14 @@ def _rivals(
     store: Store | None,
     stages: Stages,
 ) -> tuple[Baseline, ...]:
-    """Return what the estimate is held against."""
+    """Return the baselines that the estimate is compared with."""
     layers = layers_read(chosen.specs(search.table))
     used = [n for n, names in zip(embedded.networks, layers, strict=True) if names]
     return tuple(baselines.judge(embedded, search, used, store, stages))
 
 
 def _targets(dataset: Dataset, clips: Sequence[Clip]) -> Targets:
-    """Say which classes each clip has."""
+    """Return the classes of each clip as targets."""
     number = {label: k for k, label in enumerate(dataset.labels)}
     if dataset.is_single:
         return Targets.single(np.array([number[str(clip.label)] for clip in clips]), len(number))
@@ -341,9 +359,9 @@ def _targets(dataset: Dataset, clips: Sequence[Clip]) -> Targets:
 def _used(
     networks: Sequence[Backbone], specs: Sequence[FeatureSpec]
 ) -> tuple[tuple[BackboneUse, ...], tuple[FeatureSpec, ...]]:
-    """Return the backbones that ``specs`` read of, and the specs over these alone."""
+    """Return the backbones that ``specs`` use, and the specs reduced to these backbones."""
     layers = layers_read(specs)
-    if len(specs) > 1:  # one alone may have an order of its own
+    if len(specs) > 1:  # a single spec may have its own order of layers
         layers = tuple(
             tuple(layer.name for layer in network.info.layers if layer.name in names)
             for network, names in zip(networks, layers, strict=True)
@@ -359,7 +377,7 @@ def _used(
 
 
 def _kinds(head: str, dataset: Dataset) -> tuple[str, ...]:
-    """Return the heads that compete; of clips with several classes, fewer can."""
+    """Return the kinds of head to choose from; clips with several classes allow fewer kinds."""
     alone = ("logistic", "mlp", "prototype")
     known = {"auto": KINDS, "linear": heads.LINEAR, **{kind: (kind,) for kind in alone}}
     if head not in known:
@@ -375,9 +393,9 @@ def _kinds(head: str, dataset: Dataset) -> tuple[str, ...]:
 
 
 def backbone_names(backbone: str) -> tuple[list[str], tuple[str, ...]]:
-    """Resolve commas and 'auto', and say what 'auto' has to do without.
+    """Return the names in ``backbone``, and notes on backbones that 'auto' misses.
 
-    The same backbone twice is refused.
+    Naming the same backbone twice is an error.
     """
     if backbone == auto.AUTO:
         return auto.take_at_hand()
@@ -390,7 +408,7 @@ def _embed_all(
     settings: _Settings,
     stages: Stages,
 ) -> tuple[list[Embeddings], tuple[Failure, ...]]:
-    """Embed with every network, and keep the clips that all of them could read."""
+    """Embed with every network, and keep the clips that every network could read."""
     embeddings = []
     for network in networks:
         with stages.stage("embed", len(dataset), f"embedding with {network.info.name}"):
@@ -408,7 +426,7 @@ def _embed_all(
     if not common:
         first = embeddings[0].failures[0]
         raise DataError(
-            f"none of the {len(dataset)} clips could be read; the first, {first.path}, because:"
+            f"none of the {len(dataset)} clips could be read. The first is {first.path}:"
             f" {first.reason}"
         )
     failures = {failure.path: failure for e in embeddings for failure in e.failures}

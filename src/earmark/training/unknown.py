@@ -1,4 +1,4 @@
-"""Where "unknown" begins: as far out as classes are that were left out of training."""
+"""The threshold of 'unknown', set by clips of classes that were left out of training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from earmark.training.screening import thinned
 from earmark.training.selection import Search
 
 MOST_FOLDS = 5
-MOST_TRAINED, MOST_TESTED = 600, 2_000  # clips of a fold; more place the threshold no better
-MOST_LEFT_OUT = 20  # single classes left out in turn; of more, an even choice
+MOST_TRAINED, MOST_TESTED = 600, 2_000  # clips for each fold; more do not improve the threshold
+MOST_LEFT_OUT = 20  # of more classes, this many, evenly spaced, are left out in turn
 
 
 class UnknownThreshold(NamedTuple):
-    """The known_score ``below`` which a clip is unknown; whom it lets in, and whom it answers."""
+    """A threshold: clips with a known-score ``below`` it are unknown.
+
+    ``accepted`` and ``answered`` are the shares of clips of unknown and of known classes that
+    reach it, 0 to 1.
+    """
 
     below: float
     accepted: float
@@ -30,50 +34,60 @@ class UnknownThreshold(NamedTuple):
 def find_threshold(
     search: Search, chosen: Average, rate: float, stages: Stages | None = None
 ) -> UnknownThreshold:
-    """Return the threshold that lets in at most ``rate`` of the strangers, 0 to 1.
+    """Return the threshold that at most a share ``rate`` of clips of unknown classes reaches.
 
-    Each class is left out in turn, and the chosen head fitted to the others without the fold that
-    tests: clips of the class are strangers then. Some classes are let in far more often than
-    others, and the next stranger is of yet another, so that the mean over classes has to stay
-    below ``rate`` by one standard error. ``accepted`` and ``answered`` are the shares of strangers
-    and of known clips beyond the threshold. Raises EarmarkError for fewer than 3 classes, for clips
-    with several classes and for an impossible rate.
+    Each class is left out in turn. The chosen head is fitted to the other classes without the
+    tested fold, so the clips of that class are of an unknown class. Classes differ much in how
+    often their clips reach a threshold, and future sounds are of yet other classes. So the mean
+    over classes must stay one standard error below ``rate``. Raises EarmarkError for fewer than 3
+    classes, for clips with several classes, and for a rate outside 0 to 1.
     """
     classes = search.targets.n_classes
     if not search.targets.is_single or classes < 3:
         raise EarmarkError(
-            f"'unknown' needs clips with one class each and at least 3 classes, to leave one out;"
-            f" here are {classes}{'' if search.targets.is_single else ', several a clip'}."
+            "'unknown' needs at least 3 classes, because each is left out in turn, and clips with"
+            f" one class each; here are {classes} classes"
+            f"{'' if search.targets.is_single else ', several for a clip'}."
         )
     if not 0 < rate < 1:
-        raise EarmarkError(f"no rate {rate:g} of strangers; give one between 0 and 1, as in 0.05.")
-    strangers: dict[int, list[np.ndarray]] = {}
+        raise EarmarkError(f"the rate of 'unknown' is {rate:g}; give one above 0 and below 1.")
+    outside_of: dict[int, list[np.ndarray]] = {}
     known = []
     n_folds = min(int(search.fold.max()) + 1, MOST_FOLDS)
     with (stages or Stages()).stage("unknown", n_folds, "unknown threshold") as step:
         for tested in range(n_folds):
             for left, (outside, inside) in _left_out(search, chosen, tested).items():
-                strangers.setdefault(left, []).append(outside)
+                outside_of.setdefault(left, []).append(outside)
                 known.append(inside)
             step()
-    away = [np.concatenate(scores) for scores in strangers.values()]
-    below = _threshold(away, rate)
+    outside_scores = [np.concatenate(scores) for scores in outside_of.values()]
+    below = _threshold(outside_scores, rate)
     answered = float((np.concatenate(known) >= below).mean())
-    return UnknownThreshold(below, float(np.mean([(a >= below).mean() for a in away])), answered)
+    return UnknownThreshold(
+        below, float(np.mean([(a >= below).mean() for a in outside_scores])), answered
+    )
 
 
-def _threshold(away: Sequence[np.ndarray], rate: float) -> float:
-    """Return the least threshold that keeps strangers of many classes, each an array, out."""
-    thresholds = np.sort(np.concatenate(away)) + 1e-6
-    share = np.stack([(a[:, None] >= thresholds).mean(0) for a in away])  # (classes, thresholds)
-    most = share.mean(0) + share.std(0, ddof=1) / np.sqrt(len(away))
-    return float(thresholds[int(np.argmax(most <= rate))])  # at the last, nobody is let in
+def _threshold(outside_scores: Sequence[np.ndarray], rate: float) -> float:
+    """Return the lowest threshold that keeps to ``rate``.
+
+    ``outside_scores`` has the known-scores of clips of each class that was left out.
+    """
+    thresholds = np.sort(np.concatenate(outside_scores)) + 1e-6
+    share = np.stack(
+        [(a[:, None] >= thresholds).mean(0) for a in outside_scores]
+    )  # (classes, thresholds)
+    most = share.mean(0) + share.std(0, ddof=1) / np.sqrt(len(outside_scores))
+    return float(thresholds[int(np.argmax(most <= rate))])  # no clip reaches the last
 
 
 def _left_out(
     search: Search, chosen: Average, tested: int
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Return how familiar strangers and known clips in a fold are, for each class left out."""
+    """Return known-scores of the clips of a fold, for each class that was left out of training.
+
+    The first array has the clips of that class, the second those of all others.
+    """
     train = search.rows_without(tested, MOST_TRAINED)
     inside = np.flatnonzero(search.fold == tested)
     test = thinned(inside, search.targets, MOST_TESTED, search.seed)
@@ -86,8 +100,8 @@ def _left_out(
         rest = truth != left
         head = search.fit_features(chosen, train[rest], features[rest])
         best = head.known_score(others)
-        is_stranger = answer == left
-        scores[left] = best[is_stranger], best[~is_stranger]
+        is_left_out = answer == left
+        scores[left] = best[is_left_out], best[~is_left_out]
 
     count = search.targets.n_classes
     lefts = np.unique(np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int))

@@ -1,4 +1,4 @@
-"""The verdict: may the answers be used, with care, or are they worthless; and why, in a sentence.
+"""The verdict on a classifier: 'use', 'care' or 'worthless', and a sentence that says why.
 
 The rules stand in docs/trust.md. They were fixed before they were tried on random labels.
 """
@@ -17,16 +17,17 @@ from earmark.data.splits import numbered
 from earmark.errors import amount, some
 from earmark.training import headline, metrics
 from earmark.training.estimation import OutOfFold
+from earmark.training.summary import baseline_name
 
 if TYPE_CHECKING:
     from earmark.training.baselines import Baseline
 
-SHOWN = 0.05  # a difference with a smaller p-value is no accident
-CERTAIN = 0.001  # to be used, answers must fit their labels better than this
-FEW_GROUPS = 5  # with fewer no exchange of groups has p < 0.05: recordings are counted then
-FEW_CLIPS = 10  # of a class
-WIDE = 0.2  # of the 95 % interval
-HALF_WAY, NEARLY_RIGHT = 0.5, 0.8  # of the way from guessing to no error
+SHOWN = 0.05  # a difference with a smaller p-value is significant
+CERTAIN = 0.001  # the verdict 'use' needs a smaller p-value of the permutation test
+FEW_GROUPS = 5  # with fewer groups no exchange of them has p < 0.05; recordings are counted then
+FEW_CLIPS = 10  # fewer tested clips of a class are a reason for care
+WIDE = 0.2  # a wider 95 % interval is a reason for care
+HALF_WAY, NEARLY_RIGHT = 0.5, 0.8  # skill: 0 is guessing, 1 is no error
 
 
 def verdict_of(
@@ -37,10 +38,10 @@ def verdict_of(
     leaks: Sequence[str] = (),
     seed: int = 0,
 ) -> Figures:
-    """Return 'word' and 'why' of answers ``chosen`` (N, K) whose figures are the ``estimate``.
+    """Return the verdict on predictions: its 'word' ('use', 'care' or 'worthless') and 'why'.
 
-    ``leaks`` are sentences about tested clips that were trained on, or nearly. The 'word' is
-    'use', 'care' or 'worthless'.
+    ``chosen`` (N, K) are the predicted classes, and ``estimate`` their figures. ``leaks`` are
+    sentences about tested clips that were also trained on, or nearly.
     """
     judged = _Judged(estimate, tested, chosen, baselines, seed)
     if why := judged.worthless():
@@ -52,7 +53,7 @@ def verdict_of(
 
 
 class _Judged:
-    """Answers, the figure they are judged by, and the tests of it."""
+    """Predictions, their headline figure, and its significance tests."""
 
     def __init__(
         self,
@@ -85,29 +86,29 @@ class _Judged:
 
     @functools.cached_property
     def p(self) -> float:
-        """How often labels dealt out at random would fit the answers as well."""
+        """How often shuffled labels would fit the predictions as well, 0 to 1."""
         onehot = self.tested.onehot
         return headline.permutation_p(self.name, self.chosen, onehot, self.cluster, self.seed)
 
     @property
     def gain(self) -> str:
-        """The figure, and what guessing gives."""
+        """The headline figure beside that of guessing, in words."""
         return f"{self.noun} is {self.value:.3f}; guessing gives {self.chance:.3f}"
 
     def worthless(self) -> str | None:
-        """Return why the answers are worth nothing; None where they are worth something."""
+        """Return why the predictions are worthless; None if they are not."""
         if self.low <= self.chance:
             if self.value <= self.chance:
                 return self.gain
             return (
-                f"{self.noun} {self.value:.3f} of {amount(len(self.tested.clips), 'clip')} is not"
-                f" shown to be above guessing: its 95 % interval begins at {self.low:.3f}, and"
+                f"{self.noun} {self.value:.3f} on {amount(len(self.tested.clips), 'clip')} is not"
+                f" significantly above guessing: its 95 % interval begins at {self.low:.3f}, and"
                 f" guessing gives {self.chance:.3f}"
             )
         if not self.is_one_class and self.p >= SHOWN:
             return (
-                f"{self.noun} {self.value:.3f} is not shown to be above guessing: labels dealt out"
-                f" at random fit as well in {100 * self.p:.0f} % of draws"
+                f"{self.noun} {self.value:.3f} is not significantly above guessing: shuffled labels"
+                f" fit as well in {100 * self.p:.0f} % of draws"
             )
         if self.rival is None or self.skill >= NEARLY_RIGHT or self._is_above:
             return None
@@ -116,32 +117,33 @@ class _Judged:
         return f"{self.noun} {self.value:.3f} is {self._beside(self.rival)}"
 
     def _beside(self, rival: _Rival) -> str:
-        place = "below" if self._is_below else "not shown to be above"
-        return f"{place} that of {rival.name}, with nothing learned: {rival.value:.3f}"
+        place = "below" if self._is_below else "not significantly above"
+        return f"{place} the {rival.value:.3f} of {rival.name}, a baseline without pretraining"
 
     @functools.cached_property
     def _is_above(self) -> bool:
-        """Whether the answers are above those of the best baseline, by no accident."""
+        """Whether the figure is significantly above that of the best baseline."""
         return self.rival is not None and self._exchange_p(self.counts, self.rival.counts) < SHOWN
 
     @functools.cached_property
     def _is_below(self) -> bool:
-        """Whether they are below those, by no accident."""
+        """Whether the figure is significantly below that of the best baseline."""
         return self.rival is not None and self._exchange_p(self.rival.counts, self.counts) < SHOWN
 
     def _exchange_p(self, ours: np.ndarray, theirs: np.ndarray) -> float:
         return headline.exchange_p(self.name, ours, theirs, self.seed)
 
     def doubts(self) -> list[str]:
-        """Return why the answers are to be used with care."""
+        """Return the reasons to use the predictions with care."""
         reasons = []
         if self.is_one_class:
-            reasons.append("all tested clips are of one class, so that no other was told from it")
+            reasons.append("all tested clips are of one class, so confusions could not show")
         elif self.p >= CERTAIN:
-            reasons.append(f"labels at random would fit as well in {100 * self.p:.1f} % of draws")
+            reasons.append(f"shuffled labels fit as well in {100 * self.p:.1f} % of draws")
         if self.is_few:
             groups = amount(self.groups, "group")
-            reasons.append(f"clips of only {groups} were tested, {self._of_other_groups}")
+            verb = "was" if self.groups == 1 else "were"
+            reasons.append(f"only {groups} {verb} tested, {self._of_other_groups}")
         reasons += self._doubtful_classes()
         if self.high - self.low > WIDE:
             reasons.append(f"the 95 % interval is wide, {self.low:.3f} to {self.high:.3f}")
@@ -153,15 +155,17 @@ class _Judged:
 
     @property
     def _of_other_groups(self) -> str:
-        """What few groups say of others: the printed interval is over groups and may be wide."""
+        """What few groups say about others. The printed interval is over groups, and wide."""
         low, high = (self.estimate.headline or {"ci95": (self.low, self.high)})["ci95"]
         if low > self.chance:
-            return "which says little of others"
+            return "which says little about others"
         return (
-            f"which says nothing of others: the interval, {low:.3f} to {high:.3f}, reaches guessing"
+            f"which says nothing about others: the 95 % interval, {low:.3f} to {high:.3f}, includes"
+            " guessing"
         )
 
     def _doubtful_classes(self) -> list[str]:
+        """Return reasons for care that concern single classes."""
         onehot, rows = self.tested.onehot, self.estimate.classes
         groups = headline.clusters_of_classes(onehot, self.tested.cluster).tolist()
         shares = (onehot > 0).mean(0)
@@ -181,11 +185,12 @@ class _Judged:
             if r["n"] and not self.is_one_class and (r[figure] or 0.0) < least - 1e-9
         ]
         noun = "group" if any(clip.group for clip in self.tested.clips) else "recording"
+        each = "each of " if len(alone) > 1 else ""
         return [
             text.format(some(labels))
             for text, labels in (
-                (f"fewer than {FEW_CLIPS} clips were tested of {{}}", few),
-                (f"clips of one {noun} only were tested of {{}}", alone),
+                (f"fewer than {FEW_CLIPS} clips of {{}} were tested", few),
+                (f"only one {noun} of {each}{{}} was tested", alone),
                 (f"the {figure.replace('f1', 'F1')} of {{}} is below guessing", missed),
             )
             if labels
@@ -193,17 +198,17 @@ class _Judged:
 
     @property
     def beside(self) -> str:
-        """How a baseline compares with answers that may be used."""
+        """How the best baseline compares, where the verdict is 'use'."""
         if self.rival is None:
             return ""
         if self._is_above:
             return f", {self.rival.name} {self.rival.value:.3f}"
-        return f"; it is {self._beside(self.rival)}, so that the transfer is not needed here"
+        return f"; it is {self._beside(self.rival)}, so the pretrained network is not needed here"
 
 
 @dataclass(frozen=True)
 class _Rival:
-    """A baseline's name in a sentence, its counts (P, 3, K), and its figure."""
+    """A baseline: its name in a sentence, its counts (P, 3, K), and its figure."""
 
     name: str
     counts: np.ndarray
@@ -211,6 +216,5 @@ class _Rival:
 
     @classmethod
     def of(cls, figure: str, baseline: Baseline, counts: np.ndarray) -> _Rival:
-        is_random = baseline.name == "random weights"
-        name = "the same network with random weights" if is_random else baseline.name
-        return cls(name, counts, float(headline.value(figure, counts.sum(0))))
+        value = float(headline.value(figure, counts.sum(0)))
+        return cls(baseline_name(baseline.name), counts, value)

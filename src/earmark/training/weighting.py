@@ -1,7 +1,7 @@
-"""Weigh layers by what they are worth alone: one kernel of all layers of all backbones.
+"""Weight all layers of all backbones by how well each does alone, for one joint kernel.
 
-A layer weighs exp((least loss of a layer - its own loss) / SHARPNESS). So many layers join in, and
-a backbone that knows nothing of these sounds does no harm.
+The weight of a layer is exp((lowest loss of a layer - its own loss) / SHARPNESS). So many layers
+contribute, and a backbone that does not suit these sounds does no harm.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from earmark.training.inner import Candidate, Contest, Contests, Weights
 from earmark.training.judging import Eligible, FoldedClips, LayerWeights, judge
 from earmark.training.kernels import FeatureTable
 
-# Nats of loss that cost a layer a factor of e. On ESC-50, EMO-DB, instruments and Speech Commands
-# 0.1 and 0.3 did about as well; on Free Spoken Digit all three do.
+# This many nats more loss divide the weight of a layer by e. On ESC-50, EMO-DB, instruments, Speech
+# Commands and Free Spoken Digit, 0.1 and 0.3 did about as well.
 SHARPNESS = 0.2
-LEAST = 0.02  # of the weight of the best layer; layers of less are left out
+LEAST = 0.02  # layers with less than this share of the weight of the best layer are left out
 
 
 def joint_name(table: FeatureTable) -> str | None:
-    """Return the spec that reads all of every layer, if each layer is there alone as well."""
+    """Return the spec that reads all layers whole, if each layer also has a spec of its own."""
     specs = table.specs
     every = tuple(tuple(layer.name for layer in info.layers) for info in table.infos)
     whole = [n for n, spec in specs.items() if spec.layers == every and _is_whole(table, n)]
@@ -29,12 +29,13 @@ def joint_name(table: FeatureTable) -> str | None:
 
 
 def _is_whole(table: FeatureTable, name: str) -> bool:
+    """Return whether a spec reads all statistics of its layers."""
     spec = table.specs[name]
     return spec.spread and spec.bands and not spec.averaged
 
 
 def _alone(table: FeatureTable) -> dict[tuple[int, str], str]:
-    """Return the specs that read all of one layer, by backbone and layer."""
+    """Return the names of the specs that read one layer whole, by (backbone, layer)."""
     alone = {}
     for name, spec in table.specs.items():
         read = [(k, layer) for k, layers in enumerate(spec.layers) for layer in layers]
@@ -44,11 +45,12 @@ def _alone(table: FeatureTable) -> dict[tuple[int, str], str]:
 
 
 def layer_weights(contests: Contests, table: FeatureTable) -> LayerWeights:
-    """Return the weights of all layers, from what each is worth alone in each contest."""
+    """Return the weights of all layers in each contest, from the loss of each layer alone."""
     return {tested: _weights(contest, table) for tested, contest in contests.items()}
 
 
 def _weights(contest: Contest, table: FeatureTable) -> Weights:
+    """Return the weights (L,) of all layers in one contest; the best layer has 1."""
     specs = {name: k for k, name in enumerate(_alone(table).values())}
     losses = np.full(len(specs), np.inf)
     for candidate, loss in contest.loss.items():

@@ -1,6 +1,6 @@
-"""Gradient training of a network beneath its head, and the honest answer whether it paid.
+"""Fine-tuning: train a network together with its head, and test whether that helped.
 
-``conduct.py`` goes through the folds, ``run.py`` is one run, ``context.py`` has what it is given.
-``recipe.py`` has the settings, ``parameters.py`` says which parameters move, ``model.py`` is the
-whole way from windows to logits. The others are parts of a run.
+``conduct.py`` goes through the folds. ``run.py`` is one run, and ``context.py`` its input.
+``recipe.py`` has the settings, ``parameters.py`` selects the tuned parameters, and ``model.py``
+computes logits from windows. The other modules are parts of a run.
 """

@@ -1,4 +1,4 @@
-"""Variation of clips before the network hears them: so a few clips teach as much as many."""
+"""Augmentation: random changes to training clips, so that few clips train as well as many."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 from earmark.training.finetuning.recipe import Recipe
 
-NOISE_RANGE_DB = 15.0  # by how much the noise may be weaker than the strongest allowed
+NOISE_RANGE_DB = 15.0  # the noise is up to this much weaker than the loudest allowed
 SILENCE = 1e-9
 
 
 def vary(x: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
-    """Return a clip (n,) played faster or slower, rolled around its end, louder or softer."""
+    """Return a clip (n,) at a random speed, with a random circular shift and a random gain."""
     if recipe.speed:
         n = max(1, round(len(x) * np.exp(rng.uniform(-recipe.speed, recipe.speed))))
         at = np.linspace(0, len(x) - 1, n)
@@ -26,9 +26,9 @@ def vary(x: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
 def lay_below(
     x: np.ndarray, noise: np.ndarray, recipe: Recipe, rng: np.random.Generator
 ) -> np.ndarray:
-    """Add ``noise``, another clip of any length, to a clip (n,), and much weaker.
+    """Return a clip (n,) with a random stretch of ``noise``, another clip, added at a low level.
 
-    A stretch of the noise that is quieter than the rest of it stays quieter.
+    The level is relative to the whole noise, so a quiet stretch of it stays quiet.
     """
     down = recipe.noise_db + rng.uniform(0, NOISE_RANGE_DB)
     if len(noise) < len(x):
@@ -40,4 +40,5 @@ def lay_below(
 
 
 def _level(x: np.ndarray) -> float:
+    """Return the root mean square of a waveform, never 0."""
     return float(np.sqrt(np.mean(np.square(x)))) + SILENCE

@@ -1,4 +1,4 @@
-"""Checkpoints, from which a killed run goes on. They are written whole or not at all."""
+"""Checkpoints, from which a killed run resumes. They are written atomically."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from earmark.system.jsons import json_text
 
 
 class Checkpoints:
-    """Named states of one fine-tuning; ``key``, their folder, is a hash of all that decides them.
+    """Named states of one fine-tuning, in a folder named ``key``: a hash of all that decides them.
 
-    Where the disk is full, it warns once and writes no more; training goes on.
+    If the disk is full, it warns once and stops writing; training continues.
     """
 
     def __init__(self, key: str, is_writer: bool = True) -> None:
@@ -30,7 +30,7 @@ class Checkpoints:
         self.is_writer = is_writer
 
     def load(self, name: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """Return the state and tensors saved under ``name``; None if there is no whole file."""
+        """Return the state and tensors saved under ``name``; None without a complete file."""
         try:
             with safe_open(self._place(name), framework="pt") as file:
                 state = json.loads((file.metadata() or {})["earmark"], object_hook=_with_nan)
@@ -53,13 +53,14 @@ class Checkpoints:
             self.is_writer = False
             reason = getattr(error, "strerror", None) or str(error)
             warnings.warn(
-                f"no checkpoint can be kept in {self.folder} ({reason}); training goes on without.",
+                f"checkpoints cannot be written to {self.folder} ({reason}); training continues"
+                " without them.",
                 EarmarkWarning,
                 stacklevel=2,
             )
 
     def drop(self, name: str) -> None:
-        """Delete a state that is not needed any more."""
+        """Delete a state that is no longer needed."""
         if self.is_writer:
             self._place(name).unlink(missing_ok=True)
 
@@ -72,5 +73,5 @@ class Checkpoints:
 
 
 def _with_nan(value: dict[str, Any]) -> dict[str, Any]:
-    """Return an object with NaN for what is null: a figure that was not finite."""
+    """Return an object in which null is NaN; it stands for a figure that was not finite."""
     return {key: float("nan") if item is None else item for key, item in value.items()}

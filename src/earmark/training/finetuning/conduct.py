@@ -1,4 +1,4 @@
-"""finetune(): adapt the networks to a dataset, and say honestly whether it was worth it."""
+"""finetune(): adapt the networks to a dataset, and test whether it improves the classifier."""
 
 from __future__ import annotations
 
@@ -41,10 +41,22 @@ TUNED, FROZEN = "fine-tuned", "frozen"
 
 @dataclass(frozen=True)
 class FineTuning:
-    """What :func:`finetune` returns: the ``training`` to use, and the ``frozen`` one it began with.
+    """The result of :func:`finetune`.
 
-    ``verdict`` compares the two; see :func:`finetune`. ``curves`` has a row an epoch for each run.
-    Call ``checkpoints.forget()`` once the classifier is saved.
+    Attributes
+    ----------
+    training : Training
+        The training to use, fine-tuned or frozen.
+    frozen : Training
+        The training with frozen networks.
+    verdict : dict
+        The comparison of the two; see :func:`finetune`.
+    curves : dict of str to tuple of dict
+        The figures of each epoch of each run.
+    checkpoints : Checkpoints
+        Call ``checkpoints.forget()`` once the classifier is saved.
+    is_first : bool
+        Whether this is the first of several processes. Only the first saves and prints.
     """
 
     training: Training
@@ -52,7 +64,7 @@ class FineTuning:
     verdict: dict[str, Any]
     curves: dict[str, tuple[dict[str, float], ...]]
     checkpoints: Checkpoints
-    is_first: bool = True  # of the processes: the others save and print nothing
+    is_first: bool = True
 
     def __repr__(self) -> str:
         return f"FineTuning({self.verdict['use']!r}, {self.training!r})"
@@ -68,38 +80,40 @@ def finetune(
 ) -> FineTuning:
     """Train as :func:`train` does with ``options``, then fine-tune the networks that it chose.
 
-    Each fold that tests has a *rehearsal*: the network is tuned on the other folds but one and
-    judged on that one, which says how many epochs are best, and if they are better than none. If
-    so, the network is tuned again on all folds but the tested one. So the estimate has every
-    decision inside. The fine-tuned classifier is returned if most rehearsals were better, by two
-    standard errors each, and it is not worse on the tested clips; else the frozen one is. Nothing
-    is tuned where the frozen network is right about every tested clip. After a kill, the same call
-    goes on where it stopped.
+    Each tested fold starts with a *rehearsal*: the network is tuned on all but one of the other
+    folds and judged on that one. This shows how many epochs are best, and whether they are better
+    than none. If so, the network is tuned again on all folds but the tested one. So the estimate
+    includes every decision.
+
+    The fine-tuned classifier is returned if most rehearsals were better, by two standard errors
+    each, and it is not worse on the tested clips. Otherwise the frozen one is returned. Nothing is
+    tuned if the frozen network classifies every tested clip correctly. If a call is killed, the
+    same call resumes where it stopped.
 
     Parameters
     ----------
-    data
-        What :func:`train` takes.
-    how
+    data : str, Path, Dataset or frame
+        Labelled clips, as :func:`train` takes them.
+    how : str
         'full' for every layer, 'last:N' for the last N layers, or 'lora'.
-    recipe
-        The settings of the gradient steps; default: ``Recipe()``.
-    observer
-        Gets the figures of each step.
+    recipe : Recipe, optional
+        The settings of the gradient steps.
+    observer : Observer, optional
+        Is called with the figures of each step.
     **options
         The other arguments of :func:`train`.
 
     Returns
     -------
     FineTuning
-        Its ``verdict`` says what was used ('use'), the accuracy of both on the tested clips, the
-        'difference' with its 95 % interval 'ci95' (0 to 0 if no fold was tuned), and what was
-        used in each fold.
+        Its ``verdict`` has the network that is used ('use': 'fine-tuned' or 'frozen'), the accuracy
+        of both on the tested clips ('frozen', 'fine_tuned'), the 'difference' with its 95 %
+        interval 'ci95' (0 to 0 if no fold was tuned), and the same for each of the 'folds'.
 
     Raises
     ------
     EarmarkError
-        ``how`` or an option is unknown, or the backbone cannot be tuned so.
+        ``how`` or an option is unknown, or the backbone cannot be tuned that way.
 
     Examples
     --------
@@ -120,7 +134,7 @@ def finetune(
 
 
 def _fine_tuned(work: _Work) -> FineTuning:
-    """Go through the folds, decide, and tune on all clips where that pays."""
+    """Go through the folds, decide, and tune on all clips if that helps."""
     start, frozen = time.perf_counter(), work.frozen
     answers = [work.learn(k, plan) for k, plan in enumerate(work.plans)]
     verdict, tested = work.verdict(answers)
@@ -147,33 +161,34 @@ def _fine_tuned(work: _Work) -> FineTuning:
 
 
 def _refuse(how: str, options: Mapping[str, Any]) -> None:
-    """Raise EarmarkError, before any work, where networks cannot be tuned so."""
+    """Raise EarmarkError, before any work, if networks cannot be tuned that way."""
     check_method(how)
     if options.get("unknown") is not None:
         raise EarmarkError(
-            "'unknown' is learned on frozen features, and fine-tuning changes them; leave out one."
+            "'unknown' and fine-tuning cannot be combined, because fine-tuning changes the features"
+            " that the threshold of 'unknown' needs; leave one out."
         )
     for name in training.backbone_names(options.get("backbone", "auto"))[0]:
         runtime = registry.entry(name)[1].runtime
         if runtime != "torch":
             raise EarmarkError(
-                f"backbone {name!r} is computed by {runtime}, which cannot train it; leave"
-                " --finetune out, or use another backbone."
+                f"backbone {name!r} runs in {runtime}, which cannot train it; leave --finetune out,"
+                " or use another backbone."
             )
         parameters.tunable(registry.load_backbone(name, engine="torch"), how)
 
 
 def is_right_everywhere(frozen: Training) -> bool:
-    """Say whether every tested clip was answered rightly, so that tuning can gain nothing."""
+    """Return whether every tested clip was classified correctly, so that tuning cannot help."""
     return bool(frozen.out_of_fold.quality.min() == 1)
 
 
 class _Answer(NamedTuple):
-    """The result of one fold. ``logits`` (T, K) of its tested clips are calibrated.
+    """The result of one fold: calibrated ``logits`` (T, K) of its tested clips, and its rehearsal.
 
-    They come from the fine-tuned network where the rehearsal was better (``is_better``), else from
-    the frozen one. ``first`` and ``best`` (M, K) are the logits of its inner clips before and after
-    the rehearsal; they are empty where no rehearsal was possible.
+    The logits are those of the fine-tuned network if the rehearsal was better (``is_better``), else
+    those of the frozen one. ``first`` and ``best`` (M, K) are the logits of the inner clips before
+    and after the rehearsal. They are empty if no rehearsal was possible.
     """
 
     logits: np.ndarray
@@ -205,7 +220,7 @@ class _Work:
         names = [network.info.name for network in self.embedded.networks]
         networks = [registry.load_backbone(name, engine="torch") for name in names]
         for network in self.embedded.networks:
-            network.engine = network.compute  # what was compiled for another engine is let go
+            network.engine = network.compute  # frees what was compiled for another engine
         options = frozen.embedded.dataset.audio
         self.setup = Context(
             networks=networks,
@@ -221,12 +236,12 @@ class _Work:
         )
 
     def learn(self, number: int, plan: FoldPlan) -> _Answer:
-        """Rehearse, tune again if that paid, and answer the tested clips."""
+        """Rehearse, tune again if that helped, and score the tested clips."""
         name = f"fold {self.names[number]}"
         return self._remembered(f"{name}, done", lambda: self._learn(name, plan), name)
 
     def _remembered(self, name: str, make: Callable[[], _Answer], run: str) -> _Answer:
-        """Return the answer saved under ``name``; else make it, save it, drop the run's state."""
+        """Return the result saved under ``name``, or make and save it and drop the run's state."""
         checkpoint = self.setup.checkpoints.load(name)
         if checkpoint is not None:
             values, tensors = checkpoint
@@ -259,7 +274,7 @@ class _Work:
         return answer._replace(logits=logits)
 
     def _rehearse(self, name: str, plan: FoldPlan) -> _Answer:
-        """Tune without the inner clips of a fold; the answer is still the frozen one's."""
+        """Tune without the inner clips of a fold; the logits returned are the frozen network's."""
         search, onehot = self.search, self.search.targets.onehot
         logits = self.frozen.solution.logits[plan.test]
         inside = np.setdiff1d(plan.rows, plan.inner)
@@ -302,7 +317,7 @@ class _Work:
         return Run(self.setup, name, start, judged, length)
 
     def verdict(self, answers: Sequence[_Answer]) -> tuple[dict[str, Any], OutOfFold]:
-        """Compare on the tested clips; return the verdict and the fine-tuned answers behind it."""
+        """Return the comparison on the tested clips, and the fine-tuned predictions."""
         frozen, solution = self.frozen.out_of_fold, self.frozen.solution
         logits = solution.logits.copy()
         for plan, answer in zip(self.plans, answers, strict=True):
@@ -313,7 +328,7 @@ class _Work:
         difference = tuned.quality - frozen.quality
         tuned_folds = sum(answer.is_better for answer in answers)
         pays = 2 * tuned_folds > len(answers) and difference.mean() >= 0
-        interval = (0.0, 0.0)  # where no fold was tuned, nothing can differ
+        interval = (0.0, 0.0)  # if no fold was tuned, nothing differs
         if tuned_folds:
             interval = metrics.difference_interval(difference, frozen.cluster, self.setup.seed)
         return {
@@ -339,7 +354,7 @@ class _Work:
         }, tuned
 
     def deploy(self, answers: Sequence[_Answer]) -> tuple[Tuned, Calibration]:
-        """Tune on all clips but a test split, for the median length of rehearsals that gained."""
+        """Tune on all clips outside a test split, for the median length of good rehearsals."""
         solution, held_out = self.frozen.solution, self.embedded.scheme.held_out
         rows = np.arange(len(self.clips)) if held_out is None else solution.plans[0].rows
         paid = [k for k, answer in enumerate(answers) if answer.is_better]
@@ -352,7 +367,7 @@ class _Work:
 
 
 def _course(curves: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, float]]:
-    """Return the means over rehearsals, an entry for each epoch that ended."""
+    """Return the means over rehearsals of loss and validation loss after each epoch."""
     rows = [row for curve in curves for row in curve]
     course = []
     for epoch in sorted({row["epoch"] for row in rows}):
@@ -381,7 +396,7 @@ def _deployed(
         learning_curve=old.estimate.learning_curve,
         fine_tuning=verdict,
     )
-    # a backbone of which nothing is read is not in the classifier
+    # a backbone without layers in use is not in the classifier
     backbones = {use.name for use in old.backbones}
     networks = zip(tuned.weights, frozen.embedded.networks, strict=True)
     weights = tuple(tensors for tensors, network in networks if network.info.name in backbones)
@@ -392,13 +407,13 @@ def _deployed(
         decision_rule=DecisionRule.fit(tested.scores, tested.onehot, tested.is_single),
         estimate=estimate,
         tuned=weights,
-        provenance={**old.provenance, "contributions": []},  # those were of the frozen head
+        provenance={**old.provenance, "contributions": []},  # they describe the frozen head
     )
     return replace(frozen, classifier=classifier, out_of_fold=tested)
 
 
 def _key(frozen: Training, how: str, recipe: Recipe, seed: int) -> str:
-    """Return a hash of all that decides the result."""
+    """Return a hash of everything that the result depends on."""
     embedded = frozen.embedded
     causes = {
         "versions": [__version__, torch.__version__],

@@ -23,7 +23,7 @@ from earmark.training.finetuning.waveforms import Waveforms
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What all runs of one fine-tuning share."""
+    """The settings and data that all runs of one fine-tuning share."""
 
     networks: Sequence[Backbone]  # as loaded; a run changes copies of them
     how: str
@@ -38,9 +38,9 @@ class Context:
 
 
 class Start(NamedTuple):
-    """Where a run begins: a ``head`` on features, fitted by ``solve`` to the clips ``rows``.
+    """The start of a run: a ``head`` fitted to the clips ``rows``.
 
-    ``solve`` takes rows (M,) and their features (M, D).
+    ``solve`` fits a head to rows (M,) and their features (M, D).
     """
 
     features: tuple[FeatureSpec, ...]
@@ -52,10 +52,10 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Tuned:
-    """What a run ends with: the ``head`` and the changed weights of each network.
+    """The result of a run: the ``head`` and the changed weights of each network.
 
-    ``curve`` has a row for each epoch; ``epochs`` is the number of the best. ``first`` and ``best``
-    are the logits (M, K) of the validation clips, before and at that epoch.
+    ``curve`` has the figures of each epoch, and ``epochs`` is the number of the best one. ``first``
+    and ``best`` are the logits (M, K) of the validation clips before tuning and at that epoch.
     """
 
     head: Head

@@ -1,4 +1,4 @@
-"""The whole way from windows to logits, differentiable."""
+"""The differentiable model, from windows to logits."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from earmark.classifier.head import Head
 
 
 class WindowBatch(NamedTuple):
-    """The windows (W, n) that one backbone reads of a batch.
+    """The windows (W, n) of a batch for one backbone.
 
-    ``valid`` (W,) is how many of their samples are real, ``clip`` (W,) the number of their clip.
+    ``valid`` (W,) is the number of real samples in each window, ``clip`` (W,) the number of its
+    clip in the batch.
     """
 
     windows: Tensor
@@ -34,9 +35,9 @@ class WindowBatch(NamedTuple):
 
 
 class Tunable(nn.Module):
-    """Backbones, pooling and head: what :class:`Classifier` computes, differentiable.
+    """Backbones, pooling and head as one differentiable module, equal to :class:`Classifier`.
 
-    The head begins as the fitted one, with the temperature in its weights: so the logits before the
+    It starts with the fitted head, with the calibration in its weights. So the logits before the
     first step are those of the frozen classifier.
     """
 
@@ -69,9 +70,9 @@ class Tunable(nn.Module):
     def forward(
         self, batches: Sequence[WindowBatch], n_clips: int, factors: Tensor | None = None
     ) -> Tensor:
-        """Return logits (B, K) of ``n_clips`` clips, of which each backbone has its batch.
+        """Return logits (B, K) of ``n_clips`` clips; ``batches`` has one batch for each backbone.
 
-        Features are multiplied by ``factors`` (B, D) where there are any: 0 drops one.
+        Features are multiplied by ``factors`` (B, D) if given; 0 drops a feature.
         """
         read = enumerate(self.layers)
         parts = [self._features(k, batches[k], n_clips) for k, layers in read if layers]
@@ -103,7 +104,7 @@ def pool(
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Return mean and deviation (B, D) of each layer, like :func:`earmark.embeddings.pooling.pool`.
 
-    ``clip`` (W,) numbers the clip of each window of ``stats``, from 0 to ``n_clips``.
+    ``clip`` (W,) is the number of the clip of each window of ``stats``, below ``n_clips``.
     """
     names = [layer.name for layer in info.layers]
     sizes = [layer.size for layer in info.layers]

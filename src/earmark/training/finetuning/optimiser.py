@@ -1,4 +1,4 @@
-"""AdamW on weights in units of their own size."""
+"""AdamW with rates relative to the size of each weight."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ import torch
 from torch import Tensor
 
 WEIGHT_DECAY = 0.01
-MOST_NORM = 1.0  # of all gradients together
-WARM_UP = 0.1  # share of the steps in which the rate rises; half a cosine follows
-SMALLEST_CHANNEL = 1e-2  # of a tensor's size: channels below count as so large
-SMALLEST = 1e-4
-MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # what AdamW keeps of a parameter
+MOST_NORM = 1.0  # all gradients together are clipped to this norm
+WARM_UP = 0.1  # the rate rises in this share of the steps, then falls along half a cosine
+SMALLEST_CHANNEL = 1e-2  # the least size of a channel, as a share of the size of its tensor
+SMALLEST = 1e-4  # the least size of any channel or tensor
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")  # the state of AdamW for a parameter
 
 
 class Optimiser:
-    """Moves ``parameters``, each at its own ``rates``: shares of its size in a step.
+    """Updates ``parameters`` with AdamW; each of ``rates`` is a share of the parameter's size.
 
-    The size is the root mean square, of each output channel by itself: networks whose
-    normalisation is folded into their convolutions have channels that differ a thousandfold.
-    Adafactor (Shazeer and Stern 2018, arXiv:1804.04235) takes one size for each tensor. A tensor
-    of zeros, with which a low-rank addition begins, has the size that ``size`` says.
+    The size is the root mean square of each output channel. If normalisation is folded into
+    convolutions, the channels of a tensor can differ a thousandfold, so one size for each tensor,
+    as in Adafactor (Shazeer and Stern 2018, arXiv:1804.04235), is not enough. A tensor of zeros,
+    such as the initial ``lora_B``, has size 1.
     """
 
     def __init__(self, parameters: Sequence[Tensor], rates: Sequence[float]) -> None:
         self.parameters = list(parameters)
         self.sizes = [_size(p.detach()) for p in parameters]
-        # the fused step goes through memory, so that units, slopes and what is restored lie alike
+        # the fused step runs through memory, so all its tensors must have the same layout
         self.units = [
             (p.detach() / s).clone(memory_format=torch.contiguous_format)
             for p, s in zip(parameters, self.sizes, strict=True)
@@ -40,9 +40,9 @@ class Optimiser:
         self.adam = torch.optim.AdamW(groups, 0.0, weight_decay=WEIGHT_DECAY, fused=True)
 
     def step(self, slopes: list[Tensor], progress: float) -> bool:
-        """Move once, ``progress`` (0 to 1) through the schedule; False if a slope is no number.
+        """Take a step at ``progress`` (0 to 1) of the schedule; False if a gradient is not finite.
 
-        ``slopes`` is emptied on the way, to save memory.
+        ``slopes``, the gradients, is emptied on the way to save memory.
         """
         for unit, size in zip(self.units[::-1], self.sizes[::-1], strict=True):
             unit.grad = (slopes.pop() * size).contiguous()
@@ -58,12 +58,13 @@ class Optimiser:
         return True
 
     def _write(self) -> None:
+        """Write the units, times their sizes, into the parameters."""
         with torch.no_grad():
             for parameter, unit, size in zip(self.parameters, self.units, self.sizes, strict=True):
                 parameter.copy_(unit * size)
 
     def state(self) -> dict[str, Tensor]:
-        """Return all tensors that a later step depends on."""
+        """Return all tensors that later steps depend on."""
         tensors = {f"unit.{number}": unit for number, unit in enumerate(self.units)}
         for number, unit in enumerate(self.units):
             moments = self.adam.state[unit]  # empty before the first step
@@ -71,7 +72,7 @@ class Optimiser:
         return tensors
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Go on from what :meth:`state` returned."""
+        """Restore the state that :meth:`state` returned."""
         for number, unit in enumerate(self.units):
             unit.copy_(state[f"unit.{number}"])
             if f"step.{number}" in state:
@@ -82,13 +83,14 @@ class Optimiser:
 
 
 def share(progress: float) -> float:
-    """Return the share of the full rate: it rises evenly, then falls along half a cosine."""
+    """Return the share of the full rate: it rises linearly, then falls along half a cosine."""
     if progress < WARM_UP:
         return progress / WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
 def _size(tensor: Tensor) -> Tensor:
+    """Return the root mean square of each output channel, shaped to multiply ``tensor``."""
     whole = tensor.square().mean().sqrt()
     if not whole:
         return torch.ones_like(whole)

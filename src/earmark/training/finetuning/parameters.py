@@ -1,4 +1,4 @@
-"""Which parameters of a network are tuned: all, those of its last layers, or low-rank additions."""
+"""Select the parameters to tune: all, those of the last layers, or low-rank additions (LoRA)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ LORA_RANK, LORA_ALPHA = 8, 16  # as in LoRA (Hu et al. 2021, arXiv:2106.09685) a
 
 
 class NotTunedError(BackboneError):
-    """The layers in use have nothing to tune, or the weights grew beyond all bounds."""
+    """The layers in use have no parameters to tune, or the weights diverged."""
 
 
 def tunable(network: Backbone, how: str) -> dict[str, int]:
-    """Let the parameters that ``how`` names have gradients, and return the depth of each.
+    """Switch on gradients of the parameters that ``how`` selects, and return the depth of each.
 
-    A depth is the number of layers between a parameter and the highest layer of ``network``, 0 for
-    the highest. Parameters that change no layer in use stay frozen, and so do the layers of
-    ``network.untuned``. For 'lora' the network gets its additions here; BackboneError where it can
-    have none. NotTunedError where nothing is left to tune.
+    The depth is the number of layers between a parameter and the highest layer of ``network``, 0
+    for the highest. Parameters that affect no layer in use stay frozen, and so do the layers of
+    ``network.untuned``. For 'lora' this function adds the low-rank additions; BackboneError if the
+    network cannot have them. NotTunedError if there is nothing to tune.
     """
     if how == LORA:
         _add_low_rank(network)
@@ -49,16 +49,16 @@ def tunable(network: Backbone, how: str) -> dict[str, int]:
     if not depth:
         raise NotTunedError(
             f"backbone {network.info.name!r} has nothing to fine-tune in the layers"
-            f" {', '.join(layers)}; read higher ones (--layers), use another, or leave --finetune"
-            " out."
+            f" {', '.join(layers)}; choose higher layers (--layers) or another backbone, or leave"
+            " --finetune out."
         )
     return depth
 
 
 def lowest_layers(network: Backbone, parameters: Iterable[str]) -> dict[str, int]:
-    """Return for each of ``parameters`` the number of the lowest layer that it changes.
+    """Return for each of ``parameters`` the number of the lowest layer that it affects.
 
-    Autograd says so: it holds for any network. What changes no layer is left out.
+    Autograd finds it, so it works for any network. Parameters that affect no layer are left out.
     """
     names = set(parameters)
     left = {name: p for name, p in network.named_parameters() if name in names}
@@ -94,7 +94,7 @@ def _example(network: Backbone) -> Tensor:
 
 
 def _add_low_rank(network: Backbone) -> None:
-    """Give every linear map inside the network's blocks a low-rank addition."""
+    """Give every linear map inside the blocks of the network a low-rank addition."""
     targets = [
         name
         for name, module in network.named_modules()
@@ -102,16 +102,16 @@ def _add_low_rank(network: Backbone) -> None:
     ]
     if not targets:
         raise BackboneError(
-            f"backbone {network.info.name!r} is no transformer, and 'lora' is for these; give"
+            f"backbone {network.info.name!r} is not a transformer, and 'lora' needs one; give"
             " 'last:N' or 'full'."
         )
     raw = _read_raw(network, targets)
     config = {"r": LORA_RANK, "lora_alpha": LORA_ALPHA}
-    with torch.random.fork_rng([]):  # a run that is taken up has to begin with the same numbers
+    with torch.random.fork_rng([]):  # a resumed run must start with the same numbers
         torch.manual_seed(0)
         if called := [name for name in targets if name not in raw]:
             peft = extras.load("peft", "finetune", "fine-tuning")
-            # in a list, for peft asks a module with a configuration what only transformers' have
+            # in a list, because peft expects a transformers configuration of a bare network
             peft.inject_adapter_in_model(
                 peft.LoraConfig(**config, target_modules=called), nn.ModuleList([network])
             )
@@ -124,8 +124,8 @@ def _add_low_rank(network: Backbone) -> None:
 def _read_raw(network: Backbone, targets: Iterable[str]) -> list[str]:
     """Return those of the linear maps ``targets`` that the network never calls.
 
-    WavLM's attention hands their weights to a function. It sees a parametrisation of the weight,
-    but not an addition that wraps the module.
+    WavLM's attention passes their weights to a function. A parametrisation of the weight takes
+    effect there, but an addition that wraps the module does not.
     """
     called: set[nn.Module] = set()
     modules = {name: network.get_submodule(name) for name in targets}
@@ -144,7 +144,7 @@ def _read_raw(network: Backbone, targets: Iterable[str]) -> list[str]:
 class LowRank(nn.Module):
     """A parametrisation that adds the product of two factors to a weight (out, in), as peft does.
 
-    ``lora_A`` (r, in) begins random, ``lora_B`` (out, r) with zeros.
+    ``lora_A`` (r, in) starts with random values, ``lora_B`` (out, r) with zeros.
     """
 
     scaling = LORA_ALPHA / LORA_RANK
@@ -161,10 +161,10 @@ class LowRank(nn.Module):
 
 
 def states(network: Backbone, names: Mapping[str, int]) -> dict[str, Tensor]:
-    """Return the tuned tensors, under the names of the network as it was loaded.
+    """Return the tuned tensors by the parameter names of the network as it was loaded.
 
-    Of a low-rank addition these are ``NAME.lora_a`` (r, in) and ``NAME.lora_b`` (out, r), whose
-    product is added to the parameter ``NAME``.
+    A low-rank addition has ``NAME.lora_a`` (r, in) and ``NAME.lora_b`` (out, r). Their product is
+    added to the parameter ``NAME``.
     """
     if not any("lora_" in name for name in names):
         parameters = dict(network.named_parameters())

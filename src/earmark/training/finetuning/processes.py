@@ -1,4 +1,4 @@
-"""Where the arithmetic is done: a device, the cores of one process, and several processes."""
+"""The devices that compute: a GPU, the cores of one process, or several processes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Map(Protocol):
 class Processes:
     """The processes that ``torchrun`` or ``accelerate launch`` started, or this one alone.
 
-    On a CPU a batch is cut into a slice for each core, which computes alone: small networks gain
-    nothing from several cores for one operation, and lose when a neighbour holds one of them up.
+    On a CPU each core computes its own slice of a batch. For small networks, several cores on one
+    operation are no faster, and are slower if another program uses one of them.
     """
 
     def __init__(self, half: bool = False) -> None:
         accelerate = extras.load("accelerate", "finetune", "fine-tuning")
         mixed = "bf16" if half and torch.cuda.is_available() else "no"
-        # without being told so, accelerate takes the processes of `torchrun` on CPUs for lone ones
+        # unless told, accelerate does not join the processes that `torchrun` starts on CPUs
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
         self.accelerator: Any = accelerate.Accelerator(mixed_precision=mixed, cpu=several)
         self.rank: int = self.accelerator.process_index
@@ -46,7 +46,7 @@ class Processes:
 
     @contextlib.contextmanager
     def side_by_side(self) -> Iterator[Map]:
-        """Yield a ``map`` whose calls run at the same time, each on one core."""
+        """Yield a ``map`` whose calls run in parallel, each on one core."""
         with restored_threads():
             torch.set_num_threads(1)
             with workers(self.threads, torch.set_num_threads, 1) as pool:
@@ -61,9 +61,9 @@ class Processes:
         return [f.view_as(t) for f, t in zip(flat.split(sizes), tensors, strict=True)]
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Return in every process what ``make`` returns in the first, which alone calls it.
+        """Call ``make`` in the first process, and return its result in every process.
 
-        An error there is raised everywhere.
+        An error is raised in every process, too.
         """
         if self.count == 1:
             return make()

@@ -1,4 +1,4 @@
-"""How a network is fine-tuned: the settings."""
+"""The settings of fine-tuning."""
 
 from __future__ import annotations
 
@@ -15,27 +15,69 @@ LAST = re.compile(r"last:(\d+)")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """The settings of fine-tuning; 0 (or 1 where that says so) switches one off.
+    """The settings of fine-tuning. 0 switches a setting off, unless its line says otherwise.
 
-    A rate is the share of its own size (root mean square) that a weight moves by in a step, as in
-    Adafactor (Shazeer and Stern 2018): so one rate serves networks whose weights have any scale.
-    wav2vec2's usual 3e-5 is 1e-3 of its weights. EarmarkError for a setting that does not exist.
+    The rate is relative: in a step a weight moves by this share of its size (root mean square), as
+    in Adafactor (Shazeer and Stern 2018). So one rate serves networks with weights of any scale.
+    The usual 3e-5 of wav2vec2 is 1e-3 of its weights.
+
+    Attributes
+    ----------
+    epochs : int
+        0 takes as many as make 250 steps, but at least 16 and at most 30.
+    batch : int
+        Clips in a step, over all processes together.
+    rate : float
+        The rate of the head and the highest layer in use. 0 takes 0.03, or less for few steps.
+    decay : float
+        Each layer has the rate of the layer above times this; 1 gives all the same rate.
+    roll : float
+        The largest circular shift of a clip, as a share of its length.
+    speed : float
+        The largest change of speed, and of pitch with it; 0.15 is about 15 %.
+    gain_db : float
+        The largest change of loudness, in dB.
+    noise_db : float
+        Another clip is mixed in as noise, weaker by at least this many dB.
+    balanced : bool
+        Whether clips of small classes are repeated until all classes have the same number.
+    dropout : float
+        The share of features that is dropped before the head.
+    patience : int
+        1 ends a rehearsal whose first half gained nothing.
+    accumulate : int
+        A batch is computed in this many parts, which takes less memory.
+    checkpointing : bool
+        Whether transformers compute activations twice instead of keeping them.
+    crop_s : float
+        Of longer clips, a random stretch of this many seconds is used.
+
+    Raises
+    ------
+    EarmarkError
+        A setting does not exist.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> earmark.Recipe(epochs=5).changed("dropout=0").dropout
+    0.0
     """
 
-    epochs: int = 0  # 0: as many as make STEPS steps, from LEAST_EPOCHS to MOST_EPOCHS
-    batch: int = 32  # clips in a step, whatever the number of processes
-    rate: float = 0.0  # of the head and the highest layer that is read; 0: RATE, less for few steps
-    decay: float = 0.9  # of the rate, from each layer to the one below; 1: none
-    roll: float = 0.1  # largest shift of a clip around its end, as a share of it
-    speed: float = 0.15  # largest change of speed, and of pitch with it
-    gain_db: float = 6.0  # largest change of loudness
-    noise_db: float = 15.0  # least decibels that another clip, laid below, is weaker by
-    balanced: bool = True  # each class is heard as often as the largest
-    dropout: float = 0.5  # of the features that the head reads
-    patience: int = 0  # 1: a rehearsal ends if half of it has gained nothing; 0: never
-    accumulate: int = 1  # parts that a batch is computed in, for less memory
-    checkpointing: bool = False  # transformers keep no activations, but compute them twice
-    crop_s: float = 10.0  # longer clips are heard in random stretches of so many seconds
+    epochs: int = 0
+    batch: int = 32
+    rate: float = 0.0
+    decay: float = 0.9
+    roll: float = 0.1
+    speed: float = 0.15
+    gain_db: float = 6.0
+    noise_db: float = 15.0
+    balanced: bool = True
+    dropout: float = 0.5
+    patience: int = 0
+    accumulate: int = 1
+    checkpointing: bool = False
+    crop_s: float = 10.0
 
     def __new__(cls, **settings: float) -> Recipe:
         for name in settings:
@@ -43,7 +85,7 @@ class Recipe:
         return super().__new__(cls)
 
     def changed(self, text: str) -> Recipe:
-        """Return the recipe with changes such as ``dropout=0,epochs=5``; EarmarkError if wrong."""
+        """Return a recipe with changes such as ``dropout=0,epochs=5``; EarmarkError if invalid."""
         values: dict[str, float] = {}
         for item in filter(None, map(str.strip, text.split(","))):
             name, _, value = item.partition("=")
@@ -55,7 +97,7 @@ class Recipe:
 
 
 DEFAULTS: dict[str, float] = {f.name: getattr(Recipe, f.name) for f in dataclasses.fields(Recipe)}
-REMOVED = {  # settings of 0.1, and why they have gone (docs/decisions/0007 and 0013)
+REMOVED = {  # settings of 0.1, and why they were removed (docs/decisions/0007 and 0013)
     "mixup": "it gained nothing beyond chance",
     **dict.fromkeys(
         ("average", "clip", "head_rate", "smoothing", "warm_up", "weight_decay"),
@@ -67,13 +109,13 @@ SHARES = ("decay", "roll", "rate", "speed")
 SWITCHES = ("balanced", "checkpointing")
 LEAST = {"batch": 1, "crop_s": 0.1}
 MOST = dict.fromkeys((*SHARES, *SWITCHES), 1.0) | {"gain_db": 60.0}
-MOST["dropout"] = 0.95  # of 1 nothing would be left
+MOST["dropout"] = 0.95  # 1 would drop all features
 STEPS, LEAST_EPOCHS, MOST_EPOCHS = 250, 16, 30
 RATE, MANY_STEPS = 0.03, 1_000
 
 
 def _check_name(name: str) -> None:
-    """Refuse a setting that was removed, or never was."""
+    """Raise EarmarkError for a setting that was removed or never existed."""
     if name in REMOVED:
         raise EarmarkError(f"setting {name!r} was removed: {REMOVED[name]}; leave it out.")
     if name not in DEFAULTS:
@@ -82,7 +124,7 @@ def _check_name(name: str) -> None:
 
 
 def _number(name: str, value: str) -> float:
-    """Return the value of a setting; EarmarkError if it is no number or out of range."""
+    """Return the value of a setting; EarmarkError if it is not a number or out of range."""
     kind = type(DEFAULTS[name])
     least, most = LEAST.get(name, 0), MOST.get(name, math.inf)
     try:
@@ -103,23 +145,24 @@ def _number(name: str, value: str) -> float:
 
 
 def epochs(recipe: Recipe, n_clips: int) -> int:
-    """Return the number of epochs over so many clips."""
+    """Return the number of epochs for ``n_clips`` training clips."""
     if recipe.epochs:
         return recipe.epochs
     return int(min(MOST_EPOCHS, max(LEAST_EPOCHS, STEPS * recipe.batch / n_clips)))
 
 
 def rate(recipe: Recipe, n_clips: int) -> float:
-    """Return the rate for so many clips: RATE from MANY_STEPS on, less by the root of fewer.
+    """Return the rate for ``n_clips`` training clips.
 
-    With few steps the first ones are large, and undo what the frozen head knows (decision 0005).
+    It is RATE for MANY_STEPS or more steps. For fewer steps it falls with their square root,
+    because large first steps destroy what the frozen head has learned (decision 0005).
     """
     steps = epochs(recipe, n_clips) * n_clips / recipe.batch
     return recipe.rate or RATE * min(1.0, math.sqrt(steps / MANY_STEPS))
 
 
 def check_method(how: str) -> None:
-    """Refuse a ``how`` that is neither 'full', 'lora' nor 'last:N'."""
+    """Raise EarmarkError unless ``how`` is 'full', 'lora' or 'last:N'."""
     match = LAST.fullmatch(how)
     if how not in (FULL, LORA) and not (match and int(match[1])):
         raise EarmarkError(

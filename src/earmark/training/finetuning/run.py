@@ -1,4 +1,4 @@
-"""One fine-tuning: from a fitted head over frozen networks to the epoch that answers best."""
+"""One run of fine-tuning, from a fitted head on frozen networks to the best epoch."""
 
 from __future__ import annotations
 
@@ -31,34 +31,34 @@ from earmark.training.finetuning.processes import Map
 from earmark.training.finetuning.recipe import epochs, rate
 
 SAVED_EVERY_S = 60.0
-MOST_BAD = 20  # steps in a row whose slopes are no numbers, before a run gives up
-LOOKS = 2  # ends of epochs, at most about, at which the head is solved and judged
-AVERAGED = 3  # epochs before a look, whose weights at their ends are averaged
-SMOOTHING = 0.05  # of labels
+MOST_BAD = 20  # a run ends after this many steps in a row whose gradients are not finite
+LOOKS = 2  # about how often in a run the head is fitted again and judged
+AVERAGED = 3  # epoch-end weights averaged before each evaluation
+SMOOTHING = 0.05  # label smoothing
 
 
 @dataclasses.dataclass
 class State:
-    """How far a run is: all of its checkpoint but the arrays."""
+    """The progress of a run: its checkpoint without the arrays."""
 
     epoch: int = 0
     step: int = 0
     best_epoch: int = 0
-    least: float = sys.float_info.max  # validation loss; JSON has no infinity
-    waited: int = 0  # looks since then
-    bad: int = 0  # steps in a row without finite slopes
-    summed: int = 0  # epochs in the sums of weights
-    losses: list[float] = dataclasses.field(default_factory=list)  # of this epoch's steps
+    least: float = sys.float_info.max  # lowest validation loss; JSON has no infinity
+    waited: int = 0  # evaluations since the best epoch
+    bad: int = 0  # steps in a row whose gradients are not finite
+    summed: int = 0  # epochs whose weights are in Run.ends
+    losses: list[float] = dataclasses.field(default_factory=list)  # of the steps of this epoch
     curve: list[dict[str, float]] = dataclasses.field(default_factory=list)
     warnings: list[str] = dataclasses.field(default_factory=list)
 
 
 class Run:
-    """One fine-tuning, from ``start`` on its rows, judged on the rows ``judged`` if there are any.
+    """One run of fine-tuning, on the rows of ``start``, judged on the rows ``judged`` if any.
 
-    It has ``length`` epochs, else as many as the recipe says, or fewer where its patience ends.
-    The seed, the epoch and the step alone decide what it does: so it goes on from a checkpoint as
-    if nothing had happened, in any number of processes.
+    It has ``length`` epochs, or as many as the recipe says, or fewer if its patience ends. Each
+    step depends only on the seed, the epoch and the step. So a run resumes from a checkpoint as if
+    nothing had happened, with any number of processes.
     """
 
     def __init__(
@@ -90,16 +90,16 @@ class Run:
         self.epochs = length or epochs(setup.recipe, len(self.rows))
         self.period = math.ceil(self.epochs / LOOKS)
         self.state = State()
-        self.ends: list[Tensor] = []  # sums over the last epochs before a look
+        self.ends: list[Tensor] = []  # sums of epoch-end weights before an evaluation
         self.best = self._weights()
         self.first: np.ndarray | None = None
         self.best_logits: np.ndarray | None = None
         self.saved = time.monotonic()
 
     def go(self) -> Tuned:
-        """Run, or go on where a killed run stopped.
+        """Run from the start, or from the checkpoint of a killed run.
 
-        NotTunedError where a run that is not judged ends before its last epoch.
+        NotTunedError if a run without ``judged`` clips ends before its last epoch.
         """
         with self.setup.processes.side_by_side() as together:
             if not self._resume() and self.judged is not None:
@@ -127,15 +127,15 @@ class Run:
         )
 
     def answer(self, rows: np.ndarray) -> np.ndarray:
-        """Return logits (M, K) of clips."""
+        """Return logits (M, K) of the clips ``rows``."""
         return self.setup.processes.from_first(lambda: self.head.logits(self._features(rows)))
 
     def _features(self, rows: np.ndarray) -> np.ndarray:
-        """Return features (M, D) of unvaried clips, by the engine that computes predictions."""
+        """Return features (M, D) of clips without augmentation, computed as for predictions."""
         clips, options = [self.setup.sounds.clips[row] for row in rows], self.setup.options
         matrices = []
         for network in self.networks:
-            if not network.info.layers:  # nothing is read of it
+            if not network.info.layers:  # none of its layers is in use
                 matrices.append(np.zeros((len(rows), 0), np.float32))
                 continue
             network.engine = network.compute
@@ -143,15 +143,15 @@ class Run:
             if embeddings.failures:
                 failure = embeddings.failures[0]
                 raise DataError(
-                    f"{failure.path} could be read before fine-tuning, and now cannot:"
-                    f" {failure.reason.rstrip('.')}. Bring it back and run the same command again."
+                    f"{failure.path} could be read before fine-tuning, but cannot be read now:"
+                    f" {failure.reason.rstrip('.')}. Restore it and run the same command again."
                 )
             matrices.append(embeddings.matrix[:])
         infos = [network.info for network in self.networks]
         return compute_features(infos, matrices, self.model.specs)
 
     def _parameters(self) -> tuple[list[Tensor], list[float]]:
-        """Return the tuned parameters and the rate of each."""
+        """Return the tuned parameters, and the rate of each."""
         parameters: list[Tensor] = list(self.model.head)
         base = rate(self.setup.recipe, len(self.rows))
         rates = [base] * len(parameters)
@@ -163,13 +163,14 @@ class Run:
         return parameters, rates
 
     def _one_epoch(self, together: Map) -> None:
+        """Run an epoch, or the rest of it after a checkpoint."""
         setup, state = self.setup, self.state
         rng = np.random.default_rng([setup.seed, state.epoch])
         onehot, seconds = setup.targets.onehot, setup.sounds.seconds
         batches = waveforms.plan(self.rows, seconds, onehot, setup.recipe, rng)
         start, n_clips = time.perf_counter(), 0
         for number, batch in enumerate(batches):
-            if number < state.step or state.bad >= MOST_BAD:  # done before, or nothing to gain
+            if number < state.step or state.bad >= MOST_BAD:  # done before, or diverged
                 continue
             progress = (state.epoch + (number + 0.5) / len(batches)) / self.epochs
             self._one_step(batch, progress, together)
@@ -180,7 +181,7 @@ class Run:
         self._end_epoch(time.perf_counter() - start)
 
     def _end_epoch(self, seconds: float) -> None:
-        """At the end of some epochs, judge the average of the last ones."""
+        """Record an epoch; before some, evaluate the average of the last epoch-end weights."""
         state = self.state
         state.epoch, state.step = state.epoch + 1, 0
         row: dict[str, float] = {"epoch": state.epoch}
@@ -203,6 +204,7 @@ class Run:
         self._save()
 
     def _one_step(self, batch: np.ndarray, progress: float, together: Map) -> None:
+        """Take a step on the clips ``batch``; ``together`` computes its slices in parallel."""
         slices = [s for part in self._parts(batch) for s in self._slices(part, len(batch))]
         slices = slices[self.setup.processes.rank :: self.setup.processes.count]
         total, slopes = 0.0, list[Tensor]()
@@ -222,7 +224,7 @@ class Run:
         self.state.bad = 0 if fine else self.state.bad + 1
 
     def _parts(self, batch: np.ndarray) -> list[Minibatch]:
-        """Read and vary the clips of a batch, those of like length together."""
+        """Read and augment the clips of a batch, in parts of similar length."""
         setup, state = self.setup, self.state
         lengths = np.minimum(setup.sounds.seconds, setup.recipe.crop_s or np.inf)
         parts = [
@@ -240,14 +242,14 @@ class Run:
         return [part for part in parts if part is not None]
 
     def _slices(self, part: Minibatch, n_clips: int) -> list[Minibatch]:
-        """Cut a part of a batch of ``n_clips`` so that all cores have about the same to do."""
+        """Cut a part of a batch of ``n_clips`` into slices that keep all cores busy."""
         processes, size = self.setup.processes, len(part.targets)
         cores = processes.count * processes.threads * max(1, self.setup.recipe.accumulate)
         count = max(1, min(size, math.ceil(cores * size / n_clips - 0.25)))
         return [part.every(first, count) for first in range(count)]
 
     def _slope(self, part: Minibatch, n_clips: int) -> tuple[float, list[Tensor]]:
-        """Return the loss of some clips, as their share of a batch, and its slopes."""
+        """Return the loss of some clips, divided by the size of the batch, and its gradients."""
         batches = waveforms.window_batches(self.networks, part.waves)
         for network in self.networks:
             network.engine = self._engine(network)
@@ -267,7 +269,7 @@ class Run:
         return float(loss.detach()) / n_clips, list(slopes)
 
     def _engine(self, network: Backbone) -> Engine:
-        """Return what computes a network in the precision that was asked for."""
+        """Return an engine that computes ``network`` in the chosen precision."""
         processes = self.setup.processes
 
         def compute(x: Tensor, layers: Collection[str]) -> Activations:
@@ -277,11 +279,11 @@ class Run:
         return compute
 
     def _look(self) -> dict[str, float]:
-        """Solve the head anew for what the networks hear now; keep both if they are the best.
+        """Fit the head again to the features of the tuned networks; keep both if they are best.
 
-        In a run that is not judged, the last are the best. Where no head can be solved, the run
-        ends. The head that is trained along gives the networks their slopes and is not kept: it
-        answers new speakers worse (docs/finetuning.md).
+        In a run without ``judged`` clips, the last are the best. If no head can be fitted, the run
+        ends. The head that is trained along only provides gradients. It is not kept, because it
+        classifies new speakers worse (docs/finetuning.md).
         """
         state, solution = self.state, self.setup.processes.from_first(self._solved)
         if solution is None:
@@ -297,9 +299,9 @@ class Run:
         return row
 
     def _solved(self) -> tuple[Head, np.ndarray | None, dict[str, float]] | None:
-        """Return a new head, the logits (M, K) of the validation clips and what they are worth.
+        """Return a new head, the logits (M, K) of the validation clips, and their figures.
 
-        None where the weights have grown so large that no head can be solved.
+        None if the weights have diverged so far that no head can be fitted.
         """
         features = self._features(self.rows)
         if not np.isfinite(features).all():
@@ -323,10 +325,11 @@ class Run:
         }
 
     def _is_over(self) -> bool:
+        """Return whether the run has diverged or its patience has ended."""
         if self.state.bad >= MOST_BAD:
             self.state.warnings.append(
-                f"{self.name} was ended in epoch {self.state.epoch}, as weights or slopes grew"
-                " beyond all bounds; a lower rate may help (--recipe rate=...)."
+                f"{self.name} was stopped in epoch {self.state.epoch}, because weights or gradients"
+                " diverged; a lower rate may help (--recipe rate=...)."
             )
             return True
         return self.judged is not None and 0 < self.setup.recipe.patience <= self.state.waited
@@ -340,7 +343,7 @@ class Run:
                 parameter.copy_(value)
 
     def _tell(self, share: float, clips_per_s: float) -> None:
-        """Tell the observer how far the run is: ``share`` of an epoch is done."""
+        """Report progress to the observer; ``share`` of the current epoch is done."""
         observer, state = self.setup.observer, self.state
         if observer is None or self.setup.processes.rank:
             return
@@ -357,7 +360,7 @@ class Run:
         observer.advance(self.name, figures)
 
     def _save(self) -> None:
-        """Write a checkpoint of all that the rest of the run depends on."""
+        """Write a checkpoint of everything that the rest of the run depends on."""
         self.saved = time.monotonic()
         tensors = self.optimiser.state()
         for name, values in (("best", self.best), ("end", self.ends)):
@@ -369,7 +372,7 @@ class Run:
         self.setup.checkpoints.save(self.name, dataclasses.asdict(self.state), tensors)
 
     def _resume(self) -> bool:
-        """Take up the last checkpoint, if there is one."""
+        """Restore the last checkpoint; return whether there was one."""
         checkpoint = self.setup.checkpoints.load(self.name)
         if checkpoint is None:
             return False

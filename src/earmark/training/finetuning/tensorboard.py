@@ -1,4 +1,4 @@
-"""Curves of fine-tuning for TensorBoard, beside another observer."""
+"""Write curves of fine-tuning for TensorBoard."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class Board:
-    """Writes the figures of each run into a folder of its own, and passes them on to ``other``.
+    """Writes the figures of each run into its own folder, and passes them on to ``other``.
 
-    Steps are thousandths of an epoch. Where the disk is full, it warns once and writes no more.
-    EarmarkError where ``folder`` cannot be made.
+    Steps are thousandths of an epoch. If the disk is full, it warns once and stops writing.
+    EarmarkError if ``folder`` cannot be made.
     """
 
     def __init__(self, folder: Path, other: Observer | None) -> None:
@@ -34,17 +34,19 @@ class Board:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EarmarkError(
-                f"{folder} cannot be a folder of TensorBoard's ({error.strerror}); give another."
+                f"{folder} cannot be a folder for TensorBoard ({error.strerror}); give another."
             ) from error
 
     def advance(self, run: str, figures: Mapping[str, float]) -> None:
+        """Write the figures of a step of a run."""
         if not self.is_full:
             try:
                 self._write(run, figures)
             except OSError as error:
                 self.is_full = True
                 warnings.warn(
-                    f"no curves can be kept in {self.folder} ({error}); training goes on without.",
+                    f"curves cannot be written to {self.folder} ({error}); training continues"
+                    " without them.",
                     EarmarkWarning,
                     stacklevel=2,
                 )
@@ -60,6 +62,7 @@ class Board:
             self.writer.add_scalar(name, figures[name], round(1000 * figures["epoch"]))
 
     def close(self) -> None:
+        """Write out what is pending and close the files."""
         if self.writer is not None and not self.is_full:
             with contextlib.suppress(OSError):
                 self.writer.close()
@@ -67,7 +70,7 @@ class Board:
 
 @contextlib.contextmanager
 def watched(folder: Path | None, other: Observer | None) -> Iterator[Observer | None]:
-    """Yield an observer that writes into ``folder``; without one, ``other``."""
+    """Yield an observer that writes into ``folder`` and informs ``other``; no folder: ``other``."""
     if folder is None:
         yield other
         return

@@ -1,4 +1,4 @@
-"""Clips as waveforms, in memory as far as they fit, and cut into batches."""
+"""Waveforms of clips, kept in memory if they fit, and batches of them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from earmark.system.threads import workers
 from earmark.training.finetuning.model import WindowBatch
 from earmark.training.finetuning.recipe import Recipe
 
-KEPT_BYTES = 2**30  # of decoded waveforms
-ALIKE = 0.75  # the shortest clip of a part, as a share of its longest
-GROUPED = 8  # batches whose clips are sorted by length among each other
+KEPT_BYTES = 2**30  # bytes of decoded waveforms in memory
+ALIKE = 0.75  # the shortest clip of a part has at least this share of the length of the longest
+GROUPED = 8  # batches whose clips are sorted by length together
 
 
 class Waveforms:
-    """Clips as waveforms at each network's rate.
+    """The waveforms of clips at the sample rate of each network.
 
-    A clip of up to two minutes is read once, and kept while there is room. Of a longer one only the
-    stretch in use is read, each time. ``lost`` has the clips that can no longer be read, with the
-    reason; they are not read again.
+    A clip of up to two minutes is read once and kept while there is room. Of a longer clip, only
+    the stretch in use is read, each time. ``lost`` maps clips that can no longer be read to the
+    reason. They are not read again.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class Waveforms:
     def of(self, row: int, start: float, seconds: float) -> list[np.ndarray] | None:
         """Return a stretch of a clip, (n,) for each network; None if it can no longer be read.
 
-        ``start`` is a share, 0 to 1, of what the clip is longer than ``seconds``.
+        The stretch has at most ``seconds``. ``start`` is its place: 0 at the start of the clip, 1
+        at its end.
         """
         if row in self.lost:
             return None
@@ -76,7 +77,7 @@ class Waveforms:
         try:
             waves = self._read(clip)
         except AudioError:
-            return 0.0, None  # noted when it is asked for
+            return 0.0, None  # `of` adds it to `lost` if it is needed
         return len(waves[0]) / self.rates[0], waves
 
     def _keep(self, row: int, waves: list[np.ndarray]) -> None:
@@ -108,10 +109,10 @@ def plan(
     recipe: Recipe,
     rng: np.random.Generator,
 ) -> list[np.ndarray]:
-    """Return the batches of an epoch: ``rows`` in random order, in each batch of like length.
+    """Return the batches of an epoch: ``rows`` in random order, with similar lengths in a batch.
 
-    With ``recipe.balanced``, rows of small classes come several times, so that each class comes
-    as often as the largest. ``seconds`` (N,) and ``onehot`` (N, K) are those of all clips.
+    With ``recipe.balanced``, rows of small classes are repeated until each class has as many as
+    the largest. ``seconds`` (N,) and ``onehot`` (N, K) are those of all clips.
     """
     order = rng.permutation(_balanced(rows, onehot, rng) if recipe.balanced else rows)
     lengths = np.minimum(seconds, recipe.crop_s or np.inf)
@@ -124,6 +125,7 @@ def plan(
 
 
 def _balanced(rows: np.ndarray, onehot: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return ``rows`` with those of small classes repeated, so that all classes have as many."""
     classes = first_class(onehot[rows]) + 1  # 0: no class
     most = np.bincount(classes).max()
     often = []
@@ -135,7 +137,7 @@ def _balanced(rows: np.ndarray, onehot: np.ndarray, rng: np.random.Generator) ->
 
 
 def parts(rows: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
-    """Cut a batch into parts whose clips are of like length: each is computed at one length."""
+    """Cut a batch into parts with clips of similar length; a part is computed at one length."""
     parts: list[list[int]] = []
     for row in rows[np.argsort(-lengths[rows], kind="stable")]:
         if parts and lengths[row] >= ALIKE * lengths[parts[-1][0]]:
@@ -146,9 +148,9 @@ def parts(rows: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
 
 
 def window_batches(networks: Sequence[Backbone], waves: Sequence[np.ndarray]) -> list[WindowBatch]:
-    """Cut waveforms (B, n), those of each network, into its windows.
+    """Return the windows of each network, cut from its waveforms (B, n).
 
-    First come the first windows of all clips, then the second, and so on.
+    The first windows of all clips come first, then the second ones, and so on.
     """
     batches = []
     for network, xs in zip(networks, waves, strict=True):
