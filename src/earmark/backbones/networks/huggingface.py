@@ -97,7 +97,7 @@ class Transformer(Backbone):
 
     @classmethod
     def select(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the tensors that the network needs from a checkpoint, under the network's names."""
+        """Return the tensors of a checkpoint that the network needs, under the network's names."""
         return state
 
     @classmethod
