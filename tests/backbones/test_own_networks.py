@@ -277,7 +277,7 @@ def test_state_that_is_kept_between_calls_is_refused(tmp_path):
             calls.append(x)
         return x[:, :4] + len(calls)  # how many sounds it has heard
 
-    with pytest.raises(BackboneError, match="after another one .* a state that it keeps"):
+    with pytest.raises(BackboneError, match="after another window .* a state that lasts"):
         NetworkFile(made_graph(tmp_path / "a.onnx", respond))
 
 
@@ -338,7 +338,7 @@ def test_without_a_json_a_template_is_shown(tmp_path):
     path = small(tmp_path / "a.onnx")
     os.remove(f"{path}.json")
     text = refusal(path)
-    assert text.startswith(f"{path}.json is missing; it says how a.onnx is used. Write this there,")
+    assert text.startswith(f"{path}.json is missing; it says how to use a.onnx. Write this into it,")
     assert "reads wave (batch, 8000)" in text and "embedding (batch, 6)" in text
     assert "rate_hz times window_s must be 8,000" in text
     fields = json.loads(text[text.index("{") : text.rindex("}") + 1])
@@ -359,7 +359,7 @@ def test_without_a_json_a_template_is_shown(tmp_path):
         ({"window_s": 0}, "window_s is 0; it must be the seconds"),
         ({"window_s": 61}, "window_s is 61; .* up to 60"),
         ({"window_s": 0.33333}, "is 5,333.28 samples .* such as 0.3333125 for 5,333"),
-        ({"hop_s": 0.6}, "hop_s is 0.6 and window_s 0.5; what lies between two windows"),
+        ({"hop_s": 0.6}, "hop_s is 0.6 and window_s 0.5; audio between two windows"),
         ({"hop_s": 1e-9}, "hop_s is 1e-09"),
         ({"layers": []}, "layers is \\[\\]; it must be a list of 1 to 1,000 outputs"),
         ({"layers": "embedding"}, 'layers is "embedding"; it must be a list'),
@@ -378,11 +378,11 @@ def test_without_a_json_a_template_is_shown(tmp_path):
             "no output 'frame', .* its outputs are frames \\(batch, time, 6\\)",
         ),
         ({"layers": ["line"]}, "inside it are 'linear'; its outputs"),
-        ({"licence": None}, "it does not say 'licence', a text such as"),
+        ({"licence": None}, "it lacks 'licence', a text such as"),
         ({"licence": " "}, 'licence is " "'),
-        ({"license": "MIT"}, "'license', which is no field of it; did you mean 'licence'"),
-        ({"sample_rate": 1}, "'sample_rate', which is no field of it; known: rate_hz"),
-        ({"full_scale": 0}, "full_scale is 0; it must be the number that full scale is"),
+        ({"license": "MIT"}, "unknown field 'license'; did you mean 'licence'"),
+        ({"sample_rate": 1}, "unknown field 'sample_rate'; known fields: rate_hz"),
+        ({"full_scale": 0}, "full_scale is 0; it must be the value of full scale"),
         ({"peak": 2}, "peak is 2; it must be the peak"),
     ],
 )
@@ -397,7 +397,7 @@ def test_fields_that_cannot_be(tmp_path, changes, says):
     ("text", "says"),
     [
         ("{", "cannot be read as JSON"),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         ('{"rate_hz": NaN}', "NaN, which is no number"),
         ('{"rate_hz": 1, "rate_hz": 2}', "'rate_hz' twice"),
         ("[" * 100_000, "more than 65,536 bytes"),
@@ -449,7 +449,7 @@ def test_a_file_that_is_too_large(tmp_path, monkeypatch):
         ((1, 64, 1_001), "FLOAT", "front end"),
         ((16, WINDOW), "FLOAT", "batch of 1, or of any size"),
         (("b", WINDOW), "INT16", "in float32, not quantised"),
-        ((), "FLOAT", "no waveform"),
+        ((), "FLOAT", "not a waveform"),
     ],
 )
 def test_inputs_that_are_no_waveform(tmp_path, shape, kind, says):

@@ -200,7 +200,7 @@ def test_the_published_onnx_files_differ_by_rounding(monkeypatch):
 
 def test_an_onnx_file_of_another_network_is_refused(tmp_path):
     mel, network = as_onnx(tmp_path)
-    with pytest.raises(BackboneError, match="of another network: it has no '0.stft"):
+    with pytest.raises(BackboneError, match="holds another network: it has no '0.stft"):
         speech_embedding._of_onnx(network, mel)
 
 

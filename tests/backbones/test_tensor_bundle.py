@@ -47,7 +47,7 @@ LIES = {
     "axes": ([wire.entry((1,) * 9, 0, 4)], "more than 8 axes"),
     "slices": ([wire.entry((1,), 0, 4) + wire.field(7, b"")], "in slices"),
     "bytes": ([wire.field(1, b"float")], "bytes where an integer must be"),
-    "integer": ([wire.field(1, 1) + wire.field(2, 3)], "an integer where bytes must be"),
+    "integer": ([wire.field(1, 1) + wire.field(2, 3)], "an integer instead of bytes"),
 }
 
 
@@ -63,12 +63,12 @@ def test_an_index_that_lies_is_refused(lie, tmp_path):
 @pytest.mark.parametrize(
     ("index", "words"),
     [
-        (b"", "does not end as a table"),
+        (b"", "does not end like a LevelDB table"),
         (b"\0" * 40 + bytes.fromhex("57fb808b247547db"), "a block"),
-        (wire.table([(b"", wire.header(shards=2))]), "in several files, or big-endian"),
-        (wire.table([(b"", wire.header(endianness=1))]), "in several files, or big-endian"),
+        (wire.table([(b"", wire.header(shards=2))]), "in several files or big-endian"),
+        (wire.table([(b"", wire.header(endianness=1))]), "in several files or big-endian"),
         (wire.table([], compression=1), "compressed"),
-        (wire.table([(b"n" * 1_025, b"")]), "an entry longer"),
+        (wire.table([(b"n" * 1_025, b"")]), "an entry is longer"),
         (wire.table([(b"\xff", wire.entry((1,), 0, 4))]), "can't decode"),
     ],
 )
@@ -131,7 +131,7 @@ def tensor(shape: bytes, raw: bytes) -> bytes:
     ("content", "words"),
     [
         (b"", "no graph"),
-        (wire.field(7, 1), "an integer where bytes must be"),
+        (wire.field(7, 1), "an integer instead of bytes"),
         (tensor(wire.field(1, 3), bytes(8)), "8 bytes and shape"),
         (tensor(wire.field(1, b"\x01\x02"), bytes(4)), r"4 bytes and shape \[1, 2\]"),
         (tensor(wire.field(1, 1) * 9, bytes(4)), "more than 8 axes"),

@@ -272,7 +272,7 @@ def test_a_file_holds_the_union_of_features(tones, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-4)
     header, tensors = read_parts(tmp_path / "m.earmark")
     for edit, text in (
-        (lambda h: h.update(schema=3), "with schema 3, pooling must be there"),
+        (lambda h: h.update(schema=3), "schema 3 requires the field pooling"),
         (lambda h: h["features"].pop(), "at least 2"),
         (lambda h: h["features"][0]["layers"].append([]), "1 lists, one for each backbone"),
         (lambda h: h["features"][0].update(layers=[[]]), "a layer in one of them"),

@@ -119,7 +119,7 @@ class _Kept:
             yield
         except StoreDamageError as error:
             self._store = None
-            warnings.warn(f"{error} This run continues without it.", EarmarkWarning, stacklevel=2)
+            warnings.warn(f"{error} This run goes on without it.", EarmarkWarning, stacklevel=2)
 
 
 def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_IT_IS) -> Result:
