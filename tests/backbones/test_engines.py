@@ -152,7 +152,9 @@ def test_a_model_that_computes_something_else_is_put_aside(small, monkeypatch):
     with pytest.raises(BackboneError, match="off by 1 of its size; use --engine torch"):
         hear(small(engine="openvino"), x)
     monkeypatch.setattr(engines, "LARGE", 0)
-    with pytest.warns(EngineWarning, match="OpenVINO cannot compute hf:.*; PyTorch computes it instead."):
+    with pytest.warns(
+        EngineWarning, match="OpenVINO cannot compute hf:.*; PyTorch computes it instead."
+    ):
         assert np.array_equal(hear(small(), x), wanted)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it is not tried again

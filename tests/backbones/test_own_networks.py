@@ -338,7 +338,9 @@ def test_without_a_json_a_template_is_shown(tmp_path):
     path = small(tmp_path / "a.onnx")
     os.remove(f"{path}.json")
     text = refusal(path)
-    assert text.startswith(f"{path}.json is missing; it says how to use a.onnx. Write this into it,")
+    assert text.startswith(
+        f"{path}.json is missing; it says how to use a.onnx. Write this into it,"
+    )
     assert "reads wave (batch, 8000)" in text and "embedding (batch, 6)" in text
     assert "rate_hz times window_s must be 8,000" in text
     fields = json.loads(text[text.index("{") : text.rindex("}") + 1])

@@ -397,9 +397,18 @@ def test_other_contents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("state", "difference"),
     [
-        ({"0.weight": torch.ones(2, 3)}, "0.bias is missing there and of shape (2,) in this backbone"),
-        ({**STATE, "0.bias": torch.ones(3)}, "0.bias is of shape (3,) there and of shape (2,) in this backbone"),
-        ({**STATE, "1.bias": torch.ones(3)}, "1.bias is of shape (3,) there and missing in this backbone"),
+        (
+            {"0.weight": torch.ones(2, 3)},
+            "0.bias is missing there and of shape (2,) in this backbone",
+        ),
+        (
+            {**STATE, "0.bias": torch.ones(3)},
+            "0.bias is of shape (3,) there and of shape (2,) in this backbone",
+        ),
+        (
+            {**STATE, "1.bias": torch.ones(3)},
+            "1.bias is of shape (3,) there and missing in this backbone",
+        ),
     ],
 )
 def test_another_network_is_refused(state: dict[str, torch.Tensor], difference: str) -> None:

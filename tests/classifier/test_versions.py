@@ -54,7 +54,10 @@ def test_a_trained_classifier_keeps_its_version(tones, tmp_path):
     ("change", "words"),
     [
         (("/1/", "/3/"), "no version 3 here, only 1 and 2; use one of these"),
-        (("/1/", "/one/"), "which is not NAME/VERSION/WEIGHTS/PRECISION; get the original file again"),
+        (
+            ("/1/", "/one/"),
+            "which is not NAME/VERSION/WEIGHTS/PRECISION; get the original file again",
+        ),
         (("/1/", "/"), "which is not NAME/VERSION/WEIGHTS/PRECISION; get the original file again"),
     ],
 )
