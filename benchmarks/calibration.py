@@ -67,7 +67,7 @@ def figures(
 
 
 def kumar(shown: np.ndarray, onehot: np.ndarray) -> float:
-    """Return the ECE minus its bias around observed accuracies: Kumar, Liang and Ma 2019, section 5.
+    """Return the ECE minus its bias around observed accuracies (Kumar et al. 2019, section 5).
 
     As in their code (normal_debiased_ce), except that a bin of one clip is not changed.
     """

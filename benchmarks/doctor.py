@@ -38,9 +38,9 @@ from machine import describe, shared_data, spread, write
 REPEATS = 5
 RAIN_CLIPS, RAIN_S, RATE_HZ = 1_000, 5.0, 16_000
 SCALE_CLIPS, SCALE_S = 10_000, 1.0
-LEAST_ENERGY = 0.01  # of a sound, that trimming must leave for the rest to be called a copy
+LEAST_ENERGY = 0.01  # share of a sound's energy that a trimmed copy must keep
 
-# The only ones among all 79,800 pairs of ESC-10 whose waveforms agree; see docs/doctor.md.
+# The only ones of all 79,800 pairs of ESC-10 whose waveforms agree; see docs/doctor.md.
 TRUE_PAIRS = {
     frozenset(pair)
     for pair in (

@@ -2,8 +2,9 @@
 
     python benchmarks/tagging.py
 
-The class itself and its parent in AudioSet's ontology are correct. Recordings: EARMARK_TEST_DATA, or
-../shared/data beside the checkout; weights: EARMARK_WEIGHTS, or ../shared/weights.
+A tag is correct if it is the class itself or its parent in AudioSet's ontology. Recordings:
+EARMARK_TEST_DATA, or ../shared/data beside the checkout; weights: EARMARK_WEIGHTS, or
+../shared/weights.
 """
 
 from __future__ import annotations

@@ -473,7 +473,7 @@ def pointer(folder):
         (lambda f: (f / "preprocessor_config.json").unlink(), "to say how its audio is prepared"),
         (
             lambda f: (f / "preprocessor_config.json").write_text('{"sampling_rate": 1}'),
-            "describes no valid network: sampling_rate is 1; it must be 1,000 to 1,000,000; restore",
+            "describes no valid network: sampling_rate is 1; it must be 1,000 to 1,000,000;",
         ),
         (
             with_no_rate,
