@@ -259,9 +259,9 @@ def test_a_damaged_or_foreign_choice_is_timed_anew(small, timed):
     damaged = (b"", b"{", b"[]", b"\xff", b"[" * 50_000, b"null", file.read_bytes()[:-9])
     for content in (*(json.dumps({**kept, **c}).encode() for c in changed), *damaged):
         file.write_bytes(content)
-        assert choices.kept(key, names) is None
+        assert choices.load(key, names) is None
     assert chosen(small()) == "torch float32" and len(timed[1]) == 2
-    assert choices.kept(key, names).engine == "torch float32"
+    assert choices.load(key, names).engine == "torch float32"
 
 
 def test_what_was_chosen_is_shown(small, timed, folders, capsys):

@@ -454,8 +454,8 @@ def pointer(folder):
             "as JSON: NaN is not a number; fetch",
         ),
         (lambda f: (f / "config.json").write_text("[" * 99_999), "cannot be read as JSON"),
-        (truncate, "model.safetensors cannot be read as weights: .*; fetch it anew"),
-        (pickled_code, "pytorch_model.bin is not a plain state dict: .* never run; save it anew"),
+        (truncate, "model.safetensors cannot be read as weights: .*; fetch it again"),
+        (pickled_code, "pytorch_model.bin is not a plain state dict: .* never run; save it again"),
         (
             of_another_size,
             "weights of another network: .* 9 tensors .*the first is .*intermediate_dense",

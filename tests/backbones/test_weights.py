@@ -126,7 +126,8 @@ def test_wrong_bytes_are_thrown_away(publisher: Publisher, file: WeightFile, cac
     assert said.startswith(
         f"the download from {publisher.url} is not the published net.pth:"
         f" it has SHA-256 {hashlib.sha256(WRONG).hexdigest()} and 512,000 bytes instead of {SHA256}"
-        " and about 512,000 bytes; run the same command again, or get a correct copy and put net.pth"
+        " and about 512,000 bytes; run the same command again, or get a correct copy and put"
+        " net.pth"
     )
     assert os.listdir(cache) == ["net.pth.lock"]
     publisher.content = CONTENT

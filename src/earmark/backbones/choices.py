@@ -63,7 +63,7 @@ def make_key(info: BackboneInfo, network: str, precision: str) -> Key:
     }
 
 
-def kept(key: Key, engines: Sequence[str]) -> Choice | None:
+def load(key: Key, engines: Sequence[str]) -> Choice | None:
     """Return the saved choice among ``engines``; None if there is no valid file."""
     try:
         with open_file(_place(key)) as file:
@@ -80,14 +80,14 @@ def kept(key: Key, engines: Sequence[str]) -> Choice | None:
     return Choice(content["engine"], seconds)
 
 
-def keep(key: Key, choice: Choice) -> None:
+def save(key: Key, choice: Choice) -> None:
     """Save a choice. On a full disk nothing is saved, and the next process times again."""
     content = {"key": key, "engine": choice.engine, "seconds": choice.seconds}
     with contextlib.suppress(OSError, EarmarkError):
         write_whole(_place(key), json_text(content).encode())
 
 
-def can_keep() -> bool:
+def can_save() -> bool:
     """Say whether choices can be saved; create the folder for them."""
     try:
         engines_folder().mkdir(parents=True, exist_ok=True)

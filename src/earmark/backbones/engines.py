@@ -156,7 +156,7 @@ def choice_of(cls: type[Backbone], info: BackboneInfo, precision: str) -> Choice
     """Return the choice of 'auto' on a CPU: no seconds if there is only one, None if untimed."""
     half = precision == "fast" and cls.half_is_close
     names = candidates(cls, info, half)
-    return Choice(names[0], {}) if len(names) == 1 else choices.kept(_key(cls, info, half), names)
+    return Choice(names[0], {}) if len(names) == 1 else choices.load(_key(cls, info, half), names)
 
 
 def _key(cls: type[Backbone], info: BackboneInfo, half: bool) -> choices.Key:
@@ -192,7 +192,7 @@ class Auto:
     def __call__(self, x: Tensor, layers: Collection[str]) -> Activations:
         with self.lock:
             if self.backbone.engine is self:
-                name = self.known() or (None if choices.can_keep() else self.names[0])
+                name = self.known() or (None if choices.can_save() else self.names[0])
                 if name is not None:
                     _use(self.backbone, name)
                 else:
@@ -203,7 +203,7 @@ class Auto:
         """Return the engine that needs no timing: the only one or the saved one; else None."""
         if len(self.names) == 1:
             return self.names[0]
-        choice = choices.kept(self.key, self.names)
+        choice = choices.load(self.key, self.names)
         return choice.engine if choice else None
 
     def _time(self, layers: tuple[str, ...]) -> None:
@@ -232,7 +232,7 @@ class Auto:
         took = seconds(engines, choices.ROUNDS)
         choice = choices.quickest({name: s / audio_s for name, s in took.items()})
         if not self.known():  # unless another process saved its choice meanwhile
-            choices.keep(self.key, choice)
+            choices.save(self.key, choice)
         name = self.known() or self.names[0]  # on a full disk: the default
         _use(self.backbone, name, engines.get(name))
 

@@ -42,16 +42,16 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise BackboneError(
             f"{path} is not a plain state dict: it is damaged, or holds Python objects, which are"
-            " never run; save it anew with torch.save(model.state_dict(), path)."
+            " never run; save it again with torch.save(model.state_dict(), path)."
         ) from error
     except Exception as error:  # torch raises all kinds of exceptions for a damaged file
         raise BackboneError(
-            f"{path} cannot be read as weights: {first_line(error)}; fetch it anew."
+            f"{path} cannot be read as weights: {first_line(error)}; fetch it again."
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BackboneError(
             f"{path} holds {type(state).__name__} and not a plain state dict of tensors; save it"
-            " anew with torch.save(model.state_dict(), path)."
+            " again with torch.save(model.state_dict(), path)."
         )
     check_finite(path, state)
     return state
@@ -64,7 +64,7 @@ def check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
         if not bool(finite.all()):
             raise BackboneError(
                 f"{path}: the tensor {name} has NaN or infinity in {int((~finite).sum()):,} of"
-                f" {x.numel():,} values; fetch the weights anew, or repeat the training that made"
+                f" {x.numel():,} values; fetch the weights again, or repeat the training that made"
                 " them."
             )
 

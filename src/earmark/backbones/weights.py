@@ -197,9 +197,9 @@ def _saying_where(file: WeightFile, folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        failed, cache = Path(os.fsdecode(error.filename or folder)), weights_folder()
-        is_cache = failed.is_relative_to(cache) or cache.is_relative_to(failed)
-        is_cache = is_cache and not failed.is_relative_to(folder)
+        path, cache = Path(os.fsdecode(error.filename or folder)), weights_folder()
+        is_cache = path.is_relative_to(cache) or cache.is_relative_to(path)
+        is_cache = is_cache and not path.is_relative_to(folder)
         other = "give another folder" if folder != cache and not is_cache else ""
         raise WeightsError(
             f"{file} cannot be written to {cache if is_cache else folder}:"

@@ -137,11 +137,11 @@ def statistic_values(
         if not statistic.has_bands:
             layer = info.layer(name)
             mean, spread = (x.reshape(-1, layer.channels, layer.bands) for x in (mean, spread))
-            joined = mean.mean(2)
+            channel_mean = mean.mean(2)
             if statistic.is_spread:  # over all frequencies of a channel
                 squares = (spread.square() + mean.square()).mean(2)
-                spread = signed_root((squares - joined.square()).clamp_min(0))
-            mean = joined
+                spread = signed_root((squares - channel_mean.square()).clamp_min(0))
+            mean = channel_mean
         layers.append(spread if statistic.is_spread else mean)
     total = layers[0]
     for values in layers[1:]:

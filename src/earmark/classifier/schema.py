@@ -368,9 +368,9 @@ def _check_decision(header: Mapping[str, Any]) -> None:
         raise FieldError("limits.thresholds", limits["thresholds"], must)
     if limits["disbelief"] != sorted(limits["disbelief"]):
         raise FieldError("limits.disbelief", limits["disbelief"], "sorted, the smallest first")
-    tested = [figures.get("label") for figures in estimate["classes"]]
-    if tested and tested != labels:
-        raise FieldError("labels", labels, f"those of estimate.classes, {tested}")
+    tested_labels = [figures.get("label") for figures in estimate["classes"]]
+    if tested_labels and tested_labels != labels:
+        raise FieldError("labels", labels, f"those of estimate.classes, {tested_labels}")
     headline = estimate.get("headline", {})
     same = estimate.get(headline.get("name")) if header["calibration"]["is_single"] else None
     if same is not None and abs(headline["value"] - same) > ROUNDING:

@@ -69,13 +69,13 @@ def embed_stream(
     """Yield each clip's embedding or failure, in order, while later clips are in progress."""
     threads = threads or available_cores()
     recent: collections.OrderedDict[bytes, Result] = collections.OrderedDict()
-    kept = _Kept(store)
+    guarded = _GuardedStore(store)
     with _pools(threads) as (readers, workers):
-        pieces = _pieces(clips, backbone, options, kept, readers)
+        pieces = _pieces(clips, backbone, options, guarded, readers)
         compute = functools.partial(_compute, backbone)
         shards = map_ahead(workers, compute, _shards(pieces), threads, is_done=_is_computed)
         for shard in _finish(backbone.info, shards):
-            for item in kept.put(backbone.fingerprint, shard):
+            for item in guarded.put(backbone.fingerprint, shard):
                 result = _repeat(item, recent[item.key]) if isinstance(item, Repeat) else item
                 _remember(recent, item.key, _without_recording(result))
                 if progress is not None:
@@ -83,7 +83,7 @@ def embed_stream(
                 yield result
 
 
-class _Kept:
+class _GuardedStore:
     """A store that is ignored once its file is damaged: all of it can be computed again."""
 
     def __init__(self, store: Store | None) -> None:
@@ -158,7 +158,7 @@ def _pieces(
     clips: Iterable[Clip],
     backbone: Backbone,
     options: AudioOptions,
-    store: _Kept,
+    store: _GuardedStore,
     readers: ThreadPoolExecutor,
 ) -> Iterator[Piece]:
     """Yield each clip: its stored embedding, a repeat of an earlier clip, windows or a failure."""

@@ -118,7 +118,7 @@ class Checkpoint:
                 content = json.loads(opened.read(MAX_JSON_BYTES), parse_constant=_refuse)
         except (OSError, ValueError, RecursionError) as error:
             raise BackboneError(
-                f"{at} cannot be read as JSON: {first_line(error)}; fetch the checkpoint anew."
+                f"{at} cannot be read as JSON: {first_line(error)}; fetch the checkpoint again."
             ) from error
         return content if isinstance(content, dict) else {}
 

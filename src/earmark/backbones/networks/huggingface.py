@@ -266,11 +266,11 @@ def build(path: str, config: Config, state: dict[str, Tensor], source: Path) -> 
     Names of older versions and of models with a head are translated. Raises BackboneError if
     tensors are missing or have another shape: no part of a network may stay random.
     """
-    packed = [n for n, x in state.items() if not x.is_floating_point() or x.itemsize == 1]
-    if packed := sorted(name for name in packed if name.endswith(("weight", "bias"))):
+    quantised = [n for n, x in state.items() if not x.is_floating_point() or x.itemsize == 1]
+    if quantised := sorted(name for name in quantised if name.endswith(("weight", "bias"))):
         raise BackboneError(
-            f"{source} is quantised: {packed[0]} has type {state[packed[0]].dtype}, and only plain"
-            " weights can be read; give the checkpoint that it was made from."
+            f"{source} is quantised: {quantised[0]} has type {state[quantised[0]].dtype}, and only"
+            " plain weights can be read; give the checkpoint that it was made from."
         )
     try:
         with _quiet():

@@ -259,10 +259,10 @@ def _arranged(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.nda
         )
     axes = layer.axes or DEFAULT_AXES.get(array.ndim, "")
     if len(axes) != array.ndim:
-        said = f"{place} says axes {axes!r}" if axes else f"{place} does not say its axes"
+        note = f"{place} says axes {axes!r}" if axes else f"{place} does not say its axes"
         example = json.dumps({"name": layer.name, "output": layer.output, "axes": "..."})
         raise BackboneError(
-            f"{what}, and {said}; write {example} with a letter for each axis, such as 'BTC' or"
+            f"{what}, and {note}; write {example} with a letter for each axis, such as 'BTC' or"
             " 'BCTF': B batch, C channels, T time, F frequency, 1 for an axis of length 1."
         )
     sizes = dict(zip(axes, array.shape, strict=True))

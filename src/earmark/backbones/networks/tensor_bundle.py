@@ -67,7 +67,7 @@ def _read(path: Path, most_bytes: int) -> bytes:
 
 def _tensors(table: memoryview, store: memoryview) -> dict[str, np.ndarray]:
     tensors: dict[str, np.ndarray] = {}
-    left = len(store)
+    bytes_left = len(store)
     for number, (key, value) in enumerate(_entries(table)):
         if number > MAX_TENSORS:
             raise ValueError(f"more than {MAX_TENSORS:,} tensors")
@@ -82,8 +82,8 @@ def _tensors(table: memoryview, store: memoryview) -> dict[str, np.ndarray]:
             raise ValueError(
                 f"its tensor {name!r} of shape {shape} cannot be the {size} bytes at {offset}"
             )
-        left -= size
-        if left < 0:
+        bytes_left -= size
+        if bytes_left < 0:
             raise ValueError("its tensors have more bytes than the data file")
         values = np.frombuffer(store[offset : offset + size], "<f4").reshape(shape)
         if not np.isfinite(values).all():

@@ -123,8 +123,8 @@ class Wav2Vec2(Transformer):
         part = self.model.get_submodule
         norm = part("encoder.layer_norm")
         extractor = part("feature_extractor")
-        recorded = self.grouped and torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-        x = (_channels_last(extractor, x) if recorded else extractor(x)).transpose(1, 2)
+        is_recorded = self.grouped and torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        x = (_channels_last(extractor, x) if is_recorded else extractor(x)).transpose(1, 2)
         yield x
         x = first(part("feature_projection")(x))
         x = x + part("encoder.pos_conv_embed")(x)
