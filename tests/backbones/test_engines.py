@@ -149,7 +149,7 @@ def test_a_model_that_computes_something_else_is_put_aside(small, monkeypatch):
     monkeypatch.setattr(
         engines._Recorded, "forward", lambda self, x: tuple(2 * y for y in recorded(self, x))
     )
-    with pytest.raises(BackboneError, match="off by 1 of its size; use --engine torch"):
+    with pytest.raises(BackboneError, match="differs by 1 of its norm; use --engine torch"):
         hear(small(engine="openvino"), x)
     monkeypatch.setattr(engines, "LARGE", 0)
     with pytest.warns(

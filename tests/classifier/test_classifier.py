@@ -168,7 +168,7 @@ def test_an_estimate_is_what_it_was_after_json_and_says_so_when_it_is_asked_as_i
     assert new.to_dict() == {**ESTIMATE.to_dict(), **beside}
     with pytest.raises(KeyError, match="ece"):
         Estimate.from_dict({k: v for k, v in full.to_dict().items() if k != "ece"})
-    with pytest.warns(DeprecationWarning, match="an estimate is an object now"):
+    with pytest.warns(DeprecationWarning, match="an estimate is now an object"):
         assert ESTIMATE["accuracy"] == 0.5
 
 
