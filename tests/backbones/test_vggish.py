@@ -164,7 +164,7 @@ def test_a_hop_has_one_name_and_a_range() -> None:
         with pytest.raises(BackboneError) as raised:
             backbones.info(f"vggish@{wrong}")
         assert str(raised.value) == (
-            f"backbone 'vggish@{wrong}' has no usable hop; give seconds from 0.01 to 0.96 behind"
+            f"backbone 'vggish@{wrong}' has no usable hop; give seconds from 0.01 to 0.96 after"
             " the @, such as vggish@0.48."
         )
 

@@ -39,7 +39,7 @@ class FeatureSpec:
     averaged: bool = False
 
 
-LEAST_ROOT = 0.1  # a root's gradient is infinite at 0; below this root, the gradient at it is used
+LEAST_ROOT = 0.1  # a root's gradient is infinite at 0, so it is that of a root of at least this
 
 
 class Statistic(NamedTuple):

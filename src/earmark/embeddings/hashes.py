@@ -64,7 +64,7 @@ def status_of(source: Source) -> bytes:
 
 
 def sound_of(row: np.ndarray) -> bytes:
-    """Return a hash of a row (E,): equal for equal numbers in float16 or float32, and for -0.0."""
+    """Return a hash of a row (E,) that equal float16 and float32 rows share; -0.0 equals 0.0."""
     if row.dtype != np.float16:
         with np.errstate(over="ignore"):
             half = row.astype(np.float16)
