@@ -256,10 +256,10 @@ def recording(tmp_path) -> Path:
 def hashed(monkeypatch) -> list[str]:
     """The names of recordings, each time that one is read and hashed."""
     names: list[str] = []
-    known = cutting._hashed
+    known = cutting._hash
     monkeypatch.setattr(
         cutting,
-        "_hashed",
+        "_hash",
         lambda clip, *rest: (names.append(clip.path.name), known(clip, *rest))[1],
     )
     return names

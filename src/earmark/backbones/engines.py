@@ -75,14 +75,14 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
     BackboneError
         The engine is unknown, not installed or cannot compute this network.
     """
-    _known("precision", precision, POLICIES)
-    _known("engine", engine, ENGINES)
+    _check_known("precision", precision, POLICIES)
+    _check_known("engine", engine, ENGINES)
     if backbone.runtime != "torch":
-        return _left_alone(backbone, engine)
+        return _keep_as_is(backbone, engine)
     half = precision == "fast" and backbone.half_is_close
     gpu = torch.cuda.is_available()
     if engine == "auto":
-        engine = _named(type(backbone))
+        engine = _environment_engine(type(backbone))
     if engine == "openvino":
         if not _installed():
             raise BackboneError(
@@ -110,7 +110,7 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
     return backbone
 
 
-def _left_alone(backbone: Backbone, engine: str) -> Backbone:
+def _keep_as_is(backbone: Backbone, engine: str) -> Backbone:
     """Return a network unchanged that another package computes: on the CPU, as its file says.
 
     Raises BackboneError if an ``engine`` is requested. EARMARK_ENGINE has no effect here.
@@ -123,7 +123,7 @@ def _left_alone(backbone: Backbone, engine: str) -> Backbone:
     return backbone
 
 
-def _known(what: str, value: str, known: Sequence[str]) -> None:
+def _check_known(what: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise BackboneError(
             f"{what} {value!r} is unknown;{did_you_mean(value, known)} give one of"
@@ -131,10 +131,10 @@ def _known(what: str, value: str, known: Sequence[str]) -> None:
         )
 
 
-def _named(cls: type[Backbone]) -> str:
+def _environment_engine(cls: type[Backbone]) -> str:
     """Return the engine in EARMARK_ENGINE, or 'torch' if that engine cannot compute the class."""
     engine = os.environ.get("EARMARK_ENGINE") or "auto"
-    _known("EARMARK_ENGINE", engine, ENGINES)
+    _check_known("EARMARK_ENGINE", engine, ENGINES)
     return "torch" if engine == "openvino" and cls.body is Backbone.body else engine
 
 

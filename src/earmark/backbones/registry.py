@@ -117,11 +117,11 @@ def check_name(name: str) -> None:
     if name not in _registry and not name.startswith(tuple(_families)):
         known = [*list_backbones(), *(f"{prefix}..." for prefix in {**FAMILIES, **_families})]
         raise BackboneError(
-            f"no backbone {name!r};{_meant(name, known)} Known: {', '.join(known)}."
+            f"no backbone {name!r};{_suggest(name, known)} Known: {', '.join(known)}."
         )
 
 
-def _meant(name: str, known: Sequence[str]) -> str:
+def _suggest(name: str, known: Sequence[str]) -> str:
     """Suggest a name, also for a network file without a prefix and for a misspelt family."""
     prefix, colon, _ = name.rpartition(":")
     for family in (ONNX, TFLITE):

@@ -158,8 +158,8 @@ class Classifier:
         if not np.isfinite(scores).all():
             raise ModelError(
                 "the classifier gives scores that are not numbers; its head, its calibration or the"
-                " backbone's weights are damaged. Get the original file again, or train the classifier"
-                " again."
+                " backbone's weights are damaged. Get the original file again, or train the"
+                " classifier again."
             )
         return scores
 

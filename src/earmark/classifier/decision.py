@@ -86,7 +86,7 @@ def conformal_quantile(values: np.ndarray, coverage: float) -> float:
 
 def best_thresholds(scores: np.ndarray, onehot: np.ndarray) -> np.ndarray:
     """Return for each class (K,) the threshold on ``scores`` (N, K) with the best F1."""
-    columns = (_ranked(scores, onehot, k) for k in range(scores.shape[1]))
+    columns = (_rank(scores, onehot, k) for k in range(scores.shape[1]))
     return np.array([_best_threshold(ranked, has) for _, ranked, has in columns])
 
 
@@ -97,14 +97,14 @@ def fold_thresholds(scores: np.ndarray, onehot: np.ndarray, fold: np.ndarray) ->
     """
     thresholds = np.zeros((int(fold.max()) + 1, scores.shape[1]), scores.dtype)
     for k in range(scores.shape[1]):
-        order, ranked, has = _ranked(scores, onehot, k)
+        order, ranked, has = _rank(scores, onehot, k)
         for number in range(len(thresholds)):
             others = fold[order] != number
             thresholds[number, k] = _best_threshold(ranked[others], has[others])
     return thresholds
 
 
-def _ranked(
+def _rank(
     scores: np.ndarray, onehot: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return clips by falling score of class ``k``, these scores, and whether they have it."""

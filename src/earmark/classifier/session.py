@@ -185,7 +185,7 @@ class Session:
         if self.store is not None:
             return next(self._embed_many([clip]))
         audio = self.classifier.audio
-        return _joined([embed_clip(clip, network, audio) for network in self._warm()])
+        return _join([embed_clip(clip, network, audio) for network in self._warm()])
 
     def _embed_many(self, clips: Iterable[Clip]) -> Iterator[_Vectors | Failure]:
         """Yield the embeddings of each clip by every network, in order."""
@@ -197,7 +197,7 @@ class Session:
             for copies, network in zip(itertools.tee(clips, len(networks)), networks, strict=True)
         ]
         for results in zip(*streams, strict=True):
-            yield _joined(results)
+            yield _join(results)
 
     def _features(self, vectors: _Vectors) -> np.ndarray:
         """Return the head's features (1, D) of one clip."""
@@ -246,7 +246,7 @@ class Session:
 _Vectors = Sequence[Embedded]  # embeddings of one clip, one per network
 
 
-def _joined(results: Sequence[Result]) -> _Vectors | Failure:
+def _join(results: Sequence[Result]) -> _Vectors | Failure:
     """Return the embeddings of one clip by all networks, or the first failure."""
     vectors = [result for result in results if isinstance(result, Embedded)]
     if len(vectors) == len(results):

@@ -35,7 +35,7 @@ def make_request(
     try:
         if version is None:
             status = status_of(source)
-            source, version = _hashed(clip, options)
+            source, version = _hash(clip, options)
             if known is not None:
                 known.add(clip.source, status, version)
     except AudioError as error:
@@ -49,7 +49,7 @@ def make_request(
     return Request(clip, source, key, version.content, is_known)
 
 
-def _hashed(clip: Clip, options: AudioOptions) -> tuple[Source, RecordingVersion]:
+def _hash(clip: Clip, options: AudioOptions) -> tuple[Source, RecordingVersion]:
     """Return the recording and its version; with its bytes if it is small and the whole clip."""
     source = clip.source
     is_whole = clip.start is None and clip.end is None

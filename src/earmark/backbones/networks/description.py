@@ -87,7 +87,7 @@ def read_description(place: Path) -> Description:
             f" {template(['embedding'])}, and {_USAGE}."
         ) from error
     try:
-        return _described(fields)
+        return _parse(fields)
     except ValueError as error:
         raise BackboneError(f"{place}: {error}; {_USAGE}.") from error
 
@@ -98,7 +98,7 @@ def template(layers: Sequence[str | Mapping[str, Any]]) -> str:
     return json.dumps(fields, ensure_ascii=False)
 
 
-def _described(fields: Mapping[str, Any]) -> Description:
+def _parse(fields: Mapping[str, Any]) -> Description:
     for key in fields:
         if key not in _FIELDS:
             near = did_you_mean(key, _FIELDS)

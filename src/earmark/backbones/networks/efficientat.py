@@ -150,7 +150,7 @@ _NORM = ("0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var")
 _RENAMED = (("conc_se_layers.0.", ""), ("classifier.2.", "hidden."), ("classifier.5.", "logits."))
 
 
-def _own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _translate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Translate a published state dict into one for ``_Network``.
 
     A batch normalisation ``x.1`` is folded into the convolution before it, ``x.0``: both become
@@ -223,7 +223,7 @@ class EfficientAT(Tagger):
     @classmethod
     def load(cls, info: BackboneInfo) -> EfficientAT:
         path = weights.fetch(RELEASES[info.name].file)
-        backbone, state = cls(info), _own(load_state_dict(path))
+        backbone, state = cls(info), _translate(load_state_dict(path))
         return fill(backbone, backbone.network, state, weights.sha256(path), str(path))
 
     @classmethod

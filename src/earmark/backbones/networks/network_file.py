@@ -74,7 +74,7 @@ class NetworkFile:
 
     def __call__(self, windows: np.ndarray) -> list[np.ndarray]:
         """Return the activations (B, C, T, F) float32 of every layer for ``windows`` (B, n)."""
-        x = _scaled(windows, self.description)
+        x = _scale(windows, self.description)
         if self.checked.is_batched or len(x) == 1:
             return self._compute(x)
         rows = [self._compute(x[k : k + 1]) for k in range(len(x))]
@@ -86,7 +86,7 @@ class NetworkFile:
             shape[0] = len(x)
         results = self.run(np.ascontiguousarray(x.reshape(shape), self.input.tensor.dtype))
         return [
-            _arranged(results[number], layer, len(x), self.path)
+            _arrange(results[number], layer, len(x), self.path)
             for layer, number in zip(self.layers, self.numbers, strict=True)
         ]
 
@@ -144,7 +144,7 @@ class NetworkFile:
         if self.input.is_single:
             return Checked(False, "the network reads one window at a time")
         try:
-            together = self._compute(_scaled(sounds, self.description))
+            together = self._compute(_scale(sounds, self.description))
         except Exception as error:  # a fixed batch size inside, or rows that are mixed up
             return Checked(False, f"a batch of several fails: {first_line(error)}")
         gap = max(_difference([x[k : k + 1] for x in together], own) for k, own in enumerate(alone))
@@ -163,7 +163,7 @@ def _description(graph: Graph) -> Description:
     raise BackboneError(
         f"{place} is missing; it says how to use {graph.path.name}. Write this into it, and replace"
         f" each null by the publisher's value: {template(list(map(_entry, graph.outputs)))}. The"
-        f" network reads {tensor} and gives {_listed(graph.outputs)}.{product}"
+        f" network reads {tensor} and gives {_list(graph.outputs)}.{product}"
     )
 
 
@@ -176,7 +176,7 @@ def _entry(output: Tensor) -> str | dict[str, str | None]:
     return entry if has_axes else {**entry, "axes": None}
 
 
-def _listed(tensors: Sequence[Tensor]) -> str:
+def _list(tensors: Sequence[Tensor]) -> str:
     more = f" and {len(tensors) - NAMED} more" if len(tensors) > NAMED else ""
     return f"{', '.join(map(str, tensors[:NAMED]))}{more}"
 
@@ -195,7 +195,7 @@ def _tensor_name(graph: Graph, name: str) -> str:
     hint = f" similar tensors inside it are {', '.join(map(repr, near))};" if near else ""
     raise BackboneError(
         f"{path} has no output {name!r}, which {place_of(path).name} names;{hint} its outputs are"
-        f" {_listed(graph.outputs)}."
+        f" {_list(graph.outputs)}."
     )
 
 
@@ -204,7 +204,7 @@ def _waveform(graph: Graph) -> tuple[Tensor, int]:
     path = graph.path
     if len(graph.inputs) != 1:
         raise BackboneError(
-            f"{path} reads {len(graph.inputs)} inputs, {_listed(graph.inputs) or 'none'}, but"
+            f"{path} reads {len(graph.inputs)} inputs, {_list(graph.inputs) or 'none'}, but"
             " earmark gives it only the waveform; export it with fixed values for the others."
         )
     (tensor,) = graph.inputs
@@ -248,7 +248,7 @@ def _remedy(tensor: Tensor) -> str:
     return "put the network's front end (its spectrogram) into the same file, as the docs show"
 
 
-def _arranged(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.ndarray:
+def _arrange(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.ndarray:
     """Return an output as (B, C, T, F) float32; BackboneError if its axes do not allow that."""
     what = f"{path} gives {layer.output} {array.shape} for {rows} window{'s' * (rows > 1)}"
     place = place_of(path).name
@@ -284,7 +284,7 @@ def _arranged(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.nda
     return array.reshape([sizes.get(letter, 1) for letter in "BCTF"])
 
 
-def _scaled(windows: np.ndarray, description: Description) -> np.ndarray:
+def _scale(windows: np.ndarray, description: Description) -> np.ndarray:
     """Return windows (B, n) scaled to the level that the network expects."""
     if description.peak is not None:
         windows = windows - windows.mean(1, keepdims=True)

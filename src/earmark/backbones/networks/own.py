@@ -40,13 +40,13 @@ class OwnNetwork(Backbone):
     @classmethod
     def load(cls, info: BackboneInfo) -> OwnNetwork:
         backbone = cls(info)
-        backbone.network = _opened(info.name)
+        backbone.network = _open_once(info.name)
         backbone.weights_hash = backbone.network.digest
         return backbone
 
     @classmethod
     def own_files(cls, info: BackboneInfo) -> tuple[Path, ...]:
-        network = _opened(info.name)
+        network = _open_once(info.name)
         return (network.path, place_of(network.path), *network.weights)
 
     def forward(
@@ -106,7 +106,7 @@ class TFLiteNetwork(OwnNetwork):
 def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
     """Describe ``onnx:FILE`` or ``tflite:FILE``; BackboneError says what is wrong with it."""
     name = absolute_name(name)
-    network = _opened(name)
+    network = _open_once(name)
     description = network.description
     layers = []
     for output, (_, channels, _, width) in zip(network.layers, network.shapes, strict=True):
@@ -127,7 +127,7 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
     return info, OnnxNetwork if name.startswith(ONNX) else TFLiteNetwork
 
 
-def _opened(name: str) -> NetworkFile:
+def _open_once(name: str) -> NetworkFile:
     """Return the network called ``name``, opened once per process unless its files change."""
     path = _path(name)
     key = (path, name, os.getpid(), _states(path, place_of(path)))

@@ -237,11 +237,11 @@ def _constants() -> _Constants:
     folder = _models_folder()
     if folder is None:
         mel, network = weights.fetch_all(ONNX)
-        return _of_onnx(mel, network)
-    return _of_tflite(folder / "melspectrogram.tflite", folder / "embedding_model.tflite")
+        return _from_onnx(mel, network)
+    return _from_tflite(folder / "melspectrogram.tflite", folder / "embedding_model.tflite")
 
 
-def _of_tflite(mel: Path, network: Path) -> _Constants:
+def _from_tflite(mel: Path, network: Path) -> _Constants:
     digest = hashlib.sha256(mel.read_bytes() + network.read_bytes()).hexdigest()
     front, learned = read_constants(mel), read_constants(network)
     cosine = front[14][0, 0, :, 0]  # the kernel of frequency 0 is the window
@@ -250,7 +250,7 @@ def _of_tflite(mel: Path, network: Path) -> _Constants:
     return _Constants(cosine, front[10], kernels, [learned[c.bias] for c in _CONVS], digest)
 
 
-def _of_onnx(mel: Path, network: Path) -> _Constants:
+def _from_onnx(mel: Path, network: Path) -> _Constants:
     front, learned = read_initializers(mel), read_initializers(network)
     try:
         cosine = front["0.stft.conv_real.weight"][0, 0]

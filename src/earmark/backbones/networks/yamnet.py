@@ -288,7 +288,7 @@ class YAMNetFloat32(YAMNet):
     def load(cls, info: BackboneInfo) -> YAMNetFloat32:
         index, data = weights.fetch_all(cls.files)
         try:
-            operators = _folded(read_bundle(index, data))
+            operators = _fold(read_bundle(index, data))
         except KeyError as error:
             raise BackboneError(
                 f"{index} holds another network than YAMNet: it has no {error}; give"
@@ -299,7 +299,7 @@ class YAMNetFloat32(YAMNet):
         return backbone
 
 
-def _folded(tensors: dict[str, np.ndarray]) -> list[LearnedOperator]:
+def _fold(tensors: dict[str, np.ndarray]) -> list[LearnedOperator]:
     """Return YAMNet's operators from its variables, which Keras numbers by layer.
 
     A convolution and the normalisation after it become one operator. Raises KeyError if a variable
