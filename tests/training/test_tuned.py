@@ -135,7 +135,7 @@ def test_a_frozen_classifier_of_the_second_schema_is_read(model, data, tmp_path)
         header["schema"] = 5
 
     with pytest.raises(
-        ModelError, match=r"has schema 5 and this earmark .* reads 2 and 3 and 4; update"
+        ModelError, match=r"has schema 5, and this earmark .* reads 2 and 3 and 4; update"
     ):
         Classifier.load(resaved(tmp_path / "m.earmark", change=newer))
 
