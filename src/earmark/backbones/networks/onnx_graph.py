@@ -161,7 +161,7 @@ def _take_in(
         if name not in files:
             if (path.parent / name).is_symlink() or not (path.parent / name).is_file():
                 raise BackboneError(
-                    f"{path} needs the file {name} with its weights beside it; put it there."
+                    f"{path} needs the file {name} beside it, which has its weights; put it there."
                 )
             files[name] = read_file(path.parent / name, "the weights of an ONNX file")
             _check_sum(path, size + sum(map(len, files.values())))
