@@ -2,8 +2,8 @@
 
     python benchmarks/accuracy.py
 
-Recordings: EARMARK_TEST_DATA, or ../shared/data beside the checkout. A backbone whose weights are
-neither at hand nor to be fetched is left out, and named.
+Recordings: EARMARK_TEST_DATA, or ../shared/data beside the checkout. A backbone is left out, with a
+line that says so, if its weights are not on this machine and cannot be fetched.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from machine import describe, earmark, shared_data, write
 
 PAIR = "efficientat-mn04,speech-embedding"
-FROM_INDEX = "yamnet-float32,speech-embedding"  # what a package index alone can give
-SETS = {  # folder, columns, and backbones with the layers they choose from
+FROM_INDEX = "yamnet-float32,speech-embedding"  # backbones that need only a package index
+SETS = {  # folder, columns, and backbones with their candidate layers
     "ESC-10": (
         "esc10",
         ("--fold", "fold"),

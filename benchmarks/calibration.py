@@ -1,10 +1,11 @@
-"""How far three debiased calibration errors are from the true one, on simulated scores.
+"""Compare three debiased calibration errors with the true one, on simulated scores.
 
     python benchmarks/calibration.py
 
-Scores are exactly right, or powers of such: too sure above 1, too unsure below. The true error is
-that of 500,000 clips of which the chance of being right is known. Each figure is the mean over 200
-draws, and beside it the root mean square distance from the true error.
+Scores are perfectly calibrated, or powers of calibrated scores: overconfident above 1,
+underconfident below. The true error is computed from 500,000 clips with known probabilities of a
+correct prediction. Each figure is the mean over 200 draws, with the root mean square distance from
+the true error beside it.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def main() -> None:
 def scores(
     n: int, margin: float, power: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return scores (N, K) that are exactly right, and those that are shown."""
+    """Return perfectly calibrated scores (N, K), and the scores that a classifier shows."""
     logits = rng.normal(size=(n, CLASSES))
     logits[np.arange(n), rng.integers(0, CLASSES, n)] += margin * rng.gamma(3, 1 / 3, n)
     right, shown = (np.exp(1.5 * x * logits) for x in (1.0, power))
@@ -57,7 +58,7 @@ def scores(
 def figures(
     right: np.ndarray, shown: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, float, float, float, float]:
-    """Draw labels; return the ECE that exactly right scores show, the ECE, three debiased ones."""
+    """Draw labels; return the ECE of calibrated scores, the ECE, and three debiased ECEs."""
     truth = (rng.random((len(right), 1)) > right.cumsum(1)[:, :-1]).sum(1)
     onehot = np.eye(CLASSES, dtype=bool)[truth]
     error = calibration_error(shown, onehot)
@@ -66,9 +67,9 @@ def figures(
 
 
 def kumar(shown: np.ndarray, onehot: np.ndarray) -> float:
-    """Return the ECE less its bias by Kumar, Liang and Ma 2019, section 5: around seen accuracies.
+    """Return the ECE minus its bias around observed accuracies (Kumar et al. 2019, section 5).
 
-    As in their code (normal_debiased_ce), but a bin of one clip is left as it is.
+    As in their code (normal_debiased_ce), except that a bin of one clip is not changed.
     """
     best = shown.argmax(1)
     confidence = shown[np.arange(len(best)), best]

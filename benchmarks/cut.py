@@ -1,10 +1,10 @@
-"""Recordings that were cut short: in which formats is it said?
+"""Count the formats in which a recording that was cut short gives a warning.
 
     python benchmarks/cut.py
 
 Four seconds of noise are written in every container that libsndfile and FFmpeg's libraries can
-write here, cut to 30, 60 and 90 % of their bytes, and read. 'unknown' stands for formats in which
-nothing states a length or an end: no reader can know.
+write here, cut to 30, 60 and 90 % of their bytes, and read. 'unknown' marks formats that state
+neither a length nor an end, so no reader can know.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from audio_files import encode, encode_ffmpeg
 RATE, SECONDS = 16_000, 4
 SHARES = (30, 60, 90)
 UNKNOWN = ("IRCAM", "PAF", "PVF", "XI", "ac3")  # docs/data.md
-NO_HEADER = {"RAW", "SD2"}  # a file that says nothing of itself, or in another file
+NO_HEADER = {"RAW", "SD2"}  # formats without a header, or with it in another file
 RATES = {"asf": 44_100, "ac3": 48_000}  # which those codecs demand
 FFMPEG = (
     *(("mp4", "aac"), ("mp4", "alac"), ("mov", "aac"), ("adts", "aac"), ("matroska", "libopus")),
@@ -57,7 +57,7 @@ def recordings(x: np.ndarray) -> Iterator[tuple[str, bytes]]:
 
 
 def outcome(content: bytes) -> str:
-    """Say what a person is told of a recording."""
+    """Return what the user is told about a recording: a warning, an error or nothing."""
     try:
         sound = audio.read(content)
     except AudioError:

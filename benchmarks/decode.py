@@ -1,4 +1,4 @@
-"""Decoding and resampling of ESC-10 to 16 kHz: against librosa's loader, and in two threads.
+"""Time decoding and resampling of ESC-10 to 16 kHz: against librosa, and in two threads.
 
     pip install librosa
     python benchmarks/decode.py
@@ -7,10 +7,10 @@
 With ``--against``, this checkout is compared with another one, format by format, in CPU time: two
 processes read the same files in turns.
 
-What is compared runs in turns, in one process, so that a busy machine disturbs both alike; a ratio
-is that of two neighbours. Two processes share nothing, and so show how much of two cores the
-machine had to give at that moment. Recordings: EARMARK_TEST_DATA, or ../shared/data beside the
-checkout.
+The two sides of a comparison run in turns, in one process, so that other work on the machine slows
+both alike; each ratio compares two consecutive runs. Two processes share nothing, so they show how
+much of two cores the machine could give at that moment. Recordings: EARMARK_TEST_DATA, or
+../shared/data beside the checkout.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from machine import describe, shared_data, spread, write
 
 RATE_HZ = 16_000
 REPEATS = 7
-WARM_UP = 40  # files: libraries load, and the disk's cache fills, before anything counts
-TIMES_LIBROSA, TIMES_ONE_THREAD = 1.0, 1.7  # what is wanted
+WARM_UP = 40  # files that do not count: libraries load, and the disk's cache fills
+TIMES_LIBROSA, TIMES_ONE_THREAD = 1.0, 1.7  # targets
 CODECS = {"mp3": "libmp3lame", "flac": "flac", "wav": "pcm_s16le"}  # by suffix, beside Ogg
-COPIES, ROUNDS = 60, 40  # files of each, and how often both checkouts read a group of them
+COPIES, ROUNDS = 60, 40  # files of each format, and how often both checkouts read a group of them
 GROUP = 6
 READER = """
 import sys, time, warnings

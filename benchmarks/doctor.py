@@ -1,11 +1,11 @@
-"""The doctor: how fast it listens, and how many planted near-duplicates it finds and makes up.
+"""Measure the doctor: its speed, and the near-duplicates that it finds, misses and invents.
 
     python benchmarks/doctor.py [speed] [near] [rain] [scale]
 
 `near` gives every second clip of ESC-10 and every fifth of FSDD one altered copy, each change in
-turn, and looks for near-duplicates among all. (Thresholds were set with copies of other clips: the
-first, third ... of ESC-10, the first, sixth ... of FSDD.) `rain` does so among 1,000 clips of
-synthetic rain: stationary noise of one kind. `scale` times the search among 10,000. Recordings:
+turn, and searches all clips for near-duplicates. (Thresholds were set with copies of other clips:
+the first, third ... of ESC-10, the first, sixth ... of FSDD.) `rain` does the same with 1,000 clips
+of synthetic rain, stationary noise of one kind. `scale` times the search among 10,000. Recordings:
 EARMARK_TEST_DATA, or ../shared/data beside the checkout.
 """
 
@@ -38,9 +38,9 @@ from machine import describe, shared_data, spread, write
 REPEATS = 5
 RAIN_CLIPS, RAIN_S, RATE_HZ = 1_000, 5.0, 16_000
 SCALE_CLIPS, SCALE_S = 10_000, 1.0
-LEAST_ENERGY = 0.01  # of a sound, that trimming must leave for the rest to be called a copy
+LEAST_ENERGY = 0.01  # share of a sound's energy that a trimmed copy must keep
 
-# The only ones among all 79,800 pairs of ESC-10 whose waveforms agree; see docs/doctor.md.
+# The only ones of all 79,800 pairs of ESC-10 whose waveforms agree; see docs/doctor.md.
 TRUE_PAIRS = {
     frozenset(pair)
     for pair in (
@@ -53,7 +53,7 @@ TRUE_PAIRS = {
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to a copy: shares cut off, gain, format and its compression, rate."""
+    """The changes of a copy: shares cut off, gain, format and its compression, rate."""
 
     front: float = 0
     back: float = 0
@@ -82,7 +82,7 @@ CHANGES = {
 
 
 def plant(clip: Clip, change: Change, folder: Path) -> tuple[Clip, float]:
-    """Write an altered copy of ``clip``; also return which share of its energy trimming left."""
+    """Write an altered copy of ``clip``; also return the share of energy that trimming left."""
     x, rate_hz = audio.decode(clip.path)
     x = x.mean(1)
     kept = x[round(change.front * len(x)) : round((1 - change.back) * len(x))]
@@ -128,7 +128,7 @@ def near(name: str, clips: Sequence[Clip], every: int) -> list[dict[str, object]
 def tally(
     name: str, kinds: Sequence[str], left: Sequence[float], is_found: Sequence[bool]
 ) -> list[dict[str, object]]:
-    """Count what was planted and found, by change and in all; mute rests count separately."""
+    """Count planted and found copies, by change and in all; nearly silent ones separately."""
     count: dict[str, list[bool]] = collections.defaultdict(list)
     for kind, share, hit in zip(kinds, left, is_found, strict=True):
         row = kind if share >= LEAST_ENERGY else "all but 1 % of the energy cut away"
@@ -143,7 +143,7 @@ def tally(
 
 
 def search(clips: Sequence[Clip]) -> list[Pair]:
-    """Listen to ``clips`` and find near-duplicates, as the doctor does."""
+    """Read ``clips`` and find near-duplicates, as the doctor does."""
     with ThreadPoolExecutor() as pool:
         facts = list(pool.map(lambda clip: listen(clip, AS_IT_IS), clips))
         waveform = copies.waveforms(clips, AS_IT_IS)
@@ -178,7 +178,7 @@ def run_rain() -> None:
 
 
 def run_scale() -> None:
-    """Time the stages on many short clips of noise, of which none is like another."""
+    """Time the stages on many short clips of noise without near-duplicates."""
     rng = np.random.default_rng(0)
     n = round(SCALE_S / near_duplicates.HOP_S)
     sketches = [

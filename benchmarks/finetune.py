@@ -2,10 +2,9 @@
 
     EARMARK_WEIGHTS=... python benchmarks/finetune.py [NAME ...]
 
-Names are those of ``MEASURES``; without any, all of them, which takes hours on two cores. Every
-figure is nested: choice, epochs and the decision whether to use the fine-tuned network are made
-without the clips that are scored. Recordings: EARMARK_TEST_DATA, or ../shared/data beside the
-checkout.
+Names are those of ``MEASURES``. Without a name all are measured, which takes hours on two cores.
+Every figure is nested: selection, epochs and the decision to use the fine-tuned network never use
+the clips that are scored. Recordings: EARMARK_TEST_DATA, or ../shared/data beside the checkout.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from earmark.training.finetuning.processes import Processes
 from machine import describe, run, shared_data, write
 from rivals import random_wav2vec2
 
-DRAWS, CLIPS_A_CLASS, TESTED = 20, 2, 300  # of the safeguard
+DRAWS, CLIPS_A_CLASS, TESTED = 20, 2, 300  # for the safeguard
 DIGITS, SOUNDS = "FSDD, speakers left out", "ESC-10, official folds"
-SETTINGS = {  # switched off; those of decisions 0007 and 0013 are no more
+SETTINGS = {  # switched off; the settings of decisions 0007 and 0013 no longer exist
     "as it is": "",
     "no roll and no noise": "roll=0,noise_db=0",
 }
@@ -43,11 +42,15 @@ ALONE = {
     "no layer-wise decay": "decay=1",
 }
 SEEDS = 3
-PAIRS = (("george", "theo"), ("jackson", "nicolas"), ("lucas", "yweweler"))  # tested, by seed
+PAIRS = (
+    ("george", "theo"),
+    ("jackson", "nicolas"),
+    ("lucas", "yweweler"),
+)  # test speakers, by seed
 
 
 class Told:
-    """Prints what runs, now and then."""
+    """Print the progress from time to time."""
 
     last = 0.0
 
@@ -116,7 +119,7 @@ def digits_mn04() -> None:
 
 
 def digits_speech() -> None:
-    """The last six layers only, for a short while: all of it would take hours."""
+    """Tune only the last six layers, briefly: the whole network would take hours."""
     row = measure(digits(), DIGITS, "speech-embedding", how="last:6", recipe="epochs=6")
     write("finetune_digits_speech", [row])
 
@@ -134,7 +137,7 @@ def sounds_mn04() -> None:
 
 
 def scratch() -> None:
-    """Teach digits to a small wav2vec2 with random weights, its last layer read alone."""
+    """Train a small wav2vec2 with random weights on digits, with only its last layer as input."""
     with tempfile.TemporaryDirectory() as folder:
         small_wav2vec2(Path(folder))
         name = f"hf:{folder}"
@@ -155,7 +158,7 @@ def scratch() -> None:
 
 
 def small_wav2vec2(folder: Path) -> None:
-    """Write a checkpoint of 4 blocks of 128 units, weights as transformers draws them."""
+    """Write a checkpoint of 4 blocks of 128 units with random weights of transformers."""
     import torch
     import transformers
 
@@ -174,10 +177,10 @@ def small_wav2vec2(folder: Path) -> None:
 
 
 def safeguard() -> None:
-    """Fine-tune on two clips a class, again and again, and score on others of the set.
+    """Fine-tune on two clips per class, many times, and score on other clips of the set.
 
-    What is saved is never below frozen on the tested clips, since these have a veto. So what counts
-    is what the rehearsals alone would have answered.
+    The saved classifier is never worse than the frozen one on the tested clips, because these have
+    a veto. So the decision of the rehearsals alone is scored.
     """
     dataset, rows = digits(), []
     for draw in range(DRAWS):
@@ -200,7 +203,7 @@ def safeguard() -> None:
 
 
 def settings_digits() -> None:
-    """Half of the digits, two speakers tested, at the rate of the whole: its schedule is longer."""
+    """Use half of the digits and test two speakers, at the learning rate for all digits."""
     recipe, settings = "epochs=10,rate=0.03", SETTINGS | ALONE
 
     def data(seed: int) -> Dataset:
@@ -210,7 +213,7 @@ def settings_digits() -> None:
 
 
 def settings_sounds() -> None:
-    """ESC-10, three folds learned from and two tested: other two with each seed."""
+    """Train on three folds of ESC-10 and test on two, which change with the seed."""
     ablation("sounds", sounds_of_folds, "speech-embedding", "epochs=10", how="last:6")
 
 
@@ -222,10 +225,10 @@ def ablation(
     how: str = "full",
     settings: Mapping[str, str] = SETTINGS,
 ) -> None:
-    """Switch settings off, and score the tuned network itself: no rehearsal, no choice of epochs.
+    """Switch settings off and score the tuned network, without rehearsal or choice of epochs.
 
-    A seed changes the clips, the split, the order and all random numbers; it is the same for all
-    settings.
+    The seed decides the clips, the split, the order and all random numbers. Each seed is used for
+    all settings.
     """
     rows = []
     for seed in range(SEEDS):
@@ -241,7 +244,7 @@ def ablation(
 
 
 def tuned_directly(frozen: Training, how: str, recipe: Recipe, seed: int) -> dict[str, Any]:
-    """Tune on all clips but the tested ones; return accuracy and loss of these, before and after.
+    """Tune on all clips except the tested ones; return accuracy and loss before and after.
 
     Both are calibrated on the tested clips.
     """
@@ -296,7 +299,7 @@ def two_speakers() -> None:
 
 
 def digits_of_two(every: int = 2) -> Dataset:
-    """Return every so many clips, those of two speakers as a test split."""
+    """Return every n-th clip; two speakers are the test split."""
     dataset = digits()
     clips = [
         replace(clip, split="test" if clip.group in ("george", "theo") else "train")
@@ -329,7 +332,7 @@ print(40 / min(seconds))
 
 
 def engine() -> None:
-    """Steps over 8 clips of 5 s: seconds of audio a second, and the memory of the process."""
+    """Time steps over 8 clips of 5 s: seconds of audio per second, and memory of the process."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"

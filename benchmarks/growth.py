@@ -1,10 +1,10 @@
-"""How choosing and fitting grow with clips and classes: seconds, CPU time and memory.
+"""Measure how selection and fitting grow with clips and classes: seconds, CPU time and memory.
 
     python benchmarks/growth.py [CLIPS,CLASSES ...]
 
-The embeddings are synthetic, of the shape of speech-embedding's (4,800 numbers), and lie in a file
-that is read in blocks, as a store is. Each size runs in a process of its own. What a whole command
-needs beside it (reading, embedding, the estimate) is not in the figures.
+The embeddings are synthetic and as long as those of speech-embedding (4,800 numbers). They are in a
+file that is read in blocks, like a store. Each size runs in a process of its own. The other work of
+a whole command (reading, embedding, the estimate) is not in the figures.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BLOCK = 2_048
 
 
 class Rows:
-    """A matrix (N, E) float16 in a file, of which only the asked rows are in memory."""
+    """A matrix (N, E) float16 in a file; only requested rows are in memory."""
 
     def __init__(self, path: Path, n_clips: int, width: int) -> None:
         self.shape, self.dtype = (n_clips, width), np.dtype(np.float16)
@@ -59,7 +59,7 @@ def make(path: Path, truth: np.ndarray, width: int) -> None:
 
 
 def measure(n_clips: int, n_classes: int, path: Path) -> dict[str, object]:
-    """Choose, fit and answer every clip by a head that has not seen its fold; return figures."""
+    """Select, fit and compute out-of-fold predictions of all clips; return figures."""
     from earmark.backbones import registry
     from earmark.classifier.targets import Targets
     from earmark.data.splits import Scheme

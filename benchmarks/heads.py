@@ -1,14 +1,14 @@
-"""Does the mlp head pay? The same search with it and without it, on the same folds.
+"""Measure whether the mlp head pays: the same search with and without it, on the same folds.
 
     python benchmarks/heads.py
 
-Selection, fit and estimate are those of `earmark train`, once with the mlp among the heads that
-compete and once without. `competed` and `chosen` count the models of all outer folds. Differences
-are with the mlp less without it, over all tested clips; p and interval are those of
-`earmark compare`. Seconds are those of the processor, on all cores, for selection and estimate.
+Selection, fit and estimate are those of `earmark train`, once with the mlp among the candidate
+heads and once without. `competed` and `chosen` count the models of all outer folds. Differences are
+with the mlp minus without it, over all tested clips; p and interval are those of `earmark compare`.
+Seconds are CPU seconds of all cores, for selection and estimate.
 
 Small sets are drawn from ESC-10, five times each, and keep its folds. Clips with two labels are
-sums of two clips of ESC-10, of the same fold and of different classes. Recordings and weights are
+sums of two clips of ESC-10 from the same fold and different classes. Recordings and weights are
 found as in benchmarks/accuracy.py.
 """
 
@@ -33,7 +33,7 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.training import metrics
 from earmark.training.estimation import OutOfFold
-from earmark.training.selection import solve
+from earmark.training.solution import solve
 from machine import describe, shared_data, write
 
 NETWORKS = ("speech-embedding", "yamnet", "efficientat-mn04")
@@ -45,9 +45,9 @@ RATE_HZ = 44_100
 
 
 class Answers(NamedTuple):
-    """How well each tested clip (N,) is answered, its log loss, and what was chosen.
+    """The correctness and the log loss of each tested clip (N,), and the candidates chosen.
 
-    Clips of one cluster (a group, else a recording) are not independent; draws share them.
+    Clips of one cluster (a group, else a recording) are not independent; draws share clusters.
     """
 
     quality: np.ndarray
@@ -79,7 +79,7 @@ def answers(training: earmark.Training, kinds: Sequence[str]) -> Answers:
 
 
 def log_loss(tested: OutOfFold) -> np.ndarray:
-    """Return the log loss of each clip (N,); of several classes, its mean over them."""
+    """Return the log loss of each clip (N,); its mean over the classes if a clip has several."""
     scores = np.clip(as_scores(tested.logits, tested.is_single), 1e-7, 1 - 1e-7)
     yes = -(tested.onehot * np.log(scores))
     if tested.is_single:
@@ -123,7 +123,7 @@ def compare(
 
 
 def few(data: Dataset, size: int, draw: int) -> Dataset:
-    """Return ``size`` clips of each class, drawn by a seed."""
+    """Return ``size`` random clips of each class."""
     rng = np.random.default_rng((size, draw))
     rows = [
         rng.permutation([row for row, clip in enumerate(data.clips) if clip.label == label])[:size]
@@ -155,7 +155,7 @@ def waveform(clip: Clip) -> np.ndarray:
 
 
 def cases(folder: Path) -> Iterator[tuple[str, list[Dataset]]]:
-    """Yield each set by name; several draws of a small one."""
+    """Yield each set by name; for small sets, several draws."""
     esc10 = Dataset.read(shared_data("esc10") / "meta.csv", fold="fold")
     yield "example", [Dataset.read(example())]
     yield "ESC-10", [esc10]

@@ -1,17 +1,18 @@
-"""Two ideas for better features: layer weights that are learned, and statistics of time.
+"""Test two ideas for better features: learned layer weights, and statistics over time.
 
     python benchmarks/ideas.py
 
-Weights: a layer weighs by its loss alone (`training/weighting.py`). Here they are learned from
-there on: Adam on the log loss of held-out inner folds, plus the divergence from the chosen weights,
-worth PRIORS clips. "kernel" is the weighted kernel alone; "search" has all rivals and averages.
+Weights: earmark weighs a layer by the loss of that layer alone (`training/weighting.py`). Here the
+weights are learned from that start. Adam minimises the log loss of held-out inner folds plus the
+divergence from the chosen weights, which counts as PRIORS clips. "kernel" is the weighted kernel
+alone; "search" includes all other candidates and averages.
 
-Time: of three layers, statistics that keep the order or the extremes of frames. Each is one more
-layer, which weighs by its own loss alone. Frames are those of the network, of clips in several
-windows (YAMNet) the windows.
+Time: statistics of three layers that keep the order or the extremes of frames. Each is one more
+layer, weighed by its own loss. Frames are those of the network or, for clips in several windows
+(YAMNet), the windows.
 
-Folds that test have no part in any choice. Differences of the log loss are paired: over clips, or
-over draws of four clips a class. Draws share tested clips, so their intervals are too narrow.
+Test folds are not used for any choice. Differences of the log loss are paired, over clips or over
+draws of four clips per class. Draws share tested clips, so their intervals are too narrow.
 Recordings and weights are found as in benchmarks/accuracy.py.
 """
 
@@ -47,7 +48,7 @@ from earmark.training.selection import Search
 from machine import describe, shared_data, write
 
 SPEECH, YAMNET, MN04 = "speech-embedding", "yamnet-float32", "efficientat-mn04"
-SETS = {  # columns, and every how many clips one is taken
+SETS = {  # columns, and n: every n-th clip is used
     "ESC-10": ("esc10", {"fold": "fold"}, 1),
     "FSDD, a third": ("fsdd", {"group": "speaker"}, 3),
     "finch, a quarter": ("finch", {"group": "recording"}, 4),
@@ -69,14 +70,14 @@ RUNS = {
     ),
 }
 DRAWS, EACH = 20, 4
-PRIORS = (0, 10, 100)  # clips that the chosen weights are worth
+PRIORS = (0, 10, 100)  # the weight of the chosen weights, in clips
 Answers = tuple[np.ndarray, np.ndarray, np.ndarray]  # accuracy, log loss, cluster
 Rule = Callable[[Search, Contests], LayerWeights]
 
 
 @dataclass(frozen=True)
 class Clips:
-    """Clips with the numbers of their classes and folds, and where they came from: all (N,)."""
+    """Clips with the numbers of their classes, folds and recordings: all (N,)."""
 
     clips: tuple[Clip, ...]
     classes: np.ndarray
@@ -86,7 +87,7 @@ class Clips:
 
 @cache
 def read(name: str) -> Clips:
-    """Read a set, or every few clips of it."""
+    """Read a set, or every n-th clip of it."""
     folder, columns, every = SETS[name]
     data = Dataset.read(shared_data(folder) / "meta.csv", **columns)
     clips = data.clips[::every]
@@ -102,19 +103,19 @@ def read(name: str) -> Clips:
 
 @cache
 def embedded(name: str, backbone: str) -> tuple[BackboneInfo, np.ndarray]:
-    """Return what is known of a backbone, and embeddings (N, E)."""
+    """Return the description of a backbone, and embeddings (N, E)."""
     network = backbones.load_backbone(backbone)
     return network.info, np.asarray(embed(read(name).clips, network).matrix)
 
 
 @cache
 def timed(name: str, backbone: str) -> tuple[BackboneInfo, np.ndarray]:
-    """Return the statistics of time (N, E)."""
+    """Return the statistics over time (N, E)."""
     return over_time.embed_time(backbones.load_backbone(backbone), read(name).clips)
 
 
 def table(name: str, several: Sequence[str], statistics: Sequence[str] = ()) -> FeatureTable:
-    """Return the features of all clips, with some statistics of time as further layers."""
+    """Return the features of all clips, with some statistics over time as further layers."""
     infos, matrices = map(list, zip(*(embedded(name, own) for own in several), strict=True))
     specs = candidates(infos, "auto")
     if not statistics:
@@ -135,7 +136,7 @@ def table(name: str, several: Sequence[str], statistics: Sequence[str] = ()) -> 
 
 
 class KernelAlone(Contest):
-    """A contest that the weighted kernel wins."""
+    """A contest that the weighted kernel always wins."""
 
     def _keep(self, candidate: Candidate, logits: np.ndarray, rows: np.ndarray) -> None:
         if candidate.is_weighted:
@@ -143,7 +144,7 @@ class KernelAlone(Contest):
 
 
 def answers(name: str, features: FeatureTable, rule: Rule, contest: type[Contest]) -> Answers:
-    """Choose and estimate, nested; or draw few clips, and test all others."""
+    """Select and estimate, nested; or train on a few drawn clips and test all others."""
     data = read(name.removesuffix(FEW))
     if name.endswith(FEW):
         draws = [few(data, features, rule, contest, draw) for draw in range(DRAWS)]
@@ -173,7 +174,7 @@ def few(
 
 
 def judged(logits: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return if each clip (N,) is answered right, and its log loss."""
+    """Return whether each clip (N,) is classified correctly, and its log loss."""
     true = softmax(logits.astype(np.float64))[np.arange(len(classes)), classes]
     return (logits.argmax(1) == classes).astype(float), -np.log(true.clip(2e-9))
 
@@ -195,7 +196,7 @@ def ruled(search: Search, rule: Rule, contest: type[Contest]) -> Iterator[None]:
 def variants(
     idea: str, name: str, several: Sequence[str]
 ) -> Iterator[tuple[str, FeatureTable, Rule, type[Contest]]]:
-    """Yield the variants of an idea; what they are compared with comes first."""
+    """Yield the variants of an idea, the baseline first."""
     source = name.removesuffix(FEW)
     rule = partial(learned_weights.chosen, weighting.SHARPNESS)
     if idea == "time":

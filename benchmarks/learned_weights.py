@@ -1,4 +1,4 @@
-"""Weights of layers that are chosen by a rule, or learned from there on; for ideas.py."""
+"""Layer weights that a rule chooses, or that are learned from these; for ideas.py."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def chosen(sharpness: float, search: Search, contests: Contests) -> LayerWeights
 
 
 def equal(search: Search, contests: Contests) -> LayerWeights:
-    """Return weights with which each layer counts the same."""
+    """Return weights that give all layers equal weight."""
     return {
         tested: (1.0,) * len(own)
         for tested, own in weighting.layer_weights(contests, search.table).items()
@@ -34,10 +34,10 @@ def equal(search: Search, contests: Contests) -> LayerWeights:
 
 
 def learned(prior: float, search: Search, contests: Contests) -> LayerWeights:
-    """Return layer weights learned for each tested fold, on clips that may choose.
+    """Return layer weights learned for each tested fold, on clips of the other folds.
 
-    Adam descends on the log loss of held-out inner folds and the divergence from the chosen
-    weights, which are worth ``prior`` clips.
+    Adam minimises the log loss of held-out inner folds plus the divergence from the chosen weights,
+    which counts as ``prior`` clips.
     """
     few = few_clips(search.clips, search.seed)
     kernels = _kernels(few.table)
@@ -82,7 +82,7 @@ def _loss(
     weights: torch.Tensor,
     penalty: float,
 ) -> torch.Tensor:
-    """Return the calibrated log loss of clips held out, as :class:`Contest` judges them."""
+    """Return the calibrated log loss of held-out clips, as :class:`Contest` computes it."""
     total, logits, truth = torch.tensordot(weights, kernels, 1), [], []
     onehot = torch.from_numpy(few.targets.onehot).double()
     for pair in fold_pairs(few.n_folds):
@@ -91,7 +91,7 @@ def _loss(
         train = torch.from_numpy(~np.isin(few.fold, pair))
         held = torch.from_numpy(np.isin(few.fold, [fold for fold in pair if fold != tested]))
         k = total[:, train]
-        k = k - k[train].mean(0)  # centred on the clips that train
+        k = k - k[train].mean(0)  # centred on the training clips
         k = k - k.mean(1, keepdim=True)
         prior = onehot[train].mean(0)
         inside = k[train] + 1 + penalty * int(train.sum()) * torch.eye(int(train.sum()))

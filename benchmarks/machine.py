@@ -1,4 +1,4 @@
-"""What every benchmark prints: the machine and the versions, and runs of whole commands."""
+"""Shared parts of the benchmarks: the machine and versions they print, and runs of commands."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def shared_data(name: str) -> Path:
     beside = Path(__file__).parents[2] / "shared" / "data"
     folder = Path(os.environ.get("EARMARK_TEST_DATA") or beside) / name
     if not folder.is_dir():
-        sys.exit(f"no recordings at {folder}; set EARMARK_TEST_DATA to where they are")
+        sys.exit(f"no recordings at {folder}; set EARMARK_TEST_DATA to their folder")
     return folder
 
 

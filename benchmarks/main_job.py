@@ -1,4 +1,4 @@
-"""The main job on real sounds: from files to a saved classifier, cold and with a warm store.
+"""Time the main job on real sounds: from files to a saved classifier, cold and with a warm store.
 
     python benchmarks/main_job.py
 

@@ -1,11 +1,11 @@
-"""The whole command on many clips: 35 classes of FSDD, repeated with other gains and beginnings.
+"""Run the whole command on many clips: 35 classes of FSDD, repeated with other gains and starts.
 
     python benchmarks/many_clips.py [CLIPS [FOLDER]]
 
-A class is a digit of a speaker. Each clip is written anew, softer by up to 20 dB and cut by up to
+A class is a digit of a speaker. Each clip is written again, softer by up to 20 dB and cut by up to
 50 ms, so that no two are equal. Copies of a recording share a group, and so a fold. The clips are
-embedded once; a second run, with a warm store, is what `after embedding` means. What is made stays
-in a FOLDER that is named; where it is there already, the warm run alone is measured.
+embedded once; `after embedding` is a second run with a warm store. The clips are kept if FOLDER is
+given. If it exists already, only the warm run is measured.
 """
 
 from __future__ import annotations

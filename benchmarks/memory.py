@@ -1,10 +1,10 @@
-"""Peak memory of `predict`, `embed` and `doctor` on recordings that are long, wide or many.
+"""Measure peak memory of `predict`, `embed` and `doctor`: long, many or many-channel recordings.
 
     python benchmarks/memory.py [NAME...]
 
-Everything is generated, mostly silence, which takes few bytes and all the time and memory that
-sound does: 1 GB of disk and half an hour for all. NAMES choose among the inputs; what was measured
-of the others stays in the results.
+Everything is generated. It is mostly silence, which takes few bytes on disk but as much time and
+memory as sound: 1 GB of disk and half an hour for all. NAMES choose among the inputs; the results
+of the others are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ print(earmark.load(sys.argv[1]).predict(recording, rate_hz=rate_hz).label)
 def silence(
     path: Path, seconds: float, rate_hz: int, channels: int = 1, first: int = 0, kind: str = "FLAC"
 ) -> Path:
-    """Write silence with libsndfile, all but its first sample, which tells files apart."""
+    """Write silence with libsndfile, except for the first sample, which differs between files."""
     block = np.zeros((max(1, (1 << 20) // channels), channels), np.int16)
     with soundfile.SoundFile(path, "w", rate_hz, channels, "PCM_16", format=kind) as file:
         file.write(np.full((1, channels), first, np.int16))
@@ -116,7 +116,7 @@ def measure(what: str, name: str, command: list[str], cache: Path) -> dict[str, 
 
 
 def commands(path: Path, out: Path) -> dict[str, list[str]]:
-    """Return what is run on an input; the doctor and `embed` take folders."""
+    """Return the commands to run on an input; the doctor and `embed` take folders."""
     folder = path if path.is_dir() else path.parent
     chosen = {
         "predict": [earmark(), "predict", str(MODEL), str(path)],
@@ -140,7 +140,7 @@ def _labelled(path: Path, out: Path) -> str:
 
 
 def _others(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Return the rows of earlier runs whose inputs were not measured now."""
+    """Return the rows of earlier runs for inputs that were not measured now."""
     path = Path(__file__).parent / "results" / "memory.csv"
     if not path.exists():
         return []

@@ -1,11 +1,11 @@
-"""Strange and damaged files: which are read, and do the two decoders agree?
+"""Read unusual and damaged files: which can be read, and do the two decoders agree?
 
     python benchmarks/oddities.py [MUTATED]
 
-Every file of the test data `oddities` is read whole and in part by another process, whose crash or
-hang (30 s) would be seen, and after it MUTATED (2,000) damaged copies of them: bits, bytes and
-numbers changed, mostly in headers, parts cut out, repeated or cut off. Where libsndfile and FFmpeg
-both can read a file, their samples are compared at the best shift within a codec's delay.
+Another process reads every file of the test data `oddities` whole and in part, so that a crash or a
+hang (30 s) is noticed. Then it reads MUTATED (2,000) damaged copies of them: bits, bytes and
+numbers changed, mostly in headers; parts cut out, repeated or cut off. If libsndfile and FFmpeg can
+both read a file, their samples are compared at the best shift within a codec's delay.
 Recordings: EARMARK_TEST_DATA, or ../shared/data beside the checkout.
 """
 
@@ -33,10 +33,10 @@ from audio_files import mutated
 from audio_victim import Victim
 
 MUTATED = 2_000
-MOST_BYTES = 200_000  # of a file that is damaged: the header is what decoders stumble over
-DELAY = 1_200  # samples: what MPEG's encoder and decoder add together
+MOST_BYTES = 200_000  # of a file to damage; decoders fail mostly at headers
+DELAY = 1_200  # samples that MPEG's encoder and decoder add together
 OUTCOMES = ("read", "refused", "crashed", "hung", "raised")
-REMARKS = {  # where one of both is known to be wrong, or right in another way
+REMARKS = {  # files for which one decoder is known to differ
     "caf_alac_32.caf": "libsndfile decodes it to noise: not asked",
     "test-8000Hz-be-3ch-5S-24bit.wav": "FFmpeg takes big-endian WAV for little-endian",
     "ogg_opus.ogg": "FFmpeg gives Opus at 48 kHz: compared at libsndfile's rate",
@@ -44,7 +44,7 @@ REMARKS = {  # where one of both is known to be wrong, or right in another way
 
 
 def outcomes(name: str, files: Iterable[tuple[str, Path]]) -> dict[str, object]:
-    """Have each file read by another process; count what came of it, and print the worst."""
+    """Read each file in another process; count the outcomes and print the worst."""
     victim, count = Victim(), collections.Counter(dict.fromkeys(OUTCOMES, 0))
     for what, path in files:
         answer = victim.decode(str(path))
@@ -58,7 +58,7 @@ def outcomes(name: str, files: Iterable[tuple[str, Path]]) -> dict[str, object]:
 
 
 def damaged(paths: list[Path], count: int, folder: Path) -> Iterable[tuple[str, Path]]:
-    """Yield ``count`` damaged copies of ``paths``, one after the other in the same place."""
+    """Yield ``count`` damaged copies of ``paths``; each replaces the one before."""
     for number in range(count):
         dice = random.Random(f"oddities {number}")
         source = dice.choice(paths)
@@ -73,7 +73,7 @@ def decoded(path: Path, decoder: Decoder) -> tuple[np.ndarray, int]:
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the cosine of ``a`` (n,) and ``b`` (m,) where both are, at the best shift."""
+    """Return the cosine of ``a`` (n,) and ``b`` (m,) where they overlap, at the best shift."""
     cross = scipy.signal.correlate(a.astype(np.float64), b.astype(np.float64))
     lags = scipy.signal.correlation_lags(len(a), len(b))
     near = np.abs(lags) <= DELAY
@@ -85,13 +85,13 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def compared(path: Path) -> dict[str, object]:
-    """Return a row about a file that both decoders are said to read."""
+    """Return a row about a file that both decoders should read."""
     row: dict[str, object] = {"path": f"{path.parent.name}/{path.name}"}
     try:
         (a, rate_hz), (b, other_hz) = (
             decoded(path, by) for by in (libsndfile.libsndfile, ffmpeg.ffmpeg)
         )
-    except Exception as error:  # decoders raise what they like
+    except Exception as error:  # decoders raise all kinds of exceptions
         row |= {"correlation": "", "frames_libsndfile": "", "frames_ffmpeg": ""}
         return row | {"remark": REMARKS.get(path.name, f"one refuses: {decoder.reason(error)}")}
     y = audio.resample(np.ascontiguousarray(b[:, 0]), other_hz, rate_hz)

@@ -1,4 +1,4 @@
-"""Statistics of a network's layers that keep time; for ideas.py."""
+"""Statistics of a network's layers over time; for ideas.py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STATISTICS = ("extremes", "halves", "deltas", "quantiles")
 
 
 def embed_time(network: Backbone, clips: Sequence[Clip]) -> tuple[BackboneInfo, np.ndarray]:
-    """Return statistics of time (N, E) of three layers, as layers of a network of their own."""
+    """Return statistics over time (N, E) of three layers, as the layers of another network."""
     layers = network.info.layers[:: -(len(network.info.layers) // 3)][:3]
     rows = []
     for clip in clips:
@@ -33,7 +33,7 @@ def embed_time(network: Backbone, clips: Sequence[Clip]) -> tuple[BackboneInfo, 
 
 
 def frames(network: Backbone, clip: Clip, layers: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return the activations (T, D) of each layer that are real audio, or means of windows."""
+    """Return the activations (T, D) of each layer's real frames, or the means of windows."""
     request = make_request(network, audio.AS_IT_IS, clip)
     assert isinstance(request, Request), request
     piece = cut(network, audio.AS_IT_IS, request)
@@ -55,7 +55,7 @@ def frames(network: Backbone, clip: Clip, layers: Sequence[str]) -> dict[str, np
 
 
 def over_time(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield two statistics (D,) for each of STATISTICS, of frames (T, D)."""
+    """Yield two statistics (D,) of the frames (T, D) for each of STATISTICS."""
     step = np.abs(np.diff(x, axis=0)) if len(x) > 1 else np.zeros_like(x)
     yield from (x.max(0), x.min(0))
     yield from (x[: (len(x) + 1) // 2].mean(0), x[len(x) // 2 :].mean(0))

@@ -1,10 +1,10 @@
-"""Today's pipeline against that of another revision, in turns: rates of embedding, and predict.
+"""Compare today's pipeline with that of another revision: speed of embedding and of predict.
 
     python benchmarks/pipeline.py [REVISION ...]
 
-Each revision (default: the last of 0.1) is checked out beside today's code; both run warm in a
-process of their own that waits for its turn, over the same files of ESC-10 without a store. A ratio
-is that of the same round: above 1, today's code is faster. CPU seconds are those of the process.
+Each revision (default: the last of 0.1) is checked out beside today's code. Each runs in a process
+of its own, warm, in turns, over the same files of ESC-10 without a store. A ratio compares runs of
+the same round: above 1, today's code is faster. CPU seconds are those of the process.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def main(revisions: list[str]) -> None:
 
 
 def compare(before: Path, name: str, files: list[str]) -> dict[str, object]:
-    """Run both in turns; each round begins with the other one."""
+    """Run both in turns; the first one alternates between rounds."""
     with worker(before, name, files) as old, worker(ROOT, name, files) as new:
         cpu, wall, speeds = [], [], []
         for turn in range(ROUNDS):

@@ -1,14 +1,14 @@
-"""Labels that are wrong: are they found, and what do they cost?
+"""Measure how many wrong labels the review finds, and how much accuracy they cost.
 
     python benchmarks/review.py [found | known | cost | dropped]
 
-found: 5 % of ESC-10's labels changed at random; which share is in the first 8 % of the list.
-known: where the four known label errors of FSDD stand in the list of 3,000.
-cost: 20 % of ESC-10's labels changed; accuracy of out-of-fold answers by the true labels.
-dropped: the same, of models trained without what a review of their own training part suspects.
+found: 5 % of ESC-10's labels are changed at random; the share of them in the first 8 % of the list.
+known: the places of FSDD's four known label errors in the list of 3,000.
+cost: 20 % of ESC-10's labels are changed; accuracy of out-of-fold predictions by the true labels.
+dropped: the same, but models are trained without the suspects of a review of their training part.
 
-Without an argument, all of them; with one, its rows in results/review.csv are replaced. Nothing of
-a fold that tests is used in training. Recordings: EARMARK_TEST_DATA, or ../shared/data beside the
+Without an argument, all are measured. With one, only its rows in results/review.csv are replaced.
+Test folds are not used in training. Recordings: EARMARK_TEST_DATA, or ../shared/data beside the
 checkout.
 """
 
@@ -39,7 +39,7 @@ def esc10() -> Dataset:
 
 
 def changed(dataset: Dataset, share: float, seed: int) -> tuple[Dataset, np.ndarray]:
-    """Give a share of the clips another label, all others equally likely; say which (N,)."""
+    """Give a share of the clips another random label; return a mask (N,) of these clips."""
     rng = np.random.default_rng(seed)
     is_changed = np.zeros(len(dataset), bool)
     is_changed[rng.permutation(len(dataset))[: round(share * len(dataset))]] = True
@@ -69,7 +69,7 @@ def found(store: earmark.Store) -> list[dict[str, object]]:
 
 
 def known(store: earmark.Store) -> list[dict[str, object]]:
-    """Say where FSDD's known label errors stand."""
+    """Return the places of FSDD's known label errors in the list."""
     data = Dataset.read(shared_data("fsdd") / "meta.csv", group="speaker")
     listed = review(data, backbone="speech-embedding", top=len(data), store=store).suspects
     place = {s.clip.path.stem: (n, s.suggested) for n, s in enumerate(listed, 1)}
@@ -80,7 +80,7 @@ def known(store: earmark.Store) -> list[dict[str, object]]:
 
 
 def accuracy(training: earmark.Training, true: dict[Path, str]) -> float:
-    """Return the accuracy of out-of-fold answers by the true labels."""
+    """Return the accuracy of out-of-fold predictions by the true labels."""
     answers = training.out_of_fold.answers(training.classifier.labels)
     return float(np.mean([answer == true[Path(path)] for path, _, answer in answers]))
 
@@ -99,7 +99,7 @@ def cost(store: earmark.Store) -> list[dict[str, object]]:
 
 
 def dropped(store: earmark.Store) -> list[dict[str, object]]:
-    """Measure the same, each fold's training part reviewed and what has a doubt > 0.9 dropped."""
+    """Measure the same after dropping clips with a doubt > 0.9 from each fold's training part."""
     rows, clean = [], esc10()
     true = {clip.path: str(clip.label) for clip in clean}
     for backbone in BACKBONES:
@@ -127,7 +127,7 @@ def dropped(store: earmark.Store) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    """Measure what is asked for and write results/review.csv."""
+    """Measure the named parts, or all, and write results/review.csv."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     beside = Path(__file__).parents[2] / "shared" / "weights"
     os.environ.setdefault("EARMARK_WEIGHTS", str(beside))

@@ -1,7 +1,7 @@
-"""The loops that earmark is measured against: what articles and model cards have their readers run.
+"""The loops that earmark is compared with, as articles and model cards show them.
 
-Each takes paths and returns one embedding a file. They run with the settings that a reader has:
-torch's own number of threads, one file after the other.
+Each takes paths and returns one embedding per file. They run with default settings: torch's own
+number of threads, one file after the other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Rival = Callable[[Sequence[Path]], np.ndarray]
 
 
 def torchvggish_loop(network: torch.nn.Module) -> Rival:
-    """librosa.load, then torchvggish a file at a time, on the weights of ``network``."""
+    """Return a loop of librosa.load and torchvggish, file by file, with ``network``'s weights."""
     import librosa
 
     sys.modules.setdefault("resampy", types.ModuleType("resampy"))  # not needed at 16 kHz
@@ -42,7 +42,7 @@ def torchvggish_loop(network: torch.nn.Module) -> Rival:
 
 
 def transformers_loop(folder: Path) -> Rival:
-    """librosa.load, then feature extractor and Wav2Vec2Model of transformers, a file at a time."""
+    """Return a loop of librosa.load, feature extractor and Wav2Vec2Model, file by file."""
     import librosa
 
     extractor, model = _transformers(folder)
@@ -61,7 +61,7 @@ def transformers_loop(folder: Path) -> Rival:
 
 
 def transformers_padded(folder: Path, batch: int = 8) -> Rival:
-    """The same with batches, padded to the longest: also moves every embedding of this network."""
+    """Return the same loop with padded batches; padding changes all embeddings of this network."""
     import librosa
 
     extractor, model = _transformers(folder)

@@ -1,9 +1,9 @@
-"""Many clips, a long recording, and the start: seconds and memory, each in a process of its own.
+"""Measure many clips, a long recording and start-up: seconds and memory, in separate processes.
 
     python benchmarks/scale.py [clips] [long] [start]
 
-Everything is generated: short clips of noise, 0.1 to 0.3 s; a recording of ten hours of noise
-(1.2 GB of disk for as long as it runs).
+Everything is generated: short clips of noise, 0.1 to 0.3 s, and a recording of ten hours of noise,
+which takes 1.2 GB of disk while this runs.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ COUNTS = (10_000, 20_000, 40_000, 100_000)
 HOURS = 10
 STARTS = 7
 
-# Clips go into the store as they come; nothing of them is kept in memory.
+# Clips go straight into the store; nothing of them stays in memory.
 STREAM = """
 import sys
 from pathlib import Path
 from earmark.backbones import load_backbone
 from earmark.data.clip import Clip
-from earmark.embeddings.embedding import outcomes
+from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.store import Store
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
 clips = (Clip(folder / f"{k}.wav") for k in range(count))
 with Store() as store:
-    print(sum(o.computed for o in outcomes(clips, load_backbone("speech-embedding"), store)))
+    network = load_backbone("speech-embedding")
+    print(sum(result.is_computed for result in embed_stream(clips, network, store)))
 """
 
 
@@ -55,7 +56,7 @@ def noise(rng: np.random.Generator, seconds: float) -> np.ndarray:
 
 
 def many_clips(folder: Path) -> None:
-    """Embed 10,000 to 100,000 clips from nothing, each into a new store."""
+    """Embed 10,000 to 100,000 clips, each number into a new store."""
     rng = np.random.default_rng(0)
     for k in range(max(COUNTS)):
         write_wav(folder / f"{k}.wav", [noise(rng, rng.uniform(0.1, 0.3))])
@@ -103,7 +104,7 @@ def long_recording(folder: Path) -> None:
 
 
 def start(folder: Path) -> None:
-    """Start the command line, for nothing but help and for one clip, again and again."""
+    """Start the command line several times, for its help and for one clip."""
     rng = np.random.default_rng(0)
     for label, level in (("loud", 1), ("soft", 30)):
         (folder / "data" / label).mkdir(parents=True)

@@ -1,11 +1,11 @@
-"""What follows the scores, with many clips and classes: seconds and memory of each step.
+"""Measure the steps after the scores with many clips and classes: seconds and memory of each.
 
     python benchmarks/scale_estimate.py [STEP...] [--only CLIPSxCLASSES]
 
-Everything is generated: clips of one recording each but for one in a hundred, scores that are right
-about three times in four. Each step of each size runs in a process of its own. CPU seconds are of
-all its threads; memory is what it needs besides its inputs. NAMES of steps choose among them; what
-was measured of the others stays in the results.
+Everything is generated. Each clip is a recording of its own, except for one in a hundred; about
+three in four predictions are correct. Each step of each size runs in a process of its own. CPU
+seconds include all its threads; memory is without that of its inputs. Each STEP is the name of a
+step to run; the results of the others are kept.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from earmark.data.clip import Clip
 from machine import RESULTS, describe, write
 
 SIZES = ((10_000, 10), (100_000, 10), (105_000, 35), (1_000_000, 10), (20_000, 500), (3_000, 1_000))
-MOST_GB = 12  # a step that needs more is ended
+MOST_GB = 12  # a step that needs more is stopped
 PACKAGES = ("sklearn.model_selection", "sklearn.metrics", "scipy.stats", "torch", "jinja2")
-DIMENSIONS = 64  # of the embeddings that are hashed
+DIMENSIONS = 64  # of the embeddings to hash
 SHARED = 100  # of so many clips, one is another stretch of the recording before it
 
 
 @dataclass(frozen=True)
 class Case:
-    """Labelled clips and what models answered, all of it made up."""
+    """Labelled clips and out-of-fold predictions, all generated."""
 
     clips: int
     classes: int
@@ -52,7 +52,7 @@ class Case:
 
     @cached_property
     def items(self) -> tuple[Clip, ...]:
-        """Clips, most of which are whole recordings."""
+        """Clips; most are whole recordings."""
         names, folder = [self.labels[k] for k in self.truth.tolist()], Path("/recordings")
         items = [
             Clip(folder / f"{k // 1000:04d}" / f"recording_{k:07d}.wav", name)
@@ -81,7 +81,7 @@ class Case:
         return onehot
 
     def tested(self, seed: int = 1, skill: float = 4.0):
-        """Return out-of-fold answers."""
+        """Return out-of-fold predictions."""
         from earmark.classifier.calibration import softmax
         from earmark.training.estimation import OutOfFold
 
@@ -135,7 +135,7 @@ def estimate(case: Case) -> Work:
 
 
 def verdict(case: Case) -> Work:
-    """Judge the answers beside those of two baselines."""
+    """Compare the predictions with those of two baselines."""
     from earmark.training import estimation
     from earmark.training.baselines import Baseline
     from earmark.training.verdict import verdict_of
@@ -176,7 +176,7 @@ def rule(case: Case) -> Work:
 
 
 def known(case: Case) -> Work:
-    """Hash what is trained on, write it as the classifier's file has it, and read that."""
+    """Hash the training clips, write the hashes as in a classifier's file, and read them."""
     from earmark.classifier.known import KnownClips
 
     rng = np.random.default_rng(6)
@@ -192,7 +192,7 @@ def known(case: Case) -> Work:
 
 
 def findings(case: Case) -> Work:
-    """Make the doctor's findings of a training; no two clips are copies."""
+    """Compute the doctor's findings of a training; no two clips are copies."""
     from earmark.data.dataset import Dataset
     from earmark.data.doctor.examination import before_training
 
@@ -204,7 +204,7 @@ def findings(case: Case) -> Work:
 
 
 def manifest(case: Case) -> Work:
-    """Read a manifest of ten stretches a recording."""
+    """Read a manifest with ten stretches per recording."""
     from earmark.data.dataset import Dataset
 
     folder = Path(tempfile.mkdtemp())
@@ -262,7 +262,7 @@ def peak_mb() -> float:
 
 
 def measure(step: Callable[[Case], Work], case: Case) -> None:
-    """Prepare and do a step, and print CPU seconds and megabytes as the last line."""
+    """Prepare and run a step; print CPU seconds and megabytes as the last line."""
     work = step(case)
     for name in PACKAGES:
         importlib.import_module(name)
@@ -278,7 +278,7 @@ def measure(step: Callable[[Case], Work], case: Case) -> None:
 
 
 def main() -> None:
-    """Measure what is named, or all."""
+    """Measure the named steps, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = [step.__name__ for step in STEPS]
     parser.add_argument("steps", nargs="*", default=names)

@@ -1,11 +1,11 @@
-"""Choosing and fitting on stored embeddings: nested accuracy, log loss, CPU time and memory.
+"""Measure selection and fit on stored embeddings: nested accuracy, log loss, CPU time, memory.
 
     python benchmarks/selection.py [SET:BACKBONE,... ...]
 
-Sets are `esc10` (official folds), `fsdd` (a speaker left out) and `fsdd60` (the digit of a speaker
-as the class, the first 33 takes, five folds of takes). Each row is a process of its own on one
-core. Recordings and weights are found as in benchmarks/accuracy.py; a backbone without weights ends
-the run.
+Sets are `esc10` (official folds), `fsdd` (one speaker left out) and `fsdd60` (a class is a digit of
+a speaker; the first 33 takes, five folds of takes). Each row is measured in a process of its own on
+one core. Recordings and weights are found as in benchmarks/accuracy.py; a backbone without weights
+stops the run.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ JOBS = (
 
 
 def measure(name: str, backbone: str) -> dict[str, object]:
-    """Embed, or read from the store, then choose, fit and answer; return figures of the latter."""
+    """Embed or read from the store, then select, fit and predict; return figures of the latter."""
     import torch
 
     import earmark

@@ -1,12 +1,12 @@
-"""From files to pooled embeddings in the store: against the loops people copy, and the roofline.
+"""Time files to pooled embeddings in the store, against published loops and the roofline.
 
     pip install "earmark[bench]"; pip install --no-deps torchvggish
     python benchmarks/speed.py [BACKBONE ...]
 
-Whoever is compared runs in turns, in one process, on the same files; a ratio is that of the same
-round. The first run of each, with its loading and compiling, does not count. VGGish and Wav2Vec2
-have random weights, which cost what trained ones do. Recordings: EARMARK_TEST_DATA, or
-../shared/data beside the checkout.
+All contestants run in turns, in one process, on the same files; a ratio compares runs of the same
+round. The first run of each, with loading and compiling, does not count. VGGish and Wav2Vec2 have
+random weights, which take as long as trained ones. Recordings: EARMARK_TEST_DATA, or ../shared/data
+beside the checkout.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from machine import describe, shared_data, spread, write
 from rivals import random_wav2vec2, torchvggish_loop, transformers_loop, transformers_padded
 
 ROUNDS = 3
-PEAK_N = 2048  # a square matrix product of this size is taken for what the machine can do
+PEAK_N = 2048  # size of the square matrix product that measures the machine's peak
 CLIPS = {"vggish": 48, "wav2vec2-base": 24}  # the others take all 400
 SHOWN = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One way to embed ``paths``: returns what it heard, (N, D), or None if not comparable."""
+    """One way to embed ``paths``: returns embeddings (N, D), or None if not comparable."""
 
     name: str
     run: Callable[[Sequence[Path]], np.ndarray | None]
@@ -54,7 +54,7 @@ class Contestant:
 
 
 def load(name: str, folder: Path, precision: str, engine: str) -> Backbone:
-    """Load a backbone with its weights, or with random ones where there are none."""
+    """Load a backbone with its weights, or with random weights if there are none."""
     if name == "wav2vec2-base":
         return backbones.load_backbone(f"hf:{folder / 'wav2vec2'}", precision, engine)
     try:
@@ -82,7 +82,7 @@ def ours(name: str, folder: Path, precision: str, engine: str) -> Contestant:
 
 
 def contestants(name: str, folder: Path) -> list[Contestant]:
-    """Return the rivals of a backbone, the one to compare with first."""
+    """Return the rivals of a backbone; the first is the one to compare with."""
     if name == "vggish":
         rivals = [
             Contestant(
@@ -117,7 +117,7 @@ def operations(name: str, folder: Path) -> float:
 
 
 class Peak:
-    """What the machine can do in a large matrix product, all cores, with the fastest library."""
+    """The machine's peak in a large matrix product on all cores, with the fastest library."""
 
     def __init__(self) -> None:
         self.ways: list[tuple[str, str, Callable[[], object]]] = []
@@ -132,7 +132,7 @@ class Peak:
         self.best, self.by = dict.fromkeys(SHOWN, 0.0), dict.fromkeys(SHOWN, "")
 
     def look(self) -> None:
-        """Measure once more: a shared machine does not give all it has every time."""
+        """Measure once more, because a shared machine does not always give its peak."""
         for precision, library, product in self.ways:
             rate = 2 * PEAK_N**3 / min(_seconds(product) for _ in range(3))
             if rate > self.best[precision]:
@@ -157,7 +157,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def compare(name: str, paths: Sequence[Path], folder: Path) -> list[dict[str, object]]:
-    """Run all contestants in turns; a row each."""
+    """Run all contestants in turns; return a row for each."""
     everyone = contestants(name, folder)
     audio_s = sum(len(audio.load(path, 16_000)) / 16_000 for path in paths)
     heard = [who.run(paths) for who in everyone]
@@ -200,13 +200,13 @@ def compare(name: str, paths: Sequence[Path], folder: Path) -> list[dict[str, ob
 
 
 def _cosine(found: np.ndarray, reference: np.ndarray) -> float:
-    """Return the least cosine of a clip's embedding to that in float32."""
+    """Return the smallest cosine between a clip's embedding and that in float32."""
     a, b = found.astype(np.float64), reference.astype(np.float64)
     return float(((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).min())
 
 
 def stages(name: str, paths: Sequence[Path], folder: Path) -> list[dict[str, object]]:
-    """Measure the pipeline against its network alone, and a second run out of the store."""
+    """Compare the pipeline with its network alone, and time a second run from the store."""
     best = "fast" if load(name, folder, "fast", "auto").half_is_close else "exact"
     network = load(name, folder, best, "auto")
     clips = [Clip(path) for path in paths]
@@ -216,7 +216,7 @@ def stages(name: str, paths: Sequence[Path], folder: Path) -> list[dict[str, obj
         shards = list(pipeline._shards(pieces))
 
     def alone() -> None:
-        """The same batches on as many workers, the audio already in memory."""
+        """Compute the same batches on as many workers, with the audio already in memory."""
         fresh: Iterator = ([replace(o) for o in shard] for shard in shards)
         with ThreadPoolExecutor(threads, "net", torch.set_num_threads, (1,)) as workers:
             list(map_ahead(workers, functools.partial(pipeline._compute, network), fresh, threads))

@@ -1,9 +1,9 @@
-"""What the store costs: bytes a row, opening, writing, and reading by blocks of 1,000 rows.
+"""Measure the store: bytes per row, opening, writing, and reading in blocks of 1,000 rows.
 
     python benchmarks/store.py [ROWS]
 
-Rows are random numbers as wide as those of speech-embedding. Reading is from the page cache, and
-CPU time is counted, so that a busy machine changes little.
+Rows are random numbers, as many as in those of speech-embedding. Reading is from the page cache,
+and CPU time is measured, so that a busy machine changes little.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def fill(path: Path, keys: list[bytes], width: int) -> None:
 
 
 def read(path: Path, keys: list[bytes], order: np.ndarray, width: int) -> None:
-    """Read all rows by blocks of ``AT_ONCE``, in an order."""
+    """Read all rows in blocks of ``AT_ONCE``, in the given order."""
     with Store(path) as store:
         numbers = np.frombuffer(b"".join(keys), "V16")
         places = np.full(len(keys), STORED)
@@ -59,7 +59,7 @@ def read(path: Path, keys: list[bytes], order: np.ndarray, width: int) -> None:
 
 
 def copy(count: int, width: int) -> None:
-    """Do what no reading can do without: copy each row, and take its CRC-32."""
+    """Do the minimum of any reading: copy each row and compute its CRC-32."""
     row, block = np.ones(width, np.float16), np.empty((AT_ONCE, width), np.float16)
     content = row.tobytes()
     for number in range(count):

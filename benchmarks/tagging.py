@@ -1,9 +1,10 @@
-"""How often AudioSet tags name what is heard: the share of clips with a right tag among three.
+"""Measure the share of clips with a correct AudioSet tag among the first three.
 
     python benchmarks/tagging.py
 
-Right is the class itself or its parent in AudioSet's ontology. Recordings: EARMARK_TEST_DATA, or
-../shared/data beside the checkout; weights: EARMARK_WEIGHTS, or ../shared/weights.
+A tag is correct if it is the class itself or its parent in AudioSet's ontology. Recordings:
+EARMARK_TEST_DATA, or ../shared/data beside the checkout; weights: EARMARK_WEIGHTS, or
+../shared/weights.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far figures and decisions can be trusted: few examples, conformal sets, unknown sounds.
+"""Measure how far figures and decisions can be trusted: few examples, sets, unknown sounds.
 
     python benchmarks/trust.py
 
@@ -31,8 +31,8 @@ from machine import describe, shared_data, write
 
 DRAWS = 20
 COVERAGE = 0.9
-RATE = 0.05  # of strangers let in
-FIXED = Average((Candidate("linear", "upper", 3e-4),))  # of clips too few to choose with
+RATE = 0.05  # of clips of unknown classes that are accepted
+FIXED = Average((Candidate("linear", "upper", 3e-4),))  # for clips too few to select with
 
 
 def search_over(name: str, backbone: str, group: str | None) -> tuple[Search, np.ndarray]:
@@ -53,7 +53,7 @@ def search_over(name: str, backbone: str, group: str | None) -> tuple[Search, np
 
 
 def part(search: Search, rows: np.ndarray, fold: np.ndarray) -> Search:
-    """Return a search over some clips, its classes those that are left."""
+    """Return a search over some clips and the classes that they have."""
     of = search.targets.onehot[rows]
     truth = np.unique(of.argmax(1), return_inverse=True)[1]
     targets = Targets.single(truth, truth.max() + 1)
@@ -61,7 +61,7 @@ def part(search: Search, rows: np.ndarray, fold: np.ndarray) -> Search:
 
 
 def few_examples(backbone: str) -> Iterator[dict[str, object]]:
-    """Train on so many clips of each class of ESC-10; test on the other recordings."""
+    """Train on a few clips of each class of ESC-10; test on the other recordings."""
     search, source = search_over("esc10", backbone, None)
     truth = search.targets.onehot.argmax(1)
     for size in (1, 2, 4, 8, 16):
@@ -87,7 +87,7 @@ def few_examples(backbone: str) -> Iterator[dict[str, object]]:
 
 
 def conformal(name: str, backbone: str, group: str | None) -> dict[str, object]:
-    """Cover the true class with sets whose size was set on the other folds."""
+    """Measure how often prediction sets, fitted on the other folds, have the true class."""
     search, _ = search_over(name, backbone, group)
     logits, fold, of = search.out_of_fold(), search.fold, search.targets.onehot
     missed = nonconformity(softmax(logits), of)
@@ -109,9 +109,9 @@ def conformal(name: str, backbone: str, group: str | None) -> dict[str, object]:
 
 
 def unknown(backbone: str, left_out: int, choices: int) -> Iterator[dict[str, object]]:
-    """Leave classes of ESC-10 out altogether, learn 'unknown' on the others, then meet them.
+    """Leave classes of ESC-10 out, fit the unknown threshold on the others, then test on them.
 
-    Known clips are of a fold that was not trained on, which takes turns.
+    Clips of known classes come from a held-out fold; each fold takes its turn.
     """
     search, _ = search_over("esc10", backbone, None)
     truth = search.targets.onehot.argmax(1)

@@ -1,4 +1,4 @@
-"""Accuracy with version 1 and version 2 of what backbones compute.
+"""Measure accuracy with version 1 and version 2 of the backbones.
 
     python benchmarks/versions.py         # both versions -> results/numbers.csv
     python benchmarks/versions.py knees   # other floors in speech-embedding -> results/knees.csv
@@ -64,7 +64,7 @@ def numbers() -> None:
 
 
 def knees() -> None:
-    """Train on both sets with other knees in `speech-embedding`; without a leak it is a floor."""
+    """Train on both sets with other knees in `speech-embedding`; a leak of 0 makes a floor."""
     rows = []
     for name in SETS:
         for speech_embedding.KNEE_DB, speech_embedding.LEAK in KNEES:
@@ -113,7 +113,7 @@ def read(name: str) -> earmark.Dataset:
 
 
 def use(backbone: str, version: int) -> None:
-    """Let training take a version of a backbone; of itself it takes the newest."""
+    """Let training use a given version of a backbone instead of the newest."""
     info, cls = registry.entry(backbone)
     if version != info.version:
         info = replace(info, version=version)

@@ -1,11 +1,11 @@
-"""What one waits for: a sentence about a mistake, an import, the first lines, the second answer.
+"""Measure waiting times: an error, an import, the first lines of output, the second prediction.
 
     python benchmarks/waiting.py
 
-CPU seconds, one thread. Mistakes and the import are whole processes, start-up included. The lines
-are those of `earmark train` on a terminal, from the start of the process on (Linux alone). The
-second answer is `Classifier.predict` of one clip of 1 s after a first call, with
-`speech-embedding`, median of 20.
+All are CPU seconds of one thread. Errors and the import are whole processes, start-up included. The
+lines are those of `earmark train` on a terminal, timed from the start of the process (only on
+Linux). The second prediction is `Classifier.predict` of one clip of 1 s after a first call, with
+`speech-embedding`; median of 20.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from machine import earmark as command
 REPEATS = 7
 CALLS = 20
 RATE_HZ = 16_000
-MISTAKES = {  # what is wrong, and the arguments that say so
+MISTAKES = {  # the mistake, and arguments with it
     "wrong path": ("nowhere",),
     "wrong column": (str(example()), "--label", "species"),
     "wrong backbone": (str(example()), "--backbone", "yamnett"),
     "wrong fine-tuning": (str(example()), "--finetune", "last:0"),
 }
 
-LINES = {  # what `earmark train` shows, one after the other
+LINES = {  # output of `earmark train`, in order
     "train says what it read": " classes; ",
     "train shows its bar": "starting",
     "train begins to embed": "embedding with",
@@ -47,7 +47,7 @@ LINES = {  # what `earmark train` shows, one after the other
 
 
 def cpu_seconds(arguments: Sequence[str], code: int) -> float:
-    """Return the CPU seconds of a whole process that has to end with ``code``."""
+    """Return the CPU seconds of a whole process that must exit with ``code``."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(arguments, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -57,7 +57,7 @@ def cpu_seconds(arguments: Sequence[str], code: int) -> float:
 
 
 def lines_shown(arguments: Sequence[str]) -> dict[str, float]:
-    """Run a command on a terminal; return its CPU seconds until it showed each of LINES."""
+    """Run a command on a terminal; return its CPU seconds until each of LINES appears."""
     process, terminal = pty.fork()
     if process == 0:
         os.execv(arguments[0], list(arguments))

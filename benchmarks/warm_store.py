@@ -1,11 +1,11 @@
-"""The whole command `train` with a store that has all embeddings: seconds and memory.
+"""Run the whole command `train` with all embeddings in the store: seconds and memory.
 
     python benchmarks/warm_store.py [CLIPS,CLASSES,BACKBONE ... | fsdd60]
 
-The clips are a fifth of a second of noise each, all different. Their embeddings in the store are
-synthetic, as in growth.py, with classes that overlap. `fsdd60` is Free Spoken Digit with the digit
-of a speaker as the class, embedded first. Each command runs twice; the second run is reported: by
-then the store has log-mel statistics and near copies as well.
+Each clip is a fifth of a second of noise, all different. Their embeddings in the store are
+synthetic, as in growth.py, with classes that overlap. `fsdd60` is Free Spoken Digit with a digit of
+a speaker as a class, embedded first. Each command runs twice. The second run is reported, because
+the store then also has log-mel statistics and near copies.
 """
 
 from __future__ import annotations

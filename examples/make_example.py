@@ -2,10 +2,10 @@
 
     python examples/make_example.py [FOLDER]
 
-Words come from espeak-ng, one voice per group; sounds are synthesised with NumPy, one family of
-random parameters per group. A group also has its own room, microphone and background noise, so
-that a classifier is only right about a group it has not heard if it listens to the sound itself.
-The same espeak-ng gives the same samples on every run (the Ogg serial numbers differ).
+Words come from espeak-ng, one voice per group. Sounds are synthesised with NumPy, with one family
+of random parameters per group. Each group also has its own room, microphone and background noise.
+So a classifier is correct on a new group only if it recognises the sound itself. The same espeak-ng
+gives the same samples on every run (the Ogg serial numbers differ).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ VOICES = {
     "g12": Voice("en-029+f4", 130, 50),
 }
 WORDS = ("yes", "no", "go", "stop", "left", "right")
-UNHEARD = {  # clips to predict: other voices and other places; a bell leaves its voice unused
+UNHEARD = {  # clips to predict, with other voices and places; a bell does not use its voice
     "stop": Voice("en-gb-scotland+f1", 150, 50),
     "right": Voice("en-us+m5", 155, 45),
     "bell": Voice("en-gb", 150, 50),
@@ -94,7 +94,7 @@ def band(low_hz: float, high_hz: float) -> Callable[[Wave], Wave]:
 
 
 def bell(rng: Generator) -> Wave:
-    """A struck bell: inharmonic partials, the higher ones dying sooner."""
+    """A struck bell: inharmonic partials; the higher ones decay faster."""
     t = seconds(rng.uniform(0.6, 1.0))
     strike_hz = np.exp(rng.uniform(np.log(250), np.log(1400)))
     ratios = np.array([0.5, 1, 1.2, 1.5, 2, 2.6, 3.0, 4.1]) * rng.normal(1, 0.02, 8)
@@ -105,7 +105,7 @@ def bell(rng: Generator) -> Wave:
 
 
 def knock(rng: Generator) -> Wave:
-    """Two to four blows on wood: short bursts ringing at a few low resonances."""
+    """Two to four knocks on wood: short bursts with a few low resonances."""
     wave = np.zeros(len(seconds(rng.uniform(0.6, 1.0))))
     gap_s = rng.uniform(0.13, 0.26)
     modes_hz = rng.uniform((90, 250, 600), (200, 550, 1800))
@@ -151,9 +151,9 @@ def rms(wave: Wave) -> float:
 
 
 def record(dry: Wave, place: Generator, rng: Generator) -> Wave:
-    """The sound as heard in a place: its echo, its noise, its microphone; at a random level.
+    """The sound in a place, with its echo, noise and microphone, at a random level.
 
-    place: draws what all clips of a group share. rng: draws what is this clip's own.
+    ``place`` draws the numbers that all clips of a group share, ``rng`` those of this clip.
     """
     echo_s, echo_gain = place.uniform(0.03, 0.15), place.uniform(0.02, 0.12)
     slope, low_hz, high_hz = place.uniform((0, 60, 2500), (1.2, 300, 7500))

@@ -149,10 +149,12 @@ def test_a_model_that_computes_something_else_is_put_aside(small, monkeypatch):
     monkeypatch.setattr(
         engines._Recorded, "forward", lambda self, x: tuple(2 * y for y in recorded(self, x))
     )
-    with pytest.raises(BackboneError, match="off by 1 of its size; use --engine torch"):
+    with pytest.raises(BackboneError, match="differs by 1 of its norm; use --engine torch"):
         hear(small(engine="openvino"), x)
     monkeypatch.setattr(engines, "LARGE", 0)
-    with pytest.warns(EngineWarning, match="OpenVINO cannot compute hf:.*; PyTorch does."):
+    with pytest.warns(
+        EngineWarning, match="OpenVINO cannot compute hf:.*; PyTorch computes it instead."
+    ):
         assert np.array_equal(hear(small(), x), wanted)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it is not tried again
@@ -257,9 +259,9 @@ def test_a_damaged_or_foreign_choice_is_timed_anew(small, timed):
     damaged = (b"", b"{", b"[]", b"\xff", b"[" * 50_000, b"null", file.read_bytes()[:-9])
     for content in (*(json.dumps({**kept, **c}).encode() for c in changed), *damaged):
         file.write_bytes(content)
-        assert choices.kept(key, names) is None
+        assert choices.load(key, names) is None
     assert chosen(small()) == "torch float32" and len(timed[1]) == 2
-    assert choices.kept(key, names).engine == "torch float32"
+    assert choices.load(key, names).engine == "torch float32"
 
 
 def test_what_was_chosen_is_shown(small, timed, folders, capsys):

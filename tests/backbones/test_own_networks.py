@@ -246,7 +246,7 @@ def test_a_batch_of_one_inside_the_graph_is_computed_row_by_row(tmp_path):
     nodes = [node("Reshape", "wave frame", "pieces"), node("MatMul", "pieces weight", "y")]
     path = save(tmp_path / "a.onnx", nodes, {"y": (None, "FLOAT")}, arrays)
     backbone = load(describe(path, layers=["y"]))
-    assert "several at once fail" in backbone.verify()
+    assert "a batch of several fails" in backbone.verify()
     stats = run(backbone, np.stack([sound(WINDOW)] * 2), np.full(2, WINDOW), 8)["y"].mean
     assert torch.equal(stats[0], stats[1])
 
@@ -277,7 +277,7 @@ def test_state_that_is_kept_between_calls_is_refused(tmp_path):
             calls.append(x)
         return x[:, :4] + len(calls)  # how many sounds it has heard
 
-    with pytest.raises(BackboneError, match="after another one .* a state that it keeps"):
+    with pytest.raises(BackboneError, match="after another window .* a state that lasts"):
         NetworkFile(made_graph(tmp_path / "a.onnx", respond))
 
 
@@ -338,7 +338,9 @@ def test_without_a_json_a_template_is_shown(tmp_path):
     path = small(tmp_path / "a.onnx")
     os.remove(f"{path}.json")
     text = refusal(path)
-    assert text.startswith(f"{path}.json is missing; it says how a.onnx is used. Write this there,")
+    assert text.startswith(
+        f"{path}.json is missing; it says how to use a.onnx. Write this into it,"
+    )
     assert "reads wave (batch, 8000)" in text and "embedding (batch, 6)" in text
     assert "rate_hz times window_s must be 8,000" in text
     fields = json.loads(text[text.index("{") : text.rindex("}") + 1])
@@ -359,7 +361,7 @@ def test_without_a_json_a_template_is_shown(tmp_path):
         ({"window_s": 0}, "window_s is 0; it must be the seconds"),
         ({"window_s": 61}, "window_s is 61; .* up to 60"),
         ({"window_s": 0.33333}, "is 5,333.28 samples .* such as 0.3333125 for 5,333"),
-        ({"hop_s": 0.6}, "hop_s is 0.6 and window_s 0.5; what lies between two windows"),
+        ({"hop_s": 0.6}, "hop_s is 0.6 and window_s 0.5; audio between two windows"),
         ({"hop_s": 1e-9}, "hop_s is 1e-09"),
         ({"layers": []}, "layers is \\[\\]; it must be a list of 1 to 1,000 outputs"),
         ({"layers": "embedding"}, 'layers is "embedding"; it must be a list'),
@@ -372,17 +374,17 @@ def test_without_a_json_a_template_is_shown(tmp_path):
         ({"layers": [{"output": "frames", "axes": "1BC"}]}, "and its axes are '1BC'"),
         ({"layers": ["frames", "frames"]}, "layers has 'frames' twice"),
         ({"layers": ["last"]}, "cannot be called 'last'"),
-        ({"layers": ["a/b"]}, 'cannot be called \'a/b\' .* "output": "a/b"'),
+        ({"layers": ["a/b"]}, 'cannot be called \'a/b\', .* "output": "a/b"'),
         (
             {"layers": ["frame"]},
             "no output 'frame', .* its outputs are frames \\(batch, time, 6\\)",
         ),
         ({"layers": ["line"]}, "inside it are 'linear'; its outputs"),
-        ({"licence": None}, "it does not say 'licence', a text such as"),
+        ({"licence": None}, "it lacks 'licence', a text such as"),
         ({"licence": " "}, 'licence is " "'),
-        ({"license": "MIT"}, "'license', which is no field of it; did you mean 'licence'"),
-        ({"sample_rate": 1}, "'sample_rate', which is no field of it; known: rate_hz"),
-        ({"full_scale": 0}, "full_scale is 0; it must be the number that full scale is"),
+        ({"license": "MIT"}, "unknown field 'license'; did you mean 'licence'"),
+        ({"sample_rate": 1}, "unknown field 'sample_rate'; known fields: rate_hz"),
+        ({"full_scale": 0}, "full_scale is 0; it must be the value of full scale"),
         ({"peak": 2}, "peak is 2; it must be the peak"),
     ],
 )
@@ -397,7 +399,7 @@ def test_fields_that_cannot_be(tmp_path, changes, says):
     ("text", "says"),
     [
         ("{", "cannot be read as JSON"),
-        ("[]", "no JSON object"),
+        ("[]", "not a JSON object"),
         ('{"rate_hz": NaN}', "NaN, which is no number"),
         ('{"rate_hz": 1, "rate_hz": 2}', "'rate_hz' twice"),
         ("[" * 100_000, "more than 65,536 bytes"),
@@ -439,7 +441,7 @@ def test_damaged_files(tmp_path):
 def test_a_file_that_is_too_large(tmp_path, monkeypatch):
     path = small(tmp_path / "a.onnx")
     monkeypatch.setattr(graph_module, "MAX_BYTES", 1_000)
-    assert "can have 1,000; give the file of one network" in refusal(path)
+    assert "can have at most 1,000; give the file of one network" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -449,7 +451,7 @@ def test_a_file_that_is_too_large(tmp_path, monkeypatch):
         ((1, 64, 1_001), "FLOAT", "front end"),
         ((16, WINDOW), "FLOAT", "batch of 1, or of any size"),
         (("b", WINDOW), "INT16", "in float32, not quantised"),
-        ((), "FLOAT", "no waveform"),
+        ((), "FLOAT", "not a waveform"),
     ],
 )
 def test_inputs_that_are_no_waveform(tmp_path, shape, kind, says):
@@ -462,9 +464,9 @@ def test_inputs_that_are_no_waveform(tmp_path, shape, kind, says):
         kind=kind,
     )
     text = refusal(describe(path, layers=["y"]))
-    assert "which is no waveform" in text and says in text
+    assert "which is not a waveform" in text and says in text
     os.remove(f"{path}.json")
-    assert "which is no waveform" in refusal(path)  # before a JSON is asked for
+    assert "which is not a waveform" in refusal(path)  # before a JSON is asked for
 
 
 def test_several_inputs(tmp_path):
@@ -499,7 +501,7 @@ def test_a_waveform_is_no_layer(tmp_path):
         shape=("b", "n"),
     )
     text = refusal(describe(path, layers=["y"], window_s=5))
-    assert "80,000 channels, and 65,536 are possible" in text
+    assert "80,000 channels, and at most 65,536 are possible" in text
 
 
 def test_operators_of_others_are_not_loaded(tmp_path):
@@ -566,7 +568,7 @@ def test_weights_elsewhere_are_found_wherever_the_file_names_them(tmp_path, plac
         sparse = onnx.SparseTensorProto(values=outside(path, "../b"), indices=indices, dims=[6])
         model.graph.node.append(node("Constant", "", "extra", sparse_value=sparse))
     path.write_bytes(model.SerializeToString())
-    assert "has the weights 'values' in '../b', which is no file in its own" in refusal(path)
+    assert "has the weights 'values' in '../b', which is not a file in its own" in refusal(path)
 
 
 def test_sparse_weights_beside_it_decide_the_fingerprint(tmp_path):
@@ -601,7 +603,7 @@ def test_weights_are_as_long_as_their_shape_says_and_bounded_together(tmp_path, 
     path.write_bytes(model.SerializeToString())
     monkeypatch.undo()
     text = refusal(path)
-    assert "wants 3,996 bytes of big.data for weights whose shape has 4,000" in text
+    assert "refers to 3,996 bytes of big.data for weights whose shape needs 4,000" in text
 
 
 def test_every_kind_of_number_has_its_bits():
@@ -652,7 +654,7 @@ def test_weights_elsewhere_are_not_read(tmp_path, location):
     for tensor in model.graph.initializer:
         tensor.external_data[0].value = location
     path.write_bytes(model.SerializeToString())
-    assert "is no file in its own folder" in refusal(path) or "beside it" in refusal(path)
+    assert "is not a file in its own folder" in refusal(path) or "beside it" in refusal(path)
 
 
 def test_weights_behind_a_link_missing_or_cut_short(tmp_path):
@@ -661,7 +663,7 @@ def test_weights_behind_a_link_missing_or_cut_short(tmp_path):
     content = data.read_bytes()
     data.write_bytes(content[:100])
     os.utime(path)
-    assert "wants bytes 0 to 3,840 of a.onnx.data, which has 100" in refusal(path)
+    assert "refers to bytes 0 to 3,840 of a.onnx.data, which has only 100" in refusal(path)
     data.rename(tmp_path / "secret")
     assert "needs the file a.onnx.data beside it" in refusal(path)
     data.symlink_to(tmp_path / "secret")
@@ -803,7 +805,7 @@ def test_its_network_alone_is_refused_and_its_spectrogram_is_computed_row_by_row
         shutil.copy(find_by_name(name), tmp_path)
         for name in ("embedding_model.onnx", "melspectrogram.onnx")
     )
-    assert "(unk__314, 76, 32, 1), which is no waveform" in refusal(network)
+    assert "(unk__314, 76, 32, 1), which is not a waveform" in refusal(network)
     mel = {"name": "mel", "output": "output", "axes": "B1TC"}
     backbone = load(describe(Path(front), window_s=2, full_scale=32_768, layers=[mel]))
     assert "one by one: a batch changes its rows" in backbone.verify()

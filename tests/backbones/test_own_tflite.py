@@ -91,7 +91,7 @@ def test_a_json_that_lies_about_the_rate(yamnet):
     with pytest.raises(BackboneError, match="0.975, which is 21,498.75 samples"):
         backbones.info(yamnet)
     describe(path, rate_hz=48_000, window_s=0.975, layers=["x"])
-    with pytest.raises(BackboneError, match="reads 15,600 samples, and .* which is 46,800"):
+    with pytest.raises(BackboneError, match="reads 15,600 samples, but .* which is 46,800"):
         backbones.info(yamnet)
 
 
@@ -141,7 +141,7 @@ def test_the_spectrogram_of_open_wake_word(tmp_path):
 @pytest.mark.parametrize("name", ["embedding_model", "alexa"])
 def test_networks_that_read_features_are_refused(tmp_path, name):
     path = open_wake_word(name, tmp_path)
-    with pytest.raises(BackboneError, match="which is no waveform: .* front end"):
+    with pytest.raises(BackboneError, match="which is not a waveform: .* front end"):
         backbones.info(describe(path, window_s=1, layers=["x"]))
 
 

@@ -151,10 +151,10 @@ def as_onnx(folder: Path) -> list[Path]:
 
 def test_the_constants_of_onnx_stand_where_those_of_tflite_do(tmp_path):
     models = Path(wakeword.__file__).parent / "models"
-    expected = speech_embedding._of_tflite(
+    expected = speech_embedding._from_tflite(
         models / "melspectrogram.tflite", models / "embedding_model.tflite"
     )
-    constants = speech_embedding._of_onnx(*as_onnx(tmp_path))
+    constants = speech_embedding._from_onnx(*as_onnx(tmp_path))
     assert constants.hash == expected.hash  # so that a classifier loads with either
     np.testing.assert_array_equal(constants.window, expected.window)
     np.testing.assert_array_equal(constants.filters, expected.filters)
@@ -200,8 +200,8 @@ def test_the_published_onnx_files_differ_by_rounding(monkeypatch):
 
 def test_an_onnx_file_of_another_network_is_refused(tmp_path):
     mel, network = as_onnx(tmp_path)
-    with pytest.raises(BackboneError, match="of another network: it has no '0.stft"):
-        speech_embedding._of_onnx(network, mel)
+    with pytest.raises(BackboneError, match="holds another network: it has no '0.stft"):
+        speech_embedding._from_onnx(network, mel)
 
 
 def test_where_no_wheel_is_the_error_names_the_ways_out(monkeypatch):

@@ -38,16 +38,16 @@ def test_tensors_of_other_types_are_left_out(tmp_path):
 
 
 LIES = {
-    "beyond": ([wire.entry((3,), 4, 12)], "would be the 12 bytes from 4"),
-    "size": ([wire.entry((3,), 0, 8)], "would be the 8 bytes from 0"),
-    "huge": ([wire.entry((2**40, 2**40), 0, 2**63)], "would be the"),
-    "negative": ([wire.entry((2**64 - 1,), 0, 2**64 - 4)], "would be the"),
-    "twice": ([wire.entry((3,), 0, 12)] * 2, "more bytes than there are"),
+    "beyond": ([wire.entry((3,), 4, 12)], "cannot be the 12 bytes at 4"),
+    "size": ([wire.entry((3,), 0, 8)], "cannot be the 8 bytes at 0"),
+    "huge": ([wire.entry((2**40, 2**40), 0, 2**63)], "cannot be the"),
+    "negative": ([wire.entry((2**64 - 1,), 0, 2**64 - 4)], "cannot be the"),
+    "twice": ([wire.entry((3,), 0, 12)] * 2, "more bytes than the data file"),
     "shard": ([wire.entry((1,), 0, 4, shard=1)], "in another file"),
     "axes": ([wire.entry((1,) * 9, 0, 4)], "more than 8 axes"),
     "slices": ([wire.entry((1,), 0, 4) + wire.field(7, b"")], "in slices"),
-    "bytes": ([wire.field(1, b"float")], "bytes where an integer must be"),
-    "integer": ([wire.field(1, 1) + wire.field(2, 3)], "an integer where bytes must be"),
+    "bytes": ([wire.field(1, b"float")], "bytes instead of an integer"),
+    "integer": ([wire.field(1, 1) + wire.field(2, 3)], "an integer instead of bytes"),
 }
 
 
@@ -63,12 +63,12 @@ def test_an_index_that_lies_is_refused(lie, tmp_path):
 @pytest.mark.parametrize(
     ("index", "words"),
     [
-        (b"", "does not end as a table"),
+        (b"", "does not end like a LevelDB table"),
         (b"\0" * 40 + bytes.fromhex("57fb808b247547db"), "a block"),
-        (wire.table([(b"", wire.header(shards=2))]), "in several files, or big-endian"),
-        (wire.table([(b"", wire.header(endianness=1))]), "in several files, or big-endian"),
+        (wire.table([(b"", wire.header(shards=2))]), "in several files or big-endian"),
+        (wire.table([(b"", wire.header(endianness=1))]), "in several files or big-endian"),
         (wire.table([], compression=1), "compressed"),
-        (wire.table([(b"n" * 1_025, b"")]), "an entry longer"),
+        (wire.table([(b"n" * 1_025, b"")]), "an entry is longer"),
         (wire.table([(b"\xff", wire.entry((1,), 0, 4))]), "can't decode"),
     ],
 )
@@ -86,7 +86,7 @@ def test_nan_is_refused(tmp_path):
 def test_files_that_are_too_large_or_none_are_not_read(tmp_path, monkeypatch):
     index, data = written(tmp_path, *wire.bundle(TENSORS))
     monkeypatch.setattr(tensor_bundle, "MAX_DATA_BYTES", SIZE - 1)
-    with pytest.raises(BackboneError, match="v.data has 108 bytes, more than the 107"):
+    with pytest.raises(BackboneError, match="v.data has 108 bytes, but at most 107"):
         read_bundle(index, data)
     with pytest.raises(BackboneError, match="cannot be read"):
         read_bundle(tmp_path, data)
@@ -131,7 +131,7 @@ def tensor(shape: bytes, raw: bytes) -> bytes:
     ("content", "words"),
     [
         (b"", "no graph"),
-        (wire.field(7, 1), "an integer where bytes must be"),
+        (wire.field(7, 1), "an integer instead of bytes"),
         (tensor(wire.field(1, 3), bytes(8)), "8 bytes and shape"),
         (tensor(wire.field(1, b"\x01\x02"), bytes(4)), r"4 bytes and shape \[1, 2\]"),
         (tensor(wire.field(1, 1) * 9, bytes(4)), "more than 8 axes"),
@@ -143,7 +143,7 @@ def tensor(shape: bytes, raw: bytes) -> bytes:
 )
 def test_no_onnx_model_is_refused(content, words, tmp_path):
     (tmp_path / "m.onnx").write_bytes(content)
-    with pytest.raises(BackboneError, match=f"m.onnx is damaged or no ONNX model: .*{words}"):
+    with pytest.raises(BackboneError, match=f"m.onnx is damaged or not an ONNX model: .*{words}"):
         read_initializers(tmp_path / "m.onnx")
 
 

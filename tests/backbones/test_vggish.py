@@ -164,7 +164,7 @@ def test_a_hop_has_one_name_and_a_range() -> None:
         with pytest.raises(BackboneError) as raised:
             backbones.info(f"vggish@{wrong}")
         assert str(raised.value) == (
-            f"backbone 'vggish@{wrong}' has no usable hop; give seconds from 0.01 to 0.96 behind"
+            f"backbone 'vggish@{wrong}' has no usable hop; give seconds from 0.01 to 0.96 after"
             " the @, such as vggish@0.48."
         )
 
@@ -314,7 +314,7 @@ def test_verify_wants_the_published_mean_and_deviation(net: VGGish) -> None:
         off = copy.deepcopy(like_google)
         off.embeddings[4].weight *= factor
         off.embeddings[4].bias.mul_(factor).add_(shift - (factor - 1) * 0.000657)
-        with pytest.raises(BackboneError, match="does not compute what Google's does"):
+        with pytest.raises(BackboneError, match="differs from Google's network"):
             off.verify()
 
 

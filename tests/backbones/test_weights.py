@@ -91,7 +91,7 @@ def test_the_next_call_goes_on_where_the_last_gave_up(
     said = refusal(file)
     assert said == (
         f"net.pth (0.5 MB) could not be downloaded from {publisher.url}: HTTP 503 Service"
-        " Unavailable; run the same command again, which goes on after the 0.1 MB that came, or put"
+        " Unavailable; run the same command again, which resumes after the 0.1 MB received, or put"
         f" net.pth into {cache}, or into any folder and name that folder in EARMARK_WEIGHTS."
     )
     assert find(file) is None
@@ -124,9 +124,10 @@ def test_wrong_bytes_are_thrown_away(publisher: Publisher, file: WeightFile, cac
     publisher.content = WRONG
     said = refusal(file)
     assert said.startswith(
-        f"what {publisher.url} sent is not the published net.pth:"
-        f" got SHA-256 {hashlib.sha256(WRONG).hexdigest()} and 512,000 bytes, wanted {SHA256} and"
-        " about 512,000 bytes; run the same command again, or find a right copy and put net.pth"
+        f"the download from {publisher.url} is not the published net.pth:"
+        f" it has SHA-256 {hashlib.sha256(WRONG).hexdigest()} and 512,000 bytes instead of {SHA256}"
+        " and about 512,000 bytes; run the same command again, or get a correct copy and put"
+        " net.pth"
     )
     assert os.listdir(cache) == ["net.pth.lock"]
     publisher.content = CONTENT
@@ -302,9 +303,9 @@ def test_a_wrong_copy_is_refused_wherever_it_lies(
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
     said = [refusal(file), refusal(file, function=find), refusal(file, path, function=find)]
     assert len(set(said)) == 1
-    assert said[0].startswith(f"{path} is not the published net.pth: got SHA-256 ")
-    assert "and 1,000 bytes, wanted" in said[0]
-    assert "delete it and fetch it anew" in said[0]
+    assert said[0].startswith(f"{path} is not the published net.pth: it has SHA-256 ")
+    assert "and 1,000 bytes instead of" in said[0]
+    assert "delete it and fetch it again" in said[0]
     assert not publisher.ranges
 
 
@@ -318,11 +319,11 @@ def test_a_hash_that_is_not_published_is_noted_and_then_wanted(
     other = tmp_path / "other.pth"
     other.write_bytes(WRONG)
     said = refusal(file, other, function=find)
-    assert f"wanted {SHA256} (noted at its first use in {cache / 'net.pth.sha256'})" in said
+    assert f"instead of {SHA256} (noted at its first use in {cache / 'net.pth.sha256'})" in said
 
 
 def test_a_published_beginning_must_fit(publisher: Publisher, cache: Path) -> None:
-    assert "wanted 10086976 and" in refusal(
+    assert "instead of 10086976 and" in refusal(
         WeightFile("net.pth", publisher.url, "10086976", len(CONTENT))
     )
     assert not (cache / "net.pth.sha256").exists()
@@ -397,9 +398,18 @@ def test_other_contents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("state", "difference"),
     [
-        ({"0.weight": torch.ones(2, 3)}, "0.bias is nothing, wanted shape (2,)"),
-        ({**STATE, "0.bias": torch.ones(3)}, "0.bias is shape (3,), wanted shape (2,)"),
-        ({**STATE, "1.bias": torch.ones(3)}, "1.bias is shape (3,), wanted nothing"),
+        (
+            {"0.weight": torch.ones(2, 3)},
+            "0.bias is missing there and of shape (2,) in this backbone",
+        ),
+        (
+            {**STATE, "0.bias": torch.ones(3)},
+            "0.bias is of shape (3,) there and of shape (2,) in this backbone",
+        ),
+        (
+            {**STATE, "1.bias": torch.ones(3)},
+            "1.bias is of shape (3,) there and missing in this backbone",
+        ),
     ],
 )
 def test_another_network_is_refused(state: dict[str, torch.Tensor], difference: str) -> None:

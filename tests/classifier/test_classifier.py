@@ -91,7 +91,7 @@ def test_every_flipped_bit_is_refused(saved, tmp_path):
     [
         (
             {"schema": 99},
-            r"has schema 99 and this earmark \(.*\) reads 2 and 3 and 4; update earmark",
+            r"has schema 99, and this earmark \(.*\) reads 2 and 3 and 4; update earmark",
         ),
         ({"labels": ["b", "a", "c"]}, "was changed after it was saved"),
         ({"temperature": 1.0}, "was changed after it was saved"),
@@ -109,7 +109,7 @@ def test_foreign_files_are_refused(tmp_path):
     with pytest.raises(ModelError, match="is not a file but a folder"):
         Classifier.load(tmp_path)
     (tmp_path / "foreign").write_bytes(save({"x": np.zeros(3, np.float32)}))
-    with pytest.raises(ModelError, match="is a safetensors file but not of earmark's"):
+    with pytest.raises(ModelError, match="is a safetensors file but not a classifier"):
         Classifier.load(tmp_path / "foreign")
     (tmp_path / "pickle").write_bytes(b"\x80\x04\x95 cos\nsystem\n")
     with pytest.raises(ModelError, match="is not a classifier"):
@@ -168,7 +168,7 @@ def test_an_estimate_is_what_it_was_after_json_and_says_so_when_it_is_asked_as_i
     assert new.to_dict() == {**ESTIMATE.to_dict(), **beside}
     with pytest.raises(KeyError, match="ece"):
         Estimate.from_dict({k: v for k, v in full.to_dict().items() if k != "ece"})
-    with pytest.warns(DeprecationWarning, match="an estimate is an object now"):
+    with pytest.warns(DeprecationWarning, match="an estimate is now an object"):
         assert ESTIMATE["accuracy"] == 0.5
 
 

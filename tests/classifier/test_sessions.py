@@ -78,9 +78,9 @@ def test_samples_that_cannot_be_heard_are_a_sentence(classifier, samples, option
 
 @pytest.mark.parametrize("recordings", [7, None, {}.keys, [1.5, 2.5]])
 def test_what_is_no_recording_is_a_sentence(classifier, recordings):
-    with pytest.raises(EarmarkError, match="is no recording; give"):
+    with pytest.raises(EarmarkError, match="is not a recording; give"):
         classifier.predict(recordings)
-    with pytest.raises(EarmarkError, match="rate_hz is for samples"):
+    with pytest.raises(EarmarkError, match="rate_hz is only for samples"):
         classifier.predict(UNHEARD[0], rate_hz=16_000)
 
 
@@ -239,6 +239,6 @@ def test_a_recording_far_longer_or_shorter_than_those_trained_on_is_said(tones, 
 
     assert notes(0.5) == notes(1.4) == notes(0.2) == ()
     (long,) = notes(8)
-    assert long.startswith("8 s is far longer than the clips trained on (0.5 s)")
+    assert long.startswith("8 s is far longer than the training clips (0.5 s)")
     (short,) = notes(0.1)
-    assert short == "0.1 s is far shorter than the clips trained on (0.5 s)"
+    assert short == "0.1 s is far shorter than the training clips (0.5 s)"

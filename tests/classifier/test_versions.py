@@ -54,8 +54,11 @@ def test_a_trained_classifier_keeps_its_version(tones, tmp_path):
     ("change", "words"),
     [
         (("/1/", "/3/"), "no version 3 here, only 1 and 2; use one of these"),
-        (("/1/", "/one/"), "which is not NAME/VERSION/WEIGHTS/PRECISION; get the file again"),
-        (("/1/", "/"), "which is not NAME/VERSION/WEIGHTS/PRECISION; get the file again"),
+        (
+            ("/1/", "/one/"),
+            "which is not NAME/VERSION/WEIGHTS/PRECISION; get the original file again",
+        ),
+        (("/1/", "/"), "which is not NAME/VERSION/WEIGHTS/PRECISION; get the original file again"),
     ],
 )
 def test_an_unknown_version_is_refused(change, words, tones):

@@ -233,7 +233,7 @@ def test_doctor_finds_what_is_planted_and_nothing_on_clean_data(folder, tmp_path
         (("predict", "MODEL", "DATA", "--json", "--csv"), "exclude each other"),
         (("evaluate", "MODEL", "nowhere"), "nowhere is not there"),
         (("review", "DATA", "--apply", "d.csv"), "--apply needs -o CORRECTED.csv"),
-        (("compare", "DATA", "--backbone", "logmel"), "one backbone only, 'logmel'"),
+        (("compare", "DATA", "--backbone", "logmel"), "got only 'logmel'"),
         (("nonsense",), "No such command 'nonsense'"),
         (("embed", "DATA", "-o", "e.txt"), "ends in .npz or .parquet"),
         (("backbones", "show", "logmell"), "did you mean 'logmel'"),

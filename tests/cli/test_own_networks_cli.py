@@ -37,7 +37,7 @@ def test_show_verify_and_list(network):
     assert "licence      Apache-2.0" in shown
     verified = command("backbones", "verify", f"onnx:{network}").stdout
     assert verified.startswith(f"OK: onnx:{network}/1/")
-    assert "the same window gives the same numbers again" in verified
+    assert "a window gives the same numbers in every call" in verified
     assert "windows are computed together" in verified
     assert "is ready" in command("backbones", "fetch", f"onnx:{network}").stdout
     assert "onnx:FILE, tflite:FILE: a network of your own" in command("backbones", "list").stdout
@@ -54,7 +54,7 @@ def test_fetch_to_copies_all_files(network, tmp_path):
     stderr = command(
         "train", tmp_path, "-o", tmp_path / "m", "--backbone", "onnx:a,b.onnx", expect=2
     ).stderr
-    assert "A comma separates names" in stderr
+    assert "Commas separate names" in stderr
 
 
 def test_a_missing_json_is_one_line(network):

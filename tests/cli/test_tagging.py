@@ -30,7 +30,7 @@ def test_three_forms_in_the_order_given(tmp_path):
 
 def test_a_network_without_classes_is_refused(tones):
     done = earmark("tag", tones, "--backbone", "speech-embedding", expect=2)
-    assert "has no classes of its own; take one that has: efficientat-mn04" in done.stderr
+    assert "has no classes of its own; use one that has: efficientat-mn04" in done.stderr
     with pytest.raises(BackboneError, match="no backbone 'yamnett'; did you mean 'yamnet'"):
         tag([], "yamnett")
     with pytest.raises(EarmarkError, match="top is 0"):

@@ -53,20 +53,22 @@ def test_train_says_so_first_and_exits_with_0(noise, tmp_path):
 
 def test_predict_says_so_beside_its_answers(noise, model):
     done = earmark("predict", model, noise / "hungry" / "1.wav", "--csv")
-    assert "the verdict on it is 'worthless': balanced accuracy" in done.stderr
+    assert "the verdict on this classifier is 'worthless': balanced accuracy" in done.stderr
     assert done.stdout.startswith("path,label,score") and done.stdout.count("\n") == 2
 
 
 def test_evaluate_has_a_verdict_of_its_own(noise, model):
     done = earmark("evaluate", model, noise, "--include-known")
-    assert "verdict" in done.stdout and "the verdict on it is 'worthless'" in done.stderr
+    assert (
+        "verdict" in done.stdout and "the verdict on this classifier is 'worthless'" in done.stderr
+    )
 
 
 @pytest.mark.parametrize("source", ["model", "data"])
 def test_review_says_so_first(noise, model, source):
     arguments = (model,) if source == "model" else (noise, "--backbone", "logmel", "--head=linear")
     said = earmark("review", *arguments, "--top", 3).stdout
-    assert "the verdict on it is 'worthless'" in said.splitlines()[0]
+    assert "the verdict on this classifier is 'worthless'" in said.splitlines()[0]
     assert "What such a model doubts means little" in said.splitlines()[1]
     told = json.loads(earmark("review", *arguments, "--top", 3, "--json").stdout)
     assert told["verdict"]["word"] == "worthless"

@@ -88,7 +88,7 @@ def test_ways_of_reading_that_this_earmark_does_not_know_are_refused(
         patch.setattr("earmark.classifier.classifier.check", lambda *_: None)
         newer.save(tmp_path / "newer.earmark")
     with pytest.raises(
-        ModelError, match="audio.denoise is unknown to this earmark, which knows channel"
+        ModelError, match="audio.denoise is an unknown field; known fields: channel"
     ):
         Classifier.load(tmp_path / "newer.earmark")
     older = replace(classifier, provenance={**classifier.provenance})

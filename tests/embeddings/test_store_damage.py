@@ -301,7 +301,7 @@ def test_comparisons_of_clips_are_kept_by_pair_and_a_damaged_file_is_said(tmp_pa
         assert known.get([(1, 0), (0, 2), (2, 3)]) == {(1, 0): 0.5, (2, 3): 0.0}
         assert Comparisons(store, keys[::-1]).get([(0, 1)]) == {(0, 1): 0.0}  # rows 3 and 2
         store._db.execute("ALTER TABLE compared RENAME TO gone")
-        with pytest.warns(EarmarkWarning, match="is damaged.*Clips are compared anew"):
+        with pytest.warns(EarmarkWarning, match="is damaged.*Clips are compared again"):
             assert known.get([(0, 1)]) == {}
     with warnings.catch_warnings():
         warnings.simplefilter("error")

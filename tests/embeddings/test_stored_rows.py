@@ -83,7 +83,7 @@ def test_it_looks_like_the_array_and_is_never_taken_as_a_whole(stored, array):
     assert np.array_equal(np.concatenate(list(rows.blocks(stored, 77))), array)
     with pytest.raises(TypeError, match=r"take some, such as rows\[first:last\]"):
         np.asarray(stored)
-    with pytest.raises(TypeError, match="give a slice, numbers of rows, or a mask"):
+    with pytest.raises(TypeError, match="give a slice, numbers or a mask"):
         stored[3]
     for wrong in ([COUNT], np.ones(COUNT - 1, bool)):
         with pytest.raises(IndexError):
@@ -171,7 +171,7 @@ def test_a_store_that_fails_meanwhile_costs_no_more_than_it_must(most_bytes, arr
     with pytest.raises(StoreDamageError):
         store.get([b"k"])
     if most_bytes == 0:
-        with pytest.raises(StoreDamageError, match="in it alone; delete it with `earmark cache cl"):
+        with pytest.raises(StoreDamageError, match="only there; delete it with `earmark cache cl"):
             matrix.append(embedded(100, is_stored=False))
     else:
         for row in range(100, COUNT):
@@ -256,10 +256,10 @@ def recording(tmp_path) -> Path:
 def hashed(monkeypatch) -> list[str]:
     """The names of recordings, each time that one is read and hashed."""
     names: list[str] = []
-    known = cutting._hashed
+    known = cutting._hash
     monkeypatch.setattr(
         cutting,
-        "_hashed",
+        "_hash",
         lambda clip, *rest: (names.append(clip.path.name), known(clip, *rest))[1],
     )
     return names

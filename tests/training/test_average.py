@@ -272,12 +272,12 @@ def test_a_file_holds_the_union_of_features(tones, tmp_path):
     np.testing.assert_allclose(found, expected, atol=1e-4)
     header, tensors = read_parts(tmp_path / "m.earmark")
     for edit, text in (
-        (lambda h: h.update(schema=3), "with schema 3, pooling must be there"),
+        (lambda h: h.update(schema=3), "schema 3 requires the field pooling"),
         (lambda h: h["features"].pop(), "at least 2"),
         (lambda h: h["features"][0]["layers"].append([]), "1 lists, one for each backbone"),
-        (lambda h: h["features"][0].update(layers=[[]]), "a layer in one of them"),
-        (lambda h: h["features"][1]["layers"][0].pop(0), "those that features read of it"),
-        (lambda h: h["features"][0].update(band=True), "band is unknown"),
+        (lambda h: h["features"][0].update(layers=[[]]), "at least one layer in all"),
+        (lambda h: h["features"][1]["layers"][0].pop(0), "the layers that features read"),
+        (lambda h: h["features"][0].update(band=True), "band is an unknown field"),
         (lambda h: h["features"][0].update(bands=True), "head reads"),
     ):
         changed = copy.deepcopy({k: v for k, v in header.items() if k != "digest"})

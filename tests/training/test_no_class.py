@@ -100,7 +100,7 @@ def test_no_class_is_no_class_from_training_to_the_report(chords, tmp_path):
 
 def test_a_class_called_unknown_is_refused_beside_the_answer_unknown(chords, tones, tmp_path):
     (tones / "high").rename(tones / "UnKnown")
-    with pytest.raises(EarmarkError, match="has a class 'UnKnown', and --unknown answers"):
+    with pytest.raises(EarmarkError, match="has a class 'UnKnown', but --unknown predicts"):
         earmark.train(tones, backbone="logmel", unknown=0.05)
     arguments = ("train", tones, "-o", tmp_path / "m", "--backbone", "logmel", "--no-store")
     assert "rename the class" in run(*arguments, "--unknown", "0.1", expect=2).stderr
@@ -111,7 +111,7 @@ def test_a_class_called_unknown_is_refused_beside_the_answer_unknown(chords, ton
 def test_a_class_with_the_sign_between_answers_is_refused_where_there_may_be_several(tones):
     paths = [str(path) for path in sorted(tones.rglob("*.wav"))]
     frame = pd.DataFrame({"path": paths, "label": ["a;b"] * 6 + ["a;b+c"] * 6})
-    with pytest.raises(EarmarkError, match="class 'a;b' has ';' in its name, which stands between"):
+    with pytest.raises(EarmarkError, match="class 'a;b' has ';' in its name, but that separates"):
         earmark.train(Dataset.read(frame, separator="+"), backbone="logmel")
     with pytest.raises(DataError, match=r"row 1: the class 'a;b' contains the separator ';'"):
         Dataset.read(frame.assign(label=[["a;b"]] * 12))

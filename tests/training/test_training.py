@@ -308,7 +308,7 @@ def test_two_backbones_are_heard_side_by_side(tones):
     [
         ({"head": "liner"}, "no head 'liner'; did you mean 'linear'"),
         ({"backbone": "vgish"}, "no backbone 'vgish'"),
-        ({"backbone": "logmel,logmel"}, "names one twice"),
+        ({"backbone": "logmel,logmel"}, "has a name twice"),
         ({"layers": "logmell"}, "no layer 'logmell' in logmel; did you mean 'logmel'"),
     ],
 )

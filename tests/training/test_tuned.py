@@ -135,7 +135,7 @@ def test_a_frozen_classifier_of_the_second_schema_is_read(model, data, tmp_path)
         header["schema"] = 5
 
     with pytest.raises(
-        ModelError, match=r"has schema 5 and this earmark .* reads 2 and 3 and 4; update"
+        ModelError, match=r"has schema 5, and this earmark .* reads 2 and 3 and 4; update"
     ):
         Classifier.load(resaved(tmp_path / "m.earmark", change=newer))
 
@@ -156,7 +156,7 @@ def test_a_damaged_or_misfitting_tensor_is_refused(model, data, tmp_path):
             loaded.networks()
     for wrong in ("tuned.1.a", "tuned.-1.a", "tuned.x.a", "tuned.a"):
         model.save(path)
-        with pytest.raises(ModelError, match=r"is of no backbone of it"):
+        with pytest.raises(ModelError, match=r"belongs to none of its backbones"):
             Classifier.load(resaved(path, tensors={wrong: np.zeros(2, np.float32)}))
 
 

@@ -1,4 +1,4 @@
-"""What ``auto`` takes: the best backbones whose weights are on this machine. It never downloads."""
+"""Choose the backbones of ``auto``: the best whose weights are on this machine, no downloads."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _FOR_SPEECH = (
 
 
 class Choice(NamedTuple):
-    """Backbones that are taken together, and the ``advice`` how to get better ones."""
+    """Backbones that are used together, and ``advice`` on how to get better ones."""
 
     backbones: tuple[str, ...]
     advice: str
 
 
-# The best first: a network for sounds beside one for speech, then what there is.
+# Best first: a network for sounds together with one for speech, then a single network.
 CHOICES = (
     Choice(("efficientat-mn04", "speech-embedding"), ""),
     Choice(
         ("yamnet-float32", "speech-embedding"),
-        "`earmark backbones fetch efficientat-mn04` (4 MB from github.com) brings a network that"
-        " hears up to 16 kHz; yamnet-float32 hears up to 7.5 kHz.",
+        "`earmark backbones fetch efficientat-mn04` (4 MB from github.com) adds a network that"
+        " uses frequencies up to 15 kHz; yamnet-float32 uses those up to 7.5 kHz.",
     ),
     Choice(
         ("speech-embedding",),
@@ -40,10 +40,10 @@ CHOICES = (
 
 
 def take_at_hand() -> tuple[list[str], tuple[str, ...]]:
-    """Return the best backbones at hand, and a line for what they lack.
+    """Return the best backbones whose weights are on this machine, and lines of advice.
 
-    A file with a wrong hash is not used, and another line says so. Raises BackboneError where not
-    even the last choice is at hand.
+    A file with a wrong hash is not used, and one of the lines says so. Raises BackboneError if
+    there are no weights at all.
     """
     refusals: dict[str, str] = {}
     for choice in CHOICES:
@@ -59,7 +59,7 @@ def take_at_hand() -> tuple[list[str], tuple[str, ...]]:
 def _is_at_hand(name: str, refusals: dict[str, str]) -> bool:
     """Say whether ``name`` can be loaded without a download.
 
-    A sentence in ``refusals`` says why weights that are here are not used.
+    If its weights are here but cannot be used, ``refusals`` gets a sentence that says why.
     """
     from earmark.backbones import weights
 

@@ -26,11 +26,17 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 
 
 class LayerStats(NamedTuple):
-    """Statistics of one layer, per window: ``frames`` (B,), ``mean`` and ``var`` (B, D) float32.
+    """Statistics of one layer for B windows.
 
-    ``frames`` counts the frames that are real audio (a fraction where a frame is only partly so)
-    and weighs a window among the others of its clip. ``var`` is the biased variance: unlike a raw
-    second moment it loses no digits where a channel hardly moves.
+    Attributes
+    ----------
+    frames : Tensor, (B,)
+        Number of frames of real audio in each window; a partly real frame counts as a fraction.
+        It is the window's weight when the windows of a clip are pooled.
+    mean : Tensor, (B, D) float32
+    var : Tensor, (B, D) float32
+        The biased variance. Unlike a raw second moment, it loses no digits where a channel hardly
+        changes.
     """
 
     frames: Tensor
@@ -38,45 +44,59 @@ class LayerStats(NamedTuple):
     var: Tensor
 
     def rows(self, index: Tensor | slice) -> LayerStats:
-        """Return the statistics of some of the windows."""
+        """Return the statistics of the windows at ``index``."""
         return LayerStats(*(column[index] for column in self))
 
 
 def join(stats: Sequence[LayerStats]) -> LayerStats:
-    """Return the statistics of the windows of all ``stats``, which are of one layer."""
+    """Concatenate several batches of windows; all ``stats`` belong to the same layer."""
     return LayerStats(*(torch.cat(column) for column in zip(*stats, strict=True)))
 
 
-Activations = Iterator[tuple[str, Tensor]]  # a layer's name, and (B, C, T, F)
+Activations = Iterator[tuple[str, Tensor]]  # a layer's name and its activations (B, C, T, F)
 Engine = Callable[[Tensor, Collection[str]], Activations]
 B = TypeVar("B", bound="Backbone")
 
-# Share of a mean: 256 roundings of float32. On silence, means of equal numbers were off by up to
-# 40 of them. On real sounds hardly any deviation is between 64 and 256.
+# Relative to the mean: 256 rounding steps of float32. On silence, the mean of equal numbers was off
+# by up to 40 steps. On real sounds, hardly any deviation lies between 64 and 256 steps.
 ROUNDING = 2.0**-15
 
 
 class Backbone(nn.Module):
-    """A pretrained network. Subclasses set ``weights_hash`` and write its three parts.
+    """A pretrained network: windows of waveform in, statistics of every layer out.
 
-    :meth:`inputs` is the front end, :meth:`body` the network, :meth:`weigh` says which frames are
-    real audio. The body may be computed by another ``engine`` than PyTorch (see ``engines.py``).
-    A network without these three parts writes :meth:`forward` instead.
+    Subclasses set ``weights_hash`` and write three parts: :meth:`inputs`, the front end;
+    :meth:`body`, the network; :meth:`weigh`, the share of real audio in each frame. An ``engine``
+    other than PyTorch may compute the body (see ``engines.py``). A network that cannot be split
+    into these parts overrides :meth:`forward` instead.
 
-    The result for a window never depends on its neighbours in the batch nor on zeros behind it.
+    The result for a window must not depend on its neighbours in the batch or on zeros after it.
+
+    Attributes
+    ----------
+    info : BackboneInfo
+        Its rate, windows and layers.
+    device : torch.device
+        Where it computes.
+    precision : str
+        'float32', 'bfloat16', 'float16' or 'fast'.
+    normalises : bool
+        Whether :meth:`prepare` needs the moments of the whole clip.
+    weights_hash : str
+        SHA-256 of the weights, or another text that changes when the weights change.
     """
 
     weights_hash: str = "none"
-    files: ClassVar[tuple[WeightFile, ...]] = ()  # published weights, where they are plain files
-    openvino_gains: ClassVar[bool] = False  # OpenVINO is faster on most processors; if untimed
-    batch_s: ClassVar[float] = 20.0  # of audio in one pass; more falls out of a CPU's caches
-    runtime: ClassVar[str] = "torch"  # what computes it: the name of a package
-    half_is_close: ClassVar[bool] = False  # embeddings in bfloat16 have a cosine of 0.999 and more
-    free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input, as long as the clip; not 0
-    castable: ClassVar[tuple[str, ...]] = ()  # attributes that :meth:`cast` changes; no front end
-    untuned: ClassVar[tuple[str, ...]] = ()  # layers that fine-tuning leaves as they are
-    rate: ClassVar[float] = 1.0  # of fine-tuning, as a factor of the recipe's
-    position_dependence: str = ""  # why a window's numbers depend on more than core and context
+    files: ClassVar[tuple[WeightFile, ...]] = ()  # published weights, if they are plain files
+    openvino_gains: ClassVar[bool] = False  # whether 'auto' prefers OpenVINO if nothing was timed
+    batch_s: ClassVar[float] = 20.0  # seconds of audio in one pass; more overflows a CPU's caches
+    runtime: ClassVar[str] = "torch"  # the package that computes it
+    half_is_close: ClassVar[bool] = False  # bfloat16 embeddings keep a cosine of 0.999 to float32
+    free_axes: ClassVar[tuple[int, ...]] = ()  # of the body's input: as long as the clip; never 0
+    castable: ClassVar[tuple[str, ...]] = ()  # submodules that :meth:`cast` converts; no front end
+    untuned: ClassVar[tuple[str, ...]] = ()  # layers that fine-tuning leaves unchanged
+    rate: ClassVar[float] = 1.0  # learning rate of fine-tuning, as a factor of the recipe's
+    position_dependence: str = ""  # why a window depends on more than its core and context, if so
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__()
@@ -89,48 +109,49 @@ class Backbone(nn.Module):
 
     @classmethod
     def load(cls, info: BackboneInfo) -> Backbone:
-        """Build the network with its weights; :class:`BackboneError` where they are missing."""
+        """Build the network with its weights; :class:`BackboneError` if they are missing."""
         return cls(info)
 
     @classmethod
     def random(cls, info: BackboneInfo, seed: int = 0) -> Backbone:
         """Build the network with random weights: for tests, and as a baseline."""
         raise BackboneError(
-            f"backbone {info.name!r} cannot be made with random weights; use its own."
+            f"backbone {info.name!r} cannot be made with random weights; use its pretrained"
+            " weights."
         )
 
     @classmethod
     def weight_files(cls, info: BackboneInfo) -> tuple[WeightFile, ...]:
-        """Name the files to fetch for ``info``; none where weights come some other way."""
+        """Return the files to fetch for ``info``; none if the weights come some other way."""
         return cls.files
 
     @classmethod
     def files_to_carry(cls, info: BackboneInfo) -> tuple[WeightFile, ...]:
-        """Name the files that another machine needs, which may lack what is installed here."""
+        """Return the files that another machine needs; it may lack packages installed here."""
         return cls.weight_files(info)
 
     @classmethod
     def own_files(cls, info: BackboneInfo) -> tuple[Path, ...]:
-        """Return the files of a network of somebody's own; none where others publish it."""
+        """Return the files of a user's own network; none for a published network."""
         return ()
 
     def verify(self) -> str:
-        """Compare the loaded network with published reference values; say what was compared.
+        """Compare the loaded network with published reference values; return what was compared.
 
-        :class:`BackboneError` where they differ. The hash of the weights is checked by loading.
+        Raises :class:`BackboneError` if they differ. Loading has already checked the weights' hash.
         """
         return "weights are in place; no reference values are published for this network"
 
     def prepare(self, clip: np.ndarray, moments: tuple[float, float] | None = None) -> np.ndarray:
-        """Normalise a whole clip (n,) before it is cut into windows; here, leave it as it is.
+        """Normalise a clip (n,) before it is cut into windows; by default, return it unchanged.
 
-        ``moments`` are mean and variance of the whole, where ``clip`` is only a part of it; they
-        are given where ``normalises``.
+        If ``normalises`` is true and ``clip`` is only a part, ``moments`` are the mean and variance
+        of the whole clip.
         """
         return clip
 
     def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the numbers of rows that can be computed together, and the network's input.
+        """Yield indices of rows that can be computed together, and the network's input for them.
 
         Arguments are those of :meth:`forward`; the input (B, ...) is float32.
         """
@@ -139,17 +160,17 @@ class Backbone(nn.Module):
     def body(self, x: Tensor) -> Activations:
         """Yield every layer's name and activations (B, C, T, F) for an input, lowest first.
 
-        A generator: layers that nobody asks for are not computed. Only tensors may decide what
-        is computed, so that the calls can be recorded for another engine.
+        This is a generator, so that the caller can stop after the last layer it needs. It must
+        consist of tensor operations only, so that another engine can record them.
         """
         raise NotImplementedError
 
     def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
-        """Return how much each frame of the activations ``x`` (B, C, T, F) counts, (B, T)."""
+        """Return the weight (B, T) of each frame of ``x`` (B, C, T, F) in the statistics."""
         raise NotImplementedError
 
     def compute(self, x: Tensor, layers: Collection[str]) -> Activations:
-        """Yield the activations of ``layers``: the engine of plain PyTorch."""
+        """Yield the activations of ``layers``, computed by plain PyTorch."""
         names = set(layers)
         for name, activations in self.body(x.to(self.dtype)):
             if name in names:
@@ -161,11 +182,21 @@ class Backbone(nn.Module):
     def forward(
         self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
     ) -> dict[str, LayerStats]:
-        """Return the statistics of ``layers`` (default: all) for ``windows``.
+        """Return the statistics of ``layers`` for ``windows``.
 
-        ``windows``: (B, core + 2 * context) float32; ``valid``: (B,) int64, the number of real
-        samples in each core, at least 1. Nothing is computed beyond the highest of ``layers``. The
-        results are on ``device``, like the network.
+        Parameters
+        ----------
+        windows : Tensor, (B, core + 2 * context) float32
+            Waveform at ``info.rate_hz``, full scale 1.
+        valid : Tensor, (B,) int64
+            Number of real samples in each core, at least 1.
+        layers : collection of str, optional
+            Names of layers; by default all. Nothing above the highest is computed.
+
+        Returns
+        -------
+        dict of str to LayerStats
+            On ``device``, like the network.
         """
         windows, valid = windows.to(self.device), valid.to(self.device)
         bands = {y.name: y.bands for y in self.info.layers if layers is None or y.name in layers}
@@ -185,17 +216,17 @@ class Backbone(nn.Module):
         return {name: join([part[name] for part in parts]).rows(back) for name in parts[0]}
 
     def restrict_to_layers(self, layers: Collection[str]) -> None:
-        """Drop all other layers; nothing above the highest of ``layers`` is computed."""
+        """Drop all layers except ``layers``; nothing above the highest of these is computed."""
         for name in layers:
             self.info.layer(name)
         own = tuple(layer for layer in self.info.layers if layer.name in layers)
         self.info = replace(self.info, layers=own)
 
     def save_memory(self) -> None:
-        """Keep fewer activations for gradients, where the network can; here, change nothing."""
+        """Keep fewer activations for gradients, if the network can; by default, do nothing."""
 
     def cast(self, precision: str) -> Backbone:
-        """Compute the network in ``precision`` ('float32', 'bfloat16' or 'float16') from here on.
+        """Convert the network to ``precision`` ('float32', 'bfloat16' or 'float16').
 
         The front end stays in float32: a spectrogram's range does not fit half precision.
         """
@@ -210,30 +241,31 @@ class Backbone(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Everything that decides an embedding's bytes: name, version, weights and precision."""
+        """Name, version, weights' hash and precision: all that decides an embedding's bytes."""
         return f"{self.info.name}/{self.info.version}/{self.weights_hash}/{self.precision}"
 
 
 def all_rows(windows: Tensor) -> Tensor:
-    """Return the numbers of all rows of a batch, for a network that takes them together."""
+    """Return the indices of all rows, for a network that computes them in one batch."""
     return torch.arange(len(windows), device=windows.device)
 
 
 def frame_weights(frames: int, first: int, stride: int, valid: Tensor) -> Tensor:
-    """Return (B, T) float32, 1 for each frame of real samples in the core.
+    """Return (B, T) float32: 1 for each frame of real samples in the core, else 0.
 
-    The centre of frame ``t`` is ``first + t * stride`` samples after the start of the core, and
-    may be negative. It stands for the stride in which it lies, so that the frames of neighbouring
-    windows tile a clip and no clip is without a frame. ``valid`` (B,) counts the real samples.
+    The centre of frame ``t`` is ``first + t * stride`` samples after the start of the core, which
+    may be negative. A frame stands for the stride that contains its centre. So the frames of
+    neighbouring windows tile a clip, and every clip has a frame. ``valid`` (B,) is the number of
+    real samples.
     """
     starts = first - first % stride + stride * torch.arange(frames, device=valid.device)
     return ((starts >= 0) & (starts < valid[:, None])).float()
 
 
 def real_share(frames: int, stride: float, valid: Tensor) -> Tensor:
-    """Return (B, T): how much of each frame, ``stride`` samples long, is real audio, 0 to 1.
+    """Return (B, T): the share of real audio, 0 to 1, in each frame of ``stride`` samples.
 
-    For networks that read windows of one length: the last window of a clip then weighs less.
+    It is for networks that read windows of a fixed length: a clip's last window then weighs less.
     """
     starts = stride * torch.arange(frames, device=valid.device)
     return ((valid[:, None] - starts) / stride).clamp(0, 1)
@@ -242,7 +274,7 @@ def real_share(frames: int, stride: float, valid: Tensor) -> Tensor:
 def fill(
     backbone: B, module: nn.Module, state: Mapping[str, Tensor], weights_hash: str, source: str
 ) -> B:
-    """Give ``module`` of ``backbone`` its tensors, laid out as convolutions read them fastest."""
+    """Load ``state`` into ``module`` of ``backbone``, channels last: fastest for convolutions."""
     assign(module, state, source)
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     backbone.weights_hash = weights_hash
@@ -250,7 +282,7 @@ def fill(
 
 
 def random_state(module: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Return a state for ``module`` with random weights (He et al. 2015); seeds give equal ones."""
+    """Return random weights for ``module`` (He et al. 2015); equal seeds give equal weights."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name, like in module.state_dict().items():
@@ -262,10 +294,10 @@ def random_state(module: nn.Module, seed: int) -> dict[str, Tensor]:
 def layer_stats(
     x: Tensor, weight: Tensor, bands: int = 1, drops_rounding: bool = False
 ) -> LayerStats:
-    """Reduce ``x`` (B, C, T, F) over time and within coarse frequency bands.
+    """Reduce ``x`` (B, C, T, F) to mean and variance over time and within ``bands`` of frequency.
 
-    ``weight`` (B, T), not negative. F must be a multiple of ``bands``. Where a window has no frame
-    of any weight, its statistics are zero and so is its count. ``drops_rounding`` applies
+    ``weight`` (B, T) is not negative. F must be a multiple of ``bands``. A window whose frames all
+    have weight 0 gets statistics and a frame count of 0. ``drops_rounding`` applies
     :func:`without_rounding` to the variance.
     """
     batch, channels, time, width = x.shape
@@ -282,9 +314,9 @@ def layer_stats(
 
 
 def without_rounding(mean: Tensor, var: Tensor) -> Tensor:
-    """Return ``var`` with zeros where the deviation is no more than ``ROUNDING`` of the mean.
+    """Return ``var`` with zeros where the deviation is at most ``ROUNDING`` times the mean.
 
     The mean of a thousand equal numbers is rounded, so it differs from them a little. That would
-    count as a deviation, and the root in a head's features would make it a large one.
+    count as a deviation, and the square root in a head's features would enlarge it.
     """
     return var.masked_fill(var.detach().sqrt() <= ROUNDING * mean.detach().abs(), 0)

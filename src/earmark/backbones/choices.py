@@ -1,6 +1,6 @@
-"""Which engine computes a network quickest on this machine: timed once, kept beside the models.
+"""Time once which engine computes a network fastest on this machine, and save the result.
 
-Imports no torch before something is timed.
+torch is imported only for timing.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from earmark.system.jsons import json_text
 from earmark.system.threads import available_cores, workers
 from earmark.version import __version__
 
-MEASURED_S = 1.0  # of each core, for each engine; then no further round is begun
+MEASURED_S = 1.0  # CPU seconds per core and engine; then no further round begins
 ROUNDS = 5
-CLEARLY = 0.95  # of the time of the engine that is taken unmeasured: else that one stays
-HOPELESS = 1.5  # times the best of a round: such an engine is timed no more
-MOST_BYTES = 1 << 16  # a larger file is not one of these
+CLEARLY = 0.95  # an engine replaces the default if it takes less than this share of its time
+HOPELESS = 1.5  # an engine that takes this many times the best is timed no more
+MOST_BYTES = 1 << 16  # a larger file was not written here
 
 Key = dict[str, str | int | list[str]]
 
 
 class Choice(NamedTuple):
-    """The ``engine`` that is taken, such as 'openvino float32'.
+    """The ``engine`` to use, such as 'openvino float32'.
 
-    ``seconds`` has the CPU time that each timed engine takes for a second of audio.
+    ``seconds`` has the CPU time in seconds that each timed engine takes for a second of audio.
     """
 
     engine: str
@@ -46,7 +46,7 @@ class Choice(NamedTuple):
 
 
 def make_key(info: BackboneInfo, network: str, precision: str) -> Key:
-    """Return all that decides which engine is the quickest; ``network`` names the class."""
+    """Return everything that decides which engine is fastest; ``network`` is the class's name."""
     return {
         "format": 1,
         "backbone": info.name,
@@ -63,8 +63,8 @@ def make_key(info: BackboneInfo, network: str, precision: str) -> Key:
     }
 
 
-def kept(key: Key, engines: Sequence[str]) -> Choice | None:
-    """Return the choice among ``engines`` that was kept; None where there is no such file."""
+def load(key: Key, engines: Sequence[str]) -> Choice | None:
+    """Return the saved choice among ``engines``; None if there is no valid file."""
     try:
         with open_file(_place(key)) as file:
             content = json.loads(file.read(MOST_BYTES))
@@ -73,22 +73,22 @@ def kept(key: Key, engines: Sequence[str]) -> Choice | None:
         seconds = {str(name): float(s) for name, s in content["seconds"].items()}
     except (OSError, ValueError, ArithmeticError, LookupError, TypeError, AttributeError):
         return None
-    except RecursionError:  # brackets in brackets
+    except RecursionError:  # too many nested brackets
         return None
     if not all(0 < s < math.inf for s in seconds.values()) or content["engine"] not in seconds:
         return None
     return Choice(content["engine"], seconds)
 
 
-def keep(key: Key, choice: Choice) -> None:
-    """Write a choice; on a disk that is full, the next process times anew."""
+def save(key: Key, choice: Choice) -> None:
+    """Save a choice. On a full disk nothing is saved, and the next process times again."""
     content = {"key": key, "engine": choice.engine, "seconds": choice.seconds}
     with contextlib.suppress(OSError, EarmarkError):
         write_whole(_place(key), json_text(content).encode())
 
 
-def can_keep() -> bool:
-    """Say whether choices can be written; the folder for them is made."""
+def can_save() -> bool:
+    """Say whether choices can be saved; create the folder for them."""
     try:
         engines_folder().mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=engines_folder()).close()
@@ -98,7 +98,7 @@ def can_keep() -> bool:
 
 
 def quickest(seconds: Mapping[str, float]) -> Choice:
-    """Return the engine that takes the least time; the first one unless another clearly gains."""
+    """Return the fastest engine, or the first one if no other is clearly faster."""
     first = next(iter(seconds))
     best = min(seconds, key=lambda name: seconds[name])
     gains = seconds[best] < CLEARLY * seconds[first]
@@ -108,9 +108,9 @@ def quickest(seconds: Mapping[str, float]) -> Choice:
 def measure(passes: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
     """Return the CPU seconds that each of the ``passes`` takes, by name: the least of some rounds.
 
-    Every core runs its own, as when clips are embedded, and they take turns, so that what else the
-    machine does meanwhile harms all alike. Each runs once before, which does not count. What is
-    HOPELESS after two rounds, or the only one, is left out.
+    Every core runs its own copy, as when clips are embedded. The passes take turns, so that other
+    work on the machine slows all of them alike. Each runs once before, which does not count. A pass
+    that is HOPELESS after two rounds, or after the only round, is left out of the result.
     """
     import torch
 
@@ -154,7 +154,7 @@ def _version(package: str) -> str:
 
 @functools.cache
 def _processor() -> str:
-    """Return the model, and what it can compute: under one name a cloud rents out several."""
+    """Return the processor's model and features: a cloud rents out several under one name."""
     names = ("model name", "cpu family", "model", "stepping", "flags", "Features", "CPU part")
     facts = {}
     with contextlib.suppress(OSError):

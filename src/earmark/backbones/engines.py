@@ -1,7 +1,7 @@
-"""What computes a backbone's body: plain PyTorch everywhere, OpenVINO on CPUs where it is quicker.
+"""Compute a backbone's body with plain PyTorch, or with OpenVINO on CPUs where it is faster.
 
 The front end and the statistics stay in PyTorch and float32. Every compiled model is compared with
-PyTorch before it is kept on disk: see docs/engines.md.
+PyTorch before it is saved: see docs/engines.md.
 """
 
 from __future__ import annotations
@@ -40,34 +40,49 @@ if TYPE_CHECKING:
 
 ENGINES = ("auto", "torch", "openvino")
 POLICIES = ("exact", "fast")
-LARGEST_ERROR = {"float32": 1e-4, "bfloat16": 0.3}  # of a layer, relative; gross errors have 1
-LARGE = 10_000_000  # parameters; the start of OpenVINO, 0.4 s, does not pay for less
-SAMPLE_S = 5.0  # of audio in what is timed; one window at least
-LEAST = 400  # frames of a spectrogram or samples of a waveform that every network can read
+LARGEST_ERROR = {"float32": 1e-4, "bfloat16": 0.3}  # relative to a layer's norm; a wrong one has 1
+LARGE = 10_000_000  # parameters; smaller networks do not repay OpenVINO's start-up of 0.4 s
+SAMPLE_S = 5.0  # seconds of audio that are timed; at least one window
+LEAST = 400  # spectrogram frames or waveform samples that every network can read
 
 
 class EngineWarning(EarmarkWarning):
-    """An engine was replaced by plain PyTorch, and why."""
+    """Plain PyTorch replaced another engine; the message says why."""
 
 
 def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto") -> Backbone:
-    """Let ``engine`` compute the body of ``backbone`` in a ``precision``.
+    """Choose the engine and number format that compute the body of ``backbone``; return it.
 
-    'exact' gives float32 results with every engine. 'fast' gives the quickest results whose
-    embeddings keep a cosine of 0.999 to those: in bfloat16 or float32 where the processor and the
-    network bear both, else in float32. 'auto' takes a GPU, else the engine and the number format
-    that were timed to be the quickest on this machine; where it has a choice, it times them when
-    the network is first used. ``EARMARK_ENGINE`` names an engine in place of 'auto'. BackboneError
-    for an engine that is unknown, not installed or cannot be used.
+    Parameters
+    ----------
+    backbone : Backbone
+        The network to change.
+    precision : str
+        'exact' computes in float32. 'fast' computes in bfloat16 or float32, whichever is faster, if
+        the processor supports bfloat16 and the embeddings keep a cosine of 0.999; else in float32.
+    engine : str
+        'torch', 'openvino' or 'auto'. 'auto' takes a GPU if there is one. On a CPU it takes the
+        engine and number format that were timed as fastest on this machine; if there are several,
+        it times them when the network is first used. ``EARMARK_ENGINE`` replaces 'auto'.
+
+    Returns
+    -------
+    Backbone
+        ``backbone`` itself.
+
+    Raises
+    ------
+    BackboneError
+        The engine is unknown, not installed or cannot compute this network.
     """
-    _known("precision", precision, POLICIES)
-    _known("engine", engine, ENGINES)
+    _check_known("precision", precision, POLICIES)
+    _check_known("engine", engine, ENGINES)
     if backbone.runtime != "torch":
-        return _left_alone(backbone, engine)
+        return _keep_as_is(backbone, engine)
     half = precision == "fast" and backbone.half_is_close
     gpu = torch.cuda.is_available()
     if engine == "auto":
-        engine = _named(type(backbone))
+        engine = _environment_engine(type(backbone))
     if engine == "openvino":
         if not _installed():
             raise BackboneError(
@@ -95,10 +110,10 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
     return backbone
 
 
-def _left_alone(backbone: Backbone, engine: str) -> Backbone:
-    """Return a network that another package computes, on the CPU and in the precision of its file.
+def _keep_as_is(backbone: Backbone, engine: str) -> Backbone:
+    """Return a network unchanged that another package computes: on the CPU, as its file says.
 
-    BackboneError where an ``engine`` is asked for; what the environment names does not concern it.
+    Raises BackboneError if an ``engine`` is requested. EARMARK_ENGINE has no effect here.
     """
     if engine != "auto":
         raise BackboneError(
@@ -108,7 +123,7 @@ def _left_alone(backbone: Backbone, engine: str) -> Backbone:
     return backbone
 
 
-def _known(what: str, value: str, known: Sequence[str]) -> None:
+def _check_known(what: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise BackboneError(
             f"{what} {value!r} is unknown;{did_you_mean(value, known)} give one of"
@@ -116,20 +131,20 @@ def _known(what: str, value: str, known: Sequence[str]) -> None:
         )
 
 
-def _named(cls: type[Backbone]) -> str:
-    """Return the engine that the environment names, where it can compute such a network."""
+def _environment_engine(cls: type[Backbone]) -> str:
+    """Return the engine in EARMARK_ENGINE, or 'torch' if that engine cannot compute the class."""
     engine = os.environ.get("EARMARK_ENGINE") or "auto"
-    _known("EARMARK_ENGINE", engine, ENGINES)
+    _check_known("EARMARK_ENGINE", engine, ENGINES)
     return "torch" if engine == "openvino" and cls.body is Backbone.body else engine
 
 
 def candidates(cls: type[Backbone], info: BackboneInfo, half: bool) -> list[str]:
-    """Name the engines, with number formats, that 'auto' has on a CPU; the first if untimed.
+    """Return the engines, with number formats, among which 'auto' chooses on a CPU.
 
-    For less than LARGE parameters that is PyTorch alone.
+    The first is the default if nothing was timed. Below LARGE parameters there is only PyTorch.
     """
     formats = ["bfloat16", "float32"] if half and _has_bfloat16() else ["float32"]
-    if cls.body is Backbone.body:  # it has no engine: PyTorch computes it as a whole
+    if cls.body is Backbone.body:  # no other engine can compute it: it overrides `forward`
         return [f"{cls.runtime} {formats[0]}"]
     kinds = ["torch"]
     if info.parameters >= LARGE and _installed():
@@ -138,10 +153,10 @@ def candidates(cls: type[Backbone], info: BackboneInfo, half: bool) -> list[str]
 
 
 def choice_of(cls: type[Backbone], info: BackboneInfo, precision: str) -> Choice | None:
-    """Return what 'auto' takes on a CPU; without seconds where it is alone, None if untimed."""
+    """Return the choice of 'auto' on a CPU: no seconds if there is only one, None if untimed."""
     half = precision == "fast" and cls.half_is_close
     names = candidates(cls, info, half)
-    return Choice(names[0], {}) if len(names) == 1 else choices.kept(_key(cls, info, half), names)
+    return Choice(names[0], {}) if len(names) == 1 else choices.load(_key(cls, info, half), names)
 
 
 def _key(cls: type[Backbone], info: BackboneInfo, half: bool) -> choices.Key:
@@ -149,7 +164,7 @@ def _key(cls: type[Backbone], info: BackboneInfo, half: bool) -> choices.Key:
 
 
 def _use(backbone: Backbone, name: str, compiled: Engine | None = None) -> None:
-    """Let the engine called ``name``, such as 'torch bfloat16', compute a network from here on."""
+    """Compute ``backbone`` with the engine called ``name``, such as 'torch bfloat16'."""
     kind, number = name.split()
     if kind == "openvino":
         backbone.engine = compiled or OpenVINO(backbone, number == "bfloat16")
@@ -160,16 +175,16 @@ def _use(backbone: Backbone, name: str, compiled: Engine | None = None) -> None:
 
 
 class Auto:
-    """Times the engines that can compute ``backbone`` at its first call; the quickest takes over.
+    """Time the engines at the first call of ``backbone``, then use the fastest.
 
-    The choice is kept on disk for the next process. Where it cannot be, none is timed: embeddings
-    would differ from day to day. Threads that call meanwhile wait.
+    The choice is saved for later processes. If it cannot be saved, nothing is timed, because
+    embeddings would then differ from run to run. Other threads that call meanwhile wait.
     """
 
     def __init__(self, backbone: Backbone, half: bool) -> None:
         self.backbone, cls = backbone, type(backbone)
         self.names = candidates(cls, backbone.info, half)
-        # All layers are timed, even where fewer are read: one choice serves every classifier.
+        # All layers are timed, even if fewer are used: one choice serves every classifier.
         self.layers = tuple(layer.name for layer in backbone.info.layers)
         self.key = _key(cls, backbone.info, half)
         self.lock = threading.Lock()
@@ -177,7 +192,7 @@ class Auto:
     def __call__(self, x: Tensor, layers: Collection[str]) -> Activations:
         with self.lock:
             if self.backbone.engine is self:
-                name = self.known() or (None if choices.can_keep() else self.names[0])
+                name = self.known() or (None if choices.can_save() else self.names[0])
                 if name is not None:
                     _use(self.backbone, name)
                 else:
@@ -185,14 +200,14 @@ class Auto:
         return self.backbone.engine(x, layers)
 
     def known(self) -> str | None:
-        """Return the engine that needs no timing: the only one, or the one that was kept."""
+        """Return the engine that needs no timing: the only one or the saved one; else None."""
         if len(self.names) == 1:
             return self.names[0]
-        choice = choices.kept(self.key, self.names)
+        choice = choices.load(self.key, self.names)
         return choice.engine if choice else None
 
     def _time(self, layers: tuple[str, ...]) -> None:
-        """Time the engines, keep the choice and use it."""
+        """Time the engines, save the choice and use it."""
         x, audio_s = _sample(self.backbone)
 
         def seconds(engines: Mapping[str, Engine], rounds: int) -> dict[str, float]:
@@ -204,7 +219,7 @@ class Auto:
             for name in self.names
             if name.startswith("torch")
         }
-        if len(engines) > 1:  # what is hopeless in PyTorch is not compiled either
+        if len(engines) > 1:  # a number format that is hopeless in PyTorch is not compiled
             engines = {name: engines[name] for name in seconds(engines, 2)}
         for name in self.names:
             number = name.split()[1]
@@ -216,14 +231,14 @@ class Auto:
         engines = {name: engines[name] for name in self.names if name in engines}
         took = seconds(engines, choices.ROUNDS)
         choice = choices.quickest({name: s / audio_s for name, s in took.items()})
-        if not self.known():  # no other process was faster
-            choices.keep(self.key, choice)
-        name = self.known() or self.names[0]  # on a full disk, as if nothing had been timed
+        if not self.known():  # unless another process saved its choice meanwhile
+            choices.save(self.key, choice)
+        name = self.known() or self.names[0]  # on a full disk: the default
         _use(self.backbone, name, engines.get(name))
 
 
 def _sample(backbone: Backbone) -> tuple[Tensor, float]:
-    """Return an input of the body, of noise, and the seconds of audio in it."""
+    """Return noise as an input for the body, and its length in seconds of audio."""
     info = backbone.info
     most = int(SAMPLE_S * info.rate_hz)
     length = info.window
@@ -236,7 +251,7 @@ def _sample(backbone: Backbone) -> tuple[Tensor, float]:
 
 
 def _torch_engine(backbone: Backbone, number: str) -> Engine:
-    """Return PyTorch's engine in a number format; the weights of ``backbone`` stay as they are."""
+    """Return PyTorch's engine in a number format; the weights of ``backbone`` do not change."""
     if number == "float32":
         return backbone.compute
     copied = copy.deepcopy(backbone, {id(backbone.engine): Backbone.compute})
@@ -253,18 +268,18 @@ def _installed() -> bool:
 
 
 def _has_bfloat16() -> bool:
-    """Say if this processor multiplies bfloat16; where it does not, it is slower than float32."""
+    """Say if this processor multiplies bfloat16; without that, bfloat16 is slower than float32."""
     asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every PyTorch
     return any(getattr(torch.cpu, ask, bool)() for ask in asks)
 
 
 class OpenVINO:
-    """Computes the body of ``backbone``; safe to call from several threads, each with one core.
+    """Compute the body of ``backbone`` in OpenVINO. Several threads may call, each on one core.
 
-    The first call for some layers compiles a model of them: it is recorded from PyTorch, compared
-    with it, and kept in the folder ``engines`` of the cache for the next process. A model that
-    differs too much is not used: PyTorch computes instead, with a warning, or a BackboneError is
-    raised if the engine ``is_required``.
+    The first call for a set of layers compiles a model of them. The model is recorded from PyTorch,
+    compared with it and saved in the cache's folder ``engines`` for later processes. A model that
+    differs too much is not used: a warning is given and PyTorch computes instead. If the engine
+    ``is_required``, BackboneError is raised.
     """
 
     def __init__(self, backbone: Backbone, half: bool, is_required: bool = False) -> None:
@@ -288,17 +303,17 @@ class OpenVINO:
         return self._infer(model, names, x)
 
     def _infer(self, model: CompiledModel, names: tuple[str, ...], x: Tensor) -> Activations:
-        """Compute in the calling thread's own request; results last until its next call."""
+        """Compute in a request of the calling thread; results are valid until its next call."""
         requests: dict[tuple[str, ...], InferRequest] = self.own.__dict__.setdefault("requests", {})
         if names not in requests:
             requests[names] = model.create_infer_request()
-        values = x.contiguous().numpy()  # shared: it has to live as long as the results
+        values = x.contiguous().numpy()  # shared memory: it must live as long as the results
         arrays = requests[names].infer([values], share_inputs=True, share_outputs=True)
         for number, name in enumerate(names):
             yield name, torch.from_numpy(arrays[number]).permute(0, 3, 1, 2)
 
     def _model(self, names: tuple[str, ...], x: Tensor) -> CompiledModel | None:
-        """Return the compiled model for these layers, or None if PyTorch has to do."""
+        """Return the compiled model for these layers, or None if PyTorch must compute them."""
         at = self._place(names)
         if at.exists():
             with contextlib.suppress(RuntimeError), at.open("rb") as file:
@@ -306,14 +321,14 @@ class OpenVINO:
         try:
             model = self._convert(names, x)
             self._compare(model, names, x)
-        except Exception as error:  # converters raise what they like
+        except Exception as error:  # converters raise all kinds of exceptions
             text = f"OpenVINO cannot compute {self.backbone.info.name}: {first_line(error)}"
             if self.is_required:
                 raise BackboneError(f"{text}; use --engine torch.") from error
-            warnings.warn(f"{text}; PyTorch does.", EngineWarning, stacklevel=2)
+            warnings.warn(f"{text}; PyTorch computes it instead.", EngineWarning, stacklevel=2)
             return None
         if self.backbone.weights_hash != "none":
-            with contextlib.suppress(OSError, EarmarkError):  # a full disk only costs time again
+            with contextlib.suppress(OSError, EarmarkError):  # on a full disk, compile again later
                 at.parent.mkdir(parents=True, exist_ok=True)
                 blob = io.BytesIO()
                 model.export_model(blob)
@@ -322,7 +337,7 @@ class OpenVINO:
 
     def _convert(self, names: tuple[str, ...], x: Tensor) -> CompiledModel:
         with warnings.catch_warnings(), torch.no_grad(), _unreported():
-            warnings.simplefilter("ignore")  # of tracing: `_compare` tells what matters
+            warnings.simplefilter("ignore")  # tracing warns; `_compare` finds real differences
             ir = self.ov.convert_model(
                 _Recorded(self.backbone, names).eval(), example_input=x[:1].detach().clone()
             )
@@ -331,18 +346,18 @@ class OpenVINO:
         return self.core.compile_model(ir, "CPU", self._settings())
 
     def _compare(self, model: CompiledModel, names: tuple[str, ...], x: Tensor) -> None:
-        """Refuse a model that differs from PyTorch on ``x``, or on an input of another shape."""
+        """Raise ValueError if the model differs from PyTorch on ``x`` or on another shape."""
         other = torch.cat([x[:1], x[:1].flip(-1)])
         for axis in self.backbone.free_axes:
             half = x.shape[axis] // 2
-            long = half >= LEAST  # else a half might be less than the network reads
+            long = half >= LEAST  # else half might be too short for the network
             other = other.narrow(axis, 0, half) if long else torch.cat([other, other], axis)
         for inputs in (x[:1], other):
             theirs = dict(self._infer(model, names, inputs))
             for name, ours in self.backbone.compute(inputs, names):
                 error = float((theirs[name] - ours).norm() / ours.norm().clamp_min(1e-9))
                 if not error <= LARGEST_ERROR[self.dtype]:
-                    raise ValueError(f"its {name} is off by {error:.2g} of its size")
+                    raise ValueError(f"its layer {name} differs by {error:.2g} of its norm")
         self.own.__dict__.clear()
 
     def _settings(self) -> dict[str, str | int]:
@@ -354,7 +369,7 @@ class OpenVINO:
         }
 
     def _place(self, names: tuple[str, ...]) -> Path:
-        """Name the file of a compiled model after everything that decides what is in it."""
+        """Return the path of a compiled model; its name hashes all that decides its content."""
         fingerprint = self.backbone.fingerprint.rpartition("/")[0]
         cpu = self.core.get_property("CPU", "FULL_DEVICE_NAME")
         able = " ".join(self.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
@@ -364,7 +379,7 @@ class OpenVINO:
 
 
 class _Recorded(nn.Module):
-    """The body as a function of tensors: the layers (B, T, F, C) in float32, in the order given."""
+    """The body as a module that returns the named layers (B, T, F, C) in float32, in order."""
 
     def __init__(self, backbone: Backbone, names: Sequence[str]) -> None:
         super().__init__()
@@ -377,12 +392,12 @@ class _Recorded(nn.Module):
 
 @contextlib.contextmanager
 def _unreported() -> Iterator[None]:
-    """Keep openvino from importing the package through which it reports its use to its makers."""
+    """Keep openvino from importing the package that reports its use to its makers."""
     reporter = "openvino_telemetry"
     if reporter in sys.modules:
         yield
         return
-    sys.modules[reporter] = None  # type: ignore[assignment]  # importing it fails, as provided for
+    sys.modules[reporter] = None  # type: ignore[assignment]  # openvino goes on without it
     try:
         yield
     finally:

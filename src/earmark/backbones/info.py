@@ -1,4 +1,4 @@
-"""What is known of a backbone without loading it. Imports no torch."""
+"""Describe backbones without loading them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from earmark.errors import BackboneError, did_you_mean
 
 @dataclass(frozen=True)
 class Layer:
-    """A named place inside a backbone; its statistics are (channels * bands,), channel first.
+    """A named place inside a backbone.
 
-    ``bands`` is the number of coarse frequency bands kept, low to high; 1 where the layer has no
-    frequency axis.
+    Attributes
+    ----------
+    name : str
+    channels : int
+    bands : int
+        Number of coarse frequency bands, low to high; 1 if the layer has no frequency axis.
+    size : int
+        ``channels * bands``, the length of its mean and of its variance. The bands of a channel are
+        neighbours.
     """
 
     name: str
@@ -26,16 +33,41 @@ class Layer:
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """What is known of a backbone without loading it; lengths are in samples at ``rate_hz``.
+    """The description of a backbone; all lengths are in samples at ``rate_hz``.
 
-    ``window`` is the longest core of one window and ``hop`` the distance between two cores.
-    ``context`` is what a window carries beyond its core on either side: the neighbouring audio,
-    or silence beyond the ends of the clip. ``step``: a clip shorter than ``window`` is padded only
-    to the next multiple of it; None where the network always reads ``window`` samples.
-
-    ``version`` numbers what the network computes. ``earlier`` versions can be computed too, for
-    classifiers that were trained with them. ``drops_rounding_since`` is the first version in which
-    constant activations have no variance at all; None where no version has that.
+    Attributes
+    ----------
+    name : str
+    summary : str
+        One line: what the network is good for.
+    rate_hz : int
+        Sample rate that the network reads.
+    window : int
+        Longest core of one window.
+    hop : int
+        Distance between the starts of two cores.
+    layers : tuple of Layer
+        Lowest first.
+    parameters : int
+        Number of weights.
+    source : str
+        Paper, and where the weights come from.
+    licence : str
+        Licence of the weights.
+    context : int
+        Audio on either side of the core: the neighbouring samples, or silence beyond the clip.
+    step : int or None
+        A clip shorter than ``window`` is padded only to the next multiple of ``step``. None if the
+        network always reads ``window`` samples.
+    is_logarithmic : bool
+        Whether its layers are logarithms already, so that features need no further compression.
+    version : int
+        Version of what the network computes. Raise it when results change: stored embeddings are
+        then computed again.
+    earlier : tuple of int
+        Older versions that can still be computed, for classifiers that were trained with them.
+    drops_rounding_since : int or None
+        First version in which constant activations have exactly zero variance; None if none has.
     """
 
     name: str
@@ -49,18 +81,21 @@ class BackboneInfo:
     licence: str
     context: int = 0
     step: int | None = None
-    is_logarithmic: bool = False  # its layers are logarithms, which need no further calming
-    version: int = 1  # raise it when results change: stored embeddings are then computed again
+    is_logarithmic: bool = False
+    version: int = 1
     earlier: tuple[int, ...] = ()
     drops_rounding_since: int | None = None
 
     @property
     def drops_rounding(self) -> bool:
-        """Whether rounding counts as no variance (see ``without_rounding`` in ``base.py``)."""
+        """Whether variance from rounding is set to 0 (see ``without_rounding`` in ``base.py``)."""
         return self.drops_rounding_since is not None and self.version >= self.drops_rounding_since
 
     def at_version(self, version: int | None) -> BackboneInfo:
-        """Describe a version; None is the newest. :class:`BackboneError` names the known ones."""
+        """Return the description of a version; None is the newest.
+
+        Raises :class:`BackboneError` with the known versions if it is unknown.
+        """
         if version is None or version == self.version:
             return self
         if version not in self.earlier:
@@ -72,7 +107,7 @@ class BackboneInfo:
         return replace(self, version=version, earlier=())
 
     def layer(self, name: str) -> Layer:
-        """Return the layer called ``name``; :class:`BackboneError` names the known ones."""
+        """Return the layer called ``name``; :class:`BackboneError` lists the known layers."""
         for layer in self.layers:
             if layer.name == name:
                 return layer

@@ -1,4 +1,4 @@
-"""Layers by the words that name them."""
+"""Turn the words of ``--layers`` into layer names."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from earmark.backbones.info import BackboneInfo
 from earmark.errors import BackboneError, did_you_mean
 
-LayerSet = tuple[tuple[str, ...], ...]  # layer names, for each backbone in turn
+LayerSet = tuple[tuple[str, ...], ...]  # layer names of each backbone, in order
 
 
 def layers_of(infos: Sequence[BackboneInfo], words: str) -> LayerSet:
-    """Return the layers that 'last', 'all' or a list of names stands for."""
+    """Return the layers of each backbone that ``words`` selects: 'last', 'all' or names."""
     every = [tuple(layer.name for layer in info.layers) for info in infos]
     if words in ("all", "last"):
         return tuple(layers if words == "all" else layers[-1:] for layers in every)

@@ -1,4 +1,4 @@
-"""The one table of all backbones, by name. Imports no torch before one is described."""
+"""The table of all backbones by name. torch is imported only when a backbone is described."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from earmark.backbones.info import BackboneInfo
     from earmark.backbones.weights import WeightFile
 
-# Every built-in name and the module of ``networks`` that registers it. So a wrong name is refused
-# at once, and only the module that is needed is imported.
+# Every built-in name and the module of ``networks`` that registers it. A wrong name is refused at
+# once, and only the module that is needed is imported.
 BUILT_IN = {
     "efficientat-mn04": "efficientat",
     "efficientat-mn10": "efficientat",
@@ -45,11 +45,29 @@ _families: dict[str, Callable[[str], Entry]] = {}
 
 
 def register(info: BackboneInfo) -> Callable[[B], B]:
-    """Enter a backbone class into the table under ``info.name``; a taken name is refused."""
+    """Return a class decorator that registers a backbone under ``info.name``.
+
+    Parameters
+    ----------
+    info : BackboneInfo
+        Its description; ``info.name`` must not be registered yet.
+
+    Returns
+    -------
+    callable
+        Takes a subclass of :class:`Backbone` and returns it unchanged.
+
+    Raises
+    ------
+    ValueError
+        By the decorator, if the name is registered already.
+    """
 
     def enter(cls: B) -> B:
         if info.name in _registry:
-            raise ValueError(f"a backbone called {info.name!r} is registered already")
+            raise ValueError(
+                f"a backbone called {info.name!r} is registered already; choose another name"
+            )
         _registry[info.name] = (info, cls)
         return cls
 
@@ -57,14 +75,16 @@ def register(info: BackboneInfo) -> Callable[[B], B]:
 
 
 def register_family(prefix: str) -> Callable[[Callable[[str], Entry]], Callable[[str], Entry]]:
-    """Let a function describe every name that begins with ``prefix``, without loading weights.
+    """Register a function that describes every name beginning with ``prefix``, without weights.
 
-    There is no end of such names, so :func:`list_backbones` lists none of them.
+    The family may have any number of names, so :func:`list_backbones` lists none of them.
     """
 
     def enter(describe: Callable[[str], Entry]) -> Callable[[str], Entry]:
         if prefix in _families:
-            raise ValueError(f"a family of backbones {prefix!r} is registered already")
+            raise ValueError(
+                f"a family of backbones {prefix!r} is registered already; choose another prefix"
+            )
         _families[prefix] = describe
         return describe
 
@@ -73,6 +93,11 @@ def register_family(prefix: str) -> Callable[[Callable[[str], Entry]], Callable[
 
 def list_backbones() -> list[str]:
     """Return the names of all backbones: the built-in ones and those of other packages.
+
+    Returns
+    -------
+    list of str
+        In alphabetical order. Large and own networks, such as ``hf:NAME``, are not listed.
 
     Examples
     --------
@@ -85,19 +110,19 @@ def list_backbones() -> list[str]:
 
 
 def check_name(name: str) -> None:
-    """Refuse an unknown name with the nearest one: :class:`BackboneError`. Imports no network."""
+    """Raise :class:`BackboneError` for an unknown name and suggest one. Imports no network."""
     if name in BUILT_IN or name in UNLISTED or name.startswith(tuple(FAMILIES)):
         return
     _load_plugins()
     if name not in _registry and not name.startswith(tuple(_families)):
         known = [*list_backbones(), *(f"{prefix}..." for prefix in {**FAMILIES, **_families})]
         raise BackboneError(
-            f"no backbone {name!r};{_meant(name, known)} Known: {', '.join(known)}."
+            f"no backbone {name!r};{_suggest(name, known)} Known: {', '.join(known)}."
         )
 
 
-def _meant(name: str, known: Sequence[str]) -> str:
-    """Suggest a name: for a bare network file, and for a family that is misspelt, too."""
+def _suggest(name: str, known: Sequence[str]) -> str:
+    """Suggest a name, also for a network file without a prefix and for a misspelt family."""
     prefix, colon, _ = name.rpartition(":")
     for family in (ONNX, TFLITE):
         if not colon and name.lower().endswith(f".{family[:-1]}"):
@@ -106,10 +131,10 @@ def _meant(name: str, known: Sequence[str]) -> str:
 
 
 def absolute_name(name: str) -> str:
-    """Return ``hf:FOLDER``, ``onnx:FILE`` or ``tflite:FILE`` with an absolute path, if it is there.
+    """Make the path in ``hf:FOLDER``, ``onnx:FILE`` or ``tflite:FILE`` absolute, if it exists.
 
-    Any other name is returned as it is. Names are saved in classifiers, which are used from other
-    folders.
+    Any other name is returned unchanged. Names are saved in classifiers, and classifiers are used
+    from other folders.
     """
     name = name.strip()
     exists = {HUGGING_FACE: os.path.isdir, ONNX: os.path.exists, TFLITE: os.path.exists}
@@ -120,10 +145,7 @@ def absolute_name(name: str) -> str:
 
 
 def split_names(names: str) -> list[str]:
-    """Split ``names`` at commas; refuse unknown names, and a name that is there twice.
-
-    Paths in them become absolute.
-    """
+    """Split ``names`` at commas and make paths absolute; refuse unknown and repeated names."""
     several = [absolute_name(name) for name in names.split(",")]
     for name in several:
         try:
@@ -131,23 +153,27 @@ def split_names(names: str) -> list[str]:
         except BackboneError as error:
             if not any(other.startswith((HUGGING_FACE, ONNX, TFLITE)) for other in several):
                 raise
-            text = f"{error} A comma separates names, so a path here cannot have one."
+            text = f"{error} Commas separate names, so a path here cannot contain a comma."
             raise BackboneError(text) from error
     if len(set(several)) < len(several):
-        raise BackboneError(f"backbone {names!r} names one twice; name each once.")
+        raise BackboneError(f"backbone {names!r} has a name twice; give each name once.")
     return several
 
 
 def check_several(names: Sequence[str]) -> None:
-    """Refuse fewer backbones than two, where they are compared."""
+    """Raise BackboneError for fewer than two backbones, because a comparison needs two."""
     if len(names) < 2:
         raise BackboneError(
-            f"one backbone only, {names[0]!r}; give several with commas between, to compare them."
+            f"a comparison needs two or more backbones and got only {names[0]!r}; give several,"
+            " separated by commas."
         )
 
 
 def info(name: str) -> BackboneInfo:
-    """Describe a backbone without loading it; BackboneError suggests the nearest known name."""
+    """Return the description of a backbone without loading its weights.
+
+    Raises BackboneError with the nearest known name if ``name`` is unknown.
+    """
     return entry(name)[0]
 
 
@@ -162,12 +188,13 @@ def load_backbone(
         A name of :func:`list_backbones`, ``vggish@SECONDS``, ``hf:NAME-OR-FOLDER``, or a network
         of your own: ``onnx:FILE`` or ``tflite:FILE``.
     precision : str
-        'exact' (float32) or 'fast' (the quickest whose embeddings keep a cosine of 0.999 to
-        those); 'float32' is 'exact', 'bfloat16' and 'float16' are that, in plain PyTorch.
+        'exact' or 'float32' computes in float32. 'fast' takes the fastest number format whose
+        embeddings keep a cosine of 0.999 to those. 'bfloat16' and 'float16' compute in that format
+        in plain PyTorch.
     engine : str
-        What computes it: 'auto', 'torch' or 'openvino'.
+        The software that computes it: 'auto', 'torch' or 'openvino'.
     version : int, optional
-        An earlier version of what it computes; by default the newest.
+        An earlier version of the backbone; by default the newest.
 
     Returns
     -------
@@ -177,7 +204,7 @@ def load_backbone(
     Raises
     ------
     BackboneError
-        The name or version is unknown, or the weights are missing or wrong.
+        The name, version, precision or engine is unknown, or the weights are missing or damaged.
 
     Examples
     --------
@@ -196,13 +223,13 @@ def load_backbone(
 
 
 def weight_files(name: str) -> tuple[WeightFile, ...]:
-    """Name the files that the backbone called ``name`` is made of, to find or to fetch."""
+    """Return the weight files of the backbone called ``name``, to find or to fetch."""
     description, cls = entry(name)
     return cls.weight_files(description)
 
 
 def entry(name: str) -> Entry:
-    """Return a backbone's description and class, importing the module that has them."""
+    """Import the module of a backbone; return the backbone's description and class."""
     check_name(name)
     modules = [table[name] for table in (BUILT_IN, UNLISTED) if name in table]
     for prefix, several in FAMILIES.items():
@@ -216,6 +243,6 @@ def entry(name: str) -> Entry:
 
 
 def _load_plugins() -> None:
-    """Let other packages register theirs; each is imported once."""
+    """Import the packages that register further backbones; each is imported once."""
     for point in importlib.metadata.entry_points(group=_ENTRY_POINTS):
         point.load()

@@ -1,7 +1,7 @@
-"""Fine-tuned weights: how a network differs from the published one, and how to apply that.
+"""Apply fine-tuned weights, the differences from the published network.
 
-They are tensors by name: a parameter's new value under its own name, or two factors under
-``NAME.lora_a`` (r, in) and ``NAME.lora_b`` (out, r), whose product is added to it.
+They are tensors by name. A parameter's new value has the parameter's name. Two factors called
+``NAME.lora_a`` (r, in) and ``NAME.lora_b`` (out, r) have a product that is added to it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ FACTORS = (".lora_a", ".lora_b")
 
 
 def apply_tuned_weights(network: Backbone, tensors: Mapping[str, np.ndarray]) -> None:
-    """Change ``network`` to the fine-tuned one, its hash with it, so that stores keep them apart.
+    """Apply fine-tuned ``tensors`` to ``network``, and change its hash for the store.
 
-    :class:`ModelError` where the tensors do not fit.
+    Raises :class:`ModelError` if the tensors do not fit.
     """
     if not tensors:
         return
@@ -37,7 +37,7 @@ def apply_tuned_weights(network: Backbone, tensors: Mapping[str, np.ndarray]) ->
             if new is None or own not in parameters or parameters[own].shape != new.shape:
                 raise ModelError(
                     f"the classifier's fine-tuned {name} {tuple(value.shape)} does not fit backbone"
-                    f" {network.info.name!r}; get the file again from where it was made."
+                    f" {network.info.name!r}; get the original file again."
                 )
             new = new.to(parameters[own])
             parameters[own].copy_(new if own == name else parameters[own] + new)
@@ -45,7 +45,7 @@ def apply_tuned_weights(network: Backbone, tensors: Mapping[str, np.ndarray]) ->
 
 
 def _product(tensors: Mapping[str, np.ndarray], own: str) -> torch.Tensor | None:
-    """Return what two factors add to the parameter ``own``; None where they make no pair."""
+    """Return the product that two factors add to the parameter ``own``; None if they do not fit."""
     a, b = (tensors.get(f"{own}{factor}") for factor in FACTORS)
     if a is None or b is None or a.ndim != 2 or b.ndim != 2 or b.shape[1] != a.shape[0]:
         return None

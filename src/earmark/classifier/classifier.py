@@ -42,12 +42,22 @@ if TYPE_CHECKING:
     from earmark.embeddings.store import Store
 
 
-FAR = 3  # times longer or shorter than the clips trained on: such a clip is not like them
+FAR = 3  # a clip this many times longer or shorter than the training clips gets a warning
 
 
 @dataclass(frozen=True)
 class BackboneUse:
-    """A backbone inside a classifier: which one exactly, and the layers that are read."""
+    """A backbone inside a classifier.
+
+    Attributes
+    ----------
+    name : str
+        Its name, as in :func:`earmark.list_backbones`.
+    fingerprint : str
+        NAME/VERSION/WEIGHTS/PRECISION: exactly the network that the classifier was trained with.
+    layers : tuple of str
+        The layers that the head reads.
+    """
 
     name: str
     fingerprint: str
@@ -56,26 +66,33 @@ class BackboneUse:
 
 @dataclass(frozen=True)
 class Classifier:
-    """What ``train`` makes and ``predict`` uses: a frozen description, saved as one file.
+    """A trained classifier: made by ``train``, used by ``predict``, saved as one file.
+
+    It is immutable.
 
     Attributes
     ----------
     labels : tuple of str
-        The classes, in the order of the columns of ``predict_proba``.
+        The K classes, in the order of the columns of ``predict_proba``.
     backbones : tuple of BackboneUse
-        The networks, and the layers of them that are read.
+        The pretrained networks and the layers in use.
     features : tuple of FeatureSpec
-        What the head reads of these layers.
-    head, calibration, decision_rule
-        What turns features into logits, scores and decisions.
-    estimate
-        How good it is, as far as its training could tell.
+        The statistics of these layers that the head reads; several if heads were averaged.
+    head : Head
+        Turns features into logits.
+    calibration : Calibration
+        Turns logits into scores.
+    decision_rule : DecisionRule
+        Turns scores into predicted classes or 'unknown'.
+    estimate : Estimate
+        Accuracy and other figures from cross-validation on the training data.
     provenance : dict
-        How it came about: versions, seed, arguments, a hash of the data.
+        How it was trained: versions, seed, arguments, a hash of the data.
     tuned : tuple of dict
-        For each backbone, what fine-tuning changed of it: see ``backbones/tuned_weights.py``.
+        Fine-tuned weights of each backbone, see ``backbones/tuned_weights.py``; empty without
+        fine-tuning.
     known : KnownClips or None
-        Hashes of the clips it was trained on; None where they were left out, and in files of 0.1.
+        Hashes of the training clips. None if they were left out, and in files of earmark 0.1.
 
     Examples
     --------
@@ -88,7 +105,7 @@ class Classifier:
     backbones: tuple[BackboneUse, ...]
     head: Head
     calibration: Calibration
-    features: tuple[FeatureSpec, ...]  # what the head reads; several where heads were averaged
+    features: tuple[FeatureSpec, ...]
     decision_rule: DecisionRule
     estimate: Estimate
     provenance: dict[str, Any]
@@ -97,18 +114,18 @@ class Classifier:
 
     @property
     def audio(self) -> AudioOptions:
-        """How recordings are read: as those were that it was trained on."""
+        """How recordings are read: in the same way as in training."""
         return AudioOptions(**self.provenance.get("audio", {}))
 
     @property
     def separator(self) -> str | None:
-        """What stood between the classes of a clip in training; None for one class a clip."""
+        """The text between the classes of a clip in the training data; None for single classes."""
         return separator_of(self.provenance, self.calibration.is_single)
 
     def note_on_length(self, seconds: float) -> str | None:
-        """Say that a clip is far longer or shorter than those trained on; None if it is not.
+        """Return a warning for a clip far longer or shorter than the training clips, else None.
 
-        Files of earmark 0.1 do not know how long those were.
+        ``seconds`` is its length. Files of earmark 0.1 do not have the length of training clips.
         """
         if "clip_seconds" not in self.provenance:
             return None
@@ -117,10 +134,10 @@ class Classifier:
             return None
         trained = f"{longest:.2g}" if shortest == longest else f"{shortest:.2g} to {longest:.2g}"
         if seconds < shortest:
-            return f"{seconds:.2g} s is far shorter than the clips trained on ({trained} s)"
+            return f"{seconds:.2g} s is far shorter than the training clips ({trained} s)"
         return (
-            f"{seconds:.0f} s is far longer than the clips trained on ({trained} s), and has one"
-            " answer for all that sounds in it; cut it into pieces of that length"
+            f"{seconds:.0f} s is far longer than the training clips ({trained} s), and gets only"
+            " one prediction; cut it into pieces of that length"
         )
 
     def __repr__(self) -> str:
@@ -133,19 +150,37 @@ class Classifier:
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Return calibrated scores (N, K) for features (N, D) of the chosen layers.
 
-        Raises ModelError where they are not finite: the head's numbers are too large, or too small.
+        Raises ModelError if a score is not finite, because a number in the head is too large or too
+        small.
         """
         with np.errstate(all="ignore"):
             scores = self.calibration.scores(self.head.logits(features))
         if not np.isfinite(scores).all():
             raise ModelError(
-                "the classifier gives scores that are no numbers; its head, its calibration or the"
-                " backbone's weights are damaged. Get the file again, or train it again."
+                "the classifier gives scores that are not numbers; its head, its calibration or the"
+                " backbone's weights are damaged. Get the original file again, or train the"
+                " classifier again."
             )
         return scores
 
     def session(self, store: Store | None = None) -> Session:
-        """Open a session, which keeps the networks warm and answers from several threads.
+        """Open a session, which keeps the networks loaded and may be used from several threads.
+
+        Parameters
+        ----------
+        store : Store, optional
+            Where embeddings are read and saved. A session with a store belongs to one thread.
+
+        Returns
+        -------
+        Session
+
+        Raises
+        ------
+        ModelError
+            A backbone here differs from the one that the classifier was trained with.
+        BackboneError
+            The weights of a backbone are missing.
 
         Examples
         --------
@@ -170,26 +205,27 @@ class Classifier:
         Parameters
         ----------
         recordings : str, Path, bytes, array, or a list of these
-            A file, the bytes of one, or samples (n,) or (n, channels) as soundfile gives them:
-            float32 or float64 with full scale 1, int16 or int32. A folder is searched through.
+            A file, the bytes of a file, or samples (n,) or (n, channels) as soundfile returns them:
+            float32 or float64 with full scale 1, int16 or int32. A folder stands for all
+            recordings in it.
         rate_hz : int, optional
-            The rate of samples, which need it; a file says its own.
+            The sample rate of an array, which requires it; not allowed for files.
         coverage : float, optional
-            Such as 0.9: each prediction then has the set of ``plausible`` classes, which holds the
-            true one so often.
+            A probability such as 0.9. Each prediction then has a set of ``plausible`` classes that
+            contains the true class with this probability.
 
         Returns
         -------
         Prediction or list of Prediction
-            A list for a folder or a list, also of one recording. There, a recording that cannot be
-            read, or a folder without any, is a prediction with an ``error``.
+            A list if ``recordings`` is a folder or a list, even of one recording. In a list, a
+            recording that cannot be read, or an empty folder, is a prediction with an ``error``.
 
         Raises
         ------
         AudioError
             A single recording cannot be read.
         EarmarkError
-            What is given is no recording; samples without a rate or of another type.
+            ``recordings`` is not a recording, or an array without a rate or of another type.
 
         Examples
         --------
@@ -211,14 +247,30 @@ class Classifier:
     ) -> Iterator[Prediction]:
         """Yield a prediction for each recording, in order, while later ones are being read.
 
-        One that cannot be read has an ``error``, also a single one.
+        Parameters are those of :meth:`predict`. A recording that cannot be read gives a prediction
+        with an ``error``, even if it is the only one.
         """
         return self._shared.predict_iter(recordings, rate_hz=rate_hz, coverage=coverage)
 
     def predict_proba(self, recordings: Recordings, *, rate_hz: int | None = None) -> np.ndarray:
-        """Return the scores (N, K) of N recordings; columns are those of ``labels``.
+        """Return the scores of recordings as an array.
 
-        Raises AudioError for the first recording that cannot be read.
+        Parameters
+        ----------
+        recordings : str, Path, bytes, array, or a list of these
+            As in :meth:`predict`.
+        rate_hz : int, optional
+            The sample rate of an array.
+
+        Returns
+        -------
+        array, (N, K)
+            One row per recording and one column per class, in the order of ``labels``.
+
+        Raises
+        ------
+        AudioError
+            A recording cannot be read.
         """
         return self._shared.predict_proba(recordings, rate_hz=rate_hz)
 
@@ -229,18 +281,31 @@ class Classifier:
         rate_hz: int | None = None,
         coverage: float | None = None,
     ) -> Any:
-        """Return a data frame with one row a clip, of pandas, polars or pyarrow.
+        """Return a data frame of pandas, polars or pyarrow with one row per clip.
 
-        Columns: path, label, score, is_unknown, seconds, error; with a ``coverage`` plausible
-        (classes with ';' between them); score_LABEL for each class. Raises EarmarkError where none
-        of the three packages is installed.
+        Parameters
+        ----------
+        recordings, rate_hz, coverage
+            As in :meth:`predict`.
+
+        Returns
+        -------
+        data frame
+            Columns path, label, score, is_unknown, seconds and error; plausible (classes joined by
+            ';') if ``coverage`` is given; score_LABEL for each class. The first installed package
+            of the three makes it.
+
+        Raises
+        ------
+        EarmarkError
+            None of the three packages is installed.
         """
         return self._shared.predict_dataframe(recordings, rate_hz=rate_hz, coverage=coverage)
 
     def predict_clips(
         self, clips: Iterable[Clip], store: Store | None = None, coverage: float | None = None
     ) -> Iterator[Prediction]:
-        """Do what ``session(store).predict_iter`` does: the name of 0.1."""
+        """Call ``session(store).predict_iter``: the deprecated name of earmark 0.1."""
         warnings.warn(
             "Classifier.predict_clips is now Classifier.session(store).predict_iter; the old name"
             " works until 0.3.",
@@ -256,29 +321,44 @@ class Classifier:
         return shared_session(self)
 
     def chosen_labels(self, ranked: Mapping[str, float]) -> tuple[str, ...]:
-        """Return the best class, or all that reach their thresholds."""
+        """Return the best class, or all classes that reach their thresholds.
+
+        ``ranked`` has the score of each class, best first.
+        """
         if not self.decision_rule.thresholds:
             return tuple(ranked)[:1]
         least = dict(zip(self.labels, self.decision_rule.thresholds, strict=True))
         return tuple(label for label, score in ranked.items() if score >= least[label])
 
     def is_unknown(self, features: np.ndarray) -> bool:
-        """Say whether features (1, D) are like nothing that was trained on."""
+        """Say whether features (1, D) are unlike the training clips of every class."""
         below = self.decision_rule.unknown_threshold
         return below is not None and float(self.head.known_score(features)[0]) < below
 
     def networks(self) -> list[Backbone]:
-        """Load the backbones, make sure that they are the ones trained with, and tune them."""
+        """Load the backbones, check that they are those of training, and apply fine-tuning."""
         from earmark.classifier import networks
 
         return networks.load_networks(self)
 
     def save(self, path: str | Path, *, hashes: bool = True) -> None:
-        """Write the classifier to one file, whole or not at all; equal ones give equal bytes.
+        """Write the classifier to one file, whole or not at all; equal classifiers, equal bytes.
 
-        Without ``hashes`` nobody can find out whether a recording was trained on, and ``evaluate``
-        cannot leave those out: for a file that is published. Raises ModelError where a number of it
-        is not finite, EarmarkError where it cannot be written.
+        Parameters
+        ----------
+        path : str or Path
+            The file; an existing file is replaced.
+        hashes : bool
+            Whether the file has hashes of the training clips. Without them nobody can find out
+            whether a recording was used for training, and ``evaluate`` cannot leave out training
+            clips. Leave them out of files that you publish.
+
+        Raises
+        ------
+        ModelError
+            A number of the classifier is not finite.
+        EarmarkError
+            The file cannot be written.
         """
         from safetensors.numpy import save
 
@@ -288,15 +368,15 @@ class Classifier:
             check(header, tensors)
         except ValueError as error:
             raise ModelError(
-                f"cannot write {path}: {error}; check the data with `earmark doctor`, and train it"
-                " again."
+                f"cannot write {path}: {error}; check the data with `earmark doctor`, and train"
+                " the classifier again."
             ) from error
         text = json_text(header | {"digest": saved.digest}, sort_keys=True, ascii_only=True)
         write_whole(Path(path), save(tensors, {"earmark": text}))
 
     @functools.cached_property
     def digest(self) -> str:
-        """A hash over all that is saved."""
+        """A hash over everything in the file."""
         return digest_of(*self._parts)
 
     @property
@@ -320,29 +400,29 @@ class Classifier:
 
     @classmethod
     def load(cls, path: str | Path) -> Classifier:
-        """Read a classifier; :class:`ModelError` says what is wrong with any other file."""
+        """Read a classifier; :class:`ModelError` says what is wrong with the file."""
         path = Path(path)
         header, tensors = read_parts(path)
         schema = header.get("schema")
         if type(schema) is not int or schema not in READ:
             raise ModelError(
-                f"{path} has schema {header.get('schema')!r} and this earmark"
-                f" ({__version__}) reads {' and '.join(map(str, READ))}; update earmark, or"
-                " train it again."
+                f"{path} has schema {header.get('schema')!r}, and this earmark ({__version__})"
+                f" reads {' and '.join(map(str, READ))}; update earmark, or train the classifier"
+                " again."
             )
         digest = header.pop("digest", None)
         if digest != digest_of(header, tensors):
             raise ModelError(
-                f"{path} was changed after it was saved (its digest does not fit); get the file"
-                " again from where it was made, or train it again."
+                f"{path} was changed after it was saved (its digest does not match); get the"
+                " original file again, or train the classifier again."
             )
         try:
             check(header, tensors)
             return cls._from(header, tensors)
         except ValueError as error:
             raise ModelError(
-                f"{path} is not what earmark writes: {error}. Get the file again from where it was"
-                " made, or train it again."
+                f"{path} is not a valid classifier: {error}. Get the original file again, or train"
+                " the classifier again."
             ) from error
 
     @classmethod
@@ -381,7 +461,7 @@ def load(path: str | Path) -> Classifier:
     Raises
     ------
     ModelError
-        Another file, one that is damaged or was edited, or one of a newer earmark.
+        The file is not a classifier, is damaged, was edited, or is from a newer earmark.
 
     Examples
     --------

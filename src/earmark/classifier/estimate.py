@@ -1,4 +1,4 @@
-"""How good a classifier is, as far as its training could tell."""
+"""The estimate of how good a classifier is, from cross-validation on its training data."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-Figures = Mapping[str, Any]  # what JSON holds of one fold, class, baseline or point of a curve
+Figures = Mapping[str, Any]  # the JSON of one fold, class, baseline or point of a curve
 
 VERDICTS = USE, CARE, WORTHLESS = "use", "care", "worthless"  # the words of a verdict
 
 HEADLINES = ("accuracy", "balanced_accuracy", "macro_f1")
 
-_JSON_NAMES = {  # where they differ from those of the attributes
+_JSON_NAMES = {  # of attributes that have another name in JSON
     "interval": "ci95",
     "calibration_error": "ece",
     "calibration_error_expected": "ece_expected",
@@ -25,37 +25,50 @@ _JSON_NAMES = {  # where they differ from those of the attributes
 
 @dataclass(frozen=True)
 class Estimate:
-    """Figures of clips that each were scored by a model that had not seen the clip's fold.
+    """Figures of out-of-fold predictions: no clip was scored by a model trained on its fold.
 
     Attributes
     ----------
     scheme : str
-        How the clips were parted: '5 given folds', 'leave one of 6 groups out', ...
-    accuracy, interval : float, (float, float)
-        The share of clips classified correctly, and its 95 % interval. For clips with several
-        classes it is the label-ranking average precision.
-    macro_f1, balanced_accuracy, mean_average_precision, calibration_error : float
-        The second is None for clips with several classes, the third for clips with one.
-    calibration_error_expected, calibration_error_debiased : float
-        The calibration error that exactly right scores would show on these clips, on average, and
-        an estimate of what it is without that bias. None in files of 0.1.
+        How the clips were split: '5 given folds', 'leave one of 6 groups out', ...
+    accuracy : float
+        The share of clips classified correctly. For clips with several classes, the label-ranking
+        average precision.
+    interval : (float, float)
+        The 95 % interval of ``accuracy``.
+    macro_f1 : float
+        The mean F1 of the classes.
+    balanced_accuracy : float or None
+        The mean recall of the classes; None for clips with several classes.
+    mean_average_precision : float or None
+        None for clips with one class.
+    calibration_error : float
+        Expected calibration error (ECE) of the scores.
+    calibration_error_expected : float or None
+        The mean calibration error that perfectly calibrated scores would have on as many clips.
+        None in files of earmark 0.1.
+    calibration_error_debiased : float or None
+        An estimate of the calibration error without that bias. None in files of earmark 0.1.
     chance : float
-        The accuracy of always giving the same answer.
-    headline : dict
-        The figure to go by: its 'name', 'value', 95 % interval 'ci95', and the 'chance' of guessing
-        it. The name is 'accuracy'; of unequal classes 'balanced_accuracy'; of clips with several
-        classes 'macro_f1'. None in files of 0.1.
-    verdict : dict
-        The 'word', 'use', 'care' or 'worthless', and 'why', a sentence; None in files of 0.1.
+        The accuracy of always predicting the same class.
+    headline : dict or None
+        The figure to judge by: its 'name', 'value', 95 % interval 'ci95', and the 'chance' level.
+        The name is 'accuracy', 'balanced_accuracy' for classes of unequal size, or 'macro_f1' for
+        clips with several classes. None in files of earmark 0.1.
+    verdict : dict or None
+        'word' is 'use', 'care' or 'worthless', and 'why' is a sentence. None in files of earmark
+        0.1.
     n_clips : int
-        How many clips were tested.
+        Number of clips tested.
     folds, classes : tuple of dict
         Figures of each fold and of each class.
-    baselines, learning_curve, unknown, fine_tuning
-        What they are held against, how they grow with the clips, and what the threshold of
-        'unknown' and fine-tuning came to; None where that was not asked for.
-    answered_unknown : int
-        How many clips of an evaluation would be answered 'unknown'; None where none could be.
+    baselines, learning_curve : tuple of dict or None
+        Figures of baselines, and of training on fewer clips; None if not requested.
+    unknown, fine_tuning : dict or None
+        Figures of the unknown threshold, and of fine-tuning; None if not requested.
+    answered_unknown : int or None
+        Number of evaluated clips predicted as 'unknown'; None if the classifier has no unknown
+        threshold.
 
     Examples
     --------
@@ -88,7 +101,7 @@ class Estimate:
 
     @property
     def is_worthless(self) -> bool:
-        """Whether the verdict says so; of files of 0.1, whether no figure is above guessing."""
+        """Whether the verdict is 'worthless'; in files of 0.1, whether guessing is as good."""
         if self.verdict is None:
             classes = max(1, sum(row["n"] > 0 for row in self.classes))
             return self.accuracy <= self.chance and (self.balanced_accuracy or 0) <= 1 / classes
@@ -96,15 +109,15 @@ class Estimate:
 
     @property
     def warning(self) -> str | None:
-        """What whoever uses a worthless classifier has to know, in a sentence; else None."""
+        """The sentence that warns users of a worthless classifier; None for other classifiers."""
         if not self.is_worthless:
             return None
         guess = f"accuracy is {self.accuracy:.3f}; guessing gives {self.chance:.3f}."
         why = self.verdict["why"] if self.verdict else guess
-        return f"the verdict on it is {WORTHLESS!r}: {why}"
+        return f"the verdict on this classifier is {WORTHLESS!r}: {why}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what the classifier's file and ``--json`` have of it."""
+        """Return the estimate as it is in the classifier's file and in ``--json``."""
         values = {_JSON_NAMES.get(f.name, f.name): getattr(self, f.name) for f in fields(self)}
         return {
             name: list(value) if isinstance(value, tuple) else value
@@ -114,7 +127,7 @@ class Estimate:
 
     @classmethod
     def from_dict(cls, saved: Figures) -> Estimate:
-        """Return the estimate that :meth:`to_dict` wrote; KeyError where a figure is missing."""
+        """Return the estimate that :meth:`to_dict` wrote; KeyError if a figure is missing."""
         names = {f.name: _JSON_NAMES.get(f.name, f.name) for f in fields(cls)}
         required = [f.name for f in fields(cls) if f.default is not None]
         values = {
@@ -127,8 +140,8 @@ class Estimate:
 
     def __getitem__(self, name: str) -> Any:
         warnings.warn(
-            "an estimate is an object now: estimate.accuracy, or estimate.to_dict(); estimate[...]"
-            " works until 0.3.",
+            "an estimate is now an object: use estimate.accuracy, or estimate.to_dict();"
+            " estimate[...] works until 0.3.",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""What a head reads of embeddings: which layers, and what of their statistics."""
+"""Select the features that a head reads from embeddings: layers and statistics of them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """The layers of each backbone in turn, and what is read of their statistics.
+    """The features of a head.
 
-    With ``spread`` the deviations are read beside the means, with ``bands`` each coarse frequency
-    band by itself. ``averaged`` reads the mean over the layers, which must be of equal size.
+    Attributes
+    ----------
+    layers : tuple of tuple of str
+        Layer names of each backbone, in order.
+    spread : bool
+        Whether standard deviations are features, as well as means.
+    bands : bool
+        Whether each coarse frequency band is a feature of its own.
+    averaged : bool
+        Whether the features are means over the layers, which must have equal sizes.
     """
 
     layers: LayerSet
@@ -31,11 +39,11 @@ class FeatureSpec:
     averaged: bool = False
 
 
-LEAST_ROOT = 0.1  # gradients through a root are those of this at least: at 0 they have no end
+LEAST_ROOT = 0.1  # a root's gradient is infinite at 0, so it is that of a root of at least this
 
 
 class Statistic(NamedTuple):
-    """The least that feature specs share: one statistic of a layer, or of the mean over several."""
+    """One statistic of a layer, or of the mean over several layers; specs may share it."""
 
     backbone: int
     layers: tuple[str, ...]
@@ -46,7 +54,7 @@ class Statistic(NamedTuple):
 def compute_features(
     infos: Sequence[BackboneInfo], matrices: Sequence[np.ndarray], specs: Sequence[FeatureSpec]
 ) -> np.ndarray:
-    """Return (N, D) float32 of what ``specs`` read in the embeddings (N, E) of each backbone."""
+    """Return the features (N, D) float32 of ``specs`` from each backbone's embeddings (N, E)."""
     statistics = list_statistics(infos, specs)
     return np.hstack(
         [compute_statistic(infos[p.backbone], matrices[p.backbone], p) for p in statistics]
@@ -58,7 +66,7 @@ def list_statistics(
 ) -> tuple[Statistic, ...]:
     """Return the statistics that ``specs`` read, each once, in the order of the features.
 
-    Those of one backbone stand together.
+    The order is by backbone.
     """
     statistics = dict.fromkeys(part for spec in specs for part in _statistics(infos, spec))
     return tuple(sorted(statistics, key=lambda part: part.backbone))
@@ -68,37 +76,37 @@ def _statistics(infos: Sequence[BackboneInfo], spec: FeatureSpec) -> Iterator[St
     for k, (info, names) in enumerate(zip(infos, spec.layers, strict=True)):
         groups = ([names] if names else []) if spec.averaged else [(name,) for name in names]
         for group in groups:
-            bands = spec.bands or info.layer(group[0]).bands == 1  # one name for the same thing
+            bands = spec.bands or info.layer(group[0]).bands == 1  # the same if there is one band
             yield Statistic(k, group, False, bands)
             if spec.spread:
                 yield Statistic(k, group, True, bands)
 
 
 def layers_read(specs: Sequence[FeatureSpec]) -> LayerSet:
-    """Return the layers of each backbone that any of ``specs`` reads, each once."""
+    """Return each backbone's layers that at least one of ``specs`` reads, each once."""
     per_backbone = zip(*(spec.layers for spec in specs), strict=True)
     return tuple(tuple(dict.fromkeys(chain(*several))) for several in per_backbone)
 
 
 def count_features(infos: Sequence[BackboneInfo], specs: Sequence[FeatureSpec]) -> int:
-    """Return how many features ``specs`` read: D. ValueError where one averages unequal layers."""
+    """Return D, the number of features of ``specs``; ValueError for means of unequal layers."""
     return sum(statistic_size(infos, part) for part in list_statistics(infos, specs))
 
 
 def statistic_size(infos: Sequence[BackboneInfo], statistic: Statistic) -> int:
-    """Return how many features a statistic has. ValueError where it averages unequal layers."""
+    """Return the number of features of a statistic; ValueError for a mean of unequal layers."""
     layers = [infos[statistic.backbone].layer(name) for name in statistic.layers]
     sizes = {layer.size if statistic.has_bands else layer.channels for layer in layers}
     if len(sizes) > 1:
-        raise ValueError("averaged layers must be of equal size")
+        raise ValueError("averaged layers must have equal sizes")
     return sizes.pop()
 
 
 def compute_statistic(info: BackboneInfo, matrix: np.ndarray, statistic: Statistic) -> np.ndarray:
-    """Return (N, d) float32: signed square roots of one statistic.
+    """Return the signed square roots (N, d) float32 of one statistic.
 
-    Roots calm the few loud units that would rule a distance or a standardised sum (power
-    normalisation: Perronnin, Sanchez and Mensink 2010). Logarithms are taken as they are.
+    Without roots, a few large units would dominate distances and standardised sums (power
+    normalisation: Perronnin, Sanchez and Mensink 2010). Logarithmic layers are left unchanged.
     """
     import torch
 
@@ -110,7 +118,7 @@ def compute_statistic(info: BackboneInfo, matrix: np.ndarray, statistic: Statist
         means, spreads = halves_of(info, name)
         if statistic.is_spread and not statistic.has_bands:
             moments[name] = read(means), read(spreads)
-        else:  # one of the two is all that counts
+        else:  # only one of the two is needed
             moments[name] = (read(spreads if statistic.is_spread else means),) * 2
     values = statistic_values(info, moments, statistic)
     return (values if info.is_logarithmic else signed_root(values)).numpy()
@@ -119,7 +127,7 @@ def compute_statistic(info: BackboneInfo, matrix: np.ndarray, statistic: Statist
 def statistic_values(
     info: BackboneInfo, moments: Mapping[str, tuple[Tensor, Tensor]], statistic: Statistic
 ) -> Tensor:
-    """Return (N, d), what :func:`compute_statistic` takes the roots of.
+    """Return the values (N, d) of a statistic before :func:`compute_statistic` takes roots.
 
     ``moments`` has the mean and the deviation (N, D) of each layer, by name.
     """
@@ -129,11 +137,11 @@ def statistic_values(
         if not statistic.has_bands:
             layer = info.layer(name)
             mean, spread = (x.reshape(-1, layer.channels, layer.bands) for x in (mean, spread))
-            joined = mean.mean(2)
+            channel_mean = mean.mean(2)
             if statistic.is_spread:  # over all frequencies of a channel
                 squares = (spread.square() + mean.square()).mean(2)
-                spread = signed_root((squares - joined.square()).clamp_min(0))
-            mean = joined
+                spread = signed_root((squares - channel_mean.square()).clamp_min(0))
+            mean = channel_mean
         layers.append(spread if statistic.is_spread else mean)
     total = layers[0]
     for values in layers[1:]:
@@ -142,7 +150,7 @@ def statistic_values(
 
 
 def signed_root(x: Tensor) -> Tensor:
-    """Return the root of each size, with the sign that it had; gradients stay bounded at 0."""
+    """Return the root of each absolute value with its sign; gradients stay bounded at 0."""
     import torch
 
     with torch.no_grad():

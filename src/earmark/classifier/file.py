@@ -1,4 +1,4 @@
-"""A classifier as one file that runs no code."""
+"""Read and write a classifier's file; no code in it is run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from earmark.system.jsons import strict_json
 if TYPE_CHECKING:
     from earmark.classifier.features import FeatureSpec
 
-# The third has fine-tuned weights, and is otherwise the second. The fourth has several specs.
+# Schema 3 adds fine-tuned weights to schema 2. Schema 4 has several feature specs.
 SEVERAL_SPECS = 4
 READ = (2, ONE_SPEC, SEVERAL_SPECS)
 MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megabytes
@@ -29,19 +29,19 @@ MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megab
 def tuned_tensors(
     tensors: Mapping[str, np.ndarray], backbones: int
 ) -> tuple[dict[str, np.ndarray], ...]:
-    """Return the fine-tuned weights of each backbone; nothing where there are none."""
+    """Return the fine-tuned weights of each backbone; an empty tuple if there are none."""
     weights: list[dict[str, np.ndarray]] = [{} for _ in range(backbones)]
     for key, value in tensors.items():
         if key.startswith(TUNED):
             number, _, name = key.removeprefix(TUNED).partition(".")
             if number not in map(str, range(backbones)):
-                raise ValueError(f"{key} is of no backbone of it")
+                raise ValueError(f"{key} belongs to none of its backbones")
             weights[int(number)][name] = value
     return tuple(weights) if any(weights) else ()
 
 
 def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the JSON header and the tensors of a safetensors file of ours."""
+    """Return the JSON header and the tensors of a classifier's file, in safetensors format."""
     from safetensors import SafetensorError, safe_open
 
     if problem := not_a_file(path):
@@ -51,13 +51,16 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             f"there is no classifier at {path}; give the file that `earmark train` wrote."
         )
     if path.stat().st_size > MAX_BYTES:
-        raise ModelError(f"{path} is larger than {MAX_BYTES} bytes, which no classifier is.")
+        raise ModelError(
+            f"{path} has more than {MAX_BYTES:,} bytes, so it is not a classifier; give the file"
+            " that `earmark train` wrote."
+        )
     try:
         with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get("earmark")
             if text is None:
                 raise ModelError(
-                    f"{path} is a safetensors file but not of earmark's; give the file that"
+                    f"{path} is a safetensors file but not a classifier; give the file that"
                     " `earmark train` wrote."
                 )
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
@@ -76,22 +79,24 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             " `earmark train` wrote."
         ) from error
     if not isinstance(header, dict):
-        raise ModelError(f"{path} has a header that is no JSON object; train it again.")
+        raise ModelError(
+            f"{path} has a header that is not a JSON object; train the classifier again."
+        )
     return header, tensors
 
 
 def features_to_json(specs: Sequence[FeatureSpec]) -> dict[str, Any]:
-    """Return what a header has of the features; one spec is written as older earmarks read it."""
+    """Return the header's fields for the features; older versions of earmark can read one spec."""
     if len(specs) > 1:
         return {"schema": SEVERAL_SPECS, "features": [asdict(spec) for spec in specs]}
     pooling = asdict(specs[0])
-    del pooling["layers"]  # they stand beside their backbones
+    del pooling["layers"]  # they are in the header's entries of backbones
     return {"schema": ONE_SPEC, "pooling": pooling}
 
 
 def features_from_json(header: Mapping[str, Any]) -> tuple[FeatureSpec, ...]:
-    """Return what :func:`features_to_json` wrote."""
-    from earmark.classifier.features import FeatureSpec  # with torch: not needed to refuse a file
+    """Return the specs that :func:`features_to_json` wrote."""
+    from earmark.classifier.features import FeatureSpec  # imports torch, only for a valid file
 
     if header["schema"] < SEVERAL_SPECS:
         layers = tuple(tuple(use["layers"]) for use in header["backbones"])
@@ -103,13 +108,13 @@ def features_from_json(header: Mapping[str, Any]) -> tuple[FeatureSpec, ...]:
 
 
 def separator_of(provenance: Mapping[str, Any], is_single: bool) -> str | None:
-    """Return what stood between the classes of a clip in training; None for one class a clip."""
+    """Return the text between the classes of a training clip; None for one class per clip."""
     separator: str | None = provenance.get("source", {}).get("separator")
     return separator or (None if is_single else LIST_SEPARATOR)
 
 
 def digest_of(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
-    """Return a hash over everything in the file, against damage and edits by hand."""
+    """Return a hash over everything in the file, which reveals damage and edits."""
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tensor.shape}".encode() + tensor.tobytes())

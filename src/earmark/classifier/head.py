@@ -11,21 +11,29 @@ KINDS = ("prototype", "linear", "logistic", "mlp")  # simplest first
 
 @dataclass(frozen=True)
 class Head:
-    """A fitted head. ``tensors`` are float32: ``mean`` and ``scale`` (D,), then by kind
-    ``weight`` (K, D) and ``bias`` (K,), or those of ``hidden`` and ``output`` for an mlp."""
+    """A fitted head for D features and K classes.
+
+    Attributes
+    ----------
+    kind : str
+        One of ``KINDS``.
+    tensors : dict of str to array
+        float32. ``mean`` and ``scale`` (D,) standardise features. ``weight`` (K, D) and ``bias``
+        (K,) follow; for an mlp they exist twice, for ``hidden`` and for ``output``.
+    """
 
     kind: str
     tensors: dict[str, np.ndarray]
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return (N, K) float32 for ``features`` (N, D)."""
+        """Return the logits (N, K) float32 for ``features`` (N, D)."""
         return self._logits((features - self.tensors["mean"]) / self.tensors["scale"])
 
     def known_score(self, features: np.ndarray) -> np.ndarray:
-        """Return (N,): the best logit of each clip, drawn in to where training clips lie.
+        """Return the known-score (N,): the highest logit of each clip with shortened features.
 
-        Far out, where nothing was trained on, logits grow without meaning; standardised features
-        are shortened to the length 1, which training clips have on average.
+        Far from the training clips, logits grow without bound and mean nothing. So longer features
+        are first shortened to the length 1, which training clips have on average.
         """
         x = (features - self.tensors["mean"]) / self.tensors["scale"]
         length = np.sqrt(np.square(x).sum(1, keepdims=True))

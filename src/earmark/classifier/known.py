@@ -1,4 +1,4 @@
-"""What a classifier was trained on: keyed hashes of clips, their sounds and recordings."""
+"""Keyed hashes of the training clips: of clips, of their sounds and of their recordings."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ import numpy as np
 from earmark.data.clip import Clip
 
 KEY_BYTES, HASH_BYTES = 16, 8
-NUMBER = np.dtype(">u8")  # a hash as a number: numbers sort as bytes do
+NUMBER = np.dtype(">u8")  # a hash as a number, which sorts in the same order as its bytes
 CLIP, RECORDING = "clip", "recording"
-DIRECTIONS = 8  # in which a sound is measured; other sounds lie 20 cells away in each
-CELL = 0.004  # of features of length 1; copies in another format differ by 0.00003
+DIRECTIONS = 8  # on which features are projected; other sounds are 20 cells away on each
+CELL = 0.004  # for features of length 1; copies in another format differ by 0.00003
 BLOCK = 256  # clips whose features are in memory at a time
-EDGE = 0.1  # of a cell: a sound so near its edge may lie in the next as well
+EDGE = 0.1  # of a cell: a copy of a sound so near an edge may lie in the next cell
 
 
 @dataclass(frozen=True)
 class KnownClips:
-    """Hashes of what was trained on, 8 bytes each, by which it is recognised under any name.
+    """Hashes of the training clips, 8 bytes each, to recognise them under any name.
 
-    A clip is known by the content of its file and the stretch, or by its sound: the features that
-    the head reads, rounded, so that a lossless copy in another format is known too. A recording is
-    known by the content of its file. The ``key`` (16 bytes) is of one classifier: another has other
-    hashes of the same clips. ``joined`` are the hashes, sorted, one behind the other.
+    A clip is recognised by the content of its file and its stretch, or by its sound. The sound is
+    the head's features, rounded, so a lossless copy in another format is recognised too. A
+    recording is recognised by the content of its file. Each classifier has its own ``key`` (16
+    bytes), so two classifiers have different hashes of the same clips. ``joined`` is the sorted
+    hashes, concatenated.
     """
 
     key: bytes
@@ -45,12 +46,12 @@ class KnownClips:
 
     @property
     def hashes(self) -> frozenset[bytes]:
-        """All hashes; of many clips they take much memory."""
+        """All hashes as a set, which takes much memory for many clips."""
         return frozenset(map(self._at, range(len(self))))
 
     @classmethod
     def of(cls, clips: Iterable[tuple[Clip, bytes, np.ndarray]], key: bytes) -> KnownClips:
-        """Return those of clips, the hashes of their recordings, and their features (D,)."""
+        """Return the hashes for triples of clip, hash of its recording, and features (D,)."""
         empty, joined, rest = cls(key, b""), bytearray(), iter(clips)
         while block := list(itertools.islice(rest, BLOCK)):
             sounds = _measure(key, np.stack([features for _, _, features in block]))
@@ -63,29 +64,29 @@ class KnownClips:
         return cls(key, numbers[is_new].astype(NUMBER).tobytes())
 
     def kind_of(self, clip: Clip, content: bytes, features: np.ndarray) -> str | None:
-        """Return 'clip' where it was trained on, 'recording' where another stretch was."""
+        """Return 'clip' for a training clip, 'recording' for another stretch of its recording."""
         if self._has(self._of_clip(clip, content)) or self._has_sound(features):
             return CLIP
         return RECORDING if self._has(self._of_recording(content)) else None
 
     def to_json(self) -> dict[str, str]:
-        """Return what the classifier's file keeps."""
+        """Return the JSON for the classifier's file."""
         return {"key": self.key.hex(), "hashes": base64.b64encode(self.joined).decode()}
 
     @classmethod
     def from_json(cls, saved: Any) -> KnownClips:
-        """Return what :meth:`to_json` wrote; ValueError where it is anything else."""
+        """Return the hashes that :meth:`to_json` wrote; ValueError for anything else."""
         try:
             known = cls(
                 bytes.fromhex(saved["key"]), base64.b64decode(saved["hashes"], validate=True)
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"its hashes of known clips cannot be read: {error}") from error
+            raise ValueError(f"its hashes of training clips cannot be read: {error}") from error
         is_whole = len(known.joined) % HASH_BYTES == 0 and len(known.key) == KEY_BYTES
         numbers = np.frombuffer(known.joined if is_whole else b"", NUMBER)
         if not is_whole or (numbers[1:] <= numbers[:-1]).any() or known.to_json() != saved:
             raise ValueError(
-                f"its hashes of known clips are not sorted, of {HASH_BYTES} bytes each"
+                f"its hashes of training clips are not sorted, or not of {HASH_BYTES} bytes each"
             )
         return known
 
@@ -118,7 +119,7 @@ class KnownClips:
 
 
 def _measure(key: bytes, features: np.ndarray) -> np.ndarray:
-    """Return where features (N, D) lie in directions (8,) that depend on the key, in cells."""
+    """Return the positions (N, 8), in cells, of features (N, D) on directions from the key."""
     length = np.sqrt(np.square(features, dtype=np.float64).sum(1, keepdims=True))
     unit = features / np.maximum(length, 1e-12).astype(features.dtype)
     return np.asarray(unit @ _directions(key, features.shape[1]).T / CELL)

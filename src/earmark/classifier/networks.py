@@ -1,4 +1,4 @@
-"""The networks of a classifier: loaded, held against what it was trained with, tuned."""
+"""Load the networks of a classifier, compare them with those of training, and fine-tune them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from earmark.errors import BackboneError, ModelError
 if TYPE_CHECKING:
     from earmark.classifier.classifier import Classifier
 
-REMEDY = "get the file again from where it was made, or train it again."
+REMEDY = "get the original file again, or train the classifier again."
 
 
 def load_networks(classifier: Classifier) -> list[Backbone]:
-    """Return the backbones, tuned. Raise ModelError where they are not those trained with."""
+    """Return the fine-tuned backbones; ModelError if they are not those of training."""
     networks: list[Backbone] = []
     for number, use in enumerate(classifier.backbones):
         version, precision = _settings_of(use.fingerprint)
@@ -34,9 +34,9 @@ def load_networks(classifier: Classifier) -> list[Backbone]:
         own = network.fingerprint.removeprefix(network.info.name)  # a folder may have moved
         if own != use.fingerprint.removeprefix(use.name):
             raise ModelError(
-                f"this classifier was trained with backbone {use.fingerprint}, and here is"
-                f" {network.fingerprint}; install the earmark and weights it was made with, or"
-                " train it again."
+                f"this classifier was trained with backbone {use.fingerprint}, but this machine has"
+                f" {network.fingerprint}; install the earmark and the weights of its training, or"
+                " train the classifier again."
             )
         if classifier.tuned:
             tuned_weights.apply_tuned_weights(network, classifier.tuned[number])
@@ -46,7 +46,7 @@ def load_networks(classifier: Classifier) -> list[Backbone]:
 
 
 def _settings_of(fingerprint: str) -> tuple[int, str]:
-    """Return version and precision of a backbone: what `Backbone.fingerprint` put there."""
+    """Return the version and precision in a fingerprint that `Backbone.fingerprint` wrote."""
     try:
         _, version, _, precision = fingerprint.rsplit("/", 3)
         return int(version), precision
@@ -58,11 +58,11 @@ def _settings_of(fingerprint: str) -> tuple[int, str]:
 
 
 def check_layers(classifier: Classifier, infos: Sequence[BackboneInfo]) -> None:
-    """Refuse layers that a backbone does not have, and a head of another number of features."""
+    """Raise ModelError for layers that a backbone lacks, or a head with another feature count."""
     for use, info in zip(classifier.backbones, infos, strict=True):
-        if unread := set(use.layers) - {layer.name for layer in info.layers}:
+        if missing := set(use.layers) - {layer.name for layer in info.layers}:
             raise ModelError(
-                f"this classifier reads layer {min(unread)!r}, which backbone {use.name!r} does"
+                f"this classifier reads layer {min(missing)!r}, which backbone {use.name!r} does"
                 f" not have; {REMEDY}"
             )
     try:
@@ -74,6 +74,6 @@ def check_layers(classifier: Classifier, infos: Sequence[BackboneInfo]) -> None:
     size = len(classifier.head.tensors["mean"])
     if size != features:
         raise ModelError(
-            f"this classifier's head reads {size} features, and its layers and pooling give"
+            f"this classifier's head reads {size} features, but its layers and pooling give"
             f" {features}; {REMEDY}"
         )

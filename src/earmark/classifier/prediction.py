@@ -1,4 +1,4 @@
-"""What a classifier answers for one recording."""
+"""The prediction of a classifier for one recording."""
 
 from __future__ import annotations
 
@@ -9,40 +9,49 @@ from pathlib import Path
 from earmark.data.clip import LIST_SEPARATOR, Clip
 from earmark.errors import EarmarkError
 
-UNKNOWN = "unknown"  # how a clip is called that is like nothing trained on
+UNKNOWN = "unknown"  # the label of a clip that is unlike the training clips
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one recording.
+    """The prediction for one recording.
 
     Attributes
     ----------
     path : str
-        The recording; '<bytes>' or '<samples>' where it is no file.
+        The recording; '<bytes>' or '<samples>' if it is not a file.
     label : str or None
-        The best class, or 'unknown'; None where no class reaches its threshold.
-    scores : dict
-        The score of each class, 0 to 1, best first; empty where there is an ``error``.
+        The best class, or 'unknown'; None if no class reaches its threshold.
+    scores : dict of str to float
+        The score of each class, 0 to 1, best first; empty if there is an ``error``.
     seconds : float
-        How long the clip is.
+        Length of the clip in seconds.
     is_unknown : bool
-        Whether nothing like the recording was trained on.
+        Whether the recording is unlike the training clips of every class.
     error : str or None
-        Why it could not be read, in a sentence.
+        A sentence that says why the recording could not be read.
     warnings : tuple of str
-        What of the recording was not read, or not as it is; how it is unlike the training clips.
+        Parts of the recording that were not read or were changed, and how it differs from the
+        training clips.
     notes : tuple of str
-        What is missing of the recording where it is too little for a warning.
+        Losses that are too small for a warning.
     labels : tuple of str
-        All classes that are heard: one, or with several classes a clip any number; none if unknown.
+        All predicted classes. One class or, if clips may have several classes, any number; none
+        if the recording is unknown.
     plausible : tuple of str or None
-        The classes of the prediction set, best first, where a ``coverage`` was asked for.
+        The classes of the prediction set, best first, if a ``coverage`` was given.
     known : str or None
-        'clip' where it was trained on, 'recording' where another stretch of its recording was, as
-        far as the classifier's file says so.
+        'clip' if it is a training clip, 'recording' if another stretch of its recording is one.
+        None if it is neither, or if the classifier's file has no hashes of its training clips.
     start, end : float or None
-        The stretch of the recording that was asked about, in seconds.
+        The stretch of the recording in seconds; None for the start or end of the recording.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> prediction = earmark.load("mine.earmark").predict("new.wav")
+    >>> prediction.label, list(prediction.scores)
+    ('low', ['low', 'high'])
     """
 
     path: str
@@ -61,17 +70,17 @@ class Prediction:
 
     @property
     def name(self) -> str:
-        """The path, and the stretch where it is one."""
+        """The path, and the stretch if there is one."""
         return Clip(Path(self.path), start=self.start, end=self.end).name
 
     @property
     def answer(self) -> str:
-        """The classes in one word: 'unknown', or those of ``labels`` with ';' between them."""
+        """The predicted classes as text: 'unknown', or ``labels`` joined by ';'."""
         return UNKNOWN if self.is_unknown else LIST_SEPARATOR.join(self.labels)
 
     @property
     def nearest(self) -> str | None:
-        """The best class, whether the recording is like it or 'unknown'."""
+        """The class with the highest score, even if the recording is 'unknown'."""
         return next(iter(self.scores), None)
 
     @property
@@ -85,21 +94,20 @@ class Prediction:
 
 
 def check_names(labels: Sequence[str], *, is_single: bool, asks_unknown: bool) -> None:
-    """Refuse names of classes that an answer could not tell from something else.
+    """Raise EarmarkError for names of classes that would be ambiguous in a prediction.
 
-    Those are 'unknown' beside ``asks_unknown``, and, where a clip may have several classes, names
-    with the ';' that stands between them.
+    These are 'unknown' if ``asks_unknown``. If a clip may have several classes, they are also names
+    that contain ';', because ';' separates the predicted classes.
     """
-    taken = [label for label in labels if asks_unknown and label.casefold() == UNKNOWN]
-    if taken:
+    reserved = [label for label in labels if asks_unknown and label.casefold() == UNKNOWN]
+    if reserved:
         raise EarmarkError(
-            f"the data has a class {taken[0]!r}, and --unknown answers {UNKNOWN!r} for what is like"
-            " no class, so that the two could not be told apart; rename the class, or leave out"
-            " --unknown."
+            f"the data has a class {reserved[0]!r}, but --unknown predicts {UNKNOWN!r} for clips"
+            " unlike all classes; rename the class, or leave out --unknown."
         )
-    joined = [label for label in labels if not is_single and LIST_SEPARATOR in label]
-    if joined:
+    ambiguous = [label for label in labels if not is_single and LIST_SEPARATOR in label]
+    if ambiguous:
         raise EarmarkError(
-            f"the class {joined[0]!r} has {LIST_SEPARATOR!r} in its name, which stands between the"
-            " classes of an answer; rename it, or give it as the separator."
+            f"the class {ambiguous[0]!r} has {LIST_SEPARATOR!r} in its name, but that separates the"
+            " classes of a prediction; rename the class, or give it as the separator."
         )

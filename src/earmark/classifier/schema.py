@@ -1,7 +1,7 @@
-"""What a classifier file must hold, declared in one place: ``HEADER``, ``TENSORS`` and ``check``.
+"""The schema of a classifier's file: ``HEADER``, ``TENSORS`` and ``check``.
 
-Keys that nobody knows are let be at the top, in the estimate and in the provenance, where a later
-earmark may add some; all else that is read is checked.
+Unknown keys are allowed at the top, in the estimate and in the provenance, because a later earmark
+may add some there. Everything else that is read is checked.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from earmark.audio.options import MAX_PEAK, NON_FINITE
 from earmark.classifier.estimate import HEADLINES, VERDICTS
 from earmark.classifier.head import KINDS
 
-Rule = Callable[[Any, str], None]  # takes a value and the name of its field
-ONE_SPEC = 3  # the last schema in which a head reads one set of features
-ROUNDING = 1e-5  # a share may exceed its range by so much
-LARGEST = float(np.finfo(np.float32).max)  # of a number
-MOST_DEPTH = 20  # of lists and objects in each other
-TUNED = "tuned."  # begins the names of fine-tuned tensors: then the backbone's number
+Rule = Callable[[Any, str], None]  # called with a value and the name of its field
+ONE_SPEC = 3  # the last schema with a single feature spec
+ROUNDING = 1e-5  # a share may exceed its range by this much
+LARGEST = float(np.finfo(np.float32).max)  # the largest number allowed
+MOST_DEPTH = 20  # of nested lists and objects
+TUNED = "tuned."  # prefix of fine-tuned tensors, before the backbone's number
 
 
 class FieldError(ValueError):
-    """A field that is not what it must be."""
+    """A field has a value that the schema does not allow."""
 
     def __init__(self, name: str, value: Any, must: str) -> None:
         shown = repr(value)
@@ -35,7 +35,7 @@ class FieldError(ValueError):
 
 
 def number(low: float = -LARGEST, high: float = LARGEST, above: bool = False) -> Rule:
-    """Take finite numbers from ``low``, or ``above`` it, to ``high``."""
+    """Accept finite numbers from ``low``, or only ``above`` it, to ``high``."""
     must = f"a number {'above' if above else 'from'} {low:g} to {high:g}"
 
     def rule(value: Any, name: str) -> None:
@@ -46,7 +46,7 @@ def number(low: float = -LARGEST, high: float = LARGEST, above: bool = False) ->
 
 
 def share(low: float = 0) -> Rule:
-    """Take numbers from ``low`` to 1, but for rounding."""
+    """Accept numbers from ``low`` to 1, with some tolerance for rounding."""
 
     def rule(value: Any, name: str) -> None:
         if type(value) not in (int, float) or not low - ROUNDING <= value <= 1 + ROUNDING:
@@ -56,17 +56,17 @@ def share(low: float = 0) -> Rule:
 
 
 def integer(low: int, high: int = 2**53) -> Rule:
-    """Take whole numbers ``low..high``."""
+    """Accept whole numbers ``low..high``."""
 
     def rule(value: Any, name: str) -> None:
         if type(value) is not int or not low <= value <= high:
-            raise FieldError(name, value, f"a whole number, {low} to {high}")
+            raise FieldError(name, value, f"a whole number from {low} to {high}")
 
     return rule
 
 
 def text(pattern: str = r"(?s:.*)", must: str = "a text") -> Rule:
-    """Take texts that ``pattern`` matches as a whole."""
+    """Accept texts that match ``pattern`` as a whole."""
 
     def rule(value: Any, name: str) -> None:
         if not isinstance(value, str) or re.fullmatch(pattern, value) is None:
@@ -76,45 +76,45 @@ def text(pattern: str = r"(?s:.*)", must: str = "a text") -> Rule:
 
 
 def boolean(value: Any, name: str) -> None:
-    """Take true and false."""
+    """Accept true and false."""
     if not isinstance(value, bool):
         raise FieldError(name, value, "true or false")
 
 
 def anything(value: Any, name: str) -> None:
-    """Take all that JSON can hold."""
+    """Accept any JSON value."""
 
 
 def one_of(words: Sequence[str]) -> Rule:
-    """Take one of some words."""
+    """Accept one of ``words``."""
     return text("|".join(map(re.escape, words)), f"one of {', '.join(words)}")
 
 
 def nullable(rule: Rule) -> Rule:
-    """Take null as well."""
+    """Accept null and everything that ``rule`` accepts."""
     return lambda value, name: None if value is None else rule(value, name)
 
 
 def array(rule: Rule, least: int = 0, most: int | None = None, unique: bool = False) -> Rule:
-    """Take lists of ``least..most`` values that each follow ``rule``."""
+    """Accept lists of ``least..most`` items that ``rule`` accepts."""
 
     def check_all(value: Any, name: str) -> None:
         if not isinstance(value, list):
             raise FieldError(name, value, "a list")
         if len(value) < least or (most is not None and len(value) > most):
-            must = f"a list of {least if most == least else f'at least {least}'}"
-            raise FieldError(name, value, must)
+            count = least if most == least else f"at least {least}"
+            raise FieldError(name, value, f"a list of {count} {'item' if least == 1 else 'items'}")
         for k, item in enumerate(value):
             rule(item, f"{name}[{k}]")
         if unique and len(set(value)) < len(value):
-            twice = next(item for item in value if value.count(item) > 1)
-            raise FieldError(name, value, f"a list without repeats, and has {twice!r} twice")
+            repeated = next(item for item in value if value.count(item) > 1)
+            raise FieldError(name, value, f"a list without repeats, but has {repeated!r} twice")
 
     return check_all
 
 
 def interval(low: float = 0, of: Rule | None = None) -> Rule:
-    """Take a list of two shares, or of what ``of`` takes, the smaller one first."""
+    """Accept two shares, or two values that ``of`` accepts, the smaller one first."""
     pair = array(of or share(low), 2, 2)
 
     def rule(value: Any, name: str) -> None:
@@ -128,7 +128,7 @@ def interval(low: float = 0, of: Rule | None = None) -> Rule:
 def record(
     required: Mapping[str, Rule], optional: Mapping[str, Rule] | None = None, is_open: bool = False
 ) -> Rule:
-    """Take objects with ``required`` keys and any of ``optional``; if ``is_open``, others too."""
+    """Accept objects with all ``required`` and any ``optional`` keys; others if ``is_open``."""
     rules = {**required, **(optional or {})}
 
     def check_all(value: Any, name: str) -> None:
@@ -143,7 +143,7 @@ def record(
                 rules[key](item, f"{prefix}{key}")
             elif not is_open:
                 raise ValueError(
-                    f"{prefix}{key[:60]} is unknown to this earmark, which knows {', '.join(rules)}"
+                    f"{prefix}{key[:60]} is an unknown field; known fields: {', '.join(rules)}"
                 )
 
     return check_all
@@ -295,7 +295,7 @@ TENSORS = {  # names and shapes; K classes, D features, H hidden units
 
 
 def check(header: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
-    """Raise ValueError with the name of the first field or tensor that is not as declared."""
+    """Raise ValueError with the name of the first field or tensor that breaks the schema."""
     check_depth(header)
     HEADER(header, "")
     _check_backbones(header["backbones"])
@@ -304,12 +304,12 @@ def check(header: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
     own = {name: value for name, value in tensors.items() if not name.startswith(TUNED)}
     check_head(header["head"], own, len(header["labels"]))
     for name, value in tensors.items():
-        if name != "scale":  # infinite for a feature that training never saw move: it is not read
+        if name != "scale":  # infinite for a feature that was constant in training
             _check_numbers(name, value)
 
 
 def check_depth(value: Any, depth: int = 0) -> None:
-    """Refuse JSON that is nested deeper than any earmark writes it."""
+    """Raise ValueError for JSON that is nested deeper than in any classifier."""
     if depth > MOST_DEPTH:
         raise ValueError(f"its header is nested deeper than {MOST_DEPTH} levels")
     children = value.values() if isinstance(value, dict) else value
@@ -325,16 +325,16 @@ def _check_backbones(uses: Sequence[Mapping[str, Any]]) -> None:
             name = f"backbones[{k}].fingerprint"
             raise FieldError(name, use["fingerprint"], f"one of backbone {use['name']!r}")
         if names.count(use["name"]) > 1:
-            raise FieldError(f"backbones[{k}].name", use["name"], "there once only")
+            raise FieldError(f"backbones[{k}].name", use["name"], "different for each backbone")
 
 
 def _check_features(header: Mapping[str, Any]) -> None:
-    """Check that 'pooling' or 'features' is there, and reads the layers of the backbones."""
+    """Check that either 'pooling' or 'features' exists and reads the layers of the backbones."""
     name, other = (
         ("features", "pooling") if header["schema"] > ONE_SPEC else ("pooling", "features")
     )
     if name not in header or other in header:
-        raise ValueError(f"with schema {header['schema']}, {name} must be there, and {other} not")
+        raise ValueError(f"schema {header['schema']} requires the field {name} and forbids {other}")
     specs, uses = header.get("features", ()), header["backbones"]
     for k, spec in enumerate(specs):
         name = f"features[{k}].layers"
@@ -342,35 +342,35 @@ def _check_features(header: Mapping[str, Any]) -> None:
             must = f"{len(uses)} lists, one for each backbone"
             raise FieldError(name, spec["layers"], must)
         if not any(spec["layers"]):
-            raise FieldError(name, spec["layers"], "lists with a layer in one of them")
+            raise FieldError(name, spec["layers"], "lists with at least one layer in all")
     for number, use in enumerate(uses if specs else ()):
         read = {layer for spec in specs for layer in spec["layers"][number]}
         if read != set(use["layers"]):
-            must = f"those that features read of it, {sorted(read)}"
+            must = f"the layers that features read, {sorted(read)}"
             raise FieldError(f"backbones[{number}].layers", use["layers"], must)
 
 
 def _check_decision(header: Mapping[str, Any]) -> None:
-    """Check what decides against the classes, the calibration and the estimate."""
+    """Check that the decision rule fits the classes, the calibration and the estimate."""
     labels, limits, estimate = header["labels"], header["limits"], header["estimate"]
     if header["calibration"]["is_single"]:
         if offset := header["calibration"]["offset"]:
-            must = "0, as calibration.is_single says that a clip has one class"
+            must = "0, because calibration.is_single says that a clip has one class"
             raise FieldError("calibration.offset", offset, must)
         if limits["thresholds"]:
-            must = "empty, as calibration.is_single says that a clip has one class"
+            must = "empty, because calibration.is_single says that a clip has one class"
             raise FieldError("limits.thresholds", limits["thresholds"], must)
     elif limits["disbelief"]:
-        must = "empty, as calibration.is_single says that a clip has several classes"
+        must = "empty, because calibration.is_single says that a clip has several classes"
         raise FieldError("limits.disbelief", limits["disbelief"], must)
     elif len(limits["thresholds"]) != len(labels):
-        must = f"a list of {len(labels)}, one for each label"
+        must = f"a list of {len(labels)} items, one for each label"
         raise FieldError("limits.thresholds", limits["thresholds"], must)
     if limits["disbelief"] != sorted(limits["disbelief"]):
         raise FieldError("limits.disbelief", limits["disbelief"], "sorted, the smallest first")
-    tested = [figures.get("label") for figures in estimate["classes"]]
-    if tested and tested != labels:
-        raise FieldError("labels", labels, f"those of estimate.classes, {tested}")
+    tested_labels = [figures.get("label") for figures in estimate["classes"]]
+    if tested_labels and tested_labels != labels:
+        raise FieldError("labels", labels, f"those of estimate.classes, {tested_labels}")
     headline = estimate.get("headline", {})
     same = estimate.get(headline.get("name")) if header["calibration"]["is_single"] else None
     if same is not None and abs(headline["value"] - same) > ROUNDING:
@@ -402,14 +402,14 @@ def check_head(kind: str, tensors: Mapping[str, np.ndarray], labels: int) -> Non
             raise FieldError(f"the shape of tensor {name}", list(value.shape), f"{expected}")
         if value.dtype != np.float32:
             raise FieldError(f"the type of tensor {name}", str(value.dtype), "float32")
-    scale = tensors["scale"]  # infinite for a unit that never moved in training, which is left out
+    scale = tensors["scale"]  # infinite for a feature that was constant in training
     _check_numbers("scale", scale[scale != np.inf])
     if not (scale > 0).all():
-        raise FieldError("the smallest of tensor scale", float(scale.min()), "above 0")
+        raise FieldError("the smallest number of tensor scale", float(scale.min()), "above 0")
 
 
 def _check_numbers(name: str, value: np.ndarray) -> None:
     if value.dtype.kind != "f":
         raise FieldError(f"the type of tensor {name}", str(value.dtype), "a float")
     if not np.isfinite(value).all():
-        raise ValueError(f"tensor {name} has a number that is not finite")
+        raise ValueError(f"tensor {name} has NaN or infinity")

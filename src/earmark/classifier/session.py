@@ -1,4 +1,4 @@
-"""A classifier that is loaded and warm, ready to answer from several threads."""
+"""A loaded classifier that predicts from several threads."""
 
 from __future__ import annotations
 
@@ -25,19 +25,44 @@ if TYPE_CHECKING:
     from earmark.classifier.classifier import Classifier
     from earmark.embeddings.store import Store
 
-SHARED = 4  # sessions that ``Classifier.predict`` keeps warm
+SHARED = 4  # sessions that ``Classifier.predict`` keeps loaded
 FRAMES: tuple[Literal["pandas", "polars", "pyarrow"], ...] = (
     "pandas",
     "polars",
     "pyarrow",
-)  # the first that is installed makes data frames
+)  # the first one that is installed makes data frames
 
 
 class Session:
-    """Keeps the networks of a classifier warm. Safe to use from several threads; survives a fork.
+    """A classifier with its networks loaded; several threads may use it, also after a fork.
 
-    With a ``store``, embeddings are taken from it and added to it; a store belongs to one thread.
     Use it as a context manager, or :meth:`close` it.
+
+    Parameters
+    ----------
+    classifier : Classifier
+        The classifier to load.
+    store : Store, optional
+        Where embeddings are read and saved. A session with a store belongs to one thread.
+
+    Attributes
+    ----------
+    classifier : Classifier
+    store : Store or None
+
+    Raises
+    ------
+    ModelError
+        A backbone here differs from the one that the classifier was trained with.
+    BackboneError
+        The weights of a backbone are missing.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> with earmark.load("mine.earmark").session() as session:
+    ...     [prediction.label for prediction in session.predict(["new.wav", "whistle.wav"])]
+    ['low', 'high']
     """
 
     def __init__(self, classifier: Classifier, store: Store | None = None) -> None:
@@ -53,7 +78,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Let the networks go; a closed session answers with EarmarkError."""
+        """Free the networks; using a closed session raises EarmarkError."""
         self._networks = None
 
     def predict(
@@ -81,7 +106,7 @@ class Session:
     ) -> Iterator[Prediction]:
         """Yield a prediction for each recording, in order, while later ones are being read.
 
-        One that cannot be read has an ``error``.
+        A recording that cannot be read gives a prediction with an ``error``.
         """
         most = self._most_nonconformity(coverage)
         for result in self._embed_many(clips_of(recordings, rate_hz)):
@@ -92,7 +117,7 @@ class Session:
                 yield self._answer(result, most)
 
     def predict_proba(self, recordings: Recordings, *, rate_hz: int | None = None) -> np.ndarray:
-        """Return the scores (N, K) of N recordings; columns are those of ``classifier.labels``.
+        """Return the scores (N, K) of N recordings, one column per class of ``classifier.labels``.
 
         Raises AudioError for the first recording that cannot be read.
         """
@@ -110,7 +135,7 @@ class Session:
         rate_hz: int | None = None,
         coverage: float | None = None,
     ) -> Any:
-        """Return a data frame with one row a clip; see :meth:`Classifier.predict_dataframe`."""
+        """Return a data frame with one row per clip; see :meth:`Classifier.predict_dataframe`."""
         import narwhals as nw
 
         backend = extras.first_of(FRAMES, "a data frame")
@@ -130,7 +155,7 @@ class Session:
         return nw.from_dict(columns, backend=backend).to_native()
 
     def _load(self) -> list[Backbone]:
-        """Load the networks; without a store, only the layers that are read are computed."""
+        """Load the networks; without a store, compute only the layers that the head reads."""
         networks = self.classifier.networks()
         if self.store is None:
             for network, use in zip(networks, self.classifier.backbones, strict=True):
@@ -138,9 +163,9 @@ class Session:
         return networks
 
     def _warm(self) -> Sequence[Backbone]:
-        """Return the networks, loaded anew in a process that was forked off.
+        """Return the networks; load them again in a forked process.
 
-        The threads of OpenMP and of engines do not survive a fork: there one thread computes.
+        Threads of OpenMP and of engines do not survive a fork, so a forked process uses one thread.
         """
         if self._networks is not None and self._process != os.getpid():
             import torch
@@ -160,7 +185,7 @@ class Session:
         if self.store is not None:
             return next(self._embed_many([clip]))
         audio = self.classifier.audio
-        return _joined([embed_clip(clip, network, audio) for network in self._warm()])
+        return _join([embed_clip(clip, network, audio) for network in self._warm()])
 
     def _embed_many(self, clips: Iterable[Clip]) -> Iterator[_Vectors | Failure]:
         """Yield the embeddings of each clip by every network, in order."""
@@ -172,10 +197,10 @@ class Session:
             for copies, network in zip(itertools.tee(clips, len(networks)), networks, strict=True)
         ]
         for results in zip(*streams, strict=True):
-            yield _joined(results)
+            yield _join(results)
 
     def _features(self, vectors: _Vectors) -> np.ndarray:
-        """Return (1, D), what the head reads."""
+        """Return the head's features (1, D) of one clip."""
         infos = [network.info for network in self._warm()]
         matrices = [result.vector[None] for result in vectors]
         return compute_features(infos, matrices, self.classifier.features)
@@ -209,7 +234,7 @@ class Session:
         )
 
     def _label(self, ranked: Mapping[str, float], labels: Sequence[str]) -> str | None:
-        """Return the best class, None for a clip of none; files of 0.1 go on naming one."""
+        """Return the best class, or None if no class is chosen; files of 0.1 always name one."""
         is_old = str(self.classifier.provenance.get("earmark", "")).startswith("0.1")
         return next(iter(ranked)) if labels or is_old else None
 
@@ -218,11 +243,11 @@ class Session:
         return None if coverage is None else rule.most_nonconformity(coverage)
 
 
-_Vectors = Sequence[Embedded]  # of one clip, by each network
+_Vectors = Sequence[Embedded]  # embeddings of one clip, one per network
 
 
-def _joined(results: Sequence[Result]) -> _Vectors | Failure:
-    """Return what the networks made of one clip, or the first failure."""
+def _join(results: Sequence[Result]) -> _Vectors | Failure:
+    """Return the embeddings of one clip by all networks, or the first failure."""
     vectors = [result for result in results if isinstance(result, Embedded)]
     if len(vectors) == len(results):
         return vectors
@@ -234,7 +259,7 @@ _sessions_lock = threading.Lock()
 
 
 def shared_session(classifier: Classifier) -> Session:
-    """Return the warm session of equal classifiers; the few last used ones are kept."""
+    """Return the session that equal classifiers share; the last few sessions stay loaded."""
     key = classifier.digest
     with _sessions_lock:
         session = _sessions.get(key)

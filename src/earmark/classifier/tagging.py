@@ -1,4 +1,4 @@
-"""Tag recordings with AudioSet's classes; no training is needed."""
+"""Tag recordings with AudioSet's classes, without training."""
 
 from __future__ import annotations
 
@@ -22,19 +22,36 @@ from earmark.errors import AudioError, BackboneError, EarmarkError
 
 @dataclass(frozen=True)
 class Tags:
-    """What one recording sounds like: ``scores`` by class, best first; or else an ``error``."""
+    """The AudioSet classes of one recording.
+
+    Attributes
+    ----------
+    path : str
+        The recording; '<bytes>' or '<samples>' if it is not a file.
+    scores : dict of str to float
+        The score of each class, 0 to 1, best first; empty if there is an ``error``. Scores do not
+        add up to 1.
+    seconds : float
+        Length of the clip in seconds.
+    error : str or None
+        A sentence that says why the recording could not be read.
+    failure : AudioError or None
+        The same as an exception.
+    start, end : float or None
+        The stretch of the recording in seconds; None for the start or end of the recording.
+    """
 
     path: str
     scores: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: str | None = None
     failure: AudioError | None = field(default=None, repr=False, compare=False)
-    start: float | None = None  # of the stretch that was heard; None: from the beginning
+    start: float | None = None
     end: float | None = None
 
     @property
     def name(self) -> str:
-        """The path, and the stretch where it is one."""
+        """The path, and the stretch if there is one."""
         return Clip(Path(self.path), start=self.start, end=self.end).name
 
 
@@ -52,24 +69,24 @@ def tag(
     recordings : str, Path, bytes, array, or a list of these
         As in :meth:`Classifier.predict`.
     backbone : str
-        A network that has classes of its own: 'yamnet' or one of ``efficientat-*``.
+        A network with its own classes: 'yamnet' or one of ``efficientat-*``.
     top : int
-        How many classes to name.
+        Number of classes to name.
     rate_hz : int, optional
-        The rate of samples.
+        The sample rate of an array.
 
     Returns
     -------
     Tags or list of Tags
-        A list for a folder or a list, also of one recording; there, a recording that cannot be
-        read has an ``error``.
+        A list if ``recordings`` is a folder or a list, even of one recording. In a list, a
+        recording that cannot be read has an ``error``.
 
     Raises
     ------
     AudioError
         A single recording cannot be read.
     BackboneError
-        A backbone that is unknown, has no classes or no weights.
+        The backbone is unknown or has no classes, or its weights are missing.
 
     Examples
     --------
@@ -90,14 +107,14 @@ def tag(
 def tag_iter(
     recordings: Recordings, backbone: str = "efficientat-mn04", top: int = 5
 ) -> Iterator[Tags]:
-    """Yield the ``top`` classes of each recording, in order; one that cannot be read has an error.
+    """Yield the ``top`` classes of each recording, in order; an unreadable one has an error.
 
-    A class's score is its mean over the windows, each weighing what it has of real samples, as the
-    authors of YAMNet do it: what most of a recording is about. The maximum would name whatever was
-    likeliest for one second, and grow with the length. Scores do not add up to 1.
+    A class's score is its mean over the windows, weighted by their real samples, as the authors of
+    YAMNet do. So it describes most of the recording. A maximum would describe a single second, and
+    would grow with the length. Scores do not add up to 1.
     """
     if top < 1:
-        raise EarmarkError(f"top is {top}; give how many classes to name, at least 1.")
+        raise EarmarkError(f"top is {top}; give the number of classes to name, at least 1.")
     network = create_tagger(backbone)
     return (_tags(network, clip, top) for clip in clips_of(recordings))
 
@@ -120,7 +137,7 @@ def _tags(network: Tagger, clip: Clip, top: int) -> Tags:
 
 @torch.inference_mode()
 def window_scores(network: Tagger, windows: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Return the sum (K,) float64 of the scores of ``windows``, each times its real samples."""
+    """Return the sum (K,) float64 of the windows' scores, weighted by their real samples."""
     batch = max(1, int(network.batch_s * network.info.rate_hz / windows.shape[1]))
     total = np.zeros(len(network.class_names()))
     for i in range(0, len(windows), batch):
@@ -134,7 +151,7 @@ def create_tagger(name: str) -> Tagger:
     if not issubclass(entry(name)[1], Tagger):
         taggers = [known for known in list_backbones() if issubclass(entry(known)[1], Tagger)]
         raise BackboneError(
-            f"backbone {name!r} has no classes of its own; take one that has: {', '.join(taggers)}."
+            f"backbone {name!r} has no classes of its own; use one that has: {', '.join(taggers)}."
         )
     tagger = load_backbone(name)
     assert isinstance(tagger, Tagger)

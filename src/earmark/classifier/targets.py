@@ -1,4 +1,4 @@
-"""What a head is to learn: the classes of each clip, and how much it counts."""
+"""The training targets of a head: the classes and the weight of each clip."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Targets:
-    """What is to be learned of N clips and ``n_classes`` K.
+    """The classes of N clips, for K classes.
 
-    ``classes`` has the class number (N,) of clips with one class each; of clips with several it is
-    bool (N, K). ``weights`` (N,) say how much a clip counts, about 1 on average.
+    Attributes
+    ----------
+    classes : array
+        Class numbers (N,) if each clip has one class; else bool (N, K).
+    n_classes : int
+        K.
+    weights : array, (N,)
+        The weight of each clip, about 1 on average.
     """
 
     classes: np.ndarray
@@ -21,13 +27,13 @@ class Targets:
 
     @classmethod
     def single(cls, truth: np.ndarray, classes: int, balanced: bool = False) -> Targets:
-        """Make targets of class numbers (N,); ``balanced`` lets each class count the same."""
+        """Return the targets for class numbers (N,); ``balanced`` gives classes equal weight."""
         targets = cls(np.asarray(truth, np.int64), classes, np.ones(len(truth)))
         return targets.balanced() if balanced else targets
 
     @classmethod
     def several(cls, onehot: np.ndarray) -> Targets:
-        """Make targets of a matrix (N, K) that is not 0 where a clip has a class."""
+        """Return the targets for a matrix (N, K) that is above 0 where a clip has a class."""
         return cls(np.asarray(onehot) > 0, onehot.shape[1], np.ones(len(onehot)))
 
     def __len__(self) -> int:
@@ -40,7 +46,7 @@ class Targets:
 
     @property
     def onehot(self) -> np.ndarray:
-        """(N, K) float32, 1 where a clip has a class and 0 elsewhere; made anew at each call."""
+        """(N, K) float32: 1 where a clip has a class, else 0; computed at each call."""
         if not self.is_single:
             return self.classes.astype(np.float32)
         onehot = np.zeros((len(self), self.n_classes), np.float32)
@@ -49,12 +55,12 @@ class Targets:
 
     @property
     def first(self) -> np.ndarray:
-        """The number (N,) of the first class of each clip; -1 for a clip of none."""
+        """The number (N,) of the first class of each clip; -1 for a clip without a class."""
         return self.classes if self.is_single else first_class(self.classes)
 
     @property
     def counts(self) -> np.ndarray:
-        """How many clips (K,) have each class."""
+        """The number of clips (K,) of each class."""
         if self.is_single:
             return np.bincount(self.classes, minlength=self.n_classes).astype(np.float64)
         return np.asarray(self.classes.sum(0, dtype=np.float64))
@@ -69,19 +75,19 @@ class Targets:
         return np.asarray(sums / self.weights.sum())
 
     def rows(self, rows: np.ndarray | slice) -> Targets:
-        """Return the targets of some clips; ``rows`` as an array is indexed with."""
+        """Return the targets of the clips at ``rows``, an index of arrays."""
         return Targets(self.classes[rows], self.n_classes, self.weights[rows])
 
     def balanced(self) -> Targets:
-        """Return the targets with weights of mean 1 with which each class counts the same."""
+        """Return the targets with weights of mean 1 that give all classes equal weight."""
         if not self.is_single:
             return replace(self, weights=balanced_weights(self.onehot))
-        weights = 1 / self.counts[self.classes]  # a class of no clips is in none of them
+        weights = 1 / self.counts[self.classes]  # a class without clips does not occur here
         return replace(self, weights=weights / weights.mean())
 
 
 def balanced_weights(onehot: np.ndarray) -> np.ndarray:
-    """Return (N,) of mean 1: the mean over a clip's classes of 1 / (clips of the class)."""
+    """Return weights (N,) of mean 1: the mean of 1 / (clips of the class) over a clip's classes."""
     share = onehot / np.maximum(onehot.sum(0), 1)
     weights = share.sum(1) / np.maximum(onehot.sum(1), 1)
     weights[weights == 0] = 1 / len(onehot)  # a clip without any class
@@ -89,5 +95,5 @@ def balanced_weights(onehot: np.ndarray) -> np.ndarray:
 
 
 def first_class(onehot: np.ndarray) -> np.ndarray:
-    """Return the number (N,) of the first class of each clip; -1 for a clip of none."""
+    """Return the number (N,) of the first class of each clip; -1 for a clip without a class."""
     return np.where(onehot.any(1), onehot.argmax(1), -1)

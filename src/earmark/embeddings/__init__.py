@@ -1,4 +1,4 @@
-"""Clips become vectors: cutting, computing, pooling, the store."""
+"""Turn clips into vectors: cutting, computing, pooling, the store."""
 
 from typing import TYPE_CHECKING
 

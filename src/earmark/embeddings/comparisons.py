@@ -1,4 +1,4 @@
-"""What earlier comparisons of two clips found, kept in the store."""
+"""Results of earlier comparisons of two clips, saved in the store."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from earmark.errors import EarmarkWarning, StoreDamageError, StoreError
 
 
 class Comparisons:
-    """Seconds that two clips share, by pairs of rows of ``keys`` (N,).
+    """The seconds of audio that two clips share, by pairs of rows of ``keys`` (N,).
 
-    The keys are those of embeddings: they stand for recording, stretch, decoder, options and
-    backbone. Where the store cannot be used nothing is known, and nothing is kept.
+    The keys are those of embeddings: each identifies recording, stretch, decoder, options and
+    backbone. If the store cannot be used, nothing is known and nothing is saved.
     """
 
     def __init__(self, store: Store, keys: Sequence[bytes]) -> None:
         self._store, self._keys = store, keys
 
     def get(self, pairs: Sequence[RowPair]) -> dict[RowPair, float]:
-        """Return the seconds of those ``pairs`` that were compared."""
+        """Return the shared seconds of those ``pairs`` that were compared before."""
         by_key = {self._key(pair): pair for pair in pairs}
         with _without_store():
-            found = self._store.get_compared(list(by_key))
-            return {by_key[key]: shared_s for key, shared_s in found.items()}
+            compared = self._store.get_compared(list(by_key))
+            return {by_key[key]: shared_s for key, shared_s in compared.items()}
         return {}
 
     def put(self, shared_s: Mapping[RowPair, float]) -> None:
-        """Keep the seconds of pairs."""
+        """Save the shared seconds of pairs."""
         with _without_store():
             self._store.put_compared({self._key(pair): s for pair, s in shared_s.items()})
 
@@ -47,6 +47,6 @@ def _without_store() -> Iterator[None]:
     try:
         yield
     except StoreDamageError as error:
-        warnings.warn(f"{error} Clips are compared anew.", EarmarkWarning, stacklevel=4)
+        warnings.warn(f"{error} Clips are compared again.", EarmarkWarning, stacklevel=4)
     except StoreError:
         pass

@@ -1,4 +1,4 @@
-"""Run a network over windows, those of several clips together."""
+"""Run a network over the windows of several clips together."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from earmark.backbones.base import Backbone, LayerStats, join
 from earmark.embeddings.stages import CutClip, WindowStats
 
 _gpu = threading.Lock()  # one thread at a time: several inside cuDNN ended the process
-BATCH_GPU_S = 60.0  # seconds of audio in one pass of the network; for a CPU the network says it
+BATCH_GPU_S = 60.0  # seconds of audio in one pass on a GPU; on a CPU the network's `batch_s`
 
 
 def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowStats]:
     """Return the statistics of ``clips``, in their order; windows of equal length share batches.
 
-    A clip with warnings is computed in every run, so it has its own batch: the batches of the other
-    clips are then the same in every run.
+    A clip with warnings is never stored, so every run computes it. It gets its own batch, so that
+    the batches of the other clips are the same in every run.
     """
     by_width: dict[tuple[int, int], list[CutClip]] = collections.defaultdict(list)
     for clip in clips:
@@ -46,11 +46,11 @@ def window_stats(backbone: Backbone, clips: Sequence[CutClip]) -> list[WindowSta
 
 
 class _Threads(threading.local):
-    """PyTorch's number of threads before this thread was left with one."""
+    """PyTorch's number of threads ``before`` this thread was set to one."""
 
     lock = threading.Lock()
     before = 1
-    calls: ClassVar[list[int]] = []  # for each at this time, the number to restore
+    calls: ClassVar[list[int]] = []  # the number to restore, for each call in progress
 
 
 _threads = _Threads()
@@ -58,10 +58,10 @@ _threads = _Threads()
 
 @contextlib.contextmanager
 def restored_threads() -> Iterator[None]:
-    """Restore PyTorch's number of threads when the last of several calls at the same time ends.
+    """Restore PyTorch's number of threads when the last of several concurrent calls ends.
 
-    The number is that of the whole process where MKL computes. Restored earlier, it would change
-    the last bits of what another call computes on one core.
+    With MKL, the number applies to the whole process. If it were restored earlier, it would change
+    the last bits of results that another call computes on one core.
     """
     with _threads.lock:
         if _threads.calls:
@@ -91,7 +91,7 @@ def run(
         parts = []
         for i in range(0, len(windows), batch):
             tensors = [torch.from_numpy(a[i : i + batch]) for a in (windows, valid)]
-            if on_gpu:  # a pinned copy does not wait for the one before it
+            if on_gpu:  # pinned memory is copied while the GPU computes
                 tensors = [t.pin_memory().to(backbone.device, non_blocking=True) for t in tensors]
             parts.append(backbone(*tensors))
         columns = {name: join([part[name] for part in parts]) for name in parts[0]}

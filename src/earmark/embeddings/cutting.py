@@ -18,15 +18,16 @@ from earmark.embeddings.sections import cut_sections, cut_short
 from earmark.embeddings.stages import CutClip, Failure, LongClip, Request
 from earmark.errors import AudioError
 
-WHOLE_FILE_BYTES = 2 * 2**20  # larger recordings are not held in memory while they wait
+WHOLE_FILE_BYTES = 2 * 2**20  # larger recordings are not kept in memory while they wait
 
 
 def make_request(
     backbone: Backbone, options: AudioOptions, clip: Clip, known: KnownVersions | None = None
 ) -> Request | Failure:
-    """Hash the recording; keep the bytes of a small one if the clip is all of it.
+    """Hash a clip's recording and return a request to embed it.
 
-    A recording that is ``known`` is not read.
+    The request keeps the bytes of a small recording if the clip is all of it. A recording whose
+    version is ``known`` is not read.
     """
     source = clip.source
     version = known.get(source) if known is not None else None
@@ -34,7 +35,7 @@ def make_request(
     try:
         if version is None:
             status = status_of(source)
-            source, version = _hashed(clip, options)
+            source, version = _hash(clip, options)
             if known is not None:
                 known.add(clip.source, status, version)
     except AudioError as error:
@@ -48,13 +49,13 @@ def make_request(
     return Request(clip, source, key, version.content, is_known)
 
 
-def _hashed(clip: Clip, options: AudioOptions) -> tuple[Source, RecordingVersion]:
-    """Return the recording, with its bytes if they are few and all the clip's, and its version."""
+def _hash(clip: Clip, options: AudioOptions) -> tuple[Source, RecordingVersion]:
+    """Return the recording and its version; with its bytes if it is small and the whole clip."""
     source = clip.source
     is_whole = clip.start is None and clip.end is None
     if is_whole and isinstance(source, FileSource) and source.size <= WHOLE_FILE_BYTES:
         source = source.loaded()
-    if source.size > WHOLE_FILE_BYTES:  # it may be terabytes of nothing: look before hashing
+    if source.size > WHOLE_FILE_BYTES:  # hashing terabytes that are no audio would be a waste
         with audio.open_stream(source, None, clip.start, clip.end, options):
             pass
     return source, RecordingVersion(source.version, decoder_version(source))
@@ -64,7 +65,7 @@ def cut(
     backbone: Backbone, options: AudioOptions, request: Request
 ) -> CutClip | LongClip | Failure:
     """Decode a clip and cut it into the windows that ``backbone`` reads, unless it is long."""
-    if request.is_known:  # what is decoded must be what was hashed
+    if request.is_known:  # the bytes that are decoded must be those that were hashed
         again = make_request(backbone, options, request.clip)
         if isinstance(again, Failure):
             return replace(again, key=request.key)

@@ -1,4 +1,4 @@
-"""Embed clips: all their vectors, and what could not be read."""
+"""Embed clips: their vectors, and the clips that could not be read."""
 
 from __future__ import annotations
 
@@ -36,17 +36,35 @@ from earmark.system.progress import Progress
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Embeddings of clips: ``matrix`` (N, E), one row for each of ``clips``, in their order.
+    """Embeddings of N clips, one row per clip.
 
-    A row holds, layer after layer, the mean and then the standard deviation of each unit. Where
-    rows are too many for memory, ``matrix`` is a :class:`StoredRows`, which reads some at a time.
-    ``failures`` are the clips that could not be read; they have no row. ``computed`` counts the
-    rows that did not come out of the store; ``clip_seconds`` (N,) are the lengths of the clips and
-    ``seconds`` that of all the audio.
-    ``warnings`` begin with the path and say what is missing of a recording, or was changed.
-    ``notes`` do where it is very little, and the clip did not come out of the store.
-    ``contents`` has a hash of each clip's recording. ``sounds`` (N,) has a number for each distinct
-    row, counted in their order. ``keys`` are those of the store.
+    Attributes
+    ----------
+    info : BackboneInfo
+        The backbone that computed them.
+    clips : tuple of Clip
+        The clips that could be read, in the order given.
+    matrix : array or StoredRows, (N, E)
+        Layer after layer, the mean and then the standard deviation of each unit. If the rows do not
+        fit into the allowed memory, a :class:`StoredRows`, which reads some rows at a time.
+    failures : tuple of Failure
+        The clips that could not be read. They have no row.
+    clip_seconds : array, (N,)
+        Length of each clip in seconds.
+    seconds : float
+        Length of all clips together in seconds.
+    computed : int
+        Number of rows that did not come from the store.
+    sounds : array, (N,)
+        A number for each distinct row, in order of appearance: equal rows have equal numbers.
+    contents : Hashes
+        A hash of each clip's recording.
+    keys : Hashes
+        The rows' keys in the store.
+    warnings : tuple of str
+        What is missing from a recording or was changed. Each text begins with the path.
+    notes : tuple of str
+        The same for losses that are very small, only of clips that did not come from the store.
     """
 
     info: BackboneInfo
@@ -65,7 +83,7 @@ class Embeddings:
         return f"Embeddings({self.matrix.shape}, {self.info.name!r}, {len(self.failures)} failures)"
 
     def only(self, clips: Container[Clip]) -> Embeddings:
-        """Keep the rows of those ``clips``, in the order they have."""
+        """Return the embeddings of those of the clips that are in ``clips``, in the same order."""
         rows = np.fromiter((clip in clips for clip in self.clips), bool, len(self.clips))
         if rows.all():
             return self
@@ -86,11 +104,11 @@ class Embeddings:
 
     def features(self, layers: Sequence[str]) -> np.ndarray:
         """Return (N, D) float32: means and deviations of the named layers, side by side."""
-        picked = columns(self.info, layers)
-        features = np.empty((len(self.clips), len(picked)), np.float32)
+        numbers = columns(self.info, layers)
+        features = np.empty((len(self.clips), len(numbers)), np.float32)
         first = 0
         for block in blocks(self.matrix):
-            features[first : first + len(block)] = block[:, picked]
+            features[first : first + len(block)] = block[:, numbers]
             first += len(block)
         return features
 
@@ -110,35 +128,35 @@ def embed(
     Parameters
     ----------
     data : str, Path, Dataset, frame, or clips
-        What :meth:`Dataset.read` takes, labels not needed; or clips.
+        Anything that :meth:`Dataset.read` takes, also without labels; or clips.
     backbone : str or Backbone
-        A name, or a network of :func:`earmark.load_backbone`.
+        A name, or a network from :func:`earmark.load_backbone`.
     store : Store, optional
-        Embeddings are taken from it and added to it.
+        Where embeddings are read and saved. Without it, all are computed and none is saved.
     options : AudioOptions, optional
-        How recordings are read; by default as the data set says, or as they are.
+        How recordings are read. The default is the data set's own options, or no changes.
     threads : int, optional
-        How many compute side by side, each with one core; by default the number of cores.
+        Number of threads that compute, each on one core; by default the number of cores.
     progress : Progress, optional
         Counts finished clips.
     most_bytes : int, optional
-        How much memory rows may take; by default, as much as they need. If they need more,
+        Memory limit for the rows in bytes; by default there is none. If the rows need more,
         ``matrix`` is a :class:`StoredRows`, which reads rows from the store or a temporary file.
         The store must then stay open.
 
     Returns
     -------
     Embeddings
-        A row for each clip, in order; clips that could not be read are in ``failures``.
+        A row for each clip, in order. Clips that could not be read are in ``failures``.
 
     Raises
     ------
     BackboneError
-        An unknown name, or weights that are missing.
+        The backbone's name is unknown, or its weights are missing.
     DataError
-        Data that cannot be read.
+        The data cannot be read.
     StoreError
-        A store that cannot be used, or is damaged when it has rows that were let go.
+        The store cannot be used, or was damaged after rows were left to it.
 
     Examples
     --------
@@ -173,13 +191,13 @@ def embed_to_file(
     options: AudioOptions = AS_IT_IS,
     progress: Progress | None = None,
 ) -> Embeddings:
-    """Embed clips and write them as :func:`write_embeddings` does, without holding their matrix.
+    """Embed clips and write them as :func:`write_embeddings` does, without the matrix in memory.
 
-    Rows beyond some megabytes are in a temporary file beside ``path``. Nothing is written where no
-    clip could be read. The folder of ``path`` is made if need be.
+    Rows beyond some megabytes are in a temporary file beside ``path``. If no clip can be read,
+    nothing is written. The folder of ``path`` is created if necessary.
     """
     near = next(folder for folder in path.absolute().parents if folder.is_dir())
-    rows = GrowingRows(_width(backbone.info), None, 0, near)  # the store could fail meanwhile
+    rows = GrowingRows(_width(backbone.info), None, 0, near)  # no store: it could fail meanwhile
     results = embed_stream(clips, backbone, store, options=options, progress=progress)
     embeddings = _collect(backbone.info, results, rows)
     if embeddings.clips:
@@ -198,7 +216,7 @@ def _width(info: BackboneInfo) -> int:
 
 
 def _collect(info: BackboneInfo, results: Iterable[Result], rows: GrowingRows) -> Embeddings:
-    """Add the embeddings to ``rows``; list failures and warnings beside their matrix."""
+    """Add all embeddings to ``rows``; return them with failures and warnings."""
     failures, warnings, notes = [], list[str](), list[str]()
     clips: list[Clip] = []
     contents, keys, sounds = bytearray(), bytearray(), bytearray()

@@ -1,4 +1,4 @@
-"""Embeddings for use elsewhere: NumPy archives and Parquet tables."""
+"""Write embeddings for other programs: NumPy archives and Parquet tables."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS = 512  # in memory at a time: 10 MB of ``speech-embedding``
 
 
 def check_format(path: Path) -> None:
-    """Refuse a file name whose suffix is of no known format."""
+    """Raise EarmarkError for a file name whose suffix is not that of a known format."""
     if path.suffix not in FORMATS:
         raise EarmarkError(
             f"cannot write embeddings as {path.suffix or 'a file without a suffix'!r}; name a file"
@@ -32,15 +32,15 @@ def check_format(path: Path) -> None:
 
 
 def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
-    """Write one array, or column of lists, a layer: means, then deviations, float32 (N, 2 * D).
+    """Write one array, or column of lists, per layer: means, then deviations, float32 (N, 2 * D).
 
-    Beside them stand ``path`` (absolute), ``label``, ``start`` and ``end`` (seconds, NaN where the
-    clip is the whole recording) of each clip. Both formats have checksums: NumPy checks those of
-    .npz, Parquet's are checked with ``page_checksum_verification=True``. ``layers`` is 'last',
-    'all' or 'NAME,NAME'. Parquet holds UTF-8 only: there, a byte of a name that is not stands as
-    '\\xe9'.
+    Further arrays or columns are ``path`` (absolute), ``label``, ``start`` and ``end`` (seconds,
+    NaN if the clip is the whole recording) of each clip. ``layers`` is 'last', 'all' or
+    'NAME,NAME'. Both formats have checksums: NumPy checks those of .npz, and
+    ``page_checksum_verification=True`` checks those of Parquet. Parquet allows only UTF-8, so other
+    bytes of a name are written there as '\\xe9'.
     """
-    from earmark.embeddings.pooling import columns  # which needs torch
+    from earmark.embeddings.pooling import columns  # imports torch
 
     check_format(path)
     (names,) = layers_of([embeddings.info], layers)
@@ -65,7 +65,7 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
 def _npz(
     part: Path, about: dict[str, np.ndarray], places: dict[str, np.ndarray], matrix: Matrix
 ) -> None:
-    """Write what ``np.savez`` would, block by block."""
+    """Write the file that ``np.savez`` would write, block by block."""
     count = len(about["path"])
     with zipfile.ZipFile(part, "w") as archive:
         for name, column in about.items():

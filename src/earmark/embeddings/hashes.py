@@ -1,4 +1,4 @@
-"""Hashes of recordings and of what they sound like: each computed once, many in little memory."""
+"""Hash recordings and embeddings: each recording once, and all hashes in little memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from earmark.audio.source import FileSource, Source
 
 STATUS_BYTES, SOUND_BYTES, KEY_BYTES, CONTENT_BYTES = 16, 16, 16, 32
 NEGATIVE_ZERO = 0x8000  # of float16
-SETTLED_NS = 2_000_000_000  # a file changed within the step of a clock keeps its time; FAT's is 2 s
+SETTLED_NS = 2_000_000_000  # a change within one clock step keeps a file's time; FAT's step is 2 s
 
 
 class RecordingVersion(NamedTuple):
@@ -25,31 +25,32 @@ class RecordingVersion(NamedTuple):
 
 
 class KnownVersions:
-    """The versions of recordings that are files, as long as they are the same files.
+    """The versions of recordings in files, remembered as long as the files do not change.
 
-    That is what path, device, inode, size and times of the last changes tell. Changed within the
-    last seconds, a file is not remembered. Each takes 140 bytes. Several threads may use this.
+    Path, device, inode, size and times of the last changes show a change. A file that changed
+    within the last two seconds is not remembered. Each takes 140 bytes. Several threads may use
+    this.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, bytes] = {}
 
     def get(self, source: Source) -> RecordingVersion | None:
-        """Return what is remembered of a recording, if it is a file that has not changed."""
+        """Return the remembered version of a recording, if it is a file that has not changed."""
         known = self._known.get(str(source.path)) if isinstance(source, FileSource) else None
         if known is None or known[:STATUS_BYTES] != status_of(source):
             return None
         return RecordingVersion(known[STATUS_BYTES + 1 :], known[STATUS_BYTES])
 
     def add(self, source: Source, status: bytes, version: RecordingVersion) -> None:
-        """Remember a recording; ``status`` is of the time before its bytes were read."""
+        """Remember a recording; ``status`` must be from before its bytes were read."""
         if status and isinstance(source, FileSource):
             known = status + bytes([version.decoder]) + version.content
             self._known[str(source.path)] = known
 
 
 def status_of(source: Source) -> bytes:
-    """Return 16 bytes that differ when a file has changed; none where nobody can tell."""
+    """Return 16 bytes that differ after a file has changed; empty if that cannot be known."""
     if not isinstance(source, FileSource):
         return b""
     try:
@@ -63,7 +64,7 @@ def status_of(source: Source) -> bytes:
 
 
 def sound_of(row: np.ndarray) -> bytes:
-    """Return 16 bytes that equal rows (E,) share, be they float16 or float32; -0.0 equals 0.0."""
+    """Return a hash of a row (E,) that equal float16 and float32 rows share; -0.0 equals 0.0."""
     if row.dtype != np.float16:
         with np.errstate(over="ignore"):
             half = row.astype(np.float16)
@@ -74,7 +75,7 @@ def sound_of(row: np.ndarray) -> bytes:
 
 
 def number_equal(values: np.ndarray) -> np.ndarray:
-    """Return (N,) int64: a number for each distinct value, in the order of their appearance."""
+    """Return (N,) int64: a number for each distinct value, in order of appearance."""
     _, first, group = np.unique(values, return_index=True, return_inverse=True)
     number = np.empty(len(first), np.int64)
     number[np.argsort(first)] = np.arange(len(first))
@@ -82,14 +83,14 @@ def number_equal(values: np.ndarray) -> np.ndarray:
 
 
 class Hashes(Sequence[bytes]):
-    """Hashes of one length, which take no more memory than their bytes."""
+    """Hashes of equal length that take no more memory than their bytes."""
 
     def __init__(self, hashes: bytes | bytearray, length: int) -> None:
-        """Take N hashes of ``length`` bytes, one after the other."""
+        """Take N hashes of ``length`` bytes each, concatenated."""
         self._hashes = np.frombuffer(hashes, f"V{length}")
 
     def only(self, rows: slice | np.ndarray) -> Hashes:
-        """Keep some: a slice, numbers, or a mask."""
+        """Return the hashes at ``rows``: a slice, numbers or a mask."""
         length = self._hashes.itemsize
         return Hashes(self._hashes[rows].tobytes(), length)
 

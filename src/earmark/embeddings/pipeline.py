@@ -1,9 +1,10 @@
-"""Clips on their way through a network: decode in threads, batch by length, compute, store, resume.
+"""Embed a stream of clips: decode in threads, batch by length, compute, store, resume.
 
-The clips that the store does not have are cut, in order, into *shards* of some seconds of audio.
-A shard is decoded, computed and committed as one, so that a killed run goes on from its last
-shard with the very same batches, and ends with the same bytes. Every ``PART_CLIPS`` clips, stored
-ones included, a shard ends: parts that are computed apart, on any machine, give the same bytes.
+Clips that are not in the store are grouped, in order, into *shards* of some seconds of audio. A
+shard is decoded, computed and committed as one. So a killed run resumes after its last shard with
+exactly the same batches, and ends with the same bytes. A shard also ends after every ``PART_CLIPS``
+clips, including stored ones. So parts that are computed separately, on any machine, give the same
+bytes.
 """
 
 from __future__ import annotations
@@ -45,15 +46,15 @@ from earmark.system.progress import Progress
 from earmark.system.threads import available_cores, map_ahead, one_ahead
 
 SHARD_S = 60.0  # seconds of audio computed and committed together
-SHARD_CLIPS = 128
-PART_CLIPS = 1_024  # what may be computed apart
-SHARD_PIECES = 1_024  # those that need no computing included
+SHARD_CLIPS = 128  # clips to compute in a shard
+PART_CLIPS = 1_024  # clips in a part, which may be computed separately
+SHARD_PIECES = 1_024  # clips in a shard, including those that need no computing
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
-LOOKAHEAD_BYTES = 64 * 2**20  # of their windows and contents: then no more are begun
-REMEMBERED = 2048  # clips among which repeats are found; more than can be on their way at once
+LOOKAHEAD_BYTES = 64 * 2**20  # of windows and bytes in memory; above it, no more clips are begun
+REMEMBERED = 2048  # clips among which repeats are found; more than are in progress at once
 
 T = TypeVar("T")
-Computed = WindowStats | Result | Repeat  # what leaves the network
+Computed = WindowStats | Result | Repeat  # an item after the network
 
 
 def embed_stream(
@@ -65,16 +66,16 @@ def embed_stream(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Result]:
-    """Yield each clip's embedding or failure, in order, while later clips are on their way."""
+    """Yield each clip's embedding or failure, in order, while later clips are in progress."""
     threads = threads or available_cores()
     recent: collections.OrderedDict[bytes, Result] = collections.OrderedDict()
-    kept = _Kept(store)
+    guarded = _GuardedStore(store)
     with _pools(threads) as (readers, workers):
-        pieces = _pieces(clips, backbone, options, kept, readers)
+        pieces = _pieces(clips, backbone, options, guarded, readers)
         compute = functools.partial(_compute, backbone)
         shards = map_ahead(workers, compute, _shards(pieces), threads, is_done=_is_computed)
         for shard in _finish(backbone.info, shards):
-            for item in kept.put(backbone.fingerprint, shard):
+            for item in guarded.put(backbone.fingerprint, shard):
                 result = _repeat(item, recent[item.key]) if isinstance(item, Repeat) else item
                 _remember(recent, item.key, _without_recording(result))
                 if progress is not None:
@@ -82,21 +83,21 @@ def embed_stream(
                 yield result
 
 
-class _Kept:
-    """A store as long as its file is intact: what it has can all be computed again."""
+class _GuardedStore:
+    """A store that is ignored once its file is damaged: all of it can be computed again."""
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
         self.recordings = store.recordings if store else None
 
     def get(self, key: bytes, width: int) -> Record | None:
-        """Return what is stored of a clip."""
+        """Return the stored record of a clip, or None."""
         with self._while_intact():
             return self._store.get([key], width).get(key) if self._store else None
         return None
 
     def put(self, fingerprint: str, shard: Sequence[Result | Repeat]) -> Sequence[Result | Repeat]:
-        """Store what can be kept of a shard; return it with that marked as stored."""
+        """Store the new embeddings of a shard; return the shard with these marked as stored."""
         computed = {
             item.key: item
             for item in shard
@@ -122,9 +123,9 @@ class _Kept:
 
 
 def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_IT_IS) -> Result:
-    """Embed one clip in the calling thread, on one core, as each thread of :func:`embed_stream`.
+    """Embed one clip in the calling thread, on one core, without starting threads.
 
-    No threads are started, and the bytes are the same.
+    The bytes are the same as those of :func:`embed_stream`.
     """
     request = make_request(backbone, options, clip)
     if isinstance(request, Failure):
@@ -141,7 +142,7 @@ def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_
 
 @contextlib.contextmanager
 def _pools(threads: int) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
-    """Yield threads that read and threads that compute, each with one core."""
+    """Yield a pool of threads that read and a pool of threads that compute on one core each."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(restored_threads())  # the workers' setting reaches MKL
         readers = stack.enter_context(ThreadPoolExecutor(threads, "earmark-read"))
@@ -157,10 +158,10 @@ def _pieces(
     clips: Iterable[Clip],
     backbone: Backbone,
     options: AudioOptions,
-    store: _Kept,
+    store: _GuardedStore,
     readers: ThreadPoolExecutor,
 ) -> Iterator[Piece]:
-    """Yield each clip as stored, as the repeat of an earlier one, cut into windows, or failed."""
+    """Yield each clip: its stored embedding, a repeat of an earlier clip, windows or a failure."""
     requests = map_ahead(
         readers,
         functools.partial(make_request, backbone, options, known=store.recordings),
@@ -214,7 +215,7 @@ def _is_computed(shard: Sequence[Piece]) -> bool:
 
 
 def _size(item: Clip | Request | Piece | LongClip) -> int:
-    """Return how many bytes of windows, and of a recording that is no file, ``item`` holds."""
+    """Return the bytes that ``item`` has in memory: windows, and a recording not in a file."""
     if isinstance(item, Request):
         return item.source.size if isinstance(item.source, (BytesSource, SampleSource)) else 0
     if isinstance(item, (CutClip, LongClip)):
@@ -225,9 +226,9 @@ def _size(item: Clip | Request | Piece | LongClip) -> int:
 
 
 def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
-    """Group into lists; only clips to store count, so that a resumed run groups alike.
+    """Group pieces into shards; only clips to store count, so a resumed run groups them alike.
 
-    A section of a long clip is a list of its own.
+    A section of a long clip is a shard of its own.
     """
     shard: list[Piece] = []
     clips, seconds, row, is_inside = 0, 0.0, -1, False
@@ -250,12 +251,12 @@ def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
 
 
 def _goes_on(piece: CutClip) -> bool:
-    """Say whether more of the same clip follows."""
+    """Say whether another section of the same clip follows."""
     return piece.section is not None and not piece.section.is_last
 
 
 def _compute(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:
-    """Run the network over the windows of a shard; pool the clips that are there as a whole."""
+    """Run the network over the windows of a shard; pool clips that are not in sections."""
     stats = iter(window_stats(backbone, [item for item in shard if isinstance(item, CutClip)]))
     computed: list[Computed] = []
     for item in shard:
@@ -271,13 +272,13 @@ def _compute(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:
 def _finish(
     info: BackboneInfo, shards: Iterable[Sequence[Computed]]
 ) -> Iterator[list[Result | Repeat]]:
-    """Yield shards of clips that are done; one in sections comes with its last section."""
+    """Yield shards of finished clips; a clip in sections is finished with its last section."""
     sections: list[WindowStats] = []
     for shard in shards:
         results: list[Result | Repeat] = []
         for item in shard:
             if not isinstance(item, WindowStats):
-                sections = []  # where there are some, this is the failure of their clip
+                sections = []  # if there were some, this item is the failure of their clip
                 results.append(item)
                 continue
             sections.append(item)
@@ -288,20 +289,20 @@ def _finish(
 
 
 def _repeat(item: Repeat, result: Result) -> Result:
-    """Return the result of the earlier clip as the result of this one."""
+    """Return the earlier clip's result for the repeated clip."""
     if isinstance(result, Embedded):
         return replace(result, clip=item.clip, is_computed=False)
     return replace(result, clip=item.clip)
 
 
 def _without_recording(result: Result) -> Result:
-    """Let go of a recording in memory, which may be large."""
+    """Return the result without a recording in memory, which may be large."""
     clip = result.clip
     return result if clip.recording is None else replace(result, clip=replace(clip, recording=None))
 
 
 def _remember(memory: collections.OrderedDict[bytes, T], key: bytes, value: T) -> None:
-    """Add to a memory that forgets its oldest entry."""
+    """Add an entry; forget the oldest one beyond ``REMEMBERED``."""
     memory[key] = value
     if len(memory) > REMEMBERED:
         memory.popitem(last=False)

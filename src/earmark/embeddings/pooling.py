@@ -1,4 +1,4 @@
-"""The statistics of all windows of a clip become its embedding."""
+"""Combine the statistics of all windows of a clip into its embedding."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from earmark.embeddings.store import as_stored
 
 
 def columns(info: BackboneInfo, layers: Sequence[str]) -> np.ndarray:
-    """Return the columns of an embedding that hold ``layers``: means, then deviations, of each."""
+    """Return the column numbers of ``layers`` in an embedding: means, then deviations, of each."""
     halves = (half for name in layers for half in halves_of(info, name))
     return np.concatenate([np.arange(half.start, half.stop) for half in halves])
 
 
 def halves_of(info: BackboneInfo, name: str) -> tuple[slice, slice]:
-    """Return the columns of an embedding that hold the means and the deviations of a layer."""
+    """Return the columns of a layer's means and of its deviations in an embedding."""
     layer = info.layer(name)
     before = itertools.takewhile(lambda other: other.name != layer.name, info.layers)
     start = sum(2 * other.size for other in before)
@@ -31,10 +31,10 @@ def halves_of(info: BackboneInfo, name: str) -> tuple[slice, slice]:
 
 
 def merge(stats: LayerStats) -> LayerStats:
-    """Combine the statistics of W windows into those of one, float64, (1,) and (1, D).
+    """Combine the statistics of W windows into those of one: float64, (1,) and (1, D).
 
-    Means and variances are combined in float64 (Chan et al. 1979), weighted by frames, so that
-    the result is that of the uncut clip.
+    Means and variances are weighted by frames (Chan et al. 1979), so the result is that of the
+    uncut clip.
     """
     frames, mean, var = (s.double() for s in stats)
     share = (frames / frames.sum().clamp_min(1e-9))[:, None]
@@ -44,9 +44,9 @@ def merge(stats: LayerStats) -> LayerStats:
 
 
 def pool(info: BackboneInfo, stats: Mapping[str, LayerStats]) -> np.ndarray:
-    """Combine the statistics of all windows of one clip, (W, D) a layer, into its embedding (E,).
+    """Combine the statistics of all windows of a clip, (W, D) per layer, into its embedding (E,).
 
-    Rounded as the store rounds.
+    The embedding is rounded as in the store.
     """
     parts = []
     for layer in info.layers:
@@ -58,14 +58,14 @@ def pool(info: BackboneInfo, stats: Mapping[str, LayerStats]) -> np.ndarray:
 
 
 def merge_section(section: WindowStats) -> WindowStats:
-    """Merge the windows of a section: those of a day would take gigabytes."""
+    """Merge the windows of a section, because the windows of a day would take gigabytes."""
     return replace(section, stats={name: merge(s) for name, s in section.stats.items()})
 
 
 def pool_clip(info: BackboneInfo, parts: Sequence[WindowStats]) -> Embedded | Failure:
-    """Make the embedding of a clip from its statistics, those of a long one in sections.
+    """Return the embedding of a clip from its statistics; a long clip's are in sections.
 
-    A network that gives NaN or infinity makes it a failure, which names the layer.
+    If the network gives NaN or infinity, the result is a failure that names the layer.
     """
     first, last = parts[0], parts[-1]
     stats = first.stats

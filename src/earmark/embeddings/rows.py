@@ -1,7 +1,7 @@
 """The rows of a matrix of embeddings: in memory, in the store, or in a temporary file.
 
-An array and :class:`StoredRows` both give rows by a slice, by numbers or by a mask: who takes some
-at a time need not know which of them is there.
+An array and :class:`StoredRows` are indexed alike, by a slice, numbers or a mask. So code that
+takes some rows at a time works with both.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from earmark.errors import EarmarkError, StoreDamageError, StoreError
 if TYPE_CHECKING:
     from earmark.embeddings.stages import Embedded
 
-BLOCK_BYTES = 16 * 2**20  # of rows that are handed on at a time
-SPOOLED_BYTES = 16 * 2**20  # of rows that no store has; more go into a file
-STORED, IN_MEMORY = -1, -2  # where a row is, if it has no place in a file
+BLOCK_BYTES = 16 * 2**20  # bytes of rows that are passed on at a time
+SPOOLED_BYTES = 16 * 2**20  # bytes of rows in memory before a temporary file is used
+STORED, IN_MEMORY = -1, -2  # the place of a row that is not in the file
 
 Index = slice | np.ndarray | Sequence[int]
 
 
 class StoredRows:
-    """A matrix (N, E) that is not in memory: ``rows[index]`` reads some of it, as an array (n, E).
+    """A matrix (N, E) that is not in memory: ``rows[index]`` reads some rows as an array (n, E).
 
-    An index is a slice, numbers of rows in any order, or a mask (N,). Rows are read from the store
-    by their keys and checked by their digests; a temporary file has those that are not stored. The
-    thread that opened the store may read, as long as it is open.
+    The index is a slice, numbers of rows in any order, or a mask (N,). Rows are read from the store
+    by their keys and checked by their digests; rows that are not stored are in a temporary file.
+    Only the thread that opened the store may read, and only while the store is open.
 
-    Reading raises StoreError where rows are not in the store any more, and StoreDamageError where
-    they, or all of it, are damaged. The same command computes them again.
+    Reading raises StoreError if rows are no longer in the store, and StoreDamageError if rows or
+    the whole store are damaged. Running the same command again computes them again.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class StoredRows:
         places: np.ndarray,
         dtype: np.dtype[Any],
     ) -> None:
-        """Take the ``keys`` (N,) of 16 bytes, and the ``places`` (N,) in the file, or STORED."""
+        """Take ``keys`` (N,) of 16 bytes, and ``places`` (N,): numbers in the file or STORED."""
         self._store, self._keys, self._file, self._places = store, keys, file, places
         self.shape, self.dtype = (len(keys), file.width), dtype
 
@@ -75,11 +75,11 @@ class StoredRows:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes all rows would take in memory."""
+        """The bytes that all rows would take in memory."""
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
     def __array__(self, *_: object, **__: object) -> np.ndarray:
-        raise TypeError("these rows may not fit into memory; take some, such as rows[first:last].")
+        raise TypeError("all rows may not fit into memory; take some, such as rows[first:last].")
 
     def __getitem__(self, index: Index) -> np.ndarray:
         if isinstance(index, slice):
@@ -87,7 +87,7 @@ class StoredRows:
         else:
             rows = np.arange(len(self))[index]
         if rows.ndim != 1:
-            raise TypeError(f"rows[{index!r}]; give a slice, numbers of rows, or a mask.")
+            raise TypeError(f"rows[{index!r}] is unknown; give a slice, numbers or a mask.")
         block = np.empty((len(rows), self.shape[1]), self.dtype)
         order = np.argsort(rows, kind="stable")  # neighbours on disk are read together
         lost: list[bytes] = []
@@ -99,12 +99,12 @@ class StoredRows:
         return block
 
     def only(self, index: Index) -> StoredRows:
-        """Return the matrix of some of the rows; none is read."""
+        """Return a matrix of some of the rows, without reading them."""
         keys, places = self._keys[index], self._places[index]
         return StoredRows(self._store, keys, self._file, places, self.dtype)
 
     def _read(self, block: np.ndarray, positions: np.ndarray, rows: np.ndarray) -> list[bytes]:
-        """Write ``rows`` to their ``positions`` in the block; return the keys of those lost."""
+        """Write ``rows`` to their ``positions`` in the block; return the keys of lost rows."""
         places = self._places[rows]
         for position, place in zip(positions, places, strict=True):
             if place != STORED:
@@ -119,32 +119,36 @@ class StoredRows:
                 block[position] = records[key].vector
         return [key for key in keys if key not in records]
 
-    def _loss(self, keys: list[bytes], asked: int) -> StoreError:
-        """Say how many of the rows that were asked for are lost."""
+    def _loss(self, keys: list[bytes], n_rows: int) -> StoreError:
+        """Return the error that says how many of ``n_rows`` requested rows are lost."""
         assert self._store is not None
         damaged = sum(key in self._store.damaged for key in keys)
-        why = f"{damaged:,} are damaged" if damaged else "`earmark cache prune` and `clear` do that"
+        why = (
+            f"{damaged:,} are damaged"
+            if damaged
+            else "`earmark cache prune` and `earmark cache clear` delete them"
+        )
         error = StoreDamageError if damaged else StoreError
         return error(
-            f"the store {self._store.path} has lost {len(keys):,} of {asked:,} embeddings that it"
+            f"the store {self._store.path} has lost {len(keys):,} of {n_rows:,} embeddings that it"
             f" had ({why}); run the same command again, which computes them again."
         )
 
 
 class RowsOnDisk:
-    """Rows (E,) float16 or float32; beyond some megabytes, in a temporary file without a name."""
+    """Rows (E,) float16 or float32: some megabytes in memory, more in an unnamed temporary file."""
 
     def __init__(self, width: int, folder: Path | None = None) -> None:
-        """Take E and the folder of the file; by default, the system's for temporary files."""
+        """Take E and the folder of the file, by default the system's temporary folder."""
         self.width, self._folder = width, folder
         where = str(folder) if folder else None
         file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES, dir=where)  # noqa: SIM115
         weakref.finalize(self, file.close)
         self._file = cast(IO[bytes], file)
-        self._ends = array("q", [0])  # of each row, after the beginning of the first
+        self._ends = array("q", [0])  # end of each row in the file, in bytes
 
     def append(self, row: np.ndarray) -> int:
-        """Write a row and return its place; EarmarkError where the disk is full."""
+        """Write a row and return its place; EarmarkError if the disk is full."""
         try:
             self._file.seek(self._ends[-1])
             self._file.write(row.tobytes())
@@ -176,7 +180,7 @@ class GrowingRows:
         most_bytes: int | None = None,
         folder: Path | None = None,
     ) -> None:
-        """Take E; rows beyond ``most_bytes`` are left in the store or else go into the folder."""
+        """Take E; beyond ``most_bytes``, rows stay in the store or else go to the folder."""
         self._width, self._store, self._most_bytes = width, store, most_bytes
         self._folder = folder or (store.path.parent if store else None)
         self._rows: np.ndarray = np.zeros((0, width), np.float16)
@@ -185,7 +189,7 @@ class GrowingRows:
         self._keys, self._places = bytearray(), array("q")
 
     def append(self, embedded: Embedded) -> None:
-        """Add a row; StoreDamageError where the store is damaged that alone has earlier ones."""
+        """Add a row; StoreDamageError if earlier rows are only in a store that is damaged."""
         row = embedded.vector
         if row.dtype != self._dtype:
             self._dtype = np.result_type(self._dtype, row)
@@ -228,13 +232,13 @@ class GrowingRows:
         if self._file is not None and STORED in self._places:
             raise StoreDamageError(
                 f"the store {self._store.path} is damaged, and embeddings that this run needs are"
-                " in it alone; delete it with `earmark cache clear` and run the same command again."
+                " only there; delete it with `earmark cache clear` and run the same command again."
             )
         self._places = array("q", [place if place >= 0 else IN_MEMORY for place in self._places])
         self._store = None
 
     def _leave_memory(self) -> None:
-        """Write what is in memory alone to the file."""
+        """Write the rows that are only in memory to the file."""
         assert self._file is not None
         for row, place in enumerate(self._places[:-1]):
             if place == IN_MEMORY:
@@ -246,7 +250,7 @@ Matrix = np.ndarray | StoredRows
 
 
 def blocks(matrix: Matrix, rows: int | None = None) -> Iterator[np.ndarray]:
-    """Yield all rows, ``rows`` (n, E) at a time; by default, as many as have ``BLOCK_BYTES``."""
+    """Yield all rows in blocks (n, E) of ``rows`` rows, by default of ``BLOCK_BYTES``."""
     rows = rows or max(1, BLOCK_BYTES // (matrix.shape[1] * matrix.dtype.itemsize))
     for first in range(0, len(matrix), rows):
         yield matrix[first : first + rows]

@@ -1,7 +1,7 @@
-"""A clip is cut into windows while it is read: a long one in sections, never held as a whole.
+"""Cut a clip into windows while it is read; a long clip in sections, never all in memory.
 
-The samples that come decide what is long, not the header: those of some formats say nothing, and
-those of damaged files what is not true.
+The samples decide whether a clip is long, not the header. Some formats have no length in their
+headers, and in damaged files it is wrong.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from earmark.embeddings.stages import CutClip, Request, Section
 from earmark.errors import AudioError
 
 LONG_S = 120.0  # longer clips are computed in sections
-SECTION_S = 60.0  # the last has half of that to one and a half
+SECTION_S = 60.0  # the last section has between half of that and one and a half
 
 
 def cut_short(backbone: Backbone, options: AudioOptions, request: Request) -> CutClip | None:
-    """Cut a clip into windows; None for a long one, of which no more than ``LONG_S`` is read.
+    """Cut a clip into windows; None for a long clip, after reading at most ``LONG_S``.
 
     Raises AudioError.
     """
@@ -39,11 +39,11 @@ def cut_short(backbone: Backbone, options: AudioOptions, request: Request) -> Cu
 
 
 def cut_sections(backbone: Backbone, options: AudioOptions, request: Request) -> Iterator[CutClip]:
-    """Yield the sections of a long clip while it is read, or a clip that is not long.
+    """Yield the sections of a long clip while it is read, or a short clip as a whole.
 
-    The windows are those of the whole clip: the audio around a section comes with it. Where the
-    backbone normalises the whole clip, a long one is read twice. Warnings come with the last
-    section. Raises AudioError, perhaps after some sections.
+    The windows are those of the whole clip, because a section includes the audio around it. If the
+    backbone normalises whole clips, a long clip is read twice. Warnings come with the last section.
+    Raises AudioError, possibly after some sections.
     """
     info, moments = backbone.info, None
     length, before = _section_length(info), np.zeros(0, np.float32)
@@ -59,11 +59,11 @@ def cut_sections(backbone: Backbone, options: AudioOptions, request: Request) ->
 
 
 def clip_seconds(clip: Clip) -> float:
-    """Return a clip's length as its header tells it; 0 where it does not, or is in doubt."""
+    """Return a clip's length in seconds from its header; 0 if it is missing or in doubt."""
     try:
         with audio.open_stream(clip.source, None, clip.start, clip.end) as stream:
             return stream.seconds
-    except AudioError:  # reading it says what is wrong
+    except AudioError:  # reading the clip later reports it
         return 0.0
 
 
@@ -79,9 +79,9 @@ def _section_length(info: BackboneInfo) -> int:
 
 
 def _stretches(blocks: Iterable[Samples], info: BackboneInfo) -> Iterator[tuple[Samples, bool]]:
-    """Yield the samples from the beginning of each section on, and if they are the last ones.
+    """Yield samples from the start of each section, and whether they are the last ones.
 
-    They go beyond the section by what its windows and their context need, and more.
+    They reach beyond the section at least as far as its windows and their context do.
     """
     length = _section_length(info)
     least = max(length * 3 // 2, length + info.window - info.hop + info.context)
@@ -106,7 +106,7 @@ def _cut(
     section: Section | None = None,
     before: Samples | None = None,
 ) -> CutClip:
-    """Cut ``x`` into windows: a clip, or a section of one with what comes behind it."""
+    """Cut ``x`` into windows: a whole clip, or a section and the audio after it."""
     info, n = backbone.info, len(x)
     end = n
     if section is not None and not section.is_last:
@@ -121,7 +121,7 @@ def _cut(
 
 
 def _moments(backbone: Backbone, options: AudioOptions, request: Request) -> tuple[float, float]:
-    """Return mean and variance of all samples of a long clip, reading it once."""
+    """Read a long clip once and return the mean and variance of its samples."""
     count, total, squares = 0, 0.0, 0.0
     with _open(backbone, options, request) as stream:
         for block in stream.blocks:

@@ -1,8 +1,8 @@
-"""What a clip is at each stage of its way through a network; all are frozen and can be pickled.
+"""The forms of a clip at each stage of embedding; all are frozen and can be pickled.
 
     Request -> CutClip -> WindowStats -> Embedded | Failure
 
-A long clip is cut in sections, one after the other.
+A long clip is cut into sections.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from earmark.errors import AudioError
 
 @dataclass(frozen=True)
 class Section:
-    """Consecutive windows of a long clip: their ``number`` in it, and whether more follow."""
+    """Position of consecutive windows in a long clip: the section's number, and if it is last."""
 
     number: int
     is_last: bool
@@ -28,11 +28,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Request:
-    """A clip to embed, once its recording was read and hashed.
+    """A clip to embed, after its recording was read and hashed.
 
-    ``key`` (16 bytes) stands for all that decides the embedding, ``content`` for the recording.
-    ``source`` holds the bytes of the recording where it is small and the clip is all of it.
-    ``is_known``: the recording was not read now, but earlier.
+    ``key`` (16 bytes) is a hash of all that decides the embedding, ``content`` one of the
+    recording. ``source`` has the recording's bytes if it is small and the clip is all of it.
+    ``is_known`` says that the recording was not read now but earlier.
     """
 
     clip: Clip
@@ -42,7 +42,7 @@ class Request:
     is_known: bool = False
 
     def without_bytes(self) -> Request:
-        """Let go of the bytes of a recording that is decoded."""
+        """Return the request without the recording's bytes, once they are decoded."""
         return replace(self, source=self.clip.source)
 
 
@@ -61,7 +61,7 @@ class CutClip:
 
 @dataclass(frozen=True)
 class WindowStats:
-    """The network's answer for a clip or section: for each layer the statistics of W windows."""
+    """The network's output for a clip or section: the statistics of W windows for each layer."""
 
     request: Request
     stats: Mapping[str, LayerStats]
@@ -73,18 +73,19 @@ class WindowStats:
 
 @dataclass(frozen=True)
 class LongClip:
-    """A clip that is to be cut in sections."""
+    """A clip that must be cut into sections."""
 
     request: Request
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """A clip's embedding: ``vector`` (E,) float16 or float32; ``is_computed``: not from a store.
+    """A clip's embedding: ``vector`` (E,) float16 or float32.
 
-    With ``warnings``, which are told every time, the vector is not stored; ``is_stored`` says that
-    it is. ``notes``, of less weight, are told when it is computed. ``content`` is a hash of the
-    whole recording.
+    ``is_computed`` says that it did not come from the store, and ``is_stored`` that it is there
+    now. A vector with ``warnings`` is never stored, so every run repeats them. ``notes`` matter
+    less and are given only when the vector is computed. ``content`` is a hash of the whole
+    recording.
     """
 
     clip: Clip
@@ -100,12 +101,12 @@ class Embedded:
 
 @dataclass(frozen=True)
 class Failure:
-    """A clip whose recording could not be used, and why: a sentence without the path."""
+    """A clip whose recording could not be used; ``reason`` is a sentence without the path."""
 
     clip: Clip
     reason: str
     kind: str = "unreadable"
-    key: bytes = b""  # empty where the recording could not even be hashed
+    key: bytes = b""  # empty if the recording could not be hashed
 
     @property
     def path(self) -> str:
@@ -113,7 +114,7 @@ class Failure:
 
     @property
     def error(self) -> AudioError:
-        """The error that reading the clip alone raises."""
+        """The error to raise when a caller asked for this clip alone."""
         return AudioError(self.path, self.reason.removesuffix("."), self.kind)
 
     @classmethod
@@ -123,11 +124,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A clip with the ``key`` of an earlier one that is on its way already."""
+    """A clip with the same ``key`` as an earlier clip that is in progress."""
 
     clip: Clip
     key: bytes
 
 
-Piece = CutClip | Embedded | Failure | Repeat  # what reaches the network
+Piece = CutClip | Embedded | Failure | Repeat  # an item before the network
 Result = Embedded | Failure

@@ -1,13 +1,13 @@
 """The content-addressed store of embeddings: one SQLite file, safe to kill at any moment.
 
-A key is a hash of what the clip's bytes on disk are, which stretch of them, and what decides the
-numbers made from them (decoder version, backbone fingerprint). So nothing stale is ever found:
-changed audio, weights or code simply miss.
+A key is a hash of the recording's bytes, the clip's stretch of it, and all that decides its
+embedding (decoder version, options, backbone fingerprint). So nothing stale is ever used: changed
+audio, weights or code have another key.
 
-Every row has a digest. A row that does not fit it, or is of another length, type or value than a
-row may be, misses as well: it is counted, said once and computed again. Rows of earmark 0.1 have
-none; they get theirs when they are first read. A second table has what comparisons of two clips
-found; a damaged row of it misses without a word.
+Every row has a digest. A row that does not match its digest, or has an impossible length, type or
+value, counts as missing: one warning counts these rows, and they are computed again. Rows of
+earmark 0.1 have no digest; they get one when they are first read. A second table has the results
+of comparisons of two clips; a damaged row in it is ignored without a warning.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from earmark.errors import EarmarkWarning, StoreDamageError, StoreError, amount
 from earmark.system.cache import cache_folder, deleting
 from earmark.system.files import not_a_file
 
-SCHEMA = 2  # the second has a digest a row
-BUSY_S = 120.0  # how long to wait for another process that is writing
-AT_ONCE = 128  # rows that are read by one statement: 1 MB, which stays in the processor's caches
-UNSIGNED = 500  # rows of 0.1 whose digests wait to be written
+SCHEMA = 2  # since 2, each row has a digest
+BUSY_S = 120.0  # seconds to wait for another process that is writing
+AT_ONCE = 128  # rows per SELECT: 1 MB, which stays in the processor's caches
+UNSIGNED = 500  # rows of earmark 0.1 whose digests are written together
 
 FLOAT16, FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
 class Record:
-    """One stored clip: ``vector`` (E,) float16 or float32, and the clip's length."""
+    """One stored clip: ``vector`` (E,) float16 or float32, and the clip's length in seconds."""
 
     vector: np.ndarray
     seconds: float
 
 
 def as_stored(vector: np.ndarray) -> np.ndarray:
-    """Round ``vector`` to float16, as the store keeps it; float32 where that would overflow."""
+    """Round ``vector`` to float16, as in the store; to float32 if float16 would overflow."""
     with np.errstate(over="ignore"):
         half = vector.astype(np.float16)
     return half if np.isfinite(half).all() else vector.astype(np.float32)
 
 
 def delete_store() -> Path:
-    """Delete the store's files and return where it was."""
+    """Delete the store's files and return the store's path."""
     path = cache_folder() / "embeddings.sqlite"
     for suffix in ("", "-wal", "-shm"):
         with deleting(path):
@@ -62,7 +62,7 @@ def delete_store() -> Path:
 
 
 def digest_of(key: bytes, fingerprint: str, seconds: float, wide: bool, vector: bytes) -> int:
-    """Return a CRC-32 over all of a row: it finds every flipped bit, at 4 GB a second."""
+    """Return a CRC-32 over a whole row: it detects every flipped bit, at 4 GB per second."""
     head = f"{key.hex()} {fingerprint} {seconds.hex()} {'float32' if wide else 'float16'} "
     return zlib.crc32(vector, zlib.crc32(head.encode()))
 
@@ -79,11 +79,40 @@ def is_finite(vector: np.ndarray) -> bool:
 
 
 class Store:
-    """Embeddings by key. Use as a context manager, from one thread; many processes may share it.
+    """Embeddings on disk, by key, so that no clip is computed twice.
 
-    ``damaged`` has the keys of rows that were asked for and do not fit their digests; closing the
-    store warns of them, and :meth:`put` replaces them. ``is_damaged`` says that the file as a whole
-    was found to be. ``recordings`` has the versions of those whose rows were asked for.
+    Use it as a context manager, from one thread. Several processes may share one file.
+
+    Parameters
+    ----------
+    path : str or Path, optional
+        The SQLite file, created if necessary; by default ``embeddings.sqlite`` in the cache folder.
+
+    Attributes
+    ----------
+    path : Path
+        The SQLite file.
+    damaged : set of bytes
+        Keys of requested rows that do not match their digests. Closing the store warns about them,
+        and :meth:`put` replaces them.
+    is_damaged : bool
+        Whether the file as a whole is damaged.
+    recordings : KnownVersions
+        Versions of the recordings whose rows were requested.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be opened or is from a newer earmark; StoreDamageError if it is damaged.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> with earmark.Store() as store:
+    ...     first = earmark.embed("recordings", "logmel", store)
+    ...     again = earmark.embed("recordings", "logmel", store)
+    >>> again.computed
+    0
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -115,8 +144,9 @@ class Store:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA:
             raise StoreError(
-                f"the store {self.path} was made by a newer earmark (schema {version}, this one"
-                f" knows {SCHEMA}); update earmark, or name another folder in EARMARK_CACHE."
+                f"the store {self.path} was made by a newer earmark (schema {version}; this"
+                f" earmark reads {SCHEMA}); update earmark, or name another folder in"
+                " EARMARK_CACHE."
             )
         self._db.execute(
             "CREATE TABLE IF NOT EXISTS embedding ("
@@ -131,8 +161,8 @@ class Store:
             self._migrate()
 
     def _migrate(self) -> None:
-        """Give a store of 0.1 room for digests. Nothing is copied, so it takes no time."""
-        with self._transaction():  # another process may have been faster
+        """Add the column of digests to a store of earmark 0.1, without copying rows."""
+        with self._transaction():  # another process may have done it already
             columns = [row[1] for row in self._db.execute("PRAGMA table_info(embedding)")]
             if "digest" not in columns:
                 self._db.execute("ALTER TABLE embedding ADD COLUMN digest INTEGER")
@@ -145,8 +175,8 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the store; warn of damaged rows."""
-        with contextlib.suppress(StoreError):  # digests are written at the next first read
+        """Close the store and warn about damaged rows."""
+        with contextlib.suppress(StoreError):  # these digests can be written another time
             self._sign()
         self._db.close()
         if self.damaged:
@@ -154,7 +184,7 @@ class Store:
             them = "it was" if len(self.damaged) == 1 else "they were"
             warnings.warn(
                 f"{rows} in the store {self.path} had changed since it was written; {them} not"
-                " used. Check the disk if this comes again.",
+                " used. Check the disk if this happens again.",
                 EarmarkWarning,
                 stacklevel=2,
             )
@@ -163,8 +193,8 @@ class Store:
     def get(self, keys: Sequence[bytes], width: int | None = None) -> dict[bytes, Record]:
         """Return the records of those ``keys`` that are stored, intact and ``width`` numbers long.
 
-        ``width`` None takes any length. Raises StoreError where the file cannot be read, and of
-        these StoreDamageError where it is damaged.
+        ``width`` None accepts any length. Raises StoreError if the file cannot be read, and
+        StoreDamageError if it is damaged.
         """
         records = {}
         with self._explained("read"):
@@ -180,15 +210,15 @@ class Store:
         return records
 
     def _rows(self, select: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
-        """Yield what the statement selects, which ends in a column that has one of ``keys``."""
+        """Yield the selected rows with one of ``keys`` in the column that ends the statement."""
         for first in range(0, len(keys), AT_ONCE):
             several = keys[first : first + AT_ONCE]
             yield from self._db.execute(f"{select} IN ({','.join('?' * len(several))})", several)
 
     def _checked(self, width: int | None, *row: Any) -> Record | None:
-        """Return a row as a record, or None where it is not what was once written.
+        """Return a row as a record, or None if it differs from the row that was written.
 
-        What its digest fits was finite: :meth:`put` sees to that.
+        A row that matches its digest is finite, because :meth:`put` writes only finite rows.
         """
         key, fingerprint, seconds, wide, blob, digest = row
         types = (type(fingerprint), type(seconds), type(blob))
@@ -208,7 +238,7 @@ class Store:
         return record
 
     def _sign(self) -> None:
-        """Write the digests of rows of 0.1 that were read."""
+        """Write the digests of the rows of earmark 0.1 that were read."""
         rows, self._unsigned = self._unsigned, []
         if rows:
             with self._explained("written"), self._transaction():
@@ -219,7 +249,7 @@ class Store:
     def put(self, fingerprint: str, records: Iterable[tuple[bytes, Record]]) -> None:
         """Add all ``records`` or, if the disk is full or the process dies, none of them.
 
-        One with a number that is not finite is never kept.
+        A record with NaN or infinity is left out.
         """
         rows: dict[bool, list[tuple[Any, ...]]] = {False: [], True: []}
         for key, r in records:
@@ -238,7 +268,7 @@ class Store:
                 )
 
     def get_compared(self, pairs: Sequence[bytes]) -> dict[bytes, float]:
-        """Return for how many seconds the clips of each pair are one sound, where it is stored."""
+        """Return the seconds of audio that the clips of each pair share, where it is stored."""
         select = "SELECT pair, shared_s, digest FROM compared WHERE pair"
         with self._explained("read"):
             return {
@@ -248,7 +278,7 @@ class Store:
             }
 
     def put_compared(self, shared_s: Mapping[bytes, float]) -> None:
-        """Keep for how many seconds the clips of each pair are one sound."""
+        """Save the seconds of audio that the clips of each pair share."""
         rows = [(pair, float(s), _digest_compared(pair, s)) for pair, s in shared_s.items()]
         with self._explained("written"), self._transaction():
             self._db.executemany("INSERT OR REPLACE INTO compared VALUES (?, ?, ?)", rows)
@@ -262,9 +292,9 @@ class Store:
             ).fetchall()
 
     def prune(self, max_bytes: int) -> int:
-        """Delete the oldest records until ``max_bytes`` of vectors are left; return how many.
+        """Delete the oldest records until ``max_bytes`` of vectors are left; return their number.
 
-        All comparisons of clips go with them.
+        All comparisons of clips are deleted too.
         """
         with self._explained("written"):
             with self._transaction():
@@ -291,10 +321,10 @@ class Store:
 
     @contextlib.contextmanager
     def _explained(self, verb: str) -> Iterator[None]:
-        """Turn what SQLite and the file system say into one sentence with the way out."""
+        """Turn errors of SQLite and the file system into a sentence that says what to do."""
         try:
             yield
-        except sqlite3.ProgrammingError as error:  # it is closed, or another thread's
+        except sqlite3.ProgrammingError as error:  # it is closed, or used by another thread
             raise StoreError(
                 f"the store {self.path} cannot be {verb}: {error} Use it while it is open, in the"
                 " thread that opened it."
@@ -304,10 +334,10 @@ class Store:
                 self.is_damaged = True
                 raise StoreDamageError(
                     f"the store {self.path} is damaged: {error}; delete it with"
-                    " `earmark cache clear`, and embeddings are computed anew."
+                    " `earmark cache clear`, and embeddings are computed again."
                 ) from error
             way_out = (
-                "free some space and run the same command again: it goes on from here"
+                "free some space and run the same command again, which continues from here"
                 if "full" in str(error)
                 else "check the folder and its permissions, or name another in EARMARK_CACHE"
             )
@@ -322,6 +352,6 @@ class Store:
 
 
 def _is_damage(error: sqlite3.OperationalError) -> bool:
-    """Say whether a table or column is not there any more: a schema that no earmark wrote."""
+    """Say whether the schema is damaged, such as by a missing table or column."""
     signs = ("malformed", "no such", "has no column", "syntax", "unsupported")
     return any(sign in str(error) for sign in signs)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 STRETCH = ("start", "end")  # columns
 MOST_OF_A_KIND = 5  # warnings of predictions; of more they are counted
-UNLIKE = "than the clips trained on"  # a warning of a recording that is read as it is
+UNLIKE = "than the training clips"  # a warning of a recording that is read as it is
 MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all
 
 

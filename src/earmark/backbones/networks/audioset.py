@@ -1,8 +1,8 @@
-"""Backbones that know the classes of AudioSet, and the names of those.
+"""Backbones that still predict the classes of AudioSet, and the names of these classes.
 
-``audioset_527.txt`` has a name a line, in the order of ``class_labels_indices.csv`` of AudioSet
-(Gemmeke et al. 2017, research.google.com/audioset, CC BY 4.0): that of the 527 outputs of networks
-trained on all of its classes.
+``audioset_527.txt`` has one name per line, in the order of ``class_labels_indices.csv`` of AudioSet
+(Gemmeke et al. 2017, research.google.com/audioset, CC BY 4.0). Networks trained on all its classes
+have their 527 outputs in this order.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Tagger(Backbone):
     def class_scores(self, windows: Tensor, valid: Tensor) -> Tensor:
         """Return the score of each class in each window, (B, K) float32 in 0..1.
 
-        Arguments are those of :meth:`forward`. Each class is a question of its own: the scores of a
+        Arguments are those of :meth:`forward`. Classes are scored independently, so the scores of a
         window do not add up to 1.
         """
         raise NotImplementedError
 
 
 def audioset_names() -> tuple[str, ...]:
-    """Return the 527 names of AudioSet's classes, in its order."""
+    """Return the names of AudioSet's 527 classes, in AudioSet's order."""
     return tuple(files(__package__).joinpath("audioset_527.txt").read_text("utf-8").splitlines())

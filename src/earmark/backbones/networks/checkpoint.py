@@ -1,4 +1,4 @@
-"""Where the files of a checkpoint in Hugging Face format lie: in a folder, or on the Hub."""
+"""Find the files of a checkpoint in Hugging Face format, in a folder or on the Hub."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from earmark.system.files import open_file
 CONFIG = "config.json"
 MAX_JSON_BYTES = 1 << 26
 PREPARATION = "preprocessor_config.json"
-PROCESSOR = "processor_config.json"  # or inside this, if the checkpoint has a tokenizer too
-WEIGHTS = (  # the first that there is; an index names several files
+PROCESSOR = "processor_config.json"  # has PREPARATION inside it if there is a tokenizer too
+WEIGHTS = (  # the first one that exists is read; an index names several files
     "model.safetensors",
     "model.safetensors.index.json",
     "pytorch_model.bin",
@@ -33,12 +33,12 @@ WEIGHTS = (  # the first that there is; an index names several files
 
 _HUB_FILE = re.compile(r"https://huggingface\.co/(.+)/resolve/(\w+)/(.+)")  # repo, revision, file
 _HUB_NAME = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
-_NOT_SETTINGS = ("_name_or_path", "transformers_version")  # of CONFIG: they change no result
+_NOT_SETTINGS = ("_name_or_path", "transformers_version")  # keys of CONFIG that change no result
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network in ``folder`` or, where that is None, in the Hub's ``repo`` at ``revision``."""
+    """A network in ``folder`` or, if that is None, in the Hub's ``repo`` at ``revision``."""
 
     name: str
     folder: Path | None
@@ -52,11 +52,11 @@ class Checkpoint:
 
     @classmethod
     def named(cls, name: str) -> Checkpoint:
-        """Find out what ``hf:OWNER/NAME``, the same with ``@REVISION``, or ``hf:FOLDER`` means.
+        """Return the checkpoint that ``hf:OWNER/NAME[@REVISION]`` or ``hf:FOLDER`` names.
 
-        A folder that exists comes before a name; its path becomes absolute. BackboneError for
-        neither. What is only missing in an existing folder is not asked of the Hub, unless with a
-        revision.
+        A folder that exists is preferred to a name on the Hub; its path becomes absolute. If only
+        the folder's parent exists, the Hub is not asked, unless a revision is given. Raises
+        BackboneError for any other text.
         """
         name = absolute_name(name)
         text = name.removeprefix(PREFIX)
@@ -76,14 +76,14 @@ class Checkpoint:
         return cls(name, None, match["repo"], match["revision"] or "main")
 
     def settings(self) -> dict[str, Any]:
-        """Return what ``config.json`` says of the network."""
+        """Return the settings in ``config.json`` that describe the network."""
         settings = self._json(CONFIG)
         if settings is None:
             raise self._lacks(CONFIG)
         return {key: value for key, value in settings.items() if key not in _NOT_SETTINGS}
 
     def preparation(self) -> dict[str, Any]:
-        """Return how the waveform is to be prepared; nobody would notice a wrong guess."""
+        """Return how the waveform must be prepared. Nobody would notice a guess that is wrong."""
         preparation = self._json(PREPARATION)
         if preparation is None:
             preparation = (self._json(PROCESSOR) or {}).get("feature_extractor")
@@ -92,7 +92,7 @@ class Checkpoint:
         return preparation
 
     def weights(self) -> list[Path]:
-        """Return the files that hold the weights, fetched if need be."""
+        """Return the files of weights; download them if necessary."""
         for name in WEIGHTS:
             if at := self._file(name):
                 return self._shards(name) if at.suffix == ".json" else [at]
@@ -118,12 +118,12 @@ class Checkpoint:
                 content = json.loads(opened.read(MAX_JSON_BYTES), parse_constant=_refuse)
         except (OSError, ValueError, RecursionError) as error:
             raise BackboneError(
-                f"{at} cannot be read as JSON: {first_line(error)}; fetch the checkpoint anew."
+                f"{at} cannot be read as JSON: {first_line(error)}; fetch the checkpoint again."
             ) from error
         return content if isinstance(content, dict) else {}
 
     def _file(self, file: str) -> Path | None:
-        """Return where a file of the checkpoint lies, fetched if need be; None if it has none."""
+        """Return the path of a file, downloaded if necessary; None if the checkpoint lacks it."""
         if self.folder is not None:
             at = self.folder / file
             return at if at.is_file() else None
@@ -133,7 +133,7 @@ class Checkpoint:
             at = hub.hf_hub_download(
                 self.repo, file, revision=self.revision, local_files_only=offline
             )
-        except Exception as error:  # of the network, of the Hub, of the disk
+        except Exception as error:  # from the network, the Hub or the disk
             is_of_cache = isinstance(error, errors.LocalEntryNotFoundError)  # or the network failed
             if offline if is_of_cache else isinstance(error, errors.EntryNotFoundError):
                 return None
@@ -146,22 +146,22 @@ class Checkpoint:
     def _lacks(self, what: str) -> BackboneError:
         if self.folder is None and is_offline():
             return BackboneError(
-                f"{self} is not in this machine's Hugging Face cache, at least not {what}, and"
+                f"this machine's Hugging Face cache has no {what} of {self}, and"
                 " EARMARK_OFFLINE=1 forbids downloading it; unset EARMARK_OFFLINE once, or copy the"
                 f" repository into a folder and give {PREFIX}FOLDER."
             )
         return BackboneError(
-            f"{self} has no {what}; give a folder as save_pretrained of a model and of its feature"
-            " extractor writes it, or the name of such a repository."
+            f"{self} has no {what}; give a folder that save_pretrained wrote for the model and for"
+            " its feature extractor, or the name of a repository that has both."
         )
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def find_in_hub_cache(file: WeightFile) -> Path | None:
-    """Return the copy of ``file`` that Hugging Face's libraries fetched once, its hash checked."""
+    """Return the copy of ``file`` in the cache of Hugging Face's libraries, its hash checked."""
     match = _HUB_FILE.fullmatch(file.url)
     if match is None or importlib.util.find_spec("huggingface_hub") is None:
         return None

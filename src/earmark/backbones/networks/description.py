@@ -1,6 +1,6 @@
-"""What a person says about a network file, in a small JSON beside it. Imports no torch.
+"""Read the JSON in which a user describes a network file. Imports no torch.
 
-``perch.onnx.json`` describes ``perch.onnx``; docs/backbones.md has its fields.
+``perch.onnx.json`` describes ``perch.onnx`` beside it; docs/backbones.md lists its fields.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ MOST_LAYERS = 1_000
 MOST_WINDOW_S = 60.0
 ROUNDED = 0.01  # samples by which window_s and hop_s may miss a whole number
 LONGEST_TEXT = 1_000
-AXES = "BCTF1"  # batch, channels, time, frequency, and an axis of one number
-KEPT_WORDS, KEPT_SIGNS = ("auto", "last", "all"), frozenset("/,")  # of --layers
+AXES = "BCTF1"  # batch, channels, time, frequency, and an axis of length 1
+KEPT_WORDS, KEPT_SIGNS = ("auto", "last", "all"), frozenset("/,")  # reserved by --layers
 
 _USAGE = "give the values that the network's publisher states"
 
 
 @dataclass(frozen=True)
 class Output:
-    """A layer: what ``name`` it has here, and the tensor ``output`` of the network that it is.
+    """A layer: its ``name`` here, and the name of the network's tensor, ``output``.
 
-    ``axes`` has a letter of ``AXES`` for each axis; None where the number of axes says it.
+    ``axes`` has a letter of ``AXES`` for each axis; None if the number of axes decides.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Description:
-    """How a network is used; ``window`` and ``hop`` are samples at ``rate_hz``.
+    """How to use a network; ``window`` and ``hop`` are samples at ``rate_hz``.
 
-    The waveform, whose full scale is 1, is given times ``full_scale``. With ``peak``, the mean of
-    each window is taken off before and its peak made ``peak``.
+    The network reads the waveform (full scale 1) multiplied by ``full_scale``. With ``peak``, each
+    window first loses its mean and is scaled to this peak.
     """
 
     rate_hz: int
@@ -58,19 +58,19 @@ class Description:
 
     @property
     def decisive(self) -> str:
-        """All that decides what is computed, as text: the same text, the same numbers."""
+        """Everything that decides what is computed, as text: equal texts give equal numbers."""
         words = ("licence", "summary", "source")
         fields = {key: value for key, value in asdict(self).items() if key not in words}
         return json.dumps(fields, sort_keys=True)
 
 
 def place_of(file: Path) -> Path:
-    """Return where the JSON of a network file lies: ``perch.onnx.json`` beside ``perch.onnx``."""
-    return file.parent / f"{file.name}.json"  # also of "/", which has no name
+    """Return the path of a network file's JSON: ``perch.onnx.json`` beside ``perch.onnx``."""
+    return file.parent / f"{file.name}.json"  # `with_name` would fail for "/"
 
 
 def read_description(place: Path) -> Description:
-    """Read and check the JSON at ``place``; BackboneError names the field that is wrong."""
+    """Read and check the JSON at ``place``; BackboneError names a wrong field."""
     if problem := not_a_file(place):
         raise BackboneError(f"{place} {problem}; put the JSON of the network there.")
     try:
@@ -80,34 +80,34 @@ def read_description(place: Path) -> Description:
             raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
         fields = strict_json(text)
         if not isinstance(fields, dict):
-            raise ValueError("it is no JSON object in braces")
+            raise ValueError("it is not a JSON object in braces")
     except (OSError, ValueError, RecursionError) as error:
         raise BackboneError(
             f"{place} cannot be read as JSON: {first_line(error)}; write an object such as"
             f" {template(['embedding'])}, and {_USAGE}."
         ) from error
     try:
-        return _described(fields)
+        return _parse(fields)
     except ValueError as error:
         raise BackboneError(f"{place}: {error}; {_USAGE}.") from error
 
 
 def template(layers: Sequence[str | Mapping[str, Any]]) -> str:
-    """Return a JSON to fill in: null is what only the publisher of a network can say."""
+    """Return a JSON to fill in; each null is a value that only the network's publisher knows."""
     fields = {"rate_hz": None, "window_s": None, "layers": list(layers), "licence": None}
     return json.dumps(fields, ensure_ascii=False)
 
 
-def _described(fields: Mapping[str, Any]) -> Description:
+def _parse(fields: Mapping[str, Any]) -> Description:
     for key in fields:
         if key not in _FIELDS:
             near = did_you_mean(key, _FIELDS)
             raise ValueError(
-                f"it has {key!r}, which is no field of it;{near} known: {', '.join(_FIELDS)}"
+                f"it has an unknown field {key!r};{near} known fields: {', '.join(_FIELDS)}"
             )
     for key in ("rate_hz", "window_s", "layers", "licence"):
         if key not in fields:
-            raise ValueError(f"it does not say {key!r}, {_FIELDS[key][0]}")
+            raise ValueError(f"it lacks {key!r}, {_FIELDS[key][0]}")
     for key, (must, is_right) in _FIELDS.items():
         if key in fields and not is_right(fields[key]):
             shown = json.dumps(fields[key], ensure_ascii=False)
@@ -117,11 +117,11 @@ def _described(fields: Mapping[str, Any]) -> Description:
     hop = _samples("hop_s", fields.get("hop_s", window_s), rate_hz)
     if hop > window:
         raise ValueError(
-            f"hop_s is {fields['hop_s']} and window_s {window_s}; what lies between two windows"
-            " would not be heard, so hop_s must be window_s or less"
+            f"hop_s is {fields['hop_s']} and window_s {window_s}; audio between two windows would"
+            " be skipped, so hop_s must be window_s or less"
         )
     rest = {key: fields[key] for key in _AS_THEY_ARE if key in fields}
-    # 32768 and 32768.0 are the same network: what is computed is kept as text.
+    # 32768 and 32768.0 must give the same text in `decisive`.
     rest |= {key: float(rest[key]) for key in ("full_scale", "peak") if key in rest}
     return Description(rate_hz, window, hop, _layers(fields["layers"]), **rest)
 
@@ -143,11 +143,11 @@ def _layers(items: Sequence[Any]) -> tuple[Output, ...]:
     for name in names:
         if name in KEPT_WORDS or KEPT_SIGNS & set(name) or name != name.strip():
             raise ValueError(
-                f"a layer cannot be called {name!r} here, as --layers has another use for it; write"
-                f' {{"name": "embedding", "output": {json.dumps(name)}}} with a name of your own'
+                f"a layer cannot be called {name!r}, because --layers reads that in another way;"
+                f' write {{"name": "embedding", "output": {json.dumps(name)}}} with another name'
             )
         if names.count(name) > 1:
-            raise ValueError(f"layers has {name!r} twice; give each a name of its own")
+            raise ValueError(f"layers has {name!r} twice; give each layer another name")
     return layers
 
 
@@ -165,15 +165,17 @@ def _layer(number: int, item: Any) -> Output:
             near = did_you_mean(key, keys)
             raise ValueError(f"layers[{number}] has {key!r};{near} known: {', '.join(keys)}")
         if not _is_text(value):
-            raise ValueError(f"layers[{number}].{key} is {json.dumps(value)[:60]}; write a text")
+            raise ValueError(
+                f"layers[{number}].{key} is {json.dumps(value)[:60]}; it must be a text"
+            )
     axes = item.get("axes")
     if axes is not None and (
         "C" not in axes or set(axes) - set(AXES) or any(axes.count(a) > 1 for a in "BCTF")
     ):
         raise ValueError(
             f"layers[{number}].axes is {axes!r}; it must have a letter for each axis of the output:"
-            " B for the batch, C for the channels (always there), T for time, F for frequency from"
-            " low to high, 1 for an axis of one number"
+            " B for the batch, C for the channels (required), T for time, F for frequency from low"
+            " to high, 1 for an axis of length 1"
         )
     output: str = item["output"]
     return Output(item.get("name", output), output, axes)
@@ -196,7 +198,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         _number(1_000, 1_000_000, (int,)),
     ),
     "window_s": (
-        f"the seconds that it reads at a time, above 0 and up to {MOST_WINDOW_S:g}",
+        f"the seconds of audio that it reads at a time, above 0 and up to {MOST_WINDOW_S:g}",
         _number(1e-4, MOST_WINDOW_S),
     ),
     "layers": (
@@ -209,10 +211,10 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
         _number(1e-4, MOST_WINDOW_S),
     ),
     "full_scale": (
-        "the number that full scale is for the network, such as 1 or 32768",
+        "the value of full scale in the network's input, such as 1 or 32768",
         _number(1e-6, 1e12),
     ),
-    "peak": ("the peak that each window gets, above 0 and up to 1", _number(1e-6, 1)),
+    "peak": ("the peak to which each window is scaled, above 0 and up to 1", _number(1e-6, 1)),
     "summary": ("a text", _is_text),
     "source": ("a text", _is_text),
 }

@@ -1,12 +1,12 @@
-"""EfficientAT (Schmid et al. 2023, arXiv:2211.04772): MobileNetV3 that learnt from transformers.
+"""EfficientAT (Schmid et al. 2023, arXiv:2211.04772): MobileNetV3 distilled from transformers.
 
-The networks of fschmid56/EfficientAT, release v0.0.1, with their published weights; the front end
+The networks of fschmid56/EfficientAT, release v0.0.1, with their published weights. The front end
 is that of ``models/preprocess.py`` in evaluation mode.
 
-The network looks at a window as a whole: its gates (squeeze-and-excitation) average over all of it,
-and its convolutions see zeros around it. Silence behind a clip would change every frame, so a
-window is cut to its real samples first, as the authors do with a whole file; windows with equally
-many frames are computed together.
+Every frame depends on the whole window: the gates (squeeze-and-excitation) average over all of it,
+and the convolutions are zero-padded. Silence after a clip would change every frame. So a window is
+cut to its real samples first, as the authors do with a whole file, and windows with the same number
+of frames are computed together.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from earmark.backbones.weights import WeightFile
 from earmark.errors import BackboneError, did_you_mean
 
 RATE_HZ = 32_000
-SECONDS = 10  # of the clips it was trained on: the longest window
+SECONDS = 10  # length of its training clips: the longest window
 FFT, WINDOW, HOP, BANDS = 1024, 800, 320, 128  # samples (25 ms every 10 ms), and mel bands
-TOP_HZ = 15_000.0  # of the mel bands: the middle of the 14 to 16 kHz between which training chose
+TOP_HZ = 15_000.0  # upper edge of the mel bands: training drew it from 14 to 16 kHz
 PREEMPHASIS = 0.97
 CLASSES = 527
 NORM_EPSILON = 1e-3
@@ -69,13 +69,13 @@ _BLOCKS = (
 
 
 def _channels(count: float) -> int:
-    """Round to a multiple of 8, at least 8 and at most a tenth down, as all MobileNets do."""
+    """Round to a multiple of 8, as all MobileNets do: at least 8, and at most a tenth lower."""
     rounded = max(8, int(count + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * count else rounded
 
 
 class _Conv(nn.Conv2d):
-    """A convolution with zeros around its input, and its activation; by channel if ``groups``."""
+    """A zero-padded convolution and its activation; by channel if ``groups``."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class _Conv(nn.Conv2d):
 
 
 class _Gate(nn.Module):
-    """Weigh each channel by what all channels are over the whole window."""
+    """Scale each channel by a gate that reads the window's mean of every channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -127,7 +127,7 @@ class _Block(nn.Module):
 
 
 class _Network(nn.Module):
-    """From log-mel (B, 1, T, 128) to activations (B, C, T, F) and to logits (B, 527)."""
+    """Map log-mel (B, 1, T, 128) to activations (B, C, T, F), and the last ones to logits."""
 
     def __init__(self, width: float) -> None:
         super().__init__()
@@ -141,6 +141,7 @@ class _Network(nn.Module):
         self.hidden, self.logits = nn.Linear(6 * channels, hidden), nn.Linear(hidden, CLASSES)
 
     def classify(self, features: Tensor) -> Tensor:
+        """Return the logits (B, 527) for the activations of the last layer."""
         logits: Tensor = self.logits(F.hardswish(self.hidden(features.mean((2, 3)))))
         return logits
 
@@ -149,12 +150,12 @@ _NORM = ("0.weight", "1.weight", "1.bias", "1.running_mean", "1.running_var")
 _RENAMED = (("conc_se_layers.0.", ""), ("classifier.2.", "hidden."), ("classifier.5.", "logits."))
 
 
-def _own(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Turn a published state dict into one of ``_Network``.
+def _translate(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Translate a published state dict into one for ``_Network``.
 
     A batch normalisation ``x.1`` is folded into the convolution before it, ``x.0``: both become
-    ``x``. Kernels are turned, for time comes before frequency here. What is of another network
-    stays as it is, for ``assign`` to report.
+    ``x``. Kernels are transposed, because time comes before frequency here. Tensors of another
+    network stay unchanged, for ``assign`` to report.
     """
     own = {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
     for name in [key.removesuffix(".1.running_var") for key in state]:
@@ -176,8 +177,8 @@ class _Release(NamedTuple):
     file: WeightFile
 
 
-# The authors publish no hashes. These two are what others who pin the files have found, too; the
-# other files are noted at first use, and their sizes are reckoned from their tensors.
+# The authors publish no hashes. Other projects that pin these two files have the same hashes. The
+# hashes of the other files are noted at first use; their sizes are estimated from their tensors.
 _SHA256 = {
     "mn04": "899a8c6217063f6941793102a2780b3dd788ab11fce468d9cf5f0577c453321c",
     "mn10": "0bd7dc2443af498c289a2e739f02ebb515d6aa3fd3ab9db539c86123ae368a4e",
@@ -199,10 +200,10 @@ RELEASES = {
 
 
 class EfficientAT(Tagger):
-    """A network of the family, by the width that its name says.
+    """A network of the family; its name says its width.
 
     A frame of the spectrogram is centred on every 10 ms of the window. A clip shorter than 32 ms,
-    less than the transform reads, stands at the beginning of 32 ms of silence.
+    the length of the Fourier transform, is padded with silence to 32 ms.
     """
 
     free_axes = (2,)
@@ -216,13 +217,13 @@ class EfficientAT(Tagger):
             htk_mel_filters(FFT, RATE_HZ, BANDS, 0.0, TOP_HZ),
             offset=1e-5,
         )
-        with torch.device("meta"):  # shapes only: `fill` brings the tensors
+        with torch.device("meta"):  # shapes only: `fill` loads the tensors
             self.network = _Network(RELEASES[info.name].width)
 
     @classmethod
     def load(cls, info: BackboneInfo) -> EfficientAT:
         path = weights.fetch(RELEASES[info.name].file)
-        backbone, state = cls(info), _own(load_state_dict(path))
+        backbone, state = cls(info), _translate(load_state_dict(path))
         return fill(backbone, backbone.network, state, weights.sha256(path), str(path))
 
     @classmethod
@@ -239,8 +240,8 @@ class EfficientAT(Tagger):
     def log_mel(self, x: Tensor, real: Tensor) -> Tensor:
         """Return the network's input (B, 1, T, 128) for the first ``real`` (B,) samples of ``x``.
 
-        As published, a high-pass filter takes one sample and the rest is mirrored at both ends.
-        T is that of the longest row; the others must have as many.
+        As published, a high-pass filter shortens the waveform by one sample, and the rest is
+        mirrored at both ends. All rows must have the same number of frames, T.
         """
         x = x[:, 1:] - PREEMPHASIS * x[:, :-1]
         frames = int(_frames(real).max())
@@ -263,9 +264,10 @@ class EfficientAT(Tagger):
             yield name, x
 
     def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
-        """Let every frame count; a window weighs what its real samples are in frames.
+        """Weigh all frames of a window equally; together they count as its real samples do.
 
-        A clip of 10 s and one sample is not half made of its last sample.
+        Otherwise, in a clip of 10 s and one sample, the last sample would count as much as the
+        10 s before it.
         """
         frames = valid * (x.shape[3] / BANDS / HOP)  # time is halved where frequency is
         return (frames / x.shape[2])[:, None].expand(-1, x.shape[2])
@@ -290,7 +292,7 @@ _NAMES = ("stem", *(f"block{number}" for number, _ in enumerate(_BLOCKS, start=1
 
 
 def _layers(width: float) -> tuple[Layer, ...]:
-    """Describe the layers: four frequency bands of each, and the published embedding at last."""
+    """Return the layers: four frequency bands of each, and the published embedding as the last."""
     sizes = [_channels(count * width) for count in (_STEM, *(spec.out for spec in _BLOCKS))]
     inner = (Layer(name, size, 4) for name, size in zip(_NAMES[:-1], sizes, strict=True))
     return (*inner, Layer("features", 6 * sizes[-1]))
@@ -305,7 +307,7 @@ def _describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
     release = RELEASES[name]
     info = BackboneInfo(
         name=name,
-        summary="EfficientAT: MobileNetV3 that knows AudioSet; there are mn05, 20, 30 and 40, too",
+        summary="EfficientAT: MobileNetV3 trained on AudioSet; also as mn05, mn20, mn30 and mn40",
         rate_hz=RATE_HZ,
         window=SECONDS * RATE_HZ,
         hop=SECONDS * RATE_HZ,

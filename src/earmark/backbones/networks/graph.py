@@ -1,4 +1,4 @@
-"""What a network file says of itself, whatever its format, and how it is opened to be computed."""
+"""The content of a network file in any format, and the interface to compute it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 from earmark.errors import BackboneError
 from earmark.system.files import not_a_file, open_file
 
-MAX_BYTES = (2 << 30) - 1  # what both formats can hold
+MAX_BYTES = (2 << 30) - 1  # limit of both formats
 FLOATS = ("float32", "float16", "float64")
 
-Run = Callable[[np.ndarray], list[np.ndarray]]  # the network's input, and the tensors asked for
+Run = Callable[[np.ndarray], list[np.ndarray]]  # maps the network's input to its outputs
 
 
 class Tensor(NamedTuple):
-    """An input or output; an axis of any length has a word in ``shape``. None: not even that."""
+    """An input or output. In ``shape``, a word is an axis of any length; None is any shape."""
 
     name: str
     dtype: str
@@ -32,10 +32,11 @@ class Tensor(NamedTuple):
 
 @dataclass(frozen=True)
 class Graph:
-    """A network file. ``inner`` names tensors inside it, which can be read as outputs can.
+    """A network file.
 
-    ``digest`` is a SHA-256 over all bytes of the network. ``runtime`` names what computes it.
-    ``weights`` are the other files that the network is made of.
+    ``inner`` names tensors inside the network, which can be used like outputs. ``digest`` is a
+    SHA-256 over all bytes of the network. ``runtime`` is the package that computes it. ``weights``
+    are further files that belong to the network.
     """
 
     path: Path
@@ -46,13 +47,13 @@ class Graph:
     digest: str
     runtime: str
     weights: tuple[Path, ...]
-    takes_batches: ClassVar[bool] = True  # where its input says so
+    takes_batches: ClassVar[bool] = True  # if its input's shape allows it
 
     def open(self, tensor: Tensor, shape: tuple[int, ...], outputs: Sequence[str]) -> Run:
-        """Make the network ready to compute ``outputs`` of an input of this ``shape``.
+        """Return a function that computes ``outputs`` for an input of this ``shape``.
 
-        Each call computes in the thread that calls, on one core; several threads may. BackboneError
-        where the runtime refuses the network.
+        It computes in the calling thread, on one core. Several threads may call it. Raises
+        BackboneError if the runtime refuses the network.
         """
         raise NotImplementedError
 
@@ -66,8 +67,8 @@ def read_file(path: Path, kind: str) -> bytes:
             size = path.stat().st_size
             if size > MAX_BYTES:
                 raise BackboneError(
-                    f"{path} has {size:,} bytes, and {kind} can have {MAX_BYTES:,}; give the file"
-                    " of one network."
+                    f"{path} has {size:,} bytes, and {kind} can have at most {MAX_BYTES:,}; give"
+                    " the file of one network."
                 )
             parts = []
             while len(part := file.read(min(size + 1, MAX_BYTES))):

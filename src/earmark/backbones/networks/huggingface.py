@@ -5,8 +5,8 @@ only the files named here are fetched. Describing one reads its two small JSON f
 checkpoint is ever run, and a pickle is read as plain tensors or not at all.
 
 The architectures are those of the package ``transformers``. Their modules are called one by one,
-rather than the model as a whole with ``output_hidden_states``: so the computation ends at the
-highest layer asked for, and threads that share a network share no hooks.
+instead of the whole model with ``output_hidden_states``. So the computation ends at the highest
+requested layer, and threads that share a network share no hooks.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _TRAINING = ("mask_time_prob", "mask_feature_prob", "layerdrop", "encoder_layerd
 
 
 class Config(Protocol):
-    """A configuration of ``transformers``: sizes by name, which differ between architectures."""
+    """A configuration of ``transformers``; its names of sizes differ between architectures."""
 
     model_type: str
     conv_dim: Sequence[int]
@@ -66,7 +66,7 @@ class Architecture(Protocol):
 
 
 class Geometry(NamedTuple):
-    """How a network cuts a clip (in samples, see BackboneInfo), and the layers that it has."""
+    """How a clip is cut for a network (in samples, see BackboneInfo), and the network's layers."""
 
     window: int
     step: int | None
@@ -74,13 +74,13 @@ class Geometry(NamedTuple):
 
 
 class Transformer(Backbone):
-    """A network of ``transformers``. Subclasses say how to cut a clip, and what the layers give.
+    """A network of ``transformers``. Subclasses say how to cut a clip and yield the layers.
 
     ``architectures`` maps a checkpoint's ``model_type`` to the class that computes it.
     """
 
     architectures: ClassVar[Mapping[str, str]]
-    required: ClassVar[tuple[str, ...]]  # settings for which a guess could be wrong
+    required: ClassVar[tuple[str, ...]]  # settings without a safe default
     openvino_gains = half_is_close = True
     castable = ("model",)
 
@@ -92,12 +92,12 @@ class Transformer(Backbone):
 
     @classmethod
     def geometry(cls, config: Config, preparation: Settings) -> Geometry:
-        """Return what the two JSON files of a checkpoint say, without its weights."""
+        """Return window, step and layers from a checkpoint's two JSON files, without weights."""
         raise NotImplementedError
 
     @classmethod
     def select(cls, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return the tensors of a checkpoint that the network needs, under the names it uses."""
+        """Return the tensors of a checkpoint that the network needs, under the network's names."""
         return state
 
     @classmethod
@@ -111,11 +111,11 @@ class Transformer(Backbone):
     def assemble(
         cls, info: BackboneInfo, settings: Settings, preparation: Settings, files: Sequence[Path]
     ) -> Transformer:
-        """Build the network from what the JSON files say and the tensors of ``files``.
+        """Build the network from the content of the JSON files and the tensors of ``files``.
 
-        ``weights_hash`` covers all of it. Hashing reads the files once more, which takes 0.3 s for
-        380 MB (1 s without a processor's SHA instructions) beside the 5 s in which torch and
-        transformers are imported: nothing is noted from one process to the next and gets stale.
+        ``weights_hash`` covers all of it. Hashing reads the files a second time: 0.3 s for 380 MB
+        (1 s on a processor without SHA instructions), and importing torch and transformers takes
+        5 s. So no hash is cached that could become stale.
         """
         state: dict[str, Tensor] = {}
         for file in files:
@@ -124,7 +124,7 @@ class Transformer(Backbone):
         model = build(cls.architectures[config.model_type], config, cls.select(state), files[0])
         try:
             backbone = cls(info, model, preparation)
-        except Exception as error:  # transformers raises what it likes for impossible settings
+        except Exception as error:  # transformers raises all kinds for impossible settings
             raise _no_network(info.name, error) from error
         text = json.dumps([dict(settings), dict(preparation)], sort_keys=True)
         digests = [*map(sha256, files), hashlib.sha256(text.encode()).hexdigest()]
@@ -139,10 +139,10 @@ class Transformer(Backbone):
         raise NotImplementedError
 
     def save_memory(self) -> None:
-        """Compute each block once more for its gradients, instead of keeping what is in it.
+        """Recompute each block for its gradients, instead of keeping its activations.
 
-        A block does so where it is in training itself; the modules in it, with their dropout, are
-        not.
+        A block does so only in training mode. The modules inside it, with their dropout, stay in
+        evaluation mode.
         """
         block = importlib.import_module("transformers.modeling_layers").GradientCheckpointingLayer
         again = functools.partial(torch.utils.checkpoint.checkpoint, use_reentrant=False)
@@ -163,14 +163,14 @@ def reads(cls: K) -> K:
 
 @register_family(HUGGING_FACE)
 def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
-    """Describe ``hf:NAME-OR-FOLDER`` from its JSON files; BackboneError says what they lack."""
+    """Describe ``hf:NAME-OR-FOLDER`` from its JSON files; BackboneError says what is wrong."""
     checkpoint = Checkpoint.named(name)
     settings, preparation = checkpoint.settings(), checkpoint.preparation()
     model_type = settings.get("model_type")
     if not isinstance(model_type, str) or model_type not in _kinds:
         raise BackboneError(
-            f"{checkpoint} is of model_type {model_type!r}, which is not among those that can be"
-            f" used: {', '.join(sorted(_kinds))}; give a checkpoint of one of these."
+            f"{checkpoint} has model_type {model_type!r}, which earmark cannot use; give a"
+            f" checkpoint with one of these: {', '.join(sorted(_kinds))}."
         )
     cls = _kinds[model_type]
     config = configure(settings, name)
@@ -183,7 +183,7 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         window, step, layers = cls.geometry(config, preparation)
         with torch.device("meta"):  # shapes only
             skeleton = architecture(cls.architectures[model_type], name)(config)
-    except Exception as error:  # transformers raises what it likes for an impossible network
+    except Exception as error:  # transformers raises all kinds for an impossible network
         raise _no_network(str(checkpoint), error) from error
     info = BackboneInfo(
         name=checkpoint.name,
@@ -205,32 +205,32 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
 
 def _no_network(name: str, error: Exception) -> BackboneError:
     return BackboneError(
-        f"{name}: {CONFIG} or {PREPARATION} describes no network: {first_line(error)}; restore the"
-        " files that came with the weights."
+        f"{name}: {CONFIG} or {PREPARATION} describes no valid network: {first_line(error)};"
+        " restore the files that came with the weights."
     )
 
 
 def _check_settings(checkpoint: Checkpoint, settings: Settings, required: Sequence[str]) -> None:
-    """Refuse settings that lead to another network than the weights are of: BackboneError."""
+    """Raise BackboneError for settings of a network that the weights do not belong to."""
     if quantised := settings.get("quantization_config"):
         method = quantised.get("quant_method") if isinstance(quantised, dict) else None
         raise BackboneError(
             f"{checkpoint} is quantised ({method or 'by an unnamed method'}), and only plain"
-            " weights are read; give the checkpoint that it was made from."
+            " weights can be read; give the checkpoint that it was made from."
         )
     for name in required:
         value = settings.get(name)
         if value is None:
             raise BackboneError(
-                f"{CONFIG} of {checkpoint} does not say {name!r}, and a guess could be wrong;"
-                " restore the one that came with the weights."
+                f"{CONFIG} of {checkpoint} lacks {name!r}, and a guess could be wrong; restore the"
+                " file that came with the weights."
             )
         most = MOST_LAYERS if name.endswith("layers") else MOST_SIZE
         sizes = value if isinstance(value, list) else [value]
         if any(type(size) is int and not 0 < size <= most for size in sizes):
             raise BackboneError(
-                f"{CONFIG} of {checkpoint} says {name!r} is {value}, and 1 to {most:,} are"
-                " possible; restore the one that came with the weights."
+                f"{CONFIG} of {checkpoint} says {name!r} is {value}; it must be 1 to {most:,};"
+                " restore the file that came with the weights."
             )
 
 
@@ -245,8 +245,8 @@ def configure(settings: Settings, name: str) -> Config:
             config: Config = kind.from_dict(dict(settings))
     except Exception as error:  # validation differs between versions of transformers
         raise BackboneError(
-            f"{CONFIG} of {name} is not understood: {first_line(error)}; restore the one that came"
-            " with the weights."
+            f"{CONFIG} of {name} cannot be read by transformers: {first_line(error)}; restore the"
+            " file that came with the weights."
         ) from error
     for key in _TRAINING:
         if hasattr(config, key):
@@ -263,14 +263,14 @@ def architecture(path: str, name: str) -> Architecture:
 def build(path: str, config: Config, state: dict[str, Tensor], source: Path) -> nn.Module:
     """Build a network of ``transformers`` in float32 and fill it with ``state``.
 
-    Names of older versions, and of a model with a head, are translated. BackboneError where
-    tensors are missing or of another shape: a network must never be random in part.
+    Names of older versions and of models with a head are translated. Raises BackboneError if
+    tensors are missing or have another shape: no part of a network may stay random.
     """
-    packed = [n for n, x in state.items() if not x.is_floating_point() or x.itemsize == 1]
-    if packed := sorted(name for name in packed if name.endswith(("weight", "bias"))):
+    quantised = [n for n, x in state.items() if not x.is_floating_point() or x.itemsize == 1]
+    if quantised := sorted(name for name in quantised if name.endswith(("weight", "bias"))):
         raise BackboneError(
-            f"{source} is quantised: {packed[0]} is of {state[packed[0]].dtype}, and only plain"
-            " weights are read; give the checkpoint that it was made from."
+            f"{source} is quantised: {quantised[0]} has type {state[quantised[0]].dtype}, and only"
+            " plain weights can be read; give the checkpoint that it was made from."
         )
     try:
         with _quiet():
@@ -282,7 +282,7 @@ def build(path: str, config: Config, state: dict[str, Tensor], source: Path) -> 
                 ignore_mismatched_sizes=True,  # reported, and refused below
                 output_loading_info=True,
             )
-    except Exception as error:  # transformers raises what it likes
+    except Exception as error:  # transformers raises all kinds of exceptions
         raise BackboneError(
             f"{source} cannot be read as the network that {CONFIG} describes: {first_line(error)};"
             f" give weights and {CONFIG} that belong together."
@@ -290,29 +290,29 @@ def build(path: str, config: Config, state: dict[str, Tensor], source: Path) -> 
     wrong = sorted(report["missing_keys"]) + sorted(key for key, *_ in report["mismatched_keys"])
     if wrong:
         raise BackboneError(
-            f"{source} holds the weights of another network: {len(wrong)} tensors are missing or of"
-            f" another shape than {CONFIG} says, {wrong[0]} first; give weights and {CONFIG} that"
-            " belong together."
+            f"{source} holds the weights of another network: compared with {CONFIG}, {len(wrong)}"
+            f" tensors are missing or have another shape, the first is {wrong[0]}; give weights and"
+            f" {CONFIG} that belong together."
         )
     parts = "|".join(name for name, _ in model.named_children())
-    own = re.compile(rf"({model.base_model_prefix}\.)?({parts})\.")  # and not of a head
+    own = re.compile(rf"({model.base_model_prefix}\.)?({parts})\.")  # matches no head
     if more := sorted(filter(own.match, report["unexpected_keys"])):
         raise BackboneError(
-            f"{source} holds the weights of another network: {CONFIG} leaves out {len(more)}"
-            f" tensors that it has, {more[0]} first; give weights and {CONFIG} that belong"
+            f"{source} holds the weights of another network: {CONFIG} does not describe {len(more)}"
+            f" of its tensors, the first is {more[0]}; give weights and {CONFIG} that belong"
             " together."
         )
     return model
 
 
 def first(result: Tensor | tuple[Tensor, ...]) -> Tensor:
-    """Return what a module of transformers computes, from among what else it may return."""
+    """Return the main result of a module of transformers, which may return a tuple."""
     return result[0] if isinstance(result, tuple) else result
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from reporting on a head that is left out, and from drawing bars."""
+    """Keep transformers from reporting an unused head and from drawing progress bars."""
     log = importlib.import_module("transformers.utils.logging")
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()

@@ -1,4 +1,4 @@
-"""The one log-mel front end, and the baseline backbone that is nothing but this."""
+"""The log-mel front end that networks share, and a baseline backbone that consists of it alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from earmark.backbones.registry import register
 class LogMel(nn.Module):
     """Log-mel spectrogram without padding: (B, n) waveform -> (B, T, M), T = (n - len) // hop + 1.
 
-    ``window`` (len,) weighs a frame, which is then transformed with ``fft`` points, zeros behind it
-    where it has fewer; ``filters`` (fft // 2 + 1, M) maps its spectrum to mel bands, and says what
-    ``fft`` is. ``power`` is 2 for the power and 1 for the magnitude spectrum. The result is the
-    natural logarithm of ``max(mel + offset, floor)``.
+    A frame is multiplied by ``window`` (len,), zero-padded to ``fft`` points if it has fewer, and
+    transformed. ``filters`` (fft // 2 + 1, M) maps its spectrum to mel bands; their number of rows
+    defines ``fft``. ``power`` is 2 for the power and 1 for the magnitude spectrum. The result is
+    the natural logarithm of ``max(mel + offset, floor)``.
     """
 
     window: Tensor
@@ -41,7 +41,7 @@ class LogMel(nn.Module):
         self.hop, self.power, self.offset, self.floor = hop, power, offset, floor
 
     def forward(self, x: Tensor) -> Tensor:
-        # A row's spectrum fits the caches of a processor, a batch's does not: 2 to 3 times slower.
+        # One row's spectrum fits a CPU's caches. That of a batch does not: 2 to 3 times slower.
         rows = x.tensor_split(len(x)) if x.device.type == "cpu" else (x,)
         mel = torch.cat([self._mel(row) for row in rows])
         return mel.add_(self.offset).clamp_min_(self.floor).log_()
@@ -57,8 +57,8 @@ class LogMel(nn.Module):
 def htk_mel_filters(fft: int, rate_hz: int, bands: int, low_hz: float, high_hz: float) -> Tensor:
     """Return triangular filters (fft // 2 + 1, bands) on the HTK mel scale, peak 1, no DC.
 
-    As in ``mel_features.py`` of tensorflow/models, research/audioset/vggish: triangles are linear
-    in mel, not in hertz.
+    The triangles are linear in mel, not in hertz, as in ``mel_features.py`` of tensorflow/models,
+    research/audioset/vggish.
     """
 
     def mel(hz: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class LogMelBaseline(Backbone):
             torch.hann_window(WINDOW),
             HOP,
             htk_mel_filters(WINDOW, RATE_HZ, BANDS, 60.0, 7_800.0),
-            offset=1e-6,  # power of a frame of 16-bit rounding noise is about 1e-8
+            offset=1e-6,  # a frame of 16-bit rounding noise has a power of about 1e-8
         )
 
     def forward(

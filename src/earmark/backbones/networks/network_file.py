@@ -1,7 +1,7 @@
-"""A network file that is opened with the JSON beside it, and checked on a few sounds.
+"""Open a network file with the JSON beside it, and check it on a few sounds.
 
-What it gives for a window must depend on that window alone: not on others in its batch, and not on
-what came before.
+Its result for a window must depend on that window alone: not on others in the batch, and not on
+earlier calls.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from earmark.backbones.networks.description import (
 from earmark.backbones.networks.graph import FLOATS, Graph, Run, Tensor
 from earmark.errors import BackboneError, EarmarkWarning, first_line
 
-TOLERANCE = 1e-5  # relative difference of two results that are the same
+TOLERANCE = 1e-5  # largest relative difference of two results that count as equal
 MOST_CHANNELS = 65_536
-NAMED = 8  # tensors in a sentence
+NAMED = 8  # tensors that a message lists
 DEFAULT_AXES = {1: "C", 2: "BC", 3: "BTC"}
 
 
 class Input(NamedTuple):
-    """How a network takes windows: in this ``shape`` for one. ``is_single``: no more at a time."""
+    """The input of a network: its ``shape`` for one window; ``is_single`` if no batch fits."""
 
     tensor: Tensor
     shape: tuple[int, ...]
@@ -43,15 +43,15 @@ class Input(NamedTuple):
 
 @dataclass(frozen=True)
 class Checked:
-    """What the sounds have shown: whether windows may share a batch, or why not."""
+    """The result of the check: whether windows may share a batch, and ``why`` not."""
 
     is_batched: bool
     why: str
-    difference: float = 0.0  # of a row alone and among others, relative
+    difference: float = 0.0  # relative, between a window alone and in a batch
 
 
 class NetworkFile:
-    """A network file that is ready to compute, with its description and what was checked."""
+    """A network file that is ready to compute, with its description and the result of its check."""
 
     def __init__(self, graph: Graph) -> None:
         self.path, self.sha256, self.parameters = graph.path, graph.digest, graph.parameters
@@ -68,13 +68,13 @@ class NetworkFile:
 
     @property
     def digest(self) -> str:
-        """All that decides what is computed."""
+        """A hash of everything that decides what is computed."""
         text = f"{self.sha256} {self.description.decisive}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __call__(self, windows: np.ndarray) -> list[np.ndarray]:
         """Return the activations (B, C, T, F) float32 of every layer for ``windows`` (B, n)."""
-        x = _scaled(windows, self.description)
+        x = _scale(windows, self.description)
         if self.checked.is_batched or len(x) == 1:
             return self._compute(x)
         rows = [self._compute(x[k : k + 1]) for k in range(len(x))]
@@ -86,34 +86,34 @@ class NetworkFile:
             shape[0] = len(x)
         results = self.run(np.ascontiguousarray(x.reshape(shape), self.input.tensor.dtype))
         return [
-            _arranged(results[number], layer, len(x), self.path)
+            _arrange(results[number], layer, len(x), self.path)
             for layer, number in zip(self.layers, self.numbers, strict=True)
         ]
 
     def _check(self) -> tuple[Checked, list[tuple[int, ...]]]:
-        """Compare what the network gives for sounds alone, again, and together."""
+        """Compare the network's results for sounds alone, in a second call and in a batch."""
         sounds = _sounds(self.description.window, self.description.rate_hz)
         try:
             first, again, *others, later = (self(sounds[k : k + 1]) for k in (0, 0, 1, 2, 0))
             silent = self(np.zeros_like(sounds[:1]))
         except BackboneError:
             raise
-        except Exception as error:  # runtimes raise what they like
+        except Exception as error:  # runtimes raise all kinds of exceptions
             seconds = self.description.window / self.description.rate_hz
             raise BackboneError(
-                f"{self.path} fails on a window of {seconds:g} s: {first_line(error)}; compare"
-                f" window_s in {place_of(self.path).name} with what it was exported for."
+                f"{self.path} fails on a window of {seconds:g} s: {first_line(error)}; set"
+                f" window_s in {place_of(self.path).name} to the length that it was exported for."
             ) from error
         self._check_values(first, others[0], silent)
         for results, when, why in (
             (again, "in two calls", "random numbers, such as dropout"),
-            (later, "after another one", "a state that it keeps from call to call"),
+            (later, "after another window", "a state that lasts from call to call"),
         ):
             if (gap := _difference(results, first)) > TOLERANCE:
                 raise BackboneError(
-                    f"{self.path} gives other numbers for the same window {when} (they differ by"
-                    f" {gap:.1g} of their size), so no result of it could be repeated; export it"
-                    f" for inference, without {why}."
+                    f"{self.path} gives different numbers for the same window {when} (they differ"
+                    f" by {gap:.1g} of their norm), so no result could be repeated; export it for"
+                    f" inference, without {why}."
                 )
         return self._check_batch(sounds, [first, *others]), [x.shape for x in first]
 
@@ -130,7 +130,7 @@ class NetworkFile:
             if np.array_equal(a, b):
                 raise BackboneError(
                     f"{self.path} gives the same numbers in layer {layer.name!r} for two different"
-                    " sounds, so it tells nothing apart; name an output that depends on the"
+                    " sounds, so it cannot distinguish them; name an output that depends on the"
                     f" waveform, and check full_scale in {place_of(self.path).name}."
                 )
         if not all(np.isfinite(x).all() for x in silent):
@@ -142,14 +142,14 @@ class NetworkFile:
 
     def _check_batch(self, sounds: np.ndarray, alone: list[list[np.ndarray]]) -> Checked:
         if self.input.is_single:
-            return Checked(False, "the network reads one at a time")
+            return Checked(False, "the network reads one window at a time")
         try:
-            together = self._compute(_scaled(sounds, self.description))
-        except Exception as error:  # a fixed batch inside, or rows that are mixed up
-            return Checked(False, f"several at once fail: {first_line(error)}")
+            together = self._compute(_scale(sounds, self.description))
+        except Exception as error:  # a fixed batch size inside, or rows that are mixed up
+            return Checked(False, f"a batch of several fails: {first_line(error)}")
         gap = max(_difference([x[k : k + 1] for x in together], own) for k, own in enumerate(alone))
         if not gap <= TOLERANCE:
-            return Checked(False, f"a batch changes its rows by {gap:.1g} of their size", gap)
+            return Checked(False, f"a batch changes its rows by {gap:.1g} of their norm", gap)
         return Checked(True, "", gap)
 
 
@@ -161,14 +161,14 @@ def _description(graph: Graph) -> Description:
     length = tensor.shape[axis] if tensor.shape else "any"
     product = f" rate_hz times window_s must be {length:,}." if isinstance(length, int) else ""
     raise BackboneError(
-        f"{place} is missing; it says how {graph.path.name} is used. Write this there, and replace"
-        f" each null by what the publisher says: {template(list(map(_entry, graph.outputs)))}. The"
-        f" network reads {tensor} and gives {_listed(graph.outputs)}.{product}"
+        f"{place} is missing; it says how to use {graph.path.name}. Write this into it, and replace"
+        f" each null by the publisher's value: {template(list(map(_entry, graph.outputs)))}. The"
+        f" network reads {tensor} and gives {_list(graph.outputs)}.{product}"
     )
 
 
 def _entry(output: Tensor) -> str | dict[str, str | None]:
-    """Return what to write for an output in ``layers``."""
+    """Return the entry for an output in ``layers`` of the JSON."""
     has_axes = output.shape is not None and len(output.shape) in DEFAULT_AXES
     if has_axes and not KEPT_SIGNS & set(output.name):
         return output.name
@@ -176,55 +176,55 @@ def _entry(output: Tensor) -> str | dict[str, str | None]:
     return entry if has_axes else {**entry, "axes": None}
 
 
-def _listed(tensors: Sequence[Tensor]) -> str:
+def _list(tensors: Sequence[Tensor]) -> str:
     more = f" and {len(tensors) - NAMED} more" if len(tensors) > NAMED else ""
     return f"{', '.join(map(str, tensors[:NAMED]))}{more}"
 
 
 def _tensor_name(graph: Graph, name: str) -> str:
-    """Return the name of an output or of a tensor inside; BackboneError names what is near."""
+    """Return the name of an output or inner tensor; BackboneError suggests similar names."""
     path, outputs = graph.path, [tensor.name for tensor in graph.outputs]
     if name in outputs or graph.inner.count(name) == 1:
         return name
     if name in graph.inner:
         raise BackboneError(
-            f"{path} has {graph.inner.count(name)} tensors called {name!r}, so it is not clear"
-            " which is meant; name another one."
+            f"{path} has {graph.inner.count(name)} tensors called {name!r}, so the name is"
+            " ambiguous; name another tensor."
         )
     near = [inner for inner in graph.inner if name.lower() in inner.lower()][:NAMED]
-    hint = f" inside it are {', '.join(map(repr, near))};" if near else ""
+    hint = f" similar tensors inside it are {', '.join(map(repr, near))};" if near else ""
     raise BackboneError(
         f"{path} has no output {name!r}, which {place_of(path).name} names;{hint} its outputs are"
-        f" {_listed(graph.outputs)}."
+        f" {_list(graph.outputs)}."
     )
 
 
 def _waveform(graph: Graph) -> tuple[Tensor, int]:
-    """Return the input that takes a waveform and its axis of samples; BackboneError for none."""
+    """Return the waveform input and its axis of samples; BackboneError if there is none."""
     path = graph.path
     if len(graph.inputs) != 1:
         raise BackboneError(
-            f"{path} reads {len(graph.inputs)} inputs, {_listed(graph.inputs) or 'none'}, and"
-            " earmark gives it one, the waveform; export it with fixed values for the others."
+            f"{path} reads {len(graph.inputs)} inputs, {_list(graph.inputs) or 'none'}, but"
+            " earmark gives it only the waveform; export it with fixed values for the others."
         )
     (tensor,) = graph.inputs
     shape = tensor.shape or ()
     axes = [k for k, n in enumerate(shape) if n != 1 and (k > 0 or len(shape) == 1)]
     loose = [k for k in axes if isinstance(shape[k], str)]
     if len(axes) > 1 and loose == axes:
-        axes = axes[-1:]  # any number of channels: one
+        axes = axes[-1:]  # it takes any number of channels, so give it one
     batch = shape[0] if len(shape) > 1 else 1
     is_fixed = isinstance(batch, int) and batch != 1
     if tensor.dtype not in FLOATS or len(axes) != 1 or is_fixed:
         raise BackboneError(
-            f"{path} reads {tensor}, which is no waveform: earmark gives float numbers (windows,"
-            f" samples), any number of windows or 1; {_remedy(tensor)}."
+            f"{path} reads {tensor}, which is not a waveform: earmark gives float numbers of shape"
+            f" (windows, samples), with any number of windows or 1; {_remedy(tensor)}."
         )
     return tensor, axes[0]
 
 
 def _waveform_input(graph: Graph, description: Description) -> Input:
-    """Return how the network takes windows; BackboneError where they have another length."""
+    """Return the network's input for windows; BackboneError if it needs another length."""
     path, place = graph.path, place_of(graph.path).name
     tensor, time = _waveform(graph)
     shape = tensor.shape or ()
@@ -232,9 +232,9 @@ def _waveform_input(graph: Graph, description: Description) -> Input:
     if isinstance(length, int) and length != description.window:
         seconds = description.window / description.rate_hz
         raise BackboneError(
-            f"{path} reads {length:,} samples, and {place} says rate_hz {description.rate_hz} and"
-            f" window_s {seconds:g}, which is {description.window:,}; give the rate and the window"
-            " that the network was made for."
+            f"{path} reads {length:,} samples, but {place} says rate_hz {description.rate_hz} and"
+            f" window_s {seconds:g}, which is {description.window:,} samples; give the rate and the"
+            " window that the network was made for."
         )
     one = [description.window if k == time else 1 for k in range(len(shape))]
     return Input(tensor, tuple(one), len(shape) == 1 or shape[0] == 1 or not graph.takes_batches)
@@ -248,8 +248,8 @@ def _remedy(tensor: Tensor) -> str:
     return "put the network's front end (its spectrogram) into the same file, as the docs show"
 
 
-def _arranged(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.ndarray:
-    """Return an output as (B, C, T, F) float32; BackboneError where it is none."""
+def _arrange(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.ndarray:
+    """Return an output as (B, C, T, F) float32; BackboneError if its axes do not allow that."""
     what = f"{path} gives {layer.output} {array.shape} for {rows} window{'s' * (rows > 1)}"
     place = place_of(path).name
     if array.dtype.name not in FLOATS:
@@ -259,11 +259,11 @@ def _arranged(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.nda
         )
     axes = layer.axes or DEFAULT_AXES.get(array.ndim, "")
     if len(axes) != array.ndim:
-        said = f"{place} says axes {axes!r}" if axes else f"{place} does not say its axes"
+        note = f"{place} says axes {axes!r}" if axes else f"{place} does not say its axes"
         example = json.dumps({"name": layer.name, "output": layer.output, "axes": "..."})
         raise BackboneError(
-            f"{what}, and {said}; write {example} with a letter for each axis, such as 'BTC' or"
-            " 'BCTF': B batch, C channels, T time, F frequency, 1 for an axis of one number."
+            f"{what}, and {note}; write {example} with a letter for each axis, such as 'BTC' or"
+            " 'BCTF': B batch, C channels, T time, F frequency, 1 for an axis of length 1."
         )
     sizes = dict(zip(axes, array.shape, strict=True))
     ones = [n for letter, n in zip(axes, array.shape, strict=True) if letter == "1"]
@@ -275,8 +275,8 @@ def _arranged(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.nda
         )
     if sizes["C"] > MOST_CHANNELS:
         raise BackboneError(
-            f"{what}: {sizes['C']:,} channels, and {MOST_CHANNELS:,} are possible; name a smaller"
-            f" output, or say in {place} which axis is time."
+            f"{what}: {sizes['C']:,} channels, and at most {MOST_CHANNELS:,} are possible; name a"
+            f" smaller output, or say in {place} which axis is time."
         )
     order = [axes.index(letter) for letter in "BCTF" if letter in axes]
     order += [k for k, letter in enumerate(axes) if letter == "1"]
@@ -284,8 +284,8 @@ def _arranged(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.nda
     return array.reshape([sizes.get(letter, 1) for letter in "BCTF"])
 
 
-def _scaled(windows: np.ndarray, description: Description) -> np.ndarray:
-    """Return windows (B, n) as loud as the network is used to."""
+def _scale(windows: np.ndarray, description: Description) -> np.ndarray:
+    """Return windows (B, n) scaled to the level that the network expects."""
     if description.peak is not None:
         windows = windows - windows.mean(1, keepdims=True)
         peaks = np.abs(windows).max(1, keepdims=True)
@@ -296,7 +296,7 @@ def _scaled(windows: np.ndarray, description: Description) -> np.ndarray:
 def _sounds(samples: int, rate_hz: int) -> np.ndarray:
     """Return three sounds (3, n) float32: noise, a chirp, and noise 100 dB softer than the first.
 
-    A floor that is relative to the peak of a batch changes what the last one yields.
+    The last one reveals a floor that is relative to the peak of the batch.
     """
     t = np.arange(samples) / rate_hz
     noise = np.random.default_rng(0).normal(0, 0.1, (3, samples))
@@ -306,7 +306,7 @@ def _sounds(samples: int, rate_hz: int) -> np.ndarray:
 
 
 def _difference(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> float:
-    """Return the largest relative difference of a layer."""
+    """Return the relative difference of the layer that differs most."""
     gaps = [
         float(np.linalg.norm(a.astype(float) - b)) / max(float(np.linalg.norm(b)), 1e-30)
         for a, b in zip(ours, theirs, strict=True)

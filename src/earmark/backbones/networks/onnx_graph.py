@@ -1,7 +1,7 @@
-"""ONNX files, read by the package onnx and computed by onnxruntime.
+"""Read ONNX files with the package onnx and compute them with onnxruntime.
 
-A file is data: no library of custom operators is ever loaded, and weights outside the file come
-from its own folder alone.
+No library of custom operators is ever loaded. Weights outside the file are read only from the
+file's own folder.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from earmark.system import extras
 
 KIND = "an ONNX file"
 RUNTIME = "onnxruntime"
-_DTYPES = {"float": "float32", "double": "float64"}  # ONNX has other names for them
-_FATAL = 4  # severity; errors come as exceptions
+_DTYPES = {"float": "float32", "double": "float64"}  # ONNX's names to NumPy's
+_FATAL = 4  # log severity; errors are raised as exceptions anyway
 
 Proto = Any  # a message of the package onnx
 
@@ -37,16 +37,16 @@ class OnnxGraph(Graph):
 
     @classmethod
     def read(cls, path: Path, name: str) -> OnnxGraph:
-        """Read and hash the file of backbone ``name``, and the files of weights that it names."""
+        """Read and hash the file of backbone ``name`` and the files of weights that it names."""
         onnx = extras.load("onnx", "onnx", f"backbone {name!r}", BackboneError)
         content = read_file(path, KIND)
         hashes = [hashlib.sha256(content).hexdigest()]
         try:
             model = onnx.load_model_from_string(content)
-            model.DiscardUnknownFields()  # nothing is computed that is not looked at here
+            model.DiscardUnknownFields()  # everything that is computed is checked here
             if not model.graph.node:
                 raise ValueError("it has no operators")
-        except Exception as error:  # protobuf raises what it likes
+        except Exception as error:  # protobuf raises all kinds of exceptions
             raise BackboneError(
                 f"{path} cannot be read as ONNX: {first_line(error)}; give the published file."
             ) from error
@@ -55,7 +55,8 @@ class OnnxGraph(Graph):
         files = _take_in(path, tensors, len(content), bits)
         if any(tensor.external_data or tensor.data_location for tensor in _tensors(model)):
             raise BackboneError(
-                f"{path} has weights elsewhere that were not found; save the network as one file."
+                f"{path} has weights outside the file that cannot be read; save the network as one"
+                " file."
             )
         hashes += [files[name] for name in sorted(files)]
         graph = model.graph
@@ -75,7 +76,7 @@ class OnnxGraph(Graph):
         )
 
     def open(self, tensor: Tensor, shape: tuple[int, ...], outputs: Sequence[str]) -> Run:
-        """Return what computes ``outputs`` of an input in the runtime, by one thread."""
+        """Return a function that computes ``outputs`` for an input, on one thread."""
         runtime = extras.load(RUNTIME, "onnx", f"{self.path}", BackboneError)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -84,7 +85,7 @@ class OnnxGraph(Graph):
             session = runtime.InferenceSession(
                 self._with_outputs(outputs), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime has a dozen kinds
+        except Exception as error:  # onnxruntime raises a dozen kinds of exceptions
             raise BackboneError(
                 f"{self.path} cannot be computed by {RUNTIME}: {first_line(error)}; export it with"
                 " standard operators, or for an older opset."
@@ -98,9 +99,9 @@ class OnnxGraph(Graph):
         return run
 
     def _with_outputs(self, names: Sequence[str]) -> bytes:
-        """Return the file with these outputs alone: what only others need is not computed.
+        """Return the file with only these outputs, so that nothing else is computed.
 
-        The model is changed in place, as a copy may take gigabytes.
+        The model is changed in place, because a copy may take gigabytes.
         """
         onnx, graph = importlib.import_module("onnx"), self.model.graph
         known = {v.name: v for v in [*graph.value_info, *graph.output]}
@@ -121,13 +122,13 @@ def _tensor(onnx: Any, value: Proto) -> Tensor:
 
 
 def _bits(kind: str) -> int:
-    """Return the bits of a number by the name of its kind, such as FLOAT16; 0 for what is none."""
+    """Return the bits of a number type, such as FLOAT16; 0 for other types."""
     size = re.search(r"\d+", kind)
     return {"FLOAT": 32, "DOUBLE": 64, "BOOL": 8}.get(kind, int(size.group()) if size else 0)
 
 
 def _tensors(message: Proto) -> Iterator[Proto]:
-    """Yield all constants in a message, wherever they stand: in graphs, functions, attributes."""
+    """Yield all constants in a message, also those in nested graphs, functions and attributes."""
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
@@ -141,10 +142,10 @@ def _tensors(message: Proto) -> Iterator[Proto]:
 def _take_in(
     path: Path, tensors: Sequence[Proto], size: int, bits: Mapping[int, int]
 ) -> dict[str, str]:
-    """Put weights that lie in files beside ``path`` into the model; return the files' hashes.
+    """Load weights from files beside ``path`` into the model; return the files' hashes.
 
-    ``size`` is the bytes of the model itself. The weights must be as long as their shape says, and
-    all together small enough: many tensors may name the same bytes.
+    ``size`` is the size of the model itself in bytes. Each tensor's bytes must match its shape. The
+    total is limited, because many tensors may name the same bytes.
     """
     files: dict[str, bytes] = {}
     for tensor in tensors:
@@ -154,8 +155,8 @@ def _take_in(
         name = entry.get("location", "")
         if not name or Path(name).name != name or "\\" in name:
             raise BackboneError(
-                f"{path} has the weights {tensor.name!r} in {name!r}, which is no file in its own"
-                " folder, so it is not read; save the network as one file."
+                f"{path} has the weights {tensor.name!r} in {name!r}, which is not a file in its"
+                " own folder, so it is not read; save the network as one file."
             )
         if name not in files:
             if (path.parent / name).is_symlink() or not (path.parent / name).is_file():
@@ -164,10 +165,10 @@ def _take_in(
                 )
             files[name] = read_file(path.parent / name, "the weights of an ONNX file")
             _check_sum(path, size + sum(map(len, files.values())))
-        wanted = -(-math.prod(tensor.dims) * bits.get(tensor.data_type, 0) // 8)
-        size += max(wanted, 0)
+        length = -(-math.prod(tensor.dims) * bits.get(tensor.data_type, 0) // 8)
+        size += max(length, 0)
         _check_sum(path, size)
-        tensor.raw_data = _slice(path, name, files[name], entry, wanted)
+        tensor.raw_data = _slice(path, name, files[name], entry, length)
         tensor.ClearField("external_data")
         tensor.ClearField("data_location")
     return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
@@ -181,21 +182,21 @@ def _check_sum(path: Path, size: int) -> None:
         )
 
 
-def _slice(path: Path, name: str, content: bytes, entry: dict[str, str], wanted: int) -> bytes:
-    """Return the ``wanted`` bytes of a tensor, as its shape has them."""
+def _slice(path: Path, name: str, content: bytes, entry: dict[str, str], length: int) -> bytes:
+    """Return the ``length`` bytes of a tensor; BackboneError if ``entry`` says other bytes."""
     try:
         first = int(entry.get("offset", "0"))
-        last = first + int(entry.get("length", str(wanted)))
+        last = first + int(entry.get("length", str(length)))
     except ValueError:
         first, last = -1, -1
     if not 0 <= first <= last <= len(content):
         raise BackboneError(
-            f"{path} wants bytes {first:,} to {last:,} of {name}, which has {len(content):,}; give"
-            " the two files that belong together."
+            f"{path} refers to bytes {first:,} to {last:,} of {name}, which has only"
+            f" {len(content):,}; give two files that belong together."
         )
-    if last - first != wanted:
+    if last - first != length:
         raise BackboneError(
-            f"{path} wants {last - first:,} bytes of {name} for weights whose shape has"
-            f" {wanted:,}; give the published file."
+            f"{path} refers to {last - first:,} bytes of {name} for weights whose shape needs"
+            f" {length:,}; give the published file."
         )
     return content[first:last]

@@ -1,7 +1,7 @@
 """Read the constant tensors out of an ONNX file (Protocol Buffers; no code is run).
 
-The messages are those of ``onnx/onnx.proto``. Only float32 constants that are stored as raw bytes
-are read; others, and those of nested graphs or in files of their own, are left out.
+The messages are those of ``onnx/onnx.proto``. Only float32 constants stored as raw bytes are read.
+Constants of other types, in nested graphs or in separate files are left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from earmark.backbones.networks.protobuf import fields, message, text, varint
 from earmark.errors import BackboneError, first_line
 from earmark.system.files import open_file
 
-MAX_BYTES = 64 << 20  # more than any network here
+MAX_BYTES = 64 << 20  # more than any network that is read here
 MAX_TENSORS = 10_000
 MAX_AXES = 8
 
@@ -27,8 +27,8 @@ _FLOAT = 1
 def read_initializers(path: Path) -> dict[str, np.ndarray]:
     """Return the float32 constants of the graph by name, in their stored shape.
 
-    Raises BackboneError for a file that is too large, damaged or no ONNX model, and for a constant
-    with NaN or infinity.
+    Raises BackboneError for a file that is too large, damaged or not an ONNX model, and for a
+    constant with NaN or infinity.
     """
     try:
         size = path.stat().st_size
@@ -46,7 +46,7 @@ def read_initializers(path: Path) -> dict[str, np.ndarray]:
         ) from error
     except ValueError as error:
         raise BackboneError(
-            f"{path} is damaged or no ONNX model: {first_line(error)}; fetch it again."
+            f"{path} is damaged or not an ONNX model: {first_line(error)}; fetch it again."
         ) from error
 
 

@@ -1,7 +1,7 @@
 """``onnx:FILE`` and ``tflite:FILE``: a network of your own, described by a JSON beside it.
 
-The file is opened once a process. Before it is used it has to show, on a few sounds, that what it
-gives for a window depends on that window alone.
+The file is opened once per process. A few sounds then check that its result for a window depends on
+that window alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from earmark.backbones.networks.tflite_graph import TFLiteGraph
 from earmark.backbones.registry import ONNX, TFLITE, absolute_name, register_family
 from earmark.errors import BackboneError
 
-OPENED = 2  # networks that are kept open, for the next call that names them
+OPENED = 2  # networks that stay open for later calls
 MOST_BANDS = 4
 
 _READERS = {ONNX: OnnxGraph.read, TFLITE: TFLiteGraph.read}
@@ -33,20 +33,20 @@ _KINDS = {ONNX: onnx_graph.KIND, TFLITE: tflite_graph.KIND}
 
 
 class OwnNetwork(Backbone):
-    """A network that another library than PyTorch computes, on the CPU, as its file says."""
+    """A network that another library than PyTorch computes: on the CPU, as its file says."""
 
     network: NetworkFile
 
     @classmethod
     def load(cls, info: BackboneInfo) -> OwnNetwork:
         backbone = cls(info)
-        backbone.network = _opened(info.name)
+        backbone.network = _open_once(info.name)
         backbone.weights_hash = backbone.network.digest
         return backbone
 
     @classmethod
     def own_files(cls, info: BackboneInfo) -> tuple[Path, ...]:
-        network = _opened(info.name)
+        network = _open_once(info.name)
         return (network.path, place_of(network.path), *network.weights)
 
     def forward(
@@ -67,16 +67,16 @@ class OwnNetwork(Backbone):
     def cast(self, precision: str) -> Backbone:
         if precision != "float32":
             raise BackboneError(
-                f"backbone {self.info.name!r} is computed by {self.runtime} as its file says, and"
-                f" not in {precision}; use precision 'exact'."
+                f"backbone {self.info.name!r} is computed by {self.runtime} in the precision of its"
+                f" file and not in {precision}; use precision 'exact'."
             )
         return super().cast(precision)
 
     def verify(self) -> str:
-        """Say what was checked when the network was opened; loading raises where it is wrong."""
+        """Say what was checked when the network was opened. A wrong network cannot be loaded."""
         checked, description = self.network.checked, self.network.description
         together = (
-            "windows are computed together, as they give the same alone and in a batch (relative"
+            "windows are computed together, because a batch changes nothing (relative"
             f" difference {checked.difference:.1g})"
             if checked.is_batched
             else f"windows are computed one by one: {checked.why}"
@@ -84,8 +84,8 @@ class OwnNetwork(Backbone):
         shapes = ", ".join(f"{x.name} ({x.size})" for x in self.info.layers)
         return (
             f"SHA-256 {self.network.sha256}; {description.window:,} samples at"
-            f" {description.rate_hz:,} Hz give {shapes}; the same window gives the same numbers"
-            f" again, also after another one; {together}"
+            f" {description.rate_hz:,} Hz give {shapes}; a window gives the same numbers in every"
+            f" call, also after another window; {together}"
         )
 
 
@@ -106,7 +106,7 @@ class TFLiteNetwork(OwnNetwork):
 def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
     """Describe ``onnx:FILE`` or ``tflite:FILE``; BackboneError says what is wrong with it."""
     name = absolute_name(name)
-    network = _opened(name)
+    network = _open_once(name)
     description = network.description
     layers = []
     for output, (_, channels, _, width) in zip(network.layers, network.shapes, strict=True):
@@ -127,12 +127,12 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
     return info, OnnxNetwork if name.startswith(ONNX) else TFLiteNetwork
 
 
-def _opened(name: str) -> NetworkFile:
-    """Return the network of a name, opened once a process unless its files change."""
+def _open_once(name: str) -> NetworkFile:
+    """Return the network called ``name``, opened once per process unless its files change."""
     path = _path(name)
     key = (path, name, os.getpid(), _states(path, place_of(path)))
     network, states = _open(*key)
-    if states != _states(*network.weights):  # which files these are, only the network says
+    if states != _states(*network.weights):  # only an opened network knows these files
         _open.cache_clear()
         network, _ = _open(*key)
     return network
@@ -155,12 +155,12 @@ def _states(*files: Path) -> tuple[object, ...]:
 
 
 def _path(name: str) -> Path:
-    """Find the file: where the name says, or by its own name in the folders of weights."""
+    """Return the file that ``name`` says, or one of that file name in the folders of weights."""
     prefix = next(p for p in _READERS if name.startswith(p))
     text = name.removeprefix(prefix)
     if not text:
         raise BackboneError(f"backbone {name!r} names no file; give {prefix}FILE.")
-    path = Path(os.path.expanduser(text))  # as it is for a user that nobody knows
+    path = Path(os.path.expanduser(text))  # unlike Path.expanduser, keeps an unknown ~user
     if path.exists():
         return path
     if copy := weights.find_by_name(path.name):

@@ -1,19 +1,19 @@
-"""Read Protocol Buffers messages without their schema: TensorFlow and ONNX write weights so.
+"""Read Protocol Buffers messages without their schema; TensorFlow and ONNX store weights in them.
 
 A field is a number and a value: an integer for the wire types 0, 1 and 5, bytes for 2. Nothing is
-copied, kept or nested here, so a message costs no more memory than its bytes.
+copied, so a message needs no more memory than its bytes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-VARINT_BYTES = 10  # the longest: 64 bits, 7 a byte
+VARINT_BYTES = 10  # the longest: 64 bits, 7 per byte
 _FIXED = {1: 8, 5: 4}  # wire type: bytes
 
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
-    """Return the integer that begins at ``at``, and where it ends; ValueError where none does."""
+    """Return the integer that begins at ``at``, and its end; ValueError if there is none."""
     value = 0
     for n in range(VARINT_BYTES):
         if at + n >= len(data):
@@ -26,7 +26,7 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield number and value of each field, in order; ValueError where ``data`` is cut short."""
+    """Yield number and value of each field, in order; ValueError if ``data`` is cut short."""
     at = 0
     while at < len(data):
         key, at = varint(data, at)
@@ -48,19 +48,19 @@ def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def integer(value: int | memoryview) -> int:
-    """Return a field's integer; ValueError where the field is bytes."""
+    """Return a field's integer; ValueError if the field is bytes."""
     if not isinstance(value, int):
-        raise ValueError("bytes where an integer must be")
+        raise ValueError("a field has bytes instead of an integer")
     return value
 
 
 def message(value: int | memoryview) -> memoryview:
-    """Return a field's bytes; ValueError where the field is an integer."""
+    """Return a field's bytes; ValueError if the field is an integer."""
     if isinstance(value, int):
-        raise ValueError("an integer where bytes must be")
+        raise ValueError("a field has an integer instead of bytes")
     return value
 
 
 def text(value: int | memoryview) -> str:
-    """Return a field's text; ValueError where it is none."""
+    """Return a field's text; ValueError if the field is not UTF-8 text."""
     return bytes(message(value)).decode()

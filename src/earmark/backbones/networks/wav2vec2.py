@@ -1,7 +1,7 @@
-"""Wav2vec 2.0 (Baevski et al. 2020, arXiv:2006.11477) and the networks of the same build.
+"""Wav2vec 2.0 (Baevski et al. 2020, arXiv:2006.11477) and networks of the same structure.
 
 HuBERT, WavLM, data2vec-audio and UniSpeech-SAT share it: seven convolutions turn the waveform into
-a frame every 20 ms, and transformer blocks follow. They come as ``hf:NAME-OR-FOLDER``.
+a frame every 20 ms, and transformer blocks follow. These are used as ``hf:NAME-OR-FOLDER``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from earmark.backbones.registry import register
 from earmark.backbones.weights import WeightFile, fetch, find
 
 RATE_HZ = 16_000
-WINDOW_S = 20  # training used at most 15.6 s; attention's cost grows with the square of this
+WINDOW_S = 20  # training clips had at most 15.6 s; attention's cost grows with the square
 VARIANCE_FLOOR = 1e-7  # as in transformers' Wav2Vec2FeatureExtractor
 
 
@@ -38,18 +38,18 @@ VARIANCE_FLOOR = 1e-7  # as in transformers' Wav2Vec2FeatureExtractor
 class Wav2Vec2(Transformer):
     """Convolutions over the waveform, then a transformer; every hidden state is a layer.
 
-    ``features`` is what the convolutions give, ``block0`` what the first transformer block reads
-    (projected, with positions), ``block1`` ... what each block gives. Where the network normalises
-    once more behind its last block, ``output`` is that.
+    ``features`` is the output of the convolutions. ``block0`` is the input of the first transformer
+    block (projected, with positions), and ``block1`` ... are the outputs of the blocks. If the
+    network normalises once more after its last block, ``output`` is the result.
 
     A window is computed at its own length and never padded, so that a clip's embedding cannot
-    depend on the others of its batch. Masks are exact only where every norm is that of one frame:
-    in the base sizes a group norm behind the first convolution takes its mean over the whole time
-    axis, zeros included. And padded batches are slower on a CPU than one clip after the other.
+    depend on the others of its batch. Masks would be exact only if every norm covered one frame. In
+    the base sizes, a group norm after the first convolution takes its mean over the whole time
+    axis, zeros included. Padded batches are also slower on a CPU than one clip after the other.
 
-    A clip longer than 20 s is cut. The windows' statistics combine exactly, weighted by frames,
-    but attention, positions and group norm do not see over a cut. What is shorter than a frame's
-    400 samples is filled up with zeros; its one frame counts for the share that is real.
+    A clip longer than 20 s is cut. The windows' statistics combine exactly, weighted by frames, but
+    attention, positions and group norm do not reach across a cut. A clip shorter than a frame's 400
+    samples is zero-padded; the weight of its one frame is the share of real samples.
     """
 
     architectures: ClassVar[Mapping[str, str]] = {
@@ -71,7 +71,7 @@ class Wav2Vec2(Transformer):
         "conv_bias",
         "feat_extract_norm",
         "do_stable_layer_norm",
-        "num_buckets",  # these two are of WavLM
+        "num_buckets",  # only WavLM has this one and the next
         "max_bucket_distance",
     )
     free_axes = (1,)
@@ -85,7 +85,7 @@ class Wav2Vec2(Transformer):
         self.stable = _stable(self.config)
         self.grouped = getattr(self.config, "feat_extract_norm", None) == "group"
         self.frame = _frame(self.config)
-        for module in model.modules():  # weight norm, once instead of at every call
+        for module in model.modules():  # apply weight norm once instead of at every call
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
 
@@ -101,7 +101,7 @@ class Wav2Vec2(Transformer):
         )
 
     def prepare(self, clip: np.ndarray, moments: tuple[float, float] | None = None) -> np.ndarray:
-        """Bring a clip (n,) to zero mean and unit variance where the checkpoint wants it."""
+        """Scale a clip (n,) to zero mean and unit variance, if the checkpoint requires it."""
         if not self.normalises:
             return clip
         mean, variance = moments or (clip.mean(), clip.var())
@@ -123,15 +123,15 @@ class Wav2Vec2(Transformer):
         part = self.model.get_submodule
         norm = part("encoder.layer_norm")
         extractor = part("feature_extractor")
-        recorded = self.grouped and torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-        x = (_channels_last(extractor, x) if recorded else extractor(x)).transpose(1, 2)
+        is_recorded = self.grouped and torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+        x = (_channels_last(extractor, x) if is_recorded else extractor(x)).transpose(1, 2)
         yield x
         x = first(part("feature_projection")(x))
         x = x + part("encoder.pos_conv_embed")(x)
         if not self.stable:
             x = norm(x)
         yield x
-        bias: dict[str, Tensor] = {}  # WavLM's first block gives it to the others
+        bias: dict[str, Tensor] = {}  # WavLM's first block computes it for the others
         for block in part("encoder.layers").children():
             result = block(x, **bias)
             x = first(result)
@@ -143,11 +143,11 @@ class Wav2Vec2(Transformer):
 
 
 def _channels_last(extractor: nn.Module, x: Tensor) -> Tensor:
-    """Return what the convolutions of a network with a group norm give, laid out for OpenVINO.
+    """Compute the convolutions of a network with a group norm as OpenVINO is fastest at them.
 
-    OpenVINO lays channels last for them. It lays them anew around a group norm, a tenth of the
-    whole time; not so around a mean over time in an image one row high. PyTorch itself is slower
-    this way.
+    OpenVINO computes convolutions with channels last. It reorders them around a group norm, which
+    takes a tenth of the total time, but not around a mean over time in an image one row high. In
+    PyTorch itself this form is slower.
     """
     x = x[:, None, None]  # (B, C, 1, T)
     for layer in extractor.get_submodule("conv_layers").children():
@@ -164,12 +164,12 @@ def _channels_last(extractor: nn.Module, x: Tensor) -> Tensor:
 
 
 def _stable(config: Config) -> bool:
-    """Say whether blocks normalise what they read, and the network what its last block gives."""
+    """Say whether blocks normalise their input, and the network the output of its last block."""
     return bool(getattr(config, "do_stable_layer_norm", False))
 
 
 def _frame(config: Config) -> int:
-    """Return how many samples one frame reads."""
+    """Return the number of samples that one frame reads."""
     samples = 1
     for kernel, stride in zip(config.conv_kernel[::-1], config.conv_stride[::-1], strict=True):
         samples = (samples - 1) * stride + kernel
@@ -184,7 +184,7 @@ def _layers(features: int, hidden: int, blocks: int, output: bool) -> tuple[Laye
     )
 
 
-# What the config.json of both repositories says, as far as the shapes of the weights do not.
+# Settings in the config.json of both repositories, except those that the weights' shapes imply.
 _BASE = {
     "model_type": "wav2vec2",
     "feat_extract_norm": "group",
@@ -219,22 +219,22 @@ def _base(name: str, summary: str) -> BackboneInfo:
 
 
 class _Published(Wav2Vec2):
-    """A network of the base size, whose weights are one file on huggingface.co."""
+    """A network of the base size with its weights in one file on huggingface.co."""
 
     @classmethod
     def load(cls, info: BackboneInfo, path: str | Path | None = None) -> Transformer:
-        """Build the network with its weights, from ``path`` or wherever they are found.
+        """Build the network with its weights, from ``path`` or from the usual places.
 
-        Besides where weights are looked for anyway, Hugging Face's own cache may have them.
+        Hugging Face's own cache is searched too.
         """
         (file,) = cls.files
         at = find(file, path) or find_in_hub_cache(file) or fetch(file)
         return cls.assemble(info, _BASE, {"do_normalize": True}, [at])
 
 
-@register(_base("wav2vec2-base", "wav2vec 2.0 base: speech, learned from sound alone, large"))
+@register(_base("wav2vec2-base", "wav2vec 2.0 base: for speech, pretrained without text; large"))
 class Wav2Vec2Base(_Published):
-    """Pretrained on 960 h of LibriSpeech without their text."""
+    """Pretrained on 960 h of LibriSpeech without its text."""
 
     files = (
         WeightFile(
@@ -247,9 +247,9 @@ class Wav2Vec2Base(_Published):
     )
 
 
-@register(_base("wav2vec2-base-960h", "wav2vec 2.0 base, fine-tuned to write down English, large"))
+@register(_base("wav2vec2-base-960h", "wav2vec 2.0 base, fine-tuned to transcribe English; large"))
 class Wav2Vec2Base960h(_Published):
-    """The same, fine-tuned with the text of those 960 h."""
+    """The same network, fine-tuned with the text of these 960 h."""
 
     files = (
         WeightFile(

