@@ -33,7 +33,7 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.training import metrics
 from earmark.training.estimation import OutOfFold
-from earmark.training.selection import solve
+from earmark.training.solution import solve
 from machine import describe, shared_data, write
 
 NETWORKS = ("speech-embedding", "yamnet", "efficientat-mn04")

@@ -18,7 +18,7 @@ from earmark.backbones import engines, registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = ("backbones", "compare", "doctor", "finetuning", "report", "review", "trust")
+PAGES = sorted(p.stem for p in ROOT.glob("docs/*.md") if "```python\n" in p.read_text())
 todays_names = pytest.mark.filterwarnings("error:.*works until 0.3:DeprecationWarning")
 
 
