@@ -177,7 +177,7 @@ def stand_ins(tmp_path_factory) -> Path:
     folder, rng = tmp_path_factory.mktemp("reader"), np.random.default_rng(0)
     t = np.arange(8_000) / 16_000
     for data, count in (("recordings", 6), ("DATA", 6), ("new", 1), ("more", 1)):
-        for label, hz in (("high", 1_800), ("low", 240)):
+        for label, hz in (("high", 1_800), ("middle", 700), ("low", 240)):
             place = folder / data / ("" if count == 1 else label)
             place.mkdir(parents=True, exist_ok=True)
             for k in range(count):
