@@ -245,6 +245,13 @@ def check_output(command: Command, text: str) -> None:
     assert not missing, f"{command} prints {printed}"
 
 
+def test_output_that_is_not_printed_is_noticed():
+    command = Command("page", "earmark train x -o y", ("3 clips, 1 class", "  verdict   use: 0.9"))
+    check_output(command, "12 clips, 1 class\n  verdict   worthless: 0.1\n")
+    with pytest.raises(AssertionError, match="verdict"):
+        check_output(command, "12 clips, 1 class\n  accuracy  0.1\n")
+
+
 # Python within sentences
 
 OWNERS = {"earmark": library, "classifier": library.Classifier, "dataset": library.Dataset}
