@@ -7,6 +7,7 @@ without ``$`` in a block is a synopsis: brackets hold what may be left out.
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from dataclasses import dataclass
@@ -36,9 +37,9 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """The program and its arguments, without a comment and settings of the environment."""
-        words = shlex.split(self.text, comments=True)
-        return words[len(self.settings) :]
+        """The program and its arguments, without a comment, settings and where output goes."""
+        words = shlex.split(self.text, comments=True)[len(self.settings) :]
+        return list(itertools.takewhile(lambda word: word not in (">", "|"), words))
 
     @property
     def settings(self) -> dict[str, str]:
