@@ -18,7 +18,7 @@ from earmark.backbones import engines, registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-PAGES = ("backbones", "compare", "doctor", "finetuning", "report", "review", "trust")
+PAGES = sorted(p.stem for p in ROOT.glob("docs/*.md") if "```python\n" in p.read_text())
 todays_names = pytest.mark.filterwarnings("error:.*works until 0.3:DeprecationWarning")
 
 
@@ -153,5 +153,15 @@ def test_the_figures_of_reviews_are_those_measured():
     "page", [p.relative_to(ROOT) for p in ROOT.glob("**/*.md") if ".venv" not in p.parts], ids=str
 )
 def test_links_between_pages_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
-        assert (ROOT / page).parent.joinpath(target).exists(), target
+    for target in re.findall(r"\]\(([^):]+)\)", (ROOT / page).read_text()):
+        name, _, anchor = target.partition("#")
+        linked = (ROOT / page).parent / name if name else ROOT / page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked.read_text()), target
+
+
+def anchors(text: str) -> set[str]:
+    """Return the names that GitHub gives to the headings of a page."""
+    without_code = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.*)$", without_code, re.M)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
