@@ -281,7 +281,8 @@ def _arranged(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.nda
     order = [axes.index(letter) for letter in "BCTF" if letter in axes]
     order += [k for k, letter in enumerate(axes) if letter == "1"]
     array = array.transpose(order).astype(np.float32)
-    return array.reshape([sizes.get(letter, 1) for letter in "BCTF"])
+    shaped: np.ndarray = array.reshape([sizes.get(letter, 1) for letter in "BCTF"])
+    return shaped
 
 
 def _scaled(windows: np.ndarray, description: Description) -> np.ndarray:
