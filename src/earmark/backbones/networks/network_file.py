@@ -281,8 +281,7 @@ def _arranged(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.nda
     order = [axes.index(letter) for letter in "BCTF" if letter in axes]
     order += [k for k, letter in enumerate(axes) if letter == "1"]
     array = array.transpose(order).astype(np.float32)
-    shaped: np.ndarray = array.reshape([sizes.get(letter, 1) for letter in "BCTF"])
-    return shaped
+    return array.reshape([sizes.get(letter, 1) for letter in "BCTF"])
 
 
 def _scaled(windows: np.ndarray, description: Description) -> np.ndarray:
@@ -291,7 +290,8 @@ def _scaled(windows: np.ndarray, description: Description) -> np.ndarray:
         windows = windows - windows.mean(1, keepdims=True)
         peaks = np.abs(windows).max(1, keepdims=True)
         windows = windows * (description.peak / np.where(peaks > 0, peaks, description.peak))
-    return windows * np.float32(description.full_scale)
+    scaled: np.ndarray = windows * np.float32(description.full_scale)
+    return scaled
 
 
 def _sounds(samples: int, rate_hz: int) -> np.ndarray:
