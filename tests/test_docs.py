@@ -64,6 +64,14 @@ def test_old_and_new_names_in_the_page_for_upgrading_are_there():
         attrgetter(name)(earmark)
 
 
+def test_all_files_name_the_same_version():
+    released = re.findall(r"^## \[(\d.*)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    citation = (ROOT / "CITATION.cff").read_text()
+    (version,) = re.findall(r"^version: (\S+)$", citation, re.M)
+    (date,) = re.findall(r'^date-released: "(\S+)"$', citation, re.M)
+    assert released[0] == (version, date) and version == earmark.__version__
+
+
 def commands() -> list[str]:
     listed = subprocess.run(
         [sys.executable, "-m", "earmark", "--help"], capture_output=True, text=True, check=True
