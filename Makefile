@@ -2,37 +2,51 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Errors only: pip repeats for every package that it found no index where one is configured.
+PIP := $(BIN)/python -m pip install --quiet --quiet --constraint constraints.txt
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+export PIP_ROOT_USER_ACTION ?= ignore
 # Threads that wait must not spin: with a busy neighbour that costs a factor of ten.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test check docs docs-links bench clean
+.PHONY: demo test test-slow check docs docs-links dist bench clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps torchvggish
-	touch $@
+	@echo "environment: installing earmark into $(VENV), which takes minutes and happens once"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --editable '.[dev]'
+	@$(PIP) --no-deps torchvggish
+	@touch $@
 
 demo: $(VENV)/.installed  ## train, estimate and predict on the shipped example
+	@echo "environment: $(VENV) is ready, $$($(BIN)/python --version)"
 	@for name in speech-embedding yamnet-float32; do \
+		echo "weights: $$name"; \
 		$(BIN)/earmark backbones fetch $$name >/dev/null || echo "$$name could not be fetched." >&2; \
 	done
-	$(BIN)/earmark demo
+	@echo "demo: earmark demo"
+	@$(BIN)/earmark demo
 
-test: $(VENV)/.installed  ## the whole default test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+test: $(VENV)/.installed  ## the default test suite
+	$(PYTEST)
+
+test-slow: $(VENV)/.installed  ## the tests on real recordings and large networks
+	$(PYTEST) -m slow
 
 check: $(VENV)/.installed  ## what CI checks besides the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	for platform in linux darwin win32; do \
+		$(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform || exit 1; \
+	done
 	$(BIN)/lint-imports
 
 $(VENV)/.docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
-	touch $@
+	@$(PIP) --editable '.[docs]'
+	@touch $@
 
 SPHINX = $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --nitpicky --fresh-env \
 	--doctree-dir build/doctrees
@@ -44,11 +58,16 @@ docs: $(VENV)/.docs  ## the site, in build/docs; a dead link or a bad docstring 
 docs-links: $(VENV)/.docs  ## ask the network for every link that leads out of the site
 	$(SPHINX) --builder linkcheck docs build/links
 
+dist: $(VENV)/.installed  ## build the packages into dist/, look into them, try the wheel elsewhere
+	@$(PIP) --editable '.[release]'
+	BIN=$(abspath $(BIN)) .ci/dist
+
 bench: $(VENV)/.installed  ## measure; results go to benchmarks/results/
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	@$(PIP) --editable '.[bench]'
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/main_job.py
 
 clean:  ## remove the environment and what tools leave behind
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build docs/reference/api src/*.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist docs/reference/api \
+		src/*.egg-info

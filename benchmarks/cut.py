@@ -20,7 +20,7 @@ from earmark import audio
 from earmark.errors import AudioError
 from machine import describe, write
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 from audio_files import encode, encode_ffmpeg
 
 RATE, SECONDS = 16_000, 4

@@ -28,7 +28,7 @@ from earmark.audio.decoder import Decoder
 from earmark.audio.source import FileSource
 from machine import describe, shared_data, write
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 from audio_files import mutated
 from audio_victim import Victim
 

@@ -7,9 +7,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ["EARMARK_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("EARMARK_WEIGHTS", str(Path(__file__).parents[2] / "shared" / "weights"))
 
+import hypothesis
 import numpy as np
 import pytest
 import soundfile
+
+# How long an example takes is up to the machine and its other work.
+hypothesis.settings.register_profile("earmark", deadline=None)
+hypothesis.settings.load_profile("earmark")
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ from earmark.backbones import engines, registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+UPGRADE = ROOT / "docs" / "upgrade.md"  # which has names of 0.1 on purpose
 PAGES = sorted(p.stem for p in ROOT.glob("docs/*.md") if "```python\n" in p.read_text())
 todays_names = pytest.mark.filterwarnings("error:.*works until 0.3:DeprecationWarning")
 
@@ -36,19 +37,39 @@ def test_the_python_example_runs(tones, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "mine.earmark").exists()
 
 
+def names_in(text: str) -> set[str]:
+    return set(re.findall(r"(?<![\w./-])earmark\.([A-Za-z_.]*[A-Za-z_])", text)) - {"json"}
+
+
 @todays_names
 def test_every_name_in_the_docs_is_there_after_import_earmark(monkeypatch):
-    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")]
+    pages = {ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/**/*.md")} - {UPGRADE}
     text = "\n".join(page.read_text() for page in pages)
     for line in re.findall(r"^(?:from|import) earmark\b.*", text, re.M):
         exec(line, {})
-    names = set(re.findall(r"(?<![\w./-])earmark\.([A-Za-z_.]*[A-Za-z_])", text)) - {"json"}
+    names = names_in(text)
     assert names > {"train", "doctor", "report.page"}
     for name in names:
         for other, module in list(vars(earmark).items()):
             if isinstance(module, ModuleType):  # there because someone else has imported it
                 monkeypatch.delattr(earmark, other)
         attrgetter(name)(earmark)
+
+
+@pytest.mark.filterwarnings("ignore:.*works until 0.3:DeprecationWarning")
+def test_old_and_new_names_in_the_page_for_upgrading_are_there():
+    names = names_in(UPGRADE.read_text())
+    assert names > {"create", "load_backbone", "doctor.examine"}
+    for name in names:
+        attrgetter(name)(earmark)
+
+
+def test_all_files_name_the_same_version():
+    released = re.findall(r"^## \[(\d.*)\] - (\S+)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    citation = (ROOT / "CITATION.cff").read_text()
+    (version,) = re.findall(r"^version: (\S+)$", citation, re.M)
+    (date,) = re.findall(r'^date-released: "(\S+)"$', citation, re.M)
+    assert released[0] == (version, date) and version == earmark.__version__
 
 
 def commands() -> list[str]:

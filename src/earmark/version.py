@@ -1,3 +1,3 @@
 """The version of earmark, which nothing has to be imported for."""
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"

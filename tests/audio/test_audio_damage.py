@@ -245,9 +245,7 @@ def test_no_mutated_oddity_crashes_or_hangs(victim: Victim, tmp_path: Path) -> N
         assert answer in ("read", "refused"), (number, source, answer)
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(sorted(SEEDS)),
     changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), max_size=8),

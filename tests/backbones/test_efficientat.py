@@ -199,6 +199,7 @@ def _clips(label):
     return sorted((shared_data("esc10") / label).glob("*.ogg"))
 
 
+@pytest.mark.slow
 def test_a_linear_probe_on_the_last_layer(mn04):
     """ESC-10 from fold 1 to fold 2: 0.975. Over all five folds 0.985, with other code as well."""
     root = shared_data("esc10")

@@ -218,18 +218,6 @@ def test_silence_behind_a_clip_weighs_nothing_in_the_blocks(net: VGGish) -> None
     torch.testing.assert_close(half.mean, wanted.mean)
 
 
-def test_neighbours_in_a_batch_change_nothing(net: VGGish) -> None:
-    windows = torch.cat([cut(clip(name))[0] for name in ("noise", "sweep", "silence")])
-    valid = torch.tensor([WINDOW, 9_000, 1] * 4)
-    with torch.inference_mode():
-        together = net(windows, valid)
-        alone = [net(windows[i : i + 1], valid[i : i + 1]) for i in range(len(windows))]
-    for name, stats in together.items():
-        for got, wanted in zip(stats, zip(*(a[name] for a in alone), strict=True), strict=True):
-            if wanted[0].any():  # the variance of a dense layer is 0
-                assert far(got, torch.cat(wanted)) < 1e-5
-
-
 def test_nothing_is_computed_beyond_the_highest_wanted_layer(net: VGGish) -> None:
     called: list[int] = []
     hooks = [
@@ -251,14 +239,6 @@ def test_audio_before_a_window_is_not_read(net: VGGish) -> None:
     with torch.inference_mode():
         for a, b in zip(net(windows, valid).values(), net(other, valid).values(), strict=True):
             assert torch.equal(a.mean, b.mean)
-
-
-def test_half_precision_is_near(net: VGGish) -> None:
-    half = copy.deepcopy(net).cast("bfloat16")
-    assert half.fingerprint != net.fingerprint
-    exact, got = (hear(network, clip("sweep")) for network in (net, half))
-    for name in exact:
-        assert torch.cosine_similarity(exact[name].mean, got[name].mean).min() > 0.999
 
 
 # Weights

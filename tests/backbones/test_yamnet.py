@@ -249,6 +249,7 @@ def test_most_clips_have_their_class_among_three_tags(yamnet, label):
     assert len(heard) == 20 and np.mean(heard) >= measured - 0.1
 
 
+@pytest.mark.slow
 def test_a_linear_probe_on_the_last_layer(yamnet):
     """ESC-10 from fold 1 to fold 2: 0.90. Over all five folds, with four to train on, 0.955."""
     root = shared_data("esc10")

@@ -50,7 +50,7 @@ def test_equal_layers_are_averaged():
     np.testing.assert_allclose(found, np.sign(raw) * np.sqrt(np.abs(raw)), atol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(bands=st.integers(2, 4), channels=st.integers(1, 3), seed=st.integers(0, 99))
 def test_without_bands_it_is_the_statistics_of_all_frequencies(bands, channels, seed):
     """Mean and deviation of the joined bands are those of all their frames together."""

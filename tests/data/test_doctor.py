@@ -674,6 +674,7 @@ def test_a_finding_is_shown_in_one_line():
 # Real recordings.
 
 
+@pytest.mark.slow
 def test_what_is_true_of_esc10():
     """Each was looked into: docs/doctor.md."""
     dataset = Dataset.read(shared_data("esc10") / "meta.csv")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -50,7 +51,7 @@ def test_few_clips_of_no_class_are_no_warning_of_another_library():
     assert scheme.description == "5 stratified folds"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(60, 120),
     per_recording=st.integers(1, 3),
@@ -145,6 +146,10 @@ def test_clips_are_numbered_alike_with_and_without_copies():
     assert _joined(recording, copies).tolist() == [0, 1, 0, 2, 1, 3, 0]
 
 
+@pytest.mark.skipif(
+    tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 8),
+    reason="before 1.8, scikit-learn shuffles the sizes of groups without the groups",
+)
 @pytest.mark.parametrize("seed", range(12))
 def test_clusters_are_dealt_out_as_scikit_learn_does(seed):
     rng = np.random.default_rng(seed)

@@ -69,7 +69,7 @@ numbers = st.lists(st.integers(-COUNT, COUNT - 1), max_size=400).map(lambda x: n
 masks = st.lists(st.booleans(), min_size=COUNT, max_size=COUNT).map(np.array)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(index=st.one_of(st.slices(COUNT), numbers, masks), then=st.slices(COUNT))
 def test_rows_are_those_of_the_array(stored, array, index, then):
     np.testing.assert_array_equal(stored[index], array[index])

@@ -239,6 +239,7 @@ def test_a_written_table_is_never_overwritten(tmp_path):
         corrections.write(tmp_path / "d.csv", [])
 
 
+@pytest.mark.slow
 def test_planted_errors_in_real_recordings():
     """Three of 100 labels changed: all are among the first ten."""
     clean = Dataset.read(shared_data("esc10") / "meta.csv", fold="fold")

@@ -74,7 +74,7 @@ def test_heads_without_folds_are_those_of_the_other_clips(long, monkeypatch):
 
 
 @given(st.integers(0, 99), st.integers(1, 4))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_members_may_share_features_or_not(seed, n_members):
     rng = np.random.default_rng(seed)
     columns = [rng.permutation(9)[: rng.integers(1, 9)] for _ in range(n_members)]

@@ -25,7 +25,7 @@ from tuning import RECIPE, distance, ended, of_short_windows, run_of, speech_emb
 
 pytest.importorskip("accelerate", reason="the extra earmark[finetune] is not installed")
 
-HELPERS = Path(__file__).parents[1]
+HELPERS = Path(__file__).parents[1] / "helpers"
 
 
 @pytest.fixture(scope="module")

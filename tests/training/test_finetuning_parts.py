@@ -27,7 +27,7 @@ def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(scales, st.floats(1, 30), scales, seeds)
 def test_each_channel_moves_by_the_rate_whatever_its_scale(scale, ratio, slope, seed):
     weight = drawn(5, 4, 3, seed=seed) * scale
@@ -44,7 +44,7 @@ def test_each_channel_moves_by_the_rate_whatever_its_scale(scale, ratio, slope, 
 
 
 @given(scales)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_vectors_move_by_the_rate_of_their_size(scale):
     bias = drawn(6) * scale
     before = bias.clone()
@@ -126,7 +126,7 @@ def test_what_is_restored_goes_on_bit_for_bit():
     assert all(torch.equal(a, b) for a, b in zip(fresh, straight, strict=True))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=4), st.integers(1, 7), seeds)
 def test_a_plan_has_each_class_as_often_as_the_largest(counts, batch, seed):
     rng = np.random.default_rng(seed)
@@ -161,7 +161,7 @@ def test_switched_off_nothing_varies():
     assert np.array_equal(augment.vary(x, OFF, rng), x)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(1, 200), st.integers(1, 400), scales, st.floats(1, 40), st.floats(0, 1), seeds)
 def test_what_lies_below_is_weaker(samples, below, scale, noise_db, quiet, seed):
     """However the other clip's loudness is spread over it: here its first part is ``quiet``."""
@@ -175,7 +175,7 @@ def test_what_lies_below_is_weaker(samples, below, scale, noise_db, quiet, seed)
     assert added <= level * 10 ** (-noise_db / 20) * 1.01 + 1e-6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 500), st.floats(0.01, 0.3), st.floats(0.1, 12), seeds)
 def test_speed_and_loudness_stay_within_their_ranges(samples, speed, gain_db, seed):
     x = np.ones(samples, np.float32)

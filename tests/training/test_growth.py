@@ -160,7 +160,7 @@ def test_small_batches_find_what_all_clips_at_once_find(kind, monkeypatch):
     np.testing.assert_array_equal(small.logits(x), again.logits(x))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 4), min_size=5, max_size=40))
 def test_class_numbers_stand_for_the_matrix_of_ones(truth):
     truth = np.array(truth)

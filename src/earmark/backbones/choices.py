@@ -152,15 +152,27 @@ def _version(package: str) -> str:
         return "none"
 
 
+def processor_name() -> str:
+    """Return what the processor is called."""
+    named = _processor_facts().get("model name")
+    return named or f"{platform.machine()} {platform.processor()}".strip()
+
+
 @functools.cache
-def _processor() -> str:
-    """Return the processor's model and features: a cloud rents out several under one name."""
+def _processor_facts() -> dict[str, str]:
+    """Return what Linux says of the first processor; nothing elsewhere."""
     names = ("model name", "cpu family", "model", "stepping", "flags", "Features", "CPU part")
-    facts = {}
+    facts: dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines():
             name, _, value = (part.strip() for part in line.partition(":"))
             if name in names:
                 facts[name] = value
+    return facts
+
+
+def _processor() -> str:
+    """Return the model, and what it can compute: under one name a cloud rents out several."""
+    facts = _processor_facts()
     name = facts.get("model name") or f"{platform.machine()} {platform.processor()}"
     return f"{name} {hashlib.sha256(json_text(facts, sort_keys=True).encode()).hexdigest()[:16]}"

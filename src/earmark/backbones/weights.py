@@ -104,13 +104,17 @@ def find(file: WeightFile, path: str | Path | None = None) -> Path | None:
             raise BackboneError(
                 f"no file {place}; give the path of {file}, published at {file.url}."
             )
-        places = iter([place])
+        copy: Path | None = place
     else:
-        places = _places(file)
-    copy = next((place for place in places if place.is_file()), None)
+        copy = locate(file)
     if copy is not None:
         check(file, copy)
     return copy
+
+
+def locate(file: WeightFile) -> Path | None:
+    """Return the copy of ``file`` that would be used, its hash unchecked; None without one."""
+    return next((place for place in _places(file) if place.is_file()), None)
 
 
 def are_at_hand(files: Sequence[WeightFile]) -> bool:

@@ -17,6 +17,7 @@ from earmark.apps.cli import (
     train,
 )
 from earmark.apps.cli.parsing import add, new_app
+from earmark.errors import EarmarkError
 
 app = new_app(
     "Turn a folder of labelled recordings into an audio classifier you can trust and ship."
@@ -27,18 +28,20 @@ for group, name in ((backbones.app, "backbones"), (data.app, "data"), (cache.app
     app.add_typer(group, name=name, short_help=group.info.help)
 
 
-def _show_version(is_asked: bool) -> None:
-    if is_asked:
-        from earmark import __version__
-
-        print(f"earmark {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _earmark(
-    version: bool = typer.Option(
-        False, "--version", callback=_show_version, is_eager=True, help="Show the version."
+    context: typer.Context,
+    version: bool = typer.Option(False, "--version", help="Show the version."),
+    verbose: bool = typer.Option(
+        False, "--verbose", help="With --version: show packages, machine, weights and folders, too."
     ),
 ) -> None:
-    pass
+    if version:
+        from earmark.apps.cli.about import show_version
+
+        show_version(verbose)
+        raise typer.Exit
+    if verbose:
+        raise EarmarkError("--verbose needs --version; write earmark --version --verbose.")
+    if context.invoked_subcommand is None:
+        context.fail("Missing command.")

@@ -290,7 +290,8 @@ def _scale(windows: np.ndarray, description: Description) -> np.ndarray:
         windows = windows - windows.mean(1, keepdims=True)
         peaks = np.abs(windows).max(1, keepdims=True)
         windows = windows * (description.peak / np.where(peaks > 0, peaks, description.peak))
-    return windows * np.float32(description.full_scale)
+    scaled: np.ndarray = windows * np.float32(description.full_scale)
+    return scaled
 
 
 def _sounds(samples: int, rate_hz: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, overload
+from typing import BinaryIO, cast, overload
 
 import numpy as np
 
@@ -58,4 +58,4 @@ class Spool(Sequence[Sketch]):
 def open_spool() -> Iterator[Spool]:
     """Open an empty spool, whose file goes with it."""
     with tempfile.TemporaryFile() as file:
-        yield Spool(file)
+        yield Spool(cast(BinaryIO, file))

@@ -26,6 +26,7 @@ def share(dataset: Dataset, most: int) -> Dataset:
     return replace(dataset, clips=tuple(kept))
 
 
+@pytest.mark.slow
 def test_esc10_with_the_embedded_default_over_the_official_folds():
     """0.935, and a calibration error of 0.042."""
     dataset = Dataset.read(shared_data("esc10") / "meta.csv", fold="fold")
@@ -36,6 +37,7 @@ def test_esc10_with_the_embedded_default_over_the_official_folds():
     assert estimate.calibration_error < 0.08
 
 
+@pytest.mark.slow
 def test_digits_with_the_embedded_default_leaving_a_speaker_out():
     """Five takes of each, 300 clips: 0.98; log-mel statistics 0.46.
 
