@@ -1,6 +1,6 @@
 """Run the blocks of a tutorial in order, and compare what they print with what the page shows.
 
-    PYTHONPATH=tests python tests/tutorial_pages.py PAGE...   # write into the pages what is printed
+    PYTHONPATH=tests/helpers python tests/helpers/tutorial_pages.py PAGE...   # write into the pages what is printed
 
 A ``console`` block has commands after ``$``, each followed by its output. A ``python`` block may
 have a ``text`` block behind it with what it prints. A line ``...`` stands for any lines.
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TUTORIALS = Path(__file__).parents[1] / "docs" / "tutorials"
+TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 # Their output depends on nothing but the clone; from-the-article needs weights.
 SELF_CONTAINED = ("birds-in-the-field", "spoken-commands", "from-scikit-learn")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)

@@ -35,26 +35,14 @@ NOT_RUN = (
     (r"sounds/", "reads what `earmark data fetch --to sounds` downloads"),
     (r"(?<!show )(yamnet|vggish|wav2vec2|efficientat)|earmark tag", "needs published weights"),
 )
-# Commands that a clone cannot run, to be mended in their pages.
-KNOWN = {
-    "../shared/data/": "README.md",
-    "esc10/meta.csv": "docs/compare.md",
-    "earmark[": "docs/finetuning.md, docs/tutorials/from-the-article.md",
-}
 # Lines of output that depend on the weights at hand.
-OPTIONAL_LINES = {"and", "warning"}
-
-
-def is_known(command: Command) -> bool:
-    return any(part in command.text and command.page in KNOWN[part] for part in KNOWN)
+OPTIONAL_LINES = {"warning"}
 
 
 def why_not_run(command: Command) -> str:
     """Return the reason why a command is parsed only; empty if it is run."""
     if command.words[0] != "earmark":
         return "another program"
-    if is_known(command):
-        return "known"
     return next((why for part, why in NOT_RUN if re.search(part, command.text)), "")
 
 
@@ -136,14 +124,12 @@ def test_a_wrong_command_is_noticed(text: str):
 
 @pytest.mark.parametrize("command", SHOWN, ids=ids(SHOWN))
 def test_a_shown_command_parses(command: Command):
-    if not is_known(command):
-        check(command, is_partial=False)
+    check(command, is_partial=False)
 
 
 @pytest.mark.parametrize("command", NAMED, ids=ids(NAMED))
 def test_a_command_within_a_sentence_parses(command: Command):
-    if not is_known(command):
-        check(command, is_partial=True)
+    check(command, is_partial=True)
 
 
 @pytest.mark.parametrize("command", SYNOPSES, ids=ids(SYNOPSES))

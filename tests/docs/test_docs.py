@@ -16,7 +16,7 @@ import soundfile
 import earmark
 from earmark.backbones import engines, registry
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 UPGRADE = ROOT / "docs" / "upgrade.md"  # which has names of 0.1 on purpose
 PAGES = sorted(p.stem for p in ROOT.glob("docs/*.md") if "```python\n" in p.read_text())
