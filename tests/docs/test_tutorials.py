@@ -8,7 +8,7 @@ from tutorial_pages import Output
 
 @pytest.mark.parametrize("name", tutorial_pages.SELF_CONTAINED)
 def test_a_tutorial_runs_and_prints_what_it_shows(name, tmp_path, monkeypatch):
-    """Else: PYTHONPATH=tests/helpers:src python tests/helpers/tutorial_pages.py writes what is printed."""
+    """To write what is printed into the pages, run tests/helpers/tutorial_pages.py."""
     pytest.importorskip("pyopen_wakeword", reason="it carries the weights of speech-embedding")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EARMARK_WEIGHTS", "")

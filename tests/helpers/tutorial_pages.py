@@ -1,6 +1,8 @@
 """Run the blocks of a tutorial in order, and compare what they print with what the page shows.
 
-    PYTHONPATH=tests/helpers python tests/helpers/tutorial_pages.py PAGE...   # write into the pages what is printed
+    PYTHONPATH=tests/helpers:src python tests/helpers/tutorial_pages.py PAGE...
+
+writes what is printed into the pages.
 
 A ``console`` block has commands after ``$``, each followed by its output. A ``python`` block may
 have a ``text`` block behind it with what it prints. A line ``...`` stands for any lines.
