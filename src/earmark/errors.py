@@ -70,7 +70,7 @@ class ModelError(EarmarkError):
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text without its full stop, or the type's name if empty."""
+    """Return the first line of an error's text, without full stop; if empty, its type's name."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
 
 

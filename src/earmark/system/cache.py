@@ -17,7 +17,7 @@ _RUN = re.compile("[0-9a-f]{24}")  # the name of a folder of one fine-tuning
 
 
 def cache_folder() -> Path:
-    """Return the folder of the store and of downloads: ``EARMARK_CACHE`` or the platform's default."""
+    """Return the folder for the store and downloads: ``EARMARK_CACHE`` or the platform's own."""
     return Path(os.environ.get("EARMARK_CACHE") or platformdirs.user_cache_dir("earmark"))
 
 

@@ -75,7 +75,7 @@ def progress_bar(what: str, n_clips: int = 0) -> contextlib.AbstractContextManag
 
 
 def tuning_line(bar: Progress | None) -> Observer | None:
-    """Return a line with the figures of fine-tuning, in place of ``bar``; None without a terminal."""
+    """Return a line of fine-tuning figures to show in place of ``bar``; None without a terminal."""
     return _Line(bar) if isinstance(bar, _Bar) else None
 
 

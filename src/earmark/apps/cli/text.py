@@ -112,7 +112,7 @@ def report_skipped(skipped: Sequence[Failure]) -> None:
 
 
 def report_read_warnings(warnings: Sequence[str], notes: Sequence[str] = ()) -> None:
-    """List on standard error the recordings that were read only in part, changed, or are too long."""
+    """List on standard error the warnings and notes of recordings that were read."""
     unlike = [text for text in warnings if UNLIKE in text]
     partial = [text for text in warnings if UNLIKE not in text]
     if partial:
