@@ -207,32 +207,35 @@ def test_doctor_finds_what_is_planted_and_nothing_on_clean_data(folder, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("train", "nowhere", "-o", "m"), "nowhere is not there"),
+        (("train", "nowhere", "-o", "m"), "nowhere does not exist"),
         (("train", ".", "-o", "m"), "error: "),
         (("train", "DATA", "-o", "no/such/m"), "needs the folder no/such"),
         (("train", "DATA", "-o", "."), "it is a folder"),
         (("train", "DATA", "-o", "m", "--report", "WAV"), "WAV: Not a directory; name another"),
         (("train", "DATA", "-o", "WAV/m"), "WAV: Not a directory; name another"),
-        (("train", "DATA", "-o", "WAV"), "WAV is there already and is not a classifier"),
-        (("demo", "-o", "WAV"), "WAV is there already and is not a classifier"),
+        (("train", "DATA", "-o", "WAV"), "WAV already exists and is not a classifier"),
+        (("demo", "-o", "WAV"), "WAV already exists and is not a classifier"),
         (("train", "DATA", "-o", "m", "--unknown", "5"), "--unknown is 5; give a number between 0"),
         (
             ("train", "DATA", "-o", "m", "--seed", "1", "--seed", "2"),
             "--seed is given more than on",
         ),
         (("train", "DATA", "-o", "m", "--output", "n"), "--output is given more than once; give i"),
-        (("train", "DATA", "-o", "m", "--recipe", "epochs=1"), "need --finetune; add it."),
+        (("train", "DATA", "-o", "m", "--recipe", "epochs=1"), "need --finetune. Add it."),
         (("train", "DATA", "-o", "m", "--backbone", "vgish"), "no backbone 'vgish'"),
         (("train", "DATA", "-o", "m", "--layers", "lst", "--backbone", "logmel"), "no layer 'lst'"),
         (("train", "DATA", "-o", "m", "--head", "tree"), "'tree'"),
         (("train", "DATA"), "--output"),
-        (("predict", "MODEL", "missing.wav"), "missing.wav is not there"),
+        (("predict", "MODEL", "missing.wav"), "missing.wav does not exist"),
         (("predict", "missing.earmark", "x.wav"), "no classifier at missing.earmark"),
         (("predict", "WAV", "DATA"), "WAV is not a classifier, or is cut short"),
         (("predict", "MODEL", "DATA", "--coverage", "0"), "--coverage is 0; give a number between"),
         (("predict", "MODEL", "DATA", "--json", "--csv"), "exclude each other"),
-        (("evaluate", "MODEL", "nowhere"), "nowhere is not there"),
-        (("review", "DATA", "--apply", "d.csv"), "--apply needs -o CORRECTED.csv"),
+        (("evaluate", "MODEL", "nowhere"), "nowhere does not exist"),
+        (
+            ("review", "DATA", "--apply", "d.csv"),
+            "--apply needs a manifest to write. Add -o CORRECTED.csv",
+        ),
         (("compare", "DATA", "--backbone", "logmel"), "one backbone only, 'logmel'"),
         (("nonsense",), "No such command 'nonsense'"),
         (("embed", "DATA", "-o", "e.txt"), "ends in .npz or .parquet"),
@@ -351,7 +354,7 @@ def test_interrupted_training_leaves_no_half_file(tmp_path):
     process.send_signal(signal.SIGINT)
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in stderr
-    assert stderr.splitlines()[-1] == "stopped; the same command goes on from here."
+    assert stderr.splitlines()[-1] == "stopped; run the same command again to continue from here."
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
 
 

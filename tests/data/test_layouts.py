@@ -25,11 +25,11 @@ def test_folders_with_a_word_for_a_split_in_their_names_are_not_taken_for_classe
 def test_folders_of_persons_and_of_the_same_sub_folders_are_told(tmp_path):
     actors = make(tmp_path / "a", "Actor_01/a.wav", "Actor_02/b.wav")
     assert (
-        "'Actor_01', 'Actor_02' are called like speakers or parts" in Dataset.read(actors).notes[0]
+        "'Actor_01', 'Actor_02' are named like speakers or parts" in Dataset.read(actors).notes[0]
     )
     inner = ("fan/normal/a.wav", "fan/odd/b.wav", "pump/normal/c.wav", "pump/odd/d.wav")
     (note,) = Dataset.read(make(tmp_path / "b", *inner)).notes
-    assert "has the same sub-folders, 'normal', 'odd', which count for nothing" in note
+    assert "has the same sub-folders, 'normal', 'odd', which are ignored" in note
     assert Dataset.read(make(tmp_path / "c", "fan/x/a.wav", "pump/y/b.wav")).notes == ()
 
 
@@ -43,7 +43,7 @@ def test_a_manifest_in_a_folder_beside_the_recordings_finds_them(tmp_path):
     assert f"Give --root {audio}, where they are." in refusal(table, path="filename")
     assert len(Dataset.read(table, path="filename", root=audio)) == 4
     table.write_text("path,label\nonly,a\nother,b\n")
-    assert f"Is '{tmp_path}/wav/only.wav' the first of them?" in refusal(table)
+    assert f"Is '{tmp_path}/wav/only.wav' the first?" in refusal(table)
     assert "has no columns" in refusal(audio, root=tmp_path)
     make(tmp_path / "hf", "test/a.wav", "test/metadata.csv", "train/b.wav", "train/metadata.csv")
     assert f"Is {tmp_path}/hf/train/metadata.csv the manifest?" in refusal(tmp_path / "hf")

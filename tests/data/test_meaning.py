@@ -72,7 +72,7 @@ def test_numbers_in_a_split_may_be_folds(tmp_path: Path) -> None:
 
 def test_folds_that_are_called_like_splits_are_refused(tmp_path: Path) -> None:
     path = with_splits(tmp_path, "train", "test")
-    assert "which are names of splits; give --split split" in refusal(path, fold="split")
+    assert "which are names of splits. Give --split split" in refusal(path, fold="split")
 
 
 TREE = [f"{s}/{c}/{k}.wav" for s in ("Train", "val", "TEST") for c in ("dog", "cat") for k in "12"]
@@ -82,9 +82,7 @@ def test_top_folders_may_be_splits(tmp_path: Path) -> None:
     data = Dataset.read(make(tmp_path, *TREE))
     assert data.labels == ["cat", "dog"]
     assert [c.split for c in data] == ["TEST"] * 4 + ["Train"] * 4 + ["val"] * 4
-    assert (
-        "'TEST', 'Train', 'val' are read as splits; earmark 0.1 took them for cl" in data.notes[0]
-    )
+    assert "'TEST', 'Train', 'val' are read as splits; earmark 0.1 read them as cl" in data.notes[0]
     off = Dataset.read(tmp_path, split_map="none")
     assert off.labels == ["TEST", "Train", "val"] and not off.notes
 
@@ -107,7 +105,7 @@ def test_top_folders_may_be_folds(tmp_path: Path) -> None:
 def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
     data = Dataset.read(make(tmp_path, "train/1.wav", "car/2.wav", "bus/3.wav"))
     assert data.labels == ["bus", "car", "train"]
-    assert data.notes[0].startswith("the folder 'train' is read as a class, like its neighbours")
+    assert data.notes[0].startswith("the folder 'train' is read as a class, like the others")
 
 
 @pytest.mark.parametrize(
@@ -129,7 +127,7 @@ def test_the_lists_of_speech_commands_hold_out(tmp_path: Path) -> None:
     (tmp_path / "validation_list.txt").write_text("yes/2.wav\r\nno/2.wav\r\n")
     data = Dataset.read(tmp_path)
     assert [c.split for c in data] == ["test", "validation", "train"] * 2
-    assert "earmark 0.1 trained on those clips" in data.notes[0]
+    assert "earmark 0.1 trained on them" in data.notes[0]
 
 
 # Columns
@@ -141,7 +139,7 @@ def test_a_missing_path_offers_what_looks_like_it(tmp_path: Path) -> None:
         assert f"no column 'path'; if that is in {name!r}, give --path {name}; it" in refusal(path)
         assert len(Dataset.read(path, path=name)) == 2
     path = manifest(tmp_path, "path,category,species\na.wav,x,1\nb.wav,y,2\n")
-    assert "give --label category or --label species; it has" in refusal(path)
+    assert "give --label category or --label species; its columns" in refusal(path)
 
 
 def test_all_columns_can_be_named(tmp_path: Path) -> None:
@@ -164,13 +162,17 @@ def test_case_and_blanks_of_a_name_do_not_count(tmp_path: Path) -> None:
     assert [(c.start, c.end, c.split) for c in data] == [(0, 1, "train"), (1, 2, "test")]
     assert "column 'Start (s)' is read as start; earmark 0.1 ignored it" in data.notes
     manifest(tmp_path, "Path,PATH,label\na.wav,a.wav,x\n")
-    assert "'Path', 'PATH' may be meant: name one with --path" in refusal(path)
+    assert "it may be any of 'Path', 'PATH': choose one with --path" in refusal(path)
     manifest(
         tmp_path, "path,label,notes,notes,onset,subset\na.wav,x,1,2,0,train\nb.wav,y,1,2,0,u\n"
     )
     notes = Dataset.read(path).notes
-    assert any("'onset' is not used; give --start 'onset'" in note for note in notes)
-    assert any("'subset' is not used; give --split 'subset'" in note for note in notes)
+    assert any(
+        "'onset' is not used; if it is the start, add --start 'onset'" in note for note in notes
+    )
+    assert any(
+        "'subset' is not used; if it is the split, add --split 'subset'" in note for note in notes
+    )
 
 
 # Cells and bytes
@@ -207,7 +209,7 @@ def test_a_table_is_read_in_any_clear_encoding(tmp_path: Path, content: bytes) -
             "its encoding is not clear; save it as UTF-8",
         ),
         ("path,label\na.wav,żuraw\n".encode("cp1250"), "its encoding is not clear"),
-        (b"path,label\na.wav,x\nb.wav,y\0y\n", "line 3: it holds a NUL character"),
+        (b"path,label\na.wav,x\nb.wav,y\0y\n", "line 3: there is a NUL character"),
         (b"\xff\xfe" + b"p\0a\0t", "begins as UTF-16 and is not"),
         (b'path,label,start,end\na.wav,x,"1,250","2,500"\n', "may be 1.250 or 1250 seconds"),
     ],
@@ -226,7 +228,7 @@ def test_decimal_commas_long_cells_and_quoted_lines(tmp_path: Path) -> None:
     assert Dataset.read(path).labels == ["x", "y"]
     rows = [{"path": "a.wav", "label": "x\0"}, {"path": "b.wav", "label": "y"}]
     text = json.dumps(rows)
-    assert "holds a NUL character; remove it" in refusal(manifest(tmp_path, text, "m.json"))
+    assert "contains a NUL character; remove it" in refusal(manifest(tmp_path, text, "m.json"))
 
 
 def test_paths_are_found_as_other_systems_write_them(tmp_path: Path) -> None:
@@ -285,7 +287,7 @@ def test_a_raven_table_of_several_recordings(tmp_path: Path) -> None:
         ("c.wav", 1, 2.5),
     ]
     text = refusal(manifest(tmp_path, head + rows.replace("c.wav\tc.wav", "c.wav\td.wav"), "t.txt"))
-    assert "row 3: it begins in 'c.wav' and ends in 'd.wav'; draw it within one" in text
+    assert "row 3: the selection begins in 'c.wav' and ends in 'd.wav'. Draw it within one" in text
 
 
 def test_a_label_track_with_decimal_commas_and_scores(tmp_path: Path) -> None:

@@ -130,7 +130,7 @@ CASES = {
     ),
     "a web page": (
         sends(OK + b"Content-Type: text/html\r\n\r\n\n<!DOCTYPE html><p>Log in"),
-        "a web page came instead of the file",
+        "the server sent a web page instead of the file",
     ),
 }
 

@@ -196,7 +196,7 @@ def _overlap(x: Waveform, y: Waveform, shift: int) -> tuple[Waveform, Waveform]:
 
 
 def _lag(u: Waveform, v: Waveform, slack: int) -> tuple[int, float]:
-    """Return the best shift of ``v`` (up to ``slack`` samples) to match ``u``, and the coherence."""
+    """Return the best shift of ``v`` (up to ``slack`` samples) to match ``u``, and coherence."""
     size = scipy.fft.next_fast_len(len(u) + slack, real=True)
     band = _band(size)
     cross = np.zeros(size // 2 + 1, np.complex64)
