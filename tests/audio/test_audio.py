@@ -133,13 +133,13 @@ def test_a_header_that_lies_costs_no_memory() -> None:
 @pytest.mark.parametrize("rate_hz", [1, 99])
 def test_a_rate_that_makes_much_of_little_is_refused(rate_hz: int) -> None:
     text = refusal(encode(noise(1_000), "WAV", rate_hz=rate_hz))
-    assert f"a rate of {rate_hz} Hz is below 100 Hz; correct its header." in text
+    assert f"its sample rate of {rate_hz} Hz is below 100 Hz; correct its header." in text
     assert len(audio.load(encode(noise(1_000), "WAV", rate_hz=100), RATE)) == 160_000
 
 
 def test_a_rate_that_nothing_records_at_is_refused() -> None:
     text = refusal(encode(noise(1_000), "WAV", rate_hz=2_000_000_000))
-    assert "a rate of 2000000000 Hz is above 10000000 Hz; correct its header." in text
+    assert "its sample rate of 2000000000 Hz is above 10000000 Hz; correct its header." in text
     assert len(audio.read(encode(noise(1_000), "WAV", rate_hz=10_000_000)).samples) == 1_000
 
 

@@ -181,7 +181,10 @@ def test_an_output_that_is_an_input_is_refused_at_once(folder, model, tmp_path, 
             "is an input",
         ),
         (["train", folder, "-o", "m", "--report", "m"], "-o and --report both write"),
-        (["train", folder, "-o", "s/summary.json", "--report", "s"], "by -o and by --report"),
+        (
+            ["train", folder, "-o", "s/summary.json", "--report", "s"],
+            "-o and --report both write s/summary.json",
+        ),
         (["evaluate", model, folder, "--report", "r"], "it is a folder"),
     ):
         assert said in earmark(*command, expect=2, cwd=tmp_path).stderr
@@ -246,7 +249,7 @@ def test_a_cache_that_is_read_only_is_not_cleared_in_silence(monkeypatch):
     earmark("cache", "show")
     monkeypatch.setattr(Path, "unlink", refuse)
     done = earmark("cache", "clear", expect=1)
-    assert "embeddings.sqlite: Read-only file system. Check" in done.stderr
+    assert "embeddings.sqlite: Read-only file system. Check its" in done.stderr
     assert done.stdout == ""
 
 

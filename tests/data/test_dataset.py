@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_listed(make: Make, monkeypatch: pytest.MonkeyPa
 
     folder = make("a/1.wav")
     monkeypatch.setattr(Path, "iterdir", denied)
-    assert ": Permission denied. Check its permissions." in refusal(folder)
+    assert f"cannot list {folder}: Permission denied. Check its permissions." in refusal(folder)
 
 
 def test_a_dataset_is_shown_in_one_line(make: Make) -> None:
@@ -323,7 +323,7 @@ def test_a_manifest_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("m.csv", "m.jsonl", "a.txt"):
         (tmp_path / name).write_text("0\t1\tx\n")
         text = refusal(tmp_path / name)
-        assert f"{name} cannot be read: Permission denied; check its permissions." in text
+        assert f"cannot read {tmp_path / name}: Permission denied. Check its permissions." in text
 
 
 def test_files_that_are_no_manifests(
@@ -331,7 +331,7 @@ def test_files_that_are_no_manifests(
 ) -> None:
     make("m.xlsx")
     assert (
-        "m.xlsx is neither a folder nor a manifest. Give a folder, or a file that ends in .csv, .tsv,"
+        "m.xlsx is neither a folder nor a manifest. Give a folder, or a file that ends in .csv,"
         in refusal(tmp_path / "m.xlsx")
     )
     latin = write(tmp_path, "latin.csv", "path,label\na.wav,Птица\n", "cp1251")
@@ -435,11 +435,11 @@ def test_writing_fails_in_a_sentence_and_leaves_the_old_file(
     data = Dataset((Clip(tmp_path / "a.wav", "x"),), "made here")
     with pytest.raises(DataError, match=r"m\.tsv is not the name of a \.csv\. Give a name"):
         data.to_manifest(tmp_path / "m.tsv")
-    with pytest.raises(DataError, match=r"cannot be written: .*No such file.*; choose another"):
+    with pytest.raises(DataError, match=r"cannot write .*No such file.*\. Choose another"):
         data.to_manifest(tmp_path / "no" / "m.csv")
     (tmp_path / "m.csv").write_text("old")
     odd = dataclasses.replace(data.clips[0], label="\ud83d")  # no UTF-8 for half a character
-    with pytest.raises(DataError, match="cannot be written: 'utf-8' codec"):
+    with pytest.raises(DataError, match="cannot write .*: 'utf-8' codec"):
         Dataset((odd,), "made here").to_manifest(tmp_path / "m.csv")
     monkeypatch.setattr("os.replace", lambda *_: Path("/no/such").stat())
     with pytest.raises(DataError, match="cannot be written"):

@@ -532,8 +532,8 @@ def test_table_and_json_and_exit_code(clean, tmp_path):
     done = CliRunner().invoke(app, ["doctor", str(tmp_path)])
     assert done.exit_code == 0 and done.output.splitlines() == [
         "warning  silent                   4 clips  nothing is above -80 dB of full scale: remove"
-        " them, or make silence a class. For example knock/0.wav; knock/1.wav and 2 more (--json lists"
-        " all).",
+        " them, or make silence a class. For example knock/0.wav; knock/1.wav and 2 more (--json"
+        " lists all).",
         "18 clips, 3 classes, 1 finding",
     ]
     told = json.loads(CliRunner().invoke(app, ["doctor", str(tmp_path), "--json"]).output)
@@ -725,6 +725,6 @@ def test_of_many_clips_training_compares_some_and_says_so(clean, monkeypatch):
     assert list(likely_copies.unseen(np.arange(200))) == []
     (finding,) = likely_copies.unseen(np.arange(1_000) // 2)
     assert finding.line() == (
-        "near copies: 200 of 500 different clips were compared: there may be more sets;"
+        "near copies: 200 of 500 different clips were compared: there may be more near copies;"
         " `earmark doctor DATA` compares all clips."
     )

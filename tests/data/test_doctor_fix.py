@@ -121,7 +121,7 @@ def test_changes_are_printed_and_files_are_not_overwritten(folder, tmp_path):
         (["--fix", "-o", out], f"{out} already exists. Name a new file, or delete this one."),
         (["--fix"], "--fix and -o MANIFEST need each other. Give both, or neither."),
         (["-o", tmp_path / "b.csv"], "--fix and -o MANIFEST need each other"),
-        (["--fix", "-o", tmp_path / "b.json"], "is no .csv; give -o a name that ends in .csv."),
+        (["--fix", "-o", tmp_path / "b.json"], "b.json. Give a name that ends in .csv."),
     ):
         assert says in run("doctor", folder, *options, expect=2).stderr
     assert out.read_bytes() == held and not (tmp_path / "b.csv").exists()

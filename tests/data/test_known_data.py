@@ -258,7 +258,7 @@ def test_a_download_that_was_given_up_is_continued_by_the_next(
     publisher.script = [20_000, 500, 500, 500, 500]
     text = refusal("fsdd", tmp_path)
     assert ": HTTP 500" in text
-    assert "run the same command again, which goes on where it stopped, or download it els" in text
+    assert "Run the same command again to continue where it stopped, or download it els" in text
     assert sets.fetch("fsdd", tmp_path).clips == 8
     assert publisher.ranges[-1] == "bytes=20000-"
 
@@ -268,7 +268,7 @@ def test_a_wrong_download_is_refused_and_thrown_away(
 ) -> None:
     change_archive(monkeypatch, "fsdd", digest="md5:" + "0" * 32)
     text = refusal("fsdd", tmp_path)
-    assert "sent is not FSDD as it was published: MD5 " in text
+    assert "differs from the published FSDD: MD5 " in text
     assert "not the published 000" in text
     assert not list((cache_folder() / "data").glob("*.download"))
     assert not (tmp_path / "FSDD").exists()

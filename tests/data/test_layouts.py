@@ -66,9 +66,9 @@ def test_labels_that_are_several_in_one_cell_are_lists_or_told(tmp_path):
     assert Dataset.read(manifest(tmp_path, brackets)).labels == ["[1]", "[noise]"]
     joined = 'path,label\na.wav,"dog,animal"\nb.wav,"cat,animal"\nsub/c.wav,rain\n'
     (note,) = Dataset.read(manifest(tmp_path, joined)).notes
-    assert "'cat,animal', each read as one class" in note and "give --separator ','" in note
+    assert "'cat,animal', each read as one class" in note and "add --separator ','" in note
     unused, note = Dataset.read(manifest(tmp_path, joined), separator=";").notes
-    assert "';' is in no label" in unused and "give --separator ','" in note
+    assert "no label has the separator ';'" in unused and "add --separator ','" in note
     assert Dataset.read(manifest(tmp_path, joined), separator=",").notes == ()
     named = 'path,label\na.wav,"Beep, bleep"\nb.wav,"Fire engine, truck"\n'
     assert Dataset.read(manifest(tmp_path, named)).notes == ()

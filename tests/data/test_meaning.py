@@ -59,8 +59,8 @@ def test_other_words_are_refused_with_the_way_out(tmp_path: Path, words: tuple[s
     data = Dataset.read(path, split_map=dict.fromkeys(strange, "test"))
     assert {role(clip.split) for clip in data} <= {"train", "test"}
     for wrong in ("gold", "gold=maybe", "=train"):
-        assert "is not understood; give WORD=train" in refusal(path, split_map=wrong)
-    assert "names 'A' twice" in refusal(path, split_map="a=train,A=test")
+        assert ". Give WORD=train" in refusal(path, split_map=wrong)
+    assert "has 'A' twice" in refusal(path, split_map="a=train,A=test")
 
 
 def test_numbers_in_a_split_may_be_folds(tmp_path: Path) -> None:
@@ -111,9 +111,15 @@ def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "wanted"),
     [
-        (("train/1.wav", "test/2.wav"), "and in no class folder; put each"),
-        (("fold1/1.wav", "fold2/2.wav"), "one of the folds 'fold1', 'fold2', and in no"),
-        (("train/a/1.wav", "test/a/2.wav", "more/a/3.wav"), "give --split-map more=train"),
+        (
+            ("train/1.wav", "test/2.wav"),
+            "is not in a class folder: 'train', 'test' are read as splits",
+        ),
+        (
+            ("fold1/1.wav", "fold2/2.wav"),
+            "is not in a class folder: 'fold1', 'fold2' are read as folds",
+        ),
+        (("train/a/1.wav", "test/a/2.wav", "more/a/3.wav"), "Give --split-map more=train"),
         (("fold1/a/1.wav", "fold2/a/2.wav", "extra/a/3.wav"), "but 'extra' may be a split"),
     ],
 )
@@ -136,7 +142,9 @@ def test_the_lists_of_speech_commands_hold_out(tmp_path: Path) -> None:
 def test_a_missing_path_offers_what_looks_like_it(tmp_path: Path) -> None:
     for name in ("file_name", "Filename", "filepath", "wav", "recording", "slice_file_name"):
         path = manifest(tmp_path, f"{name},label\na.wav,x\nb.wav,y\n")
-        assert f"no column 'path'; if that is in {name!r}, give --path {name}; it" in refusal(path)
+        assert f"no column 'path'; if {name!r} is the path, give --path {name}; its" in refusal(
+            path
+        )
         assert len(Dataset.read(path, path=name)) == 2
     path = manifest(tmp_path, "path,category,species\na.wav,x,1\nb.wav,y,2\n")
     assert "give --label category or --label species; its columns" in refusal(path)

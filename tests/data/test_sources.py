@@ -197,7 +197,7 @@ def test_classes_that_will_not_do(folder: Path) -> None:
     (folder / "m.csv").write_text("path,label\na.wav,dog;;rain\nb.wav,dog\n")
     text = refusal(folder / "m.csv", separator=";")
     assert (
-        "row 2: the label 'dog;;rain' has an empty class; name it or remove a separator from the label."
+        "row 2: the label 'dog;;rain' has an empty class; name it or remove a separator from"
         in text
     )
     (folder / "m.jsonl").write_text('{"path": "a.wav", "label": ["a;b", "c"]}\n')
@@ -308,12 +308,12 @@ def test_hub_data_sets_that_will_not_do(folder: Path, hub: Any) -> None:
     two = hub.add_column("more", hub["path"]).cast_column("more", datasets.Audio())
     two = two.rename_column("audio", "most")
     assert (
-        "has several columns of audio (most, more); Rename the one to use to 'audio'."
+        "has several columns of audio (most, more). Rename the one to use to 'audio'."
         in refusal(two)
     )
     hub.save_to_disk(folder / "saved")
     (folder / "saved" / "state.json").write_text("{}")
-    assert "saved cannot be opened as a data set: " in refusal(folder / "saved")
+    assert "saved as a data set: " in refusal(folder / "saved")
 
 
 def test_a_saved_data_set_needs_datasets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,7 +331,7 @@ def test_a_full_disk_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("os.replace", full)
     frame = frame_of("pyarrow", [{"audio": {"bytes": b"x", "path": None}, "label": "a"}])
-    assert "cannot be written: No space left on device; make room" in refusal(frame)
+    assert ": No space left on device. Free some space" in refusal(frame)
     assert not list(cache_folder().glob("recordings/*/*"))
 
 

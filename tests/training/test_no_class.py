@@ -151,7 +151,7 @@ def test_names_of_blanks_are_refused(tones, tmp_path):
         with pytest.raises(DataError, match=r"row 2: '0.wav' has an empty label"):
             Dataset.read(tmp_path / "m.csv")
     (tones / "low").rename(tones / " ")
-    with pytest.raises(DataError, match="no name but blanks; name it after its class"):
+    with pytest.raises(DataError, match=" is blank. Name it after its class"):
         Dataset.read(tones)
 
 
