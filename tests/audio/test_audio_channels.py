@@ -48,7 +48,7 @@ def test_a_channel_that_is_not_there_is_refused() -> None:
 def test_options_that_make_no_sense_are_refused() -> None:
     with pytest.raises(EarmarkError, match="channel is 0. Give 1 for the first"):
         AudioOptions(channel=0)
-    with pytest.raises(EarmarkError, match="non-finite 'drop'; give refuse or zero."):
+    with pytest.raises(EarmarkError, match="non_finite is 'drop'. Give refuse or zero."):
         AudioOptions(non_finite="drop")
 
 

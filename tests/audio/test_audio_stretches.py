@@ -98,7 +98,9 @@ def test_a_start_at_the_end_or_beyond_it_is_refused(encoder: str) -> None:
 )
 def test_a_stretch_that_makes_no_sense_is_refused(stretch: tuple[float, float | None]) -> None:
     text = refusal(encode(noise(RATE), "WAV"), *stretch)
-    assert f"start is {stretch[0]} s and end is {stretch[1]} s; give 0 <= start < end." in text
+    assert (
+        f"start is {stretch[0]} and end is {stretch[1]} (seconds); give 0 <= start < end." in text
+    )
 
 
 def test_a_stretch_between_two_samples_is_refused() -> None:

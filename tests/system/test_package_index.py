@@ -109,7 +109,7 @@ def test_an_index_that_refuses(
     monkeypatch.setattr(indexes.Handler, "do_GET", lambda self: self.send_error(code))
     said = refusal(WHEEL, tmp_path)
     if way == "pip":
-        assert said == f"the index answered {code}"
+        assert said == f"the index answered with HTTP {code}"
     else:
         assert said.startswith(f"{index.url}/tiny-weights/: HTTP {code} ")
 

@@ -205,7 +205,9 @@ def _opened(
     """
     start_s = 0.0 if start is None else start
     if not 0 <= start_s < (math.inf if end is None else end) or end == math.inf:
-        raise Refusal(f"start is {start} s and end is {end} s; give 0 <= start < end", "stretch")
+        raise Refusal(
+            f"start is {start} and end is {end} (seconds); give 0 <= start < end", "stretch"
+        )
     refusals = []
     for decoder, opening in _openings(source, start_s, end):
         with ExitStack() as stack:
@@ -223,7 +225,7 @@ def _opened(
             return
     raise Refusal(
         f"cannot be read: not audio in a known format ({'; '.join(refusals)}); "
-        "convert it to WAV or FLAC, or remove it",
+        "convert it to WAV or FLAC, or leave it out",
         "unreadable",
     )
 
