@@ -29,8 +29,8 @@ MODEL = Argument(metavar="MODEL", help="The classifier file that `earmark train`
 REPORT = Option(None, help="Write report.html and its figures into this folder.")
 JSON = Option(False, "--json", help="Print one JSON object on standard output.")
 PATH = Option("path", help="Manifest column with the paths of the recordings.")
-START = Option(None, help="Manifest column with the start of each clip in seconds, or none.")
-END = Option(None, help="Manifest column with the end of each clip in seconds, or none.")
+START = Option(None, help="Manifest column with the start of clips in seconds; `none` ignores it.")
+END = Option(None, help="Manifest column with the end of clips in seconds; `none` ignores it.")
 ROOT = Option(None, help="Folder that the paths of a manifest are relative to, if not its own.")
 MODEL_FILE = "The classifier file to write."
 ALLOW_SKIPS = Option(
@@ -58,7 +58,7 @@ class LabelOptions:
         None, help="Manifest column with the split: train, test or validation."
     )
     split_map: str | None = Option(
-        None, help="The meaning of other split names: gold=test,rest=train; or none."
+        None, help="Meaning of other split names: gold=test,rest=train; `none` ignores splits."
     )
 
     def read(self, *, quiet: bool = False, **settings: Any) -> Dataset:
@@ -155,7 +155,7 @@ class TuningOptions:
     finetune: str | None = Option(
         None, help="Also train weights of the networks: full, last:N or lora."
     )
-    recipe: str = Option("", help="Settings of fine-tuning that differ: epochs=5,dropout=0.3,...")
+    recipe: str = Option("", help="Settings of fine-tuning to change: epochs=5,dropout=0.3,...")
     tensorboard: Path | None = Option(
         None, help="Write the curves of fine-tuning into this folder, for TensorBoard."
     )
