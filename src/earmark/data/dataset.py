@@ -164,7 +164,7 @@ class Dataset:
         >>> from earmark.data import example
         >>> data = earmark.Dataset.read(example())
         >>> len(data), len(data.labels)
-        (120, 12)
+        (120, 10)
         """
         given = {"path": None if path == "path" else path, "start": start, "end": end}
         given |= {"label": None if label == "label" else label, "group": group, "fold": fold}
