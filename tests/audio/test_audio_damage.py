@@ -152,7 +152,9 @@ def test_limits_can_be_set(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AudioError, match="longer than 1 s, the most that EARMARK_MAX_BYTES"):
         audio.load(content, 2 * RATE, 1.0, 3.0)  # it counts at the higher rate
     monkeypatch.setenv("EARMARK_MAX_BYTES", "lots")
-    with pytest.raises(EarmarkError, match="EARMARK_MAX_BYTES is 'lots'. Set it to a number above 0"):
+    with pytest.raises(
+        EarmarkError, match="EARMARK_MAX_BYTES is 'lots'. Set it to a number above 0"
+    ):
         audio.decode(content)
 
 

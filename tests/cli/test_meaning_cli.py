@@ -128,7 +128,7 @@ def test_review_prints_the_command_that_follows(root, tmp_path):
     (tmp_path / "m.csv").write_text(f"path,what\n{rows}")
     options = ("--label", "what", "--separator", "+", "--backbone", "logmel", "--folds", "3")
     done = earmark("review", tmp_path / "m.csv", *options, "-o", tmp_path / "d.csv")
-    command = shlex.split(done.stdout.splitlines()[-1].partition("then:")[2])
+    command = shlex.split(done.stdout.splitlines()[-1].partition("then run:")[2])
     assert command[0] == "earmark" and command[-1] == "CORRECTED.csv"
     assert "kept" in earmark(*command[1:-1], tmp_path / "c.csv").stdout
 
@@ -165,4 +165,4 @@ def test_nothing_is_given_twice(arguments, option):
 def test_a_name_that_begins_with_a_dash_is_shown_the_way(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-rf.wav").touch()
-    assert "write ./-rf.wav." in earmark("predict", "m", "-rf.wav", expect=2).stderr
+    assert "Write ./-rf.wav." in earmark("predict", "m", "-rf.wav", expect=2).stderr

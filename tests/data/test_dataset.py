@@ -99,7 +99,7 @@ def test_without_labels_a_folder_may_be_flat(make: Make) -> None:
 def test_folders_that_will_not_do(make: Make, tmp_path: Path) -> None:
     make("empty/notes.txt", "flat/1.wav", "flat/2.wav", "one/dog/1.wav", "hole/cat/x.md")
     make("hole/dog/1.wav", "typo/1.wav", "list/sub/1.wav", "list/meta.csv")
-    assert "empty has no recordings; give a folder with one sub-folder" in refusal(
+    assert "empty has no recordings. Give a folder with one sub-folder" in refusal(
         tmp_path / "empty"
     )
     assert "flat/1.wav is outside the class folders. Put" in refusal(tmp_path / "flat")
@@ -194,7 +194,7 @@ def test_what_is_not_parquet(tmp_path: Path) -> None:
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert (
-        "needs the package pyarrow, which is not installed; pip install 'earmark[parquet]'."
+        "needs the package pyarrow, which is not installed. Run: pip install 'earmark[parquet]'."
         in refusal(write(tmp_path, "m.parquet", "PAR1"))
     )
 
@@ -255,16 +255,19 @@ def test_stretches_of_one_recording_are_different_clips(tmp_path: Path) -> None:
     [
         ("", "has no column 'path'; its columns are none."),
         ("path,label\n", "has no rows. Write one row per clip."),
-        ("paths,label\na.wav,x\n", "no column 'path'; did you mean 'paths'? it has 'paths'"),
+        (
+            "paths,label\na.wav,x\n",
+            "no column 'path'; did you mean 'paths'? its columns are 'paths'",
+        ),
         ("path,label,label\na.wav,x,y\n", "has two columns 'label'. Rename one."),
         ("path,label\na.wav,dog\nb.wav,dog\n", "has only one class, 'dog'. Give at least two."),
         ("path,label\na.wav,dog\nb.wav,\n", "row 3: 'b.wav' has an empty label. Label it, or"),
         ("path,label\n ,dog\n", "row 2: the path is empty; name a recording."),
         ("path,label\n\na.wav,dog,x\n", "row 3: it has 3 cells, but the header has 2. Put cells"),
-        ("path,label\na.wav\n", "row 2: 1 cell, but the header has 2"),
+        ("path,label\na.wav\n", "row 2: it has 1 cell, but the header has 2"),
         (
             'path,label\na.wav,"dog\nb.wav,cat\n',
-            "row 2: unexpected end of data; Correct its quotes.",
+            "row 2: unexpected end of data. Correct its quotes.",
         ),
         ("path,label,start\na.wav,x,-1\n", "row 2: start -1 is negative; give seconds"),
         ("path,label,start,end\na.wav,x,3,2\n", "row 2: end 2 is not after start 3; both are in"),
@@ -277,8 +280,14 @@ def test_stretches_of_one_recording_are_different_clips(tmp_path: Path) -> None:
         ("path,label,fold\na.wav,x,\nb.wav,y,1\n", "row 2: the fold is empty, as in 1 of 2 rows"),
         ("path,label,split\na.wav,x,\nb.wav,y,1\n", "row 2: the split is empty"),
         ("path,label\na.wav,x\nb.wav,y\n./a.wav,x\n", "rows 2 and 4 are the same clip ("),
-        ("path,label\na.wav,x\na.wav,y\n", "rows 2 and 3 label it 'x' and 'y' ("),
-        ("path,label,start\na.wav,x,\na.wav,y,0\n", "rows 2 and 3 label it 'x' and 'y' ("),
+        (
+            "path,label\na.wav,x\na.wav,y\n",
+            "rows 2 and 3 are the same clip with the labels 'x' and 'y' (",
+        ),
+        (
+            "path,label,start\na.wav,x,\na.wav,y,0\n",
+            "rows 2 and 3 are the same clip with the labels 'x' and 'y' (",
+        ),
     ],
 )
 def test_manifests_that_will_not_do(tmp_path: Path, text: str, wanted: str) -> None:
@@ -297,7 +306,7 @@ def test_recordings_that_are_not_there_are_counted_and_named(make: Make, tmp_pat
 def test_a_column_that_was_named_must_be_filled(tmp_path: Path) -> None:
     manifest = write(tmp_path, "m.csv", "path,label,group,who\na.wav,x,,\nb.wav,y,,\n")
     assert [clip.group for clip in Dataset.read(manifest)] == [None, None]
-    assert "row 2: the group is empty, as in 2 of 2 rows; fill" in refusal(manifest, group="who")
+    assert "row 2: the group is empty, as in 2 of 2 rows. Fill" in refusal(manifest, group="who")
 
 
 @pytest.mark.parametrize(
@@ -442,7 +451,7 @@ def test_writing_fails_in_a_sentence_and_leaves_the_old_file(
     with pytest.raises(DataError, match="cannot write .*: 'utf-8' codec"):
         Dataset((odd,), "made here").to_manifest(tmp_path / "m.csv")
     monkeypatch.setattr("os.replace", lambda *_: Path("/no/such").stat())
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="cannot write"):
         data.to_manifest(tmp_path / "m.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["m.csv"]
     assert (tmp_path / "m.csv").read_text() == "old"

@@ -40,7 +40,7 @@ def test_a_manifest_in_a_folder_beside_the_recordings_finds_them(tmp_path):
     table.write_text("filename,label\n" + "".join(f"{k}.wav,{k % 2}\n" for k in range(4)))
     assert f"Is {table} the manifest?" in refusal(tmp_path)
     audio = tmp_path / "audio"
-    assert f"Give --root {audio}, where they are." in refusal(table, path="filename")
+    assert f"The files are in {audio}: give it as --root." in refusal(table, path="filename")
     assert len(Dataset.read(table, path="filename", root=audio)) == 4
     table.write_text("path,label\nonly,a\nother,b\n")
     assert f"Is '{tmp_path}/wav/only.wav' the first?" in refusal(table)
@@ -82,7 +82,7 @@ def test_columns_of_times_and_splits_in_other_forms_are_told(tmp_path):
     assert {clip.end for clip in Dataset.read(other)} == {62.5, 14}
     assert {clip.end for clip in Dataset.read(other, start="none", end="none")} == {None}
     text = "path,label,offset\na.wav,x,0\nb.wav,y,1\n"
-    assert "give --start 'offset'" in Dataset.read(manifest(tmp_path, text)).notes[0]
+    assert "add --start 'offset'" in Dataset.read(manifest(tmp_path, text)).notes[0]
     text = "path,label,onset,offset\na.wav,x,0,1\nb.wav,y,1,2\n"
     notes = Dataset.read(manifest(tmp_path, text)).notes
     assert "--start 'onset'" in notes[0] and "--end 'offset'" in notes[1]

@@ -65,7 +65,7 @@ def test_other_words_are_refused_with_the_way_out(tmp_path: Path, words: tuple[s
 
 def test_numbers_in_a_split_may_be_folds(tmp_path: Path) -> None:
     path = with_splits(tmp_path, "0", "1", "2")
-    assert "if they are folds, give --fold split" in refusal(path)
+    assert "If they are folds, give --fold split" in refusal(path)
     data = Dataset.read(path, fold="split")
     assert {(clip.fold, clip.split) for clip in data} == {("0", None), ("1", None), ("2", None)}
 
@@ -99,7 +99,7 @@ def test_top_folders_may_be_folds(tmp_path: Path) -> None:
     data = Dataset.read(tmp_path)
     assert data.labels == ["cat", "dog"] and [c.fold for c in data][::2][-1] == "fold10"
     assert make_scheme(data.clips, range(20)).description == "10 given folds"
-    assert understood(data.clips) == "10 folds given, each is tested once"
+    assert understood(data.clips) == "10 folds given; each is tested once"
 
 
 def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
     [
         (
             ("train/1.wav", "test/2.wav"),
-            "is not in a class folder: 'train', 'test' are read as splits",
+            "is not in a class folder: 'test', 'train' are read as splits",
         ),
         (
             ("fold1/1.wav", "fold2/2.wav"),
@@ -218,7 +218,7 @@ def test_a_table_is_read_in_any_clear_encoding(tmp_path: Path, content: bytes) -
         ),
         ("path,label\na.wav,żuraw\n".encode("cp1250"), "its encoding is not clear"),
         (b"path,label\na.wav,x\nb.wav,y\0y\n", "line 3: there is a NUL character"),
-        (b"\xff\xfe" + b"p\0a\0t", "begins as UTF-16 and is not"),
+        (b"\xff\xfe" + b"p\0a\0t", "begins like UTF-16 but is not"),
         (b'path,label,start,end\na.wav,x,"1,250","2,500"\n', "may be 1.250 or 1250 seconds"),
     ],
 )

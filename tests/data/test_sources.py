@@ -139,7 +139,7 @@ def test_frames_that_will_not_do(folder: Path, kind: str) -> None:
 
     assert " has no column 'kind'; its columns are 'path'," in refusal(changed(), label="kind")
     assert ", row 2: start -1 is negative" in refusal(changed(start=[0, -1]))
-    assert " has one class only, 'a'" in refusal(changed(label=["a", "a"]))
+    assert " has only one class, 'a'" in refusal(changed(label=["a", "a"]))
     if kind != "lazy":
         assert "has no rows. Write one row per clip" in refusal(changed()[:0])
 
@@ -402,7 +402,10 @@ def test_a_folder_of_recordings_with_tracks_beside_them(folder: Path) -> None:
         ("0\t1\tdog\n1\t2\t\n", "row 2: 'a.wav' has an empty label"),
         ("0\t1\tdog\nhello\n", "row 2: 'hello' is not start, end and label, separated by tabs"),
         ("0\t1\tdog\n1\tx\tcat\n", "row 2: end 'x' is not a number"),
-        ("0\t1\tdog\n0\t1\tcat\n", "rows 1 and 2 label it 'dog' and 'cat'"),
+        (
+            "0\t1\tdog\n0\t1\tcat\n",
+            "rows 1 and 2 are the same clip with the labels 'dog' and 'cat'",
+        ),
         (
             "hello\n",
             "is neither a label track of Audacity (start, end and label, separated by tabs",
