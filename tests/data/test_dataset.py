@@ -205,7 +205,7 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
     a, b = Dataset.read(manifest, label="kind", group="speaker", fold="set")
     assert (a.label, a.group, a.fold) == ("dog", "ann", "1")
     assert (b.label, b.group, b.fold) == ("cat", "bob", "2")
-    has = "it has 'path', 'label', 'kind', 'speaker', 'set'."
+    has = "its columns are 'path', 'label', 'kind', 'speaker', 'set'."
     assert f"has no column 'speeker'; did you mean 'speaker'? {has}" in refusal(
         manifest, group="speeker"
     )

@@ -80,9 +80,9 @@ def resolve(
         chosen[ours] = column
         if column != (name or ours) and ours not in ("path", "label"):
             notes.append(f"column {column!r} is read as {ours}; earmark 0.1 ignored it")
-    named = {match(name, columns) for name in given.values() if name} - {None}
+    named_columns = {match(name, columns) for name in given.values() if name} - {None}
     for ours in ("group", "fold", "split"):  # with --fold split, that column is not the split
-        if given.get(ours) is None and chosen.get(ours) in named:
+        if given.get(ours) is None and chosen.get(ours) in named_columns:
             del chosen[ours]
     near_offset = "end" if match("onset", columns) else "start"  # in DCASE, 'offset' is an end
     for ours in ("start", "end", "split"):

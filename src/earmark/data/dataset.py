@@ -183,8 +183,9 @@ class Dataset:
         source = str(data) if table is None else table.name
         if table is not None:
             how: dict[str, bool] = {"need_labels": need_labels, "is_list": is_list}
-            read = clips_of(table, given, separator=separator, split_map=splits, **how)
-            clips, separator, notes = read
+            clips, separator, notes = clips_of(
+                table, given, separator=separator, split_map=splits, **how
+            )
         elif any(given.values()) or root is not None:
             raise DataError(
                 f"{source} is a folder and has no columns. Leave out the names of columns and the"

@@ -28,17 +28,17 @@ class Locator:
 
     def find(self, name: str) -> Path:
         """Return the file with this name, even if spelt differently; else the path as given."""
-        given = os.path.abspath(os.path.join(self.folder, name))
-        if os.path.isfile(given):
-            return Path(given)
+        exact = os.path.abspath(os.path.join(self.folder, name))
+        if os.path.isfile(exact):
+            return Path(exact)
         for other in self._spellings(name):
             path = os.path.abspath(self.folder / other)
             if os.path.isfile(path):
                 return Path(path)
             if not path.isascii() and (normalised := self._by_unicode(path)):
                 return Path(normalised)
-        self.missing.add(str(Path(given)))
-        return Path(given)
+        self.missing.add(str(Path(exact)))
+        return Path(exact)
 
     def find_elsewhere(self, name: str) -> Path:
         """Return what :meth:`find` does, or else a file with that last name below the folder."""

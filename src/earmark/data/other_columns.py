@@ -31,11 +31,11 @@ def other_columns(dataset: Dataset) -> dict[str, list[str]]:
     rows = [row for _, row in read_table(source, {"path", *names}).rows]
     if len(rows) != len(dataset):
         raise DataError(f"{source} has changed while it was read. Run the same command again.")
-    taken = {*COLUMNS, *names}
+    existing = {*COLUMNS, *names}
     columns = {}
     for name in names:
         own = f"{name} (other)" if name in COLUMNS else name
-        while own != name and own in taken:
+        while own != name and own in existing:
             own += "_"
         columns[own] = [_text(row.get(name)) for row in rows]
     return columns

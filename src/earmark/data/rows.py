@@ -131,8 +131,8 @@ class _Reader:
 def _check_folds(name: str, columns: Mapping[str, str], clips: Sequence[Clip]) -> None:
     """Refuse folds that are named like splits: each would be tested in turn, even 'train'."""
     words = dict.fromkeys(clip.fold for clip in clips if clip.fold is not None)
-    named = [word for word in words if role(word) and not is_fold(word)]
-    if named and len(words) > 1:
+    split_names = [word for word in words if role(word) and not is_fold(word)]
+    if split_names and len(words) > 1:
         raise DataError(
             f"{name} has the folds {', '.join(map(repr, list(words)[:5]))}, which are names of"
             f" splits. Give --split {columns['fold']}, or rename the folds."

@@ -87,13 +87,13 @@ class SplitMap:
 
 def check_words(words: Iterable[str | None], where: str) -> None:
     """Refuse names of splits that mean neither training nor held out."""
-    seen = Counter(word for word in words if word is not None)
-    unclear = [word for word in seen if role(word) is None]
+    counts = Counter(word for word in words if word is not None)
+    unclear = [word for word in counts if role(word) is None]
     if not unclear:
         return
-    folds = " If they are folds, give --fold split." if all(map(_is_number, seen)) else ""
+    folds = " If they are folds, give --fold split." if all(map(_is_number, counts)) else ""
     raise DataError(
-        f"{where} has the splits {_counted(seen)}. {_quoted(unclear)} may mean training or test."
+        f"{where} has the splits {_counted(counts)}. {_quoted(unclear)} may mean training or test."
         f" Give --split-map {','.join(f'{w}=train' for w in unclear[:3])} (or =test), or"
         f" --split-map none.{folds}"
     )
@@ -101,25 +101,25 @@ def check_words(words: Iterable[str | None], where: str) -> None:
 
 def division(splits: Iterable[str | None]) -> str:
     """Say how many clips are trained on and how many are held out, with the names of the splits."""
-    seen = Counter(word for word in splits if word is not None)
-    held_out = {word: count for word, count in seen.items() if is_held_out(word)}
+    counts = Counter(word for word in splits if word is not None)
+    held_out = {word: count for word, count in counts.items() if is_held_out(word)}
     n_held_out = sum(held_out.values())
     return (
-        f"{amount(seen.total() - n_held_out, 'clip')} to train on, {n_held_out:,} held out"
+        f"{amount(counts.total() - n_held_out, 'clip')} to train on, {n_held_out:,} held out"
         f" ({_counted(held_out)}), scored once and never trained on"
     )
 
 
 def changed_since_0_1(splits: Iterable[str | None]) -> str | None:
     """Return a note on clips that earmark 0.1, which knew only 'test', trained on; else None."""
-    seen = Counter(word for word in splits if word and is_held_out(word) and word != TEST)
-    if not seen:
+    counts = Counter(word for word in splits if word and is_held_out(word) and word != TEST)
+    if not counts:
         return None
-    return f"clips of the split {_counted(seen)} are held out; earmark 0.1 trained on them"
+    return f"clips of the split {_counted(counts)} are held out; earmark 0.1 trained on them"
 
 
-def _counted(seen: Mapping[str, int]) -> str:
-    return ", ".join(f"{word} {count}" for word, count in list(seen.items())[:8])
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in list(counts.items())[:8])
 
 
 def _quoted(words: Iterable[str]) -> str:

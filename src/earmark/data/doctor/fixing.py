@@ -161,9 +161,9 @@ class _Repair:
 
         Test clips are kept rather than training clips. Returns the kept clip for each dropped one.
         """
-        heard = [f for f in examination.facts if is_heard(f) and f.clip in self.clips]
+        sounding = [f for f in examination.facts if is_heard(f) and f.clip in self.clips]
         twin: dict[Clip, Clip] = {}
-        for same in exact_sets([f.clip for f in heard], [f.content for f in heard]):
+        for same in exact_sets([f.clip for f in sounding], [f.content for f in sounding]):
             if len({self.classes(clip) for clip in same}) > 1:
                 advice = "the same sound with several labels; listen, and add it with the right one"
                 self.drop("label conflict", same, f"{self.names.listed(same, ' = ')}: {advice}")
