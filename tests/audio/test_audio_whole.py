@@ -176,7 +176,9 @@ def test_bytes_that_no_header_counts_are_told() -> None:
     junk = np.random.default_rng(3).bytes(30_000)
     for content in (wav_that_says(2 * RATE, LOUD), encode(LOUD, "WAV") + junk):
         sound = audio.read_channels(content)
-        assert " bytes before the file; these were not read." in sound.warnings[0]
+        assert (
+            " bytes after the end that its header states; these were not read." in sound.warnings[0]
+        )
         assert not audio.read_channels(content, 0.1, 0.5).warnings
     whole = encode(LOUD[:-1], "WAV", "PCM_U8")
     for rest in (bytes(9_000), b"TAG" + b"x" * 125, b"LIST\4\0\0\0abcd" * 200, b"x" * 300):

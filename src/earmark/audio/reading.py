@@ -309,7 +309,10 @@ def _checked(
         raise Refusal(f"{what}; export it again or remove it", "samples") from damage
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
     if header.unread and stretch.is_whole:
-        missing += (f"its header ends {header.unread} bytes before the file; these were not read.",)
+        missing += (
+            f"the file has {header.unread} bytes after the end that its header states; these were"
+            " not read.",
+        )
     if header.tracks > 1:
         missing += (f"it has {header.tracks} parallel tracks of sound; only the first was read.",)
     damaged, stream.remarks = printed.remarks(blocks.texts)

@@ -173,7 +173,7 @@ def _by_group(
 
 
 def _parts_of(labels: list[str], truth: np.ndarray, part: np.ndarray) -> dict[str, int]:
-    """Return in how many parts (N,) the clips of each class are; ``truth`` (N,) is the class."""
+    """Return in how many parts (N,) each class is, except ''; ``truth`` (N,) indexes ``labels``."""
     count = number_of_parts(truth, part, len(labels))
     return {label: n for label, n in zip(labels, count.tolist(), strict=True) if label}
 

@@ -102,6 +102,6 @@ def one_ahead(pool: Executor, items: Iterator[T]) -> Iterator[T]:
         return [item] if (item := next(items, None)) is not None else end
 
     waiting = pool.submit(take)
-    while item := waiting.result():
+    while batch := waiting.result():
         waiting = pool.submit(take)
-        yield from item
+        yield from batch
