@@ -360,7 +360,7 @@ def test_links_in_an_unpacked_folder_do_not_count(tmp_path: Path) -> None:
     recording = next((inside / "recordings").iterdir())
     recording.unlink()
     recording.symlink_to(tmp_path / "elsewhere.wav")
-    assert "holds 7 clips, but" in refusal("fsdd", tmp_path)
+    assert "has 7 clips, but" in refusal("fsdd", tmp_path)
     (inside / sets.NOTE).write_text("[]")
     recording.unlink()
     recording.write_bytes(WAV)
@@ -508,10 +508,10 @@ def test_another_data_set_and_a_part_of_one_are_refused(tmp_path: Path) -> None:
     text = refusal("esc50", tmp_path, archive_of("fsdd", tmp_path))
     assert "fsdd.archive does not have the files of ESC-50, environmental sounds (" in text
     text = refusal("fsdd", tmp_path, archive_of("esc50", tmp_path))
-    assert "esc50.archive holds 0 clips, but FSDD, spoken digits (" in text
+    assert "esc50.archive has 0 clips, but FSDD, spoken digits (" in text
     part = {name: content for name, content in esc50().items() if "2-7-A" not in name}
     (tmp_path / "part").write_bytes(packed(part))
-    assert "part holds 3 clips, but ESC-50, environmental sounds (K. J. Piczak, 2015) has 4;" in (
+    assert "part has 3 clips, but ESC-50, environmental sounds (K. J. Piczak, 2015) has 4." in (
         refusal("esc50", tmp_path, tmp_path / "part")
     )
     assert "none does not exist; give the archive from https://" in refusal(

@@ -84,8 +84,8 @@ def fix(examination: Examination) -> Fixed:
     if len(corrected.labels) < 2 <= len(dataset.labels):
         classes = amount(len(corrected.labels), "class")
         raise DataError(
-            f"only {len(clips)} of {amount(len(dataset), 'clip')}, of {classes}, would be left."
-            " Correct the recordings or labels by hand, as the findings say."
+            f"of {amount(len(dataset), 'clip')}, only {amount(len(clips), 'clip')} of {classes}"
+            " would be left. Correct the recordings or labels by hand, as the findings say."
         )
     corrected_kinds = {*CORRECTED, *(f"near {kind}" for kind in CORRECTED)}
     table_kinds = {finding.kind for finding in check_table(dataset)}
