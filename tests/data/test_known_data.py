@@ -517,7 +517,10 @@ def test_another_data_set_and_a_part_of_one_are_refused(tmp_path: Path) -> None:
     assert "none does not exist; give the archive from https://" in refusal(
         "esc50", tmp_path, tmp_path / "none"
     )
-    assert "no data set 'esc'; did you mean 'esc50'? known: esc50, esc10, fsdd" in refusal("esc")
+    assert (
+        "no data set is called 'esc'; did you mean 'esc50'? give one of esc50, esc10, fsdd"
+        in refusal("esc")
+    )
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
