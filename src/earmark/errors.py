@@ -1,31 +1,37 @@
-"""What earmark raises: every message says what was got, what was wanted and the way out."""
+"""The errors of earmark: every message says what was got, what must be there and what to do."""
 
 import difflib
 from collections.abc import Iterable, Sequence
 
 MOST_NAMED = 3  # classes in a sentence
-MOST_LISTED = 20  # classes where all that are known are listed
+MOST_LISTED = 20  # classes in a list of all; a longer list is shortened
 
 
 class EarmarkWarning(UserWarning):
-    """Something that a person should know and that stops nothing."""
+    """A warning that a person should read; the work goes on."""
 
 
 class EarmarkError(Exception):
-    """Base of every error that a user can cause and mend; its text is one sentence."""
+    """Base class of every error that a user can cause and correct; its text is one sentence."""
 
 
 class AudioError(EarmarkError):
-    """A recording that cannot be read: its ``path``, the ``reason`` and the ``kind`` of it.
+    """A recording that cannot be read.
 
-    ``path`` is '<bytes>' or '<samples>' where the recording is no file. Kinds: 'missing' (it cannot
-    be opened), 'empty', 'unreadable' (no known format), 'damaged', 'stretch' (not inside the
-    recording), 'length' (too long or too short), 'rate', 'channel', 'samples' (not finite),
-    'network' (what it gives is not finite).
+    Attributes
+    ----------
+    path : str
+        The path of the file; '<bytes>' or '<samples>' if the recording is not a file.
+    reason : str
+        Why it cannot be read.
+    kind : str
+        One of 'missing' (cannot be opened), 'empty', 'unreadable' (unknown format), 'damaged',
+        'stretch' (not inside the recording), 'length' (too long or too short), 'rate', 'channel',
+        'samples' (NaN or infinite), 'network' (the embedding is NaN or infinite).
     """
 
     def __init__(self, path: str, reason: str, kind: str) -> None:
-        super().__init__(path, reason, kind)  # a copy from another process is made of these
+        super().__init__(path, reason, kind)  # pickling rebuilds the error from these arguments
         self.path, self.reason, self.kind = path, reason, kind
 
     def __str__(self) -> str:
@@ -41,7 +47,7 @@ class BackboneError(EarmarkError):
 
 
 class WeightsError(BackboneError):
-    """Published weights that cannot be had: the ``problem``, and the ``way_out`` of it."""
+    """Published weights that cannot be obtained: the ``problem``, and what to do (``way_out``)."""
 
     def __init__(self, problem: str, way_out: str) -> None:
         super().__init__(problem, way_out)
@@ -56,7 +62,7 @@ class StoreError(EarmarkError):
 
 
 class StoreDamageError(StoreError):
-    """A store whose file is damaged, or that no earmark wrote: work can go on without it."""
+    """A store that is damaged or was not written by earmark; work can go on without it."""
 
 
 class ModelError(EarmarkError):
@@ -64,12 +70,12 @@ class ModelError(EarmarkError):
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text, without its full stop; else its type's name."""
+    """Return the first line of an error's text, without full stop; if empty, its type's name."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")
 
 
 def did_you_mean(got: str, known: Iterable[str]) -> str:
-    """Return `` did you mean 'x'?`` for the nearest of ``known``, or an empty string."""
+    """Return `` did you mean 'x'?`` for the most similar of ``known``, or an empty string."""
     near = difflib.get_close_matches(got, list(known), n=1)
     return f" did you mean {near[0]!r}?" if near else ""
 
@@ -81,12 +87,12 @@ def amount(count: int, noun: str) -> str:
 
 
 def some(labels: Sequence[str], noun: str = "class") -> str:
-    """Name the first few classes, or what else the ``noun`` says, and count the rest."""
+    """Name the first few classes (or whatever ``noun`` says) and count the rest."""
     names = ", ".join(repr(label) for label in labels[:MOST_NAMED])
     left = len(labels) - MOST_NAMED
     return f"{names} and {amount(left, noun)} more" if left > 0 else names
 
 
 def listed(labels: Sequence[str]) -> str:
-    """Name all classes, or of many the first few."""
+    """Name all classes, or the first few of a long list."""
     return ", ".join(labels) if len(labels) <= MOST_LISTED else some(labels)

@@ -1,3 +1,3 @@
-"""The version of earmark, which nothing has to be imported for."""
+"""The version of earmark; reading it imports nothing else."""
 
 __version__ = "0.2.0"

@@ -97,9 +97,9 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_files_without_content() -> None:
-    empty = "the file is empty (0 bytes); fetch it again or leave it out."
+    empty = "the file is empty (0 bytes); copy it again or remove it."
     assert refusal(b"") == f"<bytes>: {empty}"
-    assert "holds no samples; leave it out." in refusal(encode(noise(0), "WAV"))
+    assert "has no samples; remove it." in refusal(encode(noise(0), "WAV"))
     with pytest.raises(AudioError, match=r"^a/b\.wav: the file is empty"):
         audio.load(b"", RATE, name="a/b.wav")
 
@@ -118,7 +118,7 @@ def test_what_is_not_audio_is_refused(content: bytes) -> None:
 def test_a_clip_below_one_sample_is_refused() -> None:
     content = encode(noise(1), "WAV", rate_hz=44_100)
     assert audio.decode(content)[0].shape == (1, 1)
-    with pytest.raises(AudioError, match="1 samples at 44100 Hz are less than one sample at 16000"):
+    with pytest.raises(AudioError, match="has 1 sample at 44100 Hz, less than one sample at 16000"):
         audio.load(content, RATE)
 
 
@@ -133,13 +133,13 @@ def test_a_header_that_lies_costs_no_memory() -> None:
 @pytest.mark.parametrize("rate_hz", [1, 99])
 def test_a_rate_that_makes_much_of_little_is_refused(rate_hz: int) -> None:
     text = refusal(encode(noise(1_000), "WAV", rate_hz=rate_hz))
-    assert f"a rate of {rate_hz} Hz is below 100 Hz; correct its header." in text
+    assert f"its sample rate of {rate_hz} Hz is below 100 Hz; correct its header." in text
     assert len(audio.load(encode(noise(1_000), "WAV", rate_hz=100), RATE)) == 160_000
 
 
 def test_a_rate_that_nothing_records_at_is_refused() -> None:
     text = refusal(encode(noise(1_000), "WAV", rate_hz=2_000_000_000))
-    assert "a rate of 2000000000 Hz is above 10000000 Hz; correct its header." in text
+    assert "its sample rate of 2000000000 Hz is above 10000000 Hz; correct its header." in text
     assert len(audio.read(encode(noise(1_000), "WAV", rate_hz=10_000_000)).samples) == 1_000
 
 
@@ -166,7 +166,7 @@ def oddities() -> list[tuple[Path, dict[str, str]]]:
 def test_every_oddity_is_read_or_refused_as_its_manifest_says() -> None:
     for path, row in oddities():
         if path.name == "test1_empty.wav":  # ffmpeg reads its header, there is no more
-            assert "holds no samples" in refusal(path)
+            assert "has no samples" in refusal(path)
         elif "yes" in (row["libsndfile_reads"], row["ffmpeg_reads"]):
             sound = audio.read_channels(path)
             assert bool(sound.warnings) == ("early-eof" in path.name), path

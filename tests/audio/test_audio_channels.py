@@ -41,14 +41,14 @@ def test_opposite_channels_cancel_and_one_of_them_does_not() -> None:
 
 
 def test_a_channel_that_is_not_there_is_refused() -> None:
-    with pytest.raises(AudioError, match=r"^x\.wav: has no channel 3, only 2; ask for one that"):
+    with pytest.raises(AudioError, match=r"^x\.wav: has no channel 3, only 2; choose one that"):
         audio.read(encode(noise(10, 2), "WAV"), RATE, options=AudioOptions(3), name="x.wav")
 
 
 def test_options_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(EarmarkError, match="no channel 0; give 1 for the first"):
+    with pytest.raises(EarmarkError, match="channel is 0. Give 1 for the first"):
         AudioOptions(channel=0)
-    with pytest.raises(EarmarkError, match="non-finite 'drop'; give refuse or zero."):
+    with pytest.raises(EarmarkError, match="non_finite is 'drop'. Give refuse or zero."):
         AudioOptions(non_finite="drop")
 
 
@@ -70,7 +70,7 @@ def test_samples_that_are_no_sound_are_refused_or_zeroed(bad: float) -> None:
     x[at] = bad
     content = encode(x, "WAV", "FLOAT")
     text = refusal(content)
-    assert "3 samples are NaN, infinite or beyond 1e+12; write it again or leave it out." in text
+    assert "3 samples are NaN, infinite or beyond 1e+12; export it again or remove it." in text
     assert len(audio.load(content, RATE, 1.0, 4.0)) == 3 * RATE
     zeroed = audio.read_channels(content, options=AudioOptions(non_finite="zero"))
     x[at] = 0

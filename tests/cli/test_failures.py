@@ -63,11 +63,11 @@ def test_what_is_not_there_does_not_stop_the_others(folder, model, tmp_path):
     ]
     done = earmark("predict", model, *given, "--json", expect=1)
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    whys = ["is not there", None, "holds no recordings", "is a link back to", None]
+    whys = ["does not exist", None, "has no recordings", "is a link back to", None]
     assert [t.get("label") for t in told] == [None, "440", None, None, "440"]
     assert all(why is None or why in t["error"] for why, t in zip(whys, told, strict=True))
-    assert f"{tmp_path / 'missing.wav'}: is not there; did you mean" not in done.stderr
-    assert f"{tmp_path / 'missing.wav'}: is not there; give recordings or folders." in done.stderr
+    assert f"{tmp_path / 'missing.wav'}: does not exist; did you mean" not in done.stderr
+    assert f"{tmp_path / 'missing.wav'}: does not exist; give recordings or folders." in done.stderr
     listed = "\n".join(map(str, given))
     again = earmark("predict", model, "-", "--json", stdin=listed, expect=1).stdout
     assert [json.loads(line).get("label") for line in again.splitlines()] == [
@@ -89,7 +89,7 @@ def test_where_nothing_is_there_nothing_is_answered(model, tmp_path):
     for given in (["a.wav", "b.wav"], ["empty"], ["-", "a.wav"], [""]):
         done = earmark("predict", model, *given, expect=2, cwd=tmp_path)
         assert done.stdout == "" and done.stderr.count("\n") == 1
-    with pytest.raises(DataError, match="holds no recordings"):
+    with pytest.raises(DataError, match="has no recordings"):
         Classifier.load(model).predict(tmp_path / "empty")
 
 
@@ -180,8 +180,11 @@ def test_an_output_that_is_an_input_is_refused_at_once(folder, model, tmp_path, 
             ["train", folder, "-o", "m", "--finetune", "full", "--tensorboard", folder],
             "is an input",
         ),
-        (["train", folder, "-o", "m", "--report", "m"], "is named by -o and by --report"),
-        (["train", folder, "-o", "s/summary.json", "--report", "s"], "by -o and by --report"),
+        (["train", folder, "-o", "m", "--report", "m"], "-o and --report both write"),
+        (
+            ["train", folder, "-o", "s/summary.json", "--report", "s"],
+            "-o and --report both write s/summary.json",
+        ),
         (["evaluate", model, folder, "--report", "r"], "it is a folder"),
     ):
         assert said in earmark(*command, expect=2, cwd=tmp_path).stderr
@@ -246,7 +249,7 @@ def test_a_cache_that_is_read_only_is_not_cleared_in_silence(monkeypatch):
     earmark("cache", "show")
     monkeypatch.setattr(Path, "unlink", refuse)
     done = earmark("cache", "clear", expect=1)
-    assert "embeddings.sqlite cannot be deleted: Read-only file system; check" in done.stderr
+    assert "embeddings.sqlite: Read-only file system. Check its" in done.stderr
     assert done.stdout == ""
 
 
@@ -275,7 +278,7 @@ def test_an_output_that_takes_nothing(number, code, folder, model, monkeypatch, 
         said = capsys.readouterr().err
         assert ended.value.code == code and (said == "") == (code == 141)
         assert code == 141 or said == (
-            "error: standard output cannot be written: No space left on device; free some space.\n"
+            "error: cannot write standard output: No space left on device. Free some space.\n"
         )
 
 
@@ -283,9 +286,9 @@ def test_an_output_that_takes_nothing(number, code, folder, model, monkeypatch, 
 def test_streams_that_are_closed_or_full(model):
     for redirection, code, said in (
         (">/dev/full", 1, "error: standard output"),  # buffered, or as PYTHONUNBUFFERED has it
-        (">&-", 2, "error: standard output is closed; send it to a file, or to /dev/null."),
-        ("<&-", 2, "error: standard input is closed; - needs a list of paths there"),
-        ("</dev/null", 2, "error: standard input is empty; - needs a list of paths there"),
+        (">&-", 2, "error: standard output is closed. Send it to a file, or to /dev/null."),
+        ("<&-", 2, "error: standard input is closed. For -, write paths to it"),
+        ("</dev/null", 2, "error: standard input is empty. For -, write paths to it"),
         ("<&- 2>&-", 2, ""),
     ):
         command = "backbones list" if redirection.startswith(">") else f"predict {model} -"
@@ -338,7 +341,7 @@ def test_the_sentence_promises_only_what_is_true(folder, tmp_path, store):
         timeout=60,
         preexec_fn=heed_interrupts if os.name == "posix" else None,
     )
-    rest = "; the same command goes on from here." if store else "."
+    rest = "; run the same command again to continue from here." if store else "."
     assert (done.returncode, done.stderr) == (130, f"stopped{rest}\n")
     assert list(tmp_path.iterdir()) == []
 

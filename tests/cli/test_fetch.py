@@ -63,7 +63,7 @@ def test_offline_it_is_refused_in_one_sentence():
 def test_where_the_weights_come_with_the_installation_there_is_nothing_to_fetch():
     pytest.importorskip("pyopen_wakeword")
     done = earmark("backbones", "fetch", "speech-embedding")
-    assert done.stdout == "speech-embedding is ready; there is nothing to fetch.\n"
+    assert done.stdout == "speech-embedding is ready; it needs no download.\n"
 
 
 def test_the_installed_embedding_is_carried_as_its_wheel_has_it(tmp_path, monkeypatch):
@@ -107,4 +107,4 @@ def test_the_list_counts_the_wheel_that_is_downloaded(monkeypatch):
 
 def test_a_checkpoint_of_the_hub_is_not_written(tmp_path):
     done = earmark("backbones", "fetch", "hf:nobody/x", "--to", tmp_path / "stick", expect=2)
-    assert done.stderr.startswith("error: --to does not write hf:nobody/x; copy the folder")
+    assert done.stderr.startswith("error: --to cannot write hf:nobody/x. Copy the folder")

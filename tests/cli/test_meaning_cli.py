@@ -61,7 +61,7 @@ def test_evaluate_review_and_embed_agree(root, trained, tmp_path):
     earmark("train", root, "-o", bare, "--backbone", "logmel", "--no-compare", "--no-hashes")
     done = earmark("evaluate", bare, root, "--json")
     assert json.loads(done.stdout)["scheme"] == "20 given clips"
-    assert "note: 12 clips that the split gives to training are scored, too" in done.stderr
+    assert "note: 12 clips that the split assigns to training will also be scored" in done.stderr
     assert json.loads(earmark("review", model, "--json").stdout)["clips"] == 20
     earmark("embed", root, "-o", tmp_path / "e.npz", "--backbone", "logmel")
     assert sorted(set(np.load(tmp_path / "e.npz")["label"])) == ["high", "low"]
@@ -103,11 +103,11 @@ def test_a_manifest_that_cannot_be_read_does_not_stop_the_others(root, trained, 
     bad.write_text('path\n"x.wav\n')
     done = earmark("predict", model, bad, good, "--json", expect=1)
     failed, answer = map(json.loads, done.stdout.splitlines())
-    assert failed["path"] == str(bad) and failed["error"].endswith("mend its quotes.")
+    assert failed["path"] == str(bad) and failed["error"].endswith("Correct its quotes.")
     assert answer["label"] == "low"
-    assert "mend its quotes" in earmark("predict", model, bad, expect=2).stderr
+    assert "Correct its quotes" in earmark("predict", model, bad, expect=2).stderr
     answers = package.load(model).predict([bad, good])
-    assert [a.label for a in answers] == [None, "low"] and "mend its quotes" in answers[0].error
+    assert [a.label for a in answers] == [None, "low"] and "Correct its quotes" in answers[0].error
 
 
 def test_times_are_written_as_they_were_given(root, trained, tmp_path):
@@ -128,7 +128,7 @@ def test_review_prints_the_command_that_follows(root, tmp_path):
     (tmp_path / "m.csv").write_text(f"path,what\n{rows}")
     options = ("--label", "what", "--separator", "+", "--backbone", "logmel", "--folds", "3")
     done = earmark("review", tmp_path / "m.csv", *options, "-o", tmp_path / "d.csv")
-    command = shlex.split(done.stdout.splitlines()[-1].partition("then:")[2])
+    command = shlex.split(done.stdout.splitlines()[-1].partition("then run:")[2])
     assert command[0] == "earmark" and command[-1] == "CORRECTED.csv"
     assert "kept" in earmark(*command[1:-1], tmp_path / "c.csv").stdout
 
@@ -165,4 +165,4 @@ def test_nothing_is_given_twice(arguments, option):
 def test_a_name_that_begins_with_a_dash_is_shown_the_way(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-rf.wav").touch()
-    assert "write ./-rf.wav." in earmark("predict", "m", "-rf.wav", expect=2).stderr
+    assert "Write ./-rf.wav." in earmark("predict", "m", "-rf.wav", expect=2).stderr

@@ -40,7 +40,7 @@ def test_show_verify_and_list(network):
     assert "a window gives the same numbers in every call" in verified
     assert "windows are computed together" in verified
     assert "is ready" in command("backbones", "fetch", f"onnx:{network}").stdout
-    assert "onnx:FILE, tflite:FILE: a network of your own" in command("backbones", "list").stdout
+    assert "onnx:FILE, tflite:FILE: your own network" in command("backbones", "list").stdout
 
 
 def test_fetch_to_copies_all_files(network, tmp_path):

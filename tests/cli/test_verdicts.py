@@ -69,7 +69,7 @@ def test_review_says_so_first(noise, model, source):
     arguments = (model,) if source == "model" else (noise, "--backbone", "logmel", "--head=linear")
     said = earmark("review", *arguments, "--top", 3).stdout
     assert "the verdict on this classifier is 'worthless'" in said.splitlines()[0]
-    assert "What such a model doubts means little" in said.splitlines()[1]
+    assert "The doubts of a weak classifier mean little" in said.splitlines()[1]
     told = json.loads(earmark("review", *arguments, "--top", 3, "--json").stdout)
     assert told["verdict"]["word"] == "worthless"
 

@@ -99,16 +99,16 @@ def test_without_labels_a_folder_may_be_flat(make: Make) -> None:
 def test_folders_that_will_not_do(make: Make, tmp_path: Path) -> None:
     make("empty/notes.txt", "flat/1.wav", "flat/2.wav", "one/dog/1.wav", "hole/cat/x.md")
     make("hole/dog/1.wav", "typo/1.wav", "list/sub/1.wav", "list/meta.csv")
-    assert "empty holds no recordings; give a folder with one sub-folder" in refusal(
+    assert "empty has no recordings. Give a folder with one sub-folder" in refusal(
         tmp_path / "empty"
     )
-    assert "flat/1.wav lies outside the class folders; put" in refusal(tmp_path / "flat")
-    assert "one has one class only, 'dog'; give at least two." in refusal(tmp_path / "one")
-    assert "hole/cat holds no recordings; fill this class" in refusal(tmp_path / "hole")
-    assert "tpyo is not there; did you mean 'typo'? give a folder" in refusal(tmp_path / "tpyo")
+    assert "flat/1.wav is outside the class folders. Put" in refusal(tmp_path / "flat")
+    assert "one has only one class, 'dog'. Give at least two." in refusal(tmp_path / "one")
+    assert "hole/cat has no recordings. Add some to this class" in refusal(tmp_path / "hole")
+    assert "tpyo does not exist; did you mean 'typo'? give a folder" in refusal(tmp_path / "tpyo")
     assert f"two. Is {tmp_path}/list/meta.csv the manifest?" in refusal(tmp_path / "list")
-    assert "is a folder and has no columns; give a manifest" in refusal(tmp_path, group="speaker")
-    assert "no/such is not there; give a folder" in refusal(tmp_path / "no/such")
+    assert "is a folder and has no columns. Leave out" in refusal(tmp_path, group="speaker")
+    assert "no/such does not exist; give a folder" in refusal(tmp_path / "no/such")
 
 
 def test_a_folder_that_cannot_be_listed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_a_folder_that_cannot_be_listed(make: Make, monkeypatch: pytest.MonkeyPa
 
     folder = make("a/1.wav")
     monkeypatch.setattr(Path, "iterdir", denied)
-    assert "cannot be listed: Permission denied; check its permissions." in refusal(folder)
+    assert f"cannot list {folder}: Permission denied. Check its permissions." in refusal(folder)
 
 
 def test_a_dataset_is_shown_in_one_line(make: Make) -> None:
@@ -181,20 +181,20 @@ def test_parquet_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     want = list(Dataset.read(write(tmp_path, "m.jsonl", as_json_lines())))
     assert list(Dataset.read(tmp_path / "m.parquet")) == want
     assert columns == list(ROWS[0])  # and not the embedded audio
-    assert "has no column 'speaker'; it has 'path', 'label'" in refusal(
+    assert "has no column 'speaker'; its columns are 'path', 'label'" in refusal(
         tmp_path / "m.parquet", group="speaker"
     )
 
 
 def test_what_is_not_parquet(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
-    assert "m.parquet is not Parquet (" in refusal(write(tmp_path, "m.parquet", "PAR2"))
+    assert "m.parquet is not a Parquet file (" in refusal(write(tmp_path, "m.parquet", "PAR2"))
 
 
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert (
-        "needs the package pyarrow, which is not installed; pip install 'earmark[parquet]'."
+        "needs the package pyarrow, which is not installed. Run: pip install 'earmark[parquet]'."
         in refusal(write(tmp_path, "m.parquet", "PAR1"))
     )
 
@@ -205,7 +205,7 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
     a, b = Dataset.read(manifest, label="kind", group="speaker", fold="set")
     assert (a.label, a.group, a.fold) == ("dog", "ann", "1")
     assert (b.label, b.group, b.fold) == ("cat", "bob", "2")
-    has = "it has 'path', 'label', 'kind', 'speaker', 'set'."
+    has = "its columns are 'path', 'label', 'kind', 'speaker', 'set'."
     assert f"has no column 'speeker'; did you mean 'speaker'? {has}" in refusal(
         manifest, group="speeker"
     )
@@ -218,7 +218,7 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
 def test_without_labels_a_list_of_paths_will_do(tmp_path: Path) -> None:
     manifest = write(tmp_path, "m.csv", "path\na.wav\nb.wav\n")
     assert names(Dataset.read(manifest, need_labels=False)) == [("a.wav", None), ("b.wav", None)]
-    assert "has no column 'label'; it has 'path'." in refusal(manifest)
+    assert "has no column 'label'; its columns are 'path'." in refusal(manifest)
 
 
 def test_paths_are_relative_to_the_manifest_or_absolute(make: Make, tmp_path: Path) -> None:
@@ -253,16 +253,22 @@ def test_stretches_of_one_recording_are_different_clips(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("", "has no column 'path'; it has none."),
-        ("path,label\n", "has no rows; list one clip in each."),
-        ("paths,label\na.wav,x\n", "no column 'path'; did you mean 'paths'? it has 'paths'"),
-        ("path,label,label\na.wav,x,y\n", "has two columns 'label'; rename one."),
-        ("path,label\na.wav,dog\nb.wav,dog\n", "has one class only, 'dog'; give at least two."),
-        ("path,label\na.wav,dog\nb.wav,\n", "row 3: 'b.wav' has an empty label; label it or"),
+        ("", "has no column 'path'; its columns are none."),
+        ("path,label\n", "has no rows. Write one row per clip."),
+        (
+            "paths,label\na.wav,x\n",
+            "no column 'path'; did you mean 'paths'? its columns are 'paths'",
+        ),
+        ("path,label,label\na.wav,x,y\n", "has two columns 'label'. Rename one."),
+        ("path,label\na.wav,dog\nb.wav,dog\n", "has only one class, 'dog'. Give at least two."),
+        ("path,label\na.wav,dog\nb.wav,\n", "row 3: 'b.wav' has an empty label. Label it, or"),
         ("path,label\n ,dog\n", "row 2: the path is empty; name a recording."),
-        ("path,label\n\na.wav,dog,x\n", "row 3: 3 cells, but the header has 2; quote cells"),
-        ("path,label\na.wav\n", "row 2: 1 cell, but the header has 2"),
-        ('path,label\na.wav,"dog\nb.wav,cat\n', "row 2: unexpected end of data; mend its quotes."),
+        ("path,label\n\na.wav,dog,x\n", "row 3: it has 3 cells, but the header has 2. Put cells"),
+        ("path,label\na.wav\n", "row 2: it has 1 cell, but the header has 2"),
+        (
+            'path,label\na.wav,"dog\nb.wav,cat\n',
+            "row 2: unexpected end of data. Correct its quotes.",
+        ),
         ("path,label,start\na.wav,x,-1\n", "row 2: start -1 is negative; give seconds"),
         ("path,label,start,end\na.wav,x,3,2\n", "row 2: end 2 is not after start 3; both are in"),
         ("path,label,start,end\na.wav,x,2,2\n", "row 2: end 2 is not after start 2"),
@@ -274,8 +280,14 @@ def test_stretches_of_one_recording_are_different_clips(tmp_path: Path) -> None:
         ("path,label,fold\na.wav,x,\nb.wav,y,1\n", "row 2: the fold is empty, as in 1 of 2 rows"),
         ("path,label,split\na.wav,x,\nb.wav,y,1\n", "row 2: the split is empty"),
         ("path,label\na.wav,x\nb.wav,y\n./a.wav,x\n", "rows 2 and 4 are the same clip ("),
-        ("path,label\na.wav,x\na.wav,y\n", "rows 2 and 3 label it 'x' and 'y' ("),
-        ("path,label,start\na.wav,x,\na.wav,y,0\n", "rows 2 and 3 label it 'x' and 'y' ("),
+        (
+            "path,label\na.wav,x\na.wav,y\n",
+            "rows 2 and 3 are the same clip with the labels 'x' and 'y' (",
+        ),
+        (
+            "path,label,start\na.wav,x,\na.wav,y,0\n",
+            "rows 2 and 3 are the same clip with the labels 'x' and 'y' (",
+        ),
     ],
 )
 def test_manifests_that_will_not_do(tmp_path: Path, text: str, wanted: str) -> None:
@@ -286,15 +298,15 @@ def test_recordings_that_are_not_there_are_counted_and_named(make: Make, tmp_pat
     rows = "".join(f"{name},{i % 2}\n" for i, name in enumerate(["a.wav", *"stuvw", "folder"]))
     make("folder/x")
     text = refusal(write(tmp_path, "m.csv", "path,label\n" + rows))
-    assert "the recording is not there in 6 of 7 rows, first" in text
-    assert f"row 3 '{tmp_path}/s', row 4 '{tmp_path}/t', row 5 '{tmp_path}/u'; paths are" in text
+    assert "the recording does not exist in 6 of 7 rows, first" in text
+    assert f"row 3 '{tmp_path}/s', row 4 '{tmp_path}/t', row 5 '{tmp_path}/u'. Paths are" in text
     assert f"relative to {tmp_path}." in text
 
 
 def test_a_column_that_was_named_must_be_filled(tmp_path: Path) -> None:
     manifest = write(tmp_path, "m.csv", "path,label,group,who\na.wav,x,,\nb.wav,y,,\n")
     assert [clip.group for clip in Dataset.read(manifest)] == [None, None]
-    assert "row 2: the group is empty, as in 2 of 2 rows; fill" in refusal(manifest, group="who")
+    assert "row 2: the group is empty, as in 2 of 2 rows. Fill" in refusal(manifest, group="who")
 
 
 @pytest.mark.parametrize(
@@ -302,7 +314,7 @@ def test_a_column_that_was_named_must_be_filled(tmp_path: Path) -> None:
     [
         ('{"path": "a.wav"\n', "row 1: not JSON ("),
         ('{"path": "a.wav", "label": "x"}\n{]\n', "row 2: not JSON ("),
-        ('\n["a.wav", "x"]\n', "row 1: not an object; write {"),
+        ('\n["a.wav", "x"]\n', "row 1: not an object. Write {"),
         ("[1, 2", "row 1: not JSON ("),
         ('{"path": "a.wav", "label": {"x": 1}}', "row 1: {'x': 1} is not a single value; give"),
         ('{"path": "a.wav", "label": null}', "row 1: 'a.wav' has an empty label"),
@@ -320,22 +332,22 @@ def test_a_manifest_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("m.csv", "m.jsonl", "a.txt"):
         (tmp_path / name).write_text("0\t1\tx\n")
         text = refusal(tmp_path / name)
-        assert f"{name} cannot be read: Permission denied; check its permissions." in text
+        assert f"cannot read {tmp_path / name}: Permission denied. Check its permissions." in text
 
 
 def test_files_that_are_no_manifests(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make("m.xlsx")
-    assert "m.xlsx is neither a folder nor a manifest; give one of .csv, .tsv," in refusal(
-        tmp_path / "m.xlsx"
+    assert (
+        "m.xlsx is neither a folder nor a manifest. Give a folder, or a file that ends in .csv,"
+        in refusal(tmp_path / "m.xlsx")
     )
     latin = write(tmp_path, "latin.csv", "path,label\na.wav,Птица\n", "cp1251")
     assert "latin.csv is not UTF-8 (invalid continuation byte), and its enc" in refusal(latin)
     monkeypatch.setattr("earmark.data.tables.MAX_MANIFEST_BYTES", 10)
-    assert (
-        "latin.csv has 23 bytes, more than the 10 that a manifest may have; list paths"
-        in refusal(latin)
+    assert "latin.csv has 23 bytes, but a manifest may have at most 10. List paths" in refusal(
+        latin
     )
 
 
@@ -347,10 +359,13 @@ HEAVY = ("sklearn", "scipy", "torch", "av", "soxr", "pyarrow", "narwhals", "pand
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        ("earmark.Dataset.read('nowhere')", "nowhere is not there;"),
+        ("earmark.Dataset.read('nowhere')", "nowhere does not exist;"),
         ("earmark.Dataset.read('m.csv')", "m.csv has no column 'label'; did you mean 'lable'?"),
-        ("earmark.Dataset.read('m.csv', label='x')", "m.csv has no column 'x'; it has 'path',"),
-        ("earmark.doctor('nowhere')", "nowhere is not there;"),
+        (
+            "earmark.Dataset.read('m.csv', label='x')",
+            "m.csv has no column 'x'; its columns are 'path',",
+        ),
+        ("earmark.doctor('nowhere')", "nowhere does not exist;"),
         ("earmark.doctor('m.csv')", "m.csv has no column 'label'; did you mean 'lable'?"),
     ],
 )
@@ -427,16 +442,16 @@ def test_writing_fails_in_a_sentence_and_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = Dataset((Clip(tmp_path / "a.wav", "x"),), "made here")
-    with pytest.raises(DataError, match=r"m\.tsv would not be read as a \.csv; give a name"):
+    with pytest.raises(DataError, match=r"m\.tsv is not the name of a \.csv\. Give a name"):
         data.to_manifest(tmp_path / "m.tsv")
-    with pytest.raises(DataError, match=r"cannot be written: .*No such file.*; choose another"):
+    with pytest.raises(DataError, match=r"cannot write .*No such file.*\. Choose another"):
         data.to_manifest(tmp_path / "no" / "m.csv")
     (tmp_path / "m.csv").write_text("old")
     odd = dataclasses.replace(data.clips[0], label="\ud83d")  # no UTF-8 for half a character
-    with pytest.raises(DataError, match="cannot be written: 'utf-8' codec"):
+    with pytest.raises(DataError, match="cannot write .*: 'utf-8' codec"):
         Dataset((odd,), "made here").to_manifest(tmp_path / "m.csv")
     monkeypatch.setattr("os.replace", lambda *_: Path("/no/such").stat())
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="cannot write"):
         data.to_manifest(tmp_path / "m.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["m.csv"]
     assert (tmp_path / "m.csv").read_text() == "old"
@@ -455,9 +470,11 @@ def test_paths_keep_the_order_given(make: Make, monkeypatch: pytest.MonkeyPatch)
 
 def test_paths_that_are_not_there(make: Make) -> None:
     folder = make("clip.wav", "empty/x.txt")
-    with pytest.raises(DataError, match=r"clp\.wav is not there; did you mean 'clip\.wav'\? give"):
+    with pytest.raises(
+        DataError, match=r"clp\.wav does not exist; did you mean 'clip\.wav'\? give"
+    ):
         folders.paths([str(folder / "clp.wav")])
-    with pytest.raises(DataError, match="empty holds no recordings; give recordings or folders"):
+    with pytest.raises(DataError, match="empty has no recordings; give recordings or folders"):
         folders.paths([folder / "empty"])
 
 

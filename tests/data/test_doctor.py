@@ -215,7 +215,7 @@ def test_a_trait_names_the_share_of_the_classes_that_have_it():
     assert advice(("a", 1, 0), ("b", 0, 5)) == "The only clip at 8000 Hz is 'a'"
     many = [(label, 0, 5) for label in "cdefgh"]
     assert advice(("a", 5, 0), ("b", 5, 0), *many) == "All 10 clips at 8000 Hz are 'a' or 'b'"
-    assert advice(("a", 3, 2), ("b", 1, 9)).startswith("the commonest rate is 16000 Hz")
+    assert advice(("a", 3, 2), ("b", 1, 9)).startswith("the most frequent rate is 16000 Hz")
 
 
 def test_why_a_recording_cannot_be_read_is_told_once(clean):
@@ -223,7 +223,7 @@ def test_why_a_recording_cannot_be_read_is_told_once(clean):
         clip.path.write_bytes(content)
     unreadable, empty = examine(Dataset(tuple(clean), "made here"))
     assert unreadable.items[0].detail.startswith("hiss/1.wav: cannot be read: not audio in a kn")
-    assert empty.items[0].detail.startswith("hiss/0.wav: the file is empty (0 bytes); fetch it ")
+    assert empty.items[0].detail.startswith("hiss/0.wav: the file is empty (0 bytes); copy it ")
     assert not any(finding.items[0].detail.endswith(".") for finding in (unreadable, empty))
 
 
@@ -531,9 +531,9 @@ def test_table_and_json_and_exit_code(clean, tmp_path):
         write(clip, np.zeros(2 * RATE_HZ))
     done = CliRunner().invoke(app, ["doctor", str(tmp_path)])
     assert done.exit_code == 0 and done.output.splitlines() == [
-        "warning  silent                   4 clips  nothing above -80 dB of full scale: remove"
-        " them, or make silence a class. Such as knock/0.wav; knock/1.wav and 2 more (--json lists"
-        " all).",
+        "warning  silent                   4 clips  nothing is above -80 dB of full scale: remove"
+        " them, or make silence a class. For example knock/0.wav; knock/1.wav and 2 more (--json"
+        " lists all).",
         "18 clips, 3 classes, 1 finding",
     ]
     told = json.loads(CliRunner().invoke(app, ["doctor", str(tmp_path), "--json"]).output)
@@ -726,6 +726,6 @@ def test_of_many_clips_training_compares_some_and_says_so(clean, monkeypatch):
     assert list(likely_copies.unseen(np.arange(200))) == []
     (finding,) = likely_copies.unseen(np.arange(1_000) // 2)
     assert finding.line() == (
-        "near copies: 200 of 500 different clips were compared: there may be more sets;"
+        "near copies: 200 of 500 different clips were compared: there may be more near copies;"
         " `earmark doctor DATA` compares all clips."
     )

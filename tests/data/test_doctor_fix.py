@@ -115,13 +115,15 @@ def test_changes_are_printed_and_files_are_not_overwritten(folder, tmp_path):
     )
     assert "renamed   similar labels       'Hiss' (1) is now 'hiss' (8)" in text
     assert "left out  unreadable           hiss/text.wav: " in text
-    assert f"clean.csv: 8 changes, 16 of 22 clips; train with `earmark train {out} -o M" in text
+    assert (
+        f"clean.csv: 8 changes, 16 of 22 clips left; train with `earmark train {out} -o M" in text
+    )
     held = out.read_bytes()
     for options, says in (
-        (["--fix", "-o", out], f"{out} is there already; name a new file, or delete it."),
-        (["--fix"], "--fix and -o MANIFEST need each other; give both, or none."),
+        (["--fix", "-o", out], f"{out} already exists. Name a new file, or delete this one."),
+        (["--fix"], "--fix and -o MANIFEST need each other. Give both, or neither."),
         (["-o", tmp_path / "b.csv"], "--fix and -o MANIFEST need each other"),
-        (["--fix", "-o", tmp_path / "b.json"], "is no .csv; give -o a name that ends in .csv."),
+        (["--fix", "-o", tmp_path / "b.json"], "b.json. Give a name that ends in .csv."),
     ):
         assert says in run("doctor", folder, *options, expect=2).stderr
     assert out.read_bytes() == held and not (tmp_path / "b.csv").exists()
@@ -215,7 +217,7 @@ def test_a_class_of_silence_stays(tmp_path):
         put(tmp_path / "hiss" / f"{k}.wav", 1e-5 * rng.normal(size=RATE_HZ))
     examined = inspect(Dataset.read(tmp_path))
     assert [(f.severity, f.kind) for f in examined.findings] == [("warning", "silent")]
-    with pytest.raises(DataError, match="0 of 0 classes would be left"):
+    with pytest.raises(DataError, match="only 0 clips of 0 classes would be left"):
         fix(examined)
 
 
@@ -224,7 +226,9 @@ def test_nothing_is_written_where_one_class_is_left(tmp_path):
         put(tmp_path / "in" / "a" / f"{k}.wav", sound("hiss", k))
         put(tmp_path / "in" / "b" / f"{k}.wav", sound("hiss", k if k < 4 else 9))
     (tmp_path / "in" / "b" / "4.wav").write_bytes(b"")
-    with pytest.raises(DataError, match=r"of 10 clips, 1 of 1 class would be left; mend the"):
+    with pytest.raises(
+        DataError, match=r"of 10 clips, only 1 clip of 1 class would be left. Correct the"
+    ):
         fix(inspect(Dataset.read(tmp_path / "in"), near=False))
     out = tmp_path / "clean.csv"
     run("doctor", tmp_path / "in", "--fix", "-o", out, "--quick", expect=2)

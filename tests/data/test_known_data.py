@@ -214,7 +214,7 @@ def test_where_nothing_is_published_the_hash_seen_is_told(tmp_path: Path) -> Non
     archive = archive_of("fsdd", tmp_path)
     told = sets.fetch("fsdd", tmp_path, archive).about_hash
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    assert told == f"SHA-256 {sha256}; its publisher prints none to compare it with"
+    assert told == f"SHA-256 {sha256}; there is no published hash to compare it with"
 
 
 # Downloads
@@ -257,8 +257,8 @@ def test_a_download_that_was_given_up_is_continued_by_the_next(
 ) -> None:
     publisher.script = [20_000, 500, 500, 500, 500]
     text = refusal("fsdd", tmp_path)
-    assert "could not be downloaded: HTTP 500" in text
-    assert "run the same command again, which goes on where it stopped, or download it els" in text
+    assert ": HTTP 500" in text
+    assert "Run the same command again to continue where it stopped, or download it els" in text
     assert sets.fetch("fsdd", tmp_path).clips == 8
     assert publisher.ranges[-1] == "bytes=20000-"
 
@@ -268,7 +268,7 @@ def test_a_wrong_download_is_refused_and_thrown_away(
 ) -> None:
     change_archive(monkeypatch, "fsdd", digest="md5:" + "0" * 32)
     text = refusal("fsdd", tmp_path)
-    assert "sent is not FSDD as it was published: MD5 " in text
+    assert "differs from the published FSDD: MD5 " in text
     assert "not the published 000" in text
     assert not list((cache_folder() / "data").glob("*.download"))
     assert not (tmp_path / "FSDD").exists()
@@ -338,7 +338,7 @@ def test_a_table_names_nothing_outside(tmp_path: Path, name: str) -> None:
     text = out.getvalue().replace("\N{SYMBOL FOR NULL}", "\0")
     archive = archive_of("esc50", tmp_path, **{table: text.encode()})
     text = refusal("esc50", tmp_path / "to", archive)
-    assert "is not laid out as ESC-50" in text and text.isprintable()
+    assert "does not have the files of ESC-50" in text and text.isprintable()
     assert not list((tmp_path / "to").iterdir())
 
 
@@ -346,14 +346,14 @@ def test_a_fold_leads_nowhere(tmp_path: Path) -> None:
     table = "UrbanSound8K/metadata/UrbanSound8K.csv"
     text = urbansound8k()[table].decode().replace(",5,", ",/../../x,", 1)
     archive = archive_of("urbansound8k", tmp_path, **{table: text.encode()})
-    assert "which is no name of a file in audio" in refusal("urbansound8k", tmp_path, archive)
+    assert "which cannot be a file in audio" in refusal("urbansound8k", tmp_path, archive)
 
 
 @pytest.mark.parametrize("damage", [b"filename,fold\n1.wav\n", b"filename\n" + b"x" * 200_000])
 def test_a_table_of_another_layout_is_refused(tmp_path: Path, damage: bytes) -> None:
     table = next(key for key in esc50() if key.endswith("esc50.csv"))
     archive = archive_of("esc50", tmp_path, **{table: damage})
-    assert "is not laid out as ESC-50" in refusal("esc50", tmp_path, archive)
+    assert "does not have the files of ESC-50" in refusal("esc50", tmp_path, archive)
 
 
 def test_links_in_an_unpacked_folder_do_not_count(tmp_path: Path) -> None:
@@ -362,11 +362,11 @@ def test_links_in_an_unpacked_folder_do_not_count(tmp_path: Path) -> None:
     recording = next((inside / "recordings").iterdir())
     recording.unlink()
     recording.symlink_to(tmp_path / "elsewhere.wav")
-    assert "holds 7 clips, but" in refusal("fsdd", tmp_path)
+    assert "has 7 clips, but" in refusal("fsdd", tmp_path)
     (inside / sets.NOTE).write_text("[]")
     recording.unlink()
     recording.write_bytes(WAV)
-    assert "earmark.json is damaged; delete the folder" in refusal("fsdd", tmp_path)
+    assert "earmark.json is damaged. Delete the folder" in refusal("fsdd", tmp_path)
 
 
 def test_a_link_in_the_place_of_the_unfinished_folder_is_not_followed(tmp_path: Path) -> None:
@@ -392,7 +392,7 @@ def test_two_members_of_one_name_are_refused(tmp_path: Path, kind: str, again: s
     else:
         content = packed(fsdd() | other, kind)
     (tmp_path / "a").write_bytes(content)
-    assert "twice and should not" in refusal("fsdd", tmp_path / "to", tmp_path / "a")
+    assert "twice, so it is damaged" in refusal("fsdd", tmp_path / "to", tmp_path / "a")
 
 
 def packed_twice(files: Files, others: Files, kind: str) -> bytes:
@@ -443,7 +443,7 @@ def test_a_header_without_an_end_does_not_fill_the_memory(tmp_path: Path) -> Non
     (tmp_path / "a").write_bytes(gzip.compress(info.tobuf() + bytes(60_000_000), 1))
     tracemalloc.start()
     try:
-        assert "is no whole zip or tar archive" in refusal("fsdd", tmp_path, tmp_path / "a")
+        assert "is not a complete zip or tar archive" in refusal("fsdd", tmp_path, tmp_path / "a")
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
         tracemalloc.stop()
@@ -470,7 +470,7 @@ def test_a_useless_download_is_thrown_away_even_if_no_hash_is_published(
 ) -> None:
     change_archive(monkeypatch, "fsdd", digest="")
     good, publisher.content = publisher.content, gzip.compress(b"not an archive")
-    assert "is no whole zip or tar archive" in refusal("fsdd", tmp_path)
+    assert "is not a complete zip or tar archive" in refusal("fsdd", tmp_path)
     publisher.content = good
     assert sets.fetch("fsdd", tmp_path).clips == 8
 
@@ -482,9 +482,11 @@ def test_an_archive_that_swells_is_refused(
     change_archive(monkeypatch, "fsdd", unpacked_bytes=1_000_000)
     bomb = archive_of("fsdd", tmp_path, kind, **{"x/recordings/1_a_1.wav": bytes(50_000_000)})
     assert bomb.stat().st_size < 100_000
-    assert "unpacks to more than 1,000,000 bytes and should not" in refusal("fsdd", tmp_path, bomb)
+    assert "unpacks to more than 1,000,000 bytes, the most expected" in refusal(
+        "fsdd", tmp_path, bomb
+    )
     monkeypatch.setattr(unpacking, "MOST_MEMBERS", 5)
-    assert "holds more than 5 names and should not" in refusal(
+    assert "has more than 5 names, the most expected" in refusal(
         "fsdd", tmp_path, archive_of("fsdd", tmp_path, kind)
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fsdd.archive"]  # nothing is left
@@ -499,25 +501,28 @@ def test_a_broken_archive_is_refused(tmp_path: Path, kind: str) -> None:
     for content in (whole[: len(whole) // 2], bytes(middle), b"", b"hello" * 1_000):
         (tmp_path / "broken").write_bytes(content)
         text = refusal("fsdd", tmp_path / "to", tmp_path / "broken")
-        assert "broken is no whole zip or tar archive (" in text
+        assert "broken is not a complete zip or tar archive (" in text
         assert not list((tmp_path / "to").iterdir())
     assert sets.fetch("fsdd", tmp_path / "to", tmp_path / "fsdd.archive").clips == 8
 
 
 def test_another_data_set_and_a_part_of_one_are_refused(tmp_path: Path) -> None:
     text = refusal("esc50", tmp_path, archive_of("fsdd", tmp_path))
-    assert "fsdd.archive is not laid out as ESC-50, environmental sounds (" in text
+    assert "fsdd.archive does not have the files of ESC-50, environmental sounds (" in text
     text = refusal("fsdd", tmp_path, archive_of("esc50", tmp_path))
-    assert "esc50.archive holds 0 clips, but FSDD, spoken digits (" in text
+    assert "esc50.archive has 0 clips, but FSDD, spoken digits (" in text
     part = {name: content for name, content in esc50().items() if "2-7-A" not in name}
     (tmp_path / "part").write_bytes(packed(part))
-    assert "part holds 3 clips, but ESC-50, environmental sounds (K. J. Piczak, 2015) has 4;" in (
+    assert "part has 3 clips, but ESC-50, environmental sounds (K. J. Piczak, 2015) has 4." in (
         refusal("esc50", tmp_path, tmp_path / "part")
     )
-    assert "none is not there; give the archive that https://" in refusal(
+    assert "none does not exist; give the archive from https://" in refusal(
         "esc50", tmp_path, tmp_path / "none"
     )
-    assert "no data set 'esc'; did you mean 'esc50'? known: esc50, esc10, fsdd" in refusal("esc")
+    assert (
+        "no data set is called 'esc'; did you mean 'esc50'? give one of esc50, esc10, fsdd"
+        in refusal("esc")
+    )
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -528,7 +533,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr("os.replace", full)
     text = refusal("fsdd", tmp_path / "to", archive)
-    assert "cannot be written: No space left on device; make room there or name another" in text
+    assert ": No space left on device. Free some space there, or name another" in text
     assert not list((tmp_path / "to").iterdir())
 
 
@@ -548,7 +553,7 @@ def test_the_commands(tmp_path: Path) -> None:
     assert ran.exit_code == 0
     assert ran.stdout == f"{tmp_path / 'ESC-50' / 'esc50.csv'}\n"
     assert "licence: CC BY-NC 3.0; see https://github.com/karolpiczak/ESC-50" in ran.stderr
-    assert "its publisher prints none" in ran.stderr
+    assert "there is no published hash" in ran.stderr
 
 
 def test_the_table_is_in_order() -> None:
@@ -570,7 +575,7 @@ def test_a_folder_that_is_not_earmarks_is_refused_and_stays(name: str, tmp_path:
     folder = tmp_path / catalogue.KNOWN[name].archive.name
     (folder / "recordings").mkdir(parents=True)
     (folder / "recordings" / "mine.wav").write_bytes(WAV)
-    with pytest.raises(DataError, match=r"is there already and has no earmark.json.*--to"):
+    with pytest.raises(DataError, match=r"already exists and has no earmark.json.*--to"):
         sets.fetch(name, tmp_path, archive_of(name, tmp_path))
     assert [path.read_bytes() for path in folder.rglob("*.wav")] == [WAV]
     assert not list(tmp_path.glob(".*"))
@@ -584,7 +589,7 @@ def test_a_file_or_link_in_the_place_of_a_data_set_stays(kind: str, tmp_path: Pa
         place.write_bytes(b"notes")
     else:
         place.symlink_to(mine)
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="already exists"):
         sets.fetch("fsdd", tmp_path, archive_of("fsdd", tmp_path))
     assert place.is_symlink() if kind == "link" else place.read_bytes() == b"notes"
 

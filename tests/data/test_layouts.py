@@ -25,11 +25,11 @@ def test_folders_with_a_word_for_a_split_in_their_names_are_not_taken_for_classe
 def test_folders_of_persons_and_of_the_same_sub_folders_are_told(tmp_path):
     actors = make(tmp_path / "a", "Actor_01/a.wav", "Actor_02/b.wav")
     assert (
-        "'Actor_01', 'Actor_02' are called like speakers or parts" in Dataset.read(actors).notes[0]
+        "'Actor_01', 'Actor_02' are named like speakers or parts" in Dataset.read(actors).notes[0]
     )
     inner = ("fan/normal/a.wav", "fan/odd/b.wav", "pump/normal/c.wav", "pump/odd/d.wav")
     (note,) = Dataset.read(make(tmp_path / "b", *inner)).notes
-    assert "has the same sub-folders, 'normal', 'odd', which count for nothing" in note
+    assert "has the same sub-folders, 'normal', 'odd', which are ignored" in note
     assert Dataset.read(make(tmp_path / "c", "fan/x/a.wav", "pump/y/b.wav")).notes == ()
 
 
@@ -40,10 +40,10 @@ def test_a_manifest_in_a_folder_beside_the_recordings_finds_them(tmp_path):
     table.write_text("filename,label\n" + "".join(f"{k}.wav,{k % 2}\n" for k in range(4)))
     assert f"Is {table} the manifest?" in refusal(tmp_path)
     audio = tmp_path / "audio"
-    assert f"Give --root {audio}, where they are." in refusal(table, path="filename")
+    assert f"The files are in {audio}: give it as --root." in refusal(table, path="filename")
     assert len(Dataset.read(table, path="filename", root=audio)) == 4
     table.write_text("path,label\nonly,a\nother,b\n")
-    assert f"Is '{tmp_path}/wav/only.wav' the first of them?" in refusal(table)
+    assert f"Is '{tmp_path}/wav/only.wav' the first?" in refusal(table)
     assert "has no columns" in refusal(audio, root=tmp_path)
     make(tmp_path / "hf", "test/a.wav", "test/metadata.csv", "train/b.wav", "train/metadata.csv")
     assert f"Is {tmp_path}/hf/train/metadata.csv the manifest?" in refusal(tmp_path / "hf")
@@ -66,9 +66,9 @@ def test_labels_that_are_several_in_one_cell_are_lists_or_told(tmp_path):
     assert Dataset.read(manifest(tmp_path, brackets)).labels == ["[1]", "[noise]"]
     joined = 'path,label\na.wav,"dog,animal"\nb.wav,"cat,animal"\nsub/c.wav,rain\n'
     (note,) = Dataset.read(manifest(tmp_path, joined)).notes
-    assert "'cat,animal', each read as one class" in note and "give --separator ','" in note
+    assert "'cat,animal', each read as one class" in note and "add --separator ','" in note
     unused, note = Dataset.read(manifest(tmp_path, joined), separator=";").notes
-    assert "';' is in no label" in unused and "give --separator ','" in note
+    assert "no label has the separator ';'" in unused and "add --separator ','" in note
     assert Dataset.read(manifest(tmp_path, joined), separator=",").notes == ()
     named = 'path,label\na.wav,"Beep, bleep"\nb.wav,"Fire engine, truck"\n'
     assert Dataset.read(manifest(tmp_path, named)).notes == ()
@@ -82,7 +82,7 @@ def test_columns_of_times_and_splits_in_other_forms_are_told(tmp_path):
     assert {clip.end for clip in Dataset.read(other)} == {62.5, 14}
     assert {clip.end for clip in Dataset.read(other, start="none", end="none")} == {None}
     text = "path,label,offset\na.wav,x,0\nb.wav,y,1\n"
-    assert "give --start 'offset'" in Dataset.read(manifest(tmp_path, text)).notes[0]
+    assert "add --start 'offset'" in Dataset.read(manifest(tmp_path, text)).notes[0]
     text = "path,label,onset,offset\na.wav,x,0,1\nb.wav,y,1,2\n"
     notes = Dataset.read(manifest(tmp_path, text)).notes
     assert "--start 'onset'" in notes[0] and "--end 'offset'" in notes[1]

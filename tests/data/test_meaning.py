@@ -59,20 +59,20 @@ def test_other_words_are_refused_with_the_way_out(tmp_path: Path, words: tuple[s
     data = Dataset.read(path, split_map=dict.fromkeys(strange, "test"))
     assert {role(clip.split) for clip in data} <= {"train", "test"}
     for wrong in ("gold", "gold=maybe", "=train"):
-        assert "is not understood; give WORD=train" in refusal(path, split_map=wrong)
-    assert "names 'A' twice" in refusal(path, split_map="a=train,A=test")
+        assert ". Give WORD=train" in refusal(path, split_map=wrong)
+    assert "has 'A' twice" in refusal(path, split_map="a=train,A=test")
 
 
 def test_numbers_in_a_split_may_be_folds(tmp_path: Path) -> None:
     path = with_splits(tmp_path, "0", "1", "2")
-    assert "if they are folds, give --fold split" in refusal(path)
+    assert "If they are folds, give --fold split" in refusal(path)
     data = Dataset.read(path, fold="split")
     assert {(clip.fold, clip.split) for clip in data} == {("0", None), ("1", None), ("2", None)}
 
 
 def test_folds_that_are_called_like_splits_are_refused(tmp_path: Path) -> None:
     path = with_splits(tmp_path, "train", "test")
-    assert "which are names of splits; give --split split" in refusal(path, fold="split")
+    assert "which are names of splits. Give --split split" in refusal(path, fold="split")
 
 
 TREE = [f"{s}/{c}/{k}.wav" for s in ("Train", "val", "TEST") for c in ("dog", "cat") for k in "12"]
@@ -82,9 +82,7 @@ def test_top_folders_may_be_splits(tmp_path: Path) -> None:
     data = Dataset.read(make(tmp_path, *TREE))
     assert data.labels == ["cat", "dog"]
     assert [c.split for c in data] == ["TEST"] * 4 + ["Train"] * 4 + ["val"] * 4
-    assert (
-        "'TEST', 'Train', 'val' are read as splits; earmark 0.1 took them for cl" in data.notes[0]
-    )
+    assert "'TEST', 'Train', 'val' are read as splits; earmark 0.1 read them as cl" in data.notes[0]
     off = Dataset.read(tmp_path, split_map="none")
     assert off.labels == ["TEST", "Train", "val"] and not off.notes
 
@@ -101,21 +99,27 @@ def test_top_folders_may_be_folds(tmp_path: Path) -> None:
     data = Dataset.read(tmp_path)
     assert data.labels == ["cat", "dog"] and [c.fold for c in data][::2][-1] == "fold10"
     assert make_scheme(data.clips, range(20)).description == "10 given folds"
-    assert understood(data.clips) == "10 folds given, each is tested once"
+    assert understood(data.clips) == "10 folds given; each is tested once"
 
 
 def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
     data = Dataset.read(make(tmp_path, "train/1.wav", "car/2.wav", "bus/3.wav"))
     assert data.labels == ["bus", "car", "train"]
-    assert data.notes[0].startswith("the folder 'train' is read as a class, like its neighbours")
+    assert data.notes[0].startswith("the folder 'train' is read as a class, like the others")
 
 
 @pytest.mark.parametrize(
     ("names", "wanted"),
     [
-        (("train/1.wav", "test/2.wav"), "and in no class folder; put each"),
-        (("fold1/1.wav", "fold2/2.wav"), "one of the folds 'fold1', 'fold2', and in no"),
-        (("train/a/1.wav", "test/a/2.wav", "more/a/3.wav"), "give --split-map more=train"),
+        (
+            ("train/1.wav", "test/2.wav"),
+            "is not in a class folder: 'test', 'train' are read as splits",
+        ),
+        (
+            ("fold1/1.wav", "fold2/2.wav"),
+            "is not in a class folder: 'fold1', 'fold2' are read as folds",
+        ),
+        (("train/a/1.wav", "test/a/2.wav", "more/a/3.wav"), "Give --split-map more=train"),
         (("fold1/a/1.wav", "fold2/a/2.wav", "extra/a/3.wav"), "but 'extra' may be a split"),
     ],
 )
@@ -129,7 +133,7 @@ def test_the_lists_of_speech_commands_hold_out(tmp_path: Path) -> None:
     (tmp_path / "validation_list.txt").write_text("yes/2.wav\r\nno/2.wav\r\n")
     data = Dataset.read(tmp_path)
     assert [c.split for c in data] == ["test", "validation", "train"] * 2
-    assert "earmark 0.1 trained on those clips" in data.notes[0]
+    assert "earmark 0.1 trained on them" in data.notes[0]
 
 
 # Columns
@@ -138,10 +142,12 @@ def test_the_lists_of_speech_commands_hold_out(tmp_path: Path) -> None:
 def test_a_missing_path_offers_what_looks_like_it(tmp_path: Path) -> None:
     for name in ("file_name", "Filename", "filepath", "wav", "recording", "slice_file_name"):
         path = manifest(tmp_path, f"{name},label\na.wav,x\nb.wav,y\n")
-        assert f"no column 'path'; if that is in {name!r}, give --path {name}; it" in refusal(path)
+        assert f"no column 'path'; if {name!r} is the path, give --path {name}; its" in refusal(
+            path
+        )
         assert len(Dataset.read(path, path=name)) == 2
     path = manifest(tmp_path, "path,category,species\na.wav,x,1\nb.wav,y,2\n")
-    assert "give --label category or --label species; it has" in refusal(path)
+    assert "give --label category or --label species; its columns" in refusal(path)
 
 
 def test_all_columns_can_be_named(tmp_path: Path) -> None:
@@ -164,13 +170,17 @@ def test_case_and_blanks_of_a_name_do_not_count(tmp_path: Path) -> None:
     assert [(c.start, c.end, c.split) for c in data] == [(0, 1, "train"), (1, 2, "test")]
     assert "column 'Start (s)' is read as start; earmark 0.1 ignored it" in data.notes
     manifest(tmp_path, "Path,PATH,label\na.wav,a.wav,x\n")
-    assert "'Path', 'PATH' may be meant: name one with --path" in refusal(path)
+    assert "it may be any of 'Path', 'PATH': choose one with --path" in refusal(path)
     manifest(
         tmp_path, "path,label,notes,notes,onset,subset\na.wav,x,1,2,0,train\nb.wav,y,1,2,0,u\n"
     )
     notes = Dataset.read(path).notes
-    assert any("'onset' is not used; give --start 'onset'" in note for note in notes)
-    assert any("'subset' is not used; give --split 'subset'" in note for note in notes)
+    assert any(
+        "'onset' is not used; if it is the start, add --start 'onset'" in note for note in notes
+    )
+    assert any(
+        "'subset' is not used; if it is the split, add --split 'subset'" in note for note in notes
+    )
 
 
 # Cells and bytes
@@ -207,8 +217,8 @@ def test_a_table_is_read_in_any_clear_encoding(tmp_path: Path, content: bytes) -
             "its encoding is not clear; save it as UTF-8",
         ),
         ("path,label\na.wav,żuraw\n".encode("cp1250"), "its encoding is not clear"),
-        (b"path,label\na.wav,x\nb.wav,y\0y\n", "line 3: it holds a NUL character"),
-        (b"\xff\xfe" + b"p\0a\0t", "begins as UTF-16 and is not"),
+        (b"path,label\na.wav,x\nb.wav,y\0y\n", "line 3: there is a NUL character"),
+        (b"\xff\xfe" + b"p\0a\0t", "begins like UTF-16 but is not"),
         (b'path,label,start,end\na.wav,x,"1,250","2,500"\n', "may be 1.250 or 1250 seconds"),
     ],
 )
@@ -226,7 +236,7 @@ def test_decimal_commas_long_cells_and_quoted_lines(tmp_path: Path) -> None:
     assert Dataset.read(path).labels == ["x", "y"]
     rows = [{"path": "a.wav", "label": "x\0"}, {"path": "b.wav", "label": "y"}]
     text = json.dumps(rows)
-    assert "holds a NUL character; remove it" in refusal(manifest(tmp_path, text, "m.json"))
+    assert "contains a NUL character; remove it" in refusal(manifest(tmp_path, text, "m.json"))
 
 
 def test_paths_are_found_as_other_systems_write_them(tmp_path: Path) -> None:
@@ -285,7 +295,7 @@ def test_a_raven_table_of_several_recordings(tmp_path: Path) -> None:
         ("c.wav", 1, 2.5),
     ]
     text = refusal(manifest(tmp_path, head + rows.replace("c.wav\tc.wav", "c.wav\td.wav"), "t.txt"))
-    assert "row 3: it begins in 'c.wav' and ends in 'd.wav'; draw it within one" in text
+    assert "row 3: the selection begins in 'c.wav' and ends in 'd.wav'. Draw it within one" in text
 
 
 def test_a_label_track_with_decimal_commas_and_scores(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_a_frame_may_have_its_paths_elsewhere(
     frame = frame_of(kind, ROWS)
     text = refusal(frame)
     assert "Table: the" in text or "Frame: the" in text
-    assert ": the recording is not there in 2 of 2 rows, first row 1" in text
+    assert ": the recording does not exist in 2 of 2 rows, first row 1" in text
     assert list(Dataset.read(frame, root=folder)) == clips(folder)
 
 
@@ -137,19 +137,19 @@ def test_frames_that_will_not_do(folder: Path, kind: str) -> None:
             kind, [{**row, **{n: cells[n][i] for n in cells}} for i, row in enumerate(ROWS)]
         )
 
-    assert " has no column 'kind'; it has 'path'," in refusal(changed(), label="kind")
+    assert " has no column 'kind'; its columns are 'path'," in refusal(changed(), label="kind")
     assert ", row 2: start -1 is negative" in refusal(changed(start=[0, -1]))
-    assert " has one class only, 'a'" in refusal(changed(label=["a", "a"]))
+    assert " has only one class, 'a'" in refusal(changed(label=["a", "a"]))
     if kind != "lazy":
-        assert "has no rows; list one clip in each" in refusal(changed()[:0])
+        assert "has no rows. Write one row per clip" in refusal(changed()[:0])
 
 
 @pytest.mark.parametrize("data", [[1], {"path": ["a.wav"]}, None, np.zeros(3)])
 def test_objects_that_are_no_frames(data: Any) -> None:
     kind = "numpy ndarray" if isinstance(data, np.ndarray) else type(data).__name__
     assert refusal(data) == (
-        f"a {kind} is not a data set; give a folder, a manifest, a frame (of pandas, polars,"
-        " pyarrow or another library that narwhals knows), or a data set of Hugging Face."
+        f"a {kind} is not a data set. Give a folder, a manifest, a frame (of pandas, polars,"
+        " pyarrow or another library that narwhals supports), or a data set of Hugging Face."
     )
 
 
@@ -161,7 +161,7 @@ def test_two_columns_of_one_name_are_refused(folder: Path, kind: str) -> None:
     else:
         columns = [["a.wav"], ["x"], ["y"]]
         frame = pytest.importorskip("pyarrow").Table.from_arrays(columns, names=names)
-    assert "has two columns of one name; rename one." in refusal(frame)
+    assert "has two columns with the same name. Rename one." in refusal(frame)
 
 
 # Several classes
@@ -196,13 +196,16 @@ def test_without_a_separator_a_label_is_one_class(folder: Path) -> None:
 def test_classes_that_will_not_do(folder: Path) -> None:
     (folder / "m.csv").write_text("path,label\na.wav,dog;;rain\nb.wav,dog\n")
     text = refusal(folder / "m.csv", separator=";")
-    assert "row 2: the label 'dog;;rain' has an empty class; name it or drop the separator." in text
+    assert (
+        "row 2: the label 'dog;;rain' has an empty class; name it or remove a separator from"
+        in text
+    )
     (folder / "m.jsonl").write_text('{"path": "a.wav", "label": ["a;b", "c"]}\n')
-    assert "row 1: the class 'a;b' contains the separator ';'; give another one." in refusal(
+    assert "row 1: the class 'a;b' contains the separator ';'; give another separator." in refusal(
         folder / "m.jsonl"
     )
     (folder / "m.jsonl").write_text('{"path": "a.wav", "label": []}\n')
-    assert "m.jsonl has no class; give at least two." in refusal(folder / "m.jsonl")
+    assert "m.jsonl has no class. Give at least two." in refusal(folder / "m.jsonl")
 
 
 # Hugging Face
@@ -290,12 +293,12 @@ def test_embedded_recordings_in_parquet_and_frames(
 def test_recordings_of_a_hub_stream_must_be_there(hub: Any) -> None:
     datasets = pytest.importorskip("datasets")
     stream = datasets.Dataset.from_dict({"audio": ["zip://a.wav::b.zip"] * 2, "label": ["x", "y"]})
-    assert "the recording is not there in 2 of 2 rows, first row 1" in refusal(stream)
+    assert "the recording does not exist in 2 of 2 rows, first row 1" in refusal(stream)
 
 
 def test_hub_data_sets_that_will_not_do(folder: Path, hub: Any) -> None:
     datasets = pytest.importorskip("datasets")
-    assert "the datasets Dataset has no column 'kind'; it has 'audio'," in refusal(
+    assert "the datasets Dataset has no column 'kind'; its columns are 'audio'," in refusal(
         hub, label="kind"
     )
     numbers = datasets.Dataset.from_dict({"path": ["a.wav", "b.wav"], "label": [1, -1]})
@@ -304,19 +307,22 @@ def test_hub_data_sets_that_will_not_do(folder: Path, hub: Any) -> None:
     )
     two = hub.add_column("more", hub["path"]).cast_column("more", datasets.Audio())
     two = two.rename_column("audio", "most")
-    assert "has several columns of audio (most, more); rename the right one to 'audio'." in refusal(
-        two
+    assert (
+        "has several columns of audio (most, more). Rename the one to use to 'audio'."
+        in refusal(two)
     )
     hub.save_to_disk(folder / "saved")
     (folder / "saved" / "state.json").write_text("{}")
-    assert "saved cannot be opened as a data set: " in refusal(folder / "saved")
+    assert "saved as a data set: " in refusal(folder / "saved")
 
 
 def test_a_saved_data_set_needs_datasets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "state.json").touch()
     (folder / "dataset_info.json").touch()
     monkeypatch.setitem(sys.modules, "datasets", None)
-    assert "which is not installed; pip install datasets, or give a manifest." in refusal(folder)
+    assert "which is not installed. Run: pip install datasets. Or give a manifest." in refusal(
+        folder
+    )
 
 
 def test_a_full_disk_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,7 +331,7 @@ def test_a_full_disk_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("os.replace", full)
     frame = frame_of("pyarrow", [{"audio": {"bytes": b"x", "path": None}, "label": "a"}])
-    assert "cannot be written: No space left on device; make room" in refusal(frame)
+    assert ": No space left on device. Free some space" in refusal(frame)
     assert not list(cache_folder().glob("recordings/*/*"))
 
 
@@ -363,7 +369,7 @@ def test_an_audacity_track_finds_its_recording(folder: Path, name: str, text: st
 def test_a_track_may_lie_elsewhere(folder: Path) -> None:
     (folder / "labels").mkdir()
     (folder / "labels" / "a.txt").write_text(TRACK)
-    assert "has no recording of its name in" in refusal(folder / "labels" / "a.txt")
+    assert "has no recording with its name in" in refusal(folder / "labels" / "a.txt")
     assert len(Dataset.read(folder / "labels" / "a.txt", root=folder)) == 2
 
 
@@ -378,7 +384,7 @@ def test_a_folder_of_recordings_with_tracks_beside_them(folder: Path) -> None:
         ("b.wav", "dog"),
     ]
     (folder / "dog").mkdir()
-    assert "has label tracks beside recordings and a sub-folder, 'dog', as well;" in refusal(folder)
+    assert "has both label tracks beside recordings and a sub-folder, 'dog'." in refusal(folder)
     (folder / "dog").rmdir()
     assert returned(dataset, folder) == dataset
     (folder / "elsewhere" / "again.csv").unlink()
@@ -386,18 +392,24 @@ def test_a_folder_of_recordings_with_tracks_beside_them(folder: Path) -> None:
     (folder / "b.txt").unlink()
     assert "b.wav has no label track beside it, unlike 1 recording in" in refusal(folder)
     (folder / "a.txt").unlink()
-    assert "lies outside the class folders; put each" in refusal(folder)
+    assert "is outside the class folders. Put each" in refusal(folder)
 
 
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("0\t1\tdog\n1.5\t1.5\tcat\n", "row 2: the label 'cat' marks a point, 1.5 s, and no"),
+        ("0\t1\tdog\n1.5\t1.5\tcat\n", "row 2: the label 'cat' marks a point (1.5 s), not a"),
         ("0\t1\tdog\n1\t2\t\n", "row 2: 'a.wav' has an empty label"),
-        ("0\t1\tdog\nhello\n", "row 2: 'hello' is not start, end and label with tabs between"),
+        ("0\t1\tdog\nhello\n", "row 2: 'hello' is not start, end and label, separated by tabs"),
         ("0\t1\tdog\n1\tx\tcat\n", "row 2: end 'x' is not a number"),
-        ("0\t1\tdog\n0\t1\tcat\n", "rows 1 and 2 label it 'dog' and 'cat'"),
-        ("hello\n", "is neither a label track of Audacity (start, end and label with tabs"),
+        (
+            "0\t1\tdog\n0\t1\tcat\n",
+            "rows 1 and 2 are the same clip with the labels 'dog' and 'cat'",
+        ),
+        (
+            "hello\n",
+            "is neither a label track of Audacity (start, end and label, separated by tabs",
+        ),
         ("", "is neither a label track"),
     ],
 )
@@ -409,7 +421,7 @@ def test_tracks_that_will_not_do(folder: Path, text: str, wanted: str) -> None:
 def test_a_track_of_two_recordings_is_refused(folder: Path) -> None:
     (folder / "a.txt").write_text(TRACK)
     (folder / "a.flac").write_bytes(encode(noise(10), "FLAC"))
-    assert "a.txt has 2 recordings of its name in" in refusal(folder / "a.txt")
+    assert "a.txt has 2 recordings with its name in" in refusal(folder / "a.txt")
 
 
 # Selection tables of Raven
@@ -445,13 +457,13 @@ def test_a_raven_table_may_name_its_recordings(folder: Path) -> None:
     (folder / "t.txt").write_text(
         (names + rows).replace("File Offset (s)", "Offset").replace("\t0.5\tdog", "\t\tdog")
     )
-    assert "is of 2 recordings and has no column 'File Offset (s)'" in refusal(folder / "t.txt")
+    assert "covers 2 recordings but has no column 'File Offset (s)'" in refusal(folder / "t.txt")
 
 
 def test_the_column_of_annotations_can_be_named(folder: Path) -> None:
     (folder / "a.txt").write_text(RAVEN.replace("Annotation", "Call"))
     text = refusal(folder / "a.txt")
-    assert "has no column 'label' of annotations; name the one that is meant with --label" in text
+    assert "has no column 'label' of annotations. Choose one of its columns with --label" in text
     assert Dataset.read(folder / "a.txt", label="Call").labels == ["cat", "dog"]
     assert "no column 'Cal' of annotations" in refusal(folder / "a.txt", label="Cal")
     assert Dataset.read(folder / "a.txt", label="Channel", least_classes=1).labels == ["1"]

@@ -190,4 +190,4 @@ def test_the_channel_can_be_given_on_the_command_line(stereo: Path, tmp_path: Pa
     assert ran.exit_code == 0
     assert Classifier.load(model).audio == AudioOptions(2, "zero")
     ran = CliRunner().invoke(app, [*command, "--channel", "3"])
-    assert "has no channel 3, only 2; ask for one that is there" in str(ran.exception)
+    assert "has no channel 3, only 2; choose one that exists" in str(ran.exception)

@@ -97,23 +97,26 @@ CASES = {
     "a drip of the status": (drips(b"HTTP/1.1 2"), "bytes came in 0 seconds"),
     "no answer": (lambda line, _: time.sleep(5), "timed out"),
     "a closed line": (lambda line, _: None, "closed connection"),
-    "no HTTP": (sends(b"\x1b[31mSSH-2.0-OpenSSH\r\n\r\n"), "not answer as HTTP demands: BadStatus"),
-    "headers without an end": (endless(OK, b"a: b\r\n"), "not answer as HTTP demands: HTTPExc"),
-    "one header without an end": (endless(OK, b"a" * 100), "as HTTP demands: LineTooLong"),
-    "continue without an end": (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "without an end"),
+    "no HTTP": (sends(b"\x1b[31mSSH-2.0-OpenSSH\r\n\r\n"), "is not valid HTTP: BadStatus"),
+    "headers without an end": (endless(OK, b"a: b\r\n"), "is not valid HTTP: HTTPExc"),
+    "one header without an end": (endless(OK, b"a" * 100), "is not valid HTTP: LineTooLong"),
+    "continue without an end": (
+        endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        "far longer than expected",
+    ),
     "a redirect in a circle": (moved(302, "/net.pth"), "more than 5 redirects, the last to http:"),
-    "a redirect to a file": (moved(301, "file:///etc/passwd"), "a redirect to file:///etc/passwd,"),
-    "a redirect to FTP": (moved(308, "ftp://x/net.pth"), "a redirect to ftp://x/net.pth, which is"),
+    "a redirect to a file": (moved(301, "file:///etc/passwd"), "redirects to file:///etc/passwd,"),
+    "a redirect to FTP": (moved(308, "ftp://x/net.pth"), "redirects to ftp://x/net.pth, which is"),
     "a redirect to nowhere": (
         moved(307, "http://[x/"),
-        "a redirect to http://[x/, which is no add",
+        "redirects to http://[x/, which is not a",
     ),
-    "a redirect to no host's name": (moved(302, f"http://{'a' * 70}.org/"), "is no address of the"),
-    "a redirect to an empty name": (moved(302, "http://a..org/"), "http://a..org/ is no address"),
+    "a redirect to no host's name": (moved(302, f"http://{'a' * 70}.org/"), "is not a web"),
+    "a redirect to an empty name": (moved(302, "http://a..org/"), "http://a..org/ is not a web"),
     "a redirect in Latin-1": (moved(302, "/\xe9 x"), "more than 5 redirects"),
     "a redirect with a long page": (
         endless(b"HTTP/1.1 302 F\r\nLocation: file:///x\r\n\r\n", b"x" * 9),
-        "a redirect to file:///x, which is not followed",
+        "redirects to file:///x, which is not safe",
     ),
     "a coloured reason": (sends(b"HTTP/1.1 404 \x1b[31mGone\r\n\r\n"), "HTTP 404  [31mGone"),
     "too long a length": (
@@ -122,7 +125,7 @@ CASES = {
     ),
     "garbage chunks": (
         sends(OK + b"Transfer-Encoding: chunked\r\n\r\nzzz\r\nhello\r\n"),
-        "not answer as HTTP demands: IncompleteRead",
+        "is not valid HTTP: IncompleteRead",
     ),
     "trailers without an end": (
         endless(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n"),
@@ -130,7 +133,7 @@ CASES = {
     ),
     "a web page": (
         sends(OK + b"Content-Type: text/html\r\n\r\n\n<!DOCTYPE html><p>Log in"),
-        "a web page came instead of the file",
+        "the server sent a web page instead of the file",
     ),
 }
 
@@ -148,7 +151,7 @@ def test_a_server_that_misbehaves_is_given_up_in_a_sentence(server, name, tmp_pa
 
 def test_https_is_not_left_for_http():
     for target in ("http://x/net.pth", "file:///net.pth", "//["):
-        with pytest.raises(http.RefusedError, match="a redirect to"):
+        with pytest.raises(http.RefusedError, match="redirects to"):
             http._redirected("https://x/net.pth", target)
     assert http._redirected("https://x/a", "/b?c") == "https://x/b?c"
     assert http._redirected("http://x/a", "https://y/b") == "https://y/b"

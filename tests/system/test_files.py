@@ -14,7 +14,7 @@ def test_writing_leaves_the_old_file_until_the_new_one_is_whole(tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(EarmarkError, match="cannot write .*: No space left on device; free some"):
+    with pytest.raises(EarmarkError, match="cannot write .*: No space left on device. Free some"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
     with pytest.raises(EarmarkError, match="cannot write .*name another place"):

@@ -35,7 +35,7 @@ WORDS = {
     "folder": "is not a file but a folder",
     "to_pipe": "is not a file but a pipe",
     "to_device": "is not a file but a device",
-    "dangling": "is a link to nowhere, which is not there",
+    "dangling": "is a link to nowhere, which does not exist",
     "loop": "is a link that leads back to itself",
 }
 KINDS = [kind for kind in WORDS if kind != "folder"]
@@ -83,7 +83,7 @@ def test_files_and_nothing_are_left_to_who_opens_them(tmp_path):
     (tmp_path / "x").write_bytes(b"content")
     (tmp_path / "to_x").symlink_to("x")
     assert not_a_file(tmp_path / "to_x") is not_a_file(tmp_path / "none") is None
-    assert not_a_file("a\0b") == "has a name that no file can have (embedded null byte)"
+    assert not_a_file("a\0b") == "has a name that is not allowed for files (embedded null byte)"
     with open_file(tmp_path / "to_x") as file:
         assert file.read() == b"content"
 

@@ -77,7 +77,7 @@ def test_a_folder_of_wheels_serves_pip_too(
 
 def test_a_file_with_another_hash_is_refused(index: Index, way: str, tmp_path: Path) -> None:
     said = refusal(replace(WHEEL, sha256="0" * 64), tmp_path)
-    assert said.startswith("the index has another file of this name (its SHA-256 is wrong)")
+    assert said.startswith("the index has a different file with this name (its SHA-256 is")
 
 
 def test_a_wheel_that_is_gone(index: Index, way: str, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_an_index_that_refuses(
     monkeypatch.setattr(indexes.Handler, "do_GET", lambda self: self.send_error(code))
     said = refusal(WHEEL, tmp_path)
     if way == "pip":
-        assert said == f"the index answered {code}"
+        assert said == f"the index answered with HTTP {code}"
     else:
         assert said.startswith(f"{index.url}/tiny-weights/: HTTP {code} ")
 
@@ -149,13 +149,13 @@ def test_pip_that_never_ends_is_stopped(
     (tmp_path / "pip" / "__main__.py").write_text("import time\ntime.sleep(60)\n")
     monkeypatch.setattr(package_index, "_pip", lambda: tmp_path / "pip")
     monkeypatch.setattr(package_index, "MOST_S", 0.0)
-    assert "pip was not done after 0 minutes" in refusal(WHEEL, tmp_path)
+    assert "pip took longer than 0 minutes" in refusal(WHEEL, tmp_path)
 
 
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
-        ("", "pip failed: it said nothing"),
+        ("", "pip failed: it printed no reason"),
         ("WARNING: old\nERROR: first\nERROR: no \x1b[1mspace.\n", "pip failed: no  [1mspace"),
         (
             "ERROR: Exception:\nTraceback (most recent call last):\n  File x\nValueError: of"
@@ -197,15 +197,15 @@ def test_a_file_of_this_machine_is_not_read_for_an_index(
 ) -> None:
     monkeypatch.setattr(package_index, "_pip", lambda: None)
     index.page = {"files": [{"filename": FILENAME, "url": "file:///etc/passwd"}]}
-    assert refusal(WHEEL, tmp_path) == "file:///etc/passwd is no address of the web"
+    assert refusal(WHEEL, tmp_path) == "file:///etc/passwd is not a web address"
 
 
 @pytest.mark.parametrize(
     ("address", "says"),
     [
-        ("https://ho[st/simple", "https://ho[st/simple/tiny-weights/ is no address of the web"),
+        ("https://ho[st/simple", "https://ho[st/simple/tiny-weights/ is not a web address"),
         ("user:secret@mirror/simple", "the index needs a password"),
-        ("mirror/simple?token=secret", "mirror/simple is no address of the web"),
+        ("mirror/simple?token=secret", "mirror/simple is not a web address"),
     ],
 )
 def test_an_address_that_cannot_be_and_its_secrets(
@@ -222,7 +222,7 @@ def test_a_page_with_an_address_that_cannot_be(
 ) -> None:
     monkeypatch.setattr(package_index, "_pip", lambda: None)
     index.page = {"files": [{"filename": FILENAME, "url": "http://[bad"}]}
-    assert refusal(WHEEL, tmp_path) == "http://[bad is no address of the web"
+    assert refusal(WHEEL, tmp_path) == "http://[bad is not a web address"
 
 
 def test_without_pip_an_index_must_speak_json(
@@ -230,7 +230,9 @@ def test_without_pip_an_index_must_speak_json(
 ) -> None:
     monkeypatch.setattr(package_index, "_pip", lambda: None)
     index.html_only = True
-    assert "answers with text/html, not with JSON (PEP 691)" in refusal(WHEEL, tmp_path)
+    assert "answers with text/html; without pip, earmark reads only JSON (PEP 691)" in refusal(
+        WHEEL, tmp_path
+    )
 
 
 def test_a_password_is_not_used_without_pip_and_never_shown(
@@ -239,6 +241,6 @@ def test_a_password_is_not_used_without_pip_and_never_shown(
     monkeypatch.setattr(package_index, "_pip", lambda: None)
     monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//me:secret@"))
     said = refusal(WHEEL, tmp_path)
-    assert said.startswith("the index needs a password, and earmark passes one on only through pip")
+    assert said.startswith("the index needs a password, which earmark can use only through pip")
     assert "secret" not in said
     assert not index.asked

@@ -1,4 +1,4 @@
-"""Recordings, bytes and arrays become waveforms and windows. Knows no labels and no networks."""
+"""Read recordings, bytes and arrays as waveforms and windows, without labels and networks."""
 
 from earmark.audio.options import (
     AS_IT_IS,

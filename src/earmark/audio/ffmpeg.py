@@ -1,4 +1,4 @@
-"""Decode with FFmpeg's libraries, block by block."""
+"""Decode block by block with the libraries of FFmpeg (PyAV)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from av import AudioFrame, AudioStream
     from av.container import InputContainer
 
-CLOCK_SLACK_S = 0.005  # containers that keep times in milliseconds
-SEEK_FROM_S = 30.0  # FFmpeg decodes up to nearer starts; that takes some 30 ms
+CLOCK_SLACK_S = 0.005  # some containers store times in milliseconds
+SEEK_FROM_S = 30.0  # starts before this are reached by decoding, which takes some 30 ms
 
-# FFmpeg's names of containers. In the first, times are exact: to the sample in the family of MP4,
-# to a millisecond in the others. In both, a length is read and not guessed from the bit rate.
+# FFmpeg's names of containers. Those in _TIMED store times: to the sample in MP4, to a millisecond
+# in the others. Those in _MEASURED store a length; for others FFmpeg guesses it from the bit rate.
 _TIMED = ("mov,mp4", "matroska", "asf")
 _MEASURED = (*_TIMED, "wav", "w64", "aiff", "caf", "flac", "tta", "wv", "ape")
 
@@ -32,15 +32,15 @@ def open_recording(
 ) -> Iterator[Opened]:
     """Open the first audio stream with FFmpeg; the blocks begin at or before ``start_s``.
 
-    They go on to the end of the recording; stop reading them where you have enough.
+    The blocks continue to the end of the recording, so the caller must stop reading in time.
     """
     import av
 
     is_cut = is_cut_ogg(file)
-    # Playlists and session descriptions would make it read other files and the network.
-    alone = {"protocol_whitelist": "none"}
+    # Else playlists and session descriptions could make FFmpeg read other files and the network.
+    no_protocols = {"protocol_whitelist": "none"}
     with av.open(
-        _Unfailing(file), "r", metadata_errors="replace", container_options=alone
+        _Unfailing(file), "r", metadata_errors="replace", container_options=no_protocols
     ) as container:
         stream = next(iter(container.streams.audio), None)
         if stream is None or stream.codec_context is None:
@@ -48,23 +48,23 @@ def open_recording(
         if not stream.rate or not stream.layout.nb_channels:
             raise ValueError("its header gives no rate or no channels")
         if container.format.name == "caf" and stream.codec_context.name == "alac":
-            # It would drop the end of the last packet twice: ALAC says itself how long that is.
+            # ALAC states the length of its last packet, so FFmpeg would cut the end twice.
             stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
         header = _header(container, stream, link, is_cut)
         yield header, _ffmpeg_blocks(container, stream, header, start_s)
 
 
 class _Unfailing:
-    """A file that is read and sought in; a place before it or too far is said, not raised.
+    """A file whose ``seek`` returns -1 instead of raising an exception.
 
-    Of an exception that comes while another waits PyAV prints a traceback.
+    PyAV prints a traceback when an exception is raised while another is being handled.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self.read, self.tell, self._seek = file.read, file.tell, file.seek
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place and return it, or -1, which tells FFmpeg of an error."""
+        """Seek and return the new position, or -1, which FFmpeg takes as an error."""
         try:
             return self._seek(offset, whence)
         except (OSError, OverflowError, ValueError):
@@ -73,12 +73,12 @@ class _Unfailing:
 
 def _header(container: InputContainer, stream: AudioStream, link: Link, is_cut: bool) -> Header:
     frames = max(_length(container, stream), link.samples)
-    is_timed = container.format.name.startswith(_TIMED)  # they know the whole length, cut or not
+    is_timed = container.format.name.startswith(_TIMED)  # these store the length before any cut
     promised = frames if is_timed else round(frames * link.share)
     if mpeg := link.stream:
         frames = mpeg.samples
         promised, is_cut = max(frames, mpeg.promised), mpeg.is_cut and not mpeg.promised
-    elif link.share > 1.01:  # RealMedia counts 8 bytes more
+    elif link.share > 1.01:  # the header of RealMedia counts 8 bytes too many
         is_cut = True
     codec = stream.codec_context.name
     slack = round((CLOCK_SLACK_S if codec.startswith("pcm_") else CODEC_SLACK_S) * stream.rate)
@@ -97,10 +97,10 @@ def _ffmpeg_blocks(
     first = round(start_s * rate_hz)
     position, frames = _seek(container, stream, rate_hz, start_s)
     to_float = av.AudioResampler(format="flt")
-    # Packed, not planar: PyAV 18 reads beyond its planes (and crashes) above 8 channels.
+    # Packed, not planar: above 8 channels PyAV 18 reads beyond its planes and crashes.
     for frame in frames:
         if (frame.sample_rate, frame.layout.nb_channels) != (rate_hz, channels):
-            raise ValueError("rate or channels change on the way")
+            raise ValueError("the rate or the number of channels changes inside the recording")
         for part in to_float.resample(frame) if position + frame.samples > first else ():
             samples = np.asarray(part.to_ndarray(), np.float32).reshape(-1, channels)
             yield Block(position, samples)
@@ -113,7 +113,7 @@ def _seek(
 ) -> tuple[int, Iterator[AudioFrame]]:
     """Return frames that begin at or before ``start_s``, and the position of the first.
 
-    Where the container keeps times, it is sought; else all is decoded (2,000 times real time).
+    Seeks if the container stores times; else decodes from the beginning (2,000 times real time).
     """
     frames = container.decode(stream)
     if start_s < SEEK_FROM_S or not container.format.name.startswith(_TIMED):
@@ -129,14 +129,14 @@ def _seek(
             position = round((frame.time - head.time) * rate_hz)
             if position <= start_s * rate_hz:
                 return position, itertools.chain([frame], frames)
-    raise ValueError("the stretch cannot be found in it")
+    raise ValueError("seeking to the stretch failed")
 
 
 def _length(container: InputContainer, stream: AudioStream) -> int:
-    """Return how many frames the container promises; 0 if it does not, or FFmpeg only guesses."""
+    """Return the number of frames that the container states; 0 if FFmpeg would have to guess it."""
     if not container.format.name.startswith(_MEASURED):
         return 0
     if stream.duration is not None and stream.time_base is not None:
         return int(stream.duration * stream.time_base * stream.rate)
-    alone = len(container.streams) == 1  # else it may be a picture's time
-    return round((container.duration or 0) / 1e6 * stream.rate) if alone else 0
+    is_only_stream = len(container.streams) == 1  # else it may be the length of the video
+    return round((container.duration or 0) / 1e6 * stream.rate) if is_only_stream else 0

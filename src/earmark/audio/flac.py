@@ -1,4 +1,4 @@
-"""Find the last frame of FLAC (RFC 9639), whatever its header says of the length."""
+"""Find the last frame of FLAC (RFC 9639), because the length in its header may be wrong."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 from earmark.audio.mpeg import Content
 
-LEAST_TAIL = 1 << 14  # bytes in which the last two frames are looked for first
+LEAST_TAIL = 1 << 14  # bytes at the end that are searched first for the last two frames
 _BLOCKS = (0, 192, 576, 1152, 2304, 4608, 0, 0, *(256 << k for k in range(8)))
 
 
 class Stream(NamedTuple):
-    """What a header promises in samples, 0 if it does not know; how many the frames hold.
+    """A FLAC stream: the samples its header states (``promised``, 0 if unknown) and really has.
 
-    The last frame begins at byte ``last``, and ends ``longest`` bytes behind it at most.
+    The last frame begins at byte ``last`` and has at most ``longest`` bytes.
     """
 
     promised: int
@@ -27,11 +27,11 @@ class Stream(NamedTuple):
 class _Frame(NamedTuple):
     at: int
     first: int
-    end: int  # the sample behind its last
+    end: int  # the sample after its last
 
 
 def stream_in(content: Content, start: int, end: int) -> Stream | None:
-    """Return what there is of the stream whose metadata begins at ``start``; None for no frames."""
+    """Return the stream whose metadata begins at byte ``start``; None if it has no frames."""
     sound = _after_metadata(content, start, end)
     longest = int.from_bytes(content[start + 15 : start + 18], "big")
     promised = int.from_bytes(content[start + 18 : start + 26], "big") & (1 << 36) - 1
@@ -47,9 +47,10 @@ def stream_in(content: Content, start: int, end: int) -> Stream | None:
 
 
 def _after_metadata(content: Content, start: int, end: int) -> int:
-    """Return where the frames begin: behind blocks of a byte for the kind and three for the size.
+    """Return the byte where the frames begin, after the blocks of metadata.
 
-    The highest bit of the kind marks the last.
+    A block has one byte for its kind and three for its size. The highest bit of the kind marks the
+    last block.
     """
     at, is_last = start + 4, False
     while at + 4 <= end and not is_last:
@@ -59,7 +60,7 @@ def _after_metadata(content: Content, start: int, end: int) -> int:
 
 
 def _last_frame(content: Content, start: int, sound: int, begin: int, end: int) -> _Frame | None:
-    """Return the last of the frames that begin in ``begin..end`` and follow one another."""
+    """Return the last frame that begins in ``begin..end`` and directly follows another one."""
     last, ends = None, {0}
     for frame in _frames(content, content[sound : sound + 4], start, begin, end):
         if frame.first in ends:
@@ -69,8 +70,8 @@ def _last_frame(content: Content, start: int, sound: int, begin: int, end: int) 
 
 
 def _frames(content: Content, model: bytes, start: int, begin: int, end: int) -> Iterator[_Frame]:
-    """Yield what looks like a frame with the rate and the bits of ``model``, the first one."""
-    size = int.from_bytes(content[start + 10 : start + 12], "big")  # of a block, but for the last
+    """Yield candidates for frames, with the same rate and bits as ``model``, the first frame."""
+    size = int.from_bytes(content[start + 10 : start + 12], "big")  # of all blocks except the last
     at = content.find(model[:2], begin, end)
     while at >= 0:
         head = content[at : min(at + 16, end)]
@@ -88,7 +89,7 @@ def _frames(content: Content, model: bytes, start: int, begin: int, end: int) ->
 
 
 def _number(head: bytes) -> tuple[int, int]:
-    """Return the number of a frame or sample, written as UTF-8 writes letters, and its end."""
+    """Return the number of a frame or sample, coded like a UTF-8 character, and its end."""
     ones = 8 - (~head[4] & 255).bit_length()
     number = head[4] & (127 >> ones)
     for byte in head[5 : 4 + max(1, ones)]:

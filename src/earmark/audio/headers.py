@@ -1,4 +1,4 @@
-"""Headers that state a length: the byte where sound begins, and how many bytes follow."""
+"""Read the byte where the samples begin, and how many bytes follow, from headers that state it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _nist(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
 
 
 def _ebml(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    """Read how long Matroska's segment is: as many bytes as the first has zeros before a one."""
+    """Read the length of Matroska's segment; leading zero bits give the number of its bytes."""
     at = head.index(b"\x18\x53\x80\x67") + 4
     n = 9 - head[at].bit_length()
     length = number(head, at, n, "big") & (1 << 7 * n) - 1
@@ -57,7 +57,7 @@ def _xi(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
 
 
 def _voc(head: bytes, content: Content, start: int) -> tuple[int, int]:
-    """Add up the blocks: a byte for the kind, 0 at the end, and three for the size."""
+    """Add up the blocks; each has a byte for its kind (0 at the end) and three for its size."""
     at = first = start + number(head, 20, 2, "little")
     while at + 4 <= len(content) and content[at]:
         at += 4 + int.from_bytes(content[at + 1 : at + 4], "little")
@@ -65,7 +65,7 @@ def _voc(head: bytes, content: Content, start: int) -> tuple[int, int]:
 
 
 def _mat5(_head: bytes, content: Content, start: int) -> tuple[int, int]:
-    """Follow the matrices to the last, which holds the sound behind some 64 bytes of its own.
+    """Go to the last matrix, which has the samples after a header of about 64 bytes.
 
     Some programs count 8 bytes more than they write.
     """
@@ -77,7 +77,7 @@ def _mat5(_head: bytes, content: Content, start: int) -> tuple[int, int]:
 
 
 def _mat4(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
-    """Read the second matrix, the sound; the first is the rate, a number."""
+    """Read the header of the second matrix, which has the samples; the first is the rate."""
     order = "little" if head[0] == 0 and head[1:2] != b"\3" else "big"
     at = 20 + number(head, 16, 4, order) + 8
     kind, rows, columns, _, name = (number(head, at + 4 * k, 4, order) for k in range(5))

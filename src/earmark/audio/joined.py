@@ -1,4 +1,4 @@
-"""Decode all streams of a recording, also those that were joined end to end."""
+"""Decode all streams of a recording, even if several were joined end to end."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ DECODERS: dict[str, Decoder] = {
     "FFmpeg": ffmpeg.open_recording,
 }
 File = FileSource | BytesSource | AbsentSource
-UNREAD_SHARE = 0.01  # of the bytes; fewer behind the end are not worth a warning
+UNREAD_SHARE = 0.01  # of the bytes; if fewer follow the end, there is no warning
 
 
 @contextmanager
 def open_recording(
     decoder: Decoder, source: File, start_s: float, end_s: float | None
 ) -> Iterator[Opened]:
-    """Open all streams of ``source``, the first with ``decoder``; the header is that of them all.
+    """Open all streams of ``source``, the first with ``decoder``; the header covers all of them.
 
-    A stream with another rate or number of channels than the first is not read: it is damage.
+    A stream whose rate or number of channels differs from the first counts as damage.
     """
     with source.open() as file:
         first, *others = links_of(source)
@@ -65,10 +65,10 @@ def open_recording(
 
 
 def is_read_as_before(source: File) -> bool:
-    """Say whether version 3 of the decoder gave the same samples and the same warnings.
+    """Return whether version 3 of the decoder gave the same samples and warnings.
 
-    It took the first of several streams for all, trusted what MP3 says of its length, and saw in
-    few formats that a recording was cut short.
+    That version read only the first of several streams, trusted the length in MP3 headers, and
+    noticed in only a few formats that a recording was cut short.
     """
     link, *others = links_of(source)
     is_counted = link.stream is None or link.stream.is_whole_by_xing
@@ -82,7 +82,7 @@ def is_read_as_before(source: File) -> bool:
 
 
 def _total(lengths: list[tuple[int, int]]) -> int:
-    """Add frames at several rates, as frames at the first; 0 if one length is unknown."""
+    """Return the total length in frames at the first rate; 0 if one length is unknown."""
     rate_hz = lengths[0][1]
     return round(sum(n * rate_hz / r for n, r in lengths)) if all(n for n, _ in lengths) else 0
 
@@ -90,14 +90,14 @@ def _total(lengths: list[tuple[int, int]]) -> int:
 def _blocks(
     source: File, links: list[Link], first: Header, start_s: float
 ) -> Generator[Block, None, None]:
-    """Yield the blocks of one stream after another; pass over those before ``start_s``."""
+    """Yield the blocks of one stream after another; skip streams that end before ``start_s``."""
     position = 0
     for link in links:
         begin_s = start_s - position / first.rate_hz
         with _open(source, link, max(0.0, begin_s)) as (header, blocks):
             if (header.rate_hz, header.channels) != (first.rate_hz, first.channels):
                 what = f"{header.rate_hz} Hz and {amount(header.channels, 'channel')}"
-                raise ValueError(f"a stream of {what} follows; split the file")
+                raise ValueError(f"the next stream in the file has {what}; split the file")
             offset = position
             if 0 < header.frames <= begin_s * header.rate_hz and not header.slack:
                 position += header.frames
@@ -118,17 +118,17 @@ def _open(
         for decoder in decoders or DECODERS.values():
             try:
                 opened = stack.enter_context(decoder(part, start_s, None, link))
-            except Exception:  # decoders raise what they like
+            except Exception:  # decoders raise errors of many types
                 if decoders:
                     raise
                 continue
             yield opened
             return
-        raise ValueError("what follows is not recognised; split the file")
+        raise ValueError("no decoder recognises the next stream in the file; split the file")
 
 
 class _Part(io.RawIOBase):
-    """The bytes of a stream, as a file of their own."""
+    """The bytes of one stream, as a file of its own."""
 
     def __init__(self, file: BinaryIO, link: Link) -> None:
         self._file, self._start, self._size, self._at = file, link.start, link.end - link.start, 0
@@ -156,9 +156,9 @@ class _Part(io.RawIOBase):
 
 
 def links_of(source: File) -> list[Link]:
-    """Return the streams of ``source``; those of a file are looked for once while it is the same.
+    """Return the streams of ``source``; the result for a file is cached until the file changes.
 
-    Raises Refusal where the file cannot be read.
+    Raises Refusal if the file cannot be read.
     """
     if isinstance(source, BytesSource):
         return layout.links_of(source.content)

@@ -1,7 +1,7 @@
-"""Where the streams of a recording lie in its bytes, and where they should end by their own words.
+"""Find the streams of a recording in its bytes, and the end that each stream's header states.
 
-Players stop after the first of several streams that were joined end to end (``cat a.flac b.flac``),
-and at the end of a file that was cut short. What is read here is not decoded.
+Streams may be joined end to end (``cat a.flac b.flac``), and players stop after the first. A file
+may also be cut short. Nothing is decoded here.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from earmark.audio.mpeg import Content
 from earmark.errors import amount
 
 MOST_LINKS = 10_000
-MOST_KINDS, MOST_COPIED = 8, 2**26  # containers of other kinds that follow; their bytes
-OPEN_ENDED = 0x7FFF_0000  # a program that wrote into a pipe gave this or more as the length
+MOST_KINDS, MOST_COPIED = 8, 2**26  # containers of other kinds that may follow; their bytes
+OPEN_ENDED = 0x7FFF_0000  # programs that write into a pipe state this length or more
 
 
 class Link(NamedTuple):
     """The bytes ``start..end`` of one stream.
 
-    Its samples begin at byte ``sound`` and should go on to ``promised``, which lies beyond ``end``
-    where the file was cut short; both are 0 where nothing says so. ``stream`` is for MPEG audio.
-    ``flaw`` says why no decoder can know how to read it. ``rest`` counts bytes at the end that no
-    header counts. ``samples``: so many are there, by the frames of FLAC, whose header says fewer.
-    ``tracks`` of sound lie side by side in Ogg.
+    The samples begin at byte ``sound`` and should end at byte ``promised``, which is after ``end``
+    if the file was cut short; both are 0 if unknown. ``stream`` describes MPEG audio. ``flaw`` says
+    why no decoder can read it correctly. ``rest`` is the number of bytes at the end that no header
+    counts. ``samples`` is the number of samples in the frames of FLAC if its header states fewer,
+    else 0. ``tracks`` is the number of parallel tracks of sound in Ogg.
     """
 
     start: int
@@ -41,21 +41,21 @@ class Link(NamedTuple):
 
     @property
     def share(self) -> float:
-        """How many times the bytes of sound that are there the header promises; 1 if no more."""
-        there = self.end - self.sound
-        return (self.promised - self.sound) / there if self.promised > self.end > self.sound else 1
+        """The stated number of bytes of sound, divided by the actual one; 1 if not cut short."""
+        actual = self.end - self.sound
+        return (self.promised - self.sound) / actual if self.promised > self.end > self.sound else 1
 
 
-WHOLE = Link(0, 0)  # where nothing is known of the bytes
+WHOLE = Link(0, 0)  # if nothing is known of the bytes
 
 
 def links_of(content: Content, depth: int = 0) -> list[Link]:
-    """Return the streams of a recording, at least one, in their order.
+    """Return the streams of a recording in their order, at least one.
 
-    So many that nobody can have meant them are taken as one, with a rest that is not read.
+    If there are more than MOST_LINKS, only the first is read.
     """
     links = _links_of(content)
-    if links[-1].end < len(content):  # something else follows, whatever a decoder makes of it
+    if links[-1].end < len(content):  # another kind of container follows
         links += _links_behind(content, links[-1].end, depth)
     if len(links) <= MOST_LINKS:
         return links
@@ -63,7 +63,7 @@ def links_of(content: Content, depth: int = 0) -> list[Link]:
 
 
 def _links_behind(content: Content, at: int, depth: int) -> list[Link]:
-    """Return the streams behind ``at``, or one for all if they are many or need much memory."""
+    """Return the streams after byte ``at``; a single one if they are many or need much memory."""
     if depth == MOST_KINDS or len(content) - at > MOST_COPIED:
         return [Link(at, len(content))]
     return [
@@ -113,7 +113,7 @@ def _mpeg(content: Content) -> list[Link]:
 
 
 def _mpeg_in_wav(content: Content, link: Link) -> list[Link]:
-    """Add the frames of MPEG audio in a WAV file, whose header knows its length but roughly."""
+    """Add the frames of MPEG audio in a WAV file, whose header states only a rough length."""
     at = content[:4096].find(b"fmt ")
     if content[:4] == b"RIFF" and content[at + 8 : at + 10] in (b"\x50\0", b"\x55\0"):
         streams = mpeg.streams(content, link.sound)
@@ -122,7 +122,7 @@ def _mpeg_in_wav(content: Content, link: Link) -> list[Link]:
 
 
 def _flacs(content: Content, links: list[Link]) -> list[Link]:
-    """Return streams of FLAC up to the first behind which something else begins."""
+    """Return the streams of FLAC up to the first that is followed by something else."""
     result = []
     for k, link in enumerate(links):
         result.append(_flac(content, link, link.start if k else mpeg.after_id3(content, 0)))
@@ -132,7 +132,7 @@ def _flacs(content: Content, links: list[Link]) -> list[Link]:
 
 
 def _flac(content: Content, link: Link, start: int) -> Link:
-    """Add to ``link``, whose FLAC begins at ``start``, what its last frame says of its end."""
+    """Add to ``link``, whose FLAC begins at ``start``, the end and samples by its last frame."""
     if (stream := flac.stream_in(content, start, link.end)) is None:
         return link
     samples = stream.samples if stream.samples > stream.promised > 0 else 0
@@ -146,7 +146,7 @@ def _flac(content: Content, link: Link, start: int) -> Link:
     return link._replace(rest=_unread(content, behind))
 
 
-# Containers of chunks, each with its size
+# Containers of chunks that state their size
 
 
 class _Family(NamedTuple):
@@ -156,7 +156,7 @@ class _Family(NamedTuple):
     size: int  # bytes of its size
     order: str
     pad: int  # chunks begin at multiples of this
-    is_inclusive: bool = False  # the size counts name and size, too
+    is_inclusive: bool = False  # the size includes the name and the size itself
     is_size_first: bool = False
 
 
@@ -187,7 +187,7 @@ def _chunked(content: Content, family: _Family) -> list[Link]:
 
 
 def _walk(content: Content, family: _Family, start: int) -> Link:
-    """Go from chunk to chunk, to the end of the content or the beginning of another stream."""
+    """Return the stream at ``start``: go from chunk to chunk to its end or to another stream."""
     size, head = len(content), family.name + family.size
     at, sound, promised, flaw, rest = start + family.head, 0, 0, "", 0
     open_ended = 1 << 62 if content[start : start + 4] == b"RF64" or family.size > 4 else OPEN_ENDED
@@ -220,7 +220,7 @@ def _walk(content: Content, family: _Family, start: int) -> Link:
 
 
 def _other(content: Content, at: int) -> int:
-    """Return where another container begins, at ``at`` or one byte earlier (no padding); or 0."""
+    """Return the byte where another container begins, ``at`` or one before (no padding); else 0."""
     for begin in (at, at - 1):
         if OTHERS.match(content, begin) or mpeg.begins(content, begin):
             return begin
@@ -228,7 +228,7 @@ def _other(content: Content, at: int) -> int:
 
 
 def _unread(content: Content, at: int) -> int:
-    """Return how many bytes follow from ``at`` on that no header counts; 0 for padding and tags."""
+    """Return the number of bytes from ``at`` on that no header counts; 0 for padding and tags."""
     sample = content[at - 1 : at + 4096]  # a chunk may begin one byte early, without padding
     is_tag = sample.startswith((b"TAG", b"ID3", b"APETAG"), 1)
     if _CHUNK_NAME.match(sample):
@@ -238,9 +238,10 @@ def _unread(content: Content, at: int) -> int:
 
 
 def _flaw(form: bytes, order: str) -> str:
-    """Say how the format of a WAV file contradicts itself: bits against bytes.
+    """Return how the format of a WAV file contradicts itself (bits against bytes), or ''.
 
-    Where the bytes a second go with the bits, those of a block are a slip; decoders do well.
+    If the bytes per second fit the bits, only the bytes per block are wrong, and decoders ignore
+    that.
     """
     kind, channels = number(form, 0, 2, order), number(form, 2, 2, order)
     rate_hz, bytes_a_s = number(form, 4, 4, order), number(form, 8, 4, order)
@@ -250,23 +251,23 @@ def _flaw(form: bytes, order: str) -> str:
     if kind not in (1, 3, 0xFFFE) or block in (0, channels * width) or is_slip:
         return ""
     return (
-        f"its header contradicts itself: {bits} bits a sample, but {amount(block, 'byte')} for"
-        f" {amount(channels, 'channel')}; write it again with a program that knows where it is from"
+        f"its header contradicts itself: {bits} bits per sample, but {amount(block, 'byte')} for"
+        f" {amount(channels, 'channel')}; export it again from the program that made it"
     )
 
 
 def _begins(content: Content, at: int, family: _Family) -> bool:
-    """Say whether another file of a family begins at ``at``; AVI goes on with its own "AVIX"."""
+    """Return whether another file of a family begins at ``at``; "AVIX" continues the same AVI."""
     if content[at : at + len(family.magic)] != family.magic:
         return False
     return content[at + 8 : at + 12] != b"AVIX" and at + family.head < len(content)
 
 
-# Pages of Ogg, boxes of MP4, and magic words
+# Pages of Ogg, boxes of MP4, and magic numbers
 
 
 def _mp4(content: Content) -> list[Link]:
-    """Return the MP4 files: each begins with a box "ftyp"; one box of sound ("mdat") may be cut."""
+    """Return the MP4 files: each begins with a box "ftyp"; the samples ("mdat") may be cut."""
     links, at, start, sound, promised = [], 0, 0, 0, 0
     while at + 16 <= len(content):
         length, head = int.from_bytes(content[at : at + 4], "big"), 8
@@ -285,7 +286,7 @@ def _mp4(content: Content) -> list[Link]:
 
 
 def _ogg(content: Content) -> list[Link]:
-    """Return chained Ogg streams: each begins at a first page that follows another kind of page."""
+    """Return chained Ogg streams: each begins with a first page after a page of another kind."""
     starts, at, is_first, end, tracks = [0], 0, True, 0, 0
     while 0 <= at < len(content) - 27:
         was_first, is_first = is_first, bool(content[at + 5] & 2)
@@ -304,7 +305,7 @@ def _ogg(content: Content) -> list[Link]:
     return [*links, last._replace(rest=_unread(content, end) if end else 0, tracks=max(1, tracks))]
 
 
-# Signs of containers that are long enough not to come about by chance
+# Magic numbers of containers that are too long to occur by chance
 OTHERS = re.compile(
     rb"RIFF.{4}WAVE|RF64.{4}WAVE|FORM.{4}AIF[FC]|fLaC[\x00\x80]\x00\x00\x22|OggS\x00\x02\x00{8}"
     rb"|caff\x00\x01\x00\x00desc|.{4}ftyp(?:M4A |isom|mp4)",
@@ -333,7 +334,7 @@ _MAGICS = (
 
 
 def _stated(content: Content, links: list[Link], magic: bytes) -> list[Link]:
-    """Add what the header of the last stream promises, if it is one that does."""
+    """Add the length that the header of the last stream states, if its format has one."""
     *before, last = links
     head = content[last.start : last.start + 1024]
     for sign, read in STATED.items():

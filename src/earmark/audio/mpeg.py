@@ -1,4 +1,4 @@
-"""Count the frames of MPEG audio (MP3, MP2, MP1), whatever a header says of them."""
+"""Count the frames of MPEG audio (MP3, MP2, MP1), because the count in a header may be wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 Content = bytes | mmap.mmap
 
-# ISO 11172-3 and 13818-3: kbit/s by version (1, or 2 and 2.5) and layer, from index 1 on
+# ISO 11172-3 and 13818-3: kbit/s by version (2 includes 2.5) and layer, from index 1 on
 _KBPS = {
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -19,11 +19,11 @@ _KBPS = {
 }
 _RATES_HZ = (44_100, 48_000, 32_000)
 _TAGS = (b"Xing", b"Info", b"VBRI")
-_TAG_AT = (13, 15, 21, 23, 36, 38)  # where a tag begins in its frame, by version, mode and checksum
+_TAG_AT = (13, 15, 21, 23, 36, 38)  # byte of a tag in its frame, by version, mode and checksum
 
 
 class Frame(NamedTuple):
-    """What the header of a frame says; frames with the same ``kind`` belong together."""
+    """The header of a frame; the frames of one stream have the same ``kind``."""
 
     length: int  # bytes
     samples: int
@@ -32,11 +32,12 @@ class Frame(NamedTuple):
 
 
 class Stream(NamedTuple):
-    """Frames that belong together, ``start..end`` in bytes, and how many samples they decode to.
+    """The bytes ``start..end`` of one stream, and the number of samples in its frames.
 
-    ``promised`` is how many they should be by the table (Xing, Info or VBRI) in the first frame,
-    which is no sound; 0 without one. ``is_xing``: it is of the kind by which decoders drop what
-    the encoder added at both ends. ``is_cut``: the content ends inside a frame.
+    ``promised`` is the number of samples that a table (Xing, Info or VBRI) in the first frame
+    states, or 0 without a table; a frame with a table has no sound. ``is_xing`` says whether the
+    table is Xing or Info; with these, decoders drop what the encoder added at both ends. ``is_cut``
+    says whether the content ends inside a frame.
     """
 
     start: int
@@ -48,17 +49,17 @@ class Stream(NamedTuple):
 
     @property
     def is_whole_by_xing(self) -> bool:
-        """Say whether a table of Xing's counts just the frames that are there."""
+        """Whether a Xing or Info table states exactly the number of frames that exist."""
         return self.is_xing and self.promised == self.samples
 
 
 def streams(
     content: Content, start: int = 0, ends: re.Pattern[bytes] | None = None
 ) -> list[Stream]:
-    """Return the streams of MPEG audio in ``content``, joined end to end; none where it has none.
+    """Return the streams of MPEG audio that are joined end to end in ``content``, perhaps none.
 
-    A stream ends where rate, layer or number of channels change, and where another table begins.
-    All end where, between two frames or behind the last, what ``ends`` matches begins.
+    A stream ends where the rate, layer or number of channels changes, or where another table
+    begins. The search stops where ``ends`` matches, between two frames or after the last.
     """
     result: list[Stream] = []
     at, size, tags = start, len(content), _tags(content)
@@ -114,15 +115,15 @@ def _frame(second: int, third: int, is_mono: bool) -> Frame | None:
 
 
 def after_id3(content: Content, at: int) -> int:
-    """Return where the tag of ID3v2 ends that begins at ``at``, or ``at`` if none does."""
+    """Return the end of the ID3v2 tag that begins at ``at``, or ``at`` if there is none."""
     if content[at : at + 3] != b"ID3" or at + 10 > len(content):
         return at
     size = functools.reduce(lambda n, byte: n << 7 | byte & 127, content[at + 6 : at + 10], 0)
-    return at + 10 + size + 10 * (content[at + 5] >> 4 & 1)  # a footer, perhaps
+    return at + 10 + size + 10 * (content[at + 5] >> 4 & 1)  # a flag says if there is a footer
 
 
 def begins(content: Content, at: int) -> bool:
-    """Say whether three frames that belong together begin at ``at``, perhaps behind a tag."""
+    """Return whether three frames of one kind begin at ``at``, or after a tag there."""
     kinds, at = list[int](), after_id3(content, at)
     while len(kinds) < 3 and (frame := frame_at(content, at)):
         kinds.append(frame.kind)
@@ -131,9 +132,9 @@ def begins(content: Content, at: int) -> bool:
 
 
 def _next_frame(content: Content, at: int, kind: int | None) -> int:
-    """Return where the next frame begins, at ``at`` or later; the content's size if none does.
+    """Return the byte where the next frame begins, from ``at`` on; the content's size if none does.
 
-    One of another ``kind`` than the last is believed only if one of its own kind follows it.
+    A frame whose kind differs from ``kind`` counts only if another frame of its own kind follows.
     """
     frame = frame_at(content, at)
     if frame is not None and frame.kind == kind:
@@ -157,9 +158,9 @@ def _next_frame(content: Content, at: int, kind: int | None) -> int:
 
 
 def _tags(content: Content) -> dict[int, tuple[int, bool]]:
-    """Return where frames may begin that hold a table: the frames it states, and if it is Xing's.
+    """Return, by the byte of a frame with a table, its number of frames and whether it is Xing.
 
-    Xing's has 4 flags before that number, the lowest of which says that it is there.
+    A Xing or Info table has flags before the number; the lowest flag says that the number exists.
     """
     result: dict[int, tuple[int, bool]] = {}
     for tag in _TAGS:

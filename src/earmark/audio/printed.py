@@ -1,8 +1,8 @@
-"""What decoders print is caught: libmpg123 writes to C's own streams, past Python's.
+"""Catch what decoders print: libmpg123 writes to the streams of C, not to those of Python.
 
-Descriptors are left as they are: other threads may be writing to them. C's variables ``stdout`` and
-``stderr`` are set to a stream that hands each thread what it printed. That takes the GNU C library;
-elsewhere nothing is caught.
+The variables ``stdout`` and ``stderr`` of C are set to a stream that gives each thread its own
+output. The file descriptors stay as they are, because other threads may be writing to them. This
+works only with the GNU C library; elsewhere nothing is caught.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import NamedTuple
 _WRITE = ctypes.CFUNCTYPE(
     ctypes.c_ssize_t, ctypes.c_void_p, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t
 )
-_UNBUFFERED = 2  # _IONBF: each text comes at once, in the thread that prints it
+_UNBUFFERED = 2  # _IONBF: each text arrives at once, in the thread that prints it
 _NAMES = {1: "stdout", 2: "stderr"}
 
 
 class _Functions(ctypes.Structure):
-    """C's ``cookie_io_functions_t``: what a stream of one's own does."""
+    """The structure ``cookie_io_functions_t`` of C: the functions of a custom stream."""
 
     _fields_ = (
         ("read", ctypes.c_void_p),
@@ -35,7 +35,7 @@ class _Functions(ctypes.Structure):
 
 
 class _Stream(NamedTuple):
-    """A variable of C, the stream it was set to, and ours."""
+    """A variable of C, its original stream, and our stream."""
 
     variable: ctypes.c_void_p
     theirs: int | None
@@ -50,7 +50,7 @@ _thread = threading.local()
 
 @contextlib.contextmanager
 def caught() -> Iterator[list[str]]:
-    """Catch what C code prints in this thread; inside another ``caught``, it is that one's."""
+    """Catch what C code prints in this thread; a nested ``caught`` shares the list of the outer."""
     outer: list[str] | None = getattr(_thread, "texts", None)
     if outer is not None:
         yield outer
@@ -66,12 +66,12 @@ def caught() -> Iterator[list[str]]:
 
 
 def remarks(texts: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what a decoder printed, in short: damage that it conceals, and the rest."""
+    """Return short versions of what a decoder printed: lines about damage, and other lines."""
     lines = [line.strip() for line in "".join(texts).splitlines() if line.strip()]
     damage = [line for line in lines if re.search(r"/layer\d?\.c:.*error:", line)]
     others = [line for line in lines if line not in damage]
-    return _counted("damaged inside; its decoder says", damage), _counted(
-        "its decoder says", others
+    return _counted("damaged inside; the decoder says", damage), _counted(
+        "the decoder says", others
     )
 
 
@@ -84,7 +84,7 @@ def _counted(what: str, lines: list[str]) -> tuple[str, ...]:
 
 
 def _use(change: int) -> None:
-    """Set C's variables for the first thread that catches, and back after the last."""
+    """Set the variables of C for the first user, and restore them after the last."""
     global _users
     with _lock:
         _users += change
@@ -95,7 +95,7 @@ def _use(change: int) -> None:
 
 @functools.cache
 def _streams() -> tuple[_Stream, ...]:
-    """Make the streams; none where this C library has no such thing."""
+    """Create the streams; none if the C library does not support them."""
     try:
         library = ctypes.CDLL(None)
         library.gnu_get_libc_version  # noqa: B018  # elsewhere the variables may be read-only
@@ -120,7 +120,7 @@ def _streams() -> tuple[_Stream, ...]:
 def _write(
     descriptor: int, _cookie: int | None, text: ctypes.Array[ctypes.c_char], size: int
 ) -> int:
-    """Take what a thread prints; of threads that do not decode it goes where it would have gone."""
+    """Keep what a decoding thread prints; pass on what other threads print."""
     texts: list[str] | None = getattr(_thread, "texts", None)
     content = ctypes.string_at(text, size)
     if texts is None:

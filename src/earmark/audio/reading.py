@@ -1,8 +1,8 @@
-"""Recordings in, waveforms out: decode, mix to mono, resample.
+"""Read recordings as waveforms: decode, mix to mono, resample.
 
-Content decides how a recording is read, never its name: libsndfile gets the first look, FFmpeg's
-libraries (PyAV) what libsndfile does not recognise. Nothing is corrected in passing: levels beyond
-full scale and offsets (DC) stay as they are.
+The content of a recording decides how it is read, never its name. libsndfile tries first; FFmpeg's
+libraries (PyAV) read what libsndfile does not recognise. Levels beyond full scale and offsets (DC)
+are not corrected.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from earmark.audio.options import (
 from earmark.audio.resampling import resampled
 from earmark.audio.source import Recording, SampleSource, Source, as_source
 from earmark.audio.stretch import Stretch, header_s, limit_of, missing_of, stretch_of
-from earmark.errors import AudioError
+from earmark.errors import AudioError, amount
 
 
 def read(
@@ -44,10 +44,29 @@ def read(
 ) -> Sound:
     """Read a recording, or ``start..end`` (seconds) of it, as mono (n,) at ``rate_hz``.
 
-    Mono is the mean of the channels, or the one of ``options``. Without ``rate_hz`` the rate is
-    the recording's. ``source`` is a path or a file's bytes, and ``name`` stands for it in errors.
-    Edges and errors are those of :func:`read_channels`; besides, AudioError for a clip shorter
-    than one sample at ``rate_hz``. Memory is for one channel, whatever is recorded.
+    Parameters
+    ----------
+    source : str, Path, bytes or Source
+        A path, or the bytes of a file.
+    rate_hz : int, optional
+        Sample rate of the result; by default that of the recording.
+    start, end : float, optional
+        Seconds; by default the whole recording.
+    options : AudioOptions
+        Which channel to read instead of the mean of all, and more.
+    name : str, optional
+        Name of the recording in errors, if ``source`` is bytes.
+
+    Returns
+    -------
+    Sound
+        Samples (n,) float32; warnings about what is missing or was changed. Memory is needed for
+        one channel only, however many the recording has.
+
+    Raises
+    ------
+    AudioError
+        As :func:`read_channels`, and for a clip shorter than one sample at ``rate_hz``.
     """
     limit_hz = rate_hz or 0
     with open_stream(source, rate_hz, start, end, options, name=name, limit_hz=limit_hz) as stream:
@@ -65,11 +84,11 @@ def open_stream(
     name: str | None = None,
     limit_hz: int | None = None,
 ) -> Iterator[Stream]:
-    """Open a recording to get what :func:`read` returns of it block by block.
+    """Open a recording to read it as :func:`read` does, but block by block.
 
-    Only ``EARMARK_MAX_SECONDS`` limits it, unless ``limit_hz`` is given: then the samples that one
-    channel has at that rate, or at the recording's if that is higher, may take no more than
-    ``EARMARK_MAX_BYTES``. Errors in the recording are raised by the blocks, too.
+    The length is limited by ``EARMARK_MAX_SECONDS`` and, if ``limit_hz`` is given, by
+    ``EARMARK_MAX_BYTES``: the bytes of one channel at that rate, or at the rate of the recording if
+    that is higher. Iterating over the blocks may raise AudioError too.
     """
     source = as_source(source, name)
     with _naming(source), _opened(source, start, end) as (header, blocks, start_s):
@@ -92,7 +111,7 @@ def open_channels(
     name: str | None = None,
     is_limited: bool = False,
 ) -> Iterator[Stream]:
-    """Open a recording to get what :func:`read_channels` returns of it block by block."""
+    """Open a recording to read it as :func:`read_channels` does, but block by block."""
     source = as_source(source, name)
     with _naming(source), _opened(source, start, end) as (header, blocks, start_s):
         channels = 1 if options.channel else header.channels
@@ -113,19 +132,23 @@ def read_channels(
 ) -> Sound:
     """Decode a recording, or ``start..end`` (seconds) of it, into (n, channels) at its own rate.
 
-    Full scale is -1..1, which lossy and float formats may exceed. A stretch takes memory and time
-    for the stretch only, exact to the sample; of FFmpeg's formats, WebM, Matroska and WMA keep
-    times to a millisecond only, and those without an index (AMR, raw AAC) are decoded up to the
-    stretch, 2,000 times faster than real time. ``end`` up to 50 ms beyond the recording is clipped.
+    Full scale is -1..1; lossy and float formats may exceed it. A stretch is exact to the sample,
+    and only the stretch takes time and memory, with two exceptions: WebM, Matroska and WMA store
+    times only to a millisecond, and formats without an index (AMR, raw AAC) are decoded from their
+    beginning, 2,000 times faster than real time. An ``end`` up to 50 ms after the end of the
+    recording is moved there.
 
-    A recording that was cut short or is damaged gives what is there up to that place and a warning
-    that says how much is missing; nothing is taken from behind the damage.
+    If a recording is cut short or damaged, everything before that place is returned, with a warning
+    that says how much is missing. Nothing after the damage is read.
 
-    Raises AudioError, one sentence that begins with the path (or ``name``): not a readable file;
-    not recognised, or damaged before the stretch; empty; a stretch that is not inside the
-    recording; longer than ``EARMARK_MAX_SECONDS`` or of more than ``EARMARK_MAX_BYTES`` in memory;
-    a rate below ``MIN_RATE_HZ`` or above ``MAX_RATE_HZ``; a channel that is not there; samples that
-    are NaN, infinite or beyond ``MAX_PEAK``, unless ``options`` say otherwise.
+    Raises
+    ------
+    AudioError
+        If the file cannot be read, is not recognised, is empty or is damaged before the stretch; if
+        the stretch is not inside the recording; if it is longer than ``EARMARK_MAX_SECONDS`` or
+        takes more than ``EARMARK_MAX_BYTES`` in memory; if the rate is below ``MIN_RATE_HZ`` or
+        above ``MAX_RATE_HZ``; if the channel does not exist; and if samples are NaN, infinite or
+        beyond ``MAX_PEAK``, unless ``options`` allow that.
     """
     with open_channels(source, start, end, options, name=name, is_limited=True) as stream:
         return stream.joined()
@@ -139,7 +162,7 @@ def load(
     *,
     name: str | None = None,
 ) -> Samples:
-    """Return the samples of :func:`read`; its warnings are given as ``AudioWarning``."""
+    """Return the samples (n,) of :func:`read`; its warnings are issued as ``AudioWarning``."""
     return _with_warnings(read(source, rate_hz, start, end, name=name), source, name).samples
 
 
@@ -150,16 +173,16 @@ def decode(
     *,
     name: str | None = None,
 ) -> tuple[Samples, int]:
-    """Return samples and rate of :func:`read_channels`; its warnings are ``AudioWarning``."""
+    """Return the samples (n, channels) and rate of :func:`read_channels`; issue its warnings."""
     sound = _with_warnings(read_channels(source, start, end, name=name), source, name)
     return sound.samples, sound.rate_hz
 
 
 def header_of(source: Recording, *, name: str | None = None) -> Header:
-    """Return what is known of a recording without decoding it: see :class:`Header`.
+    """Return the header of a recording without decoding it: see :class:`Header`.
 
-    ``frames`` is then what one full decode yields (codecs may drop up to ``slack`` of them), or 0
-    where only decoding can tell. Raises AudioError as :func:`read_channels` does.
+    Its ``frames`` is the length that decoding yields (codecs may drop up to ``slack`` frames), or
+    0 if only decoding can tell. Raises AudioError as :func:`read_channels` does.
     """
     source = as_source(source, name)
     with _naming(source), _opened(source, None, None) as (header, *_):
@@ -167,7 +190,7 @@ def header_of(source: Recording, *, name: str | None = None) -> Header:
 
 
 def decoder_version(source: Source) -> int:
-    """Return the version of the decoder for the store's key: 3 where that one read the same."""
+    """Return the version of the decoder for the store's key: 3 if version 3 read the same."""
     is_old = isinstance(source, SampleSource) or joined.is_read_as_before(source)
     return 3 if is_old else DECODER_VERSION
 
@@ -176,10 +199,15 @@ def decoder_version(source: Source) -> int:
 def _opened(
     source: Source, start: float | None, end: float | None
 ) -> Iterator[tuple[Header, _Blocks, float]]:
-    """Open ``source`` with the first decoder that recognises it; yield the start (seconds), too."""
+    """Open ``source`` with the first decoder that recognises it.
+
+    Yields the header, the blocks, and the start in seconds.
+    """
     start_s = 0.0 if start is None else start
     if not 0 <= start_s < (math.inf if end is None else end) or end == math.inf:
-        raise Refusal(f"no stretch from {start} to {end} s; give 0 <= start < end", "stretch")
+        raise Refusal(
+            f"start is {start} and end is {end} (seconds); give 0 <= start < end", "stretch"
+        )
     refusals = []
     for decoder, opening in _openings(source, start_s, end):
         with ExitStack() as stack:
@@ -188,11 +216,11 @@ def _opened(
                     header, blocks = stack.enter_context(opening)
             except Refusal:
                 raise
-            except Exception as error:  # decoders raise what they like, AttributeError included
+            except Exception as error:  # decoders raise errors of many types, even AttributeError
                 refusals.append(f"{decoder}: {reason(error)}")
                 continue
-            # Recognised: from here on an error is damage. The other decoder might step over it
-            # without a word and give a recording with a hole.
+            # The format is recognised, so any later error means damage. The other decoder is not
+            # tried: it might skip the damage silently, and the recording would have a hole.
             yield header, _Blocks(blocks, texts), start_s
             return
     raise Refusal(
@@ -205,7 +233,7 @@ def _opened(
 def _openings(
     source: Source, start_s: float, end_s: float | None
 ) -> Iterator[tuple[str, AbstractContextManager[Opened]]]:
-    """Yield the decoders that may recognise ``source``, by name, each about to open it."""
+    """Yield the name of each decoder, and a context manager that opens ``source`` with it."""
     if isinstance(source, SampleSource):
         frames, channels = source.samples.shape
         header = Header(source.rate_hz, channels, frames, frames)
@@ -218,7 +246,7 @@ def _openings(
 
 
 class _Blocks:
-    """The blocks of a decoder, which any thread may take, and ``texts``: what it printed."""
+    """The blocks of a decoder, and ``texts``, which it printed; any thread may iterate over it."""
 
     def __init__(self, blocks: Iterator[Block], texts: list[str]) -> None:
         self.blocks, self.texts = blocks, list(texts)
@@ -238,8 +266,8 @@ def _columns(header: Header, channel: int | None) -> slice:
         return slice(None)
     if channel > header.channels:
         raise Refusal(
-            f"has no channel {channel}, only {header.channels}; ask for one that is there, or for"
-            " the mean of all",
+            f"has no channel {channel}, only {header.channels}; choose one that exists, or the mean"
+            " of all",
             "channel",
         )
     return slice(channel - 1, channel)
@@ -252,9 +280,9 @@ def _checked(
     options: AudioOptions,
     stream: Stream,
 ) -> Iterator[Samples]:
-    """Yield the frames of a stretch, up to the end or to where they are damaged.
+    """Yield the frames of a stretch, up to its end or to the first damage.
 
-    The last thing is to raise Refusal, or to give ``stream`` its warnings, notes and remarks.
+    At the end, either raises Refusal or sets the warnings, notes and remarks of ``stream``.
     """
     scale = options.full_scale if header.is_float else 1.0
     columns, zero = _columns(header, options.channel), options.non_finite == "zero"
@@ -275,20 +303,24 @@ def _checked(
     except Exception as error:
         damage = error
     missing, notes = missing_of(header, stretch, position, damage)
-    what = f"{bad} samples are NaN, infinite or beyond {MAX_PEAK:g}"
+    are = "is" if bad == 1 else "are"
+    what = f"{amount(bad, 'sample')} {are} NaN, infinite or beyond {MAX_PEAK:g}"
     if bad and not zero:
-        raise Refusal(f"{what}; write it again or leave it out", "samples") from damage
+        raise Refusal(f"{what}; export it again or remove it", "samples") from damage
     zeroed = (f"{what}; they were set to zero.",) if bad else ()
     if header.unread and stretch.is_whole:
-        missing += (f"{header.unread} bytes behind the end by its header are not read.",)
+        missing += (
+            f"the file has {header.unread} bytes after the end that its header states; these were"
+            " not read.",
+        )
     if header.tracks > 1:
-        missing += (f"{header.tracks} tracks of sound lie side by side; only the first is read.",)
+        missing += (f"it has {header.tracks} parallel tracks of sound; only the first was read.",)
     damaged, stream.remarks = printed.remarks(blocks.texts)
     stream.warnings, stream.notes = (*missing, *zeroed, *damaged), notes
 
 
 def _larger(blocks: Iterable[Samples]) -> Generator[Samples, None, None]:
-    """Join small blocks: FFmpeg gives some of 20 ms, and each costs its handling."""
+    """Join small blocks: FFmpeg yields blocks of 20 ms, and each block has a fixed cost."""
     parts: list[Samples] = []
     for block in blocks:
         parts.append(block)
@@ -301,7 +333,7 @@ def _larger(blocks: Iterable[Samples]) -> Generator[Samples, None, None]:
 
 @contextmanager
 def _naming(source: Source) -> Iterator[None]:
-    """Make an AudioError, which names the recording, of every refusal."""
+    """Turn every Refusal into an AudioError that names the recording."""
     try:
         yield
     except Refusal as error:
@@ -315,35 +347,35 @@ def _with_warnings(sound: Sound, source: Recording, name: str | None) -> Sound:
 
 
 def _mono(blocks: Iterable[Samples], header: Header, stream: Stream) -> Iterator[Samples]:
-    """Mix blocks down to (n,); warn of samples so far beyond full scale that it must be another."""
+    """Mix blocks down to (n,); warn if samples are so large that full scale cannot be 1."""
     peak = 0.0
     for block in blocks:
         mono = _mean(block)
         peak = max(peak, float(mono.max()), -float(mono.min()))
         yield mono
-    if peak >= LOUD_PEAK and header.slack and not header.is_float:  # MP3 and its like
+    if peak >= LOUD_PEAK and header.slack and not header.is_float:  # lossy formats such as MP3
         stream.warnings += (
-            f"its samples reach {peak:.4g}, where full scale is 1: damaged inside?",
+            f"its samples reach {peak:.4g}, but full scale is 1; it may be damaged inside.",
         )
     elif peak >= LOUD_PEAK:
         scale = f"{full_scale(peak):.0f}"
         stream.warnings += (
-            f"its samples reach {peak:.4g}, where full scale is 1: integers kept as floats? Divide"
-            f" them by {scale} and write it again; to train on such recordings, give --full-scale"
+            f"its samples reach {peak:.4g}, but full scale is 1; they may be integers stored as"
+            f" floats. Divide them by {scale} and save it again, or train with --full-scale"
             f" {scale}.",
         )
 
 
 def _is_sound(x: Samples) -> bool:
-    """Say if no sample is NaN, infinite or beyond ``MAX_PEAK``; two passes, and no copy."""
-    return bool(x.max() <= MAX_PEAK and x.min() >= -MAX_PEAK)  # NaN is neither
+    """Return whether no sample is NaN, infinite or beyond ``MAX_PEAK``; makes no copy."""
+    return bool(x.max() <= MAX_PEAK and x.min() >= -MAX_PEAK)  # comparisons with NaN are False
 
 
 def _mean(block: Samples) -> Samples:
     """Mix (n, channels) down to (n,), the mean of the channels."""
     if block.shape[1] == 1:
         return block[:, 0]
-    total = block[:, 0] + block[:, 1]  # by columns: several times faster than by rows of two
+    total = block[:, 0] + block[:, 1]  # adding columns is several times faster than mean(1)
     for channel in range(2, block.shape[1]):
         total += block[:, channel]
     return np.asarray(total / np.float32(block.shape[1]))

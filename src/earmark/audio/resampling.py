@@ -1,4 +1,4 @@
-"""Change the rate of waveforms: whole, or block by block."""
+"""Resample waveforms, whole or block by block."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from collections.abc import Generator, Iterable, Iterator
 import numpy as np
 
 from earmark.audio.decoder import Refusal, Samples
+from earmark.errors import amount
 
-WHOLE = 1 << 20  # samples: what is no longer, 24 s at 44.1 kHz, is resampled at once
+WHOLE = 1 << 20  # samples; up to this length (24 s at 44.1 kHz), a clip is resampled at once
 
 
 def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
-    """Resample ``x`` (n,) to round(n * to_hz / from_hz) samples, perhaps none; same rate, same x.
+    """Resample ``x`` (n,) to round(n * to_hz / from_hz) samples, perhaps none.
 
-    soxr "HQ" keeps aliases 143 dB down, where other fast resamplers reach 5 to 15 dB.
+    Returns ``x`` itself if the rates are equal. Uses soxr "HQ": it suppresses aliases by 143 dB,
+    other fast resamplers by only 5 to 15 dB.
     """
     if from_hz == to_hz:
         return x
@@ -27,9 +29,9 @@ def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
 def resampled(
     blocks: Iterable[Samples], from_hz: int, to_hz: int
 ) -> Generator[Samples, None, None]:
-    """Yield blocks that are, joined, the very samples of :func:`resample`; there is at least one.
+    """Yield blocks, at least one, that together equal the result of :func:`resample`.
 
-    Raises Refusal where all are less than one sample.
+    Raises Refusal if the result would have no sample.
     """
     if from_hz == to_hz:
         yield from blocks
@@ -38,7 +40,7 @@ def resampled(
 
     blocks = iter(blocks)
     parts = list(_first(blocks))
-    if (more := next(blocks, None)) is None:  # a third less work than block by block
+    if (more := next(blocks, None)) is None:  # a third faster than block by block
         y = resample(_joined(parts), from_hz, to_hz)
         if not len(y):
             raise _too_short(sum(map(len, parts)), from_hz, to_hz)
@@ -58,7 +60,7 @@ def resampled(
 
 
 def _first(blocks: Iterator[Samples]) -> Iterator[Samples]:
-    """Yield blocks until they are too many to be resampled at once."""
+    """Yield blocks until there are too many samples to resample at once."""
     count = 0
     while count < WHOLE and (block := next(blocks, None)) is not None:
         count += len(block)
@@ -73,6 +75,7 @@ def _joined(parts: list[Samples]) -> Samples:
 
 def _too_short(n: int, from_hz: int, to_hz: int) -> Refusal:
     return Refusal(
-        f"{n} samples at {from_hz} Hz are less than one sample at {to_hz} Hz; give a longer clip",
+        f"has {amount(n, 'sample')} at {from_hz} Hz, less than one sample at {to_hz} Hz; give a"
+        " longer clip",
         "length",
     )

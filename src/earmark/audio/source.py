@@ -1,7 +1,7 @@
-"""Where the bytes or samples of a recording come from: it need not be a file.
+"""Sources of recordings: files, bytes and samples.
 
-A source has a ``name`` for errors, a ``size`` in bytes, a ``version`` (a hash of its content) and,
-where it has to be decoded, an ``open`` file that is read in ranges.
+A source has a ``name`` for errors, a ``size`` in bytes and a ``version`` (a hash of its content).
+A source that must be decoded also has ``open``, which returns a file that can seek.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from earmark.audio.decoder import BLOCK_SAMPLES, Refusal, Samples, reason
 from earmark.errors import EarmarkError
 from earmark.system.files import file_sha256, not_a_file, open_file
 
-INTEGERS = {"int16": 2.0**15, "int32": 2.0**31}  # full scale, as soundfile has it
-MOST_CHANNELS = 64  # of samples; a longer second axis is time
+INTEGERS = {"int16": 2.0**15, "int32": 2.0**31}  # full scale, the same as in soundfile
+MOST_CHANNELS = 64  # of samples; a longer second axis must be time
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """A recording in a file, whatever its name says."""
+    """A recording in a file; its format does not depend on its name."""
 
     path: Path
 
@@ -44,11 +44,11 @@ class FileSource:
         return file_sha256(self.path)
 
     def open(self) -> BinaryIO:
-        """Open the file without a name: soundfile and FFmpeg would look at its suffix."""
+        """Open the file without a name, because soundfile and FFmpeg would look at its suffix."""
         try:
             if not self.size:
                 raise _empty()
-            return open_file(self.path)  # unbuffered: libsndfile reads by the handle, too
+            return open_file(self.path)  # unbuffered: libsndfile reads from the descriptor
         except (OSError, ValueError) as error:
             raise Refusal(
                 f"cannot be opened: {reason(error)}; check the path and its permissions", "missing"
@@ -60,7 +60,7 @@ class FileSource:
             return BytesSource(file.read(), self.name)
 
     def _regular(self) -> os.stat_result:
-        """Refuse a pipe or a device: to read one can take forever."""
+        """Return the file's status; refuse a pipe or a device, which may have no end."""
         if problem := not_a_file(self.path):
             raise Refusal(f"{problem}; give the path of a recording", "missing")
         return os.stat(self.path)
@@ -88,7 +88,7 @@ class BytesSource:
 
 
 class _Content(io.BytesIO):
-    """Goes to the beginning where it should go before it; soundfile prints what is raised."""
+    """Seeks to the beginning instead of before it; soundfile would print an exception."""
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         origin = (0, self.tell(), len(self.getbuffer()))[whence]
@@ -97,7 +97,7 @@ class _Content(io.BytesIO):
 
 @dataclass(frozen=True, eq=False)
 class SampleSource:
-    """A recording that is decoded already: ``samples`` (n, channels) float32, full scale 1."""
+    """A recording that is already decoded: ``samples`` (n, channels) float32, full scale 1."""
 
     samples: Samples = field(repr=False)
     rate_hz: int
@@ -117,29 +117,31 @@ class SampleSource:
 
     @classmethod
     def of(cls, samples: ArrayLike, rate_hz: int | None, name: str = "<samples>") -> SampleSource:
-        """Take ``samples`` (n,) or (n, channels), as soundfile gives them, at ``rate_hz``.
+        """Return a source of ``samples`` (n,) or (n, channels), as in soundfile, at ``rate_hz``.
 
-        float32 and float64 are taken as they are, int16 and int32 are scaled to -1..1. Raises
-        EarmarkError for other types and shapes, and where ``rate_hz`` is missing.
+        int16 and int32 are scaled to -1..1; float32 and float64 are not scaled. Raises EarmarkError
+        for other types and shapes, and if ``rate_hz`` is missing.
         """
         x = np.asarray(samples)
         if rate_hz is None:
-            raise EarmarkError(f"{name} need a rate; give rate_hz=, such as rate_hz=16_000.")
+            raise EarmarkError(f"{name} need a rate. Give rate_hz, such as rate_hz=16_000.")
         if isinstance(rate_hz, bool) or int(rate_hz) != rate_hz or rate_hz < 1:
-            raise EarmarkError(f"rate_hz is {rate_hz!r}; give a whole number of samples a second.")
+            raise EarmarkError(
+                f"rate_hz is {rate_hz!r}. Give a whole number of samples per second."
+            )
         if x.dtype.name not in ("float32", "float64", *INTEGERS):
             raise EarmarkError(
-                f"{name} are of type {x.dtype}; give float32 or float64 with full scale 1, int16 or"
-                " int32."
+                f"{name} have the type {x.dtype}. Give float32 or float64 with full scale 1, or"
+                " int16 or int32."
             )
         if x.ndim not in (1, 2) or 0 in x.shape:
             raise EarmarkError(
-                f"{name} have the shape {x.shape}; give (n,) or (n, channels) with n >= 1."
+                f"{name} have the shape {x.shape}. Give (n,) or (n, channels) with n >= 1."
             )
         if x.ndim == 2 and x.shape[1] > max(MOST_CHANNELS, x.shape[0]):
             raise EarmarkError(
-                f"{name} have the shape {x.shape}, which looks like (channels, n); give (n,"
-                " channels), the transpose."
+                f"{name} have the shape {x.shape}, which looks like (channels, n). Give the"
+                " transpose, (n, channels)."
             )
         columns = x if x.ndim == 2 else x[:, None]
         values = columns.astype(np.float32, copy=False)
@@ -150,7 +152,7 @@ class SampleSource:
 
 @dataclass(frozen=True)
 class AbsentSource:
-    """What was given as a recording and is none: a path that is not there, an empty folder."""
+    """A source that has no recording, such as a missing path or an empty folder."""
 
     name: str
     why: str
@@ -172,7 +174,7 @@ Recording = str | Path | bytes | Source
 
 
 def as_source(recording: Recording, name: str | None = None) -> Source:
-    """Return a path or bytes as a source; ``name`` stands for bytes in errors."""
+    """Return a path or bytes as a source; ``name`` is the name of bytes in errors."""
     if isinstance(recording, (str, Path)):
         return FileSource(Path(recording))
     if isinstance(recording, (bytes, bytearray, memoryview)):
@@ -181,4 +183,4 @@ def as_source(recording: Recording, name: str | None = None) -> Source:
 
 
 def _empty() -> Refusal:
-    return Refusal("the file is empty (0 bytes); fetch it again or leave it out", "empty")
+    return Refusal("the file is empty (0 bytes); copy it again or remove it", "empty")

@@ -1,4 +1,4 @@
-"""Which frames of a recording are asked for; what of them is missing; how long it may be."""
+"""The frames that are requested from a recording, what is missing of them, and length limits."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple
 from earmark.audio.decoder import Header, Refusal, reason
 from earmark.errors import EarmarkError
 
-MAX_SECONDS = 24 * 3600.0  # of one clip, unless EARMARK_MAX_SECONDS says otherwise
-MAX_BYTES = 4 * 2**30  # of one clip's samples, unless EARMARK_MAX_BYTES does: 6.2 h at 48 kHz
-MIN_RATE_HZ = 100  # a false rate of 1 Hz would make 16,000 samples of each; infrasound has 100
-MAX_RATE_HZ = 10_000_000  # hydrophones reach 2 MHz; a false rate of 2 GHz took gigabytes
-TINY = ((0.1, 0.05), (1.0, 0.01))  # less is missing, in seconds and as a share: only a note
-END_SLACK_S = 0.05  # manifests round: an ``end`` this far beyond the recording is clipped
+MAX_SECONDS = 24 * 3600.0  # of one clip; EARMARK_MAX_SECONDS overrides it
+MAX_BYTES = 4 * 2**30  # of one clip's samples (6.2 h at 48 kHz); EARMARK_MAX_BYTES overrides it
+MIN_RATE_HZ = 100  # infrasound has 100; a wrong rate of 1 Hz would turn 1 sample into 16,000
+MAX_RATE_HZ = 10_000_000  # hydrophones reach 2 MHz; a wrong rate of 2 GHz took gigabytes
+TINY = ((0.1, 0.05), (1.0, 0.01))  # (seconds, share): if less is missing, it is only a note
+END_SLACK_S = 0.05  # manifests round, so an ``end`` up to this far after the end is allowed
 
 
 class Stretch(NamedTuple):
-    """The frames ``first..last``; of a whole recording, ``last`` is where the limit lies."""
+    """The frames ``first..last``; for a whole recording, ``last`` is the limit of the length."""
 
     first: int
     last: int
@@ -25,11 +25,13 @@ class Stretch(NamedTuple):
 
 
 def stretch_of(header: Header, start_s: float, end_s: float | None, limit_s: float) -> Stretch:
-    """Turn seconds into frames; refuse a rate and a length with which nothing can be done."""
+    """Return the frames of a stretch; refuse an impossible rate and too great a length."""
     rate_hz = header.rate_hz
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         side, limit_hz = ("below", MIN_RATE_HZ) if rate_hz < MIN_RATE_HZ else ("above", MAX_RATE_HZ)
-        raise Refusal(f"a rate of {rate_hz} Hz is {side} {limit_hz} Hz; correct its header", "rate")
+        raise Refusal(
+            f"its sample rate of {rate_hz} Hz is {side} {limit_hz} Hz; correct its header", "rate"
+        )
     if (header.frames / rate_hz if end_s is None else end_s) - start_s > limit_s:
         raise _too_long(limit_s)
     first = round(start_s * rate_hz)
@@ -38,7 +40,7 @@ def stretch_of(header: Header, start_s: float, end_s: float | None, limit_s: flo
 
 
 def header_s(header: Header, start_s: float, end_s: float | None) -> float:
-    """Return the seconds of a stretch by its header; 0 where it says nothing or is in doubt."""
+    """Return the seconds of a stretch by the header; 0 if that is unknown or doubtful."""
     if header.is_cut or header.promised > header.frames:
         return 0.0
     last_s = header.frames / header.rate_hz
@@ -48,21 +50,20 @@ def header_s(header: Header, start_s: float, end_s: float | None) -> float:
 def missing_of(
     header: Header, stretch: Stretch, position: int, damage: Exception | None
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Say what a recording, decoded up to frame ``position``, lacks of the ``stretch``.
+    """Return warnings and notes on what is missing of ``stretch`` after decoding to ``position``.
 
-    The first are warnings, the second notes: where it is very little.
-
-    Refuse a recording of which nothing is left, and a stretch that lies outside it.
+    It is a note if very little is missing. Raises Refusal for a recording of which nothing can be
+    decoded, and for a stretch outside it.
     """
     rate_hz, (first, last, is_whole) = header.rate_hz, stretch
     if damage is not None and position <= first:
         raise Refusal(
             f"cannot be read: damaged after {position / rate_hz:.2f} s ({reason(damage)});"
-            " repair it or leave it out",
+            " repair it or remove it",
             "damaged",
         ) from damage
     if not position:
-        raise Refusal("holds no samples; leave it out", "empty")
+        raise Refusal("has no samples; remove it", "empty")
     if is_whole and position >= last:
         raise _too_long((last - first) / rate_hz)
     is_cut = damage is not None or header.is_cut or position < header.promised - header.slack
@@ -70,8 +71,8 @@ def missing_of(
     if first >= min(last, position) or (lacks > END_SLACK_S * rate_hz and not is_cut):
         end = "the end" if is_whole else f"{last / rate_hz:g} s"
         raise Refusal(
-            f"no stretch from {first / rate_hz:g} s to {end} in a recording of "
-            f"{position / rate_hz:.3f} s at {rate_hz} Hz; correct start and end",
+            f"the stretch from {first / rate_hz:g} s to {end} is not inside the recording, which"
+            f" has {position / rate_hz:.3f} s at {rate_hz} Hz; correct start and end",
             "stretch",
         )
     if position >= last or not is_cut:
@@ -87,7 +88,10 @@ def missing_of(
 
 
 def limit_of(samples_per_s: int | None) -> float:
-    """Return how many seconds of such a recording may be decoded; None: nothing is kept of it."""
+    """Return how many seconds may be decoded, given the samples per second that stay in memory.
+
+    None means that nothing stays in memory.
+    """
     most_s = _setting("EARMARK_MAX_SECONDS", MAX_SECONDS)
     if samples_per_s is None:
         return most_s
@@ -101,7 +105,7 @@ def _setting(name: str, default: float) -> float:
             return value
     except ValueError:
         pass
-    raise EarmarkError(f"{name} is {text!r}; give a number above 0, or leave it out.")
+    raise EarmarkError(f"{name} is {text!r}. Set it to a number above 0, or unset it.")
 
 
 def _too_long(limit_s: float) -> Refusal:
@@ -109,7 +113,7 @@ def _too_long(limit_s: float) -> Refusal:
     shown = f"{limit_s:.4g} s" if limit_s < 3600 else f"{limit_s / 3600:.4g} h"
     name = "EARMARK_MAX_SECONDS" if is_time else "EARMARK_MAX_BYTES"
     return Refusal(
-        f"longer than {shown}, the most that {name} allows; give stretches of it (start and end),"
-        " or raise that",
+        f"longer than {shown}, the most that {name} allows; use stretches of it (start and end), or"
+        f" raise {name}",
         "length",
     )

@@ -18,11 +18,11 @@ def window(
     step: int | None = None,
     around: tuple[Samples, Samples] | None = None,
 ) -> tuple[Samples, NDArray[np.int64]]:
-    """Cut ``x`` (n,) into windows (W, length + 2 * context), and count real samples (W,).
+    """Cut ``x`` (n,) into windows (W, length + 2 * context), and count their real samples (W,).
 
-    The core of window i is ``x[i * hop : i * hop + length]``; ``context`` samples of the audio
-    around it come with it on both sides. Zeros stand wherever the clip has no sample. Every sample
-    is in some core, in exactly one when hop == length:
+    The core of window i is ``x[i * hop : i * hop + length]``. On both sides, ``context`` samples of
+    the audio around the core are added. Where the clip has no samples there are zeros. Every sample
+    is in at least one core, and in exactly one if hop == length:
 
         x        |=================|            n = 19, length = hop = 8, context = 2
         window 0 ..[========]==                 valid 8   (. zero, = sample)
@@ -30,10 +30,10 @@ def window(
         window 2                 ==[===.....].. valid 3
 
     W = 1 for n <= length, else ceil((n - length) / hop) + 1. With ``step``, a divisor of length
-    and hop, the core of a single window is the shortest multiple of ``step`` that holds the clip.
-    Where ``x`` is part of a longer recording, ``around`` is what comes before and after it, at most
-    ``context`` samples each, and stands there instead of zeros.
-    Raises ValueError for an empty ``x`` or an impossible geometry.
+    and hop, the core of a single window is the shortest multiple of ``step`` that fits the clip.
+    If ``x`` is part of a longer recording, ``around`` has the samples before and after it, at most
+    ``context`` each, which replace the zeros there.
+    Raises ValueError for an empty ``x`` or impossible sizes.
     """
     n = len(x)
     if n < 1 or context < 0 or not 1 <= hop <= length:

@@ -1,7 +1,7 @@
-"""Labels that were drawn over a recording: Audacity's label tracks, and files beside recordings.
+"""Read labels that were drawn over recordings: label tracks of Audacity, and files beside audio.
 
-A label track is text with tabs, has no header and three columns: start, end (seconds), label. The
-tables of Raven, BirdNET and Kaleidoscope are read in ``selections``.
+A label track is text with tabs, without a header, and has three columns: start, end (seconds),
+label. The tables of Raven, BirdNET and Kaleidoscope are read in ``selections``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from earmark.errors import DataError, amount
 from earmark.system.files import open_file
 
 SUFFIX = ".txt"
-_PROBE = 1 << 16  # bytes that hold the first line
+_PROBE = 1 << 16  # bytes at the beginning, which contain the first line
 _RAVEN_NAME = re.compile(
     r"(\.BirdNET)?(\.Table\.\d+)?\.(selections|selection\.table|results)$|\.BirdNET$",
     re.IGNORECASE,
@@ -37,10 +37,10 @@ def read_track(
 ) -> Table:
     """Return the stretches of a .txt file as a table with ``path``, ``start``, ``end``, ``label``.
 
-    The recording is the one given, else the one of the same name, with any suffix, in ``folder``
-    (that of the file); a selection table may name it itself. ``label`` is the column of
-    annotations; 'label' stands for the first usual name that is there. Equal rows, which Raven
-    writes once for each view, count once.
+    The recording is the ``recording`` given, else the one that a selection table names, else the
+    one in ``folder`` (by default that of the file) with the same name and any suffix. ``label`` is
+    the column of annotations; 'label' means the first of the usual names. Equal rows, which Raven
+    writes once per view, count once.
     """
     text, note = decoded_text(track)
     lines = [(n, line) for n, line in enumerate(_split(text), 1) if line.strip()]
@@ -53,8 +53,9 @@ def read_track(
         return as_table(track, table, label, recording, need_labels)
     if not is_track(track):
         raise DataError(
-            f"{track} is neither a label track of Audacity (start, end and label with tabs between)"
-            f" nor a selection table of Raven (with a column {BEGIN!r}); export it as one of them."
+            f"{track} is neither a label track of Audacity (start, end and label, separated by"
+            f" tabs) nor a selection table of Raven (with a column {BEGIN!r}). Export it as one of"
+            " them."
         )
     recording = recording or recording_of(track, folder)
     columns = ["path", "start", "end", label]
@@ -63,7 +64,7 @@ def read_track(
 
 
 def as_detections(file: Path, table: Table, label: str, path: str) -> Table | None:
-    """Return the stretches of a manifest that Raven, BirdNET or Kaleidoscope wrote; else None."""
+    """Return the stretches of a manifest that Raven, BirdNET or Kaleidoscope wrote, or None."""
     if path != "path" or not selections.is_selections(table.columns):
         return None
     return as_table(file, table, label, None, need_labels=False)
@@ -72,7 +73,7 @@ def as_detections(file: Path, table: Table, label: str, path: str) -> Table | No
 def as_table(
     file: Path, table: Table, label: str, recording: Path | None, need_labels: bool
 ) -> Table:
-    """Return a table of selections with our columns."""
+    """Return a table of selections with the columns of a manifest."""
 
     def own() -> Path:
         return recording or recording_of(file, table.folder)
@@ -81,10 +82,10 @@ def as_table(
 
 
 def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Table | None:
-    """Return the label tracks among the ``entries`` of a folder as one table; None without any.
+    """Return the label tracks among the ``entries`` of a folder as one table, or None.
 
-    A text file is a track only beside its recording. A recording without a track is refused: it
-    may hold nothing, or have been forgotten.
+    A text file counts as a track only if its recording is beside it. A recording without a track is
+    refused: either it has no sounds to label, or somebody forgot to label it.
     """
     files = [path for path in entries if not path.is_dir()]
     recordings = [path for path in files if is_recording(path)]
@@ -95,15 +96,15 @@ def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Tabl
     inside = next((path for path in entries if path.is_dir()), None)
     if inside is not None:
         raise DataError(
-            f"{folder} has label tracks beside recordings and a sub-folder, {inside.name!r}, as"
-            " well; move one of them elsewhere."
+            f"{folder} has both label tracks beside recordings and a sub-folder, {inside.name!r}."
+            " Move one of them elsewhere."
         )
     complete = {recording for neighbours in beside.values() for recording in neighbours}
     bare = [path for path in recordings if path not in complete]
     if bare:
         raise DataError(
             f"{bare[0]} has no label track beside it, unlike {amount(len(complete), 'recording')}"
-            f" in {folder}; label it, or move it elsewhere."
+            f" in {folder}. Label it, or move it elsewhere."
         )
 
     tables = [read_track(track, label) for track in tracks]
@@ -121,7 +122,7 @@ def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Tabl
 
 
 def is_track(path: Path) -> bool:
-    """Say whether a file is a .txt that begins as a label track or a selection table does."""
+    """Return whether a file is a .txt with the first line of a label track or selection table."""
     if path.suffix.lower() != SUFFIX:
         return False
     try:
@@ -129,7 +130,7 @@ def is_track(path: Path) -> bool:
             content = file.read(_PROBE)
     except OSError:
         return False
-    for cut in range(4):  # of a character that the probe cuts in two
+    for cut in range(4):  # the probe may end inside a character
         try:
             text, _ = decode(content[: len(content) - cut])
             break
@@ -148,21 +149,21 @@ def _split(text: str) -> list[str]:
 def _audacity(track: Path, lines: list[tuple[int, str]], label: str, recording: Path) -> Numbered:
     for number, line in lines:
         cells = line.split("\t")
-        if cells[0].strip() == "\\":  # the frequencies of a spectral selection, of the line above
+        if cells[0].strip() == "\\":  # the frequencies of the selection in the line above
             continue
         if len(cells) == 4 and _is_number(cells[3]) and not _is_number(cells[2]):  # BirdNET's score
             cells.pop()
         if not 2 <= len(cells) <= 3:
             raise DataError(
-                f"{track}, row {number}: {line[:60]!r} is not start, end and label with tabs"
-                " between; export the track again."
+                f"{track}, row {number}: {line[:60]!r} is not start, end and label, separated by"
+                " tabs. Export the track again."
             )
         start, end = cells[:2]
         name = cells[2] if len(cells) == 3 else ""
         if start == end:
             raise DataError(
-                f"{track}, row {number}: the label {name!r} marks a point, {start} s, and no"
-                " stretch; drag it out to what is heard, or remove it."
+                f"{track}, row {number}: the label {name!r} marks a point ({start} s), not a"
+                " stretch. Extend it over the sound, or remove it."
             )
         yield number, {"path": str(recording), "start": start, "end": end, label: name}
 
@@ -172,14 +173,14 @@ def recording_of(track: Path, folder: Path) -> Path:
     if len(recordings) != 1:
         count = amount(len(recordings), "recording") if recordings else "no recording"
         raise DataError(
-            f"{track} has {count} of its name in {folder}; there must be exactly one. Rename the"
+            f"{track} has {count} with its name in {folder}. There must be exactly one: rename the"
             " track or the recordings."
         )
     return recordings[0]
 
 
 def _beside(track: Path, recordings: list[Path]) -> list[Path]:
-    """Return the recordings that a track's name fits: a.txt fits a.wav, and so does a.wav.txt."""
+    """Return the recordings that match the name of a track: a.txt and a.wav.txt match a.wav."""
     stem = _RAVEN_NAME.sub("", track.stem)
     return [path for path in recordings if stem in (path.stem, path.name)]
 

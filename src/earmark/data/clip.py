@@ -1,4 +1,4 @@
-"""A clip: what has a label."""
+"""A clip: a recording, or a stretch of one, that has a label."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from earmark.audio.source import FileSource, Source
 
-COLUMNS = ("path", "label", "start", "end", "group", "fold", "split")  # of a manifest we write
+COLUMNS = ("path", "label", "start", "end", "group", "fold", "split")  # of a manifest
 LISTS = (list, tuple, np.ndarray)
-NO_CLASS = "no class"  # how a clip is shown that has none, though it may have several
-LIST_SEPARATOR = ";"  # between the classes of one clip, where a list of them is given
+NO_CLASS = "no class"  # shown for a clip without a class, if clips may have several
+LIST_SEPARATOR = ";"  # between the classes of one clip, if they were given as a list
 
 _BLANK = r"[\s\u200b-\u200f\u2060\ufeff]+"
 _BLANKS = re.compile(f"^{_BLANK}|{_BLANK}$")
@@ -22,35 +22,57 @@ _BLANKS = re.compile(f"^{_BLANK}|{_BLANK}$")
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """What has a label: a recording, or the stretch ``start..end`` (seconds) of one.
+    """A recording, or the stretch ``start..end`` of one, that may have a label.
 
-    Where clips may have several classes, the label of one without any is the empty string. There
-    may be millions, so that the ``path`` is kept as its :attr:`place`, a text: a Path takes four
-    times as much memory, and is made when it is asked for.
+    Parameters
+    ----------
+    path : Path
+        The recording.
+    label : str, optional
+        The class; several classes are separated by the ``separator`` of the dataset. The label of a
+        clip of no class is the empty string.
+    start, end : float, optional
+        Seconds; None means the beginning or the end of the recording.
+    group : str, optional
+        What must not straddle a split, such as the speaker.
+    fold, split : str, optional
+        The fold, and the split ('train', 'test' ...).
+    recording : Source, optional
+        The recording, if it is not a file at ``path``.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import earmark
+    >>> earmark.Clip(Path("a.wav"), "dog", start=1.5, end=3).name
+    'a.wav 1.5..3'
     """
+
+    # There may be millions of clips, so the path is stored as text, which takes a quarter of the
+    # memory of a Path.
 
     path: Path
     label: str | None = None
-    start: float | None = None  # None: from the beginning
-    end: float | None = None  # None: to the end
+    start: float | None = None
+    end: float | None = None
     group: str | None = None
     fold: str | None = None
     split: str | None = None
-    recording: Source | None = field(default=None, compare=False, repr=False)  # no file at path
+    recording: Source | None = field(default=None, compare=False, repr=False)
 
     @property
     def source(self) -> Source:
-        """Where its samples come from: the file at ``path``, or the ``recording`` in memory."""
+        """The source of its samples: the ``recording`` if given, else the file at ``path``."""
         return self.recording or FileSource(self.path)
 
     @property
     def place(self) -> str:
-        """The path as a text."""
+        """The path as text."""
         return str(_text_of_path(self))
 
     @property
     def name(self) -> str:
-        """The path, and the stretch where it is one: ``a.wav 1.5..3``."""
+        """The path, followed by the stretch if it is one: ``a.wav 1.5..3``."""
         if self.start is None and self.end is None:
             return self.place
         end = "" if self.end is None else f"{self.end:.10g}"
@@ -58,7 +80,7 @@ class Clip:
 
     @property
     def key(self) -> tuple[str, float, float | None]:
-        """The path as a text, start and end, which no two clips share."""
+        """The path as text, the start and the end; unique in a dataset."""
         return self.place, self.start or 0.0, self.end
 
     def __eq__(self, other: object) -> bool:
@@ -76,7 +98,7 @@ class Clip:
 
 
 class _PathAsText:
-    """The attribute ``path`` of clips: a Path that is kept as a text in its slot."""
+    """The attribute ``path`` of clips: a Path to its users, stored as text."""
 
     def __init__(self, slot: Any) -> None:
         self.slot = slot
@@ -93,12 +115,12 @@ Clip.path = _PathAsText(Clip.__dict__["path"])  # type: ignore[misc, assignment]
 
 
 def bare(name: str) -> str:
-    """Return the name of a class without blanks at its ends, also those that have no width."""
+    """Return the name of a class without blanks, even invisible ones, at both ends."""
     return _BLANKS.sub("", name)
 
 
 def split_label(label: str, separator: str | None) -> tuple[str, ...]:
-    """Return the classes that a label names, in its order; one where there is no separator."""
+    """Return the classes in a label, in its order; without a separator, the label is one class."""
     if not label:
         return ()
     return tuple(label.split(separator)) if separator else (label,)

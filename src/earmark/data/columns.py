@@ -1,4 +1,4 @@
-"""Which columns of a table are meant: exact names, other spellings, and what to offer."""
+"""Find the columns of a table by name or other spelling, and suggest likely ones."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from earmark.data.clip import COLUMNS
 from earmark.data.split_words import OFF
 from earmark.errors import DataError, did_you_mean
 
-# Other names for our columns in the field's tables. Those that name their unit are read; the rest
-# are only offered, since they may mean something else.
+# Other names of our columns in tables of the field. Names that include the unit are read. The
+# others are only suggested, because they may mean something else.
 TIMES = {
     "start": ("start (s)", "begin time (s)", "start_s", "start_seconds", "onset_s"),
     "end": ("end (s)", "end time (s)", "end_s", "end_seconds", "offset_s"),
@@ -28,7 +28,7 @@ _OFFERED = {
     "start": "start_time begin begin_time onset t_start tmin from start_sec",
     "end": "end_time stop stop_time t_end tmax to end_sec",
 }
-OFFERED = {ours: tuple(names.split()) for ours, names in _OFFERED.items()}  # likeliest first
+OFFERED = {ours: tuple(names.split()) for ours, names in _OFFERED.items()}  # most likely first
 
 
 _NOT_SECONDS = re.compile(
@@ -37,12 +37,12 @@ _NOT_SECONDS = re.compile(
 
 
 def plain(name: str) -> str:
-    """Return a column's name without case and without spaces around it."""
+    """Return a column's name in lower case, without spaces around it."""
     return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def match(name: str, columns: Sequence[str]) -> str | None:
-    """Return the column of this name; in another spelling only where a single one has it."""
+    """Return the column with this name; if there is none, the only one that differs in spelling."""
     if name in columns:
         return name
     near = [column for column in columns if plain(column) == plain(name)]
@@ -50,7 +50,7 @@ def match(name: str, columns: Sequence[str]) -> str | None:
 
 
 def columns_in_use(names: Iterable[str]) -> set[str]:
-    """Return the plain names of all columns that may be read where ``names`` are wanted."""
+    """Return the plain names of all columns that may be read when ``names`` are requested."""
     times = [name for aliases in TIMES.values() for name in aliases]
     offered = [name for ours in ("split", "start", "end") for name in (*OFFERED[ours], "offset")]
     return {plain(name) for name in (*names, *times, *offered)}
@@ -59,42 +59,44 @@ def columns_in_use(names: Iterable[str]) -> set[str]:
 def resolve(
     table: str, columns: Sequence[str], given: Mapping[str, str | None], need_labels: bool
 ) -> tuple[dict[str, str], list[str]]:
-    """Return the table's column for each of ours, and what a person should know of the choice.
+    """Return the table's column for each of ours, and notes on the choice.
 
-    ``given`` maps our names to those that the user gave, None where none was given. Raises
-    DataError where a needed column is missing; it offers what looks like it.
+    ``given`` maps our names to the names that the user gave, or None. Raises DataError if a
+    required column is missing; the message suggests similar columns.
     """
     chosen: dict[str, str] = {}
     notes = []
     for ours in COLUMNS:
-        asked = given.get(ours)
-        column = match(asked or ours, columns)
-        if column is None and ours in TIMES and asked == OFF:
+        name = given.get(ours)
+        column = match(name or ours, columns)
+        if column is None and ours in TIMES and name == OFF:
             continue
-        if column is None and asked is None:
+        if column is None and name is None:
             column = next((c for c in (match(n, columns) for n in TIMES.get(ours, ())) if c), None)
         if column is None:
-            if asked or ours == "path" or (ours == "label" and need_labels):
-                raise DataError(_missing(table, asked or ours, ours, columns))
+            if name or ours == "path" or (ours == "label" and need_labels):
+                raise DataError(_missing(table, name or ours, ours, columns))
             continue
         chosen[ours] = column
-        if column != (asked or ours) and ours not in ("path", "label"):
+        if column != (name or ours) and ours not in ("path", "label"):
             notes.append(f"column {column!r} is read as {ours}; earmark 0.1 ignored it")
-    taken = {match(name, columns) for name in given.values() if name} - {None}
-    for ours in ("group", "fold", "split"):  # --fold split: then it is no split
-        if given.get(ours) is None and chosen.get(ours) in taken:
+    named_columns = {match(name, columns) for name in given.values() if name} - {None}
+    for ours in ("group", "fold", "split"):  # with --fold split, that column is not the split
+        if given.get(ours) is None and chosen.get(ours) in named_columns:
             del chosen[ours]
-    near_offset = "end" if match("onset", columns) else "start"  # DCASE's offset is an end
+    near_offset = "end" if match("onset", columns) else "start"  # in DCASE, 'offset' is an end
     for ours in ("start", "end", "split"):
         offered = (*OFFERED[ours], *(("offset",) if ours == near_offset else ()))
         near = [column for column in columns if plain(column) in offered]
         if ours not in chosen and near and near[0] not in chosen.values():
-            notes.append(f"column {near[0]!r} is not used; give --{ours} {near[0]!r} if it is that")
+            notes.append(
+                f"column {near[0]!r} is not used; if it is the {ours}, add --{ours} {near[0]!r}"
+            )
     other = [c for c in columns if _NOT_SECONDS.fullmatch(plain(c)) and c not in chosen.values()]
     if other and "start" not in chosen:
         notes.append(
-            f"column {other[0]!r} is not used, and whole recordings are read; times must be in"
-            " seconds: give --start and --end columns of seconds if clips are stretches"
+            f"column {other[0]!r} is not used, because times must be in seconds; if clips are"
+            " stretches, add --start and --end with columns in seconds"
         )
     return chosen, notes
 
@@ -106,12 +108,13 @@ def _missing(table: str, name: str, ours: str, columns: Sequence[str]) -> str:
     hint = did_you_mean(name, columns)
     if likely:
         shown = " or ".join(f"--{ours} {_shell(column)}" for column in likely[:3])
-        hint = f" if that is in {likely[0]!r}, give {shown};"
+        hint = f" if {likely[0]!r} is the {ours}, give {shown};"
     several = [column for column in columns if plain(column) == plain(name)]
     if len(several) > 1:
-        hint = f" {', '.join(map(repr, several))} may be meant: name one with --{ours};"
+        hint = f" it may be any of {', '.join(map(repr, several))}: choose one with --{ours};"
     return (
-        f"{table} has no column {name!r};{hint} it has {', '.join(map(repr, columns)) or 'none'}."
+        f"{table} has no column {name!r};{hint} its columns are"
+        f" {', '.join(map(repr, columns)) or 'none'}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Objects as tables: frames of every library that narwhals knows, data sets of Hugging Face."""
+"""Read objects as tables: frames of any library that narwhals supports, Hugging Face data sets."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def read_object(
 ) -> Table:
     """Return a frame, or a data set of Hugging Face, as a table.
 
-    Only the columns ``names`` are read, and the recordings. Rows are counted from 1. Relative paths
-    begin in ``root``, by default the current folder.
+    Only the columns ``names`` and the recordings are read. Rows are counted from 1. Relative paths
+    start from ``root``, by default the current folder.
     """
     folder = Path(os.path.abspath(root or "."))
     package = type(data).__module__.partition(".")[0]
@@ -35,26 +35,26 @@ def read_object(
 
 
 def _frame(data: object, kind: str, names: set[str]) -> tuple[list[str], Iterable[Row]]:
-    """Return the columns of a frame, and its rows; a lazy frame is collected."""
+    """Return the columns and rows of a frame; a lazy frame is collected."""
     import narwhals.stable.v2 as nw
 
     try:
         frame = nw.from_native(data, pass_through=True)
         if not isinstance(frame, (nw.DataFrame, nw.LazyFrame)):
             raise DataError(
-                f"a {kind} is not a data set; give a folder, a manifest, a frame (of pandas,"
-                " polars, pyarrow or another library that narwhals knows), or a data set of"
+                f"a {kind} is not a data set. Give a folder, a manifest, a frame (of pandas,"
+                " polars, pyarrow or another library that narwhals supports), or a data set of"
                 " Hugging Face."
             )
         columns = [name for name in frame.collect_schema().names() if isinstance(name, str)]
     except nw.exceptions.DuplicateError as error:
-        raise DataError(f"the {kind} has two columns of one name; rename one.") from error
+        raise DataError(f"the {kind} has two columns with the same name. Rename one.") from error
     selection = columns_to_read(columns, names)
     return columns, _rows(frame.lazy().select(selection).collect(), selection)
 
 
 def _rows(frame: nw.DataFrame[Any], columns: list[str]) -> Iterator[Row]:
-    """Yield the rows of a frame; of recordings, only a few are in memory at a time."""
+    """Yield the rows of a frame; only a few embedded recordings are in memory at a time."""
     size = AUDIO_ROWS if AUDIO_COLUMN in columns else max(1, len(frame))
     for start in range(0, len(frame), size):
         block = frame[start : start + size]
@@ -63,6 +63,6 @@ def _rows(frame: nw.DataFrame[Any], columns: list[str]) -> Iterator[Row]:
 
 
 def _cells(column: nw.Series[Any]) -> list[Any]:
-    """Return the cells of a column; None for whatever its library takes as missing."""
+    """Return the cells of a column; None for values that its library counts as missing."""
     missing = column.is_null().to_list()
     return [None if m else cell for cell, m in zip(column.to_list(), missing, strict=True)]

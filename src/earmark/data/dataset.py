@@ -1,4 +1,4 @@
-"""Clips with labels, read from where people keep them, and checked before use."""
+"""A dataset: clips with labels, read from folders, manifests and other sources, and checked."""
 
 from __future__ import annotations
 
@@ -30,13 +30,22 @@ from earmark.system.files import not_a_file, relative_path, whole_file
 
 @dataclass(frozen=True)
 class Dataset:
-    """Clips in a fixed order; ``source`` says where they came from, for people to read.
+    """Clips with labels, in a fixed order.
 
-    With a ``separator``, a label may name several classes, with it between them. ``audio`` says
-    how the recordings are read, in training and wherever the classifier is used. ``origin`` holds
-    the arguments of :meth:`read`, to read again, if the data came from a path; else it is empty.
-    ``notes`` say how the data was understood where that is not plain, and what means something else
-    than it did to earmark 0.1.
+    Attributes
+    ----------
+    clips : tuple of Clip
+        The clips.
+    source : str
+        Where they came from, for people to read.
+    separator : str or None
+        The text between the classes in a label, if clips may have several.
+    audio : AudioOptions
+        How the recordings are read, in training and in every use of the classifier.
+    origin : dict
+        The arguments of :meth:`read`, to read the data again; empty if it did not come from a path.
+    notes : tuple of str
+        How the data was understood if that is not obvious, and what differs from earmark 0.1.
     """
 
     clips: tuple[Clip, ...]
@@ -62,12 +71,12 @@ class Dataset:
         return sorted({name for names in self._classes.values() for name in names})
 
     def classes(self, clip: Clip) -> tuple[str, ...]:
-        """Return the classes of one clip; none where it has no label."""
+        """Return the classes of one clip; none if it has no label."""
         return self._classes[clip.label] if clip.label in self._classes else self._split(clip.label)
 
     @functools.cached_property
     def _classes(self) -> dict[str | None, tuple[str, ...]]:
-        """The classes that each label names; of many clips, labels are few."""
+        """The classes in each distinct label; there are far fewer labels than clips."""
         return {label: self._split(label) for label in {clip.label for clip in self.clips}}
 
     def _split(self, label: str | None) -> tuple[str, ...]:
@@ -98,33 +107,64 @@ class Dataset:
         least_classes: int = 2,
         is_list: bool = False,
     ) -> Dataset:
-        """Read clips, with absolute paths; ``data`` is one of:
+        """Read clips from a folder, a manifest, a frame or another table; paths become absolute.
 
-        - A folder with one sub-folder per class. All levels are searched; names that cannot be
-          recordings are passed over (see ``folders.is_recording``). Without ``need_labels``,
-          recordings beside class folders are taken too, without a label.
-        - A manifest: a .csv (comma, semicolon or tab), .tsv, .jsonl, .ndjson, .json (lines or one
-          array) or .parquet file with columns ``path``, ``label`` and, if wanted, ``start``,
-          ``end`` (seconds), ``group``, ``fold``, ``split``; others are ignored. The arguments of
-          these names name columns to use instead. Paths begin in ``root``, by default the
-          manifest's folder.
-        - A frame with such columns, of pandas, polars (lazy ones too), pyarrow or another library
-          that narwhals knows; ``root`` is by default the current folder.
-        - A data set of Hugging Face's ``datasets``, or a folder that it saved (see
-          ``huggingface.hugging_face``).
-        - A label track of Audacity or a selection table of Raven (.txt), or a folder of recordings
-          with one beside each (see ``annotations``).
+        Parameters
+        ----------
+        data : str, Path or object
+            One of:
 
-        Clips of a split such as test, validation or dev, in any case, are held out (all words:
-        ``split_words.HELD_OUT``); folders of these names, or fold1, fold2 ..., are splits and folds
-        (``layout``). ``split_map`` says what other words mean: ``"gold=test,rest=train"``, or a
-        mapping; "none" takes nothing for a split. ``is_list`` reads rows that are only to be
-        answered: they may repeat, and recordings may be missing.
+            - A folder with one sub-folder per class. All levels are searched, and files whose names
+              cannot be recordings are skipped (see ``folders.is_recording``). Sub-folders named
+              train, test, fold1 ... are splits and folds (see ``layout``).
+            - A manifest: a .csv (comma, semicolon or tab), .tsv, .jsonl, .ndjson, .json (lines or
+              one array) or .parquet file with the columns ``path``, ``label`` and perhaps
+              ``start``, ``end``, ``group``, ``fold``, ``split``. Other columns are ignored.
+            - A frame with these columns, of pandas, polars, pyarrow or another library that
+              narwhals supports.
+            - A data set of Hugging Face's ``datasets``, or a folder that it saved.
+            - A label track of Audacity or a selection table of Raven (.txt), or a folder of
+              recordings with one beside each.
+        label, group, fold, split, path, start, end : str, optional
+            Names of columns to use instead of these. ``start`` and ``end`` are in seconds.
+        split_map : str or mapping, optional
+            The meaning of split names other than train, test, validation ...:
+            ``"gold=test,rest=train"``. "none" means that nothing is a split.
+        separator : str, optional
+            The text between the classes in a label. With it, or if labels are lists, a clip may
+            have several classes, or none if its label is empty.
+        root : str or Path, optional
+            The folder that relative paths start from; by default that of the manifest, and the
+            current folder for a frame.
+        audio : AudioOptions
+            How the recordings are read.
+        need_labels : bool
+            Whether every clip must have a label. If not, recordings beside class folders are read
+            too, without a label.
+        least_classes : int
+            The least number of classes, if labels are needed.
+        is_list : bool
+            Whether the clips are only to be predicted; then rows may repeat, and recordings may be
+            missing.
 
-        With a ``separator``, or where a label is a list, a clip may have several classes, or none
-        where its label is empty. Else, with ``need_labels``, every clip must have a label, and
-        there must be ``least_classes``. Raises DataError, one sentence, for anything missing,
-        empty, doubtful or contradictory.
+        Returns
+        -------
+        Dataset
+            The clips. Those of the split test, validation or dev (see ``split_words.HELD_OUT``)
+            are held out from training.
+
+        Raises
+        ------
+        DataError
+            If something is missing, empty, doubtful or contradictory.
+
+        Examples
+        --------
+        >>> import earmark
+        >>> from earmark.data import example
+        >>> data = earmark.Dataset.read(example())
+        >>> len(data), len(data.labels)
+        (120, 10)
         """
         given = {"path": None if path == "path" else path, "start": start, "end": end}
         given |= {"label": None if label == "label" else label, "group": group, "fold": fold}
@@ -133,7 +173,7 @@ class Dataset:
         splits = SplitMap.parse(split_map)
         origin: dict[str, str | None] = {}
         if isinstance(data, str) and not data.strip():
-            raise DataError("the name of the data is empty; give a folder or a manifest.")
+            raise DataError("the name of the data is empty. Give a folder or a manifest.")
         if isinstance(data, (str, Path)):
             origin = _origin(data, label, separator, root, splits, given)
             data = Path(os.path.abspath(data))
@@ -143,10 +183,14 @@ class Dataset:
         source = str(data) if table is None else table.name
         if table is not None:
             how: dict[str, bool] = {"need_labels": need_labels, "is_list": is_list}
-            read = clips_of(table, given, separator=separator, split_map=splits, **how)
-            clips, separator, notes = read
+            clips, separator, notes = clips_of(
+                table, given, separator=separator, split_map=splits, **how
+            )
         elif any(given.values()) or root is not None:
-            raise DataError(f"{source} is a folder and has no columns; give a manifest.")
+            raise DataError(
+                f"{source} is a folder and has no columns. Leave out the names of columns and the"
+                " root, or give a manifest."
+            )
         else:
             clips, notes = folder_clips(Path(source), need_labels, splits)
         change = changed_since_0_1(clip.split for clip in clips) if table is not None else None
@@ -157,21 +201,21 @@ class Dataset:
         return dataset
 
     def to_test(self) -> Dataset:
-        """Return the clips that are held out, where a split says so; else all."""
-        held = tuple(clip for clip in self.clips if is_held_out(clip.split))
-        return replace(self, clips=held) if held else self
+        """Return the clips that a split holds out, or all clips if there is no such split."""
+        held_out = tuple(clip for clip in self.clips if is_held_out(clip.split))
+        return replace(self, clips=held_out) if held_out else self
 
     def to_manifest(
         self, path: str | Path, more: Mapping[str, Sequence[str]] | None = None
     ) -> None:
-        """Write a .csv that reads back to an equal dataset; whole or not at all.
+        """Write a .csv that reads back to an equal dataset, completely or not at all.
 
-        Paths are relative to its folder where possible. Columns that no clip fills are left out.
-        ``more`` are columns that follow them, with a cell for each clip.
+        Paths are relative to its folder if possible. Columns without values are left out. ``more``
+        has further columns, with one cell per clip. Raises DataError if it cannot be written.
         """
         path = Path(os.path.abspath(path))
         if path.suffix.lower() != ".csv":
-            raise DataError(f"{path} would not be read as a .csv; give a name that ends in .csv.")
+            raise DataError(f"{path} is not the name of a .csv. Give a name that ends in .csv.")
         names = [name for name in COLUMNS if any(getattr(clip, name) is not None for clip in self)]
         keeping = "surrogateescape"  # names of files that are not UTF-8
         try:
@@ -179,7 +223,7 @@ class Dataset:
                 whole_file(path) as part,
                 part.open("w", encoding="utf-8", errors=keeping, newline="") as file,
             ):
-                out = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # keeps blanks at the edges
+                out = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC)  # protects blanks at the edges
                 out.writerow([*names, *(more or ())])
                 for number, clip in enumerate(self):
                     cells = {name: getattr(clip, name) for name in names}
@@ -187,10 +231,10 @@ class Dataset:
                     row = ["" if cells[name] is None else cells[name] for name in names]
                     out.writerow([*row, *(column[number] for column in (more or {}).values())])
         except (OSError, UnicodeEncodeError) as error:
-            raise DataError(f"{path} cannot be written: {error}; choose another place.") from error
+            raise DataError(f"cannot write {path}: {error}. Choose another place.") from error
 
 
-DataLike = object  # what ``Dataset.read`` takes, or a Dataset
+DataLike = object  # a Dataset, or anything that ``Dataset.read`` accepts
 
 
 def as_dataset(
@@ -200,7 +244,7 @@ def as_dataset(
     need_labels: bool = True,
     least_classes: int = 2,
 ) -> Dataset:
-    """Return ``data`` where it is a Dataset, else read it as :meth:`Dataset.read` does."""
+    """Return ``data`` if it is a Dataset, else read it with :meth:`Dataset.read`."""
     if isinstance(data, Dataset):
         return data
     return Dataset.read(
@@ -209,21 +253,22 @@ def as_dataset(
 
 
 def example() -> Path:
-    """Return the manifest of the 120 recordings that earmark ships, to try things out."""
+    """Return the path of the manifest of the 120 example recordings that earmark ships."""
     return Path(__file__).parents[1] / "example" / "manifest.csv"
 
 
 def listed(manifest: str | Path, **columns: str | None) -> Dataset:
-    """Read the rows of a manifest that are only to be answered; ``columns`` as for ``read``."""
+    """Read a manifest whose clips are only to be predicted; ``columns`` as for ``read``."""
     return Dataset.read(manifest, need_labels=False, is_list=True, **columns)  # type: ignore[arg-type]
 
 
 def answerable(
     inputs: Sequence[str | Path], **columns: str | None
 ) -> tuple[list[Clip], dict[str, None]]:
-    """Expand files, folders and manifests; return clips, and notes on how they were understood.
+    """Return the clips of files, folders and manifests, and notes on how they were understood.
 
-    Of several inputs none stops the others: one that cannot be read is a clip that cannot be read.
+    If there are several inputs, one that cannot be read becomes a clip that cannot be read, and the
+    others are still read.
     """
     clips: list[Clip] = []
     notes: dict[str, None] = {}
@@ -244,15 +289,15 @@ def answerable(
 
 
 def is_listed(path: str | Path) -> bool:
-    """Say whether a file is a manifest or label track, by its suffix or first line."""
+    """Return whether a file is a manifest or label track, by its suffix or first line."""
     path = Path(path)
     return path.is_file() and (path.suffix.lower() in MANIFEST_SUFFIXES or is_track(path))
 
 
 def _too_few_classes(dataset: Dataset, least: int) -> DataError:
-    have = ", ".join(["one class only", *map(repr, dataset.labels)])
+    have = ", ".join(["only one class", *map(repr, dataset.labels)])
     return DataError(
-        f"{dataset.source} has {have if dataset.labels else 'no class'}; give at least"
+        f"{dataset.source} has {have if dataset.labels else 'no class'}. Give at least"
         f" {'two' if least == 2 else 'one'}.{manifest_hint(Path(dataset.source))}"
     )
 
@@ -265,7 +310,7 @@ def _origin(
     split_map: SplitMap,
     given: Mapping[str, str | None],
 ) -> dict[str, str | None]:
-    """Return the arguments to read the data again; those of 0.1 always, others where given."""
+    """Return the arguments to read the data again; those that 0.1 lacked only if given."""
     origin: dict[str, str | None] = {"data": str(data), "label": label}
     origin |= {name: given[name] for name in ("group", "fold")}
     origin |= {"separator": separator, "root": None if root is None else str(root)}
@@ -281,11 +326,11 @@ def _table(
     need_labels: bool,
     path: str = "path",
 ) -> Table | None:
-    """Return the table that ``data`` is or holds; None for a folder of class folders."""
+    """Return the table at the path ``data``; None for a folder of class folders."""
     if not data.is_dir() and (problem := not_a_file(data)):
         raise DataError(f"{data} {problem}; give a folder or a manifest.")
     if not os.path.exists(data):
-        raise DataError(f"{data} is not there;{near_path(data)} give a folder or a manifest.")
+        raise DataError(f"{data} does not exist;{near_path(data)} give a folder or a manifest.")
     if data.is_dir():
         if huggingface.is_saved(data):
             table = dataframes.read_object(huggingface.load_saved(data), names, root, path)

@@ -1,4 +1,4 @@
-"""Recordings that a table holds as bytes become files in the cache."""
+"""Write recordings that a table holds as bytes to files in the cache."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from earmark.system.files import whole_file
 
 
 def with_recordings(table: Table, path: str = "path") -> Table:
-    """Return a table that has ``audio`` but no ``path`` with a ``path``; others as they are.
+    """Return the table with a ``path`` column if it has ``audio`` instead; else unchanged.
 
-    Where the ``path`` that is asked for is ``audio`` itself, its cells become paths.
+    If the column ``path`` is ``audio`` itself, its cells become paths.
 
-    Embedded recordings are copied, undecoded, into the cache folder. A file's name there is the
-    hash of its content; a file that is there already is not written again.
+    Embedded recordings are copied into the cache folder without decoding. The name of each file is
+    the hash of its content, and an existing file is not written again.
     """
     if AUDIO_COLUMN not in table.columns:
         return table
@@ -42,9 +42,9 @@ def with_recordings(table: Table, path: str = "path") -> Table:
 
 
 def _recording(cell: object, copies: Counter[str]) -> str:
-    """Return the path of a recording that is given as a path, or as its bytes and a name.
+    """Return the path of a recording that a cell gives as a path, or as bytes and a name.
 
-    ``copies`` counts the rows of each content: two rows of equal sound are two recordings.
+    ``copies`` counts the rows with the same content: each such row is a recording of its own.
     """
     if isinstance(cell, str):
         return cell
@@ -73,6 +73,6 @@ def _write(path: Path, content: bytes) -> None:
             part.write_bytes(content)
     except OSError as error:
         raise DataError(
-            f"{path} cannot be written: {error.strerror}; make room, or name another folder in"
-            " EARMARK_CACHE."
+            f"cannot write {path}: {error.strerror}. Free some space, or set EARMARK_CACHE to"
+            " another folder."
         ) from error

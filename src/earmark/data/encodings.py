@@ -1,19 +1,19 @@
-"""The bytes of a text file as text: UTF-8, UTF-16, UTF-32; Windows-1252 where that is clear."""
+"""Decode text files: UTF-8, UTF-16, UTF-32, and Windows-1252 if that is clear."""
 
 from __future__ import annotations
 
 import codecs
 import re
 
-_MARKS = (  # UTF-32 first: its mark begins as that of UTF-16
+_MARKS = (  # UTF-32 first: its mark begins like the mark of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_PROBE = 4096  # bytes that tell UTF-16 without a mark
-# What Western European text has beyond ASCII; other code pages put other letters there, three in a
-# row of which (Cyrillic, Greek) no Western word has.
+_PROBE = 4096  # bytes that are examined for UTF-16 without a mark
+# Characters of Western European text beyond ASCII. In other code pages (Cyrillic, Greek) these
+# bytes are other letters, often three in a row, which Western words do not have.
 _WESTERN = re.compile(
     "[\\x00-\\x7f\\u00c0-\\u00d6\\u00d8-\\u00f6\\u00f8-\\u00ff\\u00a0\\u00b0\\u2013\\u2019]*"
 )
@@ -21,10 +21,10 @@ _FOREIGN = re.compile("[\\u00c0-\\u00ff]{3}")
 
 
 def decode(content: bytes) -> tuple[str, str | None]:
-    """Return the text without a byte order mark, and a note where its encoding is an assumption.
+    """Return the text without a byte order mark, and a note if its encoding is a guess.
 
-    Raises ValueError, a sentence without its subject and full stop, where the encoding is not
-    clear.
+    Raises ValueError if the encoding is not clear; its text is a sentence without the subject and
+    the full stop.
     """
     for mark, encoding in _MARKS:
         if content.startswith(mark):
@@ -48,7 +48,7 @@ def decode(content: bytes) -> tuple[str, str | None]:
 
 
 def is_wide(content: bytes) -> bool:
-    """Say whether these bytes begin as UTF-16 or UTF-32."""
+    """Return whether bytes begin like UTF-16 or UTF-32."""
     marks = tuple(mark for mark, _ in _MARKS)
     return content.startswith(marks) or _wide(content[:_PROBE]) is not None
 
@@ -58,12 +58,12 @@ def _strict(content: bytes, encoding: str) -> str:
         return content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"begins as {encoding.upper()} and is not ({error.reason}); save it as UTF-8"
+            f"begins like {encoding.upper()} but is not ({error.reason}); save it as UTF-8"
         ) from error
 
 
 def _wide(probe: bytes) -> str | None:
-    """Return the UTF-16 that bytes without a mark are in: every second one is 0."""
+    """Return the kind of UTF-16 of bytes without a mark: every second byte is 0; else None."""
     even, odd = probe[::2], probe[1::2]
     if len(odd) < 4:
         return None

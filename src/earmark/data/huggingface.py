@@ -1,4 +1,4 @@
-"""Data sets of Hugging Face's ``datasets`` as tables; it is imported when one is given."""
+"""Read data sets of Hugging Face's ``datasets`` as tables; it is imported at its first use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from earmark.errors import DataError, first_line
 
 
 def is_saved(folder: Path) -> bool:
-    """Say whether ``datasets`` saved this folder: one data set, or one for each split."""
+    """Return whether ``datasets`` saved this folder: one data set, or one for each split."""
     is_one = (folder / "state.json").is_file() and (folder / "dataset_info.json").is_file()
     return is_one or (folder / "dataset_dict.json").is_file()
 
@@ -23,14 +23,14 @@ def load_saved(folder: Path) -> Any:
         datasets = library()
     except ImportError as error:
         raise DataError(
-            f"{folder} was saved by Hugging Face's datasets, which is not installed; pip install"
-            " datasets, or give a manifest."
+            f"{folder} was saved by Hugging Face's datasets, which is not installed. Run: pip"
+            " install datasets. Or give a manifest."
         ) from error
     try:
         return datasets.load_from_disk(str(folder))
-    except Exception as error:  # of Arrow, of JSON, of its own
+    except Exception as error:  # errors of Arrow, of JSON, of datasets
         raise DataError(
-            f"{folder} cannot be opened as a data set: {first_line(error)}; save it again."
+            f"cannot open {folder} as a data set: {first_line(error)}. Save it again."
         ) from error
 
 
@@ -39,10 +39,10 @@ def library() -> Any:
 
 
 def hugging_face(data: Any, names: set[str]) -> tuple[list[str], Iterable[Row]]:
-    """Return columns and rows of one data set, or of all its splits, with a column ``split``.
+    """Return the columns and rows of a data set, or of all its splits with a column ``split``.
 
-    Recordings are taken as they are stored, as bytes or a path, and not decoded. Class numbers
-    become class names; -1, which stands for no class, becomes None.
+    Recordings are not decoded: they stay bytes or a path. Class numbers become class names, and -1,
+    which means no class, becomes None.
     """
     splits: Mapping[str | None, Any] = data if isinstance(data, dict) else {None: data}
     parts = {split: _undecoded(part) for split, part in splits.items()}
@@ -54,22 +54,22 @@ def hugging_face(data: Any, names: set[str]) -> tuple[list[str], Iterable[Row]]:
 
 
 def _undecoded(part: Any) -> tuple[Any, dict[str, str]]:
-    """Return a data set that yields recordings as they are stored, and our name of each column."""
+    """Return the data set without decoding of recordings, and our name of each column."""
     datasets = library()
-    if part.features is None:  # a stream that was never looked into
+    if part.features is None:  # a stream that was not read yet
         part = part._resolve_features()
     our_name = {name: name for name in part.column_names}
     recordings = [n for n, feature in part.features.items() if isinstance(feature, datasets.Audio)]
     if len(recordings) > 1 and AUDIO_COLUMN not in recordings:
         raise DataError(
-            f"the data set has several columns of audio ({', '.join(recordings)}); rename the right"
-            f" one to {AUDIO_COLUMN!r}."
+            f"the data set has several columns of audio ({', '.join(recordings)}). Rename the one"
+            f" to use to {AUDIO_COLUMN!r}."
         )
     if recordings:
         column = AUDIO_COLUMN if AUDIO_COLUMN in recordings else recordings[0]
         part = part.cast_column(column, datasets.Audio(decode=False))
         our_name[column] = AUDIO_COLUMN
-        our_name.pop("path", None)  # where the recording once was
+        our_name.pop("path", None)  # an old path of the recording
     return (part.with_format(None) if hasattr(part, "with_format") else part), our_name
 
 
@@ -83,7 +83,7 @@ def _hf_rows(
 
 
 def _class_names(feature: Any, value: Any) -> Any:
-    """Return class names for class numbers, alone or in a list; any other value as it is."""
+    """Return class names for class numbers, alone or in a list; other values stay unchanged."""
     if isinstance(value, list):
         inner = feature[0] if isinstance(feature, list) else getattr(feature, "feature", None)
         return [_class_names(inner, item) for item in value]

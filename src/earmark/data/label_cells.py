@@ -1,4 +1,4 @@
-"""Labels of several classes in one cell, in forms that nobody announced."""
+"""Recognise cells that have several classes although no separator was given."""
 
 from __future__ import annotations
 
@@ -25,17 +25,18 @@ def text_list(cell: str) -> list[str] | None:
 
 
 def several_in_one(column: str, clips: Iterable[Clip], separator: str | None) -> list[str]:
-    """Note that labels look like several classes each, and that no label has the ``separator``.
+    """Return notes if labels look like several classes, or if none has the ``separator``.
 
-    They do where pieces of a label are labels or pieces of labels elsewhere.
+    A label looks like several classes if its pieces are also labels, or pieces of labels, of other
+    clips.
     """
     clips = list(clips)
     labels = {clip.label for clip in clips if clip.label}
     if separator and any(separator in label for label in labels):
         return []
-    unused = [f"the separator {separator!r} is in no label: no clip has several classes"]
+    unused = [f"no label has the separator {separator!r}, so no clip has several classes"]
     if any(not clip.label for clip in clips) or not separator:
-        unused = []  # it says that clips may have no class
+        unused = []  # here, the separator says that clips may have no class
     for between in _BETWEEN:
         pieces = {x: {bare(piece) for piece in x.split(between)} for x in labels if between in x}
         count = Counter(piece for label in labels for piece in pieces.get(label, {label}))
@@ -44,6 +45,6 @@ def several_in_one(column: str, clips: Iterable[Clip], separator: str | None) ->
             return [
                 *unused,
                 f"{column!r} has labels such as {shared[0]!r}, each read as one class; if"
-                f" {between!r} stands between several, give --separator {between!r}",
+                f" {between!r} separates several classes, add --separator {between!r}",
             ]
     return unused

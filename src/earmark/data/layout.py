@@ -1,4 +1,4 @@
-"""Sub-folders that are no classes: splits (train, test) and folds (fold1 ... fold10)."""
+"""Recognise sub-folders that are not classes: splits (train, test) and folds (fold1 ... fold10)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from earmark.data.clip import Clip
 from earmark.data.split_words import TEST, TRAIN, SplitMap, is_fold, likely_role, rest_of, role
 from earmark.errors import DataError
 
-# What folders are called that hold all of one person, or of one day, whatever its class.
+# Names of folders with all recordings of one person, or of one day, of any class.
 _PART = re.compile(
     r"(actor|speaker|spk|subject|participant|patient|person|session|user|id|split|cv|part|batch|day"
     r"|site)s?[ _-]?[0-9]+|fold[ _-]?[a-z]",
     re.IGNORECASE,
 )
-LISTS = {"test": "testing_list.txt", "validation": "validation_list.txt"}  # of Speech Commands
+LISTS = {"test": "testing_list.txt", "validation": "validation_list.txt"}  # in Speech Commands
 
 
 def arranged(
@@ -29,11 +29,11 @@ def arranged(
     split_map: SplitMap,
     manifest_hint: Callable[[Path], str],
 ) -> tuple[list[Clip], list[str]]:
-    """Return the clips of a folder with their split or fold, and what was understood.
+    """Return the clips of a folder with their split or fold, and notes on how they were read.
 
-    Splits and folds are folders around the classes (``train/dog``) or inside each of them
-    (``dog/train``), or the lists that Speech Commands has. Folders that are splits and hold
-    recordings directly are refused: nothing says their class.
+    Splits and folds are folders around the classes (``train/dog``) or inside each class
+    (``dog/train``), or lists as in Speech Commands. A split folder that has recordings directly in
+    it is refused, because their class is unknown.
     """
     if split_map.is_off:
         return clips, []
@@ -49,9 +49,9 @@ def arranged(
         direct = [clip for clip, part in zip(clips, parts, strict=True) if len(part) < 2]
         if direct and need_labels:
             raise DataError(
-                f"{direct[0].path} lies in {tops[0]!r}, one of the {kind}s {_listed(tops)}, and in"
-                " no class folder; put each recording into a sub-folder with the name of its"
-                " class, give a manifest, or if these are classes give --split-map none."
+                f"{direct[0].path} is not in a class folder: {_listed(tops)} are read as {kind}s."
+                " Put each recording into a sub-folder with the name of its class, or give a"
+                " manifest. If these folders are classes, give --split-map none."
                 f"{manifest_hint(folder)}"
             )
         return _moved(clips, parts, 0, kind, split_map), [_note(kind, tops, "classes")]
@@ -66,7 +66,7 @@ def arranged(
 
 
 def _kind(folder: Path, names: Sequence[str], split_map: SplitMap) -> str | None:
-    """Return 'split' or 'fold' where all names are such; DataError for a clear mixture."""
+    """Return 'split' or 'fold' if all names are these, else None; DataError for a clear mixture."""
     roles = [role(split_map.applied(name)) for name in names]
     folds = [is_fold(name) for name in names]
     if all(roles):
@@ -76,12 +76,12 @@ def _kind(folder: Path, names: Sequence[str], split_map: SplitMap) -> str | None
     is_mapped = any(name.strip().casefold() in split_map.roles for name in names)
     if {TRAIN, TEST} <= set(roles) or sum(folds) > 1 or is_mapped:
         is_split = [bool(r) or f for r, f in zip(roles, folds, strict=True)]
-        strange = [name for name, known in zip(names, is_split, strict=True) if not known]
-        strange = strange or [name for name, known in zip(names, roles, strict=True) if not known]
+        unclear = [name for name, known in zip(names, is_split, strict=True) if not known]
+        unclear = unclear or [name for name, known in zip(names, roles, strict=True) if not known]
         raise DataError(
-            f"{folder} has the folders {_listed(names)}: some are splits or folds, but"
-            f" {_listed(strange)} may be a split or a class; give --split-map"
-            f" {','.join(f'{name}=train' for name in strange[:3])} (or =test), or --split-map none"
+            f"{folder} has the folders {_listed(names)}. Some are splits or folds, but"
+            f" {_listed(unclear)} may be a split or a class. Give --split-map"
+            f" {','.join(f'{name}=train' for name in unclear[:3])} (or =test), or --split-map none"
             " if all are classes."
         )
     return None
@@ -94,7 +94,7 @@ def _moved(
     kind: str,
     split_map: SplitMap,
 ) -> list[Clip]:
-    """Take the names of one level as split or fold, and those of the other as label."""
+    """Return the clips with the folder at ``level`` as split or fold, and the other as label."""
     moved = []
     for clip, part in zip(clips, parts, strict=True):
         label = part[1 - level].strip() if len(part) > 1 else None
@@ -110,23 +110,22 @@ def _moved(
 
 
 def _doubts(folder: Path, tops: Sequence[str]) -> list[str]:
-    """Say of folders that are called like splits or persons what they are read as.
+    """Return notes on folders that are read as classes but are named like splits or persons.
 
-    DataError where they are names of one thing with words for splits: train_audio, test_audio.
+    Raises DataError for names such as train_audio and test_audio, which are probably splits.
     """
     likely = [likely_role(top) for top in tops]
     rests = [{rest_of(top) for top in tops if likely_role(top) == word} for word in (TRAIN, TEST)]
     if None not in likely and rests[0] & rests[1]:
         mapped = ",".join(f"{top}={word}" for top, word in zip(tops, likely, strict=True))
         raise DataError(
-            f"{folder} has the folders {_listed(tops)}, which may be splits or classes; give"
+            f"{folder} has the folders {_listed(tops)}, which may be splits or classes. Give"
             f" --split-map {shlex.quote(mapped)}, or --split-map none if they are classes."
         )
     if len(tops) > 1 and all(map(_PART.fullmatch, tops)):
         return [
-            f"the classes {_listed(tops)} are called like speakers or parts; if these are not"
-            " what is to be told apart, give a manifest with a column of classes, and these as"
-            " --group"
+            f"the classes {_listed(tops)} are named like speakers or parts; if they are not the"
+            " classes, give a manifest with a column of classes, and these names as --group"
         ]
     alike = [top for top in tops if role(top) or is_fold(top)]
     if {TRAIN, TEST} <= {*likely}:
@@ -134,17 +133,17 @@ def _doubts(folder: Path, tops: Sequence[str]) -> list[str]:
     if not alike:
         return []
     all_mapped = ",".join(f"{top}={likely_role(top) or TRAIN}" for top in tops[:3])
-    are = "folder {} is read as a class, like its neighbours"
+    are = "folder {} is read as a class, like the others"
     if len(alike) > 1:
         are = "folders {} are read as classes"
     return [
-        f"the {are.format(_listed(alike))}; if these are splits, name them all: --split-map"
+        f"the {are.format(_listed(alike))}; if the folders are splits, list them all: --split-map"
         f" {shlex.quote(all_mapped)}"
     ]
 
 
 def _alike_inside(tops: Sequence[str], parts: Sequence[tuple[str, ...]]) -> list[str]:
-    """Say that all classes have the same sub-folders, which may be the classes that are meant."""
+    """Return a note if all classes have the same sub-folders: these may be the real classes."""
     inside: dict[str, set[str]] = {top: set() for top in tops}
     for part in parts:
         inside[part[0]].add(part[1])
@@ -153,12 +152,12 @@ def _alike_inside(tops: Sequence[str], parts: Sequence[tuple[str, ...]]) -> list
         return []
     return [
         f"each of the classes {_listed(tops)} has the same sub-folders, {_listed(sorted(names))},"
-        " which count for nothing; if they are the classes, give a manifest"
+        " which are ignored; if these are the classes, give a manifest"
     ]
 
 
 def _by_lists(folder: Path, clips: list[Clip], notes: list[str]) -> tuple[list[Clip], list[str]]:
-    """Take the clips that the lists of Speech Commands name as held out."""
+    """Return the clips with the splits that the lists of Speech Commands state, and notes."""
     splits: dict[str, str] = {}
     for split, name in LISTS.items():
         if (folder / name).is_file():
@@ -166,16 +165,16 @@ def _by_lists(folder: Path, clips: list[Clip], notes: list[str]) -> tuple[list[C
             splits |= {line.strip(): split for line in lines}
     if not splits:
         return clips, notes
-    held = [splits.get(clip.path.relative_to(folder).as_posix()) for clip in clips]
-    if not any(held):
+    stated = [splits.get(clip.path.relative_to(folder).as_posix()) for clip in clips]
+    if not any(stated):
         return clips, notes
-    clips = [replace(c, split=s or TRAIN) for c, s in zip(clips, held, strict=True)]
+    clips = [replace(c, split=s or TRAIN) for c, s in zip(clips, stated, strict=True)]
     files = " and ".join(name for name in LISTS.values() if (folder / name).is_file())
-    return clips, [*notes, f"{files} say what is held out; earmark 0.1 trained on those clips"]
+    return clips, [*notes, f"clips listed in {files} are held out; earmark 0.1 trained on them"]
 
 
 def _note(kind: str, names: Sequence[str], before: str) -> str:
-    return f"the folders {_listed(names)} are read as {kind}s; earmark 0.1 took them for {before}"
+    return f"the folders {_listed(names)} are read as {kind}s; earmark 0.1 read them as {before}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Files that a table names in another way than the disk: backslashes, Unicode forms, blanks."""
+"""Find files whose names in a table differ from the disk: backslashes, Unicode forms, blanks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pathlib import Path
 
 from earmark.data.folders import is_recording
 
-MOST_SEARCHED = 2_000  # folders, for files that are not where a table says
+MOST_SEARCHED = 2_000  # folders that are searched for the files of a table
 
 
 class Locator:
-    """Finds recordings below ``folder``; each listing is read once.
+    """Finds recordings below ``folder``; each folder is listed once.
 
-    ``missing`` has the paths, as texts, that were asked for and are not there.
+    ``missing`` has the paths, as text, that were looked up and do not exist.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -27,21 +27,21 @@ class Locator:
         self._listings: dict[str, dict[str, list[str]]] = {}
 
     def find(self, name: str) -> Path:
-        """Return the file of this name; where there is none, the name as it was given."""
-        given = os.path.abspath(os.path.join(self.folder, name))
-        if os.path.isfile(given):
-            return Path(given)
+        """Return the file with this name, even if spelt differently; else the path as given."""
+        exact = os.path.abspath(os.path.join(self.folder, name))
+        if os.path.isfile(exact):
+            return Path(exact)
         for other in self._spellings(name):
             path = os.path.abspath(self.folder / other)
             if os.path.isfile(path):
                 return Path(path)
             if not path.isascii() and (normalised := self._by_unicode(path)):
                 return Path(normalised)
-        self.missing.add(str(Path(given)))
-        return Path(given)
+        self.missing.add(str(Path(exact)))
+        return Path(exact)
 
     def find_elsewhere(self, name: str) -> Path:
-        """Return what :meth:`find` does, else the file of that last name in or below the folder."""
+        """Return what :meth:`find` does, or else a file with that last name below the folder."""
         path = self.find(name)
         if path.is_file():
             return path
@@ -54,24 +54,24 @@ class Locator:
 
     @cached_property
     def _below(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
+        paths: dict[str, list[str]] = {}
         for folder, _, files in os.walk(self.folder):
             for file in files:
-                found.setdefault(file, []).append(os.path.join(folder, file))
-        return found
+                paths.setdefault(file, []).append(os.path.join(folder, file))
+        return paths
 
     @staticmethod
     def _spellings(name: str) -> Iterator[str]:
         for text in dict.fromkeys((name, name.strip(), name.strip().replace("\\", "/"))):
             yield text
             if not text.isascii():
-                for encoding in ("cp1252", "latin-1"):  # of the name on the disk, or in the table
+                for encoding in ("cp1252", "latin-1"):  # of the name on disk or in the table
                     for change in (_to_bytes, _from_bytes):
                         with contextlib.suppress(UnicodeError):
                             yield change(text, encoding)
 
     def _by_unicode(self, path: str) -> str | None:
-        """Walk down from the root, taking each name in whatever Unicode form it has there."""
+        """Return the path with each name in the Unicode form that it has on disk, or None."""
         here = os.sep
         for part in path.split(os.sep)[1:]:
             if not os.path.lexists(os.path.join(here, part)):
@@ -95,25 +95,25 @@ class Locator:
 
 
 def elsewhere(folder: Path, missing: Sequence[Path]) -> str:
-    """Return a hint at where files of a table are that are not where it says, if near; else ''."""
+    """Return a hint where the missing files of a table may be, if they are near; else ''."""
     names = [os.path.relpath(path, folder) for path in missing]
     last = missing[0].name.replace("\\", "/").rpartition("/")[2]
     walk = itertools.chain(os.walk(folder), os.walk(folder.parent))
     for here, _, files in itertools.islice(walk, MOST_SEARCHED):
         if all(os.path.isfile(os.path.join(here, name)) for name in names):
-            return f" Give --root {shlex.quote(os.path.abspath(here))}, where they are."
+            return f" The files are in {shlex.quote(os.path.abspath(here))}: give it as --root."
         near = [name for name in files if last in (name, os.path.splitext(name)[0])]
         near = [name for name in near if is_recording(Path(name))]
         if near:
-            return f" Is {os.path.join(here, near[0])!r} the first of them? Write the paths so."
+            return f" Is {os.path.join(here, near[0])!r} the first? Then write paths like that."
     return ""
 
 
 def _to_bytes(name: str, encoding: str) -> str:
-    """Return the name of a file that has the bytes of ``name`` in another encoding."""
+    """Return the file name whose bytes are those of ``name`` in another encoding."""
     return os.fsdecode(name.encode(encoding))
 
 
 def _from_bytes(name: str, encoding: str) -> str:
-    """Return the name that these bytes, which are not UTF-8, mean in another encoding."""
+    """Return a file name that is not UTF-8, read in another encoding."""
     return os.fsencode(name).decode(encoding)

@@ -1,4 +1,4 @@
-"""The columns of a manifest that earmark does not use, to be kept where it writes one anew."""
+"""Read the columns of a manifest that earmark does not use, to copy them into a new manifest."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from earmark.system.jsons import json_text
 
 
 def other_columns(dataset: Dataset) -> dict[str, list[str]]:
-    """Return the other columns of the manifest that ``dataset`` was read from, a cell a clip.
+    """Return the unused columns of the manifest of ``dataset``, with one cell per clip.
 
-    None where it was no manifest. A column that has one of our names, but was not used under it,
-    is called ``NAME (other)``.
+    The result is empty if the data did not come from a manifest. A column that has one of our names
+    but was not used as that column is renamed to ``NAME (other)``.
     """
     source = Path(str(dataset.origin.get("data") or ""))
     if source.suffix.lower() not in MANIFEST_SUFFIXES or not source.is_file():
@@ -30,19 +30,19 @@ def other_columns(dataset: Dataset) -> dict[str, list[str]]:
     ]
     rows = [row for _, row in read_table(source, {"path", *names}).rows]
     if len(rows) != len(dataset):
-        raise DataError(f"{source} has changed while it was read; run the same command again.")
-    taken = {*COLUMNS, *names}
+        raise DataError(f"{source} has changed while it was read. Run the same command again.")
+    existing = {*COLUMNS, *names}
     columns = {}
     for name in names:
         own = f"{name} (other)" if name in COLUMNS else name
-        while own != name and own in taken:
+        while own != name and own in existing:
             own += "_"
         columns[own] = [_text(row.get(name)) for row in rows]
     return columns
 
 
 def _text(cell: object) -> str:
-    """Return a cell as text; lists and objects as JSON, what is absent as empty."""
+    """Return a cell as text; lists and objects as JSON, a missing value as ''."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return ""
     if isinstance(cell, (*LISTS, Mapping)):

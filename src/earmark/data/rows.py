@@ -1,4 +1,4 @@
-"""Check the rows of a table and make clips of them."""
+"""Check the rows of a table and turn them into clips."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file
 from earmark.system.text import one_line
 
-MOST_PATHS = 65_536  # that are kept: of many stretches of a recording, the path is one text
+MOST_PATHS = 65_536  # in a cache, so that the stretches of one recording share the path
 Numbers = Sequence[int]  # of the rows of clips
 
 
@@ -36,14 +36,13 @@ def clips_of(
     split_map: SplitMap = SplitMap(),  # noqa: B008  # frozen
     is_list: bool = False,
 ) -> tuple[list[Clip], str | None, list[str]]:
-    """Make a clip of every row, with absolute paths.
+    """Return a clip with an absolute path for every row, the separator of classes, and notes.
 
-    Return them, the separator of classes, and what a person should know of how they were read.
-    ``given`` maps our names of columns to those that the user gave, None where none was given. A
-    label may be a list of classes: the separator, if none is given, is then ``LIST_SEPARATOR``.
-    With a separator, a clip whose label is empty has no class. ``is_list`` says that rows are only
-    to be answered: they may repeat, and recordings may be missing. Raises DataError, one sentence
-    with the number of the row, for anything missing or contradictory.
+    ``given`` maps our names of columns to the names that the user gave, or None. A label may be a
+    list of classes; the separator is then ``LIST_SEPARATOR`` unless one is given. With a separator,
+    a clip whose label is empty has no class. ``is_list`` says that the clips are only to be
+    predicted: rows may repeat, and recordings may be missing. Raises DataError, with the number of
+    the row, for anything missing or contradictory.
     """
     columns, notes = resolve(table.name, table.columns, given, need_labels)
     if split_map.is_off or is_list:
@@ -66,11 +65,11 @@ def clips_of(
         numbers.append(number)
     if has_text_lists:
         notes.append(
-            f"column {columns['label']!r} has lists written as text, and is read so; earmark 0.1"
-            " took each for one class"
+            f"column {columns['label']!r} has lists written as text, each read as several classes;"
+            " earmark 0.1 read each as one class"
         )
     if not clips:
-        raise DataError(f"{table.name} has no rows; list one clip in each.")
+        raise DataError(f"{table.name} has no rows. Write one row per clip.")
     reader.seconds.check()
     separator = reader.separator
     if not is_list:
@@ -87,7 +86,7 @@ def clips_of(
 
 
 class _Reader:
-    """Makes clips of rows; texts that come again and again are in memory once."""
+    """Turns rows into clips; repeated texts are in memory once."""
 
     def __init__(
         self,
@@ -102,7 +101,7 @@ class _Reader:
         self._paths: dict[str, Path] = {}
 
     def clip(self, number: int, row: Row) -> Clip:
-        """Make a clip of one row; ValueError says what is wrong with it."""
+        """Return the clip of one row; ValueError says what is wrong with it."""
         label = _label(row.get(self.columns.get("label", "")), self.separator)
         text = {n: _text(row.get(column)) for n, column in self.columns.items() if n != "label"}
         if not text["path"].strip():
@@ -120,7 +119,7 @@ class _Reader:
         return Clip(self._path(text["path"]), label, start, end, group, fold, split)
 
     def _path(self, name: str) -> Path:
-        """Return where the recording is on this disk; of the last ones it is kept."""
+        """Return the path of the recording on this disk, from a cache if possible."""
         path = self._paths.get(name)
         if path is None:
             if len(self._paths) >= MOST_PATHS:
@@ -130,34 +129,34 @@ class _Reader:
 
 
 def _check_folds(name: str, columns: Mapping[str, str], clips: Sequence[Clip]) -> None:
-    """Refuse folds whose names are those of splits: they would be tested one after the other."""
+    """Refuse folds that are named like splits: each would be tested in turn, even 'train'."""
     words = dict.fromkeys(clip.fold for clip in clips if clip.fold is not None)
-    named = [word for word in words if role(word) and not is_fold(word)]
-    if named and len(words) > 1:
+    split_names = [word for word in words if role(word) and not is_fold(word)]
+    if split_names and len(words) > 1:
         raise DataError(
             f"{name} has the folds {', '.join(map(repr, list(words)[:5]))}, which are names of"
-            f" splits; give --split {columns['fold']}, or name the folds otherwise."
+            f" splits. Give --split {columns['fold']}, or rename the folds."
         )
 
 
 def _label_rest(
     table: Table, numbers: Numbers, clips: list[Clip], column: str, separator: str | None
 ) -> None:
-    """Make clips without a label clips of no class; DataError where each has one."""
+    """Turn clips without a label into clips of no class; DataError if each must have a class."""
     for row, clip in enumerate(clips):
         if clip.label is not None:
             continue
         if separator is None:
             raise DataError(
-                f"{table.name}, row {numbers[row]}: {clip.path.name!r} has an empty {column};"
-                " label it or remove the row, or give a separator if clips may have several classes"
-                " or none."
+                f"{table.name}, row {numbers[row]}: {clip.path.name!r} has an empty {column}. Label"
+                " it, or remove the row. If clips may have several classes or none, give a"
+                " separator."
             )
         clips[row] = replace(clip, label="")
 
 
 def _label(cell: object, separator: str | None) -> str | None:
-    """Return a label, each of its classes stripped and named once; None for an empty cell."""
+    """Return a label with its distinct classes, without blanks; None for an empty cell."""
     return _label_of_text(cell, separator) if type(cell) is str else _cleaned(cell, separator)
 
 
@@ -167,25 +166,28 @@ def _label_of_text(cell: str, separator: str | None) -> str | None:
 
 
 def _cleaned(cell: object, separator: str | None) -> str | None:
-    if isinstance(cell, str) and (written := text_list(cell)) is not None:
-        cell, separator = written, separator or LIST_SEPARATOR
+    if isinstance(cell, str) and (items := text_list(cell)) is not None:
+        cell, separator = items, separator or LIST_SEPARATOR
     if isinstance(cell, LISTS):
         names = [bare(_text(item)) for item in cell]
         for name in names:
             if separator and separator in name:
                 raise ValueError(
-                    f"the class {name!r} contains the separator {separator!r}; give another one"
+                    f"the class {name!r} contains the separator {separator!r}; give another"
+                    " separator"
                 )
     else:
         whole = bare(_text(cell))
         names = [bare(name) for name in split_label(whole, separator)] if whole else []
     if "" in names:
-        raise ValueError(f"the label {cell!r} has an empty class; name it or drop the separator")
+        raise ValueError(
+            f"the label {cell!r} has an empty class; name it or remove a separator from the label"
+        )
     return (separator or "").join(dict.fromkeys(names)) or None
 
 
 def _text(value: object) -> str:
-    """Return a cell as text, an absent one as empty; whole numbers without a decimal point."""
+    """Return a cell as text, '' for a missing one; whole numbers have no decimal point."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or (isinstance(value, float) and math.isnan(value)):
@@ -196,29 +198,29 @@ def _text(value: object) -> str:
         return str(int(value))
     text = str(value)
     if "\0" in text:
-        raise ValueError(f"{text[:60]!r} holds a NUL character; remove it")
+        raise ValueError(f"{text[:60]!r} contains a NUL character; remove it")
     return text
 
 
 def _not_utf8(clips: Sequence[Clip]) -> list[str]:
-    """Say which labels hold bytes that are no letters, as names of folders may."""
+    """Return a note if labels contain bytes that are not UTF-8, as names of folders may."""
     labels = dict.fromkeys(clip.label for clip in clips if clip.label)
     odd = [label for label in labels if one_line(label) != label]
     odd = [label for label in odd if any("\ud800" <= letter <= "\udfff" for letter in label)]
     if not odd:
         return []
     return [
-        f"the label '{one_line(odd[0])}' is not UTF-8, and its encoding is not clear: its bytes are"
-        " kept; save the table as UTF-8 to see letters"
+        f"the label '{one_line(odd[0])}' is not UTF-8, and its encoding is not clear, so its bytes"
+        " are kept; save the table as UTF-8 to see letters"
     ]
 
 
 def _check_present(
     table: Table, numbers: Numbers, clips: Sequence[Clip], missing: Set[str]
 ) -> None:
-    """Refuse a table most of whose recordings are not there: its paths are meant otherwise.
+    """Refuse a table if most of its recordings do not exist: its paths must be wrong.
 
-    A few are left to those who read them, and list them.
+    If only a few are missing, they are reported when recordings are read.
     """
     rows = [row for row, clip in enumerate(clips) if clip.place in missing] if missing else []
     if len(rows) > len(clips) / 2:
@@ -226,8 +228,8 @@ def _check_present(
         paths = [(numbers[row], clips[row].path) for row in rows[:3]]
         first = [f"row {n} {str(path)!r}{_which(path)}" for n, path in paths]
         raise DataError(
-            f"{table.name}: the recording is not there in {len(rows)} of"
-            f" {amount(len(clips), 'row')}, first {', '.join(first)}; paths are relative to"
+            f"{table.name}: the recording does not exist in {len(rows)} of"
+            f" {amount(len(clips), 'row')}, first {', '.join(first)}. Paths are relative to"
             f" {table.folder}.{near}"
         )
 
@@ -240,21 +242,21 @@ def _which(path: Path) -> str:
 def _check_filled(
     table: Table, numbers: Numbers, clips: Sequence[Clip], required: Iterable[str]
 ) -> None:
-    """Refuse a group, fold or split that some clips have and others lack."""
+    """Refuse a column of groups, folds or splits that only some clips have."""
     for name in ("group", "fold", "split"):
         empty = [row for row, clip in enumerate(clips) if getattr(clip, name) is None]
         if empty and (len(empty) < len(clips) or name in required):
             raise DataError(
                 f"{table.name}, row {numbers[empty[0]]}: the {name} is empty, as in {len(empty)} of"
-                f" {amount(len(clips), 'row')}; fill it in everywhere or drop the column."
+                f" {amount(len(clips), 'row')}. Fill it in everywhere, or remove the column."
             )
 
 
 def _check_distinct(table: Table, numbers: Numbers, clips: Sequence[Clip]) -> None:
-    """Refuse a clip that has two rows."""
+    """Refuse two rows for one clip."""
     hashes = np.fromiter((hash(clip.key) for clip in clips), np.int64, len(clips))
     order = np.argsort(hashes, kind="stable")
-    is_twin = np.zeros(len(clips), bool)  # by its hash
+    is_twin = np.zeros(len(clips), bool)  # another clip has the same hash
     is_twin[order[1:]] = hashes[order[1:]] == hashes[order[:-1]]
     is_twin[order[:-1]] |= is_twin[order[1:]]
     first_row: dict[tuple[str, float, float | None], int] = {}
@@ -262,8 +264,8 @@ def _check_distinct(table: Table, numbers: Numbers, clips: Sequence[Clip]) -> No
         first = first_row.setdefault(clips[row].key, row)
         if first != row:
             a, b = clips[first].label, clips[row].label
-            what = f"label it {a!r} and {b!r}" if a != b else "are the same clip"
+            what = f" with the labels {a!r} and {b!r}" if a != b else ""
             raise DataError(
-                f"{table.name}: rows {numbers[first]} and {numbers[row]} {what}"
-                f" ({clips[row].place}); keep one."
+                f"{table.name}: rows {numbers[first]} and {numbers[row]} are the same clip{what}"
+                f" ({clips[row].place}). Keep one."
             )

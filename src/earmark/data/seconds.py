@@ -1,4 +1,4 @@
-"""Times in the cells of one table, with a decimal point or a decimal comma."""
+"""Read times from the cells of a table, with a decimal point or a decimal comma."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import re
 
 from earmark.errors import DataError
 
-_PLAIN = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")  # as nearly all are
+_PLAIN = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")  # the form of nearly all times
 _COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+")
 _EITHER = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")  # 1,234 may be 1.234, or 1234
 
 
 class Seconds:
-    """Reads times; that commas are decimal is told by the table's other cells, or known before."""
+    """Reads times; other cells of the table, or ``is_decimal``, say whether commas are decimal."""
 
     def __init__(self, table: str, is_decimal: bool = False) -> None:
         self.table, self.is_decimal = table, is_decimal
         self._doubtful: tuple[int, str] | None = None
 
     def read(self, row: int, name: str, text: str) -> float | None:
-        """Return a time in seconds, None from an empty cell; ValueError for what is no time."""
+        """Return a time in seconds, None for an empty cell; ValueError if it is not a number."""
         plain = text.strip()
         if not plain:
             return None
@@ -39,10 +39,10 @@ class Seconds:
         raise ValueError(f"{name} {text!r} is not a number; give seconds, such as 1.5")
 
     def check(self) -> None:
-        """Refuse a comma of which no cell tells whether it is decimal."""
+        """Refuse a comma if no cell shows whether it is decimal."""
         if self._doubtful is not None and not self.is_decimal:
             row, text = self._doubtful
             raise DataError(
                 f"{self.table}, row {row}: {text!r} may be {text.replace(',', '.')} or"
-                f" {text.replace(',', '')} seconds; write times with a decimal point."
+                f" {text.replace(',', '')} seconds. Write times with a decimal point."
             )

@@ -1,4 +1,4 @@
-"""Tables of stretches that Raven, BirdNET and Kaleidoscope write, as our columns."""
+"""Read the tables of stretches that Raven, BirdNET and Kaleidoscope write."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from earmark.data.tables import Row, Table
 from earmark.errors import DataError
 
 BEGIN, END, OFFSET = "Begin Time (s)", "End Time (s)", "File Offset (s)"
-# What people name the column of annotations: Raven's own proposal first, BirdNET's after it.
+# Usual names of the column of annotations: Raven's own proposal first, BirdNET's after it.
 ANNOTATIONS = (
     *("annotation", "annotations", "label", "species", "class", "tag", "call type"),
     *("manual id", "common name", "common_name", "scientific name", "scientific_name"),
@@ -28,7 +28,7 @@ Numbered = Iterator[tuple[int, Row]]
 
 
 def is_selections(columns: Sequence[str]) -> bool:
-    """Say whether these are the columns of a selection table, or of detections without a path."""
+    """Return whether these are the columns of a selection table, or of detections without paths."""
     names = {plain(column) for column in columns}
     if "path" in names or not names:
         return False
@@ -47,17 +47,17 @@ def as_manifest(
 ) -> Table:
     """Return a selection table with ``path``, ``start``, ``end`` and ``label``.
 
-    Each row is of the ``recording``, else of the file that it names, else of ``own()``, that of the
-    table. Equal rows, which Raven writes once for each view, count once.
+    The recording of each row is ``recording``, else the file that the row names, else ``own()``,
+    the recording of the table. Equal rows, which Raven writes once per view, count once.
     """
     by_plain = {plain(column): column for column in table.columns}
     column = _annotations(table, by_plain, label, need_labels)
     notes = list(table.notes)
     if column is not None and column != label and plain(column) not in ANNOTATIONS[:3]:
-        notes.append(f"labels are those of the column {column!r}; --label names another")
+        notes.append(f"labels are read from the column {column!r}; --label chooses another")
     if "confidence" in by_plain:
         notes.append(
-            "the rows have a confidence: a model detected them; check them before you train on them"
+            "the rows have a confidence, so a model detected them; check them before training"
         )
     if not set(_KALEIDOSCOPE) <= by_plain.keys():
         rows = _selections(table, by_plain, column, label, recording, own)
@@ -69,7 +69,7 @@ def as_manifest(
 
 
 def once(rows: Numbered, label: str) -> Numbered:
-    """Yield each stretch with its label once."""
+    """Yield each combination of stretch and label once."""
     keys = set()
     for number, row in rows:
         key = tuple(str(row.get(name)) for name in ("path", "start", "end", label))
@@ -96,8 +96,8 @@ def _selections(
     is_cumulative = len(names) > 1 and plain(begin) == plain(BEGIN)
     if is_cumulative and offset is None:
         raise DataError(
-            f"{table.name} is of {len(names)} recordings and has no column {OFFSET!r}, which says"
-            " where in each of them; add that measurement in Raven and save the table again."
+            f"{table.name} covers {len(names)} recordings but has no column {OFFSET!r}, the time"
+            " in each recording. Add that measurement in Raven, and save the table again."
         )
     locator, seconds = Locator(table.folder), Seconds(table.name, is_decimal=True)
     for number, row in rows:
@@ -105,8 +105,8 @@ def _selections(
         path = recording or (_located(locator, row, files) if name else own())
         if last and row.get(last) and name and _last(str(row[last])) != _last(name):
             raise DataError(
-                f"{table.name}, row {number}: it begins in {_last(name)!r} and ends in"
-                f" {_last(str(row[last]))!r}; draw it within one recording, or remove the row."
+                f"{table.name}, row {number}: the selection begins in {_last(name)!r} and ends in"
+                f" {_last(str(row[last]))!r}. Draw it within one recording, or remove the row."
             )
         try:
             times = [seconds.read(number, c, str(row.get(c) or "")) for c in (begin, end)]
@@ -115,7 +115,7 @@ def _selections(
                 raise ValueError("one is empty")
         except ValueError as error:
             raise DataError(
-                f"{table.name}, row {number}: {begin!r} and {end!r} must be seconds ({error}); save"
+                f"{table.name}, row {number}: {begin!r} and {end!r} must be seconds ({error}). Save"
                 " the table again."
             ) from error
         start = times[0] if at is None else at
@@ -150,18 +150,18 @@ def _annotations(
     if label == "label" and (usual is not None or not need_labels):
         return usual
     raise DataError(
-        f"{table.name} has no column {label!r} of annotations; name the one that is meant with"
-        f" --label: it has {', '.join(map(repr, table.columns))}."
+        f"{table.name} has no column {label!r} of annotations. Choose one of its columns with"
+        f" --label: {', '.join(map(repr, table.columns))}."
     )
 
 
 def _name(row: Row, files: Sequence[str]) -> str:
-    """Return the recording that a row names, in the first of the columns ``files`` that has one."""
+    """Return the recording in the first of the columns ``files`` that is not empty, or ''."""
     return next((str(row[c]).strip() for c in files if row.get(c) and str(row[c]).strip()), "")
 
 
 def _located(locator: Locator, row: Row, files: Sequence[str]) -> Path:
-    """Return the file that a row names, under any of its names; else the first name."""
+    """Return the first file of a row's columns that exists, else the path in the first column."""
     names = [str(row[c]).strip() for c in files if row.get(c)]
     paths = [locator.find_elsewhere(name) for name in names]
     return next((path for path in paths if path.is_file()), paths[0])

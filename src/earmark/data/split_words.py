@@ -1,4 +1,4 @@
-"""The words that name splits: which clips are held out, and which are trained on."""
+"""Names of splits: which mean training, and which mean held out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from earmark.errors import DataError
+from earmark.errors import DataError, amount
 
 TRAIN, TEST = "train", "test"
 TRAINING = frozenset({"train", "training"})
@@ -16,40 +16,40 @@ HELD_OUT = frozenset(
 )
 _FOLD = re.compile(r"fold[ _-]?[0-9]+", re.IGNORECASE)
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
-OFF = "none"  # the split map that takes no column and no folder for a split
+OFF = "none"  # with this split map, no column and no folder is a split
 
 
 def role(word: str | None) -> str | None:
-    """Return 'train' or 'test', whatever the case of ``word``; None where it names no split."""
+    """Return 'train' or 'test' for the name of a split in any case; None for other words."""
     plain = (word or "").strip().casefold()
     return TEST if plain in HELD_OUT else TRAIN if plain in TRAINING else None
 
 
 def likely_role(*names: str) -> str | None:
-    """Return the role that a word in these names has, such as 'train_audio'; None if not one."""
+    """Return the single role of the words in names such as 'train_audio'; None if not single."""
     words = (word for name in names for word in _WORD.findall(name))
     roles = {role(word) for word in words} - {None}
     return roles.pop() if len(roles) == 1 else None
 
 
 def rest_of(name: str) -> str:
-    """Return a name without its numbers and without the words that name splits."""
+    """Return a name without numbers and without names of splits."""
     return " ".join(w.casefold() for w in _WORD.findall(name) if role(w) is None)
 
 
 def is_held_out(word: str | None) -> bool:
-    """Say whether clips of this split are scored once and never trained on."""
+    """Return whether clips of this split are held out: scored once, never trained on."""
     return role(word) == TEST
 
 
 def is_fold(name: str) -> bool:
-    """Say whether a folder's name is that of a fold: fold1, fold_2."""
+    """Return whether a name is that of a fold: fold1, fold_2."""
     return _FOLD.fullmatch(name.strip()) is not None
 
 
 @dataclass(frozen=True)
 class SplitMap:
-    """What the user says that words mean: ``roles`` by word, without case; or that none is one."""
+    """The user's ``roles`` by word (in lower case); ``is_off`` means that no word has one."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
     is_off: bool = False
@@ -70,11 +70,11 @@ class SplitMap:
             key, means = word.strip().casefold(), role(meaning)
             if not key or means is None:
                 raise DataError(
-                    f"--split-map {given!r} is not understood; give WORD=train or WORD=test with"
-                    " commas between, or none."
+                    f"--split-map is {given!r}. Give WORD=train or WORD=test, separated by commas,"
+                    " or none."
                 )
             if roles.setdefault(key, means) != means:
-                raise DataError(f"--split-map names {word.strip()!r} twice; name it once.")
+                raise DataError(f"--split-map has {word.strip()!r} twice. Give it once.")
         return cls(roles)
 
     def __str__(self) -> str:
@@ -86,40 +86,40 @@ class SplitMap:
 
 
 def check_words(words: Iterable[str | None], where: str) -> None:
-    """Refuse words of which it is not known whether they are held out."""
-    seen = Counter(word for word in words if word is not None)
-    strange = [word for word in seen if role(word) is None]
-    if not strange:
+    """Refuse names of splits that mean neither training nor held out."""
+    counts = Counter(word for word in words if word is not None)
+    unclear = [word for word in counts if role(word) is None]
+    if not unclear:
         return
-    folds = "; if they are folds, give --fold split" if all(map(_is_number, seen)) else ""
+    folds = " If they are folds, give --fold split." if all(map(_is_number, counts)) else ""
     raise DataError(
-        f"{where} has the splits {_counted(seen)}; {_quoted(strange)} may be to train on or to"
-        f" test on: give --split-map {','.join(f'{w}=train' for w in strange[:3])} (or =test), or"
-        f" --split-map none{folds}."
+        f"{where} has the splits {_counted(counts)}. {_quoted(unclear)} may mean training or test."
+        f" Give --split-map {','.join(f'{w}=train' for w in unclear[:3])} (or =test), or"
+        f" --split-map none.{folds}"
     )
 
 
 def division(splits: Iterable[str | None]) -> str:
-    """Say how many clips are trained on and how many are held out, under which words."""
-    seen = Counter(word for word in splits if word is not None)
-    held = {word: count for word, count in seen.items() if is_held_out(word)}
-    trained = sum(seen.values()) - sum(held.values())
+    """Say how many clips are trained on and how many are held out, with the names of the splits."""
+    counts = Counter(word for word in splits if word is not None)
+    held_out = {word: count for word, count in counts.items() if is_held_out(word)}
+    n_held_out = sum(held_out.values())
     return (
-        f"{trained} clips to train on, {sum(held.values())} held out ({_counted(held)}), scored"
-        " once and never trained on"
+        f"{amount(counts.total() - n_held_out, 'clip')} to train on, {n_held_out:,} held out"
+        f" ({_counted(held_out)}), scored once and never trained on"
     )
 
 
 def changed_since_0_1(splits: Iterable[str | None]) -> str | None:
-    """Say which clips earmark 0.1, which knew the word 'test' only, would have trained on."""
-    seen = Counter(word for word in splits if word and is_held_out(word) and word != TEST)
-    if not seen:
+    """Return a note on clips that earmark 0.1, which knew only 'test', trained on; else None."""
+    counts = Counter(word for word in splits if word and is_held_out(word) and word != TEST)
+    if not counts:
         return None
-    return f"clips of the split {_counted(seen)} are held out; earmark 0.1 trained on them"
+    return f"clips of the split {_counted(counts)} are held out; earmark 0.1 trained on them"
 
 
-def _counted(seen: Mapping[str, int]) -> str:
-    return ", ".join(f"{word} {count}" for word, count in list(seen.items())[:8])
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{word} {count}" for word, count in list(counts.items())[:8])
 
 
 def _quoted(words: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which clips test which: a test split, given folds, whole groups, or stratified, in that order."""
+"""Divide clips into folds: by a test split, given folds, whole groups, or stratified."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from earmark.data.stratification import folds_of_clips, folds_of_clusters
 from earmark.errors import DataError, amount, some
 
 FOLDS = 5
-LEAST = 3  # recordings of a class: one to test, one to judge the choice, one to train on
+LEAST = 3  # recordings of a class: one to test, one to select by, one to train on
 MOST_GROUPS = 10  # up to this many, each group is a fold of its own
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """A partition for cross-validation: ``fold`` (N,) numbers into ``names``.
+    """A division of clips into folds: ``fold`` (N,) has indices into ``names``.
 
-    ``cluster`` (N,) numbers what is not independent (a group, or the clips of one recording).
-    ``held_out`` is the fold that is a test split, never trained on; None for cross-validation.
+    Clips with the same number in ``cluster`` (N,) are not independent: they share a group or a
+    recording. ``held_out`` is the index of a test split, which is never trained on; None for
+    cross-validation.
     """
 
     description: str
@@ -43,13 +44,14 @@ def make_scheme(
     separator: str | None = None,
     is_inner: bool = False,
 ) -> Scheme:
-    """Choose the scheme for ``clips``; ``content`` (N,) has one number for each distinct sound.
+    """Return the folds of ``clips``; ``content`` (N,) has the same number for equal sounds.
 
-    Clips of one recording, and clips of equal content, stay together; where given folds separate
-    them, ``Scheme.warnings`` says so. A clip with several classes, with the ``separator`` between
-    them, is stratified by its rarest class. ``is_inner`` says that the clips are those outside of a
-    test fold: where recordings are few, there may be fewer ``folds`` then. Raises DataError for a
-    class that would be in one fold only.
+    A test split decides, else given folds, else groups; without these, folds are stratified. Clips
+    of one recording and clips of equal content stay together; if given folds separate them,
+    ``Scheme.warnings`` says so. A clip with several classes (between ``separator``) is stratified
+    by its rarest class. ``is_inner`` says that the clips are those outside a test fold; there may
+    then be fewer ``folds`` if recordings are few. Raises DataError for a class that would be in one
+    fold only.
     """
     content = np.asarray(content)
     labels, truth = _rarest(clips, separator, folds)
@@ -79,7 +81,7 @@ def make_scheme(
 
 
 def dividing_column(clips: Sequence[Clip]) -> str | None:
-    """Return the column that says which clips test which: 'split', 'fold', 'group' or None."""
+    """Return the column that divides the clips: 'split', 'fold', 'group' or None."""
     if any(map(is_held_out, {clip.split for clip in clips})):
         return "split"
     columns = ("fold", "group")
@@ -87,23 +89,23 @@ def dividing_column(clips: Sequence[Clip]) -> str | None:
 
 
 def understood(clips: Sequence[Clip]) -> str:
-    """Say in a line which clips test which, as :func:`make_scheme` will have it."""
+    """Say in one line how :func:`make_scheme` will divide the clips."""
     column = dividing_column(clips)
     if column == "split":
         return f"the split: {division(clip.split for clip in clips)}"
     if column is None:
-        return "no split, folds or groups are given, so folds are made"
+        return "the data has no split, folds or groups, so folds are made"
     number = len({getattr(clip, column) for clip in clips})
     rest = "each is tested once" if column == "fold" else "each stays whole"
-    return f"{amount(number, column)} given, {rest}"
+    return f"{amount(number, column)} given; {rest}"
 
 
 def _rarest(
     clips: Sequence[Clip], separator: str | None, folds: int
 ) -> tuple[list[str], np.ndarray]:
-    """Return names, sorted, and the number (N,) of each clip's class; of several the rarest.
+    """Return the sorted classes, and the index (N,) of each clip's rarest class.
 
-    Clips of no class have '', or the commonest class where they are too few for the ``folds``.
+    Clips of no class count as class '', or as the commonest class if they are fewer than ``folds``.
     """
     labels = [str(clip.label) for clip in clips]
     sizes = Counter(labels)
@@ -126,13 +128,13 @@ Split = tuple[str, tuple[str, ...], np.ndarray]  # description, names and fold o
 
 def _split(clips: Sequence[Clip]) -> Split:
     check_words((clip.split for clip in clips), "the data")
-    held = {word for word in {clip.split for clip in clips} if is_held_out(word)}
-    test = np.array([clip.split in held for clip in clips])
-    words = sorted(map(str, held))
+    held_out = {word for word in {clip.split for clip in clips} if is_held_out(word)}
+    test = np.array([clip.split in held_out for clip in clips])
+    words = sorted(map(str, held_out))
     if test.all():
         raise DataError(
-            f"the split of every clip is {' or '.join(map(repr, words))}, which leaves nothing to"
-            " train on; write 'train' for the clips to train on, or give --split-map"
+            f"the split of every clip is {' or '.join(map(repr, words))}, so there is nothing to"
+            " train on. Write 'train' for the clips to train on, or give --split-map"
             f" {words[0]}=train."
         )
     other = "" if words == ["test"] else f" ({', '.join(words)})"
@@ -147,8 +149,8 @@ def _given_folds(folds: list[str]) -> Split:
     names = tuple(sorted(set(folds), key=lambda name: (len(name), name)))
     if len(names) < 2:
         raise DataError(
-            f"the fold column has one value only ({names[0]!r}), but at least 2 are needed; leave"
-            " the folds out, and some will be made."
+            f"the fold column has only one value ({names[0]!r}), but at least 2 are needed. Remove"
+            " the column, and folds will be made."
         )
     number = {name: n for n, name in enumerate(names)}
     return f"{len(names)} given folds", names, np.array([number[name] for name in folds])
@@ -160,8 +162,8 @@ def _by_group(
     names = tuple(sorted({str(clip.group) for clip in clips}))
     if len(names) < 2:
         raise DataError(
-            f"all clips are of one group ({names[0]!r}), but at least 2 are needed to keep groups"
-            " apart; leave the group column out, or add recordings of another group."
+            f"all clips are in one group ({names[0]!r}), but at least 2 groups are needed. Remove"
+            " the group column, or add recordings of another group."
         )
     if len(names) <= MOST_GROUPS:
         return f"leave one of {len(names)} groups out", names, cluster
@@ -171,7 +173,7 @@ def _by_group(
 
 
 def _parts_of(labels: list[str], truth: np.ndarray, part: np.ndarray) -> dict[str, int]:
-    """Return for each class, but '', in how many parts (N,) its clips are; ``truth`` numbers it."""
+    """Return in how many parts (N,) each class is, except ''; ``truth`` (N,) indexes ``labels``."""
     count = number_of_parts(truth, part, len(labels))
     return {label: n for label, n in zip(labels, count.tolist(), strict=True) if label}
 
@@ -181,14 +183,14 @@ def _affordable(
 ) -> int:
     """Return ``folds``, or fewer inner ones; DataError for a class with too few ``recordings``.
 
-    With two folds, training has only one of them, and splits it again to choose: a class needs two
-    recordings in each.
+    With two folds, training has only one of them and must split it again, so a class needs two
+    recordings in each fold.
     """
     fewest = min(recordings.values())
     label = next(label for label, count in recordings.items() if count == fewest)
     what = f"class {label!r} has {amount(fewest, 'different recording')}"
     if files[label] > fewest:  # most often digital silence
-        what += f" (the same sound, such as silence, counts once; it has {files[label]} files)"
+        what += f" ({files[label]} files, but equal sounds, such as silence, count once)"
 
     def likewise(least: int) -> str:
         return _likewise(label, (other for other, count in recordings.items() if count < least))
@@ -196,7 +198,7 @@ def _affordable(
     if is_inner:
         if fewest < 2:
             raise DataError(
-                f"{what} outside a test fold, but at least 2 are needed to train and to choose;"
+                f"{what} outside a test fold, but at least 2 are needed to train and to select;"
                 f" add recordings, or remove the class{likewise(2)}."
             )
         return min(folds, fewest)
@@ -215,7 +217,7 @@ def _affordable(
 
 
 def _likewise(label: str, others: Iterable[str]) -> str:
-    """Name a few ``others`` that have the same trouble as a class."""
+    """Return '; likewise ...' with a few ``others`` that have the same problem as a class."""
     others = [other for other in others if other != label]
     return f"; likewise {some(others)}" if others else ""
 
@@ -236,7 +238,7 @@ def _refuse_untaught(
         where = names[fold[truth == labels.index(alone[0])][0]]
         raise DataError(
             f"class {alone[0]!r} is only in fold or group {where!r}, so it cannot be both trained"
-            " on and tested; add recordings of it elsewhere, or remove the class"
+            " on and tested; add recordings of it to another, or remove the class"
             f"{_likewise(alone[0], alone)}."
         )
 
@@ -244,7 +246,7 @@ def _refuse_untaught(
 def _leaks(
     fold: np.ndarray, recording: np.ndarray, content: np.ndarray, group: np.ndarray | None
 ) -> tuple[str, ...]:
-    """Say how many recordings, equal sounds and groups are in more than one fold."""
+    """Return warnings on recordings, equal sounds and groups that are in more than one fold."""
     warnings = []
     for noun, things, number in (
         ("recording", "clips", recording),
@@ -264,8 +266,8 @@ def _leaks(
 
 
 def _joined(recording: np.ndarray, content: np.ndarray) -> np.ndarray:
-    """Number the clips (N,): those that share a recording or a content share a number."""
-    if len(np.unique(content)) == len(content):  # nothing but recordings joins them
+    """Return numbers (N,); clips that share a recording or a content have the same number."""
+    if len(np.unique(content)) == len(content):  # no equal contents: numbers of recordings
         _, first, number = np.unique(recording, return_index=True, return_inverse=True)
         return np.argsort(np.argsort(first))[number]
     from scipy.sparse import coo_array
@@ -280,9 +282,9 @@ def _joined(recording: np.ndarray, content: np.ndarray) -> np.ndarray:
 
 
 def number_of_parts(things: np.ndarray, part: np.ndarray, size: int = 0) -> np.ndarray:
-    """Return in how many parts each thing is; clips have the numbers of both, (N,), from 0.
+    """Return in how many parts each thing is; each clip has a thing and a part (N,), from 0.
 
-    The counts are as many as there are things, and ``size`` at least.
+    The result has one count per thing, and at least ``size`` counts.
     """
     width = int(part.max(initial=0)) + 1
     pairs = np.sort(things * width + part)
@@ -292,7 +294,7 @@ def number_of_parts(things: np.ndarray, part: np.ndarray, size: int = 0) -> np.n
 
 
 def numbered(values: Iterable[str]) -> np.ndarray:
-    """Number the values (N,) in their sorted order, equal ones the same."""
-    values = list(values)  # as an array, each would take as much memory as the longest
+    """Return the index (N,) of each value among the sorted distinct values."""
+    values = list(values)  # in an array, each would take as much memory as the longest
     number = {value: n for n, value in enumerate(sorted(set(values)))}
     return np.fromiter(map(number.__getitem__, values), np.int64, len(values))

@@ -1,7 +1,7 @@
-"""Read the table of a manifest: CSV, TSV, JSON lines, a JSON array, Parquet.
+"""Read the table of a manifest: CSV, TSV, JSON lines, a JSON array or Parquet.
 
-A table is the names of its columns, and rows with the number that a spreadsheet or editor shows:
-from 1, header and blank rows included. In Parquet and JSON arrays the first is row 1.
+Rows have the number that a spreadsheet or editor shows: from 1, counting the header and blank rows.
+In Parquet and JSON arrays the first row is row 1.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from earmark.system import extras
 from earmark.system.files import not_a_file
 
 MANIFEST_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
-MAX_MANIFEST_BYTES = 1 << 30  # some ten million rows; a bigger "manifest" is something else
+MAX_MANIFEST_BYTES = 1 << 30  # some ten million rows; a larger file cannot be a manifest
 
-AUDIO_COLUMN = "audio"  # Hugging Face's data sets have recordings there, not paths
-AUDIO_ROWS = 64  # of them in memory at a time
+AUDIO_COLUMN = "audio"  # data sets of Hugging Face have recordings there, not paths
+AUDIO_ROWS = 64  # rows with recordings in memory at a time
 PLAIN_ROWS = 65_536
 
-# A cell, or the string of a JSON line, in which a byte is not UTF-8.
+# A cell, or a string in a JSON line, with a byte that is not UTF-8.
 _NOT_UTF8 = re.compile('[^,;\t\r\n"]*[\udc80-\udcff][^,;\t\r\n"]*')
 
 _LINE = re.compile("[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+")
@@ -40,10 +40,10 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with their numbers; ``name`` stands for it in errors, paths begin in ``folder``.
+    """Rows with their numbers. ``name`` is used in errors; paths start from ``folder``.
 
-    ``notes`` say how it was read, where that is not plain. ``has_decimal_commas`` says that 1,234
-    is a little more than 1.
+    ``notes`` say how the table was read if that is not obvious. ``has_decimal_commas`` says that
+    1,234 means 1.234.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Table:
 
 
 def read_table(manifest: Path, names: set[str], folder: Path | None = None) -> Table:
-    """Open a manifest by its suffix; of Parquet, only the columns ``names`` are read."""
+    """Return the table of a manifest, by its suffix; of Parquet, only ``names`` are read."""
     folder = folder or manifest.parent
     with _system_errors(manifest):
         _check_suffix(manifest)
@@ -70,7 +70,7 @@ def read_table(manifest: Path, names: set[str], folder: Path | None = None) -> T
 
 
 def columns_to_read(columns: Iterable[str], names: set[str]) -> list[str]:
-    """Return which ``columns`` are among ``names``, and the recordings if nothing has paths."""
+    """Return the ``columns`` among ``names``, with the column of recordings if none has paths."""
     columns = list(columns)
     in_use = columns_in_use(names)
     needed = [column for column in columns if plain(column) in in_use]
@@ -82,17 +82,17 @@ def columns_to_read(columns: Iterable[str], names: set[str]) -> list[str]:
 def _check_suffix(manifest: Path) -> None:
     if manifest.suffix.lower() not in MANIFEST_SUFFIXES:
         raise DataError(
-            f"{manifest} is neither a folder nor a manifest; give one of "
+            f"{manifest} is neither a folder nor a manifest. Give a folder, or a file that ends in "
             f"{', '.join(MANIFEST_SUFFIXES)}."
         )
 
 
 def decoded_text(path: Path, folder: Path | None = None) -> tuple[str, str | None]:
-    """Read a text file, without a byte order mark; return what to know of its encoding, too.
+    """Return a text file without a byte order mark, and a note on its encoding, or None.
 
-    Names of files, which begin in ``folder``, need not be UTF-8: where the text names such a file,
-    these cells keep their bytes, and the others are read for themselves. DataError where its
-    encoding is not clear, and where it holds NUL, which no text does.
+    File names (from ``folder``) need not be UTF-8. If the text has such names of existing files,
+    these cells keep their bytes, and the other cells are decoded separately. Raises DataError if
+    the encoding is not clear, or if the text has a NUL character.
     """
     with _system_errors(path):
         content = path.read_bytes()
@@ -111,14 +111,14 @@ def decoded_text(path: Path, folder: Path | None = None) -> tuple[str, str | Non
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise DataError(
-            f"{path}, line {line}: it holds a NUL character, which no text has; it may be damaged,"
-            " or no text at all: save it again as UTF-8."
+            f"{path}, line {line}: there is a NUL character, so the file is damaged or not text."
+            " Save it again as UTF-8."
         )
     return text, None if note is None else f"{path} {note}"
 
 
 def _files_named(text: str, folder: Path) -> set[str]:
-    """Return the cells of ``text`` that are not UTF-8 and are names of files, in some folder."""
+    """Return the cells of ``text`` that are not UTF-8 and name existing files."""
     names = set()
     for cell in set(_NOT_UTF8.findall(text)):
         plain = cell.strip().replace("\\", "/")
@@ -128,7 +128,7 @@ def _files_named(text: str, folder: Path) -> set[str]:
 
 
 def _around(raw: str, names: set[str]) -> tuple[str, str | None]:
-    """Read the cells that share nothing with ``names`` as Windows-1252, if that is clear."""
+    """Decode the cells that have no part of ``names`` as Windows-1252, if that is clear."""
     parts = {part for name in names for part in _PARTS.split(name.strip())}
     cells = [cell for cell in _NOT_UTF8.findall(raw) if parts.isdisjoint(_PARTS.split(cell))]
     try:
@@ -141,50 +141,50 @@ def _around(raw: str, names: set[str]) -> tuple[str, str | None]:
 
 @contextmanager
 def _system_errors(path: Path) -> Iterator[None]:
-    """Say why ``path`` is not read: it is a pipe, or the system's reason."""
+    """Raise a DataError if ``path`` is not a file, is too large, or cannot be read."""
     try:
         if problem := not_a_file(path):
             raise DataError(f"{path} {problem}; give a table that is a file.")
         size = path.stat().st_size
         if size > MAX_MANIFEST_BYTES:
             raise DataError(
-                f"{path} has {size:,} bytes, more than the {MAX_MANIFEST_BYTES:,} that a"
-                " manifest may have; list paths instead of embedding audio, or split it."
+                f"{path} has {size:,} bytes, but a manifest may have at most"
+                f" {MAX_MANIFEST_BYTES:,}. List paths instead of embedding audio, or split it."
             )
         yield
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read: {error.strerror or first_line(error)}; check its permissions."
+            f"cannot read {path}: {error.strerror or first_line(error)}. Check its permissions."
         ) from error
 
 
-_SEP = re.compile(r"\s*\"?sep=(.)\"?[^\S\r\n]*\r?\n", re.IGNORECASE)  # Excel's first line
+_SEP = re.compile(r"\s*\"?sep=(.)\"?[^\S\r\n]*\r?\n", re.IGNORECASE)  # a first line for Excel
 
 
 def _csv(
     manifest: Path, text: str, names: set[str]
 ) -> tuple[str, list[str], Iterable[tuple[int, Row]]]:
-    """Read delimited text; the delimiter is the one that the header has most of.
+    """Return the delimiter, columns and rows; the delimiter is the most frequent in the header.
 
-    Two columns of one name are refused only where that name is among ``names``. Blank cells beyond
-    the header are dropped.
+    Two columns with the same name are refused only if that name is among ``names``. Blank cells
+    beyond the header are ignored.
     """
-    named = _SEP.match(text)
-    header = re.split(r"[\r\n]", text[named.end() if named else 0 :].lstrip(), maxsplit=1)[0]
+    sep = _SEP.match(text)
+    header = re.split(r"[\r\n]", text[sep.end() if sep else 0 :].lstrip(), maxsplit=1)[0]
     candidates = "\t,;|" if manifest.suffix.lower() == ".tsv" else ",;\t|"
-    delimiter = named[1] if named else max(candidates, key=header.count)
-    start = named.end() if named else 0
-    lines = (line[0] for line in _LINE.finditer(text, start))  # a StringIO would take four times
-    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may be as long as that
+    delimiter = sep[1] if sep else max(candidates, key=header.count)
+    start = sep.end() if sep else 0
+    lines = (line[0] for line in _LINE.finditer(text, start))  # StringIO takes 4 times the memory
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a cell may be that long
     reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=delimiter != "\t", strict=True)
-    rows = _filled_rows(manifest, reader, 2 if named else 1)
+    rows = _filled_rows(manifest, reader, 2 if sep else 1)
     columns = [name.strip() for name in next(rows, (1, []))[1]]
     while columns and not columns[-1]:
         columns.pop()
     in_use = columns_in_use(names)
     repeated = [c for c in columns if c and columns.count(c) > 1 and plain(c) in in_use]
     if repeated:
-        raise DataError(f"{manifest} has two columns {repeated[0]!r}; rename one.")
+        raise DataError(f"{manifest} has two columns {repeated[0]!r}. Rename one.")
     return delimiter, columns, _named_rows(manifest, columns, rows)
 
 
@@ -198,7 +198,7 @@ def _filled_rows(
             if any(cell.strip() for cell in row):
                 yield number, row
     except csv.Error as error:
-        raise DataError(f"{manifest}, row {number + 1}: {error}; mend its quotes.") from error
+        raise DataError(f"{manifest}, row {number + 1}: {error}. Correct its quotes.") from error
 
 
 def _named_rows(
@@ -209,18 +209,18 @@ def _named_rows(
             row.pop()
         if len(row) != len(columns):
             raise DataError(
-                f"{manifest}, row {number}: {amount(len(row), 'cell')}, but the header has"
-                f" {len(columns)}; quote cells that contain the delimiter."
+                f"{manifest}, row {number}: it has {amount(len(row), 'cell')}, but the header has"
+                f" {len(columns)}. Put cells that contain the delimiter in quotes."
             )
         yield number, dict(zip(columns, row, strict=True))
 
 
 def _json(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row]]]:
-    """Read one JSON object per line, or one array of objects."""
+    """Return the columns and rows of JSON: one object per line, or one array of objects."""
     is_array = text.lstrip().startswith("[")
     objects: list[Row] = _objects(manifest, 1, text) if is_array else []
 
-    def rows() -> Iterator[tuple[int, Row]]:  # of lines, no more than one is in memory
+    def rows() -> Iterator[tuple[int, Row]]:  # only one object is in memory, except in an array
         if is_array:
             yield from enumerate(objects, 1)
             return
@@ -231,13 +231,13 @@ def _json(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row
     names: dict[str, None] = {}
     for number, row in rows():
         if not isinstance(row, dict):
-            raise DataError(f'{manifest}, row {number}: not an object; write {{"path": ...}}.')
+            raise DataError(f'{manifest}, row {number}: not an object. Write {{"path": ...}}.')
         names |= dict.fromkeys(row)
     return list(names), rows()
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Yield what ``text.split`` returns of its lines."""
+    r"""Yield the parts of ``text.split("\n")``, without having all of them in memory."""
     start = 0
     while start <= len(text):
         end = text.find("\n", start)
@@ -251,12 +251,12 @@ def _objects(manifest: Path, number: int, text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"{manifest}, row {number}: not JSON ({error}); write one object per line."
+            f"{manifest}, row {number}: not JSON ({error}). Write one object per line."
         ) from error
 
 
 def _parquet(manifest: Path, names: set[str]) -> tuple[list[str], Iterable[tuple[int, Row]]]:
-    """Read the columns ``names``; embedded audio is read in batches, and only without paths."""
+    """Return the columns and rows of Parquet, with only ``names`` and any embedded audio read."""
     pyarrow = extras.load("pyarrow", "parquet", f"reading {manifest}", DataError)
     pq = extras.load("pyarrow.parquet", "parquet", f"reading {manifest}", DataError)
     damage = (pyarrow.ArrowException, UnicodeDecodeError, OSError)
@@ -267,7 +267,7 @@ def _parquet(manifest: Path, names: set[str]) -> tuple[list[str], Iterable[tuple
                 yield from batch.to_pylist()
         except damage as error:
             raise DataError(
-                f"{manifest} is damaged Parquet ({first_line(error)}); write it again."
+                f"{manifest} is a damaged Parquet file ({first_line(error)}). Write it again."
             ) from error
 
     try:
@@ -275,9 +275,9 @@ def _parquet(manifest: Path, names: set[str]) -> tuple[list[str], Iterable[tuple
         columns = list(table.schema_arrow.names)
     except damage as error:
         if getattr(error, "errno", None):
-            raise  # the system's reason
+            raise  # the file system's error
         raise DataError(
-            f"{manifest} is not Parquet ({first_line(error)}); write it again."
+            f"{manifest} is not a Parquet file ({first_line(error)}). Write it again."
         ) from error
     selection = columns_to_read(columns, names)
     size = AUDIO_ROWS if AUDIO_COLUMN in selection else PLAIN_ROWS

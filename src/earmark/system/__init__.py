@@ -1,1 +1,1 @@
-"""The machine: files, cache, downloads, archives, threads. Knows neither audio nor torch."""
+"""Files, cache, downloads, archives and threads; nothing here depends on audio or torch."""

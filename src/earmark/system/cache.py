@@ -1,4 +1,4 @@
-"""The folders of the user's cache, and what may be deleted in them."""
+"""The folders of the user's cache, and the deletion of files in them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import platformdirs
 
 from earmark.errors import StoreError
 
-_RUN = re.compile("[0-9a-f]{24}")  # the folder of a fine-tuning
+_RUN = re.compile("[0-9a-f]{24}")  # the name of a folder of one fine-tuning
 
 
 def cache_folder() -> Path:
-    """Return the folder of store and downloads: ``EARMARK_CACHE`` or the platform's own."""
+    """Return the folder for the store and downloads: ``EARMARK_CACHE`` or the platform's own."""
     return Path(os.environ.get("EARMARK_CACHE") or platformdirs.user_cache_dir("earmark"))
 
 
@@ -27,34 +27,34 @@ def engines_folder() -> Path:
 
 
 def finetuning_folder() -> Path:
-    """Return the folder of unfinished fine-tunings; deleting one costs the time it took."""
+    """Return the folder of unfinished fine-tunings; a deleted one must start from the beginning."""
     return cache_folder() / "finetuning"
 
 
 def is_offline() -> bool:
-    """Say whether ``EARMARK_OFFLINE`` forbids downloads."""
+    """Return whether ``EARMARK_OFFLINE`` forbids downloads."""
     return os.environ.get("EARMARK_OFFLINE", "0") not in ("", "0")
 
 
 def bytes_in(folder: Path) -> int:
-    """Return how many bytes the files in a folder take; 0 where it is not there."""
+    """Return the total size in bytes of the files in a folder; 0 if the folder does not exist."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 @contextlib.contextmanager
 def deleting(what: object) -> Iterator[None]:
-    """Say in one sentence that ``what`` cannot be deleted, as in a folder that is read-only."""
+    """Turn an OSError into a StoreError that says why ``what`` cannot be deleted."""
     try:
         yield
     except OSError as error:
         raise StoreError(
-            f"{error.filename or what} cannot be deleted: {error.strerror}; check its permissions,"
-            " or name another folder in EARMARK_CACHE."
+            f"cannot delete {error.filename or what}: {error.strerror}. Check its permissions, or"
+            " set EARMARK_CACHE to another folder."
         ) from error
 
 
 def delete_rest() -> None:
-    """Delete all compiled models and unfinished fine-tunings, and nothing that is not earmark's."""
+    """Delete all compiled models and unfinished fine-tunings, but no other files."""
     with deleting(cache_folder()):
         for pattern in ("*.openvino", "*.choice.json"):
             for file in engines_folder().glob(pattern):
@@ -63,5 +63,5 @@ def delete_rest() -> None:
             if _RUN.fullmatch(run.name):
                 shutil.rmtree(run)
     for folder in (engines_folder(), finetuning_folder()):
-        with contextlib.suppress(OSError):  # it is not there, or somebody keeps files in it
+        with contextlib.suppress(OSError):  # the folder is missing, or other files are in it
             folder.rmdir()

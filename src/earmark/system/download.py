@@ -1,4 +1,4 @@
-"""Download a file over HTTP; after a broken connection, go on where it stopped."""
+"""Download a file over HTTP; resume after a broken connection."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from earmark.system.files import BLOCK_BYTES
 from earmark.system.http import LEAST_BYTES, RefusedError, open_url, printable
 from earmark.system.progress import ByteProgress
 
-SILENCE_S = 30.0  # a server that says nothing, or nearly nothing, for so long is taken for dead
-TRIES = 4  # connections in a row that brought too little, before a download is given up
-BACK_OFF_S = 1.0  # waited after the first of them; doubled after each
+SILENCE_S = 30.0  # a connection that brings (almost) nothing for this long is given up
+TRIES = 4  # connections in a row that may bring too little before a download is given up
+BACK_OFF_S = 1.0  # pause after the first of them; doubled after each
 
-# Errors of the connection; other OSErrors are of the disk.
+# Errors of the connection; other OSErrors come from the disk.
 BROKEN = (URLError, http.client.HTTPException, SSLError, ConnectionError, TimeoutError)
-_PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP: what may be over in a moment
-_NOTHING_LEFT = 416  # HTTP: the range asked for begins at the file's end
+_TEMPORARY = {408, 425, 429, 500, 502, 503, 504}  # HTTP codes after which a retry may succeed
+_NOTHING_LEFT = 416  # HTTP code: the requested range begins at the end of the file
 
 
 class DownloadError(EarmarkError):
@@ -35,12 +35,12 @@ class DownloadError(EarmarkError):
 def download(
     url: str, part: Path, expected_bytes: int, progress: ByteProgress | None = None
 ) -> None:
-    """Download ``url`` to ``part``; connect again as long as each connection brings enough.
+    """Download ``url`` to ``part``; reconnect as long as each connection brings enough bytes.
 
-    A file of more than twice ``expected_bytes`` is cut off: its hash cannot match. A server that
-    sends nothing, less than LEAST_BYTES in SILENCE_S, or so little in each connection, is given up
-    after TRIES: after 2 to 5 minutes. Raises DownloadError, whose sentence the caller writes, and
-    OSError for a full disk.
+    The download ends at twice ``expected_bytes``, because the hash of a longer file cannot match.
+    It is given up after TRIES connections in a row (2 to 5 minutes) that each bring fewer than
+    LEAST_BYTES, or fewer than that in SILENCE_S. Raises DownloadError, from which the caller makes
+    a full sentence, and OSError for a full disk.
     """
     failures, before = 0, -LEAST_BYTES
     while True:
@@ -54,20 +54,20 @@ def download(
             before = received
             code = error.code if isinstance(error, HTTPError) else 503
             offline = isinstance(getattr(error, "reason", None), socket.gaierror)
-            if code not in _PASSING or failures == TRIES or offline:
+            if code not in _TEMPORARY or failures == TRIES or offline:
                 raise DownloadError(broken_reason(error), received) from error
         time.sleep(BACK_OFF_S * 2 ** (failures - 1))
 
 
 def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | None) -> None:
-    """Append the rest of the file to ``part``; start again if the server sends the whole file."""
+    """Append the rest of the file to ``part``; overwrite it if the server sends the whole file."""
     received = _size(part)
     headers = {"User-Agent": "earmark"} | ({"Range": f"bytes={received}-"} if received else {})
     try:
         response = open_url(url, headers, SILENCE_S)
     except HTTPError as error:
         if error.code == _NOTHING_LEFT and received:
-            return  # complete, or not what it should be: its hash will tell
+            return  # either complete or a wrong file; the caller checks the hash
         raise
     with response:
         received = received if _continues(response, received) else 0
@@ -75,13 +75,15 @@ def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | Non
         response.limit(most_bytes)
         block = response.read1(BLOCK_BYTES)
         if not received and block.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-            raise RefusedError("a web page came instead of the file, as before a login")
+            raise RefusedError(
+                "the server sent a web page instead of the file, perhaps a login page"
+            )
         with part.open("ab" if received else "wb") as out:
             while block:
                 out.write(block)
                 received += len(block)
                 if received > most_bytes:
-                    return  # whatever this is, it is not the file: its hash will tell
+                    return  # a wrong file; the caller checks the hash
                 if progress is not None:
                     progress(received, max(total, received))
                 block = response.read1(BLOCK_BYTES)
@@ -94,14 +96,14 @@ def _size(part: Path) -> int:
 
 
 def _continues(response: http.client.HTTPResponse, received: int) -> bool:
-    """Say whether an answer goes on after the bytes that are here."""
+    """Return whether a response continues after the bytes received so far."""
     content_range = response.headers.get("Content-Range", "")
     is_other = content_range and not content_range.startswith(f"bytes {received}-")
     return response.status == http.client.PARTIAL_CONTENT and not is_other
 
 
 def _content_length(response: http.client.HTTPResponse) -> int:
-    """Return the bytes that are promised, 0 where it is no number."""
+    """Return the number of bytes that the headers announce; 0 if they have no number."""
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isascii() and length.isdigit() and len(length) < 20 else 0
 
@@ -111,6 +113,6 @@ def broken_reason(error: Exception) -> str:
     if isinstance(error, HTTPError):
         return printable(f"HTTP {error.code} {error.reason}")
     if isinstance(error, http.client.HTTPException) and not isinstance(error, ConnectionError):
-        return f"the server does not answer as HTTP demands: {type(error).__name__}"
+        return f"the response of the server is not valid HTTP: {type(error).__name__}"
     cause = error.reason if isinstance(error, URLError) else error
     return printable(getattr(cause, "strerror", None) or str(cause) or type(error).__name__)

@@ -1,4 +1,4 @@
-"""Packages that earmark can do without, imported when they are first used."""
+"""Optional packages, imported at their first use."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ T = TypeVar("T", bound=str)
 def load(
     package: str, extra: str, purpose: str, error: type[EarmarkError] = EarmarkError
 ) -> ModuleType:
-    """Import a ``package`` of an ``extra``; ``error`` says what needs it and how to install it.
+    """Import and return an optional ``package``; raise ``error`` if it is not installed.
 
-    ``purpose`` is the subject of that sentence: "backbone 'hf:...'", "reading Parquet".
+    The message says how to install the ``extra``. ``purpose`` is its subject, such as
+    "backbone 'hf:...'" or "reading Parquet".
     """
     try:
         return importlib.import_module(package)
     except ImportError as missing:
         raise error(
-            f"{purpose} needs the package {package}, which is not installed; pip install"
+            f"{purpose} needs the package {package}, which is not installed. Run: pip install"
             f" 'earmark[{extra}]'."
         ) from missing
 
 
 def first_of(packages: Sequence[T], purpose: str) -> T:
-    """Return the first of ``packages`` that is installed; EarmarkError where none is."""
+    """Return the first of ``packages`` that is installed; EarmarkError if none is."""
     for package in packages:
         if importlib.util.find_spec(package) is not None:
             return package
     raise EarmarkError(
-        f"{purpose} needs one of the packages {', '.join(packages)}, and none is installed; pip"
-        f" install {packages[0]}."
+        f"{purpose} needs one of the packages {', '.join(packages)}, and none is installed. Run:"
+        f" pip install {packages[0]}."
     )

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, their hashes, and the paths between them."""
+"""Atomic writing of files, their hashes, and relative paths."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ _KINDS = {
 
 
 def not_a_file(path: str | Path) -> str | None:
-    """Say what ``path`` is where it cannot be a file: 'is not a file but a pipe', a broken link.
+    """Return why ``path`` is not a file, such as 'is not a file but a pipe', or None.
 
-    None for a regular file, and where nothing is there. Ask before opening: a pipe lets its reader
-    wait forever, and a device need not end. Links are followed.
+    None means that it is a regular file or that nothing is there. Links are followed. Call this
+    before opening a file: reading a pipe may wait forever, and a device may have no end.
     """
     try:
         kind = _KINDS.get(stat.S_IFMT(os.stat(path).st_mode))
     except ValueError as error:
-        return f"has a name that no file can have ({error})"
+        return f"has a name that is not allowed for files ({error})"
     except OSError as error:
         if error.errno == errno.ELOOP:
             return "is a link that leads back to itself"
         if os.path.islink(path):
-            return f"is a link to {os.readlink(path)}, which is not there"
+            return f"is a link to {os.readlink(path)}, which does not exist"
         return None
     return f"is not a file but a {kind}" if kind else None
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a regular file to read, unbuffered and without a name; OSError for anything else."""
-    # What takes the place of the file in this very moment is not waited for, either.
+    """Open a regular file for unbuffered reading; OSError for anything else."""
+    # O_NONBLOCK: if a pipe replaces the file at this moment, opening it must not wait.
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     problem = not_a_file(path)
     handle = -1 if problem else os.open(path, flags)
@@ -62,10 +62,10 @@ def open_file(path: Path) -> BinaryIO:
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield an empty file beside ``path`` that takes its place at the end, or else is deleted.
+    """Yield an empty file beside ``path`` that replaces it at the end, or is deleted on an error.
 
-    An old file stays until then. Raises OSError where the folder cannot be written or is full, and
-    where a pipe or a device is at ``path``: a file would take its place.
+    An old file stays until then. Raises OSError if the folder cannot be written or is full, or if
+    ``path`` is a pipe or a device, which the file would replace.
     """
     if not path.is_symlink() and (problem := not_a_file(path)):
         raise OSError(errno.EINVAL, f"it {problem}")
@@ -87,31 +87,31 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def delete_parts() -> None:
-    """Delete what :func:`whole_file` has begun, before a process ends at once."""
+    """Delete the unfinished files of :func:`whole_file`, before the process is ended at once."""
     for part in list(_parts):
         with contextlib.suppress(OSError):
             part.unlink()
 
 
 def write_whole(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write ``content`` to ``path`` completely or not at all; EarmarkError where it cannot be.
+    """Write ``content`` to ``path`` completely or not at all; EarmarkError if that fails.
 
-    It may come in pieces, of which one is in memory at a time.
+    The content may be an iterable of pieces; only one piece is in memory at a time.
     """
     try:
         with whole_file(path) as part, part.open("wb") as file:
             file.writelines([content] if isinstance(content, bytes) else content)
     except OSError as error:
         raise EarmarkError(
-            f"cannot write {path}: {error.strerror}; free some space, or name another place."
+            f"cannot write {path}: {error.strerror}. Free some space, or name another place."
         ) from error
 
 
 def file_sha256(path: Path) -> bytes:
-    """Return the SHA-256 of a file, computed once a process unless the file changes.
+    """Return the SHA-256 of a file, computed once per process unless the file changes.
 
-    Nothing is remembered between processes: hashing the largest file of weights, 289 MB, takes 0.2
-    to 1 s, and a record of earlier hashes could go stale. Raises OSError.
+    Hashes are not stored on disk: hashing the largest file of weights (289 MB) takes only 0.2 to
+    1 s, and stored hashes could become outdated. Raises OSError.
     """
     s = path.stat()
     return _sha256(path, (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
@@ -127,7 +127,7 @@ def _sha256(path: Path, _status: tuple[int, ...]) -> bytes:
 
 
 def relative_path(path: Path, folder: Path) -> str:
-    """Return ``path`` from ``folder``, with slashes; absolute if on another drive."""
+    """Return ``path`` relative to ``folder``, with slashes; absolute if on another drive."""
     try:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:

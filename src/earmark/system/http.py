@@ -1,4 +1,4 @@
-"""Open a URL, and leave nothing to the server: pace, redirects and headers are bounded."""
+"""Open a URL with limits on the server: slowness, redirects and the size of the response."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from earmark.errors import EarmarkError
 
-LEAST_BYTES = 15_000  # in 30 seconds; a server that sends less is as good as dead
+LEAST_BYTES = 15_000  # in 30 seconds; a server that sends less is given up
 MOST_REDIRECTS = 5
-HEADER_BYTES = 1 << 20  # of one answer, with all that comes before it
+HEADER_BYTES = 1 << 20  # of one response, with anything before its headers
 
 _REDIRECTS = {301, 302, 303, 307, 308}
 
 
 class RefusedError(EarmarkError):
-    """An answer that is not taken, and will be no better the next time: why, in a few words."""
+    """A response that is refused, and would be refused again; the text says why in a few words."""
 
 
 class Response(http.client.HTTPResponse):
-    """An answer that is read at a pace, and to an end."""
+    """A response that must be neither too slow nor too long."""
 
     def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
         super().__init__(sock, *arguments, **named)
@@ -36,21 +36,21 @@ class Response(http.client.HTTPResponse):
         self.fp = io.BufferedReader(self.paced)
 
     def limit(self, body_bytes: int) -> None:
-        """Refuse, once the headers are read, what is far longer than ``body_bytes``."""
+        """Refuse a body that is far longer than ``body_bytes``; call it after the headers."""
         self.paced.left = body_bytes + 4 * HEADER_BYTES
 
 
 def open_url(url: str, headers: dict[str, str], silence_s: float) -> Response:
-    """Return the answer to a GET; follow at most MOST_REDIRECTS, and only to as safe a protocol.
+    """Return the response to a GET request; follow at most MOST_REDIRECTS, never HTTPS to HTTP.
 
-    Reading it raises TimeoutError where nothing comes for ``silence_s``, or less than LEAST_BYTES.
-    Raises RefusedError, HTTPError, and what the connection and ``http.client`` raise.
+    Reading it raises TimeoutError if fewer than LEAST_BYTES come in ``silence_s`` seconds. Raises
+    RefusedError, HTTPError, and the errors of the connection and of ``http.client``.
     """
     opener = urllib.request.build_opener(_Http, _Https, _NoRedirects)
     for _ in range(MOST_REDIRECTS + 1):
         try:
             if urlsplit(url).scheme not in ("http", "https"):
-                raise ValueError("no address of the web")
+                raise ValueError("not a web address")
             request = urllib.request.Request(url, headers=headers)
             response: Response = opener.open(request, timeout=silence_s)
             return response
@@ -60,36 +60,41 @@ def open_url(url: str, headers: dict[str, str], silence_s: float) -> Response:
                 raise
             error.close()
             url = _redirected(url, target)
-        except ValueError as error:  # brackets; a part of the host's name is empty, or too long
-            raise RefusedError(f"{shown_url(url)} is no address of the web") from error
+        except ValueError as error:  # brackets, or an empty or too long part of the host name
+            raise RefusedError(f"{shown_url(url)} is not a web address") from error
     raise RefusedError(f"more than {MOST_REDIRECTS} redirects, the last to {shown_url(url)}")
 
 
 def shown_url(url: str) -> str:
-    """Return scheme, host and path of an address to print: the rest may hold a secret."""
+    """Return the scheme, host and path of an address, to print; the rest may contain a secret."""
     return printable(re.sub(r"[?#].*|[^/]*@", "", url, flags=re.DOTALL))
 
 
 def printable(text: str) -> str:
-    """Return at most 100 characters of what a server said, none of which moves a cursor."""
+    """Return at most 100 characters of a server's text, without control characters."""
     shown = "".join(c if c.isprintable() else " " for c in text).strip()
     return shown if len(shown) <= 100 else f"{shown[:97]}..."
 
 
 def _redirected(url: str, target: str) -> str:
-    """Return where an answer leads; refuse what is no HTTP, and to leave HTTPS for HTTP."""
+    """Return the address of a redirect; refuse one that is not HTTP, or goes from HTTPS to HTTP."""
     try:
-        new = quote(urljoin(url, target), string.punctuation, "iso-8859-1")  # as it was read
+        # http.client decodes headers as ISO-8859-1.
+        new = quote(urljoin(url, target), string.punctuation, "iso-8859-1")
         scheme = urlsplit(new).scheme
     except ValueError as error:
-        raise RefusedError(f"a redirect to {shown_url(target)}, which is no address") from error
+        raise RefusedError(
+            f"the server redirects to {shown_url(target)}, which is not a web address"
+        ) from error
     if scheme not in ("http", "https") or (urlsplit(url).scheme == "https" and scheme == "http"):
-        raise RefusedError(f"a redirect to {shown_url(target)}, which is not followed")
+        raise RefusedError(
+            f"the server redirects to {shown_url(target)}, which is not safe to follow"
+        )
     return new
 
 
 class _Paced(io.RawIOBase):
-    """What a server sends, as long as it is neither too slow nor too long."""
+    """A stream of what a server sends; it raises an error if that is too slow or too long."""
 
     def __init__(self, raw: Any, silence_s: float) -> None:
         self.raw, self.silence_s, self.left = raw, silence_s, HEADER_BYTES
@@ -104,7 +109,7 @@ class _Paced(io.RawIOBase):
         self.count += count
         self.left -= count
         if self.left < 0:
-            raise RefusedError("an answer without an end")
+            raise RefusedError("the response is far longer than expected")
         if now - self.since > self.silence_s:
             if self.count < LEAST_BYTES and count:
                 raise TimeoutError(
@@ -138,7 +143,7 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Leaves redirects to :func:`open_url`: the answer in between may have no end."""
+    """Leaves redirects to :func:`open_url`: urllib would read the body, which may have no end."""
 
     def http_error_302(self, *_: Any) -> None:
         return None

@@ -1,4 +1,4 @@
-"""JSON as everything here writes and reads it: without NaN and infinity, which are no JSON."""
+"""Write and read JSON without NaN and infinity, which JSON does not allow."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def json_text(
     ascii_only: bool = False,
     encoding: str = "utf-8",
 ) -> str:
-    r"""Return ``value`` as JSON; a figure that is NaN or infinite is null.
+    r"""Return ``value`` as JSON; a number that is NaN or infinite becomes null.
 
-    It is ASCII where ``encoding`` lacks a letter. Bytes of a file name that are not UTF-8 are
-    '\udc80' to '\udcff': Python reads them back to a name of the same file.
+    If ``encoding`` lacks a character, the text is ASCII. Bytes of a file name that are not UTF-8
+    become '\udc80' to '\udcff', which Python reads back as the same file name.
     """
     value = finite(value)
     text = json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=ascii_only)
@@ -31,7 +31,7 @@ def json_text(
 
 
 def finite(value: Any) -> Any:
-    """Return ``value`` (of dicts, lists and plain values) with None for what is not finite."""
+    """Return ``value`` (dicts, lists and plain values) with None for NaN and infinity."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -40,10 +40,10 @@ def finite(value: Any) -> Any:
 
 
 def strict_json(text: str | bytes) -> Any:
-    """Return what JSON stands for; ValueError where it is none, for NaN and for a repeated key.
+    """Return the value of a JSON text.
 
-    Of a key that is there twice, readers could take either value. RecursionError for brackets in
-    brackets without end.
+    Raises ValueError for text that is not JSON, for NaN and for a repeated key (readers differ in
+    which value they use), and RecursionError for brackets that are nested too deeply.
     """
     return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
@@ -57,4 +57,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(word: str) -> None:
-    raise ValueError(f"it has {word}, which is no number of JSON")
+    raise ValueError(f"it has {word}, which is not allowed in JSON")

@@ -1,4 +1,4 @@
-"""Public names of a package that are imported when they are first used (PEP 562)."""
+"""Import the public names of a package at their first use (PEP 562)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from earmark.system.renamed import look_up
 
 
 def hand_on(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
-    """Return the ``__getattr__`` of a room whose public names live in its modules.
+    """Return the ``__getattr__`` of a package that imports its public names lazily.
 
-    ``homes`` maps a public name to the module of the ``package`` that has it. Its modules are found
-    without being imported first; names of 0.1 are looked up where they are now.
+    ``homes`` maps each public name to the module of ``package`` that defines it. The modules
+    themselves are attributes too, and names of version 0.1 still work.
     """
 
     def get(name: str) -> object:

@@ -1,4 +1,4 @@
-"""How work reports its progress: protocols for a terminal, a notebook or a web page."""
+"""Protocols for reporting progress to a terminal, a notebook or a web page."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
-ByteProgress = Callable[[int, int], None]  # bytes here so far, bytes in all
-Step = Callable[[], None]  # called whenever a step is done
+ByteProgress = Callable[[int, int], None]  # bytes so far, total bytes
+Step = Callable[[], None]  # called after each step
 
 
 class Progress(Protocol):
-    """Follows work through its stages; work of one stage only advances.
+    """Follows work through its stages.
 
-    ``stage`` begins a stage of so many steps; a step is often a clip. ``advance`` tells that a step
-    is done, and how many seconds of audio were in it. It may be called from several threads.
+    ``stage`` begins a stage with a number of ``steps``, often clips; work with a single stage never
+    calls it. ``advance`` reports that a step is done, and how many seconds of audio it had; it may
+    be called from several threads.
     """
 
     def stage(self, name: str, steps: int) -> None: ...
@@ -23,16 +24,16 @@ class Progress(Protocol):
 
 
 class Observer(Protocol):
-    """Follows a fine-tuning: receives the name of each run and its figures so far."""
+    """Follows a fine-tuning: receives the name of each run and its latest figures."""
 
     def advance(self, run: str, figures: Mapping[str, float]) -> None: ...
 
 
 class Stages:
-    """Names the stages of a job to a ``progress`` and keeps the ``seconds`` that each took.
+    """Reports the stages of a job to a ``progress`` and keeps the ``seconds`` that each took.
 
-    A progress of earmark 0.1 has no ``stage``: it counts embedded clips and is told nothing else.
-    ``staged`` is a progress that has stages, or None.
+    ``staged`` is the progress if it has stages, else None. A progress for earmark 0.1 has no
+    ``stage``: it only counts embedded clips.
     """
 
     def __init__(self, progress: Progress | None = None) -> None:
@@ -43,21 +44,21 @@ class Stages:
 
     @contextlib.contextmanager
     def stage(self, name: str, steps: int, what: str | None = None) -> Iterator[Step]:
-        """Time a stage under ``name``, tell that it is ``what``, and yield what counts its steps.
+        """Time a stage as ``name``, report it as ``what``, and yield a function that counts steps.
 
-        Seconds of stages of one name are added up.
+        The seconds of stages with the same name are added up.
         """
-        begun = time.perf_counter()
+        start = time.perf_counter()
         if self.staged is None:
             yield no_step
         else:
             self.staged.stage(what or name, steps)
             yield self.staged.advance
         now = time.perf_counter()
-        self.seconds.pop("total", None)  # it stands last
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - begun, 3)
+        self.seconds.pop("total", None)  # to keep it the last key
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - start, 3)
         self.seconds["total"] = round(now - self._start, 3)
 
 
 def no_step() -> None:
-    """Count a step that nobody follows."""
+    """Do nothing; used where no progress follows the steps."""

@@ -1,4 +1,4 @@
-"""Names of version 0.1, which work until 0.3 and say what they are called now."""
+"""Names of version 0.1; they work until 0.3, with a warning that gives the new name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import types
 import warnings
 from collections.abc import Callable, Sequence
 
-# A module of 0.1 and the modules that have its names now, below ``earmark``.
+# Modules of 0.1, and the modules below ``earmark`` that define their names now.
 MODULES = {
     "archives": "system.unpacking",
     "audio": "audio audio.reading audio.source errors",
@@ -98,21 +98,21 @@ NAMES = {
     "unknown.Border": "UnknownThreshold",
     "unknown.find_border": "find_threshold",
 }
-# Modules of 0.1 whose name is a function today, and the functions that its pages called in them.
+# Modules of 0.1 that are functions now, and the function in each that the docs of 0.1 used.
 FUNCTIONS = {"doctor": "examine", "embed": "embed", "review": "review"}
 
 
 def look_up(module: str, name: str) -> object:
-    """Return what ``module`` of 0.1 called ``name``, with a DeprecationWarning that says where.
+    """Return the object that 0.1 called ``name`` in ``module``, with a DeprecationWarning.
 
-    AttributeError where 0.1 had no such name.
+    The warning gives the new name. Raises AttributeError if 0.1 had no such name.
     """
     new_name = NAMES.get(f"{module}.{name}" if module else name, name)
     for home in MODULES.get(module, "").split() if module else ["backbones"] * (name in NAMES):
         home_module = importlib.import_module(f"earmark.{home}")
         is_public = new_name in getattr(home_module, "__all__", ())
         thing = getattr(home_module, new_name) if is_public else vars(home_module).get(new_name)
-        if thing is not None and not isinstance(thing, types.ModuleType):  # what it imports
+        if thing is not None and not isinstance(thing, types.ModuleType):  # not an import of it
             old = ".".join(filter(None, ("earmark", module, name)))
             new = f"earmark.{new_name}" if not module else f"earmark.{home}.{new_name}"
             warnings.warn(
@@ -125,7 +125,7 @@ def look_up(module: str, name: str) -> object:
 
 
 def with_old_calls(name: str, function: object) -> object:
-    """Let ``earmark.review.review(...)`` of 0.1 work where ``earmark.review`` is a function now."""
+    """Make calls of 0.1 such as ``earmark.review.review(...)`` work on today's functions."""
     old = FUNCTIONS.get(name)
 
     def call(*arguments: object, **options: object) -> object:
@@ -139,7 +139,7 @@ def with_old_calls(name: str, function: object) -> object:
 
 
 class _Module(types.ModuleType):
-    """A module of 0.1; it can be called where its name is a function today."""
+    """A module of 0.1; it can be called, because its name may be a function today."""
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
@@ -153,7 +153,7 @@ class _Module(types.ModuleType):
 
 
 class _Finder:
-    """Finds and loads the modules of 0.1 that are gone; ``python -m earmark.cli``, too."""
+    """Finds and loads modules of 0.1 that no longer exist; also for ``python -m earmark.cli``."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
@@ -164,7 +164,7 @@ class _Finder:
         is_package = any(other.startswith(f"{name}.") for other in (*MODULES, "cli.__main__"))
         return importlib.machinery.ModuleSpec(
             fullname,
-            self,  # type: ignore[arg-type]  # its base class would cost every import 10 ms
+            self,  # type: ignore[arg-type]  # importing its base class takes 10 ms
             origin=fullname,
             is_package=is_package,
         )
@@ -173,14 +173,14 @@ class _Finder:
         return _Module(spec.name)
 
     def exec_module(self, module: types.ModuleType) -> None:
-        pass  # its names are looked up when they are used
+        pass  # names are looked up at their first use
 
     def get_code(self, fullname: str) -> types.CodeType:
         return compile("from earmark.apps.cli import main\nmain()\n", fullname, "exec")
 
 
 def install() -> None:
-    """Let the modules of 0.1 be imported, once a process."""
+    """Make the modules of 0.1 importable; a second call does nothing."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.append(_Finder())
 

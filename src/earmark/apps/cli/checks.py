@@ -1,4 +1,4 @@
-"""Checks before anything heavy is imported, and before hours are spent."""
+"""Checks of arguments that run before slow imports and long computations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPORT_FILES = ("answers.csv", "confusion.csv", "summary.json", "report.html")
 def check_output(path: Path, *inputs: str | Path) -> None:
     """Refuse a file that cannot be written or is one of ``inputs``.
 
-    Its folder may be missing, but not the one above.
+    Its folder may be missing, but the folder above must exist.
     """
     mode = _mode(path)
     reason = ""
@@ -28,23 +28,23 @@ def check_output(path: Path, *inputs: str | Path) -> None:
     elif not path.absolute().parent.parent.is_dir():
         reason = f"needs the folder {path.parent}"
     if reason:
-        raise EarmarkError(f"cannot write {path}: it {reason}; name a file in an existing folder.")
+        raise EarmarkError(f"cannot write {path}: it {reason}. Name a file in an existing folder.")
     _check_apart(path, inputs)
     check_folder(path.parent)
 
 
 def check_model_output(path: Path, *inputs: str | Path) -> None:
-    """Refuse a file that cannot be written, or that is there and is no classifier."""
+    """Refuse a file that cannot be written, or that exists and is not a classifier."""
     check_output(path)
     if path.exists() and not is_classifier(path):
         raise EarmarkError(
-            f"{path} is there already and is not a classifier; name another file with -o."
+            f"{path} already exists and is not a classifier. Name another file with -o."
         )
     _check_apart(path, inputs)
 
 
 def check_folder(folder: Path | None, *inputs: str | Path) -> None:
-    """Refuse a folder, there or still to be made, that cannot be written or is an input."""
+    """Refuse a folder that cannot be written or created, or that is an input."""
     if folder is None:
         return
     _mode(folder)
@@ -53,7 +53,7 @@ def check_folder(folder: Path | None, *inputs: str | Path) -> None:
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
         raise EarmarkError(
-            f"cannot write into the folder {folder}: {error.strerror}; name another."
+            f"cannot write into the folder {folder}: {error.strerror}. Name another folder."
         ) from error
     _check_apart(folder, inputs)
 
@@ -65,26 +65,28 @@ def check_report(folder: Path | None, source: str | Path, output: Path | None = 
     check_folder(folder, source)
     for path in (folder, *(folder / name for name in REPORT_FILES)):
         if output is not None and os.path.abspath(path) == os.path.abspath(output):
-            raise EarmarkError(f"{output} is named by -o and by --report; name two places.")
+            raise EarmarkError(f"-o and --report both write {output}. Name two different places.")
         if path != folder:
             check_output(path, source)
 
 
 def _mode(path: Path) -> int | None:
-    """Return the kind of what is at ``path``; None for nothing; refuse what can be no path."""
+    """Return the mode (``st_mode``) of ``path``, None if nothing is there; refuse invalid paths."""
     try:
         return os.stat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise EarmarkError(f"cannot write {path}: {error.strerror}; name another.") from error
+        raise EarmarkError(f"cannot write {path}: {error.strerror}. Name another file.") from error
 
 
 def _check_apart(output: Path, inputs: Iterable[str | Path]) -> None:
     """Refuse an output that is one of the inputs."""
     for path in inputs:
         if os.path.exists(path) and os.path.exists(output) and os.path.samefile(path, output):
-            raise EarmarkError(f"{output} is an input and would be overwritten; name another.")
+            raise EarmarkError(
+                f"{output} is an input and would be overwritten. Name another output."
+            )
 
 
 def check_model(path: Path) -> None:
@@ -92,16 +94,16 @@ def check_model(path: Path) -> None:
     if not is_classifier(path):
         reason = f"there is no classifier at {path}"
         if path.is_file():
-            reason = f"{path} is not a classifier, or is cut short"
+            reason = f"{path} is not a classifier, or the file is incomplete"
         elif problem := not_a_file(path):
             reason = f"{path} {problem}"
-        raise ModelError(f"{reason}; give the file that `earmark train` wrote.")
+        raise ModelError(f"{reason}. Give the file that `earmark train` wrote.")
 
 
 def separator_of(model: Path) -> str | None:
-    """Return what stood between the classes of one clip where a classifier was trained, if any.
+    """Return the separator between classes in the labels that a classifier was trained on, if any.
 
-    Only its header is read: of what is wrong with the rest, loading it tells.
+    Reads only the header; loading the classifier reports what is wrong with the rest.
     """
     from safetensors import safe_open
 
@@ -117,11 +119,11 @@ def separator_of(model: Path) -> str | None:
 
 
 def is_classifier(path: Path) -> bool:
-    """Say whether a file is a classifier, by its header alone."""
+    """Return whether a file is a classifier; only its header is read."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
-        return False  # a pipe would be waited for
+        return False  # opening a pipe would wait for its writer
     try:
         with safe_open(path, framework="numpy") as file:
             return "earmark" in (file.metadata() or {})
@@ -130,15 +132,15 @@ def is_classifier(path: Path) -> bool:
 
 
 def check_share(option: str, share: float | None, example: float) -> None:
-    """Refuse a number that is no share between 0 and 1."""
+    """Refuse a number that is not between 0 and 1."""
     if share is not None and not 0 < share < 1:
         raise EarmarkError(
-            f"{option} is {share:g}; give a number between 0 and 1, such as {example:g}."
+            f"{option} is {share:g}. Give a number between 0 and 1, such as {example:g}."
         )
 
 
 def check_backbones(names: str, *, several: bool = False) -> None:
-    """Refuse names that no backbone has, and only one where ``several`` must be; allow 'auto'."""
+    """Refuse unknown names of backbones, and a single name with ``several``; allow 'auto'."""
     if names != "auto":
         known = split_names(names)
         if several:

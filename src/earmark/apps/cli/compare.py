@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 def compare(
     *,
     data: DataOptions,
-    backbone: str = Option(..., help="NAME,NAME[,NAME...]: at least two."),
+    backbone: str = Option(..., help="At least two backbones: NAME,NAME[,NAME...]."),
     folds: FoldOptions,
     as_json: bool = JSON,
     run: RunOptions,
 ) -> None:
-    """Compare backbones on DATA, and say which to take.
+    """Compare backbones on DATA, and recommend one.
 
-    Accuracy on the same folds, seconds and megabytes: of each backbone alone, and of all together.
+    Shows accuracy on the same folds, computing time and size, for each backbone alone and for all
+    of them together.
     """
     check_backbones(backbone, several=True)
     dataset = data.read()
@@ -44,12 +45,12 @@ def compare(
 
 
 def table(comparison: Comparison) -> list[str]:
-    """Return the comparison as aligned lines, then what to take."""
+    """Return the comparison as aligned lines, then the recommendation."""
     is_balanced = comparison.entries[0].balanced_accuracy is not None
     figure = "balanced accuracy (95 %)" if is_balanced else "accuracy (95 %)"
     head = ("backbone", figure, "to the best (95 %)", "p", "s/hour", "download", "file")
-    most = max(entry.value for entry in comparison.entries)
-    rows = [head, *(_row(entry, entry.value == most) for entry in comparison.entries)]
+    best = max(entry.value for entry in comparison.entries)
+    rows = [head, *(_row(entry, entry.value == best) for entry in comparison.entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for name, *cells in rows:
@@ -61,11 +62,11 @@ def table(comparison: Comparison) -> list[str]:
 
 def _row(entry: Entry, is_best: bool) -> tuple[str, ...]:
     low, high = entry.ci95
-    under, over = (100 * x for x in entry.difference_ci95)
+    lower, upper = (100 * x for x in entry.difference_ci95)
     return (
         entry.name,
         f"{entry.value:.3f} ({low:.3f} to {high:.3f})",
-        "best" if is_best else f"{100 * entry.difference:+.1f} ({under:+.1f} to {over:+.1f})",
+        "best" if is_best else f"{100 * entry.difference:+.1f} ({lower:+.1f} to {upper:+.1f})",
         "" if is_best else f"{entry.p:.3f}",
         f"{entry.seconds_per_hour:.1f}",
         "-" if entry.download_mb is None else f"{entry.download_mb:.1f} MB",

@@ -10,10 +10,11 @@ from earmark.apps.cli.options import JSON
 from earmark.apps.cli.parsing import add, new_app
 from earmark.apps.cli.progress import byte_bar
 from earmark.apps.cli.text import print_json, say, show
+from earmark.errors import amount
 
 
 def list_data(as_json: bool = JSON) -> None:
-    """List the known data sets: size, licence, protocol."""
+    """List the known data sets with their size, licence and protocol."""
     from earmark.data.known import KNOWN
 
     if as_json:
@@ -27,14 +28,13 @@ def list_data(as_json: bool = JSON) -> None:
 
 
 def fetch_data(
-    name: str = Argument(metavar="NAME", help="As `earmark data list` has it."),
-    to: Path | None = Option(None, help="The folder to unpack into; else the user's cache."),
-    archive: Path | None = Option(None, "--from", help="A copy of its archive, used instead."),
+    name: str = Argument(metavar="NAME", help="A name from `earmark data list`."),
+    to: Path | None = Option(None, help="Unpack into this folder instead of the user's cache."),
+    archive: Path | None = Option(
+        None, "--from", help="Unpack this copy of the archive instead of downloading it."
+    ),
 ) -> None:
-    """Download a known data set and write its manifest.
-
-    With --from, unpack that archive instead.
-    """
+    """Download a known data set and write its manifest."""
     from earmark.data.known import catalogue, sets
 
     entry = catalogue.find(name)
@@ -43,10 +43,11 @@ def fetch_data(
     say(entry.title, f"licence: {entry.licence}; see {entry.page}")
     with byte_bar(entry.archive.name) as bar:
         result = sets.fetch(name, to, archive, bar)
-    say(f"{result.clips} clips, {entry.classes} classes; {entry.protocol}")
+    clips, classes = amount(result.clips, "clip"), amount(entry.classes, "class")
+    say(f"{clips}, {classes}; {entry.protocol}")
     say(f"archive: {result.about_hash}")
     show(str(result.manifest))
 
 
-app = new_app("Known data sets: list, fetch.")
+app = new_app("List or download known data sets.")
 add(app, list_data, fetch_data)

@@ -1,4 +1,4 @@
-"""``earmark demo``: the whole way in one command, offline, on the example that earmark ships."""
+"""``earmark demo``: train, estimate and predict offline, on the example that earmark ships."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from earmark.training.summary import training_lines
 def demo(
     output: Path = Option(Path("demo.earmark"), "-o", "--output", help=MODEL_FILE),
 ) -> None:
-    """Train and predict offline, on the example that earmark ships."""
+    """Train and predict offline on the example data that earmark ships."""
     check_model_output(output)
     signals.goes_on()
     from earmark.data.dataset import Dataset, example
@@ -35,13 +35,13 @@ def demo(
     output.parent.mkdir(exist_ok=True)
     training.classifier.save(output)
     show(*training_lines(training, str(output)))
-    show("", "Three clips from voices and places that are not in the training set:", "")
+    show("", "Three clips of speakers and places that are not in the training set:", "")
     for prediction in training.classifier.predict(paths([folder / "unheard"])):
         name = f"{Path(prediction.path).name} sounds like"
         show(prediction_text(prediction, 3, name=name, width=24))
     show(
         "",
-        "Next, with your own recordings, one sub-folder per class:",
+        "Next, with your own recordings, and FOLDER with one sub-folder per class:",
         "",
         f"  earmark predict {output} SOME.wav",
         "  earmark doctor FOLDER",

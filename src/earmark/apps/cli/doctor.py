@@ -1,4 +1,4 @@
-"""``earmark doctor``: what is wrong with labelled recordings."""
+"""``earmark doctor``: find problems in labelled recordings."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def doctor(
     data: DataOptions,
     quick: bool = Option(False, "--quick", help="Do not search for near-duplicates."),
     fix: bool = Option(
-        False, "--fix", help="Mend what can be mended, in a manifest at -o, and list each change."
+        False, "--fix", help="Write a corrected manifest to -o, and list each change."
     ),
     output: Path | None = Option(None, "-o", "--output", help="The manifest that --fix writes."),
     as_json: bool = JSON,
 ) -> None:
-    """Look for what is wrong with DATA, before any training.
+    """Find problems in DATA before you train on it.
 
-    The exit code is 1 if there are errors (with --fix: if any are left), else 0. --fix leaves out
-    recordings that are unreadable, empty or silent, and copies; it groups near copies and merges
-    the spellings of a class. The recordings stay as they are.
+    The exit code is 1 if there are errors (with --fix: if errors are left), else 0. --fix leaves
+    out copies and recordings that are unreadable, empty or silent. It groups near copies and
+    merges the spellings of a class. It does not change the recordings.
     """
     _check_output(fix, output, data.source)
     dataset = data.read()
     from earmark.data.doctor import inspect
 
-    with progress_bar("listening", len(dataset)) as bar:
+    with progress_bar("reading", len(dataset)) as bar:
         examination = inspect(dataset, progress=bar, near=not quick)
     findings = examination.findings
     figures: dict[str, Any] = {
@@ -48,7 +48,7 @@ def doctor(
     }
     lines = [line for finding in findings for line in finding.lines()]
     clips, number = amount(len(dataset), "clip"), amount(len(findings), "finding")
-    lines.append(f"{clips}, {len(dataset.labels)} classes, {number}")
+    lines.append(f"{clips}, {amount(len(dataset.labels), 'class')}, {number}")
     if output is not None:
         fixed = _fix(examination, output)
         findings = fixed.left
@@ -64,18 +64,18 @@ def doctor(
 
 def _check_output(fix: bool, output: Path | None, source: str) -> None:
     if fix != (output is not None):
-        raise EarmarkError("--fix and -o MANIFEST need each other; give both, or none.")
+        raise EarmarkError("--fix and -o MANIFEST need each other. Give both, or neither.")
     if output is None:
         return
     if output.suffix.lower() != ".csv":
-        raise EarmarkError(f"{output} is no .csv; give -o a name that ends in .csv.")
+        raise EarmarkError(f"-o is {output}. Give a name that ends in .csv.")
     check_output(output, source)
     if output.exists():
-        raise EarmarkError(f"{output} is there already; name a new file, or delete it.")
+        raise EarmarkError(f"{output} already exists. Name a new file, or delete this one.")
 
 
 def _fix(examination: Examination, output: Path) -> Fixed:
-    """Mend the data and write its manifest, with the columns that it had."""
+    """Correct the data and write its manifest; columns that earmark does not read stay in it."""
     from earmark.data.doctor.fixing import fix
     from earmark.data.other_columns import other_columns
 
@@ -104,8 +104,8 @@ def _lines(fixed: Fixed, output: Path, n_clips: int) -> list[str]:
     left = [finding.line() for finding in fixed.left if finding.severity != "note"]
     return [
         *(change.text() for change in fixed.changes),
-        *(f"not mended: {line}" for line in left),
+        *(f"not fixed: {line}" for line in left),
         f"{output}: {amount(len(fixed.changes), 'change')}, {len(fixed.dataset):,} of"
-        f" {amount(n_clips, 'clip')}; train with `earmark train"
+        f" {amount(n_clips, 'clip')} left; train with `earmark train"
         f" {shlex.quote(str(output))}{option} -o MODEL`",
     ]

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 def embed(
     *,
     data: DataOptions,
-    output: Path = Option(..., "-o", "--output", help="An .npz or .parquet file."),
-    backbone: str = Option("speech-embedding", help="NAME of a backbone."),
-    layers: str = Option("all", help="last, all, or NAME,NAME..."),
+    output: Path = Option(..., "-o", "--output", help="The .npz or .parquet file to write."),
+    backbone: str = Option("speech-embedding", help="The pretrained network: NAME."),
+    layers: str = Option("all", help="The layers to write: last, all, or NAME,NAME..."),
     engine: EngineOptions,
     as_json: bool = JSON,
     run: RunOptions,
 ) -> None:
-    """Write the embeddings of DATA for use elsewhere.
+    """Write the embeddings of DATA to a file for use elsewhere.
 
-    Labels are written beside them if DATA has some.
+    If DATA has labels, the file has them too.
     """
     from earmark.embeddings.files import check_format
 
@@ -60,7 +60,10 @@ def embed(
     report_read_warnings(embeddings.warnings, embeddings.notes)
     run.finish(embeddings.failures)
     if not embeddings.clips:
-        raise DataError(f"no recording of {data.source} could be read, so {output} is not written.")
+        raise DataError(
+            f"no recording of {data.source} could be read, so {output} was not written. Run"
+            " `earmark doctor` on the data."
+        )
 
 
 def _json(embeddings: Embeddings, output: Path) -> dict[str, Any]:

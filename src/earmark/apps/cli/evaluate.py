@@ -1,4 +1,4 @@
-"""``earmark evaluate``: how a classifier does on labelled clips that it has not seen."""
+"""``earmark evaluate``: score a classifier on labelled clips that it was not trained on."""
 
 from pathlib import Path
 
@@ -24,10 +24,10 @@ def evaluate(
     model: Path = MODEL,
     data: LabelOptions,
     include_known: bool = Option(
-        False, "--include-known", help="Score the clips that MODEL was trained on, too."
+        False, "--include-known", help="Also score the clips that MODEL was trained on."
     ),
     held_out: bool = Option(
-        False, "--held-out", help="Score only the clips that DATA's split holds out."
+        False, "--held-out", help="Score only the clips that the split of DATA holds out."
     ),
     report: Path | None = REPORT,
     as_json: bool = JSON,
@@ -35,8 +35,8 @@ def evaluate(
 ) -> None:
     """Score MODEL on labelled clips that it was not trained on.
 
-    Clips that it was trained on are left out, as far as MODEL knows them. Without --separator,
-    labels are read as they were for the training.
+    Clips that MODEL was trained on are left out, unless it was saved without their hashes. Without
+    --separator, labels are read as they were read for training.
     """
     check_report(report, data.source, model)
     check_model(model)
@@ -50,7 +50,7 @@ def evaluate(
     to_test = dataset.to_test()
     if held_out and not any(is_held_out(clip.split) for clip in dataset):
         raise DataError(
-            f"{data.source} has no split that holds clips out; leave out --held-out, or say with"
+            f"{data.source} has no split that holds clips out. Remove --held-out, or say with"
             " --split-map what the words of its split mean."
         )
     if held_out:
@@ -58,8 +58,8 @@ def evaluate(
     elif len(to_test) < len(dataset) and classifier.known is None:
         clips = amount(len(dataset) - len(to_test), "clip")
         say(
-            f"note: {clips} that the split gives to training are scored, too;"
-            " --held-out leaves them out"
+            f"note: {clips} that the split assigns to training will also be scored; --held-out"
+            " leaves them out"
         )
     with run.store() as store:
         evaluation = evaluate(classifier, dataset, store, include_known=include_known)

@@ -1,4 +1,4 @@
-"""A list of paths on standard input, as the systems and shells of this world write it."""
+"""Read a list of paths from standard input, as different systems and shells write it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from earmark.errors import DataError, EarmarkError
 
 
 def paths_in(stdin: TextIO | None) -> Iterator[Path]:
-    """Yield the paths of a list as they come: one a line, or with NUL between (find -print0).
+    """Yield the paths of a list as they arrive: one per line, or separated by NUL (find -print0).
 
-    A byte order mark and carriage returns do not count; UTF-16 is read whole first. Raises
-    EarmarkError for an empty list and for a closed stream.
+    A byte order mark and carriage returns are ignored. A list in UTF-16 is read to its end first.
+    Raises EarmarkError for an empty list and for a closed stream.
     """
     is_empty = True
     for path in _paths_in(stdin) if stdin is not None else ():
@@ -24,7 +24,7 @@ def paths_in(stdin: TextIO | None) -> Iterator[Path]:
         yield path
     if is_empty:
         state = "is empty" if stdin is not None else "is closed"
-        raise EarmarkError(f"standard input {state}; - needs a list of paths there, one a line.")
+        raise EarmarkError(f"standard input {state}. For -, write paths to it, one per line.")
 
 
 def _paths_in(stdin: TextIO) -> Iterator[Path]:
@@ -46,9 +46,10 @@ def _paths_in(stdin: TextIO) -> Iterator[Path]:
 
 
 def _path(name: str) -> Path:
-    """Return the path of a line; where it is not there, the file that is called so elsewhere.
+    """Return the path on a line of the list.
 
-    That is without a carriage return, or in another spelling (see ``Locator``).
+    If no such file exists, the name is tried without a carriage return, then in another spelling
+    (see ``Locator``).
     """
     plain = name.rstrip("\r\n")
     for path in (name, plain):

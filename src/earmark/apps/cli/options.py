@@ -1,4 +1,4 @@
-"""Arguments and options, each described once; those that belong together are a class."""
+"""Arguments and options, each described once; options that belong together form a class."""
 
 from __future__ import annotations
 
@@ -24,41 +24,45 @@ if TYPE_CHECKING:
     from earmark.embeddings.stages import Failure
     from earmark.embeddings.store import Store
 
-DATA = Argument(metavar="DATA", help="A folder with a sub-folder per class, or a manifest.")
-MODEL = Argument(metavar="MODEL", help="A classifier: the file that `earmark train` wrote.")
-REPORT = Option(None, help="Write report.html and the figures behind it into this folder.")
+DATA = Argument(metavar="DATA", help="A folder with one sub-folder per class, or a manifest.")
+MODEL = Argument(metavar="MODEL", help="The classifier file that `earmark train` wrote.")
+REPORT = Option(None, help="Write report.html and its figures into this folder.")
 JSON = Option(False, "--json", help="Print one JSON object on standard output.")
-PATH = Option("path", help="The manifest's column of recordings.")
-START = Option(None, help="The column of where clips start, in seconds; or none.")
-END = Option(None, help="The column of where clips end, in seconds; or none.")
-ROOT = Option(None, help="The folder where a manifest's paths begin, if not its own.")
+PATH = Option("path", help="Manifest column with the paths of the recordings.")
+START = Option(None, help="Manifest column with the start of clips in seconds; `none` ignores it.")
+END = Option(None, help="Manifest column with the end of clips in seconds; `none` ignores it.")
+ROOT = Option(None, help="Folder that the paths of a manifest are relative to, if not its own.")
 MODEL_FILE = "The classifier file to write."
 ALLOW_SKIPS = Option(
-    False, "--allow-skips", help="Exit with 0 even if recordings could not be read."
+    False, "--allow-skips", help="Exit with 0 even if some recordings could not be read."
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelOptions:
-    """Labelled clips, and the manifest's columns."""
+    """Labelled clips, and the names of the manifest's columns."""
 
     source: str = DATA
-    label: str = Option("label", help="The manifest's column of labels.")
+    label: str = Option("label", help="Manifest column with the labels.")
     group: str | None = Option(
-        None, help="The column of what must stay in one fold, such as speaker."
+        None, help="Manifest column with a group, such as speaker; a group stays in one fold."
     )
-    separator: str | None = Option(None, help="The text between the classes of one clip: ';'.")
+    separator: str | None = Option(
+        None, help="Text between the classes of a clip with several, such as ';'."
+    )
     path: str = PATH
     start: str | None = START
     end: str | None = END
     root: str | None = ROOT
-    split: str | None = Option(None, help="The column of splits: train, test, validation.")
+    split: str | None = Option(
+        None, help="Manifest column with the split: train, test or validation."
+    )
     split_map: str | None = Option(
-        None, help="What other words for splits mean: gold=test,rest=train; or none."
+        None, help="Meaning of other split names: gold=test,rest=train; `none` ignores splits."
     )
 
     def read(self, *, quiet: bool = False, **settings: Any) -> Dataset:
-        """Read the clips, and say what was understood; ``settings`` are of ``Dataset.read``."""
+        """Read the clips and print the notes; ``settings`` are further ones of ``Dataset.read``."""
         from earmark.data.dataset import Dataset
 
         names = "label group separator path start end root split split_map"
@@ -69,7 +73,7 @@ class LabelOptions:
         return dataset
 
     def as_typed(self) -> list[str]:
-        """Return DATA, and the options that say how it is read, for a command that follows."""
+        """Return DATA and the options that say how to read it, for the next command to type."""
         words = [self.source]
         for option in fields(self):
             value, default = getattr(self, option.name), getattr(option.default, "default", None)
@@ -83,17 +87,17 @@ class RecordingOptions:
     """How recordings are read."""
 
     channel: int | None = Option(
-        None, min=1, help="Read this channel (1 is left), not the mean of all."
+        None, min=1, help="Read this channel (1 is left) instead of the mean of all."
     )
     non_finite: Literal["refuse", "zero"] = Option(
-        "refuse", help="Refuse recordings with NaN or infinity, or make those zero."
+        "refuse", help="Refuse recordings with NaN or infinite samples, or set those to zero."
     )
     full_scale: float = Option(
-        1.0, help="Full scale of recordings stored as floats: 32768 for 16-bit integers."
+        1.0, help="Full scale of floating-point recordings; 32768 if they hold 16-bit values."
     )
 
     def audio(self) -> AudioOptions:
-        """Return them as the library takes them."""
+        """Return the options as the library expects them."""
         from earmark.audio.options import AudioOptions
 
         return AudioOptions(self.channel, self.non_finite, self.full_scale)
@@ -103,61 +107,66 @@ class RecordingOptions:
 class DataOptions(RecordingOptions, LabelOptions):
     """Labelled clips, and how their recordings and folds are read."""
 
-    fold: str | None = Option(None, help="The column of folds.")
+    fold: str | None = Option(None, help="Manifest column with the fold of each clip.")
 
     def read(self, **settings: Any) -> Dataset:
-        """Read the clips; ``settings`` are those of ``Dataset.read``."""
+        """Read the clips; ``settings`` are further ones of ``Dataset.read``."""
         return super().read(fold=self.fold, audio=self.audio(), **settings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
-    """What a classifier is made of, named as the parameters of ``earmark.train``."""
+    """The parts of a classifier, named like the parameters of ``earmark.train``."""
 
-    backbone: str = Option("auto", help="NAME[,NAME...] or auto.")
+    backbone: str = Option("auto", help="The pretrained networks: auto, or NAME[,NAME...].")
     head: Literal["auto", "linear", "logistic", "mlp", "prototype"] = Option(
-        "auto", help="The classifier on top."
+        "auto", help="The small classifier that is trained on the embeddings."
     )
-    layers: str = Option("auto", help="auto, last, all, or NAME,NAME...")
+    layers: str = Option(
+        "auto", help="The layers that the head reads: auto, last, all, or NAME,NAME..."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldOptions:
-    """How clips are divided, named as the parameters of ``earmark.train``."""
+    """How clips are divided into folds, named like the parameters of ``earmark.train``."""
 
-    folds: int = Option(5, min=2, help="How many folds to make, unless the data has some.")
-    seed: int = Option(0, help="The same seed gives the same result.")
+    folds: int = Option(5, min=2, help="Number of folds to make if the data has no folds.")
+    seed: int = Option(0, help="Random seed; the same seed gives the same result.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """What computes a backbone, named as the parameters of ``earmark.train``."""
+    """The engine that computes a backbone, named like the parameters of ``earmark.train``."""
 
     precision: Literal["exact", "fast"] = Option(
-        "exact", help="float32, or the fastest with a cosine of 0.999 to it."
+        "exact",
+        help="exact: float32. fast: the fastest with embeddings of cosine 0.999 to float32.",
     )
     engine: Literal["auto", "torch", "openvino"] = Option(
-        "auto", help="What computes the backbone."
+        "auto", help="The library that computes the backbone."
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuningOptions:
-    """Fine-tuning: which weights, the recipe, and the folder of its curves."""
+    """Fine-tuning: the weights to train, the recipe, and the folder for its curves."""
 
     finetune: str | None = Option(
-        None, help="Train the networks further, too: full, last:N or lora."
+        None, help="Also train weights of the networks: full, last:N or lora."
     )
-    recipe: str = Option("", help="Changes to fine-tuning: epochs=5,dropout=0.3,...")
-    tensorboard: Path | None = Option(None, help="Write curves of fine-tuning into this folder.")
+    recipe: str = Option("", help="Settings of fine-tuning to change: epochs=5,dropout=0.3,...")
+    tensorboard: Path | None = Option(
+        None, help="Write the curves of fine-tuning into this folder, for TensorBoard."
+    )
 
     def check(self, unknown: float | None) -> None:
-        """Refuse options that contradict, and a wrong recipe."""
+        """Refuse options that contradict each other, and a wrong recipe."""
         if self.finetune is None and (self.recipe or self.tensorboard is not None):
-            raise EarmarkError("--recipe and --tensorboard need --finetune; add it.")
+            raise EarmarkError("--recipe and --tensorboard need --finetune. Add it.")
         if self.finetune is not None and unknown is not None:
             raise EarmarkError(
-                "--unknown needs frozen features, and --finetune changes them; leave out one."
+                "--unknown needs frozen networks, and --finetune changes them. Leave one out."
             )
         if self.finetune is not None:
             from earmark.training.finetuning.recipe import Recipe, check_method
@@ -165,18 +174,20 @@ class TuningOptions:
             check_method(self.finetune)
             Recipe().changed(self.recipe)
         if self.finetune is not None:
-            signals.goes_on()  # from its checkpoints
+            signals.goes_on()  # fine-tuning resumes from its checkpoints
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """Whether embeddings are stored, and whether unread recordings count as a failure."""
+    """Whether embeddings are stored, and whether unreadable recordings count as a failure."""
 
     allow_skips: bool = ALLOW_SKIPS
-    no_store: bool = Option(False, "--no-store", help="Do not use the store of embeddings.")
+    no_store: bool = Option(
+        False, "--no-store", help="Do not store embeddings or read stored ones."
+    )
 
     def store(self) -> contextlib.AbstractContextManager[Store | None]:
-        """Open the store of embeddings; with --no-store, or where it is damaged, there is None."""
+        """Open the store of embeddings; None with --no-store or if the store is damaged."""
         from earmark.embeddings.store import Store
 
         if self.no_store:
@@ -186,11 +197,11 @@ class RunOptions:
             return Store()
         except StoreDamageError as error:
             signals.goes_on(False)
-            say(f"warning: {error} This run goes on without it.")
+            say(f"warning: {error} This run continues without it.")
             return contextlib.nullcontext()
 
     def finish(self, skipped: Sequence[Failure]) -> None:
-        """Say what could not be read, and exit with 1 if that counts."""
+        """List the recordings that could not be read; exit with 1 unless --allow-skips is given."""
         report_skipped(skipped)
         if skipped and not self.allow_skips:
             raise typer.Exit(1)
@@ -198,33 +209,35 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerOptions:
-    """Recordings to answer one by one, and the form of the answers."""
+    """Recordings to predict one by one, and the format of the output."""
 
     paths: list[str] = Argument(
-        metavar="PATH", help="Files, folders, manifests, or - for a list on stdin."
+        metavar="PATH", help="Files, folders or manifests; - reads a list from standard input."
     )
     path: str = PATH
     start: str | None = START
     end: str | None = END
     root: str | None = ROOT
-    as_json: bool = Option(False, "--json", help="Print one JSON object a line.")
-    as_csv: bool = Option(False, "--csv", help="Print CSV, with a line of column names.")
+    as_json: bool = Option(False, "--json", help="Print one JSON object per line.")
+    as_csv: bool = Option(False, "--csv", help="Print CSV with a header line.")
     allow_skips: bool = ALLOW_SKIPS
 
     def recordings(self) -> tuple[Iterable[Clip | Path], int]:
-        """Expand files, folders and manifests; return them and the length of the longest path.
+        """Return the clips of all files, folders and manifests, and the length of the longest path.
 
-        What is not there comes as a clip that cannot be read; DataError where nothing is there.
-        '-' alone reads paths from standard input as they come, with a length of 0.
+        A missing file becomes a clip that cannot be read. Raises DataError if all are missing.
+        '-' alone reads paths from standard input as they arrive; the length is then 0.
         """
         if self.as_json and self.as_csv:
-            raise EarmarkError("--json and --csv exclude each other; give one.")
+            raise EarmarkError("--json and --csv exclude each other. Give only one.")
         if self.paths == ["-"]:
             from earmark.apps.cli.lists import paths_in
 
             return paths_in(sys.stdin), 0
         if "-" in self.paths:
-            raise EarmarkError("- stands for a list on standard input; give it alone, or paths.")
+            raise EarmarkError(
+                "- reads a list from standard input and must stand alone. Give either - or paths."
+            )
         from earmark.data.dataset import answerable
         from earmark.data.folders import paths
 
@@ -234,11 +247,11 @@ class AnswerOptions:
             say(f"note: {note}")
         lengths = [len(one_line(clip.name)) for clip in clips if clip.recording is None]
         if not lengths:
-            paths(self.paths)  # says why there are none
+            paths(self.paths)  # raises an error that says why there are none
         return clips, max(lengths)
 
     def show(self, text: str | None, value: dict[str, Any], rows: list[list[str]]) -> None:
-        """Print the answer for one recording in the form that was asked for."""
+        """Print the result of one recording as text, JSON or CSV."""
         if self.as_json:
             print_json(value)
         elif self.as_csv:
@@ -247,6 +260,6 @@ class AnswerOptions:
             show(text)
 
     def finish(self, failures: int) -> None:
-        """Exit with 1 if there were failures and they count."""
+        """Exit with 1 if there were failures, unless --allow-skips is given."""
         if failures and not self.allow_skips:
             raise typer.Exit(1)

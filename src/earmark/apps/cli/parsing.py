@@ -1,4 +1,4 @@
-"""From functions to commands: classes of options become options, each given at most once."""
+"""Turn functions into commands: every field of a class of options becomes an option."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from earmark.errors import EarmarkError
 
 
 class Command(TyperCommand):
-    """A command that refuses an option with a value that is given twice; the last would win."""
+    """A command that refuses an option with a value given twice; Typer would take the last."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         values, _, order = self.make_parser(ctx).parse_args(args=list(args))
@@ -22,12 +22,12 @@ class Command(TyperCommand):
             _check_filled(option, values.get(option.name))
             is_single = not getattr(option, "is_flag", False) and not option.multiple
             if is_single and order.count(option) > 1:
-                raise EarmarkError(f"{option.opts[-1]} is given more than once; give it once.")
+                raise EarmarkError(f"{option.opts[-1]} is given more than once. Give it once.")
         return super().parse_args(ctx, args)
 
 
 def _check_filled(option: Any, value: object) -> None:
-    """Refuse an empty text, which would be read as the current folder, or as nothing given."""
+    """Refuse an empty text; it would mean the current folder, or that nothing was given."""
     for text in value if isinstance(value, (list, tuple)) else [value]:
         is_empty = isinstance(text, str) and not text.strip()
         if is_empty and not (text and option.name == "separator"):  # blanks may separate
@@ -36,11 +36,11 @@ def _check_filled(option: Any, value: object) -> None:
                 if option.opts[-1].startswith("-")
                 else option.metavar or option.name.upper()
             )
-            raise EarmarkError(f"{name} is empty; give it a value, or leave it out.")
+            raise EarmarkError(f"{name} is empty. Give it a value, or leave it out.")
 
 
 def new_app(help: str) -> typer.Typer:
-    """Return a group of commands, which shows its help when none is given."""
+    """Return a group of commands; without a command it shows its help."""
     return typer.Typer(
         name="earmark",
         help=help,
@@ -55,11 +55,12 @@ def add(app: typer.Typer, *commands: Callable[..., None]) -> None:
     """Add commands to ``app``, each under the first word of its function's name."""
     for command in commands:
         name, first = command.__name__.partition("_")[0], (command.__doc__ or "").partition("\n")[0]
-        app.command(name, cls=Command, short_help=first)(flat(command))  # else it is cut to fit
+        # Without short_help, Typer would shorten the first line to fit.
+        app.command(name, cls=Command, short_help=first)(flat(command))
 
 
 def flat(command: Callable[..., None]) -> Callable[..., None]:
-    """Return ``command`` as Typer reads it: each field of a dataclass is a parameter of its own."""
+    """Return ``command`` for Typer: each field of its dataclasses becomes a parameter."""
     hints = get_type_hints(command)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters = []

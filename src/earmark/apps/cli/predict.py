@@ -1,4 +1,4 @@
-"""``earmark predict``: what a classifier hears in recordings."""
+"""``earmark predict``: the classes that a classifier predicts for recordings."""
 
 from pathlib import Path
 
@@ -24,15 +24,19 @@ def predict(
     *,
     model: Path = MODEL,
     options: AnswerOptions,
-    top: int = Option(3, min=1, help="How many labels to show for each."),
-    show_all: bool = Option(False, "--all", help="Show all labels; --csv has a column for each."),
+    top: int = Option(3, min=1, help="Number of classes to show for each recording."),
+    show_all: bool = Option(
+        False, "--all", help="Show all classes; with --csv, one column for each."
+    ),
     coverage: float | None = Option(
-        None, help="Add a set of classes that holds the true one with this probability: 0.9."
+        None,
+        help="Add the set of plausible classes; it contains the true class with this probability,"
+        " such as 0.9.",
     ),
 ) -> None:
-    """Say what is heard in recordings, in the order given.
+    """Predict the classes of recordings, in the order given.
 
-    The exit code is 1 if one could not be read.
+    The exit code is 1 if a recording could not be read.
     """
     check_share("--coverage", coverage, 0.9)
     check_model(model)

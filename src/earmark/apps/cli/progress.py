@@ -1,4 +1,4 @@
-"""What moves on a terminal: bars of clips and of bytes, and the line of fine-tuning."""
+"""Progress on a terminal: bars for clips and bytes, and a line of figures for fine-tuning."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Bar:
-    """A bar on standard error: the stage, its steps and, where audio is read, the speed."""
+    """A bar on standard error: the stage, its steps and, while audio is read, the speed."""
 
     def __init__(self, bar: rich.progress.Progress, task: rich.progress.TaskID) -> None:
         self.bar, self.task = bar, task
@@ -33,10 +33,10 @@ class _Bar:
 
 
 class _Line:
-    """The figures of fine-tuning, in place of a bar."""
+    """The figures of fine-tuning, shown in place of a bar."""
 
-    def __init__(self, before: _Bar) -> None:
-        self.before = before
+    def __init__(self, bar: _Bar) -> None:
+        self.bar = bar
 
     def advance(self, run: str, figures: Mapping[str, float]) -> None:
         from rich.progress import TextColumn
@@ -47,13 +47,13 @@ class _Line:
             " {clips_per_s:.0f} clips/s"
         ).format_map(figures)
         line = f"{minutes}:{seconds:02} left of {run}: epoch {line}"
-        self.before.bar.columns = (TextColumn("{task.description}", markup=False),)
-        self.before.bar.update(self.before.task, description=line)
+        self.bar.bar.columns = (TextColumn("{task.description}", markup=False),)
+        self.bar.bar.update(self.bar.task, description=line)
 
 
 @contextlib.contextmanager
 def _shown(what: str, total: float, figures: str) -> Iterator[_Bar | None]:
-    """Show a bar with ``figures`` beside it on a terminal; yield None where there is none."""
+    """Show a bar with ``figures`` beside it; yield None if standard error is not a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
@@ -67,24 +67,24 @@ def _shown(what: str, total: float, figures: str) -> Iterator[_Bar | None]:
 
 
 def progress_bar(what: str, n_clips: int = 0) -> contextlib.AbstractContextManager[_Bar | None]:
-    """Show the stage, steps done, speed (times real time) and time left; without terminal: None.
+    """Show the stage, steps done, speed (times real time) and time left; None without a terminal.
 
-    Work with stages of its own names them and says how many steps each has.
+    Work with several stages sets the name and the number of steps of each.
     """
     return _shown(what, n_clips, "{task.completed:.0f}/{task.total:.0f} {task.fields[speed]}")
 
 
 def tuning_line(bar: Progress | None) -> Observer | None:
-    """Return a line of fine-tuning's figures in place of ``bar``; None without a terminal."""
+    """Return a line of fine-tuning figures to show in place of ``bar``; None without a terminal."""
     return _Line(bar) if isinstance(bar, _Bar) else None
 
 
 @contextlib.contextmanager
 def byte_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a download on a terminal: yield a function of (bytes here, bytes in all); else None."""
+    """Show a download: yield a function of (bytes so far, total bytes); None without a terminal."""
     with _shown(what, 0.0, "{task.completed:.1f}/{task.total:.1f} MB") as line:
         if line is None:
             yield None
         else:
             bar, task = line.bar, line.task
-            yield lambda here, total: bar.update(task, completed=here / 1e6, total=total / 1e6)
+            yield lambda done, total: bar.update(task, completed=done / 1e6, total=total / 1e6)

@@ -1,4 +1,4 @@
-"""``earmark review``: labels that look wrong, and their correction."""
+"""``earmark review``: list labels that look wrong, and correct them."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def review(
     data: DataOptions,
     model: ModelOptions,
     folds: FoldOptions,
-    top: int = Option(30, min=1, help="How many labels to list, worst first."),
+    top: int = Option(30, min=1, help="Number of labels to list, most doubtful first."),
     apply: Path | None = Option(
-        None, help="A filled decisions file: write a corrected manifest to -o."
+        None, help="Read this filled-in decisions file, and write a corrected manifest to -o."
     ),
     output: Path | None = Option(
-        None, "-o", "--output", help="The decisions file, or corrected manifest, to write."
+        None, "-o", "--output", help="The decisions file to write; with --apply, the manifest."
     ),
     as_json: bool = JSON,
     run: RunOptions,
 ) -> None:
-    """List the labels that look wrong, and why; correct them.
+    """List labels that look wrong, with the reason, and correct them.
 
-    DATA may be a classifier: then the data that it was trained on is reviewed. The file that -o
-    writes has a column for your decisions; fill it in and give it to --apply.
+    DATA may be a classifier; then the data that it was trained on is reviewed. The decisions file
+    that -o writes has a column for your decisions. Fill it in, and give the file to --apply.
     """
     _check(apply, output, data.source)
     reviewed: Classifier | None = None
@@ -78,31 +78,34 @@ def review(
 
 
 def _say_changes(source: str, dataset: Dataset, old: Classifier, new: Classifier) -> None:
-    """Warn of data, or of a backbone, that is another one than the classifier was trained with."""
+    """Warn if the data or a backbone has changed since the classifier was trained."""
     digest = new.provenance["data"]
     if old.provenance.get("data", digest) != digest:
-        say(f"warning: {dataset.source} has changed since {source} was trained on it.")
+        say(
+            f"warning: {dataset.source} has changed since {source} was trained on it. This review"
+            " reads the changed data."
+        )
     for before, now in zip(old.backbones, new.backbones, strict=False):
         if before.name == now.name and before.fingerprint != now.fingerprint:
             say(
-                f"warning: {source} was trained with {before.fingerprint}; this review takes"
+                f"warning: {source} was trained with {before.fingerprint}. This review uses"
                 f" {now.fingerprint}."
             )
 
 
 def _check(apply: Path | None, output: Path | None, source: str) -> None:
-    """Refuse a missing -o, an input, and a file that is there already."""
+    """Refuse a missing -o, an -o that is an input, and a file that already exists."""
     if apply is not None and output is None:
-        raise EarmarkError("--apply needs -o CORRECTED.csv, the manifest to write.")
+        raise EarmarkError("--apply needs a manifest to write. Add -o CORRECTED.csv.")
     if output is None:
         return
     check_output(output, source, *([apply] if apply else []))
     if apply is None and output.exists():
-        raise EarmarkError(f"{output} is there already; name a new file, or delete it.")
+        raise EarmarkError(f"{output} already exists. Name a new file, or delete this one.")
 
 
 def _is_model(source: str) -> bool:
-    """Say whether ``source`` is a file, and by its suffix not a manifest or label track."""
+    """Return whether ``source`` is a file without the suffix of a manifest or label track."""
     from earmark.data.annotations import SUFFIX
     from earmark.data.tables import MANIFEST_SUFFIXES
 
@@ -111,10 +114,10 @@ def _is_model(source: str) -> bool:
 
 
 def _correct(dataset: Dataset, apply: Path, output: Path, as_json: bool) -> None:
-    """Write the corrected manifest, never over what it was made of."""
+    """Write the corrected manifest; never overwrite the data or the decisions file."""
     for original in (Path(dataset.source), apply):
         if output.exists() and original.exists() and output.samefile(original):
-            raise DataError(f"{output} would be overwritten; name another file with -o.")
+            raise DataError(f"-o would overwrite {output}. Name another file.")
     from earmark.labelling import corrections
 
     corrected, counts = corrections.apply(dataset, apply)
@@ -125,9 +128,9 @@ def _correct(dataset: Dataset, apply: Path, output: Path, as_json: bool) -> None
         print_json({"manifest": str(output), "clips": len(corrected), **numbers})
         return
     changes = ", ".join(f"{number} {kind}" for kind, number in numbers.items())
-    show(f"{amount(len(corrected), 'clip')} -> {output}: {changes} by {apply}")
+    show(f"{amount(len(corrected), 'clip')} -> {output}: {changes}, as {apply} says")
     if corrected.separator:
-        say(f"read it with --separator {corrected.separator!r}")
+        say(f"add --separator {corrected.separator!r} to commands that read {output}")
 
 
 def _lines(
@@ -135,8 +138,9 @@ def _lines(
 ) -> list[str]:
     source = data.source
     clips = amount(result.n_clips, "clip")
-    lines = [] if warning is None else [f"{source}: {warning}", _MEANS_LITTLE]
-    lines += [f"{source}: {clips}; the {len(result.suspects)} labels that look worst"]
+    lines = [] if warning is None else [f"{source}: {warning}", _LISTEN_FIRST]
+    suspects = amount(len(result.suspects), "most doubtful label")
+    lines += [f"{source}: {clips}; the {suspects}, with the doubt from 0 to 1"]
     for number, suspect in enumerate(result.suspects, 1):
         change = f" -> {class_text(suspect.suggested)}?" if suspect.suggested else ""
         name = _labelled(suspect.clip)
@@ -147,13 +151,13 @@ def _lines(
     if output is not None:
         apply = ["earmark", "review", *data.as_typed(), "--apply", str(output)]
         lines.append(
-            f"-> {output}; fill in its last column (keep, relabel, drop or a class), then:"
+            f"-> {output}; fill in its last column (keep, relabel, drop or a class), then run:"
             f"  {shlex.join(apply)} -o CORRECTED.csv"
         )
     return lines
 
 
-_MEANS_LITTLE = "What such a model doubts means little: listen before you change a label."
+_LISTEN_FIRST = "The doubts of a weak classifier mean little: listen before you change a label."
 
 
 def _labelled(clip: Clip) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin: the first stops a command in order, the second at once."""
+"""Ctrl-C and other stop signals: the first ends a command cleanly, the second at once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 import threading
 from types import FrameType
 
-GRACE_S = 5.0  # what a stopped command may take to end in order
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C; `kill`, a shutdown; a terminal that is closed
+GRACE_S = 5.0  # how long a stopped command may take to end cleanly
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C; `kill` or a shutdown; a closed terminal
 SHOW_CURSOR = b"\x1b[?25h"  # a progress bar hides it
 
 
@@ -19,7 +19,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class _Run:
-    """What the signals of one run of the command line have said."""
+    """The signals that one run of the command line has received."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -28,7 +28,7 @@ class _Run:
         self.writer: socket.socket | None = None
 
     def stop(self, number: int, _: FrameType | None) -> None:
-        """Take the first signal; `watch` sees to the second."""
+        """Handle the first signal; `watch` handles the second."""
         if not self.received:
             self.received = number
             raise Stopped
@@ -36,7 +36,7 @@ class _Run:
     def watch(self, reader: socket.socket) -> None:
         """End the process at the second signal, or GRACE_S after the first.
 
-        In a thread, because Python runs no handler while the main thread computes or waits in C.
+        Runs in a thread, because Python calls no handler while the main thread runs C code.
         """
         received = 0
         with reader:
@@ -53,33 +53,33 @@ class _Run:
                     received = numbers[0]
                     reader.settimeout(GRACE_S)
         self.say()
-        files = sys.modules.get("earmark.system.files")  # to import it could take a lock
+        files = sys.modules.get("earmark.system.files")  # importing it could wait for a lock
         getattr(files, "delete_parts", int)()
         os._exit(128 + received)
 
     def say(self) -> None:
-        """Say once that the command was stopped, and whether the same one goes on from here."""
+        """Say once that the command was stopped, and whether the same command would resume."""
         if not self.is_said:
             self.is_said = True
-            rest = "; the same command goes on from here." if self.goes_on else "."
+            rest = "; run the same command again to continue from here." if self.goes_on else "."
             try:
                 if sys.stderr is not None:
                     cursor = SHOW_CURSOR.decode() if sys.stderr.isatty() else ""
                     sys.stderr.write(f"{cursor}stopped{rest}\n")
                     sys.stderr.flush()
             except (OSError, ValueError):
-                pass  # there is nobody to tell
+                pass  # standard error is closed
 
 
 _run: _Run | None = None
 
 
 def heed() -> None:
-    """Let signals stop the command from now on, except those that are ignored, as by ``nohup``."""
+    """Handle stop signals from now on, except those that are ignored (as under ``nohup``)."""
     global _run
     _run = _Run()
     if threading.current_thread() is not threading.main_thread():
-        return  # only the main thread may take signals
+        return  # only the main thread may handle signals
     for number in (int(getattr(signal, name)) for name in NAMES if hasattr(signal, name)):
         if signal.getsignal(number) is not signal.SIG_IGN:
             _run.handlers[number] = signal.signal(number, _run.stop)
@@ -90,19 +90,19 @@ def heed() -> None:
 
 
 def unheed() -> None:
-    """Give the signals back to whoever had them before."""
+    """Restore the earlier signal handlers."""
     global _run
     if _run is not None:
         for number, handler in _run.handlers.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         if _run.writer is not None:
             signal.set_wakeup_fd(-1)
-            _run.writer.close()  # which ends the thread
+            _run.writer.close()  # this ends the thread
         _run = None
 
 
 def goes_on(does: bool = True) -> None:
-    """Note whether the same command, typed again, would go on from where it is stopped."""
+    """Set whether the same command, run again after a stop, would continue where it stopped."""
     if _run is not None:
         _run.goes_on = does
 
@@ -115,5 +115,5 @@ def say_stopped() -> int:
 
 
 def was_stopped() -> bool:
-    """Say whether a signal has asked the command to stop."""
+    """Return whether a signal has asked the command to stop."""
     return _run is not None and _run.received > 0

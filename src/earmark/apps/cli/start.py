@@ -1,4 +1,4 @@
-"""How a command starts and ends: streams, signals, exit codes, one sentence for what fails."""
+"""Start and end of a command: streams, signals, exit codes, and one sentence for each failure."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from earmark.apps.cli import signals
 from earmark.apps.cli.text import say
 from earmark.errors import EarmarkError, EarmarkWarning, StoreError
 
-OBJECTS_BETWEEN_COLLECTIONS = 50_000  # the default of 700 makes importing torch 0.1 s slower
+OBJECTS_BETWEEN_COLLECTIONS = 50_000  # with the default of 700, importing torch takes 0.1 s more
 FAILED, MISTAKEN = 1, 2  # exit codes
-STOPPED, NO_READER = 130, 141  # as shells have them after Ctrl-C, and after SIGPIPE
+STOPPED, NO_READER = 130, 141  # exit codes that shells use for Ctrl-C and for SIGPIPE
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 _show_as_python_does = warnings.showwarning
 
 
 def main() -> None:
-    """Run the command line; a user's mistake is one sentence on standard error, no traceback."""
+    """Run the command line; a user's mistake prints an error on standard error, no traceback."""
     _take_any_name()
     signals.heed()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
-    atexit.register(gc.freeze)  # saves 0.3 s at the end: torch's objects are not collected
+    atexit.register(gc.freeze)  # saves 0.3 s at the end: nothing of torch is collected
     warnings.showwarning = _show_warning
     try:
         code = _run()
         if code == STOPPED or signals.was_stopped():
             code = signals.say_stopped()
-    except KeyboardInterrupt:  # while it was said what else had failed
+    except KeyboardInterrupt:  # Ctrl-C while another failure was reported
         code = signals.say_stopped()
     sys.exit(code)
 
 
 def _take_any_name() -> None:
-    """Start again in Python's UTF-8 mode where its locale is ASCII, which most names do not fit."""
-    mode, given = ["-X", "utf8"], sys.orig_argv[1:]
-    if os.name == "posix" and sys.getfilesystemencoding() == "ascii" and given[:2] != mode:
-        os.execv(sys.executable, [sys.executable, *mode, *given])
+    """Restart in Python's UTF-8 mode if the locale is ASCII, which cannot hold most file names."""
+    mode, arguments = ["-X", "utf8"], sys.orig_argv[1:]
+    if os.name == "posix" and sys.getfilesystemencoding() == "ascii" and arguments[:2] != mode:
+        os.execv(sys.executable, [sys.executable, *mode, *arguments])
 
 
 def _run() -> int:
-    """Run the command that was typed, and write out what it printed; return the exit code."""
+    """Run the command, flush standard output, and return the exit code."""
     try:
         _occupy_closed_streams()
         code = _command()
@@ -59,7 +59,7 @@ def _run() -> int:
     except OSError as error:
         code = _failed(error)
     except MemoryError:
-        say("error: there is not enough memory; close other programs, or give less at a time.")
+        say("error: there is not enough memory. Close other programs, or use less data at a time.")
         code = FAILED
     try:
         if sys.stdout is not None:
@@ -70,7 +70,7 @@ def _run() -> int:
 
 
 def _command() -> int:
-    """Parse what was typed and call the command."""
+    """Parse the command line and call the command."""
     import typer
 
     from earmark.apps.cli.app import app
@@ -79,32 +79,35 @@ def _command() -> int:
         return app(standalone_mode=False) or 0
     except typer.TyperException as error:
         text = io.StringIO()
-        error.show(text)  # type: ignore[attr-defined]  # all that are raised have it
+        error.show(text)  # type: ignore[attr-defined]  # every error that Typer raises has it
         say(*text.getvalue().splitlines())
         for word in sys.argv[1:]:
             if word.startswith("-") and len(word) > 1 and os.path.exists(word):
-                say(f"The file {word!r} would be read as options; write ./{word}.")
+                say(f"{word!r} is a file, but its name looks like an option. Write ./{word}.")
         return error.exit_code
     except typer.Abort:
         return STOPPED
-    except SystemExit as ended:  # Typer's answer to a pipe without a reader
-        if isinstance(ended.__context__, BrokenPipeError):
-            raise ended.__context__ from None
+    except SystemExit as exit_error:  # Typer raises it for a pipe without a reader
+        if isinstance(exit_error.__context__, BrokenPipeError):
+            raise exit_error.__context__ from None
         raise
 
 
 def _occupy_closed_streams() -> None:
-    """Refuse a closed standard output; let no file that is opened later take a stream's number."""
+    """Refuse a closed standard output, and fill the file numbers of other closed streams.
+
+    A file opened later could otherwise get the number of a standard stream.
+    """
     if None in (sys.stdin, sys.stdout, sys.stderr):
         while (number := os.open(os.devnull, os.O_RDWR)) < 3:
             pass
         os.close(number)
     if sys.stdout is None:
-        raise EarmarkError("standard output is closed; send it to a file, or to /dev/null.")
+        raise EarmarkError("standard output is closed. Send it to a file, or to /dev/null.")
 
 
 def _is_of_the_disk(error: BaseException | None) -> bool:
-    """Say whether a full or failing disk is behind an error, so that no mistake was made."""
+    """Return whether a full or failing disk caused the error, rather than the user."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in FULL:
             return True
@@ -113,7 +116,7 @@ def _is_of_the_disk(error: BaseException | None) -> bool:
 
 
 def _failed(error: OSError) -> int:
-    """Say what the system refused; where it was standard output, do not try it again."""
+    """Report what the system refused; stop using standard output if that was the cause."""
     try:
         sys.stdout.flush()
     except OSError as full:
@@ -121,16 +124,16 @@ def _failed(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):
         return _unwritten(error)
     where = error.filename or "standard output or a file"
-    say(f"error: {where}: {error.strerror or error}; check the disk and its permissions.")
+    say(f"error: {where}: {error.strerror or error}. Check the disk and its permissions.")
     return FAILED
 
 
 def _unwritten(error: OSError) -> int:
-    """Give up standard output, whose reader is gone, as with `| head`, or which is full."""
+    """Stop using standard output: its reader is gone (as with `| head`), or its disk is full."""
     sys.stdout = None
     if isinstance(error, BrokenPipeError):
         return NO_READER
-    say(f"error: standard output cannot be written: {error.strerror}; free some space.")
+    say(f"error: cannot write standard output: {error.strerror}. Free some space.")
     return FAILED
 
 
@@ -142,7 +145,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning of earmark's as one line, and others as Python does."""
+    """Print a warning of earmark as one line, and others as Python does."""
     if issubclass(category, EarmarkWarning):
         say(f"warning: {message}")
     else:

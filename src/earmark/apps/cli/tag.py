@@ -1,4 +1,4 @@
-"""``earmark tag``: AudioSet's classes in recordings."""
+"""``earmark tag``: name sounds in recordings with the classes of AudioSet."""
 
 from typer import Option
 
@@ -18,10 +18,12 @@ from earmark.system.text import one_line
 def tag(
     *,
     options: AnswerOptions,
-    backbone: str = Option("efficientat-mn04", help="yamnet or one of efficientat-*."),
-    top: int = Option(5, min=1, help="How many classes to show for each."),
+    backbone: str = Option(
+        "efficientat-mn04", help="The pretrained network: yamnet or one of efficientat-*."
+    ),
+    top: int = Option(5, min=1, help="Number of classes to show for each recording."),
 ) -> None:
-    """Name sounds with AudioSet's classes, without any training.
+    """Name sounds with the classes of AudioSet, without training.
 
     The exit code is 1 if a recording could not be read.
     """

@@ -1,4 +1,4 @@
-"""What is printed besides a training's own text: messages, answers, JSON and CSV."""
+"""Printing: messages, predictions, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ if TYPE_CHECKING:
     from earmark.embeddings.stages import Failure
 
 STRETCH = ("start", "end")  # columns
-MOST_OF_A_KIND = 5  # warnings of predictions; of more they are counted
-UNLIKE = "than the training clips"  # a warning of a recording that is read as it is
-MOST_LISTED = 20  # skipped recordings printed one by one; --json has them all
+MOST_OF_A_KIND = 5  # warnings of one kind that are printed; the rest are counted
+UNLIKE = "than the training clips"  # in warnings of recordings that were read whole
+MOST_LISTED = 20  # skipped recordings that are printed; --json has them all
 
 
 def say(*lines: str) -> None:
-    """Print lines to standard error, if it can be written; the result goes to standard output."""
+    """Print lines to standard error, if possible; results go to standard output (``show``)."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             _print(lines, sys.stderr)
 
 
 def show(*lines: str) -> None:
-    """Print lines of the result, for people; of a text with several lines, give each."""
+    """Print lines of the result for people; pass each line of a longer text separately."""
     _print(lines, sys.stdout)
 
 
 def warn_of(model: Path | str, warning: str | None) -> None:
-    """Say what has to be known of a classifier, if anything: see ``Estimate.warning``."""
+    """Print the warning about a classifier, if it has one (see ``Estimate.warning``)."""
     if warning is not None:
         say(f"warning: {model}: {warning}")
 
 
 def _print(lines: Sequence[str], stream: TextIO) -> None:
-    r"""Print lines that hold no control character; '\u266b' for what the stream cannot encode."""
+    r"""Print lines without control characters; '\u266b' for what the stream cannot encode."""
     encoding = _encoding(stream)
     for line in lines:
         shown = one_line(line).encode(encoding, "backslashreplace").decode(encoding)
-        stream.write(f"{shown}\n")  # at once: Ctrl-C may come between two writes
+        stream.write(f"{shown}\n")  # in one call: Ctrl-C may come between two writes
     stream.flush()
 
 
@@ -66,32 +66,32 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def print_csv(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows; names of files that the stream cannot encode keep their bytes."""
+    """Print rows as CSV; file names that the stream cannot encode keep their bytes."""
     text = to_csv(rows)
-    if not hasattr(sys.stdout, "buffer"):  # it takes any text
+    if not hasattr(sys.stdout, "buffer"):  # a stream of text can take any text
         print(text, end="", flush=True)
         return
-    codecs.register_error("earmark", _kept)
+    codecs.register_error("earmark", _as_utf8)
     sys.stdout.flush()
     sys.stdout.buffer.write(text.encode(_encoding(sys.stdout), "earmark"))
     sys.stdout.buffer.flush()
 
 
-def _kept(error: UnicodeError) -> tuple[bytes, int]:
-    """Encode as UTF-8 what an encoding lacks: it is a name of a file, which must stay the same."""
+def _as_utf8(error: UnicodeError) -> tuple[bytes, int]:
+    """Encode in UTF-8 what the stream's encoding lacks: a file name must keep its bytes."""
     assert isinstance(error, UnicodeEncodeError)
-    if error.encoding.startswith(("utf-16", "utf-32")):  # they have no room for a byte
+    if error.encoding.startswith(("utf-16", "utf-32")):  # single bytes do not fit into these
         return codecs.backslashreplace_errors(error)  # type: ignore[return-value]
     return to_bytes(error.object[error.start : error.end]), error.end
 
 
 def this_command() -> str:
-    """Return the command as it was typed, for a report that says how to repeat it."""
+    """Return the command as it was typed, for the report."""
     return shlex.join(["earmark", *sys.argv[1:]])
 
 
 def class_text(label: str) -> str:
-    """Return a class as it is printed beside figures: in quotes where it looks like one."""
+    """Return a class for printing beside figures; in quotes if it looks like a number."""
     try:
         float(label)
     except ValueError:
@@ -100,19 +100,19 @@ def class_text(label: str) -> str:
 
 
 def skipped_json(skipped: Sequence[Failure]) -> list[dict[str, str]]:
-    """Return what could not be read, and why."""
+    """Return the recordings that could not be read, with the reasons."""
     return [{"path": failure.path, "reason": failure.reason} for failure in skipped]
 
 
 def report_skipped(skipped: Sequence[Failure]) -> None:
-    """List on standard error what could not be read, with the reasons."""
+    """List on standard error the recordings that could not be read, with the reasons."""
     if skipped:
         say(f"left out {amount(len(skipped), 'recording')} that could not be read:")
         _say_some([f"{failure.path}: {failure.reason}" for failure in skipped])
 
 
 def report_read_warnings(warnings: Sequence[str], notes: Sequence[str] = ()) -> None:
-    """List on standard error the recordings that were read in part or changed, or are too long."""
+    """List on standard error the warnings and notes of recordings that were read."""
     unlike = [text for text in warnings if UNLIKE in text]
     partial = [text for text in warnings if UNLIKE not in text]
     if partial:
@@ -125,7 +125,7 @@ def report_read_warnings(warnings: Sequence[str], notes: Sequence[str] = ()) -> 
 
 
 class Repeats:
-    """Warnings of predictions as they come: the first few of a kind, and how many more came."""
+    """Prints the first few warnings of each kind as they come, and counts the rest."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, str] = {}
@@ -139,14 +139,14 @@ class Repeats:
             self.kinds[kind] = message
 
     def finish(self) -> None:
-        """Say of what kinds there were more."""
+        """Print how many more warnings of each kind there were."""
         for kind, message in self.kinds.items():
             if (more := self.counts[kind] - MOST_OF_A_KIND) > 0:
                 say(f'{amount(more, "more warning")} like "{message}"; --json has each.')
 
 
 def _counted(lines: Sequence[str]) -> str:
-    """Return the first of several lines of a kind, and how many there are."""
+    """Return the first of several similar lines, and how many more there are."""
     others = f" ({len(lines) - 1} more like it; --json lists all)" if len(lines) > 1 else ""
     return f"{lines[0]}{others}"
 
@@ -159,7 +159,7 @@ def _say_some(lines: Sequence[str]) -> None:
 
 
 def prediction_text(prediction: Prediction, top: int, width: int, name: str = "") -> str:
-    """Return one line: the path (or ``name``), then the ``top`` labels with their scores."""
+    """Return one line: the path (or ``name``), then the ``top`` classes with their scores."""
     from earmark.classifier.prediction import UNKNOWN
     from earmark.data.clip import NO_CLASS
 
@@ -175,18 +175,18 @@ def prediction_text(prediction: Prediction, top: int, width: int, name: str = ""
 
 
 def are_stretches(recordings: Iterable[Clip | Path]) -> bool:
-    """Say whether some of the clips of a list are stretches, which have columns of their own."""
+    """Return whether a list has clips that are stretches; these need columns for start and end."""
     clips = recordings if isinstance(recordings, list) else []
     return any((clip.start, clip.end) != (None, None) for clip in clips)
 
 
 def stretch_cells(answer: Prediction | Tags) -> list[str]:
-    """Return the cells of ``STRETCH``, so that times read back as they are."""
+    """Return the cells for the columns ``STRETCH``; times read back unchanged."""
     return ["" if at is None else repr(float(at)).removesuffix(".0") for at in _stretch(answer)]
 
 
 def stretch_json(answer: Prediction | Tags) -> dict[str, float | None]:
-    """Return the start and end of an answer to a stretch; nothing for a whole recording."""
+    """Return the start and end of a stretch in seconds; empty for a whole recording."""
     times = _stretch(answer)
     return {} if times == (None, None) else dict(zip(STRETCH, times, strict=True))
 

@@ -1,4 +1,4 @@
-"""``earmark train``: from labelled recordings to one classifier file and an honest estimate."""
+"""``earmark train``: train a classifier on labelled recordings and estimate its accuracy."""
 
 from __future__ import annotations
 
@@ -27,14 +27,18 @@ def train(
     data: options.DataOptions,
     folds: options.FoldOptions,
     unknown: float | None = Option(
-        None, help="Answer unknown to clips of no class; this share may get one: 0.05."
+        None,
+        help="Predict unknown for clips of no trained class; this share of them may still get a"
+        " class, such as 0.05.",
     ),
-    no_compare: bool = Option(False, "--no-compare", help="No baselines and no learning curve."),
+    no_compare: bool = Option(
+        False, "--no-compare", help="Skip the baselines and the learning curve."
+    ),
     no_hashes: bool = Option(
-        False, "--no-hashes", help="Leave the hashes of the clips out of the file, to publish it."
+        False, "--no-hashes", help="Do not save the hashes of the clips, to publish the classifier."
     ),
     memory: float = Option(
-        4.0, "--memory", min=0.1, help="Gigabytes of memory that training may take."
+        4.0, "--memory", min=0.1, help="Gigabytes of memory that training may use."
     ),
     engine: options.EngineOptions,
     tuning: options.TuningOptions,
@@ -44,7 +48,7 @@ def train(
 ) -> None:
     """Train a classifier on DATA and estimate its accuracy.
 
-    The estimate is by nested cross-validation. The classifier is saved as one file.
+    The estimate comes from nested cross-validation. The classifier is saved as one file.
     """
     tuning.check(unknown)
     checks.check_share("--unknown", unknown, 0.05)
@@ -60,7 +64,8 @@ def train(
     from earmark.data.splits import understood
 
     clips = amount(len(dataset), "clip")
-    say(f"{clips}, {len(dataset.labels)} classes; {understood(dataset.clips)}")
+    classes = amount(len(dataset.labels), "class")
+    say(f"{clips}, {classes}; {understood(dataset.clips)}")
     settings = {**asdict(model), **asdict(folds), **asdict(engine)}
     settings |= {"compare": not no_compare, "unknown": unknown, "memory": memory}
     with run.store() as store, progress_bar("starting") as bar:
@@ -89,9 +94,10 @@ def train(
 def _trained(
     dataset: Dataset, settings: dict[str, Any], tuning: options.TuningOptions
 ) -> tuple[Training | None, Callable[[], None]]:
-    """Train, and fine-tune with --finetune; return what to call once the classifier is saved.
+    """Train, with --finetune also the networks; return the training and a function to call later.
 
-    Of several processes only the first has a training to save.
+    Call that function once the classifier is saved: it deletes the checkpoints. If there are
+    several processes, only the first gets a training; the others get None.
     """
     if tuning.finetune is None:
         from earmark.training.training import train

@@ -1,9 +1,8 @@
-"""What is wrong with a dataset, found before any training.
+"""Find problems in a dataset before training.
 
-``doctor`` reads and examines a dataset: its table (``tables``), every recording, decoded once
-(``facts``, ``recordings``), and which of them hold the same sound (``copies``,
-``near_duplicates``). docs/doctor.md lists the findings, their thresholds and how often they are
-right.
+``doctor`` examines the table of a dataset (``tables``), every recording (``facts``,
+``recordings``), and which recordings have the same sound (``copies``, ``near_duplicates``).
+docs/doctor.md lists the findings, their thresholds and how often they are right.
 """
 
 from earmark.data.doctor.examination import check_table, doctor, examine, inspect

@@ -1,4 +1,4 @@
-"""Clips that hold the same sound: copies, label conflicts, leaks; exact and near."""
+"""Find clips with the same sound, exactly or nearly: copies, label conflicts and leaks."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from earmark.data.doctor.findings import Finding, Item, Names
 from earmark.data.doctor.near_duplicates import NEAR_S, RATE_HZ, Pair, Waveform
 from earmark.data.doctor.tables import Partition, partition_of
 
-WAVEFORMS = 2**27  # bytes in memory while near-duplicates are compared: 1.1 hours
-Sets = Iterable[tuple[tuple[Clip, ...], str]]  # clips with one sound, and how to show them
+WAVEFORMS = 2**27  # bytes of waveforms (1.1 hours) in memory while near copies are compared
+Sets = Iterable[tuple[tuple[Clip, ...], str]]  # clips with the same sound, and a text for people
 
 
 def exact_sets(
     clips: Sequence[Clip], content: Sequence[bytes] | np.ndarray
 ) -> list[tuple[Clip, ...]]:
-    """Return the sets of two and more ``clips`` with equal ``content``, a number or a hash each."""
+    """Return the sets of two or more ``clips`` with equal ``content`` (a number or hash each)."""
     keys = content.tolist() if isinstance(content, np.ndarray) else content
     count = collections.Counter(keys)
     same: dict[bytes | int, list[Clip]] = collections.defaultdict(list)
@@ -45,7 +45,7 @@ def check_exact(
 
 
 class Copied(NamedTuple):
-    """Two clips, of two recordings, and for how many seconds they are the same sound."""
+    """Two clips of two recordings, and how many seconds of the same sound they share."""
 
     first: Clip
     second: Clip
@@ -53,16 +53,16 @@ class Copied(NamedTuple):
 
 
 def between(clips: Sequence[Clip], pairs: Iterable[Pair]) -> list[Copied]:
-    """Return the clips of ``pairs`` of numbers into ``clips``.
+    """Return the clips of ``pairs``, which have indices into ``clips``.
 
-    Pairs within one recording are left out: its stretches may overlap.
+    Pairs within one recording are left out, because its stretches may overlap.
     """
     copied = [Copied(clips[p.first], clips[p.second], p.shared_s) for p in pairs]
     return [pair for pair in copied if pair.first.place != pair.second.place]
 
 
 def near_sets(pairs: Sequence[tuple[Clip, Clip]]) -> list[tuple[Clip, ...]]:
-    """Return the sets of clips that ``pairs`` connect, each in the order of first mention."""
+    """Return the sets of clips that ``pairs`` connect, each in the order of first occurrence."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -74,8 +74,8 @@ def near_sets(pairs: Sequence[tuple[Clip, Clip]]) -> list[tuple[Clip, ...]]:
     sets: dict[int, list[Clip]] = collections.defaultdict(list)
     if clips:
         component = connected_components(links, directed=False)[1]
-        for clip, of in zip(clips, component.tolist(), strict=True):
-            sets[of].append(clip)
+        for clip, index in zip(clips, component.tolist(), strict=True):
+            sets[index].append(clip)
     return [tuple(same) for same in sets.values()]
 
 
@@ -98,7 +98,7 @@ def check_near(dataset: Dataset, pairs: Sequence[Copied]) -> Iterator[Finding]:
 
 
 def _crossing(dataset: Dataset, sets: Sets, near: str) -> Iterator[Finding]:
-    """Sort sets of the same sound by what they cross: classes, folds or groups, or neither."""
+    """Yield findings about sets of the same sound, by what they cross: classes, folds, neither."""
     partition = partition_of(dataset)
     conflicts, leaks, copies = [], [], []
     for clips, text in sets:
@@ -111,14 +111,14 @@ def _crossing(dataset: Dataset, sets: Sets, near: str) -> Iterator[Finding]:
         in_one_group = len({clip.group for clip in clips}) == 1 and clips[0].group is not None
         if not crosses_classes and len(parts) < 2 and not (near and in_one_group):
             copies.append(Item(clips, text))
-    sound = "much the same sound" if near else "one sound"
+    sound = "nearly the same sound" if near else "the same sound"
     if conflicts:
         advice = f"{sound} has several labels: listen, and give it one."
         yield Finding(f"{near}label conflict", "error", tuple(conflicts), advice)
     if partition and leaks:
         advice = (
             f"{sound} is both trained on and tested: put its clips into one {partition.word}, or"
-            " keep one."
+            " keep only one."
         )
         yield Finding(f"{near}leak", "warning" if near else "error", tuple(leaks), advice)
     if copies:
@@ -126,43 +126,44 @@ def _crossing(dataset: Dataset, sets: Sets, near: str) -> Iterator[Finding]:
 
 
 def _harmless(near: str, copies: tuple[Item, ...], partition: Partition | None) -> Finding:
-    """Return a finding of copies in one class and one part; near ones need a group for that.
+    """Return the finding about copies in one class and one part; a warning for near copies.
 
-    Training keeps exact copies in one fold by itself, but does not know of near ones.
+    Training keeps exact copies in one fold by itself. Near copies stay together only if they have
+    one group, fold or split.
     """
     if near and not partition:
         advice = "copies may land in both training and test; keep one, or put them in one group."
         return Finding("near copies", "warning", copies, advice)
     return Finding(
-        f"{near}copies", "note", copies, "they count more than others: keep one of each."
+        f"{near}copies", "note", copies, "they count more than other clips: keep one of each set."
     )
 
 
 def waveforms(clips: Sequence[Clip], options: AudioOptions) -> Callable[[int], Waveform]:
-    """Return a function that reads the beginning of clip number i; the last used ones are kept."""
-    kept: collections.OrderedDict[int, Waveform] = collections.OrderedDict()
+    """Return a function that reads the beginning of clip number i, and caches the latest ones."""
+    cache: collections.OrderedDict[int, Waveform] = collections.OrderedDict()
     lock, size = threading.Lock(), 0
 
     def waveform(number: int) -> Waveform:
         nonlocal size
         with lock:
-            if number in kept:
-                kept.move_to_end(number)
-                return kept[number]
+            if number in cache:
+                cache.move_to_end(number)
+                return cache[number]
         x = _beginning(clips[number], options)
         with lock:
-            if number not in kept:
-                kept[number] = x
+            if number not in cache:
+                cache[number] = x
                 size += x.nbytes
             while size > WAVEFORMS:
-                size -= kept.popitem(last=False)[1].nbytes
+                size -= cache.popitem(last=False)[1].nbytes
         return x
 
     return waveform
 
 
 def _beginning(clip: Clip, options: AudioOptions) -> Waveform:
-    """Read the first ``NEAR_S`` of a clip at ``RATE_HZ``."""
+    """Return the first ``NEAR_S`` seconds of a clip at ``RATE_HZ``."""
     most, count, parts = int(NEAR_S * RATE_HZ), 0, []
     with audio.open_stream(clip.source, RATE_HZ, clip.start, clip.end, options) as stream:
         for block in stream.blocks:

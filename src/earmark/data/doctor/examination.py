@@ -1,4 +1,4 @@
-"""The examination of a dataset, step by step; what needs SciPy is imported after reading."""
+"""Examine a dataset step by step; modules that need SciPy are imported after the data is read."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 
 def doctor(data: DataLike, *, near: bool = True, progress: Progress | None = None) -> list[Finding]:
-    """Listen to every clip and return what is wrong with the data, before any training.
+    """Decode every clip, and return the problems of the data.
 
     Parameters
     ----------
-    data
-        A :class:`Dataset`, or anything that :meth:`Dataset.read` takes.
-    near
-        Whether to search for near-duplicates, which takes longer than all other checks.
-    progress
-        Is told of each clip and of the seconds of audio in it.
+    data : Dataset, str, Path or object
+        A :class:`Dataset`, or anything that :meth:`Dataset.read` accepts.
+    near : bool
+        Whether to search for near copies, which takes longer than all other checks.
+    progress : Progress, optional
+        Its ``advance`` is called for each clip, with the seconds of audio in it.
 
     Returns
     -------
@@ -62,7 +62,11 @@ def doctor(data: DataLike, *, near: bool = True, progress: Progress | None = Non
 
 @dataclass(frozen=True)
 class Examination:
-    """What was heard of a dataset: ``facts`` of each clip, ``pairs`` of near copies, findings."""
+    """The results of examining a dataset.
+
+    ``facts`` are the measurements of each clip, ``pairs`` the near copies. ``near`` says whether
+    near copies were searched for.
+    """
 
     dataset: Dataset
     facts: tuple[Facts, ...]
@@ -71,27 +75,27 @@ class Examination:
     near: bool = True
 
     def pairs_among(self, clips: Container[Clip]) -> tuple[tuple[Clip, Clip], ...]:
-        """Return the near copies that are found where there are only ``clips``.
+        """Return the near copies in a dataset that has only ``clips``.
 
-        Which clips are compared depends on all that are there. They are listened to once more.
+        Which clips are compared depends on all clips in the data, so they are decoded once more.
         """
-        among = tuple(clip for clip in self.dataset.clips if clip in clips)
-        return inspect(replace(self.dataset, clips=among), near=self.near).pairs
+        remaining = tuple(clip for clip in self.dataset.clips if clip in clips)
+        return inspect(replace(self.dataset, clips=remaining), near=self.near).pairs
 
 
 def examine(
     dataset: Dataset, progress: Progress | None = None, *, near: bool = True
 ) -> list[Finding]:
-    """Return what :func:`doctor` does, of a dataset."""
+    """Return the same as :func:`doctor`, for a Dataset."""
     return inspect(dataset, progress, near=near).findings
 
 
 def inspect(
     dataset: Dataset, progress: Progress | None = None, *, near: bool = True
 ) -> Examination:
-    """Return the findings and what they were made of.
+    """Return the findings, and the measurements behind them.
 
-    In memory are some megabytes for each core, and some kilobytes for each clip, however long.
+    It needs some megabytes of memory per core, and some kilobytes per clip of any length.
     """
     from earmark.data.doctor import copies, recordings
     from earmark.data.doctor.facts import listen
@@ -100,8 +104,8 @@ def inspect(
     threads = available_cores()
     with workers(threads) as pool, open_spool() as sketches:
         facts, numbers = [], {}
-        hear = functools.partial(listen, options=dataset.audio)
-        for fact in map_ahead(pool, hear, dataset.clips, 2 * threads):
+        measure = functools.partial(listen, options=dataset.audio)
+        for fact in map_ahead(pool, measure, dataset.clips, 2 * threads):
             if near and fact.sketch is not None:
                 numbers[fact.clip] = len(sketches)
                 sketches.append(fact.sketch)
@@ -123,7 +127,7 @@ def inspect(
 
 
 def check_table(dataset: Dataset) -> Iterator[Finding]:
-    """Yield what labels, groups and folds tell by themselves, without listening."""
+    """Yield the findings about labels, groups and folds, which need no audio."""
     yield from tables.check_classes(dataset)
     yield from tables.check_partition(dataset)
 
@@ -137,12 +141,12 @@ def before_training(
     seconds: float,
     compared: Compared | None = None,
 ) -> list[Finding]:
-    """Return the findings that training can make with little listening, worst first.
+    """Return the findings that training can make while reading little audio, worst first.
 
-    ``content`` (N,) has one number for each distinct sound of ``clips``, ``embeddings`` are
-    (N, E), ``fold`` (N,) is what each clip is tested in, ``seconds`` their mean length. Pairs that
-    were ``compared`` before are not read again.
-    Recordings and exact copies in several folds are left to ``splits``, which makes the folds.
+    ``content`` (N,) has the same number for clips with equal sound, ``embeddings`` are (N, E),
+    ``fold`` (N,) is the fold in which each clip is tested, and ``seconds`` the mean length of a
+    clip. Pairs that were ``compared`` before are not read again. Recordings and exact copies in
+    several folds are reported by ``splits``, which makes the folds.
     """
     from earmark.data.doctor import copies, likely_copies
 
@@ -155,7 +159,7 @@ def before_training(
 
 
 def _distinct(facts: Sequence[Facts]) -> list[Clip]:
-    """Return the first clips of each content that are long enough to be compared."""
+    """Return the first clip of each content, if it is long enough to be compared."""
     from earmark.data.doctor import near_duplicates
 
     first = {f.content: f for f in reversed(facts)}
@@ -165,7 +169,7 @@ def _distinct(facts: Sequence[Facts]) -> list[Clip]:
 def _near(
     dataset: Dataset, clips: Sequence[Clip], sketches: Sequence[Sketch], pool: Executor
 ) -> list[copies.Copied]:
-    """Look for near-duplicates among ``clips``."""
+    """Return the near copies among ``clips``."""
     from earmark.data.doctor import copies, near_duplicates
 
     waveform = copies.waveforms(clips, dataset.audio)

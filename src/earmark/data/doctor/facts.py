@@ -1,4 +1,4 @@
-"""What a clip's samples tell: level, offset, clipping, bandwidth, phase, content."""
+"""Measure the samples of a clip: level, offset, clipping, bandwidth, phase, content."""
 
 from __future__ import annotations
 
@@ -16,32 +16,43 @@ from earmark.data.clip import Clip
 from earmark.data.doctor.near_duplicates import HOP_S, NEAR_S, Sketch, band_weights, sketch
 from earmark.errors import AudioError
 
-FRAME_S = 0.05  # of spectra; one begins every HOP_S
-MOST_FRAME = 2**16  # samples: beyond 1.3 MHz frames are shorter, and take no more memory
-FRAMES = 128  # transformed at once: 1 MB at 44.1 kHz, which stays in a core's caches
+FRAME_S = 0.05  # length of a frame of spectra; one begins every HOP_S
+MOST_FRAME = 2**16  # samples; above 1.3 MHz frames are shorter, to limit memory
+FRAMES = 128  # transformed at once: 1 MB at 44.1 kHz, which fits the caches of a core
 
-KEPT_SAMPLES = 2**22  # of all channels, 16 MB: a longer clip is decoded twice
-RAIL = 0.01  # of the peak: a clipped sample is this near to it
-SHELL = 0.04  # what is nearer than this and not at the rail is the shell below it
-LEAST_RAIL = 20  # samples at the rail; fewer pile up by chance in half a second of 8 kHz
+KEPT_SAMPLES = 2**22  # of all channels, 16 MB; a longer clip is decoded twice
+RAIL = 0.01  # distance to the peak, as a share of it, within which a sample is on the rail
+SHELL = 0.04  # samples within this distance but not on the rail are in the shell
+LEAST_RAIL = 20  # samples on the rail; fewer occur by chance in half a second at 8 kHz
 
-EDGE_HZ = 400  # on both sides of the end of a band, levels are compared over this width
-LEAST_EDGE_HZ = 1_500  # nobody records at less than 3 kHz; below, a rumble's slope is an edge
-LEAST_FALL_DB = 30  # resampled recordings fall by 34 dB and more, natural slopes by less than 25
-LEAST_QUIET_FALL_DB = 5  # while little sounds: 95 % of resampled ones do, a bird's whistle does not
-QUIET = 1 / 8  # of the frames count as quiet; those 70 dB below the loudest are digital silence
+EDGE_HZ = 400  # levels are compared over this width on both sides of the edge of a band
+LEAST_EDGE_HZ = 1_500  # nobody records at less than 3 kHz; below, a rumble may look like an edge
+LEAST_FALL_DB = 30  # resampled recordings fall by 34 dB or more, natural ones by less than 25
+LEAST_QUIET_FALL_DB = 5  # in quiet frames: 95 % of resampled recordings, but not a bird's whistle
+QUIET = 1 / 8  # share of the frames that count as quiet; 70 dB below the loudest is silence
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one clip; only ``error`` is, where it could not be read.
+    """The measurements of one clip, or only its ``error`` if it could not be read.
 
-    ``peak``: half the distance between the lowest and highest sample, so without offset; the
-    greatest over channels, as are ``offset`` (what the means of the clip's quarters have in
-    common, absolute) and ``clipped`` (share of samples on a rail, 0 unless they pile up there).
-    ``mix``: power of the mono mix over the mean power of a channel, times the channels: 1 where
-    channels are unrelated, 2 for equal stereo, 0 for opposite. ``band_hz``: where all sound ends,
-    None where nothing shows that it ends before the format does. ``content``: hash of the mono mix.
+    Attributes
+    ----------
+    peak : float
+        Half the distance between the lowest and highest sample, which ignores an offset; the
+        greatest of all channels.
+    offset : float
+        The least absolute mean of the clip's four quarters if all have the same sign, else 0; the
+        greatest of all channels.
+    clipped : float
+        Share of samples on a rail, 0 unless they accumulate there; the greatest of all channels.
+    mix : float
+        Power of the mono mix, divided by the mean power of a channel, times the number of channels:
+        1 for unrelated channels, 2 for equal stereo, 0 for opposite stereo.
+    band_hz : float or None
+        Frequency above which there is no sound; None if the band seems to be complete.
+    content : bytes
+        Hash of the mono mix.
     """
 
     clip: Clip
@@ -61,30 +72,30 @@ class Facts:
 
 
 def listen(clip: Clip, options: AudioOptions) -> Facts:
-    """Decode a clip, a long one twice, and measure it, or say why it cannot be read.
+    """Decode a clip (a long one twice) and return its measurements, or why it cannot be read.
 
-    However long it is and however many channels it has, some megabytes of it are in memory.
+    It needs some megabytes of memory for any length and number of channels.
     """
     try:
         return _measure(clip, options)
     except AudioError as error:
-        error.__cause__ = error.__context__ = None  # their frames would keep the samples
+        error.__cause__ = error.__context__ = None  # their frames would keep samples in memory
         return Facts(clip, error=error.with_traceback(None))
 
 
 def _measure(clip: Clip, options: AudioOptions) -> Facts:
-    kept: list[Samples] = []
+    blocks: list[Samples] = []
     with audio.open_channels(clip.source, clip.start, clip.end, options) as stream:
         first = _First(stream.rate_hz)
         for block in stream.blocks:
             first.add(block)
             if first.is_short():
-                kept.append(block)
+                blocks.append(block)
             else:
-                kept.clear()
+                blocks.clear()
     second = _Second(first)
     if first.is_short():
-        for block in kept:
+        for block in blocks:
             second.add(block)
     else:
         with audio.open_channels(clip.source, clip.start, clip.end, options) as again:
@@ -109,7 +120,7 @@ def _measure(clip: Clip, options: AudioOptions) -> Facts:
 
 
 class _First:
-    """What the first pass tells: extremes (channels,), powers, spectra, the hash of the mix."""
+    """The first pass: extremes (channels,), powers, spectra, and the hash of the mix."""
 
     def __init__(self, rate_hz: int) -> None:
         self.count = 0
@@ -130,18 +141,18 @@ class _First:
         self.spectra.add(mono)
 
     def is_short(self) -> bool:
-        """Say if so little was decoded that it is kept for the second pass."""
+        """Return whether the clip is short enough to stay in memory for the second pass."""
         return self.count * self.channels <= KEPT_SAMPLES
 
     def mix(self) -> float:
-        """Return what :class:`Facts` calls ``mix``."""
+        """Return the ``mix`` of :class:`Facts`."""
         if self.channels == 1 or self.power <= 0:
             return 1.0
         return self.mono_power * self.channels**2 / self.power
 
 
 class _Second:
-    """What needs the length and the extremes: means of quarters, samples on the rails."""
+    """The second pass, which needs the length and extremes: means of quarters, samples on rails."""
 
     def __init__(self, first: _First) -> None:
         self.count, self.position = first.count, 0
@@ -165,19 +176,19 @@ class _Second:
         self.position += len(block)
 
     def offset(self) -> float:
-        """Return what the means of the quarters of a channel have in common, the greatest.
+        """Return the ``offset`` of :class:`Facts`.
 
-        One mean is not enough: that of half a wave of a deep rumble is not zero either.
+        A single mean is not enough: that of half a period of a deep rumble is not zero either.
         """
         means = self.sums[self.sizes > 0] / self.sizes[self.sizes > 0, None]
         is_one_sided = (means.min(0) > 0) | (means.max(0) < 0)
         return float(np.where(is_one_sided, np.abs(means).min(0), 0.0).max())
 
     def clipped(self) -> float:
-        """Return the share of a channel on its rails, 0 where the shell below is half as full.
+        """Return the share of samples on the rails; 0 if the shell has more than half as many.
 
-        Levels get rarer towards the peak of any sound, and a pure tone has as many samples in the
-        shell as on the rail; only clipping makes them pile up, wherever its limit was.
+        In any sound, samples become rarer towards the peak, and a pure tone has as many samples in
+        the shell as on the rail. Only clipping, at any level, accumulates samples on the rail.
         """
         rail, shell = self.near[0], self.near[1] - self.near[0]
         is_clipped = ~self.is_flat & (rail >= np.maximum(LEAST_RAIL, 2 * shell))
@@ -187,8 +198,7 @@ class _Second:
 class Spectra:
     """Power spectra of a mono clip that is added block by block.
 
-    A frame begins every HOP_S, to the nearest sample, whatever the rate; a clip shorter than a
-    frame is padded.
+    A frame begins every HOP_S, rounded to a sample. A clip shorter than a frame is padded.
     """
 
     def __init__(self, rate_hz: int) -> None:
@@ -198,20 +208,20 @@ class Spectra:
         self.means = np.zeros((2, self.frame // 2 + 1))
         self.bands: list[np.ndarray] = []
         self.parts: list[Samples] = []
-        self.first, self.end, self.count = 0, 0, 0  # samples in parts; frames that are done
+        self.first, self.end, self.count = 0, 0, 0  # first and end sample of parts; frames done
 
     def add(self, x: Samples) -> None:
-        """Take the next samples (n,)."""
+        """Add the next samples (n,)."""
         self.parts.append(x)
         self.end += len(x)
         while self.end >= round((self.count + FRAMES - 1) * self.hop) + self.frame:
             self._transform(self.count + FRAMES)
 
     def finish(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return spectra (2, F) and the power in bands (T, BANDS) of the first ``NEAR_S``.
+        """Return spectra (2, F), and the power in bands (T, BANDS) of the first ``NEAR_S``.
 
-        The spectra are the mean of all frames and that of quiet ones (of each FRAMES, the quietest
-        few).
+        The spectra are the mean of all frames and the mean of quiet frames (the quietest few of
+        each FRAMES).
         """
         if self.end < self.frame:
             self.add(np.zeros(self.frame - self.end, np.float32))
@@ -221,7 +231,7 @@ class Spectra:
         return self.means / count, np.concatenate(self.bands)
 
     def _transform(self, count: int) -> None:
-        """Transform the frames up to number ``count``, and let go of what no later one needs."""
+        """Transform the frames up to number ``count``, and drop samples that are done."""
         x = np.concatenate(self.parts)
         starts = np.round(np.arange(self.count, count) * self.hop).astype(np.int64)
         starts = np.minimum(starts, self.end - self.frame) - self.first
@@ -242,9 +252,9 @@ class Spectra:
 
 @functools.lru_cache(maxsize=8)
 def _window(frame: int, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the window (frame,) and the weights of bands (F', BANDS), up to the last bin in one.
+    """Return the window (frame,) and the weights of bands (F', BANDS), up to the last bin in use.
 
-    So few bins are too small a product for BLAS to wake, and keep spinning, another thread.
+    With so few bins, the product is too small for BLAS to start further threads.
     """
     weights = band_weights(frame, rate_hz)
     bins = 1 + int(np.flatnonzero(weights.any(1)).max(initial=-1))
@@ -252,12 +262,12 @@ def _window(frame: int, rate_hz: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _band_hz(spectra: np.ndarray, rate_hz: int) -> float | None:
-    """Return where the mean spectrum falls off a cliff and never rises again; None without one.
+    """Return the frequency at which the mean spectrum falls steeply and never rises again, or None.
 
-    ``spectra`` (2, F) are the means of all frames and of quiet ones. At a cliff, the median level
-    of the EDGE_HZ below it is LEAST_FALL_DB higher than any level from EDGE_HZ above it on; the
-    steepest one counts. Quiet frames must fall there too: a loud tone falls to the noise around it,
-    but that noise goes on.
+    ``spectra`` (2, F) are the means of all frames and of quiet frames. At the fall, the median
+    level of the EDGE_HZ below must be LEAST_FALL_DB higher than any level from EDGE_HZ above it on;
+    the steepest fall counts. Quiet frames must fall there too: after a loud tone the spectrum falls
+    to the noise around it, but that noise continues.
     """
     level, quiet = 10 * np.log10(spectra + 1e-14)
     step_hz = rate_hz / 2 / (len(level) - 1)
@@ -274,7 +284,7 @@ def _band_hz(spectra: np.ndarray, rate_hz: int) -> float | None:
 
 
 def _fall(level: np.ndarray, edges: np.ndarray, width: int) -> np.ndarray:
-    """Return how far ``level`` (F,) falls at each edge, from ``width`` bins below it to above."""
+    """Return by how much ``level`` (F,) falls at each edge, from ``width`` bins below to above."""
     highest_above = np.maximum.accumulate(level[::-1])[::-1]
     below = np.lib.stride_tricks.sliding_window_view(level, width)[edges - width]
     return np.asarray(np.median(below, axis=1) - highest_above[edges + width])

@@ -1,4 +1,4 @@
-"""What the doctor says: findings, and how they are shown."""
+"""The findings of the doctor, and their texts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from earmark.errors import amount
 from earmark.system.text import one_line
 
 SEVERITIES = ("error", "warning", "note")  # worst first; an error makes `earmark doctor` exit 1
-MOST_NAMED = 3  # items of a finding that have a line each in a text; --json has all
-MOST_EXAMPLES = 2  # items of a finding that has more, in its one line
-MOST_IN_ITEM = 4  # clips of one item
+MOST_NAMED = 3  # items of a finding that are printed on a line each; --json has all
+MOST_EXAMPLES = 2  # items that are printed as examples if there are more
+MOST_IN_ITEM = 4  # clips that are named in one item
 
 
 @dataclass(frozen=True)
 class Item:
-    """One case of a finding: the clips that it is about, and what they are, in a few words."""
+    """One case of a finding: its clips, and a description in a few words."""
 
     clips: tuple[Clip, ...]
     detail: str
@@ -28,7 +28,19 @@ class Item:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of trouble with the data: its severity, its cases, and what to do about them."""
+    """One kind of problem in the data.
+
+    Attributes
+    ----------
+    kind : str
+        The name of the problem, such as 'unreadable'.
+    severity : str
+        'error', 'warning' or 'note'.
+    items : tuple of Item
+        The cases, each with its clips and a short description.
+    advice : str
+        What to do.
+    """
 
     kind: str
     severity: str
@@ -45,7 +57,7 @@ class Finding:
         return tuple(dict.fromkeys(clip for item in self.items for clip in item.clips))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``doctor --json`` prints; of a clip, the fields that are not None."""
+        """Return the object that ``doctor --json`` prints; clips lack fields that are None."""
         return {
             "kind": self.kind,
             "severity": self.severity,
@@ -58,49 +70,49 @@ class Finding:
         }
 
     def summary(self) -> str:
-        """Return the first case, how many more there are, and the advice."""
+        """Return the first case, the number of further ones, and the advice."""
         return f"{self.items[0].detail}{_more(self.items, 1)}: {self.advice}"
 
     def line(self) -> str:
-        """Return the kind and the summary, in one line."""
+        """Return the kind and the summary in one line."""
         return f"{self.kind}: {self.summary()}"
 
     def text(self) -> str:
-        """Return :meth:`lines` as one text, in which no name breaks a line."""
+        """Return :meth:`lines` as one text; names with line breaks are escaped."""
         return "\n".join(map(one_line, self.lines()))
 
     def lines(self) -> list[str]:
-        """Return a line of a table and, below it, the cases; many of them within the line."""
+        """Return a line of a table and a line per case, or one line with examples of many cases."""
         clips = amount(len(self.clips), "clip")
         head = f"{self.severity:<8} {self.kind:<20} {clips:>11}  {self.advice}"
         if _more(self.items, MOST_NAMED):
             cases = "; ".join(item.detail for item in self.items[:MOST_EXAMPLES])
             more = _more(self.items, MOST_EXAMPLES)
-            return [f"{head} Such as {cases}{more} (--json lists all)."]
+            return [f"{head} For example {cases}{more} (--json lists all)."]
         return [head, *(f"           {item.detail}" for item in self.items)]
 
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:
-    """Sort findings, the worst first; equals keep their order."""
+    """Return the findings sorted by severity, worst first; equal ones keep their order."""
     return sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
 
 
 class Names:
-    """Short names of clips: their paths in the folder that contains all of them."""
+    """Short names of clips: their paths relative to the folder that contains all of them."""
 
     def __init__(self, clips: Sequence[Clip]) -> None:
         self._clips = clips
 
     @functools.cached_property
     def _root(self) -> str:
-        """The folder; it is looked for when the first name is asked for."""
+        """The folder that contains all clips, or ''; computed at the first use."""
         try:
             return os.path.commonpath({os.path.dirname(clip.place) or "." for clip in self._clips})
-        except ValueError:  # on two drives, or none
+        except ValueError:  # clips on two drives, or no clips
             return ""
 
     def __call__(self, clip: Clip) -> str:
-        """Return the name of ``clip``, with its seconds where it is a stretch."""
+        """Return the name of ``clip``, with its seconds if it is a stretch."""
         path = self.path(clip)
         if clip.start is None and clip.end is None:
             return path
@@ -117,7 +129,7 @@ class Names:
 
 
 def clip_fields(clip: Clip) -> dict[str, Any]:
-    """Return the fields of a clip that are not None and can be written."""
+    """Return the fields of a clip that are not None, as a manifest has them."""
     fields = {name: getattr(clip, name) for name in COLUMNS} | {"path": clip.place}
     return {name: value for name, value in fields.items() if value is not None}
 

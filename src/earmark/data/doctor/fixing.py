@@ -1,4 +1,4 @@
-"""A dataset without what the doctor can mend by itself, and a list of every change."""
+"""Correct what the doctor can correct by itself, and list every change."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from earmark.data.doctor.tables import partition_of, spellings_of
 from earmark.data.split_words import is_held_out
 from earmark.errors import DataError, amount
 
-# Findings that are mended. Those of the table are looked for once more when all is done.
-MENDED = ("unreadable", "empty", "silent", "label conflict", "leak", "copies")
-MOST_LOOKS = 5  # for near copies, which others hid before they were left out
-MOST_JOINED = 3  # names of groups in that of the group they become
+# Kinds of findings that are corrected. The checks of the table are repeated at the end.
+CORRECTED = ("unreadable", "empty", "silent", "label conflict", "leak", "copies")
+MOST_SEARCHES = 5  # for near copies: leaving clips out may reveal further ones
+MOST_JOINED = 3  # names of groups that appear in the name of their joined group
 
 
 @dataclass(frozen=True)
 class Change:
-    """What was done to some ``clips`` (as they were), and which ``kind`` of finding it mends."""
+    """A change to ``clips`` (as they were before), and the ``kind`` of finding that it corrects."""
 
     done: str
     kind: str
@@ -39,16 +39,16 @@ class Change:
         return f"{self.done:<9} {self.kind:<20} {self.detail}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what ``doctor --fix --json`` prints."""
+        """Return the object that ``doctor --fix --json`` prints."""
         clips = [clip_fields(clip) for clip in self.clips]
         return {"done": self.done, "kind": self.kind, "detail": self.detail, "clips": clips}
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """A mended dataset, what was changed, and the findings that are left for a person.
+    """A corrected dataset, the changes, and the findings that are left for a person.
 
-    ``rows`` are the numbers that its clips had before.
+    ``rows`` are the indices that its clips had in the original dataset.
     """
 
     dataset: Dataset
@@ -58,11 +58,11 @@ class Fixed:
 
 
 def fix(examination: Examination) -> Fixed:
-    """Return the examined dataset without what can be mended; the files stay as they are.
+    """Return the examined dataset with corrections; no file is changed.
 
-    Left out: what is unreadable, empty or silent; all but one of exact copies; every copy where
-    copies have different classes, for one of them is wrong. Near copies get one group, and where
-    there are folds, one of these. The spellings of a class become the commonest.
+    Recordings that are unreadable, empty or silent are left out. Of exact copies, one stays, or
+    none if their classes differ, because one class must be wrong. Near copies get one group and, if
+    there are folds, one fold. The spellings of a class become the most frequent one.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def fix(examination: Examination) -> Fixed:
     """
     dataset = examination.dataset
     repair = _repaired(examination)
-    for _ in range(MOST_LOOKS):
+    for _ in range(MOST_SEARCHES):
         known = set(examination.pairs)
         new = [pair for pair in examination.pairs_among(repair.clips) if pair not in known]
         if not new:
@@ -80,22 +80,22 @@ def fix(examination: Examination) -> Fixed:
         repair = _repaired(examination)
     rows = tuple(i for i, clip in enumerate(dataset.clips) if clip in repair.clips)
     clips = tuple(repair.clips[dataset.clips[i]] for i in rows)
-    mended = dataclasses.replace(dataset, clips=clips)
-    if len(mended.labels) < 2 <= len(dataset.labels):
-        classes = amount(len(mended.labels), "class")
+    corrected = dataclasses.replace(dataset, clips=clips)
+    if len(corrected.labels) < 2 <= len(dataset.labels):
+        classes = amount(len(corrected.labels), "class")
         raise DataError(
-            f"of {len(dataset)} clips, {len(clips)} of {classes} would be left; mend the"
-            " recordings or labels by hand, as the findings say."
+            f"of {amount(len(dataset), 'clip')}, only {amount(len(clips), 'clip')} of {classes}"
+            " would be left. Correct the recordings or labels by hand, as the findings say."
         )
-    fixed_kinds = {*MENDED, *(f"near {kind}" for kind in MENDED)}
-    of_table = {finding.kind for finding in check_table(dataset)}
-    left = [f for f in examination.findings if f.kind not in fixed_kinds | of_table]
-    left = by_severity([*check_table(mended), *left])
-    return Fixed(mended, rows, tuple(repair.changes), left)
+    corrected_kinds = {*CORRECTED, *(f"near {kind}" for kind in CORRECTED)}
+    table_kinds = {finding.kind for finding in check_table(dataset)}
+    left = [f for f in examination.findings if f.kind not in corrected_kinds | table_kinds]
+    left = by_severity([*check_table(corrected), *left])
+    return Fixed(corrected, rows, tuple(repair.changes), left)
 
 
 def _repaired(examination: Examination) -> _Repair:
-    """Mend what was found, with the near copies found so far."""
+    """Return the repair of all problems, with the near copies that are known so far."""
     repair = _Repair(examination.dataset)
     repair.drop_unheard(examination)
     repair.merge_spellings()
@@ -107,7 +107,7 @@ def _repaired(examination: Examination) -> _Repair:
 
 
 class _Repair:
-    """A repair on its way: ``clips`` are those that are left, as they were and as they are now."""
+    """A repair in progress: ``clips`` maps the clips that are left to their new versions."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset, self.names = dataset, Names(dataset.clips)
@@ -119,12 +119,12 @@ class _Repair:
         return frozenset(self.dataset.classes(self.clips[clip]))
 
     def drop(self, kind: str, clips: Iterable[Clip], detail: str) -> None:
-        gone = tuple(clip for clip in clips if self.clips.pop(clip, None) is not None)
-        if gone:
-            self.changes.append(Change("left out", kind, gone, detail))
+        dropped = tuple(clip for clip in clips if self.clips.pop(clip, None) is not None)
+        if dropped:
+            self.changes.append(Change("left out", kind, dropped, detail))
 
     def drop_unheard(self, examination: Examination) -> None:
-        """Leave out what cannot be read, and what is silent among clips that are not."""
+        """Leave out unreadable clips, and silent clips unless silence is their class."""
         for f in examination.facts:
             if f.error is not None:
                 kind = "empty" if f.error.kind == "empty" else "unreadable"
@@ -133,13 +133,13 @@ class _Repair:
             self.drop("silent", [f.clip], self.names.listed([f.clip]))
 
     def merge_spellings(self) -> None:
-        """Give all spellings of a class the commonest one."""
+        """Change all spellings of a class to the most frequent one."""
         size = collections.Counter(
             name for clip in self.clips for name in self.dataset.classes(clip)
         )
         spelling: dict[str, str] = {}
         for names in spellings_of(sorted(size)).values():
-            commonest = max(names, key=lambda name: size[name])  # of equals, the first
+            commonest = max(names, key=lambda name: size[name])  # the first of equal ones
             best = unicodedata.normalize("NFC", commonest)
             for name in names if len(names) > 1 else ():
                 if name == best:
@@ -148,7 +148,7 @@ class _Repair:
                 clips = tuple(clip for clip in self.clips if name in self.dataset.classes(clip))
                 detail = f"{name!r} ({len(clips)}) is now {best!r} ({size[commonest]})"
                 if unicodedata.normalize("NFC", name) == best:
-                    detail += ", which looks the same and has other code points"
+                    detail += ", which looks the same but has other code points"
                 self.changes.append(Change("renamed", "similar labels", clips, detail))
         for clip in self.clips:
             names = [spelling.get(name, name) for name in self.dataset.classes(clip)]
@@ -157,47 +157,49 @@ class _Repair:
                 self.clips[clip] = dataclasses.replace(clip, label=label)
 
     def drop_copies(self, examination: Examination) -> dict[Clip, Clip]:
-        """Keep one of the clips with one sound, none where their classes differ.
+        """Keep one of the clips with the same sound, or none if their classes differ.
 
-        A test clip is kept rather than one of training. Return which clip stands for which.
+        Test clips are kept rather than training clips. Returns the kept clip for each dropped one.
         """
-        heard = [f for f in examination.facts if is_heard(f) and f.clip in self.clips]
+        sounding = [f for f in examination.facts if is_heard(f) and f.clip in self.clips]
         twin: dict[Clip, Clip] = {}
-        for same in exact_sets([f.clip for f in heard], [f.content for f in heard]):
+        for same in exact_sets([f.clip for f in sounding], [f.content for f in sounding]):
             if len({self.classes(clip) for clip in same}) > 1:
-                advice = "one sound with several labels; listen, and add it with the right one"
+                advice = "the same sound with several labels; listen, and add it with the right one"
                 self.drop("label conflict", same, f"{self.names.listed(same, ' = ')}: {advice}")
                 continue
-            kept = next((clip for clip in same if self._is_test(clip)), same[0])
-            others = [clip for clip in same if clip is not kept]
-            twin |= dict.fromkeys(others, kept)
+            original = next((clip for clip in same if self._is_test(clip)), same[0])
+            others = [clip for clip in same if clip is not original]
+            twin |= dict.fromkeys(others, original)
             parts = self.partition.parts(same) if self.partition else []
             kind = "leak" if len(parts) > 1 else "copies"
             copied = self.names.listed(others)
-            self.drop(kind, others, f"{copied}: the same sound as {self.names(kept)}, which stays")
+            name = self.names(original)
+            self.drop(kind, others, f"{copied}: the same sound as {name}, which stays")
         return twin
 
     def drop_conflicts(self, pairs: Iterable[tuple[Clip, Clip]]) -> None:
-        """Leave out near copies of different classes."""
+        """Leave out near copies with different classes."""
         wrong = [
             pair
             for pair in pairs
             if all(clip in self.clips for clip in pair)
             and self.classes(pair[0]) != self.classes(pair[1])
         ]
-        advice = "much the same sound with several labels; listen, and add it with the right one"
+        advice = "nearly the same sound with several labels; listen, and add the right ones"
         for same in near_sets(wrong):
             detail = f"{self.names.listed(same, ' ~ ')}: {advice}"
             self.drop("near label conflict", same, detail)
 
     def join_near(self, pairs: Iterable[tuple[Clip, Clip]]) -> None:
-        """Give near copies one group, and one fold; leave out those of test clips."""
+        """Give near copies one group and one fold; leave out near copies of test clips."""
         sets = near_sets([pair for pair in pairs if all(clip in self.clips for clip in pair)])
         for same in sets:
             tested = [clip for clip in same if self._is_test(clip)]
             if tested and len(tested) < len(same):
                 others = [clip for clip in same if clip not in tested]
-                detail = f"{self.names.listed(others)}: near the test clip {self.names(tested[0])}"
+                test_name = self.names(tested[0])
+                detail = f"{self.names.listed(others)}: near copy of the test clip {test_name}"
                 self.drop("near leak", others, f"{detail}, which stays")
         sets = [tuple(clip for clip in same if clip in self.clips) for same in sets]
         sets = [same for same in sets if len(same) > 1]
@@ -215,11 +217,11 @@ class _Repair:
             self.clips[clip] = dataclasses.replace(self.clips[clip], group=name)
 
     def _own_group(self, clip: Clip) -> str:
-        """Return the group of ``clip`` as it was: without groups, clips of one recording."""
+        """Return the original group of ``clip``, or the name of its recording if it has none."""
         return self.names.path(clip) if clip.group is None else clip.group
 
     def _joined_groups(self, sets: Sequence[tuple[Clip, ...]]) -> dict[Clip, str]:
-        """Return the group of every clip; groups with near copies of each other become one."""
+        """Return the new group of every clip; groups that share near copies become one."""
         parent: dict[str, str] = {}
 
         def root(name: str) -> str:
@@ -242,7 +244,7 @@ class _Repair:
         return {clip: joined[self._own_group(clip)] for clip in self.clips}
 
     def _move_to_one_fold(self, group: dict[Clip, str], near: set[str]) -> None:
-        """Move each group of ``near`` into the fold that most of its clips are in."""
+        """Move each group of ``near`` into the fold that has most of its clips."""
         for name in sorted(near):
             clips = [clip for clip in group if group[clip] == name]
             fold = collections.Counter(str(clip.fold) for clip in clips).most_common(1)[0][0]
@@ -250,7 +252,7 @@ class _Repair:
             for clip in moved:
                 self.clips[clip] = dataclasses.replace(self.clips[clip], fold=fold)
             if moved:
-                detail = f"{self.names.listed(moved)}: to fold {fold!r}, with its near copies"
+                detail = f"{self.names.listed(moved)}: to fold {fold!r}, where the near copies are"
                 self.changes.append(Change("moved", "near leak", moved, detail))
 
     def _is_test(self, clip: Clip) -> bool:

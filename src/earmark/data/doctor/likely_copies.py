@@ -1,7 +1,7 @@
-"""Near copies that embeddings point to: what training can notice with little listening.
+"""Find likely near copies by their embeddings, which takes training little extra time.
 
-The pairs whose embeddings are most alike are compared as the doctor compares, by the phases of
-their waveforms. So what is told is certain; `earmark doctor`, which compares more, may find more.
+The pairs with the most similar embeddings are compared by the phases of their waveforms, as in the
+doctor, so there are no false alarms. `earmark doctor` compares more pairs and may find more copies.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from earmark.data.doctor.near_duplicates import BANDS, Pair, Sketch, Waveform
 from earmark.data.doctor.recordings import SILENT_PEAK
 from earmark.errors import AudioError, amount
 
-NEAREST = 5  # of each clip; 98 % of copies that are softer, filtered, encoded or trimmed are there
-LEAST_NEAREST, ENOUGH = 2, 4_000  # of many clips fewer, lest training takes a fifth longer
-MOST_S = 10_000  # seconds of audio that are decoded once more, of the pairs most alike
-DIRECTIONS = 1_024  # random ones to which longer embeddings are reduced
-MOST_CLIPS = 20_000  # the time to compare all with all grows with the square
-RUN = 100  # neighbours in the data that are compared together, of more clips than that
-BATCH = 64  # pairs that one thread compares in one go
+NEAREST = 5  # neighbours per clip; they include 98 % of softer, filtered or trimmed copies
+LEAST_NEAREST, ENOUGH = 2, 4_000  # fewer neighbours with many clips: training took a fifth longer
+MOST_S = 10_000  # seconds of audio that are decoded again, for the most similar pairs
+DIRECTIONS = 1_024  # random directions to which longer embeddings are reduced
+MOST_CLIPS = 20_000  # the time to compare all pairs grows with the square
+RUN = 100  # if there are more clips, runs of this many consecutive clips are compared
+BATCH = 64  # pairs that one thread compares at a time
 BLOCK = 256  # embeddings in memory at a time
-COSINES = 2**24  # in memory at a time
+COSINES = 2**24  # cosines in memory at a time
 
 RowPair = tuple[int, int]  # the rows of two clips
 
 
 class Rows(Protocol):
-    """Embeddings (N, E), of which some rows are read at a time."""
+    """Embeddings (N, E); some rows can be read at a time."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -44,7 +44,7 @@ class Rows(Protocol):
 
 
 class Compared(Protocol):
-    """Seconds that the clips of a pair, by row, share: what earlier trainings found."""
+    """Results of earlier trainings: the seconds that the clips of a pair of rows share."""
 
     def get(self, pairs: Sequence[RowPair]) -> Mapping[RowPair, float]: ...
     def put(self, shared_s: Mapping[RowPair, float]) -> None: ...
@@ -58,10 +58,10 @@ def find(
     seconds: float,
     compared: Compared | None = None,
 ) -> list[copies.Copied]:
-    """Return near copies among the first of ``clips`` (N) of each ``content`` (N,).
+    """Return near copies among ``clips`` (N), one for each distinct ``content`` (N,).
 
-    ``seconds`` is the mean length of a clip. Of more than 20,000 different clips, so many are
-    compared: runs of neighbours in the data, for a copy often follows its original. Pairs that were
+    ``seconds`` is the mean length of a clip. Of more than 20,000 different clips, only 20,000 are
+    compared: runs of consecutive clips, because a copy often follows its original. Pairs that were
     ``compared`` before are not read again.
     """
     first = np.sort(np.unique(content, return_index=True)[1])
@@ -83,42 +83,45 @@ def find(
 def _compare(
     dataset: Dataset, clips: Sequence[Clip], pairs: Sequence[RowPair]
 ) -> dict[RowPair, float]:
-    """Return for how many seconds each of the ``pairs`` is one sound; a clip may be gone."""
+    """Return how many seconds of the same sound each of the ``pairs`` shares.
+
+    Pairs with a clip that can no longer be read are left out.
+    """
     if not pairs:
         return {}
     used, places = np.unique(pairs, return_inverse=True)
     waveform = copies.waveforms([clips[i] for i in used.tolist()], dataset.audio)
     with ThreadPoolExecutor() as pool:
-        drawn = pool.map(functools.partial(_sketch, waveform), range(len(used)))
-        sketches = {number: sketch for number, sketch in enumerate(drawn) if sketch is not None}
-        there = [(i, j) for i, j in places.reshape(-1, 2).tolist() if {i, j} <= sketches.keys()]
-        sounding = [(i, j) for i, j in there if len(sketches[i]) and len(sketches[j])]
+        results = pool.map(functools.partial(_sketch, waveform), range(len(used)))
+        sketches = {number: sketch for number, sketch in enumerate(results) if sketch is not None}
+        readable = [(i, j) for i, j in places.reshape(-1, 2).tolist() if {i, j} <= sketches.keys()]
+        sounding = [(i, j) for i, j in readable if len(sketches[i]) and len(sketches[j])]
         batches = [np.array(sounding[at : at + BATCH]) for at in range(0, len(sounding), BATCH)]
         compare = functools.partial(near_duplicates.compare, sketches, waveform)
         same = [pair for some in pool.map(compare, batches) for pair in some]
     row = used.tolist()
-    shared_s = {(row[i], row[j]): 0.0 for i, j in there}
+    shared_s = {(row[i], row[j]): 0.0 for i, j in readable}
     return shared_s | {(row[p.first], row[p.second]): p.shared_s for p in same}
 
 
 def _runs(count: int) -> np.ndarray:
-    """Return MOST_CLIPS rows of ``count``, in runs of RUN that are drawn at random."""
+    """Return MOST_CLIPS of ``count`` rows, in random runs of RUN consecutive rows."""
     starts = np.arange(0, count - RUN + 1, RUN)
-    drawn = np.random.default_rng(0).choice(starts, MOST_CLIPS // RUN, replace=False)
-    return np.asarray((np.sort(drawn)[:, None] + np.arange(RUN)).ravel())
+    sample = np.random.default_rng(0).choice(starts, MOST_CLIPS // RUN, replace=False)
+    return np.asarray((np.sort(sample)[:, None] + np.arange(RUN)).ravel())
 
 
 def unseen(content: np.ndarray) -> Iterator[Finding]:
-    """Yield that not all clips were compared, where there are too many; ``content`` (N,)."""
+    """Yield a note if there are too many clips to compare all; ``content`` is (N,)."""
     count = int(np.count_nonzero(np.bincount(content)))
     if count > MOST_CLIPS:
         item = Item((), f"{MOST_CLIPS:,} of {count:,} different clips were compared")
-        advice = "there may be more sets; `earmark doctor DATA` compares all clips."
+        advice = "there may be more near copies; `earmark doctor DATA` compares all clips."
         yield Finding("near copies", "note", (item,), advice)
 
 
 def _sketch(waveform: Callable[[int], Waveform], number: int) -> Sketch | None:
-    """Return the sketch of a clip's beginning: empty if silent or short, None if it is gone."""
+    """Return the sketch of a clip's beginning: empty if silent or short, None if unreadable."""
     try:
         x = waveform(number)
     except AudioError:
@@ -133,32 +136,32 @@ def _sketch(waveform: Callable[[int], Waveform], number: int) -> Sketch | None:
 def check(
     dataset: Dataset, clips: Sequence[Clip], pairs: Sequence[copies.Copied], fold: np.ndarray
 ) -> Iterator[Finding]:
-    """Yield the findings about near copies: those in several folds, and others in no one group."""
-    among = {clip for pair in pairs for clip in (pair.first, pair.second)}
-    fold_of = {c: f for c, f in zip(clips, fold.tolist(), strict=True) if among and c in among}
+    """Yield the findings about near copies in several folds, and about others without one group."""
+    paired = {clip for pair in pairs for clip in (pair.first, pair.second)}
+    fold_of = {c: f for c, f in zip(clips, fold.tolist(), strict=True) if paired and c in paired}
     names = Names(dataset.clips)
-    parted, together = [], []
+    leaking, together = [], []
     for same in copies.near_sets([(pair.first, pair.second) for pair in pairs]):
         item = Item(same, names.listed(same, " ~ "))
         if len({fold_of[clip] for clip in same}) > 1:
-            parted.append(item)
+            leaking.append(item)
         elif same[0].group is None or len({clip.group for clip in same}) > 1:
             together.append(item)
     repair = "`earmark doctor DATA --fix -o clean.csv` puts each set into one group"
-    if parted:
-        have = "set is" if len(parted) == 1 else "sets are"
+    if leaking:
+        have = "set is" if len(leaking) == 1 else "sets are"
         advice = (
-            f"{len(parted):,} {have} both trained on and tested, so the estimate is too high;"
+            f"{len(leaking):,} {have} both trained on and tested, so the estimate is too high;"
             f" {repair}."
         )
-        yield Finding("near leak", "warning", tuple(parted), advice)
+        yield Finding("near leak", "warning", tuple(leaking), advice)
     if together:
-        advice = f"each set is in one fold; {repair} for good."
+        advice = f"each set happens to be in one fold; {repair}, which keeps it so."
         yield Finding("near copies", "note", tuple(together), advice)
 
 
 def leaking_sets(findings: Sequence[Finding]) -> str | None:
-    """Say how many sets of near copies are in several folds, from what training found; or None."""
+    """Return the number of sets of near copies in several folds as text, or None."""
     for finding in findings:
         if finding.kind == "near leak":
             return f"{amount(len(finding.items), 'set')} of near copies"
@@ -166,9 +169,9 @@ def leaking_sets(findings: Sequence[Finding]) -> str | None:
 
 
 def _alike(embeddings: Rows, chosen: np.ndarray, most_rows: int) -> np.ndarray:
-    """Return (P, 2): the pairs of ``chosen`` rows (R,) that are most alike, as numbers into these.
+    """Return (P, 2): the most similar pairs of the ``chosen`` rows (R,), as indices into these.
 
-    There are no more than ``most_rows`` rows in them.
+    The pairs have at most ``most_rows`` different rows.
     """
     x = _directions(embeddings, chosen)
     most = min(max(LEAST_NEAREST, min(NEAREST, ENOUGH // len(x))), len(x) - 1)
@@ -194,25 +197,25 @@ def _alike(embeddings: Rows, chosen: np.ndarray, most_rows: int) -> np.ndarray:
 
 
 def _directions(embeddings: Rows, chosen: np.ndarray) -> np.ndarray:
-    """Return the ``chosen`` rows (R, <= 1,024), standardised, in few directions, of length 1."""
+    """Return the ``chosen`` rows (R, <= 1,024): standardised, reduced and scaled to length 1."""
     blocks = [chosen[at : at + BLOCK] for at in range(0, len(chosen), BLOCK)]
     size = embeddings.shape[1]
-    around = embeddings[blocks[0]].astype(np.float64).mean(0)
+    centre = embeddings[blocks[0]].astype(np.float64).mean(0)
     sums, squares = np.zeros(size), np.zeros(size)
     for rows in blocks:
-        away = embeddings[rows] - around
-        sums += away.sum(0)
-        squares += np.square(away, out=away).sum(0)
+        difference = embeddings[rows] - centre
+        sums += difference.sum(0)
+        squares += np.square(difference, out=difference).sum(0)
     mean = sums / len(chosen)
     deviation = np.sqrt(np.maximum(squares / len(chosen) - np.square(mean), 0)).astype(np.float32)
-    mean = (around + mean).astype(np.float32)
-    few = None
+    mean = (centre + mean).astype(np.float32)
+    projection = None
     if size > DIRECTIONS:
-        few = np.random.default_rng(0).standard_normal((size, DIRECTIONS), np.float32)
+        projection = np.random.default_rng(0).standard_normal((size, DIRECTIONS), np.float32)
     x = np.empty((len(chosen), min(size, DIRECTIONS)), np.float32)
     for number, rows in enumerate(blocks):
         standard = (embeddings[rows].astype(np.float32) - mean) / (deviation + 1e-6)
         at = slice(number * BLOCK, number * BLOCK + len(rows))
-        x[at] = standard if few is None else standard @ few
+        x[at] = standard if projection is None else standard @ projection
         x[at] /= np.linalg.norm(x[at], axis=1, keepdims=True) + 1e-9
     return x

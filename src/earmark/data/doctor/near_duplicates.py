@@ -1,13 +1,14 @@
-"""The same sound twice: re-encoded, trimmed, louder or softer, equalised, at another rate.
+"""Find near copies: the same sound re-encoded, trimmed, louder, equalised, or at another rate.
 
-Spectra alone cannot tell: two recordings of rain, or one speaker's *eight* said twice, agree in
-them as well as a copy does. Waveforms can. So there are three steps, each finer and slower:
+Spectra are not enough: two recordings of rain, or the word *eight* said twice by one speaker, have
+spectra as similar as those of a copy. Waveforms differ. There are three steps, each finer and
+slower:
 
-1. ``_neighbours``: an embedding of each clip (mean and deviation of its spectrum where it is loud,
-   which neither trimming nor gain changes much), and the nearest neighbours of each.
-2. ``_aligned``: the shift at which the spectrograms of two neighbours agree best, and how well.
-3. ``_shared_s``: for how long the *phases* of the waveforms agree at that shift, compared half a
-   second at a time with nearly flat spectra. In a copy they do, however it was encoded.
+1. ``_neighbours`` computes an embedding of each clip (mean and deviation of the spectrum of its
+   loud parts, which trimming and gain change little), and the nearest neighbours of each clip.
+2. ``_aligned`` finds the shift at which the spectrograms of two neighbours agree best.
+3. ``_shared_s`` measures for how long the *phases* of the waveforms agree at that shift, half a
+   second at a time, with nearly flat spectra. The phases of a copy agree in any encoding.
 
 docs/doctor.md has the measurements behind the thresholds; benchmarks/doctor.py makes them.
 """
@@ -21,39 +22,39 @@ from typing import NamedTuple
 import numpy as np
 import scipy.fft
 
-VERSION = 1  # raise it where the same two clips may be judged otherwise: here, or in a sketch
-NEAR_S = 300.0  # of each clip, from its beginning: copies share that, however long they are
+VERSION = 1  # raise it when the result for two clips may change, here or in a sketch
+NEAR_S = 300.0  # seconds at the beginning of each clip that are compared
 HOP_S = 0.025
 BANDS = 24
-BAND_EDGES_HZ = np.linspace(150, 3_700, BANDS + 1)  # what a telephone's 8 kHz still has
-RANGE_DB = 50  # below the loudest band and frame; what is softer, a codec may invent
+BAND_EDGES_HZ = np.linspace(150, 3_700, BANDS + 1)  # present even in telephone audio at 8 kHz
+RANGE_DB = 50  # below the loudest band and frame; a codec may invent softer sound
 STEPS = 5  # per dB: a sketch has whole numbers up to 250
-LOUD_DB = 30  # frames that are softer than the loudest one by more are not in the embedding
+LOUD_DB = 30  # frames softer than the loudest by more than this are not in the embedding
 
 NEIGHBOURS = 20
-FEW = 4_000  # pairs cost little: of fewer than 200 clips, more neighbours are compared
+FEW = 4_000  # pairs that are always affordable: below 200 clips, more neighbours are compared
 SHRINKAGE = 0.1
-BLOCK_DISTANCES = 2**22  # of the distance matrix at a time: 16 MB, and 32 for their order
-BATCH = 256  # pairs that one thread compares in one go
-LEAST_AGREEMENT = 0.4  # of spectrograms: 99 % of copies have 0.5 and more
+BLOCK_DISTANCES = 2**22  # of the distance matrix at a time: 16 MB, and 32 MB for their order
+BATCH = 256  # pairs that one thread compares at a time
+LEAST_AGREEMENT = 0.4  # of spectrograms; 99 % of copies have 0.5 or more
 RATE_HZ = 8_000  # of the waveforms that are compared
 BAND_HZ = (100, 3_600)
 LEAST_OVERLAP = RATE_HZ // 10
 LEAST_S = LEAST_OVERLAP / RATE_HZ  # of a clip
-LEAST_OVERALL = 0.3  # coherence of one stretch that a pair must have; of n stretches / sqrt(n),
+LEAST_OVERALL = 0.3  # least coherence of a pair of one stretch; for n stretches, / sqrt(n),
 LEAST_OVERALL_EVER = 0.15  # but not less than this
 STRETCH = RATE_HZ // 2
-MOST_STRETCHES = 60  # of a pair, evenly spread
-LEAST_COHERENCE = 0.8  # copies have 0.84 and more, a word said twice at most 0.76
-LEAST_SHARED_S = 1.0  # or half of what sounds in the shorter clip
+MOST_STRETCHES = 60  # per pair, evenly spread
+LEAST_COHERENCE = 0.8  # copies have 0.84 or more, a word said twice at most 0.76
+LEAST_SHARED_S = 1.0  # or half of the sounding part of the shorter clip
 SOUNDING_DB = 40  # below the loudest stretch
 
-Sketch = np.ndarray  # (T, BANDS) uint8: decibels above the floor, times STEPS; one row a HOP_S
+Sketch = np.ndarray  # (T, BANDS) uint8: decibels above the floor, times STEPS; one row per HOP_S
 Waveform = np.ndarray  # (n,) float32 at RATE_HZ
 
 
 class Pair(NamedTuple):
-    """Two clips, by number, and for how many seconds they are the same sound."""
+    """Two clips, by index, and how many seconds of the same sound they share."""
 
     first: int
     second: int
@@ -61,14 +62,14 @@ class Pair(NamedTuple):
 
 
 def band_weights(frame: int, rate_hz: int) -> np.ndarray:
-    """Return (F, BANDS): which bins of a spectrum of ``frame`` samples make up which band."""
+    """Return (F, BANDS): 1 where a bin of a spectrum of ``frame`` samples is in a band, else 0."""
     hz = np.arange(frame // 2 + 1) * rate_hz / frame
     band = np.searchsorted(BAND_EDGES_HZ, hz, side="right") - 1
     return np.asarray(band[:, None] == np.arange(BANDS), np.float32)
 
 
 def sketch(power: np.ndarray) -> Sketch:
-    """Reduce the power in bands (T, BANDS) to whole steps above the floor."""
+    """Return the power in bands (T, BANDS) as whole steps above the floor."""
     level = 10 * np.log10(power + 1e-20)
     above = np.maximum(level - level.max() + RANGE_DB, 0)
     return np.asarray(np.round(above * STEPS), np.uint8)
@@ -79,9 +80,9 @@ def find(
     waveform: Callable[[int], Waveform],
     run: Callable[..., Iterable[list[Pair]]] = map,
 ) -> list[Pair]:
-    """Return the pairs of clips that hold the same sound, sorted.
+    """Return the sorted pairs of clips with the same sound.
 
-    ``waveform`` returns clip number i at RATE_HZ; ``run`` may be a pool's ``map``.
+    ``waveform`` returns clip number i at RATE_HZ; ``run`` may be the ``map`` of a pool.
     """
     if len(sketches) < 2:
         return []
@@ -96,7 +97,7 @@ def compare(
     waveform: Callable[[int], Waveform],
     numbers: np.ndarray,
 ) -> list[Pair]:
-    """Return those of the pairs ``numbers`` (P, 2) that hold the same sound."""
+    """Return those of the pairs ``numbers`` (P, 2) that have the same sound."""
     pairs = []
     for i, j in numbers.tolist():
         agreement, shift = _aligned(sketches[i], sketches[j])
@@ -108,7 +109,7 @@ def compare(
 
 
 def _neighbours(sketches: Sequence[Sketch]) -> np.ndarray:
-    """Return (P, 2), sorted: pairs in which one is among the nearest of the other."""
+    """Return (P, 2), sorted: pairs of clips in which one is a nearest neighbour of the other."""
     x = _whitened(np.array([_embedding(s) for s in sketches]))
     square = (x * x).sum(1)
     most = min(max(NEIGHBOURS, FEW // len(x)), len(x) - 1)
@@ -132,7 +133,7 @@ def _embedding(sketch: Sketch) -> np.ndarray:
 
 
 def _whitened(x: np.ndarray) -> np.ndarray:
-    """Rotate and scale (N, D) to unit covariance; SHRINKAGE keeps flat directions small."""
+    """Return ``x`` (N, D) rotated and scaled to unit covariance; SHRINKAGE limits the scaling."""
     x = x - x.mean(0)
     variance, axes = np.linalg.eigh(x.T @ x / len(x))
     scale = 1 / np.sqrt(variance + SHRINKAGE * variance.mean() + 1e-9)
@@ -140,11 +141,11 @@ def _whitened(x: np.ndarray) -> np.ndarray:
 
 
 def _aligned(a: Sketch, b: Sketch) -> tuple[float, int]:
-    """Return the best correlation over all shifts that overlap by half, and that shift.
+    """Return the best correlation over all shifts that overlap by at least half, and that shift.
 
-    Row ``t`` of ``b`` is then row ``t + shift`` of ``a``. The steps from band to band are
-    correlated: how loud a frame is says little, and rhythms repeat. A correlation is multiplied by
-    the larger share of energy that the overlap has of ``a`` or ``b``.
+    Row ``t`` of ``b`` matches row ``t + shift`` of ``a``. Differences between neighbouring bands
+    are correlated, because loudness says little and rhythms repeat. Each correlation is multiplied
+    by the share of the energy of ``a`` or ``b`` in the overlap, whichever is larger.
     """
     x, y = (np.diff(s.astype(np.float32), axis=1) for s in (a, b))
     x, y = x - x.mean(0), y - y.mean(0)
@@ -168,9 +169,9 @@ def _energy(x: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
 
 
 def _shared_s(x: Waveform, y: Waveform, shift: int) -> float:
-    """Return for how many seconds ``x`` and ``y``, moved by ``shift`` samples, are one sound.
+    """Return how many seconds of the same sound ``x`` and ``y`` share, with ``y`` shifted.
 
-    0 means two sounds. ``shift`` may be wrong by one row of a sketch.
+    0 means different sounds. ``shift``, in samples, may be wrong by one row of a sketch.
     """
     u, v = _overlap(x, y, shift)
     if len(u) < LEAST_OVERLAP:
@@ -195,7 +196,7 @@ def _overlap(x: Waveform, y: Waveform, shift: int) -> tuple[Waveform, Waveform]:
 
 
 def _lag(u: Waveform, v: Waveform, slack: int) -> tuple[int, float]:
-    """Return the shift of ``v``, at most ``slack`` samples, that fits ``u`` best, and coherence."""
+    """Return the best shift of ``v`` (up to ``slack`` samples) to match ``u``, and coherence."""
     size = scipy.fft.next_fast_len(len(u) + slack, real=True)
     band = _band(size)
     cross = np.zeros(size // 2 + 1, np.complex64)
@@ -207,9 +208,9 @@ def _lag(u: Waveform, v: Waveform, slack: int) -> tuple[int, float]:
 
 
 def _coherence(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Return (W,), 0 to 1: how well the phases of each row of (W, n) agree, whatever the sign.
+    """Return (W,), 0 to 1: how well the phases in each row of (W, n) agree, up to the sign.
 
-    Shifts of up to two samples are tried, in quarters of one: copies need not share a grid.
+    Shifts of up to two samples are tried, in steps of a quarter, because copies may be resampled.
     """
     size = scipy.fft.next_fast_len(2 * u.shape[1], real=True)
     cross, total = _flattened(u, v, size, _band(size))
@@ -218,15 +219,15 @@ def _coherence(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _band(size: int) -> slice:
-    """Return which bins of a spectrum of ``size`` samples are in BAND_HZ."""
+    """Return the bins of a spectrum of ``size`` samples that are in BAND_HZ."""
     return slice(*(round(hz * size / RATE_HZ) for hz in BAND_HZ))
 
 
 @functools.lru_cache(maxsize=8)
 def _turns(size: int) -> np.ndarray:
-    """Return (2 F, 17), the shifts of -2 to 2 samples in quarters.
+    """Return (2 F, 17), a matrix for shifts of -2 to 2 samples in steps of a quarter.
 
-    A cross spectrum (real, imaginary, real ...) times this is its real sum after each shift.
+    A cross spectrum (real, imaginary, real ...) times this matrix is its real sum after each shift.
     """
     band = _band(size)
     radians = 2 * np.pi / size * np.arange(band.start, band.stop)
@@ -237,15 +238,15 @@ def _turns(size: int) -> np.ndarray:
 def _flattened(
     u: np.ndarray, v: np.ndarray, size: int, band: slice
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cross spectrum (..., F) with most of its magnitude taken out, and its sum."""
+    """Return the cross spectrum (..., F) with a nearly flat magnitude, and the magnitude's sum."""
     cross = scipy.fft.rfft(u, size)[..., band] * np.conj(scipy.fft.rfft(v, size)[..., band])
     root = np.sqrt(np.abs(cross)) + 1e-9
-    cross /= root * np.sqrt(root)  # of the magnitude, a fourth of its power stays
+    cross /= root * np.sqrt(root)  # the magnitude becomes its fourth root
     return cross, np.sqrt(root).sum(-1)
 
 
 def _sounding_s(x: Waveform) -> float:
-    """Return for how many seconds ``x`` is within SOUNDING_DB of its loudest stretch."""
+    """Return how many seconds of ``x`` are within SOUNDING_DB of its loudest stretch."""
     power = [float(np.mean(part * part)) for part in np.split(x, range(STRETCH, len(x), STRETCH))]
     loud = np.array(power) >= max(power) * 10 ** (-SOUNDING_DB / 10)
     return float(loud.mean() * len(x) / RATE_HZ)

@@ -1,4 +1,4 @@
-"""What is wrong with recordings: each by itself, and compared with the rest."""
+"""Check recordings, each by itself and compared with the others."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from earmark.data.doctor.findings import Finding, Item, Names
 from earmark.errors import amount
 
 SILENT_PEAK = 1e-4  # -80 dB of full scale, three steps of 16-bit audio
-LEAST_OFFSET = 1 / 256  # half a step of 8-bit audio: a wrong conversion shifts by a whole one
-LEAST_CLIPPED = 1e-3  # of the samples; of ESC-10's recordings none has more than 4e-5
-LEAST_CLIPPED_PEAK = 0.2  # below it, the steps of 8-bit audio look like a rail
-MOST_OPPOSED = 0.1  # `Facts.mix`: the mono mix is 10 dB softer than one of unrelated channels
-MOST_BAND = 0.5  # of what the rate allows; mp3 and AAC at usual bit rates keep two thirds
-LENGTH_FACTOR = 3.0  # times the median, and
-LENGTH_SPREADS = 5.0  # robust standard deviations of the logarithm away from it
-LEAST_LENGTHS = 5  # clips, to speak of the rest
-TIED = 0.8  # of a class has a trait, and at most 1 - TIED of the other clips
+LEAST_OFFSET = 1 / 256  # half a step of 8-bit audio; a wrong conversion shifts by a whole step
+LEAST_CLIPPED = 1e-3  # share of the samples; no recording of ESC-10 has more than 4e-5
+LEAST_CLIPPED_PEAK = 0.2  # below it, the steps of 8-bit audio look like clipping
+MOST_OPPOSED = 0.1  # of `Facts.mix`: the mono mix is 10 dB softer than with unrelated channels
+MOST_BAND = 0.5  # share of the possible band; mp3 and AAC at usual bit rates keep two thirds
+LENGTH_FACTOR = 3.0  # a length differs if it is this many times the median, and
+LENGTH_SPREADS = 5.0  # this many robust standard deviations of the logarithm away from it
+LEAST_LENGTHS = 5  # clips that are needed to compare lengths
+TIED = 0.8  # least share of a class with a trait; at most 1 - TIED of other clips may have it
 
 Detail = Callable[[Facts], str]
 
 
 def is_heard(facts: Facts) -> bool:
-    """Say whether the mono mix has a sound that can be compared with others."""
+    """Return whether the mono mix has sound that can be compared with other clips."""
     return facts.error is None and facts.peak >= SILENT_PEAK and facts.mix > 1e-6
 
 
@@ -38,11 +38,11 @@ def check(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
     sounding = [f for f in waveforms if f.peak >= SILENT_PEAK]
     yield from _reading(facts, names)
     silent, silence = silent_clips(facts)
-    advice = "nothing above -80 dB of full scale: remove them, or make silence a class."
+    advice = "nothing is above -80 dB of full scale: remove them, or make silence a class."
     yield from _one_each("silent", "warning", silent, lambda f: names(f.clip), advice)
     advice = (
-        "nothing above -80 dB of full scale, as nearly all of their class; equal ones count once,"
-        " so add some that differ, such as of a quiet room."
+        "nearly all clips of this class are silent (below -80 dB of full scale); equal ones count"
+        " once, so add different ones, such as recordings of a quiet room."
     )
     yield from _one_each("class of silence", "note", silence, lambda f: names(f.clip), advice)
     yield from _levels(sounding, names)
@@ -52,9 +52,10 @@ def check(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
 
 
 def silent_clips(facts: Sequence[Facts]) -> tuple[list[Facts], list[Facts]]:
-    """Return the clips that are silent, and those that are so as nearly all of their class are.
+    """Return the silent clips, and the silent clips of the one class that means silence.
 
-    One class may mean silence; two such classes could not be told apart.
+    In that class, nearly all clips are silent. If there are two such classes, neither counts,
+    because they could not be distinguished.
     """
     readable = [f for f in facts if f.error is None]
     silent = [f for f in readable if f.peak < SILENT_PEAK]
@@ -76,26 +77,26 @@ def _reading(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
     empty = [f for f in facts if _kind_and_reason(f)[0] == "empty"]
     unreadable = [f for f in facts if _kind_and_reason(f)[0] not in ("", "empty")]
     yield from _one_each("unreadable", "error", unreadable, detail, "replace or remove them.")
-    yield from _one_each("empty", "error", empty, detail, "fetch them again or remove them.")
+    yield from _one_each("empty", "error", empty, detail, "copy them again or remove them.")
     yield from _one_each(
         "incomplete",
         "warning",
         [f for f in facts if f.warnings],
         lambda f: f"{names(f.clip)}: {' '.join(f.warnings)}",
-        "fetch them again, or check that the label fits what is left.",
+        "copy them again, or check that the label fits what is left.",
     )
     if short := [f for f in facts if f.notes]:
         detail_of_all = f"{names(short[0].clip)}: {short[0].notes[0].rstrip('.')}"
         if len(short) > 1:
             detail_of_all += f"; {amount(len(short) - 1, 'other')} like it"
         items = (Item(tuple(f.clip for f in short), detail_of_all),)
-        yield Finding("a little short", "note", items, "so little matters in short clips only.")
+        yield Finding("a little short", "note", items, "this matters only for very short clips.")
     yield from _one_each(
         "decoder remarks",
         "note",
         [f for f in facts if f.remarks],
         lambda f: f"{names(f.clip)}: {' '.join(f.remarks)}",
-        "what was decoded is used; compare it with the original if it sounds wrong.",
+        "the decoded audio is used; if it sounds wrong, compare it with the original.",
     )
 
 
@@ -113,8 +114,9 @@ def _levels(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
         "warning",
         loud,
         lambda f: f"{names(f.clip)}: samples reach {f.peak:.4g}",
-        "full scale is 1, so these may be integers kept as floats: divide them by their full scale,"
-        f" or give it as --full-scale {full_scale(max((f.peak for f in loud), default=1)):.0f}.",
+        "full scale is 1, so these may be integers stored as floats: divide them by their full"
+        " scale, or give"
+        f" --full-scale {full_scale(max((f.peak for f in loud), default=1)):.0f}.",
     )
     clipped = [f for f in facts if f.clipped >= LEAST_CLIPPED and f.peak >= LEAST_CLIPPED_PEAK]
     yield from _one_each(
@@ -122,7 +124,7 @@ def _levels(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
         "warning",
         clipped,
         lambda f: f"{names(f.clip)}: {f.clipped:.1%} of the samples are at the limit",
-        "record with less gain, or leave out the worst.",
+        "record with less gain, or remove the worst.",
     )
     shifted = [f for f in facts if f.offset >= LEAST_OFFSET]
     yield from _trait(
@@ -139,31 +141,32 @@ def _levels(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
         "warning",
         opposed,
         lambda f: names(f.clip),
-        "the channels cancel each other in the mono mix: invert one, or use one only.",
+        "the channels cancel each other in the mono mix: invert one, or use only one (--channel).",
     )
 
 
 def _lengths(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
-    """Yield clips far from the median, both as a factor and by the spread of all clips."""
+    """Yield clips whose length is far from the median, as a factor and by the spread."""
     if len(facts) < LEAST_LENGTHS:
         return
     length = np.log([f.seconds for f in facts])
-    away = length - np.median(length)
-    spread = 1.4826 * np.median(np.abs(away))  # the standard deviation, were it a Gaussian
+    difference = length - np.median(length)
+    spread = 1.4826 * np.median(np.abs(difference))  # estimates the standard deviation
     limit = max(np.log(LENGTH_FACTOR), LENGTH_SPREADS * spread)
     median_s = float(np.exp(np.median(length)))
-    for kind, is_far in (("much shorter", away < -limit), ("much longer", away > limit)):
+    kinds = (("much shorter", difference < -limit), ("much longer", difference > limit))
+    for kind, is_far in kinds:
         yield from _one_each(
             kind,
             "warning",
             [facts[i] for i in np.flatnonzero(is_far).tolist()],
             lambda f: f"{names(f.clip)}: {f.seconds:.3g} s",
-            f"the median is {median_s:.3g} s: check whether these were cut wrongly.",
+            f"the median length is {median_s:.3g} s: check whether these were cut wrongly.",
         )
 
 
 def _rates(facts: Sequence[Facts]) -> Iterator[Finding]:
-    """Yield clips that do not have the commonest sample rate."""
+    """Yield clips that do not have the most frequent sample rate."""
     of_rate: dict[int, list[Facts]] = collections.defaultdict(list)
     for f in facts:
         of_rate[f.rate_hz].append(f)
@@ -180,13 +183,13 @@ def _rates(facts: Sequence[Facts]) -> Iterator[Finding]:
         facts,
         items=items,
         trait=f"at {others[0]} Hz" if len(others) == 1 else f"not at {commonest} Hz",
-        advice=f"the commonest rate is {commonest} Hz; resampling does not restore what a lower one"
-        " lost.",
+        advice=f"the most frequent rate is {commonest} Hz; resampling does not restore what a lower"
+        " rate lost.",
     )
 
 
 def _bands(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
-    """Yield clips that were recorded, sent or stored at a lower rate than they have now."""
+    """Yield clips that had a lower sample rate before."""
     narrow = [f for f in facts if f.band_hz and f.band_hz <= MOST_BAND * f.rate_hz / 2]
     yield from _trait(
         "narrow band",
@@ -194,7 +197,7 @@ def _bands(facts: Sequence[Facts], names: Names) -> Iterator[Finding]:
         facts,
         items=_items(narrow, lambda f: f"{names(f.clip)}: nothing above {f.band_hz:.0f} Hz"),
         trait="with a narrow band",
-        advice="they once had a lower sample rate, and resampling did not restore what that lost.",
+        advice="they had a lower sample rate before, and resampling did not restore what it lost.",
     )
 
 
@@ -219,7 +222,7 @@ def _trait(
     trait: str,
     advice: str,
 ) -> Iterator[Finding]:
-    """Yield a note about a harmless trait, or a warning where it tells a class from the others."""
+    """Yield a note about a harmless trait, or a warning if it distinguishes a class from others."""
     if not affected:
         return
     size = collections.Counter(f.clip.label for f in everyone)

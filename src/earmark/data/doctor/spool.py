@@ -1,4 +1,4 @@
-"""Sketches wait on disk until they are compared: those of many long clips would fill the memory."""
+"""Keep sketches on disk until they are compared; those of many long clips would fill the memory."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from earmark.errors import EarmarkError
 
 
 class Spool(Sequence[Sketch]):
-    """A sequence of sketches in a temporary file, which only grows."""
+    """A sequence of sketches in a temporary file that only grows."""
 
     def __init__(self, file: BinaryIO, places: Iterable[tuple[int, int]] = ()) -> None:
         self._file, self._lock = file, threading.Lock()
-        self._places = list(places)  # of each, the first byte and the one behind the last
+        self._places = list(places)  # first and end byte of each sketch
 
     def append(self, sketch: Sketch) -> None:
-        """Write a sketch; EarmarkError where the disk is full."""
+        """Write a sketch; EarmarkError if the disk is full."""
         try:
             first = self._file.seek(0, 2)
             self._file.write(sketch.tobytes())
         except OSError as error:
             raise EarmarkError(
-                f"cannot write into the folder {tempfile.gettempdir()}: {error.strerror}; make room"
-                " there, name another folder in TMPDIR, or give --quick."
+                f"cannot write into the folder {tempfile.gettempdir()}: {error.strerror}. Free some"
+                " space there, set TMPDIR to another folder, or give --quick."
             ) from error
         self._places.append((first, first + sketch.nbytes))
 
     def chosen(self, numbers: Iterable[int]) -> Spool:
-        """Return some of the sketches, in that order."""
+        """Return the sketches with these indices, in this order."""
         return Spool(self._file, (self._places[number] for number in numbers))
 
     def __len__(self) -> int:
@@ -56,6 +56,6 @@ class Spool(Sequence[Sketch]):
 
 @contextmanager
 def open_spool() -> Iterator[Spool]:
-    """Open an empty spool, whose file goes with it."""
+    """Yield an empty spool; its file is deleted at the end."""
     with tempfile.TemporaryFile() as file:
         yield Spool(cast(BinaryIO, file))

@@ -1,4 +1,4 @@
-"""What is wrong with the table of a dataset, without listening: classes, groups, folds."""
+"""Check the table of a dataset without its audio: classes, groups, folds."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from earmark.data.split_words import role
 from earmark.data.splits import FOLDS, dividing_column
 from earmark.errors import amount
 
-IMBALANCE = 10  # times as many clips; from there on accuracy says little about the rare class
-LEAST_SPELLED = 5  # letters: among shorter words one letter makes another word (tree, three)
-SLIP_RARER = 2  # times; of AudioSet's 527 classes 7 pairs are one letter apart (clock, cluck)
+IMBALANCE = 10  # times as many clips; from here on, accuracy says little about the rare class
+LEAST_SPELLED = 5  # letters; shorter words often differ in one letter (tree, three)
+SLIP_RARER = 2  # times rarer; 7 pairs of AudioSet's 527 classes differ in one letter (clock, cluck)
 
 
 class Partition(NamedTuple):
-    """What separates training from test clips: 'split', 'fold' or 'group'."""
+    """The column that separates training and test clips: 'split', 'fold' or 'group'."""
 
     word: str
 
     def parts(self, clips: Iterable[Clip]) -> list[str]:
         """Return the parts that ``clips`` are in, sorted."""
         words = {getattr(clip, self.word) for clip in clips}
-        if self.word == "split":  # two words for clips that are held out do not part them
+        if self.word == "split":  # 'test' and 'validation' are both held out
             words = set(map(role, words))
         return sorted({word or "" for word in words})
 
 
 def partition_of(dataset: Dataset) -> Partition | None:
-    """Return the partition by which ``splits`` makes folds; None where nothing is given."""
+    """Return the column by which ``splits`` makes folds; None if there is none."""
     word = dividing_column(dataset.clips)
     return None if word is None else Partition(word)
 
 
 def check_classes(dataset: Dataset) -> Iterator[Finding]:
-    """Yield what is wrong with the classes: their names, their sizes, where they are."""
+    """Yield the findings about classes: their names, their sizes, and their groups and folds."""
     of_class: dict[str, list[Clip]] = collections.defaultdict(list)
     for clip in dataset.clips:
         for name in dataset.classes(clip):
@@ -56,16 +56,16 @@ def check_classes(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _of_no_class(dataset: Dataset) -> Iterator[Finding]:
-    """Yield the clips without any class, where they may have several."""
+    """Yield the clips of no class, if clips may have several."""
     names = Names(dataset.clips)
     items = tuple(Item((c,), names(c)) for c in dataset.clips if not c.label)
     if items and dataset.labels:
-        advice = "without a label they are examples of no class; label those that have a class."
+        advice = "clips without a label count as examples of no class; label those that have one."
         yield Finding("no class", "note", items, advice)
 
 
 def check_partition(dataset: Dataset) -> Iterator[Finding]:
-    """Yield recordings and groups that have clips in several folds (or in training and test)."""
+    """Yield recordings and groups with clips in several folds (or in training and test)."""
     partition = partition_of(dataset)
     if partition is None:
         return
@@ -77,14 +77,14 @@ def check_partition(dataset: Dataset) -> Iterator[Finding]:
         if clip.group is not None and partition.word != "group":
             groups[clip.group].append(clip)
     for noun, members in (("recording", recordings), ("group", groups)):
-        parted = {
+        divided = {
             names.path(clips[0]) if noun == "recording" else name: (tuple(clips), parts)
             for name, clips in members.items()
             if len(parts := partition.parts(clips)) > 1
         }
         items = tuple(
             Item(clips, f"{name} has clips in {partition.word}s {', '.join(parts)}")
-            for name, (clips, parts) in parted.items()
+            for name, (clips, parts) in divided.items()
         )
         if items:
             advice = (
@@ -97,11 +97,11 @@ Classes = dict[str, tuple[Clip, ...]]
 
 
 def _alike(classes: Classes) -> Iterator[Finding]:
-    """Yield names that differ in case or spaces only, and names one typing error apart."""
+    """Yield names that differ only in case or spaces, and names that differ by one typing error."""
     spellings = spellings_of(classes)
     items = tuple(_variants(classes, names) for names in spellings.values() if len(names) > 1)
     if items:
-        advice = "these differ in case or spaces only: write one class in one way."
+        advice = "these differ only in case or spaces: write each class in one way."
         yield Finding("similar labels", "warning", items, advice)
     names = [[*spellings[a], *spellings[b]] for a, b in _one_letter_apart(spellings)]
     sizes = [sorted(len(classes[name]) for name in both) for both in names]
@@ -111,12 +111,12 @@ def _alike(classes: Classes) -> Iterator[Finding]:
         if size[0] * SLIP_RARER <= size[-1]
     )
     if items:
-        advice = "these differ in one letter: if they mean one class, write it in one way."
+        advice = "these differ in one letter: if they mean the same class, write it in one way."
         yield Finding("similar spelling", "note", items, advice)
 
 
 def spellings_of(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the ``names`` of classes by the plain word that they spell."""
+    """Return the ``names`` of classes, grouped by their plain form."""
     spellings: dict[str, list[str]] = collections.defaultdict(list)
     for name in names:
         spellings[_plain(name)].append(name)
@@ -124,10 +124,9 @@ def spellings_of(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _one_letter_apart(words: Iterable[str]) -> list[tuple[str, str]]:
-    """Return the pairs of words that one typing error makes out of each other, sorted.
+    """Return the sorted pairs of words that differ by one typing error.
 
-    Words that are equal without one letter meet under what is left of them: every pair need not be
-    compared.
+    Only words that become equal when one letter is removed are compared.
     """
     rest: dict[str, set[str]] = collections.defaultdict(set)
     for word in words:
@@ -139,9 +138,10 @@ def _one_letter_apart(words: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def _plain(name: str) -> str:
-    """Drop case, spaces, hyphens and underscores.
+    """Return a name without case, spaces, hyphens and underscores.
 
-    Not between digits, for 1_0 is not 10; nor a sign, for -5 dB is not 5 dB; nor all that there is.
+    They stay between digits (1_0 is not 10), as a sign (-5 dB is not 5 dB), and if nothing else
+    would be left.
     """
     folded = unicodedata.normalize("NFKC", name).casefold()
     sign = r"(?:^|(?<=\s))-(?=\d)"
@@ -150,10 +150,10 @@ def _plain(name: str) -> str:
 
 
 def _is_slip(a: str, b: str) -> bool:
-    """Say whether one letter was left out, added, changed, or swapped with the next.
+    """Return whether two words differ by one letter that is missing, changed or swapped.
 
     The first letter must be the same: typing errors are rare there (Yannakoudakis and Fawthrop
-    1983), but pairs like house and mouse are not. A digit is never a typing error.
+    1983), but pairs like house and mouse are not. A digit never counts as a typing error.
     """
     if min(len(a), len(b)) < LEAST_SPELLED or a[0] != b[0]:
         return False
@@ -166,26 +166,24 @@ def _is_slip(a: str, b: str) -> bool:
 
 
 def _variants(classes: Classes, names: list[str]) -> Item:
-    """Make an item of several names for one class; its clips are those of all but the commonest."""
+    """Return an item for several names of one class, with the clips of all but the commonest."""
     by_size = sorted(names, key=lambda name: -len(classes[name]))
     rarer = tuple(clip for name in by_size[1:] for clip in classes[name])
     return Item(rarer, " / ".join(f"{name!r} ({len(classes[name])})" for name in by_size))
 
 
 def _small(classes: Classes, partition: Partition | None) -> Iterator[Finding]:
-    """Yield classes of fewer recordings than folds: an error where folds must still be made."""
+    """Yield classes with fewer recordings than folds; an error if folds must still be made."""
     least = FOLDS if partition is None else 2
     count = {name: len({clip.place for clip in clips}) for name, clips in classes.items()}
     items = tuple(
-        Item(clips, f"{name!r} has {count[name]}")
+        Item(clips, f"{name!r} has {amount(count[name], 'recording')}")
         for name, clips in classes.items()
         if count[name] < FOLDS
     )
     if items:
         severity = "error" if min(count.values()) < least else "warning"
-        advice = (
-            f"fewer than {FOLDS} recordings tell nothing about a class: add some, or remove it."
-        )
+        advice = f"a class needs at least {FOLDS} recordings to be judged: add some, or remove it."
         yield Finding("small class", severity, items, advice)
 
 
@@ -199,32 +197,35 @@ def _imbalance(classes: Classes) -> Iterator[Finding]:
         if len(clips) * IMBALANCE <= len(classes[most])
     )
     if rare:
-        advice = "add clips of the rare class, and go by balanced accuracy, not by accuracy."
+        advice = "add clips of the rare class, and judge by balanced accuracy, not by accuracy."
         yield Finding("imbalance", "warning", rare, advice)
 
 
 def _confined(classes: Classes, partition: Partition | None) -> Iterator[Finding]:
-    """Yield classes that are in one group, or in one fold, only."""
+    """Yield classes that are in only one group or only one fold."""
     groups = {name: {clip.group for clip in clips} for name, clips in classes.items()}
     if len(set().union(*groups.values()) - {None}) > 1:
         items = tuple(
-            Item(classes[name], f"{name!r} is in group {next(iter(among))!r} only")
-            for name, among in groups.items()
-            if len(among) == 1 and None not in among
+            Item(classes[name], f"{name!r} is only in group {next(iter(own))!r}")
+            for name, own in groups.items()
+            if len(own) == 1 and None not in own
         )
         if items:
-            advice = "class and group cannot be told apart: record the class in other groups too."
+            advice = (
+                "the model may learn the group instead of the class: record the class in other"
+                " groups too."
+            )
             yield Finding("class equals group", "error", items, advice)
     if partition is not None and partition.word != "group":
         items = tuple(
-            Item(clips, f"{name!r} is in {partition.word} {parts[0]!r} only")
+            Item(clips, f"{name!r} is only in {partition.word} {parts[0]!r}")
             for name, clips in classes.items()
             if len(parts := partition.parts(clips)) == 1
         )
         everyone = (clip for clips in classes.values() for clip in clips)
         if items and len(partition.parts(everyone)) > 1:
             advice = (
-                "it cannot be both trained on and tested: put some of its clips into another"
+                "the class cannot be both trained on and tested: put some of its clips into another"
                 f" {partition.word}."
             )
             yield Finding(f"class in one {partition.word}", "error", items, advice)

@@ -1,4 +1,4 @@
-"""Well-known data sets, with their official folds."""
+"""Well-known public data sets, with their official folds."""
 
 from earmark.data.known.catalogue import KNOWN, KnownData
 from earmark.data.known.sets import Fetched, fetch

@@ -1,6 +1,6 @@
 """Well-known data sets: where they are published, and their official folds.
 
-None of them is shipped with earmark. Each keeps its licence, which is shown before it is fetched.
+earmark ships none of them. Each has its own licence, which is shown before the download.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from earmark.errors import DataError, did_you_mean
 class Archive:
     """The file in which a data set is published; it is unpacked into a folder called ``name``.
 
-    ``digest`` is the published hash, 'sha256:...' or 'md5:...', or empty where none is published.
+    ``digest`` is the published hash, 'sha256:...' or 'md5:...', or '' if none is published.
     ``files`` matches the names to unpack; its first group is the path below the folder.
     """
 
@@ -47,7 +47,7 @@ class KnownData:
     clips_in: Callable[[Path], Iterable[Clip]]
 
     def described(self) -> dict[str, Any]:
-        """Return what is known of it, for JSON."""
+        """Return the description of the data set, for JSON."""
         names = ("name", "title", "licence", "page", "clips", "classes", "protocol")
         archive = {name: getattr(self.archive, name) for name in ("url", "bytes", "digest")}
         return {name: getattr(self, name) for name in names} | archive
@@ -58,7 +58,8 @@ def find(name: str) -> KnownData:
     known = KNOWN.get(name)
     if known is None:
         raise DataError(
-            f"no data set {name!r};{did_you_mean(name, KNOWN)} known: {', '.join(KNOWN)}."
+            f"no data set is called {name!r};{did_you_mean(name, KNOWN)} give one of"
+            f" {', '.join(KNOWN)}."
         )
     return known
 
@@ -75,41 +76,41 @@ def _table(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _inside(folder: Path, name: str | None) -> Path:
-    """Return the file of a table's cell, a name without folders; ValueError for any other."""
+    """Return the file with a name from a table; ValueError if it is not a plain file name."""
     if name is None or not re.fullmatch(_NAME, name):
-        raise ValueError(f"the table names {name!r}, which is no name of a file in {folder.name}")
+        raise ValueError(f"the table has {name!r}, which cannot be a file in {folder.name}")
     return folder / name
 
 
 def _esc50(folder: Path) -> Iterator[Clip]:
-    """Five folds; clips cut from one recording have its number in ``src_file``."""
+    """Yield the clips, in five folds; those of one recording have its number in ``src_file``."""
     for row in _table(folder / "meta" / "esc50.csv"):
         path = _inside(folder / "audio", row["filename"])
         yield Clip(path, row["category"], group=row["src_file"], fold=row["fold"])
 
 
 def _esc10(folder: Path) -> Iterator[Clip]:
-    """The ten classes that ``esc10`` marks."""
+    """Return the clips of the ten classes that the column ``esc10`` marks."""
     names = {r["filename"] for r in _table(folder / "meta" / "esc50.csv") if r["esc10"] == "True"}
     return (clip for clip in _esc50(folder) if clip.path.name in names)
 
 
 def _fsdd(folder: Path) -> Iterator[Clip]:
-    """Files are named {digit}_{speaker}_{take}.wav; the speaker must not straddle a split."""
+    """Yield the clips, grouped by speaker; files are named {digit}_{speaker}_{take}.wav."""
     for path in sorted((folder / "recordings").glob("*.wav")):
         digit, speaker, _ = path.stem.split("_")
         yield Clip(path, digit, group=speaker)
 
 
 def _fsdd_official(folder: Path) -> Iterator[Clip]:
-    """Takes 0 to 4 are the test set (README, "Usage"), by the speakers of the others."""
+    """Yield the clips; takes 0 to 4 are the test set (README, "Usage"), by the same speakers."""
     for clip in _fsdd(folder):
         take = int(clip.path.stem.split("_")[2])
         yield Clip(clip.path, clip.label, split="test" if take < 5 else "train")
 
 
 def _speech_commands(folder: Path) -> Iterator[Clip]:
-    """Two lists name the test and validation sets; files begin with a number of the speaker."""
+    """Yield the clips; two lists state the splits, and file names begin with the speaker."""
     split = {
         line: name
         for name, file in (("test", "testing_list.txt"), ("validation", "validation_list.txt"))
@@ -121,7 +122,7 @@ def _speech_commands(folder: Path) -> Iterator[Clip]:
 
 
 def _urbansound8k(folder: Path) -> Iterator[Clip]:
-    """Ten folds; slices of one recording have its number in ``fsID``."""
+    """Yield the clips, in ten folds; those of one recording have its number in ``fsID``."""
     for row in _table(folder / "metadata" / "UrbanSound8K.csv"):
         place = _inside(folder / "audio", f"fold{row['fold']}")
         path = _inside(place, row["slice_file_name"])
@@ -130,7 +131,7 @@ def _urbansound8k(folder: Path) -> Iterator[Clip]:
 
 _ESC50 = Archive(
     name="ESC-50",
-    # The branch as it was in 2025; its author offers the archive of the branch, without a commit.
+    # A commit of 2025; the author links to the archive of the branch, which may change.
     url="https://github.com/karolpiczak/ESC-50/archive/33c8ce9eb2cf0b1c2f8bcf322eb349b6be34dbb6.zip",
     bytes=645_832_161,
     digest="",
@@ -149,7 +150,7 @@ _SPEECH_COMMANDS = Archive(
     name="speech_commands_v0.02",
     url="https://storage.googleapis.com/download.tensorflow.org/data/speech_commands_v0.02.tar.gz",
     bytes=2_428_923_189,
-    # tensorflow/datasets, datasets/speech_commands/checksums.tsv; torchaudio has the same
+    # from tensorflow/datasets, datasets/speech_commands/checksums.tsv; the same in torchaudio
     digest="sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
     unpacked_bytes=8_000_000_000,
     files=re.compile(

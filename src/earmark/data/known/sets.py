@@ -1,4 +1,4 @@
-"""Known data sets on this machine: fetched or unpacked, with a manifest."""
+"""Download and unpack known data sets, and write their manifests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from earmark.system.files import BLOCK_BYTES, not_a_file, open_file
 from earmark.system.jsons import json_text
 from earmark.system.progress import ByteProgress
 
-NOTE = "earmark.json"  # beside the recordings: where they came from, and their hash
+NOTE = "earmark.json"  # a file beside the recordings with their origin and hash
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ def fetch(
     archive: str | Path | None = None,
     progress: ByteProgress | None = None,
 ) -> Fetched:
-    """Download and unpack a data set into a folder below ``to`` and write its manifest there.
+    """Download and unpack a data set into a folder below ``to``, and write its manifest there.
 
     ``to`` is by default in the user's cache. ``archive`` is a local copy to use instead of a
-    download. What is unpacked already is not fetched again; a broken download goes on where it
-    stopped. A download must have the published hash, if there is one. A local copy with another
-    hash is used if it has all clips; ``Fetched.about_hash`` then says so. Raises DataError, also
-    where a folder is in the way that earmark did not make, unless it is empty.
+    download. A data set that is already unpacked is not downloaded again, and a broken download
+    resumes. A download must have the published hash, if there is one. A local copy with another
+    hash is used if it has all clips; ``Fetched.about_hash`` then says so. Raises DataError if any
+    of this fails, and if the folder exists, is not empty and was not made by earmark.
     """
     known = find(name)
     folder = Path(os.path.abspath(to or cache_folder() / "data")) / known.archive.name
@@ -58,7 +58,7 @@ def fetch(
                 _unpack(known, folder, Path(archive) if archive else None, progress)
     except OSError as error:
         raise DataError(
-            f"{folder} cannot be written: {error.strerror or error}; make room there or name"
+            f"cannot write {folder}: {error.strerror or error}. Free some space there, or name"
             " another folder with --to."
         ) from error
     manifest = folder / f"{name}.csv"
@@ -68,23 +68,23 @@ def fetch(
 
 
 def _about_hash(note: Path) -> str:
-    """Return the sentence about the archive's hash that was noted when it was unpacked."""
+    """Return the sentence about the hash that was saved when the archive was unpacked."""
     try:
         return str(json.loads(note.read_text(encoding="utf-8"))["about_hash"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{note} is damaged; delete the folder {note.parent} and fetch it again."
+            f"{note} is damaged. Delete the folder {note.parent}, and download it again."
         ) from error
 
 
 def _refuse_foreign(folder: Path) -> None:
-    """Refuse a folder that holds something which earmark did not put there."""
+    """Refuse a folder with content that earmark did not write."""
     if (folder / NOTE).is_file() or not os.path.lexists(folder):
         return
     if folder.is_symlink() or not folder.is_dir() or any(folder.iterdir()):
         raise DataError(
-            f"{folder} is there already and has no {NOTE}, so earmark did not make it; name another"
-            " folder with --to, or move that one away."
+            f"{folder} already exists and has no {NOTE}, so earmark did not make it. Name another"
+            " folder with --to, or move this one away."
         )
 
 
@@ -94,16 +94,16 @@ def _unpack(
     """Unpack a local ``copy`` of the archive, or a download, into ``folder``: all files or none."""
     source = copy or _download(known.archive, progress)
     if problem := not_a_file(source):
-        raise DataError(f"{source} {problem}; give the archive that {known.page} offers.")
+        raise DataError(f"{source} {problem}; give the archive from {known.page}.")
     if not source.is_file():
-        raise DataError(f"{source} is not there; give the archive that {known.page} offers.")
+        raise DataError(f"{source} does not exist; give the archive from {known.page}.")
     try:
         _unpack_file(known, folder, source, is_download=copy is None)
     except unpacking.NoRoomError:
         raise
     except DataError:
         if copy is None:
-            source.unlink()  # else the next download would go on after it
+            source.unlink()  # else the next download would continue this file
         raise
     if copy is None:
         source.unlink()
@@ -114,8 +114,8 @@ def _unpack_file(known: KnownData, folder: Path, source: Path, is_download: bool
     sha256, about_hash, is_published = _compare(known.archive, source)
     if not is_published and is_download:
         raise DataError(
-            f"what {known.archive.url} sent is not {known.archive.name} as it was published:"
-            f" {about_hash}; run the same command again, or give a good copy with --from."
+            f"the file from {known.archive.url} differs from the published {known.archive.name}:"
+            f" {about_hash}. Run the same command again, or give a good copy with --from."
         )
     part = folder.with_name(f".{folder.name}.part")
     unpacking.remove(part)
@@ -128,18 +128,18 @@ def _unpack_file(known: KnownData, folder: Path, source: Path, is_download: bool
             json_text(note, indent=1, ascii_only=True) + "\n", encoding="utf-8"
         )
         if folder.is_dir() and not folder.is_symlink():
-            folder.rmdir()  # it is empty, or this fails and everything stays as it was
+            folder.rmdir()  # fails if it is not empty; nothing has changed then
         os.replace(part, folder)
     finally:
         unpacking.remove(part)
 
 
 def _download(archive: Archive, progress: ByteProgress | None) -> Path:
-    """Download an archive into the cache; a broken download goes on where it stopped."""
+    """Download an archive into the cache, resuming a broken download; return its path."""
     if is_offline():
         raise DataError(
-            f"EARMARK_OFFLINE=1 forbids downloading {archive.url}; download it elsewhere and give"
-            " it with --from."
+            f"EARMARK_OFFLINE=1 forbids downloading {archive.url}. Download it elsewhere, and give"
+            " the file with --from."
         )
     part = cache_folder() / "data" / f"{archive.name}.download"
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -147,8 +147,8 @@ def _download(archive: Archive, progress: ByteProgress | None) -> Path:
         download(archive.url, part, archive.bytes, progress)
     except DownloadError as error:
         raise DataError(
-            f"{archive.url} could not be downloaded: {error.reason}; run the same command again,"
-            " which goes on where it stopped, or download it elsewhere and give it with --from."
+            f"cannot download {archive.url}: {error.reason}. Run the same command again to continue"
+            " where it stopped, or download it elsewhere, and give the file with --from."
         ) from error
     return part
 
@@ -161,19 +161,19 @@ def _lock(archive: Archive) -> Path:
 
 
 def _compare(archive: Archive, path: Path) -> tuple[str, str, bool]:
-    """Return the SHA-256 of a file, a sentence about its hash, and whether it is as published."""
+    """Return the SHA-256 of a file, a text about its hash, and whether it may be as published."""
     kind, _, published = archive.digest.partition(":")
     hashes = {name: hashlib.new(name) for name in {"sha256", kind or "sha256"}}
     try:
         with open_file(path) as file:
             while block := file.read(BLOCK_BYTES):
-                for one in hashes.values():
-                    one.update(block)
+                for digest_so_far in hashes.values():
+                    digest_so_far.update(block)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; give a good copy.") from error
+        raise DataError(f"cannot read {path}: {error.strerror}. Give a good copy.") from error
     sha256 = hashes["sha256"].hexdigest()
     if not archive.digest:
-        return sha256, f"SHA-256 {sha256}; its publisher prints none to compare it with", True
+        return sha256, f"SHA-256 {sha256}; there is no published hash to compare it with", True
     digest, name = hashes[kind].hexdigest(), {"sha256": "SHA-256", "md5": "MD5"}[kind]
     if digest == published:
         return sha256, f"{name} {digest}, as published", True
@@ -181,25 +181,25 @@ def _compare(archive: Archive, path: Path) -> tuple[str, str, bool]:
 
 
 def _clips(known: KnownData, folder: Path, source: Path | None = None) -> list[Clip]:
-    """Return the clips of an unpacked data set; DataError if it is not all there."""
+    """Return the clips of an unpacked data set; DataError if it is incomplete."""
     what = source or folder
     try:
         clips = list(known.clips_in(folder))
     except (OSError, KeyError, ValueError, csv.Error) as error:
         raise DataError(
-            f"{what} is not laid out as {known.title} ({error}); give the archive that"
-            f" {known.page} offers."
+            f"{what} does not have the files of {known.title} ({error}). Give the archive from"
+            f" {known.page}."
         ) from error
     present = len({clip.path for clip in clips if clip.label and _is_plain(clip.path, folder)})
     if not present == len(clips) == known.clips:
         raise DataError(
-            f"{what} holds {amount(present, 'clip')}, but {known.title} has {known.clips:,}; it is"
-            " another version, or not whole: fetch it again."
+            f"{what} has {amount(present, 'clip')}, but {known.title} has {known.clips:,}. It is"
+            " another version or incomplete: download it again."
         )
     return clips
 
 
 def _is_plain(path: Path, folder: Path) -> bool:
-    """Say whether a file is in ``folder`` itself, and no link leads out of it."""
+    """Return whether a file is in ``folder``, without any link on the way."""
     places = (path, *path.parents[: len(path.relative_to(folder).parts) - 1])
     return path.is_file() and not any(place.is_symlink() for place in places)
