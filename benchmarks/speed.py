@@ -1,6 +1,6 @@
 """Time files to pooled embeddings in the store, against published loops and the roofline.
 
-    pip install "earmark[bench]"; pip install --no-deps torchvggish
+    pip install '.[bench]'; pip install --no-deps torchvggish
     python benchmarks/speed.py [BACKBONE ...]
 
 All contestants run in turns, in one process, on the same files; a ratio compares runs of the same

@@ -723,7 +723,7 @@ def test_a_package_that_is_missing(tmp_path, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     text = refusal(path)
     assert f"needs the package {package}, which is not installed" in text
-    assert "pip install 'earmark[onnx]'" in text
+    assert "pip install '.[onnx]'" in text
 
 
 # Engines, precision, fine-tuning

@@ -14,8 +14,8 @@ DESCRIPTION = {
     "licence": "Apache-2.0",
 }
 
-pytest.importorskip("onnxruntime", reason="onnxruntime is absent; pip install 'earmark[onnx]'")
-onnx = pytest.importorskip("onnx", reason="onnx is absent; pip install 'earmark[onnx]'")
+pytest.importorskip("onnxruntime", reason="onnxruntime is absent; pip install '.[onnx]'")
+onnx = pytest.importorskip("onnx", reason="onnx is absent; pip install '.[onnx]'")
 TensorProto, helper, numpy_helper = onnx.TensorProto, onnx.helper, onnx.numpy_helper
 
 

@@ -31,6 +31,7 @@ from earmark.backbones.base import Activations, Backbone, Engine
 from earmark.backbones.choices import Choice
 from earmark.backbones.info import BackboneInfo
 from earmark.errors import BackboneError, EarmarkError, EarmarkWarning, did_you_mean, first_line
+from earmark.system import extras
 from earmark.system.cache import engines_folder
 from earmark.system.files import write_whole
 from earmark.system.threads import available_cores
@@ -86,8 +87,8 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
     if engine == "openvino":
         if not _installed():
             raise BackboneError(
-                "engine 'openvino' needs the package openvino, which is not installed; pip install"
-                " 'earmark[fast]', or use --engine torch."
+                "engine 'openvino' needs the package openvino, which is not installed."
+                f" {extras.install('fast')}, or use --engine torch."
             )
         if type(backbone).body is Backbone.body:
             raise BackboneError(

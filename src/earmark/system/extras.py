@@ -25,9 +25,13 @@ def load(
         return importlib.import_module(package)
     except ImportError as missing:
         raise error(
-            f"{purpose} needs the package {package}, which is not installed. Run: pip install"
-            f" 'earmark[{extra}]'."
+            f"{purpose} needs the package {package}, which is not installed. {install(extra)}."
         ) from missing
+
+
+def install(extra: str) -> str:
+    """Return the sentence, without its end, that says how to install an extra of earmark."""
+    return f"Run in a clone of earmark: pip install '.[{extra}]'"  # no index has earmark yet
 
 
 def first_of(packages: Sequence[T], purpose: str) -> T:
