@@ -194,7 +194,7 @@ def test_what_is_not_parquet(tmp_path: Path) -> None:
 def test_parquet_needs_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert (
-        "needs the package pyarrow, which is not installed. Run in a clone of earmark: pip install '.[parquet]'."
+        "pyarrow, which is not installed. Run in a clone of earmark: pip install '.[parquet]'."
         in refusal(write(tmp_path, "m.parquet", "PAR1"))
     )
 
