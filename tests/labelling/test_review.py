@@ -196,7 +196,7 @@ def test_from_a_model_to_a_corrected_manifest(recordings, tmp_path):
     for original in (recordings, table):
         before = original.read_bytes()
         done = command("review", model, "--apply", table, "-o", original, expect=2)
-        assert "would overwrite" in done and original.read_bytes() == before
+        assert "would be overwritten" in done and original.read_bytes() == before
     out = command("review", model, "--apply", table, "-o", fixed)
     assert re.search(r"48 clips -> .*: 2 relabelled, 0 dropped, 2 kept", out)
     labels = {c.path.name: (c.label, c.group) for c in Dataset.read(fixed)}

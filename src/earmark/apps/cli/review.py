@@ -117,7 +117,7 @@ def _correct(dataset: Dataset, apply: Path, output: Path, as_json: bool) -> None
     """Write the corrected manifest; never overwrite the data or the decisions file."""
     for original in (Path(dataset.source), apply):
         if output.exists() and original.exists() and output.samefile(original):
-            raise DataError(f"-o would overwrite {output}. Name another file.")
+            raise DataError(f"{output} is an input and would be overwritten. Name another output.")
     from earmark.labelling import corrections
 
     corrected, counts = corrections.apply(dataset, apply)
