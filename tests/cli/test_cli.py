@@ -164,7 +164,7 @@ def test_evaluate(folder, model, tmp_path):
     )
     told = json.loads(done.stdout)
     assert f"report: {tmp_path / 'r' / 'report.html'}" in done.stderr
-    assert "answered 12 clips" in (tmp_path / "r" / "report.html").read_text()
+    assert "of 12 clips were classified correctly" in (tmp_path / "r" / "report.html").read_text()
     assert told["accuracy"] == 1.0 and told["clips"] == 12
     assert {"ece_expected", "ece_debiased"} <= set(told)
     table = (tmp_path / "r" / "confusion.csv").read_text().splitlines()

@@ -88,7 +88,9 @@ def check(table: dict[str, tuple[str, bool]], objects: list[Any]) -> set[str]:
 
 def json_of(*arguments: object, expect: int = 0) -> list[Any]:
     done = earmark(*arguments, "--json", expect=expect)
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    objects = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(value.pop("schema") == 1 for value in objects)
+    return objects
 
 
 @pytest.fixture(scope="module")

@@ -68,7 +68,6 @@ def embed(
 
 def _json(embeddings: Embeddings, output: Path) -> dict[str, Any]:
     return {
-        "schema": 1,
         "output": str(output) if embeddings.clips else None,
         "backbone": embeddings.info.name,
         "clips": len(embeddings.clips),

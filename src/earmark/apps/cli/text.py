@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from earmark.data.clip import Clip
     from earmark.embeddings.stages import Failure
 
+JSON_SCHEMA = 1  # raised when a key of a command's JSON goes or changes its meaning
 STRETCH = ("start", "end")  # columns
 MOST_OF_A_KIND = 5  # warnings of one kind that are printed; the rest are counted
 UNLIKE = "than the training clips"  # in warnings of recordings that were read whole
@@ -60,7 +61,8 @@ def _encoding(stream: TextIO) -> str:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print one object on one line."""
+    """Print one object on one line, with the number of the version of its keys."""
+    value = {"schema": JSON_SCHEMA, **value}
     sys.stdout.write(f"{json_text(value, encoding=_encoding(sys.stdout))}\n")
     sys.stdout.flush()
 
