@@ -235,7 +235,7 @@ def test_apply_needs_a_place(recordings, tmp_path):
 
 def test_a_written_table_is_never_overwritten(tmp_path):
     (tmp_path / "d.csv").write_text("mine")
-    with pytest.raises(EarmarkError, match="is there already"):
+    with pytest.raises(EarmarkError, match="exists already"):
         corrections.write(tmp_path / "d.csv", [])
 
 

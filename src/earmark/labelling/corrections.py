@@ -39,7 +39,7 @@ def write(path: Path, suspects: Iterable[Suspect]) -> None:
     Paths are relative to the file. An existing file may have decisions, so it raises EarmarkError.
     """
     if path.exists():
-        raise EarmarkError(f"{path} is there already; name a new file, or delete it.")
+        raise EarmarkError(f"{path} exists already. Name a new file, or delete it.")
     rows: list[Sequence[object]] = [COLUMNS]
     for suspect in suspects:
         clip = suspect.clip
