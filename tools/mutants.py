@@ -485,15 +485,7 @@ def _start_tests() -> None:
 def _pytest(arguments: Sequence[str], plugin: object, folder: str) -> int:
     import pytest
 
-    base = [
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:xdist",
-        "-p",
-        "no:terminal",
-        f"--basetemp={folder}/t",
-    ]
+    base = ["-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder}/t"]
     return int(pytest.main([*base, *arguments], plugins=[plugin]))
 
 
