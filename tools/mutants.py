@@ -161,9 +161,7 @@ def _changes(tree: ast.Module) -> Iterator[_Change]:
                     for item in value:
                         yield from expressions(item, node, function)
                 elif name != "annotation":
-                    for child in value if isinstance(value, list) else [value]:
-                        if isinstance(child, ast.AST):
-                            yield from expressions(child, node, function)
+                    yield from parts(node, name, value, node, function)
             if isinstance(node, (ast.If, ast.While)):
                 yield negation(node, "test", node, function)
             is_sum = isinstance(node, ast.AugAssign) and type(node.op) in COMPUTED
@@ -225,6 +223,16 @@ def _changes(tree: ast.Module) -> Iterator[_Change]:
             "arithmetic", node, ast.unparse(other), put(node, "op", other.op), spot, function
         )
 
+    def parts(
+        owner: ast.AST, name: str, value: Any, spot: ast.stmt, function: str
+    ) -> Iterator[_Change]:
+        """Yield the changes of one field of ``owner``."""
+        children = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
+        for index, child in children:
+            if isinstance(child, ast.AST):
+                yield from replacements(owner, name, index, child, spot, function)
+                yield from expressions(child, spot, function)
+
     def expressions(node: ast.AST, spot: ast.stmt, function: str) -> Iterator[_Change]:
         """Yield the changes inside of an expression, its parts among them."""
         if isinstance(node, ast.JoinedStr):
@@ -232,11 +240,7 @@ def _changes(tree: ast.Module) -> Iterator[_Change]:
         for name, value in ast.iter_fields(node):
             if name in ("annotation", "returns", "ctx"):
                 continue
-            children = list(enumerate(value)) if isinstance(value, list) else [(None, value)]
-            for index, child in children:
-                if isinstance(child, ast.AST):
-                    yield from replacements(node, name, index, child, spot, function)
-                    yield from expressions(child, spot, function)
+            yield from parts(node, name, value, spot, function)
         yield from whole(node, spot, function)
 
     def replacements(

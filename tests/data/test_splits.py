@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from earmark.data import stratification
+from earmark.data import splits, stratification
 from earmark.data.clip import Clip
 from earmark.data.splits import (
     _joined,
@@ -364,3 +364,8 @@ def test_copies_and_groups_that_given_folds_part_are_counted():
     assert ["exact copies" in line for line in told] == [True, False]
     together = [replace(clip, group=clip.fold) for clip in items]
     assert make_scheme(together, distinct(12)).warnings == ()
+
+
+def test_the_limits():
+    assert (splits.FOLDS, splits.LEAST, splits.MOST_GROUPS) == (5, 3, 10)
+    assert stratification.MANY == 20_000

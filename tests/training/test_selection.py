@@ -147,6 +147,10 @@ def test_of_equal_loss_the_simpler_is_best():
     assert contest.ranked() == rivals and contest.best() == rivals[0]
 
 
+def test_the_limits():
+    assert (inner.NEIGHBOURS, inner.COUNTS, inner.MOST_KEPT) == (3, (1, 2, 3, 4), 4_000)
+
+
 # Answers
 
 
