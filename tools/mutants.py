@@ -735,7 +735,8 @@ def measure(n_beside: int) -> Coverage:
     """Return which tests execute which lines; files that did not change are not run again."""
     folder = BUILD / "lines"
     folder.mkdir(parents=True, exist_ok=True)
-    common = [*map(path_of, MODULES), *sorted(TESTS.glob("*.py"))]
+    helpers = [path for path in sorted(TESTS.glob("*.py")) if not path.name.startswith("test_")]
+    common = [*map(path_of, MODULES), *helpers]
     paths = {file: folder / f"{_digest(*common, ROOT / file)}.json" for file in _test_files()}
     stale = [file for file, path in paths.items() if not path.exists()]
 
