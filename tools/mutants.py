@@ -20,6 +20,7 @@ import ast
 import contextlib
 import copy
 import csv
+import functools
 import hashlib
 import importlib.abc
 import importlib.util
@@ -65,7 +66,7 @@ MODULES = {  # what decides and what estimates, and the folders with its tests
     "labelling.reviewing": ("labelling",),
     "labelling.suspects": ("labelling",),
 }
-MOST_SECONDS = 40.0  # of unmutated tests that one mutant is given
+MOST_SECONDS = 20.0  # of unmutated tests that one mutant is given
 PATIENCE, GRACE_S = 5, 20.0  # a mutant may take so many times as long, and so much more
 
 # ---------------------------------------------------------------------------------- the operators
@@ -248,6 +249,8 @@ def _changes(tree: ast.Module) -> Iterator[_Change]:
     ) -> Iterator[_Change]:
         """Yield what may stand in the place of ``node``."""
         news: list[tuple[str, ast.expr]] = []
+        if isinstance(owner, ast.keyword) and owner.arg == "strict":
+            return  # zip(strict=True) only guards against a mistake that is not there
         if isinstance(node, ast.Constant):
             news += [("constant", ast.Constant(new)) for new in _other_constants(node.value)]
         elif isinstance(node, ast.UnaryOp):
@@ -313,7 +316,6 @@ def _changes(tree: ast.Module) -> Iterator[_Change]:
         for index, keyword in enumerate(node.keywords):
             value = keyword.value
             is_bound = isinstance(value, (ast.Constant, ast.UnaryOp))
-            # zip(strict=True) only guards against a mistake that is not there
             if keyword.arg is None or keyword.arg == "strict" or not is_bound:
                 continue
             rest = [*node.keywords[:index], *node.keywords[index + 1 :]]
@@ -523,11 +525,12 @@ class Coverage:
     by_line: dict[tuple[str, int], set[str]]
     seconds: dict[str, float]
     fixtures: dict[str, list[tuple[str, float]]]
+    n_lines: dict[str, int]
 
     @classmethod
     def read(cls, paths: dict[str, Path]) -> Coverage:
         by_line: dict[tuple[str, int], set[str]] = {}
-        seconds, fixtures = {}, {}
+        seconds, fixtures, n_lines = {}, {}, {}
         for file, path in paths.items():
             if not path.exists():
                 print(f"{file} could not be measured and is left out", file=sys.stderr)
@@ -539,29 +542,33 @@ class Coverage:
                 seconds[test] = of["seconds"]
                 fixtures[test] = [(f"{file}:{n}", found["seconds"][n]) for n in of["fixtures"]]
                 lines = [of["lines"], *(found["fixtures"][n] for n in of["fixtures"])]
+                n_lines[test] = 1 + sum(map(len, lines))
                 for module, line in (tuple(pair) for several in lines for pair in several):
                     by_line.setdefault((module, line), set()).add(test)
-        return cls(by_line, seconds, fixtures)
+        return cls(by_line, seconds, fixtures, n_lines)
 
     def tests_of(self, module: str, lines: range) -> set[str]:
         return set().union(*(self.by_line.get((module, line), set()) for line in lines))
 
     def plan(self, tests: set[str]) -> tuple[list[str], float]:
-        """Return tests, quick files first, of MOST_SECONDS at most, and how long they take."""
-        files: dict[str, list[str]] = {}
-        for test in sorted(tests, key=lambda test: (self.seconds[test], test)):
-            files.setdefault(test.partition("::")[0], []).append(test)
+        """Return the likeliest tests, file by file, of MOST_SECONDS at most; and their seconds.
 
-        def cost(several: Sequence[str]) -> float:
-            shared = dict(pair for test in several for pair in self.fixtures[test])
-            return sum(self.seconds[test] for test in several) + sum(shared.values())
-
+        Quick tests that execute few lines come first: they were written for these lines.
+        """
         chosen: list[str] = []
-        for several in sorted(files.values(), key=cost):
-            for test in several:
-                if not chosen or cost([*chosen, test]) <= MOST_SECONDS:
-                    chosen.append(test)
-        return chosen, cost(chosen)
+        shared: dict[str, float] = {}
+        spent = 0.0
+        for test in sorted(tests, key=lambda test: (self.seconds[test] * self.n_lines[test], test)):
+            fixtures = dict(self.fixtures[test])
+            cost = self.seconds[test] + sum(
+                seconds for name, seconds in fixtures.items() if name not in shared
+            )
+            if not chosen or spent + cost <= MOST_SECONDS:
+                chosen.append(test)
+                shared |= fixtures
+                spent += cost
+        files = list(dict.fromkeys(test.partition("::")[0] for test in chosen))
+        return sorted(chosen, key=lambda test: files.index(test.partition("::")[0])), spent
 
 
 def _spots(module: str, source: str) -> dict[int, tuple[range, bool, set[str]]]:
@@ -598,11 +605,32 @@ class Tests:
         lines, is_import, names = self.spots[mutant.module][mutant.number]
         tests = self.coverage.tests_of(mutant.module, lines)
         if is_import:
-            tests |= self._by_name(names)
+            tests |= self._by_name(names) | self._naming(names)
         return self.coverage.plan(tests or self._of_module(mutant.module))
 
     def _of_module(self, module: str) -> set[str]:
         return self.coverage.tests_of(module, range(1, self.sources[module].count("\n") + 2))
+
+    def _naming(self, names: set[str]) -> set[str]:
+        """Return the tests in whose own text one of the names stands, as in a test of a limit."""
+        tests: set[str] = set()
+        for test in self.coverage.seconds:
+            file, _, name = test.partition("::")
+            tests |= (
+                {test} if names & self._words(file).get(name.partition("[")[0], set()) else set()
+            )
+        return tests
+
+    @staticmethod
+    @functools.cache
+    def _words(file: str) -> dict[str, set[str]]:
+        """Return the names that each test function of a file has in it."""
+        tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+        return {
+            node.name: {getattr(n, "id", getattr(n, "attr", "")) for n in ast.walk(node)}
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef)
+        }
 
     def _by_name(self, names: set[str]) -> set[str]:
         """Return the tests of the statements that use what a module's own statement binds."""

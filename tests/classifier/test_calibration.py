@@ -226,3 +226,20 @@ def test_a_curve_that_would_fall_is_flat_and_constant_logits_are_no_error():
     constant = Calibration.fit(np.full((4, 2), 3.0), Targets.several(onehot[:, :2]))
     assert np.isfinite([constant.temperature, constant.offset]).all()
     np.testing.assert_allclose(constant.scores(np.full((4, 2), 3.0)), 0.5, atol=1e-3)
+
+
+def test_logits_far_below_the_best_count_as_unknown_classes():
+    z = np.array([[[3.0, -597.0, -997.0, -1e6], [0.0, 1.0, 2.0, 3.0]]])
+    below = calibration._below_best(z).numpy()
+    assert below.tolist() == [[[0, -600, -1_000, -1_000], [-3, -2, -1, 0]]]
+    assert calibration.FARTHEST == 1_000
+
+
+def test_newtons_steps_arrive_from_afar():
+    """Whatever the start, the slope of the loss is zero where it ends."""
+    rng = np.random.default_rng(0)
+    for scale in (0.011, 0.3, 9.0):
+        truth = rng.integers(0, 4, 200)
+        logits = scale * (rng.standard_t(2, (200, 4)) + 2 * np.eye(4)[truth])
+        found = fit_temperature(logits, truth, np.ones(200))
+        assert found == pytest.approx(likeliest(logits, truth, np.ones(200)), rel=1e-3)

@@ -369,3 +369,61 @@ def test_copies_and_groups_that_given_folds_part_are_counted():
 def test_the_limits():
     assert (splits.FOLDS, splits.LEAST, splits.MOST_GROUPS) == (5, 3, 10)
     assert stratification.MANY == 20_000
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), min_size=1, max_size=6),
+    st.sampled_from([1e-8, 3e-3, 1.0]),
+)
+def test_the_least_spread_wins_and_of_close_ones_the_emptiest(rows, scale):
+    """As scikit-learn decides: np.isclose, then fewer clips, then the first."""
+    spreads = [scale * (1 + place * 0.6e-5) for place, _ in rows]
+    totals = [float(total) for _, total in rows]
+    best, least = 0, np.inf
+    for number, spread in enumerate(spreads):
+        is_fewer = np.isclose(spread, least) and totals[number] < totals[best]
+        if spread < least or is_fewer:
+            best, least = number, spread
+    assert stratification._best(spreads, totals) == best
+
+
+def test_very_small_spreads_are_close_by_an_absolute_measure():
+    assert stratification._best([0.0, 0.9e-8], [5.0, 3.0]) == 1
+    assert stratification._best([0.0, 1.1e-8], [5.0, 3.0]) == 0
+    assert stratification._best([0.0, 0.0], [3.0, 3.0]) == 0
+
+
+def test_deviations_are_those_of_all_classes_whatever_the_block(monkeypatch):
+    rng = np.random.default_rng(0)
+    cluster, truth = np.sort(rng.integers(0, 30, 90)), rng.integers(0, 4, 90)
+    cluster = np.unique(cluster, return_inverse=True)[1]
+    count = int(cluster.max()) + 1
+    dense = np.zeros((count, 4))
+    np.add.at(dense, (cluster, truth), 1)
+    table = stratification._Table.of(cluster, truth, count, 4)
+    for block in (2**20, 21, 4, 1):
+        monkeypatch.setattr(stratification, "BLOCK", block)
+        np.testing.assert_array_equal(table.deviations(), dense.std(1))
+    assert table.starts[0] == 0 and table.starts[-1] == len(table.clips)
+
+
+def test_what_fills_no_round_of_folds_is_dealt_out_by_shares(monkeypatch):
+    """Of each kind of cluster as many to each fold; from one more than MANY on."""
+    truth = np.repeat(np.arange(3), [22, 23, 25])
+    cluster = np.arange(70)
+    dealt = []
+    evenly = stratification._deal_evenly
+
+    def noted(table, fold, folds, seed):
+        evenly(table, fold, folds, seed)
+        dealt.append(fold.copy())
+
+    monkeypatch.setattr(stratification, "_deal_evenly", noted)
+    for most in (70, 69):
+        monkeypatch.setattr(stratification, "MANY", most)
+        fold = stratification.folds_of_clusters(truth, cluster, 5, 0)
+        counts = [np.bincount(truth[fold == k], minlength=3) for k in range(5)]
+        assert np.ptp(counts, axis=0).max() <= 1
+        assert np.ptp([c.sum() for c in counts]) <= 2
+    (first,) = dealt  # of 69 at most it is dealt out cluster by cluster
+    assert np.bincount(first[first >= 0]).tolist() == [13] * 5 and (first == -1).sum() == 5

@@ -212,6 +212,65 @@ def test_all_of_the_work_is_told_and_memory_changes_no_answer(size, monkeypatch)
         assert other == pytest.approx(one, rel=1e-3)
 
 
+@pytest.mark.parametrize("at_once", [1, 4, 10])
+def test_kernels_of_so_many_weights_are_in_memory_at_a_time(at_once, monkeypatch):
+    search = two_networks(size=20, units=4)
+    candidates = [Candidate("linear", "all", 0.3, is_weighted=True)]
+    weights = [(1.0, k / 10, 1, 0, 0, 0.5) for k in range(1, 6)]
+    fits = [InnerFit((0, 1), candidates, own) for own in [*weights, weights[0]]]
+    asked, kernels = [], type(search.table).weighted_kernels
+
+    def noted(table, name, rows, some, scaled_by=None):
+        asked.append(len(some))
+        return kernels(table, name, rows, some, scaled_by)
+
+    monkeypatch.setattr(type(search.table), "weighted_kernels", noted)
+    monkeypatch.setattr(judging, "KERNELS_BYTES", at_once * 4 * 20**2 + 3)
+    shares = []
+    parts = judging._answer(search.clips, fits, shares.append)
+    assert asked == {1: [1] * 5, 4: [4, 1], 10: [5]}[at_once]
+    assert [part.held for part in parts] == [0, 1] * 6 and shares == [1 / 6] * 6
+    for fit, part in zip(fits, parts[::2], strict=True):
+        kernel = search.table.kernel("all", np.arange(20), weights=fit.weights)
+        np.testing.assert_allclose(
+            part.logits, judging.by_kernel(search.clips, kernel, fit)[0].logits, atol=1e-4
+        )
+    monkeypatch.setattr(judging, "KERNELS_BYTES", 4 * 20**2 - 1)
+    asked.clear()
+    judging._answer(search.clips, fits, shares.append)
+    assert asked == [1] * 5
+
+
+def test_as_many_clips_as_features_are_answered_by_kernels(monkeypatch):
+    features, truth, fold = blobs(size=21)
+    asked = []
+    monkeypatch.setattr(judging, "by_moments", lambda clips, *_: asked.append(len(clips.fold)))
+    monkeypatch.setattr(judging, "by_kernel", lambda clips, *_: asked.append("kernel") or [])
+    for n in (20, 21):
+        x = {"good": features["good"][:n]}
+        search = search_of(x, truth[:n], 4, fold[:n])
+        fits = [InnerFit((0, 1), [Candidate("linear", "good", 0.3)])]
+        judging._answer(search.clips, fits, lambda share: None)
+    assert asked == ["kernel", 21]
+
+
+def test_logits_are_computed_some_clips_at_a_time(monkeypatch):
+    features, truth, fold = blobs(size=60)
+    search = search_of(features, truth, 4, fold)
+    average = inner.Average((Candidate("linear", "good", 0.03),))
+    head = search.fit_rows(average, np.arange(60))
+    rows = np.arange(50)[::-1]
+    whole = head.logits(features["good"][rows])
+    sizes = []
+    monkeypatch.setattr(selection, "BLOCK", 15)
+    monkeypatch.setattr(
+        type(head), "logits", lambda self, x: sizes.append(len(x)) or self._logits(
+            (x - self.tensors["mean"]) / self.tensors["scale"])
+    )  # fmt: skip
+    np.testing.assert_allclose(search.logits(average, head, rows), whole, rtol=1e-6)
+    assert sizes == [15, 15, 15, 5]
+
+
 def test_balanced_candidates_are_fitted_with_balanced_weights():
     targets = Targets.single(np.array([0, 0, 0, 1]), 2)
     table = table_of(4, "a")
