@@ -78,7 +78,6 @@ COMPARED = {
 COMPUTED = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
     ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr,
-    ast.BitOr: ast.BitAnd,
 }  # fmt: skip
 SWAPPED = dict(
     pair
@@ -127,6 +126,15 @@ def _is_text(node: ast.AST | None) -> bool:
     return isinstance(node, ast.JoinedStr)
 
 
+def _is_reversible(test: ast.expr) -> bool:
+    """Say whether another operator negates a test already."""
+    if isinstance(test, ast.Compare):
+        return len(test.ops) == 1 and isinstance(
+            test.ops[0], (ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.In, ast.NotIn)
+        )
+    return isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not)
+
+
 def _is_typing(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and (
         node.test.id == "TYPE_CHECKING"
@@ -163,7 +171,7 @@ def _changes(tree: ast.Module) -> Iterator[_Change]:
                         yield from expressions(item, node, function)
                 elif name != "annotation":
                     yield from parts(node, name, value, node, function)
-            if isinstance(node, (ast.If, ast.While)):
+            if isinstance(node, (ast.If, ast.While)) and not _is_reversible(node.test):
                 yield negation(node, "test", node, function)
             is_sum = isinstance(node, ast.AugAssign) and type(node.op) in COMPUTED
             if is_sum and not _is_text(node.value):
@@ -279,10 +287,12 @@ def _changes(tree: ast.Module) -> Iterator[_Change]:
         elif isinstance(node, ast.BinOp) and type(node.op) in COMPUTED:
             if not _is_text(node):
                 yield operation(node, spot, function)
-        elif isinstance(node, ast.IfExp):
+        elif isinstance(node, ast.IfExp) and not _is_reversible(node.test):
             yield negation(node, "test", spot, function)
         elif isinstance(node, ast.comprehension):
             for index, test in enumerate(node.ifs):
+                if _is_reversible(test):
+                    continue
                 new = ast.copy_location(ast.UnaryOp(ast.Not(), test), test)
                 ifs = [*node.ifs[:index], new, *node.ifs[index + 1 :]]
                 yield _Change(
