@@ -775,7 +775,10 @@ def measure(n_beside: int) -> Coverage:
     folder.mkdir(parents=True, exist_ok=True)
     helpers = [path for path in sorted(TESTS.glob("*.py")) if not path.name.startswith("test_")]
     common = [*map(path_of, MODULES), *helpers]
-    paths = {file: folder / f"{_digest(*common, ROOT / file)}.json" for file in _test_files()}
+    paths = {
+        file: folder / f"{Path(file).stem}-{_digest(*common, ROOT / file)}.json"
+        for file in _test_files()
+    }
     stale = [file for file, path in paths.items() if not path.exists()]
 
     def job(file: str) -> Job:
