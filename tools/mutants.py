@@ -66,6 +66,11 @@ MODULES = {  # what decides and what estimates, and the folders with its tests
     "labelling.reviewing": ("labelling",),
     "labelling.suspects": ("labelling",),
 }
+PRELOADED = (
+    "numpy", "torch", "scipy.sparse.csgraph", "scipy.optimize", "scipy.stats", "sklearn.metrics",
+    "sklearn.linear_model", "sklearn.model_selection", "soundfile", "safetensors.numpy", "jinja2",
+    "filelock", "huggingface_hub", "rich.console", "typer.testing", "pytest", "hypothesis",
+)  # fmt: skip
 MOST_SECONDS = 20.0  # of unmutated tests that one mutant is given
 PATIENCE, GRACE_S = 5, 20.0  # a mutant may take so many times as long, and so much more
 
@@ -481,7 +486,8 @@ def _recorder() -> _Recorder:
 def _start_tests() -> None:
     """Prepare this process, a forked one, to run tests quietly and alike each time."""
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     silent = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(silent, descriptor)
@@ -791,7 +797,7 @@ def measure(n_beside: int) -> Coverage:
 
 def _preload() -> None:
     """Import what every mutant needs, so that no forked process has to; nothing of the package."""
-    for name in ("numpy", "torch", "scipy.sparse.csgraph", "sklearn", "pytest", "hypothesis"):
+    for name in PRELOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     if any(name.partition(".")[0] == "earmark" for name in sys.modules):
@@ -801,9 +807,30 @@ def _preload() -> None:
 COLUMNS = ("module", "line", "function", "operator", "before", "after", "killed_by", "seconds")
 
 
-def try_all(mutants: Sequence[Mutant], to: Path, n_beside: int) -> Counter[str]:
-    """Try mutants, write a row for each, and return how many were killed and survived."""
+def killed_before(path: Path) -> dict[tuple[str, str, str, str], tuple[str, float]]:
+    """Return who killed which mutants in an earlier table, and in how many seconds."""
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {
+            (row["module"], row["function"], row["before"], row["after"]): (
+                row["killed_by"],
+                float(row["seconds"]),
+            )
+            for row in csv.DictReader(file)
+            if row["killed_by"] not in ("", "equivalent", "too slow")
+        }
+
+
+def try_all(
+    mutants: Sequence[Mutant], to: Path, n_beside: int, goes_on: bool = False
+) -> Counter[str]:
+    """Try mutants, write a row for each, and return how many were killed and survived.
+
+    Where it ``goes_on``, mutants that an interrupted run has killed are not tried again.
+    """
     known, counts = equivalents(), Counter[str]()
+    before = killed_before(to) if goes_on else {}
     tests = Tests(measure(n_beside))
     jobs = []
     for mutant in mutants:
@@ -812,7 +839,7 @@ def try_all(mutants: Sequence[Mutant], to: Path, n_beside: int) -> Counter[str]:
         def work(result: Path, folder: str, mutant: Mutant = mutant, own: list[str] = own) -> None:
             _try(mutant, own, result, folder)
 
-        if own and mutant.key not in known:
+        if own and mutant.key not in known and mutant.key not in before:
             jobs.append(Job(mutant, work, PATIENCE * seconds + GRACE_S))
     to.parent.mkdir(parents=True, exist_ok=True)
     with to.open("w", newline="", encoding="utf-8") as file:
@@ -827,6 +854,10 @@ def try_all(mutants: Sequence[Mutant], to: Path, n_beside: int) -> Counter[str]:
             if mutant.key in known:
                 counts["equivalent"] += 1
                 write(mutant, "equivalent", 0.0)
+            elif mutant.key in before:
+                counts["killed"] += 1
+                counts["seconds before"] += round(before[mutant.key][1])
+                write(mutant, *before[mutant.key])
             elif all(job.name is not mutant for job in jobs):
                 counts["survived"] += 1
                 write(mutant, "", 0.0)
@@ -839,7 +870,7 @@ def try_all(mutants: Sequence[Mutant], to: Path, n_beside: int) -> Counter[str]:
             write(mutant, killer, seconds)
             done = counts["killed"] + counts["survived"]
             print(
-                f"{done} of {len(jobs)}: {mutant.module}:{mutant.line} {mutant.operator}:"
+                f"{done} of {len(mutants)}: {mutant.module}:{mutant.line} {mutant.operator}:"
                 f" {mutant.after} -> {killer or 'SURVIVED'} ({seconds:.0f} s)",
                 flush=True,
             )
@@ -882,6 +913,7 @@ def main() -> None:
     parser.add_argument("--module", action="append", choices=MODULES, help="only of this module")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="side by side")
     parser.add_argument("--again", type=Path, help="try the survivors of an earlier table")
+    parser.add_argument("--go-on", action="store_true", help="keep what an interrupted run killed")
     parser.add_argument("--measure", action="store_true", help="which tests run which lines, only")
     parser.add_argument("--list", action="store_true", help="print the mutants, and try none")
     parser.add_argument("--record", action="store_true", help="write a row of the results")
@@ -897,13 +929,15 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     start = time.monotonic()
+    for number in (signal.SIGINT, signal.SIGTERM):  # in the background, a shell has them ignored
+        signal.signal(number, signal.default_int_handler)
     _preload()
     if options.measure:
         measure(options.jobs)
         return
     to = BUILD / ("again.csv" if options.again else f"seed-{options.seed}.csv")
-    counts = try_all(mutants, to, options.jobs)
-    minutes = (time.monotonic() - start) / 60
+    counts = try_all(mutants, to, options.jobs, options.go_on)
+    minutes = (time.monotonic() - start + counts["seconds before"] / options.jobs) / 60
     judged = counts["killed"] + counts["survived"]
     print(
         f"{counts['killed']} of {judged} mutants killed ({counts['killed'] / max(1, judged):.1%}),"
