@@ -243,3 +243,16 @@ def test_newtons_steps_arrive_from_afar():
         logits = scale * (rng.standard_t(2, (200, 4)) + 2 * np.eye(4)[truth])
         found = fit_temperature(logits, truth, np.ones(200))
         assert found == pytest.approx(likeliest(logits, truth, np.ones(200)), rel=1e-3)
+
+
+def test_so_many_logits_are_worked_on_at_a_time(monkeypatch):
+    """Blocks of clips are so large that CELLS logits of one set fit, and a clip at least."""
+    sizes = []
+    logsumexp = calibration.logsumexp
+    monkeypatch.setattr(calibration, "logsumexp", lambda z: sizes.append(len(z)) or logsumexp(z))
+    logits = np.random.default_rng(0).normal(size=(1, 10, 3)).astype(np.float32)
+    for cells, expected in ((12, [4, 4, 2]), (14, [4, 4, 2]), (2, [1] * 10), (100, [10])):
+        sizes.clear()
+        monkeypatch.setattr(calibration, "CELLS", cells)
+        log_loss(logits, np.arange(10) % 3, np.ones(10))
+        assert sizes == expected

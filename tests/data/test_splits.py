@@ -427,3 +427,33 @@ def test_what_fills_no_round_of_folds_is_dealt_out_by_shares(monkeypatch):
         assert np.ptp([c.sum() for c in counts]) <= 2
     (first,) = dealt  # of 69 at most it is dealt out cluster by cluster
     assert np.bincount(first[first >= 0]).tolist() == [13] * 5 and (first == -1).sum() == 5
+
+
+def test_clusters_of_a_kind_go_to_the_folds_in_turn():
+    """In their order, each kind from the first fold on; what fills no round is left."""
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 3, 70)
+    cluster = np.repeat(np.arange(70), kinds + 1)  # of as many clips as the kind says
+    table = stratification._Table.of(cluster, np.zeros(len(cluster), int), 70, 1)
+    fold = np.full(70, -1)
+    stratification._deal_evenly(table, fold, 4, 0)
+    for kind in range(3):
+        dealt = fold[kinds == kind]
+        full = len(dealt) - len(dealt) % 4
+        assert dealt[:full].tolist() == [k % 4 for k in range(full)]
+        assert (dealt[full:] == -1).all()
+
+
+def test_many_kinds_are_told_apart():
+    """300 classes of five single clips: each fold has one clip of each class."""
+    truth = np.random.default_rng(0).permutation(np.repeat(np.arange(300), 5))
+    table = stratification._Table.of(np.arange(1_500), truth, 1_500, 300)
+    fold = np.full(1_500, -1)
+    stratification._deal_evenly(table, fold, 5, 0)
+    for number in range(5):
+        assert (np.bincount(truth[fold == number], minlength=300) == 1).all()
+
+
+def test_a_word_for_a_split_that_is_none_is_refused():
+    with pytest.raises(DataError, match="tset"):
+        make_scheme(clips(12, split=["train", "train", "test", "tset"]), distinct(12))

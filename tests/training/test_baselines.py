@@ -1,17 +1,25 @@
 """Which rivals are affordable: the guards on parameters, seconds and clips."""
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from earmark.backbones import registry
+from earmark.backbones.info import Layer
+from earmark.classifier.features import FeatureSpec
+from earmark.data.clip import Clip
+from earmark.data.splits import Scheme
 from earmark.errors import BackboneError
 from earmark.training import baselines
 from earmark.training.baselines import Baseline, _rivals
 from earmark.training.estimation import OutOfFold
+from earmark.training.kernels import FeatureTable
 from earmark.training.metrics import accuracy_interval
+from earmark.training.solution import solve
+from toy import blobs, search_of
 
 LOGMEL = registry.load_backbone("logmel").info
 
@@ -28,7 +36,9 @@ class Network:
     def random(cls, info):
         if not cls.has_random:
             raise BackboneError("no random weights.")
-        return cls(info.parameters, "random " + info.name)
+        made = cls(info.parameters)
+        made.info = replace(info, name=f"random {info.name}")
+        return made
 
 
 class Weighty(Network):
@@ -85,3 +95,34 @@ def test_the_figures_of_a_rival(is_single):
     assert set(figures) == {"name", "accuracy", "ci95", "headline"}
     low, high = figures["ci95"]
     assert 0 <= low < figures["accuracy"] < high <= 1
+
+
+def test_rivals_are_judged_on_the_same_clips_or_not_at_all(monkeypatch):
+    """A recording that went away meanwhile is no reason to compare on other clips."""
+    features, truth, fold = blobs(size=60)
+    search = search_of(features, truth, 4, fold)
+    clips = tuple(Clip(Path(f"{k}.wav"), "abcd"[t]) for k, t in enumerate(truth))
+    info = replace(LOGMEL, name="net", parameters=9, layers=(Layer("a", 20), Layer("b", 10)))
+    halves = [part for x in (features["good"], features["bad"]) for part in (x, 0 * x + 1)]
+    matrix, asked = np.hstack(halves).astype(np.float32), []
+
+    def embedded(clips, network, store, **options):
+        asked.append(network.info.name)
+        is_whole = network.info.name != "logmel"
+        return SimpleNamespace(clips=clips if is_whole else clips[1:], matrix=matrix)
+
+    monkeypatch.setattr(baselines, "embed", embedded)
+    network = Network(9)
+    network.info = info
+    data = SimpleNamespace(
+        clips=clips, embeddings=[SimpleNamespace(seconds=1.0)], content=np.arange(60),
+        scheme=Scheme("", tuple("12345"), fold, np.arange(60)), dataset=SimpleNamespace(audio=None),
+    )  # fmt: skip
+    (found,) = baselines.judge(data, search, [network], None)
+    assert asked == ["logmel", "random net"] and found.name == "random weights"
+    assert found.tested.clips == clips and len(found.tested.logits) == 60
+    table = FeatureTable([info], [matrix], {"all": FeatureSpec((("a", "b"),))})
+    alone = replace(search, table=table, kinds=("linear", "logistic"), on_few=True, _choices={})
+    expected = solve(alone, clips, np.arange(60), data.scheme)
+    np.testing.assert_allclose(found.tested.logits, expected.logits, rtol=1e-3, atol=1e-3)
+    assert baselines.judge(data, search, [Network(0, "logmel")], None) == []

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earmark.classifier.calibration import log_loss, sigmoid
+from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
 from earmark.training import inner, judging, metrics, screening, selection, weighting
@@ -332,6 +333,8 @@ def test_the_joint_spec_reads_all_of_every_layer():
         assert joint({**specs, "all": dataclasses.replace(specs["all"], **change)}) is None
     single = search_of({"x": np.zeros((6, 4), np.float32)}, np.arange(6) % 2, 2, np.arange(6) % 3)
     assert weighting.joint_name(single.table) is None
+    whole = {"x": FeatureSpec((("x",),))}  # one layer has nothing to weigh against
+    assert weighting.joint_name(dataclasses.replace(single.table, specs=whole)) is None
 
 
 # Searches
