@@ -189,3 +189,32 @@ def test_at_home_the_chosen_head_is_fitted_over_folds_that_part_groups():
         out_of_fold=tested,
     )  # fmt: skip
     assert reviewing._at_home(few) is None  # one sound in all
+
+
+def test_a_review_trains_as_it_is_told_and_compares_nothing(monkeypatch):
+    """Every clip is reviewed, also those of a test split; baselines would only take time."""
+    clips = tuple(
+        Clip(Path(f"/{k}.wav"), "ab"[k % 2], split=("train", "test")[k // 3]) for k in range(4)
+    )
+    asked = []
+
+    def train(data, **options):
+        asked.append((data, options))
+        raise InterruptedError
+
+    monkeypatch.setattr(reviewing, "train", train)
+    defaults = {
+        "backbone": "auto", "head": "auto", "layers": "auto", "folds": 5, "seed": 0, "store": None,
+        "progress": None, "compare": False,
+    }  # fmt: skip
+    others = {
+        "backbone": "yamnet", "head": "mlp", "layers": "last", "folds": 3, "seed": 8,
+        "store": "s", "progress": "p",
+    }  # fmt: skip
+    for options in ({}, others):
+        with pytest.raises(InterruptedError):
+            reviewing.review(Dataset(clips, "data"), **options)
+        data, found = asked.pop()
+        assert found == defaults | options
+        assert [clip.split for clip in data] == [None] * 4 and len(data.clips) == 4
+    assert reviewing.review.__kwdefaults__["top"] == 30

@@ -115,8 +115,8 @@ def test_points_are_means_and_quantiles_of_draws(head, held_out):
         draws = points[point["clips_per_class"]]
         assert len(draws) == 4 * (5 if held_out is None else 1)
         assert point["accuracy"] == pytest.approx(np.mean(draws), abs=0.006)
-        assert point["low"] == pytest.approx(np.quantile(draws, 0.1), abs=0.03)
-        assert point["high"] == pytest.approx(np.quantile(draws, 0.9), abs=0.03)
+        assert point["low"] == pytest.approx(np.quantile(draws, 0.1), abs=1e-6)
+        assert point["high"] == pytest.approx(np.quantile(draws, 0.9), abs=1e-6)
 
 
 def test_many_folds_and_clips_are_drawn_in_part(monkeypatch):

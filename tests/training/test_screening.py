@@ -41,6 +41,15 @@ def test_thinning_keeps_an_even_share_of_each_class(classes, most, seed):
     assert (np.abs(kept - shares) < 2).all()
 
 
+def test_thinning_takes_evenly_spaced_clips_of_shuffled_classes():
+    truth = np.random.default_rng(1).integers(0, 5, 300)
+    rows = np.arange(300)
+    order = np.random.default_rng(7).permutation(rows).tolist()
+    by_class = [row for k in range(5) for row in order if truth[row] == k]
+    expected = sorted(by_class[int(place)] for place in np.linspace(0, 299, 60))
+    assert thinned(rows, Targets.single(truth, 5), 60, 7).tolist() == expected
+
+
 def test_thinning_draws_by_the_seed():
     targets = Targets.single(np.arange(60) % 3, 3)
     one, same, other = (thinned(np.arange(60), targets, 20, seed) for seed in (0, 0, 1))
@@ -93,6 +102,10 @@ def test_of_many_classes_as_many_are_screened_as_have_clips_enough(monkeypatch):
     scarce = few_clips(clips_of([5] * 20), 0)  # 5 of each, of which 50 clips need ten classes
     assert scarce.targets.n_classes == 10
     assert len(scarce.fold) == 50
+    # 9.9 classes would have clips enough, and so ten have
+    assert few_clips(clips_of([5] * 20 + [6]), 0).targets.n_classes == 10
+    few = few_clips(clips_of([100, 0, 100]), 0)
+    assert few.targets.n_classes == 3 and len(few.fold) == 50  # a class without clips stays
     absent = few_clips(clips_of([30, 0, 30, 30, 0, 30, 30, 30, 30, 30]), 0)
     assert absent.targets.n_classes == 6 and (absent.targets.counts > 0).all()
     assert sorted(set((rows_of(absent) // 30).tolist())) == [0, 1, 3, 4, 6, 7]

@@ -333,6 +333,10 @@ def test_the_joint_spec_reads_all_of_every_layer():
         assert joint({**specs, "all": dataclasses.replace(specs["all"], **change)}) is None
     single = search_of({"x": np.zeros((6, 4), np.float32)}, np.arange(6) % 2, 2, np.arange(6) % 3)
     assert weighting.joint_name(single.table) is None
+    x = {name: np.zeros((6, 4), np.float32) for name in "xy"}
+    pair = search_of(x, np.arange(6) % 2, 2, np.arange(6) % 3).table
+    both = {name: FeatureSpec((tuple(name),)) for name in ("x", "y", "xy")}
+    assert weighting.joint_name(dataclasses.replace(pair, specs=both)) == "xy"
     whole = {"x": FeatureSpec((("x",),))}  # one layer has nothing to weigh against
     assert weighting.joint_name(dataclasses.replace(single.table, specs=whole)) is None
 
