@@ -361,8 +361,13 @@ def test_rows_of_folds():
 
 def test_a_plan_holds_back_the_next_fold():
     features, truth, fold = blobs(size=60)
-    search = search_of(features, truth, 4, fold, kinds=("prototype",))
-    for number, plan in enumerate(search.plans()):
+    told = []
+    search = search_of(features, truth, 4, fold, kinds=("prototype",), step=lambda: told.append(1))
+    plans = search.plans()
+    assert len(told) == 4
+    search.out_of_fold(plans)
+    assert len(told) == 4 + 5
+    for number, plan in enumerate(plans):
         assert plan.test.tolist() == np.flatnonzero(fold == number).tolist()
         assert plan.rows.tolist() == np.flatnonzero(fold != number).tolist()
         assert plan.inner.tolist() == np.flatnonzero(fold == (number + 1) % 5).tolist()
