@@ -9,6 +9,7 @@ import pytest
 from earmark.classifier.head import Head
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
+from earmark.errors import ModelError
 from earmark.labelling import reviewing
 from earmark.labelling.suspects import Neighbour, neighbours, suspect_of
 from earmark.training.inner import Average, Candidate
@@ -218,3 +219,14 @@ def test_a_review_trains_as_it_is_told_and_compares_nothing(monkeypatch):
         assert found == defaults | options
         assert [clip.split for clip in data] == [None] * 4 and len(data.clips) == 4
     assert reviewing.review.__kwdefaults__["top"] == 30
+
+
+@pytest.mark.parametrize("source", [None, {}, {"data": None}, {"label": "x"}])
+def test_a_model_that_does_not_say_its_data_is_refused(monkeypatch, source):
+    classifier = SimpleNamespace(provenance={"source": source})
+    monkeypatch.setattr(reviewing.Classifier, "load", lambda path: classifier)
+    with pytest.raises(ModelError):
+        reviewing.of_model(Path("m.earmark"))
+    monkeypatch.setattr(reviewing.Classifier, "load", lambda path: SimpleNamespace(provenance={}))
+    with pytest.raises(ModelError):
+        reviewing.of_model(Path("m.earmark"))

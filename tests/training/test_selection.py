@@ -367,6 +367,8 @@ def test_a_plan_holds_back_the_next_fold():
     assert len(told) == 4
     search.out_of_fold(plans)
     assert len(told) == 4 + 5
+    some = search.out_of_fold(plans[1:2])
+    assert (some[fold != 1] == 0).all() and (some[fold == 1] != 0).all()
     for number, plan in enumerate(plans):
         assert plan.test.tolist() == np.flatnonzero(fold == number).tolist()
         assert plan.rows.tolist() == np.flatnonzero(fold != number).tolist()
@@ -431,3 +433,22 @@ def test_an_unbalanced_search_has_no_balanced_weights():
         search = search_of(features, np.minimum(truth, 1), 2, fold, balanced=is_balanced)
         contest = search._contests(search.clips, [None])[None]
         assert (len(set(contest.targets.weights.tolist())) > 1) == is_balanced
+
+
+def test_what_a_search_is_by_default():
+    features, truth, fold = blobs(size=60)
+    search = search_of(features, truth, 4, fold)
+    assert (search.seed, search.balanced, search.on_few) == (0, False, False)
+    assert (search.memory, search.kinds, search.notes) == (4_000_000_000, KINDS, [])
+
+
+def test_one_fit_is_answered_alone():
+    features, truth, fold = blobs(size=60)
+    clips = search_of(features, truth, 4, fold).clips
+    fit = InnerFit((1, 2), [Candidate("linear", "good", 0.3)])
+    found = judging.by_moments(clips, [fit], lambda n: None)
+    assert [part.held for part in found] == [1, 2]
+    several = judging.by_moments(clips, [InnerFit((0, 1), fit.candidates), fit], lambda n: None)
+    np.testing.assert_array_equal(
+        found[0].logits, next(p.logits for p in several if p.pair == (1, 2) and p.held == 1)
+    )
