@@ -11,7 +11,7 @@ export PIP_ROOT_USER_ACTION ?= ignore
 # Threads that wait must not spin: with a busy neighbour that costs a factor of ten.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test test-slow check docs docs-links dist bench clean
+.PHONY: demo test test-slow check docs docs-links dist bench mutants clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -67,6 +67,12 @@ bench: $(VENV)/.installed  ## measure; results go to benchmarks/results/
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/scale.py
 	$(BIN)/python benchmarks/main_job.py
+
+SEED ?= 0
+COUNT ?= 200
+
+mutants: $(VENV)/.installed  ## break the library in COUNT places drawn by SEED; count what tests notice
+	$(BIN)/python tools/mutants.py --seed $(SEED) --count $(COUNT) --record
 
 clean:  ## remove the environment and what tools leave behind
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist docs/reference/api \

@@ -11,9 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from earmark.data import stratification
+from earmark.data import splits, stratification
 from earmark.data.clip import Clip
-from earmark.data.splits import _joined, make_scheme
+from earmark.data.splits import (
+    _joined,
+    _rarest,
+    dividing_column,
+    make_scheme,
+    number_of_parts,
+    numbered,
+    understood,
+)
 from earmark.errors import DataError
 
 
@@ -192,3 +200,265 @@ def test_one_poor_class_among_many_is_named_and_others_are_counted():
     alone = [replace(clip, fold=fold) for clip, fold in zip(items, folds, strict=True)]
     with pytest.raises(DataError, match=r"'species 9' is only in fold or group '1', .* class\.$"):
         make_scheme(alone, distinct(2_500))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_exact_copies_stay_in_one_fold(seed):
+    """Files with the same sound, under other names, are tested together, never on each other."""
+    items, content = clips(60), distinct(60)
+    content[[3, 17, 41]] = 3  # of one class, three files
+    content[[10, 44]] = 10
+    scheme = make_scheme(items, content, seed=seed)
+    assert scheme.description == "5 stratified folds of whole recordings"
+    assert scheme.warnings == () and scheme.held_out is None
+    assert len(set(scheme.fold[[3, 17, 41]])) == len(set(scheme.fold[[10, 44]])) == 1
+    assert len(set(scheme.cluster)) == 57
+    assert len(set(scheme.cluster[[3, 17, 41]])) == len(set(scheme.cluster[[10, 44]])) == 1
+    alone = make_scheme(items, distinct(60), seed=seed)
+    is_parted = [len(set(alone.fold[[3, 17, 41]])) > 1, len(set(alone.fold[[10, 44]])) > 1]
+    assert any(is_parted)  # without the copies' numbers they would be
+
+
+def test_a_chain_of_recordings_and_copies_is_one_cluster():
+    """Clip 0 shares a recording with 1, which sounds like 2, which shares one with 3."""
+    recording = np.array([0, 0, 1, 1, 2, 3])
+    content = np.array([0, 1, 1, 2, 3, 4])
+    assert _joined(recording, content).tolist() == [0, 0, 0, 0, 1, 2]
+    assert _joined(recording, np.array([5, 1, 1, 2, 3, 5])).tolist() == [0, 0, 0, 0, 1, 0]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12))
+def test_clusters_are_the_connected_parts(rows):
+    recording, content = (np.array(column) for column in zip(*rows, strict=True))
+    recording = np.unique(recording, return_inverse=True)[1]
+    expected = list(range(len(rows)))
+    for _ in rows:
+        for a in range(len(rows)):
+            for b in range(len(rows)):
+                if recording[a] == recording[b] or content[a] == content[b]:
+                    expected[a] = expected[b] = min(expected[a], expected[b])
+    found = _joined(recording, content)
+    assert [found.tolist().index(number) for number in found.tolist()] == expected
+    assert sorted(set(found)) == list(range(len(set(expected))))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=15),
+    st.integers(0, 8),
+)
+def test_parts_are_counted_as_sets_are(rows, size):
+    things, part = (np.array(column) for column in zip(*rows, strict=True))
+    expected = [len({p for t, p in rows if t == k}) for k in range(max(size, things.max() + 1))]
+    assert number_of_parts(things, part, size).tolist() == expected
+
+
+def test_values_are_numbered_in_their_order():
+    assert numbered(iter("caba")).tolist() == [2, 0, 1, 0]
+    assert numbered(iter("caba")).dtype == np.int64
+
+
+@pytest.mark.parametrize("count", [2, 10, 11])
+def test_up_to_ten_groups_are_folds_of_their_own(count):
+    items = [Clip(Path(f"{k}.wav"), f"c{k % 2}", group=f"g{k // 4:02d}") for k in range(4 * count)]
+    scheme = make_scheme(items, distinct(len(items)), folds=4)
+    assert scheme.cluster.tolist() == [k // 4 for k in range(4 * count)]
+    if count <= 10:
+        assert scheme.description == f"leave one of {count} groups out"
+        assert scheme.names == tuple(f"g{k:02d}" for k in range(count))
+        assert scheme.fold.tolist() == scheme.cluster.tolist()
+    else:
+        assert scheme.description == "4 folds of 11 whole groups"
+        assert scheme.names == ("1", "2", "3", "4")
+        assert sorted(set(scheme.fold)) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("each", [3, 4, 5])
+def test_as_many_recordings_of_a_class_as_folds_are_enough(each):
+    items = clips(2 * each)
+    assert len(make_scheme(items, distinct(2 * each), folds=each).names) == each
+    with pytest.raises(DataError):
+        make_scheme(items, distinct(2 * each), folds=each + 1)
+
+
+def test_inner_folds_are_as_many_as_the_poorest_class_has_recordings():
+    for each, folds in ((2, 2), (3, 3), (4, 3)):
+        scheme = make_scheme(clips(2 * each), distinct(2 * each), folds=3, is_inner=True)
+        assert scheme.names == tuple("123"[:folds])
+    with pytest.raises(DataError):
+        make_scheme(clips(2), distinct(2), folds=3, is_inner=True)
+
+
+def test_a_test_split_is_the_second_fold():
+    items = clips(12, split=["train", "train", "train", "test", "test", "train"])
+    scheme = make_scheme(items, distinct(12))
+    assert (scheme.names, scheme.held_out) == (("train", "test"), 1)
+    assert scheme.fold.tolist() == [0, 0, 0, 1, 1, 0] * 2 and scheme.fold.dtype == np.int64
+
+
+def test_given_folds_are_in_the_order_of_their_names_and_lengths():
+    items = [Clip(Path(f"{k}.wav"), f"c{k % 2}", fold=str(k // 2)) for k in range(24)]
+    scheme = make_scheme(items, distinct(24))
+    assert scheme.names == tuple(str(k) for k in range(12))
+    assert scheme.fold.tolist() == [k // 2 for k in range(24)] and scheme.held_out is None
+
+
+def test_the_seed_decides_who_is_where():
+    one, same, other = (make_scheme(clips(40), distinct(40), seed=seed) for seed in (0, 0, 1))
+    assert (one.fold == same.fold).all() and (one.fold != other.fold).any()
+    assert np.bincount(one.fold).tolist() == [8] * 5
+    assert make_scheme(clips(40), distinct(40)).fold.tolist() == one.fold.tolist()
+    assert make_scheme(clips(40), distinct(40), folds=4).names == ("1", "2", "3", "4")
+
+
+def test_which_column_divides():
+    assert dividing_column(clips(8, split=["train", "test"], folds=2, groups=2)) == "split"
+    assert dividing_column(clips(8, split=["train"], folds=2, groups=2)) == "fold"
+    assert dividing_column(clips(8, groups=2)) == "group"
+    assert dividing_column(clips(8)) is None
+    some = clips(8, groups=2, folds=2)
+    some[3] = replace(some[3], fold=None)
+    assert dividing_column(some) == "group"
+    some[5] = replace(some[5], group=None)
+    assert dividing_column(some) is None
+
+
+def test_what_is_understood_is_said_with_numbers():
+    assert understood(clips(8, folds=2)).startswith("2 folds given")
+    assert understood(clips(8, groups=4)).startswith("4 groups given")
+    assert understood(clips(8, groups=4)) != understood(clips(8, folds=4)).replace("fold", "group")
+    assert "2" in understood(clips(8, split=["train", "train", "train", "test"]))
+    assert "given" in understood(clips(8))
+
+
+def test_clips_of_several_classes_are_stratified_by_the_rarest():
+    items = [
+        Clip(Path(f"{k}.wav"), label)
+        for k, label in enumerate(["common"] * 20 + ["common;rare"] * 5 + ["other;common"] * 10)
+    ]
+    names, truth = _rarest(items, ";", 5)
+    assert names == ["common", "other", "rare"]
+    assert truth.tolist() == [0] * 20 + [2] * 5 + [1] * 10
+    fold = make_scheme(items, distinct(35), separator=";").fold
+    assert np.bincount(fold[20:25], minlength=5).tolist() == [1] * 5
+    assert np.bincount(fold[25:], minlength=5).tolist() == [2] * 5
+
+
+def test_of_equally_rare_classes_the_first_by_name_counts():
+    items = [Clip(Path(f"{k}.wav"), label) for k, label in enumerate(["b;a"] * 6 + ["c"] * 9)]
+    assert _rarest(items, ";", 5)[0] == ["a", "c"]
+
+
+@pytest.mark.parametrize(("none", "names"), [(4, ["a", "b"]), (5, ["", "a", "b"])])
+def test_clips_of_no_class_are_a_kind_where_they_fill_the_folds(none, names):
+    labels = [""] * none + ["a"] * 9 + ["b"] * 6
+    items = [Clip(Path(f"{k}.wav"), label) for k, label in enumerate(labels)]
+    found, truth = _rarest(items, ";", 5)
+    assert found == names
+    assert truth[:none].tolist() == [0] * none  # with the commonest where they are too few
+    assert truth[none] == len(names) - 2
+
+
+def test_copies_and_groups_that_given_folds_part_are_counted():
+    items = [
+        Clip(Path(f"{k}.wav"), f"c{k % 2}", fold=str(k // 4), group=f"g{k % 3}") for k in range(12)
+    ]
+    content = distinct(12)
+    content[11] = 0
+    told = make_scheme(items, content).warnings
+    assert [line.partition(" ")[0] for line in told] == ["1", "3"]
+    assert ["exact copies" in line for line in told] == [True, False]
+    together = [replace(clip, group=clip.fold) for clip in items]
+    assert make_scheme(together, distinct(12)).warnings == ()
+
+
+def test_the_limits():
+    assert (splits.FOLDS, splits.LEAST, splits.MOST_GROUPS) == (5, 3, 10)
+    assert stratification.MANY == 20_000
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 30)), min_size=1, max_size=6),
+    st.sampled_from([1e-8, 3e-3, 1.0]),
+)
+def test_the_least_spread_wins_and_of_close_ones_the_emptiest(rows, scale):
+    """As scikit-learn decides: np.isclose, then fewer clips, then the first."""
+    spreads = [scale * (1 + place * 0.6e-5) for place, _ in rows]
+    totals = [float(total) for _, total in rows]
+    best, least = 0, np.inf
+    for number, spread in enumerate(spreads):
+        is_fewer = np.isclose(spread, least) and totals[number] < totals[best]
+        if spread < least or is_fewer:
+            best, least = number, spread
+    assert stratification._best(spreads, totals) == best
+
+
+def test_very_small_spreads_are_close_by_an_absolute_measure():
+    assert stratification._best([0.0, 0.9e-8], [5.0, 3.0]) == 1
+    assert stratification._best([0.0, 1.1e-8], [5.0, 3.0]) == 0
+    assert stratification._best([0.0, 0.0], [3.0, 3.0]) == 0
+
+
+def test_deviations_are_those_of_all_classes_whatever_the_block(monkeypatch):
+    rng = np.random.default_rng(0)
+    cluster, truth = np.sort(rng.integers(0, 30, 90)), rng.integers(0, 4, 90)
+    cluster = np.unique(cluster, return_inverse=True)[1]
+    count = int(cluster.max()) + 1
+    dense = np.zeros((count, 4))
+    np.add.at(dense, (cluster, truth), 1)
+    table = stratification._Table.of(cluster, truth, count, 4)
+    for block in (2**20, 21, 4, 1):
+        monkeypatch.setattr(stratification, "BLOCK", block)
+        np.testing.assert_array_equal(table.deviations(), dense.std(1))
+    assert table.starts[0] == 0 and table.starts[-1] == len(table.clips)
+
+
+def test_what_fills_no_round_of_folds_is_dealt_out_by_shares(monkeypatch):
+    """Of each kind of cluster as many to each fold; from one more than MANY on."""
+    truth = np.repeat(np.arange(3), [22, 23, 25])
+    cluster = np.arange(70)
+    dealt = []
+    evenly = stratification._deal_evenly
+
+    def noted(table, fold, folds, seed):
+        evenly(table, fold, folds, seed)
+        dealt.append(fold.copy())
+
+    monkeypatch.setattr(stratification, "_deal_evenly", noted)
+    for most in (70, 69):
+        monkeypatch.setattr(stratification, "MANY", most)
+        fold = stratification.folds_of_clusters(truth, cluster, 5, 0)
+        counts = [np.bincount(truth[fold == k], minlength=3) for k in range(5)]
+        assert np.ptp(counts, axis=0).max() <= 1
+        assert np.ptp([c.sum() for c in counts]) <= 2
+    (first,) = dealt  # of 69 at most it is dealt out cluster by cluster
+    assert np.bincount(first[first >= 0]).tolist() == [13] * 5 and (first == -1).sum() == 5
+
+
+def test_clusters_of_a_kind_go_to_the_folds_in_turn():
+    """In their order, each kind from the first fold on; what fills no round is left."""
+    rng = np.random.default_rng(0)
+    kinds = rng.integers(0, 3, 70)
+    cluster = np.repeat(np.arange(70), kinds + 1)  # of as many clips as the kind says
+    table = stratification._Table.of(cluster, np.zeros(len(cluster), int), 70, 1)
+    fold = np.full(70, -1)
+    stratification._deal_evenly(table, fold, 4, 0)
+    for kind in range(3):
+        dealt = fold[kinds == kind]
+        full = len(dealt) - len(dealt) % 4
+        assert dealt[:full].tolist() == [k % 4 for k in range(full)]
+        assert (dealt[full:] == -1).all()
+
+
+def test_many_kinds_are_told_apart():
+    """300 classes of five single clips: each fold has one clip of each class."""
+    truth = np.random.default_rng(0).permutation(np.repeat(np.arange(300), 5))
+    table = stratification._Table.of(np.arange(1_500), truth, 1_500, 300)
+    fold = np.full(1_500, -1)
+    stratification._deal_evenly(table, fold, 5, 0)
+    for number in range(5):
+        assert (np.bincount(truth[fold == number], minlength=300) == 1).all()
+
+
+def test_a_word_for_a_split_that_is_none_is_refused():
+    with pytest.raises(DataError, match="tset"):
+        make_scheme(clips(12, split=["train", "train", "test", "tset"]), distinct(12))

@@ -1,5 +1,6 @@
 """Layers that weigh by what they are worth alone, and heads that are averaged into one."""
 
+import contextlib
 import copy
 import dataclasses
 import json
@@ -14,14 +15,16 @@ import earmark
 from earmark.classifier import calibration
 from earmark.classifier.calibration import fit_temperature
 from earmark.classifier.file import digest_of, read_parts
-from earmark.classifier.head import KINDS
+from earmark.classifier.head import KINDS, Head
 from earmark.classifier.targets import Targets
 from earmark.errors import ModelError
+from earmark.training import average as averages
 from earmark.training import fitting, inner, judging, screening, selection, weighting
 from earmark.training.average import collapse
 from earmark.training.contributions import contributions
 from earmark.training.inner import Average, Candidate, Contest, InnerLogits, fold_pairs
 from earmark.training.judging import InnerFit
+from earmark.training.moments import NEVER
 from toy import two_networks
 
 WEIGHTS = (1.0, 0.0, 0.25, 0.5, 0.0, 0.125)
@@ -66,9 +69,9 @@ def test_heads_without_folds_are_those_of_the_other_clips(long, monkeypatch):
     monkeypatch.setattr(fitting, "LONG", long)
     search, every = two_networks(size=90), np.arange(90)
     balanced = dataclasses.replace(MEMBERS[1], balanced=True)
-    averages = [AVERAGE, Average(MEMBERS[:1]), Average((balanced, MEMBERS[2]), (0.5, 0.5))]
-    fitted = search.fitter.fit_without(averages, [[0], [1, 2], [4]])
-    for average, left_out, head in zip(averages, ([0], [1, 2], [4]), fitted, strict=True):
+    several = [AVERAGE, Average(MEMBERS[:1]), Average((balanced, MEMBERS[2]), (0.5, 0.5))]
+    fitted = search.fitter.fit_without(several, [[0], [1, 2], [4]])
+    for average, left_out, head in zip(several, ([0], [1, 2], [4]), fitted, strict=True):
         expected = sum_of_members(search, average, search.rows_but(*left_out))
         np.testing.assert_allclose(search.logits(average, head, every), expected, atol=2e-5)
 
@@ -299,3 +302,89 @@ def test_all_folds_say_what_is_best_for_all_clips():
     fits = judging._inner_fits({None: [candidate], 2: [candidate]}, weights, 5)
     assert {fit.only_for for fit in fits} == {0, 1, 2, 3, 4} and len(fits) == 20
     assert all(candidate in contest.loss for contest in contests.values())
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+def test_kernels_of_so_many_members_are_in_memory_at_a_time(at_once, monkeypatch):
+    """However many: the head is the same, and a class without clips is never answered."""
+    search = two_networks(size=40)
+    rows = np.arange(40)[search.targets.classes != 2]
+    x = search.table.features(AVERAGE.specs(search.table), rows)
+    n, expected = len(rows), search.fit_features(AVERAGE, rows, x)
+    asked = []
+    kernels = averages._kernels
+
+    def noted(z, weights):
+        asked.append(len(weights))
+        return kernels(z, weights)
+
+    monkeypatch.setattr(averages, "_kernels", noted)
+    monkeypatch.setattr(averages, "KERNELS_BYTES", at_once * 4 * n**2 + 3)
+    head = search.fit_features(AVERAGE, rows, x)
+    assert asked == {1: [1] * 4, 2: [2, 2], 100: [4]}[at_once]
+    monkeypatch.setattr(averages, "KERNELS_BYTES", 4 * n**2 - 1)
+    asked.clear()
+    search.fit_features(AVERAGE, rows, x)
+    assert asked == [1] * 4  # one at least
+    for name, tensor in expected.tensors.items():
+        np.testing.assert_allclose(head.tensors[name], tensor, rtol=1e-4, atol=1e-5)
+    assert head.tensors["bias"][2] == NEVER
+    assert (np.delete(head.tensors["bias"], 2) > -100).all()
+
+
+def test_as_many_clips_as_features_are_solved_by_features(monkeypatch):
+    search = two_networks(size=80)
+    size = search.table.size(AVERAGE.specs(search.table))
+    together = []
+    monkeypatch.setattr(averages, "_fit_together", lambda *a: together.append(len(a[1])))
+    for n in (size - 1, size, size + 1):
+        rows = np.arange(n) % 80
+        x = search.table.features(AVERAGE.specs(search.table), rows)
+        with contextlib.suppress(np.linalg.LinAlgError):
+            averages.fit(AVERAGE, search.table, x, lambda _, r=rows: search.targets.rows(r), 0)
+    assert together == [size - 1, size]
+
+
+def test_kernels_are_products_of_weighted_features():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(7, 9)).astype(np.float32)
+    weights = np.array([[1, 1, 2, 2, 0, 0, 0, 3, 3], [0, 0, 2, 2, 0, 0, 1, 1, 1.0]])
+    for kernel, own in zip(averages._kernels(z, weights), weights, strict=True):
+        np.testing.assert_allclose(kernel, (z * own) @ z.T, rtol=1e-5, atol=1e-5)
+    alike = averages._kernels(z, np.ones((1, 9)))
+    np.testing.assert_allclose(alike[0], z @ z.T, rtol=1e-5, atol=1e-5)
+
+
+def test_a_joined_head_scales_features_by_the_mean_of_all():
+    rng = np.random.default_rng(0)
+    members, columns = [], [np.array([0, 1, 2]), np.array([2, 3])]
+    for own in columns:
+        tensors = {
+            "mean": rng.normal(size=len(own)),
+            "scale": rng.uniform(0.5, 2, len(own)),
+            "weight": rng.normal(size=(3, len(own))),
+            "bias": rng.normal(size=3),
+        }
+        members.append(Head("linear", {k: v.astype(np.float32) for k, v in tensors.items()}))
+    members[1].tensors["bias"][1] = NEVER
+    head = collapse(members, columns, (0.7, 0.3), 5)
+    first, second = (1 / m.tensors["scale"].astype(float) ** 2 / 2 for m in members)
+    squares = np.array([*first[:2], first[2] + second[0], second[1]])
+    np.testing.assert_allclose(head.tensors["scale"][:4], 1 / np.sqrt(squares), rtol=1e-5)
+    assert head.tensors["bias"][1] == NEVER  # one member has never seen it
+    x = rng.normal(size=(6, 5)).astype(np.float32)
+    expected = 0.7 * members[0].logits(x[:, columns[0]]) + 0.3 * members[1].logits(x[:, columns[1]])
+    np.testing.assert_allclose(head.logits(x)[:, [0, 2]], expected[:, [0, 2]], rtol=1e-4, atol=1e-5)
+    assert (head.tensors["weight"][:, 4] == 0).all()  # nobody reads it
+
+
+def test_what_an_average_reads_and_is_called():
+    table = two_networks().table
+    specs = AVERAGE.specs(table)
+    assert len(specs) == 4 and specs[0].layers == (("a", "c"), ("a", "c"))
+    twice = Average((MEMBERS[1], MEMBERS[1], MEMBERS[2]), (0.5, 0.25, 0.25))
+    assert len(twice.specs(table)) == 2 and twice.head == "linear" and not twice.is_single
+    assert twice.reading == "one/upper, no bands + last, means"
+    alone = Average((Candidate("mlp", "all"),))
+    assert alone.is_single and alone.head == "mlp" and alone.factors == (1.0,)
+    assert AVERAGE.reading.startswith("all, weighted + ")
