@@ -1,6 +1,7 @@
 """The examples in the docstrings of the public names run, and give what they say."""
 
 import doctest
+import inspect
 import os
 from pathlib import Path
 from types import ModuleType
@@ -72,6 +73,6 @@ def test_the_examples_of_a_public_name_run(name: str, workplace):
 
 @pytest.mark.parametrize("name", [n for n in FACE if n not in ("Classifier", "list_backbones")])
 def test_a_public_function_documents_what_it_takes_gives_and_raises(name: str):
-    text = getattr(earmark, name).__doc__
-    missing = [s for s in SECTIONS if f"{s}\n    {'-' * len(s)}" not in text]
+    text = inspect.getdoc(getattr(earmark, name))
+    missing = [s for s in SECTIONS if f"{s}\n{'-' * len(s)}" not in text]
     assert not missing

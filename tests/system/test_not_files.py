@@ -83,7 +83,7 @@ def test_files_and_nothing_are_left_to_who_opens_them(tmp_path):
     (tmp_path / "x").write_bytes(b"content")
     (tmp_path / "to_x").symlink_to("x")
     assert not_a_file(tmp_path / "to_x") is not_a_file(tmp_path / "none") is None
-    assert not_a_file("a\0b") == "has a name that is not allowed for files (embedded null byte)"
+    assert "has a name that is not allowed for files (" in not_a_file("a\0b")
     with open_file(tmp_path / "to_x") as file:
         assert file.read() == b"content"
 

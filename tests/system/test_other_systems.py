@@ -7,7 +7,7 @@ WITHOUT = """
 import os, signal, sys
 for module in ("fcntl", "pwd", "grp", "resource", "termios", "readline"):
     sys.modules[module] = None
-for owner, name in ((os, "mkfifo"), (os, "sched_getaffinity"), (signal, "SIGHUP")):
+for owner, name in ((os, "mkfifo"), (signal, "SIGHUP")):
     delattr(owner, name)
 
 from earmark.apps import cli
