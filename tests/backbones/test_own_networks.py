@@ -400,7 +400,7 @@ def test_fields_that_cannot_be(tmp_path, changes, says):
     [
         ("{", "cannot be read as JSON"),
         ("[]", "not a JSON object"),
-        ('{"rate_hz": NaN}', "NaN, which is no number"),
+        ('{"rate_hz": NaN}', "NaN, which is not allowed in JSON"),
         ('{"rate_hz": 1, "rate_hz": 2}', "'rate_hz' twice"),
         ("[" * 100_000, "more than 65,536 bytes"),
         ("[" * 60_000, "cannot be read as JSON"),
@@ -746,7 +746,7 @@ def test_engines_and_precision(tmp_path, monkeypatch):
 
 def test_fine_tuning_is_refused_at_once(tmp_path, tones):
     path = small(tmp_path / "a.onnx")
-    with pytest.raises(EarmarkError, match="computed by onnxruntime, which cannot train it"):
+    with pytest.raises(EarmarkError, match="runs in onnxruntime, which cannot train it"):
         earmark.finetune(tones, "full", backbone=f"onnx:{path}")
 
 

@@ -545,7 +545,7 @@ def test_table_and_json_and_exit_code(clean, tmp_path):
     done = CliRunner().invoke(app, ["doctor", str(tmp_path), "--quick"])
     assert done.exit_code == 1
     assert done.output.startswith(
-        "error    label conflict           2 clips  one sound has several"
+        "error    label conflict           2 clips  the same sound has several"
     )
     assert "  chirp/hiss.wav (chirp) = hiss/0.wav (hiss)\n" in done.output
 

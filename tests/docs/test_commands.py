@@ -268,6 +268,6 @@ def test_a_call_within_a_sentence_has_arguments_that_there_are(text: str):
             continue
         owner, _, name = ast.unparse(node.func).partition(".")
         if owner in OWNERS and "(" not in name:
-            taken = inspect.signature(attrgetter(name)(OWNERS[owner])).parameters
+            parameters = inspect.signature(attrgetter(name)(OWNERS[owner])).parameters
             asked = {keyword.arg for keyword in node.keywords}
-            assert asked <= set(taken), f"{name} takes {list(taken)}"
+            assert asked <= set(parameters), f"{name} takes {list(parameters)}"
