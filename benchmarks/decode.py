@@ -125,7 +125,7 @@ def copies(paths: Sequence[Path], folder: Path, suffix: str) -> list[Path]:
 
 
 def reader(checkout: Path) -> subprocess.Popen[str]:
-    """Start a process that reads files with a checkout's code and answers with CPU seconds."""
+    """Start a process that reads files with a checkout's code and prints CPU seconds."""
     pipe = subprocess.PIPE
     environment = {**os.environ, "PYTHONPATH": str(checkout.resolve() / "src")}
     command = [sys.executable, "-c", READER]

@@ -2,8 +2,8 @@
 
     python benchmarks/tagging.py
 
-A tag is correct if it is the class itself or its parent in AudioSet's ontology. Recordings:
-EARMARK_TEST_DATA, or ../shared/data beside the checkout; weights: EARMARK_WEIGHTS, or
+A tag is correct if it is the class itself, or a child or the parent of it in AudioSet's ontology.
+Recordings: EARMARK_TEST_DATA, or ../shared/data beside the checkout; weights: EARMARK_WEIGHTS, or
 ../shared/weights.
 """
 

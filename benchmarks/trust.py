@@ -133,8 +133,8 @@ def unknown(backbone: str, left_out: int, choices: int) -> Iterator[dict[str, ob
         accepted.append(let_in(np.flatnonzero(strange)))
         answered.append(let_in(np.flatnonzero(~strange & (search.fold == tested))))
     case = f"ESC-10, {backbone}, {left_out} classes left out, {len(accepted)} choices"
-    yield row("strangers let in at 5 %", case, accepted)
-    yield row("known clips answered at 5 %", case, answered)
+    yield row("unknown clips accepted at 5 %", case, accepted)
+    yield row("known clips accepted at 5 %", case, answered)
 
 
 def row(what: str, case: str, values: Sequence[float]) -> dict[str, object]:
