@@ -52,7 +52,7 @@ def test_a_file_with_a_wrong_hash_is_not_used_and_named(hand):
     names, (refused, _) = auto.take_at_hand()
     assert names == [LESS_SOUNDS, SPEECH]
     assert refused == (
-        f"{SOUNDS} is not used: {hand / SOUNDS} is damaged (wrong SHA-256); delete it and run"
+        f"{SOUNDS} is not used: {hand / SOUNDS} is damaged (wrong SHA-256). Delete it and run"
         f" `earmark backbones fetch {SOUNDS}`."
     )
 

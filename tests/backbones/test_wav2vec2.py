@@ -451,11 +451,11 @@ def pointer(folder):
         ),
         (
             lambda f: settings_of(f, layer_norm_eps=float("nan")),
-            "as JSON: NaN is not a number; fetch",
+            "as JSON: NaN is not a number. Fetch",
         ),
         (lambda f: (f / "config.json").write_text("[" * 99_999), "cannot be read as JSON"),
-        (truncate, "model.safetensors cannot be read as weights: .*; fetch it again"),
-        (pickled_code, "pytorch_model.bin is not a plain state dict: .* never run; save it again"),
+        (truncate, "model.safetensors cannot be read as weights: .*. Fetch it again"),
+        (pickled_code, "pytorch_model.bin is not a plain state dict: .* never run. Save it again"),
         (
             of_another_size,
             "weights of another network: .* 9 tensors .*the first is .*intermediate_dense",
@@ -463,7 +463,7 @@ def pointer(folder):
         (of_another_network, "weights of another network: .* tensors are missing"),
         (of_a_text_model, "model_type 'bert', which .*: audio-spectrogram-tr.*, whisper\."),
         (lambda f: (f / "model.safetensors").unlink(), "has no weights .model.safetensors or"),
-        (lambda f: (f / "config.json").unlink(), "has no config.json; give a folder that save_pre"),
+        (lambda f: (f / "config.json").unlink(), "has no config.json. Give a folder that save_pre"),
         (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read as JSON"),
         (
             lambda f: (f / "config.json").write_text("[]"),
@@ -477,9 +477,9 @@ def pointer(folder):
         ),
         (
             with_no_rate,
-            "config.json describes no valid network: int.. argument .*; restore the files",
+            "config.json describes no valid network: int.. argument .*. Restore the files",
         ),
-        (with_no_blocks, "config.json .*; restore the"),
+        (with_no_blocks, "config.json .*. Restore the"),
     ],
 )
 def test_bad_checkpoints_are_refused(folder, damage, says, capfd):
@@ -503,11 +503,11 @@ def hub_cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("hf:/no/such/folder", "'/no/such/folder' is neither a folder nor a name on the Hub; give"),
+        ("hf:/no/such/folder", "'/no/such/folder' is neither a folder nor a name on the Hub. Give"),
         ("hf:", "'' is neither a folder nor a name"),
-        ("hf:bare", "'bare' is neither a folder nor a name on the Hub; give"),
-        ("hf:folder/missing", "'folder/missing' is not a folder in .*/folder; give hf:FOLDER"),
-        (f"hf:{__file__}", "is a file; give hf:FOLDER"),
+        ("hf:bare", "'bare' is neither a folder nor a name on the Hub. Give"),
+        ("hf:folder/missing", "'folder/missing' is not a folder in .*/folder. Give hf:FOLDER"),
+        (f"hf:{__file__}", "is a file. Give hf:FOLDER"),
         ("hf:nobody/nothing", "this machine's .*nobody/nothing at main.*EARMARK_OFFLINE"),
         ("hf:nobody/nothing@v1.0", "huggingface.co/nobody/nothing at v1.0"),
         ("wav2vec2-base", r"wav2vec2-base-0b5b8e86.bin \(380.3 MB\) is not on .* EARMARK_OFFLINE"),

@@ -91,7 +91,7 @@ def test_the_next_call_goes_on_where_the_last_gave_up(
     said = refusal(file)
     assert said == (
         f"net.pth (0.5 MB) could not be downloaded from {publisher.url}: HTTP 503 Service"
-        " Unavailable; run the same command again, which resumes after the 0.1 MB received, or put"
+        " Unavailable. Run the same command again, which resumes after the 0.1 MB received, or put"
         f" net.pth into {cache}, or into any folder and name that folder in EARMARK_WEIGHTS."
     )
     assert find(file) is None
@@ -126,7 +126,7 @@ def test_wrong_bytes_are_thrown_away(publisher: Publisher, file: WeightFile, cac
     assert said.startswith(
         f"the download from {publisher.url} is not the published net.pth:"
         f" it has SHA-256 {hashlib.sha256(WRONG).hexdigest()} and 512,000 bytes instead of {SHA256}"
-        " and about 512,000 bytes; run the same command again, or get a correct copy and put"
+        " and about 512,000 bytes. Run the same command again, or get a correct copy and put"
         " net.pth"
     )
     assert os.listdir(cache) == ["net.pth.lock"]
@@ -181,7 +181,7 @@ def test_offline_forbids_the_download_and_nothing_else(
     monkeypatch.setenv("EARMARK_OFFLINE", value)
     assert refusal(file) == (
         f"net.pth (0.5 MB) is not on this machine and EARMARK_OFFLINE=1 forbids downloading it from"
-        f" {publisher.url}; put net.pth into {cache}, or into any folder and name that folder in"
+        f" {publisher.url}. Put net.pth into {cache}, or into any folder and name that folder in"
         " EARMARK_WEIGHTS."
     )
     assert not publisher.ranges
@@ -291,7 +291,7 @@ def test_the_order_of_places(
     assert find(file, named) == named
     assert find(file, str(below.parent)) == below
     assert refusal(file, tmp_path / "absent", function=find).startswith(
-        f"no file {tmp_path / 'absent'}; give the path of net.pth (0.5 MB), published at http://"
+        f"no file {tmp_path / 'absent'}. Give the path of net.pth (0.5 MB), published at http://"
     )
 
 
@@ -415,6 +415,6 @@ def test_other_contents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_another_network_is_refused(state: dict[str, torch.Tensor], difference: str) -> None:
     said = refusal(nn.Sequential(nn.Linear(3, 2)), state, "x.pth", function=assign)
     assert said == (
-        f"x.pth holds the weights of another network: {difference};"
-        " give the file that belongs to this backbone."
+        f"x.pth holds the weights of another network: {difference}."
+        " Give the file that belongs to this backbone."
     )

@@ -223,7 +223,7 @@ def test_why_a_recording_cannot_be_read_is_told_once(clean):
         clip.path.write_bytes(content)
     unreadable, empty = examine(Dataset(tuple(clean), "made here"))
     assert unreadable.items[0].detail.startswith("hiss/1.wav: cannot be read: not audio in a kn")
-    assert empty.items[0].detail.startswith("hiss/0.wav: the file is empty (0 bytes); copy it ")
+    assert empty.items[0].detail.startswith("hiss/0.wav: the file is empty (0 bytes). Copy it ")
     assert not any(finding.items[0].detail.endswith(".") for finding in (unreadable, empty))
 
 

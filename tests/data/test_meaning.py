@@ -214,7 +214,7 @@ def test_a_table_is_read_in_any_clear_encoding(tmp_path: Path, content: bytes) -
     [
         (
             "path,label\na.wav,Сова\n".encode("cp1251"),
-            "its encoding is not clear; save it as UTF-8",
+            "its encoding is not clear. Save it as UTF-8",
         ),
         ("path,label\na.wav,żuraw\n".encode("cp1250"), "its encoding is not clear"),
         (b"path,label\na.wav,x\nb.wav,y\0y\n", "line 3: there is a NUL character"),
@@ -236,7 +236,7 @@ def test_decimal_commas_long_cells_and_quoted_lines(tmp_path: Path) -> None:
     assert Dataset.read(path).labels == ["x", "y"]
     rows = [{"path": "a.wav", "label": "x\0"}, {"path": "b.wav", "label": "y"}]
     text = json.dumps(rows)
-    assert "contains a NUL character; remove it" in refusal(manifest(tmp_path, text, "m.json"))
+    assert "contains a NUL character. Remove it" in refusal(manifest(tmp_path, text, "m.json"))
 
 
 def test_paths_are_found_as_other_systems_write_them(tmp_path: Path) -> None:

@@ -197,11 +197,11 @@ def test_classes_that_will_not_do(folder: Path) -> None:
     (folder / "m.csv").write_text("path,label\na.wav,dog;;rain\nb.wav,dog\n")
     text = refusal(folder / "m.csv", separator=";")
     assert (
-        "row 2: the label 'dog;;rain' has an empty class; name it or remove a separator from"
+        "row 2: the label 'dog;;rain' has an empty class. Name it or remove a separator from"
         in text
     )
     (folder / "m.jsonl").write_text('{"path": "a.wav", "label": ["a;b", "c"]}\n')
-    assert "row 1: the class 'a;b' contains the separator ';'; give another separator." in refusal(
+    assert "row 1: the class 'a;b' contains the separator ';'. Give another separator." in refusal(
         folder / "m.jsonl"
     )
     (folder / "m.jsonl").write_text('{"path": "a.wav", "label": []}\n')
@@ -285,7 +285,7 @@ def test_embedded_recordings_in_parquet_and_frames(
     parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "m.parquet")
     assert Dataset.read(folder / "m.parquet") == dataset
     rows[1]["audio"] = None
-    assert "row 2: None is not a recording; give a path, or its bytes as" in refusal(
+    assert "row 2: None is not a recording. Give a path, or its bytes as" in refusal(
         frame_of(kind, rows)
     )
 

@@ -149,7 +149,7 @@ def test_a_truncated_store_is_refused(matrix, array, tmp_path):
         other._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with (tmp_path / "s.sqlite").open("r+b") as file:
         file.truncate(4 * 4096)
-    with pytest.raises(StoreDamageError, match="is damaged: .*; delete it with `earmark cache cle"):
+    with pytest.raises(StoreDamageError, match="is damaged: .*. Delete it with `earmark cache cle"):
         matrix[::-1]
 
 
@@ -171,7 +171,7 @@ def test_a_store_that_fails_meanwhile_costs_no_more_than_it_must(most_bytes, arr
     with pytest.raises(StoreDamageError):
         store.get([b"k"])
     if most_bytes == 0:
-        with pytest.raises(StoreDamageError, match="only there; delete it with `earmark cache cl"):
+        with pytest.raises(StoreDamageError, match="only there. Delete it with `earmark cache cl"):
             matrix.append(embedded(100, is_stored=False))
     else:
         for row in range(100, COUNT):
@@ -309,6 +309,6 @@ def test_what_is_computed_is_what_was_hashed(recording, tmp_path, monkeypatch):
 
         monkeypatch.setattr(store, "get", exchanged)
         (failure,) = embed([clip], speech, store).failures
-        assert failure.reason == "changed while it was read; run the same command again."
+        assert failure.reason == "changed while it was read. Run the same command again."
         monkeypatch.undo()
         assert embed([clip], speech, store).computed == 1

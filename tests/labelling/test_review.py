@@ -149,7 +149,7 @@ def test_decisions_do_what_they_say(table):
 @pytest.mark.parametrize(
     ("rows", "text"),
     [
-        (["0.wav,,,a,b,1,relable"], r"'relable' is unknown; did you mean 'relabel'\? give keep"),
+        (["0.wav,,,a,b,1,relable"], r"'relable' is unknown. Did you mean 'relabel'\? Give keep"),
         (["9.wav,,,a,b,1,drop"], r"row 2: .* has no clip '9.wav'"),
         (["5.wav,,,b,a,1,drop"], r"row 2: .* has no clip '5.wav'"),
         (["0.wav,,,b,a,1,drop"], r"row 2: '0.wav' is labelled 'a' in .* and 'b' here"),

@@ -108,12 +108,12 @@ def _missing(table: str, name: str, ours: str, columns: Sequence[str]) -> str:
     hint = did_you_mean(name, columns)
     if likely:
         shown = " or ".join(f"--{ours} {_shell(column)}" for column in likely[:3])
-        hint = f" if {likely[0]!r} is the {ours}, give {shown};"
+        hint = f" If {likely[0]!r} is the {ours}, give {shown}."
     several = [column for column in columns if plain(column) == plain(name)]
     if len(several) > 1:
-        hint = f" it may be any of {', '.join(map(repr, several))}: choose one with --{ours};"
+        hint = f" It may be any of {', '.join(map(repr, several))}: choose one with --{ours}."
     return (
-        f"{table} has no column {name!r};{hint} its columns are"
+        f"{table} has no column {name!r}.{hint} Its columns are"
         f" {', '.join(map(repr, columns)) or 'none'}."
     )
 

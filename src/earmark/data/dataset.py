@@ -328,9 +328,9 @@ def _table(
 ) -> Table | None:
     """Return the table at the path ``data``; None for a folder of class folders."""
     if not data.is_dir() and (problem := not_a_file(data)):
-        raise DataError(f"{data} {problem}; give a folder or a manifest.")
+        raise DataError(f"{data} {problem}. Give a folder or a manifest.")
     if not os.path.exists(data):
-        raise DataError(f"{data} does not exist;{near_path(data)} give a folder or a manifest.")
+        raise DataError(f"{data} does not exist.{near_path(data)} Give a folder or a manifest.")
     if data.is_dir():
         if huggingface.is_saved(data):
             table = dataframes.read_object(huggingface.load_saved(data), names, root, path)

@@ -105,15 +105,15 @@ class _Reader:
         label = _label(row.get(self.columns.get("label", "")), self.separator)
         text = {n: _text(row.get(column)) for n, column in self.columns.items() if n != "label"}
         if not text["path"].strip():
-            raise ValueError("the path is empty; name a recording")
+            raise ValueError("the path is empty. Name a recording")
         parts = (text.get(name, "").strip() for name in ("group", "fold", "split"))
         group, fold, split = (sys.intern(part) if part else None for part in parts)
         times = (self.seconds.read(number, n, text.get(n, "")) for n in ("start", "end"))
         start, end = times
         if start is not None and start < 0:
-            raise ValueError(f"start {start:g} is negative; give seconds from the beginning")
+            raise ValueError(f"start {start:g} is negative. Give seconds from the beginning")
         if end is not None and end <= (start or 0):
-            raise ValueError(f"end {end:g} is not after start {start or 0:g}; both are in seconds")
+            raise ValueError(f"end {end:g} is not after start {start or 0:g}. Both are in seconds")
         if split is not None:
             split = self.split_map.applied(split)
         return Clip(self._path(text["path"]), label, start, end, group, fold, split)
@@ -193,12 +193,12 @@ def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, (*LISTS, dict, bytes)):
-        raise ValueError(f"{str(value)[:60]} is not a single value; give text or a number")
+        raise ValueError(f"{str(value)[:60]} is not a single value. Give text or a number")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     text = str(value)
     if "\0" in text:
-        raise ValueError(f"{text[:60]!r} contains a NUL character; remove it")
+        raise ValueError(f"{text[:60]!r} contains a NUL character. Remove it")
     return text
 
 

@@ -133,7 +133,10 @@ def _unwritten(error: OSError) -> int:
     sys.stdout = None
     if isinstance(error, BrokenPipeError):
         return NO_READER
-    say(f"error: cannot write standard output: {error.strerror}. Free some space.")
+    say(
+        f"error: cannot write standard output: {error.strerror}. Free some space,"
+        " or send it elsewhere."
+    )
     return FAILED
 
 
