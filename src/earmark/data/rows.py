@@ -173,16 +173,14 @@ def _cleaned(cell: object, separator: str | None) -> str | None:
         for name in names:
             if separator and separator in name:
                 raise ValueError(
-                    f"the class {name!r} contains the separator {separator!r}; give another"
+                    f"the class {name!r} contains the separator {separator!r}. Give another"
                     " separator"
                 )
     else:
         whole = bare(_text(cell))
         names = [bare(name) for name in split_label(whole, separator)] if whole else []
     if "" in names:
-        raise ValueError(
-            f"the label {cell!r} has an empty class; name it or remove a separator from the label"
-        )
+        raise ValueError(f"the label {cell!r} has an empty class. Name it, or remove a separator")
     return (separator or "").join(dict.fromkeys(names)) or None
 
 
