@@ -96,8 +96,8 @@ def test_the_members_are_carried_to_a_machine_without_a_network(
     monkeypatch.setenv("EARMARK_OFFLINE", "1")
     assert refusal(files) == (
         "tiny.data (0.0 MB) is not on this machine and EARMARK_OFFLINE=1 forbids downloading it."
-        " Unset EARMARK_OFFLINE, or run `earmark backbones fetch tiny --to DIR` on another machine and name DIR in"
-        " EARMARK_WEIGHTS."
+        " Unset EARMARK_OFFLINE, or run `earmark backbones fetch tiny --to DIR` on another"
+        " machine and name DIR in EARMARK_WEIGHTS."
     )
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path / "stick"))
     assert fetch_all(files) == [tmp_path / "stick" / file.name for file in files]

@@ -181,7 +181,7 @@ def test_parquet_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     want = list(Dataset.read(write(tmp_path, "m.jsonl", as_json_lines())))
     assert list(Dataset.read(tmp_path / "m.parquet")) == want
     assert columns == list(ROWS[0])  # and not the embedded audio
-    assert "has no column 'speaker'; its columns are 'path', 'label'" in refusal(
+    assert "has no column 'speaker'. Its columns are 'path', 'label'" in refusal(
         tmp_path / "m.parquet", group="speaker"
     )
 
@@ -218,7 +218,7 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
 def test_without_labels_a_list_of_paths_will_do(tmp_path: Path) -> None:
     manifest = write(tmp_path, "m.csv", "path\na.wav\nb.wav\n")
     assert names(Dataset.read(manifest, need_labels=False)) == [("a.wav", None), ("b.wav", None)]
-    assert "has no column 'label'; its columns are 'path'." in refusal(manifest)
+    assert "has no column 'label'. Its columns are 'path'." in refusal(manifest)
 
 
 def test_paths_are_relative_to_the_manifest_or_absolute(make: Make, tmp_path: Path) -> None:
@@ -253,7 +253,7 @@ def test_stretches_of_one_recording_are_different_clips(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("", "has no column 'path'; its columns are none."),
+        ("", "has no column 'path'. Its columns are none."),
         ("path,label\n", "has no rows. Write one row per clip."),
         (
             "paths,label\na.wav,x\n",
@@ -270,10 +270,13 @@ def test_stretches_of_one_recording_are_different_clips(tmp_path: Path) -> None:
             "row 2: unexpected end of data. Correct its quotes.",
         ),
         ("path,label,start\na.wav,x,-1\n", "row 2: start -1 is negative. Give seconds"),
-        ("path,label,start,end\na.wav,x,3,2\n", "row 2: end 2 is not after start 3; both are in"),
+        ("path,label,start,end\na.wav,x,3,2\n", "row 2: end 2 is not after start 3. Both are in"),
         ("path,label,start,end\na.wav,x,2,2\n", "row 2: end 2 is not after start 2"),
         ("path,label,end\na.wav,x,0\n", "row 2: end 0 is not after start 0"),
-        ("path;label;start\na.wav;x;1,5,0\n", "row 2: start '1,5,0' is not a number. Give seconds"),
+        (
+            "path;label;start\na.wav;x;1,5,0\n",
+            "row 2: start '1,5,0' is not a number of seconds, such as 1.5",
+        ),
         ("path,label,end\na.wav,x,nan\n", "row 2: end 'nan' is not a number"),
         ("path,label,end\na.wav,x,inf\n", "row 2: end 'inf' is not a number"),
         ("path,label,group\na.wav,x,1\nb.wav,y,\n", "row 3: the group is empty, as in 1 of 2 rows"),
@@ -359,13 +362,13 @@ HEAVY = ("sklearn", "scipy", "torch", "av", "soxr", "pyarrow", "narwhals", "pand
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        ("earmark.Dataset.read('nowhere')", "nowhere does not exist;"),
+        ("earmark.Dataset.read('nowhere')", "nowhere does not exist."),
         ("earmark.Dataset.read('m.csv')", "m.csv has no column 'label'. Did you mean 'lable'?"),
         (
             "earmark.Dataset.read('m.csv', label='x')",
-            "m.csv has no column 'x'; its columns are 'path',",
+            "m.csv has no column 'x'. Its columns are 'path',",
         ),
-        ("earmark.doctor('nowhere')", "nowhere does not exist;"),
+        ("earmark.doctor('nowhere')", "nowhere does not exist."),
         ("earmark.doctor('m.csv')", "m.csv has no column 'label'. Did you mean 'lable'?"),
     ],
 )

@@ -147,7 +147,7 @@ def test_a_missing_path_offers_what_looks_like_it(tmp_path: Path) -> None:
         )
         assert len(Dataset.read(path, path=name)) == 2
     path = manifest(tmp_path, "path,category,species\na.wav,x,1\nb.wav,y,2\n")
-    assert "give --label category or --label species; its columns" in refusal(path)
+    assert "give --label category or --label species. Its columns" in refusal(path)
 
 
 def test_all_columns_can_be_named(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ def test_frames_that_will_not_do(folder: Path, kind: str) -> None:
             kind, [{**row, **{n: cells[n][i] for n in cells}} for i, row in enumerate(ROWS)]
         )
 
-    assert " has no column 'kind'; its columns are 'path'," in refusal(changed(), label="kind")
+    assert " has no column 'kind'. Its columns are 'path'," in refusal(changed(), label="kind")
     assert ", row 2: start -1 is negative" in refusal(changed(start=[0, -1]))
     assert " has only one class, 'a'" in refusal(changed(label=["a", "a"]))
     if kind != "lazy":
@@ -298,7 +298,7 @@ def test_recordings_of_a_hub_stream_must_be_there(hub: Any) -> None:
 
 def test_hub_data_sets_that_will_not_do(folder: Path, hub: Any) -> None:
     datasets = pytest.importorskip("datasets")
-    assert "the datasets Dataset has no column 'kind'; its columns are 'audio'," in refusal(
+    assert "the datasets Dataset has no column 'kind'. Its columns are 'audio'," in refusal(
         hub, label="kind"
     )
     numbers = datasets.Dataset.from_dict({"path": ["a.wav", "b.wav"], "label": [1, -1]})

@@ -114,7 +114,7 @@ def measure(passes: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) ->
     """
     import torch
 
-    cores, best, spent = available_cores(), dict.fromkeys(passes, math.inf), 0.0
+    cores, best, total_s = available_cores(), dict.fromkeys(passes, math.inf), 0.0
     threads = torch.get_num_threads()
     try:
         with workers(cores, torch.set_num_threads, 1) as pool:
@@ -128,12 +128,12 @@ def measure(passes: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) ->
                 seconds(name)
             for number in range(1, rounds + 1):
                 now = {name: seconds(name) for name in best}
-                spent += sum(now.values())
+                total_s += sum(now.values())
                 best = {name: min(s, best[name]) for name, s in now.items()}
                 if number >= min(2, rounds):
                     least = min(best.values())
                     best = {name: s for name, s in best.items() if s <= HOPELESS * least}
-                if spent > MEASURED_S * len(best):
+                if total_s > MEASURED_S * len(best):
                     break
     finally:
         torch.set_num_threads(threads)

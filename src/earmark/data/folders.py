@@ -67,10 +67,10 @@ def absent(path: str | Path, error: DataError) -> Clip:
     return Clip(Path(path), recording=AbsentSource(str(path), why))
 
 
-def _expand(given: str | Path) -> Iterator[Path | DataError]:
+def _expand(name: str | Path) -> Iterator[Path | DataError]:
     """Yield the recordings at a path, and errors for what cannot be read."""
-    path = Path(given)
-    if not str(given).strip():
+    path = Path(name)
+    if not str(name).strip():
         yield DataError("an empty name is not a path. Give recordings or folders.")
     elif not os.path.exists(path):
         problem = (

@@ -29,7 +29,7 @@ Numbers = Sequence[int]  # of the rows of clips
 
 def clips_of(
     table: Table,
-    given: Mapping[str, str | None],
+    options: Mapping[str, str | None],
     *,
     need_labels: bool,
     separator: str | None = None,
@@ -38,13 +38,13 @@ def clips_of(
 ) -> tuple[list[Clip], str | None, list[str]]:
     """Return a clip with an absolute path for every row, the separator of classes, and notes.
 
-    ``given`` maps our names of columns to the names that the user gave, or None. A label may be a
+    ``options`` maps our names of columns to the names that the user gave, or None. A label may be a
     list of classes; the separator is then ``LIST_SEPARATOR`` unless one is given. With a separator,
     a clip whose label is empty has no class. ``is_list`` says that the clips are only to be
     predicted: rows may repeat, and recordings may be missing. Raises DataError, with the number of
     the row, for anything missing or contradictory.
     """
-    columns, notes = resolve(table.name, table.columns, given, need_labels)
+    columns, notes = resolve(table.name, table.columns, options, need_labels)
     if split_map.is_off or is_list:
         columns.pop("split", None)
     if is_list:
@@ -76,7 +76,7 @@ def clips_of(
         if need_labels:
             _label_rest(table, numbers, clips, columns["label"], separator)
         _check_present(table, numbers, clips, reader.locator.missing)
-        _check_filled(table, numbers, clips, {ours for ours, theirs in given.items() if theirs})
+        _check_filled(table, numbers, clips, {ours for ours, theirs in options.items() if theirs})
         _check_distinct(table, numbers, clips)
         check_words((clip.split for clip in clips), table.name)
         _check_folds(table.name, columns, clips)
