@@ -77,7 +77,7 @@ def test_where_nothing_is_at_hand_the_command_is_named(monkeypatch):
         registry, "weight_files", lambda name: (WeightFile(name, "https://x", "0" * 64, 1),)
     )
     with pytest.raises(
-        BackboneError, match=f"'auto' found no weights.*run `earmark backbones fetch {SPEECH}"
+        BackboneError, match=f"'auto' found no weights.*Run `earmark backbones fetch {SPEECH}"
     ):
         auto.take_at_hand()
 

@@ -352,7 +352,7 @@ def test_pool_of_pieces_is_the_whole():
 def test_columns_name_what_pool_wrote():
     info = BackboneInfo("x", "x", 8_000, 8, 8, (Layer("a", 3), Layer("b", 2)), 0, "x", "x")
     assert columns(info, ["b"]).tolist() == [6, 7, 8, 9]
-    with pytest.raises(BackboneError, match="did you mean 'a'.*known layers: a, b"):
+    with pytest.raises(BackboneError, match="Did you mean 'a'.*Known layers: a, b"):
         columns(info, ["aa"])
 
 

@@ -379,7 +379,7 @@ def test_without_a_json_a_template_is_shown(tmp_path):
             {"layers": ["frame"]},
             "no output 'frame', .* its outputs are frames \\(batch, time, 6\\)",
         ),
-        ({"layers": ["line"]}, "inside it are 'linear'; its outputs"),
+        ({"layers": ["line"]}, "inside it are 'linear'. Its outputs"),
         ({"licence": None}, "it lacks 'licence', a text such as"),
         ({"licence": " "}, 'licence is " "'),
         ({"license": "MIT"}, "unknown field 'license'. Did you mean 'licence'"),
@@ -746,7 +746,7 @@ def test_engines_and_precision(tmp_path, monkeypatch):
 
 def test_fine_tuning_is_refused_at_once(tmp_path, tones):
     path = small(tmp_path / "a.onnx")
-    with pytest.raises(EarmarkError, match="computed by onnxruntime, which cannot train it"):
+    with pytest.raises(EarmarkError, match="runs in onnxruntime, which cannot train it"):
         earmark.finetune(tones, "full", backbone=f"onnx:{path}")
 
 

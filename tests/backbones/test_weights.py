@@ -141,7 +141,7 @@ def test_an_endless_answer_is_cut_off(publisher: Publisher, file: WeightFile) ->
 
 def test_a_file_that_is_not_there_is_asked_for_once(publisher: Publisher, file: WeightFile) -> None:
     publisher.script = [404]
-    assert f"could not be downloaded from {publisher.url}: HTTP 404 Not Found;" in refusal(file)
+    assert f"could not be downloaded from {publisher.url}: HTTP 404 Not Found." in refusal(file)
     assert len(publisher.ranges) == 1
 
 
@@ -249,7 +249,7 @@ def test_a_folder_that_cannot_be_written(file: WeightFile, tmp_path: Path) -> No
     (tmp_path / "plain").write_text("a file")
     said = refusal(file, to=tmp_path / "plain" / "folder")
     assert said.startswith(f"net.pth (0.5 MB) cannot be written to {tmp_path / 'plain'}")
-    assert said.endswith("make room there or give another folder.")
+    assert said.endswith("Free some space there, or name another folder.")
 
 
 def test_a_cache_that_cannot_be_written(
@@ -305,7 +305,7 @@ def test_a_wrong_copy_is_refused_wherever_it_lies(
     assert len(set(said)) == 1
     assert said[0].startswith(f"{path} is not the published net.pth: it has SHA-256 ")
     assert "and 1,000 bytes instead of" in said[0]
-    assert "delete it and fetch it again" in said[0]
+    assert "Delete it and fetch it again" in said[0]
     assert not publisher.ranges
 
 
@@ -390,7 +390,7 @@ def test_other_contents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for value, kind in (([torch.ones(1)], "list"), ({"model": STATE}, "dict")):
         torch.save(value, path)
         said = refusal(path, function=load_state_dict)
-        assert said.startswith(f"{path} holds {kind} and not a plain state dict of tensors;")
+        assert said.startswith(f"{path} holds {kind} and not a plain state dict of tensors.")
     monkeypatch.setattr(tensors, "MAX_BYTES", 100)
     assert "at most 100 are loaded" in refusal(path, function=load_state_dict)
 

@@ -94,7 +94,7 @@ def test_newer_and_edited_files_are_refused(saved, tmp_path, changes, text):
 
 
 def test_foreign_files_are_refused(tmp_path):
-    with pytest.raises(ModelError, match="there is no classifier at"):
+    with pytest.raises(ModelError, match="does not exist. Give the file"):
         Classifier.load(tmp_path / "none.earmark")
     with pytest.raises(ModelError, match="is not a file but a folder"):
         Classifier.load(tmp_path)

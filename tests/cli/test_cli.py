@@ -227,7 +227,7 @@ def test_doctor_finds_what_is_planted_and_nothing_on_clean_data(folder, tmp_path
         (("train", "DATA", "-o", "m", "--head", "tree"), "'tree'"),
         (("train", "DATA"), "--output"),
         (("predict", "MODEL", "missing.wav"), "missing.wav does not exist"),
-        (("predict", "missing.earmark", "x.wav"), "no classifier at missing.earmark"),
+        (("predict", "missing.earmark", "x.wav"), "missing.earmark does not exist"),
         (("predict", "WAV", "DATA"), "WAV is not a classifier, or the file is incomplete"),
         (("predict", "MODEL", "DATA", "--coverage", "0"), "--coverage is 0. Give a number between"),
         (("predict", "MODEL", "DATA", "--json", "--csv"), "exclude each other"),

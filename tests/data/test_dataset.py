@@ -205,11 +205,11 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
     a, b = Dataset.read(manifest, label="kind", group="speaker", fold="set")
     assert (a.label, a.group, a.fold) == ("dog", "ann", "1")
     assert (b.label, b.group, b.fold) == ("cat", "bob", "2")
-    has = "its columns are 'path', 'label', 'kind', 'speaker', 'set'."
+    has = "Its columns are 'path', 'label', 'kind', 'speaker', 'set'."
     assert f"has no column 'speeker'. Did you mean 'speaker'? {has}" in refusal(
         manifest, group="speeker"
     )
-    assert f"has no column 'zzz'; {has}" in refusal(manifest, fold="zzz")
+    assert f"has no column 'zzz'. {has}" in refusal(manifest, fold="zzz")
     assert f"has no column 'knd'. Did you mean 'kind'? {has}" in refusal(
         manifest, label="knd", need_labels=False
     )

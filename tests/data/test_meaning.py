@@ -99,7 +99,7 @@ def test_top_folders_may_be_folds(tmp_path: Path) -> None:
     data = Dataset.read(tmp_path)
     assert data.labels == ["cat", "dog"] and [c.fold for c in data][::2][-1] == "fold10"
     assert make_scheme(data.clips, range(20)).description == "10 given folds"
-    assert understood(data.clips) == "10 folds given; each is tested once"
+    assert understood(data.clips) == "10 folds, and each is tested once"
 
 
 def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_the_lists_of_speech_commands_hold_out(tmp_path: Path) -> None:
 def test_a_missing_path_offers_what_looks_like_it(tmp_path: Path) -> None:
     for name in ("file_name", "Filename", "filepath", "wav", "recording", "slice_file_name"):
         path = manifest(tmp_path, f"{name},label\na.wav,x\nb.wav,y\n")
-        assert f"no column 'path'; if {name!r} is the path, give --path {name}; its" in refusal(
+        assert f"no column 'path'. If {name!r} is the path, give --path {name}. Its" in refusal(
             path
         )
         assert len(Dataset.read(path, path=name)) == 2
@@ -170,7 +170,7 @@ def test_case_and_blanks_of_a_name_do_not_count(tmp_path: Path) -> None:
     assert [(c.start, c.end, c.split) for c in data] == [(0, 1, "train"), (1, 2, "test")]
     assert "column 'Start (s)' is read as start; earmark 0.1 ignored it" in data.notes
     manifest(tmp_path, "Path,PATH,label\na.wav,a.wav,x\n")
-    assert "it may be any of 'Path', 'PATH': choose one with --path" in refusal(path)
+    assert "It may be any of 'Path', 'PATH': choose one with --path" in refusal(path)
     manifest(
         tmp_path, "path,label,notes,notes,onset,subset\na.wav,x,1,2,0,train\nb.wav,y,1,2,0,u\n"
     )

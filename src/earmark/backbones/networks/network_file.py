@@ -192,9 +192,9 @@ def _tensor_name(graph: Graph, name: str) -> str:
             " ambiguous. Name another tensor."
         )
     near = [inner for inner in graph.inner if name.lower() in inner.lower()][:NAMED]
-    hint = f" similar tensors inside it are {', '.join(map(repr, near))};" if near else ""
+    hint = f" Similar tensors inside it are {', '.join(map(repr, near))}." if near else ""
     raise BackboneError(
-        f"{path} has no output {name!r}, which {place_of(path).name} names;{hint} its outputs are"
+        f"{path} has no output {name!r}, which {place_of(path).name} names.{hint} Its outputs are"
         f" {_list(graph.outputs)}."
     )
 
@@ -254,7 +254,7 @@ def _arrange(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.ndar
     place = place_of(path).name
     if array.dtype.name not in FLOATS:
         raise BackboneError(
-            f"{what}, of type {array.dtype.name}; layers must be float numbers: name another"
+            f"{what}, of type {array.dtype.name}; layers must be float numbers. Name another"
             f" output in {place}."
         )
     axes = layer.axes or DEFAULT_AXES.get(array.ndim, "")
