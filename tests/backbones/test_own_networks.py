@@ -377,7 +377,7 @@ def test_without_a_json_a_template_is_shown(tmp_path):
         ({"layers": ["a/b"]}, 'cannot be called \'a/b\', .* "output": "a/b"'),
         (
             {"layers": ["frame"]},
-            "no output 'frame', .* its outputs are frames \\(batch, time, 6\\)",
+            "no output 'frame', .* Its outputs are frames \\(batch, time, 6\\)",
         ),
         ({"layers": ["line"]}, "inside it are 'linear'. Its outputs"),
         ({"licence": None}, "it lacks 'licence', a text such as"),

@@ -425,7 +425,7 @@ def pointer(folder):
     [
         (
             quantised,
-            r"copy is quantised \(bitsandbytes\).*give the checkpoint that it was made fro",
+            r"copy is quantised \(bitsandbytes\).*Give the checkpoint that it was made fro",
         ),
         (quantised_without_a_word, "is quantised: .*k_proj.weight has type torch.int8"),
         (
@@ -434,7 +434,7 @@ def pointer(folder):
         ),
         (without_a_shard, "has no model-00002-of-00002.safetensors, which its model.safet"),
         (with_a_shard_elsewhere, "has no ../elsewhere.safetensors, which its"),
-        (pointer, "model.safetensors is a Git LFS pointer .* run `git lfs pull`"),
+        (pointer, "model.safetensors is a Git LFS pointer .* Run `git lfs pull`"),
         (
             lambda f: settings_of(f, num_hidden_layers=2),
             "config.json does not describe 16 of its tensors",
@@ -447,7 +447,7 @@ def pointer(folder):
         (lambda f: settings_of(f, do_stable_layer_norm=None), "lacks 'do_stable_layer_norm'"),
         (
             lambda f: settings_of(f, num_hidden_layers=10**9),
-            "is 1000000000; it must be 1 to 1,000;",
+            "is 1000000000; it must be 1 to 1,000.",
         ),
         (
             lambda f: settings_of(f, layer_norm_eps=float("nan")),
@@ -473,7 +473,7 @@ def pointer(folder):
         (lambda f: (f / "preprocessor_config.json").unlink(), "to say how its audio is prepared"),
         (
             lambda f: (f / "preprocessor_config.json").write_text('{"sampling_rate": 1}'),
-            "describes no valid network: sampling_rate is 1; it must be 1,000 to 1,000,000;",
+            "describes no valid network: sampling_rate is 1; it must be 1,000 to 1,000,000.",
         ),
         (
             with_no_rate,
@@ -511,7 +511,7 @@ def hub_cache(tmp_path, monkeypatch):
         ("hf:nobody/nothing", "this machine's .*nobody/nothing at main.*EARMARK_OFFLINE"),
         ("hf:nobody/nothing@v1.0", "huggingface.co/nobody/nothing at v1.0"),
         ("wav2vec2-base", r"wav2vec2-base-0b5b8e86.bin \(380.3 MB\) is not on .* EARMARK_OFFLINE"),
-        ("wav2vec2-base-960", "did you mean 'wav2vec2-base-960h'.* hf:"),
+        ("wav2vec2-base-960", "Did you mean 'wav2vec2-base-960h'.* hf:"),
     ],
 )
 def test_what_cannot_be_found_is_said(name, says, tmp_path, monkeypatch):
@@ -532,7 +532,7 @@ def test_a_relative_folder_becomes_absolute(folders, monkeypatch):
 
 def test_a_missing_package_is_named(folders, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(BackboneError, match=r"needs the package transformers.*earmark\[transf"):
+    with pytest.raises(BackboneError, match=r"needs the package transformers.*\[transf"):
         backbones.load_backbone(f"hf:{folders / 'ast'}")
 
 

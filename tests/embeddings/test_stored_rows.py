@@ -124,7 +124,7 @@ def test_rows_that_another_process_removed_are_counted(matrix, array, tmp_path):
     with Store(tmp_path / "s.sqlite") as other:
         other.prune(50 * WIDTH * 2)
     np.testing.assert_array_equal(matrix[290:], array[290:])
-    wanted = r"has lost 171 of 200 embeddings.*cache prune.*run the same command again, which"
+    wanted = r"has lost 171 of 200 embeddings.*cache prune.*Run the same command again, which"
     with pytest.raises(StoreError, match=wanted) as error:
         matrix[:200]
     assert not isinstance(error.value, StoreDamageError)
