@@ -354,7 +354,7 @@ def test_interrupted_training_leaves_no_half_file(tmp_path):
     process.send_signal(signal.SIGINT)
     stderr = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in stderr
-    assert stderr.splitlines()[-1] == "stopped. Run the same command again to continue from here."
+    assert stderr.splitlines()[-1] == "stopped; run the same command again to continue from here."
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
 
 

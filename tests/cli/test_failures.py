@@ -341,7 +341,7 @@ def test_the_sentence_promises_only_what_is_true(folder, tmp_path, store):
         timeout=60,
         preexec_fn=heed_interrupts if os.name == "posix" else None,
     )
-    rest = ". Run the same command again to continue from here." if store else "."
+    rest = "; run the same command again to continue from here." if store else "."
     assert (done.returncode, done.stderr) == (130, f"stopped{rest}\n")
     assert list(tmp_path.iterdir()) == []
 

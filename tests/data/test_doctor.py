@@ -223,7 +223,7 @@ def test_why_a_recording_cannot_be_read_is_told_once(clean):
         clip.path.write_bytes(content)
     unreadable, empty = examine(Dataset(tuple(clean), "made here"))
     assert unreadable.items[0].detail.startswith("hiss/1.wav: cannot be read: not audio in a kn")
-    assert empty.items[0].detail.startswith("hiss/0.wav: the file is empty (0 bytes). Copy it ")
+    assert empty.items[0].detail.startswith("hiss/0.wav: the file is empty (0 bytes); copy it ")
     assert not any(finding.items[0].detail.endswith(".") for finding in (unreadable, empty))
 
 
@@ -532,8 +532,10 @@ def test_table_and_json_and_exit_code(clean, tmp_path):
     done = CliRunner().invoke(app, ["doctor", str(tmp_path)])
     assert done.exit_code == 0 and done.output.splitlines() == [
         "warning  silent                   4 clips  nothing is above -80 dB of full scale: remove"
-        " them, or make silence a class. For example knock/0.wav; knock/1.wav and 2 more (--json"
-        " lists all).",
+        " them, or make silence a class.",
+        "           knock/0.wav",
+        "           knock/1.wav",
+        "           and 2 more; --json lists all",
         "18 clips, 3 classes, 1 finding",
     ]
     told = json.loads(CliRunner().invoke(app, ["doctor", str(tmp_path), "--json"]).output)
@@ -545,7 +547,7 @@ def test_table_and_json_and_exit_code(clean, tmp_path):
     done = CliRunner().invoke(app, ["doctor", str(tmp_path), "--quick"])
     assert done.exit_code == 1
     assert done.output.startswith(
-        "error    label conflict           2 clips  one sound has several"
+        "error    label conflict           2 clips  the same sound has several"
     )
     assert "  chirp/hiss.wav (chirp) = hiss/0.wav (hiss)\n" in done.output
 

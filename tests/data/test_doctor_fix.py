@@ -116,7 +116,7 @@ def test_changes_are_printed_and_files_are_not_overwritten(folder, tmp_path):
     assert "renamed   similar labels       'Hiss' (1) is now 'hiss' (8)" in text
     assert "left out  unreadable           hiss/text.wav: " in text
     assert (
-        f"clean.csv: 8 changes, 16 of 22 clips left. Train with `earmark train {out} -o M" in text
+        f"clean.csv: 8 changes, 16 of 22 clips left; train with `earmark train {out} -o M" in text
     )
     held = out.read_bytes()
     for options, says in (

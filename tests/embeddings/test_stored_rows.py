@@ -189,7 +189,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "SpooledTemporaryFile", Full)
-    with pytest.raises(EarmarkError, match=r"cannot write into the folder .* another in TMPDIR"):
+    with pytest.raises(EarmarkError, match=r"cannot write into the folder .* folder in TMPDIR"):
         GrowingRows(WIDTH, None, 0).append(embedded(0))
 
 
