@@ -90,7 +90,7 @@ def some(labels: Sequence[str], noun: str = "class") -> str:
     """Name the first few classes (or whatever ``noun`` says) and count the rest."""
     names = ", ".join(repr(label) for label in labels[:MOST_NAMED])
     left = len(labels) - MOST_NAMED
-    return f"{names} and {amount(left, noun)} more" if left > 0 else names
+    return f"{names} and {amount(left, f'more {noun}')}" if left > 0 else names
 
 
 def listed(labels: Sequence[str]) -> str:

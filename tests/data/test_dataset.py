@@ -301,7 +301,7 @@ def test_recordings_that_are_not_there_are_counted_and_named(make: Make, tmp_pat
     rows = "".join(f"{name},{i % 2}\n" for i, name in enumerate(["a.wav", *"stuvw", "folder"]))
     make("folder/x")
     text = refusal(write(tmp_path, "m.csv", "path,label\n" + rows))
-    assert "the recording does not exist in 6 of 7 rows, first" in text
+    assert "6 of 7 rows name a recording that does not exist, first" in text
     assert f"row 3 '{tmp_path}/s', row 4 '{tmp_path}/t', row 5 '{tmp_path}/u'. Paths are" in text
     assert f"relative to {tmp_path}." in text
 

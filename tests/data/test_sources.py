@@ -126,7 +126,7 @@ def test_a_frame_may_have_its_paths_elsewhere(
     frame = frame_of(kind, ROWS)
     text = refusal(frame)
     assert "Table: the" in text or "Frame: the" in text
-    assert ": the recording does not exist in 2 of 2 rows, first row 1" in text
+    assert ": 2 of 2 rows name a recording that does not exist, first row 1" in text
     assert list(Dataset.read(frame, root=folder)) == clips(folder)
 
 
@@ -290,7 +290,7 @@ def test_embedded_recordings_in_parquet_and_frames(
 def test_recordings_of_a_hub_stream_must_be_there(hub: Any) -> None:
     datasets = pytest.importorskip("datasets")
     stream = datasets.Dataset.from_dict({"audio": ["zip://a.wav::b.zip"] * 2, "label": ["x", "y"]})
-    assert "the recording does not exist in 2 of 2 rows, first row 1" in refusal(stream)
+    assert "2 of 2 rows name a recording that does not exist, first row 1" in refusal(stream)
 
 
 def test_hub_data_sets_that_will_not_do(folder: Path, hub: Any) -> None:

@@ -187,7 +187,7 @@ def test_one_poor_class_among_many_is_named_and_others_are_counted():
         make_scheme(items[:1_500], distinct(1_500))
     assert str(error.value).endswith(
         "give --folds 3. The same holds for 'species 1', 'species 10', 'species 100' and 496"
-        " classes more."
+        " more classes."
     )
     folds = ["1" if clip.label == "species 9" else str(k // 500) for k, clip in enumerate(items)]
     alone = [replace(clip, fold=fold) for clip, fold in zip(items, folds, strict=True)]

@@ -73,7 +73,7 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         RecursionError,
     ) as error:
         raise ModelError(
-            f"{path} is not a classifier, or is cut short ({error}). Give the file that"
+            f"{path} is not a classifier, or the file is incomplete ({error}). Give the file that"
             " `earmark train` wrote."
         ) from error
     if not isinstance(header, dict):

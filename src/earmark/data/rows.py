@@ -225,10 +225,11 @@ def _check_present(
         near = elsewhere(table.folder, [clips[row].path for row in rows[:: 1 + len(rows) // 8]])
         paths = [(numbers[row], clips[row].path) for row in rows[:3]]
         first = [f"row {n} {str(path)!r}{_which(path)}" for n, path in paths]
+        verb = "names" if len(rows) == 1 else "name"
         raise DataError(
-            f"{table.name}: the recording does not exist in {len(rows)} of"
-            f" {amount(len(clips), 'row')}, first {', '.join(first)}. Paths are relative to"
-            f" {table.folder}.{near}"
+            f"{table.name}: {len(rows):,} of {amount(len(clips), 'row')} {verb} a recording that"
+            f" does not exist, first {', '.join(first)}. Paths are relative to {table.folder}."
+            f"{near or ' Correct the paths, or give --root.'}"
         )
 
 
