@@ -115,7 +115,7 @@ class Finals:
         needed = max(self.too_large.values())
         return [
             f"some sets of layers need more than {self.memory / 1e9:g} GB of memory and were not"
-            f" tried: {some(list(self.too_large), 'set')}; give --memory"
+            f" tried: {some(list(self.too_large), 'set')}. Give --memory"
             f" {math.ceil(needed / 1e9)} to try them."
         ]
 

@@ -46,7 +46,7 @@ def find_threshold(
     if not search.targets.is_single or classes < 3:
         raise EarmarkError(
             "'unknown' needs at least 3 classes, because each is left out in turn, and clips with"
-            f" one class each. Here are {classes} classes"
+            f" one class each. The data has {classes} classes"
             f"{'' if search.targets.is_single else ', several for a clip'}."
         )
     if not 0 < rate < 1:
