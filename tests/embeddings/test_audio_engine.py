@@ -88,7 +88,7 @@ def test_ways_of_reading_that_this_earmark_does_not_know_are_refused(
         patch.setattr("earmark.classifier.classifier.check", lambda *_: None)
         newer.save(tmp_path / "newer.earmark")
     with pytest.raises(
-        ModelError, match="audio.denoise is an unknown field. Known fields: channel"
+        ModelError, match="audio.denoise is an unknown field; known fields: channel"
     ):
         Classifier.load(tmp_path / "newer.earmark")
     older = replace(classifier, provenance={**classifier.provenance})
@@ -190,4 +190,4 @@ def test_the_channel_can_be_given_on_the_command_line(stereo: Path, tmp_path: Pa
     assert ran.exit_code == 0
     assert Classifier.load(model).audio == AudioOptions(2, "zero")
     ran = CliRunner().invoke(app, [*command, "--channel", "3"])
-    assert "has no channel 3, only 2. Choose one that exists" in str(ran.exception)
+    assert "has no channel 3, only 2; choose one that exists" in str(ran.exception)

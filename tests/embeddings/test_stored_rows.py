@@ -309,6 +309,6 @@ def test_what_is_computed_is_what_was_hashed(recording, tmp_path, monkeypatch):
 
         monkeypatch.setattr(store, "get", exchanged)
         (failure,) = embed([clip], speech, store).failures
-        assert failure.reason == "changed while it was read. Run the same command again."
+        assert failure.reason == "changed while it was read; run the same command again."
         monkeypatch.undo()
         assert embed([clip], speech, store).computed == 1
