@@ -87,7 +87,8 @@ def test_train_writes_a_page_that_agrees_with_the_figures(folder, tmp_path):
     done = earmark("train", folder, "-o", tmp_path / "a b", *options)
     told = json.loads(done.stdout)
     assert f"report: {tmp_path / 'r' / 'report.html'}" in done.stderr
-    assert json.loads((tmp_path / "r" / "summary.json").read_text()) == told
+    summary = json.loads((tmp_path / "r" / "summary.json").read_text())
+    assert {"schema": 1, **summary} == told
     page = (tmp_path / "r" / "report.html").read_text()
     assert f"{told['estimate']['accuracy'] * 100:.0f}\N{NO-BREAK SPACE}%<small>of 12" in page
     assert "earmark train" in page and "a b' --backbone logmel" in html.unescape(page)
