@@ -216,7 +216,7 @@ def test_last_1_names_the_highest_read_layer_only(network):
 
 def test_low_rank_additions_change_nothing_at_first(network, name):
     if name in CONVOLUTIONAL:
-        with pytest.raises(BackboneError, match=r"is not a transformer, and 'lora' needs one; g"):
+        with pytest.raises(BackboneError, match=r"is not a transformer, and 'lora' needs one. G"):
             parameters.tunable(network, "lora")
         return
     _made.clear()  # the network is changed for good

@@ -334,7 +334,7 @@ def test_most_rehearsals_decide(data, monkeypatch, paid, use):
         (["--finetune=full", "--recipe=epoch=3"], "no setting 'epoch'. Did you mean 'epochs'?"),
         (["--recipe=epochs=3"], "--recipe and --tensorboard need --finetune. Add it."),
         (["--tensorboard=board"], "--recipe and --tensorboard need --finetune. Add it."),
-        (["--finetune=full", "--unknown=0.05"], "--finetune changes them. Leave out one."),
+        (["--finetune=full", "--unknown=0.05"], "--finetune changes them. Leave one out."),
         (["--finetune=last:0"], "fine-tuning 'last:0' is unknown. Give 'full', 'lora', or 'last"),
         (["--finetune=lora"], "'speech-embedding' is not a transformer, and 'lora' needs one"),
         (["--finetune=full", "--backbone=logmel"], "'logmel' has nothing to fine-tune"),
