@@ -400,7 +400,7 @@ def test_fields_that_cannot_be(tmp_path, changes, says):
     [
         ("{", "cannot be read as JSON"),
         ("[]", "not a JSON object"),
-        ('{"rate_hz": NaN}', "NaN, which is not allowed"),
+        ('{"rate_hz": NaN}', "NaN, which is not allowed in JSON"),
         ('{"rate_hz": 1, "rate_hz": 2}', "'rate_hz' twice"),
         ("[" * 100_000, "more than 65,536 bytes"),
         ("[" * 60_000, "cannot be read as JSON"),

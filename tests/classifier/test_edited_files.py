@@ -280,8 +280,8 @@ def test_what_is_not_finite_is_never_written(tmp_path):
     ("text", "reason"),
     [
         ('{"schema": 3, "schema": 3}', "'schema' twice"),
-        ('{"schema": 3, "labels": NaN}', "NaN, which is not allowed"),
-        ('{"schema": 3, "labels": -Infinity}', "-Infinity, which is not allowed"),
+        ('{"schema": 3, "labels": NaN}', "NaN, which is not allowed in JSON"),
+        ('{"schema": 3, "labels": -Infinity}', "-Infinity, which is not allowed in JSON"),
         ('{"schema": 3, "a": ' + "[" * 50 + "]" * 50 + "}", "nested deeper"),
         ('{"a":' * 100_000 + "1" + "}" * 100_000, "is not a classifier"),
         ("[" * 100_000, "is not a classifier"),

@@ -125,7 +125,7 @@ def test_no_encoding_of_standard_output_loses_a_name(encoding, monkeypatch):
     ]  # fmt: skip
     out = stream(monkeypatch, encoding)
     text.print_json({"path": names})
-    assert json.loads(out.getvalue().decode(encoding)) == {"schema": 1, "path": names}
+    assert json.loads(out.getvalue().decode(encoding))["path"] == names
     out = stream(monkeypatch, encoding)
     text.print_csv([[name] for name in names[:2]])
     if encoding in ("ascii", "utf-8"):
