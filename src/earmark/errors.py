@@ -54,7 +54,7 @@ class WeightsError(BackboneError):
         self.problem, self.way_out = problem, way_out
 
     def __str__(self) -> str:
-        return f"{self.problem}; {self.way_out}."
+        return f"{self.problem}. {self.way_out[:1].upper()}{self.way_out[1:]}."
 
 
 class StoreError(EarmarkError):
@@ -75,9 +75,9 @@ def first_line(error: Exception) -> str:
 
 
 def did_you_mean(got: str, known: Iterable[str]) -> str:
-    """Return `` did you mean 'x'?`` for the most similar of ``known``, or an empty string."""
+    """Return `` Did you mean 'x'?`` for the most similar of ``known``, or an empty string."""
     near = difflib.get_close_matches(got, list(known), n=1)
-    return f" did you mean {near[0]!r}?" if near else ""
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def amount(count: int, noun: str) -> str:
@@ -90,7 +90,7 @@ def some(labels: Sequence[str], noun: str = "class") -> str:
     """Name the first few classes (or whatever ``noun`` says) and count the rest."""
     names = ", ".join(repr(label) for label in labels[:MOST_NAMED])
     left = len(labels) - MOST_NAMED
-    return f"{names} and {amount(left, noun)} more" if left > 0 else names
+    return f"{names} and {amount(left, f'more {noun}')}" if left > 0 else names
 
 
 def listed(labels: Sequence[str]) -> str:

@@ -52,7 +52,7 @@ def test_a_file_with_a_wrong_hash_is_not_used_and_named(hand):
     names, (refused, _) = auto.take_at_hand()
     assert names == [LESS_SOUNDS, SPEECH]
     assert refused == (
-        f"{SOUNDS} is not used: {hand / SOUNDS} is damaged (wrong SHA-256); delete it and run"
+        f"{SOUNDS} is not used: {hand / SOUNDS} is damaged (wrong SHA-256). Delete it and run"
         f" `earmark backbones fetch {SOUNDS}`."
     )
 
@@ -77,7 +77,7 @@ def test_where_nothing_is_at_hand_the_command_is_named(monkeypatch):
         registry, "weight_files", lambda name: (WeightFile(name, "https://x", "0" * 64, 1),)
     )
     with pytest.raises(
-        BackboneError, match=f"'auto' found no weights.*run `earmark backbones fetch {SPEECH}"
+        BackboneError, match=f"'auto' found no weights.*Run `earmark backbones fetch {SPEECH}"
     ):
         auto.take_at_hand()
 

@@ -302,9 +302,9 @@ def test_versions_are_known_by_number():
     info = backbones.info("logmel")
     assert info.at_version(None) is info.at_version(2) is info
     assert "/1/" in backbones.load_backbone("logmel", version=1).fingerprint
-    with pytest.raises(BackboneError, match="no version 7 here, only 1 and 2; use one of these"):
+    with pytest.raises(BackboneError, match="no version 7 here, only 1 and 2. Use one of these"):
         backbones.load_backbone("logmel", version=7)
-    with pytest.raises(BackboneError, match="no version 2 here, only 1; use one of these"):
+    with pytest.raises(BackboneError, match="no version 2 here, only 1. Use one of these"):
         info.at_version(1).at_version(2)
 
 
@@ -352,17 +352,17 @@ def test_pool_of_pieces_is_the_whole():
 def test_columns_name_what_pool_wrote():
     info = BackboneInfo("x", "x", 8_000, 8, 8, (Layer("a", 3), Layer("b", 2)), 0, "x", "x")
     assert columns(info, ["b"]).tolist() == [6, 7, 8, 9]
-    with pytest.raises(BackboneError, match="did you mean 'a'.*known layers: a, b"):
+    with pytest.raises(BackboneError, match="Did you mean 'a'.*Known layers: a, b"):
         columns(info, ["aa"])
 
 
 def test_unknown_name_is_answered_with_the_nearest():
-    with pytest.raises(BackboneError, match="no backbone 'logmell'; did you mean 'logmel'"):
+    with pytest.raises(BackboneError, match="no backbone 'logmell'. Did you mean 'logmel'"):
         backbones.load_backbone("logmell")
 
 
 def test_unknown_precision_is_refused():
-    with pytest.raises(BackboneError, match="'int3' is unknown; give one of exact, fast"):
+    with pytest.raises(BackboneError, match="'int3' is unknown. Give one of exact, fast"):
         backbones.load_backbone("logmel", precision="int3")
 
 

@@ -234,7 +234,7 @@ def test_the_large_ones_are_known_without_being_listed():
     parameters = sum(p.numel() for p in made.parameters())
     assert parameters == pytest.approx(info.parameters, rel=0.01)
     assert info.layers[-1].size == 3840
-    with pytest.raises(BackboneError, match="'efficientat-mn50'; did you mean 'efficientat-mn"):
+    with pytest.raises(BackboneError, match="'efficientat-mn50'. Did you mean 'efficientat-mn"):
         backbones.info("efficientat-mn50")
 
 
@@ -244,7 +244,7 @@ def test_tags_of_a_backbone_without_classes_are_refused():
 
 
 def test_no_tags_at_all_are_refused(mn04):
-    with pytest.raises(EarmarkError, match="top is 0; give"):
+    with pytest.raises(EarmarkError, match="top is 0. Give"):
         tag([], top=0)
 
 

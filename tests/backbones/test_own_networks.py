@@ -367,7 +367,7 @@ def test_without_a_json_a_template_is_shown(tmp_path):
         ({"layers": "embedding"}, 'layers is "embedding"; it must be a list'),
         ({"layers": [7]}, "layers\\[0\\] is 7; it must be the name of an output"),
         ({"layers": [{"name": "x"}]}, "layers\\[0\\] is .*; it must be the name"),
-        ({"layers": [{"output": "frames", "axis": "BTC"}]}, "'axis'; did you mean 'axes'"),
+        ({"layers": [{"output": "frames", "axis": "BTC"}]}, "'axis'. Did you mean 'axes'"),
         ({"layers": [{"output": "frames", "axes": "BTX"}]}, "axes is 'BTX'; it must have a letter"),
         ({"layers": [{"output": "frames", "axes": "BTT"}]}, "axes is 'BTT'"),
         ({"layers": [{"output": "frames", "axes": "BC"}]}, "\\(1, 50, 6\\) .* says axes 'BC'"),
@@ -377,13 +377,13 @@ def test_without_a_json_a_template_is_shown(tmp_path):
         ({"layers": ["a/b"]}, 'cannot be called \'a/b\', .* "output": "a/b"'),
         (
             {"layers": ["frame"]},
-            "no output 'frame', .* its outputs are frames \\(batch, time, 6\\)",
+            "no output 'frame', .* Its outputs are frames \\(batch, time, 6\\)",
         ),
-        ({"layers": ["line"]}, "inside it are 'linear'; its outputs"),
+        ({"layers": ["line"]}, "inside it are 'linear'. Its outputs"),
         ({"licence": None}, "it lacks 'licence', a text such as"),
         ({"licence": " "}, 'licence is " "'),
-        ({"license": "MIT"}, "unknown field 'license'; did you mean 'licence'"),
-        ({"sample_rate": 1}, "unknown field 'sample_rate'; known fields: rate_hz"),
+        ({"license": "MIT"}, "unknown field 'license'. Did you mean 'licence'"),
+        ({"sample_rate": 1}, "unknown field 'sample_rate'. Known fields: rate_hz"),
         ({"full_scale": 0}, "full_scale is 0; it must be the value of full scale"),
         ({"peak": 2}, "peak is 2; it must be the peak"),
     ],
@@ -441,7 +441,7 @@ def test_damaged_files(tmp_path):
 def test_a_file_that_is_too_large(tmp_path, monkeypatch):
     path = small(tmp_path / "a.onnx")
     monkeypatch.setattr(graph_module, "MAX_BYTES", 1_000)
-    assert "can have at most 1,000; give the file of one network" in refusal(path)
+    assert "can have at most 1,000. Give the file of one network" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -735,7 +735,7 @@ def test_engines_and_precision(tmp_path, monkeypatch):
     assert load(path, precision="fast").fingerprint == exact.fingerprint
     assert exact.device.type == "cpu"
     for engine in ("torch", "openvino"):
-        with pytest.raises(BackboneError, match=f"by onnxruntime and not by '{engine}'; use"):
+        with pytest.raises(BackboneError, match=f"by onnxruntime and not by '{engine}'. Use"):
             load(path, engine=engine)
         monkeypatch.setenv("EARMARK_ENGINE", engine)
         assert load(path).fingerprint == exact.fingerprint

@@ -56,7 +56,7 @@ def test_an_index_that_lies_is_refused(lie, tmp_path):
     entries, words = LIES[lie]
     named = [(b"tensor%d" % n, entry) for n, entry in enumerate(entries)]
     files = written(tmp_path, wire.table([(b"", wire.header()), *named]), bytes(12))
-    with pytest.raises(BackboneError, match=f"v.index is damaged .*{words}.*fetch both again"):
+    with pytest.raises(BackboneError, match=f"v.index is damaged .*{words}.*Fetch both again"):
         read_bundle(*files)
 
 

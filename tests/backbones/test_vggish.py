@@ -164,7 +164,7 @@ def test_a_hop_has_one_name_and_a_range() -> None:
         with pytest.raises(BackboneError) as raised:
             backbones.info(f"vggish@{wrong}")
         assert str(raised.value) == (
-            f"backbone 'vggish@{wrong}' has no usable hop; give seconds from 0.01 to 0.96 after"
+            f"backbone 'vggish@{wrong}' has no usable hop. Give seconds from 0.01 to 0.96 after"
             " the @, such as vggish@0.48."
         )
 
@@ -280,7 +280,7 @@ def test_random_weights_are_those_of_their_seed(net: VGGish) -> None:
 
 
 def test_verify_wants_the_published_mean_and_deviation(net: VGGish) -> None:
-    with pytest.raises(BackboneError, match=r"not 0.000657 and 0.343 \(within 10%\); fetch"):
+    with pytest.raises(BackboneError, match=r"not 0.000657 and 0.343 \(within 10%\). Fetch"):
         net.verify()
     like_google = copy.deepcopy(net)
     last = like_google.embeddings[4]

@@ -425,7 +425,7 @@ def pointer(folder):
     [
         (
             quantised,
-            r"copy is quantised \(bitsandbytes\).*give the checkpoint that it was made fro",
+            r"copy is quantised \(bitsandbytes\).*Give the checkpoint that it was made fro",
         ),
         (quantised_without_a_word, "is quantised: .*k_proj.weight has type torch.int8"),
         (
@@ -434,7 +434,7 @@ def pointer(folder):
         ),
         (without_a_shard, "has no model-00002-of-00002.safetensors, which its model.safet"),
         (with_a_shard_elsewhere, "has no ../elsewhere.safetensors, which its"),
-        (pointer, "model.safetensors is a Git LFS pointer .* run `git lfs pull`"),
+        (pointer, "model.safetensors is a Git LFS pointer .* Run `git lfs pull`"),
         (
             lambda f: settings_of(f, num_hidden_layers=2),
             "config.json does not describe 16 of its tensors",
@@ -447,15 +447,15 @@ def pointer(folder):
         (lambda f: settings_of(f, do_stable_layer_norm=None), "lacks 'do_stable_layer_norm'"),
         (
             lambda f: settings_of(f, num_hidden_layers=10**9),
-            "is 1000000000; it must be 1 to 1,000;",
+            "is 1000000000; it must be 1 to 1,000.",
         ),
         (
             lambda f: settings_of(f, layer_norm_eps=float("nan")),
-            "as JSON: NaN is not a number; fetch",
+            "as JSON: NaN is not a number. Fetch",
         ),
         (lambda f: (f / "config.json").write_text("[" * 99_999), "cannot be read as JSON"),
-        (truncate, "model.safetensors cannot be read as weights: .*; fetch it again"),
-        (pickled_code, "pytorch_model.bin is not a plain state dict: .* never run; save it again"),
+        (truncate, "model.safetensors cannot be read as weights: .*. Fetch it again"),
+        (pickled_code, "pytorch_model.bin is not a plain state dict: .* never run. Save it again"),
         (
             of_another_size,
             "weights of another network: .* 9 tensors .*the first is .*intermediate_dense",
@@ -463,7 +463,7 @@ def pointer(folder):
         (of_another_network, "weights of another network: .* tensors are missing"),
         (of_a_text_model, r"model_type 'bert', which .*: audio-spectrogram-tr.*, whisper\."),
         (lambda f: (f / "model.safetensors").unlink(), "has no weights .model.safetensors or"),
-        (lambda f: (f / "config.json").unlink(), "has no config.json; give a folder that save_pre"),
+        (lambda f: (f / "config.json").unlink(), "has no config.json. Give a folder that save_pre"),
         (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read as JSON"),
         (
             lambda f: (f / "config.json").write_text("[]"),
@@ -473,13 +473,13 @@ def pointer(folder):
         (lambda f: (f / "preprocessor_config.json").unlink(), "to say how its audio is prepared"),
         (
             lambda f: (f / "preprocessor_config.json").write_text('{"sampling_rate": 1}'),
-            "describes no valid network: sampling_rate is 1; it must be 1,000 to 1,000,000;",
+            "describes no valid network: sampling_rate is 1; it must be 1,000 to 1,000,000.",
         ),
         (
             with_no_rate,
-            "config.json describes no valid network: int.. argument .*; restore the files",
+            "config.json describes no valid network: int.. argument .*. Restore the files",
         ),
-        (with_no_blocks, "config.json .*; restore the"),
+        (with_no_blocks, "config.json .*. Restore the"),
     ],
 )
 def test_bad_checkpoints_are_refused(folder, damage, says, capfd):
@@ -503,15 +503,15 @@ def hub_cache(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("hf:/no/such/folder", "'/no/such/folder' is neither a folder nor a name on the Hub; give"),
+        ("hf:/no/such/folder", "'/no/such/folder' is neither a folder nor a name on the Hub. Give"),
         ("hf:", "'' is neither a folder nor a name"),
-        ("hf:bare", "'bare' is neither a folder nor a name on the Hub; give"),
-        ("hf:folder/missing", "'folder/missing' is not a folder in .*/folder; give hf:FOLDER"),
-        (f"hf:{__file__}", "is a file; give hf:FOLDER"),
+        ("hf:bare", "'bare' is neither a folder nor a name on the Hub. Give"),
+        ("hf:folder/missing", "'folder/missing' is not a folder in .*/folder. Give hf:FOLDER"),
+        (f"hf:{__file__}", "is a file. Give hf:FOLDER"),
         ("hf:nobody/nothing", "this machine's .*nobody/nothing at main.*EARMARK_OFFLINE"),
         ("hf:nobody/nothing@v1.0", "huggingface.co/nobody/nothing at v1.0"),
         ("wav2vec2-base", r"wav2vec2-base-0b5b8e86.bin \(380.3 MB\) is not on .* EARMARK_OFFLINE"),
-        ("wav2vec2-base-960", "did you mean 'wav2vec2-base-960h'.* hf:"),
+        ("wav2vec2-base-960", "Did you mean 'wav2vec2-base-960h'.* hf:"),
     ],
 )
 def test_what_cannot_be_found_is_said(name, says, tmp_path, monkeypatch):

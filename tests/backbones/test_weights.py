@@ -91,7 +91,7 @@ def test_the_next_call_goes_on_where_the_last_gave_up(
     said = refusal(file)
     assert said == (
         f"net.pth (0.5 MB) could not be downloaded from {publisher.url}: HTTP 503 Service"
-        " Unavailable; run the same command again, which resumes after the 0.1 MB received, or put"
+        " Unavailable. Run the same command again, which resumes after the 0.1 MB received, or put"
         f" net.pth into {cache}, or into any folder and name that folder in EARMARK_WEIGHTS."
     )
     assert find(file) is None
@@ -126,7 +126,7 @@ def test_wrong_bytes_are_thrown_away(publisher: Publisher, file: WeightFile, cac
     assert said.startswith(
         f"the download from {publisher.url} is not the published net.pth:"
         f" it has SHA-256 {hashlib.sha256(WRONG).hexdigest()} and 512,000 bytes instead of {SHA256}"
-        " and about 512,000 bytes; run the same command again, or get a correct copy and put"
+        " and about 512,000 bytes. Run the same command again, or get a correct copy and put"
         " net.pth"
     )
     assert os.listdir(cache) == ["net.pth.lock"]
@@ -141,7 +141,7 @@ def test_an_endless_answer_is_cut_off(publisher: Publisher, file: WeightFile) ->
 
 def test_a_file_that_is_not_there_is_asked_for_once(publisher: Publisher, file: WeightFile) -> None:
     publisher.script = [404]
-    assert f"could not be downloaded from {publisher.url}: HTTP 404 Not Found;" in refusal(file)
+    assert f"could not be downloaded from {publisher.url}: HTTP 404 Not Found." in refusal(file)
     assert len(publisher.ranges) == 1
 
 
@@ -181,7 +181,7 @@ def test_offline_forbids_the_download_and_nothing_else(
     monkeypatch.setenv("EARMARK_OFFLINE", value)
     assert refusal(file) == (
         f"net.pth (0.5 MB) is not on this machine and EARMARK_OFFLINE=1 forbids downloading it from"
-        f" {publisher.url}; put net.pth into {cache}, or into any folder and name that folder in"
+        f" {publisher.url}. Put net.pth into {cache}, or into any folder and name that folder in"
         " EARMARK_WEIGHTS."
     )
     assert not publisher.ranges
@@ -249,7 +249,7 @@ def test_a_folder_that_cannot_be_written(file: WeightFile, tmp_path: Path) -> No
     (tmp_path / "plain").write_text("a file")
     said = refusal(file, to=tmp_path / "plain" / "folder")
     assert said.startswith(f"net.pth (0.5 MB) cannot be written to {tmp_path / 'plain'}")
-    assert said.endswith("make room there or give another folder.")
+    assert said.endswith("Free some space there, or name another folder.")
 
 
 def test_a_cache_that_cannot_be_written(
@@ -291,7 +291,7 @@ def test_the_order_of_places(
     assert find(file, named) == named
     assert find(file, str(below.parent)) == below
     assert refusal(file, tmp_path / "absent", function=find).startswith(
-        f"no file {tmp_path / 'absent'}; give the path of net.pth (0.5 MB), published at http://"
+        f"no file {tmp_path / 'absent'}. Give the path of net.pth (0.5 MB), published at http://"
     )
 
 
@@ -305,7 +305,7 @@ def test_a_wrong_copy_is_refused_wherever_it_lies(
     assert len(set(said)) == 1
     assert said[0].startswith(f"{path} is not the published net.pth: it has SHA-256 ")
     assert "and 1,000 bytes instead of" in said[0]
-    assert "delete it and fetch it again" in said[0]
+    assert "Delete it and fetch it again" in said[0]
     assert not publisher.ranges
 
 
@@ -390,7 +390,7 @@ def test_other_contents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for value, kind in (([torch.ones(1)], "list"), ({"model": STATE}, "dict")):
         torch.save(value, path)
         said = refusal(path, function=load_state_dict)
-        assert said.startswith(f"{path} holds {kind} and not a plain state dict of tensors;")
+        assert said.startswith(f"{path} holds {kind} and not a plain state dict of tensors.")
     monkeypatch.setattr(tensors, "MAX_BYTES", 100)
     assert "at most 100 are loaded" in refusal(path, function=load_state_dict)
 
@@ -415,6 +415,6 @@ def test_other_contents_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_another_network_is_refused(state: dict[str, torch.Tensor], difference: str) -> None:
     said = refusal(nn.Sequential(nn.Linear(3, 2)), state, "x.pth", function=assign)
     assert said == (
-        f"x.pth holds the weights of another network: {difference};"
-        " give the file that belongs to this backbone."
+        f"x.pth holds the weights of another network: {difference}."
+        " Give the file that belongs to this backbone."
     )

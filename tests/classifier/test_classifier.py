@@ -81,7 +81,7 @@ def test_every_truncation_is_refused(saved, tmp_path):
     [
         (
             {"schema": 99},
-            r"has schema 99, and this earmark \(.*\) reads 2 and 3 and 4; update earmark",
+            r"has schema 99, and this earmark \(.*\) reads 2 and 3 and 4. Update earmark",
         ),
         ({"labels": ["b", "a", "c"]}, "was changed after it was saved"),
         ({"temperature": 1.0}, "was changed after it was saved"),
@@ -94,7 +94,7 @@ def test_newer_and_edited_files_are_refused(saved, tmp_path, changes, text):
 
 
 def test_foreign_files_are_refused(tmp_path):
-    with pytest.raises(ModelError, match="there is no classifier at"):
+    with pytest.raises(ModelError, match="does not exist. Give the file"):
         Classifier.load(tmp_path / "none.earmark")
     with pytest.raises(ModelError, match="is not a file but a folder"):
         Classifier.load(tmp_path)
@@ -122,7 +122,7 @@ def test_another_backbone_than_trained_with_is_refused(saved, tones):
     use = BackboneUse("logmel", "logmel/0/none/float32", ("logmel",))
     old = replace(Classifier.load(saved), backbones=(use,))
     with pytest.raises(
-        ModelError, match="backbone logmel/0/none/float32: .* no version 0 here, only 1 and 2; use"
+        ModelError, match="backbone logmel/0/none/float32: .* no version 0 here, only 1 and 2. Use"
     ):
         list(old.predict(tones.rglob("*.wav")))
 

@@ -82,7 +82,7 @@ def test_samples_that_cannot_be_heard_are_a_sentence(classifier, samples, option
 
 @pytest.mark.parametrize("recordings", [7, None, {}.keys, [1.5, 2.5]])
 def test_what_is_no_recording_is_a_sentence(classifier, recordings):
-    with pytest.raises(EarmarkError, match="is not a recording; give"):
+    with pytest.raises(EarmarkError, match="is not a recording. Give"):
         classifier.predict(recordings)
     with pytest.raises(EarmarkError, match="rate_hz is only for samples"):
         classifier.predict(UNHEARD[0], rate_hz=16_000)
@@ -178,7 +178,7 @@ def test_a_session_answers_from_eight_threads(classifier):
 def test_a_closed_session_says_so(classifier):
     session = classifier.session()
     session.close()
-    with pytest.raises(EarmarkError, match="the session is closed; open another"):
+    with pytest.raises(EarmarkError, match="the session is closed. Open another"):
         session.predict(UNHEARD[0])
 
 

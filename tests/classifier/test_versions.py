@@ -53,12 +53,12 @@ def test_a_trained_classifier_keeps_its_version(tones, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (("/1/", "/3/"), "no version 3 here, only 1 and 2; use one of these"),
+        (("/1/", "/3/"), "no version 3 here, only 1 and 2. Use one of these"),
         (
             ("/1/", "/one/"),
-            "which is not NAME/VERSION/WEIGHTS/PRECISION; get the original file again",
+            "which is not NAME/VERSION/WEIGHTS/PRECISION. Get the original file again",
         ),
-        (("/1/", "/"), "which is not NAME/VERSION/WEIGHTS/PRECISION; get the original file again"),
+        (("/1/", "/"), "which is not NAME/VERSION/WEIGHTS/PRECISION. Get the original file again"),
     ],
 )
 def test_an_unknown_version_is_refused(change, words, tones):
@@ -92,5 +92,5 @@ def test_a_network_of_another_package_has_its_own_versions(tones, monkeypatch):
     )
     np.testing.assert_array_equal(old.session().predict_proba(tones), before)
     monkeypatch.setitem(registry._registry, "levels", (replace(second, earlier=()), Levels))
-    with pytest.raises(ModelError, match="no version 1 here, only 2; use one of these"):
+    with pytest.raises(ModelError, match="no version 1 here, only 2. Use one of these"):
         old.session()

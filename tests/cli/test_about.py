@@ -61,4 +61,4 @@ def test_what_cannot_be_imported_is_part_of_the_answer(monkeypatch):
 @pytest.mark.parametrize("more", [(), ("doctor", "recordings")])
 def test_verbose_needs_version(more):
     done = earmark("--verbose", *more, expect=2)
-    assert done.stderr == "error: --verbose needs --version; write earmark --version --verbose.\n"
+    assert done.stderr == "error: --verbose needs --version. Write earmark --version --verbose.\n"

@@ -172,7 +172,7 @@ def test_evaluate(folder, model, tmp_path):
     assert table == ["label,high,low", "high,6,0", "low,0,6"]
     (folder.parent / "other.csv").write_text("path,label\ntones/low/0.wav,lo\n")
     done = earmark("evaluate", model, folder.parent / "other.csv", expect=2)
-    assert "does not know the label 'lo'" in done.stderr and "did you mean 'low'" in done.stderr
+    assert "does not know the label 'lo'" in done.stderr and "Did you mean 'low'" in done.stderr
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".parquet"])
@@ -228,7 +228,7 @@ def test_doctor_finds_what_is_planted_and_nothing_on_clean_data(folder, tmp_path
         (("train", "DATA", "-o", "m", "--head", "tree"), "'tree'"),
         (("train", "DATA"), "--output"),
         (("predict", "MODEL", "missing.wav"), "missing.wav does not exist"),
-        (("predict", "missing.earmark", "x.wav"), "no classifier at missing.earmark"),
+        (("predict", "missing.earmark", "x.wav"), "missing.earmark does not exist"),
         (("predict", "WAV", "DATA"), "WAV is not a classifier, or the file is incomplete"),
         (("predict", "MODEL", "DATA", "--coverage", "0"), "--coverage is 0. Give a number between"),
         (("predict", "MODEL", "DATA", "--json", "--csv"), "exclude each other"),
@@ -240,7 +240,7 @@ def test_doctor_finds_what_is_planted_and_nothing_on_clean_data(folder, tmp_path
         (("compare", "DATA", "--backbone", "logmel"), "got only 'logmel'"),
         (("nonsense",), "No such command 'nonsense'"),
         (("embed", "DATA", "-o", "e.txt"), "ends in .npz or .parquet"),
-        (("backbones", "show", "logmell"), "did you mean 'logmel'"),
+        (("backbones", "show", "logmell"), "Did you mean 'logmel'"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(folder, model, tmp_path, arguments, text):

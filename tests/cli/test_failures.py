@@ -66,8 +66,8 @@ def test_what_is_not_there_does_not_stop_the_others(folder, model, tmp_path):
     whys = ["does not exist", None, "has no recordings", "is a link back to", None]
     assert [t.get("label") for t in told] == [None, "440", None, None, "440"]
     assert all(why is None or why in t["error"] for why, t in zip(whys, told, strict=True))
-    assert f"{tmp_path / 'missing.wav'}: does not exist; did you mean" not in done.stderr
-    assert f"{tmp_path / 'missing.wav'}: does not exist; give recordings or folders." in done.stderr
+    assert f"{tmp_path / 'missing.wav'}: does not exist. Did you mean" not in done.stderr
+    assert f"{tmp_path / 'missing.wav'}: does not exist. Give recordings or folders." in done.stderr
     listed = "\n".join(map(str, given))
     again = earmark("predict", model, "-", "--json", stdin=listed, expect=1).stdout
     assert [json.loads(line).get("label") for line in again.splitlines()] == [

@@ -54,8 +54,8 @@ def test_offline_it_is_refused_in_one_sentence():
     done = earmark("backbones", "fetch", "yamnet-float32", expect=2)
     assert done.stderr.startswith("error: yamnet-float32.data (0.0 MB) is not on this machine")
     assert (
-        "EARMARK_OFFLINE=1 forbids fetching it; unset it, or run `earmark backbones fetch yamnet"
-        in done.stderr
+        "EARMARK_OFFLINE=1 forbids downloading it. Unset EARMARK_OFFLINE, or run `earmark"
+        " backbones fetch yamnet" in done.stderr
     )
     assert done.stderr.count("\n") == 1 and not done.stdout
 

@@ -116,14 +116,14 @@ def test_beside_another_backbone(network, tones, tmp_path):
 def test_what_it_cannot_do_is_said_in_a_sentence(network, tones, tmp_path):
     name, model = f"onnx:{network}", tmp_path / "m.earmark"
     tune = ("train", tones, "-o", model, "--backbone", name)
-    assert "leave --finetune out" in command(*tune, "--finetune", "full", expect=2).stderr
-    assert "use --engine auto" in command(*tune, "--engine", "openvino", expect=2).stderr
-    assert "leave --finetune out" in command(*tune, "--finetune", "lora", expect=2).stderr
+    assert "Leave --finetune out" in command(*tune, "--finetune", "full", expect=2).stderr
+    assert "Use --engine auto" in command(*tune, "--engine", "openvino", expect=2).stderr
+    assert "Leave --finetune out" in command(*tune, "--finetune", "lora", expect=2).stderr
     missing = command("train", tones, "-o", model, "--backbone", "onnx:no.onnx", expect=2)
     assert "no file no.onnx" in missing.stderr
     for typed, meant in (("onxn:a.onnx", "onnx:..."), ("a/b.tflite", "tflite:a/b.tflite")):
         stderr = command("backbones", "show", typed, expect=2).stderr
-        assert f"did you mean '{meant}'" in stderr
+        assert f"Did you mean '{meant}'" in stderr
 
 
 def test_long_clips_in_sections_are_as_whole_ones(network, tmp_path):

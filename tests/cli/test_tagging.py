@@ -30,8 +30,8 @@ def test_three_forms_in_the_order_given(tmp_path):
 
 def test_a_network_without_classes_is_refused(tones):
     done = earmark("tag", tones, "--backbone", "speech-embedding", expect=2)
-    assert "has no classes of its own; use one that has: efficientat-mn04" in done.stderr
-    with pytest.raises(BackboneError, match="no backbone 'yamnett'; did you mean 'yamnet'"):
+    assert "has no classes of its own. Use one that has: efficientat-mn04" in done.stderr
+    with pytest.raises(BackboneError, match="no backbone 'yamnett'. Did you mean 'yamnet'"):
         tag([], "yamnett")
     with pytest.raises(EarmarkError, match="top is 0"):
         tag([], top=0)

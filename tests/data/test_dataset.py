@@ -105,10 +105,10 @@ def test_folders_that_will_not_do(make: Make, tmp_path: Path) -> None:
     assert "flat/1.wav is outside the class folders. Put" in refusal(tmp_path / "flat")
     assert "one has only one class, 'dog'. Give at least two." in refusal(tmp_path / "one")
     assert "hole/cat has no recordings. Add some to this class" in refusal(tmp_path / "hole")
-    assert "tpyo does not exist; did you mean 'typo'? give a folder" in refusal(tmp_path / "tpyo")
+    assert "tpyo does not exist. Did you mean 'typo'? Give a folder" in refusal(tmp_path / "tpyo")
     assert f"two. Is {tmp_path}/list/meta.csv the manifest?" in refusal(tmp_path / "list")
     assert "is a folder and has no columns. Leave out" in refusal(tmp_path, group="speaker")
-    assert "no/such does not exist; give a folder" in refusal(tmp_path / "no/such")
+    assert "no/such does not exist. Give a folder" in refusal(tmp_path / "no/such")
 
 
 def test_a_folder_that_cannot_be_listed(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,7 +181,7 @@ def test_parquet_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     want = list(Dataset.read(write(tmp_path, "m.jsonl", as_json_lines())))
     assert list(Dataset.read(tmp_path / "m.parquet")) == want
     assert columns == list(ROWS[0])  # and not the embedded audio
-    assert "has no column 'speaker'; its columns are 'path', 'label'" in refusal(
+    assert "has no column 'speaker'. Its columns are 'path', 'label'" in refusal(
         tmp_path / "m.parquet", group="speaker"
     )
 
@@ -205,12 +205,12 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
     a, b = Dataset.read(manifest, label="kind", group="speaker", fold="set")
     assert (a.label, a.group, a.fold) == ("dog", "ann", "1")
     assert (b.label, b.group, b.fold) == ("cat", "bob", "2")
-    has = "its columns are 'path', 'label', 'kind', 'speaker', 'set'."
-    assert f"has no column 'speeker'; did you mean 'speaker'? {has}" in refusal(
+    has = "Its columns are 'path', 'label', 'kind', 'speaker', 'set'."
+    assert f"has no column 'speeker'. Did you mean 'speaker'? {has}" in refusal(
         manifest, group="speeker"
     )
-    assert f"has no column 'zzz'; {has}" in refusal(manifest, fold="zzz")
-    assert f"has no column 'knd'; did you mean 'kind'? {has}" in refusal(
+    assert f"has no column 'zzz'. {has}" in refusal(manifest, fold="zzz")
+    assert f"has no column 'knd'. Did you mean 'kind'? {has}" in refusal(
         manifest, label="knd", need_labels=False
     )
 
@@ -218,7 +218,7 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
 def test_without_labels_a_list_of_paths_will_do(tmp_path: Path) -> None:
     manifest = write(tmp_path, "m.csv", "path\na.wav\nb.wav\n")
     assert names(Dataset.read(manifest, need_labels=False)) == [("a.wav", None), ("b.wav", None)]
-    assert "has no column 'label'; its columns are 'path'." in refusal(manifest)
+    assert "has no column 'label'. Its columns are 'path'." in refusal(manifest)
 
 
 def test_paths_are_relative_to_the_manifest_or_absolute(make: Make, tmp_path: Path) -> None:
@@ -253,27 +253,30 @@ def test_stretches_of_one_recording_are_different_clips(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
-        ("", "has no column 'path'; its columns are none."),
+        ("", "has no column 'path'. Its columns are none."),
         ("path,label\n", "has no rows. Write one row per clip."),
         (
             "paths,label\na.wav,x\n",
-            "no column 'path'; did you mean 'paths'? its columns are 'paths'",
+            "no column 'path'. Did you mean 'paths'? Its columns are 'paths'",
         ),
         ("path,label,label\na.wav,x,y\n", "has two columns 'label'. Rename one."),
         ("path,label\na.wav,dog\nb.wav,dog\n", "has only one class, 'dog'. Give at least two."),
         ("path,label\na.wav,dog\nb.wav,\n", "row 3: 'b.wav' has an empty label. Label it, or"),
-        ("path,label\n ,dog\n", "row 2: the path is empty; name a recording."),
+        ("path,label\n ,dog\n", "row 2: the path is empty. Name a recording."),
         ("path,label\n\na.wav,dog,x\n", "row 3: it has 3 cells, but the header has 2. Put cells"),
         ("path,label\na.wav\n", "row 2: it has 1 cell, but the header has 2"),
         (
             'path,label\na.wav,"dog\nb.wav,cat\n',
             "row 2: unexpected end of data. Correct its quotes.",
         ),
-        ("path,label,start\na.wav,x,-1\n", "row 2: start -1 is negative; give seconds"),
-        ("path,label,start,end\na.wav,x,3,2\n", "row 2: end 2 is not after start 3; both are in"),
+        ("path,label,start\na.wav,x,-1\n", "row 2: start -1 is negative. Give seconds"),
+        ("path,label,start,end\na.wav,x,3,2\n", "row 2: end 2 is not after start 3. Both are in"),
         ("path,label,start,end\na.wav,x,2,2\n", "row 2: end 2 is not after start 2"),
         ("path,label,end\na.wav,x,0\n", "row 2: end 0 is not after start 0"),
-        ("path;label;start\na.wav;x;1,5,0\n", "row 2: start '1,5,0' is not a number; give seconds"),
+        (
+            "path;label;start\na.wav;x;1,5,0\n",
+            "row 2: start '1,5,0' is not a number of seconds, such as 1.5",
+        ),
         ("path,label,end\na.wav,x,nan\n", "row 2: end 'nan' is not a number"),
         ("path,label,end\na.wav,x,inf\n", "row 2: end 'inf' is not a number"),
         ("path,label,group\na.wav,x,1\nb.wav,y,\n", "row 3: the group is empty, as in 1 of 2 rows"),
@@ -298,7 +301,7 @@ def test_recordings_that_are_not_there_are_counted_and_named(make: Make, tmp_pat
     rows = "".join(f"{name},{i % 2}\n" for i, name in enumerate(["a.wav", *"stuvw", "folder"]))
     make("folder/x")
     text = refusal(write(tmp_path, "m.csv", "path,label\n" + rows))
-    assert "the recording does not exist in 6 of 7 rows, first" in text
+    assert "6 of 7 rows name a recording that does not exist, first" in text
     assert f"row 3 '{tmp_path}/s', row 4 '{tmp_path}/t', row 5 '{tmp_path}/u'. Paths are" in text
     assert f"relative to {tmp_path}." in text
 
@@ -316,7 +319,7 @@ def test_a_column_that_was_named_must_be_filled(tmp_path: Path) -> None:
         ('{"path": "a.wav", "label": "x"}\n{]\n', "row 2: not JSON ("),
         ('\n["a.wav", "x"]\n', "row 1: not an object. Write {"),
         ("[1, 2", "row 1: not JSON ("),
-        ('{"path": "a.wav", "label": {"x": 1}}', "row 1: {'x': 1} is not a single value; give"),
+        ('{"path": "a.wav", "label": {"x": 1}}', "row 1: {'x': 1} is not a single value. Give"),
         ('{"path": "a.wav", "label": null}', "row 1: 'a.wav' has an empty label"),
     ],
 )
@@ -359,14 +362,14 @@ HEAVY = ("sklearn", "scipy", "torch", "av", "soxr", "pyarrow", "narwhals", "pand
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        ("earmark.Dataset.read('nowhere')", "nowhere does not exist;"),
-        ("earmark.Dataset.read('m.csv')", "m.csv has no column 'label'; did you mean 'lable'?"),
+        ("earmark.Dataset.read('nowhere')", "nowhere does not exist."),
+        ("earmark.Dataset.read('m.csv')", "m.csv has no column 'label'. Did you mean 'lable'?"),
         (
             "earmark.Dataset.read('m.csv', label='x')",
-            "m.csv has no column 'x'; its columns are 'path',",
+            "m.csv has no column 'x'. Its columns are 'path',",
         ),
-        ("earmark.doctor('nowhere')", "nowhere does not exist;"),
-        ("earmark.doctor('m.csv')", "m.csv has no column 'label'; did you mean 'lable'?"),
+        ("earmark.doctor('nowhere')", "nowhere does not exist."),
+        ("earmark.doctor('m.csv')", "m.csv has no column 'label'. Did you mean 'lable'?"),
     ],
 )
 def test_a_refusal_imports_nothing_heavy(tmp_path: Path, call: str, text: str) -> None:
@@ -471,10 +474,10 @@ def test_paths_keep_the_order_given(make: Make, monkeypatch: pytest.MonkeyPatch)
 def test_paths_that_are_not_there(make: Make) -> None:
     folder = make("clip.wav", "empty/x.txt")
     with pytest.raises(
-        DataError, match=r"clp\.wav does not exist; did you mean 'clip\.wav'\? give"
+        DataError, match=r"clp\.wav does not exist. Did you mean 'clip\.wav'\? Give"
     ):
         folders.paths([str(folder / "clp.wav")])
-    with pytest.raises(DataError, match="empty has no recordings; give recordings or folders"):
+    with pytest.raises(DataError, match="empty has no recordings. Give recordings or folders"):
         folders.paths([folder / "empty"])
 
 

@@ -532,8 +532,10 @@ def test_table_and_json_and_exit_code(clean, tmp_path):
     done = CliRunner().invoke(app, ["doctor", str(tmp_path)])
     assert done.exit_code == 0 and done.output.splitlines() == [
         "warning  silent                   4 clips  nothing is above -80 dB of full scale: remove"
-        " them, or make silence a class. For example knock/0.wav; knock/1.wav and 2 more (--json"
-        " lists all).",
+        " them, or make silence a class.",
+        "           knock/0.wav",
+        "           knock/1.wav",
+        "           and 2 more; --json lists all",
         "18 clips, 3 classes, 1 finding",
     ]
     told = json.loads(CliRunner().invoke(app, ["doctor", str(tmp_path), "--json"]).output)

@@ -516,11 +516,11 @@ def test_another_data_set_and_a_part_of_one_are_refused(tmp_path: Path) -> None:
     assert "part has 3 clips, but ESC-50, environmental sounds (K. J. Piczak, 2015) has 4." in (
         refusal("esc50", tmp_path, tmp_path / "part")
     )
-    assert "none does not exist; give the archive from https://" in refusal(
+    assert "none does not exist. Give the archive from https://" in refusal(
         "esc50", tmp_path, tmp_path / "none"
     )
     assert (
-        "no data set is called 'esc'; did you mean 'esc50'? give one of esc50, esc10, fsdd"
+        "no data set is called 'esc'. Did you mean 'esc50'? Give one of esc50, esc10, fsdd"
         in refusal("esc")
     )
 

@@ -99,7 +99,7 @@ def test_top_folders_may_be_folds(tmp_path: Path) -> None:
     data = Dataset.read(tmp_path)
     assert data.labels == ["cat", "dog"] and [c.fold for c in data][::2][-1] == "fold10"
     assert make_scheme(data.clips, range(20)).description == "10 given folds"
-    assert understood(data.clips) == "10 folds given; each is tested once"
+    assert understood(data.clips) == "10 folds, and each is tested once"
 
 
 def test_a_class_may_be_called_like_a_split(tmp_path: Path) -> None:
@@ -142,12 +142,12 @@ def test_the_lists_of_speech_commands_hold_out(tmp_path: Path) -> None:
 def test_a_missing_path_offers_what_looks_like_it(tmp_path: Path) -> None:
     for name in ("file_name", "Filename", "filepath", "wav", "recording", "slice_file_name"):
         path = manifest(tmp_path, f"{name},label\na.wav,x\nb.wav,y\n")
-        assert f"no column 'path'; if {name!r} is the path, give --path {name}; its" in refusal(
+        assert f"no column 'path'. If {name!r} is the path, give --path {name}. Its" in refusal(
             path
         )
         assert len(Dataset.read(path, path=name)) == 2
     path = manifest(tmp_path, "path,category,species\na.wav,x,1\nb.wav,y,2\n")
-    assert "give --label category or --label species; its columns" in refusal(path)
+    assert "give --label category or --label species. Its columns" in refusal(path)
 
 
 def test_all_columns_can_be_named(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_case_and_blanks_of_a_name_do_not_count(tmp_path: Path) -> None:
     assert [(c.start, c.end, c.split) for c in data] == [(0, 1, "train"), (1, 2, "test")]
     assert "column 'Start (s)' is read as start; earmark 0.1 ignored it" in data.notes
     manifest(tmp_path, "Path,PATH,label\na.wav,a.wav,x\n")
-    assert "it may be any of 'Path', 'PATH': choose one with --path" in refusal(path)
+    assert "It may be any of 'Path', 'PATH': choose one with --path" in refusal(path)
     manifest(
         tmp_path, "path,label,notes,notes,onset,subset\na.wav,x,1,2,0,train\nb.wav,y,1,2,0,u\n"
     )
@@ -214,7 +214,7 @@ def test_a_table_is_read_in_any_clear_encoding(tmp_path: Path, content: bytes) -
     [
         (
             "path,label\na.wav,Сова\n".encode("cp1251"),
-            "its encoding is not clear; save it as UTF-8",
+            "its encoding is not clear. Save it as UTF-8",
         ),
         ("path,label\na.wav,żuraw\n".encode("cp1250"), "its encoding is not clear"),
         (b"path,label\na.wav,x\nb.wav,y\0y\n", "line 3: there is a NUL character"),
@@ -236,7 +236,7 @@ def test_decimal_commas_long_cells_and_quoted_lines(tmp_path: Path) -> None:
     assert Dataset.read(path).labels == ["x", "y"]
     rows = [{"path": "a.wav", "label": "x\0"}, {"path": "b.wav", "label": "y"}]
     text = json.dumps(rows)
-    assert "contains a NUL character; remove it" in refusal(manifest(tmp_path, text, "m.json"))
+    assert "contains a NUL character. Remove it" in refusal(manifest(tmp_path, text, "m.json"))
 
 
 def test_paths_are_found_as_other_systems_write_them(tmp_path: Path) -> None:

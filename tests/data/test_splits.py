@@ -103,10 +103,10 @@ def test_given_folds_that_leak_are_told():
     [
         (
             clips(6),
-            r"class 'c0' has 3 different recordings, but 5 folds need at least 5; .*--folds 3",
+            r"class 'c0' has 3 different recordings, but 5 folds need at least 5. .*--folds 3",
         ),
-        (clips(2), r"'c0' has 1 different recording, but at least 3 are needed; .*give --folds 3"),
-        (clips(4), r"'c0' has 2 different recordings, but at least 3 are needed; .*give --folds 3"),
+        (clips(2), r"'c0' has 1 different recording, but at least 3 are needed. .*give --folds 3"),
+        (clips(4), r"'c0' has 2 different recordings, but at least 3 are needed. .*give --folds 3"),
         (clips(20, groups=1), r"all clips are in one group \('g0'\)"),
         (clips(20, folds=1), r"the fold column has only one value"),
         (clips(20, groups=2), r"class 'c0' is only in fold or group 'g0'"),
@@ -119,7 +119,7 @@ def test_hopeless_data_is_refused(items, text):
 
 
 def test_two_folds_take_four_recordings_since_each_is_split_again():
-    text = r"'c0' has 3 different recordings, but 2 folds need at least 4; .*--folds 3"
+    text = r"'c0' has 3 different recordings, but 2 folds need at least 4. .*--folds 3"
     with pytest.raises(DataError, match=text):
         make_scheme(clips(6), distinct(6), folds=2)
     halves = make_scheme(clips(8), distinct(8), folds=2)
@@ -194,7 +194,8 @@ def test_one_poor_class_among_many_is_named_and_others_are_counted():
     with pytest.raises(DataError) as error:
         make_scheme(items[:1_500], distinct(1_500))
     assert str(error.value).endswith(
-        "give --folds 3; likewise 'species 1', 'species 10', 'species 100' and 496 classes more."
+        "give --folds 3. The same holds for 'species 1', 'species 10', 'species 100' and 496"
+        " more classes."
     )
     folds = ["1" if clip.label == "species 9" else str(k // 500) for k, clip in enumerate(items)]
     alone = [replace(clip, fold=fold) for clip, fold in zip(items, folds, strict=True)]

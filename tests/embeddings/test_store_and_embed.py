@@ -178,7 +178,7 @@ def test_a_full_disk_is_one_sentence_and_loses_nothing(recordings, tmp_path):
         embed(clips[:10], backbone, store)
         pages = store._db.execute("PRAGMA page_count").fetchone()[0]
         store._db.execute(f"PRAGMA max_page_count={pages + 4}")
-        with pytest.raises(StoreError, match=r"full; free some space and run the same command"):
+        with pytest.raises(StoreError, match=r"full. Free some space and run the same command"):
             embed(clips, backbone, store)
     assert len(content(path)) == 10
     with Store(path) as store:

@@ -124,7 +124,7 @@ def test_rows_that_another_process_removed_are_counted(matrix, array, tmp_path):
     with Store(tmp_path / "s.sqlite") as other:
         other.prune(50 * WIDTH * 2)
     np.testing.assert_array_equal(matrix[290:], array[290:])
-    wanted = r"has lost 171 of 200 embeddings.*cache prune.*run the same command again, which"
+    wanted = r"has lost 171 of 200 embeddings.*cache prune.*Run the same command again, which"
     with pytest.raises(StoreError, match=wanted) as error:
         matrix[:200]
     assert not isinstance(error.value, StoreDamageError)
@@ -149,7 +149,7 @@ def test_a_truncated_store_is_refused(matrix, array, tmp_path):
         other._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with (tmp_path / "s.sqlite").open("r+b") as file:
         file.truncate(4 * 4096)
-    with pytest.raises(StoreDamageError, match="is damaged: .*; delete it with `earmark cache cle"):
+    with pytest.raises(StoreDamageError, match="is damaged: .*. Delete it with `earmark cache cle"):
         matrix[::-1]
 
 
@@ -171,7 +171,7 @@ def test_a_store_that_fails_meanwhile_costs_no_more_than_it_must(most_bytes, arr
     with pytest.raises(StoreDamageError):
         store.get([b"k"])
     if most_bytes == 0:
-        with pytest.raises(StoreDamageError, match="only there; delete it with `earmark cache cl"):
+        with pytest.raises(StoreDamageError, match="only there. Delete it with `earmark cache cl"):
             matrix.append(embedded(100, is_stored=False))
     else:
         for row in range(100, COUNT):
@@ -189,7 +189,7 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tempfile, "SpooledTemporaryFile", Full)
-    with pytest.raises(EarmarkError, match=r"cannot write into the folder .* another in TMPDIR"):
+    with pytest.raises(EarmarkError, match=r"cannot write into the folder .* folder in TMPDIR"):
         GrowingRows(WIDTH, None, 0).append(embedded(0))
 
 

@@ -149,13 +149,13 @@ def test_decisions_do_what_they_say(table):
 @pytest.mark.parametrize(
     ("rows", "text"),
     [
-        (["0.wav,,,a,b,1,relable"], r"'relable' is unknown; did you mean 'relabel'\? give keep"),
+        (["0.wav,,,a,b,1,relable"], r"'relable' is unknown. Did you mean 'relabel'\? Give keep"),
         (["9.wav,,,a,b,1,drop"], r"row 2: .* has no clip '9.wav'"),
         (["5.wav,,,b,a,1,drop"], r"row 2: .* has no clip '5.wav'"),
         (["0.wav,,,b,a,1,drop"], r"row 2: '0.wav' is labelled 'a' in .* and 'b' here"),
         (["0.wav,,,a,,1,relabel"], r"row 2: 'relabel' needs a suggestion"),
         (["0.wav,,,a,b,1,drop", "0.wav,,,a,b,1,b"], r"rows 2, 3: .* contradict"),
-        (["0.wav,x,,a,b,1,drop"], r"row 2: .*give seconds"),
+        (["0.wav,x,,a,b,1,drop"], r"row 2: .* Give seconds"),
         ([f"{k}.wav,,,{'ab'[k % 2]},,1,drop" for k in range(5)] + ["5.wav,0.5,1.25,b,,1,drop"],
          r"drops every clip"),
     ],
@@ -218,7 +218,7 @@ def test_a_model_whose_data_moved_or_was_never_told(recordings, tmp_path):
     model = earmark.train(Dataset.read(recordings), backbone="logmel", compare=False).classifier
     assert model.provenance["source"]["data"] == str(recordings)
     gone = {**model.provenance["source"], "data": str(tmp_path / "gone.csv")}
-    for source, error, text in ((gone, DataError, "gone.csv, is not there"),
+    for source, error, text in ((gone, DataError, "gone.csv, does not exist"),
                                 ({}, ModelError, "does not say what data")):  # fmt: skip
         replace(model, provenance={**model.provenance, "source": source}).save(tmp_path / "m")
         with pytest.raises(error, match=text):
@@ -230,12 +230,12 @@ def test_apply_needs_a_place(recordings, tmp_path):
     assert "--apply needs a manifest" in done
     done = command("review", recordings, "--apply", tmp_path / "no.csv", "-o", tmp_path / "x.csv",
                    expect=2)  # fmt: skip
-    assert "there is no" in done
+    assert "does not exist" in done
 
 
 def test_a_written_table_is_never_overwritten(tmp_path):
     (tmp_path / "d.csv").write_text("mine")
-    with pytest.raises(EarmarkError, match="exists already"):
+    with pytest.raises(EarmarkError, match="already exists"):
         corrections.write(tmp_path / "d.csv", [])
 
 

@@ -246,7 +246,7 @@ def test_a_stranger_is_called_unknown(tmp_path):
 
 @pytest.mark.parametrize(
     ("classes", "rate", "text"),
-    [(2, 0.05, "one class each; here are 2 classes."), (4, 5.0, "the rate of .unknown. is 5;")],
+    [(2, 0.05, "one class each. The data has 2 classes."), (4, 5.0, "the rate of .unknown. is 5.")],
 )
 def test_impossible_borders_are_refused(classes, rate, text):
     features, truth, fold = blobs()

@@ -329,7 +329,7 @@ def test_the_epoch_that_answers_best_is_kept(clips, network, monkeypatch, losses
 def test_a_vanished_clip_is_left_out_of_batches_and_said(clips, network, tmp_path):
     moved_clips = write_clips(tmp_path, 6)
     run = run_of(moved_clips, network)
-    run.setup.sounds.kept.clear()
+    run.setup.sounds.cache.clear()
     moved_clips[2].path.unlink()
     parts = run._parts(np.arange(6))
     assert sum(len(part.targets) for part in parts) == 5

@@ -195,7 +195,7 @@ def test_the_feature_encoder_of_wav2vec2_stays(network, name):
     assert encoder and not encoder & set(depths)
     network.restrict_to_layers(["features"])
     with pytest.raises(
-        BackboneError, match=r"nothing to fine-tune in the layers .*; choose higher layers"
+        BackboneError, match=r"nothing to fine-tune in the layers .*. Choose higher layers"
     ):
         parameters.tunable(network, "full")
 
@@ -216,7 +216,7 @@ def test_last_1_names_the_highest_read_layer_only(network):
 
 def test_low_rank_additions_change_nothing_at_first(network, name):
     if name in CONVOLUTIONAL:
-        with pytest.raises(BackboneError, match=r"is not a transformer, and 'lora' needs one; g"):
+        with pytest.raises(BackboneError, match=r"is not a transformer, and 'lora' needs one. G"):
             parameters.tunable(network, "lora")
         return
     _made.clear()  # the network is changed for good
@@ -247,7 +247,7 @@ def test_low_rank_additions_change_nothing_at_first(network, name):
 
 def test_what_cannot_be_tuned_is_refused():
     for how in ("last:0", "last:", "last", "last:-1", "ful"):
-        with pytest.raises(EarmarkError, match=r"is unknown; give 'full', 'lora', or 'last:N' for"):
+        with pytest.raises(EarmarkError, match=r"is unknown. Give 'full', 'lora', or 'last:N' for"):
             check_method(how)
     for how in ("full", "lora", "last:1", "last:12"):
         check_method(how)

@@ -193,13 +193,13 @@ def test_changes_of_a_recipe_are_read_and_checked():
     assert changed == replace(recipe, epochs=5, dropout=0.25, balanced=False)
     assert recipe.changed("") == recipe
     with pytest.raises(
-        EarmarkError, match=r"no setting 'drpout'; did you mean 'dropout'\? known: e"
+        EarmarkError, match=r"no setting 'drpout'. Did you mean 'dropout'\? Known: e"
     ):
         recipe.changed("drpout=0.3")
     for wrong in ("epochs=2.5", "epochs=", "epochs", "roll=-1", "noise_db=nan", "noise_db=x"):
         whole = "whole " if "epochs" in wrong else ""
         with pytest.raises(
-            EarmarkError, match=rf"; give a {whole}number from 0 (on|to 1), such as \w+="
+            EarmarkError, match=rf". Give a {whole}number from 0 (on|to 1), such as \w+="
         ):
             recipe.changed(wrong)
     assert recipe.changed("crop_s=0").crop_s == 0
@@ -207,12 +207,12 @@ def test_changes_of_a_recipe_are_read_and_checked():
 
 @pytest.mark.parametrize("name", REMOVED)
 def test_a_setting_that_was_removed_is_refused_with_the_reason(name):
-    said = rf"setting '{name}' was removed: {REMOVED[name]}; leave it out\."
+    said = rf"setting '{name}' was removed: {REMOVED[name]}. Leave it out\."
     with pytest.raises(EarmarkError, match=said):
         Recipe().changed(f"epochs=5,{name}=0.3")
     with pytest.raises(EarmarkError, match=said):
         Recipe(**{name: 0.3})
-    with pytest.raises(EarmarkError, match=r"no setting 'epoch'; did you mean 'epochs'\?"):
+    with pytest.raises(EarmarkError, match=r"no setting 'epoch'. Did you mean 'epochs'\?"):
         Recipe(epoch=3)
 
 
@@ -244,6 +244,6 @@ def test_the_rate_is_lower_for_few_steps_unless_it_is_given():
 def test_settings_that_nothing_can_be_done_with_are_refused(setting, wanted):
     name, _, value = setting.partition("=")
     with pytest.raises(
-        EarmarkError, match=f"setting '{name}' is '{value}'; give .* {wanted}, such"
+        EarmarkError, match=f"setting '{name}' is '{value}'. Give .* {wanted}, such"
     ):
         Recipe().changed(setting)

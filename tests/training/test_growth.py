@@ -132,7 +132,7 @@ def test_what_does_not_fit_the_memory_is_named_and_left_out(monkeypatch):
     search = search_of(features, truth, 4, fold, kinds=("linear",), memory=5_000_000)
     assert {c.features for c in search.choose().loss} == {"bad", "good"}
     assert search.notes == [
-        "some sets of layers need more than 0.005 GB of memory and were not tried: 'wide'; give"
+        "some sets of layers need more than 0.005 GB of memory and were not tried: 'wide'. Give"
         " --memory 1 to try them."
     ]
     with pytest.raises(EarmarkError, match="no set of layers fits"):

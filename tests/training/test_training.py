@@ -306,10 +306,10 @@ def test_two_backbones_are_heard_side_by_side(tones):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"head": "liner"}, "no head 'liner'; did you mean 'linear'"),
+        ({"head": "liner"}, "no head 'liner'. Did you mean 'linear'"),
         ({"backbone": "vgish"}, "no backbone 'vgish'"),
         ({"backbone": "logmel,logmel"}, "has a name twice"),
-        ({"layers": "logmell"}, "no layer 'logmell' in logmel; did you mean 'logmel'"),
+        ({"layers": "logmell"}, "no layer 'logmell' in logmel. Did you mean 'logmel'"),
     ],
 )
 def test_wrong_options_are_one_sentence(tones, options, text):

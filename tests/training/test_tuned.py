@@ -135,7 +135,7 @@ def test_a_frozen_classifier_of_the_second_schema_is_read(model, data, tmp_path)
         header["schema"] = 5
 
     with pytest.raises(
-        ModelError, match=r"has schema 5, and this earmark .* reads 2 and 3 and 4; update"
+        ModelError, match=r"has schema 5, and this earmark .* reads 2 and 3 and 4. Update"
     ):
         Classifier.load(resaved(tmp_path / "m.earmark", change=newer))
 
@@ -288,7 +288,7 @@ def test_folds_that_read_nothing_to_tune_stay_frozen(data, folders):
     network = {"backbone": f"hf:{folders / 'wav2vec2-group'}", "layers": "features"}
     done = finetune(data, recipe=Recipe().changed(RECIPE), compare=False, **SMALL | network)
     assert done.verdict["use"] == "frozen" and not done.training.classifier.tuned
-    said = "has nothing to fine-tune in the layers features; choose higher layers (--layers)"
+    said = "has nothing to fine-tune in the layers features. Choose higher layers (--layers)"
     assert sum(said in warning for warning in done.training.warnings) == 3
 
 
@@ -331,11 +331,11 @@ def test_most_rehearsals_decide(data, monkeypatch, paid, use):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--finetune=full", "--recipe=epoch=3"], "no setting 'epoch'; did you mean 'epochs'?"),
+        (["--finetune=full", "--recipe=epoch=3"], "no setting 'epoch'. Did you mean 'epochs'?"),
         (["--recipe=epochs=3"], "--recipe and --tensorboard need --finetune. Add it."),
         (["--tensorboard=board"], "--recipe and --tensorboard need --finetune. Add it."),
         (["--finetune=full", "--unknown=0.05"], "--finetune changes them. Leave one out."),
-        (["--finetune=last:0"], "fine-tuning 'last:0' is unknown; give 'full', 'lora', or 'last"),
+        (["--finetune=last:0"], "fine-tuning 'last:0' is unknown. Give 'full', 'lora', or 'last"),
         (["--finetune=lora"], "'speech-embedding' is not a transformer, and 'lora' needs one"),
         (["--finetune=full", "--backbone=logmel"], "'logmel' has nothing to fine-tune"),
     ],

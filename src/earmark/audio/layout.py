@@ -132,7 +132,7 @@ def _flacs(content: Content, links: list[Link]) -> list[Link]:
 
 
 def _flac(content: Content, link: Link, start: int) -> Link:
-    """Add to ``link``, whose FLAC begins at ``start``, the end and samples by its last frame."""
+    """Return ``link``, whose FLAC begins at ``start``, with end and samples of its last frame."""
     if (stream := flac.stream_in(content, start, link.end)) is None:
         return link
     samples = stream.samples if stream.samples > stream.promised > 0 else 0

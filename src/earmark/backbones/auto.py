@@ -51,7 +51,7 @@ def take_at_hand() -> tuple[list[str], tuple[str, ...]]:
             return list(choice.backbones), (*refusals.values(), *filter(None, [choice.advice]))
     reasons = "".join(f" {text}" for text in refusals.values())
     raise BackboneError(
-        f"{AUTO!r} found no weights on this machine; run `earmark backbones fetch"
+        f"{AUTO!r} found no weights on this machine. Run `earmark backbones fetch"
         f" speech-embedding` (2 MB), or give --backbone.{reasons}"
     )
 
@@ -67,7 +67,7 @@ def _is_at_hand(name: str, refusals: dict[str, str]) -> bool:
         return weights.are_at_hand(registry.weight_files(name))
     except weights.WrongHashError as error:
         refusals[name] = (
-            f"{name} is not used: {error.path} is damaged (wrong SHA-256); delete it and run"
+            f"{name} is not used: {error.path} is damaged (wrong SHA-256). Delete it and run"
             f" `earmark backbones fetch {name}`."
         )
         return False

@@ -116,7 +116,7 @@ class Backbone(nn.Module):
     def random(cls, info: BackboneInfo, seed: int = 0) -> Backbone:
         """Build the network with random weights: for tests, and as a baseline."""
         raise BackboneError(
-            f"backbone {info.name!r} cannot be made with random weights; use its pretrained"
+            f"backbone {info.name!r} cannot be made with random weights. Use its pretrained"
             " weights."
         )
 
@@ -232,7 +232,7 @@ class Backbone(nn.Module):
         """
         if precision not in PRECISIONS:
             raise BackboneError(
-                f"precision {precision!r} is unknown; give one of {', '.join(PRECISIONS)}."
+                f"precision {precision!r} is unknown. Give one of {', '.join(PRECISIONS)}."
             )
         self.dtype, self.precision = PRECISIONS[precision], precision
         for name in self.castable:

@@ -114,7 +114,7 @@ def measure(passes: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) ->
     """
     import torch
 
-    cores, best, spent = available_cores(), dict.fromkeys(passes, math.inf), 0.0
+    cores, best, total_s = available_cores(), dict.fromkeys(passes, math.inf), 0.0
     threads = torch.get_num_threads()
     try:
         with workers(cores, torch.set_num_threads, 1) as pool:
@@ -128,12 +128,12 @@ def measure(passes: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) ->
                 seconds(name)
             for number in range(1, rounds + 1):
                 now = {name: seconds(name) for name in best}
-                spent += sum(now.values())
+                total_s += sum(now.values())
                 best = {name: min(s, best[name]) for name, s in now.items()}
                 if number >= min(2, rounds):
                     least = min(best.values())
                     best = {name: s for name, s in best.items() if s <= HOPELESS * least}
-                if spent > MEASURED_S * len(best):
+                if total_s > MEASURED_S * len(best):
                     break
     finally:
         torch.set_num_threads(threads)
@@ -153,14 +153,14 @@ def _version(package: str) -> str:
 
 
 def processor_name() -> str:
-    """Return what the processor is called."""
+    """Return the name of the processor."""
     named = _processor_facts().get("model name")
     return named or f"{platform.machine()} {platform.processor()}".strip()
 
 
 @functools.cache
 def _processor_facts() -> dict[str, str]:
-    """Return what Linux says of the first processor; nothing elsewhere."""
+    """Return the fields of the first processor on Linux; none on other systems."""
     names = ("model name", "cpu family", "model", "stepping", "flags", "Features", "CPU part")
     facts: dict[str, str] = {}
     with contextlib.suppress(OSError):
@@ -172,7 +172,7 @@ def _processor_facts() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Return the model, and what it can compute: under one name a cloud rents out several."""
+    """Return the processor's name and a hash of its features, which vary under one name."""
     facts = _processor_facts()
     name = facts.get("model name") or f"{platform.machine()} {platform.processor()}"
     return f"{name} {hashlib.sha256(json_text(facts, sort_keys=True).encode()).hexdigest()[:16]}"

@@ -92,7 +92,7 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
             )
         if type(backbone).body is Backbone.body:
             raise BackboneError(
-                f"backbone {backbone.info.name!r} can only be computed by PyTorch; use --engine"
+                f"backbone {backbone.info.name!r} can only be computed by PyTorch. Use --engine"
                 " auto or torch."
             )
         backbone.engine = OpenVINO(backbone, half, is_required=True)
@@ -119,7 +119,7 @@ def _keep_as_is(backbone: Backbone, engine: str) -> Backbone:
     if engine != "auto":
         raise BackboneError(
             f"backbone {backbone.info.name!r} is computed by {backbone.runtime} and not by"
-            f" {engine!r}; use --engine auto."
+            f" {engine!r}. Use --engine auto."
         )
     return backbone
 
@@ -127,7 +127,7 @@ def _keep_as_is(backbone: Backbone, engine: str) -> Backbone:
 def _check_known(what: str, value: str, known: Sequence[str]) -> None:
     if value not in known:
         raise BackboneError(
-            f"{what} {value!r} is unknown;{did_you_mean(value, known)} give one of"
+            f"{what} {value!r} is unknown.{did_you_mean(value, known)} Give one of"
             f" {', '.join(known)}."
         )
 
@@ -325,7 +325,7 @@ class OpenVINO:
         except Exception as error:  # converters raise all kinds of exceptions
             text = f"OpenVINO cannot compute {self.backbone.info.name}: {first_line(error)}"
             if self.is_required:
-                raise BackboneError(f"{text}; use --engine torch.") from error
+                raise BackboneError(f"{text}. Use --engine torch.") from error
             warnings.warn(f"{text}; PyTorch computes it instead.", EngineWarning, stacklevel=2)
             return None
         if self.backbone.weights_hash != "none":

@@ -101,8 +101,8 @@ class BackboneInfo:
         if version not in self.earlier:
             known = " and ".join(map(str, (*self.earlier, self.version)))
             raise BackboneError(
-                f"backbone {self.name!r} has no version {version!r} here, only {known};"
-                " use one of these, or install the release that has it."
+                f"backbone {self.name!r} has no version {version!r} here, only {known}."
+                " Use one of these, or install the release that has it."
             )
         return replace(self, version=version, earlier=())
 
@@ -113,6 +113,6 @@ class BackboneInfo:
                 return layer
         known = [layer.name for layer in self.layers]
         raise BackboneError(
-            f"backbone {self.name!r} has no layer {name!r};{did_you_mean(name, known)}"
-            f" known layers: {', '.join(known)}."
+            f"backbone {self.name!r} has no layer {name!r}.{did_you_mean(name, known)}"
+            f" Known layers: {', '.join(known)}."
         )

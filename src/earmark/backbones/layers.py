@@ -24,8 +24,8 @@ def layers_of(infos: Sequence[BackboneInfo], words: str) -> LayerSet:
         if not homes:
             known = [layer for layers in every for layer in layers]
             raise BackboneError(
-                f"no layer {item!r} in {', '.join(info.name for info in infos)};"
-                f"{did_you_mean(name, known)} known: auto, last, all, {', '.join(known)}."
+                f"no layer {item!r} in {', '.join(info.name for info in infos)}."
+                f"{did_you_mean(name, known)} Known: auto, last, all, {', '.join(known)}."
             )
         for k in homes:
             picks[k].append(name)

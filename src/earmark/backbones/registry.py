@@ -117,7 +117,7 @@ def check_name(name: str) -> None:
     if name not in _registry and not name.startswith(tuple(_families)):
         known = [*list_backbones(), *(f"{prefix}..." for prefix in {**FAMILIES, **_families})]
         raise BackboneError(
-            f"no backbone {name!r};{_suggest(name, known)} Known: {', '.join(known)}."
+            f"no backbone {name!r}.{_suggest(name, known)} Known: {', '.join(known)}."
         )
 
 
@@ -126,7 +126,7 @@ def _suggest(name: str, known: Sequence[str]) -> str:
     prefix, colon, _ = name.rpartition(":")
     for family in (ONNX, TFLITE):
         if not colon and name.lower().endswith(f".{family[:-1]}"):
-            return f" did you mean '{family}{name}'?"
+            return f" Did you mean '{family}{name}'?"
     return did_you_mean(f"{prefix}:..." if colon else name, known)
 
 
@@ -156,7 +156,7 @@ def split_names(names: str) -> list[str]:
             text = f"{error} Commas separate names, so a path here cannot contain a comma."
             raise BackboneError(text) from error
     if len(set(several)) < len(several):
-        raise BackboneError(f"backbone {names!r} has a name twice; give each name once.")
+        raise BackboneError(f"backbone {names!r} has a name twice. Give each name once.")
     return several
 
 
@@ -164,7 +164,7 @@ def check_several(names: Sequence[str]) -> None:
     """Raise BackboneError for fewer than two backbones, because a comparison needs two."""
     if len(names) < 2:
         raise BackboneError(
-            f"a comparison needs two or more backbones and got only {names[0]!r}; give several,"
+            f"a comparison needs two or more backbones and got only {names[0]!r}. Give several,"
             " separated by commas."
         )
 

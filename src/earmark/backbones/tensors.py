@@ -25,13 +25,13 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise BackboneError(
-            f"{path} has {size:,} bytes, and at most {MAX_BYTES:,} are loaded; give the weights of"
+            f"{path} has {size:,} bytes, and at most {MAX_BYTES:,} are loaded. Give the weights of"
             " one network."
         )
     with path.open("rb") as file:
         if file.read(len(LFS_POINTER)) == LFS_POINTER:
             raise BackboneError(
-                f"{path} is a Git LFS pointer and not the weights themselves; run `git lfs pull` in"
+                f"{path} is a Git LFS pointer and not the weights themselves. Run `git lfs pull` in"
                 " its folder."
             )
     try:
@@ -42,15 +42,15 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
     except pickle.UnpicklingError as error:
         raise BackboneError(
             f"{path} is not a plain state dict: it is damaged, or holds Python objects, which are"
-            " never run; save it again with torch.save(model.state_dict(), path)."
+            " never run. Save it again with torch.save(model.state_dict(), path)."
         ) from error
     except Exception as error:  # torch raises all kinds of exceptions for a damaged file
         raise BackboneError(
-            f"{path} cannot be read as weights: {first_line(error)}; fetch it again."
+            f"{path} cannot be read as weights: {first_line(error)}. Fetch it again."
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise BackboneError(
-            f"{path} holds {type(state).__name__} and not a plain state dict of tensors; save it"
+            f"{path} holds {type(state).__name__} and not a plain state dict of tensors. Save it"
             " again with torch.save(model.state_dict(), path)."
         )
     check_finite(path, state)
@@ -64,7 +64,7 @@ def check_finite(path: Path, state: Mapping[str, Tensor]) -> None:
         if not bool(finite.all()):
             raise BackboneError(
                 f"{path}: the tensor {name} has NaN or infinity in {int((~finite).sum()):,} of"
-                f" {x.numel():,} values; fetch the weights again, or repeat the training that made"
+                f" {x.numel():,} values. Fetch the weights again, or repeat the training that made"
                 " them."
             )
 
@@ -82,6 +82,6 @@ def assign(module: nn.Module, state: Mapping[str, Tensor], source: str | Path) -
             theirs, ours = ("missing" if s is None else f"of shape {s}" for s in shapes)
             raise BackboneError(
                 f"{source} holds the weights of another network: {name} is {theirs} there and"
-                f" {ours} in this backbone; give the file that belongs to this backbone."
+                f" {ours} in this backbone. Give the file that belongs to this backbone."
             )
     module.load_state_dict(state, assign=True)

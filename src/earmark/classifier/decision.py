@@ -63,12 +63,12 @@ class DecisionRule:
         """
         if not 0 < coverage < 1:
             raise EarmarkError(
-                f"coverage is {coverage:g}; give a number between 0 and 1, such as 0.9."
+                f"coverage is {coverage:g}. Give a number between 0 and 1, such as 0.9."
             )
         if not self.nonconformity:
             raise EarmarkError(
                 "this classifier predicts several classes per clip, so it has no sets of plausible"
-                " classes; leave out the coverage."
+                " classes. Leave out the coverage."
             )
         return conformal_quantile(np.array(self.nonconformity), coverage)
 

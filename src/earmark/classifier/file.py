@@ -45,14 +45,12 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     from safetensors import SafetensorError, safe_open
 
     if problem := not_a_file(path):
-        raise ModelError(f"{path} {problem}; give the file that `earmark train` wrote.")
+        raise ModelError(f"{path} {problem}. Give the file that `earmark train` wrote.")
     if not path.is_file():
-        raise ModelError(
-            f"there is no classifier at {path}; give the file that `earmark train` wrote."
-        )
+        raise ModelError(f"{path} does not exist. Give the file that `earmark train` wrote.")
     if path.stat().st_size > MAX_BYTES:
         raise ModelError(
-            f"{path} has more than {MAX_BYTES:,} bytes, so it is not a classifier; give the file"
+            f"{path} has more than {MAX_BYTES:,} bytes, so it is not a classifier. Give the file"
             " that `earmark train` wrote."
         )
     try:
@@ -60,7 +58,7 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             text = (file.metadata() or {}).get("earmark")
             if text is None:
                 raise ModelError(
-                    f"{path} is a safetensors file but not a classifier; give the file that"
+                    f"{path} is a safetensors file but not a classifier. Give the file that"
                     " `earmark train` wrote."
                 )
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
@@ -75,12 +73,12 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         RecursionError,
     ) as error:
         raise ModelError(
-            f"{path} is not a classifier, or the file is incomplete ({error}); give the file that"
+            f"{path} is not a classifier, or the file is incomplete ({error}). Give the file that"
             " `earmark train` wrote."
         ) from error
     if not isinstance(header, dict):
         raise ModelError(
-            f"{path} has a header that is not a JSON object; train the classifier again."
+            f"{path} has a header that is not a JSON object. Train the classifier again."
         )
     return header, tensors
 

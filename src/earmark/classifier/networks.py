@@ -15,7 +15,7 @@ from earmark.errors import BackboneError, ModelError
 if TYPE_CHECKING:
     from earmark.classifier.classifier import Classifier
 
-REMEDY = "get the original file again, or train the classifier again."
+REMEDY = "Get the original file again, or train the classifier again."
 
 
 def load_networks(classifier: Classifier) -> list[Backbone]:
@@ -35,7 +35,7 @@ def load_networks(classifier: Classifier) -> list[Backbone]:
         if own != use.fingerprint.removeprefix(use.name):
             raise ModelError(
                 f"this classifier was trained with backbone {use.fingerprint}, but this machine has"
-                f" {network.fingerprint}; install the earmark and the weights of its training, or"
+                f" {network.fingerprint}. Install the earmark and the weights of its training, or"
                 " train the classifier again."
             )
         if classifier.tuned:
@@ -53,7 +53,7 @@ def _settings_of(fingerprint: str) -> tuple[int, str]:
     except ValueError:
         raise ModelError(
             f"this classifier was trained with backbone {fingerprint!r}, which is not"
-            f" NAME/VERSION/WEIGHTS/PRECISION; {REMEDY}"
+            f" NAME/VERSION/WEIGHTS/PRECISION. {REMEDY}"
         ) from None
 
 
@@ -63,17 +63,17 @@ def check_layers(classifier: Classifier, infos: Sequence[BackboneInfo]) -> None:
         if missing := set(use.layers) - {layer.name for layer in info.layers}:
             raise ModelError(
                 f"this classifier reads layer {min(missing)!r}, which backbone {use.name!r} does"
-                f" not have; {REMEDY}"
+                f" not have. {REMEDY}"
             )
     try:
         features = count_features(infos, classifier.features)
     except ValueError as error:
         raise ModelError(
-            f"this classifier's pooling does not fit its layers: {error}; {REMEDY}"
+            f"this classifier's pooling does not fit its layers: {error}. {REMEDY}"
         ) from error
     size = len(classifier.head.tensors["mean"])
     if size != features:
         raise ModelError(
             f"this classifier's head reads {size} features, but its layers and pooling give"
-            f" {features}; {REMEDY}"
+            f" {features}. {REMEDY}"
         )

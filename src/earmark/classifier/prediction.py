@@ -103,11 +103,11 @@ def check_names(labels: Sequence[str], *, is_single: bool, asks_unknown: bool) -
     if reserved:
         raise EarmarkError(
             f"the data has a class {reserved[0]!r}, but --unknown predicts {UNKNOWN!r} for clips"
-            " unlike all classes; rename the class, or leave out --unknown."
+            " unlike all classes. Rename the class, or leave out --unknown."
         )
     ambiguous = [label for label in labels if not is_single and LIST_SEPARATOR in label]
     if ambiguous:
         raise EarmarkError(
             f"the class {ambiguous[0]!r} has {LIST_SEPARATOR!r} in its name, but that separates the"
-            " classes of a prediction; rename the class, or give it as the separator."
+            " classes of a prediction. Rename the class, or give it as the separator."
         )

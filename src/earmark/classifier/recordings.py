@@ -57,7 +57,7 @@ def clips_of(recordings: Recordings, rate_hz: int | None = None) -> Iterator[Cli
         for recording in recordings:
             if isinstance(recording, (int, float)) or recording is None:
                 raise EarmarkError(
-                    f"{recording!r} is not a recording; give paths, bytes, or samples as an array"
+                    f"{recording!r} is not a recording. Give paths, bytes, or samples as an array"
                     " with rate_hz=."
                 )
             if isinstance(recording, (str, Path)) and os.path.isdir(recording):
@@ -71,7 +71,7 @@ def clips_of(recordings: Recordings, rate_hz: int | None = None) -> Iterator[Cli
                 yield from clips_of(recording, rate_hz if _is_samples(recording) else None)
     else:
         raise EarmarkError(
-            f"a {type(recordings).__name__} is not a recording; give a path, the bytes of a file,"
+            f"a {type(recordings).__name__} is not a recording. Give a path, the bytes of a file,"
             " samples with rate_hz=, or a list of these."
         )
 

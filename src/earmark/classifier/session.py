@@ -175,7 +175,7 @@ class Session:
                 torch.set_num_threads(1)
                 self._networks, self._process = self._load(), os.getpid()
         if self._networks is None:
-            raise EarmarkError("the session is closed; open another with classifier.session().")
+            raise EarmarkError("the session is closed. Open another with classifier.session().")
         return self._networks
 
     def _embed_one(self, clip: Clip) -> _Vectors | Failure:

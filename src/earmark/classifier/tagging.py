@@ -114,7 +114,7 @@ def tag_iter(
     would grow with the length. Scores do not add up to 1.
     """
     if top < 1:
-        raise EarmarkError(f"top is {top}; give the number of classes to name, at least 1.")
+        raise EarmarkError(f"top is {top}. Give the number of classes to name, at least 1.")
     network = create_tagger(backbone)
     return (_tags(network, clip, top) for clip in clips_of(recordings))
 
@@ -151,7 +151,7 @@ def create_tagger(name: str) -> Tagger:
     if not issubclass(entry(name)[1], Tagger):
         taggers = [known for known in list_backbones() if issubclass(entry(known)[1], Tagger)]
         raise BackboneError(
-            f"backbone {name!r} has no classes of its own; use one that has: {', '.join(taggers)}."
+            f"backbone {name!r} has no classes of its own. Use one that has: {', '.join(taggers)}."
         )
     tagger = load_backbone(name)
     assert isinstance(tagger, Tagger)

@@ -57,17 +57,17 @@ def columns_in_use(names: Iterable[str]) -> set[str]:
 
 
 def resolve(
-    table: str, columns: Sequence[str], given: Mapping[str, str | None], need_labels: bool
+    table: str, columns: Sequence[str], options: Mapping[str, str | None], need_labels: bool
 ) -> tuple[dict[str, str], list[str]]:
     """Return the table's column for each of ours, and notes on the choice.
 
-    ``given`` maps our names to the names that the user gave, or None. Raises DataError if a
+    ``options`` maps our names to the names that the user gave, or None. Raises DataError if a
     required column is missing; the message suggests similar columns.
     """
     chosen: dict[str, str] = {}
     notes = []
     for ours in COLUMNS:
-        name = given.get(ours)
+        name = options.get(ours)
         column = match(name or ours, columns)
         if column is None and ours in TIMES and name == OFF:
             continue
@@ -80,9 +80,9 @@ def resolve(
         chosen[ours] = column
         if column != (name or ours) and ours not in ("path", "label"):
             notes.append(f"column {column!r} is read as {ours}; earmark 0.1 ignored it")
-    named_columns = {match(name, columns) for name in given.values() if name} - {None}
+    named_columns = {match(name, columns) for name in options.values() if name} - {None}
     for ours in ("group", "fold", "split"):  # with --fold split, that column is not the split
-        if given.get(ours) is None and chosen.get(ours) in named_columns:
+        if options.get(ours) is None and chosen.get(ours) in named_columns:
             del chosen[ours]
     near_offset = "end" if match("onset", columns) else "start"  # in DCASE, 'offset' is an end
     for ours in ("start", "end", "split"):
@@ -108,12 +108,12 @@ def _missing(table: str, name: str, ours: str, columns: Sequence[str]) -> str:
     hint = did_you_mean(name, columns)
     if likely:
         shown = " or ".join(f"--{ours} {_shell(column)}" for column in likely[:3])
-        hint = f" if {likely[0]!r} is the {ours}, give {shown};"
+        hint = f" If {likely[0]!r} is the {ours}, give {shown}."
     several = [column for column in columns if plain(column) == plain(name)]
     if len(several) > 1:
-        hint = f" it may be any of {', '.join(map(repr, several))}: choose one with --{ours};"
+        hint = f" It may be any of {', '.join(map(repr, several))}: choose one with --{ours}."
     return (
-        f"{table} has no column {name!r};{hint} its columns are"
+        f"{table} has no column {name!r}.{hint} Its columns are"
         f" {', '.join(map(repr, columns)) or 'none'}."
     )
 

@@ -166,16 +166,16 @@ class Dataset:
         >>> len(data), len(data.labels)
         (120, 10)
         """
-        given = {"path": None if path == "path" else path, "start": start, "end": end}
-        given |= {"label": None if label == "label" else label, "group": group, "fold": fold}
-        given["split"] = split
-        names = {*COLUMNS, *(name for name in given.values() if name)}
+        options = {"path": None if path == "path" else path, "start": start, "end": end}
+        options |= {"label": None if label == "label" else label, "group": group, "fold": fold}
+        options["split"] = split
+        names = {*COLUMNS, *(name for name in options.values() if name)}
         splits = SplitMap.parse(split_map)
         origin: dict[str, str | None] = {}
         if isinstance(data, str) and not data.strip():
             raise DataError("the name of the data is empty. Give a folder or a manifest.")
         if isinstance(data, (str, Path)):
-            origin = _origin(data, label, separator, root, splits, given)
+            origin = _origin(data, label, separator, root, splits, options)
             data = Path(os.path.abspath(data))
             table = _table(data, names, label, root, need_labels, path)
         else:
@@ -184,9 +184,9 @@ class Dataset:
         if table is not None:
             how: dict[str, bool] = {"need_labels": need_labels, "is_list": is_list}
             clips, separator, notes = clips_of(
-                table, given, separator=separator, split_map=splits, **how
+                table, options, separator=separator, split_map=splits, **how
             )
-        elif any(given.values()) or root is not None:
+        elif any(options.values()) or root is not None:
             raise DataError(
                 f"{source} is a folder and has no columns. Leave out the names of columns and the"
                 " root, or give a manifest."
@@ -272,16 +272,16 @@ def answerable(
     """
     clips: list[Clip] = []
     notes: dict[str, None] = {}
-    for given in inputs:
-        if not is_listed(given):
-            clips += find_clips([given])
+    for path in inputs:
+        if not is_listed(path):
+            clips += find_clips([path])
             continue
         try:
-            data = listed(given, **columns)
+            data = listed(path, **columns)
         except DataError as error:
             if len(inputs) == 1:
                 raise
-            clips.append(absent(given, error))
+            clips.append(absent(path, error))
             continue
         clips += data.clips
         notes |= dict.fromkeys(data.notes)
@@ -308,13 +308,13 @@ def _origin(
     separator: str | None,
     root: str | Path | None,
     split_map: SplitMap,
-    given: Mapping[str, str | None],
+    options: Mapping[str, str | None],
 ) -> dict[str, str | None]:
-    """Return the arguments to read the data again; those that 0.1 lacked only if given."""
+    """Return the arguments to read the data again; those that 0.1 lacked only if set."""
     origin: dict[str, str | None] = {"data": str(data), "label": label}
-    origin |= {name: given[name] for name in ("group", "fold")}
+    origin |= {name: options[name] for name in ("group", "fold")}
     origin |= {"separator": separator, "root": None if root is None else str(root)}
-    origin |= {name: given[name] for name in ("path", "start", "end", "split") if given[name]}
+    origin |= {name: options[name] for name in ("path", "start", "end", "split") if options[name]}
     return origin | ({"split_map": str(split_map)} if str(split_map) else {})
 
 
@@ -328,9 +328,9 @@ def _table(
 ) -> Table | None:
     """Return the table at the path ``data``; None for a folder of class folders."""
     if not data.is_dir() and (problem := not_a_file(data)):
-        raise DataError(f"{data} {problem}; give a folder or a manifest.")
+        raise DataError(f"{data} {problem}. Give a folder or a manifest.")
     if not os.path.exists(data):
-        raise DataError(f"{data} does not exist;{near_path(data)} give a folder or a manifest.")
+        raise DataError(f"{data} does not exist.{near_path(data)} Give a folder or a manifest.")
     if data.is_dir():
         if huggingface.is_saved(data):
             table = dataframes.read_object(huggingface.load_saved(data), names, root, path)

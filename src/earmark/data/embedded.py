@@ -50,7 +50,7 @@ def _recording(cell: object, copies: Counter[str]) -> str:
         return cell
     if not isinstance(cell, Mapping) or not (cell.get("bytes") or cell.get("path")):
         raise ValueError(
-            f"{str(cell)[:60]} is not a recording; give a path, or its bytes as"
+            f"{str(cell)[:60]} is not a recording. Give a path, or its bytes as"
             ' {"bytes": ..., "path": ...}'
         )
     content, name = cell.get("bytes"), str(cell.get("path") or "")

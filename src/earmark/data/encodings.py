@@ -44,7 +44,7 @@ def decode(content: bytes) -> tuple[str, str | None]:
         word = re.search(r"\w*[^\x00-\x7f]\w*", text)
         shown = word[0] if word else ""
         return text, f"is not UTF-8; it is read as Windows-1252 (Latin-1), as in {shown!r}"
-    raise ValueError(f"is not UTF-8 ({reason}), and its encoding is not clear; save it as UTF-8")
+    raise ValueError(f"is not UTF-8 ({reason}), and its encoding is not clear. Save it as UTF-8")
 
 
 def is_wide(content: bytes) -> bool:
@@ -58,7 +58,7 @@ def _strict(content: bytes, encoding: str) -> str:
         return content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"begins like {encoding.upper()} but is not ({error.reason}); save it as UTF-8"
+            f"begins like {encoding.upper()} but is not ({error.reason}). Save it as UTF-8"
         ) from error
 
 

@@ -67,16 +67,16 @@ def absent(path: str | Path, error: DataError) -> Clip:
     return Clip(Path(path), recording=AbsentSource(str(path), why))
 
 
-def _expand(given: str | Path) -> Iterator[Path | DataError]:
+def _expand(name: str | Path) -> Iterator[Path | DataError]:
     """Yield the recordings at a path, and errors for what cannot be read."""
-    path = Path(given)
-    if not str(given).strip():
-        yield DataError("an empty name is not a path; give recordings or folders.")
+    path = Path(name)
+    if not str(name).strip():
+        yield DataError("an empty name is not a path. Give recordings or folders.")
     elif not os.path.exists(path):
         problem = (
-            f"{broken};" if (broken := not_a_file(path)) else f"does not exist;{near_path(path)}"
+            f"{broken}." if (broken := not_a_file(path)) else f"does not exist.{near_path(path)}"
         )
-        yield DataError(f"{path} {problem} give recordings or folders.")
+        yield DataError(f"{path} {problem} Give recordings or folders.")
     elif not os.path.isdir(path):
         yield path
     else:
@@ -85,7 +85,7 @@ def _expand(given: str | Path) -> Iterator[Path | DataError]:
             is_empty = False
             yield result
         if is_empty:
-            yield DataError(f"{path} has no recordings; give recordings or folders.")
+            yield DataError(f"{path} has no recordings. Give recordings or folders.")
 
 
 # Folders
@@ -190,7 +190,7 @@ def manifest_hint(data: Path) -> str:
 
 
 def near_path(path: Path) -> str:
-    """Return `` did you mean 'x'?`` for a path that does not exist, or an empty string."""
+    """Return `` Did you mean 'x'?`` for a path that does not exist, or an empty string."""
     try:
         return did_you_mean(path.name, (entry.name for entry in path.parent.iterdir()))
     except OSError:

@@ -29,7 +29,7 @@ Numbers = Sequence[int]  # of the rows of clips
 
 def clips_of(
     table: Table,
-    given: Mapping[str, str | None],
+    options: Mapping[str, str | None],
     *,
     need_labels: bool,
     separator: str | None = None,
@@ -38,13 +38,13 @@ def clips_of(
 ) -> tuple[list[Clip], str | None, list[str]]:
     """Return a clip with an absolute path for every row, the separator of classes, and notes.
 
-    ``given`` maps our names of columns to the names that the user gave, or None. A label may be a
+    ``options`` maps our names of columns to the names that the user gave, or None. A label may be a
     list of classes; the separator is then ``LIST_SEPARATOR`` unless one is given. With a separator,
     a clip whose label is empty has no class. ``is_list`` says that the clips are only to be
     predicted: rows may repeat, and recordings may be missing. Raises DataError, with the number of
     the row, for anything missing or contradictory.
     """
-    columns, notes = resolve(table.name, table.columns, given, need_labels)
+    columns, notes = resolve(table.name, table.columns, options, need_labels)
     if split_map.is_off or is_list:
         columns.pop("split", None)
     if is_list:
@@ -76,7 +76,7 @@ def clips_of(
         if need_labels:
             _label_rest(table, numbers, clips, columns["label"], separator)
         _check_present(table, numbers, clips, reader.locator.missing)
-        _check_filled(table, numbers, clips, {ours for ours, theirs in given.items() if theirs})
+        _check_filled(table, numbers, clips, {ours for ours, theirs in options.items() if theirs})
         _check_distinct(table, numbers, clips)
         check_words((clip.split for clip in clips), table.name)
         _check_folds(table.name, columns, clips)
@@ -105,15 +105,15 @@ class _Reader:
         label = _label(row.get(self.columns.get("label", "")), self.separator)
         text = {n: _text(row.get(column)) for n, column in self.columns.items() if n != "label"}
         if not text["path"].strip():
-            raise ValueError("the path is empty; name a recording")
+            raise ValueError("the path is empty. Name a recording")
         parts = (text.get(name, "").strip() for name in ("group", "fold", "split"))
         group, fold, split = (sys.intern(part) if part else None for part in parts)
         times = (self.seconds.read(number, n, text.get(n, "")) for n in ("start", "end"))
         start, end = times
         if start is not None and start < 0:
-            raise ValueError(f"start {start:g} is negative; give seconds from the beginning")
+            raise ValueError(f"start {start:g} is negative. Give seconds from the beginning")
         if end is not None and end <= (start or 0):
-            raise ValueError(f"end {end:g} is not after start {start or 0:g}; both are in seconds")
+            raise ValueError(f"end {end:g} is not after start {start or 0:g}. Both are in seconds")
         if split is not None:
             split = self.split_map.applied(split)
         return Clip(self._path(text["path"]), label, start, end, group, fold, split)
@@ -173,16 +173,14 @@ def _cleaned(cell: object, separator: str | None) -> str | None:
         for name in names:
             if separator and separator in name:
                 raise ValueError(
-                    f"the class {name!r} contains the separator {separator!r}; give another"
+                    f"the class {name!r} contains the separator {separator!r}. Give another"
                     " separator"
                 )
     else:
         whole = bare(_text(cell))
         names = [bare(name) for name in split_label(whole, separator)] if whole else []
     if "" in names:
-        raise ValueError(
-            f"the label {cell!r} has an empty class; name it or remove a separator from the label"
-        )
+        raise ValueError(f"the label {cell!r} has an empty class. Name it, or remove a separator")
     return (separator or "").join(dict.fromkeys(names)) or None
 
 
@@ -193,12 +191,12 @@ def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, (*LISTS, dict, bytes)):
-        raise ValueError(f"{str(value)[:60]} is not a single value; give text or a number")
+        raise ValueError(f"{str(value)[:60]} is not a single value. Give text or a number")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     text = str(value)
     if "\0" in text:
-        raise ValueError(f"{text[:60]!r} contains a NUL character; remove it")
+        raise ValueError(f"{text[:60]!r} contains a NUL character. Remove it")
     return text
 
 
@@ -227,10 +225,11 @@ def _check_present(
         near = elsewhere(table.folder, [clips[row].path for row in rows[:: 1 + len(rows) // 8]])
         paths = [(numbers[row], clips[row].path) for row in rows[:3]]
         first = [f"row {n} {str(path)!r}{_which(path)}" for n, path in paths]
+        verb = "names" if len(rows) == 1 else "name"
         raise DataError(
-            f"{table.name}: the recording does not exist in {len(rows)} of"
-            f" {amount(len(clips), 'row')}, first {', '.join(first)}. Paths are relative to"
-            f" {table.folder}.{near}"
+            f"{table.name}: {len(rows):,} of {amount(len(clips), 'row')} {verb} a recording that"
+            f" does not exist, first {', '.join(first)}. Paths are relative to {table.folder}."
+            f"{near or ' Correct the paths, or give --root.'}"
         )
 
 

@@ -36,7 +36,7 @@ class Seconds:
         with contextlib.suppress(ValueError):
             if math.isfinite(seconds := float(plain)) and "_" not in plain:
                 return seconds
-        raise ValueError(f"{name} {text!r} is not a number; give seconds, such as 1.5")
+        raise ValueError(f"{name} {text!r} is not a number of seconds, such as 1.5")
 
     def check(self) -> None:
         """Refuse a comma if no cell shows whether it is decimal."""

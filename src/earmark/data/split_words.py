@@ -55,22 +55,22 @@ class SplitMap:
     is_off: bool = False
 
     @classmethod
-    def parse(cls, given: str | Mapping[str, str] | None) -> SplitMap:
+    def parse(cls, value: str | Mapping[str, str] | None) -> SplitMap:
         """Read ``'dev=train,gold=test'``, the same as a mapping, or 'none'; DataError if wrong."""
-        if given is None or given == "":
+        if value is None or value == "":
             return cls()
-        if isinstance(given, str) and given.strip().casefold() == OFF:
+        if isinstance(value, str) and value.strip().casefold() == OFF:
             return cls(is_off=True)
-        if isinstance(given, Mapping):
-            pairs = [(str(word), str(meaning)) for word, meaning in given.items()]
+        if isinstance(value, Mapping):
+            pairs = [(str(word), str(meaning)) for word, meaning in value.items()]
         else:
-            pairs = [(w, m) for w, _, m in (item.rpartition("=") for item in given.split(","))]
+            pairs = [(w, m) for w, _, m in (item.rpartition("=") for item in value.split(","))]
         roles: dict[str, str] = {}
         for word, meaning in pairs:
             key, means = word.strip().casefold(), role(meaning)
             if not key or means is None:
                 raise DataError(
-                    f"--split-map is {given!r}. Give WORD=train or WORD=test, separated by commas,"
+                    f"--split-map is {value!r}. Give WORD=train or WORD=test, separated by commas,"
                     " or none."
                 )
             if roles.setdefault(key, means) != means:

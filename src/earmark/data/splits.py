@@ -96,8 +96,8 @@ def understood(clips: Sequence[Clip]) -> str:
     if column is None:
         return "the data has no split, folds or groups, so folds are made"
     number = len({getattr(clip, column) for clip in clips})
-    rest = "each is tested once" if column == "fold" else "each stays whole"
-    return f"{amount(number, column)} given; {rest}"
+    rest = "each is tested once" if column == "fold" else "each is kept in one fold"
+    return f"{amount(number, column)}, and {rest}"
 
 
 def _rarest(
@@ -198,28 +198,28 @@ def _affordable(
     if is_inner:
         if fewest < 2:
             raise DataError(
-                f"{what} outside a test fold, but at least 2 are needed to train and to select;"
-                f" add recordings, or remove the class{likewise(2)}."
+                f"{what} outside a test fold, but at least 2 are needed to train and to select."
+                f" Add recordings, or remove the class{likewise(2)}."
             )
         return min(folds, fewest)
     if fewest < LEAST:
         raise DataError(
-            f"{what}, but at least {LEAST} are needed; add recordings and give --folds {LEAST}, or"
+            f"{what}, but at least {LEAST} are needed. Add recordings and give --folds {LEAST}, or"
             f" remove the class{likewise(LEAST)}."
         )
     needed = 4 if folds == 2 else folds
     if fewest < needed:
         raise DataError(
-            f"{what}, but {folds} folds need at least {needed}; add recordings, remove the class,"
+            f"{what}, but {folds} folds need at least {needed}. Add recordings, remove the class,"
             f" or give --folds {fewest}{likewise(needed)}."
         )
     return folds
 
 
 def _likewise(label: str, others: Iterable[str]) -> str:
-    """Return '; likewise ...' with a few ``others`` that have the same problem as a class."""
+    """Return a sentence about ``others`` that have the same problem, without its full stop."""
     others = [other for other in others if other != label]
-    return f"; likewise {some(others)}" if others else ""
+    return f". The same holds for {some(others)}" if others else ""
 
 
 def _stratified(truth: np.ndarray, cluster: np.ndarray, folds: int, seed: int) -> Split:
@@ -238,7 +238,7 @@ def _refuse_untaught(
         where = names[fold[truth == labels.index(alone[0])][0]]
         raise DataError(
             f"class {alone[0]!r} is only in fold or group {where!r}, so it cannot be both trained"
-            " on and tested; add recordings of it to another, or remove the class"
+            " on and tested. Add recordings of it to another, or remove the class"
             f"{_likewise(alone[0], alone)}."
         )
 

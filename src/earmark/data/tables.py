@@ -144,7 +144,7 @@ def _system_errors(path: Path) -> Iterator[None]:
     """Raise a DataError if ``path`` is not a file, is too large, or cannot be read."""
     try:
         if problem := not_a_file(path):
-            raise DataError(f"{path} {problem}; give a table that is a file.")
+            raise DataError(f"{path} {problem}. Give a table that is a file.")
         size = path.stat().st_size
         if size > MAX_MANIFEST_BYTES:
             raise DataError(

@@ -205,7 +205,7 @@ def embed_to_file(
             path.parent.mkdir(exist_ok=True)
         except OSError as error:
             raise EarmarkError(
-                f"cannot write {path}: {error.strerror}; name another place."
+                f"cannot write {path}: {error.strerror}. Free some space, or name another place."
             ) from error
         write_embeddings(path, embeddings, layers)
     return embeddings

@@ -26,7 +26,7 @@ def check_format(path: Path) -> None:
     """Raise EarmarkError for a file name whose suffix is not that of a known format."""
     if path.suffix not in FORMATS:
         raise EarmarkError(
-            f"cannot write embeddings as {path.suffix or 'a file without a suffix'!r}; name a file"
+            f"cannot write embeddings as {path.suffix or 'a file without a suffix'!r}. Name a file"
             f" that ends in {' or '.join(FORMATS)}."
         )
 
@@ -58,7 +58,7 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
             write(part, about, places, embeddings.matrix)
     except OSError as error:
         raise EarmarkError(
-            f"cannot write {path}: {error.strerror}; free some space, or name another place."
+            f"cannot write {path}: {error.strerror}. Free some space, or name another place."
         ) from error
 
 

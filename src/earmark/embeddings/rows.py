@@ -131,7 +131,7 @@ class StoredRows:
         error = StoreDamageError if damaged else StoreError
         return error(
             f"the store {self._store.path} has lost {len(keys):,} of {n_rows:,} embeddings that it"
-            f" had ({why}); run the same command again, which computes them again."
+            f" had ({why}). Run the same command again, which computes them again."
         )
 
 
@@ -156,8 +156,8 @@ class RowsOnDisk:
             folder = self._folder or tempfile.gettempdir()
             hint = "" if self._folder else " in TMPDIR"
             raise EarmarkError(
-                f"cannot write into the folder {folder}: {error.strerror}; free some space there,"
-                f" or name another{hint}."
+                f"cannot write into the folder {folder}: {error.strerror}. Free some space there,"
+                f" or name another folder{hint}."
             ) from error
         self._ends.append(self._ends[-1] + row.nbytes)
         return len(self._ends) - 2
@@ -232,7 +232,7 @@ class GrowingRows:
         if self._file is not None and STORED in self._places:
             raise StoreDamageError(
                 f"the store {self._store.path} is damaged, and embeddings that this run needs are"
-                " only there; delete it with `earmark cache clear` and run the same command again."
+                " only there. Delete it with `earmark cache clear` and run the same command again."
             )
         self._places = array("q", [place if place >= 0 else IN_MEMORY for place in self._places])
         self._store = None

@@ -121,7 +121,7 @@ class Store:
             file = self.path.with_name(self.path.name + suffix)
             if problem := not_a_file(file):
                 raise StoreError(
-                    f"the store {file} {problem}; remove it, or name another folder in"
+                    f"the store {file} {problem}. Remove it, or name another folder in"
                     " EARMARK_CACHE."
                 )
         self.damaged: set[bytes] = set()
@@ -145,7 +145,7 @@ class Store:
         if version > SCHEMA:
             raise StoreError(
                 f"the store {self.path} was made by a newer earmark (schema {version}; this"
-                f" earmark reads {SCHEMA}); update earmark, or name another folder in"
+                f" earmark reads {SCHEMA}). Update earmark, or name another folder in"
                 " EARMARK_CACHE."
             )
         self._db.execute(
@@ -333,20 +333,20 @@ class Store:
             if not isinstance(error, sqlite3.OperationalError) or _is_damage(error):
                 self.is_damaged = True
                 raise StoreDamageError(
-                    f"the store {self.path} is damaged: {error}; delete it with"
+                    f"the store {self.path} is damaged: {error}. Delete it with"
                     " `earmark cache clear`, and embeddings are computed again."
                 ) from error
             way_out = (
-                "free some space and run the same command again, which continues from here"
+                "Free some space and run the same command again, which continues from here"
                 if "full" in str(error)
-                else "check the folder and its permissions, or name another in EARMARK_CACHE"
+                else "Check the folder and its permissions, or name another folder in EARMARK_CACHE"
             )
             raise StoreError(
-                f"the store {self.path} cannot be {verb}: {error}; {way_out}."
+                f"the store {self.path} cannot be {verb}: {error}. {way_out}."
             ) from error
         except OSError as error:
             raise StoreError(
-                f"the store {self.path} cannot be {verb}: {error.strerror}; name another folder"
+                f"the store {self.path} cannot be {verb}: {error.strerror}. Name another folder"
                 " in EARMARK_CACHE."
             ) from error
 

@@ -39,7 +39,7 @@ def write(path: Path, suspects: Iterable[Suspect]) -> None:
     Paths are relative to the file. An existing file may have decisions, so it raises EarmarkError.
     """
     if path.exists():
-        raise EarmarkError(f"{path} exists already. Name a new file, or delete it.")
+        raise EarmarkError(f"{path} already exists. Name a new file, or delete this one.")
     rows: list[Sequence[object]] = [COLUMNS]
     for suspect in suspects:
         clip = suspect.clip
@@ -71,21 +71,21 @@ def apply(dataset: Dataset, path: Path) -> tuple[Dataset, Counter[str]]:
         if label is not None:
             clips.append(clip if label == clip.label else replace(clip, label=label))
     if not clips:
-        raise DataError(f"{path} drops every clip of {dataset.source}; keep some of them.")
+        raise DataError(f"{path} drops every clip of {dataset.source}. Keep some of them.")
     return replace(dataset, clips=tuple(clips)), counts
 
 
 def _read(dataset: Dataset, path: Path) -> list[Decision]:
     """Return the decisions in ``path``, each checked against ``dataset``."""
     if problem := not_a_file(path):
-        raise DataError(f"{path} {problem}; give the file that `earmark review -o` wrote.")
+        raise DataError(f"{path} {problem}. Give the file that `earmark review -o` wrote.")
     if not path.is_file():
-        raise DataError(f"there is no {path}; give the file that `earmark review -o` wrote.")
+        raise DataError(f"{path} does not exist. Give the file that `earmark review -o` wrote.")
     table = read_table(Path(os.path.abspath(path)), set(COLUMNS))
     for column in COLUMNS:
         if column not in table.columns and column != "evidence":
             raise DataError(
-                f"{path} has no column {column!r}; give the file that `earmark review -o` wrote."
+                f"{path} has no column {column!r}. Give the file that `earmark review -o` wrote."
             )
     known = {clip.key: clip for clip in dataset}
     decisions = []
@@ -95,18 +95,21 @@ def _read(dataset: Dataset, path: Path) -> list[Decision]:
         try:
             start, end = (float(cells[name]) if cells[name] else None for name in ("start", "end"))
         except ValueError as error:
-            raise DataError(f"{path}, row {number}: {error}; give seconds, such as 1.5.") from error
+            raise DataError(
+                f"{path}, row {number}: start is {cells['start']!r} and end is {cells['end']!r}."
+                " Give seconds, such as 1.5."
+            ) from error
         at = os.path.abspath(table.folder / cells["path"])
         clip = known.get((at, start or 0.0, end))
         if clip is None:
             raise DataError(
-                f"{path}, row {number}: {dataset.source} has no clip {cells['path']!r}; give the"
+                f"{path}, row {number}: {dataset.source} has no clip {cells['path']!r}. Give the"
                 " data that was reviewed."
             )
         if clip.label != cells["label"]:
             raise DataError(
                 f"{path}, row {number}: {cells['path']!r} is labelled {clip.label!r} in"
-                f" {dataset.source} and {cells['label']!r} here; review the data again."
+                f" {dataset.source} and {cells['label']!r} here. Review the data again."
             )
         word = _word(dataset, f"{path}, row {number}", cells)
         decisions.append(Decision(number, clip, word, cells["suggested"]))
@@ -118,7 +121,7 @@ def _word(dataset: Dataset, where: str, cells: dict[str, str]) -> str:
     word = cells["decision"] or "keep"
     if word == "relabel" and not cells["suggested"]:
         raise DataError(
-            f"{where}: 'relabel' needs a suggestion, but there is none; write the class instead."
+            f"{where}: 'relabel' needs a suggestion, but there is none. Write the class instead."
         )
     label = cells["suggested"] if word == "relabel" else word
     if word in ("keep", "drop"):
@@ -127,7 +130,7 @@ def _word(dataset: Dataset, where: str, cells: dict[str, str]) -> str:
         if name not in dataset.labels:
             known = [*WORDS, *dataset.labels]
             raise DataError(
-                f"{where}: the decision {name!r} is unknown;{did_you_mean(name, known)} give keep,"
+                f"{where}: the decision {name!r} is unknown.{did_you_mean(name, known)} Give keep,"
                 f" relabel, drop, or a class: {listed(dataset.labels)}."
             )
     return word
@@ -143,7 +146,7 @@ def _label(dataset: Dataset, path: Path, clip: Clip, decisions: Sequence[Decisio
     if len(words) > 1 or (words and changes):
         rows = ", ".join(str(d.row) for d in decisions)
         raise DataError(
-            f"{path}, rows {rows}: the decisions on {clip.path} contradict each other; keep one."
+            f"{path}, rows {rows}: the decisions on {clip.path} contradict each other. Keep one."
         )
     if words:
         (word,) = words
@@ -157,6 +160,6 @@ def _label(dataset: Dataset, path: Path, clip: Clip, decisions: Sequence[Decisio
     label = (dataset.separator or "").join(dict.fromkeys(names))
     if changes and not label:
         raise DataError(
-            f"{path}: the decisions leave {clip.path} without a class; give one, or 'drop'."
+            f"{path}: the decisions leave {clip.path} without a class. Give one, or 'drop'."
         )
     return label

@@ -112,12 +112,12 @@ def of_model(path: Path) -> tuple[Dataset, Classifier]:
     source = classifier.provenance.get("source")
     if not source or source.get("data") is None:
         raise ModelError(
-            f"{path} does not say what data it was trained on; give the folder or manifest instead."
+            f"{path} does not say what data it was trained on. Give the folder or manifest instead."
         )
     if not Path(source["data"]).exists():
         raise DataError(
-            f"the data that {path} was trained on, {source['data']}, is not there. Run this on the"
-            " machine where it was trained, or give the folder or manifest instead."
+            f"the data that {path} was trained on, {source['data']}, does not exist. Run this on"
+            " the machine where it was trained, or give the folder or manifest instead."
         )
     return Dataset.read(**source, audio=classifier.audio), classifier
 

@@ -112,5 +112,6 @@ def suspect_of(
     rival = best if dataset.is_single else name
     agree = sum(rival in dataset.classes(near.clip) for near in neighbours)
     if neighbours:
-        reason += f"; {agree} of its {len(neighbours)} nearest neighbours are {rival!r}"
+        verb = "is" if agree == 1 else "are"
+        reason += f"; {agree} of its {len(neighbours)} nearest neighbours {verb} {rival!r}"
     return Suspect(clip, suggested, 1 - support, reason, neighbours)

@@ -173,8 +173,8 @@ def _contents(
     features = several = rows = None
     seed = classifier.provenance["seed"]
     if not tested.is_single:
-        kept = np.array(classifier.decision_rule.thresholds)
-        several = SeveralClasses(tested.onehot, tested.scores >= thresholds, kept)
+        final = np.array(classifier.decision_rule.thresholds)
+        several = SeveralClasses(tested.onehot, tested.scores >= thresholds, final)
     elif store is not None:
         rows = maps.sample(len(tested.clips), seed)
         features = maps.features(classifier, [tested.clips[row] for row in rows.tolist()], store)

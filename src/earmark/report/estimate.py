@@ -68,7 +68,8 @@ def learning(estimate: Mapping[str, Any], contents: ReportContents) -> dict[str,
     clips = [float(row["clips_per_class"]) for row in rows]
     values = [float(row["accuracy"]) for row in rows]
     spoken = "; ".join(
-        f"{n:g} clips per class: {percent(value)}" for n, value in zip(clips, values, strict=True)
+        f"{n:g} {'clip' if n == 1 else 'clips'} per class: {percent(value)}"
+        for n, value in zip(clips, values, strict=True)
     )
     plot = plots.curve(
         f"Accuracy by training clips per class. {spoken}",

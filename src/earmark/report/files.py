@@ -57,7 +57,7 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EarmarkError(
-            f"the folder {folder} cannot be made: {error.strerror}; give another folder."
+            f"cannot make the folder {folder}: {error.strerror}. Name another folder."
         ) from error
     files: dict[str, bytes | Iterable[bytes]] = {
         "answers.csv": _csv(itertools.chain([("path", "label", "answer")], rows)),

@@ -179,7 +179,7 @@ def curve(
 
 def _ticks(low: float, high: float) -> np.ndarray:
     """Return round numbers, usually 4 to 6, that span ``low..high``."""
-    least = (high - low) / 5 or 0.02
+    least = (high - low) / 5 if high - low > 1e-6 else 0.02
     power = 10.0 ** np.floor(np.log10(least))
     step = next(s * power for s in (1, 2, 5, 10) if s * power >= least * (1 - 1e-9))
     first, last = np.floor(low / step + 1e-9), np.ceil(high / step - 1e-9)

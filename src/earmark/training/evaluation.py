@@ -218,8 +218,8 @@ def _check(classifier: Classifier, dataset: Dataset) -> None:
     others = sorted(set(dataset.labels) - set(classifier.labels))
     if others:
         raise DataError(
-            f"the classifier does not know the label {others[0]!r} of {dataset.source};"
-            f"{did_you_mean(others[0], classifier.labels)} known: {listed(classifier.labels)}."
+            f"the classifier does not know the label {others[0]!r} of {dataset.source}."
+            f"{did_you_mean(others[0], classifier.labels)} Known: {listed(classifier.labels)}."
         )
 
 

@@ -77,7 +77,7 @@ class Finals:
                 best_of.setdefault(specs[candidate.features].layers, candidate)
         if not best_of:
             raise EarmarkError(
-                f"no set of layers fits in {self.memory / 1e9:.1f} GB of memory; give more with"
+                f"no set of layers fits in {self.memory / 1e9:.1f} GB of memory. Give more with"
                 " --memory, or use fewer layers with --layers last."
             )
         n_layers = {layers: sum(map(len, layers)) for layers in best_of}
@@ -115,7 +115,7 @@ class Finals:
         needed = max(self.too_large.values())
         return [
             f"some sets of layers need more than {self.memory / 1e9:g} GB of memory and were not"
-            f" tried: {some(list(self.too_large), 'set')}; give --memory"
+            f" tried: {some(list(self.too_large), 'set')}. Give --memory"
             f" {math.ceil(needed / 1e9)} to try them."
         ]
 

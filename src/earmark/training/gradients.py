@@ -92,8 +92,8 @@ class Descent:
             return F.linear(x, *self._parameters)
         w1, b1, w2, b2 = self._parameters
         hidden = F.relu(F.linear(x, w1, b1))
-        kept = torch.rand(hidden.shape, generator=self.draw) >= DROPOUT
-        return F.linear(hidden * kept / (1 - DROPOUT), w2, b2)
+        mask = torch.rand(hidden.shape, generator=self.draw) >= DROPOUT
+        return F.linear(hidden * mask / (1 - DROPOUT), w2, b2)
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the tensors of a :class:`Head`, without its standardisation."""

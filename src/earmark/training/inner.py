@@ -196,11 +196,11 @@ class Contest:
         layers = self.table.specs[candidate.features].layers
         key = layers, candidate.is_weighted, candidate.head == "mlp"
         rank = self._rank(candidate)
-        kept = some_rows(len(rows), MOST_KEPT // max(1, self.targets.n_classes // 100))
+        sample = some_rows(len(rows), MOST_KEPT // max(1, self.targets.n_classes // 100))
         with self._lock:
             if key in self._best and self._best[key].rank < rank:
                 return
-            self._best[key] = _Answers(rank, candidate, logits[kept], rows[kept])
+            self._best[key] = _Answers(rank, candidate, logits[sample], rows[sample])
             if len(self._best) > 2 * max(COUNTS):
                 del self._best[max(self._best, key=lambda key: self._best[key].rank)]
 

@@ -39,9 +39,9 @@ def few_clips(clips: FoldedClips, seed: int) -> FoldedClips:
         return clips
     targets = clips.targets
     if n_classes < len(present):
-        kept = present[np.linspace(0, len(present) - 1, n_classes).round().astype(int)]
+        picks = present[np.linspace(0, len(present) - 1, n_classes).round().astype(int)]
         number = np.full(len(counts), -1)
-        number[kept] = np.arange(n_classes)
+        number[picks] = np.arange(n_classes)
         targets = Targets(number[targets.classes], n_classes, targets.weights)
     inside = targets.first >= 0 if targets.is_single else np.ones(len(targets), bool)
     rows = np.concatenate(

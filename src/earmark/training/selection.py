@@ -133,7 +133,7 @@ class Search:
             if any(rivals.values()):
                 self.notes.append(
                     f"logistic and mlp heads were not tried, because {len(self.fold):,} clips are"
-                    " many for them; --head logistic or --head mlp trains one."
+                    " many for them. Give --head logistic or --head mlp to train one."
                 )
             return
         judge_slow(Fitter(few, self.seed), screened, rivals)

@@ -118,7 +118,7 @@ class _Settings:
 
     def __post_init__(self) -> None:
         if not 0 < self.memory < math.inf:
-            raise EarmarkError(f"memory is {self.memory:g} GB; give a number above 0, such as 4.")
+            raise EarmarkError(f"memory is {self.memory:g} GB. Give a number above 0, such as 4.")
 
 
 def train(
@@ -382,12 +382,12 @@ def _kinds(head: str, dataset: Dataset) -> tuple[str, ...]:
     known = {"auto": KINDS, "linear": heads.LINEAR, **{kind: (kind,) for kind in alone}}
     if head not in known:
         raise EarmarkError(
-            f"no head {head!r};{did_you_mean(head, known)} known: {', '.join(known)}."
+            f"no head {head!r}.{did_you_mean(head, known)} Known: {', '.join(known)}."
         )
     kinds = tuple(k for k in known[head] if dataset.is_single or k in ("linear", "mlp"))
     if not kinds:
         raise EarmarkError(
-            f"head {head!r} is for clips with one class each; give 'linear' or 'mlp'."
+            f"head {head!r} is for clips with one class each. Give 'linear' or 'mlp'."
         )
     return kinds
 

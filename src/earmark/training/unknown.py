@@ -46,11 +46,11 @@ def find_threshold(
     if not search.targets.is_single or classes < 3:
         raise EarmarkError(
             "'unknown' needs at least 3 classes, because each is left out in turn, and clips with"
-            f" one class each; here are {classes} classes"
+            f" one class each. The data has {classes} classes"
             f"{'' if search.targets.is_single else ', several for a clip'}."
         )
     if not 0 < rate < 1:
-        raise EarmarkError(f"the rate of 'unknown' is {rate:g}; give one above 0 and below 1.")
+        raise EarmarkError(f"the rate of 'unknown' is {rate:g}. Give one above 0 and below 1.")
     outside_of: dict[int, list[np.ndarray]] = {}
     known = []
     n_folds = min(int(search.fold.max()) + 1, MOST_FOLDS)

@@ -27,7 +27,7 @@ def show_version(verbose: bool) -> None:
 
 
 def _facts() -> Iterator[tuple[str, str]]:
-    """Yield names and texts; a package that cannot be imported is part of the answer."""
+    """Yield the name and text of each line; a package that cannot be imported has one, too."""
     yield "Python", f"{platform.python_version()}, {sys.executable}"
     yield "system", platform.platform()
     yield from _machine()
@@ -66,7 +66,7 @@ def _extras() -> Iterator[tuple[str, str]]:
     try:
         lines = importlib.metadata.requires("earmark") or []
     except importlib.metadata.PackageNotFoundError:
-        yield "extras", "unknown: earmark is not installed, only found on a path"
+        yield "extras", "unknown: earmark is not installed, only on the import path"
         return
     extras: dict[str, list[str]] = {}
     for line in lines:
@@ -109,7 +109,7 @@ def _folders() -> Iterator[tuple[str, str]]:
 
 
 def _with(package: str, more: Callable[[ModuleType], str]) -> str:
-    """Return a package's version and what ``more`` says of it, or why it cannot be imported."""
+    """Return a package's version and the text of ``more``, or why it cannot be imported."""
     module = _imported(package)
     if isinstance(module, str):
         return f"{_version(package)}, which {module}"

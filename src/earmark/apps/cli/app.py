@@ -42,6 +42,6 @@ def _earmark(
         show_version(verbose)
         raise typer.Exit
     if verbose:
-        raise EarmarkError("--verbose needs --version; write earmark --version --verbose.")
+        raise EarmarkError("--verbose needs --version. Write earmark --version --verbose.")
     if context.invoked_subcommand is None:
         context.fail("Missing command.")

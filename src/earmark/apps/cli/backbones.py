@@ -33,7 +33,7 @@ def list_backbones(as_json: bool = JSON) -> None:
     if as_json:
         print_json({"backbones": [_json(info) for info in infos]})
         return
-    show(f"{'name':<20} {'rate':>6} {'layers':>6} {'size':>8} {'download':>9}  good for")
+    show(f"{'name':<20} {'rate':>6} {'layers':>6} {'weights':>8} {'download':>9}  good for")
     for info in infos:
         size = weights.download_bytes(backbones.weight_files(info.name))
         download = f"{size / 1e6:.0f} MB" if size else "none"

@@ -92,7 +92,7 @@ def _check_apart(output: Path, inputs: Iterable[str | Path]) -> None:
 def check_model(path: Path) -> None:
     """Refuse a file that is not a classifier."""
     if not is_classifier(path):
-        reason = f"there is no classifier at {path}"
+        reason = f"{path} does not exist"
         if path.is_file():
             reason = f"{path} is not a classifier, or the file is incomplete"
         elif problem := not_a_file(path):

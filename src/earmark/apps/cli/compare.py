@@ -48,7 +48,7 @@ def table(comparison: Comparison) -> list[str]:
     """Return the comparison as aligned lines, then the recommendation."""
     is_balanced = comparison.entries[0].balanced_accuracy is not None
     figure = "balanced accuracy (95 %)" if is_balanced else "accuracy (95 %)"
-    head = ("backbone", figure, "to the best (95 %)", "p", "s/hour", "download", "file")
+    head = ("backbone", figure, "points to best (95 %)", "p", "s/hour", "download", "file")
     best = max(entry.value for entry in comparison.entries)
     rows = [head, *(_row(entry, entry.value == best) for entry in comparison.entries)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

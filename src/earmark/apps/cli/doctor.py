@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def doctor(
     *,
     data: DataOptions,
-    quick: bool = Option(False, "--quick", help="Do not search for near-duplicates."),
+    quick: bool = Option(False, "--quick", help="Do not search for near copies."),
     fix: bool = Option(
         False, "--fix", help="Write a corrected manifest to -o, and list each change."
     ),

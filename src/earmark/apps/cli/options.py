@@ -141,7 +141,7 @@ class EngineOptions:
 
     precision: Literal["exact", "fast"] = Option(
         "exact",
-        help="exact: float32. fast: the fastest with embeddings of cosine 0.999 to float32.",
+        help="exact: float32. fast: the fastest format with a cosine of 0.999 to float32.",
     )
     engine: Literal["auto", "torch", "openvino"] = Option(
         "auto", help="The library that computes the backbone."

@@ -147,7 +147,7 @@ def _lines(
         lines.append(f"{number:>4}  {suspect.doubt:.3f}  {name}{change}")
         lines.append(f"        {suspect.reason}")
         for near in suspect.neighbours:
-            lines.append(f"        near {near.similarity:.2f}  {_labelled(near.clip)}")
+            lines.append(f"        similarity {near.similarity:.2f}  {_labelled(near.clip)}")
     if output is not None:
         apply = ["earmark", "review", *data.as_typed(), "--apply", str(output)]
         lines.append(

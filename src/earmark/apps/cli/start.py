@@ -80,7 +80,7 @@ def _command() -> int:
     except typer.TyperException as error:
         text = io.StringIO()
         error.show(text)  # type: ignore[attr-defined]  # every error that Typer raises has it
-        say(*text.getvalue().splitlines())
+        say(*text.getvalue().replace(": Value error, ", ": ").splitlines())  # words of pydantic
         for word in sys.argv[1:]:
             if word.startswith("-") and len(word) > 1 and os.path.exists(word):
                 say(f"{word!r} is a file, but its name looks like an option. Write ./{word}.")
@@ -116,7 +116,7 @@ def _is_of_the_disk(error: BaseException | None) -> bool:
 
 
 def _failed(error: OSError) -> int:
-    """Report what the system refused; stop using standard output if that was the cause."""
+    """Report an error of the system; stop using standard output if it caused the error."""
     try:
         sys.stdout.flush()
     except OSError as full:

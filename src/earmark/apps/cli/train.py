@@ -35,7 +35,9 @@ def train(
         False, "--no-compare", help="Skip the baselines and the learning curve."
     ),
     no_hashes: bool = Option(
-        False, "--no-hashes", help="Do not save the hashes of the clips, to publish the classifier."
+        False,
+        "--no-hashes",
+        help="Leave the hashes of the training clips out of the file, such as to publish it.",
     ),
     memory: float = Option(
         4.0, "--memory", min=0.1, help="Gigabytes of memory that training may use."

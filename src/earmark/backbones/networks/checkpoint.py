@@ -70,7 +70,7 @@ class Checkpoint:
             if folder.is_file() or match:
                 what = "a file" if folder.is_file() else f"not a folder in {folder.parent}"
             raise BackboneError(
-                f"{text!r} is {what}; give {PREFIX}FOLDER, as save_pretrained writes it, or"
+                f"{text!r} is {what}. Give {PREFIX}FOLDER, as save_pretrained writes it, or"
                 f" {PREFIX}OWNER/NAME[@REVISION], such as {PREFIX}microsoft/wavlm-base@main."
             )
         return cls(name, None, match["repo"], match["revision"] or "main")
@@ -118,7 +118,7 @@ class Checkpoint:
                 content = json.loads(opened.read(MAX_JSON_BYTES), parse_constant=_refuse)
         except (OSError, ValueError, RecursionError) as error:
             raise BackboneError(
-                f"{at} cannot be read as JSON: {first_line(error)}; fetch the checkpoint again."
+                f"{at} cannot be read as JSON: {first_line(error)}. Fetch the checkpoint again."
             ) from error
         return content if isinstance(content, dict) else {}
 
@@ -138,7 +138,7 @@ class Checkpoint:
             if offline if is_of_cache else isinstance(error, errors.EntryNotFoundError):
                 return None
             raise BackboneError(
-                f"{file} of {self} could not be fetched: {first_line(error)}; check the name and"
+                f"{file} of {self} could not be fetched: {first_line(error)}. Check the name and"
                 f" the network, or copy the repository into a folder and give {PREFIX}FOLDER."
             ) from error
         return Path(at)
@@ -147,11 +147,11 @@ class Checkpoint:
         if self.folder is None and is_offline():
             return BackboneError(
                 f"this machine's Hugging Face cache has no {what} of {self}, and"
-                " EARMARK_OFFLINE=1 forbids downloading it; unset EARMARK_OFFLINE once, or copy the"
+                " EARMARK_OFFLINE=1 forbids downloading it. Unset EARMARK_OFFLINE once, or copy the"
                 f" repository into a folder and give {PREFIX}FOLDER."
             )
         return BackboneError(
-            f"{self} has no {what}; give a folder that save_pretrained wrote for the model and for"
+            f"{self} has no {what}. Give a folder that save_pretrained wrote for the model and for"
             " its feature extractor, or the name of a repository that has both."
         )
 

@@ -23,7 +23,7 @@ LONGEST_TEXT = 1_000
 AXES = "BCTF1"  # batch, channels, time, frequency, and an axis of length 1
 KEPT_WORDS, KEPT_SIGNS = ("auto", "last", "all"), frozenset("/,")  # reserved by --layers
 
-_USAGE = "give the values that the network's publisher states"
+_USAGE = "Give the values that the network's publisher states"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def place_of(file: Path) -> Path:
 def read_description(place: Path) -> Description:
     """Read and check the JSON at ``place``; BackboneError names a wrong field."""
     if problem := not_a_file(place):
-        raise BackboneError(f"{place} {problem}; put the JSON of the network there.")
+        raise BackboneError(f"{place} {problem}. Put the JSON of the network there.")
     try:
         with open_file(place) as file:
             text = file.read(MOST_BYTES + 1)
@@ -83,13 +83,13 @@ def read_description(place: Path) -> Description:
             raise ValueError("it is not a JSON object in braces")
     except (OSError, ValueError, RecursionError) as error:
         raise BackboneError(
-            f"{place} cannot be read as JSON: {first_line(error)}; write an object such as"
-            f" {template(['embedding'])}, and {_USAGE}."
+            f"{place} cannot be read as JSON: {first_line(error)}. Write an object such as"
+            f" {template(['embedding'])}, with the values that the network's publisher states."
         ) from error
     try:
         return _parse(fields)
     except ValueError as error:
-        raise BackboneError(f"{place}: {error}; {_USAGE}.") from error
+        raise BackboneError(f"{place}: {error}. {_USAGE}.") from error
 
 
 def template(layers: Sequence[str | Mapping[str, Any]]) -> str:
@@ -103,7 +103,7 @@ def _parse(fields: Mapping[str, Any]) -> Description:
         if key not in _FIELDS:
             near = did_you_mean(key, _FIELDS)
             raise ValueError(
-                f"it has an unknown field {key!r};{near} known fields: {', '.join(_FIELDS)}"
+                f"it has an unknown field {key!r}.{near} Known fields: {', '.join(_FIELDS)}"
             )
     for key in ("rate_hz", "window_s", "layers", "licence"):
         if key not in fields:
@@ -143,11 +143,11 @@ def _layers(items: Sequence[Any]) -> tuple[Output, ...]:
     for name in names:
         if name in KEPT_WORDS or KEPT_SIGNS & set(name) or name != name.strip():
             raise ValueError(
-                f"a layer cannot be called {name!r}, because --layers reads that in another way;"
-                f' write {{"name": "embedding", "output": {json.dumps(name)}}} with another name'
+                f"a layer cannot be called {name!r}, because --layers reads that in another way."
+                f' Write {{"name": "embedding", "output": {json.dumps(name)}}} with another name'
             )
         if names.count(name) > 1:
-            raise ValueError(f"layers has {name!r} twice; give each layer another name")
+            raise ValueError(f"layers has {name!r} twice. Give each layer another name")
     return layers
 
 
@@ -163,7 +163,7 @@ def _layer(number: int, item: Any) -> Output:
     for key, value in item.items():
         if key not in keys:
             near = did_you_mean(key, keys)
-            raise ValueError(f"layers[{number}] has {key!r};{near} known: {', '.join(keys)}")
+            raise ValueError(f"layers[{number}] has {key!r}.{near} Known: {', '.join(keys)}")
         if not _is_text(value):
             raise ValueError(
                 f"layers[{number}].{key} is {json.dumps(value)[:60]}; it must be a text"

@@ -303,7 +303,7 @@ def _describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
     """Describe a network of the family, the large ones included."""
     if name not in RELEASES:
         near = did_you_mean(name, RELEASES)
-        raise BackboneError(f"no backbone {name!r};{near} Known: {', '.join(RELEASES)}.")
+        raise BackboneError(f"no backbone {name!r}.{near} Known: {', '.join(RELEASES)}.")
     release = RELEASES[name]
     info = BackboneInfo(
         name=name,

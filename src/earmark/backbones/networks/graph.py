@@ -61,13 +61,13 @@ class Graph:
 def read_file(path: Path, kind: str) -> bytes:
     """Return the bytes of a regular file of bounded size; BackboneError for anything else."""
     if problem := not_a_file(path):
-        raise BackboneError(f"{path} {problem}; give the path of {kind}.")
+        raise BackboneError(f"{path} {problem}. Give the path of {kind}.")
     try:
         with open_file(path) as file:
             size = path.stat().st_size
             if size > MAX_BYTES:
                 raise BackboneError(
-                    f"{path} has {size:,} bytes, and {kind} can have at most {MAX_BYTES:,}; give"
+                    f"{path} has {size:,} bytes, and {kind} can have at most {MAX_BYTES:,}. Give"
                     " the file of one network."
                 )
             parts = []
@@ -75,9 +75,9 @@ def read_file(path: Path, kind: str) -> bytes:
                 parts.append(part)
                 size -= len(part)
                 if size < 0:
-                    raise BackboneError(f"{path} grew while it was read; try again.")
+                    raise BackboneError(f"{path} grew while it was read. Try again.")
             return b"".join(parts)
     except OSError as error:
         raise BackboneError(
-            f"{path} cannot be read: {error.strerror}; check it and its permissions."
+            f"{path} cannot be read: {error.strerror}. Check it and its permissions."
         ) from error

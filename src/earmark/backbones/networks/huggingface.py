@@ -169,7 +169,7 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
     model_type = settings.get("model_type")
     if not isinstance(model_type, str) or model_type not in _kinds:
         raise BackboneError(
-            f"{checkpoint} has model_type {model_type!r}, which earmark cannot use; give a"
+            f"{checkpoint} has model_type {model_type!r}, which earmark cannot use. Give a"
             f" checkpoint with one of these: {', '.join(sorted(_kinds))}."
         )
     cls = _kinds[model_type]
@@ -205,8 +205,8 @@ def describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
 
 def _no_network(name: str, error: Exception) -> BackboneError:
     return BackboneError(
-        f"{name}: {CONFIG} or {PREPARATION} describes no valid network: {first_line(error)};"
-        " restore the files that came with the weights."
+        f"{name}: {CONFIG} or {PREPARATION} describes no valid network: {first_line(error)}."
+        " Restore the files that came with the weights."
     )
 
 
@@ -216,21 +216,21 @@ def _check_settings(checkpoint: Checkpoint, settings: Settings, required: Sequen
         method = quantised.get("quant_method") if isinstance(quantised, dict) else None
         raise BackboneError(
             f"{checkpoint} is quantised ({method or 'by an unnamed method'}), and only plain"
-            " weights can be read; give the checkpoint that it was made from."
+            " weights can be read. Give the checkpoint that it was made from."
         )
     for name in required:
         value = settings.get(name)
         if value is None:
             raise BackboneError(
-                f"{CONFIG} of {checkpoint} lacks {name!r}, and a guess could be wrong; restore the"
+                f"{CONFIG} of {checkpoint} lacks {name!r}, and a guess could be wrong. Restore the"
                 " file that came with the weights."
             )
         most = MOST_LAYERS if name.endswith("layers") else MOST_SIZE
         sizes = value if isinstance(value, list) else [value]
         if any(type(size) is int and not 0 < size <= most for size in sizes):
             raise BackboneError(
-                f"{CONFIG} of {checkpoint} says {name!r} is {value}; it must be 1 to {most:,};"
-                " restore the file that came with the weights."
+                f"{CONFIG} of {checkpoint} says {name!r} is {value}; it must be 1 to {most:,}."
+                " Restore the file that came with the weights."
             )
 
 
@@ -245,7 +245,7 @@ def configure(settings: Settings, name: str) -> Config:
             config: Config = kind.from_dict(dict(settings))
     except Exception as error:  # validation differs between versions of transformers
         raise BackboneError(
-            f"{CONFIG} of {name} cannot be read by transformers: {first_line(error)}; restore the"
+            f"{CONFIG} of {name} cannot be read by transformers: {first_line(error)}. Restore the"
             " file that came with the weights."
         ) from error
     for key in _TRAINING:
@@ -270,7 +270,7 @@ def build(path: str, config: Config, state: dict[str, Tensor], source: Path) -> 
     if quantised := sorted(name for name in quantised if name.endswith(("weight", "bias"))):
         raise BackboneError(
             f"{source} is quantised: {quantised[0]} has type {state[quantised[0]].dtype}, and only"
-            " plain weights can be read; give the checkpoint that it was made from."
+            " plain weights can be read. Give the checkpoint that it was made from."
         )
     try:
         with _quiet():
@@ -284,14 +284,14 @@ def build(path: str, config: Config, state: dict[str, Tensor], source: Path) -> 
             )
     except Exception as error:  # transformers raises all kinds of exceptions
         raise BackboneError(
-            f"{source} cannot be read as the network that {CONFIG} describes: {first_line(error)};"
-            f" give weights and {CONFIG} that belong together."
+            f"{source} cannot be read as the network that {CONFIG} describes: {first_line(error)}."
+            f" Give weights and {CONFIG} that belong together."
         ) from error
     wrong = sorted(report["missing_keys"]) + sorted(key for key, *_ in report["mismatched_keys"])
     if wrong:
         raise BackboneError(
             f"{source} holds the weights of another network: compared with {CONFIG}, {len(wrong)}"
-            f" tensors are missing or have another shape, the first is {wrong[0]}; give weights and"
+            f" tensors are missing or have another shape, the first is {wrong[0]}. Give weights and"
             f" {CONFIG} that belong together."
         )
     parts = "|".join(name for name, _ in model.named_children())
@@ -299,7 +299,7 @@ def build(path: str, config: Config, state: dict[str, Tensor], source: Path) -> 
     if more := sorted(filter(own.match, report["unexpected_keys"])):
         raise BackboneError(
             f"{source} holds the weights of another network: {CONFIG} does not describe {len(more)}"
-            f" of its tensors, the first is {more[0]}; give weights and {CONFIG} that belong"
+            f" of its tensors, the first is {more[0]}. Give weights and {CONFIG} that belong"
             " together."
         )
     return model

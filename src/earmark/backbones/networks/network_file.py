@@ -101,7 +101,7 @@ class NetworkFile:
         except Exception as error:  # runtimes raise all kinds of exceptions
             seconds = self.description.window / self.description.rate_hz
             raise BackboneError(
-                f"{self.path} fails on a window of {seconds:g} s: {first_line(error)}; set"
+                f"{self.path} fails on a window of {seconds:g} s: {first_line(error)}. Set"
                 f" window_s in {place_of(self.path).name} to the length that it was exported for."
             ) from error
         self._check_values(first, others[0], silent)
@@ -112,7 +112,7 @@ class NetworkFile:
             if (gap := _difference(results, first)) > TOLERANCE:
                 raise BackboneError(
                     f"{self.path} gives different numbers for the same window {when} (they differ"
-                    f" by {gap:.1g} of their norm), so no result could be repeated; export it for"
+                    f" by {gap:.1g} of their norm), so no result could be repeated. Export it for"
                     f" inference, without {why}."
                 )
         return self._check_batch(sounds, [first, *others]), [x.shape for x in first]
@@ -124,13 +124,13 @@ class NetworkFile:
             if not (np.isfinite(a).all() and np.isfinite(b).all()):
                 raise BackboneError(
                     f"{self.path} gives NaN or infinity in layer {layer.name!r} for noise of"
-                    " ordinary loudness; check full_scale and rate_hz in"
+                    " ordinary loudness. Check full_scale and rate_hz in"
                     f" {place_of(self.path).name}, or export the network in float32."
                 )
             if np.array_equal(a, b):
                 raise BackboneError(
                     f"{self.path} gives the same numbers in layer {layer.name!r} for two different"
-                    " sounds, so it cannot distinguish them; name an output that depends on the"
+                    " sounds, so it cannot distinguish them. Name an output that depends on the"
                     f" waveform, and check full_scale in {place_of(self.path).name}."
                 )
         if not all(np.isfinite(x).all() for x in silent):
@@ -189,12 +189,12 @@ def _tensor_name(graph: Graph, name: str) -> str:
     if name in graph.inner:
         raise BackboneError(
             f"{path} has {graph.inner.count(name)} tensors called {name!r}, so the name is"
-            " ambiguous; name another tensor."
+            " ambiguous. Name another tensor."
         )
     near = [inner for inner in graph.inner if name.lower() in inner.lower()][:NAMED]
-    hint = f" similar tensors inside it are {', '.join(map(repr, near))};" if near else ""
+    hint = f" Similar tensors inside it are {', '.join(map(repr, near))}." if near else ""
     raise BackboneError(
-        f"{path} has no output {name!r}, which {place_of(path).name} names;{hint} its outputs are"
+        f"{path} has no output {name!r}, which {place_of(path).name} names.{hint} Its outputs are"
         f" {_list(graph.outputs)}."
     )
 
@@ -205,7 +205,7 @@ def _waveform(graph: Graph) -> tuple[Tensor, int]:
     if len(graph.inputs) != 1:
         raise BackboneError(
             f"{path} reads {len(graph.inputs)} inputs, {_list(graph.inputs) or 'none'}, but"
-            " earmark gives it only the waveform; export it with fixed values for the others."
+            " earmark gives it only the waveform. Export it with fixed values for the others."
         )
     (tensor,) = graph.inputs
     shape = tensor.shape or ()
@@ -233,7 +233,7 @@ def _waveform_input(graph: Graph, description: Description) -> Input:
         seconds = description.window / description.rate_hz
         raise BackboneError(
             f"{path} reads {length:,} samples, but {place} says rate_hz {description.rate_hz} and"
-            f" window_s {seconds:g}, which is {description.window:,} samples; give the rate and the"
+            f" window_s {seconds:g}, which is {description.window:,} samples. Give the rate and the"
             " window that the network was made for."
         )
     one = [description.window if k == time else 1 for k in range(len(shape))]
@@ -254,7 +254,7 @@ def _arrange(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.ndar
     place = place_of(path).name
     if array.dtype.name not in FLOATS:
         raise BackboneError(
-            f"{what}, of type {array.dtype.name}; layers must be float numbers: name another"
+            f"{what}, of type {array.dtype.name}; layers must be float numbers. Name another"
             f" output in {place}."
         )
     axes = layer.axes or DEFAULT_AXES.get(array.ndim, "")
@@ -262,7 +262,7 @@ def _arrange(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.ndar
         note = f"{place} says axes {axes!r}" if axes else f"{place} does not say its axes"
         example = json.dumps({"name": layer.name, "output": layer.output, "axes": "..."})
         raise BackboneError(
-            f"{what}, and {note}; write {example} with a letter for each axis, such as 'BTC' or"
+            f"{what}, and {note}. Write {example} with a letter for each axis, such as 'BTC' or"
             " 'BCTF': B batch, C channels, T time, F frequency, 1 for an axis of length 1."
         )
     sizes = dict(zip(axes, array.shape, strict=True))
@@ -270,12 +270,12 @@ def _arrange(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.ndar
     if sizes.get("B", 1) != rows or any(n != 1 for n in ones) or 0 in array.shape:
         raise BackboneError(
             f"{what}, and its axes are {axes!r}: B must be the number of windows, 1 must be 1, and"
-            f" no axis empty; say in {place} which axis is which, such as 'TC' for time and"
+            f" no axis empty. Say in {place} which axis is which, such as 'TC' for time and"
             " channels."
         )
     if sizes["C"] > MOST_CHANNELS:
         raise BackboneError(
-            f"{what}: {sizes['C']:,} channels, and at most {MOST_CHANNELS:,} are possible; name a"
+            f"{what}: {sizes['C']:,} channels, and at most {MOST_CHANNELS:,} are possible. Name a"
             f" smaller output, or say in {place} which axis is time."
         )
     order = [axes.index(letter) for letter in "BCTF" if letter in axes]

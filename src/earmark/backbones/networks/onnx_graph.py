@@ -48,14 +48,14 @@ class OnnxGraph(Graph):
                 raise ValueError("it has no operators")
         except Exception as error:  # protobuf raises all kinds of exceptions
             raise BackboneError(
-                f"{path} cannot be read as ONNX: {first_line(error)}; give the published file."
+                f"{path} cannot be read as ONNX: {first_line(error)}. Give the published file."
             ) from error
         tensors = list(_tensors(model))
         bits = {number: _bits(name) for name, number in onnx.TensorProto.DataType.items()}
         files = _take_in(path, tensors, len(content), bits)
         if any(tensor.external_data or tensor.data_location for tensor in _tensors(model)):
             raise BackboneError(
-                f"{path} has weights outside the file that cannot be read; save the network as one"
+                f"{path} has weights outside the file that cannot be read. Save the network as one"
                 " file."
             )
         hashes += [files[name] for name in sorted(files)]
@@ -87,7 +87,7 @@ class OnnxGraph(Graph):
             )
         except Exception as error:  # onnxruntime raises a dozen kinds of exceptions
             raise BackboneError(
-                f"{self.path} cannot be computed by {RUNTIME}: {first_line(error)}; export it with"
+                f"{self.path} cannot be computed by {RUNTIME}: {first_line(error)}. Export it with"
                 " standard operators, or for an older opset."
             ) from error
         names = list(outputs)
@@ -156,12 +156,12 @@ def _take_in(
         if not name or Path(name).name != name or "\\" in name:
             raise BackboneError(
                 f"{path} has the weights {tensor.name!r} in {name!r}, which is not a file in its"
-                " own folder, so it is not read; save the network as one file."
+                " own folder, so it is not read. Save the network as one file."
             )
         if name not in files:
             if (path.parent / name).is_symlink() or not (path.parent / name).is_file():
                 raise BackboneError(
-                    f"{path} needs the file {name} beside it, which has its weights; put it there."
+                    f"{path} needs the file {name} beside it, which has its weights. Put it there."
                 )
             files[name] = read_file(path.parent / name, "the weights of an ONNX file")
             _check_sum(path, size + sum(map(len, files.values())))
@@ -177,7 +177,7 @@ def _take_in(
 def _check_sum(path: Path, size: int) -> None:
     if size > MAX_BYTES:
         raise BackboneError(
-            f"{path} and its weights have more than {MAX_BYTES:,} bytes together; give a smaller"
+            f"{path} and its weights have more than {MAX_BYTES:,} bytes together. Give a smaller"
             " network, or save it in float16."
         )
 
@@ -192,11 +192,11 @@ def _slice(path: Path, name: str, content: bytes, entry: dict[str, str], length:
     if not 0 <= first <= last <= len(content):
         raise BackboneError(
             f"{path} refers to bytes {first:,} to {last:,} of {name}, which has only"
-            f" {len(content):,}; give two files that belong together."
+            f" {len(content):,}. Give two files that belong together."
         )
     if last - first != length:
         raise BackboneError(
             f"{path} refers to {last - first:,} bytes of {name} for weights whose shape needs"
-            f" {length:,}; give the published file."
+            f" {length:,}. Give the published file."
         )
     return content[first:last]

@@ -42,11 +42,11 @@ def read_initializers(path: Path) -> dict[str, np.ndarray]:
         return _tensors(message(graph))
     except OSError as error:
         raise BackboneError(
-            f"{path} cannot be read: {error.strerror}; check it and its permissions."
+            f"{path} cannot be read: {error.strerror}. Check it and its permissions."
         ) from error
     except ValueError as error:
         raise BackboneError(
-            f"{path} is damaged or not an ONNX model: {first_line(error)}; fetch it again."
+            f"{path} is damaged or not an ONNX model: {first_line(error)}. Fetch it again."
         ) from error
 
 

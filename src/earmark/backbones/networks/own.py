@@ -68,7 +68,7 @@ class OwnNetwork(Backbone):
         if precision != "float32":
             raise BackboneError(
                 f"backbone {self.info.name!r} is computed by {self.runtime} in the precision of its"
-                f" file and not in {precision}; use precision 'exact'."
+                f" file and not in {precision}. Use precision 'exact'."
             )
         return super().cast(precision)
 
@@ -159,13 +159,13 @@ def _path(name: str) -> Path:
     prefix = next(p for p in _READERS if name.startswith(p))
     text = name.removeprefix(prefix)
     if not text:
-        raise BackboneError(f"backbone {name!r} names no file; give {prefix}FILE.")
+        raise BackboneError(f"backbone {name!r} names no file. Give {prefix}FILE.")
     path = Path(os.path.expanduser(text))  # unlike Path.expanduser, keeps an unknown ~user
     if path.exists():
         return path
     if copy := weights.find_by_name(path.name):
         return copy
     raise BackboneError(
-        f"no file {path} for backbone {name!r}; give the path of {_KINDS[prefix]}, or put"
+        f"no file {path} for backbone {name!r}. Give the path of {_KINDS[prefix]}, or put"
         f" {path.name} into a folder and name that folder in EARMARK_WEIGHTS."
     )

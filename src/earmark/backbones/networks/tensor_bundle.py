@@ -43,7 +43,7 @@ def read_bundle(index: Path, data: Path) -> dict[str, np.ndarray]:
         return _tensors(table, store)
     except ValueError as error:
         raise BackboneError(
-            f"{index} is damaged or not the index of {data.name}: {first_line(error)}; fetch both"
+            f"{index} is damaged or not the index of {data.name}: {first_line(error)}. Fetch both"
             " again."
         ) from error
 
@@ -55,12 +55,12 @@ def _read(path: Path, most_bytes: int) -> bytes:
             content = file.read(most_bytes + 1) if size <= most_bytes else b""
     except OSError as error:
         raise BackboneError(
-            f"{path} cannot be read: {error.strerror}; check it and its permissions."
+            f"{path} cannot be read: {error.strerror}. Check it and its permissions."
         ) from error
     if size > most_bytes:
         raise BackboneError(
             f"{path} has {size:,} bytes, but at most {most_bytes:,} are possible in such a file of"
-            " a known backbone; give the published file."
+            " a known backbone. Give the published file."
         )
     return content
 

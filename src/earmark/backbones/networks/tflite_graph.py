@@ -41,7 +41,7 @@ class TFLiteGraph(Graph):
             return cls._of(path, content)
         except Exception as error:  # a damaged flatbuffer raises all kinds of exceptions
             raise BackboneError(
-                f"{path} cannot be read as TFLite: {first_line(error)}; give the published file."
+                f"{path} cannot be read as TFLite: {first_line(error)}. Give the published file."
             ) from error
 
     @classmethod
@@ -87,7 +87,7 @@ class TFLiteGraph(Graph):
             idle = [make()]
         except Exception as error:  # RuntimeError or ValueError, from any operator
             raise BackboneError(
-                f"{self.path} cannot be computed by {RUNTIME}: {first_line(error)}; convert it"
+                f"{self.path} cannot be computed by {RUNTIME}: {first_line(error)}. Convert it"
                 " with only TFLite's built-in operators."
             ) from error
 

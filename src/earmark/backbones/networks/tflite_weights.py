@@ -75,16 +75,16 @@ def _read(path: Path, function: Callable[[tflite.Model], T]) -> T:
     if size > MAX_BYTES:
         raise BackboneError(
             f"{path} has {size:,} bytes, but at most {MAX_BYTES:,} are possible in a TFLite file of"
-            " a known backbone; give the published file."
+            " a known backbone. Give the published file."
         )
     data = path.read_bytes()
     if data[4:8] != b"TFL3":
-        raise BackboneError(f"{path} is not a TFLite model; give the published file.")
+        raise BackboneError(f"{path} is not a TFLite model. Give the published file.")
     try:
         return function(tflite.Model.GetRootAsModel(data, 0))
     except Exception as error:  # a damaged flatbuffer raises all kinds of exceptions
         raise BackboneError(
-            f"{path} is damaged ({type(error).__name__}: {error}); fetch it again."
+            f"{path} is damaged ({type(error).__name__}: {error}). Fetch it again."
         ) from error
 
 

@@ -157,8 +157,8 @@ class VGGish(Backbone):
         errors = (abs(mean / SMOKE_MEAN - 1), abs(std / SMOKE_STD - 1))
         if not max(errors) <= SMOKE_RTOL:  # NaN is not <=
             raise BackboneError(
-                f"{self.info.name} differs from Google's network: {values}, not {published};"
-                f" fetch {WEIGHTS.name} again and verify in float32."
+                f"{self.info.name} differs from Google's network: {values}, not {published}."
+                f" Fetch {WEIGHTS.name} again and verify in float32."
             )
         return f"{values}; published: {published}"
 
@@ -172,7 +172,7 @@ def _with_hop(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         hop = 0
     if not HOP <= hop <= WINDOW:
         raise BackboneError(
-            f"backbone {name!r} has no usable hop; give seconds from {HOP / RATE_HZ:g} to"
+            f"backbone {name!r} has no usable hop. Give seconds from {HOP / RATE_HZ:g} to"
             f" {WINDOW / RATE_HZ:g} after the @, such as vggish@0.48."
         )
     return replace(INFO, name=f"vggish@{hop / RATE_HZ:g}", hop=hop), VGGish

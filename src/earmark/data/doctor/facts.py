@@ -185,10 +185,11 @@ class _Second:
         return float(np.where(is_one_sided, np.abs(means).min(0), 0.0).max())
 
     def clipped(self) -> float:
-        """Return the share of samples on the rails; 0 if the shell has more than half as many.
+        """Return the share of samples that are clipped, at the peak (the rail) of a channel.
 
         In any sound, samples become rarer towards the peak, and a pure tone has as many samples in
-        the shell as on the rail. Only clipping, at any level, accumulates samples on the rail.
+        the shell as on the rail. Only clipping, at any level, accumulates samples on the
+        rail, so the share is 0 unless the rail has at least twice as many samples as the shell.
         """
         rail, shell = self.near[0], self.near[1] - self.near[0]
         is_clipped = ~self.is_flat & (rail >= np.maximum(LEAST_RAIL, 2 * shell))

@@ -82,14 +82,15 @@ class Finding:
         return "\n".join(map(one_line, self.lines()))
 
     def lines(self) -> list[str]:
-        """Return a line of a table and a line per case, or one line with examples of many cases."""
+        """Return a line of a table and a line per case; of many cases, only the first few."""
         clips = amount(len(self.clips), "clip")
         head = f"{self.severity:<8} {self.kind:<20} {clips:>11}  {self.advice}"
         if _more(self.items, MOST_NAMED):
-            cases = "; ".join(item.detail for item in self.items[:MOST_EXAMPLES])
-            more = _more(self.items, MOST_EXAMPLES)
-            return [f"{head} For example {cases}{more} (--json lists all)."]
-        return [head, *(f"           {item.detail}" for item in self.items)]
+            cases = [item.detail for item in self.items[:MOST_EXAMPLES]]
+            cases.append(f"{_more(self.items, MOST_EXAMPLES).lstrip()}; --json lists all")
+        else:
+            cases = [item.detail for item in self.items]
+        return [head, *(f"           {case}" for case in cases)]
 
 
 def by_severity(findings: Sequence[Finding]) -> list[Finding]:

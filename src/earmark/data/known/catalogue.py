@@ -58,7 +58,7 @@ def find(name: str) -> KnownData:
     known = KNOWN.get(name)
     if known is None:
         raise DataError(
-            f"no data set is called {name!r};{did_you_mean(name, KNOWN)} give one of"
+            f"no data set is called {name!r}.{did_you_mean(name, KNOWN)} Give one of"
             f" {', '.join(KNOWN)}."
         )
     return known

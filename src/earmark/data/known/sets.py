@@ -94,9 +94,9 @@ def _unpack(
     """Unpack a local ``copy`` of the archive, or a download, into ``folder``: all files or none."""
     source = copy or _download(known.archive, progress)
     if problem := not_a_file(source):
-        raise DataError(f"{source} {problem}; give the archive from {known.page}.")
+        raise DataError(f"{source} {problem}. Give the archive from {known.page}.")
     if not source.is_file():
-        raise DataError(f"{source} does not exist; give the archive from {known.page}.")
+        raise DataError(f"{source} does not exist. Give the archive from {known.page}.")
     try:
         _unpack_file(known, folder, source, is_download=copy is None)
     except unpacking.NoRoomError:

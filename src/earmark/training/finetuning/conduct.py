@@ -166,13 +166,13 @@ def _refuse(how: str, options: Mapping[str, Any]) -> None:
     if options.get("unknown") is not None:
         raise EarmarkError(
             "'unknown' and fine-tuning cannot be combined, because fine-tuning changes the features"
-            " that the threshold of 'unknown' needs; leave one out."
+            " that the threshold of 'unknown' needs. Leave one out."
         )
     for name in training.backbone_names(options.get("backbone", "auto"))[0]:
         runtime = registry.entry(name)[1].runtime
         if runtime != "torch":
             raise EarmarkError(
-                f"backbone {name!r} runs in {runtime}, which cannot train it; leave --finetune out,"
+                f"backbone {name!r} runs in {runtime}, which cannot train it. Leave --finetune out,"
                 " or use another backbone."
             )
         parameters.tunable(registry.load_backbone(name, engine="torch"), how)

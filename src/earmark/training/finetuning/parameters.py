@@ -49,7 +49,7 @@ def tunable(network: Backbone, how: str) -> dict[str, int]:
     if not depth:
         raise NotTunedError(
             f"backbone {network.info.name!r} has nothing to fine-tune in the layers"
-            f" {', '.join(layers)}; choose higher layers (--layers) or another backbone, or leave"
+            f" {', '.join(layers)}. Choose higher layers (--layers) or another backbone, or leave"
             " --finetune out."
         )
     return depth
@@ -102,7 +102,7 @@ def _add_low_rank(network: Backbone) -> None:
     ]
     if not targets:
         raise BackboneError(
-            f"backbone {network.info.name!r} is not a transformer, and 'lora' needs one; give"
+            f"backbone {network.info.name!r} is not a transformer, and 'lora' needs one. Give"
             " 'last:N' or 'full'."
         )
     raw = _read_raw(network, targets)

@@ -91,7 +91,7 @@ class Recipe:
             name, _, value = item.partition("=")
             _check_name(name)
             if name in values:
-                raise EarmarkError(f"{name} is given more than once; give it once.")
+                raise EarmarkError(f"{name} is given more than once. Give it once.")
             values[name] = _number(name, value)
         return dataclasses.replace(self, **values)  # type: ignore[arg-type]
 
@@ -117,10 +117,10 @@ RATE, MANY_STEPS = 0.03, 1_000
 def _check_name(name: str) -> None:
     """Raise EarmarkError for a setting that was removed or never existed."""
     if name in REMOVED:
-        raise EarmarkError(f"setting {name!r} was removed: {REMOVED[name]}; leave it out.")
+        raise EarmarkError(f"setting {name!r} was removed: {REMOVED[name]}. Leave it out.")
     if name not in DEFAULTS:
         known = ", ".join(DEFAULTS)
-        raise EarmarkError(f"no setting {name!r};{did_you_mean(name, DEFAULTS)} known: {known}.")
+        raise EarmarkError(f"no setting {name!r}.{did_you_mean(name, DEFAULTS)} Known: {known}.")
 
 
 def _number(name: str, value: str) -> float:
@@ -138,7 +138,7 @@ def _number(name: str, value: str) -> float:
         whole = "" if kind is float else "whole "
         end = "on" if math.isinf(most) else f"to {most:g}"
         raise EarmarkError(
-            f"setting {name!r} is {value!r}; give a {whole}number from {least} {end}, such as"
+            f"setting {name!r} is {value!r}. Give a {whole}number from {least} {end}, such as"
             f" {name}={DEFAULTS[name]:g}."
         ) from None
     return kind(number)
@@ -166,6 +166,6 @@ def check_method(how: str) -> None:
     match = LAST.fullmatch(how)
     if how not in (FULL, LORA) and not (match and int(match[1])):
         raise EarmarkError(
-            f"fine-tuning {how!r} is unknown; give 'full', 'lora', or 'last:N' for the last N"
+            f"fine-tuning {how!r} is unknown. Give 'full', 'lora', or 'last:N' for the last N"
             " layers, such as 'last:2'."
         )

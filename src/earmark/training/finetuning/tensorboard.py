@@ -34,7 +34,7 @@ class Board:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EarmarkError(
-                f"{folder} cannot be a folder for TensorBoard ({error.strerror}); give another."
+                f"{folder} cannot be a folder for TensorBoard ({error.strerror}). Give another."
             ) from error
 
     def advance(self, run: str, figures: Mapping[str, float]) -> None:

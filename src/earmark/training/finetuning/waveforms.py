@@ -36,11 +36,11 @@ class Waveforms:
         clips: Sequence[Clip],
         networks: Sequence[Backbone],
         options: AudioOptions,
-        kept_bytes: int = KEPT_BYTES,
+        cache_bytes: int = KEPT_BYTES,
     ) -> None:
-        self.clips, self.options, self.left = clips, options, kept_bytes
+        self.clips, self.options, self.room = clips, options, cache_bytes
         self.rates = [network.info.rate_hz for network in networks]
-        self.kept: dict[int, list[np.ndarray]] = {}
+        self.cache: dict[int, list[np.ndarray]] = {}
         self.lost: dict[int, str] = {}
         self.seconds = np.zeros(len(clips))
         with workers() as pool:
@@ -57,7 +57,7 @@ class Waveforms:
         """
         if row in self.lost:
             return None
-        waves = self.kept.get(row)
+        waves = self.cache.get(row)
         seconds = min(seconds, self.seconds[row])
         at = start * max(0.0, self.seconds[row] - seconds)
         try:
@@ -82,9 +82,9 @@ class Waveforms:
 
     def _keep(self, row: int, waves: list[np.ndarray]) -> None:
         size = sum(x.nbytes for x in {id(x): x for x in waves}.values())
-        if size <= self.left:
-            self.kept[row] = waves
-            self.left -= size
+        if size <= self.room:
+            self.cache[row] = waves
+            self.room -= size
 
     def _read(self, clip: Clip, first: float = 0.0, last: float | None = None) -> list[np.ndarray]:
         start, end = clip.start, clip.end
