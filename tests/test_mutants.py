@@ -41,7 +41,7 @@ def changed():
 
 
 def test_each_kind_of_change_is_made():
-    after = [(m.operator, m.after) for m in changed()]
+    after = [(m.operator, m.key[-1]) for m in changed()]  # without brackets
     for operator, text in (
         ("constant", "LIMIT = 21"),
         ("constant", "LIMIT = 19"),
@@ -61,8 +61,7 @@ def test_each_kind_of_change_is_made():
         ("constant", "return max(n, 12) * 0.75"),
         ("return value", "return None"),
     ):
-        same = [t for o, t in after if o == operator]
-        assert text in same
+        assert (operator, text.replace("(", "").replace(")", "")) in after
 
 
 def test_texts_annotations_and_reprs_stay_as_they_are():
