@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-from tools.mutants import modules, mutant, summary  # noqa: E402
+from tools.mutants import modules, mutant, summary, trying  # noqa: E402
 
 SOURCE = '''
 """A docstring with 1 < 2."""
@@ -194,3 +194,15 @@ def test_results_keep_a_row_for_each_seed(tmp_path, monkeypatch):
     with (tmp_path / "mutants.csv").open() as file:
         rows = [(row["seed"], row["killed"], row["killed_share"]) for row in csv.DictReader(file)]
     assert rows == [("0", "7", "0.700"), ("1", "9", "0.900")]
+
+
+def test_an_interrupted_run_goes_on_with_mutants_that_were_not_killed(tmp_path):
+    one, other, *_ = changed()
+    with (tmp_path / "seed.csv").open("w", newline="") as file:
+        table = trying._Table(file, 3)
+        table.add(one, "killed", "tests/a.py::test_a", 2.0)
+        table.add(other, "survived", "", 3.0)
+        table.add(changed()[2], "killed", trying.TOO_SLOW, 4.0)
+    before = trying.killed_before(tmp_path / "seed.csv")
+    assert before == {trying._cells(one): ("tests/a.py::test_a", 2.0)}
+    assert trying.killed_before(tmp_path / "none.csv") == {}

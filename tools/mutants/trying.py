@@ -16,7 +16,7 @@ from typing import Any
 from .coverage import Coverage, measure
 from .finding import Tests
 from .modules import MODULES, path_of
-from .mutant import Key, Mutant, equivalents, key_of, mutated, rows_of
+from .mutant import Mutant, equivalents, mutated, rows_of
 from .processes import Job, in_turn, run_pytest, start_tests
 
 PATIENCE, GRACE_S = 10, 60.0  # the limit: so many times the seconds of the tests, plus a grace
@@ -105,11 +105,16 @@ def check_unchanged(coverage: Coverage) -> None:
     print(f"{len(tests)} tests of as many files pass without a change.", flush=True)
 
 
-def killed_before(path: Path) -> dict[Key, tuple[str, float]]:
-    """Return who killed which mutants in an earlier table, and in how many seconds."""
+def _cells(mutant: Mutant) -> tuple[str, ...]:
+    """Return what the table says of a mutant before it is tried."""
+    return tuple(map(str, astuple(mutant)[:-1]))
+
+
+def killed_before(path: Path) -> dict[tuple[str, ...], tuple[str, float]]:
+    """Return who killed which mutants of an interrupted run, and in how many seconds."""
     rows = rows_of(path) if path.exists() else []
     return {
-        key_of(row): (row["killed_by"], float(row["seconds"]))
+        tuple(row.values())[:-2]: (row["killed_by"], float(row["seconds"]))
         for row in rows
         if row["killed_by"] not in ("", "equivalent", TOO_SLOW)
     }
@@ -128,7 +133,7 @@ class _Table:
         self.counts[result] += 1
         self.counts[TOO_SLOW] += killer == TOO_SLOW
         self.counts[IMPORT] += killer.startswith(IMPORT)
-        self.rows.writerow([*astuple(mutant)[:-1], killer, f"{seconds:.1f}"])
+        self.rows.writerow([*_cells(mutant), killer, f"{seconds:.1f}"])
         self.file.flush()
 
     def judge(self, mutant: Mutant, killer: str, seconds: float) -> None:
@@ -162,8 +167,8 @@ def try_all(
             own, seconds = tests.of(mutant)
             if mutant.key in known:
                 table.add(mutant, "equivalent", "equivalent", 0.0)
-            elif mutant.key in before:
-                killer, seconds = before[mutant.key]
+            elif _cells(mutant) in before:
+                killer, seconds = before[_cells(mutant)]
                 table.add(mutant, "killed", killer, seconds)
                 table.counts["seconds before"] += round(seconds)
             elif own:
