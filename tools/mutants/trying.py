@@ -102,7 +102,7 @@ def check_unchanged(coverage: Coverage) -> None:
                 f"The package without a change fails, too: {killer or TOO_SLOW}. Mend this first;"
                 " until then, no mutant can be judged."
             )
-    print(f"{len(tests)} tests of as many files pass without a change.", flush=True)
+    print(f"{len(tests)} tests, the quickest of each file, pass without a change.", flush=True)
 
 
 def _cells(mutant: Mutant) -> tuple[str, ...]:
