@@ -72,7 +72,7 @@ SEED ?= 0
 COUNT ?= 200
 
 mutants: $(VENV)/.installed  ## break the library in COUNT places drawn by SEED; count what tests notice
-	$(BIN)/python tools/mutants.py --seed $(SEED) --count $(COUNT) --record
+	$(BIN)/python -m tools.mutants --seed $(SEED) --count $(COUNT) --record
 
 clean:  ## remove the environment and what tools leave behind
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist docs/reference/api \

@@ -110,6 +110,10 @@ def test_given_folds_that_leak_are_told():
         (clips(20, groups=1), r"all clips are in one group \('g0'\)"),
         (clips(20, folds=1), r"the fold column has only one value"),
         (clips(20, groups=2), r"class 'c0' is only in fold or group 'g0'"),
+        (
+            [*clips(20, folds=3), Clip(Path("one.wav"), "rare", fold="2")],
+            r"class 'rare' is only in fold or group '2'",
+        ),
         (clips(20, split=["test"]), r"the split of every clip is 'test'"),
     ],
 )

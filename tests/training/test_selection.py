@@ -186,9 +186,9 @@ def test_what_is_fitted_for_whom():
     assert alone == [InnerFit(pair, [weighted], (1.0, 0.5)) for pair in pairs]
     one = judging._inner_fits({1: {plain[0]}}, {}, 4)
     assert [fit.pair for fit in one] == [(0, 1), (1, 2), (1, 3)]
-    assert judging._answered(InnerFit((1, 3), [])) == [1, 3]
-    assert judging._answered(InnerFit((1, 3), [], (), 3)) == [1]
-    assert judging._answered(InnerFit((1, 1), [])) == [1]
+    assert judging._scored_folds(InnerFit((1, 3), [])) == [1, 3]
+    assert judging._scored_folds(InnerFit((1, 3), [], (), 3)) == [1]
+    assert judging._scored_folds(InnerFit((1, 1), [])) == [1]
 
 
 @pytest.mark.parametrize("size", [24, 300])  # by kernels, and by sums

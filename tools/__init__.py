@@ -1,0 +1,1 @@
+"""Tools for those who change the library. They are not part of the package."""
