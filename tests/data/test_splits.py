@@ -328,8 +328,8 @@ def test_which_column_divides():
 
 
 def test_what_is_understood_is_said_with_numbers():
-    assert understood(clips(8, folds=2)).startswith("2 folds given")
-    assert understood(clips(8, groups=4)).startswith("4 groups given")
+    assert understood(clips(8, folds=2)).startswith("2 folds, and")
+    assert understood(clips(8, groups=4)).startswith("4 groups, and")
     assert understood(clips(8, groups=4)) != understood(clips(8, folds=4)).replace("fold", "group")
     assert "2" in understood(clips(8, split=["train", "train", "train", "test"]))
     assert "given" in understood(clips(8))

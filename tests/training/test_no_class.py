@@ -103,7 +103,7 @@ def test_a_class_called_unknown_is_refused_beside_the_answer_unknown(chords, ton
     with pytest.raises(EarmarkError, match="has a class 'UnKnown', but --unknown predicts"):
         earmark.train(tones, backbone="logmel", unknown=0.05)
     arguments = ("train", tones, "-o", tmp_path / "m", "--backbone", "logmel", "--no-store")
-    assert "rename the class" in run(*arguments, "--unknown", "0.1", expect=2).stderr
+    assert "Rename the class" in run(*arguments, "--unknown", "0.1", expect=2).stderr
     run(*arguments, "--no-compare")
     assert "unknown, nearest" not in run("predict", tmp_path / "m", tones).stdout
 
