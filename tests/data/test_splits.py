@@ -332,7 +332,7 @@ def test_what_is_understood_is_said_with_numbers():
     assert understood(clips(8, groups=4)).startswith("4 groups, and")
     assert understood(clips(8, groups=4)) != understood(clips(8, folds=4)).replace("fold", "group")
     assert "2" in understood(clips(8, split=["train", "train", "train", "test"]))
-    assert "given" in understood(clips(8))
+    assert "so folds are made" in understood(clips(8))
 
 
 def test_clips_of_several_classes_are_stratified_by_the_rarest():
