@@ -57,7 +57,9 @@ def test_a_class_that_is_not_in_training_is_never_answered():
         assert heads.summed_head(kind, system, 1e-3).tensors["bias"][4] < -1_000
 
 
-def test_inner_answers_are_the_same_from_sums_and_from_fitted_heads():
+@pytest.mark.parametrize("block", [1_024, 17])
+def test_inner_answers_are_the_same_from_sums_and_from_fitted_heads(block, monkeypatch):
+    monkeypatch.setattr(judging, "BLOCK", block)
     features, truth, fold = blobs(size=200)
     clips = search_of(features, truth, 4, fold).clips
     candidates = [Candidate("prototype", "good"), Candidate("linear", "good", 3e-3)]
