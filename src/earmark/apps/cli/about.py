@@ -15,7 +15,7 @@ from earmark.apps.cli.text import show
 from earmark.errors import BackboneError, amount, first_line
 from earmark.version import __version__
 
-TOOLS = ("bench", "dev", "release")  # extras for work on earmark itself
+TOOLS = ("bench", "dev", "docs", "release")  # extras for work on earmark itself
 SETTINGS = ("EARMARK_", "OMP_", "CUDA_VISIBLE_DEVICES")  # beginnings of environment variables
 
 
