@@ -2,9 +2,9 @@
 
     python benchmarks/gpu.py [BACKBONE ...]
 
-Whoever is compared runs in turns, in one process; the first round does not count. VGGish and
-Wav2Vec2 have random weights, which cost what trained ones do. Recordings: EARMARK_TEST_DATA, or
-../shared/data beside the checkout; without them only the networks are measured.
+CPU and GPU take turns in one process, and the first round does not count. VGGish and Wav2Vec2 have
+random weights, which take as long as trained ones. Recordings: EARMARK_TEST_DATA, or ../shared/data
+beside the checkout. Without recordings only the networks are measured.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BACKBONES = ("speech-embedding", "yamnet", "efficientat-mn04", "vggish", "wav2ve
 
 @contextmanager
 def no_gpu() -> Iterator[None]:
-    """Hide the GPU from what is loaded meanwhile."""
+    """Hide the GPU while networks are loaded for the CPU."""
     is_available, torch.cuda.is_available = torch.cuda.is_available, lambda: False
     try:
         yield
@@ -47,7 +47,7 @@ def no_gpu() -> Iterator[None]:
 
 
 def networks(name: str, folder: Path) -> dict[str, Backbone]:
-    """Load a backbone for the CPU and the GPU, in float32 and in what is fast."""
+    """Load a backbone for the CPU in float32, and for the GPU in float32 and bfloat16."""
     with no_gpu():
         loaded = {"cpu exact": load(name, folder, "exact", "auto")}
     loaded["gpu exact"] = load(name, folder, "exact", "torch")
@@ -57,7 +57,7 @@ def networks(name: str, folder: Path) -> dict[str, Backbone]:
 
 
 def windows_of(network: Backbone, audio_s: float) -> tuple[np.ndarray, np.ndarray]:
-    """Cut noise into windows (W, n), with their real samples (W,)."""
+    """Return windows of noise (W, n), and how many samples of each are not padding (W,)."""
     info = network.info
     x = np.random.default_rng(0).normal(0, 0.1, int(audio_s * info.rate_hz)).astype(np.float32)
     if info.step is not None:  # clips of 5 s, as in ESC-10

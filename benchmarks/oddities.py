@@ -33,7 +33,7 @@ from audio_files import mutated
 from audio_victim import Victim
 
 MUTATED = 2_000
-MOST_BYTES = 200_000  # of a file to damage; decoders fail mostly at headers
+MOST_BYTES = 200_000  # only smaller files are damaged: most decoders fail at the header
 DELAY = 1_200  # samples that MPEG's encoder and decoder add together
 OUTCOMES = ("read", "refused", "crashed", "hung", "raised")
 REMARKS = {  # files for which one decoder is known to differ

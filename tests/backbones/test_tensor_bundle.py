@@ -136,7 +136,7 @@ def tensor(shape: bytes, raw: bytes) -> bytes:
         (tensor(wire.field(1, b"\x01\x02"), bytes(4)), r"4 bytes and shape \[1, 2\]"),
         (tensor(wire.field(1, 1) * 9, bytes(4)), "more than 8 axes"),
         (tensor(wire.field(1, 1), b"\0\0\xc0\x7f"), "NaN"),
-        (b"\x80" * 11, "an integer without an end"),
+        (b"\x80" * 11, "an integer does not end"),
         (b"\x0b", "unknown type 3"),
         (wire.varint(7 << 3 | 2) + b"\x7f", "a field longer than its message"),
     ],

@@ -91,7 +91,7 @@ def test_the_next_call_goes_on_where_the_last_gave_up(
     said = refusal(file)
     assert said == (
         f"net.pth (0.5 MB) could not be downloaded from {publisher.url}: HTTP 503 Service"
-        " Unavailable. Run the same command again, which resumes after the 0.1 MB received, or put"
+        " Unavailable. Run the same command again to continue after the first 0.1 MB, or put"
         f" net.pth into {cache}, or into any folder and name that folder in EARMARK_WEIGHTS."
     )
     assert find(file) is None

@@ -98,9 +98,9 @@ CASES = {
     "no answer": (lambda line, _: time.sleep(5), "timed out"),
     "a closed line": (lambda line, _: None, "closed connection"),
     "no HTTP": (sends(b"\x1b[31mSSH-2.0-OpenSSH\r\n\r\n"), "is not valid HTTP: BadStatus"),
-    "headers without an end": (endless(OK, b"a: b\r\n"), "is not valid HTTP: HTTPExc"),
-    "one header without an end": (endless(OK, b"a" * 100), "is not valid HTTP: LineTooLong"),
-    "continue without an end": (
+    "endless headers": (endless(OK, b"a: b\r\n"), "is not valid HTTP: HTTPExc"),
+    "one endless header": (endless(OK, b"a" * 100), "is not valid HTTP: LineTooLong"),
+    "endless continue": (
         endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
         "far longer than expected",
     ),
@@ -127,7 +127,7 @@ CASES = {
         sends(OK + b"Transfer-Encoding: chunked\r\n\r\nzzz\r\nhello\r\n"),
         "is not valid HTTP: IncompleteRead",
     ),
-    "trailers without an end": (
+    "endless trailers": (
         endless(OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"a: b\r\n"),
         "",
     ),

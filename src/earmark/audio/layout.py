@@ -1,4 +1,4 @@
-"""Find the streams of a recording in its bytes, and the end that each stream's header states.
+"""Read the headers of a recording: how many streams it has, and where each should end.
 
 Streams may be joined end to end (``cat a.flac b.flac``), and players stop after the first. A file
 may also be cut short. Nothing is decoded here.

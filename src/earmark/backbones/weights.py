@@ -49,8 +49,8 @@ class WeightFile:
     url : str
         Where to download it; for a file in a ``wheel``, a page about it.
     sha256 : str
-        The whole hash in hex, or the beginning that the publisher prints. Empty if no hash is
-        published: then the hash is noted at first use and must stay the same.
+        The hash in hex, or its first digits if the publisher prints only these. Empty if no hash
+        is published. The hash is then saved at the first use, and must stay the same.
     bytes : int
         Size, exact or approximate. It is shown, and a download of twice the size is stopped.
     wheel : Wheel or None
@@ -364,8 +364,8 @@ def _bring(
     except DownloadError as error:
         raise WeightsError(
             f"{file} could not be downloaded from {file.url}: {error.reason}",
-            "run the same command again, which resumes after the"
-            f" {error.received / 1e6:,.1f} MB received, or {_ways_around(file)}",
+            "run the same command again to continue after the first"
+            f" {error.received / 1e6:,.1f} MB, or {_ways_around(file)}",
         ) from error
     try:
         check(file, part, downloaded=True)

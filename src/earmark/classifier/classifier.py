@@ -174,20 +174,7 @@ class Classifier:
         Returns
         -------
         Session
-
-        Raises
-        ------
-        ModelError
-            A backbone here differs from the one that the classifier was trained with.
-        BackboneError
-            The weights of a backbone are missing.
-
-        Examples
-        --------
-        >>> import earmark
-        >>> with earmark.load("mine.earmark").session() as session:
-        ...     session.predict("new.wav").label
-        'low'
+            See there for errors and an example.
         """
         from earmark.classifier.session import Session
 

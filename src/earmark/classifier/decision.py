@@ -24,7 +24,7 @@ class DecisionRule:
         Quantiles, at even ranks, of 1 - score of the true class; empty for clips with several
         classes.
     unknown_threshold : float or None
-        A clip with a lower known-score is unknown; None if no clip can be unknown.
+        Clips with a lower known-score are predicted 'unknown'. None without ``--unknown``.
     """
 
     thresholds: tuple[float, ...] = ()

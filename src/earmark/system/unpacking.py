@@ -130,7 +130,7 @@ class _ShortHeader(tarfile.TarInfo):
 
     def _proc_member(self, tar: tarfile.TarFile) -> Any:
         if not self.isreg() and self.type in _READ_WHOLE and self.size > LONGEST_NAME:
-            raise tarfile.ReadError("a header without an end")
+            raise tarfile.ReadError("its header does not end")
         return super()._proc_member(tar)  # type: ignore[misc]
 
 

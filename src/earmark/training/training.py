@@ -230,10 +230,8 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         threshold = find_threshold(_trained_on(search, embedded), chosen, rate, stages)
         rule = replace(rule, unknown_threshold=threshold.below)
         estimate = replace(estimate, unknown={"rate": rate, **threshold._asdict()})
-    origin, specs = (
-        provenance(embedded, solution.chosen, vars(settings)),
-        chosen.specs(search.table),
-    )
+    specs = chosen.specs(search.table)
+    origin = provenance(embedded, solution.chosen, vars(settings))
     origin["contributions"] = contributions(
         solution.head, search.table, specs, is_single=dataset.is_single
     )

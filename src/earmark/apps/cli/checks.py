@@ -132,7 +132,7 @@ def is_classifier(path: Path) -> bool:
 
 
 def check_share(option: str, share: float | None, example: float) -> None:
-    """Refuse a number that is not between 0 and 1."""
+    """Refuse a share of 0 or less, or of 1 or more."""
     if share is not None and not 0 < share < 1:
         raise EarmarkError(
             f"{option} is {share:g}. Give a number between 0 and 1, such as {example:g}."

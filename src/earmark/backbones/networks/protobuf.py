@@ -22,7 +22,7 @@ def varint(data: memoryview, at: int) -> tuple[int, int]:
         value |= (byte & 127) << (7 * n)
         if byte < 128:
             return value, at + n + 1
-    raise ValueError("an integer without an end")
+    raise ValueError("an integer does not end")
 
 
 def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:

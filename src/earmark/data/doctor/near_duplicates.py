@@ -1,8 +1,8 @@
 """Find near copies: the same sound re-encoded, trimmed, louder, equalised, or at another rate.
 
-Spectra are not enough: two recordings of rain, or the word *eight* said twice by one speaker, have
-spectra as similar as those of a copy. Waveforms differ. There are three steps, each finer and
-slower:
+Comparing spectra is not enough. Two recordings of rain have spectra as similar as a recording and
+its copy; so has the word *eight*, said twice by one speaker. Only the waveforms of copies agree.
+There are three steps, each finer and slower:
 
 1. ``_neighbours`` computes an embedding of each clip (mean and deviation of the spectrum of its
    loud parts, which trimming and gain change little), and the nearest neighbours of each clip.
