@@ -215,6 +215,39 @@ class Backbone(nn.Module):
         back = torch.cat(order).argsort()
         return {name: join([part[name] for part in parts]).rows(back) for name in parts[0]}
 
+    def block_step(self) -> int | None:
+        """Return the samples between frames of the slowest layer.
+
+        Statistics may be taken over any multiple of it, because a frame depends on the samples
+        around it alone. None if a frame depends on the whole window.
+        """
+        return None
+
+    def block_stats(self, window: Tensor, block: int) -> dict[str, LayerStats]:
+        """Return the statistics of each block of a window, for every layer.
+
+        Parameters
+        ----------
+        window : Tensor, (core + 2 * context,) float32
+            The core has n whole blocks.
+        block : int
+            Samples, a multiple of :meth:`block_step`.
+
+        Returns
+        -------
+        dict of str to LayerStats
+            n rows, in order.
+        """
+        windows = window[None].to(self.device)
+        core = len(window) - 2 * self.info.context
+        valid = torch.tensor([core], device=self.device)
+        bands = {layer.name: layer.bands for layer in self.info.layers}
+        ((_, x),) = self.inputs(windows, valid)
+        return {
+            name: _block_stats(y[0], self.weigh(name, y, valid)[0], core // block, bands[name])
+            for name, y in self.engine(x, bands)
+        }
+
     def restrict_to_layers(self, layers: Collection[str]) -> None:
         """Drop all layers except ``layers``; nothing above the highest of these is computed."""
         for name in layers:
@@ -311,6 +344,19 @@ def layer_stats(
     var = var.mean(2) + (mean - band[:, :, None]).square().mean(2)
     mean, var = (s.transpose(1, 2).flatten(1) for s in (band, var))
     return LayerStats(frames, mean, without_rounding(mean, var) if drops_rounding else var)
+
+
+def _block_stats(x: Tensor, weight: Tensor, n: int, bands: int) -> LayerStats:
+    """Reduce ``x`` (C, T, F) to mean and variance within n blocks of its frames of weight 1."""
+    channels, _, width = x.shape
+    frames = int(weight.sum())
+    first = int(weight.argmax())
+    each = x[:, first : first + frames].float().permute(1, 2, 0)  # (T, F, C), contiguous
+    each = each.reshape(n, frames // n, bands, width // bands, channels)
+    mean = each.mean((1, 3), keepdim=True)
+    var = (each - mean).square_().mean((1, 3))  # (n, bands, C)
+    mean, var = (s.view(n, bands, channels).transpose(1, 2).flatten(1) for s in (mean, var))
+    return LayerStats(torch.full((n,), frames / n, device=x.device), mean, var)
 
 
 def without_rounding(mean: Tensor, var: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import numpy as np
 from earmark.audio.options import AudioOptions
 from earmark.classifier.calibration import Calibration
 from earmark.classifier.decision import DecisionRule
+from earmark.classifier.detector import Detector
 from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.file import (
@@ -93,6 +94,8 @@ class Classifier:
         fine-tuning.
     known : KnownClips or None
         Hashes of the training clips. None if they were left out, and in files of earmark 0.1.
+    detector : Detector or None
+        Windows and rules of a classifier that was trained to find events; None for clips.
 
     Examples
     --------
@@ -111,6 +114,7 @@ class Classifier:
     provenance: dict[str, Any]
     tuned: tuple[dict[str, np.ndarray], ...] = ()
     known: KnownClips | None = None
+    detector: Detector | None = None
 
     @property
     def audio(self) -> AudioOptions:
@@ -382,6 +386,7 @@ class Classifier:
             "estimate": self.estimate.to_dict(),
             "provenance": {"audio": asdict(AudioOptions()), **self.provenance},
             **({} if self.known is None else {"known": self.known.to_json()}),
+            **({} if self.detector is None else {"detector": self.detector.to_json()}),
         }
         return finite(header), {k: np.ascontiguousarray(v) for k, v in sorted(tensors.items())}
 
@@ -430,6 +435,7 @@ class Classifier:
             header["provenance"],
             tuned_tensors(tensors, len(header["backbones"])),
             KnownClips.from_json(header["known"]) if "known" in header else None,
+            Detector(**header["detector"]) if "detector" in header else None,
         )
 
 

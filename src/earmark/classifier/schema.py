@@ -240,6 +240,31 @@ PROVENANCE = record(
     },
     is_open=True,
 )
+EVENT_RULES = record(
+    {
+        "thresholds": array(nullable(number(0, above=True)), least=1),
+        "leave": number(0, 1, above=True),
+        "before_s": number(),
+        "after_s": number(),
+        "min_gap_s": number(0),
+        "min_duration_s": number(0),
+        "max_duration_s": nullable(number(0, above=True)),
+        "pad_s": number(0),
+        "compete": boolean,
+        "unknown_threshold": nullable(number()),
+        "show_unknown": boolean,
+        "calibration": nullable(array(number(), 2, 2)),
+    }
+)
+DETECTOR = record(
+    {
+        "window_s": number(0, 3600, above=True),
+        "hop_s": number(0, 3600, above=True),
+        "has_background": boolean,
+        "rules": EVENT_RULES,
+        "estimate": record({}, is_open=True),
+    }
+)
 POOLING = dict.fromkeys(("spread", "bands", "averaged"), boolean)
 HEADER = record(
     {
@@ -274,6 +299,7 @@ HEADER = record(
     {
         "pooling": record(POOLING),
         "features": array(record({"layers": array(array(NAME, unique=True)), **POOLING}), least=2),
+        "detector": DETECTOR,
         "known": record(
             {
                 "key": text(r"[0-9a-f]{32}", "32 hexadecimal digits"),
@@ -302,10 +328,24 @@ def check(header: dict[str, Any], tensors: Mapping[str, np.ndarray]) -> None:
     _check_features(header)
     _check_decision(header)
     own = {name: value for name, value in tensors.items() if not name.startswith(TUNED)}
-    check_head(header["head"], own, len(header["labels"]))
+    check_head(header["head"], own, _count_outputs(header))
     for name, value in tensors.items():
         if name != "scale":  # infinite for a feature that was constant in training
             _check_numbers(name, value)
+
+
+def _count_outputs(header: Mapping[str, Any]) -> int:
+    """Return the number of outputs of the head: the classes, and background in a detector."""
+    detector, n_labels = header.get("detector"), len(header["labels"])
+    if detector is None:
+        return n_labels
+    if len(detector["rules"]["thresholds"]) != n_labels:
+        must = f"a list of {n_labels} items, one for each label"
+        raise FieldError("detector.rules.thresholds", detector["rules"]["thresholds"], must)
+    if detector["hop_s"] > detector["window_s"]:
+        must = f"at most detector.window_s, {detector['window_s']:g}"
+        raise FieldError("detector.hop_s", detector["hop_s"], must)
+    return n_labels + bool(detector["has_background"])
 
 
 def check_depth(value: Any, depth: int = 0) -> None:

@@ -96,3 +96,12 @@ def run(
             parts.append(backbone(*tensors))
         columns = {name: join([part[name] for part in parts]) for name in parts[0]}
         return {name: LayerStats(*(column.cpu() for column in s)) for name, s in columns.items()}
+
+
+@torch.inference_mode()
+def run_blocks(backbone: Backbone, samples: np.ndarray, block: int) -> dict[str, LayerStats]:
+    """Return the statistics of each block of a window (core + 2 * context,), on the CPU."""
+    on_gpu = backbone.device.type == "cuda"
+    with _gpu if on_gpu else contextlib.nullcontext():
+        stats = backbone.block_stats(torch.from_numpy(samples), block)
+        return {name: LayerStats(*(column.cpu() for column in s)) for name, s in stats.items()}

@@ -205,6 +205,11 @@ class SpeechEmbedding(Backbone):
     def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
         return frame_weights(x.shape[2], *self.centres[layer], valid)
 
+    def block_step(self) -> int | None:
+        if self.info.version == 1:  # its floor depends on the window's loudest frame
+            return None
+        return max(self.centres[layer.name][1] for layer in self.info.layers)
+
     def _centres(self) -> dict[str, tuple[int, int]]:
         """Return each layer's centre of frame 0 in the core, and its stride, in samples."""
         first, stride = FFT // 2 - CONTEXT, HOP
