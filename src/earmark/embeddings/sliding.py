@@ -25,7 +25,7 @@ from earmark.backbones.base import Backbone, LayerStats, without_rounding
 from earmark.embeddings.computing import run, run_blocks
 
 PASS_S = 10.0  # seconds of audio that a file's passes compute at once
-EMPTY = np.zeros(0, np.float32)
+Stats = Mapping[str, LayerStats]
 
 
 class Pass(NamedTuple):

@@ -1,0 +1,173 @@
+"""Scores of windows that slide over a stream of samples or a recording."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from earmark.audio.decoder import Samples
+from earmark.audio.resampling import StreamResampler
+from earmark.backbones.base import Backbone
+from earmark.classifier.classifier import Classifier
+from earmark.classifier.features import compute_features
+from earmark.embeddings.sliding import PASS_S, Pass, SlidingWindows, Stats
+from earmark.system.threads import map_ahead
+
+BLOCK_ROWS = 1_024  # windows whose features are in memory at a time
+
+
+class WindowScores(NamedTuple):
+    """Scores (n, K) of consecutive windows, and their known-scores (n,)."""
+
+    scores: np.ndarray
+    known: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class WindowScorer:
+    """A classifier with its networks loaded, each restricted to the layers in use."""
+
+    classifier: Classifier
+    networks: Sequence[Backbone]
+    window_s: float
+    hop_s: float
+
+    @classmethod
+    def load(cls, classifier: Classifier, window_s: float, hop_s: float) -> WindowScorer:
+        """Load the networks of a classifier."""
+        networks = classifier.networks()
+        for network, use in zip(networks, classifier.backbones, strict=True):
+            network.restrict_to_layers(use.layers)
+        return cls(classifier, networks, window_s, hop_s)
+
+    @property
+    def first_s(self) -> float:
+        """The centre of the first window, in seconds."""
+        return self.window_s / 2
+
+    def windows(self, pass_s: float = PASS_S) -> list[SlidingWindows]:
+        """Return new sliding windows of each network."""
+        return [SlidingWindows(n, self.window_s, self.hop_s, pass_s) for n in self.networks]
+
+    def score(self, matrices: Sequence[np.ndarray]) -> WindowScores:
+        """Return the scores of windows from each network's embeddings (n, E) of them."""
+        classifier = self.classifier
+        infos, n_classes = [network.info for network in self.networks], len(classifier.labels)
+        scores, known = [np.zeros((0, n_classes), np.float32)], [np.zeros(0, np.float32)]
+        for start in range(0, len(matrices[0]), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            features = compute_features(infos, [m[rows] for m in matrices], classifier.features)
+            scores.append(classifier.scores(features)[:, :n_classes])
+            known.append(classifier.head.known_score(features, n_classes))
+        return WindowScores(np.concatenate(scores), np.concatenate(known))
+
+
+class ScoreStream:
+    """Scores the windows of a stream of samples (n,) at ``rate_hz``, however they are fed.
+
+    Every network reads the stream at its own rate.
+    """
+
+    def __init__(self, scorer: WindowScorer, rate_hz: int, pass_s: float = PASS_S) -> None:
+        self.scorer, self.rate_hz = scorer, rate_hz
+        self._windows = scorer.windows(pass_s)
+        self._resamplers = {
+            hz: StreamResampler(rate_hz, hz) for hz in {n.info.rate_hz for n in scorer.networks}
+        }
+        self._rows = _Rows(len(self._windows))
+
+    def feed(self, samples: Samples) -> WindowScores:
+        """Return the scores of the windows that are complete with ``samples``."""
+        return self._score(self._passes({hz: r.feed(samples) for hz, r in self._resamplers.items()}))
+
+    def finish(self) -> WindowScores:
+        """Return the scores of the last windows; silence follows the stream."""
+        rest = {hz: resampler.finish() for hz, resampler in self._resamplers.items()}
+        passes = [
+            [*passes, *windows.finish()]
+            for passes, windows in zip(self._passes(rest), self._windows, strict=True)
+        ]
+        return self._score(passes)
+
+    def _passes(self, resampled: dict[int, Samples]) -> list[list[Pass]]:
+        return [list(w.cut(resampled[w.backbone.info.rate_hz])) for w in self._windows]
+
+    def _score(self, passes: Sequence[Sequence[Pass]]) -> WindowScores:
+        for number, (windows, own) in enumerate(zip(self._windows, passes, strict=True)):
+            for piece in own:
+                self._rows.add(number, windows.merge(windows.compute(piece)))
+        return self.scorer.score(self._rows.take())
+
+
+def score_blocks(
+    scorer: WindowScorer,
+    blocks: Iterable[Samples],
+    rate_hz: int,
+    pool: Executor,
+    ahead: int,
+    heard: Callable[[float], None] = lambda seconds: None,
+) -> Iterator[WindowScores]:
+    """Yield the scores of a recording while threads of ``pool`` compute ``ahead`` passes.
+
+    The scores are those of a :class:`ScoreStream`, to the bit. ``heard`` is called with the seconds
+    of every block that was read.
+    """
+    windows, rows = scorer.windows(), _Rows(len(scorer.networks))
+
+    def passes() -> Iterator[tuple[int, Pass]]:
+        resamplers = {
+            hz: StreamResampler(rate_hz, hz) for hz in {n.info.rate_hz for n in scorer.networks}
+        }
+        for block in blocks:
+            heard(len(block) / rate_hz)
+            resampled = {hz: r.feed(block) for hz, r in resamplers.items()}
+            for number, own in enumerate(windows):
+                for piece in own.cut(resampled[own.backbone.info.rate_hz]):
+                    yield number, piece
+        rest = {hz: r.finish() for hz, r in resamplers.items()}
+        for number, own in enumerate(windows):
+            for piece in (*own.cut(rest[own.backbone.info.rate_hz]), *own.finish()):
+                yield number, piece
+
+    def compute(job: tuple[int, Pass]) -> tuple[int, Stats]:
+        number, piece = job
+        return number, windows[number].compute(piece)
+
+    for number, stats in map_ahead(pool, compute, passes(), ahead):
+        rows.add(number, windows[number].merge(stats))
+        if len(scores := scorer.score(rows.take())):
+            yield scores
+
+
+class _Rows:
+    """Embeddings of windows by several networks, which come at different times."""
+
+    def __init__(self, count: int) -> None:
+        self._waiting: list[collections.deque[np.ndarray]] = [
+            collections.deque() for _ in range(count)
+        ]
+
+    def add(self, number: int, matrix: np.ndarray) -> None:
+        """Add embeddings (n, E) of a network."""
+        if len(matrix):
+            self._waiting[number].append(matrix)
+
+    def take(self) -> list[np.ndarray]:
+        """Return the embeddings of the windows that all networks have computed."""
+        count = min(sum(map(len, matrices)) for matrices in self._waiting)
+        taken = []
+        for matrices in self._waiting:
+            joined = np.concatenate([*matrices]) if matrices else np.zeros((0, 1), np.float32)
+            matrices.clear()
+            if count < len(joined):
+                matrices.append(joined[count:])
+            taken.append(joined[:count])
+        return taken
