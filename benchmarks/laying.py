@@ -1,7 +1,7 @@
 """Lay sounds on a background at a known signal-to-noise ratio, with exact truth.
 
 What sounds of a clip: frames of 10 ms whose RMS is at most 30 dB below that of the clip's loudest
-frame. Stretches closer together than ``join_s`` are one sound.
+frame. Stretches closer together than ``join_s`` are one sound, of which the first 5 s are used.
 
 Signal-to-noise ratio: RMS of the sound, pauses inside it included, over the RMS of the background
 of the whole soundscape. The background varies inside a soundscape, so the ratio around one sound
@@ -19,6 +19,7 @@ import soundfile
 
 FRAME_S = 0.01
 FLOOR_DB = 30  # below the loudest frame
+LONGEST_S = 5
 FADE_S = 0.005  # at both ends of a sound
 CROSS_FADE_S = 0.5  # between pieces of background
 END_S = 0.5  # of background after the last sound of a soundscape
@@ -77,7 +78,8 @@ def faded(x: Samples, rate_hz: int) -> Samples:
 
 def sounds_of(x: Samples, rate_hz: int, join_s: float, label: str, clip: str) -> list[Sound]:
     """Return the sounds of a clip."""
-    cuts = sounding(x, rate_hz, join_s)
+    most = LONGEST_S * rate_hz
+    cuts = [(start, min(end, start + most)) for start, end in sounding(x, rate_hz, join_s)]
     return [Sound(faded(x[start:end], rate_hz), label, clip) for start, end in cuts]
 
 
@@ -86,7 +88,7 @@ def in_turns(sounds: Sequence[Sound], rng: np.random.Generator) -> list[Sound]:
     labels = sorted({sound.label for sound in sounds})
     left = {label: [s for s in sounds if s.label == label] for label in labels}
     for group in left.values():
-        rng.shuffle(group)  # type: ignore[arg-type]
+        rng.shuffle(group)
     order: list[Sound] = []
     while any(left.values()):
         for k in rng.permutation(len(labels)):
@@ -152,6 +154,12 @@ def mixed(background: Samples, laid: Sequence[Laid], snr_db: float) -> Samples:
     for one in laid:
         x[one.start : one.end] += one.sound.x * (level / rms(one.sound.x))
     return x * min(1.0, PEAK / float(np.abs(x).max()))
+
+
+def snr_at(background: Samples, one: Laid, snr_db: float) -> float:
+    """Return the ratio in dB of a sound to the background under it alone."""
+    under = rms(background[one.start : one.end])
+    return snr_db + 20 * float(np.log10(rms(background) / under))
 
 
 def write_flac(path: Path, x: Samples, rate_hz: int) -> None:

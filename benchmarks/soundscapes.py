@@ -10,11 +10,12 @@
     python benchmarks/soundscapes.py look SET...
 
 A set has ``train/manifest.csv`` (absolute paths, label, group, fold) or ``train/`` with label
-tracks, ``background/`` for ``--background``, ``test/`` with a label track beside each soundscape,
-and ``truth.csv`` about all events. Speakers, folds and backgrounds of ``test/`` are in none of the
-others. Classes that ``--leave-out`` names are not in the manifest, but they are in the soundscapes:
-their label tracks are in ``unknown/``. The same seed gives the same bytes, and the same sounds at
-the same places for every ratio. ``laying.py`` says what counts as sounding, and what the ratio is.
+tracks, ``background/`` for ``--background``, and ``test/`` with a label track beside each
+soundscape. Speakers, folds and backgrounds of ``test/`` are nowhere else. ``truth.csv`` has all
+events; its ``snr_db`` is the ratio to the background under the event alone. Classes that
+``--leave-out`` names are in the soundscapes but not in the manifest; their label tracks are in
+``unknown/``. The same seed gives the same bytes, and the same sounds at the same places for every
+ratio. ``laying.py`` says what counts as sounding, and what the ratio is.
 
 Digits: one event a clip, from its first to its last sound, at 16 kHz, after 0.5 to 3 s of pause.
 ESC-10: stretches less than 1 s apart (``--join``) are one event; pauses of 1 to 5 s. The rate is
@@ -38,6 +39,7 @@ import numpy as np
 import soundfile
 
 from earmark import audio
+from earmark.errors import amount
 from laying import (
     Laid,
     Samples,
@@ -46,6 +48,7 @@ from laying import (
     joined,
     mixed,
     places,
+    snr_at,
     sounds_of,
     write_flac,
     write_track,
@@ -115,7 +118,8 @@ def make_soundscapes(
     truth = []
     for number, laid in enumerate(soundscapes):
         n = SOUNDSCAPE_S * rate_hz
-        x = mixed(joined(background, rate_hz, n), laid, arguments.snr)
+        under = joined(background, rate_hz, n)
+        x = mixed(under, laid, arguments.snr)
         write_flac(out / "test" / f"{number:03d}.flac", x, rate_hz)
         tracks: dict[bool, list[tuple[float, float, str]]] = {True: [], False: []}
         for one in laid:
@@ -130,6 +134,7 @@ def make_soundscapes(
                     "label": label,
                     "known": int(known),
                     "clip": one.sound.clip,
+                    "snr_db": f"{snr_at(under, one, arguments.snr):.1f}",
                 }
             )
         write_track(out / "test" / f"{number:03d}.txt", tracks[True])
@@ -139,12 +144,26 @@ def make_soundscapes(
 
 
 def make(
-    arguments: argparse.Namespace, train: Sequence[Row], test: Sequence[Row], join_s: float
+    arguments: argparse.Namespace,
+    source: Path,
+    rows: Sequence[Row],
+    test_on: tuple[str, str],
+    join_s: float,
 ) -> None:
-    """Write a set of clips to train on, and soundscapes of other clips on the other half."""
-    source, out = shared_data(arguments.folder), arguments.out
-    rate_hz = RATES_HZ[arguments.set]
-    rng = np.random.default_rng([arguments.seed, *arguments.test_on.encode()])
+    """Write a set of clips to train on, and soundscapes of other clips on the other half.
+
+    ``test_on`` is a column and the value that the clips of the soundscapes have there.
+    """
+    out, rate_hz = arguments.out, arguments.rate_hz
+    column, value = test_on
+    train = [row for row in rows if row[column] != value]
+    test = [row for row in rows if row[column] == value]
+    strange = set(arguments.leave_out) - {row["label"] for row in rows}
+    if strange or not test:
+        got, what = (min(strange), "label") if strange else (value, column)
+        has = sorted({row[what] for row in rows})
+        raise SystemExit(f"No clip has the {what} {got!r}. Choose from {', '.join(has)}.")
+    rng = np.random.default_rng([arguments.seed, *value.encode()])
     mine, others = halves()[:: -1 if arguments.swap else 1]
     copy_to(out / "background", mine)
     (out / "train").mkdir()
@@ -166,28 +185,22 @@ def make(
 
 def digits(arguments: argparse.Namespace) -> None:
     """Train on all speakers but one."""
-    rows = rows_of(shared_data("fsdd") / "meta.csv")
-    speakers = sorted({row["speaker"] for row in rows})
-    if arguments.speaker not in speakers:
-        raise SystemExit(f"no speaker {arguments.speaker!r}; there are {', '.join(speakers)}")
-    columns = [{"path": r["path"], "label": r["label"], "group": r["speaker"]} for r in rows]
-    train = [row for row in columns if row["group"] != arguments.speaker]
-    test = [row for row in columns if row["group"] == arguments.speaker]
-    arguments.folder, arguments.test_on = "fsdd", arguments.speaker
-    make(arguments, train, test, math.inf)
+    source = shared_data("fsdd")
+    rows = [
+        {"path": row["path"], "label": row["label"], "group": row["speaker"]}
+        for row in rows_of(source / "meta.csv")
+    ]
+    make(arguments, source, rows, ("group", arguments.speaker), math.inf)
 
 
 def esc10(arguments: argparse.Namespace) -> None:
     """Train on four folds of ESC-10."""
-    rows = rows_of(shared_data("esc10") / "meta.csv")
-    columns = [
+    source = shared_data("esc10")
+    rows = [
         {"path": r["path"], "label": r["label"], "fold": r["fold"], "group": r["source"]}
-        for r in rows
+        for r in rows_of(source / "meta.csv")
     ]
-    train = [row for row in columns if row["fold"] != str(arguments.fold)]
-    test = [row for row in columns if row["fold"] == str(arguments.fold)]
-    arguments.folder, arguments.test_on = "esc10", str(arguments.fold)
-    make(arguments, train, test, arguments.join)
+    make(arguments, source, rows, ("fold", str(arguments.fold)), arguments.join)
 
 
 def songs(rows: Sequence[Row]) -> list[tuple[float, float]]:
@@ -299,7 +312,7 @@ def look(arguments: argparse.Namespace) -> None:
 def describe_set(folder: Path) -> None:
     recordings = sorted((folder / "test").glob("*.flac")) or sorted(folder.rglob("*.flac"))
     seconds = sum(soundfile.info(path).duration for path in recordings)
-    print(f"{folder}: {len(recordings)} recordings, {seconds / 3600:.3f} hours")
+    print(f"{folder}: {amount(len(recordings), 'recording')}, {seconds / 3600:.3f} hours")
     tracks = {"events": recordings, "unknown": [folder / "unknown" / p.name for p in recordings]}
     for name, paths in tracks.items():
         beside = [path.with_suffix(".txt") for path in paths]
@@ -307,7 +320,7 @@ def describe_set(folder: Path) -> None:
         if events:
             lengths = [end - start for start, end, _ in events]
             print(
-                f"  {name}: {len(events)} of {len({e[2] for e in events})} classes, median"
+                f"  {name}: {len(events)} of {amount(len({e[2] for e in events}), 'class')}, median"
                 f" {statistics.median(lengths):.2f} s ({min(lengths):.2f} to {max(lengths):.2f}),"
                 f" {sum(lengths) / seconds:.0%} of the time"
             )
@@ -334,6 +347,7 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
         command.add_argument("--swap", action="store_true", help="test on the even half of forest/")
         command.add_argument("--overlap", type=float, default=0.0, metavar="SHARE")
         command.add_argument("--minutes", type=float, default=minutes, help="of soundscapes")
+        command.add_argument("--rate-hz", type=int, default=RATES_HZ[name])
     made["digits"].add_argument("--speaker", required=True)
     made["esc10"].add_argument("--fold", type=int, default=5, choices=range(1, 6))
     made["esc10"].add_argument("--join", type=float, default=1.0, metavar="SECONDS")
