@@ -6,6 +6,7 @@ import collections
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
 import numpy as np
@@ -79,6 +80,17 @@ def restored_threads() -> Iterator[None]:
             else:
                 _threads.before = 1
                 torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def compute_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool of threads that compute on one core each."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(restored_threads())  # the workers' setting reaches MKL
+        pool = ThreadPoolExecutor(threads, "earmark-net", torch.set_num_threads, (1,))
+        stack.enter_context(pool)
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        yield pool
 
 
 @torch.inference_mode()

@@ -26,7 +26,7 @@ from earmark.audio.source import BytesSource, SampleSource
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
-from earmark.embeddings.computing import restored_threads, window_stats
+from earmark.embeddings.computing import compute_pool, restored_threads, window_stats
 from earmark.embeddings.cutting import cut, cut_long, make_request
 from earmark.embeddings.pooling import merge_section, pool_clip
 from earmark.embeddings.stages import (
@@ -144,14 +144,9 @@ def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_
 def _pools(threads: int) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
     """Yield a pool of threads that read and a pool of threads that compute on one core each."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(restored_threads())  # the workers' setting reaches MKL
         readers = stack.enter_context(ThreadPoolExecutor(threads, "earmark-read"))
-        workers = stack.enter_context(
-            ThreadPoolExecutor(threads, "earmark-net", torch.set_num_threads, (1,))
-        )
         stack.callback(readers.shutdown, wait=False, cancel_futures=True)
-        stack.callback(workers.shutdown, wait=False, cancel_futures=True)
-        yield readers, workers
+        yield readers, stack.enter_context(compute_pool(threads))
 
 
 def _pieces(

@@ -22,6 +22,7 @@ import torch
 from earmark import audio
 from earmark.audio.decoder import Samples
 from earmark.backbones.base import Backbone, LayerStats, without_rounding
+from earmark.backbones.info import BackboneInfo
 from earmark.embeddings.computing import run, run_blocks
 
 PASS_S = 10.0  # seconds of audio that a file's passes compute at once
@@ -121,13 +122,7 @@ class SlidingWindows:
         """Return the embeddings (n, E) of the windows that end with these statistics."""
         if self.has_blocks:
             stats = self._joined(stats)
-        columns = []
-        for layer in self.backbone.info.layers:
-            _, mean, var = stats[layer.name]
-            if self.backbone.info.drops_rounding:
-                var = without_rounding(mean, var)
-            columns += [mean, var.sqrt()]
-        return torch.cat([column.float() for column in columns], 1).numpy()
+        return embedding_of(self.backbone.info, stats)
 
     def _joined(self, stats: Mapping[str, LayerStats]) -> dict[str, LayerStats]:
         """Merge every k consecutive blocks, those of the last pass included (Chan et al. 1979)."""
@@ -140,6 +135,31 @@ class SlidingWindows:
             windows[name] = _merged(blocks, k)
         self._blocks = kept
         return windows
+
+
+def embedding_of(info: BackboneInfo, stats: Stats) -> np.ndarray:
+    """Return embeddings (n, E) float32: the means, then the deviations, of every layer."""
+    columns = []
+    for layer in info.layers:
+        _, mean, var = stats[layer.name]
+        if info.drops_rounding:
+            var = without_rounding(mean, var)
+        columns += [mean, var.sqrt()]
+    return torch.cat([column.float() for column in columns], 1).numpy()
+
+
+def merge_blocks(info: BackboneInfo, blocks: np.ndarray, k: int) -> np.ndarray:
+    """Merge every k consecutive rows of embeddings (n, E) of blocks; the type stays."""
+    if k == 1:
+        return blocks
+    stats, at = {}, 0
+    rows = torch.from_numpy(blocks).double()
+    for layer in info.layers:
+        mean, deviation = rows[:, at : at + layer.size], rows[:, at + layer.size : at + 2 * layer.size]
+        at += 2 * layer.size
+        frames = torch.ones(len(rows))
+        stats[layer.name] = _merged(LayerStats(frames, mean, deviation.square()), k)
+    return embedding_of(info, stats).astype(blocks.dtype)
 
 
 def _merged(blocks: LayerStats, k: int) -> LayerStats:

@@ -1,7 +1,7 @@
-"""Make scenes: what sounds of labelled clips, laid on background at several levels.
+"""Scenes: stretches of sound with exactly known events, which train and test detectors.
 
 A scene has sounds and background of one fold only. So scenes of the other folds train a detector,
-and the scenes of its own fold test it, on clips, groups and background that it has not heard.
+and the scenes of its own fold test it on clips, groups and background that were not in training.
 """
 
 from __future__ import annotations
@@ -13,56 +13,41 @@ import numpy as np
 
 from earmark.audio.decoder import Samples
 from earmark.data.event import Event
-from earmark.training.sounds import quiet, sounding
 
 SCENE_S = 60.0
-SNR_DB = (0.0, 25.0)  # level of a sound above the background, evenly spread
+SNR_DB = (0.0, 25.0)  # level of a sound above the background of its scene, evenly spread
 GAIN_DB = (-15.0, 5.0)  # of a whole scene
 GAP_S = (0.25, 2.0)  # background between two sounds
 FADE_S = 0.005
 CROSS_FADE_S = 0.05
-LEAST_S, MOST_S = 15 * 60.0, 60 * 60.0  # of all scenes; few clips are used several times
-MOST_COPIES = 8
-MADE_S = 4.0  # of each made background per fold
+PIECE_S = 10.0  # most of one recording of background in a row
+MOST_BOOST = 10.0  # of a piece of background, to the level of the first piece
+MADE_S = 4.0  # of each made background
 
 
 @dataclass(frozen=True)
 class Sound:
-    """What sounds of a clip: samples (n,), its label, and its fold."""
+    """What sounds of a clip: samples (n,), and the clip's label (None for no class)."""
 
     samples: Samples
     label: str
-    fold: int
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Samples with exactly known events; every stretch was annotated unless ``regions`` says less.
+    """Samples (n,) at ``rate_hz`` and the ``events`` in them.
 
-    ``is_made`` marks silence, hum and noise without events: they train, and are not counted.
+    ``regions`` are the annotated stretches in seconds; None means all. ``is_made`` marks silence,
+    hum and noise: they train, and do not count in the estimate.
     """
 
     name: str
+    fold: int
     samples: Samples
     rate_hz: int
-    events: tuple[Event, ...]
-    fold: int
+    events: tuple[Event, ...] = ()
     regions: tuple[tuple[float, float], ...] | None = None
     is_made: bool = False
-
-    @property
-    def seconds(self) -> float:
-        return len(self.samples) / self.rate_hz
-
-
-def sounds_of(x: Samples, rate_hz: int, label: str, fold: int) -> list[Sound]:
-    """Return the stretches of a clip ``x`` (n,) that sound."""
-    return [Sound(x[a:b], label, fold) for a, b in sounding(x, rate_hz)]
-
-
-def quiet_of(x: Samples, rate_hz: int) -> list[Samples]:
-    """Return the stretches of a clip in which little sounds."""
-    return [x[a:b] for a, b in quiet(x, rate_hz)]
 
 
 def mix(
@@ -73,80 +58,76 @@ def mix(
     copies: int,
     rng: np.random.Generator,
 ) -> Iterator[Scene]:
-    """Yield scenes of a fold: every sound ``copies`` times, in random order."""
+    """Yield scenes with every sound ``copies`` times, in random order, at random levels."""
     order = np.concatenate([rng.permutation(len(sounds)) for _ in range(copies)])
-    waiting: list[tuple[int, int]] = []  # (sound, start sample)
-    at = 0
-    number = 0
-    for index in order.tolist():
-        at += round(float(rng.uniform(*GAP_S)) * rate_hz)
-        waiting.append((index, at))
+    places: list[tuple[Sound, int]] = []
+    at, number = 0, 0
+    for count, index in enumerate(order.tolist(), 1):
+        at += _gap(rate_hz, rng)
+        places.append((sounds[index], at))
         at += len(sounds[index].samples)
-        if at >= SCENE_S * rate_hz or index == order[-1] and len(waiting) == 0:
-            yield _render(sounds, waiting, at, backgrounds, f"{fold}.{number}", fold, rate_hz, rng)
-            waiting, at, number = [], 0, number + 1
-    if waiting:
-        yield _render(sounds, waiting, at, backgrounds, f"{fold}.{number}", fold, rate_hz, rng)
+        if at >= SCENE_S * rate_hz or count == len(order):
+            n = at + _gap(rate_hz, rng)
+            x, events = _laid(places, join_background(backgrounds, n, rate_hz, rng), rate_hz, rng)
+            yield Scene(f"scene {fold}.{number}", fold, x, rate_hz, events)
+            places, at, number = [], 0, number + 1
 
 
-def _render(
-    sounds: Sequence[Sound],
-    places: Sequence[tuple[int, int]],
-    end: int,
-    backgrounds: Sequence[Samples],
-    name: str,
-    fold: int,
-    rate_hz: int,
-    rng: np.random.Generator,
-) -> Scene:
-    n = end + round(float(rng.uniform(*GAP_S)) * rate_hz)
-    x = background(backgrounds, n, rate_hz, rng)
-    noise = float(np.sqrt(np.square(x, dtype=np.float64).mean()))
-    events = []
-    for index, at in places:
-        sound = sounds[index]
-        own = faded(sound.samples, rate_hz)
-        level = float(np.sqrt(np.square(own, dtype=np.float64).mean()))
-        factor = 1.0
-        if noise > 1e-7 and level > 0:
+def _gap(rate_hz: int, rng: np.random.Generator) -> int:
+    return round(float(rng.uniform(*GAP_S)) * rate_hz)
+
+
+def _laid(
+    places: Sequence[tuple[Sound, int]], x: Samples, rate_hz: int, rng: np.random.Generator
+) -> tuple[Samples, tuple[Event, ...]]:
+    """Return background ``x`` with sounds laid on it, and the events."""
+    noise, events = level_of(x), []
+    for sound, at in places:
+        own = _faded(sound.samples, rate_hz)
+        level, factor = level_of(own), 1.0
+        if noise > 0 and level > 0:
             factor = noise / level * 10 ** (float(rng.uniform(*SNR_DB)) / 20)
         x[at : at + len(own)] += np.float32(factor) * own
         events.append(Event(at / rate_hz, (at + len(own)) / rate_hz, sound.label))
     gain = 10 ** (float(rng.uniform(*GAIN_DB)) / 20)
     x *= np.float32(min(gain, 1 / max(1e-9, float(np.abs(x).max()))))
-    return Scene(name, x, rate_hz, tuple(events), fold)
+    return x, tuple(events)
 
 
-def background(
+def join_background(
     pieces: Sequence[Samples], n: int, rate_hz: int, rng: np.random.Generator
 ) -> Samples:
     """Return ``n`` samples of random stretches of ``pieces``, joined by cross-fades.
 
-    Every piece is brought to the level of the first, so that a signal-to-noise ratio means the same
+    All are brought to the level of the first, so a ratio to the background means the same
     everywhere.
     """
-    fade = round(CROSS_FADE_S * rate_hz)
+    fade, most = round(CROSS_FADE_S * rate_hz), round(PIECE_S * rate_hz)
     ramp = np.linspace(0, 1, fade, dtype=np.float32)
-    x = np.zeros(n + fade, np.float32)
+    x = np.zeros(n + most, np.float32)
     at, level = 0, 0.0
     while at < n:
         piece = pieces[int(rng.integers(len(pieces)))]
-        start = int(rng.integers(max(1, len(piece) - 10 * rate_hz)))
-        part = piece[start : start + 10 * rate_hz][: n + fade - at].copy()
-        own = float(np.sqrt(np.square(part, dtype=np.float64).mean()))
+        start = int(rng.integers(max(1, len(piece) - most)))
+        part = piece[start : start + most].copy()
+        own = level_of(part)
         if level and own:
-            part *= np.float32(min(level / own, 10.0))
+            part *= np.float32(min(level / own, MOST_BOOST))
         level = level or own
-        if len(part) > 2 * fade and at:
-            part[:fade] *= ramp
-            x[at : at + fade] *= ramp[::-1]
+        if len(part) > 2 * fade:
+            part[-fade:] *= ramp[::-1]
+            part[:fade] *= ramp if at else 1
         x[at : at + len(part)] += part
         at += max(1, len(part) - fade)
     return x[:n]
 
 
-def faded(x: Samples, rate_hz: int) -> Samples:
-    """Return ``x`` with short fades at both ends."""
+def level_of(x: Samples) -> float:
+    """Return the root mean square of samples (n,)."""
+    return float(np.sqrt(np.square(x, dtype=np.float64).mean())) if len(x) else 0.0
+
+
+def _faded(x: Samples, rate_hz: int) -> Samples:
     fade = min(round(FADE_S * rate_hz), len(x) // 2)
     y = x.copy()
     if fade:
@@ -156,19 +137,16 @@ def faded(x: Samples, rate_hz: int) -> Samples:
     return y
 
 
-def made(fold: int, rate_hz: int, rng: np.random.Generator) -> Scene:
-    """Return a scene of digital silence, hum and noise at several levels, without events."""
+def made_scene(fold: int, rate_hz: int, rng: np.random.Generator) -> Scene:
+    """Return digital silence, hum and noise at several levels, without an event."""
     n = round(MADE_S * rate_hz)
     t = np.arange(n) / rate_hz
-    mains = 50.0 if fold % 2 else 60.0
-    hum = sum(np.sin(2 * np.pi * mains * k * t) / k for k in range(1, 8))
+    mains_hz = 50.0 if fold % 2 else 60.0
+    hum = np.sum([np.sin(2 * np.pi * mains_hz * k * t) / k for k in range(1, 8)], 0)
     parts = [np.zeros(n)]
     for level in (1e-4, 3e-3, 0.1):
         white = rng.standard_normal(n)
-        brown = np.cumsum(rng.standard_normal(n))
-        brown -= np.convolve(brown, np.ones(801) / 801, "same")
-        pink = white + brown / brown.std()
-        parts += [level * white, level * pink / pink.std(), level * np.asarray(hum)]
-    return Scene(
-        f"made {fold}", np.concatenate(parts).astype(np.float32), rate_hz, (), fold, is_made=True
-    )
+        pink = np.fft.irfft(np.fft.rfft(white) / np.sqrt(np.arange(1, n // 2 + 2)), n)
+        parts += [level * white, level * pink / pink.std(), level * hum]
+    samples = np.concatenate(parts).astype(np.float32)
+    return Scene(f"made {fold}", fold, samples, rate_hz, is_made=True)
