@@ -27,7 +27,7 @@ def recordings(
 def draw_events(
     seed: int, n_recordings: int = 3, most: int = 25, seconds: float = 20.0
 ) -> tuple[list[list[Event]], list[list[Event]]]:
-    """Return true events and answers of some recordings; they overlap often and some lists are empty.
+    """Return true events and answers of some recordings; many overlap, and some lists are empty.
 
     Times are multiples of 0.1 ms, so no error is a collar by chance but many are near it.
     """

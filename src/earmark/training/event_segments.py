@@ -14,11 +14,11 @@ def count_segments(tables: EventTables, segment_s: float = 1.0) -> np.ndarray:
     """Return (K, 3): of each label, the segments that are right, false and missed.
 
     A segment has a label if an event with it overlaps the segment. It counts if its middle lies in
-    an annotated region.
+    an annotated region; the middle of the event need not.
     """
     n_labels = len(tables.labels)
     keys, spans = [], []
-    for table in (tables.truth, tables.answers):
+    for table in (tables.all_truth, tables.all_answers):
         first = np.floor(table.start / segment_s + ROUNDING)
         keys.append(table.group(n_labels))
         spans.append((first, np.maximum(np.ceil(table.end / segment_s - ROUNDING), first + 1)))

@@ -19,10 +19,11 @@ Regions = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class EventTables:
-    """True events and answers of the same recordings, without those outside annotated regions.
+    """True events and answers of the same recordings, which are sorted by path.
 
     ``seconds`` (R,) is the annotated time of each recording, NaN if unknown. ``regions`` has, for
-    each recording, the annotated stretches in seconds; None is the whole recording.
+    each recording, the annotated stretches in seconds; None is the whole recording. ``truth`` and
+    ``answers`` are the events that count, ``all_truth`` and ``all_answers`` are all.
     """
 
     paths: tuple[str, ...]
@@ -31,6 +32,8 @@ class EventTables:
     regions: tuple[Regions | None, ...]
     truth: EventTable
     answers: EventTable
+    all_truth: EventTable
+    all_answers: EventTable
 
     @property
     def hours(self) -> float | None:
@@ -40,13 +43,14 @@ class EventTables:
 
 
 def tabulate(truth: Sequence[RecordingEvents], answers: Sequence[RecordingEvents]) -> EventTables:
-    """Return the events that count, as tables; recordings are matched by path.
+    """Return events as tables; recordings are matched by path.
 
     An event counts, as a whole, if its middle lies in an annotated region of the recording: from
     the region's start to before its end. A recording without answers counts like one with an empty
     list of answers. Raises DataError for a path that comes twice and for answers to a recording
     that ``truth`` does not have.
     """
+    truth = sorted(truth, key=lambda recording: recording.path)
     paths, answered = _paths(truth, "true events"), _paths(answers, "answers")
     if unknown := [path for path in answered if path not in paths]:
         raise DataError(
@@ -56,14 +60,15 @@ def tabulate(truth: Sequence[RecordingEvents], answers: Sequence[RecordingEvents
     given = [answers[answered[path]] if path in answered else None for path in paths]
     labels = sorted({event.label for recording in (*truth, *answers) for event in recording.events})
     regions = tuple(recording.regions for recording in truth)
+    tables = [_table(recordings, labels) for recordings in (truth, given)]
     seconds = [_seconds(*both) for both in zip(truth, given, strict=True)]
     return EventTables(
         tuple(paths),
         tuple(labels),
         np.array(seconds, float),
         regions,
-        _inside(_table(truth, labels), regions),
-        _inside(_table(given, labels), regions),
+        *(_inside(table, regions) for table in tables),
+        *tables,
     )
 
 
