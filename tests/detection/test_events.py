@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from earmark.detection import EventMachine, EventRules, apply_rules
+from earmark.errors import EarmarkError
 
 HOP = 1 / 8
 LABELS = ("bell", "rain", "knock")
@@ -149,6 +150,16 @@ def test_competing_events_are_not_joined_across_another_class():
     assert found(scores, coexist) == [(2, 8, "bell", 0.9), (4, 6, "rain", 0.9)]
 
 
+def test_a_stretch_too_short_to_be_an_event_does_not_cut_another():
+    scores = drawn("..999.999..", ".....9.....")
+    short = rules(2, min_gap_s=1.0, min_duration_s=2 * HOP)
+    assert found(scores, short) == [(2, 9, "bell", 0.9)]
+    apart = rules(2, min_gap_s=HOP, min_duration_s=2 * HOP)
+    assert found(scores, apart) == [(2, 5, "bell", 0.9), (6, 9, "bell", 0.9)]
+    several = drawn("..999..99..", ".....9.....", "......9....")
+    assert found(several, rules(3, min_gap_s=1.0, min_duration_s=2 * HOP)) == [(2, 9, "bell", 0.9)]
+
+
 def test_two_classes_at_once_have_their_own_events():
     scores = drawn(".99999..", "..999...")
     assert found(scores, rules(2, compete=False)) == [(1, 6, "bell", 0.9), (2, 5, "rain", 0.9)]
@@ -210,3 +221,48 @@ def test_the_machine_says_when_an_event_is_final():
     (decision,) = machine.feed(drawn("."))
     assert decision.decided_s == machine.heard_s == 6 * HOP
     assert decision.event.end == 3.5 * HOP
+
+
+@pytest.mark.parametrize(
+    ("scores", "known", "message"),
+    [
+        (np.full((4, 1), np.nan), None, "A score is NaN or outside 0 to 1."),
+        (np.full((4, 1), -1.0), None, "A score is NaN or outside 0 to 1."),
+        (np.full((4, 1), 3.0), None, "A score is NaN or outside 0 to 1."),
+        (np.zeros((4, 2)), None, "The scores have the shape (4, 2). Give (windows, 1)."),
+        (np.zeros(4), None, "The scores have the shape (4,)."),
+        (np.zeros((4, 1)), np.zeros(3), "The known-scores have the shape (3,)"),
+        (np.zeros((4, 1)), np.full(4, np.nan), "hold NaN"),
+    ],
+)
+def test_wrong_scores_are_refused(scores, known, message):
+    with pytest.raises(EarmarkError) as caught:
+        apply_rules(scores, known, LABELS[:1], rules(), HOP)
+    assert message in str(caught.value)
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(EarmarkError, match="have an unknown_threshold"):
+        apply_rules(drawn("99"), None, LABELS[:1], rules(unknown_threshold=0.5), HOP)
+    with pytest.raises(EarmarkError, match="have 1 threshold for 2 classes"):
+        EventMachine(LABELS[:2], rules(), HOP)
+    with pytest.raises(EarmarkError, match="The hop is 0 s"):
+        EventMachine(LABELS[:1], rules(), 0)
+    machine = EventMachine(LABELS[:1], rules(), HOP)
+    with pytest.raises(EarmarkError, match="Sound was lost from 5 to 4 s"):
+        machine.gap(5, 4, 6)
+    with pytest.raises(EarmarkError, match="The first window is at nan s"):
+        machine.reset(math.nan)
+    assert len(machine.feed(drawn("..99......"))) == 1
+    with pytest.raises(EarmarkError, match="ends at 0.3 s, but an event until 0.4375 s"):
+        machine.finish(0.3)
+
+
+def test_a_recording_without_windows_has_no_events():
+    assert apply_rules(np.zeros((0, 1)), None, LABELS[:1], rules(), HOP, end_s=0.0) == []
+
+
+def test_scores_rounded_to_single_precision_reach_their_threshold():
+    """A score a bit above 1, as a softmax in single precision may give, counts as 1."""
+    (event,) = apply_rules(np.float32([[1.0000001]]), None, LABELS[:1], rules(), HOP)
+    assert event.score == 1

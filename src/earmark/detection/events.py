@@ -10,17 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from earmark.classifier.prediction import UNKNOWN
 from earmark.data.event import Event
-from earmark.detection.rules import EventRules
+from earmark.detection.rules import ROUNDING, EventRules
 from earmark.detection.runs import Run, Runs
-from earmark.errors import EarmarkError
+from earmark.errors import EarmarkError, amount
 
 CELLS = 2**20  # scores that are processed at a time
-ROUNDING = 1e-6  # seconds: durations that differ by less are equal
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,30 @@ class _Stretch:
     start_s: float  # of the event, with padding
 
 
+@dataclass
+class _Track:
+    """Stretches of which at most one is active at a time."""
+
+    current: _Stretch | None = None
+    earlier: _Stretch | None = None  # the last one before it that was long enough
+
+
+class _Answer(NamedTuple):
+    """An event that becomes final when the window ``final`` is heard."""
+
+    final: int
+    decision: Decision
+    stretch: _Stretch
+
+
+class _Meeting(NamedTuple):
+    """The ends of two neighbours on a track, and the most padding between them."""
+
+    tail_s: float  # from the centre of the last window to the end
+    lead_s: float  # from the start to the centre of the next first window
+    pad_s: float
+
+
 class EventMachine:
     """Turn scores of windows into events, each as soon as it is final.
 
@@ -78,8 +102,8 @@ class EventMachine:
     ) -> None:
         if len(labels) != len(rules.thresholds):
             raise EarmarkError(
-                f"The event rules have {len(rules.thresholds)} thresholds for {len(labels)}"
-                " classes. Give one for each class."
+                f"The event rules have {amount(len(rules.thresholds), 'threshold')} for"
+                f" {amount(len(labels), 'class')}. Give one for each class."
             )
         if not (math.isfinite(hop_s) and hop_s > 0):
             raise EarmarkError(f"The hop is {hop_s!r} s. Give seconds above 0.")
@@ -104,8 +128,8 @@ class EventMachine:
             )
         self._first_s, self._begin_s, self._n = float(first_s), float(begin_s), 0
         count = 1 if self.rules.compete else len(self.labels)
-        self._stretches: list[_Stretch | None] = [None] * count
-        self._waiting: list[tuple[int, Decision]] = []  # with the window that makes it final
+        self._tracks = [_Track() for _ in range(count)]
+        self._waiting: list[_Answer] = []
         self._answered_s = -math.inf  # the end of the last event
 
     def feed(self, scores: np.ndarray, known: np.ndarray | None = None) -> list[Decision]:
@@ -132,7 +156,7 @@ class EventMachine:
                 f"The recording ends at {end_s:g} s, but an event until {self._answered_s:g} s has"
                 " been answered. Give the true end of the recording."
             )
-        for track in range(len(self._stretches)):
+        for track in self._tracks:
             self._close_at_rest(track)
         return self._release(None, end_s)
 
@@ -173,25 +197,20 @@ class EventMachine:
 
     def _hear(self, scores: np.ndarray, known: np.ndarray | None) -> None:
         """Continue with a block of windows, and close the stretches that nothing can join."""
-        active = [
-            stretch.k if stretch is not None and stretch.last == self._n - 1 else None
-            for stretch in self._stretches
-        ]
-        for track, run in self._runs.find(scores, active):
-            self._add(track, run, scores, known)
+        stretches = [track.current for track in self._tracks]
+        active = [x.k if x is not None and x.last == self._n - 1 else None for x in stretches]
+        for number, run in self._runs.find(scores, active):
+            self._add(self._tracks[number], run, scores, known)
         self._n += len(scores)
-        for track, stretch in enumerate(self._stretches):
-            if stretch is not None and stretch.last + self._wait < self._n:
+        for track in self._tracks:
+            if track.current is not None and track.current.last + self._wait < self._n:
                 self._close_at_rest(track)
 
-    def _add(self, track: int, run: Run, scores: np.ndarray, known: np.ndarray | None) -> None:
-        """Join a run of this block to the track's stretch, or begin new ones."""
+    def _add(self, track: _Track, run: Run, scores: np.ndarray, known: np.ndarray | None) -> None:
+        """Add a run of this block to the track: to a stretch that it joins, or to new ones."""
         start = run.start
         while start < run.stop:
-            first = self._n + start
-            stretch = self._stretches[track]
-            if stretch is None or not self._joins(stretch, run.k, first):
-                stretch = self._begin(track, run.k, first)
+            stretch = self._stretch_for(track, run.k, self._n + start)
             stop = min(run.stop, self._room(stretch) - self._n)
             rows = slice(start, stop)
             stretch.last = self._n + stop - 1
@@ -199,6 +218,29 @@ class EventMachine:
             if known is not None:
                 stretch.known = max(stretch.known, float(known[rows].max()))
             start = stop
+
+    def _stretch_for(self, track: _Track, k: int, first: int) -> _Stretch:
+        """Return the track's current stretch after window ``first``, in which ``k`` is active.
+
+        If the current stretch is another one and too short, the earlier one goes on if it can.
+        """
+        current, earlier = track.current, track.earlier
+        if current is None:
+            start_s = self._centre(first) - self.rules.before_s - self.rules.pad_s
+            new = _Stretch(k, first, first, 0.0, -math.inf, self.rules.before_s, start_s)
+        elif self._joins(current, k, first):
+            return current
+        elif (
+            earlier is not None
+            and self._joins(earlier, k, first)
+            and self._is_short(current, self._meet(current, first).tail_s)
+        ):
+            self._waiting = [answer for answer in self._waiting if answer.stretch is not earlier]
+            new, track.earlier = earlier, None
+        else:
+            new = self._follow(track, current, k, first)
+        track.current = new
+        return new
 
     def _joins(self, stretch: _Stretch, k: int, first: int) -> bool:
         """Tell whether a run of class ``k`` from window ``first`` continues the stretch."""
@@ -212,52 +254,58 @@ class EventMachine:
         left_s = self.rules.max_duration_s - stretch.lead_s - self.rules.after_s
         return stretch.first + 1 + max(0, math.floor((left_s + ROUNDING) / self.hop_s))
 
-    def _begin(self, track: int, k: int, first: int) -> _Stretch:
-        """Begin a stretch, and close the one before it on the track.
+    def _meet(self, stretch: _Stretch, first: int) -> _Meeting:
+        """Return how the stretch meets another one that begins with window ``first``.
 
         Two that would overlap meet half-way between their windows, or as near as they reach.
         """
-        before, rules = self._stretches[track], self.rules
-        lead_s, pad_s, tail_s = rules.before_s, rules.pad_s, rules.after_s
-        if before is not None:
-            apart_s = (first - before.last) * self.hop_s
-            gap_s = max(0.0, apart_s - rules.around_s)
-            if gap_s == 0:
-                lead_s = min(max(apart_s / 2, apart_s - rules.after_s), rules.before_s)
-                tail_s = apart_s - lead_s
-            pad_s = min(rules.pad_s, gap_s / 2)
-        start_s = self._centre(first) - lead_s - pad_s
-        if before is not None:
-            self._close(track, tail_s, pad_s, first, start_s)
-        stretch = self._stretches[track] = _Stretch(
-            k, first, first, 0.0, -math.inf, lead_s, start_s
-        )
-        return stretch
+        rules, apart_s = self.rules, (first - stretch.last) * self.hop_s
+        gap_s = apart_s - rules.around_s
+        if gap_s > 0:
+            return _Meeting(rules.after_s, rules.before_s, min(rules.pad_s, gap_s / 2))
+        lead_s = min(max(apart_s / 2, apart_s - rules.after_s), rules.before_s)
+        return _Meeting(apart_s - lead_s, lead_s, 0.0)
 
-    def _close(self, track: int, tail_s: float, pad_s: float, first: float, next_s: float) -> None:
-        """Turn the track's stretch into an event, unless it is too short or unknown.
-
-        ``first`` is the first window of the next stretch on the track, which starts at ``next_s``.
-        """
-        stretch, rules = self._stretches[track], self.rules
-        self._stretches[track] = None
-        if stretch is None:
-            return
+    def _is_short(self, stretch: _Stretch, tail_s: float) -> bool:
         duration_s = stretch.lead_s + (stretch.last - stretch.first) * self.hop_s + tail_s
-        is_unknown = rules.unknown_threshold is not None and stretch.known < rules.unknown_threshold
-        if duration_s < rules.min_duration_s - ROUNDING or (is_unknown and not rules.show_unknown):
-            return
-        end_s = min(self._centre(stretch.last) + tail_s + pad_s, next_s)
-        final = min(first, stretch.last + self._wait)
-        final = max(final, stretch.last + math.ceil((tail_s + pad_s - ROUNDING) / self.hop_s))
-        label = UNKNOWN if is_unknown else self.labels[stretch.k]
-        event = Event(stretch.start_s, end_s, label, rules.calibrated(stretch.score))
-        known = None if stretch.known == -math.inf else stretch.known
-        self._waiting.append((int(final), Decision(event, 0.0, stretch.score, known)))
+        return duration_s < self.rules.min_duration_s - ROUNDING
 
-    def _close_at_rest(self, track: int) -> None:
+    def _follow(self, track: _Track, stretch: _Stretch, k: int, first: int) -> _Stretch:
+        """Close the track's stretch and return the next one, which begins with window ``first``."""
+        meeting = self._meet(stretch, first)
+        start_s = self._centre(first) - meeting.lead_s - meeting.pad_s
+        end_s = min(self._centre(stretch.last) + meeting.tail_s + meeting.pad_s, start_s)
+        has_room = first < self._room(stretch)
+        can_go_on = has_room and self.rules.compete and self.rules.min_duration_s > 0
+        final = stretch.last + self._wait if can_go_on else first
+        self._close(track, stretch, meeting, end_s, final)
+        return _Stretch(k, first, first, 0.0, -math.inf, meeting.lead_s, start_s)
+
+    def _close_at_rest(self, track: _Track) -> None:
         """Close the track's stretch when no other is near."""
-        self._close(track, self.rules.after_s, self.rules.pad_s, math.inf, math.inf)
+        stretch, rules = track.current, self.rules
+        track.current = None
+        if stretch is not None:
+            end_s = self._centre(stretch.last) + rules.after_s + rules.pad_s
+            meeting = _Meeting(rules.after_s, rules.before_s, rules.pad_s)
+            self._close(track, stretch, meeting, end_s, stretch.last + self._wait)
+
+    def _close(
+        self, track: _Track, stretch: _Stretch, meeting: _Meeting, end_s: float, final: int
+    ) -> None:
+        """Turn a stretch into an event, unless it is too short or unknown."""
+        if self._is_short(stretch, meeting.tail_s):
+            return
+        track.earlier, least = stretch, self.rules.unknown_threshold
+        is_unknown = least is not None and stretch.known < least
+        if is_unknown and not self.rules.show_unknown:
+            return
+        rest = math.ceil((meeting.tail_s + meeting.pad_s - ROUNDING) / self.hop_s)
+        final = max(min(final, stretch.last + self._wait), stretch.last + rest)
+        label = UNKNOWN if is_unknown else self.labels[stretch.k]
+        event = Event(stretch.start_s, end_s, label, self.rules.calibrated(stretch.score))
+        known = None if stretch.known == -math.inf else stretch.known
+        self._waiting.append(_Answer(final, Decision(event, 0.0, stretch.score, known), stretch))
 
     def _windows_to_wait(self) -> int:
         """Return how many windows after a stretch make it final, if nothing is active in them.
@@ -278,10 +326,10 @@ class EventMachine:
 
     def _release(self, n: int | None, end_s: float | None) -> list[Decision]:
         """Return the events that are final after ``n`` windows (None: all), cut at the ends."""
-        ready = [(final, d) for final, d in self._waiting if n is None or final < n]
-        self._waiting = [] if n is None else [pair for pair in self._waiting if pair[0] >= n]
+        ready = [answer for answer in self._waiting if n is None or answer.final < n]
+        self._waiting = [answer for answer in self._waiting if n is not None and answer.final >= n]
         decisions = []
-        for final, decision in ready:
+        for final, decision, _ in ready:
             event = decision.event
             start = max(event.start, self._begin_s)
             end = event.end if end_s is None else min(event.end, end_s)

@@ -13,6 +13,7 @@ from earmark.errors import EarmarkError, amount, did_you_mean, listed
 
 NEVER = math.inf  # the threshold of a class that is never answered
 AUTO = "auto"
+ROUNDING = 1e-6  # seconds: durations that differ by less are equal
 _CLIP = 1e-6  # a calibrated score is not computed from logits of 0 and 1, which are infinite
 
 
@@ -40,7 +41,9 @@ class EventRules:
         Both ends of an event are moved outwards by this, at most to the middle of the gap to the
         neighbour, and not beyond the recording.
     compete : bool
-        Only one class at a time; else each class has its own events.
+        Only one class at a time: of those that reach their thresholds, the one with the highest
+        score / threshold. An event goes on after a stretch of another class that is too short to
+        be an event, as after a gap. If False, each class has its own events.
     unknown_threshold : float, optional
         Events whose known-score is lower are not answered.
     show_unknown : bool
@@ -93,7 +96,7 @@ class EventRules:
                 " duration. Give numbers whose sum is above 0."
             )
         least = max(around, self.min_duration_s)
-        if not _is_number(self.max_duration_s) or not self.max_duration_s >= least:
+        if not _is_number(self.max_duration_s) or not self.max_duration_s > least - ROUNDING:
             raise _wrong(
                 "max_duration_s",
                 self.max_duration_s,
