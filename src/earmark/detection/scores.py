@@ -90,7 +90,7 @@ class ScoreStream:
 
     def finish(self) -> WindowScores:
         """Return the scores of the last windows; silence follows the stream."""
-        rest = {hz: resampler.finish() for hz, resampler in self._resamplers.items()}
+        rest = {hz: resampler.flush() for hz, resampler in self._resamplers.items()}
         passes = [
             [*passes, *windows.finish()]
             for passes, windows in zip(self._passes(rest), self._windows, strict=True)
@@ -132,7 +132,7 @@ def score_blocks(
             for number, own in enumerate(windows):
                 for piece in own.cut(resampled[own.backbone.info.rate_hz]):
                     yield number, piece
-        rest = {hz: r.finish() for hz, r in resamplers.items()}
+        rest = {hz: r.flush() for hz, r in resamplers.items()}
         for number, own in enumerate(windows):
             for piece in (*own.cut(rest[own.backbone.info.rate_hz]), *own.finish()):
                 yield number, piece

@@ -27,10 +27,10 @@ MADE_S = 4.0  # of each made background
 
 @dataclass(frozen=True)
 class Sound:
-    """What sounds of a clip: samples (n,), and the clip's label (None for no class)."""
+    """What sounds of a clip: samples (n,), and the clip's classes."""
 
     samples: Samples
-    label: str
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def _laid(
         if noise > 0 and level > 0:
             factor = noise / level * 10 ** (float(rng.uniform(*SNR_DB)) / 20)
         x[at : at + len(own)] += np.float32(factor) * own
-        events.append(Event(at / rate_hz, (at + len(own)) / rate_hz, sound.label))
+        span = at / rate_hz, (at + len(own)) / rate_hz
+        events += [Event(*span, label) for label in sound.labels]
     gain = 10 ** (float(rng.uniform(*GAIN_DB)) / 20)
     x *= np.float32(min(gain, 1 / max(1e-9, float(np.abs(x).max()))))
     return x, tuple(events)

@@ -235,7 +235,7 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
     origin["contributions"] = contributions(
         solution.head, search.table, specs, is_single=dataset.is_single
     )
-    uses, features = _used(networks, specs)
+    uses, features = used_backbones(networks, specs)
     classifier = Classifier(
         tuple(dataset.labels),
         uses,
@@ -354,7 +354,7 @@ def _targets(dataset: Dataset, clips: Sequence[Clip]) -> Targets:
     return Targets.several(onehot)
 
 
-def _used(
+def used_backbones(
     networks: Sequence[Backbone], specs: Sequence[FeatureSpec]
 ) -> tuple[tuple[BackboneUse, ...], tuple[FeatureSpec, ...]]:
     """Return the backbones that ``specs`` use, and the specs reduced to these backbones."""

@@ -1,0 +1,75 @@
+"""The estimate and the verdict of a detector, in the form that every classifier has."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from earmark.classifier.estimate import CARE, USE, WORTHLESS, Estimate, Figures
+from earmark.classifier.targets import Targets
+from earmark.data.splits import Scheme
+from earmark.errors import amount, some
+from earmark.training import metrics
+from earmark.training.event_figures import EventEvaluation
+
+USELESS_F1, GOOD_F1, GOOD_CLASS_F1 = 0.2, 0.7, 0.5
+FEW_EVENTS, FEW_OF_CLASS = 30, 10
+WIDE = 0.2  # a wider 95 % interval is a reason for care
+OFTEN = 60.0  # false events an hour: one a minute
+
+
+def window_estimate(
+    scores: np.ndarray, targets: Targets, evaluation: EventEvaluation, scheme: Scheme
+) -> Estimate:
+    """Return how well the classes of windows with events are told from each other.
+
+    ``scores`` (N, K) are out-of-fold. The figures of events are in ``evaluation``.
+    """
+    n_classes = scores.shape[1]
+    onehot = targets.onehot[:, :n_classes]
+    rows = onehot.any(1)
+    onehot, scores = onehot[rows], scores[rows]
+    chosen = np.zeros(scores.shape, bool)
+    chosen[np.arange(len(scores)), scores.argmax(1)] = True
+    right = onehot[chosen] > 0
+    accuracy = float(right.mean())
+    return Estimate(
+        scheme=scheme.description,
+        accuracy=accuracy,
+        interval=metrics.accuracy_interval(right, np.arange(len(right)), 0),
+        macro_f1=metrics.macro_f1(onehot, chosen),
+        calibration_error=metrics.calibration_error(scores, onehot, targets.is_single),
+        chance=metrics.chance(onehot, targets.is_single),
+        n_clips=len(right),
+        folds=(),
+        classes=(),
+        verdict=event_verdict(evaluation),
+    )
+
+
+def event_verdict(evaluation: EventEvaluation, doubts: tuple[str, ...] = ()) -> Figures:
+    """Return the verdict on detected events: its 'word' and 'why'."""
+    overall = evaluation.overall
+    f1, recall, precision = (x or 0.0 for x in (overall.f1_iou30, overall.recall, overall.precision))
+    low, high = overall.intervals.get("f1_iou30", (0.0, 1.0))
+    what = (
+        f"{100 * recall:.0f} % of the events are found, and {100 * precision:.0f} % of the detected"
+        " events are right"
+    )
+    if f1 < USELESS_F1:
+        return {"word": WORTHLESS, "why": f"only {what}."}
+    reasons = list(doubts)
+    n_events = overall.iou30.right + overall.iou30.missed
+    if n_events < FEW_EVENTS:
+        reasons.append(f"only {amount(n_events, 'event')} could be tested")
+    if f1 < GOOD_F1:
+        reasons.append(f"F1 is {f1:.2f}")
+    if high - low > WIDE:
+        reasons.append(f"the interval of F1 is wide, {low:.2f} to {high:.2f}")
+    weak = [c.label for c in evaluation.classes if c.label and (c.f1_iou30 or 0) < GOOD_CLASS_F1]
+    if weak:
+        reasons.append(f"F1 is below {GOOD_CLASS_F1} for {some(weak, 'class')}")
+    if (overall.false_per_hour or 0) > OFTEN:
+        reasons.append(f"{overall.false_per_hour:.0f} false events come an hour")
+    if reasons:
+        return {"word": CARE, "why": f"{what}, but {'; '.join(reasons)}."}
+    return {"word": USE, "why": f"{what}."}
