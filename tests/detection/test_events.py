@@ -141,6 +141,8 @@ def test_of_equal_classes_the_active_one_stays_and_else_the_first_begins():
     assert found(scores, rules(2)) == [(1, 5, "rain", 1.0), (6, 8, "bell", 1.0)]
     assert found(drawn("..4XX...", ".X4XX..."), rules(2)) == [(1, 5, "rain", 1.0)]
     assert found(drawn("..1XX...", ".X1XX..."), rules(2))[1] == (3, 5, "bell", 1.0)
+    three = drawn(".X6..", "..8..", "..8..")
+    assert found(three, rules(3)) == [(1, 2, "bell", 1.0), (2, 3, "rain", 0.8)]
 
 
 def test_competing_events_are_not_joined_across_another_class():

@@ -235,12 +235,21 @@ class EventMachine:
             and self._joins(earlier, k, first)
             and self._is_short(current, self._meet(current, first).tail_s)
         ):
-            self._waiting = [answer for answer in self._waiting if answer.stretch is not earlier]
+            self._take_back(earlier)
             new, track.earlier = earlier, None
         else:
             new = self._follow(track, current, k, first)
         track.current = new
         return new
+
+    def _take_back(self, stretch: _Stretch) -> None:
+        """Remove the answer for a competing stretch that goes on, if it has one."""
+        for place in reversed(range(len(self._waiting))):
+            other = self._waiting[place].stretch
+            if other is stretch:
+                del self._waiting[place]
+            if other.last <= stretch.last:
+                return
 
     def _joins(self, stretch: _Stretch, k: int, first: int) -> bool:
         """Tell whether a run of class ``k`` from window ``first`` continues the stretch."""

@@ -26,7 +26,7 @@ class Runs:
     """
 
     def __init__(self, thresholds: np.ndarray, leave: float, compete: bool) -> None:
-        self.thresholds = np.where(thresholds > 1, np.inf, thresholds)  # above 1: never
+        self.thresholds = thresholds
         self.levels, self.compete = leave * self.thresholds, compete
 
     def find(self, scores: np.ndarray, active: Sequence[int | None]) -> Iterator[tuple[int, Run]]:
