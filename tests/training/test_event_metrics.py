@@ -264,6 +264,11 @@ def test_of_two_events_the_one_with_more_overlap_counts(rain_end, label):
     assert evaluate(truth, answers).confusions == (Confusion(label, "bird", 1),)
 
 
+def test_of_two_events_with_the_same_overlap_the_first_counts():
+    truth = [[Event(0, 10, "rain"), Event(0, 10, "dog")]]
+    assert evaluate(truth, [[bird(1, 2)]]).confusions == (Confusion("dog", "bird", 1),)
+
+
 @settings(max_examples=10, deadline=None)
 @given(seed=SEEDS)
 def test_json_gives_the_same_evaluation(seed):
