@@ -21,7 +21,8 @@ CRITERIA = (IouCriterion(0.3), IouCriterion(0.5), CollarCriterion(), CollarCrite
 def test_a_curve_is_what_a_new_matching_at_each_threshold_gives(criterion, seed):
     truth, answers = draw_events(seed, most=40)
     curves = event_curves(recordings(truth), recordings(answers), criterion)
-    assert curves[-1].label is None
+    assert curves[-1].label is None and curves[-1].n_true == sum(map(len, truth))
+    assert sum(curve.n_true for curve in curves[:-1]) == curves[-1].n_true
     for curve in curves:
         scores = {e.score for one in answers for e in one if curve.label in (None, e.label)}
         assert curve.thresholds.tolist() == sorted(scores, reverse=True)

@@ -62,6 +62,23 @@ def test_a_smaller_collar_is_used_for_notes():
     truth, answers = [[bird(1, 1.08)]], [[bird(1.03, 1.1)]]
     assert evaluate(truth, answers).overall.f1_collar == 1
     assert evaluate(truth, answers, collar_s=0.02).overall.f1_collar == 0
+    assert evaluate(truth, [[bird(1.21, 1.25)]]).overall.f1_collar == 0
+
+
+def test_errors_confusions_and_rates_are_those_of_iou_30():
+    truth, answers = [[bird(1, 2), Event(0, 9, "rain")]], [[bird(1.5, 2.2), Event(0, 9, "rain")]]
+    evaluation = evaluate(truth, answers)  # the bird's IoU is 0.42
+    birds = evaluation.classes[0]
+    assert (birds.iou30, birds.iou50) == (MatchCounts(1, 0, 0), MatchCounts(0, 1, 1))
+    assert birds.onset_error.median == pytest.approx(0.5)
+    assert evaluation.confusions == () and birds.intervals["false_per_hour"][0] == 0
+    assert birds.intervals["false_per_hour"][1] == pytest.approx(60 * 3.6889, rel=1e-4)
+
+
+def test_an_event_shorter_than_a_microsecond_has_a_segment():
+    tiny, other = bird(3, 3 + 1e-7), bird(3 + 2e-7, 3 + 3e-7)
+    overall = evaluate([[tiny]], [[other]]).overall
+    assert overall.segments == MatchCounts(1, 0, 0) and overall.iou30 == MatchCounts(0, 1, 1)
 
 
 @pytest.mark.parametrize("case", json.loads(sed_eval_figures.GOLDEN.read_text()))
@@ -238,9 +255,18 @@ def test_an_answer_is_confused_with_the_event_that_it_overlaps_most():
     answers = [[bird(9.0, 11.5), bird(40, 41), bird(50, 50.5), bird(200, 201)]]
     confusions = evaluate(truth, answers).confusions
     assert confusions == (Confusion("rain", "bird", 2),)
-    answers = [[bird(9.6, 10.4)]]
-    both = evaluate([[Event(0, 100, "rain"), Event(9.5, 10.5, "dog")]], answers).confusions
-    assert [row.count for row in both] == [1]
+
+
+@pytest.mark.parametrize(("rain_end", "label"), [(10.0, "dog"), (10.8, "rain")])
+def test_of_two_events_the_one_with_more_overlap_counts(rain_end, label):
+    truth = [[Event(0, rain_end, "rain"), Event(9.3, 12, "dog")]]
+    answers = [[bird(9.0, 10.6)]]  # 1.0 or 1.6 s of rain, 1.3 s of the dog
+    assert evaluate(truth, answers).confusions == (Confusion(label, "bird", 1),)
+
+
+def test_of_two_events_with_the_same_overlap_the_first_counts():
+    truth = [[Event(0, 10, "rain"), Event(0, 10, "dog")]]
+    assert evaluate(truth, [[bird(1, 2)]]).confusions == (Confusion("dog", "bird", 1),)
 
 
 @settings(max_examples=10, deadline=None)

@@ -171,7 +171,7 @@ def _confusions(tables: EventTables, right: np.ndarray) -> tuple[Confusion, ...]
     is_false[right] = False
     false = tables.answers.take(is_false)
     false = false.take(np.lexsort((false.middle, false.recording)))
-    truth, middle = tables.truth, false.middle
+    truth, middle = tables.all_truth, false.middle
     low = np.searchsorted(false.recording, truth.recording, "left")
     high = np.searchsorted(false.recording, truth.recording, "right")
     first = first_at_least(middle, truth.start, low, high)
