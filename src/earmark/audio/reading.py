@@ -29,7 +29,7 @@ from earmark.audio.options import (
 )
 from earmark.audio.resampling import resampled
 from earmark.audio.source import Recording, SampleSource, Source, as_source
-from earmark.audio.stretch import Stretch, header_s, limit_of, missing_of, stretch_of
+from earmark.audio.stretch import ENDLESS_S, Stretch, header_s, limit_of, missing_of, stretch_of
 from earmark.errors import AudioError, amount
 
 
@@ -83,17 +83,20 @@ def open_stream(
     *,
     name: str | None = None,
     limit_hz: int | None = None,
+    is_endless: bool = False,
 ) -> Iterator[Stream]:
     """Open a recording to read it as :func:`read` does, but block by block.
 
     The length is limited by ``EARMARK_MAX_SECONDS`` and, if ``limit_hz`` is given, by
     ``EARMARK_MAX_BYTES``: the bytes of one channel at that rate, or at the rate of the recording if
-    that is higher. Iterating over the blocks may raise AudioError too.
+    that is higher. With ``is_endless`` it is not limited. Iterating over the blocks may raise
+    AudioError too.
     """
     source = as_source(source, name)
     with _naming(source), _opened(source, start, end) as (header, blocks, start_s):
         per_s = None if limit_hz is None else max(header.rate_hz, limit_hz)
-        stretch = stretch_of(header, start_s, end, limit_of(per_s))
+        limit_s = ENDLESS_S if is_endless else limit_of(per_s)
+        stretch = stretch_of(header, start_s, end, limit_s)
         stream = Stream(rate_hz or header.rate_hz, header_s(header, start_s, end))
         checked = _checked(header, blocks, stretch, options, stream)
         mono = _larger(_mono(checked, header, stream))

@@ -9,6 +9,7 @@ from earmark.audio.decoder import Header, Refusal, reason
 from earmark.errors import EarmarkError
 
 MAX_SECONDS = 24 * 3600.0  # of one clip; EARMARK_MAX_SECONDS overrides it
+ENDLESS_S = 1e9  # 30 years: no limit
 MAX_BYTES = 4 * 2**30  # of one clip's samples (6.2 h at 48 kHz); EARMARK_MAX_BYTES overrides it
 MIN_RATE_HZ = 100  # infrasound has 100; a wrong rate of 1 Hz would turn 1 sample into 16,000
 MAX_RATE_HZ = 10_000_000  # hydrophones reach 2 MHz; a wrong rate of 2 GHz took gigabytes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from earmark.classifier.recordings import Recordings
     from earmark.classifier.session import Session
     from earmark.data.clip import Clip
+    from earmark.detection.streams import EventStream
     from earmark.embeddings.store import Store
 
 
@@ -293,6 +295,52 @@ class Classifier:
         """
         return self._shared.predict_dataframe(recordings, rate_hz=rate_hz, coverage=coverage)
 
+    def detect(self, recordings: Recordings, *, rate_hz: int | None = None, **rules: Any) -> Any:
+        """Find events in long recordings.
+
+        Parameters
+        ----------
+        recordings : str, Path, bytes, array, or a list of these
+            As in :meth:`predict`; of any length.
+        rate_hz : int, optional
+            The sample rate of an array.
+        **rules
+            ``thresholds`` ('auto', '0.5' or 'CLASS=0.7,...') and attributes of
+            :class:`earmark.detection.EventRules`, such as ``min_duration_s=0.5``, instead of
+            those that training chose.
+
+        Returns
+        -------
+        list of Event, or list of RecordingEvents
+            The events of one recording by start; for a folder or a list, those of each recording.
+
+        Raises
+        ------
+        AudioError
+            A recording cannot be read.
+        """
+        return _detection().detect(self, recordings, rate_hz, **rules)
+
+    def stream(self, *, rate_hz: int, step_s: float = 0.24, **rules: Any) -> EventStream:
+        """Begin to find events in a stream of samples.
+
+        Parameters
+        ----------
+        rate_hz : int
+            The sample rate of the stream.
+        step_s : float
+            Seconds of sound that are computed at once.
+        **rules
+            As in :meth:`detect`.
+
+        Returns
+        -------
+        EventStream
+            Its ``feed(samples)`` and ``finish()`` return events.
+        """
+        stream: EventStream = _detection().EventDetector.load(self, **rules).stream(rate_hz, step_s)
+        return stream
+
     def predict_clips(
         self, clips: Iterable[Clip], store: Store | None = None, coverage: float | None = None
     ) -> Iterator[Prediction]:
@@ -437,6 +485,11 @@ class Classifier:
             KnownClips.from_json(header["known"]) if "known" in header else None,
             Detector(**header["detector"]) if "detector" in header else None,
         )
+
+
+def _detection() -> Any:
+    """Return the module that finds events; it stands on this room, so it is imported by name."""
+    return importlib.import_module("earmark.detection.detecting")
 
 
 def load(path: str | Path) -> Classifier:

@@ -30,6 +30,11 @@ class WindowScores(NamedTuple):
     def __len__(self) -> int:
         return len(self.scores)
 
+    @classmethod
+    def none(cls, n_classes: int) -> WindowScores:
+        """Return the scores of no window."""
+        return cls(np.zeros((0, n_classes), np.float32), np.zeros(0, np.float32))
+
 
 @dataclass(frozen=True)
 class WindowScorer:
@@ -61,7 +66,8 @@ class WindowScorer:
         """Return the scores of windows from each network's embeddings (n, E) of them."""
         classifier = self.classifier
         infos, n_classes = [network.info for network in self.networks], len(classifier.labels)
-        scores, known = [np.zeros((0, n_classes), np.float32)], [np.zeros(0, np.float32)]
+        none = WindowScores.none(n_classes)
+        scores, known = [none.scores], [none.known]
         for start in range(0, len(matrices[0]), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
             features = compute_features(infos, [m[rows] for m in matrices], classifier.features)
@@ -86,7 +92,9 @@ class ScoreStream:
 
     def feed(self, samples: Samples) -> WindowScores:
         """Return the scores of the windows that are complete with ``samples``."""
-        return self._score(self._passes({hz: r.feed(samples) for hz, r in self._resamplers.items()}))
+        return self._score(
+            self._passes({hz: r.feed(samples) for hz, r in self._resamplers.items()})
+        )
 
     def finish(self) -> WindowScores:
         """Return the scores of the last windows; silence follows the stream."""

@@ -155,7 +155,10 @@ def merge_blocks(info: BackboneInfo, blocks: np.ndarray, k: int) -> np.ndarray:
     stats, at = {}, 0
     rows = torch.from_numpy(blocks).double()
     for layer in info.layers:
-        mean, deviation = rows[:, at : at + layer.size], rows[:, at + layer.size : at + 2 * layer.size]
+        mean, deviation = (
+            rows[:, at : at + layer.size],
+            rows[:, at + layer.size : at + 2 * layer.size],
+        )
         at += 2 * layer.size
         frames = torch.ones(len(rows))
         stats[layer.name] = _merged(LayerStats(frames, mean, deviation.square()), k)

@@ -22,11 +22,11 @@ from earmark.classifier.prediction import check_names
 from earmark.classifier.targets import Targets
 from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.event import RecordingEvents
-from earmark.data.splits import FOLDS, Scheme, make_scheme
+from earmark.data.splits import FOLDS, make_scheme
 from earmark.detection.rules import EventRules
 from earmark.detection.scores import BLOCK_ROWS, WindowScores
 from earmark.embeddings.stages import Failure
-from earmark.errors import DataError, EarmarkError, amount
+from earmark.errors import DataError, EarmarkError
 from earmark.system.jsons import json_text
 from earmark.system.progress import Progress, Stages
 from earmark.training import candidates
@@ -226,7 +226,7 @@ class _Work:
     def _windows(
         self, networks: Sequence[Backbone], durations: np.ndarray
     ) -> tuple[float, list[float]]:
-        """Return the hop and the window lengths to try; drop layers that are too slow for the hop."""
+        """Return the hop and the window lengths to try; drop layers too slow for the hop."""
         short_s, median_s = float(np.quantile(durations, 0.25)), float(np.median(durations))
         if all(network.block_step() is not None for network in networks):
             hop_s = next((h for h in HOPS_S if h * HOPS_OF_EVENT <= short_s), HOPS_S[-2])
@@ -249,7 +249,7 @@ class _Work:
         best: _LengthFit,
         scenes: MixedScenes | AnnotatedScenes,
     ) -> DetectorTraining:
-        """Return the training: the best length on all scenes, and an estimate that never saw them."""
+        """Return the training: the best length on all scenes, and its estimate."""
         f1 = np.stack([fit.tuning.f1 for fit in fits])  # (L, F)
         others = (f1.sum(1, keepdims=True) - f1) / max(1, f1.shape[1] - 1)
         of_fold = [fits[k] for k in others.argmax(0)]
@@ -265,7 +265,9 @@ class _Work:
         truth = [windows.scenes[n].recording for n in counted]
         answers = [answers[n] for n in counted]
         evaluation = evaluate_events(truth, answers, seed=self.settings.seed)
-        classifier = self._classifier(windows, best, replace(rules, calibration=calibration), evaluation)
+        classifier = self._classifier(
+            windows, best, replace(rules, calibration=calibration), evaluation
+        )
         return DetectorTraining(
             classifier,
             evaluation,
@@ -288,7 +290,11 @@ class _Work:
         uses, features = used_backbones(windows.networks, best.average.specs(best.search.table))
         estimate = window_estimate(best.oof, best.search.targets, evaluation, self.scheme)
         detector = Detector(
-            best.length, windows.hop_s, self.dataset.is_single, rules.to_json(), evaluation.to_json()
+            best.length,
+            windows.hop_s,
+            self.dataset.is_single,
+            rules.to_json(),
+            evaluation.to_json(),
         )
         arguments = {k: v for k, v in vars(settings).items() if k != "progress"}
         origin = {
@@ -404,7 +410,7 @@ def _rows(
     Of every event a few windows; of every scene about as many of background as of events.
     """
     rng = np.random.default_rng(seed)
-    n_classes, is_any = has.shape[1], has.any(1)
+    n_classes, is_any = has.shape[1], np.asarray(has.any(1))
     if is_single:
         usable = usable & (has.sum(1) <= 1)
     picks, folds, first = [], [], 0
@@ -437,8 +443,11 @@ def _rows(
 
 
 def _kinds(head: str) -> tuple[str, ...]:
-    known = {"auto": ("prototype", "linear"), "linear": ("linear", "logistic")}
-    known |= {kind: (kind,) for kind in ("prototype", "logistic", "mlp")}
+    known: dict[str, tuple[str, ...]] = {
+        "auto": ("prototype", "linear"),
+        "linear": ("linear", "logistic"),
+    }
+    known |= {"prototype": ("prototype",), "logistic": ("logistic",), "mlp": ("mlp",)}
     if head not in known:
         raise EarmarkError(f"no head {head!r}. Known: {', '.join(known)}.")
     return known[head]

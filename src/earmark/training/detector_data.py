@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,10 +13,10 @@ import numpy as np
 from earmark import audio
 from earmark.audio.decoder import Samples
 from earmark.audio.options import AudioOptions
+from earmark.data import folders
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.event import Event
-from earmark.data import folders
 from earmark.data.splits import Scheme
 from earmark.embeddings.stages import Failure
 from earmark.errors import AudioError, DataError, amount
@@ -69,8 +70,8 @@ class MixedScenes:
                 total += (last - first) / rate_hz
             quiet_parts[fold] += [x[a:b] for a, b in quiet(x, rate_hz)]
         if not any(self.sounds):
-            first = self.skipped[0]
-            raise DataError(f"no clip could be read. The first is {first.path}: {first.reason}")
+            failure = self.skipped[0]
+            raise DataError(f"no clip could be read. The first is {failure.path}: {failure.reason}")
         self.backgrounds = self._backgrounds(background, quiet_parts, dataset.audio)
         n_sounds = sum(map(len, self.sounds))
         once_s = total + MEAN_GAP_S * n_sounds
@@ -106,7 +107,7 @@ class MixedScenes:
     def _backgrounds(
         self, paths: Sequence[Path], quiet_parts: Sequence[list[Samples]], options: AudioOptions
     ) -> list[list[Samples]]:
-        """Return the background of each fold: of its own recordings, or quiet parts of its clips."""
+        """Return each fold's background: recordings of its own, or quiet parts of its clips."""
         n_folds = len(self.sounds)
         self.has_background = bool(paths)
         if paths:
@@ -125,10 +126,7 @@ class MixedScenes:
             " --background with recordings of the place without the sounds."
         )
         rng = np.random.default_rng(self.seed)
-        return [
-            [*own, *(_noise(self.rate_hz, rng) for _ in range(4))]
-            for own in parts
-        ]
+        return [[*own, *(_noise(self.rate_hz, rng) for _ in range(4))] for own in parts]
 
     def _read_backgrounds(
         self, paths: Sequence[Path], n_folds: int, options: AudioOptions
@@ -174,7 +172,7 @@ class MixedScenes:
 def _split(pieces: Sequence[Samples], n: int) -> list[Sequence[Samples]]:
     """Split pieces into n runs of neighbours, none empty."""
     borders = [k * len(pieces) // n for k in range(n + 1)]
-    return [pieces[a:b] for a, b in zip(borders, borders[1:], strict=False)]
+    return [pieces[a:b] for a, b in itertools.pairwise(borders)]
 
 
 def _by_class(dataset: Dataset, seed: int) -> list[int]:

@@ -49,7 +49,9 @@ def window_estimate(
 def event_verdict(evaluation: EventEvaluation, doubts: tuple[str, ...] = ()) -> Figures:
     """Return the verdict on detected events: its 'word' and 'why'."""
     overall = evaluation.overall
-    f1, recall, precision = (x or 0.0 for x in (overall.f1_iou30, overall.recall, overall.precision))
+    f1, recall, precision = (
+        x or 0.0 for x in (overall.f1_iou30, overall.recall, overall.precision)
+    )
     low, high = overall.intervals.get("f1_iou30", (0.0, 1.0))
     what = (
         f"{100 * recall:.0f} % of the events are found, and {100 * precision:.0f} % of the detected"

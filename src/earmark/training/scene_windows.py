@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
 
 from earmark.audio.decoder import Samples
 from earmark.audio.resampling import resample
-from earmark.backbones.base import Backbone, LayerStats
+from earmark.backbones.base import Backbone
 from earmark.data.event import RecordingEvents
 from earmark.embeddings.computing import compute_pool
 from earmark.embeddings.sliding import Pass, SlidingWindows, Stats, embedding_of, merge_blocks
@@ -67,7 +66,7 @@ class SceneWindows:
 
     @property
     def _keys(self) -> list[tuple[int, float]]:
-        """Each network with the lengths that are computed by it; blocks have the length of a hop."""
+        """Each network with the lengths that it computes; blocks have the length of a hop."""
         return [
             (k, length)
             for k, network in enumerate(self.networks)
@@ -112,9 +111,7 @@ class SceneWindows:
             else:
                 n_blocks = round(length / self.hop_s)
                 parts = [merge_blocks(network.info, x, n_blocks) for x in self._kept[k, self.hop_s]]
-            matrices.append(
-                np.concatenate([x[:n] for x, n in zip(parts, counts, strict=True)])
-            )
+            matrices.append(np.concatenate([x[:n] for x, n in zip(parts, counts, strict=True)]))
         return matrices
 
     def counts(self, length: float) -> list[int]:
@@ -128,7 +125,7 @@ class SceneWindows:
             for n in [round(length / self.hop_s)]
             if self.networks[k].block_step() is not None or own == length
         ]
-        return np.min(numbers, 0).tolist()
+        return [int(n) for n in np.min(numbers, 0)]
 
     def onehot(self, length: float, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Return the classes (n, K) of all windows of a length, and whether each is usable (n,).

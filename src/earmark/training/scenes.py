@@ -120,7 +120,7 @@ def join_background(
             part[:fade] *= ramp if at else 1
         x[at : at + len(part)] += part
         at += max(1, len(part) - fade)
-    return x[:n]
+    return np.asarray(x[:n])
 
 
 def level_of(x: Samples) -> float:
@@ -135,7 +135,7 @@ def _faded(x: Samples, rate_hz: int) -> Samples:
         ramp = np.linspace(0, 1, fade, dtype=np.float32)
         y[:fade] *= ramp
         y[-fade:] *= ramp[::-1]
-    return y
+    return np.asarray(y, np.float32)
 
 
 def made_scene(fold: int, rate_hz: int, rng: np.random.Generator) -> Scene:
