@@ -26,7 +26,7 @@ from earmark.data.splits import FOLDS, make_scheme
 from earmark.detection.rules import EventRules
 from earmark.detection.scores import BLOCK_ROWS, WindowScores
 from earmark.embeddings.stages import Failure
-from earmark.errors import DataError, EarmarkError
+from earmark.errors import EarmarkError
 from earmark.system.jsons import json_text
 from earmark.system.progress import Progress, Stages
 from earmark.training import candidates
@@ -49,7 +49,7 @@ HOPS_OF_EVENT = 4  # hops in the shortest usual event
 LENGTHS = (0.6, 1.0, 1.6)  # windows to try, as multiples of the median event
 SHORTEST_WINDOW, LONGEST_WINDOW_S = 3, 3.0  # hops; seconds
 HOPS_OF_WINDOW = 4  # for networks that compute each window by itself
-MOST_ROWS = 12_000  # windows that heads are fitted to
+TRIED_ROWS, MOST_ROWS = 4_000, 12_000  # windows that heads are fitted to: to try, and to save
 MOST_OF_EVENT = 6  # windows of one event
 LEAST_BACKGROUND, MOST_MADE = 30, 120  # windows of background of a scene
 
@@ -198,8 +198,10 @@ class _Work:
             windows = SceneWindows.of(scenes, networks, lengths, hop_s, step)
         self.notes += scenes.notes
         with self.stages.stage("choose", 3 * len(lengths), "choosing windows, layers, rules") as s:
-            fits = [_fit_length(self, windows, length, s) for length in lengths]
-        best = fits[int(np.argmax([fit.tuning.f1.mean() for fit in fits]))]
+            fits = [_fit_length(self, windows, length, TRIED_ROWS, s) for length in lengths]
+        number = int(np.argmax([fit.tuning.f1.mean() for fit in fits]))
+        with self.stages.stage("fit", 3, "fitting") as s:
+            best = fits[number] = _fit_length(self, windows, lengths[number], MOST_ROWS, s)
         with self.stages.stage("estimate", 1, "estimating events"):
             return self._finish(windows, fits, best, scenes)
 
@@ -335,14 +337,15 @@ class _LengthFit:
 
 
 def _fit_length(
-    work: _Work, windows: SceneWindows, length: float, step: Callable[[], None]
+    work: _Work, windows: SceneWindows, length: float, most: int, step: Callable[[], None]
 ) -> _LengthFit:
-    """Choose and fit heads for windows of one length, and the rules for their scores."""
+    """Choose and fit heads for ``most`` windows of one length, and the rules for their scores."""
     settings, dataset = work.settings, work.dataset
     labels = dataset.labels
     matrices, counts = windows.matrices(length), windows.counts(length)
     has, usable = windows.onehot(length, labels)
     rows, targets, fold = _rows(windows, counts, has, usable, dataset.is_single, settings.seed)
+    rows, targets, fold = _thinned(rows, targets, fold, most, settings.seed)
     infos = [network.info for network in windows.networks]
     specs = candidates.candidates(infos, settings.layers)
     table = FeatureTable(infos, [m[rows] for m in matrices], specs)
@@ -433,12 +436,13 @@ def _rows(
         targets = Targets.single(classes, n_classes + 1)
     else:
         targets = Targets.several(has[rows])
-    keep = thinned(np.arange(len(rows)), targets, MOST_ROWS, seed)
-    if len(np.unique(targets.rows(keep).first)) < min(2, n_classes + 1):
-        raise DataError(
-            "there are no windows of background. Give --background with recordings of the place"
-            " without the sounds."
-        )
+    return rows, targets, fold
+
+
+def _thinned(
+    rows: np.ndarray, targets: Targets, fold: np.ndarray, most: int, seed: int
+) -> tuple[np.ndarray, Targets, np.ndarray]:
+    keep = thinned(np.arange(len(rows)), targets, most, seed)
     return rows[keep], targets.rows(keep), fold[keep]
 
 
@@ -446,8 +450,10 @@ def _kinds(head: str) -> tuple[str, ...]:
     known: dict[str, tuple[str, ...]] = {
         "auto": ("prototype", "linear"),
         "linear": ("linear", "logistic"),
+        "logistic": ("logistic",),
+        "mlp": ("mlp",),
+        "prototype": ("prototype",),
     }
-    known |= {"prototype": ("prototype",), "logistic": ("logistic",), "mlp": ("mlp",)}
     if head not in known:
         raise EarmarkError(f"no head {head!r}. Known: {', '.join(known)}.")
     return known[head]
