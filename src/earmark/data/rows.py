@@ -51,19 +51,13 @@ def clips_of(
         columns = {ours: columns[ours] for ours in ("path", "start", "end") if ours in columns}
     reader = RowReader(table, columns, separator, split_map)
     numbers, clips = array("q"), list[Clip]()
-    has_text_lists = False
     for number, row in table.rows:
-        cell = row.get(columns.get("label", ""))
-        is_text = isinstance(cell, str) and text_list(cell) is not None
-        if is_text or isinstance(cell, LISTS):
-            reader.separator = reader.separator or LIST_SEPARATOR
-        has_text_lists |= is_text
         try:
             clips.append(reader.clip(number, row))
         except ValueError as error:
             raise DataError(f"{table.name}, row {number}: {error}.") from error
         numbers.append(number)
-    if has_text_lists:
+    if reader.has_text_lists:
         notes.append(
             f"column {columns['label']!r} has lists written as text, each read as several classes;"
             " earmark 0.1 read each as one class"
@@ -90,23 +84,32 @@ def clips_of(
 
 
 class RowReader:
-    """Turns rows into clips; repeated texts are in memory once."""
+    """Turns rows into clips; repeated texts are in memory once.
+
+    If a label is a list, ``separator`` becomes ``LIST_SEPARATOR`` unless one is given.
+    """
 
     def __init__(
         self,
         table: Table,
         columns: Mapping[str, str],
         separator: str | None,
-        split_map: SplitMap,
+        split_map: SplitMap = SplitMap(),  # noqa: B008  # frozen
     ) -> None:
         self.columns, self.separator, self.split_map = columns, separator, split_map
         self.seconds = Seconds(table.name, table.has_decimal_commas)
         self.locator = Locator(table.folder)
+        self.has_text_lists = False
         self._paths: dict[str, Path] = {}
 
     def clip(self, number: int, row: Row) -> Clip:
         """Return the clip of one row; ValueError says what is wrong with it."""
-        label = _label(row.get(self.columns.get("label", "")), self.separator)
+        cell = row.get(self.columns.get("label", ""))
+        is_text = isinstance(cell, str) and text_list(cell) is not None
+        if is_text or isinstance(cell, LISTS):
+            self.separator = self.separator or LIST_SEPARATOR
+        self.has_text_lists |= is_text
+        label = _label(cell, self.separator)
         text = {n: _text(row.get(column)) for n, column in self.columns.items() if n != "label"}
         if not text["path"].strip():
             raise ValueError("the path is empty. Name a recording")
