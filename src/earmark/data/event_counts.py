@@ -60,7 +60,7 @@ def counts(recordings: Iterable[RecordingEvents]) -> list[HourCounts]:
         regions = recording.regions
         for start, end in ((0.0, recording.seconds),) if regions is None else regions:
             for first, last in _by_hour(recording, start, end):
-                row_of(recording, first).seconds += last - first
+                row_of(recording, (first + last) / 2).seconds += last - first
     return [rows[key] for key in sorted(rows)]
 
 
