@@ -13,6 +13,7 @@ from audio_files import RATE, encode, noise
 from earmark.data.dataset import Dataset
 from earmark.data.event import Event, RecordingEvents
 from earmark.data.event_counts import counts
+from earmark.data.event_files import write_each
 from earmark.data.event_reading import read_events
 from earmark.errors import DataError
 
@@ -152,6 +153,21 @@ def test_regions_are_sorted_apart_and_hold_every_event(
         assert any(a <= start and end <= b for a, b in regions)
     inside = {t for e in events for t in range(int(e.start) - margin, int(e.end) + margin)}
     assert sum(b - a for a, b in regions) == len(inside & set(range(200)))
+
+
+def test_tracks_may_lie_in_sub_folders(tmp_path: Path) -> None:
+    places = [tmp_path / name for name in ("site 10/x.wav", "site 2/x.wav", "y.wav")]
+    recordings = []
+    for place in places:
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(encode(noise(RATE), "WAV"))
+        events = (Event(0.25, 0.5, place.parent.name),) if place.stem == "x" else ()
+        recordings.append(RecordingEvents(str(place), 1.0, events))
+        write_each(recordings[-1], tmp_path, "audacity", tmp_path)
+    assert read_events(tmp_path) == [recordings[1], recordings[0], recordings[2]]
+    (tmp_path / "site 2" / "x.wav.txt").unlink()
+    said = refusal(tmp_path)
+    assert "site 2/x.wav has no label track beside it, unlike the recordings in" in said
 
 
 def test_clock_times_come_from_names(tmp_path: Path) -> None:

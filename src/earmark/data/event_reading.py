@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -13,13 +13,14 @@ from typing import NamedTuple
 from earmark.audio.reading import header_of
 from earmark.audio.stretch import END_SLACK_S
 from earmark.data import dataframes
+from earmark.data.annotations import read_folder
 from earmark.data.clip import COLUMNS, Clip, split_label
 from earmark.data.clock import begins_at
 from earmark.data.columns import plain, resolve
 from earmark.data.dataset import table_at
 from earmark.data.event import Event, RecordingEvents
 from earmark.data.event_formats import KALEIDOSCOPE
-from earmark.data.folders import natural_key
+from earmark.data.folders import entries, is_recording, natural_key
 from earmark.data.rows import RowReader, check_present
 from earmark.data.tables import Row, Table
 from earmark.errors import AudioError, DataError
@@ -55,9 +56,9 @@ def read_events(
     Parameters
     ----------
     source : str, Path or frame
-        A manifest, a label track, a folder of recordings with one beside each, a file that
-        ``event_files`` wrote, or a frame: see ``Dataset.read``. A row without times is an event
-        from the beginning to the end of its recording.
+        A manifest, a label track, a folder of recordings with one beside each (also in its
+        sub-folders), a file that ``event_files`` wrote, or a frame: see ``Dataset.read``. A row
+        without times is an event from the beginning to the end of its recording.
     annotated : float, optional
         Only stretches up to so many seconds from an event were annotated. By default, recordings
         were annotated from the beginning to the end.
@@ -73,8 +74,8 @@ def read_events(
     Returns
     -------
     list of RecordingEvents
-        In the order of their first rows. The length is that of the file, if its header tells; the
-        clock time is that of its name.
+        In the order of their first rows, or of the paths in a folder. The length is that of the
+        file, if its header tells; the clock time is that of its name.
 
     Raises
     ------
@@ -98,7 +99,8 @@ def read_events(
     options["label"] = None if label == "label" else label
     table = _table(source, options, label, path, root)
     tracks = _tracks(table, options, separator)
-    paths = sorted(tracks, key=natural_key) if table.unlabelled else list(tracks)
+    is_folder = isinstance(source, (str, Path)) and os.path.isdir(source)
+    paths = sorted(tracks, key=natural_key) if is_folder else list(tracks)
     return [_recording(table.name, path, tracks[path], annotated, timezone) for path in paths]
 
 
@@ -131,13 +133,36 @@ def _table(
         return dataframes.read_object(source, names, root, path)
     if not str(source).strip():
         raise DataError("the name of the events is empty. Give a file or a folder.")
-    table = table_at(Path(os.path.abspath(source)), names, label, root, True, path)
+    place = Path(os.path.abspath(source))
+    table = _folders(place, label) if place.is_dir() else None
+    table = table or table_at(place, names, label, root, True, path)
     if table is None:
         raise DataError(
             f"{source} is a folder without label tracks. Give a folder of recordings with a label"
             " track beside each, or a table of events."
         )
     return table
+
+
+def _folders(folder: Path, label: str) -> Table | None:
+    """Return the label tracks beside recordings in a folder and below, or None without any."""
+    tables, bare = list[Table](), list[Path]()
+    for here, inside, _ in os.walk(folder):
+        inside[:] = sorted((name for name in inside if not name.startswith(".")), key=natural_key)
+        files = [entry for entry in entries(Path(here)) if not entry.is_dir()]
+        table = read_folder(Path(here), files, label)
+        tables += [table] if table else []
+        bare += [] if table else [path for path in files if is_recording(path)]
+    if tables and bare:
+        raise DataError(
+            f"{bare[0]} has no label track beside it, unlike the recordings in {tables[0].name}."
+            " Label it, write an empty track if it has no event, or move it elsewhere."
+        )
+    rows = enumerate((row for table in tables for _, row in table.rows), 1)
+    unlabelled = tuple(path for table in tables for path in table.unlabelled)
+    return (
+        replace(tables[0], name=str(folder), rows=rows, unlabelled=unlabelled) if tables else None
+    )
 
 
 def _tracks(
