@@ -202,6 +202,9 @@ def test_json_tells_what_the_recording_itself_does_not(tmp_path: Path) -> None:
     assert read_events(tmp_path / "t.json") == recordings
     assert json.loads((tmp_path / "t.json").read_text())["schema"] == 1
     text = (tmp_path / "t.json").read_text()
+    write_events([], tmp_path / "t.json", "json")
+    with pytest.raises(DataError, match="has no rows. Write one row per event"):
+        read_events(tmp_path / "t.json")
     for old, new in (('"events"', '"event"'), ("[[0.000, 3.000]]", "[3]"), ("9.000", '"x"')):
         (tmp_path / "t.json").write_text(text.replace(old, new))
         with pytest.raises(DataError, match="Write the file again"):
@@ -261,6 +264,10 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
         write_events([of(tmp_path / "a\tb.wav")], tmp_path / "t.txt", "raven")
     with pytest.raises(DataError, match="the path .*begins or ends with a blank"):
         write_events([of(tmp_path / " a.wav")], tmp_path / "t.csv", "kaleidoscope")
+    nan = float("nan")
+    for event in (Event(0, nan, "x"), Event(1, 1, "x"), Event(-1, 1, "x"), Event(0, 1, "x", nan)):
+        with pytest.raises(DataError, match=r"Event\(.* in .*a.wav has impossible numbers"):
+            write_events([of(tmp_path / "a.wav", event)], tmp_path / "t.json", "json")
     for format in ("csv", "parquet"):
         with pytest.raises(EarmarkError, match="cannot write .*No such file or directory"):
             write_events([unknown], tmp_path / "missing" / "t", format)

@@ -7,6 +7,7 @@ that a format cannot hold is refused: it would be another one when it is read ag
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,4 +189,9 @@ class _Checked:
             check_path(recording.path, self._format)
             for event in recording.events:
                 self._check_label(event.label, self._format)
+                if not (0 <= event.start < event.end < math.inf and 0 <= event.score <= 1):
+                    raise DataError(
+                        f"{event} in {one_line(recording.path)} has impossible numbers. Start must"
+                        " be before end, and the score between 0 and 1."
+                    )
             yield recording

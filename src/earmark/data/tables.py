@@ -32,6 +32,7 @@ PLAIN_ROWS = 65_536
 # A cell, or a string in a JSON line, with a byte that is not UTF-8.
 _NOT_UTF8 = re.compile('[^,;\t\r\n"]*[\udc80-\udcff][^,;\t\r\n"]*')
 
+_SPAN = ("start", "end", "label")
 # How JSON of ``event_files`` begins.
 _EVENTS = re.compile(r'\s*\{\s*"schema"\s*:\s*1\s*,\s*"recordings"\s*:\s*\[')
 
@@ -226,8 +227,8 @@ def _json(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row
     """
     if _EVENTS.match(text):
         rows_of_events = list(_events(manifest, text))
-        names = dict.fromkeys(name for row in rows_of_events for name in row)
-        return list(names), enumerate(rows_of_events, 1)
+        names = (name for row in rows_of_events for name in row)
+        return list(dict.fromkeys(("path", *_SPAN, *names))), enumerate(rows_of_events, 1)
     is_array = text.lstrip().startswith("[")
     objects: list[Row] = _objects(manifest, 1, text) if is_array else []
 
@@ -257,7 +258,7 @@ def _events(manifest: Path, text: str) -> Iterator[Row]:
             )
         about = {name: cell for name, cell in recording.items() if name != "events"}
         for event in events or [{}]:
-            yield {**dict.fromkeys(("start", "end", "label")), **about, **event}
+            yield {**dict.fromkeys(_SPAN), **about, **event}
 
 
 def _lines(text: str) -> Iterator[str]:
