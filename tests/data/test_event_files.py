@@ -138,8 +138,9 @@ def test_any_label_is_read_back_or_refused(
     folder: Path, tmp_path: Path, parts: list[tuple[int, int, str, int]]
 ) -> None:
     unfit: dict[str, DataError] = {}
-    events = {Event(s / 1e3, (s + n) / 1e3, name, score / 1e4) for s, n, name, score in parts}
-    recording = of(folder / "b" / "c, d's ü.wav", *sorted(events))
+    scores = {(s / 1e3, (s + n) / 1e3, name): score / 1e4 for s, n, name, score in parts}
+    events = [Event(*span, score) for span, score in sorted(scores.items())]
+    recording = of(folder / "b" / "c, d's ü.wav", *events)
     for format in TABLES:
         table = tmp_path / f"any{SUFFIXES[format]}"
         try:

@@ -41,6 +41,8 @@ def refusal(source: object, **options: object) -> str:
 
 def test_events_overlap_and_equal_rows_count_once(folder: Path) -> None:
     text = HEAD + "b.wav,1,2,x\na.wav,,,\nb.wav,0.5,1.5,y\nb.wav,1.0,2.00,x\nb.wav,1,2,y\n"
+    scored = HEAD.strip() + ",score\nb.wav,1,2,x,0.9\nb.wav,1,2,x,0.5\n"
+    assert read_events(table(folder, scored))[0].events == (Event(1, 2, "x", 0.9),)
     first, second = read_events(table(folder, text))
     events = (Event(0.5, 1.5, "y"), Event(1, 2, "x"), Event(1, 2, "y"))
     assert first == RecordingEvents(str(folder / "b.wav"), 2.0, events)

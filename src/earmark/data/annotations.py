@@ -111,7 +111,8 @@ def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Tabl
     if bare:
         raise DataError(
             f"{bare[0]} has no label track beside it, unlike {amount(len(complete), 'recording')}"
-            f" in {folder}. Label it, or move it elsewhere."
+            f" in {folder}. Label it, with an empty track if it has no sound to label, or move it"
+            " elsewhere."
         )
 
     tables = [read_track(track, label) for track in tracks]

@@ -51,7 +51,7 @@ def read_events(
     """Read the events of recordings, as annotated by a person or written by ``event_files``.
 
     Unlike ``Dataset.read``, this keeps recordings without events (an empty label track, or a row
-    with only a path), and events may overlap. Equal rows count once.
+    with only a path), and events may overlap. Rows with equal times and labels count once.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def _folders(folder: Path, label: str) -> Table | None:
     if tables and bare:
         raise DataError(
             f"{bare[0]} has no label track beside it, unlike the recordings in {tables[0].name}."
-            " Label it, write an empty track if it has no event, or move it elsewhere."
+            " Label it, with an empty track if it has no sound to label, or move it elsewhere."
         )
     rows = enumerate((row for table in tables for _, row in table.rows), 1)
     unlabelled = tuple(path for table in tables for path in table.unlabelled)
@@ -253,7 +253,7 @@ def _recording(
 ) -> RecordingEvents:
     seconds, limit = _length(path)
     seconds = seconds or track.seconds
-    events = set[Event]()
+    events: dict[tuple[float, float, str], Event] = {}
     for span, number in track.rows.items():
         start, end = span.start or 0.0, seconds if span.end is None else span.end
         if not end or (limit and (end > limit + END_SLACK_S or start >= limit)):
@@ -263,10 +263,12 @@ def _recording(
                 f"{table}, row {number}: the event from {start:g} s to {stop} is not inside the"
                 f" recording {path!r}, which {has}. Correct start and end."
             )
-        events.update(Event(start, end, label, span.score) for label in span.labels)
-    regions = track.regions if annotated is None else _around(events, annotated, seconds)
+        for label in span.labels:
+            events.setdefault((start, end, label), Event(start, end, label, span.score))
+    several = tuple(sorted(events.values()))
+    regions = track.regions if annotated is None else _around(several, annotated, seconds)
     begins = track.begins_at or begins_at(path, timezone)
-    return RecordingEvents(path, seconds, tuple(sorted(events)), regions, begins)
+    return RecordingEvents(path, seconds, several, regions, begins)
 
 
 def _length(path: str) -> tuple[float, float]:
