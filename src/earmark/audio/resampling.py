@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Generator, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,43 @@ def resample(x: Samples, from_hz: int, to_hz: int) -> Samples:
     return np.asarray(soxr.resample(x, from_hz, to_hz, quality="HQ"), np.float32)
 
 
+class StreamResampler:
+    """Resamples a stream; its blocks together equal the result of :func:`resample`, to the bit.
+
+    ``feed`` returns what is complete, perhaps nothing; ``flush`` returns the rest and makes it
+    ready for another stream, and ``reset`` forgets what was fed.
+    """
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        self.from_hz, self.to_hz = from_hz, to_hz
+        self._resampler: Any = None
+        if from_hz != to_hz:
+            import soxr
+
+            self._resampler = soxr.ResampleStream(from_hz, to_hz, 1, "float32", "HQ")
+
+    def feed(self, x: Samples) -> Samples:
+        """Return the samples that the next ``x`` (n,) completes."""
+        return self._chunk(x, last=False)
+
+    def flush(self) -> Samples:
+        """Return the last samples of the stream."""
+        y = self._chunk(np.zeros(0, np.float32), last=True)
+        self.reset()
+        return y
+
+    def reset(self) -> None:
+        """Begin a new stream, as after a gap."""
+        if self._resampler is not None:
+            self._resampler.clear()
+
+    def _chunk(self, x: Samples, last: bool) -> Samples:
+        if self._resampler is None:
+            return x
+        y = self._resampler.resample_chunk(np.ascontiguousarray(x), last=last)
+        return np.asarray(y, np.float32)
+
+
 def resampled(
     blocks: Iterable[Samples], from_hz: int, to_hz: int
 ) -> Generator[Samples, None, None]:
@@ -36,8 +74,6 @@ def resampled(
     if from_hz == to_hz:
         yield from blocks
         return
-    import soxr
-
     blocks = iter(blocks)
     parts = list(_first(blocks))
     if (more := next(blocks, None)) is None:  # a third faster than block by block
@@ -46,13 +82,11 @@ def resampled(
             raise _too_short(sum(map(len, parts)), from_hz, to_hz)
         yield y
         return
-    resampler = soxr.ResampleStream(from_hz, to_hz, 1, dtype="float32", quality="HQ")
+    resampler = StreamResampler(from_hz, to_hz)
     n, count = 0, 0
     for block in itertools.chain(parts, [more], blocks, [None]):
-        last = block is None
-        x = np.zeros(0, np.float32) if block is None else np.ascontiguousarray(block)
-        y = resampler.resample_chunk(x, last=last)
-        n, count = n + len(x), count + len(y)
+        y = resampler.flush() if block is None else resampler.feed(block)
+        n, count = n + (0 if block is None else len(block)), count + len(y)
         if len(y):
             yield y
     if not count:
