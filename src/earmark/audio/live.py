@@ -191,23 +191,28 @@ class _Closed(threading.Event):
         self._buffer.wake()
 
 
-def captured(source: LiveItems, buffer: RingBuffer) -> LiveItems:
-    """Yield the items of ``source``; from the first one on, a thread reads it into ``buffer``."""
+def captured(capture: Callable[[RingBuffer], None], buffer: RingBuffer) -> LiveItems:
+    """Yield what ``capture`` puts into ``buffer``; a thread runs it from the first item on."""
 
-    def capture() -> None:
+    def run() -> None:
         try:
-            with contextlib.closing(source):
-                for item in source:
-                    if not buffer.put(item):
-                        break
+            capture(buffer)
         except BaseException as error:  # the consumer gets it
             buffer.finish(error)
         else:
             buffer.finish()
 
     # A daemon: FFmpeg may wait for a server until its timeout, and nobody waits for FFmpeg.
-    threading.Thread(target=capture, name="earmark live", daemon=True).start()
+    threading.Thread(target=run, name="earmark live", daemon=True).start()
     try:
         yield from buffer
     finally:
         buffer.closed.set()
+
+
+def pump(source: LiveItems, buffer: RingBuffer) -> None:
+    """Put the items of ``source`` into ``buffer`` until one of them ends."""
+    with contextlib.closing(source):
+        for item in source:
+            if not buffer.put(item):
+                return

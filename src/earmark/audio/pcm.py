@@ -17,8 +17,10 @@ from earmark.audio.stretch import MAX_RATE_HZ, MIN_RATE_HZ
 from earmark.errors import EarmarkError, amount, did_you_mean
 
 # Names as in FFmpeg: signed, unsigned or float; bits; little or big endian.
-FORMATS = ("s16le", "u8", "s8", "s24le", "s32le", "f32le", "f64le")
-FORMATS += ("s16be", "s24be", "s32be", "f32be", "f64be")
+FORMATS = (
+    *("s16le", "u8", "s8", "s24le", "s32le", "f32le", "f64le"),
+    *("s16be", "s24be", "s32be", "f32be", "f64be"),
+)
 READ_BYTES = 1 << 16  # at most; a pipe gives what it has
 _MAGIC_BYTES = 12
 _CONTAINERS = {
@@ -155,7 +157,7 @@ def _refuse_containers(beginning: bytes, pcm: Pcm) -> None:
         name = "MP4"
     if name:
         raise Refusal(
-            f"has {name} and not raw PCM; give the path of the file, or pipe it through: ffmpeg -i -"
-            f" -f {pcm.format} -ar {pcm.rate_hz} -ac {pcm.channels} -",
+            f"has {name} and not raw PCM; give the path of the file, or pipe it through: ffmpeg"
+            f" -i - -f {pcm.format} -ar {pcm.rate_hz} -ac {pcm.channels} -",
             "unreadable",
         )

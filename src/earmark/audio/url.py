@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from earmark.audio.decoder import Refusal, Samples, reason
-from earmark.audio.live import Clock, Gap, LiveBlock, LiveItems, Sleep
+from earmark.audio.live import Clock, Gap, LiveBlock, LiveItem, LiveItems, Sleep
 from earmark.audio.mixing import Mixer
 from earmark.errors import EarmarkError, amount
 
@@ -52,6 +53,10 @@ class _BrokenError(Exception):
     """A connection that ended; the text is the reason."""
 
 
+class _NoSoundError(Exception):
+    """A server that sends no sound; the text says what it sends."""
+
+
 class UrlListener:
     """Yields the sound of a URL, connection after connection.
 
@@ -65,27 +70,27 @@ class UrlListener:
         self.url, self.mixer, self.clock, self.sleep = url, mixer, clock, sleep
         self.retries = retries
         self._pause_s, self._failures = FIRST_PAUSE_S, 0
-        self._last_at: float | None = None  # of the last item
-        self._problem = ""  # why the last connection broke
-        self._heard = 0  # samples since the beginning of a finite recording
-        self._head: Samples | None = None  # its first samples
+        self._last_at = 0.0  # the time of the last item
+        self._problem = ""  # why the last connection broke; empty once sound comes again
+        self._place = _Place()
 
     def items(self) -> LiveItems:
         """Yield blocks; gaps when a connection breaks, and when the sound comes back.
 
-        Ends only at the end of a recording of known length. Raises Refusal if the first connection
-        shows that later ones would fail too, and if there were too many.
+        Ends only at the end of a recording whose length is known. Raises Refusal if the first
+        connection shows that later ones would fail too, and if too many failed.
         """
-        import av
+        from av.error import FFmpegError
 
+        self._last_at = self.clock()
         while True:
             try:
-                is_over = yield from self._connection()
-                if is_over:
+                if (yield from self._connection()):
                     return
                 self._problem = "the server ended the stream"
-            except (av.error.FFmpegError, OSError, ValueError, _BrokenError) as error:
-                self._give_up_if_hopeless(error)
+            except (FFmpegError, OSError, _BrokenError, _NoSoundError) as error:
+                if not (self._failures or self._place.has_sound):
+                    _give_up_if_hopeless(self.url, error)
                 self._problem = _text(error)
             self._failures += 1
             if self.retries is not None and self._failures > self.retries:
@@ -98,5 +103,194 @@ class UrlListener:
             self.sleep(self._pause_s)
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
-    def _connection(self) -> Iterator[LiveBlock | Gap]:
-        ...
+    def _connection(self) -> Generator[LiveItem, None, bool]:
+        """Yield what one connection brings; return whether the recording is over."""
+        with _connected(self.url) as (container, stream):
+            is_finite = _is_finite(container)
+            if self._place.begin(is_finite) and container.format.name == "hls":
+                return True  # it was live, and now its playlist has an end
+            connected_s = 0.0
+            for part in _sound(container, stream, self.clock):
+                if isinstance(part, Gap):
+                    yield self._gap(part.reason, part.lost_s)
+                    continue
+                samples, rate_hz = part
+                is_float = stream.codec_context.name.startswith(("pcm_f32", "pcm_f64"))
+                mono = self._place.rest_of(self.mixer.mono(samples, is_float))
+                if not len(mono):
+                    continue
+                if self._problem:
+                    yield self._gap(f"connected again after this: {self._problem}")
+                    self._problem = ""
+                self._last_at = self.clock()
+                yield LiveBlock(mono, rate_hz, self._last_at)
+                connected_s += len(mono) / rate_hz
+                if connected_s >= STEADY_S:
+                    self._pause_s, self._failures = FIRST_PAUSE_S, 0
+            return is_finite
+
+    def _gap(self, why: str, lost_s: float | None = None) -> Gap:
+        """Return a gap of ``lost_s``, by default the time since the last item."""
+        now = self.clock()
+        if lost_s is None:
+            if self._place.is_resumable:
+                return Gap(0.0, why)
+            lost_s = max(0.0, now - self._last_at)
+        self._last_at = now
+        return Gap(lost_s, why)
+
+
+class _Place:
+    """Where a recording of known length is, so that a new connection goes on there.
+
+    Some stations state a length although they are live. So a new connection goes on only if it
+    begins with the same samples as the first one; else all of it is new.
+    """
+
+    def __init__(self) -> None:
+        self.has_sound = self.is_resumable = False
+        self._head = np.zeros(0, np.float32)
+        self._position = self._end = 0  # in samples: of this connection, and of all so far
+
+    def begin(self, is_finite: bool) -> bool:
+        """Begin a new connection; return whether it has an end, and the one before had none."""
+        has_become_finite = self.has_sound and is_finite and not self.is_resumable
+        self.is_resumable, self._position = is_finite, 0
+        return has_become_finite
+
+    def rest_of(self, x: Samples) -> Samples:
+        """Return the samples of ``x`` that are new."""
+        if not self._position:
+            goes_on = self.is_resumable and np.array_equal(x, self._head)
+            self.is_resumable = self.is_resumable and (goes_on or not self.has_sound)
+            if not goes_on:
+                self._head, self._end = x, 0
+        self.has_sound = True
+        new = x[max(0, self._end - self._position) :]
+        self._position += len(x)
+        self._end = max(self._end, self._position)
+        return new
+
+
+@contextlib.contextmanager
+def _connected(url: str) -> Iterator[tuple[InputContainer, AudioStream]]:
+    """Connect, with time limits and no protocols but those that the URL needs."""
+    import av
+
+    options = {"protocol_whitelist": PROTOCOLS[urlsplit(url).scheme], "user_agent": "earmark"}
+    if urlsplit(url).scheme.startswith("rtsp"):  # UDP loses packets, and FFmpeg waits for them
+        options |= {"rtsp_transport": "tcp", "allowed_media_types": "audio"}
+    with av.open(
+        url,
+        "r",
+        metadata_errors="replace",
+        container_options=options,
+        timeout=(OPEN_S, SILENT_S),
+    ) as container:
+        stream = next(iter(container.streams.audio), None)
+        if stream is None:
+            raise _NoSoundError("no audio stream")
+        if stream.codec_context is None:
+            raise _NoSoundError("sound in a format that cannot be decoded")
+        yield container, stream
+
+
+def _is_finite(container: InputContainer) -> bool:
+    """Return whether the server says where the recording ends."""
+    if container.format.name in ("hls", "dash", "rtsp"):
+        return bool(container.duration)  # their size is that of a playlist
+    return container.size > 0
+
+
+def _sound(
+    container: InputContainer, stream: AudioStream, clock: Clock
+) -> Iterator[tuple[Samples, int] | Gap]:
+    """Yield samples (n, channels) with their rate, and a gap for each damaged packet."""
+    from av.error import InvalidDataError
+
+    to_float = _ToFloat()
+    last_at, has_sound = clock(), False
+    for packet in container.demux():  # other streams too: they must not hide that this one is dead
+        frames: list[AudioFrame] = []
+        if packet.stream.index == stream.index:
+            try:
+                frames = packet.decode()  # type: ignore[assignment]  # the stream is audio
+            except InvalidDataError:
+                if has_sound:  # else the connection began inside a frame
+                    lost_s = float((packet.duration or 0) * (packet.time_base or 0))
+                    yield Gap(lost_s, "a packet is damaged")
+        for frame in frames:
+            for samples in to_float.convert(frame):
+                yield samples, frame.sample_rate
+            last_at, has_sound = clock(), True
+        if clock() - last_at > SILENT_S:
+            raise _BrokenError(f"no sound came for {SILENT_S:g} s")
+
+
+class _ToFloat:
+    """Converts frames to float32; their rate and channels may change."""
+
+    def __init__(self) -> None:
+        self._converter: AudioResampler | None = None
+        self._shape: tuple[object, ...] = ()
+
+    def convert(self, frame: AudioFrame) -> Iterator[Samples]:
+        """Yield the samples (n, channels) of a frame."""
+        import av
+
+        shape = (frame.sample_rate, frame.layout.name, frame.format.name)
+        if self._converter is None or shape != self._shape:
+            # Packed, not planar: above 8 channels PyAV 18 reads beyond its planes and crashes.
+            self._converter, self._shape = av.AudioResampler(format="flt"), shape
+        channels = frame.layout.nb_channels
+        for part in self._converter.resample(frame):
+            if part.samples:
+                yield np.asarray(part.to_ndarray(), np.float32).reshape(-1, channels)
+
+
+def _give_up_if_hopeless(url: str, error: Exception) -> None:
+    """Raise Refusal if an error of the first connection would come again."""
+    from av import error as errors
+
+    if isinstance(error, errors.HTTPNotFoundError):
+        why = "cannot be opened: the server has no such address (404); check the URL"
+    elif isinstance(error, errors.HTTPUnauthorizedError | errors.HTTPForbiddenError):
+        why = (
+            f"cannot be opened: {reason(error)}; give the user and the password, as in"
+            " http://USER:PASSWORD@HOST/PATH"
+        )
+    elif isinstance(error, _NoSoundError):
+        raise Refusal(f"the server sends {error}; check the URL", "unreadable") from error
+    elif isinstance(error, errors.InvalidDataError | errors.LookupError):
+        raise Refusal(
+            "the server sends no sound in a known format; check the URL: it may be that of a web"
+            " page",
+            "unreadable",
+        ) from error
+    elif isinstance(error, OSError) and not _is_known(url):
+        why = "cannot be opened: the host is unknown; check the URL and the network"
+    else:
+        return
+    raise Refusal(why, "missing") from error
+
+
+def _is_known(url: str) -> bool:
+    """Return whether the name of the host has an address; FFmpeg does not tell."""
+    try:
+        socket.getaddrinfo(urlsplit(url).hostname, None)
+    except (OSError, UnicodeError):  # UnicodeError: a part of the name is too long
+        return False
+    return True
+
+
+def _text(error: Exception) -> str:
+    """Return in a few words why a connection failed."""
+    from av.error import ExitError
+
+    if isinstance(error, ExitError):
+        return f"no sound came for {SILENT_S:g} s"
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        return "the connection broke"
+    if isinstance(error, _NoSoundError):
+        return f"the server sends {error}"
+    return reason(error)
