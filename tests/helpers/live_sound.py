@@ -1,13 +1,16 @@
 """Help for tests of live sound: a clock that nobody waits for, and a station on the loopback."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeVar
 
 import numpy as np
+import pytest
 
 from earmark.audio.live import Gap, LiveBlock, LiveInput
+from earmark.errors import AudioError
 
 T = TypeVar("T")
 PATIENCE_S = 30.0  # a test that takes longer hangs
@@ -62,6 +65,19 @@ def items_of(live: LiveInput, most: int | None = None) -> list[LiveBlock | Gap]:
         return items
 
     return within_patience(read)
+
+
+def items_and_error(live: LiveInput) -> tuple[list[LiveBlock | Gap], str]:
+    """Return the items of an input that fails, and the text of its error."""
+    items: list[LiveBlock | Gap] = []
+
+    def read() -> None:
+        with live:
+            items.extend(live)
+
+    with pytest.raises(AudioError) as error:
+        within_patience(read)
+    return items, str(error.value)
 
 
 def samples_of(items: Iterable[LiveBlock | Gap]) -> np.ndarray:
@@ -122,10 +138,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        try:
+        with contextlib.suppress(OSError):  # the client has heard enough
             self._send(content, how)
-        except OSError:
-            pass  # the client has heard enough
         return None
 
     def _send(self, content: bytes, how: str) -> None:

@@ -206,7 +206,7 @@ def _sound(
     container: InputContainer, stream: AudioStream, clock: Clock
 ) -> Iterator[tuple[Samples, int] | Gap]:
     """Yield samples (n, channels) with their rate, and a gap for each damaged packet."""
-    from av.error import InvalidDataError
+    from av.error import FFmpegError
 
     to_float = _ToFloat()
     last_at, has_sound = clock(), False
@@ -215,7 +215,7 @@ def _sound(
         if packet.stream.index == stream.index:
             try:
                 frames = packet.decode()  # type: ignore[assignment]  # the stream is audio
-            except InvalidDataError:
+            except FFmpegError:  # of the decoder; there is no other here
                 if has_sound:  # else the connection began inside a frame
                     lost_s = float((packet.duration or 0) * (packet.time_base or 0))
                     yield Gap(lost_s, "a packet is damaged")
