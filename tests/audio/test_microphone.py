@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from audio_files import noise
-from earmark.audio import microphone
+from earmark.audio import microphone, open_live
 from earmark.audio.live import Gap
-from earmark.audio.live_sources import open_live
 from earmark.audio.options import AudioOptions
 from earmark.errors import AudioError, EarmarkError
 from live_sound import Clock, gaps_of, items_and_error, items_of, samples_of

@@ -2,7 +2,13 @@
 
 import io
 import itertools
+import os
+import shutil
+import signal
 import socket
+import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +19,10 @@ import pytest
 
 from audio_files import RATE, encode, encode_ffmpeg, noise
 from earmark import audio
-from earmark.audio import url
+from earmark.audio import open_live, url
 from earmark.audio.live import Gap, LiveBlock
-from earmark.audio.live_sources import open_live
 from earmark.audio.options import AudioOptions
+from live_camera import Camera
 from live_sound import PATIENCE_S, Clock, Station, gaps_of, items_and_error, items_of, samples_of
 
 X = noise(2 * RATE, 2)
@@ -283,9 +289,9 @@ def test_a_slow_consumer_of_a_station_is_told_what_was_lost(station: Station) ->
         if thread.name == "earmark live":
             thread.join(PATIENCE_S)
     items = [first, *items_of(live)]
-    (gap,) = gaps_of(items)
-    assert gap.lost_s > 1
-    assert gap.lost_s + len(samples_of(items)) / RATE == pytest.approx(2.0)
+    lost_s = sum(gap.lost_s for gap in gaps_of(items))
+    assert lost_s > 1
+    assert lost_s + len(samples_of(items)) / RATE == pytest.approx(2.0)
 
 
 def test_closing_ends_a_pause_between_connections(station: Station) -> None:
@@ -296,3 +302,61 @@ def test_closing_ends_a_pause_between_connections(station: Station) -> None:
     assert isinstance(next(live), Gap)
     threading.Timer(0.0, live.close).start()
     assert items_of(live) == []
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_certificate_is_checked(
+    station: Station, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    make = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    make += f" -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 -keyout {key}"
+    subprocess.run([*make.split(), "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    station.socket = context.wrap_socket(station.socket, server_side=True)
+    station.answers = {"/a.wav": [(WAV, "whole")]}
+    address = station.url.replace("http", "https") + "/a.wav"
+    assert "its certificate is not trusted (self" in problem(address)
+    assert not station.asked
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert len(samples_of(items_of(listen(address, 0)))) == 2 * RATE
+
+
+@pytest.mark.parametrize("target", ["file://{path}", "data:audio/wav;base64,UklGRg=="])
+def test_a_redirect_leads_to_no_file(station: Station, tmp_path: Path, target: str) -> None:
+    (tmp_path / "a.wav").write_bytes(WAV)
+    station.answers = {"/radio": [(target.format(path=tmp_path / "a.wav").encode(), "redirect")]}
+    items, _ = items_and_error(listen(station.url + "/radio", 0))
+    assert not samples_of(items).size
+
+
+@pytest.mark.parametrize("then", ["ends", "stalls"])
+def test_rtsp_asks_for_sound_only_and_over_tcp(then: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(url, "SILENT_S", 0.3)
+    with Camera(then) as camera:
+        items, text = items_and_error(listen(camera.url, 0))
+    samples = samples_of(items)
+    np.testing.assert_allclose(samples, Camera.samples[: len(samples), 0], atol=1e-4)
+    assert len(samples) > 0.98 * len(Camera.samples)
+    assert camera.transports == ["RTP/AVP/TCP;unicast;interleaved=0-1"]
+    reason = "the server ended the stream" if then == "ends" else "no sound came for 0.3 s"
+    assert text.startswith(f"rtsp://127.0.0.1:{camera.port}/live: {reason} (1 connection")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_ends_waiting_for_a_station(station: Station) -> None:
+    station.answers = {"/radio": [(MP3, "stall")]}
+    code = (
+        "from earmark.audio import open_live\n"
+        f"for item in open_live({station.url + '/radio'!r}): print(len(item.samples), flush=True)"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        count = 0
+        while count < 3 * RATE:
+            count += int(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        process.wait(5)  # less than the time limit of a silent station
+        assert b"KeyboardInterrupt" in process.stderr.read()

@@ -94,7 +94,8 @@ class Station(ThreadingHTTPServer):
     """A station: ``answers`` of a path are used one after the other, the last one for ever.
 
     An answer is an HTTP status, or a tuple (content, how): "whole" with its length, "cut" in the
-    middle of that, "live" without a length (chunks), or "stall" to send it and then nothing.
+    middle of that, "live" without a length (chunks), "stall" to send it and then nothing, or
+    "redirect" to go there.
     """
 
     daemon_threads = True
@@ -132,8 +133,12 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(answer, int):
             return self.send_error(answer)
         content, how = answer
-        self.send_response(200)
-        if how in ("whole", "cut"):
+        if how == "redirect":
+            self.send_response(302)
+            self.send_header("Location", content.decode())
+        else:
+            self.send_response(200)
+        if how in ("whole", "cut", "redirect"):
             self.send_header("Content-Length", str(len(content)))
         else:
             self.send_header("Transfer-Encoding", "chunked")
@@ -143,8 +148,8 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _send(self, content: bytes, how: str) -> None:
-        if how in ("whole", "cut"):
-            self.wfile.write(content if how == "whole" else content[: len(content) // 2])
+        if how in ("whole", "cut", "redirect"):
+            self.wfile.write(content[: len(content) // 2] if how == "cut" else content)
             return
         for at in range(0, len(content), 1_000):
             chunk = content[at : at + 1_000]

@@ -11,6 +11,7 @@ from earmark.audio.mixing import Mixer
 from earmark.errors import AudioError, first_line
 from earmark.system import extras
 
+BLOCK_S = 0.05  # of sound at a time
 LOOK_S = 1.0  # between looks whether the microphone is still there
 SILENT_S = 5.0  # PortAudio often does not tell that a device was unplugged
 MOST_CHANNELS = 2  # without a choice: some systems offer 32 channels for one microphone
@@ -58,7 +59,8 @@ class Microphone:
         self._last_at = self.clock()
         sounddevice = self._sounddevice
         try:
-            stream = sounddevice.InputStream(callback=callback, **self._settings())
+            size = round(BLOCK_S * self.rate_hz)
+            stream = sounddevice.InputStream(callback=callback, blocksize=size, **self._settings())
             try:
                 stream.start()
                 while not buffer.closed.wait(LOOK_S):

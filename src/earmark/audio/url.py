@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import ssl
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -178,6 +179,8 @@ def _connected(url: str) -> Iterator[tuple[InputContainer, AudioStream]]:
     import av
 
     options = {"protocol_whitelist": PROTOCOLS[urlsplit(url).scheme], "user_agent": "earmark"}
+    if authorities := ssl.get_default_verify_paths().cafile:  # FFmpeg checks no certificate else
+        options |= {"tls_verify": "1", "ca_file": authorities}
     if urlsplit(url).scheme.startswith("rtsp"):  # UDP loses packets, and FFmpeg waits for them
         options |= {"rtsp_transport": "tcp", "allowed_media_types": "audio"}
     with av.open(
@@ -269,6 +272,11 @@ def _give_up_if_hopeless(url: str, error: Exception) -> None:
         ) from error
     elif isinstance(error, OSError) and not _is_known(url):
         why = "cannot be opened: the host is unknown; check the URL and the network"
+    elif url.startswith("https:") and (doubt := _certificate_doubt(url)):
+        why = (
+            f"cannot be opened: its certificate is not trusted ({doubt}); if it is yours, set"
+            " SSL_CERT_FILE to the file of the certificate"
+        )
     else:
         return
     raise Refusal(why, "missing") from error
@@ -281,6 +289,19 @@ def _is_known(url: str) -> bool:
     except (OSError, UnicodeError):  # UnicodeError: a part of the name is too long
         return False
     return True
+
+
+def _certificate_doubt(url: str) -> str:
+    """Return why the certificate of a server is not trusted, or an empty text."""
+    host, port = urlsplit(url).hostname, urlsplit(url).port or 443
+    try:
+        with socket.create_connection((host, port), SILENT_S) as connection:
+            ssl.create_default_context().wrap_socket(connection, server_hostname=host).close()
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_message
+    except OSError:
+        pass
+    return ""
 
 
 def _text(error: Exception) -> str:
