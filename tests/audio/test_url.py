@@ -103,22 +103,41 @@ def test_the_rate_may_change_inside_a_stream(station: Station) -> None:
 
 
 def test_a_finite_file_that_breaks_goes_on_where_it_broke(station: Station) -> None:
-    station.answers = {"/a.wav": [(WAV, "cut"), 503, (WAV[: len(WAV)], "cut"), (WAV, "whole")]}
+    station.answers = {"/a.wav": [(WAV, "cut"), 503, (WAV, "cut"), (WAV, "whole")]}
     items = items_of(listen(station.url + "/a.wav"))
     np.testing.assert_array_equal(samples_of(items), audio.read(WAV).samples)
     assert sum(gap.lost_s for gap in gaps_of(items)) == 0
     assert gaps_of(items)[0].reason == "the connection broke; connecting again in 1 s"
 
 
-def test_a_live_station_that_states_a_length_is_not_skipped(station: Station) -> None:
-    one, two = noise(RATE, seed=1), noise(RATE, seed=2)
-    station.answers = {
-        "/a.wav": [(encode(one, "WAV"), "cut"), (encode(two, "WAV"), "whole")],
-    }
+@pytest.mark.parametrize("silence", [0, RATE // 2])
+def test_a_live_station_that_states_a_length_is_not_skipped(station: Station, silence: int) -> None:
+    sounds = [noise(RATE, seed=seed) for seed in range(3)]
+    for sound in sounds:
+        sound[:silence] = 0
+    one, two, three = (encode(sound, "WAV") for sound in sounds)
+    station.answers = {"/a.wav": [(one, "cut"), (two, "cut"), (three, "whole")]}
     items = items_of(listen(station.url + "/a.wav"))
-    expected = audio.read(encode(two, "WAV")).samples
-    np.testing.assert_array_equal(samples_of(items)[-RATE:], expected)
-    assert sum(gap.lost_s for gap in gaps_of(items)) == 1
+    samples, expected = samples_of(items), audio.read(three).samples
+    np.testing.assert_array_equal(samples[-RATE + silence :], expected[silence:])
+    assert len(samples) == pytest.approx(2 * RATE - 2 * silence, abs=3_000)
+    assert sum(gap.lost_s for gap in gaps_of(items)) == (
+        3 if not silence else pytest.approx(3, abs=3)
+    )
+
+
+def test_a_live_playlist_that_gets_an_end_is_over(station: Station) -> None:
+    live = playlist("#EXTINF:0.3,", "/1.ts").replace(b"#EXT-X-ENDLIST\n", b"")
+    live = live.replace(b"DURATION:4", b"DURATION:1")
+    whole = playlist("#EXTINF:4,", "/1.ts", "#EXTINF:4,", "/2.ts")
+    station.answers = {
+        "/a.m3u8": [(live, "whole"), (whole, "whole")],
+        "/1.ts": [(SEGMENT, "whole")],
+        "/2.ts": [(SEGMENT, "whole")],
+    }
+    items = items_of(listen(station.url + "/a.m3u8"))
+    assert len(samples_of(items)) == pytest.approx(8 * RATE, rel=0.05)
+    assert [gap.lost_s for gap in gaps_of(items)] == [0]
 
 
 def test_pauses_double_up_to_a_minute_and_a_steady_stream_resets_them(

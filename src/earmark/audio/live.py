@@ -13,6 +13,7 @@ from earmark.audio.decoder import Refusal, Samples
 from earmark.errors import AudioError
 
 BUFFER_S = 30.0  # of sound that waits for a consumer who is too slow
+MOST_ITEMS = 1_000  # from here on, a gap after a gap is added to it: they must not pile up
 _LOOK_S = 0.5  # on Windows, Ctrl-C does not end a wait without limit
 
 
@@ -53,7 +54,7 @@ class Gap(NamedTuple):
 LiveItem = LiveBlock | Gap
 LiveItems = Generator[LiveItem, None, None]
 Clock = Callable[[], float]  # returns seconds since the epoch
-Sleep = Callable[[float], object]
+Sleep = Callable[[float], bool | None]  # returns True if the input was closed meanwhile
 
 
 class LiveInput:
@@ -126,8 +127,8 @@ class RingBuffer:
         with self._changed:
             if isinstance(item, LiveBlock):
                 self._waiting_s += item.seconds
-            elif self._items and isinstance(last := self._items[-1], Gap):
-                self._items.pop()  # gaps alone must not pile up
+            elif len(self._items) >= MOST_ITEMS and isinstance(last := self._items[-1], Gap):
+                self._items.pop()
                 item = Gap(last.lost_s + item.lost_s, item.reason)
             self._items.append(item)
             while self._waiting_s > self.seconds and len(self._items) > 1:

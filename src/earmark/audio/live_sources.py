@@ -58,7 +58,8 @@ def open_live(
     clock : callable
         Returns seconds since the epoch.
     sleep : callable, optional
-        Waits for a number of seconds; by default, closing the input ends the wait.
+        Waits for a number of seconds, and returns True if the input was closed meanwhile; by
+        default, closing the input ends the wait.
 
     Returns
     -------

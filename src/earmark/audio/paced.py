@@ -30,8 +30,8 @@ def recording_items(
             for part in [block] if sleep is None else _steps(block, stream.rate_hz):
                 count += len(part)
                 early_s = began_at + count / stream.rate_hz - clock()
-                if sleep is not None and early_s > 0:
-                    sleep(early_s)
+                if sleep is not None and early_s > 0 and sleep(early_s):
+                    return
                 yield LiveBlock(part, stream.rate_hz, clock())
         warnings += stream.warnings
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import socket
 import ssl
+import zlib
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -34,6 +35,7 @@ PROTOCOLS = {
 OPEN_S = 20.0  # a server that has not begun to send sound after this long is given up
 SILENT_S = 10.0  # the same between two pieces of sound
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0  # before a new connection; doubled after each
+MARKS = 1_000  # blocks, some 20 s, that show whether a recording begins again
 STEADY_S = 60.0  # a connection that brought this much sound makes the pause short again
 
 
@@ -100,8 +102,10 @@ class UrlListener:
                     " check the URL and the server",
                     "missing",
                 )
-            yield self._gap(f"{self._problem}; connecting again in {self._pause_s:g} s")
-            self.sleep(self._pause_s)
+            text = f"{self._problem}; connecting again in {self._pause_s:g} s"
+            yield self._gap(text, self._place.is_resumable)
+            if self.sleep(self._pause_s):
+                return
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def _connection(self) -> Generator[LiveItem, None, bool]:
@@ -113,7 +117,7 @@ class UrlListener:
             connected_s = 0.0
             for part in _sound(container, stream, self.clock):
                 if isinstance(part, Gap):
-                    yield self._gap(part.reason, part.lost_s)
+                    yield part
                     continue
                 samples, rate_hz = part
                 is_float = stream.codec_context.name.startswith(("pcm_f32", "pcm_f64"))
@@ -121,7 +125,8 @@ class UrlListener:
                 if not len(mono):
                     continue
                 if self._problem:
-                    yield self._gap(f"connected again after this: {self._problem}")
+                    text = f"connected again after this: {self._problem}"
+                    yield self._gap(text, self._place.goes_on)
                     self._problem = ""
                 self._last_at = self.clock()
                 yield LiveBlock(mono, rate_hz, self._last_at)
@@ -130,45 +135,54 @@ class UrlListener:
                     self._pause_s, self._failures = FIRST_PAUSE_S, 0
             return is_finite
 
-    def _gap(self, why: str, lost_s: float | None = None) -> Gap:
-        """Return a gap of ``lost_s``, by default the time since the last item."""
-        now = self.clock()
-        if lost_s is None:
-            if self._place.is_resumable:
-                return Gap(0.0, why)
-            lost_s = max(0.0, now - self._last_at)
-        self._last_at = now
-        return Gap(lost_s, why)
+    def _gap(self, why: str, is_kept: bool) -> Gap:
+        """Return a gap of the time since the last item, or of 0 s if no sound was lost."""
+        if is_kept:
+            return Gap(0.0, why)
+        since, self._last_at = self._last_at, self.clock()
+        return Gap(max(0.0, self._last_at - since), why)
 
 
 class _Place:
     """Where a recording of known length is, so that a new connection goes on there.
 
-    Some stations state a length although they are live. So a new connection goes on only if it
-    begins with the same samples as the first one; else all of it is new.
+    Some stations state a length although they are live. So a new connection is skipped only as far
+    as its first blocks equal those of the connection before; all that follows is new.
     """
 
     def __init__(self) -> None:
-        self.has_sound = self.is_resumable = False
-        self._head = np.zeros(0, np.float32)
-        self._position = self._end = 0  # in samples: of this connection, and of all so far
+        self.has_sound = False
+        self.is_resumable = False  # the next connection can go on where this one breaks
+        self.goes_on = False  # this connection does so
+        self._was_live = False
+        self._marks: list[int] = []  # checksums of the first blocks
+        self._block = self._position = 0  # of this connection; the position is in samples
+        self._end = 0  # the highest position of all connections
 
     def begin(self, is_finite: bool) -> bool:
-        """Begin a new connection; return whether it has an end, and the one before had none."""
-        has_become_finite = self.has_sound and is_finite and not self.is_resumable
-        self.is_resumable, self._position = is_finite, 0
-        return has_become_finite
+        """Begin a new connection; return whether it has an end, and one before had none."""
+        self._block = self._position = 0
+        self._marks = self._marks[:-1]  # the block that broke may be incomplete
+        if not is_finite:
+            self._was_live, self._end = True, 0
+        self.is_resumable, self.goes_on = is_finite, self._end > 0
+        return is_finite and self._was_live
 
     def rest_of(self, x: Samples) -> Samples:
-        """Return the samples of ``x`` that are new."""
-        if not self._position:
-            goes_on = self.is_resumable and np.array_equal(x, self._head)
-            self.is_resumable = self.is_resumable and (goes_on or not self.has_sound)
-            if not goes_on:
-                self._head, self._end = x, 0
+        """Return the samples of ``x``, the next block, that are new."""
         self.has_sound = True
+        if not self.is_resumable:
+            return x
+        mark = zlib.crc32(x.data)
+        if self._block < len(self._marks) and mark != self._marks[self._block]:
+            self.is_resumable = self.goes_on = False
+            self._end = 0
+            self._marks.clear()
+            return x
+        if self._block == len(self._marks) < MARKS:
+            self._marks.append(mark)
         new = x[max(0, self._end - self._position) :]
-        self._position += len(x)
+        self._block, self._position = self._block + 1, self._position + len(x)
         self._end = max(self._end, self._position)
         return new
 
