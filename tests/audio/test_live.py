@@ -140,6 +140,18 @@ def test_leaving_the_loop_ends_the_capture() -> None:
     assert within_patience(lambda: has_ended.wait(10))
 
 
+def test_dropping_an_input_ends_the_capture() -> None:
+    has_ended = threading.Event()
+
+    def capture(buffer: RingBuffer) -> None:
+        while buffer.put(block(0.1)):
+            pass
+        has_ended.set()
+
+    next(input_of(capture, RingBuffer()))
+    assert within_patience(lambda: has_ended.wait(10))
+
+
 def test_an_input_that_was_closed_before_it_began_yields_nothing() -> None:
     live = open_live("no such file.wav")
     live.close()
@@ -200,6 +212,8 @@ def test_a_missing_recording_is_named(tmp_path) -> None:
         ("concat:http://a/b", "not a URL of sound"),
         ("http://", "not a URL of sound"),
         ("http://[::1/x", "not a URL of sound"),
+        ("http://host:port/x", "'http://host:port/x' is not a URL of sound"),
+        ("ftp://user:word@host/x?key=1", "'ftp://host/x' is not a URL of sound"),
     ],
 )
 def test_a_wrong_target_is_refused_at_once(target: str, text: str) -> None:

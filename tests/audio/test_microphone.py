@@ -132,6 +132,12 @@ def test_one_channel_is_chosen(card: Card) -> None:
         open_live("mic:2", AudioOptions(channel=2))
 
 
+def test_samples_are_copied_before_portaudio_uses_their_memory_again(card: Card) -> None:
+    card.play = lambda stream: stream.bring(X[:1_920, :1])
+    items = items_of(open_live("mic:2"), most=2)
+    np.testing.assert_array_equal(samples_of(items), X[:1_920, 0])
+
+
 def test_what_the_system_lost_is_a_gap(card: Card) -> None:
     def play(stream: Stream) -> None:
         stream.bring(X[:1_920])

@@ -223,6 +223,15 @@ def test_a_pipe_waits_for_a_slow_consumer_and_loses_nothing(waits: bool) -> None
     np.testing.assert_array_equal(samples_of([first, *rest])[:, None], Pcm(RATE).decode(content))
 
 
+def test_what_a_pipe_has_is_heard_at_once() -> None:
+    source, target = os.pipe()
+    with open(source, "rb") as file, open(target, "wb", buffering=0) as writer:
+        live = open_live("-", pcm=Pcm(RATE), file=file)
+        for n in (100, 1, 50):  # far less than one read may bring
+            writer.write(bytes(2 * n))
+            assert len(within_patience(lambda: next(live)).samples) == n
+
+
 def _first(live: LiveInput, writer: threading.Thread) -> object:
     writer.start()
     return next(live)

@@ -21,6 +21,7 @@ from audio_files import RATE, encode, encode_ffmpeg, noise
 from earmark import audio
 from earmark.audio import open_live, url
 from earmark.audio.live import Gap, LiveBlock
+from earmark.audio.mixing import Mixer
 from earmark.audio.options import AudioOptions
 from live_camera import Camera
 from live_sound import PATIENCE_S, Clock, Station, gaps_of, items_and_error, items_of, samples_of
@@ -156,8 +157,13 @@ def test_a_stream_that_stalls_is_left_after_the_time_limit(
     monkeypatch.setattr(url, "SILENT_S", 0.2)
     station.answers = {"/radio": [(MP3, "stall"), (MP3, "stall"), 503]}
     items, _ = items_and_error(listen(station.url + "/radio", 1))
-    assert gaps_of(items)[0].reason == "no sound came for 0.2 s; connecting again in 1 s"
-    assert gaps_of(items)[1].reason == "connected again after this: no sound came for 0.2 s"
+    assert (
+        gaps_of(items)[0].reason == "the server sent nothing for too long; connecting again in 1 s"
+    )
+    assert (
+        gaps_of(items)[1].reason
+        == "connected again after this: the server sent nothing for too long"
+    )
 
 
 def test_pictures_without_sound_count_as_silence(station: Station) -> None:
@@ -313,6 +319,15 @@ def test_a_slow_consumer_of_a_station_is_told_what_was_lost(station: Station) ->
     assert lost_s + len(samples_of(items)) / RATE == pytest.approx(2.0)
 
 
+def test_no_connection_follows_a_pause_in_which_the_input_was_closed(station: Station) -> None:
+    station.answers = {"/radio": [503]}
+    listener = url.UrlListener(
+        station.url + "/radio", Mixer(AudioOptions()), Clock(), lambda _: True
+    )
+    assert len(list(listener.items())) == 1
+    assert station.asked == ["/radio"]
+
+
 def test_closing_ends_a_pause_between_connections(station: Station) -> None:
     station.answers = {"/radio": [503]}
     live = open_live(
@@ -359,7 +374,9 @@ def test_rtsp_asks_for_sound_only_and_over_tcp(then: str, monkeypatch: pytest.Mo
     np.testing.assert_allclose(samples, Camera.samples[: len(samples), 0], atol=1e-4)
     assert len(samples) > 0.98 * len(Camera.samples)
     assert camera.transports == ["RTP/AVP/TCP;unicast;interleaved=0-1"]
-    reason = "the server ended the stream" if then == "ends" else "no sound came for 0.3 s"
+    reason = (
+        "the server ended the stream" if then == "ends" else "the server sent nothing for too long"
+    )
     assert text.startswith(f"rtsp://127.0.0.1:{camera.port}/live: {reason} (1 connection")
 
 

@@ -14,7 +14,7 @@ from earmark.errors import AudioError
 
 BUFFER_S = 30.0  # of sound that waits for a consumer who is too slow
 MOST_ITEMS = 1_000  # from here on, a gap after a gap is added to it: they must not pile up
-_LOOK_S = 0.5  # on Windows, Ctrl-C does not end a wait without limit
+_LOOK_S = 0.2  # between looks of a waiting consumer: was the input closed, or Ctrl-C pressed?
 
 
 class LiveBlock(NamedTuple):
@@ -114,7 +114,7 @@ class RingBuffer:
 
     def __init__(self, seconds: float = BUFFER_S) -> None:
         self.seconds = seconds
-        self.closed = _Closed(self)
+        self.closed = threading.Event()
         self._changed = threading.Condition()
         self._items: collections.deque[LiveItem] = collections.deque()
         self._waiting_s = self._lost_s = 0.0
@@ -140,11 +140,6 @@ class RingBuffer:
         """Say that no more items come; the consumer gets those that wait, and then the error."""
         with self._changed:
             self._is_finished, self._error = True, error
-            self._changed.notify_all()
-
-    def wake(self) -> None:
-        """Make a waiting consumer look whether the buffer was closed."""
-        with self._changed:
             self._changed.notify_all()
 
     def __iter__(self) -> Iterator[LiveItem]:
@@ -180,18 +175,6 @@ class RingBuffer:
             self._lost_s += item.lost_s
 
 
-class _Closed(threading.Event):
-    """The event that a buffer is closed; setting it wakes the consumer."""
-
-    def __init__(self, buffer: RingBuffer) -> None:
-        super().__init__()
-        self._buffer = buffer
-
-    def set(self) -> None:
-        super().set()
-        self._buffer.wake()
-
-
 def captured(capture: Callable[[RingBuffer], None], buffer: RingBuffer) -> LiveItems:
     """Yield what ``capture`` puts into ``buffer``; a thread runs it from the first item on."""
 
@@ -207,7 +190,7 @@ def captured(capture: Callable[[RingBuffer], None], buffer: RingBuffer) -> LiveI
     threading.Thread(target=run, name="earmark live", daemon=True).start()
     try:
         yield from buffer
-    finally:
+    finally:  # also of a generator that is dropped
         buffer.closed.set()
 
 

@@ -17,6 +17,7 @@ from earmark.audio.decoder import Refusal, Samples, reason
 from earmark.audio.live import Clock, Gap, LiveBlock, LiveItem, LiveItems, Sleep
 from earmark.audio.mixing import Mixer
 from earmark.errors import EarmarkError, amount
+from earmark.system.http import shown_url
 
 if TYPE_CHECKING:
     from av import AudioFrame, AudioResampler, AudioStream
@@ -42,12 +43,12 @@ STEADY_S = 60.0  # a connection that brought this much sound makes the pause sho
 def check_url(url: str) -> None:
     """Raise EarmarkError unless ``url`` has a host and a scheme that can be listened to."""
     try:
-        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname
-    except ValueError:  # such as a bracket without its partner
+        scheme, host, _ = urlsplit(url).scheme, urlsplit(url).hostname, urlsplit(url).port
+    except ValueError:  # such as a bracket without its partner, or a port that is no number
         scheme, host = "", None
     if scheme not in PROTOCOLS or not host:
         raise EarmarkError(
-            f"{url.split('?')[0]!r} is not a URL of sound. Give SCHEME://HOST/PATH with one of the"
+            f"{shown_url(url)!r} is not a URL of sound. Give SCHEME://HOST/PATH with one of the"
             f" schemes {', '.join(PROTOCOLS)}, or the path of a file."
         )
 
@@ -323,7 +324,7 @@ def _text(error: Exception) -> str:
     from av.error import ExitError
 
     if isinstance(error, ExitError):
-        return f"no sound came for {SILENT_S:g} s"
+        return "the server sent nothing for too long"
     if isinstance(error, OSError) and error.errno == errno.EIO:
         return "the connection broke"
     if isinstance(error, _NoSoundError):
