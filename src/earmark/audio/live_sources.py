@@ -13,7 +13,7 @@ from earmark.audio.live import BUFFER_S, Clock, LiveInput, RingBuffer, Sleep, ca
 from earmark.audio.microphone import Microphone
 from earmark.audio.mixing import Mixer
 from earmark.audio.options import AS_IT_IS, AudioOptions
-from earmark.audio.paced import recording_items
+from earmark.audio.pacing import recording_items
 from earmark.audio.pcm import Pcm, pcm_items
 from earmark.audio.source import as_source
 from earmark.audio.url import UrlListener
@@ -71,6 +71,15 @@ def open_live(
     EarmarkError
         If the target or its settings are wrong. AudioError if a microphone is missing or busy;
         other sources are opened by the first iteration, which may raise AudioError too.
+
+    Examples
+    --------
+    >>> import io
+    >>> from earmark import audio
+    >>> pipe = io.BytesIO(bytes(32_000))
+    >>> with audio.open_live("-", pcm=audio.Pcm(rate_hz=16_000), file=pipe) as live:
+    ...     sum(item.seconds for item in live if isinstance(item, audio.LiveBlock))
+    1.0
     """
     mixer, text = Mixer(options), str(target)
     if text == "-":
