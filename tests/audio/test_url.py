@@ -183,7 +183,7 @@ def test_a_damaged_packet_is_a_gap(station: Station) -> None:
     station.answers = {"/radio": [(bytes(content), "live"), 503]}
     items, _ = items_and_error(listen(station.url + "/radio", 0))
     (gap,) = gaps_of(items)
-    assert gap.reason == "a packet is damaged" and gap.lost_s == pytest.approx(0.036, abs=0.001)
+    assert gap.reason == "1 packet damaged" and gap.lost_s == pytest.approx(0.036, abs=0.001)
 
 
 PROBLEMS = {
@@ -396,3 +396,16 @@ def test_ctrl_c_ends_waiting_for_a_station(station: Station) -> None:
         process.send_signal(signal.SIGINT)
         process.wait(5)  # less than the time limit of a silent station
         assert b"KeyboardInterrupt" in process.stderr.read()
+
+
+def test_damage_that_was_told_is_not_told_again(station: Station) -> None:
+    content = bytearray(encode_ffmpeg(noise(8 * RATE), "matroska", "libmp3lame"))
+    with av.open(io.BytesIO(content)) as container:
+        packets = [bytes(packet) for packet in container.demux() if packet.size]
+    damaged = packets[len(packets) // 4]
+    content = content.replace(damaged, b"Z" * len(damaged))
+    station.answers = {"/a.mka": [(bytes(content), "cut"), (bytes(content), "whole")]}
+    items = items_of(listen(station.url + "/a.mka"))
+    reasons = [gap.reason for gap in gaps_of(items)]
+    assert [reason.partition(";")[0] for reason in reasons].count("1 packet damaged") == 1
+    assert sum(gap.lost_s for gap in gaps_of(items)) == pytest.approx(0.036, abs=0.001)

@@ -118,7 +118,8 @@ class UrlListener:
             connected_s = 0.0
             for part in _sound(container, stream, self.clock):
                 if isinstance(part, Gap):
-                    yield part
+                    if not self._place.is_skipping:
+                        yield part
                     continue
                 samples, rate_hz = part
                 is_float = stream.codec_context.name.startswith(("pcm_f32", "pcm_f64"))
@@ -159,6 +160,11 @@ class _Place:
         self._marks: list[int] = []  # checksums of the first blocks
         self._block = self._position = 0  # of this connection; the position is in samples
         self._end = 0  # the highest position of all connections
+
+    @property
+    def is_skipping(self) -> bool:
+        """Whether the connection repeats what an earlier one brought."""
+        return self._position < self._end
 
     def begin(self, is_finite: bool) -> bool:
         """Begin a new connection; return whether it has an end, and one before had none."""
@@ -223,24 +229,26 @@ def _is_finite(container: InputContainer) -> bool:
 def _sound(
     container: InputContainer, stream: AudioStream, clock: Clock
 ) -> Iterator[tuple[Samples, int] | Gap]:
-    """Yield samples (n, channels) with their rate, and a gap for each damaged packet."""
+    """Yield samples (n, channels) with their rate, and a gap for damaged packets."""
     from av.error import FFmpegError
 
     to_float = _ToFloat()
-    last_at, has_sound = clock(), False
+    last_at, has_sound, damaged_s = clock(), False, 0.0
+    damaged = 0  # packets since the last sound; if none follows, the connection is about to break
     for packet in container.demux():  # other streams too: they must not hide that this one is dead
         frames: list[AudioFrame] = []
         if packet.stream.index == stream.index:
             try:
                 frames = packet.decode()  # type: ignore[assignment]  # the stream is audio
             except FFmpegError:  # of the decoder; there is no other here
-                if has_sound:  # else the connection began inside a frame
-                    lost_s = float((packet.duration or 0) * (packet.time_base or 0))
-                    yield Gap(lost_s, "a packet is damaged")
+                damaged += has_sound  # else the connection began inside a frame
+                damaged_s += float((packet.duration or 0) * (packet.time_base or 0))
         for frame in frames:
+            if damaged:
+                yield Gap(damaged_s, f"{amount(damaged, 'packet')} damaged")
             for samples in to_float.convert(frame):
                 yield samples, frame.sample_rate
-            last_at, has_sound = clock(), True
+            last_at, has_sound, damaged, damaged_s = clock(), True, 0, 0.0
         if clock() - last_at > SILENT_S:
             raise _BrokenError(f"no sound came for {SILENT_S:g} s")
 
