@@ -44,7 +44,7 @@ HOPS_OF_EVENT = 2.5  # hops in a short event
 LENGTHS = (0.6, 1.0, 1.6)  # windows to try, as multiples of the median event
 SHORTEST_WINDOW, LONGEST_WINDOW_S = 3, 3.0  # hops; seconds
 HOPS_OF_WINDOW = 4  # for networks that compute each window by itself
-TRIED_ROWS, MOST_ROWS = 4_000, 12_000  # windows that heads are fitted to: to try, and to save
+TRIED_ROWS, MOST_ROWS = 2_500, 12_000  # windows that heads are fitted to: to try, and to save
 TRIED_SCENES = 25
 LEAST_FOLDS = 3
 
@@ -228,6 +228,7 @@ class _Work:
             memory=int(settings.memory * 1e9),
             false_per_hour=settings.false_per_hour,
             step=step,
+            is_trial=most == TRIED_ROWS,
         )
 
     def _load(self, names: Sequence[str]) -> list[Backbone]:

@@ -25,7 +25,7 @@ from earmark.training.screening import thinned
 from earmark.training.selection import Search
 
 MOST_OF_EVENT = 6  # windows of one event
-LEAST_CLASSES, MOST_TRAINED = 3, 3_000  # to leave a class out; windows of such a fit
+LEAST_CLASSES, MOST_TRAINED = 3, 1_500  # to leave a class out; windows of such a fit
 LEAST_BACKGROUND, MOST_MADE = 30, 120  # windows of background of a scene
 
 
@@ -56,10 +56,12 @@ def fit_windows(
     memory: int,
     false_per_hour: float | None,
     step: Step,
+    is_trial: bool = False,
 ) -> WindowFit:
     """Choose and fit heads for ``most`` windows of one length, and the rules for their scores.
 
-    ``step`` is called three times.
+    ``step`` is called three times. A trial takes the best candidate instead of an average of the
+    best few, which takes several times as long.
     """
     matrices, counts = windows.matrices(length), windows.counts(length)
     has, usable = windows.onehot(length, labels)
@@ -71,8 +73,11 @@ def fit_windows(
     search = Search(table, targets, fold, kinds, seed, on_few=True, memory=memory)
     plans, chosen = search.plans(), search.choose()
     step()
-    head = search.fit_rows(chosen.best, search.rows_but())
-    best = [plan.choice.best for plan in plans]
+    average, *best = (
+        Average(choice.best.members[:1]) if is_trial else choice.best
+        for choice in (chosen, *(plan.choice for plan in plans))
+    )
+    head = search.fit_rows(average, search.rows_but())
     heads = list(search.fitter.fit_without(best, [[f] for f in range(len(plans))]))
     step()
     firsts = np.cumsum([0, *counts])
@@ -91,7 +96,7 @@ def fit_windows(
     scored = ScoredScenes(windows.scenes, scores, labels, length, windows.hop_s)
     tuning = tune(scored, is_single, false_per_hour)
     step()
-    return WindowFit(length, search, chosen.best, chosen.calibration, head, oof, scored, tuning)
+    return WindowFit(length, search, average, chosen.calibration, head, oof, scored, tuning)
 
 
 def left_out(windows: SceneWindows, fit: WindowFit) -> KnownEvents:
