@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -105,6 +106,19 @@ class _Settings:
     engine: str
     progress: Progress | None
     memory: float
+
+    def __post_init__(self) -> None:
+        rate = self.false_per_hour
+        if rate is not None and not 0 <= rate < math.inf:
+            raise EarmarkError(
+                f"false_per_hour is {rate:g}. Give the number of false events that may come an"
+                " hour, such as 0.5."
+            )
+        if self.unknown is not None and not 0 < self.unknown < 1:
+            raise EarmarkError(f"unknown is {self.unknown:g}. Give a share, such as 0.05.")
+        if self.annotated is not None and not 0 <= self.annotated < math.inf:
+            raise EarmarkError(f"annotated is {self.annotated:g}. Give seconds, 0 or more.")
+        _kinds(self.head)
 
 
 def train_detector(
