@@ -50,6 +50,7 @@ LENGTHS = (0.6, 1.0, 1.6)  # windows to try, as multiples of the median event
 SHORTEST_WINDOW, LONGEST_WINDOW_S = 3, 3.0  # hops; seconds
 HOPS_OF_WINDOW = 4  # for networks that compute each window by itself
 TRIED_ROWS, MOST_ROWS = 4_000, 12_000  # windows that heads are fitted to: to try, and to save
+TRIED_SCENES = 25
 MOST_OF_EVENT = 6  # windows of one event
 LEAST_BACKGROUND, MOST_MADE = 30, 120  # windows of background of a scene
 
@@ -198,12 +199,13 @@ class _Work:
             windows = SceneWindows.of(scenes, networks, lengths, hop_s, step)
         self.notes += scenes.notes
         with self.stages.stage("choose", 3 * len(lengths), "choosing windows, layers, rules") as s:
-            fits = [_fit_length(self, windows, length, TRIED_ROWS, s) for length in lengths]
+            few = windows.some(TRIED_SCENES)
+            fits = [_fit_length(self, few, length, TRIED_ROWS, s) for length in lengths]
         number = int(np.argmax([fit.tuning.f1.mean() for fit in fits]))
         with self.stages.stage("fit", 3, "fitting") as s:
-            best = fits[number] = _fit_length(self, windows, lengths[number], MOST_ROWS, s)
+            best = _fit_length(self, windows, lengths[number], MOST_ROWS, s)
         with self.stages.stage("estimate", 1, "estimating events"):
-            return self._finish(windows, fits, best, scenes)
+            return self._finish(windows, best, scenes)
 
     def _load(self, names: Sequence[str]) -> list[Backbone]:
         settings = self.settings
@@ -247,21 +249,16 @@ class _Work:
     def _finish(
         self,
         windows: SceneWindows,
-        fits: Sequence[_LengthFit],
         best: _LengthFit,
         scenes: MixedScenes | AnnotatedScenes,
     ) -> DetectorTraining:
         """Return the training: the best length on all scenes, and its estimate."""
-        f1 = np.stack([fit.tuning.f1 for fit in fits])  # (L, F)
-        others = (f1.sum(1, keepdims=True) - f1) / max(1, f1.shape[1] - 1)
-        of_fold = [fits[k] for k in others.argmax(0)]
         rules = best.tuning.rules
         calibration = fit_calibration(best.scored, best.tuning.of_fold)
         answers = []
         for number, scene in enumerate(windows.scenes):
-            fit = of_fold[scene.fold]
-            own = replace(fit.tuning.of_fold[scene.fold], calibration=calibration)
-            events = sorted(d.event for d in fit.scored.decisions(number, own))
+            own = replace(best.tuning.of_fold[scene.fold], calibration=calibration)
+            events = sorted(d.event for d in best.scored.decisions(number, own))
             answers.append(replace(scene.recording, events=tuple(events)))
         counted = [n for n, scene in enumerate(windows.scenes) if not scene.is_made]
         truth = [windows.scenes[n].recording for n in counted]
