@@ -18,7 +18,7 @@ from typing import BinaryIO, NamedTuple
 import soundfile
 
 from earmark.audio.reading import header_of, open_channels
-from earmark.audio.source import FileSource, Source
+from earmark.audio.source import FileSource
 from earmark.data.event import Event, RecordingEvents
 from earmark.errors import EarmarkError
 from earmark.system.files import relative_path, whole_file
@@ -88,7 +88,7 @@ def cut_events(recording: RecordingEvents, folder: Path, stem: str, margin_s: fl
             ) from error
 
 
-def encoding_of(source: Source) -> Encoding:
+def encoding_of(source: FileSource) -> Encoding:
     """Return the encoding for the clips of a recording."""
     header = header_of(source)
     subtype = _subtype(source)
@@ -99,7 +99,7 @@ def encoding_of(source: Source) -> Encoding:
     return Encoding(".flac" if fits else ".wav", bits)
 
 
-def _subtype(source: Source) -> str:
+def _subtype(source: FileSource) -> str:
     """Return libsndfile's name for how samples are stored; '' if it cannot read the recording."""
     try:
         with source.open() as file, soundfile.SoundFile(file) as sound:
@@ -108,29 +108,33 @@ def _subtype(source: Source) -> str:
         return ""
 
 
-def _cut(source: Source, start_s: float, end_s: float, path: Path, encoding: Encoding) -> None:
-    with open_channels(source, start_s, end_s) as stream, whole_file(path) as part:
-        with part.open("rb+") as handle:
-            file = _Watched(handle)
-            clip = None
-            for block in stream.blocks:
-                if clip is None:
-                    kind = "FLAC" if encoding.suffix == ".flac" else "WAV"
-                    clip = soundfile.SoundFile(
-                        file, "w", stream.rate_hz, block.shape[1], encoding.subtype, format=kind
-                    )
-                clip.write(block)
-                file.check()
-            if clip is not None:
-                clip.close()
+def _cut(source: FileSource, start_s: float, end_s: float, path: Path, encoding: Encoding) -> None:
+    kind = encoding.suffix.removeprefix(".").upper()
+    with (
+        open_channels(source, start_s, end_s) as stream,
+        whole_file(path) as part,
+        part.open("rb+") as handle,
+    ):
+        file, clip = _Watched(handle), None
+        for block in stream.blocks:
+            if clip is None:
+                rate_hz, channels = stream.rate_hz, block.shape[1]
+                clip = soundfile.SoundFile(
+                    file, "w", rate_hz, channels, encoding.subtype, format=kind
+                )
+            clip.write(block)
             file.check()
+        if clip is not None:
+            clip.close()
+        file.check()
 
 
 class _Watched:
     """A file that remembers why it could not be written; libsndfile does not say."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._error = file, None
+        self._file = file
+        self._error: OSError | None = None
         self.seek, self.tell, self.read = file.seek, file.tell, file.read
 
     def write(self, content: bytes) -> int:
