@@ -7,10 +7,10 @@ a clip to another folder corrects its label.
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import os
 import re
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -23,11 +23,13 @@ from earmark.data.event import Event, RecordingEvents
 from earmark.errors import EarmarkError
 from earmark.system.files import relative_path, whole_file
 from earmark.system.text import UNSHOWABLE
+from earmark.system.threads import workers
 
 # Characters that a file system somewhere does not allow in names, and names that Windows keeps.
 _FORBIDDEN = re.compile(f'[<>:"/\\\\|?*]|{UNSHOWABLE.pattern}')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.I)
 _LONGEST_BYTES = 80  # of a part of a name; file systems allow 255 for all of it
+THREADS = 8  # most of the time a clip waits for the disk
 _FLAC_CHANNELS, _FLAC_HZ = 8, 655_350
 _16_BIT = ("PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW")
 _FLOAT = ("FLOAT", "DOUBLE")
@@ -57,7 +59,7 @@ def clip_stems(paths: Sequence[str], root: Path) -> list[str]:
         relative = relative_path(Path(os.path.abspath(path)), root)
         stems.append(Path(relative).with_suffix("").as_posix().replace("/", "_"))
     folded = [stem.casefold() for stem in stems]  # some file systems ignore case
-    counts = Counter(folded)
+    counts = collections.Counter(folded)
     return [
         safe_name(stem if counts[fold] == 1 else f"{stem}_{_short_hash(path)}")
         for stem, fold, path in zip(stems, folded, paths, strict=True)
@@ -74,7 +76,8 @@ def cut_events(recording: RecordingEvents, folder: Path, stem: str, margin_s: fl
         return
     source = FileSource(Path(recording.path))
     encoding = encoding_of(source)
-    for event in recording.events:
+
+    def cut(event: Event) -> None:
         path = folder / safe_name(event.label) / f"{stem}_{_when(event)}{encoding.suffix}"
         start_s = max(0.0, event.start - margin_s)
         end_s = min(event.end + margin_s, recording.seconds)
@@ -86,6 +89,9 @@ def cut_events(recording: RecordingEvents, folder: Path, stem: str, margin_s: fl
                 f"cannot write {path}: {error.strerror}. Free some space and run the same command"
                 " again; it continues from here."
             ) from error
+
+    with workers(THREADS) as pool:
+        collections.deque(pool.map(cut, recording.events), maxlen=0)
 
 
 def encoding_of(source: FileSource) -> Encoding:

@@ -13,6 +13,7 @@ from earmark.system.text import one_line
 
 MOST_ROWS, MOST_CLASSES = 24, 6
 DAY = 24  # hours
+LEAST_S = 0.5  # of an hour in which there is no event
 
 
 def count_lines(recordings: Iterable[RecordingEvents]) -> list[str]:
@@ -20,7 +21,7 @@ def count_lines(recordings: Iterable[RecordingEvents]) -> list[str]:
 
     The classes with the most events have columns; the others share one.
     """
-    rows = counts(recordings)
+    rows = [row for row in counts(recordings) if row.events or row.seconds >= LEAST_S]
     total = sum((row.events for row in rows), Counter[str]())
     if not total:
         return []
