@@ -17,6 +17,7 @@ from typing import BinaryIO, NamedTuple
 
 import soundfile
 
+from earmark.audio.options import Stream
 from earmark.audio.reading import header_of, open_channels
 from earmark.audio.source import FileSource
 from earmark.data.event import Event, RecordingEvents
@@ -46,7 +47,7 @@ def safe_name(text: str) -> str:
     """Return a text as part of a file's name on any system; equal only for equal texts."""
     name = _FORBIDDEN.sub("_", text).rstrip(". ").lstrip(". -")
     name = name.encode()[:_LONGEST_BYTES].decode(errors="ignore").rstrip(". ")
-    if name == text and not _RESERVED.fullmatch(name):
+    if name and name == text and not _RESERVED.fullmatch(name):
         return name
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
     return f"{name}_{digest}" if name else digest
@@ -115,24 +116,31 @@ def _subtype(source: FileSource) -> str:
 
 
 def _cut(source: FileSource, start_s: float, end_s: float, path: Path, encoding: Encoding) -> None:
-    kind = encoding.suffix.removeprefix(".").upper()
     with (
         open_channels(source, start_s, end_s) as stream,
         whole_file(path) as part,
         part.open("rb+") as handle,
     ):
-        file, clip = _Watched(handle), None
-        for block in stream.blocks:
-            if clip is None:
-                rate_hz, channels = stream.rate_hz, block.shape[1]
-                clip = soundfile.SoundFile(
-                    file, "w", rate_hz, channels, encoding.subtype, format=kind
-                )
-            clip.write(block)
+        file = _Watched(handle)
+        try:
+            _write(stream, file, encoding)
+        except soundfile.LibsndfileError:
             file.check()
-        if clip is not None:
-            clip.close()
+            raise
         file.check()
+
+
+def _write(stream: Stream, file: _Watched, encoding: Encoding) -> None:
+    clip = None
+    kind = encoding.suffix.removeprefix(".").upper()
+    for block in stream.blocks:
+        if clip is None:
+            rate_hz, channels = stream.rate_hz, block.shape[1]
+            clip = soundfile.SoundFile(file, "w", rate_hz, channels, encoding.subtype, format=kind)
+        clip.write(block)
+        file.check()
+    if clip is not None:
+        clip.close()
 
 
 class _Watched:
