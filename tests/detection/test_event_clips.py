@@ -69,9 +69,8 @@ def test_a_lossy_recording_is_cut_where_it_is_heard(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
-@pytest.mark.parametrize("buffering", [-1, 0])
 @pytest.mark.parametrize("seconds", [0.01, 8.0])
-def test_libsndfile_does_not_hide_a_full_disk(tmp_path, monkeypatch, seconds, buffering):
+def test_libsndfile_does_not_hide_a_full_disk(tmp_path, monkeypatch, seconds):
     from contextlib import contextmanager
 
     from earmark.detection import event_clips
@@ -82,7 +81,7 @@ def test_libsndfile_does_not_hide_a_full_disk(tmp_path, monkeypatch, seconds, bu
     def full(path):
         yield path
 
-    def open_full(self, mode):
+    def open_full(self, mode, buffering):
         return open("/dev/full", "rb+", buffering)
 
     monkeypatch.setattr(event_clips, "whole_file", full)
@@ -141,8 +140,9 @@ def test_a_recording_is_one_job(tmp_path, monkeypatch):
     from earmark.data.clip import Clip
 
     monkeypatch.chdir(tmp_path)
-    clips = [Clip(Path("a.wav"), start=5.0, end=6.0), Path("b.wav"), Clip(Path("a.wav"), end=2.0),
-             Clip(tmp_path / "a.wav", start=5.0, end=6.0), Clip(Path("b.wav"), start=1.0)]  # fmt: skip
+    a, b = Path("a.wav"), Path("b.wav")
+    clips = [Clip(a, start=5.0, end=6.0), b, Clip(a, end=2.0)]
+    clips += [Clip(tmp_path / a, start=5.0, end=6.0), Clip(b, start=1.0)]
     jobs = jobs_of(clips)
     assert [job.path for job in jobs] == ["a.wav", "b.wav"]
     assert jobs[0].stretches == [(None, 2.0), (5.0, 6.0)] and jobs[1].stretches == [(None, None)]

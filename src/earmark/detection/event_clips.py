@@ -12,8 +12,9 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import soundfile
 
@@ -119,7 +120,7 @@ def _cut(source: FileSource, start_s: float, end_s: float, path: Path, encoding:
     with (
         open_channels(source, start_s, end_s) as stream,
         whole_file(path) as part,
-        part.open("rb+") as handle,
+        part.open("rb+", 0) as handle,
     ):
         file = _Watched(handle)
         try:
@@ -146,20 +147,19 @@ def _write(stream: Stream, file: _Watched, encoding: Encoding) -> None:
 class _Watched:
     """A file that remembers why it could not be written; libsndfile does not say."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: FileIO) -> None:
         self._file = file
         self._error: OSError | None = None
-        self.seek, self.tell, self.read = file.seek, file.tell, file.read
+        self.seek, self.tell, self.read, self.flush = file.seek, file.tell, file.read, file.flush
 
     def write(self, content: bytes) -> int:
+        rest = memoryview(content)
         try:
-            return self._file.write(content)
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             self._error = self._error or error
-            return 0
-
-    def flush(self) -> None:
-        self._file.flush()
+        return len(content) - len(rest)
 
     def check(self) -> None:
         """Raise the error of an earlier call."""
