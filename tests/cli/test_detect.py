@@ -1,9 +1,13 @@
 """``earmark detect``: what it finds, where it writes it, and what it refuses."""
 
+import contextlib
 import csv
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +15,7 @@ import pytest
 import soundfile
 
 from command_line import earmark
+from earmark.apps.cli import progress
 from earmark.apps.cli.detect_summary import count_lines
 from earmark.data.dataset import Dataset
 from earmark.data.event import Event, RecordingEvents
@@ -198,7 +203,7 @@ def test_one_bad_recording_does_not_stop_the_others(model, truth):
     Path("in/b/empty.wav").touch()
     Path("in/b/bad.wav").write_bytes(b"no audio")
     soundfile.write("in/b/short.wav", noise(0.02, 0), 16_000)
-    done = earmark("detect", model, "in", "gone.wav", "-o", "e.csv", expect=1)
+    done = earmark("detect", model, "in", "gone.wav", "-o", "e.csv", "--clips", "c", expect=1)
     rows = rows_of(Path("e.csv").read_text())
     assert are_near(events_of(rows, "in/a/cut.wav"), truth[f"a/{NIGHT}"][:3])
     for name in (NIGHT, "lying.wav"):
@@ -207,7 +212,8 @@ def test_one_bad_recording_does_not_stop_the_others(model, truth):
     assert "in/a/cut.wav: cut short or damaged after 10" in done.stderr
     assert "left out 3 recordings that could not be read:" in done.stderr
     assert all(f"  {p}: " in done.stderr for p in ("in/b/empty.wav", "in/b/bad.wav", "gone.wav"))
-    assert sorted(path.name for path in Path().iterdir()) == ["e.csv", "in"]
+    assert sorted(path.name for path in Path().iterdir()) == ["c", "e.csv", "in"]
+    assert len(list(Path("c").rglob("*.flac"))) == len([row for row in rows if row["start"]])
     earmark("detect", model, "in", "gone.wav", "-o", "e.csv", "--allow-skips")
 
 
@@ -268,6 +274,42 @@ def test_a_network_that_computes_windows_by_itself_tells_its_cost(model, truth, 
     monkeypatch.setattr(LogMelBaseline, "block_step", lambda self: None)
     done = earmark("detect", model, f"in/a/{NIGHT}")
     assert "computes each window by itself: 45,000 windows an hour, about" in done.stderr
+
+
+# Progress
+
+
+def test_progress_counts_hours_and_tells_the_time_left(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: now[0])
+    with progress.hours_bar("searching", [3600.0, 0.0, 1800.0, 3600.0]) as hours:
+        assert hours.total_s == 4 * 3000  # an unknown length is taken for the mean of the others
+        hours.end(3600.0, 3600.0, is_computed=False)
+        now[0] = 10.0
+        hours.advance(1000.0)
+        assert hours.speed == 100 and hours.left_s == pytest.approx((12_000 - 4600) / 100)
+        hours.end(0.0, 1000.0)
+        assert hours.total_s == 10_000 and hours.done_s == 4600
+        now[0] = 1000.0
+        hours.advance(900.0)
+        hours.end(1800.0, 900.0)
+        assert hours.total_s == 9100
+    assert capsys.readouterr().err == "1.5 of 2.8 h, 2 x real time, 39.5 min left\n"
+
+
+def test_a_terminal_shows_the_progress(model, truth):
+    command = [sys.executable, "-m", "earmark", "detect", str(model), "in", "-o", "e.csv"]
+    pty = pytest.importorskip("pty", reason="this system has no terminals for programs")
+    main, terminal = pty.openpty()
+    process = subprocess.Popen(command, stderr=terminal, stdout=subprocess.DEVNULL)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal
+        while part := os.read(main, 4096):
+            shown += part
+    os.close(main)
+    assert process.wait() == 0
+    assert b"searching" in shown and b"0.0 of 0.0 h" in shown and b"15 events in" in shown
 
 
 # The table at the end
