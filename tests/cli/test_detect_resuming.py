@@ -182,16 +182,29 @@ def test_two_runs_do_not_write_the_same_output(model, here):
     assert "another run is writing the same output" in done.stderr
 
 
-def test_what_a_kill_leaves_is_deleted(model, here, monkeypatch):
-    whole = undisturbed(model, *OUTPUTS)
+@pytest.mark.parametrize("options", [OUTPUTS, FOLDER])
+def test_what_a_kill_leaves_is_deleted(model, here, monkeypatch, options):
+    Path("in/a").rename("in/a_folder_with_a_name_of_many_letters")
+    whole = undisturbed(model, *options)
     with monkeypatch.context() as patch:
         stop_after(patch, 2, KeyboardInterrupt())
-        earmark("detect", model, "in", *OUTPUTS, expect=130)
-    for name in ("out/.e.csv.abc.part", "out/.s.npz.abc.part", "clips/low/.x.flac.abc.part"):
-        Path(name).parent.mkdir(exist_ok=True)
-        Path(name).write_text("half")
-    earmark("detect", model, "in", *OUTPUTS)
-    assert tree("out", "clips") == whole
+        earmark("detect", model, "in", *options, expect=130)
+    others = {"out/.x.part": b"", "clips/low/.mine.abc.part": b"", "out/b/.3.wav.bak": b""}
+    for name in (
+        *others,
+        *(".e.csv", ".s.npz") * (options is OUTPUTS),
+        "clips/low/.b_1_00001.0.abc.part",
+        f"clips/low/.{'a_folder_with_a_name_of_many_letters_0':.32}.abc.part",
+        *("out/b/.1.wav.json.abc.part",) * (options is FOLDER),
+    ):
+        path = Path(name if "/" in name else f"out/{name}.abc.part")
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.touch()
+    earmark("detect", model, "in", *options)
+    left = tree("out", "clips")
+    if options is FOLDER:  # without --clips, that folder is not ours
+        left = {name: own for name, own in left.items() if name in others or "clips" not in name}
+    assert left == whole | others
 
 
 @pytest.mark.slow

@@ -57,8 +57,8 @@ class Journal:
     ----------
     n_before : int
         The recordings that an earlier run has searched.
-    is_other : bool
-        Whether there was a journal with another key.
+    was_there, is_other : bool
+        Whether there was a journal, and whether it had another key.
     """
 
     def __init__(self, folder: Path, key: Mapping[str, Any], columns: int) -> None:
@@ -67,7 +67,7 @@ class Journal:
         self._places: dict[str, int] = {}  # of lines, by the recording
         self._runs: list[ScoreRun] = []
         self._rows = 0  # of scores.bin
-        self.is_other = False
+        self.was_there = self.is_other = False
 
     def __enter__(self) -> Journal:
         with contextlib.ExitStack() as stack, _writing(self.folder):
@@ -96,7 +96,7 @@ class Journal:
         with open(self.folder / DONE, "rb") as lines:
             head = lines.readline()
             is_same, end = head == self._head, len(head)
-            self.is_other = bool(head) and not is_same
+            self.was_there, self.is_other = bool(head), bool(head) and not is_same
             size = os.path.getsize(self.folder / SCORES)
             for line in lines if is_same else ():
                 value = _parsed(line)

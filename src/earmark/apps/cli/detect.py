@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_model
-from earmark.apps.cli.detect_options import Again, OutputOptions, Outputs, RuleOptions
+from earmark.apps.cli.detect_options import OutputOptions, Outputs, Repeatable, RuleOptions
 from earmark.apps.cli.options import JSON_LINES, MODEL, InputOptions
 from earmark.apps.cli.progress import Hours, hours_bar, span_text
 from earmark.apps.cli.text import Repeats, print_csv, print_json, report_skipped, say, warn_of
@@ -99,7 +99,6 @@ def _journal(places: Outputs, detector: EventDetector) -> Iterator[Journal]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     signals.goes_on()
     with Journal(folder, key, columns) as journal:
-        places.delete_parts()
         if journal.is_other:
             say(
                 "note: the classifier or an option has changed since this run was stopped, so it"
@@ -158,6 +157,7 @@ class _Run:
     done: list[tuple[str, Job]] = field(default_factory=list)  # with keys of the journal
     failures: list[Failure] = field(default_factory=list)
     n_events: int = 0
+    columns: int = 0  # of CSV
     repeats: Repeats = field(default_factory=Repeats)
 
     def search(self, jobs: Sequence[Job]) -> None:
@@ -168,6 +168,8 @@ class _Run:
 
         self._print_header(jobs)
         stems = clip_stems([job.path for job in jobs], self.root)
+        if self.journal.was_there:
+            self.places.delete_parts(jobs, stems)
         for job, stem in zip(jobs, stems, strict=True):
             key, header_s = version_key(job) or job.path, _header_s(job)
             is_new = key not in self.journal
@@ -205,14 +207,14 @@ class _Run:
         """Write the tables of all recordings, and say how much was found."""
         from earmark.apps.cli.detect_summary import count_lines
 
-        recordings = Again(self._recordings)
+        recordings = Repeatable(self._recordings)
         if self.done:
             self.places.write_table(recordings)
             if self.places.options.scores is not None:
                 from earmark.detection.score_files import write_scores
 
                 labels = self.detector.scorer.classifier.labels
-                write_scores(self.places.options.scores, labels, Again(self._stretches))
+                write_scores(self.places.options.scores, labels, Repeatable(self._stretches))
         elif (output := self.places.options.output) is not None:
             say(f"no recording could be read, so {output} was not written")
         say(*count_lines(recordings))
@@ -250,11 +252,11 @@ class _Run:
         from earmark.data.clock import begins_at
         from earmark.data.event_formats import EventRow
 
-        self._columns = len(EventRow._fields)
+        self.columns = len(EventRow._fields)
         if not any(begins_at(job.path) for job in jobs):
-            self._columns -= 1
+            self.columns -= 1
         if self._prints_csv():
-            print_csv([EventRow._fields[: self._columns]])
+            print_csv([EventRow._fields[: self.columns]])
 
     def _print(self, detection: Detection) -> None:
         for message in detection.warnings:
@@ -268,7 +270,7 @@ class _Run:
         from earmark.data.event_formats import cells_of, rows_of
 
         for row in rows_of([recording], Path.cwd()):
-            yield cells_of(row)[: self._columns]
+            yield cells_of(row)[: self.columns]
 
     def _print_failure(self, path: str, reason: str) -> None:
         if self.as_json:

@@ -28,11 +28,17 @@ class RuleOptions:
         "auto", help="Score that begins an event: auto, a number, or CLASS=0.7,... for classes."
     )
     min_gap: float | None = Option(
-        None, help="Join events of a class that are less than so many seconds apart."
+        None, help="Join events of a class that are closer than this, in seconds."
     )
-    min_duration: float | None = Option(None, help="Drop events of fewer seconds.")
-    max_duration: float | None = Option(None, help="Cut events into parts of at most so long.")
-    pad: float | None = Option(None, help="Extend both ends of events by so many seconds.")
+    min_duration: float | None = Option(
+        None, help="Drop events that are shorter than this, in seconds."
+    )
+    max_duration: float | None = Option(
+        None, help="Cut longer events into parts of at most this length, in seconds."
+    )
+    pad: float | None = Option(
+        None, help="Move both ends of each event outwards by this, in seconds."
+    )
 
     @property
     def changes(self) -> dict[str, float]:
@@ -186,7 +192,10 @@ class Outputs:
         outside = [
             path for path in parents if not any(Path(path).is_relative_to(f) for f in folders)
         ]
-        return Path(os.path.commonpath([*folders, *outside]))
+        try:
+            return Path(os.path.commonpath([*folders, *outside]))
+        except ValueError:  # on several drives
+            return Path(os.path.abspath(os.sep))
 
     def check_paths(self, jobs: Sequence[Job]) -> None:
         """Refuse paths that a format cannot hold, and outputs that are recordings."""
@@ -218,17 +227,27 @@ class Outputs:
         if self.table is not None:
             write_events(recordings, self.table, self.formats[0])
 
-    def delete_parts(self) -> None:
-        """Delete unfinished files that a killed run has left beside the outputs."""
+    def delete_parts(self, jobs: Sequence[Job], stems: Sequence[str]) -> None:
+        """Delete the unfinished files of these outputs that a killed run has left."""
+        from earmark.data.event_files import events_path
+
         for path in (self.table, self.options.scores):
             if path is not None:
-                _delete(path.absolute().parent.glob(f".{_glob(path.name[:32])}.*.part"))
-        for folder in (self.folder, self.options.clips):
-            if folder is not None and folder.is_dir():
-                _delete(folder.rglob(".*.part"))
+                _delete_parts(path.absolute().parent.glob(".*.part"), {_begin(path.name)})
+        if self.folder is not None:
+            root = self.root(jobs)
+            names = (
+                events_path(job.path, self.folder, format, root).name
+                for job in jobs
+                for format in self.formats
+            )
+            _delete_parts(self.folder.rglob(".*.part"), set(map(_begin, names)))
+        if self.options.clips is not None:
+            begins = {f".{f'{stem}_':.32}" for stem in stems}
+            _delete_parts(self.options.clips.rglob(".*.part"), begins)
 
 
-class Again:
+class Repeatable:
     """An iterable that makes a new iterator each time, so that all need not be in memory."""
 
     def __init__(self, make: Callable[[], Iterator[Any]]) -> None:
@@ -267,10 +286,12 @@ def _check_apart(output: Path, recordings: set[str]) -> None:
         raise EarmarkError(f"{output} is an input and would be overwritten. Name another output.")
 
 
-def _glob(name: str) -> str:
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in name)
+def _begin(name: str) -> str:
+    """Return how the name of an unfinished file begins; see ``whole_file``."""
+    return f".{name:.32}."
 
 
-def _delete(paths: Iterable[Path]) -> None:
+def _delete_parts(paths: Iterable[Path], begins: set[str]) -> None:
     for path in paths:
-        path.unlink(missing_ok=True)
+        if any(path.name.startswith(begin) for begin in begins):
+            path.unlink(missing_ok=True)
