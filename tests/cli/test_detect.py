@@ -258,6 +258,21 @@ def test_mistakes_are_told_before_anything_is_computed(model, truth, monkeypatch
     assert sorted(Path().rglob("*")) == before
 
 
+def test_mistakes_are_told_before_torch_is_imported(model, truth):
+    code = (
+        "import sys; sys.argv = ['earmark', 'detect', *sys.argv[1:]]\n"
+        "from earmark.apps.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'sklearn', 'scipy', 'rich', 'pandas'} & set(sys.modules)"
+    )
+    recording = f"in/a/{NIGHT}"
+    for options in (["gone.wav"], ["in", "--threshold", "x=1"], ["in", "--scores", recording],
+                    [recording, "-o", recording, "--format", "csv"]):  # fmt: skip
+        command = [sys.executable, "-c", code, str(model), *options]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+
+
 def test_a_classifier_of_clips_gives_a_warning(model, truth, tmp_path):
     from dataclasses import replace
 

@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from earmark.audio.source import Source
 from earmark.data.clip import Clip
 from earmark.data.event import RecordingEvents
-from earmark.detection.detecting import Detection, EventDetector
-from earmark.detection.scores import WindowScores
 
-Scored = Callable[[float, WindowScores], None]  # the start of the stretch in seconds, and scores
+if TYPE_CHECKING:
+    from earmark.detection.detecting import Detection, EventDetector
+    from earmark.detection.scores import WindowScores
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,15 @@ def jobs_of(clips: Iterable[Clip | Path]) -> list[Job]:
 
 
 def search(
-    detector: EventDetector, job: Job, heard: Callable[[float], None], scored: Scored
+    detector: EventDetector,
+    job: Job,
+    heard: Callable[[float], None],
+    scored: Callable[[float, WindowScores], None],
 ) -> Detection:
-    """Return the events of a recording; see :meth:`EventDetector.detect`. Raises AudioError."""
+    """Return the events of a recording; see :meth:`EventDetector.detect`. Raises AudioError.
+
+    ``scored`` is called with the start of the stretch in seconds, and scores.
+    """
     detections = []
     for clip in job.clips:
         start_s = clip.start or 0.0

@@ -57,9 +57,10 @@ def detect(
             f" {cost.windows_per_hour:,.0f} windows an hour, about {cost.speed:.3g} x real time"
             " on this machine"
         )
-    with _journal(places, detector) as journal, _hours(jobs) as hours:
+    lengths = [_header_s(job) for job in jobs]
+    with _journal(places, detector) as journal, hours_bar("searching", lengths) as hours:
         run = _Run(detector, places, journal, hours, places.root(jobs), as_json)
-        run.search(jobs)
+        run.search(jobs, lengths)
         run.finish()
     report_skipped(run.failures)
     inputs.finish(len(run.failures))
@@ -126,12 +127,6 @@ def _journal_key(places: Outputs, detector: EventDetector) -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def _hours(jobs: Sequence[Job]) -> Iterator[Hours]:
-    with hours_bar("searching", [_header_s(job) for job in jobs]) as hours:
-        yield hours
-
-
 def _header_s(job: Job) -> float:
     """Return the seconds to search by the header of a recording; 0 if unknown."""
     from earmark.audio.reading import header_of
@@ -160,8 +155,11 @@ class _Run:
     columns: int = 0  # of CSV
     repeats: Repeats = field(default_factory=Repeats)
 
-    def search(self, jobs: Sequence[Job]) -> None:
-        """Search recordings that the journal does not have, and write what each has of its own."""
+    def search(self, jobs: Sequence[Job], lengths: Sequence[float]) -> None:
+        """Search recordings that the journal does not have, and write what each has of its own.
+
+        ``lengths`` are those of headers, in seconds; 0 where unknown.
+        """
         from earmark.detection.event_clips import clip_stems
         from earmark.detection.journal import version_key
         from earmark.embeddings.stages import Failure
@@ -170,8 +168,8 @@ class _Run:
         stems = clip_stems([job.path for job in jobs], self.root)
         if self.journal.was_there:
             self.places.delete_parts(jobs, stems)
-        for job, stem in zip(jobs, stems, strict=True):
-            key, header_s = version_key(job) or job.path, _header_s(job)
+        for job, stem, header_s in zip(jobs, stems, lengths, strict=True):
+            key = version_key(job) or job.path
             is_new = key not in self.journal
             try:
                 if is_new:
