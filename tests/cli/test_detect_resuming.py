@@ -116,6 +116,20 @@ def test_a_line_that_was_cut_is_searched_again(model, here, monkeypatch, searche
         assert tree("out", "clips") == whole
 
 
+def test_a_run_may_be_stopped_again_after_a_line_was_cut(model, here, monkeypatch, searched):
+    whole = undisturbed(model, *OUTPUTS)
+    for cut in (5, 0):
+        with monkeypatch.context() as patch:
+            stop_after(patch, 2, KeyboardInterrupt())
+            earmark("detect", model, "in", *OUTPUTS, expect=130)
+        (done,) = Path("out").glob(".*/done.jsonl")
+        done.write_bytes(done.read_bytes()[: -cut or None])
+    searched.clear()
+    earmark("detect", model, "in", *OUTPUTS)
+    assert searched == ["3.wav"]
+    assert tree("out", "clips") == whole
+
+
 def test_a_changed_recording_is_searched_again_and_a_new_one_too(
     model, here, monkeypatch, searched
 ):
