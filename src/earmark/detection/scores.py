@@ -149,10 +149,13 @@ def score_blocks(
         number, piece = job
         return number, windows[number].compute(piece)
 
-    for number, stats in map_ahead(pool, compute, passes(), ahead):
-        rows.add(number, windows[number].merge(stats))
-        if len(scores := scorer.score(rows.take())):
-            yield scores
+    def embeddings() -> Iterator[list[np.ndarray]]:
+        for number, stats in map_ahead(pool, compute, passes(), ahead):
+            rows.add(number, windows[number].merge(stats))
+            if len((matrices := rows.take())[0]):
+                yield matrices
+
+    yield from map_ahead(pool, scorer.score, embeddings(), ahead)
 
 
 class _Rows:
