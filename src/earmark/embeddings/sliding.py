@@ -68,6 +68,13 @@ class SlidingWindows:
     yield passes, :meth:`compute` runs the network and may be called from any thread, :meth:`merge`
     takes the results in order and returns embeddings (n, E). The embedding has the means, then the
     deviations of every layer of ``backbone``, like that of a clip, but as float32.
+
+    Attributes
+    ----------
+    hops : int
+        The hops of a pass; only the last pass may have fewer.
+    lag : int
+        How many fewer windows than hops are complete after a pass.
     """
 
     def __init__(
@@ -76,12 +83,12 @@ class SlidingWindows:
         self.backbone, self.grid = backbone, Grid.of(backbone, window_s, hop_s)
         self.has_blocks = backbone.block_step() is not None
         info = backbone.info
-        self._hops = max(1, int(pass_s * info.rate_hz) // self.grid.hop)
+        self.hops = max(1, round(pass_s * info.rate_hz) // self.grid.hop)
         self._reach = info.context + (self.grid.hop if self.has_blocks else self.grid.length)
         self._parts: list[Samples] = [np.zeros(info.context, np.float32)]
         self._waiting, self._n, self._cut = info.context, 0, 0
+        self.lag = self.grid.length // self.grid.hop - 1 if self.has_blocks else 0
         self._blocks: Mapping[str, LayerStats] | None = None
-        self._last: int | None = None
 
     def cut(self, samples: Samples) -> Iterator[Pass]:
         """Yield the passes that are complete with ``samples`` (n,) at the network's rate."""
@@ -89,23 +96,23 @@ class SlidingWindows:
         self._waiting += len(samples)
         self._n += len(samples)
         context, hop = self.backbone.info.context, self.grid.hop
-        needed = context + (self._hops - 1) * hop + self._reach
-        while self._waiting >= needed:
-            x = np.concatenate(self._parts)
-            yield Pass(x[:needed], self._hops)
-            rest = x[self._hops * hop :]
-            self._parts, self._waiting = [rest], len(rest)
-            self._cut += self._hops
+        needed = context + (self.hops - 1) * hop + self._reach
+        if self._waiting < needed:
+            return
+        x, at = np.concatenate(self._parts), 0
+        while len(x) - at >= needed:
+            yield Pass(x[at : at + needed], self.hops)
+            at += self.hops * hop
+            self._cut += self.hops
+        self._parts, self._waiting = [x[at:].copy()], len(x) - at
 
     def finish(self) -> Iterator[Pass]:
         """Yield the last passes; the stream ends, and silence follows it."""
-        total = self.grid.count(self._n)
-        if self.has_blocks:
-            total += self.grid.length // self.grid.hop - 1
+        total = self.grid.count(self._n) + self.lag
         context, hop = self.backbone.info.context, self.grid.hop
         x = np.concatenate(self._parts)
         while self._cut < total:
-            hops = min(self._hops, total - self._cut)
+            hops = min(self.hops, total - self._cut)
             core = x[: context + (hops - 1) * hop + self._reach]
             needed = context + (hops - 1) * hop + self._reach
             yield Pass(np.pad(core, (0, needed - len(core))), hops)
