@@ -125,6 +125,7 @@ class SlidingWindows:
             return run_blocks(self.backbone, piece.samples, self.grid.hop)
         return _run_windows(self.backbone, piece, self.grid)
 
+    @torch.inference_mode()
     def merge(self, stats: Mapping[str, LayerStats]) -> np.ndarray:
         """Return the embeddings (n, E) of the windows that end with these statistics."""
         if self.has_blocks:
