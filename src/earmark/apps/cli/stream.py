@@ -66,8 +66,9 @@ class SourceOptions:
                 "Raw PCM on standard input has no header. Give its sample rate, such as --rate"
                 " 16000."
             )
-        if self.kind == "pcm" and sys.stdin is not None and sys.stdin.isatty():
-            raise EarmarkError("standard input is a terminal. Pipe raw PCM into it.")
+        if self.kind == "pcm" and (sys.stdin is None or sys.stdin.isatty()):
+            state = "closed" if sys.stdin is None else "a terminal"
+            raise EarmarkError(f"standard input is {state}. Pipe raw PCM into it.")
         if self.real_time and self.kind != "file":
             raise EarmarkError("--real-time needs a file. Leave it out.")
         if self.retries is not None and self.kind != "url":
@@ -85,7 +86,8 @@ class SourceOptions:
 
         pcm = None
         if self.kind == "pcm":
-            pcm = Pcm(self.rate or 0, self.channels or 1, self.pcm_format or "s16le")
+            channels = 1 if self.channels is None else self.channels
+            pcm = Pcm(self.rate or 0, channels, self.pcm_format or "s16le")
         audio = replace(audio, non_finite="zero")
         settings: dict[str, Any] = {"real_time": self.real_time, "retries": self.retries}
         return open_live(self.source, audio, pcm=pcm, **settings)
