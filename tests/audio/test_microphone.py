@@ -1,5 +1,6 @@
 """A microphone, played by a module that stands for sounddevice."""
 
+import contextlib
 import sys
 import types
 from collections.abc import Callable
@@ -9,7 +10,9 @@ import pytest
 
 from audio_files import noise
 from earmark.audio import microphone, open_live
+from earmark.audio.decoder import Refusal
 from earmark.audio.live import Gap
+from earmark.audio.mixing import Mixer
 from earmark.audio.options import AudioOptions
 from earmark.errors import AudioError, EarmarkError
 from live_sound import Clock, gaps_of, items_and_error, items_of, samples_of
@@ -163,18 +166,44 @@ def test_what_the_consumer_is_too_slow_for_is_a_gap(card: Card) -> None:
     assert heard_s + sum(gap.lost_s for gap in gaps_of(items)) == pytest.approx(40)
 
 
-@pytest.mark.parametrize("how", ["inactive", "silent"])
-def test_a_microphone_that_is_unplugged_is_told(card: Card, how: str) -> None:
-    def play(stream: Stream) -> None:
-        stream.bring(X[:960])
-        stream.active = how != "inactive"
+def looks_until_the_end(card: Card, sounds: str) -> int:
+    """Return how often a microphone was looked at; ``sounds`` says what it does before each look.
 
-    card.play = play
-    clock = Clock(step_s=0.0 if how == "inactive" else 0.5)
-    with pytest.raises(AudioError) as error:
-        items_of(open_live("mic:0", clock=clock))
-    assert str(error.value) == "mic:0: the microphone gives no more sound; plug it in again."
+    It brings sound (+), nothing (-), or tells that it has stopped (x).
+    """
+    looks = iter(sounds)
+    count = 0
+
+    def wait(_: float) -> bool:
+        nonlocal count
+        look = next(looks, "")
+        count += bool(look)
+        if look == "+":
+            card.streams[0].bring(X[:960])
+        card.streams[0].active = look != "x"
+        return not look
+
+    buffer = types.SimpleNamespace(put=lambda _: True, closed=types.SimpleNamespace(wait=wait))
+    device = microphone.Microphone("", Mixer(AudioOptions()), Clock())
+    with contextlib.suppress(Refusal):
+        device.capture(buffer)
     assert card.streams[0].is_closed
+    return count
+
+
+@pytest.mark.parametrize(
+    ("sounds", "looks"), [("+" * 20, 20), ("+x++", 2), ("+" + "-" * 9, 6), ("----+" * 4, 20)]
+)
+def test_a_microphone_ends_when_it_stops_or_is_silent_for_five_looks(
+    card: Card, sounds: str, looks: int
+) -> None:
+    assert looks_until_the_end(card, sounds) == looks
+
+
+def test_a_microphone_that_is_unplugged_is_told(card: Card) -> None:
+    with pytest.raises(AudioError) as error:
+        items_of(open_live("mic:0"))
+    assert str(error.value) == "mic:0: the microphone gives no more sound; plug it in again."
 
 
 @pytest.mark.parametrize("where", ["check", "open"])

@@ -321,9 +321,9 @@ def test_a_slow_consumer_of_a_station_is_told_what_was_lost(station: Station) ->
 
 def test_no_connection_follows_a_pause_in_which_the_input_was_closed(station: Station) -> None:
     station.answers = {"/radio": [503]}
-    listener = url.UrlListener(
-        station.url + "/radio", Mixer(AudioOptions()), Clock(), lambda _: True
-    )
+    clock = Clock()
+    mixer = Mixer(AudioOptions())
+    listener = url.UrlListener(station.url + "/radio", mixer, clock, clock, lambda _: True)
     assert len(list(listener.items())) == 1
     assert station.asked == ["/radio"]
 

@@ -6,6 +6,7 @@ import functools
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -83,23 +84,33 @@ def open_live(
     """
     mixer, text = Mixer(options), str(target)
     if text == "-":
-        if pcm is None:
-            raise EarmarkError(
-                "The raw PCM on standard input has no header. Give its rate, such as 16000 Hz."
-            )
-        items = pcm_items(file or sys.stdin.buffer, pcm, mixer, clock)
-        return LiveInput("standard input", items, mixer.warnings, threading.Event())
+        return _pipe(file, pcm, mixer, clock)
     if text == "mic" or text.startswith("mic:"):
         microphone = Microphone(text[4:], mixer, clock)
-        buffer = RingBuffer(buffer_s)
-        items = captured(microphone.capture, buffer)
-        return LiveInput(microphone.name, items, mixer.warnings, buffer.closed)
+        return _buffered(microphone.name, microphone.capture, RingBuffer(buffer_s), mixer)
     if "://" in text:
         buffer = RingBuffer(buffer_s)
-        listener = UrlListener(text, mixer, clock, sleep or buffer.closed.wait, retries)
-        items = captured(functools.partial(pump, listener.items()), buffer)
-        return LiveInput(shown_url(text), items, mixer.warnings, buffer.closed)
+        # Durations by a clock that nobody sets, unless a test brings its own.
+        timer = time.monotonic if clock is time.time else clock
+        listener = UrlListener(text, mixer, clock, timer, sleep or buffer.closed.wait, retries)
+        capture = functools.partial(pump, listener.items())
+        return _buffered(shown_url(text), capture, buffer, mixer)
     closed = threading.Event()
     pause = (sleep or closed.wait) if real_time else None
     items = recording_items(as_source(target), options, mixer.warnings, clock, pause)
     return LiveInput(text, items, mixer.warnings, closed)
+
+
+def _pipe(file: BinaryIO | None, pcm: Pcm | None, mixer: Mixer, clock: Clock) -> LiveInput:
+    if pcm is None:
+        raise EarmarkError(
+            "The raw PCM on standard input has no header. Give its rate, such as 16000 Hz."
+        )
+    items = pcm_items(file or sys.stdin.buffer, pcm, mixer, clock)
+    return LiveInput("standard input", items, mixer.warnings, threading.Event())
+
+
+def _buffered(
+    name: str, capture: Callable[[RingBuffer], None], buffer: RingBuffer, mixer: Mixer
+) -> LiveInput:
+    return LiveInput(name, captured(capture, buffer), mixer.warnings, buffer.closed)

@@ -13,7 +13,7 @@ from earmark.system import extras
 
 BLOCK_S = 0.05  # of sound at a time
 LOOK_S = 1.0  # between looks whether the microphone is still there
-SILENT_S = 5.0  # PortAudio often does not tell that a device was unplugged
+SILENT_LOOKS = 5  # without sound: PortAudio often does not tell that a device was unplugged
 MOST_CHANNELS = 2  # without a choice: some systems offer 32 channels for one microphone
 
 
@@ -43,7 +43,7 @@ class Microphone:
             self._sounddevice.check_input_settings(**self._settings())
         except self._sounddevice.PortAudioError as error:
             raise AudioError(self.name, _busy(error), "missing") from error
-        self._last_at = 0.0  # when the last block came
+        self._has_sound = False  # since the last look
         self._expected_s: float | None = None  # time of the next sample, by the device's clock
 
     def capture(self, buffer: RingBuffer) -> None:
@@ -56,8 +56,7 @@ class Microphone:
             except Refusal as error:
                 problem.append(error)
 
-        self._last_at = self.clock()
-        sounddevice = self._sounddevice
+        sounddevice, silent = self._sounddevice, 0
         try:
             size = round(BLOCK_S * self.rate_hz)
             stream = sounddevice.InputStream(callback=callback, blocksize=size, **self._settings())
@@ -66,7 +65,9 @@ class Microphone:
                 while not buffer.closed.wait(LOOK_S):
                     if problem:
                         raise problem[0]
-                    if not stream.active or self.clock() - self._last_at > SILENT_S:
+                    silent = 0 if self._has_sound else silent + 1
+                    self._has_sound = False
+                    if not stream.active or silent == SILENT_LOOKS:
                         raise Refusal(
                             "the microphone gives no more sound; plug it in again", "missing"
                         )
@@ -81,9 +82,9 @@ class Microphone:
             lost_s = max(0.0, begins_s - (self._expected_s or begins_s))
             buffer.put(Gap(lost_s, "the system took the sound too late"))
         self._expected_s = begins_s + len(samples) / self.rate_hz
-        self._last_at = self.clock()
+        self._has_sound = True
         mono = self.mixer.mono(samples.copy())
-        buffer.put(LiveBlock(mono, self.rate_hz, self._last_at))
+        buffer.put(LiveBlock(mono, self.rate_hz, self.clock()))
 
     def _settings(self) -> dict[str, Any]:
         return {

@@ -64,17 +64,24 @@ class _NoSoundError(Exception):
 class UrlListener:
     """Yields the sound of a URL, connection after connection.
 
+    ``clock`` tells when blocks arrived, and ``timer``, which nobody may set, how long things take.
     ``retries`` limits the connections in a row that break before a minute of sound.
     """
 
     def __init__(
-        self, url: str, mixer: Mixer, clock: Clock, sleep: Sleep, retries: int | None = None
+        self,
+        url: str,
+        mixer: Mixer,
+        clock: Clock,
+        timer: Clock,
+        sleep: Sleep,
+        retries: int | None = None,
     ) -> None:
         check_url(url)
-        self.url, self.mixer, self.clock, self.sleep = url, mixer, clock, sleep
-        self.retries = retries
+        self.url, self.mixer, self.retries = url, mixer, retries
+        self.clock, self.timer, self.sleep = clock, timer, sleep
         self._pause_s, self._failures = FIRST_PAUSE_S, 0
-        self._last_at = 0.0  # the time of the last item
+        self._last_s = 0.0  # the time of the last item, by the timer
         self._problem = ""  # why the last connection broke; empty once sound comes again
         self._place = _Place()
 
@@ -86,7 +93,7 @@ class UrlListener:
         """
         from av.error import FFmpegError
 
-        self._last_at = self.clock()
+        self._last_s = self.timer()
         while True:
             try:
                 if (yield from self._connection()):
@@ -116,7 +123,7 @@ class UrlListener:
             if self._place.begin(is_finite) and container.format.name == "hls":
                 return True  # it was live, and now its playlist has an end
             connected_s = 0.0
-            for part in _sound(container, stream, self.clock):
+            for part in _sound(container, stream, self.timer):
                 if isinstance(part, Gap):
                     if not self._place.is_skipping:
                         yield part
@@ -130,8 +137,8 @@ class UrlListener:
                     text = f"connected again after this: {self._problem}"
                     yield self._gap(text, self._place.goes_on)
                     self._problem = ""
-                self._last_at = self.clock()
-                yield LiveBlock(mono, rate_hz, self._last_at)
+                self._last_s = self.timer()
+                yield LiveBlock(mono, rate_hz, self.clock())
                 connected_s += len(mono) / rate_hz
                 if connected_s >= STEADY_S:
                     self._pause_s, self._failures = FIRST_PAUSE_S, 0
@@ -141,8 +148,8 @@ class UrlListener:
         """Return a gap of the time since the last item, or of 0 s if no sound was lost."""
         if is_kept:
             return Gap(0.0, why)
-        since, self._last_at = self._last_at, self.clock()
-        return Gap(max(0.0, self._last_at - since), why)
+        since_s, self._last_s = self._last_s, self.timer()
+        return Gap(self._last_s - since_s, why)
 
 
 class _Place:
@@ -227,13 +234,13 @@ def _is_finite(container: InputContainer) -> bool:
 
 
 def _sound(
-    container: InputContainer, stream: AudioStream, clock: Clock
+    container: InputContainer, stream: AudioStream, timer: Clock
 ) -> Iterator[tuple[Samples, int] | Gap]:
     """Yield samples (n, channels) with their rate, and a gap for damaged packets."""
     from av.error import FFmpegError
 
     to_float = _ToFloat()
-    last_at, has_sound, damaged_s = clock(), False, 0.0
+    last_s, has_sound, damaged_s = timer(), False, 0.0
     damaged = 0  # packets since the last sound; if none follows, the connection is about to break
     for packet in container.demux():  # other streams too: they must not hide that this one is dead
         frames: list[AudioFrame] = []
@@ -248,8 +255,8 @@ def _sound(
                 yield Gap(damaged_s, f"{amount(damaged, 'packet')} damaged")
             for samples in to_float.convert(frame):
                 yield samples, frame.sample_rate
-            last_at, has_sound, damaged, damaged_s = clock(), True, 0, 0.0
-        if clock() - last_at > SILENT_S:
+            last_s, has_sound, damaged, damaged_s = timer(), True, 0, 0.0
+        if timer() - last_s > SILENT_S:
             raise _BrokenError(f"no sound came for {SILENT_S:g} s")
 
 
