@@ -161,6 +161,10 @@ def test_train_and_evaluate(place):
     predictions = json_of("predict", "words.earmark", *recordings, "--coverage", 0.9)
     assert not set(described("predict")) - check(described("predict"), predictions)
 
+    word = shutil.copy(example().parent / "no" / "g01.ogg", "20260501_220000.ogg")
+    detections = json_of("detect", "several.earmark", word, *recordings, "--threshold", 0.01)
+    assert not set(described("detect")) - check(described("detect"), detections)
+
 
 def test_tag():
     if not (WEIGHTS / "mn04").is_dir():

@@ -152,10 +152,13 @@ def score_blocks(
         number, piece = job
         return number, windows[number].compute(piece)
 
-    for number, stats in map_ahead(pool, compute, passes(), ahead):
-        rows.add(number, windows[number].merge(stats))
-        yield from map(scorer.score, rows.take())
-    yield from map(scorer.score, rows.take(is_end=True))
+    def groups() -> Iterator[list[np.ndarray]]:
+        for number, stats in map_ahead(pool, compute, passes(), ahead):
+            rows.add(number, windows[number].merge(stats))
+            yield from rows.take()
+        yield from rows.take(is_end=True)
+
+    yield from map_ahead(pool, scorer.score, groups(), ahead)
 
 
 class _Rows:

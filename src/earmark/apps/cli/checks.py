@@ -8,6 +8,7 @@ import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from earmark.backbones.registry import check_several, split_names
 from earmark.errors import EarmarkError, ModelError
@@ -105,17 +106,26 @@ def separator_of(model: Path) -> str | None:
 
     Reads only the header; loading the classifier reports what is wrong with the rest.
     """
-    from safetensors import safe_open
-
     from earmark.classifier.file import separator_of
+
+    header = header_of_model(model)
+    try:
+        return separator_of(header["provenance"], header["calibration"]["is_single"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def header_of_model(model: Path) -> dict[str, Any]:
+    """Return the header of a classifier, unchecked; empty if it cannot be read."""
+    from safetensors import safe_open
 
     with safe_open(model, framework="numpy") as file:
         text = file.metadata()["earmark"]
     try:
         header = json.loads(text)
-        return separator_of(header["provenance"], header["calibration"]["is_single"])
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        return None
+    except (RecursionError, ValueError):
+        return {}
+    return header if isinstance(header, dict) else {}
 
 
 def is_classifier(path: Path) -> bool:

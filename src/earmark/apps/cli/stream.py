@@ -15,8 +15,9 @@ from typer import Argument, Option
 
 from earmark.apps.cli import signals
 from earmark.apps.cli.checks import check_model
+from earmark.apps.cli.detect_options import RuleOptions
 from earmark.apps.cli.meter import Meter
-from earmark.apps.cli.options import MODEL, EventOptions
+from earmark.apps.cli.options import MODEL
 from earmark.apps.cli.text import print_json, say, warn_of
 from earmark.errors import AudioError, EarmarkError
 
@@ -97,7 +98,7 @@ def stream(
     *,
     model: Path = MODEL,
     source: SourceOptions,
-    rules: EventOptions,
+    rules: RuleOptions,
     step: float = Option(
         0.24, help="Seconds of sound that are computed at once; less costs more time."
     ),
@@ -110,6 +111,7 @@ def stream(
     if until is not None and not 0 < until < math.inf:
         raise EarmarkError(f"--until is {until:g}. Give seconds above 0.")
     check_model(model)
+    rules.check(model)
     source.check()
     from earmark.classifier.classifier import Classifier
     from earmark.detection.detecting import NO_DETECTOR, EventDetector
@@ -117,7 +119,7 @@ def stream(
 
     classifier = Classifier.load(model)
     warn_of(model, None if classifier.detector else NO_DETECTOR)
-    detector = EventDetector.load(classifier, **rules.rules())
+    detector = EventDetector.load(classifier, rules.threshold, **rules.changes)
     if all(network.block_step() for network in detector.scorer.networks):
         import torch
 
