@@ -88,7 +88,7 @@ class SlidingWindows:
         self._parts: list[Samples] = [np.zeros(info.context, np.float32)]
         self._waiting, self._n, self._cut = info.context, 0, 0
         self.lag = self.grid.length // self.grid.hop - 1 if self.has_blocks else 0
-        self._blocks: Mapping[str, LayerStats] | None = None
+        self._blocks: LayerStats | None = None  # of all layers side by side
 
     def cut(self, samples: Samples) -> Iterator[Pass]:
         """Yield the passes that are complete with ``samples`` (n,) at the network's rate."""
@@ -128,49 +128,51 @@ class SlidingWindows:
     @torch.inference_mode()
     def merge(self, stats: Mapping[str, LayerStats]) -> np.ndarray:
         """Return the embeddings (n, E) of the windows that end with these statistics."""
-        if self.has_blocks:
-            stats = self._joined(stats)
-        return embedding_of(self.backbone.info, stats)
+        info = self.backbone.info
+        if not self.has_blocks:
+            return embedding_of(info, stats)
+        return _embedding(info, self._joined(_side_by_side(info, stats)))
 
-    def _joined(self, stats: Mapping[str, LayerStats]) -> dict[str, LayerStats]:
+    def _joined(self, new: LayerStats) -> LayerStats:
         """Merge every k consecutive blocks, those of the last pass included (Chan et al. 1979)."""
-        k = self.grid.length // self.grid.hop
-        windows, kept = {}, {}
-        for name, new in stats.items():
-            old = self._blocks[name] if self._blocks is not None else new.rows(slice(0, 0))
-            blocks = LayerStats(*(torch.cat(pair) for pair in zip(old, new, strict=True)))
-            kept[name] = blocks.rows(slice(max(0, len(blocks.mean) - k + 1), None))
-            windows[name] = _merged(blocks, k)
-        self._blocks = kept
-        return windows
+        k = self.lag + 1
+        old = self._blocks if self._blocks is not None else new.rows(slice(0, 0))
+        blocks = LayerStats(*(torch.cat(pair) for pair in zip(old, new, strict=True)))
+        self._blocks = blocks.rows(slice(max(0, len(blocks.mean) - k + 1), None))
+        return _merged(blocks, k)
 
 
 def embedding_of(info: BackboneInfo, stats: Stats) -> np.ndarray:
     """Return embeddings (n, E) float32: the means, then the deviations, of every layer."""
-    columns = []
-    for layer in info.layers:
-        _, mean, var = stats[layer.name]
-        if info.drops_rounding:
-            var = without_rounding(mean, var)
-        columns += [mean, var.sqrt()]
-    return torch.cat([column.float() for column in columns], 1).numpy()
+    return _embedding(info, _side_by_side(info, stats))
+
+
+def _side_by_side(info: BackboneInfo, stats: Stats) -> LayerStats:
+    """Return the statistics of all layers as one; ``frames`` are those of the first layer."""
+    layers = [stats[layer.name] for layer in info.layers]
+    means, variances = ([getattr(x, name) for x in layers] for name in ("mean", "var"))
+    return LayerStats(layers[0].frames, torch.cat(means, 1), torch.cat(variances, 1))
+
+
+def _embedding(info: BackboneInfo, stats: LayerStats) -> np.ndarray:
+    """Return embeddings for the statistics of all layers side by side."""
+    _, mean, var = stats
+    if info.drops_rounding:
+        var = without_rounding(mean, var)
+    sizes = [layer.size for layer in info.layers]
+    halves = (column.float().split(sizes, 1) for column in (mean, var.sqrt()))
+    return torch.cat([half for pair in zip(*halves, strict=True) for half in pair], 1).numpy()
 
 
 def merge_blocks(info: BackboneInfo, blocks: np.ndarray, k: int) -> np.ndarray:
     """Merge every k consecutive rows of embeddings (n, E) of blocks; the type stays."""
     if k == 1:
         return blocks
-    stats, at = {}, 0
     rows = torch.from_numpy(blocks).double()
-    for layer in info.layers:
-        mean, deviation = (
-            rows[:, at : at + layer.size],
-            rows[:, at + layer.size : at + 2 * layer.size],
-        )
-        at += 2 * layer.size
-        frames = torch.ones(len(rows))
-        stats[layer.name] = _merged(LayerStats(frames, mean, deviation.square()), k)
-    return embedding_of(info, stats).astype(blocks.dtype)
+    parts = rows.split([layer.size for layer in info.layers for _ in range(2)], 1)
+    mean, deviation = torch.cat(parts[::2], 1), torch.cat(parts[1::2], 1)
+    stats = LayerStats(torch.ones(len(rows)), mean, deviation.square())
+    return _embedding(info, _merged(stats, k)).astype(blocks.dtype)
 
 
 def _merged(blocks: LayerStats, k: int) -> LayerStats:
