@@ -160,7 +160,7 @@ def _embedding(info: BackboneInfo, stats: LayerStats) -> np.ndarray:
     if info.drops_rounding:
         var = without_rounding(mean, var)
     sizes = [layer.size for layer in info.layers]
-    halves = (column.float().split(sizes, 1) for column in (mean, var.sqrt()))
+    halves = (torch.split(column.float(), sizes, 1) for column in (mean, var.sqrt()))
     return torch.cat([half for pair in zip(*halves, strict=True) for half in pair], 1).numpy()
 
 
@@ -169,7 +169,7 @@ def merge_blocks(info: BackboneInfo, blocks: np.ndarray, k: int) -> np.ndarray:
     if k == 1:
         return blocks
     rows = torch.from_numpy(blocks).double()
-    parts = rows.split([layer.size for layer in info.layers for _ in range(2)], 1)
+    parts = torch.split(rows, [layer.size for layer in info.layers for _ in range(2)], 1)
     mean, deviation = torch.cat(parts[::2], 1), torch.cat(parts[1::2], 1)
     stats = LayerStats(torch.ones(len(rows)), mean, deviation.square())
     return _embedding(info, _merged(stats, k)).astype(blocks.dtype)
