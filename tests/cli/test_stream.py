@@ -198,6 +198,17 @@ def test_gaps_are_lines_and_warnings(monkeypatch):
     ]
 
 
+def test_a_gap_of_nothing_gives_its_reason(monkeypatch):
+    scripted(
+        monkeypatch,
+        Gap(0.002, "refused; connecting again in 1 s"),
+        AudioError("camera", "x", "missing"),
+    )
+    done = earmark("stream", "digits.earmark", "rtsp://camera/1", "--retries", 1, expect=1)
+    assert "warning: camera: refused; connecting again in 1 s." in done.stderr
+    assert [record["type"] for record in lines_of(done.stdout)] == ["gap", "end"]
+
+
 def test_a_source_that_breaks(monkeypatch):
     error = AudioError("camera", "the server is gone; check it", "missing")
     x = spoken_digits(16_000)

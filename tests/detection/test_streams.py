@@ -1,6 +1,8 @@
 """The events of a stream are those of the same sound in a file, however it is fed."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -188,3 +190,23 @@ def test_an_event_is_decided_soon_after_its_end(detector, sounds):
     for part in np.split(x, in_parts(320)(x)):
         delays += [stream.heard_s - event.end for event in stream.feed(part)]
     assert len(delays) >= 4 and max(delays) <= 1.0
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads memory from Linux's /proc")
+def test_memory_does_not_grow(detector, sounds):
+    """Hours are those of EARMARK_TEST_STREAM_HOURS; `benchmarks/stream_speed.py` runs a day."""
+    hours = float(os.environ.get("EARMARK_TEST_STREAM_HOURS", "0.1"))
+    x, stream, early_mb = sounds[16_000], detector.stream(16_000, 1.0), 0.0
+    rounds = round(hours * 3_600 * 16_000 / len(x))
+    for number in range(rounds):
+        stream.feed(x)
+        if number == rounds // 10:
+            early_mb = used_mb()
+        if number % 100 == 99:
+            stream.gap(1.0)
+    assert used_mb() <= 1.05 * early_mb
+
+
+def used_mb():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

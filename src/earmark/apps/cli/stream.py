@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from earmark.audio.options import AudioOptions
     from earmark.detection.listening import Listener, Record
 
+LEAST_S = 0.1  # of lost sound, to name it in a warning
+
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
@@ -42,7 +44,7 @@ class SourceOptions:
     )
     real_time: bool = Option(False, "--real-time", help="Play a file at its own pace.")
     retries: int | None = Option(
-        None, min=0, help="Give up after this many connections in a row broke; never by default."
+        None, min=0, help="Reconnect to a URL so many times in a row; for ever by default."
     )
 
     @property
@@ -106,7 +108,7 @@ def stream(
 ) -> None:
     """Find events in live sound while it comes, and print a JSON line for each.
 
-    Lines of sound that was lost and of the end follow the same form.
+    Sound that was lost gets a line as well, and so does the end.
     """
     if until is not None and not 0 < until < math.inf:
         raise EarmarkError(f"--until is {until:g}. Give seconds above 0.")
@@ -175,7 +177,8 @@ class _Printer:
             if value["type"] == "gap":
                 self._gaps += 1
                 if self._gaps == 1:  # standard output has the others
-                    self._say(f"{value['lost']:.1f} s were lost: {value['reason']}.")
+                    lost = f"{value['lost']:.1f} s were lost: " if value["lost"] >= LEAST_S else ""
+                    self._say(f"{lost}{value['reason']}.")
 
     def _warn(self) -> None:
         for warning in self.live.warnings[self._warned :]:
