@@ -134,8 +134,9 @@ class EventStream:
         x = np.asarray(samples)
         if x.size == 0:
             return np.zeros(0, np.float32)
-        columns = SampleSource.of(x, self.rate_hz).samples
         channel = self._scorer.classifier.audio.channel
+        is_mono = x.ndim == 1 and x.dtype == np.float32  # live sound: it comes in small blocks
+        columns = x[:, None] if is_mono else SampleSource.of(x, self.rate_hz).samples
         if channel is not None and columns.shape[1] > 1:
             if channel > columns.shape[1]:
                 raise EarmarkError(
