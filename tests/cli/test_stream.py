@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from command_line import earmark
+from earmark.apps.cli import signals
 from earmark.apps.cli import stream as command
 from earmark.apps.cli.meter import ERASE, Meter, line_of
 from earmark.audio.live import Gap, LiveBlock, LiveInput
@@ -334,3 +335,26 @@ def test_lines_and_warnings_clear_the_terminal(monkeypatch):
     command._Printer(live).run(listener)
     text = terminal.getvalue()
     assert f"{ERASE}warning: camera: 1.0 s were lost" in text and not text.endswith("]")
+
+
+# A signal while an item is heard
+
+
+def test_a_signal_waits_for_the_end_of_a_short_block():
+    done = []
+
+    def hear():
+        with signals.held():
+            signal.raise_signal(signal.SIGINT)
+            done.append("heard")
+
+    signals.heed()
+    try:
+        with pytest.raises(signals.Stopped):
+            hear()
+        assert done == ["heard"] and signals.was_stopped()
+        with signals.held():  # the first signal was raised; it does not come again
+            done.append("finished")
+    finally:
+        signals.unheed()
+    assert done == ["heard", "finished"]
