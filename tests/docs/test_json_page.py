@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,26 @@ def test_train_and_evaluate(place):
     word = shutil.copy(example().parent / "no" / "g01.ogg", "20260501_220000.ogg")
     detections = json_of("detect", "several.earmark", word, *recordings, "--threshold", 0.01)
     assert not set(described("detect")) - check(described("detect"), detections)
+
+
+def test_stream(place, monkeypatch):
+    from earmark.audio.live import Gap, LiveBlock, LiveInput
+
+    def items():
+        x = soundfile.read("noise.wav", dtype="float32")[0]
+        yield LiveBlock(x, 16_000, 0.0)
+        yield Gap(1.0, "a test")
+        yield LiveBlock(x, 16_000, 2.0)
+
+    def open_live(*_args, **_settings):
+        return LiveInput("test", items(), [], threading.Event())
+
+    trained(place, "odd.earmark", "odd", "--backbone", "logmel", "--no-compare")
+    monkeypatch.setattr("earmark.audio.live_sources.open_live", open_live)
+    done = earmark("stream", "odd.earmark", "mic", "--threshold", 0.01)
+    objects = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(value.pop("schema") == 1 for value in objects)
+    assert not set(described("stream")) - check(described("stream"), objects)
 
 
 def test_tag():
