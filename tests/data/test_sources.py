@@ -407,7 +407,7 @@ def test_a_folder_of_recordings_with_tracks_beside_them(folder: Path) -> None:
             "hello\n",
             "is neither a label track of Audacity (start, end and label, separated by tabs",
         ),
-        ("", "is neither a label track"),
+        ("", "a.txt has no labels. Label some sounds."),
     ],
 )
 def test_tracks_that_will_not_do(folder: Path, text: str, wanted: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from earmark.data import selections
@@ -40,13 +41,16 @@ def read_track(
     The recording is the ``recording`` given, else the one that a selection table names, else the
     one in ``folder`` (by default that of the file) with the same name and any suffix. ``label`` is
     the column of annotations; 'label' means the first of the usual names. Equal rows, which Raven
-    writes once per view, count once.
+    writes once per view, count once. A file without rows is a track of a recording without labels.
     """
     text, note = decoded_text(track)
     lines = [(n, line) for n, line in enumerate(_split(text), 1) if line.strip()]
     folder = folder or track.parent
     header = [name.strip() for name in lines[0][1].split("\t")] if lines else []
     notes = (note,) if note else ()
+    if not lines[1:] and (not lines or selections.is_selections(header)):
+        unlabelled = (recording or recording_of(track, folder),)
+        return replace(_unlabelled(track, unlabelled, label), notes=notes)
     if selections.is_selections(header):
         cells = ((n, dict(zip(header, line.split("\t"), strict=False))) for n, line in lines[1:])
         table = Table(str(track), header, cells, folder, notes, has_decimal_commas=True)
@@ -84,12 +88,15 @@ def as_table(
 def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Table | None:
     """Return the label tracks among the ``entries`` of a folder as one table, or None.
 
-    A text file counts as a track only if its recording is beside it. A recording without a track is
-    refused: either it has no sounds to label, or somebody forgot to label it.
+    A text file counts as a track only if its recording is beside it; an empty one says that the
+    recording has no sound to label. A recording without a track is refused: either it has no sound
+    to label, or somebody forgot to label it.
     """
     files = [path for path in entries if not path.is_dir()]
     recordings = [path for path in files if is_recording(path)]
-    beside = {path: _beside(path, recordings) for path in files if is_track(path)}
+    beside = {
+        path: _beside(path, recordings) for path in files if is_track(path) or _is_empty(path)
+    }
     tracks = [path for path, neighbours in beside.items() if neighbours]
     if not tracks:
         return None
@@ -104,7 +111,8 @@ def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Tabl
     if bare:
         raise DataError(
             f"{bare[0]} has no label track beside it, unlike {amount(len(complete), 'recording')}"
-            f" in {folder}. Label it, or move it elsewhere."
+            f" in {folder}. Label it, with an empty track if it has no sound to label, or move it"
+            " elsewhere."
         )
 
     tables = [read_track(track, label) for track in tracks]
@@ -117,18 +125,25 @@ def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Tabl
                 yield number, row
 
     notes = tuple(dict.fromkeys(note for table in tables for note in table.notes))
+    bare_tracks = dict.fromkeys(path for table in tables for path in table.unlabelled)
+    table = _unlabelled(folder, tuple(bare_tracks), label)
+    return replace(table, rows=rows(), notes=(*notes, *table.notes))
+
+
+def _unlabelled(name: Path, recordings: tuple[Path, ...], label: str) -> Table:
+    """Return a table without rows, of recordings whose tracks have no label."""
+    folder = name if name.is_dir() else name.parent
+    verb = "has an empty label track" if len(recordings) == 1 else "have empty label tracks"
+    note = f"{amount(len(recordings), 'recording')} {verb}: no clip is read from there"
     columns = ["path", "start", "end", label]
-    return Table(str(folder), columns, rows(), folder, notes, has_decimal_commas=True)
+    notes = (note,) if recordings else ()
+    return Table(str(name), columns, (), folder, notes, True, recordings)
 
 
 def is_track(path: Path) -> bool:
     """Return whether a file is a .txt with the first line of a label track or selection table."""
-    if path.suffix.lower() != SUFFIX:
-        return False
-    try:
-        with open_file(path) as file:
-            content = file.read(_PROBE)
-    except OSError:
+    content = _beginning(path)
+    if content is None:
         return False
     for cut in range(4):  # the probe may end inside a character
         try:
@@ -140,6 +155,23 @@ def is_track(path: Path) -> bool:
         return False
     first = next((line for line in _split(text) if line.strip()), "").split("\t")
     return selections.is_selections(first) or (len(first) >= 2 and all(map(_is_number, first[:2])))
+
+
+def _is_empty(path: Path) -> bool:
+    """Return whether a file is a .txt with nothing but blanks."""
+    content = _beginning(path)
+    return content is not None and len(content) < _PROBE and not content.strip()
+
+
+def _beginning(path: Path) -> bytes | None:
+    """Return the first bytes of a .txt; None for another file, or one that cannot be read."""
+    if path.suffix.lower() != SUFFIX:
+        return None
+    try:
+        with open_file(path) as file:
+            return file.read(_PROBE)
+    except OSError:
+        return None
 
 
 def _split(text: str) -> list[str]:

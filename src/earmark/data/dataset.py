@@ -177,7 +177,7 @@ class Dataset:
         if isinstance(data, (str, Path)):
             origin = _origin(data, label, separator, root, splits, options)
             data = Path(os.path.abspath(data))
-            table = _table(data, names, label, root, need_labels, path)
+            table = table_at(data, names, label, root, need_labels, path)
         else:
             table = dataframes.read_object(data, names, root, path)
         source = str(data) if table is None else table.name
@@ -318,7 +318,7 @@ def _origin(
     return origin | ({"split_map": str(split_map)} if str(split_map) else {})
 
 
-def _table(
+def table_at(
     data: Path,
     names: set[str],
     label: str,

@@ -163,10 +163,10 @@ def entries(folder: Path) -> list[Path]:
         raise DataError(
             f"cannot list {folder}: {error.strerror}. Check its permissions."
         ) from error
-    return sorted(entries, key=lambda entry: _natural(entry.name))
+    return sorted(entries, key=lambda entry: natural_key(entry.name))
 
 
-def _natural(name: str) -> tuple[list[str | int], str]:
+def natural_key(name: str) -> tuple[list[str | int], str]:
     """Return a key that sorts names as people do: numbers by value, letters without case."""
     pieces = re.split("([0-9]+)", name)  # text, digits, text, digits, ... text
     return [int(p) if i % 2 else p.casefold() for i, p in enumerate(pieces)], name

@@ -49,33 +49,31 @@ def clips_of(
         columns.pop("split", None)
     if is_list:
         columns = {ours: columns[ours] for ours in ("path", "start", "end") if ours in columns}
-    reader = _Reader(table, columns, separator, split_map)
+    reader = RowReader(table, columns, separator, split_map)
     numbers, clips = array("q"), list[Clip]()
-    has_text_lists = False
     for number, row in table.rows:
-        cell = row.get(columns.get("label", ""))
-        is_text = isinstance(cell, str) and text_list(cell) is not None
-        if is_text or isinstance(cell, LISTS):
-            reader.separator = reader.separator or LIST_SEPARATOR
-        has_text_lists |= is_text
         try:
             clips.append(reader.clip(number, row))
         except ValueError as error:
             raise DataError(f"{table.name}, row {number}: {error}.") from error
         numbers.append(number)
-    if has_text_lists:
+    if reader.has_text_lists:
         notes.append(
             f"column {columns['label']!r} has lists written as text, each read as several classes;"
             " earmark 0.1 read each as one class"
         )
     if not clips:
-        raise DataError(f"{table.name} has no rows. Write one row per clip.")
+        what = "labels. Label some sounds" if table.unlabelled else "rows. Write one row per clip"
+        raise DataError(f"{table.name} has no {what}.")
     reader.seconds.check()
     separator = reader.separator
+    if need_labels and not is_list and separator is None:
+        numbers, clips, without = _without_unlabelled(numbers, clips)
+        notes += without
     if not is_list:
         if need_labels:
             _label_rest(table, numbers, clips, columns["label"], separator)
-        _check_present(table, numbers, clips, reader.locator.missing)
+        check_present(table, numbers, clips, reader.locator.missing)
         _check_filled(table, numbers, clips, {ours for ours, theirs in options.items() if theirs})
         _check_distinct(table, numbers, clips)
         check_words((clip.split for clip in clips), table.name)
@@ -85,24 +83,33 @@ def clips_of(
     return clips, separator, [*table.notes, *notes, *_not_utf8(clips)]
 
 
-class _Reader:
-    """Turns rows into clips; repeated texts are in memory once."""
+class RowReader:
+    """Turns rows into clips; repeated texts are in memory once.
+
+    If a label is a list, ``separator`` becomes ``LIST_SEPARATOR`` unless one is given.
+    """
 
     def __init__(
         self,
         table: Table,
         columns: Mapping[str, str],
         separator: str | None,
-        split_map: SplitMap,
+        split_map: SplitMap = SplitMap(),  # noqa: B008  # frozen
     ) -> None:
         self.columns, self.separator, self.split_map = columns, separator, split_map
         self.seconds = Seconds(table.name, table.has_decimal_commas)
         self.locator = Locator(table.folder)
+        self.has_text_lists = False
         self._paths: dict[str, Path] = {}
 
     def clip(self, number: int, row: Row) -> Clip:
         """Return the clip of one row; ValueError says what is wrong with it."""
-        label = _label(row.get(self.columns.get("label", "")), self.separator)
+        cell = row.get(self.columns.get("label", ""))
+        is_text = isinstance(cell, str) and text_list(cell) is not None
+        if is_text or isinstance(cell, LISTS):
+            self.separator = self.separator or LIST_SEPARATOR
+        self.has_text_lists |= is_text
+        label = _label(cell, self.separator)
         text = {n: _text(row.get(column)) for n, column in self.columns.items() if n != "label"}
         if not text["path"].strip():
             raise ValueError("the path is empty. Name a recording")
@@ -126,6 +133,24 @@ class _Reader:
                 self._paths.clear()
             path = self._paths[name] = self.locator.find(str(Path(name)))
         return path
+
+
+def _without_unlabelled(
+    numbers: array[int], clips: list[Clip]
+) -> tuple[array[int], list[Clip], list[str]]:
+    """Leave out whole recordings without a label if all labels are those of stretches.
+
+    Such a row says that the recording was searched and has no event. Also return a note.
+    """
+    is_bare = [clip.label is None and clip.start is None and clip.end is None for clip in clips]
+    labelled = [clip for clip, bare in zip(clips, is_bare, strict=True) if not bare]
+    if not any(is_bare) or any(clip.end is None for clip in labelled) or not labelled:
+        return numbers, clips, []
+    rows = array("q", (n for n, bare in zip(numbers, is_bare, strict=True) if not bare))
+    count = len(clips) - len(labelled)
+    verb = "has" if count == 1 else "have"
+    note = f"{amount(count, 'row')} {verb} only a path: no clip is read from there"
+    return rows, labelled, [note]
 
 
 def _check_folds(name: str, columns: Mapping[str, str], clips: Sequence[Clip]) -> None:
@@ -213,9 +238,7 @@ def _not_utf8(clips: Sequence[Clip]) -> list[str]:
     ]
 
 
-def _check_present(
-    table: Table, numbers: Numbers, clips: Sequence[Clip], missing: Set[str]
-) -> None:
+def check_present(table: Table, numbers: Numbers, clips: Sequence[Clip], missing: Set[str]) -> None:
     """Refuse a table if most of its recordings do not exist: its paths must be wrong.
 
     If only a few are missing, they are reported when recordings are read.

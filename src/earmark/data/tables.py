@@ -32,6 +32,10 @@ PLAIN_ROWS = 65_536
 # A cell, or a string in a JSON line, with a byte that is not UTF-8.
 _NOT_UTF8 = re.compile('[^,;\t\r\n"]*[\udc80-\udcff][^,;\t\r\n"]*')
 
+_SPAN = ("start", "end", "label")
+# How JSON of ``event_files`` begins.
+_EVENTS = re.compile(r'\s*\{\s*"schema"\s*:\s*1\s*,\s*"recordings"\s*:\s*\[')
+
 _LINE = re.compile("[^\r\n]*(?:\r\n|[\r\n])|[^\r\n]+")
 _PARTS = re.compile(r"[/\\]")  # of a path
 
@@ -43,7 +47,7 @@ class Table:
     """Rows with their numbers. ``name`` is used in errors; paths start from ``folder``.
 
     ``notes`` say how the table was read if that is not obvious. ``has_decimal_commas`` says that
-    1,234 means 1.234.
+    1,234 means 1.234. ``unlabelled`` are recordings with a label track that has no label.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Table:
     folder: Path
     notes: tuple[str, ...] = ()
     has_decimal_commas: bool = False
+    unlabelled: tuple[Path, ...] = ()
 
 
 def read_table(manifest: Path, names: set[str], folder: Path | None = None) -> Table:
@@ -216,7 +221,14 @@ def _named_rows(
 
 
 def _json(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row]]]:
-    """Return the columns and rows of JSON: one object per line, or one array of objects."""
+    """Return the columns and rows of JSON: one object per line, or one array of objects.
+
+    The events that ``event_files`` writes are one object.
+    """
+    if _EVENTS.match(text):
+        rows_of_events = list(_events(manifest, text))
+        names = (name for row in rows_of_events for name in row)
+        return list(dict.fromkeys(("path", *_SPAN, *names))), enumerate(rows_of_events, 1)
     is_array = text.lstrip().startswith("[")
     objects: list[Row] = _objects(manifest, 1, text) if is_array else []
 
@@ -228,12 +240,25 @@ def _json(manifest: Path, text: str) -> tuple[list[str], Iterable[tuple[int, Row
             if line.strip():
                 yield number, _objects(manifest, number, line)
 
-    names: dict[str, None] = {}
+    columns: dict[str, None] = {}
     for number, row in rows():
         if not isinstance(row, dict):
             raise DataError(f'{manifest}, row {number}: not an object. Write {{"path": ...}}.')
-        names |= dict.fromkeys(row)
-    return list(names), rows()
+        columns |= dict.fromkeys(row)
+    return list(columns), rows()
+
+
+def _events(manifest: Path, text: str) -> Iterator[Row]:
+    """Yield a row for each event, and one with only a path for a recording without events."""
+    for number, recording in enumerate(_objects(manifest, 1, text)["recordings"], 1):
+        events = recording.get("events") if isinstance(recording, dict) else None
+        if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
+            raise DataError(
+                f"{manifest}: recording {number} has no list of events. Write the file again."
+            )
+        about = {name: cell for name, cell in recording.items() if name != "events"}
+        for event in events or [{}]:
+            yield {**dict.fromkeys(_SPAN), **about, **event}
 
 
 def _lines(text: str) -> Iterator[str]:
