@@ -31,6 +31,7 @@ from earmark.system.jsons import json_text
 from earmark.system.progress import Progress, Stages
 from earmark.training import candidates
 from earmark.training.detector_data import AnnotatedScenes, MixedScenes, background_paths
+from earmark.training.detector_summary import detector_text
 from earmark.training.event_figures import EventEvaluation
 from earmark.training.event_metrics import evaluate_events
 from earmark.training.event_tuning import ScoredScenes, Tuning, fit_calibration, tune
@@ -93,6 +94,9 @@ class DetectorTraining:
             f"DetectorTraining({self.n_clips} clips, F1={overall.f1_iou30 or 0:.3f},"
             f" {self.classifier!r})"
         )
+
+    def __str__(self) -> str:
+        return detector_text(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from earmark.backbones.registry import check_several, split_names
 from earmark.errors import EarmarkError, ModelError
@@ -100,22 +101,39 @@ def check_model(path: Path) -> None:
         raise ModelError(f"{reason}. Give the file that `earmark train` wrote.")
 
 
+def check_no_detector(model: Path) -> None:
+    """Refuse a detector of events where whole clips are classified."""
+    from earmark.classifier.detector import DETECTS
+
+    if "detector" in _header_of(model):
+        raise ModelError(f"{model}: {DETECTS}")
+
+
 def separator_of(model: Path) -> str | None:
     """Return the separator between classes in the labels that a classifier was trained on, if any.
 
     Reads only the header; loading the classifier reports what is wrong with the rest.
     """
-    from safetensors import safe_open
-
     from earmark.classifier.file import separator_of
+
+    header = _header_of(model)
+    try:
+        return separator_of(header["provenance"], header["calibration"]["is_single"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _header_of(model: Path) -> dict[str, Any]:
+    """Return what a classifier's file says of itself; empty if that is damaged."""
+    from safetensors import safe_open
 
     with safe_open(model, framework="numpy") as file:
         text = file.metadata()["earmark"]
     try:
         header = json.loads(text)
-        return separator_of(header["provenance"], header["calibration"]["is_single"])
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        return None
+    except (RecursionError, ValueError):
+        return {}
+    return header if isinstance(header, dict) else {}
 
 
 def is_classifier(path: Path) -> bool:
