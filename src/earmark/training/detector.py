@@ -34,6 +34,12 @@ from earmark.training.detector_data import AnnotatedScenes, MixedScenes, backgro
 from earmark.training.detector_summary import detector_text
 from earmark.training.event_figures import EventEvaluation
 from earmark.training.event_metrics import evaluate_events
+from earmark.training.event_thresholds import (
+    THRESHOLDS,
+    ThresholdFigures,
+    threshold_figures,
+    with_threshold,
+)
 from earmark.training.event_tuning import ScoredScenes, Tuning, fit_calibration, tune
 from earmark.training.event_verdict import window_estimate
 from earmark.training.inner import Average
@@ -77,6 +83,8 @@ class DetectorTraining:
         Notes on the data as a whole.
     seconds : dict
         How long each stage took.
+    thresholds : tuple of ThresholdFigures
+        What other thresholds give on these scenes.
     """
 
     classifier: Classifier
@@ -87,6 +95,7 @@ class DetectorTraining:
     skipped: tuple[Failure, ...]
     warnings: tuple[str, ...]
     seconds: dict[str, float]
+    thresholds: tuple[ThresholdFigures, ...] = ()
 
     def __repr__(self) -> str:
         overall = self.evaluation.overall
@@ -271,6 +280,11 @@ class _Work:
         truth = [windows.scenes[n].recording for n in counted]
         answers = [answers[n] for n in counted]
         evaluation = evaluate_events(truth, answers, seed=self.settings.seed)
+        others = [
+            best.scored.answers([with_threshold(own, value) for own in best.tuning.of_fold])
+            for value in THRESHOLDS
+        ]
+        thresholds = threshold_figures(truth, [[own[n] for n in counted] for own in others])
         classifier = self._classifier(
             windows, best, replace(rules, calibration=calibration), evaluation
         )
@@ -283,6 +297,7 @@ class _Work:
             tuple(scenes.skipped),
             tuple(dict.fromkeys((*self.notes, *best.tuning.notes))),
             self.stages.seconds,
+            thresholds,
         )
 
     def _classifier(

@@ -214,7 +214,7 @@ def confusion_lines(events: Mapping[str, Any]) -> list[str]:
 def class_lines(classes: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a table of the classes, lowest F1 first."""
     rows = sorted(classes, key=lambda row: (row["f1_iou30"] or 0, row["label"]))
-    cells = [("class", "events", "recall", "precision", "F1", "false/h")]
+    cells: list[tuple[str, ...]] = [("class", "events", "recall", "precision", "F1", "false/h")]
     for row in rows[:MOST_CLASSES]:
         counts, false = row["counts"]["iou30"], row["false_per_hour"]
         figures = (share(row[name]) for name in ("recall", "precision", "f1_iou30"))

@@ -180,7 +180,7 @@ def evaluate_detector(
         classifier = Classifier.load(classifier)
     if not 0 < collar < np.inf:
         raise EarmarkError(f"the collar is {collar:g} s. Give more than 0 s, such as 0.2.")
-    truth = data if _is_truth(data) else _read(classifier, data, annotated, columns or {})
+    truth = _truth(classifier, data, annotated, columns or {})
     _check(classifier, truth)
     detector = EventDetector.load(classifier, thresholds, **changes)
     heard = _Heard(detector, other_thresholds)
@@ -198,13 +198,11 @@ def evaluate_detector(
     return _compared(classifier, heard, collar, annotated)
 
 
-def _is_truth(data: object) -> bool:
-    return isinstance(data, (list, tuple)) and all(isinstance(x, RecordingEvents) for x in data)
-
-
-def _read(
+def _truth(
     classifier: Classifier, data: object, annotated: float | None, columns: dict[str, Any]
 ) -> list[RecordingEvents]:
+    if isinstance(data, list) and all(isinstance(x, RecordingEvents) for x in data):
+        return data
     columns = {"separator": classifier.separator, **columns}
     return read_events(data, annotated=annotated, **columns)
 
