@@ -72,7 +72,7 @@ class DetectorEvaluation:
     verdict : dict
         Its 'word' is 'use', 'care' or 'worthless'; 'why' is the reason.
     truth, answers : list of RecordingEvents
-        The annotated events of known classes, and the detected events, of each recording.
+        The annotated events, also of unknown classes, and the detected events of each recording.
     unknown : tuple of UnknownSounds
         Annotated classes that the classifier does not know.
     thresholds : tuple of ThresholdFigures
@@ -265,17 +265,14 @@ def _compared(
     classifier: Classifier, heard: _Heard, collar_s: float, annotated: float | None
 ) -> DetectorEvaluation:
     known = set(classifier.labels)
-    truth = [
-        replace(recording, events=tuple(e for e in recording.events if e.label in known))
-        for recording in heard.truth
-    ]
+    truth = of_classes(heard.truth, known)
     evaluation = evaluate_events(truth, heard.answers, collar_s=collar_s)
     unknown = unknown_sounds(heard.truth, heard.answers, known)
     others = list(zip(*heard.others, strict=True))
     return DetectorEvaluation(
         evaluation,
         event_verdict(evaluation, _doubts(unknown)),
-        truth,
+        heard.truth,
         heard.answers,
         unknown,
         threshold_figures(truth, others) if others else (),
@@ -284,6 +281,14 @@ def _compared(
         (*([NO_DETECTOR] if classifier.detector is None else []), *heard.warnings),
         _notes(unknown, annotated),
     )
+
+
+def of_classes(recordings: Sequence[RecordingEvents], labels: set[str]) -> list[RecordingEvents]:
+    """Return the recordings with only the events of some classes."""
+    return [
+        replace(recording, events=tuple(e for e in recording.events if e.label in labels))
+        for recording in recordings
+    ]
 
 
 def unknown_sounds(

@@ -14,7 +14,14 @@ from earmark.backbones.registry import check_several, split_names
 from earmark.errors import EarmarkError, ModelError
 from earmark.system.files import not_a_file
 
-REPORT_FILES = ("answers.csv", "confusion.csv", "summary.json", "report.html")
+REPORT_FILES = (
+    "answers.csv",
+    "confusion.csv",
+    "events.csv",
+    "thresholds.csv",
+    "summary.json",
+    "report.html",
+)
 
 
 def check_output(path: Path, *inputs: str | Path) -> None:
