@@ -61,7 +61,7 @@ def figures(summary: Mapping[str, Any]) -> dict[str, object]:
         "interval": intervals.get("f1_iou30"),
         "plot": plots.rows("Figures with 95 % intervals", chart, max(n, 1)),
         "n": n,
-        "false": false_text(overall, events["hours"]),
+        "false_events": false_text(overall, events["hours"]),
         "errors": [
             (name, seconds_text(e["median_absolute"]), seconds_text(e["p90_absolute"]))
             for name, e in errors

@@ -17,7 +17,9 @@ from earmark.report.players import players
 from earmark.training.event_matching import EventTable, IouCriterion, match
 from earmark.training.event_tables import EventTables, tabulate
 
-MINUTE_S, LINE_S = 60.0, 20.0
+MINUTE_S = 60.0
+LINES_S = (60.0, 20.0, 10.0, 5.0)  # how long a line may be
+EVENTS_OF_LINE = 50  # a line is at most so many usual events long
 MOST_MINUTES = 10
 MOST_BYTES = 3_000_000  # of all players; a minute has 240 kB
 COMPRESSION = 0.9  # 24 kbit/s at 16 kHz
@@ -27,7 +29,7 @@ RIGHT, MISSED, FALSE, UNKNOWN = "right", "missed", "false", "unknown"
 
 @dataclass(frozen=True)
 class Bar:
-    """A part of an event on a line: its place in percent of the line, and how it was judged."""
+    """An event on a line: its place in percent of the line, and how it was judged."""
 
     label: str
     left: float
@@ -42,8 +44,8 @@ class Bar:
 class Line:
     """Some seconds of a recording, the true events above the detected ones.
 
-    ``blind`` has the (left, width) of what was not annotated; ``share`` is the part of the line
-    that the recording fills. All are in percent.
+    ``share`` is how much of a full line the recording fills, in percent. ``blind`` has the (left,
+    width) of what was not annotated, in percent of the line.
     """
 
     at: str
@@ -63,13 +65,14 @@ class _Judged:
 
 def timeline(contents: EventContents) -> dict[str, object] | None:
     """Return the worst minutes, worst first; None without errors."""
-    tables = tabulate(contents.truth, contents.answers)
-    known = np.array([label in contents.labels for label in tables.labels], bool)
+    tables, labels = tabulate(contents.truth, contents.answers), contents.labels
+    known = np.array([label in labels for label in tables.labels], bool)
     is_found, is_right = np.zeros(len(tables.truth), bool), np.zeros(len(tables.answers), bool)
     true, answer = match(tables.truth, tables.answers, IouCriterion(0.3))
     is_found[true], is_right[answer] = True, True
     missed = tables.truth.take(~is_found & known[tables.truth.label])
     false = tables.answers.take(~is_right)
+    line_s = _line_s(tables.truth)
     counts = {FALSE: _by_minute(false), MISSED: _by_minute(missed)}
     worst = (counts[FALSE] + counts[MISSED]).most_common(MOST_MINUTES)
     if not worst:
@@ -86,7 +89,7 @@ def timeline(contents: EventContents) -> dict[str, object] | None:
             {
                 "path": recording.path,
                 "span": (_clock(start), _clock(end)),
-                "lines": list(_lines(recording, judged, start, end, contents.labels)),
+                "lines": list(_lines(recording, judged, (start, end), line_s, labels)),
                 "missed": counts[MISSED][place, number],
                 "false": counts[FALSE][place, number],
                 "player": None,
@@ -97,6 +100,7 @@ def timeline(contents: EventContents) -> dict[str, object] | None:
         minutes = [{**m, "player": p} for m, p in zip(minutes, sounds, strict=True)]
     return {
         "minutes": minutes,
+        "line_s": line_s,
         "errors": len(missed) + len(false),
         "shown": sum(count for _, count in worst),
         "has_unknown": bool((~known[tables.truth.label]).any()),
@@ -139,45 +143,55 @@ def _end(recording: RecordingEvents, judged: _Judged) -> float:
     return recording.seconds or max(ends, default=0.0)
 
 
+def _line_s(truth: EventTable) -> float:
+    """Return how many seconds a line has, so that usual events are wide enough to read."""
+    usual_s = float(np.median(truth.end - truth.start)) if len(truth) else 1.0
+    return next((s for s in LINES_S if s <= EVENTS_OF_LINE * usual_s), LINES_S[-1])
+
+
 def _lines(
     recording: RecordingEvents,
     judged: _Judged,
-    start: float,
-    end: float,
+    span: tuple[float, float],
+    line_s: float,
     labels: Sequence[str],
 ) -> Iterator[Line]:
-    at = start
+    at, end = span
     while at < end - 1e-3:
-        stop = min(at + LINE_S, end)
+        stop = min(at + line_s, end)
         blind = _unannotated(recording.regions, at, stop)
         yield Line(
             _clock(at),
-            100 * (stop - at) / LINE_S,
-            tuple(_bars(judged.truth, at, stop, labels)),
-            tuple(_bars(judged.answers, at, stop, labels)),
-            tuple(_place(a, b, at) for a, b in blind),
+            100 * (stop - at) / line_s,
+            tuple(_bars(judged.truth, (at, stop), labels)),
+            tuple(_bars(judged.answers, (at, stop), labels)),
+            tuple(_place(a, b, (at, stop)) for a, b in blind),
         )
-        at += LINE_S
+        at += line_s
 
 
 def _bars(
-    events: Iterable[tuple[float, float, str, str]], at: float, stop: float, labels: Sequence[str]
+    events: Iterable[tuple[float, float, str, str]],
+    span: tuple[float, float],
+    labels: Sequence[str],
 ) -> Iterator[Bar]:
     free = [0.0] * MOST_LEVELS  # when each level ends
     for start, end, label, kind in events:
-        if end <= at or start >= stop:
+        if end <= span[0] or start >= span[1]:
             continue
         level = next((n for n, until in enumerate(free) if until <= start), MOST_LEVELS - 1)
         free[level] = end
-        left, width = _place(max(start, at), min(end, stop), at)
+        left, width = _place(start, end, span)
         colour = palette.look(labels.index(label))[0] if label in labels else ""
-        yield Bar(
-            label, left, width, level, kind, colour, f"{label}, {kind}: {start:.2f} to {end:.2f} s"
-        )
+        title = f"{label}, {kind}: {start:.2f} to {end:.2f} s"
+        yield Bar(label, left, width, level, kind, colour, title)
 
 
-def _place(start: float, end: float, at: float) -> tuple[float, float]:
-    return 100 * (start - at) / LINE_S, 100 * (end - start) / LINE_S
+def _place(start: float, end: float, span: tuple[float, float]) -> tuple[float, float]:
+    """Return left and width of what lies inside a line, in percent of it."""
+    start, end = max(start, span[0]), min(end, span[1])
+    scale = 100 / (span[1] - span[0])
+    return scale * (start - span[0]), scale * (end - start)
 
 
 def _unannotated(
