@@ -61,7 +61,7 @@ def detector_lines(training: DetectorTraining, model: str | None = None) -> list
         f"  windows   {figures['window_s']:g} s, one every {figures['hop_s']:g} s",
         f"  head      {figures['head']}",
         *event_lines(events),
-        *_asked_lines(events, figures["false_per_hour"]),
+        *asked_lines(events, figures["false_per_hour"]),
         f"  tested    {events['scheme']}; {_scenes_text(events)}",
         *confusion_lines(events),
         "  seconds   " + ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in seconds),
@@ -162,7 +162,7 @@ def seconds_text(seconds: float) -> str:
     return f"{1000 * seconds:.0f} ms" if seconds < 0.9995 else f"{seconds:.2f} s"
 
 
-def _asked_lines(events: Mapping[str, Any], asked: float | None) -> list[str]:
+def asked_lines(events: Mapping[str, Any], asked: float | None) -> list[str]:
     """Return what to expect at the rate of false events that was asked for."""
     if asked is None:
         return []

@@ -14,14 +14,8 @@ from earmark.backbones.registry import check_several, split_names
 from earmark.errors import EarmarkError, ModelError
 from earmark.system.files import not_a_file
 
-REPORT_FILES = (
-    "answers.csv",
-    "confusion.csv",
-    "events.csv",
-    "thresholds.csv",
-    "summary.json",
-    "report.html",
-)
+REPORT_FILES = ("answers.csv", "confusion.csv", "summary.json", "report.html")
+EVENT_REPORT_FILES = ("events.csv", "thresholds.csv", "summary.json", "report.html")
 
 
 def check_output(path: Path, *inputs: str | Path) -> None:
@@ -71,7 +65,7 @@ def check_report(folder: Path | None, source: str | Path, output: Path | None = 
     if folder is None:
         return
     check_folder(folder, source)
-    for path in (folder, *(folder / name for name in REPORT_FILES)):
+    for path in (folder, *(folder / name for name in (*REPORT_FILES, *EVENT_REPORT_FILES))):
         if output is not None and os.path.abspath(path) == os.path.abspath(output):
             raise EarmarkError(f"-o and --report both write {output}. Name two different places.")
         if path != folder:

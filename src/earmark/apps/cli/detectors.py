@@ -133,7 +133,10 @@ class ComparisonOptions(EventOptions):
         if changed["--threshold"] == "auto":
             del changed["--threshold"]
         given = unused if self.events else changed
-        name = next((name for name, value in given.items() if value not in (None, False)), None)
+        name = next(
+            (name for name, value in given.items() if value is not None and value is not False),
+            None,
+        )
         if name is not None and not self.events:
             raise EarmarkError(f"{name} needs --events. Add it.")
         if name is not None:
