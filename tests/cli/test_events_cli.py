@@ -15,14 +15,14 @@ from earmark.classifier.classifier import Classifier
 from earmark.data.dataset import Dataset
 from earmark.detection.detecting import NO_DETECTOR
 
-TRAIN = ("--backbone", "logmel", "--folds", 3)
+TRAIN = ("--backbone", "logmel", "--head", "linear", "--folds", 3)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """Clips, background, annotated nights, a detector ``d.earmark``, and what was printed."""
     root = tmp_path_factory.mktemp("events")
-    tones.write_clips(root / "clips")
+    tones.write_clips(root / "clips", count=6)
     tones.write_background(root / "background")
     tones.write_annotated(root / "nights")
     tones.write_annotated(root / "others", others=True)
@@ -47,7 +47,7 @@ def clip_model(place) -> Path:
 
 def test_training_prints_the_verdict_before_the_figures(place):
     lines = (place / "printed.txt").read_text().splitlines()
-    assert lines[0] == "20 clips, 2 classes -> d.earmark"
+    assert lines[0] == "12 clips, 2 classes -> d.earmark"
     names = [line.split()[0] for line in lines[1:]]
     assert names[:9] == [
         "backbone", "windows", "head", "verdict", "events", "found", "false", "onset", "offset",
@@ -77,7 +77,7 @@ def test_the_report_of_a_training_says_that_scenes_are_not_kept(place):
 
 
 def test_an_unreadable_clip_is_listed_and_the_exit_code_is_1(place, tmp_path):
-    clips = shutil.copytree(place / "clips", tmp_path / "clips")
+    clips = tones.write_clips(tmp_path / "clips", count=4)
     (clips / "low" / "bad.wav").write_bytes(b"no audio")
     quick = (*TRAIN, "--detector", "-o", tmp_path / "d.earmark")
     done = earmark("train", clips, *quick, expect=1)

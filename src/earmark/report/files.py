@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from earmark.data.event_files import write_events
 from earmark.errors import EarmarkError
 from earmark.report.contents import ReportContents
 from earmark.report.event_contents import EventContents
@@ -67,25 +68,31 @@ def write_report(
 def write_event_report(folder: Path, summary: dict[str, Any], contents: EventContents) -> Path:
     """Write a report of detected events into ``folder``, which is made if it does not exist.
 
-    ``events.csv`` has the detected events, ``thresholds.csv`` what other thresholds give,
+    ``events.csv`` has the detected events, ``thresholds.csv`` what other thresholds give, and
     ``summary.json`` the figures; ``report.html`` needs no other file. Returns its path. Raises
     EarmarkError if the folder cannot be made.
     """
-    rows = [
-        (recording.path, e.start, e.end, e.label, e.score)
-        for recording in contents.answers
-        for e in recording.events
-    ]
     thresholds = [row.to_json() for row in contents.thresholds]
     files: dict[str, bytes | Iterable[bytes]] = {
-        "events.csv": _csv([("path", "start", "end", "label", "score"), *rows]),
         "thresholds.csv": _csv(
             [list(row) for row in thresholds[:1]] + [list(row.values()) for row in thresholds]
         ),
         "summary.json": to_bytes(json_text(summary, indent=2) + "\n"),
         "report.html": to_bytes(event_page(summary, contents)),
     }
-    return _write(folder, files)
+    if not contents.is_heard:  # scenes have names and no paths
+        files = {"events.csv": _csv(_scene_rows(contents)), **files}
+    path = _write(folder, files)
+    if contents.is_heard:
+        write_events(contents.answers, folder / "events.csv", "csv")
+    return path
+
+
+def _scene_rows(contents: EventContents) -> Iterator[Sequence[object]]:
+    yield "scene", "start", "end", "label", "score"
+    for recording in contents.answers:
+        for event in recording.events:
+            yield recording.path, event.start, event.end, event.label, event.score
 
 
 def _write(folder: Path, files: Mapping[str, bytes | Iterable[bytes]]) -> Path:

@@ -182,7 +182,7 @@ def _bars(
         level = next((n for n, until in enumerate(free) if until <= start), MOST_LEVELS - 1)
         free[level] = end
         left, width = _place(start, end, span)
-        colour = palette.look(labels.index(label))[0] if label in labels else ""
+        colour = palette.look(labels.index(label))[0] if kind == RIGHT else ""
         title = f"{label}, {kind}: {start:.2f} to {end:.2f} s"
         yield Bar(label, left, width, level, kind, colour, title)
 
