@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.data.doctor.examination import doctor
+    from earmark.data.event import Event, RecordingEvents
+    from earmark.detection.streams import EventStream
     from earmark.embeddings.embedding import embed
     from earmark.embeddings.store import Store
     from earmark.errors import AudioError, EarmarkError, EarmarkWarning
     from earmark.labelling.reviewing import review
     from earmark.training.comparison import compare
+    from earmark.training.detector import DetectorTraining, train_detector
     from earmark.training.evaluation import evaluate
     from earmark.training.finetuning.conduct import FineTuning, finetune
     from earmark.training.finetuning.recipe import Recipe
@@ -31,11 +34,15 @@ _HOMES = {
     "Classifier": "classifier.classifier",
     "Clip": "data.clip",
     "Dataset": "data.dataset",
+    "DetectorTraining": "training.detector",
     "EarmarkError": "errors",
     "EarmarkWarning": "errors",
+    "Event": "data.event",
+    "EventStream": "detection.streams",
     "FineTuning": "training.finetuning.conduct",
     "Prediction": "classifier.prediction",
     "Recipe": "training.finetuning.recipe",
+    "RecordingEvents": "data.event",
     "Session": "classifier.session",
     "Store": "embeddings.store",
     "Training": "training.training",
@@ -50,6 +57,7 @@ _HOMES = {
     "review": "labelling.reviewing",
     "tag": "classifier.tagging",
     "train": "training.training",
+    "train_detector": "training.detector",
 }
 
 __all__ = [
@@ -58,11 +66,15 @@ __all__ = [
     "Classifier",
     "Clip",
     "Dataset",
+    "DetectorTraining",
     "EarmarkError",
     "EarmarkWarning",
+    "Event",
+    "EventStream",
     "FineTuning",
     "Prediction",
     "Recipe",
+    "RecordingEvents",
     "Session",
     "Store",
     "Training",
@@ -78,6 +90,7 @@ __all__ = [
     "review",
     "tag",
     "train",
+    "train_detector",
 ]
 __getattr__ = renamed.public_names(_HOMES)
 renamed.install()

@@ -81,7 +81,7 @@ def test_every_truncation_is_refused(saved, tmp_path):
     [
         (
             {"schema": 99},
-            r"has schema 99, and this earmark \(.*\) reads 2 and 3 and 4. Update earmark",
+            r"has schema 99, and this earmark \(.*\) reads 2 and 3 and 4 and 5. Update earmark",
         ),
         ({"labels": ["b", "a", "c"]}, "was changed after it was saved"),
         ({"temperature": 1.0}, "was changed after it was saved"),

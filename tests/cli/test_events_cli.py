@@ -207,8 +207,9 @@ def test_a_classifier_of_clips_detects_with_a_warning(place, clip_model):
         (["--events", "--group", "g"], "--group selects clips, and --events compares all"),
         (["--events", "--collar", "0"], "--collar is 0. Give more than 0 s"),
         (["--events", "--annotated", "-1"], "--annotated is -1. Give 0 s or more"),
-        (["--events", "--pad", "-1"], "--pad is -1. Give 0 s or more"),
-        (["--events", "--max-duration", "0"], "--max-duration is 0. Give more than 0 s"),
+        (["--events", "--pad", "-1"], "-1.0 is not in the range x>=0"),
+        (["--events", "--pad", "nan"], "pad_s is nan"),
+        (["--events", "--max-duration", "0"], "max_duration_s is 0.0. Give at least"),
         (["--events", "--threshold", "hgh=0.5"], "no class 'hgh'. Did you mean 'high'?"),
     ],
 )

@@ -16,6 +16,7 @@ import numpy as np
 
 from earmark.audio import joined, printed
 from earmark.audio.decoder import BLOCK_SAMPLES, Block, Header, Opened, Refusal, Samples, reason
+from earmark.audio.mixing import columns_of, is_sound, mean_of
 from earmark.audio.options import (
     AS_IT_IS,
     DECODER_VERSION,
@@ -264,18 +265,6 @@ class _Blocks:
             yield block
 
 
-def _columns(header: Header, channel: int | None) -> slice:
-    if channel is None:
-        return slice(None)
-    if channel > header.channels:
-        raise Refusal(
-            f"has no channel {channel}, only {header.channels}; choose one that exists, or the mean"
-            " of all",
-            "channel",
-        )
-    return slice(channel - 1, channel)
-
-
 def _checked(
     header: Header,
     blocks: _Blocks,
@@ -288,13 +277,13 @@ def _checked(
     At the end, either raises Refusal or sets the warnings, notes and remarks of ``stream``.
     """
     scale = options.full_scale if header.is_float else 1.0
-    columns, zero = _columns(header, options.channel), options.non_finite == "zero"
+    columns, zero = columns_of(header.channels, options.channel), options.non_finite == "zero"
     bad, position = 0, 0
     damage: Exception | None = None
     try:
         for at, samples in blocks:
             part = samples[max(0, stretch.first - at) : max(0, stretch.last - at), columns]
-            if len(part) and not _is_sound(part):
+            if len(part) and not is_sound(part):
                 good = np.abs(part) <= MAX_PEAK
                 bad += part.size - int(np.count_nonzero(good))
                 part = np.where(good, part, np.float32(0))
@@ -353,7 +342,7 @@ def _mono(blocks: Iterable[Samples], header: Header, stream: Stream) -> Iterator
     """Mix blocks down to (n,); warn if samples are so large that full scale cannot be 1."""
     peak = 0.0
     for block in blocks:
-        mono = _mean(block)
+        mono = mean_of(block)
         peak = max(peak, float(mono.max()), -float(mono.min()))
         yield mono
     if peak >= LOUD_PEAK and header.slack and not header.is_float:  # lossy formats such as MP3
@@ -367,18 +356,3 @@ def _mono(blocks: Iterable[Samples], header: Header, stream: Stream) -> Iterator
             f" floats. Divide them by {scale} and save it again, or train with --full-scale"
             f" {scale}.",
         )
-
-
-def _is_sound(x: Samples) -> bool:
-    """Return whether no sample is NaN, infinite or beyond ``MAX_PEAK``; makes no copy."""
-    return bool(x.max() <= MAX_PEAK and x.min() >= -MAX_PEAK)  # comparisons with NaN are False
-
-
-def _mean(block: Samples) -> Samples:
-    """Mix (n, channels) down to (n,), the mean of the channels."""
-    if block.shape[1] == 1:
-        return block[:, 0]
-    total = block[:, 0] + block[:, 1]  # adding columns is several times faster than mean(1)
-    for channel in range(2, block.shape[1]):
-        total += block[:, channel]
-    return np.asarray(total / np.float32(block.shape[1]))

@@ -429,7 +429,7 @@ class Classifier:
             "backbones": [asdict(use) for use in self.backbones],
             "head": self.head.kind,
             "calibration": asdict(self.calibration),
-            **features_to_json(self.features),
+            **features_to_json(self.features, is_detector=self.detector is not None),
             "limits": self.decision_rule.to_json(),
             "estimate": self.estimate.to_dict(),
             "provenance": {"audio": asdict(AudioOptions()), **self.provenance},

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from earmark.classifier.schema import ONE_SPEC, TUNED, check_depth
+from earmark.classifier.schema import DETECTOR_SCHEMA, ONE_SPEC, TUNED, check_depth
 from earmark.data.clip import LIST_SEPARATOR
 from earmark.errors import ModelError
 from earmark.system.files import not_a_file
@@ -20,9 +20,10 @@ from earmark.system.jsons import strict_json
 if TYPE_CHECKING:
     from earmark.classifier.features import FeatureSpec
 
-# Schema 3 adds fine-tuned weights to schema 2. Schema 4 has several feature specs.
+# Schema 3 adds fine-tuned weights to schema 2. Schema 4 has several feature specs. Schema 5 is a
+# detector, which older versions would take for a classifier of clips.
 SEVERAL_SPECS = 4
-READ = (2, ONE_SPEC, SEVERAL_SPECS)
+READ = (2, ONE_SPEC, SEVERAL_SPECS, DETECTOR_SCHEMA)
 MAX_BYTES = 4 * 2**30  # a classifier without fine-tuned weights has a few megabytes
 
 
@@ -83,10 +84,11 @@ def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, tensors
 
 
-def features_to_json(specs: Sequence[FeatureSpec]) -> dict[str, Any]:
-    """Return the header's fields for the features; older versions of earmark can read one spec."""
-    if len(specs) > 1:
-        return {"schema": SEVERAL_SPECS, "features": [asdict(spec) for spec in specs]}
+def features_to_json(specs: Sequence[FeatureSpec], *, is_detector: bool) -> dict[str, Any]:
+    """Return the header's schema and features; older versions of earmark can read one spec."""
+    if len(specs) > 1 or is_detector:
+        schema = DETECTOR_SCHEMA if is_detector else SEVERAL_SPECS
+        return {"schema": schema, "features": [asdict(spec) for spec in specs]}
     pooling = asdict(specs[0])
     del pooling["layers"]  # they are in the header's entries of backbones
     return {"schema": ONE_SPEC, "pooling": pooling}

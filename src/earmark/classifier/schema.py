@@ -18,6 +18,7 @@ from earmark.classifier.head import KINDS
 
 Rule = Callable[[Any, str], None]  # called with a value and the name of its field
 ONE_SPEC = 3  # the last schema with a single feature spec
+DETECTOR_SCHEMA = 5
 ROUNDING = 1e-5  # a share may exceed its range by this much
 LARGEST = float(np.finfo(np.float32).max)  # the largest number allowed
 MOST_DEPTH = 20  # of nested lists and objects
@@ -298,7 +299,7 @@ HEADER = record(
     },
     {
         "pooling": record(POOLING),
-        "features": array(record({"layers": array(array(NAME, unique=True)), **POOLING}), least=2),
+        "features": array(record({"layers": array(array(NAME, unique=True)), **POOLING}), least=1),
         "detector": DETECTOR,
         "known": record(
             {
@@ -375,6 +376,8 @@ def _check_features(header: Mapping[str, Any]) -> None:
     )
     if name not in header or other in header:
         raise ValueError(f"schema {header['schema']} requires the field {name} and forbids {other}")
+    if ("detector" in header) != (header["schema"] >= DETECTOR_SCHEMA):
+        raise ValueError(f"the field detector belongs to schema {DETECTOR_SCHEMA}")
     specs, uses = header.get("features", ()), header["backbones"]
     for k, spec in enumerate(specs):
         name = f"features[{k}].layers"

@@ -13,6 +13,7 @@ from earmark.errors import EarmarkError, amount, did_you_mean, listed
 
 NEVER = math.inf  # the threshold of a class that is never answered
 AUTO = "auto"
+DIGITS = 4  # of the score of an event
 ROUNDING = 1e-6  # seconds: durations that differ by less are equal
 _CLIP = 1e-6  # a calibrated score is not computed from logits of 0 and 1, which are infinite
 
@@ -115,13 +116,18 @@ class EventRules:
         return self.before_s + self.after_s
 
     def calibrated(self, score: float) -> float:
-        """Return the score of an event whose highest window score is ``score``."""
-        if self.calibration is None:
-            return min(max(score, 0.0), 1.0)
-        slope, intercept = self.calibration
-        share = min(max(score, _CLIP), 1 - _CLIP)
-        logit = slope * math.log(share / (1 - share)) + intercept
-        return 0.5 + 0.5 * math.tanh(0.5 * logit)
+        """Return the score of an event whose highest window score is ``score``.
+
+        It has ``DIGITS`` decimal digits, because the last bits of a window's score depend on how
+        much sound was computed at once.
+        """
+        value = min(max(score, 0.0), 1.0)
+        if self.calibration is not None:
+            slope, intercept = self.calibration
+            share = min(max(score, _CLIP), 1 - _CLIP)
+            logit = slope * math.log(share / (1 - share)) + intercept
+            value = 0.5 + 0.5 * math.tanh(0.5 * logit)
+        return round(value, DIGITS)
 
     def to_json(self) -> dict[str, Any]:
         """Return the rules as JSON; null stands for infinity."""

@@ -69,6 +69,7 @@ def figures(summary: Mapping[str, Any]) -> dict[str, object]:
         ],
         "asked": summary.get("false_per_hour"),
         "unknown": summary.get("unknown", ()),
+        "left_out": summary.get("unknown_threshold"),
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,20 @@ import numpy as np
 
 from earmark.backbones import registry
 from earmark.backbones.base import Backbone
-from earmark.classifier.calibration import Calibration
 from earmark.classifier.classifier import Classifier
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.detector import Detector
-from earmark.classifier.features import FeatureSpec, compute_features
-from earmark.classifier.head import Head
 from earmark.classifier.prediction import check_names
 from earmark.classifier.targets import Targets
 from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.event import RecordingEvents
+from earmark.data.split_words import is_held_out
 from earmark.data.splits import FOLDS, make_scheme
 from earmark.detection.rules import EventRules
-from earmark.detection.scores import BLOCK_ROWS, WindowScores
 from earmark.embeddings.stages import Failure
-from earmark.errors import EarmarkError
-from earmark.system.jsons import json_text
-from earmark.system.progress import Progress, Stages
-from earmark.training import candidates
+from earmark.errors import DataError, EarmarkError
+from earmark.system.jsons import finite, json_text
+from earmark.system.progress import Progress, Stages, Step
 from earmark.training.detector_data import AnnotatedScenes, MixedScenes, background_paths
 from earmark.training.detector_summary import detector_text
 from earmark.training.event_figures import EventEvaluation
@@ -40,25 +37,24 @@ from earmark.training.event_thresholds import (
     threshold_figures,
     with_threshold,
 )
-from earmark.training.event_tuning import ScoredScenes, Tuning, fit_calibration, tune
+from earmark.training.event_tuning import fit_calibration
+from earmark.training.event_unknown import choose_threshold
 from earmark.training.event_verdict import window_estimate
-from earmark.training.inner import Average
 from earmark.training.kernels import FeatureTable
 from earmark.training.scene_windows import SceneWindows
-from earmark.training.screening import thinned
-from earmark.training.selection import Search
 from earmark.training.training import backbone_names, used_backbones
+from earmark.training.window_fitting import WindowFit, fit_windows, left_out
 from earmark.version import __version__
 
 HOPS_S = (0.08, 0.04, 0.02, 0.01)
 SHORT_S = 0.3  # shorter events need windows and hops that only networks with blocks allow
-HOPS_OF_EVENT = 4  # hops in the shortest usual event
+HOPS_OF_EVENT = 2.5  # hops in a short event
 LENGTHS = (0.6, 1.0, 1.6)  # windows to try, as multiples of the median event
 SHORTEST_WINDOW, LONGEST_WINDOW_S = 3, 3.0  # hops; seconds
 HOPS_OF_WINDOW = 4  # for networks that compute each window by itself
-TRIED_ROWS, MOST_ROWS = 4_000, 12_000  # windows that heads are fitted to: to try, and to save
-MOST_OF_EVENT = 6  # windows of one event
-LEAST_BACKGROUND, MOST_MADE = 30, 120  # windows of background of a scene
+TRIED_ROWS, MOST_ROWS = 2_500, 12_000  # windows that heads are fitted to: to try, and to save
+TRIED_SCENES = 25
+LEAST_FOLDS = 3
 
 
 @dataclass(frozen=True, repr=False)
@@ -123,6 +119,19 @@ class _Settings:
     engine: str
     progress: Progress | None
     memory: float
+
+    def __post_init__(self) -> None:
+        rate = self.false_per_hour
+        if rate is not None and not 0 <= rate < math.inf:
+            raise EarmarkError(
+                f"false_per_hour is {rate:g}. Give the number of false events that may come an"
+                " hour, such as 0.5."
+            )
+        if self.unknown is not None and not 0 < self.unknown < 1:
+            raise EarmarkError(f"unknown is {self.unknown:g}. Give a share, such as 0.05.")
+        if self.annotated is not None and not 0 <= self.annotated < math.inf:
+            raise EarmarkError(f"annotated is {self.annotated:g}. Give seconds, 0 or more.")
+        _kinds(self.head)
 
 
 def train_detector(
@@ -191,13 +200,26 @@ class _Work:
         settings, dataset = self.settings, self.dataset
         check_names(dataset.labels, is_single=dataset.is_single, asks_unknown=True)
         self.stages = Stages(settings.progress)
+        if any(is_held_out(clip.split) for clip in dataset.clips):
+            self.notes.append(
+                "the clips that the split holds out were left out. Test the detector on them with"
+                " `earmark evaluate --events`."
+            )
+            kept = tuple(clip for clip in dataset.clips if not is_held_out(clip.split))
+            dataset = self.dataset = replace(dataset, clips=kept)
+        clips = [replace(clip, split=None) for clip in dataset.clips]
         self.scheme = make_scheme(
-            dataset.clips,
-            np.arange(len(dataset)),
+            clips,
+            np.arange(len(clips)),
             folds=settings.folds,
             seed=settings.seed,
             separator=dataset.separator,
         )
+        if len(self.scheme.names) < LEAST_FOLDS:
+            raise DataError(
+                f"the data has {len(self.scheme.names)} folds or groups, and a detector needs"
+                f" {LEAST_FOLDS}. Give more groups, or leave out the column of folds."
+            )
         self.notes += self.scheme.warnings
         names, advice = backbone_names(settings.backbone)
         self.notes += advice
@@ -211,12 +233,30 @@ class _Work:
             windows = SceneWindows.of(scenes, networks, lengths, hop_s, step)
         self.notes += scenes.notes
         with self.stages.stage("choose", 3 * len(lengths), "choosing windows, layers, rules") as s:
-            fits = [_fit_length(self, windows, length, TRIED_ROWS, s) for length in lengths]
+            few = windows.some(TRIED_SCENES)
+            fits = [self._fit(few, length, TRIED_ROWS, s) for length in lengths]
         number = int(np.argmax([fit.tuning.f1.mean() for fit in fits]))
         with self.stages.stage("fit", 3, "fitting") as s:
-            best = fits[number] = _fit_length(self, windows, lengths[number], MOST_ROWS, s)
+            best = self._fit(windows, lengths[number], MOST_ROWS, s)
         with self.stages.stage("estimate", 1, "estimating events"):
-            return self._finish(windows, fits, best, scenes)
+            return self._finish(windows, best, scenes)
+
+    def _fit(self, windows: SceneWindows, length: float, most: int, step: Step) -> WindowFit:
+        settings, dataset = self.settings, self.dataset
+        return fit_windows(
+            windows,
+            length,
+            dataset.labels,
+            is_single=dataset.is_single,
+            layers=settings.layers,
+            kinds=_kinds(settings.head),
+            most=most,
+            seed=settings.seed,
+            memory=int(settings.memory * 1e9),
+            false_per_hour=settings.false_per_hour,
+            step=step,
+            is_trial=most == TRIED_ROWS,
+        )
 
     def _load(self, names: Sequence[str]) -> list[Backbone]:
         settings = self.settings
@@ -244,7 +284,7 @@ class _Work:
         """Return the hop and the window lengths to try; drop layers too slow for the hop."""
         short_s, median_s = float(np.quantile(durations, 0.25)), float(np.median(durations))
         if all(network.block_step() is not None for network in networks):
-            hop_s = next((h for h in HOPS_S if h * HOPS_OF_EVENT <= short_s), HOPS_S[-2])
+            hop_s = next((h for h in HOPS_S if h * HOPS_OF_EVENT <= short_s), HOPS_S[-1])
             for network in networks:
                 _keep_fast_layers(network, hop_s)
             least = SHORTEST_WINDOW * hop_s
@@ -260,34 +300,28 @@ class _Work:
     def _finish(
         self,
         windows: SceneWindows,
-        fits: Sequence[_LengthFit],
-        best: _LengthFit,
+        best: WindowFit,
         scenes: MixedScenes | AnnotatedScenes,
     ) -> DetectorTraining:
         """Return the training: the best length on all scenes, and its estimate."""
-        f1 = np.stack([fit.tuning.f1 for fit in fits])  # (L, F)
-        others = (f1.sum(1, keepdims=True) - f1) / max(1, f1.shape[1] - 1)
-        of_fold = [fits[k] for k in others.argmax(0)]
-        rules = best.tuning.rules
-        calibration = fit_calibration(best.scored, best.tuning.of_fold)
-        answers = []
-        for number, scene in enumerate(windows.scenes):
-            fit = of_fold[scene.fold]
-            own = replace(fit.tuning.of_fold[scene.fold], calibration=calibration)
-            events = sorted(d.event for d in fit.scored.decisions(number, own))
-            answers.append(replace(scene.recording, events=tuple(events)))
+        unknown = choose_threshold(left_out(windows, best), self.settings.unknown)
+        below = None if unknown.below == -np.inf else unknown.below
+        of_fold = [replace(r, unknown_threshold=below) for r in best.tuning.of_fold]
+        calibration = fit_calibration(best.scored, of_fold)
+        of_fold = [replace(rules, calibration=calibration) for rules in of_fold]
+        answers = best.scored.answers(of_fold)
         counted = [n for n, scene in enumerate(windows.scenes) if not scene.is_made]
         truth = [windows.scenes[n].recording for n in counted]
         answers = [answers[n] for n in counted]
         evaluation = evaluate_events(truth, answers, seed=self.settings.seed)
         others = [
-            best.scored.answers([with_threshold(own, value) for own in best.tuning.of_fold])
+            best.scored.answers([with_threshold(rules, value) for rules in of_fold])
             for value in THRESHOLDS
         ]
         thresholds = threshold_figures(truth, [[own[n] for n in counted] for own in others])
-        classifier = self._classifier(
-            windows, best, replace(rules, calibration=calibration), evaluation
-        )
+        rules = replace(best.tuning.rules, unknown_threshold=below, calibration=calibration)
+        estimate = {**evaluation.to_json(), "unknown": finite(unknown._asdict())}
+        classifier = self._classifier(windows, best, rules, evaluation, estimate)
         return DetectorTraining(
             classifier,
             evaluation,
@@ -303,9 +337,10 @@ class _Work:
     def _classifier(
         self,
         windows: SceneWindows,
-        best: _LengthFit,
+        best: WindowFit,
         rules: EventRules,
         evaluation: EventEvaluation,
+        estimate_of_events: dict[str, Any],
     ) -> Classifier:
         settings, labels = self.settings, tuple(self.dataset.labels)
         uses, features = used_backbones(windows.networks, best.average.specs(best.search.table))
@@ -315,7 +350,7 @@ class _Work:
             windows.hop_s,
             self.dataset.is_single,
             rules.to_json(),
-            evaluation.to_json(),
+            estimate_of_events,
         )
         arguments = {k: v for k, v in vars(settings).items() if k != "progress"}
         origin = {
@@ -341,143 +376,6 @@ class _Work:
         )
 
 
-@dataclass(frozen=True)
-class _LengthFit:
-    """The heads of one window length, the scores of all scenes by them, and the rules."""
-
-    length: float
-    search: Search
-    average: Average
-    calibration: Calibration
-    head: Head
-    oof: np.ndarray  # (N, K') calibrated scores of the rows by heads without their folds
-    scored: ScoredScenes
-    tuning: Tuning
-
-
-def _fit_length(
-    work: _Work, windows: SceneWindows, length: float, most: int, step: Callable[[], None]
-) -> _LengthFit:
-    """Choose and fit heads for ``most`` windows of one length, and the rules for their scores."""
-    settings, dataset = work.settings, work.dataset
-    labels = dataset.labels
-    matrices, counts = windows.matrices(length), windows.counts(length)
-    has, usable = windows.onehot(length, labels)
-    rows, targets, fold = _rows(windows, counts, has, usable, dataset.is_single, settings.seed)
-    rows, targets, fold = _thinned(rows, targets, fold, most, settings.seed)
-    infos = [network.info for network in windows.networks]
-    specs = candidates.candidates(infos, settings.layers)
-    table = FeatureTable(infos, [m[rows] for m in matrices], specs)
-    search = Search(
-        table,
-        targets,
-        fold,
-        _kinds(settings.head),
-        settings.seed,
-        on_few=True,
-        memory=int(settings.memory * 1e9),
-    )
-    plans, chosen = search.plans(), search.choose()
-    step()
-    head = search.fit_rows(chosen.best, search.rows_but())
-    best = [plan.choice.best for plan in plans]
-    heads = list(search.fitter.fit_without(best, [[f] for f in range(len(plans))]))
-    step()
-    firsts = np.cumsum([0, *counts])
-    scores = [
-        _score(
-            heads[scene.fold],
-            plans[scene.fold].choice.calibration,
-            best[scene.fold].specs(table),
-            infos,
-            [m[a:b] for m in matrices],
-            len(labels),
-        )
-        for scene, a, b in zip(windows.scenes, firsts, firsts[1:], strict=False)
-    ]
-    oof = np.concatenate([s.scores for s in scores])[rows]
-    scored = ScoredScenes(windows.scenes, scores, labels, length, windows.hop_s)
-    tuning = tune(scored, dataset.is_single, settings.false_per_hour)
-    step()
-    return _LengthFit(length, search, chosen.best, chosen.calibration, head, oof, scored, tuning)
-
-
-def _score(
-    head: Head,
-    calibration: Calibration,
-    specs: Sequence[FeatureSpec],
-    infos: Sequence[Any],
-    matrices: Sequence[np.ndarray],
-    n_classes: int,
-) -> WindowScores:
-    scores, known = [], []
-    for start in range(0, len(matrices[0]), BLOCK_ROWS):
-        part = [m[start : start + BLOCK_ROWS] for m in matrices]
-        features = compute_features(infos, part, specs)
-        scores.append(calibration.scores(head.logits(features))[:, :n_classes])
-        known.append(head.known_score(features, n_classes))
-    return WindowScores(np.concatenate(scores), np.concatenate(known))
-
-
-def _rows(
-    windows: SceneWindows,
-    counts: Sequence[int],
-    has: np.ndarray,
-    usable: np.ndarray,
-    is_single: bool,
-    seed: int,
-) -> tuple[np.ndarray, Targets, np.ndarray]:
-    """Return the windows that heads are fitted to (N,), their targets and folds.
-
-    Of every event a few windows; of every scene about as many of background as of events.
-    """
-    rng = np.random.default_rng(seed)
-    n_classes, is_any = has.shape[1], np.asarray(has.any(1))
-    if is_single:
-        usable = usable & (has.sum(1) <= 1)
-    picks, folds, first = [], [], 0
-    for scene, count in zip(windows.scenes, counts, strict=True):
-        own = np.arange(first, first + count)
-        first += count
-        positive = own[usable[own] & is_any[own]]
-        most = MOST_OF_EVENT * len(scene.recording.events)
-        positive = rng.choice(positive, min(most, len(positive)), replace=False)
-        empty = own[usable[own] & ~is_any[own]]
-        most = MOST_MADE if scene.is_made else max(LEAST_BACKGROUND, len(positive))
-        empty = rng.choice(empty, min(most, len(empty)), replace=False)
-        picks += [positive, empty]
-        folds.append(np.full(len(positive) + len(empty), scene.fold))
-    rows, fold = np.concatenate(picks), np.concatenate(folds)
-    order = np.argsort(rows, kind="stable")
-    rows, fold = rows[order], fold[order]
-    if is_single:
-        classes = np.where(is_any[rows], has[rows].argmax(1), n_classes)
-        targets = Targets.single(classes, n_classes + 1)
-    else:
-        targets = Targets.several(has[rows])
-    return rows, targets, fold
-
-
-def _thinned(
-    rows: np.ndarray, targets: Targets, fold: np.ndarray, most: int, seed: int
-) -> tuple[np.ndarray, Targets, np.ndarray]:
-    keep = thinned(np.arange(len(rows)), targets, most, seed)
-    return rows[keep], targets.rows(keep), fold[keep]
-
-
-def _kinds(head: str) -> tuple[str, ...]:
-    known: dict[str, tuple[str, ...]] = {
-        "auto": ("prototype", "linear"),
-        "linear": ("linear", "logistic"),
-        "logistic": ("logistic",),
-        "mlp": ("mlp",),
-        "prototype": ("prototype",),
-    }
-    if head not in known:
-        raise EarmarkError(f"no head {head!r}. Known: {', '.join(known)}.")
-    return known[head]
-
-
 def _own_window_s(network: Backbone) -> float:
     """Return the length of windows that a network always reads; 0 if it reads shorter ones."""
     info = network.info
@@ -500,3 +398,16 @@ def _digest(table: FeatureTable, targets: Targets) -> str:
         digest.update(np.ascontiguousarray(matrix).data)
     digest.update(np.ascontiguousarray(targets.classes).data)
     return digest.hexdigest()
+
+
+def _kinds(head: str) -> tuple[str, ...]:
+    known: dict[str, tuple[str, ...]] = {
+        "auto": ("prototype", "linear"),
+        "linear": ("linear", "logistic"),
+        "logistic": ("logistic",),
+        "mlp": ("mlp",),
+        "prototype": ("prototype",),
+    }
+    if head not in known:
+        raise EarmarkError(f"no head {head!r}. Known: {', '.join(known)}.")
+    return known[head]

@@ -34,6 +34,7 @@ def detector_json(training: DetectorTraining, model: str | None = None) -> dict[
         "hop_s": detector.hop_s,
         "thresholds": dict(thresholds),
         "false_per_hour": classifier.provenance["arguments"].get("false_per_hour"),
+        "unknown_threshold": dict(detector.estimate.get("unknown") or {}) or None,
         "events": {
             "verdict": dict(estimate.verdict or {}),
             "scheme": estimate.scheme,
@@ -62,6 +63,7 @@ def detector_lines(training: DetectorTraining, model: str | None = None) -> list
         f"  head      {figures['head']}",
         *event_lines(events),
         *asked_lines(events, figures["false_per_hour"]),
+        *_left_out_line(figures["unknown_threshold"]),
         f"  tested    {events['scheme']}; {_scenes_text(events)}",
         *confusion_lines(events),
         "  seconds   " + ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in seconds),
@@ -188,6 +190,19 @@ def _scenes_text(events: Mapping[str, Any]) -> str:
         f"{amount(events['recordings'], 'scene')} ({_hours(events['hours'] or 0)}) with {n_events},"
         " each by a model that was trained and tuned without the recordings in it"
     )
+
+
+def _left_out_line(threshold: Mapping[str, Any] | None) -> list[str]:
+    """Return how many events of unknown classes are answered; nothing if no class was left out."""
+    if threshold is None or threshold["answered"] is None:
+        return []
+    answered, before, lost = (
+        f"{100 * threshold[name]:.0f} %" for name in ("answered", "answered_before", "lost")
+    )
+    return [
+        f"  unknown   {answered} of events of unknown classes are answered (each class left out in"
+        f" turn); {before} without the unknown threshold, which takes away {lost} of right events"
+    ]
 
 
 def unknown_lines(unknown: Sequence[Mapping[str, Any]]) -> list[str]:

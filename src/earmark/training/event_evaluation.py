@@ -32,7 +32,6 @@ from earmark.training.event_thresholds import (
 from earmark.training.event_verdict import event_verdict
 
 COLLAR_S = 0.2
-COVERED = 0.5  # an answer that overlaps so much of the shorter of both answers an unknown sound
 MANY_ANSWERED = 0.1  # of unknown sounds: a reason for care
 KNOWN_TRUTH = (
     "a detector's file does not say which recordings it was trained on. The figures hold only if it"
@@ -51,7 +50,7 @@ class UnknownSounds:
     events : int
         How many there are in annotated regions.
     answered : int
-        On how many of them lies a false event: it overlaps half of the shorter of both.
+        On how many of them lies a false event: the middle of one of both is inside the other.
     """
 
     label: str
@@ -307,11 +306,10 @@ def unknown_sounds(
             continue
         start, end = tables.truth.start[number], tables.truth.end[number]
         here = false.take(false.recording == tables.truth.recording[number])
-        both = np.minimum(here.end, end) - np.maximum(here.start, start)
+        is_inside = (start <= here.middle) & (here.middle <= end)
+        holds = (here.start <= (start + end) / 2) & ((start + end) / 2 <= here.end)
         events[label] += 1
-        answered[label] += bool(
-            (both >= COVERED * np.minimum(here.end - here.start, end - start)).any()
-        )
+        answered[label] += bool((is_inside | holds).any())
     return tuple(UnknownSounds(label, events[label], answered[label]) for label in sorted(events))
 
 

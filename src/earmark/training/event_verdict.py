@@ -14,7 +14,7 @@ from earmark.training.event_figures import EventEvaluation
 USELESS_F1, GOOD_F1, GOOD_CLASS_F1 = 0.2, 0.7, 0.5
 FEW_EVENTS, FEW_OF_CLASS = 30, 10
 WIDE = 0.2  # a wider 95 % interval is a reason for care
-OFTEN = 60.0  # false events an hour: one a minute
+GOOD_PRECISION = 0.8
 
 
 def window_estimate(
@@ -70,8 +70,8 @@ def event_verdict(evaluation: EventEvaluation, doubts: tuple[str, ...] = ()) -> 
     weak = [c.label for c in evaluation.classes if c.label and (c.f1_iou30 or 0) < GOOD_CLASS_F1]
     if weak:
         reasons.append(f"F1 is below {GOOD_CLASS_F1} for {some(weak, 'class')}")
-    if (overall.false_per_hour or 0) > OFTEN:
-        reasons.append(f"{overall.false_per_hour:.0f} false events come an hour")
+    if precision < GOOD_PRECISION:
+        reasons.append(f"{100 * (1 - precision):.0f} % of the detected events are false")
     if reasons:
         return {"word": CARE, "why": f"{what}, but {'; '.join(reasons)}."}
     return {"word": USE, "why": f"{what}."}

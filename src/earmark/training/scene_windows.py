@@ -101,6 +101,18 @@ class SceneWindows:
         matrix = np.concatenate([embedding_of(network.info, part) for part in stats])
         self._kept.setdefault(key, []).append(matrix.astype(np.float16))
 
+    def some(self, most: int) -> SceneWindows:
+        """Return at most about ``most`` scenes, an even share of each fold."""
+        places: list[int] = []
+        folds = sorted({scene.fold for scene in self.scenes})
+        for fold in folds:
+            own = [n for n, scene in enumerate(self.scenes) if scene.fold == fold]
+            places += own[:: max(1, -(-len(own) * len(folds) // most))]
+        places.sort()
+        kept = {key: [parts[n] for n in places] for key, parts in self._kept.items()}
+        scenes = [self.scenes[n] for n in places]
+        return SceneWindows(self.networks, self.lengths, self.hop_s, scenes, kept)
+
     def matrices(self, length: float) -> list[np.ndarray]:
         """Return each network's embeddings (n, E) of all windows of a length, scene after scene."""
         counts = self.counts(length)

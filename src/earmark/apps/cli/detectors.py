@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli import options
-from earmark.apps.cli.event_options import EventOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import (
     print_json,
@@ -115,7 +114,7 @@ def train_and_show(
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComparisonOptions(EventOptions):
+class ComparisonOptions(options.EventOptions):
     """Comparison of detected with annotated events, and the rules of events to change."""
 
     events: bool = Option(
@@ -147,7 +146,6 @@ class ComparisonOptions(EventOptions):
         check_annotated(self.annotated)
         if self.collar is not None and not 0 < self.collar < math.inf:
             raise EarmarkError(f"--collar is {self.collar:g}. Give more than 0 s, such as 0.2.")
-        self.check()
 
 
 def compare_and_show(
@@ -177,7 +175,7 @@ def compare_and_show(
             collar=COLLAR_S if comparison.collar is None else comparison.collar,
             other_thresholds=report is not None,
             progress=bar,
-            **comparison.settings(),
+            **comparison.rules(),
         )
     figures = {"model": str(model), "data": data.source, **evaluation.figures}
     if report is not None:

@@ -208,6 +208,30 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EventOptions:
+    """The rules by which scores become events; what is left out stays as it was trained."""
+
+    threshold: str = Option(
+        "auto", help="Least score of an event: auto, a number, or CLASS=NUMBER,..."
+    )
+    min_gap: float | None = Option(
+        None, min=0, help="Join events of one class that are closer than this, in seconds."
+    )
+    min_duration: float | None = Option(
+        None, min=0, help="Drop shorter events; in seconds, before padding."
+    )
+    max_duration: float | None = Option(None, min=0, help="Cut longer events; in seconds.")
+    pad: float | None = Option(None, min=0, help="Move both ends of events outwards, in seconds.")
+
+    def rules(self) -> dict[str, Any]:
+        """Return the keyword arguments of ``EventDetector.load``."""
+        names = ("min_gap", "min_duration", "max_duration", "pad")
+        given = {f"{name}_s": getattr(self, name) for name in names}
+        changes = {name: value for name, value in given.items() if value is not None}
+        return {"thresholds": self.threshold, **changes}
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnswerOptions:
     """Recordings to predict one by one, and the format of the output."""
 
