@@ -174,6 +174,15 @@ def evaluate_detector(
     ------
     DataError
         Nothing is annotated, the classifier knows no class of it, or no recording can be read.
+    EarmarkError
+        A rule, threshold or collar has an impossible value.
+
+    Examples
+    --------
+    >>> import earmark
+    >>> truth = earmark.RecordingEvents("new.wav", 1.0, (earmark.Event(0.0, 1.0, "low"),))
+    >>> earmark.evaluate_detector("mine.earmark", [truth])
+    DetectorEvaluation(F1=..., 1 recording)
     """
     if not isinstance(classifier, Classifier):
         classifier = Classifier.load(classifier)
