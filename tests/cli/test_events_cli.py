@@ -14,6 +14,7 @@ from earmark.apps.cli.checks import EVENT_REPORT_FILES
 from earmark.classifier.classifier import Classifier
 from earmark.data.dataset import Dataset
 from earmark.detection.detecting import NO_DETECTOR
+from earmark.errors import EarmarkError
 
 TRAIN = ("--backbone", "logmel", "--head", "linear", "--folds", 3)
 
@@ -80,7 +81,8 @@ def test_an_unreadable_clip_is_listed_and_the_exit_code_is_1(place, tmp_path):
     clips = tones.write_clips(tmp_path / "clips", count=4)
     (clips / "low" / "bad.wav").write_bytes(b"no audio")
     quick = (*TRAIN, "--detector", "-o", tmp_path / "d.earmark")
-    done = earmark("train", clips, *quick, expect=1)
+    done = earmark("train", clips, *quick, "--unknown", 0.1, expect=1)
+    assert "  unknown   --unknown could not be met or tested" in done.stdout
     assert "left out 1 recording that could not be read" in done.stderr
     assert "bad.wav" in done.stderr
 
@@ -231,3 +233,15 @@ def test_a_detector_does_not_classify_clips(place, command, monkeypatch):
     done = earmark(*command, "d.earmark", "clips", expect=2, cwd=place)
     assert "d.earmark: this classifier detects events in long recordings" in done.stderr
     assert "`earmark evaluate --events`" in done.stderr
+
+
+def test_a_detector_predicts_no_clips_in_python_either(place):
+    classifier = Classifier.load(place / "d.earmark")
+    with pytest.raises(EarmarkError, match=r"^This classifier detects events in long recordings"):
+        classifier.predict(place / "nights" / "night0.wav")
+
+
+def test_the_clips_of_a_detector_can_be_reviewed(place):
+    done = earmark("review", "d.earmark", "--top", 2, "--no-store", cwd=place)
+    assert "d.earmark: 12 clips; the 2 most doubtful labels" in done.stdout
+    assert "has changed" not in done.stderr

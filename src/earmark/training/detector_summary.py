@@ -63,7 +63,7 @@ def detector_lines(training: DetectorTraining, model: str | None = None) -> list
         f"  head      {figures['head']}",
         *event_lines(events),
         *asked_lines(events, figures["false_per_hour"]),
-        *_left_out_line(figures["unknown_threshold"]),
+        *_left_out_line(figures["unknown_threshold"], classifier.provenance["arguments"]),
         f"  tested    {events['scheme']}; {_scenes_text(events)}",
         *confusion_lines(events),
         "  seconds   " + ", ".join(f"{stage} {seconds[stage]:.1f}" for stage in seconds),
@@ -192,10 +192,15 @@ def _scenes_text(events: Mapping[str, Any]) -> str:
     )
 
 
-def _left_out_line(threshold: Mapping[str, Any] | None) -> list[str]:
-    """Return how many events of unknown classes are answered; nothing if no class was left out."""
+def _left_out_line(threshold: Mapping[str, Any] | None, arguments: Mapping[str, Any]) -> list[str]:
+    """Return how many events of unknown classes are answered, or why that is not known."""
     if threshold is None or threshold["answered"] is None:
-        return []
+        if arguments.get("unknown") is None:
+            return []
+        return [
+            "  unknown   --unknown could not be met or tested: that leaves out each class in turn,"
+            " and needs at least 3 classes and clips with one class each"
+        ]
     answered, before, lost = (
         f"{100 * threshold[name]:.0f} %" for name in ("answered", "answered_before", "lost")
     )
