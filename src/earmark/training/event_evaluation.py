@@ -309,12 +309,13 @@ def unknown_sounds(
     is_false[right] = False
     false = tables.answers.take(is_false)
     events, answered = Counter[str](), Counter[str]()
-    for number, path_label in enumerate(tables.truth.label.tolist()):
-        label = tables.labels[path_label]
+    for number, k in enumerate(tables.truth.label.tolist()):
+        label = tables.labels[k]
         if label in known:
             continue
         start, end = tables.truth.start[number], tables.truth.end[number]
-        here = false.take(false.recording == tables.truth.recording[number])
+        place = tables.truth.recording[number]
+        here = false.take(np.arange(*np.searchsorted(false.recording, [place, place + 1])))
         is_inside = (start <= here.middle) & (here.middle <= end)
         holds = (here.start <= (start + end) / 2) & ((start + end) / 2 <= here.end)
         events[label] += 1
