@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -175,3 +176,43 @@ def test_two_folds_are_too_few(data):
     clips = [replace(c, group=str(n % 2)) for n, c in enumerate(dataset.clips)]
     with pytest.raises(DataError, match="2 folds or groups"):
         train_detector(replace(dataset, clips=tuple(clips)), backbone="logmel")
+
+
+def overlapping(seed: int) -> tuple[np.ndarray, list[Event]]:
+    """Return 20 s of noise in which every second sound has another class inside."""
+    x, events = soundscape(seed)
+    more = []
+    for number, event in enumerate(events[::2]):
+        label = "low" if event.label != "low" else "high"
+        y, first = sound(label, 0.5, 7 * seed + number), round((event.start + 0.2) * RATE_HZ)
+        x[first : first + len(y)] += y
+        more.append(Event(event.start + 0.2, event.start + 0.7, label))
+    return x, sorted(events + more)
+
+
+def test_classes_that_overlap_are_found_by_themselves(tmp_path):
+    for number in range(8):
+        x, events = overlapping(number)
+        write(tmp_path / f"{number}.wav", x)
+        rows = [f"{e.start}\t{e.end}\t{e.label}\n" for e in events]
+        (tmp_path / f"{number}.txt").write_text("".join(rows))
+    training = train_detector(tmp_path, backbone="logmel")
+    assert any("overlap" in warning for warning in training.warnings)
+    assert training.evaluation.overall.f1_iou30 > 0.85
+    x, events = overlapping(50)
+    found = training.classifier.detect(x, rate_hz=RATE_HZ)
+    pairs = sum(
+        one.label != two.label and one.end > two.start for one, two in itertools.pairwise(found)
+    )
+    assert pairs >= 2
+
+
+def test_recordings_without_events_and_background_are_searched(data, tmp_path):
+    for path in (data / "tracks").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    write(tmp_path / "empty.wav", noise(20, 3))
+    (tmp_path / "empty.txt").write_text("")
+    training = train_detector(tmp_path, background=data / "background", backbone="logmel")
+    names = [recording.path for recording in training.truth if not recording.events]
+    assert any("empty.wav" in name for name in names)
+    assert sum(name.startswith("background") for name in names) == 6

@@ -27,7 +27,8 @@ from earmark.embeddings.stages import Failure
 from earmark.errors import DataError, EarmarkError
 from earmark.system.jsons import finite, json_text
 from earmark.system.progress import Progress, Stages, Step
-from earmark.training.detector_data import AnnotatedScenes, MixedScenes, background_paths
+from earmark.training.annotated_scenes import AnnotatedScenes, do_classes_overlap
+from earmark.training.backgrounds import background_paths
 from earmark.training.detector_summary import detector_text
 from earmark.training.event_figures import EventEvaluation
 from earmark.training.event_metrics import evaluate_events
@@ -41,6 +42,7 @@ from earmark.training.event_tuning import fit_calibration
 from earmark.training.event_unknown import choose_threshold
 from earmark.training.event_verdict import window_estimate
 from earmark.training.kernels import FeatureTable
+from earmark.training.mixed_scenes import MixedScenes
 from earmark.training.scene_windows import SceneWindows
 from earmark.training.training import backbone_names, used_backbones
 from earmark.training.window_fitting import WindowFit, fit_windows, left_out
@@ -131,7 +133,7 @@ class _Settings:
             raise EarmarkError(f"unknown is {self.unknown:g}. Give a share, such as 0.05.")
         if self.annotated is not None and not 0 <= self.annotated < math.inf:
             raise EarmarkError(f"annotated is {self.annotated:g}. Give seconds, 0 or more.")
-        _kinds(self.head)
+        _kinds(self.head, is_single=True)
 
 
 def train_detector(
@@ -196,10 +198,13 @@ class _Work:
     settings: _Settings
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.stages = Stages(self.settings.progress)
+        self.is_single = self.dataset.is_single  # one class at a time
+
     def train(self) -> DetectorTraining:
         settings, dataset = self.settings, self.dataset
         check_names(dataset.labels, is_single=dataset.is_single, asks_unknown=True)
-        self.stages = Stages(settings.progress)
         if any(is_held_out(clip.split) for clip in dataset.clips):
             self.notes.append(
                 "the clips that the split holds out were left out. Test the detector on them with"
@@ -247,9 +252,9 @@ class _Work:
             windows,
             length,
             dataset.labels,
-            is_single=dataset.is_single,
+            is_single=self.is_single,
             layers=settings.layers,
-            kinds=_kinds(settings.head),
+            kinds=_kinds(settings.head, is_single=self.is_single),
             most=most,
             seed=settings.seed,
             memory=int(settings.memory * 1e9),
@@ -267,6 +272,11 @@ class _Work:
         settings, dataset = self.settings, self.dataset
         paths = background_paths(settings.background)
         if settings.annotated != 0 and all(clip.end is not None for clip in dataset.clips):
+            if self.is_single and do_classes_overlap(dataset):
+                self.is_single = False
+                self.notes.append(
+                    "events of different classes overlap, so each class is found by itself."
+                )
             return AnnotatedScenes(
                 dataset, self.scheme, rate_hz, settings.annotated, paths, 3600.0, settings.seed
             )
@@ -348,7 +358,7 @@ class _Work:
         detector = Detector(
             best.length,
             windows.hop_s,
-            self.dataset.is_single,
+            self.is_single,
             rules.to_json(),
             estimate_of_events,
         )
@@ -369,7 +379,7 @@ class _Work:
             best.head,
             best.calibration,
             features,
-            DecisionRule(thresholds=() if self.dataset.is_single else (0.5,) * len(labels)),
+            DecisionRule(thresholds=() if self.is_single else (0.5,) * len(labels)),
             estimate,
             origin,
             detector=detector,
@@ -400,7 +410,8 @@ def _digest(table: FeatureTable, targets: Targets) -> str:
     return digest.hexdigest()
 
 
-def _kinds(head: str) -> tuple[str, ...]:
+def _kinds(head: str, *, is_single: bool) -> tuple[str, ...]:
+    """Return the kinds of head to choose from; several classes at a time allow fewer."""
     known: dict[str, tuple[str, ...]] = {
         "auto": ("prototype", "linear"),
         "linear": ("linear", "logistic"),
@@ -410,4 +421,7 @@ def _kinds(head: str) -> tuple[str, ...]:
     }
     if head not in known:
         raise EarmarkError(f"no head {head!r}. Known: {', '.join(known)}.")
-    return known[head]
+    kinds = tuple(k for k in known[head] if is_single or k in ("linear", "mlp"))
+    if not kinds:
+        raise EarmarkError(f"head {head!r} is for one class at a time. Give 'linear' or 'mlp'.")
+    return kinds

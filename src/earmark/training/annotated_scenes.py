@@ -1,0 +1,177 @@
+"""Scenes for a detector, cut from recordings whose events are annotated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from earmark import audio
+from earmark.audio.decoder import Samples
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.event import Event
+from earmark.data.event_reading import read_events
+from earmark.data.splits import Scheme
+from earmark.embeddings.stages import Failure
+from earmark.errors import AudioError, DataError
+from earmark.training.backgrounds import read_backgrounds
+from earmark.training.scenes import SCENE_S, Scene, made_scene
+
+OVERLAPPING = 0.02  # with more events that overlap one of another class, classes coexist
+
+
+class AnnotatedScenes:
+    """Scenes cut from recordings whose events are annotated; borders lie in the gaps."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        scheme: Scheme,
+        rate_hz: int,
+        annotated_s: float | None,
+        background: Sequence[Path],
+        most_s: float,
+        seed: int,
+    ) -> None:
+        self.rate_hz, self.options, self.seed = rate_hz, dataset.audio, seed
+        self.notes, self.skipped = list[str](), list[Failure]()
+        self.pieces: list[tuple[Clip, int, tuple[Event, ...], float]] = []
+        self.annotated_s, self.n_folds = annotated_s, len(scheme.names)
+        by_recording: dict[str, list[int]] = {}
+        for row, clip in enumerate(dataset.clips):
+            by_recording.setdefault(clip.place, []).append(row)
+        for rows in by_recording.values():
+            events = sorted(
+                Event(c.start or 0.0, float(c.end), label)  # type: ignore[arg-type]
+                for c in (dataset.clips[r] for r in rows)
+                for label in dataset.classes(c)
+            )
+            self._cut(dataset.clips[rows[0]], int(scheme.fold[rows[0]]), events)
+        if annotated_s is None:
+            for number, clip in enumerate(_without_events(dataset)):
+                self._cut(clip, number % self.n_folds, ())
+        self._keep(most_s)
+        self.backgrounds: list[list[Samples]] = [[] for _ in range(self.n_folds)]
+        if background:
+            self.backgrounds = read_backgrounds(
+                background, self.n_folds, rate_hz, dataset.audio, seed, self.skipped
+            )
+
+    def _cut(self, clip: Clip, fold: int, events: Sequence[Event]) -> None:
+        """Add the pieces of one recording."""
+        try:
+            header = audio.header_of(clip.source)
+        except AudioError as error:
+            self.skipped.append(Failure(clip, f"{error.reason}.", error.kind))
+            return
+        seconds = header.frames / header.rate_hz or max((e.end for e in events), default=0.0)
+        at = 0.0
+        while at < seconds - 0.05:
+            border = min(at + SCENE_S, seconds)
+            while crossing := [e for e in events if e.start < border < e.end]:
+                border = max(e.end for e in crossing)
+            border = seconds if seconds - border < 5 else min(border, seconds)
+            inside = tuple(
+                Event(e.start - at, min(e.end, seconds) - at, e.label)
+                for e in events
+                if at <= e.start < border and min(e.end, seconds) > e.start
+            )
+            whole = replace(clip, start=at, end=border, label=None)
+            if inside or self.annotated_s is None:
+                self.pieces.append((whole, fold, inside, border - at))
+            at = border
+
+    def _keep(self, most_s: float) -> None:
+        """Keep pieces with events, and a fourth of the time without; at most ``most_s`` in all."""
+        rng = np.random.default_rng(self.seed)
+        total = sum(piece[3] for piece in self.pieces)
+        if total <= most_s:
+            return
+        order = rng.permutation(len(self.pieces)).tolist()
+        full = [k for k in order if self.pieces[k][2]]
+        empty = [k for k in order if not self.pieces[k][2]]
+        kept, seconds = list[int](), 0.0
+        for group, limit in ((full, 0.75 * most_s if empty else most_s), (empty, most_s)):
+            for k in group:
+                if seconds < limit:
+                    kept.append(k)
+                    seconds += self.pieces[k][3]
+        self.notes.append(
+            f"of {total / 3600:.1f} hours of annotated recordings, {seconds / 3600:.1f} hours were"
+            " used, chosen at random; pieces with events came first."
+        )
+        self.pieces = [self.pieces[k] for k in sorted(kept)]
+
+    @property
+    def durations(self) -> np.ndarray:
+        """The duration of every event in seconds."""
+        return np.array([event.seconds for piece in self.pieces for event in piece[2]])
+
+    def __len__(self) -> int:
+        return len(self.pieces) + self.n_folds + sum(map(len, self.backgrounds))
+
+    def __iter__(self) -> Iterator[Scene]:
+        rng = np.random.default_rng(self.seed)
+        for number, (clip, fold, events, seconds) in enumerate(self.pieces):
+            try:
+                x = audio.read(clip.source, self.rate_hz, clip.start, clip.end, self.options)
+            except AudioError as error:
+                self.skipped.append(Failure(clip, f"{error.reason}.", error.kind))
+                continue
+            regions = None
+            if self.annotated_s is not None:
+                regions = _regions(events, self.annotated_s, seconds)
+            name = f"{number} {clip.name}"
+            yield Scene(name, fold, x.samples, self.rate_hz, events, regions)
+        for fold in range(self.n_folds):
+            for number, piece in enumerate(self.backgrounds[fold]):
+                yield Scene(f"background {fold}.{number}", fold, piece, self.rate_hz)
+            yield made_scene(fold, self.rate_hz, rng)
+
+
+def _regions(
+    events: Sequence[Event], around_s: float, seconds: float
+) -> tuple[tuple[float, float], ...]:
+    """Return the stretches within ``around_s`` of an event, joined."""
+    regions: list[tuple[float, float]] = []
+    for event in sorted(events):
+        start, end = max(0.0, event.start - around_s), min(seconds, event.end + around_s)
+        if regions and start <= regions[-1][1]:
+            regions[-1] = (regions[-1][0], max(end, regions[-1][1]))
+        else:
+            regions.append((start, end))
+    return tuple(regions)
+
+
+def do_classes_overlap(dataset: Dataset) -> bool:
+    """Return whether stretches of different classes overlap often in the same recording."""
+    by_recording: dict[str, list[Clip]] = {}
+    for clip in dataset.clips:
+        by_recording.setdefault(clip.place, []).append(clip)
+    count = 0
+    for clips in by_recording.values():
+        clips.sort(key=lambda clip: clip.start or 0.0)
+        last: Clip | None = None  # the one that ends last
+        for clip in clips:
+            if last is not None and (clip.start or 0.0) < (last.end or 0.0):
+                count += clip.label != last.label
+            if last is None or (clip.end or 0.0) > (last.end or 0.0):
+                last = clip
+    return count > OVERLAPPING * len(dataset)
+
+
+def _without_events(dataset: Dataset) -> list[Clip]:
+    """Return the recordings that were annotated as having no event."""
+    origin = dataset.origin
+    if not origin.get("data"):
+        return []
+    names = ("label", "separator", "root", "path", "start", "end")
+    options = {name: origin[name] for name in names if origin.get(name)}
+    try:
+        recordings = read_events(origin["data"], **options)  # type: ignore[arg-type]
+    except DataError:  # read as clips before, so this table has no recordings without events
+        return []
+    return [Clip(Path(recording.path)) for recording in recordings if not recording.events]

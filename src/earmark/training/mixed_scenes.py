@@ -1,0 +1,134 @@
+"""Scenes for a detector, mixed from labelled clips and background."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from earmark import audio
+from earmark.audio.decoder import Samples
+from earmark.audio.options import AudioOptions
+from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
+from earmark.data.splits import Scheme
+from earmark.embeddings.stages import Failure
+from earmark.errors import AudioError, DataError
+from earmark.system.progress import Step
+from earmark.training.backgrounds import SHORTEST_S, pink_noise, read_backgrounds
+from earmark.training.scenes import SCENE_S, Scene, Sound, made_scene, mix
+from earmark.training.sounds import quiet, sounding
+
+LEAST_S = 15 * 60.0  # of mixed scenes; few clips are used several times
+MOST_S = 60 * 60.0  # of scenes, and of sounds; of many clips, an even share of each class is used
+MOST_COPIES = 8
+MEAN_GAP_S = 1.1  # of background for each sound of a mixed scene
+ALONE_S = 60.0  # of background without sounds, in each fold
+LEAST_QUIET_S = 5.0  # of quiet stretches in every fold, to be used as background
+
+
+class MixedScenes:
+    """Scenes mixed from clips and background; made again at each iteration, always the same."""
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        scheme: Scheme,
+        rate_hz: int,
+        background: Sequence[Path],
+        seed: int,
+        step: Step,
+    ) -> None:
+        self.rate_hz, self.seed, self.notes = rate_hz, seed, list[str]()
+        self.skipped: list[Failure] = []
+        n_folds = len(scheme.names)
+        self.sounds: list[list[Sound]] = [[] for _ in range(n_folds)]
+        quiet_parts: list[list[Samples]] = [[] for _ in range(n_folds)]
+        total = 0.0
+        order = _by_class(dataset, seed)
+        for count, row in enumerate(order):
+            if total > MOST_S:
+                self.notes.append(
+                    f"of {len(dataset):,} clips, {count:,} were used, an even share of each class:"
+                    f" they have {total / 60:.0f} minutes of sound."
+                )
+                break
+            clip, fold = dataset.clips[row], int(scheme.fold[row])
+            x = self._read(clip, dataset.audio)
+            step()
+            if x is None:
+                continue
+            for first, last in sounding(x, rate_hz):
+                self.sounds[fold].append(Sound(x[first:last], dataset.classes(clip)))
+                total += (last - first) / rate_hz
+            quiet_parts[fold] += [x[a:b] for a, b in quiet(x, rate_hz)]
+        if not any(self.sounds):
+            failure = self.skipped[0]
+            raise DataError(f"no clip could be read. The first is {failure.path}: {failure.reason}")
+        self.backgrounds = self._backgrounds(background, quiet_parts, dataset.audio)
+        n_sounds = sum(map(len, self.sounds))
+        once_s = total + MEAN_GAP_S * n_sounds
+        self.copies = min(MOST_COPIES, max(1, math.ceil(LEAST_S / once_s)))
+        self.seconds = once_s * self.copies
+
+    @property
+    def durations(self) -> np.ndarray:
+        """The duration of every sound in seconds."""
+        return np.array([len(s.samples) / self.rate_hz for fold in self.sounds for s in fold])
+
+    def __len__(self) -> int:
+        return round(self.seconds / SCENE_S) + 2 * len(self.sounds)
+
+    def __iter__(self) -> Iterator[Scene]:
+        rng = np.random.default_rng(self.seed)
+        for fold, sounds in enumerate(self.sounds):
+            own = self.backgrounds[fold]
+            if sounds:
+                yield from mix(sounds, own, fold, self.rate_hz, self.copies, rng)
+            alone = np.concatenate(own)[: round(ALONE_S * self.rate_hz)]
+            if self.has_background:
+                yield Scene(f"background {fold}", fold, alone, self.rate_hz)
+            yield made_scene(fold, self.rate_hz, rng)
+
+    def _read(self, clip: Clip, options: AudioOptions) -> Samples | None:
+        try:
+            return audio.read(clip.source, self.rate_hz, clip.start, clip.end, options).samples
+        except AudioError as error:
+            self.skipped.append(Failure(clip, f"{error.reason}.", error.kind))
+            return None
+
+    def _backgrounds(
+        self, paths: Sequence[Path], quiet_parts: Sequence[list[Samples]], options: AudioOptions
+    ) -> list[list[Samples]]:
+        """Return each fold's background: recordings of its own, or quiet parts of its clips."""
+        n_folds = len(self.sounds)
+        self.has_background = bool(paths)
+        if paths:
+            return read_backgrounds(paths, n_folds, self.rate_hz, options, self.seed, self.skipped)
+        least = round(SHORTEST_S * self.rate_hz)
+        parts = [[x for x in own if len(x) >= least] for own in quiet_parts]
+        seconds = sum(len(x) for own in parts for x in own) / self.rate_hz
+        if all(sum(map(len, own)) >= LEAST_QUIET_S * self.rate_hz for own in parts):
+            self.notes.append(
+                f"background is {seconds:.0f} s of quiet stretches of the clips. Give --background"
+                " with recordings of the place without the sounds."
+            )
+            return parts
+        self.notes.append(
+            "background is made noise, because the clips have few quiet stretches. Give"
+            " --background with recordings of the place without the sounds."
+        )
+        rng = np.random.default_rng(self.seed)
+        return [[*own, *(pink_noise(self.rate_hz, rng) for _ in range(4))] for own in parts]
+
+
+def _by_class(dataset: Dataset, seed: int) -> list[int]:
+    """Return the numbers of the clips in random order, one of each class after the other."""
+    rng = np.random.default_rng(seed)
+    rows: dict[str | None, list[int]] = {}
+    for row in rng.permutation(len(dataset)).tolist():
+        rows.setdefault(dataset.clips[row].label, []).append(row)
+    turns = [(turn, label, row) for label, own in rows.items() for turn, row in enumerate(own)]
+    return [row for _, _, row in sorted(turns, key=lambda t: (t[0], t[1] or ""))]
