@@ -97,7 +97,7 @@ def test_an_unreadable_clip_is_listed_and_the_exit_code_is_1(place, tmp_path):
         (["--detector", "--finetune", "full"], "--finetune changes the networks, and --detector"),
         (["--detector", "--annotated", "-1"], "--annotated is -1. Give 0 s or more"),
         (["--detector", "--annotated", "nan"], "--annotated is nan. Give 0 s or more"),
-        (["--detector", "--false-per-hour", "0"], "--false-per-hour is 0. Give a number above 0"),
+        (["--detector", "--false-per-hour", "-1"], "--false-per-hour is -1. Give 0 or more"),
         (["--detector", "--unknown", "1"], "--unknown is 1. Give a number between 0 and 1"),
         (["--detector", "--background", "nowhere"], "nowhere does not exist. Give --background"),
         (["--detector", "--background", "d.earmark"], "d.earmark is an input"),

@@ -32,12 +32,7 @@ from earmark.training.backgrounds import background_paths
 from earmark.training.detector_summary import detector_text
 from earmark.training.event_figures import EventEvaluation
 from earmark.training.event_metrics import evaluate_events
-from earmark.training.event_thresholds import (
-    THRESHOLDS,
-    ThresholdFigures,
-    threshold_figures,
-    with_threshold,
-)
+from earmark.training.event_thresholds import ThresholdFigures, scene_figures
 from earmark.training.event_tuning import fit_calibration
 from earmark.training.event_unknown import choose_threshold
 from earmark.training.event_verdict import window_estimate
@@ -324,11 +319,6 @@ class _Work:
         truth = [windows.scenes[n].recording for n in counted]
         answers = [answers[n] for n in counted]
         evaluation = evaluate_events(truth, answers, seed=self.settings.seed)
-        others = [
-            best.scored.answers([with_threshold(rules, value) for rules in of_fold])
-            for value in THRESHOLDS
-        ]
-        thresholds = threshold_figures(truth, [[own[n] for n in counted] for own in others])
         rules = replace(best.tuning.rules, unknown_threshold=below, calibration=calibration)
         estimate = {**evaluation.to_json(), "unknown": finite(unknown._asdict())}
         classifier = self._classifier(windows, best, rules, evaluation, estimate)
@@ -341,7 +331,7 @@ class _Work:
             tuple(scenes.skipped),
             tuple(dict.fromkeys((*self.notes, *best.tuning.notes))),
             self.stages.seconds,
-            thresholds,
+            scene_figures(truth, best.scored.answers, of_fold),
         )
 
     def _classifier(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -83,3 +83,20 @@ def threshold_figures(
             ThresholdFigures(threshold, counts, false / tables.hours if tables.hours else None)
         )
     return tuple(rows)
+
+
+def scene_figures(
+    truth: Sequence[RecordingEvents],
+    answers_of: Callable[[Sequence[EventRules]], Sequence[RecordingEvents]],
+    rules: Sequence[EventRules],
+) -> tuple[ThresholdFigures, ...]:
+    """Return the figures of the scenes of ``truth`` by the ``rules`` of each fold.
+
+    ``answers_of`` finds the events of these and other scenes by some rules.
+    """
+    paths = {recording.path for recording in truth}
+    several = []
+    for threshold in THRESHOLDS:
+        found = answers_of([with_threshold(own, threshold) for own in rules])
+        several.append([recording for recording in found if recording.path in paths])
+    return threshold_figures(truth, several)

@@ -64,8 +64,8 @@ class DetectorOptions:
             )
         check_annotated(self.annotated)
         rate = self.false_per_hour
-        if rate is not None and not 0 < rate < math.inf:
-            raise EarmarkError(f"--false-per-hour is {rate:g}. Give a number above 0, such as 1.")
+        if rate is not None and not 0 <= rate < math.inf:
+            raise EarmarkError(f"--false-per-hour is {rate:g}. Give 0 or more, such as 0.5.")
         if self.background is not None and not self.background.exists():
             raise EarmarkError(
                 f"{self.background} does not exist. Give --background a folder of recordings"
