@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 
+import noisy_tones
 from command_line import earmark
 from earmark.data import example
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
+SWAPPED = ("--threshold", "0.01")  # to have false events, too
+CONFUSED = {f"confusions[].{key}" for key in ("label", "answered", "count")}  # if there are any
 WEIGHTS = Path(os.environ["EARMARK_WEIGHTS"])
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| (.+) \|$", re.M)
 KINDS = {
@@ -36,6 +39,11 @@ def described(command: str) -> dict[str, tuple[str, bool]]:
         t for title, t in zip(sections[1::2], sections[2::2], strict=True) if title == command
     ]
     return {key: (kind, "*sometimes*" in meaning) for key, kind, meaning in ROW.findall(text)}
+
+
+def with_events(command: str) -> dict[str, tuple[str, bool]]:
+    events = {f"events.{key}": value for key, value in described("The figures of events").items()}
+    return described(command) | events
 
 
 def with_estimate(command: str, prefix: str) -> dict[str, tuple[str, bool]]:
@@ -185,6 +193,28 @@ def test_stream(place, monkeypatch):
     objects = [json.loads(line) for line in done.stdout.splitlines()]
     assert all(value.pop("schema") == 1 for value in objects)
     assert not set(described("stream")) - check(described("stream"), objects)
+
+
+def test_detectors(tmp_path):
+    noisy_tones.write_clips(tmp_path / "clips", count=6)
+    shutil.copy("bad.wav", tmp_path / "clips" / "high" / "bad.wav")
+    noisy_tones.write_annotated(tmp_path / "nights", count=2, others=True)
+    shutil.copy("bad.wav", tmp_path / "nights" / "bad.wav")
+    (tmp_path / "nights" / "bad.txt").write_text("0.1\t0.4\tlow\n")
+    out = tmp_path / "d.earmark"
+    quick = ("--detector", "--backbone", "logmel", "--folds", 3, "--allow-skips")
+    trainings = json_of("train", tmp_path / "clips", *quick, "-o", out)
+    evaluations = [
+        *json_of("evaluate", out, tmp_path / "nights", "--events", "--allow-skips"),
+        *json_of("evaluate", out, tmp_path / "nights", "--events", "--allow-skips", *SWAPPED),
+    ]
+    train, evaluate = with_events("train --detector"), with_events("evaluate --events")
+    seen, also = check(train, trainings), check(evaluate, evaluations)
+    assert not set(described("train --detector")) - seen
+    assert not set(described("evaluate --events")) - also
+    events = {key for key in seen | also if key.startswith("events.")}
+    events = {key.removeprefix("events.") for key in events}
+    assert not set(described("The figures of events")) - events - CONFUSED
 
 
 def test_tag():

@@ -15,6 +15,7 @@ from earmark.errors import EarmarkError, ModelError
 from earmark.system.files import not_a_file
 
 REPORT_FILES = ("answers.csv", "confusion.csv", "summary.json", "report.html")
+EVENT_REPORT_FILES = ("events.csv", "thresholds.csv", "summary.json", "report.html")
 
 
 def check_output(path: Path, *inputs: str | Path) -> None:
@@ -64,7 +65,7 @@ def check_report(folder: Path | None, source: str | Path, output: Path | None = 
     if folder is None:
         return
     check_folder(folder, source)
-    for path in (folder, *(folder / name for name in REPORT_FILES)):
+    for path in (folder, *(folder / name for name in (*REPORT_FILES, *EVENT_REPORT_FILES))):
         if output is not None and os.path.abspath(path) == os.path.abspath(output):
             raise EarmarkError(f"-o and --report both write {output}. Name two different places.")
         if path != folder:
@@ -99,6 +100,14 @@ def check_model(path: Path) -> None:
         elif problem := not_a_file(path):
             reason = f"{path} {problem}"
         raise ModelError(f"{reason}. Give the file that `earmark train` wrote.")
+
+
+def check_no_detector(model: Path) -> None:
+    """Refuse a detector of events where whole clips are classified."""
+    from earmark.classifier.detector import DETECTS
+
+    if "detector" in header_of_model(model):
+        raise ModelError(f"{model}: {DETECTS}")
 
 
 def separator_of(model: Path) -> str | None:

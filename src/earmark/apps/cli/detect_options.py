@@ -41,7 +41,7 @@ class RuleOptions:
     )
 
     @property
-    def changes(self) -> dict[str, float]:
+    def changes(self) -> dict[str, Any]:
         """The rules that were given, by their names in ``EventRules``."""
         values = {
             "min_gap_s": self.min_gap,
