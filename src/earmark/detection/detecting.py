@@ -79,11 +79,11 @@ class EventDetector:
         labels = scorer.classifier.labels
         start_s = clip.start or 0.0
         machine = EventMachine(labels, self.rules, scorer.hop_s, scorer.window_s / 2)
-        total, events = 0.0, list[Event]()
+        n_samples, rate_hz, events = 0, 1, list[Event]()
 
         def count(seconds: float) -> None:
-            nonlocal total
-            total += seconds
+            nonlocal n_samples
+            n_samples += round(seconds * rate_hz)
             heard(seconds)
 
         options = scorer.classifier.audio
@@ -93,11 +93,13 @@ class EventDetector:
                 clip.source, None, clip.start, clip.end, options, is_endless=True
             ) as stream,
         ):
+            rate_hz = stream.rate_hz
             for scores in score_blocks(
                 scorer, stream.blocks, stream.rate_hz, pool, 2 * threads, count
             ):
                 scored(scores)
                 events += [d.event for d in machine.feed(scores.scores, scores.known)]
+            total = n_samples / rate_hz
             events += [d.event for d in machine.finish(total)]
             warnings = stream.warnings
         moved = sorted(replace(e, start=e.start + start_s, end=e.end + start_s) for e in events)

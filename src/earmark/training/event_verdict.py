@@ -54,7 +54,7 @@ def event_verdict(evaluation: EventEvaluation, doubts: tuple[str, ...] = ()) -> 
     )
     low, high = overall.intervals.get("f1_iou30", (0.0, 1.0))
     what = (
-        f"{100 * recall:.0f} % of the events are found, and {100 * precision:.0f} % of the detected"
+        f"{_percent(recall)} of the events are found, and {_percent(precision)} of the detected"
         " events are right"
     )
     if f1 < USELESS_F1:
@@ -79,3 +79,12 @@ def event_verdict(evaluation: EventEvaluation, doubts: tuple[str, ...] = ()) -> 
     if reasons:
         return {"word": CARE, "why": f"{what}, but {'; '.join(reasons)}."}
     return {"word": USE, "why": f"{what}."}
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent; only 0 and 1 themselves are 0 % and 100 %."""
+    if 0 < share < 0.005:
+        return "under 1 %"
+    if 0.995 <= share < 1:
+        return "over 99 %"
+    return f"{100 * share:.0f} %"
