@@ -168,3 +168,16 @@ def test_classes_of_windows(windows):
     assert not usable[partly].any()
     assert usable[np.isclose(starts, 1.0)].all()
     assert not usable[starts > 3.65].any()  # beyond the annotated region
+
+
+def test_windows_between_two_events_of_a_class_are_background():
+    network = registry.load_backbone("logmel", "exact", "torch")
+    events = (Event(1.0, 1.5, "a"), Event(1.5, 2.0, "a"), Event(2.0, 2.5, "b"))
+    scene = Scene("s", 0, noise(4), RATE_HZ, events)
+    found = SceneWindows.of([scene], [network], [0.4], 0.1, no_step)
+    has, usable = found.onehot(0.4, ["a", "b"])
+    between, of_two_classes = 13, 18  # windows from 1.3 to 1.7 s, and from 1.8 to 2.2 s
+    assert usable[between]
+    assert not has[between].any()
+    assert not usable[of_two_classes]
+    assert has[10].tolist() == [True, False]

@@ -143,7 +143,8 @@ class SceneWindows:
         """Return the classes (n, K) of all windows of a length, and whether each is usable (n,).
 
         A window has a class if an event of it covers most of the window, or the window most of the
-        event. It is usable if every event covers it mostly or hardly at all.
+        event. It is usable if every event covers it mostly or hardly at all. A window between two
+        events of a class that covers neither mostly is background: it tells them apart.
         """
         parts = [
             _classes(scene.recording, n, length, self.hop_s, labels)
@@ -158,6 +159,7 @@ def _classes(
     number = {label: k for k, label in enumerate(labels)}
     starts = np.arange(n) * hop_s
     has, usable = np.zeros((n, len(labels)), bool), np.ones(n, bool)
+    partly = np.zeros((n, len(labels)), np.int8)
     for event in truth.events:
         first = max(0, int((event.start - length) / hop_s))
         rows = slice(first, int(event.end / hop_s) + 2)
@@ -165,7 +167,10 @@ def _classes(
         overlap = np.minimum(begin + length, event.end) - np.maximum(begin, event.start)
         mostly = overlap >= COVERED * min(length, event.seconds)
         has[rows, number[event.label]] |= mostly
-        usable[rows] &= mostly | (overlap <= APART * length)
+        hardly = overlap <= APART * length
+        partly[rows, number[event.label]] += ~mostly & ~hardly
+        usable[rows] &= mostly | hardly
+    usable |= (partly >= 2).any(1) & ~has.any(1)
     if truth.regions is not None:
         inside = np.zeros(n, bool)
         for begin_s, end_s in truth.regions:
