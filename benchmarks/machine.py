@@ -46,11 +46,12 @@ def shared_data(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a command: wall-clock seconds, peak resident megabytes, what it printed."""
+    """One run of a command: wall-clock and CPU seconds, peak resident megabytes, its output."""
 
     seconds: float
     megabytes: float
     output: str
+    cpu_s: float = 0.0
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> Run:
@@ -65,7 +66,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> Run:
     seconds = time.perf_counter() - start
     if status != 0:
         sys.exit(f"failed: {' '.join(command)}")
-    return Run(seconds, usage.ru_maxrss / 1024, output)
+    return Run(seconds, usage.ru_maxrss / 1024, output, usage.ru_utime + usage.ru_stime)
 
 
 def earmark() -> str:

@@ -19,6 +19,7 @@ FACE = (
     "doctor",
     "embed",
     "evaluate",
+    "evaluate_detector",
     "finetune",
     "list_backbones",
     "load",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from earmark.training.comparison import compare
     from earmark.training.detector import DetectorTraining, train_detector
     from earmark.training.evaluation import evaluate
+    from earmark.training.event_evaluation import DetectorEvaluation, evaluate_detector
     from earmark.training.finetuning.conduct import FineTuning, finetune
     from earmark.training.finetuning.recipe import Recipe
     from earmark.training.training import Training, train
@@ -34,6 +35,7 @@ _HOMES = {
     "Classifier": "classifier.classifier",
     "Clip": "data.clip",
     "Dataset": "data.dataset",
+    "DetectorEvaluation": "training.event_evaluation",
     "DetectorTraining": "training.detector",
     "EarmarkError": "errors",
     "EarmarkWarning": "errors",
@@ -49,6 +51,7 @@ _HOMES = {
     "compare": "training.comparison",
     "embed": "embeddings.embedding",
     "evaluate": "training.evaluation",
+    "evaluate_detector": "training.event_evaluation",
     "doctor": "data.doctor.examination",
     "finetune": "training.finetuning.conduct",
     "list_backbones": "backbones.registry",
@@ -66,6 +69,7 @@ __all__ = [
     "Classifier",
     "Clip",
     "Dataset",
+    "DetectorEvaluation",
     "DetectorTraining",
     "EarmarkError",
     "EarmarkWarning",
@@ -83,6 +87,7 @@ __all__ = [
     "doctor",
     "embed",
     "evaluate",
+    "evaluate_detector",
     "finetune",
     "list_backbones",
     "load",

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 
+import noisy_tones
 from command_line import earmark
 from earmark.data import example
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
+SWAPPED = ("--threshold", "0.01")  # to have false events, too
+CONFUSED = {f"confusions[].{key}" for key in ("label", "answered", "count")}  # if there are any
 WEIGHTS = Path(os.environ["EARMARK_WEIGHTS"])
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| (.+) \|$", re.M)
 KINDS = {
@@ -35,6 +39,11 @@ def described(command: str) -> dict[str, tuple[str, bool]]:
         t for title, t in zip(sections[1::2], sections[2::2], strict=True) if title == command
     ]
     return {key: (kind, "*sometimes*" in meaning) for key, kind, meaning in ROW.findall(text)}
+
+
+def with_events(command: str) -> dict[str, tuple[str, bool]]:
+    events = {f"events.{key}": value for key, value in described("The figures of events").items()}
+    return described(command) | events
 
 
 def with_estimate(command: str, prefix: str) -> dict[str, tuple[str, bool]]:
@@ -160,6 +169,52 @@ def test_train_and_evaluate(place):
     recordings = ("noise.wav", "cut.wav", "short.wav", "stretches.csv", "bad.wav", "--allow-skips")
     predictions = json_of("predict", "words.earmark", *recordings, "--coverage", 0.9)
     assert not set(described("predict")) - check(described("predict"), predictions)
+
+    word = shutil.copy(example().parent / "no" / "g01.ogg", "20260501_220000.ogg")
+    detections = json_of("detect", "several.earmark", word, *recordings, "--threshold", 0.01)
+    assert not set(described("detect")) - check(described("detect"), detections)
+
+
+def test_stream(place, monkeypatch):
+    from earmark.audio.live import Gap, LiveBlock, LiveInput
+
+    def items():
+        x = soundfile.read("noise.wav", dtype="float32")[0]
+        yield LiveBlock(x, 16_000, 0.0)
+        yield Gap(1.0, "a test")
+        yield LiveBlock(x, 16_000, 2.0)
+
+    def open_live(*_args, **_settings):
+        return LiveInput("test", items(), [], threading.Event())
+
+    trained(place, "odd.earmark", "odd", "--backbone", "logmel", "--no-compare")
+    monkeypatch.setattr("earmark.audio.live_sources.open_live", open_live)
+    done = earmark("stream", "odd.earmark", "mic", "--threshold", 0.01)
+    objects = [json.loads(line) for line in done.stdout.splitlines()]
+    assert all(value.pop("schema") == 1 for value in objects)
+    assert not set(described("stream")) - check(described("stream"), objects)
+
+
+def test_detectors(tmp_path):
+    noisy_tones.write_clips(tmp_path / "clips", count=6)
+    shutil.copy("bad.wav", tmp_path / "clips" / "high" / "bad.wav")
+    noisy_tones.write_annotated(tmp_path / "nights", count=2, others=True)
+    shutil.copy("bad.wav", tmp_path / "nights" / "bad.wav")
+    (tmp_path / "nights" / "bad.txt").write_text("0.1\t0.4\tlow\n")
+    out = tmp_path / "d.earmark"
+    quick = ("--detector", "--backbone", "logmel", "--folds", 3, "--allow-skips")
+    trainings = json_of("train", tmp_path / "clips", *quick, "-o", out)
+    evaluations = [
+        *json_of("evaluate", out, tmp_path / "nights", "--events", "--allow-skips"),
+        *json_of("evaluate", out, tmp_path / "nights", "--events", "--allow-skips", *SWAPPED),
+    ]
+    train, evaluate = with_events("train --detector"), with_events("evaluate --events")
+    seen, also = check(train, trainings), check(evaluate, evaluations)
+    assert not set(described("train --detector")) - seen
+    assert not set(described("evaluate --events")) - also
+    events = {key for key in seen | also if key.startswith("events.")}
+    events = {key.removeprefix("events.") for key in events}
+    assert not set(described("The figures of events")) - events - CONFUSED
 
 
 def test_tag():

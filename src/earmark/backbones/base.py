@@ -106,6 +106,7 @@ class Backbone(nn.Module):
         self.device = torch.device("cpu")
         self.normalises = False
         self.engine: Engine = self.compute
+        self._block_frames: dict[tuple[str, int, int], tuple[int, int]] = {}
 
     @classmethod
     def load(cls, info: BackboneInfo) -> Backbone:
@@ -243,10 +244,15 @@ class Backbone(nn.Module):
         valid = torch.tensor([core], device=self.device)
         bands = {layer.name: layer.bands for layer in self.info.layers}
         ((_, x),) = self.inputs(windows, valid)
-        return {
-            name: _block_stats(y[0], self.weigh(name, y, valid)[0], core // block, bands[name])
-            for name, y in self.engine(x, bands)
-        }
+        stats = {}
+        for name, y in self.engine(x, bands):
+            key = name, y.shape[2], core
+            if key not in self._block_frames:
+                weight = self.weigh(name, y, valid)[0]
+                self._block_frames[key] = int(weight.argmax()), int(weight.sum())
+            first, frames = self._block_frames[key]
+            stats[name] = _block_stats(y[0, :, first : first + frames], core // block, bands[name])
+        return stats
 
     def restrict_to_layers(self, layers: Collection[str]) -> None:
         """Drop all layers except ``layers``; nothing above the highest of these is computed."""
@@ -346,12 +352,10 @@ def layer_stats(
     return LayerStats(frames, mean, without_rounding(mean, var) if drops_rounding else var)
 
 
-def _block_stats(x: Tensor, weight: Tensor, n: int, bands: int) -> LayerStats:
-    """Reduce ``x`` (C, T, F) to mean and variance within n blocks of its frames of weight 1."""
-    channels, _, width = x.shape
-    frames = int(weight.sum())
-    first = int(weight.argmax())
-    each = x[:, first : first + frames].float().permute(1, 2, 0)  # (T, F, C), contiguous
+def _block_stats(x: Tensor, n: int, bands: int) -> LayerStats:
+    """Reduce ``x`` (C, T, F) to mean and variance within n blocks of its frames."""
+    channels, frames, width = x.shape
+    each = x.float().permute(1, 2, 0)  # (T, F, C), contiguous
     each = each.reshape(n, frames // n, bands, width // bands, channels)
     mean = each.mean((1, 3), keepdim=True)
     var = (each - mean).square_().mean((1, 3))  # (n, bands, C)

@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+DETECTS = (
+    "this classifier detects events in long recordings, and does not classify clips. Find events"
+    " with `earmark detect` (classifier.detect), or compare them with annotated ones with `earmark"
+    " evaluate --events` (evaluate_detector)."
+)
+
 
 @dataclass(frozen=True)
 class Detector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -55,10 +56,14 @@ def compute_features(
     infos: Sequence[BackboneInfo], matrices: Sequence[np.ndarray], specs: Sequence[FeatureSpec]
 ) -> np.ndarray:
     """Return the features (N, D) float32 of ``specs`` from each backbone's embeddings (N, E)."""
-    statistics = list_statistics(infos, specs)
-    return np.hstack(
-        [compute_statistic(infos[p.backbone], matrices[p.backbone], p) for p in statistics]
-    )
+    import torch
+
+    columns = []
+    with torch.inference_mode():
+        for k, group in itertools.groupby(list_statistics(infos, specs), lambda p: p.backbone):
+            values = [_values(infos[k], matrices[k], statistic) for statistic in group]
+            columns.append(_rooted(infos[k], torch.cat(values, 1)))
+        return torch.cat(columns, 1).numpy() if len(columns) > 1 else columns[0].numpy()
 
 
 def list_statistics(
@@ -108,6 +113,11 @@ def compute_statistic(info: BackboneInfo, matrix: np.ndarray, statistic: Statist
     Without roots, a few large units would dominate distances and standardised sums (power
     normalisation: Perronnin, Sanchez and Mensink 2010). Logarithmic layers are left unchanged.
     """
+    return _rooted(info, _values(info, matrix, statistic)).numpy()
+
+
+def _values(info: BackboneInfo, matrix: np.ndarray, statistic: Statistic) -> Tensor:
+    """Return the values (N, d) float32 of a statistic before roots are taken."""
     import torch
 
     def read(half: slice) -> Tensor:
@@ -120,8 +130,11 @@ def compute_statistic(info: BackboneInfo, matrix: np.ndarray, statistic: Statist
             moments[name] = read(means), read(spreads)
         else:  # only one of the two is needed
             moments[name] = (read(spreads if statistic.is_spread else means),) * 2
-    values = statistic_values(info, moments, statistic)
-    return (values if info.is_logarithmic else signed_root(values)).numpy()
+    return statistic_values(info, moments, statistic)
+
+
+def _rooted(info: BackboneInfo, values: Tensor) -> Tensor:
+    return values if info.is_logarithmic else signed_root(values)
 
 
 def statistic_values(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from earmark.classifier.detector import DETECTS
 from earmark.classifier.features import compute_features
 from earmark.classifier.prediction import UNKNOWN, Prediction
 from earmark.classifier.recordings import Recordings, clips_of, one_clip
@@ -56,6 +57,8 @@ class Session:
         A backbone here differs from the one that the classifier was trained with.
     BackboneError
         The weights of a backbone are missing.
+    EarmarkError
+        The classifier is a detector, which classifies no clips.
 
     Examples
     --------
@@ -66,6 +69,8 @@ class Session:
     """
 
     def __init__(self, classifier: Classifier, store: Store | None = None) -> None:
+        if classifier.detector is not None:
+            raise EarmarkError(f"{DETECTS[:1].upper()}{DETECTS[1:]}")
         self.classifier, self.store = classifier, store
         self._lock = threading.Lock()
         self._process = os.getpid()

@@ -62,10 +62,15 @@ def csv_text(recordings: Recordings, folder: Path) -> Iterator[str]:
     columns = len(EventRow._fields) - (not _has_clock(recordings))
     yield to_csv([EventRow._fields[:columns]])
     for row in rows_of(recordings, folder):
-        cells: list[object] = list(row[:columns])
-        if row.start is not None:
-            cells[1:5] = _3(row.start), _3(row.end), row.label, _4(row.score)
-        yield to_csv([cells])
+        yield to_csv([cells_of(row)[:columns]])
+
+
+def cells_of(row: EventRow) -> list[str]:
+    """Return the cells of a row of CSV; times have three decimals and scores four."""
+    if row.start is None:
+        return [row.path, *[""] * (len(EventRow._fields) - 1)]
+    numbers = _3(row.start), _3(row.end), row.label or "", _4(row.score)
+    return [row.path, *numbers, row.time or ""]
 
 
 def json_lines(recordings: Recordings, folder: Path) -> Iterator[str]:

@@ -17,6 +17,7 @@ from earmark.detection.rules import EventRules, parse_thresholds
 from earmark.detection.scores import WindowScorer, WindowScores, score_blocks
 from earmark.detection.streams import STEP_S, EventStream
 from earmark.embeddings.computing import compute_pool
+from earmark.embeddings.sliding import PASS_S
 from earmark.errors import AudioError, EarmarkError
 from earmark.system.threads import available_cores
 
@@ -110,6 +111,10 @@ class EventDetector:
         if isinstance(rate_hz, bool) or int(rate_hz) != rate_hz or rate_hz < 1:
             raise EarmarkError(
                 f"rate_hz is {rate_hz!r}. Give a whole number of samples per second."
+            )
+        if not 0 < step_s <= PASS_S:
+            raise EarmarkError(
+                f"The step is {step_s!r} s. Give seconds above 0, at most {PASS_S:g}."
             )
         return EventStream(self.scorer, self.rules, int(rate_hz), step_s)
 

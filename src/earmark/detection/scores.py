@@ -88,7 +88,7 @@ class ScoreStream:
         self._resamplers = {
             hz: StreamResampler(rate_hz, hz) for hz in {n.info.rate_hz for n in scorer.networks}
         }
-        self._rows = _Rows(len(self._windows))
+        self._rows = _Rows(self._windows)
 
     def feed(self, samples: Samples) -> WindowScores:
         """Return the scores of the windows that are complete with ``samples``."""
@@ -103,16 +103,18 @@ class ScoreStream:
             [*passes, *windows.finish()]
             for passes, windows in zip(self._passes(rest), self._windows, strict=True)
         ]
-        return self._score(passes)
+        return self._score(passes, is_end=True)
 
     def _passes(self, resampled: dict[int, Samples]) -> list[list[Pass]]:
         return [list(w.cut(resampled[w.backbone.info.rate_hz])) for w in self._windows]
 
-    def _score(self, passes: Sequence[Sequence[Pass]]) -> WindowScores:
+    def _score(self, passes: Sequence[Sequence[Pass]], is_end: bool = False) -> WindowScores:
         for number, (windows, own) in enumerate(zip(self._windows, passes, strict=True)):
             for piece in own:
                 self._rows.add(number, windows.merge(windows.compute(piece)))
-        return self.scorer.score(self._rows.take())
+        parts = [WindowScores.none(len(self.scorer.classifier.labels))]
+        parts += map(self.scorer.score, self._rows.take(is_end))
+        return WindowScores(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def score_blocks(
@@ -128,7 +130,8 @@ def score_blocks(
     The scores are those of a :class:`ScoreStream`, to the bit. ``heard`` is called with the seconds
     of every block that was read.
     """
-    windows, rows = scorer.windows(), _Rows(len(scorer.networks))
+    windows = scorer.windows()
+    rows = _Rows(windows)
 
     def passes() -> Iterator[tuple[int, Pass]]:
         resamplers = {
@@ -149,33 +152,44 @@ def score_blocks(
         number, piece = job
         return number, windows[number].compute(piece)
 
-    for number, stats in map_ahead(pool, compute, passes(), ahead):
-        rows.add(number, windows[number].merge(stats))
-        if len(scores := scorer.score(rows.take())):
-            yield scores
+    def groups() -> Iterator[list[np.ndarray]]:
+        for number, stats in map_ahead(pool, compute, passes(), ahead):
+            rows.add(number, windows[number].merge(stats))
+            yield from rows.take()
+        yield from rows.take(is_end=True)
+
+    yield from map_ahead(pool, scorer.score, groups(), ahead)
 
 
 class _Rows:
-    """Embeddings of windows by several networks, which come at different times."""
+    """Embeddings of windows by several networks, which come at different times.
 
-    def __init__(self, count: int) -> None:
-        self._waiting: list[collections.deque[np.ndarray]] = [
-            collections.deque() for _ in range(count)
-        ]
+    They leave in groups that do not depend on when they came: the last bits of a score may depend
+    on how many rows are computed together.
+    """
+
+    def __init__(self, windows: Sequence[SlidingWindows]) -> None:
+        self._waiting: list[collections.deque[np.ndarray]] = [collections.deque() for _ in windows]
+        self._size = windows[0].hops
+        self._next = self._size - max(w.lag for w in windows) % self._size  # a pass completes it
 
     def add(self, number: int, matrix: np.ndarray) -> None:
         """Add embeddings (n, E) of a network."""
         if len(matrix):
             self._waiting[number].append(matrix)
 
-    def take(self) -> list[np.ndarray]:
-        """Return the embeddings of the windows that all networks have computed."""
+    def take(self, is_end: bool = False) -> list[list[np.ndarray]]:
+        """Return the groups that all networks have computed; at the end, a smaller one as well."""
         count = min(sum(map(len, matrices)) for matrices in self._waiting)
-        taken = []
-        for matrices in self._waiting:
-            joined = np.concatenate([*matrices]) if matrices else np.zeros((0, 1), np.float32)
+        if count < (1 if is_end else self._next):
+            return []
+        joined = [np.concatenate([*matrices]) for matrices in self._waiting]
+        groups, at = [], 0
+        while at + self._next <= count or (is_end and at < count):
+            groups.append([matrix[at : min(at + self._next, count)] for matrix in joined])
+            at, self._next = min(at + self._next, count), self._size
+        for matrices, rows in zip(self._waiting, joined, strict=True):
             matrices.clear()
-            if count < len(joined):
-                matrices.append(joined[count:])
-            taken.append(joined[:count])
-        return taken
+            if at < len(rows):
+                matrices.append(rows[at:])
+        return groups

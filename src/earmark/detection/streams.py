@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from earmark.detection.rules import EventRules
 from earmark.detection.scores import ScoreStream, WindowScorer, WindowScores
 from earmark.errors import EarmarkError
 
+FINISHED = "the stream is finished. Begin another with classifier.stream()."
 STEP_S = 0.24  # of sound that is computed at once; less costs more, because context is repeated
 
 
@@ -36,6 +38,8 @@ class EventStream:
 
     Attributes
     ----------
+    labels : tuple of str
+        The classes.
     heard_s : float
         Seconds of sound that were fed, sound that was lost included.
     decisions : list of Decision
@@ -50,18 +54,17 @@ class EventStream:
         self, scorer: WindowScorer, rules: EventRules, rate_hz: int, step_s: float = STEP_S
     ) -> None:
         self._scorer, self._step_s = scorer, step_s
-        self._machine = EventMachine(
-            scorer.classifier.labels, rules, scorer.hop_s, scorer.window_s / 2
-        )
-        self.heard_s, self._offset_s, self._count = 0.0, 0.0, 0
+        self.labels = scorer.classifier.labels
+        self._machine = EventMachine(self.labels, rules, scorer.hop_s, scorer.window_s / 2)
+        self.heard_s, self._offset_s = 0.0, 0.0
         self.decisions: list[Decision] = []
+        self.scores = WindowScores.none(len(self.labels))
         self._is_finished = False
         self._begin(rate_hz)
 
     def _begin(self, rate_hz: int) -> None:
         self.rate_hz, self._n, self._count = rate_hz, 0, 0
         self._stream = ScoreStream(self._scorer, rate_hz, self._step_s)
-        self.scores = WindowScores.none(len(self._scorer.classifier.labels))
 
     @property
     def scored_s(self) -> float:
@@ -84,39 +87,44 @@ class EventStream:
             The array is not audio, has NaN or infinity, or the stream is finished.
         """
         if self._is_finished:
-            raise EarmarkError("the stream is finished. Begin another with classifier.stream().")
+            raise EarmarkError(FINISHED)
         x = self._mono(samples)
         self._n += len(x)
         self.heard_s = self._offset_s + self._n / self.rate_hz
-        return self._decide(self._stream.feed(x))
+        return self._take(self._decide(self._stream.feed(x)))
 
     def gap(self, lost_s: float, rate_hz: int | None = None) -> list[Event]:
         """Return the events that are left before ``lost_s`` seconds of lost sound.
 
-        No event spans the gap. The stream goes on after it, perhaps at another rate.
+        No event spans the gap. The stream goes on after it, perhaps at another rate. Raises
+        EarmarkError for a duration that is not one, and if the stream is finished.
         """
-        events = self._decide(self._stream.finish())
+        if not (math.isfinite(lost_s) and lost_s >= 0):
+            raise EarmarkError(f"lost_s is {lost_s!r}. Give seconds, 0 or more.")
+        if self._is_finished:
+            raise EarmarkError(FINISHED)
+        decisions = self._decide(self._stream.finish()) if self._n else []
         before_s, self.heard_s = self.heard_s, self.heard_s + lost_s
         self._offset_s = self.heard_s
         first_s = self._offset_s + self._scorer.window_s / 2
-        events += self._take(self._machine.gap(before_s, self._offset_s, first_s))
+        decisions += self._machine.gap(before_s, self._offset_s, first_s)
         self._begin(rate_hz or self.rate_hz)
-        return events
+        return self._take(decisions)
 
     def finish(self) -> list[Event]:
         """Return the events that are left; silence follows the stream."""
         if self._is_finished:
             return []
         self._is_finished = True
-        if not self._n:
-            return self._take(self._machine.finish(self.heard_s) if self._offset_s else [])
-        events = self._decide(self._stream.finish())
-        return events + self._take(self._machine.finish(self.heard_s))
+        decisions = self._decide(self._stream.finish()) if self._n else []
+        if self.heard_s:
+            decisions += self._machine.finish(self.heard_s)
+        return self._take(decisions)
 
-    def _decide(self, scores: WindowScores) -> list[Event]:
+    def _decide(self, scores: WindowScores) -> list[Decision]:
         self.scores = scores
         self._count += len(scores)
-        return self._take(self._machine.feed(scores.scores, scores.known))
+        return self._machine.feed(scores.scores, scores.known)
 
     def _take(self, decisions: Sequence[Decision]) -> list[Event]:
         self.decisions = list(decisions)
@@ -126,8 +134,9 @@ class EventStream:
         x = np.asarray(samples)
         if x.size == 0:
             return np.zeros(0, np.float32)
-        columns = SampleSource.of(x, self.rate_hz).samples
         channel = self._scorer.classifier.audio.channel
+        is_mono = x.ndim == 1 and x.dtype == np.float32  # live sound: it comes in small blocks
+        columns = x[:, None] if is_mono else SampleSource.of(x, self.rate_hz).samples
         if channel is not None and columns.shape[1] > 1:
             if channel > columns.shape[1]:
                 raise EarmarkError(

@@ -68,6 +68,13 @@ class SlidingWindows:
     yield passes, :meth:`compute` runs the network and may be called from any thread, :meth:`merge`
     takes the results in order and returns embeddings (n, E). The embedding has the means, then the
     deviations of every layer of ``backbone``, like that of a clip, but as float32.
+
+    Attributes
+    ----------
+    hops : int
+        The hops of a pass; only the last pass may have fewer.
+    lag : int
+        How many fewer windows than hops are complete after a pass.
     """
 
     def __init__(
@@ -76,12 +83,12 @@ class SlidingWindows:
         self.backbone, self.grid = backbone, Grid.of(backbone, window_s, hop_s)
         self.has_blocks = backbone.block_step() is not None
         info = backbone.info
-        self._hops = max(1, int(pass_s * info.rate_hz) // self.grid.hop)
+        self.hops = max(1, round(pass_s * info.rate_hz) // self.grid.hop)
         self._reach = info.context + (self.grid.hop if self.has_blocks else self.grid.length)
         self._parts: list[Samples] = [np.zeros(info.context, np.float32)]
         self._waiting, self._n, self._cut = info.context, 0, 0
-        self._blocks: Mapping[str, LayerStats] | None = None
-        self._last: int | None = None
+        self.lag = self.grid.length // self.grid.hop - 1 if self.has_blocks else 0
+        self._blocks: LayerStats | None = None  # of all layers side by side
 
     def cut(self, samples: Samples) -> Iterator[Pass]:
         """Yield the passes that are complete with ``samples`` (n,) at the network's rate."""
@@ -89,23 +96,23 @@ class SlidingWindows:
         self._waiting += len(samples)
         self._n += len(samples)
         context, hop = self.backbone.info.context, self.grid.hop
-        needed = context + (self._hops - 1) * hop + self._reach
-        while self._waiting >= needed:
-            x = np.concatenate(self._parts)
-            yield Pass(x[:needed], self._hops)
-            rest = x[self._hops * hop :]
-            self._parts, self._waiting = [rest], len(rest)
-            self._cut += self._hops
+        needed = context + (self.hops - 1) * hop + self._reach
+        if self._waiting < needed:
+            return
+        x, at = np.concatenate(self._parts), 0
+        while len(x) - at >= needed:
+            yield Pass(x[at : at + needed], self.hops)
+            at += self.hops * hop
+            self._cut += self.hops
+        self._parts, self._waiting = [x[at:].copy()], len(x) - at
 
     def finish(self) -> Iterator[Pass]:
         """Yield the last passes; the stream ends, and silence follows it."""
-        total = self.grid.count(self._n)
-        if self.has_blocks:
-            total += self.grid.length // self.grid.hop - 1
+        total = self.grid.count(self._n) + self.lag
         context, hop = self.backbone.info.context, self.grid.hop
         x = np.concatenate(self._parts)
         while self._cut < total:
-            hops = min(self._hops, total - self._cut)
+            hops = min(self.hops, total - self._cut)
             core = x[: context + (hops - 1) * hop + self._reach]
             needed = context + (hops - 1) * hop + self._reach
             yield Pass(np.pad(core, (0, needed - len(core))), hops)
@@ -118,51 +125,54 @@ class SlidingWindows:
             return run_blocks(self.backbone, piece.samples, self.grid.hop)
         return _run_windows(self.backbone, piece, self.grid)
 
+    @torch.inference_mode()
     def merge(self, stats: Mapping[str, LayerStats]) -> np.ndarray:
         """Return the embeddings (n, E) of the windows that end with these statistics."""
-        if self.has_blocks:
-            stats = self._joined(stats)
-        return embedding_of(self.backbone.info, stats)
+        info = self.backbone.info
+        if not self.has_blocks:
+            return embedding_of(info, stats)
+        return _embedding(info, self._joined(_side_by_side(info, stats)))
 
-    def _joined(self, stats: Mapping[str, LayerStats]) -> dict[str, LayerStats]:
+    def _joined(self, new: LayerStats) -> LayerStats:
         """Merge every k consecutive blocks, those of the last pass included (Chan et al. 1979)."""
-        k = self.grid.length // self.grid.hop
-        windows, kept = {}, {}
-        for name, new in stats.items():
-            old = self._blocks[name] if self._blocks is not None else new.rows(slice(0, 0))
-            blocks = LayerStats(*(torch.cat(pair) for pair in zip(old, new, strict=True)))
-            kept[name] = blocks.rows(slice(max(0, len(blocks.mean) - k + 1), None))
-            windows[name] = _merged(blocks, k)
-        self._blocks = kept
-        return windows
+        k = self.lag + 1
+        old = self._blocks if self._blocks is not None else new.rows(slice(0, 0))
+        blocks = LayerStats(*(torch.cat(pair) for pair in zip(old, new, strict=True)))
+        self._blocks = blocks.rows(slice(max(0, len(blocks.mean) - k + 1), None))
+        return _merged(blocks, k)
 
 
 def embedding_of(info: BackboneInfo, stats: Stats) -> np.ndarray:
     """Return embeddings (n, E) float32: the means, then the deviations, of every layer."""
-    columns = []
-    for layer in info.layers:
-        _, mean, var = stats[layer.name]
-        if info.drops_rounding:
-            var = without_rounding(mean, var)
-        columns += [mean, var.sqrt()]
-    return torch.cat([column.float() for column in columns], 1).numpy()
+    return _embedding(info, _side_by_side(info, stats))
+
+
+def _side_by_side(info: BackboneInfo, stats: Stats) -> LayerStats:
+    """Return the statistics of all layers as one; ``frames`` are those of the first layer."""
+    layers = [stats[layer.name] for layer in info.layers]
+    means, variances = ([getattr(x, name) for x in layers] for name in ("mean", "var"))
+    return LayerStats(layers[0].frames, torch.cat(means, 1), torch.cat(variances, 1))
+
+
+def _embedding(info: BackboneInfo, stats: LayerStats) -> np.ndarray:
+    """Return embeddings for the statistics of all layers side by side."""
+    _, mean, var = stats
+    if info.drops_rounding:
+        var = without_rounding(mean, var)
+    sizes = [layer.size for layer in info.layers]
+    halves = (torch.split(column.float(), sizes, 1) for column in (mean, var.sqrt()))
+    return torch.cat([half for pair in zip(*halves, strict=True) for half in pair], 1).numpy()
 
 
 def merge_blocks(info: BackboneInfo, blocks: np.ndarray, k: int) -> np.ndarray:
     """Merge every k consecutive rows of embeddings (n, E) of blocks; the type stays."""
     if k == 1:
         return blocks
-    stats, at = {}, 0
     rows = torch.from_numpy(blocks).double()
-    for layer in info.layers:
-        mean, deviation = (
-            rows[:, at : at + layer.size],
-            rows[:, at + layer.size : at + 2 * layer.size],
-        )
-        at += 2 * layer.size
-        frames = torch.ones(len(rows))
-        stats[layer.name] = _merged(LayerStats(frames, mean, deviation.square()), k)
-    return embedding_of(info, stats).astype(blocks.dtype)
+    parts = torch.split(rows, [layer.size for layer in info.layers for _ in range(2)], 1)
+    mean, deviation = torch.cat(parts[::2], 1), torch.cat(parts[1::2], 1)
+    stats = LayerStats(torch.ones(len(rows)), mean, deviation.square())
+    return _embedding(info, _merged(stats, k)).astype(blocks.dtype)
 
 
 def _merged(blocks: LayerStats, k: int) -> LayerStats:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from earmark.data.event_files import write_events
 from earmark.errors import EarmarkError
 from earmark.report.contents import ReportContents
-from earmark.report.rendering import page
+from earmark.report.event_contents import EventContents
+from earmark.report.rendering import event_page, page
 from earmark.system.files import write_whole
 from earmark.system.jsons import json_text
 from earmark.system.text import to_bytes, to_csv
@@ -53,12 +55,6 @@ def write_report(
     The confusion table has a row for each label and a column for each predicted class. With more
     than 2,000 labels it has a row (label, answer, clips) for each pair that occurs.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EarmarkError(
-            f"cannot make the folder {folder}: {error.strerror}. Name another folder."
-        ) from error
     files: dict[str, bytes | Iterable[bytes]] = {
         "answers.csv": _csv(itertools.chain([("path", "label", "answer")], rows)),
         "confusion.csv": _csv(_confusion(rows)),
@@ -66,6 +62,47 @@ def write_report(
     }
     if contents is not None:
         files["report.html"] = to_bytes(page(summary, contents))
+    return _write(folder, files)
+
+
+def write_event_report(folder: Path, summary: dict[str, Any], contents: EventContents) -> Path:
+    """Write a report of detected events into ``folder``, which is made if it does not exist.
+
+    ``events.csv`` has the detected events, ``thresholds.csv`` what other thresholds give, and
+    ``summary.json`` the figures; ``report.html`` needs no other file. Returns its path. Raises
+    EarmarkError if the folder cannot be made.
+    """
+    thresholds = [row.to_json() for row in contents.thresholds]
+    files: dict[str, bytes | Iterable[bytes]] = {
+        "thresholds.csv": _csv(
+            [list(row) for row in thresholds[:1]] + [list(row.values()) for row in thresholds]
+        ),
+        "summary.json": to_bytes(json_text(summary, indent=2) + "\n"),
+        "report.html": to_bytes(event_page(summary, contents)),
+    }
+    if not contents.is_heard:  # scenes have names and no paths
+        files = {"events.csv": _csv(_scene_rows(contents)), **files}
+    path = _write(folder, files)
+    if contents.is_heard:
+        write_events(contents.answers, folder / "events.csv", "csv")
+    return path
+
+
+def _scene_rows(contents: EventContents) -> Iterator[Sequence[object]]:
+    yield "scene", "start", "end", "label", "score"
+    for recording in contents.answers:
+        for event in recording.events:
+            yield recording.path, event.start, event.end, event.label, event.score
+
+
+def _write(folder: Path, files: Mapping[str, bytes | Iterable[bytes]]) -> Path:
+    """Write files into a folder, and return the last one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EarmarkError(
+            f"cannot make the folder {folder}: {error.strerror}. Name another folder."
+        ) from error
     for name, content in files.items():
         write_whole(folder / name, content)
     return folder / list(files)[-1]

@@ -22,7 +22,8 @@ MOST_S = 5.0  # seconds of each clip
 MOST_BYTES = 1_500_000  # bytes of all players of a page
 # libsndfile's compression level is 0 (best) to 1 (smallest). 0.8 is 40 kbit/s at 16 kHz, which is
 # 25 kB for 5 s.
-MP3 = {"format": "MP3", "bitrate_mode": "CONSTANT", "compression_level": 0.8}
+COMPRESSION = 0.8
+MP3 = {"format": "MP3", "bitrate_mode": "CONSTANT"}
 FLAC = {"format": "FLAC", "subtype": "PCM_16"}
 
 
@@ -35,13 +36,20 @@ class Player:
 
 
 def players(
-    clips: Sequence[Clip], options: AudioOptions, most_bytes: int = MOST_BYTES
+    clips: Sequence[Clip],
+    options: AudioOptions,
+    most_bytes: int = MOST_BYTES,
+    most_s: float = MOST_S,
+    compression: float = COMPRESSION,
 ) -> list[Player]:
-    """Return a player for each of ``clips``; all URIs together have at most ``most_bytes``."""
+    """Return a player for each of ``clips``; all URIs together have at most ``most_bytes``.
+
+    Each player has at most ``most_s`` seconds; ``compression`` is libsndfile's level for MP3.
+    """
     entries, room = [], most_bytes
     for clip in clips:
         try:
-            uri = _uri(_samples(clip, options))
+            uri = _uri(_samples(clip, options, most_s), compression)
         except AudioError as error:
             text = f"The recording can no longer be read: {error.reason}."
             entries.append(Player(None, text))
@@ -54,20 +62,22 @@ def players(
     return entries
 
 
-def _samples(clip: Clip, options: AudioOptions) -> np.ndarray:
+def _samples(clip: Clip, options: AudioOptions, most_s: float) -> np.ndarray:
     """Return the first seconds of ``clip``, mono at 16 kHz."""
     start = clip.start or 0.0
-    if clip.end is None or clip.end - start > MOST_S:
+    if clip.end is None or clip.end - start > most_s:
         with contextlib.suppress(AudioError):  # the recording is shorter
-            return audio.read(clip.path, RATE_HZ, clip.start, start + MOST_S, options).samples
-    return audio.read(clip.path, RATE_HZ, clip.start, clip.end, options).samples
+            return audio.read(clip.path, RATE_HZ, clip.start, start + most_s, options).samples
+    x = audio.read(clip.path, RATE_HZ, clip.start, clip.end, options).samples
+    return x[: int(most_s * RATE_HZ)]
 
 
-def _uri(x: np.ndarray) -> str:
+def _uri(x: np.ndarray, compression: float) -> str:
     """Return ``x`` (n,) as a data URI of MP3, or of FLAC if libsndfile cannot write MP3."""
     file = io.BytesIO()
-    x = np.clip(x[: int(MOST_S * RATE_HZ)], -1, 1)
-    kind, encoding = ("mpeg", MP3) if _has_mp3() else ("flac", FLAC)
+    x = np.clip(x, -1, 1)
+    mp3 = {**MP3, "compression_level": compression}
+    kind, encoding = ("mpeg", mp3) if _has_mp3() else ("flac", FLAC)
     soundfile.write(file, x, RATE_HZ, **encoding)
     return f"data:audio/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"
 

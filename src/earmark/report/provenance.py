@@ -57,10 +57,12 @@ def findings(contents: ReportContents) -> dict[str, object] | None:
     }
 
 
-def warnings(summary: Mapping[str, Any], contents: ReportContents) -> dict[str, object] | None:
+def warnings(
+    summary: Mapping[str, Any], findings: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, object] | None:
     """Return the warnings that are not findings, and the recordings that could not be read."""
-    findings = {f"{f['kind']}: {f['text']}" for f in contents.findings or () if "text" in f}
-    lines = [line for line in summary.get("warnings", ()) if line not in findings]
+    found = {f"{f['kind']}: {f['text']}" for f in findings if "text" in f}
+    lines = [line for line in summary.get("warnings", ()) if line not in found]
     skipped = [f"{s['path']}: {s['reason']}" for s in summary.get("skipped", ())]
     if not lines and not skipped:
         return None

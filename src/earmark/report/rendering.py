@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from earmark.report import answers, estimate, palette, provenance, several, text
+from earmark.report import (
+    answers,
+    estimate,
+    events,
+    palette,
+    provenance,
+    several,
+    text,
+    timeline,
+)
 from earmark.report.contents import ReportContents
+from earmark.report.event_contents import EventContents
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
+Section = tuple[str, str, dict[str, object] | None]
 FILTERS = (  # functions of `text` that templates use
     "amount", "count", "number", "percent", "pieces", "points", "rate", "score", "short", "signed",
 )  # fmt: skip
@@ -28,7 +39,7 @@ def page(summary: Mapping[str, Any], contents: ReportContents) -> str:
     external links.
     """
     figures = summary.get("estimate", summary)  # an evaluation has the figures at the top level
-    sections = [  # (id, and name of the template; title; values, or None)
+    sections: list[Section] = [  # (id, and name of the template; title; values, or None)
         ("done", "What was done", provenance.done(summary, contents)),
         ("estimate", "How good it is", estimate.accuracy(figures, contents)),
         *_answers(figures, contents),
@@ -38,10 +49,36 @@ def page(summary: Mapping[str, Any], contents: ReportContents) -> str:
         ("fine-tuning", "Fine-tuning", estimate.fine_tuning(contents)),
         *_to_hear(contents),
         ("findings", "Findings about the data", provenance.findings(contents)),
-        ("warnings", "Warnings", provenance.warnings(summary, contents)),
+        ("warnings", "Warnings", provenance.warnings(summary, contents.findings or ())),
         ("repeat", "How to repeat it", provenance.versions()),
     ]
-    shared = {"summary": summary, "estimate": figures, "contents": contents}
+    return _document(summary, sections, estimate=figures, contents=contents)
+
+
+def event_page(summary: Mapping[str, Any], contents: EventContents) -> str:
+    """Return the HTML page about detected events, of a training or an evaluation.
+
+    ``summary`` is that of :func:`detector_json`, or the figures of an evaluation of events.
+    """
+    collar_s = summary["events"]["collar_s"]
+    sections: list[Section] = [
+        ("event-done", "What was done", events.done(summary, contents)),
+        ("event-figures", "How good it is", events.figures(summary)),
+        ("event-thresholds", "What other thresholds give", events.thresholds(contents)),
+        ("event-boundaries", "How exact the times are", events.boundaries(contents, collar_s)),
+        ("event-classes", "Class by class", events.classes(summary)),
+        ("event-confusions", "Which classes are confused", events.confusions(summary)),
+        ("event-scores", "Can the scores be believed?", events.scores(contents)),
+        ("timeline", "The minutes with the most errors", timeline.timeline(contents)),
+        ("warnings", "Warnings", provenance.warnings(summary)),
+        ("repeat", "How to repeat it", provenance.versions()),
+    ]
+    return _document(summary, sections, contents=contents)
+
+
+def _document(summary: Mapping[str, Any], sections: Sequence[Section], **shared: object) -> str:
+    """Return the page with those sections that have values."""
+    shared = {"summary": summary, **shared}
     style = importlib.resources.files("earmark.report") / "style.css"
     return _render(
         "page",
@@ -54,9 +91,6 @@ def page(summary: Mapping[str, Any], contents: ReportContents) -> str:
             if values is not None
         ],
     )
-
-
-Section = tuple[str, str, dict[str, object] | None]
 
 
 def _answers(figures: Mapping[str, Any], contents: ReportContents) -> list[Section]:

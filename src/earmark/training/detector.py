@@ -29,8 +29,10 @@ from earmark.system.jsons import finite, json_text
 from earmark.system.progress import Progress, Stages, Step
 from earmark.training.annotated_scenes import AnnotatedScenes, do_classes_overlap
 from earmark.training.backgrounds import background_paths
+from earmark.training.detector_summary import detector_text
 from earmark.training.event_figures import EventEvaluation
 from earmark.training.event_metrics import evaluate_events
+from earmark.training.event_thresholds import ThresholdFigures, scene_figures
 from earmark.training.event_tuning import fit_calibration
 from earmark.training.event_unknown import choose_threshold
 from earmark.training.event_verdict import window_estimate
@@ -74,6 +76,8 @@ class DetectorTraining:
         Notes on the data as a whole.
     seconds : dict
         How long each stage took.
+    thresholds : tuple of ThresholdFigures
+        What other thresholds give on these scenes.
     """
 
     classifier: Classifier
@@ -84,6 +88,7 @@ class DetectorTraining:
     skipped: tuple[Failure, ...]
     warnings: tuple[str, ...]
     seconds: dict[str, float]
+    thresholds: tuple[ThresholdFigures, ...] = ()
 
     def __repr__(self) -> str:
         overall = self.evaluation.overall
@@ -91,6 +96,9 @@ class DetectorTraining:
             f"DetectorTraining({self.n_clips} clips, F1={overall.f1_iou30 or 0:.3f},"
             f" {self.classifier!r})"
         )
+
+    def __str__(self) -> str:
+        return detector_text(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -323,6 +331,7 @@ class _Work:
             tuple(scenes.skipped),
             tuple(dict.fromkeys((*self.notes, *best.tuning.notes))),
             self.stages.seconds,
+            scene_figures(truth, best.scored.answers, of_fold),
         )
 
     def _classifier(

@@ -29,6 +29,7 @@ GAPS_S = (0.0, 0.2, 0.5, 1.0)
 LEAST_AROUND_S = 0.001
 CLOSE = 0.002  # differences of F1 that do not count
 LEAST_EVENTS, LEAST_GAIN = 30, 0.02  # for a class to have a threshold of its own
+PULL = 1e-3  # towards uncalibrated scores, so that few events have a calibration, too
 CRITERIA: tuple[Criterion, ...] = (IouCriterion(0.3), IouCriterion(0.5))
 
 
@@ -292,20 +293,36 @@ def fit_calibration(scored: ScoredScenes, rules: Sequence[EventRules]) -> tuple[
 
     Platt's method, on the events of each fold by its rules, with softened targets.
     """
-    raw, is_right = _event_scores(scored, rules)
+    return fit_platt(*_event_scores(scored, rules))
+
+
+def fit_platt(raw: np.ndarray, is_right: np.ndarray) -> tuple[float, float]:
+    """Return slope and intercept for raw scores (M,) and whether each is right (M,).
+
+    Newton's method. A step is halved until the loss falls: full steps from the start diverge where
+    most scores are near 1.
+    """
     if len(raw) < 2:
         return 1.0, 0.0
     share = np.clip(raw, 1e-6, 1 - 1e-6)
-    x = np.log(share / (1 - share))
     n_right, n_false = float(is_right.sum()), float((~is_right).sum())
     target = np.where(is_right, (n_right + 1) / (n_right + 2), 1 / (n_false + 2))
-    weights = np.array([1.0, 0.0])
-    design = np.stack([x, np.ones(len(x))])
+    start = np.array([1.0, 0.0])
+    design = np.stack([np.log(share / (1 - share)), np.ones(len(share))])
+
+    def loss(weights: np.ndarray) -> float:
+        logits = weights @ design
+        change = weights - start
+        return float((np.logaddexp(0, logits) - target * logits).sum() + PULL / 2 * change @ change)
+
+    weights = start
     for _ in range(50):
         p = 0.5 + 0.5 * np.tanh(0.5 * (weights @ design))
-        slope = design @ (target - p) - 1e-3 * (weights - [1.0, 0.0])
-        bend = (design * (p * (1 - p))) @ design.T + 1e-3 * np.eye(2)
+        slope = design @ (target - p) - PULL * (weights - start)
+        bend = (design * (p * (1 - p))) @ design.T + PULL * np.eye(2)
         step = np.linalg.solve(bend, slope)
+        while loss(weights + step) > loss(weights) and np.abs(step).max() >= 1e-8:
+            step = step / 2
         weights = weights + step
         if np.abs(step).max() < 1e-8:
             break

@@ -64,7 +64,7 @@ def training_lines(training: Training, model: str | None = None) -> list[str]:
     return [
         f"{amount(training.n_clips, 'clip')}, {len(classifier.labels)} classes{saved}",
         *(
-            f"  backbone  {use.name}, {_some_layers(use.layers)}{_share_of(use.name, classifier)}"
+            f"  backbone  {use.name}, {some_layers(use.layers)}{_share_of(use.name, classifier)}"
             for use in classifier.backbones
         ),
         f"  head      {_head_text(classifier)}",
@@ -94,7 +94,7 @@ def _head_text(classifier: Classifier) -> str:
     return f"{kind}, the average of {count} heads" if count > 1 else kind
 
 
-def _some_layers(layers: Sequence[str]) -> str:
+def some_layers(layers: Sequence[str]) -> str:
     """Return up to three layer names; of more, their number, the first and the last."""
     if len(layers) > 3:
         return f"{len(layers)} layers, {layers[0]} to {layers[-1]}"

@@ -8,11 +8,13 @@ from earmark.apps.cli import (
     compare,
     data,
     demo,
+    detect,
     doctor,
     embed,
     evaluate,
     predict,
     review,
+    stream,
     tag,
     train,
 )
@@ -23,7 +25,7 @@ app = new_app(
     "Turn a folder of labelled recordings into an audio classifier you can trust and ship."
 )
 add(app, train.train, evaluate.evaluate, review.review, compare.compare, predict.predict)
-add(app, tag.tag, embed.embed, doctor.doctor, demo.demo)
+add(app, detect.detect, stream.stream, tag.tag, embed.embed, doctor.doctor, demo.demo)
 for group, name in ((backbones.app, "backbones"), (data.app, "data"), (cache.app, "cache")):
     app.add_typer(group, name=name, short_help=group.info.help)
 

@@ -8,12 +8,14 @@ import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from earmark.backbones.registry import check_several, split_names
 from earmark.errors import EarmarkError, ModelError
 from earmark.system.files import not_a_file
 
 REPORT_FILES = ("answers.csv", "confusion.csv", "summary.json", "report.html")
+EVENT_REPORT_FILES = ("events.csv", "thresholds.csv", "summary.json", "report.html")
 
 
 def check_output(path: Path, *inputs: str | Path) -> None:
@@ -63,7 +65,7 @@ def check_report(folder: Path | None, source: str | Path, output: Path | None = 
     if folder is None:
         return
     check_folder(folder, source)
-    for path in (folder, *(folder / name for name in REPORT_FILES)):
+    for path in (folder, *(folder / name for name in (*REPORT_FILES, *EVENT_REPORT_FILES))):
         if output is not None and os.path.abspath(path) == os.path.abspath(output):
             raise EarmarkError(f"-o and --report both write {output}. Name two different places.")
         if path != folder:
@@ -100,22 +102,39 @@ def check_model(path: Path) -> None:
         raise ModelError(f"{reason}. Give the file that `earmark train` wrote.")
 
 
+def check_no_detector(model: Path) -> None:
+    """Refuse a detector of events where whole clips are classified."""
+    from earmark.classifier.detector import DETECTS
+
+    if "detector" in header_of_model(model):
+        raise ModelError(f"{model}: {DETECTS}")
+
+
 def separator_of(model: Path) -> str | None:
     """Return the separator between classes in the labels that a classifier was trained on, if any.
 
     Reads only the header; loading the classifier reports what is wrong with the rest.
     """
-    from safetensors import safe_open
-
     from earmark.classifier.file import separator_of
+
+    header = header_of_model(model)
+    try:
+        return separator_of(header["provenance"], header["calibration"]["is_single"])
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def header_of_model(model: Path) -> dict[str, Any]:
+    """Return the header of a classifier, unchecked; empty if it cannot be read."""
+    from safetensors import safe_open
 
     with safe_open(model, framework="numpy") as file:
         text = file.metadata()["earmark"]
     try:
         header = json.loads(text)
-        return separator_of(header["provenance"], header["calibration"]["is_single"])
-    except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
-        return None
+    except (RecursionError, ValueError):
+        return {}
+    return header if isinstance(header, dict) else {}
 
 
 def is_classifier(path: Path) -> bool:

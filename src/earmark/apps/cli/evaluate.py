@@ -1,10 +1,11 @@
-"""``earmark evaluate``: score a classifier on labelled clips that it was not trained on."""
+"""``earmark evaluate``: score a classifier on recordings that it was not trained on."""
 
 from pathlib import Path
 
 from typer import Option
 
-from earmark.apps.cli.checks import check_model, check_report, separator_of
+from earmark.apps.cli.checks import check_model, check_no_detector, check_report, separator_of
+from earmark.apps.cli.detectors import ComparisonOptions, compare_and_show
 from earmark.apps.cli.options import JSON, MODEL, REPORT, LabelOptions, RunOptions
 from earmark.apps.cli.text import (
     print_json,
@@ -29,17 +30,26 @@ def evaluate(
     held_out: bool = Option(
         False, "--held-out", help="Score only the clips that the split of DATA holds out."
     ),
+    comparison: ComparisonOptions,
     report: Path | None = REPORT,
     as_json: bool = JSON,
     run: RunOptions,
 ) -> None:
-    """Score MODEL on labelled clips that it was not trained on.
+    """Score MODEL on labelled clips or annotated events that it was not trained on.
 
     Clips that MODEL was trained on are left out, unless it was saved without their hashes. Without
-    --separator, labels are read as they were read for training.
+    --separator, labels are read as they were read for training. With --events, DATA is label tracks
+    beside recordings, a manifest with start and end, or what `earmark detect` wrote.
     """
+    unused = {"--include-known": include_known, "--held-out": held_out, "--group": data.group}
+    unused |= {"--split": data.split, "--split-map": data.split_map}
+    comparison.check_compared(data.source, unused)
     check_report(report, data.source, model)
     check_model(model)
+    if comparison.events:
+        compare_and_show(model, data, comparison, report, as_json, run)
+        return
+    check_no_detector(model)
     separator = data.separator or separator_of(model)
     dataset = data.read(separator=separator, least_classes=1)
     from earmark.classifier.classifier import Classifier

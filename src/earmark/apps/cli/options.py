@@ -28,6 +28,7 @@ DATA = Argument(metavar="DATA", help="A folder with one sub-folder per class, or
 MODEL = Argument(metavar="MODEL", help="The classifier file that `earmark train` wrote.")
 REPORT = Option(None, help="Write report.html and its figures into this folder.")
 JSON = Option(False, "--json", help="Print one JSON object on standard output.")
+JSON_LINES = Option(False, "--json", help="Print one JSON object per line.")
 PATH = Option("path", help="Manifest column with the paths of the recordings.")
 START = Option(None, help="Manifest column with the start of clips in seconds; `none` ignores it.")
 END = Option(None, help="Manifest column with the end of clips in seconds; `none` ignores it.")
@@ -208,8 +209,8 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerOptions:
-    """Recordings to predict one by one, and the format of the output."""
+class InputOptions:
+    """Recordings to work on one by one."""
 
     paths: list[str] = Argument(
         metavar="PATH", help="Files, folders or manifests; - reads a list from standard input."
@@ -218,8 +219,6 @@ class AnswerOptions:
     start: str | None = START
     end: str | None = END
     root: str | None = ROOT
-    as_json: bool = Option(False, "--json", help="Print one JSON object per line.")
-    as_csv: bool = Option(False, "--csv", help="Print CSV with a header line.")
     allow_skips: bool = ALLOW_SKIPS
 
     def recordings(self) -> tuple[Iterable[Clip | Path], int]:
@@ -228,8 +227,6 @@ class AnswerOptions:
         A missing file becomes a clip that cannot be read. Raises DataError if all are missing.
         '-' alone reads paths from standard input as they arrive; the length is then 0.
         """
-        if self.as_json and self.as_csv:
-            raise EarmarkError("--json and --csv exclude each other. Give only one.")
         if self.paths == ["-"]:
             from earmark.apps.cli.lists import paths_in
 
@@ -250,6 +247,25 @@ class AnswerOptions:
             paths(self.paths)  # raises an error that says why there are none
         return clips, max(lengths)
 
+    def finish(self, failures: int) -> None:
+        """Exit with 1 if there were failures, unless --allow-skips is given."""
+        if failures and not self.allow_skips:
+            raise typer.Exit(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerOptions(InputOptions):
+    """Recordings to predict one by one, and the format of the output."""
+
+    as_json: bool = JSON_LINES
+    as_csv: bool = Option(False, "--csv", help="Print CSV with a header line.")
+
+    def recordings(self) -> tuple[Iterable[Clip | Path], int]:
+        """Return the clips; see :class:`InputOptions`. Refuse two formats at once."""
+        if self.as_json and self.as_csv:
+            raise EarmarkError("--json and --csv exclude each other. Give only one.")
+        return super().recordings()
+
     def show(self, text: str | None, value: dict[str, Any], rows: list[list[str]]) -> None:
         """Print the result of one recording as text, JSON or CSV."""
         if self.as_json:
@@ -258,8 +274,3 @@ class AnswerOptions:
             print_csv(rows)
         elif text is not None:
             show(text)
-
-    def finish(self, failures: int) -> None:
-        """Exit with 1 if there were failures, unless --allow-skips is given."""
-        if failures and not self.allow_skips:
-            raise typer.Exit(1)

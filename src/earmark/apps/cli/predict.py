@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typer import Option
 
-from earmark.apps.cli.checks import check_model, check_share
+from earmark.apps.cli.checks import check_model, check_no_detector, check_share
 from earmark.apps.cli.options import MODEL, AnswerOptions
 from earmark.apps.cli.text import (
     STRETCH,
@@ -40,6 +40,7 @@ def predict(
     """
     check_share("--coverage", coverage, 0.9)
     check_model(model)
+    check_no_detector(model)
     from earmark.data.clip import LIST_SEPARATOR
 
     recordings, width = options.recordings()

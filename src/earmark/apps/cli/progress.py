@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from earmark.apps.cli.text import say
 
 if TYPE_CHECKING:
     import rich.progress
 
     from earmark.system.progress import Observer, Progress
+
+
+LINE_S = 300.0  # between two lines of progress, where there is no terminal
 
 
 class _Bar:
@@ -88,3 +93,78 @@ def byte_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
         else:
             bar, task = line.bar, line.task
             yield lambda done, total: bar.update(task, completed=done / 1e6, total=total / 1e6)
+
+
+class Hours:
+    """How much of long recordings is done: a bar on a terminal, else a line now and then.
+
+    Lengths are those of headers, 0 where unknown; an unknown one is taken for an average one.
+    """
+
+    def __init__(self, bar: _Bar | None, lengths: Sequence[float]) -> None:
+        known = [length for length in lengths if length]
+        self.bar, self._usual_s = bar, sum(known) / len(known) if known else 0.0
+        self.total_s = sum(known) + self._usual_s * (len(lengths) - len(known))
+        self.done_s = self.computed_s = self._here_s = 0.0
+        self._start = self._said = time.perf_counter()
+
+    def advance(self, seconds: float) -> None:
+        """Count seconds of the recording that is being computed."""
+        self._here_s += seconds
+        self.computed_s += seconds
+        if self.bar is not None:
+            self.bar.bar.update(
+                self.bar.task, completed=self.done_s + self._here_s, speed=self._text()
+            )
+        elif time.perf_counter() - self._said > LINE_S:
+            self._said = time.perf_counter()
+            say(f"{self._text()}, {span_text(self.left_s)} left")
+
+    def end(self, header_s: float, seconds: float, is_computed: bool = True) -> None:
+        """End a recording, which had a length by its header and another one in truth."""
+        self.total_s += seconds - (header_s or self._usual_s)
+        self.done_s, self._here_s = self.done_s + seconds, 0.0
+        if self.bar is None:
+            return
+        total = self.total_s or None
+        if is_computed:
+            self.bar.bar.update(self.bar.task, completed=self.done_s, total=total)
+        else:  # what was computed earlier says nothing about the speed
+            self.bar.bar.reset(
+                self.bar.task, completed=int(self.done_s), total=total, speed=self._text()
+            )
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the beginning."""
+        return time.perf_counter() - self._start
+
+    @property
+    def speed(self) -> float:
+        """How much faster than real time the recordings were computed."""
+        return self.computed_s / max(self.elapsed_s, 1e-9)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds that the rest is likely to take."""
+        rest = max(0.0, self.total_s - self.done_s - self._here_s)
+        return rest / max(self.speed, 1e-9)
+
+    def _text(self) -> str:
+        done, total = (self.done_s + self._here_s) / 3600, self.total_s / 3600
+        of_total = f" of {total:.1f}" if total else ""
+        return f"{done:.1f}{of_total} h, {self.speed:.0f} x real time"
+
+
+@contextlib.contextmanager
+def hours_bar(what: str, lengths: Sequence[float]) -> Iterator[Hours]:
+    """Follow the computing of recordings of these lengths in seconds; see :class:`Hours`."""
+    with _shown(what, sum(lengths), "{task.fields[speed]}") as bar:
+        yield Hours(bar, lengths)
+
+
+def span_text(seconds: float) -> str:
+    """Return '24.0 h', '3.5 min' or '12 s'."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:,.1f} h"
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType
 
 GRACE_S = 5.0  # how long a stopped command may take to end cleanly
@@ -23,7 +25,7 @@ class _Run:
 
     def __init__(self) -> None:
         self.received = 0
-        self.goes_on = self.is_said = False
+        self.goes_on = self.is_said = self.is_held = self.is_due = False
         self.handlers: dict[int, object] = {}
         self.writer: socket.socket | None = None
 
@@ -31,7 +33,9 @@ class _Run:
         """Handle the first signal; `watch` handles the second."""
         if not self.received:
             self.received = number
-            raise Stopped
+            self.is_due = self.is_held
+            if not self.is_held:
+                raise Stopped
 
     def watch(self, reader: socket.socket) -> None:
         """End the process at the second signal, or GRACE_S after the first.
@@ -99,6 +103,22 @@ def unheed() -> None:
             signal.set_wakeup_fd(-1)
             _run.writer.close()  # this ends the thread
         _run = None
+
+
+@contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Let the first signal wait for the end of a short block, which it must not tear in two."""
+    if _run is None:
+        yield
+        return
+    _run.is_held = True
+    try:
+        yield
+    finally:
+        _run.is_held = False
+    if _run.is_due:
+        _run.is_due = False
+        raise Stopped
 
 
 def goes_on(does: bool = True) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
-from earmark.apps.cli import checks, options
+from earmark.apps.cli import checks, detectors, options
 from earmark.apps.cli.progress import progress_bar, tuning_line
 from earmark.apps.cli.text import print_json, report_read_warnings, say, show, this_command
 from earmark.errors import amount
@@ -44,6 +44,7 @@ def train(
     ),
     engine: options.EngineOptions,
     tuning: options.TuningOptions,
+    detector: detectors.DetectorOptions,
     report: Path | None = options.REPORT,
     as_json: bool = options.JSON,
     run: options.RunOptions,
@@ -52,16 +53,17 @@ def train(
 
     The estimate comes from nested cross-validation. The classifier is saved as one file.
     """
+    detector.check(tuning.finetune)
     tuning.check(unknown)
     checks.check_share("--unknown", unknown, 0.05)
-    checks.check_model_output(output, data.source)
+    checks.check_model_output(output, data.source, *filter(None, [detector.background]))
     checks.check_report(report, data.source, output)
     checks.check_folder(tuning.tensorboard, data.source)
     checks.check_backbones(model.backbone)
     dataset = data.read()
     from earmark.classifier.prediction import check_names
 
-    asks = unknown is not None
+    asks = unknown is not None or detector.detector
     check_names(dataset.labels, is_single=dataset.is_single, asks_unknown=asks)
     from earmark.data.splits import understood
 
@@ -69,7 +71,12 @@ def train(
     classes = amount(len(dataset.labels), "class")
     say(f"{clips}, {classes}; {understood(dataset.clips)}")
     settings = {**asdict(model), **asdict(folds), **asdict(engine)}
-    settings |= {"compare": not no_compare, "unknown": unknown, "memory": memory}
+    settings |= {"unknown": unknown, "memory": memory}
+    if detector.detector:
+        settings |= detector.settings()
+        detectors.train_and_show(dataset, settings, output, report, as_json, run)
+        return
+    settings["compare"] = not no_compare
     with run.store() as store, progress_bar("starting") as bar:
         settings |= {"store": store, "progress": bar}
         training, forget = _trained(dataset, settings, tuning)
