@@ -67,7 +67,11 @@ def event_verdict(evaluation: EventEvaluation, doubts: tuple[str, ...] = ()) -> 
         reasons.append(f"F1 is {f1:.2f}")
     if high - low > WIDE:
         reasons.append(f"the interval of F1 is wide, {low:.2f} to {high:.2f}")
-    weak = [c.label for c in evaluation.classes if c.label and (c.f1_iou30 or 0) < GOOD_CLASS_F1]
+    weak = [
+        c.label
+        for c in evaluation.classes
+        if c.label and c.iou30.right + c.iou30.missed and (c.f1_iou30 or 0) < GOOD_CLASS_F1
+    ]
     if weak:
         reasons.append(f"F1 is below {GOOD_CLASS_F1} for {some(weak, 'class')}")
     if precision < GOOD_PRECISION:

@@ -47,6 +47,7 @@ def evaluate(
     check_report(report, data.source, model)
     check_model(model)
     if comparison.events:
+        comparison.check(model)
         compare_and_show(model, data, comparison, report, as_json, run)
         return
     check_no_detector(model)
