@@ -160,7 +160,12 @@ class Classifier:
         small.
         """
         with np.errstate(all="ignore"):
-            scores = self.calibration.scores(self.head.logits(features))
+            return self.calibrated(self.head.logits(features))
+
+    def calibrated(self, logits: np.ndarray) -> np.ndarray:
+        """Return calibrated scores (N, K) for the head's logits; raises as :meth:`scores` does."""
+        with np.errstate(all="ignore"):
+            scores = self.calibration.scores(logits)
         if not np.isfinite(scores).all():
             raise ModelError(
                 "the classifier gives scores that are not numbers; its head, its calibration or the"

@@ -29,17 +29,33 @@ class Head:
         """Return the logits (N, K) float32 for ``features`` (N, D)."""
         return self._logits((features - self.tensors["mean"]) / self.tensors["scale"])
 
-    def known_score(self, features: np.ndarray, n_classes: int | None = None) -> np.ndarray:
-        """Return the known-score (N,): the highest logit of each clip with shortened features.
+    def logits_and_known(
+        self, features: np.ndarray, n_classes: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return logits (N, K) and known-scores (N,) by the first ``n_classes`` outputs.
 
-        Only the first ``n_classes`` outputs count; by default all.
+        The features are standardised once, and a linear head's products serve both.
+        """
+        x = features - self.tensors["mean"]
+        x /= self.tensors["scale"]
+        length = np.maximum(np.sqrt(np.einsum("nd,nd->n", x, x))[:, None], 1)
+        logits = self._logits(x)
+        if self.kind == "mlp":
+            known = self._logits(x / length)
+        else:
+            bias = self.tensors["bias"]
+            known = (logits - bias) / length + bias
+        return logits, np.asarray(known[:, :n_classes].max(1))
+
+    def known_score(self, features: np.ndarray) -> np.ndarray:
+        """Return the known-score (N,): the highest logit of each clip with shortened features.
 
         Far from the training clips, logits grow without bound and mean nothing. So longer features
         are first shortened to the length 1, which training clips have on average.
         """
         x = (features - self.tensors["mean"]) / self.tensors["scale"]
         length = np.sqrt(np.square(x).sum(1, keepdims=True))
-        return np.asarray(self._logits(x / np.maximum(length, 1))[:, :n_classes].max(1))
+        return np.asarray(self._logits(x / np.maximum(length, 1)).max(1))
 
     def _logits(self, x: np.ndarray) -> np.ndarray:
         t = self.tensors

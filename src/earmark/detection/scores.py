@@ -71,8 +71,9 @@ class WindowScorer:
         for start in range(0, len(matrices[0]), BLOCK_ROWS):
             rows = slice(start, start + BLOCK_ROWS)
             features = compute_features(infos, [m[rows] for m in matrices], classifier.features)
-            scores.append(classifier.scores(features)[:, :n_classes])
-            known.append(classifier.head.known_score(features, n_classes))
+            logits, own = classifier.head.logits_and_known(features, n_classes)
+            scores.append(classifier.calibrated(logits)[:, :n_classes])
+            known.append(own)
         return WindowScores(np.concatenate(scores), np.concatenate(known))
 
 

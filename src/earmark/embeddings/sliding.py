@@ -26,6 +26,7 @@ from earmark.backbones.info import BackboneInfo
 from earmark.embeddings.computing import run, run_blocks
 
 PASS_S = 10.0  # seconds of audio that a file's passes compute at once
+FEW_BLOCKS = 12  # of one window, merged one by one
 Stats = Mapping[str, LayerStats]
 
 
@@ -177,14 +178,29 @@ def merge_blocks(info: BackboneInfo, blocks: np.ndarray, k: int) -> np.ndarray:
 
 def _merged(blocks: LayerStats, k: int) -> LayerStats:
     """Return the statistics (n - k + 1, D) of every k consecutive blocks (n, D) of equal length."""
-    frames, mean, var = (column.double() for column in blocks)
-    n = max(0, len(mean) - k + 1)
+    n = max(0, len(blocks.mean) - k + 1)
     if k == 1 or n == 0:
-        return LayerStats(frames[:n], mean[:n], var[:n])
+        return blocks.rows(slice(0, n))
+    if k <= FEW_BLOCKS:
+        return _merged_few(blocks, k, n)
+    frames, mean, var = (column.double() for column in blocks)
     total, spread = _sliding_mean(mean, k), _sliding_mean(var, k)
     squares = _sliding_mean((mean - mean[0]).square(), k)
     spread += (squares - (total - mean[0]).square()).clamp_min_(0)
     return LayerStats(frames[:n] * k, total, spread)
+
+
+def _merged_few(blocks: LayerStats, k: int, n: int) -> LayerStats:
+    """Merge a few blocks in float32, one by one: faster than running sums."""
+    frames, mean, var = blocks
+    total, spread = mean[:n].clone(), var[:n].clone()
+    for first in range(1, k):
+        total += mean[first : first + n]
+        spread += var[first : first + n]
+    total /= k
+    for first in range(k):
+        spread += (mean[first : first + n] - total).square_()
+    return LayerStats(frames[:n] * k, total, spread.div_(k))
 
 
 def _sliding_mean(x: torch.Tensor, k: int) -> torch.Tensor:

@@ -170,8 +170,9 @@ def _score(
     for start in range(0, len(matrices[0]), BLOCK_ROWS):
         part = [m[start : start + BLOCK_ROWS] for m in matrices]
         features = compute_features(infos, part, specs)
-        scores.append(calibration.scores(head.logits(features))[:, :n_classes])
-        known.append(head.known_score(features, n_classes))
+        logits, own = head.logits_and_known(features, n_classes)
+        scores.append(calibration.scores(logits)[:, :n_classes])
+        known.append(own)
     return WindowScores(np.concatenate(scores), np.concatenate(known))
 
 
