@@ -171,6 +171,17 @@ def test_the_figures_of_reviews_are_those_measured():
             assert f"{row['value']} (`{row['case']}`)" in page
 
 
+def test_the_speeds_of_detection_are_those_measured():
+    page = (ROOT / "docs" / "detection.md").read_text()
+    for row in measured("detect_speed"):
+        if row["hours"] == "1.0" and not row["kills"]:
+            assert f"| {row['cpu_s']} s | {row['speed']} | {row['peak_mb']} MB |" in page
+    for row in measured("stream_speed"):
+        if row["hours"] == "0.033":
+            delays = f"{row['delay_median_s']} s | {row['delay_most_s']} s"
+            assert f"| {float(row['step_s']):g} s | {row['speed']} | {delays} |" in page
+
+
 @pytest.mark.parametrize(
     "page", [p.relative_to(ROOT) for p in ROOT.glob("**/*.md") if ".venv" not in p.parts], ids=str
 )

@@ -28,7 +28,9 @@ class Done:
     stderr: str
 
 
-def earmark(*arguments: object, stdin: str = "", expect: int = 0, cwd: Path | None = None) -> Done:
+def earmark(
+    *arguments: object, stdin: str | bytes = "", expect: int = 0, cwd: Path | None = None
+) -> Done:
     """Run ``earmark ARGUMENTS``; an exception that `main` lets through fails the test."""
     out, err, code = io.StringIO(), io.StringIO(), 0
     with (
@@ -46,12 +48,13 @@ def earmark(*arguments: object, stdin: str = "", expect: int = 0, cwd: Path | No
 
 
 @contextlib.contextmanager
-def _as_a_process(argv: list[str], stdin: str, cwd: Path | None) -> Iterator[None]:
+def _as_a_process(argv: list[str], stdin: str | bytes, cwd: Path | None) -> Iterator[None]:
     """Give `main` arguments, input and folder, and take back what it sets for its process."""
     here, collections = Path.cwd(), gc.get_threshold()
+    text = io.StringIO(stdin) if isinstance(stdin, str) else io.TextIOWrapper(io.BytesIO(stdin))
     with (
         mock.patch.object(sys, "argv", argv),
-        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+        mock.patch.object(sys, "stdin", text),
         mock.patch.object(warnings, "showwarning", warnings.showwarning),
     ):
         try:

@@ -39,7 +39,7 @@ class Command:
     def words(self) -> list[str]:
         """The program and its arguments, without a comment, settings and where output goes."""
         words = shlex.split(self.text, comments=True)[len(self.settings) :]
-        return list(itertools.takewhile(lambda word: word not in (">", "|"), words))
+        return list(itertools.takewhile(lambda word: word not in (">", "<", "|"), words))
 
     @property
     def settings(self) -> dict[str, str]:

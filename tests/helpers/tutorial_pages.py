@@ -25,7 +25,13 @@ from typing import Any
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 # Their output depends on nothing but the clone; from-the-article needs weights.
-SELF_CONTAINED = ("birds-in-the-field", "spoken-commands", "from-scikit-learn")
+SELF_CONTAINED = (
+    "birds-in-the-field",
+    "spoken-commands",
+    "recorders-in-the-field",
+    "a-wake-word",
+    "from-scikit-learn",
+)
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 NUMBER = re.compile(r"\d+(\.\d+)?")
 
@@ -83,20 +89,31 @@ def _commands(block: str, begin: int) -> Iterator[Output]:
 
 
 def _command(line: str) -> str:
-    """Run ``earmark ...`` and return its messages, then its result unless ``> FILE`` takes it."""
+    """Run ``earmark ...`` and return its messages, then its result unless ``> FILE`` takes it.
+
+    ``< FILE`` is its standard input.
+    """
     import command_line
 
     code = re.search(r"# exit code (\d)", line)
     name, *arguments = shlex.split(line, comments=True)
-    target = None
-    if ">" in arguments:
-        k = arguments.index(">")
-        arguments, target = arguments[:k], arguments[k + 1]
+    target, source = _taken(arguments, ">"), _taken(arguments, "<")
     assert name == "earmark", f"a tutorial runs earmark and nothing else: {line}"
-    done = command_line.earmark(*arguments, expect=int(code[1]) if code else 0)
+    stdin = b"" if source is None else Path(source).read_bytes()
+    done = command_line.earmark(*arguments, stdin=stdin, expect=int(code[1]) if code else 0)
     if target is not None:
         Path(target).write_text(done.stdout, encoding="utf-8")
     return done.stderr + (done.stdout if target is None else "")
+
+
+def _taken(arguments: list[str], sign: str) -> str | None:
+    """Remove ``sign FILE`` from arguments, and return the file."""
+    if sign not in arguments:
+        return None
+    k = arguments.index(sign)
+    file = arguments[k + 1]
+    del arguments[k : k + 2]
+    return file
 
 
 def refresh(page: Path) -> None:
