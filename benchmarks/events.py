@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path)
     arguments = parser.parse_args()
     wanted = arguments.sets or names()
-    chosen = [n for n in names() if any(n.startswith(prefix) for prefix in wanted)]
+    chosen = [n for prefix in wanted for n in names() if n.startswith(prefix)]
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.to or Path(temporary)
         folder.mkdir(exist_ok=True)
