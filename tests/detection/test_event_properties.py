@@ -24,7 +24,7 @@ def seconds(low: int, high: int) -> st.SearchStrategy[float]:
 @st.composite
 def some_rules(draw, compete=COMPETE) -> EventRules:
     before = draw(seconds(-4, 8))
-    after = draw(seconds(1, 8)) + max(0.0, -before)
+    after = draw(seconds(1, 8)) + draw(st.sampled_from([1, 1, 0])) * max(0.0, -before)
     if draw(st.booleans()):
         before, after = after, before
     least = draw(st.sampled_from([0.0, 0.0, 1 / 8, 0.5, 1.0]))

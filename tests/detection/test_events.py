@@ -268,3 +268,10 @@ def test_scores_rounded_to_single_precision_reach_their_threshold():
     """A score a bit above 1, as a softmax in single precision may give, counts as 1."""
     (event,) = apply_rules(np.float32([[1.0000001]]), None, LABELS[:1], rules(), HOP)
     assert event.score == 1
+
+
+def test_events_may_be_shorter_than_their_windows_reach():
+    tight = rules(before_s=-HOP, after_s=-HOP)
+    assert found(drawn("..7....."), tight) == []
+    assert found(drawn("..777..."), tight) == []
+    assert [event[:2] for event in found(drawn("..7777.."), tight)] == [(3.5, 4.5)]

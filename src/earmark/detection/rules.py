@@ -30,7 +30,8 @@ class EventRules:
         An event goes on while the score is at least ``leave * threshold``.
     before_s, after_s : float
         An event reaches from ``before_s`` before the centre of its first window to ``after_s``
-        after the centre of its last one. One of them may be negative.
+        after the centre of its last one. They may be negative: windows that cover a sound partly
+        have scores, too. Events without a duration are then dropped.
     min_gap_s : float
         Events of one class closer than this are joined.
     min_duration_s : float
@@ -90,13 +91,7 @@ class EventRules:
         for name in ("min_gap_s", "min_duration_s", "pad_s"):
             if not _is_finite(getattr(self, name)) or getattr(self, name) < 0:
                 raise _wrong(name, getattr(self, name), "Give seconds, 0 or more.")
-        around = self.before_s + self.after_s
-        if around <= 0:
-            raise EarmarkError(
-                f"before_s + after_s is {around:g} s, so an event of one window would have no"
-                " duration. Give numbers whose sum is above 0."
-            )
-        least = max(around, self.min_duration_s)
+        least = max(self.around_s, self.min_duration_s)
         if not _is_number(self.max_duration_s) or not self.max_duration_s > least - ROUNDING:
             raise _wrong(
                 "max_duration_s",
@@ -112,7 +107,7 @@ class EventRules:
 
     @property
     def around_s(self) -> float:
-        """The duration of an event of one window."""
+        """The duration of an event of one window; 0 or less if it is dropped."""
         return self.before_s + self.after_s
 
     def calibrated(self, score: float) -> float:

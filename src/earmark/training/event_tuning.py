@@ -26,7 +26,6 @@ MIDDLE = 0.45  # the threshold at which gaps are compared
 SHARES = (0.0, 0.5, 0.8)  # minimum durations, of a short true event
 SHORT = 0.1  # the quantile of durations that is a short event
 GAPS_S = (0.0, 0.2, 0.5, 1.0)
-LEAST_AROUND_S = 0.001
 CLOSE = 0.002  # differences of F1 that do not count
 LEAST_EVENTS, LEAST_GAIN = 30, 0.02  # for a class to have a threshold of its own
 PULL = 1e-3  # towards uncalibrated scores, so that few events have a calibration, too
@@ -183,13 +182,10 @@ def _with_boundaries(
     for _ in range(2):
         onset, offset = _boundary_errors(scored, rules, rows)
         if len(onset):
-            before_s = rules.before_s + float(np.median(onset))
-            after_s = rules.after_s - float(np.median(offset))
-            missing = max(0.0, LEAST_AROUND_S - before_s - after_s)  # an event has a duration
             rules = replace(
                 rules,
-                before_s=round(before_s + missing / 2, 4),
-                after_s=round(after_s + missing / 2, 4),
+                before_s=round(rules.before_s + float(np.median(onset)), 4),
+                after_s=round(rules.after_s - float(np.median(offset)), 4),
             )
     return rules
 
