@@ -34,6 +34,7 @@ from machine import write
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 RATIOS_DB = (20, 10, 0)
 LEFT_OUT = "3,7"  # digits that are not in training
+UNKNOWN = 0.05  # as --unknown
 AROUND_S = 0.5  # of finch song, what lies within so many seconds of a note is annotated
 SPEECH = "speech-embedding"
 THRESHOLDS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -66,7 +67,8 @@ def train(name: str, root: Path) -> DetectorTraining:
     group = None if name.startswith("esc10") else "group"
     data = Dataset.read(root / "train" / "manifest.csv", group=group)
     backbone = "auto" if name.startswith("esc10") else SPEECH
-    return train_detector(data, background=root / "background", backbone=backbone)
+    rate = UNKNOWN if name.startswith("unknown") else None
+    return train_detector(data, background=root / "background", backbone=backbone, unknown=rate)
 
 
 class Searched:

@@ -309,9 +309,12 @@ class _Work:
         scenes: MixedScenes | AnnotatedScenes,
     ) -> DetectorTraining:
         """Return the training: the best length on all scenes, and its estimate."""
-        unknown = choose_threshold(left_out(windows, best), self.settings.unknown)
-        below = None if unknown.below == -np.inf else unknown.below
-        of_fold = [replace(r, unknown_threshold=below) for r in best.tuning.of_fold]
+        known, rate = left_out(windows, best), self.settings.unknown
+        unknown = choose_threshold(known, rate)
+        of_fold = [
+            replace(rules, unknown_threshold=choose_threshold(known.without(fold), rate).finite)
+            for fold, rules in enumerate(best.tuning.of_fold)
+        ]
         calibration = fit_calibration(best.scored, of_fold)
         of_fold = [replace(rules, calibration=calibration) for rules in of_fold]
         answers = best.scored.answers(of_fold)
@@ -319,7 +322,9 @@ class _Work:
         truth = [windows.scenes[n].recording for n in counted]
         answers = [answers[n] for n in counted]
         evaluation = evaluate_events(truth, answers, seed=self.settings.seed)
-        rules = replace(best.tuning.rules, unknown_threshold=below, calibration=calibration)
+        rules = replace(
+            best.tuning.rules, unknown_threshold=unknown.finite, calibration=calibration
+        )
         estimate = {**evaluation.to_json(), "unknown": finite(unknown._asdict())}
         classifier = self._classifier(windows, best, rules, evaluation, estimate)
         return DetectorTraining(

@@ -188,7 +188,7 @@ def _scenes_text(events: Mapping[str, Any]) -> str:
     n_events = amount(counts["right"] + counts["missed"], "event")
     return (
         f"{amount(events['recordings'], 'scene')} ({_hours(events['hours'] or 0)}) with {n_events},"
-        " each by a model that was trained and tuned without the recordings in it"
+        " each by a model that was trained without the recordings in it"
     )
 
 

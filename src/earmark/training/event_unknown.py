@@ -6,6 +6,7 @@ Each class is left out in turn, and its events in held-out scenes are the unknow
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -23,12 +24,25 @@ class KnownEvents(NamedTuple):
     """Known-scores of detected events: of those that are right, and those of unknown classes.
 
     ``outside`` has one array for each class that was left out; ``n_outside`` the number of its true
-    events.
+    events. ``fold`` (M,) and ``outside_fold`` are the folds of the scenes.
     """
 
     inside: np.ndarray
-    outside: Sequence[np.ndarray]
-    n_outside: Sequence[int]
+    fold: np.ndarray
+    outside: Sequence[np.ndarray] = ()
+    n_outside: Sequence[int] = ()
+    outside_fold: Sequence[int] = ()
+
+    def without(self, fold: int) -> KnownEvents:
+        """Return the events in the scenes of the other folds."""
+        keep, rows = self.fold != fold, [f != fold for f in self.outside_fold]
+        return KnownEvents(
+            self.inside[keep],
+            self.fold[keep],
+            list(itertools.compress(self.outside, rows)),
+            list(itertools.compress(self.n_outside, rows)),
+            list(itertools.compress(self.outside_fold, rows)),
+        )
 
 
 class UnknownEvents(NamedTuple):
@@ -48,6 +62,11 @@ class UnknownEvents(NamedTuple):
     answered_before: float
     answered: float
     lost: float
+
+    @property
+    def finite(self) -> float | None:
+        """The threshold as event rules have it: None if no event is below it."""
+        return self.below if np.isfinite(self.below) else None
 
 
 Detected = Sequence[tuple[float, float, float]]  # start, end and known-score of events

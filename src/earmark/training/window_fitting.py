@@ -109,13 +109,16 @@ def left_out(windows: SceneWindows, fit: WindowFit) -> KnownEvents:
     matrices, counts = windows.matrices(fit.length), windows.counts(fit.length)
     firsts = np.cumsum([0, *counts])
     infos, specs = [n.info for n in windows.networks], fit.average.specs(search.table)
-    inside, outside, numbers = list[float](), list[np.ndarray](), list[int]()
+    inside, folds = list[float](), list[int]()
+    outside, numbers, outside_folds = list[np.ndarray](), list[int](), list[int]()
     for number, scene in enumerate(windows.scenes):
         rules = fit.tuning.of_fold[scene.fold]
         for label in {event.label for event in scene.recording.events}:
-            inside += _known_on(scored.decisions(number, rules), scene, label, is_answer=True)[0]
+            known, _ = _known_on(scored.decisions(number, rules), scene, label, is_answer=True)
+            inside += known
+            folds += [scene.fold] * len(known)
     if not search.targets.is_single or len(labels) < LEAST_CLASSES:
-        return KnownEvents(np.array(inside), outside, numbers)
+        return KnownEvents(np.array(inside), np.array(folds, int))
     n_folds = int(search.fold.max()) + 1
     for k in np.unique(
         np.linspace(0, len(labels) - 1, min(len(labels), MOST_LEFT_OUT)).astype(int)
@@ -140,7 +143,8 @@ def left_out(windows: SceneWindows, fit: WindowFit) -> KnownEvents:
         if count:
             outside.append(np.array(scores))
             numbers.append(count)
-    return KnownEvents(np.array(inside), outside, numbers)
+            outside_folds.append(fold)
+    return KnownEvents(np.array(inside), np.array(folds, int), outside, numbers, outside_folds)
 
 
 def _known_on(
