@@ -251,7 +251,9 @@ class Backbone(nn.Module):
                 weight = self.weigh(name, y, valid)[0]
                 self._block_frames[key] = int(weight.argmax()), int(weight.sum())
             first, frames = self._block_frames[key]
-            stats[name] = _block_stats(y[0, :, first : first + frames], core // block, bands[name])
+            stats[name] = statistics_of_blocks(
+                y[0, :, first : first + frames], core // block, bands[name]
+            )
         return stats
 
     def restrict_to_layers(self, layers: Collection[str]) -> None:
@@ -352,7 +354,7 @@ def layer_stats(
     return LayerStats(frames, mean, without_rounding(mean, var) if drops_rounding else var)
 
 
-def _block_stats(x: Tensor, n: int, bands: int) -> LayerStats:
+def statistics_of_blocks(x: Tensor, n: int, bands: int = 1) -> LayerStats:
     """Reduce ``x`` (C, T, F) to mean and variance within n blocks of its frames."""
     channels, frames, width = x.shape
     each = x.float().permute(1, 2, 0)  # (T, F, C), contiguous

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
 
-from earmark.backbones.base import Activations, Backbone, all_rows, frame_weights
+from earmark.backbones.base import (
+    Backbone,
+    LayerStats,
+    frame_weights,
+    layer_stats,
+    statistics_of_blocks,
+)
 from earmark.backbones.info import BackboneInfo, Layer
 from earmark.backbones.registry import register
 
@@ -111,15 +117,22 @@ class LogMelBaseline(Backbone):
             offset=1e-6,  # a frame of 16-bit rounding noise has a power of about 1e-8
         )
 
-    def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        x = self.front_end(windows)  # (B, T, 64)
-        yield all_rows(windows), x.transpose(1, 2)[..., None]  # (B, 64, T, 1)
-
-    def body(self, x: Tensor) -> Activations:
-        yield "logmel", x
-
-    def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
-        return frame_weights(x.shape[2], first=0, stride=HOP, valid=valid)
+    def forward(
+        self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
+    ) -> dict[str, LayerStats]:
+        x = self._frames(windows)
+        weight = frame_weights(x.shape[2], first=0, stride=HOP, valid=valid)
+        return {"logmel": layer_stats(x, weight, drops_rounding=self.info.drops_rounding)}
 
     def block_step(self) -> int | None:
         return HOP
+
+    def block_stats(self, window: Tensor, block: int) -> dict[str, LayerStats]:
+        core = len(window) - 2 * self.info.context
+        x = self._frames(window[None])[0, :, : core // HOP]
+        return {"logmel": statistics_of_blocks(x, core // block)}
+
+    def _frames(self, windows: Tensor) -> Tensor:
+        x = self.front_end(windows)  # (B, T, 64)
+        frames: Tensor = x.to(self.dtype).transpose(1, 2)[..., None]  # (B, 64, T, 1)
+        return frames
