@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from earmark.audio.decoder import Samples
 from earmark.audio.resampling import resample
 from earmark.backbones.base import Backbone
-from earmark.data.event import RecordingEvents
+from earmark.data.event import Event, RecordingEvents
 from earmark.embeddings.computing import compute_pool
 from earmark.embeddings.sliding import Pass, SlidingWindows, Stats, embedding_of, merge_blocks
 from earmark.system.progress import Step
@@ -153,6 +153,19 @@ class SceneWindows:
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
+def _joined(events: Sequence[Event]) -> list[Event]:
+    """Return the events in order, with those of a class that overlap as one."""
+    joined, last = list[Event](), dict[str, int]()
+    for event in sorted(events):
+        k = last.get(event.label)
+        if k is not None and event.start < joined[k].end:
+            joined[k] = replace(joined[k], end=max(joined[k].end, event.end))
+        else:
+            last[event.label] = len(joined)
+            joined.append(event)
+    return joined
+
+
 def _classes(
     truth: RecordingEvents, n: int, length: float, hop_s: float, labels: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -160,7 +173,7 @@ def _classes(
     starts = np.arange(n) * hop_s
     has, usable = np.zeros((n, len(labels)), bool), np.ones(n, bool)
     partly = np.zeros((n, len(labels)), np.int8)
-    for event in truth.events:
+    for event in _joined(truth.events):
         first = max(0, int((event.start - length) / hop_s))
         rows = slice(first, int(event.end / hop_s) + 2)
         begin = starts[rows]
@@ -170,7 +183,7 @@ def _classes(
         hardly = overlap <= APART * length
         partly[rows, number[event.label]] += ~mostly & ~hardly
         usable[rows] &= mostly | hardly
-    usable |= (partly >= 2).any(1) & ~has.any(1)
+    usable |= (partly >= 2).any(1) & ~(partly == 1).any(1) & ~has.any(1)
     if truth.regions is not None:
         inside = np.zeros(n, bool)
         for begin_s, end_s in truth.regions:
