@@ -9,8 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from earmark.backbones import registry
+from earmark.backbones.base import LayerStats
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.event import Event
@@ -241,3 +243,12 @@ def test_background_in_one_piece_is_divided_between_folds(tmp_path):
     spans = sorted((piece.min(), piece.max()) for pieces in own for piece in pieces)
     assert len(own) == 3
     assert all(a[1] <= b[0] + 1e-4 for a, b in itertools.pairwise(spans))
+
+
+def test_embeddings_that_exceed_float16_are_kept():
+    network = registry.load_backbone("logmel", "exact", "torch")
+    windows = SceneWindows([network], [0.2], 0.1)
+    ones = torch.ones(2, 64)
+    windows._keep((0, 0.1), [{"logmel": LayerStats(ones[:, 0], 1e5 * ones, ones)}])
+    (matrix,) = windows.matrices(0.2)
+    assert matrix.max() == pytest.approx(1e5)

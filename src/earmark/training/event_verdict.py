@@ -12,7 +12,7 @@ from earmark.training import metrics
 from earmark.training.event_figures import EventEvaluation
 
 USELESS_F1, GOOD_F1, GOOD_CLASS_F1 = 0.2, 0.7, 0.5
-FEW_EVENTS, FEW_OF_CLASS = 30, 10
+FEW_EVENTS = 30
 WIDE = 0.2  # a wider 95 % interval is a reason for care
 GOOD_PRECISION = 0.8
 
