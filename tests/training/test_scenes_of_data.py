@@ -13,10 +13,11 @@ import torch
 
 from earmark.backbones import registry
 from earmark.backbones.base import LayerStats
+from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
-from earmark.data.event import Event
-from earmark.data.splits import make_scheme
+from earmark.data.event import Event, RecordingEvents
+from earmark.data.splits import Scheme, make_scheme
 from earmark.embeddings.stages import Failure
 from earmark.errors import DataError, EarmarkError
 from earmark.system.progress import no_step
@@ -25,6 +26,8 @@ from earmark.training.annotated_scenes import MOST_PIECE_S, AnnotatedScenes
 from earmark.training.backgrounds import read_backgrounds
 from earmark.training.copies import number_copies
 from earmark.training.detector import train_detector
+from earmark.training.event_metrics import evaluate_events
+from earmark.training.event_verdict import window_estimate
 from earmark.training.mixed_scenes import MixedScenes
 from earmark.training.scene_windows import SceneWindows
 from earmark.training.scenes import Scene
@@ -252,3 +255,17 @@ def test_embeddings_that_exceed_float16_are_kept():
     windows._keep((0, 0.1), [{"logmel": LayerStats(ones[:, 0], 1e5 * ones, ones)}])
     (matrix,) = windows.matrices(0.2)
     assert matrix.max() == pytest.approx(1e5)
+
+
+def test_copies_of_few_sounds_do_not_make_a_verdict_certain():
+    events = tuple(Event(3.0 * k, 3.0 * k + 1, "ab"[k % 2]) for k in range(100))
+    scenes = [RecordingEvents(f"scene {k}", 300.0, events) for k in range(20)]
+    evaluation, scheme = evaluate_events(scenes, scenes), Scheme("folds", (), None, None)
+    onehot = np.eye(2)
+    words = {
+        n: window_estimate(onehot, Targets.several(onehot), evaluation, scheme, n).verdict
+        for n in (29, 30)
+    }
+    assert words[30]["word"] == "use"
+    assert words[29]["word"] == "care"
+    assert "only 29 different sounds could be tested" in words[29]["why"]

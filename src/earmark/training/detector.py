@@ -230,7 +230,7 @@ class _Work:
         networks = self._load(names)
         scenes = self._scenes(max(network.info.rate_hz for network in networks))
         _check_classes(dataset.labels, scenes)
-        self.median_s = float(np.median(scenes.durations))
+        self.median_s, self.n_sounds = float(np.median(scenes.durations)), len(scenes.durations)
         if settings.backbone == "auto" and self.median_s < SHORT_S:
             networks = [n for n in networks if n.block_step() is not None] or networks
         hop_s, lengths = choose_windows(networks, scenes.durations)
@@ -336,7 +336,9 @@ class _Work:
     ) -> Classifier:
         settings, labels = self.settings, tuple(self.dataset.labels)
         uses, features = used_backbones(windows.networks, best.average.specs(best.search.table))
-        estimate = window_estimate(best.oof, best.search.targets, evaluation, self.scheme)
+        estimate = window_estimate(
+            best.oof, best.search.targets, evaluation, self.scheme, self.n_sounds
+        )
         detector = Detector(
             best.length,
             windows.hop_s,
