@@ -269,3 +269,16 @@ def test_copies_of_few_sounds_do_not_make_a_verdict_certain():
     assert words[30]["word"] == "use"
     assert words[29]["word"] == "care"
     assert "only 29 different sounds could be tested" in words[29]["why"]
+
+
+def test_events_after_the_end_of_a_recording_that_was_cut_short_do_not_count(tmp_path):
+    places = ((5, "a"), (9, "b"), (30, "a"))
+    dataset = table(tmp_path, [f"{n}.flac {at} {at + 5} {y}" for n in "xyz" for at, y in places])
+    path = tmp_path / "x.flac"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 4])  # the header still says 40 s
+    scenes = annotated(dataset)
+    own = [scene for scene in scenes if "x.flac" in scene.name]
+    assert [event.start for scene in own for event in scene.events] == [5.0, 9.0]
+    assert all(e.end <= len(s.samples) / RATE_HZ for s in own for e in s.events)
+    assert any("x.flac ends 30" in note for note in scenes.notes)

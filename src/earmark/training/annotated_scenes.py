@@ -22,6 +22,7 @@ from earmark.training.backgrounds import read_backgrounds
 from earmark.training.scenes import SCENE_S, Scene, made_scene
 
 MOST_PIECE_S = 5 * 60.0  # longer events are cut, because a scene is in memory as a whole
+SHORTER_S = 0.05  # a piece that lacks more was cut short
 OVERLAPPING = 0.02  # with more events that overlap one of another class, classes coexist
 
 
@@ -73,7 +74,7 @@ class AnnotatedScenes:
             return
         seconds = header.frames / header.rate_hz or max((e.end for e in events), default=0.0)
         at = 0.0
-        while at < seconds - 0.05:
+        while at < seconds - SHORTER_S:
             border = min(at + SCENE_S, seconds)
             while crossing := [e for e in events if e.start < border < e.end]:
                 border = max(e.end for e in crossing)
@@ -139,6 +140,16 @@ class AnnotatedScenes:
             except AudioError as error:
                 self.skipped.append(Failure(clip, f"{error.reason}.", error.kind))
                 continue
+            heard_s = len(x.samples) / self.rate_hz
+            if heard_s < seconds - SHORTER_S:
+                self.notes.append(
+                    f"{clip.place} ends {seconds - heard_s:.1f} s before the end that its header"
+                    " gives. Events after its end were left out."
+                )
+                seconds = heard_s
+                events = tuple(
+                    replace(e, end=min(e.end, heard_s)) for e in events if e.start < heard_s
+                )
             regions = None
             if self.annotated_s is not None:
                 regions = _regions(events, self.annotated_s, seconds)

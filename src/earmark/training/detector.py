@@ -229,7 +229,7 @@ class _Work:
         self.notes += advice
         networks = self._load(names)
         scenes = self._scenes(max(network.info.rate_hz for network in networks))
-        _check_classes(dataset.labels, scenes)
+        _check_classes(dataset.labels, scenes.labels, scenes.skipped)
         self.median_s, self.n_sounds = float(np.median(scenes.durations)), len(scenes.durations)
         if settings.backbone == "auto" and self.median_s < SHORT_S:
             networks = [n for n in networks if n.block_step() is not None] or networks
@@ -237,6 +237,7 @@ class _Work:
         with self.stages.stage("embed", len(scenes), "embedding scenes") as step:
             windows = SceneWindows.of(scenes, networks, lengths, hop_s, step)
         self.notes += scenes.notes
+        _check_classes(dataset.labels, windows.labels, scenes.skipped)
         with self.stages.stage("choose", 3 * len(lengths), "choosing windows, layers, rules") as s:
             few = windows.some(TRIED_SCENES)
             fits = [self._fit(few, length, TRIED_ROWS, s) for length in lengths]
@@ -370,11 +371,11 @@ class _Work:
         )
 
 
-def _check_classes(labels: Sequence[str], scenes: MixedScenes | AnnotatedScenes) -> None:
-    """Raise DataError if no scene has an event of some class."""
-    missing = [label for label in labels if label not in scenes.labels]
+def _check_classes(labels: Sequence[str], used: set[str], skipped: Sequence[Failure]) -> None:
+    """Raise DataError if some class is not among those ``used`` in scenes."""
+    missing = [label for label in labels if label not in used]
     if missing:
-        first = scenes.skipped[0] if scenes.skipped else None
+        first = skipped[0] if skipped else None
         why = f" The first that was left out is {first.path}: {first.reason}" if first else ""
         raise DataError(
             f"no sound of {some(missing, 'class')} could be used.{why} Check the recordings, and"

@@ -102,6 +102,11 @@ class SceneWindows:
         matrix = np.concatenate([embedding_of(network.info, part) for part in stats])
         self._kept.setdefault(key, []).append(as_stored(matrix))
 
+    @property
+    def labels(self) -> set[str]:
+        """The classes of the events."""
+        return {event.label for scene in self.scenes for event in scene.recording.events}
+
     def some(self, most: int) -> SceneWindows:
         """Return at most about ``most`` scenes, an even share of each fold."""
         places: list[int] = []
