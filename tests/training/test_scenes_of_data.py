@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from earmark.audio.options import AudioOptions
 from earmark.backbones import registry
 from earmark.backbones.base import LayerStats
 from earmark.classifier.targets import Targets
@@ -21,7 +22,7 @@ from earmark.data.splits import Scheme, make_scheme
 from earmark.embeddings.stages import Failure
 from earmark.errors import DataError, EarmarkError
 from earmark.system.progress import no_step
-from earmark.training import mixed_scenes
+from earmark.training import backgrounds, mixed_scenes
 from earmark.training.annotated_scenes import MOST_PIECE_S, AnnotatedScenes
 from earmark.training.backgrounds import read_backgrounds
 from earmark.training.copies import number_copies
@@ -282,3 +283,20 @@ def test_events_after_the_end_of_a_recording_that_was_cut_short_do_not_count(tmp
     assert [event.start for scene in own for event in scene.events] == [5.0, 9.0]
     assert all(e.end <= len(s.samples) / RATE_HZ for s in own for e in s.events)
     assert any("x.flac ends 30" in note for note in scenes.notes)
+
+
+def test_of_background_of_unknown_length_a_piece_is_kept(tmp_path, monkeypatch):
+    for name in "xyz":
+        write(tmp_path / f"{name}.wav", noise(20))
+    header = backgrounds.audio.header_of(tmp_path / "x.wav")
+    monkeypatch.setattr(backgrounds, "MOST_S", 9.0)
+    monkeypatch.setattr(backgrounds, "PIECE_S", 3.0)
+    monkeypatch.setattr(backgrounds.audio, "header_of", lambda _: header._replace(frames=0))
+    paths = [tmp_path / f"{name}.wav" for name in "xyz"]
+    own = read_backgrounds(paths, 3, RATE_HZ, AudioOptions(), 0, [])
+    assert [[len(x) for x in pieces] for pieces in own] == [[3 * RATE_HZ]] * 3
+
+
+def test_too_few_folds_are_told_with_the_option(tmp_path):
+    with pytest.raises(DataError, match="2 folds or groups.*--folds 3"):
+        train_detector(folder_of_clips(tmp_path), backbone="logmel", folds=2)

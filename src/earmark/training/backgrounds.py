@@ -107,7 +107,9 @@ def _piece(
     seconds = header.frames / header.rate_hz
     start = float(rng.uniform(0, seconds - most_s)) if seconds > most_s else None
     end = None if start is None else start + most_s
-    return audio.read(path, rate_hz, start, end, options).samples
+    x = audio.read(path, rate_hz, start, end, options).samples
+    most = round(most_s * rate_hz)
+    return x if len(x) <= most else x[:most].copy()  # the header did not give the length
 
 
 def pink_noise(rate_hz: int, rng: np.random.Generator) -> Samples:

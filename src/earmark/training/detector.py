@@ -222,7 +222,8 @@ class _Work:
         if len(self.scheme.names) < LEAST_FOLDS:
             raise DataError(
                 f"the data has {len(self.scheme.names)} folds or groups, and a detector needs"
-                f" {LEAST_FOLDS}. Give more groups, or leave out the column of folds."
+                f" {LEAST_FOLDS}. Give --folds {LEAST_FOLDS} or more, or data with more folds or"
+                " groups."
             )
         self.notes += self.scheme.warnings
         names, advice = backbone_names(settings.backbone)
