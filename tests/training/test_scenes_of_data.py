@@ -300,3 +300,11 @@ def test_of_background_of_unknown_length_a_piece_is_kept(tmp_path, monkeypatch):
 def test_too_few_folds_are_told_with_the_option(tmp_path):
     with pytest.raises(DataError, match="2 folds or groups.*--folds 3"):
         train_detector(folder_of_clips(tmp_path), backbone="logmel", folds=2)
+
+
+def test_a_layer_that_is_too_slow_for_short_events_is_refused(tmp_path):
+    pytest.importorskip("pyopen_wakeword", reason="it carries the weights of speech-embedding")
+    for k in range(12):
+        write(tmp_path / "ab"[k % 2] / f"{k}.wav", noise(0.05, k))
+    with pytest.raises(EarmarkError, match="layer 'conv8' has a frame less often than every 0.02"):
+        train_detector(tmp_path, backbone="speech-embedding", layers="conv1,conv8")

@@ -234,7 +234,7 @@ class _Work:
         self.median_s, self.n_sounds = float(np.median(scenes.durations)), len(scenes.durations)
         if settings.backbone == "auto" and self.median_s < SHORT_S:
             networks = [n for n in networks if n.block_step() is not None] or networks
-        hop_s, lengths = choose_windows(networks, scenes.durations)
+        hop_s, lengths = choose_windows(networks, scenes.durations, settings.layers)
         with self.stages.stage("embed", len(scenes), "embedding scenes") as step:
             windows = SceneWindows.of(scenes, networks, lengths, hop_s, step)
         self.notes += scenes.notes

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from earmark.backbones.base import Backbone
+from earmark.errors import EarmarkError
 
 HOPS_S = (0.08, 0.04, 0.02, 0.01)
 HOPS_OF_EVENT = 2.5  # hops in a short event
@@ -16,18 +17,20 @@ HOPS_OF_WINDOW = 4  # for networks that compute each window by itself
 
 
 def choose_windows(
-    networks: Sequence[Backbone], durations: np.ndarray
+    networks: Sequence[Backbone], durations: np.ndarray, layers: str
 ) -> tuple[float, list[float]]:
     """Return the hop and the window lengths to try, in seconds.
 
     ``durations`` (M,) are those of the events in seconds. Layers of ``networks`` that are too slow
-    for the hop are dropped.
+    for the hop are dropped; raises EarmarkError if ``layers`` names one of them.
     """
     short_s, median_s = float(np.quantile(durations, 0.25)), float(np.median(durations))
     if all(network.block_step() is not None for network in networks):
         hop_s = next((h for h in HOPS_S if h * HOPS_OF_EVENT <= short_s), HOPS_S[-1])
+        known = _layer_names(networks)
         for network in networks:
             _keep_fast_layers(network, hop_s)
+        _check_layers(layers, known, _layer_names(networks), hop_s)
         least = SHORTEST_WINDOW * hop_s
     else:
         least = max(0.32, *(_own_window_s(network) for network in networks))
@@ -53,3 +56,18 @@ def _keep_fast_layers(network: Backbone, hop_s: float) -> None:
     while layers and (network.block_step() or 1) > hop:
         layers.pop()
         network.restrict_to_layers(layers)
+
+
+def _layer_names(networks: Sequence[Backbone]) -> list[str]:
+    return list(dict.fromkeys(y.name for network in networks for y in network.info.layers))
+
+
+def _check_layers(asked: str, known: Sequence[str], fast: Sequence[str], hop_s: float) -> None:
+    """Raise EarmarkError if a layer that was asked for is too slow for the hop."""
+    names = [name.rpartition("/")[2] for name in asked.split(",")]
+    slow = [name for name in names if name in known and name not in fast]
+    if slow:
+        raise EarmarkError(
+            f"layer {slow[0]!r} has a frame less often than every {hop_s:g} s, which these short"
+            f" events need. Give some of {', '.join(fast)}, or leave out --layers."
+        )
