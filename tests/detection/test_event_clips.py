@@ -146,3 +146,10 @@ def test_a_recording_is_one_job(tmp_path, monkeypatch):
     jobs = jobs_of(clips)
     assert [job.path for job in jobs] == ["a.wav", "b.wav"]
     assert jobs[0].stretches == [(None, 2.0), (5.0, 6.0)] and jobs[1].stretches == [(None, None)]
+
+
+def test_a_stretch_without_an_end_comes_after_one_with_an_end():
+    from earmark.data.clip import Clip
+
+    (job,) = jobs_of([Clip(Path("a.wav"), start=1.0), Clip(Path("a.wav"), start=1.0, end=2.0)])
+    assert job.stretches == [(1.0, 2.0), (1.0, None)]

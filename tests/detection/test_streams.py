@@ -34,6 +34,11 @@ def in_file(detector, x, rate_hz):
     return list(detector.detect(one_clip(x, rate_hz)).recording.events)
 
 
+def test_a_stretch_from_the_beginning_is_searched_and_no_more(detector, sounds):
+    clip = replace(one_clip(sounds[8_000], 8_000), end=1.0)
+    assert detector.detect(clip).recording.regions == ((0.0, 1.0),)
+
+
 def streamed(detector, x, rate_hz, step_s=0.24, cuts=()):
     stream = detector.stream(rate_hz, step_s)
     events = [e for part in np.split(x, sorted(cuts)) for e in stream.feed(part)]

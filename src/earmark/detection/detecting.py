@@ -103,7 +103,8 @@ class EventDetector:
             events += [d.event for d in machine.finish(total)]
             warnings = stream.warnings
         moved = sorted(replace(e, start=e.start + start_s, end=e.end + start_s) for e in events)
-        regions = None if clip.start is None else ((start_s, start_s + total),)
+        is_whole = clip.start is None and clip.end is None
+        regions = None if is_whole else ((start_s, start_s + total),)
         seconds = start_s + total
         recording = RecordingEvents(clip.source.name, seconds, tuple(moved), regions)
         return Detection(recording, warnings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -50,9 +51,14 @@ def jobs_of(clips: Iterable[Clip | Path]) -> list[Job]:
     for own in by_path.values():
         first = next(iter(own.values()))
         whole = own.get((None, None))
-        several = (whole,) if whole else tuple(sorted(own.values(), key=lambda c: c.key[1:]))
+        several = (whole,) if whole else tuple(sorted(own.values(), key=_span))
         jobs.append(Job(first.place, several))
     return jobs
+
+
+def _span(clip: Clip) -> tuple[float, float]:
+    """Return where a stretch starts and ends, in seconds; without an end, at infinity."""
+    return clip.start or 0.0, math.inf if clip.end is None else clip.end
 
 
 def search(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from earmark.errors import AudioError, DataError
 from earmark.training.backgrounds import read_backgrounds
 from earmark.training.scenes import SCENE_S, Scene, made_scene
 
+MOST_PIECE_S = 5 * 60.0  # longer events are cut, because a scene is in memory as a whole
+SHORTER_S = 0.05  # a piece that lacks more was cut short
 OVERLAPPING = 0.02  # with more events that overlap one of another class, classes coexist
 
 
@@ -45,9 +48,11 @@ class AnnotatedScenes:
             by_recording.setdefault(clip.place, []).append(row)
         for rows in by_recording.values():
             events = sorted(
-                Event(c.start or 0.0, float(c.end), label)  # type: ignore[arg-type]
-                for c in (dataset.clips[r] for r in rows)
-                for label in dataset.classes(c)
+                {
+                    Event(c.start or 0.0, float(c.end), label)  # type: ignore[arg-type]
+                    for c in (dataset.clips[r] for r in rows)
+                    for label in dataset.classes(c)
+                }
             )
             self._cut(dataset.clips[rows[0]], int(scheme.fold[rows[0]]), events)
         if annotated_s is None:
@@ -69,15 +74,16 @@ class AnnotatedScenes:
             return
         seconds = header.frames / header.rate_hz or max((e.end for e in events), default=0.0)
         at = 0.0
-        while at < seconds - 0.05:
+        while at < seconds - SHORTER_S:
             border = min(at + SCENE_S, seconds)
             while crossing := [e for e in events if e.start < border < e.end]:
                 border = max(e.end for e in crossing)
+            border = min(border, at + MOST_PIECE_S)
             border = seconds if seconds - border < 5 else min(border, seconds)
             inside = tuple(
-                Event(e.start - at, min(e.end, seconds) - at, e.label)
+                Event(max(e.start, at) - at, min(e.end, border) - at, e.label)
                 for e in events
-                if at <= e.start < border and min(e.end, seconds) > e.start
+                if e.start < border and e.end > at
             )
             whole = replace(clip, start=at, end=border, label=None)
             if inside or self.annotated_s is None:
@@ -85,13 +91,21 @@ class AnnotatedScenes:
             at = border
 
     def _keep(self, most_s: float) -> None:
-        """Keep pieces with events, and a fourth of the time without; at most ``most_s`` in all."""
+        """Keep pieces with events, and a fourth of the time without; at most ``most_s`` in all.
+
+        Of pieces with events, each class has an even share, so that no rare class is lost.
+        """
         rng = np.random.default_rng(self.seed)
         total = sum(piece[3] for piece in self.pieces)
         if total <= most_s:
             return
         order = rng.permutation(len(self.pieces)).tolist()
-        full = [k for k in order if self.pieces[k][2]]
+        turns, count = dict[int, int](), Counter[str]()
+        for k in order:
+            if labels := {event.label for event in self.pieces[k][2]}:
+                turns[k] = min(count[label] for label in labels)
+                count.update(labels)
+        full = sorted(turns, key=turns.__getitem__)
         empty = [k for k in order if not self.pieces[k][2]]
         kept, seconds = list[int](), 0.0
         for group, limit in ((full, 0.75 * most_s if empty else most_s), (empty, most_s)):
@@ -101,9 +115,14 @@ class AnnotatedScenes:
                     seconds += self.pieces[k][3]
         self.notes.append(
             f"of {total / 3600:.1f} hours of annotated recordings, {seconds / 3600:.1f} hours were"
-            " used, chosen at random; pieces with events came first."
+            " used, chosen at random; pieces with events came first, an even share of each class."
         )
         self.pieces = [self.pieces[k] for k in sorted(kept)]
+
+    @property
+    def labels(self) -> set[str]:
+        """The classes of the events."""
+        return {event.label for piece in self.pieces for event in piece[2]}
 
     @property
     def durations(self) -> np.ndarray:
@@ -121,6 +140,16 @@ class AnnotatedScenes:
             except AudioError as error:
                 self.skipped.append(Failure(clip, f"{error.reason}.", error.kind))
                 continue
+            heard_s = len(x.samples) / self.rate_hz
+            if heard_s < seconds - SHORTER_S:
+                self.notes.append(
+                    f"{clip.place} ends {seconds - heard_s:.1f} s before the end that its header"
+                    " gives. Events after its end were left out."
+                )
+                seconds = heard_s
+                events = tuple(
+                    replace(e, end=min(e.end, heard_s)) for e in events if e.start < heard_s
+                )
             regions = None
             if self.annotated_s is not None:
                 regions = _regions(events, self.annotated_s, seconds)

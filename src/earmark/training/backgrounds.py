@@ -13,6 +13,7 @@ from earmark.audio.decoder import Samples
 from earmark.audio.options import AudioOptions
 from earmark.data import folders
 from earmark.data.clip import Clip
+from earmark.data.dataset import Dataset
 from earmark.embeddings.stages import Failure
 from earmark.errors import AudioError, DataError, amount
 
@@ -38,6 +39,19 @@ def background_paths(background: str | Path | None) -> list[Path]:
     if not path.is_file():
         raise DataError(f"{path} does not exist. Give --background a folder of recordings.")
     return [path]
+
+
+def check_apart(paths: Sequence[Path], dataset: Dataset) -> None:
+    """Raise DataError if recordings of background are recordings of the data."""
+    if not paths:
+        return
+    own = {clip.path.resolve() for clip in dataset.clips}
+    both = [path for path in paths if path.resolve() in own]
+    if both:
+        raise DataError(
+            f"{amount(len(both), 'recording')} of the background, such as {both[0]}, also stand in"
+            " the data with a label. Give --background recordings without the sounds."
+        )
 
 
 def read_backgrounds(
@@ -93,7 +107,9 @@ def _piece(
     seconds = header.frames / header.rate_hz
     start = float(rng.uniform(0, seconds - most_s)) if seconds > most_s else None
     end = None if start is None else start + most_s
-    return audio.read(path, rate_hz, start, end, options).samples
+    x = audio.read(path, rate_hz, start, end, options).samples
+    most = round(most_s * rate_hz)
+    return x if len(x) <= most else x[:most].copy()  # the header did not give the length
 
 
 def pink_noise(rate_hz: int, rng: np.random.Generator) -> Samples:

@@ -24,11 +24,12 @@ from earmark.data.split_words import is_held_out
 from earmark.data.splits import FOLDS, make_scheme
 from earmark.detection.rules import EventRules
 from earmark.embeddings.stages import Failure
-from earmark.errors import DataError, EarmarkError
+from earmark.errors import DataError, EarmarkError, some
 from earmark.system.jsons import finite, json_text
 from earmark.system.progress import Progress, Stages, Step
 from earmark.training.annotated_scenes import AnnotatedScenes, do_classes_overlap
-from earmark.training.backgrounds import background_paths
+from earmark.training.backgrounds import background_paths, check_apart
+from earmark.training.copies import number_copies
 from earmark.training.detector_summary import detector_text
 from earmark.training.event_figures import EventEvaluation
 from earmark.training.event_metrics import evaluate_events
@@ -41,14 +42,10 @@ from earmark.training.mixed_scenes import MixedScenes
 from earmark.training.scene_windows import SceneWindows
 from earmark.training.training import backbone_names, used_backbones
 from earmark.training.window_fitting import WindowFit, fit_windows, left_out
+from earmark.training.window_lengths import choose_windows
 from earmark.version import __version__
 
-HOPS_S = (0.08, 0.04, 0.02, 0.01)
 SHORT_S = 0.3  # shorter events need windows and hops that only networks with blocks allow
-HOPS_OF_EVENT = 2.5  # hops in a short event
-LENGTHS = (0.6, 1.0, 1.6)  # windows to try, as multiples of the median event
-SHORTEST_WINDOW, LONGEST_WINDOW_S = 3, 3.0  # hops; seconds
-HOPS_OF_WINDOW = 4  # for networks that compute each window by itself
 TRIED_ROWS, MOST_ROWS = 2_500, 12_000  # windows that heads are fitted to: to try, and to save
 TRIED_SCENES = 25
 LEAST_FOLDS = 3
@@ -128,6 +125,8 @@ class _Settings:
             raise EarmarkError(f"unknown is {self.unknown:g}. Give a share, such as 0.05.")
         if self.annotated is not None and not 0 <= self.annotated < math.inf:
             raise EarmarkError(f"annotated is {self.annotated:g}. Give seconds, 0 or more.")
+        if not 0 < self.memory < math.inf:
+            raise EarmarkError(f"memory is {self.memory:g} GB. Give a number above 0, such as 4.")
         _kinds(self.head, is_single=True)
 
 
@@ -206,11 +205,16 @@ class _Work:
                 " `earmark evaluate --events`."
             )
             kept = tuple(clip for clip in dataset.clips if not is_held_out(clip.split))
+            if not kept:
+                raise DataError(
+                    "the split holds out every clip, so none is left for training. Give other"
+                    " clips the word 'train' in the column of the split."
+                )
             dataset = self.dataset = replace(dataset, clips=kept)
         clips = [replace(clip, split=None) for clip in dataset.clips]
         self.scheme = make_scheme(
             clips,
-            np.arange(len(clips)),
+            number_copies(clips),
             folds=settings.folds,
             seed=settings.seed,
             separator=dataset.separator,
@@ -218,20 +222,23 @@ class _Work:
         if len(self.scheme.names) < LEAST_FOLDS:
             raise DataError(
                 f"the data has {len(self.scheme.names)} folds or groups, and a detector needs"
-                f" {LEAST_FOLDS}. Give more groups, or leave out the column of folds."
+                f" {LEAST_FOLDS}. Give --folds {LEAST_FOLDS} or more, or data with more folds or"
+                " groups."
             )
         self.notes += self.scheme.warnings
         names, advice = backbone_names(settings.backbone)
         self.notes += advice
         networks = self._load(names)
         scenes = self._scenes(max(network.info.rate_hz for network in networks))
-        self.median_s = float(np.median(scenes.durations))
+        _check_classes(dataset.labels, scenes.labels, scenes.skipped)
+        self.median_s, self.n_sounds = float(np.median(scenes.durations)), len(scenes.durations)
         if settings.backbone == "auto" and self.median_s < SHORT_S:
             networks = [n for n in networks if n.block_step() is not None] or networks
-        hop_s, lengths = self._windows(networks, scenes.durations)
+        hop_s, lengths = choose_windows(networks, scenes.durations, settings.layers)
         with self.stages.stage("embed", len(scenes), "embedding scenes") as step:
             windows = SceneWindows.of(scenes, networks, lengths, hop_s, step)
         self.notes += scenes.notes
+        _check_classes(dataset.labels, windows.labels, scenes.skipped)
         with self.stages.stage("choose", 3 * len(lengths), "choosing windows, layers, rules") as s:
             few = windows.some(TRIED_SCENES)
             fits = [self._fit(few, length, TRIED_ROWS, s) for length in lengths]
@@ -266,6 +273,7 @@ class _Work:
         """Return the scenes: cut from annotated recordings, or mixed from clips."""
         settings, dataset = self.settings, self.dataset
         paths = background_paths(settings.background)
+        check_apart(paths, dataset)
         if settings.annotated != 0 and all(clip.end is not None for clip in dataset.clips):
             if self.is_single and do_classes_overlap(dataset):
                 self.is_single = False
@@ -282,25 +290,6 @@ class _Work:
             )
         with self.stages.stage("read", len(dataset), "reading clips") as step:
             return MixedScenes(dataset, self.scheme, rate_hz, paths, settings.seed, step)
-
-    def _windows(
-        self, networks: Sequence[Backbone], durations: np.ndarray
-    ) -> tuple[float, list[float]]:
-        """Return the hop and the window lengths to try; drop layers too slow for the hop."""
-        short_s, median_s = float(np.quantile(durations, 0.25)), float(np.median(durations))
-        if all(network.block_step() is not None for network in networks):
-            hop_s = next((h for h in HOPS_S if h * HOPS_OF_EVENT <= short_s), HOPS_S[-1])
-            for network in networks:
-                _keep_fast_layers(network, hop_s)
-            least = SHORTEST_WINDOW * hop_s
-        else:
-            least = max(0.32, *(_own_window_s(network) for network in networks))
-            hop_s = max(0.08, 0.08 * round(min(median_s, 2.0) / HOPS_OF_WINDOW / 0.08))
-        multiples = {
-            max(round(least / hop_s), round(min(factor * median_s, LONGEST_WINDOW_S) / hop_s))
-            for factor in LENGTHS
-        }
-        return hop_s, [round(k * hop_s, 6) for k in sorted(multiples)]
 
     def _finish(
         self,
@@ -349,7 +338,9 @@ class _Work:
     ) -> Classifier:
         settings, labels = self.settings, tuple(self.dataset.labels)
         uses, features = used_backbones(windows.networks, best.average.specs(best.search.table))
-        estimate = window_estimate(best.oof, best.search.targets, evaluation, self.scheme)
+        estimate = window_estimate(
+            best.oof, best.search.targets, evaluation, self.scheme, self.n_sounds
+        )
         detector = Detector(
             best.length,
             windows.hop_s,
@@ -381,20 +372,16 @@ class _Work:
         )
 
 
-def _own_window_s(network: Backbone) -> float:
-    """Return the length of windows that a network always reads; 0 if it reads shorter ones."""
-    info = network.info
-    fixed = info.step is None and network.block_step() is None
-    return info.window / info.rate_hz if fixed else 0.0
-
-
-def _keep_fast_layers(network: Backbone, hop_s: float) -> None:
-    """Drop the layers whose frames are further apart than the hop."""
-    hop = round(hop_s * network.info.rate_hz)
-    layers = [y.name for y in network.info.layers]
-    while layers and (network.block_step() or 1) > hop:
-        layers.pop()
-        network.restrict_to_layers(layers)
+def _check_classes(labels: Sequence[str], used: set[str], skipped: Sequence[Failure]) -> None:
+    """Raise DataError if some class is not among those ``used`` in scenes."""
+    missing = [label for label in labels if label not in used]
+    if missing:
+        first = skipped[0] if skipped else None
+        why = f" The first that was left out is {first.path}: {first.reason}" if first else ""
+        raise DataError(
+            f"no sound of {some(missing, 'class')} could be used.{why} Check the recordings, and"
+            " that start and end lie inside them."
+        )
 
 
 def _digest(table: FeatureTable, targets: Targets) -> str:

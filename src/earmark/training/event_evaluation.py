@@ -203,7 +203,7 @@ def evaluate_detector(
             f"none of {amount(len(truth), 'recording')} could be read. The first is {first.path}:"
             f" {first.reason}"
         )
-    return _compared(classifier, heard, collar, annotated)
+    return _compared(classifier, heard, collar)
 
 
 def _truth(
@@ -269,9 +269,7 @@ def _ignore(_: object) -> None:
     """Do nothing with scores that nobody needs."""
 
 
-def _compared(
-    classifier: Classifier, heard: _Heard, collar_s: float, annotated: float | None
-) -> DetectorEvaluation:
+def _compared(classifier: Classifier, heard: _Heard, collar_s: float) -> DetectorEvaluation:
     known = set(classifier.labels)
     truth = of_classes(heard.truth, known)
     evaluation = evaluate_events(truth, heard.answers, collar_s=collar_s)
@@ -287,7 +285,7 @@ def _compared(
         heard.detector.rules,
         tuple(heard.skipped),
         (*([NO_DETECTOR] if classifier.detector is None else []), *heard.warnings),
-        _notes(unknown, annotated),
+        _notes(unknown),
     )
 
 
@@ -334,7 +332,7 @@ def _totals(unknown: Sequence[UnknownSounds]) -> tuple[int, int]:
     return sum(row.events for row in unknown), sum(row.answered for row in unknown)
 
 
-def _notes(unknown: Sequence[UnknownSounds], annotated: float | None) -> tuple[str, ...]:
+def _notes(unknown: Sequence[UnknownSounds]) -> tuple[str, ...]:
     notes = [KNOWN_TRUTH]
     if unknown:
         events, answered = _totals(unknown)

@@ -12,17 +12,22 @@ from earmark.training import metrics
 from earmark.training.event_figures import EventEvaluation
 
 USELESS_F1, GOOD_F1, GOOD_CLASS_F1 = 0.2, 0.7, 0.5
-FEW_EVENTS, FEW_OF_CLASS = 30, 10
+FEW_EVENTS = 30
 WIDE = 0.2  # a wider 95 % interval is a reason for care
 GOOD_PRECISION = 0.8
 
 
 def window_estimate(
-    scores: np.ndarray, targets: Targets, evaluation: EventEvaluation, scheme: Scheme
+    scores: np.ndarray,
+    targets: Targets,
+    evaluation: EventEvaluation,
+    scheme: Scheme,
+    n_sounds: int,
 ) -> Estimate:
     """Return how well the classes of windows with events are told from each other.
 
-    ``scores`` (N, K) are out-of-fold. The figures of events are in ``evaluation``.
+    ``scores`` (N, K) are out-of-fold. The figures of events are in ``evaluation``. Its scenes have
+    ``n_sounds`` different sounds; if these are few, each is used several times.
     """
     n_classes = scores.shape[1]
     onehot = targets.onehot[:, :n_classes]
@@ -42,8 +47,16 @@ def window_estimate(
         n_clips=len(right),
         folds=(),
         classes=(),
-        verdict=event_verdict(evaluation),
+        verdict=event_verdict(evaluation, _few(n_sounds, evaluation)),
     )
+
+
+def _few(n_sounds: int, evaluation: EventEvaluation) -> tuple[str, ...]:
+    """Return a doubt if the events are copies of few sounds."""
+    counts = evaluation.overall.iou30
+    if not n_sounds < FEW_EVENTS <= counts.right + counts.missed:
+        return ()
+    return (f"only {amount(n_sounds, 'different sound')} could be tested",)
 
 
 def event_verdict(evaluation: EventEvaluation, doubts: tuple[str, ...] = ()) -> Figures:

@@ -22,7 +22,11 @@ from earmark.training.scenes import SCENE_S, Scene, Sound, made_scene, mix
 from earmark.training.sounds import quiet, sounding
 
 LEAST_S = 15 * 60.0  # of mixed scenes; few clips are used several times
-MOST_S = 60 * 60.0  # of scenes, and of sounds; of many clips, an even share of each class is used
+MOST_S = 60 * 60.0  # of sounds; of many clips, an even share of each class is used
+MOST_SCENES_S = (
+    3 * 60 * 60.0
+)  # of scenes, which have more background than sound if sounds are short
+MOST_QUIET_S = 20 * 60.0  # of quiet stretches, in all folds together
 MOST_COPIES = 8
 MEAN_GAP_S = 1.1  # of background for each sound of a mixed scene
 ALONE_S = 60.0  # of background without sounds, in each fold
@@ -46,10 +50,11 @@ class MixedScenes:
         n_folds = len(scheme.names)
         self.sounds: list[list[Sound]] = [[] for _ in range(n_folds)]
         quiet_parts: list[list[Samples]] = [[] for _ in range(n_folds)]
-        total = 0.0
+        total, n_sounds = 0.0, 0
+        quiet_left = [round(MOST_QUIET_S / n_folds * rate_hz)] * n_folds
         order = _by_class(dataset, seed)
         for count, row in enumerate(order):
-            if total > MOST_S:
+            if total > MOST_S or total + MEAN_GAP_S * n_sounds > MOST_SCENES_S:
                 self.notes.append(
                     f"of {len(dataset):,} clips, {count:,} were used, an even share of each class:"
                     f" they have {total / 60:.0f} minutes of sound."
@@ -61,17 +66,25 @@ class MixedScenes:
             if x is None:
                 continue
             for first, last in sounding(x, rate_hz):
-                self.sounds[fold].append(Sound(x[first:last], dataset.classes(clip)))
-                total += (last - first) / rate_hz
-            quiet_parts[fold] += [x[a:b] for a, b in quiet(x, rate_hz)]
+                sound = Sound(x[first:last].copy(), dataset.classes(clip))  # a view would keep x
+                self.sounds[fold].append(sound)
+                total, n_sounds = total + (last - first) / rate_hz, n_sounds + 1
+            for first, last in () if background else quiet(x, rate_hz):
+                if quiet_left[fold] > 0:
+                    quiet_parts[fold].append(x[first:last].copy())
+                    quiet_left[fold] -= last - first
         if not any(self.sounds):
             failure = self.skipped[0]
             raise DataError(f"no clip could be read. The first is {failure.path}: {failure.reason}")
         self.backgrounds = self._backgrounds(background, quiet_parts, dataset.audio)
-        n_sounds = sum(map(len, self.sounds))
         once_s = total + MEAN_GAP_S * n_sounds
         self.copies = min(MOST_COPIES, max(1, math.ceil(LEAST_S / once_s)))
         self.seconds = once_s * self.copies
+
+    @property
+    def labels(self) -> set[str]:
+        """The classes of the sounds."""
+        return {label for fold in self.sounds for sound in fold for label in sound.labels}
 
     @property
     def durations(self) -> np.ndarray:
@@ -94,10 +107,14 @@ class MixedScenes:
 
     def _read(self, clip: Clip, options: AudioOptions) -> Samples | None:
         try:
-            return audio.read(clip.source, self.rate_hz, clip.start, clip.end, options).samples
+            x = audio.read(clip.source, self.rate_hz, clip.start, clip.end, options).samples
         except AudioError as error:
             self.skipped.append(Failure(clip, f"{error.reason}.", error.kind))
             return None
+        if clip.label and not x.any():
+            self.skipped.append(Failure(clip, "has digital silence only; leave it out.", "silent"))
+            return None
+        return x
 
     def _backgrounds(
         self, paths: Sequence[Path], quiet_parts: Sequence[list[Samples]], options: AudioOptions

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from earmark.audio.decoder import Samples
 from earmark.audio.resampling import resample
 from earmark.backbones.base import Backbone
-from earmark.data.event import RecordingEvents
+from earmark.data.event import Event, RecordingEvents
 from earmark.embeddings.computing import compute_pool
 from earmark.embeddings.sliding import Pass, SlidingWindows, Stats, embedding_of, merge_blocks
+from earmark.embeddings.store import as_stored
 from earmark.system.progress import Step
 from earmark.system.threads import available_cores, map_ahead
 from earmark.training.scenes import Scene
 
 COVERED = 0.6  # a window or an event is mostly covered by the other: a positive
 APART = 0.02  # a window that an event covers less than this is background
-DROPPED = -1  # the class of windows that are neither
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class SceneWindows:
     """The windows of scenes by every network, for each of the ``lengths`` (seconds).
 
     Networks with statistics per block keep blocks, and merge them when a length is asked for. The
-    others compute every length in the same pass. All is kept as float16.
+    others compute every length in the same pass. All is kept as float16, or as float32 where
+    numbers are too large for that.
     """
 
     networks: Sequence[Backbone]
@@ -58,8 +59,8 @@ class SceneWindows:
         own = cls(networks, lengths, hop_s)
         threads = available_cores()
         with compute_pool(threads) as pool:
-            for key, number, stats in map_ahead(pool, own._compute, own._jobs(scenes), 2 * threads):
-                own._keep(key, number, stats)
+            for key, stats in map_ahead(pool, own._compute, own._jobs(scenes), 2 * threads):
+                own._keep(key, stats)
                 if key == own._keys[-1]:
                     step()
         return own
@@ -73,9 +74,9 @@ class SceneWindows:
             for length in ([self.hop_s] if network.block_step() else self.lengths)
         ]
 
-    def _jobs(self, scenes: Iterable[Scene]) -> Iterator[tuple[tuple[int, float], int, Samples]]:
+    def _jobs(self, scenes: Iterable[Scene]) -> Iterator[tuple[tuple[int, float], Samples]]:
         least_s = max(self.lengths)
-        for number, scene in enumerate(scenes):
+        for scene in scenes:
             seconds = len(scene.samples) / scene.rate_hz
             recording = RecordingEvents(scene.name, seconds, scene.events, scene.regions)
             self.scenes.append(SceneTruth(recording, scene.fold, scene.is_made))
@@ -86,20 +87,25 @@ class SceneWindows:
                 for hz in {network.info.rate_hz for network in self.networks}
             }
             for key in self._keys:
-                yield key, number, at_rate[self.networks[key[0]].info.rate_hz]
+                yield key, at_rate[self.networks[key[0]].info.rate_hz]
 
     def _compute(
-        self, job: tuple[tuple[int, float], int, Samples]
-    ) -> tuple[tuple[int, float], int, list[Stats]]:
-        key, number, samples = job
+        self, job: tuple[tuple[int, float], Samples]
+    ) -> tuple[tuple[int, float], list[Stats]]:
+        key, samples = job
         windows = SlidingWindows(self.networks[key[0]], key[1], self.hop_s)
         passes: list[Pass] = [*windows.cut(samples), *windows.finish()]
-        return key, number, [windows.compute(piece) for piece in passes]
+        return key, [windows.compute(piece) for piece in passes]
 
-    def _keep(self, key: tuple[int, float], number: int, stats: Sequence[Stats]) -> None:
+    def _keep(self, key: tuple[int, float], stats: Sequence[Stats]) -> None:
         network = self.networks[key[0]]
         matrix = np.concatenate([embedding_of(network.info, part) for part in stats])
-        self._kept.setdefault(key, []).append(matrix.astype(np.float16))
+        self._kept.setdefault(key, []).append(as_stored(matrix))
+
+    @property
+    def labels(self) -> set[str]:
+        """The classes of the events."""
+        return {event.label for scene in self.scenes for event in scene.recording.events}
 
     def some(self, most: int) -> SceneWindows:
         """Return at most about ``most`` scenes, an even share of each fold."""
@@ -153,6 +159,19 @@ class SceneWindows:
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
+def _joined(events: Sequence[Event]) -> list[Event]:
+    """Return the events in order, with those of a class that overlap as one."""
+    joined, last = list[Event](), dict[str, int]()
+    for event in sorted(events):
+        k = last.get(event.label)
+        if k is not None and event.start < joined[k].end:
+            joined[k] = replace(joined[k], end=max(joined[k].end, event.end))
+        else:
+            last[event.label] = len(joined)
+            joined.append(event)
+    return joined
+
+
 def _classes(
     truth: RecordingEvents, n: int, length: float, hop_s: float, labels: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -160,7 +179,7 @@ def _classes(
     starts = np.arange(n) * hop_s
     has, usable = np.zeros((n, len(labels)), bool), np.ones(n, bool)
     partly = np.zeros((n, len(labels)), np.int8)
-    for event in truth.events:
+    for event in _joined(truth.events):
         first = max(0, int((event.start - length) / hop_s))
         rows = slice(first, int(event.end / hop_s) + 2)
         begin = starts[rows]
@@ -170,7 +189,7 @@ def _classes(
         hardly = overlap <= APART * length
         partly[rows, number[event.label]] += ~mostly & ~hardly
         usable[rows] &= mostly | hardly
-    usable |= (partly >= 2).any(1) & ~has.any(1)
+    usable |= (partly >= 2).any(1) & ~(partly == 1).any(1) & ~has.any(1)
     if truth.regions is not None:
         inside = np.zeros(n, bool)
         for begin_s, end_s in truth.regions:
