@@ -41,6 +41,7 @@ class AnnotatedScenes:
     ) -> None:
         self.rate_hz, self.options, self.seed = rate_hz, dataset.audio, seed
         self.notes, self.skipped = list[str](), list[Failure]()
+        self.groups: dict[str, str] = {}  # of each scene, once it was made
         self.pieces: list[tuple[Clip, int, tuple[Event, ...], float]] = []
         self.annotated_s, self.n_folds = annotated_s, len(scheme.names)
         by_recording: dict[str, list[int]] = {}
@@ -154,10 +155,13 @@ class AnnotatedScenes:
             if self.annotated_s is not None:
                 regions = _regions(events, self.annotated_s, seconds)
             name = f"{number} {clip.name}"
+            self.groups[name] = clip.group or clip.place
             yield Scene(name, fold, x.samples, self.rate_hz, events, regions)
         for fold in range(self.n_folds):
             for number, piece in enumerate(self.backgrounds[fold]):
-                yield Scene(f"background {fold}.{number}", fold, piece, self.rate_hz)
+                name = f"background {fold}.{number}"
+                self.groups[name] = name
+                yield Scene(name, fold, piece, self.rate_hz)
             yield made_scene(fold, self.rate_hz, rng)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -38,6 +38,7 @@ def evaluate_events(
     *,
     collar_s: float = COLLAR_S,
     seed: int = 0,
+    groups: Mapping[str, str] | None = None,
 ) -> EventEvaluation:
     """Compare answers with the true events of the same recordings.
 
@@ -57,6 +58,9 @@ def evaluate_events(
         longer of ``collar_s`` and 20 % of the true duration.
     seed : int
         The seed of the bootstrap.
+    groups : mapping, optional
+        The group of each path. Recordings of a group are not independent, so the intervals
+        resample groups.
 
     Returns
     -------
@@ -70,7 +74,7 @@ def evaluate_events(
     tables = tabulate(truth, answers)
     criteria = (IouCriterion(0.3), IouCriterion(0.5), CollarCriterion(collar_s))
     matches = [match(tables.truth, tables.answers, criterion) for criterion in criteria]
-    units = event_tables.units(tables)
+    units = event_tables.units(tables, groups)
     counts = np.stack([_counts(tables, units, *rows) for rows in matches])  # (3, U, K + 1, 3)
     segments = count_segments(tables)
     segments = np.concatenate([segments, segments.sum(0, keepdims=True)])

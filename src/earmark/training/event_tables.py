@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,7 +125,7 @@ def flat_regions(regions: Sequence[Regions | None]) -> tuple[np.ndarray, np.ndar
 
 @dataclass(frozen=True)
 class Units:
-    """What intervals resample: recordings, or stretches of them if there are few recordings.
+    """What intervals resample: recordings, groups of them, or stretches of few recordings.
 
     ``seconds`` (U,) is the annotated time of each, NaN if unknown; ``name`` says what a unit is.
     """
@@ -138,14 +138,24 @@ class Units:
     def of(self, events: EventTable) -> np.ndarray:
         """Return the unit (N,) of each event, by its middle."""
         place = events.recording
+        if np.isinf(self.length).all():
+            return self.first[place]
         within = np.maximum(events.middle / self.length[place], 0).astype(np.int64)
         last = np.append(self.first[1:], len(self.seconds)) - 1
         return np.asarray(np.minimum(self.first[place] + within, last[place]))
 
 
-def units(tables: EventTables) -> Units:
-    """Return recordings as units, or stretches of a minute if there are fewer than 5 recordings."""
+def units(tables: EventTables, groups: Mapping[str, str] | None = None) -> Units:
+    """Return recordings as units, or stretches of a minute if there are fewer than 5 recordings.
+
+    If ``groups`` names the group of each path, at least 5 groups are the units.
+    """
     n = len(tables.paths)
+    names = [groups[path] for path in tables.paths] if groups else []
+    if len(set(names)) >= FEW_RECORDINGS:
+        distinct, number = np.unique(names, return_inverse=True)
+        seconds = np.bincount(number, tables.seconds, len(distinct))
+        return Units("group", seconds, number, np.full(n, np.inf))
     if n >= FEW_RECORDINGS:
         return Units("recording", tables.seconds, np.arange(n), np.full(n, np.inf))
     ends = [_end(tables, place) for place in range(n)]

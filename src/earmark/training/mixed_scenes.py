@@ -46,6 +46,7 @@ class MixedScenes:
         step: Step,
     ) -> None:
         self.rate_hz, self.seed, self.notes = rate_hz, seed, list[str]()
+        self.groups: dict[str, str] | None = None  # scenes count as independent
         self.skipped: list[Failure] = []
         n_folds = len(scheme.names)
         self.sounds: list[list[Sound]] = [[] for _ in range(n_folds)]
