@@ -212,7 +212,7 @@ def test_a_classifier_of_clips_detects_with_a_warning(place, clip_model):
         (["--events", "--annotated", "-1"], "--annotated is -1. Give 0 s or more"),
         (["--events", "--pad", "-1"], "--pad is -1. Give seconds, 0 or more."),
         (["--events", "--pad", "nan"], "--pad is nan. Give seconds, 0 or more."),
-        (["--events", "--max-duration", "0"], "max_duration_s is 0.0. Give at least"),
+        (["--events", "--max-duration", "0"], "--max-duration is 0. Give seconds above 0."),
         (["--events", "--threshold", "hgh=0.5"], "no class 'hgh'. Did you mean 'high'?"),
     ],
 )

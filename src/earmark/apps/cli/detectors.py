@@ -124,7 +124,8 @@ class ComparisonOptions(RuleOptions):
     annotated: float | None = ANNOTATED
     collar: float | None = Option(
         None,
-        help="With --events: seconds by which a start or an end may be wrong (default 0.2; song: 0.02).",
+        help="With --events: seconds by which a start or an end may be wrong; 0.2 by default. Use"
+        " 0.02 for short syllables.",
     )
 
     def check_compared(self, source: str, unused: Mapping[str, object]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from earmark.detection.listening import Listener, Record
 
 LEAST_S = 0.1  # of lost sound, to name it in a warning
+LONGEST_STEP_S = 10.0  # as much as the networks compute at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,8 @@ def stream(
     """
     if until is not None and not 0 < until < math.inf:
         raise EarmarkError(f"--until is {until:g}. Give seconds above 0.")
+    if not 0 < step <= LONGEST_STEP_S:
+        raise EarmarkError(f"--step is {step:g}. Give seconds above 0, at most {LONGEST_STEP_S:g}.")
     check_model(model)
     rules.check(model)
     source.check()
