@@ -222,6 +222,13 @@ def test_wrong_options_of_an_evaluation_are_refused(place, options, said):
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("data", ["nowhere", "nights/night0.wav", "d.earmark"])
+def test_data_that_is_none_is_told_before_the_classifier_is_loaded(place, data, monkeypatch):
+    monkeypatch.setattr(Classifier, "load", lambda *_: pytest.fail("was loaded before"))
+    done = earmark("evaluate", "d.earmark", data, "--events", expect=2, cwd=place)
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
 def test_unknown_classes_alone_cannot_be_compared(place, tmp_path):
     (tmp_path / "t.csv").write_text(f"path,start,end,label\n{place}/nights/night0.wav,1,2,owl\n")
     done = earmark("evaluate", place / "d.earmark", tmp_path / "t.csv", "--events", expect=2)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli import options
+from earmark.apps.cli.checks import separator_of
 from earmark.apps.cli.detect_options import RuleOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import (
@@ -160,17 +161,18 @@ def compare_and_show(
     run: options.RunOptions,
 ) -> None:
     """Compare detected with annotated events, print the figures, and write the report."""
-    from earmark.classifier.classifier import Classifier
     from earmark.data.event_reading import read_events
+
+    names = ("label", "path", "start", "end", "root")
+    columns = {name: getattr(data, name) for name in names}
+    columns["separator"] = data.separator or separator_of(model)
+    truth = read_events(data.source, annotated=comparison.annotated, **columns)
+    from earmark.classifier.classifier import Classifier
     from earmark.detection.detecting import NO_DETECTOR
     from earmark.training.detector_summary import evaluation_lines
     from earmark.training.event_evaluation import COLLAR_S, evaluate_detector
 
     classifier = Classifier.load(model)
-    names = ("label", "path", "start", "end", "root")
-    columns = {name: getattr(data, name) for name in names}
-    columns["separator"] = data.separator or classifier.separator
-    truth = read_events(data.source, annotated=comparison.annotated, **columns)
     with progress_bar("detecting events", len(truth)) as bar:
         evaluation = evaluate_detector(
             classifier,
