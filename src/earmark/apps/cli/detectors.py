@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ANNOTATED = Option(
     None,
-    help="Of recordings with label tracks, only what lies within so many seconds of an event was"
+    help="Only sound within so many seconds of an annotated event counts; the rest was not"
     " annotated.",
 )
 
@@ -42,11 +42,13 @@ class DetectorOptions:
         False, "--detector", help="Train a detector of events in long recordings and live sound."
     )
     background: Path | None = Option(
-        None, help="With --detector: recordings without the sounds, such as of the place."
+        None,
+        help="With --detector: recordings without any of the classes, best from the place where the"
+        " detector will listen.",
     )
     annotated: float | None = ANNOTATED
     false_per_hour: float | None = Option(
-        None, help="With --detector: choose thresholds for so many false events an hour."
+        None, help="With --detector: choose thresholds for at most so many false events an hour."
     )
 
     def check(self, finetune: str | None) -> None:

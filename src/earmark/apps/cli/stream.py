@@ -45,7 +45,10 @@ class SourceOptions:
     )
     real_time: bool = Option(False, "--real-time", help="Play a file at its own pace.")
     retries: int | None = Option(
-        None, min=0, help="Reconnect to a URL so many times in a row; for ever by default."
+        None,
+        min=0,
+        help="Give up on a URL after so many failed attempts in a row to reconnect; never by"
+        " default.",
     )
 
     @property
