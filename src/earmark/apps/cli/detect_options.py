@@ -90,8 +90,8 @@ class OutputOptions:
     formats: str | None = Option(
         None,
         "--format",
-        help="csv, raven, audacity, json, kaleidoscope or parquet; several, such as csv,json, need a"
-        " folder.",
+        help="csv, raven, audacity, json, kaleidoscope or parquet; several, such as csv,json, need"
+        " a folder.",
     )
     scores: Path | None = Option(
         None, help="Write the scores of all windows into this .csv, .npz or .parquet file."
