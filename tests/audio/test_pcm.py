@@ -121,9 +121,12 @@ def test_part_of_a_frame_at_the_end_is_a_warning() -> None:
     live = listen(bytes(4 * 50 + 3), Pcm(RATE, 2))
     assert len(samples_of(items_of(live))) == 50
     assert live.warnings == [
-        "the last 3 bytes are less than a frame of 4; they were not read. Check the format and the"
+        "the stream ends in the middle of a frame: 3 bytes of 4, not read. Check the format and the"
         " channels."
     ]
+    live = listen(bytes(2 * 50 + 1), Pcm(RATE))
+    assert len(samples_of(items_of(live))) == 50
+    assert "1 byte of 2, not read." in live.warnings[0]
 
 
 X = noise(RATE)

@@ -212,7 +212,7 @@ def test_a_classifier_of_clips_detects_with_a_warning(place, clip_model):
         (["--events", "--annotated", "-1"], "--annotated is -1. Give 0 s or more"),
         (["--events", "--pad", "-1"], "--pad is -1. Give seconds, 0 or more."),
         (["--events", "--pad", "nan"], "--pad is nan. Give seconds, 0 or more."),
-        (["--events", "--max-duration", "0"], "max_duration_s is 0.0. Give at least"),
+        (["--events", "--max-duration", "0"], "--max-duration is 0. Give seconds above 0."),
         (["--events", "--threshold", "hgh=0.5"], "no class 'hgh'. Did you mean 'high'?"),
     ],
 )
@@ -220,6 +220,13 @@ def test_wrong_options_of_an_evaluation_are_refused(place, options, said):
     done = earmark("evaluate", "d.earmark", "nights", *options, expect=2, cwd=place)
     assert said in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("data", ["nowhere", "nights/night0.wav", "d.earmark"])
+def test_data_that_is_none_is_told_before_the_classifier_is_loaded(place, data, monkeypatch):
+    monkeypatch.setattr(Classifier, "load", lambda *_: pytest.fail("was loaded before"))
+    done = earmark("evaluate", "d.earmark", data, "--events", expect=2, cwd=place)
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
 def test_unknown_classes_alone_cannot_be_compared(place, tmp_path):

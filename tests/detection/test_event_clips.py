@@ -1,5 +1,7 @@
 """Clips that are cut out of recordings: their samples, format and names."""
 
+import errno
+import io
 import os
 from pathlib import Path
 
@@ -89,6 +91,32 @@ def test_libsndfile_does_not_hide_a_full_disk(tmp_path, monkeypatch, seconds):
     with pytest.raises(EarmarkError, match="No space left on device") as told:
         cut(tmp_path, tmp_path / "a.wav", Event(1.0, 1.0 + seconds, "x"))
     assert isinstance(told.value.__cause__, OSError)
+
+
+class _SmallDisk(io.FileIO):
+    """A file with room for so many bytes."""
+
+    room = 30_000
+
+    def write(self, content):
+        if self.tell() + len(content) > self.room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(content)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+def test_a_disk_that_fills_in_the_middle_of_a_clip_is_told(tmp_path, monkeypatch, subtype):
+    x = np.random.default_rng(0).normal(0, 0.1, 160_000)
+    soundfile.write(tmp_path / "a.wav", x, 16_000, subtype=subtype)
+    opened = Path.open
+
+    def small(self, mode="r", *rest):
+        return _SmallDisk(self, mode) if mode == "rb+" and rest else opened(self, mode, *rest)
+
+    monkeypatch.setattr(Path, "open", small)
+    with pytest.raises(EarmarkError, match="No space left on device"):
+        cut(tmp_path, tmp_path / "a.wav", Event(0.5, 9.0, "x"))
+    assert [path for path in (tmp_path / "clips").rglob("*") if path.is_file()] == []
 
 
 def test_a_recording_that_is_gone_cannot_be_cut(tmp_path):

@@ -3,9 +3,10 @@
 import json
 import math
 
+import numpy as np
 import pytest
 
-from earmark.detection import EventRules, parse_thresholds
+from earmark.detection import EventRules, apply_rules, parse_thresholds
 from earmark.errors import EarmarkError
 from earmark.system.jsons import json_text
 
@@ -91,9 +92,43 @@ def test_thresholds_are_read_from_text(text, expected):
         ("high", "The threshold 'high' is not"),
         ("bell=-1", "The threshold 'bell=-1' is not"),
         ("nan", "The threshold 'nan' is not"),
+        ("0.5,0.6", "'0.5,0.6' has two thresholds for all classes, 0.5 and 0.6."),
+        ("auto,0.6", "two thresholds for all classes, auto and 0.6."),
     ],
 )
 def test_wrong_thresholds_are_refused(text, message):
     with pytest.raises(EarmarkError) as caught:
         parse_thresholds(text, LABELS, DEFAULT)
     assert message in str(caught.value)
+
+
+LONG_EVENT = np.array([0.0] * 5 + [0.9] * 10 + [0.0] * 5)[:, None]
+
+
+@pytest.mark.parametrize("most_s", [0.1, 0.15, 0.2, 0.5])
+def test_a_new_maximum_cuts_events_and_does_not_drop_them(most_s):
+    rules = EventRules((0.5,), before_s=-0.02, after_s=0.021, min_duration_s=0.184)
+    events = apply_rules(
+        LONG_EVENT, None, ["bell"], rules.changed(0.08, max_duration_s=most_s), 0.08
+    )
+    assert events
+    assert all(event.seconds <= most_s + 1e-6 for event in events)
+
+
+@pytest.mark.parametrize("changes", [{}, {"min_duration_s": 0.19}, {"min_duration_s": 0.0}])
+def test_a_maximum_that_no_event_could_keep_to_is_refused(changes):
+    rules = EventRules((0.5,), before_s=-0.05, after_s=0.02)
+    most_s = 0.2 if changes.get("min_duration_s") else 0.01
+    with pytest.raises(EarmarkError, match=f"a maximum of {most_s:g} s, because events are cut"):
+        rules.changed(0.08, max_duration_s=most_s, **changes)
+
+
+def test_other_changes_leave_the_minimum_duration():
+    rules = EventRules((0.5,), min_duration_s=0.2)
+    assert rules.changed(0.08, pad_s=0.1).min_duration_s == 0.2
+    assert rules.changed(0.08, max_duration_s=math.inf).min_duration_s == 0.2
+
+
+def test_an_unknown_rule_is_named():
+    with pytest.raises(EarmarkError, match="have no 'min_gap'. Did you mean 'min_gap_s'?"):
+        EventRules((0.5,)).changed(0.08, min_gap=1)

@@ -177,12 +177,13 @@ def test_what_is_refused(detector):
     for step_s in (0, -1, 11, np.nan):
         with pytest.raises(EarmarkError, match="The step is"):
             detector.stream(16_000, step_s)
-    with pytest.raises(EarmarkError, match="rate_hz is 0"):
-        detector.stream(0)
+    for rate_hz in (0, "a", None, 8000.5, np.inf):
+        with pytest.raises(EarmarkError, match=f"rate_hz is {rate_hz!r}"):
+            detector.stream(rate_hz)
 
 
 def test_from_python(detector, sounds):
-    stream = detector.scorer.classifier.stream(rate_hz=16_000, thresholds="0.95")
+    stream = detector.scorer.classifier.stream(rate_hz=16_000, thresholds=0.95)
     events = stream.feed(sounds[16_000]) + stream.finish()
     rules = replace(detector.rules, thresholds=(0.95,) * 3)
     assert events == streamed(replace(detector, rules=rules), sounds[16_000], 16_000)

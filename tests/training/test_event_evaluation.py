@@ -125,10 +125,10 @@ def test_the_lines_of_an_evaluation():
     assert lines[2].startswith("  found     recall 0.500 (")
     assert lines[3].startswith("  false     0.67 events an hour (")
     assert lines[3].endswith("): 2 events in 3.00 hours")
-    onset = "  onset     wrong by 100 ms in the median, by less than 100 ms for 90 %"
+    onset = "  onset     wrong by 100 ms in the median, by at most 100 ms for 90 %"
     assert lines[4:] == [
         f"{onset}; usually 100 ms late",
-        "  offset    wrong by 0 ms in the median, by less than 0 ms for 90 %",
+        "  offset    wrong by 0 ms in the median, by at most 0 ms for 90 %",
         "  tested    3 given recordings; 3.00 hours annotated",
         "  unknown   1 of 8 events of unknown classes answered (12.5 %)",
         "  confused  'dog' answered as 'bird' 1 x",
@@ -142,7 +142,9 @@ def test_no_false_event_says_what_the_hours_exclude():
     truth = recordings([[Event(1, 2, "bird")]], seconds=360.0)
     events = figures(truth, truth)["events"]
     said = detector_summary.false_text(events["overall"], events["hours"])
-    assert said == "no event in 0.10 hours; this excludes more than 30 an hour"
+    assert said == "no false event in 0.10 hours; this excludes more than 30 an hour"
+    said = detector_summary.false_text(events["overall"], 6 / 3600)
+    assert said.startswith("no false event in 6 s; ")
 
 
 def test_recordings_of_unknown_length_have_no_rate():

@@ -124,8 +124,8 @@ def pcm_items(file: BinaryIO, pcm: Pcm, mixer: Mixer, clock: Clock) -> LiveItems
         )
     if rest:
         mixer.warnings.append(
-            f"the last {amount(len(rest), 'byte')} are less than a frame of {pcm.frame_bytes}; they"
-            " were not read. Check the format and the channels."
+            f"the stream ends in the middle of a frame: {amount(len(rest), 'byte')} of"
+            f" {pcm.frame_bytes}, not read. Check the format and the channels."
         )
 
 

@@ -310,7 +310,7 @@ class Classifier:
         rate_hz : int, optional
             The sample rate of an array.
         **rules
-            ``thresholds`` ('auto', '0.5' or 'CLASS=0.7,...') and attributes of
+            ``thresholds`` ('auto', 0.5 or 'CLASS=0.7,...') and attributes of
             :class:`earmark.detection.EventRules`, such as ``min_duration_s=0.5``, instead of
             those that training chose.
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from earmark import audio
 from earmark.classifier.classifier import Classifier
 from earmark.classifier.detector import Detector
@@ -49,7 +51,7 @@ class EventDetector:
 
     @classmethod
     def load(
-        cls, classifier: Classifier, thresholds: str = "auto", **changes: Any
+        cls, classifier: Classifier, thresholds: str | float = "auto", **changes: Any
     ) -> EventDetector:
         """Load a classifier's networks; ``thresholds`` and ``changes`` replace parts of its rules.
 
@@ -58,10 +60,8 @@ class EventDetector:
         """
         detector = detector_of(classifier)
         rules = EventRules.from_json(detector.rules)
-        own = parse_thresholds(thresholds, classifier.labels, rules.thresholds)
-        if (most_s := changes.get("max_duration_s")) is not None:
-            changes.setdefault("min_duration_s", min(rules.min_duration_s, most_s))
-        rules = replace(rules, thresholds=own, **changes)
+        own = parse_thresholds(str(thresholds), classifier.labels, rules.thresholds)
+        rules = rules.changed(detector.hop_s, thresholds=own, **changes)
         return cls(WindowScorer.load(classifier, detector.window_s, detector.hop_s), rules)
 
     def detect(
@@ -111,7 +111,8 @@ class EventDetector:
 
     def stream(self, rate_hz: int, step_s: float = STEP_S) -> EventStream:
         """Begin a stream at a sample rate."""
-        if isinstance(rate_hz, bool) or int(rate_hz) != rate_hz or rate_hz < 1:
+        is_number = isinstance(rate_hz, (int, float, np.number)) and not isinstance(rate_hz, bool)
+        if not is_number or rate_hz % 1 != 0 or rate_hz < 1:
             raise EarmarkError(
                 f"rate_hz is {rate_hz!r}. Give a whole number of samples per second."
             )

@@ -125,7 +125,7 @@ def _cut(source: FileSource, start_s: float, end_s: float, path: Path, encoding:
         file = _Watched(handle)
         try:
             _write(stream, file, encoding)
-        except soundfile.LibsndfileError:
+        except (soundfile.LibsndfileError, AssertionError):  # asserted: all frames were written
             file.check()
             raise
         file.check()
@@ -134,14 +134,16 @@ def _cut(source: FileSource, start_s: float, end_s: float, path: Path, encoding:
 def _write(stream: Stream, file: _Watched, encoding: Encoding) -> None:
     clip = None
     kind = encoding.suffix.removeprefix(".").upper()
-    for block in stream.blocks:
-        if clip is None:
-            rate_hz, channels = stream.rate_hz, block.shape[1]
-            clip = soundfile.SoundFile(file, "w", rate_hz, channels, encoding.subtype, format=kind)
-        clip.write(block)
-        file.check()
-    if clip is not None:
-        clip.close()
+    try:
+        for block in stream.blocks:
+            if clip is None:
+                rate_hz, channels, subtype = stream.rate_hz, block.shape[1], encoding.subtype
+                clip = soundfile.SoundFile(file, "w", rate_hz, channels, subtype, format=kind)
+            clip.write(block)
+            file.check()
+    finally:
+        if clip is not None:
+            clip.close()  # while its file is open
 
 
 class _Watched:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -110,6 +110,36 @@ class EventRules:
         """The duration of an event of one window; 0 or less if it is dropped."""
         return self.before_s + self.after_s
 
+    def changed(self, hop_s: float, **changes: Any) -> EventRules:
+        """Return the rules with some replaced.
+
+        Long events are cut between two windows, which are ``hop_s`` apart. A new maximum lowers
+        the minimum duration to that of the longest part, so that the parts are answered. Raises
+        EarmarkError for an unknown name, and if a new minimum does not allow any part.
+        """
+        names = [field.name for field in fields(self)]
+        for name in changes:
+            if name not in names:
+                raise EarmarkError(
+                    f"Event rules have no {name!r}.{did_you_mean(name, names)} Choose from"
+                    f" {', '.join(names)}."
+                )
+        if "max_duration_s" not in changes:
+            return replace(self, **changes)
+        rules = replace(self, **{"min_duration_s": 0.0, **changes})
+        most_s, around_s = rules.max_duration_s, rules.around_s
+        part_s = most_s
+        if most_s < math.inf:
+            part_s = around_s + math.floor((most_s - around_s + ROUNDING) / hop_s) * hop_s
+        if part_s <= ROUNDING or part_s < rules.min_duration_s - ROUNDING:
+            raise EarmarkError(
+                f"No event fits between a minimum duration of {rules.min_duration_s:g} s and a"
+                f" maximum of {most_s:g} s, because events are cut between windows, {hop_s:g} s"
+                " apart. Give a longer maximum, or a shorter minimum."
+            )
+        least_s = changes.get("min_duration_s", min(self.min_duration_s, part_s))
+        return replace(rules, min_duration_s=least_s)
+
     def calibrated(self, score: float) -> float:
         """Return the score of an event whose highest window score is ``score``.
 
@@ -167,23 +197,29 @@ def parse_thresholds(
 ) -> tuple[float, ...]:
     """Return the threshold of each class for a text such as ``auto``, ``0.5`` or ``auto,bell=0.7``.
 
-    ``auto`` stands for the ``default`` of each class. Terms are applied from left to right, those
-    of single classes last. A class name may hold ``=`` or ``,``. Raises EarmarkError for a class
-    that is unknown, and for a threshold that is not above 0.
+    ``auto`` stands for the ``default`` of each class. Those of single classes are applied last. A
+    class name may hold ``=`` or ``,``. Raises EarmarkError for a class that is unknown, for a
+    threshold that is not above 0, and for two thresholds for all classes.
     """
     if len(default) != len(labels):
         raise ValueError(f"{len(default)} default thresholds for {amount(len(labels), 'class')}")
     general, single = list(map(float, default)), dict[str, float]()
+    for_all: str | None = None
     for term in _terms(text, labels):
         label, sign, number = term.rpartition("=")
         if sign:
             place = _class_of(label.strip(), labels)
             is_auto = number.strip() == AUTO
             single[labels[place]] = float(default[place]) if is_auto else _threshold(number, term)
-        elif term == AUTO:
-            general = list(map(float, default))
-        else:
+            continue
+        if term != AUTO:
             general = [_threshold(term, term)] * len(labels)
+        if for_all is not None:
+            raise EarmarkError(
+                f"{text!r} has two thresholds for all classes, {for_all} and {term}. Leave one out,"
+                " or name a class: CLASS=0.7."
+            )
+        for_all = term
     return tuple(single.get(label, value) for label, value in zip(labels, general, strict=True))
 
 

@@ -158,12 +158,12 @@ def train_detector(
     data : str, Path, Dataset or frame
         Labelled clips, or label tracks over long recordings, as :meth:`Dataset.read` takes them.
     background : str or Path, optional
-        A folder of recordings without the sounds, such as the place where it will listen.
+        A folder of recordings without any of the classes, best from the place where it will listen.
     annotated : float, optional
-        Of recordings with label tracks, only what lies within so many seconds of an event was
-        annotated. By default whole recordings were. 0 treats the stretches as clips.
+        Only sound within so many seconds of an annotated event counts. By default, whole recordings
+        do. 0 treats the stretches as clips.
     false_per_hour : float, optional
-        Choose the thresholds so that so many false events come an hour; else for the best F1.
+        Choose the thresholds for at most so many false events an hour; else for the best F1.
     unknown : float, optional
         The share of events of unknown classes that may be answered, such as 0.05.
     backbone, head, layers, folds, seed, precision, engine, progress, memory

@@ -123,7 +123,7 @@ def false_text(overall: Mapping[str, Any], hours: float | None) -> str:
         return f"{amount(false, 'event')}; the length of the recordings is unknown"
     if not false:
         return (
-            f"no event in {_hours(hours)}; this excludes more than"
+            f"no false event in {_hours(hours)}; this excludes more than"
             f" {rate(overall['false_per_hour_upper'])} an hour"
         )
     low, high = overall["ci95"].get("false_per_hour", (None, overall["false_per_hour_upper"]))
@@ -140,6 +140,8 @@ def rate(value: float) -> str:
 
 
 def _hours(hours: float) -> str:
+    if hours < 0.01:
+        return f"{3600 * hours:.0f} s"
     return f"{hours:.2f} hours" if hours < 10 else f"{hours:,.0f} hours"
 
 
@@ -154,7 +156,7 @@ def _boundary_line(name: str, errors: Mapping[str, float] | None) -> list[str]:
     median, most = map(seconds_text, (errors["median_absolute"], errors["p90_absolute"]))
     direction = f"; usually {seconds_text(abs(early))} {'early' if early < 0 else 'late'}"
     return [
-        f"  {name:<9} wrong by {median} in the median, by less than {most} for 90 %"
+        f"  {name:<9} wrong by {median} in the median, by at most {most} for 90 %"
         f"{direction if abs(early) >= 5e-4 else ''}"
     ]
 

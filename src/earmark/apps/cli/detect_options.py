@@ -62,6 +62,13 @@ class RuleOptions:
             option = f"--{name.removesuffix('_s').replace('_', '-')}"
             if not 0 <= value < float("inf"):
                 raise EarmarkError(f"{option} is {value:g}. Give seconds, 0 or more.")
+        if self.max_duration == 0:
+            raise EarmarkError("--max-duration is 0. Give seconds above 0.")
+        if self.max_duration is not None and self.max_duration < (self.min_duration or 0):
+            raise EarmarkError(
+                f"--max-duration is {self.max_duration:g}, shorter than --min-duration"
+                f" {self.min_duration:g}. Give a longer maximum, or a shorter minimum."
+            )
         labels = header_of_model(model).get("labels")
         if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
             return []
@@ -83,7 +90,8 @@ class OutputOptions:
     formats: str | None = Option(
         None,
         "--format",
-        help="csv, raven, audacity, json, kaleidoscope or parquet; several need a folder.",
+        help="csv, raven, audacity, json, kaleidoscope or parquet; several, such as csv,json, need"
+        " a folder.",
     )
     scores: Path | None = Option(
         None, help="Write the scores of all windows into this .csv, .npz or .parquet file."

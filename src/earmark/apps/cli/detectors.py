@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli import options
+from earmark.apps.cli.checks import separator_of
 from earmark.apps.cli.detect_options import RuleOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 ANNOTATED = Option(
     None,
-    help="Of recordings with label tracks, only what lies within so many seconds of an event was"
+    help="Only sound within so many seconds of an annotated event counts; the rest was not"
     " annotated.",
 )
 
@@ -41,11 +42,13 @@ class DetectorOptions:
         False, "--detector", help="Train a detector of events in long recordings and live sound."
     )
     background: Path | None = Option(
-        None, help="With --detector: recordings without the sounds, such as of the place."
+        None,
+        help="With --detector: recordings without any of the classes, best from the place where the"
+        " detector will listen.",
     )
     annotated: float | None = ANNOTATED
     false_per_hour: float | None = Option(
-        None, help="With --detector: choose thresholds for so many false events an hour."
+        None, help="With --detector: choose thresholds for at most so many false events an hour."
     )
 
     def check(self, finetune: str | None) -> None:
@@ -124,8 +127,8 @@ class ComparisonOptions(RuleOptions):
     annotated: float | None = ANNOTATED
     collar: float | None = Option(
         None,
-        help="With --events: seconds by which a start or an end may be wrong; 0.2 by default, 0.02"
-        " for song.",
+        help="With --events: seconds by which a start or an end may be wrong; 0.2 by default. Use"
+        " 0.02 for short syllables.",
     )
 
     def check_compared(self, source: str, unused: Mapping[str, object]) -> None:
@@ -160,17 +163,18 @@ def compare_and_show(
     run: options.RunOptions,
 ) -> None:
     """Compare detected with annotated events, print the figures, and write the report."""
-    from earmark.classifier.classifier import Classifier
     from earmark.data.event_reading import read_events
+
+    names = ("label", "path", "start", "end", "root")
+    columns = {name: getattr(data, name) for name in names}
+    columns["separator"] = data.separator or separator_of(model)
+    truth = read_events(data.source, annotated=comparison.annotated, **columns)
+    from earmark.classifier.classifier import Classifier
     from earmark.detection.detecting import NO_DETECTOR
     from earmark.training.detector_summary import evaluation_lines
     from earmark.training.event_evaluation import COLLAR_S, evaluate_detector
 
     classifier = Classifier.load(model)
-    names = ("label", "path", "start", "end", "root")
-    columns = {name: getattr(data, name) for name in names}
-    columns["separator"] = data.separator or classifier.separator
-    truth = read_events(data.source, annotated=comparison.annotated, **columns)
     with progress_bar("detecting events", len(truth)) as bar:
         evaluation = evaluate_detector(
             classifier,

@@ -164,7 +164,9 @@ def hours_bar(what: str, lengths: Sequence[float]) -> Iterator[Hours]:
 
 
 def span_text(seconds: float) -> str:
-    """Return '24.0 h', '3.5 min' or '12 s'."""
+    """Return '24.0 h', '3.5 min', '12 s' or '0.3 s'."""
     if seconds >= 3600:
         return f"{seconds / 3600:,.1f} h"
-    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
+    if seconds >= 60:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from earmark.detection.listening import Listener, Record
 
 LEAST_S = 0.1  # of lost sound, to name it in a warning
+LONGEST_STEP_S = 10.0  # as much as the networks compute at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,10 @@ class SourceOptions:
     )
     real_time: bool = Option(False, "--real-time", help="Play a file at its own pace.")
     retries: int | None = Option(
-        None, min=0, help="Reconnect to a URL so many times in a row; for ever by default."
+        None,
+        min=0,
+        help="Give up on a URL after so many failed attempts in a row to reconnect; never by"
+        " default.",
     )
 
     @property
@@ -112,6 +116,8 @@ def stream(
     """
     if until is not None and not 0 < until < math.inf:
         raise EarmarkError(f"--until is {until:g}. Give seconds above 0.")
+    if not 0 < step <= LONGEST_STEP_S:
+        raise EarmarkError(f"--step is {step:g}. Give seconds above 0, at most {LONGEST_STEP_S:g}.")
     check_model(model)
     rules.check(model)
     source.check()

@@ -51,7 +51,9 @@ def train(
 ) -> None:
     """Train a classifier on DATA and estimate its accuracy.
 
-    The estimate comes from nested cross-validation. The classifier is saved as one file.
+    The estimate comes from nested cross-validation. The classifier is saved as one file. With
+    --detector, DATA may also be recordings with annotated events: label tracks beside recordings, a
+    manifest with start and end, or what `earmark detect` wrote.
     """
     detector.check(tuning.finetune)
     tuning.check(unknown)
