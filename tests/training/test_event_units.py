@@ -53,3 +53,17 @@ def test_a_year_has_a_thousand_stretches():
     several = units(tables([[]], seconds=365 * 86_400.0))
     assert len(several.seconds) == 1_000
     assert several.seconds == pytest.approx(np.full(1_000, 31_536))
+
+
+def test_groups_of_recordings_are_units():
+    both = tables([[bird(1)], [bird(1), bird(2)], [], [], [], [bird(3)]])
+    groups = {path: "abacde"[place] for place, path in enumerate(both.paths)}
+    several = units(both, groups)
+    assert several.name == "group"
+    assert several.seconds.tolist() == [300, 150, 150, 150, 150]
+    assert several.of(both.truth).tolist() == [0, 1, 1, 4]
+
+
+def test_few_groups_are_no_units():
+    both = tables([[]] * 6)
+    assert units(both, dict.fromkeys(both.paths, "a")).name == "recording"

@@ -310,9 +310,7 @@ class _Work:
         counted = [n for n, scene in enumerate(windows.scenes) if not scene.is_made]
         truth = [windows.scenes[n].recording for n in counted]
         answers = [answers[n] for n in counted]
-        evaluation = evaluate_events(
-            truth, answers, seed=self.settings.seed, groups=scenes.groups
-        )
+        evaluation = evaluate_events(truth, answers, seed=self.settings.seed, groups=scenes.groups)
         rules = replace(
             best.tuning.rules, unknown_threshold=unknown.finite, calibration=calibration
         )

@@ -186,9 +186,10 @@ class EventEvaluation:
     collar_s : float
         The collar of ``f1_collar`` in seconds.
     resampled : str
-        What the intervals resample: 'recording', or, with fewer than 5 recordings, 'stretch': a
-        minute of one, more if a recording has over 1,000. Stretches of a recording are alike, so
-        these intervals are too narrow for new recordings.
+        What the intervals resample: 'recording', or 'group' if groups of recordings are known. With
+        fewer than 5 recordings it is 'stretch': a minute of one, more if a recording has over
+        1,000. Stretches of a recording are alike, so these intervals are too narrow for new
+        recordings.
     overall : EventFigures
         All classes together.
     classes : tuple of EventFigures

@@ -139,7 +139,7 @@ class Units:
         """Return the unit (N,) of each event, by its middle."""
         place = events.recording
         if np.isinf(self.length).all():
-            return self.first[place]
+            return np.asarray(self.first[place])
         within = np.maximum(events.middle / self.length[place], 0).astype(np.int64)
         last = np.append(self.first[1:], len(self.seconds)) - 1
         return np.asarray(np.minimum(self.first[place] + within, last[place]))
@@ -154,8 +154,8 @@ def units(tables: EventTables, groups: Mapping[str, str] | None = None) -> Units
     names = [groups[path] for path in tables.paths] if groups else []
     if len(set(names)) >= FEW_RECORDINGS:
         distinct, number = np.unique(names, return_inverse=True)
-        seconds = np.bincount(number, tables.seconds, len(distinct))
-        return Units("group", seconds, number, np.full(n, np.inf))
+        own_s = np.bincount(number, tables.seconds, len(distinct))
+        return Units("group", own_s, number, np.full(n, np.inf))
     if n >= FEW_RECORDINGS:
         return Units("recording", tables.seconds, np.arange(n), np.full(n, np.inf))
     ends = [_end(tables, place) for place in range(n)]
