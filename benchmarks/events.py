@@ -34,7 +34,7 @@ from machine import write
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 RATIOS_DB = (20, 10, 0)
 LEFT_OUT = "3,7"  # digits that are not in training
-UNKNOWN = 0.05  # as --unknown
+UNKNOWN, ASKED = 0.05, " --unknown 0.05"  # the end of the names of sets that ask for it
 AROUND_S = 0.5  # of finch song, what lies within so many seconds of a note is annotated
 SPEECH = "speech-embedding"
 THRESHOLDS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -45,12 +45,13 @@ Row = dict[str, object]
 def names() -> list[str]:
     """Return the names of all sets."""
     digits = [f"{kind}-{speaker}" for kind in ("digits", "unknown") for speaker in SPEAKERS]
-    return [*digits, *(f"esc10-{ratio}" for ratio in RATIOS_DB), "finch"]
+    asked = [f"unknown-{speaker}{ASKED}" for speaker in SPEAKERS]
+    return [*digits, *(f"esc10-{ratio}" for ratio in RATIOS_DB), "finch", *asked]
 
 
 def make(name: str, root: Path) -> None:
     """Make the soundscapes of a set."""
-    kind, _, rest = name.partition("-")
+    kind, _, rest = name.removesuffix(ASKED).partition("-")
     arguments = {
         "digits": ["digits", str(root), "--speaker", rest, "--snr", "10"],
         "unknown": ["digits", str(root), "--speaker", rest, "--snr", "10", "--leave-out", LEFT_OUT],
@@ -67,7 +68,7 @@ def train(name: str, root: Path) -> DetectorTraining:
     group = None if name.startswith("esc10") else "group"
     data = Dataset.read(root / "train" / "manifest.csv", group=group)
     backbone = "auto" if name.startswith("esc10") else SPEECH
-    rate = UNKNOWN if name.startswith("unknown") else None
+    rate = UNKNOWN if name.endswith(ASKED) else None
     return train_detector(data, background=root / "background", backbone=backbone, unknown=rate)
 
 
