@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -147,7 +148,7 @@ def _make_wait(file: BinaryIO) -> None:
         descriptor = file.fileno()
     except (AttributeError, OSError):  # a file in memory
         return
-    if os.name == "posix" and not os.get_blocking(descriptor):
+    if sys.platform != "win32" and not os.get_blocking(descriptor):
         os.set_blocking(descriptor, True)
 
 
