@@ -16,7 +16,6 @@ import pytest
 import soundfile
 
 from command_line import earmark
-from earmark.apps.cli import signals
 from earmark.apps.cli import stream as command
 from earmark.apps.cli.meter import ERASE, Meter, line_of
 from earmark.audio.live import Gap, LiveBlock, LiveInput
@@ -341,21 +340,24 @@ def test_lines_and_warnings_clear_the_terminal(monkeypatch):
 # A signal while an item is heard
 
 
+SIGNAL_IN_A_BLOCK = """
+import signal
+from earmark.apps.cli import signals
+
+signals.heed()
+try:
+    with signals.held():
+        signal.raise_signal(signal.SIGINT)
+        print("heard")
+except signals.Stopped:
+    print("stopped", signals.was_stopped())
+with signals.held():  # the first signal was raised; it does not come again
+    print("finished")
+signals.unheed()
+"""
+
+
 def test_a_signal_waits_for_the_end_of_a_short_block():
-    done = []
-
-    def hear():
-        with signals.held():
-            signal.raise_signal(signal.SIGINT)
-            done.append("heard")
-
-    signals.heed()
-    try:
-        with pytest.raises(signals.Stopped):
-            hear()
-        assert done == ["heard"] and signals.was_stopped()
-        with signals.held():  # the first signal was raised; it does not come again
-            done.append("finished")
-    finally:
-        signals.unheed()
-    assert done == ["heard", "finished"]
+    command = [sys.executable, "-c", SIGNAL_IN_A_BLOCK]  # a signal must not meet other tests
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["heard", "stopped", "True", "finished"]

@@ -132,10 +132,10 @@ def test_a_frozen_classifier_of_the_second_schema_is_read(model, data, tmp_path)
     assert loaded.tuned == () and np.array_equal(answers(loaded, data), answers(frozen, data))
 
     def newer(header) -> None:
-        header["schema"] = 5
+        header["schema"] = 6
 
     with pytest.raises(
-        ModelError, match=r"has schema 5, and this earmark .* reads 2 and 3 and 4. Update"
+        ModelError, match=r"has schema 6, and this earmark .* reads 2 and 3 and 4 and 5. Update"
     ):
         Classifier.load(resaved(tmp_path / "m.earmark", change=newer))
 

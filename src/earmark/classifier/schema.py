@@ -379,6 +379,8 @@ def _check_features(header: Mapping[str, Any]) -> None:
     if ("detector" in header) != (header["schema"] >= DETECTOR_SCHEMA):
         raise ValueError(f"the field detector belongs to schema {DETECTOR_SCHEMA}")
     specs, uses = header.get("features", ()), header["backbones"]
+    if header["schema"] == ONE_SPEC + 1 and len(specs) < 2:
+        raise FieldError("features", specs, "a list of at least 2 items")
     for k, spec in enumerate(specs):
         name = f"features[{k}].layers"
         if len(spec["layers"]) != len(uses):
