@@ -144,10 +144,10 @@ def test_annotated_stretches_are_near_events(folder: Path) -> None:
 def test_regions_are_sorted_apart_and_hold_every_event(
     spans: list[tuple[int, int]], margin: int
 ) -> None:
-    from earmark.data.event_reading import _around
+    from earmark.data.event_reading import around_events
 
     events = [Event(start, start + n, "x") for start, n in spans]
-    regions = _around(events, margin, 200)
+    regions = around_events(events, margin, 200)
     assert all(a < b for a, b in regions)
     assert all(first[1] < second[0] for first, second in itertools.pairwise(regions))
     for event in events:

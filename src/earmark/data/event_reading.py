@@ -266,7 +266,7 @@ def _recording(
         for label in span.labels:
             events.setdefault((start, end, label), Event(start, end, label, span.score))
     several = tuple(sorted(events.values()))
-    regions = track.regions if annotated is None else _around(several, annotated, seconds)
+    regions = track.regions if annotated is None else around_events(several, annotated, seconds)
     begins = track.begins_at or begins_at(path, timezone)
     return RecordingEvents(path, seconds, several, regions, begins)
 
@@ -281,7 +281,7 @@ def _length(path: str) -> tuple[float, float]:
     return frames[0] / header.rate_hz, frames[1] / header.rate_hz
 
 
-def _around(events: Iterable[Event], margin: float, seconds: float) -> Regions:
+def around_events(events: Iterable[Event], margin: float, seconds: float) -> Regions:
     """Return the stretches up to ``margin`` from an event, merged and cut to the recording."""
     merged: list[tuple[float, float]] = []
     for event in sorted(events):

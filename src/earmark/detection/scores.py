@@ -13,8 +13,10 @@ import numpy as np
 from earmark.audio.decoder import Samples
 from earmark.audio.resampling import StreamResampler
 from earmark.backbones.base import Backbone
+from earmark.backbones.info import BackboneInfo
 from earmark.classifier.classifier import Classifier
-from earmark.classifier.features import compute_features
+from earmark.classifier.features import FeatureSpec, compute_features
+from earmark.classifier.head import Head
 from earmark.embeddings.sliding import PASS_S, Pass, SlidingWindows, Stats
 from earmark.system.threads import map_ahead
 
@@ -65,16 +67,57 @@ class WindowScorer:
     def score(self, matrices: Sequence[np.ndarray]) -> WindowScores:
         """Return the scores of windows from each network's embeddings (n, E) of them."""
         classifier = self.classifier
-        infos, n_classes = [network.info for network in self.networks], len(classifier.labels)
-        none = WindowScores.none(n_classes)
-        scores, known = [none.scores], [none.known]
-        for start in range(0, len(matrices[0]), BLOCK_ROWS):
-            rows = slice(start, start + BLOCK_ROWS)
-            features = compute_features(infos, [m[rows] for m in matrices], classifier.features)
-            logits, own = classifier.head.logits_and_known(features, n_classes)
-            scores.append(classifier.calibrated(logits)[:, :n_classes])
-            known.append(own)
-        return WindowScores(np.concatenate(scores), np.concatenate(known))
+        return score_windows(
+            classifier.head,
+            classifier.calibrated,
+            [network.info for network in self.networks],
+            matrices,
+            classifier.features,
+            len(classifier.labels),
+        )
+
+
+def score_windows(
+    head: Head,
+    calibrate: Callable[[np.ndarray], np.ndarray],
+    infos: Sequence[BackboneInfo],
+    matrices: Sequence[np.ndarray],
+    specs: Sequence[FeatureSpec],
+    n_classes: int,
+) -> WindowScores:
+    """Return the scores of windows by a head, from each backbone's embeddings (n, E) of them.
+
+    ``calibrate`` turns logits into scores. Outputs after the first ``n_classes`` are background.
+    """
+    parts = [WindowScores.none(n_classes)]
+    for start in range(0, len(matrices[0]), BLOCK_ROWS):
+        some = [matrix[start : start + BLOCK_ROWS] for matrix in matrices]
+        logits, known = head.logits_and_known(compute_features(infos, some, specs), n_classes)
+        parts.append(WindowScores(calibrate(logits)[:, :n_classes], known))
+    return WindowScores(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+class _Passes:
+    """Cuts a stream of samples into passes of several networks, each at its own rate."""
+
+    def __init__(self, windows: Sequence[SlidingWindows], rate_hz: int) -> None:
+        self._windows = windows
+        rates = {own.backbone.info.rate_hz for own in windows}
+        self._resamplers = {hz: StreamResampler(rate_hz, hz) for hz in rates}
+
+    def feed(self, samples: Samples) -> Iterator[tuple[int, Pass]]:
+        """Yield the passes that ``samples`` complete, with the numbers of their networks."""
+        resampled = {hz: r.feed(samples) for hz, r in self._resamplers.items()}
+        for number, own in enumerate(self._windows):
+            for piece in own.cut(resampled[own.backbone.info.rate_hz]):
+                yield number, piece
+
+    def finish(self) -> Iterator[tuple[int, Pass]]:
+        """Yield the last passes: the stream has ended."""
+        rest = {hz: r.flush() for hz, r in self._resamplers.items()}
+        for number, own in enumerate(self._windows):
+            for piece in (*own.cut(rest[own.backbone.info.rate_hz]), *own.finish()):
+                yield number, piece
 
 
 class ScoreStream:
@@ -86,33 +129,21 @@ class ScoreStream:
     def __init__(self, scorer: WindowScorer, rate_hz: int, pass_s: float = PASS_S) -> None:
         self.scorer, self.rate_hz = scorer, rate_hz
         self._windows = scorer.windows(pass_s)
-        self._resamplers = {
-            hz: StreamResampler(rate_hz, hz) for hz in {n.info.rate_hz for n in scorer.networks}
-        }
+        self._passes = _Passes(self._windows, rate_hz)
         self._rows = _Rows(self._windows)
 
     def feed(self, samples: Samples) -> WindowScores:
         """Return the scores of the windows that are complete with ``samples``."""
-        return self._score(
-            self._passes({hz: r.feed(samples) for hz, r in self._resamplers.items()})
-        )
+        return self._score(self._passes.feed(samples))
 
     def finish(self) -> WindowScores:
         """Return the scores of the last windows; silence follows the stream."""
-        rest = {hz: resampler.flush() for hz, resampler in self._resamplers.items()}
-        passes = [
-            [*passes, *windows.finish()]
-            for passes, windows in zip(self._passes(rest), self._windows, strict=True)
-        ]
-        return self._score(passes, is_end=True)
+        return self._score(self._passes.finish(), is_end=True)
 
-    def _passes(self, resampled: dict[int, Samples]) -> list[list[Pass]]:
-        return [list(w.cut(resampled[w.backbone.info.rate_hz])) for w in self._windows]
-
-    def _score(self, passes: Sequence[Sequence[Pass]], is_end: bool = False) -> WindowScores:
-        for number, (windows, own) in enumerate(zip(self._windows, passes, strict=True)):
-            for piece in own:
-                self._rows.add(number, windows.merge(windows.compute(piece)))
+    def _score(self, passes: Iterable[tuple[int, Pass]], is_end: bool = False) -> WindowScores:
+        for number, piece in passes:
+            windows = self._windows[number]
+            self._rows.add(number, windows.merge(windows.compute(piece)))
         parts = [WindowScores.none(len(self.scorer.classifier.labels))]
         parts += map(self.scorer.score, self._rows.take(is_end))
         return WindowScores(*map(np.concatenate, zip(*parts, strict=True)))
@@ -135,19 +166,11 @@ def score_blocks(
     rows = _Rows(windows)
 
     def passes() -> Iterator[tuple[int, Pass]]:
-        resamplers = {
-            hz: StreamResampler(rate_hz, hz) for hz in {n.info.rate_hz for n in scorer.networks}
-        }
+        cutter = _Passes(windows, rate_hz)
         for block in blocks:
             heard(len(block) / rate_hz)
-            resampled = {hz: r.feed(block) for hz, r in resamplers.items()}
-            for number, own in enumerate(windows):
-                for piece in own.cut(resampled[own.backbone.info.rate_hz]):
-                    yield number, piece
-        rest = {hz: r.flush() for hz, r in resamplers.items()}
-        for number, own in enumerate(windows):
-            for piece in (*own.cut(rest[own.backbone.info.rate_hz]), *own.finish()):
-                yield number, piece
+            yield from cutter.feed(block)
+        yield from cutter.finish()
 
     def compute(job: tuple[int, Pass]) -> tuple[int, Stats]:
         number, piece = job

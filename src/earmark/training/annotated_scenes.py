@@ -14,7 +14,7 @@ from earmark.audio.decoder import Samples
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.event import Event
-from earmark.data.event_reading import read_events
+from earmark.data.event_reading import around_events, read_events
 from earmark.data.splits import Scheme
 from earmark.embeddings.stages import Failure
 from earmark.errors import AudioError, DataError
@@ -44,18 +44,14 @@ class AnnotatedScenes:
         self.groups: dict[str, str] = {}  # of each scene, once it was made
         self.pieces: list[tuple[Clip, int, tuple[Event, ...], float]] = []
         self.annotated_s, self.n_folds = annotated_s, len(scheme.names)
-        by_recording: dict[str, list[int]] = {}
-        for row, clip in enumerate(dataset.clips):
-            by_recording.setdefault(clip.place, []).append(row)
-        for rows in by_recording.values():
-            events = sorted(
-                {
-                    Event(c.start or 0.0, float(c.end), label)  # type: ignore[arg-type]
-                    for c in (dataset.clips[r] for r in rows)
-                    for label in dataset.classes(c)
-                }
-            )
-            self._cut(dataset.clips[rows[0]], int(scheme.fold[rows[0]]), events)
+        fold_of = dict(zip(dataset.clips, scheme.fold.tolist(), strict=True))
+        for clips in _by_recording(dataset):
+            events = {
+                Event(clip.start or 0.0, float(clip.end), label)  # type: ignore[arg-type]
+                for clip in clips
+                for label in dataset.classes(clip)
+            }
+            self._cut(clips[0], fold_of[clips[0]], sorted(events))
         if annotated_s is None:
             for number, clip in enumerate(_without_events(dataset)):
                 self._cut(clip, number % self.n_folds, ())
@@ -153,7 +149,7 @@ class AnnotatedScenes:
                 )
             regions = None
             if self.annotated_s is not None:
-                regions = _regions(events, self.annotated_s, seconds)
+                regions = around_events(events, self.annotated_s, seconds)
             name = f"{number} {clip.name}"
             self.groups[name] = clip.group or clip.place
             yield Scene(name, fold, x.samples, self.rate_hz, events, regions)
@@ -165,35 +161,25 @@ class AnnotatedScenes:
             yield made_scene(fold, self.rate_hz, rng)
 
 
-def _regions(
-    events: Sequence[Event], around_s: float, seconds: float
-) -> tuple[tuple[float, float], ...]:
-    """Return the stretches within ``around_s`` of an event, joined."""
-    regions: list[tuple[float, float]] = []
-    for event in sorted(events):
-        start, end = max(0.0, event.start - around_s), min(seconds, event.end + around_s)
-        if regions and start <= regions[-1][1]:
-            regions[-1] = (regions[-1][0], max(end, regions[-1][1]))
-        else:
-            regions.append((start, end))
-    return tuple(regions)
-
-
 def do_classes_overlap(dataset: Dataset) -> bool:
     """Return whether stretches of different classes overlap often in the same recording."""
-    by_recording: dict[str, list[Clip]] = {}
-    for clip in dataset.clips:
-        by_recording.setdefault(clip.place, []).append(clip)
     count = 0
-    for clips in by_recording.values():
-        clips.sort(key=lambda clip: clip.start or 0.0)
+    for clips in _by_recording(dataset):
         last: Clip | None = None  # the one that ends last
-        for clip in clips:
+        for clip in sorted(clips, key=lambda clip: clip.start or 0.0):
             if last is not None and (clip.start or 0.0) < (last.end or 0.0):
                 count += clip.label != last.label
             if last is None or (clip.end or 0.0) > (last.end or 0.0):
                 last = clip
     return count > OVERLAPPING * len(dataset)
+
+
+def _by_recording(dataset: Dataset) -> list[list[Clip]]:
+    """Return the clips of each recording."""
+    clips: dict[str, list[Clip]] = {}
+    for clip in dataset.clips:
+        clips.setdefault(clip.place, []).append(clip)
+    return list(clips.values())
 
 
 def _without_events(dataset: Dataset) -> list[Clip]:

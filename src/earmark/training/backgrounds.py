@@ -16,6 +16,7 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.embeddings.stages import Failure
 from earmark.errors import AudioError, DataError, amount
+from earmark.training.scenes import pink
 
 MOST_S = 20 * 60.0  # of all recordings together
 PIECE_S = 30.0  # of one recording, if there are many
@@ -114,7 +115,5 @@ def _piece(
 
 def pink_noise(rate_hz: int, rng: np.random.Generator) -> Samples:
     """Return 10 s of pink noise at a random level."""
-    n = 10 * rate_hz
-    pink = np.fft.irfft(np.fft.rfft(rng.standard_normal(n)) / np.sqrt(np.arange(1, n // 2 + 2)), n)
-    level = 10 ** float(rng.uniform(-4, -1.5))
-    return np.asarray(level * pink / pink.std(), np.float32)
+    noise = pink(rng.standard_normal(10 * rate_hz))
+    return np.asarray(10 ** float(rng.uniform(-4, -1.5)) * noise, np.float32)

@@ -25,7 +25,7 @@ from earmark.data.splits import FOLDS, make_scheme
 from earmark.detection.rules import EventRules
 from earmark.embeddings.stages import Failure
 from earmark.errors import DataError, EarmarkError, some
-from earmark.system.jsons import finite, json_text
+from earmark.system.jsons import finite
 from earmark.system.progress import Progress, Stages, Step
 from earmark.training.annotated_scenes import AnnotatedScenes, do_classes_overlap
 from earmark.training.backgrounds import background_paths, check_apart
@@ -37,6 +37,8 @@ from earmark.training.event_thresholds import ThresholdFigures, scene_figures
 from earmark.training.event_tuning import fit_calibration
 from earmark.training.event_unknown import choose_threshold
 from earmark.training.event_verdict import window_estimate
+from earmark.training.fitting import check_memory
+from earmark.training.heads import SUMMED, kinds_of
 from earmark.training.kernels import FeatureTable
 from earmark.training.mixed_scenes import MixedScenes
 from earmark.training.scene_windows import SceneWindows
@@ -46,8 +48,7 @@ from earmark.training.window_lengths import choose_windows
 from earmark.version import __version__
 
 SHORT_S = 0.3  # shorter events need windows and hops that only networks with blocks allow
-TRIED_ROWS, MOST_ROWS = 2_500, 12_000  # windows that heads are fitted to: to try, and to save
-TRIED_SCENES = 25
+TRIED_SCENES = 25  # to choose the length of a window
 LEAST_FOLDS = 3
 
 
@@ -125,9 +126,8 @@ class _Settings:
             raise EarmarkError(f"unknown is {self.unknown:g}. Give a share, such as 0.05.")
         if self.annotated is not None and not 0 <= self.annotated < math.inf:
             raise EarmarkError(f"annotated is {self.annotated:g}. Give seconds, 0 or more.")
-        if not 0 < self.memory < math.inf:
-            raise EarmarkError(f"memory is {self.memory:g} GB. Give a number above 0, such as 4.")
-        _kinds(self.head, is_single=True)
+        check_memory(self.memory)
+        kinds_of(self.head, is_single=True)
 
 
 def train_detector(
@@ -231,8 +231,8 @@ class _Work:
         networks = self._load(names)
         scenes = self._scenes(max(network.info.rate_hz for network in networks))
         _check_classes(dataset.labels, scenes.labels, scenes.skipped)
-        self.median_s, self.n_sounds = float(np.median(scenes.durations)), len(scenes.durations)
-        if settings.backbone == "auto" and self.median_s < SHORT_S:
+        self.n_sounds = len(scenes.durations)
+        if settings.backbone == "auto" and np.median(scenes.durations) < SHORT_S:
             networks = [n for n in networks if n.block_step() is not None] or networks
         hop_s, lengths = choose_windows(networks, scenes.durations, settings.layers)
         with self.stages.stage("embed", len(scenes), "embedding scenes") as step:
@@ -241,14 +241,16 @@ class _Work:
         _check_classes(dataset.labels, windows.labels, scenes.skipped)
         with self.stages.stage("choose", 3 * len(lengths), "choosing windows, layers, rules") as s:
             few = windows.some(TRIED_SCENES)
-            fits = [self._fit(few, length, TRIED_ROWS, s) for length in lengths]
+            fits = [self._fit(few, length, s, is_trial=True) for length in lengths]
         number = int(np.argmax([fit.tuning.f1.mean() for fit in fits]))
         with self.stages.stage("fit", 3, "fitting") as s:
-            best = self._fit(windows, lengths[number], MOST_ROWS, s)
+            best = self._fit(windows, lengths[number], s, is_trial=False)
         with self.stages.stage("estimate", 1, "estimating events"):
             return self._finish(windows, best, scenes)
 
-    def _fit(self, windows: SceneWindows, length: float, most: int, step: Step) -> WindowFit:
+    def _fit(
+        self, windows: SceneWindows, length: float, step: Step, *, is_trial: bool
+    ) -> WindowFit:
         settings, dataset = self.settings, self.dataset
         return fit_windows(
             windows,
@@ -256,13 +258,12 @@ class _Work:
             dataset.labels,
             is_single=self.is_single,
             layers=settings.layers,
-            kinds=_kinds(settings.head, is_single=self.is_single),
-            most=most,
+            kinds=kinds_of(settings.head, is_single=self.is_single, auto=SUMMED),
             seed=settings.seed,
             memory=int(settings.memory * 1e9),
             false_per_hour=settings.false_per_hour,
             step=step,
-            is_trial=most == TRIED_ROWS,
+            is_trial=is_trial,
         )
 
     def _load(self, names: Sequence[str]) -> list[Backbone]:
@@ -385,25 +386,9 @@ def _check_classes(labels: Sequence[str], used: set[str], skipped: Sequence[Fail
 
 
 def _digest(table: FeatureTable, targets: Targets) -> str:
-    digest = hashlib.sha256(json_text({"rows": len(targets)}).encode())
+    """Return a hash of the windows that the head was fitted to, and of their classes."""
+    digest = hashlib.sha256()
     for matrix in table.matrices:
         digest.update(np.ascontiguousarray(matrix).data)
     digest.update(np.ascontiguousarray(targets.classes).data)
     return digest.hexdigest()
-
-
-def _kinds(head: str, *, is_single: bool) -> tuple[str, ...]:
-    """Return the kinds of head to choose from; several classes at a time allow fewer."""
-    known: dict[str, tuple[str, ...]] = {
-        "auto": ("prototype", "linear"),
-        "linear": ("linear", "logistic"),
-        "logistic": ("logistic",),
-        "mlp": ("mlp",),
-        "prototype": ("prototype",),
-    }
-    if head not in known:
-        raise EarmarkError(f"no head {head!r}. Known: {', '.join(known)}.")
-    kinds = tuple(k for k in known[head] if is_single or k in ("linear", "mlp"))
-    if not kinds:
-        raise EarmarkError(f"head {head!r} is for one class at a time. Give 'linear' or 'mlp'.")
-    return kinds

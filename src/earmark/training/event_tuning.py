@@ -52,9 +52,12 @@ class ScoredScenes:
         """The true events of each scene."""
         return [scene.recording for scene in self.scenes]
 
-    def decisions(self, number: int, rules: EventRules) -> list[Decision]:
-        """Return the events of a scene by some rules."""
-        scores, recording = self.scores[number], self.scenes[number].recording
+    def decisions(
+        self, number: int, rules: EventRules, scores: WindowScores | None = None
+    ) -> list[Decision]:
+        """Return the events of a scene by some rules, perhaps with other ``scores``."""
+        scores = self.scores[number] if scores is None else scores
+        recording = self.scenes[number].recording
         machine = EventMachine(self.labels, rules, self.hop_s, self.window_s / 2)
         decisions = machine.feed(scores.scores, scores.known)
         return decisions + machine.finish(max(recording.seconds, 1e-3))

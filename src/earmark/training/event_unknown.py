@@ -7,17 +7,16 @@ Each class is left out in turn, and its events in held-out scenes are the unknow
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from earmark.data.event import RecordingEvents
-from earmark.training.event_matching import IouCriterion
+from earmark.data.event import Event, RecordingEvents
+from earmark.detection.events import Decision
 
 MOST_LEFT_OUT = 10  # of more classes, this many, evenly spaced, are left out in turn
 LOST = 0.005  # of the right events, if no rate is given: a new voice is less like the known ones
-RIGHT = IouCriterion(0.3)
 
 
 class KnownEvents(NamedTuple):
@@ -69,25 +68,25 @@ class UnknownEvents(NamedTuple):
         return self.below if np.isfinite(self.below) else None
 
 
-Detected = Sequence[tuple[float, float, float]]  # start, end and known-score of events
-
-
-def on_events(
-    detected: Detected, truth: RecordingEvents, is_meant: Callable[[str], bool]
+def known_scores_on(
+    decisions: Sequence[Decision], truth: RecordingEvents, label: str
 ) -> tuple[list[float], int]:
-    """Return the known-scores of detected events on true events of some labels, and their number.
+    """Return the known-scores of detected events on true events of a class, and their number.
 
-    A detected event is on a true one if its middle is inside, or the true one's middle in it.
+    A detected event is on a true one if the middle of one lies inside the other.
     """
-    meant = [e for e in truth.events if is_meant(e.label)]
-    scores = []
-    for start, end, known in detected:
-        middle = (start + end) / 2
-        for event in meant:
-            if event.start <= middle <= event.end or start <= (event.start + event.end) / 2 <= end:
-                scores.append(known)
-                break
+    meant = [event for event in truth.events if event.label == label]
+    scores = [
+        float(decision.known_score or 0.0)
+        for decision in decisions
+        if any(_are_on_each_other(decision.event, event) for event in meant)
+    ]
     return scores, len(meant)
+
+
+def _are_on_each_other(one: Event, other: Event) -> bool:
+    middle, other_middle = (one.start + one.end) / 2, (other.start + other.end) / 2
+    return other.start <= middle <= other.end or one.start <= other_middle <= one.end
 
 
 def choose_threshold(known: KnownEvents, rate: float | None) -> UnknownEvents:

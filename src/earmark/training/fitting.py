@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
+from earmark.errors import EarmarkError
 from earmark.training import batches, heads, parallel
 from earmark.training.average import fit, joined
 from earmark.training.inner import Average, Candidate
@@ -21,6 +23,12 @@ MOST_BESIDE = 1_000  # with more clips, heads are fitted one after the other
 LONG = 5_000  # with more clips than this and than features, heads are fitted from sums
 MEMORY = 4_000_000_000  # bytes that a training may take
 PROGRAM = 500_000_000  # bytes that the program itself takes
+
+
+def check_memory(gigabytes: float) -> None:
+    """Raise EarmarkError for a limit of memory that is not a number above 0."""
+    if not 0 < gigabytes < math.inf:
+        raise EarmarkError(f"memory is {gigabytes:g} GB. Give a number above 0, such as 4.")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from earmark.classifier.head import Head
+from earmark.classifier.head import KINDS, Head
 from earmark.classifier.targets import Targets
+from earmark.errors import EarmarkError, did_you_mean
 from earmark.training.gradients import Descent
 from earmark.training.moments import (
     NEVER,
@@ -39,6 +40,25 @@ LEARNING_RATE = 3e-3
 MOST_ROTATED = 1_500  # with more clips, the rotation costs more time than it saves
 MANY = 20_000  # with as many clips, matrix products are large enough for several cores
 BLOCK = 1_024  # clips, or features, that are processed at a time
+
+
+def kinds_of(head: str, *, is_single: bool, auto: Sequence[str] = KINDS) -> tuple[str, ...]:
+    """Return the kinds of head that ``head`` stands for; ``auto`` are those of 'auto'.
+
+    Clips with several classes allow only linear and mlp heads. Raises EarmarkError if none is left.
+    """
+    alone = ("logistic", "mlp", "prototype")
+    known = {"auto": tuple(auto), "linear": LINEAR, **{kind: (kind,) for kind in alone}}
+    if head not in known:
+        raise EarmarkError(
+            f"no head {head!r}.{did_you_mean(head, known)} Known: {', '.join(known)}."
+        )
+    kinds = tuple(k for k in known[head] if is_single or k in ("linear", "mlp"))
+    if not kinds:
+        raise EarmarkError(
+            f"head {head!r} is for clips with one class each. Give 'linear' or 'mlp'."
+        )
+    return kinds
 
 
 def screened_penalties(kind: str, *, is_final: bool) -> tuple[float, ...]:

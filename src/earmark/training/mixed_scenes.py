@@ -23,9 +23,7 @@ from earmark.training.sounds import quiet, sounding
 
 LEAST_S = 15 * 60.0  # of mixed scenes; few clips are used several times
 MOST_S = 60 * 60.0  # of sounds; of many clips, an even share of each class is used
-MOST_SCENES_S = (
-    3 * 60 * 60.0
-)  # of scenes, which have more background than sound if sounds are short
+MOST_SCENES_S = 3 * 3600.0  # of scenes; if sounds are short, most of it is background
 MOST_QUIET_S = 20 * 60.0  # of quiet stretches, in all folds together
 MOST_COPIES = 8
 MEAN_GAP_S = 1.1  # of background for each sound of a mixed scene

@@ -134,15 +134,12 @@ class SceneWindows:
 
     def counts(self, length: float) -> list[int]:
         """Return the number of windows of each scene."""
-        numbers = [
-            [
-                len(x) if (self.networks[k].block_step() is None) else max(1, len(x) - n + 1)
-                for x in kept
-            ]
-            for (k, own), kept in self._kept.items()
-            for n in [round(length / self.hop_s)]
-            if self.networks[k].block_step() is not None or own == length
-        ]
+        n_blocks, numbers = round(length / self.hop_s), []
+        for k, network in enumerate(self.networks):
+            if network.block_step() is None:
+                numbers.append([len(x) for x in self._kept[k, length]])
+            else:
+                numbers.append([max(1, len(x) - n_blocks + 1) for x in self._kept[k, self.hop_s]])
         return [int(n) for n in np.min(numbers, 0)]
 
     def onehot(self, length: float, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -147,7 +147,13 @@ def made_scene(fold: int, rate_hz: int, rng: np.random.Generator) -> Scene:
     parts = [np.zeros(n)]
     for level in (1e-4, 3e-3, 0.1):
         white = rng.standard_normal(n)
-        pink = np.fft.irfft(np.fft.rfft(white) / np.sqrt(np.arange(1, n // 2 + 2)), n)
-        parts += [level * white, level * pink / pink.std(), level * hum]
+        parts += [level * white, level * pink(white), level * hum]
     samples = np.concatenate(parts).astype(np.float32)
     return Scene(f"made {fold}", fold, samples, rate_hz, is_made=True)
+
+
+def pink(white: np.ndarray) -> np.ndarray:
+    """Return white noise (n,) with 3 dB less in every higher octave, and a level of 1."""
+    n = len(white)
+    x = np.fft.irfft(np.fft.rfft(white) / np.sqrt(np.arange(1, n // 2 + 2)), n)
+    return np.asarray(x / x.std())

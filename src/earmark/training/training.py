@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +15,6 @@ from earmark.classifier.classifier import BackboneUse, Classifier
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec, layers_read
-from earmark.classifier.head import KINDS
 from earmark.classifier.prediction import check_names
 from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
@@ -26,14 +24,14 @@ from earmark.data.splits import FOLDS, make_scheme
 from earmark.embeddings.embedding import Embeddings, embed
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
-from earmark.errors import DataError, EarmarkError, did_you_mean
+from earmark.errors import DataError
 from earmark.system.progress import Progress, Stages
 from earmark.training import baselines, candidates, estimation, headline, heads, learning_curve
 from earmark.training.baselines import Baseline
 from earmark.training.contributions import contributions
 from earmark.training.embedded_data import EmbeddedData
 from earmark.training.estimation import OutOfFold
-from earmark.training.fitting import MEMORY
+from earmark.training.fitting import MEMORY, check_memory
 from earmark.training.inner import Average
 from earmark.training.kernels import FeatureTable
 from earmark.training.provenance import known_clips, provenance
@@ -117,8 +115,7 @@ class _Settings:
     memory: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.memory < math.inf:
-            raise EarmarkError(f"memory is {self.memory:g} GB. Give a number above 0, such as 4.")
+        check_memory(self.memory)
 
 
 def train(
@@ -203,7 +200,7 @@ def train(
 def _train(dataset: Dataset, settings: _Settings) -> Training:
     """Embed the clips, choose and fit a head, and estimate its accuracy."""
     stages, seed = Stages(settings.progress), settings.seed
-    kinds = _kinds(settings.head, dataset)
+    kinds = heads.kinds_of(settings.head, is_single=dataset.is_single)
     asks = settings.unknown is not None
     check_names(dataset.labels, is_single=dataset.is_single, asks_unknown=asks)
     names, notes = backbone_names(settings.backbone)
@@ -372,22 +369,6 @@ def used_backbones(
     return uses, tuple(
         replace(spec, layers=tuple(itertools.compress(spec.layers, layers))) for spec in specs
     )
-
-
-def _kinds(head: str, dataset: Dataset) -> tuple[str, ...]:
-    """Return the kinds of head to choose from; clips with several classes allow fewer kinds."""
-    alone = ("logistic", "mlp", "prototype")
-    known = {"auto": KINDS, "linear": heads.LINEAR, **{kind: (kind,) for kind in alone}}
-    if head not in known:
-        raise EarmarkError(
-            f"no head {head!r}.{did_you_mean(head, known)} Known: {', '.join(known)}."
-        )
-    kinds = tuple(k for k in known[head] if dataset.is_single or k in ("linear", "mlp"))
-    if not kinds:
-        raise EarmarkError(
-            f"head {head!r} is for clips with one class each. Give 'linear' or 'mlp'."
-        )
-    return kinds
 
 
 def backbone_names(backbone: str) -> tuple[list[str], tuple[str, ...]]:

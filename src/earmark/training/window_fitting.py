@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from earmark.classifier.calibration import Calibration
-from earmark.classifier.features import FeatureSpec, compute_features
 from earmark.classifier.head import Head
 from earmark.classifier.targets import Targets
-from earmark.detection.events import Decision
-from earmark.detection.scores import BLOCK_ROWS, WindowScores
+from earmark.detection.scores import score_windows
 from earmark.system.progress import Step
 from earmark.training import candidates
 from earmark.training.event_tuning import ScoredScenes, Tuning, tune
-from earmark.training.event_unknown import MOST_LEFT_OUT, KnownEvents, on_events
+from earmark.training.event_unknown import MOST_LEFT_OUT, KnownEvents, known_scores_on
 from earmark.training.inner import Average
 from earmark.training.kernels import FeatureTable
-from earmark.training.scene_windows import SceneTruth, SceneWindows
+from earmark.training.scene_windows import SceneWindows
 from earmark.training.screening import thinned
 from earmark.training.selection import Search
 
+TRIED_ROWS, MOST_ROWS = 2_500, 12_000  # windows that heads are fitted to: in a trial, and to save
 MOST_OF_EVENT = 6  # windows of one event
 LEAST_CLASSES, MOST_TRAINED = 3, 1_500  # to leave a class out; windows of such a fit
 LEAST_BACKGROUND, MOST_MADE = 30, 120  # windows of background of a scene
@@ -51,22 +49,23 @@ def fit_windows(
     is_single: bool,
     layers: str,
     kinds: Sequence[str],
-    most: int,
     seed: int,
     memory: int,
     false_per_hour: float | None,
     step: Step,
     is_trial: bool = False,
 ) -> WindowFit:
-    """Choose and fit heads for ``most`` windows of one length, and the rules for their scores.
+    """Choose and fit heads for windows of one length, and the rules for their scores.
 
-    ``step`` is called three times. A trial takes the best candidate instead of an average of the
-    best few, which takes several times as long.
+    ``step`` is called three times. A trial takes fewer windows, and the best candidate instead of
+    an average of the best few.
     """
     matrices, counts = windows.matrices(length), windows.counts(length)
     has, usable = windows.onehot(length, labels)
     rows, targets, fold = _rows(windows, counts, has, usable, is_single, seed)
-    rows, targets, fold = _thinned(rows, targets, fold, most, seed)
+    most = TRIED_ROWS if is_trial else MOST_ROWS
+    keep = thinned(np.arange(len(rows)), targets, most, seed)
+    rows, targets, fold = rows[keep], targets.rows(keep), fold[keep]
     infos = [network.info for network in windows.networks]
     specs = candidates.candidates(infos, layers)
     table = FeatureTable(infos, [m[rows] for m in matrices], specs)
@@ -82,12 +81,12 @@ def fit_windows(
     step()
     firsts = np.cumsum([0, *counts])
     scores = [
-        _score(
+        score_windows(
             heads[scene.fold],
-            plans[scene.fold].choice.calibration,
-            best[scene.fold].specs(table),
+            plans[scene.fold].choice.calibration.scores,
             infos,
             [m[a:b] for m in matrices],
+            best[scene.fold].specs(table),
             len(labels),
         )
         for scene, a, b in zip(windows.scenes, firsts, firsts[1:], strict=False)
@@ -105,79 +104,52 @@ def left_out(windows: SceneWindows, fit: WindowFit) -> KnownEvents:
     Each class is left out in turn, of a fit without one fold, and the scenes of that fold are
     searched.
     """
-    labels, scored, search = fit.scored.labels, fit.scored, fit.search
-    matrices, counts = windows.matrices(fit.length), windows.counts(fit.length)
-    firsts = np.cumsum([0, *counts])
-    infos, specs = [n.info for n in windows.networks], fit.average.specs(search.table)
-    inside, folds = list[float](), list[int]()
-    outside, numbers, outside_folds = list[np.ndarray](), list[int](), list[int]()
-    for number, scene in enumerate(windows.scenes):
-        rules = fit.tuning.of_fold[scene.fold]
-        for label in {event.label for event in scene.recording.events}:
-            known, _ = _known_on(scored.decisions(number, rules), scene, label, is_answer=True)
-            inside += known
-            folds += [scene.fold] * len(known)
-    if not search.targets.is_single or len(labels) < LEAST_CLASSES:
-        return KnownEvents(np.array(inside), np.array(folds, int))
+    scored, search = fit.scored, fit.search
+    known = KnownEvents(*_right_events(fit))
+    n_classes = len(scored.labels)
+    if not search.targets.is_single or n_classes < LEAST_CLASSES:
+        return known
     n_folds = int(search.fold.max()) + 1
-    for k in np.unique(
-        np.linspace(0, len(labels) - 1, min(len(labels), MOST_LEFT_OUT)).astype(int)
-    ):
-        fold = int(k) % n_folds
+    matrices, firsts = windows.matrices(fit.length), np.cumsum([0, *windows.counts(fit.length)])
+    specs = fit.average.specs(search.table)
+    outside = list[tuple[np.ndarray, int, int]]()
+    lefts = np.linspace(0, n_classes - 1, min(n_classes, MOST_LEFT_OUT)).astype(int)
+    for k in np.unique(lefts).tolist():
+        fold = k % n_folds
         train = search.rows_without(fold, MOST_TRAINED)
         train = train[search.targets.classes[train] != k]
-        features = search.table.features(specs, train)
-        head = search.fit_features(fit.average, train, features)
+        head = search.fit_features(fit.average, train, search.table.features(specs, train))
         scores, count = list[float](), 0
         for number, scene in enumerate(windows.scenes):
             if scene.fold != fold or not scene.recording.events:
                 continue
             part = [m[firsts[number] : firsts[number + 1]] for m in matrices]
-            own = _score(head, fit.calibration, specs, infos, part, len(labels))
-            decisions = replace(scored, scores={number: own}).decisions(  # type: ignore[arg-type]
-                number, fit.tuning.of_fold[fold]
+            own = score_windows(
+                head, fit.calibration.scores, search.table.infos, part, specs, n_classes
             )
-            known, true = _known_on(decisions, scene, labels[k], is_answer=False)
-            scores += known
-            count += true
+            decisions = scored.decisions(number, fit.tuning.of_fold[fold], own)
+            on, n_true = known_scores_on(decisions, scene.recording, scored.labels[k])
+            scores, count = scores + on, count + n_true
         if count:
-            outside.append(np.array(scores))
-            numbers.append(count)
-            outside_folds.append(fold)
-    return KnownEvents(np.array(inside), np.array(folds, int), outside, numbers, outside_folds)
+            outside.append((np.array(scores), count, fold))
+    return known._replace(
+        outside=[scores for scores, _, _ in outside],
+        n_outside=[count for _, count, _ in outside],
+        outside_fold=[fold for _, _, fold in outside],
+    )
 
 
-def _known_on(
-    decisions: Sequence[Decision], scene: SceneTruth, label: str, *, is_answer: bool
-) -> tuple[list[float], int]:
-    """Return the known-scores of detected events on true events of a class, and their number.
-
-    With ``is_answer``, only detected events of that class count.
-    """
-    detected = [
-        (d.event.start, d.event.end, float(d.known_score or 0.0))
-        for d in decisions
-        if not is_answer or d.event.label == label
-    ]
-    return on_events(detected, scene.recording, lambda own: own == label)
-
-
-def _score(
-    head: Head,
-    calibration: Calibration,
-    specs: Sequence[FeatureSpec],
-    infos: Sequence[Any],
-    matrices: Sequence[np.ndarray],
-    n_classes: int,
-) -> WindowScores:
-    scores, known = [], []
-    for start in range(0, len(matrices[0]), BLOCK_ROWS):
-        part = [m[start : start + BLOCK_ROWS] for m in matrices]
-        features = compute_features(infos, part, specs)
-        logits, own = head.logits_and_known(features, n_classes)
-        scores.append(calibration.scores(logits)[:, :n_classes])
-        known.append(own)
-    return WindowScores(np.concatenate(scores), np.concatenate(known))
+def _right_events(fit: WindowFit) -> tuple[np.ndarray, np.ndarray]:
+    """Return the known-scores (M,) of right events in held-out scenes, and the scenes' folds."""
+    inside, folds = list[float](), list[int]()
+    for number, scene in enumerate(fit.scored.scenes):
+        decisions = fit.scored.decisions(number, fit.tuning.of_fold[scene.fold])
+        for label in sorted({event.label for event in scene.recording.events}):
+            own = [decision for decision in decisions if decision.event.label == label]
+            on, _ = known_scores_on(own, scene.recording, label)
+            inside += on
+            folds += [scene.fold] * len(on)
+    return np.array(inside), np.array(folds, int)
 
 
 def _rows(
@@ -217,10 +189,3 @@ def _rows(
     else:
         targets = Targets.several(has[rows])
     return rows, targets, fold
-
-
-def _thinned(
-    rows: np.ndarray, targets: Targets, fold: np.ndarray, most: int, seed: int
-) -> tuple[np.ndarray, Targets, np.ndarray]:
-    keep = thinned(np.arange(len(rows)), targets, most, seed)
-    return rows[keep], targets.rows(keep), fold[keep]
