@@ -217,8 +217,8 @@ def main() -> None:
             for row in measure(name, folder):
                 print(row, flush=True)
                 rows.append(row)
-    columns = dict.fromkeys(column for row in rows for column in row)
-    write("events", [{c: row.get(c, "") for c in columns} for row in rows])
+    empty: Row = dict.fromkeys((column for row in rows for column in row), "")
+    write("events", [empty | row for row in rows])
 
 
 if __name__ == "__main__":

@@ -204,7 +204,7 @@ def esc10(arguments: argparse.Namespace) -> None:
 
 
 def songs(rows: Sequence[Row]) -> list[tuple[float, float]]:
-    """Return the annotated stretches of a recording: its songs, with a margin."""
+    """Return the songs of a recording, each with a margin; only songs were annotated."""
     found: list[tuple[float, float]] = []
     for start, end in sorted((float(row["start"]), float(row["end"])) for row in rows):
         if found and start - found[-1][1] < SONG_GAP_S:

@@ -488,8 +488,8 @@ def test_outputs_that_are_no_numbers(tmp_path):
         layers=["best"],
         outputs={"best": (None, "INT64"), "word": (None, "STRING")},
     )
-    assert "of type int64; layers must be float numbers" in refusal(path)
-    assert "layers must be float numbers" in refusal(describe(path, layers=["word"]))
+    assert "of type int64, but a layer must have float numbers" in refusal(path)
+    assert "a layer must have float numbers" in refusal(describe(path, layers=["word"]))
 
 
 def test_a_waveform_is_no_layer(tmp_path):

@@ -27,7 +27,7 @@ class LiveBlock(NamedTuple):
     rate_hz : int
         The native rate of the source. It may change after a gap, and inside some streams.
     heard_at : float
-        When the last sample arrived, by the clock of the input: seconds since the epoch.
+        When the last sample arrived: seconds since the epoch, by the clock of the input.
     """
 
     samples: Samples

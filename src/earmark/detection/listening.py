@@ -67,9 +67,9 @@ class Listener:
     step_s : float
         Seconds of sound that are computed at once.
     until_s : float
-        Where the stream ends, in seconds since it began; what comes later is not heard.
+        Seconds after which listening ends.
     clock : callable
-        Returns seconds since the epoch; the clock of the input.
+        Returns the time in seconds since the epoch. It must be the clock that the input uses.
     """
 
     def __init__(

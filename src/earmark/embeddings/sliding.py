@@ -65,17 +65,17 @@ class Grid:
 class SlidingWindows:
     """Embeds sliding windows of one stream of samples with one network.
 
-    Three steps, so that threads may compute passes of a file ahead: :meth:`cut` and :meth:`finish`
-    yield passes, :meth:`compute` runs the network and may be called from any thread, :meth:`merge`
-    takes the results in order and returns embeddings (n, E). The embedding has the means, then the
-    deviations of every layer of ``backbone``, like that of a clip, but as float32.
+    It works in three steps. :meth:`cut` and :meth:`finish` yield passes. :meth:`compute` runs the
+    network over a pass, in any thread. :meth:`merge` takes the results in order and returns
+    embeddings (n, E). These have the means, then the deviations, of every layer of ``backbone``,
+    like the embedding of a clip, but as float32.
 
     Attributes
     ----------
     hops : int
-        The hops of a pass; only the last pass may have fewer.
+        Number of hops in a pass; only the last pass may have fewer.
     lag : int
-        How many fewer windows than hops are complete after a pass.
+        Number of hops from the one in which a window begins to the one in which it ends.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class SlidingWindows:
         self._parts, self._waiting = [x[at:].copy()], len(x) - at
 
     def finish(self) -> Iterator[Pass]:
-        """Yield the last passes; the stream ends, and silence follows it."""
+        """Yield the last passes. The stream has ended, and silence follows it."""
         total = self.grid.count(self._n) + self.lag
         context, hop = self.backbone.info.context, self.grid.hop
         x = np.concatenate(self._parts)

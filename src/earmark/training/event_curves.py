@@ -164,9 +164,9 @@ def _curve(tables: EventTables, is_right: np.ndarray, k: int | None) -> EventCur
 def match_by_score(truth: EventTable, answers: EventTable, criterion: Criterion) -> np.ndarray:
     """Return which answers (N,) are right if answers with higher scores are matched first.
 
-    Answers come by falling score, and each is matched if a path of exchanges frees a true event
-    for it (Kuhn 1955). An answer that is matched stays matched. So the answers down to any score
-    are matched as often as possible, and one pass gives the counts for every threshold.
+    Answers are added by falling score. Each is matched if exchanges can free a true event for it
+    (Kuhn 1955), and an answer that is matched stays matched. So for every threshold, as many
+    answers as possible are matched, and one pass counts them all.
     """
     true, answer = pairs(truth, answers, criterion)
     order = np.lexsort((np.abs(truth.start[true] - answers.start[answer]), answer))

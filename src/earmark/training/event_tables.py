@@ -11,7 +11,7 @@ from earmark.data.event import RecordingEvents
 from earmark.errors import DataError, amount, some
 from earmark.training.event_matching import EventTable, first_at_least
 
-FEW_RECORDINGS = 5  # with fewer, intervals are over stretches of the recordings
+FEW_RECORDINGS = 5  # with fewer recordings, intervals resample stretches of them
 STRETCH_S = 60.0
 MOST_STRETCHES = 1_000  # of one recording; of a longer one, stretches are longer
 Regions = tuple[tuple[float, float], ...]

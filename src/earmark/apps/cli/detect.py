@@ -35,7 +35,7 @@ def detect(
     outputs: OutputOptions,
     as_json: bool = JSON_LINES,
 ) -> None:
-    """Find the events in recordings of any length: their start, end, label and score.
+    """Find events in recordings of any length, and print or write start, end, label and score.
 
     With -o, --scores or --clips, a run that was stopped continues when the same command is run
     again. The exit code is 1 if a recording could not be read.

@@ -1,6 +1,9 @@
 """``earmark evaluate``: score a classifier on recordings that it was not trained on."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from typer import Option
 
@@ -18,6 +21,10 @@ from earmark.apps.cli.text import (
 )
 from earmark.errors import DataError, amount
 from earmark.training.summary import answered_unknown_line, estimate_lines
+
+if TYPE_CHECKING:
+    from earmark.classifier.classifier import Classifier
+    from earmark.data.dataset import Dataset
 
 
 def evaluate(
@@ -54,24 +61,10 @@ def evaluate(
     separator = data.separator or separator_of(model)
     dataset = data.read(separator=separator, least_classes=1)
     from earmark.classifier.classifier import Classifier
-    from earmark.data.split_words import is_held_out
     from earmark.training.evaluation import evaluate
 
     classifier = Classifier.load(model)
-    to_test = dataset.to_test()
-    if held_out and not any(is_held_out(clip.split) for clip in dataset):
-        raise DataError(
-            f"{data.source} has no split that holds clips out. Remove --held-out, or say with"
-            " --split-map what the words of its split mean."
-        )
-    if held_out:
-        dataset = to_test
-    elif len(to_test) < len(dataset) and classifier.known is None:
-        clips = amount(len(dataset) - len(to_test), "clip")
-        say(
-            f"note: {clips} that the split assigns to training will also be scored; --held-out"
-            " leaves them out"
-        )
+    dataset = _to_score(dataset, data.source, classifier, held_out=held_out)
     with run.store() as store:
         evaluation = evaluate(classifier, dataset, store, include_known=include_known)
         figures = {
@@ -100,3 +93,24 @@ def evaluate(
         say(f"note: {note}")
     report_read_warnings(evaluation.warnings, evaluation.read_notes)
     run.finish(evaluation.skipped)
+
+
+def _to_score(dataset: Dataset, source: str, classifier: Classifier, *, held_out: bool) -> Dataset:
+    """Return the clips to score; say so if some of them may have been training clips."""
+    from earmark.data.split_words import is_held_out
+
+    to_test = dataset.to_test()
+    if held_out:
+        if not any(is_held_out(clip.split) for clip in dataset):
+            raise DataError(
+                f"{source} has no split that holds clips out. Remove --held-out, or say with"
+                " --split-map what the words of its split mean."
+            )
+        return to_test
+    if len(to_test) < len(dataset) and classifier.known is None:
+        clips = amount(len(dataset) - len(to_test), "clip")
+        say(
+            f"note: {clips} that the split assigns to training will also be scored; --held-out"
+            " leaves them out"
+        )
+    return dataset

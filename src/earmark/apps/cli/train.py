@@ -17,6 +17,7 @@ from earmark.training.summary import training_json, training_lines
 
 if TYPE_CHECKING:
     from earmark.data.dataset import Dataset
+    from earmark.embeddings.store import Store
     from earmark.training.training import Training
 
 
@@ -89,17 +90,28 @@ def train(
         forget()
         figures = training_json(training, str(output))
         if report is not None:
-            from earmark.report import contents_of_training, write_report
-
-            rows = training.out_of_fold.answers(training.classifier.labels)
-            contents = contents_of_training(training, dataset, this_command(), store)
-            say(f"report: {write_report(report, figures, rows, contents)}")
+            _report(report, training, dataset, figures, store)
     if as_json:
         print_json(figures)
     else:
         show(*training_lines(training, str(output)))
     report_read_warnings(training.read_warnings, training.read_notes)
     run.finish(training.skipped)
+
+
+def _report(
+    folder: Path,
+    training: Training,
+    dataset: Dataset,
+    figures: dict[str, Any],
+    store: Store | None,
+) -> None:
+    """Write the report of a training, and say where it is."""
+    from earmark.report import contents_of_training, write_report
+
+    rows = training.out_of_fold.answers(training.classifier.labels)
+    contents = contents_of_training(training, dataset, this_command(), store)
+    say(f"report: {write_report(folder, figures, rows, contents)}")
 
 
 def _trained(

@@ -254,7 +254,7 @@ def _arrange(array: np.ndarray, layer: Output, rows: int, path: Path) -> np.ndar
     place = place_of(path).name
     if array.dtype.name not in FLOATS:
         raise BackboneError(
-            f"{what}, of type {array.dtype.name}; layers must be float numbers. Name another"
+            f"{what}, of type {array.dtype.name}, but a layer must have float numbers. Name another"
             f" output in {place}."
         )
     axes = layer.axes or DEFAULT_AXES.get(array.ndim, "")
