@@ -1,0 +1,111 @@
+"""Record the network of a backbone as ONNX: one window in, the statistics of its layers out."""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from earmark.backbones.base import Backbone, layer_stats
+from earmark.backbones.networks.logmel import LogMel
+from earmark.backbones.networks.spectrogram_transformers import Fbank
+from earmark.classifier.onnx.front_end import RecordedFrontEnd, add_filters, add_kernel
+from earmark.classifier.onnx.graph import OPSET, Graph, load_onnx
+from earmark.errors import ModelError, first_line
+
+LayerNames = Sequence[tuple[str, str, str]]  # of frames, mean and variance of each layer
+EXAMPLE_STEPS = 20  # length of the window that is recorded, if lengths are free
+
+
+class RecordedWindow(nn.Module):
+    """The statistics of one window by a backbone, of operations that can be recorded."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        original = getattr(backbone, "front_end", None)
+        self.front_end = RecordedFrontEnd(original) if _is_known(original) else None
+        if self.front_end is not None:
+            backbone.front_end = self.front_end
+
+    def forward(
+        self, x: Tensor, valid: Tensor, kernel: Tensor | None = None, filters: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Return frames (1,), mean (D,) and variance (D,) of each layer, one after the other."""
+        backbone, outputs = self.backbone, []
+        if self.front_end is not None:
+            self.front_end.kernel, self.front_end.filters = kernel, filters
+        bands = {layer.name: layer.bands for layer in backbone.info.layers}
+        for name, y, weight in backbone.window_activations(x, valid):
+            stats = layer_stats(y, weight, bands[name], backbone.info.drops_rounding)
+            outputs += [stats.frames, stats.mean[0], stats.var[0]]
+        return tuple(outputs)
+
+
+def _is_known(front_end: object) -> bool:
+    return isinstance(front_end, LogMel | Fbank)
+
+
+def example_window(backbone: Backbone) -> tuple[Tensor, Tensor]:
+    """Return a window (1, n) and its real samples (1,) with which a network is recorded."""
+    info = backbone.info
+    core = info.window
+    if info.step:
+        core = min(core, max(EXAMPLE_STEPS * info.step, backbone.least_samples + 77))
+    n = core + 2 * info.context
+    x = torch.randn(1, n, generator=torch.Generator().manual_seed(0)) * 0.1
+    return x, torch.tensor([core])
+
+
+def add_network(graph: Graph, backbone: Backbone, number: int) -> tuple[Any, LayerNames]:
+    """Record a backbone; return the ONNX graph of one window and the names of its outputs.
+
+    The graph reads ``N/window`` (1, n) and ``N/valid`` (1,), where N is ``number``, and constants
+    that are computed outside of it, in ``graph``. Raises ModelError with the reason if the network
+    cannot be recorded.
+    """
+    onnx = load_onnx()
+    backbone = copy.deepcopy(backbone).eval()
+    module = RecordedWindow(backbone)
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    names = [
+        tuple(f"{part}_{k}" for part in ("frames", "mean", "var"))
+        for k in range(len(backbone.info.layers))
+    ]
+    inputs, example = ["window", "valid"], list(example_window(backbone))
+    if module.front_end is not None:
+        inputs += ["kernel", "filters"]
+        example += [module.front_end.kernel, module.front_end.filters]
+    try:
+        buffer = io.BytesIO()
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about branches, which the checks below would find
+            torch.onnx.export(
+                module,
+                tuple(example),
+                buffer,
+                dynamo=False,
+                input_names=inputs,
+                output_names=[name for layer in names for name in layer],
+                dynamic_axes={"window": {1: "n"}} if backbone.info.step else {},
+                opset_version=OPSET,
+                do_constant_folding=False,
+            )
+    except Exception as error:  # torch raises all kinds of exceptions
+        raise ModelError(
+            f"backbone {backbone.info.name!r} cannot be exported: {first_line(error)}. Train with"
+            " another backbone to get a classifier that can."
+        ) from error
+    model = onnx.compose.add_prefix(onnx.load_from_string(buffer.getvalue()), f"{number}/")
+    if module.front_end is not None:
+        original = module.front_end.original
+        kernel, filters = add_kernel(graph, original), add_filters(graph, original)
+        graph.compute("Identity", kernel, into=f"{number}/kernel")
+        graph.compute("Identity", filters, into=f"{number}/filters")
+    return model.graph, [tuple(f"{number}/{name}" for name in layer) for layer in names]
