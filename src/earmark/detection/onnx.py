@@ -176,8 +176,8 @@ class StreamGraph:
     def _resample(self, graph: Graph, reader: _Reader, x: str, core: int) -> str:
         """Resample a part of the stream; before the stream there is silence, without ringing."""
         assert reader.kernel is not None
-        y = add_resampling(graph, x, reader.kernel, reader.factor)
         count = (core + 2 * reader.context) // reader.factor
+        y = add_resampling(graph, x, reader.kernel, reader.factor, graph.constant([count]))
         window = graph.compute("Mul", WINDOW, graph.constant(reader.grid.hop))
         ahead = 0 if reader.blocks is None else (reader.blocks - 1) * reader.grid.hop
         at = graph.constant(np.arange(count) + ahead - reader.network.info.context)

@@ -17,6 +17,7 @@ from earmark.classifier.onnx import checks
 from earmark.classifier.onnx.clips import ClipGraph
 from earmark.classifier.onnx.graph import load_onnx
 from earmark.classifier.onnx.metadata import read_description, seal
+from earmark.classifier.onnx.networks import refusal
 from earmark.classifier.onnx.precision import halve_weights
 from earmark.classifier.recordings import Recordings
 from earmark.errors import EarmarkError, ModelError
@@ -197,16 +198,10 @@ def _graph_of(classifier: Classifier) -> _Graph:
 
 def _check_network(network: Backbone) -> None:
     """Refuse a backbone that cannot be exported; the message says why."""
-    name, reason = network.info.name, ""
     if network.runtime != "torch":
-        reason = f"is computed by {network.runtime} from a file of its own"
-    elif network.precision != "float32":
-        reason = f"was used in {network.precision}, and a graph computes in float32"
-    if reason:
-        raise ModelError(
-            f"backbone {name!r} cannot be exported, because it {reason}. Train with another"
-            " backbone or setting to get a classifier that can."
-        )
+        raise refusal(network, f"{network.runtime} computes it from a file of its own")
+    if network.precision != "float32":
+        raise refusal(network, f"it was used in {network.precision}, and graphs use float32")
 
 
 def _check_size(size: int) -> None:
