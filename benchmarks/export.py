@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import argparse
 import csv
+import functools
+import itertools
 import os
 import sys
 import time
@@ -143,16 +145,16 @@ def speed(folder: Path) -> None:
             clips.build_clip_graph(classifier, networks).SerializeToString(), options
         )
         x = 0.1 * np.random.default_rng(0).standard_normal(rate_hz).astype(np.float32)
-        times: dict[str, list[float]] = {"predict": [], "graph": []}
-        for _ in range(ROUNDS):
-            for name, answer in (
-                ("predict", lambda: session.predict(x, rate_hz=rate_hz)),
-                ("graph", lambda: checks.graph_answer(graph, x)),
-            ):
-                start = time.process_time()
-                for _ in range(RUNS):
-                    answer()
-                times[name].append((time.process_time() - start) / RUNS * 1e3)
+        answers = {
+            "predict": functools.partial(session.predict, x, rate_hz=rate_hz),
+            "graph": functools.partial(checks.graph_answer, graph, x),
+        }
+        times: dict[str, list[float]] = {name: [] for name in answers}
+        for _, (name, answer) in itertools.product(range(ROUNDS), answers.items()):
+            start = time.process_time()
+            for _ in range(RUNS):
+                answer()
+            times[name].append((time.process_time() - start) / RUNS * 1e3)
         ratios = np.array(times["graph"]) / times["predict"]
         rows.append(
             {
