@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from earmark.classifier.prediction import Prediction
     from earmark.classifier.session import Session
     from earmark.classifier.tagging import tag
+    from earmark.classifier.transformers_pipeline import AudioPipeline, pipeline
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.data.doctor.examination import doctor
@@ -27,11 +28,15 @@ if TYPE_CHECKING:
     from earmark.training.event_evaluation import DetectorEvaluation, evaluate_detector
     from earmark.training.finetuning.conduct import FineTuning, finetune
     from earmark.training.finetuning.recipe import Recipe
+    from earmark.training.sklearn import AudioClassifier, AudioEmbedder
     from earmark.training.training import Training, train
 
 _HOMES = {
+    "AudioClassifier": "training.sklearn",
+    "AudioEmbedder": "training.sklearn",
     "AudioError": "errors",
     "AudioOptions": "audio.options",
+    "AudioPipeline": "classifier.transformers_pipeline",
     "Classifier": "classifier.classifier",
     "Clip": "data.clip",
     "Dataset": "data.dataset",
@@ -57,6 +62,7 @@ _HOMES = {
     "list_backbones": "backbones.registry",
     "load": "classifier.classifier",
     "load_backbone": "backbones.registry",
+    "pipeline": "classifier.transformers_pipeline",
     "review": "labelling.reviewing",
     "tag": "classifier.tagging",
     "train": "training.training",
@@ -64,8 +70,11 @@ _HOMES = {
 }
 
 __all__ = [
+    "AudioClassifier",
+    "AudioEmbedder",
     "AudioError",
     "AudioOptions",
+    "AudioPipeline",
     "Classifier",
     "Clip",
     "Dataset",
@@ -92,6 +101,7 @@ __all__ = [
     "list_backbones",
     "load",
     "load_backbone",
+    "pipeline",
     "review",
     "tag",
     "train",
