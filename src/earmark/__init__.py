@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from earmark.classifier.prediction import Prediction
     from earmark.classifier.session import Session
     from earmark.classifier.tagging import tag
-    from earmark.classifier.transformers_pipeline import AudioPipeline, pipeline
+    from earmark.classifier.transformers_pipeline import pipeline
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.data.doctor.examination import doctor
@@ -36,7 +36,6 @@ _HOMES = {
     "AudioEmbedder": "training.sklearn",
     "AudioError": "errors",
     "AudioOptions": "audio.options",
-    "AudioPipeline": "classifier.transformers_pipeline",
     "Classifier": "classifier.classifier",
     "Clip": "data.clip",
     "Dataset": "data.dataset",
@@ -74,7 +73,6 @@ __all__ = [
     "AudioEmbedder",
     "AudioError",
     "AudioOptions",
-    "AudioPipeline",
     "Classifier",
     "Clip",
     "Dataset",

@@ -154,15 +154,20 @@ class AudioPipeline:
             return list(self._answers(clips, most))
         if isinstance(inputs, Iterator):
             return self._answers((_clip(item, rate_hz) for item in inputs), most)
-        return _answer(self._session.predict(_clip(inputs, rate_hz)), most)
+        return _answer(self._predict(_clip(inputs, rate_hz)), most)
+
+    def _predict(self, clip: Clip) -> Prediction:
+        """Classify one clip; AudioError if it cannot be read."""
+        prediction = self._session.predict(clip)
+        assert isinstance(prediction, Prediction)
+        return prediction
 
     def _answers(self, clips: Iterable[Clip], most: int | None) -> Iterator[Answer]:
         """Yield the answer for each clip; AudioError for the first that cannot be read."""
         clips, given = itertools.tee(clips)
         for clip, prediction in zip(clips, self._session.predict_iter(given), strict=True):
-            if prediction.error is not None:
-                self._session.predict(clip)  # raises the error itself
-            yield _answer(prediction, most)
+            is_read = prediction.error is None
+            yield _answer(prediction if is_read else self._predict(clip), most)
 
     def _check_function(self, name: str | None) -> None:
         """Refuse a function that the scores of the classifier do not come from."""

@@ -7,6 +7,7 @@ The estimators keep no networks, so that they can be copied, pickled and sent to
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,8 +39,14 @@ from earmark.training.sklearn_inputs import (
     check_length,
     labelled,
 )
-from earmark.training.sklearn_recordings import TakesRecordings, warn
+from earmark.training.sklearn_recordings import (
+    EXPECTED_FAILED_CHECKS,
+    TakesRecordings,
+    warn,
+)
 from earmark.training.training import Settings, backbone_names, train_embedded, usable_backbones
+
+__all__ = ["EXPECTED_FAILED_CHECKS", "AudioClassifier", "AudioEmbedder"]
 
 
 class AudioClassifier(ClassifierMixin, TakesRecordings):  # type: ignore[misc]
@@ -201,6 +208,8 @@ class AudioClassifier(ClassifierMixin, TakesRecordings):  # type: ignore[misc]
         return classes, labels
 
     def _settings(self, store: Store | None) -> Settings:
+        if not isinstance(self.folds, numbers.Integral) or self.folds < 2:
+            raise InputError(f"folds is {self.folds!r}. Give a whole number, at least 2.")
         names = ",".join(map(registry.absolute_name, self.backbone.split(",")))
         return Settings(
             backbone=names,
@@ -356,7 +365,7 @@ class AudioEmbedder(TransformerMixin, TakesRecordings):  # type: ignore[misc]
         return np.hstack([each.features(use.layers) for each, use in parts])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Return the names (D,) of the features, such as 'logmel/mel mean 0'.
+        """Return the names (D,) of the features, such as 'vggish/embedding mean 0'.
 
         Parameters
         ----------
