@@ -116,6 +116,16 @@ def test_every_form_of_recordings_gives_the_same_scores(X, y, form):
     assert fitted.predict_proba(given) == pytest.approx(expected, abs=2e-3)
 
 
+def test_one_channel_can_be_read(X, y):
+    rng = np.random.default_rng(0)
+    loud = [np.stack([rng.uniform(-1, 1, 8_000), samples_of(path)], 1) for path in X]
+    right = {"rate_hz": RATE_HZ, "audio": earmark.AudioOptions(channel=2)}
+    scores = model(**right).fit(loud, y).predict_proba(loud)
+    assert scores == pytest.approx(model().fit(X, y).predict_proba(X), abs=2e-3)
+    embedded = earmark.AudioEmbedder("logmel", **right).fit_transform(loud)
+    assert embedded == pytest.approx(earmark.AudioEmbedder("logmel").fit_transform(X), abs=2e-2)
+
+
 def test_arrays_may_have_different_lengths_and_rates(X, y):
     cut = [samples_of(path)[: 4_000 + 300 * k] for k, path in enumerate(X)]
     slow = [{"raw": x[::2], "sampling_rate": RATE_HZ // 2} for x in cut]  # as in Hugging Face's

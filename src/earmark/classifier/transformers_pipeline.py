@@ -62,8 +62,12 @@ def pipeline(
     >>> classify("new.wav", top_k=1)
     [{'score': 0.99..., 'label': 'low'}]
     """
+    if isinstance(model, (str, Path)):
+        model = load(model)
+    if not isinstance(model, Classifier):
+        raise EarmarkError(f"model is a {type(model).__name__}. Give a classifier or its file.")
     return AudioPipeline(
-        load(model) if isinstance(model, (str, Path)) else model,
+        model,
         top_k=top_k,
         function_to_apply=function_to_apply,
         sampling_rate=sampling_rate,
@@ -189,6 +193,11 @@ def _clip(item: Any, rate_hz: int | None) -> Clip:
     """Return one recording as a clip; EarmarkError for anything else."""
     samples, own_hz = samples_of(item, "the input")
     if own_hz is not None or hasattr(samples, "__array__"):
+        if own_hz is None and rate_hz is None:
+            raise EarmarkError(
+                "an array needs a rate. Give sampling_rate, such as sampling_rate=16_000, or a"
+                " mapping with 'array' and 'sampling_rate'."
+            )
         source = SampleSource.of(samples, rate_hz if own_hz is None else own_hz, "the samples")
         return Clip(Path(source.name), recording=source)
     clip = one_clip(samples) if isinstance(samples, _FILES) else None

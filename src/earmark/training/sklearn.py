@@ -17,6 +17,7 @@ from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.backbones import registry
 from earmark.backbones.auto import AUTO
 from earmark.backbones.base import Backbone
@@ -77,6 +78,8 @@ class AudioClassifier(ClassifierMixin, TakesRecordings):  # type: ignore[misc]
     store : str, Path or bool, optional
         The file where embeddings are read and saved, so that each clip is embedded once. True is
         the store of the commands. Without it, nothing is saved.
+    audio : AudioOptions, optional
+        How recordings are read, such as one channel only.
     precision, engine : str
         As in :func:`earmark.load_backbone`.
     estimate : bool
@@ -121,6 +124,7 @@ class AudioClassifier(ClassifierMixin, TakesRecordings):  # type: ignore[misc]
         unknown: float | None = None,
         rate_hz: int | None = None,
         store: str | Path | bool | None = None,
+        audio: AudioOptions | None = None,
         precision: str = "exact",
         engine: str = "auto",
         estimate: bool = False,
@@ -133,6 +137,7 @@ class AudioClassifier(ClassifierMixin, TakesRecordings):  # type: ignore[misc]
         self.unknown = unknown
         self.rate_hz = rate_hz
         self.store = store
+        self.audio = audio
         self.precision = precision
         self.engine = engine
         self.estimate = estimate
@@ -158,7 +163,7 @@ class AudioClassifier(ClassifierMixin, TakesRecordings):  # type: ignore[misc]
         with as_input_errors():
             clips = self._clips(X, is_fit=True)
             classes, labels = self._classes(y, clips)
-            data = Dataset(labelled(clips, labels, groups), "X")
+            data = Dataset(labelled(clips, labels, groups), "X", audio=self.audio or AS_IT_IS)
             with self._open_store() as store:
                 settings = self._settings(store)
                 embedded = self._embedded(data, settings)
@@ -283,6 +288,8 @@ class AudioEmbedder(TransformerMixin, TakesRecordings):  # type: ignore[misc]
         The sample rate of arrays. Files, and mappings with 'sampling_rate', have their own.
     store : str, Path or bool, optional
         As in :class:`AudioClassifier`.
+    audio : AudioOptions, optional
+        As in :class:`AudioClassifier`.
     precision, engine : str
         As in :func:`earmark.load_backbone`.
 
@@ -314,6 +321,7 @@ class AudioEmbedder(TransformerMixin, TakesRecordings):  # type: ignore[misc]
         layers: str = "last",
         rate_hz: int | None = None,
         store: str | Path | bool | None = None,
+        audio: AudioOptions | None = None,
         precision: str = "exact",
         engine: str = "auto",
     ) -> None:
@@ -321,6 +329,7 @@ class AudioEmbedder(TransformerMixin, TakesRecordings):  # type: ignore[misc]
         self.layers = layers
         self.rate_hz = rate_hz
         self.store = store
+        self.audio = audio
         self.precision = precision
         self.engine = engine
 
@@ -360,7 +369,7 @@ class AudioEmbedder(TransformerMixin, TakesRecordings):  # type: ignore[misc]
         """Return the embeddings (N, D) float32 of N recordings."""
         networks = self._networks()
         with as_input_errors():
-            embeddings = self._embed(self._clips(X), networks)
+            embeddings = self._embed(self._clips(X), networks, self.audio or AS_IT_IS)
         parts = zip(embeddings, self.backbones_, strict=True)
         return np.hstack([each.features(use.layers) for each, use in parts])
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 
-from earmark.audio.options import AS_IT_IS, AudioOptions
+from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
 from earmark.embeddings.embedding import Embeddings, embed
@@ -60,7 +60,7 @@ class TakesRecordings(BaseEstimator):  # type: ignore[misc]
         )
 
     def _embed(
-        self, clips: Sequence[Clip], networks: Sequence[Backbone], options: AudioOptions = AS_IT_IS
+        self, clips: Sequence[Clip], networks: Sequence[Backbone], options: AudioOptions
     ) -> list[Embeddings]:
         """Embed the clips with each network; raise AudioError for one that cannot be read."""
         with self._open_store() as store:
