@@ -309,6 +309,12 @@ REFUSED = {
     "NaN in a list": (list(_with(3, np.inf)), LABELS, {}, "X[3]: "),
     "missing": ([*GOOD[:7], None], LABELS, {}, "X[7] is missing, which is not a recording"),
     "words": ([["a"], ["b", "c"]], LABELS, {}, "X[0] is not a waveform of numbers."),
+    "a table": (
+        pd.DataFrame({"label": LABELS, "path": LABELS, "n": range(8)}),
+        LABELS,
+        {},
+        "X is a data frame with several columns, but one column",
+    ),
     "an object": ([*GOOD[:7], object()], LABELS, {}, "X[7] is a object, which is not"),
     "no sampling_rate": (
         [{"array": GOOD[0]}],
@@ -372,6 +378,6 @@ def test_what_is_missing_from_a_recording_is_warned_of_once(X, y, tmp_path):
         content = Path(X[0]).read_bytes()
         cut.append(tmp_path / f"{k}.wav")
         cut[-1].write_bytes(content[: len(content) * (3 - k) // 4])
-    with pytest.warns(earmark.EarmarkWarning, match="There are 1 more such warnings") as warned:
+    with pytest.warns(earmark.EarmarkWarning, match=r"\(1 more warning of this kind\)") as warned:
         model().fit([*X, *cut], [*y, "high", "high"])
     assert len(warned) == 1

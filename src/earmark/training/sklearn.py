@@ -175,7 +175,8 @@ class AudioClassifier(ClassifierMixin, TakesRecordings):  # type: ignore[misc]
     def predict(self, X: Any) -> np.ndarray:
         """Return the class (N,) of each recording, or 'unknown' if ``unknown`` was given."""
         features = self._features(X)
-        best = np.asarray(self.classes_[self._logits(features).argmax(1)])
+        scores = self.classifier_.scores(features)[:, self._columns]
+        best = np.asarray(self.classes_[scores.argmax(1)])
         below = self.classifier_.decision_rule.unknown_threshold
         if below is None:
             return best
@@ -189,7 +190,9 @@ class AudioClassifier(ClassifierMixin, TakesRecordings):  # type: ignore[misc]
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Return calibrated logits (N, K) of recordings; for two classes their difference (N,)."""
-        logits = self._logits(self._features(X))
+        features = self._features(X)
+        head, calibration = self.classifier_.head, self.classifier_.calibration
+        logits = calibration.logits(head.logits(features))[:, self._columns]
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def _classes(self, y: Any, clips: Sequence[Clip]) -> tuple[np.ndarray, list[str]]:
@@ -265,11 +268,6 @@ class AudioClassifier(ClassifierMixin, TakesRecordings):  # type: ignore[misc]
             embeddings = self._embed(clips, networks, classifier.audio)
         infos = [network.info for network in networks]
         return compute_features(infos, [e.matrix[:] for e in embeddings], classifier.features)
-
-    def _logits(self, features: np.ndarray) -> np.ndarray:
-        """Return calibrated logits (N, K) for features (N, D), in the order of ``classes_``."""
-        logits = self.classifier_.head.logits(features)
-        return self.classifier_.calibration.logits(logits)[:, self._columns]
 
 
 class AudioEmbedder(TransformerMixin, TakesRecordings):  # type: ignore[misc]

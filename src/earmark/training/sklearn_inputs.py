@@ -8,6 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,7 @@ def _items(X: Any) -> list[Any] | None:
     column = _column(X)
     if column is not None:
         return _refuse_one_waveform(column)
+    _refuse_table(X)
     if hasattr(X, "__array__"):
         array = np.asarray(X)
         if array.ndim == 1:
@@ -152,6 +154,20 @@ def _column(values: Any) -> list[Any] | None:
     return [None if m else cell for cell, m in zip(native.to_list(), missing, strict=True)]
 
 
+def _refuse_table(X: Any) -> None:
+    """Refuse a data frame that has text, such as paths, beside other columns."""
+    import narwhals.stable.v2 as nw
+
+    frame = nw.from_native(X, pass_through=True)
+    if isinstance(frame, (nw.DataFrame, nw.LazyFrame)):
+        texts = [name for name, kind in frame.collect_schema().items() if kind == nw.String]
+        if texts:
+            raise InputError(
+                f"X is a data frame with several columns, but one column of recordings is needed."
+                f" Give it alone, such as X[{texts[0]!r}]."
+            )
+
+
 def _refuse_one_waveform(items: list[Any]) -> list[Any]:
     if items and all(map(_is_number, items)):
         raise InputError(
@@ -165,7 +181,9 @@ def _rows(X: Any) -> list[np.ndarray]:
     """Return the rows of a 2-D array of numbers; scikit-learn says what is wrong with others."""
     from sklearn.utils.validation import check_array
 
-    table = check_array(X, dtype="numeric", ensure_all_finite=False)
+    names = signature(check_array).parameters
+    finite = "ensure_all_finite" if "ensure_all_finite" in names else "force_all_finite"  # till 1.5
+    table = check_array(X, dtype="numeric", **{finite: False})
     wrong = ~np.isfinite(table).all(1)
     if wrong.any():
         raise InputError(

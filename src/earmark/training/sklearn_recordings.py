@@ -16,7 +16,7 @@ from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
 from earmark.embeddings.embedding import Embeddings, embed
 from earmark.embeddings.store import Store
-from earmark.errors import EarmarkWarning, InputError
+from earmark.errors import EarmarkWarning, InputError, amount
 from earmark.training.sklearn_inputs import clips_of
 
 _ANY_LENGTH = "waveforms may have any length, so a wider or narrower 2-D array is no mistake"
@@ -80,5 +80,6 @@ class TakesRecordings(BaseEstimator):  # type: ignore[misc]
 def warn(texts: Sequence[str]) -> None:
     """Warn once about all recordings from which something is missing."""
     if texts:
-        more = "" if len(texts) == 1 else f" There are {len(texts) - 1:,} more such warnings."
-        warnings.warn(f"{texts[0].rstrip('.')}.{more}", EarmarkWarning, stacklevel=3)
+        left = amount(len(texts) - 1, "more warning")
+        more = f" ({left} of this kind)" if len(texts) > 1 else ""
+        warnings.warn(f"{texts[0].rstrip('.')}{more}.", EarmarkWarning, stacklevel=3)
