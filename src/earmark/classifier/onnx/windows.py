@@ -95,15 +95,15 @@ def add_backbone(graph: Graph, backbone: Backbone, number: int, waveform: str) -
     count = graph.compute("Max", _ceiling(graph, longer, info.hop), one)
     core = graph.constant([info.window])
     if info.step:
-        shortest = graph.compute(
-            "Mul", _ceiling(graph, n, info.step), graph.constant([info.step])
-        )
+        shortest = graph.compute("Mul", _ceiling(graph, n, info.step), graph.constant([info.step]))
         core = graph.compute("Where", graph.compute("Equal", count, one), shortest, core)
     last = graph.compute("Mul", graph.compute("Sub", count, one), graph.constant([info.hop]))
     end = graph.compute("Add", last, core)
     end = graph.compute("Max", end, graph.constant([backbone.least_samples]))
     context = graph.constant([info.context])
-    right = graph.compute("Sub", graph.compute("Add", end, context), graph.compute("Shape", prepared))
+    right = graph.compute(
+        "Sub", graph.compute("Add", end, context), graph.compute("Shape", prepared)
+    )
     padded = graph.compute("Pad", prepared, graph.compute("Concat", context, right, axis=0))
     network, names = add_network(graph, backbone, number)
 

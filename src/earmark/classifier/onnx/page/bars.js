@@ -23,11 +23,10 @@ export class Bars {
   #labels;
   #rows;
 
-  constructor(list, labels) {
+  constructor(list, labels, most = MOST) {
     this.#list = list;
     this.#labels = labels;
-    this.#rows = Array.from({ length: Math.min(labels.length, MOST) }, newRow);
-    list.replaceChildren(...this.#rows.map(({ row }) => row));
+    this.#draw(Math.min(labels.length, most));
   }
 
   /** Shows an answer of `decide`; `isSteady` keeps the classes in the order of their labels. */
@@ -41,9 +40,13 @@ export class Bars {
 
   /** Shows every class, not only the best. */
   showAll(answer) {
-    this.#rows = Array.from({ length: this.#labels.length }, newRow);
-    this.#list.replaceChildren(...this.#rows.map(({ row }) => row));
+    this.#draw(this.#labels.length);
     this.show(answer);
+  }
+
+  #draw(length) {
+    this.#rows = Array.from({ length }, newRow);
+    this.#list.replaceChildren(...this.#rows.map(({ row }) => row));
   }
 
   get hidden() {

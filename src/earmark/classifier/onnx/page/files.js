@@ -4,6 +4,7 @@ import { decide } from "./decide.js";
 import { readFile } from "./sound.js";
 
 const MOST_SHOWN = 50;
+const BARS = 5; // of a file, and one for each chosen class
 
 export function startFiles(engine, description) {
   const [input, drop] = ["files", "drop"].map((id) => document.getElementById(id));
@@ -63,7 +64,7 @@ function showAnswer(row, answer, decided, description) {
       `${nearest.label} (${percent(nearest.score)}).`));
   }
   const list = element("ol", "bars");
-  const bars = new Bars(list, description.labels);
+  const bars = new Bars(list, description.labels, Math.max(BARS, decided.chosen.length));
   bars.show(decided);
   row.append(list);
   if (bars.hidden > 0) {
