@@ -56,6 +56,10 @@ class Graph:
         self.nodes.append(self._helper.make_node(kind, list(inputs), [output], **attributes))
         return output
 
+    def rename(self, name: str) -> None:
+        """Give the output of the last node another name."""
+        self.nodes[-1].output[0] = name
+
     def compute_several(
         self, kind: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
     ) -> None:

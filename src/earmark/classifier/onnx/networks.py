@@ -28,27 +28,23 @@ class RecordedWindow(nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
+        self.front_end: RecordedFrontEnd | None = None
         original = getattr(backbone, "front_end", None)
-        self.front_end = RecordedFrontEnd(original) if _is_known(original) else None
-        if self.front_end is not None:
-            backbone.front_end = self.front_end
+        if isinstance(original, LogMel | Fbank):
+            backbone.front_end = self.front_end = RecordedFrontEnd(original)
 
     def forward(
         self, x: Tensor, valid: Tensor, kernel: Tensor | None = None, filters: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         """Return frames (1,), mean (D,) and variance (D,) of each layer, one after the other."""
         backbone, outputs = self.backbone, []
-        if self.front_end is not None:
+        if self.front_end is not None and kernel is not None and filters is not None:
             self.front_end.kernel, self.front_end.filters = kernel, filters
         bands = {layer.name: layer.bands for layer in backbone.info.layers}
         for name, y, weight in backbone.window_activations(x, valid):
             stats = layer_stats(y, weight, bands[name], backbone.info.drops_rounding)
             outputs += [stats.frames, stats.mean[0], stats.var[0]]
         return tuple(outputs)
-
-
-def _is_known(front_end: object) -> bool:
-    return isinstance(front_end, LogMel | Fbank)
 
 
 def example_window(backbone: Backbone) -> tuple[Tensor, Tensor]:
@@ -74,10 +70,8 @@ def add_network(graph: Graph, backbone: Backbone, number: int) -> tuple[Any, Lay
     module = RecordedWindow(backbone)
     for parameter in module.parameters():
         parameter.requires_grad_(False)
-    names = [
-        tuple(f"{part}_{k}" for part in ("frames", "mean", "var"))
-        for k in range(len(backbone.info.layers))
-    ]
+    layers = range(len(backbone.info.layers))
+    names = [(f"frames_{k}", f"mean_{k}", f"var_{k}") for k in layers]
     inputs, example = ["window", "valid"], list(example_window(backbone))
     if module.front_end is not None:
         inputs += ["kernel", "filters"]
@@ -89,7 +83,7 @@ def add_network(graph: Graph, backbone: Backbone, number: int) -> tuple[Any, Lay
             torch.onnx.export(
                 module,
                 tuple(example),
-                buffer,
+                buffer,  # type: ignore[arg-type]  # which this exporter can write to
                 dynamo=False,
                 input_names=inputs,
                 output_names=[name for layer in names for name in layer],
@@ -108,4 +102,4 @@ def add_network(graph: Graph, backbone: Backbone, number: int) -> tuple[Any, Lay
         kernel, filters = add_kernel(graph, original), add_filters(graph, original)
         graph.compute("Identity", kernel, into=f"{number}/kernel")
         graph.compute("Identity", filters, into=f"{number}/filters")
-    return model.graph, [tuple(f"{number}/{name}" for name in layer) for layer in names]
+    return model.graph, [(f"{number}/{a}", f"{number}/{b}", f"{number}/{c}") for a, b, c in names]

@@ -17,40 +17,45 @@ LEAST_FRAMES = 1e-9  # as in ``embeddings/pooling.py``
 
 
 class Moments(NamedTuple):
-    """Names of a layer's means and standard deviations over a clip, (D,) float32 each."""
+    """Names of a layer's means and standard deviations over a clip or window, (D,) each."""
 
     mean: str
     deviation: str
 
 
-def add_rate(graph: Graph, waveform: str, from_hz: int, to_hz: int) -> str:
-    """Resample ``waveform`` (n,) by a whole factor, as soxr does in ``audio/resampling.py``."""
-    if from_hz == to_hz:
-        return waveform
+def whole_factor(from_hz: int, to_hz: int) -> int:
+    """Return ``from_hz / to_hz``; ModelError if it is not a whole number."""
     if from_hz % to_hz:
         raise ModelError(
             f"its backbones read {from_hz} and {to_hz} Hz, and a graph resamples by whole factors"
             " only. Train with backbones of equal rates, or export a classifier of one backbone."
         )
-    factor = from_hz // to_hz
+    return from_hz // to_hz
+
+
+def add_rate(graph: Graph, waveform: str, from_hz: int, to_hz: int) -> str:
+    """Resample ``waveform`` (n,) by a whole factor, as soxr does in ``audio/resampling.py``."""
+    factor = whole_factor(from_hz, to_hz)
+    if factor == 1:
+        return waveform
     kernel = resampling_kernel(from_hz, to_hz)
-    reach = len(kernel) // 2
-    rows = graph.compute("Reshape", waveform, graph.constant([1, 1, -1]))
+    reach, zero = graph.constant([len(kernel) // 2]), graph.constant([0])
     n = graph.compute("Shape", waveform)
-    even = graph.compute("Mod", graph.compute("Neg", n), graph.constant([factor]))
-    # round(n / factor) samples: half a factor or more of a last step counts as a sample
-    right = graph.compute("Add", even, graph.constant([reach]))
-    zeros = graph.constant([0])
-    pads = [zeros, zeros, graph.constant([reach]), zeros, zeros, right]
-    padded = graph.compute("Pad", rows, graph.compute("Concat", *pads, axis=0))
-    y = graph.compute(
-        "Conv", padded, graph.floats(kernel[None, None]), strides=[factor], pads=[0, 0]
-    )
+    odd = graph.compute("Mod", graph.compute("Neg", n), graph.constant([factor]))
+    pads = graph.compute("Concat", reach, graph.compute("Add", odd, reach), axis=0)
+    padded = graph.compute("Pad", waveform, pads)
+    y = add_resampling(graph, padded, kernel, factor)
     count = graph.compute(
         "Div", graph.compute("Add", n, graph.constant([factor // 2])), graph.constant([factor])
     )
-    flat = graph.compute("Reshape", y, graph.constant([-1]))
-    return graph.slice(flat, zeros, count)
+    return graph.slice(y, zero, count)  # round(n / factor) samples
+
+
+def add_resampling(graph: Graph, x: str, kernel: np.ndarray, factor: int) -> str:
+    """Correlate ``x`` (n,) with a kernel at every ``factor``-th sample, without padding."""
+    rows = graph.compute("Reshape", x, graph.constant([1, 1, -1]))
+    y = graph.compute("Conv", rows, graph.floats(kernel[None, None]), strides=[factor])
+    return graph.compute("Reshape", y, graph.constant([-1]))
 
 
 def resampling_kernel(from_hz: int, to_hz: int) -> np.ndarray:
@@ -82,15 +87,22 @@ def add_preparation(graph: Graph, backbone: Backbone, waveform: str) -> str:
     return graph.cast(graph.compute("Div", centred, graph.compute("Sqrt", floored)), "FLOAT")
 
 
-def add_backbone(graph: Graph, backbone: Backbone, number: int, waveform: str) -> list[Moments]:
+def add_backbone(
+    graph: Graph, backbone: Backbone, number: int, waveform: str, has_context: bool = False
+) -> list[Moments]:
     """Add a backbone that reads ``waveform`` (n,) at its rate; return the moments of its layers.
 
-    The windows are those of ``audio/windows.py``.
+    The windows are those of ``audio/windows.py``. If ``has_context``, the waveform has the samples
+    before and after the clip, ``info.context`` of each; else there is silence.
     """
     info = backbone.info
-    one, zero = graph.constant([1]), graph.constant([0])
+    one = graph.constant([1])
     prepared = add_preparation(graph, backbone, waveform)
-    n = graph.compute("Max", graph.compute("Shape", prepared), one)
+    samples = graph.compute("Shape", prepared)
+    if has_context:
+        n = graph.compute("Sub", samples, graph.constant([2 * info.context]))
+    else:
+        n = graph.compute("Max", samples, one)
     longer = graph.compute("Sub", n, graph.constant([info.window - info.hop]))
     count = graph.compute("Max", _ceiling(graph, longer, info.hop), one)
     core = graph.constant([info.window])
@@ -100,20 +112,43 @@ def add_backbone(graph: Graph, backbone: Backbone, number: int, waveform: str) -
     last = graph.compute("Mul", graph.compute("Sub", count, one), graph.constant([info.hop]))
     end = graph.compute("Add", last, core)
     end = graph.compute("Max", end, graph.constant([backbone.least_samples]))
-    context = graph.constant([info.context])
-    right = graph.compute(
-        "Sub", graph.compute("Add", end, context), graph.compute("Shape", prepared)
-    )
-    padded = graph.compute("Pad", prepared, graph.compute("Concat", context, right, axis=0))
-    network, names = add_network(graph, backbone, number)
-
-    body = Graph(f"{number}/body_")
-    start = body.compute("Mul", body.column(f"{number}/turn"), graph.constant([info.hop]))
-    valid = body.compute("Min", core, body.compute("Sub", n, start), into=f"{number}/valid")
-    if backbone.least_samples:
-        length = body.compute("Max", valid, graph.constant([backbone.least_samples]))
+    if has_context:
+        pads = [graph.constant([0]), graph.compute("Sub", end, n)]
     else:
-        length = body.compute("Add", core, graph.constant([2 * info.context]))
+        context = graph.constant([info.context])
+        pads = [context, graph.compute("Sub", graph.compute("Add", end, context), samples)]
+    padded = graph.compute("Pad", prepared, graph.compute("Concat", *pads, axis=0))
+    turns = graph.compute("Squeeze", count, graph.constant([0]))
+    return [
+        add_merge(graph, info, *names)
+        for names in _add_loop(graph, backbone, number, padded, turns, _Cut(n, core))
+    ]
+
+
+class _Cut(NamedTuple):
+    """Names of a clip's length and of the length of its windows' cores, (1,) each."""
+
+    n: str
+    core: str
+
+
+def _add_loop(
+    graph: Graph, backbone: Backbone, number: int, padded: str, turns: str, cut: _Cut
+) -> list[tuple[str, str, str]]:
+    """Run a network over the windows of a padded clip.
+
+    Returns the names of frames (W, 1), means and variances (W, D) of each layer.
+    """
+    info = backbone.info
+    network, names = add_network(graph, backbone, number)
+    body = Graph(f"{number}/body_")
+    start = body.compute("Mul", body.column(f"{number}/turn"), body.constant([info.hop]))
+    real = body.compute("Sub", cut.n, start)
+    valid = body.compute("Min", cut.core, real, into=f"{number}/valid")
+    if backbone.least_samples:
+        length = body.compute("Max", valid, body.constant([backbone.least_samples]))
+    else:
+        length = body.compute("Add", cut.core, body.constant([2 * info.context]))
     window = body.slice(padded, start, body.compute("Add", start, length))
     body.compute("Unsqueeze", window, body.constant([0]), into=f"{number}/window")
     body.add_graph(network)
@@ -123,15 +158,14 @@ def add_backbone(graph: Graph, backbone: Backbone, number: int, waveform: str) -
         outputs.append(body.value(frames, "FLOAT", [1]))
         outputs += [body.value(name, "FLOAT", [layer.size]) for name in (mean, var)]
     inputs = [body.value(f"{number}/turn", "INT64", []), body.value(f"{number}/goes", "BOOL", [])]
-    joined = [f"{name}_of_windows" for layer in names for name in layer]
-    turns = graph.compute("Squeeze", count, zero)
+    joined = [(f"{a}_of_windows", f"{b}_of_windows", f"{c}_of_windows") for a, b, c in names]
     graph.compute_several(
         "Loop",
         [turns, graph.constant(True, np.bool_, f"{number}/always")],
-        joined,
+        [name for layer in joined for name in layer],
         body=body.proto("window", inputs, outputs),
     )
-    return add_pooling(graph, info, [tuple(joined[i : i + 3]) for i in range(0, len(joined), 3)])
+    return joined
 
 
 def _ceiling(graph: Graph, n: str, step: int) -> str:
@@ -141,26 +175,20 @@ def _ceiling(graph: Graph, n: str, step: int) -> str:
     )
 
 
-def add_pooling(
-    graph: Graph, info: BackboneInfo, stats: list[tuple[str, str, str]]
-) -> list[Moments]:
-    """Merge the statistics of W windows, as ``embeddings/pooling.py`` does, and round them.
-
-    ``stats`` are the names of frames (W, 1), means and variances (W, D) of each layer.
-    """
-    merged = [_merge(graph, info, *names) for names in stats]
-    flat = graph.compute("Concat", *(x for moments in merged for x in moments), axis=0)
+def add_rounding(graph: Graph, info: BackboneInfo, moments: list[Moments]) -> list[Moments]:
+    """Round the moments of a clip's layers as the store does: to float16, unless it overflows."""
+    flat = graph.compute("Concat", *(name for layer in moments for name in layer), axis=0)
     half = graph.cast(graph.cast(flat, "FLOAT16"), "FLOAT")
     peak = graph.compute("ReduceMax", graph.compute("Abs", half), keepdims=0)
     fits = graph.compute("LessOrEqual", peak, graph.floats(MOST_HALF))
     stored = graph.compute("Where", fits, half, graph.cast(flat, "FLOAT"))
     sizes = [size for layer in info.layers for size in (layer.size, layer.size)]
-    names = [f"{name}_stored" for moments in merged for name in moments]
+    names = [f"{name}_stored" for layer in moments for name in layer]
     graph.compute_several("Split", [stored, graph.constant(sizes)], names, axis=0)
     return [Moments(*names[i : i + 2]) for i in range(0, len(names), 2)]
 
 
-def _merge(graph: Graph, info: BackboneInfo, frames: str, mean: str, var: str) -> Moments:
+def add_merge(graph: Graph, info: BackboneInfo, frames: str, mean: str, var: str) -> Moments:
     """Combine the moments of W windows, weighted by frames (Chan et al. 1979): (D,) float64."""
     frames, mean, var = (graph.cast(name, "DOUBLE") for name in (frames, mean, var))
     all_frames = graph.compute("Max", graph.total(frames), graph.doubles([[LEAST_FRAMES]]))
