@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from earmark.audio.options import AudioOptions
     from earmark.backbones.registry import list_backbones, load_backbone
     from earmark.classifier.classifier import Classifier, load
+    from earmark.classifier.onnx.exporting import export
     from earmark.classifier.prediction import Prediction
     from earmark.classifier.session import Session
     from earmark.classifier.tagging import tag
@@ -53,6 +54,7 @@ _HOMES = {
     "evaluate": "training.evaluation",
     "evaluate_detector": "training.event_evaluation",
     "doctor": "data.doctor.examination",
+    "export": "classifier.onnx.exporting",
     "finetune": "training.finetuning.conduct",
     "list_backbones": "backbones.registry",
     "load": "classifier.classifier",
@@ -88,6 +90,7 @@ __all__ = [
     "embed",
     "evaluate",
     "evaluate_detector",
+    "export",
     "finetune",
     "list_backbones",
     "load",

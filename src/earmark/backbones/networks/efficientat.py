@@ -323,6 +323,7 @@ def _describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         parameters=release.parameters,
         source=f"arXiv:2211.04772; {release.file.url}",
         licence="MIT",
+        notice="Copyright (c) 2022 Florian Schmid",
         version=2,
         earlier=(1,),
         drops_rounding_since=2,

@@ -215,6 +215,7 @@ def _base(name: str, summary: str) -> BackboneInfo:
         parameters=94_370_944,
         source=f"arXiv:2006.11477; weights from huggingface.co/facebook/{name}",
         licence="Apache-2.0",
+        notice="Copyright Facebook, Inc. and its affiliates",
         version=2,
         earlier=(1,),
         drops_rounding_since=2,

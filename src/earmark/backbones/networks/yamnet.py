@@ -153,6 +153,7 @@ _INFO = BackboneInfo(
     parameters=3_729_481,
     source=f"github.com/tensorflow/models, research/audioset/yamnet; {FILE.url}",
     licence="Apache-2.0",
+    notice="Copyright The TensorFlow Authors",
     version=3,
     earlier=(1, 2),
     drops_rounding_since=2,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -92,14 +92,42 @@ def add_network(graph: Graph, backbone: Backbone, number: int) -> tuple[Any, Lay
                 do_constant_folding=False,
             )
     except Exception as error:  # torch raises all kinds of exceptions
-        raise ModelError(
-            f"backbone {backbone.info.name!r} cannot be exported: {first_line(error)}. Train with"
-            " another backbone to get a classifier that can."
-        ) from error
-    model = onnx.compose.add_prefix(onnx.load_from_string(buffer.getvalue()), f"{number}/")
+        raise refusal(backbone, first_line(error)) from error
+    recorded = onnx.load_from_string(buffer.getvalue()).graph
+    if any(attribute.HasField("g") for node in recorded.node for attribute in node.attribute):
+        raise refusal(backbone, "what it computes depends on its input")
+    _rename(recorded, f"{number}/", {name for layer in names for name in layer} | {*inputs})
     if module.front_end is not None:
         original = module.front_end.original
         kernel, filters = add_kernel(graph, original), add_filters(graph, original)
         graph.compute("Identity", kernel, into=f"{number}/kernel")
         graph.compute("Identity", filters, into=f"{number}/filters")
+<<<<<<< HEAD
     return model.graph, [(f"{number}/{a}", f"{number}/{b}", f"{number}/{c}") for a, b, c in names]
+=======
+    return recorded, [(f"{number}/{a}", f"{number}/{b}", f"{number}/{c}") for a, b, c in names]
+
+
+def refusal(backbone: Backbone, reason: str) -> ModelError:
+    """Return the error of a backbone that cannot be exported."""
+    return ModelError(
+        f"backbone {backbone.info.name!r} cannot be exported: {reason}. Train with another backbone"
+        " or setting to get a classifier that can."
+    )
+
+
+def _rename(graph: Any, prefix: str, kept: Collection[str]) -> None:
+    """Give all values short names with a prefix; long ones take as much place as some layers."""
+    short: dict[str, str] = {"": ""}
+    names = [tensor.name for tensor in graph.initializer]
+    names += [name for node in graph.node for name in (*node.input, *node.output)]
+    for name in names:
+        short.setdefault(name, f"{prefix}{name if name in kept else len(short)}")
+    for tensor in graph.initializer:
+        tensor.name = short[tensor.name]
+    for node in graph.node:
+        node.ClearField("name")
+        node.ClearField("doc_string")
+        node.input[:] = [short[name] for name in node.input]
+        node.output[:] = [short[name] for name in node.output]
+>>>>>>> main

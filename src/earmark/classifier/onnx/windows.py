@@ -13,6 +13,7 @@ from earmark.classifier.onnx.networks import add_network
 from earmark.errors import ModelError
 
 MOST_HALF = 65_504.0  # the largest number of float16
+PHASES = 64  # samples that are resampled together
 LEAST_FRAMES = 1e-9  # as in ``embeddings/pooling.py``
 
 
@@ -39,23 +40,33 @@ def add_rate(graph: Graph, waveform: str, from_hz: int, to_hz: int) -> str:
     if factor == 1:
         return waveform
     kernel = resampling_kernel(from_hz, to_hz)
-    reach, zero = graph.constant([len(kernel) // 2]), graph.constant([0])
+    reach = graph.constant([len(kernel) // 2])
     n = graph.compute("Shape", waveform)
-    odd = graph.compute("Mod", graph.compute("Neg", n), graph.constant([factor]))
-    pads = graph.compute("Concat", reach, graph.compute("Add", odd, reach), axis=0)
-    padded = graph.compute("Pad", waveform, pads)
-    y = add_resampling(graph, padded, kernel, factor)
-    count = graph.compute(
-        "Div", graph.compute("Add", n, graph.constant([factor // 2])), graph.constant([factor])
+    padded = graph.compute("Pad", waveform, graph.compute("Concat", reach, reach, axis=0))
+    rounded = graph.compute("Add", n, graph.constant([factor // 2]))
+    count = graph.compute("Div", rounded, graph.constant([factor]))
+    return add_resampling(graph, padded, kernel, factor, count)
+
+
+def add_resampling(graph: Graph, x: str, kernel: np.ndarray, factor: int, count: str) -> str:
+    """Return the first ``count`` (1,) sums of ``x`` (n,) times a kernel, ``factor`` samples apart.
+
+    ``PHASES`` consecutive sums are channels of one convolution: with one channel, onnxruntime would
+    copy every sample a thousand times.
+    """
+    apart = (PHASES - 1) * factor
+    padded = graph.floats(np.pad(kernel, apart))
+    starts = graph.constant(apart - factor * np.arange(PHASES)[:, None])
+    numbers = [graph.constant(n) for n in (0, len(kernel) + apart, 1)]
+    at = graph.compute("Add", starts, graph.compute("Range", *numbers))
+    bank = graph.compute("Unsqueeze", graph.compute("Gather", padded, at), graph.constant([1]))
+    longer = graph.compute("Pad", x, graph.constant([0, PHASES * factor]))
+    rows = graph.compute("Reshape", longer, graph.constant([1, 1, -1]))
+    y = graph.compute("Conv", rows, bank, strides=[PHASES * factor])  # (1, PHASES, T)
+    flat = graph.compute(
+        "Reshape", graph.compute("Transpose", y, perm=[0, 2, 1]), graph.constant([-1])
     )
-    return graph.slice(y, zero, count)  # round(n / factor) samples
-
-
-def add_resampling(graph: Graph, x: str, kernel: np.ndarray, factor: int) -> str:
-    """Correlate ``x`` (n,) with a kernel at every ``factor``-th sample, without padding."""
-    rows = graph.compute("Reshape", x, graph.constant([1, 1, -1]))
-    y = graph.compute("Conv", rows, graph.floats(kernel[None, None]), strides=[factor])
-    return graph.compute("Reshape", y, graph.constant([-1]))
+    return graph.slice(flat, graph.constant([0]), count)
 
 
 def resampling_kernel(from_hz: int, to_hz: int) -> np.ndarray:
