@@ -102,9 +102,6 @@ def add_network(graph: Graph, backbone: Backbone, number: int) -> tuple[Any, Lay
         kernel, filters = add_kernel(graph, original), add_filters(graph, original)
         graph.compute("Identity", kernel, into=f"{number}/kernel")
         graph.compute("Identity", filters, into=f"{number}/filters")
-<<<<<<< HEAD
-    return model.graph, [(f"{number}/{a}", f"{number}/{b}", f"{number}/{c}") for a, b, c in names]
-=======
     return recorded, [(f"{number}/{a}", f"{number}/{b}", f"{number}/{c}") for a, b, c in names]
 
 
@@ -130,4 +127,3 @@ def _rename(graph: Any, prefix: str, kept: Collection[str]) -> None:
         node.ClearField("doc_string")
         node.input[:] = [short[name] for name in node.input]
         node.output[:] = [short[name] for name in node.output]
->>>>>>> main
