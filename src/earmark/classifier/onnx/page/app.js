@@ -5,6 +5,10 @@ import { startFiles } from "./files.js";
 import { startMicrophone } from "./microphone.js";
 
 const MOST_NAMED = 20;
+const WARNINGS = {
+  care: "Use it with care: see the report of its training.",
+  worthless: "This classifier is worthless: in its training it was no better than guessing.",
+};
 const place = (id) => document.getElementById(id);
 
 place("notice").remove(); // it tells readers of a file why nothing else happens
@@ -30,11 +34,10 @@ function introduce(description) {
   classes.append(isSingle ? "The answer is one of " : "The answer is any of ");
   classes.append(`${labels.length} classes: `, element("b", "", named(labels)));
   classes.append(typeof below === "number" ? "; or unknown." : ".");
-  if (typeof description.verdict === "string" && description.verdict) {
-    const verdict = place("verdict");
-    verdict.textContent = description.verdict;
-    verdict.classList.toggle("worthless", /worthless/i.test(description.verdict));
-    verdict.hidden = false;
+  if (description.verdict in WARNINGS) {
+    place("verdict").textContent = WARNINGS[description.verdict];
+    place("verdict").classList.toggle("worthless", description.verdict === "worthless");
+    place("verdict").hidden = false;
   }
   place("facts").append(...facts(description).map(([name, text]) => {
     const row = element("tr");
@@ -52,6 +55,7 @@ function named(labels) {
 function facts(description) {
   const rows = [
     ["Sample rate", `${description.rate_hz} Hz`],
+    ["Verdict", description.verdict],
     ["Weights", description.precision],
     ["Classifier", description.digest],
     ["Written by", description.earmark && `earmark ${description.earmark}`],
