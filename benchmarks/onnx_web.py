@@ -5,8 +5,8 @@
 Each MODEL is exported with its page. 20 recordings of its FOLDER are given to both runtimes as raw
 samples, and 5 as files to the browser's own decoder and resampler. Speed is the least of several
 runs, on one thread, as the browser's clock has it: a browser does not tell CPU time. With --speak,
-the last MODEL also hears a digit of every kind from Chromium's fake microphone, cut from FOLDER
-(recordings named DIGIT_SPEAKER_TAKE.wav) with silence between them.
+the last MODEL also hears the digits 0 to 9 from Chromium's fake microphone, with silence between
+them; they are recordings in FOLDER named DIGIT_SPEAKER_TAKE.wav.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 from browser import serving, visiting
 
 CLIPS, FILES, REPEATS, PATIENCE_S = 20, 5, 5, 300.0
+WINDOW_S = 0.5  # that the microphone's panel hears
 MICROPHONE_HZ, GAP_S = 48_000, 0.9
 RECORDED = (".wav", ".flac", ".ogg")
 
@@ -70,17 +71,16 @@ def measure(model: str, folder: Path, root: Path, speak: Path | None) -> dict[st
     for path in files:
         shutil.copyfile(path, sounds / path.name)
     spoken, flags = speak_digits(speak, sounds) if speak else (0.0, ())
-    plan = {"raw": [f"{n}.f32" for n in range(CLIPS)], "repeats": REPEATS, "seconds": spoken}
+    plan = {"raw": [f"{n}.f32" for n in range(CLIPS)], "repeats": REPEATS}
+    plan |= {"seconds": spoken, "window_s": WINDOW_S}
     (sounds / "plan.json").write_text(json.dumps({**plan, "files": [p.name for p in files]}))
-    heard: dict[str, Any] = {"heard": [], "length": ""}
-    here = Path(__file__).parent / "onnx_web"
-    with (
-        serving({"site": root / "site", "sounds": sounds, "measure": here}) as site,
-        visiting(f"{site.url}/measure/index.html", root / "profile", *flags),
-    ):
-        numbers = site.report("numbers", PATIENCE_S)
+    heard, here = [], Path(__file__).parent / "onnx_web"
+    with serving({"site": root / "site", "sounds": sounds, "measure": here}) as site:
+        with visiting(f"{site.url}/measure/index.html", root / "profile"):
+            numbers = site.report("numbers", PATIENCE_S)
         if speak:
-            heard = site.report("heard", PATIENCE_S)
+            with visiting(f"{site.url}/measure/hear.html", root / "other", *flags):
+                heard = site.report("heard", PATIENCE_S)
     session = onnxruntime.InferenceSession(exported.content)
     expected = [session.run(["scores"], {"waveform": x})[0] for x in waveforms]
     chosen = slice(None, None, CLIPS // FILES)
@@ -91,8 +91,7 @@ def measure(model: str, folder: Path, root: Path, speak: Path | None) -> dict[st
         **compare_runtimes(numbers["raw"], expected),
         "files": len(files),
         **compare_decoders(numbers["files"], expected[chosen], waveforms[chosen]),
-        "window_s": heard["length"],
-        "heard": " ".join(heard["heard"]),
+        "heard": " ".join(heard),
         "onnxruntime": onnxruntime.__version__,
     }
 
@@ -123,10 +122,15 @@ def compare_decoders(
         scores.append(np.abs(got - right).max())
         agree += int(got.argmax() == right.argmax())
     return {
-        "decoder_error_db": f"{np.median(decibels):.0f} ({min(decibels):.0f} to {max(decibels):.0f})",
+        "decoder_error_db": spread_of(decibels),
         "decoder_largest_score_difference": f"{max(scores):.1e}",
         "decoder_same_class": agree,
     }
+
+
+def spread_of(values: list[float]) -> str:
+    """Return 'median (least to most)', in whole numbers."""
+    return f"{np.median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
 
 
 def speak_digits(folder: Path, sounds: Path) -> tuple[float, tuple[str, ...]]:

@@ -19,10 +19,9 @@ if __name__ == "__main__":
     for path in sys.argv[2:]:
         x, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
         x = x[:, channel - 1] if channel else x.mean(1)  # counted from 1
-        x /= about["audio"]["full_scale"] if "FLOAT" in soundfile.info(path).subtype else 1
         x = soxr.resample(x, rate_hz, about["rate_hz"])
-        scores, known_score = session.run(["scores", "known_score"], {"waveform": x})
+        scores, known = session.run(["scores", "known_score"], {"waveform": x})
         chosen = scores >= (scores.max() if about["is_single"] else about["thresholds"])
         found = [f"{about['labels'][k]} {scores[k]:.6f}" for k in chosen.nonzero()[0]]
-        is_unknown = below is not None and float(known_score) < below
-        print(path, *(["unknown"] if is_unknown else found), sep="\t")
+        is_known = below is None or known.item() >= below
+        print(path, *(found if is_known else ["unknown"]), sep="\t")

@@ -1,8 +1,7 @@
-/** Scores raw samples and files with the page's own modules, and listens to the fake microphone. */
+/** Scores raw samples and files with the page's own modules. */
 
 const report = (name, value) => fetch(`/${name}`, { method: "POST", body: JSON.stringify(value) });
 const bytesOf = async (path) => (await fetch(path)).arrayBuffer();
-const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const plan = JSON.parse(new TextDecoder().decode(await bytesOf("/sounds/plan.json")));
 
 try {
@@ -29,16 +28,4 @@ try {
   await report("numbers", { raw, files });
 } catch (error) {
   await report("numbers", { error: String(error) });
-}
-
-if (plan.seconds) {
-  const frame = document.createElement("iframe");
-  Object.assign(frame, { src: "/site/index.html", width: 900, height: 900, allow: "microphone" });
-  document.body.append(frame);
-  while (!frame.contentDocument?.documentElement?.dataset.state) await wait(50);
-  const page = frame.contentDocument;
-  page.getElementById("listen").click();
-  await wait(1000 * plan.seconds);
-  const heard = [...page.querySelectorAll("#heard li")].map((item) => item.firstChild.textContent);
-  await report("heard", { heard, length: page.getElementById("seconds").value });
 }
