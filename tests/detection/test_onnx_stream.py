@@ -80,7 +80,8 @@ def test_a_detector_is_exported_and_says_how_it_is_fed(tmp_path):
     }
     names, numbers, best = [value.name for value in session.get_outputs()], [], []
     for start in range(0, len(x) - hop + 1, hop):
-        result = dict(zip(names, session.run(None, {"block": x[start : start + hop], **state})))
+        values = session.run(names, {"block": x[start : start + hop], **state})
+        result = dict(zip(names, values, strict=True))
         state = {name: result[f"next_{name}"] for name in state}
         numbers.append(int(result["window"]))
         best.append(result["scores"].max())
