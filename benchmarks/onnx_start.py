@@ -16,12 +16,12 @@ from machine import Run, describe, run, write
 
 SCRIPT = Path(__file__).parents[1] / "examples" / "onnx_python.py"
 REPEATS = 9
-ALONE = {"python": "pass", "numpy": "import numpy", "onnxruntime": "import onnxruntime"}
+ALONE = {"python": "", "numpy": "import numpy", "onnxruntime": "import onnxruntime"}
 
 
 def main(argv: list[str]) -> None:
     print(describe())
-    rows = [row(f"import {name}", ["-c", code]) for name, code in ALONE.items()]
+    rows = [row(f"{name} alone", ["-c", code]) for name, code in ALONE.items()]
     for model, recording in zip(argv[::2], argv[1::2], strict=True):
         rows.append(row(Path(model).name, [str(SCRIPT), model, recording]))
     write("onnx_start", rows)

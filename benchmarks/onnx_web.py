@@ -6,7 +6,7 @@ Each MODEL is exported with its page. 20 recordings of its FOLDER are given to b
 samples, and 5 as files to the browser's own decoder and resampler. Speed is the least of several
 runs, on one thread, as the browser's clock has it: a browser does not tell CPU time. With --speak,
 the last MODEL also hears the digits 0 to 9 from Chromium's fake microphone, with silence between
-them; they are recordings in FOLDER named DIGIT_SPEAKER_TAKE.wav.
+them, five times; they are recordings in FOLDER named DIGIT_SPEAKER_TAKE.wav.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 from browser import serving, visiting
 
 CLIPS, FILES, REPEATS, PATIENCE_S = 20, 5, 5, 300.0
-WINDOW_S = 0.5  # that the microphone's panel hears
+WINDOW_S, LISTENS = 0.5, 5  # of the microphone's panel
 MICROPHONE_HZ, GAP_S = 48_000, 0.9
 RECORDED = (".wav", ".flac", ".ogg")
 
@@ -78,20 +78,22 @@ def measure(model: str, folder: Path, root: Path, speak: Path | None) -> dict[st
     with serving({"site": root / "site", "sounds": sounds, "measure": here}) as site:
         with visiting(f"{site.url}/measure/index.html", root / "profile"):
             numbers = site.report("numbers", PATIENCE_S)
-        if speak:
-            with visiting(f"{site.url}/measure/hear.html", root / "other", *flags):
-                heard = site.report("heard", PATIENCE_S)
+        for number in range(LISTENS if speak else 0):
+            page = f"{site.url}/measure/hear.html?{number}"
+            with visiting(page, root / f"profile{number}", *flags):
+                heard.append(" ".join(site.report(f"heard{number}", PATIENCE_S)))
     session = onnxruntime.InferenceSession(exported.content)
     expected = [session.run(["scores"], {"waveform": x})[0] for x in waveforms]
     chosen = slice(None, None, CLIPS // FILES)
     return {
         "classifier": ",".join(b["name"] for b in exported.description["backbones"]),
+        "recordings": folder.name,
         "rate_hz": rate_hz,
         "clips": CLIPS,
         **compare_runtimes(numbers["raw"], expected),
         "files": len(files),
         **compare_decoders(numbers["files"], expected[chosen], waveforms[chosen]),
-        "heard": " ".join(heard),
+        "heard": " | ".join(heard),
         "onnxruntime": onnxruntime.__version__,
     }
 

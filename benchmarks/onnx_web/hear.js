@@ -10,4 +10,4 @@ page.getElementById("seconds").value = length;
 page.getElementById("listen").click();
 await wait(1000 * seconds);
 const heard = [...page.querySelectorAll("#heard li")].map((item) => item.firstChild.textContent);
-await fetch("/heard", { method: "POST", body: JSON.stringify(heard) });
+await fetch(`/heard${location.search.slice(1)}`, { method: "POST", body: JSON.stringify(heard) });

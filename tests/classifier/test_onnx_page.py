@@ -174,6 +174,7 @@ def test_an_address_without_https_still_answers_for_files(site):
     assert not saw["isSecure"] and saw["state"] == "ready", (
         "the graph's hash was checked all the same"
     )
+    assert saw["answers"] == ["loud"]
     assert saw["button"] and "Use https" in saw["problem"][0]
     assert all(seen(site, "numbers")["digests"])
 
