@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import importlib.util
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ def write_web_folder(
     WeightsError
         The runtime cannot be had: see :func:`~earmark.classifier.onnx.web_runtime.fetch_runtime`.
     """
+    folder = Path(os.path.abspath(folder))
     check_web_folder(folder)
     if description["kind"] != "clips":
         raise ModelError(
