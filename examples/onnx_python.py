@@ -13,6 +13,7 @@ import soxr
 if __name__ == "__main__":
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # threads that wait for each other cost more than they save
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     session = onnxruntime.InferenceSession(sys.argv[1], options)
     about = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
     channel, below = about["audio"]["channel"], about["unknown_threshold"]

@@ -276,7 +276,7 @@ class EfficientAT(Tagger):
         Otherwise, in a clip of 10 s and one sample, the last sample would count as much as the
         10 s before it.
         """
-        frames = valid * (x.shape[3] / BANDS / HOP)  # time is halved where frequency is
+        frames = valid * (int(x.shape[3]) / BANDS / HOP)  # time is halved where frequency is
         return (frames / x.shape[2])[:, None].expand(-1, x.shape[2])
 
     def class_names(self) -> tuple[str, ...]:
