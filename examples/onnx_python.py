@@ -16,13 +16,12 @@ if __name__ == "__main__":
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     session = onnxruntime.InferenceSession(sys.argv[1], options)
     about = {k: json.loads(v) for k, v in session.get_modelmeta().custom_metadata_map.items()}
-    channel, below = about["audio"]["channel"], about["unknown_threshold"]
     for path in sys.argv[2:]:
         x, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-        x = x[:, channel - 1] if channel else x.mean(1)  # counted from 1
+        x = x[:, about["audio"]["channel"] - 1] if about["audio"]["channel"] else x.mean(1)
         x = soxr.resample(x, rate_hz, about["rate_hz"])
         scores, known = session.run(["scores", "known_score"], {"waveform": x})
         chosen = scores >= (scores.max() if about["is_single"] else about["thresholds"])
         found = [f"{about['labels'][k]} {scores[k]:.6f}" for k in chosen.nonzero()[0]]
-        is_known = below is None or known.item() >= below
-        print(path, *(found if is_known else ["unknown"]), sep="\t")
+        below = about["unknown_threshold"]
+        print(path, *(found if below is None or known >= below else ["unknown"]), sep="\t")
