@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from earmark.classifier.prediction import Prediction
     from earmark.classifier.session import Session
     from earmark.classifier.tagging import tag
+    from earmark.classifier.transformers_pipeline import pipeline
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.data.doctor.examination import doctor
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
     from earmark.training.event_evaluation import DetectorEvaluation, evaluate_detector
     from earmark.training.finetuning.conduct import FineTuning, finetune
     from earmark.training.finetuning.recipe import Recipe
+    from earmark.training.sklearn import AudioClassifier, AudioEmbedder
     from earmark.training.training import Training, train
 
 _HOMES = {
+    "AudioClassifier": "training.sklearn",
+    "AudioEmbedder": "training.sklearn",
     "AudioError": "errors",
     "AudioOptions": "audio.options",
     "Classifier": "classifier.classifier",
@@ -59,6 +63,7 @@ _HOMES = {
     "list_backbones": "backbones.registry",
     "load": "classifier.classifier",
     "load_backbone": "backbones.registry",
+    "pipeline": "classifier.transformers_pipeline",
     "review": "labelling.reviewing",
     "tag": "classifier.tagging",
     "train": "training.training",
@@ -66,6 +71,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "AudioClassifier",
+    "AudioEmbedder",
     "AudioError",
     "AudioOptions",
     "Classifier",
@@ -95,6 +102,7 @@ __all__ = [
     "list_backbones",
     "load",
     "load_backbone",
+    "pipeline",
     "review",
     "tag",
     "train",

@@ -52,7 +52,10 @@ def export(
         result = exporting.check_exported(classifier, check, verify=recordings)
     else:
         result = exporting.export(classifier, precision=precision, verify=recordings)
-    licences = None if output is None else result.save(output)
+    licences = None
+    if output is not None:
+        output.parent.mkdir(exist_ok=True)
+        licences = result.save(output)
     if web is not None:
         from earmark.classifier.onnx.web import write_web_folder
 

@@ -145,7 +145,7 @@ def _own_difference(
 
 
 def refuse_if_far(differences: Sequence[Difference], most: float = MOST_DIFFERENCE) -> None:
-    """Raise ModelError if a score differs by more than ``most`` and rounding does not explain it."""
+    """Raise ModelError if a score differs by more than ``most``, and not by rounding alone."""
     far = [d for d in differences if not d.value <= most and d.is_far]
     if far:
         worst = next((d for d in far if d.value != d.value), max(far, key=lambda d: d.value))
