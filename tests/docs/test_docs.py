@@ -191,6 +191,23 @@ def test_the_speeds_of_detection_are_those_measured():
             assert f"| {float(row['step_s']):g} s | {row['speed']} | {delays} |" in page
 
 
+def test_the_figures_of_exported_classifiers_are_those_measured():
+    guides, rows = ROOT / "docs" / "how-to", measured("onnx_web")
+    page = (guides / "run-in-a-browser.md").read_text()
+    speeds = [float(row["ms_per_second"]) for row in rows]
+    assert f"takes {min(speeds)} to {max(speeds)} ms on one thread" in page
+    largest = max((row["largest_difference"] for row in rows), key=float)
+    assert float(largest) <= 1e-6 and f"by {largest} at most" in page
+    for row in rows:
+        assert f"{row['decoder_error_db'].partition(' ')[0]} dB" in page
+    for listened in rows[-1]["heard"].split(" | "):
+        digits = listened.split()
+        assert 7 <= len(digits) <= 9 and digits == sorted(set(digits))
+    page = (guides / "run-on-a-raspberry-pi.md").read_text()
+    for row in measured("onnx_start")[2:]:
+        assert f"| {row['cpu_s_median']} s | {row['peak_mb']} MB |" in page
+
+
 @pytest.mark.parametrize(
     "page", [p.relative_to(ROOT) for p in ROOT.glob("**/*.md") if ".venv" not in p.parts], ids=str
 )
