@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
-from earmark.apps.cli.checks import check_folder, check_model, check_output
+from earmark.apps.cli.checks import check_folder, check_model, check_no_detector, check_output
 from earmark.apps.cli.options import JSON, MODEL
 from earmark.apps.cli.text import print_json, say, show, warn_of
 from earmark.errors import EarmarkError, amount
@@ -43,6 +43,8 @@ def export(
     from earmark.classifier.onnx import exporting
 
     exporting.find_packages()
+    if web is not None:
+        _fetch_runtime()
     recordings = () if verify is None else _recordings(verify)
     from earmark.classifier.classifier import Classifier
 
@@ -83,7 +85,20 @@ def _check(
             raise EarmarkError(f"-o is {output}, which does not end in .onnx. Name such a file.")
         check_output(output, model)
     if web is not None:
+        check_no_detector(model)
         check_folder(web, model)
+        from earmark.classifier.onnx.web import check_web_folder
+
+        check_web_folder(web)
+
+
+def _fetch_runtime() -> None:
+    """Fetch what the page needs, before the export takes its time."""
+    from earmark.apps.cli.progress import byte_bar
+    from earmark.classifier.onnx.web_runtime import fetch_runtime
+
+    with byte_bar("onnxruntime-web") as progress:
+        fetch_runtime(progress)
 
 
 def _recordings(source: str) -> list[Any]:
@@ -98,7 +113,7 @@ def _show(result: Exported, path: Path | None, web: Path | None, licences: Path 
     what = f"{len(result.content) / 1e6:.2f} MB, {about['precision']}, {about['rate_hz']} Hz"
     classes = amount(len(about["labels"]), "class")
     show(f"{path or web}: {what}, {classes}")
-    if web is not None and path is not None:
+    if web is not None:
         show(f"{web}: open it with `python -m http.server --directory {web}`")
     show(
         f"scores differ from those of predict by {result.largest:.1e} at most, by"

@@ -42,6 +42,7 @@ def describe(classifier: Classifier, networks: Sequence[Backbone], rate_hz: int)
         "thresholds": list(rule.thresholds),
         "unknown_threshold": rule.unknown_threshold,
         "audio": {"channel": classifier.audio.channel, "full_scale": classifier.audio.full_scale},
+        "clip_seconds": classifier.provenance.get("clip_seconds"),
         "digest": classifier.digest,
         "verdict": None if verdict is None else verdict["word"],
         "backbones": backbones,
