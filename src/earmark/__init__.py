@@ -8,8 +8,10 @@ from earmark.version import __version__
 if TYPE_CHECKING:
     from earmark.audio.options import AudioOptions
     from earmark.backbones.registry import list_backbones, load_backbone
-    from earmark.classifier.classifier import Classifier, load
+    from earmark.classifier.classifier import Classifier
+    from earmark.classifier.hub import pull, push
     from earmark.classifier.prediction import Prediction
+    from earmark.classifier.saving import load
     from earmark.classifier.session import Session
     from earmark.classifier.tagging import tag
     from earmark.data.clip import Clip
@@ -55,8 +57,10 @@ _HOMES = {
     "doctor": "data.doctor.examination",
     "finetune": "training.finetuning.conduct",
     "list_backbones": "backbones.registry",
-    "load": "classifier.classifier",
+    "load": "classifier.saving",
     "load_backbone": "backbones.registry",
+    "pull": "classifier.hub",
+    "push": "classifier.hub",
     "review": "labelling.reviewing",
     "tag": "classifier.tagging",
     "train": "training.training",
@@ -92,6 +96,8 @@ __all__ = [
     "list_backbones",
     "load",
     "load_backbone",
+    "pull",
+    "push",
     "review",
     "tag",
     "train",

@@ -15,7 +15,7 @@ from typing import Any
 from earmark.backbones.registry import HUGGING_FACE as PREFIX
 from earmark.backbones.registry import absolute_name
 from earmark.backbones.weights import WeightFile, find
-from earmark.errors import BackboneError, first_line
+from earmark.errors import BackboneError, NotHereError, first_line
 from earmark.system import extras
 from earmark.system.cache import is_offline
 from earmark.system.files import open_file
@@ -145,7 +145,7 @@ class Checkpoint:
 
     def _lacks(self, what: str) -> BackboneError:
         if self.folder is None and is_offline():
-            return BackboneError(
+            return NotHereError(
                 f"this machine's Hugging Face cache has no {what} of {self}, and"
                 " EARMARK_OFFLINE=1 forbids downloading it. Unset EARMARK_OFFLINE once, or copy the"
                 f" repository into a folder and give {PREFIX}FOLDER."

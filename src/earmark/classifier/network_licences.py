@@ -1,0 +1,73 @@
+"""The licences of the networks that a classifier stands on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from earmark import backbones
+from earmark.backbones import registry
+from earmark.errors import BackboneError
+from earmark.system.cache import no_downloads
+
+if TYPE_CHECKING:
+    from earmark.classifier.classifier import Classifier
+
+UNKNOWN = "unknown"
+_LIMITED = re.compile(r"\bnc\b|non.?commercial|research.only", re.I)
+_KNOWN = re.compile(
+    r"\b(apache|mit|bsd|isc|cc0|cc.by|mpl|l?gpl|agpl|unlicense|openrail|public domain)\b", re.I
+)
+
+
+@dataclass(frozen=True)
+class NetworkLicence:
+    """The licence of one network, where its weights come from, and the notice that goes along."""
+
+    name: str
+    licence: str
+    source: str
+    notice: str = ""
+
+    @property
+    def warning(self) -> str | None:
+        """Say that the licence is unknown or forbids commercial use; None for other licences."""
+        if _LIMITED.search(self.licence):
+            return f"its licence, {self.licence}, does not allow commercial use"
+        if not _KNOWN.search(self.licence):
+            return "its licence is not known here; ask its publisher before you use it"
+        return None
+
+
+def licences_of(classifier: Classifier) -> list[NetworkLicence]:
+    """Return the licence of each network; nothing is downloaded to find one out."""
+    licences = []
+    for use in classifier.backbones:
+        try:
+            with no_downloads():
+                info = backbones.info(use.name)
+                files = () if _is_own(use.name) else registry.weight_files(use.name)
+        except BackboneError:
+            licences.append(NetworkLicence(use.name, UNKNOWN, UNKNOWN))
+            continue
+        notices = {file.notice.read_text("utf-8") for file in files if file.notice is not None}
+        source = "a file of its author" if _is_own(use.name) else info.source
+        licence = info.licence or UNKNOWN
+        licences.append(NetworkLicence(use.name, licence, source, "\n\n".join(sorted(notices))))
+    return licences
+
+
+def licences_text(licences: list[NetworkLicence]) -> str:
+    """Return the content of LICENSES.txt: each network with its licence, source and notice."""
+    blocks = []
+    for entry in licences:
+        lines = [f"Network: {entry.name}", f"Licence: {entry.licence}", f"Source: {entry.source}"]
+        if entry.warning:
+            lines.append(f"Note: {entry.warning}.")
+        blocks.append("\n".join([*lines, *(["", entry.notice.strip()] if entry.notice else [])]))
+    return "\n\n---\n\n".join(blocks) + "\n"
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith((registry.HUGGING_FACE, registry.ONNX, registry.TFLITE))
