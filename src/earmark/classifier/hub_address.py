@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from earmark.errors import HubError
@@ -73,6 +73,27 @@ def check_repo(repo: str, given: str = "") -> None:
             f"{given or repo!r} does not name a repository. Give OWNER/NAME, such as"
             " alice/street-sounds; each has letters, digits, '-', '_' and '.', and together at most"
             f" {MOST_CHARACTERS}."
+        )
+
+
+def address_of(repo: str) -> HubAddress:
+    """Return the address for ``OWNER/NAME[@REVISION][#FILE]``, with or without ``hf://``."""
+    address = parse(repo if repo.startswith("hf:/") else f"{SCHEME}{repo}")
+    assert address is not None
+    return address
+
+
+def file_of(address: HubAddress) -> Path:
+    """Return the file that a classifier gets by default: NAME.earmark in the current folder."""
+    return Path(f"{address.repo.rpartition('/')[2]}{SUFFIX}")
+
+
+def check_licence(licence: str | None) -> None:
+    """Refuse a licence that is not an identifier of the Hub."""
+    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]{0,59}", licence):
+        raise HubError(
+            f"the licence {licence!r} is not an identifier of the Hub. Give one such as apache-2.0,"
+            " cc-by-4.0 or other."
         )
 
 

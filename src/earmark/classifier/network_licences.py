@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def licences_of(classifier: Classifier) -> list[NetworkLicence]:
     return licences
 
 
-def licences_text(licences: list[NetworkLicence]) -> str:
+def licences_text(licences: Sequence[NetworkLicence]) -> str:
     """Return the content of LICENSES.txt: each network with its licence, source and notice."""
     blocks = []
     for entry in licences:

@@ -26,7 +26,7 @@ def load_networks(classifier: Classifier) -> list[Backbone]:
     networks: list[Backbone] = []
     for number, use in enumerate(classifier.backbones):
         version, precision = _settings_of(use.fingerprint)
-        with _only_from_here(use.name, classifier.allow_remote):
+        with only_from_here(use.name, classifier.allow_remote):
             description = backbones.info(use.name)
             try:
                 description.at_version(version)
@@ -50,14 +50,14 @@ def load_networks(classifier: Classifier) -> list[Backbone]:
 
 
 @contextlib.contextmanager
-def _only_from_here(name: str, allow_remote: bool) -> Iterator[None]:
+def only_from_here(name: str, allow_remote: bool = False) -> Iterator[None]:
     """Forbid downloads of a network unless earmark knows it by hash, or they are allowed.
 
     A classifier's file may come from anybody, so a name in it must not make this machine fetch what
     its author wants: not from the Hub, and not from another machine by a path that begins with two
     slashes.
     """
-    own = {*registry.BUILT_IN, *registry.UNLISTED}  # and vggish@SECONDS
+    own = {"auto", *registry.BUILT_IN, *registry.UNLISTED}  # and vggish@SECONDS
     if allow_remote or name in own or name.startswith("vggish@"):
         yield
         return

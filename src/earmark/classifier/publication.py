@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -35,16 +35,12 @@ FINE_TUNING = ("frozen", "fine_tuned", "difference", "ci95", "how", "use")
 OWN = (HUGGING_FACE, ONNX, TFLITE)
 
 
-@dataclass(frozen=True)
-class Publication:
-    """A classifier without private fields, and a sentence for each thing that was left out."""
+def published(
+    classifier: Classifier, *, hashes: bool = False
+) -> tuple[Classifier, tuple[str, ...]]:
+    """Return the classifier to publish, and a few words for each thing that was left out.
 
-    classifier: Classifier
-    left_out: tuple[str, ...]
-
-
-def published(classifier: Classifier, *, hashes: bool = False) -> Publication:
-    """Return the classifier to publish: it gives the same scores, to the bit.
+    It gives the same scores, to the bit.
 
     Left out are the path and the columns of the training data, other paths of the training, names
     of groups, paths of networks, and, without ``hashes``, the hashes of the training clips. Raises
@@ -73,7 +69,7 @@ def published(classifier: Classifier, *, hashes: bool = False) -> Publication:
         known=known,
     )
     _check(public, classifier)
-    return Publication(public, tuple(left_out))
+    return public, tuple(left_out)
 
 
 def _public_names(uses: Sequence[BackboneUse]) -> dict[str, str]:

@@ -106,9 +106,9 @@ def load(path: str | Path, *, allow_remote: bool = False) -> Classifier:
     ('high', 'low')
     """
     if (address := hub_address.parse(path)) is not None:
-        from earmark.classifier import hub
+        from earmark.classifier.hub_files import fetch
 
-        path = hub.fetch(address)
+        path = fetch(address)
     path = Path(path)
     header, tensors = read_parts(path)
     schema = header.get("schema")

@@ -13,6 +13,8 @@ from earmark.apps.cli import (
     embed,
     evaluate,
     predict,
+    pull,
+    push,
     review,
     stream,
     tag,
@@ -26,6 +28,7 @@ app = new_app(
 )
 add(app, train.train, evaluate.evaluate, review.review, compare.compare, predict.predict)
 add(app, detect.detect, stream.stream, tag.tag, embed.embed, doctor.doctor, demo.demo)
+add(app, push.push, pull.pull)
 for group, name in ((backbones.app, "backbones"), (data.app, "data"), (cache.app, "cache")):
     app.add_typer(group, name=name, short_help=group.info.help)
 
