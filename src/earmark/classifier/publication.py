@@ -59,7 +59,7 @@ def published(
     provenance = _provenance(classifier.provenance, left_out)
     known = classifier.known
     if known is not None and not hashes:
-        left_out.append(f"{amount(len(known), 'hash')} of training clips and recordings")
+        left_out.append(f"the {len(known):,} hashes of training clips")
         known = None
     public = replace(
         classifier,
