@@ -306,6 +306,13 @@ def test_a_silent_endpoint_is_given_up(monkeypatch, trained):
             earmark.push(trained, REPO)
 
 
+def test_nothing_but_the_classifier_is_asked_for(hub: Hub, trained):
+    address = earmark.push(trained, REPO)
+    earmark.load(address)
+    allowed = ("/api/models/", "/api/repos/", "/api/validate-yaml", f"/{REPO}", "/upload/")
+    assert [path for path in hub.requests if not path.split()[1].startswith(allowed)] == []
+
+
 def test_an_answer_that_is_no_description(hub: Hub, trained, tmp_path):
     hub.add(REPO, {"model.earmark": content(trained, tmp_path)})
     hub.repositories[REPO].branches["main"] = "../../etc"

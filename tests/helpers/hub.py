@@ -167,8 +167,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(content, 200, headers)
         elif self.hub.sends is not None:
             self.send(self.hub.sends, 200, headers)
+        elif (store := self.hub.store) is None:
+            self.send(content, 200, headers)
         else:
-            store = self.hub.store or self.hub
             store.objects[sha256] = content
             headers |= {"X_Linked_Etag": f'"{sha256}"', "X_Linked_Size": str(len(content))}
             self.send(b"", 302, headers | {"Location": f"{store.url}/store/{sha256}"})

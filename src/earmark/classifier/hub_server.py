@@ -77,7 +77,8 @@ class Server:
 
     def headers(self) -> dict[str, str]:
         """Return the header with the token, if there is one."""
-        every = self.hub.utils.build_hf_headers(library_name="earmark")
+        with _no_telemetry():
+            every = self.hub.utils.build_hf_headers(library_name="earmark")
         return {k: v for k, v in every.items() if k.lower() == "authorization"}
 
     @contextlib.contextmanager
@@ -105,7 +106,8 @@ def refusals(address: HubAddress, server: Server, done: str = "read") -> Iterato
     _ = server.hub  # a missing package is said once, here
     errors, host = server.errors, server.host
     try:
-        yield
+        with _no_telemetry():
+            yield
     except HubError:
         raise
     except errors.GatedRepoError as error:
@@ -133,6 +135,18 @@ def refusals(address: HubAddress, server: Server, done: str = "read") -> Iterato
             f"{address} could not be {done}, because {host} cannot be reached or answers wrongly:"
             f" {reason}. Check the network and HF_ENDPOINT, and run the command again."
         ) from error
+
+
+@contextlib.contextmanager
+def _no_telemetry() -> Iterator[None]:
+    """Keep the package from asking the Hub for a list of programs that may be calling it."""
+    constants = importlib.import_module("huggingface_hub.constants")
+    before = constants.HF_HUB_DISABLE_TELEMETRY
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_TELEMETRY = before
 
 
 def _answer(error: Any, address: HubAddress, host: str, done: str) -> str:

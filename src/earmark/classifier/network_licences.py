@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from earmark import backbones
 from earmark.backbones import registry
 from earmark.errors import BackboneError
 from earmark.system.cache import no_downloads
@@ -47,8 +46,8 @@ def licences_of(classifier: Classifier) -> list[NetworkLicence]:
     for use in classifier.backbones:
         try:
             with no_downloads():
-                info = backbones.info(use.name)
-                files = () if _is_own(use.name) else registry.weight_files(use.name)
+                info, cls = registry.entry(use.name)
+                files = cls.files_to_carry(info)
         except BackboneError:
             licences.append(NetworkLicence(use.name, UNKNOWN, UNKNOWN))
             continue
