@@ -66,7 +66,7 @@ def test_a_card_says_how_good_the_classifier_is(trained):
     assert "- how it was tested: 5" in body and "accuracy of each fold: 1.000, 1.000" in body
     assert f"always the same class: {estimate.chance:.3f}" in body
     assert "12 clips in 2 classes" in body and trained.provenance["data"] in body
-    assert "- `logmel`: Apache\\-2.0." in body
+    assert "- `logmel`: Apache-2.0." in body
     assert f'earmark.load("hf://{REPO}")' in body and f"earmark predict hf://{REPO}" in body
     assert "## Limits" in body
     assert front["library_name"] == "earmark"
@@ -105,7 +105,8 @@ def test_markup_in_labels_stays_text(trained):
     assert len(rows) == len(EVIL)  # no label begins a line of its own
     assert not any(len(row) > 300 for row in rows)
     verdict = next(line for line in body.splitlines() if line.startswith("**Verdict"))
-    assert "<" not in verdict and "](" not in verdict and "http://" not in verdict
+    assert "<" not in verdict and "http://" not in verdict
+    assert "](" not in verdict.replace("\\](", "")
     headings = [line for line in body.splitlines() if line.startswith("#")]
     assert [h.lstrip("# ") for h in headings[1:]] == [
         "How to use it",

@@ -33,7 +33,7 @@ FIGURES = {  # of an estimate: name in the card, type on the Hub
     "calibration_error": ("expected calibration error", "expected_calibration_error"),
 }
 
-_MARKUP = re.compile(r"[!\"#$&()*+/:;<=>?@\[\\\]^_`{|}~-]|\.(?!\d|\s|$)")
+_MARKUP = re.compile(r"[#$&*<>@\[\\\]^_`|~]|:(?=/)|(?<=www)\.", re.I)  # inside a line
 
 
 def model_card(
@@ -237,7 +237,8 @@ def _data(classifier: Classifier) -> list[str]:
     lines.append(f"- {amount(clips, 'clip')} in {amount(len(classifier.labels), 'class')}")
     if "clip_seconds" in saved:
         shortest, longest = saved["clip_seconds"]
-        lines.append(f"- most clips last {shortest:g} to {longest:g} s")
+        between = f"{shortest:g}" if shortest == longest else f"{shortest:g} to {longest:g}"
+        lines.append(f"- most clips last {between} s")
     if "data" in saved:
         lines.append(f"- hash of the data: {code(saved['data'])}")
     if "earmark" in saved:

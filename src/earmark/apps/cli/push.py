@@ -68,7 +68,7 @@ def push(
 def _ask() -> None:
     """Ask whether hashes may be published; EarmarkError without a terminal, or for a no."""
     what = "Whoever has a recording can find out from the hashes whether it was used for training"
-    if sys.stdin is None or not sys.stdin.isatty():
+    if not _is_terminal():
         raise EarmarkError(
             f"--keep-hashes asks a question, and there is no terminal. {what}. Add --yes if that"
             " may be."
@@ -76,3 +76,7 @@ def _ask() -> None:
     say(f"{what}. Publish them? [y/N]")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise EarmarkError("nothing was published. Run the command without --keep-hashes.")
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
