@@ -140,7 +140,7 @@ def refusals(address: HubAddress, server: Server, done: str = "read") -> Iterato
 @contextlib.contextmanager
 def _no_telemetry() -> Iterator[None]:
     """Keep the package from asking the Hub for a list of programs that may be calling it."""
-    constants = importlib.import_module("huggingface_hub.constants")
+    constants: Any = importlib.import_module("huggingface_hub.constants")
     before = constants.HF_HUB_DISABLE_TELEMETRY
     constants.HF_HUB_DISABLE_TELEMETRY = True
     try:
