@@ -91,11 +91,17 @@ def test_nothing_private_is_published(hub: Hub, trained):
 def test_a_later_field_stays_private(trained):
     later = replace(
         trained,
-        provenance={**trained.provenance, "operator": "Bob", "candidates": [{"who": "Bob"}]},
+        provenance={
+            **trained.provenance,
+            "operator": "Bob",
+            "candidates": [{"who": "Bob"}],
+            "arguments": {"backbone": "logmel", "background": "/home/Bob"},
+        },
     )
     repository = Repository.of(later, REPO)
     assert b"Bob" not in b"".join(repository.files.values())
     assert "the field 'operator' of the provenance" in repository.left_out
+    assert "the argument 'background'" in repository.left_out
 
 
 def test_what_is_left_out_is_listed(trained):
@@ -311,6 +317,21 @@ def test_nothing_but_the_classifier_is_asked_for(hub: Hub, trained):
     earmark.load(address)
     allowed = ("/api/models/", "/api/repos/", "/api/validate-yaml", f"/{REPO}", "/upload/")
     assert [path for path in hub.requests if not path.split()[1].startswith(allowed)] == []
+
+
+def test_an_answer_without_an_end_is_given_up(hub: Hub, trained, tmp_path, monkeypatch):
+    hub.add(REPO, {"model.earmark": content(trained, tmp_path)})
+    hub.drips = True
+    monkeypatch.setattr(hub_server, "ANSWER_S", 0.3)
+    assert "no answer within 0.3 s" in refusal(f"hf://{REPO}")
+
+
+def test_a_file_that_may_not_be_read(hub: Hub, trained, tmp_path):
+    hub.add(REPO, {"model.earmark": content(trained, tmp_path)})
+    hub.locked = True
+    assert "HTTP 403 Forbidden. Ask its owner for access, and set HF_TOKEN" in refusal(
+        f"hf://{REPO}"
+    )
 
 
 def test_an_answer_that_is_no_description(hub: Hub, trained, tmp_path):

@@ -47,6 +47,7 @@ class Hub:
     """The state of the server, and how it misbehaves."""
 
     url: str = ""
+    closed: threading.Event = field(default_factory=threading.Event)
     repositories: dict[str, Repository] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
@@ -55,6 +56,8 @@ class Hub:
     keeps_half: bool = False  # a large file is stored in part
     sends: bytes | None = None  # instead of any large file
     claims_bytes: int | None = None  # the size of large files
+    locked: bool = False  # descriptions may be read, and files may not
+    drips: bool = False  # a description comes a byte at a time, without an end
     store: "Hub | None" = None  # another server that has the large files, as the real Hub has
 
     def add(self, name: str, files: dict[str, bytes], **settings: bool) -> str:
@@ -141,8 +144,19 @@ class _Handler(BaseHTTPRequestHandler):
             self.refuse(404, "RevisionNotFound")
             return
         files = repository.commits.get(commit or "", {})
+        if self.hub.drips:
+            self.drip()
+            return
         siblings = [self.entry(path, content) for path, content in files.items()]
         self.answer({"id": name, "sha": commit, "siblings": siblings, "private": False})
+
+    def drip(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            while not self.hub.closed.wait(0.05):
+                self.wfile.write(b" ")
 
     def entry(self, path: str, content: bytes) -> dict[str, object]:
         blob = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
@@ -158,9 +172,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         commit = repository.resolve(revision)
         content = repository.commits.get(commit or "", {}).get(path)
-        if content is None or commit is None:
+        if self.hub.locked:
+            self.refuse(403, "GatedRepo")
+        elif content is None or commit is None:
             self.refuse(404, "EntryNotFound")
-            return
+        else:
+            self.send_file(path, content, commit)
+
+    def send_file(self, path: str, content: bytes, commit: str) -> None:
         sha256 = hashlib.sha256(content).hexdigest()
         headers = {"X_Repo_Commit": commit, "ETag": f'"{sha256}"'}
         if not is_large(path):
@@ -250,6 +269,7 @@ def running_hub() -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.closed.set()
         server.shutdown()
         server.server_close()
         thread.join()

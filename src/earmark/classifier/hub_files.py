@@ -142,9 +142,12 @@ def _download(
                     " lists: the size or the hash is another. Try again later."
                 )
     except DownloadError as error:
+        way_out = "Run the command again."
+        if error.reason.startswith(("HTTP 401", "HTTP 403")):
+            way_out = "Ask its owner for access, and set HF_TOKEN."
         raise HubError(
-            f"{name} of {address} could not be downloaded from {server.host}: {error.reason}. Run"
-            " the command again."
+            f"{name} of {address} could not be downloaded from {server.host}: {error.reason}."
+            f" {way_out}"
         ) from error
     except OSError as error:
         raise HubError(

@@ -7,7 +7,9 @@ import hashlib
 import importlib
 import importlib.util
 import os
-from collections.abc import Iterator
+import queue
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -67,8 +69,8 @@ class Server:
 
     def info(self, address: HubAddress, revision: str | None = None) -> Any:
         """Return commit and files of a repository; errors are those of the package."""
-        settings = {"files_metadata": True, "timeout": ANSWER_S}
-        return self.api().model_info(address.repo, revision=revision, **settings)
+        settings = {"revision": revision, "files_metadata": True, "timeout": ANSWER_S}
+        return _in_time(lambda: self.api().model_info(address.repo, **settings))
 
     def url(self, repo: str, commit: str, name: str) -> str:
         """Return the address of a file."""
@@ -95,6 +97,29 @@ class Server:
             session.timeout = before
             if had_bars:
                 utils.enable_progress_bars()
+
+
+def _in_time(ask: Callable[[], Any]) -> Any:
+    """Return what ``ask`` returns; TimeoutError after ANSWER_S.
+
+    The package's own timeout begins anew with each byte, and does not cover the name server.
+    """
+    answers: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put((ask(), None))
+        except Exception as error:
+            answers.put((None, error))
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=ANSWER_S)
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {ANSWER_S:g} s") from None
+    if error is not None:
+        raise error
+    return answer
 
 
 @contextlib.contextmanager
