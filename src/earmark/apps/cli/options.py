@@ -31,6 +31,7 @@ MODEL = Argument(
     metavar="MODEL",
     help="The classifier file that `earmark train` wrote, or hf://OWNER/NAME[@REVISION].",
 )
+REPO = Argument(metavar="REPO", help="The repository on the Hugging Face Hub: OWNER/NAME.")
 ALLOW_REMOTE = Option(
     False,
     "--allow-remote",

@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from typer import Argument, Option
+from typer import Option
 
 from earmark.apps.cli.checks import check_model_output
-from earmark.apps.cli.options import JSON
+from earmark.apps.cli.options import JSON, REPO
 from earmark.apps.cli.progress import byte_bar
 from earmark.apps.cli.text import print_json, show, warn_of
-
-REPO = Argument(metavar="REPO", help="The repository: OWNER/NAME, or OWNER/NAME@REVISION.")
 
 
 def pull(
@@ -22,8 +20,8 @@ def pull(
 ) -> None:
     """Copy a classifier from the Hugging Face Hub into a file.
 
-    Its size and its hash are checked. No code in it is run, and a network that it names is
-    downloaded only by a command with --allow-remote.
+    REPO may have a revision, OWNER/NAME@REVISION. Size and hash of the file are checked. No code in
+    it is run, and a network that it names is downloaded only by a command with --allow-remote.
     """
     from earmark.classifier.hub_address import address_of, file_of
 

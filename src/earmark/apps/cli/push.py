@@ -3,14 +3,12 @@
 import sys
 from pathlib import Path
 
-from typer import Argument, Option
+from typer import Option
 
 from earmark.apps.cli.checks import local_model
-from earmark.apps.cli.options import JSON, MODEL
+from earmark.apps.cli.options import JSON, MODEL, REPO
 from earmark.apps.cli.text import print_json, say, show, warn_of
 from earmark.errors import EarmarkError, HubError, amount
-
-REPO = Argument(metavar="REPO", help="The repository, OWNER/NAME; it is created if it is missing.")
 
 
 def push(
@@ -31,8 +29,9 @@ def push(
 ) -> None:
     """Publish MODEL on the Hugging Face Hub, with a card and the licences of its networks.
 
-    Paths, names of groups and hashes of training clips are left out; what was left out is listed. A
-    new repository is private without --public. The token is HF_TOKEN, or that of `hf auth login`.
+    Paths, names of groups and hashes of training clips are left out; what was left out is listed.
+    REPO is created if it is missing; then it is private without --public. The token is HF_TOKEN, or
+    that of `hf auth login`.
     """
     from earmark.classifier.hub_address import check_licence, check_repo
     from earmark.classifier.hub_server import is_hub_offline
