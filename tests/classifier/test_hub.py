@@ -312,7 +312,12 @@ def test_a_silent_endpoint_is_given_up(monkeypatch, trained):
             earmark.push(trained, REPO)
 
 
-def test_nothing_but_the_classifier_is_asked_for(hub: Hub, trained):
+def test_nothing_but_the_classifier_is_asked_for(hub: Hub, trained, tmp_path, monkeypatch):
+    """The package would also ask for a list of programs that may be calling it."""
+    detect = pytest.importorskip("huggingface_hub.utils._detect_agent")
+    monkeypatch.setattr(detect, "_registry", None)
+    monkeypatch.setattr(detect.constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(detect.constants, "AGENT_HARNESSES_PATH", str(tmp_path / "list.json"))
     address = earmark.push(trained, REPO)
     earmark.load(address)
     allowed = ("/api/models/", "/api/repos/", "/api/validate-yaml", f"/{REPO}", "/upload/")
@@ -354,6 +359,7 @@ def test_an_answer_that_is_no_description(hub: Hub, trained, tmp_path):
         ("hf://a/b@", "does not name a repository"),
         ("hf://a/b@x y", "is not a revision"),
         ("hf://a/b@../x", "is not a revision"),
+        ("hf://a/b@x/../y", "is not a revision"),
         ("hf://a/b#model.bin", "is not a file of a repository"),
         ("hf://a/b#../m.earmark", "is not a file of a repository"),
     ],

@@ -11,7 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from earmark.classifier.hub_address import HubAddress
 from earmark.errors import HubError, first_line
@@ -74,8 +74,7 @@ class Server:
 
     def url(self, repo: str, commit: str, name: str) -> str:
         """Return the address of a file."""
-        where = {"revision": commit, "endpoint": self.endpoint}
-        return str(self.hub.hf_hub_url(repo, name, **where))
+        return f"{self.endpoint}/{repo}/resolve/{commit}/{quote(name)}"
 
     def headers(self) -> dict[str, str]:
         """Return the header with the token, if there is one."""
