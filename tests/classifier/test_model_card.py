@@ -173,6 +173,7 @@ def test_a_detector_is_described_as_one(trained):
 
     figures = {"overall": {"recall": 0.5, "f1_iou30": 0.25, "ci95": {"f1_iou30": [0.1, 0.4]}}}
     body = card_of(replace(trained, detector=Detector(0.5, 0.1, False, {}, figures)))
+    assert 'classifier.detect("night.wav")' in body and f"earmark detect hf://{REPO}" in body
     assert "finds events of 2 classes" in body and "events found: 0.500" in body
     assert "overlap by 30 %: 0.250, 95 % interval 0.100 to 0.400" in body
 

@@ -49,7 +49,7 @@ def model_card(
     )
     sections = [
         _head(classifier, repo),
-        _use(repo),
+        _use(repo, is_detector=classifier.detector is not None),
         _quality(classifier),
         _classes(classifier),
         _data(classifier),
@@ -144,8 +144,9 @@ def _head(classifier: Classifier, repo: str) -> list[str]:
     ]
 
 
-def _use(repo: str) -> list[str]:
+def _use(repo: str, *, is_detector: bool) -> list[str]:
     address = f"{SCHEME}{repo}"
+    verb, file = ("detect", "night.wav") if is_detector else ("predict", "new.wav")
     return [
         "## How to use it",
         "",
@@ -153,11 +154,11 @@ def _use(repo: str) -> list[str]:
         "import earmark",
         "",
         f'classifier = earmark.load("{address}")',
-        'print(classifier.predict("new.wav"))',
+        f'print(classifier.{verb}("{file}"))',
         "```",
         "",
         "```bash",
-        f"earmark predict {address} new.wav",
+        f"earmark {verb} {address} {file}",
         f"earmark pull {repo} -o mine.earmark",
         "```",
         "",
