@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from earmark.backbones.registry import list_backbones, load_backbone
     from earmark.classifier.classifier import Classifier
     from earmark.classifier.hub import pull, push
+    from earmark.classifier.onnx.exporting import export
     from earmark.classifier.prediction import Prediction
     from earmark.classifier.saving import load
     from earmark.classifier.session import Session
     from earmark.classifier.tagging import tag
+    from earmark.classifier.transformers_pipeline import pipeline
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.data.doctor.examination import doctor
@@ -29,9 +31,12 @@ if TYPE_CHECKING:
     from earmark.training.event_evaluation import DetectorEvaluation, evaluate_detector
     from earmark.training.finetuning.conduct import FineTuning, finetune
     from earmark.training.finetuning.recipe import Recipe
+    from earmark.training.sklearn import AudioClassifier, AudioEmbedder
     from earmark.training.training import Training, train
 
 _HOMES = {
+    "AudioClassifier": "training.sklearn",
+    "AudioEmbedder": "training.sklearn",
     "AudioError": "errors",
     "AudioOptions": "audio.options",
     "Classifier": "classifier.classifier",
@@ -55,10 +60,12 @@ _HOMES = {
     "evaluate": "training.evaluation",
     "evaluate_detector": "training.event_evaluation",
     "doctor": "data.doctor.examination",
+    "export": "classifier.onnx.exporting",
     "finetune": "training.finetuning.conduct",
     "list_backbones": "backbones.registry",
     "load": "classifier.saving",
     "load_backbone": "backbones.registry",
+    "pipeline": "classifier.transformers_pipeline",
     "pull": "classifier.hub",
     "push": "classifier.hub",
     "review": "labelling.reviewing",
@@ -68,6 +75,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "AudioClassifier",
+    "AudioEmbedder",
     "AudioError",
     "AudioOptions",
     "Classifier",
@@ -92,10 +101,12 @@ __all__ = [
     "embed",
     "evaluate",
     "evaluate_detector",
+    "export",
     "finetune",
     "list_backbones",
     "load",
     "load_backbone",
+    "pipeline",
     "pull",
     "push",
     "review",

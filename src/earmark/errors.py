@@ -77,6 +77,14 @@ class HubError(EarmarkError):
     """A classifier that cannot be got from the Hugging Face Hub, or put there."""
 
 
+class InputError(EarmarkError, ValueError):
+    """An argument of a scikit-learn estimator that cannot be used. It is a ValueError, too."""
+
+
+class AudioInputError(AudioError, InputError):
+    """A recording, given to a scikit-learn estimator, that cannot be read."""
+
+
 def first_line(error: Exception) -> str:
     """Return the first line of an error's text, without full stop; if empty, its type's name."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(". ")

@@ -245,7 +245,7 @@ def test_version_1_differs_by_rounding_alone(backbone):
     assert info.drops_rounding
     if info.name == "yamnet-float32":
         pytest.skip("its first version had that already")
-    assert (info.version, info.earlier) == (2, (1,))
+    assert info.version > info.earlier[0] == 1
     assert not info.at_version(1).drops_rounding
     if info.name == "speech-embedding":
         pytest.skip("its floor changed, too; test_speech_embedding.py has that")

@@ -159,7 +159,8 @@ def test_the_notice_of_a_network_goes_along(trained):
     pytest.importorskip("pyopen_wakeword")
     use = replace(trained.backbones[0], name="speech-embedding")
     (entry,) = licences_of(replace(trained, backbones=(use,)))
-    assert entry.licence == "Apache-2.0" and "Apache License" in entry.notice
+    assert entry.licence == "Apache-2.0" and "Google" in entry.notice
+    assert "Apache License" in licences_text([entry]) and "Google" in licences_text([entry])
 
 
 def test_a_network_that_is_not_here_has_no_known_licence(trained):
@@ -202,4 +203,5 @@ def test_a_file_of_0_1_has_a_card_and_the_same_scores(file: Path, tmp_path):
 def test_the_files_are_text(trained):
     files = Repository.of(trained, REPO, licence="mit").files
     assert files["README.md"].decode().startswith("---\nlibrary_name: earmark\n")
+    assert "Apache License" in files["LICENSES.txt"].decode()
     assert files["LICENSES.txt"].decode().startswith("Network: logmel\nLicence: Apache-2.0\n")

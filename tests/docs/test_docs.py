@@ -15,6 +15,7 @@ import soundfile
 
 import earmark
 from earmark.backbones import engines, registry
+from tones import tone_detector
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -105,7 +106,15 @@ def test_the_examples_of_a_page_run(page, tones, tmp_path, monkeypatch):
     shutil.copy(tmp_path / "recordings" / "low" / "0.wav", tmp_path / "new.wav")
     examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.S)
     assert examples
-    exec("\n".join(examples), {"earmark": earmark})
+    names: dict[str, object] = {"earmark": earmark}
+    if page == "export":
+        pytest.importorskip("onnxruntime")
+        classifier = earmark.train("recordings", backbone="logmel", compare=False).classifier
+        classifier.save("mine.earmark")
+        detector = earmark.load(tone_detector(tmp_path / "tones"))
+        hop = earmark.export(detector, "detector.onnx").description["block_samples"]
+        names["blocks"] = np.zeros((20, hop), np.float32)
+    exec("\n".join(examples), names)
 
 
 @todays_names

@@ -22,6 +22,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
 SWAPPED = ("--threshold", "0.01")  # to have false events, too
 CONFUSED = {f"confusions[].{key}" for key in ("label", "answered", "count")}  # if there are any
 WEIGHTS = Path(os.environ["EARMARK_WEIGHTS"])
+EXPORTED = "train odd --backbone logmel --no-compare --allow-skips -o exported.earmark"
 ROW = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| (.+) \|$", re.M)
 KINDS = {
     "text": str,
@@ -232,6 +233,7 @@ def test_tag():
         ("review", ["review words.csv --backbone logmel -o decisions.csv --allow-skips"]),
         ("review --apply", ["review words.csv --apply decisions.csv -o corrected.csv"]),
         ("doctor", ["doctor odd --fix -o clean.csv"]),
+        ("export", [EXPORTED, "export exported.earmark -o exported.onnx"]),
         ("embed", ["embed odd --backbone logmel -o odd.npz --allow-skips"]),
         ("data list", ["data list"]),
         ("backbones list", ["backbones list"]),

@@ -1,6 +1,7 @@
 """The tutorials run from the first block to the last, and print what they show."""
 
 import pytest
+import sklearn
 
 import tutorial_pages
 from tutorial_pages import Output
@@ -13,7 +14,8 @@ def test_a_tutorial_runs_and_prints_what_it_shows(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EARMARK_WEIGHTS", "")
     text = (tutorial_pages.TUTORIALS / f"{name}.md").read_text(encoding="utf-8")
-    outputs = list(tutorial_pages.run(text))
+    with sklearn.config_context():  # what a page configures ends with it
+        outputs = list(tutorial_pages.run(text))
     assert outputs
     for output in outputs:
         assert output.agrees(), (

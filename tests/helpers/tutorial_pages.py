@@ -31,6 +31,7 @@ SELF_CONTAINED = (
     "recorders-in-the-field",
     "a-wake-word",
     "from-scikit-learn",
+    "../how-to/use-scikit-learn",  # a page that is run like a tutorial
 )
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 NUMBER = re.compile(r"\d+(\.\d+)?")

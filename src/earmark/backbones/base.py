@@ -96,6 +96,7 @@ class Backbone(nn.Module):
     castable: ClassVar[tuple[str, ...]] = ()  # submodules that :meth:`cast` converts; no front end
     untuned: ClassVar[tuple[str, ...]] = ()  # layers that fine-tuning leaves unchanged
     rate: ClassVar[float] = 1.0  # learning rate of fine-tuning, as a factor of the recipe's
+    least_samples: int = 0  # if positive: a window is cut to its real samples, at least so many
     position_dependence: str = ""  # why a window depends on more than its core and context, if so
 
     def __init__(self, info: BackboneInfo) -> None:
@@ -215,6 +216,24 @@ class Backbone(nn.Module):
             return parts[0]
         back = torch.cat(order).argsort()
         return {name: join([part[name] for part in parts]).rows(back) for name in parts[0]}
+
+    def window_activations(
+        self, window: Tensor, valid: Tensor
+    ) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Yield each layer's name, activations (1, C, T, F) and weights (1, T) for one window.
+
+        Arguments are those of :meth:`forward`. Only tensor operations compute it, so that it can be
+        recorded once for windows of any length. If ``least_samples`` is positive, ``window`` is
+        (1, max(valid, least_samples)).
+        """
+        layers = [layer.name for layer in self.info.layers]
+        for name, y in self.compute(self.window_input(window, valid), layers):
+            yield name, y, self.weigh(name, y, valid)
+
+    def window_input(self, window: Tensor, valid: Tensor) -> Tensor:
+        """Return the network's input for one window; arguments as in :meth:`window_activations`."""
+        ((_, x),) = self.inputs(window, valid)
+        return x
 
     def block_step(self) -> int | None:
         """Return the samples between frames of the slowest layer.

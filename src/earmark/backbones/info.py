@@ -54,6 +54,8 @@ class BackboneInfo:
         Paper, and where the weights come from.
     licence : str
         Licence of the weights.
+    notice : str
+        Copyright notice that the licence requires with copies of the weights.
     context : int
         Audio on either side of the core: the neighbouring samples, or silence beyond the clip.
     step : int or None
@@ -85,6 +87,7 @@ class BackboneInfo:
     version: int = 1
     earlier: tuple[int, ...] = ()
     drops_rounding_since: int | None = None
+    notice: str = ""
 
     @property
     def drops_rounding(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from earmark.backbones import registry
+from earmark.classifier.licensing import texts_of
 from earmark.errors import BackboneError
 from earmark.system.cache import no_downloads
 
@@ -46,27 +47,25 @@ def licences_of(classifier: Classifier) -> list[NetworkLicence]:
     for use in classifier.backbones:
         try:
             with no_downloads():
-                info, cls = registry.entry(use.name)
-                files = cls.files_to_carry(info)
+                info = registry.info(use.name)
         except BackboneError:
             licences.append(NetworkLicence(use.name, UNKNOWN, UNKNOWN))
             continue
-        notices = {file.notice.read_text("utf-8") for file in files if file.notice is not None}
         source = "a file of its author" if _is_own(use.name) else info.source
         licence = info.licence or UNKNOWN
-        licences.append(NetworkLicence(use.name, licence, source, "\n\n".join(sorted(notices))))
+        licences.append(NetworkLicence(use.name, licence, source, info.notice))
     return licences
 
 
 def licences_text(licences: Sequence[NetworkLicence]) -> str:
-    """Return the content of LICENSES.txt: each network with its licence, source and notice."""
+    """Return the content of LICENSES.txt: licence, source and notice of each network."""
     blocks = []
     for entry in licences:
         lines = [f"Network: {entry.name}", f"Licence: {entry.licence}", f"Source: {entry.source}"]
         if entry.warning:
             lines.append(f"Note: {entry.warning}.")
-        blocks.append("\n".join([*lines, *(["", entry.notice.strip()] if entry.notice else [])]))
-    return "\n\n---\n\n".join(blocks) + "\n"
+        blocks.append("\n".join([*lines, *([entry.notice] if entry.notice else [])]))
+    return "\n\n".join([*blocks, *texts_of(entry.licence for entry in licences)]) + "\n"
 
 
 def _is_own(name: str) -> bool:

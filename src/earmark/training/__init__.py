@@ -9,9 +9,12 @@ if TYPE_CHECKING:
     from earmark.training.evaluation import Evaluation, evaluate
     from earmark.training.finetuning.conduct import FineTuning, finetune
     from earmark.training.finetuning.recipe import Recipe
+    from earmark.training.sklearn import AudioClassifier, AudioEmbedder
     from earmark.training.training import Training, train
 
 __all__ = [
+    "AudioClassifier",
+    "AudioEmbedder",
     "Comparison",
     "Evaluation",
     "FineTuning",
@@ -25,6 +28,8 @@ __all__ = [
 __getattr__ = hand_on(
     __name__,
     {
+        "AudioClassifier": "sklearn",
+        "AudioEmbedder": "sklearn",
         "Comparison": "comparison",
         "compare": "comparison",
         "Evaluation": "evaluation",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,10 +14,12 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.doctor.examination import before_training
 from earmark.data.doctor.findings import Finding
-from earmark.data.splits import Scheme
-from earmark.embeddings.embedding import Embeddings
+from earmark.data.splits import Scheme, make_scheme
+from earmark.embeddings.embedding import Embeddings, embed
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
+from earmark.errors import DataError
+from earmark.system.progress import Stages
 
 
 @dataclass(frozen=True)
@@ -58,3 +61,60 @@ class EmbeddedData:
         verb = "is" if sets is not None and sets.startswith("1 ") else "are"
         near = () if sets is None else (f"{sets} {verb} both trained on and tested.",)
         return (*self.scheme.warnings, *near)
+
+
+def embed_data(
+    dataset: Dataset,
+    networks: Sequence[Backbone],
+    stages: Stages,
+    folds: int,
+    seed: int,
+    store: Store | None,
+    memory: float,
+    *,
+    is_inner: bool = False,
+) -> EmbeddedData:
+    """Embed with every network and make the folds; refuse unsuitable data before embedding.
+
+    ``memory`` is in gigabytes, and ``is_inner`` as for :func:`make_scheme`.
+    """
+    whole = partial(
+        make_scheme, folds=folds, seed=seed, separator=dataset.separator, is_inner=is_inner
+    )
+    whole(dataset.clips, np.arange(len(dataset)))  # an early check; equal recordings come later
+    embeddings, skipped = _embed_all(dataset, networks, store, memory, stages)
+    content = embeddings[0].sounds
+    scheme = whole(embeddings[0].clips, content)
+    return EmbeddedData(dataset, networks, embeddings, skipped, content, scheme, store)
+
+
+def _embed_all(
+    dataset: Dataset,
+    networks: Sequence[Backbone],
+    store: Store | None,
+    memory: float,
+    stages: Stages,
+) -> tuple[list[Embeddings], tuple[Failure, ...]]:
+    """Embed with every network, and keep the clips that every network could read."""
+    embeddings = []
+    for network in networks:
+        with stages.stage("embed", len(dataset), f"embedding with {network.info.name}"):
+            embeddings.append(
+                embed(
+                    dataset.clips,
+                    network,
+                    store,
+                    options=dataset.audio,
+                    progress=stages.progress,
+                    most_bytes=int(memory * 1e9 / 4 / len(networks)),
+                )
+            )
+    common = set.intersection(*(set(e.clips) for e in embeddings))
+    if not common:
+        first = embeddings[0].failures[0]
+        raise DataError(
+            f"none of the {len(dataset)} clips could be read. The first is {first.path}:"
+            f" {first.reason}"
+        )
+    failures = {failure.path: failure for e in embeddings for failure in e.failures}
+    return [e.only(common) for e in embeddings], tuple(failures.values())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
@@ -20,23 +19,21 @@ from earmark.classifier.targets import Targets
 from earmark.data.clip import Clip
 from earmark.data.dataset import DataLike, Dataset, as_dataset
 from earmark.data.doctor.findings import Finding
-from earmark.data.splits import FOLDS, make_scheme
-from earmark.embeddings.embedding import Embeddings, embed
+from earmark.data.splits import FOLDS
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
-from earmark.errors import DataError
 from earmark.system.progress import Progress, Stages
 from earmark.training import baselines, candidates, estimation, headline, heads, learning_curve
 from earmark.training.baselines import Baseline
 from earmark.training.contributions import contributions
-from earmark.training.embedded_data import EmbeddedData
+from earmark.training.embedded_data import EmbeddedData, embed_data
 from earmark.training.estimation import OutOfFold
 from earmark.training.fitting import MEMORY, check_memory
 from earmark.training.inner import Average
 from earmark.training.kernels import FeatureTable
 from earmark.training.provenance import known_clips, provenance
 from earmark.training.selection import Search
-from earmark.training.solution import Solution, nested, solve
+from earmark.training.solution import NOT_NESTED, Solution, nested, solve, solve_once
 from earmark.training.summary import training_text
 from earmark.training.unknown import find_threshold
 from earmark.training.verdict import verdict_of
@@ -98,8 +95,11 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Settings:
-    """The arguments of :func:`train`, without the data."""
+class Settings:
+    """The arguments of :func:`train`, without the data.
+
+    Without ``nested``, the clips that chose the head also score it, and its verdict says so.
+    """
 
     backbone: str
     head: str
@@ -113,6 +113,7 @@ class _Settings:
     compare: bool
     unknown: float | None
     memory: float
+    nested: bool = True
 
     def __post_init__(self) -> None:
         check_memory(self.memory)
@@ -194,22 +195,38 @@ def train(
     """
     arguments = {name: value for name, value in locals().items() if name != "data"}
     arguments["backbone"] = ",".join(map(registry.absolute_name, backbone.split(",")))
-    return _train(as_dataset(data), _Settings(**arguments))
+    return _train(as_dataset(data), Settings(**arguments))
 
 
-def _train(dataset: Dataset, settings: _Settings) -> Training:
-    """Embed the clips, choose and fit a head, and estimate its accuracy."""
-    stages, seed = Stages(settings.progress), settings.seed
-    kinds = heads.kinds_of(settings.head, is_single=dataset.is_single)
+def _train(dataset: Dataset, settings: Settings) -> Training:
+    """Refuse what cannot be trained, embed the clips, and train on them."""
+    stages = Stages(settings.progress)
+    names, notes = usable_backbones(dataset, settings)
+    networks = [registry.load_backbone(name, settings.precision, settings.engine) for name in names]
+    candidates.candidates([network.info for network in networks], settings.layers)  # known layers?
+    folds, store, memory = settings.folds, settings.store, settings.memory
+    embedded = embed_data(dataset, networks, stages, folds, settings.seed, store, memory)
+    return train_embedded(embedded, settings, stages, notes)
+
+
+def usable_backbones(dataset: Dataset, settings: Settings) -> tuple[list[str], tuple[str, ...]]:
+    """Return what :func:`backbone_names` returns; refuse an unknown head and ambiguous classes."""
+    heads.kinds_of(settings.head, is_single=dataset.is_single)
     asks = settings.unknown is not None
     check_names(dataset.labels, is_single=dataset.is_single, asks_unknown=asks)
-    names, notes = backbone_names(settings.backbone)
-    networks = [registry.load_backbone(name, settings.precision, settings.engine) for name in names]
-    choices = candidates.candidates([network.info for network in networks], settings.layers)
-    embedded = _embed_data(dataset, networks, settings, stages)
+    return backbone_names(settings.backbone)
 
+
+def train_embedded(
+    embedded: EmbeddedData, settings: Settings, stages: Stages, notes: tuple[str, ...] = ()
+) -> Training:
+    """Choose and fit a head for embedded clips, and estimate its accuracy."""
+    dataset, networks, seed = embedded.dataset, embedded.networks, settings.seed
+    kinds = heads.kinds_of(settings.head, is_single=dataset.is_single)
+    choices = candidates.candidates([network.info for network in networks], settings.layers)
     search = _search(embedded, choices, kinds, settings)
-    solution = solve(search, embedded.clips, embedded.content, embedded.scheme, stages)
+    solver = solve if settings.nested else solve_once
+    solution = solver(search, embedded.clips, embedded.content, embedded.scheme, stages)
     chosen = solution.chosen.best
 
     tested = OutOfFold.gather(solution, embedded.clips, search.targets, embedded.scheme)
@@ -218,9 +235,12 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
         held_out = embedded.scheme.held_out
         rivals = _rivals(embedded, search, chosen, settings.store, stages)
         curve = tuple(learning_curve.learning_curve(search, chosen, held_out, stages))
-    with stages.stage("copies", 0, "looking for near copies"):
-        findings = embedded.findings
-    estimate = estimate_of(tested, embedded, seed, rivals)
+    findings: tuple[Finding, ...] = ()
+    if settings.nested:
+        with stages.stage("copies", 0, "looking for near copies"):
+            findings = embedded.findings
+    doubts = None if settings.nested else NOT_NESTED
+    estimate = estimate_of(tested, embedded, seed, rivals, doubts)
     estimate = replace(estimate, learning_curve=curve)
     rule = DecisionRule.fit(tested.scores, tested.onehot, tested.is_single)
     if (rate := settings.unknown) is not None:
@@ -262,25 +282,11 @@ def _train(dataset: Dataset, settings: _Settings) -> Training:
     )
 
 
-def _embed_data(
-    dataset: Dataset, networks: Sequence[Backbone], settings: _Settings, stages: Stages
-) -> EmbeddedData:
-    """Embed with every network and make the folds; refuse unsuitable data before embedding."""
-    folds, seed = settings.folds, settings.seed
-    whole = partial(make_scheme, folds=folds, seed=seed, separator=dataset.separator)
-    whole(dataset.clips, np.arange(len(dataset)))  # an early check; equal recordings come later
-    embeddings, skipped = _embed_all(dataset, networks, settings, stages)
-    content = embeddings[0].sounds
-    scheme = whole(embeddings[0].clips, content)
-    store = settings.store
-    return EmbeddedData(dataset, networks, embeddings, skipped, content, scheme, store)
-
-
 def _search(
     embedded: EmbeddedData,
     choices: Mapping[str, FeatureSpec],
     kinds: Sequence[str],
-    settings: _Settings,
+    settings: Settings,
 ) -> Search:
     """Return the search for layers and heads over all embedded clips."""
     table = FeatureTable(
@@ -309,9 +315,17 @@ def _trained_on(search: Search, embedded: EmbeddedData) -> Search:
 
 
 def estimate_of(
-    tested: OutOfFold, embedded: EmbeddedData, seed: int, rivals: Sequence[Baseline] | None
+    tested: OutOfFold,
+    embedded: EmbeddedData,
+    seed: int,
+    rivals: Sequence[Baseline] | None,
+    doubts: Sequence[str] | None = None,
 ) -> Estimate:
-    """Return the estimate of out-of-fold predictions, with the baselines ``rivals`` and verdict."""
+    """Return the estimate of out-of-fold predictions, with the baselines ``rivals`` and verdict.
+
+    ``doubts`` are sentences on why the figures may be too good; by default, the data's leaks.
+    """
+    doubts = embedded.leaks if doubts is None else doubts
     scheme, chosen = embedded.scheme, tested.chosen()
     estimate = estimation.estimate(
         tested,
@@ -321,7 +335,7 @@ def estimate_of(
         folds=scheme.names,
         chosen=chosen,
     )
-    verdict = verdict_of(estimate, tested, chosen, rivals or (), embedded.leaks, seed)
+    verdict = verdict_of(estimate, tested, chosen, rivals or (), doubts, seed)
     if rivals is not None:
         estimate = replace(estimate, baselines=tuple(rival.figures(seed) for rival in rivals))
     return replace(estimate, verdict=verdict)
@@ -379,34 +393,3 @@ def backbone_names(backbone: str) -> tuple[list[str], tuple[str, ...]]:
     if backbone == auto.AUTO:
         return auto.take_at_hand()
     return registry.split_names(backbone), ()
-
-
-def _embed_all(
-    dataset: Dataset,
-    networks: Sequence[Backbone],
-    settings: _Settings,
-    stages: Stages,
-) -> tuple[list[Embeddings], tuple[Failure, ...]]:
-    """Embed with every network, and keep the clips that every network could read."""
-    embeddings = []
-    for network in networks:
-        with stages.stage("embed", len(dataset), f"embedding with {network.info.name}"):
-            embeddings.append(
-                embed(
-                    dataset.clips,
-                    network,
-                    settings.store,
-                    options=dataset.audio,
-                    progress=stages.progress,
-                    most_bytes=int(settings.memory * 1e9 / 4 / len(networks)),
-                )
-            )
-    common = set.intersection(*(set(e.clips) for e in embeddings))
-    if not common:
-        first = embeddings[0].failures[0]
-        raise DataError(
-            f"none of the {len(dataset)} clips could be read. The first is {first.path}:"
-            f" {first.reason}"
-        )
-    failures = {failure.path: failure for e in embeddings for failure in e.failures}
-    return [e.only(common) for e in embeddings], tuple(failures.values())

@@ -208,6 +208,7 @@ class EfficientAT(Tagger):
 
     free_axes = (2,)
     castable = ("network",)
+    least_samples = FFT
 
     def __init__(self, info: BackboneInfo) -> None:
         super().__init__(info)
@@ -243,19 +244,25 @@ class EfficientAT(Tagger):
         As published, a high-pass filter shortens the waveform by one sample, and the rest is
         mirrored at both ends. All rows must have the same number of frames, T.
         """
+        return self._log_mel(x, real, int(_frames(real).max()))
+
+    def _log_mel(self, x: Tensor, real: Tensor, frames: int) -> Tensor:
         x = x[:, 1:] - PREEMPHASIS * x[:, :-1]
-        frames = int(_frames(real).max())
         at = torch.arange(-WINDOW // 2, (frames - 1) * HOP + WINDOW // 2, device=x.device).abs()
         at = torch.minimum(at, 2 * (real[:, None] - 2) - at)  # mirrored at the last sample
         x = self.front_end(x.gather(1, at))
         return x.add_(4.5).div_(5.0)[:, None]
 
     def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        windows = F.pad(windows.float(), (0, max(0, FFT - windows.shape[1])))
-        real = valid.clamp_min(FFT)
+        windows = F.pad(windows.float(), (0, max(0, self.least_samples - windows.shape[1])))
+        real = valid.clamp_min(self.least_samples)
         for frames in torch.unique(_frames(real)):
             rows = (_frames(real) == frames).nonzero()[:, 0]
             yield rows, self.log_mel(windows[rows], real[rows])
+
+    def window_input(self, window: Tensor, valid: Tensor) -> Tensor:
+        n = window.shape[1]
+        return self._log_mel(window, valid.clamp_min(self.least_samples), (n + HOP - 1) // HOP)
 
     def body(self, x: Tensor) -> Activations:
         x = x.contiguous(memory_format=torch.channels_last)
@@ -316,6 +323,7 @@ def _describe(name: str) -> tuple[BackboneInfo, type[Backbone]]:
         parameters=release.parameters,
         source=f"arXiv:2211.04772; {release.file.url}",
         licence="MIT",
+        notice="Copyright (c) 2022 Florian Schmid",
         version=2,
         earlier=(1,),
         drops_rounding_since=2,

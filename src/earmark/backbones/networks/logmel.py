@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -120,9 +120,14 @@ class LogMelBaseline(Backbone):
     def forward(
         self, windows: Tensor, valid: Tensor, layers: Collection[str] | None = None
     ) -> dict[str, LayerStats]:
-        x = self._frames(windows)
-        weight = frame_weights(x.shape[2], first=0, stride=HOP, valid=valid)
+        ((_, x, weight),) = self.window_activations(windows, valid)
         return {"logmel": layer_stats(x, weight, drops_rounding=self.info.drops_rounding)}
+
+    def window_activations(
+        self, window: Tensor, valid: Tensor
+    ) -> Iterator[tuple[str, Tensor, Tensor]]:
+        x = self._frames(window)
+        yield "logmel", x, frame_weights(x.shape[2], first=0, stride=HOP, valid=valid)
 
     def block_step(self) -> int | None:
         return HOP

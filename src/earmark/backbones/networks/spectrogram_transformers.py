@@ -30,6 +30,7 @@ from earmark.backbones.networks.logmel import LogMel
 
 FRAME, HOP = 400, 160  # samples at 16 kHz: 25 and 10 ms, in both networks
 FFT = 512  # points, for AST; Whisper transforms the 400 samples without padding
+PREEMPHASIS = 0.97  # of Kaldi's filterbank
 
 
 @reads
@@ -205,7 +206,7 @@ class Fbank(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         frames = x.float().unfold(-1, FRAME, HOP)  # (B, T, 400)
         frames = frames - frames.mean(-1, keepdim=True)
-        frames = frames - 0.97 * torch.cat([frames[..., :1], frames[..., :-1]], -1)
+        frames = frames - PREEMPHASIS * torch.cat([frames[..., :1], frames[..., :-1]], -1)
         spectrum = torch.view_as_real(torch.fft.rfft(frames * self.window, FFT)).square_().sum(-1)
         return (spectrum @ self.filters).clamp_min_(torch.finfo(torch.float32).eps).log_()
 

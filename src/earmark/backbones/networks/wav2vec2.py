@@ -84,7 +84,7 @@ class Wav2Vec2(Transformer):
             self.position_dependence = "clips are normalised as a whole, as published"
         self.stable = _stable(self.config)
         self.grouped = getattr(self.config, "feat_extract_norm", None) == "group"
-        self.frame = _frame(self.config)
+        self.least_samples = _frame(self.config)
         for module in model.modules():  # apply weight norm once instead of at every call
             if parametrize.is_parametrized(module, "weight"):
                 parametrize.remove_parametrizations(module, "weight")
@@ -110,10 +110,13 @@ class Wav2Vec2(Transformer):
     def inputs(self, windows: Tensor, valid: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         for length in sorted(set(valid.tolist())):
             rows = (valid == length).nonzero()[:, 0]
-            yield rows, F.pad(windows[rows, :length], (0, max(0, self.frame - length)))
+            yield rows, F.pad(windows[rows, :length], (0, max(0, self.least_samples - length)))
+
+    def window_input(self, window: Tensor, valid: Tensor) -> Tensor:
+        return window
 
     def weigh(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
-        return (valid / self.frame).clamp_max(1)[:, None].expand(-1, x.shape[2])
+        return (valid / self.least_samples).clamp_max(1)[:, None].expand(-1, x.shape[2])
 
     def hidden(self, x: Tensor) -> Iterator[Tensor]:
         return (y.transpose(1, 2)[..., None] for y in self._states(x))
@@ -212,6 +215,7 @@ def _base(name: str, summary: str) -> BackboneInfo:
         parameters=94_370_944,
         source=f"arXiv:2006.11477; weights from huggingface.co/facebook/{name}",
         licence="Apache-2.0",
+        notice="Copyright Facebook, Inc. and its affiliates",
         version=2,
         earlier=(1,),
         drops_rounding_since=2,
