@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 import earmark
 from earmark import audio, backbones
 from earmark.classifier.features import FeatureSpec
-from earmark.classifier.licensing import licence_text, licence_warnings
 from earmark.classifier.onnx import checks, clips, exporting, metadata, windows
 from earmark.classifier.onnx.graph import Graph
 from earmark.embeddings.pooling import as_stored
@@ -255,29 +254,13 @@ def test_unknown_precision_is_refused():
         earmark.export(earmark.load(FILES / "single.earmark"), precision="int8")
 
 
-@pytest.mark.parametrize(
-    ("licence", "words"),
-    [
-        ("CC-BY-NC-4.0", "forbids commercial use"),
-        ("cc-by-nc-sa-4.0", "forbids commercial use"),
-        ("see the checkpoint's model card", "is not known"),
-        ("", "is not known (none)"),
-        ("MIT", None),
-        ("Apache-2.0", None),
-    ],
-)
-def test_licences_that_limit_use_are_said(licence, words):
-    info = dataclasses.replace(backbones.info("logmel"), licence=licence)
-    found = list(licence_warnings([info]))
-    assert bool(found) == (words is not None)
-    assert words is None or words in found[0]
-
-
-def test_licences_have_notices_and_texts():
-    text = licence_text([backbones.info("efficientat-mn04"), backbones.info("yamnet")])
-    for part in ("Copyright (c) 2022 Florian Schmid", "Permission is hereby granted"):
-        assert part in text
-    assert "Copyright The TensorFlow Authors" in text and "Version 2.0, January 2004" in text
+def test_a_folder_of_this_machine_is_not_in_the_file(folders):
+    name = f"hf:{folders / 'wav2vec2-group'}"
+    network = backbones.load_backbone(name)
+    classifier = made_classifier([network])
+    about = clips.ClipGraph(classifier, [network]).describe()
+    assert about["backbones"][0]["name"] == "hf:wav2vec2-group"
+    assert str(folders) not in json.dumps(about)
 
 
 def test_a_graph_of_another_program_is_refused():

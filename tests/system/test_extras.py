@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert"}
+DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert", "yaml": "pyyaml"}
 
 
 def constants(tree):

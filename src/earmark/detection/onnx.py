@@ -207,7 +207,7 @@ class StreamGraph:
         assert detector is not None
         states = {name: shape for name, (_, shape) in self.states().items()}
         return {
-            **describe(self.classifier, self.networks, self.rate_hz),
+            **describe(self.classifier, self.rate_hz),
             "kind": STREAM,
             "window_s": detector.window_s,
             "hop_s": detector.hop_s,

@@ -155,6 +155,7 @@ class ComparisonOptions(RuleOptions):
 
 
 def compare_and_show(
+    trained: options.ClassifierOptions,
     model: Path,
     data: options.LabelOptions,
     comparison: ComparisonOptions,
@@ -169,12 +170,11 @@ def compare_and_show(
     columns = {name: getattr(data, name) for name in names}
     columns["separator"] = data.separator or separator_of(model)
     truth = read_events(data.source, annotated=comparison.annotated, **columns)
-    from earmark.classifier.classifier import Classifier
     from earmark.detection.detecting import NO_DETECTOR
     from earmark.training.detector_summary import evaluation_lines
     from earmark.training.event_evaluation import COLLAR_S, evaluate_detector
 
-    classifier = Classifier.load(model)
+    classifier = trained.load(model)
     with progress_bar("detecting events", len(truth)) as bar:
         evaluation = evaluate_detector(
             classifier,

@@ -30,7 +30,7 @@ class ClipGraph:
 
     def describe(self) -> dict[str, Any]:
         """Return what the file's metadata says."""
-        return describe(self.classifier, self.networks, self.rate_hz)
+        return describe(self.classifier, self.rate_hz)
 
     def compare(self, session: Any, verify: Recordings) -> list[Difference]:
         """Return the differences from ``predict`` on made and on given sounds."""

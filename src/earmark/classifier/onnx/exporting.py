@@ -12,7 +12,7 @@ import numpy as np
 
 from earmark.backbones.base import Backbone
 from earmark.classifier.classifier import Classifier
-from earmark.classifier.licensing import licence_text, licence_warnings
+from earmark.classifier.network_licences import licences_of, licences_text
 from earmark.classifier.onnx import checks
 from earmark.classifier.onnx.clips import ClipGraph
 from earmark.classifier.onnx.graph import load_onnx
@@ -133,9 +133,7 @@ def export(
     content = seal(model, description)
     differences = graph.compare(checks.open_graph(content), verify)
     checks.refuse_if_far(differences, PRECISIONS[precision])
-    infos = [network.info for network in graph.networks]
-    warnings = tuple(licence_warnings(infos))
-    exported = Exported(content, description, licence_text(infos), warnings, tuple(differences))
+    exported = _exported(classifier, content, description, differences)
     if path is not None:
         exported.save(path)
     return exported
@@ -160,9 +158,19 @@ def check_exported(
     graph = _graph_of(classifier)
     differences = graph.compare(checks.open_graph(content), verify)
     checks.refuse_if_far(differences, PRECISIONS[description["precision"]])
-    infos = [network.info for network in graph.networks]
-    warnings = tuple(licence_warnings(infos))
-    return Exported(content, description, licence_text(infos), warnings, tuple(differences))
+    return _exported(classifier, content, description, differences)
+
+
+def _exported(
+    classifier: Classifier,
+    content: bytes,
+    description: dict[str, Any],
+    differences: Sequence[checks.Difference],
+) -> Exported:
+    licences = licences_of(classifier)
+    warnings = [f"backbone {own.name!r}: {own.warning}" for own in licences if own.warning]
+    text = licences_text(licences)
+    return Exported(content, description, text, tuple(warnings), tuple(differences))
 
 
 def find_packages() -> None:
