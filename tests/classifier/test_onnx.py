@@ -228,6 +228,17 @@ def test_float16_halves_the_file_and_changes_little():
     assert 0 < np.abs(got - expected).max() <= exporting.PRECISIONS["float16"]
 
 
+def test_float16_leaves_the_front_end_exact():
+    network = network_of("logmel")
+    classifier = made_classifier([network])
+    model = clips.build_clip_graph(classifier, [network])
+    exporting.halve_weights(model.graph)
+    hum = 0.5 * np.sin(np.arange(16_000) * 0.1).astype(np.float32)  # most bands are empty
+    expected = checks.answer(classifier, [network], hum).scores
+    got = checks.graph_answer(checks.open_graph(model.SerializeToString()), hum).scores
+    assert np.abs(got - expected).max() < 1e-3
+
+
 def test_a_users_own_licences_are_kept(tmp_path):
     (tmp_path / "LICENSES.txt").write_text("mine")
     classifier = earmark.load(FILES / "single.earmark")

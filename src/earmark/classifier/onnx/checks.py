@@ -128,12 +128,12 @@ def compare(
         expected, got = answer(classifier, networks, x), graph_answer(session, x)
         value, own = float(np.abs(got.scores - expected.scores).max()), 0.0
         if value > MOST_DIFFERENCE:
-            own = _own_difference(classifier, networks, x, expected)
+            own = own_difference(classifier, networks, x, expected)
         differences.append(Difference(name, value, own))
     return differences
 
 
-def _own_difference(
+def own_difference(
     classifier: Classifier, networks: Sequence[Backbone], x: Samples, expected: Answer
 ) -> float:
     """Return how much scores change if a sound gets louder or softer by a few last bits."""
