@@ -72,7 +72,7 @@ def expected_scores(classifier, networks, paths: list[Path], sounds: list[np.nda
 
 
 def is_tie(classifier, networks, x: np.ndarray, difference: float) -> bool:
-    """Say whether ``predict`` changes half as much if the sound gets 0.000005 dB louder."""
+    """Say whether ``predict`` changes half as much if the sound gets up to 0.00003 dB louder."""
     from earmark.classifier.onnx import checks
 
     expected = checks.answer(classifier, networks, x)

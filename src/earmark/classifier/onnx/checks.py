@@ -21,7 +21,7 @@ from earmark.errors import ModelError, amount
 from earmark.system import extras
 
 MOST_DIFFERENCE = 1e-4  # of a score
-INAUDIBLE = tuple(1 + k * 2.0**-22 for k in (-3, -2, -1, 1, 2, 3))  # gains: below 0.00001 dB
+INAUDIBLE = tuple(1 + k * 2.0**-22 for k in (-16, -4, -2, -1, 1, 2, 4, 16))  # 0.00003 dB at most
 EDGES = (-1, 0, 1)  # samples from each border
 
 
