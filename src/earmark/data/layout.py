@@ -142,9 +142,7 @@ def _doubts(folder: Path, tops: Sequence[str]) -> list[str]:
     ]
 
 
-def _alike_inside(
-    folder: Path, tops: Sequence[str], parts: Sequence[tuple[str, ...]]
-) -> list[str]:
+def _alike_inside(folder: Path, tops: Sequence[str], parts: Sequence[tuple[str, ...]]) -> list[str]:
     """Return a note if all classes have the same sub-folders: these may be the real classes.
 
     Raises DataError if one of the folders is named like a split, because all are splits then.
