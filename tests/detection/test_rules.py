@@ -95,7 +95,6 @@ def test_thresholds_are_read_from_text(text, expected):
         ("0.5,0.6", "'0.5,0.6' has two thresholds for all classes, 0.5 and 0.6."),
         ("auto,0.6", "two thresholds for all classes, auto and 0.6."),
         ("bell=0.5,bell=0.6", "has 'bell' twice. Give it once."),
-        ("50", "The threshold '50' is above 1, the highest score."),
     ],
 )
 def test_wrong_thresholds_are_refused(text, message):

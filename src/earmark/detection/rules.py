@@ -199,8 +199,7 @@ def parse_thresholds(
 
     ``auto`` stands for the ``default`` of each class. Those of single classes are applied last. A
     class name may hold ``=`` or ``,``. Raises EarmarkError for a class that is unknown, for a
-    threshold that no score can reach or that is not above 0, and for two thresholds for one class
-    or for all. With ``inf``, a class is never detected.
+    threshold that is not above 0, and for two thresholds for one class or for all.
     """
     if len(default) != len(labels):
         raise ValueError(f"{len(default)} default thresholds for {amount(len(labels), 'class')}")
@@ -257,11 +256,6 @@ def _threshold(text: str, term: str) -> float:
         raise EarmarkError(
             f"The threshold {term!r} is not a number above 0. Give {AUTO}, a number such as 0.5, or"
             " CLASS=0.7; separate several by commas."
-        )
-    if 1 < value < math.inf:
-        raise EarmarkError(
-            f"The threshold {term!r} is above 1, the highest score. Give a number such as 0.5, or"
-            " inf, with which a class is never detected."
         )
     return value
 
