@@ -134,7 +134,8 @@ class Classifier:
             return f"{seconds:.2g} s is far shorter than the training clips ({trained} s)"
         return (
             f"{seconds:.0f} s is far longer than the training clips ({trained} s), and gets only"
-            " one prediction; cut it into pieces of that length"
+            " one prediction; find its sounds with `earmark detect` and a classifier that was"
+            " trained with --detector"
         )
 
     def __repr__(self) -> str:
