@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from earmark.backbones.base import keep_thin_convolutions
+from earmark.backbones.thin_convolutions import keep_thin_convolutions
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4, 8, 16])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import earmark
 from earmark import audio, backbones
 from earmark.classifier.features import FeatureSpec
-from earmark.classifier.onnx import checks, clips, exporting, metadata, windows
+from earmark.classifier.onnx import checks, clips, exporting, metadata, resampling, windows
 from earmark.classifier.onnx.graph import Graph
 from earmark.embeddings.pooling import as_stored
 from earmark.errors import EarmarkError, ModelError
@@ -108,7 +108,7 @@ def test_several_backbones_at_two_rates():
 @given(st.integers(1, 3_000), st.sampled_from([(32_000, 16_000), (48_000, 16_000)]))
 def test_resampling_is_that_of_soxr(n, rates):
     graph = Graph()
-    graph.compute("Identity", windows.add_rate(graph, "x", *rates), into="y")
+    graph.compute("Identity", resampling.add_rate(graph, "x", *rates), into="y")
     x, y = graph.value("x", "FLOAT", ["n"]), graph.value("y", "FLOAT", ["m"])
     session = checks.open_graph(graph.model("resampling", [x], [y]).SerializeToString())
     expected = audio.resample(sound(n), *rates)
@@ -119,7 +119,7 @@ def test_resampling_is_that_of_soxr(n, rates):
 
 def test_rates_without_a_whole_factor_are_refused():
     with pytest.raises(ModelError, match="32000 and 24000 Hz, and a graph resamples by whole"):
-        windows.add_rate(Graph(), "x", 32_000, 24_000)
+        resampling.add_rate(Graph(), "x", 32_000, 24_000)
 
 
 @pytest.mark.parametrize("peak", [1.0, 65_504.0, 70_000.0, 1e30])

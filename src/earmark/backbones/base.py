@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from earmark.backbones.info import BackboneInfo
 from earmark.backbones.tensors import assign
+from earmark.backbones.thin_convolutions import keep_thin_convolutions
 from earmark.backbones.weights import WeightFile
 from earmark.errors import BackboneError
 
@@ -60,9 +61,6 @@ B = TypeVar("B", bound="Backbone")
 # Relative to the mean: 256 rounding steps of float32. On silence, the mean of equal numbers was off
 # by up to 40 steps. On real sounds, hardly any deviation lies between 64 and 256 steps.
 ROUNDING = 2.0**-15
-
-
-THIN = 8  # channels per group of a convolution that bfloat16 would get wrong
 
 
 class Backbone(nn.Module):
@@ -308,29 +306,6 @@ class Backbone(nn.Module):
     def fingerprint(self) -> str:
         """Name, version, weights' hash and precision: all that decides an embedding's bytes."""
         return f"{self.info.name}/{self.info.version}/{self.weights_hash}/{self.precision}"
-
-
-def keep_thin_convolutions(network: nn.Module) -> None:
-    """Compute convolutions with few channels per group in float32, inside a network in bfloat16.
-
-    On processors with AMX, oneDNN computes them wrongly in bfloat16 if channels times taps are a
-    multiple of 64 (PyTorch 2.13, pytorch/pytorch#163347). They are cheap.
-    """
-    for module in network.modules():
-        if not isinstance(module, nn.Conv1d | nn.Conv2d) or module.weight.dtype != torch.bfloat16:
-            continue
-        if 1 < module.in_channels // module.groups <= THIN:
-            module.float()
-            module.register_forward_pre_hook(_as_float)
-            module.register_forward_hook(_as_bfloat16)
-
-
-def _as_float(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-    return (inputs[0].float(),)
-
-
-def _as_bfloat16(_: nn.Module, __: tuple[Tensor], output: Tensor) -> Tensor:
-    return output.to(torch.bfloat16)
 
 
 def all_rows(windows: Tensor) -> Tensor:

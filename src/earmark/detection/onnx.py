@@ -23,13 +23,11 @@ from earmark.classifier.onnx.heads import add_calibration, add_features, add_hea
 from earmark.classifier.onnx.metadata import STREAM, describe
 from earmark.classifier.onnx.names import KNOWN_SCORE, SCORES, rate_of
 from earmark.classifier.onnx.networks import add_network
+from earmark.classifier.onnx.resampling import add_resampling, resampling_kernel, whole_factor
 from earmark.classifier.onnx.windows import (
     Moments,
     add_backbone,
     add_merge,
-    add_resampling,
-    resampling_kernel,
-    whole_factor,
 )
 from earmark.classifier.recordings import Recordings
 from earmark.detection.scores import ScoreStream, WindowScorer, WindowScores

@@ -13,7 +13,8 @@ from earmark.classifier.onnx.graph import Graph
 from earmark.classifier.onnx.heads import add_calibration, add_features, add_head
 from earmark.classifier.onnx.metadata import describe
 from earmark.classifier.onnx.names import KNOWN_SCORE, SCORES, WAVEFORM, rate_of
-from earmark.classifier.onnx.windows import add_backbone, add_rate, add_rounding
+from earmark.classifier.onnx.resampling import add_rate
+from earmark.classifier.onnx.windows import add_backbone, add_rounding
 from earmark.classifier.recordings import Recordings
 
 
