@@ -8,7 +8,6 @@ import functools
 import json
 import re
 import struct
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,16 @@ from safetensors.numpy import save
 import earmark
 from earmark.backbones import registry
 from earmark.classifier.classifier import Classifier
-from earmark.classifier.file import digest_of, read_parts
+from earmark.classifier.file import read_parts
 from earmark.classifier.networks import check_layers
 from earmark.classifier.schema import check_head
 from earmark.classifier.targets import Targets
 from earmark.errors import EarmarkError, ModelError
 from earmark.training import heads
+from edited_files import WRONG, at, kind, leaves, written
 
 FILES = Path(__file__).parents[1] / "fixtures" / "0.1"
 NAMES = ("single", "several", "mlp", "tuned", "schema2")
-WRONG = ("text", "", True, None, [], {}, -1, 0.5, 1e39, 10**400, [[1]], {"a": 1}, float("nan"))
 EITHER = [({"NoneType", "str"}, "separator"), ({"NoneType", "number"}, "channel")]
 HEADLINE = {"name": "accuracy", "value": 0.5, "ci95": [0.4, 0.6], "chance": 0.25}
 KNOWN = {"key": "00" * 16, "hashes": "AAAAAAAAAAA="}
@@ -39,14 +38,6 @@ TREE = dict[str, Any]
 @functools.cache
 def parts(name: str) -> tuple[TREE, dict[str, np.ndarray]]:
     return read_parts(FILES / f"{name}.earmark")
-
-
-def written(path: Path, header: TREE, tensors: dict[str, np.ndarray], text: str = "") -> Path:
-    """Write a file whose digest fits, whatever else does."""
-    header = {key: value for key, value in header.items() if key != "digest"}
-    header["digest"] = digest_of(header, tensors)
-    path.write_bytes(save(tensors, {"earmark": text or json.dumps(header, sort_keys=True)}))
-    return path
 
 
 def traits(classifier: Classifier) -> tuple[Any, ...]:
@@ -86,26 +77,6 @@ def outcome(path: Path, name: str, is_tuned: bool = False) -> str:
         return str(error)
     assert traits(classifier) == usual(name), "another answer without a word"
     return ""
-
-
-def leaves(tree: Any, way: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Yield the way to each value; of a list the first and the last only."""
-    if way:
-        yield way
-    if isinstance(tree, dict):
-        for key in tree:
-            yield from leaves(tree[key], (*way, key))
-    elif isinstance(tree, list):
-        for k in sorted({0, len(tree) - 1}) if tree else ():
-            yield from leaves(tree[k], (*way, k))
-
-
-def at(tree: Any, way: tuple[Any, ...]) -> Any:
-    return functools.reduce(lambda part, key: part[key], way, tree)
-
-
-def kind(value: Any) -> str:
-    return "number" if type(value) in (int, float) else type(value).__name__
 
 
 def named(way: tuple[Any, ...]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from earmark.audio.options import MAX_PEAK, NON_FINITE
+from earmark.classifier.detector_schema import DETECTOR
 from earmark.classifier.estimate import HEADLINES, VERDICTS
 from earmark.classifier.head import KINDS
 from earmark.classifier.schema_rules import (
@@ -127,31 +128,6 @@ PROVENANCE = record(
     },
     is_open=True,
 )
-EVENT_RULES = record(
-    {
-        "thresholds": array(nullable(number(0, above=True)), least=1),
-        "leave": number(0, 1, above=True),
-        "before_s": number(),
-        "after_s": number(),
-        "min_gap_s": number(0),
-        "min_duration_s": number(0),
-        "max_duration_s": nullable(number(0, above=True)),
-        "pad_s": number(0),
-        "compete": boolean,
-        "unknown_threshold": nullable(number()),
-        "show_unknown": boolean,
-        "calibration": nullable(array(number(), 2, 2)),
-    }
-)
-DETECTOR = record(
-    {
-        "window_s": number(0, 3600, above=True),
-        "hop_s": number(0, 3600, above=True),
-        "has_background": boolean,
-        "rules": EVENT_RULES,
-        "estimate": record({}, is_open=True),
-    }
-)
 POOLING = dict.fromkeys(("spread", "bands", "averaged"), boolean)
 HEADER = record(
     {
@@ -232,6 +208,11 @@ def _count_outputs(header: Mapping[str, Any]) -> int:
     if detector["hop_s"] > detector["window_s"]:
         must = f"at most detector.window_s, {detector['window_s']:g}"
         raise FieldError("detector.hop_s", detector["hop_s"], must)
+    tested = [row["label"] for row in detector["estimate"].get("classes", ())]
+    if tested and tested != header["labels"]:
+        raise FieldError(
+            "labels", header["labels"], f"those of detector.estimate.classes, {tested}"
+        )
     return n_labels + bool(detector["has_background"])
 
 

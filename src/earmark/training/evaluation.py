@@ -23,6 +23,11 @@ from earmark.training import estimation
 from earmark.training.estimation import OutOfFold
 from earmark.training.verdict import verdict_of
 
+MAY_BE_KNOWN = (
+    "the file of the classifier does not say which clips it was trained on, so these may be among"
+    " them"
+)
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -89,10 +94,7 @@ class Evaluation:
 def known_notes(n_known: int | None, n_related: int | None, is_included: bool) -> tuple[str, ...]:
     """Return sentences on how many clips were trained on, and whether they are counted."""
     if n_known is None or n_related is None:
-        return (
-            "the file of the classifier does not say which clips it was trained on. The accuracy"
-            " holds only if it was not trained on these.",
-        )
+        return (f"{MAY_BE_KNOWN}. The accuracy holds only if they are not.",)
     notes = []
     if n_known:
         verb = "is" if n_known == 1 else "are"
@@ -169,7 +171,7 @@ def evaluate(
     n_known, n_related = answers.kinds[CLIP], answers.kinds[RECORDING]
     leaks = known_notes(n_known if include_known else 0, n_related, include_known)
     has_hashes = classifier.known is not None
-    evaluation = _scored(classifier, dataset, answers, leaks if has_hashes else ())
+    evaluation = _scored(classifier, dataset, answers, leaks if has_hashes else (MAY_BE_KNOWN,))
     return replace(
         evaluation,
         n_known=n_known if has_hashes else None,
