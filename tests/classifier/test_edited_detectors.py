@@ -1,4 +1,4 @@
-"""The part of a detector's file that its figures stand in: an edited one is refused with the field."""
+"""Detector files that were edited, with a digest that fits: refused with the field."""
 
 import copy
 import functools
@@ -19,11 +19,13 @@ from earmark.errors import ModelError
 from earmark.training.event_metrics import evaluate_events
 from edited_files import WRONG, at, kind, leaves, written
 
+SINGLE = Path(__file__).parents[1] / "fixtures" / "0.1" / "single.earmark"
+
 
 @functools.cache
 def parts() -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return the parts of a detector's file that has an estimate of events."""
-    classifier = Classifier.load(FILES / "single.earmark")
+    classifier = Classifier.load(SINGLE)
     labels = classifier.labels
     events = [tuple(Event(k, k + 1, label) for k, label in enumerate(labels[n:])) for n in (0, 1)]
     truth = [RecordingEvents(f"{n}.wav", 60.0, events[n]) for n in (0, 1)]
