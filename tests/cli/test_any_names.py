@@ -15,7 +15,7 @@ from command_line import earmark
 from earmark.apps.cli import text
 from earmark.data.dataset import Dataset
 from earmark.system.jsons import json_text
-from earmark.system.text import one_line, to_csv
+from earmark.system.text import UNSHOWABLE, one_line, to_csv
 
 NAMES = (b"a.wav", b"\xfc.wav", b"x\x1b[31mred.wav", b"new\nline.wav", b"re\rturn.wav")
 NAMES += (b" blanks .wav", b"[red]m.wav", '"\u202egnp",.wav'.encode(), "\u266b.wav".encode())
@@ -80,6 +80,7 @@ def test_review_doctor_and_evaluate_take_any_name(folder, model, tmp_path):
     decisions, corrected = tmp_path / "d.csv", tmp_path / "c.csv"
     done = earmark("review", folder, "--backbone", "logmel", "-o", decisions, "--no-store")
     assert "\x1b" not in done.stdout + done.stderr
+    assert "as 'high\\xe9'" in done.stdout and "udce9" not in done.stdout
     earmark("review", folder, "--apply", decisions, "-o", corrected)
     assert same([clip.path for clip in Dataset.read(corrected)], folder)
     report = tmp_path / "report"
@@ -130,6 +131,22 @@ def test_no_encoding_of_standard_output_loses_a_name(encoding, monkeypatch):
     text.print_csv([[name] for name in names[:2]])
     if encoding in ("ascii", "utf-8"):
         assert out.getvalue() == b"\xe2\x99\xab.wav\n\xfc.wav\n"
+
+
+def test_no_form_of_answer_commands_a_terminal(monkeypatch):
+    """A file's name may hold escape sequences; a table for a file or a pipe keeps them."""
+    name = "x\x1b[2J\x9b1m\u202e\n\udcfc.wav"
+    for is_terminal in (False, True):
+        out = stream(monkeypatch, "utf-8")
+        monkeypatch.setattr(sys.stdout, "isatty", lambda answer=is_terminal: answer)
+        text.print_csv([[name, "a, b"]])
+        kept = b'"x\x1b[2J\xc2\x9b1m\xe2\x80\xae\n\xfc.wav","a, b"\n'
+        escaped = rb'x\x1b[2J\x9b1m\u202e\n\xfc.wav,"a, b"' + b"\n"
+        assert out.getvalue() == (escaped if is_terminal else kept)
+    out = stream(monkeypatch, "utf-8")
+    text.print_json({"path": name})
+    assert UNSHOWABLE.search(out.getvalue().decode().rstrip("\n")) is None
+    assert json.loads(out.getvalue())["path"] == name
 
 
 def test_a_mistake_in_any_argument_is_shown_without_control_characters(folder, model):

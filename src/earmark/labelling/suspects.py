@@ -9,6 +9,7 @@ import numpy as np
 
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
+from earmark.system.text import one_line
 from earmark.training.training import Training
 
 NEIGHBOURS = 5  # nearest clips shown beside a suspect
@@ -114,4 +115,4 @@ def suspect_of(
     if neighbours:
         verb = "is" if agree == 1 else "are"
         reason += f"; {agree} of its {len(neighbours)} nearest neighbours {verb} {rival!r}"
-    return Suspect(clip, suggested, 1 - support, reason, neighbours)
+    return Suspect(clip, suggested, 1 - support, one_line(reason), neighbours)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from typing import Any
+
+# Control characters beyond those that JSON escapes anyway, and marks that turn the direction of
+# text. They occur only inside strings.
+_OBEYED = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def json_text(
@@ -19,7 +24,8 @@ def json_text(
     r"""Return ``value`` as JSON; a number that is NaN or infinite becomes null.
 
     If ``encoding`` lacks a character, the text is ASCII. Bytes of a file name that are not UTF-8
-    become '\udc80' to '\udcff', which Python reads back as the same file name.
+    become '\udc80' to '\udcff', which Python reads back as the same file name. Characters that
+    terminals obey are escaped.
     """
     value = finite(value)
     text = json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=ascii_only)
@@ -27,7 +33,7 @@ def json_text(
         text.encode(encoding)
     except UnicodeEncodeError:
         return json.dumps(value, indent=indent, sort_keys=sort_keys)
-    return text
+    return _OBEYED.sub(lambda character: f"\\u{ord(character[0]):04x}", text)
 
 
 def finite(value: Any) -> Any:

@@ -14,9 +14,13 @@ UNSHOWABLE = re.compile(
 _TO_QUOTE = re.compile(r'[,"\r\n]|^\s|\s$')  # in a cell of CSV
 
 
+# A byte of a file name that is not UTF-8, as ``repr`` writes it
+_BYTE = re.compile(r"(?<!\\)((?:\\\\)*)\\udc([89a-f][0-9a-f])")
+
+
 def one_line(text: object) -> str:
     r"""Return ``text`` on one line, with '\n', '\x1b' or '\xe9' for unsafe characters."""
-    return UNSHOWABLE.sub(_escaped, str(text))
+    return _BYTE.sub(r"\1\\x\2", UNSHOWABLE.sub(_escaped, str(text)))
 
 
 def _escaped(character: re.Match[str]) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from earmark.classifier.estimate import CARE, USE, WORTHLESS, Estimate, Figures
 from earmark.data.splits import numbered
 from earmark.errors import amount, some
+from earmark.system.text import one_line
 from earmark.training import headline, metrics
 from earmark.training.estimation import OutOfFold
 from earmark.training.summary import baseline_name
@@ -48,7 +49,7 @@ def verdict_of(
         return {"word": WORTHLESS, "why": f"{why}."}
     reasons = [*(leak.rstrip(".") for leak in leaks), *judged.doubts()]
     if reasons:
-        return {"word": CARE, "why": f"{judged.gain}, but {'; '.join(reasons)}."}
+        return {"word": CARE, "why": one_line(f"{judged.gain}, but {'; '.join(reasons)}.")}
     return {"word": USE, "why": f"{judged.gain}{judged.beside}."}
 
 

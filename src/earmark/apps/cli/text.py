@@ -68,7 +68,12 @@ def print_json(value: dict[str, Any]) -> None:
 
 
 def print_csv(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows as CSV; file names that the stream cannot encode keep their bytes."""
+    """Print rows as CSV; file names that the stream cannot encode keep their bytes.
+
+    On a terminal, control characters in cells are escaped: a cell could hold commands for it.
+    """
+    if sys.stdout.isatty():
+        rows = [[one_line(cell) for cell in row] for row in rows]
     text = to_csv(rows)
     if not hasattr(sys.stdout, "buffer"):  # a stream of text can take any text
         print(text, end="", flush=True)
