@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from earmark.embeddings.stages import Failure
     from earmark.embeddings.store import Store
 
+MOST_PADDED = 100  # characters of a path that answers are aligned by; longer ones are not
 DATA = Argument(metavar="DATA", help="A folder with one sub-folder per class, or a manifest.")
 MODEL = Argument(
     metavar="MODEL",
@@ -277,7 +278,7 @@ class InputOptions:
         lengths = [len(one_line(clip.name)) for clip in clips if clip.recording is None]
         if not lengths:
             paths(self.paths)  # raises an error that says why there are none
-        return clips, max(lengths)
+        return clips, min(max(lengths), MOST_PADDED)
 
     def finish(self, failures: int) -> None:
         """Exit with 1 if there were failures, unless --allow-skips is given."""
