@@ -9,6 +9,7 @@ import torch
 from earmark import audio, backbones
 from earmark.backbones.base import ROUNDING, Backbone, LayerStats, frame_weights, layer_stats
 from earmark.backbones.info import BackboneInfo, Layer
+from earmark.backbones.layers import layers_of
 from earmark.embeddings.computing import run
 from earmark.embeddings.pooling import columns, merge, pool
 from earmark.errors import BackboneError
@@ -354,6 +355,17 @@ def test_columns_name_what_pool_wrote():
     assert columns(info, ["b"]).tolist() == [6, 7, 8, 9]
     with pytest.raises(BackboneError, match="Did you mean 'a'.*Known layers: a, b"):
         columns(info, ["aa"])
+
+
+@pytest.mark.parametrize("words", ["a,a", "b,a,b", "y/a,a", "a, a"])
+def test_a_layer_that_is_given_twice_is_refused(words):
+    infos = [
+        BackboneInfo(name, "x", 8_000, 8, 8, (Layer("a", 3), Layer("b", 2)), 0, "x", "x")
+        for name in "xy"
+    ]
+    assert layers_of(infos, "x/a,y/a,b") == (("a", "b"), ("a", "b"))
+    with pytest.raises(BackboneError, match="twice. Give each layer once"):
+        layers_of(infos, words)
 
 
 def test_unknown_name_is_answered_with_the_nearest():

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -108,6 +109,19 @@ def test_wrong_options_are_refused_before_data_is_read(place, monkeypatch, optio
     done = earmark("train", "clips", *options, "-o", "d.earmark", expect=2, cwd=place)
     assert said in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name on this system")
+def test_a_pipe_is_no_background(place):
+    """Opening it would wait for ever."""
+    if not (place / "pipe").exists():
+        os.mkfifo(place / "pipe")
+    arguments = ("--detector", "--background", "pipe", "-o", "x.earmark")
+    done = earmark("train", "clips", *arguments, expect=2, cwd=place)
+    assert (
+        "pipe is not a file but a pipe" in done.stderr
+        and "Give --background a folder" in done.stderr
+    )
 
 
 # Evaluation

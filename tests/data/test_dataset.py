@@ -3,6 +3,7 @@
 import copy
 import csv
 import dataclasses
+import errno
 import json
 import os
 import pickle
@@ -453,8 +454,12 @@ def test_writing_fails_in_a_sentence_and_leaves_the_old_file(
     odd = dataclasses.replace(data.clips[0], label="\ud83d")  # no UTF-8 for half a character
     with pytest.raises(DataError, match="cannot write .*: 'utf-8' codec"):
         Dataset((odd,), "made here").to_manifest(tmp_path / "m.csv")
-    monkeypatch.setattr("os.replace", lambda *_: Path("/no/such").stat())
-    with pytest.raises(DataError, match="cannot write"):
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(DataError, match=r"m\.csv: No space left on device\. Choose another place"):
         data.to_manifest(tmp_path / "m.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["m.csv"]
     assert (tmp_path / "m.csv").read_text() == "old"

@@ -181,6 +181,15 @@ def test_case_and_blanks_of_a_name_do_not_count(tmp_path: Path) -> None:
     assert any(
         "'subset' is not used; if it is the split, add --split 'subset'" in note for note in notes
     )
+    half = "there is no column for the {} of clips, so each {}"
+    for header, missing, does in (
+        ("path,label,t0,end", "start", "begins at 0 s"),
+        ("path,label,start,fin", "end", "ends with its recording"),
+    ):
+        manifest(tmp_path, f"{header}\na.wav,x,0,1\nb.wav,y,0,1\n")
+        (note,) = Dataset.read(path).notes
+        assert half.format(missing, does) in note and f"add --{missing}" in note
+        assert Dataset.read(path, **{missing: "none"}).notes == ()
 
 
 # Cells and bytes

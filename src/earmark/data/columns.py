@@ -98,7 +98,20 @@ def resolve(
             f"column {other[0]!r} is not used, because times must be in seconds; if clips are"
             " stretches, add --start and --end with columns in seconds"
         )
+    if not any("is not used; if it is" in note for note in notes):
+        notes += _half_a_stretch(chosen, options)
     return chosen, notes
+
+
+def _half_a_stretch(chosen: Mapping[str, str], options: Mapping[str, str | None]) -> list[str]:
+    """Return a note if the table has only one end of its stretches, as after a misspelt name."""
+    halves = (("end", "start", "begins at 0 s"), ("start", "end", "ends with its recording"))
+    return [
+        f"there is no column for the {other} of clips, so each {does}; if another column has it,"
+        f" add --{other} with its name"
+        for ours, other, does in halves
+        if ours in chosen and other not in chosen and options.get(other) != OFF
+    ]
 
 
 def _missing(table: str, name: str, ours: str, columns: Sequence[str]) -> str:
