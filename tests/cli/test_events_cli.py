@@ -16,6 +16,7 @@ from earmark.classifier.classifier import Classifier
 from earmark.data.dataset import Dataset
 from earmark.detection.detecting import NO_DETECTOR
 from earmark.errors import EarmarkError
+from earmark.training.backgrounds import background_paths
 from earmark.training.event_thresholds import THRESHOLDS
 
 TRAIN = ("--backbone", "logmel", "--head", "linear", "--folds", 3)
@@ -121,6 +122,8 @@ def test_a_pipe_is_no_background(place):
     assert (
         "pipe is not a file but a pipe" in done.stderr
         and "Give --background a folder" in done.stderr
+    with pytest.raises(EarmarkError, match="not a file but a pipe"):
+        background_paths(place / "pipe")
     )
 
 
