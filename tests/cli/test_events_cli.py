@@ -119,12 +119,9 @@ def test_a_pipe_is_no_background(place):
         os.mkfifo(place / "pipe")
     arguments = ("--detector", "--background", "pipe", "-o", "x.earmark")
     done = earmark("train", "clips", *arguments, expect=2, cwd=place)
-    assert (
-        "pipe is not a file but a pipe" in done.stderr
-        and "Give --background a folder" in done.stderr
+    assert "pipe is not a file but a pipe. Give --background a folder" in done.stderr
     with pytest.raises(EarmarkError, match="not a file but a pipe"):
         background_paths(place / "pipe")
-    )
 
 
 # Evaluation
