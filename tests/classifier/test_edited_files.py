@@ -167,6 +167,12 @@ def test_no_changed_leaf_is_a_traceback_or_another_answer(name, tmp_path):
             r"headline\.value is 0\.2; .* that",
         ),
         ("single", "estimate/headline", HEADLINE | {"ci95": [1, 0.9]}, r"estimate\.headline\.ci95"),
+        (
+            "single",
+            "estimate/baselines",
+            [{"headline": HEADLINE | {"value": "a"}}],
+            r"baselines\[0\]\.headline\.value is 'a'",
+        ),
         ("single", "known", KNOWN | {"hashes": ""}, r"known\.hashes is ''"),
         ("single", "known", KNOWN | {"hashes": "AAAAAAAAAAEAAAAAAAAAAA=="}, "hashes .* not sorted"),
         ("single", "known", KNOWN | {"hashes": "AAAAAAAAAAAAAAAAAAAAAA=="}, "hashes .* not sorted"),

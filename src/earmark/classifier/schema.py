@@ -40,13 +40,13 @@ MOST_DEPTH = 20  # of nested lists and objects
 TUNED = "tuned."  # prefix of fine-tuned tensors, before the backbone's number
 
 
+HEADLINE = record({"name": one_of(HEADLINES), "value": SHARE, "ci95": interval(), "chance": SHARE})
 _figures = {"accuracy": SHARE, "n": COUNT, "ci95": interval(), "clips_per_class": COUNT}
 _figures |= {"recall": nullable(SHARE), "precision": nullable(SHARE), "f1": nullable(SHARE)}
-_figures |= {"low": SHARE, "high": SHARE}
+_figures |= {"low": SHARE, "high": SHARE, "headline": HEADLINE}
 FIGURES = array(record({}, {**_figures, "label": NAME, "name": NAME, "fold": NAME}, is_open=True))
 
 VERDICT = record({"word": one_of(VERDICTS), "why": NAME})
-HEADLINE = record({"name": one_of(HEADLINES), "value": SHARE, "ci95": interval(), "chance": SHARE})
 ESTIMATE = record(
     {
         "scheme": text(),
