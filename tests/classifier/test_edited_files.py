@@ -169,8 +169,17 @@ def test_no_changed_leaf_is_a_traceback_or_another_answer(name, tmp_path):
         ("single", "estimate/headline", HEADLINE | {"ci95": [1, 0.9]}, r"estimate\.headline\.ci95"),
         (
             "single",
+            "estimate/classes/0",
+            {"label": "beeps"},
+            r"estimate\.classes\[0\]\.n is missing",
+        ),
+        ("single", "estimate/folds/0", {"n": 3}, r"estimate\.folds\[0\]\.accuracy is missing"),
+        ("single", "estimate/learning_curve/0", {}, r"learning_curve\[0\]\.accuracy is missing"),
+        ("single", "estimate/baselines/0", {}, r"baselines\[0\]\.name is missing"),
+        (
+            "single",
             "estimate/baselines",
-            [{"headline": HEADLINE | {"value": "a"}}],
+            [{"name": "a", "accuracy": 1, "headline": HEADLINE | {"value": "a"}}],
             r"baselines\[0\]\.headline\.value is 'a'",
         ),
         ("single", "known", KNOWN | {"hashes": ""}, r"known\.hashes is ''"),

@@ -21,6 +21,7 @@ from earmark.classifier.schema_rules import (
     ROUNDING,
     SHARE,
     FieldError,
+    Rule,
     anything,
     array,
     boolean,
@@ -42,9 +43,15 @@ TUNED = "tuned."  # prefix of fine-tuned tensors, before the backbone's number
 
 HEADLINE = record({"name": one_of(HEADLINES), "value": SHARE, "ci95": interval(), "chance": SHARE})
 _figures = {"accuracy": SHARE, "n": COUNT, "ci95": interval(), "clips_per_class": COUNT}
-_figures |= {"recall": nullable(SHARE), "precision": nullable(SHARE), "f1": nullable(SHARE)}
-_figures |= {"low": SHARE, "high": SHARE, "headline": HEADLINE}
-FIGURES = array(record({}, {**_figures, "label": NAME, "name": NAME, "fold": NAME}, is_open=True))
+_figures |= dict.fromkeys(("recall", "precision", "f1"), nullable(SHARE))
+_figures |= dict.fromkeys(("low", "high", "macro_f1", "balanced_accuracy"), SHARE)
+_figures |= {"headline": HEADLINE, **dict.fromkeys(("label", "name", "fold"), NAME)}
+
+
+def _rows(*required: str) -> Rule:
+    """Accept lists of figures that have at least the ``required`` ones."""
+    return array(record({name: _figures[name] for name in required}, _figures, is_open=True))
+
 
 VERDICT = record({"word": one_of(VERDICTS), "why": NAME})
 ESTIMATE = record(
@@ -56,8 +63,8 @@ ESTIMATE = record(
         "ece": SHARE,
         "chance": SHARE,
         "clips": COUNT,
-        "folds": FIGURES,
-        "classes": FIGURES,
+        "folds": _rows("accuracy", "n"),
+        "classes": _rows("label", "n", "recall", "precision", "f1"),
     },
     {
         "balanced_accuracy": SHARE,
@@ -66,8 +73,8 @@ ESTIMATE = record(
         "ece_debiased": SHARE,
         "headline": HEADLINE,
         "verdict": VERDICT,
-        "baselines": FIGURES,
-        "learning_curve": FIGURES,
+        "baselines": _rows("name", "accuracy"),
+        "learning_curve": _rows("accuracy", "clips_per_class", "low", "high"),
         "unknown": record(
             {}, {"rate": SHARE, "below": number(), "accepted": SHARE, "answered": SHARE}, True
         ),
