@@ -25,7 +25,12 @@ pytest.importorskip("onnxruntime", reason="the extra earmark[onnx] is not instal
 
 FILES = Path(__file__).parents[1] / "fixtures" / "0.1"
 CLOSE = 5e-5
-CHECKPOINTS = ("wav2vec2-group", "wavlm-layer", "data2vec", "whisper", "ast")
+CHECKPOINTS = [
+    "wav2vec2-group",
+    "whisper",
+    "ast",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("wavlm-layer", "data2vec")),
+]
 
 
 def network_of(name: str):
