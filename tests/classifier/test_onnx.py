@@ -204,7 +204,7 @@ def test_a_graph_that_differs_is_not_written(small_classifier, tmp_path, monkeyp
         "earmark.classifier.onnx.clips.add_calibration",
         lambda graph, calibration, logits: graph.compute("Sigmoid", logits),
     )
-    with pytest.raises(ModelError, match=r"differ from those of predict by up to .* Nothing was"):
+    with pytest.raises(ModelError, match=r"differ from those of earmark by up to .* Nothing was"):
         earmark.export(small_classifier, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -149,7 +149,7 @@ def refuse_if_far(differences: Sequence[Difference], most: float = MOST_DIFFEREN
     if far:
         worst = next((d for d in far if d.value != d.value), max(far, key=lambda d: d.value))
         raise ModelError(
-            f"the graph's scores differ from those of predict by up to {worst.value:.2g}, for"
+            f"the graph's scores differ from those of earmark by up to {worst.value:.2g}, for"
             f" {worst.sound}; at most {most:.0e} is allowed. Nothing was written. Export the"
             " classifier in float32, or report it as a bug."
         )
