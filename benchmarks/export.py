@@ -1,13 +1,12 @@
 """Compare exported graphs with ``predict``: scores, sizes and CPU time.
 
-    python benchmarks/export.py scores [--clips 500] [--only NAME,NAME]
+    python benchmarks/export.py scores [--clips 500] [--only NAME+NAME]
     python benchmarks/export.py speed
-    python benchmarks/export.py start MODEL.onnx RECORDING
 
 ``scores`` trains every head on every backbone with real weights, and compares the graph with
-``predict`` on real clips: half ESC-10, half spoken digits. VGGish and wav2vec 2.0 have random
-weights and few clips. ``speed`` runs both on a clip of 1 s, in turns, on one thread. ``start`` runs
-examples/onnx_python.py in processes of its own.
+``predict`` on real clips: half ESC-10, half spoken digits. VGGish has random weights and ten clips.
+``speed`` runs both on a clip of 1 s, in turns, on one thread. The start of a program is measured by
+onnx_start.py, the browser by onnx_web.py.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import argparse
 import csv
 import functools
 import itertools
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -24,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from machine import describe, run, shared_data, write
+from machine import RESULTS, describe, shared_data, write
 
 BACKBONES = ("logmel", "speech-embedding", "efficientat-mn04", "yamnet", "yamnet-float32")
 SEVERAL = ("speech-embedding,yamnet-float32", "efficientat-mn04,speech-embedding")
@@ -119,23 +117,34 @@ def loaded(classifier):
     return networks
 
 
+def earlier(name: str) -> list[dict[str, object]]:
+    """Return the rows of an earlier run, without the machine."""
+    path = RESULTS / f"{name}.csv"
+    if not path.exists():
+        return []
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    return [{key: value for key, value in row.items() if key != "machine"} for row in rows]
+
+
 def scores(count: int, only: str | None, folder: Path) -> None:
     """Write results/onnx_scores.csv."""
     sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
     paths = [row[0] for name in ("esc10", "fsdd") for row in some(name, count // 2, 1)]
-    rows: list[dict[str, object]] = []
-    names = only.split("+") if only else [*BACKBONES, *SEVERAL, "vggish", "wav2vec2-base"]
+    names = only.split("+") if only else [*BACKBONES, *SEVERAL, "vggish"]
+    rows = [row for row in earlier("onnx_scores") if only and row["backbone"] not in names]
     for backbone in names:
-        if backbone in ("vggish", "wav2vec2-base"):
+        if backbone == "vggish":
             from made_classifier import made_classifier
             from networks import with_random_weights
 
             network = with_random_weights(backbone)
             own = made_classifier([network])
             rows += [
-                {"backbone": f"{backbone} (random)", "head": "linear", "data": "-", **row}
+                {"backbone": backbone, "head": "linear, random weights", "data": "both", **row}
                 for row in compare(own, [network], paths[:: len(paths) // 10])
             ]
+            write("onnx_scores", rows)
             continue
         for data in ("esc10", "fsdd"):
             for head in HEADS:
@@ -192,35 +201,11 @@ def speed(folder: Path) -> None:
     write("onnx_speed", rows)
 
 
-def start(model: Path, recording: Path) -> None:
-    """Write results/onnx_start.csv: CPU seconds and memory from start to first answer."""
-    script = Path(__file__).parents[1] / "examples" / "onnx_python.py"
-    code = "import earmark, sys; print(earmark.load(sys.argv[1]).predict(sys.argv[2]).label)"
-    commands = {
-        "examples/onnx_python.py": [sys.executable, str(script), str(model), str(recording)],
-        "earmark": [sys.executable, "-c", code, str(model.with_suffix(".earmark")), str(recording)],
-    }
-    rows = []
-    for name, command in commands.items():
-        runs = [run(command, dict(os.environ)) for _ in range(ROUNDS)]
-        rows.append(
-            {
-                "program": name,
-                "cpu_s": round(float(np.median([r.cpu_s for r in runs])), 3),
-                "cpu_s_lowest": round(min(r.cpu_s for r in runs), 3),
-                "peak_mb": round(float(np.median([r.megabytes for r in runs])), 1),
-            }
-        )
-        print(rows[-1])
-    write("onnx_start", rows)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("what", choices=("scores", "speed", "start"))
-    parser.add_argument("paths", nargs="*", type=Path)
+    parser.add_argument("what", choices=("scores", "speed"))
     parser.add_argument("--clips", type=int, default=500)
     parser.add_argument("--only", help="backbones, with + between")
     parser.add_argument("--folder", type=Path, default=Path("/tmp/earmark-onnx"))
@@ -229,7 +214,5 @@ if __name__ == "__main__":
     given.folder.mkdir(parents=True, exist_ok=True)
     if given.what == "scores":
         scores(given.clips, given.only, given.folder)
-    elif given.what == "speed":
-        speed(given.folder)
     else:
-        start(*given.paths)
+        speed(given.folder)

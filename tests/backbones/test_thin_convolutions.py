@@ -7,7 +7,7 @@ from torch import nn
 from earmark.backbones.thin_convolutions import keep_thin_convolutions
 
 
-@pytest.mark.parametrize("channels", [1, 2, 4, 8, 16])
+@pytest.mark.parametrize("channels", [1, 2, 4, 8, 12, 16])
 @pytest.mark.parametrize("taps", [3, 16, 64])
 def test_bfloat16_is_close_to_float32(channels, taps):
     torch.manual_seed(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from command_line import earmark
+from tones import tone_detector
 
 pytest.importorskip("onnx", reason="the extra earmark[onnx] is not installed")
 pytest.importorskip("onnxruntime", reason="the extra earmark[onnx] is not installed")
@@ -46,6 +47,14 @@ def test_a_graph_is_written_checked_and_described(tmp_path):
 def test_mistakes_are_told_in_a_sentence(arguments, words, tmp_path):
     done = earmark("export", MODEL, *arguments, expect=2, cwd=tmp_path)
     assert words in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_a_detector_has_no_page(tmp_path):
+    model = tone_detector(tmp_path / "tones")
+    done = earmark("export", model, "--web", tmp_path / "web", expect=2)
+    assert "is for classifiers of clips" in done.stderr and not (tmp_path / "web").exists()
+    done = earmark("export", model, "-o", tmp_path / "tones.onnx")
+    assert "scores differ from those of stream by" in done.stdout
 
 
 def test_an_unreadable_recording_of_verify_is_named(tmp_path):

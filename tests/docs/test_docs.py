@@ -206,6 +206,17 @@ def test_the_figures_of_exported_classifiers_are_those_measured():
     page = (guides / "run-on-a-raspberry-pi.md").read_text()
     for row in measured("onnx_start")[2:]:
         assert f"| {row['cpu_s_median']} s | {row['peak_mb']} MB |" in page
+    page = (ROOT / "docs" / "export.md").read_text()
+    for row in measured("onnx_speed"):
+        assert f"| {row['predict_ms']} ms | {row['graph_ms']} ms | {row['ratio']} |" in page
+    rows = [row for row in measured("onnx_scores") if row["weights"] == "float32"]
+    for backbone in {row["backbone"] for row in rows}:
+        own = [row for row in rows if row["backbone"] == backbone]
+        median, largest = (max((r[key] for r in own), key=float) for key in ("median", "max"))
+        beyond = sum(int(row["beyond_5e-5"]) for row in own)
+        assert f"| `{backbone}` |" in page and f"| {median} | {largest} | {beyond} |" in page
+    beyond, clips = (sum(int(row[key]) for row in rows) for key in ("beyond_5e-5", "clips"))
+    assert f"{beyond} of {clips:,}" in page
 
 
 @pytest.mark.parametrize(

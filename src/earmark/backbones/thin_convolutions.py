@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-THIN = 8  # channels per group of a convolution that bfloat16 would get wrong
+THIN = 15  # channels per group of a convolution that bfloat16 may get wrong
 
 
 def keep_thin_convolutions(network: nn.Module) -> None:
     """Compute convolutions with few channels per group in float32, inside a network in bfloat16.
 
-    On processors with AMX, oneDNN computes them wrongly in bfloat16 if channels times taps are a
-    multiple of 64 (PyTorch 2.13, pytorch/pytorch#163347). They are cheap.
+    On processors with AMX, oneDNN computes some of them wrongly in bfloat16: with 2 to 14 channels
+    and 8 taps or more (PyTorch 2.13; pytorch/pytorch#163347 is of the kind). They are cheap.
     """
     for module in network.modules():
         if not isinstance(module, nn.Conv1d | nn.Conv2d) or module.weight.dtype != torch.bfloat16:

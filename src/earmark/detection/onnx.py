@@ -215,7 +215,7 @@ class StreamGraph:
             "rules": dict(detector.rules),
         }
 
-    def compare(self, session: Any, verify: Recordings) -> list[Difference]:
+    def compare(self, session: Any, verify: Recordings, most: float) -> list[Difference]:
         """Return the differences from ``classifier.stream`` on made and on given sounds."""
         scorer = WindowScorer(self.classifier, self.networks, self._window_s, self._hop_s)
         differences = []

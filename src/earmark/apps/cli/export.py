@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
-from earmark.apps.cli.checks import check_folder, check_no_detector, check_output
+from earmark.apps.cli.checks import check_folder, check_output, header_of_model
 from earmark.apps.cli.options import JSON, ClassifierOptions
 from earmark.apps.cli.text import print_json, say, show, warn_of
 from earmark.errors import EarmarkError, amount
@@ -83,7 +83,11 @@ def _check(
             raise EarmarkError(f"-o is {output}, which does not end in .onnx. Name such a file.")
         check_output(output, model)
     if web is not None:
-        check_no_detector(model)
+        if "detector" in header_of_model(model):
+            raise EarmarkError(
+                f"the page of --web is for classifiers of clips, and {model} detects events in a"
+                " stream. Leave out --web."
+            )
         check_folder(web, model)
         from earmark.classifier.onnx.web import check_web_folder
 
@@ -113,8 +117,9 @@ def _show(result: Exported, path: Path | None, web: Path | None, licences: Path 
     show(f"{path or web}: {what}, {classes}")
     if web is not None:
         show(f"{web}: open it with `python -m http.server --directory {web}`")
+    answers = "predict" if about["kind"] == "clips" else "stream"
     show(
-        f"scores differ from those of predict by {result.largest:.1e} at most, by"
+        f"scores differ from those of {answers} by {result.largest:.1e} at most, by"
         f" {result.median:.1e} in the median of {amount(len(result.differences), 'sound')}"
     )
     for backbone in about["backbones"]:

@@ -44,11 +44,6 @@ class Difference(NamedTuple):
     value: float
     own: float = 0.0
 
-    @property
-    def is_far(self) -> bool:
-        """Whether rounding does not explain the difference; true for NaN."""
-        return not self.value <= max(MOST_DIFFERENCE, 2 * self.own)
-
 
 def answer(classifier: Classifier, networks: Sequence[Backbone], x: Samples) -> Answer:
     """Return what ``predict`` answers for samples (n,) at the rate of the graph."""
@@ -121,13 +116,17 @@ def compare(
     classifier: Classifier,
     networks: Sequence[Backbone],
     sounds: Iterable[tuple[str, Samples]],
+    most: float = MOST_DIFFERENCE,
 ) -> list[Difference]:
-    """Return the difference between graph and ``predict`` for each sound."""
+    """Return the difference between graph and ``predict`` for each sound.
+
+    Differences above ``most`` are compared with those of ``predict`` from itself.
+    """
     differences = []
     for name, x in sounds:
         expected, got = answer(classifier, networks, x), graph_answer(session, x)
         value, own = float(np.abs(got.scores - expected.scores).max()), 0.0
-        if value > MOST_DIFFERENCE:
+        if value > most:
             own = own_difference(classifier, networks, x, expected)
         differences.append(Difference(name, value, own))
     return differences
@@ -146,11 +145,11 @@ def own_difference(
 
 def refuse_if_far(differences: Sequence[Difference], most: float = MOST_DIFFERENCE) -> None:
     """Raise ModelError if a score differs by more than ``most``, and not by rounding alone."""
-    far = [d for d in differences if not d.value <= most and d.is_far]
+    far = [d for d in differences if not d.value <= max(most, 2 * d.own)]  # NaN is not <=
     if far:
         worst = next((d for d in far if d.value != d.value), max(far, key=lambda d: d.value))
         raise ModelError(
-            f"the graph's scores differ from those of predict by up to {worst.value:.2g}, for"
+            f"the graph's scores differ from those of earmark by up to {worst.value:.2g}, for"
             f" {worst.sound}; at most {most:.0e} is allowed. Nothing was written. Export the"
             " classifier in float32, or report it as a bug."
         )

@@ -33,12 +33,12 @@ class ClipGraph:
         """Return what the file's metadata says."""
         return describe(self.classifier, self.rate_hz)
 
-    def compare(self, session: Any, verify: Recordings) -> list[Difference]:
+    def compare(self, session: Any, verify: Recordings, most: float) -> list[Difference]:
         """Return the differences from ``predict`` on made and on given sounds."""
         sounds = itertools.chain(
             made_sounds(self.networks), recorded_sounds(self.classifier, verify, self.rate_hz)
         )
-        return compare(session, self.classifier, self.networks, sounds)
+        return compare(session, self.classifier, self.networks, sounds, most)
 
 
 def build_clip_graph(classifier: Classifier, networks: Sequence[Backbone]) -> Any:
