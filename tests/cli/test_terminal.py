@@ -25,6 +25,10 @@ def test_a_bar_names_each_stage_with_its_own_steps(monkeypatch):
         bar.bar.refresh()
         assert "embedding with [red]" in shown(terminal) and "2/2" in shown(terminal)
         assert "x real time" in shown(terminal)
+        bar.stage("looking for near copies", 0)
+        bar.bar.refresh()
+        assert shown(terminal).rsplit("looking for near copies")[-1].strip() == ""
+        assert "0/0" not in shown(terminal).rsplit("2/2")[-1]
         bar.stage("fitting", 3)
         bar.advance()
         bar.bar.refresh()

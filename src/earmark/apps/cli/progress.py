@@ -24,10 +24,12 @@ class _Bar:
 
     def __init__(self, bar: rich.progress.Progress, task: rich.progress.TaskID) -> None:
         self.bar, self.task = bar, task
-        self.audio_s, self.start = 0.0, time.perf_counter()
+        self.audio_s, self.start, self.columns = 0.0, time.perf_counter(), bar.columns
 
     def stage(self, name: str, steps: int) -> None:
+        """Begin a stage; one without steps shows its name only."""
         self.audio_s, self.start = 0.0, time.perf_counter()
+        self.bar.columns = self.columns if steps else self.columns[:1]
         self.bar.reset(self.task, description=name, total=steps, speed="")
 
     def advance(self, seconds: float = 0.0) -> None:
@@ -71,12 +73,17 @@ def _shown(what: str, total: float, figures: str) -> Iterator[_Bar | None]:
         yield _Bar(bar, bar.add_task(what, total=total, speed=""))
 
 
-def progress_bar(what: str, n_clips: int = 0) -> contextlib.AbstractContextManager[_Bar | None]:
+@contextlib.contextmanager
+def progress_bar(what: str, n_clips: int = 0) -> Iterator[_Bar | None]:
     """Show the stage, steps done, speed (times real time) and time left; None without a terminal.
 
     Work with several stages sets the name and the number of steps of each.
     """
-    return _shown(what, n_clips, "{task.completed:.0f}/{task.total:.0f} {task.fields[speed]}")
+    figures = "{task.completed:.0f}/{task.total:.0f} {task.fields[speed]}"
+    with _shown(what, n_clips, figures) as bar:
+        if bar is not None and not n_clips:
+            bar.stage(what, 0)
+        yield bar
 
 
 def tuning_line(bar: Progress | None) -> Observer | None:
