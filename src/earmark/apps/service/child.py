@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from earmark.apps.service import frames
+from earmark.apps.service.decoding import Decoder
 from earmark.errors import EarmarkError
 
 Answer = tuple[dict[str, Any], bytes]
@@ -42,8 +43,6 @@ def main() -> None:
 
 def _role(role: str, settings: dict[str, Any]) -> tuple[dict[str, Any], Handler]:
     if role == "decode":
-        from earmark.apps.service.decoding import Decoder
-
         return {}, Decoder(settings).answer
     from earmark.apps.service.computing import Computer
 

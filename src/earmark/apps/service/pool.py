@@ -54,15 +54,15 @@ class Child:
         try:
             child.hello, _ = await asyncio.wait_for(child._receive(), START_S)
         except (asyncio.TimeoutError, EndedError) as error:
-            child.kill()
+            await child.end()
             raise EarmarkError(
                 f"the process that should {role} did not start. Look at the lines above."
             ) from error
         except BaseException:
-            child.kill()
+            await child.end()
             raise
         if "error" in child.hello:
-            child.kill()
+            await child.end()
             raise EarmarkError(child.hello["error"])
         return child
 
@@ -83,10 +83,11 @@ class Child:
         except (asyncio.IncompleteReadError, OSError, ValueError) as error:
             raise EndedError from error
 
-    def kill(self) -> None:
+    async def end(self) -> None:
         """End the process at once."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+        await self._process.wait()
 
     async def close(self) -> None:
         """Let the process end."""
@@ -95,8 +96,7 @@ class Child:
         try:
             await asyncio.wait_for(self._process.wait(), END_S)
         except asyncio.TimeoutError:
-            self.kill()
-            await self._process.wait()
+            await self.end()
 
 
 class Pool:
@@ -119,6 +119,7 @@ class Pool:
         self._waiting: collections.deque[asyncio.Future[Child]] = collections.deque()
         self._children: set[Child] = set()
         self._starting: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
         self._failures = self.replaced = 0
         self.hello: dict[str, Any] = {}
 
@@ -156,7 +157,7 @@ class Pool:
         """End all processes."""
         for task in self._starting:
             task.cancel()
-        await asyncio.gather(*self._starting, return_exceptions=True)
+        await asyncio.gather(*self._starting, *self._ending, return_exceptions=True)
         await asyncio.gather(*(child.close() for child in self._children))
         self._children.clear()
         self._idle.clear()
@@ -201,13 +202,14 @@ class Pool:
         self._idle.append(child)
 
     def _replace(self, child: Child) -> None:
-        child.kill()
         self._children.discard(child)
         self._failures += 1
         self.replaced += 1
-        task = asyncio.get_running_loop().create_task(self._start_again())
-        self._starting.add(task)
-        task.add_done_callback(self._starting.discard)
+        loop = asyncio.get_running_loop()
+        for tasks, work in ((self._ending, child.end()), (self._starting, self._start_again())):
+            task = loop.create_task(work)
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
 
     async def _start_again(self) -> None:
         while True:

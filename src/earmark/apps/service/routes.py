@@ -80,7 +80,12 @@ def make_app(service: Service) -> FastAPI:
         await service.close()
 
     app = FastAPI(
-        title="earmark", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan
+        title="earmark",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        telemetry={"auto_configure": False},  # nothing is sent, whatever the environment says
     )
     app.state.service = service
     app.add_middleware(Guard, settings=service.settings, count=service.metrics.answered)

@@ -1,0 +1,163 @@
+"""The whole service: the answers of `earmark predict`, alone and under load, up to the end."""
+
+import asyncio
+import io
+import json
+import os
+import random
+import shutil
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+
+import earmark as library
+from audio_files import encode
+from command_line import earmark
+from served import PATIENCE_S, Client, Command, ask, command, head
+
+WAV = {"content-type": "audio/wav"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A classifier of tones, and recordings of several formats, some of them damaged."""
+    folder, rng = tmp_path_factory.mktemp("served"), np.random.default_rng(0)
+    (folder / "new").mkdir()
+    for label, hz in (("high", 1_800), ("low", 240)):
+        (folder / "tones" / label).mkdir(parents=True)
+        for k in range(6):
+            t = np.arange(8_000) / 16_000
+            x = 0.3 * np.sin(2 * np.pi * hz * (1 + 0.02 * k) * t) + 0.01 * rng.normal(size=8_000)
+            soundfile.write(folder / "tones" / label / f"{k}.wav", x, 16_000)
+            stereo = np.repeat(x, 3)[:, None] * [1.0, 0.5]
+            soundfile.write(folder / "new" / f"{label}{k}.wav", stereo, 44_100)
+    x = rng.normal(0, 0.1, (48_000, 1)).astype(np.float32)
+    new = {
+        "cut.flac": encode(x, "FLAC")[:-9_000],
+        "loud.wav": encode(3_000 * x, "WAV", "FLOAT"),
+        "cut.mp3": encode(x, "MP3", "MPEG_LAYER_III")[:-3_000],
+        "long.ogg": encode(np.tile(x, (20, 1)), "OGG", "VORBIS"),
+    }
+    for name, content in new.items():
+        (folder / "new" / name).write_bytes(content)
+    training = library.train(folder / "tones", backbone="logmel", head="linear", compare=False)
+    training.classifier.save(folder / "mine.earmark")
+    shutil.copy(folder / "mine.earmark", folder / "other.earmark")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def service(folder):
+    with command(folder / "mine.earmark", folder / "other.earmark", "--workers", "2") as running:
+        yield running
+
+
+def answers(folder: Path, *options: str) -> dict[str, dict[str, object]]:
+    """The objects that `predict --json` prints of each file alone, without the path."""
+    values = {}
+    for path in sorted((folder / "new").iterdir()):
+        done = earmark("predict", folder / "mine.earmark", path, "--json", *options)
+        values[path.name] = json.loads(done.stdout)
+        del values[path.name]["path"]
+    return values
+
+
+def test_the_answers_are_those_of_predict_alone_and_under_load(folder, service):
+    expected = answers(folder)
+    assert sum("warnings" in value for value in expected.values()) >= 3
+    contents = {name: (folder / "new" / name).read_bytes() for name in expected}
+
+    async def one(name: str) -> None:
+        reply = await ask(service.port, body=contents[name], headers=WAV)
+        assert reply.status == 200, reply.body
+        assert reply.json["model"] == "mine"
+        value = {key: item for key, item in reply.json.items() if key != "model"}
+        assert json.dumps(value) == json.dumps(expected[name])  # to the last digit, in order
+
+    async def test() -> None:
+        for name in expected:
+            await one(name)
+        names = list(expected) * 3
+        random.Random(0).shuffle(names)
+        await asyncio.gather(*map(one, names))
+
+    asyncio.run(asyncio.wait_for(test(), 120))
+
+
+def test_options_are_those_of_predict(folder, service):
+    expected = answers(folder, "--top", "1", "--coverage", "0.9")["low3.wav"]
+    sound = (folder / "new" / "low3.wav").read_bytes()
+    kind = {"content-type": "multipart/form-data; boundary=b"}
+    form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="secret.wav"\r\n\r\n'
+    form += sound + b"\r\n--b--\r\n"
+
+    async def test() -> None:
+        path = "/v1/predict?top=1&coverage=0.9&model=other"
+        for body, headers in ((sound, WAV), (form, kind), (sound, {})):
+            reply = await ask(service.port, path, body, headers)
+            assert reply.json == {**expected, "model": "other"}
+        models = (await ask(service.port, "/v1/models")).json["models"]
+        assert [model["name"] for model in models] == ["mine", "other"]
+        assert models[0]["labels"] == ["high", "low"] and models[0]["backbones"] == ["logmel"]
+        reply = await ask(service.port, body=b"no sound", headers=WAV)
+        assert reply.status == 422 and "The recording: " in reply.problem
+
+    asyncio.run(asyncio.wait_for(test(), 120))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no TERM")
+def test_what_was_accepted_is_answered_before_the_end(folder):
+    token = "0123456789abcdef"
+    with command(folder / "mine.earmark", "--workers", "1", EARMARK_TOKEN=token) as running:
+        asyncio.run(asyncio.wait_for(_stop(folder, running, token), 120))
+        assert running.process.wait(PATIENCE_S) == 0
+        assert running.process.stderr.read() == ""
+
+
+async def _stop(folder: Path, running: Command, token: str) -> None:
+    sound = (folder / "new" / "high1.wav").read_bytes()
+    assert (await ask(running.port, body=sound, headers=WAV)).status == 401
+    headers = {**WAV, "authorization": f"Bearer {token}"}
+    clients = [await Client.connect(running.port) for _ in range(6)]
+    for client in clients:  # admitted, with their bodies half sent
+        await client.send(head(headers=headers, length=len(sound)) + sound[:1_000])
+    while "earmark_requests 6\n" not in await _metrics(running.port, headers):
+        await asyncio.sleep(0.02)
+    running.stop()
+    while _listens(running.port):
+        await asyncio.sleep(0.02)
+    for client in clients:
+        await client.send(sound[1_000:])
+    for client in clients:
+        reply = await client.reply()
+        assert reply.status == 200 and reply.json["label"] == "high"
+        client.close()
+
+
+async def _metrics(port: int, headers: dict[str, str]) -> str:
+    return (await ask(port, "/metrics", headers=headers)).body.decode()
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def test_a_classifier_that_cannot_be_loaded_is_told(folder, tmp_path):
+    content = (folder / "mine.earmark").read_bytes()
+    (tmp_path / "cut.earmark").write_bytes(content[: len(content) // 2])
+    done = earmark("serve", tmp_path / "cut.earmark", expect=2)
+    assert "cut.earmark" in done.stderr
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = earmark("serve", folder / "mine.earmark", "--port", port, expect=2)
+        assert f"cannot listen on port {port}" in done.stderr
+    assert io.StringIO(done.stderr).read().count("\n") == 1
