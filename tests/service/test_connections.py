@@ -1,6 +1,8 @@
 """Clients that are slow, that are many, and that do not listen."""
 
 import asyncio
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,7 @@ def test_a_body_that_does_not_come_is_not_waited_for():
 
 def test_the_body_of_a_refused_request_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(protocol, "AFTER_S", 0.1)
+    monkeypatch.setattr(protocol, "LINGER_S", 0.1)
 
     async def test() -> None:
         async with service(body_s=0.1) as port:
@@ -104,6 +107,22 @@ def test_the_body_of_a_refused_request_may_be_sent_but_not_without_end():
             with pytest.raises(ConnectionError):
                 await send_without_end(client)
             client.close()
+
+    run(test())
+
+
+def test_a_client_that_sends_all_before_it_reads_gets_the_refusal():
+    """Closing the connection at once would reset it."""
+
+    async def test() -> None:
+        async with service() as port:
+            url = f"http://127.0.0.1:{port}/v1/predict"
+            headers = {"content-type": "text/plain"}
+            request = urllib.request.Request(url, bytes(20_000_000), headers)
+            with pytest.raises(urllib.error.HTTPError) as error:  # it asks to close the connection
+                await asyncio.to_thread(urllib.request.urlopen, request, None, 60)
+            assert error.value.code == 415 and error.value.read().endswith(b"}")
+            error.value.close()
 
     run(test())
 

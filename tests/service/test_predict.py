@@ -7,6 +7,8 @@ import os
 import random
 import shutil
 import socket
+import ssl
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,11 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 import earmark as library
 from audio_files import encode
 from command_line import earmark
-from served import PATIENCE_S, Client, Command, ask, command, head
+from earmark.apps.service.answering import Service
+from earmark.apps.service.server import make_server
+from earmark.apps.service.settings import Settings
+from earmark.errors import EarmarkError
+from served import PATIENCE_S, Client, Command, ask, command, computers, decoders, head, running
 
 WAV = {"content-type": "audio/wav"}
 
@@ -161,3 +167,28 @@ def test_a_classifier_that_cannot_be_loaded_is_told(folder, tmp_path):
         done = earmark("serve", folder / "mine.earmark", "--port", port, expect=2)
         assert f"cannot listen on port {port}" in done.stderr
     assert io.StringIO(done.stderr).read().count("\n") == 1
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_the_service_speaks_https(tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate]
+    subprocess.run(["openssl", *words.split(), *names], check=True, capture_output=True)
+    settings = Settings({"m": Path("m.earmark")}, certificate=certificate, key=key)
+    trust = ssl.create_default_context(cafile=str(certificate))
+
+    async def test() -> None:
+        async with running(settings, decoders(), computers()) as port:
+            client = Client(*await asyncio.open_connection("localhost", port, ssl=trust))
+            await client.send(head(headers=WAV, length=5) + b"sound")
+            assert (await client.reply()).status == 200
+            origin = {"origin": "https://localhost"}
+            await client.send(head("/healthz", "GET", origin))
+            assert (await client.reply()).status == 200
+            client.close()
+
+    asyncio.run(asyncio.wait_for(test(), 120))
+    key.write_text("no key")
+    with pytest.raises(EarmarkError, match="cannot use the certificate"):
+        make_server(Service(settings, decoders(), computers()), print)
