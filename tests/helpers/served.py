@@ -121,7 +121,7 @@ class Stub:
     replaced: int = 0
 
     def __post_init__(self) -> None:
-        self.hello = {"models": [{"name": "m", "labels": ["high", "low"]}]}
+        self.hello = {"models": [{"name": "m", "path": "/v1/predict"}]}
         self.gate.set()
 
     async def start(self) -> None:

@@ -112,6 +112,8 @@ def test_a_recording_counts_with_its_length_once_that_is_known():
         ("/v1/predict", {**WAV, "content-encoding": "gzip"}, b"x", 415, "compressed"),
         ("/v1/predict", WAV, b"", 422, "0 bytes"),
         ("/v1/predict?model=x", WAV, b"x", 422, "'x'. Give one of: m"),
+        ("/v1/detect", WAV, b"x", 422, "No model here"),
+        ("/v1/detect?model=m", WAV, b"x", 422, "Ask /v1/predict."),
         ("/v1/predict?top=0", WAV, b"x", 422, "?top=0"),
         ("/v1/predict?coverage=2", WAV, b"x", 422, "?coverage=2"),
         ("/v1/predict", {"content-type": "multipart/form-data; boundary=b"}, b"x", 422, "damaged"),
@@ -150,7 +152,7 @@ def test_an_answer_that_comes_too_late_is_504():
 
         service = settings(deadline_s=0.2)
         pool = Pool("compute", 0, {})  # no process ever becomes free
-        pool.hello = {"models": []}
+        pool.hello = computers().hello
         async with running(service, decoders(), pool) as port:
             reply = await ask(port, body=b"sound", headers=WAV)
             assert reply.status == 504 and "0.2 s" in reply.problem

@@ -80,7 +80,7 @@ def test_the_page_needs_nothing_from_elsewhere():
     assert b"://" not in page.body and b"<script" not in page.body
     assert "default-src 'none'" in page.headers["content-security-policy"]
     paths = set(document.json["paths"])
-    assert paths == {"/v1/predict", "/v1/models", "/healthz", "/readyz", "/metrics"}
+    assert paths == {"/v1/predict", "/v1/detect", "/v1/models", "/healthz", "/readyz", "/metrics"}
     assert "multipart/form-data" in str(document.json["paths"]["/v1/predict"]["post"])
 
 

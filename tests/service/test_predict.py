@@ -25,6 +25,7 @@ from earmark.apps.service.server import make_server
 from earmark.apps.service.settings import Settings
 from earmark.errors import EarmarkError
 from served import PATIENCE_S, Client, Command, ask, command, computers, decoders, head, running
+from tones import tone_detector, write_tones
 
 WAV = {"content-type": "audio/wav"}
 
@@ -54,13 +55,16 @@ def folder(tmp_path_factory) -> Path:
     training = library.train(folder / "tones", backbone="logmel", head="linear", compare=False)
     training.classifier.save(folder / "mine.earmark")
     shutil.copy(folder / "mine.earmark", folder / "other.earmark")
+    tone_detector(folder / "detector")
+    write_tones(folder / "night.flac")
     return folder
 
 
 @pytest.fixture(scope="module")
 def service(folder):
-    with command(folder / "mine.earmark", folder / "other.earmark", "--workers", "2") as running:
-        yield running
+    models = [folder / f"{name}.earmark" for name in ("tones", "mine", "other")]
+    with command(*models, "--workers", "2") as running_command:
+        yield running_command
 
 
 def answers(folder: Path, *options: str) -> dict[str, dict[str, object]]:
@@ -108,12 +112,23 @@ def test_options_are_those_of_predict(folder, service):
             reply = await ask(service.port, path, body, headers)
             assert reply.json == {**expected, "model": "other"}
         models = (await ask(service.port, "/v1/models")).json["models"]
-        assert [model["name"] for model in models] == ["mine", "other"]
-        assert models[0]["labels"] == ["high", "low"] and models[0]["backbones"] == ["logmel"]
+        assert [model["name"] for model in models] == ["tones", "mine", "other"]
+        assert [model["path"] for model in models] == ["/v1/detect", *2 * ["/v1/predict"]]
+        assert models[1]["labels"] == ["high", "low"] and models[1]["backbones"] == ["logmel"]
         reply = await ask(service.port, body=b"no sound", headers=WAV)
         assert reply.status == 422 and "The recording: " in reply.problem
 
     asyncio.run(asyncio.wait_for(test(), 120))
+
+
+def test_events_are_those_of_detect(folder, service):
+    done = earmark("detect", folder / "tones.earmark", folder / "night.flac", "--json")
+    expected = json.loads(done.stdout)
+    assert len(expected["events"]) >= 3
+    del expected["path"], expected["begins_at"]
+    content = (folder / "night.flac").read_bytes()
+    reply = asyncio.run(asyncio.wait_for(ask(service.port, "/v1/detect", content, WAV), 120))
+    assert reply.json == {**expected, "model": "tones"}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no TERM")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Argument, Option
 
 from earmark.apps.cli import signals
-from earmark.apps.cli.checks import check_model, check_no_detector
+from earmark.apps.cli.checks import check_model
 from earmark.apps.cli.text import say
 from earmark.errors import EarmarkError
 from earmark.system import extras
@@ -87,7 +87,7 @@ class LimitOptions:
 def serve(
     *,
     models: list[Path] = Argument(
-        metavar="MODEL...", help="Classifier files; requests name one by its file's stem."
+        metavar="MODEL...", help="Classifiers and detectors; requests name one by its file's stem."
     ),
     access: AccessOptions,
     limits: LimitOptions,
@@ -95,13 +95,12 @@ def serve(
         None, min=1, max=64, help="Processes that compute; one for each core by default."
     ),
 ) -> None:
-    """Answer requests over HTTP with the predictions of classifiers.
+    """Answer requests over HTTP with the predictions of classifiers and the events of detectors.
 
     It runs until a signal stops it (Ctrl-C, TERM). What was accepted by then is answered first.
     """
     for model in models:
         check_model(model)
-        check_no_detector(model)
     from earmark.apps.service.settings import Settings, models_by_name
     from earmark.system.threads import available_cores
 

@@ -63,29 +63,33 @@ class Service:
         """End the processes."""
         await asyncio.gather(self._decoders.close(), self._computers.close())
 
-    async def predict(
-        self, request: Request, top: int, coverage: float | None, model: str | None
+    async def answer(
+        self, request: Request, path: str, model: str | None, options: dict[str, Any]
     ) -> bytes:
-        """Return the JSON of a prediction, or raise a problem."""
+        """Return the JSON that answers a request to ``path``, or raise a problem."""
         began = asyncio.get_running_loop().time()
-        name = self._model(model)
+        name = self._model(path, model)
         check_head(request.headers, self.settings.limits)
         with self._enter() as place:
             recording = await read_recording(request, self.settings.limits)
-            options = {"model": name, "top": top, "coverage": coverage}
-            answer, seconds = await self._answer(place, recording, options)
-        self.metrics.predicted(seconds, asyncio.get_running_loop().time() - began)
+            answer, seconds = await self._answer(place, recording, {"model": name, **options})
+        self.metrics.computed(seconds, asyncio.get_running_loop().time() - began)
         return answer
 
-    def _model(self, name: str | None) -> str:
-        names = list(self.settings.models)
-        if name is None:
-            return names[0]
-        if name not in names:
+    def _model(self, path: str, name: str | None) -> str:
+        """Return a model that answers ``path``: the one of that name, or the first."""
+        paths = {model["name"]: model["path"] for model in self.models}
+        names = [model for model, own in paths.items() if own == path]
+        if name is None and not names:
+            raise ProblemError(422, f"No model here answers {path}. /v1/models lists all.")
+        if name is None or name in names:
+            return name or names[0]
+        if name in paths:
             raise ProblemError(
-                422, f"There is no model {name[:80]!r}. Give one of: {', '.join(names)}."
+                422, f"The model {name!r} does not answer {path}. Ask {paths[name]}."
             )
-        return name
+        known = ", ".join(paths)
+        raise ProblemError(422, f"There is no model {name[:80]!r}. Give one of: {known}.")
 
     def _enter(self) -> Place:
         try:

@@ -19,6 +19,8 @@ curl -F file=@new.wav 'HOST/v1/predict?top=5&amp;coverage=0.9'</pre>
 <li><code>coverage</code>: adds the set of plausible classes, such as 0.9.</li>
 <li><code>model</code>: the classifier; the first by default.</li>
 </ul>
+<p><code>POST /v1/detect</code> finds events in a recording: start, end, label, score. It needs a
+detector.</p>
 <p>With a token, send <code>Authorization: Bearer TOKEN</code>.</p>
 <ul>
 <li><code>GET <a href="v1/models">/v1/models</a></code>: the classifiers and their classes.</li>

@@ -23,8 +23,8 @@ class Metrics:
         """Count an answer."""
         self._answers[path, status] += 1
 
-    def predicted(self, seconds: float, spent_s: float) -> None:
-        """Count a prediction: the seconds of audio, and the seconds from request to answer."""
+    def computed(self, seconds: float, spent_s: float) -> None:
+        """Count an answer: the seconds of audio, and those from the request to the answer."""
         self.audio_s += seconds
         self._sum_s += spent_s
         self._buckets[bisect.bisect_left(BOUNDS_S, spent_s)] += 1
@@ -37,17 +37,17 @@ class Metrics:
         ]
         lines = [
             *_metric("earmark_responses_total", "counter", "Responses by status.", answers),
-            *_metric("earmark_audio_seconds_total", "counter", "Audio that was classified, in"
+            *_metric("earmark_audio_seconds_total", "counter", "Audio that was answered, in"
                      " seconds.", [("", self.audio_s)]),
-            *_metric("earmark_prediction_seconds", "histogram", "Time from the head of a request"
-                     " to its prediction, in seconds.", []),
+            *_metric("earmark_answer_seconds", "histogram", "Time from the head of a request"
+                     " to its answer, in seconds.", []),
         ]  # fmt: skip
         total = 0
         for bound, count in zip((*map(str, BOUNDS_S), "+Inf"), self._buckets, strict=True):
             total += count
-            lines.append(f'earmark_prediction_seconds_bucket{{le="{bound}"}} {total}')
-        lines.append(f"earmark_prediction_seconds_sum {self._sum_s:.6f}")
-        lines.append(f"earmark_prediction_seconds_count {total}")
+            lines.append(f'earmark_answer_seconds_bucket{{le="{bound}"}} {total}')
+        lines.append(f"earmark_answer_seconds_sum {self._sum_s:.6f}")
+        lines.append(f"earmark_answer_seconds_count {total}")
         for name, (kind, text, value) in gauges.items():
             lines += _metric(f"earmark_{name}", kind, text, [("", value)])
         return "\n".join(lines) + "\n"

@@ -15,6 +15,7 @@ from earmark.apps.service.documentation import PAGE
 from earmark.apps.service.guard import Guard
 from earmark.apps.service.metrics import MEDIA_TYPE as METRICS_TYPE
 from earmark.apps.service.problems import MEDIA_TYPE, ProblemError, problem_body
+from earmark.apps.service.settings import DETECT, PREDICT
 from earmark.version import __version__
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
@@ -62,6 +63,31 @@ PREDICTION = {
     "required": ["schema", "model", "label", "labels", "score", "scores", "seconds", "is_unknown"],
 }
 
+DETECTION = {
+    "type": "object",
+    "properties": {
+        "schema": {"type": "integer"},
+        "model": {"type": "string"},
+        "seconds": {"type": "number"},
+        "regions": {"type": "null"},
+        "events": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "start": {"type": "number"},
+                    "end": {"type": "number"},
+                    "label": {"type": "string"},
+                    "score": {"type": "number"},
+                },
+                "required": ["start", "end", "label", "score"],
+            },
+        },
+        "warnings": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["schema", "model", "seconds", "regions", "events"],
+}
+
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     content = {MEDIA_TYPE: {"schema": PROBLEM}}
@@ -93,12 +119,10 @@ def make_app(service: Service) -> FastAPI:
     app.add_exception_handler(HTTPException, _of_starlette)
     app.add_exception_handler(RequestValidationError, _of_arguments)
     app.add_exception_handler(Exception, _fault)
-    answers: dict[int | str, Any] = {200: {"content": {"application/json": {"schema": PREDICTION}}}}
-    app.post(
-        "/v1/predict",
-        responses={**answers, **_problems(400, 401, 403, 408, 413, 415, 422, 503, 504)},
-        openapi_extra={"requestBody": BODY},
-    )(predict)
+    for path, schema, endpoint in ((PREDICT, PREDICTION, predict), (DETECT, DETECTION, detect)):
+        answer: dict[int | str, Any] = {200: {"content": {"application/json": {"schema": schema}}}}
+        problems = _problems(400, 401, 403, 408, 413, 415, 422, 503, 504)
+        app.post(path, responses=answer | problems, openapi_extra={"requestBody": BODY})(endpoint)
     app.get("/v1/models", responses=_problems(401, 403))(models)
     app.get("/healthz", responses=_problems(403))(healthz)
     app.get("/readyz", responses=_problems(403, 503))(readyz)
@@ -118,7 +142,16 @@ async def predict(
 ) -> Response:
     """Classify a recording."""
     service: Service = request.app.state.service
-    body = await service.predict(request, top, coverage, model)
+    body = await service.answer(request, PREDICT, model, {"top": top, "coverage": coverage})
+    return Response(body, media_type="application/json")
+
+
+async def detect(
+    request: Request,
+    model: Annotated[str | None, Query(description="The detector; the first if none.")] = None,
+) -> Response:
+    """Find events in a recording."""
+    body = await request.app.state.service.answer(request, DETECT, model, {})
     return Response(body, media_type="application/json")
 
 

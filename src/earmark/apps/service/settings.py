@@ -11,6 +11,7 @@ from pathlib import Path
 from earmark.errors import EarmarkError
 from earmark.system.files import not_a_file
 
+PREDICT, DETECT = "/v1/predict", "/v1/detect"  # paths that answer for classifiers, detectors
 TOKEN_VARIABLE = "EARMARK_TOKEN"
 TOKEN_CHARACTERS = 16  # the fewest of a token
 TOKEN_BYTES = 4096  # the most that are read of its file
