@@ -42,10 +42,14 @@ class Admission:
 
     def enter(self) -> Place:
         """Return a place for one request; BusyError if there is none."""
+        self.check()
+        return Place(self, self._mean_s)
+
+    def check(self) -> None:
+        """Raise BusyError if there is no place."""
         is_full = self.seconds + self._mean_s > self._limits.queue_s
         if self.requests >= self._limits.requests or (self.requests and is_full):
             raise BusyError(max(1, math.ceil(self.seconds / self._speed)))
-        return Place(self, self._mean_s)
 
     def observe_length(self, seconds: float) -> None:
         """Take note of the length of a recording."""

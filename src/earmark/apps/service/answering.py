@@ -70,7 +70,8 @@ class Service:
         began = asyncio.get_running_loop().time()
         name = self._model(path, model)
         check_head(request.headers, self.settings.limits)
-        with self._enter() as place:
+        self.check_place()
+        with self.admission.enter() as place:
             recording = await read_recording(request, self.settings.limits)
             answer, seconds = await self._answer(place, recording, {"model": name, **options})
         self.metrics.computed(seconds, asyncio.get_running_loop().time() - began)
@@ -91,9 +92,10 @@ class Service:
         known = ", ".join(paths)
         raise ProblemError(422, f"There is no model {name[:80]!r}. Give one of: {known}.")
 
-    def _enter(self) -> Place:
+    def check_place(self) -> None:
+        """Raise a problem if there is no place for another request."""
         try:
-            return self.admission.enter()
+            self.admission.check()
         except BusyError as busy:
             raise ProblemError(
                 503,

@@ -1,16 +1,19 @@
-"""Who may ask: the names of this host, the origins of pages, and the token."""
+"""Who may ask: the names of this host, the origins of pages, the token, and a place.
+
+It stands before the application, because a refusal must cost little when there are many.
+"""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from earmark.apps.service.answering import Service
 from earmark.apps.service.problems import MEDIA_TYPE, ProblemError, problem_body
-from earmark.apps.service.settings import Settings
+from earmark.apps.service.settings import DETECT, PREDICT
 
 OPEN = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})  # need no token
 PREFLIGHT = {
@@ -28,10 +31,11 @@ ALWAYS = {
 class Guard:
     """Refuses a request before anything of the service sees it."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, count: Callable[[str, int], None]) -> None:
-        self._app, self._settings, self._count = app, settings, count
-        self._names = {"localhost", *(host.lower() for host in settings.hosts)}
-        self._token = None if settings.token is None else settings.token.encode()
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service, self._settings = app, service, service.settings
+        self._names = {"localhost", *(host.lower() for host in self._settings.hosts)}
+        token = self._settings.token
+        self._token = None if token is None else token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -49,11 +53,13 @@ class Guard:
                 if is_allowed and origin is not None:
                     own["access-control-allow-origin"] = origin
                     own["vary"] = "Origin"
-                self._count(_counted_path(scope), message["status"])
+                self._service.metrics.answered(_counted_path(scope), message["status"])
             await send(message)
 
         try:
             self._check(scope, headers, is_allowed)
+            if scope["method"] == "POST" and scope["path"] in (PREDICT, DETECT):
+                self._service.check_place()
         except ProblemError as problem:
             await _respond(send_with_headers, problem.status, problem.detail, problem.headers)
             return
@@ -106,8 +112,9 @@ class Guard:
 
 def _counted_path(scope: Scope) -> str:
     """Return the path of a route; of any other path only that it is another."""
-    route = scope.get("route")
-    return str(getattr(route, "path", "other"))
+    if scope["path"] in (PREDICT, DETECT):
+        return str(scope["path"])
+    return str(getattr(scope.get("route"), "path", "other"))
 
 
 async def _respond(send: Send, status: int, detail: str, headers: dict[str, str]) -> None:

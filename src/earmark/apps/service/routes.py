@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 
 from earmark.apps.service.answering import Service
 from earmark.apps.service.documentation import PAGE
-from earmark.apps.service.guard import Guard
 from earmark.apps.service.metrics import MEDIA_TYPE as METRICS_TYPE
 from earmark.apps.service.problems import MEDIA_TYPE, ProblemError, problem_body
 from earmark.apps.service.settings import DETECT, PREDICT
@@ -114,7 +113,6 @@ def make_app(service: Service) -> FastAPI:
         telemetry={"auto_configure": False},  # nothing is sent, whatever the environment says
     )
     app.state.service = service
-    app.add_middleware(Guard, settings=service.settings, count=service.metrics.answered)
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _of_starlette)
     app.add_exception_handler(RequestValidationError, _of_arguments)

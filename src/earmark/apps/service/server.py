@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import uvicorn
 
 from earmark.apps.service.answering import Service
+from earmark.apps.service.guard import Guard
 from earmark.apps.service.protocol import HEADER_BYTES, protocol_class
 from earmark.apps.service.routes import make_app
 from earmark.apps.service.settings import Settings
@@ -56,7 +57,7 @@ def make_server(service: Service, announce: Callable[[], None]) -> Server:
 def _config(settings: Settings, service: Service) -> uvicorn.Config:
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     config = uvicorn.Config(
-        make_app(service),
+        Guard(make_app(service), service),
         http=protocol_class(settings.limits),
         ws="none",
         loop="asyncio",
