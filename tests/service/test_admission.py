@@ -146,6 +146,27 @@ def test_a_form_has_exactly_one_file():
     run(test())
 
 
+def test_no_more_is_decoded_than_the_memory_holds():
+    async def test() -> None:
+        sound, stub = decoders(), computers()
+        stub.gate.clear()
+        async with running(settings(waiting_bytes=1), sound, stub) as port:
+            requests = [asyncio.ensure_future(ask(port, body=b"sound", headers=WAV))]
+            while not stub.asked:
+                await asyncio.sleep(0.01)
+            requests += [asyncio.ensure_future(ask(port, body=b"more", headers=WAV))]
+            while b"earmark_requests 2\n" not in (await ask(port, "/metrics")).body:
+                await asyncio.sleep(0.01)
+            for _ in range(5):
+                await ask(port, "/healthz")
+            assert sound.asked == 1
+            stub.gate.set()
+            assert [reply.status for reply in await asyncio.gather(*requests)] == [200, 200]
+            assert sound.asked == 2
+
+    run(test())
+
+
 def test_an_answer_that_comes_too_late_is_504():
     async def test() -> None:
         from earmark.apps.service.pool import Pool

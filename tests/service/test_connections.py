@@ -157,13 +157,49 @@ def test_one_connection_too_many_is_refused():
     run(test())
 
 
-@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000])
-def test_what_is_not_http_is_refused(sent):
+def post(*lines: str, body: bytes = b"") -> bytes:
+    return "\r\n".join(["POST /v1/predict HTTP/1.1", *lines, "", ""]).encode() + body
+
+
+def get(target: str, *lines: str, version: str = "1.1") -> bytes:
+    return "\r\n".join([f"GET {target} HTTP/{version}", *lines, "", ""]).encode()
+
+
+HOST, UPGRADE = "Host: localhost", ("Connection: Upgrade", "Upgrade: websocket")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000, 400),
+        (get("/healthz"), 400),
+        (get("/healthz", HOST, "Host: evil"), 400),
+        (get("/healthz", version="1.0"), 403),
+        (get("/healthz", "Host: localhost@evil"), 403),
+        (get("http://evil/healthz", "Host: evil"), 403),
+        (get("/../../etc/passwd", HOST), 404),
+        (get("/docs/..%2f..%2fetc/passwd", HOST), 404),
+        (get("/v1/predict%00", HOST), 404),
+        (get("/v1/listen", HOST, *UPGRADE, "Origin: http://evil"), 403),
+        (get("/v1/listen", HOST, *UPGRADE), 404),
+        (post(HOST), 422),
+        (post(HOST, "Content-Length: -1"), 400),
+        (post(HOST, "Content-Length: 99999999999999999999"), 413),
+        (post(HOST, "Content-Length: 5", "Content-Length: 6", body=b"sound"), 400),
+        (post(HOST, "Transfer-Encoding: gzip", body=b"sound"), 400),
+        (post(HOST, "Transfer-Encoding: chunked", body=b"zz\r\nsound\r\n"), 400),
+        (post(HOST, "Origin: null", "Content-Length: 5", body=b"sound"), 403),
+    ],
+)
+def test_an_attack_is_refused_in_a_sentence(sent, status):
     async def test() -> None:
         async with service() as port:
             client = await Client.connect(port)
             await client.send(sent)
             reply = await client.reply()
-            assert reply.status == 400 and "HTTP client" in reply.problem
+            assert (reply.status, reply.problem[-1]) == (status, "."), reply.body
+            assert (await ask(port, "/healthz")).status == 200
+            client.close()
 
     run(test())

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import os
 import sys
 from pathlib import Path
 
@@ -21,14 +20,6 @@ MODELS = {"m": Path("m.earmark")}
 LIMITS = Limits(seconds=10, decoded_bytes=2**22, decode_s=0.5, deadline_s=30)
 DECODING = {"seconds": 10, "decoded_bytes": 2**22, "body_bytes": 2**22, "decode_s": 0.5}
 WAV = {"content-type": "audio/wav"}
-HELPERS = Path(__file__).parents[1] / "helpers"
-
-
-@pytest.fixture(autouse=True)
-def _victims(monkeypatch):
-    """Let the processes find the module of the victim."""
-    paths = [str(HELPERS), str(HELPERS.parents[1] / "src"), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
 def wav(seconds: float, rate_hz: int = 8_000, channels: int = 1) -> bytes:

@@ -9,6 +9,8 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +172,27 @@ def _listens(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc has the processes")
+def test_no_process_stays_behind_a_service_that_was_killed(folder):
+    with command(folder / "mine.earmark", "--workers", "1") as running:
+        pid = running.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        assert len(children) == 3
+        running.process.kill()
+        running.process.wait()
+        end = time.monotonic() + PATIENCE_S
+        while any(map(_runs, children)):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+
+def _runs(pid: str) -> bool:
+    try:
+        return b"earmark.apps.service.child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def test_a_classifier_that_cannot_be_loaded_is_told(folder, tmp_path):

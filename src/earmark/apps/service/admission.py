@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import math
+from collections.abc import Iterator
 from types import TracebackType
 
 from earmark.apps.service.settings import Limits
@@ -87,3 +90,27 @@ class Place:
         self._admission.requests -= 1
         if not self._admission.requests:
             self._admission.seconds = 0.0  # no rounding errors are left
+
+
+class Memory:
+    """Lets decoding wait while the decoded recordings take ``most`` bytes or more."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._used, self._freed = most, 0, asyncio.Event()
+
+    async def wait(self, deadline: float) -> None:
+        """Wait until there is memory; TimeoutError of asyncio at a time of the event loop."""
+        while self._used >= self._most:
+            self._freed.clear()
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait_for(self._freed.wait(), left)
+
+    @contextlib.contextmanager
+    def hold(self, n_bytes: int) -> Iterator[None]:
+        """Count the memory of a recording."""
+        self._used += n_bytes
+        try:
+            yield
+        finally:
+            self._used -= n_bytes
+            self._freed.set()

@@ -9,7 +9,7 @@ from typing import Any
 from starlette.requests import Request
 
 from earmark.apps.service import frames
-from earmark.apps.service.admission import Admission, BusyError, Place
+from earmark.apps.service.admission import Admission, BusyError, Memory, Place
 from earmark.apps.service.bodies import check_head, read_recording
 from earmark.apps.service.metrics import Metrics
 from earmark.apps.service.pool import EndedError, LateError, Pool
@@ -30,6 +30,7 @@ class Service:
     ) -> None:
         self.settings, limits = settings, settings.limits
         self.metrics, self.admission = Metrics(), Admission(limits)
+        self._memory = Memory(limits.waiting_bytes)
         decoding = {
             "seconds": limits.seconds,
             "decoded_bytes": limits.decoded_bytes,
@@ -107,25 +108,33 @@ class Service:
         self, place: Place, recording: bytes, options: dict[str, Any]
     ) -> tuple[bytes, float]:
         """Decode and compute a recording; return the answer and its seconds."""
-        limits, loop = self.settings.limits, asyncio.get_running_loop()
-        deadline = loop.time() + limits.deadline_s
+        deadline = asyncio.get_running_loop().time() + self.settings.limits.deadline_s
+        try:
+            await self._memory.wait(deadline)
+        except asyncio.TimeoutError:
+            raise _late(self.settings.limits.deadline_s) from None
         decoded, packed = await self._decode(recording, deadline)
         seconds = float(decoded["seconds"])
         place.count(seconds)
         self.admission.observe_length(seconds)
         message = frames.pack(options, packed)
-        begins: list[float] = []
+        del packed
+        with self._memory.hold(len(message)):
+            return await self._compute(message, seconds, deadline), seconds
+
+    async def _compute(self, message: bytes, seconds: float, deadline: float) -> bytes:
+        loop, begins = asyncio.get_running_loop(), list[float]()
         try:
             value, answer = await self._computers.ask(
                 message, deadline, lambda: begins.append(loop.time())
             )
         except LateError:
-            raise _late(limits.deadline_s) from None
+            raise _late(self.settings.limits.deadline_s) from None
         except EndedError:
             raise _failed("compute") from None
         _check(value)
         self.admission.observe_speed(seconds, loop.time() - begins[0], self.settings.workers)
-        return answer, seconds
+        return answer
 
     async def _decode(self, recording: bytes, deadline: float) -> tuple[dict[str, Any], bytes]:
         limits = self.settings.limits

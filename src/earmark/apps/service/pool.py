@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -18,7 +19,7 @@ from earmark.errors import EarmarkError
 MODULE = "earmark.apps.service.child"
 START_S = 120.0  # for a process to load its libraries and networks
 END_S = 2.0  # for a process to end after its input has ended
-PAUSES_S = (0.0, 0.5, 2.0, 10.0)  # before a process is started again, the more so the more it fails
+PAUSES_S = (0.0, 0.5, 2.0, 10.0)  # before a process is started again and again
 
 
 class LateError(Exception):
@@ -40,6 +41,8 @@ class Child:
     async def start(cls, role: str, settings: dict[str, Any], module: str) -> Child:
         """Start a process and wait until it is ready; EarmarkError with its reason if it fails."""
         environment = {k: v for k, v in os.environ.items() if k != TOKEN_VARIABLE}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # what runs here
+        environment["PYTHONSAFEPATH"] = "1"  # and nothing that lies in the current folder
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -120,7 +123,7 @@ class Pool:
         self._children: set[Child] = set()
         self._starting: set[asyncio.Task[None]] = set()
         self._ending: set[asyncio.Task[None]] = set()
-        self._failures = self.replaced = 0
+        self.replaced = 0
         self.hello: dict[str, Any] = {}
 
     @property
@@ -172,7 +175,6 @@ class Pool:
         except BaseException:
             self._replace(child)
             raise
-        self._failures = 0
         self._give(child)
         return answer
 
@@ -203,7 +205,6 @@ class Pool:
 
     def _replace(self, child: Child) -> None:
         self._children.discard(child)
-        self._failures += 1
         self.replaced += 1
         loop = asyncio.get_running_loop()
         for tasks, work in ((self._ending, child.end()), (self._starting, self._start_again())):
@@ -212,12 +213,11 @@ class Pool:
             task.add_done_callback(tasks.discard)
 
     async def _start_again(self) -> None:
-        while True:
-            await asyncio.sleep(PAUSES_S[min(self._failures, len(PAUSES_S)) - 1])
-            try:
-                return await self._start_one()
-            except (EarmarkError, OSError):
-                self._failures += 1
+        for pause_s in itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1])):
+            await asyncio.sleep(pause_s)
+            with contextlib.suppress(EarmarkError, OSError):
+                await self._start_one()
+                return
 
     async def _start_one(self) -> None:
         child = await Child.start(self.role, self._settings, self._module)

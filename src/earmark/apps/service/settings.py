@@ -29,6 +29,8 @@ class Limits:
         The largest body of a request.
     decoded_bytes : int
         The most memory of a recording's samples.
+    waiting_bytes : int
+        Memory of decoded recordings that wait or are computed, above which no more are decoded.
     queue_s : float
         Seconds of audio that may wait or be computed at once.
     requests : int
@@ -48,6 +50,7 @@ class Limits:
     seconds: float = 120.0
     body_bytes: int = 32 * 2**20
     decoded_bytes: int = 128 * 2**20
+    waiting_bytes: int = 512 * 2**20
     queue_s: float = 600.0
     requests: int = 64
     connections: int = 1_000
