@@ -110,8 +110,9 @@ def serve(
         workers=workers or available_cores(),
         **access.settings(),
     )
-    for package in ("fastapi", "uvicorn", "python_multipart"):
-        extras.load(package, "serve", "earmark serve")
+    extras.load("fastapi", "serve", "earmark serve")
+    extras.load("python_multipart", "serve", "earmark serve")
+    extras.load("uvicorn", "serve", "earmark serve")
     from earmark.apps.service.server import run
 
     signals.unheed()
