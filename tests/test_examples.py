@@ -24,6 +24,8 @@ FACE = (
     "list_backbones",
     "load",
     "load_backbone",
+    "pull",
+    "push",
     "review",
     "tag",
     "train",

@@ -8,9 +8,11 @@ from earmark.version import __version__
 if TYPE_CHECKING:
     from earmark.audio.options import AudioOptions
     from earmark.backbones.registry import list_backbones, load_backbone
-    from earmark.classifier.classifier import Classifier, load
+    from earmark.classifier.classifier import Classifier
+    from earmark.classifier.hub import pull, push
     from earmark.classifier.onnx.exporting import export
     from earmark.classifier.prediction import Prediction
+    from earmark.classifier.saving import load
     from earmark.classifier.session import Session
     from earmark.classifier.tagging import tag
     from earmark.classifier.transformers_pipeline import pipeline
@@ -61,9 +63,11 @@ _HOMES = {
     "export": "classifier.onnx.exporting",
     "finetune": "training.finetuning.conduct",
     "list_backbones": "backbones.registry",
-    "load": "classifier.classifier",
+    "load": "classifier.saving",
     "load_backbone": "backbones.registry",
     "pipeline": "classifier.transformers_pipeline",
+    "pull": "classifier.hub",
+    "push": "classifier.hub",
     "review": "labelling.reviewing",
     "tag": "classifier.tagging",
     "train": "training.training",
@@ -103,6 +107,8 @@ __all__ = [
     "load",
     "load_backbone",
     "pipeline",
+    "pull",
+    "push",
     "review",
     "tag",
     "train",

@@ -57,6 +57,10 @@ class WeightsError(BackboneError):
         return f"{self.problem}. {self.way_out[:1].upper()}{self.way_out[1:]}."
 
 
+class NotHereError(BackboneError):
+    """A file of a network that is not on this machine and may not be downloaded."""
+
+
 class StoreError(EarmarkError):
     """An embedding store that cannot be opened, read or written."""
 
@@ -67,6 +71,10 @@ class StoreDamageError(StoreError):
 
 class ModelError(EarmarkError):
     """A file that is not a usable classifier."""
+
+
+class HubError(EarmarkError):
+    """A classifier that cannot be got from the Hugging Face Hub, or put there."""
 
 
 class InputError(EarmarkError, ValueError):

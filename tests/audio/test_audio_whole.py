@@ -1,6 +1,7 @@
 """Recordings are read whole: whatever their first frame promises, and however many were joined."""
 
 import io
+import os
 import struct
 import sys
 from collections.abc import Callable
@@ -23,8 +24,9 @@ from audio_files import (
     wav_that_says,
 )
 from earmark import audio
-from earmark.audio import layout, mpeg
+from earmark.audio import joined, layout, mapped, mpeg
 from earmark.audio.options import AudioOptions
+from earmark.audio.source import FileSource
 from earmark.data.clip import Clip
 from earmark.data.doctor.facts import listen
 from earmark.data.doctor.findings import Names
@@ -185,6 +187,68 @@ def test_bytes_that_no_header_counts_are_told() -> None:
         assert seconds(whole + rest) == pytest.approx(2, abs=0.001)
 
 
+@pytest.mark.parametrize("kind", ["W64", "VOC", "SVX", "MAT5"])
+def test_another_container_behind_a_wav_is_no_chunk_of_it(kind: str) -> None:
+    (text,) = audio.read_channels(encode(LOUD, "WAV") + encode(LOUD, kind)).warnings
+    assert " bytes after the end " in text
+
+
+@pytest.mark.parametrize("kind", ["mp3", "mp3 joined"])
+def test_bytes_behind_the_last_frame_of_mp3_are_told_unless_they_are_tags(kind: str) -> None:
+    content = mp3(LOUD) * (2 if kind == "mp3 joined" else 1)
+    (text,) = audio.read_channels(content + encode(LOUD, "AU")).warnings
+    assert "the file has 64024 bytes after the end " in text
+    for tag in (b"TAG".ljust(128), b"APETAGEX" + b"x" * 9_000, bytes(9_000), b"LYRICSBEGIN" * 99):
+        assert not audio.read_channels(content + tag).warnings
+
+
+def test_what_follows_mp4_is_read_or_told() -> None:
+    mp4, wav = encode_ffmpeg(LOUD), encode(LOUD, "WAV")
+    length_s = seconds(mp4)
+    assert seconds(mp4 + wav) == pytest.approx(length_s + 2)
+    (text,) = audio.read_channels(mp4 + bytes(512) + mp4).warnings
+    assert f"the file has {len(mp4) + 512} bytes after the end " in text
+    assert seconds(mp4 + bytes(9_000)) == seconds(mp4 + b"\0\0\0\x10free" + bytes(8)) == length_s
+
+
+def test_junk_between_frames_of_mp3_takes_time_in_proportion() -> None:
+    """Stream recorders leave a text between frames; a search for tags once took each time all."""
+    content = mp3(LOUD, options=NO_TABLE)
+    at, pair = mpeg.after_id3(content, 0), b""
+    for _ in range(2):
+        frame = mpeg.frame_at(content, at)
+        assert frame is not None
+        pair, at = pair + content[at : at + frame.length], at + frame.length
+    searched: list[int] = []
+
+    class Counted(bytes):
+        def find(self, sign: bytes, start: int = 0, end: int | None = None) -> int:  # type: ignore[override]
+            found = super().find(sign, start, end)
+            searched.append((len(self) if found < 0 else found) - start if sign == b"ID3" else 0)
+            return found
+
+    junk = Counted(b"\0".join([pair] * 2_000))
+    (stream,) = mpeg.streams(junk)
+    assert stream.samples == 4_000 * 576 and sum(searched) <= len(junk)
+
+
+def test_a_search_gives_the_same_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = encode(LOUD, "FLAC"), mp3(SOFT)
+    contents = [one + one, two + two, encode(LOUD, "OGG", "VORBIS") * 2, encode(LOUD, "AU") * 2]
+    whole = [layout.links_of(content) for content in contents]
+    monkeypatch.setattr(mapped, "PART", 1_000)
+    released: list[int] = []
+    monkeypatch.setattr(mapped.Mapped, "madvise", lambda *_: released.append(1), raising=False)
+    for k, content in enumerate(contents):
+        path = tmp_path / str(k)
+        path.write_bytes(content)
+        released.clear()
+        assert joined.links_of(FileSource(path)) == layout.links_of(content) == whole[k]
+        assert len(whole[k]) == 2 and (len(released) > 5 or os.name == "nt")
+    assert mapped.find(b"x" * 999 + b"sign", b"sign", 0) == 999
+    assert mapped.find(b"x" * 999 + b"sign", b"sign", 0, 1_002) == -1
+
+
 # Cut recordings
 
 STATED = ("AIFF", "AU", "AVR", "CAF", "FLAC", "MAT4", "MAT5", "MPC2K", "NIST", "RF64", "SDS", "SVX")
@@ -210,14 +274,28 @@ def test_a_cut_recording_is_told_where_its_header_states_a_length(kind: str) -> 
 @pytest.mark.parametrize(
     ("kind", "codec"),
     [("avi", "pcm_s16le"), ("sox", "pcm_s32le"), ("voc", "pcm_u8"), ("rm", "ac3"), ("mp2", "mp2"),
-     ("caf", "pcm_s16le"), ("wav", "libmp3lame"), ("asf", "libmp3lame")],
+     ("caf", "pcm_s16le"), ("wav", "libmp3lame"), ("asf", "libmp3lame"), ("flv", "libmp3lame"),
+     ("mmf", "adpcm_yamaha"), ("mxf_opatom", "pcm_s16le"), ("smjpeg", "pcm_s16le")],
 )  # fmt: skip
 def test_so_is_one_that_ffmpeg_reads(kind: str, codec: str) -> None:
-    rate_hz = 48_000 if codec == "ac3" else RATE
+    rate_hz = {"rm": 48_000, "mxf_opatom": 48_000, "flv": 44_100, "mmf": 8_000}.get(kind, RATE)
     content = encode_ffmpeg(noise(2 * rate_hz), kind, codec, rate_hz)
     assert not audio.read_channels(content).warnings
     for share in (0.3, 0.6, 0.9):
         assert audio.read_channels(content[: int(share * len(content))]).warnings, share
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "aac"])
+def test_what_a_cut_wma_lacks_is_what_its_header_states(codec: str) -> None:
+    """FFmpeg estimates the length anew, of what is left, where 5 % or more are missing."""
+    content = encode_ffmpeg(noise(2 * 48_000), "asf", codec, 48_000)
+    for share in (0.3, 0.8):
+        sound = audio.read_channels(content[: int(share * len(content))])
+        (text,) = sound.warnings
+        words = text.split("; ")[1].split()
+        missing_s = 2 - len(sound.samples) / 48_000
+        assert float(words[3]) == pytest.approx(2, abs=0.05)
+        assert float(words[0]) == pytest.approx(missing_s, abs=0.05)
 
 
 @pytest.mark.parametrize(

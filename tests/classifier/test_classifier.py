@@ -111,7 +111,7 @@ def test_a_head_of_another_kind_is_refused(saved, tmp_path, monkeypatch):
     words = "head is 'forest'; it must be one of prototype, linear, logistic, mlp"
     with pytest.raises(ModelError, match=words):
         odd.save(tmp_path / "odd.earmark")
-    monkeypatch.setattr("earmark.classifier.classifier.check", lambda *_: None)
+    monkeypatch.setattr("earmark.classifier.saving.check", lambda *_: None)
     odd.save(tmp_path / "odd.earmark")
     monkeypatch.undo()
     with pytest.raises(ModelError, match=words):

@@ -244,5 +244,6 @@ def test_a_recording_far_longer_or_shorter_than_those_trained_on_is_said(tones, 
     assert notes(0.5) == notes(1.4) == notes(0.2) == ()
     (long,) = notes(8)
     assert long.startswith("8 s is far longer than the training clips (0.5 s)")
+    assert "`earmark detect`" in long
     (short,) = notes(0.1)
     assert short == "0.1 s is far shorter than the training clips (0.5 s)"

@@ -33,6 +33,15 @@ def test_folders_of_persons_and_of_the_same_sub_folders_are_told(tmp_path):
     assert Dataset.read(make(tmp_path / "c", "fan/x/a.wav", "pump/y/b.wav")).notes == ()
 
 
+def test_folders_of_which_one_is_named_like_a_split_with_the_same_inside_are_refused(tmp_path):
+    inner = ("gold/cat/a.wav", "gold/dog/b.wav", "train/cat/c.wav", "train/dog/d.wav")
+    said = refusal(make(tmp_path, *inner))
+    assert "'gold', 'train', each with the sub-folders 'cat', 'dog', so they may be spl" in said
+    assert "--split-map gold=train,train=train (or =test), or --split-map none if" in said
+    assert Dataset.read(tmp_path, split_map="gold=test").labels == ["cat", "dog"]
+    assert Dataset.read(tmp_path, split_map="none").labels == ["gold", "train"]
+
+
 def test_a_manifest_in_a_folder_beside_the_recordings_finds_them(tmp_path):
     make(tmp_path, *(f"audio/{k}.wav" for k in range(4)), "wav/only.wav")
     table = tmp_path / "meta" / "esc.csv"

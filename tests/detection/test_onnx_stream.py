@@ -39,7 +39,7 @@ def stream_graph(*names, window_s, hop_s, background=False) -> StreamGraph:
         (["speech-embedding"], 0.48, 0.08),
         (["speech-embedding"], 1.28, 0.64),
         (["efficientat-mn04"], 0.96, 0.24),
-        (["yamnet"], 1.2, 0.3),
+        pytest.param(["yamnet"], 1.2, 0.3, marks=pytest.mark.slow),
         (["logmel", "yamnet"], 0.96, 0.24),
         (["efficientat-mn04", "logmel"], 0.48, 0.24),
     ],

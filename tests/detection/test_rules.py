@@ -73,7 +73,7 @@ DEFAULT = (0.1, 0.2, 0.3, 0.4)
         ("auto", DEFAULT),
         ("0.5", (0.5, 0.5, 0.5, 0.5)),
         ("bell=0.7", (0.7, 0.2, 0.3, 0.4)),
-        ("0.5, bell = auto ,rain=2", (0.1, 0.5, 0.5, 2)),
+        ("0.5, bell = auto ,rain=1", (0.1, 0.5, 0.5, 1)),
         ("a=b=0.9,rain, heavy=0.8", (0.1, 0.9, 0.8, 0.4)),
         ("bell=0.7,0.5", (0.7, 0.5, 0.5, 0.5)),
         ("bell=inf", (math.inf, 0.2, 0.3, 0.4)),
@@ -94,6 +94,7 @@ def test_thresholds_are_read_from_text(text, expected):
         ("nan", "The threshold 'nan' is not"),
         ("0.5,0.6", "'0.5,0.6' has two thresholds for all classes, 0.5 and 0.6."),
         ("auto,0.6", "two thresholds for all classes, auto and 0.6."),
+        ("bell=0.5,bell=0.6", "has 'bell' twice. Give it once."),
     ],
 )
 def test_wrong_thresholds_are_refused(text, message):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from earmark.classifier.recordings import one_clip
 from earmark.data.event import Event
 from earmark.embeddings.sliding import PASS_S
-from earmark.errors import EarmarkError
+from earmark.errors import EarmarkError, ModelError
 from made_detector import digit_detector, spoken_digits
 
 RATES = (8_000, 16_000, 44_100)
@@ -180,6 +180,16 @@ def test_what_is_refused(detector):
     for rate_hz in (0, "a", None, 8000.5, np.inf):
         with pytest.raises(EarmarkError, match=f"rate_hz is {rate_hz!r}"):
             detector.stream(rate_hz)
+
+
+@pytest.mark.parametrize(("window_s", "hop_s"), [(0.5, 0.08), (0.48, 0.05)])
+def test_windows_of_an_edited_file_that_its_network_does_not_have_are_refused(
+    detector, window_s, hop_s
+):
+    classifier = detector.scorer.classifier
+    edited = replace(classifier.detector, window_s=window_s, hop_s=hop_s)
+    with pytest.raises(ModelError, match=r"windows do not fit the network speech-embedding: a hop"):
+        list(replace(classifier, detector=edited).detect(np.zeros(16_000), rate_hz=16_000))
 
 
 def test_from_python(detector, sounds):

@@ -16,6 +16,7 @@ import soundfile
 import noisy_tones
 from command_line import earmark
 from earmark.data import example
+from hub import running_hub, use_hub
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
 SWAPPED = ("--threshold", "0.01")  # to have false events, too
@@ -249,6 +250,15 @@ def test_the_table_of_a_command_is_what_it_prints(command, runs):
         Path(path).unlink(missing_ok=True)
     *_, objects = [json_of(*run.split()) for run in runs]
     assert not set(described(command)) - check(described(command), objects)
+
+
+def test_push_and_pull(place, monkeypatch):
+    trained(place, "shared.earmark", "odd", "--backbone", "logmel", "--no-compare")
+    with running_hub() as hub:
+        use_hub(monkeypatch, hub.url)
+        for command, words in (("push", "shared.earmark alice/odd"), ("pull", "alice/odd")):
+            objects = json_of(command, *words.split())
+            assert not set(described(command)) - check(described(command), objects)
 
 
 def test_every_command_with_json_has_a_table():

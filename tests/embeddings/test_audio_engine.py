@@ -85,7 +85,7 @@ def test_ways_of_reading_that_this_earmark_does_not_know_are_refused(
     audio = {**classifier.provenance["audio"], "denoise": True}
     newer = replace(classifier, provenance={**classifier.provenance, "audio": audio})
     with monkeypatch.context() as patch:
-        patch.setattr("earmark.classifier.classifier.check", lambda *_: None)
+        patch.setattr("earmark.classifier.saving.check", lambda *_: None)
         newer.save(tmp_path / "newer.earmark")
     with pytest.raises(
         ModelError, match="audio.denoise is an unknown field; known fields: channel"

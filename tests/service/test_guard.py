@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from command_line import earmark
-from earmark.apps.service.settings import Limits, Settings, models_by_name, token_of
+from earmark.apps.service.settings import Limits, Settings, token_of
 from earmark.errors import EarmarkError
 from served import Reply, ask, computers, decoders, running
 
@@ -118,8 +118,8 @@ def test_the_token_comes_from_one_place(tmp_path, monkeypatch):
 
 
 def test_mistakes_are_told_in_a_sentence(tmp_path):
-    with pytest.raises(EarmarkError, match=r"both named 'm'"):
-        models_by_name([Path("a/m.earmark"), Path("b/m.earmark")])
+    done = earmark("serve", "a/m.earmark", "b/m.earmark", "hf://some/other", expect=2)
+    assert "2 classifiers are named 'm'" in done.stderr
     with pytest.raises(EarmarkError, match="--queue"):
         Limits(seconds=100, queue_s=50)
     with pytest.raises(EarmarkError, match="body_s"):

@@ -157,7 +157,7 @@ def test_hashes_that_are_none_are_refused(saved, classifier, tmp_path, monkeypat
     with pytest.raises(ValueError, match="hashes of training clips"):
         KnownClips.from_json(saved)
     monkeypatch.setattr(KnownClips, "to_json", lambda _: saved)
-    monkeypatch.setattr("earmark.classifier.classifier.check", lambda *_: None)
+    monkeypatch.setattr("earmark.classifier.saving.check", lambda *_: None)
     dataclasses.replace(classifier).save(tmp_path / "m.earmark")
     monkeypatch.undo()
     with pytest.raises(ModelError, match="known|training clips"):

@@ -67,8 +67,10 @@ def routing():
 
 @pytest.mark.parametrize(
     ("estimator", "most"),
-    [(model(rate_hz=RATE_HZ), 6), (earmark.AudioEmbedder("logmel", rate_hz=RATE_HZ), 4)],
-    ids=["classifier", "embedder"],
+    [
+        pytest.param(model(rate_hz=RATE_HZ), 6, marks=pytest.mark.slow, id="classifier"),
+        pytest.param(earmark.AudioEmbedder("logmel", rate_hz=RATE_HZ), 4, id="embedder"),
+    ],
 )
 @pytest.mark.filterwarnings("ignore")
 def test_only_the_named_checks_of_scikit_learn_fail(estimator, most):

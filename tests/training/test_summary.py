@@ -74,6 +74,17 @@ def test_the_calibration_error_stands_beside_that_of_exactly_right_scores():
     ]
 
 
+def test_scores_of_a_worthless_classifier_have_no_line():
+    estimate = {
+        "accuracy": 0.5, "ci95": [0.4, 0.6], "chance": 0.5, "macro_f1": 0.5, "ece": 0.1,
+        "ece_expected": 0.1, "ece_debiased": 0.0, "clips": 60, "scheme": "5 folds", "folds": [],
+    }  # fmt: skip
+    for word, count in (("worthless", 0), ("care", 1)):
+        verdict = {"verdict": {"word": word, "why": "so"}}
+        lines = summary.estimate_lines(estimate | verdict)
+        assert sum("calibration error" in line for line in lines) == count
+
+
 def test_what_is_said_of_unknown_classes():
     (line,) = summary.unknown_line({"unknown": {"accepted": 0.048, "answered": 0.93}})
     assert line == (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
@@ -23,7 +24,8 @@ SEEK_FROM_S = 30.0  # starts before this are reached by decoding, which takes so
 # FFmpeg's names of containers. Those in _TIMED store times: to the sample in MP4, to a millisecond
 # in the others. Those in _MEASURED store a length; for others FFmpeg guesses it from the bit rate.
 _TIMED = ("mov,mp4", "matroska", "asf")
-_MEASURED = (*_TIMED, "wav", "w64", "aiff", "caf", "flac", "tta", "wv", "ape")
+_MEASURED = (*_TIMED, "wav", "w64", "aiff", "caf", "flac", "tta", "wv", "ape", "mxf", "smjpeg")
+_ASF_LENGTH = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")  # the object that has the length
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def open_recording(
     """
     import av
 
-    is_cut = is_cut_ogg(file)
+    is_cut, asf_s = is_cut_ogg(file), _asf_seconds(file)
     # Else playlists and session descriptions could make FFmpeg read other files and the network.
     no_protocols = {"protocol_whitelist": "none"}
     with av.open(
@@ -51,7 +53,21 @@ def open_recording(
             # ALAC states the length of its last packet, so FFmpeg would cut the end twice.
             stream.codec_context.flags2 |= av.codec.context.Flags2.skip_manual
         header = _header(container, stream, link, is_cut)
+        if asf_s and link.share > 1:  # FFmpeg estimates the length if much of the file is missing
+            header = header._replace(promised=round(asf_s * stream.rate))
         yield header, _ffmpeg_blocks(container, stream, header, start_s)
+
+
+def _asf_seconds(file: BinaryIO) -> float:
+    """Return the length that the header of an ASF file (WMA) states; 0 if it is another file."""
+    head = file.read(4)
+    if head == b"\x30\x26\xb2\x75":
+        head += file.read(1 << 16)
+    file.seek(0)
+    if (at := head.find(_ASF_LENGTH)) < 0 or at + 88 > len(head):
+        return 0.0
+    length, preroll = struct.unpack_from("<Q8xQ", head, at + 64)  # 100 ns and 1 ms
+    return max(0.0, float(length) / 1e7 - float(preroll) / 1e3)
 
 
 class _Unfailing:

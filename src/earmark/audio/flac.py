@@ -6,7 +6,8 @@ import functools
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from earmark.audio.mpeg import Content
+from earmark.audio import mapped
+from earmark.audio.mapped import Content
 
 LEAST_TAIL = 1 << 14  # bytes at the end that are searched first for the last two frames
 _BLOCKS = (0, 192, 576, 1152, 2304, 4608, 0, 0, *(256 << k for k in range(8)))
@@ -72,7 +73,7 @@ def _last_frame(content: Content, start: int, sound: int, begin: int, end: int) 
 def _frames(content: Content, model: bytes, start: int, begin: int, end: int) -> Iterator[_Frame]:
     """Yield candidates for frames, with the same rate and bits as ``model``, the first frame."""
     size = int.from_bytes(content[start + 10 : start + 12], "big")  # of all blocks except the last
-    at = content.find(model[:2], begin, end)
+    at = mapped.find(content, model[:2], begin, end)
     while at >= 0:
         head = content[at : min(at + 16, end)]
         if len(head) > 6 and (head[2] ^ model[2]) & 15 == 0 == (head[3] ^ model[3]) & 15:
@@ -85,7 +86,7 @@ def _frames(content: Content, model: bytes, start: int, begin: int, end: int) ->
             if block and n < len(head) and _crc8(head[:n]) == head[n]:
                 first = number if head[1] & 1 else number * size
                 yield _Frame(at, first, first + block)
-        at = content.find(model[:2], at + 1, end)
+        at = mapped.find(content, model[:2], at + 1, end)
 
 
 def _number(head: bytes) -> tuple[int, int]:

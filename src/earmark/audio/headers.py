@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import struct
 
-from earmark.audio.mpeg import Content
+from earmark.audio.mapped import Content
 
 
 def number(head: bytes, at: int, size: int, order: str) -> int:
@@ -84,7 +85,20 @@ def _mat4(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
     return at + 20 + name, rows * columns * (8, 4, 4, 2, 2, 1)[kind // 10 % 10]
 
 
+def _flv(head: bytes, content: Content, _start: int) -> tuple[int, int]:
+    """Read the size of the file that some programs write: a float64 after its name."""
+    at = head.index(b"filesize\0") + 9
+    length = int(struct.unpack(">d", head[at : at + 8])[0]) - 9
+    return 9, length if length + 9 > len(content) else 0
+
+
+def _mmf(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
+    return 8, number(head, 4, 4, "big")
+
+
 STATED = {
+    b"FLV\1": _flv,
+    b"MMMD": _mmf,
     b"\x1a\x45\xdf\xa3": _ebml,
     b"NIST": _nist,
     b".snd": _au,

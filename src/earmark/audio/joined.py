@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import io
-import mmap
 import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from mmap import ACCESS_READ
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from earmark.audio import ffmpeg, layout, libsndfile
 from earmark.audio.decoder import Block, Decoder, Header, Opened, Refusal
 from earmark.audio.layout import Link
+from earmark.audio.mapped import Mapped
 from earmark.audio.source import AbsentSource, BytesSource, FileSource
 from earmark.errors import amount
 
@@ -43,9 +44,8 @@ def open_recording(
             raise Refusal(first.flaw, "unreadable")
         if not others:
             with decoder(file, start_s, end_s, first) as (header, blocks):
-                is_much = first.rest > UNREAD_SHARE * (first.end - first.start)
                 tracks = max(header.tracks, first.tracks)
-                yield header._replace(unread=first.rest if is_much else 0, tracks=tracks), blocks
+                yield header._replace(unread=_unread(first), tracks=tracks), blocks
             return
     with ExitStack() as stack:
         header, _ = stack.enter_context(_open(source, first, 0.0, (decoder,)))
@@ -59,6 +59,7 @@ def open_recording(
             promised=_total([(h.promised, h.rate_hz) for h in headers]),
             slack=sum(h.slack for h in headers),
             is_cut=headers[-1].is_cut,
+            unread=_unread(others[-1]),
         )
         blocks = _blocks(source, [first, *others], header, start_s)
         yield whole, stack.enter_context(closing(blocks))
@@ -79,6 +80,11 @@ def is_read_as_before(source: File) -> bool:
         and not (link.rest or link.samples)
         and link.tracks == 1
     )
+
+
+def _unread(link: Link) -> int:
+    """Return the number of bytes after the end of a stream; 0 if they are few."""
+    return link.rest if link.rest > UNREAD_SHARE * (link.end - link.start) else 0
 
 
 def _total(lengths: list[tuple[int, int]]) -> int:
@@ -170,5 +176,5 @@ def links_of(source: File) -> list[Link]:
 
 @functools.lru_cache(maxsize=256)
 def _links_of_file(source: FileSource, _size: int, _mtime_ns: int) -> list[Link]:
-    with source.open() as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with source.open() as file, Mapped(file.fileno(), 0, access=ACCESS_READ) as content:
         return layout.links_of(content)

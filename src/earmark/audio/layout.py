@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from earmark.audio import flac, mpeg
+from earmark.audio import flac, mapped, mpeg
 from earmark.audio.headers import STATED, number
-from earmark.audio.mpeg import Content
+from earmark.audio.mapped import Content
 from earmark.errors import amount
 
 MOST_LINKS = 10_000
@@ -89,7 +89,7 @@ def _links_of(content: Content) -> list[Link]:
     body = mpeg.after_id3(content, 0)
     for magic in _MAGICS:
         if match := re.compile(magic, re.DOTALL).match(content, body):
-            starts = [m.start() for m in re.finditer(magic, content, re.DOTALL)]
+            starts = list(mapped.starts_of(re.compile(magic, re.DOTALL), content))
             links = _parts(content, [0, *starts[1:]])
             if match.group().startswith(b"fLaC"):
                 return _flacs(content, links)
@@ -107,9 +107,15 @@ def _parts(content: Content, starts: list[int]) -> list[Link]:
 def _mpeg(content: Content) -> list[Link]:
     streams = mpeg.streams(content, ends=OTHERS)
     return [
-        Link(stream.start if k else 0, stream.end, stream=stream)
+        Link(stream.start if k else 0, stream.end, stream=stream, rest=_behind(content, stream))
         for k, stream in enumerate(streams)
     ]
+
+
+def _behind(content: Content, stream: mpeg.Stream) -> int:
+    """Return the number of bytes after the last frame of MPEG audio that are no tag."""
+    is_last = stream.end == len(content) and not stream.is_cut
+    return _unread(content, stream.last) if is_last and stream.last < stream.end else 0
 
 
 def _mpeg_in_wav(content: Content, link: Link) -> list[Link]:
@@ -172,7 +178,10 @@ _FAMILIES = (
     _Family(_ASF, 0, 16, 8, "little", 1, is_inclusive=True),
     _Family(b".RMF", 0, 4, 4, "big", 1, is_inclusive=True),
 )
-_CHUNK_NAME = re.compile(rb"(?!fLaC|OggS|caff|NIST|\.snd)[ -~\xa9]{4}")
+_CHUNK_NAME = re.compile(  # but not the first bytes of other containers
+    rb"(?!fLaC|OggS|caff|NIST|\.snd|RIFF|RF64|FORM|riff|Crea|MATL|PVF1|ALaw|Exte|TTA[12]|wvpk|#!AM"
+    rb"|\.RMF|MMMD|nut/|2BIT|SIMP)[ -~\xa9]{4}"
+)
 _SOUND = (b"data", b"SSND", b"BODY", b"DATA", bytes.fromhex("3626b275"))
 
 
@@ -205,7 +214,7 @@ def _walk(content: Content, family: _Family, start: int) -> Link:
             end = begin + length
         if promised and (other := _other(content, at)):
             return Link(start, other, sound, promised, flaw=flaw)
-        if end <= at or (family.name == 4 and not _CHUNK_NAME.match(name)):
+        if end <= at or (at > start and family.name == 4 and not _CHUNK_NAME.match(name)):
             rest = _unread(content, at) if promised else 0
             break
         if is_sound:
@@ -230,7 +239,7 @@ def _other(content: Content, at: int) -> int:
 def _unread(content: Content, at: int) -> int:
     """Return the number of bytes from ``at`` on that no header counts; 0 for padding and tags."""
     sample = content[at - 1 : at + 4096]  # a chunk may begin one byte early, without padding
-    is_tag = sample.startswith((b"TAG", b"ID3", b"APETAG"), 1)
+    is_tag = sample.startswith((b"TAG", b"ID3", b"APETAG", b"LYRICSBEGIN"), 1)
     if _CHUNK_NAME.match(sample):
         lengths = (int.from_bytes(sample[4:8], "little"), int.from_bytes(sample[4:8], "big"))
         is_tag |= min(lengths) <= len(content) - at
@@ -268,8 +277,10 @@ def _begins(content: Content, at: int, family: _Family) -> bool:
 
 def _mp4(content: Content) -> list[Link]:
     """Return the MP4 files: each begins with a box "ftyp"; the samples ("mdat") may be cut."""
-    links, at, start, sound, promised = [], 0, 0, 0, 0
+    links, at, start, sound, promised, rest = list[Link](), 0, 0, 0, 0, 0
     while at + 16 <= len(content):
+        if at and content[at + 4 : at + 8] != b"ftyp" and (other := _other(content, at)):
+            return [*links, Link(start, other, sound, promised)]
         length, head = int.from_bytes(content[at : at + 4], "big"), 8
         if length == 1:
             length, head = int.from_bytes(content[at + 8 : at + 16], "big"), 16
@@ -277,18 +288,21 @@ def _mp4(content: Content) -> list[Link]:
         if at and name == b"ftyp":
             links.append(Link(start, at, sound, promised))
             start, sound, promised = at, 0, 0
-        if length < head:
+        is_box = bool(_CHUNK_NAME.match(name))
+        if length < head or not is_box:  # a length of 0 is up to the end
+            rest = 0 if is_box and not length else _unread(content, at)
             break
         if name == b"mdat":
             sound, promised = at + head, at + length
         at += length
-    return [*links, Link(start, len(content), sound, promised)]
+    return [*links, Link(start, len(content), sound, promised, rest=rest)]
 
 
 def _ogg(content: Content) -> list[Link]:
     """Return chained Ogg streams: each begins with a first page after a page of another kind."""
     starts, at, is_first, end, tracks = [0], 0, True, 0, 0
     while 0 <= at < len(content) - 27:
+        mapped.release(content, at)
         was_first, is_first = is_first, bool(content[at + 5] & 2)
         if is_first and not was_first:
             starts.append(at)
@@ -298,7 +312,7 @@ def _ogg(content: Content) -> list[Link]:
             tracks += 1
         at += 27 + len(lengths) + sum(lengths)
         if content[at : at + 4] != b"OggS":
-            end, at = at, content.find(b"OggS", at)
+            end, at = at, mapped.find(content, b"OggS", at)
             if _other(content, end):
                 return _parts(content, [*starts, end])
     *links, last = _parts(content, starts)

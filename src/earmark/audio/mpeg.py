@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import mmap
 import re
 from typing import NamedTuple
 
-Content = bytes | mmap.mmap
+from earmark.audio import mapped
+from earmark.audio.mapped import Content
 
 # ISO 11172-3 and 13818-3: kbit/s by version (2 includes 2.5) and layer, from index 1 on
 _KBPS = {
@@ -37,7 +37,7 @@ class Stream(NamedTuple):
     ``promised`` is the number of samples that a table (Xing, Info or VBRI) in the first frame
     states, or 0 without a table; a frame with a table has no sound. ``is_xing`` says whether the
     table is Xing or Info; with these, decoders drop what the encoder added at both ends. ``is_cut``
-    says whether the content ends inside a frame.
+    says whether the content ends inside a frame. ``last`` is the byte after the last frame.
     """
 
     start: int
@@ -46,6 +46,7 @@ class Stream(NamedTuple):
     promised: int = 0
     is_xing: bool = False
     is_cut: bool = False
+    last: int = 0
 
     @property
     def is_whole_by_xing(self) -> bool:
@@ -65,8 +66,10 @@ def streams(
     at, size, tags = start, len(content), _tags(content)
     stream_at, end, samples, promised, is_xing, is_cut = 0, 0, 0, 0, False, False
     kind: int | None = None
+    id3 = _Id3(content)
     while True:
-        at = _next_frame(content, at, kind)
+        at = _next_frame(content, at, kind, id3)
+        mapped.release(content, at)
         if ends and kind is not None and at > end and ends.match(content, end):
             size = end
         if at >= size:
@@ -87,7 +90,7 @@ def streams(
         samples += 0 if is_tag else frame.samples
         at = end = at + frame.length
     if kind is not None:
-        result.append(Stream(stream_at, size, samples, promised, is_xing, is_cut))
+        result.append(Stream(stream_at, size, samples, promised, is_xing, is_cut, end))
     return [stream for stream in result if stream.samples]
 
 
@@ -131,7 +134,21 @@ def begins(content: Content, at: int) -> bool:
     return len(kinds) == 3 and len(set(kinds)) == 1
 
 
-def _next_frame(content: Content, at: int, kind: int | None) -> int:
+class _Id3:
+    """Tags inside ``content``; each is searched once, because a search may take all bytes."""
+
+    def __init__(self, content: Content) -> None:
+        self._content, self._next = content, -1
+
+    def after(self, at: int) -> int:
+        """Return where the next tag begins, from byte ``at`` on; the content's size if none."""
+        if self._next < at:
+            found = mapped.find(self._content, b"ID3", at)
+            self._next = len(self._content) if found < 0 else found
+        return self._next
+
+
+def _next_frame(content: Content, at: int, kind: int | None, id3: _Id3) -> int:
     """Return the byte where the next frame begins, from ``at`` on; the content's size if none does.
 
     A frame whose kind differs from ``kind`` counts only if another frame of its own kind follows.
@@ -139,7 +156,7 @@ def _next_frame(content: Content, at: int, kind: int | None) -> int:
     frame = frame_at(content, at)
     if frame is not None and frame.kind == kind:
         return at
-    size, id3 = len(content), -1
+    size = len(content)
     while at < size:
         if (end := after_id3(content, at)) > at:
             at = end
@@ -150,10 +167,9 @@ def _next_frame(content: Content, at: int, kind: int | None) -> int:
                 return at
             if after is None and at + frame.length == size and kind in (None, frame.kind):
                 return at
-        if id3 <= at:
-            id3 = content.find(b"ID3", at + 1) % (size + 1)  # -1 becomes the size
-        sync = content.find(b"\xff", at + 1, id3)
-        at = sync if sync >= 0 else id3
+        tag = id3.after(at + 1)
+        sync = mapped.find(content, b"\xff", at + 1, tag)
+        at = sync if sync >= 0 else tag
     return size
 
 
@@ -164,7 +180,7 @@ def _tags(content: Content) -> dict[int, tuple[int, bool]]:
     """
     result: dict[int, tuple[int, bool]] = {}
     for tag in _TAGS:
-        at = content.find(tag)
+        at = mapped.find(content, tag, 0)
         while at >= 0:
             count_at = at + (14 if tag == b"VBRI" else 8)
             has_count = tag == b"VBRI" or (content[at + 7 : at + 8] and content[at + 7] & 1)
@@ -172,5 +188,5 @@ def _tags(content: Content) -> dict[int, tuple[int, bool]]:
             for lead in _TAG_AT:
                 if at >= lead and content[at - lead] == 0xFF:
                     result[at - lead] = count, tag != b"VBRI"
-            at = content.find(tag, at + 4)
+            at = mapped.find(content, tag, at + 4)
     return result

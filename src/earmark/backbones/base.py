@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from earmark.backbones.info import BackboneInfo
 from earmark.backbones.tensors import assign
+from earmark.backbones.thin_convolutions import keep_thin_convolutions
 from earmark.backbones.weights import WeightFile
 from earmark.errors import BackboneError
 
@@ -297,6 +298,8 @@ class Backbone(nn.Module):
         self.dtype, self.precision = PRECISIONS[precision], precision
         for name in self.castable:
             self.get_submodule(name).to(self.dtype)
+        if self.dtype == torch.bfloat16:
+            keep_thin_convolutions(self)
         return self
 
     @property

@@ -28,5 +28,7 @@ def layers_of(infos: Sequence[BackboneInfo], words: str) -> LayerSet:
                 f"{did_you_mean(name, known)} Known: auto, last, all, {', '.join(known)}."
             )
         for k in homes:
+            if name in picks[k]:
+                raise BackboneError(f"layers {words!r} have {name!r} twice. Give each layer once.")
             picks[k].append(name)
     return tuple(map(tuple, picks))

@@ -6,7 +6,7 @@ import functools
 import importlib
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,22 +18,10 @@ from earmark.classifier.decision import DecisionRule
 from earmark.classifier.detector import Detector
 from earmark.classifier.estimate import Estimate
 from earmark.classifier.features import FeatureSpec
-from earmark.classifier.file import (
-    READ,
-    digest_of,
-    features_from_json,
-    features_to_json,
-    read_parts,
-    separator_of,
-    tuned_tensors,
-)
+from earmark.classifier.file import digest_of, separator_of
 from earmark.classifier.head import Head
 from earmark.classifier.known import KnownClips
-from earmark.classifier.schema import TUNED, check
 from earmark.errors import ModelError
-from earmark.system.files import write_whole
-from earmark.system.jsons import finite, json_text
-from earmark.version import __version__
 
 if TYPE_CHECKING:
     from earmark.backbones.base import Backbone
@@ -98,6 +86,8 @@ class Classifier:
         Hashes of the training clips. None if they were left out, and in files of earmark 0.1.
     detector : Detector or None
         Windows and rules of a classifier that was trained to find events; None for clips.
+    allow_remote : bool
+        Whether a network that its file names may be downloaded from there; not part of the file.
 
     Examples
     --------
@@ -117,6 +107,7 @@ class Classifier:
     tuned: tuple[dict[str, np.ndarray], ...] = ()
     known: KnownClips | None = None
     detector: Detector | None = None
+    allow_remote: bool = field(default=False, compare=False)
 
     @property
     def audio(self) -> AudioOptions:
@@ -143,7 +134,8 @@ class Classifier:
             return f"{seconds:.2g} s is far shorter than the training clips ({trained} s)"
         return (
             f"{seconds:.0f} s is far longer than the training clips ({trained} s), and gets only"
-            " one prediction; cut it into pieces of that length"
+            " one prediction; find its sounds with `earmark detect` and a classifier that was"
+            " trained with --detector"
         )
 
     def __repr__(self) -> str:
@@ -404,120 +396,25 @@ class Classifier:
         EarmarkError
             The file cannot be written.
         """
-        from safetensors.numpy import save
+        from earmark.classifier import saving
 
-        saved = self if hashes else replace(self, known=None)
-        header, tensors = saved._parts
-        try:
-            check(header, tensors)
-        except ValueError as error:
-            raise ModelError(
-                f"cannot write {path}: {error}. Check the data with `earmark doctor`, and train"
-                " the classifier again."
-            ) from error
-        text = json_text(header | {"digest": saved.digest}, sort_keys=True, ascii_only=True)
-        write_whole(Path(path), save(tensors, {"earmark": text}))
+        saving.write(self if hashes else replace(self, known=None), Path(path))
 
     @functools.cached_property
     def digest(self) -> str:
         """A hash over everything in the file."""
-        return digest_of(*self._parts)
+        from earmark.classifier import saving
 
-    @property
-    def _parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """The header and the tensors of the file."""
-        tensors = dict(self.head.tensors)
-        for number, changed in enumerate(self.tuned):
-            tensors |= {f"{TUNED}{number}.{name}": value for name, value in changed.items()}
-        header = {
-            "labels": list(self.labels),
-            "backbones": [asdict(use) for use in self.backbones],
-            "head": self.head.kind,
-            "calibration": asdict(self.calibration),
-            **features_to_json(self.features, is_detector=self.detector is not None),
-            "limits": self.decision_rule.to_json(),
-            "estimate": self.estimate.to_dict(),
-            "provenance": {"audio": asdict(AudioOptions()), **self.provenance},
-            **({} if self.known is None else {"known": self.known.to_json()}),
-            **({} if self.detector is None else {"detector": self.detector.to_json()}),
-        }
-        return finite(header), {k: np.ascontiguousarray(v) for k, v in sorted(tensors.items())}
+        return digest_of(*saving.parts_of(self))
 
     @classmethod
-    def load(cls, path: str | Path) -> Classifier:
-        """Read a classifier; :class:`ModelError` says what is wrong with the file."""
-        path = Path(path)
-        header, tensors = read_parts(path)
-        schema = header.get("schema")
-        if type(schema) is not int or schema not in READ:
-            raise ModelError(
-                f"{path} has schema {header.get('schema')!r}, and this earmark ({__version__})"
-                f" reads {' and '.join(map(str, READ))}. Update earmark, or train the classifier"
-                " again."
-            )
-        digest = header.pop("digest", None)
-        if digest != digest_of(header, tensors):
-            raise ModelError(
-                f"{path} was changed after it was saved (its digest does not match). Get the"
-                " original file again, or train the classifier again."
-            )
-        try:
-            check(header, tensors)
-            return cls._from(header, tensors)
-        except ValueError as error:
-            raise ModelError(
-                f"{path} is not a valid classifier: {error}. Get the original file again, or train"
-                " the classifier again."
-            ) from error
+    def load(cls, path: str | Path, *, allow_remote: bool = False) -> Classifier:
+        """Read a classifier; see :func:`earmark.load`."""
+        from earmark.classifier import saving
 
-    @classmethod
-    def _from(cls, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> Classifier:
-        uses = (
-            BackboneUse(u["name"], u["fingerprint"], tuple(u["layers"]))
-            for u in header["backbones"]
-        )
-        head = {name: value for name, value in tensors.items() if not name.startswith(TUNED)}
-        return cls(
-            tuple(header["labels"]),
-            tuple(uses),
-            Head(header["head"], head),
-            Calibration(**header["calibration"]),
-            features_from_json(header),
-            DecisionRule.from_json(header["limits"]),
-            Estimate.from_dict(header["estimate"]),
-            header["provenance"],
-            tuned_tensors(tensors, len(header["backbones"])),
-            KnownClips.from_json(header["known"]) if "known" in header else None,
-            Detector(**header["detector"]) if "detector" in header else None,
-        )
+        return saving.load(path, allow_remote=allow_remote)
 
 
 def _detection() -> Any:
     """Return the module that finds events; it stands on this room, so it is imported by name."""
     return importlib.import_module("earmark.detection.detecting")
-
-
-def load(path: str | Path) -> Classifier:
-    """Read a classifier that ``Classifier.save`` or ``earmark train`` wrote.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file. No code in it is run.
-
-    Returns
-    -------
-    Classifier
-
-    Raises
-    ------
-    ModelError
-        The file is not a classifier, is damaged, was edited, or is from a newer earmark.
-
-    Examples
-    --------
-    >>> import earmark
-    >>> earmark.load("mine.earmark").labels
-    ('high', 'low')
-    """
-    return Classifier.load(path)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from earmark import backbones
-from earmark.backbones import tuned_weights
+from earmark.backbones import registry, tuned_weights
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
 from earmark.classifier.features import count_features
-from earmark.errors import BackboneError, ModelError
+from earmark.errors import BackboneError, ModelError, NotHereError, WeightsError
+from earmark.system.cache import is_offline, no_downloads
 
 if TYPE_CHECKING:
     from earmark.classifier.classifier import Classifier
@@ -23,14 +26,15 @@ def load_networks(classifier: Classifier) -> list[Backbone]:
     networks: list[Backbone] = []
     for number, use in enumerate(classifier.backbones):
         version, precision = _settings_of(use.fingerprint)
-        description = backbones.info(use.name)
-        try:
-            description.at_version(version)
-        except BackboneError as error:
-            raise ModelError(
-                f"this classifier was trained with backbone {use.fingerprint}: {error}"
-            ) from error
-        network = backbones.load_backbone(use.name, precision, version=version)
+        with only_from_here(use.name, classifier.allow_remote):
+            description = backbones.info(use.name)
+            try:
+                description.at_version(version)
+            except BackboneError as error:
+                raise ModelError(
+                    f"this classifier was trained with backbone {use.fingerprint}: {error}"
+                ) from error
+            network = backbones.load_backbone(use.name, precision, version=version)
         own = network.fingerprint.removeprefix(network.info.name)  # a folder may have moved
         if own != use.fingerprint.removeprefix(use.name):
             raise ModelError(
@@ -43,6 +47,37 @@ def load_networks(classifier: Classifier) -> list[Backbone]:
         networks.append(network)
     check_layers(classifier, [network.info for network in networks])
     return networks
+
+
+@contextlib.contextmanager
+def only_from_here(name: str, allow_remote: bool = False) -> Iterator[None]:
+    """Forbid downloads of a network unless earmark knows it by hash, or they are allowed.
+
+    A classifier's file may come from anybody, so a name in it must not make this machine fetch what
+    its author wants: not from the Hub, and not from another machine by a path that begins with two
+    slashes.
+    """
+    own = {"auto", *registry.BUILT_IN, *registry.UNLISTED}  # and vggish@SECONDS
+    if allow_remote or name in own or name.startswith("vggish@"):
+        yield
+        return
+    if re.match(r"(\w+:)?\s*[\\/]{2}", name):
+        raise ModelError(_named(name, "on another machine"))
+    try:
+        with no_downloads():
+            yield
+    except (NotHereError, WeightsError) as error:
+        if is_offline():
+            raise
+        raise ModelError(_named(name, "not on this machine")) from error
+
+
+def _named(name: str, where: str) -> str:
+    return (
+        f"this classifier names the network {name!r}, which is {where}, and what a file names is"
+        " not fetched without leave. If you trust the author of the file and the publisher of the"
+        " network, add --allow-remote; in Python, earmark.load(..., allow_remote=True)."
+    )
 
 
 def _settings_of(fingerprint: str) -> tuple[int, str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from earmark.audio.source import SampleSource
-from earmark.classifier.classifier import Classifier, load
+from earmark.classifier.classifier import Classifier
 from earmark.classifier.prediction import UNKNOWN, Prediction
 from earmark.classifier.recordings import one_clip
 from earmark.classifier.samples import samples_of
@@ -63,7 +63,7 @@ def pipeline(
     [{'score': 0.99..., 'label': 'low'}]
     """
     if isinstance(model, (str, Path)):
-        model = load(model)
+        model = Classifier.load(model)
     if not isinstance(model, Classifier):
         raise EarmarkError(f"model is a {type(model).__name__}. Give a classifier or its file.")
     return AudioPipeline(

@@ -231,7 +231,8 @@ class Dataset:
                     row = ["" if cells[name] is None else cells[name] for name in names]
                     out.writerow([*row, *(column[number] for column in (more or {}).values())])
         except (OSError, UnicodeEncodeError) as error:
-            raise DataError(f"cannot write {path}: {error}. Choose another place.") from error
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"cannot write {path}: {why}. Choose another place.") from error
 
 
 DataLike = object  # a Dataset, or anything that ``Dataset.read`` accepts

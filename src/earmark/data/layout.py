@@ -61,7 +61,7 @@ def arranged(
         if kind:
             moved = _moved(clips, parts, 1, kind, split_map)
             return moved, [*notes, _note(kind, inner, "parts of the class")]
-        notes += _alike_inside(tops, parts)
+        notes += _alike_inside(folder, tops, parts)
     return _by_lists(folder, clips, notes)
 
 
@@ -142,14 +142,24 @@ def _doubts(folder: Path, tops: Sequence[str]) -> list[str]:
     ]
 
 
-def _alike_inside(tops: Sequence[str], parts: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return a note if all classes have the same sub-folders: these may be the real classes."""
+def _alike_inside(folder: Path, tops: Sequence[str], parts: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return a note if all classes have the same sub-folders: these may be the real classes.
+
+    Raises DataError if one of the folders is named like a split, because all are splits then.
+    """
     inside: dict[str, set[str]] = {top: set() for top in tops}
     for part in parts:
         inside[part[0]].add(part[1])
     names = inside[tops[0]]
     if len(tops) < 2 or len(names) < 2 or any(other != names for other in inside.values()):
         return []
+    if any(role(top) or is_fold(top) for top in tops):
+        mapped = ",".join(f"{top}={role(top) or TRAIN}" for top in tops[:5])
+        raise DataError(
+            f"{folder} has the folders {_listed(tops)}, each with the sub-folders"
+            f" {_listed(sorted(names))}, so they may be splits. Give --split-map"
+            f" {shlex.quote(mapped)} (or =test), or --split-map none if they are classes."
+        )
     return [
         f"each of the classes {_listed(tops)} has the same sub-folders, {_listed(sorted(names))},"
         " which are ignored; if these are the classes, give a manifest"

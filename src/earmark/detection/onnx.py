@@ -23,13 +23,11 @@ from earmark.classifier.onnx.heads import add_calibration, add_features, add_hea
 from earmark.classifier.onnx.metadata import STREAM, describe
 from earmark.classifier.onnx.names import KNOWN_SCORE, SCORES, rate_of
 from earmark.classifier.onnx.networks import add_network
+from earmark.classifier.onnx.resampling import add_resampling, resampling_kernel, whole_factor
 from earmark.classifier.onnx.windows import (
     Moments,
     add_backbone,
     add_merge,
-    add_resampling,
-    resampling_kernel,
-    whole_factor,
 )
 from earmark.classifier.recordings import Recordings
 from earmark.detection.scores import ScoreStream, WindowScorer, WindowScores
@@ -207,7 +205,7 @@ class StreamGraph:
         assert detector is not None
         states = {name: shape for name, (_, shape) in self.states().items()}
         return {
-            **describe(self.classifier, self.networks, self.rate_hz),
+            **describe(self.classifier, self.rate_hz),
             "kind": STREAM,
             "window_s": detector.window_s,
             "hop_s": detector.hop_s,
@@ -217,7 +215,7 @@ class StreamGraph:
             "rules": dict(detector.rules),
         }
 
-    def compare(self, session: Any, verify: Recordings) -> list[Difference]:
+    def compare(self, session: Any, verify: Recordings, most: float) -> list[Difference]:
         """Return the differences from ``classifier.stream`` on made and on given sounds."""
         scorer = WindowScorer(self.classifier, self.networks, self._window_s, self._hop_s)
         differences = []

@@ -199,7 +199,7 @@ def parse_thresholds(
 
     ``auto`` stands for the ``default`` of each class. Those of single classes are applied last. A
     class name may hold ``=`` or ``,``. Raises EarmarkError for a class that is unknown, for a
-    threshold that is not above 0, and for two thresholds for all classes.
+    threshold that is not above 0, and for two thresholds for one class or for all.
     """
     if len(default) != len(labels):
         raise ValueError(f"{len(default)} default thresholds for {amount(len(labels), 'class')}")
@@ -209,6 +209,8 @@ def parse_thresholds(
         label, sign, number = term.rpartition("=")
         if sign:
             place = _class_of(label.strip(), labels)
+            if labels[place] in single:
+                raise EarmarkError(f"{text!r} has {labels[place]!r} twice. Give it once.")
             is_auto = number.strip() == AUTO
             single[labels[place]] = float(default[place]) if is_auto else _threshold(number, term)
             continue

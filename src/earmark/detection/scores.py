@@ -18,6 +18,7 @@ from earmark.classifier.classifier import Classifier
 from earmark.classifier.features import FeatureSpec, compute_features
 from earmark.classifier.head import Head
 from earmark.embeddings.sliding import PASS_S, Pass, SlidingWindows, Stats
+from earmark.errors import ModelError
 from earmark.system.threads import map_ahead
 
 BLOCK_ROWS = 1_024  # windows whose features are in memory at a time
@@ -61,8 +62,13 @@ class WindowScorer:
         return self.window_s / 2
 
     def windows(self, pass_s: float = PASS_S) -> list[SlidingWindows]:
-        """Return new sliding windows of each network."""
-        return [SlidingWindows(n, self.window_s, self.hop_s, pass_s) for n in self.networks]
+        """Return new sliding windows of each network; ModelError if they do not fit its frames."""
+        try:
+            return [SlidingWindows(n, self.window_s, self.hop_s, pass_s) for n in self.networks]
+        except ValueError as error:
+            raise ModelError(
+                f"the windows do not fit the network {error}. Train the detector again."
+            ) from error
 
     def score(self, matrices: Sequence[np.ndarray]) -> WindowScores:
         """Return the scores of windows from each network's embeddings (n, E) of them."""

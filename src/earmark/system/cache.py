@@ -7,12 +7,14 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 import platformdirs
 
 from earmark.errors import StoreError
 
+_is_local: ContextVar[bool] = ContextVar("earmark_no_downloads", default=False)
 _RUN = re.compile("[0-9a-f]{24}")  # the name of a folder of one fine-tuning
 
 
@@ -31,9 +33,24 @@ def finetuning_folder() -> Path:
     return cache_folder() / "finetuning"
 
 
+def hub_folder() -> Path:
+    """Return the folder of classifiers from the Hub; a deleted one is downloaded again."""
+    return cache_folder() / "hub"
+
+
 def is_offline() -> bool:
-    """Return whether ``EARMARK_OFFLINE`` forbids downloads."""
-    return os.environ.get("EARMARK_OFFLINE", "0") not in ("", "0")
+    """Return whether ``EARMARK_OFFLINE`` or :func:`no_downloads` forbids downloads."""
+    return _is_local.get() or os.environ.get("EARMARK_OFFLINE", "0") not in ("", "0")
+
+
+@contextlib.contextmanager
+def no_downloads() -> Iterator[None]:
+    """Forbid downloads inside the block, in this thread."""
+    token = _is_local.set(True)
+    try:
+        yield
+    finally:
+        _is_local.reset(token)
 
 
 def bytes_in(folder: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from ssl import SSLError
 from urllib.error import HTTPError, URLError
@@ -33,19 +34,24 @@ class DownloadError(EarmarkError):
 
 
 def download(
-    url: str, part: Path, expected_bytes: int, progress: ByteProgress | None = None
+    url: str,
+    part: Path,
+    expected_bytes: int,
+    progress: ByteProgress | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> None:
     """Download ``url`` to ``part``; reconnect as long as each connection brings enough bytes.
 
     The download ends at twice ``expected_bytes``, because the hash of a longer file cannot match.
     It is given up after TRIES connections in a row (2 to 5 minutes) that each bring fewer than
-    LEAST_BYTES, or fewer than that in SILENCE_S. Raises DownloadError, from which the caller makes
+    LEAST_BYTES, or fewer than that in SILENCE_S. ``headers`` are sent, too; a redirect to another
+    server loses their ``Authorization``. Raises DownloadError, from which the caller makes
     a full sentence, and OSError for a full disk.
     """
     failures, before = 0, -LEAST_BYTES
     while True:
         try:
-            return _receive(url, part, 2 * expected_bytes, progress)
+            return _receive(url, part, 2 * expected_bytes, progress, headers or {})
         except RefusedError as error:
             raise DownloadError(str(error), _size(part)) from error
         except BROKEN as error:
@@ -59,10 +65,18 @@ def download(
         time.sleep(BACK_OFF_S * 2 ** (failures - 1))
 
 
-def _receive(url: str, part: Path, most_bytes: int, progress: ByteProgress | None) -> None:
+def _receive(
+    url: str,
+    part: Path,
+    most_bytes: int,
+    progress: ByteProgress | None,
+    more_headers: Mapping[str, str],
+) -> None:
     """Append the rest of the file to ``part``; overwrite it if the server sends the whole file."""
     received = _size(part)
-    headers = {"User-Agent": "earmark"} | ({"Range": f"bytes={received}-"} if received else {})
+    headers = {"User-Agent": "earmark", **more_headers} | (
+        {"Range": f"bytes={received}-"} if received else {}
+    )
     try:
         response = open_url(url, headers, SILENCE_S)
     except HTTPError as error:

@@ -59,7 +59,9 @@ def open_url(url: str, headers: dict[str, str], silence_s: float) -> Response:
             if error.code not in _REDIRECTS or target is None:
                 raise
             error.close()
-            url = _redirected(url, target)
+            origin, url = _origin(url), _redirected(url, target)
+            if _origin(url) != origin:  # a secret is for the first server only
+                headers = {k: v for k, v in headers.items() if k.lower() != "authorization"}
         except ValueError as error:  # brackets, or an empty or too long part of the host name
             raise RefusedError(f"{shown_url(url)} is not a web address") from error
     raise RefusedError(f"more than {MOST_REDIRECTS} redirects, the last to {shown_url(url)}")
@@ -74,6 +76,11 @@ def printable(text: str) -> str:
     """Return at most 100 characters of a server's text, without control characters."""
     shown = "".join(c if c.isprintable() else " " for c in text).strip()
     return shown if len(shown) <= 100 else f"{shown[:97]}..."
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port
 
 
 def _redirected(url: str, target: str) -> str:

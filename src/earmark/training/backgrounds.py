@@ -16,6 +16,7 @@ from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.embeddings.stages import Failure
 from earmark.errors import AudioError, DataError, amount
+from earmark.system.files import not_a_file
 from earmark.training.scenes import pink
 
 MOST_S = 20 * 60.0  # of all recordings together
@@ -38,7 +39,8 @@ def background_paths(background: str | Path | None) -> list[Path]:
             )
         return paths
     if not path.is_file():
-        raise DataError(f"{path} does not exist. Give --background a folder of recordings.")
+        problem = not_a_file(path) or "does not exist"
+        raise DataError(f"{path} {problem}. Give --background a folder of recordings.")
     return [path]
 
 

@@ -127,8 +127,11 @@ def estimate_lines(estimate: Mapping[str, Any]) -> list[str]:
 
 
 def _calibration_line(estimate: Mapping[str, Any]) -> list[str]:
-    """Return the calibration error beside that of perfect scores; nothing for files of 0.1."""
-    if "ece_expected" not in estimate:
+    """Return the calibration error beside that of perfect scores.
+
+    Nothing for files of 0.1, and nothing beside a worthless result: its scores mean little.
+    """
+    if "ece_expected" not in estimate or is_worthless(estimate):
         return []
     return [
         f"  scores    calibration error {estimate['ece']:.3f}, debiased"

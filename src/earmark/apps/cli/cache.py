@@ -11,9 +11,10 @@ from earmark.errors import amount
 def show_cache(as_json: bool = JSON) -> None:
     """Show the folder of the cache and the size of each part."""
     from earmark.embeddings.store import Store
-    from earmark.system.cache import bytes_in, engines_folder, finetuning_folder
+    from earmark.system.cache import bytes_in, engines_folder, finetuning_folder, hub_folder
 
     rest = {"engines_bytes": engines_folder(), "finetuning_bytes": finetuning_folder()}
+    rest |= {"hub_bytes": hub_folder()}
     with Store() as store:
         rows = store.summary()
     if as_json:
@@ -24,7 +25,8 @@ def show_cache(as_json: bool = JSON) -> None:
     show(str(store.path))
     for fingerprint, n_clips, size in rows:
         show(f"{n_clips:>9} clips {size / 1e6:>9.1f} MB  {fingerprint}")
-    for what, folder in zip(("compiled models", "fine-tunings"), rest.values(), strict=True):
+    names = ("compiled models", "fine-tunings", "from the Hub")
+    for what, folder in zip(names, rest.values(), strict=True):
         if size := bytes_in(folder):
             show(f"{what:>15} {size / 1e6:>9.1f} MB  {folder}")
 
@@ -41,7 +43,7 @@ def prune_cache(
 
 
 def clear_cache() -> None:
-    """Delete everything except weights and recordings; earmark computes it again when needed."""
+    """Delete what earmark can compute again: all but weights, recordings and the Hub's files."""
     from earmark.embeddings.store import delete_store
     from earmark.system.cache import delete_rest
 

@@ -102,6 +102,25 @@ def check_model(path: Path) -> None:
         raise ModelError(f"{reason}. Give the file that `earmark train` wrote.")
 
 
+def local_model(model: Path) -> Path:
+    """Return the file of a classifier: ``model``, or its copy if it is an address on the Hub.
+
+    Refuses a file that is not a classifier.
+    """
+    from earmark.classifier.hub_address import parse
+
+    if (address := parse(model)) is not None:
+        from earmark.apps.cli.progress import byte_bar
+        from earmark.apps.cli.text import say
+        from earmark.classifier.hub_files import fetch
+
+        with byte_bar(str(address)) as bar:
+            model = fetch(address, bar)
+        say(f"note: {address} is {model}")
+    check_model(model)
+    return model
+
+
 def check_no_detector(model: Path) -> None:
     """Refuse a detector of events where whole clips are classified."""
     from earmark.classifier.detector import DETECTS

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from earmark.apps.cli import signals
-from earmark.apps.cli.checks import check_model
 from earmark.apps.cli.detect_options import OutputOptions, Outputs, Repeatable, RuleOptions
-from earmark.apps.cli.options import JSON_LINES, MODEL, InputOptions
+from earmark.apps.cli.options import JSON_LINES, ClassifierOptions, InputOptions
 from earmark.apps.cli.progress import Hours, hours_bar, span_text
 from earmark.apps.cli.text import Repeats, print_csv, print_json, report_skipped, say, warn_of
 from earmark.errors import AudioError, DataError, amount
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 def detect(
     *,
-    model: Path = MODEL,
+    trained: ClassifierOptions,
     inputs: InputOptions,
     rules: RuleOptions,
     outputs: OutputOptions,
@@ -40,14 +39,13 @@ def detect(
     With -o, --scores or --clips, a run that was stopped continues when the same command is run
     again. The exit code is 1 if a recording could not be read.
     """
-    check_model(model)
+    model = trained.file()
     places = outputs.check(model, inputs.paths, rules.check(model))
     jobs = _jobs(inputs, places)
-    from earmark.classifier.classifier import Classifier
     from earmark.detection.cost import cost_of
     from earmark.detection.detecting import NO_DETECTOR, EventDetector
 
-    classifier = Classifier.load(model)
+    classifier = trained.load(model)
     warn_of(model, classifier.estimate.warning)
     warn_of(model, None if classifier.detector is not None else NO_DETECTOR)
     detector = EventDetector.load(classifier, rules.threshold, **rules.changes)

@@ -23,6 +23,7 @@ from earmark.apps.cli.text import (
     warn_of,
 )
 from earmark.errors import EarmarkError
+from earmark.system.files import not_a_file
 
 if TYPE_CHECKING:
     from earmark.data.dataset import Dataset
@@ -70,11 +71,15 @@ class DetectorOptions:
         rate = self.false_per_hour
         if rate is not None and not 0 <= rate < math.inf:
             raise EarmarkError(f"--false-per-hour is {rate:g}. Give 0 or more, such as 0.5.")
-        if self.background is not None and not self.background.exists():
-            raise EarmarkError(
-                f"{self.background} does not exist. Give --background a folder of recordings"
-                " without the sounds."
-            )
+        if self.background is not None and not self.background.is_dir():
+            problem = not_a_file(self.background)
+            if problem is None and not self.background.is_file():
+                problem = "does not exist"
+            if problem is not None:
+                raise EarmarkError(
+                    f"{self.background} {problem}. Give --background a folder of recordings"
+                    " without the sounds."
+                )
 
     def settings(self) -> dict[str, Any]:
         """Return the arguments of ``train_detector``."""
@@ -155,6 +160,7 @@ class ComparisonOptions(RuleOptions):
 
 
 def compare_and_show(
+    trained: options.ClassifierOptions,
     model: Path,
     data: options.LabelOptions,
     comparison: ComparisonOptions,
@@ -169,12 +175,11 @@ def compare_and_show(
     columns = {name: getattr(data, name) for name in names}
     columns["separator"] = data.separator or separator_of(model)
     truth = read_events(data.source, annotated=comparison.annotated, **columns)
-    from earmark.classifier.classifier import Classifier
     from earmark.detection.detecting import NO_DETECTOR
     from earmark.training.detector_summary import evaluation_lines
     from earmark.training.event_evaluation import COLLAR_S, evaluate_detector
 
-    classifier = Classifier.load(model)
+    classifier = trained.load(model)
     with progress_bar("detecting events", len(truth)) as bar:
         evaluation = evaluate_detector(
             classifier,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from typer import Option
 
-from earmark.apps.cli.checks import check_model, check_no_detector, check_report, separator_of
+from earmark.apps.cli.checks import check_no_detector, check_report, separator_of
 from earmark.apps.cli.detectors import ComparisonOptions, compare_and_show
-from earmark.apps.cli.options import JSON, MODEL, REPORT, LabelOptions, RunOptions
+from earmark.apps.cli.options import JSON, REPORT, ClassifierOptions, LabelOptions, RunOptions
 from earmark.apps.cli.text import (
     print_json,
     report_read_warnings,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 def evaluate(
     *,
-    model: Path = MODEL,
+    trained: ClassifierOptions,
     data: LabelOptions,
     include_known: bool = Option(
         False, "--include-known", help="Also score the clips that MODEL was trained on."
@@ -51,19 +51,18 @@ def evaluate(
     unused = {"--include-known": include_known, "--held-out": held_out, "--group": data.group}
     unused |= {"--split": data.split, "--split-map": data.split_map}
     comparison.check_compared(data.source, unused)
-    check_report(report, data.source, model)
-    check_model(model)
+    check_report(report, data.source, trained.model)
+    model = trained.file()
     if comparison.events:
         comparison.check(model)
-        compare_and_show(model, data, comparison, report, as_json, run)
+        compare_and_show(trained, model, data, comparison, report, as_json, run)
         return
     check_no_detector(model)
     separator = data.separator or separator_of(model)
     dataset = data.read(separator=separator, least_classes=1)
-    from earmark.classifier.classifier import Classifier
     from earmark.training.evaluation import evaluate
 
-    classifier = Classifier.load(model)
+    classifier = trained.load(model)
     dataset = _to_score(dataset, data.source, classifier, held_out=held_out)
     with run.store() as store:
         evaluation = evaluate(classifier, dataset, store, include_known=include_known)

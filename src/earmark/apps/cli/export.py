@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
-from earmark.apps.cli.checks import check_folder, check_model, check_no_detector, check_output
-from earmark.apps.cli.options import JSON, MODEL
+from earmark.apps.cli.checks import check_folder, check_no_detector, check_output
+from earmark.apps.cli.options import JSON, ClassifierOptions
 from earmark.apps.cli.text import print_json, say, show, warn_of
 from earmark.errors import EarmarkError, amount
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def export(
     *,
-    model: Path = MODEL,
+    trained: ClassifierOptions,
     output: Path | None = Option(None, "-o", "--output", help="The .onnx file to write."),
     precision: str = Option(
         "float32", help="How weights are stored: float32, or float16 for half the size."
@@ -39,6 +39,7 @@ def export(
     Its scores are compared with those of `earmark predict` before it is written. LICENSES.txt is
     written beside it.
     """
+    model = trained.file()
     _check(model, output, precision, web, check)
     from earmark.classifier.onnx import exporting
 
@@ -46,9 +47,7 @@ def export(
     if web is not None:
         _fetch_runtime()
     recordings = () if verify is None else _recordings(verify)
-    from earmark.classifier.classifier import Classifier
-
-    classifier = Classifier.load(model)
+    classifier = trained.load(model)
     warn_of(model, classifier.estimate.warning)
     if check is not None:
         result = exporting.check_exported(classifier, check, verify=recordings)
@@ -73,7 +72,6 @@ def export(
 def _check(
     model: Path, output: Path | None, precision: str, web: Path | None, check: Path | None
 ) -> None:
-    check_model(model)
     if precision not in ("float32", "float16"):
         raise EarmarkError(f"--precision is {precision!r}. Give float32 or float16.")
     if check is not None and (output is not None or web is not None):

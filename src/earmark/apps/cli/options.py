@@ -13,19 +13,30 @@ import typer
 from typer import Argument, Option
 
 from earmark.apps.cli import signals
+from earmark.apps.cli.checks import local_model
 from earmark.apps.cli.text import print_csv, print_json, report_skipped, say, show
 from earmark.errors import EarmarkError, StoreDamageError
 from earmark.system.text import one_line
 
 if TYPE_CHECKING:
     from earmark.audio.options import AudioOptions
+    from earmark.classifier.classifier import Classifier
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.embeddings.stages import Failure
     from earmark.embeddings.store import Store
 
 DATA = Argument(metavar="DATA", help="A folder with one sub-folder per class, or a manifest.")
-MODEL = Argument(metavar="MODEL", help="The classifier file that `earmark train` wrote.")
+MODEL = Argument(
+    metavar="MODEL",
+    help="The classifier file that `earmark train` wrote, or hf://OWNER/NAME[@REVISION].",
+)
+REPO = Argument(metavar="REPO", help="The repository on the Hugging Face Hub: OWNER/NAME.")
+ALLOW_REMOTE = Option(
+    False,
+    "--allow-remote",
+    help="Allow that MODEL names a network which is downloaded from where MODEL says.",
+)
 REPORT = Option(None, help="Write report.html and its figures into this folder.")
 JSON = Option(False, "--json", help="Print one JSON object on standard output.")
 JSON_LINES = Option(False, "--json", help="Print one JSON object per line.")
@@ -126,6 +137,27 @@ class ModelOptions:
     layers: str = Option(
         "auto", help="The layers that the head reads: auto, last, all, or NAME,NAME..."
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierOptions:
+    """A trained classifier to use."""
+
+    model: Path = MODEL
+    allow_remote: bool = ALLOW_REMOTE
+
+    def file(self) -> Path:
+        """Return the file of the classifier, downloaded if it is on the Hub.
+
+        Refuses a file that is not a classifier; only its header is read.
+        """
+        return local_model(self.model)
+
+    def load(self, file: Path) -> Classifier:
+        """Read the whole file."""
+        from earmark.classifier.classifier import Classifier
+
+        return Classifier.load(file, allow_remote=self.allow_remote)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,9 @@
 """``earmark predict``: the classes that a classifier predicts for recordings."""
 
-from pathlib import Path
-
 from typer import Option
 
-from earmark.apps.cli.checks import check_model, check_no_detector, check_share
-from earmark.apps.cli.options import MODEL, AnswerOptions
+from earmark.apps.cli.checks import check_no_detector, check_share
+from earmark.apps.cli.options import AnswerOptions, ClassifierOptions
 from earmark.apps.cli.text import (
     STRETCH,
     Repeats,
@@ -22,7 +20,7 @@ from earmark.apps.cli.text import (
 
 def predict(
     *,
-    model: Path = MODEL,
+    classifier: ClassifierOptions,
     options: AnswerOptions,
     top: int = Option(3, min=1, help="Number of classes to show for each recording."),
     show_all: bool = Option(
@@ -39,25 +37,23 @@ def predict(
     The exit code is 1 if a recording could not be read.
     """
     check_share("--coverage", coverage, 0.9)
-    check_model(model)
+    model = classifier.file()
     check_no_detector(model)
     from earmark.data.clip import LIST_SEPARATOR
 
     recordings, width = options.recordings()
     has_stretches = are_stretches(recordings)
-    from earmark.classifier.classifier import Classifier
-
     failures, repeats, notes = 0, Repeats(), list[str]()
-    classifier = Classifier.load(model)
-    warn_of(model, classifier.estimate.warning)
-    columns = classifier.labels if show_all else ()
+    trained = classifier.load(model)
+    warn_of(model, trained.estimate.warning)
+    columns = trained.labels if show_all else ()
     if show_all:
         top = len(columns)
     if options.as_csv:
         header = ["path", "label", "score", "error", *(["plausible"] if coverage else [])]
         header += STRETCH if has_stretches else []
         print_csv([[*header, *(f"score_{label}" for label in columns)]])
-    for p in classifier.predict_iter(recordings, coverage=coverage):
+    for p in trained.predict_iter(recordings, coverage=coverage):
         failures += p.error is not None
         score = f"{p.score:.6f}" if p.error is None else ""
         row = [p.path, p.answer, score, p.error or ""]

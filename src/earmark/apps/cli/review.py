@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -58,10 +59,15 @@ def review(
         _correct(dataset, apply, output, as_json)
         return
     check_backbones(settings["backbone"])
+    from earmark.classifier.networks import only_from_here
     from earmark.labelling import corrections
     from earmark.labelling.reviewing import review
 
-    with run.store() as store, progress_bar("starting") as bar:
+    with contextlib.ExitStack() as stack:
+        for name in settings["backbone"].split(",") if reviewed is not None else ():
+            stack.enter_context(only_from_here(name))  # a file named it, and not the user
+        store = stack.enter_context(run.store())
+        bar = stack.enter_context(progress_bar("starting"))
         result = review(dataset, **settings, top=top, store=store, progress=bar)
     if output is not None:
         output.parent.mkdir(exist_ok=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from typer import Argument, Option
 
 from earmark.apps.cli import signals
-from earmark.apps.cli.checks import check_model
+from earmark.apps.cli.checks import local_model
+from earmark.apps.cli.options import ALLOW_REMOTE
 from earmark.apps.cli.text import say
 from earmark.errors import EarmarkError
 from earmark.system import extras
@@ -87,8 +88,11 @@ class LimitOptions:
 def serve(
     *,
     models: list[Path] = Argument(
-        metavar="MODEL...", help="Classifiers and detectors; requests name one by its file's stem."
+        metavar="MODEL...",
+        help="Classifiers and detectors: files, which requests name by their stems, or"
+        " hf://OWNER/NAME[@REVISION].",
     ),
+    allow_remote: bool = ALLOW_REMOTE,
     access: AccessOptions,
     limits: LimitOptions,
     workers: int | None = Option(
@@ -99,13 +103,14 @@ def serve(
 
     It runs until a signal stops it (Ctrl-C, TERM). What was accepted by then is answered first.
     """
-    for model in models:
-        check_model(model)
-    from earmark.apps.service.settings import Settings, models_by_name
+    from earmark.apps.service.settings import Settings, check_names
     from earmark.system.threads import available_cores
 
+    names = [_name(model) for model in models]
+    check_names(names)
     settings = Settings(
-        models=models_by_name(models),
+        models=dict(zip(names, map(local_model, models), strict=True)),
+        allow_remote=allow_remote,
         limits=limits.limits(),
         workers=workers or available_cores(),
         **access.settings(),
@@ -117,3 +122,11 @@ def serve(
 
     signals.unheed()
     run(settings, lambda address: say(f"serving {', '.join(settings.models)} on {address}"))
+
+
+def _name(model: Path) -> str:
+    """Return the name of a classifier in requests: the stem of its file, or NAME on the Hub."""
+    from earmark.classifier.hub_address import parse
+
+    address = parse(model)
+    return model.stem if address is None else address.repo.rpartition("/")[2]

@@ -14,10 +14,9 @@ import typer
 from typer import Argument, Option
 
 from earmark.apps.cli import signals
-from earmark.apps.cli.checks import check_model
 from earmark.apps.cli.detect_options import RuleOptions
 from earmark.apps.cli.meter import Meter
-from earmark.apps.cli.options import MODEL
+from earmark.apps.cli.options import ClassifierOptions
 from earmark.apps.cli.text import print_json, say, warn_of
 from earmark.errors import AudioError, EarmarkError
 
@@ -102,7 +101,7 @@ class SourceOptions:
 
 def stream(
     *,
-    model: Path = MODEL,
+    trained: ClassifierOptions,
     source: SourceOptions,
     rules: RuleOptions,
     step: float = Option(
@@ -118,14 +117,13 @@ def stream(
         raise EarmarkError(f"--until is {until:g}. Give seconds above 0.")
     if not 0 < step <= LONGEST_STEP_S:
         raise EarmarkError(f"--step is {step:g}. Give seconds above 0, at most {LONGEST_STEP_S:g}.")
-    check_model(model)
+    model = trained.file()
     rules.check(model)
     source.check()
-    from earmark.classifier.classifier import Classifier
     from earmark.detection.detecting import NO_DETECTOR, EventDetector
     from earmark.detection.listening import Listener
 
-    classifier = Classifier.load(model)
+    classifier = trained.load(model)
     warn_of(model, None if classifier.detector else NO_DETECTOR)
     detector = EventDetector.load(classifier, rules.threshold, **rules.changes)
     if all(network.block_step() for network in detector.scorer.networks):

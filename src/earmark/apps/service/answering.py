@@ -38,8 +38,9 @@ class Service:
             "decode_s": limits.decode_s,
         }
         models = {name: str(path) for name, path in settings.models.items()}
+        computing = {"models": models, "allow_remote": settings.allow_remote}
         self._decoders = decoders or Pool("decode", max(2, settings.workers), decoding)
-        self._computers = computers or Pool("compute", settings.workers, {"models": models})
+        self._computers = computers or Pool("compute", settings.workers, computing)
 
     @property
     def is_ready(self) -> bool:

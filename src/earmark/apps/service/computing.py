@@ -35,7 +35,9 @@ class Computer:
         self._detectors: dict[str, EventDetector] = {}
         self._classifiers: dict[str, Classifier] = {}
         for name, path in settings["models"].items():
-            classifier = self._classifiers[name] = Classifier.load(path)
+            classifier = self._classifiers[name] = Classifier.load(
+                path, allow_remote=settings["allow_remote"]
+            )
             if classifier.detector is None:
                 self._sessions[name] = classifier.session()
             else:

@@ -76,6 +76,7 @@ class Settings:
     """What one service does; ``models`` are files of classifiers by their names in requests."""
 
     models: dict[str, Path]
+    allow_remote: bool = False
     host: str = "127.0.0.1"
     port: int = 8000
     token: str | None = field(default=None, repr=False)
@@ -102,17 +103,13 @@ class Settings:
                 )
 
 
-def models_by_name(paths: list[Path]) -> dict[str, Path]:
-    """Return classifiers by the stems of their files; EarmarkError if two have the same."""
-    models: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in models:
+def check_names(names: list[str]) -> None:
+    """Raise EarmarkError if two classifiers have the same name in requests."""
+    for name in names:
+        if names.count(name) > 1:
             raise EarmarkError(
-                f"{models[path.stem]} and {path} are both named {path.stem!r} in requests. Rename"
-                " one of the files."
+                f"{names.count(name)} classifiers are named {name!r} in requests. Rename a file."
             )
-        models[path.stem] = path
-    return models
 
 
 def is_loopback(host: str) -> bool:

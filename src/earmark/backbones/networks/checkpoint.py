@@ -15,7 +15,7 @@ from typing import Any
 from earmark.backbones.registry import HUGGING_FACE as PREFIX
 from earmark.backbones.registry import absolute_name
 from earmark.backbones.weights import WeightFile, find
-from earmark.errors import BackboneError, first_line
+from earmark.errors import BackboneError, NotHereError, first_line
 from earmark.system import extras
 from earmark.system.cache import is_offline
 from earmark.system.files import open_file
@@ -127,15 +127,16 @@ class Checkpoint:
         if self.folder is not None:
             at = self.folder / file
             return at if at.is_file() else None
-        hub, offline = import_package("huggingface_hub", self.name), is_offline()
+        hub = import_package("huggingface_hub", self.name)
+        if is_offline():  # hf_hub_download would ask the Hub for more than the file
+            at = hub.try_to_load_from_cache(self.repo, file, revision=self.revision)
+            return Path(at) if isinstance(at, str) else None
         errors = importlib.import_module("huggingface_hub.errors")
         try:
-            at = hub.hf_hub_download(
-                self.repo, file, revision=self.revision, local_files_only=offline
-            )
+            at = hub.hf_hub_download(self.repo, file, revision=self.revision)
         except Exception as error:  # from the network, the Hub or the disk
-            is_of_cache = isinstance(error, errors.LocalEntryNotFoundError)  # or the network failed
-            if offline if is_of_cache else isinstance(error, errors.EntryNotFoundError):
+            is_of_cache = isinstance(error, errors.LocalEntryNotFoundError)  # the network failed
+            if not is_of_cache and isinstance(error, errors.EntryNotFoundError):
                 return None
             raise BackboneError(
                 f"{file} of {self} could not be fetched: {first_line(error)}. Check the name and"
@@ -145,7 +146,7 @@ class Checkpoint:
 
     def _lacks(self, what: str) -> BackboneError:
         if self.folder is None and is_offline():
-            return BackboneError(
+            return NotHereError(
                 f"this machine's Hugging Face cache has no {what} of {self}, and"
                 " EARMARK_OFFLINE=1 forbids downloading it. Unset EARMARK_OFFLINE once, or copy the"
                 f" repository into a folder and give {PREFIX}FOLDER."

@@ -21,7 +21,7 @@ from earmark.errors import ModelError, amount
 from earmark.system import extras
 
 MOST_DIFFERENCE = 1e-4  # of a score
-INAUDIBLE = tuple(1 + k * 2.0**-22 for k in (-3, -2, -1, 1, 2, 3))  # gains: below 0.00001 dB
+INAUDIBLE = tuple(1 + k * 2.0**-22 for k in (-16, -4, -2, -1, 1, 2, 4, 16))  # 0.00003 dB at most
 EDGES = (-1, 0, 1)  # samples from each border
 
 
@@ -43,11 +43,6 @@ class Difference(NamedTuple):
     sound: str
     value: float
     own: float = 0.0
-
-    @property
-    def is_far(self) -> bool:
-        """Whether rounding does not explain the difference; true for NaN."""
-        return not self.value <= max(MOST_DIFFERENCE, 2 * self.own)
 
 
 def answer(classifier: Classifier, networks: Sequence[Backbone], x: Samples) -> Answer:
@@ -121,19 +116,23 @@ def compare(
     classifier: Classifier,
     networks: Sequence[Backbone],
     sounds: Iterable[tuple[str, Samples]],
+    most: float = MOST_DIFFERENCE,
 ) -> list[Difference]:
-    """Return the difference between graph and ``predict`` for each sound."""
+    """Return the difference between graph and ``predict`` for each sound.
+
+    Differences above ``most`` are compared with those of ``predict`` from itself.
+    """
     differences = []
     for name, x in sounds:
         expected, got = answer(classifier, networks, x), graph_answer(session, x)
         value, own = float(np.abs(got.scores - expected.scores).max()), 0.0
-        if value > MOST_DIFFERENCE:
-            own = _own_difference(classifier, networks, x, expected)
+        if value > most:
+            own = own_difference(classifier, networks, x, expected)
         differences.append(Difference(name, value, own))
     return differences
 
 
-def _own_difference(
+def own_difference(
     classifier: Classifier, networks: Sequence[Backbone], x: Samples, expected: Answer
 ) -> float:
     """Return how much scores change if a sound gets louder or softer by a few last bits."""
@@ -146,7 +145,7 @@ def _own_difference(
 
 def refuse_if_far(differences: Sequence[Difference], most: float = MOST_DIFFERENCE) -> None:
     """Raise ModelError if a score differs by more than ``most``, and not by rounding alone."""
-    far = [d for d in differences if not d.value <= most and d.is_far]
+    far = [d for d in differences if not d.value <= max(most, 2 * d.own)]  # NaN is not <=
     if far:
         worst = next((d for d in far if d.value != d.value), max(far, key=lambda d: d.value))
         raise ModelError(

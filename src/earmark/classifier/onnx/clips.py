@@ -13,7 +13,8 @@ from earmark.classifier.onnx.graph import Graph
 from earmark.classifier.onnx.heads import add_calibration, add_features, add_head
 from earmark.classifier.onnx.metadata import describe
 from earmark.classifier.onnx.names import KNOWN_SCORE, SCORES, WAVEFORM, rate_of
-from earmark.classifier.onnx.windows import add_backbone, add_rate, add_rounding
+from earmark.classifier.onnx.resampling import add_rate
+from earmark.classifier.onnx.windows import add_backbone, add_rounding
 from earmark.classifier.recordings import Recordings
 
 
@@ -30,14 +31,14 @@ class ClipGraph:
 
     def describe(self) -> dict[str, Any]:
         """Return what the file's metadata says."""
-        return describe(self.classifier, self.networks, self.rate_hz)
+        return describe(self.classifier, self.rate_hz)
 
-    def compare(self, session: Any, verify: Recordings) -> list[Difference]:
+    def compare(self, session: Any, verify: Recordings, most: float) -> list[Difference]:
         """Return the differences from ``predict`` on made and on given sounds."""
         sounds = itertools.chain(
             made_sounds(self.networks), recorded_sounds(self.classifier, verify, self.rate_hz)
         )
-        return compare(session, self.classifier, self.networks, sounds)
+        return compare(session, self.classifier, self.networks, sounds, most)
 
 
 def build_clip_graph(classifier: Classifier, networks: Sequence[Backbone]) -> Any:

@@ -94,7 +94,8 @@ def add_kernel(graph: Graph, front_end: LogMel | Fbank) -> str:
     kernel = spectral_kernel(front_end)
     is_double = kernel.dtype == torch.float64
     if isinstance(front_end, Fbank):
-        return graph.floats(kernel.numpy())
+        flat = graph.floats(kernel.flatten().numpy())  # a vector: not stored as float16
+        return graph.compute("Reshape", flat, graph.constant(kernel.shape))
     constant = graph.doubles if is_double else graph.floats
     fft, (first, end) = front_end.fft, _used_bins(front_end)
     period = torch.arange(fft).double() * (2 * math.pi / fft)

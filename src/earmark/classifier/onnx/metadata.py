@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from earmark.backbones.base import Backbone
 from earmark.classifier.classifier import Classifier
+from earmark.classifier.network_licences import licences_of
 from earmark.errors import ModelError
 from earmark.system.jsons import json_text
 from earmark.version import __version__
@@ -19,19 +19,16 @@ SEAL = "sha256"  # the last entry: the hash of all bytes of the file before it
 CLIPS, STREAM = "clips", "stream"  # kinds of graphs
 
 
-def describe(classifier: Classifier, networks: Sequence[Backbone], rate_hz: int) -> dict[str, Any]:
+def describe(classifier: Classifier, rate_hz: int) -> dict[str, Any]:
     """Return what users of a graph must know, as JSON; ``rate_hz`` is that of its input."""
     rule, verdict = classifier.decision_rule, classifier.estimate.verdict
     backbones = [
         {
-            "name": use.name,
-            "fingerprint": use.fingerprint,
+            **asdict(licence),
+            "fingerprint": licence.name + use.fingerprint.removeprefix(use.name),
             "layers": list(use.layers),
-            "licence": network.info.licence,
-            "source": network.info.source,
-            "notice": network.info.notice,
         }
-        for use, network in zip(classifier.backbones, networks, strict=True)
+        for use, licence in zip(classifier.backbones, licences_of(classifier), strict=True)
     ]
     return {
         "schema": SCHEMA,

@@ -13,12 +13,17 @@ LEAST_SIZE = 256  # numbers of a constant that is worth it
 
 
 def halve_weights(graph: Any) -> None:
-    """Replace the large float32 constants of an ONNX graph, and of graphs inside it, by float16."""
+    """Replace the float32 matrices of an ONNX graph, and of graphs inside it, by float16.
+
+    Vectors stay: they are small, and those of the front end must be exact. A window in float16
+    would leak loud frequencies into quiet bands.
+    """
     onnx = importlib.import_module("onnx")
     to_array, from_array = onnx.numpy_helper.to_array, onnx.numpy_helper.from_array
     casts = []
     for tensor in graph.initializer:
-        if tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < LEAST_SIZE:
+        is_float = tensor.data_type == onnx.TensorProto.FLOAT
+        if not is_float or len(tensor.dims) < 2 or np.prod(tensor.dims) < LEAST_SIZE:
             continue
         values = to_array(tensor)
         if np.abs(values).max() > MOST_HALF:
