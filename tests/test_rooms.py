@@ -46,3 +46,14 @@ def test_a_room_only_hands_on_names():
     for path in (ROOT / "src" / "earmark").glob("*/**/__init__.py"):
         text = path.read_text()
         assert "def " not in text and "class " not in text, path
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [("server", {"torch", "scipy"}), ("child", {"torch", "fastapi", "typer"})],
+)
+def test_the_processes_of_the_service_import_only_what_they_need(module: str, absent: set[str]):
+    pytest.importorskip("fastapi", reason="the extra serve is not installed")
+    code = f"import sys, earmark.apps.service.{module}; print({absent} & {{*sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DISTRIBUTIONS = {"ai_edge_litert": "ai-edge-litert", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "ai_edge_litert": "ai-edge-litert",
+    "python_multipart": "python-multipart",
+    "yaml": "pyyaml",
+}
 
 
 def constants(tree):

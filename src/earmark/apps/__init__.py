@@ -1,1 +1,1 @@
-"""What people start: the command line. Nothing else of earmark may import this room."""
+"""What people start: the command line, the service. Nothing else may import this room."""

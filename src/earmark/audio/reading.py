@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 import numpy as np
 
 from earmark.audio import joined, printed
+from earmark.audio.decoded import DecodedSource
 from earmark.audio.decoder import BLOCK_SAMPLES, Block, Header, Opened, Refusal, Samples, reason
 from earmark.audio.mixing import columns_of, is_sound, mean_of
 from earmark.audio.options import (
@@ -193,8 +194,46 @@ def header_of(source: Recording, *, name: str | None = None) -> Header:
         return header
 
 
+def decode_ahead(
+    source: Recording, most_s: float, most_bytes: int, *, name: str | None = None
+) -> DecodedSource:
+    """Decode a whole recording, so that another process can read it without a decoder.
+
+    Reading the result gives the same samples and warnings as reading ``source``.
+
+    Raises
+    ------
+    AudioError
+        If the recording cannot be opened; of kind 'length' if it has more than ``most_s`` seconds,
+        or if its samples take more than ``most_bytes``.
+    """
+    source = as_source(source, name)
+    with _naming(source), _opened(source, None, None) as (header, blocks, _):
+        per_s = header.rate_hz * header.channels * 4
+        limit_s = min(most_s, most_bytes / max(1, per_s))
+        long = Refusal(f"longer than {limit_s:.4g} s, the most that is allowed", "length")
+        if header.frames > limit_s * header.rate_hz:
+            raise long
+        kept, damage = list[Block](), None
+        try:
+            for block in blocks:
+                kept.append(block)
+                if block.position + len(block.samples) > limit_s * header.rate_hz:
+                    raise long
+        except Refusal:
+            raise
+        except Exception as error:
+            damage = reason(error)
+        version, decoder = source.version, decoder_version(source)
+        return DecodedSource(
+            header, tuple(kept), damage, tuple(blocks.texts), version, decoder, source.name
+        )
+
+
 def decoder_version(source: Source) -> int:
     """Return the version of the decoder for the store's key: 3 if version 3 read the same."""
+    if isinstance(source, DecodedSource):
+        return source.decoder
     is_old = isinstance(source, SampleSource) or joined.is_read_as_before(source)
     return 3 if is_old else DECODER_VERSION
 
@@ -225,6 +264,8 @@ def _opened(
                 continue
             # The format is recognised, so any later error means damage. The other decoder is not
             # tried: it might skip the damage silently, and the recording would have a hole.
+            if isinstance(source, DecodedSource):
+                texts = [*texts, *source.texts]
             yield header, _Blocks(blocks, texts), start_s
             return
     raise Refusal(
@@ -244,6 +285,9 @@ def _openings(
         size = max(1, BLOCK_SAMPLES // channels)
         parts = (Block(at, source.samples[at : at + size]) for at in range(0, frames, size))
         yield "samples", nullcontext((header, parts))
+        return
+    if isinstance(source, DecodedSource):
+        yield "decoded", nullcontext((source.header, source.replay()))
         return
     for name, decoder in joined.DECODERS.items():
         yield name, joined.open_recording(decoder, source, start_s, end_s)

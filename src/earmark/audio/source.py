@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike
 
+from earmark.audio.decoded import DecodedSource
 from earmark.audio.decoder import BLOCK_SAMPLES, Refusal, Samples, reason
 from earmark.errors import EarmarkError
 from earmark.system.files import file_sha256, not_a_file, open_file
@@ -169,7 +170,7 @@ class AbsentSource:
         raise Refusal(self.why, "missing")
 
 
-Source = FileSource | BytesSource | SampleSource | AbsentSource
+Source = FileSource | BytesSource | SampleSource | DecodedSource | AbsentSource
 Recording = str | Path | bytes | Source
 
 

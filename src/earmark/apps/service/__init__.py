@@ -1,0 +1,1 @@
+"""An HTTP service that classifies recordings: ``earmark serve``."""

@@ -1,0 +1,116 @@
+"""Who may come in: a queue that is bounded in seconds of audio."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Iterator
+from types import TracebackType
+
+from earmark.apps.service.settings import Limits
+
+FIRST_S = 5.0  # the length that a recording is taken to have before any was seen
+FIRST_SPEED = 50.0  # seconds of audio computed in a second, before any was seen
+SHARE = 0.1  # weight of the newest recording in the running means
+
+
+class BusyError(Exception):
+    """There is no place; ``retry_s`` is when there may be one."""
+
+    def __init__(self, retry_s: int) -> None:
+        super().__init__(retry_s)
+        self.retry_s = retry_s
+
+
+class Admission:
+    """Counts the audio of all requests between their admission and their answer.
+
+    A recording has a length only once it is decoded. Until then it counts as long as the recordings
+    before it were on average.
+
+    Attributes
+    ----------
+    seconds : float
+        Audio of all requests that are inside.
+    requests : int
+        Number of these requests.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._mean_s = min(FIRST_S, limits.seconds)
+        self._speed = FIRST_SPEED
+        self.seconds, self.requests = 0.0, 0
+
+    def enter(self) -> Place:
+        """Return a place for one request; BusyError if there is none."""
+        self.check()
+        return Place(self, self._mean_s)
+
+    def check(self) -> None:
+        """Raise BusyError if there is no place."""
+        is_full = self.seconds + self._mean_s > self._limits.queue_s
+        if self.requests >= self._limits.requests or (self.requests and is_full):
+            raise BusyError(max(1, math.ceil(self.seconds / self._speed)))
+
+    def observe_length(self, seconds: float) -> None:
+        """Take note of the length of a recording."""
+        self._mean_s += SHARE * (seconds - self._mean_s)
+
+    def observe_speed(self, seconds: float, spent_s: float, workers: int) -> None:
+        """Take note of the time that was spent on computing a recording."""
+        speed = workers * seconds / max(spent_s, 1e-3)
+        self._speed += SHARE * (speed - self._speed)
+
+
+class Place:
+    """The place of one request, a context manager."""
+
+    def __init__(self, admission: Admission, seconds: float) -> None:
+        self._admission, self._seconds = admission, 0.0
+        admission.requests += 1
+        self.count(seconds)
+
+    def count(self, seconds: float) -> None:
+        """Set the length of the recording."""
+        self._admission.seconds += seconds - self._seconds
+        self._seconds = seconds
+
+    def __enter__(self) -> Place:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.count(0.0)
+        self._admission.requests -= 1
+        if not self._admission.requests:
+            self._admission.seconds = 0.0  # no rounding errors are left
+
+
+class Memory:
+    """Lets decoding wait while the decoded recordings take ``most`` bytes or more."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._used, self._freed = most, 0, asyncio.Event()
+
+    async def wait(self, deadline: float) -> None:
+        """Wait until there is memory; TimeoutError of asyncio at a time of the event loop."""
+        while self._used >= self._most:
+            self._freed.clear()
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait_for(self._freed.wait(), left)
+
+    @contextlib.contextmanager
+    def hold(self, n_bytes: int) -> Iterator[None]:
+        """Count the memory of a recording."""
+        self._used += n_bytes
+        try:
+            yield
+        finally:
+            self._used -= n_bytes
+            self._freed.set()

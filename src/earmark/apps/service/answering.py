@@ -1,0 +1,198 @@
+"""The way of a request: a place, its body, decoding, computing, the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from starlette.requests import Request
+
+from earmark.apps.service import frames
+from earmark.apps.service.admission import Admission, BusyError, Memory, Place
+from earmark.apps.service.bodies import check_head, read_recording
+from earmark.apps.service.metrics import Metrics
+from earmark.apps.service.pool import EndedError, LateError, Pool
+from earmark.apps.service.problems import ProblemError
+from earmark.apps.service.settings import Settings
+
+STATUS_OF = {"length": 413, "memory": 413}  # of kinds of errors; others have 422
+
+
+class Service:
+    """The processes, the queue and the figures of one running service.
+
+    ``decoders`` and ``computers`` are the processes that decode and compute, if not new ones.
+    """
+
+    def __init__(
+        self, settings: Settings, decoders: Pool | None = None, computers: Pool | None = None
+    ) -> None:
+        self.settings, limits = settings, settings.limits
+        self.metrics, self.admission = Metrics(), Admission(limits)
+        self._memory = Memory(limits.waiting_bytes)
+        decoding = {
+            "seconds": limits.seconds,
+            "decoded_bytes": limits.decoded_bytes,
+            "body_bytes": limits.body_bytes,
+            "decode_s": limits.decode_s,
+        }
+        models = {name: str(path) for name, path in settings.models.items()}
+        computing = {"models": models, "allow_remote": settings.allow_remote}
+        self._decoders = decoders or Pool("decode", max(2, settings.workers), decoding)
+        self._computers = computers or Pool("compute", settings.workers, computing)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a recording could be decoded and computed now."""
+        return self._decoders.is_ready and self._computers.is_ready
+
+    @property
+    def models(self) -> list[dict[str, Any]]:
+        """What ``/v1/models`` says of each classifier."""
+        models: list[dict[str, Any]] = self._computers.hello["models"]
+        return models
+
+    async def start(self) -> None:
+        """Start the processes; EarmarkError if that fails."""
+        try:
+            await asyncio.gather(self._decoders.start(), self._computers.start())
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """End the processes."""
+        await asyncio.gather(self._decoders.close(), self._computers.close())
+
+    async def answer(
+        self, request: Request, path: str, model: str | None, options: dict[str, Any]
+    ) -> bytes:
+        """Return the JSON that answers a request to ``path``, or raise a problem."""
+        began = asyncio.get_running_loop().time()
+        name = self._model(path, model)
+        check_head(request.headers, self.settings.limits)
+        self.check_place()
+        with self.admission.enter() as place:
+            recording = await read_recording(request, self.settings.limits)
+            answer, seconds = await self._answer(place, recording, {"model": name, **options})
+        self.metrics.computed(seconds, asyncio.get_running_loop().time() - began)
+        return answer
+
+    def _model(self, path: str, name: str | None) -> str:
+        """Return a model that answers ``path``: the one of that name, or the first."""
+        paths = {model["name"]: model["path"] for model in self.models}
+        names = [model for model, own in paths.items() if own == path]
+        if name is None and not names:
+            raise ProblemError(422, f"No model here answers {path}. /v1/models lists all.")
+        if name is None or name in names:
+            return name or names[0]
+        if name in paths:
+            raise ProblemError(
+                422, f"The model {name!r} does not answer {path}. Ask {paths[name]}."
+            )
+        known = ", ".join(paths)
+        raise ProblemError(422, f"There is no model {name[:80]!r}. Give one of: {known}.")
+
+    def check_place(self) -> None:
+        """Raise a problem if there is no place for another request."""
+        try:
+            self.admission.check()
+        except BusyError as busy:
+            raise ProblemError(
+                503,
+                f"The queue is full. Try again in {busy.retry_s} s.",
+                {"retry-after": str(busy.retry_s)},
+            ) from None
+
+    async def _answer(
+        self, place: Place, recording: bytes, options: dict[str, Any]
+    ) -> tuple[bytes, float]:
+        """Decode and compute a recording; return the answer and its seconds."""
+        deadline = asyncio.get_running_loop().time() + self.settings.limits.deadline_s
+        try:
+            await self._memory.wait(deadline)
+        except asyncio.TimeoutError:
+            raise _late(self.settings.limits.deadline_s) from None
+        decoded, packed = await self._decode(recording, deadline)
+        seconds = float(decoded["seconds"])
+        place.count(seconds)
+        self.admission.observe_length(seconds)
+        message = frames.pack(options, packed)
+        del packed
+        with self._memory.hold(len(message)):
+            return await self._compute(message, seconds, deadline), seconds
+
+    async def _compute(self, message: bytes, seconds: float, deadline: float) -> bytes:
+        loop, begins = asyncio.get_running_loop(), list[float]()
+        try:
+            value, answer = await self._computers.ask(
+                message, deadline, lambda: begins.append(loop.time())
+            )
+        except LateError:
+            raise _late(self.settings.limits.deadline_s) from None
+        except EndedError:
+            raise _failed("compute") from None
+        _check(value)
+        self.admission.observe_speed(seconds, loop.time() - begins[0], self.settings.workers)
+        return answer
+
+    async def _decode(self, recording: bytes, deadline: float) -> tuple[dict[str, Any], bytes]:
+        limits = self.settings.limits
+        try:
+            value, packed = await self._decoders.ask_within(
+                frames.pack({}, recording), limits.decode_s, deadline
+            )
+        except LateError:
+            raise _late(min(limits.decode_s, limits.deadline_s), "decoded ") from None
+        except EndedError:
+            raise ProblemError(
+                422,
+                "The recording cannot be decoded: its decoder failed, or took more memory than is"
+                " allowed. Convert it to WAV or FLAC.",
+            ) from None
+        _check(value)
+        return value, packed
+
+    def metrics_text(self) -> str:
+        """Return the figures for Prometheus."""
+        admission = self.admission
+        return self.metrics.text(
+            {
+                "queue_seconds": ("gauge", "Audio that waits or is computed.", admission.seconds),
+                "requests": ("gauge", "Requests that were admitted.", admission.requests),
+                "decoders_replaced_total": (
+                    "counter", "Decoders that were ended or failed.", self._decoders.replaced
+                ),
+                "computers_replaced_total": (
+                    "counter", "Computing processes that were ended or failed.",
+                    self._computers.replaced,
+                ),
+            }
+        )  # fmt: skip
+
+    def models_json(self) -> bytes:
+        """Return the JSON of ``/v1/models``."""
+        return json.dumps({"models": self.models}, ensure_ascii=False).encode()
+
+
+def _check(value: dict[str, Any]) -> None:
+    """Raise the problem that a process reports."""
+    if "error" in value:
+        text = str(value["error"])
+        status = STATUS_OF.get(value.get("kind", ""), 422)
+        raise ProblemError(status, f"{text[:1].upper()}{text[1:]}")
+
+
+def _late(seconds: float, what: str = "") -> ProblemError:
+    return ProblemError(
+        504, f"The recording was not {what or 'answered '}within {seconds:g} s. Send a shorter one."
+    )
+
+
+def _failed(what: str) -> ProblemError:
+    return ProblemError(
+        503,
+        f"The process that should {what} has ended, and another starts. Try again.",
+        {"retry-after": "5"},
+    )

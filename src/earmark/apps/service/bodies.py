@@ -1,0 +1,145 @@
+"""The recording in a request: a raw body, or the file of a form."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from email.message import Message
+from typing import Any
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from starlette.requests import ClientDisconnect, Request
+
+from earmark.apps.service.problems import ProblemError
+from earmark.apps.service.settings import Limits
+
+FORM = "multipart/form-data"
+MOST_PARTS = 8  # of a form
+FORM_BYTES = 64 * 1024  # that a form may have beside its file
+RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
+
+
+def check_head(headers: Mapping[str, str], limits: Limits) -> None:
+    """Raise a problem for a body that is too large or of a wrong type, before it is read."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind != FORM and not kind.startswith(RAW_TYPES):
+        raise ProblemError(
+            415,
+            f"The content type is {kind[:80]!r}. Send the bytes of a recording as audio/wav or"
+            f" application/octet-stream, or a form of the type {FORM} with one file.",
+        )
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise ProblemError(415, "The body is compressed. Send it without a content encoding.")
+    length = headers.get("content-length")
+    if length is None and "transfer-encoding" not in headers:
+        raise ProblemError(422, "The request has no body. Send the bytes of a recording.")
+    if length is not None and int(length) > _most_bytes(limits):
+        raise _too_large(limits)
+
+
+async def read_recording(request: Request, limits: Limits) -> bytes:
+    """Return the bytes of the recording; raise a problem if they are too slow or too many."""
+    try:
+        body = await asyncio.wait_for(_read(request, _most_bytes(limits), limits), limits.body_s)
+    except asyncio.TimeoutError:
+        text = (
+            f"The body did not come within {limits.body_s:g} s. Send it faster, or a shorter one."
+        )
+        raise ProblemError(408, text, {"connection": "close"}) from None
+    except ClientDisconnect:
+        raise ProblemError(400, "The connection ended before the body did.") from None
+    recording = _file_of(request.headers["content-type"], body) if _is_form(request) else body
+    if len(recording) > limits.body_bytes:
+        raise _too_large(limits)
+    if not recording:
+        raise ProblemError(422, "The body is empty (0 bytes). Send the bytes of a recording.")
+    return recording
+
+
+async def _read(request: Request, most: int, limits: Limits) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise _too_large(limits)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _is_form(request: Request) -> bool:
+    return request.headers.get("content-type", "").lower().startswith(FORM)
+
+
+def _most_bytes(limits: Limits) -> int:
+    return limits.body_bytes + FORM_BYTES
+
+
+def _too_large(limits: Limits) -> ProblemError:
+    return ProblemError(
+        413,
+        f"The body is larger than {limits.body_bytes:,} bytes, the most that is allowed. Send a"
+        " shorter recording, or one in a compressed format such as FLAC.",
+    )
+
+
+def _file_of(content_type: str, body: bytes) -> bytes:
+    """Return the only file of a form."""
+    header = Message()
+    header["content-type"] = content_type
+    boundary = header.get_param("boundary")
+    form = _Form()
+    try:
+        parser = MultipartParser(str(boundary or "").encode("latin-1"), form.callbacks())
+        parser.write(body)
+        parser.finalize()
+    except (FormParserError, ValueError):
+        form.is_whole = False
+    if not boundary or not form.is_whole:
+        raise ProblemError(
+            422, "The form is damaged: its parts do not match its boundary. Use an HTTP client."
+        )
+    files = [content for disposition, content in form.parts if b"filename" in disposition]
+    if len(files) != 1:
+        raise ProblemError(
+            422, f"The form has {len(files)} files. Send one form with one file for each recording."
+        )
+    return bytes(files[0])
+
+
+class _Form:
+    """Collects the parts of a form: the Content-Disposition and the content of each."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[bytes, bytearray]] = []
+        self.is_whole = False
+        self._name, self._value, self._disposition = b"", b"", b""
+
+    def callbacks(self) -> Any:
+        names = "part_begin header_field header_value header_end headers_finished part_data end"
+        return {f"on_{name}": getattr(self, f"_{name}") for name in names.split()}
+
+    def _part_begin(self) -> None:
+        if len(self.parts) >= MOST_PARTS:
+            raise ValueError(f"more than {MOST_PARTS} parts")
+        self._disposition = b""
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._name += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._name.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._name, self._value = b"", b""
+
+    def _headers_finished(self) -> None:
+        self.parts.append((self._disposition, bytearray()))
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        self.parts[-1][1].extend(data[start:end])
+
+    def _end(self) -> None:
+        self.is_whole = True

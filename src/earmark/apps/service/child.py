@@ -1,0 +1,77 @@
+"""The process that decodes recordings, and the one that computes: ``python -m`` starts it.
+
+It reads messages from its standard input and writes an answer to each. It ends when its input
+ends, which is when the service has ended, however that came. A signal to stop is the service's
+business: the answers to what was accepted are still to come.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from earmark.apps.service import frames
+from earmark.apps.service.decoding import Decoder
+from earmark.errors import EarmarkError
+
+Answer = tuple[dict[str, Any], bytes]
+Handler = Callable[[dict[str, Any], bytes], Answer]
+
+
+def main() -> None:
+    """Answer messages until the input ends; the arguments are a role and its settings."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    source, target = _streams()
+    role, settings = sys.argv[1], json.loads(sys.argv[2])
+    try:
+        hello, handle = _role(role, settings)
+    except EarmarkError as error:
+        target.write(frames.pack({"error": str(error)}))
+        return
+    target.write(frames.pack(hello))
+    while (message := frames.read(source)) is not None:
+        value, body = handle(*message)
+        target.write(frames.pack(value, body))
+
+
+def _role(role: str, settings: dict[str, Any]) -> tuple[dict[str, Any], Handler]:
+    if role == "decode":
+        return {}, Decoder(settings).answer
+    from earmark.apps.service.computing import Computer
+
+    computer = Computer(settings)
+    return computer.hello(), computer.answer
+
+
+def _streams() -> tuple[BinaryIO, BinaryIO]:
+    """Return input and output for messages; what else is printed goes to standard error."""
+    source = os.fdopen(os.dup(0), "rb")
+    target = os.fdopen(os.dup(1), "wb", buffering=0)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    return source, _Whole(target)  # type: ignore[return-value]
+
+
+class _Whole:
+    """Writes all bytes to a pipe, which takes them in parts."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, content: bytes) -> None:
+        view = memoryview(content)
+        while view:
+            view = view[self._file.write(view) or 0 :]
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        main()

@@ -1,0 +1,66 @@
+"""Messages between the service and its processes: a value of JSON, and bytes.
+
+Not pickle: one of the processes decodes recordings of strangers, and no other must run what it
+says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from typing import Any, BinaryIO
+
+_SIZES = struct.Struct(">IQ")
+MOST_TEXT = 2**26  # bytes of the JSON; that of a long recording has one entry for each block
+MOST_BYTES = 2**32
+
+
+def pack(value: dict[str, Any], body: bytes = b"") -> bytes:
+    """Return a message: the sizes, ``value`` as JSON, ``body``."""
+    text = json.dumps(value).encode()
+    return b"".join((_SIZES.pack(len(text), len(body)), text, body))
+
+
+def unpack_text(message: bytes) -> tuple[bytes, memoryview]:
+    """Return the JSON and the body of a whole message; ValueError if it is none."""
+    text_bytes, body_bytes = _sizes(message[: _SIZES.size])
+    if len(message) != _SIZES.size + text_bytes + body_bytes:
+        raise ValueError("the message has another length than it says")
+    at = _SIZES.size + text_bytes
+    return message[_SIZES.size : at], memoryview(message)[at:]
+
+
+def read(file: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+    """Read a message from a file; None at its end."""
+    begin = _exactly(file, _SIZES.size)
+    if begin is None:
+        return None
+    text_bytes, body_bytes = _sizes(begin)
+    text, body = _exactly(file, text_bytes), _exactly(file, body_bytes)
+    return None if text is None or body is None else (json.loads(text), body)
+
+
+async def receive(stream: asyncio.StreamReader) -> tuple[dict[str, Any], bytes]:
+    """Read a message from a stream; IncompleteReadError if the other side has ended."""
+    text_bytes, body_bytes = _sizes(await stream.readexactly(_SIZES.size))
+    text = await stream.readexactly(text_bytes)
+    return json.loads(text), await stream.readexactly(body_bytes)
+
+
+def _sizes(begin: bytes) -> tuple[int, int]:
+    text_bytes, body_bytes = _SIZES.unpack(begin)
+    if text_bytes > MOST_TEXT or body_bytes > MOST_BYTES:
+        raise ValueError("the message is too long")
+    return text_bytes, body_bytes
+
+
+def _exactly(file: BinaryIO, size: int) -> bytes | None:
+    parts, left = [], size
+    while left:
+        part = file.read(left)
+        if not part:
+            return None
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,125 @@
+"""Who may ask: the names of this host, the origins of pages, the token, and a place.
+
+It stands before the application, because a refusal must cost little when there are many.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from earmark.apps.service.answering import Service
+from earmark.apps.service.problems import MEDIA_TYPE, ProblemError, problem_body
+from earmark.apps.service.settings import DETECT, PREDICT
+
+OPEN = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})  # need no token
+PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "authorization, content-type",
+    "access-control-max-age": "600",
+}
+ALWAYS = {
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+}
+
+
+class Guard:
+    """Refuses a request before anything of the service sees it."""
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service, self._settings = app, service, service.settings
+        self._names = {"localhost", *(host.lower() for host in self._settings.hosts)}
+        token = self._settings.token
+        self._token = None if token is None else token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        origin = headers.get("origin")
+        is_allowed = origin in self._settings.origins
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = MutableHeaders(scope=message)
+                own.update(ALWAYS)
+                if is_allowed and origin is not None:
+                    own["access-control-allow-origin"] = origin
+                    own["vary"] = "Origin"
+                self._service.metrics.answered(_counted_path(scope), message["status"])
+            await send(message)
+
+        try:
+            self._check(scope, headers, is_allowed)
+            if scope["method"] == "POST" and scope["path"] in (PREDICT, DETECT):
+                self._service.check_place()
+        except ProblemError as problem:
+            await _respond(send_with_headers, problem.status, problem.detail, problem.headers)
+            return
+        if is_allowed and scope["method"] == "OPTIONS":
+            await _respond(send_with_headers, 204, "", PREFLIGHT)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+    def _check(self, scope: Scope, headers: Headers, is_allowed: bool) -> None:
+        host = headers.get("host", "")
+        if len(headers.getlist("host")) != 1 or not self._is_own(host):
+            raise ProblemError(
+                403,
+                f"The service does not know the host {host[:80]!r}. Start it with --allow-host"
+                " NAME, or use its address.",
+            )
+        origin = headers.get("origin")
+        if origin is not None and not is_allowed and origin != f"{scope['scheme']}://{host}":
+            raise ProblemError(
+                403,
+                f"Pages of {origin[:80]!r} may not use this service. Start it with --allow-origin"
+                " ORIGIN.",
+            )
+        is_preflight = is_allowed and scope["method"] == "OPTIONS"
+        if self._token is None or scope["path"] in OPEN or is_preflight:
+            return
+        kind, _, given = headers.get("authorization", "").partition(" ")
+        is_right = hmac.compare_digest(given.strip().encode(), self._token)
+        if kind.lower() != "bearer" or not is_right:
+            raise ProblemError(
+                401,
+                "The token is missing or wrong. Send the header Authorization: Bearer TOKEN.",
+                {"www-authenticate": "Bearer"},
+            )
+
+    def _is_own(self, host: str) -> bool:
+        """Say whether a Host is an address or a known name; the name of a stranger is neither.
+
+        A page that has let its own name point to this machine (DNS rebinding) sends that name.
+        """
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        if name.lower() in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+        except ValueError:
+            return False
+        return True
+
+
+def _counted_path(scope: Scope) -> str:
+    """Return the path of a route; of any other path only that it is another."""
+    if scope["path"] in (PREDICT, DETECT):
+        return str(scope["path"])
+    return str(getattr(scope.get("route"), "path", "other"))
+
+
+async def _respond(send: Send, status: int, detail: str, headers: dict[str, str]) -> None:
+    body = problem_body(status, detail) if status >= 400 else b""
+    own = {"content-type": MEDIA_TYPE, "content-length": str(len(body))} if body else {}
+    pairs = [(k.encode(), v.encode()) for k, v in {**own, **headers}.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})

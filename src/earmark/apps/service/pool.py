@@ -1,0 +1,231 @@
+"""Processes that answer messages, one at a time each; one that fails is ended and replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from earmark.apps.service import frames
+from earmark.apps.service.settings import TOKEN_VARIABLE
+from earmark.errors import EarmarkError
+
+MODULE = "earmark.apps.service.child"
+START_S = 120.0  # for a process to load its libraries and networks
+END_S = 2.0  # for a process to end after its input has ended
+PAUSES_S = (0.0, 0.5, 2.0, 10.0)  # before a process is started again and again
+
+
+class LateError(Exception):
+    """An answer that did not come before its deadline."""
+
+
+class EndedError(Exception):
+    """A process that ended instead of answering."""
+
+
+class Child:
+    """One process: see :mod:`earmark.apps.service.child`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+        self.hello: dict[str, Any] = {}
+
+    @classmethod
+    async def start(cls, role: str, settings: dict[str, Any], module: str) -> Child:
+        """Start a process and wait until it is ready; EarmarkError with its reason if it fails."""
+        environment = {k: v for k, v in os.environ.items() if k != TOKEN_VARIABLE}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # what runs here
+        environment["PYTHONSAFEPATH"] = "1"  # and nothing that lies in the current folder
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            module,
+            role,
+            json.dumps(settings),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=environment,
+        )
+        child = cls(process)
+        try:
+            child.hello, _ = await asyncio.wait_for(child._receive(), START_S)
+        except (asyncio.TimeoutError, EndedError) as error:
+            await child.end()
+            raise EarmarkError(
+                f"the process that should {role} did not start. Look at the lines above."
+            ) from error
+        except BaseException:
+            await child.end()
+            raise
+        if "error" in child.hello:
+            await child.end()
+            raise EarmarkError(child.hello["error"])
+        return child
+
+    async def ask(self, message: bytes) -> tuple[dict[str, Any], bytes]:
+        """Send a message and return the answer; EndedError if the process ends instead."""
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(message)
+            await self._process.stdin.drain()
+        except OSError as error:
+            raise EndedError from error
+        return await self._receive()
+
+    async def _receive(self) -> tuple[dict[str, Any], bytes]:
+        assert self._process.stdout is not None
+        try:
+            return await frames.receive(self._process.stdout)
+        except (asyncio.IncompleteReadError, OSError, ValueError) as error:
+            raise EndedError from error
+
+    async def end(self) -> None:
+        """End the process at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+
+    async def close(self) -> None:
+        """Let the process end."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), END_S)
+        except asyncio.TimeoutError:
+            await self.end()
+
+
+class Pool:
+    """Several processes of one role; requests wait in order for one that is free.
+
+    Attributes
+    ----------
+    hello : dict
+        What a process said when it was ready.
+    replaced : int
+        How many processes were ended and started again.
+    """
+
+    def __init__(
+        self, role: str, size: int, settings: dict[str, Any], module: str = MODULE
+    ) -> None:
+        self.role, self.size, self._module = role, size, module
+        self._settings = settings
+        self._idle: list[Child] = []
+        self._waiting: collections.deque[asyncio.Future[Child]] = collections.deque()
+        self._children: set[Child] = set()
+        self._starting: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
+        self.replaced = 0
+        self.hello: dict[str, Any] = {}
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether at least one process runs."""
+        return bool(self._children)
+
+    async def start(self) -> None:
+        """Start all processes; EarmarkError if one cannot be started."""
+        await asyncio.gather(*(self._start_one() for _ in range(self.size)))
+
+    async def ask(
+        self, message: bytes, deadline: float, begins: Callable[[], None] | None = None
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return the answer to a message; ``deadline`` is a time of the event loop.
+
+        ``begins`` is called when a process begins with it. Raises LateError, after the process was
+        ended if it had begun; EndedError if it ended by itself.
+        """
+        child = await self._take(deadline)
+        if begins is not None:
+            begins()
+        return await self._ask(child, message, deadline)
+
+    async def ask_within(
+        self, message: bytes, seconds: float, deadline: float
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return the answer as :meth:`ask` does; a process gets at most ``seconds`` for it."""
+        child = await self._take(deadline)
+        end = min(deadline, asyncio.get_running_loop().time() + seconds)
+        return await self._ask(child, message, end)
+
+    async def close(self) -> None:
+        """End all processes."""
+        for task in self._starting:
+            task.cancel()
+        await asyncio.gather(*self._starting, *self._ending, return_exceptions=True)
+        await asyncio.gather(*(child.close() for child in self._children))
+        self._children.clear()
+        self._idle.clear()
+
+    async def _ask(self, child: Child, message: bytes, end: float) -> tuple[dict[str, Any], bytes]:
+        left = end - asyncio.get_running_loop().time()
+        try:
+            answer = await asyncio.wait_for(child.ask(message), left)
+        except asyncio.TimeoutError:
+            self._replace(child)
+            raise LateError from None
+        except BaseException:
+            self._replace(child)
+            raise
+        self._give(child)
+        return answer
+
+    async def _take(self, deadline: float) -> Child:
+        """Wait for a free process, in the order of the calls."""
+        if self._idle:
+            return self._idle.pop()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Child] = loop.create_future()
+        self._waiting.append(waiter)
+        timer = loop.call_at(deadline, _fail, waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self._give(waiter.result())
+            raise
+        finally:
+            timer.cancel()
+
+    def _give(self, child: Child) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(child)
+                return
+        self._idle.append(child)
+
+    def _replace(self, child: Child) -> None:
+        self._children.discard(child)
+        self.replaced += 1
+        loop = asyncio.get_running_loop()
+        for tasks, work in ((self._ending, child.end()), (self._starting, self._start_again())):
+            task = loop.create_task(work)
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _start_again(self) -> None:
+        for pause_s in itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1])):
+            await asyncio.sleep(pause_s)
+            with contextlib.suppress(EarmarkError, OSError):
+                await self._start_one()
+                return
+
+    async def _start_one(self) -> None:
+        child = await Child.start(self.role, self._settings, self._module)
+        self._children.add(child)
+        self.hello = child.hello
+        self._give(child)
+
+
+def _fail(waiter: asyncio.Future[Child]) -> None:
+    if not waiter.done():
+        waiter.set_exception(LateError())

@@ -1,0 +1,212 @@
+"""The paths of the service, and their description (OpenAPI)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from earmark.apps.service.answering import Service
+from earmark.apps.service.documentation import PAGE
+from earmark.apps.service.metrics import MEDIA_TYPE as METRICS_TYPE
+from earmark.apps.service.problems import MEDIA_TYPE, ProblemError, problem_body
+from earmark.apps.service.settings import DETECT, PREDICT
+from earmark.version import __version__
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+BODY = {
+    "required": True,
+    "content": {
+        "application/octet-stream": BINARY,
+        "audio/*": BINARY,
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {"file": BINARY["schema"]},
+                "required": ["file"],
+            }
+        },
+    },
+}
+PROBLEM = {
+    "type": "object",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+    "required": ["type", "title", "status", "detail"],
+}
+PREDICTION = {
+    "type": "object",
+    "properties": {
+        "schema": {"type": "integer"},
+        "model": {"type": "string"},
+        "label": {"type": ["string", "null"]},
+        "labels": {"type": "array", "items": {"type": "string"}},
+        "score": {"type": "number"},
+        "scores": {"type": "object", "additionalProperties": {"type": "number"}},
+        "seconds": {"type": "number"},
+        "is_unknown": {"type": "boolean"},
+        "nearest": {"type": "string"},
+        "plausible": {"type": "array", "items": {"type": "string"}},
+        "warnings": {"type": "array", "items": {"type": "string"}},
+        "notes": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["schema", "model", "label", "labels", "score", "scores", "seconds", "is_unknown"],
+}
+
+DETECTION = {
+    "type": "object",
+    "properties": {
+        "schema": {"type": "integer"},
+        "model": {"type": "string"},
+        "seconds": {"type": "number"},
+        "regions": {"type": "null"},
+        "events": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "start": {"type": "number"},
+                    "end": {"type": "number"},
+                    "label": {"type": "string"},
+                    "score": {"type": "number"},
+                },
+                "required": ["start", "end", "label", "score"],
+            },
+        },
+        "warnings": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["schema", "model", "seconds", "regions", "events"],
+}
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    content = {MEDIA_TYPE: {"schema": PROBLEM}}
+    return {
+        status: {"description": "What is wrong and what to do.", "content": content}
+        for status in statuses
+    }
+
+
+def make_app(service: Service) -> FastAPI:
+    """Return the application; it starts and ends the processes of ``service``."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await service.close()
+
+    app = FastAPI(
+        title="earmark",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        telemetry={"auto_configure": False},  # nothing is sent, whatever the environment says
+    )
+    app.state.service = service
+    app.add_exception_handler(ProblemError, _problem)
+    app.add_exception_handler(HTTPException, _of_starlette)
+    app.add_exception_handler(RequestValidationError, _of_arguments)
+    app.add_exception_handler(Exception, _fault)
+    for path, schema, endpoint in ((PREDICT, PREDICTION, predict), (DETECT, DETECTION, detect)):
+        answer: dict[int | str, Any] = {200: {"content": {"application/json": {"schema": schema}}}}
+        problems = _problems(400, 401, 403, 408, 413, 415, 422, 503, 504)
+        app.post(path, responses=answer | problems, openapi_extra={"requestBody": BODY})(endpoint)
+    app.get("/v1/models", responses=_problems(401, 403))(models)
+    app.get("/healthz", responses=_problems(403))(healthz)
+    app.get("/readyz", responses=_problems(403, 503))(readyz)
+    app.get("/metrics", response_class=Response, responses=_problems(401, 403))(metrics)
+    app.get("/docs", include_in_schema=False)(documentation)
+    return app
+
+
+async def predict(
+    request: Request,
+    top: Annotated[int, Query(ge=1, le=10_000, description="Number of classes to show.")] = 3,
+    coverage: Annotated[
+        float | None,
+        Query(gt=0, lt=1, description="Add the set of plausible classes, such as 0.9."),
+    ] = None,
+    model: Annotated[str | None, Query(description="The classifier; the first if none.")] = None,
+) -> Response:
+    """Classify a recording."""
+    service: Service = request.app.state.service
+    body = await service.answer(request, PREDICT, model, {"top": top, "coverage": coverage})
+    return Response(body, media_type="application/json")
+
+
+async def detect(
+    request: Request,
+    model: Annotated[str | None, Query(description="The detector; the first if none.")] = None,
+) -> Response:
+    """Find events in a recording."""
+    body = await request.app.state.service.answer(request, DETECT, model, {})
+    return Response(body, media_type="application/json")
+
+
+async def models(request: Request) -> Response:
+    """List the classifiers and their classes."""
+    return Response(request.app.state.service.models_json(), media_type="application/json")
+
+
+async def healthz() -> dict[str, str]:
+    """Say that the service runs."""
+    return {"status": "ok"}
+
+
+async def readyz(request: Request) -> dict[str, str]:
+    """Say whether the service can answer."""
+    if not request.app.state.service.is_ready:
+        text = "A process starts again. Try again in a few seconds."
+        raise ProblemError(503, text, {"retry-after": "5"})
+    return {"status": "ready"}
+
+
+async def metrics(request: Request) -> Response:
+    """Return figures for Prometheus."""
+    return Response(request.app.state.service.metrics_text(), media_type=METRICS_TYPE)
+
+
+async def documentation() -> Response:
+    """Return a page that says what can be asked."""
+    headers = {"content-security-policy": POLICY}
+    return Response(PAGE, media_type="text/html; charset=utf-8", headers=headers)
+
+
+def _respond(status: int, detail: str, headers: Any = None) -> Response:
+    return Response(problem_body(status, detail), status, headers, MEDIA_TYPE)
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return _respond(error.status, error.detail, error.headers)
+
+
+async def _of_starlette(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    text = str(error.detail)
+    if error.status_code == 404:
+        text = "There is no such path. /docs says which there are."
+    elif error.status_code == 405:
+        text = f"This path does not take {request.method}. /docs says what it takes."
+    return _respond(error.status_code, text, error.headers)
+
+
+async def _of_arguments(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    what = f"?{first['loc'][-1]}={str(first.get('input'))[:80]}"
+    return _respond(422, f"{what} is not allowed: {first['msg']}. Correct it or leave it out.")
+
+
+async def _fault(_: Request, __: Exception) -> Response:
+    return _respond(500, "The service has a fault; its log has more. Report it.")

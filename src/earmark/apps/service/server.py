@@ -1,0 +1,141 @@
+"""Run the service until a signal asks it to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from earmark.apps.service.answering import Service
+from earmark.apps.service.guard import Guard
+from earmark.apps.service.protocol import HEADER_BYTES, protocol_class
+from earmark.apps.service.routes import make_app
+from earmark.apps.service.settings import Settings
+from earmark.errors import EarmarkError
+
+KEEP_ALIVE_S = 15
+BACKLOG = 512
+
+
+def run(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until the first signal to stop; then answer what was accepted, and return.
+
+    ``announce`` is called with the address once the service is ready. Raises EarmarkError if the
+    address is taken, a classifier cannot be loaded, or the certificate is wrong.
+    """
+    with _bound(settings) as listener:
+        asyncio.run(_serve(settings, listener, announce))
+
+
+async def _serve(
+    settings: Settings, listener: socket.socket, announce: Callable[[str], None]
+) -> None:
+    service = Service(settings)
+    server = make_server(service, lambda: announce(_address(settings, listener)))
+    with server.capture_signals():
+        starting = asyncio.ensure_future(service.start())
+        while not starting.done() and not server.should_exit:
+            await asyncio.wait([starting], timeout=0.1)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return
+        starting.result()
+        await server.serve(sockets=[listener])
+
+
+def make_server(service: Service, announce: Callable[[], None]) -> Server:
+    """Return a server that calls ``announce`` once it listens."""
+    return Server(_config(service.settings, service), announce)
+
+
+def _config(settings: Settings, service: Service) -> uvicorn.Config:
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    config = uvicorn.Config(
+        Guard(make_app(service), service),
+        http=protocol_class(settings.limits),
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=round(settings.limits.drain_s) or 1,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.key,
+    )
+    try:
+        config.load()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise EarmarkError(
+            f"cannot use the certificate {settings.certificate}: {reason}. Give --tls-cert and"
+            " --tls-key in PEM format."
+        ) from error
+    return config
+
+
+class Server(uvicorn.Server):
+    """Ends normally after a signal; uvicorn would raise the signal again."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce, self._is_captured = announce, False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if self._is_captured:
+            yield
+            return
+        self._is_captured = True
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        before = [signal.signal(number, self.handle_exit) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+
+def _bound(settings: Settings) -> socket.socket:
+    """Return a socket that is bound to the address and does not listen yet."""
+    host, port = settings.host.strip("[]"), settings.port
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise EarmarkError(
+            f"--host {host} is not an address of this machine. Correct it."
+        ) from error
+    try:
+        if hasattr(socket, "SO_REUSEADDR") and not hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise EarmarkError(
+            f"cannot listen on port {port} of {host}: {reason}. Give another --port."
+        ) from error
+    return listener
+
+
+def _address(settings: Settings, listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    scheme = "http" if settings.certificate is None else "https"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
