@@ -7,7 +7,7 @@ import math
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from earmark.detection import EventMachine, EventRules, apply_rules
@@ -229,8 +229,15 @@ def rounded(events) -> list[tuple]:
     return sorted((round(e.start, 7), round(e.end, 7), e.label, e.score) for e in events)
 
 
+_LOUD = np.float32([[0, 0, 0], [0, 0, 0], [0, 0, 0], [1, 1, 1], [1, 1, 1]])
+_RULES = EventRules((0.25, 0.25, 0.25), leave=0.5, before_s=-3 / 16, after_s=0.0625, compete=False)
+OF_NO_LENGTH = (_LOUD, np.ones(5)), _RULES  # its events end where they begin
+
+
 @settings(max_examples=100, deadline=None)
 @given(recordings(), some_rules(), st.integers(0, 1000))
+@example(*OF_NO_LENGTH, 1)
+@example(*OF_NO_LENGTH, 7)
 def test_a_sound_gives_the_same_events_wherever_it_stands(recording, rules, windows):
     """Also with a hop and rules that are no sums of powers of two."""
     scores, known = recording

@@ -346,7 +346,7 @@ class EventMachine:
                 decided_s = self._centre(final)
             else:
                 decided_s = self.heard_s if end_s is None else end_s
-            if start < end:
+            if end - start > ROUNDING:  # else rounding decides whether it has a length at all
                 event = replace(event, start=start, end=end)
                 decisions.append(replace(decision, event=event, decided_s=decided_s))
                 self._answered_s = max(self._answered_s, end)
