@@ -131,6 +131,7 @@ for m, killer, _ in processes.in_turn(jobs, 1):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 def test_a_wrong_rank_is_killed_and_the_unchanged_package_is_not():
     source = modules.path_of("classifier.decision").read_bytes()
@@ -156,6 +157,7 @@ trying.check_unchanged(coverage.Coverage({{}}, {{test: 0.1}}, {{test: []}}, {{te
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize(
     ("change", "code", "text"),
