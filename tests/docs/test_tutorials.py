@@ -6,7 +6,6 @@ import sklearn
 import tutorial_pages
 from tutorial_pages import Output
 
-
 LONG = ("a-wake-word", "recorders-in-the-field")  # they train detectors
 NAMES = [
     pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [], id=name)
