@@ -187,6 +187,27 @@ def test_bytes_that_no_header_counts_are_told() -> None:
         assert seconds(whole + rest) == pytest.approx(2, abs=0.001)
 
 
+ENDLESS: dict[str, Callable[[np.ndarray], bytes]] = {  # no header says where they end
+    "tta": lambda x: encode_ffmpeg(x, "tta", "tta"),
+    "flv": lambda x: encode_ffmpeg(x, "flv"),
+    "ts": lambda x: encode_ffmpeg(x, "mpegts"),
+    "paf": lambda x: encode(x, "PAF"),
+    "pvf": lambda x: encode(x, "PVF"),
+    "ircam": lambda x: encode(x, "IRCAM"),
+}
+
+
+@pytest.mark.parametrize("make", ENDLESS.values(), ids=ENDLESS)
+@pytest.mark.parametrize("behind", ["WAV", "FLAC", "OGG", "AIFF"])
+def test_another_container_behind_one_without_a_length_is_read(
+    make: Callable[[np.ndarray], bytes], behind: str
+) -> None:
+    one, two = make(LOUD), encode(LOUD, behind, "VORBIS" if behind == "OGG" else "PCM_16")
+    alone, both = (len(audio.read(content, 16_000).samples) for content in (one, one + two))
+    assert both - alone == pytest.approx(16_000 * len(LOUD) / RATE, abs=1_000)
+    assert len(layout.links_of(one)) == 1
+
+
 @pytest.mark.parametrize("kind", ["W64", "VOC", "SVX", "MAT5"])
 def test_another_container_behind_a_wav_is_no_chunk_of_it(kind: str) -> None:
     (text,) = audio.read_channels(encode(LOUD, "WAV") + encode(LOUD, kind)).warnings

@@ -93,11 +93,31 @@ def _links_of(content: Content) -> list[Link]:
             links = _parts(content, [0, *starts[1:]])
             if match.group().startswith(b"fLaC"):
                 return _flacs(content, links)
-            return _stated(content, links, match.group())
+            return _or_other(content, _stated(content, links, match.group()))
     is_adts = content[body : body + 1] == b"\xff" and content[body + 1 : body + 2] in _ADTS
     if (body or mpeg.frame_at(content, 0)) and not is_adts:
         return _mpeg(content) or [Link(0, len(content))]
-    return _stated(content, [Link(0, len(content))], content[:4])
+    return _or_other(content, _stated(content, [Link(0, len(content))], content[:4]))
+
+
+def _or_other(content: Content, links: list[Link]) -> list[Link]:
+    """End the last stream where another container begins, if nothing else says where it ends."""
+    *before, last = links
+    is_box = content[last.start : last.start + 4] in _BOXES
+    if last.promised or last.rest or is_box or last.end < len(content):
+        return links
+    found = [_first(content, sign, offset, last.start) for sign, offset in _SIGNS]
+    others = [at for at in found if at > 0]
+    return [*before, last._replace(end=min(others))] if others else links
+
+
+def _first(content: Content, sign: bytes, offset: int, start: int) -> int:
+    """Return the first byte after ``start`` where a container with this sign begins, or -1."""
+    at = start + offset
+    while (at := mapped.find(content, sign, at + 1)) >= 0:
+        if OTHERS.match(content, at - offset):
+            return at - offset
+    return -1
 
 
 def _parts(content: Content, starts: list[int]) -> list[Link]:
@@ -325,6 +345,15 @@ OTHERS = re.compile(
     rb"|caff\x00\x01\x00\x00desc|.{4}ftyp(?:M4A |isom|mp4)",
     re.DOTALL,
 )
+_SIGNS = (  # parts of OTHERS that are quick to find, and how far after the beginning they are
+    (b"WAVEfmt ", 8),
+    (b"OggS\x00\x02" + bytes(8), 0),
+    (b"fLaC\x00\x00\x00\x22", 0),
+    (b"AIFF", 8),
+    (b"AIFC", 8),
+    (b"ftyp", 4),
+)
+_BOXES = (b"\x1a\x45\xdf\xa3", b"nut/")  # Matroska and NUT, which may hold such headers
 _OGG_SOUND = re.compile(rb"\x01vorbis|OpusHead|\x7fFLAC|Speex   |fLaC")
 _ADTS = (b"\xf0", b"\xf1", b"\xf8", b"\xf9")  # AAC, whose frames look like those of MP3
 _MAGICS = (
