@@ -94,6 +94,7 @@ def act(n):
     assert [m.key for m in one] != [m.key for m in renamed]
 
 
+@pytest.mark.slow
 def test_every_mutant_of_the_package_compiles():
     for module in modules.MODULES:
         for m in mutant.sampled(1, 15, [module]):
@@ -101,6 +102,7 @@ def test_every_mutant_of_the_package_compiles():
             assert m.before != m.after
 
 
+@pytest.mark.slow
 def test_a_seed_draws_the_same_each_time():
     one, same, other = (mutant.sampled(seed, 50) for seed in (0, 0, 1))
     assert one == same != other and len(set(one)) == 50

@@ -117,6 +117,7 @@ def test_the_examples_of_a_page_run(page, tones, tmp_path, monkeypatch):
     exec("\n".join(examples), names)
 
 
+@pytest.mark.slow
 @todays_names
 def test_the_tutorial_runs(tones, tmp_path, monkeypatch, capsys):
     """As it stands, with random weights for VGGish and a small random Wav2Vec2."""

@@ -6,14 +6,9 @@ import sklearn
 import tutorial_pages
 from tutorial_pages import Output
 
-LONG = ("a-wake-word", "recorders-in-the-field")  # they train detectors
-NAMES = [
-    pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [], id=name)
-    for name in tutorial_pages.SELF_CONTAINED
-]
 
-
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", tutorial_pages.SELF_CONTAINED)
 def test_a_tutorial_runs_and_prints_what_it_shows(name, tmp_path, monkeypatch):
     """To write what is printed into the pages, run tests/helpers/tutorial_pages.py."""
     pytest.importorskip("pyopen_wakeword", reason="it carries the weights of speech-embedding")

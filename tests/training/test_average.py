@@ -149,6 +149,7 @@ def _contest(search):
     return contest
 
 
+@pytest.mark.slow
 def test_a_tested_fold_weighs_no_layer(monkeypatch):
     """Other labels in it change neither what is chosen for it, nor weights, nor answers."""
     search = two_networks(noise=2.0)

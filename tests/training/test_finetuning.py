@@ -169,6 +169,7 @@ tuning.run_of(clips, network, judged=4, observer=Wait()).go()
 """
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_in_another_process(clips, network):
     whole = ended(run_of(clips, network, judged=4))
     command = [sys.executable, "-c", KILLED, str(HELPERS), str(clips[0].path.parent)]
@@ -205,6 +206,7 @@ save_file(held, sys.argv[3] + str(processes.rank))
 """
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(clips, network, tmp_path, monkeypatch):
     losses = iter((3, 1, 2, 4))
     monkeypatch.setattr("earmark.training.finetuning.run.validation_loss", lambda *_: next(losses))

@@ -7,6 +7,7 @@ import sys
 SCRIPT = """
 import os, signal, sys
 import earmark
+import pytest
 from earmark.training import finalists, screening
 
 screening.SCREENED_BY, screening.NEARLY_ALL = 4, 0.0  # so that finalists are judged, in passes
@@ -33,6 +34,7 @@ with earmark.Store(folder + "/s.sqlite") as store:
 """
 
 
+@pytest.mark.slow
 def test_a_kill_in_any_pass_changes_no_byte(tones, tmp_path):
     def train(folder, stage=""):
         model = tmp_path / folder / "m.earmark"

@@ -187,6 +187,7 @@ def test_low_rank_factors_that_do_not_fit_are_refused(folders):
     assert np.allclose((after - before).numpy(), 2, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_stopped_between_folds_it_ends_with_the_same_classifier(data, always_better, tmp_path):
     class Stop:
         left = 99
