@@ -4,10 +4,11 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import os, signal, sys
 import earmark
-import pytest
 from earmark.training import finalists, screening
 
 screening.SCREENED_BY, screening.NEARLY_ALL = 4, 0.0  # so that finalists are judged, in passes
