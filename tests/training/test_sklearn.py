@@ -156,7 +156,7 @@ def test_without_an_estimate_the_figures_are_called_too_good(X, y, tmp_path):
 
 
 def tones_at(frequencies) -> list[np.ndarray]:
-    """Half a second of a tone with noise for each frequency in hundreds of Hz."""
+    """Return noisy tones of 0.5 s, one for each frequency in hundreds of Hz."""
     t, rng = np.arange(8_000) / RATE_HZ, np.random.default_rng(0)
     return [
         0.3 * np.sin(200 * np.pi * hz * t) + 0.01 * rng.normal(size=8_000) for hz in frequencies

@@ -353,7 +353,7 @@ _SIGNS = (  # parts of OTHERS that are quick to find, and how far after the begi
     (b"AIFC", 8),
     (b"ftyp", 4),
 )
-_BOXES = (b"\x1a\x45\xdf\xa3", b"nut/")  # Matroska and NUT, which may hold such headers
+_BOXES = (b"\x1a\x45\xdf\xa3", b"nut/")  # Matroska and NUT contain headers of others
 _OGG_SOUND = re.compile(rb"\x01vorbis|OpusHead|\x7fFLAC|Speex   |fLaC")
 _ADTS = (b"\xf0", b"\xf1", b"\xf8", b"\xf9")  # AAC, whose frames look like those of MP3
 _MAGICS = (

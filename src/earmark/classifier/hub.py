@@ -17,13 +17,13 @@ from earmark.classifier.hub_address import (
 from earmark.classifier.hub_files import MODEL, copy_to, fetch, is_same, listing
 from earmark.classifier.hub_server import Server, is_hub_offline, refusals
 from earmark.classifier.model_card import model_card
-from earmark.classifier.network_licences import NetworkLicence, licences_of, licences_text
+from earmark.classifier.network_licences import LICENCES, NetworkLicence, licences_of, licences_text
 from earmark.classifier.publication import published
 from earmark.classifier.saving import content_of, load
 from earmark.errors import HubError
 from earmark.system.progress import ByteProgress
 
-CARD, LICENCES = "README.md", "LICENSES.txt"
+CARD = "README.md"
 
 
 def pull(
@@ -127,7 +127,7 @@ def push(
 
 @dataclass(frozen=True)
 class Repository:
-    """The files of a repository with a classifier, before they are uploaded.
+    """What an upload sends: the files of a repository.
 
     ``left_out`` says what of the classifier is not published.
     """

@@ -44,7 +44,7 @@ def fetch(address: HubAddress, progress: ByteProgress | None = None) -> Path:
             return path
     if offline:
         raise HubError(
-            f"{address} is not in the cache, and {offline} forbids downloading it. Unset it once,"
+            f"{address} is not in the cache, and {offline} forbids downloading it. Unset it for one run,"
             f" or copy the file from another machine."
         )
     commit, files = listing(server, address)

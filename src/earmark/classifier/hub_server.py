@@ -84,7 +84,7 @@ class Server:
 
     @contextlib.contextmanager
     def patience(self) -> Iterator[None]:
-        """Give up a silent server after UPLOAD_S, and show no bars, inside the block."""
+        """In the block, stop waiting for a silent server after UPLOAD_S, and show no bars."""
         utils = self.hub.utils
         session = self.hub.utils.get_session()
         before, had_bars = session.timeout, not utils.are_progress_bars_disabled()

@@ -16,6 +16,7 @@ from earmark.system.cache import no_downloads
 if TYPE_CHECKING:
     from earmark.classifier.classifier import Classifier
 
+LICENCES = "LICENSES.txt"  # the file that is handed on beside the weights
 UNKNOWN = "unknown"
 WITH_TEXT = ("Apache-2.0", "MIT")  # licences that must be handed on word for word
 RULE = 72 * "-"

@@ -12,7 +12,7 @@ from earmark.apps.service.settings import Limits
 
 FIRST_S = 5.0  # the length that a recording is taken to have before any was seen
 FIRST_SPEED = 50.0  # seconds of audio computed in a second, before any was seen
-SHARE = 0.1  # weight of the newest recording in the running means
+NEWEST_WEIGHT = 0.1  # of the newest recording in the running means
 
 
 class BusyError(Exception):
@@ -56,12 +56,12 @@ class Admission:
 
     def observe_length(self, seconds: float) -> None:
         """Take note of the length of a recording."""
-        self._mean_s += SHARE * (seconds - self._mean_s)
+        self._mean_s += NEWEST_WEIGHT * (seconds - self._mean_s)
 
     def observe_speed(self, seconds: float, spent_s: float, workers: int) -> None:
         """Take note of the time that was spent on computing a recording."""
         speed = workers * seconds / max(spent_s, 1e-3)
-        self._speed += SHARE * (speed - self._speed)
+        self._speed += NEWEST_WEIGHT * (speed - self._speed)
 
 
 class Place:

@@ -1,4 +1,4 @@
-"""The ONNX graph of a classifier of clips: a waveform in, scores and the known-score out."""
+"""Build the ONNX graph of a classifier: from a waveform to scores and a known-score."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from earmark.backbones.base import Backbone
 from earmark.classifier.classifier import Classifier
-from earmark.classifier.network_licences import licences_of, licences_text
+from earmark.classifier.network_licences import LICENCES, licences_of, licences_text
 from earmark.classifier.onnx import checks
 from earmark.classifier.onnx.clips import ClipGraph
 from earmark.classifier.onnx.graph import load_onnx
@@ -25,7 +25,6 @@ from earmark.system.files import open_file, write_whole
 
 MOST_BYTES = 2**31 - 1  # of a protobuf message
 PRECISIONS = {"float32": checks.MOST_DIFFERENCE, "float16": 2e-2}  # and the allowed differences
-LICENCES = "LICENSES.txt"
 
 
 @dataclass(frozen=True)

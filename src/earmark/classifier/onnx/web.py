@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from earmark.classifier.network_licences import LICENCES
 from earmark.classifier.onnx.web_runtime import MEMBERS, fetch_runtime
 from earmark.errors import EarmarkError, ModelError
 from earmark.system.files import not_a_file
@@ -25,7 +26,7 @@ PAGE = files("earmark.classifier.onnx") / "page"
 INDEX, NOTICES = "index.html", "onnxruntime-web-ThirdPartyNotices.txt"
 OURS = b'<meta name="generator" content="earmark web folder">'  # in the page of every such folder
 HEAD_BYTES = 4_096
-WRITTEN = ("model.onnx", "model.json", "LICENSES.txt", NOTICES, *MEMBERS)
+WRITTEN = ("model.onnx", "model.json", LICENCES, NOTICES, *MEMBERS)
 
 
 def write_web_folder(
@@ -77,7 +78,7 @@ def write_web_folder(
             (part / source.name).write_bytes(source.read_bytes())
         (part / "model.onnx").write_bytes(model)
         (part / "model.json").write_text(described, encoding="utf-8")
-        (part / "LICENSES.txt").write_text(licences, encoding="utf-8")
+        (part / LICENCES).write_text(licences, encoding="utf-8")
         for source in (*runtime, *_notices()):
             shutil.copyfile(source, part / _name_of(source))
 
