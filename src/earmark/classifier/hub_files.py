@@ -44,8 +44,8 @@ def fetch(address: HubAddress, progress: ByteProgress | None = None) -> Path:
             return path
     if offline:
         raise HubError(
-            f"{address} is not in the cache, and {offline} forbids downloading it. Unset it for one run,"
-            f" or copy the file from another machine."
+            f"{address} is not in the cache, and {offline} forbids downloading it. Unset it"
+            " for one run, or copy the file from another machine."
         )
     commit, files = listing(server, address)
     name = _chosen(files, address)
