@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
 from email.message import Message
 from typing import Any
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 
 from earmark.apps.service.problems import ProblemError
@@ -17,21 +18,27 @@ from earmark.apps.service.settings import Limits
 FORM = "multipart/form-data"
 MOST_PARTS = 8  # of a form
 FORM_BYTES = 64 * 1024  # that a form may have beside its file
+MOST_BOUNDARY = 70  # characters (RFC 2046)
 RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
 
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it prints what strangers send
 
-def check_head(headers: Mapping[str, str], limits: Limits) -> None:
+
+def check_head(headers: Headers, limits: Limits) -> None:
     """Raise a problem for a body that is too large or of a wrong type, before it is read."""
-    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = ", ".join(headers.getlist("content-type")).partition(";")[0].strip().lower()
     if kind and kind != FORM and not kind.startswith(RAW_TYPES):
         raise ProblemError(
             415,
             f"The content type is {kind[:80]!r}. Send the bytes of a recording as audio/wav or"
             f" application/octet-stream, or a form of the type {FORM} with one file.",
         )
-    if headers.get("content-encoding", "identity").lower() != "identity":
+    if any(coding.lower() != "identity" for coding in headers.getlist("content-encoding")):
         raise ProblemError(415, "The body is compressed. Send it without a content encoding.")
     length = headers.get("content-length")
+    if length is not None and "transfer-encoding" in headers:  # whoever else reads it may differ
+        text = "The request has a Content-Length and a Transfer-Encoding. Send only one of them."
+        raise ProblemError(400, text, {"connection": "close"})
     if length is None and "transfer-encoding" not in headers:
         raise ProblemError(422, "The request has no body. Send the bytes of a recording.")
     if length is not None and int(length) > _most_bytes(limits):
@@ -95,7 +102,7 @@ def _file_of(content_type: str, body: bytes) -> bytes:
         parser.finalize()
     except (FormParserError, ValueError):
         form.is_whole = False
-    if not boundary or not form.is_whole:
+    if not boundary or len(str(boundary)) > MOST_BOUNDARY or not form.is_whole:
         raise ProblemError(
             422, "The form is damaged: its parts do not match its boundary. Use an HTTP client."
         )

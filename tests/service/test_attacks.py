@@ -1,0 +1,57 @@
+"""Attacks: each is refused in a sentence, tells nothing of this machine, and harms no other."""
+
+import asyncio
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+
+from attacks import ATTACKS, LIMITS, TOKEN, within
+from earmark.apps.service import protocol, server
+from earmark.apps.service.settings import Settings
+from served import Reply, ask, computers, decoders, running
+
+SETTINGS = Settings({"m": Path("m.earmark")}, token=TOKEN, limits=LIMITS)
+GOOD = {"content-type": "audio/wav", "authorization": f"Bearer {TOKEN}"}
+SECRETS = ("root:", "Traceback", "site-packages", "File \"", str(Path.home()), str(Path.cwd()),
+           sys.prefix, TOKEN)  # fmt: skip
+
+
+def check(reply: Reply) -> None:
+    """A refusal has a sentence, and nothing of this machine."""
+    text = reply.body.decode() + str(reply.headers)
+    assert not any(secret in text for secret in SECRETS), text
+    if reply.status >= 400 and reply.body:
+        assert reply.problem
+
+
+def test_there_are_at_least_thirty_attacks_and_each_has_a_name():
+    assert len(ATTACKS) >= 30
+    assert max(Counter(attack.name for attack in ATTACKS).values()) == 1
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_an_attack_is_refused_and_harms_no_other(attack, monkeypatch):
+    for name in ("LINGER_S", "AFTER_S"):
+        monkeypatch.setattr(protocol, name, 0.2, raising=False)
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 1)
+
+    async def test() -> None:
+        async with running(SETTINGS, decoders(), computers()) as port:
+            answers = await within(20, port, attack)
+            statuses = [answer.status for answer in answers] or [0]
+            assert set(statuses) <= set(attack.statuses), (statuses, [a.body for a in answers][:2])
+            for answer in answers:
+                check(answer)
+            reply = await ask(port, body=b"sound", headers=GOOD)
+            while reply.status == 503:  # the connections of the attack are not closed yet
+                await asyncio.sleep(0.02)
+                reply = await ask(port, body=b"sound", headers=GOOD)
+            assert reply.status == 200
+            while b"earmark_requests 0\n" not in (await ask(port, "/metrics", headers=GOOD)).body:
+                await asyncio.sleep(0.02)
+
+    asyncio.run(asyncio.wait_for(test(), 60))
