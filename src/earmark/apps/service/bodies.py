@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+from collections.abc import Mapping
 from email.message import Message
 from typing import Any
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
-from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 from earmark.apps.service.problems import ProblemError
 from earmark.apps.service.settings import Limits
@@ -24,39 +23,37 @@ RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
 logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it prints what strangers send
 
 
-def check_head(headers: Headers, limits: Limits) -> None:
+class DisconnectError(Exception):
+    """A connection that ended before the body of its request did."""
+
+
+def check_head(headers: Mapping[str, str], limits: Limits) -> None:
     """Raise a problem for a body that is too large or of a wrong type, before it is read."""
-    kind = ", ".join(headers.getlist("content-type")).partition(";")[0].strip().lower()
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind and kind != FORM and not kind.startswith(RAW_TYPES):
         raise ProblemError(
             415,
             f"The content type is {kind[:80]!r}. Send the bytes of a recording as audio/wav or"
             f" application/octet-stream, or a form of the type {FORM} with one file.",
         )
-    if any(coding.lower() != "identity" for coding in headers.getlist("content-encoding")):
+    if headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(415, "The body is compressed. Send it without a content encoding.")
     length = headers.get("content-length")
-    if length is not None and "transfer-encoding" in headers:  # whoever else reads it may differ
-        text = "The request has a Content-Length and a Transfer-Encoding. Send only one of them."
-        raise ProblemError(400, text, {"connection": "close"})
     if length is None and "transfer-encoding" not in headers:
         raise ProblemError(422, "The request has no body. Send the bytes of a recording.")
     if length is not None and int(length) > _most_bytes(limits):
         raise _too_large(limits)
 
 
-async def read_recording(request: Request, limits: Limits) -> bytes:
-    """Return the bytes of the recording; raise a problem if they are too slow or too many."""
-    try:
-        body = await asyncio.wait_for(_read(request, _most_bytes(limits), limits), limits.body_s)
-    except asyncio.TimeoutError:
-        text = (
-            f"The body did not come within {limits.body_s:g} s. Send it faster, or a shorter one."
-        )
-        raise ProblemError(408, text, {"connection": "close"}) from None
-    except ClientDisconnect:
-        raise ProblemError(400, "The connection ended before the body did.") from None
-    recording = _file_of(request.headers["content-type"], body) if _is_form(request) else body
+async def read_recording(receive: Receive, headers: Mapping[str, str], limits: Limits) -> bytes:
+    """Return the bytes of the recording.
+
+    Raises a problem if they are too many, and DisconnectError if they do not come.
+    """
+    body = await _read(receive, _most_bytes(limits), limits)
+    content_type = headers.get("content-type", "")
+    is_form = content_type.lower().startswith(FORM)
+    recording = _file_of(content_type, body) if is_form else body
     if len(recording) > limits.body_bytes:
         raise _too_large(limits)
     if not recording:
@@ -64,18 +61,19 @@ async def read_recording(request: Request, limits: Limits) -> bytes:
     return recording
 
 
-async def _read(request: Request, most: int, limits: Limits) -> bytes:
-    parts, size = [], 0
-    async for part in request.stream():
+async def _read(receive: Receive, most: int, limits: Limits) -> bytes:
+    parts, size, is_whole = [], 0, False
+    while not is_whole:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise DisconnectError
+        part = message.get("body", b"")
+        is_whole = not message.get("more_body", False)
         size += len(part)
         if size > most:
             raise _too_large(limits)
         parts.append(part)
     return b"".join(parts)
-
-
-def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").lower().startswith(FORM)
 
 
 def _most_bytes(limits: Limits) -> int:

@@ -107,10 +107,11 @@ WHEN = {
     413: "The body has too many bytes, or the recording too many seconds.",
     415: "The type of the body is not that of a recording or a form.",
     422: "The recording cannot be read, or an option is wrong.",
+    431: "The header has too many bytes.",
     503: "The queue is full, too many connections are open, or a process starts again.",
     504: "The answer took longer than the deadline.",
 }
-ALWAYS = (400, 403, 405, 408, 503)  # before any path is looked at, or whatever it is
+ALWAYS = (400, 403, 405, 408, 431, 503)  # before any path is looked at, or whatever it is
 OF_RECORDINGS = (413, 415, 422, 504)
 SECURITY = {"token": {"type": "http", "scheme": "bearer", "description": "With --token only."}}
 
