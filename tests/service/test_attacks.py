@@ -10,14 +10,33 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from attacks import ATTACKS, LIMITS, TOKEN, within
-from earmark.apps.service import protocol, server
+from audio_files import encode, noise
+from bombs import BOMBS, cut_recordings
+from earmark.apps.service import frames, protocol, server
 from earmark.apps.service.settings import Settings
-from served import Reply, ask, computers, decoders, running
+from earmark.audio.decoded import DecodedSource
+from earmark.audio.reading import read
+from earmark.errors import AudioError
+from served import Reply, Stub, ask, computers, decoders, running
 
 SETTINGS = Settings({"m": Path("m.earmark")}, token=TOKEN, limits=LIMITS)
 GOOD = {"content-type": "audio/wav", "authorization": f"Bearer {TOKEN}"}
 SECRETS = ("root:", "Traceback", "site-packages", "File \"", str(Path.home()), str(Path.cwd()),
            sys.prefix, TOKEN)  # fmt: skip
+
+
+class Readers(Stub):
+    """Stands for processes that compute: reads what was decoded as they do, and no more."""
+
+    async def ask(self, message, deadline, begins=None):
+        if begins is not None:
+            begins()
+        text, samples = frames.unpack_text(bytes(frames.unpack_text(message)[1]))
+        try:
+            read(DecodedSource.unpack(text, samples), 16_000)
+        except AudioError as error:
+            return {"error": str(error), "kind": error.kind}, b""
+        return self.answer
 
 
 def check(reply: Reply) -> None:
@@ -55,3 +74,31 @@ def test_an_attack_is_refused_and_harms_no_other(attack, monkeypatch):
                 await asyncio.sleep(0.02)
 
     asyncio.run(asyncio.wait_for(test(), 60))
+
+
+def test_no_bomb_is_answered_and_none_holds_a_decoder():
+    """The decoders are real, with a small limit of memory and of time."""
+    bombs = {name: make() for name, make in BOMBS.items()}
+    assert max(map(len, bombs.values())) <= LIMITS.body_bytes
+    wrong: dict[str, object] = {}
+
+    async def test() -> None:
+        settings = Settings({"m": Path("m.earmark")}, token=TOKEN, limits=LIMITS)
+        async with running(settings, None, Readers(({}, b"{}"))) as port:
+            for name, content in bombs.items():
+                reply = await ask(port, body=content, headers=GOOD)
+                check(reply)
+                if reply.status not in (413, 422):
+                    wrong[name] = reply.status, reply.body[:200]
+            for name, content in cut_recordings().items():
+                reply = await ask(port, body=content, headers=GOOD)
+                check(reply)
+                if reply.status not in (200, 413, 422):
+                    wrong[name] = reply.status, reply.body[:200]
+            assert (await ask(port, body=encode(noise(8_000), "WAV"), headers=GOOD)).status == 200
+            figures = (await ask(port, "/metrics", headers=GOOD)).body
+            print(figures.decode()[-500:])
+            assert b"earmark_requests 0\n" in figures
+
+    asyncio.run(asyncio.wait_for(test(), 120))
+    assert not wrong, wrong
