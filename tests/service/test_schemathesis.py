@@ -112,7 +112,7 @@ def test_real_answers_have_the_form_of_the_document(tmp_path, tones):
             (description.PREDICTION, asked),
             (description.DETECTION, {"model": "d"}),
         ):
-            told, answer = computer.answer(value, packed)
+            ((told, answer),) = computer.answer([(value, packed)])
             assert told == {}
             form = jsonschema_rs.validator_for(schema)
             form.validate(json.loads(answer))
