@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
+import earmark as library
 from attacks import ATTACKS, LIMITS, TOKEN, within
 from audio_files import encode, noise
 from bombs import BOMBS, cut_recordings
@@ -17,7 +18,7 @@ from earmark.apps.service.settings import Settings
 from earmark.audio.decoded import DecodedSource
 from earmark.audio.reading import read
 from earmark.errors import AudioError
-from served import Reply, Stub, ask, computers, decoders, running
+from served import Reply, Stub, ask, command, computers, decoders, running
 
 SETTINGS = Settings({"m": Path("m.earmark")}, token=TOKEN, limits=LIMITS)
 GOOD = {"content-type": "audio/wav", "authorization": f"Bearer {TOKEN}"}
@@ -102,3 +103,60 @@ def test_no_bomb_is_answered_and_none_holds_a_decoder():
 
     asyncio.run(asyncio.wait_for(test(), 120))
     assert not wrong, wrong
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc has the memory of a process")
+def test_the_whole_service_stands_all_attacks_again_and_again(tones, tmp_path):
+    """Its memory, files and processes are the same after a second round; others are answered."""
+    training = library.train(tones, backbone="logmel", head="linear", compare=False)
+    training.classifier.save(tmp_path / "m.earmark")
+    options = (
+        "--workers 1 --max-seconds 10 --queue 20 --max-bytes 200000 --connections 300"
+        " --header-timeout 0.4 --body-timeout 0.4"
+    )
+    sound = (tones / "low" / "1.wav").read_bytes()
+    attacks = [attack for attack in ATTACKS if "than allowed" not in attack.name]
+    bombs = [make() for make in BOMBS.values()]
+
+    async def round(port: int) -> None:
+        ends = asyncio.Event()
+        others = asyncio.ensure_future(good(port, ends))
+        for first in range(0, len(attacks), 8):
+            some = attacks[first : first + 8]
+            for attack, answers in zip(
+                some, await asyncio.gather(*(within(60, port, one) for one in some)), strict=True
+            ):
+                assert {answer.status for answer in answers} <= set(attack.statuses), attack.name
+        for content in bombs:
+            assert (await ask(port, body=content, headers=GOOD)).status in (413, 422)
+        ends.set()
+        assert await others > 20
+
+    async def good(port: int, ends: asyncio.Event) -> int:
+        count = 0
+        while not ends.is_set():
+            reply = await ask(port, body=sound, headers=GOOD)
+            assert reply.status == 200, reply.body
+            count += 1
+            await asyncio.sleep(0.05)
+        return count
+
+    def state(pid: int) -> tuple[float, int, int]:
+        folder = Path(f"/proc/{pid}")
+        (line,) = [x for x in (folder / "status").read_text().splitlines() if x[:5] == "VmRSS"]
+        children = (folder / f"task/{pid}/children").read_text().split()
+        return int(line.split()[1]) / 1024, len(list((folder / "fd").iterdir())), len(children)
+
+    async def test(port: int, pid: int) -> None:
+        states = []
+        for _ in range(3):
+            await round(port)
+            await asyncio.sleep(3)  # for the connections that are closed after a moment
+            states.append(state(pid))
+        (_, *_), (before, files, children), (after, files_after, children_after) = states
+        assert after < before + 5 and files_after <= files and children_after == children, states
+
+    with command(tmp_path / "m.earmark", *options.split(), EARMARK_TOKEN=TOKEN) as running_command:
+        pid = running_command.process.pid
+        asyncio.run(asyncio.wait_for(test(running_command.port, pid), 300))
