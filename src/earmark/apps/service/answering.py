@@ -13,6 +13,7 @@ from earmark.apps.service import frames
 from earmark.apps.service.admission import Admission, BusyError, Memory, Place
 from earmark.apps.service.bodies import check_head, read_recording
 from earmark.apps.service.metrics import Metrics
+from earmark.apps.service.plain import plain_wav_s
 from earmark.apps.service.pool import EndedError, LateError, Pool
 from earmark.apps.service.problems import ProblemError
 from earmark.apps.service.settings import Settings
@@ -123,12 +124,15 @@ class Service:
             await self._memory.wait(deadline)
         except asyncio.TimeoutError:
             raise _late(self.settings.limits.deadline_s) from None
-        decoded, packed = await self._decode(recording, deadline)
-        seconds = float(decoded["seconds"])
+        seconds = plain_wav_s(recording, self.settings.limits)
+        is_decoded = seconds is None
+        if seconds is None:
+            decoded, recording = await self._decode(recording, deadline)
+            seconds = float(decoded["seconds"])
         place.count(seconds)
         self.admission.observe_length(seconds)
-        message = frames.pack(options, packed)
-        del packed
+        message = frames.pack({**options, "is_decoded": is_decoded}, recording)
+        del recording
         with self._memory.hold(len(message)):
             return await self._compute(message, seconds, deadline), seconds
 
