@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from earmark.apps.service import frames
 from earmark.apps.service.decoding import Decoder
 from earmark.errors import EarmarkError
+from earmark.system.threads import give_way
 
 Handler = Callable[[list[frames.Message]], Sequence[frames.Message]]
 
@@ -45,6 +46,7 @@ def main() -> None:
 def _role(role: str, settings: dict[str, Any]) -> tuple[dict[str, Any], Handler]:
     """Return what a process says when it is ready, and what answers messages."""
     if role == "decode":
+        give_way()
         decoder = Decoder(settings)
         return {}, lambda messages: [decoder.answer(*message) for message in messages]
     from earmark.apps.service.computing import Computer

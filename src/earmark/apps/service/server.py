@@ -17,6 +17,7 @@ from earmark.apps.service.protocol import protocol_class
 from earmark.apps.service.routes import make_app
 from earmark.apps.service.settings import Settings
 from earmark.errors import EarmarkError
+from earmark.system.threads import give_way
 
 KEEP_ALIVE_S = 15
 BACKLOG = 512
@@ -28,6 +29,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     ``announce`` is called with the address once the service is ready. Raises EarmarkError if the
     address is taken, a classifier cannot be loaded, or the certificate is wrong.
     """
+    give_way()
     with _bound(settings) as listener:
         asyncio.run(_serve(settings, listener, announce))
 
