@@ -1,4 +1,4 @@
-"""The process that decodes recordings, and the one that computes: ``python -m`` starts it.
+"""The process that decodes recordings, computes, or listens: ``python -m`` starts it.
 
 It reads messages from its standard input and writes an answer to each. It ends when its input
 ends, which is when the service has ended, however that came. A signal to stop is the service's
@@ -44,6 +44,10 @@ def main() -> None:
 def _role(role: str, settings: dict[str, Any]) -> tuple[dict[str, Any], Handler]:
     if role == "decode":
         return {}, Decoder(settings).answer
+    if role == "listen":
+        from earmark.apps.service.hearing import Hearing
+
+        return {}, Hearing(settings).answer
     from earmark.apps.service.computing import Computer
 
     computer = Computer(settings)
