@@ -120,7 +120,9 @@ class _Stream:
         while (content := await self._waiting.take()) is not None:
             await self._write(await hearer.ask({"do": "feed", "stream": number}, content))
             self._hearers.heard_s += sound.seconds(len(content))
-        await self._write(await hearer.ask({"do": "finish", "stream": number}))
+        left = await hearer.ask({"do": "finish", "stream": number})
+        self._waiting.check()
+        await self._write(left)
 
     async def _write(self, texts: Sequence[str]) -> None:
         """Send texts; CloseError if the client does not read them."""

@@ -160,11 +160,15 @@ class Waiting:
         self._error = self._error or error
         self._has_news.set()
 
+    def check(self) -> None:
+        """Raise the error of :meth:`fail`, if there is one."""
+        if self._error is not None:
+            raise self._error
+
     async def take(self) -> bytes | None:
         """Return the sound of the next turn, whole samples; None at the end."""
         while True:
-            if self._error is not None:
-                raise self._error
+            self.check()
             if self._content:
                 content = bytes(self._content[: self._turn])
                 del self._content[: self._turn]
