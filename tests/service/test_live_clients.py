@@ -401,7 +401,9 @@ def test_a_process_that_ends_closes_its_streams_and_the_next_one_starts_another(
                 await stream.send(END)
                 assert len(await answers(stream)) == 2
             assert len(hearers.made) == 2
-            assert "earmark_hearers_replaced_total 1\n" in (await ask(port, "/metrics")).body.decode()
+            assert (
+                "earmark_hearers_replaced_total 1\n" in (await ask(port, "/metrics")).body.decode()
+            )
 
     run(test)
 

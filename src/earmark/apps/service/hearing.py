@@ -10,12 +10,12 @@ import numpy as np
 from earmark.apps.cli.stream import event_json, record_json
 from earmark.classifier.prediction import UNKNOWN
 from earmark.data.event import Event
+from earmark.detection.detecting import NO_DETECTOR, EventDetector
 from earmark.detection.listening import ListeningEnd
 from earmark.errors import EarmarkError
 from earmark.system.jsons import json_text
 
 if TYPE_CHECKING:
-    from earmark.detection.detecting import EventDetector
     from earmark.detection.streams import EventStream
 
 DTYPES = {"s16le": "<i2", "f32le": "<f4"}
@@ -64,7 +64,6 @@ class Hearing:
 
     def _detector(self, name: str) -> EventDetector:
         from earmark.classifier.classifier import Classifier
-        from earmark.detection.detecting import EventDetector
 
         if name not in self._detectors:
             path = self._models[name]
@@ -99,6 +98,8 @@ class HeardStream:
             "window": self._scorer.window_s,
             "hop": self._scorer.hop_s,
             "step": self._step,
+            "unknown_threshold": self._rules.unknown_threshold,
+            "warnings": [NO_DETECTOR] if self._scorer.classifier.detector is None else [],
         }
 
     def feed(self, content: bytes) -> list[dict[str, Any]]:
