@@ -262,6 +262,11 @@ def test_a_stream_is_not_late_while_its_process_starts():
     run(test)
 
 
+async def send_without_end(client: Client, content: bytes) -> None:
+    while True:
+        await asyncio.wait_for(client.send(content), PATIENCE_S)
+
+
 def test_a_client_that_does_not_read_is_cut_off():
     async def test() -> None:
         async with service(lambda body: ["x" * 100_000], body_s=0.3) as (port, hearers):
@@ -270,8 +275,7 @@ def test_a_client_that_does_not_read_is_cut_off():
             await client.send(handshake())
             content = Frame(Opcode.BINARY, SECOND).serialize(mask=True)
             with pytest.raises(ConnectionError):
-                for _ in range(10_000):
-                    await asyncio.wait_for(client.send(content), PATIENCE_S)
+                await send_without_end(client, content)
             await until(lambda: hearers.streams == 0)
             client.close()
 
@@ -349,24 +353,25 @@ def test_one_stream_too_many_is_refused_and_a_place_is_given_back():
 
 def test_many_streams_share_several_processes():
     async def test() -> None:
-        async with service(streams=9, workers=2) as (port, hearers):
-            async with contextlib.AsyncExitStack() as stack:
-                for _ in range(9):
-                    stream = await stack.enter_async_context(open_stream(port))
-                    await stream.recv()
-                assert sorted(hearer.streams for hearer in hearers.made) == [4, 5]
+        async with (
+            service(streams=9, workers=2) as (port, hearers),
+            contextlib.AsyncExitStack() as stack,
+        ):
+            for _ in range(9):
+                stream = await stack.enter_async_context(open_stream(port))
+                await stream.recv()
+            assert sorted(hearer.streams for hearer in hearers.made) == [4, 5]
 
     run(test)
 
 
 def test_a_stream_counts_as_a_connection():
     async def test() -> None:
-        async with service(connections=1) as (port, _):
-            async with open_stream(port) as stream:
-                await stream.recv()
-                client = await Client.connect(port)
-                assert (await client.reply()).status == 503
-                client.close()
+        async with service(connections=1) as (port, _), open_stream(port) as stream:
+            await stream.recv()
+            client = await Client.connect(port)
+            assert (await client.reply()).status == 503
+            client.close()
 
     run(test)
 
@@ -410,15 +415,14 @@ def test_a_process_that_ends_closes_its_streams_and_the_next_one_starts_another(
 
 def test_new_classifiers_are_for_new_streams():
     async def test() -> None:
-        async with service() as (port, hearers):
-            async with open_stream(port) as old:
-                await old.recv()
-                await hearers.renew()
-                async with open_stream(port) as new:
-                    await new.recv()
-                    assert [hearer.streams for hearer in hearers.made] == [1, 1]
-                await old.send(END)
-                assert len(await answers(old)) == 1 and old.close_code == 1000
+        async with service() as (port, hearers), open_stream(port) as old:
+            await old.recv()
+            await hearers.renew()
+            async with open_stream(port) as new:
+                await new.recv()
+                assert [hearer.streams for hearer in hearers.made] == [1, 1]
+            await old.send(END)
+            assert len(await answers(old)) == 1 and old.close_code == 1000
 
     run(test)
 
