@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+Message = tuple[dict[str, Any], bytes]
 _SIZES = struct.Struct(">IQ")
 MOST_TEXT = 2**26  # bytes of the JSON; that of a long recording has one entry for each block
 MOST_BYTES = 2**32
@@ -31,7 +32,7 @@ def unpack_text(message: bytes) -> tuple[bytes, memoryview]:
     return message[_SIZES.size : at], memoryview(message)[at:]
 
 
-def read(file: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+def read(file: BinaryIO) -> Message | None:
     """Read a message from a file; None at its end."""
     begin = _exactly(file, _SIZES.size)
     if begin is None:
@@ -47,7 +48,7 @@ class Unpacker:
     def __init__(self) -> None:
         self._bytes = bytearray()
 
-    def feed(self, part: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
+    def feed(self, part: bytes) -> Iterator[Message]:
         """Add bytes; yield each message that is whole now. ValueError if they are none."""
         self._bytes += part
         while len(self._bytes) >= _SIZES.size:

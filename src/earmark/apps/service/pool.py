@@ -19,7 +19,7 @@ from earmark.errors import EarmarkError
 MODULE = "earmark.apps.service.child"
 START_S = 120.0  # for a process to load its libraries and networks
 END_S = 2.0  # for a process to end after its input has ended
-Answer = tuple[dict[str, Any], bytes]
+Answer = frames.Message
 PAUSES_S = (0.0, 0.5, 2.0, 10.0)  # before a process is started again and again
 
 
@@ -151,8 +151,15 @@ class Pool:
         return bool(self._children)
 
     async def start(self) -> None:
-        """Start all processes; EarmarkError if one cannot be started."""
-        await asyncio.gather(*(self._start_one() for _ in range(self.size)))
+        """Start all processes; EarmarkError if one cannot be started.
+
+        One that takes several messages at once needs no others beside it.
+        """
+        if self.size:
+            await self._start_one()
+        if self.hello.get("at_once", 1) > 1:
+            self.size = 1
+        await asyncio.gather(*(self._start_one() for _ in range(self.size - 1)))
 
     async def ask(
         self, message: bytes, deadline: float, begins: Callable[[], None] | None = None
