@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -12,7 +15,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from earmark.apps.service.hearers import Hearer, Hearers, WrongError
 from earmark.apps.service.pool import EndedError
-from served import PATIENCE_S, Reply
+from earmark.apps.service.settings import Limits, Settings
+from served import PATIENCE_S, Reply, computers, decoders, running
+
+MODELS = {"m": Path("m.earmark"), "n": Path("n.earmark")}
+TOKEN = "0123456789abcdef"
+SECOND = bytes(32_000)  # at 16 kHz
 
 END = json.dumps({"type": "end"})
 READY = json.dumps({"type": "ready"})
@@ -98,3 +106,33 @@ class StubHearers(Hearers):
     async def _start(self) -> Hearer:
         self.made.append(StubHearer(self._answer))
         return self.made[-1]
+
+
+def handshake(*lines: str, path: str = "/v1/listen?rate=16000", host: str = "localhost") -> bytes:
+    own = (
+        f"GET {path} HTTP/1.1",
+        f"Host: {host}",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        f"Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}",
+    )
+    return "\r\n".join([*own, *lines, "", ""]).encode()
+
+
+@contextlib.asynccontextmanager
+async def service(answer=None, **settings):
+    """Run a service whose process is a stub; yield its port and the stubs."""
+    limits = {name: settings.pop(name) for name in list(settings) if hasattr(Limits, name)}
+    own = Settings(MODELS, limits=Limits(**limits), **settings)
+    hearers = StubHearers(own, *([answer] if answer else []))
+    async with running(own, decoders(), computers(), hearers) as port:
+        yield port, hearers
+
+
+async def until(condition) -> None:
+    async def wait() -> None:
+        while not condition():
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(wait(), PATIENCE_S)

@@ -16,7 +16,7 @@ from earmark.apps.service.settings import LISTEN, Settings
 from earmark.apps.service.sound import WRONG, CloseError, GoneError, Sound, Waiting, sound_of
 from earmark.errors import EarmarkError
 
-PROTOCOL, BEARER = "earmark.v1", "bearer."  # a browser sends its token as a subprotocol
+PROTOCOL, BEARER = "earmark-v1", "bearer."  # a browser sends its token as a subprotocol
 DONE, GOING, POLICY, FAULT = 1000, 1001, 1008, 1011  # codes of a close
 REASON_BYTES = 120  # of a close; the protocol allows 123
 CLOSE_S = 2.0  # for an error to leave
