@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from earmark.apps.service.hearers import Hearer, Hearers, WrongError
 from earmark.apps.service.pool import EndedError
 from earmark.apps.service.settings import Limits, Settings
-from served import PATIENCE_S, Reply, computers, decoders, running
+from served import PATIENCE_S, Client, Reply, computers, decoders, running
 
 MODELS = {"m": Path("m.earmark"), "n": Path("n.earmark")}
 TOKEN = "0123456789abcdef"
@@ -136,3 +136,8 @@ async def until(condition) -> None:
             await asyncio.sleep(0.01)
 
     await asyncio.wait_for(wait(), PATIENCE_S)
+
+
+async def send_without_end(client: Client, content: bytes) -> None:
+    while True:
+        await asyncio.wait_for(client.send(content), PATIENCE_S)

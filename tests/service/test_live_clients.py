@@ -11,8 +11,19 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from websockets.frames import Frame, Opcode
 
 from earmark.apps.service import listening, websocket
-from heard import END, SECOND, answers, ending, handshake, open_stream, refusal, service, until
-from served import PATIENCE_S, Client, ask
+from heard import (
+    END,
+    SECOND,
+    answers,
+    ending,
+    handshake,
+    open_stream,
+    refusal,
+    send_without_end,
+    service,
+    until,
+)
+from served import Client, ask
 
 pytestmark = pytest.mark.usefixtures("soon_closed")
 
@@ -62,17 +73,13 @@ def test_a_stream_is_not_late_while_its_process_starts():
     run(test)
 
 
-async def send_without_end(client: Client, content: bytes) -> None:
-    while True:
-        await asyncio.wait_for(client.send(content), PATIENCE_S)
-
-
 def test_a_client_that_does_not_read_is_cut_off():
     async def test() -> None:
         async with service(lambda body: ["x" * 100_000], body_s=0.3) as (port, hearers):
             client = await Client.connect(port)
-            client.writer.transport.pause_reading()
             await client.send(handshake())
+            await client.reader.readuntil(b"\r\n\r\n")
+            client.writer.transport.pause_reading()
             content = Frame(Opcode.BINARY, SECOND).serialize(mask=True)
             with pytest.raises(ConnectionError):
                 await send_without_end(client, content)
@@ -181,8 +188,9 @@ def test_a_client_that_goes_away_leaves_nothing():
         async with service() as (port, hearers):
             for _ in range(3):
                 client = await Client.connect(port)
-                await client.send(handshake() + Frame(Opcode.BINARY, SECOND).serialize(mask=True))
+                await client.send(handshake())
                 await client.reader.readuntil(b"\r\n\r\n")
+                await client.send(Frame(Opcode.BINARY, SECOND).serialize(mask=True))
                 client.writer.transport.abort()
             await until(lambda: len(hearers.made) == 1 and hearers.streams == 0)
             drops = [number for number, do, _ in hearers.made[0].asked if do == "drop"]

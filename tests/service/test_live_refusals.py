@@ -13,7 +13,17 @@ from websockets.frames import Frame, Opcode
 from earmark.apps.service import listening, sound, websocket
 from earmark.audio.stretch import MAX_RATE_HZ, MIN_RATE_HZ
 from earmark.detection.streams import STEP_S
-from heard import END, TOKEN, ending, handshake, open_stream, refusal, service, until
+from heard import (
+    END,
+    TOKEN,
+    ending,
+    handshake,
+    open_stream,
+    refusal,
+    send_without_end,
+    service,
+    until,
+)
 from served import PATIENCE_S, Client, ask, head
 
 pytestmark = pytest.mark.usefixtures("soon_closed")
@@ -189,3 +199,37 @@ def test_frames_that_break_the_protocol_are_refused_in_a_sentence(frame, code, c
 
     run(test)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("frame", [Frame(Opcode.BINARY, b""), Frame(Opcode.PING, b"")])
+def test_a_flood_of_small_frames_is_refused(frame):
+    async def test() -> None:
+        async with service() as (port, hearers):
+            client = await Client.connect(port)
+            await client.send(handshake())
+            await client.reader.readuntil(b"\r\n\r\n")
+            with contextlib.suppress(ConnectionError):
+                for _ in range(40):
+                    await client.send(1_000 * frame.serialize(mask=True))
+            left = await asyncio.wait_for(client.reader.read(), PATIENCE_S)
+            assert b"too many for their size" in left
+            await until(lambda: hearers.streams == 0)
+            client.close()
+
+    run(test)
+
+
+def test_a_flood_of_pings_without_reading_is_cut_off():
+    async def test() -> None:
+        async with service() as (port, hearers):
+            client = await Client.connect(port)
+            client.writer.transport.pause_reading()
+            await client.send(handshake())
+            with pytest.raises(ConnectionError):
+                await send_without_end(
+                    client, 100 * Frame(Opcode.PING, bytes(125)).serialize(mask=True)
+                )
+            await until(lambda: hearers.streams == 0)
+            client.close()
+
+    run(test)

@@ -167,4 +167,4 @@ class _Stream:
 
     async def _stop(self) -> None:
         await self._hearers.stopping.wait()
-        self._waiting.end()
+        self._waiting.stop()

@@ -155,6 +155,11 @@ class Waiting:
         self._has_room.set()
         self._has_news.set()
 
+    def stop(self) -> None:
+        """Let no more sound come, and forget what waits beyond the usual."""
+        del self._content[self._most :]
+        self.end()
+
     def fail(self, error: Exception) -> None:
         """Let the next :meth:`take` raise an error."""
         self._error = self._error or error

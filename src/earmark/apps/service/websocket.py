@@ -19,9 +19,12 @@ from earmark.apps.service.problems import ALWAYS, MEDIA_TYPE, problem_body
 
 MESSAGE_BYTES = 2**20  # the most of one message
 BUFFER_BYTES = 2**16  # of the system, for each direction of a connection
+UNREAD_BYTES = 2**20  # that may wait for a client that does not read, such as answers to pings
+FRAMES, FRAMES_A_SECOND, FRAME_BYTES = 10_000, 1_000, 16  # a client may send more of larger ones
 CLOSE_S = 2.0  # for a client to answer a close, and to read what was sent
 SENTENCES = {
     1007: "A message of text is not UTF-8. Send JSON.",
+    1008: "The messages are too many for their size. Send larger ones.",
     1009: f"A message may have {MESSAGE_BYTES:,} bytes. Send smaller ones.",
 }
 BROKEN = 1002
@@ -37,6 +40,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self.close_timeout = CLOSE_S
         self._is_broken = False
         self._abort: asyncio.TimerHandle | None = None
+        self._begins, self._frames, self._received = self.loop.time(), 0, 0
         self.conn.reject = _rejection  # type: ignore[method-assign]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -53,7 +57,10 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._is_broken:
+            self._received += len(data)
             super().data_received(data)
+            if self.transport.get_write_buffer_size() > UNREAD_BYTES:
+                self.transport.abort()
             if not self.handshake_initiated:  # the header was whole
                 self._break(BROKEN, "the header is not one of a handshake")
 
@@ -62,6 +69,14 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self.service.hearers.stop()
         else:
             super().shutdown()
+
+    def handle_events(self) -> None:
+        self._frames += len(self.conn.events)
+        seconds = self.loop.time() - self._begins
+        if self._frames > FRAMES + FRAMES_A_SECOND * seconds + self._received / FRAME_BYTES:
+            self._break(1008)
+        else:
+            super().handle_events()
 
     def send_receive_event_to_app(self) -> None:
         if self.curr_msg_data_type == "text":
