@@ -18,6 +18,7 @@ from earmark.apps.service.problems import ALWAYS, ProblemError, send_problem, se
 from earmark.apps.service.settings import LISTEN
 
 OPEN = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})  # need no token
+ONCE = (b"host", b"origin", b"authorization", b"content-type", b"content-encoding")
 PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
     "access-control-allow-headers": "authorization, content-type",
@@ -86,9 +87,10 @@ class Guard:
             await send_problem(instead(send), problem)
 
     def _check(self, scope: Scope, headers: Mapping[str, str], is_allowed: bool) -> None:
-        n_hosts = sum(name == b"host" for name, _ in scope["headers"])
-        if n_hosts != 1:
-            raise ProblemError(400, f"The request has {n_hosts} Host headers. Send one.")
+        if len(headers) < len(scope["headers"]):
+            _refuse_doubles([name for name, _ in scope["headers"]])
+        if "host" not in headers:
+            raise ProblemError(400, "The request has 0 Host headers. Send one.")
         host = headers["host"]
         if not self._is_own(host):
             raise ProblemError(
@@ -128,6 +130,17 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _refuse_doubles(names: list[bytes]) -> None:
+    """Raise a problem for a header that may be there once, and that is there more often.
+
+    This service would take one of them, and a proxy before it perhaps another.
+    """
+    for name in ONCE:
+        if (count := names.count(name)) > 1:
+            title = name.decode().title()
+            raise ProblemError(400, f"The request has {count} {title} headers. Send one.")
 
 
 def _counted_path(scope: Scope) -> str:
