@@ -153,10 +153,10 @@ def computers() -> Stub:
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, decoders: Any = None, computers: Any = None
+    settings: Settings, decoders: Any = None, computers: Any = None, hearers: Any = None
 ) -> AsyncIterator[int]:
     """Run a service in this event loop; yield its port."""
-    service = Service(settings, decoders, computers)
+    service = Service(settings, decoders, computers, hearers)
     await service.start()
     ready = asyncio.Event()
     server = make_server(service, ready.set)

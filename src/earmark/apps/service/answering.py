@@ -12,7 +12,9 @@ from starlette.types import Receive
 from earmark.apps.service import frames
 from earmark.apps.service.admission import Admission, BusyError, Memory, Place
 from earmark.apps.service.bodies import check_head, read_recording
+from earmark.apps.service.hearers import Hearers
 from earmark.apps.service.metrics import Metrics
+from earmark.apps.service.plain import plain_wav_s
 from earmark.apps.service.pool import EndedError, LateError, Pool
 from earmark.apps.service.problems import ProblemError
 from earmark.apps.service.settings import Settings
@@ -23,11 +25,16 @@ STATUS_OF = {"length": 413, "memory": 413}  # of kinds of errors; others have 42
 class Service:
     """The processes, the queue and the figures of one running service.
 
-    ``decoders`` and ``computers`` are the processes that decode and compute, if not new ones.
+    ``decoders``, ``computers`` and ``hearers`` are the processes that decode, compute and listen,
+    if not new ones.
     """
 
     def __init__(
-        self, settings: Settings, decoders: Pool | None = None, computers: Pool | None = None
+        self,
+        settings: Settings,
+        decoders: Pool | None = None,
+        computers: Pool | None = None,
+        hearers: Hearers | None = None,
     ) -> None:
         self.settings, limits = settings, settings.limits
         self.metrics, self.admission = Metrics(), Admission(limits)
@@ -42,6 +49,7 @@ class Service:
         computing = {"models": models, "allow_remote": settings.allow_remote}
         self._decoders = decoders or Pool("decode", max(2, settings.workers), decoding)
         self._computers = computers or Pool("compute", settings.workers, computing)
+        self.hearers = hearers or Hearers(settings)
 
     @property
     def is_ready(self) -> bool:
@@ -64,7 +72,7 @@ class Service:
 
     async def close(self) -> None:
         """End the processes."""
-        await asyncio.gather(self._decoders.close(), self._computers.close())
+        await asyncio.gather(self._decoders.close(), self._computers.close(), self.hearers.close())
 
     async def answer(
         self,
@@ -123,12 +131,15 @@ class Service:
             await self._memory.wait(deadline)
         except asyncio.TimeoutError:
             raise _late(self.settings.limits.deadline_s) from None
-        decoded, packed = await self._decode(recording, deadline)
-        seconds = float(decoded["seconds"])
+        seconds = plain_wav_s(recording, self.settings.limits)
+        is_decoded = seconds is None
+        if seconds is None:
+            decoded, recording = await self._decode(recording, deadline)
+            seconds = float(decoded["seconds"])
         place.count(seconds)
         self.admission.observe_length(seconds)
-        message = frames.pack(options, packed)
-        del packed
+        message = frames.pack({**options, "is_decoded": is_decoded}, recording)
+        del recording
         with self._memory.hold(len(message)):
             return await self._compute(message, seconds, deadline), seconds
 
@@ -177,6 +188,13 @@ class Service:
                 "computers_replaced_total": (
                     "counter", "Computing processes that were ended or failed.",
                     self._computers.replaced,
+                ),
+                "streams": ("gauge", "Streams of live sound that are open.", self.hearers.streams),
+                "heard_seconds_total": (
+                    "counter", "Live sound that was scored, in seconds.", self.hearers.heard_s
+                ),
+                "hearers_replaced_total": (
+                    "counter", "Processes for live sound that failed.", self.hearers.replaced
                 ),
             }
         )  # fmt: skip

@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from earmark.apps.service.answering import Service
+from earmark.apps.service.listening import as_request, instead, listen
 from earmark.apps.service.posting import QUERIES, post
 from earmark.apps.service.problems import ALWAYS, ProblemError, send_problem, send_response
+from earmark.apps.service.settings import LISTEN
 
 OPEN = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})  # need no token
 ONCE = (b"host", b"origin", b"authorization", b"content-type", b"content-encoding")
@@ -36,6 +38,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
+        if scope["type"] == "websocket":
+            await self._open(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -60,10 +65,26 @@ class Guard:
             return
         if is_allowed and scope["method"] == "OPTIONS":
             await send_response(send_with_headers, 204, "", b"", PREFLIGHT)
+        elif scope["path"] == LISTEN:
+            text = f"{LISTEN} is a WebSocket. Open it as one."
+            await send_problem(send_with_headers, ProblemError(426, text, {"upgrade": "websocket"}))
         elif scope["method"] == "POST" and scope["path"] in QUERIES:
             await post(self._service, scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
+
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a stream of live sound be opened, or refuse it before the handshake."""
+        request = as_request(scope)
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in request["headers"]}
+        try:
+            self._check(request, headers, headers.get("origin") in self._settings.origins)
+            await listen(self._service.hearers, self._settings, scope, receive, send)
+        except ProblemError as problem:
+            path = LISTEN if scope["path"] == LISTEN else "other"
+            self._service.metrics.answered(path, problem.status)
+            problem.headers.update(ALWAYS)
+            await send_problem(instead(send), problem)
 
     def _check(self, scope: Scope, headers: Mapping[str, str], is_allowed: bool) -> None:
         if len(headers) < len(scope["headers"]):
@@ -124,6 +145,6 @@ def _refuse_doubles(names: list[bytes]) -> None:
 
 def _counted_path(scope: Scope) -> str:
     """Return the path of a route; of any other path only that it is another."""
-    if scope["path"] in QUERIES:
+    if scope["path"] in QUERIES or scope["path"] == LISTEN:
         return str(scope["path"])
     return str(getattr(scope.get("route"), "path", "other"))
