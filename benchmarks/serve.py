@@ -28,8 +28,17 @@ from pathlib import Path
 from machine import describe
 from serving.capacity import capacity
 from serving.common import Bench
+from serving.overload import attacks, overload, slow
+from serving.stopping import reload, term
 
-WHAT = {"capacity": capacity}
+WHAT = {
+    "capacity": capacity,
+    "overload": overload,
+    "slow": slow,
+    "attacks": attacks,
+    "reload": reload,
+    "term": term,
+}
 SECONDS = {"capacity": 10, "overload": 30, "slow": 60, "attacks": 60, "reload": 30, "term": 4}
 ROUNDS = {"capacity": 5, "overload": 1, "slow": 1, "attacks": 1, "reload": 1, "term": 5}
 
@@ -48,6 +57,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--clients", type=int, default=16, help="of a closed loop")
     parser.add_argument("--peak-seconds", type=float, default=10, help="to find the peak")
     parser.add_argument("--rivals", default=sys.executable, help="a Python that has litserve")
+    parser.add_argument("--connections", type=int, default=900, help="most of an open loop")
+    parser.add_argument(
+        "--pause", type=float, default=1, help="seconds between two attacks of a kind"
+    )
     parser.add_argument("--option", action="append", default=[], help="more for earmark serve")
     return parser.parse_args()
 

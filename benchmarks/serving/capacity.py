@@ -77,9 +77,7 @@ def _servers(bench: Bench) -> Iterator[contextlib.AbstractContextManager[tuple[S
     yield _rival(bench, "FastAPI script", "plain_fastapi.py", material.raw)
     found = subprocess.run([python, "-c", "import litserve"], stderr=subprocess.DEVNULL)
     if found.returncode:
-        print(
-            f"LitServe is left out: {python} has no litserve. Run: {python} -m pip install litserve."
-        )
+        print(f"LitServe is left out. Run: {python} -m pip install litserve.")
         return
     for size in BATCHES:
         name = f"LitServe, {f'batches of {size}' if size > 1 else 'no batches'}"
