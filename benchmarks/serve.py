@@ -29,6 +29,7 @@ from machine import describe
 from serving.capacity import capacity
 from serving.common import Bench
 from serving.overload import attacks, overload, slow
+from serving.soak import soak
 from serving.stopping import reload, term
 
 WHAT = {
@@ -38,6 +39,7 @@ WHAT = {
     "attacks": attacks,
     "reload": reload,
     "term": term,
+    "soak": soak,
 }
 SECONDS = {"capacity": 10, "overload": 30, "slow": 60, "attacks": 60, "reload": 30, "term": 4}
 ROUNDS = {"capacity": 5, "overload": 1, "slow": 1, "attacks": 1, "reload": 1, "term": 5}
@@ -58,9 +60,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--peak-seconds", type=float, default=10, help="to find the peak")
     parser.add_argument("--rivals", default=sys.executable, help="a Python that has litserve")
     parser.add_argument("--connections", type=int, default=900, help="most of an open loop")
-    parser.add_argument(
-        "--pause", type=float, default=1, help="seconds between two attacks of a kind"
-    )
+    parser.add_argument("--pause", type=float, default=5, help="seconds between equal attacks")
+    parser.add_argument("--minutes", type=float, default=60, help="of the mixed load")
+    parser.add_argument("--row-seconds", type=float, default=60, help="of a row of the mixed load")
+    parser.add_argument("--no-hup", action="store_true", help="leave HUP out of the mixed load")
     parser.add_argument("--option", action="append", default=[], help="more for earmark serve")
     return parser.parse_args()
 

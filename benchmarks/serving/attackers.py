@@ -12,6 +12,11 @@ import sys
 import time
 from dataclasses import dataclass, field
 
+MOST_S = 30.0  # of one attack
+CLOSED = 0  # stands for a connection that was closed without an answer
+# These need the small limits that the tests set.
+LEFT_OUT = {"more connections than allowed", "more requests than allowed"}
+
 
 @dataclass
 class Seen:
@@ -28,10 +33,11 @@ async def main(port: int, pause_s: float) -> None:
     """Attack until a line comes."""
     from attacks import ATTACKS  # tests/helpers
 
-    seen = [Seen(attack.name) for attack in ATTACKS]
+    attacks = [attack for attack in ATTACKS if attack.name not in LEFT_OUT]
+    seen = [Seen(attack.name) for attack in attacks]
     tasks = [
-        asyncio.ensure_future(_repeat(attack, own, port, pause_s, k / len(ATTACKS)))
-        for k, (attack, own) in enumerate(zip(ATTACKS, seen, strict=True))
+        asyncio.ensure_future(_repeat(attack, own, port, pause_s, k / len(attacks)))
+        for k, (attack, own) in enumerate(zip(attacks, seen, strict=True))
     ]
     print("ready", flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
@@ -42,19 +48,20 @@ async def main(port: int, pause_s: float) -> None:
     print(json.dumps(rows), flush=True)
 
 
-async def _repeat(attack, seen: Seen, port: int, pause_s: float, after_s: float) -> None:
-    await asyncio.sleep(after_s)
+async def _repeat(attack, seen: Seen, port: int, pause_s: float, share: float) -> None:
+    await asyncio.sleep(share * pause_s)
     while True:
         began = time.perf_counter()
         try:
-            reply = await attack.run(port)
-            problem = attack.problem(reply)
+            answers = await asyncio.wait_for(attack.run(port), MOST_S)
+            statuses = [answer.status for answer in answers] or [CLOSED]
+            problem = "" if set(statuses) <= set(attack.statuses) else f"status {statuses[:3]}"
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
         seen.count += 1
         seen.slowest_s = max(seen.slowest_s, round(time.perf_counter() - began, 2))
         if problem:
-            seen.wrong.append(str(problem)[:200])
+            seen.wrong.append(problem[:200])
         else:
             seen.right += 1
         await asyncio.sleep(pause_s)

@@ -17,11 +17,15 @@ AGAIN_S = 0.05  # before a client whose connection failed is free again
 
 @dataclass(frozen=True)
 class Ask:
-    """A request as bytes; ``expected`` is the body of its answer, if that is known."""
+    """A request as bytes; ``expected`` is the body of its answer, if that is known.
+
+    After one that ``is_cut``, because its body is not sent, the connection cannot be used again.
+    """
 
     content: bytes
     expected: bytes | None = None
     name: str = ""
+    is_cut: bool = False
 
 
 def request(
@@ -50,7 +54,7 @@ def connect(port: int) -> tuple[socket.socket, int]:
 class Client:
     """Sends one request after the other; ``keeps`` its connection, or opens one for each.
 
-    ``done`` is called when it is free again.
+    ``done`` is called when it is free again; ``is_refused`` says that its last answer was no 200.
     """
 
     def __init__(
@@ -59,7 +63,7 @@ class Client:
         self._loop, self._port, self._tally, self._done = loop, port, tally, done
         self._keeps, self._sock, self._mask = keeps, None, 0
         self._buffer, self._answered = bytearray(), 0
-        self.is_busy, self.due = False, 0.0
+        self.is_busy, self.due, self.is_refused = False, 0.0, False
         self.statuses: Counter[str] = Counter()
 
     def send(self, ask: Ask, due: float) -> None:
@@ -147,12 +151,13 @@ class Client:
         self._answered += 1
         if self.is_busy:
             tally.record(status, self.due, now)
+            self.is_refused = status != 200
             self.statuses[f"{self._ask.name} {status}"] += 1
             if status == 200 and self._ask.expected is not None:
                 tally.checked += 1
                 tally.wrong += body != self._ask.expected
             self._has_answer = True
-        if b"connection: close" in head or not self._keeps:
+        if b"connection: close" in head or not self._keeps or self._ask.is_cut:
             self._free(closes=True)
         elif not self._left:
             self._free(closes=False)

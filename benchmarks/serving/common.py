@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from machine import earmark, write
@@ -33,6 +33,8 @@ for name in sys.argv[1:]:
 print(json.dumps(found))
 """
 
+Rows = list[dict[str, object]]
+
 
 @dataclass
 class Bench:
@@ -40,7 +42,6 @@ class Bench:
 
     given: argparse.Namespace
     folder: Path
-    rows: dict[str, list[dict[str, object]]] = field(default_factory=dict)
 
     @functools.cached_property
     def model(self) -> Path:
@@ -80,12 +81,21 @@ class Bench:
         load.closed(self.clients, keeps)
         return load.run(self.given.peak_seconds).goodput
 
-    def keep(self, name: str, rows: list[dict[str, object]], python: str = sys.executable) -> None:
-        """Print a table and write results/serve_NAME.csv, with the versions in each row."""
+    def keep(
+        self,
+        name: str,
+        rows: Rows,
+        python: str = sys.executable,
+        shows: Rows | None = None,
+    ) -> None:
+        """Print a table and write results/serve_NAME.csv, with the versions in each row.
+
+        ``shows`` are the rows that are printed, if not all.
+        """
         own = versions(python)
-        shown = [{key: value for key, value in row.items() if value != ""} for row in rows]
-        for row in shown:
-            print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+        for row in rows if shows is None else shows:
+            words = [f"{key} {value}" for key, value in row.items() if value != ""]
+            print("  ".join(words), flush=True)
         write(f"serve_{name}", [{**row, "versions": own} for row in rows])
 
 

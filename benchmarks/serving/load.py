@@ -15,6 +15,7 @@ from .tally import Tally
 PATIENCE_S = 60.0  # of a client for an answer
 AFTER_S = 10.0  # for the answers to what was sent before the end of a load
 HEALTH_S = 0.1
+REFUSED_S = 0.1  # before a client of a closed loop asks again after a refusal
 
 
 class Load:
@@ -24,6 +25,8 @@ class Load:
     ----------
     main, health : Tally
         What the clients of the load saw, and those that ask ``/healthz``.
+    is_open : bool
+        Whether new requests are sent.
     """
 
     def __init__(self, port: int, asks: Sequence[Ask]) -> None:
@@ -32,10 +35,10 @@ class Load:
         self._asks = itertools.cycle(asks)
         self._clients: list[Client] = []
         self._slow: list[Slow] = []
-        self._is_open = True
+        self.is_open = True
 
     def closed(self, clients: int, keeps: bool = True, at_s: float = 0.0) -> None:
-        """Let so many clients ask, each again as soon as it has an answer."""
+        """Let so many clients ask, each again once it has its answer; 0.1 s later if refused."""
         for _ in range(clients):
             client = Client(self.loop, self.port, self.main, self._again, keeps)
             self._clients.append(client)
@@ -53,28 +56,28 @@ class Load:
         def arrive() -> None:
             nonlocal due
             now = clock()
-            while due <= now and self._is_open:
+            while due <= now and self.is_open:
                 self.main.delays.append(now - due)
                 if free:
                     free.popleft().send(next(self._asks), due)
                 else:
                     self.main.unsent += 1
                 due += draw.expovariate(rate)
-            if self._is_open:
+            if self.is_open:
                 self.loop.at(due, arrive)
 
         self.loop.at(due, arrive)
 
     def watch_health(self) -> None:
         """Ask ``/healthz`` on a connection of its own."""
-        ask = Ask(request("/healthz"))
+        ask = Ask(request("/healthz"), name="health")
         client = Client(self.loop, self.port, self.health, lambda _: None, True)
         self._clients.append(client)
 
         def probe() -> None:
             if client.is_busy:
                 self.health.unsent += 1
-            elif self._is_open:
+            elif self.is_open:
                 client.send(ask, clock())
 
         self.loop.every(HEALTH_S, probe)
@@ -100,7 +103,7 @@ class Load:
         for tally in (self.main, self.health):
             tally.seconds = clock() - began
         self.main.load_cpu_s = time.thread_time() - cpu
-        self._is_open = False
+        self.is_open = False
         in_time = {status: len(x) for status, x in self.main.latency.items()}
         self.loop.run(clock() + AFTER_S, lambda: not any(c.is_busy for c in self._clients))
         self.main.late += sum(client.is_busy for client in self._clients)
@@ -121,7 +124,10 @@ class Load:
         return sum((client.statuses for client in self._clients), Counter())
 
     def _again(self, client: Client) -> None:
-        if self._is_open:
+        if client.is_refused:
+            client.is_refused = False
+            self.loop.at(clock() + REFUSED_S, lambda: self._again(client))
+        elif self.is_open:
             client.send(next(self._asks), clock())
 
     def _end_waiting(self) -> None:

@@ -60,9 +60,9 @@ def clips() -> list[bytes]:
     return [encoded(x) for _, x in recordings()]
 
 
-def raw(body: bytes, kind: str = "audio/wav") -> bytes:
+def raw(body: bytes, kind: str = "audio/wav", **headers: str) -> bytes:
     """Return a request whose body is a file."""
-    return request("/v1/predict", body, {"Content-Type": kind})
+    return request("/v1/predict", body, {"Content-Type": kind, **headers})
 
 
 def form(body: bytes, name: str = "file") -> bytes:

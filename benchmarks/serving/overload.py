@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from . import host, material
@@ -21,6 +21,7 @@ from .tally import Tally
 TIMES = 10  # the peak
 SLOW = 500
 ATTACKERS = Path(__file__).parent / "attackers.py"
+ATTACKED = ("--max-seconds", 10, "--max-bytes", 200_000, "--header-timeout", 1, "--body-timeout", 2)
 HELPERS = Path(__file__).parents[2] / "tests" / "helpers"
 
 
@@ -99,29 +100,38 @@ def slow(bench: Bench) -> None:
 
 def attacks(bench: Bench) -> None:
     """Write results/serve_attacks.csv: what attacks cost others, and serve_attackers.csv."""
+    sys.path.insert(0, str(HELPERS))
+    from attacks import TOKEN
+
+    contents = [material.raw(body, Authorization=f"Bearer {TOKEN}") for body in bench.bodies]
     rows: list[dict[str, object]] = []
     answers: list[dict[str, object]] = []
-    with host.pinned(), bench.earmark_serve() as server:
-        asks = material.asks(server, bench.contents)
+    with host.pinned(), bench.earmark_serve("--token", TOKEN, *ATTACKED) as server:
+        asks = material.asks(server, contents)
         bench.peak(server, asks)  # warm
         for is_with in _in_turns(bench.given.rounds):
-            seconds = bench.seconds if is_with else bench.seconds / 2
-            load = Load(server.port, asks)
+            load, before = Load(server.port, asks), server.cpu_s()
             load.closed(bench.clients)
-            if is_with:
-                with _attackers(server, bench) as attackers:
-                    tally = load.run(seconds)
-                    answers = json.loads(attackers.communicate(b"\n")[0])
-            else:
-                tally = load.run(seconds)
-            count = sum(int(str(row["count"])) for row in answers) if is_with else 0
-            right = sum(int(str(row["right"])) for row in answers) if is_with else 0
-            own = {"attacks": count, "refused_rightly": right}
-            rows.append({**own, **tally.row()})
+            with contextlib.ExitStack() as stack:
+                if is_with:
+                    attackers = stack.enter_context(_attackers(server, bench))
+                tally = load.run(bench.seconds if is_with else bench.seconds / 2)
+                spent = server.cpu_s() - before
+                answers = json.loads(attackers.communicate(b"\n")[0]) if is_with else answers
+            total = [sum(int(str(row[key])) for row in answers) for key in ("count", "right")]
+            rows.append(
+                {
+                    "attacks": total[0] if is_with else 0,
+                    "refused_rightly": total[1] if is_with else 0,
+                    "attacks_per_s": round(total[0] / tally.seconds, 1) if is_with else 0,
+                    "per_cpu_s": round(tally.answers / spent, 1),
+                    **tally.row(),
+                }
+            )
             settle()
     _add_shares(rows, "attacks")
     bench.keep("attacks", rows)
-    bench.keep("attackers", answers)
+    bench.keep("attackers", answers, shows=[row for row in answers if row["wrong"]])
 
 
 def _in_turns(rounds: int) -> Iterator[bool]:
@@ -141,7 +151,7 @@ def _add_shares(rows: list[dict[str, object]], what: str) -> None:
                 row[f"percent_of_{name}"] = percent(float(str(row[key])), sum(near) / 2)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _attackers(server: Server, bench: Bench) -> Iterator[subprocess.Popen[bytes]]:
     """Run the attackers in a process of their own; a line on their input ends them."""
     path = os.pathsep.join(filter(None, [str(HELPERS), os.environ.get("PYTHONPATH", "")]))
