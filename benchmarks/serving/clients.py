@@ -61,7 +61,8 @@ class Client:
         self, loop: Loop, port: int, tally: Tally, done: Callable[[Client], None], keeps: bool
     ) -> None:
         self._loop, self._port, self._tally, self._done = loop, port, tally, done
-        self._keeps, self._sock, self._mask = keeps, None, 0
+        self._keeps, self._mask = keeps, 0
+        self._sock: socket.socket | None = None
         self._buffer, self._answered = bytearray(), 0
         self.is_busy, self.due, self.is_refused = False, 0.0, False
         self.statuses: Counter[str] = Counter()

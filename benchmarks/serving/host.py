@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+MEMORY = ("Pss:", "Pss_Anon:", "Rss:")  # of smaps_rollup
 TICKS = os.sysconf("SC_CLK_TCK")
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": "1"}
 START_S = 180.0
@@ -45,9 +46,14 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Usage:
-    """What the processes of a server use: memory in megabytes, and numbers."""
+    """What the processes of a server use: memory in megabytes, and numbers.
+
+    ``pss_mb`` has a share of each page that others use as well, such as those of libraries: it
+    falls if another program loads the same ones. ``own_mb`` is the part that is no file's.
+    """
 
     pss_mb: float
+    own_mb: float
     rss_mb: float
     files: int
     threads: int
@@ -70,17 +76,17 @@ class Server:
 
     def usage(self) -> Usage:
         """Return what the processes use now; one that ends meanwhile counts as nothing."""
-        pss, rss, files, threads, processes = 0.0, 0.0, 0, 0, 0
+        memory, numbers = [0.0, 0.0, 0.0], [0, 0, 0]
         for pid, stat in self._stats():
             if stat[0] == "Z":
                 continue
             with contextlib.suppress(OSError):
                 lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-                sizes = {line.split()[0]: line.split()[1] for line in lines[1:]}
-                files += len(os.listdir(f"/proc/{pid}/fd"))
-                pss, rss = pss + int(sizes["Pss:"]) / 1024, rss + int(sizes["Rss:"]) / 1024
-                threads, processes = threads + int(stat[17]), processes + 1
-        return Usage(round(pss, 1), round(rss, 1), files, threads, processes)
+                sizes = {line.split()[0]: int(line.split()[1]) / 1024 for line in lines[1:]}
+                files = len(os.listdir(f"/proc/{pid}/fd"))
+                memory = [x + sizes[key] for x, key in zip(memory, MEMORY, strict=True)]
+                numbers = [x + y for x, y in zip(numbers, (files, int(stat[17]), 1), strict=True)]
+        return Usage(*(round(x, 1) for x in memory), *numbers)
 
     def signal(self, number: int) -> None:
         """Send a signal to the first process only, as a supervisor does."""
@@ -161,9 +167,9 @@ class Watch:
         self._end.set()
         self._thread.join()
 
-    def most_mb(self) -> float:
-        """Return the largest memory (PSS) that was seen."""
-        return max(sample.pss_mb for sample in self.samples)
+    def most(self, name: str) -> float:
+        """Return the largest number that was seen."""
+        return max(float(getattr(sample, name)) for sample in self.samples)
 
     def take(self) -> Usage:
         """Return the medians since the last call."""

@@ -13,6 +13,7 @@ from .loop import Loop, clock
 from .tally import Tally
 
 PATIENCE_S = 60.0  # of a client for an answer
+LOOK_S = 0.02  # between two looks whether all is answered
 AFTER_S = 10.0  # for the answers to what was sent before the end of a load
 HEALTH_S = 0.1
 REFUSED_S = 0.1  # before a client of a closed loop asks again after a refusal
@@ -105,7 +106,8 @@ class Load:
         self.main.load_cpu_s = time.thread_time() - cpu
         self.is_open = False
         in_time = {status: len(x) for status, x in self.main.latency.items()}
-        self.loop.run(clock() + AFTER_S, lambda: not any(c.is_busy for c in self._clients))
+        self.loop.every(LOOK_S, self._stop_if_idle)
+        self.loop.run(clock() + AFTER_S)
         self.main.late += sum(client.is_busy for client in self._clients)
         self.main.cut(in_time)
         for peer in [*self._clients, *self._slow]:
@@ -129,6 +131,10 @@ class Load:
             self.loop.at(clock() + REFUSED_S, lambda: self._again(client))
         elif self.is_open:
             client.send(next(self._asks), clock())
+
+    def _stop_if_idle(self) -> None:
+        if not any(client.is_busy for client in self._clients):
+            self.loop.stop()
 
     def _end_waiting(self) -> None:
         for client in self._clients:

@@ -55,15 +55,20 @@ class Loop:
 
         self.at(clock(), again)
 
-    def run(self, until: float, is_done: Callable[[], bool] = lambda: False) -> None:
-        """Run until a time, or until ``is_done``."""
-        while (now := clock()) < until and not is_done():
+    def run(self, until: float) -> None:
+        """Run until a time, or until :meth:`stop`."""
+        self._is_stopped = False
+        while (now := clock()) < until and not self._is_stopped:
             while self._timers and self._timers[0][0] <= now:
                 heapq.heappop(self._timers)[2]()
             wake = min(until, self._timers[0][0]) if self._timers else until
             for fd, mask in self._epoll.poll(max(0.0, wake - clock())):
                 if (peer := self._peers.get(fd)) is not None:
                     peer.ready(mask)
+
+    def stop(self) -> None:
+        """Let :meth:`run` return."""
+        self._is_stopped = True
 
     def close(self) -> None:
         """Free the descriptor."""

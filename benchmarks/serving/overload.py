@@ -55,7 +55,7 @@ def _overloaded(
         load.open(TIMES * peak, bench.given.connections, keeps)
         load.watch_health()
         tally = load.run(bench.seconds)
-        most = watch.most_mb()
+        most, own = watch.most("pss_mb"), watch.most("own_mb")
         settle(5.0)
         watch.take()
         settle(2.0)
@@ -70,6 +70,8 @@ def _overloaded(
         "mb_most": most,
         "mb_more": round(most - before.pss_mb, 1),
         "mb_after": after.pss_mb,
+        "own_mb_more": round(own - before.own_mb, 1),
+        "own_mb_after": round(after.own_mb - before.own_mb, 1),
         "health_p50_ms": load.health.ms(50),
         "health_p99_ms": load.health.ms(99),
         "health_answers": f"{load.health.answers} of {load.health.sent}",
@@ -162,8 +164,9 @@ def _attackers(server: Server, bench: Bench) -> Iterator[subprocess.Popen[bytes]
         env={**os.environ, "PYTHONPATH": path},
     )
     assert process.stdout is not None
-    process.stdout.readline()  # it is ready
     try:
+        if not process.stdout.readline():
+            sys.exit("the attackers did not start; look at the lines above")
         yield process
     finally:
         process.kill()

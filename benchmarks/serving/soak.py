@@ -185,7 +185,7 @@ def _end(minutes: Minutes, rate: float) -> dict[str, object]:
     end: dict[str, object] = {
         "minutes": total, "rate_per_s": round(rate, 1), "compared_from_minute": own[0]["minute"],
     }  # fmt: skip
-    for name in ("pss_mb", "files", "threads", "processes"):
+    for name in ("pss_mb", "own_mb", "files", "threads", "processes"):
         y = np.array([float(str(row[name])) for row in own])
         end[f"{name}_first"], end[f"{name}_last"], end[f"{name}_most"] = y[0], y[-1], y.max()
         end[f"{name}_change_percent"] = round(100 * (y[-1] / y[0] - 1), 1)
