@@ -203,16 +203,15 @@ class Backbone(nn.Module):
         """
         windows, valid = windows.to(self.device), valid.to(self.device)
         bands = {y.name: y.bands for y in self.info.layers if layers is None or y.name in layers}
-        order, parts, drops = [], [], self.info.drops_rounding
+        order, parts = [], []
         for rows, x in self.inputs(windows, valid):
             real = valid[rows]
             order.append(rows)
-            parts.append(
-                {
-                    name: layer_stats(y, self.weigh(name, y, real), bands[name], drops)
-                    for name, y in self.engine(x, bands)
-                }
-            )
+            part = {
+                name: layer_stats(y, self.weigh(name, y, real), bands[name])
+                for name, y in self.engine(x, bands)
+            }
+            parts.append(_all_without_rounding(part) if self.info.drops_rounding else part)
         if len(parts) == 1:
             return parts[0]
         back = torch.cat(order).argsort()
@@ -371,8 +370,9 @@ def layer_stats(
     var = share @ (flat - mean).square_()
     mean, var = (s.view(batch, bands, width // bands, channels) for s in (mean, var))
     band = mean.mean(2)  # (B, bands, C)
-    var = var.mean(2) + (mean - band[:, :, None]).square().mean(2)
-    mean, var = (s.transpose(1, 2).flatten(1) for s in (band, var))
+    if width > bands:
+        var = var.mean(2) + (mean - band[:, :, None]).square().mean(2)
+    mean, var = (s.view(batch, bands, channels).transpose(1, 2).flatten(1) for s in (band, var))
     return LayerStats(frames, mean, without_rounding(mean, var) if drops_rounding else var)
 
 
@@ -394,3 +394,14 @@ def without_rounding(mean: Tensor, var: Tensor) -> Tensor:
     count as a deviation, and the square root in a head's features would enlarge it.
     """
     return var.masked_fill(var.detach().sqrt() <= ROUNDING * mean.detach().abs(), 0)
+
+
+def _all_without_rounding(stats: Mapping[str, LayerStats]) -> dict[str, LayerStats]:
+    """Apply :func:`without_rounding` to all layers together: a small operation costs its call."""
+    sizes = [layer.mean.shape[1] for layer in stats.values()]
+    means, variances = (torch.cat([layer[k] for layer in stats.values()], 1) for k in (1, 2))
+    parts = without_rounding(means, variances).split_with_sizes(sizes, 1)
+    return {
+        name: layer._replace(var=var)
+        for (name, layer), var in zip(stats.items(), parts, strict=True)
+    }

@@ -37,6 +37,8 @@ def merge(stats: LayerStats) -> LayerStats:
     uncut clip.
     """
     frames, mean, var = (s.double() for s in stats)
+    if len(frames) == 1:  # it is its own mean
+        return LayerStats(frames, mean, var)
     share = (frames / frames.sum().clamp_min(1e-9))[:, None]
     total = (share * mean).sum(0)
     spread = (share * (var + (mean - total).square())).sum(0)
@@ -48,13 +50,13 @@ def pool(info: BackboneInfo, stats: Mapping[str, LayerStats]) -> np.ndarray:
 
     The embedding is rounded as in the store.
     """
-    parts = []
-    for layer in info.layers:
-        _, mean, var = merge(stats[layer.name])
-        if info.drops_rounding:
-            var = without_rounding(mean, var)
-        parts += [mean[0], var[0].sqrt()]
-    return as_stored(torch.cat(parts).numpy())
+    merged = [merge(stats[layer.name]) for layer in info.layers]
+    mean, var = torch.cat([s.mean[0] for s in merged]), torch.cat([s.var[0] for s in merged])
+    if info.drops_rounding:
+        var = without_rounding(mean, var)
+    sizes = [layer.size for layer in info.layers]
+    halves = zip(mean.split_with_sizes(sizes), var.sqrt().split_with_sizes(sizes), strict=True)
+    return as_stored(torch.cat([half for pair in halves for half in pair]).numpy())
 
 
 def merge_section(section: WindowStats) -> WindowStats:

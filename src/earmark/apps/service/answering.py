@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
-from starlette.requests import Request
+from starlette.types import Receive
 
 from earmark.apps.service import frames
 from earmark.apps.service.admission import Admission, BusyError, Memory, Place
@@ -66,15 +67,23 @@ class Service:
         await asyncio.gather(self._decoders.close(), self._computers.close())
 
     async def answer(
-        self, request: Request, path: str, model: str | None, options: dict[str, Any]
+        self,
+        receive: Receive,
+        headers: Mapping[str, str],
+        path: str,
+        model: str | None,
+        options: Mapping[str, Any],
     ) -> bytes:
-        """Return the JSON that answers a request to ``path``, or raise a problem."""
+        """Return the JSON that answers a request to ``path``.
+
+        Raises a problem, or DisconnectError if the client has gone.
+        """
         began = asyncio.get_running_loop().time()
         name = self._model(path, model)
-        check_head(request.headers, self.settings.limits)
+        check_head(headers, self.settings.limits)
         self.check_place()
         with self.admission.enter() as place:
-            recording = await read_recording(request, self.settings.limits)
+            recording = await read_recording(receive, headers, self.settings.limits)
             answer, seconds = await self._answer(place, recording, {"model": name, **options})
         self.metrics.computed(seconds, asyncio.get_running_loop().time() - began)
         return answer

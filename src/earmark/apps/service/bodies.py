@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from email.message import Message
 from typing import Any
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
-from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 from earmark.apps.service.problems import ProblemError
 from earmark.apps.service.settings import Limits
@@ -18,6 +17,10 @@ FORM = "multipart/form-data"
 MOST_PARTS = 8  # of a form
 FORM_BYTES = 64 * 1024  # that a form may have beside its file
 RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
+
+
+class DisconnectError(Exception):
+    """A connection that ended before the body of its request did."""
 
 
 def check_head(headers: Mapping[str, str], limits: Limits) -> None:
@@ -38,18 +41,15 @@ def check_head(headers: Mapping[str, str], limits: Limits) -> None:
         raise _too_large(limits)
 
 
-async def read_recording(request: Request, limits: Limits) -> bytes:
-    """Return the bytes of the recording; raise a problem if they are too slow or too many."""
-    try:
-        body = await asyncio.wait_for(_read(request, _most_bytes(limits), limits), limits.body_s)
-    except asyncio.TimeoutError:
-        text = (
-            f"The body did not come within {limits.body_s:g} s. Send it faster, or a shorter one."
-        )
-        raise ProblemError(408, text, {"connection": "close"}) from None
-    except ClientDisconnect:
-        raise ProblemError(400, "The connection ended before the body did.") from None
-    recording = _file_of(request.headers["content-type"], body) if _is_form(request) else body
+async def read_recording(receive: Receive, headers: Mapping[str, str], limits: Limits) -> bytes:
+    """Return the bytes of the recording.
+
+    Raises a problem if they are too many, and DisconnectError if they do not come.
+    """
+    body = await _read(receive, _most_bytes(limits), limits)
+    content_type = headers.get("content-type", "")
+    is_form = content_type.lower().startswith(FORM)
+    recording = _file_of(content_type, body) if is_form else body
     if len(recording) > limits.body_bytes:
         raise _too_large(limits)
     if not recording:
@@ -57,18 +57,19 @@ async def read_recording(request: Request, limits: Limits) -> bytes:
     return recording
 
 
-async def _read(request: Request, most: int, limits: Limits) -> bytes:
-    parts, size = [], 0
-    async for part in request.stream():
+async def _read(receive: Receive, most: int, limits: Limits) -> bytes:
+    parts, size, is_whole = [], 0, False
+    while not is_whole:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise DisconnectError
+        part = message.get("body", b"")
+        is_whole = not message.get("more_body", False)
         size += len(part)
         if size > most:
             raise _too_large(limits)
         parts.append(part)
     return b"".join(parts)
-
-
-def _is_form(request: Request) -> bool:
-    return request.headers.get("content-type", "").lower().startswith(FORM)
 
 
 def _most_bytes(limits: Limits) -> int:

@@ -1,8 +1,8 @@
 """The process that decodes recordings, and the one that computes: ``python -m`` starts it.
 
-It reads messages from its standard input and writes an answer to each. It ends when its input
-ends, which is when the service has ended, however that came. A signal to stop is the service's
-business: the answers to what was accepted are still to come.
+It reads messages from its standard input and writes an answer to each, in their order. It ends when
+its input ends, which is when the service has ended, however that came. A signal to stop is the
+service's business: the answers to what was accepted are still to come.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from earmark.apps.service import frames
 from earmark.apps.service.decoding import Decoder
 from earmark.errors import EarmarkError
 
-Answer = tuple[dict[str, Any], bytes]
-Handler = Callable[[dict[str, Any], bytes], Answer]
+Handler = Callable[[list[frames.Message]], Sequence[frames.Message]]
 
 
 def main() -> None:
@@ -36,18 +37,45 @@ def main() -> None:
         target.write(frames.pack({"error": str(error)}))
         return
     target.write(frames.pack(hello))
-    while (message := frames.read(source)) is not None:
-        value, body = handle(*message)
-        target.write(frames.pack(value, body))
+    for messages in _batches(source, hello.get("at_once", 1)):
+        for value, body in handle(messages):
+            target.write(frames.pack(value, body))
 
 
 def _role(role: str, settings: dict[str, Any]) -> tuple[dict[str, Any], Handler]:
+    """Return what a process says when it is ready, and what answers messages."""
     if role == "decode":
-        return {}, Decoder(settings).answer
+        decoder = Decoder(settings)
+        return {}, lambda messages: [decoder.answer(*message) for message in messages]
     from earmark.apps.service.computing import Computer
 
     computer = Computer(settings)
     return computer.hello(), computer.answer
+
+
+def _batches(source: BinaryIO, most: int) -> Iterator[list[frames.Message]]:
+    """Yield the messages that have come since the last batch, at most ``most`` of them."""
+    if most == 1:
+        while (message := frames.read(source)) is not None:
+            yield [message]
+        return
+    waiting: queue.SimpleQueue[frames.Message | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        while (message := frames.read(source)) is not None:
+            waiting.put(message)
+        waiting.put(None)
+
+    threading.Thread(target=read, name="earmark-read", daemon=True).start()
+    while (first := waiting.get()) is not None:
+        batch, is_last = [first], False
+        while len(batch) < most and not is_last and not waiting.empty():
+            following = waiting.get()
+            is_last = following is None
+            batch += [] if following is None else [following]
+        yield batch
+        if is_last:
+            return
 
 
 def _streams() -> tuple[BinaryIO, BinaryIO]:

@@ -6,11 +6,12 @@ says.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import struct
+from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+Message = tuple[dict[str, Any], bytes]
 _SIZES = struct.Struct(">IQ")
 MOST_TEXT = 2**26  # bytes of the JSON; that of a long recording has one entry for each block
 MOST_BYTES = 2**32
@@ -31,7 +32,7 @@ def unpack_text(message: bytes) -> tuple[bytes, memoryview]:
     return message[_SIZES.size : at], memoryview(message)[at:]
 
 
-def read(file: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
+def read(file: BinaryIO) -> Message | None:
     """Read a message from a file; None at its end."""
     begin = _exactly(file, _SIZES.size)
     if begin is None:
@@ -41,14 +42,28 @@ def read(file: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
     return None if text is None or body is None else (json.loads(text), body)
 
 
-async def receive(stream: asyncio.StreamReader) -> tuple[dict[str, Any], bytes]:
-    """Read a message from a stream; IncompleteReadError if the other side has ended."""
-    text_bytes, body_bytes = _sizes(await stream.readexactly(_SIZES.size))
-    text = await stream.readexactly(text_bytes)
-    return json.loads(text), await stream.readexactly(body_bytes)
+class Unpacker:
+    """Takes bytes in parts and returns the messages that are whole."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def feed(self, part: bytes) -> Iterator[Message]:
+        """Add bytes; yield each message that is whole now. ValueError if they are none."""
+        self._bytes += part
+        while len(self._bytes) >= _SIZES.size:
+            text_bytes, body_bytes = _sizes(self._bytes[: _SIZES.size])
+            at = _SIZES.size + text_bytes
+            end = at + body_bytes
+            if len(self._bytes) < end:
+                return
+            with memoryview(self._bytes) as view:
+                value, body = json.loads(bytes(view[_SIZES.size : at])), bytes(view[at:end])
+            del self._bytes[:end]
+            yield value, body
 
 
-def _sizes(begin: bytes) -> tuple[int, int]:
+def _sizes(begin: bytes | bytearray) -> tuple[int, int]:
     text_bytes, body_bytes = _SIZES.unpack(begin)
     if text_bytes > MOST_TEXT or body_bytes > MOST_BYTES:
         raise ValueError("the message is too long")

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+from collections.abc import Mapping
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from earmark.apps.service.answering import Service
-from earmark.apps.service.problems import MEDIA_TYPE, ProblemError, problem_body
-from earmark.apps.service.settings import DETECT, PREDICT
+from earmark.apps.service.posting import QUERIES, post
+from earmark.apps.service.problems import ALWAYS, ProblemError, send_problem, send_response
 
 OPEN = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})  # need no token
 PREFLIGHT = {
@@ -21,11 +21,7 @@ PREFLIGHT = {
     "access-control-allow-headers": "authorization, content-type",
     "access-control-max-age": "600",
 }
-ALWAYS = {
-    "x-content-type-options": "nosniff",
-    "cache-control": "no-store",
-    "referrer-policy": "no-referrer",
-}
+PAIRS = [(name.encode(), value.encode()) for name, value in ALWAYS.items()]
 
 
 class Guard:
@@ -42,35 +38,38 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         origin = headers.get("origin")
         is_allowed = origin in self._settings.origins
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = MutableHeaders(scope=message)
-                own.update(ALWAYS)
+                own = [*message.get("headers", ()), *PAIRS]
                 if is_allowed and origin is not None:
-                    own["access-control-allow-origin"] = origin
-                    own["vary"] = "Origin"
+                    own.append((b"access-control-allow-origin", origin.encode("latin-1")))
+                    own.append((b"vary", b"Origin"))
+                message["headers"] = own
                 self._service.metrics.answered(_counted_path(scope), message["status"])
             await send(message)
 
         try:
             self._check(scope, headers, is_allowed)
-            if scope["method"] == "POST" and scope["path"] in (PREDICT, DETECT):
-                self._service.check_place()
         except ProblemError as problem:
-            await _respond(send_with_headers, problem.status, problem.detail, problem.headers)
+            await send_problem(send_with_headers, problem)
             return
         if is_allowed and scope["method"] == "OPTIONS":
-            await _respond(send_with_headers, 204, "", PREFLIGHT)
-            return
-        await self._app(scope, receive, send_with_headers)
+            await send_response(send_with_headers, 204, "", b"", PREFLIGHT)
+        elif scope["method"] == "POST" and scope["path"] in QUERIES:
+            await post(self._service, scope, receive, send_with_headers)
+        else:
+            await self._app(scope, receive, send_with_headers)
 
-    def _check(self, scope: Scope, headers: Headers, is_allowed: bool) -> None:
-        host = headers.get("host", "")
-        if len(headers.getlist("host")) != 1 or not self._is_own(host):
+    def _check(self, scope: Scope, headers: Mapping[str, str], is_allowed: bool) -> None:
+        n_hosts = sum(name == b"host" for name, _ in scope["headers"])
+        if n_hosts != 1:
+            raise ProblemError(400, f"The request has {n_hosts} Host headers. Send one.")
+        host = headers["host"]
+        if not self._is_own(host):
             raise ProblemError(
                 403,
                 f"The service does not know the host {host[:80]!r}. Start it with --allow-host"
@@ -112,14 +111,6 @@ class Guard:
 
 def _counted_path(scope: Scope) -> str:
     """Return the path of a route; of any other path only that it is another."""
-    if scope["path"] in (PREDICT, DETECT):
+    if scope["path"] in QUERIES:
         return str(scope["path"])
     return str(getattr(scope.get("route"), "path", "other"))
-
-
-async def _respond(send: Send, status: int, detail: str, headers: dict[str, str]) -> None:
-    body = problem_body(status, detail) if status >= 400 else b""
-    own = {"content-type": MEDIA_TYPE, "content-length": str(len(body))} if body else {}
-    pairs = [(k.encode(), v.encode()) for k, v in {**own, **headers}.items()]
-    await send({"type": "http.response.start", "status": status, "headers": pairs})
-    await send({"type": "http.response.body", "body": body})

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from earmark.apps.service import frames
 from earmark.apps.service.settings import TOKEN_VARIABLE
@@ -19,6 +19,7 @@ from earmark.errors import EarmarkError
 MODULE = "earmark.apps.service.child"
 START_S = 120.0  # for a process to load its libraries and networks
 END_S = 2.0  # for a process to end after its input has ended
+Answer = frames.Message
 PAUSES_S = (0.0, 0.5, 2.0, 10.0)  # before a process is started again and again
 
 
@@ -30,11 +31,16 @@ class EndedError(Exception):
     """A process that ended instead of answering."""
 
 
-class Child:
-    """One process: see :mod:`earmark.apps.service.child`."""
+class Child(asyncio.SubprocessProtocol):
+    """One process: see :mod:`earmark.apps.service.child`. It answers messages in their order."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._unpacker = frames.Unpacker()
+        self._answers: collections.deque[asyncio.Future[Answer]] = collections.deque()
+        self._exited = self._loop.create_future()
+        self._process: asyncio.SubprocessTransport
+        self._input: asyncio.WriteTransport
         self.hello: dict[str, Any] = {}
 
     @classmethod
@@ -43,19 +49,11 @@ class Child:
         environment = {k: v for k, v in os.environ.items() if k != TOKEN_VARIABLE}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))  # what runs here
         environment["PYTHONSAFEPATH"] = "1"  # and nothing that lies in the current folder
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            module,
-            role,
-            json.dumps(settings),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env=environment,
-        )
-        child = cls(process)
+        words = [sys.executable, "-m", module, role, json.dumps(settings)]
+        loop = asyncio.get_running_loop()
+        _, child = await loop.subprocess_exec(cls, *words, stderr=None, env=environment)
         try:
-            child.hello, _ = await asyncio.wait_for(child._receive(), START_S)
+            child.hello, _ = await asyncio.wait_for(child._expect(), START_S)
         except (asyncio.TimeoutError, EndedError) as error:
             await child.end()
             raise EarmarkError(
@@ -69,37 +67,57 @@ class Child:
             raise EarmarkError(child.hello["error"])
         return child
 
-    async def ask(self, message: bytes) -> tuple[dict[str, Any], bytes]:
-        """Send a message and return the answer; EndedError if the process ends instead."""
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(message)
-            await self._process.stdin.drain()
-        except OSError as error:
-            raise EndedError from error
-        return await self._receive()
-
-    async def _receive(self) -> tuple[dict[str, Any], bytes]:
-        assert self._process.stdout is not None
-        try:
-            return await frames.receive(self._process.stdout)
-        except (asyncio.IncompleteReadError, OSError, ValueError) as error:
-            raise EndedError from error
+    def ask(self, message: bytes) -> asyncio.Future[Answer]:
+        """Send a message; the future gives its answer, or EndedError if the process ends."""
+        self._input.write(message)
+        return self._expect()
 
     async def end(self) -> None:
         """End the process at once."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
-        await self._process.wait()
+        await self._exited
+        self._process.close()
 
     async def close(self) -> None:
         """Let the process end."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._input.close()
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._exited), END_S)
+        await self.end()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the process and its standard input."""
+        self._process = cast(asyncio.SubprocessTransport, transport)
+        self._input = cast(asyncio.WriteTransport, self._process.get_pipe_transport(0))
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Give answers to those who wait for them."""
         try:
-            await asyncio.wait_for(self._process.wait(), END_S)
-        except asyncio.TimeoutError:
-            await self.end()
+            for answer in self._unpacker.feed(data):
+                waiter = self._answers.popleft()
+                if not waiter.done():
+                    waiter.set_result(answer)
+        except (ValueError, IndexError):  # it says what it was not asked
+            self._process.kill()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        """Tell those who wait that no answer comes."""
+        while fd == 1 and self._answers:
+            _fail(self._answers.popleft(), EndedError())
+
+    def process_exited(self) -> None:
+        """Take note of the end."""
+        if not self._exited.done():
+            self._exited.set_result(None)
+
+    def _expect(self) -> asyncio.Future[Answer]:
+        waiter: asyncio.Future[Answer] = self._loop.create_future()
+        if self._exited.done():
+            _fail(waiter, EndedError())
+        else:
+            self._answers.append(waiter)
+        return waiter
 
 
 class Pool:
@@ -108,7 +126,8 @@ class Pool:
     Attributes
     ----------
     hello : dict
-        What a process said when it was ready.
+        What a process said when it was ready. ``at_once`` is the number of messages that it takes
+        before it answers the first, 1 by default.
     replaced : int
         How many processes were ended and started again.
     """
@@ -132,12 +151,19 @@ class Pool:
         return bool(self._children)
 
     async def start(self) -> None:
-        """Start all processes; EarmarkError if one cannot be started."""
-        await asyncio.gather(*(self._start_one() for _ in range(self.size)))
+        """Start all processes; EarmarkError if one cannot be started.
+
+        One that takes several messages at once needs no others beside it.
+        """
+        if self.size:
+            await self._start_one()
+        if self.hello.get("at_once", 1) > 1:
+            self.size = 1
+        await asyncio.gather(*(self._start_one() for _ in range(self.size - 1)))
 
     async def ask(
         self, message: bytes, deadline: float, begins: Callable[[], None] | None = None
-    ) -> tuple[dict[str, Any], bytes]:
+    ) -> Answer:
         """Return the answer to a message; ``deadline`` is a time of the event loop.
 
         ``begins`` is called when a process begins with it. Raises LateError, after the process was
@@ -148,9 +174,7 @@ class Pool:
             begins()
         return await self._ask(child, message, deadline)
 
-    async def ask_within(
-        self, message: bytes, seconds: float, deadline: float
-    ) -> tuple[dict[str, Any], bytes]:
+    async def ask_within(self, message: bytes, seconds: float, deadline: float) -> Answer:
         """Return the answer as :meth:`ask` does; a process gets at most ``seconds`` for it."""
         child = await self._take(deadline)
         end = min(deadline, asyncio.get_running_loop().time() + seconds)
@@ -165,27 +189,29 @@ class Pool:
         self._children.clear()
         self._idle.clear()
 
-    async def _ask(self, child: Child, message: bytes, end: float) -> tuple[dict[str, Any], bytes]:
-        left = end - asyncio.get_running_loop().time()
+    async def _ask(self, child: Child, message: bytes, end: float) -> Answer:
+        answer = child.ask(message)
+        timer = asyncio.get_running_loop().call_at(end, _fail, answer, LateError())
         try:
-            answer = await asyncio.wait_for(child.ask(message), left)
-        except asyncio.TimeoutError:
-            self._replace(child)
-            raise LateError from None
+            await answer
         except BaseException:
             self._replace(child)
             raise
+        finally:
+            timer.cancel()
         self._give(child)
-        return answer
+        return answer.result()
 
     async def _take(self, deadline: float) -> Child:
         """Wait for a free process, in the order of the calls."""
-        if self._idle:
-            return self._idle.pop()
+        while self._idle:
+            child = self._idle.pop()
+            if child in self._children:
+                return child
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Child] = loop.create_future()
         self._waiting.append(waiter)
-        timer = loop.call_at(deadline, _fail, waiter)
+        timer = loop.call_at(deadline, _fail, waiter, LateError())
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -196,6 +222,8 @@ class Pool:
             timer.cancel()
 
     def _give(self, child: Child) -> None:
+        if child not in self._children:
+            return
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.done():
@@ -204,6 +232,8 @@ class Pool:
         self._idle.append(child)
 
     def _replace(self, child: Child) -> None:
+        if child not in self._children:  # another of its messages has replaced it
+            return
         self._children.discard(child)
         self.replaced += 1
         loop = asyncio.get_running_loop()
@@ -223,9 +253,10 @@ class Pool:
         child = await Child.start(self.role, self._settings, self._module)
         self._children.add(child)
         self.hello = child.hello
-        self._give(child)
+        for _ in range(child.hello.get("at_once", 1)):
+            self._give(child)
 
 
-def _fail(waiter: asyncio.Future[Child]) -> None:
+def _fail(waiter: asyncio.Future[Any], error: Exception) -> None:
     if not waiter.done():
-        waiter.set_exception(LateError())
+        waiter.set_exception(error)

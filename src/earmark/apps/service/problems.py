@@ -6,7 +6,14 @@ import http
 import json
 from collections.abc import Mapping
 
+from starlette.types import Send
+
 MEDIA_TYPE = "application/problem+json"
+ALWAYS = {  # headers of every response
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-store",
+    "referrer-policy": "no-referrer",
+}
 
 
 class ProblemError(Exception):
@@ -24,14 +31,35 @@ def problem_body(status: int, detail: str) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def raw_response(status: int, detail: str, headers: Mapping[str, str] | None = None) -> bytes:
-    """Return a whole response of HTTP/1.1 that closes the connection."""
+def raw_response(
+    status: int, detail: str, headers: Mapping[str, str] | None = None, *, is_last: bool
+) -> bytes:
+    """Return a whole response of HTTP/1.1; it says if it is the ``last`` of its connection."""
     body = problem_body(status, detail)
-    lines = [
-        f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}",
-        f"content-type: {MEDIA_TYPE}",
-        f"content-length: {len(body)}",
-        *(f"{name}: {value}" for name, value in (headers or {}).items()),
-        "connection: close",
-    ]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+    own = {
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        **(headers or {}),
+        **({"connection": "close"} if is_last else {}),
+    }
+    head = [f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}"]
+    head += [f"{name}: {value}" for name, value in own.items()]
+    return "\r\n".join(head).encode() + b"\r\n\r\n" + body
+
+
+async def send_problem(send: Send, problem: ProblemError) -> None:
+    """Send a problem as a response of ASGI."""
+    body = problem_body(problem.status, problem.detail)
+    await send_response(send, problem.status, MEDIA_TYPE, body, problem.headers)
+
+
+async def send_response(
+    send: Send, status: int, media_type: str, body: bytes, headers: Mapping[str, str]
+) -> None:
+    """Send a whole response of ASGI."""
+    pairs = [(k.encode(), v.encode()) for k, v in headers.items()]
+    if body:
+        pairs.append((b"content-type", media_type.encode()))
+        pairs.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})

@@ -1,38 +1,62 @@
-"""HTTP on a connection, with what uvicorn leaves out: deadlines, and a limit of connections."""
+"""HTTP on a connection, with what uvicorn leaves out: deadlines, and limits of what a client sends.
+
+The parser is llhttp (httptools). A POST that finds the queue full is refused here, before anything
+is made for it: under overload most requests are.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import enum
+import functools
+from typing import Any, ClassVar
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from earmark.apps.service.problems import raw_response
-from earmark.apps.service.settings import Limits
+from earmark.apps.service.answering import Service
+from earmark.apps.service.bodies import FORM_BYTES
+from earmark.apps.service.problems import ALWAYS, ProblemError, raw_response
+from earmark.apps.service.settings import DETECT, PREDICT
 
 HEADER_BYTES = 16 * 1024
+HEADER_TOO_LONG = 431, f"The header has more than {HEADER_BYTES:,} bytes. Send a shorter one."
+NOT_HTTP = 400, "The request is not valid HTTP/1.1. Use an HTTP client."
 LINGER_S = 2.0  # for a client to see a response before its connection is closed
-AFTER_S = 2.0  # for the service to refuse a slow body itself, before the connection is closed
+FRESH_S = 1.0  # a connection that waits shorter for its client is never closed for another one
+POSTED = {path.encode(): path for path in (PREDICT, DETECT)}
 
 
-class GuardedProtocol(H11Protocol):
+class Stage(enum.Enum):
+    """What a client still has to send."""
+
+    HEADER = enum.auto()
+    BODY = enum.auto()
+    NOTHING = enum.auto()
+
+
+class GuardedProtocol(HttpToolsProtocol):
     """Closes connections whose header or body comes too slowly, and those that are too many.
 
     A body that nobody reads, because its request was refused, is dropped until ``body_s`` have
     passed or it has more than ``body_bytes``. So a client that sends all before it reads still
-    gets the refusal.
+    gets the refusal. If there are too many connections, a new one replaces the one that has waited
+    longest for its client.
     """
 
-    limits: Limits
+    service: Service
+    waiting: ClassVar[dict[GuardedProtocol, float]]  # since when connections wait for a header
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._real, self._is_lingering = transport, False
-        super().connection_made(_Lingering(self, transport))  # type: ignore[arg-type]
+        self._limits = self.service.settings.limits
         self._timer: asyncio.TimerHandle | None = None
-        self._is_in_body, self._received = False, 0
-        if len(self.connections) > self.limits.connections:
-            text = f"{self.limits.connections} connections are open already. Try again later."
+        self._stage, self._problem = Stage.HEADER, NOT_HTTP
+        self._received, self._header_bytes, self._dropped_bytes = 0, 0, 0
+        self._most_bytes = 2 * self._limits.body_bytes + FORM_BYTES  # with the frames of chunks
+        self._is_refused = False
+        super().connection_made(_Lingering(self, transport))  # type: ignore[arg-type]
+        if len(self.connections) > self._limits.connections and not self._replaces_another():
+            text = f"{self._limits.connections} connections are open already. Try again later."
             self._refuse(503, text, {"retry-after": "1"})
         else:
             self._await_header()
@@ -42,13 +66,66 @@ class GuardedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._received += len(data)
         if self._is_lingering:
-            if self._received > self.limits.body_bytes + HEADER_BYTES:
-                self._real.close()
+            self._drop(len(data))
         elif not self.transport.is_closing():
+            self._received += len(data)  # and 0 again if a header or a body begins in it
             super().data_received(data)
+            if self._stage is Stage.HEADER and self._received > HEADER_BYTES:
+                self._refuse(*HEADER_TOO_LONG)
+            elif self._stage is Stage.BODY and self._received > self._most_bytes:
+                self._refuse(413, "The body has too many small chunks. Send larger ones.")
             self._watch()
+
+    def on_message_begin(self) -> None:
+        if self._stage is Stage.NOTHING:
+            self._stop()
+        self._stage, self._received, self._header_bytes = Stage.HEADER, 0, 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count_header(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count_header(len(name) + len(value))
+        if self._stage is Stage.HEADER:  # else a trailer, which nobody reads
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._stop()
+        self._stage, self._received, self._dropped_bytes = Stage.BODY, 0, 0
+        self._is_refused = self._refuses_for_lack_of_place()
+        if not self._is_refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self._is_answered():
+            self._drop(len(body))
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._stage = Stage.NOTHING
+        if not self._is_refused:
+            super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def handle_websocket_upgrade(self) -> None:
+        self._stop()
+        super().handle_websocket_upgrade()
+
+    def shutdown(self) -> None:
+        if self._is_answered():
+            self.transport.close()
+        else:
+            super().shutdown()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(*self._problem)
 
     def linger(self) -> bool:
         """Return whether the connection stays open for a moment, because a body still comes.
@@ -56,20 +133,30 @@ class GuardedProtocol(H11Protocol):
         Closing it at once would reset it, and the client might never see the response.
         """
         is_open = not self._is_lingering and not self._real.is_closing()
-        if is_open and self.conn.their_state is h11.SEND_BODY:
+        if is_open and self._stage is Stage.BODY:
             self._stop()
             self._is_lingering = True
             self._timer = self.loop.call_later(LINGER_S, self._real.close)
             self.flow.resume_reading()
         return self._is_lingering
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if not self.transport.is_closing():
-            self._watch()
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(400, "The request is not valid HTTP/1.1. Use an HTTP client.")
+    def _refuses_for_lack_of_place(self) -> bool:
+        """Refuse a POST if the queue is full; the rest goes through the guard as ever."""
+        path = POSTED.get(self.url.partition(b"?")[0])
+        is_plain = not self.expect_100_continue and self.parser.get_http_version() == "1.1"
+        is_next = self.cycle is None or self.cycle.response_complete
+        if path is None or not is_plain or not is_next or self.parser.get_method() != b"POST":
+            return False
+        try:
+            self.service.check_place()
+        except ProblemError as problem:
+            is_last = not self.parser.should_keep_alive()
+            self.transport.write(_refusal(problem.detail, problem.headers["retry-after"], is_last))
+            self.service.metrics.answered(path, problem.status)
+            if is_last:
+                self.transport.close()
+            return True
+        return False
 
     def _watch(self) -> None:
         """Start, keep or stop the timer by what the client still has to send."""
@@ -77,41 +164,73 @@ class GuardedProtocol(H11Protocol):
             return
         if self._real.is_closing():
             self._stop()
-        elif self.conn.their_state is h11.IDLE:
-            if self._is_in_body or self._timer is None:
-                self._stop()
-                if self.timeout_keep_alive_task is None:  # else uvicorn waits for a request
-                    self._await_header()
-        elif self.conn.their_state is h11.SEND_BODY:
-            if not self._is_in_body:
-                self._stop()
-                self._is_in_body, self._received = True, 0
-                after_s = self.limits.body_s + AFTER_S
-                self._timer = self.loop.call_later(after_s, self._real.close)
-            elif self._received > self.limits.body_bytes + HEADER_BYTES and self._is_answered():
-                self._real.close()
-        else:
+        elif self._stage is Stage.HEADER:
+            if self._timer is None and self.timeout_keep_alive_task is None:
+                self._await_header()
+        elif self._stage is Stage.BODY:
+            if self._timer is None:
+                self._timer = self.loop.call_later(self._limits.body_s, self._body_is_late)
+        elif not self._is_answered():
             self._stop()
+        elif self not in self.waiting:  # it is kept alive
+            self._stop()
+            self.waiting[self] = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self._timer = self.loop.call_later(self.timeout_keep_alive, self._real.close)
 
     def _is_answered(self) -> bool:
-        return self.cycle is not None and self.cycle.response_complete
+        return self._is_refused or (self.cycle is not None and self.cycle.response_complete)
 
     def _await_header(self) -> None:
-        self._timer = self.loop.call_later(self.limits.header_s, self._header_is_late)
+        self.waiting[self] = self.loop.time()
+        self._timer = self.loop.call_later(self._limits.header_s, self._header_is_late)
 
     def _header_is_late(self) -> None:
-        text = f"The header did not come within {self.limits.header_s:g} s. Send it faster."
+        text = f"The header did not come within {self._limits.header_s:g} s. Send it faster."
         self._refuse(408, text)
 
+    def _body_is_late(self) -> None:
+        text = f"The body did not come within {self._limits.body_s:g} s. Send it faster, or a"
+        self._refuse(408, f"{text} shorter one.")
+
     def _refuse(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(raw_response(status, text, headers))
+        """Answer unless that was done, and close the connection."""
+        if self._may_answer() and not self.transport.is_closing():
+            self.service.metrics.answered("other", status)
+            self.transport.write(raw_response(status, text, headers, is_last=True))
+        self._real.close()
+
+    def _may_answer(self) -> bool:
+        """Return whether no response to the message that comes has begun."""
+        if self._stage is Stage.HEADER:
+            return self.cycle is None or self.cycle.response_complete
+        return not self._is_refused and (self.cycle is None or not self.cycle.response_started)
+
+    def _replaces_another(self) -> bool:
+        """Close the connection that has waited longest for its client, if that is long enough."""
+        oldest = next(iter(self.waiting), None)
+        if oldest is None or self.loop.time() - self.waiting[oldest] < FRESH_S:
+            return False
+        oldest.transport.close()
+        oldest._stop()
+        return True
+
+    def _count_header(self, n_bytes: int) -> None:
+        self._header_bytes += n_bytes
+        if self._header_bytes > HEADER_BYTES:
+            self._problem = HEADER_TOO_LONG
+            raise ValueError  # the parser reports it, and send_400_response is called
+
+    def _drop(self, n_bytes: int) -> None:
+        self._dropped_bytes += n_bytes
+        if self._dropped_bytes > self._limits.body_bytes + HEADER_BYTES:
             self._real.close()
 
     def _stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._is_in_body = None, False
+        self._timer = None
+        self.waiting.pop(self, None)
 
 
 class _Lingering:
@@ -119,6 +238,7 @@ class _Lingering:
 
     def __init__(self, protocol: GuardedProtocol, transport: asyncio.Transport) -> None:
         self._protocol, self._transport, self._is_closing = protocol, transport, False
+        self.write = transport.write  # often used
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -132,6 +252,12 @@ class _Lingering:
             self._transport.close()
 
 
-def protocol_class(limits: Limits) -> type[Any]:
-    """Return the class of connections with these limits, as uvicorn wants it."""
-    return type("LimitedProtocol", (GuardedProtocol,), {"limits": limits})
+@functools.lru_cache
+def _refusal(detail: str, retry_after: str, is_last: bool) -> bytes:
+    headers = {**ALWAYS, "retry-after": retry_after}
+    return raw_response(503, detail, headers, is_last=is_last)
+
+
+def protocol_class(service: Service) -> type[Any]:
+    """Return the class of connections to a service, as uvicorn wants it."""
+    return type("ServiceProtocol", (GuardedProtocol,), {"service": service, "waiting": {}})

@@ -13,7 +13,7 @@ import uvicorn
 
 from earmark.apps.service.answering import Service
 from earmark.apps.service.guard import Guard
-from earmark.apps.service.protocol import HEADER_BYTES, protocol_class
+from earmark.apps.service.protocol import protocol_class
 from earmark.apps.service.routes import make_app
 from earmark.apps.service.settings import Settings
 from earmark.errors import EarmarkError
@@ -58,7 +58,7 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     config = uvicorn.Config(
         Guard(make_app(service), service),
-        http=protocol_class(settings.limits),
+        http=protocol_class(service),
         ws="none",
         loop="asyncio",
         lifespan="on",
@@ -69,7 +69,6 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=round(settings.limits.drain_s) or 1,
-        h11_max_incomplete_event_size=HEADER_BYTES,
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
     )
