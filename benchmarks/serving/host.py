@@ -74,6 +74,10 @@ class Server:
         """Return CPU seconds (user and system), with those of children that have ended."""
         return sum(sum(map(int, stat[11:15])) for _, stat in self._stats()) / TICKS
 
+    def page_faults(self) -> int:
+        """Return how often the processes waited for a page of a file to be read from the disk."""
+        return sum(int(stat[9]) for _, stat in self._stats())
+
     def usage(self) -> Usage:
         """Return what the processes use now; one that ends meanwhile counts as nothing."""
         memory, numbers = [0.0, 0.0, 0.0], [0, 0, 0]
@@ -175,7 +179,7 @@ class Watch:
         """Return the medians since the last call."""
         own, self.samples = self.samples or [self.server.usage()], []
         values = {name: statistics.median(getattr(u, name) for u in own) for name in vars(own[0])}
-        return Usage(**values)
+        return Usage(**{name: round(value, 1) for name, value in values.items()})
 
     def _run(self) -> None:
         while not self._end.is_set():

@@ -50,12 +50,13 @@ def _overloaded(
     settle()
     with Watch(server) as watch:
         settle(2.0)
-        before = watch.take()
+        before, faults = watch.take(), server.page_faults()
         load = Load(server.port, asks)
         load.open(TIMES * peak, bench.given.connections, keeps)
         load.watch_health()
         tally = load.run(bench.seconds)
         most, own = watch.most("pss_mb"), watch.most("own_mb")
+        faults = server.page_faults() - faults
         settle(5.0)
         watch.take()
         settle(2.0)
@@ -74,6 +75,8 @@ def _overloaded(
         "own_mb_after": round(after.own_mb - before.own_mb, 1),
         "health_p50_ms": load.health.ms(50),
         "health_p99_ms": load.health.ms(99),
+        "health_most_ms": load.health.ms(100),
+        "page_faults": faults,
         "health_answers": f"{load.health.answers} of {load.health.sent}",
     }, tally
 

@@ -98,6 +98,7 @@ class Minutes:
                 "wrong": f"{tally.wrong} of {tally.checked}",
                 "hups": self.n_hups,
                 "streams": self.listener.n_streams,
+                "streams_failed": self.listener.n_failed,
                 "ended": "yes" if self.server.has_ended() else "no",
             }
         )
@@ -192,7 +193,17 @@ def _end(minutes: Minutes, rate: float) -> dict[str, object]:
         if len(y) > 2:
             slope, error = _line(hours, y)
             end[f"{name}_per_hour"] = f"{slope:.2f} (+- {1.96 * error:.2f})"
-    for name in ("lost", "broken", "late", "unsent", "unconnected", "wrong", "hups", "streams"):
+    for name in (
+        "lost",
+        "broken",
+        "late",
+        "unsent",
+        "unconnected",
+        "wrong",
+        "hups",
+        "streams",
+        "streams_failed",
+    ):
         end[name] = rows[-1][name]
     return end
 
