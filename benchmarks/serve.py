@@ -74,12 +74,20 @@ def main() -> None:
     if not hasattr(os, "sched_setaffinity"):
         sys.exit("benchmarks/serve.py reads /proc and pins processes. Run it on Linux.")
     print(describe(), flush=True)
-    seconds, rounds = given.seconds, given.rounds
+    seconds, rounds, failed = given.seconds, given.rounds, []
     for what in WHAT if given.what == "all" else (given.what,):
         print(f"\n{what}", flush=True)
         given.seconds = seconds or SECONDS.get(what)
         given.rounds = rounds or ROUNDS.get(what)
-        WHAT[what](Bench(given, given.cache))
+        try:
+            WHAT[what](Bench(given, given.cache))
+        except (Exception, SystemExit) as error:  # the others are measured all the same
+            if given.what != "all":
+                raise
+            failed.append(what)
+            print(f"{what} failed: {type(error).__name__}: {error}", flush=True)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
