@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
+from earmark.apps.service import protocol
 from earmark.apps.service.admission import Admission, BusyError
 from earmark.apps.service.settings import Limits, Settings
 from served import Client, ask, computers, decoders, head, running
@@ -49,7 +50,9 @@ def test_a_body_without_a_length_is_refused_when_it_gets_too_large():
     run(test())
 
 
-def test_without_a_place_a_request_is_refused_before_its_body_is_sent():
+def test_without_a_place_a_request_is_refused_before_its_body_is_sent(monkeypatch):
+    monkeypatch.setattr(protocol, "HOLD_S", 0.05)
+
     async def test() -> None:
         stub = computers()
         stub.gate.clear()

@@ -136,6 +136,31 @@ def test_a_client_that_sends_all_before_it_reads_gets_the_refusal():
     run(test())
 
 
+def test_a_new_connection_replaces_the_one_that_has_waited_longest(monkeypatch):
+    monkeypatch.setattr(protocol, "FRESH_S", 0.0)
+
+    async def test() -> None:
+        async with service(connections=3) as port:
+            slow, idle, busy = [await Client.connect(port) for _ in range(3)]
+            await busy.send(head(headers=WAV, length=5))  # its body is still to come
+            await slow.send(b"GET /hea")
+            await idle.send(head("/healthz", "GET"))
+            assert (await idle.reply()).status == 200
+            new = []
+            for replaced in (slow, idle):
+                new.append(await Client.connect(port))
+                await new[-1].send(head(headers=WAV, length=5) + b"so")
+                assert await replaced.is_closed()
+            monkeypatch.setattr(protocol, "FRESH_S", 60.0)
+            assert (await (await Client.connect(port)).reply()).status == 503
+            for client, rest in ((busy, b"sound"), (new[0], b"und"), (new[1], b"und")):
+                await client.send(rest)
+                assert (await client.reply()).status == 200
+                client.close()
+
+    run(test())
+
+
 def test_one_connection_too_many_is_refused():
     async def test() -> None:
         async with service(connections=2) as port:

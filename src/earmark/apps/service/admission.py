@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from earmark.apps.service.settings import Limits
@@ -35,6 +35,8 @@ class Admission:
         Audio of all requests that are inside.
     requests : int
         Number of these requests.
+    room : WaitingRoom
+        Those who wait for a place.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -42,6 +44,7 @@ class Admission:
         self._mean_s = min(FIRST_S, limits.seconds)
         self._speed = FIRST_SPEED
         self.seconds, self.requests = 0.0, 0
+        self.room = WaitingRoom()
 
     def enter(self) -> Place:
         """Return a place for one request; BusyError if there is none."""
@@ -50,9 +53,14 @@ class Admission:
 
     def check(self) -> None:
         """Raise BusyError if there is no place."""
-        is_full = self.seconds + self._mean_s > self._limits.queue_s
-        if self.requests >= self._limits.requests or (self.requests and is_full):
+        if self.is_full:
             raise BusyError(max(1, math.ceil(self.seconds / self._speed)))
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no place."""
+        is_long = self.seconds + self._mean_s > self._limits.queue_s
+        return self.requests >= self._limits.requests or (self.requests > 0 and is_long)
 
     def observe_length(self, seconds: float) -> None:
         """Take note of the length of a recording."""
@@ -90,6 +98,30 @@ class Place:
         self._admission.requests -= 1
         if not self._admission.requests:
             self._admission.seconds = 0.0  # no rounding errors are left
+        self._admission.room.call_newest()
+
+
+class WaitingRoom:
+    """Those who wait for a place. The newest is called first: the others have lost their time."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[object, Callable[[], None]] = {}
+
+    def enter(self, who: object, call: Callable[[], None]) -> None:
+        """Let ``who`` wait; ``call`` is called when a place is free."""
+        self._waiting[who] = call
+
+    def leave(self, who: object) -> None:
+        """Let ``who`` wait no more."""
+        self._waiting.pop(who, None)
+
+    def call_newest(self) -> None:
+        """Call the newest of them, if there are any."""
+        if self._waiting:
+            self._waiting.popitem()[1]()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
 
 
 class Memory:

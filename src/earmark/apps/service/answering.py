@@ -170,6 +170,7 @@ class Service:
             {
                 "queue_seconds": ("gauge", "Audio that waits or is computed.", admission.seconds),
                 "requests": ("gauge", "Requests that were admitted.", admission.requests),
+                "waiting": ("gauge", "Requests that wait for a place.", len(admission.room)),
                 "decoders_replaced_total": (
                     "counter", "Decoders that were ended or failed.", self._decoders.replaced
                 ),

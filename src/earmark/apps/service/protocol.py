@@ -1,7 +1,7 @@
 """HTTP on a connection, with what uvicorn leaves out: deadlines, and limits of what a client sends.
 
-The parser is llhttp (httptools). A POST that finds the queue full is refused here, before anything
-is made for it: under overload most requests are.
+The parser is llhttp (httptools). A POST that finds no place in the queue waits and is refused here,
+before anything is made for it: under overload most requests are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ HEADER_TOO_LONG = 431, f"The header has more than {HEADER_BYTES:,} bytes. Send a
 NOT_HTTP = 400, "The request is not valid HTTP/1.1. Use an HTTP client."
 LINGER_S = 2.0  # for a client to see a response before its connection is closed
 FRESH_S = 1.0  # a connection that waits shorter for its client is never closed for another one
+HOLD_S = 1.0  # that a request may wait for a place; as long as the shortest Retry-After
+MOST_HELD = 512  # requests that wait for a place
+READ_BYTES = 64 * 1024  # that are read at once; more would be mapped and unmapped each time
 POSTED = {path.encode(): path for path in (PREDICT, DETECT)}
+BEGINS = tuple(b"POST " + path for path in POSTED)
 
 
 class Stage(enum.Enum):
@@ -41,6 +45,9 @@ class GuardedProtocol(HttpToolsProtocol):
     passed or it has more than ``body_bytes``. So a client that sends all before it reads still
     gets the refusal. If there are too many connections, a new one replaces the one that has waited
     longest for its client.
+
+    A POST that finds the queue full waits for a place, and is refused after ``HOLD_S``. Refusals at
+    once would be asked for again at once, and each costs a hundredth of an answer.
     """
 
     service: Service
@@ -48,6 +55,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._real, self._is_lingering = transport, False
+        if hasattr(transport, "max_size"):
+            transport.max_size = READ_BYTES
         self._limits = self.service.settings.limits
         self._timer: asyncio.TimerHandle | None = None
         self._stage, self._problem = Stage.HEADER, NOT_HTTP
@@ -68,7 +77,13 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_lingering:
             self._drop(len(data))
-        elif not self.transport.is_closing():
+        elif self._finds_no_place(data):
+            self._hold(data)
+        else:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if not self.transport.is_closing():
             self._received += len(data)  # and 0 again if a header or a body begins in it
             super().data_received(data)
             if self._stage is Stage.HEADER and self._received > HEADER_BYTES:
@@ -76,6 +91,31 @@ class GuardedProtocol(HttpToolsProtocol):
             elif self._stage is Stage.BODY and self._received > self._most_bytes:
                 self._refuse(413, "The body has too many small chunks. Send larger ones.")
             self._watch()
+
+    def _finds_no_place(self, data: bytes) -> bool:
+        """Return whether ``data`` begins a request that should wait for a place."""
+        admission = self.service.admission
+        return (
+            self._received == 0
+            and self._stage is not Stage.BODY
+            and admission.is_full
+            and len(admission.room) < MOST_HELD
+            and data.startswith(BEGINS)
+            and (self.cycle is None or self.cycle.response_complete)
+        )
+
+    def _hold(self, data: bytes) -> None:
+        """Read no more, and take ``data`` when a place is free, or after ``HOLD_S``."""
+        self._unset_keepalive_if_required()
+        self._stop()
+        self.flow.pause_reading()
+        self.service.admission.room.enter(self, functools.partial(self._release, data))
+        self._timer = self.loop.call_later(HOLD_S, self._release, data)
+
+    def _release(self, data: bytes) -> None:
+        self._stop()
+        self.flow.resume_reading()
+        self._take(data)
 
     def on_message_begin(self) -> None:
         if self._stage is Stage.NOTHING:
@@ -106,7 +146,7 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._stage = Stage.NOTHING
+        self._stage, self._received = Stage.NOTHING, 0
         if not self._is_refused:
             super().on_message_complete()
 
@@ -231,6 +271,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer.cancel()
         self._timer = None
         self.waiting.pop(self, None)
+        self.service.admission.room.leave(self)
 
 
 class _Lingering:
