@@ -139,5 +139,7 @@ async def until(condition) -> None:
 
 
 async def send_without_end(client: Client, content: bytes) -> None:
-    while True:
+    """Send, much more than the systems of both sides hold, until the connection is lost."""
+    for _ in range(2_000):
         await asyncio.wait_for(client.send(content), PATIENCE_S)
+    raise AssertionError("all of it was taken")

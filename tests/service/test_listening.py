@@ -109,6 +109,20 @@ def test_the_answers_are_those_of_a_stream_however_the_sound_comes(
     run(test)
 
 
+@pytest.mark.parametrize("step_s", [0.08, 0.24, 2.0])
+def test_the_order_does_not_depend_on_how_much_comes_at_once(folder, night, step_s):
+    detector = EventDetector.load(library.load(folder / "tones.earmark"))
+
+    def heard(block: int) -> list[dict]:
+        stream = HeardStream(detector, **{**OPENING, "step": step_s})
+        parts = np.split(night, range(block, len(night), block))
+        return [value for part in parts for value in stream.feed(part.tobytes())] + stream.finish()
+
+    whole = heard(len(night))
+    assert [value["type"] for value in whole].count("event") > 1
+    assert heard(200) == heard(7_777) == whole
+
+
 def test_samples_that_are_no_numbers_are_refused_and_harm_no_other_stream(port, night):
     async def test() -> None:
         before = await listened(port, night, 4_000, f"rate={RATE_HZ}")

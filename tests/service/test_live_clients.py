@@ -137,6 +137,7 @@ def test_streams_take_turns():
                 hearer.gate.set()
                 await until(lambda: (1, "feed", 640) in hearer.asked)
                 assert hearer.asked.index((1, "feed", 640)) < 8
+                assert max(size for _, _, size in hearer.asked) == len(SECOND) // 2
 
     run(test)
 
