@@ -40,6 +40,7 @@ PROBLEM = {
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "detail": {"type": "string"},
+        "request_id": {"type": "string"},
     },
     "required": ["type", "title", "status", "detail"],
 }
