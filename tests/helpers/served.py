@@ -154,10 +154,14 @@ def computers() -> Stub:
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, decoders: Any = None, computers: Any = None, log: Log | None = None
+    settings: Settings,
+    decoders: Any = None,
+    computers: Any = None,
+    log: Log | None = None,
+    service: Service | None = None,
 ) -> AsyncIterator[int]:
     """Run a service in this event loop; yield its port."""
-    service = Service(settings, decoders, computers, log)
+    service = service or Service(settings, decoders, computers, log)
     await service.start()
     ready = asyncio.Event()
     server = make_server(service, ready.set)

@@ -23,7 +23,7 @@ from earmark.apps.service.identity import CURRENT, Request
 
 FORMS = ("json", "text", "none")
 MOST_LINES = 4_096  # that wait to be written; more are dropped
-BATCH_LINES = 256  # that are written at once
+BATCH_LINES = 128  # that are written at once
 BATCH_S = 0.05  # that the first line waits for others
 END_S = 1.0  # for the last lines to be written at the end
 MOST_FRAMES = 30  # of a traceback, the innermost
@@ -105,13 +105,12 @@ class Log:
         while True:
             self._is_filled.wait()
             self._is_closed.wait(BATCH_S)
-            if self._lines:
+            while self._lines:
                 self._write_some()
-                continue
             if self._is_closed.is_set():
                 return
             self._is_filled.clear()
-            if self._lines:  # one came in between
+            if self._lines or self._is_closed.is_set():  # since the look above
                 self._is_filled.set()
 
     def _write_some(self) -> None:
