@@ -296,3 +296,16 @@ def test_garbage_is_refused_or_read() -> None:
             texts.append(str(error))
     assert len(texts) > 190  # a few begin like MPEG
     assert all("cannot be read" in text or "has no samples" in text for text in texts)
+
+
+def test_millions_of_empty_chunks_are_not_walked():
+    x = noise(1_600)
+    crumbs = 20_000 * b"junk\0\0\0\0"
+    wav, mp4 = encode(x, "WAV"), encode_ffmpeg(x)
+    for content in (wav[:12] + crumbs + wav[12:], mp4[:28] + 20_000 * b"\0\0\0\x08free" + mp4[28:]):
+        assert "10,000 chunks" in refusal(content)
+    silence = np.zeros((700 * RATE, 1), np.float32)
+    options = {"movflags": "frag_every_frame+empty_moov+default_base_moof"}
+    fragments = encode_ffmpeg(silence, options=options)  # two chunks for each frame
+    assert fragments.count(b"moof") > 10_000
+    assert len(audio.load(fragments, RATE)) >= len(silence)

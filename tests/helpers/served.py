@@ -157,11 +157,12 @@ async def running(
     settings: Settings,
     decoders: Any = None,
     computers: Any = None,
+    hearers: Any = None,
     log: Log | None = None,
     service: Service | None = None,
 ) -> AsyncIterator[int]:
     """Run a service in this event loop; yield its port."""
-    service = service or Service(settings, decoders, computers, log)
+    service = service or Service(settings, decoders, computers, hearers, log)
     await service.start()
     ready = asyncio.Event()
     server = make_server(service, ready.set)

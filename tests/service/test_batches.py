@@ -15,7 +15,7 @@ from earmark.audio.reading import decode_ahead
 from earmark.backbones import load_backbone
 from made_classifier import made_classifier
 
-OPTIONS = {"model": "m", "top": 2, "coverage": None}
+OPTIONS = {"model": "m", "top": 2, "coverage": None, "is_decoded": True}
 
 
 @pytest.fixture(scope="module")

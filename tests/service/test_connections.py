@@ -190,6 +190,7 @@ def get(target: str, *lines: str, version: str = "1.1") -> bytes:
 
 
 HOST, UPGRADE = "Host: localhost", ("Connection: Upgrade", "Upgrade: websocket")
+KEY = ("Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==")
 
 
 @pytest.mark.parametrize(
@@ -206,8 +207,10 @@ HOST, UPGRADE = "Host: localhost", ("Connection: Upgrade", "Upgrade: websocket")
         (get("/../../etc/passwd", HOST), 404),
         (get("/docs/..%2f..%2fetc/passwd", HOST), 404),
         (get("/v1/predict%00", HOST), 404),
-        (get("/v1/listen", HOST, *UPGRADE, "Origin: http://evil"), 403),
-        (get("/v1/listen", HOST, *UPGRADE), 404),
+        (get("/v1/listen", HOST, *UPGRADE, *KEY, "Origin: http://evil"), 403),
+        (get("/v1/listen", HOST, *UPGRADE, *KEY), 422),
+        (get("/v1/listen", HOST, *UPGRADE), 400),
+        (get("/v1/predict", HOST, *UPGRADE, *KEY), 404),
         (post(HOST), 422),
         (post(HOST, "Content-Length: -1"), 400),
         (post(HOST, "Content-Length: 99999999999999999999"), 400),

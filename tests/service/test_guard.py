@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from command_line import earmark
+from earmark.apps.service import guard
 from earmark.apps.service.settings import Limits, Settings, token_of
 from earmark.errors import EarmarkError
-from served import Reply, ask, computers, decoders, running
+from served import Client, Reply, ask, computers, decoders, running
 
 MODELS = {"m": Path("m.earmark")}
 TOKEN = "0123456789abcdef"
@@ -130,3 +132,32 @@ def test_mistakes_are_told_in_a_sentence(tmp_path):
         Settings(MODELS, key=Path("key.pem"))
     done = earmark("serve", tmp_path / "none.earmark", expect=2)
     assert "does not exist" in done.stderr
+
+
+def test_the_time_of_a_refusal_says_nothing_of_the_token(monkeypatch):
+    """Every token that is given is compared by a function that always takes the same time."""
+    compared: list[bytes] = []
+
+    def compare_digest(given: bytes, own: bytes) -> bool:
+        compared.append(given)
+        return secrets.compare_digest(given, own)
+
+    monkeypatch.setattr(guard.hmac, "compare_digest", compare_digest)
+    wrong = ["x", TOKEN[:-1], TOKEN[:-1] + "x", TOKEN + "x", "x" * len(TOKEN)]
+    requests = [{"path": "/v1/models", "headers": {"authorization": f"Bearer {x}"}} for x in wrong]
+    assert {reply.status for reply in replies(Settings(MODELS, token=TOKEN), *requests)} == {401}
+    assert compared == [x.encode() for x in wrong]
+
+
+def test_a_header_that_may_be_there_once_is_refused_twice():
+    async def test() -> None:
+        async with running(Settings(MODELS, token=TOKEN), decoders(), computers()) as port:
+            for name in guard.ONCE:
+                client = await Client.connect(port)
+                line = name + b": x\r\n"
+                await client.send(b"GET /healthz HTTP/1.1\r\n" + 2 * line + b"\r\n")
+                reply = await client.reply()
+                assert reply.status == 400 and f"2 {name.decode().title()} headers" in reply.problem
+                client.close()
+
+    asyncio.run(asyncio.wait_for(test(), 120))

@@ -54,7 +54,7 @@ def test_each_response_has_one_line_and_its_id():
 
     async def test() -> None:
         settings = Settings(MODELS, token=TOKEN)
-        async with running(settings, decoders(2.5), computers(), kept.log) as port:
+        async with running(settings, decoders(2.5), computers(), log=kept.log) as port:
             for request in (
                 {"body": b"sound", "headers": ALLOWED | {"x-request-id": "my.id-1"}},
                 {"body": b"sound", "headers": WAV},
@@ -92,7 +92,9 @@ def test_a_response_that_the_protocol_writes_has_an_id_and_a_line(monkeypatch):
 
     async def test() -> None:
         limits = Limits(requests=1, header_s=0.2)
-        async with running(Settings(MODELS, limits=limits), slow, computers(), kept.log) as port:
+        async with running(
+            Settings(MODELS, limits=limits), slow, computers(), log=kept.log
+        ) as port:
             late = await Client.connect(port)
             replies.append(await late.reply())
             wrong = await Client.connect(port)
@@ -138,7 +140,7 @@ def test_no_name_no_token_and_no_query_is_in_the_log(form):
 
     async def test() -> None:
         settings = Settings(MODELS, token=TOKEN)
-        async with running(settings, decoders(), computers(), kept.log) as port:
+        async with running(settings, decoders(), computers(), log=kept.log) as port:
             assert (await ask(port, body=form_body, headers=headers)).status == 200
             assert (await ask(port, body=form_body, headers=wrong)).status == 401
             for path in ("/v1/predict?model=private-model", "/private-path?private=query"):
@@ -165,7 +167,7 @@ def test_a_fault_has_its_lines_of_code_and_no_values():
 
     async def test() -> str:
         with kept.log.capturing():
-            async with running(Settings(MODELS), decoders(), broken, kept.log) as port:
+            async with running(Settings(MODELS), decoders(), broken, log=kept.log) as port:
                 reply = await ask(port, body=b"sound", headers=WAV)
                 assert reply.status == 500 and "fault" in reply.problem
 
@@ -212,7 +214,7 @@ def test_a_service_whose_log_is_not_read_goes_on(monkeypatch):
     log = Log("json", lambda content: os.write(writer, content + bytes(2**20)) and None)
 
     async def test() -> None:
-        async with running(Settings(MODELS), decoders(), computers(), log) as port:
+        async with running(Settings(MODELS), decoders(), computers(), log=log) as port:
             for _ in range(30):
                 assert (await ask(port, body=b"sound", headers=WAV)).status == 200
 
@@ -264,7 +266,7 @@ def test_a_process_that_is_replaced_is_told():
     kept = Kept()
 
     async def test() -> None:
-        service = Service(Settings(MODELS), decoders(), computers(), kept.log)
+        service = Service(Settings(MODELS), decoders(), computers(), log=kept.log)
         service._decoders.on_replaced("decode", "it has ended")
 
     run(test())

@@ -255,7 +255,11 @@ def test_reloads_that_are_asked_for_meanwhile_are_one():
     async def test() -> None:
         log, told = Kept(), []
         reloader = Reloader(Settings({}), Computers(), log, told.append)
-        reloader.on_reload.append(lambda: told.append("reloaded"))
+
+        async def tell() -> None:
+            told.append("reloaded")
+
+        reloader.on_reload.append(tell)
         reloader.ask()  # while the service still starts
         reloader.start()
         while not calls:

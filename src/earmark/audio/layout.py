@@ -6,6 +6,7 @@ may also be cut short. Nothing is decoded here.
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from earmark.errors import amount
 
 MOST_LINKS = 10_000
 MOST_KINDS, MOST_COPIED = 8, 2**26  # containers of other kinds that may follow; their bytes
+FEW_CHUNKS, CHUNK_BYTES = 10_000, 48  # a silent frame in a fragment of MP4 takes 58
+CRUMBS = f"it has more than {FEW_CHUNKS:,} chunks with hardly any bytes; export it again"
 OPEN_ENDED = 0x7FFF_0000  # programs that write into a pipe state this length or more
 
 
@@ -91,7 +94,7 @@ def _links_of(content: Content) -> list[Link]:
         if match := re.compile(magic, re.DOTALL).match(content, body):
             starts = list(mapped.starts_of(re.compile(magic, re.DOTALL), content))
             links = _parts(content, [0, *starts[1:]])
-            if match.group().startswith(b"fLaC"):
+            if match.group().startswith(b"fLaC") and len(links) <= MOST_LINKS:
                 return _flacs(content, links)
             return _or_other(content, _stated(content, links, match.group()))
     is_adts = content[body : body + 1] == b"\xff" and content[body + 1 : body + 2] in _ADTS
@@ -210,7 +213,7 @@ def _chunked(content: Content, family: _Family) -> list[Link]:
     while True:
         link = _walk(content, family, start)
         links.append(link)
-        if not _begins(content, link.end, family):
+        if not _begins(content, link.end, family) or len(links) > MOST_LINKS:
             return links
         start = link.end
 
@@ -220,7 +223,11 @@ def _walk(content: Content, family: _Family, start: int) -> Link:
     size, head = len(content), family.name + family.size
     at, sound, promised, flaw, rest = start + family.head, 0, 0, "", 0
     open_ended = 1 << 62 if content[start : start + 4] == b"RF64" or family.size > 4 else OPEN_ENDED
-    while at + head <= size:
+    for n in itertools.count():
+        if at + head > size:
+            break
+        if _are_crumbs(n, at - start):
+            return Link(start, size, flaw=CRUMBS)
         name = content[at : at + family.name]
         if at > start and _begins(content, at, family):
             return Link(start, at, sound, promised, flaw=flaw)
@@ -246,6 +253,11 @@ def _walk(content: Content, family: _Family, start: int) -> Link:
             return Link(start, end, sound, promised, flaw=flaw)
         at = end + (start - end) % family.pad
     return Link(start, size, sound, promised, flaw=flaw, rest=rest)
+
+
+def _are_crumbs(n: int, n_bytes: int) -> bool:
+    """Return whether so many chunks are so small that nobody recorded them, but time would pass."""
+    return n > FEW_CHUNKS and n * CHUNK_BYTES > n_bytes
 
 
 def _other(content: Content, at: int) -> int:
@@ -298,7 +310,11 @@ def _begins(content: Content, at: int, family: _Family) -> bool:
 def _mp4(content: Content) -> list[Link]:
     """Return the MP4 files: each begins with a box "ftyp"; the samples ("mdat") may be cut."""
     links, at, start, sound, promised, rest = list[Link](), 0, 0, 0, 0, 0
-    while at + 16 <= len(content):
+    for n in itertools.count():
+        if at + 16 > len(content):
+            break
+        if _are_crumbs(n, at):
+            return [Link(0, len(content), flaw=CRUMBS)]
         if at and content[at + 4 : at + 8] != b"ftyp" and (other := _other(content, at)):
             return [*links, Link(start, other, sound, promised)]
         length, head = int.from_bytes(content[at : at + 4], "big"), 8

@@ -31,7 +31,15 @@ from earmark.audio.options import (
 )
 from earmark.audio.resampling import resampled
 from earmark.audio.source import Recording, SampleSource, Source, as_source
-from earmark.audio.stretch import ENDLESS_S, Stretch, header_s, limit_of, missing_of, stretch_of
+from earmark.audio.stretch import (
+    ENDLESS_S,
+    Stretch,
+    check_rate,
+    header_s,
+    limit_of,
+    missing_of,
+    stretch_of,
+)
 from earmark.errors import AudioError, amount
 
 
@@ -204,11 +212,12 @@ def decode_ahead(
     Raises
     ------
     AudioError
-        If the recording cannot be opened; of kind 'length' if it has more than ``most_s`` seconds,
-        or if its samples take more than ``most_bytes``.
+        If the recording cannot be opened or has an impossible rate; of kind 'length' if it has more
+        than ``most_s`` seconds, or if its samples take more than ``most_bytes``.
     """
     source = as_source(source, name)
     with _naming(source), _opened(source, None, None) as (header, blocks, _):
+        check_rate(header.rate_hz)
         per_s = header.rate_hz * header.channels * 4
         limit_s = min(most_s, most_bytes / max(1, per_s))
         long = Refusal(f"longer than {limit_s:.4g} s, the most that is allowed", "length")

@@ -25,14 +25,19 @@ class Stretch(NamedTuple):
     is_whole: bool
 
 
-def stretch_of(header: Header, start_s: float, end_s: float | None, limit_s: float) -> Stretch:
-    """Return the frames of a stretch; refuse an impossible rate and too great a length."""
-    rate_hz = header.rate_hz
+def check_rate(rate_hz: int) -> None:
+    """Refuse an impossible rate."""
     if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
         side, limit_hz = ("below", MIN_RATE_HZ) if rate_hz < MIN_RATE_HZ else ("above", MAX_RATE_HZ)
         raise Refusal(
             f"its sample rate of {rate_hz} Hz is {side} {limit_hz} Hz; correct its header", "rate"
         )
+
+
+def stretch_of(header: Header, start_s: float, end_s: float | None, limit_s: float) -> Stretch:
+    """Return the frames of a stretch; refuse an impossible rate and too great a length."""
+    rate_hz = header.rate_hz
+    check_rate(rate_hz)
     if (header.frames / rate_hz if end_s is None else end_s) - start_s > limit_s:
         raise _too_long(limit_s)
     first = round(start_s * rate_hz)

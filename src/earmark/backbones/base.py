@@ -61,6 +61,7 @@ B = TypeVar("B", bound="Backbone")
 # Relative to the mean: 256 rounding steps of float32. On silence, the mean of equal numbers was off
 # by up to 40 steps. On real sounds, hardly any deviation lies between 64 and 256 steps.
 ROUNDING = 2.0**-15
+KNOWN_WEIGHTS = 256  # of frames, for windows of some lengths
 
 
 class Backbone(nn.Module):
@@ -109,6 +110,7 @@ class Backbone(nn.Module):
         self.normalises = False
         self.engine: Engine = self.compute
         self._block_frames: dict[tuple[str, int, int], tuple[int, int]] = {}
+        self._known_weights: dict[tuple[str, int, int], Tensor] = {}
 
     @classmethod
     def load(cls, info: BackboneInfo) -> Backbone:
@@ -208,7 +210,7 @@ class Backbone(nn.Module):
             real = valid[rows]
             order.append(rows)
             part = {
-                name: layer_stats(y, self.weigh(name, y, real), bands[name])
+                name: layer_stats(y, self._weights(name, y, real), bands[name])
                 for name, y in self.engine(x, bands)
             }
             parts.append(_all_without_rounding(part) if self.info.drops_rounding else part)
@@ -216,6 +218,18 @@ class Backbone(nn.Module):
             return parts[0]
         back = torch.cat(order).argsort()
         return {name: join([part[name] for part in parts]).rows(back) for name in parts[0]}
+
+    def _weights(self, layer: str, x: Tensor, valid: Tensor) -> Tensor:
+        """Return what :meth:`weigh` does; for one window, what it returned before."""
+        if len(valid) > 1 or valid.is_cuda:
+            return self.weigh(layer, x, valid)
+        key, known = (layer, x.shape[2], int(valid[0])), self._known_weights
+        if key not in known:
+            if len(known) >= KNOWN_WEIGHTS:
+                known = self._known_weights = {}
+            with torch.inference_mode(False):
+                known[key] = self.weigh(layer, x, valid)
+        return known[key]
 
     def window_activations(
         self, window: Tensor, valid: Tensor
@@ -401,7 +415,5 @@ def _all_without_rounding(stats: Mapping[str, LayerStats]) -> dict[str, LayerSta
     sizes = [layer.mean.shape[1] for layer in stats.values()]
     means, variances = (torch.cat([layer[k] for layer in stats.values()], 1) for k in (1, 2))
     parts = without_rounding(means, variances).split_with_sizes(sizes, 1)
-    return {
-        name: layer._replace(var=var)
-        for (name, layer), var in zip(stats.items(), parts, strict=True)
-    }
+    pairs = zip(stats.items(), parts, strict=True)
+    return {name: layer._replace(var=var) for (name, layer), var in pairs}

@@ -72,8 +72,11 @@ class LimitOptions:
     queue: float = Option(600.0, help="Seconds of audio that may wait; more gets status 503.")
     deadline: float = Option(30.0, help="Seconds for an answer; later ones get status 504.")
     connections: int = Option(1_000, min=1, help="Most open connections.")
+    streams: int = Option(8, min=1, help="Most open streams of live sound.")
     header_timeout: float = Option(10.0, help="Seconds for the header of a request.")
-    body_timeout: float = Option(30.0, help="Seconds for the body of a request.")
+    body_timeout: float = Option(
+        30.0, help="Seconds for the body of a request, and for a pause of live sound."
+    )
 
     def limits(self) -> Limits:
         """Return the options as limits."""
@@ -85,6 +88,7 @@ class LimitOptions:
             queue_s=self.queue,
             deadline_s=self.deadline,
             connections=self.connections,
+            streams=self.streams,
             header_s=self.header_timeout,
             body_s=self.body_timeout,
         )
@@ -132,6 +136,7 @@ def serve(
     extras.load("fastapi", "serve", "earmark serve")
     extras.load("python_multipart", "serve", "earmark serve")
     extras.load("uvicorn", "serve", "earmark serve")
+    extras.load("websockets", "serve", "earmark serve")
     from earmark.apps.service.server import run
 
     signals.unheed()

@@ -23,6 +23,7 @@ from earmark.errors import AudioError, EarmarkError
 if TYPE_CHECKING:
     from earmark.audio.live import LiveInput
     from earmark.audio.options import AudioOptions
+    from earmark.data.event import Event
     from earmark.detection.listening import Listener, Record
 
 LEAST_S = 0.1  # of lost sound, to name it in a warning
@@ -199,13 +200,9 @@ def record_json(record: Record) -> dict[str, Any]:
     from earmark.detection.listening import HeardEvent, LostSound
 
     if isinstance(record, HeardEvent):
-        event = record.event
         return {
             "type": "event",
-            "start": round(event.start, 6),
-            "end": round(event.end, 6),
-            "label": event.label,
-            "score": round(event.score, 6),
+            **event_json(record.event),
             "heard_at": clock_text(record.heard_at),
             "decided_at": clock_text(record.decided_at),
         }
@@ -214,6 +211,16 @@ def record_json(record: Record) -> dict[str, Any]:
         return {"type": "gap", "at": at_s, "lost": lost_s, "reason": record.reason}
     heard_s, lost_s = round(record.heard_s, 6), round(record.lost_s, 6)
     return {"type": "end", "heard": heard_s, "lost": lost_s, "events": record.events}
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    """Return what ``stream`` prints for an event, without the type and the clock times."""
+    return {
+        "start": round(event.start, 6),
+        "end": round(event.end, 6),
+        "label": event.label,
+        "score": round(event.score, 6),
+    }
 
 
 def clock_text(seconds: float) -> str:

@@ -12,9 +12,11 @@ from starlette.types import Receive
 from earmark.apps.service import frames
 from earmark.apps.service.admission import Admission, BusyError, Memory, Place
 from earmark.apps.service.bodies import check_head, read_recording
+from earmark.apps.service.hearers import Hearers
 from earmark.apps.service.identity import CURRENT
 from earmark.apps.service.logs import Log
 from earmark.apps.service.metrics import Metrics
+from earmark.apps.service.plain import plain_wav_s
 from earmark.apps.service.pool import EndedError, LateError, Pool
 from earmark.apps.service.problems import ProblemError
 from earmark.apps.service.reloading import Computers, Reloader, process_replaced
@@ -26,7 +28,8 @@ STATUS_OF = {"length": 413, "memory": 413}  # of kinds of errors; others have 42
 class Service:
     """The processes, the queue and the figures of one running service.
 
-    ``decoders`` and ``computers`` are the processes that decode and compute, if not new ones.
+    ``decoders``, ``computers`` and ``hearers`` are the processes that decode, compute and listen,
+    if not new ones.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class Service:
         settings: Settings,
         decoders: Pool | None = None,
         computers: Pool | None = None,
+        hearers: Hearers | None = None,
         log: Log | None = None,
     ) -> None:
         self.settings, limits = settings, settings.limits
@@ -49,14 +53,20 @@ class Service:
         self._decoders = decoders or Pool("decode", max(2, settings.workers), decoding)
         self._decoders.on_replaced = process_replaced(self.log)
         self.computers = Computers(settings, self.log, computers)
+        self.hearers = hearers or Hearers(settings)
         self.token: bytes | None = None
         if settings.token is not None:
             self.set_token(settings.token)
         self.reloader = Reloader(settings, self.computers, self.log, self.set_token)
+        self.reloader.on_reload.append(self._renew_hearers)
 
     def set_token(self, token: str) -> None:
         """Set what requests must send."""
         self.token = token.encode()
+
+    async def _renew_hearers(self) -> None:
+        self.hearers.paths = self.computers.paths
+        await self.hearers.renew()
 
     @property
     def is_ready(self) -> bool:
@@ -80,12 +90,13 @@ class Service:
         except BaseException:
             await self.close()
             raise
+        self.hearers.paths = self.computers.paths
         self.reloader.start()
 
     async def close(self) -> None:
         """End the processes."""
         await self.reloader.close()
-        await asyncio.gather(self._decoders.close(), self.computers.close())
+        await asyncio.gather(self._decoders.close(), self.computers.close(), self.hearers.close())
 
     async def answer(
         self,
@@ -133,14 +144,17 @@ class Service:
             await self._memory.wait(deadline)
         except asyncio.TimeoutError:
             raise _late(self.settings.limits.deadline_s) from None
-        decoded, packed = await self._decode(recording, deadline)
-        seconds = float(decoded["seconds"])
+        seconds = plain_wav_s(recording, self.settings.limits)
+        is_decoded = seconds is None
+        if seconds is None:
+            decoded, recording = await self._decode(recording, deadline)
+            seconds = float(decoded["seconds"])
         place.count(seconds)
         if (request := CURRENT.get()) is not None:
             request.audio_s = seconds
         self.admission.observe_length(seconds)
-        message = frames.pack(options, packed)
-        del packed
+        message = frames.pack({**options, "is_decoded": is_decoded}, recording)
+        del recording
         with self._memory.hold(len(message)):
             return await self._compute(computers, message, seconds, deadline), seconds
 
@@ -199,6 +213,13 @@ class Service:
                 "reload_failures_total": (
                     "counter", "Reloads of classifiers, token or certificate that failed.",
                     self.reloader.failures,
+                ),
+                "streams": ("gauge", "Streams of live sound that are open.", self.hearers.streams),
+                "heard_seconds_total": (
+                    "counter", "Live sound that was scored, in seconds.", self.hearers.heard_s
+                ),
+                "hearers_replaced_total": (
+                    "counter", "Processes for live sound that failed.", self.hearers.replaced
                 ),
             }
         )  # fmt: skip

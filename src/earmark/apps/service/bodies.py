@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from email.message import Message
 from typing import Any
@@ -16,7 +17,10 @@ from earmark.apps.service.settings import Limits
 FORM = "multipart/form-data"
 MOST_PARTS = 8  # of a form
 FORM_BYTES = 64 * 1024  # that a form may have beside its file
+MOST_BOUNDARY = 70  # characters (RFC 2046)
 RAW_TYPES = ("audio/", "video/", "application/octet-stream", "application/ogg")
+
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # it prints what strangers send
 
 
 class DisconnectError(Exception):
@@ -96,7 +100,7 @@ def _file_of(content_type: str, body: bytes) -> bytes:
         parser.finalize()
     except (FormParserError, ValueError):
         form.is_whole = False
-    if not boundary or not form.is_whole:
+    if not boundary or len(str(boundary)) > MOST_BOUNDARY or not form.is_whole:
         raise ProblemError(
             422, "The form is damaged: its parts do not match its boundary. Use an HTTP client."
         )

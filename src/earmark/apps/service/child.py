@@ -1,4 +1,4 @@
-"""The process that decodes recordings, and the one that computes: ``python -m`` starts it.
+"""The process that decodes recordings, computes, or listens: ``python -m`` starts it.
 
 It reads messages from its standard input and writes an answer to each, in their order. It ends when
 its input ends, which is when the service has ended, however that came. A signal to stop is the
@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 from earmark.apps.service import frames
 from earmark.apps.service.decoding import Decoder
 from earmark.errors import EarmarkError
+from earmark.system.threads import give_way
 
 Handler = Callable[[list[frames.Message]], Sequence[frames.Message]]
 
@@ -45,8 +46,14 @@ def main() -> None:
 def _role(role: str, settings: dict[str, Any]) -> tuple[dict[str, Any], Handler]:
     """Return what a process says when it is ready, and what answers messages."""
     if role == "decode":
+        give_way()
         decoder = Decoder(settings)
         return {}, lambda messages: [decoder.answer(*message) for message in messages]
+    if role == "listen":
+        from earmark.apps.service.hearing import Hearing
+
+        hearing = Hearing(settings)
+        return {}, lambda messages: [hearing.answer(*message) for message in messages]
     from earmark.apps.service.computing import Computer
 
     computer = Computer(settings)

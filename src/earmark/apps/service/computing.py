@@ -18,6 +18,7 @@ from earmark.apps.service import frames
 from earmark.apps.service.decoding import NAME
 from earmark.apps.service.settings import DETECT, PREDICT
 from earmark.audio.decoded import DecodedSource
+from earmark.audio.source import BytesSource, Source
 from earmark.errors import AudioError, EarmarkError
 from earmark.system.jsons import json_text
 
@@ -73,16 +74,14 @@ class Computer:
         }
 
     def answer(self, messages: Sequence[frames.Message]) -> list[frames.Message]:
-        """Return the JSON of each answer; a message has options and what the decoder said.
+        """Return the JSON of each answer; a message has options and a recording.
 
-        Several recordings are classified together if that is what the processor is quick at.
+        The recording is what the decoder said, or a plain WAV file. Several recordings are
+        classified together if that is what the processor is quick at.
         """
         from earmark.data.clip import Clip
 
-        clips = []
-        for _, body in messages:
-            text, samples = frames.unpack_text(body)
-            clips.append(Clip(Path(NAME), recording=DecodedSource.unpack(text, samples)))
+        clips = [Clip(Path(NAME), recording=_source(*message)) for message in messages]
         together = self._answer_together(messages, clips) if len(messages) > 1 else {}
         return [
             together.get(number) or self._answer_one(value, clips[number])
@@ -121,6 +120,13 @@ class Computer:
             return {"error": str(error), "kind": "request"}, b""
         assert not isinstance(prediction, list)
         return _answered(value, prediction)
+
+
+def _source(value: dict[str, Any], body: bytes) -> Source:
+    if not value["is_decoded"]:
+        return BytesSource(body, NAME)
+    text, samples = frames.unpack_text(body)
+    return DecodedSource.unpack(text, samples)
 
 
 def _answered(value: dict[str, Any], prediction: Prediction) -> frames.Message:

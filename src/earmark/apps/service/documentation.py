@@ -21,6 +21,9 @@ curl -F file=@new.wav 'HOST/v1/predict?top=5&amp;coverage=0.9'</pre>
 </ul>
 <p><code>POST /v1/detect</code> finds events in a recording: start, end, label, score. It needs a
 detector.</p>
+<p><code>/v1/listen?rate=16000</code> is a WebSocket for live sound. Send PCM as binary messages
+(16-bit, little-endian, mono; <code>format</code> and <code>channels</code> say otherwise), then the
+text <code>{"type": "end"}</code>. Scores of windows and events come back as JSON.</p>
 <p>With a token, send <code>Authorization: Bearer TOKEN</code>.</p>
 <ul>
 <li><code>GET <a href="v1/models">/v1/models</a></code>: the classifiers and their classes.</li>

@@ -13,11 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from earmark.apps.service.answering import Service
 from earmark.apps.service.identity import CURRENT, HEADER, Request
+from earmark.apps.service.listening import as_request, instead, listen
 from earmark.apps.service.posting import QUERIES, post
 from earmark.apps.service.problems import ALWAYS, ProblemError, send_problem, send_response
+from earmark.apps.service.settings import LISTEN
 
 OPEN = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})  # need no token
-PATHS = OPEN | frozenset(QUERIES) | {"/v1/models", "/metrics"}
+PATHS = OPEN | frozenset(QUERIES) | {"/v1/models", "/metrics", LISTEN}
+ONCE = (b"host", b"origin", b"authorization", b"content-type", b"content-encoding")
 PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
     "access-control-allow-headers": "authorization, content-type",
@@ -36,6 +39,9 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
+        if scope["type"] == "websocket":
+            await self._open(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -65,15 +71,37 @@ class Guard:
             return
         if is_allowed and scope["method"] == "OPTIONS":
             await send_response(send_with_headers, 204, "", b"", PREFLIGHT)
+        elif scope["path"] == LISTEN:
+            text = f"{LISTEN} is a WebSocket. Open it as one."
+            await send_problem(send_with_headers, ProblemError(426, text, {"upgrade": "websocket"}))
         elif scope["method"] == "POST" and scope["path"] in QUERIES:
             await post(self._service, scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
 
+    async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a stream of live sound be opened, or refuse it before the handshake."""
+        request = as_request(scope)
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in request["headers"]}
+        known = Request(headers.get("x-request-id"))
+        CURRENT.set(known)
+        path, known.status = LISTEN if scope["path"] == LISTEN else "other", 101
+        try:
+            self._check(request, headers, headers.get("origin") in self._settings.origins)
+            await listen(self._service.hearers, self._settings, scope, receive, send)
+        except ProblemError as problem:
+            known.status = problem.status
+            self._service.metrics.answered(path, problem.status)
+            problem.headers.update({**ALWAYS, HEADER.decode(): known.id})
+            await send_problem(instead(send), problem)
+        finally:
+            self._log.response(known, "GET", path)
+
     def _check(self, scope: Scope, headers: Mapping[str, str], is_allowed: bool) -> None:
-        n_hosts = sum(name == b"host" for name, _ in scope["headers"])
-        if n_hosts != 1:
-            raise ProblemError(400, f"The request has {n_hosts} Host headers. Send one.")
+        if len(headers) < len(scope["headers"]):
+            _refuse_doubles([name for name, _ in scope["headers"]])
+        if "host" not in headers:
+            raise ProblemError(400, "The request has 0 Host headers. Send one.")
         host = headers["host"]
         if not self._is_own(host):
             raise ProblemError(
@@ -114,6 +142,17 @@ class Guard:
         except ValueError:
             return False
         return True
+
+
+def _refuse_doubles(names: list[bytes]) -> None:
+    """Raise a problem for a header that may be there once, and that is there more often.
+
+    This service would take one of them, and a proxy before it perhaps another.
+    """
+    for name in ONCE:
+        if (count := names.count(name)) > 1:
+            title = name.decode().title()
+            raise ProblemError(400, f"The request has {count} {title} headers. Send one.")
 
 
 def _counted_path(scope: Scope) -> str:

@@ -65,7 +65,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._received, self._header_bytes, self._dropped_bytes = 0, 0, 0
         self._most_bytes = 2 * self._limits.body_bytes + FORM_BYTES  # with the frames of chunks
         self._is_refused = False
-        super().connection_made(_Lingering(self, transport))  # type: ignore[arg-type]
+        self._joining = _Lingering(self, transport)
+        super().connection_made(self._joining)  # type: ignore[arg-type]
         if len(self.connections) > self._limits.connections and not self._replaces_another():
             text = f"{self._limits.connections} connections are open already. Try again later."
             self._refuse(503, text, {"retry-after": "1"})
@@ -244,6 +245,11 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.write(
                 raw_response(status, text, headers, is_last=True, request_id=request.id)
             )
+        self._end()
+
+    def _end(self) -> None:
+        """Close the connection now, even if a body still comes."""
+        self._joining.flush()
         self._real.close()
 
     def _refused(self, path: str, method: str, status: int, given: bytes | None = None) -> Request:
@@ -278,7 +284,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _drop(self, n_bytes: int) -> None:
         self._dropped_bytes += n_bytes
         if self._dropped_bytes > self._limits.body_bytes + HEADER_BYTES:
-            self._real.close()
+            self._end()
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -289,19 +295,33 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 class _Lingering:
-    """The transport of a connection, whose ``close`` waits while a body still comes."""
+    """The transport of a connection: it joins what is written, and ``close`` waits for a body.
+
+    uvicorn writes the header and the body of a response apart, which would be two packets.
+    """
 
     def __init__(self, protocol: GuardedProtocol, transport: asyncio.Transport) -> None:
         self._protocol, self._transport, self._is_closing = protocol, transport, False
-        self.write = transport.write  # often used
+        self._unsent: list[bytes] = []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._unsent:
+            self._protocol.loop.call_soon(self.flush)
+        self._unsent.append(data)
+
+    def flush(self) -> None:
+        if self._unsent:
+            self._transport.write(b"".join(self._unsent))
+            self._unsent.clear()
 
     def is_closing(self) -> bool:
         return self._is_closing or self._transport.is_closing()
 
     def close(self) -> None:
+        self.flush()
         self._is_closing = True
         if not self._protocol.linger():
             self._transport.close()

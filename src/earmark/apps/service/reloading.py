@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,7 +161,7 @@ class Reloader:
     Attributes
     ----------
     on_reload : list of callables
-        What to call once there are new classifiers.
+        What to await once there are new classifiers.
     context : ssl.SSLContext or None
         Loads the certificate again, for new connections.
     """
@@ -175,7 +175,7 @@ class Reloader:
     ) -> None:
         self._settings, self._computers, self._log = settings, computers, log
         self._set_token = set_token
-        self.on_reload: list[Callable[[], None]] = []
+        self.on_reload: list[Callable[[], Awaitable[None]]] = []
         self.context: ssl.SSLContext | None = None
         self.reloads = self.failures = 0
         self._is_started = self._is_asked = self._is_changed = self._is_closed = False
@@ -231,7 +231,7 @@ class Reloader:
             self.reloads += 1
             self._log.event("reload", models=digests)
             for call in self.on_reload:
-                call()
+                await call()
 
     def _reload_token(self) -> None:
         if self._settings.token_file is not None:

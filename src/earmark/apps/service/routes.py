@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request, Response
 from starlette.exceptions import HTTPException
 
+from earmark.apps.service import description
 from earmark.apps.service.answering import Service
 from earmark.apps.service.documentation import PAGE
 from earmark.apps.service.metrics import MEDIA_TYPE as METRICS_TYPE
@@ -18,83 +19,6 @@ from earmark.apps.service.settings import DETECT, PREDICT
 from earmark.version import __version__
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-BINARY = {"schema": {"type": "string", "format": "binary"}}
-BODY = {
-    "required": True,
-    "content": {
-        "application/octet-stream": BINARY,
-        "audio/*": BINARY,
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "properties": {"file": BINARY["schema"]},
-                "required": ["file"],
-            }
-        },
-    },
-}
-PROBLEM = {
-    "type": "object",
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "request_id": {"type": "string"},
-    },
-    "required": ["type", "title", "status", "detail"],
-}
-PREDICTION = {
-    "type": "object",
-    "properties": {
-        "schema": {"type": "integer"},
-        "model": {"type": "string"},
-        "label": {"type": ["string", "null"]},
-        "labels": {"type": "array", "items": {"type": "string"}},
-        "score": {"type": "number"},
-        "scores": {"type": "object", "additionalProperties": {"type": "number"}},
-        "seconds": {"type": "number"},
-        "is_unknown": {"type": "boolean"},
-        "nearest": {"type": "string"},
-        "plausible": {"type": "array", "items": {"type": "string"}},
-        "warnings": {"type": "array", "items": {"type": "string"}},
-        "notes": {"type": "array", "items": {"type": "string"}},
-    },
-    "required": ["schema", "model", "label", "labels", "score", "scores", "seconds", "is_unknown"],
-}
-
-DETECTION = {
-    "type": "object",
-    "properties": {
-        "schema": {"type": "integer"},
-        "model": {"type": "string"},
-        "seconds": {"type": "number"},
-        "regions": {"type": "null"},
-        "events": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "start": {"type": "number"},
-                    "end": {"type": "number"},
-                    "label": {"type": "string"},
-                    "score": {"type": "number"},
-                },
-                "required": ["start", "end", "label", "score"],
-            },
-        },
-        "warnings": {"type": "array", "items": {"type": "string"}},
-    },
-    "required": ["schema", "model", "seconds", "regions", "events"],
-}
-
-
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    content = {MEDIA_TYPE: {"schema": PROBLEM}}
-    return {
-        status: {"description": "What is wrong and what to do.", "content": content}
-        for status in statuses
-    }
 
 
 def make_app(service: Service) -> FastAPI:
@@ -117,15 +41,22 @@ def make_app(service: Service) -> FastAPI:
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _of_starlette)
     app.add_exception_handler(Exception, _fault)
-    for path, schema, endpoint in ((PREDICT, PREDICTION, predict), (DETECT, DETECTION, detect)):
-        answer: dict[int | str, Any] = {200: {"content": {"application/json": {"schema": schema}}}}
-        problems = _problems(400, 401, 403, 408, 413, 415, 422, 503, 504)
-        app.post(path, responses=answer | problems, openapi_extra={"requestBody": BODY})(endpoint)
-    app.get("/v1/models", responses=_problems(401, 403))(models)
-    app.get("/healthz", responses=_problems(403))(healthz)
-    app.get("/readyz", responses=_problems(403, 503))(readyz)
-    app.get("/metrics", response_class=Response, responses=_problems(401, 403))(metrics)
+    add, body = app.post, {"requestBody": description.BODY}
+    add(PREDICT, responses=description.of_recordings("Prediction"), openapi_extra=body)(predict)
+    add(DETECT, responses=description.of_recordings("Detection"), openapi_extra=body)(detect)
+    answers, problems = description.of_json("Models"), description.problems
+    app.get("/v1/models", responses=answers | problems(401))(models)
+    app.get("/healthz", responses=description.of_status("ok") | problems())(healthz)
+    app.get("/readyz", responses=description.of_status("ready") | problems())(readyz)
+    answers = description.of_text(METRICS_TYPE)
+    app.get("/metrics", response_class=Response, responses=answers | problems(401))(metrics)
     app.get("/docs", include_in_schema=False)(documentation)
+    derived = app.openapi
+
+    def described() -> dict[str, Any]:
+        return description.complete(derived(), service.models, service.settings.token is not None)
+
+    app.openapi = described  # type: ignore[method-assign]
     return app
 
 

@@ -18,7 +18,9 @@ from earmark.apps.service.protocol import protocol_class
 from earmark.apps.service.reloading import has_terminal
 from earmark.apps.service.routes import make_app
 from earmark.apps.service.settings import Settings
+from earmark.apps.service.websocket import MESSAGE_BYTES, websocket_class
 from earmark.errors import EarmarkError
+from earmark.system.threads import give_way
 from earmark.version import __version__
 
 KEEP_ALIVE_S = 15
@@ -31,6 +33,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     ``announce`` is called with the address once the service is ready. Raises EarmarkError if the
     address is taken, a classifier cannot be loaded, or the certificate is wrong.
     """
+    give_way()
     log = Log(settings.log)
     with _bound(settings) as listener, log.capturing(), contextlib.closing(log):
         asyncio.run(_serve(settings, listener, announce, log))
@@ -92,7 +95,10 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
     config = uvicorn.Config(
         Guard(make_app(service), service),
         http=protocol_class(service),
-        ws="none",
+        ws=websocket_class(service),
+        ws_max_size=MESSAGE_BYTES,
+        ws_ping_interval=None,  # a pong would wait behind the sound that a client sent before it
+        ws_per_message_deflate=False,
         loop="asyncio",
         lifespan="on",
         log_config=None,

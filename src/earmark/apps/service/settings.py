@@ -12,6 +12,7 @@ from earmark.errors import EarmarkError
 from earmark.system.files import not_a_file
 
 PREDICT, DETECT = "/v1/predict", "/v1/detect"  # paths that answer for classifiers, detectors
+LISTEN = "/v1/listen"
 TOKEN_VARIABLE = "EARMARK_TOKEN"
 TOKEN_CHARACTERS = 16  # the fewest of a token
 TOKEN_BYTES = 4096  # the most that are read of its file
@@ -37,8 +38,11 @@ class Limits:
         Requests that may be read, decoded or computed at once.
     connections : int
         Open connections.
+    streams : int
+        Streams of live sound that may be open.
     header_s, body_s : float
-        Seconds that a client may take to send the header and the body of a request.
+        Seconds that a client may take to send the header and the body of a request; ``body_s`` is
+        also the longest pause of a stream.
     decode_s : float
         Seconds after which the process that decodes a recording is ended.
     deadline_s : float
@@ -54,6 +58,7 @@ class Limits:
     queue_s: float = 600.0
     requests: int = 64
     connections: int = 1_000
+    streams: int = 8
     header_s: float = 10.0
     body_s: float = 30.0
     decode_s: float = 10.0
