@@ -149,6 +149,23 @@ def test_a_form_has_exactly_one_file():
     run(test())
 
 
+def test_bodies_that_are_sent_take_bounded_memory():
+    async def test() -> None:
+        async with running(settings(bodies_bytes=1_000), decoders(), computers()) as port:
+            large = await Client.connect(port)
+            await large.send(head(headers=WAV, length=5_000) + b"so")  # alone it is allowed
+            while b"earmark_requests 1\n" not in (await ask(port, "/metrics")).body:
+                await asyncio.sleep(0.01)
+            reply = await ask(port, body=b"sound", headers=WAV)
+            assert reply.status == 503 and "1,000 bytes" in reply.problem
+            await large.send(bytes(4_998))
+            assert (await large.reply()).status == 200
+            assert (await ask(port, body=b"sound", headers=WAV)).status == 200
+            large.close()
+
+    run(test())
+
+
 def test_no_more_is_decoded_than_the_memory_holds():
     async def test() -> None:
         sound, stub = decoders(), computers()

@@ -13,7 +13,7 @@ from command_line import earmark
 from earmark.apps.service import guard
 from earmark.apps.service.settings import Limits, Settings, token_of
 from earmark.errors import EarmarkError
-from served import Client, Reply, ask, computers, decoders, running
+from served import Client, Reply, ask, computers, decoders, head, running
 
 MODELS = {"m": Path("m.earmark")}
 TOKEN = "0123456789abcdef"
@@ -75,6 +75,19 @@ def test_pages_of_other_origins_may_not_ask():
         assert reply.status == 403 and "--allow-origin" in reply.problem
         assert name not in reply.headers
     assert flight.status == 204 and "POST" in flight.headers["access-control-allow-methods"]
+
+
+def test_a_head_is_a_get_without_a_body():
+    async def test() -> None:
+        async with running(Settings(MODELS), decoders(), computers()) as port:
+            client = await Client.connect(port)
+            for path, status in (("/healthz", 200), ("/v1/models", 200), ("/none", 404)):
+                await client.send(head(path, "HEAD"))
+                first = (await client.reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
+                assert int(first) == status
+            client.close()
+
+    asyncio.run(asyncio.wait_for(test(), 120))
 
 
 def test_the_page_needs_nothing_from_elsewhere():

@@ -1,6 +1,7 @@
 """Requests that find no place: they wait for a moment, and the newest gets the next place."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -35,12 +36,12 @@ def full(test, **limits: float) -> None:
     asyncio.run(asyncio.wait_for(run(), 120))
 
 
-async def waiting(port: int, count: int, pieces: bytes = REQUEST) -> list[Client]:
+async def waiting(port: int, requests: Sequence[bytes]) -> list[Client]:
     """Clients whose requests wait, the newest last."""
     clients = []
-    for number in range(count):
+    for number, request in enumerate(requests):
         clients.append(await Client.connect(port))
-        await clients[-1].send(pieces)
+        await clients[-1].send(request)
         while f"earmark_waiting {number + 1}\n".encode() not in (await ask(port, "/metrics")).body:
             await asyncio.sleep(0.01)
     return clients
@@ -50,7 +51,7 @@ def test_a_request_gets_a_place_that_becomes_free(monkeypatch):
     monkeypatch.setattr(protocol, "HOLD_S", 60.0)
 
     async def test(port: int, stub: Stub) -> None:
-        clients = await waiting(port, 3)
+        clients = await waiting(port, 3 * [REQUEST])
         assert stub.asked == 1
         stub.gate.set()
         for client in reversed(clients):
@@ -88,11 +89,26 @@ def test_a_client_that_goes_away_gives_up_its_turn(monkeypatch):
     monkeypatch.setattr(protocol, "HOLD_S", 60.0)
 
     async def test(port: int, stub: Stub) -> None:
-        first, gone = await waiting(port, 2)
+        first, gone = await waiting(port, 2 * [REQUEST])
         gone.close()
         stub.gate.set()
         assert (await first.reply()).status == 200
         first.close()
+
+    full(test)
+
+
+def test_a_stranger_who_is_called_passes_the_place_on(monkeypatch):
+    monkeypatch.setattr(protocol, "HOLD_S", 60.0)
+
+    async def test(port: int, stub: Stub) -> None:
+        evil = head(headers={**WAV, "host": "evil"}, length=5) + b"sound"
+        first, stranger = await waiting(port, [REQUEST, evil])
+        stub.gate.set()
+        assert (await stranger.reply()).status == 403
+        assert (await first.reply()).status == 200
+        for client in (first, stranger):
+            client.close()
 
     full(test)
 
@@ -102,7 +118,7 @@ def test_no_more_wait_than_the_room_holds(monkeypatch):
     monkeypatch.setattr(protocol, "MOST_HELD", 2)
 
     async def test(port: int, stub: Stub) -> None:
-        clients = await waiting(port, 2)
+        clients = await waiting(port, 2 * [REQUEST])
         assert (await ask(port, body=b"sound", headers=WAV)).status == 503
         stub.gate.set()
         for client in reversed(clients):

@@ -62,6 +62,11 @@ class Admission:
         is_long = self.seconds + self._mean_s > self._limits.queue_s
         return self.requests >= self._limits.requests or (self.requests > 0 and is_long)
 
+    def offer(self) -> None:
+        """Call the newest of those who wait, if there is a place."""
+        if not self.is_full:
+            self.room.call_newest()
+
     def observe_length(self, seconds: float) -> None:
         """Take note of the length of a recording."""
         self._mean_s += NEWEST_WEIGHT * (seconds - self._mean_s)
@@ -98,7 +103,7 @@ class Place:
         self._admission.requests -= 1
         if not self._admission.requests:
             self._admission.seconds = 0.0  # no rounding errors are left
-        self._admission.room.call_newest()
+        self._admission.offer()
 
 
 class WaitingRoom:
@@ -125,13 +130,17 @@ class WaitingRoom:
 
 
 class Memory:
-    """Lets decoding wait while the decoded recordings take ``most`` bytes or more."""
+    """Counts the bytes of recordings, of which there should be at most ``most`` in memory."""
 
     def __init__(self, most: int) -> None:
         self._most, self._used, self._freed = most, 0, asyncio.Event()
 
+    def has_room(self, n_bytes: int) -> bool:
+        """Return whether ``n_bytes`` more are within the limit, or are the only ones."""
+        return not self._used or self._used + n_bytes <= self._most
+
     async def wait(self, deadline: float) -> None:
-        """Wait until there is memory; TimeoutError of asyncio at a time of the event loop."""
+        """Wait until there are less; TimeoutError of asyncio at a time of the event loop."""
         while self._used >= self._most:
             self._freed.clear()
             left = deadline - asyncio.get_running_loop().time()

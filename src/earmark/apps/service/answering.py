@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from starlette.types import Receive
@@ -22,6 +23,7 @@ from earmark.apps.service.problems import ProblemError
 from earmark.apps.service.reloading import Computers, Reloader, process_replaced
 from earmark.apps.service.settings import Settings
 
+RETRY_S = 5  # after which a client may try again, if nothing better is known
 STATUS_OF = {"length": 413, "memory": 413}  # of kinds of errors; others have 422
 
 
@@ -42,7 +44,7 @@ class Service:
     ) -> None:
         self.settings, limits = settings, settings.limits
         self.metrics, self.admission = Metrics(), Admission(limits)
-        self._memory = Memory(limits.waiting_bytes)
+        self._memory, self._bodies = Memory(limits.waiting_bytes), Memory(limits.bodies_bytes)
         decoding = {
             "seconds": limits.seconds,
             "decoded_bytes": limits.decoded_bytes,
@@ -117,12 +119,27 @@ class Service:
                 request.model = name
             check_head(headers, self.settings.limits)
             self.check_place()
-            with self.admission.enter() as place:
+            with self.admission.enter() as place, self._received(headers):
                 recording = await read_recording(receive, headers, self.settings.limits)
                 values = {"model": name, **options}
                 answer, seconds = await self._answer(computers, place, recording, values)
         self.metrics.computed(seconds, asyncio.get_running_loop().time() - began)
         return answer
+
+    @contextlib.contextmanager
+    def _received(self, headers: Mapping[str, str]) -> Iterator[None]:
+        """Count a body in memory, or raise a problem if there are too many bytes already."""
+        limits = self.settings.limits
+        n_bytes = int(headers.get("content-length", limits.body_bytes))
+        if not self._bodies.has_room(n_bytes):
+            raise ProblemError(
+                503,
+                f"Recordings that are being sent take {limits.bodies_bytes:,} bytes already, the"
+                f" most that is allowed. Try again in {RETRY_S} s.",
+                {"retry-after": str(RETRY_S)},
+            )
+        with self._bodies.hold(n_bytes):
+            yield
 
     def check_place(self) -> None:
         """Raise a problem if there is no place for another request."""
@@ -266,5 +283,5 @@ def _failed(what: str) -> ProblemError:
     return ProblemError(
         503,
         f"The process that should {what} has ended, and another starts. Try again.",
-        {"retry-after": "5"},
+        {"retry-after": str(RETRY_S)},
     )

@@ -67,6 +67,7 @@ class Guard:
         try:
             self._check(scope, headers, is_allowed)
         except ProblemError as problem:
+            self._service.admission.offer()  # the place that it may have been called to
             await send_problem(send_with_headers, problem)
             return
         if is_allowed and scope["method"] == "OPTIONS":
@@ -77,7 +78,10 @@ class Guard:
         elif scope["method"] == "POST" and scope["path"] in QUERIES:
             await post(self._service, scope, receive, send_with_headers)
         else:
-            await self._app(scope, receive, send_with_headers)
+            method = (
+                "GET" if scope["method"] == "HEAD" else scope["method"]
+            )  # uvicorn sends no body
+            await self._app({**scope, "method": method}, receive, send_with_headers)
 
     async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a stream of live sound be opened, or refuse it before the handshake."""

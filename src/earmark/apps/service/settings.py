@@ -28,6 +28,8 @@ class Limits:
         The longest recording.
     body_bytes : int
         The largest body of a request.
+    bodies_bytes : int
+        Memory of all bodies until their requests are answered.
     decoded_bytes : int
         The most memory of a recording's samples.
     waiting_bytes : int
@@ -53,6 +55,7 @@ class Limits:
 
     seconds: float = 120.0
     body_bytes: int = 32 * 2**20
+    bodies_bytes: int = 256 * 2**20
     decoded_bytes: int = 128 * 2**20
     waiting_bytes: int = 512 * 2**20
     queue_s: float = 600.0
