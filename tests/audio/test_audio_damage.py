@@ -309,3 +309,8 @@ def test_millions_of_empty_chunks_are_not_walked():
     fragments = encode_ffmpeg(silence, options=options)  # two chunks for each frame
     assert fragments.count(b"moof") > 10_000
     assert len(audio.load(fragments, RATE)) >= len(silence)
+
+
+def test_more_streams_in_a_row_than_functions_may_call_each_other():
+    part = encode(noise(16), "MAT4")
+    assert len(audio.load(part * 1_500, RATE)) == 16 * 1_500

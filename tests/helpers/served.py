@@ -17,6 +17,7 @@ from typing import Any
 
 from earmark.apps.service import frames
 from earmark.apps.service.answering import Service
+from earmark.apps.service.logs import Log
 from earmark.apps.service.server import make_server
 from earmark.apps.service.settings import Settings
 
@@ -153,10 +154,15 @@ def computers() -> Stub:
 
 @contextlib.asynccontextmanager
 async def running(
-    settings: Settings, decoders: Any = None, computers: Any = None, hearers: Any = None
+    settings: Settings,
+    decoders: Any = None,
+    computers: Any = None,
+    hearers: Any = None,
+    log: Log | None = None,
+    service: Service | None = None,
 ) -> AsyncIterator[int]:
     """Run a service in this event loop; yield its port."""
-    service = Service(settings, decoders, computers, hearers)
+    service = service or Service(settings, decoders, computers, hearers, log)
     await service.start()
     ready = asyncio.Event()
     server = make_server(service, ready.set)
@@ -198,8 +204,12 @@ def command(*arguments: object, **environment: str) -> Iterator[Command]:
     try:
         assert process.stderr is not None
         line = process.stderr.readline()
-        assert "serving" in line, line
-        yield Command(process, int(line.rsplit(":", 1)[1]))
+        if line.startswith("{"):
+            address = json.loads(line)["address"]
+        else:
+            assert "serving" in line, line
+            address = line.strip()
+        yield Command(process, int(address.rsplit(":", 1)[1]))
     finally:
         if process.poll() is None:
             process.kill()

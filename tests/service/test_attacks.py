@@ -1,6 +1,7 @@
 """Attacks: each is refused in a sentence, tells nothing of this machine, and harms no other."""
 
 import asyncio
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -14,8 +15,8 @@ from attacks import ATTACKS, LIMITS, TOKEN, within
 from audio_files import encode, noise
 from bombs import BOMBS, cut_recordings
 from earmark.apps.service import frames, protocol, server
+from earmark.apps.service.computing import _source
 from earmark.apps.service.settings import Settings
-from earmark.audio.decoded import DecodedSource
 from earmark.audio.reading import read
 from earmark.errors import AudioError
 from served import Reply, Stub, ask, command, computers, decoders, running
@@ -32,9 +33,9 @@ class Readers(Stub):
     async def ask(self, message, deadline, begins=None):
         if begins is not None:
             begins()
-        text, samples = frames.unpack_text(bytes(frames.unpack_text(message)[1]))
+        text, body = frames.unpack_text(message)
         try:
-            read(DecodedSource.unpack(text, samples), 16_000)
+            read(_source(json.loads(text), bytes(body)), 16_000)
         except AudioError as error:
             return {"error": str(error), "kind": error.kind}, b""
         return self.answer

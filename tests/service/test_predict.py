@@ -139,7 +139,9 @@ def test_what_was_accepted_is_answered_before_the_end(folder):
     with command(folder / "mine.earmark", "--workers", "1", EARMARK_TOKEN=token) as running:
         asyncio.run(asyncio.wait_for(_stop(folder, running, token), 120))
         assert running.process.wait(PATIENCE_S) == 0
-        assert running.process.stderr.read() == ""
+        lines = [json.loads(line) for line in running.process.stderr.read().splitlines()]
+        assert {line["event"] for line in lines[:-1]} == {"response"}
+        assert lines[-1]["event"] == "stopped"
 
 
 async def _stop(folder: Path, running: Command, token: str) -> None:

@@ -107,10 +107,10 @@ def test_real_answers_have_the_form_of_the_document(tmp_path, tones):
     noise = np.random.default_rng(0).normal(0, 20.0, (16_000, 1)).astype(np.float32)
     for content in ((tmp_path / "night.flac").read_bytes(), encode(noise, "WAV", "FLOAT")):
         packed = frames.pack(*decode_ahead(content, 600, 2**26, name="it").pack())
-        asked = {"model": "m", "top": 1, "coverage": 0.9}
+        asked = {"model": "m", "top": 1, "coverage": 0.9, "is_decoded": True}
         for schema, value in (
             (description.PREDICTION, asked),
-            (description.DETECTION, {"model": "d"}),
+            (description.DETECTION, {"model": "d", "is_decoded": True}),
         ):
             ((told, answer),) = computer.answer([(value, packed)])
             assert told == {}

@@ -7,6 +7,8 @@ import struct
 
 from earmark.audio.mapped import Content
 
+MOST_BLOCKS = 10_000  # of a VOC file; programs write a few
+
 
 def number(head: bytes, at: int, size: int, order: str) -> int:
     if at + size > len(head):
@@ -60,7 +62,9 @@ def _xi(head: bytes, _content: Content, _start: int) -> tuple[int, int]:
 def _voc(head: bytes, content: Content, start: int) -> tuple[int, int]:
     """Add up the blocks; each has a byte for its kind (0 at the end) and three for its size."""
     at = first = start + number(head, 20, 2, "little")
-    while at + 4 <= len(content) and content[at]:
+    for _ in range(MOST_BLOCKS):
+        if at + 4 > len(content) or not content[at]:
+            break
         at += 4 + int.from_bytes(content[at + 1 : at + 4], "little")
     return first - start, at - first
 
@@ -113,3 +117,19 @@ STATED = {
     b"\0\0\0\0": _mat4,
     b"\0\0\3\xe8": _mat4,
 }
+
+
+def stated(content: Content, start: int, magic: bytes) -> tuple[int, int]:
+    """Return the byte where the samples begin and how many follow, by the header at ``start``.
+
+    Both are 0 if the format, which ``magic`` begins, states neither.
+    """
+    head = content[start : start + 1024]
+    for sign, read in STATED.items():
+        if magic.startswith(sign):
+            try:
+                sound, length = read(head, content, start)
+            except (IndexError, ValueError):
+                return 0, 0
+            return start + sound, length
+    return 0, 0

@@ -11,7 +11,7 @@ import re
 from typing import NamedTuple
 
 from earmark.audio import flac, mapped, mpeg
-from earmark.audio.headers import STATED, number
+from earmark.audio.headers import number, stated
 from earmark.audio.mapped import Content
 from earmark.errors import amount
 
@@ -62,7 +62,9 @@ def links_of(content: Content, depth: int = 0) -> list[Link]:
         links += _links_behind(content, links[-1].end, depth)
     if len(links) <= MOST_LINKS:
         return links
-    return [links[0]._replace(end=len(content), rest=len(content) - links[0].end)]
+    flaw = CRUMBS if _are_crumbs(len(links), links[-1].start) else links[0].flaw
+    rest = len(content) - links[0].end
+    return [links[0]._replace(end=len(content), rest=rest, flaw=flaw)]
 
 
 def _links_behind(content: Content, at: int, depth: int) -> list[Link]:
@@ -395,20 +397,15 @@ _MAGICS = (
 def _stated(content: Content, links: list[Link], magic: bytes) -> list[Link]:
     """Add the length that the header of the last stream states, if its format has one."""
     *before, last = links
-    head = content[last.start : last.start + 1024]
-    for sign, read in STATED.items():
-        if magic.startswith(sign):
-            try:
-                sound, length = read(head, content, last.start)
-            except (IndexError, ValueError):
-                break
-            if 0 < length < OPEN_ENDED:
-                at = last.start + sound
-                last = last._replace(sound=at, promised=at + length)
+    while len(before) <= MOST_LINKS:
+        sound, length = stated(content, last.start, magic)
+        if 0 < length < OPEN_ENDED:
+            last = last._replace(sound=sound, promised=sound + length)
+        is_end = last.promised <= last.start
+        if is_end or content[last.promised : last.promised + 4] != magic[:4]:
             break
-    if content[last.promised : last.promised + 4] == magic[:4] and last.promised > last.start:
-        rest = Link(last.promised, last.end)
-        return [*before, last._replace(end=last.promised), *_stated(content, [rest], magic)]
+        before.append(last._replace(end=last.promised))
+        last = Link(last.promised, last.end)
     if last.start < last.promised < last.end:
         if other := _other(content, last.promised):
             return [*before, last._replace(end=other)]

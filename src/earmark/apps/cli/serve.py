@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from typer import Argument, Option
 
@@ -16,7 +17,10 @@ from earmark.errors import EarmarkError
 from earmark.system import extras
 
 if TYPE_CHECKING:
-    from earmark.apps.service.settings import Limits
+    from earmark.apps.service.settings import Limits, Settings
+
+
+LogForm = Literal["json", "text", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,7 @@ class AccessOptions:
             "host": self.host,
             "port": self.port,
             "token": token_of(self.token, self.token_file),
+            "token_file": self.token_file,
             "hosts": tuple(self.allow_host),
             "origins": tuple(self.allow_origin),
             "certificate": self.tls_cert,
@@ -102,10 +107,17 @@ def serve(
     workers: int | None = Option(
         None, min=1, max=64, help="Processes that compute; one for each core by default."
     ),
+    watch: bool = Option(False, "--watch", help="Load a classifier again when its file changes."),
+    log: LogForm | None = Option(
+        None,
+        help="Form of the log on standard error: lines of JSON, text or none. Text by default on"
+        " a terminal, else JSON, which programs read.",
+    ),
 ) -> None:
     """Answer requests over HTTP with the predictions of classifiers and the events of detectors.
 
-    It runs until a signal stops it (Ctrl-C, TERM). What was accepted by then is answered first.
+    It runs until a signal stops it (Ctrl-C, TERM). What was accepted by then is answered first. HUP
+    loads the classifiers, the token file and the certificate again, without a lost request.
     """
     from earmark.apps.service.settings import Settings, check_names
     from earmark.system.threads import available_cores
@@ -117,6 +129,8 @@ def serve(
         allow_remote=allow_remote,
         limits=limits.limits(),
         workers=workers or available_cores(),
+        watch=watch,
+        log=log or ("text" if _is_terminal() else "json"),
         **access.settings(),
     )
     extras.load("fastapi", "serve", "earmark serve")
@@ -126,7 +140,16 @@ def serve(
     from earmark.apps.service.server import run
 
     signals.unheed()
-    run(settings, lambda address: say(f"serving {', '.join(settings.models)} on {address}"))
+    run(settings, lambda address: _announce(settings, address))
+
+
+def _announce(settings: Settings, address: str) -> None:
+    if settings.log != "json":  # which has a line of its own for it
+        say(f"serving {', '.join(settings.models)} on {address}")
+
+
+def _is_terminal() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _name(model: Path) -> str:

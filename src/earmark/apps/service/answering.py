@@ -13,10 +13,13 @@ from earmark.apps.service import frames
 from earmark.apps.service.admission import Admission, BusyError, Memory, Place
 from earmark.apps.service.bodies import check_head, read_recording
 from earmark.apps.service.hearers import Hearers
+from earmark.apps.service.identity import CURRENT
+from earmark.apps.service.logs import Log
 from earmark.apps.service.metrics import Metrics
 from earmark.apps.service.plain import plain_wav_s
 from earmark.apps.service.pool import EndedError, LateError, Pool
 from earmark.apps.service.problems import ProblemError
+from earmark.apps.service.reloading import Computers, Reloader, process_replaced
 from earmark.apps.service.settings import Settings
 
 STATUS_OF = {"length": 413, "memory": 413}  # of kinds of errors; others have 422
@@ -35,6 +38,7 @@ class Service:
         decoders: Pool | None = None,
         computers: Pool | None = None,
         hearers: Hearers | None = None,
+        log: Log | None = None,
     ) -> None:
         self.settings, limits = settings, settings.limits
         self.metrics, self.admission = Metrics(), Admission(limits)
@@ -45,34 +49,54 @@ class Service:
             "body_bytes": limits.body_bytes,
             "decode_s": limits.decode_s,
         }
-        models = {name: str(path) for name, path in settings.models.items()}
-        computing = {"models": models, "allow_remote": settings.allow_remote}
+        self.log = log or Log()
         self._decoders = decoders or Pool("decode", max(2, settings.workers), decoding)
-        self._computers = computers or Pool("compute", settings.workers, computing)
+        self._decoders.on_replaced = process_replaced(self.log)
+        self.computers = Computers(settings, self.log, computers)
         self.hearers = hearers or Hearers(settings)
+        self.token: bytes | None = None
+        if settings.token is not None:
+            self.set_token(settings.token)
+        self.reloader = Reloader(settings, self.computers, self.log, self.set_token)
+        self.reloader.on_reload.append(self._renew_hearers)
+
+    def set_token(self, token: str) -> None:
+        """Set what requests must send."""
+        self.token = token.encode()
+
+    async def _renew_hearers(self) -> None:
+        self.hearers.paths = self.computers.paths
+        await self.hearers.renew()
 
     @property
     def is_ready(self) -> bool:
         """Whether a recording could be decoded and computed now."""
-        return self._decoders.is_ready and self._computers.is_ready
+        return self._decoders.is_ready and self.computers.pool.is_ready
 
     @property
     def models(self) -> list[dict[str, Any]]:
         """What ``/v1/models`` says of each classifier."""
-        models: list[dict[str, Any]] = self._computers.hello["models"]
-        return models
+        return _models(self.computers.pool)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each classifier."""
+        return {model["name"]: model.get("digest", "") for model in self.models}
 
     async def start(self) -> None:
         """Start the processes; EarmarkError if that fails."""
         try:
-            await asyncio.gather(self._decoders.start(), self._computers.start())
+            await asyncio.gather(self._decoders.start(), self.computers.start())
         except BaseException:
             await self.close()
             raise
+        self.hearers.paths = self.computers.paths
+        self.reloader.start()
 
     async def close(self) -> None:
         """End the processes."""
-        await asyncio.gather(self._decoders.close(), self._computers.close(), self.hearers.close())
+        await self.reloader.close()
+        await asyncio.gather(self._decoders.close(), self.computers.close(), self.hearers.close())
 
     async def answer(
         self,
@@ -87,29 +111,18 @@ class Service:
         Raises a problem, or DisconnectError if the client has gone.
         """
         began = asyncio.get_running_loop().time()
-        name = self._model(path, model)
-        check_head(headers, self.settings.limits)
-        self.check_place()
-        with self.admission.enter() as place:
-            recording = await read_recording(receive, headers, self.settings.limits)
-            answer, seconds = await self._answer(place, recording, {"model": name, **options})
+        with self.computers.held() as computers:
+            name = _model(_models(computers), path, model)
+            if (request := CURRENT.get()) is not None:
+                request.model = name
+            check_head(headers, self.settings.limits)
+            self.check_place()
+            with self.admission.enter() as place:
+                recording = await read_recording(receive, headers, self.settings.limits)
+                values = {"model": name, **options}
+                answer, seconds = await self._answer(computers, place, recording, values)
         self.metrics.computed(seconds, asyncio.get_running_loop().time() - began)
         return answer
-
-    def _model(self, path: str, name: str | None) -> str:
-        """Return a model that answers ``path``: the one of that name, or the first."""
-        paths = {model["name"]: model["path"] for model in self.models}
-        names = [model for model, own in paths.items() if own == path]
-        if name is None and not names:
-            raise ProblemError(422, f"No model here answers {path}. /v1/models lists all.")
-        if name is None or name in names:
-            return name or names[0]
-        if name in paths:
-            raise ProblemError(
-                422, f"The model {name!r} does not answer {path}. Ask {paths[name]}."
-            )
-        known = ", ".join(paths)
-        raise ProblemError(422, f"There is no model {name[:80]!r}. Give one of: {known}.")
 
     def check_place(self) -> None:
         """Raise a problem if there is no place for another request."""
@@ -123,7 +136,7 @@ class Service:
             ) from None
 
     async def _answer(
-        self, place: Place, recording: bytes, options: dict[str, Any]
+        self, computers: Pool, place: Place, recording: bytes, options: dict[str, Any]
     ) -> tuple[bytes, float]:
         """Decode and compute a recording; return the answer and its seconds."""
         deadline = asyncio.get_running_loop().time() + self.settings.limits.deadline_s
@@ -137,16 +150,20 @@ class Service:
             decoded, recording = await self._decode(recording, deadline)
             seconds = float(decoded["seconds"])
         place.count(seconds)
+        if (request := CURRENT.get()) is not None:
+            request.audio_s = seconds
         self.admission.observe_length(seconds)
         message = frames.pack({**options, "is_decoded": is_decoded}, recording)
         del recording
         with self._memory.hold(len(message)):
-            return await self._compute(message, seconds, deadline), seconds
+            return await self._compute(computers, message, seconds, deadline), seconds
 
-    async def _compute(self, message: bytes, seconds: float, deadline: float) -> bytes:
+    async def _compute(
+        self, computers: Pool, message: bytes, seconds: float, deadline: float
+    ) -> bytes:
         loop, begins = asyncio.get_running_loop(), list[float]()
         try:
-            value, answer = await self._computers.ask(
+            value, answer = await computers.ask(
                 message, deadline, lambda: begins.append(loop.time())
             )
         except LateError:
@@ -187,7 +204,15 @@ class Service:
                 ),
                 "computers_replaced_total": (
                     "counter", "Computing processes that were ended or failed.",
-                    self._computers.replaced,
+                    self.computers.replaced,
+                ),
+                "reloads_total": (
+                    "counter", "Times that the classifiers were loaded again.",
+                    self.reloader.reloads,
+                ),
+                "reload_failures_total": (
+                    "counter", "Reloads of classifiers, token or certificate that failed.",
+                    self.reloader.failures,
                 ),
                 "streams": ("gauge", "Streams of live sound that are open.", self.hearers.streams),
                 "heard_seconds_total": (
@@ -202,6 +227,25 @@ class Service:
     def models_json(self) -> bytes:
         """Return the JSON of ``/v1/models``."""
         return json.dumps({"models": self.models}, ensure_ascii=False).encode()
+
+
+def _models(computers: Pool) -> list[dict[str, Any]]:
+    models: list[dict[str, Any]] = computers.hello["models"]
+    return models
+
+
+def _model(models: list[dict[str, Any]], path: str, name: str | None) -> str:
+    """Return a model that answers ``path``: the one of that name, or the first."""
+    paths = {model["name"]: model["path"] for model in models}
+    names = [model for model, own in paths.items() if own == path]
+    if name is None and not names:
+        raise ProblemError(422, f"No model here answers {path}. /v1/models lists all.")
+    if name is None or name in names:
+        return name or names[0]
+    if name in paths:
+        raise ProblemError(422, f"The model {name!r} does not answer {path}. Ask {paths[name]}.")
+    known = ", ".join(paths)
+    raise ProblemError(422, f"There is no model {name[:80]!r}. Give one of: {known}.")
 
 
 def _check(value: dict[str, Any]) -> None:

@@ -85,6 +85,7 @@ PROBLEM = _exact(
         "title": {"type": "string"},
         "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": {"type": "string"},
+        "request_id": {"type": "string"},
     }
 )
 SCHEMAS = {

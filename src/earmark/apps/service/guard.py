@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from earmark.apps.service.answering import Service
+from earmark.apps.service.identity import CURRENT, HEADER, Request
 from earmark.apps.service.listening import as_request, instead, listen
 from earmark.apps.service.posting import QUERIES, post
 from earmark.apps.service.problems import ALWAYS, ProblemError, send_problem, send_response
 from earmark.apps.service.settings import LISTEN
 
 OPEN = frozenset({"/healthz", "/readyz", "/docs", "/openapi.json"})  # need no token
+PATHS = OPEN | frozenset(QUERIES) | {"/v1/models", "/metrics", LISTEN}
 ONCE = (b"host", b"origin", b"authorization", b"content-type", b"content-encoding")
 PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
@@ -33,8 +35,7 @@ class Guard:
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self._app, self._service, self._settings = app, service, service.settings
         self._names = {"localhost", *(host.lower() for host in self._settings.hosts)}
-        token = self._settings.token
-        self._token = None if token is None else token.encode()
+        self._log = service.log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or refuse it."""
@@ -45,18 +46,23 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        request = Request(headers.get("x-request-id"))
+        CURRENT.set(request)
         origin = headers.get("origin")
         is_allowed = origin in self._settings.origins
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [*message.get("headers", ()), *PAIRS]
+                own = [*message.get("headers", ()), *PAIRS, (HEADER, request.id.encode())]
                 if is_allowed and origin is not None:
                     own.append((b"access-control-allow-origin", origin.encode("latin-1")))
                     own.append((b"vary", b"Origin"))
                 message["headers"] = own
-                self._service.metrics.answered(_counted_path(scope), message["status"])
+                request.status = message["status"]
+                self._service.metrics.answered(_counted_path(scope), request.status)
             await send(message)
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                self._log.response(request, scope["method"], _counted_path(scope))
 
         try:
             self._check(scope, headers, is_allowed)
@@ -77,14 +83,19 @@ class Guard:
         """Let a stream of live sound be opened, or refuse it before the handshake."""
         request = as_request(scope)
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in request["headers"]}
+        known = Request(headers.get("x-request-id"))
+        CURRENT.set(known)
+        path, known.status = LISTEN if scope["path"] == LISTEN else "other", 101
         try:
             self._check(request, headers, headers.get("origin") in self._settings.origins)
             await listen(self._service.hearers, self._settings, scope, receive, send)
         except ProblemError as problem:
-            path = LISTEN if scope["path"] == LISTEN else "other"
+            known.status = problem.status
             self._service.metrics.answered(path, problem.status)
-            problem.headers.update(ALWAYS)
+            problem.headers.update({**ALWAYS, HEADER.decode(): known.id})
             await send_problem(instead(send), problem)
+        finally:
+            self._log.response(known, "GET", path)
 
     def _check(self, scope: Scope, headers: Mapping[str, str], is_allowed: bool) -> None:
         if len(headers) < len(scope["headers"]):
@@ -106,10 +117,11 @@ class Guard:
                 " ORIGIN.",
             )
         is_preflight = is_allowed and scope["method"] == "OPTIONS"
-        if self._token is None or scope["path"] in OPEN or is_preflight:
+        token = self._service.token
+        if token is None or scope["path"] in OPEN or is_preflight:
             return
         kind, _, given = headers.get("authorization", "").partition(" ")
-        is_right = hmac.compare_digest(given.strip().encode(), self._token)
+        is_right = hmac.compare_digest(given.strip().encode(), token)
         if kind.lower() != "bearer" or not is_right:
             raise ProblemError(
                 401,
@@ -145,6 +157,6 @@ def _refuse_doubles(names: list[bytes]) -> None:
 
 def _counted_path(scope: Scope) -> str:
     """Return the path of a route; of any other path only that it is another."""
-    if scope["path"] in QUERIES or scope["path"] == LISTEN:
+    if scope["path"] in PATHS:
         return str(scope["path"])
     return str(getattr(scope.get("route"), "path", "other"))

@@ -63,6 +63,8 @@ class Hearers:
 
     Attributes
     ----------
+    paths : dict
+        The files of classifiers that a new process loads, by their names in requests.
     streams : int
         The streams that are open.
     heard_s : float
@@ -75,6 +77,7 @@ class Hearers:
 
     def __init__(self, settings: Settings, module: str = MODULE) -> None:
         self._settings, self._module = settings, module
+        self.paths = {name: str(path) for name, path in settings.models.items()}
         self._hearers: list[Hearer] = []
         self._starting = asyncio.Lock()
         self._numbers = itertools.count()
@@ -117,8 +120,7 @@ class Hearers:
         return least
 
     async def _start(self) -> Hearer:
-        models = {name: str(path) for name, path in self._settings.models.items()}
-        settings = {"models": models, "allow_remote": self._settings.allow_remote}
+        settings = {"models": self.paths, "allow_remote": self._settings.allow_remote}
         return Hearer(await Child.start("listen", settings, self._module))
 
     def _forget_ended(self) -> None:

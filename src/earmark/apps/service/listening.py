@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from starlette.types import Message, Receive, Scope, Send
 
 from earmark.apps.service.hearers import Hearer, Hearers, WrongError
+from earmark.apps.service.identity import CURRENT, HEADER
 from earmark.apps.service.pool import EndedError
 from earmark.apps.service.problems import ProblemError
 from earmark.apps.service.settings import LISTEN, Settings
@@ -53,7 +54,9 @@ async def listen(
     with hearers.enter() as number:
         await receive()  # the handshake
         is_ours = PROTOCOL in scope["subprotocols"]
-        await send({"type": "websocket.accept", "subprotocol": PROTOCOL if is_ours else None})
+        subprotocol, known = PROTOCOL if is_ours else None, CURRENT.get()
+        pairs = [] if known is None else [(HEADER, known.id.encode())]
+        await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": pairs})
         stream = _Stream(number, sound, hearers, receive, send, settings.limits.body_s)
         with contextlib.suppress(GoneError, OSError):
             await stream.run()

@@ -31,6 +31,12 @@ class EndedError(Exception):
     """A process that ended instead of answering."""
 
 
+WHY: dict[type[BaseException], str] = {
+    LateError: "it did not answer in time",
+    EndedError: "it has ended",
+}  # a process was replaced
+
+
 class Child(asyncio.SubprocessProtocol):
     """One process: see :mod:`earmark.apps.service.child`. It answers messages in their order."""
 
@@ -130,6 +136,8 @@ class Pool:
         before it answers the first, 1 by default.
     replaced : int
         How many processes were ended and started again.
+    on_replaced : callable
+        What to call then, with the role and why.
     """
 
     def __init__(
@@ -143,6 +151,7 @@ class Pool:
         self._starting: set[asyncio.Task[None]] = set()
         self._ending: set[asyncio.Task[None]] = set()
         self.replaced = 0
+        self.on_replaced: Callable[[str, str], None] = lambda role, why: None
         self.hello: dict[str, Any] = {}
 
     @property
@@ -159,7 +168,10 @@ class Pool:
             await self._start_one()
         if self.hello.get("at_once", 1) > 1:
             self.size = 1
-        await asyncio.gather(*(self._start_one() for _ in range(self.size - 1)))
+        others = (self._start_one() for _ in range(self.size - 1))
+        for done in await asyncio.gather(*others, return_exceptions=True):
+            if done is not None:  # raised once no other still starts
+                raise done
 
     async def ask(
         self, message: bytes, deadline: float, begins: Callable[[], None] | None = None
@@ -194,8 +206,8 @@ class Pool:
         timer = asyncio.get_running_loop().call_at(end, _fail, answer, LateError())
         try:
             await answer
-        except BaseException:
-            self._replace(child)
+        except BaseException as error:
+            self._replace(child, WHY.get(type(error), "its client has gone"))
             raise
         finally:
             timer.cancel()
@@ -231,11 +243,12 @@ class Pool:
                 return
         self._idle.append(child)
 
-    def _replace(self, child: Child) -> None:
+    def _replace(self, child: Child, why: str) -> None:
         if child not in self._children:  # another of its messages has replaced it
             return
         self._children.discard(child)
         self.replaced += 1
+        self.on_replaced(self.role, why)
         loop = asyncio.get_running_loop()
         for tasks, work in ((self._ending, child.end()), (self._starting, self._start_again())):
             task = loop.create_task(work)
@@ -245,9 +258,11 @@ class Pool:
     async def _start_again(self) -> None:
         for pause_s in itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1])):
             await asyncio.sleep(pause_s)
-            with contextlib.suppress(EarmarkError, OSError):
+            try:
                 await self._start_one()
                 return
+            except (EarmarkError, OSError) as error:
+                self.on_replaced(self.role, f"it did not start: {error}")
 
     async def _start_one(self) -> None:
         child = await Child.start(self.role, self._settings, self._module)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from starlette.types import Send
 
+from earmark.apps.service.identity import CURRENT
+
 MEDIA_TYPE = "application/problem+json"
 ALWAYS = {  # headers of every response
     "x-content-type-options": "nosniff",
@@ -24,19 +26,29 @@ class ProblemError(Exception):
         self.status, self.detail, self.headers = status, detail, dict(headers or {})
 
 
-def problem_body(status: int, detail: str) -> bytes:
-    """Return the JSON of a problem."""
+def problem_body(status: int, detail: str, request_id: str | None = None) -> bytes:
+    """Return the JSON of a problem; the id is that of the request that runs if none is given."""
     title = http.HTTPStatus(status).phrase
     value = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    if request_id is None and (request := CURRENT.get()) is not None:
+        request_id = request.id
+    if request_id is not None:
+        value["request_id"] = request_id
     return json.dumps(value, ensure_ascii=False).encode()
 
 
 def raw_response(
-    status: int, detail: str, headers: Mapping[str, str] | None = None, *, is_last: bool
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    is_last: bool,
+    request_id: str,
 ) -> bytes:
     """Return a whole response of HTTP/1.1; it says if it is the ``last`` of its connection."""
-    body = problem_body(status, detail)
+    body = problem_body(status, detail, request_id)
     own = {
+        "x-request-id": request_id,
         "content-type": MEDIA_TYPE,
         "content-length": str(len(body)),
         **(headers or {}),

@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from earmark.apps.service.answering import Service
 from earmark.apps.service.bodies import FORM_BYTES
+from earmark.apps.service.identity import HEADER, Request
 from earmark.apps.service.problems import ALWAYS, ProblemError, raw_response
 from earmark.apps.service.settings import DETECT, PREDICT
 
@@ -27,6 +28,7 @@ HOLD_S = 1.0  # that a request may wait for a place; as long as the shortest Ret
 MOST_HELD = 512  # requests that wait for a place
 READ_BYTES = 64 * 1024  # that are read at once; more would be mapped and unmapped each time
 POSTED = {path.encode(): path for path in (PREDICT, DETECT)}
+NO_ID = "0" * 16  # stands for the id of a request in a response that is made once
 BEGINS = tuple(b"POST " + path for path in POSTED)
 
 
@@ -192,8 +194,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self.service.check_place()
         except ProblemError as problem:
             is_last = not self.parser.should_keep_alive()
-            self.transport.write(_refusal(problem.detail, problem.headers["retry-after"], is_last))
-            self.service.metrics.answered(path, problem.status)
+            given = next((value for name, value in self.headers if name == HEADER), None)
+            request = self._refused(path, "POST", problem.status, given)
+            again = problem.headers["retry-after"]
+            self.transport.write(_refusal(problem.detail, again, is_last, request.id))
             if is_last:
                 self.transport.close()
             return True
@@ -237,14 +241,24 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         """Answer unless that was done, and close the connection."""
         if self._may_answer() and not self.transport.is_closing():
-            self.service.metrics.answered("other", status)
-            self.transport.write(raw_response(status, text, headers, is_last=True))
+            request = self._refused("other", "other", status)
+            self.transport.write(
+                raw_response(status, text, headers, is_last=True, request_id=request.id)
+            )
         self._end()
 
     def _end(self) -> None:
         """Close the connection now, even if a body still comes."""
         self._joining.flush()
         self._real.close()
+
+    def _refused(self, path: str, method: str, status: int, given: bytes | None = None) -> Request:
+        """Count and log a refusal; return the request, which has the id ``given`` or a new one."""
+        request = Request(None if given is None else given.decode("latin-1"))
+        request.status = status
+        self.service.metrics.answered(path, status)
+        self.service.log.response(request, method, path)
+        return request
 
     def _may_answer(self) -> bool:
         """Return whether no response to the message that comes has begun."""
@@ -313,10 +327,20 @@ class _Lingering:
             self._transport.close()
 
 
-@functools.lru_cache
-def _refusal(detail: str, retry_after: str, is_last: bool) -> bytes:
+def _refusal(detail: str, retry_after: str, is_last: bool, request_id: str) -> bytes:
+    """Return the response to a POST that finds no place; under overload there are many."""
+    if len(request_id) != len(NO_ID):
+        return _make_refusal(detail, retry_after, is_last, request_id)
+    response = _known_refusal(detail, retry_after, is_last, NO_ID)
+    return response.replace(NO_ID.encode(), request_id.encode())
+
+
+def _make_refusal(detail: str, retry_after: str, is_last: bool, request_id: str) -> bytes:
     headers = {**ALWAYS, "retry-after": retry_after}
-    return raw_response(503, detail, headers, is_last=is_last)
+    return raw_response(503, detail, headers, is_last=is_last, request_id=request_id)
+
+
+_known_refusal = functools.lru_cache(_make_refusal)
 
 
 def protocol_class(service: Service) -> type[Any]:

@@ -13,12 +13,15 @@ import uvicorn
 
 from earmark.apps.service.answering import Service
 from earmark.apps.service.guard import Guard
+from earmark.apps.service.logs import Log
 from earmark.apps.service.protocol import protocol_class
+from earmark.apps.service.reloading import has_terminal
 from earmark.apps.service.routes import make_app
 from earmark.apps.service.settings import Settings
 from earmark.apps.service.websocket import MESSAGE_BYTES, websocket_class
 from earmark.errors import EarmarkError
 from earmark.system.threads import give_way
+from earmark.version import __version__
 
 KEEP_ALIVE_S = 15
 BACKLOG = 512
@@ -31,16 +34,23 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     address is taken, a classifier cannot be loaded, or the certificate is wrong.
     """
     give_way()
-    with _bound(settings) as listener:
-        asyncio.run(_serve(settings, listener, announce))
+    log = Log(settings.log)
+    with _bound(settings) as listener, log.capturing(), contextlib.closing(log):
+        asyncio.run(_serve(settings, listener, announce, log))
 
 
 async def _serve(
-    settings: Settings, listener: socket.socket, announce: Callable[[str], None]
+    settings: Settings, listener: socket.socket, announce: Callable[[str], None], log: Log
 ) -> None:
-    service = Service(settings)
-    server = make_server(service, lambda: announce(_address(settings, listener)))
-    with server.capture_signals():
+    service = Service(settings, log=log)
+
+    def started() -> None:
+        address = _address(settings, listener)
+        log.event("started", version=__version__, address=address, models=service.digests)
+        announce(address)
+
+    server = make_server(service, started)
+    with server.capture_signals(), _heeding_hup(server, service):
         starting = asyncio.ensure_future(service.start())
         while not starting.done() and not server.should_exit:
             await asyncio.wait([starting], timeout=0.1)
@@ -50,6 +60,29 @@ async def _serve(
             return
         starting.result()
         await server.serve(sockets=[listener])
+        log.event("stopped")
+
+
+@contextlib.contextmanager
+def _heeding_hup(server: Server, service: Service) -> Iterator[None]:
+    """Reload on HUP; stop if it came because the terminal was closed."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    had_terminal = has_terminal()
+
+    def hang_up() -> None:
+        if had_terminal and not has_terminal():
+            server.should_exit = True
+        else:
+            service.reloader.ask()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
 
 
 def make_server(service: Service, announce: Callable[[], None]) -> Server:
@@ -86,6 +119,7 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
             f"cannot use the certificate {settings.certificate}: {reason}. Give --tls-cert and"
             " --tls-key in PEM format."
         ) from error
+    service.reloader.context = config.ssl
     return config
 
 

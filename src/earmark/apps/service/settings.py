@@ -78,18 +78,33 @@ class Limits:
 
 @dataclass(frozen=True)
 class Settings:
-    """What one service does; ``models`` are files of classifiers by their names in requests."""
+    """What one service does.
+
+    Attributes
+    ----------
+    models : dict
+        Files of classifiers by their names in requests.
+    token_file : Path or None
+        The file that the token came from; it is read again on a reload.
+    watch : bool
+        Whether a classifier is loaded again if its file changes.
+    log : str
+        The form of the log: ``json``, ``text`` or ``none``.
+    """
 
     models: dict[str, Path]
     allow_remote: bool = False
     host: str = "127.0.0.1"
     port: int = 8000
     token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     workers: int = 1
     certificate: Path | None = None
     key: Path | None = None
+    watch: bool = False
+    log: str = "none"
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -15,6 +15,7 @@ from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Response
 
 from earmark.apps.service.answering import Service
+from earmark.apps.service.identity import new_id
 from earmark.apps.service.problems import ALWAYS, MEDIA_TYPE, problem_body
 
 MESSAGE_BYTES = 2**20  # the most of one message
@@ -133,8 +134,14 @@ def _last_frames(code: int, detail: str) -> bytes:
 def _rejection(status: int, text: str) -> Response:
     """Return the response to a handshake that is refused; ``text`` says why."""
     first = text.strip().partition("\n")[0].removesuffix(".")
-    body = problem_body(status, f"{first}. Use a library for WebSockets.")
-    own = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "connection": "close"}
+    request_id = new_id()
+    body = problem_body(status, f"{first}. Use a library for WebSockets.", request_id)
+    own = {
+        "x-request-id": request_id,
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        "connection": "close",
+    }
     phrase = http.HTTPStatus(status).phrase
     return Response(status, phrase, Headers({**own, **ALWAYS}), body)
 
