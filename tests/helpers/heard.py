@@ -81,6 +81,8 @@ class StubHearer(Hearer):
         await self.gate.wait()
         if self.has_ended:
             raise EndedError
+        if value["do"] == "open" and value["model"] == "n":
+            raise WrongError("The model cannot be loaded.")
         if body == b"WRONG!":
             raise WrongError("The samples are wrong. Correct them.")
         return {"open": [READY], "feed": self._answer(body), "finish": ["{}"], "drop": []}[

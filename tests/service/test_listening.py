@@ -192,6 +192,16 @@ def test_silence_that_is_unlike_all_training_clips_is_unknown(folder):
     assert {(value["is_unknown"], value["label"]) for value in scores} == {(False, "quiet")}
 
 
+def test_a_model_that_cannot_be_loaded_is_named_without_its_path(tmp_path, capsys):
+    path = tmp_path / "gone.earmark"
+    hearing = Hearing({"models": {"m": str(path)}, "allow_remote": False})
+    opening = {"do": "open", "stream": 1, "model": "m", "sound": OPENING}
+    for _ in range(2):
+        told, texts = hearing.answer(opening, b"")
+        assert "'m' cannot be loaded" in told["error"] and texts == b""
+        assert str(tmp_path) not in told["error"] and str(path) in capsys.readouterr().err
+
+
 def test_a_long_stream_takes_no_more_memory_than_a_short_one(folder, night):
     import tracemalloc
 

@@ -11,6 +11,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from websockets.frames import Frame, Opcode
 
 from earmark.apps.service import listening, websocket
+from earmark.errors import EarmarkError
 from heard import (
     END,
     SECOND,
@@ -218,6 +219,27 @@ def test_a_process_that_ends_closes_its_streams_and_the_next_one_starts_another(
             assert (
                 "earmark_hearers_replaced_total 1\n" in (await ask(port, "/metrics")).body.decode()
             )
+
+    run(test)
+
+
+def test_a_stream_whose_process_or_model_fails_is_told_so():
+    async def test() -> None:
+        async with service() as (port, hearers):
+            async with open_stream(port, "rate=16000&model=n") as stream:
+                assert await ending(stream) == (1011, "The model cannot be loaded.")
+
+            async def fail():
+                raise EarmarkError("it did not start. Look at the lines above.")
+
+            hearers.made[0].has_ended, start, hearers._start = True, hearers._start, fail
+            async with open_stream(port) as stream:
+                code, sentence = await ending(stream)
+                assert code == 1011 and "Try again later." in sentence
+            hearers._start = start
+            async with open_stream(port) as stream:
+                await stream.send(END)
+                assert len(await answers(stream)) == 2
 
     run(test)
 

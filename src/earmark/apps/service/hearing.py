@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,11 @@ class Hearing:
             texts = ways[value["do"]]()
         except EarmarkError as error:
             self._drop(number)
-            return {"error": str(error)}, b""
+            if value["do"] != "open":
+                return {"error": str(error)}, b""
+            print(f"error: {error}", file=sys.stderr, flush=True)  # it may name files of this host
+            text = f"The model {value['model']!r} cannot be loaded. The service's log says why."
+            return {"error": text}, b""
         return {}, "\n".join(map(json_text, texts)).encode()
 
     def _open(self, number: int, value: dict[str, Any]) -> list[dict[str, Any]]:

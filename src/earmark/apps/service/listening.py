@@ -108,8 +108,9 @@ class _Stream:
             raise CloseError(FAULT, text) from None
         except WrongError as error:
             raise CloseError(WRONG, str(error)) from None
-        except EarmarkError as error:
-            raise CloseError(FAULT, str(error)) from None
+        except EarmarkError:
+            text = "The process that scores live sound does not start. Try again later."
+            raise CloseError(FAULT, text) from None
         if self._hearers.stopping.is_set() and not self._waiting.is_asked_to_end:
             return GOING, "The service stops."
         return DONE, ""
@@ -118,7 +119,11 @@ class _Stream:
         sound, number = self._sound, self._number
         form = {"rate": sound.rate, "channels": sound.channels, "format": sound.format}
         opening = {"model": sound.model, "sound": {**form, "step": sound.step}}
-        await self._write(await hearer.ask({"do": "open", "stream": number, **opening}))
+        try:
+            about = await hearer.ask({"do": "open", "stream": number, **opening})
+        except WrongError as error:  # not what the client sent
+            raise CloseError(FAULT, str(error)) from None
+        await self._write(about)
         self._is_ready = True
         while (content := await self._waiting.take()) is not None:
             await self._write(await hearer.ask({"do": "feed", "stream": number}, content))
