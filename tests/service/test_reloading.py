@@ -123,6 +123,8 @@ def test_requests_during_reloads_are_answered_by_the_one_or_the_other(serving):
         assert model["digest"] == "digest of new 3"
         digests = one.log.named("reload")[0]["models"]
         assert digests == {"m": {"old": "digest of old", "new": "digest of new 1"}}
+        streams = one.service.hearers.paths  # what live sound loads
+        assert Path(streams["m"]).read_text() == "new 3"
         figures = (await ask(one.port, "/metrics")).body.decode()
         assert "earmark_reloads_total 3\n" in figures
 
