@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
-from earmark.apps.service import protocol
+from earmark.apps.service import answering, protocol
 from earmark.apps.service.admission import Admission, BusyError
 from earmark.apps.service.settings import Limits, Settings
 from served import Client, ask, computers, decoders, head, running
@@ -149,19 +149,47 @@ def test_a_form_has_exactly_one_file():
     run(test())
 
 
-def test_bodies_that_are_sent_take_bounded_memory():
+def test_bodies_take_bounded_memory():
     async def test() -> None:
         async with running(settings(bodies_bytes=1_000), decoders(), computers()) as port:
             large = await Client.connect(port)
-            await large.send(head(headers=WAV, length=5_000) + b"so")  # alone it is allowed
+            await large.send(head(headers=WAV, length=5_000) + bytes(2_000))  # alone it may
             while b"earmark_requests 1\n" not in (await ask(port, "/metrics")).body:
                 await asyncio.sleep(0.01)
             reply = await ask(port, body=b"sound", headers=WAV)
             assert reply.status == 503 and "1,000 bytes" in reply.problem
-            await large.send(bytes(4_998))
+            await large.send(bytes(3_000))
             assert (await large.reply()).status == 200
             assert (await ask(port, body=b"sound", headers=WAV)).status == 200
             large.close()
+
+    run(test())
+
+
+def test_a_slow_body_keeps_no_place(monkeypatch):
+    monkeypatch.setattr(answering, "GRACE_S", 0.05)
+
+    async def test() -> None:
+        stub = computers()
+        async with running(settings(requests=1), decoders(), stub) as port:
+            slow = [await Client.connect(port) for _ in range(3)]
+            for client in slow:
+                await client.send(head(headers=WAV, length=5) + b"so")
+                while b"earmark_requests 0\n" not in (await ask(port, "/metrics")).body:
+                    await asyncio.sleep(0.01)
+            assert (await ask(port, body=b"sound", headers=WAV)).status == 200
+            await slow[0].send(b"und")
+            assert (await slow[0].reply()).status == 200
+            stub.gate.clear()
+            last = asyncio.ensure_future(ask(port, body=b"sound", headers=WAV))
+            while stub.asked < 3:
+                await asyncio.sleep(0.01)
+            await slow[1].send(b"und")
+            assert "queue is full" in (await slow[1].reply()).problem
+            stub.gate.set()
+            assert (await last).status == 200
+            for client in slow:
+                client.close()
 
     run(test())
 

@@ -48,8 +48,12 @@ class Admission:
 
     def enter(self) -> Place:
         """Return a place for one request; BusyError if there is none."""
+        return Place(self, self.expected_s())
+
+    def expected_s(self) -> float:
+        """Return the length that a recording is taken to have; BusyError if there is no place."""
         self.check()
-        return Place(self, self._mean_s)
+        return self._mean_s
 
     def check(self) -> None:
         """Raise BusyError if there is no place."""
@@ -81,14 +85,33 @@ class Place:
     """The place of one request, a context manager."""
 
     def __init__(self, admission: Admission, seconds: float) -> None:
-        self._admission, self._seconds = admission, 0.0
-        admission.requests += 1
-        self.count(seconds)
+        self._admission, self._seconds, self._is_taken = admission, 0.0, False
+        self._take(seconds)
 
     def count(self, seconds: float) -> None:
         """Set the length of the recording."""
         self._admission.seconds += seconds - self._seconds
         self._seconds = seconds
+
+    def leave(self) -> None:
+        """Let another request have the place."""
+        if self._is_taken:
+            self.count(0.0)
+            self._is_taken = False
+            self._admission.requests -= 1
+            if not self._admission.requests:
+                self._admission.seconds = 0.0  # no rounding errors are left
+            self._admission.offer()
+
+    def take_again(self) -> None:
+        """Take a place if this one was left; BusyError if there is none."""
+        if not self._is_taken:
+            self._take(self._admission.expected_s())
+
+    def _take(self, seconds: float) -> None:
+        self._is_taken = True
+        self._admission.requests += 1
+        self.count(seconds)
 
     def __enter__(self) -> Place:
         return self
@@ -99,11 +122,7 @@ class Place:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.count(0.0)
-        self._admission.requests -= 1
-        if not self._admission.requests:
-            self._admission.seconds = 0.0  # no rounding errors are left
-        self._admission.offer()
+        self.leave()
 
 
 class WaitingRoom:
@@ -130,17 +149,13 @@ class WaitingRoom:
 
 
 class Memory:
-    """Counts the bytes of recordings, of which there should be at most ``most`` in memory."""
+    """Lets decoding wait while the decoded recordings take ``most`` bytes or more."""
 
     def __init__(self, most: int) -> None:
         self._most, self._used, self._freed = most, 0, asyncio.Event()
 
-    def has_room(self, n_bytes: int) -> bool:
-        """Return whether ``n_bytes`` more are within the limit, or are the only ones."""
-        return not self._used or self._used + n_bytes <= self._most
-
     async def wait(self, deadline: float) -> None:
-        """Wait until there are less; TimeoutError of asyncio at a time of the event loop."""
+        """Wait until there is memory; TimeoutError of asyncio at a time of the event loop."""
         while self._used >= self._most:
             self._freed.clear()
             left = deadline - asyncio.get_running_loop().time()

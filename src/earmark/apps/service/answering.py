@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from starlette.types import Receive
 
 from earmark.apps.service import frames
 from earmark.apps.service.admission import Admission, BusyError, Memory, Place
-from earmark.apps.service.bodies import check_head, read_recording
+from earmark.apps.service.bodies import RETRY_S, Bodies, check_head, read_recording
 from earmark.apps.service.hearers import Hearers
 from earmark.apps.service.identity import CURRENT
 from earmark.apps.service.logs import Log
@@ -23,7 +23,7 @@ from earmark.apps.service.problems import ProblemError
 from earmark.apps.service.reloading import Computers, Reloader, process_replaced
 from earmark.apps.service.settings import Settings
 
-RETRY_S = 5  # after which a client may try again, if nothing better is known
+GRACE_S = 0.5  # that a place is kept for a body that comes slowly
 STATUS_OF = {"length": 413, "memory": 413}  # of kinds of errors; others have 422
 
 
@@ -44,7 +44,7 @@ class Service:
     ) -> None:
         self.settings, limits = settings, settings.limits
         self.metrics, self.admission = Metrics(), Admission(limits)
-        self._memory, self._bodies = Memory(limits.waiting_bytes), Memory(limits.bodies_bytes)
+        self._memory, self._bodies = Memory(limits.waiting_bytes), Bodies(limits.bodies_bytes)
         decoding = {
             "seconds": limits.seconds,
             "decoded_bytes": limits.decoded_bytes,
@@ -118,39 +118,38 @@ class Service:
             if (request := CURRENT.get()) is not None:
                 request.model = name
             check_head(headers, self.settings.limits)
-            self.check_place()
-            with self.admission.enter() as place, self._received(headers):
-                recording = await read_recording(receive, headers, self.settings.limits)
+            with self._place() as place, self._bodies.one() as count:
+                recording = await self._receive(receive, headers, place, count)
                 values = {"model": name, **options}
                 answer, seconds = await self._answer(computers, place, recording, values)
         self.metrics.computed(seconds, asyncio.get_running_loop().time() - began)
         return answer
 
-    @contextlib.contextmanager
-    def _received(self, headers: Mapping[str, str]) -> Iterator[None]:
-        """Count a body in memory, or raise a problem if there are too many bytes already."""
-        limits = self.settings.limits
-        n_bytes = int(headers.get("content-length", limits.body_bytes))
-        if not self._bodies.has_room(n_bytes):
-            raise ProblemError(
-                503,
-                f"Recordings that are being sent take {limits.bodies_bytes:,} bytes already, the"
-                f" most that is allowed. Try again in {RETRY_S} s.",
-                {"retry-after": str(RETRY_S)},
-            )
-        with self._bodies.hold(n_bytes):
-            yield
+    async def _receive(
+        self,
+        receive: Receive,
+        headers: Mapping[str, str],
+        place: Place,
+        count: Callable[[int], None],
+    ) -> bytes:
+        """Return the recording of a request; its place waits for ``GRACE_S``."""
+        timer = asyncio.get_running_loop().call_later(GRACE_S, place.leave)
+        try:
+            recording = await read_recording(receive, headers, self.settings.limits, count)
+        finally:
+            timer.cancel()
+        with _as_problem():
+            place.take_again()
+        return recording
+
+    def _place(self) -> Place:
+        with _as_problem():
+            return self.admission.enter()
 
     def check_place(self) -> None:
         """Raise a problem if there is no place for another request."""
-        try:
+        with _as_problem():
             self.admission.check()
-        except BusyError as busy:
-            raise ProblemError(
-                503,
-                f"The queue is full. Try again in {busy.retry_s} s.",
-                {"retry-after": str(busy.retry_s)},
-            ) from None
 
     async def _answer(
         self, computers: Pool, place: Place, recording: bytes, options: dict[str, Any]
@@ -263,6 +262,15 @@ def _model(models: list[dict[str, Any]], path: str, name: str | None) -> str:
         raise ProblemError(422, f"The model {name!r} does not answer {path}. Ask {paths[name]}.")
     known = ", ".join(paths)
     raise ProblemError(422, f"There is no model {name[:80]!r}. Give one of: {known}.")
+
+
+@contextlib.contextmanager
+def _as_problem() -> Iterator[None]:
+    try:
+        yield
+    except BusyError as busy:
+        text = f"The queue is full. Try again in {busy.retry_s} s."
+        raise ProblemError(503, text, {"retry-after": str(busy.retry_s)}) from None
 
 
 def _check(value: dict[str, Any]) -> None:

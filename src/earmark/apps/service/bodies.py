@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from typing import Any
 
@@ -14,6 +15,7 @@ from starlette.types import Receive
 from earmark.apps.service.problems import ProblemError
 from earmark.apps.service.settings import Limits
 
+RETRY_S = 5  # after which a client may try again, if nothing better is known
 FORM = "multipart/form-data"
 MOST_PARTS = 8  # of a form
 FORM_BYTES = 64 * 1024  # that a form may have beside its file
@@ -45,12 +47,46 @@ def check_head(headers: Mapping[str, str], limits: Limits) -> None:
         raise _too_large(limits)
 
 
-async def read_recording(receive: Receive, headers: Mapping[str, str], limits: Limits) -> bytes:
-    """Return the bytes of the recording.
+class Bodies:
+    """Counts the bytes of all bodies that are in memory; ``most`` are allowed."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._used = most, 0
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[Callable[[int], None]]:
+        """Yield what counts the bytes of one body; it raises a problem if they are too many.
+
+        A body may always be the only one.
+        """
+        own = 0
+
+        def count(n_bytes: int) -> None:
+            nonlocal own
+            own += n_bytes
+            self._used += n_bytes
+            if own < self._used and self._used > self._most:
+                raise ProblemError(
+                    503,
+                    f"The bodies of all requests take {self._most:,} bytes, the most that is"
+                    f" allowed. Try again in {RETRY_S} s.",
+                    {"retry-after": str(RETRY_S)},
+                )
+
+        try:
+            yield count
+        finally:
+            self._used -= own
+
+
+async def read_recording(
+    receive: Receive, headers: Mapping[str, str], limits: Limits, count: Callable[[int], None]
+) -> bytes:
+    """Return the bytes of the recording; ``count`` is called with the number of each part.
 
     Raises a problem if they are too many, and DisconnectError if they do not come.
     """
-    body = await _read(receive, _most_bytes(limits), limits)
+    body = await _read(receive, limits, count)
     content_type = headers.get("content-type", "")
     is_form = content_type.lower().startswith(FORM)
     recording = _file_of(content_type, body) if is_form else body
@@ -61,7 +97,7 @@ async def read_recording(receive: Receive, headers: Mapping[str, str], limits: L
     return recording
 
 
-async def _read(receive: Receive, most: int, limits: Limits) -> bytes:
+async def _read(receive: Receive, limits: Limits, count: Callable[[int], None]) -> bytes:
     parts, size, is_whole = [], 0, False
     while not is_whole:
         message = await receive()
@@ -70,8 +106,9 @@ async def _read(receive: Receive, most: int, limits: Limits) -> bytes:
         part = message.get("body", b"")
         is_whole = not message.get("more_body", False)
         size += len(part)
-        if size > most:
+        if size > _most_bytes(limits):
             raise _too_large(limits)
+        count(len(part))
         parts.append(part)
     return b"".join(parts)
 
