@@ -34,13 +34,18 @@ class Entry:
     tallies: list[Tally] = field(default_factory=list)
 
     def measure(self, seconds: float, clients: int) -> None:
-        """Ask in a closed loop; every answer counts, and so does all CPU time of the server."""
+        """Ask in a closed loop; every answer counts, and so does all CPU time of the server.
+
+        It sleeps before and after, so that it disturbs no other server.
+        """
+        self.server.wake()
         load, before = Load(self.server.port, self.asks), self.server.cpu_s()
         load.closed(clients)
         tally = load.run(seconds)
         spent = self.server.cpu_s() - before
         if tally.refused or tally.lost or tally.unaccounted:
             print(f"{self.server.name}: {tally.row()}", file=sys.stderr)
+        self.server.sleep()
         self.by_cpu.append((tally.answers + tally.after) / spent)
         self.tallies.append(tally)
 
@@ -52,6 +57,8 @@ def capacity(bench: Bench) -> None:
         entries = [Entry(*stack.enter_context(one)) for one in _servers(bench)]
         _check_labels(entries)
         checked = _check_scores(bench, entries[0])
+        for entry in entries:
+            entry.server.sleep()
         for entry in entries:
             Entry(entry.server, entry.asks).measure(WARM_UP_S, bench.clients)
         for k in range(given.rounds):

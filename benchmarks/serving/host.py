@@ -96,12 +96,23 @@ class Server:
         """Send a signal to the first process only, as a supervisor does."""
         self.process.send_signal(number)
 
+    def sleep(self) -> None:
+        """Stop all processes: some servers are busy even if nobody asks."""
+        for pid in self.pids():
+            os.kill(pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let all processes go on."""
+        for pid in self.pids():
+            os.kill(pid, signal.SIGCONT)
+
     def has_ended(self) -> bool:
         return self.process.poll() is not None
 
     def stop(self) -> int | None:
         """End the server with TERM, or with KILL if that takes too long; return its status."""
         if not self.has_ended():
+            self.wake()
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(END_S)
