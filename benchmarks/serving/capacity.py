@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import statistics
 import subprocess
@@ -24,11 +25,18 @@ COMPARED = 3  # clips whose answers are compared with `earmark predict --json`
 WARM_UP_S = 1.0
 
 
+Make = Callable[[bytes], bytes]  # a request for a recording
+
+
 @dataclass
 class Entry:
-    """A server, what it is asked, and what was measured in each round."""
+    """A server, what it is asked, and what was measured in each round.
+
+    ``kind`` is ``raw`` if a body is a recording, ``form`` if it is a form with a file.
+    """
 
     server: Server
+    kind: str
     asks: list[Ask]
     by_cpu: list[float] = field(default_factory=list)
     tallies: list[Tally] = field(default_factory=list)
@@ -54,20 +62,26 @@ def capacity(bench: Bench) -> None:
     """Write results/serve_capacity.csv."""
     given, rows = bench.given, []
     with host.pinned(), contextlib.ExitStack() as stack:
-        entries = [Entry(*stack.enter_context(one)) for one in _servers(bench)]
+        entries = [
+            Entry(server, kind, material.asks(server, list(map(make, bench.bodies))))
+            for starting, kinds in _servers(bench)
+            for server in [stack.enter_context(starting)]
+            for kind, make in kinds.items()
+        ]
         _check_labels(entries)
         checked = _check_scores(bench, entries[0])
         for entry in entries:
             entry.server.sleep()
         for entry in entries:
-            Entry(entry.server, entry.asks).measure(WARM_UP_S, bench.clients)
+            Entry(entry.server, entry.kind, entry.asks).measure(WARM_UP_S, bench.clients)
         for k in range(given.rounds):
             for entry in entries[k % len(entries) :] + entries[: k % len(entries)]:
                 entry.measure(bench.seconds, bench.clients)
                 settle(0.5)
-        rows = [_row(entry, entries[0]) for entry in entries]
+        ours = {entry.kind: entry for entry in entries if entry.server is entries[0].server}
+        rows = [_row(entry, ours[entry.kind]) for entry in entries]
     with bench.earmark_serve(is_pinned=False) as server:
-        own = Entry(server, material.asks(server, bench.contents))
+        own = Entry(server, "raw", material.asks(server, bench.contents))
         own.measure(WARM_UP_S, bench.clients)
         own.by_cpu, own.tallies = [], []
         for _ in range(given.rounds):
@@ -77,36 +91,29 @@ def capacity(bench: Bench) -> None:
     bench.keep("capacity", rows, given.rivals)
 
 
-def _servers(bench: Bench) -> Iterator[contextlib.AbstractContextManager[tuple[Server, list[Ask]]]]:
-    """Yield the servers, ours first; each starts when it is entered."""
+def _servers(
+    bench: Bench,
+) -> Iterator[tuple[contextlib.AbstractContextManager[Server], dict[str, Make]]]:
+    """Yield the servers, ours first, and how each is asked; each starts when it is entered."""
     python = bench.given.rivals
-    yield _started(bench.earmark_serve(), material.raw, bench)
-    yield _rival(bench, "FastAPI script", "plain_fastapi.py", material.raw)
+    yield bench.earmark_serve(), {"raw": material.raw, "form": material.form}
+    form = functools.partial(material.form, name="request")
+    ways = {"raw": material.raw, "form": functools.partial(form, path="/v1/form")}
+    yield _rival(bench, "FastAPI script", "plain_fastapi.py"), ways
     found = subprocess.run([python, "-c", "import litserve"], stderr=subprocess.DEVNULL)
     if found.returncode:
         print(f"LitServe is left out. Run: {python} -m pip install litserve.")
         return
     for size in BATCHES:
         name = f"LitServe, {f'batches of {size}' if size > 1 else 'no batches'}"
-        yield _rival(bench, name, "with_litserve.py", lambda b: material.form(b, "request"), size)
+        yield _rival(bench, name, "with_litserve.py", size), {"form": form}
 
 
 def _rival(
-    bench: Bench, name: str, script: str, make: Callable[[bytes], bytes], *more: object
-) -> contextlib.AbstractContextManager[tuple[Server, list[Ask]]]:
+    bench: Bench, name: str, script: str, *more: object
+) -> contextlib.AbstractContextManager[Server]:
     port = host.free_port()
-    words = [bench.given.rivals, RIVALS / script, bench.model, port, *more]
-    return _started(host.running(name, words, port), make, bench)
-
-
-@contextlib.contextmanager
-def _started(
-    starting: contextlib.AbstractContextManager[Server],
-    make: Callable[[bytes], bytes],
-    bench: Bench,
-) -> Iterator[tuple[Server, list[Ask]]]:
-    with starting as server:
-        yield server, material.asks(server, [make(body) for body in bench.bodies])
+    return host.running(name, [bench.given.rivals, RIVALS / script, bench.model, port, *more], port)
 
 
 def _check_labels(entries: list[Entry]) -> None:
@@ -136,6 +143,7 @@ def _row(entry: Entry, first: Entry | None) -> dict[str, object]:
     tallies = entry.tallies
     return {
         "server": entry.server.name,
+        "kind": entry.kind,
         "per_cpu_s": round(statistics.median(entry.by_cpu), 1),
         "lowest": round(min(entry.by_cpu), 1),
         "highest": round(max(entry.by_cpu), 1),

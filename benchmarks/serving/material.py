@@ -65,12 +65,12 @@ def raw(body: bytes, kind: str = "audio/wav", **headers: str) -> bytes:
     return request("/v1/predict", body, {"Content-Type": kind, **headers})
 
 
-def form(body: bytes, name: str = "file") -> bytes:
+def form(body: bytes, name: str = "file", path: str = "/v1/predict") -> bytes:
     """Return a request whose body is a form with a file."""
     edge = "7d1f9c0c5b8a4f6e"
     head = f'--{edge}\r\nContent-Disposition: form-data; name="{name}"; filename="a.wav"\r\n\r\n'
     whole = head.encode() + body + f"\r\n--{edge}--\r\n".encode()
-    return request("/v1/predict", whole, {"Content-Type": f"multipart/form-data; boundary={edge}"})
+    return request(path, whole, {"Content-Type": f"multipart/form-data; boundary={edge}"})
 
 
 def answer(port: int, content: bytes) -> tuple[int, bytes]:
