@@ -24,9 +24,11 @@ HEADER_TOO_LONG = 431, f"The header has more than {HEADER_BYTES:,} bytes. Send a
 NOT_HTTP = 400, "The request is not valid HTTP/1.1. Use an HTTP client."
 LINGER_S = 2.0  # for a client to see a response before its connection is closed
 FRESH_S = 1.0  # a connection that waits shorter for its client is never closed for another one
-HOLD_S = 1.0  # that a request may wait for a place; as long as the shortest Retry-After
-MOST_HELD = 512  # requests that wait for a place
+HOLD_S, MOST_HOLD_S = 1.0, 5.0  # that a request waits for a place before it is refused
+REFUSALS_A_SECOND = 150  # above it, requests wait longer: twenty cost as much as a spoken digit
+MOST_HELD = 1_000  # requests that wait for a place
 READ_BYTES = 64 * 1024  # that are read at once; more would be mapped and unmapped each time
+FIRST_BYTES = 2 * 1024  # that are read of a request that will wait
 POSTED = {path.encode(): path for path in (PREDICT, DETECT)}
 NO_ID = "0" * 16  # stands for the id of a request in a response that is made once
 BEGINS = tuple(b"POST " + path for path in POSTED)
@@ -48,17 +50,17 @@ class GuardedProtocol(HttpToolsProtocol):
     gets the refusal. If there are too many connections, a new one replaces the one that has waited
     longest for its client.
 
-    A POST that finds the queue full waits for a place, and is refused after ``HOLD_S``. Refusals at
-    once would be asked for again at once, and each costs a hundredth of an answer.
+    A POST that finds the queue full waits for a place, and is refused after ``HOLD_S``, or later if
+    many wait. Refusals at once would be asked for again at once, and each costs time.
     """
 
     service: Service
     waiting: ClassVar[dict[GuardedProtocol, float]]  # since when connections wait for a header
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._real, self._is_lingering = transport, False
-        if hasattr(transport, "max_size"):
-            transport.max_size = READ_BYTES
+        self._real: Any = transport
+        self._is_lingering = False
+        self._read_little()
         self._limits = self.service.settings.limits
         self._timer: asyncio.TimerHandle | None = None
         self._stage, self._problem = Stage.HEADER, NOT_HTTP
@@ -72,6 +74,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(503, text, {"retry-after": "1"})
         else:
             self._await_header()
+
+    def _read_little(self) -> None:
+        """Read a request that will wait only as far as its header; the system keeps the rest."""
+        self._real.max_size = FIRST_BYTES if self.service.admission.is_full else READ_BYTES
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
@@ -108,12 +114,14 @@ class GuardedProtocol(HttpToolsProtocol):
         )
 
     def _hold(self, data: bytes) -> None:
-        """Read no more, and take ``data`` when a place is free, or after ``HOLD_S``."""
+        """Read no more, and take ``data`` when a place is free or the time is over."""
         self._unset_keepalive_if_required()
         self._stop()
         self.flow.pause_reading()
-        self.service.admission.room.enter(self, functools.partial(self._release, data))
-        self._timer = self.loop.call_later(HOLD_S, self._release, data)
+        room = self.service.admission.room
+        seconds = min(max(HOLD_S, len(room) / REFUSALS_A_SECOND), MOST_HOLD_S)
+        room.enter(self, functools.partial(self._release, data))
+        self._timer = self.loop.call_later(seconds, self._release, data)
 
     def _release(self, data: bytes) -> None:
         self._stop()
@@ -138,6 +146,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop()
         self._stage, self._received, self._dropped_bytes = Stage.BODY, 0, 0
+        self._real.max_size = READ_BYTES
         self._is_refused = self._refuses_for_lack_of_place()
         if not self._is_refused:
             super().on_headers_complete()
@@ -219,6 +228,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._stop()
         elif self not in self.waiting:  # it is kept alive
             self._stop()
+            self._read_little()
             self.waiting[self] = self.loop.time()
             if self.timeout_keep_alive_task is None:
                 self._timer = self.loop.call_later(self.timeout_keep_alive, self._real.close)
