@@ -23,7 +23,7 @@ from earmark.errors import EarmarkError
 from earmark.system.threads import give_way
 from earmark.version import __version__
 
-KEEP_ALIVE_S = 15
+KEEP_ALIVE_S = 75  # longer than proxies keep theirs, so that they do not ask on one that ends
 BACKLOG = 512
 
 
