@@ -220,6 +220,27 @@ def test_the_figures_of_exported_classifiers_are_those_measured():
     assert f"{beyond} of {clips:,}" in page
 
 
+def test_the_figures_of_the_service_are_those_measured():
+    page = (ROOT / "docs" / "serve.md").read_text()
+    by_cpu = {(row["server"], row["kind"]): row["per_cpu_s"] for row in measured("serve_capacity")}
+    for (server, kind), found in by_cpu.items():
+        if "unpinned" not in server:
+            lines = [one for one in page.splitlines() if server in one.replace("`", "")]
+            assert any(f"| {found} |" in one for one in lines), (server, kind)
+    for row in measured("serve_overload"):
+        p99_s = f"{float(row['p99_ms']) / 1000:.2f} s"
+        health = f"`/healthz` p99 {row['health_p99_ms']} ms"
+        assert f"| {row['percent_of_peak']} %, {p99_s}, {row['mb_more']} MB; {health} |" in page
+    (slow,) = (row for row in measured("serve_slow") if row["slow_sockets"] == "500")
+    assert f"| {slow['percent_of_goodput']} % |" in page
+    (attacked,) = (row for row in measured("serve_attacks") if row["attacks"] != "0")
+    assert f"| {attacked['percent_of_goodput']} % of the answers; all attacks refused |" in page
+    assert attacked["attacks"] == attacked["refused_rightly"]
+    assert f"{len(measured('serve_attackers'))} attacks all the time" in page
+    for what in ("reload", "term"):
+        assert {row["lost"] for row in measured(f"serve_{what}")} == {"0"}
+
+
 @pytest.mark.parametrize(
     "page", [p.relative_to(ROOT) for p in ROOT.glob("**/*.md") if ".venv" not in p.parts], ids=str
 )
