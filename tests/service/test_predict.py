@@ -65,7 +65,7 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def service(folder):
     models = [folder / f"{name}.earmark" for name in ("tones", "mine", "other")]
-    with command(*models, "--workers", "2") as running_command:
+    with command(*models, "--workers", "2", "--decoders", "1") as running_command:
         yield running_command
 
 

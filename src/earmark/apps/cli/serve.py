@@ -107,6 +107,9 @@ def serve(
     workers: int | None = Option(
         None, min=1, max=64, help="Processes that compute; one for each core by default."
     ),
+    decoders: int | None = Option(
+        None, min=1, max=64, help="Processes that decode; two, or as many as compute, by default."
+    ),
     watch: bool = Option(False, "--watch", help="Load a classifier again when its file changes."),
     log: LogForm | None = Option(
         None,
@@ -129,6 +132,7 @@ def serve(
         allow_remote=allow_remote,
         limits=limits.limits(),
         workers=workers or available_cores(),
+        decoders=decoders,
         watch=watch,
         log=log or ("text" if _is_terminal() else "json"),
         **access.settings(),

@@ -52,7 +52,9 @@ class Service:
             "decode_s": limits.decode_s,
         }
         self.log = log or Log()
-        self._decoders = decoders or Pool("decode", max(2, settings.workers), decoding)
+        self._decoders = decoders or Pool(
+            "decode", settings.decoders or max(2, settings.workers), decoding
+        )
         self._decoders.on_replaced = process_replaced(self.log)
         self.computers = Computers(settings, self.log, computers)
         self.hearers = hearers or Hearers(settings)

@@ -104,6 +104,7 @@ class Settings:
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     workers: int = 1
+    decoders: int | None = None  # two, or as many as compute
     certificate: Path | None = None
     key: Path | None = None
     watch: bool = False
