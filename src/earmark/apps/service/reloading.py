@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import ssl
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -276,12 +275,3 @@ def process_replaced(log: Log) -> Callable[[str, str], None]:
 
 def _digests(pool: Pool) -> dict[str, str]:
     return {model["name"]: model.get("digest", "") for model in pool.hello["models"]}
-
-
-def has_terminal() -> bool:
-    """Return whether this process has a terminal that is not closed."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -15,7 +17,6 @@ from earmark.apps.service.answering import Service
 from earmark.apps.service.guard import Guard
 from earmark.apps.service.logs import Log
 from earmark.apps.service.protocol import protocol_class
-from earmark.apps.service.reloading import has_terminal
 from earmark.apps.service.routes import make_app
 from earmark.apps.service.settings import Settings
 from earmark.apps.service.websocket import MESSAGE_BYTES, websocket_class
@@ -69,10 +70,10 @@ def _heeding_hup(server: Server, service: Service) -> Iterator[None]:
     if not hasattr(signal, "SIGHUP"):
         yield
         return
-    had_terminal = has_terminal()
+    had_terminal = _has_terminal()
 
     def hang_up() -> None:
-        if had_terminal and not has_terminal():
+        if had_terminal and not _has_terminal():
             server.should_exit = True
         else:
             service.reloader.ask()
@@ -83,6 +84,17 @@ def _heeding_hup(server: Server, service: Service) -> Iterator[None]:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGHUP)
+
+
+def _has_terminal() -> bool:
+    """Return whether this process has a terminal that is not closed."""
+    if sys.platform == "win32":
+        return False
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
 
 
 def make_server(service: Service, announce: Callable[[], None]) -> Server:
