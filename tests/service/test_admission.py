@@ -149,25 +149,31 @@ def test_a_form_has_exactly_one_file():
     run(test())
 
 
-def test_bodies_take_bounded_memory():
+def test_bodies_take_bounded_memory_and_the_largest_are_refused():
     async def test() -> None:
         async with running(settings(bodies_bytes=1_000), decoders(), computers()) as port:
             large = await Client.connect(port)
             await large.send(head(headers=WAV, length=5_000) + bytes(2_000))  # alone it may
             while b"earmark_requests 1\n" not in (await ask(port, "/metrics")).body:
                 await asyncio.sleep(0.01)
-            reply = await ask(port, body=b"sound", headers=WAV)
+            small = await Client.connect(port)
+            await small.send(head(headers=WAV, length=5) + b"so")
+            while b"earmark_requests 2\n" not in (await ask(port, "/metrics")).body:
+                await asyncio.sleep(0.01)
+            await large.send(bytes(1_000))
+            reply = await large.reply()
             assert reply.status == 503 and "1,000 bytes" in reply.problem
-            await large.send(bytes(3_000))
-            assert (await large.reply()).status == 200
-            assert (await ask(port, body=b"sound", headers=WAV)).status == 200
-            large.close()
+            await small.send(b"und")
+            assert (await small.reply()).status == 200
+            for client in (large, small):
+                client.close()
 
     run(test())
 
 
 def test_a_slow_body_keeps_no_place(monkeypatch):
     monkeypatch.setattr(answering, "GRACE_S", 0.05)
+    monkeypatch.setattr(answering, "PATIENCE_S", 0.05)
 
     async def test() -> None:
         stub = computers()
@@ -211,6 +217,30 @@ def test_no_more_is_decoded_than_the_memory_holds():
             stub.gate.set()
             assert [reply.status for reply in await asyncio.gather(*requests)] == [200, 200]
             assert sound.asked == 2
+
+    run(test())
+
+
+def test_recordings_are_decoded_one_after_the_other_if_memory_is_full():
+    async def test() -> None:
+        sound, stub = decoders(), computers()
+        stub.gate.clear()
+        sound.gate.clear()
+        limits = Limits(waiting_bytes=1)
+        async with running(Settings(MODELS, limits=limits, decoders=1), sound, stub) as port:
+            requests = [
+                asyncio.ensure_future(ask(port, body=b"sound", headers=WAV)) for _ in range(4)
+            ]
+            while b"earmark_requests 4\n" not in (await ask(port, "/metrics")).body:
+                await asyncio.sleep(0.01)
+            sound.gate.set()
+            while not stub.asked:
+                await asyncio.sleep(0.01)
+            for _ in range(5):
+                await ask(port, "/healthz")
+            assert sound.asked == 1
+            stub.gate.set()
+            assert {reply.status for reply in await asyncio.gather(*requests)} == {200}
 
     run(test())
 

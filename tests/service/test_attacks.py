@@ -56,8 +56,7 @@ def test_there_are_at_least_thirty_attacks_and_each_has_a_name():
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_an_attack_is_refused_and_harms_no_other(attack, monkeypatch):
-    for name in ("LINGER_S", "AFTER_S"):
-        monkeypatch.setattr(protocol, name, 0.2, raising=False)
+    monkeypatch.setattr(protocol, "LINGER_S", 0.2)
     monkeypatch.setattr(server, "KEEP_ALIVE_S", 1)
 
     async def test() -> None:
@@ -99,7 +98,6 @@ def test_no_bomb_is_answered_and_none_holds_a_decoder():
                     wrong[name] = reply.status, reply.body[:200]
             assert (await ask(port, body=encode(noise(8_000), "WAV"), headers=GOOD)).status == 200
             figures = (await ask(port, "/metrics", headers=GOOD)).body
-            print(figures.decode()[-500:])
             assert b"earmark_requests 0\n" in figures
 
     asyncio.run(asyncio.wait_for(test(), 120))

@@ -31,6 +31,12 @@ async def trickle(client: Client) -> None:
         await asyncio.sleep(0.02)
 
 
+async def ask_without_reading(client: Client) -> None:
+    for _ in range(2_000):
+        await client.send(head("/openapi.json", "GET"))
+        await asyncio.sleep(0.001)
+
+
 async def send_without_end(client: Client) -> None:
     for _ in range(10_000):
         await client.send(bytes(10_000))
@@ -132,6 +138,30 @@ def test_a_client_that_sends_all_before_it_reads_gets_the_refusal():
                 await asyncio.to_thread(urllib.request.urlopen, request, None, 60)
             assert error.value.code == 415 and error.value.read().endswith(b"}")
             error.value.close()
+
+    run(test())
+
+
+def test_a_client_that_never_reads_is_cut_off():
+    async def test() -> None:
+        async with service(body_s=0.3) as port:
+            client = await Client.connect(port)
+            client.writer.transport.pause_reading()
+            with pytest.raises(ConnectionError):
+                await ask_without_reading(client)
+            assert (await ask(port, "/healthz")).status == 200
+
+    run(test())
+
+
+def test_a_blank_line_does_not_keep_a_connection():
+    async def test() -> None:
+        async with service(header_s=0.2) as port:
+            client = await Client.connect(port)
+            await client.send(head("/healthz", "GET"))
+            assert (await client.reply()).status == 200
+            await client.send(b"\r\n")
+            assert await client.is_closed()
 
     run(test())
 

@@ -10,7 +10,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from websockets.frames import Frame, Opcode
 
-from earmark.apps.service import listening, websocket
+from earmark.apps.service import listening, server, websocket
 from earmark.errors import EarmarkError
 from heard import (
     END,
@@ -24,7 +24,7 @@ from heard import (
     service,
     until,
 )
-from served import Client, ask
+from served import Client, ask, head
 
 pytestmark = pytest.mark.usefixtures("soon_closed")
 
@@ -42,14 +42,34 @@ def run(test) -> None:
 
 def test_a_client_that_pauses_is_not_waited_for():
     async def test() -> None:
-        async with service(body_s=0.2) as (port, hearers), open_stream(port) as stream:
+        async with service(body_s=1.0) as (port, hearers), open_stream(port) as stream:
             for _ in range(4):
                 await stream.send(bytes(640))
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.3)
             code, sentence = await ending(stream)
-            assert code == 1008 and "0.2 s" in sentence
+            assert code == 1008 and "1 s" in sentence
             sent = [size for _, do, size in hearers.made[0].asked if do == "feed"]
             assert sum(sent) == 4 * 640
+
+    run(test)
+
+
+def test_a_stream_may_follow_a_request_on_the_same_connection(monkeypatch):
+    """The deadline of an idle connection is not that of the stream."""
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.2)
+
+    async def test() -> None:
+        async with service() as (port, hearers):
+            client = await Client.connect(port)
+            await client.send(head("/healthz", "GET"))
+            assert (await client.reply()).status == 200
+            await client.send(handshake())
+            assert b" 101 " in await client.reader.readuntil(b"\r\n\r\n")
+            await until(lambda: hearers.made)
+            await asyncio.sleep(0.5)
+            await client.send(Frame(Opcode.BINARY, bytes(640)).serialize(mask=True))
+            await until(lambda: (0, "feed", 640) in hearers.made[0].asked)
+            client.close()
 
     run(test)
 

@@ -85,7 +85,7 @@ def test_a_request_that_gets_no_place_is_refused_and_its_connection_goes_on(monk
     full(test)
 
 
-def test_a_client_that_goes_away_gives_up_its_turn(monkeypatch):
+def test_a_client_that_has_gone_does_not_stop_the_others(monkeypatch):
     monkeypatch.setattr(protocol, "HOLD_S", 60.0)
 
     async def test(port: int, stub: Stub) -> None:
@@ -98,19 +98,82 @@ def test_a_client_that_goes_away_gives_up_its_turn(monkeypatch):
     full(test)
 
 
-def test_a_stranger_who_is_called_passes_the_place_on(monkeypatch):
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [
+        (head(headers={**WAV, "host": "evil"}, length=5) + b"sound", 403),
+        (head(headers={"content-type": "text/plain"}, length=5) + b"sound", 415),
+        (head("/v1/predict?top=0", headers=WAV, length=5) + b"sound", 422),
+        (head("/v1/predict?model=none", headers=WAV, length=5) + b"sound", 422),
+    ],
+)
+def test_a_request_that_is_refused_passes_the_place_on(monkeypatch, refused, status):
     monkeypatch.setattr(protocol, "HOLD_S", 60.0)
 
     async def test(port: int, stub: Stub) -> None:
-        evil = head(headers={**WAV, "host": "evil"}, length=5) + b"sound"
-        first, stranger = await waiting(port, [REQUEST, evil])
+        first, other = await waiting(port, [REQUEST, refused])
         stub.gate.set()
-        assert (await stranger.reply()).status == 403
+        assert (await other.reply()).status == status
         assert (await first.reply()).status == 200
-        for client in (first, stranger):
+        for client in (first, other):
             client.close()
 
     full(test)
+
+
+def test_an_upgrade_that_finds_no_place_is_refused_like_others(monkeypatch):
+    monkeypatch.setattr(protocol, "HOLD_S", 0.05)
+
+    async def test(port: int, stub: Stub) -> None:
+        client = await Client.connect(port)
+        upgrade = {**WAV, "connection": "upgrade", "upgrade": "websocket"}
+        await client.send(head(headers=upgrade, length=5) + b"sound")
+        assert (await client.reply()).status in (400, 503)
+        client.close()
+
+    full(test, body_s=0.2)
+
+
+def test_a_long_recording_leaves_room_for_several(monkeypatch):
+    monkeypatch.setattr(protocol, "HOLD_S", 60.0)
+
+    async def test() -> None:
+        stub = computers()
+        stub.gate.clear()
+        limits = Limits(seconds=100, queue_s=100)
+        async with running(Settings(MODELS, limits=limits), decoders(99.0), stub) as port:
+            first = asyncio.ensure_future(ask(port, body=b"sound", headers=WAV))
+            while not stub.asked:
+                await asyncio.sleep(0.01)
+            clients = await waiting(port, 3 * [REQUEST])
+            assert stub.asked == 1
+            stub.gate.set()
+            for client in clients:
+                assert (await client.reply()).status == 200
+                client.close()
+            assert (await first).status == 200
+
+    asyncio.run(asyncio.wait_for(test(), 120))
+
+
+def test_requests_that_wait_when_the_service_stops_get_a_sentence(monkeypatch):
+    monkeypatch.setattr(protocol, "HOLD_S", 60.0)
+    monkeypatch.setattr(protocol, "LINGER_S", 0.1)
+
+    async def test() -> None:
+        stub = computers()
+        stub.gate.clear()
+        async with running(Settings(MODELS, limits=Limits(requests=1)), decoders(), stub) as port:
+            first = asyncio.ensure_future(ask(port, body=b"sound", headers=WAV))
+            while not stub.asked:
+                await asyncio.sleep(0.01)
+            (client,) = await waiting(port, [REQUEST])
+            asyncio.get_running_loop().call_later(0.5, stub.gate.set)
+        reply = await client.reply()
+        assert reply.status == 503 and "service stops" in reply.problem
+        assert (await first).status == 200
+
+    asyncio.run(asyncio.wait_for(test(), 120))
 
 
 def test_no_more_wait_than_the_room_holds(monkeypatch):

@@ -138,6 +138,7 @@ def serve(
         **access.settings(),
     )
     extras.load("fastapi", "serve", "earmark serve")
+    extras.load("httptools", "serve", "earmark serve")
     extras.load("python_multipart", "serve", "earmark serve")
     extras.load("uvicorn", "serve", "earmark serve")
     extras.load("websockets", "serve", "earmark serve")

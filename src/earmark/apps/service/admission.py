@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 
 from earmark.apps.service.settings import Limits
@@ -48,7 +48,9 @@ class Admission:
 
     def enter(self) -> Place:
         """Return a place for one request; BusyError if there is none."""
-        return Place(self, self.expected_s())
+        place = Place(self, self.expected_s())
+        self.offer()  # a long recording may have left room for several
+        return place
 
     def expected_s(self) -> float:
         """Return the length that a recording is taken to have; BusyError if there is no place."""
@@ -63,7 +65,8 @@ class Admission:
     @property
     def is_full(self) -> bool:
         """Whether there is no place."""
-        is_long = self.seconds + self._mean_s > self._limits.queue_s
+        most_s = min(self._limits.queue_s, self._speed * self._limits.deadline_s / 2)
+        is_long = self.seconds + self._mean_s > most_s
         return self.requests >= self._limits.requests or (self.requests > 0 and is_long)
 
     def offer(self) -> None:
@@ -103,10 +106,16 @@ class Place:
                 self._admission.seconds = 0.0  # no rounding errors are left
             self._admission.offer()
 
-    def take_again(self) -> None:
-        """Take a place if this one was left; BusyError if there is none."""
-        if not self._is_taken:
-            self._take(self._admission.expected_s())
+    async def take_again(self, patience_s: float) -> None:
+        """Take a place if this one was left, once one is free; BusyError if none is in time."""
+        if self._is_taken:
+            return
+        if self._admission.is_full:
+            free = asyncio.get_running_loop().create_future()
+            self._admission.room.enter(self, free.cancel)
+            await asyncio.wait([free], timeout=patience_s)
+            self._admission.room.leave(self)
+        self._take(self._admission.expected_s())
 
     def _take(self, seconds: float) -> None:
         self._is_taken = True
@@ -126,12 +135,12 @@ class Place:
 
 
 class WaitingRoom:
-    """Those who wait for a place. The newest is called first: the others have lost their time."""
+    """Those who wait for a place. The newest is called first: clients of older ones may give up."""
 
     def __init__(self) -> None:
-        self._waiting: dict[object, Callable[[], None]] = {}
+        self._waiting: dict[object, Callable[[], object]] = {}
 
-    def enter(self, who: object, call: Callable[[], None]) -> None:
+    def enter(self, who: object, call: Callable[[], object]) -> None:
         """Let ``who`` wait; ``call`` is called when a place is free."""
         self._waiting[who] = call
 
@@ -170,3 +179,23 @@ class Memory:
         finally:
             self._used -= n_bytes
             self._freed.set()
+
+
+class Turns:
+    """Lets a number of requests do something at once, in the order in which they ask."""
+
+    def __init__(self, number: int) -> None:
+        self._free = asyncio.Semaphore(number)
+
+    @contextlib.asynccontextmanager
+    async def turn(self, deadline: float) -> AsyncIterator[None]:
+        """Wait for a turn; TimeoutError of asyncio at a time of the event loop."""
+        if self._free.locked():
+            left = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait_for(self._free.acquire(), left)
+        else:
+            await self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.types import Receive
 
 from earmark.apps.service import frames
-from earmark.apps.service.admission import Admission, BusyError, Memory, Place
+from earmark.apps.service.admission import Admission, BusyError, Memory, Place, Turns
 from earmark.apps.service.bodies import RETRY_S, Bodies, check_head, read_recording
 from earmark.apps.service.hearers import Hearers
 from earmark.apps.service.identity import CURRENT
@@ -23,6 +23,7 @@ from earmark.apps.service.problems import ProblemError
 from earmark.apps.service.reloading import Computers, Reloader, process_replaced
 from earmark.apps.service.settings import Settings
 
+PATIENCE_S = 1.0  # that a body which came slowly waits for another place
 GRACE_S = 0.5  # that a place is kept for a body that comes slowly
 STATUS_OF = {"length": 413, "memory": 413}  # of kinds of errors; others have 422
 
@@ -52,9 +53,9 @@ class Service:
             "decode_s": limits.decode_s,
         }
         self.log = log or Log()
-        self._decoders = decoders or Pool(
-            "decode", settings.decoders or max(2, settings.workers), decoding
-        )
+        n_decoders = settings.decoders or max(2, settings.workers)
+        self._decoders = decoders or Pool("decode", n_decoders, decoding)
+        self._decoding = Turns(n_decoders)
         self._decoders.on_replaced = process_replaced(self.log)
         self.computers = Computers(settings, self.log, computers)
         self.hearers = hearers or Hearers(settings)
@@ -121,9 +122,9 @@ class Service:
                 request.model = name
             check_head(headers, self.settings.limits)
             with self._place() as place, self._bodies.one() as count:
-                recording = await self._receive(receive, headers, place, count)
                 values = {"model": name, **options}
-                answer, seconds = await self._answer(computers, place, recording, values)
+                receiving = self._receive(receive, headers, place, count)
+                answer, seconds = await self._answer(computers, place, await receiving, values)
         self.metrics.computed(seconds, asyncio.get_running_loop().time() - began)
         return answer
 
@@ -141,7 +142,7 @@ class Service:
         finally:
             timer.cancel()
         with _as_problem():
-            place.take_again()
+            await place.take_again(PATIENCE_S)
         return recording
 
     def _place(self) -> Place:
@@ -158,10 +159,6 @@ class Service:
     ) -> tuple[bytes, float]:
         """Decode and compute a recording; return the answer and its seconds."""
         deadline = asyncio.get_running_loop().time() + self.settings.limits.deadline_s
-        try:
-            await self._memory.wait(deadline)
-        except asyncio.TimeoutError:
-            raise _late(self.settings.limits.deadline_s) from None
         seconds = plain_wav_s(recording, self.settings.limits)
         is_decoded = seconds is None
         if seconds is None:
@@ -195,9 +192,13 @@ class Service:
     async def _decode(self, recording: bytes, deadline: float) -> tuple[dict[str, Any], bytes]:
         limits = self.settings.limits
         try:
-            value, packed = await self._decoders.ask_within(
-                frames.pack({}, recording), limits.decode_s, deadline
-            )
+            async with self._decoding.turn(deadline):  # no more are decoded than there is memory
+                await self._memory.wait(deadline)
+                value, packed = await self._decoders.ask_within(
+                    frames.pack({}, recording), limits.decode_s, deadline
+                )
+        except asyncio.TimeoutError:
+            raise _late(limits.deadline_s) from None
         except LateError:
             raise _late(min(limits.decode_s, limits.deadline_s), "decoded ") from None
         except EndedError:

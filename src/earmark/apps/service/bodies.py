@@ -51,21 +51,24 @@ class Bodies:
     """Counts the bytes of all bodies that are in memory; ``most`` are allowed."""
 
     def __init__(self, most: int) -> None:
-        self._most, self._used = most, 0
+        self._most, self._used, self._number = most, 0, 0
 
     @contextlib.contextmanager
     def one(self) -> Iterator[Callable[[int], None]]:
         """Yield what counts the bytes of one body; it raises a problem if they are too many.
 
-        A body may always be the only one.
+        Then bodies that take more than their share are refused, and no others. A body may always
+        be the only one.
         """
         own = 0
+        self._number += 1
 
         def count(n_bytes: int) -> None:
             nonlocal own
             own += n_bytes
             self._used += n_bytes
-            if own < self._used and self._used > self._most:
+            is_large = own * self._number > self._most
+            if own < self._used and self._used > self._most and is_large:
                 raise ProblemError(
                     503,
                     f"The bodies of all requests take {self._most:,} bytes, the most that is"
@@ -77,6 +80,7 @@ class Bodies:
             yield count
         finally:
             self._used -= own
+            self._number -= 1
 
 
 async def read_recording(

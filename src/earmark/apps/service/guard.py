@@ -78,9 +78,7 @@ class Guard:
         elif scope["method"] == "POST" and scope["path"] in QUERIES:
             await post(self._service, scope, receive, send_with_headers)
         else:
-            method = (
-                "GET" if scope["method"] == "HEAD" else scope["method"]
-            )  # uvicorn sends no body
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]  # no body is sent
             await self._app({**scope, "method": method}, receive, send_with_headers)
 
     async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,6 +159,4 @@ def _refuse_doubles(names: list[bytes]) -> None:
 
 def _counted_path(scope: Scope) -> str:
     """Return the path of a route; of any other path only that it is another."""
-    if scope["path"] in PATHS:
-        return str(scope["path"])
-    return str(getattr(scope.get("route"), "path", "other"))
+    return str(scope["path"]) if scope["path"] in PATHS else "other"

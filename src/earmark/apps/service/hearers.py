@@ -88,7 +88,10 @@ class Hearers:
     def enter(self) -> Iterator[int]:
         """Take a place for a stream and yield its number; a problem if all are taken."""
         most = self._settings.limits.streams
-        if self.streams >= most or self.stopping.is_set():
+        if self.stopping.is_set():
+            text = "The service stops. Open a stream when it runs again."
+            raise ProblemError(503, text, {"retry-after": str(RETRY_S)})
+        if self.streams >= most:
             text = f"{most} streams are open already. Try again in {RETRY_S} s."
             raise ProblemError(503, text, {"retry-after": str(RETRY_S)})
         self.streams += 1

@@ -48,6 +48,7 @@ class Child(asyncio.SubprocessProtocol):
         self._process: asyncio.SubprocessTransport
         self._input: asyncio.WriteTransport
         self.hello: dict[str, Any] = {}
+        self.has_ended = False  # it answers no more
 
     @classmethod
     async def start(cls, role: str, settings: dict[str, Any], module: str) -> Child:
@@ -109,6 +110,8 @@ class Child(asyncio.SubprocessProtocol):
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
         """Tell those who wait that no answer comes."""
+        if fd == 1:
+            self.has_ended = True
         while fd == 1 and self._answers:
             _fail(self._answers.popleft(), EndedError())
 
@@ -119,7 +122,7 @@ class Child(asyncio.SubprocessProtocol):
 
     def _expect(self) -> asyncio.Future[Answer]:
         waiter: asyncio.Future[Answer] = self._loop.create_future()
-        if self._exited.done():
+        if self.has_ended:
             _fail(waiter, EndedError())
         else:
             self._answers.append(waiter)
@@ -218,8 +221,9 @@ class Pool:
         """Wait for a free process, in the order of the calls."""
         while self._idle:
             child = self._idle.pop()
-            if child in self._children:
+            if child in self._children and not child.has_ended:
                 return child
+            self._replace(child, WHY[EndedError])
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[Child] = loop.create_future()
         self._waiting.append(waiter)

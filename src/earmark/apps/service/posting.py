@@ -5,6 +5,7 @@ FastAPI describes these paths, and does not answer them: its way costs as much a
 
 from __future__ import annotations
 
+import collections
 import functools
 import urllib.parse
 from collections.abc import Mapping
@@ -49,6 +50,7 @@ async def post(service: Service, scope: Scope, receive: Receive, send: Send) -> 
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         body = await service.answer(receive, headers, scope["path"], options.pop("model"), options)
     except ProblemError as problem:
+        service.admission.offer()  # the place that it may have been called to
         await send_problem(send, problem)
     except DisconnectError:
         return
@@ -64,10 +66,9 @@ async def post(service: Service, scope: Scope, receive: Receive, send: Send) -> 
 def _options(path: str, query: bytes) -> Mapping[str, Any]:
     """Return the options of a query; ProblemError for one that is not allowed."""
     pairs = urllib.parse.parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise ProblemError(422, f"?{name[:80]} is there {names.count(name)} times. Give one.")
+    for name, count in collections.Counter(name for name, _ in pairs).items():
+        if count > 1:
+            raise ProblemError(422, f"?{name[:80]} is there {count} times. Give one.")
     try:
         return QUERIES[path].model_validate(dict(pairs)).model_dump()
     except ValidationError as error:

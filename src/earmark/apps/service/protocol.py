@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from earmark.apps.service.answering import Service
 from earmark.apps.service.bodies import FORM_BYTES
 from earmark.apps.service.identity import HEADER, Request
+from earmark.apps.service.lingering import Lingering
 from earmark.apps.service.problems import ALWAYS, ProblemError, raw_response
 from earmark.apps.service.settings import DETECT, PREDICT
 
@@ -25,7 +26,7 @@ NOT_HTTP = 400, "The request is not valid HTTP/1.1. Use an HTTP client."
 LINGER_S = 2.0  # for a client to see a response before its connection is closed
 FRESH_S = 1.0  # a connection that waits shorter for its client is never closed for another one
 HOLD_S, MOST_HOLD_S = 1.0, 5.0  # that a request waits for a place before it is refused
-REFUSALS_A_SECOND = 150  # above it, requests wait longer: twenty cost as much as a spoken digit
+REFUSALS_A_SECOND = 150  # about so many; for more, requests wait longer
 MOST_HELD = 1_000  # requests that wait for a place
 READ_BYTES = 64 * 1024  # that are read at once; more would be mapped and unmapped each time
 FIRST_BYTES = 2 * 1024  # that are read of a request that will wait
@@ -66,9 +67,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stage, self._problem = Stage.HEADER, NOT_HTTP
         self._received, self._header_bytes, self._dropped_bytes = 0, 0, 0
         self._most_bytes = 2 * self._limits.body_bytes + FORM_BYTES  # with the frames of chunks
-        self._is_refused = False
-        self._joining = _Lingering(self, transport)
-        super().connection_made(self._joining)  # type: ignore[arg-type]
+        self._is_refused = self._is_upgraded = False
+        self._held: bytes | None = None
+        self._held_until = 0.0
+        self._unread: asyncio.TimerHandle | None = None
+        super().connection_made(Lingering(self, transport))  # type: ignore[arg-type]
         if len(self.connections) > self._limits.connections and not self._replaces_another():
             text = f"{self._limits.connections} connections are open already. Try again later."
             self._refuse(503, text, {"retry-after": "1"})
@@ -76,12 +79,35 @@ class GuardedProtocol(HttpToolsProtocol):
             self._await_header()
 
     def _read_little(self) -> None:
-        """Read a request that will wait only as far as its header; the system keeps the rest."""
+        """Read a request that will wait only as far as its header; the system keeps the rest.
+
+        With TLS, the layer below reads more.
+        """
         self._real.max_size = FIRST_BYTES if self.service.admission.is_full else READ_BYTES
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop()
+        self._is_read()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not read, as long as for one that does not send."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._limits.body_s, self._real.abort)
+
+    def resume_writing(self) -> None:
+        self._is_read()
+        super().resume_writing()
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+
+    def close_soon(self) -> None:
+        """Close the connection; a client that does not read the rest in time is cut off."""
+        self._real.close()
+        if self._real.get_write_buffer_size():
+            self.loop.call_later(self._limits.body_s, self._real.abort)
 
     def data_received(self, data: bytes) -> None:
         if self._is_lingering:
@@ -109,6 +135,7 @@ class GuardedProtocol(HttpToolsProtocol):
             and self._stage is not Stage.BODY
             and admission.is_full
             and len(admission.room) < MOST_HELD
+            and len(data) <= READ_BYTES
             and data.startswith(BEGINS)
             and (self.cycle is None or self.cycle.response_complete)
         )
@@ -120,13 +147,29 @@ class GuardedProtocol(HttpToolsProtocol):
         self.flow.pause_reading()
         room = self.service.admission.room
         seconds = min(max(HOLD_S, len(room) / REFUSALS_A_SECOND), MOST_HOLD_S)
-        room.enter(self, functools.partial(self._release, data))
-        self._timer = self.loop.call_later(seconds, self._release, data)
+        self._held, self._held_until = data, self.loop.time() + seconds
+        self._timer = self.loop.call_later(seconds, self._release)
+        room.enter(self, self._call)
 
-    def _release(self, data: bytes) -> None:
+    def _call(self) -> None:
+        self.loop.call_soon(self._try_again)  # another request calls, and must not wait for this
+
+    def _try_again(self) -> None:
+        """Go on if there is still a place, else wait on."""
+        admission = self.service.admission
+        if self._held is None or self._real.is_closing():
+            return
+        if admission.is_full and self.loop.time() < self._held_until:
+            admission.room.enter(self, self._call)
+        else:
+            self._release()
+
+    def _release(self) -> None:
         self._stop()
         self.flow.resume_reading()
-        self._take(data)
+        data, self._held = self._held, None
+        if data is not None:
+            self._take(data)
 
     def on_message_begin(self) -> None:
         if self._stage is Stage.NOTHING:
@@ -168,10 +211,21 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def handle_websocket_upgrade(self) -> None:
         self._stop()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._end()  # an answer before it is still to come
+            return
+        self._is_upgraded = True
         super().handle_websocket_upgrade()
 
     def shutdown(self) -> None:
-        if self._is_answered():
+        if self._held is not None:
+            self._stop()
+            self._held = None
+            text = "The service stops. Ask again when it runs."
+            self._write_refusal(503, text, {"retry-after": "5"})
+            self._stage = Stage.BODY  # what still comes is dropped
+            self.transport.close()
+        elif self._is_answered():
             self.transport.close()
         else:
             super().shutdown()
@@ -188,14 +242,18 @@ class GuardedProtocol(HttpToolsProtocol):
         if is_open and self._stage is Stage.BODY:
             self._stop()
             self._is_lingering = True
-            self._timer = self.loop.call_later(LINGER_S, self._real.close)
+            self._timer = self.loop.call_later(LINGER_S, self.close_soon)
             self.flow.resume_reading()
         return self._is_lingering
 
     def _refuses_for_lack_of_place(self) -> bool:
         """Refuse a POST if the queue is full; the rest goes through the guard as ever."""
         path = POSTED.get(self.url.partition(b"?")[0])
-        is_plain = not self.expect_100_continue and self.parser.get_http_version() == "1.1"
+        is_plain = (
+            not self.expect_100_continue
+            and not self.parser.should_upgrade()
+            and self.parser.get_http_version() == "1.1"
+        )
         is_next = self.cycle is None or self.cycle.response_complete
         if path is None or not is_plain or not is_next or self.parser.get_method() != b"POST":
             return False
@@ -214,7 +272,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _watch(self) -> None:
         """Start, keep or stop the timer by what the client still has to send."""
-        if self._is_lingering:
+        if self._is_lingering or self._is_upgraded:
             return
         if self._real.is_closing():
             self._stop()
@@ -231,7 +289,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._read_little()
             self.waiting[self] = self.loop.time()
             if self.timeout_keep_alive_task is None:
-                self._timer = self.loop.call_later(self.timeout_keep_alive, self._real.close)
+                self._timer = self.loop.call_later(self.timeout_keep_alive, self.close_soon)
+        elif self._timer is None and self.timeout_keep_alive_task is None:  # a blank line came
+            self._timer = self.loop.call_later(self._limits.header_s, self.close_soon)
 
     def _is_answered(self) -> bool:
         return self._is_refused or (self.cycle is not None and self.cycle.response_complete)
@@ -251,16 +311,19 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         """Answer unless that was done, and close the connection."""
         if self._may_answer() and not self.transport.is_closing():
-            request = self._refused("other", "other", status)
-            self.transport.write(
-                raw_response(status, text, headers, is_last=True, request_id=request.id)
-            )
+            self._write_refusal(status, text, headers)
         self._end()
+
+    def _write_refusal(self, status: int, text: str, headers: dict[str, str] | None) -> None:
+        request = self._refused("other", "other", status)
+        self.transport.write(
+            raw_response(status, text, headers, is_last=True, request_id=request.id)
+        )
 
     def _end(self) -> None:
         """Close the connection now, even if a body still comes."""
-        self._joining.flush()
-        self._real.close()
+        self.transport.flush()  # type: ignore[attr-defined]
+        self.close_soon()
 
     def _refused(self, path: str, method: str, status: int, given: bytes | None = None) -> Request:
         """Count and log a refusal; return the request, which has the id ``given`` or a new one."""
@@ -281,8 +344,8 @@ class GuardedProtocol(HttpToolsProtocol):
         oldest = next(iter(self.waiting), None)
         if oldest is None or self.loop.time() - self.waiting[oldest] < FRESH_S:
             return False
-        oldest.transport.close()
         oldest._stop()
+        oldest._real.abort() if oldest._real.get_write_buffer_size() else oldest.transport.close()
         return True
 
     def _count_header(self, n_bytes: int) -> None:
@@ -302,39 +365,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self._timer = None
         self.waiting.pop(self, None)
         self.service.admission.room.leave(self)
-
-
-class _Lingering:
-    """The transport of a connection: it joins what is written, and ``close`` waits for a body.
-
-    uvicorn writes the header and the body of a response apart, which would be two packets.
-    """
-
-    def __init__(self, protocol: GuardedProtocol, transport: asyncio.Transport) -> None:
-        self._protocol, self._transport, self._is_closing = protocol, transport, False
-        self._unsent: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        if not self._unsent:
-            self._protocol.loop.call_soon(self.flush)
-        self._unsent.append(data)
-
-    def flush(self) -> None:
-        if self._unsent:
-            self._transport.write(b"".join(self._unsent))
-            self._unsent.clear()
-
-    def is_closing(self) -> bool:
-        return self._is_closing or self._transport.is_closing()
-
-    def close(self) -> None:
-        self.flush()
-        self._is_closing = True
-        if not self._protocol.linger():
-            self._transport.close()
 
 
 def _refusal(detail: str, retry_after: str, is_last: bool, request_id: str) -> bytes:

@@ -217,11 +217,12 @@ class Reloader:
     async def _try(self, what: str, work: Any) -> None:
         try:
             await work
-        except (EarmarkError, OSError) as error:
+        except Exception as error:  # it must not end the watching
             self.failures += 1
-            text = f"{error} The service goes on with what it has. Mend it, and send HUP again."
+            reason = error if isinstance(error, (EarmarkError, OSError)) else repr(error)
+            text = f"{reason} The service goes on with what it has. Mend it, and send HUP again."
             if self._settings.watch and what == "models":
-                text = f"{error} The service goes on with what it has. Mend the file."
+                text = f"{reason} The service goes on with what it has. Mend the file."
             self._log.event("reload_failed", "error", what=what, error=text)
 
     async def _reload_models(self, if_changed: bool) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from asyncio import constants
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -35,6 +36,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     address is taken, a classifier cannot be loaded, or the certificate is wrong.
     """
     give_way()
+    constants.SSL_HANDSHAKE_TIMEOUT = settings.limits.header_s  # uvicorn cannot set it
     log = Log(settings.log)
     with _bound(settings) as listener, log.capturing(), contextlib.closing(log):
         asyncio.run(_serve(settings, listener, announce, log))
@@ -60,7 +62,10 @@ async def _serve(
             await asyncio.gather(starting, return_exceptions=True)
             return
         starting.result()
-        await server.serve(sockets=[listener])
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            await service.close()  # a second signal skips the end of the application
         log.event("stopped")
 
 
