@@ -156,7 +156,8 @@ def test_a_stop_finishes_what_was_heard(folder, night):
             assert json.loads(texts[-1])["heard"] == len(night) / RATE_HZ
             assert "stops" in stream.close_reason
         assert await asyncio.to_thread(service.process.wait, PATIENCE_S) == 0
-        assert service.process.stderr.read() == ""
+        lines = map(json.loads, service.process.stderr.read().splitlines())
+        assert [line["event"] for line in lines] == ["response", "stopped"]
 
     with command(folder / "tones.earmark", "--workers", "1") as service:
         asyncio.run(asyncio.wait_for(test(service), 120))

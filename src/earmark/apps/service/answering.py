@@ -20,7 +20,7 @@ from earmark.apps.service.metrics import Metrics
 from earmark.apps.service.plain import plain_wav_s
 from earmark.apps.service.pool import EndedError, LateError, Pool
 from earmark.apps.service.problems import ProblemError
-from earmark.apps.service.reloading import Computers, Reloader, process_replaced
+from earmark.apps.service.reloading import Computers, Reloader, digests_of, process_replaced
 from earmark.apps.service.settings import Settings
 
 PATIENCE_S = 1.0  # that a body which came slowly waits for another place
@@ -86,7 +86,7 @@ class Service:
     @property
     def digests(self) -> dict[str, str]:
         """The digest of each classifier."""
-        return {model["name"]: model.get("digest", "") for model in self.models}
+        return digests_of(self.computers.pool)
 
     async def start(self) -> None:
         """Start the processes; EarmarkError if that fails."""
@@ -200,7 +200,7 @@ class Service:
         except asyncio.TimeoutError:
             raise _late(limits.deadline_s) from None
         except LateError:
-            raise _late(min(limits.decode_s, limits.deadline_s), "decoded ") from None
+            raise _late(min(limits.decode_s, limits.deadline_s), "decoded") from None
         except EndedError:
             raise ProblemError(
                 422,
@@ -284,9 +284,9 @@ def _check(value: dict[str, Any]) -> None:
         raise ProblemError(status, f"{text[:1].upper()}{text[1:]}")
 
 
-def _late(seconds: float, what: str = "") -> ProblemError:
+def _late(seconds: float, what: str = "answered") -> ProblemError:
     return ProblemError(
-        504, f"The recording was not {what or 'answered '}within {seconds:g} s. Send a shorter one."
+        504, f"The recording was not {what} within {seconds:g} s. Send a shorter one."
     )
 
 

@@ -80,10 +80,8 @@ class Log:
     @contextlib.contextmanager
     def capturing(self) -> Iterator[None]:
         """Take what Python's ``logging`` reports of faults, which would print it at once."""
-        if self._format is None:
-            yield
-            return
-        handler, root = _Faults(self), logging.getLogger()
+        handler = logging.NullHandler() if self._format is None else _Faults(self)
+        root = logging.getLogger()
         root.addHandler(handler)
         try:
             yield

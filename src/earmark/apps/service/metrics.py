@@ -40,7 +40,7 @@ class Metrics:
             *_metric("earmark_audio_seconds_total", "counter", "Audio that was answered, in"
                      " seconds.", [("", self.audio_s)]),
             *_metric("earmark_answer_seconds", "histogram", "Time from the head of a request"
-                     " to its answer, in seconds.", []),
+                     " to its answer, in seconds, without the wait for a place.", []),
         ]  # fmt: skip
         total = 0
         for bound, count in zip((*map(str, BOUNDS_S), "+Inf"), self._buckets, strict=True):

@@ -210,7 +210,7 @@ class Pool:
         try:
             await answer
         except BaseException as error:
-            self._replace(child, WHY.get(type(error), "its client has gone"))
+            self._replace(child, WHY.get(type(error), "the service stops"))
             raise
         finally:
             timer.cancel()

@@ -86,18 +86,15 @@ class Computers:
         copies, before = await self._copy(), self._now.copies
         if if_changed and before is not None and copies.hashes == before.hashes:
             copies.delete()
-            self._now.copies = Copies(
-                before.folder, before.sources, before.paths, before.hashes, copies.statuses
-            )
             return None
         new = await self._load(copies)
         old, self._now = self._now, new
         self._before.add(old)
         self._end_if_unused(old)
-        digests = _digests(old.pool)
+        digests = digests_of(old.pool)
         return {
             name: {"old": digests.get(name, ""), "new": digest}
-            for name, digest in _digests(new.pool).items()
+            for name, digest in digests_of(new.pool).items()
         }
 
     @contextlib.contextmanager
@@ -274,5 +271,6 @@ def process_replaced(log: Log) -> Callable[[str, str], None]:
     return lambda role, why: log.event("process_replaced", "warning", role=role, why=why)
 
 
-def _digests(pool: Pool) -> dict[str, str]:
+def digests_of(pool: Pool) -> dict[str, str]:
+    """Return the digest of each classifier that the processes have loaded."""
     return {model["name"]: model.get("digest", "") for model in pool.hello["models"]}
