@@ -59,6 +59,7 @@ class Service:
         self._decoders.on_replaced = process_replaced(self.log)
         self.computers = Computers(settings, self.log, computers)
         self.hearers = hearers or Hearers(settings)
+        self.hearers.on_replaced = process_replaced(self.log)
         self.token: bytes | None = None
         if settings.token is not None:
             self.set_token(settings.token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from earmark.apps.service import frames
@@ -73,6 +73,8 @@ class Hearers:
         Processes that failed.
     stopping : asyncio.Event
         Set when the service stops: streams finish what they have.
+    on_replaced : callable
+        What to call when one has failed, with the role and why.
     """
 
     def __init__(self, settings: Settings, module: str = MODULE) -> None:
@@ -83,6 +85,7 @@ class Hearers:
         self._numbers = itertools.count()
         self.streams, self.heard_s, self.replaced = 0, 0.0, 0
         self.stopping = asyncio.Event()
+        self.on_replaced: Callable[[str, str], None] = lambda role, why: None
 
     @contextlib.contextmanager
     def enter(self) -> Iterator[int]:
@@ -110,6 +113,7 @@ class Hearers:
             yield hearer
         finally:
             hearer.streams -= 1
+            self._forget_ended()
             if hearer not in self._hearers and not hearer.streams and not hearer.has_ended:
                 await hearer.close()
 
@@ -127,9 +131,11 @@ class Hearers:
         return Hearer(await Child.start("listen", settings, self._module))
 
     def _forget_ended(self) -> None:
-        left = [hearer for hearer in self._hearers if not hearer.has_ended]
-        self.replaced += len(self._hearers) - len(left)
-        self._hearers = left
+        ended = [hearer for hearer in self._hearers if hearer.has_ended]
+        for hearer in ended:
+            self._hearers.remove(hearer)
+            self.replaced += 1
+            self.on_replaced("listen", "it ended, or gave no answer")
 
     async def renew(self) -> None:
         """Let the next stream start a new process, which loads the classifiers anew.
