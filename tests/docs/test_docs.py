@@ -237,7 +237,11 @@ def test_the_figures_of_the_service_are_those_measured():
     assert f"| {attacked['percent_of_goodput']} % of the answers; all attacks refused |" in page
     assert attacked["attacks"] == attacked["refused_rightly"]
     assert f"{len(measured('serve_attackers'))} attacks all the time" in page
-    for what in ("reload", "term"):
+    (end,) = measured("serve_soak_end")
+    assert f"memory {end['pss_mb_change_percent']} % more" in page
+    assert f"{int(end['wrong'].split()[-1]):,} answers, {end['hups']} HUPs" in page
+    assert (end["files_change_percent"], end["threads_change_percent"]) == ("0.0", "0.0")
+    for what in ("reload", "term", "soak_end"):
         assert {row["lost"] for row in measured(f"serve_{what}")} == {"0"}
 
 
