@@ -198,7 +198,7 @@ class Slow:
         self.ends: Counter[str] = Counter()
 
     def step(self) -> None:
-        """Send the next byte, over a new connection if there is none."""
+        """Send the next byte; open a connection if there is none."""
         if self._sock is None:
             sock, error = connect(self._port)
             if error not in CONNECTING:

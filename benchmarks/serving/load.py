@@ -1,4 +1,4 @@
-"""Loads on a server: closed (N clients ask all the time), open (arrivals at a rate), and others."""
+"""Load a server: N clients that always ask (closed), requests at a rate (open), slow clients."""
 
 from __future__ import annotations
 

@@ -284,19 +284,17 @@ def test_an_output_that_takes_nothing(number, code, folder, model, monkeypatch, 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
 def test_streams_that_are_closed_or_full(model):
-    for redirection, code, said in (
-        ("PYTHONUNBUFFERED=1 >/dev/full", 1, "error: standard output or a file: No space"),
-        ("PYTHONUNBUFFERED= >/dev/full", 1, "error: cannot write standard output: No space"),
-        (">&-", 2, "error: standard output is closed. Send it to a file, or to /dev/null."),
-        ("<&-", 2, "error: standard input is closed. For -, write paths to it"),
-        ("</dev/null", 2, "error: standard input is empty. For -, write paths to it"),
-        ("<&- 2>&-", 2, ""),
+    for variable, redirection, code, said in (
+        ("", ">/dev/full", 1, "error: cannot write standard output: No space"),
+        ("1", ">/dev/full", 1, "error: standard output or a file: No space"),
+        ("", ">&-", 2, "error: standard output is closed. Send it to a file, or to /dev/null."),
+        ("", "<&-", 2, "error: standard input is closed. For -, write paths to it"),
+        ("", "</dev/null", 2, "error: standard input is empty. For -, write paths to it"),
+        ("", "<&- 2>&-", 2, ""),
     ):
-        *variable, redirection = (
-            redirection.split(maxsplit=1) if "=" in redirection else [redirection]
-        )
         command = "backbones list" if redirection.startswith(">") else f"predict {model} -"
-        line = f"{' '.join(variable)} {sys.executable} -m earmark {command} {redirection}"
+        program = f"PYTHONUNBUFFERED={variable} {sys.executable} -m earmark"
+        line = f"{program} {command} {redirection}"
         done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60)
         assert done.returncode == code and done.stderr.startswith(said), line
         assert done.stderr.count("\n") == (said != "") and done.stdout == ""

@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,7 @@ class Stub:
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     asked: int = 0
     is_ready: bool = True
+    size: int = 1
     replaced: int = 0
 
     def __post_init__(self) -> None:
@@ -152,6 +153,11 @@ def computers() -> Stub:
     return Stub(({}, b'{"label": "low"}'))
 
 
+def run(test: Coroutine[Any, Any, None]) -> None:
+    """Run a test that takes some seconds; only one that fails takes minutes."""
+    asyncio.run(asyncio.wait_for(test, 240))
+
+
 @contextlib.asynccontextmanager
 async def running(
     settings: Settings,
@@ -177,6 +183,7 @@ async def running(
     finally:
         server.should_exit = True
         await asyncio.wait_for(task, PATIENCE_S)
+        await service.close()
         listener.close()
 
 

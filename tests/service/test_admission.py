@@ -10,7 +10,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from earmark.apps.service import answering, protocol
 from earmark.apps.service.admission import Admission, BusyError
 from earmark.apps.service.settings import Limits, Settings
-from served import Client, ask, computers, decoders, head, running
+from served import Client, ask, computers, decoders, head, run, running
 
 MODELS = {"m": Path("m.earmark")}
 WAV = {"content-type": "audio/wav"}
@@ -18,10 +18,6 @@ WAV = {"content-type": "audio/wav"}
 
 def settings(**limits: float) -> Settings:
     return Settings(MODELS, limits=Limits(**limits))
-
-
-def run(test) -> None:
-    asyncio.run(asyncio.wait_for(test, 120))
 
 
 def test_a_body_that_is_too_large_is_refused_before_it_is_sent():

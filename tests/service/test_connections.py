@@ -11,14 +11,10 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from earmark.apps.service import protocol
 from earmark.apps.service.settings import Limits, Settings
-from served import Client, ask, computers, decoders, head, running
+from served import Client, ask, computers, decoders, head, run, running
 
 MODELS = {"m": Path("m.earmark")}
 WAV = {"content-type": "audio/wav"}
-
-
-def run(test) -> None:
-    asyncio.run(asyncio.wait_for(test, 120))
 
 
 def service(**limits: float):

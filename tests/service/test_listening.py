@@ -19,7 +19,7 @@ from earmark.apps.cli.stream import event_json
 from earmark.apps.service.hearing import HeardStream, Hearing
 from earmark.detection.detecting import EventDetector
 from heard import END, answers, ending, open_stream
-from served import PATIENCE_S, ask, command
+from served import PATIENCE_S, ask, command, run
 from tones import RATE_HZ, tone_detector, write_tones
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "listen.py"
@@ -49,10 +49,6 @@ def port(folder):
     models = (folder / "tones.earmark", folder / "plain.earmark")
     with command(*models, "--workers", "1", "--body-timeout", PATIENCE_S) as running:
         yield running.port
-
-
-def run(test) -> None:
-    asyncio.run(asyncio.wait_for(test(), 120))
 
 
 async def listened(port: int, x: np.ndarray, block: int, query: str) -> list[str]:
@@ -106,7 +102,7 @@ def test_the_answers_are_those_of_a_stream_however_the_sound_comes(
         heard = round(len(x) / rate_hz, 6)
         assert end == {"type": "end", "heard": heard, "lost": 0.0, "events": len(events)}
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.parametrize("step_s", [0.08, 0.24, 2.0])
@@ -140,7 +136,7 @@ def test_samples_that_are_no_numbers_are_refused_and_harm_no_other_stream(port, 
         figures = (await ask(port, "/metrics")).body.decode()
         assert "earmark_streams 0\n" in figures and "earmark_heard_seconds_total" in figures
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.slow

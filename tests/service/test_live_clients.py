@@ -1,4 +1,4 @@
-"""Clients of live sound that pause, do not read, are many, or go away."""
+"""Clients of live sound: they pause, they do not read, there are too many, they go away."""
 
 import asyncio
 import contextlib
@@ -10,7 +10,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 from websockets.frames import Frame, Opcode
 
-from earmark.apps.service import listening, server, websocket
+from earmark.apps.service import server
 from earmark.errors import EarmarkError
 from heard import (
     END,
@@ -24,20 +24,9 @@ from heard import (
     service,
     until,
 )
-from served import Client, ask, head
+from served import Client, ask, head, run
 
 pytestmark = pytest.mark.usefixtures("soon_closed")
-
-
-@pytest.fixture
-def soon_closed(monkeypatch):
-    """Let the service not wait long for clients to read a close."""
-    monkeypatch.setattr(listening, "CLOSE_S", 0.2)
-    monkeypatch.setattr(websocket, "CLOSE_S", 0.2)
-
-
-def run(test) -> None:
-    asyncio.run(asyncio.wait_for(test(), 120))
 
 
 def test_a_client_that_pauses_is_not_waited_for():
@@ -51,7 +40,7 @@ def test_a_client_that_pauses_is_not_waited_for():
             sent = [size for _, do, size in hearers.made[0].asked if do == "feed"]
             assert sum(sent) == 4 * 640
 
-    run(test)
+    run(test())
 
 
 def test_a_stream_may_follow_a_request_on_the_same_connection(monkeypatch):
@@ -71,7 +60,7 @@ def test_a_stream_may_follow_a_request_on_the_same_connection(monkeypatch):
             await until(lambda: (0, "feed", 640) in hearers.made[0].asked)
             client.close()
 
-    run(test)
+    run(test())
 
 
 def test_a_stream_is_not_late_while_its_process_starts():
@@ -91,7 +80,7 @@ def test_a_stream_is_not_late_while_its_process_starts():
                 assert len(await answers(stream)) == 2
                 assert stream.close_code == 1000
 
-    run(test)
+    run(test())
 
 
 def test_a_client_that_does_not_read_is_cut_off():
@@ -107,7 +96,7 @@ def test_a_client_that_does_not_read_is_cut_off():
             await until(lambda: hearers.streams == 0)
             client.close()
 
-    run(test)
+    run(test())
 
 
 def test_what_is_sent_ahead_waits_with_the_client():
@@ -141,7 +130,7 @@ def test_what_is_sent_ahead_waits_with_the_client():
             sizes = [size for _, do, size in hearers.made[0].asked if do == "feed"]
             assert sum(sizes) == 400 * len(SECOND) and max(sizes) == len(SECOND) // 2
 
-    run(test)
+    run(test())
 
 
 def test_streams_take_turns():
@@ -160,7 +149,7 @@ def test_streams_take_turns():
                 assert hearer.asked.index((1, "feed", 640)) < 8
                 assert max(size for _, _, size in hearer.asked) == len(SECOND) // 2
 
-    run(test)
+    run(test())
 
 
 def test_one_stream_too_many_is_refused_and_a_place_is_given_back():
@@ -177,7 +166,7 @@ def test_one_stream_too_many_is_refused_and_a_place_is_given_back():
             async with open_stream(port):
                 assert len(hearers.made) == 1
 
-    run(test)
+    run(test())
 
 
 def test_many_streams_share_several_processes():
@@ -191,7 +180,7 @@ def test_many_streams_share_several_processes():
                 await stream.recv()
             assert sorted(hearer.streams for hearer in hearers.made) == [4, 5]
 
-    run(test)
+    run(test())
 
 
 def test_a_stream_counts_as_a_connection():
@@ -202,7 +191,7 @@ def test_a_stream_counts_as_a_connection():
             assert (await client.reply()).status == 503
             client.close()
 
-    run(test)
+    run(test())
 
 
 def test_a_client_that_goes_away_leaves_nothing():
@@ -218,7 +207,7 @@ def test_a_client_that_goes_away_leaves_nothing():
             drops = [number for number, do, _ in hearers.made[0].asked if do == "drop"]
             assert sorted(drops) == [0, 1, 2] and hearers.made[0].streams == 0
 
-    run(test)
+    run(test())
 
 
 def test_a_process_that_ends_closes_its_streams_and_the_next_one_starts_another():
@@ -240,7 +229,7 @@ def test_a_process_that_ends_closes_its_streams_and_the_next_one_starts_another(
                 "earmark_hearers_replaced_total 1\n" in (await ask(port, "/metrics")).body.decode()
             )
 
-    run(test)
+    run(test())
 
 
 def test_a_stream_whose_process_or_model_fails_is_told_so():
@@ -261,7 +250,7 @@ def test_a_stream_whose_process_or_model_fails_is_told_so():
                 await stream.send(END)
                 assert len(await answers(stream)) == 2
 
-    run(test)
+    run(test())
 
 
 def test_new_classifiers_are_for_new_streams():
@@ -275,7 +264,7 @@ def test_new_classifiers_are_for_new_streams():
             await old.send(END)
             assert len(await answers(old)) == 1 and old.close_code == 1000
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the limits of buffers are those of POSIX")
@@ -296,4 +285,4 @@ def test_a_stop_lets_streams_finish():
             assert (await answers(speaking))[-1] == "{}" and speaking.close_code == 1001
             assert (await answers(ended))[-1] == "{}" and ended.close_code == 1000
 
-    run(test)
+    run(test())

@@ -10,7 +10,7 @@ pytest.importorskip("fastapi", reason="the extra serve is not installed")
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from earmark.apps.service import listening, sound, websocket
+from earmark.apps.service import sound
 from earmark.audio.stretch import MAX_RATE_HZ, MIN_RATE_HZ
 from earmark.detection.streams import STEP_S
 from heard import (
@@ -24,20 +24,9 @@ from heard import (
     service,
     until,
 )
-from served import PATIENCE_S, Client, ask, head
+from served import PATIENCE_S, Client, ask, head, run
 
 pytestmark = pytest.mark.usefixtures("soon_closed")
-
-
-@pytest.fixture
-def soon_closed(monkeypatch):
-    """Let the service not wait long for clients to read a close."""
-    monkeypatch.setattr(listening, "CLOSE_S", 0.2)
-    monkeypatch.setattr(websocket, "CLOSE_S", 0.2)
-
-
-def run(test) -> None:
-    asyncio.run(asyncio.wait_for(test(), 120))
 
 
 def test_the_limits_are_those_of_the_library():
@@ -71,7 +60,7 @@ def test_a_query_that_is_wrong_is_refused_before_the_handshake(query, words):
             assert reply.status == 422 and words in reply.problem, reply.body
             assert not hearers.made and hearers.streams == 0
 
-    run(test)
+    run(test())
 
 
 def test_who_may_listen():
@@ -98,7 +87,7 @@ def test_who_may_listen():
             async with open_stream(port, subprotocols=offered) as stream:
                 assert stream.subprotocol == "earmark-v1"
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.parametrize(
@@ -124,7 +113,7 @@ def test_a_handshake_that_is_none_is_answered(sent, status):
             client.close()
             assert not hearers.made
 
-    run(test)
+    run(test())
 
 
 def test_an_upgrade_with_a_body_harms_nothing():
@@ -136,7 +125,7 @@ def test_an_upgrade_with_a_body_harms_nothing():
             client.close()
             assert (await ask(port, "/healthz")).status == 200
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.parametrize(
@@ -172,7 +161,7 @@ def test_a_message_that_is_wrong_ends_the_stream_in_a_sentence(messages, code, w
             await until(lambda: hearers.streams == 0)
             assert hearers.made[0].asked[-1][1] == "drop"
 
-    run(test)
+    run(test())
 
 
 @pytest.mark.parametrize(
@@ -197,7 +186,7 @@ def test_frames_that_break_the_protocol_are_refused_in_a_sentence(frame, code, c
             await until(lambda: hearers.streams == 0)
             client.close()
 
-    run(test)
+    run(test())
     assert capfd.readouterr().err == ""
 
 
@@ -216,7 +205,7 @@ def test_a_flood_of_small_frames_is_refused(frame):
             await until(lambda: hearers.streams == 0)
             client.close()
 
-    run(test)
+    run(test())
 
 
 def test_a_flood_of_pings_without_reading_is_cut_off():
@@ -232,4 +221,4 @@ def test_a_flood_of_pings_without_reading_is_cut_off():
             await until(lambda: hearers.streams == 0)
             client.close()
 
-    run(test)
+    run(test())

@@ -16,7 +16,7 @@ from earmark.apps.service.answering import Service
 from earmark.apps.service.identity import Request
 from earmark.apps.service.logs import Log
 from earmark.apps.service.settings import Limits, Settings
-from served import Client, ask, computers, decoders, head, running
+from served import Client, ask, computers, decoders, head, run, running
 
 MODELS = {"m": Path("m.earmark")}
 TOKEN = "0123456789abcdef"
@@ -37,10 +37,6 @@ class Kept:
     def lines(self) -> list[dict[str, object]]:
         self.log.close()
         return [json.loads(line) for line in self.content.decode("ascii").splitlines()]
-
-
-def run(test) -> None:
-    asyncio.run(asyncio.wait_for(test, 120))
 
 
 def answered(status: int = 200, given: str | None = None) -> Request:

@@ -18,7 +18,7 @@ import soundfile
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 
 import earmark as library
-from served import PATIENCE_S, Client, Command, Reply, ask, command, head
+from served import PATIENCE_S, Client, Command, Reply, ask, command, head, run
 
 WAV = {"content-type": "audio/wav"}
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no HUP")
@@ -107,10 +107,6 @@ async def load(port: int, sound: bytes, is_over: asyncio.Event) -> list[Reply]:
 
 def digest(path: Path) -> str:
     return library.load(path).digest
-
-
-def run(test) -> None:
-    asyncio.run(asyncio.wait_for(test, 240))
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The way of a request: a place, its body, decoding, computing, the answer."""
+"""Answer a request: take a place, read its body, decode it, compute the answer."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from starlette.types import Receive
 
 from earmark.apps.service import frames
 from earmark.apps.service.admission import Admission, BusyError, Memory, Place, Turns
-from earmark.apps.service.bodies import RETRY_S, Bodies, check_head, read_recording
+from earmark.apps.service.bodies import Bodies, check_head, read_recording
 from earmark.apps.service.hearers import Hearers
 from earmark.apps.service.identity import CURRENT
 from earmark.apps.service.logs import Log
 from earmark.apps.service.metrics import Metrics
 from earmark.apps.service.plain import plain_wav_s
 from earmark.apps.service.pool import EndedError, LateError, Pool
-from earmark.apps.service.problems import ProblemError
+from earmark.apps.service.problems import RETRY, ProblemError
 from earmark.apps.service.reloading import Computers, Reloader, digests_of, process_replaced
 from earmark.apps.service.settings import Settings
 
-PATIENCE_S = 1.0  # that a body which came slowly waits for another place
 GRACE_S = 0.5  # that a place is kept for a body that comes slowly
+PATIENCE_S = 1.0  # that such a body waits for another place once it is whole
 STATUS_OF = {"length": 413, "memory": 413}  # of kinds of errors; others have 422
 
 
@@ -187,7 +187,7 @@ class Service:
         except EndedError:
             raise _failed("compute") from None
         _check(value)
-        self.admission.observe_speed(seconds, loop.time() - begins[0], self.settings.workers)
+        self.admission.observe_speed(seconds, loop.time() - begins[0], computers.size)
         return answer
 
     async def _decode(self, recording: bytes, deadline: float) -> tuple[dict[str, Any], bytes]:
@@ -295,5 +295,5 @@ def _failed(what: str) -> ProblemError:
     return ProblemError(
         503,
         f"The process that should {what} has ended, and another starts. Try again.",
-        {"retry-after": str(RETRY_S)},
+        RETRY,
     )

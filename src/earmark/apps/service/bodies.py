@@ -12,10 +12,9 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from starlette.types import Receive
 
-from earmark.apps.service.problems import ProblemError
+from earmark.apps.service.problems import RETRY, RETRY_S, ProblemError
 from earmark.apps.service.settings import Limits
 
-RETRY_S = 5  # after which a client may try again, if nothing better is known
 FORM = "multipart/form-data"
 MOST_PARTS = 8  # of a form
 FORM_BYTES = 64 * 1024  # that a form may have beside its file
@@ -73,7 +72,7 @@ class Bodies:
                     503,
                     f"The bodies of all requests take {self._most:,} bytes, the most that is"
                     f" allowed. Try again in {RETRY_S} s.",
-                    {"retry-after": str(RETRY_S)},
+                    RETRY,
                 )
 
         try:

@@ -10,12 +10,11 @@ from typing import Any
 
 from earmark.apps.service import frames
 from earmark.apps.service.pool import MODULE, Child, EndedError
-from earmark.apps.service.problems import ProblemError
+from earmark.apps.service.problems import RETRY, RETRY_S, ProblemError
 from earmark.apps.service.settings import Settings
 
 EACH = 4  # streams of one process before another is started, up to --workers
 LATE_S = 120.0  # for an answer, before the process is ended; loading a classifier counts
-RETRY_S = 5  # after which a client may ask for a place again
 
 
 class WrongError(Exception):
@@ -93,10 +92,10 @@ class Hearers:
         most = self._settings.limits.streams
         if self.stopping.is_set():
             text = "The service stops. Open a stream when it runs again."
-            raise ProblemError(503, text, {"retry-after": str(RETRY_S)})
+            raise ProblemError(503, text, RETRY)
         if self.streams >= most:
             text = f"{most} streams are open already. Try again in {RETRY_S} s."
-            raise ProblemError(503, text, {"retry-after": str(RETRY_S)})
+            raise ProblemError(503, text, RETRY)
         self.streams += 1
         try:
             yield next(self._numbers)

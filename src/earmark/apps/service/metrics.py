@@ -1,4 +1,4 @@
-"""Figures of the service in the text format of Prometheus."""
+"""Count what the service does, and show it in the text format of Prometheus."""
 
 from __future__ import annotations
 

@@ -29,6 +29,8 @@ class Copies:
     ----------
     folder : Path
         Where the copies are.
+    sources : dict
+        The files that were copied.
     paths : dict
         The path of each copy.
     hashes : dict

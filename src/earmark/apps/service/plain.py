@@ -18,7 +18,7 @@ def plain_wav_s(recording: bytes, limits: Limits) -> float | None:
     """Return the seconds of a plain WAV file within the limits; None for any other recording.
 
     Its bytes are its samples, so reading them can neither fail nor take long. The process that
-    computes may do it, and the recording needs not go through another process.
+    computes may do it, and no decoder is needed.
     """
     if len(recording) <= HEADER.size:
         return None

@@ -19,8 +19,8 @@ from earmark.errors import EarmarkError
 MODULE = "earmark.apps.service.child"
 START_S = 120.0  # for a process to load its libraries and networks
 END_S = 2.0  # for a process to end after its input has ended
-Answer = frames.Message
 PAUSES_S = (0.0, 0.5, 2.0, 10.0)  # before a process is started again and again
+Answer = frames.Message
 
 
 class LateError(Exception):
@@ -31,10 +31,10 @@ class EndedError(Exception):
     """A process that ended instead of answering."""
 
 
-WHY: dict[type[BaseException], str] = {
+WHY: dict[type[BaseException], str] = {  # a process was replaced
     LateError: "it did not answer in time",
     EndedError: "it has ended",
-}  # a process was replaced
+}
 
 
 class Child(asyncio.SubprocessProtocol):
@@ -134,6 +134,8 @@ class Pool:
 
     Attributes
     ----------
+    size : int
+        How many processes there are; one on a GPU.
     hello : dict
         What a process said when it was ready. ``at_once`` is the number of messages that it takes
         before it answers the first, 1 by default.

@@ -1,6 +1,6 @@
 """The short way of ``POST /v1/predict`` and ``POST /v1/detect``: head, body, answer.
 
-FastAPI describes these paths, and does not answer them: its way costs as much as a small network.
+FastAPI only describes these paths. Its router and middleware take as long as a small network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from earmark.apps.service.settings import DETECT, PREDICT
 
 
 class DetectQuery(BaseModel):
-    """What may stand behind ``/v1/detect?``."""
+    """The options of ``/v1/detect``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,7 +29,7 @@ class DetectQuery(BaseModel):
 
 
 class PredictQuery(BaseModel):
-    """What may stand behind ``/v1/predict?``."""
+    """The options of ``/v1/predict``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -11,6 +11,8 @@ from starlette.types import Send
 from earmark.apps.service.identity import CURRENT
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_S = 5  # that a client should wait before it asks again
+RETRY = {"retry-after": str(RETRY_S)}
 ALWAYS = {  # headers of every response
     "x-content-type-options": "nosniff",
     "cache-control": "no-store",
@@ -45,7 +47,7 @@ def raw_response(
     is_last: bool,
     request_id: str,
 ) -> bytes:
-    """Return a whole response of HTTP/1.1; it says if it is the ``last`` of its connection."""
+    """Return a whole response of HTTP/1.1, the last of its connection if ``is_last``."""
     body = problem_body(status, detail, request_id)
     own = {
         "x-request-id": request_id,

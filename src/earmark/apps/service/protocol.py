@@ -17,7 +17,7 @@ from earmark.apps.service.answering import Service
 from earmark.apps.service.bodies import FORM_BYTES
 from earmark.apps.service.identity import HEADER, Request
 from earmark.apps.service.lingering import Lingering
-from earmark.apps.service.problems import ALWAYS, ProblemError, raw_response
+from earmark.apps.service.problems import ALWAYS, RETRY, ProblemError, raw_response
 from earmark.apps.service.settings import DETECT, PREDICT
 
 HEADER_BYTES = 16 * 1024
@@ -222,7 +222,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._stop()
             self._held = None
             text = "The service stops. Ask again when it runs."
-            self._write_refusal(503, text, {"retry-after": "5"})
+            self._write_refusal(503, text, RETRY)
             self._stage = Stage.BODY  # what still comes is dropped
             self.transport.close()
         elif self._is_answered():
@@ -290,7 +290,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.waiting[self] = self.loop.time()
             if self.timeout_keep_alive_task is None:
                 self._timer = self.loop.call_later(self.timeout_keep_alive, self.close_soon)
-        elif self._timer is None and self.timeout_keep_alive_task is None:  # a blank line came
+        elif self._timer is None and self.timeout_keep_alive_task is None:  # it sent a blank line
             self._timer = self.loop.call_later(self._limits.header_s, self.close_soon)
 
     def _is_answered(self) -> bool:
@@ -305,8 +305,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refuse(408, text)
 
     def _body_is_late(self) -> None:
-        text = f"The body did not come within {self._limits.body_s:g} s. Send it faster, or a"
-        self._refuse(408, f"{text} shorter one.")
+        late = f"The body did not come within {self._limits.body_s:g} s."
+        self._refuse(408, f"{late} Send it faster, or a shorter one.")
 
     def _refuse(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         """Answer unless that was done, and close the connection."""
@@ -345,7 +345,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if oldest is None or self.loop.time() - self.waiting[oldest] < FRESH_S:
             return False
         oldest._stop()
-        oldest._real.abort() if oldest._real.get_write_buffer_size() else oldest.transport.close()
+        if oldest._real.get_write_buffer_size():  # it does not read: closing would wait for it
+            oldest._real.abort()
+        else:
+            oldest.transport.close()
         return True
 
     def _count_header(self, n_bytes: int) -> None:

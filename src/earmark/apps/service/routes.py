@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
@@ -14,7 +12,7 @@ from earmark.apps.service.answering import Service
 from earmark.apps.service.documentation import PAGE
 from earmark.apps.service.metrics import MEDIA_TYPE as METRICS_TYPE
 from earmark.apps.service.posting import DetectQuery, PredictQuery
-from earmark.apps.service.problems import MEDIA_TYPE, ProblemError, problem_body
+from earmark.apps.service.problems import MEDIA_TYPE, RETRY, ProblemError, problem_body
 from earmark.apps.service.settings import DETECT, PREDICT
 from earmark.version import __version__
 
@@ -22,19 +20,12 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
 def make_app(service: Service) -> FastAPI:
-    """Return the application; it starts and ends the processes of ``service``."""
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        await service.close()
-
+    """Return the application that answers for ``service``."""
     app = FastAPI(
         title="earmark",
         version=__version__,
         docs_url=None,
         redoc_url=None,
-        lifespan=lifespan,
         telemetry={"auto_configure": False},  # nothing is sent, whatever the environment says
     )
     app.state.service = service
@@ -84,7 +75,7 @@ async def readyz(request: Request) -> dict[str, str]:
     """Say whether the service can answer."""
     if not request.app.state.service.is_ready:
         text = "A process starts again. Try again in a few seconds."
-        raise ProblemError(503, text, {"retry-after": "5"})
+        raise ProblemError(503, text, RETRY)
     return {"status": "ready"}
 
 

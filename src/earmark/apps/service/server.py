@@ -65,7 +65,7 @@ async def _serve(
         try:
             await server.serve(sockets=[listener])
         finally:
-            await service.close()  # a second signal skips the end of the application
+            await service.close()
         log.event("stopped")
 
 
@@ -117,7 +117,7 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
         ws_ping_interval=None,  # a pong would wait behind the sound that a client sent before it
         ws_per_message_deflate=False,
         loop="asyncio",
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         access_log=False,
         proxy_headers=False,
