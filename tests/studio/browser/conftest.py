@@ -17,9 +17,12 @@ FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def playwright():
-    """Playwright; the test is skipped where it or Chromium is absent."""
+    """Playwright; the test is skipped where it or Chromium is absent.
+
+    It ends with the test: while it runs, its thread has an event loop, and no other can begin.
+    """
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed: make test-browser installs it")
     from playwright.sync_api import sync_playwright
