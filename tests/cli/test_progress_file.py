@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from command_line import earmark
 
+from command_line import earmark
 from earmark.apps.cli import progress, progress_file
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "progress.md"

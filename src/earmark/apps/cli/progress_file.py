@@ -120,8 +120,7 @@ def progress_file(what: str, total: float, unit: str = "steps") -> ProgressFile 
         say(f"warning: {VARIABLE} is {name}, which {problem}. Name a file.")
         return None
     try:
-        file = open(name, "ab", buffering=0)
+        return ProgressFile(open(name, "ab", buffering=0), what, total, unit)
     except OSError as error:
         say(f"warning: cannot write {name}, which {VARIABLE} names: {error.strerror}.")
         return None
-    return ProgressFile(file, what, total, unit)
