@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -276,11 +276,14 @@ KINDS: dict[str, tuple[dict[str, Check], Callable[[_Places, Choices], list[str]]
 }
 
 
-def free_name(folder: Path, word: str = "review") -> str:
-    """Return a name of a decisions file that is not there yet: 'review', 'review 2', ..."""
+def free_name(folder: Path, word: str = "review", taken: Collection[object] = ()) -> str:
+    """Return a name of a decisions file that is neither there nor ``taken``.
+
+    It is 'review', 'review 2', ...
+    """
     number = 1
     while True:
         name = word if number == 1 else f"{word} {number}"
-        if not (folder / DECISIONS / f"{name}.csv").exists():
+        if name not in taken and not (folder / DECISIONS / f"{name}.csv").exists():
             return name
         number += 1
