@@ -254,12 +254,12 @@ def test_old_jobs_are_deleted_and_what_they_made_stays(folder, monkeypatch):
     async def main():
         all_jobs = Jobs(folder, lambda job: None)
         ids = []
-        for second in range(4):
+        for _ in range(4):
             job = await all_jobs.start("doctor", {})
             ids.append(job["id"])
             await over(all_jobs, job["id"])
         await all_jobs.start("doctor", {})
-        assert len(all_jobs.list()) == 3 and second
+        assert len(all_jobs.list()) == 3
         return ids
 
     ids = asyncio.run(main())

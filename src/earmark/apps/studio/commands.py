@@ -25,6 +25,7 @@ EXPORT_KINDS = ("onnx", "onnx16", "web")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 
 Choices = Mapping[str, Any]
+Check = Callable[[str, object], None]
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def _text(name: str, value: object) -> None:
         raise EarmarkError(f"{name} is {str(value)[:MOST_TEXT]!r}. Give a short text.")
 
 
-def _count(least: int) -> Callable[[str, object], None]:
+def _count(least: int) -> Check:
     def check(name: str, value: object) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 2**31:
             raise EarmarkError(f"{name} is {value!r}. Give a whole number from {least}.")
@@ -140,7 +141,7 @@ def _flag_or_share(name: str, value: object) -> None:
         _share(name, value)
 
 
-def _one_of(*words: str) -> Callable[[str, object], None]:
+def _one_of(*words: str) -> Check:
     def check(name: str, value: object) -> None:
         if value not in words:
             raise EarmarkError(f"{name} is {value!r}. Give {listed(words)}.")
@@ -252,10 +253,9 @@ def _studio(places: _Places, choices: Choices) -> list[str]:
     return ["studio", str(places.folder)]
 
 
-_fitting = {"backbone": _text, "head": _text, "layers": _text, "group": _text}
+_fitting: dict[str, Check] = {"backbone": _text, "head": _text, "layers": _text, "group": _text}
 _fitting |= {"folds": _count(2), "seed": _count(0)}
-_model = {"model": _file_name}
-Check = Callable[[str, object], None]
+_model: dict[str, Check] = {"model": _file_name}
 KINDS: dict[str, tuple[dict[str, Check], Callable[[_Places, Choices], list[str]]]] = {
     "doctor": ({"quick": _flag, "group": _text}, _doctor),
     "fix": ({"kinds": _texts, "quick": _flag, "group": _text}, _fix),
