@@ -99,7 +99,8 @@ def test_train_says_unknown_unless_it_is_switched_off(tmp_path):
         ("fix", {"kinds": []}, "list of names"),
         ("fix", {"kinds": ["--all"]}, "short text"),
         ("export", {"model": "a", "to": "exe"}, "onnx16"),
-        ("export", {"model": "a/../../b"}, "cannot be used"),
+        ("export", {"model": "a/../../b"}, "no classifier"),
+        ("export", {"model": "..\\b"}, "no classifier"),
         ("detect", {"model": "a", "threshold": True}, "between 0 and 1"),
     ],
 )

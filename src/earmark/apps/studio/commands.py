@@ -108,7 +108,14 @@ def check_file_name(what: str, value: object) -> None:
 
 
 def _file_name(name: str, value: object) -> None:
-    check_file_name("model" if name == "model" else "file", value)
+    check_file_name("file", value)
+
+
+def _model_name(name: str, value: object) -> None:
+    """Refuse what cannot be the name of a file that lies in the folder of classifiers."""
+    is_text = isinstance(value, str) and 0 < len(value) <= MOST_TEXT and value.isprintable()
+    if not is_text or str(value).startswith(".") or re.search(r"[/\\]", str(value)):
+        raise EarmarkError(f"there is no classifier {str(value)[:MOST_TEXT]!r}. Choose one.")
 
 
 def _flag(name: str, value: object) -> None:
@@ -255,7 +262,7 @@ def _studio(places: _Places, choices: Choices) -> list[str]:
 
 _fitting: dict[str, Check] = {"backbone": _text, "head": _text, "layers": _text, "group": _text}
 _fitting |= {"folds": _count(2), "seed": _count(0)}
-_model: dict[str, Check] = {"model": _file_name}
+_model: dict[str, Check] = {"model": _model_name}
 KINDS: dict[str, tuple[dict[str, Check], Callable[[_Places, Choices], list[str]]]] = {
     "doctor": ({"quick": _flag, "group": _text}, _doctor),
     "fix": ({"kinds": _texts, "quick": _flag, "group": _text}, _fix),

@@ -35,6 +35,7 @@ from earmark.apps.studio.job_files import (
     new_id,
     now_text,
 )
+from earmark.apps.studio.job_results import keep
 from earmark.errors import EarmarkError
 
 JOB_KINDS = ("doctor", "fix", "train", "review", "export", "push", "fetch")
@@ -343,6 +344,8 @@ class Jobs:
         lines = await asyncio.to_thread(files.lines)
         was_stopped = job.is_to_stop or any(line.startswith("stopped") for line in lines[-3:])
         if is_done:
+            with contextlib.suppress(EarmarkError):  # a full disk; what it made is there
+                await asyncio.to_thread(keep, self.folder, job, files)
             await self._end(run, DONE)
         elif was_stopped:
             await self._end(run, STOPPED)
