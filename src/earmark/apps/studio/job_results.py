@@ -7,6 +7,7 @@ from pathlib import Path
 from earmark.apps.studio.commands import MODEL_SUFFIX, MODELS
 from earmark.apps.studio.data_digest import TrainedRecords
 from earmark.apps.studio.job_files import Job, JobFiles
+from earmark.apps.studio.networks import networks
 from earmark.errors import EarmarkError
 from earmark.system.files import write_whole
 from earmark.system.jsons import json_text
@@ -22,6 +23,8 @@ def keep(folder: Path, job: Job, files: JobFiles) -> None:
     name = str(job.choices.get("name"))
     if job.kind == "train":
         TrainedRecords(folder).write(folder / MODELS / f"{name}{MODEL_SUFFIX}", job.data)
+    if job.kind == "fetch":
+        networks.cache_clear()
     if job.kind == "review":
         record = review_record(folder, name)
         try:

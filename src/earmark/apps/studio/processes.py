@@ -23,6 +23,15 @@ _NEW_GROUP, _BELOW_NORMAL, _NO_WINDOW = 0x200, 0x4000, 0x8000000
 _QUERY, _STILL_ACTIVE = 0x1000, 259
 
 
+def environment() -> dict[str, str]:
+    """Return the environment variables of a child that is ``earmark``."""
+    names = {**os.environ, "PYTHONUTF8": "1", "OMP_WAIT_POLICY": "passive"}
+    if Path(earmark.__file__).parents[1] != Path.cwd():
+        # No modules from the current folder, which may hold files of such names (Python 3.11).
+        names["PYTHONSAFEPATH"] = "1"
+    return names
+
+
 def start(
     argv: Sequence[str], out: Path, err: Path, more: dict[str, str]
 ) -> subprocess.Popen[bytes]:
@@ -31,10 +40,6 @@ def start(
     Its standard output goes to the file ``out`` and its messages to ``err``; ``more`` are further
     environment variables. It goes on when this process ends. Raises OSError.
     """
-    environment = {**os.environ, "PYTHONUTF8": "1", "OMP_WAIT_POLICY": "passive", **more}
-    if Path(earmark.__file__).parents[1] != Path.cwd():
-        # No modules from the current folder, which may hold files of such names (Python 3.11).
-        environment["PYTHONSAFEPATH"] = "1"
     command = [*EARMARK, *argv]
     with out.open("wb") as output, err.open("wb") as messages:
         if os.name == "nt":
@@ -44,7 +49,7 @@ def start(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=messages,
-                env=environment,
+                env={**environment(), **more},
                 creationflags=flags,
             )
         process = subprocess.Popen(
@@ -52,7 +57,7 @@ def start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=messages,
-            env=environment,
+            env={**environment(), **more},
             start_new_session=True,
         )
     with contextlib.suppress(OSError):  # it has ended already
