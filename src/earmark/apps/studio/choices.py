@@ -18,7 +18,7 @@ from earmark.classifier.prediction import UNKNOWN
 from earmark.data.dataset import Dataset
 from earmark.data.splits import FOLDS, LEAST
 from earmark.data.tables import read_table
-from earmark.errors import AudioError, EarmarkError, amount, some
+from earmark.errors import AudioError, DataError, EarmarkError, amount, some
 
 TAKE, GROUP = "take", "group"
 _NO_GROUPS = ("path", "start", "end", "label", "fold", "split", GROUP)
@@ -65,6 +65,9 @@ class _Data:
             rows = [{"path": clip.place, "label": str(clip.label)} for clip in clips]
             return cls(rows, ("path", "label"), folder)
         table = read_table(manifest, {"path", "label", GROUP, TAKE})
+        for column in ("path", "label"):
+            if column not in table.columns:
+                raise DataError(f"{manifest} has no column {column!r}. Add it.")
         names = [name for name in table.columns if name][: len(_NO_GROUPS) + MOST_GROUPED]
         cells = ({n: str(row.get(n) or "").strip() for n in names} for _, row in table.rows)
         return cls([row for row in cells if row.get("label")], names, folder)
