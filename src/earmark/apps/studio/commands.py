@@ -92,6 +92,11 @@ def command_text(argv: list[str]) -> str:
     return shlex.join(["earmark", *argv])
 
 
+def shown_command(folder: Path, kind: str, choices: Choices) -> str:
+    """Return the command that does the same as an action of the page; see :func:`command`."""
+    return command_text(command(folder, kind, choices))
+
+
 def check_file_name(what: str, value: object) -> None:
     """Refuse a name that cannot be that of a file on every system.
 
