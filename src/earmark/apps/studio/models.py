@@ -201,7 +201,7 @@ def _has_changed(
     """Return whether the labels have changed; by the times of the files where that is all."""
     before = records.read(model)
     if before is not None:
-        return before != now
+        return None if now is None else before != now
     with contextlib.suppress(OSError):
         return (folder / MANIFEST).stat().st_mtime_ns > model.stat().st_mtime_ns
     return None
