@@ -79,7 +79,7 @@ def test_one_job_runs_at_a_time_and_the_others_are_shown_as_waiting(folder):
         await until(lambda: (folder / "doctor.started").exists())
         waiting = all_jobs.get(second)
         assert (waiting["state"], waiting["stage"]) == ("waiting", "Waiting for another job")
-        assert not (folder / "train.started").exists() and waiting["started_at"] is None
+        assert not (folder / "train.started").exists() and waiting["started_at"].endswith("Z")
         assert [job["id"] for job in all_jobs.list()] == [second, first]
         (folder / "go").touch()
         assert (await over(all_jobs, second))["state"] == "done"

@@ -132,7 +132,7 @@ class Jobs:
             raise EarmarkError(f"{kind!r} is no job. Choose of {', '.join(JOB_KINDS)}.")
         async with self._lock:
             chosen = self._named(kind, dict(choices))
-            run = _Run(self.folder, Job(new_id(), kind, chosen))
+            run = _Run(self.folder, Job(new_id(), kind, chosen, started_at=now_text()))
             await asyncio.to_thread(self._begin, run)
             self._runs[run.job.id] = run
         self._tell(run)
@@ -188,7 +188,7 @@ class Jobs:
         async with self._lock:
             if run.job.state not in (STOPPED, FAILED):
                 raise EarmarkError(f"this job is {run.job.state}. Only stopped jobs can go on.")
-            job = Job(run.job.id, run.job.kind, run.job.choices)
+            job = Job(run.job.id, run.job.kind, run.job.choices, started_at=now_text())
             run = _Run(self.folder, job)
             run.files.argv(job)  # its choices may have come from a file
             await asyncio.to_thread(run.files.clear)
