@@ -61,15 +61,16 @@ class _Run:
         self.told: dict[str, Any] = {}
 
     def public(self) -> dict[str, Any]:
-        """Return the job as the page gets it."""
+        """Return the job as the page gets it, to which a job that waits is one that runs."""
         job, stages = self.job, self.reader.stages()
-        is_running = job.state == RUNNING
+        is_running, is_waiting = job.state == RUNNING, job.state == WAITING
         return {
             "id": job.id,
             "kind": job.kind,
             "choices": job.choices,
             "command": self.command,
-            "state": job.state,
+            "state": RUNNING if is_waiting else job.state,
+            "is_waiting": is_waiting,
             "stage": self._stage(stages),
             "stages": progress.listed(stages, self.plan, is_over=job.is_over),
             "left_s": progress.left_s(stages, self.plan, time.time()) if is_running else None,
@@ -135,6 +136,9 @@ class Jobs:
             run = _Run(self.folder, Job(new_id(), kind, chosen, started_at=now_text()))
             await asyncio.to_thread(self._begin, run)
             self._runs[run.job.id] = run
+            is_first = not any(r.job.state == RUNNING for r in self._runs.values())
+        if is_first:
+            await self._launch(run)
         self._tell(run)
         self._watch()
         await asyncio.to_thread(self._prune)
