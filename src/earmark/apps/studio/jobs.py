@@ -136,9 +136,7 @@ class Jobs:
             run = _Run(self.folder, Job(new_id(), kind, chosen, started_at=now_text()))
             await asyncio.to_thread(self._begin, run)
             self._runs[run.job.id] = run
-            is_first = not any(r.job.state == RUNNING for r in self._runs.values())
-        if is_first:
-            await self._launch(run)
+        await self._launch(run)
         self._tell(run)
         self._watch()
         await asyncio.to_thread(self._prune)
@@ -163,7 +161,10 @@ class Jobs:
         return self._runs[id].files
 
     async def stop(self, id: str) -> dict[str, Any]:
-        """Stop a job, and return it when it has ended. One that is over stays as it is."""
+        """Stop a job, and return it when it has ended. One that is over stays as it is.
+
+        A process that the system cannot end yet is returned as one that still stops.
+        """
         run = self._runs[id]
         async with self._lock:
             if run.job.state == WAITING:
@@ -175,12 +176,11 @@ class Jobs:
                 self._signal(run, processes.ask_to_stop)
                 self._tell(run)
         self._watch()
-        patience = time.monotonic() + GRACE_S
-        while run.job.state == RUNNING:
+        begun = time.monotonic()
+        while run.job.state == RUNNING and time.monotonic() < begun + 2 * GRACE_S:
             await asyncio.sleep(POLL_S / 2)
-            if time.monotonic() > patience:
+            if time.monotonic() > begun + GRACE_S:
                 self._signal(run, processes.end)
-                patience += GRACE_S
         return run.public()
 
     async def resume(self, id: str) -> dict[str, Any]:
@@ -243,6 +243,10 @@ class Jobs:
         """Whether a job runs or waits."""
         return any(not run.job.is_over for run in self._runs.values())
 
+    @property
+    def _is_running(self) -> bool:
+        return any(run.job.state == RUNNING for run in self._runs.values())
+
     # How jobs run
 
     def _named(self, kind: str, choices: dict[str, Any]) -> dict[str, Any]:
@@ -277,10 +281,9 @@ class Jobs:
             for run in runs:
                 if run.job.state == RUNNING:
                     await self._look(run)
-            if not any(run.job.state == RUNNING for run in runs):
-                waiting = next((run for run in runs if run.job.state == WAITING), None)
-                if waiting is not None:
-                    await self._launch(waiting)
+            waiting = next((run for run in runs if run.job.state == WAITING), None)
+            if waiting is not None:
+                await self._launch(waiting)
             await asyncio.sleep(POLL_S)
 
     async def _look(self, run: _Run) -> None:
@@ -295,7 +298,7 @@ class Jobs:
 
     async def _launch(self, run: _Run) -> None:
         async with self._lock:
-            if run.job.state != WAITING:  # it was stopped
+            if run.job.state != WAITING or self._is_running:  # it was stopped, or was too late
                 return
             try:
                 is_launched = await asyncio.to_thread(self._start_process, run)
