@@ -44,9 +44,9 @@ def test_every_network_is_offered_with_what_it_is_and_how_to_get_it(tmp_path):
         assert row["fetch_command"] == f"earmark backbones fetch {row['name']}"
     logmel = next(row for row in offered["backbones"] if row["name"] == "logmel")
     assert logmel["is_at_hand"] and logmel["download_mb"] == 0
-    heads = [head["name"] for head in offered["heads"]]
-    assert heads[0] == "auto" and offered["defaults"]["head"] == "auto"
-    assert offered["seconds"] > 0 and offered["compare"]["seconds"] >= 0
+    assert all(row["minutes"] is None for row in offered["backbones"])  # there is no sound
+    assert offered["heads"][0] == offered["layers"][0] == "auto" and offered["seconds"] > 0
+    assert {*offered["heads"], *offered["finetunes"], "unknown"} <= set(offered["about"])
     json.dumps(offered, allow_nan=False)
 
 
@@ -82,36 +82,38 @@ def test_what_cannot_be_trained_on_is_said(tmp_path, rows, says):
 
 def test_takes_stay_together_where_each_class_has_two(tmp_path):
     two = choices(manifest(tmp_path, clips(6, takes=2)))
-    assert two["defaults"]["group"] == "take" and "stays together" in two["notes"][0]
+    assert two["defaults"]["group"] == two["group"] == "take"
+    assert "stays together" in two["notes"][0]
     assert "folds" not in two["defaults"]
     one = choices(manifest(tmp_path, [*clips(6, "ab", takes=2), *clips(6, "c", takes=1)]))
     assert "group" not in one["defaults"] and "'c' has only one take." in one["notes"][0]
     some = choices(manifest(tmp_path, [*clips(6, "ab", takes=2), *clips(6, "c")]))
-    assert "6 clips have no take." in some["groups"][0]["reason"]
+    assert "6 clips have no take." in some["no_groups"][0]["reason"]
     assert "group" not in some["defaults"]
     own = choices(manifest(tmp_path, clips(6, takes=6)))
-    assert "a take of its own" in own["groups"][0]["reason"]
+    assert "a take of its own" in own["no_groups"][0]["reason"]
 
 
 def test_other_columns_may_be_groups_and_the_column_group_is_one_already(tmp_path):
     rows = [f"{label}{k}.wav,{label},s{k % 3},g{k % 2}" for label in "ab" for k in range(6)]
     offered = choices(manifest(tmp_path, rows, "path,label,speaker,group"))
-    assert [(g["name"], g["is_usable"]) for g in offered["groups"]] == [("speaker", True)]
+    assert [(group["name"], group["n_groups"]) for group in offered["groups"]] == [("speaker", 3)]
     assert "column 'group'" in offered["notes"][0] and "group" not in offered["defaults"]
 
 
 def test_unknown_needs_three_classes_and_its_own_name(tmp_path):
     two = choices(manifest(tmp_path, clips(5, "ab")))
-    assert two["defaults"]["unknown"] is False and "3 classes" in two["unknown"]["reason"]
+    assert two["defaults"]["unknown"] is False and "3 classes" in two["impossible"]["unknown"]
     rows = [*clips(5, "ab"), *(f"{k}.wav,Unknown," for k in range(5))]
     named = choices(manifest(tmp_path, rows))
-    assert named["defaults"]["unknown"] is False and "'Unknown'" in named["unknown"]["reason"]
+    assert named["defaults"]["unknown"] is False and "'Unknown'" in named["impossible"]["unknown"]
 
 
 def test_names_are_new_and_a_broken_manifest_is_said(tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "classifier.earmark").touch()
-    assert choices(manifest(tmp_path, clips(5)))["defaults"]["name"] == "classifier 2"
+    offered = choices(manifest(tmp_path, clips(5)))
+    assert offered["name"] == "classifier 2" and offered["taken"] == ["classifier"]
     (tmp_path / "earmark.csv").write_text("label\na\n")
     assert not choices(tmp_path)["can_train"] and "path" in choices(tmp_path)["reason"]
 

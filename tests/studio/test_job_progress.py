@@ -85,6 +85,8 @@ def test_the_time_left_is_that_of_the_stage_and_of_those_to_come(tmp_path):
     to_come = shares[progress.CHOOSING] + shares[progress.FITTING] + shares[progress.COPIES]
     expected = 32 * to_come / shares[progress.LISTENING]
     assert left_s(reader_of(tmp_path, *done).stages(), plan, 32.0) == round(expected)
+    just = (*done, line(2, "choosing layers", 0, 10, at=32.0))
+    assert left_s(reader_of(tmp_path, *just).stages(), plan, 32.0) == round(expected)
     told = (*done, line(2, "run 1", 1, 9, at=40.0, left_s=7.4))
     assert left_s(reader_of(tmp_path, *told).stages(), planned("fetch", {}), 40.0) == 7
 

@@ -43,7 +43,7 @@ async def until(condition, seconds=20.0):
 
 
 async def over(all_jobs, id):
-    await until(lambda: all_jobs.get(id)["state"] not in ("waiting", "running"))
+    await until(lambda: all_jobs.get(id)["state"] != "running")
     return all_jobs.get(id)
 
 
@@ -64,7 +64,7 @@ def test_a_job_is_the_command_and_its_result_what_it_printed(folder, monkeypatch
     assert about["OMP_WAIT_POLICY"] == "passive" and about["EARMARK_OFFLINE"] == "1"
     assert about["session"] != os.getsid(0) and about["nice"] > os.getpriority(os.PRIO_PROCESS, 0)
     states = list(dict.fromkeys(told["state"] for told in heard))
-    assert states == ["waiting", "running", "done"] and "result" not in heard[-1]
+    assert states == ["running", "done"] and "result" not in heard[-1]
     stage = {"name": "Reading the recordings", "steps": 4.0, "done": 1.0, "seconds": 0.0}
     assert heard[-1]["stages"] == [stage] and heard[-1]["ended_at"].endswith("Z")
 
@@ -78,8 +78,10 @@ def test_one_job_runs_at_a_time_and_the_others_are_shown_as_waiting(folder):
         second = (await all_jobs.start("train", {"name": "a"}))["id"]
         await until(lambda: (folder / "doctor.started").exists())
         waiting = all_jobs.get(second)
-        assert (waiting["state"], waiting["stage"]) == ("waiting", "Waiting for another job")
-        assert not (folder / "train.started").exists() and waiting["started_at"] is None
+        assert waiting["is_waiting"] and waiting["state"] == "running"
+        assert waiting["stage"] == "Waiting for another job"
+        assert not all_jobs.get(first)["is_waiting"]
+        assert not (folder / "train.started").exists() and waiting["started_at"].endswith("Z")
         assert [job["id"] for job in all_jobs.list()] == [second, first]
         (folder / "go").touch()
         assert (await over(all_jobs, second))["state"] == "done"

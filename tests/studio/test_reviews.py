@@ -189,7 +189,7 @@ def test_a_remedy_is_taken_over_once_unless_the_labels_have_changed(
         (folder.path / "go").touch()
         await over(all_jobs, job["id"])
         done = await over(all_jobs, job["id"], "said")
-        found = remedies.findings(job["id"])["findings"]
+        found = remedies.shown(job["id"])["result"]["findings"]
         again = Jobs(folder.path, lambda job: Remedies(folder, again).heed(job))
         await again.attach()
         await asyncio.sleep(0.05)

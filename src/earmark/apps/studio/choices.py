@@ -28,25 +28,30 @@ MOST_UNLIKE = 0.9  # groups for each clip; a column with more of them groups not
 # Seconds that a training took on two cores, roughly: at its start, for each clip, and what
 # comparing takes of the embedding.
 START_S, CLIP_S, COMPARED_CLIP_S, COMPARED_SHARE = 3.0, 0.015, 0.005, 0.8
-TUNING_S = 180.0  # at the least
 
-HEADS = (
-    ("auto", "Try all of them, and keep what does best on sounds that it was not trained on."),
-    ("linear", "Weigh the features of the network. Hard to beat with few recordings."),
-    ("logistic", "The same, fitted for good scores. Takes longer."),
-    ("mlp", "A small network of its own. Needs many recordings."),
-    ("prototype", "Compare with the average sound of each class. Fine for a handful of them."),
-)
-LAYERS = (
-    ("auto", "Try sets of layers, and keep the best."),
-    ("last", "Only the last layer, as most programs do."),
-    ("all", "All layers together."),
-)
-TUNINGS = (
-    ("last:1", "Train the last layer of the network, too."),
-    ("full", "Train every layer in use, too. The longest."),
-    ("lora", "Add small matrices to a transformer. Only for wav2vec2."),
-)
+HEADS = {
+    "auto": "Try all of them, and keep what does best on sounds that it was not trained on.",
+    "linear": "Weigh the features of the network. Hard to beat with few recordings.",
+    "logistic": "The same, fitted for good scores. Takes longer.",
+    "mlp": "A small network of its own. Needs many recordings.",
+    "prototype": "Compare with the average sound of each class. Fine for a handful of them.",
+}
+LAYERS = ("auto", "last", "all")
+TUNINGS = {
+    "last:1": "Train the last layer of the network, too.",
+    "full": "Train every layer in use, too. The longest.",
+    "lora": "Add small matrices to a transformer. Only for wav2vec2.",
+}
+ABOUT = {
+    "unknown": "Answer 'unknown' for sounds that are unlike all classes, such as silence. About one"
+    " in 20 of them may still get a class.",
+    "compare": "Compare with simple methods and with fewer recordings, so that the report can say"
+    " whether the network helps and whether more recordings would.",
+    "detector": "Find sounds in long recordings and in live sound, with their start and end,"
+    " instead of naming whole clips.",
+    "finetune": "Train the network itself, too. It takes minutes to hours, and is kept only if it"
+    " pays. Try more recordings first.",
+}
 
 
 @dataclass(frozen=True)
@@ -99,12 +104,14 @@ def choices(folder: Path) -> dict[str, Any]:
     -------
     dict
         ``can_train`` and, if not, ``reason``, a sentence; ``notes``, sentences on the defaults;
-        ``defaults``, the choices of a job 'train'; ``automatic``, the networks that 'auto' takes,
-        and ``advice`` on better ones; ``backbones`` (see :func:`networks`, each with ``seconds``);
-        ``heads``, ``layers`` and ``finetunes``, each with ``name`` and ``about``; ``groups``, the
-        columns that could keep clips together, each with ``name``, ``n_groups``, ``is_usable``,
-        ``about`` and ``reason``; ``unknown``, ``compare`` and ``detector``, each with ``about`` and
-        ``reason`` (why it is not possible, or null); and ``seconds``, a guess for the defaults.
+        ``defaults``, the choices of a job 'train', of which ``name`` and ``group`` stand beside
+        them, too; ``taken``, the names of classifiers; ``automatic``, the networks that 'auto'
+        takes, and ``advice`` on better ones; ``backbones`` (see :func:`networks`, each with
+        ``minutes``, null for less than half of one); ``heads``, ``layers`` and ``finetunes``, names
+        that the options take; ``about``, a sentence on each choice by its name; ``groups``, the
+        columns that can keep clips together, each with ``name``, ``n_groups`` and ``what``;
+        ``no_groups``, those that cannot, each with ``name`` and ``reason``; ``impossible``, why
+        'unknown' or 'finetune' cannot be chosen; and ``seconds``, a guess for the defaults.
 
     Raises
     ------
@@ -115,32 +122,34 @@ def choices(folder: Path) -> dict[str, Any]:
     names, advice = automatic()
     reason = reason or (None if names else advice)
     groups = [_group(data, name) for name in data.columns if name not in _NO_GROUPS]
-    unknown = _no_unknown(data)
+    impossible = {"unknown": _no_unknown(data), "finetune": _no_tuning()}
     defaults: dict[str, Any] = {"name": free_model_name(folder), "backbone": "auto"}
-    defaults |= {"head": "auto", "unknown": unknown is None}
+    defaults |= {"head": "auto", "unknown": impossible["unknown"] is None}
     notes: list[str] = []
     if reason is None:
         _divide(data, groups, defaults, notes)
     seconds, n_clips = data.seconds(), len(data.rows)
-    rows = [row | {"seconds": round(seconds / row["speed"], 1)} for row in networks()]
-    embed_s = sum(row["seconds"] for row in rows if row["name"] in names)
-    compare_s = round(COMPARED_SHARE * embed_s + COMPARED_CLIP_S * n_clips, 1)
+    rows = [row | {"minutes": _minutes(seconds / row["speed"])} for row in networks()]
+    embed_s = sum(seconds / row["speed"] for row in rows if row["name"] in names)
+    compare_s = COMPARED_SHARE * embed_s + COMPARED_CLIP_S * n_clips
     return {
         "can_train": reason is None,
         "reason": reason,
         "notes": notes,
         "defaults": defaults,
+        "name": defaults["name"],
+        "group": defaults.get(GROUP),
+        "taken": sorted(path.stem for path in (folder / MODELS).glob(f"*{MODEL_SUFFIX}")),
         "automatic": names,
         "advice": advice or None,
         "backbones": rows,
-        "heads": _named(HEADS),
-        "layers": _named(LAYERS),
-        "groups": groups,
-        "finetunes": _named(TUNINGS),
-        "finetune": {"about": _TUNING, "reason": _no_tuning(), "seconds": TUNING_S},
-        "unknown": {"about": _UNKNOWN, "reason": unknown},
-        "compare": {"about": _COMPARE, "seconds": compare_s},
-        "detector": {"about": _DETECTOR, "reason": None},
+        "heads": list(HEADS),
+        "layers": list(LAYERS),
+        "finetunes": list(TUNINGS),
+        "about": {**HEADS, **TUNINGS, **ABOUT},
+        "groups": [group for group in groups if "reason" not in group],
+        "no_groups": [group for group in groups if "reason" in group],
+        "impossible": {name: why for name, why in impossible.items() if why},
         "seconds": round(START_S + embed_s + CLIP_S * n_clips + compare_s),
     }
 
@@ -152,24 +161,6 @@ def _read(folder: Path) -> tuple[_Data, str | None]:
     except EarmarkError as error:
         return _Data((), (), folder), str(error)
     return data, _why_not(data)
-
-
-_UNKNOWN = (
-    "Answer 'unknown' for sounds that are unlike all classes, such as silence. About one in 20 of"
-    " them may still get a class."
-)
-_COMPARE = (
-    "Compare with simple methods and with fewer recordings, so that the report can say whether the"
-    " network helps and whether more recordings would."
-)
-_DETECTOR = (
-    "Find sounds in long recordings and in live sound, with their start and end, instead of naming"
-    " whole clips."
-)
-_TUNING = (
-    "Train the network itself, too. It takes minutes to hours, and is kept only if it pays. Try"
-    " more recordings first."
-)
 
 
 def free_model_name(folder: Path, word: str = "classifier") -> str:
@@ -224,13 +215,13 @@ def _divide(
         notes.append("Clips of one group stay together: the labels have a column 'group'.")
         return
     takes = next((group for group in groups if group["name"] == TAKE), None)
-    if takes is not None and takes["is_usable"]:
+    if takes is not None and "reason" not in takes:
         defaults[GROUP] = TAKE
         notes.append(
             "What was recorded in one go stays together, so that each test is on another take."
         )
         return
-    if takes is not None and takes["reason"]:
+    if takes is not None:
         notes.append(
             f"{takes['reason']} So pieces of one take are both trained on and tested, and the"
             " figures will be too good. Record each sound in two takes or more."
@@ -247,7 +238,7 @@ def _divide(
 
 
 def _group(data: _Data, name: str) -> dict[str, Any]:
-    """Return a column that could keep clips together, and why it cannot, if so."""
+    """Return a column that can keep clips together, or the reason why it cannot."""
     empty = sum(not row[name] for row in data.rows)
     number = len({row[name] for row in data.rows if row[name]})
     alone = [label for label, n in data.parts(name).items() if n < 2] if not empty else []
@@ -262,16 +253,16 @@ def _group(data: _Data, name: str) -> dict[str, Any]:
         reason = f"{each}{some(alone)} has only one {name}."
     elif number > MOST_UNLIKE * len(data.rows):
         reason = f"Nearly every clip has a {name} of its own."
-    about = f"Clips with the same {name} stay together when the classifier is tested."
+    if reason is not None:
+        return {"name": name, "reason": reason}
+    what = f"Clips with the same {name} stay together when the classifier is tested."
     if name == TAKE:
-        about = "Pieces that were recorded in one go stay together when it is tested."
-    return {"name": name, "n_groups": number, "is_usable": reason is None, "about": about} | {
-        "reason": reason
-    }
+        what = "Pieces that were recorded in one go stay together when it is tested."
+    return {"name": name, "n_groups": number, "what": what}
 
 
-def _named(pairs: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"name": name, "about": about} for name, about in pairs]
+def _minutes(seconds: float) -> float | None:
+    return round(seconds / 60, 1) if seconds >= 30 else None
 
 
 def _length_s(path: Path) -> float:

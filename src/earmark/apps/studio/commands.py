@@ -92,6 +92,11 @@ def command_text(argv: list[str]) -> str:
     return shlex.join(["earmark", *argv])
 
 
+def shown_command(folder: Path, kind: str, choices: Choices) -> str:
+    """Return the command that does the same as an action of the page; see :func:`command`."""
+    return command_text(command(folder, kind, choices))
+
+
 def check_file_name(what: str, value: object) -> None:
     """Refuse a name that cannot be that of a file on every system.
 
@@ -164,10 +169,10 @@ def _texts(name: str, value: object) -> None:
 
 
 def _options(choices: Choices, *names: str) -> list[str]:
-    """Return options with a value for the ``names`` that were chosen."""
+    """Return options with a value for the ``names`` that were chosen, but not for 'auto'."""
     words = []
     for name in names:
-        if name in choices:
+        if choices.get(name, "auto") != "auto":
             words += [f"--{name.replace('_', '-')}", f"{choices[name]}"]
     return words
 
@@ -213,7 +218,7 @@ def _train(places: _Places, choices: Choices) -> list[str]:
 def _review(places: _Places, choices: Choices) -> list[str]:
     output = ["-o", places.decisions(choices.get("name") or free_name(places.folder))]
     if "model" in choices:
-        return ["review", places.model(choices["model"]), *output]
+        return ["review", places.model(choices["model"]), *output, *_options(choices, "top")]
     options = _options(choices, "backbone", "head", "layers", "group", "folds", "top", "seed")
     return ["review", str(places.folder), *output, *options]
 

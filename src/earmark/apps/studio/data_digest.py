@@ -21,14 +21,11 @@ _MOST_BYTES = 10_000  # of a record
 def data_digest(folder: Path) -> str | None:
     """Return a digest over path, start, end and label of the labelled clips, in any order.
 
-    None if there are no labels, or if they cannot be read now. Reads the whole manifest, so call it
-    in a thread.
+    None if they cannot be read now. Reads the whole manifest, so call it in a thread.
     """
     try:
         rows = list(_rows(folder))
     except (EarmarkError, OSError):
-        return None
-    if not rows:
         return None
     digest = hashlib.sha256()
     for row in sorted(rows):

@@ -32,7 +32,8 @@ class Job:
     """What is known about a job; ``job.json`` holds it.
 
     ``pid`` and ``process`` are its process (see :mod:`processes`). Times are those of the clock, in
-    ISO 8601. ``data`` is a digest of the labels that it read.
+    ISO 8601; ``started_at`` is when it was asked for, until it starts. ``data`` is a digest of the
+    labels that it read.
     """
 
     id: str

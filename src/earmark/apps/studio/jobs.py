@@ -61,15 +61,16 @@ class _Run:
         self.told: dict[str, Any] = {}
 
     def public(self) -> dict[str, Any]:
-        """Return the job as the page gets it."""
+        """Return the job as the page gets it, to which a job that waits is one that runs."""
         job, stages = self.job, self.reader.stages()
-        is_running = job.state == RUNNING
+        is_running, is_waiting = job.state == RUNNING, job.state == WAITING
         return {
             "id": job.id,
             "kind": job.kind,
             "choices": job.choices,
             "command": self.command,
-            "state": job.state,
+            "state": RUNNING if is_waiting else job.state,
+            "is_waiting": is_waiting,
             "stage": self._stage(stages),
             "stages": progress.listed(stages, self.plan, is_over=job.is_over),
             "left_s": progress.left_s(stages, self.plan, time.time()) if is_running else None,
@@ -132,9 +133,10 @@ class Jobs:
             raise EarmarkError(f"{kind!r} is no job. Choose of {', '.join(JOB_KINDS)}.")
         async with self._lock:
             chosen = self._named(kind, dict(choices))
-            run = _Run(self.folder, Job(new_id(), kind, chosen))
+            run = _Run(self.folder, Job(new_id(), kind, chosen, started_at=now_text()))
             await asyncio.to_thread(self._begin, run)
             self._runs[run.job.id] = run
+        await self._launch(run)
         self._tell(run)
         self._watch()
         await asyncio.to_thread(self._prune)
@@ -159,7 +161,10 @@ class Jobs:
         return self._runs[id].files
 
     async def stop(self, id: str) -> dict[str, Any]:
-        """Stop a job, and return it when it has ended. One that is over stays as it is."""
+        """Stop a job, and return it when it has ended. One that is over stays as it is.
+
+        A process that the system cannot end yet is returned as one that still stops.
+        """
         run = self._runs[id]
         async with self._lock:
             if run.job.state == WAITING:
@@ -171,12 +176,11 @@ class Jobs:
                 self._signal(run, processes.ask_to_stop)
                 self._tell(run)
         self._watch()
-        patience = time.monotonic() + GRACE_S
-        while run.job.state == RUNNING:
+        begun = time.monotonic()
+        while run.job.state == RUNNING and time.monotonic() < begun + 2 * GRACE_S:
             await asyncio.sleep(POLL_S / 2)
-            if time.monotonic() > patience:
+            if time.monotonic() > begun + GRACE_S:
                 self._signal(run, processes.end)
-                patience += GRACE_S
         return run.public()
 
     async def resume(self, id: str) -> dict[str, Any]:
@@ -188,7 +192,7 @@ class Jobs:
         async with self._lock:
             if run.job.state not in (STOPPED, FAILED):
                 raise EarmarkError(f"this job is {run.job.state}. Only stopped jobs can go on.")
-            job = Job(run.job.id, run.job.kind, run.job.choices)
+            job = Job(run.job.id, run.job.kind, run.job.choices, started_at=now_text())
             run = _Run(self.folder, job)
             run.files.argv(job)  # its choices may have come from a file
             await asyncio.to_thread(run.files.clear)
@@ -239,6 +243,10 @@ class Jobs:
         """Whether a job runs or waits."""
         return any(not run.job.is_over for run in self._runs.values())
 
+    @property
+    def _is_running(self) -> bool:
+        return any(run.job.state == RUNNING for run in self._runs.values())
+
     # How jobs run
 
     def _named(self, kind: str, choices: dict[str, Any]) -> dict[str, Any]:
@@ -273,10 +281,9 @@ class Jobs:
             for run in runs:
                 if run.job.state == RUNNING:
                     await self._look(run)
-            if not any(run.job.state == RUNNING for run in runs):
-                waiting = next((run for run in runs if run.job.state == WAITING), None)
-                if waiting is not None:
-                    await self._launch(waiting)
+            waiting = next((run for run in runs if run.job.state == WAITING), None)
+            if waiting is not None:
+                await self._launch(waiting)
             await asyncio.sleep(POLL_S)
 
     async def _look(self, run: _Run) -> None:
@@ -291,7 +298,7 @@ class Jobs:
 
     async def _launch(self, run: _Run) -> None:
         async with self._lock:
-            if run.job.state != WAITING:  # it was stopped
+            if run.job.state != WAITING or self._is_running:  # it was stopped, or was too late
                 return
             try:
                 is_launched = await asyncio.to_thread(self._start_process, run)

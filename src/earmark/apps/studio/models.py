@@ -1,4 +1,4 @@
-"""The classifiers of a folder, read from the headers of their files, and what was made of them."""
+"""The classifiers of a folder, read from the headers of their files, and their mistakes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-from earmark.apps.studio.commands import EXPORTS, MODEL_SUFFIX, MODELS, REPORTS
+from earmark.apps.studio.commands import MODEL_SUFFIX, MODELS, REPORTS
 from earmark.apps.studio.data_digest import MANIFEST, TrainedRecords, data_digest
 from earmark.classifier.schema import HEADER, check_depth
 from earmark.errors import EarmarkError, ModelError
@@ -62,11 +62,6 @@ def models(folder: Path) -> list[dict[str, Any]]:
     return [row for _, row in found[:MOST_MODELS]]
 
 
-def model_file(folder: Path, name: str) -> Path:
-    """Return the file of a classifier; KeyError if there is none of this name."""
-    return _named(folder / MODELS, MODEL_SUFFIX, name)
-
-
 def report_file(folder: Path, name: str, file: str) -> Path:
     """Return ``report.html`` or another ``file`` of a report; KeyError if it is not there."""
     reports = folder / REPORTS
@@ -92,7 +87,7 @@ def summary(folder: Path, name: str) -> dict[str, Any]:
 
 
 def answers(
-    folder: GivesIds, name: str, *, count: int = 50, label: str | None = None
+    folder: GivesIds, name: str, *, first: int = 0, count: int = 50, label: str | None = None
 ) -> dict[str, Any]:
     """Return the most certain mistakes of a classifier on clips that it was not trained on.
 
@@ -101,8 +96,8 @@ def answers(
     folder : Folder
     name : str
         The name of the classifier; its report has the answers.
-    count : int
-        How many to return, the highest score first.
+    first, count : int
+        Which to return; the highest score comes first.
     label : str, optional
         Only clips of this class.
 
@@ -125,45 +120,12 @@ def answers(
             if row.get("label") != row.get("answer") and label in (None, row.get("label")):
                 wrong.append(_answer(row))
     wrong.sort(key=lambda row: -(row["score"] or 0.0))
-    shown = wrong[: min(count, MOST_ANSWERS)]
+    shown = wrong[first : first + min(count, MOST_ANSWERS)]
     folder.ids_of(shown)
     for row in shown:
         row["name"] = Path(row.pop("path")).name
         row.setdefault("id", None)
     return {"mistakes": shown, "total": len(wrong)}
-
-
-def exports(folder: Path) -> list[dict[str, Any]]:
-    """Return the exported files and web folders, the newest first."""
-    rows: list[tuple[float, dict[str, Any]]] = []
-    for path, status in _files(folder / EXPORTS, ".onnx"):
-        row = {"name": path.name, "bytes": status.st_size, "is_web": False}
-        rows.append((status.st_mtime, row))
-    for name in _names(folder / EXPORTS):
-        place = folder / EXPORTS / name
-        if name.endswith("-web") and place.is_dir() and not place.is_symlink():
-            with contextlib.suppress(OSError):
-                size = sum(file.stat().st_size for file in web_files(folder, name))
-                rows.append((place.stat().st_mtime, {"name": name, "bytes": size, "is_web": True}))
-    rows.sort(key=lambda pair: -pair[0])
-    return [row | {"made_at": _time(at)} for at, row in rows]
-
-
-def export_file(folder: Path, name: str) -> Path:
-    """Return an exported .onnx; KeyError if there is none of this name."""
-    return _named(folder / EXPORTS, ".onnx", name.removesuffix(".onnx"))
-
-
-def web_files(folder: Path, name: str) -> list[Path]:
-    """Return the files of an exported web folder; KeyError if there is none; links are left out."""
-    place = folder / EXPORTS / name
-    if name not in _names(folder / EXPORTS) or place.is_symlink() or not place.is_dir():
-        raise KeyError(name)
-    found = []
-    for at, folders, files in os.walk(place):
-        folders[:] = [name for name in folders if not os.path.islink(os.path.join(at, name))]
-        found += [Path(at, file) for file in files if _is_file(Path(at, file))]
-    return sorted(found)
 
 
 @functools.lru_cache(maxsize=MOST_MODELS)
@@ -239,7 +201,7 @@ def _has_changed(
     """Return whether the labels have changed; by the times of the files where that is all."""
     before = records.read(model)
     if before is not None:
-        return before != now
+        return None if now is None else before != now
     with contextlib.suppress(OSError):
         return (folder / MANIFEST).stat().st_mtime_ns > model.stat().st_mtime_ns
     return None
@@ -272,14 +234,6 @@ def _files(place: Path, suffix: str) -> list[tuple[Path, os.stat_result]]:
                 if stat.S_ISREG(status.st_mode):
                     found.append((place / name, status))
     return found
-
-
-def _named(place: Path, suffix: str, name: str) -> Path:
-    """Return the file NAME+suffix of a folder; KeyError if it is not one of its files."""
-    path = place / f"{name}{suffix}"
-    if f"{name}{suffix}" not in _names(place) or not _is_file(path):
-        raise KeyError(name)
-    return path
 
 
 def _names(place: Path) -> list[str]:

@@ -166,15 +166,17 @@ def left_s(stages: Sequence[Stage], plan: Sequence[str], now: float) -> float | 
     if not seen:
         return None
     last = seen[-1]
-    here_s = max(now, last.at) - last.begun_at
+    here_s, past_s = max(now, last.at) - last.begun_at, last.begun_at - seen[0].begun_at
+    past = sum(_SHARES.get(stage.name, 0) for stage in seen[:-1])
     if last.left_s is not None:
         rest_s = last.left_s
-    elif here_s < LEAST_S or last.share < LEAST_SHARE:
-        return None
-    else:
+    elif here_s >= LEAST_S and last.share >= LEAST_SHARE:
         rest_s = here_s * (1 - last.share) / last.share
-    past = sum(_SHARES.get(stage.name, 0) for stage in seen[:-1])
+    elif past and past_s >= LEAST_S:
+        rest_s = max(0.0, past_s * _SHARES.get(last.name, 0) / past - here_s)
+    else:
+        return None
     past += _SHARES.get(last.name, 0)  # whole: its rest is in rest_s
-    whole_s = last.begun_at - seen[0].begun_at + here_s + rest_s
+    whole_s = past_s + here_s + rest_s
     to_come = sum(_SHARES.get(name, 0) for name in _to_come(seen, plan))
     return round(rest_s + (whole_s * to_come / past if past else 0.0))

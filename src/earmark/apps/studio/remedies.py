@@ -50,24 +50,26 @@ class Remedies:
         self.folder, self.jobs = folder, jobs
         self._taken: dict[str, asyncio.Task[None]] = {}
 
-    def findings(self, id: str) -> dict[str, Any]:
-        """Return what a job 'doctor' or 'fix' has found; KeyError for an unknown job.
+    def shown(self, id: str) -> dict[str, Any]:
+        """Return a job with its result for the page; KeyError for an unknown job.
 
-        ``findings`` are those of `earmark doctor --json`, worst first; each has a ``remedy`` or
-        null, and its clips have ids. After 'fix' they are those that are left. Reads files, so call
-        it in a thread.
+        Clips in findings and changes have an ``id`` (null if the folder has no such clip) and a
+        ``name`` instead of a path. Each finding has a ``remedy`` (see :func:`remedy`). Reads files,
+        so call it in a thread.
         """
-        result = self.jobs.get(id)["result"] or {}
-        findings = (result.get("fixed") or {}).get("left", result.get("findings", []))
-        clips = [clip for finding in findings for clip in finding["clips"]]
+        job = self.jobs.get(id)
+        result = job["result"] or {}
+        fixed = result.get("fixed") or {}
+        findings = [*result.get("findings", ()), *fixed.get("left", ())]
+        clips = [clip for change in fixed.get("changes", ()) for clip in change["clips"]]
         for finding in findings:
             finding["remedy"] = remedy(finding["kind"])
-            clips += [clip for item in finding["items"] for clip in item["clips"]]
+            clips += [*finding["clips"], *(c for item in finding["items"] for c in item["clips"])]
         self.folder.ids_of(clips)
         for clip in clips:
             clip["name"] = Path(clip.pop("path")).name
             clip.setdefault("id", None)
-        return {"clips": result.get("clips", 0), "findings": findings}
+        return job
 
     def heed(self, job: dict[str, Any]) -> None:
         """Take over what a job 'fix' has written, once; call this with every job that is told."""
