@@ -18,13 +18,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from earmark.apps.service.problems import MEDIA_TYPE, ProblemError, problem_body
-from earmark.apps.studio.shelves import files_below, open_listed
+from earmark.apps.studio.shelves import files_below, open_found
 from earmark.errors import EarmarkError
 from earmark.system.jsons import json_text
+from earmark.system.text import to_utf8
 
 BLOCK_BYTES = 2**18
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-GONE = "It is not there any more. The page shows what is there now."
+GONE = "It is not there any more. Reload the page to see what is there."
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
 _PLAIN = re.compile(r"[^A-Za-z0-9._ -]")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest: the archive depends on its files alone
@@ -83,7 +84,7 @@ def part_of(content: bytes, wanted: str | None, media_type: str) -> Response:
 def download(listed: Mapping[str, Path], key: str, name: str) -> Response:
     """Return a file that was listed as a download of this name; 404 if there is none."""
     with found():
-        file = open_listed(listed, key)
+        file = open_found(listed[key])
     headers = {"content-length": str(os.fstat(file.fileno()).st_size), **_as_download(name)}
     return StreamingResponse(_blocks(file), 200, headers, "application/octet-stream")
 
@@ -127,11 +128,11 @@ class _Sink:
 
 
 def _zipped(folder: Path, root: str) -> Iterator[bytes]:
-    sink, listed = _Sink(), dict(files_below(folder))
+    sink = _Sink()
     with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[call-overload]
-        for name in listed:
-            about = zipfile.ZipInfo(f"{root}/{name}", _ZIP_TIME)
-            source = open_listed(listed, name)
+        for name, path in files_below(folder):
+            about = zipfile.ZipInfo(to_utf8(f"{root}/{name}"), _ZIP_TIME)
+            source = open_found(path)
             with archive.open(about, "w", force_zip64=True) as target:
                 for block in _blocks(source):
                     target.write(block)

@@ -1,4 +1,4 @@
-"""What the page may send: every field has a type and a limit, and none is a path."""
+"""What the page may send: every field has a type and a limit, and none is a path of this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 MOST_IDS = 50_000
 MOST_SECONDS = 10_000_000.0
-PIECE_BYTES = 1_000_000  # the most of one part of an upload
+PIECE_BYTES = 2**20  # the most of one part of an upload
 BODY_BYTES = 2**21  # the most of any body; that of all ids is the largest
 
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]

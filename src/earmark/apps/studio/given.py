@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from earmark.apps.studio.folder import Folder
+from earmark.apps.studio.reviews import Reviews
 from earmark.apps.studio.studio import Studio
 
 
@@ -20,4 +21,9 @@ async def _folder(request: Request) -> Folder:
 
 
 TheStudio = Annotated[Studio, Depends(_studio)]
+async def _reviews(request: Request) -> Reviews:
+    return await _studio(request).reviews()
+
+
+TheReviews = Annotated[Reviews, Depends(_reviews)]
 TheFolder = Annotated[Folder, Depends(_folder)]

@@ -1,14 +1,17 @@
-"""Jobs: commands that run beside the studio, and the commands of the strip."""
+"""Jobs: commands that run beside the studio, what can be chosen, and the commands of the strip."""
 
 from __future__ import annotations
+
+import asyncio
+from typing import Any
 
 from fastapi import APIRouter
 
 from earmark.apps.studio import bodies
 from earmark.apps.studio.answers import Json, found
-from earmark.apps.studio.commands import command
+from earmark.apps.studio.choices import choices
+from earmark.apps.studio.commands import shown_command
 from earmark.apps.studio.given import TheStudio
-from earmark.apps.studio.jobs import shown_command
 
 router = APIRouter(prefix="/api", default_response_class=Json)
 
@@ -16,7 +19,7 @@ router = APIRouter(prefix="/api", default_response_class=Json)
 @router.get("/jobs")
 async def jobs(studio: TheStudio) -> Json:
     """Return all jobs, without their results."""
-    return Json({"jobs": studio.jobs.list()})
+    return Json(studio.jobs.list())
 
 
 @router.post("/jobs")
@@ -27,9 +30,18 @@ async def start(studio: TheStudio, body: bodies.Action) -> Json:
 
 @router.get("/jobs/{id}")
 async def job(studio: TheStudio, id: str) -> Json:
-    """Return a job and its result."""
+    """Return a job and its result; findings have the ids of their clips, and remedies."""
+    await studio.folder()
+    remedies = studio.remedies
+
+    def read() -> dict[str, Any]:
+        job = studio.jobs.get(id)
+        if job["kind"] in ("doctor", "fix") and job["result"] is not None and remedies:
+            job["result"] |= remedies.findings(id)
+        return job
+
     with found():
-        return Json(studio.jobs.get(id))
+        return Json(await asyncio.to_thread(read))
 
 
 @router.post("/jobs/{id}/stop")
@@ -44,6 +56,12 @@ async def resume(studio: TheStudio, id: str) -> Json:
     """Take up a job that was ended."""
     with found():
         return Json(await studio.jobs.resume(id))
+
+
+@router.get("/choices")
+def offers(studio: TheStudio) -> Json:
+    """Return what can be chosen for a training, and good defaults."""
+    return Json(choices(studio.path))
 
 
 @router.post("/command")

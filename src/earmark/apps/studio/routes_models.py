@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
+from starlette.concurrency import run_in_threadpool
 
 from earmark.apps.service.problems import ProblemError
-from earmark.apps.studio import shelves
-from earmark.apps.studio.answers import GONE, Json, download, download_folder, found
+from earmark.apps.studio import models, shelves
+from earmark.apps.studio.answers import Json, download, download_folder, found
+from earmark.apps.studio.commands import MODEL_SUFFIX
 from earmark.apps.studio.given import TheFolder, TheStudio
-from earmark.apps.studio.models import answers, models, summary
 
 router = APIRouter(prefix="/api", default_response_class=Json)
 
@@ -18,40 +19,39 @@ router = APIRouter(prefix="/api", default_response_class=Json)
 @router.get("/models")
 def list_models(studio: TheStudio) -> Json:
     """Return what is known of each classifier."""
-    return Json({"models": models(studio.path)})
+    return Json(models.models(studio.path))
 
 
 @router.get("/models/{name}/summary")
-def show_summary(studio: TheStudio, name: str) -> Json:
+def summary(studio: TheStudio, name: str) -> Json:
     """Return the figures of a report."""
-    _known(studio, name)
-    return Json(summary(studio.path, name))
+    with found():
+        return Json(models.summary(studio.path, name))
 
 
 @router.get("/models/{name}/answers")
-def show_answers(
-    studio: TheStudio,
+def answers(
     folder: TheFolder,
     name: str,
-    first: Annotated[int, Query(ge=0, le=10**9)] = 0,
-    count: Annotated[int, Query(ge=0, le=1_000)] = 30,
+    count: Annotated[int, Query(ge=0, le=1_000)] = 50,
+    label: str | None = None,
 ) -> Json:
     """Return the mistakes of which a classifier was most certain."""
-    _known(studio, name)
-    return Json(answers(folder, name, first=first, count=count))
+    with found():
+        return Json(models.answers(folder, name, count=count, label=label)["mistakes"])
 
 
 @router.get("/models/{name}/file")
 def model_file(studio: TheStudio, name: str) -> Response:
     """Return the file of a classifier."""
-    return download(shelves.model_files(studio.path), name, f"{name}{shelves.SUFFIX}")
+    return download(shelves.model_files(studio.path), name, f"{name}{MODEL_SUFFIX}")
 
 
 @router.get("/exports")
 def list_exports(studio: TheStudio) -> Json:
     """Return the exported files and folders."""
-    found_exports = shelves.exports(studio.path)
-    return Json({"exports": [shelves.about(name, path) for name, path in found_exports.items()]})
+    listed = shelves.exports(studio.path)
+    return Json([shelves.about(name, path) for name, path in listed.items()])
 
 
 @router.get("/exports/{name}")
@@ -68,15 +68,11 @@ async def try_model(
     studio: TheStudio, folder: TheFolder, name: str, upload: str = "", id: str = ""
 ) -> Response:
     """Return the answer of a classifier for a clip, or for a recording that was uploaded."""
-    _known(studio, name)
     if bool(upload) == bool(id):
-        raise ProblemError(422, "Give a clip or an upload.")
+        raise ProblemError(422, "The recording is missing, or there are two. Give one.")
+    locate = folder.locate_upload if upload else folder.locate
     with found():
-        located: Any = folder.locate_upload(upload) if upload else folder.locate(id)
+        (await run_in_threadpool(shelves.model_files, studio.path))[name]
+        located = await run_in_threadpool(locate, upload or id)
     answer = await studio.tries.answer(name, located.path, located.start, located.end)
     return Response(answer, media_type="application/json")
-
-
-def _known(studio: TheStudio, name: str) -> None:
-    if name not in shelves.model_files(studio.path):
-        raise ProblemError(404, GONE)

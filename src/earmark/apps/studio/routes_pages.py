@@ -14,7 +14,7 @@ from earmark.apps.studio.assets import PAGE, Asset, read_assets
 from earmark.apps.studio.given import TheStudio
 from earmark.apps.studio.guard import HTML, PAGE_POLICY
 from earmark.apps.studio.shelves import PAGE as REPORT
-from earmark.apps.studio.shelves import open_listed, report_files
+from earmark.apps.studio.shelves import open_found, report_files
 
 MOST_REPORT_BYTES = 2**28
 NONCE = b"{{nonce}}"  # in the page: what lets a library add a style of its own
@@ -60,5 +60,5 @@ async def events(request: Request, studio: TheStudio) -> Response:
 
 
 def _read_report(studio: TheStudio, name: str) -> bytes:
-    with open_listed(report_files(studio.path, REPORT), name) as file:
+    with open_found(report_files(studio.path, REPORT)[name]) as file:
         return file.read(MOST_REPORT_BYTES)

@@ -68,8 +68,10 @@ async def picture(
         "x-rows": str(drawn.rows),
         "x-seconds": f"{drawn.seconds:.6f}",
         "x-top-hz": f"{drawn.top_hz:.3f}",
+        "x-share": f"{drawn.share:.6f}",
     }
-    return Response(drawn.levels, 200, {**headers, **_kept(tag)}, OCTETS)
+    kept = _kept(tag) if drawn.share == 1 else {}
+    return Response(drawn.levels, 200, {**headers, **kept}, OCTETS)
 
 
 @router.get("/{id}/peaks")
@@ -87,10 +89,10 @@ async def peaks(
     tag = wanted.tag("peaks", points)
     if known := _unchanged(request, tag):
         return known
-    outline, seconds = await studio.sounds.peaks(
-        wanted.path, wanted.start, wanted.end, points=points
-    )
-    return Response(outline, 200, {"x-seconds": f"{seconds:.6f}", **_kept(tag)}, OCTETS)
+    drawn = await studio.sounds.outline(wanted.path, wanted.start, wanted.end, points=points)
+    headers = {"x-seconds": f"{drawn.seconds:.6f}", "x-share": f"{drawn.share:.6f}"}
+    kept = _kept(tag) if drawn.share == 1 else {}
+    return Response(drawn.pairs, 200, {**headers, **kept}, OCTETS)
 
 
 @router.get("/{id}/audio")

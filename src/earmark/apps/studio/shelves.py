@@ -5,24 +5,24 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from earmark.apps.studio.commands import EXPORTS, MODEL_SUFFIX, MODELS, REPORTS
 from earmark.errors import EarmarkError
 from earmark.system.files import open_file
 
-MODELS, REPORTS, EXPORTS = "models", "reports", "exports"
-PAGE, SUMMARY = "report.html", "summary.json"
-SUFFIX = ".earmark"
+PAGE = "report.html"
 
 
 def model_files(folder: Path) -> dict[str, Path]:
     """Return the files of classifiers by name, without links."""
     return {
-        name.removesuffix(SUFFIX): path
+        name.removesuffix(MODEL_SUFFIX): path
         for name, path in _entries(folder / MODELS)
-        if name.endswith(SUFFIX) and is_regular(path)
+        if name.endswith(MODEL_SUFFIX) and not name.startswith(".") and is_regular(path)
     }
 
 
@@ -51,9 +51,8 @@ def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
                 yield f"{name}/{inner}", inner_path
 
 
-def open_listed(listed: Mapping[str, Path], name: str) -> BinaryIO:
-    """Open a file that was listed; KeyError if there is none of this name, EarmarkError."""
-    path = listed[name]
+def open_found(path: Path) -> BinaryIO:
+    """Open a file that was found; EarmarkError if it has gone, or has become a link."""
     try:
         file = open_file(path)
     except OSError as error:
@@ -115,4 +114,9 @@ def about(name: str, path: Path) -> dict[str, Any]:
         with contextlib.suppress(OSError):
             status = os.lstat(file)
             sizes, made_at = sizes + status.st_size, max(made_at, status.st_mtime)
-    return {"name": name, "bytes": sizes, "made_at": made_at, "is_folder": _is_folder(path)}
+    return {"name": name, "bytes": sizes, "made_at": _utc(made_at), "is_web": _is_folder(path)}
+
+
+def _utc(seconds: float) -> str:
+    at = datetime.fromtimestamp(seconds, timezone.utc)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

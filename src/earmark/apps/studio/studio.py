@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from earmark.apps.service.logs import Log
 from earmark.apps.service.metrics import Metrics
 from earmark.apps.service.settings import is_loopback
 from earmark.apps.studio import shelves
-from earmark.apps.studio.bodies import PIECE_BYTES
 from earmark.apps.studio.folder import Folder
 from earmark.apps.studio.jobs import Jobs
 from earmark.apps.studio.live import StudioHearers
 from earmark.apps.studio.notices import Notices
+from earmark.apps.studio.remedies import Remedies
+from earmark.apps.studio.reviews import Reviews
 from earmark.apps.studio.settings import StudioSettings
 from earmark.apps.studio.sounds import Sounds
 from earmark.apps.studio.trying import Tries
@@ -42,8 +44,10 @@ class Studio:
         self.notices, self.hearers = Notices(), StudioHearers(settings, path)
         self.tries, self.sounds = Tries(path), Sounds()
         self.jobs = Jobs(path, self._job_changed)
+        self.remedies: Remedies | None = None
+        self._reviews: Reviews | None = None
         self._opening: asyncio.Future[Folder] | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self._seen: Any = None
         self._trouble: Any = []
 
@@ -54,34 +58,44 @@ class Studio:
         """Begin to read the folder and to take up jobs; returns at once."""
         loop = asyncio.get_running_loop()
         self._opening = asyncio.ensure_future(asyncio.to_thread(self._open, loop))
-        for work in (self.sounds.start(), self.jobs.attach(), self._watch()):
-            self._tasks.append(asyncio.ensure_future(work))
+        for work in (self.sounds.start(), self._take_up(), self._watch()):
+            self._soon(work)
 
     async def folder(self) -> Folder:
         """Return the folder, once it is read."""
         assert self._opening is not None
         return await asyncio.shield(self._opening)
 
+    async def reviews(self) -> Reviews:
+        """Return the reviews of the folder."""
+        if self._reviews is None:
+            self._reviews = Reviews(await self.folder())
+        return self._reviews
+
     async def close(self) -> None:
         """End the processes. Jobs go on; another studio takes them up."""
         for task in (*self._tasks, *([self._opening] if self._opening else [])):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(self.hearers.close(), self.tries.close(), self.sounds.close())
+        closing = (self.jobs, self.hearers, self.tries, self.sounds)
+        await asyncio.gather(*(each.close() for each in closing))
 
     async def state(self) -> dict[str, Any]:
         """Return the JSON of ``/api/state``."""
         folder = await self.folder()
         state = await asyncio.to_thread(folder.state)
-        limits = {"upload_bytes": PIECE_BYTES, **state.get("limits", {})}
         return {
             **state,
             "models": list(await asyncio.to_thread(shelves.model_files, self.path)),
             "jobs": self.jobs.list(),
-            "limits": limits,
             "is_remote": not is_loopback(self.settings.host),
             "version_text": f"earmark {__version__}",
         }
+
+    async def _take_up(self) -> None:
+        """Take up the jobs of an earlier server; what they have made belongs to the folder."""
+        self.remedies = Remedies(await self.folder(), self.jobs)
+        await self.jobs.attach()
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> Folder:
         folder = Folder(self.path)
@@ -97,7 +111,16 @@ class Studio:
         self.notices.publish("state", {"version": folder.version})
 
     def _job_changed(self, job: dict[str, Any]) -> None:
-        self.notices.publish("job", {k: v for k, v in job.items() if k != "result"}, job["id"])
+        self.notices.publish("job", job, job["id"])
+        if self.remedies is not None:
+            self.remedies.heed(job)
+        if job["ended_at"] is not None and self._opening is not None:
+            self._soon(self.look())
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _watch(self) -> None:
         """Look at the disk from time to time: the command line may write to it as well."""
