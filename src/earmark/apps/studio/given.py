@@ -1,0 +1,23 @@
+"""What the paths are given: the studio and its folder."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from earmark.apps.studio.folder import Folder
+from earmark.apps.studio.studio import Studio
+
+
+def _studio(request: Request) -> Studio:
+    studio: Studio = request.app.state.studio
+    return studio
+
+
+async def _folder(request: Request) -> Folder:
+    return await _studio(request).folder()
+
+
+TheStudio = Annotated[Studio, Depends(_studio)]
+TheFolder = Annotated[Folder, Depends(_folder)]

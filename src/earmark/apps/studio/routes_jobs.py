@@ -1,0 +1,52 @@
+"""Jobs: commands that run beside the studio, and the commands of the strip."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from earmark.apps.studio import bodies
+from earmark.apps.studio.answers import Json, found
+from earmark.apps.studio.commands import command
+from earmark.apps.studio.given import TheStudio
+from earmark.apps.studio.jobs import shown_command
+
+router = APIRouter(prefix="/api", default_response_class=Json)
+
+
+@router.get("/jobs")
+async def jobs(studio: TheStudio) -> Json:
+    """Return all jobs, without their results."""
+    return Json({"jobs": studio.jobs.list()})
+
+
+@router.post("/jobs")
+async def start(studio: TheStudio, body: bodies.Action) -> Json:
+    """Start a job."""
+    return Json(await studio.jobs.start(body.kind, body.choices))
+
+
+@router.get("/jobs/{id}")
+async def job(studio: TheStudio, id: str) -> Json:
+    """Return a job and its result."""
+    with found():
+        return Json(studio.jobs.get(id))
+
+
+@router.post("/jobs/{id}/stop")
+async def stop(studio: TheStudio, id: str) -> Json:
+    """End a job; it can be taken up again."""
+    with found():
+        return Json(await studio.jobs.stop(id))
+
+
+@router.post("/jobs/{id}/resume")
+async def resume(studio: TheStudio, id: str) -> Json:
+    """Take up a job that was ended."""
+    with found():
+        return Json(await studio.jobs.resume(id))
+
+
+@router.post("/command")
+def show(studio: TheStudio, body: bodies.Action) -> Json:
+    """Return the command that does the same as an action of the page."""
+    return Json({"command": shown_command(studio.path, body.kind, body.choices)})

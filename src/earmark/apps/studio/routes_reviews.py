@@ -1,0 +1,12 @@
+"""Reviews: suspects of a decisions file, and what a person decided about them."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from earmark.apps.studio import bodies
+from earmark.apps.studio.answers import Json, found
+from earmark.apps.studio.given import TheFolder, TheStudio
+from earmark.apps.studio.reviews import Reviews
+
+router = APIRouter(prefix="/api/reviews", default_response_class=Json)
