@@ -6,7 +6,6 @@ from fastapi import APIRouter
 
 from earmark.apps.studio import bodies
 from earmark.apps.studio.answers import Json, found
-from earmark.apps.studio.commands import command
 from earmark.apps.studio.given import TheStudio
 from earmark.apps.studio.jobs import shown_command
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from earmark.apps.studio import bodies
-from earmark.apps.studio.answers import Json, found
-from earmark.apps.studio.given import TheFolder, TheStudio
-from earmark.apps.studio.reviews import Reviews
+from earmark.apps.studio.answers import Json
 
 router = APIRouter(prefix="/api/reviews", default_response_class=Json)

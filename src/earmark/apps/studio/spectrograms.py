@@ -194,6 +194,10 @@ class Peaks:
 
     @property
     def pairs(self) -> NDArray[np.int8]:
-        both = np.stack([self._low, self._high], 1)
-        both[self._low > self._high] = 0
+        return self.between(0, len(self._low))
+
+    def between(self, first: int, last: int) -> NDArray[np.int8]:
+        """Return the points ``first..last`` (n, 2)."""
+        both = np.stack([self._low[first:last], self._high[first:last]], 1)
+        both[both[:, 0] > both[:, 1]] = 0
         return np.asarray(np.rint(127 * both.clip(-1, 1)), np.int8)
