@@ -26,7 +26,6 @@ DIRECT_S = 300.0  # longer stretches are shown from the overview
 AUDIO_S = 300.0  # of one WAV
 PART_BYTES = 2**20  # of one part of a WAV
 TILE_COLUMNS, TILE_ROWS = 256, 128
-LEVELS = 20  # the coarsest
 
 
 def column_s(level: int) -> float:
@@ -35,7 +34,7 @@ def column_s(level: int) -> float:
 
 
 class Drawing:
-    """Answers messages; ``overviews`` is the folder of overviews and ``mark`` names unfinished ones."""
+    """Answers messages; ``overviews`` is a folder, and ``mark`` names unfinished ones in it."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._folder, self._mark = settings["overviews"], settings["mark"]

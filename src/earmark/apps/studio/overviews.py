@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import math
 import os
 import struct
@@ -202,11 +203,10 @@ class Scan:
         edges = np.linspace(0, self._count, parts + 1).astype(int)
         records = np.zeros((self._count, RECORD), np.uint8)
         around = len(self._lens.window)
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in itertools.pairwise(edges):
             start = min((first + last) / 2 * BASE_S, max(0.0, self._known.seconds - SKETCH_S))
             grid = Grid(start, SKETCH_S, 1)
             section = Section(start, min(start + SKETCH_S, self._known.seconds))
-            peaks: Peaks | None = None
             with mono(self.path, self._known, section, around, LENIENT) as (blocks, begin):
                 peaks = Peaks(grid, self._known.rate_hz, begin)
                 levels = drawn(_heard(blocks, peaks), begin, self._lens, grid)

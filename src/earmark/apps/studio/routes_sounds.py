@@ -68,8 +68,9 @@ async def picture(
         "x-rows": str(drawn.rows),
         "x-seconds": f"{drawn.seconds:.6f}",
         "x-top-hz": f"{drawn.top_hz:.3f}",
+        **_final(tag, drawn.share),
     }
-    return Response(drawn.levels, 200, {**headers, **_kept(tag)}, OCTETS)
+    return Response(drawn.levels, 200, headers, OCTETS)
 
 
 @router.get("/{id}/peaks")
@@ -87,10 +88,11 @@ async def peaks(
     tag = wanted.tag("peaks", points)
     if known := _unchanged(request, tag):
         return known
-    outline, seconds = await studio.sounds.peaks(
+    outline = await studio.sounds.outline(
         wanted.path, wanted.start, wanted.end, points=points
     )
-    return Response(outline, 200, {"x-seconds": f"{seconds:.6f}", **_kept(tag)}, OCTETS)
+    headers = {"x-seconds": f"{outline.seconds:.6f}", **_final(tag, outline.share)}
+    return Response(outline.pairs, 200, headers, OCTETS)
 
 
 @router.get("/{id}/audio")
@@ -110,6 +112,12 @@ async def audio(
         raise ProblemError(413, f"At most {most} can be played at once. Ask for fewer.")
     content = await studio.sounds.audio(wanted.path, wanted.start, wanted.end)
     return part_of(content, request.headers.get("range"), "audio/wav")
+
+
+def _final(tag: str, share: float) -> dict[str, str]:
+    """Return the share that was scanned; what is still a sketch is not kept."""
+    kept = _kept(tag) if share == 1 else {"cache-control": "no-store"}
+    return {"x-share": f"{share:.4f}", **kept}
 
 
 def _kept(tag: str) -> dict[str, str]:

@@ -43,8 +43,8 @@ class Picture:
     seconds : float
         The length of what is shown.
     top_hz : float
-        The frequency at the upper edge: half the rate of the recording, at most 160 kHz. A frequency
-        lies at ``log1p(hz / 700) / log1p(top_hz / 700)`` of the height.
+        The frequency at the upper edge: half the rate, at most 160 kHz. A frequency lies at
+        ``log1p(hz / 700) / log1p(top_hz / 700)`` of the height.
     share : float
         Below 1, that part of the recording has been scanned, and the rest is a sketch. Ask again,
         or wait for ``Sounds.on_scanned``.
@@ -55,6 +55,18 @@ class Picture:
     rows: int
     seconds: float
     top_hz: float
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The outline of a waveform: ``pairs`` of int8 (least, greatest), full scale 127.
+
+    ``share`` is that of a :class:`Picture`.
+    """
+
+    pairs: bytes = field(repr=False)
+    seconds: float
     share: float = 1.0
 
 
@@ -148,10 +160,17 @@ class Sounds:
     async def peaks(
         self, path: Path, start: float | None, end: float | None, *, points: int
     ) -> tuple[bytes, float]:
-        """Return int8 pairs (least, greatest; full scale 127) of each point, and the seconds."""
+        """Return the pairs of :meth:`outline`, and the seconds."""
+        outline = await self.outline(path, start, end, points=points)
+        return outline.pairs, outline.seconds
+
+    async def outline(
+        self, path: Path, start: float | None, end: float | None, *, points: int
+    ) -> Outline:
+        """Return the outline of a recording, or of ``start..end`` (seconds) of it."""
         ask = {"do": "peaks", "path": str(path), "start": start, "end": end, "points": points}
         value, pairs = await self._answer(ask)
-        return pairs, value["seconds"]
+        return Outline(pairs, value["seconds"], value["share"])
 
     async def audio(self, path: Path, start: float | None, end: float | None) -> bytes:
         """Return a stretch of at most 300 s as WAV: 16 bits, one or two channels."""
@@ -205,8 +224,7 @@ class Sounds:
         except AudioError as error:
             if error.kind != "overview":
                 raise
-        value = await self._overviewed(ask, version)
-        return value
+        return await self._overviewed(ask, version)
 
     async def _overviewed(self, ask: Ask, version: Key | None) -> Value:
         """Sketch a long recording, begin to scan it, and ask again."""
@@ -264,14 +282,14 @@ class Sounds:
             message = frames.pack({"do": "many", "asks": [asks[k] for k in left]})
             with contextlib.suppress(LateError, EndedError):  # each is asked alone instead
                 value, body = await self._ask(self._readers, message)
-                for k, answer in zip(left, _split(value["answers"], body), strict=True):
-                    if answer[0].get("kind") != "overview":
-                        found[k] = _checked(asks[k]["path"], answer)
+                for k, part in zip(left, _split(value["answers"], body), strict=True):
+                    if part[0].get("kind") != "overview":
+                        found[k] = _checked(asks[k]["path"], part)
         for k in left:
             if k not in found:
                 found[k] = await self._tried(asks[k])
-            if not isinstance(value := found[k], EarmarkError):
-                self._keep(keys[k], value)
+            if not isinstance(answer := found[k], EarmarkError):
+                self._keep(keys[k], answer)
         return [found[k] for k in range(len(asks))]
 
     async def _tried(self, ask: Ask) -> Value | EarmarkError:
