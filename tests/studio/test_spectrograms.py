@@ -96,6 +96,7 @@ def test_peaks_are_the_least_and_the_greatest_samples(size):
 def test_more_points_than_samples_repeat_samples():
     peaks = Peaks(Grid(0.0, 1 / 4, 8), 2, 0)
     peaks.feed(np.float32([0.5, -1, 2, 0]))
-    assert peaks.pairs.tolist() == [[64, 64]] * 2 + [[-127, -127]] * 2 + [[127, 127]] * 2 + [
-        [0, 0]
-    ] * 2
+    assert (
+        peaks.pairs.tolist()
+        == [[64, 64]] * 2 + [[-127, -127]] * 2 + [[127, 127]] * 2 + [[0, 0]] * 2
+    )

@@ -90,8 +90,8 @@ class Drawing:
         lens, seconds = lens_of(known.rate_hz, rows), section.end - section.start
         share = 1.0
         if seconds > DIRECT_S:
-            with self._overview(path, known) as overview:
-                levels, share = overview.levels(grid, rows), overview.share
+            overview = Overview.open(self._folder, self._mark, path, known)
+            levels, share = overview.levels(grid, rows), overview.share
         else:
             around = len(lens.window)
             with mono(path, known, section, around) as (blocks, first):
@@ -107,9 +107,9 @@ class Drawing:
         seconds = section.end - section.start
         grid = Grid(section.start, seconds / points, points)
         if seconds > DIRECT_S:
-            with self._overview(path, known) as overview:
-                value = {"seconds": seconds, "share": overview.share}
-                return value, overview.peaks(grid).tobytes()
+            overview = Overview.open(self._folder, self._mark, path, known)
+            value = {"seconds": seconds, "share": overview.share}
+            return value, overview.peaks(grid).tobytes()
         with mono(path, known, section) as (blocks, first):
             peaks = Peaks(grid, known.rate_hz, first)
             for block in blocks:
@@ -130,9 +130,6 @@ class Drawing:
             why = f"at most {AUDIO_S:g} s can be played at once; play stretches of it"
             raise AudioError(path, why, "length")
         return {"size": wav.size}, wav.read()
-
-    def _overview(self, path: str, known: About) -> contextlib.AbstractContextManager[Overview]:
-        return Overview.open(self._folder, self._mark, path, known)
 
     def _sketch(self, ask: dict[str, Any]) -> Message:
         self._scan = Scan.begin(self._folder, self._mark, ask["path"], about(ask["path"]))

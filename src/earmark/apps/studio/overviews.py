@@ -8,7 +8,6 @@ The head says how far the scan has come. The file gets its name when all is done
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import itertools
 import math
@@ -62,21 +61,27 @@ class Overview:
         self.share = exact / len(records)
 
     @classmethod
-    @contextlib.contextmanager
-    def open(cls, folder: str, mark: str, path: str, known: About) -> Iterator[Overview]:
+    def open(cls, folder: str, mark: str, path: str, known: About) -> Overview:
         """Open the overview of a recording; AudioError of kind 'overview' if there is none yet."""
         file = path_of(folder, path, known)
         for name in (file, file.with_suffix(f".{mark}")):
-            with contextlib.suppress(OSError, ValueError), open_file(name) as opened:
-                head = HEAD.unpack(opened.read(HEAD.size))
-                count = math.ceil(known.seconds / BASE_S)
-                if head[0] != _sign() or head[1] != count or not 0 <= head[2] <= count:
-                    continue
-                os.utime(name)
-                records = np.memmap(opened, np.uint8, "r", HEAD.size, (count, RECORD))
-                yield cls(records, head[2])
-                return
+            if overview := cls.read(name, known):
+                return overview
         raise AudioError(path, "its overview is not drawn yet; ask again in a second", "overview")
+
+    @classmethod
+    def read(cls, name: Path, known: About) -> Overview | None:
+        """Return the overview in a file; None if there is none, or if it is damaged."""
+        count = math.ceil(known.seconds / BASE_S)
+        try:
+            with open_file(name) as file:
+                sign, records, exact = HEAD.unpack(file.read(HEAD.size).ljust(HEAD.size))
+                if sign != _sign() or records != count or not 0 <= exact <= count:
+                    return None
+                os.utime(name)
+                return cls(np.memmap(file, np.uint8, "r", HEAD.size, (count, RECORD)), exact)
+        except (OSError, ValueError):
+            return None
 
     def levels(self, grid: Grid, rows: int) -> Levels:
         """Return the columns of a picture (columns, rows); each shows whole half seconds."""
@@ -144,7 +149,7 @@ class Scan:
         scan = cls(path, known, file, part)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            if file.exists():
+            if Overview.read(file, known):
                 scan._done = scan._count
                 return scan
             make_room(file.parent, MOST_BYTES - scan._count * RECORD)

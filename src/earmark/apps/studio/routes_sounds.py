@@ -88,9 +88,7 @@ async def peaks(
     tag = wanted.tag("peaks", points)
     if known := _unchanged(request, tag):
         return known
-    outline = await studio.sounds.outline(
-        wanted.path, wanted.start, wanted.end, points=points
-    )
+    outline = await studio.sounds.outline(wanted.path, wanted.start, wanted.end, points=points)
     headers = {"x-seconds": f"{outline.seconds:.6f}", **_final(tag, outline.share)}
     return Response(outline.pairs, 200, headers, OCTETS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import struct
 from collections.abc import Iterator
@@ -167,11 +168,12 @@ class Wav:
                 yield block if self.channels == 2 else mean_of(block)
 
     def _resampled(self, first: int, last: int) -> Samples:
-        start_s, end_s = first / self.rate_hz - AROUND_S, last / self.rate_hz + AROUND_S
-        begin = max(0, int(start_s * self._known.rate_hz))
-        start_s = begin / self._known.rate_hz
-        end = end_s if end_s < self._known.seconds else None
+        """Return the frames ``first..last``, read from where frames of both rates coincide."""
+        known, common = self._known, math.gcd(self.rate_hz, self._known.rate_hz)
+        around, step = round(AROUND_S * self.rate_hz), self.rate_hz // common
+        begin = max(0, first - around) // step * step
+        start_s, end_s = begin / self.rate_hz, (last + around) / self.rate_hz
+        end = end_s if end_s < known.seconds else None
         with open_stream(Path(self._path), self.rate_hz, start_s, end, is_endless=True) as stream:
             samples = np.concatenate([*stream.blocks])
-        skipped = max(0, first - round(start_s * self.rate_hz))
-        return samples[skipped : skipped + last - first]
+        return samples[first - begin : last - begin]
