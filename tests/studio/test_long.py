@@ -142,6 +142,17 @@ def test_the_cache_keeps_what_was_used_last(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["3.overview", "4.overview"]
 
 
+def test_a_second_recording_is_sketched_while_the_first_is_scanned(tmp_path, monkeypatch):
+    monkeypatch.setattr(overviews, "TURN_S", 0.0)
+    drawing = Drawing({"overviews": str(tmp_path / "overviews"), "mark": "part"})
+    first, second = noise(tmp_path / "a.wav", 240), noise(tmp_path / "b.wav", 240)
+    shares = []
+    for do, path in (("sketch", first), ("scan", first), ("sketch", second), ("scan", first)):
+        shares.append(drawing.answer({"do": do, "path": path})[0]["share"])
+    assert shares[0] == shares[2] == 0
+    assert 0 < shares[1] < shares[3]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_ten_hours_in_bounded_memory(ten_hours):
     async def work():

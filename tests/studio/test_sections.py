@@ -1,4 +1,4 @@
-"""What the studio reads of recordings: tiles, pictures, audio; and recordings that cannot be read."""
+"""What the studio reads of recordings: tiles, pictures, audio; what it says of bad ones."""
 
 import io
 import os

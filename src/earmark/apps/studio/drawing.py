@@ -38,7 +38,7 @@ class Drawing:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._folder, self._mark = settings["overviews"], settings["mark"]
-        self._scan: Scan | None = None
+        self._scans: dict[str, Scan] = {}
         self._does: dict[str, Callable[[dict[str, Any]], Message]] = {
             "picture": self._picture,
             "tile": self._tile,
@@ -132,15 +132,26 @@ class Drawing:
         return {"size": wav.size}, wav.read()
 
     def _sketch(self, ask: dict[str, Any]) -> Message:
-        self._scan = Scan.begin(self._folder, self._mark, ask["path"], about(ask["path"]))
-        return {"share": self._scan.share}, b""
+        path = ask["path"]
+        self._scans[path] = Scan.begin(self._folder, self._mark, path, about(path))
+        return self._progress(path)
 
     def _go_on(self, ask: dict[str, Any]) -> Message:
         path = ask["path"]
-        if self._scan is None or self._scan.path != path:
-            self._scan = Scan.begin(self._folder, self._mark, path, about(path))
-        self._scan.go_on()
-        return {"share": self._scan.share}, b""
+        if path not in self._scans:  # another process has sketched it, and was replaced
+            self._sketch(ask)
+        try:
+            self._scans[path].go_on()
+        except Exception:
+            del self._scans[path]
+            raise
+        return self._progress(path)
+
+    def _progress(self, path: str) -> Message:
+        share = self._scans[path].share
+        if share == 1:
+            del self._scans[path]
+        return {"share": share}, b""
 
 
 def play(role: str, settings: dict[str, Any]) -> tuple[dict[str, Any], Handler]:

@@ -239,27 +239,31 @@ class Sounds:
 
     async def _scan(self, path: str, version: Key | None, sketched: asyncio.Future[None]) -> None:
         """Draw the overview of a long recording, in turns."""
-        share = 0.0
         try:
             if self._scanner_runs is None:
                 self._scanner_runs = asyncio.ensure_future(self._scanners.start())
             await asyncio.shield(self._scanner_runs)
+            share = await self._progress("sketch", path, version)
+            sketched.set_result(None)
             async with self._turn:
                 while share < 1:
-                    do = "scan" if sketched.done() else "sketch"
-                    message = {"do": do, "path": path}
-                    value, _ = await self._told(self._scanners, message, version)
-                    share = value["share"]
-                    if not sketched.done():
-                        sketched.set_result(None)
-                    self.on_scanned(Path(path), share)
-        except EarmarkError as error:
+                    share = await self._progress("scan", path, version)
+            self.trouble = None
+        except (EarmarkError, OSError) as error:
             self.trouble = str(error)
+            if not self._scanners.is_ready:  # it did not start, and is started at the next need
+                self._scanner_runs = None
             if not sketched.done():
-                sketched.set_exception(error)
+                sketched.set_exception(EarmarkError(str(error)))
         finally:
             if not sketched.done():
                 sketched.cancel()
+
+    async def _progress(self, do: str, path: str, version: Key | None) -> float:
+        value, _ = await self._told(self._scanners, {"do": do, "path": path}, version)
+        share = float(value["share"])
+        self.on_scanned(Path(path), share)
+        return share
 
     async def _answers(self, asks: Sequence[Ask]) -> list[Value | EarmarkError]:
         """Return the answer or the error of each question; each process takes some at a time."""
