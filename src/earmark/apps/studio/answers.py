@@ -81,6 +81,21 @@ def part_of(content: bytes, wanted: str | None, media_type: str) -> Response:
     return Response(content[start:end], 206, headers, media_type)
 
 
+def range_of(wanted: str | None) -> tuple[int, int | None] | None:
+    """Return the first and the last byte that a player wants; None if it names no first one."""
+    match = _RANGE.fullmatch(wanted or "")
+    if match is None or not match[1] or (match[2] and int(match[2]) < int(match[1])):
+        return None
+    return int(match[1]), int(match[2]) if match[2] else None
+
+
+def part_at(part: bytes, first: int, size: int, media_type: str) -> Response:
+    """Return the bytes from ``first`` on of a sound of ``size`` bytes that is not read whole."""
+    headers = {"accept-ranges": "bytes", "cache-control": "no-store"}
+    headers["content-range"] = f"bytes {first}-{first + len(part) - 1}/{size}"
+    return Response(part, 206, headers, media_type)
+
+
 def download(listed: Mapping[str, Path], key: str, name: str) -> Response:
     """Return a file that was listed as a download of this name; 404 if there is none."""
     with found():

@@ -54,9 +54,7 @@ class Guard:
         The largest body.
     """
 
-    def __init__(
-        self, app: ASGIApp, entry: Entry, hosts: Collection[str], most_bytes: int
-    ) -> None:
+    def __init__(self, app: ASGIApp, entry: Entry, hosts: Collection[str], most_bytes: int) -> None:
         self._app, self._entry, self._most_bytes = app, entry, most_bytes
         self._hosts = frozenset(hosts)
 

@@ -38,9 +38,7 @@ def clips(
 
 
 @router.get("/recordings")
-def recordings(
-    folder: TheFolder, first: First = 0, count: Count = 100, long: bool = False
-) -> Json:
+def recordings(folder: TheFolder, first: First = 0, count: Count = 100, long: bool = False) -> Json:
     """Return some recordings; only long ones if asked."""
     return Json(folder.recordings(first=first, count=count, long=long))
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
-
 from fastapi import APIRouter
 
 from earmark.apps.studio import bodies
@@ -31,17 +29,9 @@ async def start(studio: TheStudio, body: bodies.Action) -> Json:
 @router.get("/jobs/{id}")
 async def job(studio: TheStudio, id: str) -> Json:
     """Return a job and its result; findings have the ids of their clips, and remedies."""
-    await studio.folder()
-    remedies = studio.remedies
-
-    def read() -> dict[str, Any]:
-        job = studio.jobs.get(id)
-        if job["kind"] in ("doctor", "fix") and job["result"] is not None and remedies:
-            job["result"] |= remedies.findings(id)
-        return job
-
+    remedies = await studio.remedies()
     with found():
-        return Json(await asyncio.to_thread(read))
+        return Json(await asyncio.to_thread(remedies.shown, id))
 
 
 @router.post("/jobs/{id}/stop")

@@ -33,12 +33,13 @@ def summary(studio: TheStudio, name: str) -> Json:
 def answers(
     folder: TheFolder,
     name: str,
+    first: Annotated[int, Query(ge=0, le=10**9)] = 0,
     count: Annotated[int, Query(ge=0, le=1_000)] = 50,
     label: str | None = None,
 ) -> Json:
     """Return the mistakes of which a classifier was most certain."""
     with found():
-        return Json(models.answers(folder, name, count=count, label=label)["mistakes"])
+        return Json(models.answers(folder, name, first=first, count=count, label=label))
 
 
 @router.get("/models/{name}/file")

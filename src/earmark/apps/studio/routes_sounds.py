@@ -10,10 +10,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from earmark.apps.service.problems import ProblemError
-from earmark.apps.studio.answers import GONE, found, part_of
+from earmark.apps.studio.answers import GONE, found, part_at, part_of, range_of
 from earmark.apps.studio.bodies import MOST_SECONDS
 from earmark.apps.studio.given import TheFolder, TheStudio
-from earmark.errors import amount
+from earmark.apps.studio.sounds import Picture
+from earmark.errors import AudioError, amount
 
 OCTETS = "application/octet-stream"
 MOST_AUDIO_S = 300.0
@@ -63,15 +64,24 @@ async def picture(
     drawn = await studio.sounds.picture(
         wanted.path, wanted.start, wanted.end, columns=columns, rows=rows
     )
-    headers = {
-        "x-columns": str(drawn.columns),
-        "x-rows": str(drawn.rows),
-        "x-seconds": f"{drawn.seconds:.6f}",
-        "x-top-hz": f"{drawn.top_hz:.3f}",
-        "x-share": f"{drawn.share:.6f}",
-    }
-    kept = _kept(tag) if drawn.share == 1 else {}
-    return Response(drawn.levels, 200, {**headers, **kept}, OCTETS)
+    return _shown(drawn, tag)
+
+
+@router.get("/{id}/tile")
+async def tile(
+    request: Request,
+    studio: TheStudio,
+    folder: TheFolder,
+    id: str,
+    level: Annotated[int, Query(ge=0, le=20)],
+    index: Annotated[int, Query(ge=0, le=2**40)],
+) -> Response:
+    """Return 256 columns of a recording's spectrogram; each shows ``2 ** level / 1024`` seconds."""
+    wanted = _Stretch(folder, id, None, None)
+    tag = wanted.tag("tile", level, index)
+    if known := _unchanged(request, tag):
+        return known
+    return _shown(await studio.sounds.tile(wanted.path, level, index), tag)
 
 
 @router.get("/{id}/peaks")
@@ -89,10 +99,9 @@ async def peaks(
     tag = wanted.tag("peaks", points)
     if known := _unchanged(request, tag):
         return known
-    drawn = await studio.sounds.outline(wanted.path, wanted.start, wanted.end, points=points)
-    headers = {"x-seconds": f"{drawn.seconds:.6f}", "x-share": f"{drawn.share:.6f}"}
-    kept = _kept(tag) if drawn.share == 1 else {}
-    return Response(drawn.pairs, 200, {**headers, **kept}, OCTETS)
+    outline = await studio.sounds.outline(wanted.path, wanted.start, wanted.end, points=points)
+    headers = {"x-seconds": f"{outline.seconds:.6f}", **_final(tag, outline.share)}
+    return Response(outline.pairs, 200, headers, OCTETS)
 
 
 @router.get("/{id}/audio")
@@ -110,8 +119,35 @@ async def audio(
     if length is not None and length > MOST_AUDIO_S + 1e-6:
         most = amount(round(MOST_AUDIO_S), "second")
         raise ProblemError(413, f"At most {most} can be played at once. Ask for fewer.")
-    content = await studio.sounds.audio(wanted.path, wanted.start, wanted.end)
-    return part_of(content, request.headers.get("range"), "audio/wav")
+    asked = request.headers.get("range")
+    try:
+        content = await studio.sounds.audio(wanted.path, wanted.start, wanted.end)
+    except AudioError as error:
+        span = range_of(asked)
+        if error.kind != "length" or span is None:
+            raise
+        part, size = await studio.sounds.audio_part(
+            wanted.path, wanted.start, wanted.end, first=span[0], last=span[1]
+        )
+        return part_at(part, span[0], size, "audio/wav")
+    return part_of(content, asked, "audio/wav")
+
+
+def _shown(drawn: Picture, tag: str) -> Response:
+    headers = {
+        "x-columns": str(drawn.columns),
+        "x-rows": str(drawn.rows),
+        "x-seconds": f"{drawn.seconds:.6f}",
+        "x-top-hz": f"{drawn.top_hz:.3f}",
+        **_final(tag, drawn.share),
+    }
+    return Response(drawn.levels, 200, headers, OCTETS)
+
+
+def _final(tag: str, share: float) -> dict[str, str]:
+    """Return the share that was scanned; what is still a sketch is not kept."""
+    kept = _kept(tag) if share == 1 else {"cache-control": "no-store"}
+    return {"x-share": f"{share:.4f}", **kept}
 
 
 def _kept(tag: str) -> dict[str, str]:

@@ -28,7 +28,9 @@ def model_files(folder: Path) -> dict[str, Path]:
 
 def report_files(folder: Path, name: str) -> dict[str, Path]:
     """Return a file of each report by the report's name, such as ``report.html``."""
-    reports = ((report, path / name) for report, path in _entries(folder / REPORTS) if _is_folder(path))
+    reports = (
+        (report, path / name) for report, path in _entries(folder / REPORTS) if _is_folder(path)
+    )
     return {report: path for report, path in reports if is_regular(path)}
 
 

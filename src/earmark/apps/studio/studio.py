@@ -44,7 +44,7 @@ class Studio:
         self.notices, self.hearers = Notices(), StudioHearers(settings, path)
         self.tries, self.sounds = Tries(path), Sounds()
         self.jobs = Jobs(path, self._job_changed)
-        self.remedies: Remedies | None = None
+        self._remedies: Remedies | None = None
         self._reviews: Reviews | None = None
         self._opening: asyncio.Future[Folder] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -66,10 +66,18 @@ class Studio:
         assert self._opening is not None
         return await asyncio.shield(self._opening)
 
+    async def remedies(self) -> Remedies:
+        """Return what takes over the results of remedies."""
+        if self._remedies is None:
+            folder = await self.folder()
+            self._remedies = self._remedies or Remedies(folder, self.jobs)
+        return self._remedies
+
     async def reviews(self) -> Reviews:
         """Return the reviews of the folder."""
         if self._reviews is None:
-            self._reviews = Reviews(await self.folder())
+            folder = await self.folder()
+            self._reviews = self._reviews or Reviews(folder)
         return self._reviews
 
     async def close(self) -> None:
@@ -94,7 +102,7 @@ class Studio:
 
     async def _take_up(self) -> None:
         """Take up the jobs of an earlier server; what they have made belongs to the folder."""
-        self.remedies = Remedies(await self.folder(), self.jobs)
+        await self.remedies()
         await self.jobs.attach()
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> Folder:
@@ -112,8 +120,8 @@ class Studio:
 
     def _job_changed(self, job: dict[str, Any]) -> None:
         self.notices.publish("job", job, job["id"])
-        if self.remedies is not None:
-            self.remedies.heed(job)
+        if self._remedies is not None:
+            self._remedies.heed(job)
         if job["ended_at"] is not None and self._opening is not None:
             self._soon(self.look())
 

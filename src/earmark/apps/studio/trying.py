@@ -20,9 +20,7 @@ class Tries:
         self._pool = Pool("try", 1, {"folder": str(folder)}, MODULE)
         self._seconds, self._starting, self._is_started = seconds, asyncio.Lock(), False
 
-    async def answer(
-        self, model: str, path: Path, start: float | None, end: float | None
-    ) -> bytes:
+    async def answer(self, model: str, path: Path, start: float | None, end: float | None) -> bytes:
         """Return the JSON of an answer; a problem if there is none."""
         asked = {"model": model, "path": str(path), "start": start, "end": end}
         await self.start()
