@@ -21,6 +21,8 @@ async def _folder(request: Request) -> Folder:
 
 
 TheStudio = Annotated[Studio, Depends(_studio)]
+
+
 async def _reviews(request: Request) -> Reviews:
     return await _studio(request).reviews()
 
