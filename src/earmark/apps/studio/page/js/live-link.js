@@ -43,14 +43,14 @@ export class Link {
     this.isWanted = true;
     clearTimeout(this.timer);
     const socket = new WebSocket(this.address);
-    socket.binaryType = "arraybuffer";
+    socket.binaryType = 'arraybuffer';
     this.socket = socket;
     this.first = -1;
-    socket.addEventListener("open", () => this.flush());
-    socket.addEventListener("message", ({ data }) => {
+    socket.addEventListener('open', () => this.flush());
+    socket.addEventListener('message', ({ data }) => {
       if (socket === this.socket) this.hear(JSON.parse(data));
     });
-    socket.addEventListener("close", () => {
+    socket.addEventListener('close', () => {
       if (socket === this.socket) this.fail();
     });
   }
@@ -61,7 +61,7 @@ export class Link {
     clearTimeout(this.timer);
     this.waiting = [];
     this.next = -1;
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send('{"type": "end"}');
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ type: 'end' }));
     else {
       this.socket?.close();
       this.socket = null;
@@ -78,7 +78,7 @@ export class Link {
       const old = /** @type {Block} */ (this.waiting.shift());
       this.lost++;
       const start = old.first / this.rate;
-      this.tell("lost", { start, end: start + old.samples.length / this.rate });
+      this.tell('lost', { start, end: start + old.samples.length / this.rate });
     }
   }
 
@@ -107,13 +107,13 @@ export class Link {
   /** @param {any} message */
   hear(message) {
     const offset = Math.max(0, this.first) / this.rate;
-    if (message.type === "ready") {
+    if (message.type === 'ready') {
       this.tries = 0;
-      this.tell("ready", message);
-    } else if (message.type === "scores" || message.type === "event") {
+      this.tell('ready', message);
+    } else if (message.type === 'scores' || message.type === 'event') {
       this.tell(message.type, { ...message, start: message.start + offset, end: message.end + offset });
-    } else if (message.type === "error") this.tell("refused", message.detail);
-    else if (message.type === "end") this.socket?.close();
+    } else if (message.type === 'error') this.tell('refused', message.detail);
+    else if (message.type === 'end') this.socket?.close();
   }
 
   fail() {
@@ -122,6 +122,6 @@ export class Link {
     const pause = PAUSES_S[Math.min(this.tries, PAUSES_S.length - 1)];
     this.tries++;
     this.timer = setTimeout(() => this.open(), 1000 * pause);
-    this.tell("gone", { pause, tries: this.tries });
+    this.tell('gone', { pause, tries: this.tries });
   }
 }

@@ -1,6 +1,6 @@
 /** The running picture of live sound: a spectrogram above, a lane a class and one for unknown below. */
 
-import { Gain, shareOf, Spectrum, topOf } from "./live-spectrum.js";
+import { Gain, shareOf, Spectrum, topOf } from './live-spectrum.js';
 
 const COLUMNS = 4096;
 const HOP_S = 0.0125;
@@ -32,7 +32,7 @@ function ramp(inks) {
 }
 
 /** @param {OffscreenCanvas} canvas @returns {OffscreenCanvasRenderingContext2D} */
-const context2d = (canvas) => /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext("2d", { alpha: true }));
+const context2d = (canvas) => /** @type {OffscreenCanvasRenderingContext2D} */ (canvas.getContext('2d', { alpha: true }));
 
 export class Scope {
   /**
@@ -137,7 +137,7 @@ export class Scope {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = look.inks[0];
     context.fillRect(0, 0, width, height);
-    context.imageSmoothingQuality = "high";
+    context.imageSmoothingQuality = 'high';
     const back = this.spectrum.size / this.rate / 2;
     const atColumn = (/** @type {number} */ second) => (second + back) / HOP_S - 0.5;
     const first = Math.max(0, Math.ceil(atColumn(now - span)), this.count - COLUMNS + 1);
@@ -158,7 +158,7 @@ export class Scope {
     const top = topOf(this.rate);
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.font = `11px ${look.font}`;
-    context.lineJoin = "round";
+    context.lineJoin = 'round';
     const write = (/** @type {string} */ text, /** @type {number} */ x, /** @type {number} */ y) => {
       context.lineWidth = 3;
       context.strokeStyle = look.inks[0];
@@ -224,15 +224,15 @@ export class Scope {
  */
 function drawBar(context, bar, lane, x, y, w, h) {
   const inset = bar.isFinal || lane.isUnknown ? 0 : Math.round(h / 3);
-  context.beginPath();
-  context.roundRect(x, y + inset, w, h - 2 * inset, 3);
+  const shape = new Path2D();
+  shape.roundRect(x, y + inset, w, h - 2 * inset, 3);
   if (!lane.isUnknown) {
     context.fillStyle = lane.colour;
-    context.fill();
+    context.fill(shape);
     return;
   }
   context.save();
-  context.clip();
+  context.clip(shape);
   context.strokeStyle = lane.colour;
   context.lineWidth = 2;
   context.beginPath();
@@ -245,7 +245,7 @@ function drawBar(context, bar, lane, x, y, w, h) {
   context.restore();
   context.lineWidth = 1.5;
   context.strokeStyle = lane.colour;
-  context.stroke();
+  context.stroke(shape);
 }
 
 /** No room for names beside the lanes: their keys, in them.
@@ -262,7 +262,7 @@ function drawKey(context, lane, y, step, look) {
   }
   context.font = `700 11px ${look.font}`;
   context.fillStyle = lane.ink;
-  context.textAlign = "center";
+  context.textAlign = 'center';
   context.fillText(lane.key, 4 + side / 2, top + side / 2 + 4);
-  context.textAlign = "start";
+  context.textAlign = 'start';
 }

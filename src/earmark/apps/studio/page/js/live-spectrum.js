@@ -2,7 +2,7 @@
 
 const WINDOW_S = 0.04;
 const FLOOR_DB = -100;
-const TOP_HZ = 12_000;
+const TOP_HZ = 16_000; // microphones seldom hear more
 
 /** @param {number} hertz */
 const mel = (hertz) => Math.log1p(hertz / 700);

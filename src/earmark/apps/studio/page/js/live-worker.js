@@ -1,9 +1,9 @@
 /** Live sound away from the page's own thread: it is sent, answered, measured and drawn here. */
 
-import { Link } from "./live-link.js";
-import { Scope } from "./live-scope.js";
+import { Link } from './live-link.js';
+import { Scope } from './live-scope.js';
 
-/** @typedef {import("./live-link.js").Block} Block */
+/** @typedef {import('./live-link.js').Block} Block */
 
 const KEPT_S = 60; // of sound, to hear an event again
 const BLOCKS = 4096; // whose times are kept
@@ -87,7 +87,8 @@ class Listening {
     this.toldAt = 0;
     this.drawnAt = 0;
     this.isOver = false;
-    port.onmessage = ({ data }) => this.take(data);
+    port.addEventListener('message', ({ data }) => this.take(data));
+    port.start();
     this.setUpClock(navigator.language);
     this.link.open();
     this.next();
@@ -95,7 +96,7 @@ class Listening {
 
   /** @param {string} language */
   setUpClock(language) {
-    const clock = new Intl.DateTimeFormat(language, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+    const clock = new Intl.DateTimeFormat(language, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
     this.scope.clock = (second) => clock.format(this.past.timeOf(second));
   }
 
@@ -112,34 +113,32 @@ class Listening {
     const loudness = this.past.loudness(second - 0.3, second);
     this.past.peak = 0;
     const { sent, lost, behindS } = this.link;
-    postMessage({ kind: "level", value: { second, peak, loudness, isQuiet: loudness < this.quietDb, sent, lost, missed: this.past.missed, behindS } });
+    postMessage({ kind: 'level', value: { second, peak, loudness, isQuiet: loudness < this.quietDb, sent, lost, missed: this.past.missed, behindS } });
   }
 
   /** @param {string} kind @param {any} value */
   tell(kind, value) {
-    if (kind === "ready") this.about = value;
-    if (kind === "lost") this.scope.addGap(value);
-    if (kind === "scores") this.scored(value);
-    else if (kind === "event") {
+    if (kind === 'ready') this.about = value;
+    if (kind === 'lost') this.scope.addGap(value);
+    if (kind === 'scores') this.scored(value);
+    else if (kind === 'event') {
       const at = this.past.timeOf(value.start);
-      this.scope.add({ start: value.start, end: value.end, label: value.label, isFinal: true });
+      if (value.score >= this.threshold) this.scope.add({ start: value.start, end: value.end, label: value.label, isFinal: true });
       postMessage({ kind, value: { ...value, at, isQuiet: this.past.loudness(value.start, value.end) < this.quietDb } });
     } else postMessage({ kind, value });
   }
 
   /** @param {any} scores */
   scored(scores) {
-    const { start, end } = scores;
-    const answeredAt = Date.now();
-    const isQuiet = this.past.loudness(start, end) < this.quietDb;
+    const { start, end } = scores, { hop, context = 0 } = this.about;
+    const answeredAt = Date.now(), isQuiet = this.past.loudness(start, end) < this.quietDb;
     const best = Math.max(...scores.scores);
-    let label = scores.is_unknown ? null : this.about.labels[scores.scores.indexOf(best)];
-    if (best < this.threshold || (!this.threshold && scores.label === null)) label = null;
+    const label = scores.is_unknown || best < this.threshold ? null : scores.label;
+    const shown = isQuiet ? null : scores.is_unknown ? '' : label;
     const middle = (start + end) / 2;
-    const half = this.about.hop / 2;
-    const shown = isQuiet ? null : scores.is_unknown ? "" : label;
-    if (shown !== null) this.scope.add({ start: middle - half, end: middle + half, label: shown, isFinal: false });
-    postMessage({ kind: "scores", value: { ...scores, label, best, isQuiet, capturedAt: this.past.timeOf(end), answeredAt } });
+    if (shown !== null) this.scope.add({ start: middle - hop / 2, end: middle + hop / 2, label: shown, isFinal: false });
+    const capturedAt = this.past.timeOf(end), neededAt = this.past.timeOf(end + context);
+    postMessage({ kind: 'scores', value: { ...scores, label, best, isQuiet, capturedAt, neededAt, answeredAt } });
   }
 
   /** Draw as often as the screen shows, and twice a second where motion is unwelcome. */
@@ -155,7 +154,7 @@ class Listening {
       }
       this.next();
     };
-    if (typeof requestAnimationFrame === "function") requestAnimationFrame(draw);
+    if (typeof requestAnimationFrame === 'function') requestAnimationFrame(draw);
     else setTimeout(draw, 33);
   }
 
@@ -169,25 +168,25 @@ class Listening {
 let listening = null;
 
 onmessage = ({ data }) => {
-  if (data.do === "start") {
+  if (data.do === 'start') {
     listening = new Listening(data);
     return;
   }
   if (!listening) return;
   const { scope, link, past } = listening;
-  if (data.do === "look") scope.setLook(data.look);
-  else if (data.do === "size") scope.setSize(data.picture, data.tracks);
-  else if (data.do === "lanes") scope.lanes = data.lanes;
-  else if (data.do === "borders") {
+  if (data.do === 'look') scope.setLook(data.look);
+  else if (data.do === 'size') scope.setSize(data.picture, data.tracks);
+  else if (data.do === 'lanes') scope.lanes = data.lanes;
+  else if (data.do === 'borders') {
     listening.threshold = data.threshold;
     listening.quietDb = data.quietDb;
-  } else if (data.do === "pause") link.close();
-  else if (data.do === "resume") link.open();
-  else if (data.do === "retry") {
+  } else if (data.do === 'pause') link.close();
+  else if (data.do === 'resume') link.open();
+  else if (data.do === 'retry') {
     link.tries = 0;
     link.restart();
-  } else if (data.do === "cut") postMessage({ kind: "cut", value: { id: data.id, rate: past.rate, samples: past.cut(data.start, data.end) } });
-  else if (data.do === "stop") {
+  } else if (data.do === 'cut') postMessage({ kind: 'cut', value: { id: data.id, rate: past.rate, samples: past.cut(data.start, data.end) } });
+  else if (data.do === 'stop') {
     listening.close();
     listening = null;
   }

@@ -20,10 +20,11 @@ class Capture extends AudioWorkletProcessor {
     this.filled = 0;
     this.number = 0;
     this.isOver = false;
-    this.port.onmessage = ({ data }) => {
+    this.port.addEventListener('message', ({ data }) => {
       if (data.port) this.out = data.port;
       if (data.isOver) this.isOver = true;
-    };
+    });
+    this.port.start();
   }
 
   /**
@@ -54,4 +55,4 @@ class Capture extends AudioWorkletProcessor {
   }
 }
 
-registerProcessor("capture", Capture);
+registerProcessor('capture', Capture);
