@@ -228,7 +228,7 @@ function drawBar(context, bar, lane, x, y, w, h) {
   shape.roundRect(x, y + inset, w, h - 2 * inset, 3);
   if (!lane.isUnknown) {
     context.fillStyle = lane.colour;
-    context.fill(shape);
+    context.fill(shape, 'nonzero');
     return;
   }
   context.save();

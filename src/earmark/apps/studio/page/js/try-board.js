@@ -6,7 +6,7 @@ import { button, chip, inkOf, label, placeOf, scoreRows } from './parts.js';
 import { TRY } from './texts.js';
 
 /** @typedef {import('./live-scope.js').Lane} Lane */
-/** @typedef {import('./screens/try.js').Model} Model */
+/** @typedef {import('./models.js').Model} Model */
 /** @typedef {'ready'|'asking'|'on'|'paused'|'gone'|'no'} Phase */
 /** @typedef {{labels: string[], scores: number[], label: string|null, is_unknown: boolean, isQuiet: boolean}} Scores */
 /**
@@ -86,7 +86,7 @@ export class Board {
 
   /** @param {Model|undefined} model */
   setModel(model) {
-    this.chip.replaceChildren(...(model ? [chip(model.verdict.word)] : []));
+    this.chip.replaceChildren(...(model?.verdict ? [chip(model.verdict.word)] : []));
     this.lanes = (model?.labels ?? []).slice(0, MOST_LANES);
     this.hasUnknown = model?.has_unknown ?? false;
     this.showLanes();

@@ -10,7 +10,7 @@ import { copyText, csv } from './save.js';
 import { TRY } from './texts.js';
 
 /** @typedef {import('./types.js').Clip} Clip */
-/** @typedef {import('./screens/try.js').Model} Model */
+/** @typedef {import('./models.js').Model} Model */
 /** @typedef {{label: string|null, labels: string[], answer?: string, score?: number, scores?: number[], seconds: number, is_unknown?: boolean, known_score?: number, events?: {start: number, end: number, label: string, score: number}[], warnings?: string[]}} Answer */
 /** @typedef {{name: string, clip?: Clip, file?: File, sound?: AudioBuffer|null}} Subject */
 

@@ -7,7 +7,7 @@ import { TRY } from './texts.js';
 import { Board, MOST_LANES, QUIET_DB } from './try-board.js';
 import { Heard } from './try-heard.js';
 
-/** @typedef {import('./screens/try.js').Model} Model */
+/** @typedef {import('./models.js').Model} Model */
 /** @typedef {import('./try-board.js').Phase} Phase */
 
 const DELAYS = 120; // the latest that are looked at

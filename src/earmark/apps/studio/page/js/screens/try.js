@@ -2,22 +2,15 @@
 
 import { get } from '../api.js';
 import { h, put } from '../dom.js';
+import { choose, rowsOf, usual } from '../models.js';
 import { button, empty, head, trouble } from '../parts.js';
 import { COMMON, TRY } from '../texts.js';
 import { FileView } from '../try-file.js';
 import { LiveView } from '../try-live.js';
 
-/** @typedef {{name: string, labels: string[], verdict: {word: 'use'|'care'|'worthless', sentences: string[]}, is_detector: boolean, has_unknown: boolean}} Model */
+/** @typedef {import('../models.js').Model} Model */
 
 export const title = COMMON.screens.try;
-export const states = ['file'];
-const CHOSEN = 'earmark try';
-
-/** The classifier that was used last, or the newest. @param {Model[]} models */
-function usual(models) {
-  const last = sessionStorage.getItem(CHOSEN);
-  return models.some(({ name }) => name === last) ? /** @type {string} */ (last) : models[0].name;
-}
 
 /** @param {HTMLElement} box @param {string} state @param {import('../types.js').Frame} frame @returns {import('../types.js').Made} */
 export function render(box, state, frame) {
@@ -29,7 +22,7 @@ export function render(box, state, frame) {
     /** @type {Model[]} */
     let models;
     try {
-      models = await get('/api/models');
+      models = rowsOf(await get('/api/models'), 'models').filter(({ error }) => !error);
     } catch (error) {
       box.replaceChildren(head(title, TRY.lede), trouble('error', TRY.noModels, /** @type {Error} */ (error).message, button(COMMON.retry, { onclick: show })));
       return;
@@ -44,7 +37,7 @@ export function render(box, state, frame) {
   };
   /** @param {Model[]} models */
   const begin = (models) => {
-    const name = usual(models), onmodel = (/** @type {string} */ chosen) => { sessionStorage.setItem(CHOSEN, chosen); tell(chosen); };
+    const { name } = usual(models), onmodel = (/** @type {string} */ chosen) => { choose(chosen); tell(chosen); };
     const tell = (/** @type {string} */ chosen) => frame.command({ kind: isFile ? (models.find((model) => model.name === chosen)?.is_detector ? 'detect' : 'predict') : 'stream', choices: { model: chosen } });
     tell(name);
     box.replaceChildren();
