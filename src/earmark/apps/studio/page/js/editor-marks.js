@@ -11,8 +11,6 @@ import { EDITOR } from './texts.js';
  *   play: () => void, ends: (start: string, end: string) => void}} Acts
  */
 
-const MOST_LANES = 9;
-
 export class Marks {
   /** @param {Acts} acts */
   constructor(acts) {
@@ -41,8 +39,9 @@ export class Marks {
 
   /** @param {Clip[]} regions @param {number} from @param {number} length @param {string|null} chosen */
   showLanes(regions, from, length, chosen) {
-    const inView = regions.filter(({ start, end }) => (end ?? Infinity) > from && (start ?? 0) < from + length), names = state().classes.map(({ name }) => name).slice(0, MOST_LANES);
-    for (const { label } of inView) if (label && !names.includes(label)) names.push(label);
+    const inView = regions.filter(({ start, end }) => (end ?? Infinity) > from && (start ?? 0) < from + length), seen = new Set(inView.map((clip) => clip.label)).add(this.brush);
+    const names = state().classes.map(({ name }) => name).filter((name) => seen.delete(name));
+    for (const name of seen) if (name) names.push(name);
     const hasNone = inView.some(({ label }) => !label);
     this.lanes.replaceChildren(...[...names, ...(hasNone ? ['unknown'] : [])].map((name) => h('div.lane', label(name), h('div.lane-line', inView.filter((clip) => (clip.label ?? 'unknown') === name).map(({ id, start, end }) =>
       h('span', { class: `bar ${inkOf(name)}`, 'data-chosen': id === chosen, style: { '--x': Math.max(0, (start ?? 0) - from) / length, '--w': (Math.min(from + length, end ?? Infinity) - Math.max(from, start ?? 0)) / length }, onclick: () => this.acts.choose(id) }))))));

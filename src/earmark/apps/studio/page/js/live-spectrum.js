@@ -2,6 +2,7 @@
 
 const WINDOW_S = 0.04;
 const FLOOR_DB = -100;
+const RANGE = 140; // of level bytes, from silence to the loudest: 55 dB
 const TOP_HZ = 16_000; // microphones seldom hear more
 
 /** @param {number} hertz */
@@ -138,19 +139,19 @@ export class Spectrum {
 /** Blackness of a level byte of `column`, 0 to 255, for sound whose loudest is `loudest`. */
 export class Gain {
   constructor() {
-    this.loudest = 130; // a byte; about -50 dB
+    this.loudest = RANGE;
   }
 
   /** Follow the sound: up at once, down by a few dB a minute. @param {Uint8Array} levels */
   follow(levels) {
     let most = 0;
     for (const level of levels) if (level > most) most = level;
-    this.loudest = Math.max(130, most, this.loudest - 0.004);
+    this.loudest = Math.max(RANGE, most, this.loudest - 0.004);
   }
 
   /** @param {number} level */
   shade(level) {
-    const x = (level - this.loudest + 150) / 150;
+    const x = (level - this.loudest + RANGE) / RANGE;
     return x <= 0 ? 0 : x >= 1 ? 255 : Math.round(255 * x ** 1.5);
   }
 }

@@ -72,8 +72,8 @@ export class Board {
       h('p.how', TRY.thresholdHow));
     this.scope = h('div.scope', this.gutter, this.pictures);
     this.live = h('section.live-box', { 'aria-label': TRY.liveName },
-      h('div.live-head', h('span.on-air', h('i'), this.signText), h('label', h('span', TRY.with), this.models), this.chip, h('label', h('span', TRY.through), this.devices), this.delay), this.scope);
-    this.answers = h('section', this.now, this.aloud, this.barsBox, ranges);
+      h('div.live-head', h('span.on-air', h('i'), this.signText), h('label', h('span', TRY.with), this.models), this.chip, h('label', h('span', TRY.through), this.devices), this.delay), this.now, this.aloud, this.scope);
+    this.answers = h('section', this.barsBox, ranges);
     this.newPictures();
   }
 
@@ -132,7 +132,7 @@ export class Board {
   showPhase(phase, isQuiet) {
     const isOn = phase === 'on' || phase === 'gone' || phase === 'paused';
     this.live.dataset.phase = phase;
-    this.start.hidden = isOn || phase === 'asking';
+    this.start.hidden = phase !== 'ready';
     this.pause.hidden = !isOn;
     this.pause.replaceChildren(icon(phase === 'paused' ? 'play' : 'pause'), h('span', phase === 'paused' ? TRY.goOn : TRY.pause), h('kbd', { 'aria-hidden': 'true' }, 'Space'));
     this.showSign(phase, isQuiet);

@@ -71,7 +71,7 @@ class Exporting {
     return h('section.way', { 'aria-label': name, 'data-way': way, 'data-state': job?.state ?? '', onfocusin: () => this.showCommand(way) },
       h('h2', name),
       h('p.file', h('code', { title: file }, way === 'push' ? EXPORT.hub : file + (way === 'web' ? '/' : '')), h('span.num', way === 'file' ? bytes(this.model.bytes) : found ? bytes(found.bytes) : '')),
-      h('div.more', h('p', what), way === 'push' ? this.fields() : h('p.how', isImpossible ? EXPORT.noWeb : more)),
+      h('div.way-text', h('p', what), way === 'push' ? this.fields() : h('p.how', isImpossible ? EXPORT.noWeb : more)),
       h('div', { role: 'status' }, this.checkLine(way, job, found)),
       h('div.row', this.acts(way, job, found, isRunning, isImpossible)));
   }
@@ -109,7 +109,7 @@ class Exporting {
   /** @param {Way} way @param {Job|undefined} job @param {Exported|undefined} found @param {boolean} isRunning @param {boolean} isImpossible */
   acts(way, job, found, isRunning, isImpossible) {
     const name = EXPORT.ways[way].name;
-    if (way === 'file') return [button(EXPORT.save, { sign: 'save', go: `/api/models/${encodeURIComponent(this.model.name)}/file`, download: FILES.file(this.model.name), 'data-act': 'save file' })];
+    if (way === 'file') return [button(EXPORT.save, { sign: 'save', primary: true, go: `/api/models/${encodeURIComponent(this.model.name)}/file`, download: FILES.file(this.model.name), 'data-act': 'save file' })];
     if (isRunning && job) return [button(EXPORT.stop, { sign: 'stop', 'data-act': `stop ${way}`, 'aria-label': EXPORT.stopWhat(name), onclick: () => this.stop(job) })];
     const hasFailed = job?.state === 'failed';
     if (way === 'push') return [button(hasFailed ? EXPORT.again : EXPORT.publish, { sign: 'upload', 'data-act': 'make push', onclick: () => this.publish() })];
