@@ -63,7 +63,7 @@ export class RegionTable {
   row({ id, start, end, label: name }, k) {
     const a = start ?? 0, b = end ?? a, words = EDITOR.region(name ?? EDITOR.noClass, clock(a, 1));
     return h('div.region-row', { role: 'row', 'aria-rowindex': k + 2, 'aria-selected': String(id === this.chosen), style: { '--i': k } },
-      h('span', { role: 'cell' }, h('button.go-to', { type: 'button', 'data-of': `go ${id}`, 'aria-label': words, onclick: () => this.acts.choose(id) }, label(name ?? 'unknown'))),
+      h('span', { role: 'cell' }, h('button.go-to', { type: 'button', 'data-of': `go ${id}`, title: words, onclick: () => this.acts.choose(id) }, label(name ?? 'unknown'))),
       h('span.n', { role: 'cell' }, clock(a, 2)), h('span.n', { role: 'cell' }, clock(b, 2)), h('span.n', { role: 'cell' }, number(b - a, 2)),
       h('span', { role: 'cell' }, h('button.icon-button', { type: 'button', 'data-of': `no ${id}`, 'aria-label': EDITOR.removeOf(words), onclick: () => this.acts.remove(id) }, icon('bin'))));
   }

@@ -94,7 +94,7 @@ export class Heard {
   showRate() {
     const n = this.shown.length + this.dropped, ms = this.heardMs + (this.since ? Date.now() - this.since : 0), hours = ms / 3_600_000;
     const isEarly = ms < 60_000, [low, high] = limits(n).map((x) => x / hours);
-    const words = !ms ? '' : isEarly ? TRY.soFar(n, seconds(Math.round(ms / 1000))) : TRY.perHour(n / hours, low, high, seconds(Math.round(ms / 60_000) * 60));
+    const words = !ms ? '' : isEarly ? TRY.soFar(n, Math.round(ms / 1000)) : TRY.perHour(n / hours, low, high, seconds(Math.round(ms / 60_000) * 60));
     if (this.rate.textContent !== words) this.rate.textContent = words;
     this.none.textContent = n ? TRY.heardHow : ms ? TRY.nothingYet : TRY.heardFirst;
     this.save.hidden = this.again.hidden = !n;

@@ -114,7 +114,7 @@ class Exporting {
     const hasFailed = job?.state === 'failed';
     if (way === 'push') return [button(hasFailed ? EXPORT.again : EXPORT.publish, { sign: 'upload', 'data-act': 'make push', onclick: () => this.publish() })];
     const make = isImpossible ? null : button(found ? EXPORT.anew : hasFailed ? EXPORT.again : EXPORT.make, { quiet: Boolean(found), 'data-act': `make ${way}`, 'aria-label': `${found ? EXPORT.anew : EXPORT.make}: ${name}`, onclick: () => this.start('export', { model: this.model.name, to: way }) });
-    const save = found ? button(way === 'web' ? EXPORT.saveZip : EXPORT.save, { sign: 'save', go: `/api/exports/${encodeURIComponent(found.name)}`, download: way === 'web' ? `${found.name}.zip` : found.name, 'data-act': `save ${way}`, 'aria-label': `${EXPORT.save}: ${name}` }) : null;
+    const save = found ? button(way === 'web' ? EXPORT.saveZip : EXPORT.save, { sign: 'save', go: `/api/exports/${encodeURIComponent(found.name)}`, download: way === 'web' ? `${found.name}.zip` : found.name, 'data-act': `save ${way}`, 'aria-label': `${way === 'web' ? EXPORT.saveZip : EXPORT.save}: ${name}` }) : null;
     return [save, make];
   }
 
