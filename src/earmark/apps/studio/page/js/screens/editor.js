@@ -78,7 +78,7 @@ class Editor {
       h('div.stage-row', h('div.stage-side', h('span', EDITOR.side[0]), h('span', EDITOR.side[1])), this.stage.box), this.marks.lanes,
       h('div.transport', this.playing, this.time, h('label', h('span', EDITOR.speed), this.speed)),
       this.marks.brushes, this.marks.chosen,
-      h('p.how#editor-how', EDITOR.how),
+      h('p.how#editor-how', EDITOR.how), h('details.keys-of', h('summary', EDITOR.keysTitle), h('table.keys', h('tbody', EDITOR.keys.map(([keys, what]) => h('tr', h('th', { scope: 'row' }, keys.map((key) => h('kbd', key))), h('td', what)))))),
       h('div.regions-head', this.count), this.table.scroll));
   }
 
