@@ -110,7 +110,7 @@ export class Stage {
   show(from, length) {
     const isZoom = length !== this.length;
     this.length = Math.min(length, this.seconds);
-    this.from = Math.max(0, Math.min(this.seconds - this.length, from));
+    this.from = Math.round(1000 * Math.max(0, Math.min(this.seconds - this.length, from))) / 1000;
     this.box.classList.add('moving');
     this.pause();
     if (isZoom) this.layer?.clearRegions();

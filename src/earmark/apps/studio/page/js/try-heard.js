@@ -12,6 +12,7 @@ import { TRY } from './texts.js';
 const MOST = 1000; // events that are remembered
 const SHOWN = 40;
 const MARGIN_S = 0.25; // around an event that is played or kept
+const PIECE_BYTES = 1_000_000; // that the server takes at once
 const LEAST_S = 1.2; // of a clip that is kept
 const clock = new Intl.DateTimeFormat(navigator.language, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
 
@@ -141,7 +142,7 @@ export class Heard {
     try {
       const id = await beginUpload({ kind: 'pcm', name: TRY.keptName(new Date(event.at)), bytes: samples.byteLength, rate_hz: rate });
       const bytes = /** @type {ArrayBuffer} */ (samples.buffer);
-      for (let offset = 0; offset < bytes.byteLength;) offset = await appendUpload(id, offset, bytes.slice(offset, offset + (1 << 20)));
+      for (let offset = 0; offset < bytes.byteLength;) offset = await appendUpload(id, offset, bytes.slice(offset, offset + PIECE_BYTES));
       await finishUpload(id);
       box.replaceChildren(icon('check'));
       say(TRY.kept1);

@@ -152,12 +152,18 @@ class Editor {
 
   /** @param {Clip[]} regions */
   takeRegions(regions) {
-    const whole = regions.find(({ start, end }) => start === null && end === null);
+    const before = this.chosenClip, whole = regions.find(({ start, end }) => start === null && end === null);
     this.regions = regions.filter(({ start, end }) => start !== null || end !== null).toSorted((a, b) => (a.start ?? 0) - (b.start ?? 0));
     this.note.hidden = !whole?.label;
     this.note.replaceChildren(icon('note'), h('span', EDITOR.wholeLabel(whole?.label ?? '')));
-    if (this.chosen && !this.chosenClip) this.chosen = null;
+    if (this.chosen && !this.chosenClip) this.chosen = this.heirOf(before);
     this.showRegions();
+  }
+
+  /** The region that took the place of another, as an undo leaves it. @param {Clip|null} old @returns {string|null} */
+  heirOf(old) {
+    const near = old ? this.regions.filter(({ start, end }) => (start ?? 0) < (old.end ?? Infinity) && (end ?? Infinity) > (old.start ?? 0)) : [];
+    return near.length === 1 ? near[0].id : null;
   }
 
   showRegions() {

@@ -8,7 +8,7 @@ import { copyText } from '../save.js';
 import { COMMON, EXPORT } from '../texts.js';
 import { choose, rowsOf, usual } from '../models.js';
 
-/** @typedef {import('../types.js').Job} Job */
+/** @typedef {import('../types.js').Job & {is_waiting?: boolean}} Job */
 /** @typedef {import('../models.js').Model} Model */
 /** @typedef {{name: string, bytes: number, made_at: number|string}} Exported */
 /** @typedef {'file'|'onnx'|'onnx16'|'web'|'push'} Way */
@@ -79,7 +79,7 @@ class Exporting {
   /** What is known of the result: that it is checked, that it runs, or why there is none. @param {Way} way @param {Job|undefined} job @param {Exported|undefined} found */
   checkLine(way, job, found) {
     if (way === 'file') return line('', 'check', EXPORT.fileCheck);
-    if (job?.state === 'running') return h('div', h('progress', { 'aria-label': EXPORT.making }), h('p.how', way === 'push' ? EXPORT.pushing : EXPORT.making));
+    if (job?.state === 'running') return h('div', h('progress', { 'aria-label': EXPORT.making }), h('p.how', job.is_waiting ? EXPORT.waiting : way === 'push' ? EXPORT.pushing : EXPORT.making));
     if (job?.state === 'failed') return line('bad', 'error', job.error ?? EXPORT.failed);
     if (job?.state === 'stopped') return line('warn', 'warn', EXPORT.stopped);
     const result = job && this.resultOf(job);
