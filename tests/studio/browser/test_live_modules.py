@@ -22,14 +22,22 @@ SOCKET = """
       send(data) { this.sent.push(data); }
       close() { this.readyState = 3; this.dispatchEvent(new Event('close')); }
       open() { this.readyState = 1; this.dispatchEvent(new Event('open')); }
-      say(value) { this.dispatchEvent(new MessageEvent('message', { data: JSON.stringify(value) })); }
+      say(value) {
+        const data = JSON.stringify(value);
+        this.dispatchEvent(new MessageEvent('message', { data }));
+      }
     };
     window.told = [];
     window.begin = async () => {
       const { Link } = await import('./live-link.js');
       const link = new Link('ws://x/?model=a', 1000, (kind, value) => told.push([kind, value]));
-      const block = (number) => ({ number, first: 100 * number, at: 0, samples: new Int16Array(100).fill(number) });
-      return { link, take: (from, to) => { for (let k = from; k < to; k++) link.take(block(k)); } };
+      const take = (from, to) => {
+        for (let k = from; k < to; k++) {
+          const samples = new Int16Array(100).fill(k);
+          link.take({ number: k, first: 100 * k, at: 0, samples });
+        }
+      };
+      return { link, take };
     };
     window.numbers = (socket) => socket.sent.map((data) => new Int16Array(data)[0]);
     null;
@@ -59,15 +67,19 @@ def page(launch):
 def test_a_tone_is_in_its_row_however_the_sound_comes(page):
     rows = page.evaluate("""async () => {
       const { Spectrum, shareOf, topOf } = await import('./live-spectrum.js');
-      const tone = Float32Array.from({ length: 48_000 }, (_, k) => 32767 * Math.sin(2 * Math.PI * 1000 * k / 48_000));
+      const length = 48_000, per = 2 * Math.PI * 1000 / length;
+      const tone = Float32Array.from({ length }, (_, k) => 32767 * Math.sin(per * k));
       const columns = (size) => {
         const made = [], spectrum = new Spectrum(48_000, 192, 0.0125);
-        for (let k = 0; k < tone.length; k += size) spectrum.feed(tone.subarray(k, k + size), 32_768, (levels) => made.push([...levels]));
+        for (let k = 0; k < length; k += size) {
+          spectrum.feed(tone.subarray(k, k + size), 32_768, (column) => made.push([...column]));
+        }
         return made;
       };
       const [whole, small] = [columns(48_000), columns(997)], last = whole.at(-1);
-      return { count: whole.length, equal: JSON.stringify(whole) === JSON.stringify(small), loudest: Math.max(...last),
-        share: 1 - (last.indexOf(Math.max(...last)) + 0.5) / 192, wanted: shareOf(1000, topOf(48_000)) };
+      const loudest = Math.max(...last), share = 1 - (last.indexOf(loudest) + 0.5) / 192;
+      const equal = JSON.stringify(whole) === JSON.stringify(small);
+      return { count: whole.length, equal, loudest, share, wanted: shareOf(1000, topOf(length)) };
     }""")
     assert rows["count"] == 80 and rows["equal"]
     assert rows["loudest"] >= 250  # full scale is 255, and the tone lies between two bins
@@ -78,7 +90,10 @@ def test_silence_is_white(page):
     shades = page.evaluate("""async () => {
       const { Gain, Spectrum } = await import('./live-spectrum.js');
       const gain = new Gain(), spectrum = new Spectrum(16_000, 64, 0.0125), shades = new Set();
-      spectrum.feed(new Int16Array(16_000), 32_768, (levels) => { gain.follow(levels); for (const x of levels) shades.add(gain.shade(x)); });
+      spectrum.feed(new Int16Array(16_000), 32_768, (levels) => {
+        gain.follow(levels);
+        for (const x of levels) shades.add(gain.shade(x));
+      });
       return [...shades];
     }""")
     assert shades == [0]
@@ -93,7 +108,8 @@ def test_sound_from_before_the_connection_is_sent_and_answers_have_its_times(pag
       sockets[0].open();
       take(6, 8);
       sockets[0].say({ type: 'scores', start: 0.1, end: 0.2, scores: [1] });
-      return { numbers: numbers(sockets[0]), told, lost: link.lost, sent: link.sent, address: sockets[0].address };
+      const { lost, sent } = link, [{ address }] = sockets;
+      return { numbers: numbers(sockets[0]), told, lost, sent, address };
     }""")
     assert result["numbers"] == [3, 4, 5, 6, 7]
     assert result["sent"] == 5 and result["lost"] == 0
@@ -115,7 +131,8 @@ def test_a_short_outage_loses_nothing_and_a_long_one_says_what_is_lost(page):
       link.open();
       sockets[1].open();
       sockets[1].say({ type: 'event', start: 1, end: 2, label: 'a' });
-      return { gone, numbers: numbers(sockets[1]), event: told.at(-1)[1], lost: link.lost, gaps: told.filter(([kind]) => kind === 'lost').map(([, { start }]) => start) };
+      const gaps = told.filter(([kind]) => kind === 'lost').map(([, { start }]) => start);
+      return { gone, gaps, numbers: numbers(sockets[1]), event: told.at(-1)[1], lost: link.lost };
     }""")
     assert result["gone"][0] == "gone" and result["gone"][1]["pause"] == 0.5
     assert result["lost"] == 10 and result["gaps"][0] == pytest.approx(0.5)
@@ -146,6 +163,7 @@ def test_a_stream_that_is_ended_sends_nothing_more(page):
       take(0, 1);
       link.close();
       take(1, 4);
-      return { last: sockets[0].sent.at(-1), count: sockets[0].sent.length, waiting: link.waiting.length };
+      const [{ sent }] = sockets;
+      return { last: sent.at(-1), count: sent.length, waiting: link.waiting.length };
     }""")
     assert sent == {"last": '{"type":"end"}', "count": 2, "waiting": 0}
