@@ -1,13 +1,15 @@
 /** All hours of a recording in one strip: what is where, and which section is shown. */
 
-import { clock, h } from './dom.js';
-import { bitmap, keep, paint, picture, token } from './draw.js';
+import { ask, query } from './api.js';
+import { clock, h, percent } from './dom.js';
+import { bitmap, keep, paint, token } from './draw.js';
 import { inkOf } from './parts.js';
 import { EDITOR } from './texts.js';
 
 /** @typedef {import('./types.js').Clip} Clip */
 /** @typedef {import('./types.js').Picture} Picture */
 
+const AGAIN_MS = 2000; // until a sketch is asked for again
 const COLUMNS = 1024;
 const ROWS = 40;
 const MARKS = 10; // pixels below the picture, for regions
@@ -32,19 +34,33 @@ export class Overview {
     this.box = h('div.overview', { role: 'slider', tabindex: '0', 'aria-label': EDITOR.overview, 'aria-valuemin': 0, 'aria-valuemax': Math.round(seconds), onkeydown: (event) => this.press(event), onpointerdown: (event) => this.grab(event), onpointermove: (event) => { if (this.box.hasPointerCapture(event.pointerId)) this.drag(event); } }, this.canvas, this.view, this.hours);
     this.sizes = new ResizeObserver(() => this.showHours());
     this.aborter = new AbortController();
+    this.timer = 0;
   }
 
   open() {
     keep(this.canvas, (context, w, ht) => this.draw(context, w, ht));
     this.sizes.observe(this.box);
-    picture(this.id, { columns: COLUMNS, rows: ROWS, signal: this.aborter.signal }).then((made) => {
-      this.picture = made;
-      this.note.hidden = true;
+    this.load();
+  }
+
+  /** Fetch the picture; of a long recording it is a sketch until the server has gone through it. */
+  async load() {
+    const { signal } = this.aborter;
+    try {
+      const answer = await ask(`/api/sounds/${this.id}/picture${query({ columns: COLUMNS, rows: ROWS })}`, { signal, cache: 'no-store' });
+      const of = (/** @type {string} */ name) => Number(answer.headers.get(name)), share = Number(answer.headers.get('X-Share') ?? 1);
+      this.picture = { levels: new Uint8Array(await answer.arrayBuffer()), columns: of('X-Columns'), rows: of('X-Rows'), seconds: of('X-Seconds'), topHz: of('X-Top-Hz'), start: 0 };
+      this.note.hidden = share >= 1;
+      this.note.textContent = EDITOR.scanned(percent(share));
       paint(this.canvas);
-    }, (error) => { if (!this.aborter.signal.aborted) this.note.textContent = error.message; });
+      if (share < 1) this.timer = setTimeout(() => this.load(), AGAIN_MS);
+    } catch (error) {
+      if (!signal.aborted) this.note.textContent = /** @type {Error} */ (error).message;
+    }
   }
 
   close() {
+    clearTimeout(this.timer);
     this.aborter.abort();
     this.sizes.disconnect();
   }
