@@ -224,13 +224,15 @@ export class Scope {
  */
 function drawBar(context, bar, lane, x, y, w, h) {
   const inset = bar.isFinal || lane.isUnknown ? 0 : Math.round(h / 3);
-  const shape = new Path2D();
-  shape.roundRect(x, y + inset, w, h - 2 * inset, 3);
   if (!lane.isUnknown) {
+    context.beginPath();
+    context.roundRect(x, y + inset, w, h - 2 * inset, 3);
     context.fillStyle = lane.colour;
-    context.fill(shape, 'nonzero');
+    context.fill();
     return;
   }
+  const shape = new Path2D();
+  shape.roundRect(x, y, w, h, 3);
   context.save();
   context.clip(shape);
   context.strokeStyle = lane.colour;
