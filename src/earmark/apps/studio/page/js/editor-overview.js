@@ -16,8 +16,8 @@ const MARKS = 10; // pixels below the picture, for regions
 const STEPS_S = [10, 30, 60, 300, 600, 1800, 3600, 7200];
 
 export class Overview {
-  /** @param {string} id @param {number} seconds @param {(from: number) => void} go takes the start of a section */
-  constructor(id, seconds, go) {
+  /** @param {string} id @param {number} seconds @param {(from: number) => void} go takes the start of a section @param {() => void} left called when the mouse has let go of the strip */
+  constructor(id, seconds, go, left) {
     this.id = id;
     this.seconds = seconds;
     this.go = go;
@@ -31,7 +31,7 @@ export class Overview {
     this.view = h('span.view', { 'aria-hidden': 'true' });
     this.hours = h('div.hours', { 'aria-hidden': 'true' });
     this.note = h('p.how', { role: 'status' }, EDITOR.lookingThrough);
-    this.box = h('div.overview', { role: 'slider', tabindex: '0', 'aria-label': EDITOR.overview, 'aria-valuemin': 0, 'aria-valuemax': Math.round(seconds), onkeydown: (event) => this.press(event), onpointerdown: (event) => this.grab(event), onpointermove: (event) => { if (this.box.hasPointerCapture(event.pointerId)) this.drag(event); } }, this.canvas, this.view, this.hours);
+    this.box = h('div.overview', { role: 'slider', tabindex: '0', 'aria-label': EDITOR.overview, 'aria-valuemin': 0, 'aria-valuemax': Math.round(seconds), onkeydown: (event) => this.press(event), onpointerdown: (event) => this.grab(event), onpointerup: left, onpointermove: (event) => { if (this.box.hasPointerCapture(event.pointerId)) this.drag(event); } }, this.canvas, this.view, this.hours);
     this.sizes = new ResizeObserver(() => this.showHours());
     this.aborter = new AbortController();
     this.timer = 0;

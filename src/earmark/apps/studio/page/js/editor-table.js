@@ -30,7 +30,7 @@ export class RegionTable {
     const isNew = chosen !== this.chosen;
     this.regions = regions;
     this.chosen = chosen;
-    this.rows.style.setProperty('--n', String(regions.length));
+    this.scroll.style.setProperty('--n', String(regions.length));
     this.scroll.setAttribute('aria-rowcount', String(regions.length + 1));
     if (isNew && chosen) this.bring(regions.findIndex(({ id }) => id === chosen));
     this.first = -1;

@@ -44,7 +44,7 @@ class Editor {
     this.timer = 0;
     /** @type {Clip|null} */
     this.moving = null;
-    this.overview = new Overview(recording.id, recording.seconds, (from) => this.show(from));
+    this.overview = new Overview(recording.id, recording.seconds, (from) => this.show(from), () => this.stage.box.focus({ preventScroll: true }));
     this.stage = new Stage(recording.id, recording.seconds, {
       create: (start, end) => this.create(start, end), change: (id, start, end) => this.move(id, start, end), choose: (id) => this.choose(id, false),
       time: () => this.showTime(), playing: (isOn) => this.showPlaying(isOn), finish: () => { if (!this.stage.goOn()) this.showPlaying(false); else this.showSection(); }, fail: (text) => say(text),

@@ -113,7 +113,8 @@ class Exporting {
     if (isRunning && job) return [button(EXPORT.stop, { sign: 'stop', 'data-act': `stop ${way}`, 'aria-label': EXPORT.stopWhat(name), onclick: () => this.stop(job) })];
     const hasFailed = job?.state === 'failed';
     if (way === 'push') return [button(hasFailed ? EXPORT.again : EXPORT.publish, { sign: 'upload', 'data-act': 'make push', onclick: () => this.publish() })];
-    const make = isImpossible ? null : button(found ? EXPORT.anew : hasFailed ? EXPORT.again : EXPORT.make, { quiet: Boolean(found), 'data-act': `make ${way}`, 'aria-label': `${found ? EXPORT.anew : EXPORT.make}: ${name}`, onclick: () => this.start('export', { model: this.model.name, to: way }) });
+    const text = found ? EXPORT.anew : hasFailed ? EXPORT.again : EXPORT.make;
+    const make = isImpossible ? null : button(text, { quiet: Boolean(found), 'data-act': `make ${way}`, 'aria-label': `${text}: ${name}`, onclick: () => this.start('export', { model: this.model.name, to: way }) });
     const save = found ? button(way === 'web' ? EXPORT.saveZip : EXPORT.save, { sign: 'save', go: `/api/exports/${encodeURIComponent(found.name)}`, download: way === 'web' ? `${found.name}.zip` : found.name, 'data-act': `save ${way}`, 'aria-label': `${way === 'web' ? EXPORT.saveZip : EXPORT.save}: ${name}` }) : null;
     return [save, make];
   }
