@@ -1,0 +1,10 @@
+/** Report: what a model is worth. */
+
+import { put } from '../dom.js';
+import { head } from '../parts.js';
+
+/** @param {HTMLElement} box @param {string} _state */
+export function render(box, _state) {
+  put(box, head('Report', 'This screen is being written.'));
+  return {};
+}

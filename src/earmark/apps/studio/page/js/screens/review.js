@@ -1,0 +1,10 @@
+/** Review: labels that look wrong. */
+
+import { put } from '../dom.js';
+import { head } from '../parts.js';
+
+/** @param {HTMLElement} box @param {string} _state */
+export function render(box, _state) {
+  put(box, head('Review', 'This screen is being written.'));
+  return {};
+}

@@ -1,0 +1,10 @@
+/** Train: choices, stages, time left. */
+
+import { put } from '../dom.js';
+import { head } from '../parts.js';
+
+/** @param {HTMLElement} box @param {string} _state */
+export function render(box, _state) {
+  put(box, head('Train', 'This screen is being written.'));
+  return {};
+}
