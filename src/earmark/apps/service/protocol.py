@@ -41,10 +41,13 @@ BEGINS = tuple(b"POST " + path for path in POSTED)
 class Served(Protocol):
     """What the connections of a server need to know of what it serves."""
 
-    settings: Settings
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def hearers(self) -> Hearers: ...
+
     admission: Admission
     metrics: Metrics
-    hearers: Hearers
     log: Log
 
     def check_place(self) -> None:

@@ -82,7 +82,8 @@ class Studio:
 
     async def close(self) -> None:
         """End the processes. Jobs go on; another studio takes them up."""
-        for task in (*self._tasks, *([self._opening] if self._opening else [])):
+        tasks: list[asyncio.Future[Any]] = [*self._tasks]
+        for task in tasks + ([self._opening] if self._opening else []):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         closing = (self.jobs, self.hearers, self.tries, self.sounds)

@@ -21,7 +21,7 @@ from earmark.system.files import open_file, write_whole
 
 MOST_BYTES = 16 * 2**30  # of a file
 MOST_PIECE_S = 30.0
-MOST_OPEN = 500
+MOST_OPEN, MOST_TRIED = 64, 8  # uploads: that are not finished; to be tried, which stay for a while
 FREE_BYTES = 100 * 2**20  # that an upload leaves on the disk
 LEAST_RECOVERED_S = 0.2
 NAME_BYTES, DEPTH = 150, 8  # of a name, and of folders in a dropped folder
@@ -53,8 +53,7 @@ class Uploads:
         if size > MOST_BYTES:
             raise EarmarkError(f"{name} has {size:,} bytes. Copy it into the folder instead.")
         self.place.mkdir(parents=True, exist_ok=True)
-        if len(list(self.place.glob("*.json"))) >= MOST_OPEN:
-            raise EarmarkError("too many uploads are open. Wait until some have ended.")
+        self._check_number()
         self._check_room(size)
         id = secrets.token_hex(8)
         kept = {**about, "name": name, "folder": plain_folder(about.get("folder"))}
@@ -144,6 +143,15 @@ class Uploads:
         head = b"RIFF" + struct.pack("<I", 36 + len(samples)) + b"WAVEfmt " + struct.pack("<I", 16)
         data = b"data" + struct.pack("<I", len(samples))
         write_whole(part, [head, form, data, samples])
+
+    def _check_number(self) -> None:
+        """Forget the oldest recordings that were tried; EarmarkError if too many are open."""
+        tried = [id for id, about in self.left() if about.get("purpose") == "try"]
+        tried.sort(key=lambda id: self._part(id).stat().st_mtime)
+        for id in tried[: -MOST_TRIED + 1]:
+            self.drop(id)
+        if len(list(self.place.glob("*.json"))) >= MOST_OPEN:
+            raise EarmarkError("too many uploads are open. Wait until some have ended.")
 
     def _check_room(self, size: int) -> None:
         if shutil.disk_usage(self.place).free < size + FREE_BYTES:
