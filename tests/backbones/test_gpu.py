@@ -95,7 +95,7 @@ def test_threads_may_ask_one_session(tones):
 
 @pytest.mark.parametrize("name", ["efficientat-mn04", "yamnet"])
 def test_many_clips_are_embedded_by_several_threads(name, tmp_path, monkeypatch):
-    """Several threads at once inside cuDNN ended the process here."""
+    """Threads that took turns on the GPU ended the process here."""
     clips = [Clip(tmp_path / f"{k}.wav") for k in range(64)]
     for k, clip in enumerate(clips):
         soundfile.write(clip.path, sound(2 * 16_000, k), 16_000)
@@ -104,6 +104,59 @@ def test_many_clips_are_embedded_by_several_threads(name, tmp_path, monkeypatch)
         for gpu in (True, False)
     )
     assert np.allclose(on_gpu, on_cpu, atol=1e-2)
+
+
+def test_exact_stays_exact_beside_fast(monkeypatch):
+    """Of networks and programs that allow TF32, none changes what others compute."""
+    on_gpu, on_cpu = (network("vggish", monkeypatch, gpu) for gpu in (True, False))
+    network("vggish", monkeypatch, True, "fast")
+    pieces = cut(on_cpu, sound(seconds(on_cpu, 2.3)))
+    expected = run(on_cpu, *pieces, 8)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch.set_float32_matmul_precision("high")
+    try:
+        got = run(on_gpu, *pieces, 8)
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    for layer, stats in expected.items():
+        assert difference(got[layer], stats) <= 1e-4, layer
+
+
+def test_a_small_memory_takes_longer(monkeypatch):
+    on_gpu = network("vggish", monkeypatch, True)
+    pieces = cut(on_gpu, sound(seconds(on_gpu, 60)))
+    expected = run(on_gpu, *pieces, 1)
+    torch.cuda.empty_cache()
+    most = torch.cuda.memory_reserved() + 300 * 2**20
+    share = most / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(share)
+    try:
+        got = run(on_gpu, *pieces, 64)
+        torch.cuda.set_per_process_memory_fraction(share / 1e4)
+        torch.cuda.empty_cache()
+        with pytest.raises(BackboneError, match="the GPU has not enough memory"):
+            run(on_gpu, *pieces, 64)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    for layer, stats in expected.items():
+        assert difference(got[layer], stats) <= 2e-5, layer
+
+
+def test_export_records_on_the_cpu(tones, tmp_path):
+    pytest.importorskip("onnxruntime")
+    classifier = earmark.train(tones, backbone="speech-embedding", seed=0, compare=False).classifier
+    earmark.export(classifier, tmp_path / "tones.onnx")
+
+
+def test_tags_are_those_of_the_cpu(tones, monkeypatch):
+    path = sorted(tones.rglob("*.wav"))[0]
+    try:
+        on_gpu = earmark.tag(path).scores
+    except BackboneError as error:
+        pytest.skip(f"weights are not at hand: {error}")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert earmark.tag(path).scores == pytest.approx(on_gpu, abs=1e-4)
 
 
 @pytest.mark.parametrize("how", ["full", "lora"])
