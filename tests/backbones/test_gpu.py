@@ -1,4 +1,7 @@
-"""On an NVIDIA GPU every backbone gives what it gives on the CPU; skipped where there is none."""
+"""On an NVIDIA GPU every backbone gives what it gives on the CPU.
+
+EARMARK_TEST_GPU=1 runs these tests. Without it the tests do not see a GPU.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +17,9 @@ from earmark.embeddings.computing import run
 from earmark.errors import BackboneError
 from networks import cut, embedding, seconds, sound, with_random_weights
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs an NVIDIA GPU and EARMARK_TEST_GPU=1"
+)
 
 
 def network(name: str, monkeypatch: pytest.MonkeyPatch, gpu: bool, precision: str = "exact"):

@@ -95,6 +95,19 @@ class Small:
         return {"one": LayerStats(valid.float(), windows.mean(1), windows.var(1))}
 
 
+def test_a_gpu_computes_powers_of_two_of_windows(monkeypatch):
+    """The network stays on the CPU; only what is asked of it is that of a GPU."""
+    windows, valid = np.arange(220, dtype=np.float32).reshape(11, 20), np.full(11, 20)
+    small = Small(99)
+    expected = run(small, windows, valid, 6)["one"]
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, *_, **__: tensor)
+    small.device = CUDA
+    got = run(small, windows, valid, 6)["one"]
+    assert small.sizes == [6, 5, 8, 8]
+    assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
 def test_fewer_windows_at_a_time_if_memory_is_small():
     windows = np.random.default_rng(0).normal(size=(11, 20)).astype(np.float32)
     small, valid = Small(3), np.full(11, 20)

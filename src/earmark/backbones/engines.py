@@ -101,6 +101,7 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
     else:
         backbone.cast("bfloat16" if half and (gpu or _has_bfloat16()) else "float32")
         if gpu:
+            torch.backends.cudnn.allow_tf32 = False  # for callers that do not use `gpu.call_on`
             move(backbone, "cuda")
     backbone.precision = "fast" if half else "float32"
     return backbone

@@ -117,7 +117,7 @@ def _run(
     while done < len(windows):
         rows = slice(done, done + batch)
         try:
-            parts.append(backbone(*_tensors(backbone, windows[rows], valid[rows])))
+            parts.append(_stats(backbone, windows[rows], valid[rows]))
             done += batch
         except torch.OutOfMemoryError:
             if batch == 1:
@@ -136,9 +136,17 @@ def _run_blocks(backbone: Backbone, samples: np.ndarray, block: int) -> dict[str
     return {name: LayerStats(*(column.cpu() for column in s)) for name, s in stats.items()}
 
 
-def _tensors(backbone: Backbone, *arrays: np.ndarray) -> list[torch.Tensor]:
-    """Return arrays as tensors on the network's device."""
-    tensors = [torch.from_numpy(array) for array in arrays]
+def _stats(backbone: Backbone, windows: np.ndarray, valid: np.ndarray) -> dict[str, LayerStats]:
+    """Return the statistics of a batch, on the network's device.
+
+    A GPU computes a power of two of windows, the first one several times: cuDNN takes one to two
+    seconds to prepare the convolutions of a small network for each new number.
+    """
+    tensors = [torch.from_numpy(array) for array in (windows, valid)]
     if backbone.device.type == "cpu":
-        return tensors
-    return [t.pin_memory().to(backbone.device, non_blocking=True) for t in tensors]
+        stats: dict[str, LayerStats] = backbone(*tensors)
+        return stats
+    missing = (1 << (len(windows) - 1).bit_length()) - len(windows)
+    padded = [torch.cat([t, t[:1].expand(missing, *t.shape[1:])]) for t in tensors]
+    on_gpu = [t.pin_memory().to(backbone.device, non_blocking=True) for t in padded]
+    return {name: s.rows(slice(len(windows))) for name, s in backbone(*on_gpu).items()}
