@@ -81,9 +81,13 @@ def test_fast_keeps_the_direction(name, monkeypatch):
 def test_a_classifier_of_the_gpu_answers_alike_on_the_cpu(tones, monkeypatch):
     training = earmark.train(tones, backbone="speech-embedding", seed=0)
     paths = sorted(tones.rglob("*.wav"))
-    on_gpu = training.classifier.predict_proba(paths)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert np.abs(on_gpu - training.classifier.predict_proba(paths)).max() < 1e-3
+    scores = []
+    for gpu in (True, False):  # a session keeps its networks where they are
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        with training.classifier.session() as session:
+            assert session._networks[0].device.type == ("cuda" if gpu else "cpu")
+            scores.append(session.predict_proba(paths))
+    assert np.abs(scores[0] - scores[1]).max() < 1e-3
 
 
 def test_threads_may_ask_one_session(tones):
