@@ -146,7 +146,7 @@ def _zipped(folder: Path, root: str) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[call-overload]
         for name, path in files_below(folder):
-            about = zipfile.ZipInfo(to_utf8(f"{root}/{name}"), _ZIP_TIME)
+            about = zipfile.ZipInfo(str(to_utf8(f"{root}/{name}")), _ZIP_TIME)
             source = open_found(path)
             with archive.open(about, "w", force_zip64=True) as target:
                 for block in _blocks(source):

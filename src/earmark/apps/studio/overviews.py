@@ -86,7 +86,7 @@ class Overview:
     def levels(self, grid: Grid, rows: int) -> Levels:
         """Return the columns of a picture (columns, rows); each shows whole half seconds."""
         froms, ends = self._spans(grid)
-        levels = _reduced(self._records[:, :ROWS], froms, ends, np.maximum)
+        levels: Levels = _reduced(self._records[:, :ROWS], froms, ends, np.maximum)
         return levels if rows == ROWS else _stretched(levels, rows)
 
     def peaks(self, grid: Grid) -> NDArray[np.int8]:
