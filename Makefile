@@ -11,7 +11,7 @@ export PIP_ROOT_USER_ACTION ?= ignore
 # Threads that wait must not spin: with a busy neighbour that costs a factor of ten.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: demo test test-slow check docs docs-links dist bench mutants clean
+.PHONY: demo test test-browser test-slow check docs docs-links dist bench mutants clean
 .DEFAULT_GOAL := demo
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -30,19 +30,36 @@ demo: $(VENV)/.installed  ## train, estimate and predict on the shipped example
 	@echo "demo: earmark demo"
 	@$(BIN)/earmark demo
 
+CHROMIUM := $(firstword $(shell command -v chromium chromium-browser google-chrome))
+
 test: $(VENV)/.installed  ## the default test suite
+	@$(if $(CHROMIUM),,echo "No Chromium: the tests in a browser are skipped. make test-browser installs it and runs them.")
 	$(PYTEST)
+
+test-browser: $(VENV)/.installed  ## the tests of the studio in a real browser; installs Chromium on Debian
+	@$(if $(CHROMIUM),,apt-get update --quiet=2 && apt-get install --quiet=2 --yes chromium >/dev/null)
+	$(PYTEST) tests/studio/browser
 
 test-slow: $(VENV)/.installed  ## the tests on real recordings and large networks
 	$(PYTEST) -m slow
 
-check: $(VENV)/.installed  ## what CI checks besides the tests
+NPM := tools/javascript
+$(VENV)/.javascript: $(VENV)/.installed $(NPM)/package-lock.json
+	@$(PIP) --editable '.[javascript]'
+	@PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --prefix $(NPM)
+	@touch $@
+
+check: $(VENV)/.javascript  ## what CI checks besides the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	for platform in linux darwin win32; do \
 		$(BIN)/mypy --platform $$platform --cache-dir .mypy_cache/$$platform || exit 1; \
 	done
 	$(BIN)/lint-imports
+	for place in tsconfig tsconfig.worker tsconfig.worklet; do \
+		$(BIN)/node $(NPM)/node_modules/typescript/bin/tsc -p $(NPM)/$$place.json || exit 1; \
+	done
+	$(BIN)/oxlint --config $(NPM)/oxlint.json src/earmark/apps/studio/page
 
 $(VENV)/.docs: $(VENV)/.installed
 	@$(PIP) --editable '.[docs]'

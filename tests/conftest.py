@@ -43,3 +43,19 @@ def folders(tmp_path_factory):
     root = tmp_path_factory.mktemp("checkpoints")
     write_checkpoints(root)
     return root
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print which tests in a browser ran and which were skipped, and why."""
+    outcomes = [
+        (report.nodeid, outcome, report)
+        for outcome in ("passed", "failed", "error", "skipped")
+        for report in terminalreporter.stats.get(outcome, [])
+        if "/browser/" in getattr(report, "nodeid", "") and report.when in ("call", "setup")
+    ]
+    if not outcomes:
+        return
+    terminalreporter.section("tests in a browser")
+    for nodeid, outcome, report in sorted(outcomes, key=lambda outcome: outcome[0]):
+        why = f": {report.longrepr[2]}" if outcome == "skipped" else ""
+        terminalreporter.line(f"{outcome:<7} {nodeid}{why}")

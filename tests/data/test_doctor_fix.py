@@ -15,7 +15,7 @@ from command_line import earmark as run
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.doctor import inspect, tables
-from earmark.data.doctor.fixing import fix
+from earmark.data.doctor.fixing import CORRECTED, fix
 from earmark.data.splits import make_scheme
 from earmark.errors import DataError
 from planted import RATE_HZ, sound
@@ -127,6 +127,51 @@ def test_changes_are_printed_and_files_are_not_overwritten(folder, tmp_path):
     ):
         assert says in run("doctor", folder, *options, expect=2).stderr
     assert out.read_bytes() == held and not (tmp_path / "b.csv").exists()
+
+
+def test_only_chosen_kinds_are_mended(folder):
+    """What was not chosen is found as before; all kinds one by one mend what all at once do."""
+    examined = inspect(Dataset.read(folder))
+    whole, changes = fix(examined), []
+    for kind in CORRECTED:
+        fixed = fix(examined, [kind])
+        assert {change.kind for change in fixed.changes} <= {kind}
+        kept = {f.kind for f in examined.findings} & {*CORRECTED} - {kind}
+        assert kept <= {f.kind for f in fixed.left} and kind not in {f.kind for f in fixed.left}
+        changes += fixed.changes
+    assert {(c.done, c.kind) for c in changes} == {(c.done, c.kind) for c in whole.changes}
+    silent = [clip.path.name for c in changes if c.kind == "silent" for clip in c.clips]
+    assert silent == ["silent.wav"]
+
+
+def test_only_near_leaks_move_and_only_near_copies_are_grouped(tmp_path):
+    rows = []
+    for label in ("hiss", "chirp"):
+        for k in range(4):
+            put(tmp_path / f"{label}{k}.wav", sound(label, k))
+            rows.append([f"{label}{k}.wav", label, str(k % 2)])
+    put(tmp_path / "in.wav", softer(sound("hiss", 0)))  # in the fold of its original
+    put(tmp_path / "across.wav", softer(sound("hiss", 1)))
+    rows += [["in.wav", "hiss", "0"], ["across.wav", "hiss", "0"]]
+    examined = inspect(Dataset.read(manifest(tmp_path, rows, "path,label,fold")))
+    for kind, names in (("near copies", {"hiss0", "in"}), ("near leak", {"hiss1", "across"})):
+        fixed = fix(examined, [kind])
+        groups = Counter(clip.group for clip in fixed.dataset)
+        joined = {clip.path.stem for clip in fixed.dataset if groups[clip.group] > 1}
+        assert joined == names and {f.kind for f in fixed.left} & {*MENDED} == (
+            {"near copies", "near leak"} - {kind}
+        )
+
+
+def test_only_is_checked(folder, tmp_path):
+    out = tmp_path / "clean.csv"
+    options = ["doctor", folder, "--quick", "--fix", "-o", out]
+    said = run(*options, "--only", "silence", expect=2).stderr
+    assert "'silence' cannot be corrected. Did you mean 'silent'? Give unreadable, empty" in said
+    said = run("doctor", folder, "--only", "silent", expect=2).stderr
+    assert "--only needs --fix. Add it, with -o MANIFEST." in said and not out.exists()
+    run(*options, "--only", "silent", "--only", "empty", expect=1)
+    assert len(rows_of(out)) == 20
 
 
 def manifest(folder: Path, rows: list[list[str]], header: str, name: str = "in.csv") -> Path:

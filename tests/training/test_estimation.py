@@ -1,5 +1,6 @@
 """The estimate of out-of-fold predictions: each field against a second way to work it out."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -70,6 +71,15 @@ def test_answers_are_names():
         expected = [";".join(np.array(LABELS)[row]) for row in chosen]
         assert [answer for _, _, answer in several.answers(LABELS, thresholds)] == expected
         assert {"", "a", "a;c"} & set(expected)
+
+
+def test_details_of_answers_are_the_score_and_the_stretch():
+    single = out_of_fold(is_single=True)
+    scores = [f"{best:.4f}" for best in single.scores.max(1)]
+    assert single.answer_details() == {"answer_score": scores}
+    clips = (replace(single.clips[0], start=0.5, end=2.0), *single.clips[1:])
+    details = replace(single, clips=clips).answer_details()
+    assert (details["start"][:2], details["end"][:2]) == (["0.5", ""], ["2.0", ""])
 
 
 def test_the_estimate_of_one_class_a_clip():

@@ -70,6 +70,18 @@ def test_shares_let_in_and_answered_are_those_beyond_the_threshold(search):
     assert 0 < found.accepted <= 0.2 and found.answered > 0.5
 
 
+def test_a_class_that_the_first_folds_lack_is_tested_too():
+    """Where folds are groups, each may have one class only."""
+    features, truth, _ = blobs(size=96, noise=0.8)
+    order = np.argsort(truth, kind="stable")
+    fold = np.empty(96, int)
+    fold[order] = np.arange(96) // 8  # three folds for each of the four classes
+    search = search_of(features, truth, 4, fold)
+    assert unknown._tested_folds(search) == [0, 1, 2, 3, 4, 6, 9]
+    found = find_threshold(search, GOOD, 0.2)
+    assert 0 <= found.accepted <= 0.2 and np.isfinite(found.below)
+
+
 def test_many_folds_and_classes_are_tried_in_part(monkeypatch):
     features, truth, _ = blobs(size=240, noise=0.8)
     fold = np.arange(240) // 4 % 7

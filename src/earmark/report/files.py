@@ -26,6 +26,7 @@ def write_report(
     summary: dict[str, Any],
     rows: Sequence[tuple[str, str, str]],
     contents: ReportContents | None = None,
+    more: Mapping[str, Sequence[str]] | None = None,
 ) -> Path:
     """Write ``summary.json``, ``answers.csv`` and ``confusion.csv`` into ``folder``.
 
@@ -39,6 +40,8 @@ def write_report(
         Path, label and predicted class of each clip, by a model that was not trained on it.
     contents : ReportContents, optional
         With it, ``report.html`` is written, too. It needs no other file.
+    more : mapping of str to sequence of str, optional
+        Further columns of ``answers.csv``, with a cell for each clip.
 
     Returns
     -------
@@ -55,8 +58,12 @@ def write_report(
     The confusion table has a row for each label and a column for each predicted class. With more
     than 2,000 labels it has a row (label, answer, clips) for each pair that occurs.
     """
+    columns = more or {}
+    header = ("path", "label", "answer", *columns)
+    cells = zip(rows, *columns.values(), strict=True)
+    answers = ((*row, *further) for row, *further in cells)
     files: dict[str, bytes | Iterable[bytes]] = {
-        "answers.csv": _csv(itertools.chain([("path", "label", "answer")], rows)),
+        "answers.csv": _csv(itertools.chain([header], answers)),
         "confusion.csv": _csv(_confusion(rows)),
         "summary.json": to_bytes(json_text(summary, indent=2) + "\n"),
     }

@@ -38,6 +38,11 @@ def hub_folder() -> Path:
     return cache_folder() / "hub"
 
 
+def overviews_folder() -> Path:
+    """Return the folder of overviews of long recordings; a deleted one is drawn again."""
+    return cache_folder() / "overviews"
+
+
 def is_offline() -> bool:
     """Return whether ``EARMARK_OFFLINE`` or :func:`no_downloads` forbids downloads."""
     return _is_local.get() or os.environ.get("EARMARK_OFFLINE", "0") not in ("", "0")
@@ -71,7 +76,7 @@ def deleting(what: object) -> Iterator[None]:
 
 
 def delete_rest() -> None:
-    """Delete all compiled models and unfinished fine-tunings, but no other files."""
+    """Delete all compiled models, unfinished fine-tunings and overviews, but no other files."""
     with deleting(cache_folder()):
         for pattern in ("*.openvino", "*.choice.json"):
             for file in engines_folder().glob(pattern):
@@ -79,6 +84,8 @@ def delete_rest() -> None:
         for run in finetuning_folder().glob("*"):
             if _RUN.fullmatch(run.name):
                 shutil.rmtree(run)
-    for folder in (engines_folder(), finetuning_folder()):
+        for file in overviews_folder().glob("*"):
+            file.unlink(missing_ok=True)
+    for folder in (engines_folder(), finetuning_folder(), overviews_folder()):
         with contextlib.suppress(OSError):  # the folder is missing, or other files are in it
             folder.rmdir()

@@ -124,6 +124,18 @@ class OutOfFold:
             for clip, own in zip(self.clips, names, strict=True)
         ]
 
+    def answer_details(self) -> dict[str, list[str]]:
+        """Return further columns for :meth:`answers`: the score of the best class, and the stretch.
+
+        Start and end, in seconds, are left out where all clips are whole recordings.
+        """
+        details = {"answer_score": [f"{score:.4f}" for score in self.scores.max(1).tolist()]}
+        stretches = [(clip.start, clip.end) for clip in self.clips]
+        if set(stretches) <= {(None, None)}:
+            return details
+        texts = [["" if at is None else repr(float(at)) for at in ends] for ends in stretches]
+        return {**details, "start": [a for a, _ in texts], "end": [b for _, b in texts]}
+
 
 def answered(scores: np.ndarray, is_single: bool, thresholds: np.ndarray | None) -> np.ndarray:
     """Return the predicted classes (N, K) bool.

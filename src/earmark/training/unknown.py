@@ -14,7 +14,7 @@ from earmark.training.inner import Average
 from earmark.training.screening import thinned
 from earmark.training.selection import Search
 
-MOST_FOLDS = 5
+MOST_FOLDS = 5  # and further ones for classes that are in none of them
 MOST_TRAINED, MOST_TESTED = 600, 2_000  # clips for each fold; more do not improve the threshold
 MOST_LEFT_OUT = 20  # of more classes, this many, evenly spaced, are left out in turn
 
@@ -53,14 +53,15 @@ def find_threshold(
         raise EarmarkError(f"the rate of 'unknown' is {rate:g}. Give one above 0 and below 1.")
     outside_of: dict[int, list[np.ndarray]] = {}
     known = []
-    n_folds = min(int(search.fold.max()) + 1, MOST_FOLDS)
-    with (stages or Stages()).stage("unknown", n_folds, "unknown threshold") as step:
-        for tested in range(n_folds):
+    folds = _tested_folds(search)
+    with (stages or Stages()).stage("unknown", len(folds), "unknown threshold") as step:
+        for tested in folds:
             for left, (outside, inside) in _left_out(search, chosen, tested).items():
                 outside_of.setdefault(left, []).append(outside)
                 known.append(inside)
             step()
     outside_scores = [np.concatenate(scores) for scores in outside_of.values()]
+    outside_scores = [scores for scores in outside_scores if len(scores)]
     below = _threshold(outside_scores, rate)
     answered = float((np.concatenate(known) >= below).mean())
     return UnknownThreshold(
@@ -77,8 +78,30 @@ def _threshold(outside_scores: Sequence[np.ndarray], rate: float) -> float:
     share = np.stack(
         [(a[:, None] >= thresholds).mean(0) for a in outside_scores]
     )  # (classes, thresholds)
-    most = share.mean(0) + share.std(0, ddof=1) / np.sqrt(len(outside_scores))
+    most = share.mean(0)
+    if len(share) > 1:
+        most = most + share.std(0, ddof=1) / np.sqrt(len(share))
     return float(thresholds[int(np.argmax(most <= rate))])  # no clip reaches the last
+
+
+def _tested_folds(search: Search) -> list[int]:
+    """Return the first few folds, and one more for each class that is in none of them.
+
+    Where folds are groups, a class may be in few of them.
+    """
+    classes = search.targets.classes
+    folds = list(range(min(int(search.fold.max()) + 1, MOST_FOLDS)))
+    for left in _lefts(search):
+        of_class = search.fold[classes == left]
+        if len(of_class) and not np.isin(of_class, folds).any():
+            folds.append(int(np.bincount(of_class).argmax()))
+    return folds
+
+
+def _lefts(search: Search) -> list[int]:
+    """Return the classes that are left out in turn."""
+    count = search.targets.n_classes
+    return np.unique(np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int)).tolist()
 
 
 def _left_out(
@@ -103,7 +126,5 @@ def _left_out(
         is_left_out = answer == left
         scores[left] = best[is_left_out], best[~is_left_out]
 
-    count = search.targets.n_classes
-    lefts = np.unique(np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int))
-    parallel.side_by_side(leave_out, lefts.tolist())
+    parallel.side_by_side(leave_out, _lefts(search))
     return {left: scores[left] for left in sorted(scores)}

@@ -19,6 +19,7 @@ from earmark.apps.cli import (
     review,
     serve,
     stream,
+    studio,
     tag,
     train,
 )
@@ -31,7 +32,7 @@ app = new_app(
 add(app, train.train, evaluate.evaluate, review.review, compare.compare, predict.predict)
 add(app, detect.detect, stream.stream, tag.tag, embed.embed, doctor.doctor, demo.demo)
 add(app, push.push, pull.pull)
-add(app, export.export, serve.serve)
+add(app, export.export, serve.serve, studio.studio)
 for group, name in ((backbones.app, "backbones"), (data.app, "data"), (cache.app, "cache")):
     app.add_typer(group, name=name, short_help=group.info.help)
 

@@ -130,6 +130,13 @@ def _engine_text(choice: dict[str, Any] | None) -> str:
 
 
 def _json(info: BackboneInfo) -> dict[str, Any]:
+    from earmark.backbones import weight_files, weights
+
+    files = weight_files(info.name)
+    try:
+        is_at_hand = weights.are_at_hand(files)
+    except BackboneError:  # a file is damaged; `fetch` says which
+        is_at_hand = False
     return {
         "name": info.name,
         "summary": info.summary,
@@ -141,6 +148,8 @@ def _json(info: BackboneInfo) -> dict[str, Any]:
         "layers": [f"{layer.name} ({layer.size})" for layer in info.layers],
         "source": info.source,
         "licence": info.licence,
+        "is_at_hand": is_at_hand,
+        "download_mb": round(weights.download_bytes(files) / 1e6, 1),
     }
 
 

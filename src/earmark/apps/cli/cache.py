@@ -11,10 +11,16 @@ from earmark.errors import amount
 def show_cache(as_json: bool = JSON) -> None:
     """Show the folder of the cache and the size of each part."""
     from earmark.embeddings.store import Store
-    from earmark.system.cache import bytes_in, engines_folder, finetuning_folder, hub_folder
+    from earmark.system.cache import (
+        bytes_in,
+        engines_folder,
+        finetuning_folder,
+        hub_folder,
+        overviews_folder,
+    )
 
     rest = {"engines_bytes": engines_folder(), "finetuning_bytes": finetuning_folder()}
-    rest |= {"hub_bytes": hub_folder()}
+    rest |= {"hub_bytes": hub_folder(), "overviews_bytes": overviews_folder()}
     with Store() as store:
         rows = store.summary()
     if as_json:
@@ -25,7 +31,7 @@ def show_cache(as_json: bool = JSON) -> None:
     show(str(store.path))
     for fingerprint, n_clips, size in rows:
         show(f"{n_clips:>9} clips {size / 1e6:>9.1f} MB  {fingerprint}")
-    names = ("compiled models", "fine-tunings", "from the Hub")
+    names = ("compiled models", "fine-tunings", "from the Hub", "overviews")
     for what, folder in zip(names, rest.values(), strict=True):
         if size := bytes_in(folder):
             show(f"{what:>15} {size / 1e6:>9.1f} MB  {folder}")

@@ -68,7 +68,7 @@ def check_report(folder: Path | None, source: str | Path, output: Path | None = 
     for path in (folder, *(folder / name for name in (*REPORT_FILES, *EVENT_REPORT_FILES))):
         if output is not None and os.path.abspath(path) == os.path.abspath(output):
             raise EarmarkError(f"-o and --report both write {output}. Name two different places.")
-        if path != folder:
+        if path != folder and folder.exists():
             check_output(path, source)
 
 

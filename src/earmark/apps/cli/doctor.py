@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,12 @@ def doctor(
     fix: bool = Option(
         False, "--fix", help="Write a corrected manifest to -o, and list each change."
     ),
+    only: list[str] = Option(
+        [],
+        metavar="KIND",
+        help="With --fix: correct findings of this kind only, such as 'near copies'; may be"
+        " repeated.",
+    ),
     output: Path | None = Option(None, "-o", "--output", help="The manifest that --fix writes."),
     as_json: bool = JSON,
 ) -> None:
@@ -36,6 +43,7 @@ def doctor(
     merges the spellings of a class. It does not change the recordings.
     """
     _check_output(fix, output, data.source)
+    _check_only(only, fix)
     dataset = data.read()
     from earmark.data.doctor import inspect
 
@@ -50,7 +58,7 @@ def doctor(
     clips, number = amount(len(dataset), "clip"), amount(len(findings), "finding")
     lines.append(f"{clips}, {amount(len(dataset.labels), 'class')}, {number}")
     if output is not None:
-        fixed = _fix(examination, output)
+        fixed = _fix(examination, only, output)
         findings = fixed.left
         figures["fixed"] = _json(fixed, output)
         lines += _lines(fixed, output, len(dataset))
@@ -74,12 +82,21 @@ def _check_output(fix: bool, output: Path | None, source: str) -> None:
         raise EarmarkError(f"{output} already exists. Name a new file, or delete this one.")
 
 
-def _fix(examination: Examination, output: Path) -> Fixed:
+def _check_only(only: Sequence[str], fix: bool) -> None:
+    if only and not fix:
+        raise EarmarkError("--only needs --fix. Add it, with -o MANIFEST.")
+    if only:
+        from earmark.data.doctor.fixing import check_kinds
+
+        check_kinds(only)
+
+
+def _fix(examination: Examination, only: Sequence[str], output: Path) -> Fixed:
     """Correct the data and write its manifest; columns that earmark does not read stay in it."""
-    from earmark.data.doctor.fixing import fix
+    from earmark.data.doctor.fixing import CORRECTED, fix
     from earmark.data.other_columns import other_columns
 
-    fixed = fix(examination)
+    fixed = fix(examination, only or CORRECTED)
     columns = other_columns(examination.dataset)
     output.parent.mkdir(exist_ok=True)
     rows = fixed.rows

@@ -81,7 +81,8 @@ def evaluate(
             contents = contents_of_evaluation(
                 evaluation, classifier, dataset, this_command(), store
             )
-            say(f"report: {write_report(report, figures, rows, contents)}")
+            details = evaluation.tested.answer_details()
+            say(f"report: {write_report(report, figures, rows, contents, details)}")
     if as_json:
         print_json(figures)
     else:

@@ -111,7 +111,8 @@ def _report(
 
     rows = training.out_of_fold.answers(training.classifier.labels)
     contents = contents_of_training(training, dataset, this_command(), store)
-    say(f"report: {write_report(folder, figures, rows, contents)}")
+    details = training.out_of_fold.answer_details()
+    say(f"report: {write_report(folder, figures, rows, contents, details)}")
 
 
 def _trained(

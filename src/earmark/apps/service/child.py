@@ -23,17 +23,22 @@ from earmark.errors import EarmarkError
 from earmark.system.threads import give_way
 
 Handler = Callable[[list[frames.Message]], Sequence[frames.Message]]
+Role = Callable[[str, dict[str, Any]], tuple[dict[str, Any], Handler]]
 
 
-def main() -> None:
-    """Answer messages until the input ends; the arguments are a role and its settings."""
+def main(play: Role | None = None) -> None:
+    """Answer messages until the input ends; the arguments are a role and its settings.
+
+    ``play`` returns what the process says when it is ready, and what answers messages; it raises
+    EarmarkError if the process cannot do its work.
+    """
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     source, target = _streams()
     role, settings = sys.argv[1], json.loads(sys.argv[2])
     try:
-        hello, handle = _role(role, settings)
+        hello, handle = (play or _play)(role, settings)
     except EarmarkError as error:
         target.write(frames.pack({"error": str(error)}))
         return
@@ -43,7 +48,7 @@ def main() -> None:
             target.write(frames.pack(value, body))
 
 
-def _role(role: str, settings: dict[str, Any]) -> tuple[dict[str, Any], Handler]:
+def _play(role: str, settings: dict[str, Any]) -> tuple[dict[str, Any], Handler]:
     """Return what a process says when it is ready, and what answers messages."""
     if role == "decode":
         give_way()

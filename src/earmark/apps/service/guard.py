@@ -101,7 +101,7 @@ class Guard:
 
     def _check(self, scope: Scope, headers: Mapping[str, str], is_allowed: bool) -> None:
         if len(headers) < len(scope["headers"]):
-            _refuse_doubles([name for name, _ in scope["headers"]])
+            refuse_doubles([name for name, _ in scope["headers"]])
         if "host" not in headers:
             raise ProblemError(400, "The request has 0 Host headers. Send one.")
         host = headers["host"]
@@ -146,12 +146,14 @@ class Guard:
         return True
 
 
-def _refuse_doubles(names: list[bytes]) -> None:
+def refuse_doubles(names: list[bytes], *others: bytes) -> None:
     """Raise a problem for a header that may be there once, and that is there more often.
+
+    ``others`` are headers for which that counts as well.
 
     This service would take one of them, and a proxy before it perhaps another.
     """
-    for name in ONCE:
+    for name in (*ONCE, *others):
         if (count := names.count(name)) > 1:
             title = name.decode().title()
             raise ProblemError(400, f"The request has {count} {title} headers. Send one.")

@@ -126,8 +126,11 @@ class Hearers:
         return least
 
     async def _start(self) -> Hearer:
-        settings = {"models": self.paths, "allow_remote": self._settings.allow_remote}
-        return Hearer(await Child.start("listen", settings, self._module))
+        return Hearer(await Child.start("listen", self.told(), self._module))
+
+    def told(self) -> dict[str, Any]:
+        """Return what a new process is told."""
+        return {"models": self.paths, "allow_remote": self._settings.allow_remote}
 
     def _forget_ended(self) -> None:
         ended = [hearer for hearer in self._hearers if hearer.has_ended]

@@ -53,21 +53,16 @@ class Hearing:
             self._drop(number)
             if value["do"] != "open":
                 return {"error": str(error)}, b""
-            print(f"error: {error}", file=sys.stderr, flush=True)  # it may name files of this host
-            text = f"The model {value['model']!r} cannot be loaded. The service's log says why."
-            return {"error": text}, b""
+            return {"error": self.refusal(value["model"], error)}, b""
         return {}, "\n".join(map(json_text, texts)).encode()
 
-    def _open(self, number: int, value: dict[str, Any]) -> list[dict[str, Any]]:
-        stream = HeardStream(self._detector(value["model"]), **value["sound"])
-        self._streams[number] = stream
-        return [{"type": "ready", "model": value["model"], **stream.about()}]
+    def refusal(self, model: str, error: EarmarkError) -> str:
+        """Return what a client is told if a classifier cannot be loaded."""
+        print(f"error: {error}", file=sys.stderr, flush=True)  # it may name files of this host
+        return f"The model {model!r} cannot be loaded. The service's log says why."
 
-    def _drop(self, number: int) -> list[dict[str, Any]]:
-        self._streams.pop(number, None)
-        return []
-
-    def _detector(self, name: str) -> EventDetector:
+    def detector(self, name: str) -> EventDetector:
+        """Return a classifier as a detector, loaded once."""
         from earmark.classifier.classifier import Classifier
 
         if name not in self._detectors:
@@ -75,6 +70,15 @@ class Hearing:
             classifier = Classifier.load(path, allow_remote=self._allow_remote)
             self._detectors[name] = EventDetector.load(classifier)
         return self._detectors[name]
+
+    def _open(self, number: int, value: dict[str, Any]) -> list[dict[str, Any]]:
+        stream = HeardStream(self.detector(value["model"]), **value["sound"])
+        self._streams[number] = stream
+        return [{"type": "ready", "model": value["model"], **stream.about()}]
+
+    def _drop(self, number: int) -> list[dict[str, Any]]:
+        self._streams.pop(number, None)
+        return []
 
 
 class HeardStream:

@@ -51,13 +51,23 @@ async def listen(
     if scope["path"] != LISTEN:
         raise ProblemError(404, f"There is no WebSocket here. Open one at {LISTEN}.")
     sound = sound_of(scope["query_string"], list(settings.models))
+    await hear(hearers, sound, settings.limits.body_s, scope, receive, send)
+
+
+async def hear(
+    hearers: Hearers, sound: Sound, patience_s: float, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Serve one stream of a sound; a problem if it is refused before the handshake.
+
+    ``patience_s`` is how long the client may send nothing, or read nothing.
+    """
     with hearers.enter() as number:
         await receive()  # the handshake
         is_ours = PROTOCOL in scope["subprotocols"]
         subprotocol, known = PROTOCOL if is_ours else None, CURRENT.get()
         pairs = [] if known is None else [(HEADER, known.id.encode())]
         await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": pairs})
-        stream = _Stream(number, sound, hearers, receive, send, settings.limits.body_s)
+        stream = _Stream(number, sound, hearers, receive, send, patience_s)
         with contextlib.suppress(GoneError, OSError):
             await stream.run()
 

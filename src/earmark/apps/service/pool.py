@@ -191,9 +191,17 @@ class Pool:
             begins()
         return await self._ask(child, message, deadline)
 
-    async def ask_within(self, message: bytes, seconds: float, deadline: float) -> Answer:
+    async def ask_within(
+        self,
+        message: bytes,
+        seconds: float,
+        deadline: float,
+        begins: Callable[[], None] | None = None,
+    ) -> Answer:
         """Return the answer as :meth:`ask` does; a process gets at most ``seconds`` for it."""
         child = await self._take(deadline)
+        if begins is not None:
+            begins()
         end = min(deadline, asyncio.get_running_loop().time() + seconds)
         return await self._ask(child, message, end)
 

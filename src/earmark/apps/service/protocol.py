@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import enum
 import functools
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from earmark.apps.service.answering import Service
+from earmark.apps.service.admission import Admission
 from earmark.apps.service.bodies import FORM_BYTES
+from earmark.apps.service.hearers import Hearers
 from earmark.apps.service.identity import HEADER, Request
 from earmark.apps.service.lingering import Lingering
+from earmark.apps.service.logs import Log
+from earmark.apps.service.metrics import Metrics
 from earmark.apps.service.problems import ALWAYS, RETRY, ProblemError, raw_response
-from earmark.apps.service.settings import DETECT, PREDICT
+from earmark.apps.service.settings import DETECT, PREDICT, Settings
 
 HEADER_BYTES = 16 * 1024
 HEADER_TOO_LONG = 431, f"The header has more than {HEADER_BYTES:,} bytes. Send a shorter one."
@@ -33,6 +36,19 @@ FIRST_BYTES = 2 * 1024  # that are read of a request that will wait
 POSTED = {path.encode(): path for path in (PREDICT, DETECT)}
 NO_ID = "0" * 16  # stands for the id of a request in a response that is made once
 BEGINS = tuple(b"POST " + path for path in POSTED)
+
+
+class Served(Protocol):
+    """What the connections of a server need to know of what it serves."""
+
+    settings: Settings
+    admission: Admission
+    metrics: Metrics
+    hearers: Hearers
+    log: Log
+
+    def check_place(self) -> None:
+        """Raise a problem if there is no place for another request."""
 
 
 class Stage(enum.Enum):
@@ -55,7 +71,7 @@ class GuardedProtocol(HttpToolsProtocol):
     many wait. Refusals at once would be asked for again at once, and each costs time.
     """
 
-    service: Service
+    service: Served
     waiting: ClassVar[dict[GuardedProtocol, float]]  # since when connections wait for a header
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -386,6 +402,6 @@ def _make_refusal(detail: str, retry_after: str, is_last: bool, request_id: str)
 _known_refusal = functools.lru_cache(_make_refusal)
 
 
-def protocol_class(service: Service) -> type[Any]:
+def protocol_class(service: Served) -> type[Any]:
     """Return the class of connections to a service, as uvicorn wants it."""
     return type("ServiceProtocol", (GuardedProtocol,), {"service": service, "waiting": {}})

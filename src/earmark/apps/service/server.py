@@ -13,11 +13,12 @@ from asyncio import constants
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from earmark.apps.service.answering import Service
 from earmark.apps.service.guard import Guard
 from earmark.apps.service.logs import Log
-from earmark.apps.service.protocol import protocol_class
+from earmark.apps.service.protocol import Served, protocol_class
 from earmark.apps.service.routes import make_app
 from earmark.apps.service.settings import Settings
 from earmark.apps.service.websocket import MESSAGE_BYTES, websocket_class
@@ -38,7 +39,7 @@ def run(settings: Settings, announce: Callable[[str], None]) -> None:
     give_way()
     constants.SSL_HANDSHAKE_TIMEOUT = settings.limits.header_s  # uvicorn cannot set it
     log = Log(settings.log)
-    with _bound(settings) as listener, log.capturing(), contextlib.closing(log):
+    with bound(settings) as listener, log.capturing(), contextlib.closing(log):
         asyncio.run(_serve(settings, listener, announce, log))
 
 
@@ -48,7 +49,7 @@ async def _serve(
     service = Service(settings, log=log)
 
     def started() -> None:
-        address = _address(settings, listener)
+        address = address_of(settings, listener)
         log.event("started", version=__version__, address=address, models=service.digests)
         announce(address)
 
@@ -104,15 +105,19 @@ def _has_terminal() -> bool:
 
 def make_server(service: Service, announce: Callable[[], None]) -> Server:
     """Return a server that calls ``announce`` once it listens."""
-    return Server(_config(service.settings, service), announce)
+    config = configure(Guard(make_app(service), service), service)
+    service.reloader.context = config.ssl
+    return Server(config, announce)
 
 
-def _config(settings: Settings, service: Service) -> uvicorn.Config:
+def configure(app: ASGIApp, served: Served) -> uvicorn.Config:
+    """Return how ``app`` is served; EarmarkError if the certificate cannot be used."""
+    settings = served.settings
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
     config = uvicorn.Config(
-        Guard(make_app(service), service),
-        http=protocol_class(service),
-        ws=websocket_class(service),
+        app,
+        http=protocol_class(served),
+        ws=websocket_class(served),
         ws_max_size=MESSAGE_BYTES,
         ws_ping_interval=None,  # a pong would wait behind the sound that a client sent before it
         ws_per_message_deflate=False,
@@ -136,7 +141,6 @@ def _config(settings: Settings, service: Service) -> uvicorn.Config:
             f"cannot use the certificate {settings.certificate}: {reason}. Give --tls-cert and"
             " --tls-key in PEM format."
         ) from error
-    service.reloader.context = config.ssl
     return config
 
 
@@ -166,7 +170,7 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def _bound(settings: Settings) -> socket.socket:
+def bound(settings: Settings) -> socket.socket:
     """Return a socket that is bound to the address and does not listen yet."""
     host, port = settings.host.strip("[]"), settings.port
     try:
@@ -191,7 +195,8 @@ def _bound(settings: Settings) -> socket.socket:
     return listener
 
 
-def _address(settings: Settings, listener: socket.socket) -> str:
+def address_of(settings: Settings, listener: socket.socket) -> str:
+    """Return the address of a page: the scheme, the host and the port that was bound."""
     host, port = listener.getsockname()[:2]
     scheme = "http" if settings.certificate is None else "https"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

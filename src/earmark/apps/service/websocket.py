@@ -14,9 +14,9 @@ from websockets.datastructures import Headers
 from websockets.frames import Close, Frame, Opcode
 from websockets.http11 import Response
 
-from earmark.apps.service.answering import Service
 from earmark.apps.service.identity import new_id
 from earmark.apps.service.problems import ALWAYS, MEDIA_TYPE, problem_body
+from earmark.apps.service.protocol import Served
 
 MESSAGE_BYTES = 2**20  # the most of one message
 BUFFER_BYTES = 2**16  # of the system, for each direction of a connection
@@ -34,7 +34,7 @@ BROKEN = 1002
 class StreamProtocol(WebSocketsSansIOProtocol):
     """Says in a sentence why it closes, and lets the streams finish when the service stops."""
 
-    service: Service
+    service: Served
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -146,6 +146,6 @@ def _rejection(status: int, text: str) -> Response:
     return Response(status, phrase, Headers({**own, **ALWAYS}), body)
 
 
-def websocket_class(service: Service) -> type[Any]:
+def websocket_class(service: Served) -> type[Any]:
     """Return the class of WebSockets of a service, as uvicorn wants it."""
     return type("ServiceStreamProtocol", (StreamProtocol,), {"service": service})

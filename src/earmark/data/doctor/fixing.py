@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,14 @@ from earmark.data.doctor.findings import Finding, Names, by_severity, clip_field
 from earmark.data.doctor.recordings import is_heard, silent_clips
 from earmark.data.doctor.tables import partition_of, spellings_of
 from earmark.data.split_words import is_held_out
-from earmark.errors import DataError, amount
+from earmark.errors import DataError, EarmarkError, amount, did_you_mean, listed
 
+NEAR = ("near label conflict", "near leak", "near copies")
 # Kinds of findings that are corrected. The checks of the table are repeated at the end.
-CORRECTED = ("unreadable", "empty", "silent", "label conflict", "leak", "copies")
+CORRECTED = (
+    *("unreadable", "empty", "silent", "similar labels", "label conflict", "leak", "copies"),
+    *NEAR,
+)
 MOST_SEARCHES = 5  # for near copies: leaving clips out may reveal further ones
 MOST_JOINED = 3  # names of groups that appear in the name of their joined group
 
@@ -57,8 +61,10 @@ class Fixed:
     left: list[Finding]
 
 
-def fix(examination: Examination) -> Fixed:
+def fix(examination: Examination, only: Collection[str] = CORRECTED) -> Fixed:
     """Return the examined dataset with corrections; no file is changed.
+
+    ``only`` are the kinds of findings to correct. The others are left as they are.
 
     Recordings that are unreadable, empty or silent are left out. Of exact copies, one stays, or
     none if their classes differ, because one class must be wrong. Near copies get one group and, if
@@ -68,16 +74,19 @@ def fix(examination: Examination) -> Fixed:
     ------
     DataError
         If fewer than two classes would be left.
+    EarmarkError
+        If one of ``only`` is not a kind that can be corrected.
     """
-    dataset = examination.dataset
-    repair = _repaired(examination)
-    for _ in range(MOST_SEARCHES):
+    check_kinds(only)
+    dataset, kinds = examination.dataset, frozenset(only)
+    repair = _repaired(examination, kinds)
+    for _ in range(MOST_SEARCHES if kinds & {*NEAR} else 0):
         known = set(examination.pairs)
         new = [pair for pair in examination.pairs_among(repair.clips) if pair not in known]
         if not new:
             break
         examination = dataclasses.replace(examination, pairs=(*examination.pairs, *new))
-        repair = _repaired(examination)
+        repair = _repaired(examination, kinds)
     rows = tuple(i for i, clip in enumerate(dataset.clips) if clip in repair.clips)
     clips = tuple(repair.clips[dataset.clips[i]] for i in rows)
     corrected = dataclasses.replace(dataset, clips=clips)
@@ -87,16 +96,25 @@ def fix(examination: Examination) -> Fixed:
             f"of {amount(len(dataset), 'clip')}, only {amount(len(clips), 'clip')} of {classes}"
             " would be left. Correct the recordings or labels by hand, as the findings say."
         )
-    corrected_kinds = {*CORRECTED, *(f"near {kind}" for kind in CORRECTED)}
     table_kinds = {finding.kind for finding in check_table(dataset)}
-    left = [f for f in examination.findings if f.kind not in corrected_kinds | table_kinds]
+    left = [f for f in examination.findings if f.kind not in kinds | table_kinds]
     left = by_severity([*check_table(corrected), *left])
     return Fixed(corrected, rows, tuple(repair.changes), left)
 
 
-def _repaired(examination: Examination) -> _Repair:
-    """Return the repair of all problems, with the near copies that are known so far."""
-    repair = _Repair(examination.dataset)
+def check_kinds(kinds: Iterable[str]) -> None:
+    """Refuse kinds of findings that cannot be corrected; EarmarkError names those that can."""
+    for kind in kinds:
+        if kind not in CORRECTED:
+            raise EarmarkError(
+                f"findings of the kind {kind!r} cannot be corrected."
+                f"{did_you_mean(kind, CORRECTED)} Give {listed(CORRECTED)}."
+            )
+
+
+def _repaired(examination: Examination, kinds: frozenset[str]) -> _Repair:
+    """Return the repair of the ``kinds`` of problems, with the near copies known so far."""
+    repair = _Repair(examination.dataset, kinds)
     repair.drop_unheard(examination)
     repair.merge_spellings()
     twin = repair.drop_copies(examination)
@@ -109,8 +127,8 @@ def _repaired(examination: Examination) -> _Repair:
 class _Repair:
     """A repair in progress: ``clips`` maps the clips that are left to their new versions."""
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset, self.names = dataset, Names(dataset.clips)
+    def __init__(self, dataset: Dataset, kinds: frozenset[str] = frozenset(CORRECTED)) -> None:
+        self.dataset, self.names, self.kinds = dataset, Names(dataset.clips), kinds
         self.clips = {clip: clip for clip in dataset.clips}
         self.changes: list[Change] = []
         self.partition = partition_of(dataset)
@@ -119,6 +137,9 @@ class _Repair:
         return frozenset(self.dataset.classes(self.clips[clip]))
 
     def drop(self, kind: str, clips: Iterable[Clip], detail: str) -> None:
+        """Leave out clips, if problems of this kind are corrected."""
+        if kind not in self.kinds:
+            return
         dropped = tuple(clip for clip in clips if self.clips.pop(clip, None) is not None)
         if dropped:
             self.changes.append(Change("left out", kind, dropped, detail))
@@ -134,6 +155,8 @@ class _Repair:
 
     def merge_spellings(self) -> None:
         """Change all spellings of a class to the most frequent one."""
+        if "similar labels" not in self.kinds:
+            return
         size = collections.Counter(
             name for clip in self.clips for name in self.dataset.classes(clip)
         )
@@ -170,9 +193,9 @@ class _Repair:
                 continue
             original = next((clip for clip in same if self._is_test(clip)), same[0])
             others = [clip for clip in same if clip is not original]
-            twin |= dict.fromkeys(others, original)
-            parts = self.partition.parts(same) if self.partition else []
-            kind = "leak" if len(parts) > 1 else "copies"
+            kind = "leak" if self._crosses(same) else "copies"
+            if kind in self.kinds:
+                twin |= dict.fromkeys(others, original)
             copied = self.names.listed(others)
             name = self.names(original)
             self.drop(kind, others, f"{copied}: the same sound as {name}, which stays")
@@ -192,8 +215,12 @@ class _Repair:
             self.drop("near label conflict", same, detail)
 
     def join_near(self, pairs: Iterable[tuple[Clip, Clip]]) -> None:
-        """Give near copies one group and one fold; leave out near copies of test clips."""
-        sets = near_sets([pair for pair in pairs if all(clip in self.clips for clip in pair)])
+        """Give near copies one group and one fold; leave out near copies of test clips.
+
+        Copies with different classes are no part of this.
+        """
+        here = [pair for pair in pairs if all(clip in self.clips for clip in pair)]
+        sets = near_sets([(a, b) for a, b in here if self.classes(a) == self.classes(b)])
         for same in sets:
             tested = [clip for clip in same if self._is_test(clip)]
             if tested and len(tested) < len(same):
@@ -202,19 +229,27 @@ class _Repair:
                 detail = f"{self.names.listed(others)}: near copy of the test clip {test_name}"
                 self.drop("near leak", others, f"{detail}, which stays")
         sets = [tuple(clip for clip in same if clip in self.clips) for same in sets]
-        sets = [same for same in sets if len(same) > 1]
+        sets = [same for same in sets if len(same) > 1 and self._near_kind(same) in self.kinds]
         if not sets:
             return
         group = self._joined_groups(sets)
         for same in sets:
             if len({self._own_group(clip) for clip in same}) > 1:
                 detail = f"{self.names.listed(same, ' ~ ')}: group {group[same[0]]!r}"
-                self.changes.append(Change("grouped", "near copies", same, detail))
+                self.changes.append(Change("grouped", self._near_kind(same), same, detail))
         near = {group[same[0]] for same in sets}
-        if self.partition is not None and self.partition.word == "fold":
+        is_fold = self.partition is not None and self.partition.word == "fold"
+        if is_fold and "near leak" in self.kinds:
             self._move_to_one_fold(group, near)
         for clip, name in group.items():
             self.clips[clip] = dataclasses.replace(self.clips[clip], group=name)
+
+    def _crosses(self, clips: Iterable[Clip]) -> bool:
+        """Return whether clips are in several folds, groups or splits."""
+        return self.partition is not None and len(self.partition.parts(clips)) > 1
+
+    def _near_kind(self, clips: Iterable[Clip]) -> str:
+        return "near leak" if self._crosses(clips) else "near copies"
 
     def _own_group(self, clip: Clip) -> str:
         """Return the original group of ``clip``, or the name of its recording if it has none."""

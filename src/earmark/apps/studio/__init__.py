@@ -1,0 +1,1 @@
+"""The studio: a page for a folder of recordings, on the person's own machine."""

@@ -1,0 +1,51 @@
+"""The paths of the studio, put together."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from earmark.apps.studio import (
+    routes_data,
+    routes_jobs,
+    routes_models,
+    routes_pages,
+    routes_reviews,
+    routes_sounds,
+)
+from earmark.apps.studio.answers import Json, add_handlers
+from earmark.apps.studio.live import Live
+from earmark.apps.studio.shelves import model_files
+from earmark.apps.studio.studio import Studio
+
+ROUTES = (
+    routes_pages,
+    routes_data,
+    routes_sounds,
+    routes_jobs,
+    routes_models,
+    routes_reviews,
+)
+
+
+def make_app(studio: Studio) -> ASGIApp:
+    """Return the application: FastAPI for requests, and the WebSocket beside it."""
+    app = FastAPI(
+        title="earmark studio",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        default_response_class=Json,
+        telemetry={"auto_configure": False},  # nothing is sent, whatever the environment says
+    )
+    app.state.studio = studio
+    add_handlers(app)
+    for routes in ROUTES:
+        app.include_router(routes.router)
+    patience_s = studio.settings.limits.body_s
+    live = Live(studio.hearers, lambda: model_files(studio.path), patience_s)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await (live if scope["type"] == "websocket" else app)(scope, receive, send)
+
+    return answer
