@@ -6,7 +6,7 @@ import { button, empty, trouble } from '../parts.js';
 import { REPORT } from '../texts.js';
 import { sentenceOf } from './learning.js';
 import { classTable } from './report-classes.js';
-import { confusions, mistakesOf, surest } from './report-confusions.js';
+import { confusions, surest } from './report-confusions.js';
 import { eventNumbers } from './report-events.js';
 import { models } from './report-models.js';
 import { numbers } from './report-numbers.js';
@@ -30,12 +30,13 @@ export function render(box, name, frame) {
 class Report {
   /** @param {HTMLElement} box @param {string} name @param {Frame} frame */
   constructor(box, name, frame) {
-    Object.assign(this, { box, frame });
     this.box = box;
     this.frame = frame;
     this.name = name;
     this.isGone = false;
     this.turn = 0;
+    this.shown = ''; // the classifier whose report is shown
+    /** @type {HTMLElement|null} */ this.stale = null;
     this.version = -1;
   }
 
@@ -47,10 +48,10 @@ class Report {
       const model = all.find(({ name }) => name === this.name) ?? (this.name ? null : newestOf(all));
       if (!model) { this.showNone(all); return; }
       const path = `/api/models/${encodeURIComponent(model.name)}`;
-      const [summary, answers] = model.has_report ? await Promise.all([get(`${path}/summary`), get(`${path}/answers`).catch(() => [])]) : [null, []];
+      const [summary, answers] = model.has_report ? await Promise.all([get(`${path}/summary`), get(`${path}/answers?count=1000`).catch(() => null)]) : [null, null];
       if (turn !== this.turn || this.isGone) return;
       this.version = state().version;
-      this.show(model, all, summary, mistakesOf(answers));
+      this.show(model, all, summary, answers?.mistakes ?? []);
     } catch (error) {
       if (!this.isGone) this.box.replaceChildren(h('h1', title), trouble('error', REPORT.unread, sentenceOf(error), button(REPORT.tryAgain, { onclick: () => this.read() })));
     }
