@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from asyncio import constants
 from collections.abc import Callable, Iterator
 
@@ -157,7 +158,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        if self._is_captured:
+        if self._is_captured or threading.current_thread() is not threading.main_thread():
             yield
             return
         self._is_captured = True

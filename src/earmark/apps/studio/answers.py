@@ -181,6 +181,8 @@ async def _of_starlette(request: Request, error: Exception) -> Response:
         text = GONE
     elif error.status_code == 405:
         text = f"This address does not take {request.method}."
+    elif error.status_code == 400:
+        text = "The body cannot be read. Send JSON."
     return respond(error.status_code, text, error.headers)
 
 

@@ -1,4 +1,4 @@
-"""What the page may send: every field has a type and a limit, and none is a path of this machine."""
+"""What the page may send. Every field has a type and a limit, and none is a path."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class Entry:
         pairs = (pair.strip().partition("=") for pair in cookies.split(";"))
         given = [value for name, _, value in pairs if name == self._cookie]
         own = self._session.encode()
-        return any([hmac.compare_digest(value.encode(), own) for value in given])
+        return any(hmac.compare_digest(value.encode(), own) for value in given)
 
     def set_cookie(self) -> str:
         """Return the Set-Cookie header that lets a browser in."""

@@ -362,7 +362,7 @@ class Folder:
         return {"version": self.version, "said": f"{said}.", "undo": said}
 
     def _write(self) -> None:
-        columns = [c for c in dict.fromkeys([*COLUMNS, *self._columns])]
+        columns = list(dict.fromkeys([*COLUMNS, *self._columns]))
         for row in self._rows:
             columns += [c for c in row if c not in columns and c != "reason"]
         _save(self.path / MANIFEST, columns, self._rows)
