@@ -9,11 +9,10 @@ import { isRunning, newest, progressLine, sentenceOf } from './learning.js';
 
 /**
  * @typedef {import('./doctor-findings.js').Finding} Finding
- * @typedef {import('../types.js').Job} Job
+ * @typedef {import('./learning.js').Job} Job
  */
 
 export const title = DOCTOR.title;
-export const states = [];
 
 const WAIT_MS = 1500; // after a change, before the folder is examined again
 const SEEN = 'doctor-saw'; // what the last examination saw, in the storage of the session

@@ -66,7 +66,7 @@ function matrix(labels, counts, show) {
 /** @param {number} count @param {number} sum @param {string} of @param {string} answer @param {() => void} show */
 function cell(count, sum, of, answer, show) {
   const isHit = of === answer;
-  if (!count) return h('span.none', { 'aria-label': REPORT.noneOf(of, answer) }, '·');
+  if (!count) return h('span.none', h('span', { 'aria-hidden': 'true' }, '·'), h('span.hidden', '0'));
   return h('button', { type: 'button', tabindex: -1, class: isHit ? 'hit' : 'miss', style: { '--a': Math.sqrt(count / sum) }, 'aria-label': REPORT.cell(count, of, answer), onclick: show }, number(count));
 }
 

@@ -13,7 +13,7 @@ const AROUND = 100; // suspects that are listed on each side of the one that is 
 export function queue(suspects, at, go) {
   const first = Math.max(0, at - AROUND), some = suspects.slice(first, at + AROUND);
   const left = suspects.length - first - some.length;
-  return h('nav.queue', { 'aria-label': REVIEW.queue }, h('ol', { start: first + 1 }, some.map((suspect, k) => row(suspect, first + k === at, () => go(first + k)))), left > 0 && h('p.how', REVIEW.further(left)));
+  return h('div.queue', { role: 'navigation', 'aria-label': REVIEW.queue }, h('ol', { start: first + 1 }, some.map((suspect, k) => row(suspect, first + k === at, () => go(first + k)))), left > 0 && h('p.how', REVIEW.further(left)));
 }
 
 /** @param {Suspect} suspect @param {boolean} isNow @param {() => void} go */

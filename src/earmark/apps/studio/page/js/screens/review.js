@@ -17,7 +17,6 @@ import { queue } from './review-queue.js';
  */
 
 export const title = REVIEW.title;
-export const states = [];
 
 const WORDS = ['keep', 'relabel', 'drop']; // decisions that are no names of classes
 

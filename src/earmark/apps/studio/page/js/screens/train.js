@@ -16,7 +16,6 @@ import { runCard } from './train-run.js';
  */
 
 export const title = TRAIN.title;
-export const states = ['choose'];
 
 /** @type {{chosen: Chosen|null}} */
 const kept = { chosen: null }; // choices stay while other screens are looked at
