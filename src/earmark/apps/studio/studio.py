@@ -82,9 +82,12 @@ class Studio:
 
     async def close(self) -> None:
         """End the processes. Jobs go on; another studio takes them up."""
-        for task in (*self._tasks, *([self._opening] if self._opening else [])):
+        if self._opening is not None:
+            self._opening.cancel()
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         closing = (self.jobs, self.hearers, self.tries, self.sounds)
         await asyncio.gather(*(each.close() for each in closing))
 
