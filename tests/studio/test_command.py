@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -108,10 +109,17 @@ def test_the_page_opens_from_a_file_that_others_cannot_read(sounds, monkeypatch,
 
     from earmark.apps.cli.studio import _open
 
-    opened = []
-    monkeypatch.setattr(webbrowser, "open", lambda address: opened.append(address) or True)
+    opened, has_opened = [], threading.Event()
+
+    class Browser:
+        def open(self, address):
+            opened.append(address)
+            has_opened.set()
+
+    monkeypatch.setattr(webbrowser, "get", Browser)
     (sounds / ".studio").mkdir()
     _open(sounds, "http://127.0.0.1:1/?token=secret")
+    assert has_opened.wait(30)
     assert opened == [(sounds / ".studio" / "open.html").as_uri()]
     page = sounds / ".studio" / "open.html"
     assert "secret" in page.read_text() and "secret" not in opened[0]
