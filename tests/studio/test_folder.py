@@ -221,7 +221,7 @@ def upload(to: Folder, content: bytes, **about) -> dict:
 def test_files_that_are_dropped_keep_their_folders_and_never_replace_another(place, tmp_path):
     content = sound(tmp_path / "new.wav").read_bytes()
     folder = Folder(place)
-    names = [upload(folder, content, folder="a/b", label="dog")["clip"]["name"] for _ in range(2)]
+    names = [upload(folder, content, folder="a/b", label="dog")["clip"]["place"] for _ in range(2)]
     assert names == ["recordings/a/b/a.wav", "recordings/a/b/a 2.wav"]
     assert labels_of(place)[names[1]] == "dog"
     upload(folder, content, name="A.WAV", folder="a/b")
@@ -240,7 +240,7 @@ def test_a_piece_of_the_microphone_is_a_recording_with_its_take(place):
         folder.append(id, 7_000, data[7_000:])
     folder.append(id, 6_000, data[6_000:])
     clip = folder.finish_upload(id)["clip"]
-    read, rate = soundfile.read(place / clip["name"], dtype="int16")
+    read, rate = soundfile.read(place / clip["place"], dtype="int16")
     assert rate == 48_000 and np.array_equal(read, samples) and clip["take"] == "t1"
 
 

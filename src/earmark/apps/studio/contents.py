@@ -119,7 +119,12 @@ class Contents:
                 if not long or path in regions or views.is_long(self.path / path)
             ]
             shown = [
-                {"id": id_of(path), "name": path, "n_regions": len(regions.get(path, ()))}
+                {
+                    "id": id_of(path),
+                    "name": path.rpartition("/")[2],
+                    "place": path,
+                    "n_regions": len(regions.get(path, ())),
+                }
                 for path in paths[first : first + count]
             ]
             return {"version": self.version, "total": len(paths), "recordings": shown}
@@ -129,7 +134,13 @@ class Contents:
         with self._lock:
             path = self._row(id).path
             shown = [views.clip(row) for row in views.regions_of(self._rows).get(path, ())]
-            return {"id": id_of(path), "name": path, "regions": shown, "version": self.version}
+            return {
+                "id": id_of(path),
+                "name": path.rpartition("/")[2],
+                "place": path,
+                "regions": shown,
+                "version": self.version,
+            }
 
     def locate(self, id: str) -> Located:
         """Return where a clip or recording is."""

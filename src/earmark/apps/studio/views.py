@@ -26,7 +26,8 @@ def clip(row: Row) -> dict[str, Any]:
     return {
         "id": id_of(*row.key),
         "recording": id_of(row.path),
-        "name": row.path,
+        "name": row.path.rpartition("/")[2],
+        "place": row.path,
         "start": start,
         "end": end,
         "seconds": None if end is None else end - (start or 0.0),
