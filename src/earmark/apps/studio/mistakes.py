@@ -1,0 +1,39 @@
+"""What a person, or another program, can do wrong in the studio; each is answered differently."""
+
+from __future__ import annotations
+
+import errno
+
+from earmark.errors import EarmarkError
+
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+class UnknownIdError(EarmarkError, KeyError):
+    """An id that names nothing in the folder, or nothing any more."""
+
+    __str__ = Exception.__str__  # that of KeyError quotes the sentence
+
+
+class ConflictError(EarmarkError):
+    """A change that does not fit what is in the folder now."""
+
+
+class TooLargeError(EarmarkError):
+    """An upload, or a part of one, that is larger than is allowed."""
+
+
+class DiskFullError(EarmarkError):
+    """The disk has no room; what was there before is as it was."""
+
+
+def of_the_disk(error: OSError, what: str) -> EarmarkError:
+    """Return the error of the studio for one of the system, while it did ``what``."""
+    if error.errno in FULL:
+        return DiskFullError(
+            f"cannot {what}: the disk is full. Nothing was changed; free some space and try again."
+        )
+    return EarmarkError(
+        f"cannot {what}: {error.strerror or error}. Nothing was changed; check the folder and its"
+        " permissions."
+    )
