@@ -117,6 +117,9 @@ export class Adder {
   }
 }
 
+/** @param {DragEvent} event */
+const isFiles = (event) => event.dataTransfer?.types.includes('Files');
+
 /**
  * Take drops anywhere on the page. A class's column takes those over it.
  * @param {(found: Found[], label: string|null) => void} onfiles
@@ -124,8 +127,6 @@ export class Adder {
  */
 export function takeDrops(onfiles) {
   const control = new AbortController(), { signal } = control;
-  /** @param {DragEvent} event */
-  const isFiles = (event) => event.dataTransfer?.types.includes('Files');
   let timer = 0;
   addEventListener('dragover', (event) => {
     if (!isFiles(event)) return;
