@@ -8,30 +8,27 @@ import { clipOf, nameOf } from './learning.js';
 /**
  * @typedef {import('./learning.js').Printed} Printed
  * @typedef {{detail: string, clips: Printed[]}} Item
- * @typedef {{kind: string, severity: 'error'|'warning'|'note', advice: string, clips: Printed[], items: Item[]}} Finding
+ * @typedef {{kind: string, severity: 'error'|'warning'|'note', advice: string, clips: Printed[], items: Item[], remedy?: {kinds: string[], sentence: string}|null}} Finding
  * @typedef {{choose: (isChosen: boolean) => void, change: (path: string, body: object) => void}} Does
- * @typedef {{name: (n: number) => string, change: (finding: Finding) => string, isSafe: boolean}} Remedy
  */
 
 export const SIGNS = { error: 'error', warning: 'warn', note: 'note' };
 
-const leftOut = { name: DOCTOR.leaveOut, change: ({ clips }) => DOCTOR.areLeftOut(clips.map(nameOf)), isSafe: true };
-const oneStays = { name: () => DOCTOR.keepOne, change: ({ items }) => DOCTOR.oneStays(items.length), isSafe: true };
-const allOut = { name: () => DOCTOR.allOut, change: ({ clips }) => DOCTOR.areLeftOut(clips.map(nameOf)), isSafe: false };
-
-/**
- * What `doctor --fix` does, by the kind of finding. A remedy is safe if no ear has to judge first.
- * @type {Record<string, Remedy>}
- */
-export const REMEDIES = {
-  unreadable: leftOut, empty: leftOut, silent: leftOut, copies: oneStays, leak: oneStays,
-  'label conflict': allOut, 'near label conflict': allOut,
-  'similar labels': { name: () => DOCTOR.merge, change: ({ items }) => DOCTOR.merged(items.map(({ detail }) => detail)), isSafe: true },
-  'near copies': { name: () => DOCTOR.keepTogether, change: ({ items }) => DOCTOR.together(items.length), isSafe: true },
-  'near leak': { name: () => DOCTOR.oneSide, change: ({ items }) => DOCTOR.onOneSide(items.length), isSafe: true },
+/** @type {Object<string, (finding: Finding) => string>} what a remedy of `doctor --fix` will change, in words */
+const CHANGES = {
+  'left out': ({ clips }) => DOCTOR.areLeftOut(clips.map(nameOf)), 'one stays': ({ items }) => DOCTOR.oneStays(items.length), merged: ({ items }) => DOCTOR.merged(items.map(({ detail }) => detail)),
+  together: ({ items }) => DOCTOR.together(items.length), 'one side': ({ items }) => DOCTOR.onOneSide(items.length),
+};
+/** @type {Object<string, string>} the change by the kind of finding */
+const DONE = {
+  unreadable: 'left out', empty: 'left out', silent: 'left out', copies: 'one stays', leak: 'one stays', 'label conflict': 'left out', 'near label conflict': 'left out',
+  'similar labels': 'merged', 'near copies': 'together', 'near leak': 'one side',
 };
 
-const BY_EAR = new Set(['label conflict', 'near label conflict']); // a person gives the right label
+/** What will change by the remedy of a finding. @param {Finding} finding */
+export const changeOf = (finding) => CHANGES[DONE[finding.kind]]?.(finding) ?? finding.remedy?.sentence ?? '';
+
+export const BY_EAR = new Set(['label conflict', 'near label conflict']); // a person gives the right label
 const LEAVABLE = new Set(['clipped', 'incomplete', 'scale', 'opposite phase', 'much shorter', 'much longer', 'a little short']);
 const UNHEARD = new Set(['unreadable', 'empty']); // nothing to play
 const OF_TABLE = new Set(['small class', 'imbalance', 'similar labels', 'similar spelling', 'class equals group', 'class in one fold', 'class in one split']);
@@ -55,13 +52,13 @@ export function card(finding, isChosen, does) {
 }
 
 /** The remedy as a button that stays pressed, and what a person can do by hand. @param {Finding} finding @param {boolean} isChosen @param {Does} does */
-function remedies({ kind, clips, severity }, isChosen, does) {
-  const remedy = REMEDIES[kind], ids = clips.flatMap(({ id }) => id ?? []);
+function remedies({ kind, clips, severity, remedy }, isChosen, does) {
+  const ids = clips.flatMap(({ id }) => id ?? []);
   const toggle = remedy && h('button.button', { type: 'button', 'aria-pressed': String(isChosen), onclick: (/** @type {Event} */ event) => {
     const pressed = /** @type {HTMLElement} */ (event.currentTarget), isNow = pressed.getAttribute('aria-pressed') !== 'true';
     pressed.setAttribute('aria-pressed', String(isNow));
     does.choose(isNow);
-  } }, icon('check'), remedy.name(clips.length));
+  } }, icon('check'), h('span', DOCTOR.remedy[kind]?.(clips.length) ?? remedy.sentence));
   if (toggle) return h('div.row', { role: 'group', 'aria-label': DOCTOR.remedies }, toggle);
   if (LEAVABLE.has(kind) && ids.length) return h('div.row', button(DOCTOR.leaveOut(ids.length), { onclick: () => does.change('/api/leave-out', { ids, reason: kind }) }));
   if (kind === 'small class' || kind === 'imbalance') return h('div.row', button(DOCTOR.recordMore, { sign: 'mic', go: '#/data' }));

@@ -4,7 +4,7 @@ import { get, on, post, state } from '../api.js';
 import { h, icon, number, put, say } from '../dom.js';
 import { button, empty, trouble } from '../parts.js';
 import { DOCTOR } from '../texts.js';
-import { card, REMEDIES, SIGNS } from './doctor-findings.js';
+import { BY_EAR, card, changeOf, SIGNS } from './doctor-findings.js';
 import { isRunning, newest, progressLine, sentenceOf } from './learning.js';
 
 /**
@@ -13,37 +13,38 @@ import { isRunning, newest, progressLine, sentenceOf } from './learning.js';
  */
 
 export const title = DOCTOR.title;
-export const states = [];
 
 const WAIT_MS = 1500; // after a change, before the folder is examined again
-const seen = { id: '', version: -1 }; // the last examination, and the version of the folder that it saw
+const SEEN = 'doctor-saw'; // what the last examination saw, in the storage of the session
 
-/** The screen. @param {HTMLElement} box */
-export function render(box) {
-  const screen = new Doctor(box);
+/** What of the folder an examination sees, in short. */
+const sight = () => JSON.stringify([state().folder.path, state().version, state().counts, state().classes]);
+
+/** The screen. @param {HTMLElement} box @param {string} _state @param {import('../types.js').Frame} frame */
+export function render(box, _state, frame) {
+  const screen = new Doctor(box, frame);
   screen.begin();
-  return { get command() { return screen.command; }, update: () => screen.look(), leave: () => screen.leave() };
+  return { update: (/** @type {string} */ name) => { if (name === 'state') screen.look(); }, leave: () => screen.leave() };
 }
 
 class Doctor {
-  /** @param {HTMLElement} box */
-  constructor(box) {
+  /** @param {HTMLElement} box @param {import('../types.js').Frame} frame */
+  constructor(box, frame) {
+    this.frame = frame;
+    /** @type {HTMLElement|null} */ this.side = null;
     /** @type {Job|null} */ this.job = null;
     /** @type {Finding[]|null} */ this.findings = null;
     /** @type {Set<string>} */ this.chosen = new Set();
     /** @type {ReturnType<typeof progressLine>|null} */ this.progress = null;
+    this.saw = ''; // what the findings are of
     this.clips = 0;
     this.timer = 0;
     this.isGone = false;
     this.actions = h('div.actions');
-    this.notice = h('div.notice', { 'aria-live': 'polite' });
+    this.notice = h('div.notices', { 'aria-live': 'polite' });
     this.body = h('div.doctor');
     put(box, h('header.head', h('div', h('h1', title), h('p.lede', DOCTOR.lede)), this.actions), this.notice, this.body);
     this.off = on('job', (job) => this.heard(/** @type {Job} */ (job)));
-  }
-
-  get command() {
-    return this.chosen.size ? { kind: 'fix', choices: { kinds: [...this.chosen] } } : { kind: 'doctor', choices: {} };
   }
 
   leave() {
@@ -65,7 +66,7 @@ class Doctor {
   look() {
     if (this.isGone) return;
     if (!state().counts.labelled) { this.showNothing(); return; }
-    if (this.job || (seen.version === state().version && this.findings)) return;
+    if (this.job || (this.findings && this.saw === sight())) return;
     if (this.findings) this.notice.replaceChildren(h('p.stale', icon('note'), h('span', DOCTOR.stale)));
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.examine(), this.findings ? WAIT_MS : 0);
@@ -78,10 +79,10 @@ class Doctor {
 
   /** @param {string} kind @param {object} choices */
   async run(kind, choices) {
-    const { version } = state();
+    const seen = sight();
     try {
       const job = /** @type {Job} */ (await post('/api/jobs', { kind, choices }));
-      if (kind === 'doctor') Object.assign(seen, { id: job.id, version });
+      if (kind === 'doctor') sessionStorage.setItem(SEEN, JSON.stringify({ id: job.id, seen }));
       if (!this.isGone) this.follow(job);
     } catch (error) { this.showTrouble(sentenceOf(error)); }
   }
@@ -101,12 +102,12 @@ class Doctor {
   /** @param {Job} job */
   heard(job) {
     if (this.job?.id !== job.id) return;
-    if (isRunning(job)) { this.progress?.set(job); return; }
+    if (isRunning(job) || (job.kind === 'fix' && job.state === 'done' && !job.said && !job.error)) { this.progress?.set(job); return; }
     this.job = null;
     this.notice.replaceChildren();
-    if (job.state === 'failed') this.showTrouble(job.error ?? '');
+    if (job.error) this.showTrouble(job.error);
     else if (job.state === 'stopped') this.showStopped();
-    else if (job.kind === 'fix') this.showMended(job.id);
+    else if (job.kind === 'fix') this.showMended(job.said ?? '');
     else this.read(job.id);
   }
 
@@ -115,6 +116,8 @@ class Doctor {
     try {
       const { result } = /** @type {any} */ (await get(`/api/jobs/${id}`));
       if (this.isGone) return;
+      const last = JSON.parse(sessionStorage.getItem(SEEN) ?? '{}');
+      this.saw = last.id === id ? last.seen : '';
       this.findings = result.findings;
       this.clips = result.clips;
       this.choose();
@@ -124,7 +127,7 @@ class Doctor {
 
   /** Choose the remedies of errors and warnings, but those that an ear must judge. */
   choose() {
-    const offered = (this.findings ?? []).filter(({ kind, severity }) => severity !== 'note' && REMEDIES[kind]?.isSafe);
+    const offered = (this.findings ?? []).filter(({ kind, severity, remedy }) => remedy && severity !== 'note' && !BY_EAR.has(kind));
     this.chosen = new Set(offered.map(({ kind }) => kind));
   }
 
@@ -167,12 +170,13 @@ class Doctor {
 
   /** What will change, and the button that does it. */
   showSide() {
+    this.frame.command(this.chosen.size ? { kind: 'fix', choices: { kinds: [...this.chosen] } } : { kind: 'doctor', choices: {} });
     if (!this.side) return;
     const chosen = (this.findings ?? []).filter(({ kind }) => this.chosen.has(kind)), count = chosen.length;
     const apply = button(DOCTOR.apply(count), { primary: true, onclick: () => this.run('fix', { kinds: chosen.map(({ kind }) => kind) }) });
     if (!count || this.job) apply.setAttribute('disabled', '');
     this.side.replaceChildren(h('h2', DOCTOR.willChange), h('p.how', DOCTOR.kept),
-      count ? h('ol.changes', chosen.map((finding) => h('li', icon('check'), h('span', REMEDIES[finding.kind].change(finding))))) : h('p.how', DOCTOR.noChange), apply);
+      count ? h('ol.changes', chosen.map((finding) => h('li', icon('check'), h('span', changeOf(finding))))) : h('p.how', DOCTOR.noChange), apply);
   }
 
   showNothing() {
@@ -198,13 +202,17 @@ class Doctor {
     this.showSide();
   }
 
-  /** Say what was changed; the new version of the folder is then examined. @param {string} id of a job */
-  async showMended(id) {
-    const { result } = /** @type {any} */ (await get(`/api/jobs/${id}`));
-    if (this.isGone) return;
+  /** Say what was changed; the new version of the folder is then examined. @param {string} sentence */
+  showMended(sentence) {
     this.chosen.clear();
-    say(DOCTOR.mended((result?.fixed ?? result)?.changes?.length ?? 0));
+    this.showActions();
+    this.showSide();
+    this.notice.replaceChildren(trouble('note', DOCTOR.mended, sentence, button(DOCTOR.undo, { sign: 'undo', onclick: () => this.undo() })));
     this.look();
+  }
+
+  async undo() {
+    try { say((await post('/api/undo')).said); } catch (error) { this.showTrouble(sentenceOf(error)); }
   }
 }
 

@@ -7,8 +7,8 @@ import { LEARNING } from '../texts.js';
 
 /**
  * @typedef {import('../types.js').Clip} Clip
- * @typedef {import('../types.js').Job} Job
- * @typedef {{id?: string, path?: string, name?: string, start?: number|null, end?: number|null, label?: string|null}} Printed
+ * @typedef {import('../types.js').Job & {said?: string|null, is_waiting?: boolean}} Job
+ * @typedef {{id?: string|null, path?: string, name?: string, start?: number|null, end?: number|null, label?: string|null}} Printed
  *   a clip as a command prints it, with the id that the server added
  */
 
@@ -30,20 +30,20 @@ export function newest(...kinds) {
 }
 
 /** When a job began, in seconds since 1970. @param {Job} job */
-const began = ({ started_at: at }) => (typeof at === 'number' ? at : Date.parse(at) / 1000) || 0;
+const began = ({ started_at: at }) => Date.parse(at ?? '') / 1000 || 0;
 
 /** How much of a job is done, 0 to 1. @param {Job} job */
 export function doneShare(job) {
   const passed = Date.now() / 1000 - began(job);
   if (job.left_s != null && passed > 0) return passed / (passed + job.left_s);
-  const { stages } = job, shares = stages.map(({ steps, done }) => (steps ? done / steps : 0));
+  const { stages } = job, shares = stages.map(({ steps, done }) => (steps ? Number(done) / steps : 0));
   return shares.length ? shares.reduce((sum, share) => sum + Math.min(1, share), 0) / shares.length : 0;
 }
 
 /** How long something takes, in words. @param {number|null|undefined} left */
 export function span(left) {
   if (left == null) return '';
-  if (left < 90) return `${number(Math.max(1, Math.round(left)))} s`;
+  if (left < 90) return `${number(left < 10 ? Math.max(0.1, left) : left, left < 10 && left % 1 ? 1 : 0)} s`;
   return left < 5400 ? LEARNING.minutes(Math.round(left / 60)) : LEARNING.hours(left / 3600);
 }
 
@@ -52,7 +52,7 @@ export function span(left) {
  * @param {string} what @param {Job} job
  */
 export function progressLine(what, job) {
-  const bar = /** @type {HTMLProgressElement} */ (h('progress', { max: 1, 'aria-label': what }));
+  const bar = h('progress', { max: 1, 'aria-label': what });
   const stage = h('span.how'), left = h('span.num');
   const stop = button(LEARNING.stop, { quiet: true, sign: 'cross', onclick: () => { post(`/api/jobs/${job.id}/stop`, {}); } });
   /** @param {Job} now */

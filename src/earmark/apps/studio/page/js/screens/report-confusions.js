@@ -1,5 +1,6 @@
 /** What is taken for what: a map of labels and answers whose cells play their clips. */
 
+import { get, query } from '../api.js';
 import { h, number, put } from '../dom.js';
 import { button, ear, label, tile } from '../parts.js';
 import { REPORT } from '../texts.js';
@@ -13,10 +14,8 @@ import { clipOf } from './learning.js';
 const MOST_CLASSES = 50; // with more, the most frequent confusions are listed instead
 const MOST_PAIRS = 30;
 const SHOWN = 12; // clips that are shown at first
+const MOST_RIGHT = 100; // right clips of a class that are listed
 const MORE = 48; // clips that "more" adds
-
-/** @param {any} data @returns {Answer[]} */
-export const mistakesOf = (data) => (Array.isArray(data) ? data : data?.answers ?? []);
 
 /** @param {Answer} answer */
 const tileOf = (answer) => tile(clipOf(answer), { note: answer.score == null ? '' : number(answer.score, 2) });
@@ -25,12 +24,20 @@ const tileOf = (answer) => tile(clipOf(answer), { note: answer.score == null ? '
 export function confusions(labels, classes, answers) {
   const counts = countsOf(labels, classes, answers), panel = h('div.cell-clips', { role: 'region', 'aria-live': 'polite', 'aria-label': REPORT.cellClips });
   /** @param {string} of @param {string} answer */
-  const show = (of, answer) => {
-    const clips = answers.filter((one) => one.label === of && one.answer === answer);
-    panel.replaceChildren(h('h3', of === answer ? REPORT.rightCell(counts.get(of)?.get(answer) ?? 0, of) : REPORT.wrongCell(clips.length, of, answer)), clips.length ? clipList(clips) : h('p.how', REPORT.notListed));
+  const show = async (of, answer) => {
+    const isHit = of === answer, n = counts.get(of)?.get(answer) ?? 0;
+    panel.replaceChildren(h('h3', isHit ? REPORT.rightCell(n, of) : REPORT.wrongCell(n, of, answer)));
+    const clips = isHit ? await rightOnes(of, answers) : answers.filter((one) => one.label === of && one.answer === answer);
+    put(panel, clips.length ? clipList(clips) : h('p.how', REPORT.notListed));
   };
   if (labels.length > MOST_CLASSES) return h('section.confusions', h('h2', REPORT.confusions), h('p.how', REPORT.tooMany(labels.length)), pairs(labels, counts, show), panel);
   return h('section.confusions', h('h2', REPORT.confusions), h('p.how', REPORT.confusionsText), matrix(labels, counts, show), panel);
+}
+
+/** The clips of a class that no mistake names. @param {string} name @param {Answer[]} mistakes @returns {Promise<Answer[]>} */
+async function rightOnes(name, mistakes) {
+  const wrong = new Set(mistakes.map(({ id }) => id)), { clips } = await get(`/api/clips${query({ label: name, count: MOST_RIGHT })}`).catch(() => ({ clips: [] }));
+  return clips.filter((/** @type {Answer} */ { id }) => !wrong.has(id)).map((/** @type {Answer} */ clip) => ({ ...clip, label: name, answer: name, score: null }));
 }
 
 /** Clips by label, then by answer; right ones that are not listed are counted from the recall. @param {string[]} labels @param {ClassFigures[]} classes @param {Answer[]} answers */
@@ -59,7 +66,7 @@ function matrix(labels, counts, show) {
 /** @param {number} count @param {number} sum @param {string} of @param {string} answer @param {() => void} show */
 function cell(count, sum, of, answer, show) {
   const isHit = of === answer;
-  if (!count) return h('span.none', { 'aria-label': REPORT.noneOf(of, answer) }, '·');
+  if (!count) return h('span.none', h('span', { 'aria-hidden': 'true' }, '·'), h('span.hidden', '0'));
   return h('button', { type: 'button', tabindex: -1, class: isHit ? 'hit' : 'miss', style: { '--a': Math.sqrt(count / sum) }, 'aria-label': REPORT.cell(count, of, answer), onclick: show }, number(count));
 }
 

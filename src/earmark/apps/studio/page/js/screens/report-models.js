@@ -5,9 +5,9 @@ import { chip } from '../parts.js';
 import { REPORT } from '../texts.js';
 
 /**
- * @typedef {{name: string, bytes: number, trained_at: string|null, labels: string[], n_clips: number|null, backbones: string[], head: string, accuracy: number|null, balanced_accuracy: number|null,
- *   interval: [number, number]|null, headline: {name: string, value: number, ci95?: [number, number], chance?: number}|null, verdict: {word: 'use'|'care'|'worthless', sentences: string[]}|null,
- *   has_report: boolean, is_detector: boolean, has_unknown: boolean, changed: boolean}} Model
+ * @typedef {{name: string, bytes: number, trained_at: string|null, error: string|null, labels: string[]|null, n_clips: number|null, backbones: string[], head: string, accuracy: number|null, balanced_accuracy: number|null,
+ *   interval: [number, number]|null, headline: {name: string, value: number|null, ci95?: [number, number]|null}|null, verdict: {word: 'use'|'care'|'worthless', sentences: string[]}|null,
+ *   has_report: boolean, is_detector: boolean, has_unknown: boolean, changed: boolean|null}} Model
  * @typedef {{key: string, name: string, of: (model: Model) => number|string, isNumber?: boolean}} Column
  */
 
@@ -49,9 +49,9 @@ export function models(all, here) {
 
 /** @param {Model} model @param {boolean} isHere */
 function modelRow(model, isHere) {
-  const { name, verdict, n_clips: n, labels, bytes, trained_at: at, is_detector: isDetector, changed } = model;
-  return h('tr', { class: isHere ? 'chosen' : '' }, h('th', { scope: 'row' }, h('a', { href: `#/report/${encodeURIComponent(name)}`, 'aria-current': isHere && 'page' }, name), h('small', [isDetector ? REPORT.detector : '', changed ? REPORT.isStale : ''].filter(Boolean).join(', '))),
-    h('td', verdict ? chip(verdict.word) : '–'), h('td', interval(model)), h('td.n', n == null ? '–' : REPORT.learned(n, labels.length)), h('td', at ? date(at) : '–'), h('td.n', size(bytes)));
+  const { name, verdict, n_clips: n, labels, bytes, trained_at: at, is_detector: isDetector, changed, error } = model;
+  return h('tr', { class: isHere ? 'chosen' : '' }, h('th', { scope: 'row' }, h('a', { href: `#/report/${encodeURIComponent(name)}`, 'aria-current': isHere && 'page' }, name), h('small', [isDetector ? REPORT.detector : '', changed ? REPORT.isStale : '', error ?? ''].filter(Boolean).join(', '))),
+    h('td', verdict ? chip(verdict.word) : '–'), h('td', interval(model)), h('td.n', n == null ? '–' : REPORT.learned(n, labels?.length ?? 0)), h('td', at ? date(at) : '–'), h('td.n', size(bytes)));
 }
 
 /** @param {Model} model */
@@ -59,7 +59,7 @@ function interval(model) {
   const value = valueOf(model), range = model.headline?.ci95 ?? model.interval;
   if (value == null) return '–';
   return h('span.interval', h('span.mini', { 'aria-hidden': 'true' }, range && h('i.span', { style: { left: `${100 * range[0]}%`, width: `${100 * (range[1] - range[0])}%` } }), h('i.dot', { style: { left: `${100 * value}%` } })),
-    h('span.num', range ? REPORT.interval(percent(value), percent(range[0]), percent(range[1])) : percent(value)));
+    h('span.num', range ? REPORT.interval(percent(value), percent(range[0]), percent(range[1])) : percent(value)), model.headline && h('small', REPORT.short[model.headline.name] ?? model.headline.name));
 }
 
 /** @param {number} bytes */

@@ -6,7 +6,7 @@ import { button, empty, trouble } from '../parts.js';
 import { REPORT } from '../texts.js';
 import { sentenceOf } from './learning.js';
 import { classTable } from './report-classes.js';
-import { confusions, mistakesOf, surest } from './report-confusions.js';
+import { confusions, surest } from './report-confusions.js';
 import { eventNumbers } from './report-events.js';
 import { models } from './report-models.js';
 import { numbers } from './report-numbers.js';
@@ -18,7 +18,6 @@ import { numbers } from './report-numbers.js';
  */
 
 export const title = REPORT.title;
-export const states = [];
 
 /** The screen. @param {HTMLElement} box @param {string} name of a classifier; the newest one without @param {Frame} frame */
 export function render(box, name, frame) {
@@ -30,12 +29,13 @@ export function render(box, name, frame) {
 class Report {
   /** @param {HTMLElement} box @param {string} name @param {Frame} frame */
   constructor(box, name, frame) {
-    Object.assign(this, { box, frame });
     this.box = box;
     this.frame = frame;
     this.name = name;
     this.isGone = false;
     this.turn = 0;
+    this.shown = ''; // the classifier whose report is shown
+    /** @type {HTMLElement|null} */ this.stale = null;
     this.version = -1;
   }
 
@@ -47,10 +47,10 @@ class Report {
       const model = all.find(({ name }) => name === this.name) ?? (this.name ? null : newestOf(all));
       if (!model) { this.showNone(all); return; }
       const path = `/api/models/${encodeURIComponent(model.name)}`;
-      const [summary, answers] = model.has_report ? await Promise.all([get(`${path}/summary`), get(`${path}/answers`).catch(() => [])]) : [null, []];
+      const [summary, answers] = model.has_report ? await Promise.all([get(`${path}/summary`), get(`${path}/answers?count=1000`).catch(() => null)]) : [null, null];
       if (turn !== this.turn || this.isGone) return;
       this.version = state().version;
-      this.show(model, all, summary, mistakesOf(answers));
+      this.show(model, all, summary, answers?.mistakes ?? []);
     } catch (error) {
       if (!this.isGone) this.box.replaceChildren(h('h1', title), trouble('error', REPORT.unread, sentenceOf(error), button(REPORT.tryAgain, { onclick: () => this.read() })));
     }
@@ -68,7 +68,8 @@ class Report {
   /** @param {Model[]} all */
   showNone(all) {
     const isLost = Boolean(this.name);
-    this.box.replaceChildren(h('h1', title), empty(isLost ? REPORT.lost(this.name) : REPORT.none, isLost ? REPORT.lostText : REPORT.noneText, button(REPORT.train, { primary: true, go: '#/train/choose' })), all.length > 0 && models(all, ''));
+    this.box.replaceChildren();
+    put(this.box, h('h1', title), empty(isLost ? REPORT.lost(this.name) : REPORT.none, isLost ? REPORT.lostText : REPORT.noneText, button(REPORT.train, { primary: true, go: '#/train/choose' })), all.length > 0 && models(all, ''));
   }
 
   /** @param {Model} model @param {Model[]} all @param {any} summary @param {Answer[]} answers */
@@ -78,7 +79,8 @@ class Report {
     const estimate = summary?.estimate, events = summary?.events, isWorthless = model.verdict?.word === 'worthless';
     this.box.replaceChildren();
     put(this.box, top(model, isWorthless), this.stale, verdict(model, summary));
-    if (!summary) put(this.box, trouble('note', REPORT.noReport, REPORT.noReportText, button(REPORT.trainAgain, { go: '#/train/choose' })));
+    if (model.error) put(this.box, trouble('error', REPORT.damaged, model.error));
+    else if (!summary) put(this.box, trouble('note', REPORT.noReport, REPORT.noReportText, button(REPORT.trainAgain, { go: '#/train/choose' })));
     if (events) put(this.box, eventNumbers(summary));
     if (estimate) {
       const isSingle = !('map' in estimate), errors = answers.filter(({ label, answer }) => label !== answer);
@@ -97,7 +99,7 @@ const newestOf = (all) => [...all].sort((a, b) => Date.parse(b.trained_at ?? '')
 /** @param {Model} model @param {boolean} isWorthless */
 function top(model, isWorthless) {
   const { name, trained_at: at, n_clips: clips, labels, has_report: hasReport } = model;
-  return h('header.head', h('div', h('h1', name), h('p.lede', REPORT.lede(at ? date(at) : '', clips, labels.length))), h('div.actions',
+  return h('header.head', h('div', h('h1', name), h('p.lede', REPORT.lede(at ? date(at) : '', clips, labels?.length ?? 0))), h('div.actions',
     hasReport && button(REPORT.whole, { sign: 'file', go: `/reports/${encodeURIComponent(name)}/report.html`, target: '_blank', rel: 'noopener' }),
     isWorthless ? button(REPORT.askDoctor, { primary: true, go: '#/doctor' }) : button(REPORT.live, { primary: true, go: `#/try/${encodeURIComponent(name)}` })));
 }

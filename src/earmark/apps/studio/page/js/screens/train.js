@@ -5,22 +5,22 @@ import { h, put, say } from '../dom.js';
 import { button, trouble } from '../parts.js';
 import { TRAIN } from '../texts.js';
 import { isRunning, isTaken, newest, sentenceOf } from './learning.js';
-import { defaults, form, missing, plan, wanted, wrongName } from './train-choices.js';
+import { begun, form, missing, plan, wanted, wrongName } from './train-choices.js';
 import { runCard } from './train-run.js';
 
 /**
  * @typedef {import('../types.js').Frame} Frame
  * @typedef {import('../types.js').Job} Job
  * @typedef {import('./train-choices.js').Offers} Offers
+ * @typedef {import('./train-choices.js').Chosen} Chosen
  */
 
 export const title = TRAIN.title;
-export const states = ['choose'];
 
-/** @type {{chosen: import('./train-choices.js').Chosen|null}} */
+/** @type {{chosen: Chosen|null}} */
 const kept = { chosen: null }; // choices stay while other screens are looked at
 
-/** The screen. @param {HTMLElement} box @param {string} wish @param {Frame} frame */
+/** The screen. @param {HTMLElement} box @param {string} wish "choose" for new choices @param {Frame} frame */
 export function render(box, wish, frame) {
   const screen = new Train(box, frame);
   screen.begin(wish === 'choose');
@@ -35,11 +35,12 @@ class Train {
     /** @type {ReturnType<typeof runCard>|null} */ this.card = null;
     /** @type {Offers|null} */ this.offers = null;
     /** @type {HTMLButtonElement|null} */ this.start = null;
+    this.version = -1;
     this.isGone = false;
     this.isStarting = false;
-    this.lede = h('p.lede');
+    this.lede = h('p.lede', TRAIN.lede);
     this.actions = h('div.actions');
-    this.notice = h('div.notice', { 'aria-live': 'polite' });
+    this.notice = h('div.notices', { 'aria-live': 'polite' });
     this.body = h('div.train');
     put(box, h('header.head', h('div', h('h1', title), this.lede), this.actions), this.notice, this.body);
     this.off = on('job', (job) => this.heard(job));
@@ -57,66 +58,69 @@ class Train {
     else this.choose();
   }
 
-  /** The folder or the jobs have changed. @param {string} name */
+  /** The folder has changed: what can be chosen may be another. @param {string} name */
   hear(name) {
-    if (name === 'state' && !this.card && !this.body.contains(document.activeElement)) this.showChoices();
+    if (name === 'state' && !this.card && state().version !== this.version && !this.body.contains(document.activeElement)) this.choose();
   }
 
   async choose() {
     this.card = this.job = null;
+    this.version = state().version;
+    if (!state().classes.length) { this.showChoices(); return; }
+    if (!this.offers) this.body.replaceChildren(h('p.how', { role: 'status' }, TRAIN.reading));
     try {
       this.offers = /** @type {Offers} */ (await get('/api/choices'));
     } catch (error) { this.showTrouble(sentenceOf(error)); return; }
-    if (this.isGone) return;
-    kept.chosen ??= defaults(this.offers);
-    if (wrongName(kept.chosen.name, state().models)) kept.chosen.name = this.offers.name;
-    this.showChoices();
+    kept.chosen ??= begun(this.offers);
+    if (wrongName(kept.chosen.name, this.offers.taken)) kept.chosen.name = this.offers.defaults.name;
+    if (!this.isGone && !this.card) this.showChoices();
   }
 
   showChoices() {
     const { offers } = this, chosen = kept.chosen;
-    if (!offers || !chosen || this.isGone) return;
     this.lede.textContent = TRAIN.lede;
     this.start = button(TRAIN.start, { primary: true, key: 'Enter', onclick: () => this.begun() });
-    this.actions.replaceChildren(this.start);
     const isPossible = this.showMissing();
-    this.body.replaceChildren(...(state().classes.length ? [plan()] : []), ...(isPossible ? [form(offers, chosen, () => this.changed())] : []));
+    this.actions.replaceChildren(...(isPossible ? [this.start] : []));
+    this.body.replaceChildren(...(isPossible && offers && chosen ? [form(offers, chosen, () => this.changed())] : state().classes.length ? [h('section', h('h2', TRAIN.plan), plan())] : []));
     this.changed();
-    this.warn();
+    if (isPossible) this.warn();
   }
 
   /** Say what a training lacks; true if it lacks nothing. */
   showMissing() {
-    const { classes, few } = missing();
+    const { classes, few } = missing(), steps = [...(classes ? [TRAIN.moreClasses(classes)] : []), ...few.map(({ name, more }) => TRAIN.moreOf(more, name))];
+    const reason = this.offers?.can_train === false ? this.offers.reason : null;
     this.notice.replaceChildren();
-    if (!classes && !few.length) return true;
-    const steps = [classes ? TRAIN.moreClasses(classes) : '', ...few.map(({ name, more }) => TRAIN.moreOf(more, name))].filter(Boolean);
-    this.notice.replaceChildren(trouble('note', TRAIN.notYet, TRAIN.notYetText, h('ul.lacks', steps.map((step) => h('li', step))), button(TRAIN.record, { primary: true, sign: 'mic', go: '#/data' })));
-    this.start?.setAttribute('disabled', '');
+    if (!steps.length && !reason) return true;
+    this.notice.replaceChildren(trouble('note', TRAIN.notYet, steps.length ? TRAIN.notYetText : reason, steps.length > 0 && h('ul.lacks', steps.map((step) => h('li', step))), button(TRAIN.record, { primary: true, sign: 'mic', go: '#/data' })));
     return false;
   }
 
-  /** Warn of errors that the doctor has found and that are still there. */
+  /** Warn of errors that the doctor has found. */
   async warn() {
     const last = newest('doctor');
-    if (last?.state !== 'done' || this.notice.childElementCount) return;
-    const { result } = await get(`/api/jobs/${last.id}`).catch(() => ({})), errors = (result?.findings ?? []).filter((/** @type {{severity: string}} */ { severity }) => severity === 'error').length;
+    if (last?.state !== 'done') return;
+    const { result } = await get(`/api/jobs/${last.id}`).catch(() => ({}));
+    const errors = (result?.findings ?? []).filter((/** @type {{severity: string}} */ { severity }) => severity === 'error').length;
     if (errors && !this.isGone && !this.card) this.notice.replaceChildren(trouble('warn', TRAIN.errors(errors), TRAIN.errorsText, button(TRAIN.askDoctor, { go: '#/doctor' })));
   }
 
   changed() {
-    if (!kept.chosen) return;
-    const why = wrongName(kept.chosen.name, state().models), lacks = missing();
-    this.start?.toggleAttribute('disabled', Boolean(why || lacks.classes || lacks.few.length || this.isStarting));
-    if (!why) this.frame.command({ kind: 'train', choices: wanted(kept.chosen) });
+    const { offers } = this, chosen = kept.chosen;
+    if (!offers || !chosen) { this.frame.command({ kind: 'train', choices: { name: 'classifier' } }); return; }
+    const why = wrongName(chosen.name, offers.taken);
+    this.start?.toggleAttribute('disabled', Boolean(why) || this.isStarting);
+    if (!why) this.frame.command({ kind: 'train', choices: wanted(chosen, offers) });
   }
 
   async begun() {
-    if (this.isStarting || !kept.chosen) return;
+    const { offers } = this, chosen = kept.chosen;
+    if (this.isStarting || !chosen || !offers) return;
     this.isStarting = true;
     this.changed();
     try {
-      const job = await post('/api/jobs', { kind: 'train', choices: wanted(kept.chosen) });
+      const job = await post('/api/jobs', { kind: 'train', choices: wanted(chosen, offers) });
       kept.chosen = null;
       say(TRAIN.hasBegun);
       if (!this.isGone) this.follow(job);
@@ -128,19 +132,15 @@ class Train {
   /** @param {Job} job */
   follow(job) {
     this.job = job;
+    this.start = null;
     this.lede.textContent = TRAIN.runningLede;
     this.actions.replaceChildren();
     this.notice.replaceChildren();
     this.card = runCard(job, { again: () => this.choose(), onTrouble: (sentence) => this.showTrouble(sentence) });
-    this.body.replaceChildren(this.card.box, this.meanwhile());
+    this.body.replaceChildren(this.card.box, meanwhile());
     this.frame.command(job.command);
-    this.body.querySelector('h2')?.focus();
-  }
-
-  /** What can be done while it runs. */
-  meanwhile() {
-    const { unlabelled } = state().counts;
-    return h('section.meanwhile.row.between', h('p', h('b', TRAIN.meanwhile), ' ', h('span.how', unlabelled ? TRAIN.unlabelled(unlabelled) : TRAIN.meanwhileText)), button(unlabelled ? TRAIN.labelThem : TRAIN.toData, { go: '#/data' }));
+    if (!this.body.contains(document.activeElement)) this.body.querySelector('h2')?.focus({ preventScroll: true });
+    if (job.state === 'done') this.heard(job);
   }
 
   /** @param {Job} job */
@@ -157,8 +157,14 @@ class Train {
 
   /** @param {string} key @param {KeyboardEvent} event */
   press(key, event) {
-    if (key !== 'Enter' || isTaken(event) || this.card || !this.start || this.start.disabled) return false;
+    if (key !== 'Enter' || isTaken(event) || this.card || !this.start || this.start.disabled || !kept.chosen) return false;
     this.begun();
     return true;
   }
+}
+
+/** What can be done while a training runs. */
+function meanwhile() {
+  const { unlabelled } = state().counts;
+  return h('section.meanwhile', h('p', h('b', TRAIN.meanwhile), ' ', h('span.how', unlabelled ? TRAIN.unlabelled(unlabelled) : TRAIN.meanwhileText)), button(unlabelled ? TRAIN.labelThem : TRAIN.toData, { go: '#/data' }));
 }
