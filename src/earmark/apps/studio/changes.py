@@ -95,7 +95,9 @@ def difference(before: Sheets, after: Sheets) -> tuple[tuple[Edit, ...], dict[st
     return tuple(edits), columns
 
 
-def changed(sheets: Sheets, change: Change, *, forward: bool, is_repeat: bool = False) -> Sheets:
+def changed(
+    sheets: Sheets, change: Change, *, forward: bool, is_repeat: bool = False
+) -> dict[str, Sheet]:
     """Return the sheets after a change was made, or unmade.
 
     ``is_repeat`` says that a part of it may have been done before. Raises ConflictError if the
@@ -127,7 +129,7 @@ def _edited(
     rows: list[Row | None] = list(sheet.rows)
     new: list[tuple[int, Row]] = []
     for at, was, now in pairs:
-        here = was and sheet.index.get(was.id)
+        here = None if was is None else sheet.index.get(was.id)
         if was is not None and (here is None or sheet.rows[here].label != was.label):
             if is_repeat:
                 continue

@@ -107,12 +107,14 @@ def _into_clips(draft: Draft, source: str, row: Row, name: str | None) -> None:
 
 
 def add_region(
-    ledger: Ledger, recording: str, start: float, end: float, label: str
+    ledger: Ledger, recording: str, start: float, end: float, label: str | None
 ) -> tuple[str, dict[str, Sheet], str]:
     """Make a stretch of a recording a clip; also return its id."""
     place = place_of(ledger, recording)
     if place is None:
         raise UnknownIdError(GONE)
+    if label is None:
+        raise DataError("a stretch of a recording needs a label. Choose a class.")
     name, draft = real_label(ledger, label), Draft(ledger)
     check_ends(ledger, place, start, end)
     row, draft.sheets[CLIPS] = new_row(draft.sheets[CLIPS], place, name, float(start), float(end))

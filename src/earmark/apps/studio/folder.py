@@ -49,14 +49,10 @@ class Folder:
 
     def __init__(self, path: str | Path) -> None:
         self.ledger = Ledger(Path(path))
+        self.path: Path = self.ledger.path
         self._uploads = Uploads(self.ledger)
         self._finished: dict[str, str] = {}
         self._recover()
-
-    @property
-    def path(self) -> Path:
-        """The folder, without links."""
-        return self.ledger.path
 
     @property
     def version(self) -> int:
@@ -192,7 +188,9 @@ class Folder:
         """Give clips a label; None takes it away."""
         return self._changed(lambda: edits.label_clips(self.ledger, ids, label))
 
-    def add_region(self, recording: str, start: float, end: float, label: str) -> dict[str, Any]:
+    def add_region(
+        self, recording: str, start: float, end: float, label: str | None
+    ) -> dict[str, Any]:
         """Make a stretch of a recording a clip; the answer has the ``clip``."""
         return self._region(lambda: edits.add_region(self.ledger, recording, start, end, label))
 

@@ -28,7 +28,7 @@ def opened(folder: Path, found: Scan) -> tuple[Sheet, list[str]]:
     clips = _from_tracks(folder, wrong) or _from_folders(folder, found, wrong)
     more = [name for name in _MORE if any(getattr(clip, name) is not None for clip in clips)]
     sheet = empty_sheet(*more)
-    rows = {}
+    rows: dict[str, Row] = {}
     for clip in clips:
         row = _row(clip, folder, sheet)
         rows.setdefault(row.id, row)
