@@ -245,7 +245,7 @@ export class Take {
   }
 
   #begin() {
-    const { label, rate } = this.plan, name = `${label ?? 'recording'} ${this.name} ${this.pieces.length + 1}.wav`;
+    const { label, rate } = this.plan, name = `${this.name}-${this.pieces.length + 1}.wav`;
     const piece = new Piece({ kind: 'pcm', name, label, take: this.name, rate_hz: rate }, this.hears.onpiece);
     this.pieces.push(piece);
     this.hears.onpiece(piece);

@@ -75,15 +75,15 @@ export const DATA = {
   escStops: 'Esc stops; finished pieces are kept',
   /** @param {number} s @param {number} of */
   time: (s, of) => `${number(s, 1)} s of ${number(of, 1)} s`,
-  device: 'Sound comes as the microphone gives it, without echo or gain control.',
+  device: 'Kept as the microphone gives it.',
   /** @param {string} name @param {number} rate */
   microphone: (name, rate) => `${name || 'Microphone'}, ${number(rate / 1000, rate % 1000 ? 1 : 0)} kHz`,
   level: 'Level',
-  loud: 'Too loud: the top is cut off. Move back, or lower the input level.',
+  loud: 'Too loud: move back, or lower the input level.',
   quiet: 'Very quiet: is this the right microphone?',
   for: 'for',
   pieces: 'pieces',
-  each: 'seconds',
+  each: 'seconds each',
   input: 'microphone',
   inputDefault: 'the usual one',
   noClass: 'no class yet',
@@ -157,7 +157,7 @@ export const DATA = {
   newPlaceholder: 'New class',
   /** @param {number} n */
   anotherSound: (n) => `sound ${number(n)}`,
-  few: 'Few. 20 and more are better.',
+  few: 'Few. Aim for 20.',
   menu: 'More',
   /** @param {string} name */
   menuOf: (name) => `More for ${name}`,

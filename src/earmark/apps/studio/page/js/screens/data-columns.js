@@ -47,7 +47,7 @@ class Column {
     this.addButton = button(DATA.addFiles, { sign: 'add', quiet: true, 'aria-label': DATA.addFilesTo(name), onclick: () => deeds.files(this.name) });
     this.menu = h('details.menu', h('summary', { 'aria-label': DATA.menuOf(name) }, icon('more')), h('div.menu-box'));
     this.menu.addEventListener('toggle', () => { if (this.menu.open) this.#open(); });
-    this.box = h('section.class', h('header', this.corner, this.input, this.number), h('div.class-tools', this.recordButton, this.addButton, this.menu), this.hint, this.list.box);
+    this.box = h('section.class', h('header', this.corner, this.input, this.number, this.menu), h('div.class-tools', this.recordButton, this.addButton), this.hint, this.list.box);
     takeClips(this.box, choice, () => this.name);
   }
 

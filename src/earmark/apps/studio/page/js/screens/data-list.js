@@ -1,6 +1,6 @@
 /** A list of clips: tiles in view only, chosen by pointer and keys, dragged to a class. */
 
-import { h, icon, say, seconds } from '../dom.js';
+import { h, icon, say, seconds, short } from '../dom.js';
 import { whenSeen } from '../draw.js';
 import { ear, showPicture } from '../parts.js';
 import { COMMON } from '../texts.js';
@@ -72,7 +72,7 @@ export class ClipList {
     whenSeen(canvas, () => { showPicture(canvas, clip); });
     return h('div', { class: `clip tile ${error ? 'broken' : ''}`, role: 'option', draggable: 'true', tabindex: index ? -1 : 0, 'data-id': clip.id, 'aria-selected': String(this.choice.clips.has(clip.id)), 'aria-label': [name, label, seconds(clip.seconds), error].filter(Boolean).join(', ') },
       h('div.listen', error ? h('span.unread', { title: error }, COMMON.unreadable) : canvas, h('span.glyph', icon('play')), h('span.playhead'), label ? ear(label) : null),
-      h('div.caption', h('span.name', { title: error ?? name }, name), h('span.num', seconds(clip.seconds))));
+      h('div.caption', h('span.name', { title: error ?? name }, short(name)), h('span.num', seconds(clip.seconds))));
   }
 
   /** @param {Event} event @returns {number} the place of the tile under it, or -1 */

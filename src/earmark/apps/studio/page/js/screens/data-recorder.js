@@ -66,8 +66,8 @@ export class RecorderBar {
     const length = picker(DATA.each, [1, 2, 3, 5, 10, 30].filter((s) => s <= longest).map((s) => [String(s), number(s)]), String(settings.seconds), (value) => { settings.seconds = Number(value); });
     this.device.box.hidden = true;
     this.box = h('section.recorder', { 'aria-label': DATA.recorder }, this.main, h('div.record-what', this.what, this.how),
-      h('div.record-live', this.wave, h('div.record-time', this.time, this.warning, this.pips)), h('div.level', { 'aria-hidden': 'true' }, h('span', DATA.level), this.meter),
-      h('div.record-for', this.for.box, pieces.box, length.box, this.device.box));
+      h('div.record-live', this.wave, h('div.record-time', this.time, this.pips), this.warning), h('div.level', { 'aria-hidden': 'true' }, h('span', DATA.level), this.meter),
+      h('div.record-for', this.for.box, this.device.box, pieces.box, length.box));
     keep(this.wave, (context, w, ht) => this.#draw(context, w, ht));
     this.sync();
     this.#show();
