@@ -458,7 +458,7 @@ export const TRAIN = {
 export const REPORT = {
   title: 'Report',
   /** @param {string} when @param {number|null} clips @param {number} classes */
-  lede: (when, clips, classes) => `Trained ${when ? `on ${when} ` : ''}${clips == null ? '' : `from ${count(clips, 'clip')} `}of ${count(classes, 'class', 'classes')}.`,
+  lede: (when, clips, classes) => `${clips == null ? '' : `${count(clips, 'clip')}, `}${count(classes, 'class', 'classes')}${when ? `; trained ${when}` : ''}.`,
   whole: 'The whole report',
   live: 'Try it live',
   askDoctor: 'Ask the doctor',
@@ -476,7 +476,6 @@ export const REPORT = {
   damaged: 'This file is not a classifier',
   stale: 'The labels have changed since this training, so this report is of older data.',
   /** @type {Object<string, string>} */
-  /** @type {Object<string, string>} */
   words: { use: 'Use it', care: 'Use with care', worthless: 'Worthless' },
   /** @type {Object<string, [string, string][]>} what helps, by the verdict */
   helps: {
@@ -487,7 +486,7 @@ export const REPORT = {
   /** @type {Object<string, string>} */
   figures: { accuracy: 'of the clips are right', balanced_accuracy: 'balanced accuracy: the mean over classes, so that each counts the same', macro_f1: 'macro F1: found and right, the mean over classes' },
   /** @param {string} figure @param {string[]} interval @param {number} n */
-  headline: (figure, interval, n) => `${figure}. With other recordings of this kind it would lie between ${interval[0]} and ${interval[1]} (95 % interval, ${count(n, 'clip')} tested).`,
+  headline: (figure, interval, n) => `${figure}. With other recordings of this kind it would lie between ${interval[0]} and ${interval[1]} (95% interval, ${count(n, 'clip')} tested).`,
   /** @param {string} value */
   balanced: (value) => `Of all clips, ${value} are right; large classes count most in that.`,
   beaten: 'What has to be beaten',
@@ -551,12 +550,12 @@ export const REPORT = {
   /** @param {number|null} n @param {number|null} upper */
   falseAnHour: (n, upper) => (n == null ? '' : `False events in an hour: ${number(n, n < 10 ? 1 : 0)}${upper == null ? '' : `, and up to ${number(upper, upper < 10 ? 1 : 0)} cannot be excluded`}.`),
   /** @param {string} text */
-  eventScheme: (text) => `How it was tested: ${text}. An event is right if it overlaps a true one of its class by 30 %.`,
+  eventScheme: (text) => `How it was tested: ${text}. An event is right if it overlaps a true one of its class by 30%.`,
   falseHour: 'false an hour', threshold: 'threshold',
   /** @param {number} n */
   all: (n) => (n === 1 ? 'One classifier' : `All ${number(n)} classifiers`),
   allText: 'Press a heading to sort. Numbers of different data cannot be compared; those of the same clips can.',
-  columns: { name: 'name', verdict: 'verdict', value: 'how good, with its 95 % interval', data: 'learned from', trained: 'trained', size: 'size' },
+  columns: { name: 'name', verdict: 'verdict', value: 'how good, with its 95% interval', data: 'learned from', trained: 'trained', size: 'size' },
   /** @type {Object<string, string>} the figure of a classifier in a few words */
   short: { accuracy: 'accuracy', balanced_accuracy: 'balanced accuracy', macro_f1: 'macro F1', macro_f1_iou30: 'F1 of events' },
   detector: 'detector',
@@ -583,7 +582,7 @@ export const REVIEW = {
   labelled: 'Labelled',
   noLabel: 'nothing',
   soundsLike: 'but sounds like',
-  unlike: 'but sounds unlike it',
+  unlike: 'and that is not certain',
   /** @param {string} share */
   evidence: (share) => `doubt ${share}`,
   gone: 'This clip is not in the folder any more.',
