@@ -1,154 +1,173 @@
-"""The changes of a folder's labels, which can be undone and made again, also after a restart."""
+"""The history of changes: a file of JSON lines, written before each change and after it.
+
+A line says that a change is made ("do"), unmade ("undo") or made again ("redo"); the line "end"
+says that this was completed. After a crash, the last line without an end is completed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from earmark.apps.studio.manifest import Row
-from earmark.system.files import open_file, write_whole
+from earmark.apps.studio.changes import Change
+from earmark.errors import DataError
+from earmark.system.files import not_a_file, write_whole
 
-MOST_CHANGES = 200
-MOST_BYTES = 1 << 28
-TABLES = ("clips", "left_out")
-Edit = tuple[int, Row | None, Row | None]  # where it was or is, the row before, the row after
-
-
-@dataclass(frozen=True)
-class Change:
-    """One change: what it did, as a sentence; edits of both tables; files that were moved."""
-
-    said: str
-    clips: tuple[Edit, ...] = ()
-    left_out: tuple[Edit, ...] = ()
-    moved: tuple[tuple[str, str], ...] = ()
-
-    def reversed(self) -> Change:
-        """Return the change that undoes this one."""
-        clips, left_out = (tuple((n, b, a) for n, a, b in getattr(self, name)) for name in TABLES)
-        moved = tuple((target, source) for source, target in reversed(self.moved))
-        return Change(self.said, clips, left_out, moved)
+MOST_CHANGES = 200  # that can be undone after the file was shortened
+MOST_BYTES = 64 << 20  # of the file; then it is shortened
+FILE = "history.jsonl"
 
 
-def edits(before: Sequence[Row], after: Sequence[Row]) -> tuple[Edit, ...]:
-    """Return what makes ``after`` of ``before``."""
-    old, new = {row.key: row for row in before}, {row.key: row for row in after}
-    gone = [(n, row, new.get(row.key)) for n, row in enumerate(before) if new.get(row.key) != row]
-    come = [(n, None, row) for n, row in enumerate(after) if row.key not in old]
-    return (*gone, *come)
+class Pending(NamedTuple):
+    """A change that was begun and not ended: made, or unmade if not ``forward``."""
 
-
-def edited(rows: Iterable[Row], changes: Sequence[Edit]) -> list[Row]:
-    """Return rows with edits made; what another program has changed since stays as it is."""
-    by_key = {row.key: row for row in rows}
-    for _, before, after in changes:
-        if before is not None and by_key.get(before.key) == before:
-            if after is None:
-                del by_key[before.key]
-            else:
-                by_key[before.key] = after
-    result = list(by_key.values())
-    for place, before, after in sorted(
-        (edit for edit in changes if edit[1] is None), key=lambda edit: edit[0]
-    ):
-        if after is not None and before is None and after.key not in by_key:
-            result.insert(place, after)
-    return result
+    change: Change
+    forward: bool
 
 
 class History:
-    """The latest changes, in a file. ``done`` of them are in effect; the others were undone."""
+    """The changes of a folder, in the file ``history.jsonl`` of ``place``.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.changes: list[Change] = []
-        self.done = 0
-        for line in _lines(path):
-            try:
-                value = json.loads(line)
-                if "at" in value:
-                    self.done = min(int(value["at"]), len(self.changes))
-                else:
-                    self._take(_change(value))
-            except (ValueError, TypeError, KeyError):  # the last line of a killed process
-                continue
-        self._lines = 0
+    Other processes may write to the file while this one does not hold the folder's lock, so call
+    :meth:`refresh` once it is held.
+    """
 
-    @property
-    def undo(self) -> Change | None:
-        """The change that would be undone."""
-        return self.changes[self.done - 1] if self.done else None
+    def __init__(self, place: Path) -> None:
+        self.path = place / FILE
+        self.done: list[Change] = []
+        self.undone: list[Change] = []
+        self.pending: Pending | None = None
+        self.is_damaged = False
+        self._number, self._size, self._known = 0, 0, (-1, -1)
 
-    @property
-    def redo(self) -> Change | None:
-        """The change that would be made again."""
-        return self.changes[self.done] if self.done < len(self.changes) else None
+    def refresh(self) -> None:
+        """Read what another process has written."""
+        try:
+            status = os.stat(self.path)
+            known = (status.st_ino, status.st_size)
+        except OSError:
+            known = (-1, -1)
+        if known == self._known:
+            return
+        self.done, self.undone, self.pending, self._size = [], [], None, 0
+        self.is_damaged = False
+        if known != (-1, -1):
+            self._read()
+        self._known = known
 
-    def add(self, change: Change) -> None:
-        """Take a change that was made; those that were undone are forgotten."""
-        is_cut = self.done < len(self.changes) or len(self.changes) >= MOST_CHANGES
-        self._take(change)
-        if is_cut:
-            self._write()
+    def next_number(self) -> int:
+        """Return a number that no change has had."""
+        return self._number + 1
+
+    @contextlib.contextmanager
+    def writing(self, word: str, change: Change) -> Iterator[None]:
+        """Write that a change is 'do'ne, 'undo'ne or 'redo'ne; the block does it.
+
+        If the block fails, the file becomes as it was before. Raises OSError.
+        """
+        begin = self._size
+        line = change.as_json() if word == "do" else change.number
+        try:
+            self._append({word: line}, is_safe=True)
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError), open(self.path, "rb+") as file:
+                file.truncate(begin)
+            self._size = begin
+            self._remember()
+            raise
+        self._apply(word, change)
+        self.pending = None
+        with contextlib.suppress(OSError):  # a change without an end is only looked at again
+            self._append({"end": change.number})
+        if self._size > MOST_BYTES:
+            self._shorten()
+
+    def end(self, pending: Pending) -> None:
+        """Write that what was begun before a crash is completed now."""
+        self._append({"end": pending.change.number}, is_safe=True)
+        self.pending = None
+
+    def _append(self, line: dict[str, Any], is_safe: bool = False) -> None:
+        if problem := not_a_file(self.path):
+            raise OSError(f"{self.path} {problem}")
+        content = json.dumps(line).encode() + b"\n"
+        with open(self.path, "ab", buffering=0) as file:
+            file.truncate(self._size)  # a line that a crash has cut
+            written = 0
+            while written < len(content):
+                written += file.write(content[written:]) or 0
+            if is_safe:
+                os.fsync(file.fileno())
+        self._size += len(content)
+        self._remember()
+
+    def _remember(self) -> None:
+        with contextlib.suppress(OSError):
+            status = os.stat(self.path)
+            self._known = (status.st_ino, status.st_size)
+
+    def _read(self) -> None:
+        with open(self.path, "rb") as file:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    ((word, value),) = json.loads(line).items()
+                    self._heed(word, value)
+                except (ValueError, TypeError, LookupError, RecursionError, AttributeError):
+                    self.is_damaged = True
+                    self.done, self.undone, self.pending = [], [], None
+                self._size += len(line)
+
+    def _heed(self, word: str, value: Any) -> None:
+        if word == "end":
+            self.pending = None
+            return
+        if word == "do":
+            change = Change.from_json(value)
         else:
-            self._append(_text(change))
+            change = (self.done if word == "undo" else self.undone)[-1]
+            if change.number != value:
+                raise ValueError("the lines are not in order")
+        self.pending = Pending(change, word != "undo")
+        self._apply(word, change)
 
-    def move(self, steps: int) -> None:
-        """Take note that a change was undone (-1) or made again (1)."""
-        self.done += steps
-        self._append(json.dumps({"at": self.done}))
+    def _apply(self, word: str, change: Change) -> None:
+        if word == "do":
+            self.done.append(change)
+            self.undone.clear()
+        elif word == "undo":
+            self.undone.append(self.done.pop())
+        else:
+            self.done.append(self.undone.pop())
+        self._number = max(self._number, change.number)
 
-    def _take(self, change: Change) -> None:
-        del self.changes[self.done :]
-        self.changes.append(change)
-        del self.changes[:-MOST_CHANGES]
-        self.done = len(self.changes)
-
-    def _append(self, line: str) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _write(self) -> None:
-        lines = [*map(_text, self.changes), json.dumps({"at": self.done})]
-        write_whole(self.path, "".join(f"{line}\n" for line in lines).encode())
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        with open_file(path) as file:
-            content = file.read(MOST_BYTES)
-    except OSError:
-        return []
-    return content.decode("utf-8", "replace").splitlines()
-
-
-def _text(change: Change) -> str:
-    tables = {name: [_edit_cells(edit) for edit in getattr(change, name)] for name in TABLES}
-    return json.dumps({"said": change.said, "moved": change.moved, **tables})
+    def _shorten(self) -> None:
+        """Keep the last changes only; those that are undone go."""
+        kept: list[bytes] = []
+        for change in reversed(self.done[-MOST_CHANGES:]):
+            line = json.dumps({"do": change.as_json()}).encode() + b"\n"
+            if sum(map(len, kept)) + len(line) > MOST_BYTES // 2:
+                break
+            kept.insert(0, line)
+        last = json.dumps({"end": self._number}).encode() + b"\n"
+        try:
+            write_whole(self.path, [*kept, last])
+        except Exception:  # the longer file is as good
+            return
+        self.done, self.undone = self.done[len(self.done) - len(kept) :], []
+        self._size = sum(map(len, kept)) + len(last)
+        self._remember()
 
 
-def _edit_cells(edit: Edit) -> list[Any]:
-    place, *rows = edit
-    return [place, *(row and [*row.key, row.label, list(row.others)] for row in rows)]
-
-
-def _change(value: dict[str, Any]) -> Change:
-    tables = {
-        name: tuple((int(place), _row(a), _row(b)) for place, a, b in value[name])
-        for name in TABLES
-    }
-    moved = tuple((str(a), str(b)) for a, b in value["moved"])
-    return Change(str(value["said"]), moved=moved, **tables)
-
-
-def _row(cells: list[Any] | None) -> Row | None:
-    if cells is None:
-        return None
-    path, start, end, label, others = cells
-    return Row(path, start, end, label, tuple((str(name), str(cell)) for name, cell in others))
+def refuse_damaged(history: History) -> None:
+    """Raise DataError if there is nothing to undo because the history cannot be read."""
+    if history.is_damaged and not history.done:
+        raise DataError(
+            f"{history.path} is damaged, so earlier changes cannot be undone. Delete it."
+        )

@@ -1,139 +1,181 @@
-"""What the page is told about clips and recordings."""
+"""What the page is told of a folder: JSON of clips, recordings and the whole."""
 
 from __future__ import annotations
 
-import collections
 import functools
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import soundfile
+from earmark.apps.studio.changes import CLIPS, LEFT_OUT, TRAY
+from earmark.apps.studio.ledger import Ledger
+from earmark.apps.studio.opening import RECORDINGS
+from earmark.apps.studio.sheets import REASON, TAKE, Row, Sheet, clip_id
+from earmark.audio.reading import header_of
+from earmark.audio.source import FileSource
+from earmark.errors import AudioError, EarmarkError
+from earmark.system.text import to_utf8
 
-from earmark.apps.studio.manifest import FIRST, Row, id_of
-from earmark.apps.studio.scanning import RECORDINGS, Scan
-from earmark.errors import amount
-
-LONG_S = 60.0  # a recording that is shown as a long one
-MOST_NAMED = 5
-LONG_BYTES = 300_000  # fewer bytes are not looked at: a minute takes more in common formats
-NO_GROUPS = frozenset({*FIRST, "fold", "split", "reason"})  # columns
+LONG_S = 60.0
+LIGHT_BYTES = 32 << 20  # a larger recording is opened only if its header states its length
+_STATED = (".wav", ".flac", ".aif", ".aiff", ".w64")
+_OURS = ("path", "label", "start", "end", "fold", "split", REASON)
+Found = tuple[Sheet, Row]
 
 
-def clip(row: Row) -> dict[str, Any]:
-    """Return a clip as the page sees it."""
-    start, end = (float(text) if text else None for text in (row.start, row.end))
-    return {
-        "id": id_of(*row.key),
-        "recording": id_of(row.path),
-        "name": row.path.rpartition("/")[2],
-        "place": row.path,
-        "start": start,
-        "end": end,
-        "seconds": None if end is None else end - (start or 0.0),
-        "label": row.label or None,
-        "group": row.cell("group") or None,
-        "take": row.cell("take") or None,
-        "reason": row.cell("reason") or None,
-        "error": None,
-        "is_recorded": row.path.startswith(f"{RECORDINGS}/"),
+def shown(text: str) -> str:
+    """Return a text of the disk as JSON and browsers take it."""
+    return to_utf8(text) or ""
+
+
+def tray(ledger: Ledger) -> list[Found]:
+    """Return the recordings and stretches that have no label and were not left out."""
+    clips, own = ledger.sheets[CLIPS], ledger.sheets[TRAY]
+    named = {**clips.places, **ledger.sheets[LEFT_OUT].places}
+    bare = [(clips, row) for row in clips.rows if row.label is None]
+    for id, place in ledger.ids.items():
+        if place not in named:
+            known = own.places.get(place)
+            row = known[0] if known else Row(place, None, None, None, {}, id)
+            bare.append((own, row))
+    return bare
+
+
+def classes(ledger: Ledger) -> dict[str, list[Row]]:
+    """Return the rows of each class, in the order of first appearance."""
+    rows: dict[str, list[Row]] = {}
+    for row in ledger.sheets[CLIPS].rows:
+        if row.label is not None:
+            rows.setdefault(row.label, []).append(row)
+    return rows
+
+
+def find(ledger: Ledger, id: str) -> tuple[str, Sheet, Row] | None:
+    """Return the sheet of a clip or recording, by name and itself, and its row there."""
+    for name in (CLIPS, LEFT_OUT, TRAY):
+        if row := ledger.sheets[name].find(id):
+            return name, ledger.sheets[name], row
+    if place := ledger.ids.get(id):
+        return TRAY, ledger.sheets[TRAY], Row(place, None, None, None, {}, id)
+    return None
+
+
+def place_of(ledger: Ledger, id: str) -> str | None:
+    """Return the path of the recording with this id; it may have rows of stretches only."""
+    if place := ledger.ids.get(id):
+        return place
+    found = find(ledger, id)
+    if found is not None and found[2].is_whole:
+        return found[2].place
+    places = {row.place for sheet in ledger.sheets.values() for row in sheet.rows}
+    return next((place for place in places if clip_id(place, None, None) == id), None)
+
+
+def clip_json(ledger: Ledger, sheet: Sheet, row: Row, is_fresh: bool = False) -> dict[str, Any]:
+    """Return a clip as the page takes it."""
+    about = about_recording(ledger, row.place)
+    last = about["seconds"] if row.end is None else row.end
+    take = sheet.cell(row, TAKE) or None
+    value = {
+        "id": row.id,
+        "recording": clip_id(row.place, None, None),
+        "name": shown(row.place.rpartition("/")[2]),
+        "start": row.start,
+        "end": row.end,
+        "seconds": None if last is None else max(0.0, last - (row.start or 0.0)),
+        "label": None if row.label is None else shown(row.label),
+        "group": shown(sheet.cell(row, "group")) or None,
+        "take": shown(take) if take else None,
+        "error": about["error"],
+        "is_recorded": row.place.startswith(f"{RECORDINGS}/") and take not in (None, row.place),
+    }
+    return value | ({"reason": shown(sheet.cell(row, REASON))} if REASON in sheet.columns else {})
+
+
+def clips_json(ledger: Ledger, found: Iterable[Found]) -> list[dict[str, Any]]:
+    """Return clips as the page takes them; reads the headers of their recordings."""
+    return [clip_json(ledger, sheet, row) for sheet, row in found]
+
+
+def recording_json(ledger: Ledger, place: str, *, is_alone: bool = False) -> dict[str, Any]:
+    """Return a recording as the page takes it, without its regions."""
+    id = clip_id(place, None, None)
+    about = about_recording(ledger, place, is_alone=is_alone)
+    return {"id": id, "name": shown(place.rpartition("/")[2]), **about}
+
+
+def about_recording(ledger: Ledger, place: str, *, is_alone: bool = False) -> dict[str, Any]:
+    """Return the length, rate, channels, bytes and error of a recording; None if not known.
+
+    If it ``is_alone``, its length is found out even if that takes long.
+    """
+    nothing = dict.fromkeys(("seconds", "rate_hz", "channels", "bytes", "error"))
+    try:
+        path = ledger.absolute(place)
+        status = os.stat(path)
+    except EarmarkError as error:
+        return nothing | {"error": str(error)}
+    except (OSError, ValueError):
+        return nothing | {"error": "The recording is not there any more."}
+    is_light = status.st_size <= LIGHT_BYTES or path.suffix.lower() in _STATED
+    if not is_light and not is_alone:
+        return nothing | {"bytes": status.st_size}
+    return dict(_header(str(path), status.st_mtime_ns, status.st_size))
+
+
+@functools.lru_cache(50_000)
+def _header(path: str, _mtime_ns: int, size: int) -> dict[str, Any]:
+    about: dict[str, Any] = dict.fromkeys(("seconds", "rate_hz", "channels", "error"))
+    about["bytes"] = size
+    try:
+        header = header_of(FileSource(Path(path)))
+    except AudioError as error:
+        return about | {"error": f"{error.reason[:1].upper()}{error.reason[1:]}."}
+    seconds = header.frames / header.rate_hz if header.frames else None
+    return about | {
+        "seconds": seconds,
+        "rate_hz": header.rate_hz,
+        "channels": header.channels,
     }
 
 
-def counts(rows: Sequence[Row], left_out: Sequence[Row], scan: Scan) -> dict[str, Any]:
-    """Return how many clips there are, the classes in their order, and columns for groups."""
-    n_clips = collections.Counter(row.label for row in rows)
-    takes: dict[str, set[str]] = collections.defaultdict(set)
-    values: dict[str, set[str]] = collections.defaultdict(set)
-    for row in rows:
-        for column, cell in row.others:
-            values[column].add(cell)
-            if column == "take":
-                takes[row.label].add(cell)
-    named = {row.path for row in (*rows, *left_out)}
-    n_unlabelled = len(without_label(named, scan))
-    return {
-        "counts": {
-            "recordings": len(scan.paths),
-            "clips": len(rows),
-            "labelled": len(rows),
-            "unlabelled": n_unlabelled,
-            "left_out": len(left_out),
-        },
-        "classes": [
-            {"name": name, "n_clips": n, "n_takes": len(takes[name])} for name, n in n_clips.items()
-        ],
-        "columns": [
-            name for name, cells in values.items() if name not in NO_GROUPS and len(cells) > 1
-        ],
-    }
-
-
-def without_label(named: set[str], scan: Scan) -> list[str]:
-    """Return the recordings that no row names."""
-    return [path for path in scan.paths if path not in named]
-
-
-def regions_of(rows: Sequence[Row]) -> Mapping[str, list[Row]]:
-    """Return the clips that are stretches, by recording and in the order of time."""
-    regions: dict[str, list[Row]] = collections.defaultdict(list)
-    for row in rows:
-        if not row.is_whole:
-            regions[row.path].append(row)
-    for found in regions.values():
-        found.sort(key=lambda row: (float(row.start or 0), float(row.end or "inf")))
-    return regions
-
-
-def is_long(path: Path) -> bool:
-    """Whether a recording has a minute or more, by its header."""
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    return _is_long(str(path), status.st_size, status.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=100_000)
-def _is_long(path: str, size: int, _changed: int) -> bool:
-    if size < LONG_BYTES:
-        return False
-    try:
-        return float(soundfile.info(path).duration) >= LONG_S
-    except (RuntimeError, ValueError):  # such as MP4: most of this size are long
+def is_long(ledger: Ledger, place: str) -> bool:
+    """Return whether a recording is for the editor: it is long, or has stretches already."""
+    if any(not row.is_whole for row in ledger.sheets[CLIPS].places.get(place, ())):
         return True
+    about = about_recording(ledger, place)
+    if about["seconds"] is None:
+        return about["error"] is None and (about["bytes"] or 0) > LIGHT_BYTES
+    return bool(about["seconds"] >= LONG_S)
 
 
-def troubles(
-    folder: Path, rows: Sequence[Row], scan: Scan, recovered: Sequence[str]
-) -> list[dict[str, str]]:
-    """Return what a person should know of the files, as sentences."""
-    trouble = [{"kind": "unread", "detail": text} for text in scan.problems]
-    missing = {row.path for row in rows} - set(scan.paths)
-    absent = [path for path in sorted(missing) if not (folder / path).is_file()]
-    if absent:
-        files = amount(len(absent), "recording")
-        detail = f"{files} of the manifest cannot be found, such as {absent[0]}. Put them back."
-        trouble.append({"kind": "missing", "detail": detail})
-    if recovered:
-        names = ", ".join(recovered[:MOST_NAMED])
-        detail = f"Kept {amount(len(recovered), 'recording')} that had not ended: {names}."
-        trouble.append({"kind": "recovered", "detail": detail})
-    return trouble
+def groups(sheet: Sheet) -> list[str]:
+    """Return the columns that can be groups: filled everywhere, with a value that repeats."""
+    names = {column: ours for ours, column in sheet.names.items()}
+    found = []
+    for column in sheet.columns:
+        if names.get(column, column) in _OURS:
+            continue
+        words = {row.cells.get(column, "").strip() for row in sheet.rows}
+        if "" not in words and 1 < len(words) < len(sheet.rows):
+            found.append(column)
+    return found
 
 
-_last: list[tuple[Any, dict[str, Row]]] = []
+def class_counts(ledger: Ledger, of_class: dict[str, list[Row]]) -> list[dict[str, Any]]:
+    """Return each class with the numbers of its clips and of its presses of record."""
+    sheet = ledger.sheets[CLIPS]
+    return [
+        {
+            "name": shown(name),
+            "n_clips": len(rows),
+            "n_takes": len({sheet.cell(row, TAKE) or row.place for row in rows}),
+        }
+        for name, rows in of_class.items()
+    ]
 
 
-def by_id(
-    rows: Sequence[Row], left_out: Sequence[Row], scan: Scan, version: int
-) -> Mapping[str, Row]:
-    """Return all clips and recordings by their ids; the last answer is kept."""
-    state = (id(rows), id(left_out), id(scan), version)
-    if _last and _last[0][0] == state:
-        return _last[0][1]
-    known = {id_of(path): Row(path) for path in scan.paths}
-    known |= {id_of(row.path): Row(row.path) for row in rows}
-    known |= {id_of(*row.key): row for row in (*left_out, *rows)}
-    _last[:] = [(state, known)]
-    return known
+def page_of(rows: Sequence[Any], first: int, count: int) -> Sequence[Any]:
+    """Return some of many rows."""
+    return rows[max(0, first) : max(0, first) + max(0, count)]

@@ -42,8 +42,9 @@ class Doctor {
     this.isGone = false;
     this.actions = h('div.actions');
     this.notice = h('div.notices', { 'aria-live': 'polite' });
+    this.mended = h('div.notices', { 'aria-live': 'polite' }); // what the remedies have done
     this.body = h('div.doctor');
-    put(box, h('header.head', h('div', h('h1', title), h('p.lede', DOCTOR.lede)), this.actions), this.notice, this.body);
+    put(box, h('header.head', h('div', h('h1', title), h('p.lede', DOCTOR.lede)), this.actions), this.mended, this.notice, this.body);
     this.off = on('job', (job) => this.heard(/** @type {Job} */ (job)));
   }
 
@@ -80,6 +81,7 @@ class Doctor {
   /** @param {string} kind @param {object} choices */
   async run(kind, choices) {
     const seen = sight();
+    if (kind === 'fix') this.mended.replaceChildren();
     try {
       const job = /** @type {Job} */ (await post('/api/jobs', { kind, choices }));
       if (kind === 'doctor') sessionStorage.setItem(SEEN, JSON.stringify({ id: job.id, seen }));
@@ -207,11 +209,12 @@ class Doctor {
     this.chosen.clear();
     this.showActions();
     this.showSide();
-    this.notice.replaceChildren(trouble('note', DOCTOR.mended, sentence, button(DOCTOR.undo, { sign: 'undo', onclick: () => this.undo() })));
+    this.mended.replaceChildren(trouble('note', DOCTOR.mended, sentence, button(DOCTOR.undo, { sign: 'undo', onclick: () => this.undo() })));
     this.look();
   }
 
   async undo() {
+    this.mended.replaceChildren();
     try { say((await post('/api/undo')).said); } catch (error) { this.showTrouble(sentenceOf(error)); }
   }
 }
@@ -220,6 +223,6 @@ class Doctor {
 function sums(findings) {
   return h('div.sums', /** @type {const} */ (['error', 'warning', 'note']).map((severity) => {
     const count = findings.filter((finding) => finding.severity === severity).length;
-    return h('div', { class: `sum ${severity}` }, icon(SIGNS[severity]), h('b', number(count)), h('span', DOCTOR.severities[severity](count)), h('small', DOCTOR.meaning[severity]));
+    return h('div', { class: `sum ${count ? severity : 'note'}` }, icon(SIGNS[severity]), h('b', number(count)), h('span', DOCTOR.severities[severity](count)), h('small', DOCTOR.meaning[severity]));
   }));
 }

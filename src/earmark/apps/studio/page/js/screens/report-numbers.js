@@ -14,12 +14,12 @@ const WIDE = 400, HIGH = 190, LEFT = 44, BOTTOM = 34, TOP = 10, RIGHT = 14; // t
 
 /** @param {any} summary */
 export function numbers({ estimate }) {
-  const { headline, baselines = [], folds = [], learning_curve: curve = [], unknown, fine_tuning: tuning } = estimate;
+  const { headline, baselines = [], folds = [], unknown, fine_tuning: tuning } = estimate;
   const rows = [row(REPORT.thisOne, headline, true), ...baselines.map((/** @type {any} */ other) => row(REPORT.baselines[other.name] ?? other.name, other.headline ?? { value: other.accuracy, ci95: other.ci95 })), { name: REPORT.guessing, value: headline.chance }];
   const figure = REPORT.figures[headline.name] ?? headline.name;
   return h('section.figures', h('p.big', percent(headline.value, estimate.clips < 100 ? 0 : 1), h('small', REPORT.headline(figure, headline.ci95.map((/** @type {number} */ x) => percent(x)), estimate.clips))),
     headline.name === 'balanced_accuracy' && h('p.how', REPORT.balanced(percent(estimate.accuracy, 1))), h('h3', REPORT.beaten), scale(rows), better(headline, baselines), h('p.how', REPORT.scheme(estimate.scheme)),
-    unknown && unknownText(unknown), tuning && h('p', REPORT.tuned(tuning)), folds.length > 1 && foldTable(folds, headline.name), curve.length > 1 && curveBox(curve));
+    unknown && unknownText(unknown), tuning && h('p', REPORT.tuned(tuning)), folds.length > 1 && foldTable(folds, headline.name));
 }
 
 /** @param {string} name @param {{value: number, ci95?: [number, number]|null}} headline @param {boolean} [main] */
@@ -43,8 +43,8 @@ function foldTable(folds, name) {
 }
 
 /** Accuracy against the size of the training set, as a picture and as a table. @param {Point[]} curve */
-function curveBox(curve) {
-  return h('div.curve', h('h3', REPORT.curve), h('p.how', REPORT.curveText(gain(curve))), drawing(curve),
+export function curveBox(curve) {
+  return curve.length > 1 && h('section.curve', h('h2', REPORT.curve), h('p.how', REPORT.curveText(gain(curve))), drawing(curve),
     h('table.hidden', h('caption', REPORT.curve), h('thead', h('tr', h('th', { scope: 'col' }, REPORT.perClass), h('th', { scope: 'col' }, REPORT.accuracy))), h('tbody', curve.map((point) => h('tr', h('td', number(point.clips_per_class)), h('td', percent(point.accuracy)))))));
 }
 
