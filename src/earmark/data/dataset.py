@@ -119,8 +119,7 @@ class Dataset:
             - A folder with a file ``earmark.csv``, which is its manifest.
             - A folder with one sub-folder per class. All levels are searched, and files whose names
               cannot be recordings are skipped (see ``folders.is_recording``). Sub-folders named
-              train, test, fold1 ... are splits and folds (see ``layout``). A folder that has a file
-              ``earmark.csv``, which the studio writes, is read as that manifest.
+              train, test, fold1 ... are splits and folds (see ``layout``).
             - A manifest: a .csv (comma, semicolon or tab), .tsv, .jsonl, .ndjson, .json (lines or
               one array) or .parquet file with the columns ``path``, ``label`` and perhaps
               ``start``, ``end``, ``group``, ``fold``, ``split``. Other columns are ignored.
@@ -176,13 +175,11 @@ class Dataset:
         names = {*COLUMNS, *(name for name in options.values() if name)}
         splits = SplitMap.parse(split_map)
         origin: dict[str, str | None] = {}
-        own = ""
         if isinstance(data, str) and not data.strip():
             raise DataError("the name of the data is empty. Give a folder or a manifest.")
         if isinstance(data, (str, Path)):
             origin = _origin(data, label, separator, root, splits, options)
             data = Path(os.path.abspath(data))
-            data, own = _own_manifest(data)
             table = table_at(data, names, label, root, need_labels, path)
         else:
             table = dataframes.read_object(data, names, root, path)
@@ -199,8 +196,6 @@ class Dataset:
             )
         else:
             clips, notes = folder_clips(Path(source), need_labels, splits)
-        if own:
-            notes.append(own)
         change = changed_since_0_1(clip.split for clip in clips) if table is not None else None
         notes += [change] if change else []
         dataset = cls(tuple(clips), source, separator, audio, origin, tuple(notes))
@@ -331,14 +326,6 @@ def _origin(
     origin |= {"separator": separator, "root": None if root is None else str(root)}
     origin |= {name: options[name] for name in ("path", "start", "end", "split") if options[name]}
     return origin | ({"split_map": str(split_map)} if str(split_map) else {})
-
-
-def _own_manifest(data: Path) -> tuple[Path, str]:
-    """Return what to read for a folder that has a manifest of the studio: it, and a note."""
-    manifest = data / MANIFEST
-    if not (data.is_dir() and manifest.is_file()):
-        return data, ""
-    return manifest, f"the labels of {data} are those of its {MANIFEST}"
 
 
 def table_at(

@@ -33,14 +33,11 @@ MOST_REMEMBERED = 1_000  # finished uploads, if a browser asks again
 class Located(NamedTuple):
     """Where a clip is: the file, and the stretch of it in seconds."""
 
-    Every change is one atomic write of ``earmark.csv``, after the file was read again if another
-    program has written it. Methods that change something return ``version`` and ``said``, a
-    sentence; they raise KeyError for an unknown id, EarmarkError for what cannot be done.
-    """
+    path: Path
+    start: float | None
+    end: float | None
+    name: str
 
-    def __init__(self, path: str | Path) -> None:
-        super().__init__(path)
-        self._recover()
 
 class Folder:
     """The clips and recordings of a folder; several threads may use it.

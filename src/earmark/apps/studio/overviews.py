@@ -16,7 +16,6 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +37,6 @@ TURN_S = 0.5  # of one turn of a scan
 MOST_BYTES = 512 * 2**20  # of all overviews in the cache
 OLD_S = 24 * 3600.0  # after this, an unfinished overview is left over from a process that ended
 LENIENT = AudioOptions(non_finite="zero")
-_T = TypeVar("_T", bound=np.generic)
 
 
 def path_of(folder: str, path: str, known: About) -> Path:
@@ -107,8 +105,8 @@ class Overview:
 
 
 def _reduced(
-    values: NDArray[_T], froms: NDArray[np.int64], ends: NDArray[np.int64], ufunc: np.ufunc
-) -> NDArray[_T]:
+    values: NDArray[np.generic], froms: NDArray[np.int64], ends: NDArray[np.int64], ufunc: np.ufunc
+) -> NDArray[np.generic]:
     """Return ``ufunc`` over the rows ``from..end`` of values, for each pair."""
     parts = [ufunc.reduce(values[a:b], 0) for a, b in zip(froms, ends, strict=True)]
     return np.stack(parts)

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from earmark.apps.studio import bodies
 from earmark.apps.studio.answers import Json, found
 from earmark.apps.studio.choices import choices
-from earmark.apps.studio.commands import command, shown_command
+from earmark.apps.studio.commands import shown_command
 from earmark.apps.studio.given import TheStudio
 
 router = APIRouter(prefix="/api", default_response_class=Json)
@@ -23,10 +23,7 @@ async def jobs(studio: TheStudio) -> Json:
 
 @router.post("/jobs")
 async def start(studio: TheStudio, body: bodies.Action) -> Json:
-    """Start a job; its command reads the manifest, which is written first if there is none."""
-    command(studio.path, body.kind, body.choices)  # refuses what cannot be
-    folder = await studio.folder()
-    await asyncio.to_thread(folder.settle)
+    """Start a job."""
     return Json(await studio.jobs.start(body.kind, body.choices))
 
 
