@@ -54,7 +54,9 @@ def found() -> Iterator[None]:
     """Answer 404 if a thing that a request names is not there."""
     try:
         yield
-    except KeyError:
+    except KeyError as error:
+        if isinstance(error, EarmarkError):  # it has a sentence of its own
+            raise
         raise ProblemError(404, GONE) from None
 
 
@@ -167,7 +169,7 @@ async def _problem(_: Request, error: Exception) -> Response:
 async def _mistake(_: Request, error: Exception) -> Response:
     cause = error.__cause__
     is_full = isinstance(cause, OSError) and cause.errno in FULL
-    return respond(507 if is_full else 422, str(error))
+    return respond(507 if is_full else getattr(error, "status", 422), str(error))
 
 
 async def _of_the_disk(_: Request, error: Exception) -> Response:
