@@ -184,6 +184,7 @@ async function begin() {
   /** @type {HTMLElement} */ (document.querySelector('.skip')).addEventListener('click', (event) => { event.preventDefault(); main.focus(); });
   for (const name of ['state', 'job', 'models', 'folder']) on(name, (data) => { rail(); troubles(); made.update?.(name, data); });
   on('connection', (isThere) => setBanner('connection', isThere ? null : trouble('error', COMMON.lost.title, COMMON.lost.text)));
+  on('refused', (isSo) => { if (isSo) setBanner('connection', trouble('error', COMMON.denied.title, COMMON.denied.text)); });
   try {
     await refresh();
     listen();

@@ -32,6 +32,7 @@ export async function openMicrophone({ device, onchunk, onlost }) {
   const [track] = stream.getAudioTracks(), rate = track.getSettings().sampleRate, context = new AudioContext(rate ? { sampleRate: rate } : {});
   let heard = performance.now(), isOpen = true;
   const close = () => {
+    if (!isOpen) return;
     isOpen = false;
     clearInterval(watch);
     track.stop();
@@ -72,6 +73,8 @@ export async function inputs() {
 const sleep = (ms) => new Promise((done) => { setTimeout(done, ms); });
 const SEND_S = 0.25; // seconds of sound in a part of an upload
 const PART_SAMPLES = 1 << 18; // the most in a part: 512 KB
+
+const PASSING = new Set([0, 401, 403, 429, 502, 503]); // no answer, or none to this page yet
 
 /** @typedef {'sending'|'waiting'|'kept'|'failed'} PieceState */
 
@@ -188,7 +191,8 @@ export class Piece {
         this.#set('sending');
         return answer;
       } catch (error) {
-        if (!(error instanceof ApiError) || (error.status > 0 && error.status !== 502 && error.status !== 503)) throw error;
+        if (!(error instanceof ApiError) || !PASSING.has(error.status)) throw error;
+        this.error = error;
         this.#set('waiting');
         await sleep(wait);
       }

@@ -38,7 +38,7 @@ export const COMMON = {
   nothingToUndo: 'There is nothing to undo.',
   nothingToRedo: 'There is nothing to redo.',
   lost: { title: 'The studio does not answer', text: 'Everything up to now is saved in the folder. Start “earmark studio” again in the terminal; this page goes on by itself if the address stays the same.' },
-  denied: { title: 'This page may not see the folder', text: 'Nothing is lost. Open the address that “earmark studio” printed when it started: it holds the key to this page.' },
+  denied: { title: 'This page may not see the folder', text: 'Nothing is lost. Open the address that “earmark studio” printed when it started, in this browser: it holds the key. This page goes on then.' },
   broken: { title: 'This screen does not work', text: 'Your folder is not touched. Reload the page; if it stays so, tell us what you did.' },
   reload: 'Reload',
   /** @type {Object<string, string>} what a trouble of the folder is called */
@@ -95,8 +95,8 @@ export const DATA = {
   recorded: (n, label) => `${count(n, 'piece')} recorded${label ? ` for ${label}` : ''}.`,
   /** @param {string} label */
   recordingNow: (label) => `Recording ${label}`,
-  /** @param {number} n */
-  waiting: (n) => ({ title: 'The studio does not answer', text: `${count(n, 'piece')} ${n === 1 ? 'waits' : 'wait'} in this page and will be saved as soon as it answers. Do not close the page.` }),
+  /** @param {number} n @param {string} why */
+  waiting: (n, why) => ({ title: why ? 'This page may not see the folder any more' : 'The studio does not answer', text: `${why} ${count(n, 'piece')} ${n === 1 ? 'waits' : 'wait'} in this page and will be saved as soon as it answers. Do not close the page.`.trim() }),
   /** @param {number} kept */
   keptSoFar: (kept) => (kept ? `${count(kept, 'finished piece')} ${kept === 1 ? 'is' : 'are'} kept.` : 'Nothing had been recorded yet.'),
   /** @type {Object<string, {title: string, text: string}>} */
@@ -153,7 +153,7 @@ export const DATA = {
   starts: ['first sound', 'second sound'],
   startHint: 'Say it or make it several times while it records.',
   background: 'background',
-  backgroundHint: 'What is there when nothing happens: the room, wind, traffic. With it, the model can tell silence from your sounds.',
+  backgroundHint: 'What is there when nothing happens, so that silence is not taken for a sound.',
   newHint: 'Something else to tell apart?',
   newPlaceholder: 'New class',
   /** @param {number} n */

@@ -41,8 +41,13 @@ export async function filesOf(data) {
 
 /** Let the user choose files, or a folder. @param {(found: Found[]) => void} done @param {boolean} [isFolder] */
 export function chooseFiles(done, isFolder = false) {
-  const input = h('input', { type: 'file', multiple: true, webkitdirectory: isFolder, accept: isFolder ? null : 'audio/*,video/*,.flac,.opus,.aif,.aiff,.caf,.wv' });
-  input.addEventListener('change', () => done([...input.files ?? []].map((file) => ({ file, folder: file.webkitRelativePath.split('/').slice(0, -1).join('/') || null }))));
+  const input = h('input', { type: 'file', hidden: true, multiple: true, webkitdirectory: isFolder, accept: isFolder ? null : 'audio/*,video/*,.flac,.opus,.aif,.aiff,.caf,.wv' });
+  input.addEventListener('cancel', () => input.remove());
+  input.addEventListener('change', () => {
+    input.remove();
+    done([...input.files ?? []].map((file) => ({ file, folder: file.webkitRelativePath.split('/').slice(0, -1).join('/') || null })));
+  });
+  document.body.append(input);
   input.click();
 }
 

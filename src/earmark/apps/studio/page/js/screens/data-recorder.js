@@ -174,14 +174,22 @@ export class RecorderBar {
       this.take?.stop();
       const isFull = failed[0].error?.status === 507;
       this.notes.replaceChildren(trouble('error', isFull ? DATA.full : DATA.unsaved, `${failed[0].error?.detail ?? ''} ${DATA.notSaved(this.kept, failed.length)}`,
-        button(DATA.saveAgain, { primary: true, onclick: () => { this.notes.replaceChildren(); for (const one of failed) one.again(); } })));
+        button(DATA.saveAgain, { primary: true, onclick: () => this.#again(failed) })));
     } else if (waits.length) {
-      const { title, text } = DATA.waiting(waits.length);
+      const { title, text } = DATA.waiting(waits.length, waits[0].error?.status ? waits[0].error.detail : '');
       this.notes.replaceChildren(trouble('warn', title, text));
     } else if (!unsaved.size && this.notes.querySelector('.warn')) {
       this.notes.replaceChildren();
       say(DATA.allSaved);
     }
+  }
+
+  /** @param {Piece[]} failed */
+  async #again(failed) {
+    this.notes.replaceChildren();
+    for (const piece of failed) piece.again();
+    await Promise.all(failed.map(({ finished }) => finished));
+    if (failed.every((piece) => piece.state === 'kept')) say(DATA.allSaved);
   }
 
   #lose() {
