@@ -91,8 +91,8 @@ class Report {
         classTable(estimate.classes, errors), isSingle && errors.length > 0 && surest(errors, model.name), remarks(summary));
     }
     put(this.box, models(all, model.name));
-    if (summary?.command) this.frame.command(summary.command);
-    else this.frame.command({ kind: 'train', choices: { name: model.name } });
+    const job = state().jobs.find(({ kind, choices }) => kind === 'train' && choices.name === model.name);
+    this.frame.command(job?.command ?? { kind: 'train', choices: { name: model.name } });
   }
 }
 
@@ -104,10 +104,10 @@ const inOrder = (labels) => [...labels].sort((a, b) => (placeOf(a) + 1 || Infini
 
 /** @param {Model} model @param {boolean} isWorthless */
 function top(model, isWorthless) {
-  const { name, trained_at: at, n_clips: clips, labels, has_report: hasReport } = model;
+  const { name, trained_at: at, n_clips: clips, labels, has_report: hasReport, error } = model;
   return h('header.head', h('div', h('h1', name), h('p.lede', REPORT.lede(at ? date(at) : '', clips, labels?.length ?? 0))), h('div.actions',
     hasReport && button(REPORT.whole, { sign: 'file', go: `/reports/${encodeURIComponent(name)}/report.html`, target: '_blank', rel: 'noopener' }),
-    isWorthless ? button(REPORT.askDoctor, { primary: true, go: '#/doctor' }) : button(REPORT.live, { primary: true, go: `#/try/${encodeURIComponent(name)}` })));
+    !error && (isWorthless ? button(REPORT.askDoctor, { primary: true, go: '#/doctor' }) : button(REPORT.live, { primary: true, go: `#/try/${encodeURIComponent(name)}` }))));
 }
 
 /** @param {Model} model */
