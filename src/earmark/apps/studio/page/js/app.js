@@ -5,6 +5,7 @@ import { at, h, icon, number, say } from './dom.js';
 import { button, trouble } from './parts.js';
 import { stop } from './player.js';
 import { COMMON } from './texts.js';
+import { turnBack } from './turning.js';
 
 /** @typedef {import('./types.js').Made} Made */
 /** @typedef {import('./types.js').Choices} Choices */
@@ -146,16 +147,6 @@ function help() {
   box.replaceChildren(h('h2#dialog-title', COMMON.keysTitle), h('table.keys', h('tbody', COMMON.help.map(([keys, what]) => h('tr', h('th', { scope: 'row' }, keyCaps(keys)), h('td', what))))),
     h('p', h('label.row', letters, COMMON.oneLetter)), h('form', { method: 'dialog' }, h('button.button.primary', { autofocus: true }, COMMON.close)));
   box.showModal();
-}
-
-/** Undo or redo the last change of the folder. @param {'undo'|'redo'} way */
-export async function turnBack(way) {
-  if (!state()[way]) return say(way === 'undo' ? COMMON.nothingToUndo : COMMON.nothingToRedo);
-  try {
-    const { said } = await post(`/api/${way}`);
-    say(said);
-    await refresh();
-  } catch (error) { say(/** @type {Error} */ (error).message); }
 }
 
 /** @param {KeyboardEvent} event */
