@@ -97,10 +97,10 @@ class Report {
 }
 
 /** @param {Model[]} all */
-const newestOf = (all) => [...all].sort((a, b) => Date.parse(b.trained_at ?? '') - Date.parse(a.trained_at ?? ''))[0];
+const newestOf = (all) => all.toSorted((a, b) => Date.parse(b.trained_at ?? '') - Date.parse(a.trained_at ?? ''))[0];
 
 /** Classes in the order of the folder, so that keys and colours follow each other. @param {string[]} labels */
-const inOrder = (labels) => [...labels].sort((a, b) => (placeOf(a) + 1 || Infinity) - (placeOf(b) + 1 || Infinity) || a.localeCompare(b));
+const inOrder = (labels) => labels.toSorted((a, b) => (placeOf(a) + 1 || Infinity) - (placeOf(b) + 1 || Infinity) || a.localeCompare(b));
 
 /** @param {Model} model @param {boolean} isWorthless */
 function top(model, isWorthless) {
