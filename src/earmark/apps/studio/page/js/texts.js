@@ -199,7 +199,6 @@ export const DATA = {
   labels: 'regions',
   readOnly: 'This folder cannot be written. You can look and listen; labels and recordings cannot be saved.',
 };
-
 // ------------------------------------------------------------------ what the screens of learning share
 export const LEARNING = {
   stop: 'Stop',

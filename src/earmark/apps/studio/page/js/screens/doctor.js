@@ -15,7 +15,7 @@ import { isRunning, newest, progressLine, sentenceOf } from './learning.js';
 export const title = DOCTOR.title;
 
 const WAIT_MS = 1500; // after a change, before the folder is examined again
-const SEEN = 'doctor-saw'; // what the last examination saw, in the storage of the session
+const SEEN = 'doctor-saw'; // what the last examination saw, in the storage of the browser
 
 /** What of the folder an examination sees, in short. */
 const sight = () => JSON.stringify([state().folder.path, state().version, state().counts, state().classes]);
@@ -68,7 +68,7 @@ class Doctor {
     if (this.isGone) return;
     if (!state().counts.labelled) { this.showNothing(); return; }
     if (this.job || (this.findings && this.saw === sight())) return;
-    if (this.findings) this.notice.replaceChildren(h('p.stale', icon('note'), h('span', DOCTOR.stale)));
+    if (this.findings && this.saw) this.notice.replaceChildren(h('p.stale', icon('note'), h('span', DOCTOR.stale)));
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.examine(), this.findings ? WAIT_MS : 0);
   }
@@ -84,7 +84,7 @@ class Doctor {
     if (kind === 'fix') this.mended.replaceChildren();
     try {
       const job = /** @type {Job} */ (await post('/api/jobs', { kind, choices }));
-      if (kind === 'doctor') sessionStorage.setItem(SEEN, JSON.stringify({ id: job.id, seen }));
+      if (kind === 'doctor') localStorage.setItem(SEEN, JSON.stringify({ id: job.id, seen }));
       if (!this.isGone) this.follow(job);
     } catch (error) { this.showTrouble(sentenceOf(error)); }
   }
@@ -118,7 +118,7 @@ class Doctor {
     try {
       const { result } = /** @type {any} */ (await get(`/api/jobs/${id}`));
       if (this.isGone) return;
-      const last = JSON.parse(sessionStorage.getItem(SEEN) ?? '{}');
+      const last = JSON.parse(localStorage.getItem(SEEN) ?? '{}');
       this.saw = last.id === id ? last.seen : '';
       this.findings = result.findings;
       this.clips = result.clips;

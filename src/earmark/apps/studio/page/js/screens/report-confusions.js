@@ -112,7 +112,7 @@ function clipList(clips) {
 
 /** Mistakes with the highest scores. @param {Answer[]} errors @param {string} model */
 export function surest(errors, model) {
-  const worst = [...errors].toSorted((a, b) => (b.score ?? 0) - (a.score ?? 0)).slice(0, SHOWN);
+  const worst = errors.toSorted((a, b) => (b.score ?? 0) - (a.score ?? 0)).slice(0, SHOWN);
   return h('section', h('div.row.between', h('div', h('h2', REPORT.surest), h('p.how', REPORT.surestText)), button(REPORT.toReview, { sign: 'review', go: '#/review', 'data-model': model })),
     h('div.tiles', worst.map((error) => h('div.mistake', tile(clipOf(error), { note: '' }), h('p', h('span', REPORT.labelled), label(error.label)), h('p', h('span', REPORT.answered), label(error.answer), error.score != null && h('span.num', number(error.score, 2)))))));
 }

@@ -50,7 +50,7 @@ export function curveBox(curve) {
 
 /** What the last doubling of the recordings has brought, in points. @param {Point[]} curve */
 function gain(curve) {
-  const last = curve[curve.length - 1], half = [...curve].toReversed().find(({ clips_per_class: n }) => 2 * n <= last.clips_per_class);
+  const last = curve[curve.length - 1], half = curve.toReversed().find(({ clips_per_class: n }) => 2 * n <= last.clips_per_class);
   return half ? 100 * (last.accuracy - half.accuracy) : null;
 }
 
@@ -75,7 +75,7 @@ function drawing(curve) {
   const marks = [lowest, (lowest + 1) / 2, 1];
   return svg('svg', { viewBox: `0 0 ${WIDE} ${HIGH}`, class: 'curve-drawing', 'aria-hidden': 'true' },
     ...marks.flatMap((mark) => [svg('line', { class: 'grid', x1: LEFT, x2: WIDE - RIGHT, y1: y(mark), y2: y(mark) }), svg('text', { x: LEFT - 6, y: y(mark) + 4, 'text-anchor': 'end' }, percent(mark))]),
-    svg('polygon', { class: 'band', points: `${line(({ low }) => low, curve)} ${line(({ high }) => high, [...curve].toReversed())}` }),
+    svg('polygon', { class: 'band', points: `${line(({ low }) => low, curve)} ${line(({ high }) => high, curve.toReversed())}` }),
     svg('polyline', { class: 'mean', points: line(({ accuracy }) => accuracy, curve) }),
     ...curve.flatMap((point) => [svg('circle', { cx: x(point.clips_per_class), cy: y(point.accuracy), r: 3.5 }), svg('text', { x: x(point.clips_per_class), y: HIGH - BOTTOM + 16, 'text-anchor': 'middle' }, number(point.clips_per_class))]),
     svg('text', { x: (LEFT + WIDE - RIGHT) / 2, y: HIGH - 3, 'text-anchor': 'middle' }, REPORT.perClass));

@@ -91,23 +91,23 @@ class Report {
         classTable(estimate.classes, errors), isSingle && errors.length > 0 && surest(errors, model.name), remarks(summary));
     }
     put(this.box, models(all, model.name));
-    if (summary?.command) this.frame.command(summary.command);
-    else this.frame.command({ kind: 'train', choices: { name: model.name } });
+    const job = state().jobs.find(({ kind, choices }) => kind === 'train' && choices.name === model.name);
+    this.frame.command(job?.command ?? { kind: 'train', choices: { name: model.name } });
   }
 }
 
 /** @param {Model[]} all */
-const newestOf = (all) => [...all].toSorted((a, b) => Date.parse(b.trained_at ?? '') - Date.parse(a.trained_at ?? ''))[0];
+const newestOf = (all) => all.toSorted((a, b) => Date.parse(b.trained_at ?? '') - Date.parse(a.trained_at ?? ''))[0];
 
 /** Classes in the order of the folder, so that keys and colours follow each other. @param {string[]} labels */
-const inOrder = (labels) => [...labels].toSorted((a, b) => (placeOf(a) + 1 || Infinity) - (placeOf(b) + 1 || Infinity) || a.localeCompare(b));
+const inOrder = (labels) => labels.toSorted((a, b) => (placeOf(a) + 1 || Infinity) - (placeOf(b) + 1 || Infinity) || a.localeCompare(b));
 
 /** @param {Model} model @param {boolean} isWorthless */
 function top(model, isWorthless) {
-  const { name, trained_at: at, n_clips: clips, labels, has_report: hasReport } = model;
+  const { name, trained_at: at, n_clips: clips, labels, has_report: hasReport, error } = model;
   return h('header.head', h('div', h('h1', name), h('p.lede', REPORT.lede(at ? date(at) : '', clips, labels?.length ?? 0))), h('div.actions',
     hasReport && button(REPORT.whole, { sign: 'file', go: `/reports/${encodeURIComponent(name)}/report.html`, target: '_blank', rel: 'noopener' }),
-    isWorthless ? button(REPORT.askDoctor, { primary: true, go: '#/doctor' }) : button(REPORT.live, { primary: true, go: `#/try/${encodeURIComponent(name)}` })));
+    !error && (isWorthless ? button(REPORT.askDoctor, { primary: true, go: '#/doctor' }) : button(REPORT.live, { primary: true, go: `#/try/${encodeURIComponent(name)}` }))));
 }
 
 /** @param {Model} model */

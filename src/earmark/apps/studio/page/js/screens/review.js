@@ -215,9 +215,8 @@ class Review {
     if (!suspects.length) { this.showClean(); return; }
     if (applied()[found.name]) { this.showApplied(); return; }
     const held = this.body.contains(document.activeElement) && document.activeElement?.closest('.suspect');
-    this.actions.replaceChildren(h('span.num', REVIEW.progress(decided, suspects.length)), button(REVIEW.undo, { sign: 'undo', quiet: true, key: 'U', onclick: () => this.undo() }), button(REVIEW.apply(decided), { primary: isAll, onclick: () => this.apply() }));
+    this.actions.replaceChildren(h('span.num', REVIEW.progress(decided, suspects.length)), button(REVIEW.undo, { sign: 'undo', quiet: true, key: 'U', onclick: () => this.undo() }), ...(isAll ? [] : [button(REVIEW.apply(decided), { disabled: !decided, onclick: () => this.apply() })]));
     this.actions.querySelector('.quiet')?.toggleAttribute('disabled', !this.past.length);
-    this.actions.lastElementChild?.toggleAttribute('disabled', !decided);
     const list = queue(suspects, this.at, (k) => { this.at = k; this.show(); }), now = suspects[this.at];
     const stage = [isAll && this.summary(decided), question(now, (what) => this.pickOr(what))];
     this.body.replaceChildren(h('div.with-queue', list, h('div.suspect', stage)));
