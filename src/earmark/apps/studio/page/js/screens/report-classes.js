@@ -31,6 +31,6 @@ const share = (value) => h('span.share', { style: { '--v': value } }, percent(va
 function toKnow(name, n, errors) {
   const counts = new Map();
   for (const { label: of, answer } of errors) if (of === name) counts.set(answer, (counts.get(answer) ?? 0) + 1);
-  const [most] = counts.toSorted((a, b) => b[1] - a[1]);
+  const [most] = [...counts].toSorted((a, b) => b[1] - a[1]);
   return most ? REPORT.takenFor(most[1], n, most[0]) : REPORT.nothingMissed;
 }

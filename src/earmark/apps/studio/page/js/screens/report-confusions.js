@@ -37,7 +37,7 @@ export function confusions(labels, classes, answers) {
 /** The clips of a class that no mistake names. @param {string} name @param {Answer[]} mistakes @returns {Promise<Answer[]>} */
 async function rightOnes(name, mistakes) {
   const wrong = new Set(mistakes.map(({ id }) => id)), { clips } = await get(`/api/clips${query({ label: name, count: MOST_RIGHT })}`).catch(() => ({ clips: [] }));
-  return clips.filter((/** @type {Answer} */ { id }) => !wrong.has(id)).map((/** @type {Answer} */ clip) => ({ ...clip, label: name, answer: name, score: null }));
+  return clips.filter((/** @type {Answer} */ { id }) => !wrong.has(id)).map((/** @type {Answer} */ clip) => Object.assign(clip, { label: name, answer: name, score: null }));
 }
 
 /** Clips by label, then by answer; right ones that are not listed are counted from the recall. @param {string[]} labels @param {ClassFigures[]} classes @param {Answer[]} answers */
@@ -93,7 +93,7 @@ function rove(table) {
 
 /** The most frequent confusions as a list. @param {string[]} labels @param {Map<string, Map<string, number>>} counts @param {(of: string, answer: string) => void} show */
 function pairs(labels, counts, show) {
-  const all = labels.flatMap((of) => [...counts.get(of) ?? []].filter(([answer]) => answer !== of).map(([answer, n]) => ({ of, answer, n }))).sort((a, b) => b.n - a.n);
+  const all = labels.flatMap((of) => [...counts.get(of) ?? []].filter(([answer]) => answer !== of).map(([answer, n]) => ({ of, answer, n }))).toSorted((a, b) => b.n - a.n);
   return h('ul.pairs', all.slice(0, MOST_PAIRS).map(({ of, answer, n }) => h('li', h('button.button', { type: 'button', onclick: () => show(of, answer) }, label(of), h('span.how', REPORT.answered), label(answer), h('span.num', number(n))))));
 }
 

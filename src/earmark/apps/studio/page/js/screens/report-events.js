@@ -15,7 +15,7 @@ export function eventNumbers({ events, thresholds }) {
   const { right, missed, false: wrong } = all.counts.iou30;
   return [h('section.figures', h('p.big', percent(all.f1_iou30 ?? 0), h('small', REPORT.eventHeadline(right, right + missed, wrong))), scale(rows), h('p', REPORT.falseAnHour(all.false_per_hour, all.false_per_hour_upper)), h('p.how', REPORT.eventScheme(events.scheme))),
     h('section', h('h2', REPORT.classes), h('div.table-box', { tabindex: 0, role: 'region', 'aria-label': REPORT.classes }, h('table.wide', h('thead', h('tr', h('th', { scope: 'col' }, REPORT.class), h('th', { scope: 'col' }, REPORT.found), h('th', { scope: 'col' }, REPORT.right), h('th.n', { scope: 'col' }, REPORT.f1), h('th.n', { scope: 'col' }, REPORT.falseHour), h('th.n', { scope: 'col' }, REPORT.threshold))),
-      h('tbody', events.classes.toSorted((a, b) => (a.f1_iou30 ?? 0) - (b.f1_iou30 ?? 0)).map((/** @type {EventFigures} */ one) => eventRow(one, thresholds)))))),
+      h('tbody', events.classes.toSorted((/** @type {EventFigures} */ a, /** @type {EventFigures} */ b) => (a.f1_iou30 ?? 0) - (b.f1_iou30 ?? 0)).map((/** @type {EventFigures} */ one) => eventRow(one, thresholds)))))),
     events.confusions?.length > 0 && h('section', h('h2', REPORT.confusions), h('ul.pairs', events.confusions.slice(0, 20).map((/** @type {any} */ one) => h('li', label(one.label), h('span.how', REPORT.answered), label(one.answered), h('span.num', number(one.count))))))];
 }
 
