@@ -600,8 +600,8 @@ export const REVIEW = {
   queue: 'Suspects',
   /** @param {number} n */
   further: (n) => `${number(n)} more below`,
-  /** @param {string} name @param {string} label @param {string|null} suggested @param {string} decision */
-  inQueue: (name, label, suggested, decision) => `${name}: labelled ${label || 'nothing'}${suggested ? `, sounds like ${suggested}` : ''}${decision ? ', decided' : ''}`,
+  /** @param {string} label @param {string|null} suggested @param {string} decision */
+  inQueue: (label, suggested, decision) => `labelled ${label || 'nothing'}${suggested ? `, sounds like ${suggested}` : ''}${decision ? ', decided' : ''}, doubt`,
   /** @param {number} n @param {number} all @param {string} label @param {string|null} suggested */
   now: (n, all, label, suggested) => `Suspect ${number(n)} of ${number(all)}: labelled ${label || 'nothing'}${suggested ? `, but sounds like ${suggested}` : ''}.`,
   /** @param {number} n @param {number} all */
