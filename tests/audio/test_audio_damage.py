@@ -220,6 +220,7 @@ def seeds() -> dict[str, bytes]:
 SEEDS = seeds()
 
 
+@pytest.mark.slow
 def test_no_file_of_a_mutated_corpus_crashes_or_hangs(victim: Victim, tmp_path: Path) -> None:
     path = tmp_path / "mutated"
     outcomes: Counter[str] = Counter()
@@ -239,6 +240,7 @@ def test_ffmpeg_is_told_that_a_place_does_not_exist_and_pyav_prints_nothing(capf
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_no_mutated_oddity_crashes_or_hangs(victim: Victim, tmp_path: Path) -> None:
     odd = [p for p in sorted(shared_data("oddities").glob("*/*")) if p.stat().st_size]
     for number in range(400):

@@ -138,6 +138,7 @@ def test_compiled_models_are_kept_on_disk_and_used(small, monkeypatch):
     assert len(list(engines.engines_folder().iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_damaged_model_is_made_anew(small):
     x = sound(9_000)
     wanted = hear(small(engine="openvino"), x)
@@ -222,6 +223,7 @@ def test_auto_times_the_engines_once_and_keeps_the_quickest(small, timed, monkey
     assert chosen(small()) == "openvino float32"
 
 
+@pytest.mark.slow
 def test_auto_weighs_number_formats_where_fast_results_will_do(small, timed):
     seconds, rounds = timed
     seconds |= {"torch bfloat16": 3.0, "openvino float32": 1.0}
@@ -253,6 +255,7 @@ def test_engines_take_turns_and_hopeless_ones_go():
     assert calls.count("slow") == 3 * cores and calls.count("quick") == 4 * cores
 
 
+@pytest.mark.slow
 def test_a_damaged_or_foreign_choice_is_timed_anew(small, timed):
     backbone = small()
     key, names = backbone.engine.key, backbone.engine.names

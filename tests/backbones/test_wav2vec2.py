@@ -618,6 +618,7 @@ def hub(folders):
     server.shutdown()
 
 
+@pytest.mark.slow
 def test_names_come_from_the_hub_and_then_from_its_cache(hub, folders, tmp_path):
     env = os.environ | {
         "HF_ENDPOINT": hub,

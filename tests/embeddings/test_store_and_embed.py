@@ -68,6 +68,7 @@ def content(store: Path) -> list[tuple]:
         return db.execute("SELECT key, seconds, vector FROM embedding ORDER BY key").fetchall()
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_ends_with_the_same_bytes(recordings, tmp_path):
     whole, killed = tmp_path / "whole.sqlite", tmp_path / "killed.sqlite"
     finish(recordings, whole)
@@ -91,6 +92,7 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(recordings, tmp_pa
     assert len(content(whole)) == 60
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_store(recordings, tmp_path):
     path = tmp_path / "shared.sqlite"
     both = [start(recordings, path) for _ in range(2)]

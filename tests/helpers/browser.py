@@ -50,7 +50,7 @@ FLAGS = (
 def chromium() -> str:
     """Return the browser's path; skip the test where there is none."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-    return found or pytest.skip("no chromium on this machine")
+    return found or pytest.skip("Chromium is not installed: make test-browser installs it")
 
 
 class Site(ThreadingHTTPServer):

@@ -94,6 +94,7 @@ def test_the_answers_are_those_of_a_stream_however_the_sound_comes(
         ready, *shown, end = map(json.loads, several[0])
         assert ready["type"] == "ready" and len(ready["labels"]) == 3
         assert ready["rate"] == rate_hz and ready["hop"] == 0.08
+        assert 0 < ready["context"] < 0.5  # seconds, and not samples
         assert ("--detector" in "".join(ready["warnings"])) == (model == "plain")
         scores = [value for value in shown if value["type"] == "scores"]
         assert [value["scores"] for value in scores] == rows

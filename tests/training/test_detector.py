@@ -120,6 +120,7 @@ def test_equal_arguments_give_equal_bytes(of_clips, data):
     assert again.classifier.digest == of_clips.classifier.digest
 
 
+@pytest.mark.slow
 def test_a_limit_of_false_events_is_kept(data):
     training = train_detector(
         data / "clips", background=data / "background", backbone="logmel", false_per_hour=1.0

@@ -24,6 +24,7 @@ from toy import blobs, search_of
 # Selection
 
 
+@pytest.mark.slow
 def test_the_good_layers_are_chosen_in_every_fold():
     features, truth, fold = blobs()
     search = search_of(features, truth, 4, fold)

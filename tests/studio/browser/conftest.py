@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = (
-    "--no-sandbox",  # it runs as root in containers
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-)
+import browser
 
 
 @pytest.fixture
 def playwright():
-    """Playwright; the test is skipped where it or Chromium is absent.
+    """Playwright; the test is skipped where Chromium is absent.
 
     It ends with the test: while it runs, its thread has an event loop, and no other can begin.
     """
-    if CHROMIUM is None:
-        pytest.skip("Chromium is not installed: make test-browser installs it")
+    browser.chromium()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -34,15 +23,17 @@ def playwright():
 @pytest.fixture
 def launch(playwright):
     """Start a browser whose microphone plays a WAV file; it ends with the test."""
-    browsers = []
+    started = []
 
-    def start(microphone=None, *flags):
+    def start(microphone=None):
         source = [f"--use-file-for-fake-audio-capture={microphone}"] if microphone else []
-        options = [*FLAGS, *source, *flags]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
-        browsers.append(browser)
-        return browser
+        options = [flag for flag in browser.FLAGS if not flag.startswith("--headless")]
+        chromium = playwright.chromium.launch(
+            executable_path=browser.chromium(), args=[*options, *source]
+        )
+        started.append(chromium)
+        return chromium
 
     yield start
-    for browser in browsers:
-        browser.close()
+    for chromium in started:
+        chromium.close()

@@ -106,6 +106,7 @@ class HeardStream:
             "format": self._format,
             "window": self._scorer.window_s,
             "hop": self._scorer.hop_s,
+            "context": max(n.info.context / n.info.rate_hz for n in self._scorer.networks),
             "step": self._step,
             "unknown_threshold": self._rules.unknown_threshold,
             "warnings": [NO_DETECTOR] if self._scorer.classifier.detector is None else [],

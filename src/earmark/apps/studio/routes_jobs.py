@@ -23,7 +23,9 @@ async def jobs(studio: TheStudio) -> Json:
 
 @router.post("/jobs")
 async def start(studio: TheStudio, body: bodies.Action) -> Json:
-    """Start a job."""
+    """Start a job; its command reads the manifest, which is written first if there is none."""
+    folder = await studio.folder()
+    await asyncio.to_thread(folder.settle)
     return Json(await studio.jobs.start(body.kind, body.choices))
 
 

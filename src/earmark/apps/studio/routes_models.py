@@ -39,7 +39,8 @@ def answers(
 ) -> Json:
     """Return the mistakes of which a classifier was most certain."""
     with found():
-        return Json(models.answers(folder, name, first=first, count=count, label=label))
+        found_answers = models.answers(folder, name, first=first, count=count, label=label)
+    return Json(found_answers["mistakes"])
 
 
 @router.get("/models/{name}/file")
