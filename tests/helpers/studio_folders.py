@@ -57,12 +57,12 @@ def record(folder: Folder, name: str, label: str | None, **about) -> dict:
     return folder.finish_upload(upload)
 
 
-def drop(folder: Folder, name: str, content: bytes, **about) -> dict:
+def drop(to: Folder, name: str, content: bytes, **about) -> dict:
     """Drop a file on the page."""
     given = {"kind": "file", "name": name, "bytes": len(content), "purpose": "keep"}
-    upload = folder.begin_upload({**given, **about})
-    folder.append(upload, 0, content)
-    return folder.finish_upload(upload)
+    upload = to.begin_upload({**given, **about})
+    to.append(upload, 0, content)
+    return to.finish_upload(upload)
 
 
 def labels(place: Path) -> dict[tuple[str, float, float | None], str | None]:
@@ -80,7 +80,9 @@ def shown(folder: Folder) -> dict[tuple[str, float, float | None], str | None]:
 def picture(folder: Folder) -> object:
     """Return all that a person sees of a folder, without versions and history."""
     state = folder.state()
-    lists = [folder.clips(count=10_000, **of) for of in ({}, {"unlabelled": True}, {"left_out": True})]
+    lists = [
+        folder.clips(count=10_000, **of) for of in ({}, {"unlabelled": True}, {"left_out": True})
+    ]
     told = {k: state[k] for k in ("counts", "classes", "columns", "manifests")}
     return told, [each["clips"] for each in lists], files(folder.path)
 

@@ -95,7 +95,9 @@ def test_splits_and_folds_of_folders_stay(tmp_path):
 def test_other_columns_and_their_order_stay(place):
     (place / "earmark.csv").write_bytes(
         'speaker;Path;start (s);end (s);label;note;label (old)\r\nann;"bell/1.wav";0,01;0,05;'
-        "Glöckchen ;\"a;b\";x\r\nbob;dog\\1.wav;;;dog;;\r\nann;dog/2.wav;;;dog;z;\r\n".encode("cp1252")
+        'Glöckchen ;"a;b";x\r\nbob;dog\\1.wav;;;dog;;\r\nann;dog/2.wav;;;dog;z;\r\n'.encode(
+            "cp1252"
+        )
     )
     folder = Folder(place)
     before = Dataset.read(place).clips
@@ -104,7 +106,15 @@ def test_other_columns_and_their_order_stay(place):
     assert [c.key for c in Dataset.read(place)] == [c.key for c in before]
     assert labels(place) == shown(folder)
     first, _, last = rows(place)
-    assert list(first) == ["speaker", "Path", "start (s)", "end (s)", "label", "note", "label (old)"]
+    assert list(first) == [
+        "speaker",
+        "Path",
+        "start (s)",
+        "end (s)",
+        "label",
+        "note",
+        "label (old)",
+    ]
     assert first["note"] == "a;b" and first["label"] == "Glöckchen " and last["note"] == "z"
     folder.label([id_of(folder, "dog/2.wav")], None)  # its cells come back with a label
     folder.label([id_of(folder, "dog/2.wav")], "fox")
@@ -288,7 +298,9 @@ def test_what_cannot_be_a_class_is_refused(folder, label, said):
             change()
 
 
-@pytest.mark.parametrize("label", ['<b onclick="x">&amp;', "a;b|c", "=1+1", "[1]", "unknown", '"', "é"])
+@pytest.mark.parametrize(
+    "label", ['<b onclick="x">&amp;', "a;b|c", "=1+1", "[1]", "unknown", '"', "é"]
+)
 def test_any_other_label_is_kept_as_it_is(folder, place, label):
     folder.label([id_of(folder, "bell/1.wav")], f" {label} ")
     assert labels(place)["bell/1.wav", 0.0, None] == label
@@ -309,7 +321,8 @@ def test_classes_that_differ_in_case_alone_become_one(folder, place):
 
 def test_what_is_left_out_is_listed_with_all_its_cells(place):
     (place / "earmark.csv").write_text(
-        "path,label,speaker\n" + "".join(f"{name},{name[:3]},s{k}\n" for k, name in enumerate(NAMES))
+        "path,label,speaker\n"
+        + "".join(f"{name},{name[:3]},s{k}\n" for k, name in enumerate(NAMES))
     )
     folder = Folder(place)
     id = id_of(folder, "dog/1.wav")
