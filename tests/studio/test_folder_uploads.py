@@ -155,7 +155,7 @@ def test_limits(folder, monkeypatch):
             begin(folder, "x", None, rate_hz=rate)
     monkeypatch.setattr(uploads, "MOST_OPEN", 2)
     begin(folder, "x", None)
-    with pytest.raises(TooLargeError, match="2 uploads are open"):
+    with pytest.raises(EarmarkError, match="2 uploads are open"):
         begin(folder, "x", None)
 
 
