@@ -133,6 +133,7 @@ def test_a_job_goes_on_when_the_studio_stops(sounds):
         own.enter(token_of(own.address))
         choices = {"name": "m", "backbone": "logmel", "unknown": False}
         id = own.post("/api/jobs", {"kind": "train", "choices": choices}).json["id"]
+        assert (sounds / "earmark.csv").is_file(), "the command reads what the page shows"
         while own.get(f"/api/jobs/{id}").json["started_at"] is None:
             time.sleep(0.05)
         assert "goes on" in own.stop()

@@ -1,5 +1,6 @@
 """The files of the page: a fixed table with tags and types, and a policy for what it may do."""
 
+import gzip
 import hashlib
 import re
 
@@ -43,8 +44,12 @@ def test_the_page_has_no_script_or_style_of_its_own_and_a_fresh_nonce(studio):
 
 
 def test_the_page_is_light(studio):
-    own = sum(len(a.content) for n, a in read_assets().items() if not n.endswith(".txt"))
-    assert own <= 500_000
+    own = {name: asset for name, asset in read_assets().items() if not name.endswith(".txt")}
+    sent = [studio.get(f"/static/{name}", Accept_Encoding="gzip, br") for name in own]
+    assert sum(len(reply.body) for reply in sent) <= 250_000
+    for reply, asset in zip(sent, own.values(), strict=True):
+        assert reply.headers["content-encoding"] == "gzip"
+        assert gzip.decompress(reply.body) == asset.content
 
 
 def test_a_sound_is_sent_in_parts_and_drawn(studio):

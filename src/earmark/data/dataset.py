@@ -27,7 +27,7 @@ from earmark.data.tables import MANIFEST_SUFFIXES, Table, read_table
 from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file, relative_path, whole_file
 
-MANIFEST = "earmark.csv"  # in a folder: its labels, whatever else is there
+FOLDER_MANIFEST = "earmark.csv"  # in a folder: its labels, whatever else is there
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ def listed(manifest: str | Path, **columns: str | None) -> Dataset:
 
 def own_manifest(folder: Path) -> Path | None:
     """Return the manifest that stands for all that is in a folder, if there is one."""
-    manifest = folder / MANIFEST
+    manifest = folder / FOLDER_MANIFEST
     return manifest if os.path.lexists(manifest) else None
 
 
@@ -343,8 +343,8 @@ def table_at(
         raise DataError(f"{data} does not exist.{near_path(data)} Give a folder or a manifest.")
     if data.is_dir():
         if manifest := own_manifest(data):
-            base = data if root is None else Path(os.path.abspath(root))
-            table = read_table(manifest, names, base)
+            start = data if root is None else Path(os.path.abspath(root))
+            table = read_table(manifest, names, start)
             note = f"labels are those of {manifest}; folders and label tracks are not read"
             return replace(table, notes=(note, *table.notes))
         if huggingface.is_saved(data):

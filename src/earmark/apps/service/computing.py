@@ -39,12 +39,11 @@ class Computer:
     def __init__(self, settings: dict[str, Any]) -> None:
         import torch
 
-        from earmark.backbones.gpu import has_gpu
         from earmark.classifier.classifier import Classifier
         from earmark.detection.detecting import EventDetector
 
         torch.set_num_threads(1)
-        self._at_once = GPU_CLIPS if has_gpu() else 1
+        self._at_once = GPU_CLIPS if torch.cuda.is_available() else 1
         self._sessions: dict[str, Session] = {}
         self._detectors: dict[str, EventDetector] = {}
         self._classifiers: dict[str, Classifier] = {}

@@ -54,7 +54,9 @@ def found() -> Iterator[None]:
     """Answer 404 if a thing that a request names is not there."""
     try:
         yield
-    except KeyError:
+    except KeyError as error:
+        if isinstance(error, EarmarkError):  # it has a sentence of its own
+            raise
         raise ProblemError(404, GONE) from None
 
 

@@ -31,7 +31,7 @@ from earmark.apps.studio.mistakes import ConflictError, of_the_disk
 from earmark.apps.studio.opening import opened
 from earmark.apps.studio.scanning import LEFT_OUT_FILE, OWN, Scan, is_inside, scan
 from earmark.apps.studio.sheets import REASON, Sheet, clip_id, empty_sheet, read_sheet
-from earmark.data.dataset import MANIFEST
+from earmark.data.dataset import FOLDER_MANIFEST as MANIFEST
 from earmark.errors import DataError, EarmarkError, amount
 from earmark.system.files import whole_file
 

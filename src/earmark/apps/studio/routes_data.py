@@ -11,7 +11,6 @@ from earmark.apps.service.problems import ProblemError
 from earmark.apps.studio import bodies
 from earmark.apps.studio.answers import Json, found
 from earmark.apps.studio.given import TheFolder, TheStudio
-from earmark.errors import EarmarkError
 
 First = Annotated[int, Query(ge=0, le=10**9)]
 Count = Annotated[int, Query(ge=0, le=1_000)]
@@ -45,17 +44,10 @@ def recordings(folder: TheFolder, first: First = 0, count: Count = 100, long: bo
 
 
 @router.get("/recordings/{id}")
-async def recording(studio: TheStudio, folder: TheFolder, id: str) -> Json:
+def recording(folder: TheFolder, id: str) -> Json:
     """Return a recording and its regions."""
     with found():
-        shown = await run_in_threadpool(folder.recording, id)
-        located = await run_in_threadpool(folder.locate, id)
-    nothing = {"seconds": None, "rate_hz": None, "channels": None, "bytes": None, "error": None}
-    try:
-        about = await studio.sounds.about(located.path)
-    except EarmarkError as error:
-        about = {"error": str(error)}
-    return Json({**shown, **nothing, **about})
+        return Json(folder.recording(id))
 
 
 @router.post("/label")

@@ -39,8 +39,7 @@ def answers(
 ) -> Json:
     """Return the mistakes of which a classifier was most certain."""
     with found():
-        found_answers = models.answers(folder, name, first=first, count=count, label=label)
-    return Json(found_answers["mistakes"])
+        return Json(models.answers(folder, name, first=first, count=count, label=label))
 
 
 @router.get("/models/{name}/file")

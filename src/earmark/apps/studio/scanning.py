@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from earmark.data.annotations import SUFFIX
-from earmark.data.dataset import MANIFEST
+from earmark.data.dataset import FOLDER_MANIFEST as MANIFEST
 from earmark.data.folders import is_recording, natural_key
 from earmark.data.tables import MANIFEST_SUFFIXES
 

@@ -73,7 +73,7 @@ def place_of(ledger: Ledger, id: str) -> str | None:
     return next((place for place in places if clip_id(place, None, None) == id), None)
 
 
-def clip_json(ledger: Ledger, sheet: Sheet, row: Row, is_fresh: bool = False) -> dict[str, Any]:
+def clip_json(ledger: Ledger, sheet: Sheet, row: Row) -> dict[str, Any]:
     """Return a clip as the page takes it."""
     about = about_recording(ledger, row.place)
     last = about["seconds"] if row.end is None else row.end

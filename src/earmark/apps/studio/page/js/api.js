@@ -93,7 +93,8 @@ export async function upload(file, { folder, label, purpose = 'keep', onprogress
 const listeners = new Map();
 
 /**
- * Hear of 'state' (the new State), 'job' (a Job), 'models', 'folder' ({trouble}) and 'connection' (true or false).
+ * Hear of 'state' (the new State), 'job' (a Job), 'models', 'folder' ({trouble}), 'connection' (true or false) and
+ * 'refused' (whether the server answers, but not to this browser).
  * @param {string} event
  * @param {(data: any) => void} fn
  * @returns {() => void} what ends it
@@ -156,7 +157,9 @@ export function listen() {
   stream.addEventListener('open', () => connection(true));
   stream.addEventListener('error', () => {
     connection(false);
-    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+    if (stream.readyState !== EventSource.CLOSED) return;
+    setTimeout(listen, 2000);
+    get('/api/state').catch(({ status }) => emit('refused', status === 401 || status === 403));
   });
   /** @param {string} name @param {(data: any) => void} fn */
   const take = (name, fn) => stream.addEventListener(name, (event) => fn(JSON.parse(/** @type {MessageEvent} */ (event).data)));

@@ -5,6 +5,7 @@ import { at, h, icon, number, say } from './dom.js';
 import { button, trouble } from './parts.js';
 import { stop } from './player.js';
 import { COMMON } from './texts.js';
+import { turnBack } from './turning.js';
 
 /** @typedef {import('./types.js').Made} Made */
 /** @typedef {import('./types.js').Choices} Choices */
@@ -148,16 +149,6 @@ function help() {
   box.showModal();
 }
 
-/** Undo or redo the last change of the folder. @param {'undo'|'redo'} way */
-export async function turnBack(way) {
-  if (!state()[way]) return say(way === 'undo' ? COMMON.nothingToUndo : COMMON.nothingToRedo);
-  try {
-    const { said } = await post(`/api/${way}`);
-    say(said);
-    await refresh();
-  } catch (error) { say(/** @type {Error} */ (error).message); }
-}
-
 /** @param {KeyboardEvent} event */
 function press(event) {
   const { key } = event, target = /** @type {Element} */ (event.target);
@@ -193,6 +184,7 @@ async function begin() {
   /** @type {HTMLElement} */ (document.querySelector('.skip')).addEventListener('click', (event) => { event.preventDefault(); main.focus(); });
   for (const name of ['state', 'job', 'models', 'folder']) on(name, (data) => { rail(); troubles(); made.update?.(name, data); });
   on('connection', (isThere) => setBanner('connection', isThere ? null : trouble('error', COMMON.lost.title, COMMON.lost.text)));
+  on('refused', (isSo) => { if (isSo) setBanner('connection', trouble('error', COMMON.denied.title, COMMON.denied.text)); });
   try {
     await refresh();
     listen();

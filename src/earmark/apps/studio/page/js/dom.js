@@ -126,6 +126,9 @@ export function bytes(n) {
   return `${number(value, power && value < 10 ? 1 : 0)} ${UNITS[power]}`;
 }
 
+/** A long name without its middle: its end often tells it from others. @param {string} name @param {number} [most] */
+export const short = (name, most = 20) => (name.length <= most ? name : `${name.slice(0, Math.ceil(most / 2) - 1)}…${name.slice(-Math.floor(most / 2))}`);
+
 let timer = 0;
 /** Say something to everyone: on the screen for a while, and to screen readers. @param {...Kid} words */
 export function say(...words) {

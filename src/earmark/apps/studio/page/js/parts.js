@@ -79,13 +79,13 @@ export function toggle(clip, box, line) {
   line.style.setProperty('--at', '0');
 }
 
-/** Show the second and the frequency under the pointer. @param {HTMLElement} box @param {number} duration @param {number} [from] @param {number} [top] Hz */
-export function readout(box, duration, from = 0, top = 8000) {
+/** Show the second and the frequency under the pointer. @param {HTMLElement} box @param {number} duration @param {number} [from] @param {number} [top] Hz @param {Element} [picture] in the box, if it fills it only in part */
+export function readout(box, duration, from = 0, top = 8000, picture = box) {
   const text = h('span.readout', { hidden: true, 'aria-hidden': 'true' });
   box.append(text);
   box.addEventListener('pointermove', (event) => {
-    const { left, top: edge, width, height } = box.getBoundingClientRect();
-    text.hidden = false;
+    const { left, top: edge, width, height } = picture.getBoundingClientRect();
+    text.hidden = event.clientY > edge + height;
     text.textContent = `${number(from + ((event.clientX - left) / width) * duration, 2)} s · ${number(hertzAt((event.clientY - edge) / height, top) / 1000, 2)} kHz`;
   });
   box.addEventListener('pointerleave', () => { text.hidden = true; });

@@ -38,7 +38,7 @@ export const COMMON = {
   nothingToUndo: 'There is nothing to undo.',
   nothingToRedo: 'There is nothing to redo.',
   lost: { title: 'The studio does not answer', text: 'Everything up to now is saved in the folder. Start “earmark studio” again in the terminal; this page goes on by itself if the address stays the same.' },
-  denied: { title: 'This page may not see the folder', text: 'Nothing is lost. Open the address that “earmark studio” printed when it started: it holds the key to this page.' },
+  denied: { title: 'This page may not see the folder', text: 'Nothing is lost. Open the address that “earmark studio” printed when it started, in this browser: it holds the key. This page goes on then.' },
   broken: { title: 'This screen does not work', text: 'Your folder is not touched. Reload the page; if it stays so, tell us what you did.' },
   reload: 'Reload',
   /** @type {Object<string, string>} what a trouble of the folder is called */
@@ -52,7 +52,153 @@ export const COMMON = {
   ],
 };
 // ------------------------------------------------------------------ Data
-export const DATA = {};
+export const DATA = {
+  title: 'Data',
+  lede: 'Record with the microphone, or drop files and folders anywhere on this page. A few clips of each class are enough to begin.',
+  firstTitle: 'Teach it your sounds',
+  firstLede: 'Record or drop two or more sounds, and train. Ten minutes are enough for a first try.',
+  clips: 'Clips',
+  long: 'Long recordings',
+  view: 'View',
+  check: 'Check the data',
+  train: 'Train',
+  trainNeeds: 'Two classes are needed before you can train.',
+  // the recorder
+  recorder: 'Recorder',
+  record: 'Record',
+  stop: 'Stop',
+  /** @param {string} name */
+  recordFor: (name) => `Record ${name}`,
+  orPress: 'or press ',
+  ready: 'Get ready',
+  /** @param {number} k @param {number} n */
+  piece: (k, n) => (Number.isFinite(n) ? `Piece ${number(k)} of ${number(n)}` : `Piece ${number(k)}`),
+  escStops: 'Esc stops; finished pieces are kept',
+  /** @param {number} s @param {number} of */
+  time: (s, of) => `${number(s, 1)} s of ${number(of, 1)} s`,
+  device: 'Kept as the microphone gives it.',
+  /** @param {string} name @param {number} rate */
+  microphone: (name, rate) => `${name || 'Microphone'}, ${number(rate / 1000, rate % 1000 ? 1 : 0)} kHz`,
+  level: 'Level',
+  loud: 'Too loud: move back, or lower the input level.',
+  quiet: 'Very quiet: is this the right microphone?',
+  for: 'for',
+  pieces: 'pieces',
+  each: 'seconds each',
+  input: 'microphone',
+  inputDefault: 'the usual one',
+  noClass: 'no class yet',
+  newClass: 'a new class',
+  endless: 'until I stop',
+  tooShort: 'The last piece was shorter than a second and was not kept.',
+  /** @param {number} n @param {string|null} label */
+  recorded: (n, label) => `${count(n, 'piece')} recorded${label ? ` for ${label}` : ''}.`,
+  /** @param {string} label */
+  recordingNow: (label) => `Recording ${label}`,
+  /** @param {number} n @param {string} why */
+  waiting: (n, why) => ({ title: why ? 'This page may not see the folder any more' : 'The studio does not answer', text: `${why} ${count(n, 'piece')} ${n === 1 ? 'waits' : 'wait'} in this page and will be saved as soon as it answers. Do not close the page.`.trim() }),
+  /** @param {number} kept */
+  keptSoFar: (kept) => (kept ? `${count(kept, 'finished piece')} ${kept === 1 ? 'is' : 'are'} kept.` : 'Nothing had been recorded yet.'),
+  /** @type {Object<string, {title: string, text: string}>} */
+  failures: {
+    insecure: { title: 'The browser gives no microphone to this address', text: 'Browsers allow it on this machine and over HTTPS only. Open the page on the machine itself, start the studio with --tls-cert, or record with another device and drop the files here.' },
+    refused: { title: 'This page may not use the microphone', text: 'The browser or the system was told to refuse it. Allow the microphone beside the address of this page, or record with another device and drop the files here.' },
+    missing: { title: 'No microphone was found', text: 'Plug one in, or record with another device and drop the files here.' },
+    busy: { title: 'The microphone does not answer', text: 'Another program may be using it. Close that program, choose another microphone, or record with another device and drop the files here.' },
+    lost: { title: 'The microphone was unplugged', text: 'Plug it in again, or choose another one.' },
+  },
+  /** @param {number} kept @param {number} lost */
+  notSaved: (kept, lost) => `${kept ? `${count(kept, 'piece')} ${kept === 1 ? 'is' : 'are'} in the folder` : 'No piece is in the folder yet'}; ${count(lost, 'piece')} ${lost === 1 ? 'is' : 'are'} still in this page. Do not close it.`,
+  full: 'The disk is full',
+  unsaved: 'Some pieces could not be saved',
+  saveAgain: 'Save them now',
+  allSaved: 'All pieces are saved.',
+  again: 'Try again',
+  dropInstead: 'Choose files instead',
+  // files
+  chooseFiles: 'Choose files',
+  chooseFolder: 'Choose a folder',
+  addFiles: 'Add files',
+  /** @param {string} name */
+  addFilesTo: (name) => `Add files to ${name}`,
+  dropTitle: 'Drop files or a folder anywhere',
+  dropText: 'A folder with one sub-folder per class brings its labels with it. Your originals stay where they are; the studio keeps copies.',
+  dropHere: 'Drop to add',
+  /** @param {string} name */
+  dropInto: (name) => `Drop to add to ${name}`,
+  /** @param {number} done @param {number} all */
+  adding: (done, all) => `Adding ${number(done)} of ${count(all, 'file')}`,
+  cancel: 'Stop adding',
+  /** @param {number} n @param {number} failed */
+  added: (n, failed) => `${count(n, 'recording')} ${n === 1 ? 'was' : 'were'} added${failed ? `, ${number(failed)} could not be` : ''}`,
+  addedRest: 'All others are in the folder. Your originals are not touched.',
+  /** @param {number} n */
+  notAudio: (n) => `${count(n, 'file')} ${n === 1 ? 'is' : 'are'} not audio and ${n === 1 ? 'was' : 'were'} left where ${n === 1 ? 'it is' : 'they are'}.`,
+  nothingToAdd: 'There is no audio file among these.',
+  stopped: 'Adding was stopped. What was added so far is kept.',
+  byFolder: 'The names of their folders became their labels.',
+  noFolderLabels: 'Take these labels away',
+  closeNote: 'Close',
+  /** @param {number} n */
+  andMore: (n) => `and ${number(n)} more`,
+  // tray, columns
+  tray: 'Without a label',
+  trayHelp: 'Choose one, listen with Space, label it with a number, or drag it to a class.',
+  trayHelpTouch: 'Choose one, listen, and choose its class below.',
+  /** @param {string} name */
+  listOf: (name) => `Clips of ${name}`,
+  className: 'Name of the class',
+  newClassName: 'Name of a new class',
+  /** @type {[string, string]} */
+  starts: ['first sound', 'second sound'],
+  startHint: 'Say it or make it several times while it records.',
+  background: 'background',
+  backgroundHint: 'What is there when nothing happens, so that silence is not taken for a sound.',
+  newHint: 'Something else to tell apart?',
+  newPlaceholder: 'New class',
+  /** @param {number} n */
+  anotherSound: (n) => `sound ${number(n)}`,
+  few: 'Few. Aim for 20.',
+  menu: 'More',
+  /** @param {string} name */
+  menuOf: (name) => `More for ${name}`,
+  mergeInto: 'Merge into',
+  merge: 'Merge',
+  chooseAll: 'Choose all clips',
+  /** @param {string} other */
+  sameName: (other) => `Differs from “${other}” only in capitals. `,
+  leftOut: 'Left out',
+  leftOutHelp: 'These stay in the folder and are not used.',
+  // the chosen clip
+  chosen: 'Chosen clip',
+  /** @param {number} n */
+  nChosen: (n) => `${count(n, 'clip')} chosen`,
+  play: 'Play',
+  labelAs: 'Label',
+  /** @param {string} name */
+  giveLabel: (name) => `Label as ${name}`,
+  noLabel: 'No label',
+  otherClass: 'another class',
+  leaveOut: 'Leave out',
+  takeBack: 'Use again',
+  delete: 'Delete',
+  regions: 'Draw regions',
+  closePanel: 'Close the panel',
+  spectrogram: 'Spectrogram and waveform',
+  // manifests
+  found: 'Labels were found in this folder',
+  foundText: 'Take them over to see and edit them here. Undo brings back what was there.',
+  /** @param {string} name */
+  use: (name) => `Use ${name}`,
+  // long recordings
+  longLede: 'Draw regions where something calls, and press the number of its class. Only what is in view is loaded, ten hours or ten days.',
+  longEmpty: 'No long recordings yet',
+  longEmptyText: 'Drop a recording of minutes or hours here. Labels that lie beside it as a track are shown with it.',
+  recordingName: 'recording',
+  length: 'length',
+  labels: 'regions',
+  readOnly: 'This folder cannot be written. You can look and listen; labels and recordings cannot be saved.',
+};
 // ------------------------------------------------------------------ what the screens of learning share
 export const LEARNING = {
   stop: 'Stop',
@@ -312,7 +458,7 @@ export const TRAIN = {
 export const REPORT = {
   title: 'Report',
   /** @param {string} when @param {number|null} clips @param {number} classes */
-  lede: (when, clips, classes) => `Trained ${when ? `on ${when} ` : ''}${clips == null ? '' : `from ${count(clips, 'clip')} `}of ${count(classes, 'class', 'classes')}.`,
+  lede: (when, clips, classes) => `${clips == null ? '' : `${count(clips, 'clip')}, `}${count(classes, 'class', 'classes')}${when ? `; trained ${when}` : ''}.`,
   whole: 'The whole report',
   live: 'Try it live',
   askDoctor: 'Ask the doctor',
@@ -330,7 +476,6 @@ export const REPORT = {
   damaged: 'This file is not a classifier',
   stale: 'The labels have changed since this training, so this report is of older data.',
   /** @type {Object<string, string>} */
-  /** @type {Object<string, string>} */
   words: { use: 'Use it', care: 'Use with care', worthless: 'Worthless' },
   /** @type {Object<string, [string, string][]>} what helps, by the verdict */
   helps: {
@@ -341,7 +486,7 @@ export const REPORT = {
   /** @type {Object<string, string>} */
   figures: { accuracy: 'of the clips are right', balanced_accuracy: 'balanced accuracy: the mean over classes, so that each counts the same', macro_f1: 'macro F1: found and right, the mean over classes' },
   /** @param {string} figure @param {string[]} interval @param {number} n */
-  headline: (figure, interval, n) => `${figure}. With other recordings of this kind it would lie between ${interval[0]} and ${interval[1]} (95 % interval, ${count(n, 'clip')} tested).`,
+  headline: (figure, interval, n) => `${figure}. With other recordings of this kind it would lie between ${interval[0]} and ${interval[1]} (95% interval, ${count(n, 'clip')} tested).`,
   /** @param {string} value */
   balanced: (value) => `Of all clips, ${value} are right; large classes count most in that.`,
   beaten: 'What has to be beaten',
@@ -405,12 +550,12 @@ export const REPORT = {
   /** @param {number|null} n @param {number|null} upper */
   falseAnHour: (n, upper) => (n == null ? '' : `False events in an hour: ${number(n, n < 10 ? 1 : 0)}${upper == null ? '' : `, and up to ${number(upper, upper < 10 ? 1 : 0)} cannot be excluded`}.`),
   /** @param {string} text */
-  eventScheme: (text) => `How it was tested: ${text}. An event is right if it overlaps a true one of its class by 30 %.`,
+  eventScheme: (text) => `How it was tested: ${text}. An event is right if it overlaps a true one of its class by 30%.`,
   falseHour: 'false an hour', threshold: 'threshold',
   /** @param {number} n */
   all: (n) => (n === 1 ? 'One classifier' : `All ${number(n)} classifiers`),
   allText: 'Press a heading to sort. Numbers of different data cannot be compared; those of the same clips can.',
-  columns: { name: 'name', verdict: 'verdict', value: 'how good, with its 95 % interval', data: 'learned from', trained: 'trained', size: 'size' },
+  columns: { name: 'name', verdict: 'verdict', value: 'how good, with its 95% interval', data: 'learned from', trained: 'trained', size: 'size' },
   /** @type {Object<string, string>} the figure of a classifier in a few words */
   short: { accuracy: 'accuracy', balanced_accuracy: 'balanced accuracy', macro_f1: 'macro F1', macro_f1_iou30: 'F1 of events' },
   detector: 'detector',
@@ -437,7 +582,7 @@ export const REVIEW = {
   labelled: 'Labelled',
   noLabel: 'nothing',
   soundsLike: 'but sounds like',
-  unlike: 'but sounds unlike it',
+  unlike: 'and that is not certain',
   /** @param {string} share */
   evidence: (share) => `doubt ${share}`,
   gone: 'This clip is not in the folder any more.',
@@ -664,7 +809,6 @@ export const EXPORT = {
   code: 'Use it in ten lines',
   copy: 'Copy',
   copied: 'The program is copied.',
-  notCopied: 'The browser does not let the page copy. Select the text and copy it.',
   language: 'Program for',
   /** @type {Object<string, string>} */
   programs: { python: 'Python', shell: 'Terminal', onnx: 'Python, ONNX only', browser: 'Browser' },

@@ -39,14 +39,14 @@ const MOST = 60; // cases that are shown at all
 /** The card. @param {Finding} finding @param {boolean} isChosen @param {Does} does */
 export function card(finding, isChosen, does) {
   const { kind, severity, items, clips } = finding, id = `finding-${kind.replace(/\W+/g, '-')}`;
-  const list = h('ul.cases'), more = items.length > SHOWN && button(DOCTOR.showAll(Math.min(items.length, MOST)), { quiet: true, 'aria-expanded': 'false', onclick: () => {
+  const list = h('ul.cases', { class: items.every(isSingle) && !isUnheard(kind) ? 'single' : '' }), more = items.length > SHOWN && button(DOCTOR.showAll(Math.min(items.length, MOST)), { quiet: true, 'aria-expanded': 'false', onclick: () => {
     const isOpen = more && more.getAttribute('aria-expanded') === 'true';
     list.replaceChildren(...cases(finding, isOpen ? SHOWN : MOST, does));
     if (more) { more.setAttribute('aria-expanded', String(!isOpen)); more.querySelector('span')?.replaceChildren(isOpen ? DOCTOR.showAll(Math.min(items.length, MOST)) : DOCTOR.showLess); }
   } });
   put(list, cases(finding, SHOWN, does));
   return h('article', { class: `finding ${severity}`, 'aria-labelledby': id, 'data-kind': kind },
-    h('div.finding-text', h('p.kind', icon(SIGNS[severity]), DOCTOR.severity[severity]), h('h2', { id }, DOCTOR.finding(kind, clips.length, items.length)), h('p', DOCTOR.why[kind] ?? DOCTOR.advice(finding.advice))),
+    h('div.finding-text', h('p.kind', icon(SIGNS[severity]), DOCTOR.severity[severity], h('span.how', kind)), h('h2', { id }, DOCTOR.finding(kind, clips.length, items.length)), h('p', DOCTOR.why[kind] ?? DOCTOR.advice(finding.advice))),
     h('div.finding-does', remedies(finding, isChosen, does)),
     h('div.finding-cases', list, more, items.length > MOST && h('p.how', DOCTOR.notShown(items.length - MOST))));
 }
@@ -65,11 +65,20 @@ function remedies({ kind, clips, severity, remedy }, isChosen, does) {
   return severity === 'note' ? h('p.how', DOCTOR.harmless) : h('p.how', DOCTOR.byHand);
 }
 
+/** Whether nothing of a finding is to be heard. @param {string} kind */
+const isUnheard = (kind) => UNHEARD.has(kind) || OF_TABLE.has(kind);
+
+/** What is said of a case; the name of its only clip stands below the picture. @param {Item} item */
+const detailOf = ({ detail, clips }) => (clips.length === 1 && detail.startsWith(`${clips[0].name}: `) ? detail.slice(String(clips[0].name).length + 2) : detail);
+
+/** Whether a case is of one clip. @param {Item} item */
+const isSingle = ({ clips }) => clips.length === 1;
+
 /** @param {Finding} finding @param {number} most @param {Does} does */
 function cases({ kind, items }, most, does) {
   return items.slice(0, most).map((item) => {
-    const heard = UNHEARD.has(kind) || OF_TABLE.has(kind) ? [] : item.clips.filter(({ id }) => id).slice(0, HEARD);
-    return h('li.case', h('p.detail', item.detail), heard.length > 0 && h('div.pair', heard.map((printed) => h('div', tile(clipOf(printed)), printed.label && label(printed.label)))),
+    const heard = isUnheard(kind) ? [] : item.clips.filter(({ id }) => id).slice(0, HEARD);
+    return h('li.case', h('p.detail', detailOf(item)), heard.length > 0 && h('div', { class: heard.length > 1 ? 'pair' : '' }, heard.map((printed) => h('div', tile(clipOf(printed)), printed.label && label(printed.label)))),
       BY_EAR.has(kind) && hands(item, does));
   });
 }

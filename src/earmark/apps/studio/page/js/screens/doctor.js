@@ -15,7 +15,7 @@ import { isRunning, newest, progressLine, sentenceOf } from './learning.js';
 export const title = DOCTOR.title;
 
 const WAIT_MS = 1500; // after a change, before the folder is examined again
-const SEEN = 'doctor-saw'; // what the last examination saw, in the storage of the session
+const SEEN = 'doctor-saw'; // what the last examination saw, in the storage of the browser
 
 /** What of the folder an examination sees, in short. */
 const sight = () => JSON.stringify([state().folder.path, state().version, state().counts, state().classes]);
@@ -42,8 +42,9 @@ class Doctor {
     this.isGone = false;
     this.actions = h('div.actions');
     this.notice = h('div.notices', { 'aria-live': 'polite' });
+    this.mended = h('div.notices', { 'aria-live': 'polite' }); // what the remedies have done
     this.body = h('div.doctor');
-    put(box, h('header.head', h('div', h('h1', title), h('p.lede', DOCTOR.lede)), this.actions), this.notice, this.body);
+    put(box, h('header.head', h('div', h('h1', title), h('p.lede', DOCTOR.lede)), this.actions), this.mended, this.notice, this.body);
     this.off = on('job', (job) => this.heard(/** @type {Job} */ (job)));
   }
 
@@ -67,7 +68,7 @@ class Doctor {
     if (this.isGone) return;
     if (!state().counts.labelled) { this.showNothing(); return; }
     if (this.job || (this.findings && this.saw === sight())) return;
-    if (this.findings) this.notice.replaceChildren(h('p.stale', icon('note'), h('span', DOCTOR.stale)));
+    if (this.findings && this.saw) this.notice.replaceChildren(h('p.stale', icon('note'), h('span', DOCTOR.stale)));
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.examine(), this.findings ? WAIT_MS : 0);
   }
@@ -80,9 +81,10 @@ class Doctor {
   /** @param {string} kind @param {object} choices */
   async run(kind, choices) {
     const seen = sight();
+    if (kind === 'fix') this.mended.replaceChildren();
     try {
       const job = /** @type {Job} */ (await post('/api/jobs', { kind, choices }));
-      if (kind === 'doctor') sessionStorage.setItem(SEEN, JSON.stringify({ id: job.id, seen }));
+      if (kind === 'doctor') localStorage.setItem(SEEN, JSON.stringify({ id: job.id, seen }));
       if (!this.isGone) this.follow(job);
     } catch (error) { this.showTrouble(sentenceOf(error)); }
   }
@@ -116,7 +118,7 @@ class Doctor {
     try {
       const { result } = /** @type {any} */ (await get(`/api/jobs/${id}`));
       if (this.isGone) return;
-      const last = JSON.parse(sessionStorage.getItem(SEEN) ?? '{}');
+      const last = JSON.parse(localStorage.getItem(SEEN) ?? '{}');
       this.saw = last.id === id ? last.seen : '';
       this.findings = result.findings;
       this.clips = result.clips;
@@ -207,11 +209,12 @@ class Doctor {
     this.chosen.clear();
     this.showActions();
     this.showSide();
-    this.notice.replaceChildren(trouble('note', DOCTOR.mended, sentence, button(DOCTOR.undo, { sign: 'undo', onclick: () => this.undo() })));
+    this.mended.replaceChildren(trouble('note', DOCTOR.mended, sentence, button(DOCTOR.undo, { sign: 'undo', onclick: () => this.undo() })));
     this.look();
   }
 
   async undo() {
+    this.mended.replaceChildren();
     try { say((await post('/api/undo')).said); } catch (error) { this.showTrouble(sentenceOf(error)); }
   }
 }
@@ -220,6 +223,6 @@ class Doctor {
 function sums(findings) {
   return h('div.sums', /** @type {const} */ (['error', 'warning', 'note']).map((severity) => {
     const count = findings.filter((finding) => finding.severity === severity).length;
-    return h('div', { class: `sum ${severity}` }, icon(SIGNS[severity]), h('b', number(count)), h('span', DOCTOR.severities[severity](count)), h('small', DOCTOR.meaning[severity]));
+    return h('div', { class: `sum ${count ? severity : 'note'}` }, icon(SIGNS[severity]), h('b', number(count)), h('span', DOCTOR.severities[severity](count)), h('small', DOCTOR.meaning[severity]));
   }));
 }

@@ -26,7 +26,7 @@ export const clipOf = (printed) => /** @type {Clip} */ (/** @type {unknown} */ (
 /** The newest job of some kinds, or null. @param {...string} kinds @returns {Job|null} */
 export function newest(...kinds) {
   const jobs = (state().jobs ?? []).filter((job) => kinds.includes(job.kind));
-  return jobs.sort((a, b) => began(b) - began(a))[0] ?? null;
+  return jobs.toSorted((a, b) => began(b) - began(a))[0] ?? null;
 }
 
 /** When a job began, in seconds since 1970. @param {Job} job */

@@ -93,7 +93,7 @@ function rove(table) {
 
 /** The most frequent confusions as a list. @param {string[]} labels @param {Map<string, Map<string, number>>} counts @param {(of: string, answer: string) => void} show */
 function pairs(labels, counts, show) {
-  const all = labels.flatMap((of) => [...counts.get(of) ?? []].filter(([answer]) => answer !== of).map(([answer, n]) => ({ of, answer, n }))).sort((a, b) => b.n - a.n);
+  const all = labels.flatMap((of) => [...counts.get(of) ?? []].filter(([answer]) => answer !== of).map(([answer, n]) => ({ of, answer, n }))).toSorted((a, b) => b.n - a.n);
   return h('ul.pairs', all.slice(0, MOST_PAIRS).map(({ of, answer, n }) => h('li', h('button.button', { type: 'button', onclick: () => show(of, answer) }, label(of), h('span.how', REPORT.answered), label(answer), h('span.num', number(n))))));
 }
 
@@ -112,7 +112,7 @@ function clipList(clips) {
 
 /** Mistakes with the highest scores. @param {Answer[]} errors @param {string} model */
 export function surest(errors, model) {
-  const worst = [...errors].sort((a, b) => (b.score ?? 0) - (a.score ?? 0)).slice(0, SHOWN);
+  const worst = errors.toSorted((a, b) => (b.score ?? 0) - (a.score ?? 0)).slice(0, SHOWN);
   return h('section', h('div.row.between', h('div', h('h2', REPORT.surest), h('p.how', REPORT.surestText)), button(REPORT.toReview, { sign: 'review', go: '#/review', 'data-model': model })),
     h('div.tiles', worst.map((error) => h('div.mistake', tile(clipOf(error), { note: '' }), h('p', h('span', REPORT.labelled), label(error.label)), h('p', h('span', REPORT.answered), label(error.answer), error.score != null && h('span.num', number(error.score, 2)))))));
 }

@@ -39,7 +39,7 @@ export function models(all, here) {
   };
   const show = () => {
     const { of } = COLUMNS.find(({ key }) => key === kept.key) ?? COLUMNS[0], way = kept.isUp ? 1 : -1;
-    const sorted = [...all].sort((a, b) => (of(a) < of(b) ? -way : of(a) > of(b) ? way : 0));
+    const sorted = all.toSorted((a, b) => (of(a) < of(b) ? -way : of(a) > of(b) ? way : 0));
     for (const th of headings) { if (th.dataset.key === kept.key) th.setAttribute('aria-sort', kept.isUp ? 'ascending' : 'descending'); else th.removeAttribute('aria-sort'); }
     body.replaceChildren(...sorted.map((model) => modelRow(model, model.name === here)));
   };

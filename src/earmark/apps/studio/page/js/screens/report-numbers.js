@@ -14,12 +14,12 @@ const WIDE = 400, HIGH = 190, LEFT = 44, BOTTOM = 34, TOP = 10, RIGHT = 14; // t
 
 /** @param {any} summary */
 export function numbers({ estimate }) {
-  const { headline, baselines = [], folds = [], learning_curve: curve = [], unknown, fine_tuning: tuning } = estimate;
+  const { headline, baselines = [], folds = [], unknown, fine_tuning: tuning } = estimate;
   const rows = [row(REPORT.thisOne, headline, true), ...baselines.map((/** @type {any} */ other) => row(REPORT.baselines[other.name] ?? other.name, other.headline ?? { value: other.accuracy, ci95: other.ci95 })), { name: REPORT.guessing, value: headline.chance }];
   const figure = REPORT.figures[headline.name] ?? headline.name;
   return h('section.figures', h('p.big', percent(headline.value, estimate.clips < 100 ? 0 : 1), h('small', REPORT.headline(figure, headline.ci95.map((/** @type {number} */ x) => percent(x)), estimate.clips))),
     headline.name === 'balanced_accuracy' && h('p.how', REPORT.balanced(percent(estimate.accuracy, 1))), h('h3', REPORT.beaten), scale(rows), better(headline, baselines), h('p.how', REPORT.scheme(estimate.scheme)),
-    unknown && unknownText(unknown), tuning && h('p', REPORT.tuned(tuning)), folds.length > 1 && foldTable(folds, headline.name), curve.length > 1 && curveBox(curve));
+    unknown && unknownText(unknown), tuning && h('p', REPORT.tuned(tuning)), folds.length > 1 && foldTable(folds, headline.name));
 }
 
 /** @param {string} name @param {{value: number, ci95?: [number, number]|null}} headline @param {boolean} [main] */
@@ -43,14 +43,14 @@ function foldTable(folds, name) {
 }
 
 /** Accuracy against the size of the training set, as a picture and as a table. @param {Point[]} curve */
-function curveBox(curve) {
-  return h('div.curve', h('h3', REPORT.curve), h('p.how', REPORT.curveText(gain(curve))), drawing(curve),
+export function curveBox(curve) {
+  return curve.length > 1 && h('section.curve', h('h2', REPORT.curve), h('p.how', REPORT.curveText(gain(curve))), drawing(curve),
     h('table.hidden', h('caption', REPORT.curve), h('thead', h('tr', h('th', { scope: 'col' }, REPORT.perClass), h('th', { scope: 'col' }, REPORT.accuracy))), h('tbody', curve.map((point) => h('tr', h('td', number(point.clips_per_class)), h('td', percent(point.accuracy)))))));
 }
 
 /** What the last doubling of the recordings has brought, in points. @param {Point[]} curve */
 function gain(curve) {
-  const last = curve[curve.length - 1], half = [...curve].reverse().find(({ clips_per_class: n }) => 2 * n <= last.clips_per_class);
+  const last = curve[curve.length - 1], half = curve.toReversed().find(({ clips_per_class: n }) => 2 * n <= last.clips_per_class);
   return half ? 100 * (last.accuracy - half.accuracy) : null;
 }
 
@@ -75,7 +75,7 @@ function drawing(curve) {
   const marks = [lowest, (lowest + 1) / 2, 1];
   return svg('svg', { viewBox: `0 0 ${WIDE} ${HIGH}`, class: 'curve-drawing', 'aria-hidden': 'true' },
     ...marks.flatMap((mark) => [svg('line', { class: 'grid', x1: LEFT, x2: WIDE - RIGHT, y1: y(mark), y2: y(mark) }), svg('text', { x: LEFT - 6, y: y(mark) + 4, 'text-anchor': 'end' }, percent(mark))]),
-    svg('polygon', { class: 'band', points: `${line(({ low }) => low, curve)} ${line(({ high }) => high, [...curve].reverse())}` }),
+    svg('polygon', { class: 'band', points: `${line(({ low }) => low, curve)} ${line(({ high }) => high, curve.toReversed())}` }),
     svg('polyline', { class: 'mean', points: line(({ accuracy }) => accuracy, curve) }),
     ...curve.flatMap((point) => [svg('circle', { cx: x(point.clips_per_class), cy: y(point.accuracy), r: 3.5 }), svg('text', { x: x(point.clips_per_class), y: HIGH - BOTTOM + 16, 'text-anchor': 'middle' }, number(point.clips_per_class))]),
     svg('text', { x: (LEFT + WIDE - RIGHT) / 2, y: HIGH - 3, 'text-anchor': 'middle' }, REPORT.perClass));

@@ -2,14 +2,14 @@
 
 import { get, state } from '../api.js';
 import { date, h, icon, put } from '../dom.js';
-import { button, empty, trouble } from '../parts.js';
+import { button, empty, placeOf, trouble } from '../parts.js';
 import { REPORT } from '../texts.js';
 import { sentenceOf } from './learning.js';
 import { classTable } from './report-classes.js';
 import { confusions, surest } from './report-confusions.js';
 import { eventNumbers } from './report-events.js';
 import { models } from './report-models.js';
-import { numbers } from './report-numbers.js';
+import { curveBox, numbers } from './report-numbers.js';
 
 /**
  * @typedef {import('../types.js').Frame} Frame
@@ -18,6 +18,9 @@ import { numbers } from './report-numbers.js';
  */
 
 export const title = REPORT.title;
+
+/** @type {Object<string, string>} */
+const SIGNS = { use: 'check', care: 'warn', worthless: 'error' };
 
 /** The screen. @param {HTMLElement} box @param {string} name of a classifier; the newest one without @param {Frame} frame */
 export function render(box, name, frame) {
@@ -47,7 +50,7 @@ class Report {
       const model = all.find(({ name }) => name === this.name) ?? (this.name ? null : newestOf(all));
       if (!model) { this.showNone(all); return; }
       const path = `/api/models/${encodeURIComponent(model.name)}`;
-      const [summary, answers] = model.has_report ? await Promise.all([get(`${path}/summary`), get(`${path}/answers?count=1000`).catch(() => null)]) : [null, null];
+      const [summary, answers] = model.has_report ? await Promise.all([get(`${path}/summary`), model.is_detector ? null : get(`${path}/answers?count=1000`).catch(() => null)]) : [null, null];
       if (turn !== this.turn || this.isGone) return;
       this.version = state().version;
       this.show(model, all, summary, answers?.mistakes ?? []);
@@ -75,7 +78,7 @@ class Report {
   /** @param {Model} model @param {Model[]} all @param {any} summary @param {Answer[]} answers */
   show(model, all, summary, answers) {
     this.shown = model.name;
-    this.stale = h('div', { 'aria-live': 'polite' }, staleNote(model));
+    this.stale = h('div.notices', { 'aria-live': 'polite' }, staleNote(model));
     const estimate = summary?.estimate, events = summary?.events, isWorthless = model.verdict?.word === 'worthless';
     this.box.replaceChildren();
     put(this.box, top(model, isWorthless), this.stale, verdict(model, summary));
@@ -84,24 +87,27 @@ class Report {
     if (events) put(this.box, eventNumbers(summary));
     if (estimate) {
       const isSingle = !('map' in estimate), errors = answers.filter(({ label, answer }) => label !== answer);
-      put(this.box, h('div.two.numbers', numbers(summary), isSingle && confusions(summary.labels, estimate.classes, answers)),
+      put(this.box, h('div.two.numbers', numbers(summary), h('div.stack', isSingle && confusions(inOrder(summary.labels), estimate.classes, answers), curveBox(estimate.learning_curve ?? []))),
         classTable(estimate.classes, errors), isSingle && errors.length > 0 && surest(errors, model.name), remarks(summary));
     }
     put(this.box, models(all, model.name));
-    if (summary?.command) this.frame.command(summary.command);
-    else this.frame.command({ kind: 'train', choices: { name: model.name } });
+    const job = state().jobs.find(({ kind, choices }) => kind === 'train' && choices.name === model.name);
+    this.frame.command(job?.command ?? { kind: 'train', choices: { name: model.name } });
   }
 }
 
 /** @param {Model[]} all */
-const newestOf = (all) => [...all].sort((a, b) => Date.parse(b.trained_at ?? '') - Date.parse(a.trained_at ?? ''))[0];
+const newestOf = (all) => all.toSorted((a, b) => Date.parse(b.trained_at ?? '') - Date.parse(a.trained_at ?? ''))[0];
+
+/** Classes in the order of the folder, so that keys and colours follow each other. @param {string[]} labels */
+const inOrder = (labels) => labels.toSorted((a, b) => (placeOf(a) + 1 || Infinity) - (placeOf(b) + 1 || Infinity) || a.localeCompare(b));
 
 /** @param {Model} model @param {boolean} isWorthless */
 function top(model, isWorthless) {
-  const { name, trained_at: at, n_clips: clips, labels, has_report: hasReport } = model;
+  const { name, trained_at: at, n_clips: clips, labels, has_report: hasReport, error } = model;
   return h('header.head', h('div', h('h1', name), h('p.lede', REPORT.lede(at ? date(at) : '', clips, labels?.length ?? 0))), h('div.actions',
     hasReport && button(REPORT.whole, { sign: 'file', go: `/reports/${encodeURIComponent(name)}/report.html`, target: '_blank', rel: 'noopener' }),
-    isWorthless ? button(REPORT.askDoctor, { primary: true, go: '#/doctor' }) : button(REPORT.live, { primary: true, go: `#/try/${encodeURIComponent(name)}` })));
+    !error && (isWorthless ? button(REPORT.askDoctor, { primary: true, go: '#/doctor' }) : button(REPORT.live, { primary: true, go: `#/try/${encodeURIComponent(name)}` }))));
 }
 
 /** @param {Model} model */
@@ -112,8 +118,8 @@ function verdict(model, summary) {
   const given = summary?.estimate?.verdict ?? summary?.events?.verdict, word = model.verdict?.word ?? given?.word;
   if (!word) return null;
   const sentences = model.verdict?.sentences?.length ? model.verdict.sentences : [given?.why ?? ''];
-  const sign = { use: 'check', care: 'warn', worthless: 'error' }[word], helps = REPORT.helps[word] ?? [];
-  return h('section', { class: `verdict ${word}`, 'aria-labelledby': 'verdict-word' }, h('div.verdict-word', icon(sign ?? 'note'), h('h2#verdict-word', REPORT.words[word])),
+  const helps = REPORT.helps[word] ?? [];
+  return h('section', { class: `verdict ${word}`, 'aria-labelledby': 'verdict-word' }, h('div.verdict-word', icon(SIGNS[word] ?? 'note'), h('h2#verdict-word', REPORT.words[word])),
     h('div.why', sentences.filter(Boolean).map((sentence) => h('p', capital(sentence)))), h('div.row', helps.map(([text, go]) => button(text, { go }))));
 }
 

@@ -20,14 +20,23 @@ export const title = REVIEW.title;
 
 const WORDS = ['keep', 'relabel', 'drop']; // decisions that are no names of classes
 
-/** @type {Set<string>} reviews whose decisions this page has applied */
-const applied = new Set();
+const APPLIED = 'reviews-applied'; // in the storage of the session: reviews whose decisions were applied, and the sentence of the change
+
+/** @returns {Object<string, string>} */
+const applied = () => JSON.parse(sessionStorage.getItem(APPLIED) ?? '{}');
+
+/** Remember that a review was applied, or that it was taken back. @param {string} name @param {string} [said] */
+function remember(name, said) {
+  const all = applied();
+  if (said) all[name] = said; else delete all[name];
+  sessionStorage.setItem(APPLIED, JSON.stringify(all));
+}
 
 /** The screen. @param {HTMLElement} box @param {string} name of a review; the newest one without @param {Frame} frame */
 export function render(box, name, frame) {
   const screen = new Review(box, name, frame);
   screen.begin();
-  return { keys: (/** @type {string} */ key, /** @type {KeyboardEvent} */ event) => screen.press(key, event), leave: () => screen.leave() };
+  return { keys: (/** @type {string} */ key, /** @type {KeyboardEvent} */ event) => screen.press(key, event), update: (/** @type {string} */ name) => { if (name === 'state') screen.look(); }, leave: () => screen.leave() };
 }
 
 class Review {
@@ -66,6 +75,14 @@ class Review {
       else if (this.name || names.length) await this.read(this.name || names[0]);
       else this.showStart();
     } catch (error) { this.showTrouble(sentenceOf(error)); }
+  }
+
+  /** The change of an applied review may have been taken back. */
+  look() {
+    const said = this.found && applied()[this.found.name];
+    if (!said || bare(state().redo ?? '') !== bare(said) || !this.found) return;
+    remember(this.found.name);
+    this.show();
   }
 
   // ---- looking for suspects ----
@@ -196,11 +213,10 @@ class Review {
     const { suspects, verdict } = found, decided = suspects.filter(({ decision }) => decision).length, isAll = decided === suspects.length;
     this.notice.replaceChildren(...(verdict?.word === 'worthless' ? [trouble('warn', REVIEW.weak, REVIEW.weakText(verdict.why), button(REVIEW.askDoctor, { go: '#/doctor' }))] : []));
     if (!suspects.length) { this.showClean(); return; }
-    if (applied.has(found.name)) { this.showApplied(); return; }
+    if (applied()[found.name]) { this.showApplied(); return; }
     const held = this.body.contains(document.activeElement) && document.activeElement?.closest('.suspect');
-    this.actions.replaceChildren(h('span.num', REVIEW.progress(decided, suspects.length)), button(REVIEW.undo, { sign: 'undo', quiet: true, key: 'U', onclick: () => this.undo() }), button(REVIEW.apply(decided), { primary: isAll, onclick: () => this.apply() }));
+    this.actions.replaceChildren(h('span.num', REVIEW.progress(decided, suspects.length)), button(REVIEW.undo, { sign: 'undo', quiet: true, key: 'U', onclick: () => this.undo() }), ...(isAll ? [] : [button(REVIEW.apply(decided), { disabled: !decided, onclick: () => this.apply() })]));
     this.actions.querySelector('.quiet')?.toggleAttribute('disabled', !this.past.length);
-    this.actions.lastElementChild?.toggleAttribute('disabled', !decided);
     const list = queue(suspects, this.at, (k) => { this.at = k; this.show(); }), now = suspects[this.at];
     const stage = [isAll && this.summary(decided), question(now, (what) => this.pickOr(what))];
     this.body.replaceChildren(h('div.with-queue', list, h('div.suspect', stage)));
@@ -227,7 +243,7 @@ class Review {
     try {
       await this.saving;
       const { said } = await post(`/api/reviews/${encodeURIComponent(found.name)}/apply`);
-      applied.add(found.name);
+      remember(found.name, said);
       this.past = [];
       say(said);
       this.show();
@@ -242,7 +258,7 @@ class Review {
   async undoAll() {
     try {
       const { said } = await post('/api/undo');
-      if (this.found) applied.delete(this.found.name);
+      if (this.found) remember(this.found.name);
       say(said);
       this.show();
     } catch (error) { this.showTrouble(sentenceOf(error)); }
@@ -269,6 +285,9 @@ class Review {
     if (!this.found) this.body.replaceChildren();
   }
 }
+
+/** A sentence without its full stop. @param {string} sentence */
+const bare = (sentence) => sentence.replace(/\.+$/, '');
 
 /** @param {Event} event */
 const isTyping = (event) => event.target instanceof Element && event.target.closest('input, textarea, select, dialog') != null;

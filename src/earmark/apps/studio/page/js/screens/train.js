@@ -93,7 +93,7 @@ class Train {
     const reason = this.offers?.can_train === false ? this.offers.reason : null;
     this.notice.replaceChildren();
     if (!steps.length && !reason) return true;
-    this.notice.replaceChildren(trouble('note', TRAIN.notYet, steps.length ? TRAIN.notYetText : reason, steps.length > 0 && h('ul.lacks', steps.map((step) => h('li', step))), button(TRAIN.record, { primary: true, sign: 'mic', go: '#/data' })));
+    this.notice.replaceChildren(trouble('note', TRAIN.notYet, steps.length ? TRAIN.notYetText : reason, steps.length > 0 && h('ul.lacks', steps.map((step) => h('li', step))), button(TRAIN.record, { primary: true, sign: 'mic', go: '#/data' }), state().counts.labelled > 0 && button(TRAIN.askDoctor, { go: '#/doctor' })));
     return false;
   }
 
@@ -133,11 +133,12 @@ class Train {
   follow(job) {
     this.job = job;
     this.start = null;
-    this.lede.textContent = TRAIN.runningLede;
+    this.lede.textContent = isRunning(job) ? TRAIN.runningLede : '';
     this.actions.replaceChildren();
     this.notice.replaceChildren();
     this.card = runCard(job, { again: () => this.choose(), onTrouble: (sentence) => this.showTrouble(sentence) });
-    this.body.replaceChildren(this.card.box, meanwhile());
+    this.body.replaceChildren(this.card.box);
+    if (isRunning(job)) put(this.body, meanwhile());
     this.frame.command(job.command);
     if (!this.body.contains(document.activeElement)) this.body.querySelector('h2')?.focus({ preventScroll: true });
     if (job.state === 'done') this.heard(job);
@@ -146,6 +147,7 @@ class Train {
   /** @param {Job} job */
   heard(job) {
     if (this.job?.id !== job.id) return;
+    if (this.card && isRunning(this.job) !== isRunning(job) && job.state !== 'done') { this.follow(job); return; }
     this.card?.set(job);
     if (job.state === 'done') location.hash = `/report/${encodeURIComponent(job.choices.name)}`;
   }
