@@ -6,6 +6,7 @@ import html
 import os
 import webbrowser
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from typer import Argument, Option
@@ -123,7 +124,8 @@ def _run(path: Path, settings: StudioSettings, browser: bool) -> None:
     signals.unheed()
     going_on = run(path, settings, announce)
     if going_on:
-        say(f"{amount(going_on, 'job')} goes on. Start the studio again to see it.")
+        verb, them = ("goes", "it") if going_on == 1 else ("go", "them")
+        say(f"{amount(going_on, 'job')} {verb} on. Start the studio again to see {them}.")
 
 
 def _open(path: Path, address: str) -> None:
@@ -137,7 +139,10 @@ def _open(path: Path, address: str) -> None:
         page.unlink(missing_ok=True)
         with open(os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
-        if not webbrowser.open(page.as_uri()):
-            say("no browser was found here. Open the address in one.")
+        browser = webbrowser.get()
+        if type(browser) is webbrowser.GenericBrowser:  # one in this terminal
+            raise webbrowser.Error("there is no window for it")
+        Thread(target=browser.open, args=(page.as_uri(),), daemon=True).start()
     except (OSError, webbrowser.Error) as error:
-        say(f"the browser cannot be opened: {error}. Open the address in one.")
+        why = getattr(error, "strerror", None) or error
+        say(f"the browser cannot be opened: {why}. Open the address yourself.")
