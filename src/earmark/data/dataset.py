@@ -343,8 +343,8 @@ def table_at(
         raise DataError(f"{data} does not exist.{near_path(data)} Give a folder or a manifest.")
     if data.is_dir():
         if manifest := own_manifest(data):
-            folder = data if root is None else Path(os.path.abspath(root))
-            table = read_table(manifest, names, folder)
+            start = data if root is None else Path(os.path.abspath(root))
+            table = read_table(manifest, names, start)
             note = f"labels are those of {manifest}; folders and label tracks are not read"
             return replace(table, notes=(note, *table.notes))
         if huggingface.is_saved(data):

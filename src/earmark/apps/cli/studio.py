@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from earmark.apps.studio.entry import Entry
     from earmark.apps.studio.settings import StudioSettings
 
-PACKAGES = ("fastapi", "httptools", "python_multipart", "uvicorn", "websockets")
 OPENER = "open.html"  # in the private folder of the studio
 
 
@@ -34,7 +33,7 @@ def studio(
     ),
     port: int = Option(0, min=0, max=65535, help="Port to listen on; 0 takes a free one."),
     allow_host: list[str] = Option(
-        [], help="Name of this machine in the address, such as mine.local; may be repeated."
+        [], help="Name of this host in requests, besides its addresses; may be repeated."
     ),
     tls_cert: Path | None = Option(None, help="Certificate for HTTPS (PEM)."),
     tls_key: Path | None = Option(None, help="Key of the certificate (PEM)."),
@@ -52,8 +51,11 @@ def studio(
     as for another browser.
     """
     settings = _settings(host, port, allow_host, tls_cert, tls_key, token_file)
-    for package in PACKAGES:
-        extras.load(package, "studio", "earmark studio")
+    extras.load("fastapi", "studio", "earmark studio")
+    extras.load("httptools", "studio", "earmark studio")
+    extras.load("python_multipart", "studio", "earmark studio")
+    extras.load("uvicorn", "studio", "earmark studio")
+    extras.load("websockets", "studio", "earmark studio")
     from earmark.apps.studio import running
 
     path = _made(folder)

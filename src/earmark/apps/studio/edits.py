@@ -32,6 +32,7 @@ class Draft:
     def take_out(self, name: str, row: Row) -> None:
         """Remove a row."""
         self._gone.setdefault(name, set()).add(row.id)
+        self._new.get(name, {}).pop(row.id, None)
 
     def put(self, name: str, row: Row, instead: str | None = None) -> None:
         """Put a row at the end, or in the place of the row with the id ``instead``."""

@@ -153,8 +153,13 @@ class Folder:
             sheet = ledger.sheets[CLIPS]
             rows = [row for row in sheet.places.get(place, ()) if not row.is_whole]
             rows.sort(key=lambda row: (row.start or 0.0, row.end or 0.0))
+            version = ledger.version
         about = views.recording_json(ledger, place, is_alone=True)
-        return {**about, "regions": views.clips_json(ledger, [(sheet, row) for row in rows])}
+        return {
+            **about,
+            "version": version,
+            "regions": views.clips_json(ledger, [(sheet, row) for row in rows]),
+        }
 
     def locate(self, id: str) -> Located:
         """Return where a clip or a recording is, always inside the folder."""

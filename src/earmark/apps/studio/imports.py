@@ -75,15 +75,18 @@ def _merge(draft: Draft, new: Sheet) -> int:
         if draft.sheets[LEFT_OUT].find(row.id) or row.label is None:
             continue
         moved, draft.sheets[CLIPS] = transferred(row, new, draft.sheets[CLIPS], row.label)
-        old = own.find(row.id)
-        blank = old
-        if old is None:
-            blank, draft.sheets[CLIPS] = new_row(
+        kept = own.find(row.id)
+        if kept is None:
+            kept, draft.sheets[CLIPS] = new_row(
                 draft.sheets[CLIPS], row.place, row.label, row.start, row.end
             )
-        kept = blank.cells if blank is not None else {}
-        width = draft.sheets[CLIPS].columns
-        cells = {c: moved.cells.get(c) or kept.get(c, "") for c in width}
+        path = draft.sheets[CLIPS].names["path"]  # the other table's start from its own folder
+        cells = {
+            column: kept.cells.get(column, "")
+            if column == path
+            else text or kept.cells.get(column, "")
+            for column, text in moved.cells.items()
+        }
         draft.put(CLIPS, replace(moved, cells=cells), row.id)
         if known := tray.find(row.id):
             draft.take_out(TRAY, known)

@@ -29,8 +29,9 @@ from earmark.apps.studio.changes import (
 from earmark.apps.studio.history import History
 from earmark.apps.studio.mistakes import ConflictError, of_the_disk
 from earmark.apps.studio.opening import opened
-from earmark.apps.studio.scanning import LEFT_OUT_FILE, MANIFEST, OWN, Scan, is_inside, scan
+from earmark.apps.studio.scanning import LEFT_OUT_FILE, OWN, Scan, is_inside, scan
 from earmark.apps.studio.sheets import REASON, Sheet, clip_id, empty_sheet, read_sheet
+from earmark.data.dataset import FOLDER_MANIFEST as MANIFEST
 from earmark.errors import DataError, EarmarkError, amount
 from earmark.system.files import whole_file
 
@@ -154,7 +155,9 @@ class Ledger:
             if path.is_symlink():
                 raise DataError(f"{path} is a link, so the studio does not use it. Put a file here")
             if os.path.lexists(path):
-                self.sheets[name] = read_sheet(path, self.path, need_labels=name == CLIPS)
+                need_labels = name == CLIPS
+                read = read_sheet(path, self.path, need_labels=need_labels, base=self.path)
+                self.sheets[name] = read
             elif name == CLIPS:
                 self.sheets[name], wrong = opened(self.path, self.found)
             else:
@@ -206,7 +209,7 @@ class Ledger:
     def settle(self) -> None:
         """Write the manifest if there is none, so that commands read what is shown."""
         with self.changing():
-            if self._is_unwritten():
+            if self._is_unwritten() and self.sheets[CLIPS].rows:
                 with self._errors("write the manifest"):
                     self._write([CLIPS])
 

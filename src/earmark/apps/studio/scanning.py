@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from earmark.data.annotations import SUFFIX
+from earmark.data.dataset import FOLDER_MANIFEST as MANIFEST
 from earmark.data.folders import is_recording, natural_key
 from earmark.data.tables import MANIFEST_SUFFIXES
 
-MANIFEST, LEFT_OUT_FILE, OWN = "earmark.csv", "left-out.csv", ".studio"
+LEFT_OUT_FILE, OWN = "left-out.csv", ".studio"
 NEVER = frozenset({"models", "reports", "decisions", "exports"})  # what commands write
 MOST_RECORDINGS = 500_000
 MOST_TABLES, TABLE_DEPTH = 50, 3

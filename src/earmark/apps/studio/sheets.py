@@ -180,14 +180,17 @@ def empty_sheet(*columns: str) -> Sheet:
     return Sheet(names, {name: name for name in names})
 
 
-def read_sheet(path: Path, folder: Path, *, need_labels: bool = True) -> Sheet:
+def read_sheet(
+    path: Path, folder: Path, *, need_labels: bool = True, base: Path | None = None
+) -> Sheet:
     """Return the table of a file, with paths relative to ``folder``.
 
+    The paths in the file start from ``base``, which is its own folder unless it is given.
     Raises DataError, with the number of the row, for anything that cannot be kept exactly.
     """
     if path.suffix.lower() not in (".csv", ".tsv"):
         raise DataError(f"{path} is not a .csv. Give a table as text.")
-    table = read_table(path, set(), path.parent)
+    table = read_table(path, set(), base or path.parent)
     names, _ = resolve(table.name, table.columns, _NO_OPTIONS, need_labels)
     twice = [column for column in table.columns if table.columns.count(column) > 1]
     if twice:

@@ -95,7 +95,7 @@ class Uploads:
         with self._lock:
             self._forget_tries()
             if len(self._open) >= MOST_OPEN:
-                raise TooLargeError(f"{MOST_OPEN} uploads are open already. Wait for one of them.")
+                raise EarmarkError(f"{MOST_OPEN} uploads are open already. Wait for one of them.")
             id = secrets.token_hex(8)
             try:
                 self._check_room(about.get("bytes") or PART_BYTES)

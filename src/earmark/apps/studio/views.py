@@ -17,9 +17,10 @@ from earmark.audio.source import FileSource
 from earmark.errors import AudioError, EarmarkError
 from earmark.system.text import to_utf8
 
-LONG_S = 60.0
-LIGHT_BYTES = 32 << 20  # a larger recording is opened only if its header states its length
-_STATED = (".wav", ".flac", ".aif", ".aiff", ".w64")
+LONG_S, LONG_BYTES = 60.0, 1 << 20  # of a recording for the editor; bytes if not known
+LIGHT_BYTES = 32 << 20  # the length of a larger recording is found out only if it is asked for
+_QUICK = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".opus", ".mp3")  # to open
+_STATED = (".wav", ".flac", ".aif", ".aiff")  # with a length in the header
 _OURS = ("path", "label", "start", "end", "fold", "split", REASON)
 Found = tuple[Sheet, Row]
 
@@ -72,7 +73,7 @@ def place_of(ledger: Ledger, id: str) -> str | None:
     return next((place for place in places if clip_id(place, None, None) == id), None)
 
 
-def clip_json(ledger: Ledger, sheet: Sheet, row: Row, is_fresh: bool = False) -> dict[str, Any]:
+def clip_json(ledger: Ledger, sheet: Sheet, row: Row) -> dict[str, Any]:
     """Return a clip as the page takes it."""
     about = about_recording(ledger, row.place)
     last = about["seconds"] if row.end is None else row.end
@@ -81,6 +82,7 @@ def clip_json(ledger: Ledger, sheet: Sheet, row: Row, is_fresh: bool = False) ->
         "id": row.id,
         "recording": clip_id(row.place, None, None),
         "name": shown(row.place.rpartition("/")[2]),
+        "place": shown(row.place),
         "start": row.start,
         "end": row.end,
         "seconds": None if last is None else max(0.0, last - (row.start or 0.0)),
@@ -100,9 +102,10 @@ def clips_json(ledger: Ledger, found: Iterable[Found]) -> list[dict[str, Any]]:
 
 def recording_json(ledger: Ledger, place: str, *, is_alone: bool = False) -> dict[str, Any]:
     """Return a recording as the page takes it, without its regions."""
-    id = clip_id(place, None, None)
+    id, name = clip_id(place, None, None), shown(place.rpartition("/")[2])
     about = about_recording(ledger, place, is_alone=is_alone)
-    return {"id": id, "name": shown(place.rpartition("/")[2]), **about}
+    regions = [row for row in ledger.sheets[CLIPS].places.get(place, ()) if not row.is_whole]
+    return {"id": id, "name": name, "place": shown(place), "n_regions": len(regions), **about}
 
 
 def about_recording(ledger: Ledger, place: str, *, is_alone: bool = False) -> dict[str, Any]:
@@ -118,8 +121,8 @@ def about_recording(ledger: Ledger, place: str, *, is_alone: bool = False) -> di
         return nothing | {"error": str(error)}
     except (OSError, ValueError):
         return nothing | {"error": "The recording is not there any more."}
-    is_light = status.st_size <= LIGHT_BYTES or path.suffix.lower() in _STATED
-    if not is_light and not is_alone:
+    quick = _QUICK if status.st_size <= LIGHT_BYTES else _STATED
+    if path.suffix.lower() not in quick and not is_alone:
         return nothing | {"bytes": status.st_size}
     return dict(_header(str(path), status.st_mtime_ns, status.st_size))
 
@@ -146,7 +149,7 @@ def is_long(ledger: Ledger, place: str) -> bool:
         return True
     about = about_recording(ledger, place)
     if about["seconds"] is None:
-        return about["error"] is None and (about["bytes"] or 0) > LIGHT_BYTES
+        return about["error"] is None and (about["bytes"] or 0) > LONG_BYTES
     return bool(about["seconds"] >= LONG_S)
 
 

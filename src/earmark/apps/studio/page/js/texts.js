@@ -26,6 +26,7 @@ export const COMMON = {
   strip: 'The same in a terminal',
   copy: 'Copy',
   copied: 'The command is copied.',
+  notCopied: 'The browser does not let the page copy. Select the text and copy it.',
   keys: 'Keys',
   keysTitle: 'Keys',
   oneLetter: 'Keys of one letter and number',
