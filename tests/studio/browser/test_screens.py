@@ -13,9 +13,19 @@ def page(launch, sounds):
     with studios.command(sounds) as studio:
         page = launch().new_page()
         page.asked, page.complaints = [], []
+
+        def answered(response):
+            if response.status >= 400 and response.status != 404:  # what is gone, the page says
+                page.complaints.append(f"{response.status} {response.url}")
+
+        def said(message):
+            if message.type == "error" and "Failed to load resource" not in message.text:
+                page.complaints.append(message.text)
+
         page.on("request", lambda request: page.asked.append(request.url))
+        page.on("response", answered)
         page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and page.complaints.append(said.text))
+        page.on("console", said)
         page.goto(studio.address)
         page.wait_for_selector("h1")
         page.origin = page.evaluate("location.origin")
