@@ -47,7 +47,7 @@ export const COMMON = {
   /** @type {[string, string][]} keys, then what they do */
   help: [
     ['?', 'this list'], ['G then D O T R V Y F E', 'go to Data, Doctor, Train, Report, Review, Try, Find, Export'], ['R', 'record for the chosen class; Esc stops'],
-    ['1 to 9', 'give what is selected this label'], ['Space', 'play or stop'], ['↑ ↓ ← →', 'move between clips, suspects, regions; with Shift choose several'],
+    ['1 to 9', 'give what is selected this label; 0 takes it away'], ['Space', 'play or stop'], ['↑ ↓ ← →', 'move between clips, suspects, regions; with Shift choose several'],
     ['Enter', 'take what is suggested, or the main button'], ['K', 'keep the label (Review)'], ['Y N S', 'yes, no, skip (Find)'], ['X', 'leave out'], ['Delete', 'delete'], ['Ctrl Z', 'undo; everything can be undone'], ['Ctrl Y', 'redo'],
   ],
 };
