@@ -70,7 +70,7 @@ function setBanner(kind, banner) {
   at('banners').append(banner);
 }
 
-/** Troubles that stop nobody from working. @type {Object<string, 'warn'|'note'>} */
+/** Troubles that stop nobody from working. @type {Object<string, 'error'|'warn'|'note'>} */
 const RANKS = { readonly: 'warn', many: 'warn', layout: 'warn', unreadable: 'warn', links: 'note', recovered: 'note', unfinished: 'note' };
 const dismissed = new Set();
 function troubles() {

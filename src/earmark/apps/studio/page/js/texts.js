@@ -47,7 +47,7 @@ export const COMMON = {
   /** @type {[string, string][]} keys, then what they do */
   help: [
     ['?', 'this list'], ['G then D O T R V Y F E', 'go to Data, Doctor, Train, Report, Review, Try, Find, Export'], ['R', 'record for the chosen class; Esc stops'],
-    ['1 to 9', 'give what is selected this label'], ['Space', 'play or stop'], ['↑ ↓ ← →', 'move between clips, suspects, regions; with Shift choose several'],
+    ['1 to 9', 'give what is selected this label; 0 takes it away'], ['Space', 'play or stop'], ['↑ ↓ ← →', 'move between clips, suspects, regions; with Shift choose several'],
     ['Enter', 'take what is suggested, or the main button'], ['K', 'keep the label (Review)'], ['Y N S', 'yes, no, skip (Find)'], ['X', 'leave out'], ['Delete', 'delete'], ['Ctrl Z', 'undo; everything can be undone'], ['Ctrl Y', 'redo'],
   ],
 };
@@ -98,7 +98,7 @@ export const DATA = {
   /** @param {number} n @param {string} why */
   waiting: (n, why) => ({ title: why ? 'This page may not see the folder any more' : 'The studio does not answer', text: `${why} ${count(n, 'piece')} ${n === 1 ? 'waits' : 'wait'} in this page and will be saved as soon as it answers. Do not close the page.`.trim() }),
   /** @param {number} kept */
-  keptSoFar: (kept) => (kept ? `${count(kept, 'finished piece')} ${kept === 1 ? 'is' : 'are'} kept.` : 'Nothing had been recorded yet.'),
+  keptSoFar: (kept) => (kept ? `${count(kept, 'piece')} ${kept === 1 ? 'is' : 'are'} kept.` : 'Nothing had been recorded yet.'),
   /** @type {Object<string, {title: string, text: string}>} */
   failures: {
     insecure: { title: 'The browser gives no microphone to this address', text: 'Browsers allow it on this machine and over HTTPS only. Open the page on the machine itself, start the studio with --tls-cert, or record with another device and drop the files here.' },
