@@ -48,7 +48,7 @@ def test_every_name_in_the_docs_is_there_after_import_earmark(monkeypatch):
     text = "\n".join(page.read_text() for page in pages)
     for line in re.findall(r"^(?:from|import) earmark\b.*", text, re.M):
         exec(line, {})
-    names = names_in(text)
+    names = names_in(text) - {"csv"}  # earmark.csv is a file
     assert names > {"train", "doctor", "report.page"}
     for name in names:
         for other, module in list(vars(earmark).items()):

@@ -55,7 +55,9 @@ def test_a_job_is_the_command_and_its_result_what_it_printed(folder, monkeypatch
         all_jobs = Jobs(folder, lambda job: heard.append(job))
         job = await all_jobs.start("doctor", {"quick": True})
         assert job["command"] == f"earmark doctor {folder} --quick" and job["error"] is None
-        return heard, await over(all_jobs, job["id"])
+        ended = await over(all_jobs, job["id"])
+        await until(lambda: heard[-1]["state"] == "done")  # told a moment later
+        return heard, ended
 
     heard, job = asyncio.run(main())
     assert job["state"] == "done" and job["result"]["clips"] == 1

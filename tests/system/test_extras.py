@@ -49,5 +49,8 @@ def test_every_package_stands_in_its_extra():
     asked = set(asked_for())
     assert {("onnx", "onnx"), ("onnxruntime", "onnx"), ("ai_edge_litert", "tflite")} <= asked
     for package, extra in asked:
-        names = [re.match(r"[\w.-]+", line).group() for line in (*extras[extra], *always)]
+        lines = [*extras[extra], *always]
+        for other in re.findall(r"^earmark\[(\w+)\]", "\n".join(lines), re.M):
+            lines += extras[other]
+        names = [re.match(r"[\w.-]+", line).group() for line in lines]
         assert DISTRIBUTIONS.get(package, package) in names, (package, extra)
