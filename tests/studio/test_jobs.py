@@ -185,6 +185,7 @@ def test_a_job_goes_on_when_the_server_is_killed_and_a_new_one_takes_it_up(folde
 
     async def main():
         await until(lambda: (folder / "doctor.started").exists())
+        await until(lambda: len(list((folder / ".studio" / "jobs").glob("*/job.json"))) == 2)
         server.send_signal(signal.SIGKILL)
         server.wait()
         all_jobs = Jobs(folder, lambda job: None)
