@@ -279,7 +279,7 @@ export const DOCTOR = {
     'class equals group': 'The classifier could learn the group, such as the place or the voice, instead of the class.',
   },
   /** @param {string} advice */
-  advice: (advice) => advice[0].toUpperCase() + advice.slice(1),
+  advice: (advice) => advice.slice(0, 1).toUpperCase() + advice.slice(1),
   severity: { error: 'Error', warning: 'Warning', note: 'Note' },
   severities: { error: (/** @type {number} */ n) => (n === 1 ? 'error' : 'errors'), warning: (/** @type {number} */ n) => (n === 1 ? 'warning' : 'warnings'), note: (/** @type {number} */ n) => (n === 1 ? 'note' : 'notes') },
   meaning: { error: 'gives a wrong label or a wrong number', warning: 'worth a look', note: 'harmless as it stands' },

@@ -69,7 +69,10 @@ export function progressLine(what, job) {
 export const isRunning = (job) => job.state === 'running';
 
 /** The sentence of an error, to be shown. @param {unknown} error */
-export const sentenceOf = (error) => (error instanceof Error ? error.message : String(error));
+export const sentenceOf = (error) => capital(error instanceof Error ? error.message : String(error));
+
+/** A sentence with a capital at its beginning. @param {string|null|undefined} sentence */
+export const capital = (sentence) => (sentence ? sentence[0].toUpperCase() + sentence.slice(1) : '');
 
 /** Whether a key press belongs to a control with its own use of it. @param {Event} event */
 export const isTaken = (event) => event.target instanceof Element && event.target.closest('button, a, input, select, textarea, summary') != null;

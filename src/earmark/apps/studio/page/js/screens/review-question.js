@@ -4,7 +4,7 @@ import { state } from '../api.js';
 import { h, icon, number, percent } from '../dom.js';
 import { button, ear, label, tile } from '../parts.js';
 import { REVIEW } from '../texts.js';
-import { clipOf } from './learning.js';
+import { capital, clipOf } from './learning.js';
 
 /** @typedef {import('./review.js').Suspect} Suspect */
 
@@ -21,6 +21,6 @@ export function question(suspect, decide) {
       suggested && button(REVIEW.change(suggested), { primary: !decision, key: 'Enter', class: 'choice', ...isTaken('relabel'), onclick: () => decide('relabel') }),
       button(REVIEW.keep(given), { key: 'K', class: 'choice', ...isTaken('keep'), onclick: () => decide('keep') }), button(REVIEW.leaveOut, { key: 'X', class: 'choice', ...isTaken('drop'), onclick: () => decide('drop') })),
     others.length > 0 && h('div.others', { role: 'group', 'aria-label': REVIEW.others }, h('span.how', REVIEW.others), others.map(({ name }) => h('button.button', { type: 'button', ...isTaken(name), onclick: () => decide(name) }, ear(name), h('span', name)))),
-    reason && h('p.reason', icon('note'), h('span', reason[0].toUpperCase() + reason.slice(1), '.')),
+    reason && h('p.reason', icon('note'), h('span', `${capital(reason)}.`)),
     neighbours.length > 0 && h('div.near', h('h3', REVIEW.alike), h('p.how', REVIEW.alikeText), h('div.tiles.five', neighbours.filter(({ id }) => id).map((near) => h('div', tile(clipOf(near), { note: REVIEW.similar(number(near.similarity, 2)) }), near.label && label(near.label))))));
 }

@@ -4,7 +4,7 @@ import { get, on, post, state } from '../api.js';
 import { h, put, say } from '../dom.js';
 import { button, empty, trouble } from '../parts.js';
 import { REVIEW } from '../texts.js';
-import { isRunning, isTaken, newest, progressLine, sentenceOf } from './learning.js';
+import { capital, isRunning, isTaken, newest, progressLine, sentenceOf } from './learning.js';
 import { question } from './review-question.js';
 import { queue } from './review-queue.js';
 
@@ -35,7 +35,7 @@ function remember(name, said) {
 /** The screen. @param {HTMLElement} box @param {string} name of a review; the newest one without @param {Frame} frame */
 export function render(box, name, frame) {
   const screen = new Review(box, name, frame);
-  screen.begin();
+  queueMicrotask(() => screen.begin()); // the frame shows its own command first
   return { keys: (/** @type {string} */ key, /** @type {KeyboardEvent} */ event) => screen.press(key, event), update: (/** @type {string} */ name) => { if (name === 'state') screen.look(); }, leave: () => screen.leave() };
 }
 
@@ -114,7 +114,7 @@ class Review {
     this.job = null;
     if (job.state === 'done') location.hash = `/review/${encodeURIComponent(job.choices.name)}`;
     else if (job.state === 'stopped') this.showStart();
-    else this.showTrouble(job.error ?? '');
+    else this.showTrouble(capital(job.error));
   }
 
   /** @param {string} name */
