@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+if not os.environ.get("EARMARK_TEST_GPU"):  # for backbones/test_gpu.py; other tests need a CPU
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["EARMARK_OFFLINE"] = os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("EARMARK_WEIGHTS", str(Path(__file__).parents[2] / "shared" / "weights"))
 

@@ -1,4 +1,7 @@
-"""On an NVIDIA GPU every backbone gives what it gives on the CPU; skipped where there is none."""
+"""On an NVIDIA GPU every backbone gives what it gives on the CPU.
+
+EARMARK_TEST_GPU=1 runs these tests. Without it the tests do not see a GPU.
+"""
 
 import numpy as np
 import pytest
@@ -14,7 +17,9 @@ from earmark.embeddings.computing import run
 from earmark.errors import BackboneError
 from networks import cut, embedding, seconds, sound, with_random_weights
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU here")
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs an NVIDIA GPU and EARMARK_TEST_GPU=1"
+)
 
 
 def network(name: str, monkeypatch: pytest.MonkeyPatch, gpu: bool, precision: str = "exact"):
@@ -76,9 +81,13 @@ def test_fast_keeps_the_direction(name, monkeypatch):
 def test_a_classifier_of_the_gpu_answers_alike_on_the_cpu(tones, monkeypatch):
     training = earmark.train(tones, backbone="speech-embedding", seed=0)
     paths = sorted(tones.rglob("*.wav"))
-    on_gpu = training.classifier.predict_proba(paths)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert np.abs(on_gpu - training.classifier.predict_proba(paths)).max() < 1e-3
+    scores = []
+    for gpu in (True, False):  # a session keeps its networks where they are
+        monkeypatch.setattr(torch.cuda, "is_available", lambda gpu=gpu: gpu)
+        with training.classifier.session() as session:
+            assert session._networks[0].device.type == ("cuda" if gpu else "cpu")
+            scores.append(session.predict_proba(paths))
+    assert np.abs(scores[0] - scores[1]).max() < 1e-3
 
 
 def test_threads_may_ask_one_session(tones):
@@ -95,7 +104,7 @@ def test_threads_may_ask_one_session(tones):
 
 @pytest.mark.parametrize("name", ["efficientat-mn04", "yamnet"])
 def test_many_clips_are_embedded_by_several_threads(name, tmp_path, monkeypatch):
-    """Several threads at once inside cuDNN ended the process here."""
+    """Threads that took turns on the GPU ended the process here."""
     clips = [Clip(tmp_path / f"{k}.wav") for k in range(64)]
     for k, clip in enumerate(clips):
         soundfile.write(clip.path, sound(2 * 16_000, k), 16_000)
@@ -104,6 +113,59 @@ def test_many_clips_are_embedded_by_several_threads(name, tmp_path, monkeypatch)
         for gpu in (True, False)
     )
     assert np.allclose(on_gpu, on_cpu, atol=1e-2)
+
+
+def test_exact_stays_exact_beside_fast(monkeypatch):
+    """Of networks and programs that allow TF32, none changes what others compute."""
+    on_gpu, on_cpu = (network("vggish", monkeypatch, gpu) for gpu in (True, False))
+    network("vggish", monkeypatch, True, "fast")
+    pieces = cut(on_cpu, sound(seconds(on_cpu, 2.3)))
+    expected = run(on_cpu, *pieces, 8)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch.set_float32_matmul_precision("high")
+    try:
+        got = run(on_gpu, *pieces, 8)
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    for layer, stats in expected.items():
+        assert difference(got[layer], stats) <= 1e-4, layer
+
+
+def test_a_small_memory_takes_longer(monkeypatch):
+    on_gpu = network("vggish", monkeypatch, True)
+    pieces = cut(on_gpu, sound(seconds(on_gpu, 60)))
+    expected = run(on_gpu, *pieces, 1)
+    torch.cuda.empty_cache()
+    most = torch.cuda.memory_reserved() + 300 * 2**20
+    share = most / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(share)
+    try:
+        got = run(on_gpu, *pieces, 64)
+        torch.cuda.set_per_process_memory_fraction(share / 1e4)
+        torch.cuda.empty_cache()
+        with pytest.raises(BackboneError, match="the GPU has not enough memory"):
+            run(on_gpu, *pieces, 64)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    for layer, stats in expected.items():
+        assert difference(got[layer], stats) <= 2e-5, layer
+
+
+def test_export_records_on_the_cpu(tones, tmp_path):
+    pytest.importorskip("onnxruntime")
+    classifier = earmark.train(tones, backbone="speech-embedding", seed=0, compare=False).classifier
+    earmark.export(classifier, tmp_path / "tones.onnx")
+
+
+def test_tags_are_those_of_the_cpu(tones, monkeypatch):
+    path = sorted(tones.rglob("*.wav"))[0]
+    try:
+        on_gpu = earmark.tag(path).scores
+    except BackboneError as error:
+        pytest.skip(f"weights are not at hand: {error}")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert earmark.tag(path).scores == pytest.approx(on_gpu, abs=1e-4)
 
 
 @pytest.mark.parametrize("how", ["full", "lora"])

@@ -35,5 +35,4 @@ def role(_: str, settings: dict[str, Any]) -> tuple[dict[str, Any], child.Handle
 
 
 if __name__ == "__main__":
-    child._role = role
-    child.main()
+    child.main(role)

@@ -31,11 +31,11 @@ NAMES = ("low/a.wav", "low/b.wav", "high/c.wav", "high/d.wav")
 
 
 def write_sounds(folder: Path, names: Sequence[str] = NAMES) -> Path:
-    """Write a tone for each name; the class folder says how high it is."""
-    for name in names:
+    """Write a tone for each name; the class folder says how high it is. No two are equal."""
+    for number, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        hertz = 300 if name.startswith("low") else 2_000
+        hertz = (300 if name.startswith("low") else 2_000) + 7 * number
         t = np.arange(4_000) / 16_000
         soundfile.write(path, 0.3 * np.sin(2 * np.pi * hertz * t), 16_000)
     return folder

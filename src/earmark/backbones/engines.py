@@ -29,8 +29,9 @@ from torch import Tensor, nn
 from earmark.backbones import choices
 from earmark.backbones.base import Activations, Backbone, Engine
 from earmark.backbones.choices import Choice
+from earmark.backbones.gpu import EngineWarning, has_gpu, move
 from earmark.backbones.info import BackboneInfo
-from earmark.errors import BackboneError, EarmarkError, EarmarkWarning, did_you_mean, first_line
+from earmark.errors import BackboneError, EarmarkError, did_you_mean, first_line
 from earmark.system import extras
 from earmark.system.cache import engines_folder
 from earmark.system.files import write_whole
@@ -45,10 +46,6 @@ LARGEST_ERROR = {"float32": 1e-4, "bfloat16": 0.3}  # relative to a layer's norm
 LARGE = 10_000_000  # parameters; smaller networks do not repay OpenVINO's start-up of 0.4 s
 SAMPLE_S = 5.0  # seconds of audio that are timed; at least one window
 LEAST = 400  # spectrogram frames or waveform samples that every network can read
-
-
-class EngineWarning(EarmarkWarning):
-    """Plain PyTorch replaced another engine; the message says why."""
 
 
 def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto") -> Backbone:
@@ -81,7 +78,7 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
     if backbone.runtime != "torch":
         return _keep_as_is(backbone, engine)
     half = precision == "fast" and backbone.half_is_close
-    gpu = torch.cuda.is_available()
+    gpu = has_gpu()
     if engine == "auto":
         engine = _environment_engine(type(backbone))
     if engine == "openvino":
@@ -104,9 +101,8 @@ def set_engine(backbone: Backbone, precision: str = "exact", engine: str = "auto
     else:
         backbone.cast("bfloat16" if half and (gpu or _has_bfloat16()) else "float32")
         if gpu:
-            torch.backends.cudnn.allow_tf32 = half  # 10 bits of mantissa are not float32
-            backbone.device = torch.device("cuda")
-            backbone.to(backbone.device)
+            torch.backends.cudnn.allow_tf32 = False  # for callers that do not use `gpu.call_on`
+            move(backbone, "cuda")
     backbone.precision = "fast" if half else "float32"
     return backbone
 

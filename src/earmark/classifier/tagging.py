@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from earmark import audio
+from earmark.backbones.gpu import call_on
 from earmark.backbones.networks.audioset import Tagger
 from earmark.backbones.registry import entry, list_backbones, load_backbone
 from earmark.classifier.recordings import Recordings, clips_of, one_clip
@@ -124,7 +125,7 @@ def _tags(network: Tagger, clip: Clip, top: int) -> Tags:
     samples, seconds = 0, 0.0
     try:
         for piece in cut_sections(network, audio.AS_IT_IS, Request(clip, clip.source, b"")):
-            total += window_scores(network, piece.windows, piece.valid)
+            total += call_on(network.device, window_scores, network, piece.windows, piece.valid)
             samples += int(piece.valid.sum())
             seconds += piece.seconds
     except AudioError as error:

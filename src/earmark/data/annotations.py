@@ -7,7 +7,7 @@ label. The tables of Raven, BirdNET and Kaleidoscope are read in ``selections``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,10 +94,8 @@ def read_folder(folder: Path, entries: list[Path], label: str = "label") -> Tabl
     """
     files = [path for path in entries if not path.is_dir()]
     recordings = [path for path in files if is_recording(path)]
-    beside = {
-        path: _beside(path, recordings) for path in files if is_track(path) or _is_empty(path)
-    }
-    tracks = [path for path, neighbours in beside.items() if neighbours]
+    beside = tracks_beside(files)
+    tracks = list(beside)
     if not tracks:
         return None
     inside = next((path for path in entries if path.is_dir()), None)
@@ -138,6 +136,16 @@ def _unlabelled(name: Path, recordings: tuple[Path, ...], label: str) -> Table:
     columns = ["path", "start", "end", label]
     notes = (note,) if recordings else ()
     return Table(str(name), columns, (), folder, notes, True, recordings)
+
+
+def tracks_beside(files: Sequence[Path]) -> dict[Path, list[Path]]:
+    """Return the label tracks among the ``files`` of a folder, each with its recordings there.
+
+    An empty text file beside a recording is the track of one without a sound to label.
+    """
+    recordings = [path for path in files if is_recording(path)]
+    tracks = (path for path in files if is_track(path) or _is_empty(path))
+    return {path: beside for path in tracks if (beside := _beside(path, recordings))}
 
 
 def is_track(path: Path) -> bool:

@@ -27,6 +27,8 @@ from earmark.data.tables import MANIFEST_SUFFIXES, Table, read_table
 from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file, relative_path, whole_file
 
+FOLDER_MANIFEST = "earmark.csv"  # in a folder: its labels, whatever else is there
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -114,6 +116,7 @@ class Dataset:
         data : str, Path or object
             One of:
 
+            - A folder with a file ``earmark.csv``, which is its manifest.
             - A folder with one sub-folder per class. All levels are searched, and files whose names
               cannot be recordings are skipped (see ``folders.is_recording``). Sub-folders named
               train, test, fold1 ... are splits and folds (see ``layout``).
@@ -263,6 +266,12 @@ def listed(manifest: str | Path, **columns: str | None) -> Dataset:
     return Dataset.read(manifest, need_labels=False, is_list=True, **columns)  # type: ignore[arg-type]
 
 
+def own_manifest(folder: Path) -> Path | None:
+    """Return the manifest that stands for all that is in a folder, if there is one."""
+    manifest = folder / FOLDER_MANIFEST
+    return manifest if os.path.lexists(manifest) else None
+
+
 def answerable(
     inputs: Sequence[str | Path], **columns: str | None
 ) -> tuple[list[Clip], dict[str, None]]:
@@ -333,6 +342,11 @@ def table_at(
     if not os.path.exists(data):
         raise DataError(f"{data} does not exist.{near_path(data)} Give a folder or a manifest.")
     if data.is_dir():
+        if manifest := own_manifest(data):
+            start = data if root is None else Path(os.path.abspath(root))
+            table = read_table(manifest, names, start)
+            note = f"labels are those of {manifest}; folders and label tracks are not read"
+            return replace(table, notes=(note, *table.notes))
         if huggingface.is_saved(data):
             table = dataframes.read_object(huggingface.load_saved(data), names, root, path)
             return replace(table, name=str(data))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from earmark.audio.source import AbsentSource
@@ -92,14 +92,20 @@ def _expand(name: str | Path) -> Iterator[Path | DataError]:
 
 
 def folder_clips(
-    folder: Path, need_labels: bool, split_map: SplitMap | None = None
+    folder: Path,
+    need_labels: bool,
+    split_map: SplitMap | None = None,
+    skip: Container[str] = (),
 ) -> tuple[list[Clip], list[str]]:
     """Return a clip of every recording below ``folder``, and notes; a sub-folder is a class.
 
     Sub-folders that are splits or folds are read as these (see ``layout``), and a note says so.
+    What has a name in ``skip`` is left out.
     """
     clips = []
     for entry in entries(folder):
+        if entry.name in skip:
+            continue
         if entry.is_dir():
             name = bare(entry.name)
             if not name:

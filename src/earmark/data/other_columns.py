@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from earmark.data.clip import COLUMNS, LISTS
-from earmark.data.dataset import Dataset
+from earmark.data.dataset import Dataset, own_manifest
 from earmark.data.tables import AUDIO_COLUMN, MANIFEST_SUFFIXES, read_table
 from earmark.errors import DataError
 from earmark.system.jsons import json_text
@@ -20,6 +20,7 @@ def other_columns(dataset: Dataset) -> dict[str, list[str]]:
     but was not used as that column is renamed to ``NAME (other)``.
     """
     source = Path(str(dataset.origin.get("data") or ""))
+    source = (source.is_dir() and own_manifest(source)) or source
     if source.suffix.lower() not in MANIFEST_SUFFIXES or not source.is_file():
         return {}
     used = {dataset.origin.get(name) or name for name in COLUMNS}

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from earmark.backbones.base import Backbone, LayerStats, join
+from earmark.backbones.gpu import call_on
 from earmark.embeddings.stages import CutClip, WindowStats
 
-_gpu = threading.Lock()  # one thread at a time: several inside cuDNN ended the process
 BATCH_GPU_S = 60.0  # seconds of audio in one pass on a GPU; on a CPU the network's `batch_s`
 
 
@@ -93,27 +93,60 @@ def compute_pool(threads: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-@torch.inference_mode()
 def run(
     backbone: Backbone, windows: np.ndarray, valid: np.ndarray, batch: int
 ) -> dict[str, LayerStats]:
-    """Return the statistics of ``windows`` (W, n) on the CPU, computed ``batch`` at a time."""
-    on_gpu = backbone.device.type == "cuda"
-    with _gpu if on_gpu else contextlib.nullcontext():
-        parts = []
-        for i in range(0, len(windows), batch):
-            tensors = [torch.from_numpy(a[i : i + batch]) for a in (windows, valid)]
-            if on_gpu:  # pinned memory is copied while the GPU computes
-                tensors = [t.pin_memory().to(backbone.device, non_blocking=True) for t in tensors]
-            parts.append(backbone(*tensors))
-        columns = {name: join([part[name] for part in parts]) for name in parts[0]}
-        return {name: LayerStats(*(column.cpu() for column in s)) for name, s in columns.items()}
+    """Return the statistics of ``windows`` (W, n) on the CPU, computed ``batch`` at a time.
+
+    If a GPU's memory is too small for that, fewer windows are computed at a time.
+    """
+    return call_on(backbone.device, _run, backbone, windows, valid, batch)
+
+
+def run_blocks(backbone: Backbone, samples: np.ndarray, block: int) -> dict[str, LayerStats]:
+    """Return the statistics of each block of a window (core + 2 * context,), on the CPU."""
+    return call_on(backbone.device, _run_blocks, backbone, samples, block)
 
 
 @torch.inference_mode()
-def run_blocks(backbone: Backbone, samples: np.ndarray, block: int) -> dict[str, LayerStats]:
-    """Return the statistics of each block of a window (core + 2 * context,), on the CPU."""
-    on_gpu = backbone.device.type == "cuda"
-    with _gpu if on_gpu else contextlib.nullcontext():
-        stats = backbone.block_stats(torch.from_numpy(samples), block)
-        return {name: LayerStats(*(column.cpu() for column in s)) for name, s in stats.items()}
+def _run(
+    backbone: Backbone, windows: np.ndarray, valid: np.ndarray, batch: int
+) -> dict[str, LayerStats]:
+    parts: list[dict[str, LayerStats]] = []
+    done = 0
+    while done < len(windows):
+        rows = slice(done, done + batch)
+        try:
+            parts.append(_stats(backbone, windows[rows], valid[rows]))
+            done += batch
+        except torch.OutOfMemoryError:
+            if batch == 1:
+                raise
+            batch = 0  # the error holds what was computed until this block ends
+        if not batch:
+            batch = max(1, (rows.stop - rows.start) // 2)
+            torch.cuda.empty_cache()
+    columns = {name: join([part[name] for part in parts]) for name in parts[0]}
+    return {name: LayerStats(*(column.cpu() for column in s)) for name, s in columns.items()}
+
+
+@torch.inference_mode()
+def _run_blocks(backbone: Backbone, samples: np.ndarray, block: int) -> dict[str, LayerStats]:
+    stats = backbone.block_stats(torch.from_numpy(samples), block)
+    return {name: LayerStats(*(column.cpu() for column in s)) for name, s in stats.items()}
+
+
+def _stats(backbone: Backbone, windows: np.ndarray, valid: np.ndarray) -> dict[str, LayerStats]:
+    """Return the statistics of a batch, on the network's device.
+
+    A GPU computes a power of two of windows, the first one several times: cuDNN takes one to two
+    seconds to prepare the convolutions of a small network for each new number.
+    """
+    tensors = [torch.from_numpy(array) for array in (windows, valid)]
+    if backbone.device.type == "cpu":
+        stats: dict[str, LayerStats] = backbone(*tensors)
+        return stats
+    missing = (1 << (len(windows) - 1).bit_length()) - len(windows)
+    padded = [torch.cat([t, t[:1].expand(missing, *t.shape[1:])]) for t in tensors]
+    on_gpu = [t.pin_memory().to(backbone.device, non_blocking=True) for t in padded]
+    return {name: s.rows(slice(len(windows))) for name, s in backbone(*on_gpu).items()}

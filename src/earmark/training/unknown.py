@@ -101,7 +101,8 @@ def _tested_folds(search: Search) -> list[int]:
 def _lefts(search: Search) -> list[int]:
     """Return the classes that are left out in turn."""
     count = search.targets.n_classes
-    return np.unique(np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int)).tolist()
+    spread = np.linspace(0, count - 1, min(count, MOST_LEFT_OUT)).astype(int)
+    return [int(k) for k in np.unique(spread)]
 
 
 def _left_out(

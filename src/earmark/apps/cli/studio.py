@@ -6,6 +6,7 @@ import html
 import os
 import webbrowser
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from typer import Argument, Option
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from earmark.apps.studio.entry import Entry
     from earmark.apps.studio.settings import StudioSettings
 
-PACKAGES = ("fastapi", "httptools", "python_multipart", "uvicorn", "websockets")
 OPENER = "open.html"  # in the private folder of the studio
 
 
@@ -33,7 +33,7 @@ def studio(
     ),
     port: int = Option(0, min=0, max=65535, help="Port to listen on; 0 takes a free one."),
     allow_host: list[str] = Option(
-        [], help="Name of this machine in the address, such as mine.local; may be repeated."
+        [], help="Name of this host in requests, besides its addresses; may be repeated."
     ),
     tls_cert: Path | None = Option(None, help="Certificate for HTTPS (PEM)."),
     tls_key: Path | None = Option(None, help="Key of the certificate (PEM)."),
@@ -51,8 +51,11 @@ def studio(
     as for another browser.
     """
     settings = _settings(host, port, allow_host, tls_cert, tls_key, token_file)
-    for package in PACKAGES:
-        extras.load(package, "studio", "earmark studio")
+    extras.load("fastapi", "studio", "earmark studio")
+    extras.load("httptools", "studio", "earmark studio")
+    extras.load("python_multipart", "studio", "earmark studio")
+    extras.load("uvicorn", "studio", "earmark studio")
+    extras.load("websockets", "studio", "earmark studio")
     from earmark.apps.studio import running
 
     path = _made(folder)
@@ -123,7 +126,8 @@ def _run(path: Path, settings: StudioSettings, browser: bool) -> None:
     signals.unheed()
     going_on = run(path, settings, announce)
     if going_on:
-        say(f"{amount(going_on, 'job')} goes on. Start the studio again to see it.")
+        verb, them = ("goes", "it") if going_on == 1 else ("go", "them")
+        say(f"{amount(going_on, 'job')} {verb} on. Start the studio again to see {them}.")
 
 
 def _open(path: Path, address: str) -> None:
@@ -137,7 +141,10 @@ def _open(path: Path, address: str) -> None:
         page.unlink(missing_ok=True)
         with open(os.open(page, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
-        if not webbrowser.open(page.as_uri()):
-            say("no browser was found here. Open the address in one.")
+        browser = webbrowser.get()
+        if type(browser) is webbrowser.GenericBrowser:  # one in this terminal
+            raise webbrowser.Error("there is no window for it")
+        Thread(target=browser.open, args=(page.as_uri(),), daemon=True).start()
     except (OSError, webbrowser.Error) as error:
-        say(f"the browser cannot be opened: {error}. Open the address in one.")
+        why = getattr(error, "strerror", None) or error
+        say(f"the browser cannot be opened: {why}. Open the address yourself.")

@@ -41,11 +41,17 @@ BEGINS = tuple(b"POST " + path for path in POSTED)
 class Served(Protocol):
     """What the connections of a server need to know of what it serves."""
 
-    settings: Settings
     admission: Admission
     metrics: Metrics
-    hearers: Hearers
     log: Log
+
+    @property
+    def settings(self) -> Settings:
+        """Return the limits, the address and the certificate."""
+
+    @property
+    def hearers(self) -> Hearers:
+        """Return the processes for live sound."""
 
     def check_place(self) -> None:
         """Raise a problem if there is no place for another request."""

@@ -21,7 +21,6 @@ from earmark.apps.service.problems import MEDIA_TYPE, ProblemError, problem_body
 from earmark.apps.studio.shelves import files_below, open_found
 from earmark.errors import EarmarkError
 from earmark.system.jsons import json_text
-from earmark.system.text import to_utf8
 
 BLOCK_BYTES = 2**18
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
@@ -55,7 +54,9 @@ def found() -> Iterator[None]:
     """Answer 404 if a thing that a request names is not there."""
     try:
         yield
-    except KeyError:
+    except KeyError as error:
+        if isinstance(error, EarmarkError):  # it has a sentence of its own
+            raise
         raise ProblemError(404, GONE) from None
 
 
@@ -146,13 +147,18 @@ def _zipped(folder: Path, root: str) -> Iterator[bytes]:
     sink = _Sink()
     with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[call-overload]
         for name, path in files_below(folder):
-            about = zipfile.ZipInfo(to_utf8(f"{root}/{name}"), _ZIP_TIME)
+            about = zipfile.ZipInfo(_sayable(f"{root}/{name}"), _ZIP_TIME)
             source = open_found(path)
             with archive.open(about, "w", force_zip64=True) as target:
                 for block in _blocks(source):
                     target.write(block)
                     yield sink.take()
     yield sink.take()
+
+
+def _sayable(name: str) -> str:
+    """Return a name in which bytes that are not UTF-8 are question marks."""
+    return name.encode("utf-8", "replace").decode()
 
 
 async def _problem(_: Request, error: Exception) -> Response:
@@ -163,7 +169,7 @@ async def _problem(_: Request, error: Exception) -> Response:
 async def _mistake(_: Request, error: Exception) -> Response:
     cause = error.__cause__
     is_full = isinstance(cause, OSError) and cause.errno in FULL
-    return respond(507 if is_full else 422, str(error))
+    return respond(507 if is_full else getattr(error, "status", 422), str(error))
 
 
 async def _of_the_disk(_: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,18 +29,22 @@ PAGE = "index.html"
 
 @dataclass(frozen=True)
 class Asset:
-    """A file of the page: its bytes, its media type, and the tag of its content."""
+    """A file of the page: its bytes, as they are and packed, its media type and its tag."""
 
     content: bytes
+    packed: bytes
     media_type: str
     tag: str
 
-    def response(self, known_tags: str | None) -> Response:
-        """Return a response, without the content if the browser has it already."""
-        headers = {"etag": self.tag, "cache-control": "no-cache"}
-        if known_tags is not None and self.tag in known_tags:
-            return Response(status_code=304, headers=headers)
-        return Response(self.content, headers=headers, media_type=self.media_type)
+    def response(self, headers: Mapping[str, str]) -> Response:
+        """Return a response; without the content if the browser has it, packed if it may be."""
+        own = {"etag": self.tag, "cache-control": "no-cache", "vary": "accept-encoding"}
+        if self.tag in headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=own)
+        if "gzip" not in headers.get("accept-encoding", ""):
+            return Response(self.content, headers=own, media_type=self.media_type)
+        own["content-encoding"] = "gzip"
+        return Response(self.packed, headers=own, media_type=self.media_type)
 
 
 def read_assets() -> Mapping[str, Asset]:
@@ -56,5 +61,5 @@ def _asset(path: Path) -> Asset:
     if path.suffix not in TYPES:
         raise EarmarkError(f"{path} has no media type. Add {path.suffix!r} to the table of types.")
     content = path.read_bytes()
-    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    return Asset(content, TYPES[path.suffix], tag)
+    tag = f'W/"{hashlib.sha256(content).hexdigest()[:32]}"'  # weak: of both forms
+    return Asset(content, gzip.compress(content, mtime=0), TYPES[path.suffix], tag)

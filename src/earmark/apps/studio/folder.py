@@ -1,40 +1,36 @@
-"""The folder of a studio: its manifest, its recordings, and every change to them."""
+"""The folder of a studio: its clips, its recordings, and every change to them.
+
+The state is the plain folder: ``earmark.csv`` has the labels, ``left-out.csv`` the clips that were
+left out, ``recordings/`` what came through the page, and ``.studio/`` the history and the trash.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import errno
-import functools
-import hashlib
-import os
-import secrets
-import shutil
-import threading
-import wave
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from earmark.audio.reading import header_of
-from earmark.audio.source import FileSource
-from earmark.data.dataset import Dataset
-from earmark.data.folders import is_recording
-from earmark.errors import AudioError, DataError, EarmarkError, amount
-from earmark.system.files import write_whole
-from earmark.system.text import to_bytes, to_csv
+from earmark.apps.studio import edits, imports, views
+from earmark.apps.studio.changes import CLIPS, LEFT_OUT, TRAY, Move
+from earmark.apps.studio.filling import new_row
+from earmark.apps.studio.ledger import Ledger
+from earmark.apps.studio.mistakes import UnknownIdError
+from earmark.apps.studio.names import free_place, safe_folders, safe_name, same_folder
+from earmark.apps.studio.opening import RECORDINGS
+from earmark.apps.studio.scanning import is_sound
+from earmark.apps.studio.sheets import Sheet, clip_id
+from earmark.apps.studio.uploads import LEAST_S, PIECE_S, UPLOAD_BYTES, Upload, Uploads
+from earmark.data.tables import MANIFEST_SUFFIXES
+from earmark.errors import EarmarkError, amount
+from earmark.system.files import relative_path
+from earmark.system.text import UNSHOWABLE
 
-MANIFEST, LEFT_OUT, PRIVATE = "earmark.csv", "left-out.csv", ".studio"
-NEVER = frozenset({"models", "reports", "decisions", "exports"})
-COLUMNS = ("path", "start", "end", "label")
-LONG_S = 60.0
-UPLOAD_BYTES, MOST_UPLOADS, PIECE_S = 4 * 2**30, 32, 30
-Row = dict[str, str]
+MOST_TAKE = 64  # letters
+MOST_REMEMBERED = 1_000  # finished uploads, if a browser asks again
 
 
-@dataclass(frozen=True)
-class Located:
+class Located(NamedTuple):
     """Where a clip is: the file, and the stretch of it in seconds."""
 
     path: Path
@@ -43,440 +39,343 @@ class Located:
     name: str
 
 
-def clip_id(path: str, start: str, end: str) -> str:
-    text = "\0".join((path, start, end))
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-
 class Folder:
-    """The clips of a folder; see the module."""
+    """The clips and recordings of a folder; several threads may use it.
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.version = path, 0
-        self.on_change: Callable[[], None] = lambda: None
-        self._lock = threading.RLock()
-        self._rows: list[Row] = []
-        self._left: list[Row] = []
-        self._files: list[str] = []
-        self._columns: list[str] = list(COLUMNS)
-        self._status: Any = None
-        self._trouble: list[dict[str, str]] = []
-        self._done: list[tuple[str, Any]] = []
-        self._undone: list[tuple[str, Any]] = []
-        self._uploads: dict[str, dict[str, Any]] = {}
-        shutil.rmtree(path / PRIVATE / "uploads", ignore_errors=True)
-        self.refresh()
+    Clips are named by ids. Changes return the new ``version``, the sentence ``said`` and ``undo``,
+    what undoing would unmake. They raise UnknownIdError (a KeyError) for an id that is not there,
+    ConflictError if the folder is not as it was, DiskFullError, and EarmarkError for the rest.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.ledger = Ledger(Path(path))
+        self.path: Path = self.ledger.path
+        self._uploads = Uploads(self.ledger)
+        self._finished: dict[str, str] = {}
+        self._recover()
+
+    @property
+    def version(self) -> int:
+        """A number that grows with every change that is seen."""
+        return self.ledger.version
+
+    @property
+    def on_change(self) -> Callable[[], None]:
+        """What is called after each change, by whoever made it."""
+        return self.ledger.on_change
+
+    @on_change.setter
+    def on_change(self, call: Callable[[], None]) -> None:
+        self.ledger.on_change = call
+
+    # Reading
 
     def refresh(self) -> bool:
-        with self._lock:
-            files = sorted(self._walk())
-            status = [_status(self.path / MANIFEST), _status(self.path / LEFT_OUT), files]
-            if status == self._status:
-                return False
-            self._status, self._files = status, files
-            self._trouble = []
-            try:
-                self._read()
-            except (EarmarkError, OSError) as error:
-                self._trouble = [{"kind": "manifest", "detail": str(error)}]
-            if not self.path.is_dir():
-                self._trouble = [{"kind": "gone", "detail": f"{self.path} is not there any more."}]
-            self.version += 1
-        self.on_change()
-        return True
+        """Look at the disk again; return whether something has changed."""
+        return self.ledger.refresh()
 
-    def _read(self) -> None:
-        manifest = self.path / MANIFEST
-        if manifest.is_file():
-            self._columns, self._rows = _table(manifest)
-        else:
-            self._rows, self._columns = [], list(COLUMNS)
-            with contextlib.suppress(DataError):
-                for clip in Dataset.read(self.path, least_classes=0, need_labels=False):
-                    inner = os.path.relpath(clip.path, self.path).replace(os.sep, "/")
-                    if clip.label is not None and inner.split("/")[0] not in NEVER:
-                        ends = ["" if at is None else f"{at:g}" for at in (clip.start, clip.end)]
-                        cells = (inner, *ends, clip.label)
-                        self._rows.append(dict(zip(COLUMNS, cells, strict=True)))
-        left = self.path / LEFT_OUT
-        self._left = _table(left)[1] if left.is_file() else []
-
-    def _walk(self) -> Iterable[str]:
-        for at, folders, files in os.walk(self.path):
-            is_top = Path(at) == self.path
-            folders[:] = [f for f in sorted(folders) if f[0] != "." and not (is_top and f in NEVER)]
-            for name in files:
-                path = Path(at, name)
-                if is_recording(path) and not path.is_symlink():
-                    yield path.relative_to(self.path).as_posix()
-
-    def _tray(self) -> list[Row]:
-        named = {row["path"] for row in (*self._rows, *self._left)}
-        new = [{**dict.fromkeys(COLUMNS, ""), "path": f} for f in self._files if f not in named]
-        return [*(row for row in self._rows if not row["label"]), *new]
-
-    def _classes(self) -> list[str]:
-        return list(dict.fromkeys(row["label"] for row in self._rows if row["label"]))
+    def settle(self) -> None:
+        """Write the manifest if there is none, before a command reads the folder."""
+        self.ledger.settle()
 
     def state(self) -> dict[str, Any]:
-        with self._lock:
-            labelled = [row for row in self._rows if row["label"]]
-            classes = []
-            for name in self._classes():
-                own = [row for row in labelled if row["label"] == name]
-                takes = len({row.get("take") or row["path"] for row in own})
-                classes.append({"name": name, "n_clips": len(own), "n_takes": takes})
-            tray = self._tray()
+        """Return what ``/api/state`` says of the folder."""
+        ledger = self.ledger
+        with ledger.lock:
+            of_class, bare = views.classes(ledger), views.tray(ledger)
+            labelled = sum(map(len, of_class.values()))
+            undo, redo = ledger.can_undo()
+            tables = ledger.found.tables
             return {
-                "version": self.version,
-                "folder": {"name": self.path.name, "path": str(self.path)},
-                "counts": {
-                    "recordings": len(self._files),
-                    "clips": len(labelled) + len(tray),
-                    "labelled": len(labelled),
-                    "unlabelled": len(tray),
-                    "left_out": len(self._left),
+                "version": ledger.version,
+                "folder": {
+                    "name": views.shown(self.path.name),
+                    "path": views.shown(f"{self.path}"),
                 },
-                "classes": classes,
-                "columns": [c for c in self._columns if c not in (*COLUMNS, "fold", "split")],
-                "undo": self._done[-1][0] if self._done else None,
-                "redo": self._undone[-1][0] if self._undone else None,
-                "manifests": [],
-                "trouble": self._trouble,
-                "can_write": os.access(self.path, os.W_OK),
-                "limits": {"upload_bytes": UPLOAD_BYTES, "piece_s": PIECE_S},
+                "counts": {
+                    "recordings": len(ledger.found.recordings),
+                    "clips": labelled + len(bare),
+                    "labelled": labelled,
+                    "unlabelled": len(bare),
+                    "left_out": len(ledger.sheets[LEFT_OUT].rows),
+                },
+                "classes": views.class_counts(ledger, of_class),
+                "columns": views.groups(ledger.sheets[CLIPS]),
+                "undo": undo,
+                "redo": redo,
+                "manifests": [
+                    {"id": clip_id(t, None, None), "name": views.shown(t)} for t in tables
+                ],
+                "trouble": ledger.trouble(),
+                "can_write": ledger.can_write,
+                "limits": {"upload_bytes": UPLOAD_BYTES, "piece_s": int(PIECE_S)},
             }
 
-    def _clip(self, row: Row) -> dict[str, Any]:
-        about = self._about(row["path"])
-        start, end = _number(row["start"]), _number(row["end"])
-        whole = about.get("seconds")
-        last = whole if end is None else end
-        return {
-            "id": clip_id(row["path"], row["start"], row["end"]),
-            "recording": clip_id(row["path"], "", ""),
-            "name": row["path"].rpartition("/")[2],
-            "start": start,
-            "end": end,
-            "seconds": None if last is None else last - (start or 0.0),
-            "label": row["label"] or None,
-            "group": row.get("group") or None,
-            "take": row.get("take") or None,
-            "error": about.get("error"),
-            "is_recorded": row["path"].startswith("recordings/"),
-            **({"reason": row["reason"]} if "reason" in row else {}),
-        }
-
-    def _about(self, path: str) -> dict[str, Any]:
-        full = self.path / path
-        return _header(str(full), _status(full))
-
     def clips(
-        self, *, label: str | None = None, unlabelled: bool = False, left_out: bool = False,
-        first: int = 0, count: int = 100,
-    ) -> dict[str, Any]:  # fmt: skip
-        with self._lock:
-            rows = self._left if left_out else self._tray() if unlabelled else self._rows
-            if label is not None:
-                rows = [row for row in rows if row["label"] == label]
-            shown, version, total = rows[first : first + count], self.version, len(rows)
-        return {"version": version, "total": total, "clips": [self._clip(row) for row in shown]}
+        self,
+        *,
+        label: str | None = None,
+        unlabelled: bool = False,
+        left_out: bool = False,
+        first: int = 0,
+        count: int = 100,
+    ) -> dict[str, Any]:
+        """Return some clips of a class, without a label, that were left out, or all with one."""
+        ledger = self.ledger
+        with ledger.lock:
+            if unlabelled:
+                rows = views.tray(ledger)
+            else:
+                sheet = ledger.sheets[LEFT_OUT if left_out else CLIPS]
+                rows = [(sheet, row) for row in sheet.rows if left_out or row.label is not None]
+                if label is not None:
+                    rows = [(s, r) for s, r in rows if r.label and views.shown(r.label) == label]
+            chosen, version = views.page_of(rows, first, count), ledger.version
+        clips = views.clips_json(ledger, chosen)
+        return {"version": version, "total": len(rows), "clips": clips}
 
     def recordings(self, *, first: int = 0, count: int = 100, long: bool = False) -> dict[str, Any]:
-        with self._lock:
-            paths, version = list(self._files), self.version
+        """Return some recordings, or those for the editor."""
+        ledger = self.ledger
+        with ledger.lock:
+            places, version = list(ledger.found.recordings), ledger.version
         if long:
-            paths = [p for p in paths if (self._about(p).get("seconds") or 0) >= LONG_S]
-        shown = [self._recording(path) for path in paths[first : first + count]]
-        return {"version": version, "total": len(paths), "recordings": shown}
-
-    def _recording(self, path: str) -> dict[str, Any]:
-        return {
-            "id": clip_id(path, "", ""), "name": path.rpartition("/")[2], "seconds": None,
-            "rate_hz": None, "channels": None, "bytes": None, "error": None, **self._about(path),
-        }  # fmt: skip
+            places = [place for place in places if views.is_long(ledger, place)]
+        chosen = views.page_of(places, first, count)
+        shown = [views.recording_json(ledger, place) for place in chosen]
+        return {"version": version, "total": len(places), "recordings": shown}
 
     def recording(self, id: str) -> dict[str, Any]:
-        with self._lock:
-            path = next((p for p in self._files if clip_id(p, "", "") == id), None)
-            if path is None:
-                raise KeyError(id)
-            rows = [row for row in self._rows if row["path"] == path and row["start"] + row["end"]]
-        return {**self._recording(path), "regions": [self._clip(row) for row in rows]}
-
-    def _find(self, id: str) -> Row:
-        for row in (*self._rows, *self._left, *self._tray()):
-            if clip_id(row["path"], row["start"], row["end"]) == id:
-                return row
-        for path in self._files:
-            if clip_id(path, "", "") == id:
-                return {**dict.fromkeys(COLUMNS, ""), "path": path}
-        raise KeyError(id)
+        """Return a recording with its ``regions``: the clips that are a stretch of it."""
+        ledger = self.ledger
+        with ledger.lock:
+            place = self._place(id)
+            sheet = ledger.sheets[CLIPS]
+            rows = [row for row in sheet.places.get(place, ()) if not row.is_whole]
+            rows.sort(key=lambda row: (row.start or 0.0, row.end or 0.0))
+            version = ledger.version
+        about = views.recording_json(ledger, place, is_alone=True)
+        return {
+            **about,
+            "version": version,
+            "regions": views.clips_json(ledger, [(sheet, row) for row in rows]),
+        }
 
     def locate(self, id: str) -> Located:
-        with self._lock:
-            row = self._find(id)
-        path = self.path / row["path"]
-        return Located(path, _number(row["start"]), _number(row["end"]), path.name)
+        """Return where a clip or a recording is, always inside the folder."""
+        ledger = self.ledger
+        with ledger.lock:
+            found = views.find(ledger, id)
+            place = found[2].place if found else self._place(id)
+        try:
+            path = ledger.absolute(place)
+        except EarmarkError as error:
+            raise UnknownIdError(str(error)) from error
+        start, end = (found[2].start, found[2].end) if found else (None, None)
+        return Located(path, start, end, path.name)
 
     def locate_upload(self, id: str) -> Located:
-        upload = self._uploads[id]
-        return Located(upload["path"], None, None, upload["name"])
+        """Return where a recording is that is only tried."""
+        upload = self._uploads.get(id)
+        return Located(upload.sound, None, None, str(upload.about.get("name") or ""))
 
     def ids_of(self, clips: Iterable[dict[str, Any]]) -> None:
-        with self._lock:
-            own = [*self._rows, *self._left, *self._tray()]
-            known = {}
-            for row in own:
-                known[row["path"], _number(row["start"]), _number(row["end"])] = row
-        for clip in clips:
-            inner = os.path.relpath(self.path / clip["path"], self.path).replace(os.sep, "/")
-            row = known.get((inner, clip.get("start"), clip.get("end")))
-            clip["id"] = row and clip_id(row["path"], row["start"], row["end"])
+        """Add the ``id`` to clips as commands print them; None if the folder has no such clip."""
+        with self.ledger.lock:
+            for clip in clips:
+                place = relative_path(self.path / str(clip["path"]), self.path)
+                id = clip_id(place, clip.get("start"), clip.get("end"))
+                clip["id"] = id if views.find(self.ledger, id) else None
+
+    # Changing
 
     def label(self, ids: Sequence[str], label: str | None) -> dict[str, Any]:
-        def change() -> str:
-            for row in map(self._find, ids):
-                if not any(row is own for own in self._rows):
-                    self._left = [own for own in self._left if own is not row]
-                    self._rows.append(row)
-                self._rows[self._at(row)] = {**row, "label": label or ""}
-            what = f"labelled {label!r}" if label else "lost its label"
-            return f"{amount(len(ids), 'clip')} {what}"
+        """Give clips a label; None takes it away."""
+        return self._changed(lambda: edits.label_clips(self.ledger, ids, label))
 
-        return self._change(change)
+    def add_region(
+        self, recording: str, start: float, end: float, label: str | None
+    ) -> dict[str, Any]:
+        """Make a stretch of a recording a clip; the answer has the ``clip``."""
+        return self._region(lambda: edits.add_region(self.ledger, recording, start, end, label))
 
-    def add_region(self, recording: str, start: float, end: float, label: str | None) -> Any:
-        def change() -> str:
-            path = self._find(recording)["path"]
-            cells = (path, f"{start:.6g}", f"{end:.6g}", label or "")
-            self._rows.append(dict(zip(COLUMNS, cells, strict=True)))
-            return "A region was made"
-
-        answer = self._change(change)
-        return {**answer, "clip": self._clip(self._rows[-1])}
-
-    def move_region(self, id: str, start: float, end: float, label: str | None) -> Any:
-        moved: Row = {}
-
-        def change() -> str:
-            row = self._find(id)
-            moved.update(row, start=f"{start:.6g}", end=f"{end:.6g}", label=label or "")
-            self._rows[self._at(row)] = moved
-            return "A region was moved"
-
-        answer = self._change(change)
-        return {**answer, "clip": self._clip(moved)}
+    def move_region(self, id: str, start: float, end: float, label: str | None) -> dict[str, Any]:
+        """Give a clip other ends, and perhaps another label; the answer has the ``clip``."""
+        return self._region(lambda: edits.move_region(self.ledger, id, start, end, label))
 
     def leave_out(self, ids: Sequence[str], reason: str = "") -> dict[str, Any]:
-        def change() -> str:
-            for row in map(self._find, ids):
-                self._rows = [own for own in self._rows if own is not row]
-                self._left.append({**row, "reason": reason})
-            return f"{amount(len(ids), 'clip')} left out"
-
-        return self._change(change)
+        """Leave clips out of training; they are listed in ``left-out.csv``."""
+        return self._changed(lambda: edits.leave_out(self.ledger, ids, reason))
 
     def take_back(self, ids: Sequence[str]) -> dict[str, Any]:
-        def change() -> str:
-            for row in map(self._find, ids):
-                self._left = [own for own in self._left if own is not row]
-                self._rows.append({k: v for k, v in row.items() if k != "reason"})
-            return f"{amount(len(ids), 'clip')} taken back"
-
-        return self._change(change)
+        """Take clips back that were left out."""
+        return self._changed(lambda: edits.take_back(self.ledger, ids))
 
     def delete(self, ids: Sequence[str]) -> dict[str, Any]:
-        def change() -> str:
-            for row in list(map(self._find, ids)):
-                self._rows = [own for own in self._rows if own is not row]
-                self._left = [own for own in self._left if own is not row]
-            return f"{amount(len(ids), 'clip')} deleted"
-
-        return self._change(change)
+        """Remove stretches; move recordings to the trash."""
+        with self.ledger.changing():
+            said, sheets, moves = edits.delete(self.ledger, ids)
+            self.ledger.commit(said, sheets, moves)
+        return self._answer(said)
 
     def rename_class(self, old: str, new: str) -> dict[str, Any]:
-        def change() -> str:
-            for k, row in enumerate(self._rows):
-                if row["label"] == old:
-                    self._rows[k] = {**row, "label": new}
-            return f"{old!r} is {new!r} now"
-
-        return self._change(change)
+        """Give a class another name; if another class has it, the two become one."""
+        return self._changed(lambda: edits.rename_class(self.ledger, old, new))
 
     def adopt(
         self, manifest: Path, left_out: Sequence[dict[str, Any]] = (), said: str = ""
     ) -> dict[str, Any]:
-        def change() -> str:
-            columns, rows = _table(manifest)
-            for row in rows:
-                full = manifest.parent / row["path"]
-                row["path"] = os.path.relpath(full, self.path).replace(os.sep, "/")
-            self._columns, self._rows = columns, rows
-            for clip in left_out:
-                inner = os.path.relpath(self.path / clip["path"], self.path).replace(os.sep, "/")
-                ends = ["" if clip.get(k) is None else f"{clip[k]:g}" for k in ("start", "end")]
-                cells = (inner, *ends, clip.get("label") or "")
-                row = dict(zip(COLUMNS, cells, strict=True))
-                self._left.append({**row, "reason": str(clip.get("reason", ""))})
-            return said.rstrip(".") or "The labels were taken over"
+        """Take over a manifest that a command wrote, as one change.
 
-        return self._change(change)
+        ``left_out`` are the clips that the command has left out. Clips that are in neither stay.
+        """
+        return self._changed(lambda: imports.adopted(self.ledger, manifest, left_out, said))
 
     def import_manifest(self, id: str) -> dict[str, Any]:
-        raise KeyError(id)
+        """Take over the labels of another table in the folder."""
+
+        def imported() -> edits.Edited:
+            tables = {clip_id(table, None, None): table for table in self.ledger.found.tables}
+            if id not in tables:
+                raise UnknownIdError("the table is not there any more. Reload the page.")
+            return imports.imported(self.ledger, self.ledger.absolute(tables[id]))
+
+        return self._changed(imported)
 
     def undo(self) -> dict[str, Any]:
-        return self._step(self._done, self._undone, "Undone")
+        """Unmake the last change."""
+        return self._answer(f"Undone: {self.ledger.undo()}")
 
     def redo(self) -> dict[str, Any]:
-        return self._step(self._undone, self._done, "Done again")
+        """Make the change again that was undone last."""
+        return self._answer(f"Done again: {self.ledger.redo()}")
 
-    def _step(self, source: list[Any], target: list[Any], word: str) -> dict[str, Any]:
-        with self._lock:
-            if not source:
-                raise EarmarkError("there is nothing to undo. Change something first.")
-            said, before = source.pop()
-            target.append((said, (list(self._rows), list(self._left))))
-            self._rows, self._left = before
-            self._write()
-        self.on_change()
-        return {"version": self.version, "said": f"{word}: {said}."}
-
-    def _at(self, row: Row) -> int:
-        return next(k for k, own in enumerate(self._rows) if own is row)
-
-    def _change(self, change: Callable[[], str]) -> dict[str, Any]:
-        with self._lock:
-            self.refresh()
-            before = list(self._rows), list(self._left)
-            try:
-                said = change()
-                self._write()
-            except BaseException:
-                self._rows, self._left = before
-                raise
-            self._done.append((said, before))
-            self._undone.clear()
-        self.on_change()
-        return {"version": self.version, "said": f"{said}.", "undo": said}
-
-    def _write(self) -> None:
-        columns = list(dict.fromkeys([*COLUMNS, *self._columns]))
-        for row in self._rows:
-            columns += [c for c in row if c not in columns and c != "reason"]
-        _save(self.path / MANIFEST, columns, self._rows)
-        if self._left or (self.path / LEFT_OUT).exists():
-            _save(self.path / LEFT_OUT, [*COLUMNS, "reason"], self._left)
-        self._columns = columns
-        self._files = sorted(self._walk())
-        self._status = [_status(self.path / MANIFEST), _status(self.path / LEFT_OUT), self._files]
-        self.version += 1
+    # Uploads
 
     def begin_upload(self, about: dict[str, Any]) -> str:
-        if len(self._uploads) >= MOST_UPLOADS:
-            raise EarmarkError(f"{MOST_UPLOADS} uploads are open already. Wait for one of them.")
-        if (about.get("bytes") or 0) > UPLOAD_BYTES:
+        """Begin an upload, and return its id; see :mod:`uploads`."""
+        name = safe_name(str(about.get("name") or ""), "recording")
+        if about.get("kind") == "file" and about.get("purpose") != "try" and not _is_wanted(name):
             raise EarmarkError(
-                f"the file has more than {UPLOAD_BYTES:,} bytes. Send a shorter one."
+                f"{name!r} is no recording, by its name. Drop recordings, or tables of labels."
             )
-        id, place = secrets.token_hex(8), self.path / PRIVATE / "uploads"
-        place.mkdir(parents=True, exist_ok=True)
-        suffix = Path(about["name"]).suffix[:10] if about["kind"] == "file" else ".pcm"
-        path = place / f"{id}{suffix}"
-        path.touch(mode=0o600)
-        self._uploads[id] = {**about, "path": path, "offset": 0}
-        return id
+        label = about.get("label")
+        with self.ledger.lock:
+            if label is not None:
+                label = edits.real_label(self.ledger, label)
+            self.ledger.refuse()
+        take = UNSHOWABLE.sub("", str(about.get("take") or ""))[:MOST_TAKE].strip() or None
+        return self._uploads.begin({**about, "name": name, "label": label, "take": take})
 
     def append(self, upload: str, offset: int, data: bytes) -> int:
-        own = self._uploads[upload]
-        if offset != own["offset"]:
-            raise EarmarkError(f"the upload is at {own['offset']:,} bytes. Go on from there.")
-        if offset + len(data) > UPLOAD_BYTES:
-            raise OSError(errno.EFBIG, "too large")
-        with open(own["path"], "ab") as file:
-            file.write(data)
-        own["offset"] += len(data)
-        return int(own["offset"])
+        """Add bytes to an upload; return how many have come."""
+        return self._uploads.append(upload, offset, data)
 
     def finish_upload(self, upload: str) -> dict[str, Any]:
-        own = self._uploads[upload]
-        if own["kind"] == "pcm":
-            own["path"] = _as_wav(own["path"], own["rate_hz"] or 48_000)
-        if own["purpose"] == "try":
+        """End an upload; the answer has its ``clip``, or None if it is only tried."""
+        if upload in self._finished:
+            return self._with_clip(self._answer("It was kept already."), self._finished[upload])
+        own = self._uploads.get(upload)
+        if own.is_try:
+            self._uploads.ready(own)
             return {"version": self.version, "upload": upload, "clip": None}
-        del self._uploads[upload]
-        parts = (own.get("folder") or "").replace("\\", "/").split("/")
-        safe = [p for p in parts if p.strip(". ")]
-        place = self.path.joinpath("recordings", *safe)
-        place.mkdir(parents=True, exist_ok=True)
-        stem = "".join(c if c.isalnum() or c in " -_.()" else "_" for c in Path(own["name"]).name)
-        stem = Path(stem).stem.strip(". ")[:80] or "recording"
-        target, number = place / f"{stem}{own['path'].suffix}", 1
-        while target.exists():
-            number += 1
-            target = place / f"{stem} {number}{own['path'].suffix}"
-        os.replace(own["path"], target)
-        row = {**dict.fromkeys(COLUMNS, ""), "path": target.relative_to(self.path).as_posix()}
-        row |= {"label": own.get("label") or "", "take": own.get("take") or ""}
-
-        def change() -> str:
-            self._rows.append(row)
-            return f"{target.name} was added"
-
-        return {**self._change(change), "clip": self._clip(row)}
+        said, id = self._keep(own)
+        self._finished[upload] = id
+        while len(self._finished) > MOST_REMEMBERED:
+            self._finished.pop(next(iter(self._finished)))
+        return self._with_clip(self._answer(said), id)
 
     def drop_upload(self, upload: str) -> None:
-        self._uploads.pop(upload)["path"].unlink(missing_ok=True)
+        """Forget an upload, and delete what has come of it."""
+        self._uploads.drop(upload)
+
+    def _keep(self, upload: Upload, said: str = "Added {}.") -> tuple[str, str]:
+        """Move what was uploaded to the recordings; return the sentence and the clip's id."""
+        ledger, about = self.ledger, upload.about
+        with ledger.changing():
+            sound = self._uploads.ready(upload)
+            place = self._free_place(about)
+            label, take = about.get("label"), about.get("take")
+            source = relative_path(sound, self.path)
+            move = Move(place, ledger.trash_of(place), source, adds=True)
+            sheets = self._with_row(place, label, take) if is_sound(place) else {}
+            said = said.format(f"'{views.shown(place.rpartition('/')[2])}'")
+            ledger.commit(said, sheets, [move])
+        with contextlib.suppress(UnknownIdError):
+            self._uploads.drop(upload.id)
+        return said, clip_id(place, None, None)
+
+    def _with_row(self, place: str, label: str | None, take: str | None) -> dict[str, Sheet]:
+        if label is None and take is None:
+            return {}
+        name = TRAY if label is None else CLIPS
+        row, sheet = new_row(self.ledger.sheets[name], place, label, take=take)
+        sheet = sheet.with_columns(sheet.columns, sheet.names)
+        return {name: Sheet(sheet.columns, sheet.names, (*sheet.rows, row))}
+
+    def _free_place(self, about: dict[str, Any]) -> str:
+        folder = self.path / RECORDINGS
+        for name in safe_folders(str(about.get("folder") or "")):
+            folder = same_folder(folder, name)
+        name = str(about["name"])
+        if about["kind"] == "pcm":
+            name = f"{name.removesuffix('.wav')}.wav"
+        place = relative_path(free_place(folder, name), self.path)
+        self.ledger.absolute(place)  # no link on the way may lead out
+        return place
+
+    def _recover(self) -> None:
+        """Keep the recorded pieces that an ended studio has not finished."""
+        if not self.ledger.can_write or self.ledger.has_pending:
+            return
+        kept, lost = list[str](), list[str]()
+        for upload in self._uploads.left():
+            is_whole = upload.n_bytes == upload.about.get("bytes")
+            if (upload.is_pcm and upload.seconds >= LEAST_S) or (not upload.is_pcm and is_whole):
+                with contextlib.suppress(EarmarkError):
+                    kept.append(self._keep(upload, "Recovered {}.")[0])
+                continue
+            if not upload.is_pcm:
+                lost.append(str(upload.about["name"]))
+            self._uploads.drop(upload.id)
+        if kept:
+            text = f"{amount(len(kept), 'recording')} had not been finished and was kept"
+            text = text if len(kept) == 1 else text.replace(" was kept", " were kept")
+            self.ledger.news.append({"kind": "recovered", "detail": f"{text}. Listen to it."})
+        if lost:
+            text = f"'{lost[0]}' had come only in part when the studio ended. Drop it again."
+            self.ledger.news.append({"kind": "unfinished", "detail": text})
+
+    # Helpers
+
+    def _changed(self, edit: Callable[[], edits.Edited]) -> dict[str, Any]:
+        with self.ledger.changing():
+            said, sheets = edit()
+            self.ledger.commit(said, sheets)
+        return self._answer(said)
+
+    def _region(self, edit: Callable[[], tuple[str, dict[str, Sheet], str]]) -> dict[str, Any]:
+        with self.ledger.changing():
+            said, sheets, id = edit()
+            self.ledger.commit(said, sheets)
+        return self._with_clip(self._answer(said), id)
+
+    def _with_clip(self, answer: dict[str, Any], id: str) -> dict[str, Any]:
+        with self.ledger.lock:
+            found = views.find(self.ledger, id)
+        clip = views.clip_json(self.ledger, found[1], found[2]) if found else None
+        return {**answer, "clip": clip}
+
+    def _answer(self, said: str) -> dict[str, Any]:
+        with self.ledger.lock:
+            return {"version": self.version, "said": said, "undo": self.ledger.can_undo()[0]}
+
+    def _place(self, id: str) -> str:
+        place = views.place_of(self.ledger, id)
+        if place is None:
+            raise UnknownIdError(edits.GONE)
+        return place
 
 
-def _as_wav(path: Path, rate_hz: int) -> Path:
-    target = path.with_suffix(".wav")
-    with wave.open(str(target), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate_hz)
-        file.writeframes(path.read_bytes())
-    path.unlink()
-    return target
-
-
-def _table(path: Path) -> tuple[list[str], list[Row]]:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.DictReader(file)
-        columns = list(reader.fieldnames or ())
-        rows = [
-            {c: row.get(c) or "" for c in dict.fromkeys([*COLUMNS, *columns])} for row in reader
-        ]
-    return columns, rows
-
-
-def _save(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    cells = [[row.get(c, "") for c in columns] for row in rows]
-    write_whole(path, to_bytes(to_csv([list(columns), *cells])))
-
-
-def _status(path: Path) -> tuple[int, ...]:
-    with contextlib.suppress(OSError):
-        status = os.stat(path)
-        return status.st_mtime_ns, status.st_size, status.st_ino
-    return ()
-
-
-def _number(cell: str) -> float | None:
-    with contextlib.suppress(ValueError):
-        return float(cell) if cell else None
-    return None
-
-
-@functools.lru_cache(100_000)
-def _header(path: str, status: tuple[int, ...]) -> dict[str, Any]:
-    if not status:
-        return {"error": "The file is not there any more."}
-    try:
-        header = header_of(FileSource(Path(path)))
-    except AudioError as error:
-        return {"error": f"{error.reason}.", "bytes": status[1]}
-    seconds = header.frames / header.rate_hz
-    return {"seconds": seconds, "rate_hz": header.rate_hz, "channels": header.channels,
-            "bytes": status[1]}  # fmt: skip
+def _is_wanted(name: str) -> bool:
+    return is_sound(name) or name.lower().endswith((*MANIFEST_SUFFIXES, ".txt"))

@@ -16,6 +16,7 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ TURN_S = 0.5  # of one turn of a scan
 MOST_BYTES = 512 * 2**20  # of all overviews in the cache
 OLD_S = 24 * 3600.0  # after this, an unfinished overview is left over from a process that ended
 LENIENT = AudioOptions(non_finite="zero")
+_T = TypeVar("_T", bound=np.generic)
 
 
 def path_of(folder: str, path: str, known: About) -> Path:
@@ -105,8 +107,8 @@ class Overview:
 
 
 def _reduced(
-    values: NDArray[np.generic], froms: NDArray[np.int64], ends: NDArray[np.int64], ufunc: np.ufunc
-) -> NDArray[np.generic]:
+    values: NDArray[_T], froms: NDArray[np.int64], ends: NDArray[np.int64], ufunc: np.ufunc
+) -> NDArray[_T]:
     """Return ``ufunc`` over the rows ``from..end`` of values, for each pair."""
     parts = [ufunc.reduce(values[a:b], 0) for a, b in zip(froms, ends, strict=True)]
     return np.stack(parts)

@@ -42,7 +42,7 @@ def start(
     """
     command = [*EARMARK, *argv]
     with out.open("wb") as output, err.open("wb") as messages:
-        if os.name == "nt":
+        if sys.platform == "win32":
             flags = _NEW_GROUP | _BELOW_NORMAL | _NO_WINDOW
             return subprocess.Popen(
                 command,
@@ -60,8 +60,9 @@ def start(
             env={**environment(), **more},
             start_new_session=True,
         )
-    with contextlib.suppress(OSError):  # it has ended already
-        os.setpriority(os.PRIO_PGRP, process.pid, NICENESS)
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):  # it has ended already
+            os.setpriority(os.PRIO_PGRP, process.pid, NICENESS)
     return process
 
 
@@ -72,7 +73,7 @@ def started(pid: int) -> str | None:
     """
     if pid <= 0:
         return None
-    if os.name == "nt":
+    if sys.platform == "win32":
         return _started_on_windows(pid)
     if sys.platform == "linux":
         return _started_on_linux(pid)
@@ -94,21 +95,23 @@ def _started_on_linux(pid: int) -> str | None:
     return None if is_ended else f"{boot} {fields[19]}"
 
 
-def _started_on_windows(pid: int) -> str | None:
-    import ctypes
+if sys.platform == "win32":
 
-    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
-    handle = kernel.OpenProcess(_QUERY, False, pid)
-    if not handle:
-        return None
-    try:
-        times = [ctypes.c_ulonglong() for _ in range(4)]
-        code = ctypes.c_ulong()
-        is_known = kernel.GetProcessTimes(handle, *map(ctypes.byref, times))
-        kernel.GetExitCodeProcess(handle, ctypes.byref(code))
-        return str(times[0].value) if is_known and code.value == _STILL_ACTIVE else None
-    finally:
-        kernel.CloseHandle(handle)
+    def _started_on_windows(pid: int) -> str | None:
+        import ctypes
+
+        kernel = ctypes.windll.kernel32
+        handle = kernel.OpenProcess(_QUERY, False, pid)
+        if not handle:
+            return None
+        try:
+            times = [ctypes.c_ulonglong() for _ in range(4)]
+            code = ctypes.c_ulong()
+            is_known = kernel.GetProcessTimes(handle, *map(ctypes.byref, times))
+            kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+            return str(times[0].value) if is_known and code.value == _STILL_ACTIVE else None
+        finally:
+            kernel.CloseHandle(handle)
 
 
 def is_running(pid: int, since: str) -> bool:
@@ -119,8 +122,8 @@ def is_running(pid: int, since: str) -> bool:
 def ask_to_stop(pid: int) -> None:
     """Ask a process and those that it started to end cleanly."""
     with contextlib.suppress(OSError):
-        if os.name == "nt":
-            os.kill(pid, signal.CTRL_BREAK_EVENT)  # type: ignore[attr-defined]
+        if sys.platform == "win32":
+            os.kill(pid, signal.CTRL_BREAK_EVENT)
         else:
             os.killpg(pid, signal.SIGTERM)
 
@@ -128,7 +131,7 @@ def ask_to_stop(pid: int) -> None:
 def end(pid: int) -> None:
     """End a process and those that it started, at once."""
     with contextlib.suppress(OSError):
-        if os.name == "nt":
+        if sys.platform == "win32":
             os.kill(pid, signal.SIGTERM)  # which ends it at once there
         else:
             os.killpg(pid, signal.SIGKILL)

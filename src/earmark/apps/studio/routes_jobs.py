@@ -10,8 +10,9 @@ from earmark.apps.studio import bodies
 from earmark.apps.studio.answers import Json, found
 from earmark.apps.studio.choices import choices
 from earmark.apps.studio.commands import shown_command
-from earmark.apps.studio.given import TheStudio
+from earmark.apps.studio.given import TheFolder, TheStudio
 
+READING = ("doctor", "fix", "train", "review")  # kinds of jobs
 router = APIRouter(prefix="/api", default_response_class=Json)
 
 
@@ -22,8 +23,10 @@ async def jobs(studio: TheStudio) -> Json:
 
 
 @router.post("/jobs")
-async def start(studio: TheStudio, body: bodies.Action) -> Json:
-    """Start a job."""
+async def start(studio: TheStudio, folder: TheFolder, body: bodies.Action) -> Json:
+    """Start a job. One that reads the folder reads what the page shows."""
+    if body.kind in READING:
+        await asyncio.to_thread(folder.settle)
     return Json(await studio.jobs.start(body.kind, body.choices))
 
 

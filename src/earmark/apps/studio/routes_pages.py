@@ -41,7 +41,7 @@ async def page() -> Response:
 async def static(name: str, request: Request) -> Response:
     """Return a file of the page."""
     with found():
-        return _assets[name].response(request.headers.get("if-none-match"))
+        return _assets[name].response(request.headers)
 
 
 @router.get("/reports/{name}/report.html")

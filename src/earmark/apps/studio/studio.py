@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from earmark.apps.service.admission import Admission
-from earmark.apps.service.logs import Log
+from earmark.apps.service.logs import Log, frames_of
 from earmark.apps.service.metrics import Metrics
 from earmark.apps.service.settings import is_loopback
 from earmark.apps.studio import shelves
@@ -22,6 +22,7 @@ from earmark.apps.studio.reviews import Reviews
 from earmark.apps.studio.settings import StudioSettings
 from earmark.apps.studio.sounds import Sounds
 from earmark.apps.studio.trying import Tries
+from earmark.errors import EarmarkError
 from earmark.version import __version__
 
 LOOK_S = 2.0  # between looks at the disk while a page is open
@@ -82,9 +83,12 @@ class Studio:
 
     async def close(self) -> None:
         """End the processes. Jobs go on; another studio takes them up."""
-        for task in (*self._tasks, *([self._opening] if self._opening else [])):
+        if self._opening is not None:
+            self._opening.cancel()
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         closing = (self.jobs, self.hearers, self.tries, self.sounds)
         await asyncio.gather(*(each.close() for each in closing))
 
@@ -125,17 +129,26 @@ class Studio:
         if job["ended_at"] is not None and self._opening is not None:
             self._soon(self.look())
 
-    def _soon(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _soon(self, work: Coroutine[Any, Any, None], name: str | None = None) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Log what went wrong beside all requests; the next request that needs it says so, too."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            why = {"error": type(error).__name__, "traceback": frames_of(error.__traceback__)}
+            if isinstance(error, EarmarkError):
+                why = {"detail": str(error)}
+            self.log.event("fault", "error", **why)
 
     async def _watch(self) -> None:
         """Look at the disk from time to time: the command line may write to it as well."""
         while True:
             await asyncio.sleep(LOOK_S)
-            if self.notices.pages:
-                await self.look()
+            if self.notices.pages and not any(t.get_name() == "look" for t in self._tasks):
+                self._soon(self.look(), "look")
 
     async def look(self) -> None:
         """Look at the disk now, and tell the page what has changed."""

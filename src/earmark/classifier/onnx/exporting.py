@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from earmark.backbones.base import Backbone
+from earmark.backbones.gpu import move
 from earmark.classifier.classifier import Classifier
 from earmark.classifier.network_licences import LICENCES, licences_of, licences_text
 from earmark.classifier.onnx import checks
@@ -203,6 +204,7 @@ def _graph_of(classifier: Classifier) -> _Graph:
     networks = classifier.networks()
     for network, use in zip(networks, classifier.backbones, strict=True):
         network.restrict_to_layers(use.layers)
+        move(network, "cpu")  # where graphs are recorded and compared
         _check_network(network)
     if classifier.detector is None:
         return ClipGraph(classifier, networks)

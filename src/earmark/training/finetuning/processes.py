@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
+from earmark.backbones.gpu import call_on, has_gpu
 from earmark.embeddings.computing import restored_threads
 from earmark.system import extras
 from earmark.system.threads import available_cores, workers
@@ -33,20 +34,25 @@ class Processes:
 
     def __init__(self, half: bool = False) -> None:
         accelerate = extras.load("accelerate", "finetune", "fine-tuning")
-        mixed = "bf16" if half and torch.cuda.is_available() else "no"
-        # unless told, accelerate does not join the processes that `torchrun` starts on CPUs
-        several = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not torch.cuda.is_available()
-        self.accelerator: Any = accelerate.Accelerator(mixed_precision=mixed, cpu=several)
+        gpu = has_gpu()
+        mixed = "bf16" if half and gpu else "no"
+        # unless told, accelerate does not join the processes that `torchrun` starts on CPUs, and
+        # takes a GPU that does not work
+        several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+        cpu = not gpu and (several or torch.cuda.is_available())
+        self.accelerator: Any = accelerate.Accelerator(mixed_precision=mixed, cpu=cpu)
         self.rank: int = self.accelerator.process_index
         self.count: int = self.accelerator.num_processes
         self.device: torch.device = self.accelerator.device
-        on_gpu = self.device.type != "cpu"
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        self.threads = 1 if on_gpu else max(1, available_cores() // local)
+        self.threads = 1 if self.device.type != "cpu" else max(1, available_cores() // local)
 
     @contextlib.contextmanager
     def side_by_side(self) -> Iterator[Map]:
-        """Yield a ``map`` whose calls run in parallel, each on one core."""
+        """Yield a ``map`` whose calls run in parallel, each on one core; on a GPU one by one."""
+        if self.device.type != "cpu":
+            yield lambda function, items: (call_on(self.device, function, x) for x in items)
+            return
         with restored_threads():
             torch.set_num_threads(1)
             with workers(self.threads, torch.set_num_threads, 1) as pool:

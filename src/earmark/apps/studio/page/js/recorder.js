@@ -237,9 +237,9 @@ export class Take {
     }
   }
 
-  /** End early; the present piece is kept if it is long enough. @returns {boolean} whether a piece was too short to keep */
-  stop() {
-    const last = this.pieces.at(-1), isShort = Boolean(last && !last.isEnded && last.samples < LEAST_S * this.plan.rate);
+  /** End early; the present piece is kept if it is long enough, or all is. @param {boolean} [keepsAll] @returns {boolean} whether a piece was too short to keep */
+  stop(keepsAll = false) {
+    const last = this.pieces.at(-1), isShort = Boolean(!keepsAll && last && !last.isEnded && last.samples < LEAST_S * this.plan.rate);
     if (last && isShort) {
       last.drop();
       this.pieces.pop();

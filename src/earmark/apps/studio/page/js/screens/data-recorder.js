@@ -171,7 +171,7 @@ export class RecorderBar {
     if (piece.state === 'kept') { unsaved.delete(piece); this.kept++; } else unsaved.add(piece);
     const failed = [...unsaved].filter(({ state }) => state === 'failed'), waits = [...unsaved].filter(({ state }) => state === 'waiting');
     if (failed.length) {
-      this.take?.stop();
+      this.take?.stop(true);
       const isFull = failed[0].error?.status === 507;
       this.notes.replaceChildren(trouble('error', isFull ? DATA.full : DATA.unsaved, `${failed[0].error?.detail ?? ''} ${DATA.notSaved(this.kept, failed.length)}`,
         button(DATA.saveAgain, { primary: true, onclick: () => this.#again(failed) })));
@@ -196,7 +196,7 @@ export class RecorderBar {
     const { take } = this;
     clearTimeout(this.timer);
     this.count = 0;
-    take?.stop();
+    take?.stop(true);
     this.#close();
     this.#show();
     this.#fail('lost', DATA.keptSoFar(take?.pieces.length ?? 0));
