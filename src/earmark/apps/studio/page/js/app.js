@@ -78,7 +78,7 @@ function troubles() {
   const kept = new Set(open.map(({ kind }) => `folder ${kind}`));
   for (const kind of banners.keys()) if (kind.startsWith('folder ') && !kept.has(kind)) setBanner(kind, null);
   for (const { kind, detail } of open) {
-    const rank = RANKS[kind] ?? 'error';
+    const rank = /** @type {'note' | 'warn' | 'error'} */ (RANKS[kind] ?? 'error');
     setBanner(`folder ${kind}`, trouble(rank, COMMON.troubles[kind] ?? COMMON.troubleElse, detail, rank !== 'error' ? button(COMMON.dismiss, { quiet: true, onclick: () => { dismissed.add(detail); troubles(); } }) : null));
   }
 }
