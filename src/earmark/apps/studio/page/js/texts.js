@@ -202,6 +202,7 @@ export const DATA = {
 // ------------------------------------------------------------------ what the screens of learning share
 export const LEARNING = {
   stop: 'Stop',
+  gone: 'not in the folder any more',
   /** @param {string} time */
   left: (time) => `about ${time} left`,
   /** @param {number} n */
@@ -585,7 +586,6 @@ export const REVIEW = {
   unlike: 'and that is not certain',
   /** @param {string} share */
   evidence: (share) => `doubt ${share}`,
-  gone: 'This clip is not in the folder any more.',
   decision: 'Decision',
   /** @param {string} name */
   change: (name) => `Change to ${name}`,
