@@ -81,4 +81,4 @@ export const sentenceOf = (error) => capital(error instanceof Error ? error.mess
 export const capital = (sentence) => (sentence ? sentence[0].toUpperCase() + sentence.slice(1) : '');
 
 /** Whether a key press belongs to a control with its own use of it. @param {Event} event */
-export const isTaken = (event) => event.target instanceof Element && event.target.closest('button, a, input, select, textarea, summary') != null;
+export const isTaken = (event) => event.target instanceof Element && event.target.closest('button, a, input:not([type=radio], [type=checkbox]), select, textarea, summary') != null;
