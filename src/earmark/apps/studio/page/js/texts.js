@@ -202,6 +202,7 @@ export const DATA = {
 // ------------------------------------------------------------------ what the screens of learning share
 export const LEARNING = {
   stop: 'Stop',
+  gone: 'not in the folder any more',
   /** @param {string} time */
   left: (time) => `about ${time} left`,
   /** @param {number} n */
@@ -280,7 +281,7 @@ export const DOCTOR = {
     'class equals group': 'The classifier could learn the group, such as the place or the voice, instead of the class.',
   },
   /** @param {string} advice */
-  advice: (advice) => advice[0].toUpperCase() + advice.slice(1),
+  advice: (advice) => advice.slice(0, 1).toUpperCase() + advice.slice(1),
   severity: { error: 'Error', warning: 'Warning', note: 'Note' },
   severities: { error: (/** @type {number} */ n) => (n === 1 ? 'error' : 'errors'), warning: (/** @type {number} */ n) => (n === 1 ? 'warning' : 'warnings'), note: (/** @type {number} */ n) => (n === 1 ? 'note' : 'notes') },
   meaning: { error: 'gives a wrong label or a wrong number', warning: 'worth a look', note: 'harmless as it stands' },
@@ -585,7 +586,6 @@ export const REVIEW = {
   unlike: 'and that is not certain',
   /** @param {string} share */
   evidence: (share) => `doubt ${share}`,
-  gone: 'This clip is not in the folder any more.',
   decision: 'Decision',
   /** @param {string} name */
   change: (name) => `Change to ${name}`,

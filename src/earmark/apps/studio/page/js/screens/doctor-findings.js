@@ -1,9 +1,9 @@
 /** A finding of the doctor: its sentence, its clips, and what can be done. */
 
 import { h, icon, put } from '../dom.js';
-import { button, ear, label, tile } from '../parts.js';
+import { button, ear, label } from '../parts.js';
 import { DOCTOR } from '../texts.js';
-import { clipOf, nameOf } from './learning.js';
+import { heard, nameOf } from './learning.js';
 
 /**
  * @typedef {import('./learning.js').Printed} Printed
@@ -77,8 +77,8 @@ const isSingle = ({ clips }) => clips.length === 1;
 /** @param {Finding} finding @param {number} most @param {Does} does */
 function cases({ kind, items }, most, does) {
   return items.slice(0, most).map((item) => {
-    const heard = isUnheard(kind) ? [] : item.clips.filter(({ id }) => id).slice(0, HEARD);
-    return h('li.case', h('p.detail', detailOf(item)), heard.length > 0 && h('div', { class: heard.length > 1 ? 'pair' : '' }, heard.map((printed) => h('div', tile(clipOf(printed)), printed.label && label(printed.label)))),
+    const shown = isUnheard(kind) ? [] : item.clips.slice(0, HEARD);
+    return h('li.case', h('p.detail', detailOf(item)), shown.length > 0 && h('div', { class: shown.length > 1 ? 'pair' : '' }, shown.map((printed) => h('div', heard(printed), printed.label && label(printed.label)))),
       BY_EAR.has(kind) && hands(item, does));
   });
 }

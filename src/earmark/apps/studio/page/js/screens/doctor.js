@@ -5,7 +5,7 @@ import { h, icon, number, put, say } from '../dom.js';
 import { button, empty, trouble } from '../parts.js';
 import { DOCTOR } from '../texts.js';
 import { BY_EAR, card, changeOf, SIGNS } from './doctor-findings.js';
-import { isRunning, newest, progressLine, sentenceOf } from './learning.js';
+import { capital, isRunning, newest, progressLine, sentenceOf } from './learning.js';
 
 /**
  * @typedef {import('./doctor-findings.js').Finding} Finding
@@ -23,7 +23,7 @@ const sight = () => JSON.stringify([state().folder.path, state().version, state(
 /** The screen. @param {HTMLElement} box @param {string} _state @param {import('../types.js').Frame} frame */
 export function render(box, _state, frame) {
   const screen = new Doctor(box, frame);
-  screen.begin();
+  queueMicrotask(() => screen.begin()); // the frame shows its own command first
   return { update: (/** @type {string} */ name) => { if (name === 'state') screen.look(); }, leave: () => screen.leave() };
 }
 
@@ -107,7 +107,7 @@ class Doctor {
     if (isRunning(job) || (job.kind === 'fix' && job.state === 'done' && !job.said && !job.error)) { this.progress?.set(job); return; }
     this.job = null;
     this.notice.replaceChildren();
-    if (job.error) this.showTrouble(job.error);
+    if (job.error) this.showTrouble(capital(job.error));
     else if (job.state === 'stopped') this.showStopped();
     else if (job.kind === 'fix') this.showMended(job.said ?? '');
     else this.read(job.id);

@@ -2,7 +2,7 @@
 
 import { post, state } from '../api.js';
 import { h, number, seconds } from '../dom.js';
-import { button } from '../parts.js';
+import { button, tile } from '../parts.js';
 import { LEARNING } from '../texts.js';
 
 /**
@@ -19,9 +19,15 @@ export function nameOf({ path, name, start, end }) {
 }
 
 /** What a tile shows of a printed clip. @param {Printed} printed @returns {Clip} */
-export const clipOf = (printed) => /** @type {Clip} */ (/** @type {unknown} */ ({
+const clipOf = (printed) => /** @type {Clip} */ (/** @type {unknown} */ ({
   seconds: null, label: null, ...printed, id: printed.id ?? '', name: nameOf(printed),
 }));
+
+/**
+ * A clip to see and to hear, or its name if it is not in the folder any more.
+ * @param {Printed} printed @param {{big?: boolean, note?: import('../dom.js').Kid}} [options]
+ */
+export const heard = (printed, options) => (printed.id ? tile(clipOf(printed), options) : h('div.gone', h('b', nameOf(printed)), h('span', LEARNING.gone)));
 
 /** The newest job of some kinds, or null. @param {...string} kinds @returns {Job|null} */
 export function newest(...kinds) {
@@ -69,7 +75,10 @@ export function progressLine(what, job) {
 export const isRunning = (job) => job.state === 'running';
 
 /** The sentence of an error, to be shown. @param {unknown} error */
-export const sentenceOf = (error) => (error instanceof Error ? error.message : String(error));
+export const sentenceOf = (error) => capital(error instanceof Error ? error.message : String(error));
+
+/** A sentence with a capital at its beginning. @param {string|null|undefined} sentence */
+export const capital = (sentence) => (sentence ? sentence[0].toUpperCase() + sentence.slice(1) : '');
 
 /** Whether a key press belongs to a control with its own use of it. @param {Event} event */
-export const isTaken = (event) => event.target instanceof Element && event.target.closest('button, a, input, select, textarea, summary') != null;
+export const isTaken = (event) => event.target instanceof Element && event.target.closest('button, a, input:not([type=radio], [type=checkbox]), select, textarea, summary') != null;

@@ -2,9 +2,9 @@
 
 import { get, query } from '../api.js';
 import { h, number, put } from '../dom.js';
-import { button, ear, label, tile } from '../parts.js';
+import { button, ear, label, placeOf } from '../parts.js';
 import { REPORT } from '../texts.js';
-import { clipOf } from './learning.js';
+import { heard } from './learning.js';
 
 /**
  * @typedef {import('./learning.js').Printed & {label: string, answer: string, score: number|null}} Answer
@@ -12,13 +12,14 @@ import { clipOf } from './learning.js';
  */
 
 const MOST_CLASSES = 50; // with more, the most frequent confusions are listed instead
+const KEYS = 9; // classes with a key, whose corners stand for their names
 const MOST_PAIRS = 30;
 const SHOWN = 12; // clips that are shown at first
 const MOST_RIGHT = 100; // right clips of a class that are listed
 const MORE = 48; // clips that "more" adds
 
 /** @param {Answer} answer */
-const tileOf = (answer) => tile(clipOf(answer), { note: answer.score == null ? '' : number(answer.score, 2) });
+const tileOf = (answer) => heard(answer, { note: answer.score == null ? '' : number(answer.score, 2) });
 
 /** @param {string[]} labels @param {ClassFigures[]} classes @param {Answer[]} answers */
 export function confusions(labels, classes, answers) {
@@ -54,10 +55,11 @@ function countsOf(labels, classes, answers) {
  */
 function matrix(labels, counts, show) {
   const answers = [...labels, ...(labels.some((of) => counts.get(of)?.get('unknown')) ? ['unknown'] : [])];
-  const table = h('table.matrix', { class: answers.length > 12 ? 'many' : '' }, h('caption.hidden', REPORT.confusions), h('thead', h('tr', h('td'), answers.map((name) => h('th', { scope: 'col', title: name }, ear(name), h('span.hidden', name))))),
+  const isKeyed = labels.every((name) => placeOf(name) >= 0 && placeOf(name) < KEYS);
+  const table = h('table.matrix', { class: answers.length > 12 ? 'many' : answers.length > 7 ? 'some' : '' }, h('caption.hidden', REPORT.confusions), h('thead', h('tr', h('td'), answers.map((name) => h('th', { scope: 'col', title: name }, isKeyed ? [ear(name), h('span.hidden', name)] : h('span.upright', name))))),
     h('tbody', labels.map((of) => {
       const row = counts.get(of) ?? new Map(), sum = [...row.values()].reduce((a, b) => a + b, 0) || 1;
-      return h('tr', h('th', { scope: 'row', title: of }, h('span.name', of), ear(of)), answers.map((answer) => h('td', cell(row.get(answer) ?? 0, sum, of, answer, () => show(of, answer)))));
+      return h('tr', h('th', { scope: 'row', title: of }, h('span.name', of), isKeyed && ear(of)), answers.map((answer) => h('td', cell(row.get(answer) ?? 0, sum, of, answer, () => show(of, answer)))));
     })));
   rove(table);
   return h('div.table-box', table);
@@ -114,5 +116,5 @@ function clipList(clips) {
 export function surest(errors, model) {
   const worst = errors.toSorted((a, b) => (b.score ?? 0) - (a.score ?? 0)).slice(0, SHOWN);
   return h('section', h('div.row.between', h('div', h('h2', REPORT.surest), h('p.how', REPORT.surestText)), button(REPORT.toReview, { sign: 'review', go: '#/review', 'data-model': model })),
-    h('div.tiles', worst.map((error) => h('div.mistake', tile(clipOf(error), { note: '' }), h('p', h('span', REPORT.labelled), label(error.label)), h('p', h('span', REPORT.answered), label(error.answer), error.score != null && h('span.num', number(error.score, 2)))))));
+    h('div.tiles', worst.map((error) => h('div.mistake', heard(error, { note: '' }), h('p', h('span', REPORT.labelled), label(error.label)), h('p', h('span', REPORT.answered), label(error.answer), error.score != null && h('span.num', number(error.score, 2)))))));
 }

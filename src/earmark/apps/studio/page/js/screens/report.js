@@ -4,7 +4,7 @@ import { get, state } from '../api.js';
 import { date, h, icon, put } from '../dom.js';
 import { button, empty, placeOf, trouble } from '../parts.js';
 import { REPORT } from '../texts.js';
-import { sentenceOf } from './learning.js';
+import { capital, sentenceOf } from './learning.js';
 import { classTable } from './report-classes.js';
 import { confusions, surest } from './report-confusions.js';
 import { eventNumbers } from './report-events.js';
@@ -25,7 +25,7 @@ const SIGNS = { use: 'check', care: 'warn', worthless: 'error' };
 /** The screen. @param {HTMLElement} box @param {string} name of a classifier; the newest one without @param {Frame} frame */
 export function render(box, name, frame) {
   const screen = new Report(box, name, frame);
-  screen.read();
+  queueMicrotask(() => screen.read()); // the frame shows its own command first
   return { update: (/** @type {string} */ event) => { if (event === 'models') screen.read(); else if (event === 'state') screen.look(); }, leave: () => { screen.isGone = true; } };
 }
 
@@ -122,9 +122,6 @@ function verdict(model, summary) {
   return h('section', { class: `verdict ${word}`, 'aria-labelledby': 'verdict-word' }, h('div.verdict-word', icon(SIGNS[word] ?? 'note'), h('h2#verdict-word', REPORT.words[word])),
     h('div.why', sentences.filter(Boolean).map((sentence) => h('p', capital(sentence)))), h('div.row', helps.map(([text, go]) => button(text, { go }))));
 }
-
-/** @param {string} sentence */
-const capital = (sentence) => sentence[0].toUpperCase() + sentence.slice(1);
 
 /** What to distrust, and what could not be read. @param {any} summary */
 function remarks({ warnings = [], skipped = [], notes = [] }) {

@@ -2,9 +2,9 @@
 
 import { state } from '../api.js';
 import { h, icon, number, percent } from '../dom.js';
-import { button, ear, label, tile } from '../parts.js';
+import { button, ear, label } from '../parts.js';
 import { REVIEW } from '../texts.js';
-import { clipOf } from './learning.js';
+import { capital, heard } from './learning.js';
 
 /** @typedef {import('./review.js').Suspect} Suspect */
 
@@ -16,11 +16,11 @@ export function question(suspect, decide) {
   const others = state().classes.filter(({ name }) => name !== given && name !== suggested).slice(0, MOST_OTHERS);
   const isTaken = (/** @type {string} */ what) => ({ 'aria-pressed': String(decision === what) });
   return h('section', h('h2.question', { tabindex: -1 }, h('span', REVIEW.labelled), given ? label(given) : h('b', REVIEW.noLabel), suggested ? [h('span.but', REVIEW.soundsLike), label(suggested)] : h('span.but', REVIEW.unlike), evidence != null && h('span.how', REVIEW.evidence(percent(evidence)))),
-    clip.id ? tile(clipOf(clip), { big: true }) : h('p.how', REVIEW.gone),
+    heard(clip, { big: true }),
     h('div.decisions', { role: 'group', 'aria-label': REVIEW.decision },
       suggested && button(REVIEW.change(suggested), { primary: !decision, key: 'Enter', class: 'choice', ...isTaken('relabel'), onclick: () => decide('relabel') }),
       button(REVIEW.keep(given), { key: 'K', class: 'choice', ...isTaken('keep'), onclick: () => decide('keep') }), button(REVIEW.leaveOut, { key: 'X', class: 'choice', ...isTaken('drop'), onclick: () => decide('drop') })),
     others.length > 0 && h('div.others', { role: 'group', 'aria-label': REVIEW.others }, h('span.how', REVIEW.others), others.map(({ name }) => h('button.button', { type: 'button', ...isTaken(name), onclick: () => decide(name) }, ear(name), h('span', name)))),
-    reason && h('p.reason', icon('note'), h('span', reason[0].toUpperCase() + reason.slice(1), '.')),
-    neighbours.length > 0 && h('div.near', h('h3', REVIEW.alike), h('p.how', REVIEW.alikeText), h('div.tiles.five', neighbours.filter(({ id }) => id).map((near) => h('div', tile(clipOf(near), { note: REVIEW.similar(number(near.similarity, 2)) }), near.label && label(near.label))))));
+    reason && h('p.reason', icon('note'), h('span', `${capital(reason)}.`)),
+    neighbours.length > 0 && h('div.near', h('h3', REVIEW.alike), h('p.how', REVIEW.alikeText), h('div.tiles.five', neighbours.map((near) => h('div', heard(near, { note: REVIEW.similar(number(near.similarity, 2)) }), near.label && label(near.label))))));
 }

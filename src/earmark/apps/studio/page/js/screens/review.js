@@ -4,7 +4,7 @@ import { get, on, post, state } from '../api.js';
 import { h, put, say } from '../dom.js';
 import { button, empty, trouble } from '../parts.js';
 import { REVIEW } from '../texts.js';
-import { isRunning, isTaken, newest, progressLine, sentenceOf } from './learning.js';
+import { capital, isRunning, isTaken, newest, progressLine, sentenceOf } from './learning.js';
 import { question } from './review-question.js';
 import { queue } from './review-queue.js';
 
@@ -35,7 +35,7 @@ function remember(name, said) {
 /** The screen. @param {HTMLElement} box @param {string} name of a review; the newest one without @param {Frame} frame */
 export function render(box, name, frame) {
   const screen = new Review(box, name, frame);
-  screen.begin();
+  queueMicrotask(() => screen.begin()); // the frame shows its own command first
   return { keys: (/** @type {string} */ key, /** @type {KeyboardEvent} */ event) => screen.press(key, event), update: (/** @type {string} */ name) => { if (name === 'state') screen.look(); }, leave: () => screen.leave() };
 }
 
@@ -114,7 +114,7 @@ class Review {
     this.job = null;
     if (job.state === 'done') location.hash = `/review/${encodeURIComponent(job.choices.name)}`;
     else if (job.state === 'stopped') this.showStart();
-    else this.showTrouble(job.error ?? '');
+    else this.showTrouble(capital(job.error));
   }
 
   /** @param {string} name */
@@ -214,15 +214,16 @@ class Review {
     this.notice.replaceChildren(...(verdict?.word === 'worthless' ? [trouble('warn', REVIEW.weak, REVIEW.weakText(verdict.why), button(REVIEW.askDoctor, { go: '#/doctor' }))] : []));
     if (!suspects.length) { this.showClean(); return; }
     if (applied()[found.name]) { this.showApplied(); return; }
-    const held = this.body.contains(document.activeElement) && document.activeElement?.closest('.suspect');
+    const held = this.body.contains(document.activeElement) && document.activeElement?.closest('.suspect, .queue');
     this.actions.replaceChildren(h('span.num', REVIEW.progress(decided, suspects.length)), button(REVIEW.undo, { sign: 'undo', quiet: true, key: 'U', onclick: () => this.undo() }), ...(isAll ? [] : [button(REVIEW.apply(decided), { disabled: !decided, onclick: () => this.apply() })]));
     this.actions.querySelector('.quiet')?.toggleAttribute('disabled', !this.past.length);
     const list = queue(suspects, this.at, (k) => { this.at = k; this.show(); }), now = suspects[this.at];
     const stage = [isAll && this.summary(decided), question(now, (what) => this.pickOr(what))];
     this.body.replaceChildren(h('div.with-queue', list, h('div.suspect', stage)));
     this.spoken.textContent = REVIEW.now(this.at + 1, suspects.length, now.clip.label ?? '', now.suggested);
-    list.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
-    if (held) /** @type {HTMLElement|null} */ (this.body.querySelector('.question'))?.focus({ preventScroll: true });
+    const current = /** @type {HTMLElement|null} */ (list.querySelector('[aria-current]'));
+    if (current) list.scrollTo(current.offsetLeft - list.clientWidth / 3, current.offsetTop - list.clientHeight / 3);
+    if (held) (held.matches('.queue') ? current : /** @type {HTMLElement|null} */ (this.body.querySelector('.question')))?.focus({ preventScroll: true });
   }
 
   /** @param {string} what */

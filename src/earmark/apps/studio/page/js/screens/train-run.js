@@ -4,7 +4,7 @@ import { post, state } from '../api.js';
 import { h, icon } from '../dom.js';
 import { button, trouble } from '../parts.js';
 import { TRAIN } from '../texts.js';
-import { doneShare, isRunning, sentenceOf, span } from './learning.js';
+import { capital, doneShare, isRunning, sentenceOf, span } from './learning.js';
 
 /** @typedef {import('../types.js').Job} Job */
 
@@ -66,5 +66,5 @@ function stageRow({ name, steps, done, seconds: took }, n, at, job) {
 function noticeOf(job, ask, again) {
   if (job.state === 'stopped') return [trouble('warn', TRAIN.wasStopped, TRAIN.stoppedText, button(TRAIN.goOn, { primary: true, onclick: () => ask('resume') }), button(TRAIN.startAnew, { onclick: again }))];
   if (job.state !== 'failed') return [];
-  return [trouble('error', TRAIN.failed, job.error ?? '', h('p.how', TRAIN.failedKept), button(TRAIN.changeChoices, { primary: true, onclick: again }), button(TRAIN.tryAgain, { onclick: () => ask('resume') }), button(TRAIN.askDoctor, { go: '#/doctor' }))];
+  return [trouble('error', TRAIN.failed, capital(job.error), h('p.how', TRAIN.failedKept), button(TRAIN.changeChoices, { primary: true, onclick: again }), button(TRAIN.tryAgain, { onclick: () => ask('resume') }), button(TRAIN.askDoctor, { go: '#/doctor' }))];
 }

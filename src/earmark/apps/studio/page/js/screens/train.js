@@ -23,7 +23,7 @@ const kept = { chosen: null }; // choices stay while other screens are looked at
 /** The screen. @param {HTMLElement} box @param {string} wish "choose" for new choices @param {Frame} frame */
 export function render(box, wish, frame) {
   const screen = new Train(box, frame);
-  screen.begin(wish === 'choose');
+  queueMicrotask(() => screen.begin(wish === 'choose')); // the frame shows its own command first
   return { keys: (/** @type {string} */ key, /** @type {KeyboardEvent} */ event) => screen.press(key, event), update: (/** @type {string} */ name) => screen.hear(name), leave: () => screen.leave() };
 }
 
