@@ -70,14 +70,16 @@ function setBanner(kind, banner) {
   at('banners').append(banner);
 }
 
+/** Troubles that stop nobody from working. @type {Object<string, 'warn'|'note'>} */
+const RANKS = { readonly: 'warn', many: 'warn', layout: 'warn', unreadable: 'warn', links: 'note', recovered: 'note', unfinished: 'note' };
 const dismissed = new Set();
 function troubles() {
   const open = state().trouble.filter(({ detail }) => !dismissed.has(detail));
   const kept = new Set(open.map(({ kind }) => `folder ${kind}`));
   for (const kind of banners.keys()) if (kind.startsWith('folder ') && !kept.has(kind)) setBanner(kind, null);
   for (const { kind, detail } of open) {
-    const isNews = kind === 'recovered';
-    setBanner(`folder ${kind}`, trouble(isNews ? 'note' : 'error', COMMON.troubles[kind] ?? COMMON.troubleElse, detail, isNews ? button(COMMON.dismiss, { quiet: true, onclick: () => { dismissed.add(detail); troubles(); } }) : null));
+    const rank = RANKS[kind] ?? 'error';
+    setBanner(`folder ${kind}`, trouble(rank, COMMON.troubles[kind] ?? COMMON.troubleElse, detail, rank !== 'error' ? button(COMMON.dismiss, { quiet: true, onclick: () => { dismissed.add(detail); troubles(); } }) : null));
   }
 }
 

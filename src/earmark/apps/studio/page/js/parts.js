@@ -35,7 +35,7 @@ export function inkOf(name) {
 /** The folded corner: a class's colour and the key that gives its label. @param {string} name */
 export function ear(name) {
   const place = placeOf(name);
-  return h('span', { class: `ear ${inkOf(name)}`, 'aria-hidden': 'true' }, place < 0 ? '?' : place < 9 ? String(place + 1) : '');
+  return h('span', { class: `ear ${inkOf(name)}`, 'aria-hidden': 'true', 'data-key': place < 0 ? '?' : place < 9 ? String(place + 1) : '' });
 }
 
 /** A label in words, with its corner. @param {string} name */

@@ -42,7 +42,7 @@ export const COMMON = {
   broken: { title: 'This screen does not work', text: 'Your folder is not touched. Reload the page; if it stays so, tell us what you did.' },
   reload: 'Reload',
   /** @type {Object<string, string>} what a trouble of the folder is called */
-  troubles: { gone: 'The folder is gone', folder: 'The folder is gone', unreadable: 'The labels cannot be read', manifest: 'The labels cannot be read', full: 'The disk is full', disk: 'The disk is full', recovered: 'Recordings were recovered', readonly: 'The folder cannot be written' },
+  troubles: { gone: 'The folder is gone', manifest: 'The labels cannot be read', full: 'The disk is full', readonly: 'The folder cannot be written', many: 'Too many recordings', layout: 'Some labels do not fit', unreadable: 'Some folders cannot be read', links: 'Some links are not followed', recovered: 'Recordings were recovered', unfinished: 'A file came only in part' },
   troubleElse: 'Something is wrong with the folder',
   /** @type {[string, string][]} keys, then what they do */
   help: [
@@ -197,8 +197,8 @@ export const DATA = {
   recordingName: 'recording',
   length: 'length',
   labels: 'regions',
-  readOnly: 'This folder cannot be written. You can look and listen; labels and recordings cannot be saved.',
 };
+
 // ------------------------------------------------------------------ what the screens of learning share
 export const LEARNING = {
   stop: 'Stop',
@@ -600,8 +600,8 @@ export const REVIEW = {
   queue: 'Suspects',
   /** @param {number} n */
   further: (n) => `${number(n)} more below`,
-  /** @param {string} name @param {string} label @param {string|null} suggested @param {string} decision */
-  inQueue: (name, label, suggested, decision) => `${name}: labelled ${label || 'nothing'}${suggested ? `, sounds like ${suggested}` : ''}${decision ? ', decided' : ''}`,
+  /** @param {string} label @param {string|null} suggested @param {string} decision */
+  inQueue: (label, suggested, decision) => `labelled ${label || 'nothing'}${suggested ? `, sounds like ${suggested}` : ''}${decision ? ', decided' : ''}, doubt`,
   /** @param {number} n @param {number} all @param {string} label @param {string|null} suggested */
   now: (n, all, label, suggested) => `Suspect ${number(n)} of ${number(all)}: labelled ${label || 'nothing'}${suggested ? `, but sounds like ${suggested}` : ''}.`,
   /** @param {number} n @param {number} all */

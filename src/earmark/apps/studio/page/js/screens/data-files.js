@@ -110,6 +110,13 @@ export class Adder {
 
   #end() {
     const { failed, labelled, others, done } = this, wasStopped = this.control?.signal.aborted, added = done - failed.length;
+    Object.assign(this, { queue: [], failed: [], labelled: [], done: 0, all: 0, others: 0, control: null });
+    refresh().catch(() => null);
+    if (!failed.length && !labelled.length && !others && !wasStopped) {
+      say(DATA.added(added, 0), '.');
+      this.box.replaceChildren();
+      return;
+    }
     const text = [wasStopped ? DATA.stopped : failed.length ? DATA.addedRest : '', others ? DATA.notAudio(others) : '', labelled.length ? DATA.byFolder : ''].filter(Boolean).join(' ');
     const names = failed.length ? h('ul.errors', failed.slice(0, NAMED).map(({ name, why }) => h('li', h('b', name), ' ', why)), failed.length > NAMED ? h('li', DATA.andMore(failed.length - NAMED)) : null) : null;
     const close = () => this.box.replaceChildren();
@@ -117,8 +124,6 @@ export class Adder {
       labelled.length ? button(DATA.noFolderLabels, { onclick: async () => { if (await change('/api/label', { ids: labelled, label: null })) close(); } }) : null, button(DATA.closeNote, { quiet: true, onclick: close }));
     if (names) report.querySelector('.row')?.before(names);
     this.box.replaceChildren(report);
-    Object.assign(this, { queue: [], failed: [], labelled: [], done: 0, all: 0, others: 0, control: null });
-    refresh().catch(() => null);
   }
 }
 

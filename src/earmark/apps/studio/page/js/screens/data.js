@@ -2,7 +2,7 @@
 
 import { refresh, state } from '../api.js';
 import { h, put, say } from '../dom.js';
-import { button, head, trouble } from '../parts.js';
+import { button, head } from '../parts.js';
 import { stop } from '../player.js';
 import { COMMON, DATA } from '../texts.js';
 import { turnBack } from '../turning.js';
@@ -106,7 +106,7 @@ function clipsView(box, frame, top, notes) {
     const now = state();
     top.set(heading(false));
     box.classList.toggle('first', !now.counts.recordings && !now.counts.clips);
-    notes.set(now.can_write ? foundManifests() : trouble('warn', DATA.readOnly, null));
+    notes.set(foundManifests());
     recorder.sync();
     out.sync();
     if (seen.version === now.version) return;

@@ -178,7 +178,7 @@ class Doctor {
     const apply = button(DOCTOR.apply(count), { primary: true, onclick: () => this.run('fix', { kinds: chosen.map(({ kind }) => kind) }) });
     if (!count || this.job) apply.setAttribute('disabled', '');
     this.side.replaceChildren(h('h2', DOCTOR.willChange), h('p.how', DOCTOR.kept),
-      count ? h('ol.changes', chosen.map((finding) => h('li', icon('check'), h('span', changeOf(finding))))) : h('p.how', DOCTOR.noChange), apply);
+      count ? h('ol.changes', { tabindex: 0 }, chosen.map((finding) => h('li', icon('check'), h('span', changeOf(finding))))) : h('p.how', DOCTOR.noChange), apply);
   }
 
   showNothing() {

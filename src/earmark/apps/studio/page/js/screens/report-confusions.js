@@ -37,7 +37,7 @@ export function confusions(labels, classes, answers) {
 /** The clips of a class that no mistake names. @param {string} name @param {Answer[]} mistakes @returns {Promise<Answer[]>} */
 async function rightOnes(name, mistakes) {
   const wrong = new Set(mistakes.map(({ id }) => id)), { clips } = await get(`/api/clips${query({ label: name, count: MOST_RIGHT })}`).catch(() => ({ clips: [] }));
-  return clips.filter((/** @type {Answer} */ { id }) => !wrong.has(id)).map((/** @type {Answer} */ clip) => ({ ...clip, label: name, answer: name, score: null }));
+  return clips.filter((/** @type {Answer} */ { id }) => !wrong.has(id)).map((/** @type {Answer} */ clip) => Object.assign(clip, { label: name, answer: name, score: null }));
 }
 
 /** Clips by label, then by answer; right ones that are not listed are counted from the recall. @param {string[]} labels @param {ClassFigures[]} classes @param {Answer[]} answers */

@@ -18,6 +18,6 @@ export function queue(suspects, at, go) {
 
 /** @param {Suspect} suspect @param {boolean} isNow @param {() => void} go */
 function row({ clip, suggested, evidence, decision }, isNow, go) {
-  return h('li', h('button', { type: 'button', 'aria-current': isNow && 'true', class: decision ? 'decided' : '', onclick: go, 'aria-label': REVIEW.inQueue(nameOf(clip), clip.label ?? '', suggested, decision) },
-    h('span.queue-path', nameOf(clip)), h('span.queue-what', clip.label && ear(clip.label), suggested && [icon('next'), ear(suggested)]), decision ? icon('check') : h('span.num', evidence == null ? '' : number(evidence, 2)), evidence != null && h('span.evidence', { style: { '--v': evidence } })));
+  return h('li', h('button', { type: 'button', 'aria-current': isNow && 'true', class: decision ? 'decided' : '', onclick: go },
+    h('span.queue-path', nameOf(clip)), h('span.hidden', REVIEW.inQueue(clip.label ?? '', suggested, decision)), h('span.queue-what', clip.label && ear(clip.label), suggested && [icon('next'), ear(suggested)]), decision ? icon('check') : h('span.num', evidence == null ? '' : number(evidence, 2)), evidence != null && h('span.evidence', { style: { '--v': evidence } })));
 }

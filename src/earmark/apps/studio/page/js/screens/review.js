@@ -18,7 +18,7 @@ import { queue } from './review-queue.js';
 
 export const title = REVIEW.title;
 
-const WORDS = ['keep', 'relabel', 'drop']; // decisions that are no names of classes
+const WORDS = new Set(['keep', 'relabel', 'drop']); // decisions that are no names of classes
 
 const APPLIED = 'reviews-applied'; // in the storage of the session: reviews whose decisions were applied, and the sentence of the change
 
@@ -201,7 +201,7 @@ class Review {
   /** Give the label of a class. @param {string} name */
   pick(name) {
     const now = this.found?.suspects[this.at];
-    if (now && WORDS.includes(name) && name !== now.clip.label && name !== now.suggested) say(REVIEW.reserved(name));
+    if (now && WORDS.has(name) && name !== now.clip.label && name !== now.suggested) say(REVIEW.reserved(name));
     else this.decide(name);
   }
 
@@ -227,7 +227,7 @@ class Review {
 
   /** @param {string} what */
   pickOr(what) {
-    if (WORDS.includes(what)) this.decide(what); else this.pick(what);
+    if (WORDS.has(what)) this.decide(what); else this.pick(what);
   }
 
   /** All are decided, and nothing is changed yet. @param {number} decided */
