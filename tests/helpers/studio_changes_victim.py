@@ -16,8 +16,8 @@ def changes(folder: Folder, dice: random.Random) -> None:
     clips = folder.clips(count=1_000)["clips"]
     tray = folder.clips(unlabelled=True)["clips"]
     left = folder.clips(left_out=True)["clips"]
-    clip = dice.choice(clips or tray)
-    kind = dice.randrange(9)
+    kind = dice.randrange(9) if clips or tray else 8
+    clip = dice.choice(clips or tray or [{}])
     if kind == 0:
         folder.label([clip["id"]], dice.choice(LABELS))
     elif kind == 1:

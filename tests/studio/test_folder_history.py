@@ -39,7 +39,7 @@ def undone(folder: Folder) -> int:
 
 @hypothesis.given(seed=st.integers(0, 10**9), steps=st.integers(1, 25))
 @hypothesis.settings(
-    max_examples=15, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=6, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
 def test_after_any_changes_commands_read_what_is_shown_and_undo_leads_back(
     tmp_path_factory, seed, steps
@@ -69,7 +69,7 @@ def test_after_any_changes_commands_read_what_is_shown_and_undo_leads_back(
     assert picture(folder) == last
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_killed_at_any_moment_nothing_is_lost(place, seed):
     lines = random.Random(seed).randrange(5, 60)
     command = [sys.executable, "-m", "studio_changes_victim", str(place), str(seed)]
@@ -149,6 +149,8 @@ def test_a_crash_at_any_step_leaves_the_folder_as_before_or_as_after(place, tmp_
     assert len(copies) >= 3
     seen = []
     for copy in copies:
+        lines = [*(copy / "earmark.csv").open(), *(copy / "left-out.csv").open()]
+        assert kind == "delete" or {line.partition(",")[0] for line in lines} >= set(NAMES)
         again = Folder(copy)
         seen.append(picture(again))
         assert seen[-1] in (before, after) or kind == "record"  # then it is kept, and told

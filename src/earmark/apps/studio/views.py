@@ -21,6 +21,7 @@ LONG_S, LONG_BYTES = 60.0, 1 << 20  # of a recording for the editor; bytes if no
 LIGHT_BYTES = 32 << 20  # the length of a larger recording is found out only if it is asked for
 _QUICK = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".opus", ".mp3")  # to open
 _STATED = (".wav", ".flac", ".aif", ".aiff")  # with a length in the header
+_LEAST_BYTES, _LEAST_WAV = 60_000, 480_000  # of a minute: 8 kbit/s, and 8 bits at 8 kHz
 _OURS = ("path", "label", "start", "end", "fold", "split", REASON)
 Found = tuple[Sheet, Row]
 
@@ -147,6 +148,12 @@ def is_long(ledger: Ledger, place: str) -> bool:
     """Return whether a recording is for the editor: it is long, or has stretches already."""
     if any(not row.is_whole for row in ledger.sheets[CLIPS].places.get(place, ())):
         return True
+    try:
+        n_bytes = os.stat(ledger.path / place).st_size
+    except OSError:
+        return False
+    if n_bytes < (_LEAST_WAV if place.lower().endswith(".wav") else _LEAST_BYTES):
+        return False
     about = about_recording(ledger, place)
     if about["seconds"] is None:
         return about["error"] is None and (about["bytes"] or 0) > LONG_BYTES
