@@ -46,7 +46,7 @@ test-slow: $(VENV)/.installed  ## the tests on real recordings and large network
 NPM := tools/javascript
 $(VENV)/.javascript: $(VENV)/.installed $(NPM)/package-lock.json
 	@$(PIP) --editable '.[javascript]'
-	@PATH="$(abspath $(BIN)):$$PATH" npm ci --silent --prefix $(NPM)
+	@PATH="$(abspath $(BIN)):$$PATH" npm ci --loglevel error --no-audit --no-fund --prefix $(NPM)
 	@touch $@
 
 check: $(VENV)/.javascript  ## what CI checks besides the tests

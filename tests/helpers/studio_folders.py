@@ -11,6 +11,7 @@ from earmark.apps.studio.folder import Folder
 from earmark.data.dataset import Dataset
 
 RATE = 8_000
+NAMES = ("bell/1.wav", "bell/2.wav", "dog/1.wav", "dog/2.wav")  # of two_classes
 
 
 def sound(path: Path, seconds: float = 0.1) -> Path:
@@ -24,6 +25,11 @@ def sounds(folder: Path, *names: str) -> Path:
     for name in names:
         sound(folder / name)
     return folder
+
+
+def two_classes(folder: Path) -> Path:
+    """Write two recordings of each of two classes; return the folder."""
+    return sounds(folder, *NAMES)
 
 
 def ids(folder: Folder, **chosen) -> list[str]:

@@ -10,15 +10,13 @@ from earmark.apps.studio.folder import Folder
 from earmark.apps.studio.mistakes import ConflictError, UnknownIdError
 from earmark.data.dataset import Dataset
 from earmark.errors import DataError, EarmarkError
-from studio_folders import id_of, ids, labels, record, shown, sound, sounds
-
-NAMES = ("bell/1.wav", "bell/2.wav", "dog/1.wav", "dog/2.wav")
+from studio_folders import NAMES, id_of, ids, labels, record, shown, sound, sounds, two_classes
 
 
 @pytest.fixture
 def place(tmp_path):
     """Two classes of two recordings each."""
-    return sounds(tmp_path / "sounds", *NAMES)
+    return two_classes(tmp_path / "sounds")
 
 
 @pytest.fixture

@@ -10,14 +10,12 @@ from earmark.apps.studio.folder import Folder
 from earmark.apps.studio.mistakes import UnknownIdError
 from earmark.errors import DataError
 from shared_data import shared_data
-from studio_folders import id_of, labels, picture, record, shown, sounds
-
-NAMES = ("bell/1.wav", "bell/2.wav", "dog/1.wav", "dog/2.wav")
+from studio_folders import id_of, labels, picture, record, shown, two_classes
 
 
 @pytest.fixture
 def place(tmp_path):
-    return sounds(tmp_path / "sounds", *NAMES)
+    return two_classes(tmp_path / "sounds")
 
 
 @pytest.fixture

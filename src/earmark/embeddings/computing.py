@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import ClassVar
 
@@ -126,14 +126,17 @@ def _run(
         if not batch:
             batch = max(1, (rows.stop - rows.start) // 2)
             torch.cuda.empty_cache()
-    columns = {name: join([part[name] for part in parts]) for name in parts[0]}
-    return {name: LayerStats(*(column.cpu() for column in s)) for name, s in columns.items()}
+    return _on_cpu({name: join([part[name] for part in parts]) for name in parts[0]})
 
 
 @torch.inference_mode()
 def _run_blocks(backbone: Backbone, samples: np.ndarray, block: int) -> dict[str, LayerStats]:
-    stats = backbone.block_stats(torch.from_numpy(samples), block)
-    return {name: LayerStats(*(column.cpu() for column in s)) for name, s in stats.items()}
+    return _on_cpu(backbone.block_stats(torch.from_numpy(samples), block))
+
+
+def _on_cpu(stats: Mapping[str, LayerStats]) -> dict[str, LayerStats]:
+    """Return the statistics of each layer in the CPU's memory."""
+    return {name: LayerStats(*(values.cpu() for values in s)) for name, s in stats.items()}
 
 
 def _stats(backbone: Backbone, windows: np.ndarray, valid: np.ndarray) -> dict[str, LayerStats]:

@@ -132,7 +132,7 @@ def _run(path: Path, settings: StudioSettings, browser: bool) -> None:
 
 def _open(path: Path, address: str) -> None:
     """Open the page in the browser by a file: others could read an address in the process list."""
-    from earmark.apps.studio.running import PRIVATE
+    from earmark.apps.studio.places import PRIVATE
 
     page = path / PRIVATE / OPENER
     quoted = html.escape(address, quote=True)

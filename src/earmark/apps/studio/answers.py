@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import urllib.parse
@@ -18,13 +17,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from earmark.apps.service.problems import MEDIA_TYPE, ProblemError, problem_body
+from earmark.apps.studio.mistakes import FULL, GONE
 from earmark.apps.studio.shelves import files_below, open_found
 from earmark.errors import EarmarkError
 from earmark.system.jsons import json_text
 
 BLOCK_BYTES = 2**18
-FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
-GONE = "It is not there any more. Reload the page to see what is there."
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})", re.ASCII)
 _PLAIN = re.compile(r"[^A-Za-z0-9._ -]")
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest: the archive depends on its files alone

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earmark.apps.studio.commands import MODEL_SUFFIX, MODELS
-from earmark.apps.studio.data_digest import MANIFEST
 from earmark.apps.studio.networks import automatic, networks
+from earmark.apps.studio.places import MANIFEST, MODEL_SUFFIX, MODELS
 from earmark.audio.reading import header_of
 from earmark.audio.source import FileSource
 from earmark.classifier.prediction import UNKNOWN

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from earmark.apps.studio.places import DECISIONS, EXPORTS, MODEL_SUFFIX, MODELS, REPORTS
 from earmark.errors import EarmarkError, did_you_mean, listed
 
-MODELS, REPORTS, DECISIONS, EXPORTS = "models", "reports", "decisions", "exports"
-MODEL_SUFFIX = ".earmark"
 UNKNOWN = 0.05  # the share of unknown sounds that may still get a class
 MOST_LETTERS = 80  # of a name; file systems allow 255 bytes with the suffix
 MOST_TEXT = 300  # characters of a choice, such as the names of layers

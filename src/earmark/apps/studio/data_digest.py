@@ -8,12 +8,12 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from earmark.apps.studio.places import MANIFEST, PRIVATE
 from earmark.data.dataset import Dataset
 from earmark.data.tables import read_table
 from earmark.errors import EarmarkError
 from earmark.system.files import write_whole
 
-MANIFEST = "earmark.csv"
 _COLUMNS = ("path", "start", "end", "label")
 _MOST_BYTES = 10_000  # of a record
 
@@ -61,7 +61,7 @@ class TrainedRecords:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.place = folder / ".studio" / "trained"
+        self.place = folder / PRIVATE / "trained"
 
     def write(self, model: Path, digest: str | None) -> None:
         """Note the labels that ``model`` was trained on; EarmarkError if that fails."""

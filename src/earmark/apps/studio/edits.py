@@ -9,7 +9,7 @@ from dataclasses import replace
 from earmark.apps.studio.changes import CLIPS, LEFT_OUT, TRAY, Move
 from earmark.apps.studio.filling import new_row
 from earmark.apps.studio.ledger import Ledger
-from earmark.apps.studio.mistakes import ConflictError, UnknownIdError
+from earmark.apps.studio.mistakes import GONE, ConflictError, UnknownIdError
 from earmark.apps.studio.names import checked_label
 from earmark.apps.studio.sheets import TAKE, Row, Sheet, transferred
 from earmark.apps.studio.views import about_recording, classes, find, place_of, shown
@@ -18,7 +18,6 @@ from earmark.system.text import one_line
 
 Edited = tuple[str, dict[str, Sheet]]
 MOST_REASON = 500  # letters
-GONE = "it is not there any more. Reload the page to see what is there."
 
 
 class Draft:

@@ -78,7 +78,7 @@ class Entry:
 def leave(place: Path) -> str:
     """Leave a token for a studio that runs, and return it; OSError if that fails.
 
-    Only the user whose studio it is can do that: :meth:`Entry.admit` looks at the file's owner.
+    It works only for the user who runs the studio: :meth:`Entry.admit` checks the file's owner.
     """
     token = secrets.token_urlsafe(TOKEN_BYTES)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

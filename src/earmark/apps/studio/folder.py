@@ -15,9 +15,9 @@ from earmark.apps.studio import edits, imports, views
 from earmark.apps.studio.changes import CLIPS, LEFT_OUT, TRAY, Move
 from earmark.apps.studio.filling import new_row
 from earmark.apps.studio.ledger import Ledger
-from earmark.apps.studio.mistakes import UnknownIdError
+from earmark.apps.studio.mistakes import GONE, UnknownIdError
 from earmark.apps.studio.names import free_place, safe_folders, safe_name, same_folder
-from earmark.apps.studio.opening import RECORDINGS
+from earmark.apps.studio.places import RECORDINGS
 from earmark.apps.studio.scanning import is_sound
 from earmark.apps.studio.sheets import Sheet, clip_id
 from earmark.apps.studio.uploads import LEAST_S, PIECE_S, UPLOAD_BYTES, Upload, Uploads
@@ -373,7 +373,7 @@ class Folder:
     def _place(self, id: str) -> str:
         place = views.place_of(self.ledger, id)
         if place is None:
-            raise UnknownIdError(edits.GONE)
+            raise UnknownIdError(GONE)
         return place
 
 

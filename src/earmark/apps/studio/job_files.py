@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from earmark.apps.studio.commands import command, command_text
+from earmark.apps.studio.places import PRIVATE
 from earmark.errors import EarmarkError
 from earmark.system.files import open_file, write_whole
 from earmark.system.jsons import json_text, strict_json
@@ -149,7 +150,7 @@ class JobFiles:
 
 def jobs_folder(folder: Path) -> Path:
     """Return where the jobs of ``folder`` are."""
-    return folder / ".studio" / "jobs"
+    return folder / PRIVATE / "jobs"
 
 
 def new_id() -> str:
@@ -170,7 +171,7 @@ def ids_in(folder: Path) -> list[str]:
 
 def check_no_links(folder: Path) -> None:
     """Refuse a folder whose own files for jobs lead out of it by a link."""
-    for place in (folder / ".studio", jobs_folder(folder)):
+    for place in (folder / PRIVATE, jobs_folder(folder)):
         if place.is_symlink():
             raise EarmarkError(f"{place} is a link. Delete it; the studio makes a folder there.")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from earmark.apps.studio.commands import MODEL_SUFFIX, MODELS
 from earmark.apps.studio.data_digest import TrainedRecords
 from earmark.apps.studio.job_files import Job, JobFiles
 from earmark.apps.studio.networks import networks
+from earmark.apps.studio.places import MODEL_SUFFIX, MODELS, PRIVATE
 from earmark.errors import EarmarkError
 from earmark.system.files import write_whole
 from earmark.system.jsons import json_text
@@ -15,7 +15,7 @@ from earmark.system.jsons import json_text
 
 def review_record(folder: Path, name: str) -> Path:
     """Return where the suspects of a review are kept; its decisions are in ``decisions``."""
-    return folder / ".studio" / "reviews" / f"{name}.json"
+    return folder / PRIVATE / "reviews" / f"{name}.json"
 
 
 def keep(folder: Path, job: Job, files: JobFiles) -> None:

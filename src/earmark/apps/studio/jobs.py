@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from earmark.apps.studio import processes, progress
-from earmark.apps.studio.commands import KINDS, MODEL_SUFFIX, MODELS, Choices, free_name
+from earmark.apps.studio.commands import KINDS, Choices, free_name
 from earmark.apps.studio.data_digest import data_digest
 from earmark.apps.studio.job_files import (
     DONE,
@@ -36,6 +36,7 @@ from earmark.apps.studio.job_files import (
     now_text,
 )
 from earmark.apps.studio.job_results import keep
+from earmark.apps.studio.places import MODEL_SUFFIX, MODELS
 from earmark.errors import EarmarkError
 
 JOB_KINDS = ("doctor", "fix", "train", "review", "export", "push", "fetch")
@@ -184,7 +185,7 @@ class Jobs:
         return run.public()
 
     async def resume(self, id: str) -> dict[str, Any]:
-        """Run a job that was stopped or has failed once more, and return it.
+        """Run a stopped or failed job again, and return it.
 
         It is the same command; what it had stored is not computed again.
         """

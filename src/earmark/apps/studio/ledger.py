@@ -29,15 +29,15 @@ from earmark.apps.studio.changes import (
 from earmark.apps.studio.history import History
 from earmark.apps.studio.mistakes import ConflictError, of_the_disk
 from earmark.apps.studio.opening import opened
-from earmark.apps.studio.scanning import LEFT_OUT_FILE, OWN, Scan, is_inside, scan
+from earmark.apps.studio.places import LEFT_OUT_FILE, MANIFEST, PRIVATE
+from earmark.apps.studio.scanning import Scan, is_inside, scan
 from earmark.apps.studio.sheets import REASON, Sheet, clip_id, empty_sheet, read_sheet
-from earmark.data.dataset import FOLDER_MANIFEST as MANIFEST
 from earmark.errors import DataError, EarmarkError, amount
 from earmark.system.files import whole_file
 
 LOCK_S = 10.0  # the most to wait for another studio on the same folder
-TRASH = f"{OWN}/trash"
-FILES = {CLIPS: MANIFEST, LEFT_OUT: LEFT_OUT_FILE, TRAY: f"{OWN}/tray.csv"}
+TRASH = f"{PRIVATE}/trash"
+FILES = {CLIPS: MANIFEST, LEFT_OUT: LEFT_OUT_FILE, TRAY: f"{PRIVATE}/tray.csv"}
 Trouble = dict[str, str]
 
 
@@ -57,7 +57,7 @@ class Ledger:
         self.found = Scan()
         self.ids: dict[str, str] = {}  # of recordings
         self.news: list[Trouble] = []  # of what was recovered at the start
-        self._history = History(self.path / OWN)
+        self._history = History(self.path / PRIVATE)
         self._stamps: dict[str, Any] = {}
         self._wrong: dict[str, Trouble] = {}
         self._device = self._device_now()
@@ -153,7 +153,7 @@ class Ledger:
         wrong, detail = list[str](), ""
         try:
             if path.is_symlink():
-                raise DataError(f"{path} is a link, so the studio does not use it. Put a file here")
+                raise DataError(f"{path} is a link. Put a file in its place.")
             if os.path.lexists(path):
                 need_labels = name == CLIPS
                 read = read_sheet(path, self.path, need_labels=need_labels, base=self.path)
@@ -309,7 +309,7 @@ class Ledger:
         """Hold the lock of the folder's own place, which is made if there is none."""
         with self._errors("change the folder"):
             self.own()
-            held = FileLock(self.path / OWN / "lock", thread_local=False)
+            held = FileLock(self.path / PRIVATE / "lock", thread_local=False)
             try:
                 held.acquire(timeout=LOCK_S)
             except Timeout:
@@ -325,10 +325,12 @@ class Ledger:
     def own(self, *inner: str) -> Path:
         """Return a folder for the studio's own files, which is made; OSError if it cannot be."""
         path = self.path
-        for name in (OWN, *inner):
+        for name in (PRIVATE, *inner):
             path /= name
             if path.is_symlink():
-                raise EarmarkError(f"{path} is a link, so the studio does not use it. Remove it.")
+                raise EarmarkError(
+                    f"{path} is a link. Remove it: the studio keeps its own files there."
+                )
             with contextlib.suppress(FileExistsError):
                 path.mkdir(mode=0o755)
         return path
@@ -346,7 +348,7 @@ class Ledger:
 
     def _complete(self) -> None:
         """Complete, at the start, what a crash has interrupted."""
-        if not (self.path / OWN).is_dir() or not self.can_write:
+        if not (self.path / PRIVATE).is_dir() or not self.can_write:
             return
         with contextlib.suppress(EarmarkError), self.lock, self._held():
             self._complete_held()

@@ -11,6 +11,8 @@ from earmark.errors import EarmarkError
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
+GONE = "it is not there any more. Reload the page to see what is there."
+
 
 class UnknownIdError(EarmarkError, KeyError):
     """An id that names nothing in the folder, or nothing any more."""

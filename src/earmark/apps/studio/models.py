@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
-from earmark.apps.studio.commands import MODEL_SUFFIX, MODELS, REPORTS
-from earmark.apps.studio.data_digest import MANIFEST, TrainedRecords, data_digest
+from earmark.apps.studio.data_digest import TrainedRecords, data_digest
+from earmark.apps.studio.places import MANIFEST, MODEL_SUFFIX, MODELS, REPORTS
 from earmark.classifier.schema import HEADER, check_depth
 from earmark.errors import EarmarkError, ModelError
 from earmark.system.files import open_file

@@ -40,7 +40,7 @@ def checked_label(name: str, classes: Iterable[str]) -> str:
 
 
 def folded(name: str) -> str:
-    """Return a name without the differences that people do not see: case and Unicode form."""
+    """Return a name in one case and one Unicode form, to compare it with others."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from earmark.apps.studio.scanning import NEVER, Scan
+from earmark.apps.studio.places import RECORDINGS, WRITTEN
+from earmark.apps.studio.scanning import Scan
 from earmark.apps.studio.sheets import Row, Sheet, empty_sheet
 from earmark.data.annotations import read_track, tracks_beside
 from earmark.data.clip import COLUMNS, Clip
@@ -13,7 +14,6 @@ from earmark.data.rows import clips_of
 from earmark.errors import DataError
 from earmark.system.files import relative_path
 
-RECORDINGS = "recordings"  # what was recorded or dropped in the page; not a class
 _MORE = ("group", "fold", "split")
 _NO_OPTIONS = dict.fromkeys(COLUMNS)
 
@@ -51,7 +51,7 @@ def _from_folders(folder: Path, found: Scan, wrong: list[str]) -> list[Clip]:
     """Return the clips of class folders; those without a recording are no class here."""
     tops = {place.partition("/")[0] for place in found.recordings}
     inside = {entry.name for entry in entries(folder)}
-    skip = {RECORDINGS, *NEVER, *(inside - tops)}
+    skip = {RECORDINGS, *WRITTEN, *(inside - tops)}
     if tops <= skip:
         return []
     try:

@@ -18,8 +18,8 @@ import earmark
 
 EARMARK = (sys.executable, "-m", "earmark")
 NICENESS = 10  # the page and other programs go first
-# Of Windows; the constants of `subprocess` exist only there.
-_NEW_GROUP, _BELOW_NORMAL, _NO_WINDOW = 0x200, 0x4000, 0x8000000
+# A group of its own, low priority, no window; the constants of `subprocess` exist on Windows alone.
+_FLAGS = 0x200 | 0x4000 | 0x8000000 if sys.platform == "win32" else 0
 _QUERY, _STILL_ACTIVE = 0x1000, 259
 
 
@@ -42,23 +42,14 @@ def start(
     """
     command = [*EARMARK, *argv]
     with out.open("wb") as output, err.open("wb") as messages:
-        if sys.platform == "win32":
-            flags = _NEW_GROUP | _BELOW_NORMAL | _NO_WINDOW
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=messages,
-                env={**environment(), **more},
-                creationflags=flags,
-            )
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=messages,
             env={**environment(), **more},
-            start_new_session=True,
+            start_new_session=True,  # on Windows, the flags do it
+            creationflags=_FLAGS,
         )
     if sys.platform != "win32":
         with contextlib.suppress(OSError):  # it has ended already

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from earmark.apps.studio.commands import DECISIONS, command, command_text
-from earmark.apps.studio.data_digest import MANIFEST
+from earmark.apps.studio.commands import command, command_text
 from earmark.apps.studio.job_results import review_record
+from earmark.apps.studio.places import DECISIONS
 from earmark.data.clip import Clip
 from earmark.data.dataset import Dataset
 from earmark.data.other_columns import other_columns
@@ -131,8 +131,7 @@ class Reviews:
             path, folder = self._path(name), self.folder.path
             if not any(str(row.get("decision") or "").strip() for _, row in self._table(name).rows):
                 raise EarmarkError("nothing was decided yet. Decide on some labels first.")
-            source = folder / MANIFEST
-            dataset = Dataset.read(source if source.is_file() else folder)
+            dataset = Dataset.read(folder)
             corrected, counts = corrections.apply(dataset, path)
             kept = {clip.key for clip in corrected}
             dropped = [clip for clip in dataset if clip.key not in kept]
@@ -188,8 +187,7 @@ class Reviews:
             raise EarmarkError("there is no suggestion for this clip. Choose a class instead.")
         if word in ("", *corrections.WORDS):
             return
-        source = self.folder.path / MANIFEST
-        dataset = Dataset.read(source if source.is_file() else self.folder.path)
+        dataset = Dataset.read(self.folder.path)
         if word not in dataset.labels:
             raise EarmarkError(
                 f"there is no class {word!r}.{did_you_mean(word, dataset.labels)} Choose one of"

@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from earmark.apps.service.problems import ProblemError
 from earmark.apps.studio import models, shelves
 from earmark.apps.studio.answers import Json, download, download_folder, found
-from earmark.apps.studio.commands import MODEL_SUFFIX
 from earmark.apps.studio.given import TheFolder, TheStudio
+from earmark.apps.studio.places import MODEL_SUFFIX
 
 router = APIRouter(prefix="/api", default_response_class=Json)
 

@@ -54,7 +54,7 @@ async def report(name: str, studio: TheStudio) -> Response:
 
 @router.get("/api/events")
 async def events(request: Request, studio: TheStudio) -> Response:
-    """Return what changes, for as long as the page is open."""
+    """Return a stream of events: it tells the page what changes until the page is closed."""
     stream = studio.notices.listen(request.headers.get("last-event-id"))
     return StreamingResponse(stream, media_type="text/event-stream")
 

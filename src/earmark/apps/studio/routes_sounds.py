@@ -10,9 +10,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from earmark.apps.service.problems import ProblemError
-from earmark.apps.studio.answers import GONE, found, part_at, part_of, range_of
+from earmark.apps.studio.answers import found, part_at, part_of, range_of
 from earmark.apps.studio.bodies import MOST_SECONDS
 from earmark.apps.studio.given import TheFolder, TheStudio
+from earmark.apps.studio.mistakes import GONE
 from earmark.apps.studio.sounds import Picture
 from earmark.errors import AudioError, amount
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from earmark.apps.studio import entry
+from earmark.apps.studio.places import PRIVATE
 from earmark.errors import EarmarkError
 from earmark.system.files import open_file, write_whole
 
-PRIVATE = ".studio"  # in the folder
 LOCK, ADDRESS = "studio.lock", "address.json"
 MOST_BYTES = 10_000  # of the file with the address
 PATIENCE_S = 5.0  # for another studio that starts now to say its address

@@ -1,4 +1,4 @@
-"""Look for the recordings of a folder, and notice cheaply that something there has changed."""
+"""Find the recordings of a folder, and notice when there are others."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from earmark.apps.studio.places import LEFT_OUT_FILE, MANIFEST, WRITTEN
 from earmark.data.annotations import SUFFIX
-from earmark.data.dataset import FOLDER_MANIFEST as MANIFEST
 from earmark.data.folders import is_recording, natural_key
 from earmark.data.tables import MANIFEST_SUFFIXES
 
-LEFT_OUT_FILE, OWN = "left-out.csv", ".studio"
-NEVER = frozenset({"models", "reports", "decisions", "exports"})  # what commands write
 MOST_RECORDINGS = 500_000
 MOST_TABLES, TABLE_DEPTH = 50, 3
 _TICK_NS = 50_000_000  # two changes of a folder within this time may have the same time
@@ -84,7 +82,7 @@ def _look(at: str, place: str, found: Scan, root: str, depth: int) -> None:
         if entry.is_symlink() and (entry.is_dir() or not is_inside(entry.path, root)):
             found.links.append(inner)
         elif entry.is_dir():
-            if place or entry.name not in NEVER:
+            if place or entry.name not in WRITTEN:
                 _look(entry.path, f"{inner}/", found, root, depth + 1)
         elif is_sound(entry.name):
             if len(found.recordings) >= MOST_RECORDINGS:

@@ -17,6 +17,7 @@ from earmark.apps.studio import entry, running
 from earmark.apps.studio.app import make_app
 from earmark.apps.studio.entry import Entry
 from earmark.apps.studio.guard import Guard
+from earmark.apps.studio.places import PRIVATE
 from earmark.apps.studio.settings import StudioSettings
 from earmark.apps.studio.studio import Studio
 
@@ -57,7 +58,7 @@ async def _serve(
 
 def make_entry(studio: Studio, listener: socket.socket) -> Entry:
     """Return the tokens and the cookie of a server."""
-    place = studio.path / running.PRIVATE / entry.FOLDER
+    place = studio.path / PRIVATE / entry.FOLDER
     is_secure = studio.settings.certificate is not None
     return Entry(listener.getsockname()[1], place, studio.settings.token, is_secure)
 

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from earmark.apps.studio.commands import EXPORTS, MODEL_SUFFIX, MODELS, REPORTS
+from earmark.apps.studio.places import EXPORTS, MODEL_SUFFIX, MODELS, REPORTS
 from earmark.errors import EarmarkError
 from earmark.system.files import open_file
 

@@ -21,7 +21,7 @@ from earmark.audio.decoder import Samples
 FLOOR_DB, CEILING_DB = -95.0, -15.0  # levels 0 and 255; a sine at full scale has 0 dB
 TOP_HZ = 160_000.0  # of pictures; porpoises and most bats stay below
 WINDOW_S = 0.025  # of sound for one spectrum
-ULTRASOUND_HZ, SHORT_S = 100_000, 0.005  # beyond this rate the window is short, as bats' calls are
+ULTRASOUND_HZ, SHORT_S = 100_000, 0.005  # the shorter window for higher rates: bats call briefly
 MEL_HZ = 700.0  # the mel scale is even below this, and in octaves above
 CHUNK = 128  # spectra at a time; more leave the processor's cache
 

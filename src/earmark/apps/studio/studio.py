@@ -25,7 +25,7 @@ from earmark.apps.studio.trying import Tries
 from earmark.errors import EarmarkError
 from earmark.version import __version__
 
-LOOK_S = 2.0  # between looks at the disk while a page is open
+LOOK_S = 2.0  # seconds between two looks at the disk; only while a page is open
 
 
 class Studio:

@@ -24,7 +24,7 @@ from earmark.apps.studio.mistakes import (
     UnknownIdError,
     of_the_disk,
 )
-from earmark.apps.studio.scanning import OWN
+from earmark.apps.studio.places import PRIVATE
 from earmark.errors import EarmarkError
 from earmark.system.files import not_a_file, write_whole
 
@@ -179,7 +179,7 @@ class Uploads:
 
     def left(self) -> list[Upload]:
         """Return the uploads that an ended studio has left; each is held from now on."""
-        place = self._ledger.path / OWN / PLACE
+        place = self._ledger.path / PRIVATE / PLACE
         found = []
         if not place.is_dir() or place.is_symlink():
             return []

@@ -10,7 +10,7 @@ from typing import Any
 
 from earmark.apps.studio.changes import CLIPS, LEFT_OUT, TRAY
 from earmark.apps.studio.ledger import Ledger
-from earmark.apps.studio.opening import RECORDINGS
+from earmark.apps.studio.places import RECORDINGS
 from earmark.apps.studio.sheets import REASON, TAKE, Row, Sheet, clip_id
 from earmark.audio.reading import header_of
 from earmark.audio.source import FileSource

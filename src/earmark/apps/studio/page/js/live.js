@@ -1,66 +1,10 @@
-/** The microphone: from permission to a worker that sends, measures and draws. No elements are made here. */
+/** Live sound: from the microphone to a worker that sends, measures and draws. No elements are made here. */
 
 import { token } from './draw.js';
+import { contextOf, openStream } from './microphone.js';
 
-/** @typedef {'unavailable'|'refused'|'missing'|'busy'|'unplugged'|'failed'} Why why there is no sound */
 /** @typedef {(kind: string, value: any) => void} Tell */
 /** @typedef {import('./live-scope.js').Lane} Lane */
-
-/** There is no sound, and why. */
-export class NoSound extends Error {
-  /** @param {Why} why @param {string} [detail] */
-  constructor(why, detail = '') {
-    super(detail || why);
-    this.why = why;
-  }
-}
-
-/** @type {Object<string, Why>} */
-const REASONS = { NotAllowedError: 'refused', SecurityError: 'refused', NotFoundError: 'missing', OverconstrainedError: 'missing', NotReadableError: 'busy', AbortError: 'busy' };
-
-/** Whether the microphone may be used without a question. */
-export async function isAllowed() {
-  try {
-    const name = /** @type {PermissionName} */ ('microphone');
-    return (await navigator.permissions.query({ name })).state === 'granted';
-  } catch {
-    return false;
-  }
-}
-
-/** The microphones; their names are empty until one is allowed. @returns {Promise<MediaDeviceInfo[]>} */
-export async function microphones() {
-  const all = await (navigator.mediaDevices?.enumerateDevices() ?? Promise.resolve([]));
-  return all.filter(({ kind, deviceId }) => kind === 'audioinput' && deviceId !== 'default' && deviceId !== 'communications');
-}
-
-/** @param {string} device its id, or an empty text for the usual one */
-async function openStream(device) {
-  if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode) throw new NoSound('unavailable');
-  try {
-    return await navigator.mediaDevices.getUserMedia({
-      // as it is: what is made for calls would change the sound that the classifier knows
-      audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false, ...(device ? { deviceId: { exact: device } } : {}) },
-    });
-  } catch (error) {
-    const { name, message } = /** @type {Error} */ (error);
-    throw new NoSound(REASONS[name] ?? 'failed', message);
-  }
-}
-
-/** A context at the device's own rate, or at the system's where a browser cannot do that. @param {MediaStream} stream */
-function contextOf(stream) {
-  const sampleRate = stream.getAudioTracks()[0].getSettings().sampleRate;
-  for (const options of sampleRate ? [{ sampleRate }, {}] : [{}]) {
-    const context = new AudioContext({ latencyHint: 'interactive', ...options });
-    try {
-      return { context, source: context.createMediaStreamSource(stream) };
-    } catch {
-      context.close();
-    }
-  }
-  throw new NoSound('failed', 'This browser gives no sound of the microphone to pages.');
-}
 
 /** The colours and the language that the worker draws with. @param {boolean} isNarrow @returns {import('./live-scope.js').Look} */
 export const lookNow = (isNarrow) => ({
@@ -70,7 +14,7 @@ export const lookNow = (isNarrow) => ({
 
 /** Sound from the microphone to the server and back, until `close`. */
 export class Live {
-  /** @param {Tell} tell what the worker tells, and `unplugged` */
+  /** @param {Tell} tell what the worker tells, and `lost` */
   constructor(tell) {
     this.tell = tell;
     this.worker = new Worker(new URL('./live-worker.js', import.meta.url), { type: 'module' });
@@ -88,7 +32,7 @@ export class Live {
   }
 
   /**
-   * Open the microphone and begin; NoSound if there is none.
+   * Open the microphone and begin; MicrophoneError if there is none.
    * @param {{device: string, model: string, picture: HTMLCanvasElement, tracks: HTMLCanvasElement}} choices
    */
   async open({ device, model, picture, tracks }) {
@@ -109,7 +53,7 @@ export class Live {
     node.port.postMessage({ port: port1 }, [port1]);
     source.connect(node);
     this.node = node;
-    track.addEventListener('ended', () => { if (!this.isOver) this.tell('unplugged', null); });
+    track.addEventListener('ended', () => { if (!this.isOver) this.tell('lost', null); });
     await context.resume();
     return { rate: context.sampleRate, name: track.label, device: track.getSettings().deviceId ?? '' };
   }

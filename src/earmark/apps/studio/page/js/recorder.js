@@ -1,23 +1,12 @@
 /** The microphone as 16-bit samples at the device's own rate, and takes: pieces that are uploaded while they are recorded. */
 
 import { ApiError, appendUpload, beginUpload, dropUpload, finishUpload } from './api.js';
+import { contextOf, MicrophoneError, openStream } from './microphone.js';
 
 /** @typedef {import('./types.js').Clip} Clip */
-/** @typedef {'insecure'|'refused'|'missing'|'busy'|'lost'} Failure */
 /** @typedef {{samples: Int16Array, peak: number}} Chunk */
 /** @typedef {{rate: number, name: string, close(): void}} Microphone */
 
-/** Why there is no sound from the microphone. */
-export class MicrophoneError extends Error {
-  /** @param {Failure} kind */
-  constructor(kind) {
-    super(kind);
-    this.kind = kind;
-  }
-}
-
-/** @type {Object<string, Failure>} */
-const FAILURES = { NotAllowedError: 'refused', SecurityError: 'refused', NotFoundError: 'missing', OverconstrainedError: 'missing', NotReadableError: 'busy', AbortError: 'busy' };
 const PATIENCE_MS = 2500; // without a chunk: the device is gone
 
 /**
@@ -26,10 +15,7 @@ const PATIENCE_MS = 2500; // without a chunk: the device is gone
  * @returns {Promise<Microphone>} MicrophoneError if there is none
  */
 export async function openMicrophone({ device, onchunk, onlost }) {
-  if (!navigator.mediaDevices?.getUserMedia || !window.AudioWorkletNode) throw new MicrophoneError('insecure');
-  const stream = await navigator.mediaDevices.getUserMedia({ audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false, channelCount: 1, ...(device ? { deviceId: { exact: device } } : {}) } })
-    .catch((error) => { throw new MicrophoneError(FAILURES[error.name] ?? 'busy'); });
-  const [track] = stream.getAudioTracks(), rate = track.getSettings().sampleRate, context = new AudioContext(rate ? { sampleRate: rate } : {});
+  const stream = await openStream(device ?? ''), [track] = stream.getAudioTracks(), { context, source } = contextOf(stream);
   let heard = performance.now(), isOpen = true;
   const close = () => {
     if (!isOpen) return;
@@ -53,7 +39,7 @@ export async function openMicrophone({ device, onchunk, onlost }) {
       if (isOpen) onchunk(data);
     });
     node.port.start();
-    context.createMediaStreamSource(stream).connect(node);
+    source.connect(node);
     await context.resume();
     heard = performance.now();
   } catch {
@@ -61,12 +47,6 @@ export async function openMicrophone({ device, onchunk, onlost }) {
     throw new MicrophoneError('busy');
   }
   return { rate: context.sampleRate, name: track.label, close };
-}
-
-/** Inputs by name; names are known once the microphone was allowed. */
-export async function inputs() {
-  const found = await navigator.mediaDevices?.enumerateDevices?.().catch(() => []) ?? [];
-  return found.filter(({ kind, deviceId }) => kind === 'audioinput' && deviceId);
 }
 
 /** @param {number} ms */

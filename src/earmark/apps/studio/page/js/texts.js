@@ -10,6 +10,15 @@ export const COMMON = {
   screens: { data: 'Data', doctor: 'Doctor', train: 'Train', report: 'Report', review: 'Review', try: 'Try', find: 'Find', export: 'Export' },
   groups: { collect: 'Collect', learn: 'Learn', use: 'Use' },
   unknown: 'unknown',
+  /** @type {Object<import('./microphone.js').Failure, {title: string, text: string}>} */
+  microphone: {
+    insecure: { title: 'The browser gives no microphone to this address', text: 'Browsers allow it on this machine and over HTTPS only. Open the page on the machine itself, start the studio with --tls-cert, or use files.' },
+    refused: { title: 'This page may not use the microphone', text: 'The browser or the system refused it. Allow the microphone beside the address of this page, or use files.' },
+    missing: { title: 'No microphone was found', text: 'Plug one in, or use files.' },
+    busy: { title: 'The microphone does not answer', text: 'Another program may be using it. Close that program, choose another microphone, or use files.' },
+    lost: { title: 'The microphone was unplugged', text: 'Plug it in again, or choose another one.' },
+    failed: { title: 'The microphone cannot be used', text: 'Choose another one, or use files. The browser says:' },
+  },
   unreadable: 'cannot be read',
   /** @param {string} name @param {string|null} label */
   play: (name, label) => `Play ${name}${label ? `, ${label}` : ''}`,
@@ -99,14 +108,6 @@ export const DATA = {
   waiting: (n, why) => ({ title: why ? 'This page may not see the folder any more' : 'The studio does not answer', text: `${why} ${count(n, 'piece')} ${n === 1 ? 'waits' : 'wait'} in this page and will be saved as soon as it answers. Do not close the page.`.trim() }),
   /** @param {number} kept */
   keptSoFar: (kept) => (kept ? `${count(kept, 'piece')} ${kept === 1 ? 'is' : 'are'} kept.` : 'Nothing had been recorded yet.'),
-  /** @type {Object<string, {title: string, text: string}>} */
-  failures: {
-    insecure: { title: 'The browser gives no microphone to this address', text: 'Browsers allow it on this machine and over HTTPS only. Open the page on the machine itself, start the studio with --tls-cert, or record with another device and drop the files here.' },
-    refused: { title: 'This page may not use the microphone', text: 'The browser or the system was told to refuse it. Allow the microphone beside the address of this page, or record with another device and drop the files here.' },
-    missing: { title: 'No microphone was found', text: 'Plug one in, or record with another device and drop the files here.' },
-    busy: { title: 'The microphone does not answer', text: 'Another program may be using it. Close that program, choose another microphone, or record with another device and drop the files here.' },
-    lost: { title: 'The microphone was unplugged', text: 'Plug it in again, or choose another one.' },
-  },
   /** @param {number} kept @param {number} lost */
   notSaved: (kept, lost) => `${kept ? `${count(kept, 'piece')} ${kept === 1 ? 'is' : 'are'} in the folder` : 'No piece is in the folder yet'}; ${count(lost, 'piece')} ${lost === 1 ? 'is' : 'are'} still in this page. Do not close it.`,
   full: 'The disk is full',
@@ -678,15 +679,6 @@ export const TRY = {
   },
   gone: { title: 'The server does not answer', text: 'The page tries again by itself. The sound of the last 10 s waits; older sound is marked as a gap. What was heard stays here.', now: 'Try now' },
   refused: 'The server refused the sound',
-  /** @type {Object<string, {title: string, text: string}>} */
-  noSound: {
-    unavailable: { title: 'This browser gives no microphone to this address', text: 'Browsers give it to 127.0.0.1, localhost and addresses with https only. Open the studio by one of them, or try a file.' },
-    refused: { title: 'This page may not listen', text: 'The microphone was refused. Allow it in the address bar (the sign at its left), then ask again; or try a file.' },
-    missing: { title: 'There is no microphone', text: 'Connect one, or switch it on in the settings of the system. Then ask again; or try a file.' },
-    busy: { title: 'The microphone is in use', text: 'Another program holds it. Close that program and ask again; or choose another microphone.' },
-    unplugged: { title: 'The microphone is gone', text: 'It was unplugged or switched off. What was heard stays in the list. Connect it, or choose another one, and ask again.' },
-    failed: { title: 'The microphone cannot be used', text: 'The browser says:' },
-  },
   heard: 'Heard',
   heardFirst: 'Every event is listed here with its time.',
   heardHow: 'Play one to check it. “Keep” puts it into the folder without a label, so that the next training can learn from it.',

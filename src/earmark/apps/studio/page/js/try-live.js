@@ -1,9 +1,10 @@
 /** Try with the microphone: what is heard, while it is heard. */
 
 import { h, icon, say } from './dom.js';
-import { isAllowed, Live, lookNow, microphones, NoSound } from './live.js';
+import { Live, lookNow } from './live.js';
+import { isAllowed, MicrophoneError, microphones } from './microphone.js';
 import { button, trouble } from './parts.js';
-import { TRY } from './texts.js';
+import { COMMON, TRY } from './texts.js';
 import { Board, MOST_LANES, QUIET_DB } from './try-board.js';
 import { Heard } from './try-heard.js';
 
@@ -89,7 +90,7 @@ export class LiveView {
       this.showDevices(opened.name);
     } catch (error) {
       if (live !== this.live) return;
-      this.showNoSound(error instanceof NoSound ? error : new NoSound('failed', /** @type {Error} */ (error).message));
+      this.showNoSound(error instanceof MicrophoneError ? error : new MicrophoneError('failed', /** @type {Error} */ (error).message));
     }
   }
 
@@ -141,12 +142,12 @@ export class LiveView {
     if (phase !== 'on') this.board.showNow(null);
   }
 
-  /** @param {NoSound} error */
-  showNoSound({ why, message }) {
+  /** @param {MicrophoneError} error */
+  showNoSound({ kind, message }) {
     this.stop();
     this.setPhase('no');
-    const { title, text } = TRY.noSound[why];
-    this.board.troubles.replaceChildren(trouble('error', title, why === 'failed' ? `${text} ${message}` : text,
+    const { title, text } = COMMON.microphone[kind];
+    this.board.troubles.replaceChildren(trouble('error', title, kind === 'failed' ? `${text} ${message}` : text,
       button(TRY.again, { sign: 'mic', primary: true, onclick: () => this.begin() }), button(TRY.file, { sign: 'file', onclick: this.onfile })));
   }
 
@@ -160,8 +161,8 @@ export class LiveView {
     else if (kind === 'ready') this.takeReady(value);
     else if (kind === 'gone') this.takeGone(value);
     else if (kind === 'refused') this.refusal = value;
-    else if (kind === 'unplugged') {
-      this.showNoSound(new NoSound('unplugged'));
+    else if (kind === 'lost') {
+      this.showNoSound(new MicrophoneError('lost'));
       this.showDevices();
     }
   }

@@ -3,10 +3,11 @@
 import { state } from '../api.js';
 import { h, icon, number, say } from '../dom.js';
 import { keep, paint, token } from '../draw.js';
+import { microphones } from '../microphone.js';
 import { button, placeOf, trouble } from '../parts.js';
 import { stop as silence } from '../player.js';
-import { inputs, openMicrophone, Take } from '../recorder.js';
-import { DATA } from '../texts.js';
+import { openMicrophone, Take } from '../recorder.js';
+import { COMMON, DATA } from '../texts.js';
 
 /** @typedef {import('../recorder.js').Piece} Piece */
 /** @typedef {import('../recorder.js').Microphone} Microphone */
@@ -111,7 +112,8 @@ export class RecorderBar {
     } catch (error) {
       this.isOpening = false;
       this.#show();
-      this.#fail(/** @type {import('../recorder.js').MicrophoneError} */ (error).kind, '');
+      const { kind, message } = /** @type {import('../microphone.js').MicrophoneError} */ (error);
+      this.#fail(kind, '', message);
       return;
     }
     this.isOpening = false;
@@ -202,16 +204,16 @@ export class RecorderBar {
     this.#fail('lost', DATA.keptSoFar(take?.pieces.length ?? 0));
   }
 
-  /** @param {import('../recorder.js').Failure} kind @param {string} kept */
-  #fail(kind, kept) {
-    const { title, text } = DATA.failures[kind] ?? DATA.failures.busy;
+  /** @param {import('../microphone.js').Failure} kind @param {string} kept @param {string} [detail] what the browser says */
+  #fail(kind, kept, detail = '') {
+    const { title, text } = COMMON.microphone[kind];
     settings.device = '';
-    this.notes.replaceChildren(trouble('error', title, `${kept} ${text}`.trim(), kind === 'insecure' ? null : button(DATA.again, { sign: 'mic', onclick: () => this.record(this.target) }), button(DATA.dropInstead, { sign: 'file', onclick: this.hears.onfiles })));
+    this.notes.replaceChildren(trouble('error', title, `${kept} ${text} ${kind === 'failed' ? detail : ''}`.trim(), kind === 'insecure' ? null : button(DATA.again, { sign: 'mic', onclick: () => this.record(this.target) }), button(DATA.dropInstead, { sign: 'file', onclick: this.hears.onfiles })));
     this.#devices();
   }
 
   async #devices() {
-    const found = await inputs();
+    const found = await microphones();
     this.device.box.hidden = found.length < 2;
     this.device.select.replaceChildren(h('option', { value: '' }, DATA.inputDefault), ...found.filter(({ deviceId }) => deviceId !== 'default').map(({ deviceId, label }, k) => h('option', { value: deviceId, selected: deviceId === settings.device }, label || number(k + 1))));
   }
