@@ -11,6 +11,7 @@ from command_line import earmark
 from earmark.apps.studio import models as models_module
 from earmark.apps.studio.data_digest import TrainedRecords, data_digest
 from earmark.apps.studio.models import (
+    _detector_headline,
     answers,
     models,
     report_file,
@@ -164,3 +165,11 @@ def test_a_header_is_read_again_only_if_the_file_has_changed(folder, monkeypatch
     models(folder)
     monkeypatch.setattr(models_module, "_header", None)
     assert models(folder)[0]["error"] is None
+
+
+def test_the_figure_of_a_detector_lies_in_its_interval():
+    overall = {"f1_iou30": 0.45, "ci95": {"f1_iou30": [0.42, 0.49]}}
+    headline = _detector_headline({"overall": overall, "macro_f1_iou30": 0.40})
+    low, high = headline["ci95"]
+    assert low <= headline["value"] <= high
+    assert _detector_headline({})["value"] is None  # rules that were written by hand

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from earmark.apps.studio.names import DEVICES
 from earmark.apps.studio.places import DECISIONS, EXPORTS, MODEL_SUFFIX, MODELS, REPORTS
 from earmark.errors import EarmarkError, did_you_mean, listed
 
@@ -20,8 +21,6 @@ UNKNOWN = 0.05  # the share of unknown sounds that may still get a class
 MOST_LETTERS = 80  # of a name; file systems allow 255 bytes with the suffix
 MOST_TEXT = 300  # characters of a choice, such as the names of layers
 EXPORT_KINDS = ("onnx", "onnx16", "web")
-# Names of devices, which Windows takes for themselves with any suffix.
-_DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))}
 
 Choices = Mapping[str, Any]
 Check = Callable[[str, object], None]
@@ -107,7 +106,7 @@ def check_file_name(what: str, value: object) -> None:
             f"the name {str(value)[:MOST_LETTERS]!r} cannot be used for a {what}. Use letters,"
             f" digits, blanks or - _ . ( ) +, at most {MOST_LETTERS} characters."
         )
-    if str(value).split(".")[0].casefold() in _DEVICES:
+    if DEVICES.fullmatch(str(value)):
         raise EarmarkError(f"Windows keeps the name {value!r} for itself. Choose another name.")
 
 

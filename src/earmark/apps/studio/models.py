@@ -8,14 +8,13 @@ import functools
 import json
 import os
 import re
-import stat
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
 
+from earmark.apps.studio import shelves
 from earmark.apps.studio.data_digest import TrainedRecords, data_digest
-from earmark.apps.studio.places import MANIFEST, MODEL_SUFFIX, MODELS, REPORTS
+from earmark.apps.studio.places import MANIFEST
 from earmark.classifier.schema import HEADER, check_depth
 from earmark.errors import EarmarkError, ModelError
 from earmark.system.files import open_file
@@ -48,10 +47,15 @@ def models(folder: Path) -> list[dict[str, Any]]:
     known. Reads files, so call it in a thread.
     """
     found, now, records = [], data_digest(folder), TrainedRecords(folder)
-    for path, status in _files(folder / MODELS, MODEL_SUFFIX):
-        row: dict[str, Any] = {"name": path.stem, "bytes": status.st_size}
-        row |= {"trained_at": _time(status.st_mtime), "error": None, **_EMPTY}
-        row["has_report"] = (folder / REPORTS / path.stem / "report.html").is_file()
+    reports = shelves.report_files(folder, shelves.PAGE)
+    for name, path in shelves.model_files(folder).items():
+        try:
+            status = os.lstat(path)
+        except OSError:  # it was deleted just now
+            continue
+        row: dict[str, Any] = {"name": name, "bytes": status.st_size}
+        row |= {"trained_at": shelves.utc(status.st_mtime), "error": None, **_EMPTY}
+        row["has_report"] = name in reports
         try:
             row |= _described(str(path), status.st_size, status.st_mtime_ns)
         except EarmarkError as error:
@@ -64,12 +68,7 @@ def models(folder: Path) -> list[dict[str, Any]]:
 
 def report_file(folder: Path, name: str, file: str) -> Path:
     """Return ``report.html`` or another ``file`` of a report; KeyError if it is not there."""
-    reports = folder / REPORTS
-    place = reports / name
-    is_plain = name in _names(reports) and not place.is_symlink()
-    if not is_plain or file not in _names(place) or not _is_file(place / file):
-        raise KeyError(name)
-    return place / file
+    return shelves.report_files(folder, file)[name]
 
 
 def summary(folder: Path, name: str) -> dict[str, Any]:
@@ -183,9 +182,10 @@ def _header(path: Path, size: int) -> dict[str, Any]:
 
 def _detector_headline(events: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figure of a detector; its value is null if the rules were written by hand."""
-    interval = events.get("overall", {}).get("ci95", {}).get("f1_iou30")
-    value = events.get("macro_f1_iou30")
-    return {"name": "macro_f1_iou30", "value": value, "ci95": interval, "chance": None}
+    overall = events.get("overall", {})
+    interval = overall.get("ci95", {}).get("f1_iou30")
+    value = overall.get("f1_iou30")
+    return {"name": "f1_iou30", "value": value, "ci95": interval, "chance": None}
 
 
 def verdict_sentences(why: str) -> list[str]:
@@ -222,34 +222,3 @@ def _number(cell: str | None) -> float | None:
     with contextlib.suppress(ValueError):
         return float(cell) if cell else None
     return None
-
-
-def _files(place: Path, suffix: str) -> list[tuple[Path, os.stat_result]]:
-    """Return the regular files of a folder with a suffix; hidden ones and links are left out."""
-    found = []
-    for name in _names(place):
-        if name.endswith(suffix) and not name.startswith("."):
-            with contextlib.suppress(OSError):
-                status = os.lstat(place / name)
-                if stat.S_ISREG(status.st_mode):
-                    found.append((place / name, status))
-    return found
-
-
-def _names(place: Path) -> list[str]:
-    """Return the names in a folder, so that no name can lead elsewhere; none for a link."""
-    try:
-        return [] if place.is_symlink() else sorted(os.listdir(place))
-    except OSError:
-        return []
-
-
-def _is_file(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    return False
-
-
-def _time(seconds: float) -> str:
-    at = datetime.fromtimestamp(seconds, timezone.utc)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

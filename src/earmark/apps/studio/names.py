@@ -14,7 +14,8 @@ from earmark.system.text import UNSHOWABLE, one_line
 
 MOST_LABEL, MOST_NAME, MOST_FOLDERS = 100, 100, 8  # letters, bytes, folders in each other
 _UNSAFE = re.compile(r'[<>:"/\\|?*]')
-_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+# Names of devices, which Windows takes for themselves with any suffix.
+DEVICES = re.compile(r"(con|prn|aux|nul|com[1-9]|lpt[1-9])(\..*)?", re.IGNORECASE)
 
 
 def checked_label(name: str, classes: Iterable[str]) -> str:
@@ -52,7 +53,7 @@ def safe_name(name: str, other: str) -> str:
     last = re.split(r"[/\\]", name)[-1]
     last = UNSHOWABLE.sub("", unicodedata.normalize("NFC", last))
     last = _UNSAFE.sub("_", last).strip(" .")
-    if _DEVICES.fullmatch(last):
+    if DEVICES.fullmatch(last):
         last = f"_{last}"
     stem, suffix = (last[: -len(s)], s) if (s := Path(last).suffix[:12]) else (last, "")
     while len(stem.encode()) > MOST_NAME:

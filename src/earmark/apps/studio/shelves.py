@@ -28,10 +28,12 @@ def model_files(folder: Path) -> dict[str, Path]:
 
 def report_files(folder: Path, name: str) -> dict[str, Path]:
     """Return a file of each report by the report's name, such as ``report.html``."""
-    reports = (
-        (report, path / name) for report, path in _entries(folder / REPORTS) if _is_folder(path)
-    )
-    return {report: path for report, path in reports if is_regular(path)}
+    reports = ((report, dict(_entries(path))) for report, path in _entries(folder / REPORTS))
+    return {
+        report: files[name]
+        for report, files in reports
+        if name in files and is_regular(files[name])
+    }
 
 
 def exports(folder: Path) -> dict[str, Path]:
@@ -116,9 +118,10 @@ def about(name: str, path: Path) -> dict[str, Any]:
         with contextlib.suppress(OSError):
             status = os.lstat(file)
             sizes, made_at = sizes + status.st_size, max(made_at, status.st_mtime)
-    return {"name": name, "bytes": sizes, "made_at": _utc(made_at), "is_web": _is_folder(path)}
+    return {"name": name, "bytes": sizes, "made_at": utc(made_at), "is_web": _is_folder(path)}
 
 
-def _utc(seconds: float) -> str:
+def utc(seconds: float) -> str:
+    """Return a time as text, such as 2026-01-31T12:00:00.000Z."""
     at = datetime.fromtimestamp(seconds, timezone.utc)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -559,7 +559,7 @@ export const REPORT = {
   allText: 'Press a heading to sort. Numbers of different data cannot be compared; those of the same clips can.',
   columns: { name: 'name', verdict: 'verdict', value: 'how good, with its 95% interval', data: 'learned from', trained: 'trained', size: 'size' },
   /** @type {Object<string, string>} the figure of a classifier in a few words */
-  short: { accuracy: 'accuracy', balanced_accuracy: 'balanced accuracy', macro_f1: 'macro F1', macro_f1_iou30: 'F1 of events' },
+  short: { accuracy: 'accuracy', balanced_accuracy: 'balanced accuracy', macro_f1: 'macro F1', f1_iou30: 'F1 of events' },
   detector: 'detector',
   isStale: 'of older data',
   /** @param {number} clips @param {number} classes */
