@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from earmark.apps.studio.sounds import Sounds
+from earmark.apps.studio.sounds.sounds import Sounds
 from earmark.audio import load
 from machine import describe, shared_data, write
 

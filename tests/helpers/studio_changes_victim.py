@@ -4,7 +4,7 @@ import itertools
 import random
 import sys
 
-from earmark.apps.studio.folder import Folder
+from earmark.apps.studio.folder.folder import Folder
 from earmark.errors import EarmarkError
 from studio_folders import RATE, begin, pcm
 

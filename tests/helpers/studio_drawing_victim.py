@@ -4,7 +4,7 @@ import os
 import time
 
 from earmark.apps.service.child import main
-from earmark.apps.studio import drawing
+from earmark.apps.studio.sounds import drawing
 
 _about = drawing.about
 

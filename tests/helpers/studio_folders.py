@@ -1,5 +1,6 @@
 """Folders for the studio: short recordings, uploads, and what a command reads there."""
 
+import csv
 import shutil
 import struct
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from earmark.apps.studio.folder import Folder
+from earmark.apps.studio.folder.folder import Folder
 from earmark.data.dataset import Dataset
 
 RATE = 8_000
@@ -30,6 +31,23 @@ def sounds(folder: Path, *names: str) -> Path:
 def two_classes(folder: Path) -> Path:
     """Write two recordings of each of two classes; return the folder."""
     return sounds(folder, *NAMES)
+
+
+def tones_folder(path: Path, takes: int = 1) -> Path:
+    """Write two classes of six tones and their ``earmark.csv``, with so many takes of each."""
+    rng = np.random.default_rng(0)
+    rows = [("path", "label", "take", "note")]
+    for label, hz in (("high", 1_800), ("low", 240)):
+        (path / "recordings" / label).mkdir(parents=True)
+        for k in range(6):
+            t = np.arange(8_000) / 16_000
+            x = 0.3 * np.sin(2 * np.pi * hz * (1 + 0.02 * k) * t) + 0.01 * rng.normal(size=8_000)
+            name = f"recordings/{label}/{k}.wav"
+            soundfile.write(path / name, x, 16_000)
+            rows.append((name, label, f"{label} {k % takes}", f"note {k}"))
+    with (path / "earmark.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
 
 
 def ids(folder: Folder, **chosen) -> list[str]:

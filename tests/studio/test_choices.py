@@ -5,12 +5,12 @@ import json
 import pytest
 
 from command_line import earmark
-from earmark.apps.studio import choices as choices_module
-from earmark.apps.studio import networks as networks_module
-from earmark.apps.studio.choices import choices
-from earmark.apps.studio.commands import command
+from earmark.apps.studio.jobs import choices as choices_module
+from earmark.apps.studio.jobs import networks as networks_module
+from earmark.apps.studio.jobs.choices import choices
+from earmark.apps.studio.jobs.commands import command
 from earmark.backbones import list_backbones
-from studio_stand_in import tones_folder
+from studio_folders import tones_folder
 
 
 @pytest.fixture(autouse=True)

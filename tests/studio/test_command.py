@@ -127,7 +127,7 @@ def test_the_page_opens_from_a_file_that_others_cannot_read(sounds, monkeypatch,
 
 
 def test_a_job_goes_on_when_the_studio_stops(sounds):
-    from earmark.apps.studio.job_files import JobFiles
+    from earmark.apps.studio.jobs.files import JobFiles
 
     with command(sounds) as own:
         own.enter(token_of(own.address))

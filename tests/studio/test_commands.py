@@ -7,7 +7,7 @@ import pytest
 import typer.main
 
 from earmark.apps.cli.app import app
-from earmark.apps.studio.commands import KINDS, command, command_text, free_name
+from earmark.apps.studio.jobs.commands import KINDS, command, command_text, free_name
 from earmark.errors import EarmarkError
 
 CASES = {

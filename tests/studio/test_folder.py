@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from earmark.apps.studio.folder import Folder
+from earmark.apps.studio.folder.folder import Folder
 from earmark.apps.studio.mistakes import ConflictError, UnknownIdError
 from earmark.data.dataset import Dataset
 from earmark.errors import DataError, EarmarkError

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import strategies as st
 
 import studio_changes_victim
-from earmark.apps.studio import ledger as ledgers
-from earmark.apps.studio.folder import Folder
+from earmark.apps.studio.folder import ledger as ledgers
+from earmark.apps.studio.folder.folder import Folder
 from earmark.apps.studio.mistakes import DiskFullError
 from earmark.errors import EarmarkError
 from studio_folders import copy_of, id_of, ids, labels, picture, record, shown, sounds
@@ -236,7 +236,7 @@ def test_a_damaged_history_costs_only_the_undoing(place, tail):
 
 
 def test_a_long_history_is_shortened_to_its_last_changes(place, monkeypatch):
-    monkeypatch.setattr("earmark.apps.studio.history.MOST_BYTES", 8_000)
+    monkeypatch.setattr("earmark.apps.studio.folder.history.MOST_BYTES", 8_000)
     folder = Folder(place)
     for k in range(40):
         folder.label(ids(folder)[:1], f"class {k}")

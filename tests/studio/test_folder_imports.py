@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import earmark
-from earmark.apps.studio.folder import Folder
+from earmark.apps.studio.folder.folder import Folder
 from earmark.apps.studio.mistakes import UnknownIdError
 from earmark.errors import DataError
 from shared_data import shared_data

@@ -11,15 +11,15 @@ import pytest
 import soundfile
 from hypothesis import strategies as st
 
-from earmark.apps.studio import uploads
-from earmark.apps.studio.folder import Folder
+from earmark.apps.studio.folder import uploads
+from earmark.apps.studio.folder.folder import Folder
+from earmark.apps.studio.folder.names import MOST_NAME, free_place, safe_folders, safe_name
 from earmark.apps.studio.mistakes import (
     ConflictError,
     DiskFullError,
     TooLargeError,
     UnknownIdError,
 )
-from earmark.apps.studio.names import MOST_NAME, free_place, safe_folders, safe_name
 from earmark.errors import EarmarkError
 from studio_folders import (
     RATE,

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from earmark.apps.studio import progress
-from earmark.apps.studio.progress import ProgressReader, left_s, listed, planned
+from earmark.apps.studio.jobs import progress
+from earmark.apps.studio.jobs.progress import ProgressReader, left_s, listed, planned
 
 
 def line(number, stage, done=0.0, steps=0.0, at=0.0, **more):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from earmark.apps.studio import job_files, jobs, processes
-from earmark.apps.studio.jobs import Jobs
+from earmark.apps.studio.jobs import files as job_files
+from earmark.apps.studio.jobs import jobs, processes
+from earmark.apps.studio.jobs.jobs import Jobs
 from earmark.errors import EarmarkError
 
 STUB = Path(__file__).parents[1] / "helpers" / "job_stub.py"
@@ -167,7 +168,7 @@ def test_a_waiting_job_is_stopped_before_it_begins(folder):
 SERVER = """
 import asyncio, sys
 from pathlib import Path
-from earmark.apps.studio import jobs, processes
+from earmark.apps.studio.jobs import jobs, processes
 processes.EARMARK = (sys.executable, sys.argv[2])
 async def main():
     all_jobs = jobs.Jobs(Path(sys.argv[1]), lambda job: print(job["state"], flush=True))

@@ -8,11 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from earmark.apps.studio import overviews
-from earmark.apps.studio.drawing import Drawing
-from earmark.apps.studio.overviews import make_room
-from earmark.apps.studio.sections import about
-from earmark.apps.studio.sounds import Sounds
+from earmark.apps.studio.sounds import overviews
+from earmark.apps.studio.sounds.drawing import Drawing
+from earmark.apps.studio.sounds.overviews import make_room
+from earmark.apps.studio.sounds.sections import about
+from earmark.apps.studio.sounds.sounds import Sounds
 
 RATE_HZ, SECONDS, TONE_S = 1_000, 36_000, 32_401
 
@@ -67,7 +67,7 @@ def test_an_overview_equals_what_is_read_directly(tmp_path, drawing, monkeypatch
     points = {"do": "peaks", "path": path, "start": None, "end": None, "points": 60}
     _, pairs = drawing.answer(points)
     tile = drawing.answer({"do": "tile", "path": path, "level": 9, "index": 0})
-    monkeypatch.setattr("earmark.apps.studio.drawing.DIRECT_S", 10.0)
+    monkeypatch.setattr("earmark.apps.studio.sounds.drawing.DIRECT_S", 10.0)
     monkeypatch.setattr(overviews, "TURN_S", 0.0)
     assert len(scan(drawing, path)) > 2  # in turns
     value, shown = levels(drawing, path, 240)
@@ -81,7 +81,7 @@ def test_an_overview_equals_what_is_read_directly(tmp_path, drawing, monkeypatch
 
 def test_a_sketch_is_shown_first_and_replaced_from_the_beginning(tmp_path, drawing, monkeypatch):
     path = noise(tmp_path / "a.wav", 240)
-    monkeypatch.setattr("earmark.apps.studio.drawing.DIRECT_S", 10.0)
+    monkeypatch.setattr("earmark.apps.studio.sounds.drawing.DIRECT_S", 10.0)
     monkeypatch.setattr(overviews, "TURN_S", 0.0)
     ask = {"do": "picture", "path": path, "start": None, "end": None, "columns": 480, "rows": 128}
     assert drawing.answer(ask)[0]["kind"] == "overview"
@@ -103,7 +103,7 @@ def test_a_sketch_is_shown_first_and_replaced_from_the_beginning(tmp_path, drawi
 def test_another_process_finds_the_overview(tmp_path, drawing, monkeypatch):
     path = noise(tmp_path / "a.wav", 240)
     scan(drawing, path)
-    monkeypatch.setattr("earmark.apps.studio.drawing.DIRECT_S", 10.0)
+    monkeypatch.setattr("earmark.apps.studio.sounds.drawing.DIRECT_S", 10.0)
     other = Drawing({"overviews": str(tmp_path / "overviews"), "mark": "other"})
     assert levels(other, path, 9)[0]["share"] == 1
     assert other.answer({"do": "sketch", "path": path})[0]["share"] == 1
@@ -115,7 +115,7 @@ def test_another_process_finds_the_overview(tmp_path, drawing, monkeypatch):
 @pytest.mark.parametrize("content", [b"", b"nonsense" * 100])
 def test_a_damaged_overview_is_drawn_again(tmp_path, drawing, monkeypatch, content):
     path = noise(tmp_path / "a.wav", 240)
-    monkeypatch.setattr("earmark.apps.studio.drawing.DIRECT_S", 10.0)
+    monkeypatch.setattr("earmark.apps.studio.sounds.drawing.DIRECT_S", 10.0)
     (tmp_path / "overviews").mkdir()
     overviews.path_of(str(tmp_path / "overviews"), path, about(path)).write_bytes(content)
     scan(drawing, path)

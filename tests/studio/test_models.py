@@ -8,9 +8,10 @@ import shutil
 import pytest
 
 from command_line import earmark
-from earmark.apps.studio import models as models_module
-from earmark.apps.studio.data_digest import TrainedRecords, data_digest
-from earmark.apps.studio.models import (
+from earmark.apps.studio.folder.folder import Folder
+from earmark.apps.studio.learned import models as models_module
+from earmark.apps.studio.learned.digest import TrainedRecords, data_digest
+from earmark.apps.studio.learned.models import (
     _detector_headline,
     answers,
     models,
@@ -19,7 +20,7 @@ from earmark.apps.studio.models import (
     verdict_sentences,
 )
 from earmark.errors import EarmarkError
-from studio_stand_in import StandIn, tones_folder
+from studio_folders import tones_folder
 
 
 @pytest.fixture(scope="module")
@@ -126,13 +127,13 @@ def test_the_most_certain_mistakes_come_first(folder):
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-    found = answers(StandIn(folder), "a")
+    found = answers(Folder(folder), "a")
     assert found["total"] == 3 and [m["score"] for m in found["mistakes"]] == [0.9, 0.7, None]
     assert [m["label"] for m in found["mistakes"]] == ["low", "high", "low"]
     assert all(len(m["id"]) == 16 and m["name"].endswith(".wav") for m in found["mistakes"])
-    (second,) = answers(StandIn(folder), "a", first=1, count=1)["mistakes"]
+    (second,) = answers(Folder(folder), "a", first=1, count=1)["mistakes"]
     assert second["score"] == 0.7
-    assert answers(StandIn(folder), "a", label="high")["total"] == 1
+    assert answers(Folder(folder), "a", label="high")["total"] == 1
 
 
 def test_names_lead_nowhere_else(folder, tmp_path):

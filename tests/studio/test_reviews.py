@@ -3,20 +3,23 @@
 import asyncio
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from command_line import earmark
-from earmark.apps.studio import job_files, jobs, processes
-from earmark.apps.studio.job_results import review_record
-from earmark.apps.studio.jobs import Jobs
-from earmark.apps.studio.remedies import SENTENCES, Remedies, remedy
-from earmark.apps.studio.reviews import Reviews
+from earmark.apps.studio.folder.folder import Folder
+from earmark.apps.studio.jobs import files as job_files
+from earmark.apps.studio.jobs import jobs, processes
+from earmark.apps.studio.jobs.jobs import Jobs
+from earmark.apps.studio.jobs.results import review_record
+from earmark.apps.studio.learned.remedies import SENTENCES, Remedies, remedy
+from earmark.apps.studio.learned.reviews import Reviews
 from earmark.data.doctor.fixing import CORRECTED
 from earmark.errors import EarmarkError
-from studio_stand_in import StandIn, tones_folder
+from studio_folders import labels, tones_folder
 
 STUB = Path(__file__).parents[1] / "helpers" / "job_stub.py"
 
@@ -34,16 +37,18 @@ def printed(tmp_path_factory):
 
 
 @pytest.fixture
-def folder(printed):
+def folder(printed, tmp_path):
     """The same folder, as it was after the review."""
     folder, decisions, shown = printed
-    before = (folder / "earmark.csv").read_text()
+    before = tmp_path / "before"
+    shutil.copytree(folder, before)
     (folder / "decisions" / "r.csv").write_text(decisions)
     record = review_record(folder, "r")
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(json.dumps({"choices": {"model": "a"}, "result": json.loads(shown)}))
-    yield StandIn(folder)
-    (folder / "earmark.csv").write_text(before)
+    yield Folder(folder)
+    shutil.rmtree(folder)
+    shutil.copytree(before, folder)
 
 
 def test_a_review_has_reasons_neighbours_and_ids(folder):
@@ -89,16 +94,13 @@ def test_decisions_are_written_as_the_command_reads_them_and_applied(folder, tmp
     manifest = folder.path / "earmark.csv"
     counts = json.loads(earmark("review", manifest, "--apply", table, "-o", out, "--json").stdout)
     done = reviews.apply("r")
-    ((rows, left_out, said),) = folder.adopted
     relabelled = counts["relabelled"]
-    assert done["said"] == said
-    assert (
-        said == f"Relabelled {relabelled} clip{'s' * (relabelled > 1)} and left out 1 clip, as"
-        " the review says."
-    )
-    assert len(rows) == counts["clips"] == 11 and rows[0]["note"] == "note 0"
-    assert [Path(row["path"]).name for row in left_out] == [read[1]["clip"]["name"]]
-    assert left_out[0]["reason"] == "dropped in r"
+    changes = f"{relabelled} clip{'s' * (relabelled > 1)} and left out 1 clip"
+    assert done["said"] == f"Relabelled {changes}, as the review says."
+    assert len(labels(folder.path)) == counts["clips"] == 11
+    assert "note 0" in manifest.read_text()
+    (left_out,) = folder.clips(left_out=True)["clips"]
+    assert (left_out["name"], left_out["reason"]) == (read[1]["clip"]["name"], "dropped in r")
     assert not list(review_record(folder.path, "r").parent.glob("*.csv"))
     with pytest.raises(EarmarkError, match="Review the data again|no clip"):
         reviews.apply("r")
@@ -200,10 +202,10 @@ def test_a_remedy_is_taken_over_once_unless_the_labels_have_changed(
     assert found[0]["items"][0]["clips"][0]["name"] == "0.wav"
     if is_changed:
         assert "the labels were changed while this remedy" in done["error"]
-        assert folder.adopted == []
+        assert len(labels(folder.path)) == 12
     else:
         assert done["said"] == "Left out 1 clip." and done["error"] is None
-        ((rows, left_out, _),) = folder.adopted
-        assert len(rows) == 11 and left_out[0]["reason"] == "silent"
+        assert len(labels(folder.path)) == 11
+        assert folder.clips(left_out=True)["clips"][0]["reason"] == "silent"
     for id in job_files.ids_in(folder.path):
         job_files.JobFiles(folder.path, id).delete()

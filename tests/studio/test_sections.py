@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from earmark.apps.studio.drawing import Drawing
+from earmark.apps.studio.sounds.drawing import Drawing
 from earmark.audio import read_channels
 
 RATE_HZ = 8_000

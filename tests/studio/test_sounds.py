@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from earmark.apps.studio import sounds
-from earmark.apps.studio.sounds import Picture, Sounds
+from earmark.apps.studio.sounds import sounds
+from earmark.apps.studio.sounds.sounds import Picture, Sounds
 from earmark.errors import AudioError, EarmarkError
 
 
@@ -129,7 +129,7 @@ def test_who_leaves_does_not_end_a_process(clip):
 def test_the_process_imports_no_networks():
     names = {"torch", "transformers", "sklearn", "onnxruntime", "fastapi", "earmark.backbones"}
     code = (
-        "import sys, earmark.apps.studio.drawing as drawing\n"
+        "import sys, earmark.apps.studio.sounds.drawing as drawing\n"
         f"drawing.play('draw', {{'overviews': '', 'mark': ''}})\n"
         f"print(sorted({names} & set(sys.modules)))"
     )

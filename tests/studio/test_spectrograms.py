@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from earmark.apps.studio.spectrograms import Grid, Peaks, drawn, lens_of, to_levels
+from earmark.apps.studio.sounds.spectrograms import Grid, Peaks, drawn, lens_of, to_levels
 
 RATE_HZ = 16_000
 

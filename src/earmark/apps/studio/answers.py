@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import StreamingResponse
 
 from earmark.apps.service.problems import MEDIA_TYPE, ProblemError, problem_body
+from earmark.apps.studio.learned.shelves import files_below, open_found
 from earmark.apps.studio.mistakes import FULL, GONE
-from earmark.apps.studio.shelves import files_below, open_found
 from earmark.errors import EarmarkError
 from earmark.system.jsons import json_text
 

@@ -5,27 +5,13 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from earmark.apps.studio import (
-    routes_data,
-    routes_jobs,
-    routes_models,
-    routes_pages,
-    routes_reviews,
-    routes_sounds,
-)
 from earmark.apps.studio.answers import Json, add_handlers
-from earmark.apps.studio.live import Live
-from earmark.apps.studio.shelves import model_files
+from earmark.apps.studio.learned.shelves import model_files
+from earmark.apps.studio.live.live import Live
+from earmark.apps.studio.routes import data, jobs, models, pages, reviews, sounds
 from earmark.apps.studio.studio import Studio
 
-ROUTES = (
-    routes_pages,
-    routes_data,
-    routes_sounds,
-    routes_jobs,
-    routes_models,
-    routes_reviews,
-)
+ROUTES = (pages, data, sounds, jobs, models, reviews)
 
 
 def make_app(studio: Studio) -> ASGIApp:

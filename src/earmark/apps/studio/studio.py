@@ -12,16 +12,16 @@ from earmark.apps.service.admission import Admission
 from earmark.apps.service.logs import Log, frames_of
 from earmark.apps.service.metrics import Metrics
 from earmark.apps.service.settings import is_loopback
-from earmark.apps.studio import shelves
-from earmark.apps.studio.folder import Folder
-from earmark.apps.studio.jobs import Jobs
-from earmark.apps.studio.live import StudioHearers
+from earmark.apps.studio.folder.folder import Folder
+from earmark.apps.studio.jobs.jobs import Jobs
+from earmark.apps.studio.learned import shelves
+from earmark.apps.studio.learned.remedies import Remedies
+from earmark.apps.studio.learned.reviews import Reviews
+from earmark.apps.studio.live.live import StudioHearers
+from earmark.apps.studio.live.trying import Tries
 from earmark.apps.studio.notices import Notices
-from earmark.apps.studio.remedies import Remedies
-from earmark.apps.studio.reviews import Reviews
 from earmark.apps.studio.settings import StudioSettings
-from earmark.apps.studio.sounds import Sounds
-from earmark.apps.studio.trying import Tries
+from earmark.apps.studio.sounds.sounds import Sounds
 from earmark.errors import EarmarkError
 from earmark.version import __version__
 

@@ -1,0 +1,1 @@
+"""The plain folder: its clips, their labels, every change and its undo."""

@@ -1,0 +1,1 @@
+"""What jobs made: models, reports, reviews, remedies."""

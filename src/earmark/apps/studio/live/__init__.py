@@ -1,0 +1,1 @@
+"""Live sound and files to try, heard by a child process."""

@@ -1,0 +1,1 @@
+"""Recordings drawn and cut by processes that can be ended."""
