@@ -35,9 +35,10 @@ RATE_HZ, HEARD_HZ = 16_000, 48_000  # of the example, and of the microphone
 LONG = "night.flac"
 LONG_S = 900
 PATIENCE_S = 300
-SETTLE_MS = 900  # until pictures of sounds are drawn
+SETTLE_MS = 1_500  # until pictures of sounds are drawn
 HEARD_S = 11  # of live sound
-QUALITY = 82  # of WebP
+QUALITY = 78  # of WebP
+DARK = ("data", "doctor", "report", "review", "try-live", "editor")  # seen in dark colours, too
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -51,7 +52,7 @@ FLAGS = (
 
 @dataclass(frozen=True)
 class View:
-    """A window of a browser: its size, the pixels of a picture for one of it, and its colours."""
+    """A window of a browser: its size, the pixels of a picture for each of its own, its colours."""
 
     name: str
     width: int
@@ -135,9 +136,9 @@ def write_night(path: Path) -> list[tuple[float, float, str]]:
 def write_heard(path: Path) -> None:
     """Write what the microphone hears: clips with pauses."""
     rng = np.random.default_rng(7)
-    parts = [0.001 * rng.normal(size=2 * RATE_HZ)]
+    parts = [0.0003 * rng.normal(size=2 * RATE_HZ)]
     for label, number in (("bell", 3), ("stop", 8), ("knock", 5), ("go", 9), ("bell", 7)):
-        parts += [0.8 * clip_of(label, number), 0.001 * rng.normal(size=2 * RATE_HZ)]
+        parts += [0.8 * clip_of(label, number), 0.0003 * rng.normal(size=2 * RATE_HZ)]
     sound = np.repeat(np.concatenate(parts), HEARD_HZ // RATE_HZ)
     smooth = np.convolve(sound, np.ones(3) / 3, "same")
     soundfile.write(path, smooth, HEARD_HZ, subtype="PCM_16")
@@ -221,19 +222,23 @@ class Windows:
 
     def show(self, name: str, where: str, ready: str, *deeds: Callable[[Page], None]) -> None:
         """Open a screen in each window, do something there, and take its picture."""
-        if self._only and self._only not in name:
-            return
-        for view, page in self.pages.items():
+        for view, page in self.each(name):
             page.evaluate("where => { location.hash = where; }", f"/{where}")
             page.locator(ready).first.wait_for()
             for deed in deeds:
                 deed(page)
             self.take(name, view)
 
-    def take(self, name: str, view: View) -> None:
+    def each(self, name: str) -> Iterator[tuple[View, Page]]:
+        """Yield the windows in which a picture is taken."""
+        for view, page in self.pages.items():
+            if self._only in name and (name in DARK or not view.is_dark):
+                yield view, page
+
+    def take(self, name: str, view: View, settle_ms: float = SETTLE_MS) -> None:
         """Write the picture of a window."""
         page = self.pages[view]
-        page.wait_for_timeout(SETTLE_MS)
+        page.wait_for_timeout(settle_ms)
         at = page.evaluate("({ x: 0, y: scrollY })")
         clip = {**at, "width": view.width, "height": view.height, "scale": view.scale}
         how = {"format": "webp", "quality": QUALITY, "clip": clip}
@@ -255,7 +260,7 @@ class Windows:
 def first_minutes(windows: Windows) -> None:
     """An empty folder, and a recording for it."""
     windows.show("first", "data", ".none .start")
-    for view, page in windows.pages.items():
+    for view, page in windows.each("record"):
         page.locator(".classes .record").first.click()
         page.wait_for_selector(".recorder.on .record-what:has-text('Piece 3')")
         windows.take("record", view)
@@ -281,10 +286,10 @@ def train(windows: Windows) -> None:
     """The choices, and a training while it runs."""
     windows.job("train", name="quick", backbone="logmel", head="linear")
     windows.show("choices", "train/choose", ".choices")
-    windows.post("/api/jobs", {"kind": "train", "choices": {"name": "words"}})
+    windows.post("/api/jobs", {"kind": "train", "choices": {"name": "words", "unknown": False}})
     for page in windows.pages.values():
         page.evaluate("location.hash = '/train'")
-    for view, page in windows.pages.items():
+    for view, page in windows.each("train"):
         page.wait_for_selector(".stages .done")
         windows.take("train", view)
     windows.some.wait_for_url("**/report/words", timeout=1_000 * PATIENCE_S)
@@ -309,7 +314,11 @@ def use(windows: Windows) -> None:
         lambda page: page.set_input_files("input[type=file]", unheard),
         lambda page: page.wait_for_selector(".score"),
     )
-    windows.show("try-live", "try", ".live-box", with_classifier("live"), listen)
+    for view, page in windows.each("try-live"):
+        page.evaluate("location.hash = '/try'")
+        with_classifier("live")(page)
+        listen(page)
+        windows.take("try-live", view, settle_ms=0)
     windows.job("export", model="words", to="onnx")
     windows.show("export", "export", ".way")
 
@@ -320,12 +329,13 @@ def with_classifier(name: str) -> Callable[[Page], None]:
 
 
 def listen(page: Page) -> None:
-    """Let the page hear the microphone for a while."""
+    """Let the page hear the microphone for a while, until it hears a class."""
     page.wait_for_selector(".live-view")
     start = page.get_by_role("button", name="Start listening")
     if start.is_visible():
         start.click()
     page.wait_for_timeout(1_000 * HEARD_S)
+    page.wait_for_selector(".now .label:not(:has(.ku))")
 
 
 def long_recording(windows: Windows) -> None:
@@ -350,7 +360,7 @@ def long_recording(windows: Windows) -> None:
 
 def section(page: Page) -> None:
     """Look at a shorter section, with a region chosen."""
-    page.get_by_label("section", exact=True).select_option("20")
+    page.locator(".section-bar select").select_option("20")
     page.locator(".lane .bar").nth(1).click()
 
 

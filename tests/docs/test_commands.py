@@ -35,7 +35,7 @@ EXTRAS = re.findall(r"^(\w+) = \[", PROJECT.partition("optional-dependencies]")[
 NOT_RUN = (
     (r"export .*--web", "downloads onnxruntime-web"),
     (r"(data|backbones) fetch ", "downloads"),
-    (r"^earmark serve", "runs until it is stopped"),
+    (r"^earmark (serve|studio)", "runs until it is stopped"),
     (r"sounds/", "reads what `earmark data fetch --to sounds` downloads"),
     (r"(?<!show )(yamnet|vggish|wav2vec2|efficientat)|earmark tag", "needs published weights"),
 )

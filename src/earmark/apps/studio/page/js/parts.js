@@ -35,10 +35,10 @@ export function inkOf(name) {
   return place >= 0 ? `k${place % 9}` : 'ku';
 }
 
-/** The folded corner: a class's colour and the key that gives its label. @param {string} name */
+/** The folded corner: a class's colour, and the key that gives its label or its first letter. @param {string} name */
 export function ear(name) {
   const place = placeOf(name);
-  return h('span', { class: `ear ${inkOf(name)}`, 'aria-hidden': 'true', 'data-key': place < 0 ? '?' : place < 9 ? String(place + 1) : '' });
+  return h('span', { class: `ear ${inkOf(name)}`, 'aria-hidden': 'true', 'data-key': place < 0 ? '?' : place < 9 ? String(place + 1) : [...name][0] });
 }
 
 /** A label in words, with its corner. @param {string} name */

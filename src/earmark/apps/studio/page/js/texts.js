@@ -197,7 +197,6 @@ export const DATA = {
   longEmptyText: 'Drop a recording of minutes or hours here. Labels that lie beside it as a track are shown with it.',
   recordingName: 'recording',
   length: 'length',
-  labels: 'regions',
 };
 
 // ------------------------------------------------------------------ what the screens of learning share
