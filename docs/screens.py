@@ -65,7 +65,7 @@ class View:
         """What a browser has to know."""
         options: dict[str, Any] = {"viewport": {"width": self.width, "height": self.height}}
         if self.width < 600:
-            options |= {"is_mobile": True, "has_touch": True}
+            options |= {"is_mobile": True, "has_touch": True, "device_scale_factor": 2}
         options["color_scheme"] = "dark" if self.is_dark else "light"
         return options | {"locale": "en-GB"}
 
@@ -128,7 +128,7 @@ def write_night(path: Path) -> list[tuple[float, float, str]]:
         start = int(at * RATE_HZ)
         sound[start : start + len(clip)] += 0.7 * clip * rng.uniform(0.4, 1.0)
         regions.append((at, at + len(clip) / RATE_HZ, label))
-        at += float(rng.exponential(9)) + 2.5
+        at += float(rng.exponential(4)) + 1.5
     soundfile.write(path, np.clip(sound, -1, 1), RATE_HZ)
     return regions
 
@@ -269,7 +269,7 @@ def first_minutes(windows: Windows) -> None:
 
 def data(windows: Windows) -> None:
     """Clips with labels and without, and one of them chosen."""
-    windows.show("data", "data", ".class canvas")
+    windows.show("data", "data", ".class canvas", lambda page: page.wait_for_timeout(2 * SETTLE_MS))
     windows.show(
         "chosen", "data", ".class canvas", lambda page: page.locator(".class .clip").nth(2).click()
     )
@@ -320,12 +320,12 @@ def use(windows: Windows) -> None:
         listen(page)
         windows.take("try-live", view, settle_ms=0)
     windows.job("export", model="words", to="onnx")
-    windows.show("export", "export", ".way")
+    windows.show("export", "export", ".way", with_classifier("words", "Classifier"))
 
 
-def with_classifier(name: str) -> Callable[[Page], None]:
+def with_classifier(name: str, field: str = "with") -> Callable[[Page], None]:
     """Return what chooses a classifier on a screen."""
-    return lambda page: page.get_by_label("with").first.select_option(name)
+    return lambda page: page.get_by_label(field).first.select_option(name)
 
 
 def listen(page: Page) -> None:
@@ -362,6 +362,7 @@ def section(page: Page) -> None:
     """Look at a shorter section, with a region chosen."""
     page.locator(".section-bar select").select_option("20")
     page.locator(".lane .bar").nth(1).click()
+    page.evaluate("scrollTo(0, 0)")
 
 
 @contextlib.contextmanager

@@ -841,6 +841,8 @@ export const EDITOR = {
   after: 'Next section',
   section: 'section',
   whole: 'all of it',
+  /** @param {number} n */
+  seconds: (n) => `${number(n)} s`,
   view: 'Picture',
   views: { both: 'Both', picture: 'Spectrogram', wave: 'Waveform' },
   side: ['Frequency', 'Waveform'],
