@@ -335,7 +335,7 @@ def listen(page: Page) -> None:
     if start.is_visible():
         start.click()
     page.wait_for_timeout(1_000 * HEARD_S)
-    page.wait_for_selector(".now .label:not(:has(.ku))")
+    page.wait_for_selector(".now .label:not(:has(.ku))", timeout=1_000 * PATIENCE_S)
 
 
 def long_recording(windows: Windows) -> None:
