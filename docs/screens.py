@@ -277,9 +277,14 @@ def data(windows: Windows) -> None:
 
 def doctor(windows: Windows) -> None:
     """What is wrong, and its remedies."""
-    windows.job("doctor")
-    windows.show("doctor", "doctor", ".finding canvas")
+    windows.show("doctor", "doctor", ".finding canvas", examined)
     windows.job("fix", kinds=["silent", "copies", "label conflict"])
+
+
+def examined(page: Page) -> None:
+    """Wait for an examination, which a new window begins by itself."""
+    page.wait_for_timeout(2 * SETTLE_MS)
+    page.get_by_role("button", name="Examine again").wait_for()
 
 
 def train(windows: Windows) -> None:
@@ -319,6 +324,7 @@ def use(windows: Windows) -> None:
         with_classifier("live")(page)
         listen(page)
         windows.take("try-live", view, settle_ms=0)
+        page.evaluate("location.hash = '/find'")  # a page that listens takes time from others
     windows.job("export", model="words", to="onnx")
     windows.show("export", "export", ".way", with_classifier("words", "Classifier"))
 
