@@ -14,10 +14,10 @@ from studios import running
 class Events:
     """One page that listens."""
 
-    def __init__(self, client, last=None):
+    def __init__(self, client, last=None, query=""):
         self.connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=30)
         headers = {"Cookie": client.cookie} | ({"Last-Event-ID": last} if last else {})
-        self.connection.request("GET", "/api/events", headers=headers)
+        self.connection.request("GET", f"/api/events{query}", headers=headers)
         self.response = self.connection.getresponse()
         self.last = None
         if self.response.status == 200:
@@ -63,7 +63,9 @@ def test_a_change_is_told_and_a_page_that_comes_back_gets_what_is_new(sounds):
         assert again.next()[1]["version"] > data["version"]
         other = Events(client, "0000-99999999")  # of an earlier run
         assert other.next()[0] == "state"
-        for each in (again, other):
+        shown = Events(client, query=f"?after={again.last}")  # it was hidden
+        assert shown.next()[1]["version"] == client.post("/api/redo").json["version"]
+        for each in (again, other, shown):
             each.close()
 
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.realpath(path))
-        self.version = 1
+        self.version = time.time_ns() // 1_000_000  # above those of earlier runs
         self.on_change: Callable[[], None] = lambda: None
         self.lock = threading.RLock()
         self.sheets = {CLIPS: empty_sheet(), LEFT_OUT: empty_sheet(REASON), TRAY: empty_sheet()}
