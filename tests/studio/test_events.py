@@ -64,7 +64,8 @@ def test_a_change_is_told_and_a_page_that_comes_back_gets_what_is_new(sounds):
         other = Events(client, "0000-99999999")  # of an earlier run
         assert other.next()[0] == "state"
         shown = Events(client, query=f"?after={again.last}")  # it was hidden
-        assert shown.next()[1]["version"] == client.post("/api/redo").json["version"]
+        version = client.post("/api/redo").json["version"]
+        assert shown.next()[1]["version"] == version
         for each in (again, other, shown):
             each.close()
 

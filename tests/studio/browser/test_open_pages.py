@@ -9,7 +9,10 @@ import studios
 HIDING = """
     let isHidden = false;
     Object.defineProperty(document, 'hidden', { get: () => isHidden });
-    window.hide = (now) => { isHidden = now; document.dispatchEvent(new Event('visibilitychange')); };
+    window.hide = (now) => {
+      isHidden = now;
+      document.dispatchEvent(new Event('visibilitychange'));
+    };
 """
 
 
