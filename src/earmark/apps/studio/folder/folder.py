@@ -216,6 +216,7 @@ class Folder:
         with self.ledger.changing():
             said, sheets, moves = edits.delete(self.ledger, ids)
             self.ledger.commit(said, sheets, moves)
+            self.ledger.empty_trash()
         return self._answer(said)
 
     def rename_class(self, old: str, new: str) -> dict[str, Any]:
@@ -297,7 +298,7 @@ class Folder:
             place = self._free_place(about)
             label, take = about.get("label"), about.get("take")
             source = relative_path(sound, self.path)
-            move = Move(place, ledger.trash_of(place), source, adds=True)
+            move = Move(place, ledger.trash.place_of(place), source, adds=True)
             sheets = self._with_row(place, label, take) if is_sound(place) else {}
             said = said.format(f"'{views.shown(place.rpartition('/')[2])}'")
             ledger.commit(said, sheets, [move])

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,13 +30,13 @@ from earmark.apps.studio.folder.history import History
 from earmark.apps.studio.folder.opening import opened
 from earmark.apps.studio.folder.scanning import Scan, is_inside, scan
 from earmark.apps.studio.folder.sheets import REASON, Sheet, clip_id, empty_sheet, read_sheet
-from earmark.apps.studio.mistakes import ConflictError, of_the_disk
+from earmark.apps.studio.folder.trash import Trash
+from earmark.apps.studio.mistakes import ConflictError, ImpossibleError, of_the_disk
 from earmark.apps.studio.places import LEFT_OUT_FILE, MANIFEST, PRIVATE
 from earmark.errors import DataError, EarmarkError, amount
 from earmark.system.files import whole_file
 
 LOCK_S = 10.0  # the most to wait for another studio on the same folder
-TRASH = f"{PRIVATE}/trash"
 FILES = {CLIPS: MANIFEST, LEFT_OUT: LEFT_OUT_FILE, TRAY: f"{PRIVATE}/tray.csv"}
 Trouble = dict[str, str]
 
@@ -58,6 +57,7 @@ class Ledger:
         self.found = Scan()
         self.ids: dict[str, str] = {}  # of recordings
         self.news: list[Trouble] = []  # of what was recovered at the start
+        self.trash = Trash(self.path)
         self._history = History(self.path / PRIVATE)
         self._stamps: dict[str, Any] = {}
         self._wrong: dict[str, Trouble] = {}
@@ -241,9 +241,19 @@ class Ledger:
             if not stack:
                 raise ConflictError(nothing)
             change = stack[-1]
-            sheets = changed(self.sheets, change, forward=word == "redo")
-            self._do(word, change, sheets)
+            try:
+                sheets = changed(self.sheets, change, forward=word == "redo")
+                self._do(word, change, sheets)
+            except ImpossibleError as error:
+                self._pass_over(word, stack)
+                raise ConflictError(_passed_over(word, change.said, f"{error}", stack)) from error
         return change.said
+
+    def _pass_over(self, word: str, stack: list[Change]) -> None:
+        """Forget a change that cannot be unmade, or made again: it must not be in the way."""
+        with self._errors(f"{word} the change"):
+            self._history.pass_over(stack)
+        self.version += 1
 
     def _do(self, word: str, change: Change, sheets: dict[str, Sheet]) -> None:
         before, names = self.sheets, [name for name in FILES if sheets[name] != self.sheets[name]]
@@ -254,36 +264,16 @@ class Ledger:
             try:
                 self.sheets = sheets
                 for move in change.moves:
-                    self._move(move, word != "undo")
+                    self.trash.move(move, word != "undo")
                     moved.append(move)
                 self._write(_gaining_first(names, change.edits, word != "undo"))
             except BaseException:
                 self.sheets = before
                 for move in reversed(moved):
-                    self._move(move, word == "undo")
+                    self.trash.move(move, word == "undo")
                 raise
         self.version += 1
         self._rescan(change.moves)
-
-    def _move(self, move: Move, forward: bool) -> None:
-        """Bring a recording to its place, or to the trash; what was done before stays."""
-        place, trash = self.path / move.place, self.path / move.trash
-        source = self.path / move.source if move.source else trash
-        if forward == move.adds:
-            source = source if os.path.lexists(source) else trash
-            target = place
-        else:
-            source, target = place, trash
-        if os.path.lexists(target):
-            if os.path.lexists(source):
-                raise ConflictError(f"{move.place!r} is there already. Rename that file first.")
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(source, target)
-
-    def trash_of(self, place: str) -> str:
-        """Return where a recording goes when it is deleted, relative to the folder."""
-        return f"{TRASH}/{secrets.token_hex(6)}/{place}"
 
     def _write(self, names: Sequence[str]) -> None:
         """Replace the files of sheets, the first of ``names`` first; all are written before."""
@@ -353,6 +343,12 @@ class Ledger:
             return
         with contextlib.suppress(EarmarkError), self.lock, self._held():
             self._complete_held()
+            self.empty_trash()
+
+    def empty_trash(self) -> None:
+        """Delete for good what was deleted long ago; call it while the folder is held."""
+        with contextlib.suppress(OSError):  # another time
+            self.trash.empty()
 
     def _complete_held(self) -> None:
         pending = self._history.pending
@@ -365,7 +361,7 @@ class Ledger:
             try:
                 for move in change.moves:
                     with contextlib.suppress(FileNotFoundError, ConflictError):
-                        self._move(move, forward)
+                        self.trash.move(move, forward)
                 names = [name for name in FILES if self.sheets[name] != before[name]]
                 self._write(_gaining_first(names, change.edits, forward))
                 self._history.end(pending)
@@ -389,6 +385,12 @@ class Ledger:
 
 
 _MANY = "There are more recordings than the studio shows. Open a sub-folder of it."
+
+
+def _passed_over(word: str, said: str, why: str, older: Sequence[Change]) -> str:
+    made = "undone" if word == "undo" else "done again"
+    again = f" {word.capitalize()} again goes on with the change before it." if older else ""
+    return f"“{said.rstrip('.')}” cannot be {made}: {why}{again}"
 
 
 def _told(kind: str, places: Sequence[str], what: str, check: str) -> Trouble | None:

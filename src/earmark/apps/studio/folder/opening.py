@@ -22,10 +22,10 @@ def opened(folder: Path, found: Scan) -> tuple[Sheet, list[str]]:
     """Return the labels of a folder as a manifest that was not written yet, and what is wrong.
 
     These are the labels that ``Dataset.read`` reads. It refuses a folder if one recording has no
-    label; here the others are read.
+    label, and reads no tracks in sub-folders; here they are read, and all that have a label.
     """
     wrong: list[str] = []
-    clips = _from_tracks(folder, wrong) or _from_folders(folder, found, wrong)
+    clips = _from_tracks(folder, found, wrong) or _from_folders(folder, found, wrong)
     more = [name for name in _MORE if any(getattr(clip, name) is not None for clip in clips)]
     sheet = empty_sheet(*more)
     rows: dict[str, Row] = {}
@@ -35,9 +35,16 @@ def opened(folder: Path, found: Scan) -> tuple[Sheet, list[str]]:
     return Sheet(sheet.columns, sheet.names, tuple(rows.values())), wrong
 
 
-def _from_tracks(folder: Path, wrong: list[str]) -> list[Clip]:
+def _from_tracks(folder: Path, found: Scan, wrong: list[str]) -> list[Clip]:
+    """Return the clips of all label tracks. Where there are some, folders are no classes."""
+    files: dict[str, list[Path]] = {}
+    for place in found.tracks:
+        files.setdefault(place.rpartition("/")[0], []).append(folder / place)
+    for place in found.recordings:
+        if beside := files.get(place.rpartition("/")[0]):
+            beside.append(folder / place)
     clips = []
-    for track in tracks_beside([path for path in entries(folder) if not path.is_dir()]):
+    for track in (track for inside in files.values() for track in tracks_beside(inside)):
         try:
             table = read_track(track)
             if not table.unlabelled:

@@ -14,6 +14,7 @@ from earmark.data.tables import MANIFEST_SUFFIXES
 
 MOST_RECORDINGS = 500_000
 MOST_TABLES, TABLE_DEPTH = 50, 3
+MOST_TRACKS = 20_000
 _TICK_NS = 50_000_000  # two changes of a folder within this time may have the same time
 _NOT_SOUND = (".earmark",)
 
@@ -29,7 +30,7 @@ class Scan:
     tables : list of str
         Paths of tables that may be manifests.
     tracks : list of str
-        Text files beside the first recordings, which may be label tracks.
+        Text files, which may be the label tracks of recordings beside them.
     links : list of str
         Links that lead out of the folder, or to a folder; they are not followed.
     unlisted : list of str
@@ -91,7 +92,7 @@ def _look(at: str, place: str, found: Scan, root: str, depth: int) -> None:
                 found.recordings[inner] = entry.name
         elif _is_table(inner, entry.name, depth) and len(found.tables) < MOST_TABLES:
             found.tables.append(inner)
-        elif not depth and entry.name.lower().endswith(SUFFIX):
+        elif entry.name.lower().endswith(SUFFIX) and len(found.tracks) < MOST_TRACKS:
             found.tracks.append(inner)
 
 
