@@ -13,7 +13,7 @@ from earmark.data.folders import is_recording, natural_key
 from earmark.data.tables import MANIFEST_SUFFIXES
 
 MOST_RECORDINGS = 500_000
-MOST_TABLES, TABLE_DEPTH = 50, 3
+MOST_TABLES, TABLE_DEPTH = 50, 4
 MOST_TRACKS = 20_000
 _TICK_NS = 50_000_000  # two changes of a folder within this time may have the same time
 _NOT_SOUND = (".earmark",)

@@ -58,7 +58,7 @@ export const COMMON = {
   help: [
     ['?', 'this list'], ['G then D O T R V Y F E', 'go to Data, Doctor, Train, Report, Review, Try, Find, Export'], ['R', 'record for the chosen class; Esc stops'],
     ['1 to 9', 'give what is selected this label; 0 takes it away'], ['Space', 'play or stop'], ['↑ ↓ ← →', 'move between clips, suspects, regions; with Shift choose several'],
-    ['Enter', 'take what is suggested, or the main button'], ['K', 'keep the label (Review)'], ['Y N S', 'yes, no, skip (Find)'], ['X', 'leave out'], ['Delete', 'delete'], ['Ctrl Z', 'undo; everything can be undone'], ['Ctrl Y', 'redo'],
+    ['Enter', 'take what is suggested, or the main button'], ['K', 'keep the label (Review)'], ['Y N S', 'yes, no, skip (Find)'], ['X', 'leave out'], ['Delete', 'delete'], ['Ctrl Z', 'undo; deleted recordings come back for 30 days'], ['Ctrl Y', 'redo'],
   ],
 };
 // ------------------------------------------------------------------ Data
@@ -136,6 +136,8 @@ export const DATA = {
   addedRest: 'All others are in the folder. Your originals are not touched.',
   /** @param {number} n */
   notAudio: (n) => `${count(n, 'file')} ${n === 1 ? 'is' : 'are'} not audio and ${n === 1 ? 'was' : 'were'} left where ${n === 1 ? 'it is' : 'they are'}.`,
+  /** @param {number} n */
+  tables: (n) => `${count(n, 'table')} came too. If ${n === 1 ? 'it has' : 'one of them has'} the labels, use it above.`,
   nothingToAdd: 'There is no audio file among these.',
   stopped: 'Adding was stopped. What was added so far is kept.',
   byFolder: 'The names of their folders became their labels.',
