@@ -125,9 +125,6 @@ export const DATA = {
   addFilesTo: (name) => `Add files to ${name}`,
   dropTitle: 'Drop files or a folder anywhere',
   dropText: 'A folder with one sub-folder per class brings its labels with it. Your originals stay where they are; the studio keeps copies.',
-  dropHere: 'Drop to add',
-  /** @param {string} name */
-  dropInto: (name) => `Drop to add to ${name}`,
   /** @param {number} done @param {number} all */
   adding: (done, all) => `Adding ${number(done)} of ${count(all, 'file')}`,
   cancel: 'Stop adding',
@@ -198,7 +195,6 @@ export const DATA = {
   longLede: 'Draw regions where something calls, and press the number of its class. Only what is in view is loaded, ten hours or ten days.',
   longEmpty: 'No long recordings yet',
   longEmptyText: 'Drop a recording of minutes or hours here. Labels that lie beside it as a track are shown with it.',
-  recordingName: 'recording',
   length: 'length',
   labels: 'regions',
 };

@@ -33,7 +33,7 @@ async function walk(entry, above, found) {
 }
 
 /** All files of a drop, with the folders that they lay in. @param {DataTransfer} data @returns {Promise<Found[]>} */
-export async function filesOf(data) {
+async function filesOf(data) {
   const entries = [...data.items].map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry != null);
   if (!entries.length) return [...data.files].map((file) => ({ file, folder: null }));
   /** @type {Found[]} */
