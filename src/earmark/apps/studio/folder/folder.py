@@ -85,7 +85,6 @@ class Folder:
             of_class, bare = views.classes(ledger), views.tray(ledger)
             labelled = sum(map(len, of_class.values()))
             undo, redo = ledger.can_undo()
-            tables = ledger.found.tables
             return {
                 "version": ledger.version,
                 "folder": {
@@ -103,9 +102,7 @@ class Folder:
                 "columns": views.groups(ledger.sheets[CLIPS]),
                 "undo": undo,
                 "redo": redo,
-                "manifests": [
-                    {"id": clip_id(t, None, None), "name": views.shown(t)} for t in tables
-                ],
+                "manifests": views.tables(ledger),
                 "trouble": ledger.trouble(),
                 "can_write": ledger.can_write,
                 "limits": {"upload_bytes": UPLOAD_BYTES, "piece_s": int(PIECE_S)},
@@ -233,9 +230,11 @@ class Folder:
         return self._changed(lambda: imports.adopted(self.ledger, manifest, left_out, said))
 
     def import_manifest(self, id: str) -> dict[str, Any]:
-        """Take over the labels of another table in the folder."""
+        """Take over the labels of another table in the folder, or of its label tracks."""
 
         def imported() -> edits.Edited:
+            if id == views.TRACKS:
+                return imports.imported_tracks(self.ledger)
             tables = {clip_id(table, None, None): table for table in self.ledger.found.tables}
             if id not in tables:
                 raise UnknownIdError("the table is not there any more. Reload the page.")

@@ -27,8 +27,8 @@ from earmark.apps.studio.folder.changes import (
     difference,
 )
 from earmark.apps.studio.folder.history import History
-from earmark.apps.studio.folder.opening import opened
-from earmark.apps.studio.folder.scanning import Scan, is_inside, scan
+from earmark.apps.studio.folder.opening import new_tracks, opened
+from earmark.apps.studio.folder.scanning import Scan, is_inside, scan, stamp
 from earmark.apps.studio.folder.sheets import REASON, Sheet, clip_id, empty_sheet, read_sheet
 from earmark.apps.studio.folder.trash import Trash
 from earmark.apps.studio.mistakes import ConflictError, ImpossibleError, of_the_disk
@@ -100,6 +100,12 @@ class Ledger:
             done, undone = self._history.done, self._history.undone
             return done[-1].said if done else None, undone[-1].said if undone else None
 
+    def new_tracks(self) -> list[str]:
+        """Return the label tracks that the manifest has not taken over."""
+        if self._is_unwritten():  # what is shown is theirs
+            return []
+        return new_tracks(self.path, self.found, self.sheets[CLIPS])
+
     def absolute(self, place: str) -> Path:
         """Return the path of a recording; DataError if it is not inside the folder."""
         path = self.path / place
@@ -126,9 +132,8 @@ class Ledger:
         return is_new
 
     def _scanned(self, found: Scan) -> bool:
-        same = [found.links, found.unlisted, found.tables]
-        same += [] if found.recordings.keys() == self.found.recordings.keys() else [[""]]
-        is_new = same != [self.found.links, self.found.unlisted, self.found.tables]
+        both = [(one.links, one.unlisted, one.tables, one.tracks) for one in (found, self.found)]
+        is_new = both[0] != both[1] or found.recordings.keys() != self.found.recordings.keys()
         self.found = found
         if is_new:
             known = {place: id for id, place in self.ids.items()}
@@ -139,13 +144,13 @@ class Ledger:
     def _read_sheets(self) -> bool:
         is_new = False
         for name, file in FILES.items():
-            stamp: Any = _stamp(self.path / file)
-            if name == CLIPS and stamp is None:
-                tracks = tuple(_stamp(self.path / track) for track in self.found.tracks)
-                stamp = (tuple(self.found.recordings), tracks)
-            if stamp == self._stamps.get(name, ""):
+            now: Any = stamp(self.path / file)
+            if name == CLIPS and now is None:
+                tracks = tuple(stamp(self.path / track) for track in self.found.tracks)
+                now = (tuple(self.found.recordings), tracks)
+            if now == self._stamps.get(name, ""):
                 continue
-            self._stamps[name] = stamp
+            self._stamps[name] = now
             is_new = True
             self._read_sheet(name, self.path / file)
         return is_new
@@ -285,7 +290,7 @@ class Ledger:
                     file.flush()
                     os.fsync(file.fileno())
         for name in names:
-            self._stamps[name] = _stamp(self.path / FILES[name])
+            self._stamps[name] = stamp(self.path / FILES[name])
 
     def _is_unwritten(self) -> bool:
         return not os.path.lexists(self.path / MANIFEST)
@@ -399,14 +404,6 @@ def _told(kind: str, places: Sequence[str], what: str, check: str) -> Trouble | 
     more = f" and {amount(len(places) - 1, 'more path')}" if len(places) > 1 else ""
     help = f"Check its {check}." if check else "It is not read; copy its recordings into the folder"
     return {"kind": kind, "detail": f"{places[0]!r} {what}{more}. {help.rstrip('.')}."}
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _gaining_first(names: Sequence[str], edits: Sequence[Edit], forward: bool) -> list[str]:

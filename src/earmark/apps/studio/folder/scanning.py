@@ -96,6 +96,15 @@ def _look(at: str, place: str, found: Scan, root: str, depth: int) -> None:
             found.tracks.append(inner)
 
 
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """Return what differs once a file was written again; None if there is no file."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
 def is_sound(name: str) -> bool:
     """Return whether a file counts as a recording, by its name alone."""
     return is_recording(Path(name)) and not name.lower().endswith(_NOT_SOUND)

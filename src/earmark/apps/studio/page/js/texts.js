@@ -134,7 +134,7 @@ export const DATA = {
   /** @param {number} n */
   notAudio: (n) => `${count(n, 'file')} ${n === 1 ? 'is' : 'are'} not audio and ${n === 1 ? 'was' : 'were'} left where ${n === 1 ? 'it is' : 'they are'}.`,
   /** @param {number} n */
-  tables: (n) => `${count(n, 'table')} came too. If ${n === 1 ? 'it has' : 'one of them has'} the labels, use it above.`,
+  tables: (n) => `${count(n, 'table or label track', 'tables or label tracks')} came too. Use ${n === 1 ? 'it' : 'one'} above if it has the labels.`,
   nothingToAdd: 'There is no audio file among these.',
   stopped: 'Adding was stopped. What was added so far is kept.',
   byFolder: 'The names of their folders became their labels.',

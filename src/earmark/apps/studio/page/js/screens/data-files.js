@@ -14,6 +14,7 @@ const NOT_AUDIO = /^\.|^(readme|license|licence|copying|authors|makefile)$|\.(tx
 
 const TABLE = /\.(csv|tsv|jsonl|ndjson|parquet)$/i; // of labels, perhaps: the folder offers to use it
 const MOST_TABLES = 20;
+const TRACK = /^\s*(\d[\d.,]*\t\d[\d.,]*\s|.*Begin Time \(s\))/; // of Audacity or Raven
 
 /** @param {FileSystemDirectoryReader} reader @returns {Promise<FileSystemEntry[]>} */
 const some = (reader) => new Promise((done, fail) => { reader.readEntries(done, fail); });
@@ -30,6 +31,19 @@ async function walk(entry, above, found) {
   for (let entries = await some(reader); entries.length; entries = await some(reader)) { // at most 100 at a time
     for (const inner of entries) await walk(inner, [...above, entry.name], found);
   }
+}
+
+/** The label tracks of recordings that came with them. @param {Found[]} found @param {Found[]} audio */
+async function tracksOf(found, audio) {
+  const recordings = new Map(audio.map((one) => [`${one.folder}/${one.file.name.replace(/\.[^.]*$/, '')}`, one]));
+  /** @type {Map<Found, Found>} */
+  const tracks = new Map();
+  for (const one of found.filter(({ file }) => /\.txt$/i.test(file.name))) {
+    const parts = one.file.name.split('.');
+    const recording = parts.map((_, n) => recordings.get(`${one.folder}/${parts.slice(0, n).join('.')}`)).find(Boolean);
+    if (recording && TRACK.test(await one.file.slice(0, 4096).text())) tracks.set(recording, one);
+  }
+  return tracks;
 }
 
 /** All files of a drop, with the folders that they lay in. @param {DataTransfer} data @returns {Promise<Found[]>} */
@@ -75,10 +89,14 @@ export class Adder {
 
   /** @param {Found[]} found @param {string|null} [label] of all; without it the name of its folder labels a file */
   async add(found, label = null) {
-    const audio = found.filter(({ file }) => !NOT_AUDIO.test(file.name)), tables = found.filter(({ file }) => TABLE.test(file.name)).slice(0, MOST_TABLES);
+    const audio = found.filter(({ file }) => !NOT_AUDIO.test(file.name)), tracks = await tracksOf(found, audio);
+    const tables = [...found.filter(({ file }) => TABLE.test(file.name)).slice(0, MOST_TABLES), ...tracks.values()];
     this.others += found.length - audio.length - tables.length;
     if (!audio.length && !tables.length) { say(DATA.nothingToAdd); this.others = 0; return; }
-    this.queue.push(...audio.map(({ file, folder }) => ({ file, folder, label: label ?? folder?.split('/').at(-1) ?? null, isByFolder: label == null && folder != null })));
+    this.queue.push(...audio.map((one) => {
+      const isByFolder = label == null && one.folder != null && !tracks.has(one);
+      return { ...one, label: isByFolder ? one.folder?.split('/').at(-1) ?? null : label, isByFolder };
+    }));
     this.queue.push(...tables.map(({ file, folder }) => ({ file, folder, label: null, isTable: true })));
     this.all += audio.length + tables.length;
     if (this.control) { this.#show(); return; }
