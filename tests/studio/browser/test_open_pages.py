@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+import soundfile
 
 import studios
 
@@ -68,3 +69,25 @@ def test_a_page_goes_on_when_the_killed_studio_was_started_and_entered_again(sou
         page.wait_for_selector("section[data-class=low]", state="detached")
     labels = [line.split(",")[3] for line in (sounds / "earmark.csv").read_text().splitlines()[1:]]
     assert labels == ["high"] * 3
+
+
+@pytest.mark.slow
+def test_a_piece_that_is_recorded_while_the_studio_is_killed_is_whole_and_there_once(
+    tmp_path, context
+):
+    with studios.command(tmp_path) as first:
+        page = opened(context, first.address)
+        page.get_by_label("pieces").select_option("1")
+        page.get_by_label("seconds each").select_option("3")
+        page.locator(".start .record").first.click()
+        uploads = tmp_path / ".studio" / "uploads"
+        while not any(path.stat().st_size > 50_000 for path in uploads.glob("*/sound")):
+            page.wait_for_timeout(20)
+        first.process.send_signal(signal.SIGKILL)
+    with studios.command(tmp_path) as second:
+        page.wait_for_selector("#banners h2:text('The studio was restarted')")
+        opened(context, second.address).close()
+        page.wait_for_selector(".class:not(.new) .count:text('1')")
+        page.wait_for_selector("#banners:empty", state="attached")
+        (kept,) = (tmp_path / "recordings").glob("*.wav")
+        assert soundfile.info(kept).duration == 3

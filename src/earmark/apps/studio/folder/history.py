@@ -61,6 +61,11 @@ class History:
         """Return a number that no change has had."""
         return self._number + 1
 
+    def added_from(self, source: str) -> str | None:
+        """Return the place of the recording that came from ``source``; None if it was undone."""
+        moves = (move for change in reversed(self.done) for move in change.moves)
+        return next((move.place for move in moves if move.adds and move.source == source), None)
+
     @contextlib.contextmanager
     def writing(self, word: str, change: Change) -> Iterator[None]:
         """Write that a change is 'do'ne, 'undo'ne or 'redo'ne; the block does it.

@@ -58,7 +58,7 @@ class Ledger:
         self.ids: dict[str, str] = {}  # of recordings
         self.news: list[Trouble] = []  # of what was recovered at the start
         self.trash = Trash(self.path)
-        self._history = History(self.path / PRIVATE)
+        self.history = History(self.path / PRIVATE)
         self._stamps: dict[str, Any] = {}
         self._wrong: dict[str, Trouble] = {}
         self._device = self._device_now()
@@ -97,7 +97,7 @@ class Ledger:
     def can_undo(self) -> tuple[str | None, str | None]:
         """Return what undo and redo would change."""
         with self.lock:
-            done, undone = self._history.done, self._history.undone
+            done, undone = self.history.done, self.history.undone
             return done[-1].said if done else None, undone[-1].said if undone else None
 
     def new_tracks(self) -> list[str]:
@@ -227,7 +227,7 @@ class Ledger:
     ) -> Change:
         """Make a change: these sheets become the folder's. Call it inside :meth:`changing`."""
         edits, columns = difference(self.sheets, sheets)
-        number = self._history.next_number()
+        number = self.history.next_number()
         change = Change(number, said, edits, tuple(moves), columns)
         self._do("do", change, {**self.sheets, **sheets})
         return change
@@ -242,7 +242,7 @@ class Ledger:
 
     def _step(self, word: str, nothing: str) -> str:
         with self.changing():
-            stack = self._history.done if word == "undo" else self._history.undone
+            stack = self.history.done if word == "undo" else self.history.undone
             if not stack:
                 raise ConflictError(nothing)
             change = stack[-1]
@@ -257,14 +257,14 @@ class Ledger:
     def _pass_over(self, word: str, stack: list[Change]) -> None:
         """Forget a change that cannot be unmade, or made again: it must not be in the way."""
         with self._errors(f"{word} the change"):
-            self._history.pass_over(stack)
+            self.history.pass_over(stack)
         self.version += 1
 
     def _do(self, word: str, change: Change, sheets: dict[str, Sheet]) -> None:
         before, names = self.sheets, [name for name in FILES if sheets[name] != self.sheets[name]]
         if self._is_unwritten() and CLIPS not in names:
             names.append(CLIPS)
-        with self._errors("save the change"), self._history.writing(word, change):
+        with self._errors("save the change"), self.history.writing(word, change):
             moved = list[Move]()
             try:
                 self.sheets = sheets
@@ -313,7 +313,7 @@ class Ledger:
                     "another studio is changing this folder. Wait a moment and try again."
                 ) from None
         try:
-            self._history.refresh()
+            self.history.refresh()
             yield
         finally:
             held.release()
@@ -334,7 +334,7 @@ class Ledger:
     @property
     def has_pending(self) -> bool:
         """Whether a change that a crash interrupted could not be completed yet."""
-        return self._history.pending is not None
+        return self.history.pending is not None
 
     def refuse(self) -> None:
         """Raise ConflictError if the folder cannot be changed as it is now."""
@@ -356,7 +356,7 @@ class Ledger:
             self.trash.empty()
 
     def _complete_held(self) -> None:
-        pending = self._history.pending
+        pending = self.history.pending
         if pending is None:
             return
         change, forward = pending
@@ -369,7 +369,7 @@ class Ledger:
                         self.trash.move(move, forward)
                 names = [name for name in FILES if self.sheets[name] != before[name]]
                 self._write(_gaining_first(names, change.edits, forward))
-                self._history.end(pending)
+                self.history.end(pending)
             except BaseException:
                 self.sheets = before
                 raise
