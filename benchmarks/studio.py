@@ -34,7 +34,6 @@ from browser import FLAGS, chromium
 STARTS = 7
 RECORDINGS, CLASSES = 10_000, 10
 LISTEN_S = 60
-SCREENS = ("data", "doctor", "train", "report", "review", "try", "find", "export")
 LABELS = ("bell", "rain", "knock")  # of the classifier that listens
 ROOM_DB = (-70, -55)  # of full scale: the loudness of rooms in which nothing happens
 # Notes what is said and how late it is.
@@ -120,7 +119,7 @@ def weight(folder: Path) -> list[dict[str, object]]:
 
 def visit(page: Any) -> None:
     """Visit all screens, and the editor of a long recording."""
-    for name in SCREENS:
+    for name in studios.SCREENS:
         page.locator(f"#nav a[href='#/{name}']").click()
         page.wait_for_selector("main h1")
         page.wait_for_timeout(500)

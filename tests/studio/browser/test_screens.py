@@ -4,8 +4,7 @@ import pytest
 
 import studios
 from earmark.apps.studio.assets import read_assets
-
-SCREENS = ("data", "doctor", "train", "report", "review", "try", "find", "export")
+from studios import SCREENS
 
 
 @pytest.fixture
