@@ -27,6 +27,7 @@ from earmark.apps.studio.studio import Studio
 from served import PATIENCE_S, Reply
 
 WORD = "earmark studio"
+SCREENS = ("data", "doctor", "train", "report", "review", "try", "find", "export")
 NAMES = ("low/a.wav", "low/b.wav", "high/c.wav", "high/d.wav")
 
 

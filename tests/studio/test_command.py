@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import sys
@@ -45,7 +46,30 @@ def test_a_second_command_gives_another_address_of_the_same_studio(sounds):
         assert not list(tokens.iterdir())
         assert os.name != "posix" or stat.S_IMODE(tokens.stat().st_mode) == 0o700
     with command(sounds) as again:  # after a kill nothing is in the way
+        assert again.port == first.port, "pages that are open go on"
+        assert Client(again.port, first.cookie).get("/api/state").status == 401
         assert again.enter(token_of(again.address)).status == 200
+
+
+def test_a_port_that_is_taken_by_now_is_left_to_its_owner(sounds):
+    from earmark.apps.studio import running, server
+
+    (sounds / ".studio").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        running.say_address(sounds, f"http://127.0.0.1:{taken}")
+        assert running.last_port(sounds) == taken
+        with server.bound_again(sounds, StudioSettings()) as listener:
+            assert listener.getsockname()[1] != taken
+
+
+@pytest.mark.parametrize("text", ["", "x", "22", "6667", "-1", "70000", "9" * 10_000])
+def test_a_port_that_no_system_gives_out_is_not_taken_up(sounds, text):
+    from earmark.apps.studio import running
+
+    (sounds / ".studio").mkdir()
+    (sounds / ".studio" / "port").write_text(text)
+    assert running.last_port(sounds) == 0
 
 
 def test_a_token_that_somebody_else_left_is_refused(sounds, monkeypatch):

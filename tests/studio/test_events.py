@@ -2,44 +2,12 @@
 
 import asyncio
 import contextlib
-import http.client
-import json
 import time
 
 from earmark.apps.studio import notices
 from earmark.apps.studio.notices import Notices
+from studio_events import Events
 from studios import running
-
-
-class Events:
-    """One page that listens."""
-
-    def __init__(self, client, last=None):
-        self.connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=30)
-        headers = {"Cookie": client.cookie} | ({"Last-Event-ID": last} if last else {})
-        self.connection.request("GET", "/api/events", headers=headers)
-        self.response = self.connection.getresponse()
-        self.last = None
-        if self.response.status == 200:
-            assert self.block()[0].startswith("retry: ")
-
-    def block(self):
-        lines = []
-        while (line := self.response.readline().decode().rstrip("\n")) or not lines:
-            lines.append(line)
-        return lines
-
-    def next(self):
-        """Return kind and data of the next event; signs of life are passed over."""
-        while (block := self.block())[0].startswith(":"):
-            pass
-        fields = dict(line.split(": ", 1) for line in block)
-        self.last = fields["id"]
-        return fields["event"], json.loads(fields["data"])
-
-    def close(self):
-        self.response.close()
-        self.connection.close()
 
 
 def until(condition):
@@ -63,7 +31,10 @@ def test_a_change_is_told_and_a_page_that_comes_back_gets_what_is_new(sounds):
         assert again.next()[1]["version"] > data["version"]
         other = Events(client, "0000-99999999")  # of an earlier run
         assert other.next()[0] == "state"
-        for each in (again, other):
+        shown = Events(client, query=f"?after={again.last}")  # it was hidden
+        version = client.post("/api/redo").json["version"]
+        assert shown.next()[1]["version"] == version
+        for each in (again, other, shown):
             each.close()
 
 

@@ -81,6 +81,23 @@ def test_label_tracks_beside_recordings_are_adopted_at_the_first_change(tmp_path
     assert labels(place)["a.wav", 0.03, 0.05] == "jay" and len(labels(place)) == 4
 
 
+def test_label_tracks_in_sub_folders_are_adopted_and_folders_are_no_classes_then(tmp_path):
+    place = sounds(tmp_path / "s", "night 1/a.wav", "night 2/deep/b.wav", "night 2/c.wav")
+    (place / "night 1/a.txt").write_text("0.01\t0.02\tcrow\n")
+    (place / "night 2/deep/b.Table.1.selections.txt").write_text(
+        "Selection\tBegin Time (s)\tEnd Time (s)\tAnnotation\n1\t0.03\t0.05\tjay\n"
+    )
+    (place / "night 2/notes.txt").write_text("windy")
+    folder = Folder(place)
+    assert shown(folder) == {
+        ("night 1/a.wav", 0.01, 0.02): "crow",
+        ("night 2/deep/b.wav", 0.03, 0.05): "jay",
+    }
+    assert folder.state()["counts"]["unlabelled"] == 1
+    folder.settle()
+    assert labels(place) == shown(folder)
+
+
 def test_splits_and_folds_of_folders_stay(tmp_path):
     place = sounds(tmp_path, "train/a/1.wav", "train/b/2.wav", "test/a/3.wav", "test/b/4.wav")
     folder = Folder(place)

@@ -63,6 +63,21 @@ def test_a_table_of_the_folder_is_imported_with_its_columns(folder, place):
     assert list(labels(place).values()) == ["bell", "bell", "dog"]
 
 
+def test_label_tracks_that_came_later_are_offered_until_they_are_taken_over(folder, place):
+    assert folder.state()["manifests"] == []
+    (place / "bell/1.txt").write_text("0.01\t0.03\tgong\n0.04\t0.06\ttick\n")
+    (place / "dog/2.txt").write_text("a dog barks")
+    assert folder.refresh()
+    (offer,) = folder.state()["manifests"]
+    assert offer["name"] == "1 label track"
+    said = folder.import_manifest(offer["id"])["said"]
+    assert said == "Took over 2 labels of 1 label track."
+    assert shown(folder)["bell/1.wav", 0.01, 0.03] == "gong" and len(shown(folder)) == 6
+    assert labels(place) == shown(folder) and folder.state()["manifests"] == []
+    folder.undo()
+    assert folder.state()["manifests"] == [offer]
+
+
 def test_a_table_that_is_no_manifest_is_refused_with_the_reason(folder, place):
     (place / "other.csv").write_text("name,value\nx,1\n")
     (place / "lists.csv").write_text("path,label\nbell/1.wav,\"['a', 'b']\"\n")

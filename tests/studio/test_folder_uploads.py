@@ -101,6 +101,35 @@ def test_a_piece_that_had_not_ended_is_kept_at_the_next_start(folder, place, tmp
     folder.finish_upload(upload)
 
 
+def test_a_page_that_outlives_the_studio_ends_its_piece_or_replaces_it(folder, place, tmp_path):
+    ended, begun = begin(folder, "ended", "dog", take="t"), begin(folder, "begun", "dog", take="t")
+    for upload in (ended, begun):
+        folder.append(upload, 0, pcm(0.2))
+    last = begin(folder, "last", "dog")
+    folder.append(last, 0, pcm(0.2))
+    clip = folder.finish_upload(last)["clip"]
+    again = Folder(copy_of(place, tmp_path / "copy"))  # as after kill -9
+    assert again.finish_upload(last)["clip"]["id"] == clip["id"]  # the answer was lost
+    assert again.finish_upload(ended)["clip"]["name"] == "ended.wav"
+    with pytest.raises(UnknownIdError):
+        again.append(begun, len(pcm(0.2)), pcm(0.2))
+    whole = begin(again, "begun", "dog", take="t")
+    again.append(whole, 0, pcm(0.4))
+    again.finish_upload(whole)
+    again.drop_upload(begun)  # what was recovered of it
+    names = {path.name: path.stat().st_size for path in again.path.glob("recordings/*.wav")}
+    assert names == {
+        "ended.wav": 44 + len(pcm(0.2)),
+        "last.wav": 44 + len(pcm(0.2)),
+        "begun 2.wav": 44 + len(pcm(0.4)),
+    }
+    (told,) = again.state()["trouble"]
+    assert "1 recording had not been finished and was kept" in told["detail"]
+    with pytest.raises(UnknownIdError):
+        again.drop_upload(whole)
+    assert len(list(again.path.glob("recordings/*.wav"))) == 3
+
+
 def test_dropped_files_keep_their_folders_and_never_replace_another(folder, place, tmp_path):
     content = sound(tmp_path / "new.wav").read_bytes()
     for name, inside in (

@@ -22,6 +22,14 @@ def test_without_the_cookie_nothing_is_shown(studio, path):
     assert "earmark studio" in reply.problem
 
 
+def test_the_icon_that_browsers_ask_for_is_nothing_and_nobody_elses_business(studio):
+    for client in (studio, Client(studio.port)):
+        reply = client.get("/favicon.ico")
+        assert reply.status == 204 and not reply.body and "set-cookie" not in reply.headers
+    assert page(studio, "/favicon.ico", Host="evil.example").status == 403
+    assert Client(studio.port).post("/favicon.ico").status == 401
+
+
 def test_a_person_without_the_cookie_reads_a_page(studio):
     reply = Client(studio.port).ask("GET", "/", headers={"Accept": "text/html,*/*"})
     assert reply.status == 401 and "text/html" in reply.headers["content-type"]

@@ -221,8 +221,13 @@ def recording_of(track: Path, folder: Path) -> Path:
 
 def _beside(track: Path, recordings: list[Path]) -> list[Path]:
     """Return the recordings that match the name of a track: a.txt and a.wav.txt match a.wav."""
-    stem = _RAVEN_NAME.sub("", track.stem)
-    return [path for path in recordings if stem in (path.stem, path.name)]
+    name = name_beside(track)
+    return [path for path in recordings if name in (path.stem, path.name)]
+
+
+def name_beside(track: Path) -> str:
+    """Return the name of a track's recording, which may have a suffix as well."""
+    return _RAVEN_NAME.sub("", track.stem)
 
 
 def _is_number(text: str) -> bool:

@@ -144,6 +144,27 @@ def test_a_long_list_is_short_in_the_page(tmp_path, enter):
         page.wait_for_selector(".panel-title:has-text('1,000 clips chosen')")
 
 
+def test_tables_and_tracks_of_a_dropped_folder_come_with_it_and_are_used(tmp_path, enter):
+    birds = studios.write_sounds(tmp_path / "birds", ["low1.wav", "low2.wav"])
+    (birds / "labels.csv").write_text("path,label\nlow1.wav,owl\nlow2.wav,crow\n")
+    (birds / "low2.txt").write_text("0\t0.1\tjay\n")
+    (birds / "low1.txt").write_text("windy")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with studios.running(folder) as studio:
+        page = enter(studio)
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name="Choose a folder").click()
+        chooser.value.set_files(birds)
+        page.wait_for_selector(".adder:has-text('2 recordings were added')")
+        page.wait_for_selector(".adder:has-text('2 tables or label tracks came too')")
+        page.get_by_role("button", name="Use recordings/birds/labels.csv").click()
+        page.wait_for_selector("section[data-class=owl] .count:text('1')")
+        page.get_by_role("button", name="Use 1 label track").click()
+        page.wait_for_selector("section[data-class=jay] .count:text('1')")
+    assert [row["label"] for row in rows(folder)] == ["owl", "crow", "jay"]
+
+
 def test_files_that_cannot_be_read_are_named_and_the_others_are_added(tmp_path, enter):
     t = np.arange(8_000) / 16_000
     for k in range(5):

@@ -3,8 +3,8 @@
 import pytest
 
 import studios
-
-SCREENS = ("data", "doctor", "train", "report", "review", "try", "find", "export")
+from earmark.apps.studio.assets import read_assets
+from studios import SCREENS
 
 
 @pytest.fixture
@@ -32,7 +32,17 @@ def page(launch, sounds):
         yield page
 
 
-def test_every_screen_opens_without_a_complaint_and_asks_only_its_studio(page):
+def weight(urls):
+    """Return the bytes of the studio's own files, once each: unpacked, and as they are sent."""
+    assets, names = read_assets(), {url.partition("/static/")[2] for url in urls}
+    files = [assets[name] for name in names if name]
+    return sum(len(file.content) for file in files), sum(len(file.packed) for file in files)
+
+
+def test_every_screen_opens_without_a_complaint_asks_only_its_studio_and_is_light(page):
+    page.wait_for_selector(".class")
+    unpacked, sent = weight(page.asked)
+    assert unpacked <= 260_000 and sent <= 85_000
     for name in SCREENS:
         page.goto(f"{page.origin}/#/{name}")
         page.wait_for_function(
@@ -42,6 +52,9 @@ def test_every_screen_opens_without_a_complaint_and_asks_only_its_studio(page):
         page.wait_for_selector("main h1")
     assert page.complaints == []
     assert all(url.startswith((page.origin, "blob:", "data:")) for url in page.asked)
+    unpacked, sent = weight(page.asked)
+    assert unpacked <= 425_000 and sent <= 145_000
+    assert not any("/vendor/" in url for url in page.asked), "only the editor needs wavesurfer.js"
 
 
 def test_no_screen_has_a_serious_barrier(page):

@@ -1,4 +1,8 @@
-"""Who may enter: addresses that let one browser in, and the cookie that it gets for them."""
+"""Who may enter: addresses that let one browser in, and the cookie that it gets for them.
+
+The cookie ends with the run. A page that is still open sends it to whoever has the port next, so a
+cookie that counted in the next run would let in another user of this machine.
+"""
 
 from __future__ import annotations
 

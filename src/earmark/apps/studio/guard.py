@@ -36,6 +36,7 @@ HEADERS = {  # of every response that does not set them itself
     "permissions-policy": "microphone=(self), camera=(), geolocation=(), display-capture=()",
 }
 HTML = "text/html; charset=utf-8"
+ICON = "/favicon.ico"  # browsers ask for it beside pages that name none
 
 
 class Guard:
@@ -117,7 +118,10 @@ class Guard:
     async def _enter(
         self, scope: Scope, headers: Mapping[str, str], is_known: bool, send: Send
     ) -> bool:
-        """Answer a request that brings a token, and a page that is opened without the cookie."""
+        """Answer what needs no cookie: a token, a page that is opened without it, the icon."""
+        if scope["path"] == ICON and scope["method"] in SAFE:  # the page names its own
+            await send_response(send, 204, HTML, b"", {})
+            return True
         if scope["path"] != "/" or scope["method"] != "GET":
             return False
         query = urllib.parse.parse_qs(scope["query_string"].decode("latin-1"))

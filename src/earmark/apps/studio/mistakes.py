@@ -28,6 +28,10 @@ class ConflictError(EarmarkError):
     status = 409
 
 
+class ImpossibleError(ConflictError):
+    """A change that cannot be unmade, or made again, any more."""
+
+
 class TooLargeError(EarmarkError):
     """An upload, or a part of one, that is larger than is allowed."""
 

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
@@ -17,8 +18,9 @@ from earmark.apps.studio.places import PRIVATE
 from earmark.errors import EarmarkError
 from earmark.system.files import open_file, write_whole
 
-LOCK, ADDRESS = "studio.lock", "address.json"
+LOCK, ADDRESS, PORT = "studio.lock", "address.json", "port"
 MOST_BYTES = 10_000  # of the file with the address
+OWN_PORTS = range(32_768, 65_536)  # which systems give out; browsers open every one of them
 PATIENCE_S = 5.0  # for another studio that starts now to say its address
 
 
@@ -54,6 +56,17 @@ def say_address(folder: Path, address: str) -> None:
     about = {"address": address, "host": socket.gethostname(), "pid": os.getpid()}
     with contextlib.suppress(EarmarkError):
         write_whole(folder / PRIVATE / ADDRESS, json.dumps(about).encode())
+        write_whole(folder / PRIVATE / PORT, str(urlsplit(address).port).encode())
+
+
+def last_port(folder: Path) -> int:
+    """Return the port at which the folder was open last, for pages that still are; 0 if unknown."""
+    try:
+        with open_file(folder / PRIVATE / PORT) as file:
+            port = int(file.read(MOST_BYTES))
+    except (OSError, ValueError):
+        return 0
+    return port if port in OWN_PORTS else 0
 
 
 def invitation(folder: Path) -> str:

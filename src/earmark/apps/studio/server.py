@@ -8,6 +8,7 @@ import signal
 import socket
 from asyncio import constants
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from earmark.apps.service.logs import Log
@@ -20,6 +21,7 @@ from earmark.apps.studio.guard import Guard
 from earmark.apps.studio.places import PRIVATE
 from earmark.apps.studio.settings import StudioSettings
 from earmark.apps.studio.studio import Studio
+from earmark.errors import EarmarkError
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -32,8 +34,16 @@ def run(folder: Path, settings: StudioSettings, announce: Callable[[str, Entry],
     """
     constants.SSL_HANDSHAKE_TIMEOUT = settings.limits.header_s  # uvicorn cannot set it
     log = Log(settings.log)
-    with bound(settings) as listener, log.capturing(), contextlib.closing(log):
+    with bound_again(folder, settings) as listener, log.capturing(), contextlib.closing(log):
         return asyncio.run(_serve(Studio(folder, settings, log), listener, announce))
+
+
+def bound_again(folder: Path, settings: StudioSettings) -> socket.socket:
+    """Return a bound socket, at the port of last time if no other was asked for and it is free."""
+    if settings.port == 0 and (port := running.last_port(folder)):
+        with contextlib.suppress(EarmarkError):
+            return bound(replace(settings, port=port))
+    return bound(settings)
 
 
 async def _serve(

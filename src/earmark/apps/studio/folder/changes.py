@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from earmark.apps.studio.folder.sheets import Row, Sheet
-from earmark.apps.studio.mistakes import ConflictError
+from earmark.apps.studio.mistakes import ImpossibleError
 
 CLIPS, LEFT_OUT, TRAY = "clips", "left_out", "tray"  # the sheets
 Sheets = Mapping[str, Sheet]
@@ -100,7 +100,7 @@ def changed(
 ) -> dict[str, Sheet]:
     """Return the sheets after a change was made, or unmade.
 
-    ``is_repeat`` says that a part of it may have been done before. Raises ConflictError if the
+    ``is_repeat`` says that a part of it may have been done before. Raises ImpossibleError if the
     rows are not as the change expects them.
     """
     result = dict(sheets)
@@ -133,7 +133,7 @@ def _edited(
         if was is not None and (here is None or sheet.rows[here].label != was.label):
             if is_repeat:
                 continue
-            raise ConflictError(
+            raise ImpossibleError(
                 f"{was.place!r} was changed by another program since. Change it here by hand."
             )
         if was is not None and here is not None:
@@ -141,7 +141,7 @@ def _edited(
         elif now is not None and sheet.find(now.id) is None:
             new.append((at, _fitted(sheet, now)))
         elif not is_repeat and now is not None:
-            raise ConflictError(
+            raise ImpossibleError(
                 f"{now.place!r} was added by another program since. Change it here by hand."
             )
     kept = [row for row in rows if row is not None]

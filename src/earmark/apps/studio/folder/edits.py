@@ -180,7 +180,7 @@ def delete(ledger: Ledger, ids: Sequence[str]) -> tuple[str, dict[str, Sheet], l
             continue
         if row.place in moves:
             continue
-        moves[row.place] = Move(row.place, ledger.trash_of(row.place), None, False)
+        moves[row.place] = Move(row.place, ledger.trash.place_of(row.place), None, False)
         for name, sheet in ledger.sheets.items():
             for other in sheet.places.get(row.place, ()):
                 draft.take_out(name, other)

@@ -18,9 +18,17 @@ from earmark.apps.studio.folder.ledger import Ledger
 from earmark.apps.studio.folder.names import free_place, safe_folders, safe_name, same_folder
 from earmark.apps.studio.folder.scanning import is_sound
 from earmark.apps.studio.folder.sheets import Sheet, clip_id
-from earmark.apps.studio.folder.uploads import LEAST_S, PIECE_S, UPLOAD_BYTES, Upload, Uploads
+from earmark.apps.studio.folder.uploads import (
+    LEAST_S,
+    PIECE_S,
+    PLACE,
+    SOUND,
+    UPLOAD_BYTES,
+    Upload,
+    Uploads,
+)
 from earmark.apps.studio.mistakes import GONE, UnknownIdError
-from earmark.apps.studio.places import RECORDINGS
+from earmark.apps.studio.places import PRIVATE, RECORDINGS
 from earmark.data.tables import MANIFEST_SUFFIXES
 from earmark.errors import EarmarkError, amount
 from earmark.system.files import relative_path
@@ -52,6 +60,7 @@ class Folder:
         self.path: Path = self.ledger.path
         self._uploads = Uploads(self.ledger)
         self._finished: dict[str, str] = {}
+        self._recovered: set[str] = set()  # uploads that were kept although they had not ended
         self._recover()
 
     @property
@@ -85,7 +94,6 @@ class Folder:
             of_class, bare = views.classes(ledger), views.tray(ledger)
             labelled = sum(map(len, of_class.values()))
             undo, redo = ledger.can_undo()
-            tables = ledger.found.tables
             return {
                 "version": ledger.version,
                 "folder": {
@@ -103,9 +111,7 @@ class Folder:
                 "columns": views.groups(ledger.sheets[CLIPS]),
                 "undo": undo,
                 "redo": redo,
-                "manifests": [
-                    {"id": clip_id(t, None, None), "name": views.shown(t)} for t in tables
-                ],
+                "manifests": views.tables(ledger),
                 "trouble": ledger.trouble(),
                 "can_write": ledger.can_write,
                 "limits": {"upload_bytes": UPLOAD_BYTES, "piece_s": int(PIECE_S)},
@@ -216,6 +222,7 @@ class Folder:
         with self.ledger.changing():
             said, sheets, moves = edits.delete(self.ledger, ids)
             self.ledger.commit(said, sheets, moves)
+            self.ledger.empty_trash()
         return self._answer(said)
 
     def rename_class(self, old: str, new: str) -> dict[str, Any]:
@@ -232,9 +239,11 @@ class Folder:
         return self._changed(lambda: imports.adopted(self.ledger, manifest, left_out, said))
 
     def import_manifest(self, id: str) -> dict[str, Any]:
-        """Take over the labels of another table in the folder."""
+        """Take over the labels of another table in the folder, or of its label tracks."""
 
         def imported() -> edits.Edited:
+            if id == views.TRACKS:
+                return imports.imported_tracks(self.ledger)
             tables = {clip_id(table, None, None): table for table in self.ledger.found.tables}
             if id not in tables:
                 raise UnknownIdError("the table is not there any more. Reload the page.")
@@ -273,8 +282,8 @@ class Folder:
 
     def finish_upload(self, upload: str) -> dict[str, Any]:
         """End an upload; the answer has its ``clip``, or None if it is only tried."""
-        if upload in self._finished:
-            return self._with_clip(self._answer("It was kept already."), self._finished[upload])
+        if id := self._finished.get(upload) or self._kept_earlier(upload):
+            return self._with_clip(self._answer("It was kept already."), id)
         own = self._uploads.get(upload)
         if own.is_try:
             self._uploads.ready(own)
@@ -286,8 +295,14 @@ class Folder:
         return self._with_clip(self._answer(said), id)
 
     def drop_upload(self, upload: str) -> None:
-        """Forget an upload, and delete what has come of it."""
-        self._uploads.drop(upload)
+        """Forget an upload, and delete what has come of it, also if an earlier studio had it."""
+        id = None if upload in self._finished else self._kept_earlier(upload)
+        if id is None:
+            self._uploads.drop(upload)
+            return
+        self._recovered.discard(upload)
+        self._tell_of_recovered()
+        self.delete([id])
 
     def _keep(self, upload: Upload, said: str = "Added {}.") -> tuple[str, str]:
         """Move what was uploaded to the recordings; return the sentence and the clip's id."""
@@ -297,7 +312,7 @@ class Folder:
             place = self._free_place(about)
             label, take = about.get("label"), about.get("take")
             source = relative_path(sound, self.path)
-            move = Move(place, ledger.trash_of(place), source, adds=True)
+            move = Move(place, ledger.trash.place_of(place), source, adds=True)
             sheets = self._with_row(place, label, take) if is_sound(place) else {}
             said = said.format(f"'{views.shown(place.rpartition('/')[2])}'")
             ledger.commit(said, sheets, [move])
@@ -328,23 +343,33 @@ class Folder:
         """Keep the recorded pieces that an ended studio has not finished."""
         if not self.ledger.can_write or self.ledger.has_pending:
             return
-        kept, lost = list[str](), list[str]()
+        lost = list[str]()
         for upload in self._uploads.left():
             is_whole = upload.n_bytes == upload.about.get("bytes")
             if (upload.is_pcm and upload.seconds >= LEAST_S) or (not upload.is_pcm and is_whole):
                 with contextlib.suppress(EarmarkError):
-                    kept.append(self._keep(upload, "Recovered {}.")[0])
+                    self._keep(upload, "Recovered {}.")
+                    self._recovered.add(upload.id)
                 continue
             if not upload.is_pcm:
                 lost.append(str(upload.about["name"]))
             self._uploads.drop(upload.id)
-        if kept:
-            text = f"{amount(len(kept), 'recording')} had not been finished and was kept"
-            text = text if len(kept) == 1 else text.replace(" was kept", " were kept")
-            self.ledger.news.append({"kind": "recovered", "detail": f"{text}. Listen to it."})
+        self._tell_of_recovered()
         if lost:
             text = f"'{lost[0]}' had come only in part when the studio ended. Drop it again."
             self.ledger.news.append({"kind": "unfinished", "detail": text})
+
+    def _kept_earlier(self, upload: str) -> str | None:
+        """Return the clip of an upload that an earlier studio, or its recovery, has kept."""
+        place = self.ledger.history.added_from(f"{PRIVATE}/{PLACE}/{upload}/{SOUND}")
+        return None if place is None else clip_id(place, None, None)
+
+    def _tell_of_recovered(self) -> None:
+        self.ledger.news = [one for one in self.ledger.news if one["kind"] != "recovered"]
+        if n := len(self._recovered):
+            verb, them = ("was", "it") if n == 1 else ("were", "them")
+            text = f"{amount(n, 'recording')} had not been finished and {verb} kept."
+            self.ledger.news.append({"kind": "recovered", "detail": f"{text} Listen to {them}."})
 
     # Helpers
 

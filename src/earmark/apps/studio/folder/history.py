@@ -1,7 +1,8 @@
 """The history of changes: a file of JSON lines, written before each change and after it.
 
 A line says that a change is made ("do"), unmade ("undo") or made again ("redo"); the line "end"
-says that this was completed. After a crash, the last line without an end is completed.
+says that this was completed. After a crash, the last line without an end is completed. "over" says
+that a change cannot be unmade, or made again, any more.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from earmark.apps.studio.folder.changes import Change
-from earmark.errors import DataError
 from earmark.system.files import not_a_file, write_whole
 
 MOST_CHANGES = 200  # that can be undone after the file was shortened
@@ -41,7 +41,6 @@ class History:
         self.done: list[Change] = []
         self.undone: list[Change] = []
         self.pending: Pending | None = None
-        self.is_damaged = False
         self._number, self._size, self._known = 0, 0, (-1, -1)
 
     def refresh(self) -> None:
@@ -54,7 +53,6 @@ class History:
         if known == self._known:
             return
         self.done, self.undone, self.pending, self._size = [], [], None, 0
-        self.is_damaged = False
         if known != (-1, -1):
             self._read()
         self._known = known
@@ -62,6 +60,11 @@ class History:
     def next_number(self) -> int:
         """Return a number that no change has had."""
         return self._number + 1
+
+    def added_from(self, source: str) -> str | None:
+        """Return the place of the recording that came from ``source``; None if it was undone."""
+        moves = (move for change in reversed(self.done) for move in change.moves)
+        return next((move.place for move in moves if move.adds and move.source == source), None)
 
     @contextlib.contextmanager
     def writing(self, word: str, change: Change) -> Iterator[None]:
@@ -92,6 +95,11 @@ class History:
         self._append({"end": pending.change.number}, is_safe=True)
         self.pending = None
 
+    def pass_over(self, stack: list[Change]) -> None:
+        """Forget the last change of ``done`` or ``undone``; raises OSError."""
+        self._append({"over": stack[-1].number}, is_safe=True)
+        stack.pop()
+
     def _append(self, line: dict[str, Any], is_safe: bool = False) -> None:
         if problem := not_a_file(self.path):
             raise OSError(f"{self.path} {problem}")
@@ -120,13 +128,18 @@ class History:
                     ((word, value),) = json.loads(line).items()
                     self._heed(word, value)
                 except (ValueError, TypeError, LookupError, RecursionError, AttributeError):
-                    self.is_damaged = True
                     self.done, self.undone, self.pending = [], [], None
                 self._size += len(line)
 
     def _heed(self, word: str, value: Any) -> None:
         if word == "end":
             self.pending = None
+            return
+        if word == "over":
+            stack = self.done if _last(self.done) == value else self.undone
+            if _last(stack) != value:
+                raise ValueError("the lines are not in order")
+            stack.pop()
             return
         if word == "do":
             change = Change.from_json(value)
@@ -165,9 +178,6 @@ class History:
         self._remember()
 
 
-def refuse_damaged(history: History) -> None:
-    """Raise DataError if there is nothing to undo because the history cannot be read."""
-    if history.is_damaged and not history.done:
-        raise DataError(
-            f"{history.path} is damaged, so earlier changes cannot be undone. Delete it."
-        )
+def _last(stack: list[Change]) -> int:
+    """Return the number of the last change; 0 if there is none."""
+    return stack[-1].number if stack else 0

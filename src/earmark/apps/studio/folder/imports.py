@@ -11,6 +11,7 @@ from earmark.apps.studio.folder.changes import CLIPS, LEFT_OUT, TRAY
 from earmark.apps.studio.folder.edits import Draft, Edited
 from earmark.apps.studio.folder.filling import new_row
 from earmark.apps.studio.folder.ledger import Ledger
+from earmark.apps.studio.folder.opening import labels_of
 from earmark.apps.studio.folder.sheets import Row, Sheet, clip_id, read_sheet, transferred, widened
 from earmark.data.clip import COLUMNS
 from earmark.data.dataset import Dataset
@@ -60,6 +61,18 @@ def imported(ledger: Ledger, manifest: Path) -> Edited:
     draft = Draft(ledger)
     count = _merge(draft, Sheet(tuple(columns), names, tuple(rows)))
     said = f"Took over {amount(count, 'label')} of {relative_path(manifest, ledger.path)}."
+    return said, draft.result()
+
+
+def imported_tracks(ledger: Ledger) -> Edited:
+    """Return the sheets with the stretches of the label tracks that were not taken over yet."""
+    tracks = ledger.new_tracks()
+    sheet, wrong = labels_of(ledger.path, ledger.found, tracks)
+    if not sheet.rows:
+        raise DataError(wrong[0] if wrong else "the label tracks have no labels. Draw some.")
+    draft = Draft(ledger)
+    count = _merge(draft, sheet)
+    said = f"Took over {amount(count, 'label')} of {amount(len(tracks), 'label track')}."
     return said, draft.result()
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,16 +27,16 @@ from earmark.apps.studio.folder.changes import (
     difference,
 )
 from earmark.apps.studio.folder.history import History
-from earmark.apps.studio.folder.opening import opened
-from earmark.apps.studio.folder.scanning import Scan, is_inside, scan
+from earmark.apps.studio.folder.opening import new_tracks, opened
+from earmark.apps.studio.folder.scanning import Scan, is_inside, scan, stamp
 from earmark.apps.studio.folder.sheets import REASON, Sheet, clip_id, empty_sheet, read_sheet
-from earmark.apps.studio.mistakes import ConflictError, of_the_disk
+from earmark.apps.studio.folder.trash import Trash
+from earmark.apps.studio.mistakes import ConflictError, ImpossibleError, of_the_disk
 from earmark.apps.studio.places import LEFT_OUT_FILE, MANIFEST, PRIVATE
 from earmark.errors import DataError, EarmarkError, amount
 from earmark.system.files import whole_file
 
 LOCK_S = 10.0  # the most to wait for another studio on the same folder
-TRASH = f"{PRIVATE}/trash"
 FILES = {CLIPS: MANIFEST, LEFT_OUT: LEFT_OUT_FILE, TRAY: f"{PRIVATE}/tray.csv"}
 Trouble = dict[str, str]
 
@@ -50,14 +50,15 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(os.path.realpath(path))
-        self.version = 1
+        self.version = time.time_ns() // 1_000_000  # above those of earlier runs
         self.on_change: Callable[[], None] = lambda: None
         self.lock = threading.RLock()
         self.sheets = {CLIPS: empty_sheet(), LEFT_OUT: empty_sheet(REASON), TRAY: empty_sheet()}
         self.found = Scan()
         self.ids: dict[str, str] = {}  # of recordings
         self.news: list[Trouble] = []  # of what was recovered at the start
-        self._history = History(self.path / PRIVATE)
+        self.trash = Trash(self.path)
+        self.history = History(self.path / PRIVATE)
         self._stamps: dict[str, Any] = {}
         self._wrong: dict[str, Trouble] = {}
         self._device = self._device_now()
@@ -96,8 +97,14 @@ class Ledger:
     def can_undo(self) -> tuple[str | None, str | None]:
         """Return what undo and redo would change."""
         with self.lock:
-            done, undone = self._history.done, self._history.undone
+            done, undone = self.history.done, self.history.undone
             return done[-1].said if done else None, undone[-1].said if undone else None
+
+    def new_tracks(self) -> list[str]:
+        """Return the label tracks that the manifest has not taken over."""
+        if self._is_unwritten():  # what is shown is theirs
+            return []
+        return new_tracks(self.path, self.found, self.sheets[CLIPS])
 
     def absolute(self, place: str) -> Path:
         """Return the path of a recording; DataError if it is not inside the folder."""
@@ -125,9 +132,8 @@ class Ledger:
         return is_new
 
     def _scanned(self, found: Scan) -> bool:
-        same = [found.links, found.unlisted, found.tables]
-        same += [] if found.recordings.keys() == self.found.recordings.keys() else [[""]]
-        is_new = same != [self.found.links, self.found.unlisted, self.found.tables]
+        both = [(one.links, one.unlisted, one.tables, one.tracks) for one in (found, self.found)]
+        is_new = both[0] != both[1] or found.recordings.keys() != self.found.recordings.keys()
         self.found = found
         if is_new:
             known = {place: id for id, place in self.ids.items()}
@@ -138,13 +144,13 @@ class Ledger:
     def _read_sheets(self) -> bool:
         is_new = False
         for name, file in FILES.items():
-            stamp: Any = _stamp(self.path / file)
-            if name == CLIPS and stamp is None:
-                tracks = tuple(_stamp(self.path / track) for track in self.found.tracks)
-                stamp = (tuple(self.found.recordings), tracks)
-            if stamp == self._stamps.get(name, ""):
+            now: Any = stamp(self.path / file)
+            if name == CLIPS and now is None:
+                tracks = tuple(stamp(self.path / track) for track in self.found.tracks)
+                now = (tuple(self.found.recordings), tracks)
+            if now == self._stamps.get(name, ""):
                 continue
-            self._stamps[name] = stamp
+            self._stamps[name] = now
             is_new = True
             self._read_sheet(name, self.path / file)
         return is_new
@@ -221,7 +227,7 @@ class Ledger:
     ) -> Change:
         """Make a change: these sheets become the folder's. Call it inside :meth:`changing`."""
         edits, columns = difference(self.sheets, sheets)
-        number = self._history.next_number()
+        number = self.history.next_number()
         change = Change(number, said, edits, tuple(moves), columns)
         self._do("do", change, {**self.sheets, **sheets})
         return change
@@ -236,53 +242,43 @@ class Ledger:
 
     def _step(self, word: str, nothing: str) -> str:
         with self.changing():
-            stack = self._history.done if word == "undo" else self._history.undone
+            stack = self.history.done if word == "undo" else self.history.undone
             if not stack:
                 raise ConflictError(nothing)
             change = stack[-1]
-            sheets = changed(self.sheets, change, forward=word == "redo")
-            self._do(word, change, sheets)
+            try:
+                sheets = changed(self.sheets, change, forward=word == "redo")
+                self._do(word, change, sheets)
+            except ImpossibleError as error:
+                self._pass_over(word, stack)
+                raise ConflictError(_passed_over(word, change.said, f"{error}", stack)) from error
         return change.said
+
+    def _pass_over(self, word: str, stack: list[Change]) -> None:
+        """Forget a change that cannot be unmade, or made again: it must not be in the way."""
+        with self._errors(f"{word} the change"):
+            self.history.pass_over(stack)
+        self.version += 1
 
     def _do(self, word: str, change: Change, sheets: dict[str, Sheet]) -> None:
         before, names = self.sheets, [name for name in FILES if sheets[name] != self.sheets[name]]
         if self._is_unwritten() and CLIPS not in names:
             names.append(CLIPS)
-        with self._errors("save the change"), self._history.writing(word, change):
+        with self._errors("save the change"), self.history.writing(word, change):
             moved = list[Move]()
             try:
                 self.sheets = sheets
                 for move in change.moves:
-                    self._move(move, word != "undo")
+                    self.trash.move(move, word != "undo")
                     moved.append(move)
                 self._write(_gaining_first(names, change.edits, word != "undo"))
             except BaseException:
                 self.sheets = before
                 for move in reversed(moved):
-                    self._move(move, word == "undo")
+                    self.trash.move(move, word == "undo")
                 raise
         self.version += 1
         self._rescan(change.moves)
-
-    def _move(self, move: Move, forward: bool) -> None:
-        """Bring a recording to its place, or to the trash; what was done before stays."""
-        place, trash = self.path / move.place, self.path / move.trash
-        source = self.path / move.source if move.source else trash
-        if forward == move.adds:
-            source = source if os.path.lexists(source) else trash
-            target = place
-        else:
-            source, target = place, trash
-        if os.path.lexists(target):
-            if os.path.lexists(source):
-                raise ConflictError(f"{move.place!r} is there already. Rename that file first.")
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(source, target)
-
-    def trash_of(self, place: str) -> str:
-        """Return where a recording goes when it is deleted, relative to the folder."""
-        return f"{TRASH}/{secrets.token_hex(6)}/{place}"
 
     def _write(self, names: Sequence[str]) -> None:
         """Replace the files of sheets, the first of ``names`` first; all are written before."""
@@ -294,7 +290,7 @@ class Ledger:
                     file.flush()
                     os.fsync(file.fileno())
         for name in names:
-            self._stamps[name] = _stamp(self.path / FILES[name])
+            self._stamps[name] = stamp(self.path / FILES[name])
 
     def _is_unwritten(self) -> bool:
         return not os.path.lexists(self.path / MANIFEST)
@@ -317,7 +313,7 @@ class Ledger:
                     "another studio is changing this folder. Wait a moment and try again."
                 ) from None
         try:
-            self._history.refresh()
+            self.history.refresh()
             yield
         finally:
             held.release()
@@ -338,7 +334,7 @@ class Ledger:
     @property
     def has_pending(self) -> bool:
         """Whether a change that a crash interrupted could not be completed yet."""
-        return self._history.pending is not None
+        return self.history.pending is not None
 
     def refuse(self) -> None:
         """Raise ConflictError if the folder cannot be changed as it is now."""
@@ -352,9 +348,15 @@ class Ledger:
             return
         with contextlib.suppress(EarmarkError), self.lock, self._held():
             self._complete_held()
+            self.empty_trash()
+
+    def empty_trash(self) -> None:
+        """Delete for good what was deleted long ago; call it while the folder is held."""
+        with contextlib.suppress(OSError):  # another time
+            self.trash.empty()
 
     def _complete_held(self) -> None:
-        pending = self._history.pending
+        pending = self.history.pending
         if pending is None:
             return
         change, forward = pending
@@ -364,10 +366,10 @@ class Ledger:
             try:
                 for move in change.moves:
                     with contextlib.suppress(FileNotFoundError, ConflictError):
-                        self._move(move, forward)
+                        self.trash.move(move, forward)
                 names = [name for name in FILES if self.sheets[name] != before[name]]
                 self._write(_gaining_first(names, change.edits, forward))
-                self._history.end(pending)
+                self.history.end(pending)
             except BaseException:
                 self.sheets = before
                 raise
@@ -390,20 +392,18 @@ class Ledger:
 _MANY = "There are more recordings than the studio shows. Open a sub-folder of it."
 
 
+def _passed_over(word: str, said: str, why: str, older: Sequence[Change]) -> str:
+    made = "undone" if word == "undo" else "done again"
+    again = f" {word.capitalize()} again goes on with the change before it." if older else ""
+    return f"“{said.rstrip('.')}” cannot be {made}: {why}{again}"
+
+
 def _told(kind: str, places: Sequence[str], what: str, check: str) -> Trouble | None:
     if not places:
         return None
     more = f" and {amount(len(places) - 1, 'more path')}" if len(places) > 1 else ""
     help = f"Check its {check}." if check else "It is not read; copy its recordings into the folder"
     return {"kind": kind, "detail": f"{places[0]!r} {what}{more}. {help.rstrip('.')}."}
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _gaining_first(names: Sequence[str], edits: Sequence[Edit], forward: bool) -> list[str]:

@@ -13,7 +13,8 @@ from earmark.data.folders import is_recording, natural_key
 from earmark.data.tables import MANIFEST_SUFFIXES
 
 MOST_RECORDINGS = 500_000
-MOST_TABLES, TABLE_DEPTH = 50, 3
+MOST_TABLES, TABLE_DEPTH = 50, 4
+MOST_TRACKS = 20_000
 _TICK_NS = 50_000_000  # two changes of a folder within this time may have the same time
 _NOT_SOUND = (".earmark",)
 
@@ -29,7 +30,7 @@ class Scan:
     tables : list of str
         Paths of tables that may be manifests.
     tracks : list of str
-        Text files beside the first recordings, which may be label tracks.
+        Text files, which may be the label tracks of recordings beside them.
     links : list of str
         Links that lead out of the folder, or to a folder; they are not followed.
     unlisted : list of str
@@ -91,8 +92,17 @@ def _look(at: str, place: str, found: Scan, root: str, depth: int) -> None:
                 found.recordings[inner] = entry.name
         elif _is_table(inner, entry.name, depth) and len(found.tables) < MOST_TABLES:
             found.tables.append(inner)
-        elif not depth and entry.name.lower().endswith(SUFFIX):
+        elif entry.name.lower().endswith(SUFFIX) and len(found.tracks) < MOST_TRACKS:
             found.tracks.append(inner)
+
+
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """Return what differs once a file was written again; None if there is no file."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def is_sound(name: str) -> bool:

@@ -14,7 +14,7 @@ from earmark.apps.studio.folder.sheets import REASON, TAKE, Row, Sheet, clip_id
 from earmark.apps.studio.places import RECORDINGS
 from earmark.audio.reading import header_of
 from earmark.audio.source import FileSource
-from earmark.errors import AudioError, EarmarkError
+from earmark.errors import AudioError, EarmarkError, amount
 from earmark.system.text import to_utf8
 
 LONG_S, LONG_BYTES = 60.0, 1 << 20  # of a recording for the editor; bytes if not known
@@ -23,6 +23,7 @@ _QUICK = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".opus", ".mp3")  # to open
 _STATED = (".wav", ".flac", ".aif", ".aiff")  # with a length in the header
 _LEAST_BYTES, _LEAST_WAV = 60_000, 480_000  # of a minute: 8 kbit/s, and 8 bits at 8 kHz
 _OURS = ("path", "label", "start", "end", "fold", "split", REASON)
+TRACKS = clip_id("\0", None, None)  # of no table: all label tracks that are new
 Found = tuple[Sheet, Row]
 
 
@@ -184,6 +185,14 @@ def class_counts(ledger: Ledger, of_class: dict[str, list[Row]]) -> list[dict[st
         }
         for name, rows in of_class.items()
     ]
+
+
+def tables(ledger: Ledger) -> list[dict[str, str]]:
+    """Return what has labels that can be taken over: tables, and label tracks all at once."""
+    found = [{"id": clip_id(t, None, None), "name": shown(t)} for t in ledger.found.tables]
+    n_tracks = len(ledger.new_tracks())
+    tracks = [{"id": TRACKS, "name": amount(n_tracks, "label track")}] if n_tracks else []
+    return tracks + found
 
 
 def page_of(rows: Sequence[Any], first: int, count: int) -> Sequence[Any]:

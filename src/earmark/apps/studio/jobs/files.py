@@ -200,6 +200,11 @@ def error_of(lines: list[str], code: int | None) -> str:
     return "it ended without a result. Start it again; if memory ran out, close other programs."
 
 
+def says_why(lines: list[str]) -> bool:
+    """Return whether a command has printed why it failed."""
+    return any(line.startswith(("error: ", "Error: ", "Traceback ")) for line in lines)
+
+
 def _check(job: Job, id: str) -> None:
     texts = (job.kind, job.process)
     maybe = (job.started_at, job.ended_at, job.error, job.said, job.data)

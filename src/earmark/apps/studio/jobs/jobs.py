@@ -33,6 +33,7 @@ from earmark.apps.studio.jobs.files import (
     jobs_folder,
     new_id,
     now_text,
+    says_why,
 )
 from earmark.apps.studio.jobs.results import keep
 from earmark.apps.studio.learned.digest import data_digest
@@ -351,11 +352,12 @@ class Jobs:
             is_done = await asyncio.to_thread(files.result) is not None
         lines = await asyncio.to_thread(files.lines)
         was_stopped = job.is_to_stop or any(line.startswith("stopped") for line in lines[-3:])
+        was_killed = code is None and not says_why(lines)  # with the server that had started it
         if is_done:
             with contextlib.suppress(EarmarkError):  # a full disk; what it made is there
                 await asyncio.to_thread(keep, self.folder, job, files)
             await self._end(run, DONE)
-        elif was_stopped:
+        elif was_stopped or was_killed:
             await self._end(run, STOPPED)
         else:
             await self._end(run, FAILED, error_of(lines, code))

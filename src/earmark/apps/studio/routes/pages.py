@@ -53,9 +53,12 @@ async def report(name: str, studio: TheStudio) -> Response:
 
 
 @router.get("/api/events")
-async def events(request: Request, studio: TheStudio) -> Response:
-    """Return a stream of events: it tells the page what changes until the page is closed."""
-    stream = studio.notices.listen(request.headers.get("last-event-id"))
+async def events(request: Request, studio: TheStudio, after: str | None = None) -> Response:
+    """Return a stream of events: it tells the page what changes until the page is closed.
+
+    ``after`` is the id of the last event that the page has seen, unless the browser says it.
+    """
+    stream = studio.notices.listen(request.headers.get("last-event-id", after))
     return StreamingResponse(stream, media_type="text/event-stream")
 
 

@@ -139,7 +139,7 @@ export function refresh() {
 
 /** @type {EventSource|null} */
 let source = null;
-let isConnected = true;
+let isConnected = true, lastId = '';
 
 /** @param {boolean} now */
 function connection(now) {
@@ -149,20 +149,28 @@ function connection(now) {
   if (now) refresh().catch(() => null);
 }
 
-/** Open the one stream of events. It comes back by itself. */
-export function listen() {
+/**
+ * Open the one stream of events. It comes back by itself.
+ * A browser has six connections to a server for all its pages, so a hidden page has no stream.
+ */
+function listen() {
   source?.close();
-  source = new EventSource('/api/events');
-  const stream = source;
+  source = null;
+  if (document.hidden) return;
+  const stream = source = new EventSource(`/api/events${query({ after: lastId || null })}`);
   stream.addEventListener('open', () => connection(true));
   stream.addEventListener('error', () => {
     connection(false);
-    if (stream.readyState !== EventSource.CLOSED) return;
+    if (stream.readyState !== EventSource.CLOSED || stream !== source) return;
     setTimeout(listen, 2000);
     get('/api/state').catch(({ status }) => emit('refused', status === 401 || status === 403));
   });
   /** @param {string} name @param {(data: any) => void} fn */
-  const take = (name, fn) => stream.addEventListener(name, (event) => fn(JSON.parse(/** @type {MessageEvent} */ (event).data)));
+  const take = (name, fn) => stream.addEventListener(name, (event) => {
+    const { data, lastEventId } = /** @type {MessageEvent} */ (event);
+    lastId = lastEventId;
+    fn(JSON.parse(data));
+  });
   take('state', ({ version }) => { if (version !== latest.version) refresh().catch(() => null); });
   take('job', (/** @type {Job} */ job) => {
     latest.jobs = [job, ...latest.jobs.filter((other) => other.id !== job.id)];
@@ -170,4 +178,13 @@ export function listen() {
   });
   take('models', (data) => { refresh().catch(() => null); emit('models', data); });
   take('folder', (data) => { latest.trouble = data.trouble ?? latest.trouble; emit('folder', data); });
+}
+
+/** Listen only while the page is seen; what has changed in between comes then. */
+export function listenWhileSeen() {
+  document.addEventListener('visibilitychange', () => {
+    listen();
+    if (source) refresh().catch(() => null);
+  });
+  listen();
 }

@@ -1,6 +1,6 @@
 /** The frame around the screens: addresses, keys, troubles, and the command beside every action. */
 
-import { listen, on, post, refresh, state } from './api.js';
+import { listenWhileSeen, on, post, refresh, state } from './api.js';
 import { at, h, icon, number, say } from './dom.js';
 import { button, trouble } from './parts.js';
 import { stop } from './player.js';
@@ -186,10 +186,10 @@ async function begin() {
   /** @type {HTMLElement} */ (document.querySelector('.skip')).addEventListener('click', (event) => { event.preventDefault(); main.focus(); });
   for (const name of ['state', 'job', 'models', 'folder']) on(name, (data) => { rail(); troubles(); made.update?.(name, data); });
   on('connection', (isThere) => setBanner('connection', isThere ? null : trouble('error', COMMON.lost.title, COMMON.lost.text)));
-  on('refused', (isSo) => { if (isSo) setBanner('connection', trouble('error', COMMON.denied.title, COMMON.denied.text)); });
+  on('refused', (isSo) => { if (isSo) setBanner('connection', trouble('error', COMMON.restarted.title, COMMON.restarted.text)); });
   try {
     await refresh();
-    listen();
+    listenWhileSeen();
     show();
   } catch (error) {
     const { status, message } = /** @type {import('./api.js').ApiError} */ (error), text = status === 401 || status === 403 ? COMMON.denied : { title: COMMON.lost.title, text: message };

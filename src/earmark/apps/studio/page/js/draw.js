@@ -67,7 +67,7 @@ const TOP_HZ = 8000;
 /** @param {number} hertz */
 const mel = (hertz) => Math.log1p(hertz / 700);
 /** Pixels below the upper edge of a frequency. @param {number} hertz @param {number} height of the picture @param {number} [top] Hz at its upper edge */
-export const heightOf = (hertz, height, top = TOP_HZ) => height * (1 - mel(hertz) / mel(top));
+const heightOf = (hertz, height, top = TOP_HZ) => height * (1 - mel(hertz) / mel(top));
 /** The frequency at a share (0 to 1) of the height below the upper edge. @param {number} share @param {number} [top] Hz at the upper edge */
 export const hertzAt = (share, top = TOP_HZ) => 700 * Math.expm1(mel(top) * (1 - share));
 

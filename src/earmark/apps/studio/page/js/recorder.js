@@ -71,6 +71,8 @@ export class Piece {
   samples = 0;
   isEnded = false;
   isDropped = false;
+  /** @type {string[]} uploads of which an ended studio may have kept what had come */
+  #lost = [];
   #wake = () => {};
   #sent = 0;
 
@@ -126,11 +128,13 @@ export class Piece {
         const { clip } = await this.#patiently(() => finishUpload(upload));
         this.clip = clip;
         this.chunks = [];
+        for (const old of this.#lost.splice(0)) dropUpload(old);
         this.#set('kept');
         return;
       } catch (error) {
         const { status } = /** @type {ApiError} */ (error);
-        if (upload) dropUpload(upload);
+        if (upload && status === 404) this.#lost.push(upload);
+        else if (upload) dropUpload(upload);
         if ([404, 409, 422].includes(status) && tries < 2) continue; // the server began anew: all samples are still here
         this.error = /** @type {ApiError} */ (error);
         this.#set('failed');

@@ -46,7 +46,8 @@ export const COMMON = {
   redo: 'Redo',
   nothingToUndo: 'There is nothing to undo.',
   nothingToRedo: 'There is nothing to redo.',
-  lost: { title: 'The studio does not answer', text: 'Everything up to now is saved in the folder. Start “earmark studio” again in the terminal; this page goes on by itself if the address stays the same.' },
+  lost: { title: 'The studio does not answer', text: 'Everything up to now is saved in the folder. Start “earmark studio” again in the terminal and open the address that it prints; this page goes on then.' },
+  restarted: { title: 'The studio was restarted', text: 'Open the address that it printed in this browser; this page goes on then, and nothing is lost.' },
   denied: { title: 'This page may not see the folder', text: 'Nothing is lost. Open the address that “earmark studio” printed when it started, in this browser: it holds the key. This page goes on then.' },
   broken: { title: 'This screen does not work', text: 'Your folder is not touched. Reload the page; if it stays so, tell us what you did.' },
   reload: 'Reload',
@@ -57,7 +58,7 @@ export const COMMON = {
   help: [
     ['?', 'this list'], ['G then D O T R V Y F E', 'go to Data, Doctor, Train, Report, Review, Try, Find, Export'], ['R', 'record for the chosen class; Esc stops'],
     ['1 to 9', 'give what is selected this label; 0 takes it away'], ['Space', 'play or stop'], ['↑ ↓ ← →', 'move between clips, suspects, regions; with Shift choose several'],
-    ['Enter', 'take what is suggested, or the main button'], ['K', 'keep the label (Review)'], ['Y N S', 'yes, no, skip (Find)'], ['X', 'leave out'], ['Delete', 'delete'], ['Ctrl Z', 'undo; everything can be undone'], ['Ctrl Y', 'redo'],
+    ['Enter', 'take what is suggested, or the main button'], ['K', 'keep the label (Review)'], ['Y N S', 'yes, no, skip (Find)'], ['X', 'leave out'], ['Delete', 'delete'], ['Ctrl Z', 'undo; deleted recordings come back for 30 days'], ['Ctrl Y', 'redo'],
   ],
 };
 // ------------------------------------------------------------------ Data
@@ -124,9 +125,6 @@ export const DATA = {
   addFilesTo: (name) => `Add files to ${name}`,
   dropTitle: 'Drop files or a folder anywhere',
   dropText: 'A folder with one sub-folder per class brings its labels with it. Your originals stay where they are; the studio keeps copies.',
-  dropHere: 'Drop to add',
-  /** @param {string} name */
-  dropInto: (name) => `Drop to add to ${name}`,
   /** @param {number} done @param {number} all */
   adding: (done, all) => `Adding ${number(done)} of ${count(all, 'file')}`,
   cancel: 'Stop adding',
@@ -135,6 +133,8 @@ export const DATA = {
   addedRest: 'All others are in the folder. Your originals are not touched.',
   /** @param {number} n */
   notAudio: (n) => `${count(n, 'file')} ${n === 1 ? 'is' : 'are'} not audio and ${n === 1 ? 'was' : 'were'} left where ${n === 1 ? 'it is' : 'they are'}.`,
+  /** @param {number} n */
+  tables: (n) => `${count(n, 'table or label track', 'tables or label tracks')} came too. Use ${n === 1 ? 'it' : 'one'} above if it has the labels.`,
   nothingToAdd: 'There is no audio file among these.',
   stopped: 'Adding was stopped. What was added so far is kept.',
   byFolder: 'The names of their folders became their labels.',
@@ -195,7 +195,6 @@ export const DATA = {
   longLede: 'Draw regions where something calls, and press the number of its class. Only what is in view is loaded, ten hours or ten days.',
   longEmpty: 'No long recordings yet',
   longEmptyText: 'Drop a recording of minutes or hours here. Labels that lie beside it as a track are shown with it.',
-  recordingName: 'recording',
   length: 'length',
 };
 

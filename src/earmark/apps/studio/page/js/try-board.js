@@ -16,7 +16,7 @@ import { TRY } from './texts.js';
 
 export const MOST_LANES = 9;
 export const QUIET_DB = -60;
-export const UNKNOWN = 'unknown';
+const UNKNOWN = 'unknown';
 const HELD_MS = 400; // how long a label stays when the next window has none
 const SAID_MS = 3000; // the least between two sentences to a screen reader
 

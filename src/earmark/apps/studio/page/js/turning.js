@@ -11,5 +11,8 @@ export async function turnBack(way) {
     const { said } = await post(`/api/${way}`);
     say(said);
     await refresh();
-  } catch (error) { say(/** @type {Error} */ (error).message); }
+  } catch (error) {
+    say(/** @type {Error} */ (error).message);
+    refresh().catch(() => null);
+  }
 }

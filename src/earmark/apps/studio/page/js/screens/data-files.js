@@ -12,6 +12,10 @@ const AT_ONCE = 3;
 const NAMED = 12; // errors listed by name
 const NOT_AUDIO = /^\.|^(readme|license|licence|copying|authors|makefile)$|\.(txt|md|rst|csv|tsv|jsonl?|xml|ya?ml|toml|ini|log|html?|css|js|pdf|docx?|xlsx?|jpe?g|png|gif|bmp|svg|webp|tiff?|ico|py|ipynb|r|m|sh|zip|textgrid|lab|eaf|jams|srt|vtt|md5|sha256|earmark|onnx)$/i;
 
+const TABLE = /\.(csv|tsv|jsonl|ndjson|parquet)$/i; // of labels, perhaps: the folder offers to use it
+const MOST_TABLES = 20;
+const TRACK = /^\s*(\d[\d.,]*\t\d[\d.,]*\s|.*Begin Time \(s\))/; // of Audacity or Raven
+
 /** @param {FileSystemDirectoryReader} reader @returns {Promise<FileSystemEntry[]>} */
 const some = (reader) => new Promise((done, fail) => { reader.readEntries(done, fail); });
 /** @param {FileSystemFileEntry} entry @returns {Promise<File>} */
@@ -29,8 +33,21 @@ async function walk(entry, above, found) {
   }
 }
 
+/** The label tracks of recordings that came with them. @param {Found[]} found @param {Found[]} audio */
+async function tracksOf(found, audio) {
+  const recordings = new Map(audio.map((one) => [`${one.folder}/${one.file.name.replace(/\.[^.]*$/, '')}`, one]));
+  /** @type {Map<Found, Found>} */
+  const tracks = new Map();
+  for (const one of found.filter(({ file }) => /\.txt$/i.test(file.name))) {
+    const parts = one.file.name.split('.');
+    const recording = parts.map((_, n) => recordings.get(`${one.folder}/${parts.slice(0, n).join('.')}`)).find(Boolean);
+    if (recording && TRACK.test(await one.file.slice(0, 4096).text())) tracks.set(recording, one);
+  }
+  return tracks;
+}
+
 /** All files of a drop, with the folders that they lay in. @param {DataTransfer} data @returns {Promise<Found[]>} */
-export async function filesOf(data) {
+async function filesOf(data) {
   const entries = [...data.items].map((item) => item.webkitGetAsEntry?.()).filter((entry) => entry != null);
   if (!entries.length) return [...data.files].map((file) => ({ file, folder: null }));
   /** @type {Found[]} */
@@ -54,7 +71,7 @@ export function chooseFiles(done, isFolder = false) {
 /** Sends files and shows how far it is; what failed is listed, the others go on. */
 export class Adder {
   box = h('div.adder');
-  /** @type {Found[]} */
+  /** @type {(Found & {label: string|null, isByFolder?: boolean, isTable?: boolean})[]} */
   queue = [];
   /** @type {{name: string, why: string}[]} */
   failed = [];
@@ -62,6 +79,7 @@ export class Adder {
   labelled = [];
   done = 0;
   all = 0;
+  tables = 0;
   others = 0;
   /** @type {AbortController|null} */
   control = null;
@@ -71,11 +89,16 @@ export class Adder {
 
   /** @param {Found[]} found @param {string|null} [label] of all; without it the name of its folder labels a file */
   async add(found, label = null) {
-    const audio = found.filter(({ file }) => !NOT_AUDIO.test(file.name));
-    this.others += found.length - audio.length;
-    if (!audio.length) { say(DATA.nothingToAdd); this.others = 0; return; }
-    this.queue.push(...audio.map(({ file, folder }) => ({ file, folder, label: label ?? folder?.split('/').at(-1) ?? null, isByFolder: label == null && folder != null })));
-    this.all += audio.length;
+    const audio = found.filter(({ file }) => !NOT_AUDIO.test(file.name)), tracks = await tracksOf(found, audio);
+    const tables = [...found.filter(({ file }) => TABLE.test(file.name)).slice(0, MOST_TABLES), ...tracks.values()];
+    this.others += found.length - audio.length - tables.length;
+    if (!audio.length && !tables.length) { say(DATA.nothingToAdd); this.others = 0; return; }
+    this.queue.push(...audio.map((one) => {
+      const isByFolder = label == null && one.folder != null && !tracks.has(one);
+      return { ...one, label: isByFolder ? one.folder?.split('/').at(-1) ?? null : label, isByFolder };
+    }));
+    this.queue.push(...tables.map(({ file, folder }) => ({ file, folder, label: null, isTable: true })));
+    this.all += audio.length + tables.length;
     if (this.control) { this.#show(); return; }
     this.control = new AbortController();
     this.box.replaceChildren(h('section.trouble.note', { 'aria-live': 'off' }, h('div', h('div.row.between', this.title, button(DATA.cancel, { quiet: true, onclick: () => this.control?.abort() })), this.bar, this.now)));
@@ -87,10 +110,11 @@ export class Adder {
   async #work() {
     const signal = /** @type {AbortController} */ (this.control).signal;
     for (let item = this.queue.shift(); item && !signal.aborted; item = this.queue.shift()) {
-      const { file, folder, label, isByFolder } = /** @type {Found & {label: string|null, isByFolder: boolean}} */ (item);
+      const { file, folder, label, isByFolder, isTable } = item;
       this.now.textContent = file.name;
       try {
         const { clip } = await upload(file, { folder, label, signal });
+        if (isTable) this.tables++;
         if (clip?.error) this.failed.push({ name: file.name, why: clip.error });
         else if (clip && isByFolder) this.labelled.push(clip.id);
       } catch (error) {
@@ -109,15 +133,15 @@ export class Adder {
   }
 
   #end() {
-    const { failed, labelled, others, done } = this, wasStopped = this.control?.signal.aborted, added = done - failed.length;
-    Object.assign(this, { queue: [], failed: [], labelled: [], done: 0, all: 0, others: 0, control: null });
+    const { failed, labelled, tables, others, done } = this, wasStopped = this.control?.signal.aborted, added = done - failed.length - tables;
+    Object.assign(this, { queue: [], failed: [], labelled: [], done: 0, all: 0, tables: 0, others: 0, control: null });
     refresh().catch(() => null);
-    if (!failed.length && !labelled.length && !others && !wasStopped) {
+    if (!failed.length && !labelled.length && !tables && !others && !wasStopped) {
       say(DATA.added(added, 0), '.');
       this.box.replaceChildren();
       return;
     }
-    const text = [wasStopped ? DATA.stopped : failed.length ? DATA.addedRest : '', others ? DATA.notAudio(others) : '', labelled.length ? DATA.byFolder : ''].filter(Boolean).join(' ');
+    const text = [wasStopped ? DATA.stopped : failed.length ? DATA.addedRest : '', tables ? DATA.tables(tables) : '', others ? DATA.notAudio(others) : '', labelled.length ? DATA.byFolder : ''].filter(Boolean).join(' ');
     const names = failed.length ? h('ul.errors', failed.slice(0, NAMED).map(({ name, why }) => h('li', h('b', name), ' ', why)), failed.length > NAMED ? h('li', DATA.andMore(failed.length - NAMED)) : null) : null;
     const close = () => this.box.replaceChildren();
     const report = trouble(failed.length ? 'warn' : 'note', DATA.added(added, failed.length), text,

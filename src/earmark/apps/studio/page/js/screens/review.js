@@ -89,9 +89,9 @@ class Review {
 
   async start() {
     try {
-      const { group, can_train: isPossible, reason } = await get('/api/choices');
+      const { can_train: isPossible, reason, defaults: { group, folds } } = await get('/api/choices');
       if (!isPossible) { this.showTrouble(reason); return; }
-      this.follow(await post('/api/jobs', { kind: 'review', choices: group ? { group } : {} }));
+      this.follow(await post('/api/jobs', { kind: 'review', choices: { ...(group && { group }), ...(folds && { folds }) } }));
     } catch (error) { this.showTrouble(sentenceOf(error)); }
   }
 
@@ -217,13 +217,20 @@ class Review {
     const held = this.body.contains(document.activeElement) && document.activeElement?.closest('.suspect, .queue');
     this.actions.replaceChildren(h('span.num', REVIEW.progress(decided, suspects.length)), button(REVIEW.undo, { sign: 'undo', quiet: true, key: 'U', onclick: () => this.undo() }), ...(isAll ? [] : [button(REVIEW.apply(decided), { disabled: !decided, onclick: () => this.apply() })]));
     this.actions.querySelector('.quiet')?.toggleAttribute('disabled', !this.past.length);
-    const list = queue(suspects, this.at, (k) => { this.at = k; this.show(); }), now = suspects[this.at];
+    const list = queue(suspects, this.at, (k) => this.open(k)), now = suspects[this.at];
     const stage = [isAll && this.summary(decided), question(now, (what) => this.pickOr(what))];
     this.body.replaceChildren(h('div.with-queue', list, h('div.suspect', stage)));
     this.spoken.textContent = REVIEW.now(this.at + 1, suspects.length, now.clip.label ?? '', now.suggested);
     const current = /** @type {HTMLElement|null} */ (list.querySelector('[aria-current]'));
     if (current) list.scrollTo(current.offsetLeft - list.clientWidth / 3, current.offsetTop - list.clientHeight / 3);
     if (held) (held.matches('.queue') ? current : /** @type {HTMLElement|null} */ (this.body.querySelector('.question')))?.focus({ preventScroll: true });
+  }
+
+  /** A suspect was chosen in the queue: Enter is then for its question. @param {number} k */
+  open(k) {
+    this.at = k;
+    this.show();
+    /** @type {HTMLElement|null} */ (this.body.querySelector('.question'))?.focus({ preventScroll: true });
   }
 
   /** @param {string} what */

@@ -28,7 +28,7 @@ import { span } from './learning.js';
  * @typedef {Object<string, any>} Chosen
  */
 
-export const LEAST = 3; // recordings of a class without which there is no training
+const LEAST = 3; // recordings of a class without which there is no training
 const ENOUGH = 5; // recordings of a class that the usual test needs
 
 /** What a folder lacks before a training is possible. */
