@@ -195,7 +195,6 @@ export const DATA = {
   longLede: 'Draw regions where something calls, and press the number of its class. Only what is in view is loaded, ten hours or ten days.',
   longEmpty: 'No long recordings yet',
   longEmptyText: 'Drop a recording of minutes or hours here. Labels that lie beside it as a track are shown with it.',
-  length: 'length',
 };
 
 // ------------------------------------------------------------------ what the screens of learning share
