@@ -21,6 +21,7 @@ for line in sys.stdin.read().splitlines():
 """
 
 
+@pytest.mark.slow
 def test_commands_need_neither_fcntl_nor_pipes_nor_sighup(tones, tmp_path):
     model = tmp_path / "m.earmark"
     commands = [
