@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 WITHOUT = """
 import os, signal, sys
 for module in ("fcntl", "pwd", "grp", "resource", "termios", "readline"):
