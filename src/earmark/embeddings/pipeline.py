@@ -169,7 +169,9 @@ def _pieces(
     width = 2 * sum(layer.size for layer in backbone.info.layers)
 
     def look_up() -> Iterator[Request | Result | Repeat]:
-        for request in requests:
+        for row, request in enumerate(requests):
+            if store.recordings is None and row % PART_CLIPS == 0:
+                keys.clear()  # a part must not depend on others; a store has their embeddings
             if isinstance(request, Failure):
                 yield request
             elif request.key in keys:
