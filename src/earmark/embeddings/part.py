@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from earmark.backbones.layers import layers_of
 from earmark.data.clip import Clip
 from earmark.embeddings import pipeline
 from earmark.embeddings.pooling import halves_of
-from earmark.errors import EarmarkError
+from earmark.embeddings.share import ALL, Share
 from earmark.system.files import relative_path
 from earmark.system.jsons import json_text
 
@@ -89,31 +88,8 @@ class Part:
         return f"part-{self.number:06d}-{self.fingerprint}"
 
 
-@dataclass(frozen=True)
-class Share:
-    """The parts that job ``number`` of ``count`` jobs computes: every part I - 1 modulo N."""
-
-    number: int = 1
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Share:
-        """Return the share that is written I/N, with I from 1 to N; EarmarkError otherwise."""
-        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
-        share = cls(int(match[1]), int(match[2])) if match else cls(0)
-        if not 1 <= share.number <= share.count:
-            raise EarmarkError(
-                f"--share is {text!r}. Give I/N, with I from 1 to N: 1/4, 2/4, 3/4 and 4/4 are all"
-                " parts."
-            )
-        return share
-
-    def __contains__(self, number: int) -> bool:
-        return number % self.count == self.number - 1
-
-
 def divide(
-    clips: Iterable[Clip], settings: PartSettings, folder: Path, share: Share = Share()  # noqa: B008
+    clips: Iterable[Clip], settings: PartSettings, folder: Path, share: Share = ALL
 ) -> Iterator[Part]:
     """Yield the parts of a share; ``folder`` is the one that the paths of clips start from."""
     clips, about = iter(clips), json_text(settings.to_json(), sort_keys=True)

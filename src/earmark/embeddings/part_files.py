@@ -84,7 +84,9 @@ def write_part(
                 table,
                 unfinished,
                 row_group_size=len(results),
-                compression={name: "zstd" if name in text else "none" for name in table.schema.names},
+                compression={
+                    name: "zstd" if name in text else "none" for name in table.schema.names
+                },
                 use_dictionary=["label", "group", "fold", "split"],
                 write_statistics=text,
                 write_page_checksum=True,
@@ -165,7 +167,9 @@ def _opened(path: Path) -> tuple[Any, dict[str, Any]]:
         text = (file.schema_arrow.metadata or {}).get(b"earmark", b"")
         about = strict_json(text) if len(text) <= MAX_ABOUT_BYTES else None
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
-        raise PartError(f"{path} is cut or damaged ({first_line(error)}). Compute it again.") from error
+        raise PartError(
+            f"{path} is cut or damaged ({first_line(error)}). Compute it again."
+        ) from error
     if not isinstance(about, dict) or not isinstance(about.get("machine"), str):
         raise PartError(f"{path} is not a part. Remove it.")
     return file, about

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, fields
 from pathlib import Path
 
-from earmark.embeddings.part import Part, PartSettings, Share
+from earmark.embeddings.part import Part, PartSettings
 from earmark.embeddings.part_files import PartError, PartSummary, check_part
+from earmark.embeddings.share import ALL, Share
 from earmark.errors import EarmarkError, EarmarkWarning
 from earmark.system.files import file_sha256, not_a_file, write_whole
 from earmark.system.jsons import json_text, strict_json
@@ -23,6 +24,7 @@ SETTINGS = "parts.json"
 TABLE = "parts.csv"  # of a share: parts-I-of-N.csv
 MAX_SETTINGS_BYTES = 1 << 20
 MAX_TABLE_BYTES = 1 << 28  # a million parts
+MACHINE_DIGITS = 8  # hexadecimal, in the name of a file
 COLUMNS = [field.name for field in fields(PartSummary)]
 
 _PART = re.compile(r"(part-\d{6,}-[0-9a-f]+)-[0-9a-f]+\.parquet")
@@ -109,7 +111,7 @@ class PartFolder:
             )
         return known
 
-    def write_table(self, summaries: Iterable[PartSummary], share: Share) -> Path:
+    def write_table(self, summaries: Iterable[PartSummary], share: Share = ALL) -> Path:
         """Write the table of the parts of a share and return its path."""
         own = f"parts-{share.number}-of-{share.count}.csv" if share.count > 1 else TABLE
         rows = sorted((astuple(summary) for summary in summaries), key=lambda row: row[0])
@@ -117,14 +119,18 @@ class PartFolder:
         return self.path / own
 
     def others(self, summaries: Iterable[PartSummary]) -> list[str]:
-        """Return the names of files of parts that are not among ``summaries``."""
+        """Return the names of files of parts that are not those of ``summaries``."""
         listed = {summary.file for summary in summaries}
         return [name for names in self._files.values() for name in names if name not in listed]
 
 
 def name_of(part: Part, machine: str) -> str:
     """Return the name of the file of a part that was computed with ``machine``."""
-    return f"{part.stem}-{hashlib.sha256(machine.encode()).hexdigest()[:8]}.parquet"
+    return f"{part.stem}{_ending(machine)}"
+
+
+def _ending(machine: str) -> str:
+    return f"-{hashlib.sha256(machine.encode()).hexdigest()[:MACHINE_DIGITS]}.parquet"
 
 
 def read_settings(folder: Path) -> dict[str, object]:
@@ -150,7 +156,10 @@ def read_table(path: Path) -> list[PartSummary]:
         if (problem := not_a_file(path)) or path.stat().st_size > MAX_TABLE_BYTES:
             raise ValueError(problem or "is too large")
         with path.open(encoding="utf-8", newline="") as file:
-            return [_summary(row) for row in csv.DictReader(file, strict=True)]
+            reader = csv.DictReader(file, strict=True)
+            if reader.fieldnames != COLUMNS:
+                raise ValueError("its columns are others")
+            return [_summary(row) for row in reader]
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise EarmarkError(
             f"{path} is not a table of parts ({getattr(error, 'strerror', None) or error})."
@@ -159,4 +168,7 @@ def read_table(path: Path) -> list[PartSummary]:
 
 def _summary(row: dict[str, str]) -> PartSummary:
     kinds = {"int": int, "float": float, "str": str}
-    return PartSummary(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(PartSummary)})
+    values = {f.name: kinds[str(f.type)](row[f.name]) for f in fields(PartSummary)}
+    if not row["file"].endswith(_ending(row["machine"])):
+        raise ValueError(f"{row['file']} is not of the machine in its row")
+    return PartSummary(**values)

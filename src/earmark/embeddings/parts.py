@@ -89,8 +89,9 @@ def compute_parts(
                 yield from part.clips
                 continue
             summaries.append(summary)
-            for _ in part.clips if progress is not None else ():
-                progress.advance()
+            if progress is not None:
+                for _ in part.clips:
+                    progress.advance()
 
     rows: list[Result] = []
     computed = 0
