@@ -27,7 +27,7 @@ from earmark.embeddings.hashes import (
 )
 from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.pooling import columns
-from earmark.embeddings.rows import GrowingRows, Matrix, StoredRows, blocks
+from earmark.embeddings.rows import GrowingRows, Matrix, blocks
 from earmark.embeddings.stages import Failure, Result
 from earmark.embeddings.store import Store
 from earmark.errors import EarmarkError
@@ -91,7 +91,7 @@ class Embeddings:
         return replace(
             self,
             clips=tuple(itertools.compress(self.clips, rows)),
-            matrix=matrix.only(rows) if isinstance(matrix, StoredRows) else matrix[rows],
+            matrix=matrix[rows] if isinstance(matrix, np.ndarray) else matrix.only(rows),
             clip_seconds=self.clip_seconds[rows],
             sounds=number_equal(self.sounds[rows]),
             contents=self.contents.only(rows),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class PartSettings:
         The name of the backbone.
     fingerprint : str
         The backbone with its version, its weights and its precision.
-    audio : str
+    audio : AudioOptions
         How recordings are read.
     layers : tuple of (str, int, int)
         The layers that are written: name, and first and last column in an embedding.
@@ -43,7 +43,7 @@ class PartSettings:
 
     backbone: str
     fingerprint: str
-    audio: str
+    audio: AudioOptions
     layers: tuple[tuple[str, int, int], ...]
     width: int
 
@@ -55,7 +55,7 @@ class PartSettings:
         halves = [(name, *halves_of(info, name)) for name in names]
         columns = tuple((name, mean.start, deviation.stop) for name, mean, deviation in halves)
         width = 2 * sum(layer.size for layer in info.layers)
-        return cls(info.name, backbone.fingerprint, str(options), columns, width)
+        return cls(info.name, backbone.fingerprint, options, columns, width)
 
     def to_json(self) -> dict[str, Any]:
         """Return the object for ``parts.json``; equal settings give equal objects."""
@@ -63,7 +63,7 @@ class PartSettings:
             "format": FORMAT,
             "backbone": self.backbone,
             "fingerprint": self.fingerprint,
-            "audio": self.audio,
+            "audio": asdict(self.audio),
             "decoder": DECODER_VERSION,
             "part_clips": pipeline.PART_CLIPS,
             "layers": {name: end - first for name, first, end in self.layers},

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from earmark.data.parts import PartSummary
 from earmark.embeddings.hashes import CONTENT_BYTES, KEY_BYTES
 from earmark.embeddings.part import Part, PartSettings, place_of
 from earmark.embeddings.stages import Embedded, Failure, Result
@@ -26,39 +26,6 @@ LABELS = ("label", "group", "fold", "split")  # columns that come from the manif
 
 class PartError(EarmarkError):
     """The file of a part that is cut, damaged or of something else; it can be computed again."""
-
-
-@dataclass(frozen=True)
-class PartSummary:
-    """What the table of parts says of one part.
-
-    Attributes
-    ----------
-    part : int
-        Its number, from 0.
-    file : str
-        The name of its file.
-    sha256 : str
-        The digest of the file, as hexadecimal digits.
-    bytes : int
-        The size of the file.
-    clips, failures, warnings : int
-        Its rows, those of recordings that could not be read, and those that were read in part.
-    seconds : float
-        Seconds of audio that were embedded.
-    machine : str
-        What its numbers were computed with: instruction set, engine, packages.
-    """
-
-    part: int
-    file: str
-    sha256: str
-    bytes: int
-    clips: int
-    failures: int
-    warnings: int
-    seconds: float
-    machine: str
 
 
 def write_part(
@@ -146,14 +113,6 @@ def _table(
     return pa.table(columns).replace_schema_metadata({"earmark": json_text(about)})
 
 
-def about_part(path: Path) -> dict[str, Any]:
-    """Return what a part's file says of itself, after a check of its size and kind.
-
-    Raises PartError.
-    """
-    return _opened(path)[1]
-
-
 def _opened(path: Path) -> tuple[Any, dict[str, Any]]:
     """Return the open Parquet file, and what it says of itself."""
     pa = extras.load("pyarrow", "parquet", "reading parts")
@@ -208,3 +167,26 @@ def problems_of(path: Path) -> list[tuple[str, str | None, str | None]]:
     columns = file.read(columns=["path", "error", "warning"]).to_pydict()
     rows = zip(columns["path"], columns["error"], columns["warning"], strict=True)
     return [row for row in rows if row[1] is not None or row[2] is not None]
+
+
+def read_layers(path: Path, names: Sequence[str]) -> np.ndarray:
+    """Return the layers ``names`` of all clips of a part, side by side: (n, D).
+
+    Rows of recordings that could not be read are undefined. Raises PartError.
+    """
+    pa = extras.load("pyarrow", "parquet", "reading parts")
+    file, _ = _opened(path)
+    try:
+        table = file.read(columns=[PREFIX + name for name in names]).combine_chunks()
+    except (pa.ArrowException, OSError) as error:
+        raise PartError(f"{path} is damaged ({first_line(error)}). Compute it again.") from error
+    layers = [table[PREFIX + name].chunk(0) for name in names]
+    blocks = [y.values.to_numpy(zero_copy_only=False).reshape(len(y), -1) for y in layers]
+    return np.concatenate(blocks, 1)
+
+
+def dtype_of(path: Path) -> np.dtype[Any]:
+    """Return the type of the numbers of a part: float16, or float32 if one is too large for it."""
+    file, _ = _opened(path)
+    kinds = [str(y.type.value_type) for y in file.schema_arrow if y.name.startswith(PREFIX)]
+    return np.dtype(np.float32 if "float" in kinds else np.float16)

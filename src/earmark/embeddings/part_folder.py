@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import collections
-import csv
 import hashlib
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import astuple, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple
 from pathlib import Path
 
+from earmark.data.parts import COLUMNS, SETTINGS, TABLE, PartSummary, read_settings, read_table
 from earmark.embeddings.part import Part, PartSettings
-from earmark.embeddings.part_files import PartError, PartSummary, check_part
+from earmark.embeddings.part_files import PartError, check_part
 from earmark.embeddings.share import ALL, Share
 from earmark.errors import EarmarkError, EarmarkWarning
 from earmark.system.files import file_sha256, not_a_file, write_whole
-from earmark.system.jsons import json_text, strict_json
+from earmark.system.jsons import json_text
 from earmark.system.text import to_csv
 
-SETTINGS = "parts.json"
-TABLE = "parts.csv"  # of a share: parts-I-of-N.csv
-MAX_SETTINGS_BYTES = 1 << 20
-MAX_TABLE_BYTES = 1 << 28  # a million parts
 MACHINE_DIGITS = 8  # hexadecimal, in the name of a file
-COLUMNS = [field.name for field in fields(PartSummary)]
 
 _PART = re.compile(r"(part-\d{6,}-[0-9a-f]+)-[0-9a-f]+\.parquet")
 _TABLE = re.compile(r"parts(-\d+-of-\d+)?\.csv")
@@ -34,10 +29,14 @@ _TABLE = re.compile(r"parts(-\d+-of-\d+)?\.csv")
 class PartFolder:
     """The folder ``path`` with the parts of one backbone, created if necessary.
 
-    Raises EarmarkError if it has other files, or parts with other settings.
+    ``about`` is what a new folder remembers of the data: the folder of the recordings, and the
+    separator of classes. Raises EarmarkError if the folder has other files, or parts with other
+    settings.
     """
 
-    def __init__(self, path: Path, settings: PartSettings) -> None:
+    def __init__(
+        self, path: Path, settings: PartSettings, about: Mapping[str, str | None] | None = None
+    ) -> None:
         self.path, self.settings = path, settings
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -52,7 +51,8 @@ class PartFolder:
                     f"{path} has files but no {SETTINGS}, so it is no folder of parts. Name an"
                     " empty folder or a new one."
                 )
-            write_whole(path / SETTINGS, f"{json_text(settings.to_json(), indent=2)}\n".encode())
+            content = settings.to_json() | {"data": dict(about or {})}
+            write_whole(path / SETTINGS, f"{json_text(content, indent=2)}\n".encode())
         self._check_settings()
         self._files = collections.defaultdict[str, list[str]](list)
         for name in names:
@@ -74,7 +74,14 @@ class PartFolder:
 
     def _rows(self, name: str) -> Iterator[PartSummary]:
         try:
-            yield from read_table(self.path / name)
+            rows = read_table(self.path / name)
+            wrong = next((row for row in rows if not row.file.endswith(_ending(row.machine))), None)
+            if wrong is not None:
+                raise EarmarkError(
+                    f"{self.path / name} is not a table of parts ({wrong.file} is not a file of the"
+                    " machine in its row)."
+                )
+            yield from rows
         except EarmarkError as error:
             warnings.warn(f"{error} Its parts are checked again.", EarmarkWarning, stacklevel=2)
 
@@ -131,44 +138,3 @@ def name_of(part: Part, machine: str) -> str:
 
 def _ending(machine: str) -> str:
     return f"-{hashlib.sha256(machine.encode()).hexdigest()[:MACHINE_DIGITS]}.parquet"
-
-
-def read_settings(folder: Path) -> dict[str, object]:
-    """Return what all parts of a folder share, from its file ``parts.json``."""
-    path = folder / SETTINGS
-    try:
-        if (problem := not_a_file(path)) or path.stat().st_size > MAX_SETTINGS_BYTES:
-            raise ValueError(problem or "is too large")
-        settings = strict_json(path.read_bytes())
-        if not isinstance(settings, dict):
-            raise ValueError("is not an object")
-    except (OSError, ValueError, RecursionError) as error:
-        raise EarmarkError(
-            f"{path} cannot be used: {getattr(error, 'strerror', None) or error}. Delete it and run"
-            " the command again."
-        ) from error
-    return settings
-
-
-def read_table(path: Path) -> list[PartSummary]:
-    """Return the rows of a table of parts; EarmarkError if it cannot be read."""
-    try:
-        if (problem := not_a_file(path)) or path.stat().st_size > MAX_TABLE_BYTES:
-            raise ValueError(problem or "is too large")
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            if reader.fieldnames != COLUMNS:
-                raise ValueError("its columns are others")
-            return [_summary(row) for row in reader]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise EarmarkError(
-            f"{path} is not a table of parts ({getattr(error, 'strerror', None) or error})."
-        ) from error
-
-
-def _summary(row: dict[str, str]) -> PartSummary:
-    kinds = {"int": int, "float": float, "str": str}
-    values = {f.name: kinds[str(f.type)](row[f.name]) for f in fields(PartSummary)}
-    if not row["file"].endswith(_ending(row["machine"])):
-        raise ValueError(f"{row['file']} is not of the machine in its row")
-    return PartSummary(**values)

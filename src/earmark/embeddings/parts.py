@@ -23,8 +23,9 @@ from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.backbones.engines import engine_name
 from earmark.data.clip import Clip
+from earmark.data.parts import PartSummary
 from earmark.embeddings.part import Part
-from earmark.embeddings.part_files import PartSummary, write_part
+from earmark.embeddings.part_files import write_part
 from earmark.embeddings.part_folder import PartFolder, name_of
 from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.stages import Result

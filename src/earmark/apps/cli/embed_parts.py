@@ -18,7 +18,7 @@ from earmark.errors import EarmarkError, amount
 from earmark.system import extras
 
 if TYPE_CHECKING:
-    from earmark.embeddings.part_files import PartSummary
+    from earmark.data.parts import PartSummary
     from earmark.embeddings.part_folder import PartFolder
     from earmark.embeddings.parts import PartsRun
     from earmark.embeddings.stages import Failure
@@ -64,7 +64,9 @@ def embed_parts(
 
     network = load_backbone(backbone, **asdict(engine))
     settings = PartSettings.of(network, data.audio(), layers)
-    folder, root = PartFolder(output, settings), _root(data)
+    root = _root(data)
+    about = {"root": str(root), "separator": dataset.separator}
+    folder = PartFolder(output, settings, about)
     signals.goes_on()
     parts = list(divide(dataset.clips, settings, root, share))
     n_clips = sum(len(part.clips) for part in parts)
