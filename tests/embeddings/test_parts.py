@@ -15,6 +15,7 @@ import soundfile
 
 from earmark.audio.options import AudioOptions
 from earmark.backbones import load_backbone
+from earmark.data.blocks import blocks_of
 from earmark.data.clip import Clip
 from earmark.data.parts import read_table
 from earmark.embeddings import parts as parts_module
@@ -23,10 +24,10 @@ from earmark.embeddings.embedding import embed
 from earmark.embeddings.part import PartSettings, divide
 from earmark.embeddings.part_files import check_part
 from earmark.embeddings.part_folder import PartFolder
-from earmark.embeddings.parts import PartsRun, compute_parts
 from earmark.embeddings.share import ALL, Share
 from earmark.embeddings.store import Store
 from earmark.errors import EarmarkError, EarmarkWarning
+from made_parts import make_parts
 
 pq = pytest.importorskip("pyarrow.parquet")
 RATE_HZ = 16_000
@@ -61,16 +62,6 @@ def clips_of(folder: Path) -> list[Clip]:
     ]
 
 
-def run(out: Path, clips, backbone, root: Path, share: Share = ALL, **settings) -> PartsRun:
-    options = settings.pop("options", AudioOptions())
-    shared = PartSettings.of(backbone, options, settings.pop("layers", "all"))
-    folder = PartFolder(out, shared)
-    divided = divide(clips, shared, root, share)
-    done = compute_parts(folder, divided, backbone, root, options=options, **settings)
-    folder.write_table(done.summaries, share)
-    return done
-
-
 def content(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.glob("part-*.parquet")}
 
@@ -88,15 +79,15 @@ def matrix_of(out: Path, layers: list[str]) -> np.ndarray:
 def test_one_run_shares_threads_and_the_store_give_the_same_bytes(recordings, tmp_path):
     pytest.importorskip("pyopen_wakeword", reason="it carries the weights of speech-embedding")
     backbone, clips = load_backbone("speech-embedding"), clips_of(recordings)
-    done = run(tmp_path / "one", clips, backbone, recordings, threads=1)
+    done = make_parts(tmp_path / "one", clips, backbone, recordings, threads=1)
     assert done.computed == 4 and [part.clips for part in done.summaries] == [8, 8, 8, 6]
     for number in (2, 1):
         share = Share(number, 2)
-        own = run(tmp_path / "two", clips, backbone, recordings, share, threads=2)
+        own = make_parts(tmp_path / "two", clips, backbone, recordings, share, threads=2)
         assert [part.part for part in own.summaries] == [number - 1, number + 1]
     one = content(tmp_path / "one")
     assert len(one) == 4 and content(tmp_path / "two") == one
-    assert run(tmp_path / "two", clips, backbone, recordings).computed == 0
+    assert make_parts(tmp_path / "two", clips, backbone, recordings).computed == 0
     tables = [(tmp_path / name / "parts.csv").read_bytes() for name in ("one", "two")]
     assert tables[0] == tables[1]
     with Store(tmp_path / "s.sqlite") as store:
@@ -118,10 +109,10 @@ def test_a_part_does_not_depend_on_copies_in_other_parts(
     monkeypatch.setattr(pipeline, "_compute", noted)
     clips = clips_of(recordings)
     copies = [*clips[:8], replace(clips[3], label="copy"), *clips[9:24], *clips[4:8]]
-    run(tmp_path / "all", copies, backbone, recordings, threads=1)
+    make_parts(tmp_path / "all", copies, backbone, recordings, threads=1)
     together, shards[:] = list(shards), []
     for number in (1, 2, 3, 4):
-        run(tmp_path / "alone", copies, backbone, recordings, Share(number, 4), threads=1)
+        make_parts(tmp_path / "alone", copies, backbone, recordings, Share(number, 4), threads=1)
     assert shards == together  # equal bytes could be luck: few numbers depend on the shard
     assert content(tmp_path / "alone") == content(tmp_path / "all")
 
@@ -139,11 +130,11 @@ def test_a_run_that_is_stopped_goes_on_with_the_missing_parts(recordings, backbo
                 raise KeyboardInterrupt
 
     clips = clips_of(recordings)
-    run(tmp_path / "whole", clips, backbone, recordings)
+    make_parts(tmp_path / "whole", clips, backbone, recordings)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "stopped", clips, backbone, recordings, progress=Stop())
+        make_parts(tmp_path / "stopped", clips, backbone, recordings, progress=Stop())
     assert len(content(tmp_path / "stopped")) == 2
-    assert run(tmp_path / "stopped", clips, backbone, recordings).computed == 2
+    assert make_parts(tmp_path / "stopped", clips, backbone, recordings).computed == 2
     assert content(tmp_path / "stopped") == content(tmp_path / "whole")
 
 
@@ -151,7 +142,7 @@ def test_damaged_files_are_computed_again_and_end_with_the_same_bytes(
     recordings, backbone, tmp_path
 ):
     clips, out = clips_of(recordings), tmp_path / "out"
-    run(out, clips, backbone, recordings)
+    make_parts(out, clips, backbone, recordings)
     whole = content(out)
     first, second, third, fourth = sorted(out.glob("part-*.parquet"))
     for has_table in (True, False):
@@ -163,7 +154,7 @@ def test_damaged_files_are_computed_again_and_end_with_the_same_bytes(
         if not has_table:
             (out / "parts.csv").unlink()
         with pytest.warns(EarmarkWarning) as caught:
-            assert run(out, clips, backbone, recordings).computed == 3
+            assert make_parts(out, clips, backbone, recordings).computed == 3
         told = [str(warning.message) for warning in caught]
         assert [name in text for name, text in zip(sorted(whole), told, strict=False)] == [True] * 3
         words = ["its digest is not"] * 3 if has_table else ["is cut", "is damaged", "another fing"]
@@ -173,41 +164,41 @@ def test_damaged_files_are_computed_again_and_end_with_the_same_bytes(
 
 def test_only_parts_whose_rows_changed_are_computed(recordings, backbone, tmp_path):
     clips, out = clips_of(recordings), tmp_path / "out"
-    run(out, clips, backbone, recordings)
+    make_parts(out, clips, backbone, recordings)
     clips[10] = replace(clips[10], label="other")
     clips.append(Clip(recordings / "00.wav", "more", 0.0, 0.1))
-    done = run(out, clips, backbone, recordings)
+    done = make_parts(out, clips, backbone, recordings)
     assert done.computed == 2
     folder = PartFolder(out, PartSettings.of(backbone, AudioOptions()))
     assert len(folder.others(done.summaries)) == 2
     moved = shutil.copytree(recordings, tmp_path / "moved")
     elsewhere = [replace(clip, path=moved / clip.path.name) for clip in clips]
-    assert run(out, elsewhere, backbone, moved).computed == 0
+    assert make_parts(out, elsewhere, backbone, moved).computed == 0
 
 
 def test_other_settings_and_other_folders_are_refused(recordings, backbone, tmp_path):
     clips, out = clips_of(recordings), tmp_path / "out"
-    run(out, clips, backbone, recordings)
+    make_parts(out, clips, backbone, recordings)
     with pytest.raises(EarmarkError, match="parts with audio .*this run has"):
-        run(out, clips, backbone, recordings, options=AudioOptions(channel=1))
+        make_parts(out, clips, backbone, recordings, options=AudioOptions(channel=1))
     other = load_backbone("logmel", version=1)
     with pytest.raises(EarmarkError, match="parts with fingerprint 'logmel/.*name another folder"):
-        run(out, clips, other, recordings)
+        make_parts(out, clips, other, recordings)
     with pytest.raises(EarmarkError, match=r"has files but no parts\.json"):
-        run(recordings, clips, backbone, recordings)
+        make_parts(recordings, clips, backbone, recordings)
     (out / "parts.json").write_text("{")
     with pytest.raises(EarmarkError, match=r"parts\.json cannot be used"):
-        run(out, clips, backbone, recordings)
+        make_parts(out, clips, backbone, recordings)
 
 
 def test_a_damaged_table_is_written_again(recordings, backbone, tmp_path):
     clips, out = clips_of(recordings), tmp_path / "out"
-    run(out, clips, backbone, recordings)
+    make_parts(out, clips, backbone, recordings)
     table = (out / "parts.csv").read_text()
     for damage in (table[:-60], table.replace("seconds", "hours", 1), "\0\n"):
         (out / "parts.csv").write_text(damage)
         with pytest.warns(EarmarkWarning, match="is not a table of parts .* checked again"):
-            assert run(out, clips, backbone, recordings).computed == 0
+            assert make_parts(out, clips, backbone, recordings).computed == 0
         assert (out / "parts.csv").read_text() == table
 
 
@@ -216,7 +207,7 @@ def test_failures_and_warnings_have_rows(recordings, backbone, tmp_path):
     bad.write_bytes(b"no audio")
     cut.write_bytes((recordings / "00.wav").read_bytes()[:4_000])
     clips = [*clips_of(recordings)[:2], Clip(bad), Clip(cut), Clip(tmp_path / "none.wav", start=1)]
-    (summary,) = run(tmp_path / "out", clips, backbone, recordings).summaries
+    (summary,) = make_parts(tmp_path / "out", clips, backbone, recordings).summaries
     assert (summary.clips, summary.failures, summary.warnings) == (5, 2, 1)
     path = tmp_path / "out" / summary.file
     table = pq.read_table(path).to_pydict()
@@ -226,7 +217,7 @@ def test_failures_and_warnings_have_rows(recordings, backbone, tmp_path):
     assert table["label"] == ["even", "odd", None, None, None] and table["start"][4] == 1
     assert table["warning"][3] and len(table["key"][0]) == 16 and len(table["version"][0]) == 32
     shared = PartSettings.of(backbone, AudioOptions())
-    (part,) = divide(clips, shared, recordings)
+    (part,) = divide(blocks_of(clips, pipeline.PART_CLIPS, ALL), shared, recordings)
     assert check_part(path, part) == summary == read_table(tmp_path / "out" / "parts.csv")[0]
 
 
@@ -241,7 +232,7 @@ def test_numbers_too_large_for_float16_keep_their_values(
 
     monkeypatch.setattr(parts_module, "embed_stream", loud)
     clips = clips_of(recordings)[:3]
-    run(tmp_path / "out", clips, backbone, recordings)
+    make_parts(tmp_path / "out", clips, backbone, recordings)
     expected = embed(clips, backbone).matrix.astype(np.float32) + 1e5
     assert np.array_equal(matrix_of(tmp_path / "out", ["logmel"]), expected)
 

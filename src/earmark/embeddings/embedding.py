@@ -44,9 +44,10 @@ class Embeddings:
         The backbone that computed them.
     clips : tuple of Clip
         The clips that could be read, in the order given.
-    matrix : array or StoredRows, (N, E)
+    matrix : array, StoredRows or EmbeddingTable, (N, E)
         Layer after layer, the mean and then the standard deviation of each unit. If the rows do not
-        fit into the allowed memory, a :class:`StoredRows`, which reads some rows at a time.
+        fit into the allowed memory, a :class:`StoredRows`, or an :class:`EmbeddingTable` of a
+        folder of parts, which read some rows at a time.
     failures : tuple of Failure
         The clips that could not be read. They have no row.
     clip_seconds : array, (N,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,11 +12,10 @@ from typing import Any
 from earmark.audio.options import DECODER_VERSION, AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.backbones.layers import layers_of
+from earmark.data.blocks import Block
 from earmark.data.clip import Clip
 from earmark.embeddings import pipeline
 from earmark.embeddings.pooling import halves_of
-from earmark.embeddings.share import ALL, Share
-from earmark.system.files import relative_path
 from earmark.system.jsons import json_text
 
 FORMAT = 1  # of the file of a part: raise it when a column goes or changes its meaning
@@ -88,24 +87,25 @@ class Part:
         return f"part-{self.number:06d}-{self.fingerprint}"
 
 
-def divide(
-    clips: Iterable[Clip], settings: PartSettings, folder: Path, share: Share = ALL
-) -> Iterator[Part]:
-    """Yield the parts of a share; ``folder`` is the one that the paths of clips start from."""
-    clips, about = iter(clips), json_text(settings.to_json(), sort_keys=True)
-    for number in itertools.count():
-        rows = tuple(itertools.islice(clips, pipeline.PART_CLIPS))
-        if not rows:
-            return
-        if number in share:
-            digest = hashlib.sha256(f"{about}\n{number}\n".encode())
-            for clip in rows:
-                row = [place_of(clip.path, folder), clip.start, clip.end, clip.label]
-                digest.update(f"{json_text([*row, clip.group, clip.fold, clip.split])}\n".encode())
-            yield Part(number, rows, digest.hexdigest()[:FINGERPRINT_DIGITS])
+def divide(blocks: Iterable[Block], settings: PartSettings, folder: Path) -> Iterator[Part]:
+    """Yield a part for each block of ``pipeline.PART_CLIPS`` clips.
+
+    ``folder`` is the one that the paths of clips start from.
+    """
+    about = settings.to_json()
+    for number, clips in blocks:
+        rows = [
+            [relative_place(c, folder), c.start, c.end, c.label, c.group, c.fold, c.split]
+            for c in clips
+        ]
+        text = json_text([about, number, rows], sort_keys=True)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        yield Part(number, tuple(clips), digest[:FINGERPRINT_DIGITS])
 
 
-def place_of(path: Path, folder: Path) -> str:
-    """Return the path of a recording below ``folder`` relative to it, any other path absolute."""
-    relative = relative_path(path, folder)
-    return str(path) if relative.startswith("../") or relative == ".." else relative
+def relative_place(clip: Clip, folder: Path) -> str:
+    """Return the path of a recording below ``folder`` relative to it, any other place unchanged."""
+    inside = f"{folder}{os.sep}"
+    if not clip.place.startswith(inside):
+        return clip.place
+    return clip.place.removeprefix(inside).replace(os.sep, "/")

@@ -10,7 +10,7 @@ import numpy as np
 
 from earmark.data.parts import PartSummary
 from earmark.embeddings.hashes import CONTENT_BYTES, KEY_BYTES
-from earmark.embeddings.part import Part, PartSettings, place_of
+from earmark.embeddings.part import Part, PartSettings, relative_place
 from earmark.embeddings.stages import Embedded, Failure, Result
 from earmark.errors import EarmarkError, amount, first_line
 from earmark.system import extras
@@ -85,7 +85,7 @@ def _table(
     clips = [result.clip for result in results]
     done = [result if isinstance(result, Embedded) else None for result in results]
     texts = {
-        "path": [to_utf8(place_of(clip.path, folder)) for clip in clips],
+        "path": [to_utf8(relative_place(clip, folder)) for clip in clips],
         **{name: [to_utf8(getattr(clip, name)) for clip in clips] for name in LABELS},
         "warning": ["\n".join(e.warnings) or None if e else None for e in done],
         "error": [r.reason if isinstance(r, Failure) else None for r in results],
@@ -113,8 +113,8 @@ def _table(
     return pa.table(columns).replace_schema_metadata({"earmark": json_text(about)})
 
 
-def _opened(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Return the open Parquet file, and what it says of itself."""
+def _opened(path: Path, has_checksums: bool = True) -> tuple[Any, dict[str, Any]]:
+    """Return the open Parquet file, and what it says of itself; PartError if it is not whole."""
     pa = extras.load("pyarrow", "parquet", "reading parts")
     pq = extras.load("pyarrow.parquet", "parquet", "reading parts")
     if (problem := not_a_file(path)) or not path.exists():
@@ -122,7 +122,7 @@ def _opened(path: Path) -> tuple[Any, dict[str, Any]]:
     if path.stat().st_size > MAX_PART_BYTES:
         raise PartError(f"{path} is too large for a part. Compute it again.")
     try:
-        file = pq.ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(path, page_checksum_verification=has_checksums)
         text = (file.schema_arrow.metadata or {}).get(b"earmark", b"")
         about = strict_json(text) if len(text) <= MAX_ABOUT_BYTES else None
     except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
@@ -172,10 +172,11 @@ def problems_of(path: Path) -> list[tuple[str, str | None, str | None]]:
 def read_layers(path: Path, names: Sequence[str]) -> np.ndarray:
     """Return the layers ``names`` of all clips of a part, side by side: (n, D).
 
-    Rows of recordings that could not be read are undefined. Raises PartError.
+    Rows of recordings that could not be read are undefined. The checksums of pages are not
+    verified, because the caller has verified the digest of the file. Raises PartError.
     """
     pa = extras.load("pyarrow", "parquet", "reading parts")
-    file, _ = _opened(path)
+    file, _ = _opened(path, has_checksums=False)
     try:
         table = file.read(columns=[PREFIX + name for name in names]).combine_chunks()
     except (pa.ArrowException, OSError) as error:

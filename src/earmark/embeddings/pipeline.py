@@ -29,6 +29,7 @@ from earmark.data.clip import Clip
 from earmark.embeddings.computing import compute_pool, restored_threads, window_stats
 from earmark.embeddings.cutting import cut, cut_long, make_request
 from earmark.embeddings.pooling import merge_section, pool_clip
+from earmark.embeddings.share import PART_CLIPS
 from earmark.embeddings.stages import (
     CutClip,
     Embedded,
@@ -47,7 +48,6 @@ from earmark.system.threads import available_cores, map_ahead, one_ahead
 
 SHARD_S = 60.0  # seconds of audio computed and committed together
 SHARD_CLIPS = 128  # clips to compute in a shard
-PART_CLIPS = 1_024  # clips in a part, which may be computed separately
 SHARD_PIECES = 1_024  # clips in a shard, including those that need no computing
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
 LOOKAHEAD_BYTES = 64 * 2**20  # of windows and bytes in memory; above it, no more clips are begun

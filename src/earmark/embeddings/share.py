@@ -1,4 +1,4 @@
-"""A share I/N: the parts that one of N jobs computes."""
+"""The size of parts, and shares of them: what one of N jobs computes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 
 from earmark.errors import EarmarkError
+
+PART_CLIPS = 1_024  # clips in a part: seconds of computing, about ten megabytes
 
 
 @dataclass(frozen=True)

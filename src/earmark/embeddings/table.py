@@ -59,6 +59,13 @@ class EmbeddingTable:
     ------
     DataError
         A part is missing, or has changed since it was written.
+
+    Examples
+    --------
+    >>> from earmark.embeddings import EmbeddingTable
+    >>> table = EmbeddingTable("embeddings")
+    >>> table.shape, table[2:5].shape
+    ((12, 4800), (3, 4800))
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -189,7 +196,7 @@ class _Matched:
     ) -> None:
         """Take a row of the manifest if it is the next clip."""
         clip = self.next
-        place = os.path.abspath(os.path.join(self.root, path))
+        place = path if "://" in path else os.path.abspath(os.path.join(self.root, path))
         if clip is None or clip.key != (place, start or 0.0, end):
             return
         self.next = next(self.waiting, None)
@@ -202,7 +209,7 @@ class _Matched:
         self.seconds.append(seconds)
         self.keys += key
         self.contents += version
-        self.warnings += [f"{clip.path}: {text}" for text in (warning or "").splitlines()]
+        self.warnings += [f"{clip.place}: {text}" for text in (warning or "").splitlines()]
 
     def embeddings(
         self, table: EmbeddingTable, info: BackboneInfo, most_bytes: int | None

@@ -13,7 +13,7 @@ from earmark.apps.cli.checks import check_folder
 from earmark.apps.cli.options import DataOptions, EngineOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, report_read_warnings, say, show, skipped_json
-from earmark.embeddings.share import ALL, Share
+from earmark.embeddings.share import ALL, PART_CLIPS, Share
 from earmark.errors import EarmarkError, amount
 from earmark.system import extras
 
@@ -56,7 +56,7 @@ def embed_parts(
     """Compute the missing parts of a share into the folder ``output``, and check the others."""
     extras.load("pyarrow", "parquet", "writing parts")
     check_folder(output, data.source)
-    dataset = data.read(need_labels=False)
+    clips = data.blocks(PART_CLIPS)
     from earmark.backbones.registry import load_backbone
     from earmark.embeddings.part import PartSettings, divide
     from earmark.embeddings.part_folder import PartFolder
@@ -65,12 +65,11 @@ def embed_parts(
     network = load_backbone(backbone, **asdict(engine))
     settings = PartSettings.of(network, data.audio(), layers)
     root = _root(data)
-    about = {"root": str(root), "separator": dataset.separator}
+    about = {"root": str(root), "separator": clips.separator}
     folder = PartFolder(output, settings, about)
     signals.goes_on()
-    parts = list(divide(dataset.clips, settings, root, share))
-    n_clips = sum(len(part.clips) for part in parts)
-    with progress_bar("embedding", n_clips) as bar:
+    parts = divide(clips.blocks(share), settings, root)
+    with progress_bar("embedding", clips.count(share)) as bar:
         done = compute_parts(folder, parts, network, root, options=data.audio(), progress=bar)
     table = folder.write_table(done.summaries, share)
     failures, warnings = _problems(folder, done.summaries)
