@@ -72,7 +72,7 @@ def embed_parts(
     with progress_bar("embedding", clips.count(share)) as bar:
         done = compute_parts(folder, parts, network, root, options=data.audio(), progress=bar)
     table = folder.write_table(done.summaries, share)
-    failures, warnings = _problems(folder, done.summaries)
+    failures, warnings = _problems(folder, done.summaries, root)
     if as_json:
         print_json(_json(folder, share, done, table, failures, warnings))
     else:
@@ -89,7 +89,7 @@ def _root(data: DataOptions) -> Path:
 
 
 def _problems(
-    folder: PartFolder, summaries: Sequence[PartSummary]
+    folder: PartFolder, summaries: Sequence[PartSummary], root: Path
 ) -> tuple[list[Failure], list[str]]:
     """Return the clips of all parts that could not be read, and warnings about the others."""
     from earmark.data.clip import Clip
@@ -101,9 +101,10 @@ def _problems(
         if not summary.failures and not summary.warnings:
             continue
         for path, error, warning in problems_of(folder.path / summary.file):
+            place = root / path
             if error is not None:
-                failures.append(Failure(Clip(Path(path)), error))
-            warnings += [f"{path}: {text}" for text in (warning or "").splitlines()]
+                failures.append(Failure(Clip(place), error))
+            warnings += [f"{place}: {text}" for text in (warning or "").splitlines()]
     return failures, warnings
 
 
@@ -128,9 +129,10 @@ def _report(folder: PartFolder, share: Share, done: PartsRun) -> None:
         )
     others = folder.others(done.summaries) if share == ALL else []
     if others:
+        verb = "belongs" if len(others) == 1 else "belong"
         say(
-            f"note: {amount(len(others), 'file')} in {folder.path} belong to no part of this data,"
-            f" such as {others[0]}; delete them if nothing else needs them"
+            f"note: {amount(len(others), 'file')} in {folder.path} {verb} to no part of this data,"
+            f" such as {others[0]}; delete what nothing else needs"
         )
 
 
