@@ -48,7 +48,7 @@ def divide_all(manifest: Path, share: str) -> None:
     from earmark.backbones import load_backbone
     from earmark.data.blocks import ClipBlocks
     from earmark.embeddings.part import PartSettings, divide
-    from earmark.embeddings.share import PART_CLIPS, Share
+    from earmark.embeddings.shares import PART_CLIPS, Share
 
     settings = PartSettings.of(load_backbone("logmel"), AS_IT_IS)
     before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from command_line import earmark
-from earmark.apps.cli import embed_parts
-from earmark.embeddings import parts, pipeline
+from earmark.embeddings import parts, shares
 
 pytest.importorskip("pyarrow")
 
@@ -16,8 +15,7 @@ pytest.importorskip("pyarrow")
 @pytest.fixture
 def manifest(tones, monkeypatch) -> Path:
     """Twelve clips in three parts of five."""
-    for module in (embed_parts, pipeline):
-        monkeypatch.setattr(module, "PART_CLIPS", 5)
+    monkeypatch.setattr(shares, "PART_CLIPS", 5)
     paths = sorted(tones.rglob("*.wav"))
     lines = [f"{path.relative_to(tones)},{path.parent.name}" for path in paths]
     (tones / "meta.csv").write_text("\n".join(["path,label", *lines]) + "\n")

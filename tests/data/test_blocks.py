@@ -8,7 +8,7 @@ import soundfile
 
 from earmark.data.blocks import ClipBlocks
 from earmark.data.dataset import Dataset
-from earmark.embeddings.share import ALL, Share
+from earmark.embeddings.shares import ALL, Share
 from earmark.errors import DataError
 
 NAMES = dict.fromkeys(("path", "label", "start", "end", "group", "fold", "split"))

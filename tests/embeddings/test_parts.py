@@ -19,12 +19,12 @@ from earmark.data.blocks import blocks_of
 from earmark.data.clip import Clip
 from earmark.data.parts import read_table
 from earmark.embeddings import parts as parts_module
-from earmark.embeddings import pipeline
+from earmark.embeddings import pipeline, shares
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.part import PartSettings, divide
 from earmark.embeddings.part_files import check_part
 from earmark.embeddings.part_folder import PartFolder
-from earmark.embeddings.share import ALL, Share
+from earmark.embeddings.shares import ALL, Share
 from earmark.embeddings.store import Store
 from earmark.errors import EarmarkError, EarmarkWarning
 from made_parts import make_parts
@@ -51,7 +51,7 @@ def backbone():
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(pipeline, "PART_CLIPS", 8)
+    monkeypatch.setattr(shares, "PART_CLIPS", 8)
     monkeypatch.setattr(pipeline, "SHARD_S", 3.0)
 
 
@@ -217,7 +217,7 @@ def test_failures_and_warnings_have_rows(recordings, backbone, tmp_path):
     assert table["label"] == ["even", "odd", None, None, None] and table["start"][4] == 1
     assert table["warning"][3] and len(table["key"][0]) == 16 and len(table["version"][0]) == 32
     shared = PartSettings.of(backbone, AudioOptions())
-    (part,) = divide(blocks_of(clips, pipeline.PART_CLIPS, ALL), shared, recordings)
+    (part,) = divide(blocks_of(clips, shares.PART_CLIPS, ALL), shared, recordings)
     assert check_part(path, part) == summary == read_table(tmp_path / "out" / "parts.csv")[0]
 
 

@@ -83,10 +83,12 @@ class ClipBlocks:
 
         first = table()
         if first is None:
-            settings = {name: other for name, other in columns.items() if other}
-            dataset = Dataset.read(
-                data, **settings, root=root, split_map=split_map, need_labels=False
-            )
+            if root is not None or any(columns.values()):
+                raise DataError(
+                    f"{data} is a folder and has no columns. Leave out the names of columns and the"
+                    " root, or give a manifest."
+                )
+            dataset = Dataset.read(data, split_map=split_map, need_labels=False)
             clips = dataset.clips
             own = functools.partial(blocks_of, clips, size)
             return cls(dataset.source, size, len(clips), None, dataset.notes, own)

@@ -14,7 +14,7 @@ from earmark.backbones.base import Backbone
 from earmark.backbones.layers import layers_of
 from earmark.data.blocks import Block
 from earmark.data.clip import Clip
-from earmark.embeddings import pipeline
+from earmark.embeddings import shares
 from earmark.embeddings.pooling import halves_of
 from earmark.system.jsons import json_text
 
@@ -64,7 +64,7 @@ class PartSettings:
             "fingerprint": self.fingerprint,
             "audio": asdict(self.audio),
             "decoder": DECODER_VERSION,
-            "part_clips": pipeline.PART_CLIPS,
+            "part_clips": shares.PART_CLIPS,
             "layers": {name: end - first for name, first, end in self.layers},
         }
 
@@ -88,7 +88,7 @@ class Part:
 
 
 def divide(blocks: Iterable[Block], settings: PartSettings, folder: Path) -> Iterator[Part]:
-    """Yield a part for each block of ``pipeline.PART_CLIPS`` clips.
+    """Yield a part for each block of ``shares.PART_CLIPS`` clips.
 
     ``folder`` is the one that the paths of clips start from.
     """

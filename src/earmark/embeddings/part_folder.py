@@ -14,7 +14,7 @@ from pathlib import Path
 from earmark.data.parts import COLUMNS, SETTINGS, TABLE, PartSummary, read_settings, read_table
 from earmark.embeddings.part import Part, PartSettings
 from earmark.embeddings.part_files import PartError, check_part
-from earmark.embeddings.share import ALL, Share
+from earmark.embeddings.shares import ALL, Share
 from earmark.errors import EarmarkError, EarmarkWarning
 from earmark.system.files import file_sha256, not_a_file, write_whole
 from earmark.system.jsons import json_text

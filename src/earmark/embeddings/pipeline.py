@@ -26,10 +26,10 @@ from earmark.audio.source import BytesSource, SampleSource
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
+from earmark.embeddings import shares
 from earmark.embeddings.computing import compute_pool, restored_threads, window_stats
 from earmark.embeddings.cutting import cut, cut_long, make_request
 from earmark.embeddings.pooling import merge_section, pool_clip
-from earmark.embeddings.share import PART_CLIPS
 from earmark.embeddings.stages import (
     CutClip,
     Embedded,
@@ -170,7 +170,7 @@ def _pieces(
 
     def look_up() -> Iterator[Request | Result | Repeat]:
         for row, request in enumerate(requests):
-            if store.recordings is None and row % PART_CLIPS == 0:
+            if store.recordings is None and row % shares.PART_CLIPS == 0:
                 keys.clear()  # a part must not depend on others; a store has their embeddings
             if isinstance(request, Failure):
                 yield request
@@ -231,7 +231,7 @@ def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     clips, seconds, row, is_inside = 0, 0.0, -1, False
     for piece in pieces:
         is_section = isinstance(piece, CutClip) and piece.section is not None
-        begins_part = not is_inside and (row := row + 1) % PART_CLIPS == 0
+        begins_part = not is_inside and (row := row + 1) % shares.PART_CLIPS == 0
         is_inside = isinstance(piece, CutClip) and _goes_on(piece)
         if shard and (is_section or begins_part):
             yield shard

@@ -13,7 +13,8 @@ from earmark.apps.cli.checks import check_folder
 from earmark.apps.cli.options import DataOptions, EngineOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, report_read_warnings, say, show, skipped_json
-from earmark.embeddings.share import ALL, PART_CLIPS, Share
+from earmark.embeddings import shares
+from earmark.embeddings.shares import ALL, Share
 from earmark.errors import EarmarkError, amount
 from earmark.system import extras
 
@@ -56,7 +57,7 @@ def embed_parts(
     """Compute the missing parts of a share into the folder ``output``, and check the others."""
     extras.load("pyarrow", "parquet", "writing parts")
     check_folder(output, data.source)
-    clips = data.blocks(PART_CLIPS)
+    clips = data.blocks(shares.PART_CLIPS)
     from earmark.backbones.registry import load_backbone
     from earmark.embeddings.part import PartSettings, divide
     from earmark.embeddings.part_folder import PartFolder

@@ -32,8 +32,8 @@ class Share:
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
-    def __contains__(self, number: int) -> bool:
-        return number % self.count == self.number - 1
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and number % self.count == self.number - 1
 
 
 ALL = Share()
