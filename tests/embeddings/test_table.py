@@ -1,5 +1,7 @@
 """EmbeddingTable: the rows of parts, in blocks and by layer, and what it refuses."""
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from earmark.data.dataset import Dataset
 from earmark.embeddings import shares
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.table import EmbeddingTable
-from earmark.errors import DataError
+from earmark.errors import DataError, EarmarkError
 from made_parts import make_parts
 
 pytest.importorskip("pyarrow")
@@ -137,3 +139,27 @@ def test_parts_that_are_missing_or_changed_are_no_data(clips, backbone, tmp_path
     (out / "parts.csv").unlink()
     with pytest.raises(DataError, match=r"has no parts\.csv, so parts may be missing. Run"):
         Dataset.read(out)
+
+
+def test_files_that_were_edited_are_refused_with_a_sentence(folder, tmp_path):
+    for damage in (
+        {"layers": {"conv1": "x"}},
+        {"layers": {}},
+        {"backbone": 1},
+        {"fingerprint": None},
+    ):
+        edited = shutil.copytree(folder, tmp_path / "edited", dirs_exist_ok=True)
+        settings = json.loads((edited / "parts.json").read_text()) | damage
+        (edited / "parts.json").write_text(json.dumps(settings))
+        with pytest.raises(EarmarkError, match="does not say what the parts share"):
+            EmbeddingTable(edited)
+    for damage in ({"layers": {"conv99": 192}}, {"layers": {"conv1": 96}}):
+        settings = json.loads((folder / "parts.json").read_text()) | damage
+        (edited / "parts.json").write_text(json.dumps(settings))
+        with pytest.raises(EarmarkError, match=r"is damaged|has other rows than parts\.json"):
+            EmbeddingTable(edited)[:2]
+    (edited / "parts.csv").write_text(
+        (folder / "parts.csv").read_text().replace("part-", "../part-")
+    )
+    with pytest.raises(EarmarkError, match="is not a table of parts .* not the name of a file"):
+        EmbeddingTable(edited)

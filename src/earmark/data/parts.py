@@ -69,15 +69,25 @@ def read_settings(folder: Path) -> dict[str, Any]:
     try:
         if (problem := not_a_file(path)) or path.stat().st_size > MAX_SETTINGS_BYTES:
             raise ValueError(problem or "is too large")
-        settings = strict_json(path.read_bytes())
-        if not isinstance(settings, dict):
-            raise ValueError("is not an object")
+        settings: dict[str, Any] = strict_json(path.read_bytes())
+        if not _is_complete(settings):
+            raise ValueError("does not say what the parts share")
     except (OSError, ValueError, RecursionError) as error:
         raise EarmarkError(
             f"{path} cannot be used: {getattr(error, 'strerror', None) or error}. Delete it and run"
             " the command again."
         ) from error
     return settings
+
+
+def _is_complete(settings: object) -> bool:
+    """Say whether the object of ``parts.json`` has all that readers use, in the right types."""
+    if not isinstance(settings, dict) or not isinstance(settings.get("layers"), dict):
+        return False
+    sizes = settings["layers"].values()
+    texts = (settings.get("backbone"), settings.get("fingerprint"))
+    is_text = all(isinstance(text, str) for text in texts)
+    return is_text and bool(sizes) and all(type(size) is int and size > 0 for size in sizes)
 
 
 def read_table(path: Path) -> list[PartSummary]:
@@ -130,7 +140,9 @@ def columns_of(path: Path, names: list[str]) -> dict[str, list[Any]]:
     pq = extras.load("pyarrow.parquet", "parquet", "reading parts", DataError)
     try:
         columns: dict[str, list[Any]] = pq.ParquetFile(path).read(columns=names).to_pydict()
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if missing := set(names) - set(columns):
+            raise ValueError(f"it has no column {sorted(missing)[0]!r}")
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{path} is damaged ({first_line(error)}). Compute it again.") from error
     return columns
 

@@ -179,10 +179,10 @@ def read_layers(path: Path, names: Sequence[str]) -> np.ndarray:
     file, _ = _opened(path, has_checksums=False)
     try:
         table = file.read(columns=[PREFIX + name for name in names]).combine_chunks()
-    except (pa.ArrowException, OSError) as error:
+        layers = [table[PREFIX + name].chunk(0) for name in names]
+        blocks = [y.values.to_numpy(zero_copy_only=False).reshape(len(y), -1) for y in layers]
+    except (pa.ArrowException, OSError, KeyError, AttributeError, ValueError) as error:
         raise PartError(f"{path} is damaged ({first_line(error)}). Compute it again.") from error
-    layers = [table[PREFIX + name].chunk(0) for name in names]
-    blocks = [y.values.to_numpy(zero_copy_only=False).reshape(len(y), -1) for y in layers]
     return np.concatenate(blocks, 1)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
-from earmark.data.parts import columns_of, read_settings, root_of, whole_parts
+from earmark.data.parts import SETTINGS, TABLE, columns_of, read_settings, root_of, whole_parts
 from earmark.embeddings.embedding import Embeddings
 from earmark.embeddings.hashes import (
     CONTENT_BYTES,
@@ -163,7 +163,13 @@ class EmbeddingTable:
         return int(self._ends[number]) - self.parts[number].clips
 
     def _read(self, number: int) -> np.ndarray:
-        return read_layers(self.folder / self.parts[number].file, list(self.layers))
+        path, n_clips = self.folder / self.parts[number].file, self.parts[number].clips
+        rows = read_layers(path, list(self.layers))
+        if rows.shape != (n_clips, self.shape[1]):
+            raise DataError(
+                f"{path} has other rows than {SETTINGS} and {TABLE} say. Compute it again."
+            )
+        return rows
 
     def _cells(self) -> Iterator[tuple[Any, ...]]:
         """Yield the cells of ``CLIP_COLUMNS`` for each row of the manifest."""
