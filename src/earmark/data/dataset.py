@@ -21,6 +21,13 @@ from earmark.data.folders import (
     manifest_hint,
     near_path,
 )
+from earmark.data.parts import (
+    audio_of,
+    is_folder_of_parts,
+    read_settings,
+    separator_of,
+    table_of_parts,
+)
 from earmark.data.rows import clips_of
 from earmark.data.split_words import SplitMap, changed_since_0_1, is_held_out
 from earmark.data.tables import MANIFEST_SUFFIXES, Table, read_table
@@ -117,6 +124,8 @@ class Dataset:
             One of:
 
             - A folder with a file ``earmark.csv``, which is its manifest.
+            - A folder of parts, as ``earmark embed -o DIR`` writes it. Its recordings may be
+              elsewhere; training reads the embeddings.
             - A folder with one sub-folder per class. All levels are searched, and files whose names
               cannot be recordings are skipped (see ``folders.is_recording``). Sub-folders named
               train, test, fold1 ... are splits and folds (see ``layout``).
@@ -181,6 +190,9 @@ class Dataset:
             origin = _origin(data, label, separator, root, splits, options)
             data = Path(os.path.abspath(data))
             table = table_at(data, names, label, root, need_labels, path)
+            if table is not None and table.is_embedded:
+                settings = read_settings(data)
+                audio, separator = audio_of(settings, audio), separator or separator_of(settings)
         else:
             table = dataframes.read_object(data, names, root, path)
         source = str(data) if table is None else table.name
@@ -342,6 +354,8 @@ def table_at(
     if not os.path.exists(data):
         raise DataError(f"{data} does not exist.{near_path(data)} Give a folder or a manifest.")
     if data.is_dir():
+        if is_folder_of_parts(data):
+            return table_of_parts(data, None if root is None else Path(os.path.abspath(root)))
         if manifest := own_manifest(data):
             start = data if root is None else Path(os.path.abspath(root))
             table = read_table(manifest, names, start)

@@ -73,7 +73,8 @@ def clips_of(
     if not is_list:
         if need_labels:
             _label_rest(table, numbers, clips, columns["label"], separator)
-        check_present(table, numbers, clips, reader.locator.missing)
+        if not table.is_embedded:
+            check_present(table, numbers, clips, reader.locator.missing)
         _check_filled(table, numbers, clips, {ours for ours, theirs in options.items() if theirs})
         _check_distinct(table, numbers, clips)
         check_words((clip.split for clip in clips), table.name)

@@ -26,6 +26,7 @@ from earmark.audio.source import BytesSource, SampleSource
 from earmark.backbones.base import Backbone
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
+from earmark.embeddings import shares
 from earmark.embeddings.computing import compute_pool, restored_threads, window_stats
 from earmark.embeddings.cutting import cut, cut_long, make_request
 from earmark.embeddings.pooling import merge_section, pool_clip
@@ -47,7 +48,6 @@ from earmark.system.threads import available_cores, map_ahead, one_ahead
 
 SHARD_S = 60.0  # seconds of audio computed and committed together
 SHARD_CLIPS = 128  # clips to compute in a shard
-PART_CLIPS = 1_024  # clips in a part, which may be computed separately
 SHARD_PIECES = 1_024  # clips in a shard, including those that need no computing
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
 LOOKAHEAD_BYTES = 64 * 2**20  # of windows and bytes in memory; above it, no more clips are begun
@@ -169,7 +169,9 @@ def _pieces(
     width = 2 * sum(layer.size for layer in backbone.info.layers)
 
     def look_up() -> Iterator[Request | Result | Repeat]:
-        for request in requests:
+        for row, request in enumerate(requests):
+            if store.recordings is None and row % shares.PART_CLIPS == 0:
+                keys.clear()  # a part must not depend on others; a store has their embeddings
             if isinstance(request, Failure):
                 yield request
             elif request.key in keys:
@@ -229,7 +231,7 @@ def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     clips, seconds, row, is_inside = 0, 0.0, -1, False
     for piece in pieces:
         is_section = isinstance(piece, CutClip) and piece.section is not None
-        begins_part = not is_inside and (row := row + 1) % PART_CLIPS == 0
+        begins_part = not is_inside and (row := row + 1) % shares.PART_CLIPS == 0
         is_inside = isinstance(piece, CutClip) and _goes_on(piece)
         if shard and (is_section or begins_part):
             yield shard

@@ -21,6 +21,7 @@ from earmark.system.text import one_line
 if TYPE_CHECKING:
     from earmark.audio.options import AudioOptions
     from earmark.classifier.classifier import Classifier
+    from earmark.data.blocks import ClipBlocks
     from earmark.data.clip import Clip
     from earmark.data.dataset import Dataset
     from earmark.embeddings.stages import Failure
@@ -125,6 +126,19 @@ class DataOptions(RecordingOptions, LabelOptions):
     def read(self, **settings: Any) -> Dataset:
         """Read the clips; ``settings`` are further ones of ``Dataset.read``."""
         return super().read(fold=self.fold, audio=self.audio(), **settings)
+
+    def blocks(self, size: int) -> ClipBlocks:
+        """Open the clips in blocks of ``size``, without a list of all; labels may be missing."""
+        from earmark.data.blocks import ClipBlocks
+
+        names = ("path", "label", "start", "end", "group", "fold", "split")
+        columns = {name: getattr(self, name) for name in names}
+        columns |= {name: None for name in ("path", "label") if columns[name] == name}
+        how = {"separator": self.separator, "root": self.root, "split_map": self.split_map}
+        clips = ClipBlocks.read(self.source, size, columns=columns, **how)
+        for note in clips.notes:
+            say(f"note: {note}")
+        return clips
 
 
 @dataclass(frozen=True, kw_only=True)
