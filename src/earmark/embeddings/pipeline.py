@@ -29,6 +29,13 @@ from earmark.data.clip import Clip
 from earmark.embeddings.computing import compute_pool, restored_threads, window_stats
 from earmark.embeddings.cutting import cut, cut_long, make_request
 from earmark.embeddings.pooling import merge_section, pool_clip
+from earmark.embeddings.readers import (
+    FETCHERS,
+    Readers,
+    fetch_known,
+    needs_no_fetching,
+    open_readers,
+)
 from earmark.embeddings.stages import (
     CutClip,
     Embedded,
@@ -50,6 +57,7 @@ SHARD_CLIPS = 128  # clips to compute in a shard
 PART_CLIPS = 1_024  # clips in a part, which may be computed separately
 SHARD_PIECES = 1_024  # clips in a shard, including those that need no computing
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
+REQUESTS_AHEAD = 3 * FETCHERS  # clips that are read ahead of those that are decoded
 LOOKAHEAD_BYTES = 64 * 2**20  # of windows and bytes in memory; above it, no more clips are begun
 REMEMBERED = 2048  # clips among which repeats are found; more than are in progress at once
 
@@ -141,12 +149,10 @@ def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_
 
 
 @contextlib.contextmanager
-def _pools(threads: int) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
-    """Yield a pool of threads that read and a pool of threads that compute on one core each."""
-    with contextlib.ExitStack() as stack:
-        readers = stack.enter_context(ThreadPoolExecutor(threads, "earmark-read"))
-        stack.callback(readers.shutdown, wait=False, cancel_futures=True)
-        yield readers, stack.enter_context(compute_pool(threads))
+def _pools(threads: int) -> Iterator[tuple[Readers, ThreadPoolExecutor]]:
+    """Yield threads that read and a pool of threads that compute on one core each."""
+    with open_readers(threads) as readers, compute_pool(threads) as workers:
+        yield readers, workers
 
 
 def _pieces(
@@ -154,14 +160,14 @@ def _pieces(
     backbone: Backbone,
     options: AudioOptions,
     store: _GuardedStore,
-    readers: ThreadPoolExecutor,
+    readers: Readers,
 ) -> Iterator[Piece]:
     """Yield each clip: its stored embedding, a repeat of an earlier clip, windows or a failure."""
     requests = map_ahead(
         readers,
         functools.partial(make_request, backbone, options, known=store.recordings),
         clips,
-        LOOKAHEAD,
+        REQUESTS_AHEAD,
         _size,
         LOOKAHEAD_BYTES,
     )
@@ -192,11 +198,16 @@ def _pieces(
     def decode(item: Request | Result | Repeat) -> Piece | LongClip:
         return cut(backbone, options, item) if isinstance(item, Request) else item
 
+    items: Iterator[Request | Result | Repeat] = look_up()
+    if store.recordings is not None:
+        fetched = functools.partial(fetch_known, known=store.recordings)
+        bounds = (LOOKAHEAD, _size, LOOKAHEAD_BYTES)
+        items = map_ahead(readers, fetched, items, *bounds, is_done=needs_no_fetching)
     for piece in map_ahead(
-        readers, decode, look_up(), LOOKAHEAD, _size, LOOKAHEAD_BYTES, is_done=_needs_nothing
+        readers.files, decode, items, LOOKAHEAD, _size, LOOKAHEAD_BYTES, is_done=_needs_nothing
     ):
         if isinstance(piece, LongClip):
-            yield from one_ahead(readers, cut_long(backbone, options, piece.request))
+            yield from one_ahead(readers.files, cut_long(backbone, options, piece.request))
         else:
             yield piece
 
