@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 import numpy as np
 
 from earmark.audio import joined, printed
+from earmark.audio.blocks import PrintedBlocks, check_came
 from earmark.audio.decoded import DecodedSource
 from earmark.audio.decoder import BLOCK_SAMPLES, Block, Header, Opened, Refusal, Samples, reason
 from earmark.audio.fetching import fetch
@@ -254,7 +255,7 @@ def decoder_version(source: Source) -> int:
 @contextmanager
 def _opened(
     source: Source, start: float | None, end: float | None
-) -> Iterator[tuple[Header, _Blocks, float]]:
+) -> Iterator[tuple[Header, PrintedBlocks, float]]:
     """Open ``source`` with the first decoder that recognises it.
 
     Yields the header, the blocks, and the start in seconds.
@@ -275,14 +276,14 @@ def _opened(
             except Refusal:
                 raise
             except Exception as error:  # decoders raise errors of many types, even AttributeError
-                _check(source)
+                check_came(source)
                 refusals.append(f"{decoder}: {reason(error)}")
                 continue
             # The format is recognised, so any later error means damage. The other decoder is not
             # tried: it might skip the damage silently, and the recording would have a hole.
             if isinstance(source, DecodedSource):
                 texts = [*texts, *source.texts]
-            yield header, _Blocks(blocks, texts, source), start_s
+            yield header, PrintedBlocks(blocks, texts, source), start_s
             return
     raise Refusal(
         f"cannot be read: not audio in a known format ({'; '.join(refusals)}); "
@@ -310,34 +311,9 @@ def _openings(
         yield name, joined.open_recording(decoder, source, start_s, end_s)
 
 
-def _check(source: Source) -> None:
-    """Raise Refusal if bytes of a recording that lies elsewhere did not come."""
-    if isinstance(source, Ranged):
-        source.check()
-
-
-class _Blocks:
-    """The blocks of a decoder, and ``texts``, which it printed; any thread may iterate over it."""
-
-    def __init__(self, blocks: Iterator[Block], texts: list[str], source: Source) -> None:
-        self.blocks, self.texts, self.source = blocks, list(texts), source
-
-    def __iter__(self) -> Iterator[Block]:
-        while True:
-            try:
-                with printed.caught() as texts:
-                    block = next(self.blocks, None)
-            finally:
-                _check(self.source)
-            self.texts += texts
-            if block is None:
-                return
-            yield block
-
-
 def _checked(
     header: Header,
-    blocks: _Blocks,
+    blocks: PrintedBlocks,
     stretch: Stretch,
     options: AudioOptions,
     stream: Stream,

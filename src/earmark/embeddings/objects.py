@@ -114,7 +114,10 @@ class KnownObjects:
                     self._path, isolation_level=None, check_same_thread=False
                 )
             found = self._db.execute("SELECT * FROM object WHERE uri = ?", (uri,)).fetchone()
-        except sqlite3.Error:  # the store reports damage; here the recording is read once more
+        except (
+            sqlite3.Error,
+            UnicodeDecodeError,
+        ):  # the store tells
             return None
         if found is None or found[-1] != _digest(found[:-1]):
             return None

@@ -343,7 +343,7 @@ class Store:
                 f"the store {self.path} cannot be {verb}: {error} Use it while it is open, in the"
                 " thread that opened it."
             ) from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # Unicode: of a message
             if not isinstance(error, sqlite3.OperationalError) or _is_damage(error):
                 self.is_damaged = True
                 raise StoreDamageError(

@@ -182,7 +182,9 @@ class _Web(_Base):
                 content += block
                 if len(content) >= last - first + skipped:
                     break
-            size = int(length) if length.isdigit() else len(content)
+            if not length.isdigit():
+                raise ObjectError("its server does not tell the size; copy it to this machine")
+            size = int(length)
             status = ObjectStatus(size, _version(answer.headers))
             return Part(bytes(content[skipped : skipped + last - first]), status, total.isdigit())
 
@@ -271,9 +273,10 @@ def _code(error: BaseException | None) -> int | None:
             code = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             if isinstance(code, int) and code >= 400:
                 return code
+        is_answer = not type(error).__module__.endswith("http_exceptions")  # else a broken one
         for name in ("status", "status_code", "code"):
             code = getattr(error, name, None)
-            if isinstance(code, int) and 400 <= code < 600:
+            if is_answer and isinstance(code, int) and 400 <= code < 600:
                 return code
         error = error.__cause__ or error.__context__
     return None

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 import re
 import threading
-import time
 from collections.abc import Callable
+from time import monotonic, sleep
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -129,7 +129,7 @@ def _repeated(uri: str, attempt: Callable[[], T]) -> T:
     Once a server has failed for a whole deadline, requests to it are made once, until it answers.
     """
     server = "/".join(urlsplit(uri)[:2])
-    begin_s, pause_s, count = time.monotonic(), FIRST_PAUSE_S, 0
+    begin_s, pause_s, count = monotonic(), FIRST_PAUSE_S, 0
     while True:
         count += 1
         try:
@@ -137,7 +137,7 @@ def _repeated(uri: str, attempt: Callable[[], T]) -> T:
         except ObjectError as error:
             if not error.is_passing:
                 raise
-            is_over = time.monotonic() - begin_s + pause_s > DEADLINE_S
+            is_over = monotonic() - begin_s + pause_s > DEADLINE_S
             if is_over or server in _failing:
                 _failing.mark(server, True)
                 times = f", {count} times in a row" if count > 1 else ""
@@ -153,4 +153,4 @@ def _repeated(uri: str, attempt: Callable[[], T]) -> T:
 
 def pause(seconds: float) -> None:
     """Wait between two requests; several threads must not come back at the same moment."""
-    time.sleep(seconds)
+    sleep(seconds)
