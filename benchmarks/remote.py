@@ -1,15 +1,22 @@
 """Compare reading clips from a store with latency to reading them from files of this machine.
 
-    python benchmarks/remote.py [CLIPS] [LATENCY_MS] [RUNS]
+    python benchmarks/remote.py throughput [CLIPS] [LATENCY_MS] [RUNS]
+    python benchmarks/remote.py again [CLIPS] [LATENCY_MS]
 
-The store is ``object_server.py`` on the loopback, which takes some of the same cores. Each run
-embeds the same clips with speech-embedding, first from files, then from the store, each with an
-empty store of embeddings; then once more with the embeddings stored, where no body is read.
+The store is ``object_server.py`` on the loopback, which takes some of the same cores.
+
+``throughput`` embeds the same clips with speech-embedding in turns, from files and over HTTP, each
+time with an empty store of embeddings. CPU time is that of all threads of earmark, without the
+server's. ``again`` runs over clips in S3 whose embeddings are in the store: only their statuses
+are asked for.
 """
 
 from __future__ import annotations
 
+import ast
 import csv
+import hashlib
+import os
 import statistics
 import subprocess
 import sys
@@ -23,18 +30,27 @@ import numpy as np
 import soundfile
 
 import earmark
+from earmark.audio.options import AS_IT_IS
+from earmark.audio.uri import UriSource
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
+from earmark.embeddings.cutting import make_request
+from earmark.embeddings.objects import RecordingVersion
+from earmark.embeddings.stages import Request
+from earmark.embeddings.store import Record
+from earmark.system.objects import ObjectStatus
 from machine import describe
+from object_server import MADE_BYTES, made_name, made_tag
 
-RESULTS = Path(__file__).parent / "results" / "remote.csv"
+RESULTS = Path(__file__).parent / "results"
 SERVER = Path(__file__).parent / "object_server.py"
-BACKBONE = "speech-embedding"
 SECONDS, RATE_HZ = 5, 16_000
+Row = tuple[str, float, str]
 
 
 def make_clips(folder: Path, count: int) -> list[str]:
     rng, names = np.random.default_rng(0), []
+    folder.mkdir()
     for number in range(count):
         names.append(f"{number:05d}.wav")
         noise = 0.1 * rng.standard_normal(SECONDS * RATE_HZ).astype(np.float32)
@@ -43,14 +59,16 @@ def make_clips(folder: Path, count: int) -> list[str]:
 
 
 @contextmanager
-def served(folder: Path, latency_ms: float) -> Iterator[str]:
-    command = [sys.executable, str(SERVER), str(folder), str(latency_ms)]
+def served(*words: str) -> Iterator[tuple[str, dict[str, int]]]:
+    """Yield the address of a server, and a dictionary that has its counts at the end."""
+    command, counts = [sys.executable, str(SERVER), *words], dict[str, int]()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}", counts
         finally:
             process.terminate()
+            counts |= ast.literal_eval(process.stdout.read() or "{}")
 
 
 def timed(clips: list[Clip], backbone: Backbone, path: Path) -> tuple[float, float]:
@@ -62,39 +80,81 @@ def timed(clips: list[Clip], backbone: Backbone, path: Path) -> tuple[float, flo
     return time.perf_counter() - begin_s, time.process_time() - begin_cpu_s
 
 
-def measure(count: int, latency_ms: float, runs: int) -> Iterator[tuple[str, float, str]]:
-    backbone = earmark.load_backbone(BACKBONE)
-    seconds: dict[str, list[tuple[float, float]]] = {}
+def throughput(count: int = 800, latency_ms: float = 40.0, runs: int = 5) -> Iterator[Row]:
+    backbone = earmark.load_backbone("speech-embedding")
+    seconds: dict[str, list[tuple[float, float]]] = {"files": [], "store": []}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "clips"
-        folder.mkdir()
         names = make_clips(folder, count)
-        with served(folder, latency_ms) as url:
-            files = [Clip(folder / name) for name in names]
-            objects = [Clip(f"{url}/{name}") for name in names]  # type: ignore[arg-type]
-            timed(files[:50], backbone, Path(place) / "warm.sqlite")
-            timed(objects[:50], backbone, Path(place) / "warm.sqlite")
+        with served(str(folder), str(latency_ms)) as (url, counts):
+            clips = {
+                "files": [Clip(folder / name) for name in names],
+                "store": [Clip(f"{url}/clips/{name}") for name in names],  # type: ignore[arg-type]
+            }
+            for kind in clips:
+                timed(clips[kind][:50], backbone, Path(place) / "warm.sqlite")
             for run in range(runs):
-                stores = {kind: Path(place) / f"{kind}{run}.sqlite" for kind in ("files", "store")}
-                for kind, clips in (("files", files), ("store", objects)):
-                    seconds.setdefault(kind, []).append(timed(clips, backbone, stores[kind]))
-                again = timed(objects, backbone, stores["store"])
-                seconds.setdefault("store, again", []).append(again)
+                for kind in sorted(clips, reverse=run % 2 == 1):
+                    path = Path(place) / f"{kind}{run}.sqlite"
+                    seconds[kind].append(timed(clips[kind], backbone, path))
     for kind, times in seconds.items():
         yield f"{kind}: clips per second", count / statistics.median(t for t, _ in times), "1/s"
+        yield f"{kind}: best", count / min(t for t, _ in times), "1/s"
         yield f"{kind}: CPU a clip", 1e3 * statistics.median(t for _, t in times) / count, "ms"
-    ratios = [a / b for (a, _), (b, _) in zip(seconds["files"], seconds["store"], strict=True)]
-    yield "throughput of the store, of that of files", statistics.median(ratios), "1"
+    median, best = (
+        f([t for t, _ in seconds["files"]]) / f([t for t, _ in seconds["store"]])
+        for f in (statistics.median, min)
+    )
+    yield "throughput of the store, of that of files, median", median, "1"
+    yield "throughput of the store, of that of files, best", best, "1"
+    yield "requests a clip", sum(counts.values()) / (runs * count + 50), "1"
 
 
-def main(count: int = 1_000, latency_ms: float = 40.0, runs: int = 3) -> None:
-    rows = [(name, f"{value:.4g}", unit) for name, value, unit in measure(count, latency_ms, runs)]
-    about = f"{count} clips of {SECONDS} s, {latency_ms:g} ms; {describe()}"
-    with RESULTS.open("w", newline="") as file:
+def again(count: int = 100_000, latency_ms: float = 40.0) -> Iterator[Row]:
+    backbone = earmark.load_backbone("logmel")
+    with (
+        tempfile.TemporaryDirectory() as place,
+        served("--made", str(count), str(latency_ms)) as (url, counts),
+    ):
+        os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_DEFAULT_REGION": "us-east-1"}
+        os.environ |= {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
+        names = [made_name(number) for number in range(count)]
+        clips = [Clip(f"s3://made-bucket/{name}") for name in names]  # type: ignore[arg-type]
+        path = Path(place) / "s.sqlite"
+        fill(path, clips, names, backbone)
+        wall_s, cpu_s = timed(clips, backbone, path)
+    yield "run again", wall_s, "s"
+    yield "run again, CPU", cpu_s, "s"
+    for kind in ("list", "HEAD", "GET"):
+        yield f"requests: {kind}", counts.get(kind, 0), "1"
+
+
+def fill(path: Path, clips: list[Clip], names: list[str], backbone: Backbone) -> None:
+    """Put a row for each clip into the store, as if it had been read and embedded."""
+    row = np.random.default_rng(0).standard_normal(2 * 64).astype(np.float16)
+    with earmark.Store(path) as store:
+        for first in range(0, len(clips), 1_000):
+            records = []
+            for clip, name in zip(clips[first : first + 1_000], names[first:], strict=False):
+                status = ObjectStatus(MADE_BYTES, f'"{made_tag(name)}"')
+                version = RecordingVersion(hashlib.sha256(name.encode()).digest(), 3)
+                store.recordings.add(UriSource(clip.place), status, version)
+                request = make_request(backbone, AS_IT_IS, clip, store.recordings)
+                assert isinstance(request, Request) and request.is_known
+                records.append((request.key, Record(row, 1.0)))
+            store.put(backbone.fingerprint, records)
+
+
+def main(what: str, *words: str) -> None:
+    numbers = [kind(word) for kind, word in zip((int, float, int), words, strict=False)]
+    measured = {"throughput": throughput, "again": again}[what](*numbers)  # type: ignore[arg-type]
+    rows = [(name, f"{value:.4g}", unit) for name, value, unit in measured]
+    about = f"{' '.join(words) or 'defaults'}; {describe()}"
+    with (RESULTS / f"remote_{what}.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("what", "value", "unit"), *rows, ("on", about, "")])
     for name, value, unit in rows:
-        print(f"{name:50} {value:>8} {unit}")
+        print(f"{name:52} {value:>8} {unit}")
 
 
 if __name__ == "__main__":
-    main(*(kind(text) for kind, text in zip((int, float, int), sys.argv[1:], strict=False)))
+    main(*sys.argv[1:])

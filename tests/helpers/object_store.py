@@ -18,7 +18,7 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from earmark.audio import fetching
+from earmark.audio import copying, shards
 from earmark.system import object_access, objects
 
 BUCKET, SECRET = "recordings", "secret"  # nobody may read the second
@@ -62,7 +62,7 @@ class ObjectStore:
     def bodies(self) -> list[str]:
         """The keys of the requests for bodies so far; they are forgotten."""
         requests, self.requests = self.requests, []
-        return [key for method, key, _ in requests if method == "GET"]
+        return [key for method, key, _ in requests if method == "GET" and key]
 
     def close(self) -> None:
         self.release.set()
@@ -113,12 +113,15 @@ def open_store() -> Iterator[ObjectStore]:
     store = ObjectStore()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", store.url)
+        patch.setenv("EARMARK_OFFLINE", "0")
         patch.setenv("AWS_ACCESS_KEY_ID", "k")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "s")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
         patch.setattr(objects, "pause", lambda _: None)
+        patch.setattr(objects, "DEADLINE_S", 5.0)
         patch.setattr(objects, "_failing", objects._Failing())
-        patch.setattr(fetching, "_kept", fetching._Kept())
+        patch.setattr(copying, "_kept", copying._Kept())
+        patch.setattr(shards, "_shards", shards._Shards())
         object_access._access.cache_clear()
         try:
             yield store

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import pytest
 
-from earmark.system import objects
+from earmark.errors import EarmarkError
+from earmark.system import object_access, objects
 from earmark.system.objects import (
     ChangedError,
     ObjectError,
@@ -91,7 +93,7 @@ def test_a_failure_that_may_pass_is_tried_again_after_growing_pauses(store, sche
 
 @pytest.mark.parametrize("scheme", ["s3", "http"])
 def test_a_server_that_fails_is_given_up_and_then_asked_once(store, scheme, monkeypatch):
-    clock = iter(range(0, 10_000, 20))
+    clock = iter(range(0, 10_000))
     monkeypatch.setattr(objects, "monotonic", lambda: next(clock))
     store.faults["a.wav"] = itertools.repeat(503)
     uri = store.uri("a.wav", scheme)
@@ -161,11 +163,18 @@ def test_other_schemes_are_refused():
         read_status("ftp://host/a.wav")
 
 
-def test_a_package_that_is_missing_is_named(monkeypatch):
-    import sys
-
-    from earmark.errors import EarmarkError
-
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(EarmarkError, match=r"gs:// needs .* gcsfs"):
+def test_a_package_that_is_missing_is_named(store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    object_access._access.cache_clear()
+    with pytest.raises(EarmarkError, match=r"reading s3:// needs the package s3fs.*\[remote\]"):
+        read_status("s3://bucket/a.wav")
+    monkeypatch.undo()
+    with pytest.raises(EarmarkError, match=r"reading gs:// needs .* gcsfs"):
         read_status("gs://bucket/a.wav")
+
+
+def test_nothing_is_asked_for_offline(store, monkeypatch):
+    monkeypatch.setenv("EARMARK_OFFLINE", "1")
+    with pytest.raises(EarmarkError, match=r"EARMARK_OFFLINE=1 forbids reading s3://"):
+        read_status(store.uri("a.wav"))
+    assert store.requests == []

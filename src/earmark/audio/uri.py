@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from earmark.audio.decoder import Refusal
-from earmark.system.objects import ObjectError, ObjectStatus, read_part, read_status
+from earmark.system.objects import ObjectError, ObjectStatus, MEMBER, read_part, read_status
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -23,7 +23,11 @@ BLOCKS = 4  # that are kept
 
 @dataclass(frozen=True)
 class UriSource:
-    """A recording that lies elsewhere, such as ``s3://bucket/a.wav``."""
+    """A recording that lies elsewhere, such as ``s3://bucket/a.wav``.
+
+    ``s3://bucket/b.tar::a.wav`` is the ``member`` a.wav of an ``archive``, whose size and version
+    it has.
+    """
 
     uri: str
 
@@ -32,10 +36,18 @@ class UriSource:
         return self.uri
 
     @property
+    def archive(self) -> str:
+        return self.uri.partition(MEMBER)[0]
+
+    @property
+    def member(self) -> str | None:
+        return self.uri.partition(MEMBER)[2] or None
+
+    @property
     def status(self) -> ObjectStatus:
         """The size and version, which are asked for without reading the recording."""
         with refusing():
-            return read_status(self.uri)
+            return read_status(self.archive)
 
     @property
     def size(self) -> int:

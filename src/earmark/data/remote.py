@@ -10,7 +10,13 @@ from urllib.request import url2pathname
 from earmark.data.clip import Clip
 from earmark.errors import DataError, amount
 from earmark.system.files import relative_path
-from earmark.system.objects import NAMED, SCHEMES, scheme_of, shown
+from earmark.system.objects import MEMBER, NAMED, SCHEMES, scheme_of, shown
+
+
+_WAY_OUT = (
+    "Nothing was fetched. Give --allow-remote, or in Python Dataset.read(..., allow_remote=True), to"
+    " fetch from there."
+)
 
 
 def place_of(name: str) -> str | None:
@@ -23,8 +29,12 @@ def place_of(name: str) -> str | None:
         return None
     if scheme not in SCHEMES:
         raise ValueError(f"{shown(name)!r} has the scheme {scheme}. Use {NAMED}, or a path")
-    if "::" in name:
-        raise ValueError(f"{shown(name)!r} is a chain of names. Name one recording")
+    archive, *members = name.split(MEMBER)
+    if members and not (len(members) == 1 and members[0] and archive.lower().endswith(".tar")):
+        raise ValueError(
+            f"{shown(name)!r} is a chain of names. Name a recording, or one file of a .tar:"
+            " s3://BUCKET/NAME.tar::FILE"
+        )
     return scheme + name[len(scheme) :]
 
 
@@ -51,8 +61,7 @@ def check_allowed(name: str, numbers: Sequence[int], clips: Sequence[Clip]) -> N
         first = shown(clips[rows[0]].place)
         raise DataError(
             f"{name}: {len(rows):,} of {amount(len(clips), 'row')} {verb} elsewhere, first row"
-            f" {numbers[rows[0]]}: {first!r}. Nothing was fetched. Give --allow-remote, in Python"
-            " allow_remote=True, to fetch from there."
+            f" {numbers[rows[0]]}: {first!r}. {_WAY_OUT}"
         )
 
 
@@ -64,7 +73,6 @@ def clip_elsewhere(uri: str, allow_remote: bool) -> Clip:
         raise DataError(f"{error}.") from error
     if not allow_remote:
         raise DataError(
-            f"{shown(uri)} is elsewhere. Nothing was fetched. Give --allow-remote, in Python"
-            " allow_remote=True, to fetch from there."
+            f"{shown(uri)} is elsewhere. {_WAY_OUT}"
         )
     return Clip(place)  # type: ignore[arg-type]  # a URI stays text

@@ -22,6 +22,7 @@ from earmark.data.split_words import SplitMap, check_words, is_fold, role
 from earmark.data.tables import Row, Table
 from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file
+from earmark.system.objects import shown
 from earmark.system.text import one_line
 
 MOST_PATHS = 65_536  # in a cache, so that the stretches of one recording share the path
@@ -52,7 +53,7 @@ def clips_of(
         columns.pop("split", None)
     if is_list:
         columns = {ours: columns[ours] for ours in ("path", "start", "end") if ours in columns}
-    reader = RowReader(table, columns, separator, split_map)
+    reader = RowReader(table, columns, separator, split_map, takes_uris=True)
     numbers, clips = array("q"), list[Clip]()
     for number, row in table.rows:
         try:
@@ -91,7 +92,8 @@ def clips_of(
 class RowReader:
     """Turns rows into clips; repeated texts are in memory once.
 
-    If a label is a list, ``separator`` becomes ``LIST_SEPARATOR`` unless one is given.
+    If a label is a list, ``separator`` becomes ``LIST_SEPARATOR`` unless one is given. Recordings
+    elsewhere are refused unless it ``takes_uris``; the caller then has to ask for permission.
     """
 
     def __init__(
@@ -100,10 +102,12 @@ class RowReader:
         columns: Mapping[str, str],
         separator: str | None,
         split_map: SplitMap = SplitMap(),  # noqa: B008  # frozen
+        *,
+        takes_uris: bool = False,
     ) -> None:
         self.columns, self.separator, self.split_map = columns, separator, split_map
         self.seconds = Seconds(table.name, table.has_decimal_commas)
-        self.locator = Locator(table.folder)
+        self.locator, self.takes_uris = Locator(table.folder), takes_uris
         self.has_text_lists = False
         self._paths: dict[str, Path | str] = {}
 
@@ -137,7 +141,10 @@ class RowReader:
         if path is None:
             if len(self._paths) >= MOST_PATHS:
                 self._paths.clear()
-            path = place_of(name) or self.locator.find(str(Path(local_path(name))))
+            uri = place_of(name)
+            if uri is not None and not self.takes_uris:
+                raise ValueError(f"{shown(uri)!r} is elsewhere. Copy it to this machine")
+            path = uri or self.locator.find(str(Path(local_path(name))))
             self._paths[name] = path
         return path
 

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from earmark import audio
 from earmark.audio.decoder import Refusal
-from earmark.audio.fetching import Copied, Fetched, fetch
+from earmark.audio.copying import Copied, Fetched
+from earmark.audio.fetching import fetch
 from earmark.audio.options import AudioOptions
 from earmark.audio.reading import decoder_version
 from earmark.audio.source import FileSource, Source

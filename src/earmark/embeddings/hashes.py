@@ -30,7 +30,7 @@ class KnownVersions:
 
     def __init__(self, objects: KnownObjects | None = None) -> None:
         self._known: dict[str, bytes] = {}
-        self.objects = objects or KnownObjects()
+        self.objects = KnownObjects() if objects is None else objects
 
     def get(self, source: Source) -> RecordingVersion | None:
         """Return the remembered version of a recording that has not changed. Raises Refusal."""

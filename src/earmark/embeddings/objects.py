@@ -43,10 +43,11 @@ class KnownObjects:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._lock, self._asking = threading.Lock(), [threading.Lock() for _ in range(256)]
+        self._lock, self._asking = threading.Lock(), [threading.Lock() for _ in range(4_096)]
         self._recent: collections.OrderedDict[str, tuple[ObjectStatus, RecordingVersion]] = (
             collections.OrderedDict()
         )
+        self._archives: dict[str, ObjectStatus] = {}
         self._new: list[Row] = []
         self._db: sqlite3.Connection | None = None
 
@@ -62,11 +63,20 @@ class KnownObjects:
             row = self._stored(source.uri)
         if row is None:
             return None
-        status = source.status
+        status = self._status(source)
         if status != row[0] or not status.version:
             return None
         self._remember(source.uri, *row)
         return row[1]
+
+    def _status(self, source: UriSource) -> ObjectStatus:
+        """Return the status of an object; that of an archive is asked for once in a run."""
+        if source.member is None:
+            return source.status
+        with self.asking(source.archive):
+            if (status := self._archives.get(source.archive)) is None:
+                status = self._archives[source.archive] = source.status
+        return status
 
     def status(self, uri: str) -> ObjectStatus | None:
         """Return the status that an object had in this run, if it is remembered."""

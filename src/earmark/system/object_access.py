@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import concurrent.futures
 import contextlib
 import functools
@@ -11,7 +12,9 @@ from typing import Any, Protocol, TypeVar
 
 from earmark.errors import EarmarkError
 from earmark.system import extras
+from earmark.system.cache import is_offline
 from earmark.system.http import MOST_REDIRECTS
+from earmark.system.object_pages import PAGE, Page, Pages
 from earmark.system.objects import NAMED, ChangedError, ObjectError, ObjectStatus, Part, scheme_of
 
 CONNECTIONS = 128  # at once to one store; more than there are threads that read
@@ -50,11 +53,19 @@ class Access(Protocol):
 
 
 def access_to(uri: str) -> Access:
-    """Return the access to the store that has an object; EarmarkError if a package is missing."""
+    """Return the access to the store that has an object.
+
+    Raises EarmarkError if a package is missing or ``EARMARK_OFFLINE`` forbids it.
+    """
     scheme = scheme_of(uri) or ""
     protocol = _PROTOCOLS.get(scheme, scheme)
     if protocol not in PACKAGES:
         raise ObjectError(f"{scheme}:// cannot be read; use {NAMED}, or a path")
+    if protocol != "memory" and is_offline():
+        raise EarmarkError(
+            f"EARMARK_OFFLINE=1 forbids reading {scheme}://. Unset it, or copy the recordings to"
+            " this machine."
+        )
     options: dict[str, Any] = {}
     if protocol == "abfs":  # the account may stand in the URI
         options = _file_system(protocol)._get_kwargs_from_urls(uri)
@@ -64,7 +75,8 @@ def access_to(uri: str) -> Access:
 @functools.lru_cache(maxsize=64)
 def _access(protocol: str, options: tuple[tuple[str, Any], ...]) -> Access:
     kind = {"s3": _S3, "http": _Web}.get(protocol, _Other)
-    settings: dict[str, Any] = {"use_listings_cache": False, **dict(options)}
+    settings: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+    settings |= dict(options)
     if protocol == "s3":  # repeating is done here
         given = _fsspec(protocol).config.conf.get("s3", {}).get("config_kwargs", {})
         retries = {"total_max_attempts": 1, "mode": "standard"}
@@ -125,12 +137,35 @@ class _Base:
 class _S3(_Base):
     """S3 and what speaks its language; a request states the ETag that it expects."""
 
+    def __init__(self, fs: Any) -> None:
+        super().__init__(fs)
+        self._pages: dict[str, Pages] = collections.defaultdict(Pages)
+
+    def status(self, uri: str, limit_s: float) -> ObjectStatus:
+        """Return the status, from a page of the bucket's listing if many are asked for."""
+        bucket, name = self._place(uri).values()
+
+        def page_after(start: str) -> Page:
+            return self._wait(self._page(bucket, start), limit_s)
+
+        return self._pages[bucket].status(name, page_after) or super().status(uri, limit_s)
+
+    async def _page(self, bucket: str, start: str) -> Page:
+        answer = await self.fs._call_s3(
+            "list_objects_v2", Bucket=bucket, StartAfter=start, MaxKeys=PAGE
+        )
+        return {
+            entry["Key"]: ObjectStatus(entry["Size"], _version(entry))
+            for entry in answer.get("Contents", ())
+        }
+
     async def _status(self, uri: str) -> ObjectStatus:
         answer = await self.fs._call_s3("head_object", **self._place(uri))
         return ObjectStatus(answer["ContentLength"], _version(answer))
 
     async def _part(self, uri: str, first: int, last: int, known: ObjectStatus | None) -> Part:
-        match = {"IfMatch": known.version} if known is not None and known.version else {}
+        is_tag = known is not None and known.version.startswith('"')
+        match = {"IfMatch": known.version} if known is not None and is_tag else {}
         answer = await self.fs._call_s3(
             "get_object", Range=f"bytes={first}-{last - 1}", **self._place(uri), **match
         )

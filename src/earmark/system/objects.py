@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from earmark.system.http import shown_url
 
+MEMBER = "::"  # between the URI of a tar archive and the name of a file in it
 ATTEMPT_S = 60.0  # for one request; a part has at most some megabytes
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0  # before a request is repeated; doubled after each
 DEADLINE_S = 120.0  # after which a request that failed is not repeated

@@ -235,7 +235,7 @@ class _Run:
         for key, job in self.done:
             for run, rows in self.journal.scores(key):
                 first_s = run.start_s + scorer.first_s
-                yield ScoredStretch(Path(job.path), first_s, scorer.hop_s, rows)
+                yield ScoredStretch(job.path, first_s, scorer.hop_s, rows)
 
     def _with_clock(self, recording: RecordingEvents) -> RecordingEvents:
         from earmark.data.clock import begins_at

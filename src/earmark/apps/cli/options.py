@@ -265,7 +265,7 @@ class InputOptions:
         if self.paths == ["-"]:
             from earmark.apps.cli.lists import paths_in
 
-            return paths_in(sys.stdin), 0
+            return paths_in(sys.stdin, allow_remote), 0
         if "-" in self.paths:
             raise EarmarkError(
                 "- reads a list from standard input and must stand alone. Give either - or paths."
