@@ -188,7 +188,7 @@ def trained(folder: Path) -> Path:
             shutil.copy(clip, sounds / label)
     out = sounds / "models" / "three.earmark"
     report = ["--report", str(sounds / "reports" / "three")]
-    run([earmark(), "train", str(sounds), "-o", str(out), *report, "--unknown", "0.05"], {})
+    run([earmark(), "train", str(sounds), "-o", str(out), *report, "--unknown", "0.2"], {})
     return sounds
 
 

@@ -35,7 +35,7 @@ nitpicky = True
 highlight_language = "text"
 
 myst_heading_anchors = 4  # the anchors that GitHub gives to headings
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "html_image"]
 smartquotes = False  # -- stands before an option
 
 autodoc_typehints = "none"  # numpydoc's sections say what a parameter takes

@@ -79,6 +79,7 @@ def test_a_name_that_stays_does_not_warn(name: str, said: dict[str, list[str]]):
     assert said[name] == []
 
 
+@pytest.mark.slow
 def test_calls_that_pages_of_0_1_print():
     run(
         """

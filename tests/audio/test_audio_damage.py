@@ -300,6 +300,7 @@ def test_garbage_is_refused_or_read() -> None:
     assert all("cannot be read" in text or "has no samples" in text for text in texts)
 
 
+@pytest.mark.slow
 def test_millions_of_empty_chunks_are_not_walked():
     x = noise(1_600)
     crumbs = 20_000 * b"junk\0\0\0\0"

@@ -107,6 +107,7 @@ def test_every_kind_of_features(specs):
     assert differences(classifier, [network], [1, 1_281, 16_000]).max() <= CLOSE
 
 
+@pytest.mark.slow
 def test_several_backbones_at_two_rates():
     networks = [with_random_weights("efficientat-mn04"), network_of("logmel")]
     classifier = made_classifier(networks)

@@ -325,7 +325,7 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.mark.parametrize("store", [True, False])
+@pytest.mark.parametrize("store", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_sentence_promises_only_what_is_true(folder, tmp_path, store):
     command = [
         "embed",

@@ -236,7 +236,9 @@ def test_raw_pcm_with_nan_on_standard_input():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_a_signal_ends_it_with_an_end(number):
     x = (spoken_digits(16_000) * 2**15).clip(-(2**15), 2**15 - 1).astype("<i2")
     with process("-", "--rate", 16_000, bufsize=0) as pipe:

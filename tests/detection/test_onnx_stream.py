@@ -36,12 +36,12 @@ def stream_graph(*names, window_s, hop_s, background=False) -> StreamGraph:
     [
         (["logmel"], 0.5, 0.1),
         (["logmel"], 0.03, 0.03),
-        (["speech-embedding"], 0.48, 0.08),
+        pytest.param(["speech-embedding"], 0.48, 0.08, marks=pytest.mark.slow),
         (["speech-embedding"], 1.28, 0.64),
         (["efficientat-mn04"], 0.96, 0.24),
         pytest.param(["yamnet"], 1.2, 0.3, marks=pytest.mark.slow),
         (["logmel", "yamnet"], 0.96, 0.24),
-        (["efficientat-mn04", "logmel"], 0.48, 0.24),
+        pytest.param(["efficientat-mn04", "logmel"], 0.48, 0.24, marks=pytest.mark.slow),
     ],
 )
 def test_the_scores_are_those_of_a_stream(names, window_s, hop_s):

@@ -35,8 +35,8 @@ EXTRAS = re.findall(r"^(\w+) = \[", PROJECT.partition("optional-dependencies]")[
 NOT_RUN = (
     (r"export .*--web", "downloads onnxruntime-web"),
     (r"(data|backbones) fetch ", "downloads"),
-    (r"^earmark serve", "runs until it is stopped"),
-    (r"sounds/", "reads what `earmark data fetch --to sounds` downloads"),
+    (r"^earmark (serve|studio)", "runs until it is stopped"),
+    (r"sounds/[A-Z]", "reads what `earmark data fetch --to sounds` downloads"),
     (r"(?<!show )(yamnet|vggish|wav2vec2|efficientat)|earmark tag", "needs published weights"),
 )
 OF_OTHERS = {"onnxruntime", "soundfile", "soxr"}  # packages that a page installs by name
@@ -60,7 +60,9 @@ def resolved(words: list[str]) -> tuple[typer.core.TyperCommand, list[str]]:
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         assert rest[0] in command.commands, f"earmark has no command {rest[0]!r}"
         command, rest = command.commands[rest[0]], rest[1:]
-    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    options = {"--help"}
+    for parameter in command.params:
+        options |= {*parameter.opts, *parameter.secondary_opts}
     unknown = {word.partition("=")[0] for word in rest if re.match("--?[a-z]", word)} - options
     assert not unknown, f"earmark {command.name} has no option {unknown}"
     return command, rest
@@ -172,7 +174,7 @@ def stand_ins(tmp_path_factory) -> Path:
     pytest.importorskip("pyopen_wakeword", reason="it carries the weights of speech-embedding")
     folder, rng = tmp_path_factory.mktemp("reader"), np.random.default_rng(0)
     t = np.arange(8_000) / 16_000
-    for data, count in (("recordings", 6), ("DATA", 6), ("new", 1), ("more", 1)):
+    for data, count in (("recordings", 6), ("sounds", 6), ("DATA", 6), ("new", 1), ("more", 1)):
         for label, hz in (("high", 1_800), ("middle", 700), ("low", 240)):
             place = folder / data / ("" if count == 1 else label)
             place.mkdir(parents=True, exist_ok=True)

@@ -200,6 +200,7 @@ def test_a_model_that_cannot_be_loaded_is_named_without_its_path(tmp_path, capsy
         assert str(tmp_path) not in told["error"] and str(path) in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_long_stream_takes_no_more_memory_than_a_short_one(folder, night):
     import tracemalloc
 

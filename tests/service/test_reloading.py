@@ -289,6 +289,7 @@ def test_a_reload_that_the_end_of_the_service_interrupts_leaves_nothing(serving)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc has the processes and files")
+@pytest.mark.slow
 def test_many_reloads_leave_no_processes_and_no_files(serving):
     def count() -> tuple[int, int]:
         pid = os.getpid()

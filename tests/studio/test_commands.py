@@ -73,7 +73,7 @@ def test_every_command_is_one_that_the_command_line_takes(tmp_path, kind, choice
 def test_train_says_unknown_unless_it_is_switched_off(tmp_path):
     words = command(tmp_path, "train", {"name": "a", "backbone": "auto", "head": "auto"})
     assert "auto" not in words
-    assert words[words.index("--unknown") + 1] == "0.05"
+    assert words[words.index("--unknown") + 1] == "0.2"
     assert "--unknown" not in command(tmp_path, "train", {"name": "a", "unknown": False})
     assert "--unknown" not in command(tmp_path, "train", {"name": "a", "finetune": "lora"})
     with pytest.raises(EarmarkError, match="Switch one of them off"):

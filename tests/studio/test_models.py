@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -26,16 +25,19 @@ from studio_folders import tones_folder
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with a classifier and its report."""
+    """A folder with a classifier and its report, which a studio has opened."""
     folder = tones_folder(tmp_path_factory.mktemp("trained"))
     quick = ("--backbone", "logmel", "--no-store", "--no-compare", "--head", "prototype")
     model, report = folder / "models" / "a.earmark", folder / "reports" / "a"
     earmark("train", folder / "earmark.csv", "-o", model, "--report", report, *quick)
+    (folder / ".studio").mkdir()
+    Folder(folder)
     return folder
 
 
 @pytest.fixture
 def folder(trained, tmp_path):
+    """A copy of it elsewhere."""
     place = tmp_path / "folder"
     shutil.copytree(trained, place)
     return place
@@ -117,13 +119,11 @@ def test_stretches_and_their_forms_count(tmp_path):
     assert data_digest(tmp_path) not in (first, None) and data_digest(tmp_path / "no") is None
 
 
-def test_the_most_certain_mistakes_come_first(folder, trained):
+def test_the_most_certain_mistakes_come_first(folder):
     path = folder / "reports" / "a" / "answers.csv"
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert all(0.5 <= float(row["answer_score"]) <= 1 for row in rows)
-    for row in rows:  # the folder is a copy
-        row["path"] = str(folder / Path(row["path"]).relative_to(trained))
     for number, score in ((0, "0.7"), (7, "0.9"), (8, "")):
         rows[number] |= {"answer": "other", "answer_score": score}
     with path.open("w", newline="") as file:

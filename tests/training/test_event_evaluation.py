@@ -78,6 +78,7 @@ def test_a_class_that_is_never_answered_stays_so():
 
 
 @given(seed=st.integers(0, 99), cut=st.integers(1, 50))
+@pytest.mark.slow
 def test_the_machines_give_what_each_threshold_gives(seed, cut):
     rng = np.random.default_rng(seed)
     scores = rng.random((60, 2)).astype(np.float32)

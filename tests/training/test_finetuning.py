@@ -50,6 +50,7 @@ def moved(done: Tuned, network) -> np.ndarray:
     return weights_of(done) - np.concatenate(before)
 
 
+@pytest.mark.slow
 def test_in_three_parts_a_batch_teaches_the_same(clips, network):
     """Of clips with several windows too."""
     recipe = RECIPE.changed("batch=6")
@@ -59,7 +60,9 @@ def test_in_three_parts_a_batch_teaches_the_same(clips, network):
     assert distance(parts, whole) <= 1e-2  # Adam makes much of slopes that are nearly nothing
 
 
-@pytest.mark.parametrize("name", ["wav2vec2-group", "whisper", "ast"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("wav2vec2-group", marks=pytest.mark.slow), "whisper", "ast"]
+)
 def test_what_is_computed_twice_is_not_kept_and_teaches_the_same(clips, folders, name):
     network = backbones.load_backbone(f"hf:{folders / name}", engine="torch")
     network.restrict_to_layers(["block2"])
@@ -110,7 +113,7 @@ def same(one: Tuned, other: Tuned) -> bool:
     return rows[0] == rows[1] and all(np.array_equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("how", ["full", "lora"])
+@pytest.mark.parametrize("how", ["full", pytest.param("lora", marks=pytest.mark.slow)])
 def test_stopped_at_any_step_it_goes_on_as_if_nothing_had_been(
     clips,
     network,

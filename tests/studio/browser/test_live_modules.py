@@ -99,6 +99,19 @@ def test_silence_is_white(page):
     assert shades == [0]
 
 
+def test_a_picture_has_the_contrast_of_its_own_sound(page):
+    made = page.evaluate("""async () => {
+      const { contrastOf } = await import('./draw.js');
+      const rain = new Uint8Array(10_000).fill(200);
+      const call = rain.map((_, k) => (k % 100 ? 120 : 240)), faint = call.map((x) => x / 3);
+      return [rain, call, faint].map((levels) => contrastOf(levels));
+    }""")
+    rain, call, faint = made
+    assert rain["from"] < 200 <= rain["to"]  # a steady sound is not taken for silence
+    assert call == {"from": 120, "to": 240}  # the noise around a call is paper
+    assert faint["to"] > 160  # what is faint stays faint
+
+
 def test_sound_from_before_the_connection_is_sent_and_answers_have_its_times(page):
     page.evaluate(SOCKET)
     result = page.evaluate("""async () => {

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from earmark.apps.studio.folder import edits, imports, views
 from earmark.apps.studio.folder.changes import CLIPS, LEFT_OUT, TRAY, Move
+from earmark.apps.studio.folder.earlier import paths_of, place_in
 from earmark.apps.studio.folder.filling import new_row
 from earmark.apps.studio.folder.ledger import Ledger
 from earmark.apps.studio.folder.names import free_place, safe_folders, safe_name, same_folder
@@ -58,6 +59,7 @@ class Folder:
     def __init__(self, path: str | Path) -> None:
         self.ledger = Ledger(Path(path))
         self.path: Path = self.ledger.path
+        self._paths = paths_of(self.ledger)
         self._uploads = Uploads(self.ledger)
         self._finished: dict[str, str] = {}
         self._recovered: set[str] = set()  # uploads that were kept although they had not ended
@@ -189,7 +191,7 @@ class Folder:
         """Add the ``id`` to clips as commands print them; None if the folder has no such clip."""
         with self.ledger.lock:
             for clip in clips:
-                place = relative_path(self.path / str(clip["path"]), self.path)
+                place = place_in(self._paths, self.path / str(clip["path"]))
                 id = clip_id(place, clip.get("start"), clip.get("end"))
                 clip["id"] = id if views.find(self.ledger, id) else None
 

@@ -17,7 +17,7 @@ from earmark.apps.studio.folder.names import DEVICES
 from earmark.apps.studio.places import DECISIONS, EXPORTS, MODEL_SUFFIX, MODELS, REPORTS
 from earmark.errors import EarmarkError, did_you_mean, listed
 
-UNKNOWN = 0.05  # the share of unknown sounds that may still get a class
+UNKNOWN = 0.2  # the share of unknown sounds that may still get a class (lab notes, 27 November)
 MOST_LETTERS = 80  # of a name; file systems allow 255 bytes with the suffix
 MOST_TEXT = 300  # characters of a choice, such as the names of layers
 EXPORT_KINDS = ("onnx", "onnx16", "web")

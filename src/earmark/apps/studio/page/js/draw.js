@@ -142,9 +142,32 @@ export async function peaks(id, { points, start, end, signal }) {
   return { pairs: new Int8Array(await answer.arrayBuffer()), seconds: Number(answer.headers.get('X-Seconds')) };
 }
 
-/** A picture as pixels, a column a frame. @param {Picture} made */
-export function bitmap({ levels, columns, rows }) {
-  const canvas = document.createElement('canvas'), ink = inks();
+// ---- from levels to ink: what stands out is dark, what is always there is light ----
+
+const MOST_RANGE = 176, LEAST_RANGE = 90; // of levels, from paper to the darkest ink: 55 dB, 28 dB
+const USUAL = 0.5, LOUDEST = 0.998; // shares of a picture that are no louder than its noise, its loudest sound
+
+/** @typedef {{from: number, to: number}} Contrast the levels that are paper and the darkest ink */
+
+/** The contrast that suits a picture. Silence stays paper. @param {Uint8Array} levels @returns {Contrast} */
+export function contrastOf(levels) {
+  const counts = new Uint32Array(256);
+  for (const level of levels) counts[level]++;
+  /** @param {number} share */
+  const quantile = (share) => {
+    let level = 0, left = share * levels.length;
+    while (level < 255 && (left -= counts[level]) > 0) level++;
+    return level;
+  };
+  const to = Math.max(MOST_RANGE, quantile(LOUDEST));
+  return { from: Math.min(to - LEAST_RANGE, Math.max(to - MOST_RANGE, quantile(USUAL))), to };
+}
+
+/** A picture as pixels, a column a frame. @param {Picture} made @param {Contrast} [contrast] that of the picture by itself */
+export function bitmap({ levels, columns, rows }, contrast = contrastOf(levels)) {
+  const { from, to } = contrast, ramp = inks();
+  const ink = Uint32Array.from({ length: 256 }, (_, level) => ramp[Math.round(255 * Math.max(0, Math.min(1, (level - from) / (to - from))))]);
+  const canvas = document.createElement('canvas');
   canvas.width = columns;
   canvas.height = rows;
   const image = new ImageData(columns, rows), pixels = new Uint32Array(image.data.buffer);

@@ -4,7 +4,7 @@ import Regions from '/static/vendor/regions.js';
 import WaveSurfer from '/static/vendor/wavesurfer.js';
 import { query } from './api.js';
 import { clock, h, number } from './dom.js';
-import { bitmap, drawAxis, hertzAt, keep, paint, peaks, picture, token } from './draw.js';
+import { bitmap, contrastOf, drawAxis, hertzAt, keep, paint, peaks, picture, token } from './draw.js';
 import { inkOf, placeOf } from './parts.js';
 import { EDITOR } from './texts.js';
 
@@ -45,6 +45,7 @@ export class Stage {
     this.tiles = new Map();
     /** @type {Map<Picture, HTMLCanvasElement>} */
     this.maps = new Map();
+    this.contrast = { from: 255, to: 0 };
     /** @type {Clip[]} */
     this.regions = [];
     /** @type {string|null} */
@@ -154,6 +155,7 @@ export class Stage {
       try {
         const made = await picture(this.id, { columns: TILE_COLUMNS, rows: TILE_ROWS, start: k * long, end: Math.min(this.seconds, (k + 1) * long), signal });
         this.tiles.set(key, made);
+        this.follow(made.levels);
         this.topHz = made.topHz;
         paint(this.canvas);
       } catch (error) {
@@ -173,6 +175,13 @@ export class Stage {
 
   // ---- pictures ----
 
+  /** All tiles have one contrast: that of the loudest and the quietest so far. @param {Uint8Array} levels */
+  follow(levels) {
+    const { from, to } = contrastOf(levels), old = this.contrast;
+    this.contrast = { from: Math.min(from, old.from), to: Math.max(to, old.to) };
+    if (this.contrast.from !== old.from || this.contrast.to !== old.to) this.maps.clear();
+  }
+
   /** @param {CanvasRenderingContext2D} context @param {number} w @param {number} ht */
   draw(context, w, ht) {
     const long = this.length / TILES, first = Math.floor(this.from / long), per = w / this.length;
@@ -183,7 +192,7 @@ export class Stage {
         const made = this.tiles.get(`${long}:${k}`);
         if (!made) continue;
         let map = this.maps.get(made);
-        if (!map) this.maps.set(made, map = bitmap(made));
+        if (!map) this.maps.set(made, map = bitmap(made, this.contrast));
         context.drawImage(map, (k * long - this.from) * per, 0, made.seconds * per, tall);
       }
       drawAxis(context, w, tall, { top: this.topHz });

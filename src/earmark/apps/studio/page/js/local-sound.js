@@ -1,6 +1,6 @@
 /** A file that never leaves the page: decoded here, drawn and played without the server. */
 
-import { Gain, Spectrum, topOf } from './live-spectrum.js';
+import { Spectrum, topOf } from './live-spectrum.js';
 
 /** @typedef {import('./types.js').Picture} Picture */
 
@@ -35,7 +35,7 @@ export async function pictureOf(sound) {
   const samples = mono(sound), rate = sound.sampleRate, hopS = Math.max(LEAST_HOP_S, sound.duration / COLUMNS);
   /** @type {Uint8Array[]} */
   const made = [];
-  const spectrum = new Spectrum(rate, ROWS, hopS), gain = new Gain();
+  const spectrum = new Spectrum(rate, ROWS, hopS);
   const piece = Math.max(1, Math.round(hopS * rate));
   let since = performance.now();
   for (let from = 0; from < samples.length; from += piece) {
@@ -45,9 +45,8 @@ export async function pictureOf(sound) {
       since = performance.now();
     }
   }
-  for (const levels of made) gain.follow(levels);
   const columns = Math.max(1, made.length), levels = new Uint8Array(columns * ROWS);
-  made.forEach((column, x) => { for (let y = 0; y < ROWS; y++) levels[y * columns + x] = gain.shade(column[y]); });
+  made.forEach((column, x) => { for (let y = 0; y < ROWS; y++) levels[y * columns + x] = column[y]; });
   return { levels, columns, rows: ROWS, seconds: sound.duration, topHz: topOf(rate), start: 0 };
 }
 

@@ -12,6 +12,9 @@ import { COMMON } from './texts.js';
 /** The head of a screen: what it is for, and the one thing to do next. @param {string} title @param {Kid} lede @param {...Kid} actions */
 export const head = (title, lede, ...actions) => h('header.head', h('div', h('h1', title), lede ? h('p.lede', lede) : null), actions.length ? h('div.actions', actions) : null);
 
+/** A sentence in which commands stand between backticks. @param {string} text */
+export const coded = (text) => text.split('`').map((part, k) => (k % 2 ? h('code', part) : part));
+
 /**
  * A button, or a link that looks like one if `go` is an address.
  * @param {Kid} text
@@ -32,10 +35,10 @@ export function inkOf(name) {
   return place >= 0 ? `k${place % 9}` : 'ku';
 }
 
-/** The folded corner: a class's colour and the key that gives its label. @param {string} name */
+/** The folded corner: a class's colour, and the key that gives its label or its first letter. @param {string} name */
 export function ear(name) {
   const place = placeOf(name);
-  return h('span', { class: `ear ${inkOf(name)}`, 'aria-hidden': 'true', 'data-key': place < 0 ? '?' : place < 9 ? String(place + 1) : '' });
+  return h('span', { class: `ear ${inkOf(name)}`, 'aria-hidden': 'true', 'data-key': place < 0 ? '?' : place < 9 ? String(place + 1) : [...name][0] });
 }
 
 /** A label in words, with its corner. @param {string} name */

@@ -195,8 +195,6 @@ export const DATA = {
   longLede: 'Draw regions where something calls, and press the number of its class. Only what is in view is loaded, ten hours or ten days.',
   longEmpty: 'No long recordings yet',
   longEmptyText: 'Drop a recording of minutes or hours here. Labels that lie beside it as a track are shown with it.',
-  length: 'length',
-  labels: 'regions',
 };
 
 // ------------------------------------------------------------------ what the screens of learning share
@@ -663,7 +661,7 @@ export const TRY = {
   delayHow: (beyond) => `From the sound to the label on the screen. ${number(Math.max(0, beyond), 2)} s of it are computing and drawing; the rest is sound that the network has to hear first.`,
   /** @param {number} lost blocks @param {number} behind seconds */
   kept: (lost, behind) => (lost ? `${count(lost, 'block')} of sound lost` : behind > 1 ? `${number(behind, 1)} s still wait for the server` : 'nothing lost'),
-  noDetector: 'This classifier learned from clips, so many of its events in a stream will be false. Switch on “in long sound” in Train to make a detector.',
+  noDetector: 'This classifier learned from clips, so many of its events in a stream will be false. Choose “Long recordings” in Train to make a detector.',
   threshold: 'Show scores from',
   all: 'all',
   thresholdHow: 'Scores below stay out of lanes and list. Let it listen to what it should not answer, and raise this until it keeps silent.',
@@ -841,6 +839,8 @@ export const EDITOR = {
   after: 'Next section',
   section: 'section',
   whole: 'all of it',
+  /** @param {number} n */
+  seconds: (n) => `${number(n)} s`,
   view: 'Picture',
   views: { both: 'Both', picture: 'Spectrogram', wave: 'Waveform' },
   side: ['Frequency', 'Waveform'],

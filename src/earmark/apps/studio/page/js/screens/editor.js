@@ -52,7 +52,7 @@ class Editor {
     this.marks = new Marks({ choose: (id) => this.choose(id), brush: (label) => this.setBrush(label), label: (label) => this.label(label), remove: (id) => this.remove(id), play: () => this.playChosen(), ends: (start, end) => this.setEnds(start, end) });
     this.table = new RegionTable({ choose: (id) => this.choose(id), remove: (id) => this.remove(id) });
     this.place = h('span.place');
-    this.zoom = h('select', { onchange: () => this.setLength(Number(this.zoom.value)) }, [...new Set([...SECTIONS_S.filter((s) => s < recording.seconds), ...(recording.seconds <= 300 ? [recording.seconds] : [])])].map((s) => h('option', { value: s }, s === recording.seconds ? EDITOR.whole : seconds(s))));
+    this.zoom = h('select', { onchange: () => this.setLength(Number(this.zoom.value)) }, [...new Set([...SECTIONS_S.filter((s) => s < recording.seconds), ...(recording.seconds <= 300 ? [recording.seconds] : [])])].map((s) => h('option', { value: s }, s === recording.seconds ? EDITOR.whole : s < 60 ? EDITOR.seconds(s) : seconds(s))));
     this.views = VIEWS.map((view) => h('button', { type: 'button', 'aria-pressed': String(view === 'both'), onclick: () => this.setView(view) }, EDITOR.views[view]));
     this.playing = button(EDITOR.play, { sign: 'play', key: 'Space', onclick: () => this.toggle() });
     this.time = h('span.num');

@@ -2,7 +2,7 @@
 
 import { get, state } from '../api.js';
 import { date, h, icon, put } from '../dom.js';
-import { button, empty, placeOf, trouble } from '../parts.js';
+import { button, coded, empty, placeOf, trouble } from '../parts.js';
 import { REPORT } from '../texts.js';
 import { capital, sentenceOf } from './learning.js';
 import { classTable } from './report-classes.js';
@@ -126,5 +126,5 @@ function verdict(model, summary) {
 /** What to distrust, and what could not be read. @param {any} summary */
 function remarks({ warnings = [], skipped = [], notes = [] }) {
   const lines = [...warnings, ...skipped.map((/** @type {{reason: string}} */ { reason }) => reason), ...notes];
-  return lines.length > 0 && h('section', h('h2', REPORT.remarks), h('ul.remarks', lines.slice(0, 50).map((line) => h('li', icon('note'), h('span', line)))));
+  return lines.length > 0 && h('section', h('h2', REPORT.remarks), h('ul.remarks', lines.slice(0, 50).map((line) => h('li', icon('note'), h('span', coded(line))))));
 }

@@ -2,7 +2,7 @@
 
 import { state } from '../api.js';
 import { h, icon, number } from '../dom.js';
-import { ear, inkOf } from '../parts.js';
+import { coded, ear, inkOf } from '../parts.js';
 import { TRAIN } from '../texts.js';
 import { span } from './learning.js';
 
@@ -63,7 +63,7 @@ export function form(offers, chosen, changed) {
   const tests = h('fieldset', h('legend', TRAIN.whatIsNew), groups.map(({ name, n_groups: n }) => pick('group', name, TRAIN.group(name), TRAIN.groupWhat(name, n))), pick('group', null, TRAIN.recording, groups.length ? TRAIN.recordingHigher : TRAIN.recordingWhat),
     offers.no_groups.length > 0 && h('p.how', TRAIN.noGroups, ' ', offers.no_groups.map(({ reason }) => reason).join(' ')));
   const listens = h('fieldset', h('legend', TRAIN.whoListens), pick('backbone', 'auto', TRAIN.auto, TRAIN.autoWhat(offers.automatic), TRAIN.about(span(offers.seconds))),
-    h('details', { open: chosen.backbone !== 'auto' }, h('summary', TRAIN.others(backbones.length)), h('div.stack', backbones.map((network) => pick('backbone', network.name, network.name, network.is_at_hand ? network.about : TRAIN.toFetch(network.about, network.download_mb), network.minutes == null ? '' : TRAIN.about(span(60 * network.minutes)), !network.is_at_hand)))), offers.advice && h('p.how', offers.advice));
+    h('details', { open: chosen.backbone !== 'auto' }, h('summary', TRAIN.others(backbones.length)), h('div.stack', backbones.map((network) => pick('backbone', network.name, network.name, network.is_at_hand ? network.about : TRAIN.toFetch(network.about, network.download_mb), network.minutes == null ? '' : TRAIN.about(span(60 * network.minutes)), !network.is_at_hand)))), offers.advice && h('p.how', coded(offers.advice)));
   const tuning = h('fieldset', h('legend', TRAIN.tuning), h('p.how', impossible.finetune ? `${about.finetune} ${impossible.finetune}` : about.finetune), pick('finetune', null, TRAIN.frozen, TRAIN.frozenWhat), offers.finetunes.map((way) => pick('finetune', way, TRAIN.tunings[way] ?? way, about[way] ?? '', '', Boolean(impossible.finetune))));
   const heads = h('fieldset', h('legend', TRAIN.heads), offers.heads.map((head) => pick('head', head, TRAIN.headNames[head] ?? head, about[head] ?? '')));
   const seed = h('input#train-seed', { type: 'number', min: 0, max: 999999, value: chosen.seed, oninput: () => set('seed', Math.max(0, Math.floor(Number(seed.value)) || 0)) });

@@ -49,7 +49,7 @@ function placeOf({ state: is, stage, stages }) {
 /** @param {Job} job */
 function leftOf(job) {
   if (!isRunning(job)) return [job.state === 'stopped' ? TRAIN.isStopped : job.state === 'failed' ? TRAIN.hasFailed : ''];
-  return job.left_s == null ? [job.stage ?? TRAIN.counting] : [TRAIN.aboutLeft[0], h('span.num', span(job.left_s)), TRAIN.aboutLeft[1]];
+  return job.left_s == null ? [job.stage ?? TRAIN.counting] : [TRAIN.aboutLeft[0], h('span.num', span(Math.max(1, Math.round(job.left_s)))), TRAIN.aboutLeft[1]];
 }
 
 /** @param {Job['stages'][number]} stage @param {number} n @param {number} at @param {Job} job */
