@@ -17,6 +17,7 @@ from earmark.audio.copying import COPIED_BYTES, SHORT_BYTES, Copied, Fetched, fe
 from earmark.audio.decoder import Refusal, reason
 from earmark.audio.uri import Ranged, UriSource
 from earmark.system.objects import ObjectStatus
+from earmark.system.unpacking import ShortHeader
 
 MOST_MEMBERS = 1_000_000  # of an archive
 KEPT = 4  # archives whose members follow each other in a table
@@ -77,7 +78,7 @@ def _opened(archive: UriSource, status: ObjectStatus) -> Shard:
     assert not isinstance(source, Ranged)
     members: dict[str, tuple[int, int]] = {}
     try:
-        with source.open() as file, tarfile.open(fileobj=file, mode="r:") as tar:
+        with source.open() as file, tarfile.open(fileobj=file, mode="r:", tarinfo=ShortHeader) as tar:
             for count, entry in enumerate(tar):
                 if count >= MOST_MEMBERS:
                     raise Refusal(f"its archive has more than {MOST_MEMBERS:,} files", "length")

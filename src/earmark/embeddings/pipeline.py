@@ -21,6 +21,7 @@ from typing import TypeVar
 import torch
 
 from earmark import audio
+from earmark.audio.copying import Copied
 from earmark.audio.options import AudioOptions
 from earmark.audio.source import BytesSource, SampleSource
 from earmark.backbones.base import Backbone
@@ -59,6 +60,7 @@ SHARD_PIECES = 1_024  # clips in a shard, including those that need no computing
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
 REQUESTS_AHEAD = 3 * FETCHERS  # clips that are read ahead of those that are decoded
 LOOKAHEAD_BYTES = 64 * 2**20  # of windows and bytes in memory; above it, no more clips are begun
+COPY_SHARE = 16  # a byte of a copy on the disk counts as the 16th part of one in memory
 REMEMBERED = 2048  # clips among which repeats are found; more than are in progress at once
 
 T = TypeVar("T")
@@ -221,8 +223,13 @@ def _is_computed(shard: Sequence[Piece]) -> bool:
 
 
 def _size(item: Clip | Request | Piece | LongClip) -> int:
-    """Return the bytes that ``item`` has in memory: windows, and a recording not in a file."""
+    """Return the bytes that ``item`` has in memory: windows, and a recording not in a file.
+
+    A temporary copy on the disk counts a little.
+    """
     if isinstance(item, Request):
+        if isinstance(item.source, Copied):
+            return item.source.status.size // COPY_SHARE
         return item.source.size if isinstance(item.source, (BytesSource, SampleSource)) else 0
     if isinstance(item, (CutClip, LongClip)):
         windows = item.windows.nbytes if isinstance(item, CutClip) else 0
