@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 import earmark
+from earmark.audio import copying, uri
 from earmark.data.clip import Clip
 from earmark.embeddings import pipeline
 from earmark.system import object_access, object_pages
@@ -206,3 +207,28 @@ def test_a_bucket_in_another_order_is_asked_object_by_object(store, files, tmp_p
     listings = [method for method, key, _ in store.requests if not key]
     assert len(listings) == 1
     assert len(store.requests) >= COUNT - 2
+
+
+def test_stretches_of_a_long_recording_are_read_at_once(store, tmp_path, monkeypatch):
+    for module, name, value in (
+        (copying, "SHORT_BYTES", 8_000),
+        (copying, "HEAD_BYTES", 1_000),
+        (uri, "BLOCK_BYTES", 20_000),
+    ):
+        monkeypatch.setattr(module, name, value)
+    x = 0.1 * np.random.default_rng(4).standard_normal(60 * RATE_HZ).astype(np.float32)
+    soundfile.write(tmp_path / "long.wav", x, RATE_HZ)
+    store.put("long.wav", (tmp_path / "long.wav").read_bytes())
+    times = [(float(second), second + 0.5) for second in range(0, 60, 3)]
+    clips = [Clip(store.uri("long.wav"), start=start, end=end) for start, end in times]
+    local = earmark.embed(
+        [Clip(tmp_path / "long.wav", start=start, end=end) for start, end in times], "logmel"
+    )
+    first = embed(clips, tmp_path / "s.sqlite")
+    np.testing.assert_array_equal(first.matrix, local.matrix)
+    assert list(first.keys) != list(local.keys)  # of the object's version, not of its bytes
+    store.requests.clear()
+    assert embed(clips, tmp_path / "s.sqlite").computed == 0
+    assert [method for method, *_ in store.requests] == ["HEAD"]
+    store.put("long.wav", (tmp_path / "long.wav").read_bytes()[:-2])
+    assert embed(clips, tmp_path / "s.sqlite").computed == len(clips)

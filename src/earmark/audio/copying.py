@@ -84,7 +84,11 @@ def _long(source: UriSource, part: Part, is_stretch: bool) -> Copied | Ranged:
     with _kept.making(source.uri):
         kept = _kept.get((source.uri, part.status))
         if kept is None or not (in_blocks or isinstance(kept, Copied)):
-            kept = Ranged(source.uri, part.status) if in_blocks else _copied(source, part)
+            kept = (
+                Ranged(source.uri, part.status, part.content)
+                if in_blocks
+                else _copied(source, part)
+            )
             _kept.add((source.uri, part.status), kept)
         return kept
 

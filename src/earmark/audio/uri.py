@@ -67,12 +67,13 @@ def version_of(uri: str, status: ObjectStatus) -> bytes:
 class Ranged:
     """A long recording that is read where it lies, in blocks.
 
-    A decoder cannot pass on why a block did not come, so ``problems`` keeps the reasons; see
-    :meth:`check`.
+    ``head`` has its first bytes. A decoder cannot pass on why a block did not come, so
+    ``problems`` keeps the reasons; see :meth:`check`.
     """
 
     uri: str
     status: ObjectStatus
+    head: bytes = field(default=b"", repr=False)
     problems: list[ObjectError] = field(default_factory=list, repr=False)
 
     @property
@@ -89,7 +90,7 @@ class Ranged:
 
     def alone(self) -> Ranged:
         """Return the same recording with problems of its own."""
-        return Ranged(self.uri, self.status)
+        return Ranged(self.uri, self.status, self.head)
 
     def open(self) -> BinaryIO:
         return cast(BinaryIO, _Blocks(self))
@@ -125,13 +126,19 @@ class _Blocks(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         count = 0
         while count < len(view) and self._at < self._source.size:
-            number, offset = divmod(self._at, BLOCK_BYTES)
-            piece = self._block(number)[offset : offset + len(view) - count]
+            piece = self._piece(len(view) - count)
             if not piece:
                 break
             view[count : count + len(piece)] = piece
             count, self._at = count + len(piece), self._at + len(piece)
         return count
+
+    def _piece(self, most: int) -> bytes:
+        """Return at most ``most`` bytes from the position on."""
+        if self._at < len(self._source.head):
+            return self._source.head[self._at : self._at + most]
+        number, offset = divmod(self._at, BLOCK_BYTES)
+        return self._block(number)[offset : offset + most]
 
     def _block(self, number: int) -> bytes:
         if number not in self._blocks:

@@ -27,6 +27,12 @@ def place_of(name: str) -> str | None:
     scheme = scheme_of(name := name.strip())
     if scheme is None or scheme == "file":
         return None
+    try:
+        is_whole = all(urlsplit(name)[1:3])
+    except ValueError:  # such as a bracket without its partner
+        is_whole = False
+    if not is_whole:
+        raise ValueError(f"{shown(name)!r} is not a whole address. Give SCHEME://PLACE/NAME")
     if scheme not in SCHEMES:
         raise ValueError(f"{shown(name)!r} has the scheme {scheme}. Use {NAMED}, or a path")
     archive, *members = name.split(MEMBER)

@@ -22,6 +22,7 @@ TABLE = (
     " WITHOUT ROWID"
 )
 INSERT = "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?)"
+STRIPES = 4_096  # locks for recordings; two recordings may share one
 REMEMBERED = 4_096  # recordings whose status is not asked for again in one run
 
 Row = tuple[str, int, str, bytes, int, int]
@@ -43,7 +44,8 @@ class KnownObjects:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
-        self._lock, self._asking = threading.Lock(), [threading.Lock() for _ in range(4_096)]
+        self._lock, self._archive_lock = threading.Lock(), threading.Lock()
+        self._asking = [threading.Lock() for _ in range(STRIPES)]
         self._recent: collections.OrderedDict[str, tuple[ObjectStatus, RecordingVersion]] = (
             collections.OrderedDict()
         )
@@ -73,7 +75,7 @@ class KnownObjects:
         """Return the status of an object; that of an archive is asked for once in a run."""
         if source.member is None:
             return source.status
-        with self.asking(source.archive):
+        with self._archive_lock:
             if (status := self._archives.get(source.archive)) is None:
                 status = self._archives[source.archive] = source.status
         return status
@@ -124,11 +126,8 @@ class KnownObjects:
                     self._path, isolation_level=None, check_same_thread=False
                 )
             found = self._db.execute("SELECT * FROM object WHERE uri = ?", (uri,)).fetchone()
-        except (
-            sqlite3.Error,
-            UnicodeDecodeError,
-        ):  # the store tells
-            return None
+        except (sqlite3.Error, UnicodeDecodeError):
+            return None  # the store tells of the damage, and the recording is read once more
         if found is None or found[-1] != _digest(found[:-1]):
             return None
         _, size, version, content, decoder, _ = found

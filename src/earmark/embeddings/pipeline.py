@@ -206,7 +206,7 @@ def _pieces(
         bounds = (LOOKAHEAD, _size, LOOKAHEAD_BYTES)
         items = map_ahead(readers, fetched, items, *bounds, is_done=needs_no_fetching)
     for piece in map_ahead(
-        readers.files, decode, items, LOOKAHEAD, _size, LOOKAHEAD_BYTES, is_done=_needs_nothing
+        readers, decode, items, LOOKAHEAD, _size, LOOKAHEAD_BYTES, is_done=_needs_nothing
     ):
         if isinstance(piece, LongClip):
             yield from one_ahead(readers.files, cut_long(backbone, options, piece.request))

@@ -10,7 +10,7 @@ from typing import Any
 
 from earmark.audio.decoder import Refusal
 from earmark.audio.fetching import fetch
-from earmark.audio.uri import UriSource
+from earmark.audio.uri import Ranged, UriSource
 from earmark.data.clip import Clip
 from earmark.embeddings.hashes import KnownVersions
 from earmark.embeddings.stages import Failure, Request
@@ -19,17 +19,18 @@ FETCHERS = 32  # recordings that are fetched at once; each thread waits for a se
 
 
 class Readers(Executor):
-    """Runs a task about a clip in the pool for its place; the tasks' first argument is the clip."""
+    """Runs a task in the pool for the place of its first argument, a clip or a request.
+
+    A recording that is read in blocks where it lies is decoded while they come.
+    """
 
     def __init__(self, files: ThreadPoolExecutor, elsewhere: ThreadPoolExecutor) -> None:
         self.files, self.elsewhere = files, elsewhere
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
-        item = arguments[0]
-        clip = item if isinstance(item, Clip) else item.clip
-        return (self.elsewhere if clip.is_remote else self.files).submit(
-            function, *arguments, **named
-        )
+        item: Clip | Request = arguments[0]
+        waits = isinstance(item.source, (UriSource, Ranged))
+        return (self.elsewhere if waits else self.files).submit(function, *arguments, **named)
 
 
 @contextlib.contextmanager
