@@ -1,9 +1,10 @@
-"""A store of objects that answers after a fixed time, as a distant one does: HTTP, and S3's listing.
+"""A store of objects that answers after a fixed time, as a distant one does.
 
     python benchmarks/object_server.py FOLDER [LATENCY_MS]
     python benchmarks/object_server.py --made COUNT [LATENCY_MS]
 
-It serves the files in a folder, or that many made objects without sound, in a bucket of any name.
+It serves the files in a folder, or that many made objects without sound, in a bucket of any name,
+over HTTP and with the listing of S3.
 It prints its port, and at the end how many requests of each kind it had. It needs little CPU time:
 one thread, and files in memory after the first request.
 """
@@ -36,7 +37,7 @@ class Objects:
         at = bisect.bisect_left(self.names, name)
         return at < len(self.names) and self.names[at] == name
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019  # lives as long as the process
+    @functools.cache  # noqa: B019  # lives as long as the process
     def read(self, name: str) -> bytes:
         return b"" if self.folder is None else (self.folder / name).read_bytes()
 

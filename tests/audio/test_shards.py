@@ -8,7 +8,6 @@ import tarfile
 import numpy as np
 import pytest
 import soundfile
-from object_store import open_store
 
 import earmark
 from earmark import audio
@@ -17,6 +16,7 @@ from earmark.audio.uri import UriSource
 from earmark.data.clip import Clip
 from earmark.embeddings import objects
 from earmark.errors import AudioError
+from object_store import open_store
 
 RATE_HZ = 16_000
 

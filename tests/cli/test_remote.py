@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import soundfile
+
 from command_line import earmark
 from object_store import open_store
 
@@ -47,7 +48,7 @@ def model(places):
 
 
 @pytest.mark.parametrize(
-    "words", ["train DATA -o OUT", "embed DATA -o OUT.npz", "doctor DATA", "compare DATA",
+    "words", ["train DATA -o OUT", "embed DATA -o OUT.npz", "doctor DATA", "compare DATA --backbone logmel,speech-embedding",
               "review DATA", "predict MODEL DATA", "detect MODEL DATA", "evaluate MODEL DATA",
               "tag DATA"],
 )  # fmt: skip

@@ -8,6 +8,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from mmap import ACCESS_READ
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
@@ -174,10 +175,10 @@ def links_of(source: File) -> list[Link]:
     if isinstance(source, Ranged):
         return [Link(0, source.size)]  # what follows is not searched for: that would read it all
     status = os.stat(source.path)
-    return _links_of_file(source, status.st_size, status.st_mtime_ns)
+    return _links_of_file(source.path, status.st_size, status.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=256)
-def _links_of_file(source: FileSource, _size: int, _mtime_ns: int) -> list[Link]:
-    with source.open() as file, Mapped(file.fileno(), 0, access=ACCESS_READ) as content:
+def _links_of_file(path: Path, _size: int, _mtime_ns: int) -> list[Link]:
+    with FileSource(path).open() as file, Mapped(file.fileno(), 0, access=ACCESS_READ) as content:
         return layout.links_of(content)

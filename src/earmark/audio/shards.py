@@ -78,7 +78,10 @@ def _opened(archive: UriSource, status: ObjectStatus) -> Shard:
     assert not isinstance(source, Ranged)
     members: dict[str, tuple[int, int]] = {}
     try:
-        with source.open() as file, tarfile.open(fileobj=file, mode="r:", tarinfo=ShortHeader) as tar:
+        with (
+            source.open() as file,
+            tarfile.open(fileobj=file, mode="r:", tarinfo=ShortHeader) as tar,
+        ):
             for count, entry in enumerate(tar):
                 if count >= MOST_MEMBERS:
                     raise Refusal(f"its archive has more than {MOST_MEMBERS:,} files", "length")

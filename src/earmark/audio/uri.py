@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from earmark.audio.decoder import Refusal
-from earmark.system.objects import ObjectError, ObjectStatus, MEMBER, read_part, read_status
+from earmark.system.objects import MEMBER, ObjectError, ObjectStatus, read_part, read_status
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -12,10 +12,9 @@ from earmark.errors import DataError, amount
 from earmark.system.files import relative_path
 from earmark.system.objects import MEMBER, NAMED, SCHEMES, scheme_of, shown
 
-
 _WAY_OUT = (
-    "Nothing was fetched. Give --allow-remote, or in Python Dataset.read(..., allow_remote=True), to"
-    " fetch from there."
+    "Nothing was fetched. Give --allow-remote, or in Python Dataset.read(..., allow_remote=True),"
+    " to fetch from there."
 )
 
 
@@ -78,7 +77,5 @@ def clip_elsewhere(uri: str, allow_remote: bool) -> Clip:
     except ValueError as error:
         raise DataError(f"{error}.") from error
     if not allow_remote:
-        raise DataError(
-            f"{shown(uri)} is elsewhere. {_WAY_OUT}"
-        )
+        raise DataError(f"{shown(uri)} is elsewhere. {_WAY_OUT}")
     return Clip(place)  # type: ignore[arg-type]  # a URI stays text

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from earmark import audio
-from earmark.audio.decoder import Refusal
 from earmark.audio.copying import Copied, Fetched
+from earmark.audio.decoder import Refusal
 from earmark.audio.fetching import fetch
 from earmark.audio.options import AudioOptions
 from earmark.audio.reading import decoder_version

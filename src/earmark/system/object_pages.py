@@ -39,6 +39,8 @@ class Pages:
                 return None
             if (status := self._taken(name)) is not None:
                 return status
+            if name <= self._last:  # it is not there, or lies before the first page
+                return None
             if self._pages and self._used < LEAST_USED:
                 self._is_off = True
                 return None
