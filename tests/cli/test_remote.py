@@ -49,7 +49,8 @@ def model(places):
 
 @pytest.mark.parametrize(
     "words", ["train DATA -o OUT", "embed DATA -o OUT.npz", "doctor DATA", "review DATA",
-              "compare DATA --backbone logmel,speech-embedding", "predict MODEL DATA", "detect MODEL DATA", "evaluate MODEL DATA",
+              "compare DATA --backbone logmel,speech-embedding", "predict MODEL DATA",
+              "detect MODEL DATA", "evaluate MODEL DATA",
               "tag DATA"],
 )  # fmt: skip
 def test_no_command_fetches_without_permission(words, store, places, model, tmp_path):
