@@ -22,13 +22,8 @@ VERSIONS = (  # names under which stores tell a version, the best first
     *("ETag", "etag", "generation", "md5Hash", "content_md5"),
     *("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "created"),
 )
-PACKAGES = {  # for a protocol of fsspec: the package that speaks it, and whether the extra has it
-    "http": ("aiohttp", True),
-    "s3": ("s3fs", True),
-    "gs": ("gcsfs", False),
-    "abfs": ("adlfs", False),
-    "memory": ("fsspec", True),
-}
+PROTOCOLS = ("http", "s3", "gs", "abfs", "memory")  # of fsspec
+PACKAGES = {"gs": "gcsfs", "abfs": "adlfs"}  # that speak a protocol and are in no extra
 _PROTOCOLS = {
     "https": "http",
     "s3a": "s3",
@@ -59,7 +54,7 @@ def access_to(uri: str) -> Access:
     """
     scheme = scheme_of(uri) or ""
     protocol = _PROTOCOLS.get(scheme, scheme)
-    if protocol not in PACKAGES:
+    if protocol not in PROTOCOLS:
         raise ObjectError(f"{scheme}:// cannot be read; use {NAMED}, or a path")
     if protocol != "memory" and is_offline():
         raise EarmarkError(
@@ -94,13 +89,14 @@ def _file_system(protocol: str) -> Any:
 
 def _fsspec(protocol: str) -> Any:
     """Return fsspec, once it can use ``protocol``."""
-    package, is_extra = PACKAGES[protocol]
     purpose = f"reading {protocol}://"
     fsspec = extras.load("fsspec", "remote", purpose)
-    if is_extra:
-        extras.load(package, "remote", purpose)
-    else:
-        extras.first_of([package], purpose)
+    if protocol == "http":
+        extras.load("aiohttp", "remote", purpose)
+    elif protocol == "s3":
+        extras.load("s3fs", "remote", purpose)
+    elif protocol in PACKAGES:
+        extras.first_of([PACKAGES[protocol]], purpose)
     return fsspec
 
 
