@@ -169,6 +169,7 @@ def test_many_recordings_are_fetched_at_once(store, files, tmp_path):
     assert 16 <= max(most) <= pipeline.FETCHERS
 
 
+@pytest.mark.slow
 def test_the_listing_of_a_bucket_tells_many_statuses_at_once(store, files, tmp_path, monkeypatch):
     for module, name, value in (
         (object_pages, "SINGLE", 4),
@@ -196,6 +197,7 @@ def test_the_listing_of_a_bucket_tells_many_statuses_at_once(store, files, tmp_p
     assert store.bodies() == [names[130]]
 
 
+@pytest.mark.slow
 def test_a_bucket_in_another_order_is_asked_object_by_object(store, files, tmp_path, monkeypatch):
     monkeypatch.setattr(object_pages, "SINGLE", 0)
     monkeypatch.setattr(object_access, "PAGE", 3)

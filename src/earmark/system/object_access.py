@@ -24,7 +24,7 @@ VERSIONS = (  # names under which stores tell a version, the best first
 )
 PROTOCOLS = ("http", "s3", "gs", "abfs", "memory")  # of fsspec
 PACKAGES = {"gs": "gcsfs", "abfs": "adlfs"}  # that speak a protocol and are in no extra
-_PROTOCOLS = {
+_ALIASES = {
     "https": "http",
     "s3a": "s3",
     "gcs": "gs",
@@ -53,7 +53,7 @@ def access_to(uri: str) -> Access:
     Raises EarmarkError if a package is missing or ``EARMARK_OFFLINE`` forbids it.
     """
     scheme = scheme_of(uri) or ""
-    protocol = _PROTOCOLS.get(scheme, scheme)
+    protocol = _ALIASES.get(scheme, scheme)
     if protocol not in PROTOCOLS:
         raise ObjectError(f"{scheme}:// cannot be read; use {NAMED}, or a path")
     if protocol != "memory" and is_offline():
