@@ -189,6 +189,7 @@ HEARD = {
 
 
 @pytest.mark.parametrize("label", HEARD)
+@pytest.mark.slow
 def test_most_clips_have_their_class_among_three_tags(mn04, label):
     names, measured = HEARD[label]
     heard = [bool(names & set(t.scores)) for t in tag_iter(_clips(label), top=3)]

@@ -279,6 +279,7 @@ def test_random_weights_are_those_of_their_seed(net: VGGish) -> None:
         assert not torch.equal(tensor, other.state_dict()[name])
 
 
+@pytest.mark.slow
 def test_verify_wants_the_published_mean_and_deviation(net: VGGish) -> None:
     with pytest.raises(BackboneError, match=r"not 0.000657 and 0.343 \(within 10%\). Fetch"):
         net.verify()

@@ -242,6 +242,7 @@ HEARD = {
 
 
 @pytest.mark.parametrize("label", HEARD)
+@pytest.mark.slow
 def test_most_clips_have_their_class_among_three_tags(yamnet, label):
     names, measured = HEARD[label]
     clips = sorted((shared_data("esc10") / label).glob("*.ogg"))[::2]

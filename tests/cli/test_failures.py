@@ -283,6 +283,7 @@ def test_an_output_that_takes_nothing(number, code, folder, model, monkeypatch, 
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
+@pytest.mark.slow
 def test_streams_that_are_closed_or_full(model):
     for variable, redirection, code, said in (
         ("", ">/dev/full", 1, "error: cannot write standard output: No space"),

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 WITHOUT = """
 import os, signal, sys
 for module in ("fcntl", "pwd", "grp", "resource", "termios", "readline"):
@@ -21,6 +23,7 @@ for line in sys.stdin.read().splitlines():
 """
 
 
+@pytest.mark.slow
 def test_commands_need_neither_fcntl_nor_pipes_nor_sighup(tones, tmp_path):
     model = tmp_path / "m.earmark"
     commands = [

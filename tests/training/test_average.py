@@ -126,7 +126,7 @@ def test_weighted_layers_are_judged_alike_by_kernels_and_by_sums(size):
         np.testing.assert_allclose(one.logits, other.logits, atol=0.2)  # scaled by all clips
 
 
-@pytest.mark.parametrize("few", [False, True])
+@pytest.mark.parametrize("few", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_backbone_that_knows_nothing_is_left_out(few, monkeypatch):
     """It has as many layers as the other, and concatenated it costs accuracy."""
     if few:

@@ -115,6 +115,7 @@ def test_a_detector_comes_back_from_its_file(of_clips, tmp_path):
     assert loaded.detect(x, rate_hz=RATE_HZ) == of_clips.classifier.detect(x, rate_hz=RATE_HZ)
 
 
+@pytest.mark.slow
 def test_equal_arguments_give_equal_bytes(of_clips, data):
     again = train_detector(data / "clips", background=data / "background", backbone="logmel")
     assert again.classifier.digest == of_clips.classifier.digest

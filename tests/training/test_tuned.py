@@ -265,7 +265,7 @@ def test_nothing_is_tuned_where_the_frozen_network_is_right(data, tmp_path, monk
     assert "frozen 1.000, not fine-tuned, because the frozen network already class" in said
 
 
-@pytest.mark.parametrize("which", ["all clips", "fold 2"])
+@pytest.mark.parametrize("which", [pytest.param("all clips", marks=pytest.mark.slow), "fold 2"])
 def test_a_run_that_ends_early_leaves_the_frozen_one(data, always_better, monkeypatch, which):
     go = Run.go
 
@@ -321,6 +321,7 @@ class Counted:
 
 
 @pytest.mark.parametrize(("paid", "use"), [((1, 0, 0), "frozen"), ((1, 1, 0), "fine-tuned")])
+@pytest.mark.slow
 def test_most_rehearsals_decide(data, monkeypatch, paid, use):
     each = iter(paid)
     monkeypatch.setattr("earmark.training.finetuning.conduct.better", lambda *_: bool(next(each)))

@@ -90,6 +90,7 @@ def test_a_microphone_that_fails_is_said(studio, enter, failure, said):
 def test_what_was_recorded_before_the_microphone_went_is_kept(tmp_path, enter):
     with studios.running(tmp_path) as studio:
         page = enter(studio)
+        page.get_by_label("seconds each").select_option("1")
         page.locator(".start .record").first.click()
         page.wait_for_selector(".record-what:has-text('Piece 2')")
         page.evaluate("window.unplug()")
@@ -103,7 +104,7 @@ def test_a_full_disk_loses_no_piece(tmp_path, enter):
     with studios.running(tmp_path) as studio:
         page = enter(studio)
         page.route("**/api/uploads/*?offset=*", lambda route: route.fulfill(**FULL))
-        page.get_by_label("seconds each").select_option("3")
+        page.get_by_label("seconds each").select_option("1")
         page.locator(".start .record").first.click()
         page.wait_for_selector(".recorder-notes:has-text('The disk is full')")
         assert not list(tmp_path.glob("recordings/*"))
