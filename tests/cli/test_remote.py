@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from command_line import earmark
+from earmark.embeddings import EmbeddingTable
 from object_store import open_store
 
 RATE_HZ = 16_000
@@ -48,7 +49,8 @@ def model(places):
 
 
 @pytest.mark.parametrize(
-    "words", ["train DATA -o OUT", "embed DATA -o OUT.npz", "doctor DATA", "review DATA",
+    "words", ["train DATA -o OUT", "embed DATA -o OUT.npz", "embed DATA -o PARTS",
+              "doctor DATA", "review DATA",
               "compare DATA --backbone logmel,speech-embedding", "predict MODEL DATA",
               "detect MODEL DATA", "evaluate MODEL DATA",
               "tag DATA"],
@@ -56,7 +58,7 @@ def model(places):
 def test_no_command_fetches_without_permission(words, store, places, model, tmp_path):
     store.requests.clear()
     names = {"DATA": places / "there.csv", "MODEL": model, "OUT": tmp_path / "out"}
-    names["OUT.npz"] = tmp_path / "out.npz"
+    names |= {"OUT.npz": tmp_path / "out.npz", "PARTS": tmp_path / "parts"}
     done = earmark(*(names.get(word, word) for word in words.split()), expect=2)
     assert "12 of 12 rows name recordings elsewhere" in done.stderr
     assert "Give --allow-remote" in done.stderr
@@ -111,3 +113,19 @@ def test_a_list_on_standard_input_may_name_uris(store, model):
     assert f"{uri} is elsewhere. Nothing was fetched." in refused.stderr
     done = earmark("predict", model, "-", "--allow-remote", "--json", stdin=f"{uri}\n")
     assert json.loads(done.stdout)["path"] == uri
+
+
+def test_parts_of_recordings_elsewhere_have_the_numbers_of_those_here(store, places, tmp_path):
+    quick = ("--backbone", "logmel", "--engine", "torch")
+    parts, remote = tmp_path / "parts", "--allow-remote"
+    earmark("embed", places / "there.csv", "-o", parts, *quick, remote)
+    store.requests.clear()
+    again = earmark("embed", places / "there.csv", "-o", parts, *quick, remote, "--json")
+    assert json.loads(again.stdout)["computed"] == 0 and not store.requests
+    earmark("embed", places / "here.csv", "-o", tmp_path / "here", *quick)
+    tables = [EmbeddingTable(folder)[:] for folder in (parts, tmp_path / "here")]
+    np.testing.assert_array_equal(*tables)
+    model = tmp_path / "m.earmark"
+    refused = earmark("train", parts, "-o", model, expect=2)
+    assert "--allow-remote" in refused.stderr
+    earmark("train", parts, "-o", model, remote)
