@@ -37,7 +37,7 @@ class ObjectStore:
     """The store; ``faults`` has what goes wrong with the next requests for the body of a key.
 
     Faults are a status such as 503, 'cut' (half of the body), 'slow' (it waits for ``release``),
-    'endless', and bytes (the object has this content from then on).
+    'endless', ('redirect', URL), and bytes (the object has this content from then on).
     """
 
     def __init__(self) -> None:
@@ -86,6 +86,9 @@ class ObjectStore:
         fault = next(self.faults[key], None) if method == "GET" else None
         if bucket == SECRET:
             fault = 403
+        if isinstance(fault, tuple):
+            start_response("302 Found", [("Location", fault[1]), ("Content-Length", "0")])
+            return [b""]
         if isinstance(fault, int):
             body = DENIED if fault == 403 and method == "GET" else b""
             start_response(f"{fault} No", [("Content-Length", str(len(body)))])

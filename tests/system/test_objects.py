@@ -159,6 +159,25 @@ def test_an_answer_without_end_is_refused(store):
         read_part(store.uri("a.wav", "http"), 0, 1 << 20)
 
 
+def test_redirects_are_followed_a_few_times(store):
+    uri = store.uri("a.wav", "http")
+    store.faults["a.wav"] = iter([("redirect", uri)] * 5)
+    assert read_part(uri, 0, 10).content == CONTENT[:10]
+    store.faults["a.wav"] = itertools.repeat(("redirect", uri))
+    store.bodies()
+    with pytest.raises(ObjectError, match="its server redirects more than 5 times; check the URI"):
+        read_part(uri, 0, 10)
+    assert len(store.bodies()) <= 7
+
+
+def test_https_is_not_left(store, monkeypatch):
+    web = object_access.access_to(store.uri("a.wav", "http"))
+    encode = web.fs.encode_url
+    monkeypatch.setattr(web.fs, "encode_url", lambda url: encode(store.uri("a.wav", "http")))
+    with pytest.raises(ObjectError, match="redirects to HTTP, which is not safe to follow"):
+        web.part("https://host/a.wav", 0, 10, None, 10.0)
+
+
 def test_other_schemes_are_refused():
     with pytest.raises(ObjectError, match=r"ftp:// cannot be read; use s3, gs, az, https and http"):
         read_status("ftp://host/a.wav")

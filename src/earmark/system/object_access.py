@@ -227,7 +227,7 @@ class _Web(_Base):
         more["headers"] = {**more.get("headers", {}), "Accept-Encoding": "identity", **headers}
         url = self.fs.encode_url(uri)
         async with getattr(session, method)(
-            url, max_redirects=MOST_REDIRECTS, allow_redirects=True, **more
+            url, max_redirects=MOST_REDIRECTS + 1, allow_redirects=True, **more
         ) as answer:
             if scheme_of(uri) == "https" and any(
                 step.url.scheme != "https" for step in (*answer.history, answer)
@@ -287,6 +287,8 @@ def _of_error(error: Exception) -> ObjectError:
     if isinstance(error, PermissionError):
         return _of_code(403)
     name = type(error).__name__
+    if name == "TooManyRedirects":
+        return ObjectError(f"its server redirects more than {MOST_REDIRECTS} times; check the URI")
     if "Credentials" in name or "Credential" in str(error):
         return ObjectError("there are no credentials for it; set those of its store")
     if isinstance(error, (ValueError, TypeError, KeyError)) and "Client" not in name:
@@ -305,10 +307,10 @@ def _code(error: BaseException | None) -> int | None:
             if isinstance(code, int) and code >= 400:
                 return code
         is_answer = not type(error).__module__.endswith("http_exceptions")  # else a broken one
-        for name in ("status", "status_code", "code"):
-            code = getattr(error, name, None)
-            if is_answer and isinstance(code, int) and 400 <= code < 600:
-                return code
+        names = (name for name in ("status", "status_code", "code") if hasattr(error, name))
+        code = getattr(error, next(names, ""), None)
+        if is_answer and isinstance(code, int) and 400 <= code < 600:
+            return code
         error = error.__cause__ or error.__context__
     return None
 
