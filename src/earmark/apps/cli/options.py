@@ -137,8 +137,9 @@ class DataOptions(RecordingOptions, LabelOptions):
         columns = {name: getattr(self, name) for name in names}
         columns |= {name: None for name in ("path", "label") if columns[name] == name}
         how = {"separator": self.separator, "root": self.root, "split_map": self.split_map}
-        how |= {"allow_remote": self.allow_remote}
-        clips = ClipBlocks.read(self.source, size, columns=columns, **how)
+        clips = ClipBlocks.read(
+            self.source, size, columns=columns, allow_remote=self.allow_remote, **how
+        )
         for note in clips.notes:
             say(f"note: {note}")
         return clips
