@@ -115,6 +115,15 @@ def test_a_list_on_standard_input_may_name_uris(store, model):
     assert json.loads(done.stdout)["path"] == uri
 
 
+def test_a_recording_that_is_not_there_is_named_by_its_uri(store, tmp_path):
+    missing, manifest = store.uri("missing.wav", "s3"), tmp_path / "m.csv"
+    manifest.write_text(f"path,label\n{missing},a\n")
+    quick = ("--backbone", "logmel", "--engine", "torch", "--allow-remote", "--json")
+    done = earmark("embed", manifest, "-o", tmp_path / "parts", *quick, expect=1)
+    (skipped,) = json.loads(done.stdout)["skipped"]
+    assert skipped["path"] == missing and "does not exist there" in skipped["reason"]
+
+
 def test_parts_of_recordings_elsewhere_have_the_numbers_of_those_here(store, places, tmp_path):
     quick = ("--backbone", "logmel", "--engine", "torch")
     parts, remote = tmp_path / "parts", "--allow-remote"
