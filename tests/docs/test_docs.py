@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import command_line
 import earmark
 from earmark.backbones import engines, registry
 from tones import tone_detector
@@ -107,6 +108,9 @@ def test_the_examples_of_a_page_run(page, tones, tmp_path, monkeypatch):
     examples = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.S)
     assert examples
     names: dict[str, object] = {"earmark": earmark}
+    if page == "scale":
+        pytest.importorskip("pyarrow")
+        command_line.earmark("embed", "recordings", "-o", "embeddings")
     if page == "export":
         pytest.importorskip("onnxruntime")
         classifier = earmark.train("recordings", backbone="logmel", compare=False).classifier

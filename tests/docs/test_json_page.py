@@ -235,6 +235,7 @@ def test_tag():
         ("doctor", ["doctor odd --fix -o clean.csv"]),
         ("export", [EXPORTED, "export exported.earmark -o exported.onnx"]),
         ("embed", ["embed odd --backbone logmel -o odd.npz --allow-skips"]),
+        ("embed -o DIR", ["embed odd --backbone logmel -o odd-parts --allow-skips"]),
         ("data list", ["data list"]),
         ("backbones list", ["backbones list"]),
         ("backbones show", ["backbones show logmel"]),

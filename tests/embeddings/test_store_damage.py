@@ -11,7 +11,7 @@ import soundfile
 
 from earmark import backbones
 from earmark.data.clip import Clip
-from earmark.embeddings import comparisons, pipeline
+from earmark.embeddings import comparisons, pipeline, shares
 from earmark.embeddings.comparisons import Comparisons
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.files import write_embeddings
@@ -249,7 +249,7 @@ def test_damaged_rows_are_computed_again_and_give_what_they_were(clips, tmp_path
 
 
 def test_parts_that_are_computed_apart_give_the_bytes_of_the_whole(clips, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "PART_CLIPS", 8)
+    monkeypatch.setattr(shares, "PART_CLIPS", 8)
     monkeypatch.setattr(pipeline, "SHARD_S", 5.0)
     backbone = backbones.load_backbone("speech-embedding")
     shards = []

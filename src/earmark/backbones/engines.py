@@ -171,6 +171,13 @@ def _use(backbone: Backbone, name: str, compiled: Engine | None = None) -> None:
         backbone.engine = backbone.compute
 
 
+def engine_name(backbone: Backbone) -> str:
+    """Return what computes a backbone: 'openvino float32', 'torch', 'auto' until it is chosen."""
+    if isinstance(backbone.engine, OpenVINO):
+        return f"openvino {backbone.engine.dtype}"
+    return "auto" if isinstance(backbone.engine, Auto) else backbone.runtime
+
+
 class Auto:
     """Time the engines at the first call of ``backbone``, then use the fastest.
 

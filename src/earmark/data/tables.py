@@ -48,6 +48,7 @@ class Table:
 
     ``notes`` say how the table was read if that is not obvious. ``has_decimal_commas`` says that
     1,234 means 1.234. ``unlabelled`` are recordings with a label track that has no label.
+    ``is_embedded`` says that the rows have embeddings, so recordings may be missing.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Table:
     notes: tuple[str, ...] = ()
     has_decimal_commas: bool = False
     unlabelled: tuple[Path, ...] = ()
+    is_embedded: bool = False
 
 
 def read_table(manifest: Path, names: set[str], folder: Path | None = None) -> Table:

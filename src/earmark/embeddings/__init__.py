@@ -9,9 +9,11 @@ if TYPE_CHECKING:
     from earmark.embeddings.pipeline import embed_clip, embed_stream
     from earmark.embeddings.stages import Embedded, Failure, Request, WindowStats
     from earmark.embeddings.store import Store
+    from earmark.embeddings.table import EmbeddingTable
 
 __all__ = [
     "Embedded",
+    "EmbeddingTable",
     "Embeddings",
     "Failure",
     "Request",
@@ -26,5 +28,5 @@ __getattr__ = hand_on(
     dict.fromkeys(("Embeddings", "embed"), "embedding")
     | dict.fromkeys(("embed_clip", "embed_stream"), "pipeline")
     | dict.fromkeys(("Embedded", "Failure", "Request", "WindowStats"), "stages")
-    | {"Store": "store"},
+    | {"EmbeddingTable": "table", "Store": "store"},
 )

@@ -27,7 +27,7 @@ from earmark.embeddings.hashes import (
 )
 from earmark.embeddings.pipeline import embed_stream
 from earmark.embeddings.pooling import columns
-from earmark.embeddings.rows import GrowingRows, Matrix, StoredRows, blocks
+from earmark.embeddings.rows import GrowingRows, Matrix, blocks
 from earmark.embeddings.stages import Failure, Result
 from earmark.embeddings.store import Store
 from earmark.errors import EarmarkError
@@ -44,9 +44,10 @@ class Embeddings:
         The backbone that computed them.
     clips : tuple of Clip
         The clips that could be read, in the order given.
-    matrix : array or StoredRows, (N, E)
+    matrix : array, StoredRows or EmbeddingTable, (N, E)
         Layer after layer, the mean and then the standard deviation of each unit. If the rows do not
-        fit into the allowed memory, a :class:`StoredRows`, which reads some rows at a time.
+        fit into the allowed memory, a :class:`StoredRows`, or an :class:`EmbeddingTable` of a
+        folder of parts, which read some rows at a time.
     failures : tuple of Failure
         The clips that could not be read. They have no row.
     clip_seconds : array, (N,)
@@ -91,7 +92,7 @@ class Embeddings:
         return replace(
             self,
             clips=tuple(itertools.compress(self.clips, rows)),
-            matrix=matrix.only(rows) if isinstance(matrix, StoredRows) else matrix[rows],
+            matrix=matrix[rows] if isinstance(matrix, np.ndarray) else matrix.only(rows),
             clip_seconds=self.clip_seconds[rows],
             sounds=number_equal(self.sounds[rows]),
             contents=self.contents.only(rows),
@@ -232,8 +233,8 @@ def _collect(info: BackboneInfo, results: Iterable[Result], rows: GrowingRows) -
         sounds += sound_of(result.vector)
         seconds.append(result.seconds)
         computed += result.is_computed
-        warnings += [f"{result.clip.path}: {text}" for text in result.warnings]
-        notes += [f"{result.clip.path}: {text}" for text in result.notes]
+        warnings += [f"{result.clip.place}: {text}" for text in result.warnings]
+        notes += [f"{result.clip.place}: {text}" for text in result.notes]
     return Embeddings(
         info,
         tuple(clips),

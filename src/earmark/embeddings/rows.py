@@ -11,7 +11,7 @@ import weakref
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -246,7 +246,21 @@ class GrowingRows:
         self._rows = self._rows[:0].copy()
 
 
-Matrix = np.ndarray | StoredRows
+class Rows(Protocol):
+    """A matrix (N, E) that is not in memory; some rows can be read at a time."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def nbytes(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Index, /) -> np.ndarray: ...
+    def only(self, index: Index) -> Rows: ...
+
+
+Matrix = np.ndarray | Rows
 
 
 def blocks(matrix: Matrix, rows: int | None = None) -> Iterator[np.ndarray]:

@@ -20,6 +20,7 @@ from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
 from earmark.errors import DataError
 from earmark.system.progress import Stages
+from earmark.training.parts import embeddings_of_parts, folder_of_parts
 
 
 @dataclass(frozen=True)
@@ -95,18 +96,24 @@ def _embed_all(
     memory: float,
     stages: Stages,
 ) -> tuple[list[Embeddings], tuple[Failure, ...]]:
-    """Embed with every network, and keep the clips that every network could read."""
-    embeddings = []
+    """Embed with every network, and keep the clips that every network could read.
+
+    Embeddings of a folder of parts are read from there.
+    """
+    embeddings, folder = [], folder_of_parts(dataset)
+    most_bytes = int(memory * 1e9 / 4 / len(networks))
     for network in networks:
         with stages.stage("embed", len(dataset), f"embedding with {network.info.name}"):
+            own = folder and embeddings_of_parts(folder, dataset, network, most_bytes)
             embeddings.append(
-                embed(
+                own
+                or embed(
                     dataset.clips,
                     network,
                     store,
                     options=dataset.audio,
                     progress=stages.progress,
-                    most_bytes=int(memory * 1e9 / 4 / len(networks)),
+                    most_bytes=most_bytes,
                 )
             )
     common = set.intersection(*(set(e.clips) for e in embeddings))

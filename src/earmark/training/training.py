@@ -31,6 +31,7 @@ from earmark.training.estimation import OutOfFold
 from earmark.training.fitting import MEMORY, check_memory
 from earmark.training.inner import Average
 from earmark.training.kernels import FeatureTable
+from earmark.training.parts import backbone_of_parts, folder_of_parts
 from earmark.training.provenance import known_clips, provenance
 from earmark.training.selection import Search
 from earmark.training.solution import NOT_NESTED, Solution, nested, solve, solve_once
@@ -214,6 +215,8 @@ def usable_backbones(dataset: Dataset, settings: Settings) -> tuple[list[str], t
     heads.kinds_of(settings.head, is_single=dataset.is_single)
     asks = settings.unknown is not None
     check_names(dataset.labels, is_single=dataset.is_single, asks_unknown=asks)
+    if (folder := folder_of_parts(dataset)) is not None:
+        return [backbone_of_parts(folder, settings.backbone)], ()
     return backbone_names(settings.backbone)
 
 

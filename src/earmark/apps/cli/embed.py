@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli.checks import check_backbones, check_output
+from earmark.apps.cli.embed_parts import embed_parts, is_folder, parse_share
 from earmark.apps.cli.options import JSON, DataOptions, EngineOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, report_read_warnings, show, skipped_json
@@ -21,17 +22,29 @@ if TYPE_CHECKING:
 def embed(
     *,
     data: DataOptions,
-    output: Path = Option(..., "-o", "--output", help="The .npz or .parquet file to write."),
+    output: Path = Option(
+        ..., "-o", "--output", help="The .npz or .parquet file to write, or a folder for parts."
+    ),
     backbone: str = Option("speech-embedding", help="The pretrained network: NAME."),
     layers: str = Option("all", help="The layers to write: last, all, or NAME,NAME..."),
+    on: str | None = Option(None, help="With a folder: what computes the parts: local."),
+    share: str | None = Option(
+        None, help="With a folder: compute only the parts of job I of N, written I/N."
+    ),
     engine: EngineOptions,
     as_json: bool = JSON,
     run: RunOptions,
 ) -> None:
-    """Write the embeddings of DATA to a file for use elsewhere.
+    """Write the embeddings of DATA to a file for use elsewhere, or to a folder of parts.
 
-    If DATA has labels, the file has them too.
+    If DATA has labels, the file has them too. A folder gets a Parquet file for each 1,024 clips;
+    the same command computes only files that are missing or damaged, and checks the others.
     """
+    own_share = parse_share(share, on, output)
+    if is_folder(output):
+        check_backbones(backbone)
+        embed_parts(data, output, backbone, layers, own_share, engine, run, as_json=as_json)
+        return
     from earmark.embeddings.files import check_format
 
     check_format(output)
