@@ -29,7 +29,7 @@ from machine import describe, earmark, run, write
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
 import fake_microphone
 import studios
-from browser import FLAGS, chromium
+from browser import FOR_PLAYWRIGHT, chromium
 
 STARTS = 7
 RECORDINGS, CLASSES = 10_000, 10
@@ -57,9 +57,10 @@ def browsing(microphone: Path | None = None) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     source = [f"--use-file-for-fake-audio-capture={microphone}"] if microphone else []
-    options = [flag for flag in FLAGS if not flag.startswith("--headless")]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=[*options, *source])
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=[*FOR_PLAYWRIGHT, *source]
+        )
         yield browser.new_context(viewport={"width": 1280, "height": 900})
         browser.close()
 

@@ -13,9 +13,7 @@ import argparse
 import base64
 import contextlib
 import csv
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,8 +26,11 @@ import numpy as np
 import soundfile
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-ROOT = Path(__file__).parents[1]
-EXAMPLE = ROOT / "src" / "earmark" / "example"
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "helpers"))
+import studios
+from browser import FOR_PLAYWRIGHT, chromium
+from fake_microphone import EXAMPLE
+
 PICTURES = Path(__file__).parent / "images" / "studio"
 RATE_HZ, HEARD_HZ = 16_000, 48_000  # of the example, and of the microphone
 LONG = "night.flac"
@@ -39,15 +40,6 @@ SETTLE_MS = 1_500  # until pictures of sounds are drawn
 HEARD_S = 11  # of live sound
 QUALITY = 78  # of WebP
 DARK = ("data", "doctor", "report", "review", "try-live", "editor")  # seen in dark colours, too
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-    "--autoplay-policy=no-user-gesture-required",
-)
 
 
 @dataclass(frozen=True)
@@ -148,27 +140,13 @@ def write_heard(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def studio(folder: Path, cache: Path) -> Iterator[str]:
-    """Run a studio for a folder; yield an address that lets one browser in."""
-    words = [sys.executable, "-m", "earmark", "studio", str(folder), "--no-browser"]
-    own = {"EARMARK_OFFLINE": "1", "EARMARK_WEIGHTS": "", "EARMARK_CACHE": str(cache)}
-    with subprocess.Popen(
-        words, stdout=subprocess.PIPE, text=True, env={**os.environ, **own}
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield process.stdout.readline().strip()
-        finally:
-            process.terminate()
-
-
-@contextlib.contextmanager
-def chromium(heard: Path) -> Iterator[Browser]:
+def hearing(heard: Path) -> Iterator[Browser]:
     """Start a browser whose microphone plays a file."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
         source = f"--use-file-for-fake-audio-capture={heard}"
-        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS, source])
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=[*FOR_PLAYWRIGHT, source]
+        )
         yield browser
         browser.close()
 
@@ -397,13 +375,14 @@ def main() -> None:
         sounds.mkdir()
         fill(sounds)
         write_heard(place / "heard.wav")
-        browser = stack.enter_context(chromium(place / "heard.wav"))
+        browser = stack.enter_context(hearing(place / "heard.wav"))
         for folder, ways in (
             (empty, (first_minutes,)),
             (sounds, (data, doctor, train, learned, use, long_recording)),
         ):
-            with studio(folder, place / "cache") as address:
-                windows = Windows(browser, address, chosen.to, chosen.only)
+            own = {"EARMARK_WEIGHTS": "", "EARMARK_CACHE": str(place / "cache")}
+            with studios.command(folder, EARMARK_OFFLINE="1", **own) as studio:
+                windows = Windows(browser, studio.address, chosen.to, chosen.only)
                 for way in ways:
                     print(way.__name__, file=sys.stderr)
                     way(windows)

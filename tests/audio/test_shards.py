@@ -16,6 +16,7 @@ from earmark.audio.uri import UriSource
 from earmark.data.clip import Clip
 from earmark.embeddings import objects
 from earmark.errors import AudioError
+from earmark.system.recent import Recent
 from object_store import open_store
 
 RATE_HZ = 16_000
@@ -30,7 +31,7 @@ def store():
 @pytest.fixture
 def files(store, tmp_path, monkeypatch):
     """Three recordings, also in the archive ``shard.tar``."""
-    monkeypatch.setattr(shards, "_shards", shards._Shards())
+    monkeypatch.setattr(shards, "_shards", Recent(shards.KEPT))
     rng, paths, content = np.random.default_rng(3), [], io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
         for number in range(3):
@@ -61,7 +62,7 @@ def test_members_are_the_files(store, files, short_bytes, monkeypatch):
 def test_embeddings_are_those_of_the_files_and_a_second_run_asks_once(
     store, files, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(objects, "STRIPES", 1)  # all locks of recordings are one
+    monkeypatch.setattr(objects, "N_LOCKS", 1)  # all locks of recordings are one
     uris = [f"{store.uri('shard.tar', 'http')}::clips/{number}.wav" for number in range(3)]
     local, matrices = earmark.embed([Clip(path) for path in files], "logmel"), []
     for bodies in (1, 0):

@@ -14,6 +14,7 @@ from earmark import audio
 from earmark.audio import copying, uri
 from earmark.audio.uri import UriSource
 from earmark.errors import AudioError
+from earmark.system.recent import Recent
 from object_store import open_store
 
 RATE_HZ = 16_000
@@ -27,7 +28,7 @@ def shared_store():
 
 @pytest.fixture
 def store(shared_store, monkeypatch, tmp_path):
-    monkeypatch.setattr(copying, "_kept", copying._Kept())
+    monkeypatch.setattr(copying, "_kept", Recent(copying.KEPT))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     shared_store.faults.clear()
     shared_store.requests.clear()
@@ -93,7 +94,7 @@ def test_a_copy_is_made_once_and_deleted(store, tmp_path, small):
     assert len(list(tmp_path.iterdir())) == 1
     audio.read(source, None, 2.0, 3.0)
     assert len(store.bodies()) == 1  # its head, to know whether it changed
-    copying._kept = copying._Kept()
+    copying._kept = Recent(copying.KEPT)
     gc.collect()
     assert list(tmp_path.iterdir()) == []
 

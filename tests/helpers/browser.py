@@ -46,6 +46,8 @@ FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
 )
 
+FOR_PLAYWRIGHT = [flag for flag in FLAGS if not flag.startswith("--headless")]  # it adds its own
+
 
 def chromium() -> str:
     """Return the browser's path; skip the test where there is none."""

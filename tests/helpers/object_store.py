@@ -20,6 +20,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from earmark.audio import copying, shards
 from earmark.system import object_access, objects
+from earmark.system.recent import Recent
 
 BUCKET, SECRET = "recordings", "secret"  # nobody may read the second
 OWNER = "AWS4-HMAC-SHA256 Credential=k/20260101/us-east-1/s3/aws4_request"
@@ -123,8 +124,8 @@ def open_store() -> Iterator[ObjectStore]:
         patch.setattr(objects, "pause", lambda _: None)
         patch.setattr(objects, "DEADLINE_S", 5.0)
         patch.setattr(objects, "_failing", objects._Failing())
-        patch.setattr(copying, "_kept", copying._Kept())
-        patch.setattr(shards, "_shards", shards._Shards())
+        patch.setattr(copying, "_kept", Recent(copying.KEPT))
+        patch.setattr(shards, "_shards", Recent(shards.KEPT))
         object_access._access.cache_clear()
         try:
             yield store

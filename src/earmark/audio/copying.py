@@ -6,10 +6,8 @@ blocks where it lies. Every other long recording is copied into a temporary file
 
 from __future__ import annotations
 
-import collections
 import shutil
 import tempfile
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from earmark.audio.source import BytesSource, FileSource
 from earmark.audio.uri import Ranged, UriSource, refusing
 from earmark.system.files import deleted_after
 from earmark.system.objects import ObjectStatus, Part, read_part
+from earmark.system.recent import Recent
 
 SHORT_BYTES = 2 * 2**20  # a recording of this size is kept in memory while it waits
 HEAD_BYTES = 2**16  # read first of a stretch, to see the format
@@ -55,7 +54,7 @@ def fetch_object(
     source: UriSource, is_stretch: bool = False, known: ObjectStatus | None = None
 ) -> Fetched | Copied | Ranged:
     """Return an object so that it can be decoded here; see :func:`fetching.fetch`."""
-    kept = None if known is None else _kept.get((source.uri, known))
+    kept = None if known is None else _kept_of(source.uri, known)
     if kept is not None and (is_stretch or isinstance(kept, Copied)):
         return kept
     with refusing():
@@ -82,7 +81,7 @@ def _long(source: UriSource, part: Part, is_stretch: bool) -> Copied | Ranged:
         )
     in_blocks = is_stretch and part.status.version and part.content.startswith(_IN_BLOCKS)
     with _kept.making(source.uri):
-        kept = _kept.get((source.uri, part.status))
+        kept = _kept_of(source.uri, part.status)
         if kept is None or not (in_blocks or isinstance(kept, Copied)):
             kept = (
                 Ranged(source.uri, part.status, part.content)
@@ -93,33 +92,13 @@ def _long(source: UriSource, part: Part, is_stretch: bool) -> Copied | Ranged:
         return kept
 
 
-class _Kept:
-    """The last recordings that were copied or will be read in blocks."""
-
-    def __init__(self) -> None:
-        self._lock, self._making = threading.Lock(), [threading.Lock() for _ in range(256)]
-        self._sources: collections.OrderedDict[tuple[str, ObjectStatus], Copied | Ranged] = (
-            collections.OrderedDict()
-        )
-
-    def making(self, uri: str) -> threading.Lock:
-        """Return a lock, so that one thread copies a recording and the others wait for it."""
-        return self._making[hash(uri) % len(self._making)]
-
-    def get(self, key: tuple[str, ObjectStatus]) -> Copied | Ranged | None:
-        with self._lock:
-            source = self._sources.get(key)
-            return source.alone() if isinstance(source, Ranged) else source
-
-    def add(self, key: tuple[str, ObjectStatus], source: Copied | Ranged) -> None:
-        with self._lock:
-            self._sources[key] = source
-            self._sources.move_to_end(key)
-            if len(self._sources) > KEPT:
-                self._sources.popitem(last=False)
+_kept: Recent[tuple[str, ObjectStatus], Copied | Ranged] = Recent(KEPT)
 
 
-_kept = _Kept()
+def _kept_of(uri: str, status: ObjectStatus) -> Copied | Ranged | None:
+    """Return a recording that was copied, or will be read in blocks, if it is one of the last."""
+    source = _kept.get((uri, status))
+    return source.alone() if isinstance(source, Ranged) else source
 
 
 def _copied(source: UriSource, part: Part) -> Copied:

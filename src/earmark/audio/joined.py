@@ -17,6 +17,7 @@ from earmark.audio import ffmpeg, layout, libsndfile
 from earmark.audio.decoder import Block, Decoder, Header, Opened, Refusal
 from earmark.audio.layout import Link
 from earmark.audio.mapped import Mapped
+from earmark.audio.positioned import Positioned
 from earmark.audio.source import AbsentSource, BytesSource, FileSource
 from earmark.audio.uri import Ranged
 from earmark.errors import amount
@@ -135,24 +136,12 @@ def _open(
         raise ValueError("no decoder recognises the next stream in the file; split the file")
 
 
-class _Part(io.RawIOBase):
+class _Part(Positioned):
     """The bytes of one stream, as a file of its own."""
 
     def __init__(self, file: BinaryIO, link: Link) -> None:
-        self._file, self._start, self._size, self._at = file, link.start, link.end - link.start, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = max(0, offset + (0, self._at, self._size)[whence])
-        return self._at
+        super().__init__(link.end - link.start)
+        self._file, self._start = file, link.start
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")

@@ -5,10 +5,8 @@ An archive comes whole, once for all its members that follow each other in a tab
 
 from __future__ import annotations
 
-import collections
 import tarfile
 import tempfile
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +15,7 @@ from earmark.audio.copying import COPIED_BYTES, SHORT_BYTES, Copied, Fetched, fe
 from earmark.audio.decoder import Refusal, reason
 from earmark.audio.uri import Ranged, UriSource
 from earmark.system.objects import ObjectStatus
+from earmark.system.recent import Recent
 from earmark.system.unpacking import ShortHeader
 
 MOST_MEMBERS = 1_000_000  # of an archive
@@ -31,38 +30,14 @@ class Shard:
     members: dict[str, tuple[int, int]] = field(repr=False)
 
 
-class _Shards:
-    """The archives that were fetched last."""
-
-    def __init__(self) -> None:
-        self._lock, self._opening = threading.Lock(), [threading.Lock() for _ in range(64)]
-        self._shards: collections.OrderedDict[tuple[str, ObjectStatus], Shard] = (
-            collections.OrderedDict()
-        )
-
-    def get(self, archive: UriSource, status: ObjectStatus) -> Shard:
-        """Return an archive; one thread fetches it, and the others wait for it."""
-        key = archive.uri, status
-        with self._opening[hash(key) % len(self._opening)]:
-            with self._lock:
-                shard = self._shards.get(key)
-            if shard is None:
-                shard = _opened(archive, status)
-                with self._lock:
-                    self._shards[key] = shard
-                    if len(self._shards) > KEPT:
-                        self._shards.popitem(last=False)
-            return shard
-
-
-_shards = _Shards()
+_shards: Recent[tuple[str, ObjectStatus], Shard] = Recent(KEPT)
 
 
 def fetch_member(source: UriSource, known: ObjectStatus | None = None) -> Fetched | Copied:
     """Return a recording of an archive; its status is that of the archive. Raises Refusal."""
     archive, member = UriSource(source.archive), source.member
     status = archive.status if known is None else known
-    shard = _shards.get(archive, status)
+    shard = _shard(archive, status)
     if member not in shard.members:
         raise Refusal(f"is not in the archive, which has {len(shard.members):,} files", "missing")
     first, size = shard.members[member]
@@ -71,6 +46,15 @@ def fetch_member(source: UriSource, known: ObjectStatus | None = None) -> Fetche
         if size <= SHORT_BYTES:
             return Fetched(file.read(size), source.name, status)
         return _member_copied(file, size, source.name, status)
+
+
+def _shard(archive: UriSource, status: ObjectStatus) -> Shard:
+    """Return an archive; one thread fetches it, and the others wait for it."""
+    key = archive.uri, status
+    with _shards.making(key):
+        if (shard := _shards.get(key)) is None:
+            _shards.add(key, shard := _opened(archive, status))
+        return shard
 
 
 def _opened(archive: UriSource, status: ObjectStatus) -> Shard:

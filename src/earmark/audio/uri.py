@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import collections
 import hashlib
-import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from earmark.audio.decoder import Refusal
+from earmark.audio.positioned import Positioned
 from earmark.system.objects import MEMBER, ObjectError, ObjectStatus, read_part, read_status
 
 if TYPE_CHECKING:
@@ -101,31 +100,19 @@ class Ranged:
             raise Refusal(str(self.problems[0]), self.problems[0].kind)
 
 
-class _Blocks(io.RawIOBase):
+class _Blocks(Positioned):
     """The bytes of a recording, in blocks that are fetched when they are needed."""
 
     def __init__(self, source: Ranged) -> None:
-        self._source, self._at = source, 0
+        super().__init__(source.size)
+        self._source = source
         self._blocks: collections.OrderedDict[int, bytes] = collections.OrderedDict()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = max(0, offset + (0, self._at, self._source.size)[whence])
-        return self._at
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill the whole buffer: decoders take less for the end of the file."""
         view = memoryview(buffer).cast("B")
         count = 0
-        while count < len(view) and self._at < self._source.size:
+        while count < len(view) and self._at < self._size:
             piece = self._piece(len(view) - count)
             if not piece:
                 break

@@ -44,7 +44,7 @@ def check_url(url: str) -> None:
     """Raise EarmarkError unless ``url`` has a host and a scheme that can be listened to."""
     try:
         scheme, host, _ = urlsplit(url).scheme, urlsplit(url).hostname, urlsplit(url).port
-    except ValueError:  # such as a bracket without its partner, or a port that is no number
+    except ValueError:  # such as an open bracket, or a port that is no number
         scheme, host = "", None
     if scheme not in PROTOCOLS or not host:
         raise EarmarkError(

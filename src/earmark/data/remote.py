@@ -28,7 +28,7 @@ def place_of(name: str) -> str | None:
         return None
     try:
         is_whole = all(urlsplit(name)[1:3])
-    except ValueError:  # such as a bracket without its partner
+    except ValueError:  # such as an open bracket
         is_whole = False
     if not is_whole:
         raise ValueError(f"{shown(name)!r} is not a whole address. Give SCHEME://PLACE/NAME")

@@ -6,7 +6,6 @@ recording. As long as the first two stay the same, the third does.
 
 from __future__ import annotations
 
-import collections
 import sqlite3
 import threading
 import zlib
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from earmark.audio.uri import UriSource
 from earmark.system.objects import ObjectStatus
+from earmark.system.recent import Recent
 
 TABLE = (
     "CREATE TABLE IF NOT EXISTS object (uri TEXT PRIMARY KEY, size INTEGER NOT NULL, version TEXT"
@@ -22,7 +22,7 @@ TABLE = (
     " WITHOUT ROWID"
 )
 INSERT = "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?, ?, ?)"
-STRIPES = 4_096  # locks for recordings; two recordings may share one
+N_LOCKS = 4_096  # for recordings; two recordings may share one
 REMEMBERED = 4_096  # recordings whose status is not asked for again in one run
 
 Row = tuple[str, int, str, bytes, int, int]
@@ -45,9 +45,8 @@ class KnownObjects:
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
         self._lock, self._archive_lock = threading.Lock(), threading.Lock()
-        self._asking = [threading.Lock() for _ in range(STRIPES)]
-        self._recent: collections.OrderedDict[str, tuple[ObjectStatus, RecordingVersion]] = (
-            collections.OrderedDict()
+        self._recent: Recent[str, tuple[ObjectStatus, RecordingVersion]] = Recent(
+            REMEMBERED, N_LOCKS
         )
         self._archives: dict[str, ObjectStatus] = {}
         self._new: list[Row] = []
@@ -55,20 +54,20 @@ class KnownObjects:
 
     def asking(self, uri: str) -> threading.Lock:
         """Return a lock for one recording, so that its stretches do not all ask at once."""
-        return self._asking[hash(uri) % len(self._asking)]
+        return self._recent.making(uri)
 
     def get(self, source: UriSource) -> RecordingVersion | None:
         """Return the version of an object that has not changed, or None. Raises Refusal."""
+        if (recent := self._recent.get(source.uri)) is not None:
+            return recent[1]
         with self._lock:
-            if source.uri in self._recent:
-                return self._recent[source.uri][1]
             row = self._stored(source.uri)
         if row is None:
             return None
         status = self._status(source)
         if status != row[0] or not status.version:
             return None
-        self._remember(source.uri, *row)
+        self._recent.add(source.uri, row)
         return row[1]
 
     def _status(self, source: UriSource) -> ObjectStatus:
@@ -82,12 +81,12 @@ class KnownObjects:
 
     def status(self, uri: str) -> ObjectStatus | None:
         """Return the status that an object had in this run, if it is remembered."""
-        with self._lock:
-            return self._recent[uri][0] if uri in self._recent else None
+        recent = self._recent.get(uri)
+        return None if recent is None else recent[0]
 
     def add(self, uri: str, status: ObjectStatus, version: RecordingVersion) -> None:
         """Remember the version of an object that was read."""
-        self._remember(uri, status, version)
+        self._recent.add(uri, (status, version))
         if status.version:
             row = (uri, *status, *version)
             with self._lock:
@@ -109,12 +108,6 @@ class KnownObjects:
             if self._db is not None:
                 self._db.close()
             self._db = self._path = None
-
-    def _remember(self, uri: str, status: ObjectStatus, version: RecordingVersion) -> None:
-        with self._lock:
-            self._recent[uri] = status, version
-            if len(self._recent) > REMEMBERED:
-                self._recent.popitem(last=False)
 
     def _stored(self, uri: str) -> tuple[ObjectStatus, RecordingVersion] | None:
         """Return the row of the database; None if there is none, or it is damaged."""

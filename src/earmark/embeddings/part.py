@@ -19,7 +19,7 @@ from earmark.embeddings.pooling import halves_of
 from earmark.system.jsons import json_text
 
 FORMAT = 1  # of the file of a part: raise it when a column goes or changes its meaning
-FINGERPRINT_DIGITS = 16  # hexadecimal, in the name of a file
+FINGERPRINT_DIGITS = 16  # hexadecimal digits in the name of a part's file
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def open_readers(threads: int) -> Iterator[Readers]:
 
 
 def needs_no_fetching(item: object) -> bool:
-    """Return whether an item has its recording, or will not be decoded."""
+    """Return whether nothing has to be fetched for an item."""
     return not (isinstance(item, Request) and item.is_known and isinstance(item.source, UriSource))
 
 

@@ -26,9 +26,10 @@ from earmark.embeddings.hashes import (
     sound_of,
 )
 from earmark.embeddings.part_files import dtype_of, read_layers
-from earmark.embeddings.rows import Index, Matrix
+from earmark.embeddings.rows import Index, Matrix, blocks
 from earmark.embeddings.stages import Failure
 from earmark.errors import DataError
+from earmark.system.objects import is_uri
 
 KEPT_PARTS = 2  # in memory at a time: a block of rows may reach into a second one
 CLIP_COLUMNS = ["path", "start", "end", "key", "version", "seconds", "warning", "error"]
@@ -202,7 +203,7 @@ class _Matched:
     ) -> None:
         """Take a row of the manifest if it is the next clip."""
         clip = self.next
-        place = path if "://" in path else os.path.abspath(os.path.join(self.root, path))
+        place = path if is_uri(path) else os.path.abspath(os.path.join(self.root, path))
         if clip is None or clip.key != (place, start or 0.0, end):
             return
         self.next = next(self.waiting, None)
@@ -229,7 +230,7 @@ class _Matched:
         is_small = most_bytes is None or chosen.nbytes <= most_bytes
         matrix: Matrix = chosen[:] if is_small else chosen
         sounds = bytearray()
-        for block in chosen.blocks():
+        for block in blocks(matrix):
             for row in block:
                 sounds += sound_of(row)
         return Embeddings(

@@ -27,9 +27,8 @@ def launch(playwright):
 
     def start(microphone=None):
         source = [f"--use-file-for-fake-audio-capture={microphone}"] if microphone else []
-        options = [flag for flag in browser.FLAGS if not flag.startswith("--headless")]
         chromium = playwright.chromium.launch(
-            executable_path=browser.chromium(), args=[*options, *source]
+            executable_path=browser.chromium(), args=[*browser.FOR_PLAYWRIGHT, *source]
         )
         started.append(chromium)
         return chromium

@@ -50,7 +50,7 @@ class Trash:
         os.replace(source, target)
 
     def empty(self) -> None:
-        """Delete for good what is too old or too much, the oldest first; once an hour at most."""
+        """Delete for good what is too old, and the oldest if there is too much; at most hourly."""
         if time.monotonic() < self._looked_at + EVERY_S:
             return
         self._looked_at, now, n_bytes = time.monotonic(), time.time(), 0
