@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from earmark.embeddings.parts import PartsRun
     from earmark.embeddings.stages import Failure
 
-ON = ("local",)
+LOCAL, RAY = "local", "ray"  # values of --on
 
 
 def is_folder(output: Path) -> bool:
@@ -34,8 +36,10 @@ def is_folder(output: Path) -> bool:
 
 def parse_share(share: str | None, on: str | None, output: Path) -> Share:
     """Return the share that ``--share`` names; refuse values of ``--share`` and ``--on``."""
-    if on is not None and on not in ON:
-        raise EarmarkError(f"--on is {on!r}. Give local, which is this machine.")
+    if on is not None and not re.fullmatch(rf"{LOCAL}|{RAY}(:.+)?", on):
+        raise EarmarkError(
+            f"--on is {on!r}. Give local or ray, which are this machine, or ray:ADDRESS."
+        )
     if (share or on) and not is_folder(output):
         raise EarmarkError(
             f"--share and --on need a folder, and {output} is a file. Name a folder with -o."
@@ -52,16 +56,27 @@ def embed_parts(
     engine: EngineOptions,
     run: RunOptions,
     *,
+    on: str,
     as_json: bool,
 ) -> None:
-    """Compute the missing parts of a share into the folder ``output``, and check the others."""
+    """Compute the missing parts of a share into the folder ``output``, and check the others.
+
+    ``on`` says what computes them: 'local', 'ray' or 'ray:ADDRESS'.
+    """
     extras.load("pyarrow", "parquet", "writing parts")
+    if on != LOCAL:
+        extras.load("ray", "ray", "--on ray")
     check_folder(output, data.source)
     clips = data.blocks(shares.PART_CLIPS)
     from earmark.backbones.registry import load_backbone
     from earmark.embeddings.part import PartSettings, divide
     from earmark.embeddings.part_folder import PartFolder
     from earmark.embeddings.parts import compute_parts
+
+    if on != LOCAL:
+        from earmark.apps.cluster.parts import compute_on
+        from earmark.apps.cluster.ray_cluster import ray_cluster
+        from earmark.apps.cluster.worker import job_of
 
     network = load_backbone(backbone, **asdict(engine))
     settings = PartSettings.of(network, data.audio(), layers)
@@ -71,7 +86,12 @@ def embed_parts(
     signals.goes_on()
     parts = divide(clips.blocks(share), settings, root)
     with progress_bar("embedding", clips.count(share)) as bar:
-        done = compute_parts(folder, parts, network, root, options=data.audio(), progress=bar)
+        if on == LOCAL:
+            done = compute_parts(folder, parts, network, root, options=data.audio(), progress=bar)
+        else:
+            job = job_of(settings, layers, asdict(engine), Path(os.path.abspath(output)), root)
+            cluster = functools.partial(ray_cluster, on.partition(":")[2], job)
+            done = compute_on(cluster, folder, parts, bar)
     table = folder.write_table(done.summaries, share)
     failures, warnings = _problems(folder, done.summaries, root)
     if as_json:
