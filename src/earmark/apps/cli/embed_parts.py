@@ -15,6 +15,7 @@ from earmark.apps.cli.checks import check_folder
 from earmark.apps.cli.options import DataOptions, EngineOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, report_read_warnings, say, show, skipped_json
+from earmark.apps.cluster.ray_package import load_ray
 from earmark.embeddings import shares
 from earmark.embeddings.shares import ALL, Share
 from earmark.errors import EarmarkError, amount
@@ -64,8 +65,9 @@ def embed_parts(
     ``on`` says what computes them: 'local', 'ray' or 'ray:ADDRESS'.
     """
     extras.load("pyarrow", "parquet", "writing parts")
+    address = on.partition(":")[2]
     if on != LOCAL:
-        extras.load("ray", "ray", "--on ray")
+        load_ray(address)
     check_folder(output, data.source)
     clips = data.blocks(shares.PART_CLIPS)
     from earmark.backbones.registry import load_backbone
@@ -90,7 +92,7 @@ def embed_parts(
             done = compute_parts(folder, parts, network, root, options=data.audio(), progress=bar)
         else:
             job = job_of(settings, layers, asdict(engine), Path(os.path.abspath(output)), root)
-            cluster = functools.partial(ray_cluster, on.partition(":")[2], job)
+            cluster = functools.partial(ray_cluster, address, job)
             done = compute_on(cluster, folder, parts, bar)
     table = folder.write_table(done.summaries, share)
     failures, warnings = _problems(folder, done.summaries, root)

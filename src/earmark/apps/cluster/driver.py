@@ -121,8 +121,8 @@ class Driver:
         """
         try:
             while True:
-                self._hire()
                 self._give_out()
+                self._hire()
                 if not self._open:
                     return
                 for call in self.cluster.wait(self._calls(), WAIT_S):

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from earmark.apps.cluster.driver import WorkerDiedError
+from earmark.apps.cluster.ray_package import load_ray
 from earmark.apps.cluster.worker import Worker
 from earmark.embeddings.part import Part
 from earmark.errors import EarmarkError, first_line
-from earmark.system import extras
 from earmark.system.threads import available_cores
 
 CONTROL = "control"  # the thread of an actor that takes calls while another one computes
 STORE_BYTES = 1 << 28  # of memory for parts on their way, in a cluster on this machine
 SIGNALS = ("SIGINT", "SIGTERM")  # whose handlers Ray replaces
-
-
-def load_ray() -> Any:
-    """Return the package ray; EarmarkError if it is not installed."""
-    return extras.load("ray", "ray", "--on ray")
 
 
 class RayCluster:
@@ -33,7 +27,7 @@ class RayCluster:
     """
 
     def __init__(self, address: str, job: Mapping[str, Any]) -> None:
-        self._ray = load_ray()
+        self._ray = load_ray(address)
         self._job = dict(job)
         resources = self._ray.cluster_resources()
         cores, gpus = (int(resources.get(name, 0)) for name in ("CPU", "GPU"))
@@ -92,16 +86,12 @@ def ray_cluster(address: str, job: Mapping[str, Any]) -> Iterator[RayCluster]:
 
     Raises EarmarkError if Ray is not installed or does not answer.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # hides no GPU from itself
-    if not address:
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # the address is 127.0.0.1
     own: dict[str, Any] = {
         "num_cpus": available_cores(),
         "include_dashboard": False,
         "object_store_memory": STORE_BYTES,
     }
-    ray = load_ray()
+    ray = load_ray(address)
     numbers = [getattr(signal, name) for name in SIGNALS]
     handlers = {number: signal.getsignal(number) for number in numbers}
     try:
