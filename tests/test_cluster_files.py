@@ -13,13 +13,13 @@ from earmark.apps.cli.app import app
 from earmark.apps.cli.embed_parts import parse_share
 
 FOLDER = Path(__file__).parents[1] / "examples" / "cluster"
+EMBED = typer.main.get_command(app).commands["embed"]
 
 
 def parsed(words: list[str]) -> dict[str, Any]:
     """Parse a command as ``earmark`` does; return its arguments and options."""
     assert words[:2] == ["earmark", "embed"]
-    command = typer.main.get_command(app).commands["embed"]
-    return command.make_context("embed", words[2:]).params
+    return EMBED.make_context("embed", words[2:]).params
 
 
 def expanded(command: str, **variables: str) -> list[str]:

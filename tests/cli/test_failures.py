@@ -154,6 +154,7 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(folder, model, tmp_
             assert said in earmark(*command, expect=2, cwd=tmp_path).stderr
     for place in ("/proc/r", f"{tmp_path}/file", f"{tmp_path}/file/r", f"{tmp_path}/{300 * 'r'}"):
         for command in (
+            ["embed", folder, "-o", place],
             ["train", folder, "-o", "m", "--report", place],
             ["train", folder, "-o", "m", "--finetune", "full", "--tensorboard", place],
             ["evaluate", model, folder, "--report", place],

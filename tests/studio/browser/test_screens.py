@@ -1,5 +1,7 @@
 """Every screen of the studio in a real browser: it opens, asks no other host, and is accessible."""
 
+import itertools
+
 import pytest
 
 import studios
@@ -60,9 +62,10 @@ def test_every_screen_opens_without_a_complaint_asks_only_its_studio_and_is_ligh
 def test_no_screen_has_a_serious_barrier(page):
     from axe_playwright_python.sync_playwright import Axe
 
-    for name in SCREENS:
+    for scheme, name in itertools.product(("light", "dark"), SCREENS):
+        page.emulate_media(color_scheme=scheme)
         page.goto(f"{page.origin}/#/{name}")
         page.wait_for_selector("main h1")
         found = Axe().run(page).response["violations"]
         grave = [barrier["id"] for barrier in found if barrier["impact"] in ("serious", "critical")]
-        assert grave == [], name
+        assert grave == [], (scheme, name)

@@ -31,8 +31,13 @@ LOCAL, RAY = "local", "ray"  # values of --on
 
 
 def is_folder(output: Path) -> bool:
-    """Return whether an output of ``embed`` is a folder: one that exists, or has no suffix."""
-    return output.is_dir() or not output.suffix
+    """Return whether an output of ``embed`` is a folder: one that exists, or has no suffix.
+
+    A name that ends like a file of embeddings is a file.
+    """
+    from earmark.embeddings.files import FORMATS
+
+    return output.suffix not in FORMATS and (os.path.isdir(output) or not output.suffix)
 
 
 def parse_share(share: str | None, on: str | None, output: Path) -> Share:
