@@ -1,5 +1,6 @@
 """Parts on the real Ray: the bytes of one machine, also if actors and drivers are killed."""
 
+import contextlib
 import os
 import random
 import signal
@@ -17,6 +18,9 @@ pytest.importorskip("pyarrow")
 pytestmark = pytest.mark.slow
 
 PROC = Path("/proc")
+ACTOR = b"ray::Worker"  # in the command line of its process
+LISTENS = "0A"  # the state of a socket in /proc/net/tcp
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 RATE_HZ = 16_000
 CLIPS = 6_000
 
@@ -49,14 +53,14 @@ def content(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.glob("part*") if path.suffix != ".json"}
 
 
-def actors(mark: str) -> list[int]:
-    """Return the processes of actors that were started with an environment variable ``mark``."""
-    found = []
+def processes(out: Path, name: bytes = b"") -> list[Path]:
+    """Return the folders in /proc of the processes of a command, and of Ray below it."""
+    found, sign = [], f"EARMARK_TEST={out}\0".encode()
     for folder in PROC.iterdir():
         try:
-            if folder.name.isdigit() and b"ray::Worker" in (folder / "cmdline").read_bytes():
-                if f"EARMARK_TEST={mark}".encode() in (folder / "environ").read_bytes():
-                    found.append(int(folder.name))
+            is_ours = folder.name.isdigit() and sign in (folder / "environ").read_bytes()
+            if is_ours and name in (folder / "cmdline").read_bytes():
+                found.append(folder)
         except OSError:
             continue  # it has ended
     return found
@@ -76,39 +80,31 @@ def wait_for(condition, process: subprocess.Popen, seconds: float = 120.0) -> bo
     return False
 
 
+@pytest.mark.skipif(not PROC.is_dir(), reason="it finds sockets in /proc")
 def test_ray_gives_the_bytes_of_one_machine_and_listens_on_the_loopback_only(
     recordings, whole, tmp_path
 ):
-    out, hosts = tmp_path / "out", set()
+    out, addresses = tmp_path / "out", set()
     process = started(recordings, out)
-
-    def is_at_work() -> bool:
-        hosts.update(listening(str(out)))
-        return False
-
-    wait_for(is_at_work, process)
+    while wait_for(lambda: bool(processes(out, ACTOR)), process):
+        addresses |= listening(out)
+        time.sleep(0.5)
     assert process.wait(60) == 0 and content(out) == whole
-    if PROC.is_dir():
-        assert hosts == {"127.0.0.1"}
+    assert addresses and addresses <= LOOPBACK
 
 
-def listening(mark: str) -> set[str]:
-    """Return the IPv4 addresses on which the processes with ``mark`` listen; '::' for IPv6."""
-    inodes, hosts = set(), set()
-    for folder in PROC.iterdir():
-        try:
-            if folder.name.isdigit():
-                if f"EARMARK_TEST={mark}".encode() in (folder / "environ").read_bytes():
-                    inodes |= {os.readlink(link) for link in (folder / "fd").iterdir()}
-        except OSError:
-            continue  # it has ended
+def listening(out: Path) -> set[str]:
+    """Return the addresses on which the processes of a command listen, in hexadecimal digits."""
+    inodes, addresses = set(), set()
+    for process in processes(out):
+        with contextlib.suppress(OSError):  # it has ended
+            inodes |= {os.readlink(link) for link in (process / "fd").iterdir()}
     for version in ("tcp", "tcp6"):
         for line in (PROC / "net" / version).read_text().splitlines()[1:]:
             words = line.split()
-            if words[3] == "0A" and f"socket:[{words[9]}]" in inodes:
-                address = bytes.fromhex(words[1].partition(":")[0])
-                hosts.add(".".join(map(str, address[::-1])) if version == "tcp" else "::")
-    return hosts
+            if words[3] == LISTENS and f"socket:[{words[9]}]" in inodes:
+                addresses.add(words[1].partition(":")[0])
+    return addresses
 
 
 @pytest.mark.skipif(not PROC.is_dir(), reason="it finds processes in /proc")
@@ -117,9 +113,9 @@ def test_killed_actors_and_drivers_lose_nothing(recordings, whole, tmp_path):
     for number in range(int(os.environ.get("EARMARK_TEST_KILLS", "4"))):
         out = tmp_path / f"out{number}"
         process = started(recordings, out)
-        while wait_for(lambda out=out: bool(actors(str(out))), process):
+        while wait_for(lambda out=out: bool(processes(out, ACTOR)), process):
             time.sleep(rng.uniform(0.5, 5.0))
-            at_work = actors(str(out))
+            at_work = [int(folder.name) for folder in processes(out, ACTOR)]
             what = rng.choice(("actor", "driver"))
             victim = rng.choice(at_work) if what == "actor" and at_work else process.pid
             try:

@@ -1,4 +1,4 @@
-"""A cluster without Ray: workers in this process, in simulated time, that die and dawdle as told."""
+"""A cluster without Ray: workers in this process, in simulated time, that die or are slow."""
 
 from __future__ import annotations
 
