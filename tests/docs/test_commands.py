@@ -33,6 +33,7 @@ EXTRAS = re.findall(r"^(\w+) = \[", PROJECT.partition("optional-dependencies]")[
 
 # Commands that are parsed and not run, and why.
 NOT_RUN = (
+    (r"s3://|clips.npz --allow-remote", "its recordings are elsewhere"),
     (r"export .*--web", "downloads onnxruntime-web"),
     (r"(data|backbones) fetch ", "downloads"),
     (r"^earmark (serve|studio)", "runs until it is stopped"),

@@ -8,6 +8,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from mmap import ACCESS_READ
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from earmark.audio.decoder import Block, Decoder, Header, Opened, Refusal
 from earmark.audio.layout import Link
 from earmark.audio.mapped import Mapped
 from earmark.audio.source import AbsentSource, BytesSource, FileSource
+from earmark.audio.uri import Ranged
 from earmark.errors import amount
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ DECODERS: dict[str, Decoder] = {
     "libsndfile": libsndfile.open_recording,
     "FFmpeg": ffmpeg.open_recording,
 }
-File = FileSource | BytesSource | AbsentSource
+File = FileSource | BytesSource | AbsentSource | Ranged
 UNREAD_SHARE = 0.01  # of the bytes; if fewer follow the end, there is no warning
 
 
@@ -170,11 +172,13 @@ def links_of(source: File) -> list[Link]:
         return layout.links_of(source.content)
     if isinstance(source, AbsentSource):
         raise Refusal(source.why, "missing")
+    if isinstance(source, Ranged):
+        return [Link(0, source.size)]  # what follows is not searched for: that would read it all
     status = os.stat(source.path)
-    return _links_of_file(source, status.st_size, status.st_mtime_ns)
+    return _links_of_file(source.path, status.st_size, status.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=256)
-def _links_of_file(source: FileSource, _size: int, _mtime_ns: int) -> list[Link]:
-    with source.open() as file, Mapped(file.fileno(), 0, access=ACCESS_READ) as content:
+def _links_of_file(path: Path, _size: int, _mtime_ns: int) -> list[Link]:
+    with FileSource(path).open() as file, Mapped(file.fileno(), 0, access=ACCESS_READ) as content:
         return layout.links_of(content)

@@ -15,8 +15,10 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 import numpy as np
 
 from earmark.audio import joined, printed
+from earmark.audio.blocks import PrintedBlocks, check_came
 from earmark.audio.decoded import DecodedSource
 from earmark.audio.decoder import BLOCK_SAMPLES, Block, Header, Opened, Refusal, Samples, reason
+from earmark.audio.fetching import fetch
 from earmark.audio.mixing import columns_of, is_sound, mean_of
 from earmark.audio.options import (
     AS_IT_IS,
@@ -40,6 +42,7 @@ from earmark.audio.stretch import (
     missing_of,
     stretch_of,
 )
+from earmark.audio.uri import Ranged, UriSource
 from earmark.errors import AudioError, amount
 
 
@@ -243,6 +246,8 @@ def decoder_version(source: Source) -> int:
     """Return the version of the decoder for the store's key: 3 if version 3 read the same."""
     if isinstance(source, DecodedSource):
         return source.decoder
+    if isinstance(source, (UriSource, Ranged)):
+        return DECODER_VERSION
     is_old = isinstance(source, SampleSource) or joined.is_read_as_before(source)
     return 3 if is_old else DECODER_VERSION
 
@@ -250,7 +255,7 @@ def decoder_version(source: Source) -> int:
 @contextmanager
 def _opened(
     source: Source, start: float | None, end: float | None
-) -> Iterator[tuple[Header, _Blocks, float]]:
+) -> Iterator[tuple[Header, PrintedBlocks, float]]:
     """Open ``source`` with the first decoder that recognises it.
 
     Yields the header, the blocks, and the start in seconds.
@@ -260,6 +265,8 @@ def _opened(
         raise Refusal(
             f"start is {start} and end is {end} (seconds); give 0 <= start < end", "stretch"
         )
+    if isinstance(source, UriSource):
+        source = fetch(source, is_stretch=start is not None or end is not None)
     refusals = []
     for decoder, opening in _openings(source, start_s, end):
         with ExitStack() as stack:
@@ -269,13 +276,14 @@ def _opened(
             except Refusal:
                 raise
             except Exception as error:  # decoders raise errors of many types, even AttributeError
+                check_came(source)
                 refusals.append(f"{decoder}: {reason(error)}")
                 continue
             # The format is recognised, so any later error means damage. The other decoder is not
             # tried: it might skip the damage silently, and the recording would have a hole.
             if isinstance(source, DecodedSource):
                 texts = [*texts, *source.texts]
-            yield header, _Blocks(blocks, texts), start_s
+            yield header, PrintedBlocks(blocks, texts, source), start_s
             return
     raise Refusal(
         f"cannot be read: not audio in a known format ({'; '.join(refusals)}); "
@@ -298,29 +306,14 @@ def _openings(
     if isinstance(source, DecodedSource):
         yield "decoded", nullcontext((source.header, source.replay()))
         return
+    assert not isinstance(source, UriSource)  # it was fetched
     for name, decoder in joined.DECODERS.items():
         yield name, joined.open_recording(decoder, source, start_s, end_s)
 
 
-class _Blocks:
-    """The blocks of a decoder, and ``texts``, which it printed; any thread may iterate over it."""
-
-    def __init__(self, blocks: Iterator[Block], texts: list[str]) -> None:
-        self.blocks, self.texts = blocks, list(texts)
-
-    def __iter__(self) -> Iterator[Block]:
-        while True:
-            with printed.caught() as texts:
-                block = next(self.blocks, None)
-            self.texts += texts
-            if block is None:
-                return
-            yield block
-
-
 def _checked(
     header: Header,
-    blocks: _Blocks,
+    blocks: PrintedBlocks,
     stretch: Stretch,
     options: AudioOptions,
     stream: Stream,
@@ -345,6 +338,8 @@ def _checked(
             position = at + len(samples)
             if position >= stretch.last:
                 break
+    except Refusal:
+        raise
     except Exception as error:
         damage = error
     missing, notes = missing_of(header, stretch, position, damage)

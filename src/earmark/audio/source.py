@@ -1,7 +1,8 @@
 """Sources of recordings: files, bytes and samples.
 
 A source has a ``name`` for errors, a ``size`` in bytes and a ``version`` (a hash of its content).
-A source that must be decoded also has ``open``, which returns a file that can seek.
+A source that must be decoded also has ``open``, which returns a file that can seek. A recording
+that lies elsewhere is fetched before (see ``fetching``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from earmark.audio.decoded import DecodedSource
 from earmark.audio.decoder import BLOCK_SAMPLES, Refusal, Samples, reason
+from earmark.audio.uri import Ranged, UriSource
 from earmark.errors import EarmarkError
 from earmark.system.files import file_sha256, not_a_file, open_file
 
@@ -170,7 +172,7 @@ class AbsentSource:
         raise Refusal(self.why, "missing")
 
 
-Source = FileSource | BytesSource | SampleSource | DecodedSource | AbsentSource
+Source = FileSource | BytesSource | SampleSource | DecodedSource | AbsentSource | UriSource | Ranged
 Recording = str | Path | bytes | Source
 
 

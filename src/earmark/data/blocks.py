@@ -12,6 +12,7 @@ from pathlib import Path
 from earmark.data.clip import COLUMNS, Clip
 from earmark.data.columns import resolve
 from earmark.data.dataset import Dataset, table_at
+from earmark.data.remote import check_allowed
 from earmark.data.rows import RowReader, check_present
 from earmark.data.split_words import SplitMap, check_words
 from earmark.data.tables import AUDIO_COLUMN, Row, Table
@@ -68,6 +69,7 @@ class ClipBlocks:
         separator: str | None = None,
         root: str | Path | None = None,
         split_map: str | None = None,
+        allow_remote: bool = False,
     ) -> ClipBlocks:
         """Open a manifest, or list a folder; arguments are those of :meth:`Dataset.read`.
 
@@ -92,7 +94,7 @@ class ClipBlocks:
             clips = dataset.clips
             own = functools.partial(blocks_of, clips, size)
             return cls(dataset.source, size, len(clips), None, dataset.notes, own)
-        rows = _Rows(table, columns, separator, SplitMap.parse(split_map), size)
+        rows = _Rows(table, columns, separator, SplitMap.parse(split_map), size, allow_remote)
         return cls(first.name, size, rows.count(), rows.separator, rows.notes, rows.blocks)
 
 
@@ -106,8 +108,10 @@ class _Rows:
         separator: str | None,
         split_map: SplitMap,
         size: int,
+        allow_remote: bool,
     ) -> None:
         self.table, self.options, self.split_map, self.size = table, options, split_map, size
+        self.allow_remote = allow_remote
         self.separator = separator
         reader, table_read, notes = self._reader()
         numbered = list(itertools.islice(table_read.rows, size))
@@ -152,17 +156,21 @@ class _Rows:
         columns, notes = resolve(table.name, table.columns, self.options, False)
         if self.split_map.is_off:
             columns.pop("split", None)
-        return RowReader(table, columns, self.separator, self.split_map), table, notes
+        reader = RowReader(table, columns, self.separator, self.split_map, takes_uris=True)
+        return reader, table, notes
 
     def _clips(self, reader: RowReader, numbered: Iterable[tuple[int, Row]]) -> list[Clip]:
-        name, clips = reader.seconds.table, list[Clip]()
+        name, clips, numbers = reader.seconds.table, list[Clip](), list[int]()
         for number, row in numbered:
+            numbers.append(number)
             try:
                 clips.append(reader.clip(number, row))
             except ValueError as error:
                 raise DataError(f"{name}, row {number}: {error}.") from error
         reader.seconds.check()
         check_words((clip.split for clip in clips), name)
+        if not self.allow_remote:
+            check_allowed(name, numbers, clips)
         return clips
 
 

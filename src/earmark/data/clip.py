@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from earmark.audio.source import FileSource, Source
+from earmark.audio.uri import UriSource
+from earmark.system.objects import is_uri
 
 COLUMNS = ("path", "label", "start", "end", "group", "fold", "split")  # of a manifest
 LISTS = (list, tuple, np.ndarray)
@@ -26,8 +28,8 @@ class Clip:
 
     Parameters
     ----------
-    path : Path
-        The recording.
+    path : Path or str
+        The recording; a URI, such as ``s3://bucket/a.wav``, as text.
     label : str, optional
         The class; several classes are separated by the ``separator`` of the dataset. The label of a
         clip of no class is the empty string.
@@ -62,13 +64,20 @@ class Clip:
 
     @property
     def source(self) -> Source:
-        """The source of its samples: the ``recording`` if given, else the file at ``path``."""
-        return self.recording or FileSource(self.path)
+        """The source of its samples: the ``recording`` if given, else what ``path`` names."""
+        if self.recording is not None:
+            return self.recording
+        return UriSource(self.place) if self.is_remote else FileSource(self.path)
 
     @property
     def place(self) -> str:
-        """The path as text."""
+        """The path or URI as text."""
         return str(_text_of_path(self))
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the recording is named by a URI, and must be fetched."""
+        return self.recording is None and is_uri(self.place)
 
     @property
     def name(self) -> str:
@@ -98,7 +107,10 @@ class Clip:
 
 
 class _PathAsText:
-    """The attribute ``path`` of clips: a Path to its users, stored as text."""
+    """The attribute ``path`` of clips: a Path to its users, stored as text.
+
+    For a URI, this Path is only good for its last name; the text is ``place``.
+    """
 
     def __init__(self, slot: Any) -> None:
         self.slot = slot
@@ -107,7 +119,8 @@ class _PathAsText:
         return self if clip is None else Path(self.slot.__get__(clip))
 
     def __set__(self, clip: Clip, path: str | Path) -> None:
-        self.slot.__set__(clip, str(path if isinstance(path, Path) else Path(path)))
+        is_text = isinstance(path, Path) or is_uri(path)
+        self.slot.__set__(clip, str(path if is_text else Path(path)))
 
 
 _text_of_path = Clip.__dict__["path"].__get__

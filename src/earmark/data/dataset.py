@@ -28,11 +28,13 @@ from earmark.data.parts import (
     separator_of,
     table_of_parts,
 )
+from earmark.data.remote import clip_elsewhere, place_from
 from earmark.data.rows import clips_of
 from earmark.data.split_words import SplitMap, changed_since_0_1, is_held_out
 from earmark.data.tables import MANIFEST_SUFFIXES, Table, read_table
 from earmark.errors import DataError, amount
-from earmark.system.files import not_a_file, relative_path, whole_file
+from earmark.system.files import not_a_file, whole_file
+from earmark.system.objects import is_uri
 
 FOLDER_MANIFEST = "earmark.csv"  # in a folder: its labels, whatever else is there
 
@@ -115,6 +117,7 @@ class Dataset:
         need_labels: bool = True,
         least_classes: int = 2,
         is_list: bool = False,
+        allow_remote: bool = False,
     ) -> Dataset:
         """Read clips from a folder, a manifest, a frame or another table; paths become absolute.
 
@@ -158,6 +161,8 @@ class Dataset:
         is_list : bool
             Whether the clips are only to be predicted; then rows may repeat, and recordings may be
             missing.
+        allow_remote : bool
+            Whether recordings that the data names by a URI may be fetched from there.
 
         Returns
         -------
@@ -198,6 +203,7 @@ class Dataset:
         source = str(data) if table is None else table.name
         if table is not None:
             how: dict[str, bool] = {"need_labels": need_labels, "is_list": is_list}
+            how["allow_remote"] = allow_remote
             clips, separator, notes = clips_of(
                 table, options, separator=separator, split_map=splits, **how
             )
@@ -242,7 +248,7 @@ class Dataset:
                 out.writerow([*names, *(more or ())])
                 for number, clip in enumerate(self):
                     cells = {name: getattr(clip, name) for name in names}
-                    cells["path"] = relative_path(clip.path, path.parent)
+                    cells["path"] = place_from(clip, path.parent)
                     row = ["" if cells[name] is None else cells[name] for name in names]
                     out.writerow([*row, *(column[number] for column in (more or {}).values())])
         except (OSError, UnicodeEncodeError) as error:
@@ -273,9 +279,10 @@ def example() -> Path:
     return Path(__file__).parents[1] / "example" / "manifest.csv"
 
 
-def listed(manifest: str | Path, **columns: str | None) -> Dataset:
+def listed(manifest: str | Path, allow_remote: bool = False, **columns: str | None) -> Dataset:
     """Read a manifest whose clips are only to be predicted; ``columns`` as for ``read``."""
-    return Dataset.read(manifest, need_labels=False, is_list=True, **columns)  # type: ignore[arg-type]
+    how = {"need_labels": False, "is_list": True, "allow_remote": allow_remote}
+    return Dataset.read(manifest, **how, **columns)  # type: ignore[arg-type]
 
 
 def own_manifest(folder: Path) -> Path | None:
@@ -285,9 +292,11 @@ def own_manifest(folder: Path) -> Path | None:
 
 
 def answerable(
-    inputs: Sequence[str | Path], **columns: str | None
+    inputs: Sequence[str | Path], allow_remote: bool = False, **columns: str | None
 ) -> tuple[list[Clip], dict[str, None]]:
     """Return the clips of files, folders and manifests, and notes on how they were understood.
+
+    A URI is a recording, too. With ``allow_remote``, URIs may be fetched.
 
     If there are several inputs, one that cannot be read becomes a clip that cannot be read, and the
     others are still read.
@@ -295,11 +304,14 @@ def answerable(
     clips: list[Clip] = []
     notes: dict[str, None] = {}
     for path in inputs:
+        if is_uri(str(path)):
+            clips.append(clip_elsewhere(str(path), allow_remote))
+            continue
         if not is_listed(path):
             clips += find_clips([path])
             continue
         try:
-            data = listed(path, **columns)
+            data = listed(path, allow_remote, **columns)
         except DataError as error:
             if len(inputs) == 1:
                 raise

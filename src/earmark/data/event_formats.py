@@ -15,6 +15,7 @@ from earmark.errors import AudioError, DataError
 from earmark.system import extras
 from earmark.system.files import relative_path
 from earmark.system.jsons import json_text
+from earmark.system.objects import is_uri
 from earmark.system.text import to_csv
 
 JSON_SCHEMA = 1  # raised when a key goes or changes its meaning
@@ -48,7 +49,7 @@ class EventRow(NamedTuple):
 def rows_of(recordings: Recordings, folder: Path) -> Iterator[EventRow]:
     """Yield a row for each event and each recording without events; paths start from ``folder``."""
     for recording in recordings:
-        path = relative_path(_absolute(recording), folder)
+        path = _place(recording, folder)
         if not recording.events:
             yield EventRow(path)
         for event in recording.events:
@@ -80,7 +81,7 @@ def json_lines(recordings: Recordings, folder: Path) -> Iterator[str]:
     for recording in recordings:
         begins, regions = recording.begins_at, recording.regions
         heads = {
-            "path": json_text(relative_path(_absolute(recording), folder)),
+            "path": json_text(_place(recording, folder)),
             "seconds": _3(recording.seconds),
             "begins_at": json_text(begins and begins.isoformat(timespec="milliseconds")),
             "regions": "null"
@@ -126,13 +127,14 @@ def raven_text(recordings: Recordings, _folder: Path) -> Iterator[str]:
                 )
             before += last.seconds
         last, path = recording, _absolute(recording)
+        place = recording.path if is_uri(recording.path) else path
         shift, top_hz = round(before, 3), _top_hz(path)
         for event in recording.events:
             number += 1
             start, end = _span(event)
             yield (
                 f"{number}\tSpectrogram 1\t1\t{_3(shift + start)}\t{_3(shift + end)}\t0.0"
-                f"\t{top_hz:.1f}\t{path}\t{path.name}\t{_3(start)}\t{event.label}"
+                f"\t{top_hz:.1f}\t{place}\t{path.name}\t{_3(start)}\t{event.label}"
                 f"\t{_4(event.score)}\n"
             )
 
@@ -180,6 +182,12 @@ def _has_clock(recordings: Recordings) -> bool:
 
 def _absolute(recording: RecordingEvents) -> Path:
     return Path(os.path.abspath(recording.path))
+
+
+def _place(recording: RecordingEvents, folder: Path) -> str:
+    """Return the path of a recording relative to a folder, or its URI."""
+    is_remote = is_uri(recording.path)
+    return recording.path if is_remote else relative_path(_absolute(recording), folder)
 
 
 def _span(event: Event) -> tuple[float, float]:

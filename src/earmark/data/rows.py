@@ -16,11 +16,13 @@ from earmark.data.clip import LIST_SEPARATOR, LISTS, Clip, bare, split_label
 from earmark.data.columns import resolve
 from earmark.data.label_cells import several_in_one, text_list
 from earmark.data.located import Locator, elsewhere
+from earmark.data.remote import check_allowed, local_path, place_of
 from earmark.data.seconds import Seconds
 from earmark.data.split_words import SplitMap, check_words, is_fold, role
 from earmark.data.tables import Row, Table
 from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file
+from earmark.system.objects import shown
 from earmark.system.text import one_line
 
 MOST_PATHS = 65_536  # in a cache, so that the stretches of one recording share the path
@@ -35,6 +37,7 @@ def clips_of(
     separator: str | None = None,
     split_map: SplitMap = SplitMap(),  # noqa: B008  # frozen
     is_list: bool = False,
+    allow_remote: bool = False,
 ) -> tuple[list[Clip], str | None, list[str]]:
     """Return a clip with an absolute path for every row, the separator of classes, and notes.
 
@@ -42,14 +45,15 @@ def clips_of(
     list of classes; the separator is then ``LIST_SEPARATOR`` unless one is given. With a separator,
     a clip whose label is empty has no class. ``is_list`` says that the clips are only to be
     predicted: rows may repeat, and recordings may be missing. Raises DataError, with the number of
-    the row, for anything missing or contradictory.
+    the row, for anything missing or contradictory, and for recordings that lie elsewhere unless
+    ``allow_remote``.
     """
     columns, notes = resolve(table.name, table.columns, options, need_labels)
     if split_map.is_off or is_list:
         columns.pop("split", None)
     if is_list:
         columns = {ours: columns[ours] for ours in ("path", "start", "end") if ours in columns}
-    reader = RowReader(table, columns, separator, split_map)
+    reader = RowReader(table, columns, separator, split_map, takes_uris=True)
     numbers, clips = array("q"), list[Clip]()
     for number, row in table.rows:
         try:
@@ -65,6 +69,8 @@ def clips_of(
     if not clips:
         what = "labels. Label some sounds" if table.unlabelled else "rows. Write one row per clip"
         raise DataError(f"{table.name} has no {what}.")
+    if not allow_remote:
+        check_allowed(table.name, numbers, clips)
     reader.seconds.check()
     separator = reader.separator
     if need_labels and not is_list and separator is None:
@@ -87,7 +93,8 @@ def clips_of(
 class RowReader:
     """Turns rows into clips; repeated texts are in memory once.
 
-    If a label is a list, ``separator`` becomes ``LIST_SEPARATOR`` unless one is given.
+    If a label is a list, ``separator`` becomes ``LIST_SEPARATOR`` unless one is given. Recordings
+    elsewhere are refused unless it ``takes_uris``; the caller then has to ask for permission.
     """
 
     def __init__(
@@ -96,12 +103,14 @@ class RowReader:
         columns: Mapping[str, str],
         separator: str | None,
         split_map: SplitMap = SplitMap(),  # noqa: B008  # frozen
+        *,
+        takes_uris: bool = False,
     ) -> None:
         self.columns, self.separator, self.split_map = columns, separator, split_map
         self.seconds = Seconds(table.name, table.has_decimal_commas)
-        self.locator = Locator(table.folder)
+        self.locator, self.takes_uris = Locator(table.folder), takes_uris
         self.has_text_lists = False
-        self._paths: dict[str, Path] = {}
+        self._paths: dict[str, Path | str] = {}
 
     def clip(self, number: int, row: Row) -> Clip:
         """Return the clip of one row; ValueError says what is wrong with it."""
@@ -124,15 +133,20 @@ class RowReader:
             raise ValueError(f"end {end:g} is not after start {start or 0:g}. Both are in seconds")
         if split is not None:
             split = self.split_map.applied(split)
-        return Clip(self._path(text["path"]), label, start, end, group, fold, split)
+        place = self._path(text["path"])
+        return Clip(place, label, start, end, group, fold, split)  # type: ignore[arg-type]
 
-    def _path(self, name: str) -> Path:
-        """Return the path of the recording on this disk, from a cache if possible."""
+    def _path(self, name: str) -> Path | str:
+        """Return the path of the recording on this disk or its URI, from a cache if possible."""
         path = self._paths.get(name)
         if path is None:
             if len(self._paths) >= MOST_PATHS:
                 self._paths.clear()
-            path = self._paths[name] = self.locator.find(str(Path(name)))
+            uri = place_of(name)
+            if uri is not None and not self.takes_uris:
+                raise ValueError(f"{shown(uri)!r} is elsewhere. Copy it to this machine")
+            path = uri or self.locator.find(str(Path(local_path(name))))
+            self._paths[name] = path
         return path
 
 

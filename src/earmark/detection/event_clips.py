@@ -18,12 +18,16 @@ from typing import NamedTuple
 
 import soundfile
 
+from earmark.audio.decoder import Refusal
+from earmark.audio.fetching import fetch
 from earmark.audio.options import Stream
 from earmark.audio.reading import header_of, open_channels
-from earmark.audio.source import FileSource
+from earmark.audio.source import BytesSource, FileSource
+from earmark.audio.uri import Ranged, UriSource
 from earmark.data.event import Event, RecordingEvents
-from earmark.errors import EarmarkError
+from earmark.errors import AudioError, EarmarkError
 from earmark.system.files import relative_path, whole_file
+from earmark.system.objects import is_uri
 from earmark.system.text import UNSHOWABLE
 from earmark.system.threads import workers
 
@@ -76,7 +80,7 @@ def cut_events(recording: RecordingEvents, folder: Path, stem: str, margin_s: fl
     """
     if not recording.events:
         return
-    source = FileSource(Path(recording.path))
+    source = _here(recording.path)
     encoding = encoding_of(source)
 
     def cut(event: Event) -> None:
@@ -96,7 +100,19 @@ def cut_events(recording: RecordingEvents, folder: Path, stem: str, margin_s: fl
         collections.deque(pool.map(cut, recording.events), maxlen=0)
 
 
-def encoding_of(source: FileSource) -> Encoding:
+def _here(place: str) -> FileSource | BytesSource:
+    """Return the recording at a path, or fetch the one that a URI names. Raises AudioError."""
+    if not is_uri(place):
+        return FileSource(Path(place))
+    try:
+        source = fetch(UriSource(place))
+    except Refusal as refusal:
+        raise AudioError(place, str(refusal), refusal.kind) from refusal
+    assert not isinstance(source, Ranged)
+    return source
+
+
+def encoding_of(source: FileSource | BytesSource) -> Encoding:
     """Return the encoding for the clips of a recording."""
     header = header_of(source)
     subtype = _subtype(source)
@@ -107,7 +123,7 @@ def encoding_of(source: FileSource) -> Encoding:
     return Encoding(".flac" if fits else ".wav", bits)
 
 
-def _subtype(source: FileSource) -> str:
+def _subtype(source: FileSource | BytesSource) -> str:
     """Return libsndfile's name for how samples are stored; '' if it cannot read the recording."""
     try:
         with source.open() as file, soundfile.SoundFile(file) as sound:
@@ -116,7 +132,9 @@ def _subtype(source: FileSource) -> str:
         return ""
 
 
-def _cut(source: FileSource, start_s: float, end_s: float, path: Path, encoding: Encoding) -> None:
+def _cut(
+    source: FileSource | BytesSource, start_s: float, end_s: float, path: Path, encoding: Encoding
+) -> None:
     with (
         open_channels(source, start_s, end_s) as stream,
         whole_file(path) as part,

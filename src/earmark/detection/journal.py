@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from earmark.audio.decoder import Refusal
+from earmark.audio.uri import UriSource
 from earmark.data.event import Event, RecordingEvents
 from earmark.detection.detecting import Detection
 from earmark.detection.jobs import Job
@@ -186,11 +188,13 @@ class Journal:
 
 
 def version_key(job: Job) -> str | None:
-    """Return what tells a recording from a changed or another one; None if there is no such file.
+    """Return what tells a recording from a changed or another one; None if it cannot be known.
 
     The times are those of the file's content and status, so a recording need not be read again to
     know that it is the same.
     """
+    if isinstance(job.source, UriSource):
+        return _version_elsewhere(job, job.source)
     path = os.path.abspath(job.path)
     try:
         status = os.stat(path)
@@ -198,6 +202,16 @@ def version_key(job: Job) -> str | None:
         return None
     version = (status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return json_text([path, *version, job.stretches], ascii_only=True)
+
+
+def _version_elsewhere(job: Job, source: UriSource) -> str | None:
+    try:
+        status = source.status
+    except Refusal:  # reading it tells why
+        return None
+    if not status.version:
+        return None
+    return json_text([source.uri, *status, job.stretches], ascii_only=True)
 
 
 def _parsed(line: bytes) -> Any:

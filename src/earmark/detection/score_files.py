@@ -18,6 +18,7 @@ import numpy as np
 from earmark.errors import EarmarkError
 from earmark.system import extras
 from earmark.system.files import relative_path, whole_file
+from earmark.system.objects import is_uri
 from earmark.system.text import to_csv, to_utf8
 
 BLOCK_ROWS = 65_536
@@ -31,7 +32,7 @@ class ScoredStretch:
     The window i has its centre at ``first_s + i * hop_s``.
     """
 
-    path: Path
+    path: str
     first_s: float
     hop_s: float
     rows: np.ndarray
@@ -149,4 +150,5 @@ def _write_parquet(part: Path, folder: Path, labels: Sequence[str], stretches: S
 
 
 def _relative(stretch: ScoredStretch, folder: Path) -> str:
-    return relative_path(stretch.path.absolute(), folder)
+    is_remote = is_uri(stretch.path)
+    return stretch.path if is_remote else relative_path(Path(stretch.path).absolute(), folder)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 
 from earmark import audio
+from earmark.audio.copying import Copied, Fetched
 from earmark.audio.decoder import Refusal
+from earmark.audio.fetching import fetch
 from earmark.audio.options import AudioOptions
 from earmark.audio.reading import decoder_version
 from earmark.audio.source import FileSource, Source
+from earmark.audio.uri import Ranged, UriSource
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
-from earmark.embeddings.hashes import KEY_BYTES, KnownVersions, RecordingVersion, status_of
+from earmark.embeddings.hashes import KEY_BYTES, KnownVersions, status_of
+from earmark.embeddings.objects import RecordingVersion
 from earmark.embeddings.sections import cut_sections, cut_short
 from earmark.embeddings.stages import CutClip, Failure, LongClip, Request
 from earmark.errors import AudioError
+from earmark.system.objects import ObjectStatus
 
 WHOLE_FILE_BYTES = 2 * 2**20  # larger recordings are not kept in memory while they wait
 
@@ -29,15 +35,9 @@ def make_request(
     The request keeps the bytes of a small recording if the clip is all of it. A recording whose
     version is ``known`` is not read.
     """
-    source = clip.source
-    version = known.get(source) if known is not None else None
-    is_known = version is not None
     try:
-        if version is None:
-            status = status_of(source)
-            source, version = _hash(clip, options)
-            if known is not None:
-                known.add(clip.source, status, version)
+        with _one_at_a_time(clip, known):
+            source, version, is_known = _version(clip, options, known)
     except AudioError as error:
         return Failure(clip, f"{error.reason}.", error.kind)
     except OSError as error:
@@ -49,13 +49,43 @@ def make_request(
     return Request(clip, source, key, version.content, is_known)
 
 
+def _one_at_a_time(
+    clip: Clip, known: KnownVersions | None
+) -> contextlib.AbstractContextManager[object]:
+    """Return a lock, so that only one stretch of a recording elsewhere is the first to be read."""
+    if known is None or not clip.is_remote:
+        return contextlib.nullcontext()
+    return known.objects.asking(clip.place)
+
+
+def _version(
+    clip: Clip, options: AudioOptions, known: KnownVersions | None
+) -> tuple[Source, RecordingVersion, bool]:
+    """Return the recording, its version, and whether that was known, so that it was not read."""
+    source = clip.source
+    version = known.get(source) if known is not None else None
+    if version is not None:
+        return source, version, True
+    status: bytes | ObjectStatus = status_of(source)
+    source, version = _hash(clip, options)
+    if isinstance(source, (Fetched, Copied, Ranged)):
+        status = source.status
+    if known is not None:
+        known.add(clip.source, status, version)
+    return source, version, False
+
+
 def _hash(clip: Clip, options: AudioOptions) -> tuple[Source, RecordingVersion]:
     """Return the recording and its version; with its bytes if it is small and the whole clip."""
     source = clip.source
     is_whole = clip.start is None and clip.end is None
-    if is_whole and isinstance(source, FileSource) and source.size <= WHOLE_FILE_BYTES:
+    if isinstance(source, UriSource):
+        source = fetch(source, is_stretch=not is_whole)
+    elif is_whole and isinstance(source, FileSource) and source.size <= WHOLE_FILE_BYTES:
         source = source.loaded()
-    if source.size > WHOLE_FILE_BYTES:  # hashing terabytes that are no audio would be a waste
+    if source.size > WHOLE_FILE_BYTES and not isinstance(
+        source, Ranged
+    ):  # hashing terabytes that are no audio would be a waste
         with audio.open_stream(source, None, clip.start, clip.end, options):
             pass
     return source, RecordingVersion(source.version, decoder_version(source))
@@ -74,7 +104,8 @@ def cut(
             return Failure(request.clip, reason, "missing", request.key)
         request = again
     try:
-        return cut_short(backbone, options, request) or LongClip(request.without_bytes())
+        waiting = request if request.clip.is_remote else request.without_bytes()
+        return cut_short(backbone, options, request) or LongClip(waiting)
     except AudioError as error:
         return Failure.of(request, error)
 

@@ -233,8 +233,8 @@ def _collect(info: BackboneInfo, results: Iterable[Result], rows: GrowingRows) -
         sounds += sound_of(result.vector)
         seconds.append(result.seconds)
         computed += result.is_computed
-        warnings += [f"{result.clip.path}: {text}" for text in result.warnings]
-        notes += [f"{result.clip.path}: {text}" for text in result.notes]
+        warnings += [f"{result.clip.place}: {text}" for text in result.warnings]
+        notes += [f"{result.clip.place}: {text}" for text in result.notes]
     return Embeddings(
         info,
         tuple(clips),

@@ -46,7 +46,9 @@ def write_embeddings(path: Path, embeddings: Embeddings, layers: str) -> None:
     (names,) = layers_of([embeddings.info], layers)
     clips = embeddings.clips
     about: dict[str, np.ndarray] = {
-        "path": np.array([str(clip.path.resolve()) for clip in clips]),
+        "path": np.array(
+            [clip.place if clip.is_remote else str(clip.path.resolve()) for clip in clips]
+        ),
         "label": np.array([clip.label or "" for clip in clips]),
         "start": np.array([clip.start for clip in clips], float),
         "end": np.array([clip.end for clip in clips], float),

@@ -6,45 +6,47 @@ import hashlib
 import os
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, overload
+from typing import overload
 
 import numpy as np
 
 from earmark.audio.source import FileSource, Source
+from earmark.audio.uri import UriSource
+from earmark.embeddings.objects import KnownObjects, RecordingVersion
+from earmark.system.objects import ObjectStatus
 
 STATUS_BYTES, SOUND_BYTES, KEY_BYTES, CONTENT_BYTES = 16, 16, 16, 32
 NEGATIVE_ZERO = 0x8000  # of float16
 SETTLED_NS = 2_000_000_000  # a change within one clock step keeps a file's time; FAT's step is 2 s
 
 
-class RecordingVersion(NamedTuple):
-    """The hash of a recording's bytes, and the version of the decoder that reads them."""
-
-    content: bytes
-    decoder: int
-
-
 class KnownVersions:
-    """The versions of recordings in files, remembered as long as the files do not change.
+    """The versions of recordings, remembered as long as the recordings do not change.
 
-    Path, device, inode, size and times of the last changes show a change. A file that changed
-    within the last two seconds is not remembered. Each takes 140 bytes. Several threads may use
-    this.
+    Path, device, inode, size and times of the last changes show a change of a file. A file that
+    changed within the last two seconds is not remembered. Each takes 140 bytes. ``objects`` has
+    the versions of recordings that lie elsewhere. Several threads may use this.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, objects: KnownObjects | None = None) -> None:
         self._known: dict[str, bytes] = {}
+        self.objects = KnownObjects() if objects is None else objects
 
     def get(self, source: Source) -> RecordingVersion | None:
-        """Return the remembered version of a recording, if it is a file that has not changed."""
+        """Return the remembered version of a recording that has not changed. Raises Refusal."""
+        if isinstance(source, UriSource):
+            return self.objects.get(source)
         known = self._known.get(str(source.path)) if isinstance(source, FileSource) else None
         if known is None or known[:STATUS_BYTES] != status_of(source):
             return None
         return RecordingVersion(known[STATUS_BYTES + 1 :], known[STATUS_BYTES])
 
-    def add(self, source: Source, status: bytes, version: RecordingVersion) -> None:
+    def add(self, source: Source, status: bytes | ObjectStatus, version: RecordingVersion) -> None:
         """Remember a recording; ``status`` must be from before its bytes were read."""
-        if status and isinstance(source, FileSource):
+        if isinstance(status, ObjectStatus):
+            assert isinstance(source, UriSource)
+            self.objects.add(source.uri, status, version)
+        elif status and isinstance(source, FileSource):
             known = status + bytes([version.decoder]) + version.content
             self._known[str(source.path)] = known
 

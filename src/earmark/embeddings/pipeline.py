@@ -21,6 +21,7 @@ from typing import TypeVar
 import torch
 
 from earmark import audio
+from earmark.audio.copying import Copied
 from earmark.audio.options import AudioOptions
 from earmark.audio.source import BytesSource, SampleSource
 from earmark.backbones.base import Backbone
@@ -30,6 +31,13 @@ from earmark.embeddings import shares
 from earmark.embeddings.computing import compute_pool, restored_threads, window_stats
 from earmark.embeddings.cutting import cut, cut_long, make_request
 from earmark.embeddings.pooling import merge_section, pool_clip
+from earmark.embeddings.readers import (
+    FETCHERS,
+    Readers,
+    fetch_known,
+    needs_no_fetching,
+    open_readers,
+)
 from earmark.embeddings.stages import (
     CutClip,
     Embedded,
@@ -50,7 +58,9 @@ SHARD_S = 60.0  # seconds of audio computed and committed together
 SHARD_CLIPS = 128  # clips to compute in a shard
 SHARD_PIECES = 1_024  # clips in a shard, including those that need no computing
 LOOKAHEAD = 32  # clips that are read and decoded ahead of the network
+REQUESTS_AHEAD = 3 * FETCHERS  # clips that are read ahead of those that are decoded
 LOOKAHEAD_BYTES = 64 * 2**20  # of windows and bytes in memory; above it, no more clips are begun
+COPY_SHARE = 16  # a byte of a copy on the disk counts as the 16th part of one in memory
 REMEMBERED = 2048  # clips among which repeats are found; more than are in progress at once
 
 T = TypeVar("T")
@@ -141,12 +151,10 @@ def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_
 
 
 @contextlib.contextmanager
-def _pools(threads: int) -> Iterator[tuple[ThreadPoolExecutor, ThreadPoolExecutor]]:
-    """Yield a pool of threads that read and a pool of threads that compute on one core each."""
-    with contextlib.ExitStack() as stack:
-        readers = stack.enter_context(ThreadPoolExecutor(threads, "earmark-read"))
-        stack.callback(readers.shutdown, wait=False, cancel_futures=True)
-        yield readers, stack.enter_context(compute_pool(threads))
+def _pools(threads: int) -> Iterator[tuple[Readers, ThreadPoolExecutor]]:
+    """Yield threads that read and a pool of threads that compute on one core each."""
+    with open_readers(threads) as readers, compute_pool(threads) as workers:
+        yield readers, workers
 
 
 def _pieces(
@@ -154,14 +162,14 @@ def _pieces(
     backbone: Backbone,
     options: AudioOptions,
     store: _GuardedStore,
-    readers: ThreadPoolExecutor,
+    readers: Readers,
 ) -> Iterator[Piece]:
     """Yield each clip: its stored embedding, a repeat of an earlier clip, windows or a failure."""
     requests = map_ahead(
         readers,
         functools.partial(make_request, backbone, options, known=store.recordings),
         clips,
-        LOOKAHEAD,
+        REQUESTS_AHEAD,
         _size,
         LOOKAHEAD_BYTES,
     )
@@ -194,11 +202,16 @@ def _pieces(
     def decode(item: Request | Result | Repeat) -> Piece | LongClip:
         return cut(backbone, options, item) if isinstance(item, Request) else item
 
+    items: Iterator[Request | Result | Repeat] = look_up()
+    if store.recordings is not None:
+        fetched = functools.partial(fetch_known, known=store.recordings)
+        bounds = (LOOKAHEAD, _size, LOOKAHEAD_BYTES)
+        items = map_ahead(readers, fetched, items, *bounds, is_done=needs_no_fetching)
     for piece in map_ahead(
-        readers, decode, look_up(), LOOKAHEAD, _size, LOOKAHEAD_BYTES, is_done=_needs_nothing
+        readers, decode, items, LOOKAHEAD, _size, LOOKAHEAD_BYTES, is_done=_needs_nothing
     ):
         if isinstance(piece, LongClip):
-            yield from one_ahead(readers, cut_long(backbone, options, piece.request))
+            yield from one_ahead(readers.files, cut_long(backbone, options, piece.request))
         else:
             yield piece
 
@@ -212,8 +225,13 @@ def _is_computed(shard: Sequence[Piece]) -> bool:
 
 
 def _size(item: Clip | Request | Piece | LongClip) -> int:
-    """Return the bytes that ``item`` has in memory: windows, and a recording not in a file."""
+    """Return the bytes that ``item`` has in memory: windows, and a recording not in a file.
+
+    A temporary copy on the disk counts a little.
+    """
     if isinstance(item, Request):
+        if isinstance(item.source, Copied):
+            return item.source.status.size // COPY_SHARE
         return item.source.size if isinstance(item.source, (BytesSource, SampleSource)) else 0
     if isinstance(item, (CutClip, LongClip)):
         windows = item.windows.nbytes if isinstance(item, CutClip) else 0

@@ -110,7 +110,7 @@ class Failure:
 
     @property
     def path(self) -> str:
-        return str(self.clip.path)
+        return self.clip.place
 
     @property
     def error(self) -> AudioError:

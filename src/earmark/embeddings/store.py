@@ -7,7 +7,8 @@ audio, weights or code have another key.
 Every row has a digest. A row that does not match its digest, or has an impossible length, type or
 value, counts as missing: one warning counts these rows, and they are computed again. Rows of
 earmark 0.1 have no digest; they get one when they are first read. A second table has the results
-of comparisons of two clips; a damaged row in it is ignored without a warning.
+of comparisons of two clips, and a third the versions of recordings elsewhere; a damaged row in
+these is ignored without a warning.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from earmark.embeddings import objects
 from earmark.embeddings.hashes import KnownVersions
 from earmark.errors import EarmarkWarning, StoreDamageError, StoreError, amount
 from earmark.system.cache import cache_folder, deleting
@@ -32,7 +34,7 @@ from earmark.system.files import not_a_file
 SCHEMA = 2  # since 2, each row has a digest
 BUSY_S = 120.0  # seconds to wait for another process that is writing
 AT_ONCE = 128  # rows per SELECT: 1 MB, which stays in the processor's caches
-UNSIGNED = 500  # rows of earmark 0.1 whose digests are written together
+UNSIGNED = 500  # rows of earmark 0.1, or about recordings elsewhere, that are written together
 
 FLOAT16, FLOAT32 = np.dtype(np.float16), np.dtype(np.float32)
 
@@ -126,7 +128,7 @@ class Store:
                 )
         self.damaged: set[bytes] = set()
         self.is_damaged = False
-        self.recordings = KnownVersions()
+        self.recordings = KnownVersions(objects.KnownObjects(self.path))
         self._unsigned: list[tuple[int, bytes]] = []  # digests of rows of 0.1, by key
         with self._explained("opened"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +159,7 @@ class Store:
             "CREATE TABLE IF NOT EXISTS compared (pair BLOB PRIMARY KEY, shared_s REAL NOT NULL,"
             " digest INTEGER NOT NULL) WITHOUT ROWID"
         )
+        self._db.execute(objects.TABLE)
         if version != SCHEMA:
             self._migrate()
 
@@ -176,8 +179,10 @@ class Store:
 
     def close(self) -> None:
         """Close the store and warn about damaged rows."""
-        with contextlib.suppress(StoreError):  # these digests can be written another time
+        with contextlib.suppress(StoreError):  # these rows can be written another time
             self._sign()
+            self._keep_objects()
+        self.recordings.objects.close()
         self._db.close()
         if self.damaged:
             rows = amount(len(self.damaged), "embedding")
@@ -207,6 +212,8 @@ class Store:
                     records[row[0]] = record
         if len(self._unsigned) >= UNSIGNED:
             self._sign()
+        if len(self.recordings.objects) >= UNSIGNED:
+            self._keep_objects()
         return records
 
     def _rows(self, select: str, keys: Sequence[bytes]) -> Iterator[tuple[Any, ...]]:
@@ -245,6 +252,12 @@ class Store:
                 self._db.executemany(
                     "UPDATE embedding SET digest = ? WHERE key = ? AND digest IS NULL", rows
                 )
+
+    def _keep_objects(self) -> None:
+        """Write the versions of recordings elsewhere that were read."""
+        if rows := self.recordings.objects.take():
+            with self._explained("written"), self._transaction():
+                self._db.executemany(objects.INSERT, rows)
 
     def put(self, fingerprint: str, records: Iterable[tuple[bytes, Record]]) -> None:
         """Add all ``records`` or, if the disk is full or the process dies, none of them.
@@ -294,7 +307,7 @@ class Store:
     def prune(self, max_bytes: int) -> int:
         """Delete the oldest records until ``max_bytes`` of vectors are left; return their number.
 
-        All comparisons of clips are deleted too.
+        All comparisons of clips and the versions of recordings elsewhere are deleted too.
         """
         with self._explained("written"):
             with self._transaction():
@@ -305,6 +318,7 @@ class Store:
                     (max_bytes,),
                 ).rowcount
                 self._db.execute("DELETE FROM compared")
+                self._db.execute("DELETE FROM object")
             self._db.execute("VACUUM")
         return deleted
 
@@ -329,7 +343,7 @@ class Store:
                 f"the store {self.path} cannot be {verb}: {error} Use it while it is open, in the"
                 " thread that opened it."
             ) from error
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # Unicode: of a message
             if not isinstance(error, sqlite3.OperationalError) or _is_damage(error):
                 self.is_damaged = True
                 raise StoreDamageError(

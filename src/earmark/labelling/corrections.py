@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from earmark.data.clip import Clip, split_label
 from earmark.data.dataset import Dataset
+from earmark.data.remote import place_from
 from earmark.data.tables import read_table
 from earmark.errors import DataError, EarmarkError, did_you_mean, listed
-from earmark.system.files import not_a_file, relative_path, write_whole
+from earmark.system.files import not_a_file, write_whole
 from earmark.system.text import to_bytes, to_csv
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def write(path: Path, suspects: Iterable[Suspect]) -> None:
     for suspect in suspects:
         clip = suspect.clip
         ends = ("" if x is None else repr(x) for x in (clip.start, clip.end))
-        place = relative_path(clip.path, Path(os.path.abspath(path)).parent)
+        place = place_from(clip, Path(os.path.abspath(path)).parent)
         doubt = f"{suspect.doubt:.4f}"
         rows.append([place, *ends, clip.label, suspect.suggested, doubt, ""])
     write_whole(path, to_bytes(to_csv(rows)))

@@ -67,8 +67,8 @@ def _samples(clip: Clip, options: AudioOptions, most_s: float) -> np.ndarray:
     start = clip.start or 0.0
     if clip.end is None or clip.end - start > most_s:
         with contextlib.suppress(AudioError):  # the recording is shorter
-            return audio.read(clip.path, RATE_HZ, clip.start, start + most_s, options).samples
-    x = audio.read(clip.path, RATE_HZ, clip.start, clip.end, options).samples
+            return audio.read(clip.source, RATE_HZ, clip.start, start + most_s, options).samples
+    x = audio.read(clip.source, RATE_HZ, clip.start, clip.end, options).samples
     return x[: int(most_s * RATE_HZ)]
 
 

@@ -9,6 +9,7 @@ import hashlib
 import os
 import stat
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -86,8 +87,19 @@ def whole_file(path: Path) -> Iterator[Path]:
         _parts.discard(part)
 
 
+def deleted_after(owner: object, path: Path) -> None:
+    """Delete a temporary file when its owner is gone, or before the process is ended at once."""
+    _parts.add(path)
+
+    def delete() -> None:
+        path.unlink(missing_ok=True)
+        _parts.discard(path)
+
+    weakref.finalize(owner, delete)
+
+
 def delete_parts() -> None:
-    """Delete the unfinished files of :func:`whole_file`, before the process is ended at once."""
+    """Delete unfinished and temporary files, before the process is ended at once."""
     for part in list(_parts):
         with contextlib.suppress(OSError):
             part.unlink()

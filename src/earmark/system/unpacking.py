@@ -106,7 +106,7 @@ def _members(
                     yield info.orig_filename, info.file_size, functools.partial(opened.open, info)
         return
     passed = _Room(archive, room.most)  # tarfile also reads what is not unpacked
-    with tarfile.open(archive, tarinfo=_ShortHeader) as stream:
+    with tarfile.open(archive, tarinfo=ShortHeader) as stream:
         for number, member in enumerate(stream):
             _bound(archive, number)
             if member.isreg():
@@ -125,7 +125,7 @@ def _opened(stream: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     return file
 
 
-class _ShortHeader(tarfile.TarInfo):
+class ShortHeader(tarfile.TarInfo):
     """A member of a tar archive whose own header cannot fill the memory."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> Any:

@@ -41,7 +41,7 @@ def detect(
     """
     model = trained.file()
     places = outputs.check(model, inputs.paths, rules.check(model))
-    jobs = _jobs(inputs, places)
+    jobs = _jobs(inputs, places, trained.allow_remote)
     from earmark.detection.cost import cost_of
     from earmark.detection.detecting import NO_DETECTOR, EventDetector
 
@@ -64,12 +64,12 @@ def detect(
     inputs.finish(len(run.failures))
 
 
-def _jobs(inputs: InputOptions, places: Outputs) -> list[Job]:
+def _jobs(inputs: InputOptions, places: Outputs, allow_remote: bool) -> list[Job]:
     """Return the recordings to search; refuse those that the outputs cannot hold."""
     from earmark.classifier.recordings import clips_of
     from earmark.detection.jobs import jobs_of
 
-    recordings, _ = inputs.recordings()
+    recordings, _ = inputs.recordings(allow_remote)
     given = jobs_of(clips_of(recordings))
     jobs = places.without_clips(given)
     if len(jobs) < len(given):
@@ -126,9 +126,12 @@ def _journal_key(places: Outputs, detector: EventDetector) -> dict[str, Any]:
 
 
 def _header_s(job: Job) -> float:
-    """Return the seconds to search by the header of a recording; 0 if unknown."""
+    """Return the seconds to search by the header of a recording; 0 if unknown or elsewhere."""
     from earmark.audio.reading import header_of
+    from earmark.audio.uri import UriSource
 
+    if isinstance(job.source, UriSource):
+        return 0.0
     try:
         header = header_of(job.source)
     except AudioError:
@@ -232,7 +235,7 @@ class _Run:
         for key, job in self.done:
             for run, rows in self.journal.scores(key):
                 first_s = run.start_s + scorer.first_s
-                yield ScoredStretch(Path(job.path), first_s, scorer.hop_s, rows)
+                yield ScoredStretch(job.path, first_s, scorer.hop_s, rows)
 
     def _with_clock(self, recording: RecordingEvents) -> RecordingEvents:
         from earmark.data.clock import begins_at

@@ -123,15 +123,16 @@ def _problems(
     from earmark.data.clip import Clip
     from earmark.embeddings.part_files import problems_of
     from earmark.embeddings.stages import Failure
+    from earmark.system.objects import is_uri
 
     failures, warnings = [], list[str]()
     for summary in summaries:
         if not summary.failures and not summary.warnings:
             continue
         for path, error, warning in problems_of(folder.path / summary.file):
-            place = root / path
+            place = path if is_uri(path) else str(root / path)
             if error is not None:
-                failures.append(Failure(Clip(place), error))
+                failures.append(Failure(Clip(place), error))  # type: ignore[arg-type]
             warnings += [f"{place}: {text}" for text in (warning or "").splitlines()]
     return failures, warnings
 

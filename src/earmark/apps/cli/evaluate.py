@@ -59,7 +59,7 @@ def evaluate(
         return
     check_no_detector(model)
     separator = data.separator or separator_of(model)
-    dataset = data.read(separator=separator, least_classes=1)
+    dataset = data.read(separator=separator, least_classes=1, allow_remote=trained.allow_remote)
     from earmark.training.evaluation import evaluate
 
     classifier = trained.load(model)

@@ -7,27 +7,31 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
+from earmark.data.clip import Clip
 from earmark.data.encodings import decode, is_wide
 from earmark.data.located import Locator
+from earmark.data.remote import clip_elsewhere
 from earmark.errors import DataError, EarmarkError
+from earmark.system.objects import is_uri
 
 
-def paths_in(stdin: TextIO | None) -> Iterator[Path]:
+def paths_in(stdin: TextIO | None, allow_remote: bool = False) -> Iterator[Path | Clip]:
     """Yield the paths of a list as they arrive: one per line, or separated by NUL (find -print0).
 
     A byte order mark and carriage returns are ignored. A list in UTF-16 is read to its end first.
-    Raises EarmarkError for an empty list and for a closed stream.
+    Raises EarmarkError for an empty list and for a closed stream, and DataError for a URI unless
+    ``allow_remote``.
     """
     is_empty = True
-    for path in _paths_in(stdin) if stdin is not None else ():
+    for name in _names_in(stdin) if stdin is not None else ():
         is_empty = False
-        yield path
+        yield clip_elsewhere(name.strip(), allow_remote) if is_uri(name) else _path(name)
     if is_empty:
         state = "is empty" if stdin is not None else "is closed"
         raise EarmarkError(f"standard input {state}. For -, write paths to it, one per line.")
 
 
-def _paths_in(stdin: TextIO) -> Iterator[Path]:
+def _names_in(stdin: TextIO) -> Iterator[str]:
     lines: Iterable[bytes] = getattr(stdin, "buffer", None) or map(os.fsencode, stdin)
     is_first = True
     for line in lines:
@@ -36,13 +40,13 @@ def _paths_in(stdin: TextIO) -> Iterator[Path]:
                 text, _ = decode(line + b"".join(lines))
             except ValueError as error:
                 raise DataError(f"the list on standard input {error}.") from error
-            yield from (_path(name) for name in text.split("\n") if name.strip())
+            yield from (name for name in text.split("\n") if name.strip())
             return
         plain = line.removeprefix(b"\xef\xbb\xbf") if is_first else line
         is_first = False
         for name in plain.rstrip(b"\n").split(b"\0"):
             if name.strip():
-                yield _path(os.fsdecode(name))
+                yield os.fsdecode(name)
 
 
 def _path(name: str) -> Path:

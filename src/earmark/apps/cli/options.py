@@ -37,7 +37,7 @@ REPO = Argument(metavar="REPO", help="The repository on the Hugging Face Hub: OW
 ALLOW_REMOTE = Option(
     False,
     "--allow-remote",
-    help="Allow that MODEL names a network which is downloaded from where MODEL says.",
+    help="Fetch what a file names elsewhere: recordings (s3, gs, az, https) and networks.",
 )
 REPORT = Option(None, help="Write report.html and its figures into this folder.")
 JSON = Option(False, "--json", help="Print one JSON object on standard output.")
@@ -122,9 +122,11 @@ class DataOptions(RecordingOptions, LabelOptions):
     """Labelled clips, and how their recordings and folds are read."""
 
     fold: str | None = Option(None, help="Manifest column with the fold of each clip.")
+    allow_remote: bool = ALLOW_REMOTE
 
     def read(self, **settings: Any) -> Dataset:
         """Read the clips; ``settings`` are further ones of ``Dataset.read``."""
+        settings = {"allow_remote": self.allow_remote, **settings}
         return super().read(fold=self.fold, audio=self.audio(), **settings)
 
     def blocks(self, size: int) -> ClipBlocks:
@@ -135,7 +137,9 @@ class DataOptions(RecordingOptions, LabelOptions):
         columns = {name: getattr(self, name) for name in names}
         columns |= {name: None for name in ("path", "label") if columns[name] == name}
         how = {"separator": self.separator, "root": self.root, "split_map": self.split_map}
-        clips = ClipBlocks.read(self.source, size, columns=columns, **how)
+        clips = ClipBlocks.read(
+            self.source, size, columns=columns, allow_remote=self.allow_remote, **how
+        )
         for note in clips.notes:
             say(f"note: {note}")
         return clips
@@ -268,7 +272,7 @@ class InputOptions:
     root: str | None = ROOT
     allow_skips: bool = ALLOW_SKIPS
 
-    def recordings(self) -> tuple[Iterable[Clip | Path], int]:
+    def recordings(self, allow_remote: bool = False) -> tuple[Iterable[Clip | Path], int]:
         """Return the clips of all files, folders and manifests, and the length of the longest path.
 
         A missing file becomes a clip that cannot be read. Raises DataError if all are missing.
@@ -277,7 +281,7 @@ class InputOptions:
         if self.paths == ["-"]:
             from earmark.apps.cli.lists import paths_in
 
-            return paths_in(sys.stdin), 0
+            return paths_in(sys.stdin, allow_remote), 0
         if "-" in self.paths:
             raise EarmarkError(
                 "- reads a list from standard input and must stand alone. Give either - or paths."
@@ -286,7 +290,7 @@ class InputOptions:
         from earmark.data.folders import paths
 
         columns = {"path": self.path, "start": self.start, "end": self.end, "root": self.root}
-        clips, notes = answerable(self.paths, **columns)
+        clips, notes = answerable(self.paths, allow_remote, **columns)
         for note in notes:
             say(f"note: {note}")
         lengths = [len(one_line(clip.name)) for clip in clips if clip.recording is None]
@@ -307,11 +311,11 @@ class AnswerOptions(InputOptions):
     as_json: bool = JSON_LINES
     as_csv: bool = Option(False, "--csv", help="Print CSV with a header line.")
 
-    def recordings(self) -> tuple[Iterable[Clip | Path], int]:
+    def recordings(self, allow_remote: bool = False) -> tuple[Iterable[Clip | Path], int]:
         """Return the clips; see :class:`InputOptions`. Refuse two formats at once."""
         if self.as_json and self.as_csv:
             raise EarmarkError("--json and --csv exclude each other. Give only one.")
-        return super().recordings()
+        return super().recordings(allow_remote)
 
     def show(self, text: str | None, value: dict[str, Any], rows: list[list[str]]) -> None:
         """Print the result of one recording as text, JSON or CSV."""

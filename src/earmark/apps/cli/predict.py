@@ -41,7 +41,7 @@ def predict(
     check_no_detector(model)
     from earmark.data.clip import LIST_SEPARATOR
 
-    recordings, width = options.recordings()
+    recordings, width = options.recordings(classifier.allow_remote)
     has_stretches = are_stretches(recordings)
     failures, repeats, notes = 0, Repeats(), list[str]()
     trained = classifier.load(model)

@@ -196,4 +196,4 @@ def _json(source: str, result: Review, output: Path | None) -> dict[str, Any]:
 
 
 def _clip_json(clip: Clip) -> dict[str, Any]:
-    return {"path": str(clip.path), "start": clip.start, "end": clip.end, "label": clip.label}
+    return {"path": clip.place, "start": clip.start, "end": clip.end, "label": clip.label}

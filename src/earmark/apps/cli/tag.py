@@ -3,7 +3,7 @@
 from typer import Option
 
 from earmark.apps.cli.checks import check_backbones
-from earmark.apps.cli.options import AnswerOptions
+from earmark.apps.cli.options import ALLOW_REMOTE, AnswerOptions
 from earmark.apps.cli.text import (
     STRETCH,
     are_stretches,
@@ -21,6 +21,7 @@ def tag(
     backbone: str = Option(
         "efficientat-mn04", help="The pretrained network: yamnet or one of efficientat-*."
     ),
+    allow_remote: bool = ALLOW_REMOTE,
     top: int = Option(5, min=1, help="Number of classes to show for each recording."),
 ) -> None:
     """Name sounds with the classes of AudioSet, without training.
@@ -28,7 +29,7 @@ def tag(
     The exit code is 1 if a recording could not be read.
     """
     check_backbones(backbone)
-    recordings, width = options.recordings()
+    recordings, width = options.recordings(allow_remote)
     from earmark.classifier.tagging import tag_iter
 
     failures, has_stretches = 0, are_stretches(recordings)

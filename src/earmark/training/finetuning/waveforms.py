@@ -91,7 +91,7 @@ class Waveforms:
         if last is not None:
             start, end = (clip.start or 0.0) + first, (clip.start or 0.0) + last
         by_rate = {
-            rate: audio.read(clip.path, rate, start, end, self.options).samples
+            rate: audio.read(clip.source, rate, start, end, self.options).samples
             for rate in set(self.rates)
         }
         return [by_rate[rate] for rate in self.rates]
