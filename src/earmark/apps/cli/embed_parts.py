@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +23,11 @@ from earmark.system import extras
 
 if TYPE_CHECKING:
     from earmark.data.parts import PartSummary
+    from earmark.embeddings.part import Part
     from earmark.embeddings.part_folder import PartFolder
     from earmark.embeddings.parts import PartsRun
     from earmark.embeddings.stages import Failure
+    from earmark.system.progress import Progress
 
 LOCAL, RAY = "local", "ray"  # values of --on
 
@@ -80,11 +82,6 @@ def embed_parts(
     from earmark.embeddings.part_folder import PartFolder
     from earmark.embeddings.parts import compute_parts
 
-    if on != LOCAL:
-        from earmark.apps.cluster.parts import compute_on
-        from earmark.apps.cluster.ray_cluster import ray_cluster
-        from earmark.apps.cluster.worker import job_of
-
     network = load_backbone(backbone, **asdict(engine))
     settings = PartSettings.of(network, data.audio(), layers)
     root = _root(data)
@@ -96,9 +93,7 @@ def embed_parts(
         if on == LOCAL:
             done = compute_parts(folder, parts, network, root, options=data.audio(), progress=bar)
         else:
-            job = job_of(settings, layers, asdict(engine), Path(os.path.abspath(output)), root)
-            cluster = functools.partial(ray_cluster, address, job)
-            done = compute_on(cluster, folder, parts, bar)
+            done = _on_ray(address, folder, parts, root, layers, engine, bar)
     table = folder.write_table(done.summaries, share)
     failures, warnings = _problems(folder, done.summaries, root)
     if as_json:
@@ -108,6 +103,24 @@ def embed_parts(
     report_read_warnings(warnings)
     _report(folder, share, done)
     run.finish(failures)
+
+
+def _on_ray(
+    address: str,
+    folder: PartFolder,
+    parts: Iterable[Part],
+    root: Path,
+    layers: str,
+    engine: EngineOptions,
+    progress: Progress | None,
+) -> PartsRun:
+    from earmark.apps.cluster.parts import compute_on
+    from earmark.apps.cluster.ray_cluster import ray_cluster
+    from earmark.apps.cluster.worker import job_of
+
+    place = Path(os.path.abspath(folder.path))
+    job = job_of(folder.settings, layers, asdict(engine), place, root)
+    return compute_on(functools.partial(ray_cluster, address, job), folder, parts, progress)
 
 
 def _root(data: DataOptions) -> Path:
