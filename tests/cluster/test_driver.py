@@ -60,15 +60,45 @@ def test_workers_that_never_become_ready_stop_the_run():
     assert sorted(run(cluster, 3)) == [0, 1, 2]  # one that is ready counts
 
 
-def test_a_slow_part_is_also_given_to_an_idle_worker_and_what_waits_behind_it_moves():
-    def seconds(worker: int, part: int | None) -> float:
-        return 1_000.0 if worker == 0 and part == 6 else 1.0
+def test_workers_that_die_at_their_start_now_and_then_do_not_stop_the_run():
+    def dies(worker: int, part: int | None) -> bool:
+        return worker % 2 == 1 if part is None else part == worker + 1
 
-    cluster = StubCluster(2, seconds=seconds)
+    cluster = StubCluster(1, dies=dies)
     assert sorted(run(cluster, 12)) == [*range(12)]
-    assert cluster.now < 40
-    assert (0, 6) not in cluster.computed and (1, 6) in cluster.computed
-    assert max(collections.Counter(number for _, number in cluster.computed).values()) == 1
+    assert len(cluster.workers) // 2 > MAX_DEATHS
+
+
+def test_a_slow_part_is_given_to_one_idle_worker_and_what_waits_behind_it_moves():
+    def seconds(worker: int, part: int | None) -> float:
+        return {6: 1_000.0 if worker == 0 else 12.0, 10: 60.0}.get(part, 1.0)
+
+    cluster = StubCluster(4, seconds=seconds)
+    assert sorted(run(cluster, 13)) == [*range(13)]
+    begun = collections.Counter(number for _, number in cluster.begun)
+    assert begun[6] == 2 and begun[10] == 2 and len(cluster.begun) == 13 + 2
+    assert cluster.now < 100
+
+
+def test_a_part_that_was_moved_is_not_begun_at_its_old_worker():
+    cluster = StubCluster(2, seconds=lambda worker, part: {0: 9.0, 2: 9.5}.get(part, 1.0))
+    assert sorted(run(cluster, 4)) == [0, 1, 2, 3]
+    assert sorted(number for _, number in cluster.begun) == [0, 1, 2, 3]
+
+
+def test_a_part_that_waited_long_is_not_slow():
+    cluster = StubCluster(2, seconds=lambda worker, part: {0: 100.0, 2: 5.0}.get(part, 1.0))
+    assert sorted(run(cluster, 105)) == [*range(105)]
+    assert len(cluster.begun) == 105
+
+
+def test_a_part_with_a_copy_elsewhere_is_not_given_out_again_when_its_worker_dies():
+    def seconds(worker: int, part: int | None) -> float:
+        return (15.0 if worker == 0 else 8.0) if part == 0 else 1.0
+
+    cluster = StubCluster(3, seconds=seconds, dies=lambda worker, part: (worker, part) == (0, 0))
+    assert sorted(run(cluster, 9)) == [*range(9)]
+    assert [number for _, number in cluster.begun].count(0) == 2
 
 
 def test_parts_that_take_equally_long_are_not_computed_twice():

@@ -33,6 +33,7 @@ class StubWorker:
     calls: list[tuple[Call, int, Part | None]] = field(default_factory=list)
     done_at: float = 0.0
     dropped: set[int] = field(default_factory=set)
+    is_skipping: bool = False  # its first call was dropped before it began
     is_dead: bool = False
     real: Worker | None = None
 
@@ -40,7 +41,9 @@ class StubWorker:
 class StubCluster:
     """``seconds`` and ``dies`` are asked for (worker, part); the part is None for the start.
 
-    ``room`` is how many workers can run at once. With a ``job``, parts are computed in truth.
+    ``begun`` has (worker, part) for each part that a worker began to compute, and ``computed``
+    those that it finished. ``room`` is how many workers can run at once. With a ``job``, parts are
+    computed in truth.
     """
 
     def __init__(
@@ -56,7 +59,8 @@ class StubCluster:
         self.capacity, self.grows = capacity, grows
         self.room = room or capacity
         self.seconds, self.dies, self.refusal, self.job = seconds, dies, refusal, job
-        self.now, self.workers, self.computed = 0.0, list[StubWorker](), list[tuple[int, int]]()
+        self.now, self.workers = 0.0, list[StubWorker]()
+        self.begun, self.computed = list[tuple[int, int]](), list[tuple[int, int]]()
         self.most_at_a_worker = 0
 
     def start(self) -> tuple[StubWorker, Call]:
@@ -71,9 +75,9 @@ class StubCluster:
 
     def compute(self, worker: StubWorker, errand: int, part: Part) -> Call:
         call = Call()
-        if not worker.calls:
-            worker.done_at = self.now + self.seconds(worker.number, part.number)
         worker.calls.append((call, errand, part))
+        if len(worker.calls) == 1:
+            self._begin(worker)
         self.most_at_a_worker = max(self.most_at_a_worker, len(worker.calls))
         return call
 
@@ -101,7 +105,8 @@ class StubCluster:
 
     def _finish(self, worker: StubWorker) -> None:
         call, errand, part = worker.calls[0]
-        if self.dies(worker.number, None if part is None else part.number):
+        is_at_work = not worker.is_skipping
+        if is_at_work and self.dies(worker.number, None if part is None else part.number):
             worker.is_dead = True
             for lost, _, _ in worker.calls:
                 lost.is_done, lost.result = True, WorkerDiedError("it was killed")
@@ -110,16 +115,21 @@ class StubCluster:
         call.is_done = True
         call.result = self._result(worker, call, errand, part)
         if worker.calls:
-            _, errand, part = worker.calls[0]
-            wait_s = 0.0 if errand in worker.dropped else self.seconds(worker.number, part.number)
-            worker.done_at = self.now + wait_s
+            self._begin(worker)
+
+    def _begin(self, worker: StubWorker) -> None:
+        _, errand, part = worker.calls[0]
+        worker.is_skipping, worker.done_at = errand in worker.dropped, self.now
+        if not worker.is_skipping:
+            self.begun.append((worker.number, part.number))
+            worker.done_at += self.seconds(worker.number, part.number)
 
     def _result(self, worker: StubWorker, call: Call, errand: int, part: Part | None) -> Any:
         if part is None:
             return call.work()
         if worker.real is not None:
             return worker.real.compute(errand, part)
-        if errand in worker.dropped:
+        if worker.is_skipping:
             return Answer()
         self.computed.append((worker.number, part.number))
         name, clips = f"part-{part.number:06d}.parquet", len(part.clips)

@@ -234,8 +234,6 @@ class Driver:
             errands[0].since = now
         if answer.summary is None or self._open.pop(number, None) is None:
             return
-        self._waiting = collections.deque(p for p in self._waiting if p.number != number)
-        self._deaths.pop(number, None)
         for worker in self._workers:
             for other in worker.errands:
                 if other.part.number == number and not other.is_dropped:
@@ -256,7 +254,7 @@ class Driver:
                 )
             return
         lost = [errand for errand in worker.errands if errand.part.number in self._open]
-        if lost and lost[0] is worker.errands[0]:
+        if lost and lost[0] is worker.errands[0]:  # it was computed when the worker died
             self._count_death(lost[0].part, reason)
         elsewhere = {e.part.number for w in self._workers for e in w.errands if not e.is_dropped}
         elsewhere |= {part.number for part in self._waiting}
