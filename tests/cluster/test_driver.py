@@ -81,13 +81,13 @@ def test_a_slow_part_is_given_to_one_idle_worker_and_what_waits_behind_it_moves(
 
 
 def test_a_part_that_was_moved_is_not_begun_at_its_old_worker():
-    cluster = StubCluster(2, seconds=lambda worker, part: {0: 9.0, 2: 9.5}.get(part, 1.0))
+    cluster = StubCluster(2, seconds=lambda worker, part: {0: 9.0, 1: 9.5}.get(part, 1.0))
     assert sorted(run(cluster, 4)) == [0, 1, 2, 3]
     assert sorted(number for _, number in cluster.begun) == [0, 1, 2, 3]
 
 
 def test_a_part_that_waited_long_is_not_slow():
-    cluster = StubCluster(2, seconds=lambda worker, part: {0: 100.0, 2: 5.0}.get(part, 1.0))
+    cluster = StubCluster(2, seconds=lambda worker, part: {0: 100.0, 1: 5.0}.get(part, 1.0))
     assert sorted(run(cluster, 105)) == [*range(105)]
     assert len(cluster.begun) == 105
 
