@@ -241,7 +241,10 @@ def test_doctor_finds_what_is_planted_and_nothing_on_clean_data(folder, tmp_path
         (("nonsense",), "No such command 'nonsense'"),
         (("embed", "DATA", "-o", "e.txt"), "ends in .npz or .parquet"),
         (("embed", "DATA", "-o", "e", "--share", "3/2"), "--share is '3/2'. Give I/N, with I from"),
-        (("embed", "DATA", "-o", "e", "--on", "moon"), "--on is 'moon'. Give local, which is this"),
+        (
+            ("embed", "DATA", "-o", "e", "--on", "moon"),
+            "--on is 'moon'. Give local or ray, which are",
+        ),
         (("embed", "DATA", "-o", "e.npz", "--share", "1/2"), "and e.npz is a file. Name a folder"),
         (("embed", "DATA", "-o", "DATA"), "is an input and would be overwritten"),
         (("backbones", "show", "logmell"), "Did you mean 'logmel'"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli.checks import check_backbones, check_output
-from earmark.apps.cli.embed_parts import embed_parts, is_folder, parse_share
+from earmark.apps.cli.embed_parts import LOCAL, embed_parts, is_folder, parse_share
 from earmark.apps.cli.options import JSON, DataOptions, EngineOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, report_read_warnings, show, skipped_json
@@ -27,7 +27,9 @@ def embed(
     ),
     backbone: str = Option("speech-embedding", help="The pretrained network: NAME."),
     layers: str = Option("all", help="The layers to write: last, all, or NAME,NAME..."),
-    on: str | None = Option(None, help="With a folder: what computes the parts: local."),
+    on: str | None = Option(
+        None, help="With a folder: what computes the parts: local, ray or ray:ADDRESS."
+    ),
     share: str | None = Option(
         None, help="With a folder: compute only the parts of job I of N, written I/N."
     ),
@@ -43,7 +45,17 @@ def embed(
     own_share = parse_share(share, on, output)
     if is_folder(output):
         check_backbones(backbone)
-        embed_parts(data, output, backbone, layers, own_share, engine, run, as_json=as_json)
+        embed_parts(
+            data,
+            output,
+            backbone,
+            layers,
+            own_share,
+            engine,
+            run,
+            on=on or LOCAL,
+            as_json=as_json,
+        )
         return
     from earmark.embeddings.files import check_format
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from earmark.apps.cli.checks import check_folder
 from earmark.apps.cli.options import DataOptions, EngineOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, report_read_warnings, say, show, skipped_json
+from earmark.apps.cluster.ray_package import load_ray
 from earmark.embeddings import shares
 from earmark.embeddings.shares import ALL, Share
 from earmark.errors import EarmarkError, amount
@@ -20,11 +23,13 @@ from earmark.system import extras
 
 if TYPE_CHECKING:
     from earmark.data.parts import PartSummary
+    from earmark.embeddings.part import Part
     from earmark.embeddings.part_folder import PartFolder
     from earmark.embeddings.parts import PartsRun
     from earmark.embeddings.stages import Failure
+    from earmark.system.progress import Progress
 
-ON = ("local",)
+LOCAL, RAY = "local", "ray"  # values of --on
 
 
 def is_folder(output: Path) -> bool:
@@ -39,8 +44,10 @@ def is_folder(output: Path) -> bool:
 
 def parse_share(share: str | None, on: str | None, output: Path) -> Share:
     """Return the share that ``--share`` names; refuse values of ``--share`` and ``--on``."""
-    if on is not None and on not in ON:
-        raise EarmarkError(f"--on is {on!r}. Give local, which is this machine.")
+    if on is not None and not re.fullmatch(rf"{LOCAL}|{RAY}(:.+)?", on):
+        raise EarmarkError(
+            f"--on is {on!r}. Give local or ray, which are this machine, or ray:ADDRESS."
+        )
     if (share or on) and not is_folder(output):
         raise EarmarkError(
             f"--share and --on need a folder, and {output} is a file. Name a folder with -o."
@@ -57,10 +64,17 @@ def embed_parts(
     engine: EngineOptions,
     run: RunOptions,
     *,
+    on: str,
     as_json: bool,
 ) -> None:
-    """Compute the missing parts of a share into the folder ``output``, and check the others."""
+    """Compute the missing parts of a share into the folder ``output``, and check the others.
+
+    ``on`` says what computes them: 'local', 'ray' or 'ray:ADDRESS'.
+    """
     extras.load("pyarrow", "parquet", "writing parts")
+    address = on.partition(":")[2]
+    if on != LOCAL:
+        load_ray(address)
     check_folder(output, data.source)
     clips = data.blocks(shares.PART_CLIPS)
     from earmark.backbones.registry import load_backbone
@@ -76,7 +90,10 @@ def embed_parts(
     signals.goes_on()
     parts = divide(clips.blocks(share), settings, root)
     with progress_bar("embedding", clips.count(share)) as bar:
-        done = compute_parts(folder, parts, network, root, options=data.audio(), progress=bar)
+        if on == LOCAL:
+            done = compute_parts(folder, parts, network, root, options=data.audio(), progress=bar)
+        else:
+            done = _on_ray(address, folder, parts, root, layers, engine, bar)
     table = folder.write_table(done.summaries, share)
     failures, warnings = _problems(folder, done.summaries, root)
     if as_json:
@@ -86,6 +103,24 @@ def embed_parts(
     report_read_warnings(warnings)
     _report(folder, share, done)
     run.finish(failures)
+
+
+def _on_ray(
+    address: str,
+    folder: PartFolder,
+    parts: Iterable[Part],
+    root: Path,
+    layers: str,
+    engine: EngineOptions,
+    progress: Progress | None,
+) -> PartsRun:
+    from earmark.apps.cluster.parts import compute_on
+    from earmark.apps.cluster.ray_cluster import ray_cluster
+    from earmark.apps.cluster.worker import job_of
+
+    place = Path(os.path.abspath(folder.path))
+    job = job_of(folder.settings, layers, asdict(engine), place, root)
+    return compute_on(functools.partial(ray_cluster, address, job), folder, parts, progress)
 
 
 def _root(data: DataOptions) -> Path:
