@@ -15,6 +15,7 @@ from earmark.data.dataset import Dataset, table_at
 from earmark.data.remote import check_allowed
 from earmark.data.rows import RowReader, check_present
 from earmark.data.split_words import SplitMap, check_words
+from earmark.data.survey import Survey, add_up, choose_rows, shuffled, survey_of
 from earmark.data.tables import AUDIO_COLUMN, Row, Table
 from earmark.errors import DataError
 
@@ -45,6 +46,14 @@ class ClipBlocks:
     separator: str | None
     notes: tuple[str, ...]
     _blocks: Callable[[Container[int]], Iterator[Block]]
+    _survey: Callable[[int, int], Survey]
+
+    def survey(self, most: int, seed: int = 0) -> Survey:
+        """Count all clips and their seconds by their rows, and draw a sample of ``most`` clips.
+
+        Only the sample is in memory. Raises DataError as :meth:`blocks` does.
+        """
+        return self._survey(most, seed)
 
     def blocks(self, wanted: Container[int]) -> Iterator[Block]:
         """Yield the blocks whose numbers are ``wanted``, in order; others are only skipped.
@@ -93,9 +102,11 @@ class ClipBlocks:
             dataset = Dataset.read(data, split_map=split_map, need_labels=False)
             clips = dataset.clips
             own = functools.partial(blocks_of, clips, size)
-            return cls(dataset.source, size, len(clips), None, dataset.notes, own)
+            survey = functools.partial(survey_of, clips)
+            return cls(dataset.source, size, len(clips), None, dataset.notes, own, survey)
         rows = _Rows(table, columns, separator, SplitMap.parse(split_map), size, allow_remote)
-        return cls(first.name, size, rows.count(), rows.separator, rows.notes, rows.blocks)
+        about = (rows.count(), rows.separator, rows.notes)
+        return cls(first.name, size, *about, rows.blocks, rows.survey)
 
 
 class _Rows:
@@ -145,6 +156,26 @@ class _Rows:
             reader.locator.missing.clear()  # it could have millions
             if clips:
                 yield number, clips
+
+    def survey(self, most: int, seed: int) -> Survey:
+        """Return the survey of all rows; only those of the sample become clips."""
+        n_rows = self.count()
+        reader, table, _ = self._reader()
+        chosen = set(choose_rows(n_rows, most, seed))
+        sample: list[Clip] = []
+
+        def stretches() -> Iterator[tuple[float | None, float | None]]:
+            for row, numbered in enumerate(table.rows):
+                if row in chosen:
+                    sample.extend(self._clips(reader, [numbered]))
+                if "end" in reader.columns:
+                    yield reader.stretch(*numbered)
+
+        try:
+            n_timed, timed_s = add_up(stretches())
+        except ValueError as error:
+            raise DataError(f"{table.name}: {error}.") from error
+        return Survey(n_rows, n_timed, timed_s, shuffled(sample, seed))
 
     def _open(self) -> Table:
         table = self.table()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from earmark.data.parts import PartSummary
 from earmark.embeddings.hashes import CONTENT_BYTES, KEY_BYTES
-from earmark.embeddings.part import Part, PartSettings, relative_place
+from earmark.embeddings.part import FINGERPRINT_DIGITS, Part, PartSettings, relative_place
 from earmark.embeddings.stages import Embedded, Failure, Result
 from earmark.errors import EarmarkError, amount, first_line
 from earmark.system import extras
@@ -41,23 +42,11 @@ def write_part(
     Paths are relative to ``folder`` if they are below it. Raises EarmarkError if the file cannot
     be written.
     """
-    pq = extras.load("pyarrow.parquet", "parquet", "writing parts")
     about = {"part": part.number, "fingerprint": part.fingerprint, "machine": machine}
-    table = _table(results, settings, folder, about | {"settings": settings.to_json()})
-    text = [name for name in table.schema.names if not name.startswith(PREFIX)]
+    table = table_of(results, settings, folder, about | {"settings": settings.to_json()})
     try:
         with whole_file(path) as unfinished:
-            pq.write_table(
-                table,
-                unfinished,
-                row_group_size=len(results),
-                compression={
-                    name: "zstd" if name in text else "none" for name in table.schema.names
-                },
-                use_dictionary=["label", "group", "fold", "split"],
-                write_statistics=text,
-                write_page_checksum=True,
-            )
+            _write(table, unfinished)
             sha256, size = file_sha256(unfinished).hex(), unfinished.stat().st_size
     except OSError as error:
         raise EarmarkError(
@@ -77,7 +66,30 @@ def write_part(
     )
 
 
-def _table(
+def bytes_of(results: Sequence[Result], settings: PartSettings, folder: Path) -> int:
+    """Return the size of the file of a part with these results, without writing it."""
+    about = {"part": 0, "fingerprint": "0" * FINGERPRINT_DIGITS, "machine": ""}
+    content = io.BytesIO()
+    _write(table_of(results, settings, folder, about | {"settings": settings.to_json()}), content)
+    return content.getbuffer().nbytes
+
+
+def _write(table: Any, to: Path | BinaryIO) -> None:
+    """Write a part. Text is compressed; numbers, which are like noise, are not."""
+    pq = extras.load("pyarrow.parquet", "parquet", "writing parts")
+    text = [name for name in table.schema.names if not name.startswith(PREFIX)]
+    pq.write_table(
+        table,
+        to,
+        row_group_size=table.num_rows,
+        compression={name: "zstd" if name in text else "none" for name in table.schema.names},
+        use_dictionary=["label", "group", "fold", "split"],
+        write_statistics=text,
+        write_page_checksum=True,
+    )
+
+
+def table_of(
     results: Sequence[Result], settings: PartSettings, folder: Path, about: dict[str, Any]
 ) -> Any:
     """Return the rows as a table of pyarrow, with ``about`` in its metadata."""

@@ -10,10 +10,11 @@ from typer import Option
 
 from earmark.apps.cli.checks import check_backbones, check_output
 from earmark.apps.cli.embed_parts import LOCAL, embed_parts, is_folder, parse_share
-from earmark.apps.cli.options import JSON, DataOptions, EngineOptions, RunOptions
+from earmark.apps.cli.embed_plan import embed_plan
+from earmark.apps.cli.options import JSON, DataOptions, EngineOptions, PlanOptions, RunOptions
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, report_read_warnings, show, skipped_json
-from earmark.errors import DataError, amount
+from earmark.errors import DataError, EarmarkError, amount
 
 if TYPE_CHECKING:
     from earmark.embeddings.embedding import Embeddings
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 def embed(
     *,
     data: DataOptions,
-    output: Path = Option(
-        ..., "-o", "--output", help="The .npz or .parquet file to write, or a folder for parts."
+    output: Path | None = Option(
+        None, "-o", "--output", help="The .npz or .parquet file to write, or a folder for parts."
     ),
     backbone: str = Option("speech-embedding", help="The pretrained network: NAME."),
     layers: str = Option("all", help="The layers to write: last, all, or NAME,NAME..."),
@@ -34,6 +35,7 @@ def embed(
         None, help="With a folder: compute only the parts of job I of N, written I/N."
     ),
     engine: EngineOptions,
+    planned: PlanOptions,
     as_json: bool = JSON,
     run: RunOptions,
 ) -> None:
@@ -42,6 +44,15 @@ def embed(
     If DATA has labels, the file has them too. A folder gets a Parquet file for each 1,024 clips;
     the same command computes only files that are missing or damaged, and checks the others.
     """
+    planned.check()
+    if planned.plan:
+        if share or on:
+            raise EarmarkError("--plan is for all parts. Leave out --share and --on.")
+        check_backbones(backbone)
+        embed_plan(data, backbone, layers, engine, planned, as_json=as_json)
+        return
+    if output is None:
+        raise EarmarkError("there is no output. Give -o FILE or -o FOLDER, or --plan.")
     own_share = parse_share(share, on, output)
     if is_folder(output):
         check_backbones(backbone)

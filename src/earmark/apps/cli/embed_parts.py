@@ -84,7 +84,7 @@ def embed_parts(
 
     network = load_backbone(backbone, **asdict(engine))
     settings = PartSettings.of(network, data.audio(), layers)
-    root = _root(data)
+    root = data_root(data)
     about = {"root": str(root), "separator": clips.separator}
     folder = PartFolder(output, settings, about)
     signals.goes_on()
@@ -123,7 +123,7 @@ def _on_ray(
     return compute_on(functools.partial(ray_cluster, address, job), folder, parts, progress)
 
 
-def _root(data: DataOptions) -> Path:
+def data_root(data: DataOptions) -> Path:
     """Return the folder that the paths of the data start from."""
     source = Path(os.path.abspath(data.root or data.source))
     return source if source.is_dir() else source.parent

@@ -201,6 +201,29 @@ class EngineOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Whether to plan only, and what a plan is made for."""
+
+    plan: bool = Option(
+        False, "--plan", help="Write nothing: embed a sample, and say what all would take."
+    )
+    price: float | None = Option(
+        None, min=0.0, help="With --plan: the price of a core for an hour; 0.04 by default."
+    )
+    cores: int | None = Option(
+        None, min=1, help="With --plan: the cores to compute with; by default those here."
+    )
+    sample: int | None = Option(
+        None, min=1, help="With --plan: how many clips to embed; 200 by default."
+    )
+
+    def check(self) -> None:
+        """Refuse options of a plan without --plan."""
+        if not self.plan and (self.price, self.cores, self.sample) != (None, None, None):
+            raise EarmarkError("--price, --cores and --sample need --plan. Add it.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TuningOptions:
     """Fine-tuning: the weights to train, the recipe, and the folder for its curves."""
 
