@@ -191,18 +191,25 @@ class _Rows:
         return reader, table, notes
 
     def _clips(self, reader: RowReader, numbered: Iterable[tuple[int, Row]]) -> list[Clip]:
-        name, clips, numbers = reader.seconds.table, list[Clip](), list[int]()
-        for number, row in numbered:
-            numbers.append(number)
-            try:
-                clips.append(reader.clip(number, row))
-            except ValueError as error:
-                raise DataError(f"{name}, row {number}: {error}.") from error
-        reader.seconds.check()
-        check_words((clip.split for clip in clips), name)
-        if not self.allow_remote:
-            check_allowed(name, numbers, clips)
-        return clips
+        return read_rows(reader, numbered, self.allow_remote)
+
+
+def read_rows(
+    reader: RowReader, numbered: Iterable[tuple[int, Row]], allow_remote: bool
+) -> list[Clip]:
+    """Return a clip for each row; DataError, with its number, for one that cannot be a clip."""
+    name, clips, numbers = reader.seconds.table, list[Clip](), list[int]()
+    for number, row in numbered:
+        numbers.append(number)
+        try:
+            clips.append(reader.clip(number, row))
+        except ValueError as error:
+            raise DataError(f"{name}, row {number}: {error}.") from error
+    reader.seconds.check()
+    check_words((clip.split for clip in clips), name)
+    if not allow_remote:
+        check_allowed(name, numbers, clips)
+    return clips
 
 
 def blocks_of(clips: Iterable[Clip], size: int, wanted: Container[int]) -> Iterator[Block]:

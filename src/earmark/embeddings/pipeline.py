@@ -87,7 +87,7 @@ def embed_stream(
         for shard in finish(backbone.info, shards):
             for item in guarded.put(backbone.fingerprint, shard):
                 result = _repeat(item, recent[item.key]) if isinstance(item, Repeat) else item
-                _remember(recent, item.key, _without_recording(result))
+                _remember(recent, item.key, without_recording(result))
                 if progress is not None:
                     progress.advance(result.seconds if isinstance(result, Embedded) else 0.0)
                 yield result
@@ -310,7 +310,7 @@ def _repeat(item: Repeat, result: Result) -> Result:
     return replace(result, clip=item.clip)
 
 
-def _without_recording(result: Result) -> Result:
+def without_recording(result: Result) -> Result:
     """Return the result without a recording in memory, which may be large."""
     clip = result.clip
     return result if clip.recording is None else replace(result, clip=replace(clip, recording=None))
