@@ -1,17 +1,13 @@
 """Workers compute the bytes of one machine, and refuse other versions, weights and folders."""
 
-import contextlib
 import json
 import sys
-import types
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from cluster_stub import StubCluster
 from command_line import earmark
-from earmark.apps.cluster import ray_cluster
 from earmark.apps.cluster.worker import Worker, job_of
 from earmark.audio.options import AudioOptions
 from earmark.backbones import load_backbone
@@ -23,22 +19,6 @@ from earmark.embeddings.part_folder import PartFolder
 from earmark.embeddings.shares import ALL
 
 pytest.importorskip("pyarrow")
-
-
-@pytest.fixture
-def stub(monkeypatch) -> list[StubCluster]:
-    """A stub in place of Ray; the list has the clusters that were opened."""
-    opened: list[StubCluster] = []
-
-    @contextlib.contextmanager
-    def cluster(address: str, job: dict):
-        opened.append(StubCluster(2, job=json.loads(json.dumps(job))))
-        yield opened[-1]
-
-    monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
-    monkeypatch.setattr(ray_cluster, "ray_cluster", cluster)
-    monkeypatch.setattr(shares, "PART_CLIPS", 3)
-    return opened
 
 
 def content(out: Path) -> dict[str, bytes]:

@@ -30,14 +30,15 @@ PART_RECORDINGS = 32  # in a part: a night of a recorder; a killed run loses no 
 Found = tuple[Job, Detection]  # the detection may have an error
 
 
-def blocks_of_recordings(clips: Iterable[Clip], size: int = PART_RECORDINGS) -> Iterator[Block]:
-    """Yield blocks of ``size`` recordings; rows of one recording that follow each other are one.
+def blocks_of_recordings(clips: Iterable[Clip]) -> Iterator[Block]:
+    """Yield blocks of ``PART_RECORDINGS`` recordings.
 
-    So the stretches of a recording are in one block unless other rows are between them.
+    Rows that follow each other and name one recording count as one. So the stretches of a recording
+    are in one block unless other rows are between them.
     """
     runs = (tuple(run) for _, run in itertools.groupby(clips, key=lambda clip: clip.place))
     for number in itertools.count():
-        block = tuple(itertools.chain.from_iterable(itertools.islice(runs, size)))
+        block = tuple(itertools.chain.from_iterable(itertools.islice(runs, PART_RECORDINGS)))
         if not block:
             return
         yield number, block

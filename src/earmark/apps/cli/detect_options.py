@@ -12,7 +12,6 @@ from typer import Option
 
 from earmark.apps.cli.checks import check_folder, check_output, header_of_model
 from earmark.apps.cli.part_options import PartOptions, is_folder
-from earmark.data.parts import is_folder_of_parts
 from earmark.errors import EarmarkError, did_you_mean
 
 if TYPE_CHECKING:
@@ -121,6 +120,8 @@ class OutputOptions:
                     "--share, --on and --retry-failed need -o. Name a folder with it."
                 )
             return None
+        from earmark.data.parts import is_folder_of_parts
+
         output = Path(self.output)
         parts.check(output, is_folder(output, SUFFIXES))
         if not parts.are_given and not is_folder_of_parts(output):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import os
+from array import array
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,15 +94,24 @@ class _Found:
     run: FolderRun
     timezone: str | None
     count: int = 0
+    places: array[int] = field(default_factory=lambda: array("q"))  # hashes of their paths
 
     def write(self, path: Path) -> Path | None:
         """Write the table of all events; None if no recording could be read."""
+        import numpy as np
+
         from earmark.data.event_files import write_events
 
         if all(summary.failures == summary.clips for summary in self.run.done.summaries):
             say(f"no recording could be read, so {path} was not written")
             return None
         write_events(Repeatable(self._recordings), path, "csv")
+        if several := len(self.places) - len(np.unique(np.array(self.places))):
+            say(
+                f"note: rows of one recording with other rows between them are searched apart, so"
+                f" {path} has {amount(several, 'recording')} more than once; sort the manifest by"
+                " recording to join them"
+            )
         return path
 
     def _recordings(self) -> Iterator[RecordingEvents]:
@@ -109,9 +119,11 @@ class _Found:
         from earmark.detection.detect_work import COLUMNS, recordings_of
 
         self.count = 0
+        self.places = array("q")
         labels = _classifier(self.run).labels
         for clips, table in self.run.tables(COLUMNS):
             for recording in recordings_of(table, clips, labels):
                 self.count += len(recording.events)
+                self.places.append(hash(recording.path))
                 begins = begins_at(recording.path, self.timezone)
                 yield replace(recording, begins_at=begins)
