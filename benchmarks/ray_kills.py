@@ -12,6 +12,7 @@ Linux.
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import random
 import signal
@@ -113,8 +114,9 @@ def run_killed(
             break
         found = actors(mark)
         if found and rng.random() < 0.6:
-            os.kill(rng.choice(found), signal.SIGKILL)
-            told.actors += 1
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(rng.choice(found), signal.SIGKILL)
+                told.actors += 1
         else:
             process.kill()
             process.wait()
