@@ -13,7 +13,7 @@ from earmark.data.clip import COLUMNS, Clip
 from earmark.data.columns import resolve
 from earmark.data.dataset import Dataset, table_at
 from earmark.data.remote import check_allowed
-from earmark.data.rows import RowReader, check_present
+from earmark.data.rows import TO_ANSWER, RowReader, check_present
 from earmark.data.split_words import SplitMap, check_words
 from earmark.data.tables import AUDIO_COLUMN, Row, Table
 from earmark.errors import DataError
@@ -70,6 +70,7 @@ class ClipBlocks:
         root: str | Path | None = None,
         split_map: str | None = None,
         allow_remote: bool = False,
+        is_list: bool = False,
     ) -> ClipBlocks:
         """Open a manifest, or list a folder; arguments are those of :meth:`Dataset.read`.
 
@@ -94,7 +95,9 @@ class ClipBlocks:
             clips = dataset.clips
             own = functools.partial(blocks_of, clips, size)
             return cls(dataset.source, size, len(clips), None, dataset.notes, own)
-        rows = _Rows(table, columns, separator, SplitMap.parse(split_map), size, allow_remote)
+        rows = _Rows(
+            table, columns, separator, SplitMap.parse(split_map), size, allow_remote, is_list
+        )
         return cls(first.name, size, rows.count(), rows.separator, rows.notes, rows.blocks)
 
 
@@ -109,16 +112,17 @@ class _Rows:
         split_map: SplitMap,
         size: int,
         allow_remote: bool,
+        is_list: bool,
     ) -> None:
         self.table, self.options, self.split_map, self.size = table, options, split_map, size
-        self.allow_remote = allow_remote
+        self.allow_remote, self.is_list = allow_remote, is_list
         self.separator = separator
         reader, table_read, notes = self._reader()
         numbered = list(itertools.islice(table_read.rows, size))
         if not numbered:
             raise DataError(f"{table_read.name} has no rows. Write one row per clip.")
         clips = self._clips(reader, numbered)
-        if not table_read.is_embedded:
+        if not table_read.is_embedded and not is_list:
             numbers = [number for number, _ in numbered]
             check_present(table_read, numbers, clips, reader.locator.missing)
         self.separator = reader.separator
@@ -156,6 +160,8 @@ class _Rows:
         columns, notes = resolve(table.name, table.columns, self.options, False)
         if self.split_map.is_off:
             columns.pop("split", None)
+        if self.is_list:
+            columns = {name: columns[name] for name in TO_ANSWER if name in columns}
         reader = RowReader(table, columns, self.separator, self.split_map, takes_uris=True)
         return reader, table, notes
 
