@@ -14,7 +14,7 @@ from earmark.data.columns import resolve
 from earmark.data.dataset import Dataset, table_at
 from earmark.data.embedded import rows_in_place
 from earmark.data.remote import check_allowed
-from earmark.data.rows import RowReader, check_present
+from earmark.data.rows import TO_ANSWER, RowReader, check_present
 from earmark.data.split_words import SplitMap, check_words
 from earmark.data.survey import Survey, add_up, choose_rows, shuffled, survey_of
 from earmark.data.tables import AUDIO_COLUMN, Row, Table
@@ -70,6 +70,14 @@ class ClipBlocks:
         return sum(min(self.size, self.n_clips - start) for start in wanted_starts)
 
     @classmethod
+    def of(
+        cls, clips: Sequence[Clip], size: int, source: str, notes: tuple[str, ...] = ()
+    ) -> ClipBlocks:
+        """Return clips that are in memory."""
+        own, survey = functools.partial(blocks_of, clips, size), functools.partial(survey_of, clips)
+        return cls(source, size, len(clips), None, notes, own, survey)
+
+    @classmethod
     def read(
         cls,
         data: str | Path,
@@ -80,6 +88,7 @@ class ClipBlocks:
         root: str | Path | None = None,
         split_map: str | None = None,
         allow_remote: bool = False,
+        is_list: bool = False,
     ) -> ClipBlocks:
         """Open a manifest, or list a folder; arguments are those of :meth:`Dataset.read`.
 
@@ -104,11 +113,10 @@ class ClipBlocks:
                     " root, or give a manifest."
                 )
             dataset = Dataset.read(data, split_map=split_map, need_labels=False)
-            clips = dataset.clips
-            own = functools.partial(blocks_of, clips, size)
-            survey = functools.partial(survey_of, clips)
-            return cls(dataset.source, size, len(clips), None, dataset.notes, own, survey)
-        rows = _Rows(table, columns, separator, SplitMap.parse(split_map), size, allow_remote)
+            return cls.of(dataset.clips, size, dataset.source, dataset.notes)
+        rows = _Rows(
+            table, columns, separator, SplitMap.parse(split_map), size, allow_remote, is_list
+        )
         about = (rows.count(), rows.separator, rows.notes)
         return cls(first.name, size, *about, rows.blocks, rows.survey)
 
@@ -124,16 +132,17 @@ class _Rows:
         split_map: SplitMap,
         size: int,
         allow_remote: bool,
+        is_list: bool,
     ) -> None:
         self.table, self.options, self.split_map, self.size = table, options, split_map, size
-        self.allow_remote = allow_remote
+        self.allow_remote, self.is_list = allow_remote, is_list
         self.separator = separator
         reader, table_read, notes = self._reader()
         numbered = list(itertools.islice(table_read.rows, size))
         if not numbered:
             raise DataError(f"{table_read.name} has no rows. Write one row per clip.")
         clips = self._clips(reader, numbered)
-        if not table_read.is_embedded:
+        if not table_read.is_embedded and not is_list:
             numbers = [number for number, _ in numbered]
             check_present(table_read, numbers, clips, reader.locator.missing)
         self.separator = reader.separator
@@ -191,6 +200,8 @@ class _Rows:
         columns, notes = resolve(table.name, table.columns, self.options, False)
         if self.split_map.is_off:
             columns.pop("split", None)
+        if self.is_list:
+            columns = {name: columns[name] for name in TO_ANSWER if name in columns}
         reader = RowReader(table, columns, self.separator, self.split_map, takes_uris=True)
         return reader, table, notes
 

@@ -26,6 +26,7 @@ from earmark.system.objects import MEMBER, row_of, shown
 from earmark.system.text import one_line
 
 MOST_PATHS = 65_536  # in a cache, so that the stretches of one recording share the path
+TO_ANSWER = ("path", "start", "end")  # columns that are read of a list to predict
 Numbers = Sequence[int]  # of the rows of clips
 
 
@@ -52,7 +53,7 @@ def clips_of(
     if split_map.is_off or is_list:
         columns.pop("split", None)
     if is_list:
-        columns = {ours: columns[ours] for ours in ("path", "start", "end") if ours in columns}
+        columns = {ours: columns[ours] for ours in TO_ANSWER if ours in columns}
     reader = RowReader(table, columns, separator, split_map, takes_uris=True)
     numbers, clips = array("q"), list[Clip]()
     for number, row in table.rows:

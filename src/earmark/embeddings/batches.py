@@ -18,14 +18,14 @@ from earmark.data.columns import resolve
 from earmark.data.rows import RowReader
 from earmark.data.tables import AUDIO_COLUMN, AUDIO_ROWS, Row, Table
 from earmark.embeddings import shares
+from earmark.embeddings.embed_work import EmbedWork
 from earmark.embeddings.part import PartSettings
-from earmark.embeddings.part_files import PREFIX, table_of
+from earmark.embeddings.part_files import PREFIX
 from earmark.embeddings.pipeline import embed_stream, without_recording
 from earmark.errors import DataError
 from earmark.system import extras
 
 NAME = "the batches"  # in errors
-BINARY = ("key", "version")
 
 
 def embed_batches(
@@ -76,14 +76,13 @@ def embed_batches(
         A row cannot be a clip, or names a recording elsewhere without ``allow_remote``.
     """
     network = load_backbone(backbone) if isinstance(backbone, str) else backbone
-    settings, schema = PartSettings.of(network, options, layers), batch_schema(network, layers)
-    folder = Path(root).absolute()
+    schema, folder = batch_schema(network, layers), Path(root).absolute()
+    work = EmbedWork(PartSettings.of(network, options, layers), network, folder)
     clips = _clips(batches, folder, separator, allow_remote)
     stream = embed_stream(clips, network, options=options, threads=threads)
     results = map(without_recording, stream)  # a thousand of them may be large
     while run := list(itertools.islice(results, shares.PART_CLIPS)):
-        table = table_of(run, settings, folder, {}).cast(schema)
-        yield table.combine_chunks().to_batches()[0]
+        yield work.table(run).cast(schema).combine_chunks().to_batches()[0]
 
 
 def batch_schema(backbone: str | Backbone, layers: str = "all") -> Any:

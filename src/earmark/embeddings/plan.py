@@ -16,8 +16,9 @@ from earmark.data.clip import Clip
 from earmark.data.survey import Survey
 from earmark.embeddings import shares
 from earmark.embeddings.effort import KEPT, Effort, measure
-from earmark.embeddings.part import PartSettings
-from earmark.embeddings.part_files import bytes_of
+from earmark.embeddings.embed_work import EmbedWork
+from earmark.embeddings.part import FINGERPRINT_DIGITS, Part, PartSettings
+from earmark.embeddings.part_files import size_of
 from earmark.embeddings.readers import FETCHERS
 from earmark.embeddings.stages import Embedded, Failure, Result
 from earmark.errors import BackboneError, DataError, WeightsError
@@ -219,9 +220,10 @@ def _work(
 ) -> Work:
     settings = PartSettings.of(backbone, options, layers)
     n = len(effort.results)
-    bytes_of(effort.results[:1], settings, root)  # the first file takes longer
+    work = EmbedWork(settings, backbone, root)
+    _size(effort.results[:1], work)  # the first file takes longer
     begin_s = time.process_time()
-    size, fixed = _sizes(effort.results, settings, root)
+    size, fixed = _sizes(effort.results, work)
     write_s = (time.process_time() - begin_s) * n / (n + n // 2)  # it made two files
     n_parts = math.ceil(survey.n_clips / shares.PART_CLIPS)
     is_on_gpu = backbone.device.type != "cpu"
@@ -241,14 +243,19 @@ def _work(
     )
 
 
-def _sizes(results: Sequence[Result], settings: PartSettings, root: Path) -> tuple[float, float]:
+def _sizes(results: Sequence[Result], work: EmbedWork) -> tuple[float, float]:
     """Return the bytes of a clip in the file of a part, and those of the file itself."""
     n, half = len(results), len(results) // 2
-    whole = bytes_of(results, settings, root)
+    whole = _size(results, work)
     if not half:
         return whole, 0.0
-    size = (whole - bytes_of(results[:half], settings, root)) / (n - half)
+    size = (whole - _size(results[:half], work)) / (n - half)
     return size, max(0.0, whole - n * size)
+
+
+def _size(results: Sequence[Result], work: EmbedWork) -> int:
+    part = Part(0, (), "0" * FINGERPRINT_DIGITS)
+    return size_of(part, work.table(results), work.settings.to_json())
 
 
 def _compared(

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from earmark.apps.cli.embed_parts import data_root
 from earmark.apps.cli.options import DataOptions, EngineOptions, PlanOptions
+from earmark.apps.cli.part_runs import root_of
 from earmark.apps.cli.progress import progress_bar, span_text
 from earmark.apps.cli.text import print_json, say, show
 from earmark.embeddings import shares
@@ -49,7 +49,7 @@ def embed_plan(
         plan = make_plan(
             survey,
             network,
-            data_root(data),
+            root_of(data.source, data.root),
             layers=layers,
             options=data.audio(),
             start_s=start_s,

@@ -1,0 +1,30 @@
+"""A stub in place of Ray, and small parts."""
+
+import contextlib
+import json
+import sys
+import types
+
+import pytest
+
+from cluster_stub import StubCluster
+from earmark.apps.cluster import ray_cluster
+from earmark.detection import detect_work
+from earmark.embeddings import shares
+
+
+@pytest.fixture
+def stub(monkeypatch) -> list[StubCluster]:
+    """A stub in place of Ray, with parts of three; the list has the clusters that were opened."""
+    opened: list[StubCluster] = []
+
+    @contextlib.contextmanager
+    def cluster(address: str, job: dict):
+        opened.append(StubCluster(2, job=json.loads(json.dumps(job))))
+        yield opened[-1]
+
+    monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
+    monkeypatch.setattr(ray_cluster, "ray_cluster", cluster)
+    monkeypatch.setattr(shares, "PART_CLIPS", 3)
+    monkeypatch.setattr(detect_work, "PART_RECORDINGS", 3)
+    return opened
