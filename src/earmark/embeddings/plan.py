@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 import math
 import statistics
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from scipy.stats import t as student
 
 from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.backbones import engines, registry, weights
@@ -25,7 +29,6 @@ from earmark.errors import BackboneError, DataError, WeightsError
 
 SAMPLE_S = 60.0  # of the clock; then no further clip of the sample is begun
 OTHER_S, OTHER_LONG_S = 4.0, 20.0  # the same for each other backbone, and of a long clip
-DEVIATIONS = 1.96  # of an interval of 95 %
 
 
 @dataclass(frozen=True)
@@ -188,25 +191,30 @@ def make_plan(
 
 def _seconds_of_all(survey: Survey, effort: Effort) -> Range:
     """Return the seconds of audio of all clips; only those without an end are estimated."""
-    open_s = [
-        seconds
-        for result, seconds in zip(effort.results, effort.seconds, strict=True)
-        if result.clip.end is None
-    ]
     rest = survey.n_clips - survey.n_timed
-    if not rest:
-        return Range(survey.timed_s, survey.timed_s, survey.timed_s)
-    if not open_s:
-        return Range(survey.timed_s, survey.timed_s, None)
-    n, mean = len(open_s), statistics.fmean(open_s)
-    value, least = survey.timed_s + rest * mean, survey.timed_s + sum(open_s)
+    runs = _open_s(survey, effort)
+    n, measured_s = sum(map(len, runs)), math.fsum(itertools.chain(*runs))
+    if not rest or not n:
+        return Range(survey.timed_s, survey.timed_s, None if rest else survey.timed_s)
+    value, least = survey.timed_s + rest * measured_s / n, survey.timed_s + measured_s
     if n >= rest:
         return Range(value, value, value)
-    if n == 1:
+    if len(runs) == 1:
         return Range(value, least, None)
-    error = statistics.stdev(open_s) / math.sqrt(n) * math.sqrt(1 - n / rest)
-    half = DEVIATIONS * rest * error
+    excess = [math.fsum(run) - len(run) * measured_s / n for run in runs]  # of a run
+    error = statistics.stdev(excess) * math.sqrt(len(runs)) / n * math.sqrt(1 - n / rest)
+    half = float(student.ppf(0.975, len(runs) - 1)) * rest * error
     return Range(value, max(least, value - half), value + half)
+
+
+def _open_s(survey: Survey, effort: Effort) -> list[list[float]]:
+    """Return the seconds of the clips without an end, for each run of the sample."""
+    place = {clip.key: row // survey.run for row, clip in enumerate(survey.sample)}
+    runs = collections.defaultdict[int, list[float]](list)
+    for result, seconds in zip(effort.results, effort.seconds, strict=True):
+        if result.clip.end is None:
+            runs[place[result.clip.key]].append(seconds)
+    return list(runs.values())
 
 
 def _work(
