@@ -171,10 +171,10 @@ def make_plan(
         )
     seconds = _seconds_of_all(survey, effort)
     work = _work(survey, effort, seconds, backbone, layers, options, root)
-    clips = [result.clip for result in effort.results if isinstance(result, Embedded)][:KEPT]
+    clips = [result.clip for result in effort.results[:KEPT] if isinstance(result, Embedded)]
     rest = [
         _add_fetching(_compared(survey, clips, seconds, other, options, root), work)
-        for other in others
+        for other in (others if clips else ())
     ]
     return Plan(
         survey.n_clips,
