@@ -126,16 +126,25 @@ class RowReader:
             raise ValueError("the path is empty. Name a recording")
         parts = (text.get(name, "").strip() for name in ("group", "fold", "split"))
         group, fold, split = (sys.intern(part) if part else None for part in parts)
+        start, end = self._stretch(number, text)
+        if split is not None:
+            split = self.split_map.applied(split)
+        place = self._path(text["path"])
+        return Clip(place, label, start, end, group, fold, split)  # type: ignore[arg-type]
+
+    def stretch(self, number: int, row: Row) -> tuple[float | None, float | None]:
+        """Return the start and the end of the clip of one row; ValueError as for :meth:`clip`."""
+        names = [name for name in ("start", "end") if name in self.columns]
+        return self._stretch(number, {name: _text(row.get(self.columns[name])) for name in names})
+
+    def _stretch(self, number: int, text: Mapping[str, str]) -> tuple[float | None, float | None]:
         times = (self.seconds.read(number, n, text.get(n, "")) for n in ("start", "end"))
         start, end = times
         if start is not None and start < 0:
             raise ValueError(f"start {start:g} is negative. Give seconds from the beginning")
         if end is not None and end <= (start or 0):
             raise ValueError(f"end {end:g} is not after start {start or 0:g}. Both are in seconds")
-        if split is not None:
-            split = self.split_map.applied(split)
-        place = self._path(text["path"])
-        return Clip(place, label, start, end, group, fold, split)  # type: ignore[arg-type]
+        return start, end
 
     def _path(self, name: str) -> Path | str:
         """Return the path of the recording on this disk or its URI, from a cache if possible."""
