@@ -1,6 +1,7 @@
 """What can go wrong with parts: changed data, two drivers, recordings elsewhere, cut files."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import soundfile
 import earmark as library
 from command_line import earmark
 from earmark.embeddings import parts as parts_module
+from earmark.embeddings import sections
 from earmark.embeddings.part_files import write_part
 from object_store import SECRET, open_store
 from tones import RATE_HZ, noise, tone, tone_detector
@@ -149,3 +151,29 @@ def test_a_bucket_without_permission(here, models, work):
         assert told(*command(work, models, "out", *again), expect=1)["computed"] == 1
         refused = earmark(*command(work, models, "out"), expect=2).stderr
         assert "Nothing was fetched." in refused
+
+
+@pytest.mark.parametrize("work", WORK[:2])
+@pytest.mark.parametrize("is_long", [False, True])
+def test_a_recording_that_changes_while_it_is_read(here, models, work, is_long, monkeypatch):
+    if is_long:
+        monkeypatch.setattr(sections, "LONG_S", 1.0)
+    Path("meta.csv").write_text("path,start,end\n0.wav,,\n1.wav,0.1,\n1.wav,0,1.5\n")
+    cut, changed = sections._cut, []
+
+    def cut_and_change(backbone, request, *rest):
+        if request.clip.start == 0.1 and not changed:
+            changed.append(request.clip.name)
+            shutil.copy("2.wav", "other")
+            os.replace("other", "1.wav")
+        return cut(backbone, request, *rest)
+
+    monkeypatch.setattr(sections, "_cut", cut_and_change)
+    failed = told(*command(work, models, "out"), expect=1)
+    reasons = {row["reason"] for row in failed["skipped"]}
+    assert changed and reasons == {"changed while it was read; run the same command again."}
+    assert 1 <= failed["failures"] <= 2 and failed["clips"] == 3
+    done = told(*command(work, models, "out", "--retry-failed"))
+    assert (done["computed"], done["failures"]) == (1, 0)
+    told(*command(work, models, "new"))
+    assert content("out") == content("new")
