@@ -104,7 +104,8 @@ def ray_cluster(address: str, job: Mapping[str, Any]) -> Iterator[RayCluster]:
     except Exception as error:  # Ray raises any kind, also Exception itself
         where = f"at {address}" if address else "on this machine"
         remedy = (
-            "Look with `ray status` whether it runs and has the same version of Ray and Python."
+            "Look with `ray status` whether it runs and has the same version of Ray and Python. If"
+            " it asks for a token, set RAY_AUTH_MODE=token."
         )
         if not address:
             remedy = (
