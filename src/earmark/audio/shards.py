@@ -14,6 +14,7 @@ from typing import BinaryIO
 from earmark.audio.copying import COPIED_BYTES, SHORT_BYTES, Copied, Fetched, fetch_object
 from earmark.audio.decoder import Refusal, reason
 from earmark.audio.uri import Ranged, UriSource
+from earmark.system.files import create, new_name
 from earmark.system.objects import ObjectStatus
 from earmark.system.recent import Recent
 from earmark.system.unpacking import ShortHeader
@@ -82,9 +83,9 @@ def _opened(archive: UriSource, status: ObjectStatus) -> Shard:
 
 def _member_copied(file: BinaryIO, size: int, name: str, status: ObjectStatus) -> Copied:
     """Copy a long recording out of its archive, so that it is a file of its own."""
-    handle, path = tempfile.mkstemp(prefix="earmark-")
-    copy = Copied(Path(path), name, status)
-    with open(handle, "wb") as out:
+    copy = Copied(new_name(Path(tempfile.gettempdir()), "earmark-"), name, status)
+    create(copy.path)
+    with copy.path.open("wb") as out:
         while size > 0 and (block := file.read(min(size, COPIED_BYTES))):
             out.write(block)
             size -= len(block)
