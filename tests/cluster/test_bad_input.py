@@ -9,26 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 
-import earmark as library
 from command_line import earmark
 from earmark.embeddings import parts as parts_module
 from earmark.embeddings import sections
 from earmark.embeddings.part_files import write_part
 from object_store import SECRET, open_store
-from tones import RATE_HZ, noise, tone, tone_detector
+from tones import RATE_HZ, noise, tone
 
 pytest.importorskip("pyarrow")
-WORK = ("embed", "predict", "detect")
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
-    """A folder with ``detect.earmark``, a detector, and ``predict.earmark``, a classifier."""
-    folder = tmp_path_factory.mktemp("models")
-    tone_detector(folder / "clips").rename(folder / "detect.earmark")
-    training = library.train(folder / "clips", backbone="logmel", head="linear", compare=False)
-    training.classifier.save(folder / "predict.earmark")
-    return folder
+SLOW = pytest.mark.slow  # for those that would run the same lines again
+WORK = [pytest.param("embed", marks=SLOW), "predict", pytest.param("detect", marks=SLOW)]
 
 
 @pytest.fixture
@@ -79,7 +69,7 @@ def test_a_manifest_that_changes_between_runs(here, models, work):
     assert {name: data for name, data in content("out").items() if name in new} == new
 
 
-@pytest.mark.parametrize("work", WORK[1:])
+@pytest.mark.parametrize("work", ["predict", "detect"])
 def test_a_manifest_that_changes_while_it_is_read(here, models, work, monkeypatch):
     compute = parts_module.compute_parts
 
@@ -96,7 +86,7 @@ def test_a_manifest_that_changes_while_it_is_read(here, models, work, monkeypatc
 
 
 @pytest.mark.parametrize("work", WORK)
-@pytest.mark.parametrize("on", ["local", "ray"])
+@pytest.mark.parametrize("on", [pytest.param("local", marks=SLOW), "ray"])
 def test_two_drivers_on_one_folder(here, models, work, on, monkeypatch):
     told(*command(work, models, "alone"))
     others = []
