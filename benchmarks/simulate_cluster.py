@@ -111,7 +111,6 @@ def child(workers: int, is_long: bool, n_clips: int, manifest: str) -> None:
         parts = real_parts(Path(manifest))
     else:
         parts = lambda: made_parts(n_parts)  # noqa: E731
-    before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     cluster, driver_s = simulate(world, parts)
     tally = cluster.tally
     assert cluster.done == set(range(n_parts)), "a part was lost"
@@ -127,7 +126,6 @@ def child(workers: int, is_long: bool, n_clips: int, manifest: str) -> None:
         "worker_deaths": tally.worker_deaths,
         "driver_deaths": tally.driver_deaths,
         "driver_cpu_s": round(driver_s, 1),
-        "before_mb": round(before_mb),
         "peak_mb": round(peak_mb),
     }
     print(*(f"{name}={value}" for name, value in figures.items()))

@@ -156,7 +156,7 @@ def test_no_more_than_some_sections_are_held(recording, in_sections, monkeypatch
         held -= len(shard)
         return compute(backbone, shard)
 
-    compute = pipeline._compute
+    compute = pipeline.compute_shard
     monkeypatch.setattr(pipeline, "cut_long", counted)
     monkeypatch.setattr(pipeline, "compute_shard", computed)
     backbone = backbones.load_backbone("logmel")
@@ -182,7 +182,7 @@ def test_no_more_decoded_clips_wait_than_memory_allows(tmp_path, monkeypatch):
         held.difference_update(item.request.key for item in shard)
         return compute(backbone, shard)
 
-    compute = pipeline._compute
+    compute = pipeline.compute_shard
     monkeypatch.setattr(pipeline, "cut", cut)
     monkeypatch.setattr(pipeline, "compute_shard", computed)
     clips = [Clip(tmp_path / f"{k}.wav") for k in range(40)]

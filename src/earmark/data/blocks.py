@@ -12,6 +12,7 @@ from pathlib import Path
 from earmark.data.clip import COLUMNS, Clip
 from earmark.data.columns import resolve
 from earmark.data.dataset import Dataset, table_at
+from earmark.data.embedded import rows_in_place
 from earmark.data.remote import check_allowed
 from earmark.data.rows import TO_ANSWER, RowReader, check_present
 from earmark.data.split_words import SplitMap, check_words
@@ -91,7 +92,10 @@ class ClipBlocks:
         label, path = columns.get("label") or "label", columns.get("path") or "path"
 
         def table() -> Table | None:
-            return table_at(Path(os.path.abspath(data)), names, label, root, False, path)
+            place = Path(os.path.abspath(data))
+            folder = None if root is None else Path(os.path.abspath(root))
+            in_place = rows_in_place(place, names, folder) if path == "path" else None
+            return in_place or table_at(place, names, label, root, False, path)
 
         first = table()
         if first is None:

@@ -22,7 +22,7 @@ from earmark.data.split_words import SplitMap, check_words, is_fold, role
 from earmark.data.tables import Row, Table
 from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file
-from earmark.system.objects import shown
+from earmark.system.objects import MEMBER, row_of, shown
 from earmark.system.text import one_line
 
 MOST_PATHS = 65_536  # in a cache, so that the stretches of one recording share the path
@@ -155,8 +155,18 @@ class RowReader:
             uri = place_of(name)
             if uri is not None and not self.takes_uris:
                 raise ValueError(f"{shown(uri)!r} is elsewhere. Copy it to this machine")
-            path = uri or self.locator.find(str(Path(local_path(name))))
+            path = uri or self._here(str(Path(local_path(name))))
             self._paths[name] = path
+        return path
+
+    def _here(self, name: str) -> Path:
+        """Return the path of a file, or of a row of a Parquet file."""
+        if (row := row_of(name)) is None:
+            return self.locator.find(name)
+        file = self.locator.find(row[0])
+        path = Path(f"{file}{MEMBER}{row[1]}")
+        if not file.is_file():
+            self.locator.missing.add(str(path))
         return path
 
 

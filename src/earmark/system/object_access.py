@@ -7,12 +7,15 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
+import os
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from earmark.errors import EarmarkError
 from earmark.system import extras
 from earmark.system.cache import is_offline
+from earmark.system.files import open_file
 from earmark.system.http import MOST_REDIRECTS
 from earmark.system.object_pages import PAGE, Page, Pages
 from earmark.system.objects import NAMED, ChangedError, ObjectError, ObjectStatus, Part, scheme_of
@@ -48,11 +51,13 @@ class Access(Protocol):
 
 
 def access_to(uri: str) -> Access:
-    """Return the access to the store that has an object.
+    """Return the access to the store that has an object, or to the file at a path.
 
     Raises EarmarkError if a package is missing or ``EARMARK_OFFLINE`` forbids it.
     """
     scheme = scheme_of(uri) or ""
+    if not scheme:
+        return _Local()
     protocol = _ALIASES.get(scheme, scheme)
     if protocol not in PROTOCOLS:
         raise ObjectError(f"{scheme}:// cannot be read; use {NAMED}, or a path")
@@ -98,6 +103,32 @@ def _fsspec(protocol: str) -> Any:
     elif protocol in PACKAGES:
         extras.first_of([PACKAGES[protocol]], purpose)
     return fsspec
+
+
+class _Local:
+    """Files of this machine, which are read like objects elsewhere."""
+
+    def status(self, uri: str, limit_s: float) -> ObjectStatus:
+        try:
+            s = os.stat(uri)
+        except (OSError, ValueError) as error:
+            raise _not_opened(error) from error
+        return ObjectStatus(s.st_size, f"{s.st_dev} {s.st_ino} {s.st_mtime_ns} {s.st_ctime_ns}")
+
+    def part(
+        self, uri: str, first: int, last: int, known: ObjectStatus | None, limit_s: float
+    ) -> Part:
+        try:
+            with open_file(Path(uri)) as file:
+                file.seek(first)
+                return Part(file.read(max(0, last - first)), self.status(uri, limit_s))
+        except (OSError, ValueError) as error:
+            raise _not_opened(error) from error
+
+
+def _not_opened(error: Exception) -> ObjectError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return ObjectError(f"cannot be opened: {reason}; check the path")
 
 
 class _Base:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from earmark.system.http import shown_url
 
-MEMBER = "::"  # between the URI of a tar archive and the name of a file in it
+MEMBER = "::"  # between an archive and what is in it: a file of a tar, or a row of a Parquet file
 ATTEMPT_S = 60.0  # for one request; a part has at most some megabytes
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0  # before a request is repeated; doubled after each
 DEADLINE_S = 120.0  # after which a request that failed is not repeated
@@ -24,6 +24,7 @@ DEADLINE_S = 120.0  # after which a request that failed is not repeated
 SCHEMES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory")
 NAMED = "s3, gs, az, https and http"  # those for people; the others are other names for these
 
+_ROW = re.compile(r"(.+\.parquet)::([0-9]{1,12})", re.IGNORECASE | re.DOTALL)
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 T = TypeVar("T")
@@ -71,6 +72,15 @@ def scheme_of(text: str) -> str | None:
 def is_uri(text: str) -> bool:
     """Return whether ``text`` names something that lies elsewhere; a ``file:`` URI does not."""
     return scheme_of(text) not in (None, "file")
+
+
+def row_of(text: str) -> tuple[str, int] | None:
+    """Return the Parquet file and the row, from 0, that a path or URI names; None if it does not.
+
+    ``a.parquet::3`` is the fourth row.
+    """
+    match = _ROW.fullmatch(text)
+    return (match[1], int(match[2])) if match else None
 
 
 def shown(uri: str) -> str:
