@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import os
@@ -195,8 +194,8 @@ class EmbeddingTable:
         return matched.embeddings(self, info, most_bytes)
 
     def _of(self, rows: np.ndarray) -> EmbeddingTable:
-        other = copy.copy(self)
-        other._rows = rows
+        other = object.__new__(EmbeddingTable)
+        vars(other).update(vars(self) | {"_rows": rows})
         return other
 
     def _by_part(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:

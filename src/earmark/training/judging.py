@@ -272,12 +272,15 @@ def by_moments(
 
 
 def answer(
-    table: FeatureTable, specs: Sequence[FeatureSpec], head: Head, rows: np.ndarray
+    table: FeatureTable,
+    specs: Sequence[FeatureSpec],
+    head: Head,
+    rows: np.ndarray,
+    n_classes: int,
 ) -> np.ndarray:
     """Return the logits (n, K) of the clips ``rows`` by a fitted head."""
     jobs = (Answers(table.run(specs, run), specs, head) for run in runs_of(rows))
-    result_bytes = 4 * RUN * len(head.tensors["bias"])
-    return np.concatenate(list(table.map(Answers.logits, jobs, result_bytes)))
+    return np.concatenate(list(table.map(Answers.logits, jobs, 4 * RUN * n_classes)))
 
 
 def by_fits(

@@ -162,7 +162,8 @@ class Search:
 
     def logits(self, average: Average, head: Head, rows: np.ndarray) -> np.ndarray:
         """Return logits (n, K) of the clips ``rows`` by the ``head`` of a fitted average."""
-        return answer(self.table, average.specs(self.table), head, rows)
+        specs = average.specs(self.table)
+        return answer(self.table, specs, head, rows, self.targets.n_classes)
 
     def fit_rows(self, average: Average, rows: np.ndarray) -> Head:
         """Return the head of ``average`` fitted to the clips ``rows``."""
