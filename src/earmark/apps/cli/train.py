@@ -68,6 +68,7 @@ def train(
     checks.check_model_output(output, data.source, *filter(None, [detector.background]))
     checks.check_report(report, data.source, output)
     checks.check_folder(tuning.tensorboard, data.source)
+    checks.check_place(tuning.checkpoints, data.source)
     checks.check_backbones(model.backbone)
     dataset = data.read()
     from earmark.classifier.prediction import check_names
@@ -140,5 +141,6 @@ def _trained(
 
     recipe = Recipe().changed(tuning.recipe)
     with watched(tuning.tensorboard, tuning_line(settings["progress"])) as observer:
-        result = finetune(dataset, tuning.finetune, recipe=recipe, observer=observer, **settings)
+        settings |= {"recipe": recipe, "observer": observer, "checkpoints": tuning.checkpoints}
+        result = finetune(dataset, tuning.finetune, **settings)
     return (result.training if result.is_first else None), result.checkpoints.forget
