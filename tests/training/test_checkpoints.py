@@ -129,17 +129,17 @@ def test_errors_of_a_store_that_pass_are_repeated(store):
 
 
 def test_a_store_that_fails_stops_no_training_and_is_tried_again(store):
-    states = Checkpoints("k", True, store.uri("runs"))
-    store.faults[f"PUT {KEY}"] = itertools.repeat(403)
+    states = Checkpoints("fails", True, store.uri("runs"))
+    store.faults["PUT runs/fails/run.safetensors"] = itertools.repeat(403)
     with pytest.warns(
-        EarmarkWarning, match=r"written to s3://recordings/runs/k \(access is denied"
+        EarmarkWarning, match=r"written to s3://recordings/runs/fails \(access is denied"
     ):
         states.save("run", STATE, TENSORS)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         states.save("run", STATE, TENSORS)  # said once
         assert states.load("run") is None
-        del store.faults[f"PUT {KEY}"]
+        del store.faults["PUT runs/fails/run.safetensors"]
         states.save("run", STATE, TENSORS)
     assert equal(states.load("run"))
 
