@@ -23,7 +23,7 @@ from earmark.system.jsons import json_text
 from earmark.training.finetuning.places import FolderPlace, place_of
 
 SUFFIX = ".safetensors"
-PROBE = "check"  # a state that is written and deleted to see whether that is allowed
+PROBE = "check"  # a state that is written to see whether that is allowed
 TIMES_AS_LONG = 10  # as writing a state took, until the next one is written
 
 
@@ -42,12 +42,12 @@ class Checkpoints:
         self._tries_again, self._has_warned = where is not None, False
 
     def check(self) -> None:
-        """Raise EarmarkError if no state can be written; call this before hours of work."""
+        """Raise EarmarkError if no state can be written; all states under this key are deleted."""
         if not self.is_writer:
             return
         try:
             self._write(PROBE, {}, {})
-            self.place.drop(PROBE + SUFFIX)
+            self.place.clear()
         except (OSError, SafetensorError) as error:
             raise EarmarkError(
                 f"checkpoints cannot be written to {self.place} ({_reason(error)}). Name another"

@@ -36,7 +36,7 @@ from earmark.training.selection import FoldPlan
 from earmark.training.training import Training
 
 TUNED, FROZEN = "fine-tuned", "frozen"
-PROBES = "checks"  # a folder beside those of fine-tunings
+PROBES = "checks"  # the key of a state that is written before hours of work
 
 
 @dataclass(frozen=True)
