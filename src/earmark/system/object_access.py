@@ -49,6 +49,10 @@ class Access(Protocol):
     ) -> Part:
         """Return some bytes of an object; ``known`` is what its status should be."""
 
+
+class WritableAccess(Access, Protocol):
+    """Also changes what a store has."""
+
     def put(self, uri: str, path: Path, limit_s: float) -> None:
         """Write the content of a file to an object, which others see when it is complete."""
 
@@ -62,11 +66,17 @@ class Access(Protocol):
 def access_to(uri: str) -> Access:
     """Return the access to the store that has an object, or to the file at a path.
 
+    Raises EarmarkError as :func:`writable_access_to` does.
+    """
+    return writable_access_to(uri) if scheme_of(uri) else _Local()
+
+
+def writable_access_to(uri: str) -> WritableAccess:
+    """Return the access to the store that has an object.
+
     Raises EarmarkError if a package is missing or ``EARMARK_OFFLINE`` forbids it.
     """
     scheme = scheme_of(uri) or ""
-    if not scheme:
-        return _Local()
     protocol = _ALIASES.get(scheme, scheme)
     if protocol not in PROTOCOLS:
         raise ObjectError(f"{scheme}:// cannot be read; use {NAMED}, or a path")
@@ -82,7 +92,7 @@ def access_to(uri: str) -> Access:
 
 
 @functools.lru_cache(maxsize=64)
-def _access(protocol: str, options: tuple[tuple[str, Any], ...]) -> Access:
+def _access(protocol: str, options: tuple[tuple[str, Any], ...]) -> WritableAccess:
     kind = {"s3": _S3, "http": _Web}.get(protocol, _Other)
     settings: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     settings |= dict(options)

@@ -123,25 +123,25 @@ def write_object(uri: str, path: Path) -> None:
 
     Whatever the object had is replaced.
     """
-    from earmark.system.object_access import access_to
+    from earmark.system.object_access import writable_access_to
 
     limit_s = ATTEMPT_S + path.stat().st_size / LEAST_BYTES_S
-    _repeated(uri, lambda: access_to(uri).put(uri, path, limit_s))
+    _repeated(uri, lambda: writable_access_to(uri).put(uri, path, limit_s))
 
 
 def delete_object(uri: str) -> None:
     """Delete an object. Raises ObjectError."""
-    from earmark.system.object_access import access_to
+    from earmark.system.object_access import writable_access_to
 
-    _repeated(uri, lambda: access_to(uri).delete(uri, ATTEMPT_S))
+    _repeated(uri, lambda: writable_access_to(uri).delete(uri, ATTEMPT_S))
 
 
 def names_below(uri: str) -> list[str]:
     """Return the names of the objects directly below a URI. Raises ObjectError."""
-    from earmark.system.object_access import access_to
+    from earmark.system.object_access import writable_access_to
 
     folder = uri.rstrip("/") + "/"
-    return _repeated(folder, lambda: access_to(folder).names(folder, ATTEMPT_S))
+    return _repeated(folder, lambda: writable_access_to(folder).names(folder, ATTEMPT_S))
 
 
 class _Failing:
