@@ -55,6 +55,7 @@ class Killed:
 
     actors: int = 0
     drivers: int = 0
+    refused: int = 0
     seconds: float = 0.0
     events: list[tuple[str, int, int]] = field(default_factory=list)  # what, part, process
 
@@ -65,6 +66,7 @@ class Killed:
         return {
             "actors_killed": self.actors,
             "drivers_killed": self.drivers,
+            "starts_failed": self.refused,
             "parts": len(begun),
             "begun": begun.total(),
             "computed": ended.total(),
@@ -122,8 +124,11 @@ def run_killed(
             process.wait()
             told.drivers += 1
             process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    if process.wait() != 0:
-        sys.exit(f"failed: {' '.join(command)}")
+    while process.wait() != 0:  # Ray gives up after 30 s of starting, as on a busy machine
+        told.refused += 1
+        if told.refused > 3:
+            sys.exit(f"failed: {' '.join(command)}")
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     told.seconds = time.perf_counter() - start
     while actors(mark):  # those of a driver that was killed end by themselves
         time.sleep(0.1)

@@ -52,7 +52,7 @@ def test_the_lines_for_people(tones, monkeypatch):
         (("--cores", "3", "-o", "x"), "--price, --cores and --sample need --plan. Add it."),
         (
             ("--plan", "--share", "1/2"),
-            "--plan is for all parts. Leave out --share",
+            "--plan is for all parts. Leave out --share, --on and --retry-failed.",
         ),
         ((), "there is no output. Give -o FILE or -o FOLDER, or --plan."),
     ],

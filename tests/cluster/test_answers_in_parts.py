@@ -11,26 +11,15 @@ import pytest
 import soundfile
 
 import earmark as library
-from cluster_stub import StubCluster
 from command_line import earmark
 from earmark.apps.cluster.worker import Worker
 from earmark.classifier.decision import DecisionRule
 from earmark.classifier.predict_work import PredictSettings, PredictWork, predictions_of
 from earmark.data.clip import Clip
 from earmark.embeddings.part import Part
-from tones import RATE_HZ, tone_detector, write_tones
+from tones import RATE_HZ, write_tones
 
 pq = pytest.importorskip("pyarrow.parquet")
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
-    """A folder with ``tones.earmark``, a detector, and ``clips.earmark``, a classifier."""
-    folder = tmp_path_factory.mktemp("models")
-    tone_detector(folder / "clips")
-    training = library.train(folder / "clips", backbone="logmel", head="linear", compare=False)
-    training.classifier.save(folder / "clips.earmark")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +49,17 @@ def parts(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.glob("part-*")}
 
 
-@pytest.mark.parametrize("data", ["in", "meta.csv"])
-@pytest.mark.parametrize("options", [(), ("--all", "--coverage", "0.9")])
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        ("in", ("--all", "--coverage", "0.9")),
+        ("meta.csv", ()),
+        pytest.param("in", (), marks=pytest.mark.slow),
+        pytest.param("meta.csv", ("--all", "--coverage", "0.9"), marks=pytest.mark.slow),
+    ],
+)
 def test_predictions_are_those_of_one_machine(stub, here, models, data, options):
-    command = ("predict", models / "clips.earmark", data, *options)
+    command = ("predict", models / "predict.earmark", data, *options)
     alone = earmark(*command, "-o", "p.csv", expect=1)
     for name, more in (("local", ()), ("ray", ("--on", "ray"))):
         done = earmark(*command, "-o", name, *more, expect=1)
@@ -81,7 +77,7 @@ def test_predictions_are_those_of_one_machine(stub, here, models, data, options)
 
 @pytest.mark.parametrize("data", ["in", "meta.csv"])
 def test_events_are_those_of_one_machine(stub, here, models, data):
-    command = ("detect", models / "tones.earmark", data, "--timezone", "+02:00", "--pad", "0.1")
+    command = ("detect", models / "detect.earmark", data, "--timezone", "+02:00", "--pad", "0.1")
     earmark(*command, "-o", "one/e.csv", expect=1)
     whole = Path("one/e.csv").read_bytes()
     for name, more in (("local", ("--on", "local")), ("ray", ("--on", "ray"))):
@@ -96,7 +92,7 @@ def test_events_are_those_of_one_machine(stub, here, models, data):
 
 
 def test_a_part_keeps_predictions_as_they_are(models, recorded):
-    classifier = library.load(models / "clips.earmark")
+    classifier = library.load(models / "predict.earmark")
     several = replace(classifier, decision_rule=DecisionRule((1e-6, 0.2, 1e-6)))
     clips = [Clip(path) for path in sorted((recorded / "in").rglob("*.wav"))]
     clips.append(Clip(clips[0].path, start=0.5, end=2.25))
@@ -115,7 +111,7 @@ def test_stretches_of_a_recording_with_rows_between_them_are_two_recordings(stub
     name = "in/b/20240511_010000.wav"
     others = [f"in/{'ab'[k % 2]}/2024051{k}_010000.wav,0," for k in (0, 2, 3)]
     Path("meta.csv").write_text("\n".join(["path,start,end", f"{name},0,3", *others, f"{name},3,"]))
-    done = earmark("detect", models / "tones.earmark", "meta.csv", "-o", "out", "--on", "local")
+    done = earmark("detect", models / "detect.earmark", "meta.csv", "-o", "out", "--on", "local")
     assert "out/events.csv has 1 recording more than once; sort the manifest" in done.stderr
     rows = [row.split(",") for row in Path("out/events.csv").read_text().splitlines()[1:]]
     own = [number for number, row in enumerate(rows) if name in row[0]]
@@ -123,8 +119,8 @@ def test_stretches_of_a_recording_with_rows_between_them_are_two_recordings(stub
 
 
 def test_shares_write_no_table_of_all(stub, here, models):
-    for kind, model, table in (("predict", "clips", "predictions"), ("detect", "tones", "events")):
-        command = (kind, models / f"{model}.earmark", "in", "-o", kind, "--json")
+    for kind, table in (("predict", "predictions"), ("detect", "events")):
+        command = (kind, models / f"{kind}.earmark", "in", "-o", kind, "--json")
         first, second = (
             json.loads(earmark(*command, "--share", f"{k}/2", expect=code).stdout)
             for k, code in ((1, 1), (2, 0))
@@ -136,11 +132,11 @@ def test_shares_write_no_table_of_all(stub, here, models):
 
 
 def test_another_classifier_and_another_kind_are_refused(stub, here, models):
-    earmark("detect", models / "tones.earmark", "in", "-o", "out", "--on", "local", expect=1)
-    command = ("detect", models / "tones.earmark", "in", "-o", "out")
+    earmark("detect", models / "detect.earmark", "in", "-o", "out", "--on", "local", expect=1)
+    command = ("detect", models / "detect.earmark", "in", "-o", "out")
     assert "parts with rules" in earmark(*command, "--pad", "0.5", expect=2).stderr
     assert "--format cannot be used" in earmark(*command, "--format", "json", expect=2).stderr
-    command = ("predict", models / "clips.earmark", "in", "-o", "out")
+    command = ("predict", models / "predict.earmark", "in", "-o", "out")
     assert "parts with kind 'detect'" in earmark(*command, expect=2).stderr
     told = earmark("train", "out", "-o", "m.earmark", expect=2).stderr
     assert "has results of `earmark detect`, not of `earmark embed`" in told
@@ -152,7 +148,7 @@ def test_another_classifier_and_another_kind_are_refused(stub, here, models):
 
 
 def test_a_worker_with_another_classifier_is_refused(stub, here, models, monkeypatch):
-    shutil.copy(models / "clips.earmark", "mine.earmark")
+    shutil.copy(models / "predict.earmark", "mine.earmark")
     prepare = Worker.prepare
 
     def replaced(self: Worker):
@@ -168,42 +164,41 @@ def test_a_worker_with_another_classifier_is_refused(stub, here, models, monkeyp
     monkeypatch.setattr(
         Worker, "prepare", lambda self: Path("mine.earmark").unlink() or prepare(self)
     )
-    shutil.copy(models / "clips.earmark", "mine.earmark")
+    shutil.copy(models / "predict.earmark", "mine.earmark")
     told = earmark(*command, expect=2).stderr
     assert "cannot start: " in told and f"{here}/mine.earmark" in told
 
 
-def test_a_failed_recording_is_tried_again_only_if_asked(stub, here, models):
-    bad = Path("in/a/20240514_010000.wav")
-    embed = ("embed", "in", "--backbone", "logmel", "--json", "-o", "embeddings")
-    predict = ("predict", models / "clips.earmark", "in", "--json", "-o", "predicted")
-    detect = ("detect", models / "tones.earmark", "in", "--json", "-o", "detected")
-    runs = (embed, predict, (*detect, "--on", "local"))
-    before = [json.loads(earmark(*command, expect=1).stdout) for command in runs]
-    assert [told["failures"] for told in before] == [1, 1, 1]
-    audio = bad.read_bytes()
-    for way in ("local", "ray"):
-        bad.write_bytes(audio)
-        for command in runs:
-            earmark(*command, "--retry-failed", expect=1)
-        soundfile.write(bad, 0.1 * np.random.default_rng(4).normal(size=RATE_HZ), RATE_HZ)
-        told = [json.loads(earmark(*command, expect=1).stdout) for command in runs]
-        assert [(t["computed"], t["failures"]) for t in told] == [(0, 1)] * 3
-        again = [
-            (*command[:-2], "--on", way) if "--on" in command else (*command, "--on", way)
-            for command in runs
-        ]
-        told = [json.loads(earmark(*command, "--retry-failed").stdout) for command in again]
-        assert [(t["computed"], t["failures"], t["parts"]) for t in told] == [(1, 0, 3)] * 3
-        shutil.rmtree("predicted"), shutil.rmtree("detected"), shutil.rmtree("embeddings")
-        bad.write_bytes(audio)
-        for command in runs:
-            earmark(*command, expect=1)
-    assert len(stub) == 3 and isinstance(stub[0], StubCluster)
+@pytest.mark.parametrize(
+    ("kind", "on"),
+    [
+        ("embed", "ray"),
+        ("detect", "local"),
+        pytest.param("embed", "local", marks=pytest.mark.slow),
+        pytest.param("predict", "ray", marks=pytest.mark.slow),
+        pytest.param("detect", "ray", marks=pytest.mark.slow),
+    ],
+)
+def test_a_failed_recording_is_tried_again_only_if_asked(stub, here, models, kind, on):
+    command = [kind, "in", "-o", "out", "--json", "--on", on]
+    command[1:1] = [] if kind == "embed" else [models / f"{kind}.earmark"]
+    command += ["--backbone", "logmel"] if kind == "embed" else []
+
+    def told(*options: str, expect: int) -> tuple[int, int, int]:
+        done = json.loads(earmark(*command, *options, expect=expect).stdout)
+        return done["computed"], done["failures"], done["parts"]
+
+    assert told(expect=1) == (3, 1, 3) and told(expect=1) == (0, 1, 3)
+    assert told("--retry-failed", expect=1) == (1, 1, 3)
+    noise = 0.1 * np.random.default_rng(4).normal(size=RATE_HZ)
+    soundfile.write("in/a/20240514_010000.wav", noise, RATE_HZ)
+    assert told(expect=1) == (0, 1, 3)
+    assert told("--retry-failed", expect=0) == (1, 0, 3)
+    assert told("--retry-failed", expect=0) == (0, 0, 3) and len(parts(here / "out")) == 3
 
 
 def test_what_a_folder_of_parts_cannot_be(stub, here, models):
-    predict, detect = ("predict", models / "clips.earmark"), ("detect", models / "tones.earmark")
+    predict, detect = ("predict", models / "predict.earmark"), ("detect", models / "detect.earmark")
     for arguments, words in (
         ((*predict, "in", "--on", "local"), "--share, --on and --retry-failed need -o."),
         ((*detect, "in", "--share", "1/2"), "--share, --on and --retry-failed need -o."),

@@ -1,6 +1,7 @@
 """What can go wrong with parts: changed data, two drivers, recordings elsewhere, cut files."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -8,25 +9,16 @@ import numpy as np
 import pytest
 import soundfile
 
-import earmark as library
 from command_line import earmark
 from earmark.embeddings import parts as parts_module
+from earmark.embeddings import sections
 from earmark.embeddings.part_files import write_part
 from object_store import SECRET, open_store
-from tones import RATE_HZ, noise, tone, tone_detector
+from tones import RATE_HZ, noise, tone
 
 pytest.importorskip("pyarrow")
-WORK = ("embed", "predict", "detect")
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Path:
-    """A folder with ``detect.earmark``, a detector, and ``predict.earmark``, a classifier."""
-    folder = tmp_path_factory.mktemp("models")
-    tone_detector(folder / "clips").rename(folder / "detect.earmark")
-    training = library.train(folder / "clips", backbone="logmel", head="linear", compare=False)
-    training.classifier.save(folder / "predict.earmark")
-    return folder
+SLOW = pytest.mark.slow  # for those that would run the same lines again
+WORK = [pytest.param("embed", marks=SLOW), "predict", pytest.param("detect", marks=SLOW)]
 
 
 @pytest.fixture
@@ -77,7 +69,7 @@ def test_a_manifest_that_changes_between_runs(here, models, work):
     assert {name: data for name, data in content("out").items() if name in new} == new
 
 
-@pytest.mark.parametrize("work", WORK[1:])
+@pytest.mark.parametrize("work", ["predict", "detect"])
 def test_a_manifest_that_changes_while_it_is_read(here, models, work, monkeypatch):
     compute = parts_module.compute_parts
 
@@ -94,7 +86,7 @@ def test_a_manifest_that_changes_while_it_is_read(here, models, work, monkeypatc
 
 
 @pytest.mark.parametrize("work", WORK)
-@pytest.mark.parametrize("on", ["local", "ray"])
+@pytest.mark.parametrize("on", [pytest.param("local", marks=SLOW), "ray"])
 def test_two_drivers_on_one_folder(here, models, work, on, monkeypatch):
     told(*command(work, models, "alone"))
     others = []
@@ -149,3 +141,29 @@ def test_a_bucket_without_permission(here, models, work):
         assert told(*command(work, models, "out", *again), expect=1)["computed"] == 1
         refused = earmark(*command(work, models, "out"), expect=2).stderr
         assert "Nothing was fetched." in refused
+
+
+@pytest.mark.parametrize("work", WORK[:2])
+@pytest.mark.parametrize("is_long", [False, True])
+def test_a_recording_that_changes_while_it_is_read(here, models, work, is_long, monkeypatch):
+    if is_long:
+        monkeypatch.setattr(sections, "LONG_S", 1.0)
+    Path("meta.csv").write_text("path,start,end\n0.wav,,\n1.wav,0.1,\n1.wav,0,1.5\n")
+    cut, changed = sections._cut, []
+
+    def cut_and_change(backbone, request, *rest):
+        if request.clip.start == 0.1 and not changed:
+            changed.append(request.clip.name)
+            shutil.copy("2.wav", "other")
+            os.replace("other", "1.wav")
+        return cut(backbone, request, *rest)
+
+    monkeypatch.setattr(sections, "_cut", cut_and_change)
+    failed = told(*command(work, models, "out"), expect=1)
+    reasons = {row["reason"] for row in failed["skipped"]}
+    assert changed and reasons == {"changed while it was read; run the same command again."}
+    assert 1 <= failed["failures"] <= 2 and failed["clips"] == 3
+    done = told(*command(work, models, "out", "--retry-failed"))
+    assert (done["computed"], done["failures"]) == (1, 0)
+    told(*command(work, models, "new"))
+    assert content("out") == content("new")

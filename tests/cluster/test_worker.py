@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 from dataclasses import asdict
 from pathlib import Path
 
@@ -76,6 +77,17 @@ def test_a_part_that_is_there_by_now_is_not_computed_again(tones, tmp_path):
     other.drop(1)
     assert other.compute(1, parts[0]).summary is None
     assert other.compute(2, parts[0]).summary == first.summary
+
+
+def test_a_cluster_that_does_not_start_is_told(tones, tmp_path, monkeypatch):
+    def init(**settings: object) -> None:
+        raise Exception("The current node timed out during startup. Or so.")  # as Ray does
+
+    monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(init=init))
+    arguments = ("embed", tones, "-o", tmp_path / "out", "--backbone", "logmel")
+    for on, words in (("ray", "on this machine"), ("ray:head:6379", "at head:6379")):
+        told = earmark(*arguments, "--on", on, expect=2).stderr
+        assert f"cannot use Ray {words}: The current node timed out" in told
 
 
 def test_ray_that_is_not_installed_and_a_wrong_value_are_told(tones, tmp_path, monkeypatch):

@@ -21,8 +21,8 @@ from earmark.data.survey import Survey
 from earmark.embeddings import shares
 from earmark.embeddings.effort import KEPT, Effort, measure
 from earmark.embeddings.embed_work import EmbedWork
-from earmark.embeddings.part import FINGERPRINT_DIGITS, Part, PartSettings
-from earmark.embeddings.part_files import size_of
+from earmark.embeddings.part import PartSettings
+from earmark.embeddings.part_files import bytes_of
 from earmark.embeddings.readers import FETCHERS
 from earmark.embeddings.stages import Embedded, Failure, Result
 from earmark.errors import BackboneError, DataError, WeightsError
@@ -226,12 +226,11 @@ def _work(
     options: AudioOptions,
     root: Path,
 ) -> Work:
-    settings = PartSettings.of(backbone, options, layers)
+    work = EmbedWork(PartSettings.of(backbone, options, layers), backbone, root)
     n = len(effort.results)
-    work = EmbedWork(settings, backbone, root)
-    _size(effort.results[:1], work)  # the first file takes longer
+    _file_bytes(work, effort.results[:1])  # the first file takes longer
     begin_s = time.process_time()
-    size, fixed = _sizes(effort.results, work)
+    size, fixed = _sizes(work, effort.results)
     write_s = (time.process_time() - begin_s) * n / (n + n // 2)  # it made two files
     n_parts = math.ceil(survey.n_clips / shares.PART_CLIPS)
     is_on_gpu = backbone.device.type != "cpu"
@@ -251,19 +250,18 @@ def _work(
     )
 
 
-def _sizes(results: Sequence[Result], work: EmbedWork) -> tuple[float, float]:
+def _file_bytes(work: EmbedWork, results: Sequence[Result]) -> int:
+    return bytes_of(work.table(results), work.settings.to_json())
+
+
+def _sizes(work: EmbedWork, results: Sequence[Result]) -> tuple[float, float]:
     """Return the bytes of a clip in the file of a part, and those of the file itself."""
     n, half = len(results), len(results) // 2
-    whole = _size(results, work)
+    whole = _file_bytes(work, results)
     if not half:
         return whole, 0.0
-    size = (whole - _size(results[:half], work)) / (n - half)
+    size = (whole - _file_bytes(work, results[:half])) / (n - half)
     return size, max(0.0, whole - n * size)
-
-
-def _size(results: Sequence[Result], work: EmbedWork) -> int:
-    part = Part(0, (), "0" * FINGERPRINT_DIGITS)
-    return size_of(part, work.table(results), work.settings.to_json())
 
 
 def _compared(

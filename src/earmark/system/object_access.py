@@ -50,14 +50,33 @@ class Access(Protocol):
         """Return some bytes of an object; ``known`` is what its status should be."""
 
 
+class WritableAccess(Access, Protocol):
+    """Also changes what a store has."""
+
+    def put(self, uri: str, path: Path, limit_s: float) -> None:
+        """Write the content of a file to an object, which others see when it is complete."""
+
+    def names(self, uri: str, limit_s: float) -> list[str]:
+        """Return the names of the objects directly below a URI that ends with a slash."""
+
+    def delete(self, uri: str, limit_s: float) -> None:
+        """Delete an object."""
+
+
 def access_to(uri: str) -> Access:
     """Return the access to the store that has an object, or to the file at a path.
+
+    Raises EarmarkError as :func:`writable_access_to` does.
+    """
+    return writable_access_to(uri) if scheme_of(uri) else _Local()
+
+
+def writable_access_to(uri: str) -> WritableAccess:
+    """Return the access to the store that has an object.
 
     Raises EarmarkError if a package is missing or ``EARMARK_OFFLINE`` forbids it.
     """
     scheme = scheme_of(uri) or ""
-    if not scheme:
-        return _Local()
     protocol = _ALIASES.get(scheme, scheme)
     if protocol not in PROTOCOLS:
         raise ObjectError(f"{scheme}:// cannot be read; use {NAMED}, or a path")
@@ -73,7 +92,7 @@ def access_to(uri: str) -> Access:
 
 
 @functools.lru_cache(maxsize=64)
-def _access(protocol: str, options: tuple[tuple[str, Any], ...]) -> Access:
+def _access(protocol: str, options: tuple[tuple[str, Any], ...]) -> WritableAccess:
     kind = {"s3": _S3, "http": _Web}.get(protocol, _Other)
     settings: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     settings |= dict(options)
@@ -146,6 +165,24 @@ class _Base:
         self, uri: str, first: int, last: int, known: ObjectStatus | None, limit_s: float
     ) -> Part:
         return self._wait(self._part(uri, first, last, known), limit_s)
+
+    def put(self, uri: str, path: Path, limit_s: float) -> None:
+        self._wait(self._ask("put_file", str(path), self.fs._strip_protocol(uri)), limit_s)
+
+    def names(self, uri: str, limit_s: float) -> list[str]:
+        with contextlib.suppress(FileNotFoundError):
+            places = self._wait(self._ask("find", self.fs._strip_protocol(uri)), limit_s)
+            return [place.rpartition("/")[2] for place in places]
+        return []
+
+    def delete(self, uri: str, limit_s: float) -> None:
+        self._wait(self._ask("rm_file", self.fs._strip_protocol(uri)), limit_s)
+
+    async def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method of the file system, which may be one that is awaited."""
+        if self.fs.async_impl:
+            return await getattr(self.fs, f"_{method}")(*arguments, **options)
+        return getattr(self.fs, method)(*arguments, **options)
 
     async def _status(self, uri: str) -> ObjectStatus:
         raise NotImplementedError
@@ -286,11 +323,6 @@ class _Other(_Base):
         if await self._status(uri) != status:
             raise ChangedError
         return Part(content, status)
-
-    async def _ask(self, method: str, path: str, **options: Any) -> Any:
-        if self.fs.async_impl:
-            return await getattr(self.fs, f"_{method}")(path, **options)
-        return getattr(self.fs, method)(path, **options)
 
 
 def _version(about: Any) -> str:

@@ -44,7 +44,9 @@ def embed(
     planned.check()
     if planned.plan:
         if parts.are_given:
-            raise EarmarkError("--plan is for all parts. Leave out --share, --on, --retry-failed.")
+            raise EarmarkError(
+                "--plan is for all parts. Leave out --share, --on and --retry-failed."
+            )
         check_backbones(backbone)
         embed_plan(data, backbone, layers, engine, planned, as_json=as_json)
         return

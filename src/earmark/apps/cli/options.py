@@ -239,11 +239,17 @@ class TuningOptions:
     tensorboard: Path | None = Option(
         None, help="Write the curves of fine-tuning into this folder, for TensorBoard."
     )
+    checkpoints: str | None = Option(
+        None,
+        help="Keep the checkpoints of fine-tuning in this folder, or under this URI (s3, gs, az),"
+        " which all machines see.",
+    )
 
     def check(self, unknown: float | None) -> None:
         """Refuse options that contradict each other, and a wrong recipe."""
-        if self.finetune is None and (self.recipe or self.tensorboard is not None):
-            raise EarmarkError("--recipe and --tensorboard need --finetune. Add it.")
+        needing = (self.recipe, self.tensorboard, self.checkpoints)
+        if self.finetune is None and any(needing):
+            raise EarmarkError("--recipe, --tensorboard and --checkpoints need --finetune. Add it.")
         if self.finetune is not None and unknown is not None:
             raise EarmarkError(
                 "--unknown needs frozen networks, and --finetune changes them. Leave one out."
@@ -341,7 +347,7 @@ class InputOptions:
         if not is_listed(source):
             given = self.recordings(allow_remote)[0]
             clips = [Clip(item) if isinstance(item, Path) else item for item in given]
-            return ClipBlocks.of(clips, size, source)
+            return ClipBlocks.of(source, clips, size)
         columns = {"path": None if self.path == "path" else self.path}
         columns |= {"start": self.start, "end": self.end}
         rows = ClipBlocks.read(
