@@ -241,6 +241,7 @@ def test_tag():
             "detect -o DIR",
             [EXPORTED, "detect exported.earmark odd -o detected --on local --allow-skips"],
         ),
+        ("embed --plan", ["embed odd --backbone logmel --plan"]),
         ("data list", ["data list"]),
         ("backbones list", ["backbones list"]),
         ("backbones show", ["backbones show logmel"]),

@@ -99,13 +99,13 @@ def test_a_part_does_not_depend_on_copies_in_other_parts(
     recordings, backbone, tmp_path, monkeypatch
 ):
     shards: list[list[str]] = []
-    compute = pipeline._compute
+    compute = pipeline.compute_shard
 
     def noted(network, shard):
         shards.append([piece.request.clip.name for piece in shard if hasattr(piece, "windows")])
         return compute(network, shard)
 
-    monkeypatch.setattr(pipeline, "_compute", noted)
+    monkeypatch.setattr(pipeline, "compute_shard", noted)
     clips = clips_of(recordings)
     copies = [*clips[:8], replace(clips[3], label="copy"), *clips[9:24], *clips[4:8]]
     make_parts(tmp_path / "all", copies, backbone, recordings, threads=1)

@@ -129,21 +129,26 @@ def _summary(row: Mapping[str, str]) -> PartSummary:
 def whole_parts(folder: Path) -> list[PartSummary]:
     """Return all parts of a folder that is complete, after a check of each file by its digest.
 
-    A file is hashed once per process. Raises DataError if a part is missing or has changed.
+    Raises DataError if a part is missing or has changed.
     """
     again = "Run `earmark embed` with this folder again, without --share."
     if not (folder / TABLE).is_file():
         raise DataError(f"{folder} has no {TABLE}, so parts may be missing. {again}")
     parts = read_table(folder / TABLE)
     for number, part in enumerate(parts):
-        path = folder / part.file
-        try:
-            is_whole = not not_a_file(path) and file_sha256(path).hex() == part.sha256
-        except OSError:
-            is_whole = False
-        if not is_whole or part.part != number:
+        if not is_whole(folder, part) or part.part != number:
+            path = folder / part.file
             raise DataError(f"{path} is missing or has changed since it was written. {again}")
     return parts
+
+
+def is_whole(folder: Path, part: PartSummary) -> bool:
+    """Return whether the file of a part has its digest. A file is hashed once per process."""
+    path = folder / part.file
+    try:
+        return not not_a_file(path) and file_sha256(path).hex() == part.sha256
+    except OSError:
+        return False
 
 
 def columns_of(path: Path, names: list[str]) -> dict[str, list[Any]]:

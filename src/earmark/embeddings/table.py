@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import os
+import platform
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +15,15 @@ import numpy as np
 
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
-from earmark.data.parts import SETTINGS, TABLE, columns_of, read_settings, root_of, whole_parts
+from earmark.data.parts import (
+    SETTINGS,
+    TABLE,
+    columns_of,
+    is_whole,
+    read_settings,
+    root_of,
+    whole_parts,
+)
 from earmark.embeddings.embedding import Embeddings
 from earmark.embeddings.hashes import (
     CONTENT_BYTES,
@@ -41,6 +49,9 @@ class EmbeddingTable:
     ``table[index]`` reads some rows as an array (n, E), as :class:`StoredRows` does; the index is a
     slice, numbers of rows in any order, or a mask (N,). Parts are read as a whole, so neighbouring
     rows are cheap. There is a row for each clip of the manifest whose recording could be read.
+
+    A table can be pickled: another process, also of another machine, reads the same files under the
+    same path. It checks each of them by its digest. Only what its rows need is pickled.
 
     Parameters
     ----------
@@ -77,7 +88,8 @@ class EmbeddingTable:
         files = [self.folder / part.file for part in self.parts]
         self.dtype: np.dtype[Any] = np.result_type(np.float16, *{dtype_of(file) for file in files})
         self._ends = np.cumsum([part.clips for part in self.parts])
-        self._part = functools.lru_cache(maxsize=KEPT_PARTS)(self._read)
+        self._used: tuple[tuple[str, slice], ...] = ()  # layers that are read, if not all
+        self._keep_parts()
         readable = (
             [error is None for error in columns_of(file, ["error"])["error"]]
             if part.failures
@@ -106,10 +118,43 @@ class EmbeddingTable:
 
     def __getitem__(self, index: Index) -> np.ndarray:
         rows = self._rows[index]
-        block = np.empty((len(rows), self.shape[1]), self.dtype)
+        block = (np.zeros if self._used else np.empty)((len(rows), self.shape[1]), self.dtype)
         for number, here in self._by_part(rows):
-            block[here] = self._part(number)[rows[here] - self._first(number)]
+            own, places = self._part(number), rows[here] - self._first(number)
+            if not self._used:
+                block[here] = own[places]
+            first = 0
+            for _, columns in self._used:
+                width = columns.stop - columns.start
+                block[here, columns] = own[places, first : first + width]
+                first += width
         return block
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in vars(self).items() if name != "_part"}
+        used = [number for number, _ in self._by_part(self._rows)]
+        parts = [self.parts[number] for number in used]
+        ends = np.cumsum([part.clips for part in parts])
+        rows = np.empty_like(self._rows)
+        for place, (number, here) in enumerate(self._by_part(self._rows)):
+            rows[here] = self._rows[here] - self._ends[number] + ends[place]
+        folder = Path(os.path.abspath(self.folder))
+        return state | {"folder": folder, "parts": parts, "_ends": ends, "_rows": rows}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._keep_parts()
+
+    def reading(self, layers: Sequence[str]) -> EmbeddingTable:
+        """Return a table that reads only ``layers`` from the files; all other columns are 0."""
+        other, first = self._of(self._rows), 0
+        slices = {}
+        for name, width in self.layers.items():
+            slices[name] = slice(first, first + width)
+            first += width
+        other._used = tuple((name, slices[name]) for name in layers)
+        other._keep_parts()
+        return other
 
     def only(self, index: Index) -> EmbeddingTable:
         """Return a table of some of the rows, without reading them."""
@@ -149,8 +194,8 @@ class EmbeddingTable:
         return matched.embeddings(self, info, most_bytes)
 
     def _of(self, rows: np.ndarray) -> EmbeddingTable:
-        other = copy.copy(self)
-        other._rows = rows
+        other = object.__new__(EmbeddingTable)
+        vars(other).update(vars(self) | {"_rows": rows})
         return other
 
     def _by_part(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -163,10 +208,21 @@ class EmbeddingTable:
         """Return the row of the manifest with which a part begins, from 0."""
         return int(self._ends[number]) - self.parts[number].clips
 
+    def _keep_parts(self) -> None:
+        """Keep the rows of the last few parts in memory."""
+        self._part = functools.lru_cache(maxsize=KEPT_PARTS)(self._read)
+
     def _read(self, number: int) -> np.ndarray:
-        path, n_clips = self.folder / self.parts[number].file, self.parts[number].clips
-        rows = read_layers(path, list(self.layers))
-        if rows.shape != (n_clips, self.shape[1]):
+        part = self.parts[number]
+        path, n_clips = self.folder / part.file, part.clips
+        if not is_whole(self.folder, part):
+            raise DataError(
+                f"{path} is missing or has changed, as {platform.node()} sees it. All machines need"
+                " the folder under the same path; compute the part again if it is there."
+            )
+        names = [name for name, _ in self._used] or list(self.layers)
+        rows = read_layers(path, names)
+        if rows.shape != (n_clips, sum(self.layers[name] for name in names)):
             raise DataError(
                 f"{path} has other rows than {SETTINGS} and {TABLE} say. Compute it again."
             )
@@ -244,4 +300,5 @@ class _Matched:
             contents=Hashes(self.contents, CONTENT_BYTES),
             keys=Hashes(self.keys, KEY_BYTES),
             warnings=tuple(dict.fromkeys(self.warnings)),
+            files=chosen,
         )

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from typer import Option
 
 from earmark.apps.cli.checks import check_backbones, check_folder, check_output
-from earmark.apps.cli.options import JSON, DataOptions, EngineOptions, RunOptions
+from earmark.apps.cli.embed_plan import embed_plan
+from earmark.apps.cli.options import JSON, DataOptions, EngineOptions, PlanOptions, RunOptions
 from earmark.apps.cli.part_options import PartOptions, is_folder
 from earmark.apps.cli.part_runs import PartTask, compute_folder, root_of
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, report_read_warnings, show, skipped_json
 from earmark.embeddings import shares
-from earmark.errors import DataError, amount
+from earmark.errors import DataError, EarmarkError, amount
 
 if TYPE_CHECKING:
     from earmark.embeddings.embedding import Embeddings
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 def embed(
     *,
     data: DataOptions,
-    output: Path = Option(
-        ..., "-o", "--output", help="The .npz or .parquet file to write, or a folder for parts."
+    output: Path | None = Option(
+        None, "-o", "--output", help="The .npz or .parquet file to write, or a folder for parts."
     ),
     backbone: str = Option("speech-embedding", help="The pretrained network: NAME."),
     layers: str = Option("all", help="The layers to write: last, all, or NAME,NAME..."),
     parts: PartOptions,
     engine: EngineOptions,
+    planned: PlanOptions,
     as_json: bool = JSON,
     run: RunOptions,
 ) -> None:
@@ -39,6 +41,17 @@ def embed(
     If DATA has labels, the file has them too. A folder gets a Parquet file for each 1,024 clips;
     the same command computes only files that are missing or damaged, and checks the others.
     """
+    planned.check()
+    if planned.plan:
+        if parts.are_given:
+            raise EarmarkError(
+                "--plan is for all parts. Leave out --share, --on and --retry-failed."
+            )
+        check_backbones(backbone)
+        embed_plan(data, backbone, layers, engine, planned, as_json=as_json)
+        return
+    if output is None:
+        raise EarmarkError("there is no output. Give -o FILE or -o FOLDER, or --plan.")
     from earmark.embeddings.files import FORMATS, check_format
 
     is_in_parts = is_folder(output, FORMATS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -207,6 +206,29 @@ class EngineOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Whether to plan only, and what a plan is made for."""
+
+    plan: bool = Option(
+        False, "--plan", help="Write nothing: embed a sample, and say what all would take."
+    )
+    price: float | None = Option(
+        None, min=0.0, help="With --plan: the price of a core for an hour; 0.04 by default."
+    )
+    cores: int | None = Option(
+        None, min=1, help="With --plan: the cores to compute with; by default those here."
+    )
+    sample: int | None = Option(
+        None, min=1, help="With --plan: how many clips to embed; 200 by default."
+    )
+
+    def check(self) -> None:
+        """Refuse options of a plan without --plan."""
+        if not self.plan and (self.price, self.cores, self.sample) != (None, None, None):
+            raise EarmarkError("--price, --cores and --sample need --plan. Add it.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TuningOptions:
     """Fine-tuning: the weights to train, the recipe, and the folder for its curves."""
 
@@ -217,11 +239,17 @@ class TuningOptions:
     tensorboard: Path | None = Option(
         None, help="Write the curves of fine-tuning into this folder, for TensorBoard."
     )
+    checkpoints: str | None = Option(
+        None,
+        help="Keep the checkpoints of fine-tuning in this folder, or under this URI (s3, gs, az),"
+        " which all machines see.",
+    )
 
     def check(self, unknown: float | None) -> None:
         """Refuse options that contradict each other, and a wrong recipe."""
-        if self.finetune is None and (self.recipe or self.tensorboard is not None):
-            raise EarmarkError("--recipe and --tensorboard need --finetune. Add it.")
+        needing = (self.recipe, self.tensorboard, self.checkpoints)
+        if self.finetune is None and any(needing):
+            raise EarmarkError("--recipe, --tensorboard and --checkpoints need --finetune. Add it.")
         if self.finetune is not None and unknown is not None:
             raise EarmarkError(
                 "--unknown needs frozen networks, and --finetune changes them. Leave one out."
@@ -306,7 +334,7 @@ class InputOptions:
 
     def blocks(self, size: int, allow_remote: bool = False) -> ClipBlocks:
         """Open one manifest or folder in blocks of ``size`` clips, with the clips of above."""
-        from earmark.data.blocks import ClipBlocks, blocks_of
+        from earmark.data.blocks import ClipBlocks
         from earmark.data.clip import Clip
         from earmark.data.dataset import is_listed
 
@@ -319,8 +347,7 @@ class InputOptions:
         if not is_listed(source):
             given = self.recordings(allow_remote)[0]
             clips = [Clip(item) if isinstance(item, Path) else item for item in given]
-            own = functools.partial(blocks_of, clips, size)
-            return ClipBlocks(source, size, len(clips), None, (), own)
+            return ClipBlocks.of(source, clips, size)
         columns = {"path": None if self.path == "path" else self.path}
         columns |= {"start": self.start, "end": self.end}
         rows = ClipBlocks.read(
