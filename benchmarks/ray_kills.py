@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,10 +92,10 @@ def actors(mark: str) -> list[int]:
     return found
 
 
-def at_work(mark: str, process: subprocess.Popen[bytes]) -> bool:
-    """Wait until a worker is there; return False if the run has ended."""
+def at_work(mark: str, process: subprocess.Popen[bytes], earlier: Container[int]) -> bool:
+    """Wait until a worker is there that is not an ``earlier`` one; False if the run has ended."""
     while process.poll() is None:
-        if actors(mark):
+        if any(number not in earlier for number in actors(mark)):
             return True
         time.sleep(0.05)
     return False
@@ -110,11 +111,12 @@ def run_killed(
     environment["PYTHONPATH"] = os.pathsep.join([str(notes), os.environ.get("PYTHONPATH", "")])
     start = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    while told.actors + told.drivers < most and at_work(mark, process):
+    earlier: list[int] = []
+    while told.actors + told.drivers < most and at_work(mark, process, earlier):
         time.sleep(rng.uniform(*PAUSE_S))
         if process.poll() is not None:
             break
-        found = actors(mark)
+        found = [number for number in actors(mark) if number not in earlier]
         if found and rng.random() < 0.6:
             with contextlib.suppress(ProcessLookupError):  # it has just ended
                 os.kill(rng.choice(found), signal.SIGKILL)
@@ -123,6 +125,7 @@ def run_killed(
             process.kill()
             process.wait()
             told.drivers += 1
+            earlier += found  # they end by themselves
             process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     while process.wait() != 0:  # Ray gives up after 30 s of starting, as on a busy machine
         told.refused += 1
