@@ -5,8 +5,8 @@
 The recordings are those of Free Spoken Digit, each COPIES times (5). A run is started anew until it
 ends by itself, then the next one begins, until there were KILLS kills (20). Each time, an actor or
 the driver dies. A module that Python imports first notes in a file when a worker begins and ends a
-part. `lost` counts the parts that were begun and not finished: they were begun again. It needs
-Linux.
+part. `lost` counts the parts that were begun and not finished: they were begun again. It must not
+be more than one for an actor that was killed, and one for each worker of a driver. It needs Linux.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Killed:
     seconds: float = 0.0
     events: list[tuple[str, int, int]] = field(default_factory=list)  # what, part, process
 
-    def row(self) -> dict[str, object]:
+    def row(self) -> dict[str, float]:
         """Return the counts for the table."""
         begun = collections.Counter(part for what, part, _ in self.events if what == "begin")
         ended = collections.Counter(part for what, part, _ in self.events if what == "end")
@@ -144,7 +144,7 @@ def main() -> None:
     """Kill, compare with a run on one machine, and write results/ray_kills.csv."""
     kills, copies, seed = map(int, [*sys.argv[1:], *("20", "5", "0")[len(sys.argv) - 1 :]])
     print(describe())
-    rng, rows = random.Random(seed), []
+    rng, rows = random.Random(seed), list[dict[str, float]]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         notes = folder / "notes"
@@ -161,6 +161,8 @@ def main() -> None:
             if list(out.glob(".*")):
                 sys.exit(f"run {len(rows)} has left unfinished files")
             rows.append({"run": len(rows), **told.row()})
+            if rows[-1]["lost"] > told.actors + told.drivers * (os.cpu_count() or 1):
+                sys.exit(f"run {len(rows)} has lost more than a part of each worker: {rows[-1]}")
             print(rows[-1], flush=True)
     write("ray_kills", rows)
 
