@@ -182,7 +182,7 @@ class _Meter:
 
 def _changed(clip: Clip, **changes: Any) -> Clip:
     """Return a clip with other attributes; as a Path, a URI would lose a slash."""
-    return replace(clip, path=clip.place, **changes)
+    return replace(clip, path=clip.place, **changes)  # type: ignore[arg-type]  # a URI stays text
 
 
 def _length_s(clip: Clip, options: AudioOptions) -> float:
