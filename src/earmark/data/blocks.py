@@ -71,6 +71,14 @@ class ClipBlocks:
         return sum(min(self.size, self.n_clips - start) for start in wanted_starts)
 
     @classmethod
+    def of(
+        cls, clips: Sequence[Clip], size: int, source: str, notes: tuple[str, ...] = ()
+    ) -> ClipBlocks:
+        """Return clips that are in memory."""
+        own, survey = functools.partial(blocks_of, clips, size), functools.partial(survey_of, clips)
+        return cls(source, size, len(clips), None, notes, own, survey)
+
+    @classmethod
     def read(
         cls,
         data: str | Path,
@@ -106,21 +114,12 @@ class ClipBlocks:
                     " root, or give a manifest."
                 )
             dataset = Dataset.read(data, split_map=split_map, need_labels=False)
-            return cls.of(dataset.source, dataset.clips, size, dataset.notes)
+            return cls.of(dataset.clips, size, dataset.source, dataset.notes)
         rows = _Rows(
             table, columns, separator, SplitMap.parse(split_map), size, allow_remote, is_list
         )
         about = (rows.count(), rows.separator, rows.notes)
         return cls(first.name, size, *about, rows.blocks, rows.survey)
-
-    @classmethod
-    def of(
-        cls, source: str, clips: Sequence[Clip], size: int, notes: tuple[str, ...] = ()
-    ) -> ClipBlocks:
-        """Divide clips that are in memory."""
-        blocks = functools.partial(blocks_of, clips, size)
-        survey = functools.partial(survey_of, clips)
-        return cls(source, size, len(clips), None, notes, blocks, survey)
 
 
 class _Rows:

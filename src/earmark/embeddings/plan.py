@@ -21,8 +21,8 @@ from earmark.data.survey import Survey
 from earmark.embeddings import shares
 from earmark.embeddings.effort import KEPT, Effort, measure
 from earmark.embeddings.embed_work import EmbedWork
-from earmark.embeddings.part import PartSettings
-from earmark.embeddings.part_files import bytes_of
+from earmark.embeddings.part import FINGERPRINT_DIGITS, Part, PartSettings
+from earmark.embeddings.part_files import size_of
 from earmark.embeddings.readers import FETCHERS
 from earmark.embeddings.stages import Embedded, Failure, Result
 from earmark.errors import BackboneError, DataError, WeightsError
@@ -226,11 +226,12 @@ def _work(
     options: AudioOptions,
     root: Path,
 ) -> Work:
-    work = EmbedWork(PartSettings.of(backbone, options, layers), backbone, root)
+    settings = PartSettings.of(backbone, options, layers)
     n = len(effort.results)
-    _file_bytes(work, effort.results[:1])  # the first file takes longer
+    work = EmbedWork(settings, backbone, root)
+    _size(effort.results[:1], work)  # the first file takes longer
     begin_s = time.process_time()
-    size, fixed = _sizes(work, effort.results)
+    size, fixed = _sizes(effort.results, work)
     write_s = (time.process_time() - begin_s) * n / (n + n // 2)  # it made two files
     n_parts = math.ceil(survey.n_clips / shares.PART_CLIPS)
     is_on_gpu = backbone.device.type != "cpu"
@@ -250,18 +251,19 @@ def _work(
     )
 
 
-def _file_bytes(work: EmbedWork, results: Sequence[Result]) -> int:
-    return bytes_of(work.table(results), work.settings.to_json())
-
-
-def _sizes(work: EmbedWork, results: Sequence[Result]) -> tuple[float, float]:
+def _sizes(results: Sequence[Result], work: EmbedWork) -> tuple[float, float]:
     """Return the bytes of a clip in the file of a part, and those of the file itself."""
     n, half = len(results), len(results) // 2
-    whole = _file_bytes(work, results)
+    whole = _size(results, work)
     if not half:
         return whole, 0.0
-    size = (whole - _file_bytes(work, results[:half])) / (n - half)
+    size = (whole - _size(results[:half], work)) / (n - half)
     return size, max(0.0, whole - n * size)
+
+
+def _size(results: Sequence[Result], work: EmbedWork) -> int:
+    part = Part(0, (), "0" * FINGERPRINT_DIGITS)
+    return size_of(part, work.table(results), work.settings.to_json())
 
 
 def _compared(
