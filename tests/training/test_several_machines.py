@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -135,6 +136,7 @@ def launched(machine: Machine, first: Machine, shared: Shared, death: str = "", 
     words = [f"--{name}={value}" for name, value in given.items()]
     words += ["--rdzv-backend=c10d", f"--rdzv-endpoint={first.address}:29531", "--rdzv-id=tune"]
     words += [f"--local-addr={machine.address}"]
+    words += [f"--rdzv-conf=is_host={int(machine is first)}"]  # its name does not lead to it
     return machine.start(shared.command(*words), shared.environment(death))
 
 
@@ -161,7 +163,8 @@ def test_a_machine_without_power_is_replaced_by_none(shared, expected, tmp_path)
     with connected_machines(2, tmp_path) as (first, second):
         both = [launched(m, first, shared) for m in (first, second)]
         while not (shared.notes / "rank1").exists() or shared.steps(1) < 6:
-            assert all(process.poll() is None for process in both)
+            assert all(process.poll() is None for process in both), ended(both)
+            time.sleep(0.05)
         first.lose_power()
         assert all(code != 0 for code, _ in ended(both))
         before = shared.steps()
