@@ -1,6 +1,7 @@
 """Fine-tuning by several processes and machines that share only checkpoints and recordings."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -48,13 +49,19 @@ class Shared:
     def run(self, *torchrun: str, death: str = "") -> subprocess.CompletedProcess:
         """Run on this machine, with a cache of its own."""
         cache = {"EARMARK_CACHE": str(self.folder / f"cache{len(os.listdir(self.folder))}")}
-        return subprocess.run(
+        with subprocess.Popen(
             self.command(*torchrun),
             env=os.environ | self.environment(death) | cache,
-            capture_output=True,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=LIMIT_S,
-        )
+            start_new_session=True,
+        ) as process:
+            try:
+                _, text = process.communicate(timeout=LIMIT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, "", text)
 
     def steps(self, rank: int = 0) -> int:
         """Return how many steps a process has taken, those after a restart included."""
