@@ -6,10 +6,13 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from earmark.data.parts import is_folder_of_parts
 from earmark.errors import EarmarkError
-from earmark.training.executors import Executor
+
+if TYPE_CHECKING:
+    from earmark.training.executors import Executor
 
 LOCAL, RAY = "local", "ray"  # values of --on
 
