@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from earmark.data.parts import is_folder_of_parts
 from earmark.errors import EarmarkError
 
 if TYPE_CHECKING:
@@ -27,6 +26,8 @@ def check_on(on: str | None, data: str, is_alone: bool) -> None:
         )
     if not is_alone:
         raise EarmarkError("--on and --finetune or --detector exclude each other. Leave one out.")
+    from earmark.data.parts import is_folder_of_parts
+
     if not is_folder_of_parts(Path(data)):
         raise EarmarkError(
             f"--on needs a folder of parts, and {data} is none. Compute one with `earmark embed"
