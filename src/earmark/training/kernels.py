@@ -21,7 +21,7 @@ from earmark.classifier.features import (
     statistic_size,
 )
 from earmark.embeddings.rows import Matrix
-from earmark.training.executors import Workers
+from earmark.training.executors import Mapper
 from earmark.training.heads import standard
 
 T = TypeVar("T")
@@ -42,7 +42,7 @@ class FeatureTable:
     matrices: Sequence[Matrix]
     specs: Mapping[str, FeatureSpec]
     index: np.ndarray | None = None
-    workers: Workers | None = None
+    workers: Mapper | None = None
 
     def __len__(self) -> int:
         return self.matrices[0].shape[0] if self.index is None else len(self.index)
@@ -120,9 +120,9 @@ class FeatureTable:
     def run(self, specs: str | Sequence[FeatureSpec], rows: np.ndarray) -> FeatureTable:
         """Return a table of a run of clips, for work that reads only ``specs``.
 
-        If there are workers, it can be sent to one, and reads only the layers in use.
+        If workers read files, it can be sent to one, and reads only the layers in use.
         """
-        if self.workers is None:
+        if self.workers is None or not self.workers.files:
             return self.only(rows)
         places = rows if self.index is None else self.index[rows]
         used = layers_read(self._specs(specs))

@@ -29,7 +29,7 @@ from earmark.training.baselines import Baseline
 from earmark.training.contributions import contributions
 from earmark.training.embedded_data import EmbeddedData, embed_data
 from earmark.training.estimation import OutOfFold
-from earmark.training.executors import Executor, Workers
+from earmark.training.executors import Executor, Threads, Workers
 from earmark.training.fitting import MEMORY, PROGRAM, check_memory
 from earmark.training.inner import Average
 from earmark.training.kernels import FeatureTable
@@ -41,7 +41,7 @@ from earmark.training.summary import training_text
 from earmark.training.unknown import find_threshold
 from earmark.training.verdict import verdict_of
 
-WAITING = 3  # one part in so many of the memory is for results of workers that wait
+WAITING = 3  # one part in so many of the memory is for sums on their way
 
 
 @dataclass(frozen=True, repr=False)
@@ -310,10 +310,12 @@ def _search(
         [n.info for n in embedded.networks], [e.matrix for e in embedded.embeddings], choices
     )
     memory = int(settings.memory * 1e9)
+    files = [e.files for e in embedded.embeddings if e.files is not None]
+    waiting = (memory - PROGRAM - table.bytes_in_memory) // WAITING
     if settings.executor is not None:
-        files = [e.files for e in embedded.embeddings if e.files is not None]
-        waiting = (memory - PROGRAM - table.bytes_in_memory) // WAITING
         table = replace(table, workers=Workers(settings.executor, files, waiting))
+    elif files or table.is_in_memory:  # only the thread that opened a store may read it
+        table = replace(table, workers=Threads(waiting))
     targets = _targets(embedded.dataset, embedded.clips)
     unequal = targets.is_single and headline.is_unequal(targets.counts)
     return Search(
