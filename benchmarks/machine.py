@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("torch", "openvino", "numpy", "scikit-learn", "soundfile", "soxr")
+PACKAGES = ("torch", "openvino", "numpy", "scikit-learn", "soundfile", "soxr", "ray")
 
 
 def describe() -> str:
