@@ -38,7 +38,7 @@ test: $(VENV)/.installed  ## the default test suite
 
 test-browser: $(VENV)/.installed  ## the tests of the studio in a real browser; installs Chromium on Debian
 	@$(if $(CHROMIUM),,apt-get update --quiet=2 && apt-get install --quiet=2 --yes chromium >/dev/null)
-	$(PYTEST) tests/studio/browser
+	$(PYTEST) -m "slow or not slow" tests/studio/browser
 
 test-slow: $(VENV)/.installed  ## the tests on real recordings and large networks
 	$(PYTEST) -m slow

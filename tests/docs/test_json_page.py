@@ -236,6 +236,12 @@ def test_tag():
         ("export", [EXPORTED, "export exported.earmark -o exported.onnx"]),
         ("embed", ["embed odd --backbone logmel -o odd.npz --allow-skips"]),
         ("embed -o DIR", ["embed odd --backbone logmel -o odd-parts --allow-skips"]),
+        ("predict -o DIR", [EXPORTED, "predict exported.earmark odd -o predicted --allow-skips"]),
+        (
+            "detect -o DIR",
+            [EXPORTED, "detect exported.earmark odd -o detected --on local --allow-skips"],
+        ),
+        ("embed --plan", ["embed odd --backbone logmel --plan"]),
         ("data list", ["data list"]),
         ("backbones list", ["backbones list"]),
         ("backbones show", ["backbones show logmel"]),

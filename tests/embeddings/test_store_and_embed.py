@@ -5,7 +5,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +92,19 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(recordings, tmp_pa
     finish(recordings, killed)
     assert content(killed) == content(whole)
     assert len(content(whole)) == 60
+
+
+def test_a_new_store_is_opened_by_several_at_once(tmp_path):
+    """SQLite itself does not wait while another one switches to a write-ahead log."""
+    together = threading.Barrier(4)
+
+    def open_stores(_: int) -> None:
+        for number in range(20):
+            together.wait(60)
+            Store(tmp_path / f"{number}.sqlite").close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(open_stores, range(4)))
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from earmark.audio import copying, shards
+from earmark.audio import copying, parquet_rows, shards
 from earmark.system import object_access, objects
 from earmark.system.recent import Recent
 
@@ -131,6 +131,8 @@ def open_store() -> Iterator[ObjectStore]:
         patch.setattr(objects, "_failing", objects._Failing())
         patch.setattr(copying, "_kept", Recent(copying.KEPT))
         patch.setattr(shards, "_shards", Recent(shards.KEPT))
+        patch.setattr(parquet_rows, "_statuses", Recent(parquet_rows.KEPT))
+        patch.setattr(parquet_rows, "_files", Recent(parquet_rows.KEPT))
         object_access._access.cache_clear()
         try:
             yield store

@@ -14,7 +14,7 @@ from pathlib import Path
 from earmark.audio.decoder import Refusal
 from earmark.audio.source import BytesSource, FileSource
 from earmark.audio.uri import Ranged, UriSource, refusing
-from earmark.system.files import deleted_after
+from earmark.system.files import create, deleted_after, new_name
 from earmark.system.objects import ObjectStatus, Part, read_part
 from earmark.system.recent import Recent
 
@@ -111,9 +111,9 @@ def _copied(source: UriSource, part: Part) -> Copied:
             " some space, or name another folder in TMPDIR",
             "length",
         )
-    handle, name = tempfile.mkstemp(prefix="earmark-")
-    copy = Copied(Path(name), source.name, status)
-    with open(handle, "wb") as file:
+    copy = Copied(new_name(Path(folder), "earmark-"), source.name, status)
+    create(copy.path)
+    with copy.path.open("wb") as file:
         file.write(part.content)
         for at in range(len(part.content), status.size, COPIED_BYTES):
             file.write(read_part(source.uri, at, at + COPIED_BYTES, status).content)

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from earmark.audio.copying import COPIED_BYTES, SHORT_BYTES, Copied, Fetched, fetch_object
 from earmark.audio.decoder import Refusal, reason
 from earmark.audio.uri import Ranged, UriSource
+from earmark.system.files import create, new_name
 from earmark.system.objects import ObjectStatus
 from earmark.system.recent import Recent
 from earmark.system.unpacking import ShortHeader
@@ -45,7 +46,7 @@ def fetch_member(source: UriSource, known: ObjectStatus | None = None) -> Fetche
         file.seek(first)
         if size <= SHORT_BYTES:
             return Fetched(file.read(size), source.name, status)
-        return _member_copied(file, size, source.name, status)
+        return copied_out(file, size, source.name, status)
 
 
 def _shard(archive: UriSource, status: ObjectStatus) -> Shard:
@@ -80,11 +81,11 @@ def _opened(archive: UriSource, status: ObjectStatus) -> Shard:
     return Shard(source, members)
 
 
-def _member_copied(file: BinaryIO, size: int, name: str, status: ObjectStatus) -> Copied:
-    """Copy a long recording out of its archive, so that it is a file of its own."""
-    handle, path = tempfile.mkstemp(prefix="earmark-")
-    copy = Copied(Path(path), name, status)
-    with open(handle, "wb") as out:
+def copied_out(file: BinaryIO, size: int, name: str, status: ObjectStatus) -> Copied:
+    """Copy a long recording out of an archive, so that it is a file of its own."""
+    copy = Copied(new_name(Path(tempfile.gettempdir()), "earmark-"), name, status)
+    create(copy.path)
+    with copy.path.open("wb") as out:
         while size > 0 and (block := file.read(min(size, COPIED_BYTES))):
             out.write(block)
             size -= len(block)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
 import os
 import re
@@ -12,7 +13,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from earmark.data.parts import COLUMNS, SETTINGS, TABLE, PartSummary, read_settings, read_table
-from earmark.embeddings.part import Part, PartSettings
+from earmark.embeddings.part import Part, Settings
 from earmark.embeddings.part_files import PartError, check_part
 from earmark.embeddings.shares import ALL, Share
 from earmark.errors import EarmarkError, EarmarkWarning
@@ -20,6 +21,7 @@ from earmark.system.files import file_sha256, not_a_file, write_whole
 from earmark.system.jsons import json_text
 from earmark.system.text import to_csv
 
+UNFINISHED_S = 3600.0  # writing the file of a part takes seconds
 MACHINE_DIGITS = 8  # hexadecimal, in the name of a file
 
 _PART = re.compile(r"(part-\d{6,}-[0-9a-f]+)-[0-9a-f]+\.parquet")
@@ -27,7 +29,7 @@ _TABLE = re.compile(r"parts(-\d+-of-\d+)?\.csv")
 
 
 class PartFolder:
-    """The folder ``path`` with the parts of one backbone, created if necessary.
+    """The folder ``path`` with parts of the same ``settings``, created if necessary.
 
     ``about`` is what a new folder remembers of the data: the folder of the recordings, and the
     separator of classes. Raises EarmarkError if the folder has other files, or parts with other
@@ -35,7 +37,7 @@ class PartFolder:
     """
 
     def __init__(
-        self, path: Path, settings: PartSettings, about: Mapping[str, str | None] | None = None
+        self, path: Path, settings: Settings, about: Mapping[str, str | None] | None = None
     ) -> None:
         self.path, self.settings = path, settings
         try:
@@ -63,7 +65,7 @@ class PartFolder:
         }
 
     def _check_settings(self) -> None:
-        theirs, ours = read_settings(self.path), self.settings.to_json()
+        theirs, ours = read_settings(self.path, None), self.settings.to_json()
         for name, value in ours.items():
             if theirs.get(name) != value:
                 raise EarmarkError(
@@ -94,9 +96,11 @@ class PartFolder:
         """
         names = list(self._files.get(part.stem, ()))
         late = name_of(part, machine) if machine else None
-        if late and late not in names and (self.path / late).exists():
+        if late and late not in names:
             names.append(late)
         for name in names:
+            if not os.path.lexists(self.path / name):
+                continue
             try:
                 return self._checked(name, part)
             except PartError as error:
@@ -105,7 +109,7 @@ class PartFolder:
 
     def _checked(self, name: str, part: Part) -> PartSummary:
         path, known = self.path / name, self._known.get(name)
-        if known is None or (known.part, known.clips) != (part.number, len(part.clips)):
+        if known is None or known.part != part.number:
             return check_part(path, part)
         try:
             digest = "" if not_a_file(path) else file_sha256(path).hex()
@@ -118,12 +122,35 @@ class PartFolder:
             )
         return known
 
+    def delete(self, summary: PartSummary) -> None:
+        """Delete the file of a part, which must then be computed; EarmarkError if that fails."""
+        path = self.path / summary.file
+        try:
+            path.unlink(missing_ok=True)
+            self._known.pop(summary.file, None)
+        except OSError as error:
+            raise EarmarkError(
+                f"cannot delete {path}: {error.strerror}. Delete it, then run the command again."
+            ) from error
+
     def write_table(self, summaries: Iterable[PartSummary], share: Share = ALL) -> Path:
         """Write the table of the parts of a share and return its path."""
         own = f"parts-{share.number}-of-{share.count}.csv" if share.count > 1 else TABLE
         rows = sorted((astuple(summary) for summary in summaries), key=lambda row: row[0])
         write_whole(self.path / own, to_csv([COLUMNS, *rows]).encode())
+        self._sweep(self.path / own)
         return self.path / own
+
+    def _sweep(self, table: Path) -> None:
+        """Delete the unfinished files of killed runs: those much older than the ``table``.
+
+        Other machines may be writing now. Times of files in one folder come from one clock.
+        """
+        with contextlib.suppress(OSError):  # another machine deletes them, too
+            now_s = table.stat().st_mtime
+            for file in self.path.glob(".part-*.part"):
+                if now_s - file.stat().st_mtime > UNFINISHED_S:
+                    file.unlink()
 
     def others(self, summaries: Iterable[PartSummary]) -> list[str]:
         """Return the names of files of parts that are not those of ``summaries``."""

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sqlite3
+import time
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +34,7 @@ from earmark.system.files import not_a_file
 
 SCHEMA = 2  # since 2, each row has a digest
 BUSY_S = 120.0  # seconds to wait for another process that is writing
+SWITCH_S = 0.01  # seconds between two tries while another process opens the same new store
 AT_ONCE = 128  # rows per SELECT: 1 MB, which stays in the processor's caches
 UNSIGNED = 500  # rows of earmark 0.1, or about recordings elsewhere, that are written together
 
@@ -141,7 +143,7 @@ class Store:
                 raise
 
     def _prepare(self) -> None:
-        self._db.execute("PRAGMA journal_mode=WAL")
+        self._use_log()
         self._db.execute("PRAGMA synchronous=NORMAL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA:
@@ -162,6 +164,18 @@ class Store:
         self._db.execute(objects.TABLE)
         if version != SCHEMA:
             self._migrate()
+
+    def _use_log(self) -> None:
+        """Switch to a write-ahead log; for this alone SQLite does not wait for other processes."""
+        deadline = time.monotonic() + BUSY_S
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+            time.sleep(SWITCH_S)
 
     def _migrate(self) -> None:
         """Add the column of digests to a store of earmark 0.1, without copying rows."""

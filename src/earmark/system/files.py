@@ -7,8 +7,9 @@ import errno
 import functools
 import hashlib
 import os
+import secrets
 import stat
-import tempfile
+import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from earmark.errors import EarmarkError
 BLOCK_BYTES = 1 << 20  # read, hashed or copied at a time
 
 _parts: set[Path] = set()  # files that are being written
+_creating = threading.Lock()
 
 _KINDS = {
     stat.S_IFDIR: "folder",
@@ -70,11 +72,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     if not path.is_symlink() and (problem := not_a_file(path)):
         raise OSError(errno.EINVAL, f"it {problem}")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.", suffix=".part")
-    os.close(handle)
-    part = Path(name)
-    _parts.add(part)
+    part = new_name(path.parent, f".{path.name[:32]}.", ".part")
     try:
+        create(part)
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
@@ -87,9 +87,24 @@ def whole_file(path: Path) -> Iterator[Path]:
         _parts.discard(part)
 
 
-def deleted_after(owner: object, path: Path) -> None:
-    """Delete a temporary file when its owner is gone, or before the process is ended at once."""
+def new_name(folder: Path, begin: str, end: str = "") -> Path:
+    """Return a name for a file that is deleted if the process is ended at once.
+
+    It is noted before the file is there, because a signal may arrive between two statements.
+    """
+    path = folder / f"{begin}{secrets.token_hex(8)}{end}"
     _parts.add(path)
+    return path
+
+
+def create(path: Path) -> None:
+    """Create an empty file that nobody else can read; OSError if that fails."""
+    with _creating:
+        path.touch(0o600, exist_ok=False)
+
+
+def deleted_after(owner: object, path: Path) -> None:
+    """Delete a file of a new name when its owner is gone, or if the process is ended at once."""
 
     def delete() -> None:
         path.unlink(missing_ok=True)
@@ -99,7 +114,11 @@ def deleted_after(owner: object, path: Path) -> None:
 
 
 def delete_parts() -> None:
-    """Delete unfinished and temporary files, before the process is ended at once."""
+    """Delete unfinished and temporary files, before the process is ended at once.
+
+    No other one is created after that.
+    """
+    _creating.acquire(timeout=1)
     for part in list(_parts):
         with contextlib.suppress(OSError):
             part.unlink()

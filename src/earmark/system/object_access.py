@@ -7,6 +7,7 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
+import os
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -14,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 from earmark.errors import EarmarkError
 from earmark.system import extras
 from earmark.system.cache import is_offline
+from earmark.system.files import open_file
 from earmark.system.http import MOST_REDIRECTS
 from earmark.system.object_pages import PAGE, Page, Pages
 from earmark.system.objects import NAMED, ChangedError, ObjectError, ObjectStatus, Part, scheme_of
@@ -47,6 +49,10 @@ class Access(Protocol):
     ) -> Part:
         """Return some bytes of an object; ``known`` is what its status should be."""
 
+
+class WritableAccess(Access, Protocol):
+    """Also changes what a store has."""
+
     def put(self, uri: str, path: Path, limit_s: float) -> None:
         """Write the content of a file to an object, which others see when it is complete."""
 
@@ -58,6 +64,14 @@ class Access(Protocol):
 
 
 def access_to(uri: str) -> Access:
+    """Return the access to the store that has an object, or to the file at a path.
+
+    Raises EarmarkError as :func:`writable_access_to` does.
+    """
+    return writable_access_to(uri) if scheme_of(uri) else _Local()
+
+
+def writable_access_to(uri: str) -> WritableAccess:
     """Return the access to the store that has an object.
 
     Raises EarmarkError if a package is missing or ``EARMARK_OFFLINE`` forbids it.
@@ -78,7 +92,7 @@ def access_to(uri: str) -> Access:
 
 
 @functools.lru_cache(maxsize=64)
-def _access(protocol: str, options: tuple[tuple[str, Any], ...]) -> Access:
+def _access(protocol: str, options: tuple[tuple[str, Any], ...]) -> WritableAccess:
     kind = {"s3": _S3, "http": _Web}.get(protocol, _Other)
     settings: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     settings |= dict(options)
@@ -108,6 +122,32 @@ def _fsspec(protocol: str) -> Any:
     elif protocol in PACKAGES:
         extras.first_of([PACKAGES[protocol]], purpose)
     return fsspec
+
+
+class _Local:
+    """Files of this machine, which are read like objects elsewhere."""
+
+    def status(self, uri: str, limit_s: float) -> ObjectStatus:
+        try:
+            s = os.stat(uri)
+        except (OSError, ValueError) as error:
+            raise _not_opened(error) from error
+        return ObjectStatus(s.st_size, f"{s.st_dev} {s.st_ino} {s.st_mtime_ns} {s.st_ctime_ns}")
+
+    def part(
+        self, uri: str, first: int, last: int, known: ObjectStatus | None, limit_s: float
+    ) -> Part:
+        try:
+            with open_file(Path(uri)) as file:
+                file.seek(first)
+                return Part(file.read(max(0, last - first)), self.status(uri, limit_s))
+        except (OSError, ValueError) as error:
+            raise _not_opened(error) from error
+
+
+def _not_opened(error: Exception) -> ObjectError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return ObjectError(f"cannot be opened: {reason}; check the path")
 
 
 class _Base:

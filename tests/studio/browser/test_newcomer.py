@@ -75,6 +75,7 @@ def page(launch, microphone, studio):
     return page
 
 
+@pytest.mark.slow
 def test_from_three_sounds_to_a_file_for_other_programs(page, microphone, studio, tmp_path):
     person = Newcomer(page)
     page.get_by_label("seconds each").select_option("1")  # for the sake of the test's time

@@ -109,12 +109,18 @@ def connected(address: str, store_bytes: int = STORE_BYTES) -> Iterator[Any]:
             logging_level="ERROR",
             **({} if address else own),
         )
-    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+    except Exception as error:  # Ray raises any kind, also Exception itself
         where = f"at {address}" if address else "on this machine"
-        raise EarmarkError(
-            f"cannot use Ray {where}: {first_line(error)}. Look with `ray status` whether it runs"
-            " and has the same version of Ray and Python."
-        ) from error
+        remedy = (
+            "Look with `ray status` whether it runs and has the same version of Ray and Python. If"
+            " it asks for a token, set RAY_AUTH_MODE=token."
+        )
+        if not address:
+            remedy = (
+                "If the machine is busy or has little memory, run the same command again later."
+            )
+        reason = first_line(error).rstrip(".")
+        raise EarmarkError(f"cannot use Ray {where}: {reason}. {remedy}") from error
     for number, handler in handlers.items():
         signal.signal(number, handler)
     try:
