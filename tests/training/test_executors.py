@@ -3,6 +3,9 @@
 import os
 import pickle
 import shutil
+import subprocess
+import sys
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -230,6 +233,35 @@ def test_workers_that_always_die_stop_the_run(monkeypatch):
         with pytest.raises(EarmarkError, match=r"worker processes died 4 times\. The system may"):
             list(workers.map(os._exit, [3]))
         assert workers.deaths == local_workers.MOST_DEATHS + 1
+
+
+PARENT = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from earmark.apps.cluster.local_workers import LocalWorkers
+import dying
+
+if __name__ == "__main__":
+    with LocalWorkers(1) as workers:
+        print(workers.submit(dying.number, None).result(), flush=True)
+        time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="it finds a process in /proc")
+def test_workers_end_with_the_process_that_started_them():
+    helpers = Path(__file__).parents[1] / "helpers"
+    command = [sys.executable, "-c", PARENT, str(helpers)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        words = Path("/proc", parent.stdout.readline().strip(), "cmdline")
+        assert b"spawn" in words.read_bytes()
+        parent.kill()
+    deadline = time.monotonic() + 60
+    while words.exists() and words.read_bytes():  # one that has ended has no words
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.slow

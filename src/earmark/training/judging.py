@@ -270,8 +270,10 @@ def by_moments(
         step(len(run.places))
     inner = list[InnerLogits]()
     for fold in range(n_folds):
+        if not logits[fold]:  # a fold without clips
+            continue
         places = np.concatenate(rows[fold])
-        for k, blocks in zip(own[fold], zip(*logits[fold], strict=True), strict=bool(len(places))):
+        for k, blocks in zip(own[fold], zip(*logits[fold], strict=True), strict=True):
             fit, joined = fits[k], np.concatenate(blocks, 1)
             inner.append(InnerLogits(fit.candidates, fit.pair, fold, places, joined))
     return inner
