@@ -125,13 +125,17 @@ def whole_parts(folder: Path) -> list[PartSummary]:
     parts = read_table(folder / TABLE)
     for number, part in enumerate(parts):
         path = folder / part.file
-        try:
-            is_whole = not not_a_file(path) and file_sha256(path).hex() == part.sha256
-        except OSError:
-            is_whole = False
-        if not is_whole or part.part != number:
+        if not is_whole(path, part.sha256) or part.part != number:
             raise DataError(f"{path} is missing or has changed since it was written. {again}")
     return parts
+
+
+def is_whole(path: Path, sha256: str) -> bool:
+    """Return whether a file is there and has this digest; it is hashed once per process."""
+    try:
+        return not not_a_file(path) and file_sha256(path).hex() == sha256
+    except OSError:
+        return False
 
 
 def columns_of(path: Path, names: list[str]) -> dict[str, list[Any]]:

@@ -1,4 +1,4 @@
-"""Embeddings in a folder of parts, read as a matrix: rows in blocks, columns by layer."""
+"""Embeddings in parts, read as a matrix: rows in blocks, columns by layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import itertools
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,16 @@ import numpy as np
 
 from earmark.backbones.info import BackboneInfo
 from earmark.data.clip import Clip
-from earmark.data.parts import SETTINGS, TABLE, columns_of, read_settings, root_of, whole_parts
+from earmark.data.parts import (
+    SETTINGS,
+    TABLE,
+    PartSummary,
+    columns_of,
+    is_whole,
+    read_settings,
+    root_of,
+    whole_parts,
+)
 from earmark.embeddings.embedding import Embeddings
 from earmark.embeddings.hashes import (
     CONTENT_BYTES,
@@ -40,7 +49,8 @@ class EmbeddingTable:
 
     ``table[index]`` reads some rows as an array (n, E), as :class:`StoredRows` does; the index is a
     slice, numbers of rows in any order, or a mask (N,). Parts are read as a whole, so neighbouring
-    rows are cheap. There is a row for each clip of the manifest whose recording could be read.
+    rows are cheap. There is a row for each clip of the manifest whose recording could be read. In
+    an archive there is one for each window; ``Archive.windows`` returns such a table.
 
     Parameters
     ----------
@@ -70,27 +80,63 @@ class EmbeddingTable:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self.settings = read_settings(self.folder)
-        self.parts = whole_parts(self.folder)
-        self.layers: dict[str, int] = dict(self.settings["layers"])
-        files = [self.folder / part.file for part in self.parts]
-        self.dtype: np.dtype[Any] = np.result_type(np.float16, *{dtype_of(file) for file in files})
-        self._ends = np.cumsum([part.clips for part in self.parts])
-        self._part = functools.lru_cache(maxsize=KEPT_PARTS)(self._read)
+        folder = Path(folder)
+        settings, parts = read_settings(folder), whole_parts(folder)
+        files = [folder / part.file for part in parts]
+        dtype = np.result_type(np.float16, *{dtype_of(file) for file in files})
         readable = (
             [error is None for error in columns_of(file, ["error"])["error"]]
             if part.failures
             else [True] * part.clips
-            for part, file in zip(self.parts, files, strict=True)
+            for part, file in zip(parts, files, strict=True)
         )
-        self._rows = np.flatnonzero(np.fromiter(itertools.chain(*readable), bool))
+        rows = np.flatnonzero(np.fromiter(itertools.chain(*readable), bool))
+        self._take(folder, settings, parts, rows, dtype)
+
+    @classmethod
+    def of_parts(
+        cls,
+        folder: Path,
+        settings: Mapping[str, Any],
+        parts: Sequence[PartSummary],
+        rows: np.ndarray,
+        dtype: np.dtype[Any],
+    ) -> EmbeddingTable:
+        """Return the table of ``rows`` (N,), counted over all rows of ``parts``.
+
+        The file of a part is checked by its digest when it is read first.
+        """
+        table = cls.__new__(cls)
+        table._take(folder, settings, parts, rows, dtype)
+        table._unchecked = set(range(len(parts)))
+        return table
+
+    def _take(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        parts: Sequence[PartSummary],
+        rows: np.ndarray,
+        dtype: np.dtype[Any],
+    ) -> None:
+        self.folder, self.settings, self.parts = folder, settings, parts
+        self.layers: dict[str, int] = dict(settings["layers"])
+        self.dtype: np.dtype[Any] = dtype
+        self._ends = np.cumsum([part.clips for part in parts])
+        self._part = functools.lru_cache(maxsize=KEPT_PARTS)(self._read)
+        self._rows = rows
+        self._unchecked = set[int]()  # numbers of parts
 
     def __repr__(self) -> str:
         return f"EmbeddingTable({self.shape}, {str(self.folder)!r})"
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The numbers (N,) of the rows, counted over all rows of the parts."""
+        return self._rows
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -123,7 +169,7 @@ class EmbeddingTable:
         names = list(layers or self.layers)
         for number, here in self._by_part(self._rows):
             rows = self._rows[here] - self._first(number)
-            yield read_layers(self.folder / self.parts[number].file, names)[rows]
+            yield self._layers(number, names)[rows]
 
     def embeddings(
         self,
@@ -165,12 +211,23 @@ class EmbeddingTable:
 
     def _read(self, number: int) -> np.ndarray:
         path, n_clips = self.folder / self.parts[number].file, self.parts[number].clips
-        rows = read_layers(path, list(self.layers))
+        rows = self._layers(number, list(self.layers))
         if rows.shape != (n_clips, self.shape[1]):
             raise DataError(
                 f"{path} has other rows than {SETTINGS} and {TABLE} say. Compute it again."
             )
         return rows
+
+    def _layers(self, number: int, names: Sequence[str]) -> np.ndarray:
+        part = self.parts[number]
+        path = self.folder / part.file
+        if number in self._unchecked and not is_whole(path, part.sha256):
+            raise DataError(
+                f"{path} is missing or has changed since it was written. Run the same `earmark"
+                " index` again with --check."
+            )
+        self._unchecked.discard(number)
+        return read_layers(path, names)
 
     def _cells(self) -> Iterator[tuple[Any, ...]]:
         """Yield the cells of ``CLIP_COLUMNS`` for each row of the manifest."""

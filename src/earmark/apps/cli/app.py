@@ -13,6 +13,7 @@ from earmark.apps.cli import (
     embed,
     evaluate,
     export,
+    index,
     predict,
     pull,
     push,
@@ -31,6 +32,7 @@ app = new_app(
 )
 add(app, train.train, evaluate.evaluate, review.review, compare.compare, predict.predict)
 add(app, detect.detect, stream.stream, tag.tag, embed.embed, doctor.doctor, demo.demo)
+add(app, index.index)
 add(app, push.push, pull.pull)
 add(app, export.export, serve.serve, studio.studio)
 for group, name in ((backbones.app, "backbones"), (data.app, "data"), (cache.app, "cache")):
