@@ -301,5 +301,6 @@ def network_of(
 
 def _starts(parts: list[PartSummary]) -> list[int]:
     """Return the row of the first window of each part, among the rows of all."""
-    ends = np.cumsum([part.clips for part in parts]).tolist()
-    return [0, *ends[:-1]]
+    sizes = np.array([part.clips for part in parts], np.int64)
+    starts: list[int] = (np.cumsum(sizes) - sizes).tolist()
+    return starts
