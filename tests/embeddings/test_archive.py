@@ -166,10 +166,10 @@ def test_a_damaged_part_is_named_and_computed_again(nights, tmp_path):
     content[len(content) // 2] ^= 1
     part.write_bytes(content)
     os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
-    with Archive(archive) as opened, pytest.raises(DataError, match="--check"):
+    with Archive(archive) as opened, pytest.raises(DataError, match="--thorough"):
         opened.windows().table[:]
     assert index(nights, archive)["damaged"] == []  # size and time are as before
-    done = index(nights, archive, "--check")
+    done = index(nights, archive, "--thorough")
     assert done["damaged"] == [str(part)] and done["computed"] == 1
     after = rows_of(archive)
     assert all(np.array_equal(after[path], rows) for path, rows in before.items())

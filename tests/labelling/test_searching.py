@@ -183,7 +183,7 @@ def test_every_form_of_output(place, tmp_path):
     rows = list(csv.DictReader(io.StringIO(earmark(*base, "--csv").stdout)))
     assert [row["site"] for row in rows].count("south") == 1 and rows[0]["is_gone"] == "no"
     done = earmark(*base, "-o", tmp_path / "found.csv", "--tracks", tmp_path / "tracks",
-                   "--clips", tmp_path / "clips", "--margin", 0.2, "--label", "tone")  # fmt: skip
+                   "--clips", tmp_path / "clips", "--margin", 0.2, "--name", "tone")  # fmt: skip
     assert list(csv.DictReader((tmp_path / "found.csv").open())) == rows
     assert "3 stretches -> " in done.stderr
     track = (tmp_path / "tracks" / "south" / "1.wav.txt").read_text().split("\t")

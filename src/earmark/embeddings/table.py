@@ -224,7 +224,7 @@ class EmbeddingTable:
         if number in self._unchecked and not is_whole(path, part.sha256):
             raise DataError(
                 f"{path} is missing or has changed since it was written. Run the same `earmark"
-                " index` again with --check."
+                " index` again with --thorough."
             )
         self._unchecked.discard(number)
         return read_layers(path, names)

@@ -51,8 +51,8 @@ def index(
     root: str | None = ROOT,
     recording: RecordingOptions,
     engine: EngineOptions,
-    check: bool = Option(
-        False, "--check", help="Check each part of the archive by its digest, not by its time."
+    thorough: bool = Option(
+        False, "--thorough", help="Check each part of the archive by its digest, not by its time."
     ),
     allow_remote: bool = ALLOW_REMOTE,
     allow_skips: bool = ALLOW_SKIPS,
@@ -91,7 +91,7 @@ def index(
     signals.goes_on()
     with ArchiveWriter(place) as writer:
         run = _Run(writer, listing, network, settings, recording)
-        run.compute(check)
+        run.compute(thorough)
     if as_json:
         print_json(run.json())
     else:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typer import Argument, Option
 
 from earmark.apps.cli.checks import check_folder, check_output
-from earmark.apps.cli.options import ALLOW_REMOTE, JSON_LINES
+from earmark.apps.cli.options import ALLOW_REMOTE, CLIPS, JSON_LINES, MARGIN
 from earmark.apps.cli.text import JSON_SCHEMA, print_csv, print_json, say, show
 from earmark.errors import AudioError, EarmarkError, amount
 
@@ -38,9 +38,9 @@ class FoundOptions:
     tracks: Path | None = Option(
         None, help="Write a label track of Audacity for each recording into this folder."
     )
-    clips: Path | None = Option(None, help="Cut out each stretch as a clip, into this folder.")
-    margin: float = Option(0.0, min=0, help="Seconds of sound before and after each clip.")
-    label: str = Option("found", help="The label in label tracks, and the sub-folder of clips.")
+    clips: Path | None = CLIPS
+    margin: float = MARGIN
+    name: str = Option("found", help="The class of what was found, in label tracks and clips.")
 
     def check(self, archive: Path) -> None:
         """Refuse options that exclude each other, and outputs that cannot be written."""
@@ -57,7 +57,7 @@ class FoundOptions:
                     " or .jsonl."
                 )
             check_output(self.output)
-        check_label(self.label, "audacity")
+        check_label(self.name, "audacity")
         for folder in (self.tracks, self.clips):
             check_folder(folder, archive)
 
@@ -202,7 +202,7 @@ def _write(stretches: Sequence[Stretch], found: FoundOptions) -> None:
         say(f"{amount(len(stretches), 'stretch')} -> {found.output}")
     if (found.tracks, found.clips) == (None, None) or not stretches:
         return
-    recordings = _events(stretches, found.label)
+    recordings = _events(stretches, found.name)
     folders = [os.path.dirname(os.path.abspath(recording.path)) for recording in recordings]
     root = Path(os.path.commonpath(folders))
     if found.tracks is not None:
