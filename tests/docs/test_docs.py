@@ -111,6 +111,9 @@ def test_the_examples_of_a_page_run(page, tones, tmp_path, monkeypatch):
     if page == "scale":
         pytest.importorskip("pyarrow")
         command_line.earmark("embed", "recordings", "-o", "embeddings")
+    if page == "archive":
+        pytest.importorskip("pyarrow")
+        command_line.earmark("index", "recordings", "-o", "archive")
     if page == "export":
         pytest.importorskip("onnxruntime")
         classifier = earmark.train("recordings", backbone="logmel", compare=False).classifier

@@ -33,8 +33,8 @@ from earmark.embeddings.window_vectors import Centre, VectorFiles, means_of_part
 from earmark.errors import AudioError, EarmarkError
 from earmark.system.threads import available_cores, map_ahead
 
-PART_WINDOWS = 2_048  # in a part: seconds of computing
-PART_BYTES = 32 * 2**20  # of the embeddings of a part; wide networks have fewer windows in one
+PART_WINDOWS = 1_024  # in a part: seconds of computing, about ten megabytes
+PART_BYTES = 16 * 2**20  # of the embeddings of a part; wide networks have fewer windows in one
 PASS_S = 10.0  # seconds of audio that the network computes at once
 NOT_FINITE = "the network gives NaN or infinite numbers for it."
 GROWTH = 2  # a centre is made anew when an archive has so many times its windows
@@ -161,7 +161,7 @@ class Indexer:
             self._unusable.add(task.content)
         if not len(rows) or task.content in self._unusable:
             return
-        self._rows.add(task, first, rows)
+        self._rows.add(task, first, _as_stored(rows))
         while self._rows.count >= self.size:
             self._write(self.size)
 
@@ -209,7 +209,7 @@ class Indexer:
             clip = Clip(Path(task.path), None, start, round(start + settings.window_s, 6))
             text = f"{settings.fingerprint} {settings.window_s} {settings.hop_s} {number}"
             key = hashlib.sha256(task.hash + text.encode()).digest()[:KEY_BYTES]
-            yield Embedded(clip, key, as_stored(row), settings.window_s, content=task.hash)
+            yield Embedded(clip, key, row, settings.window_s, content=task.hash)
 
     def _fingerprint(self, runs: Sequence[Run], results: Sequence[Embedded]) -> str:
         digest = hashlib.sha256(self.settings.text.encode())
@@ -257,6 +257,14 @@ def _computed(item: _Piece) -> tuple[_Piece, Stats | None]:
     if item.sliding is None or item.piece is None:
         return item, None
     return item, item.sliding.compute(item.piece)
+
+
+def _as_stored(rows: np.ndarray) -> np.ndarray:
+    """Round rows (n, E) to float16, each by itself if one would overflow."""
+    halves = as_stored(rows)
+    if halves.dtype == np.float16:
+        return halves
+    return np.stack([as_stored(row).astype(np.float32) for row in rows])
 
 
 def _joined(runs: Sequence[Run]) -> list[Run]:
