@@ -4,7 +4,10 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +160,53 @@ def test_a_stopped_run_ends_with_the_same_bytes(nights, tmp_path, monkeypatch):
     assert list(rows_of(tmp_path / "stopped")) == list(rows_of(tmp_path / "whole"))
 
 
+@pytest.mark.slow
+def test_a_killed_process_loses_at_most_a_part(nights, tmp_path):
+    for number in range(12):
+        write(nights / f"c/{number}.wav", 120.0, 40 + number)
+    index(nights, tmp_path / "whole")
+    code = (
+        "import sys; from earmark.embeddings import indexing; indexing.PART_WINDOWS = 16\n"
+        "from earmark.apps.cli import main\n"
+        "sys.argv = ['earmark', 'index', *sys.argv[1:], '--backbone', 'logmel']; main()"
+    )
+    archive = tmp_path / "killed"
+    for stop in (3, 30, 90):
+        process = subprocess.Popen([sys.executable, "-c", code, nights, "-o", archive])
+        while process.poll() is None and len(list(archive.rglob("part-*.parquet"))) < stop:
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        files = len(list(archive.rglob("part-*.parquet")))
+        with Archive(archive) as opened:
+            windows = opened.windows()
+            assert len(windows.table[:]) == len(windows)
+            assert len(windows.table.parts) >= files - 1
+    index(nights, archive)
+    parts = [
+        {k: v for k, v in files_of(tmp_path / name).items() if k.endswith(".parquet")}
+        for name in ("whole", "killed")
+    ]
+    assert parts[0] == parts[1]
+
+
+def test_names_that_are_not_utf8_are_kept(tmp_path):
+    name = os.fsdecode(b"nights/\xe9.wav")
+    write(tmp_path / "nights/plain.wav", 1.0, 1)
+    try:
+        (tmp_path / "nights/plain.wav").rename(tmp_path / name)
+    except OSError:
+        pytest.skip("this file system takes only names in UTF-8")
+    index(tmp_path / "nights", tmp_path / "archive")
+    assert index(tmp_path / "nights", tmp_path / "archive")["computed"] == 0
+    with Archive(tmp_path / "archive") as opened:
+        (recording,) = opened.recordings()
+        assert recording.place == str(tmp_path / name)
+    (tmp_path / name).unlink()
+    write(tmp_path / "nights/a.wav", 1.0, 2)
+    assert index(tmp_path / "nights", tmp_path / "archive")["gone"] == 1
+
+
 def test_a_damaged_part_is_named_and_computed_again(nights, tmp_path):
     archive = tmp_path / "archive"
     index(nights, archive)
@@ -240,7 +290,7 @@ def test_a_reader_keeps_its_state_while_the_archive_grows(nights, tmp_path):
 
 def test_only_one_process_writes(nights, tmp_path):
     (tmp_path / "archive").mkdir()
-    with FileLock(tmp_path / "archive" / "lock"):
+    with FileLock(tmp_path / "archive" / ".lock"):
         done = earmark(
             "index", nights, "-o", tmp_path / "archive", "--backbone", "logmel", expect=2
         )
@@ -261,6 +311,12 @@ def test_a_place_that_cannot_be_written_can_be_read(nights):
             assert len(rows_of(archive)) == 4
         finally:
             os.seteuid(0)
+
+
+def test_archives_inside_the_folder_are_left_out(nights):
+    for name in ("one", "two"):
+        done = index(nights, nights / name)
+        assert (done["recordings"], done["skipped"]) == (4, [])
 
 
 def test_what_is_no_archive_is_refused(nights, tmp_path):

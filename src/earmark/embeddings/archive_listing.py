@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from earmark.data.folders import find_clips
 from earmark.data.other_columns import cell_text
 from earmark.data.remote import local_path, place_of
 from earmark.data.tables import AUDIO_COLUMN, Table, read_table
+from earmark.embeddings.archive_file import is_archive
 from earmark.embeddings.archive_writer import Listed
 from earmark.errors import DataError, amount
 from earmark.system.files import relative_path
@@ -39,19 +41,23 @@ def list_recordings(
     *,
     path: str = "path",
     root: str | Path | None = None,
-    without: Path | None = None,
     allow_remote: bool = False,
 ) -> Listing:
     """List the recordings of a folder or manifest, each once, in the order of their paths.
 
     The columns of a manifest are kept, those of a folder come from its ``table``, by default its
     ``earmark.csv``. ``path`` and ``root`` are the column of paths and the folder that they start
-    from. What lies in the folder ``without`` is left out. Raises DataError.
+    from. What lies in an archive is left out. Raises DataError.
     """
     key = Path(os.path.abspath(source))
     if key.is_dir():
         folder = key
-        clips = [clip for clip in find_clips([key]) if not _is_below(clip, without)]
+        has_archive = functools.cache(is_archive)
+        clips = [
+            clip
+            for clip in find_clips([key])
+            if not any(has_archive(p) for p in _folders(clip, key))
+        ]
         table = table or own_manifest(key)
         notes: list[str] = []
     else:
@@ -79,8 +85,10 @@ def list_recordings(
     return Listing(str(key), str(folder), key.name, listed, tuple(notes))
 
 
-def _is_below(clip: Clip, folder: Path | None) -> bool:
-    return folder is not None and folder in Path(os.path.abspath(clip.place)).parents
+def _folders(clip: Clip, above: Path) -> list[Path]:
+    """Return the folders of a recording that lie below ``above``."""
+    parents = Path(os.path.abspath(clip.place)).parents
+    return [folder for folder in parents if above in folder.parents]
 
 
 def _columns(

@@ -100,7 +100,7 @@ class ArchiveWriter:
     def __enter__(self) -> ArchiveWriter:
         with contextlib.ExitStack() as stack, explained(self.path, "written"):
             self.path.mkdir(parents=True, exist_ok=True)
-            names = [n for n in os.listdir(self.path) if n != LOCK and not n.startswith(".")]
+            names = [name for name in os.listdir(self.path) if not name.startswith(".")]
             if FILE not in names and names:
                 raise ArchiveError(
                     f"{self.path} has files but no {FILE}, so it is no archive. Name an empty"

@@ -72,9 +72,7 @@ def index(
     from earmark.embeddings.archive_listing import list_recordings
 
     place = Path(os.path.abspath(output))
-    listing = list_recordings(
-        source, table, path=path, root=root, without=place, allow_remote=allow_remote
-    )
+    listing = list_recordings(source, table, path=path, root=root, allow_remote=allow_remote)
     for note in listing.notes:
         say(f"note: {note}")
     from earmark.backbones.registry import load_backbone
