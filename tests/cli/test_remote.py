@@ -152,5 +152,8 @@ def test_an_archive_of_recordings_elsewhere(store, places, tmp_path):
     done = earmark(*search, like, "--allow-remote", "--json", "--where", "label=high")
     assert len(done.stdout.splitlines()) == 6
     tracks = ("--tracks", tmp_path / "tracks", "--clips", tmp_path / "clips")
-    earmark(*search, places / "low0.wav", "--top", 3, *tracks)
+    store.requests.clear()
+    done = earmark(*search, places / "low0.wav", "--top", 3, *tracks)
+    assert "no clip of" in done.stderr and not store.requests
+    earmark(*search, places / "low0.wav", "--top", 3, *tracks, "--allow-remote")
     assert len(list((tmp_path / "clips/found").iterdir())) == 3

@@ -241,6 +241,26 @@ def test_recordings_that_cannot_be_read_are_listed_until_they_change(nights, tmp
     assert done["skipped"] == [] and (done["changed"], done["computed"]) == (1, 1)
 
 
+def test_a_recording_that_changes_while_it_is_read_is_listed(nights, tmp_path, monkeypatch):
+    archive, path = tmp_path / "archive", nights / "b/1.wav"
+    merge, calls = SlidingWindows.merge, []
+
+    def grow(self, stats):
+        calls.append(stats)
+        if len(calls) == 5:
+            write(path, 41.0, 2)
+        return merge(self, stats)
+
+    monkeypatch.setattr(SlidingWindows, "merge", grow)
+    done = index(nights, archive, expect=1)
+    assert [row["path"] for row in done["skipped"]] == [str(path)]
+    assert "changed while it was read" in done["skipped"][0]["reason"]
+    assert "b/1.wav" not in rows_of(archive)
+    done = index(nights, archive)
+    assert (done["skipped"], done["changed"], done["computed"]) == ([], 1, 1)
+    assert len(rows_of(archive)["b/1.wav"]) == 81
+
+
 def test_a_second_network_and_data_set_stand_beside_the_first(nights, tmp_path):
     archive, other = tmp_path / "archive", tmp_path / "other"
     shutil.copytree(nights / "a", other)
@@ -309,6 +329,8 @@ def test_a_place_that_cannot_be_written_can_be_read(nights):
             with pytest.raises(PermissionError):
                 (archive / "new").touch()
             assert len(rows_of(archive)) == 4
+            with pytest.raises(ArchiveError, match="cannot be written: Permission denied"):
+                ArchiveWriter(archive).__enter__()
         finally:
             os.seteuid(0)
 

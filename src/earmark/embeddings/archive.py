@@ -123,6 +123,8 @@ class Windows:
         The embeddings of the same rows: ``table[rows]`` reads some of them.
     recordings : dict of int to list of ArchiveRecording
         Those that are there come before those that are gone.
+    vectors : VectorFiles
+        What a search compares.
     """
 
     network: ArchiveNetwork
@@ -169,10 +171,10 @@ class Archive:
     Examples
     --------
     >>> from earmark.embeddings import Archive
-    >>> with Archive("nights") as archive:  # doctest: +SKIP
+    >>> with Archive("archive") as archive:
     ...     windows = archive.windows()
-    ...     windows.table[:100].shape
-    (100, 4800)
+    ...     len(windows), windows.table[:5].shape
+    (12, (5, 4800))
     """
 
     def __init__(self, path: str | Path) -> None:

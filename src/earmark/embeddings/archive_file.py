@@ -11,6 +11,7 @@ import sqlite3
 import time
 import urllib.parse
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from earmark.errors import EarmarkError
@@ -156,6 +157,24 @@ def _use_log(db: sqlite3.Connection) -> None:
             if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
         time.sleep(SWITCH_S)
+
+
+@dataclass(frozen=True)
+class ArchiveFile:
+    """The open file of the archive in ``folder``, for the process that writes it."""
+
+    folder: Path
+    db: sqlite3.Connection
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[sqlite3.Connection]:
+        """Make all changes of a block, or none. Raises ArchiveError."""
+        with explained(self.folder, "written"), transaction(self.db):
+            yield self.db
+
+    def reading(self) -> contextlib.AbstractContextManager[None]:
+        """Explain errors of a block that reads."""
+        return explained(self.folder, "read")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from earmark.data.other_columns import cell_text
 from earmark.data.remote import local_path, place_of
 from earmark.data.tables import AUDIO_COLUMN, Table, read_table
 from earmark.embeddings.archive_file import is_archive
-from earmark.embeddings.archive_writer import Listed
+from earmark.embeddings.archive_recordings import Listed
 from earmark.errors import DataError, amount
 from earmark.system.files import relative_path
 from earmark.system.objects import is_uri

@@ -7,6 +7,7 @@ a run that was killed goes on after its last part, and ends with the same bytes.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from earmark import audio
+from earmark.audio.decoder import Refusal
 from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.data.clip import Clip
 from earmark.embeddings.archive import ArchiveNetwork
-from earmark.embeddings.archive_writer import ArchiveWriter, Finished, Run, Task
+from earmark.embeddings.archive_recordings import Task
+from earmark.embeddings.archive_writer import ArchiveWriter, Finished, Run
 from earmark.embeddings.computing import compute_pool
 from earmark.embeddings.hashes import KEY_BYTES
 from earmark.embeddings.part import FINGERPRINT_DIGITS, Part
@@ -29,7 +32,13 @@ from earmark.embeddings.sliding import Pass, SlidingWindows, Stats
 from earmark.embeddings.stages import Embedded
 from earmark.embeddings.store import as_stored
 from earmark.embeddings.window_settings import WindowSettings
-from earmark.embeddings.window_vectors import Centre, VectorFiles, means_of_part, sizes_of
+from earmark.embeddings.window_vectors import (
+    VECTORS,
+    Centre,
+    VectorFiles,
+    means_of_part,
+    sizes_of,
+)
 from earmark.errors import AudioError, EarmarkError
 from earmark.system.threads import available_cores, map_ahead
 
@@ -75,6 +84,11 @@ class Indexer:
 
     ``options`` say how recordings are read; ``settings`` belong to ``backbone``. ``heard`` is
     called with seconds of audio when they have been computed.
+
+    Attributes
+    ----------
+    changed : list of Task
+        Recordings that changed while they were read; the next run computes them.
     """
 
     def __init__(
@@ -92,12 +106,13 @@ class Indexer:
         self.size = max(1, min(PART_WINDOWS, PART_BYTES // (2 * settings.width)))
         self._number = writer.next_part(network)
         self._rows = _Rows()
+        self.changed: list[Task] = []
         self._unusable = set[int]()  # contents with numbers that are not finite
 
     def compute(self, tasks: Sequence[Task], threads: int | None = None) -> None:
         """Compute the windows of all tasks. Raises EarmarkError if a file cannot be written."""
         try:
-            self.folder.mkdir(exist_ok=True)
+            (self.folder / VECTORS).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EarmarkError(
                 f"cannot write into the folder {self.folder}: {error.strerror}. Check its"
@@ -121,33 +136,31 @@ class Indexer:
 
     def _pieces(self, tasks: Iterable[Task]) -> Iterator[_Piece]:
         """Yield the passes of each recording, and its end."""
-        rate_hz = self.backbone.info.rate_hz
         for task in tasks:
-            sliding = SlidingWindows(
-                self.backbone, self.settings.window_s, self.settings.hop_s, PASS_S
-            )
-            skipped = task.windows // sliding.hops  # passes whose windows are all there
-            clip, n = task.clip, 0
             try:
-                with audio.open_stream(
-                    clip.source, rate_hz, None, None, self.options, is_endless=True
-                ) as stream:
-                    number = 0
-                    for block in stream.blocks:
-                        n += len(block)
-                        for piece in sliding.cut(block):
-                            if number >= skipped:
-                                yield _Piece(task, sliding, piece)
-                            number += 1
-                    for piece in sliding.finish():
-                        if number >= skipped:
-                            yield _Piece(task, sliding, piece)
-                        number += 1
-                    warning = "\n".join(stream.warnings) or None
+                yield from self._pieces_of(task)
             except AudioError as error:
                 yield _Piece(task, error=f"{error.reason}.")
-                continue
-            yield _Piece(task, seconds=n / rate_hz, warning=warning)
+
+    def _pieces_of(self, task: Task) -> Iterator[_Piece]:
+        rate_hz, settings, n = self.backbone.info.rate_hz, self.settings, 0
+        sliding = SlidingWindows(self.backbone, settings.window_s, settings.hop_s, PASS_S)
+        skipped = task.windows // sliding.hops  # passes whose windows are all there
+        with audio.open_stream(
+            task.clip.source, rate_hz, None, None, self.options, is_endless=True
+        ) as stream:
+
+            def passes() -> Iterator[Pass]:
+                nonlocal n
+                for block in stream.blocks:
+                    n += len(block)
+                    yield from sliding.cut(block)
+                yield from sliding.finish()
+
+            for piece in itertools.islice(passes(), skipped, None):
+                yield _Piece(task, sliding, piece)
+            warning = "\n".join(stream.warnings) or None
+        yield _Piece(task, seconds=n / rate_hz, warning=warning)
 
     def _take(self, piece: _Piece, rows: np.ndarray, done: dict[int, int]) -> None:
         """Add windows (n, E) of a recording to the part; write the part when it is full."""
@@ -166,15 +179,20 @@ class Indexer:
             self._write(self.size)
 
     def _end(self, piece: _Piece, windows: int) -> None:
+        """Note that all windows of a recording are there, or why there are none."""
         task = piece.task
         error = NOT_FINITE if task.content in self._unusable else piece.error
-        if error is not None:
+        if error is None and not _is_same(task):
+            self._rows.drop(task)
+            self.writer.forget_windows(self.network, task.content)
+            self.changed.append(task)
+        elif error is not None:
             self._rows.drop(task)
             self._rows.finished.append(Finished(task.content, 0, None, error))
-            return
-        self._rows.finished.append(
-            Finished(task.content, windows, piece.seconds, None, piece.warning)
-        )
+        else:
+            self._rows.finished.append(
+                Finished(task.content, windows, piece.seconds, None, piece.warning)
+            )
 
     def _write(self, size: int) -> None:
         """Write a part of the first ``size`` windows that wait, and note it."""
@@ -251,6 +269,14 @@ class Indexer:
             if not vectors.is_there(file, rows):
                 vectors.write(file)
         vectors.delete_others(file for file, _ in parts)
+
+
+def _is_same(task: Task) -> bool:
+    """Return whether a recording still has the content of its task."""
+    try:
+        return task.clip.source.version == task.hash
+    except (Refusal, AudioError, OSError):
+        return False
 
 
 def _computed(item: _Piece) -> tuple[_Piece, Stats | None]:

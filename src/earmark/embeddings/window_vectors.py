@@ -20,7 +20,7 @@ from earmark.errors import EarmarkError
 from earmark.system.files import not_a_file, write_whole
 from earmark.system.threads import available_cores, workers
 
-FOLDER, SUFFIX = "vectors", ".f16"
+VECTORS, SUFFIX = "vectors", ".f16"
 LEAST_WINDOWS = 8  # fewer have no useful deviation
 LEAST_SHARE = 1e-3  # of the deviation of all numbers: a smaller one is mostly rounding
 BLOCK_ROWS = 256  # that stay in a core's cache as float32
@@ -113,13 +113,11 @@ class VectorFiles:
 
     def path(self, part_file: str) -> Path:
         """Return the file of the vectors of a part."""
-        return self.folder / FOLDER / f"{Path(part_file).stem}.{self.centre.name}{SUFFIX}"
+        return self.folder / VECTORS / f"{Path(part_file).stem}.{self.centre.name}{SUFFIX}"
 
     def write(self, part_file: str) -> None:
         """Make the file of a part. Raises EarmarkError."""
-        vectors = self._made(part_file)
-        (self.folder / FOLDER).mkdir(exist_ok=True)
-        write_whole(self.path(part_file), vectors.tobytes())
+        write_whole(self.path(part_file), self._made(part_file).tobytes())
 
     def read(self, part_file: str, rows: int) -> np.ndarray:
         """Return the vectors (rows, D) of a part, from its file if it is there."""
@@ -143,7 +141,7 @@ class VectorFiles:
     def delete_others(self, part_files: Iterable[str]) -> None:
         """Delete the files of other centres, and of parts that are not among these."""
         own = {self.path(file).name for file in part_files}
-        for path in (self.folder / FOLDER).glob(f"*{SUFFIX}"):
+        for path in (self.folder / VECTORS).glob(f"*{SUFFIX}"):
             if path.name not in own:
                 path.unlink(missing_ok=True)
 

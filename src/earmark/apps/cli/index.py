@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     from earmark.data.clip import Clip
     from earmark.embeddings.archive import ArchiveNetwork
     from earmark.embeddings.archive_listing import Listing
-    from earmark.embeddings.archive_writer import ArchiveWriter, Changes
+    from earmark.embeddings.archive_recordings import Changes
+    from earmark.embeddings.archive_writer import ArchiveWriter
     from earmark.embeddings.stages import Failure
     from earmark.embeddings.window_settings import WindowSettings
+
+CHANGED = "changed while it was read; run the same command again."
 
 
 def index(
@@ -77,15 +80,9 @@ def index(
         say(f"note: {note}")
     from earmark.backbones.registry import load_backbone
     from earmark.embeddings.archive_writer import ArchiveWriter
-    from earmark.embeddings.window_settings import WindowSettings
 
     network = load_backbone(backbone, **asdict(engine))
-    settings = WindowSettings.on_grid(network, recording.audio(), window, hop)
-    if (settings.window_s, settings.hop_s) != (window, hop):
-        say(
-            f"note: windows of {settings.window_s:g} s every {settings.hop_s:g} s, which the frames"
-            f" of {network.info.name} allow"
-        )
+    settings = _settings(network, recording, window, hop)
     signals.goes_on()
     with ArchiveWriter(place) as writer:
         run = _Run(writer, listing, network, settings, recording)
@@ -98,6 +95,21 @@ def index(
     report_skipped(run.failures)
     if run.failures and not allow_skips:
         raise typer.Exit(1)
+
+
+def _settings(
+    network: Backbone, recording: RecordingOptions, window: float, hop: float
+) -> WindowSettings:
+    """Return the settings of the windows; print their grid if it is not the one that was asked."""
+    from earmark.embeddings.window_settings import WindowSettings
+
+    settings = WindowSettings.on_grid(network, recording.audio(), window, hop)
+    if (settings.window_s, settings.hop_s) != (window, hop):
+        say(
+            f"note: windows of {settings.window_s:g} s every {settings.hop_s:g} s, which the frames"
+            f" of {network.info.name} allow"
+        )
+    return settings
 
 
 class _Run:
@@ -128,13 +140,13 @@ class _Run:
         writer, listing = self.writer, self.listing
         self.network = network = writer.network(self.settings)
         self._name_others()
-        dataset = writer.dataset(listing.key, listing.folder, listing.name)
-        self.changes = writer.list_recordings(dataset, listing.recordings)
+        dataset = writer.recordings.dataset(listing.key, listing.folder, listing.name)
+        self.changes = writer.recordings.note(dataset, listing.recordings)
         self.damaged = writer.drop_damaged(network, is_thorough)
         for path in self.damaged:
             say(f"warning: {path} is missing or damaged; its recordings are computed again")
         writer.tidy(network)
-        tasks = writer.tasks(dataset, network, listing.recordings)
+        tasks = writer.recordings.tasks(dataset, network, listing.recordings)
         self.computed = len(tasks)
         with hours_bar("indexing", [_header_s(task.clip) for task in tasks]) as hours:
             options = self.recording.audio()
@@ -143,7 +155,8 @@ class _Run:
             indexer.finish_vectors()
             self.computed_s, self.elapsed_s = hours.computed_s, hours.elapsed_s
         self.windows = sum(rows for _, rows in writer.part_files(network))
-        self._note_problems(writer.problems(dataset, network))
+        self._note_problems(writer.recordings.problems(dataset, network))
+        self._note_problems([(task.path, CHANGED, True) for task in indexer.changed])
 
     def _name_others(self) -> None:
         """Say if the archive has windows of another version or grid of the same backbone."""

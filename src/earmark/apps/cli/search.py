@@ -101,7 +101,7 @@ def search(
             opened, network, likes, unlikes, conditions, top, per_recording, allow_remote
         )
     _print(stretches, found)
-    _write(stretches, found)
+    _write(stretches, found, allow_remote)
     gone = sum(stretch.recording.is_gone for stretch in stretches)
     if gone:
         say(f"note: {amount(gone, 'stretch')} in recordings that are gone")
@@ -189,7 +189,7 @@ def _line(stretch: Stretch) -> str:
     return f"{stretch.score:6.3f}  {recording.place}  {span}{columns}{gone}"
 
 
-def _write(stretches: Sequence[Stretch], found: FoundOptions) -> None:
+def _write(stretches: Sequence[Stretch], found: FoundOptions, allow_remote: bool) -> None:
     from earmark.system.files import write_whole
     from earmark.system.jsons import json_text
     from earmark.system.text import to_bytes, to_csv
@@ -212,7 +212,7 @@ def _write(stretches: Sequence[Stretch], found: FoundOptions) -> None:
             write_each(recording, found.tracks, "audacity", root)
         say(f"{amount(len(recordings), 'label track')} -> {found.tracks}")
     if found.clips is not None:
-        _cut(recordings, found, root)
+        _cut(recordings, found, root, allow_remote)
 
 
 def _events(stretches: Sequence[Stretch], label: str) -> list[RecordingEvents]:
@@ -231,13 +231,20 @@ def _events(stretches: Sequence[Stretch], label: str) -> list[RecordingEvents]:
     return recordings
 
 
-def _cut(recordings: Sequence[RecordingEvents], found: FoundOptions, root: Path) -> None:
+def _cut(
+    recordings: Sequence[RecordingEvents], found: FoundOptions, root: Path, allow_remote: bool
+) -> None:
+    """Cut the clips; without permission, not from recordings that must be fetched."""
     from earmark.detection.event_clips import clip_stems, cut_events
+    from earmark.system.objects import is_uri
 
     assert found.clips is not None
     count = 0
     stems = clip_stems([recording.path for recording in recordings], root)
     for recording, stem in zip(recordings, stems, strict=True):
+        if is_uri(recording.path) and not allow_remote:
+            say(f"no clip of {recording.path}: it is elsewhere; give --allow-remote to fetch it")
+            continue
         try:
             cut_events(recording, found.clips, stem, found.margin)
             count += len(recording.events)
