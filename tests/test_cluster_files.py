@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from earmark.apps.cli.app import app
-from earmark.apps.cli.embed_parts import parse_share
+from earmark.apps.cli.part_options import PartOptions
 
 FOLDER = Path(__file__).parents[1] / "examples" / "cluster"
 EMBED = typer.main.get_command(app).commands["embed"]
@@ -39,7 +39,8 @@ def shares_of(commands: list[list[str]]) -> list[str]:
     for words in commands:
         options = parsed(words)
         assert options["engine"] == "torch" and options["allow_skips"]
-        shares.append(str(parse_share(options["share"], options["on"], options["output"])))
+        own = PartOptions(**{name: options[name] for name in ("on", "share", "retry_failed")})
+        shares.append(str(own.own_share))
     return shares
 
 

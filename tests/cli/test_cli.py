@@ -416,7 +416,7 @@ def test_no_sentence_of_help_is_cut_off(monkeypatch, columns):
 
 # These mean something else, or say more, in some commands.
 OWN_MEANING = {"as_json", "backbone", "formats", "layers", "name", "output", "source"}
-OWN_MEANING |= {"host", "precision", "to", "token_file", "top"}
+OWN_MEANING |= {"host", "on", "precision", "to", "token_file", "top"}
 
 
 def test_options_of_one_name_are_described_in_one_way():

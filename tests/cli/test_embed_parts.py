@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from command_line import earmark
-from earmark.embeddings import parts, shares
+from earmark.embeddings import embed_work, shares
 
 pytest.importorskip("pyarrow")
 
@@ -51,7 +51,7 @@ def test_what_is_said_of_other_files_and_other_machines(manifest, tmp_path, monk
     assert done.stdout.startswith("12 clips, 0 failures, 0.00 h of audio: 3 parts, 1 computed now")
     assert f"note: 1 file in {out} belongs to no part of this data, such as part-0" in done.stderr
     sorted(out.glob("part-000001*"))[0].unlink()
-    monkeypatch.setattr(parts, "machine_of", lambda _: "another machine")
+    monkeypatch.setattr(embed_work, "machine_of", lambda _: "another machine")
     done = earmark("embed", manifest, "-o", out, "--backbone", "logmel")
     assert "the parts were computed on 2 kinds of machines" in done.stderr
     assert len(embed(manifest, out)["machines"]) == 2

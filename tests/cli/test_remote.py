@@ -50,7 +50,7 @@ def model(places):
 
 @pytest.mark.parametrize(
     "words", ["train DATA -o OUT", "embed DATA -o OUT.npz", "embed DATA -o PARTS",
-              "doctor DATA", "review DATA",
+              "embed DATA --plan", "doctor DATA", "review DATA",
               "compare DATA --backbone logmel,speech-embedding", "predict MODEL DATA",
               "detect MODEL DATA", "evaluate MODEL DATA", "index DATA -o OUT --backbone logmel",
               "tag DATA"],
@@ -97,6 +97,15 @@ def test_what_cannot_be_fetched_is_listed(store, places, tmp_path):
     places_ = np.load(out)["path"].tolist()
     assert len(places_) == 12
     assert places_[0] == store.uri("high0.wav")
+
+
+def test_a_plan_fetches_the_sample_and_nothing_else(store, places):
+    store.bodies()
+    options = ("--backbone", "logmel", "--plan", "--sample", "3", "--allow-remote", "--json")
+    plan = json.loads(earmark("embed", places / "there.csv", *options).stdout)
+    assert plan["sample"] == len(set(store.bodies())) == 3 and plan["failures"] == 0
+    assert plan["work"]["fetch_seconds"] > 0 and plan["seconds"]["value"] == 6.0
+    assert all(other["fetch_seconds"] > 0 for other in plan["others"])
 
 
 def test_events_name_the_uri(store, places, model, tmp_path):

@@ -55,7 +55,7 @@ def test_a_part_that_ends_workers_stops_the_run_with_its_recordings():
 
 def test_workers_that_never_become_ready_stop_the_run():
     cluster = StubCluster(2, dies=lambda worker, part: part is None and worker != 0)
-    with pytest.raises(EarmarkError, match="4 workers in a row died before they were ready"):
+    with pytest.raises(EarmarkError, match="workers died before they were ready, 4 times in a row"):
         run(StubCluster(2, dies=lambda worker, part: part is None), 12)
     assert sorted(run(cluster, 3)) == [0, 1, 2]  # one that is ready counts
 
@@ -149,3 +149,21 @@ def test_nothing_is_lost_whatever_dies_or_dawdles():
         )
         assert sorted(run(cluster, 25)) == [*range(25)], seed
         assert cluster.most_at_a_worker <= AT_A_WORKER
+
+
+def test_a_machine_that_dies_with_all_its_starting_workers_is_one_failed_start():
+    first = set(range(8))
+    cluster = StubCluster(8, dies=lambda worker, part: part is None and worker in first)
+    assert sorted(run(cluster, 20)) == [*range(20)] and len(cluster.workers) == 16
+
+
+def test_many_idle_workers_are_looked_after_together(monkeypatch):
+    """One look at all errands for each step, not one for each idle worker."""
+    cluster = StubCluster(100, seconds=lambda worker, part: 500.0 if part == 7 else 1.0)
+    looks, steps, to_take_over, wait = [], [], Driver._to_take_over, cluster.wait
+    monkeypatch.setattr(Driver, "_to_take_over", lambda *a: (looks.append(a), to_take_over(*a))[1])
+    cluster.wait = lambda *a: (steps.append(a), wait(*a))[1]
+    assert sorted(run(cluster, 150)) == [*range(150)]
+    assert 0 < len(looks) <= len(steps) + 1
+    twice = collections.Counter(number for _, number in cluster.begun)
+    assert [number for number, count in twice.items() if count > 1] == [7] and twice[7] == 2

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
+import earmark
+from tones import tone_detector, write_tones
+
 pytest.importorskip("ray", reason="Ray is not installed; pip install '.[ray]'")
 pytest.importorskip("pyarrow")
 pytestmark = pytest.mark.slow
@@ -42,6 +45,29 @@ def whole(recordings, tmp_path_factory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("whole") / "out"
     subprocess.run(command(recordings, out, "local"), check=True)
     return content(out)
+
+
+@pytest.mark.parametrize("kind", ["predict", "detect"])
+def test_predictions_and_events_are_those_of_one_machine(kind, tmp_path):
+    model = tone_detector(tmp_path / "clips")
+    if kind == "predict":
+        training = earmark.train(tmp_path / "clips", backbone="logmel", compare=False)
+        training.classifier.save(model)
+    rng = np.random.default_rng(3)
+    for k in range(70 if kind == "detect" else 2_100):
+        path = tmp_path / "in" / f"{k}.wav"
+        if kind == "detect":
+            write_tones(path, 5.0, k)
+        else:
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, 0.1 * rng.normal(size=8_000), RATE_HZ)
+    out = {on: tmp_path / on for on in ("local", "ray")}
+    for on, folder in out.items():
+        words = [kind, str(model), str(tmp_path / "in"), "-o", str(folder), "--on", on]
+        subprocess.run([sys.executable, "-m", "earmark", *words], check=True)
+    assert len(content(out["ray"])) == 3 + 1 and content(out["ray"]) == content(out["local"])
+    table = {"predict": "predictions.csv", "detect": "events.csv"}[kind]
+    assert (out["ray"] / table).read_bytes() == (out["local"] / table).read_bytes()
 
 
 def command(data: Path, out: Path, on: str = "ray") -> list[str]:

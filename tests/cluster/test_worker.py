@@ -1,16 +1,14 @@
 """Workers compute the bytes of one machine, and refuse other versions, weights and folders."""
 
-import contextlib
 import json
 import sys
 import types
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from cluster_stub import StubCluster
 from command_line import earmark
-from earmark.apps.cluster import ray_cluster
 from earmark.apps.cluster.worker import Worker, job_of
 from earmark.audio.options import AudioOptions
 from earmark.backbones import load_backbone
@@ -22,22 +20,6 @@ from earmark.embeddings.part_folder import PartFolder
 from earmark.embeddings.shares import ALL
 
 pytest.importorskip("pyarrow")
-
-
-@pytest.fixture
-def stub(monkeypatch) -> list[StubCluster]:
-    """A stub in place of Ray; the list has the clusters that were opened."""
-    opened: list[StubCluster] = []
-
-    @contextlib.contextmanager
-    def cluster(address: str, job: dict):
-        opened.append(StubCluster(2, job=json.loads(json.dumps(job))))
-        yield opened[-1]
-
-    monkeypatch.setitem(sys.modules, "ray", types.ModuleType("ray"))
-    monkeypatch.setattr(ray_cluster, "ray_cluster", cluster)
-    monkeypatch.setattr(shares, "PART_CLIPS", 3)
-    return opened
 
 
 def content(out: Path) -> dict[str, bytes]:
@@ -69,7 +51,8 @@ def made_job(tones: Path, out: Path) -> tuple[dict, list]:
     PartFolder(out, settings)
     clips = [Clip(path) for path in sorted(tones.rglob("*.wav"))]
     parts = divide(blocks_of(clips, shares.PART_CLIPS, ALL), settings, tones)
-    return job_of(settings, "all", {"engine": "auto"}, out, tones), list(parts)
+    how = {"backbone": "logmel", "layers": "all", "engine": {}, "audio": asdict(settings.audio)}
+    return job_of(settings, how, out, tones), list(parts)
 
 
 def test_other_versions_weights_and_folders_are_refused_with_a_sentence(tones, tmp_path):
@@ -78,11 +61,11 @@ def test_other_versions_weights_and_folders_are_refused_with_a_sentence(tones, t
     assert "has earmark '" in Worker(job | {"version": "0.1"}).prepare()
     other = job["settings"] | {"fingerprint": "logmel/of-other-weights"}
     told = Worker(job | {"settings": other}).prepare()
-    assert "has fingerprint 'logmel" in told and "'logmel/of-other-weights'. Install" in told
+    assert "has fingerprint 'logmel" in told and "'logmel/of-other-weights'. All" in told
     told = Worker(job | {"folder": str(tmp_path / "elsewhere")}).prepare()
     assert "does not see" in told and not (tmp_path / "elsewhere").exists()
-    other = job["settings"] | {"backbone": "no-such-network"}
-    assert "cannot start: " in Worker(job | {"settings": other}).prepare()
+    other = job["how"] | {"backbone": "no-such-network"}
+    assert "cannot start: " in Worker(job | {"how": other}).prepare()
 
 
 def test_a_part_that_is_there_by_now_is_not_computed_again(tones, tmp_path):
@@ -94,6 +77,17 @@ def test_a_part_that_is_there_by_now_is_not_computed_again(tones, tmp_path):
     other.drop(1)
     assert other.compute(1, parts[0]).summary is None
     assert other.compute(2, parts[0]).summary == first.summary
+
+
+def test_a_cluster_that_does_not_start_is_told(tones, tmp_path, monkeypatch):
+    def init(**settings: object) -> None:
+        raise Exception("The current node timed out during startup. Or so.")  # as Ray does
+
+    monkeypatch.setitem(sys.modules, "ray", types.SimpleNamespace(init=init))
+    arguments = ("embed", tones, "-o", tmp_path / "out", "--backbone", "logmel")
+    for on, words in (("ray", "on this machine"), ("ray:head:6379", "at head:6379")):
+        told = earmark(*arguments, "--on", on, expect=2).stderr
+        assert f"cannot use Ray {words}: The current node timed out" in told
 
 
 def test_ray_that_is_not_installed_and_a_wrong_value_are_told(tones, tmp_path, monkeypatch):

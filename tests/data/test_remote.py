@@ -73,7 +73,7 @@ def test_a_file_uri_is_a_path_of_this_machine(manifest, tmp_path):
     [
         ("ftp://host/a.wav", "has the scheme ftp. Use s3, gs, az, https and http, or a path"),
         ("simplecache::s3://b/a.wav", "does not exist"),
-        ("s3://b/a.zip::b.wav", "is a chain of names. Name a recording, or one file of a .tar"),
+        ("s3://b/a.zip::b.wav", "is a chain of names. Name a recording, one file of a .tar"),
         ("https://[host/a.wav", "is not a whole address. Give SCHEME://PLACE/NAME"),
         ("s3://bucket", "is not a whole address"),
         ("file://server/a.wav", "names a file of another machine"),

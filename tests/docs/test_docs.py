@@ -1,6 +1,7 @@
 """README and docs say what the code does."""
 
 import csv
+import importlib
 import re
 import shutil
 import subprocess
@@ -114,6 +115,12 @@ def test_the_examples_of_a_page_run(page, tones, tmp_path, monkeypatch):
     if page == "archive":
         pytest.importorskip("pyarrow")
         command_line.earmark("index", "recordings", "-o", "archive")
+    if page == "spark":
+        stub = pytest.importorskip("spark_stub", reason="it needs pyarrow")
+        stub.use_stub(monkeypatch)
+        paths = sorted(Path("recordings").rglob("*.wav"))
+        rows = [f"{path.parent.name}/{path.name},{path.parent.name}" for path in paths]
+        Path("recordings/meta.csv").write_text("\n".join(["path,label", *rows]))
     if page == "export":
         pytest.importorskip("onnxruntime")
         classifier = earmark.train("recordings", backbone="logmel", compare=False).classifier
@@ -122,6 +129,10 @@ def test_the_examples_of_a_page_run(page, tones, tmp_path, monkeypatch):
         hop = earmark.export(detector, "detector.onnx").description["block_samples"]
         names["blocks"] = np.zeros((20, hop), np.float32)
     exec("\n".join(examples), names)
+    if page == "spark":
+        table = importlib.import_module("pyarrow.parquet").read_table("embeddings")
+        assert len(table) == 12 and table["error"].null_count == 12
+        assert len(table["layer_embedding"][0]) == 192
 
 
 @pytest.mark.slow

@@ -242,6 +242,12 @@ def test_tag():
         ("embed -o DIR", ["embed odd --backbone logmel -o odd-parts --allow-skips"]),
         ("index", ["index odd -o odd-archive --backbone logmel --allow-skips"]),
         ("search", [INDEXED, "search archive --like noise.wav --top 2"]),
+        ("predict -o DIR", [EXPORTED, "predict exported.earmark odd -o predicted --allow-skips"]),
+        (
+            "detect -o DIR",
+            [EXPORTED, "detect exported.earmark odd -o detected --on local --allow-skips"],
+        ),
+        ("embed --plan", ["embed odd --backbone logmel --plan"]),
         ("data list", ["data list"]),
         ("backbones list", ["backbones list"]),
         ("backbones show", ["backbones show logmel"]),

@@ -156,9 +156,9 @@ def test_no_more_than_some_sections_are_held(recording, in_sections, monkeypatch
         held -= len(shard)
         return compute(backbone, shard)
 
-    compute = pipeline._compute
+    compute = pipeline.compute_shard
     monkeypatch.setattr(pipeline, "cut_long", counted)
-    monkeypatch.setattr(pipeline, "_compute", computed)
+    monkeypatch.setattr(pipeline, "compute_shard", computed)
     backbone = backbones.load_backbone("logmel")
     backbone.info = replace(backbone.info, window=8_000, hop=8_000)
     (result,) = embed_stream([Clip(recording)], backbone, threads=1)
@@ -182,9 +182,9 @@ def test_no_more_decoded_clips_wait_than_memory_allows(tmp_path, monkeypatch):
         held.difference_update(item.request.key for item in shard)
         return compute(backbone, shard)
 
-    compute = pipeline._compute
+    compute = pipeline.compute_shard
     monkeypatch.setattr(pipeline, "cut", cut)
-    monkeypatch.setattr(pipeline, "_compute", computed)
+    monkeypatch.setattr(pipeline, "compute_shard", computed)
     clips = [Clip(tmp_path / f"{k}.wav") for k in range(40)]
     results = list(embed_stream(clips, backbones.load_backbone("logmel"), threads=1))
     assert len(results) == 40 and most <= 4 + 3 * 6 + 3

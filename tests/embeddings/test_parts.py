@@ -18,8 +18,7 @@ from earmark.backbones import load_backbone
 from earmark.data.blocks import blocks_of
 from earmark.data.clip import Clip
 from earmark.data.parts import read_table
-from earmark.embeddings import parts as parts_module
-from earmark.embeddings import pipeline, shares
+from earmark.embeddings import embed_work, pipeline, shares
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.part import PartSettings, divide
 from earmark.embeddings.part_files import check_part
@@ -100,13 +99,13 @@ def test_a_part_does_not_depend_on_copies_in_other_parts(
     recordings, backbone, tmp_path, monkeypatch
 ):
     shards: list[list[str]] = []
-    compute = pipeline._compute
+    compute = pipeline.compute_shard
 
     def noted(network, shard):
         shards.append([piece.request.clip.name for piece in shard if hasattr(piece, "windows")])
         return compute(network, shard)
 
-    monkeypatch.setattr(pipeline, "_compute", noted)
+    monkeypatch.setattr(pipeline, "compute_shard", noted)
     clips = clips_of(recordings)
     copies = [*clips[:8], replace(clips[3], label="copy"), *clips[9:24], *clips[4:8]]
     make_parts(tmp_path / "all", copies, backbone, recordings, threads=1)
@@ -224,13 +223,13 @@ def test_failures_and_warnings_have_rows(recordings, backbone, tmp_path):
 def test_numbers_too_large_for_float16_keep_their_values(
     recordings, backbone, tmp_path, monkeypatch
 ):
-    stream = parts_module.embed_stream
+    stream = embed_work.embed_stream
 
     def loud(*arguments, **settings):
         for result in stream(*arguments, **settings):
             yield replace(result, vector=result.vector.astype(np.float32) + 1e5)
 
-    monkeypatch.setattr(parts_module, "embed_stream", loud)
+    monkeypatch.setattr(embed_work, "embed_stream", loud)
     clips = clips_of(recordings)[:3]
     make_parts(tmp_path / "out", clips, backbone, recordings)
     expected = embed(clips, backbone).matrix.astype(np.float32) + 1e5

@@ -253,9 +253,11 @@ def test_parts_that_are_computed_apart_give_the_bytes_of_the_whole(clips, tmp_pa
     monkeypatch.setattr(pipeline, "SHARD_S", 5.0)
     backbone = backbones.load_backbone("speech-embedding")
     shards = []
-    compute = pipeline._compute
+    compute = pipeline.compute_shard
     monkeypatch.setattr(
-        pipeline, "_compute", lambda b, shard: (shards.append(len(shard)), compute(b, shard))[1]
+        pipeline,
+        "compute_shard",
+        lambda b, shard: (shards.append(len(shard)), compute(b, shard))[1],
     )
     whole = embed(clips, backbone, threads=1)
     together, shards[:] = list(shards), []

@@ -8,6 +8,7 @@ from earmark.backbones.base import Backbone
 from earmark.data.blocks import blocks_of
 from earmark.data.clip import Clip
 from earmark.embeddings import shares
+from earmark.embeddings.embed_work import EmbedWork
 from earmark.embeddings.part import PartSettings, divide
 from earmark.embeddings.part_folder import PartFolder
 from earmark.embeddings.parts import PartsRun, compute_parts
@@ -29,6 +30,6 @@ def make_parts(
     shared = PartSettings.of(backbone, options, layers)
     folder = PartFolder(out, shared, {"root": str(root)})
     parts = divide(blocks_of(clips, shares.PART_CLIPS, share), shared, root)
-    done = compute_parts(folder, parts, backbone, root, options=options, **settings)
+    done = compute_parts(folder, parts, EmbedWork(shared, backbone, root), **settings)
     folder.write_table(done.summaries, share)
     return done

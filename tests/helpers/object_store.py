@@ -18,7 +18,7 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from earmark.audio import copying, shards
+from earmark.audio import copying, parquet_rows, shards
 from earmark.system import object_access, objects
 from earmark.system.recent import Recent
 
@@ -38,7 +38,8 @@ class ObjectStore:
     """The store; ``faults`` has what goes wrong with the next requests for the body of a key.
 
     Faults are a status such as 503, 'cut' (half of the body), 'slow' (it waits for ``release``),
-    'endless', ('redirect', URL), and bytes (the object has this content from then on).
+    'endless', ('redirect', URL), and bytes (the object has this content from then on). For 'PUT
+    KEY' there are statuses, with which requests that write are answered.
     """
 
     def __init__(self) -> None:
@@ -80,6 +81,10 @@ class ObjectStore:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         bucket, _, key = path.strip("/").partition("/")
         if method not in ("GET", "HEAD"):
+            if (status := next(self.faults[f"{method} {key}"], None)) is not None:
+                body = DENIED if status == 403 else b""
+                start_response(f"{status} No", [("Content-Length", str(len(body)))])
+                return [body]
             return self._inner(environ, start_response)
         environ.setdefault("HTTP_AUTHORIZATION", OWNER)  # everybody may read
         self.requests.append((method, key, environ.get("HTTP_RANGE", "")))
@@ -126,6 +131,7 @@ def open_store() -> Iterator[ObjectStore]:
         patch.setattr(objects, "_failing", objects._Failing())
         patch.setattr(copying, "_kept", Recent(copying.KEPT))
         patch.setattr(shards, "_shards", Recent(shards.KEPT))
+        patch.setattr(parquet_rows, "_files", Recent(parquet_rows.KEPT))
         object_access._access.cache_clear()
         try:
             yield store

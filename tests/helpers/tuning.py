@@ -70,12 +70,13 @@ def run_of(
     kind: str = "linear",
     processes: Processes | None = None,
     observer: Observer | None = None,
+    where: str | Path | None = None,
 ) -> Run:
     """Return a run on ``clips``, judged on the last few of them if so many are ``judged``."""
     processes = processes or Processes()
     reading = FeatureSpec((tuple(layer.name for layer in network.info.layers),))
     targets = Targets.single(np.arange(len(clips)) % 2, 2)
-    checkpoints = Checkpoints("test", processes.rank == 0)
+    checkpoints = Checkpoints("test", processes.rank == 0, where)
     sounds = Waveforms(clips, [network], AS_IT_IS)
     setup = Context(
         networks=[network],

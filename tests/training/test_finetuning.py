@@ -17,6 +17,7 @@ import torch
 from earmark import backbones
 from earmark.backbones import tuned_weights
 from earmark.errors import DataError, EarmarkWarning
+from earmark.system.cache import finetuning_folder
 from earmark.training.finetuning.checkpoints import Checkpoints
 from earmark.training.finetuning.context import Tuned
 from earmark.training.finetuning.parameters import NotTunedError, states
@@ -140,13 +141,15 @@ def test_stopped_at_any_step_it_goes_on_as_if_nothing_had_been(
 def test_a_checkpoint_that_is_cut_short_is_ignored(clips, network):
     whole = ended(run_of(clips, network, judged=4))
     stopped(run_of(clips, network, judged=4, observer=Stop(3)))
-    (file,) = Checkpoints("test").folder.iterdir()
+    (file,) = (finetuning_folder() / "test").iterdir()
     content = file.read_bytes()
     for part in (b"", content[:7], content[:300], content[:-1]):
         file.write_bytes(part)
-        assert Checkpoints("test").load("run") is None
+        with pytest.warns(EarmarkWarning, match=r"the checkpoint 'run' in .* is damaged"):
+            assert Checkpoints("test").load("run") is None
     file.with_suffix(".part").write_bytes(content[:50])  # killed while it wrote
-    assert same(ended(run_of(clips, network, judged=4)), whole)
+    with pytest.warns(EarmarkWarning, match="is damaged, so its run starts anew"):
+        assert same(ended(run_of(clips, network, judged=4)), whole)
 
 
 KILLED = """

@@ -11,7 +11,7 @@ from earmark.classifier.calibration import log_loss, sigmoid
 from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import KINDS
 from earmark.classifier.targets import Targets
-from earmark.training import inner, judging, metrics, screening, selection, weighting
+from earmark.training import inner, judging, metrics, runs, screening, selection, weighting
 from earmark.training.inner import Candidate, Contest, InnerLogits, fold_pairs, serves
 from earmark.training.judging import FoldedClips, InnerFit
 from toy import blobs, search_of, two_networks
@@ -155,16 +155,18 @@ def test_the_limits():
 # Answers
 
 
-def test_clips_of_a_fold_come_in_blocks(monkeypatch):
-    monkeypatch.setattr(judging, "BLOCK", 5)
+def test_clips_of_a_fold_come_in_runs_and_blocks(monkeypatch):
+    monkeypatch.setattr(judging, "RUN", 7)
+    monkeypatch.setattr(runs, "BLOCK", 5)
     features, truth, fold = blobs(size=60)
     clips = search_of(features, truth, 4, fold).clips
-    blocks = list(clips.blocks("good", 2))
-    assert [len(rows) for rows, _ in blocks] == [5, 5, 2]
-    rows = np.concatenate([rows for rows, _ in blocks])
-    assert rows.tolist() == np.flatnonzero(fold == 2).tolist()
+    places = clips.runs(2)
+    assert [len(rows) for rows in places] == [7, 5]
+    assert np.concatenate(places).tolist() == np.flatnonzero(fold == 2).tolist()
+    blocks = list(runs.Job(clips.table.run("good", places[0]), "good").blocks())
+    assert [rows.tolist() for rows, _ in blocks] == [[0, 1, 2, 3, 4], [5, 6]]
     np.testing.assert_allclose(
-        np.concatenate([x for _, x in blocks]), clips.table.features("good", rows)
+        np.concatenate([x for _, x in blocks]), clips.table.features("good", places[0])
     )
     assert clips.n_folds == 5
 
@@ -263,7 +265,7 @@ def test_logits_are_computed_some_clips_at_a_time(monkeypatch):
     rows = np.arange(50)[::-1]
     whole = head.logits(features["good"][rows])
     sizes = []
-    monkeypatch.setattr(selection, "BLOCK", 15)
+    monkeypatch.setattr(runs, "BLOCK", 15)
     monkeypatch.setattr(
         type(head), "logits", lambda self, x: sizes.append(len(x)) or self._logits(
             (x - self.tensors["mean"]) / self.tensors["scale"])

@@ -334,8 +334,10 @@ def test_most_rehearsals_decide(data, monkeypatch, paid, use):
     ("options", "said"),
     [
         (["--finetune=full", "--recipe=epoch=3"], "no setting 'epoch'. Did you mean 'epochs'?"),
-        (["--recipe=epochs=3"], "--recipe and --tensorboard need --finetune. Add it."),
-        (["--tensorboard=board"], "--recipe and --tensorboard need --finetune. Add it."),
+        (["--recipe=epochs=3"], "--recipe, --tensorboard and --checkpoints need --finetune. Add"),
+        (["--tensorboard=board"], "--checkpoints need --finetune. Add it."),
+        (["--checkpoints=states"], "--checkpoints need --finetune. Add it."),
+        (["--finetune=full", "--checkpoints=https://a.b/c"], "a URI of s3, gs, az."),
         (["--finetune=full", "--unknown=0.05"], "--finetune changes them. Leave one out."),
         (["--finetune=last:0"], "fine-tuning 'last:0' is unknown. Give 'full', 'lora', or 'last"),
         (["--finetune=lora"], "'speech-embedding' is not a transformer, and 'lora' needs one"),

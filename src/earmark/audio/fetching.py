@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from earmark.audio.copying import Copied, Fetched, fetch_object
+from earmark.audio.parquet_rows import fetch_row
 from earmark.audio.shards import fetch_member
 from earmark.audio.uri import Ranged, UriSource
-from earmark.system.objects import ObjectStatus
+from earmark.system.objects import ObjectStatus, row_of
 
 
 def fetch(
@@ -16,6 +17,8 @@ def fetch(
     ``is_stretch`` says that only some of it will be read. Raises Refusal, also if its status is no
     longer the one that is ``known``.
     """
+    if row_of(source.uri) is not None:
+        return fetch_row(source, known)
     if source.member is not None:
         return fetch_member(source, known)
     return fetch_object(source, is_stretch, known)

@@ -46,7 +46,7 @@ def fetch_member(source: UriSource, known: ObjectStatus | None = None) -> Fetche
         file.seek(first)
         if size <= SHORT_BYTES:
             return Fetched(file.read(size), source.name, status)
-        return _member_copied(file, size, source.name, status)
+        return copied_out(file, size, source.name, status)
 
 
 def _shard(archive: UriSource, status: ObjectStatus) -> Shard:
@@ -81,8 +81,8 @@ def _opened(archive: UriSource, status: ObjectStatus) -> Shard:
     return Shard(source, members)
 
 
-def _member_copied(file: BinaryIO, size: int, name: str, status: ObjectStatus) -> Copied:
-    """Copy a long recording out of its archive, so that it is a file of its own."""
+def copied_out(file: BinaryIO, size: int, name: str, status: ObjectStatus) -> Copied:
+    """Copy a long recording out of an archive, so that it is a file of its own."""
     copy = Copied(new_name(Path(tempfile.gettempdir()), "earmark-"), name, status)
     create(copy.path)
     with copy.path.open("wb") as out:

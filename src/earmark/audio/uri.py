@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from earmark.audio.decoder import Refusal
 from earmark.audio.positioned import Positioned
-from earmark.system.objects import MEMBER, ObjectError, ObjectStatus, read_part, read_status
+from earmark.system.objects import MEMBER, ObjectError, ObjectStatus, read_part, read_status, row_of
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -25,7 +25,8 @@ class UriSource:
     """A recording that lies elsewhere, such as ``s3://bucket/a.wav``.
 
     ``s3://bucket/b.tar::a.wav`` is the ``member`` a.wav of an ``archive``, whose size and version
-    it has.
+    it has. ``s3://bucket/b.parquet::3`` is the recording in row 3 of a Parquet file, which may also
+    be a file of this machine.
     """
 
     uri: str
@@ -36,7 +37,8 @@ class UriSource:
 
     @property
     def archive(self) -> str:
-        return self.uri.partition(MEMBER)[0]
+        row = row_of(self.uri)
+        return self.uri.partition(MEMBER)[0] if row is None else row[0]
 
     @property
     def member(self) -> str | None:

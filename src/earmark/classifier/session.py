@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from earmark.backbones.base import Backbone
     from earmark.classifier.classifier import Classifier
     from earmark.embeddings.store import Store
+    from earmark.system.progress import Progress
 
 SHARED = 4  # sessions that ``Classifier.predict`` keeps loaded
 FRAMES: tuple[Literal["pandas", "polars", "pyarrow"], ...] = (
@@ -113,8 +114,18 @@ class Session:
 
         A recording that cannot be read gives a prediction with an ``error``.
         """
+        yield from self.answers(clips_of(recordings, rate_hz), coverage)
+
+    def answers(
+        self,
+        clips: Iterable[Clip],
+        coverage: float | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Prediction]:
+        """Yield a prediction for each clip, computed with so many threads or with all cores."""
         most = self._most_nonconformity(coverage)
-        for result in self._embed_many(clips_of(recordings, rate_hz)):
+        for result in self._embed_many(clips, threads, progress):
             if isinstance(result, Failure):
                 clip = result.clip
                 yield Prediction(result.path, error=result.reason, start=clip.start, end=clip.end)
@@ -159,6 +170,11 @@ class Session:
             columns[f"score_{to_utf8(label)}"] = [p.scores.get(label) for p in rows]
         return nw.from_dict(columns, backend=backend).to_native()
 
+    @property
+    def networks(self) -> Sequence[Backbone]:
+        """The loaded networks, as they compute here."""
+        return self._warm()
+
     def _load(self) -> list[Backbone]:
         """Load the networks; without a store, compute only the layers that the head reads."""
         networks = self.classifier.networks()
@@ -192,14 +208,28 @@ class Session:
         audio = self.classifier.audio
         return _join([embed_clip(clip, network, audio) for network in self._warm()])
 
-    def _embed_many(self, clips: Iterable[Clip]) -> Iterator[_Vectors | Failure]:
+    def _embed_many(
+        self,
+        clips: Iterable[Clip],
+        threads: int | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[_Vectors | Failure]:
         """Yield the embeddings of each clip by every network, in order."""
         from earmark.embeddings.pipeline import embed_stream
 
         networks, audio = self._warm(), self.classifier.audio
         streams = [
-            embed_stream(copies, network, self.store, options=audio)
-            for copies, network in zip(itertools.tee(clips, len(networks)), networks, strict=True)
+            embed_stream(
+                copies,
+                network,
+                self.store,
+                options=audio,
+                threads=threads,
+                progress=None if number else progress,
+            )
+            for number, (copies, network) in enumerate(
+                zip(itertools.tee(clips, len(networks)), networks, strict=True)
+            )
         ]
         for results in zip(*streams, strict=True):
             yield _join(results)

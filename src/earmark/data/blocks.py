@@ -12,9 +12,11 @@ from pathlib import Path
 from earmark.data.clip import COLUMNS, Clip
 from earmark.data.columns import resolve
 from earmark.data.dataset import Dataset, table_at
+from earmark.data.embedded import rows_in_place
 from earmark.data.remote import check_allowed
-from earmark.data.rows import RowReader, check_present
+from earmark.data.rows import TO_ANSWER, RowReader, check_present
 from earmark.data.split_words import SplitMap, check_words
+from earmark.data.survey import Survey, add_up, choose_rows, shuffled, survey_of
 from earmark.data.tables import AUDIO_COLUMN, Row, Table
 from earmark.errors import DataError
 
@@ -45,6 +47,14 @@ class ClipBlocks:
     separator: str | None
     notes: tuple[str, ...]
     _blocks: Callable[[Container[int]], Iterator[Block]]
+    _survey: Callable[[int, int], Survey]
+
+    def survey(self, most: int, seed: int = 0) -> Survey:
+        """Count all clips and their seconds by their rows, and draw a sample of ``most`` clips.
+
+        Only the sample is in memory. Raises DataError as :meth:`blocks` does.
+        """
+        return self._survey(most, seed)
 
     def blocks(self, wanted: Container[int]) -> Iterator[Block]:
         """Yield the blocks whose numbers are ``wanted``, in order; others are only skipped.
@@ -70,6 +80,7 @@ class ClipBlocks:
         root: str | Path | None = None,
         split_map: str | None = None,
         allow_remote: bool = False,
+        is_list: bool = False,
     ) -> ClipBlocks:
         """Open a manifest, or list a folder; arguments are those of :meth:`Dataset.read`.
 
@@ -81,7 +92,10 @@ class ClipBlocks:
         label, path = columns.get("label") or "label", columns.get("path") or "path"
 
         def table() -> Table | None:
-            return table_at(Path(os.path.abspath(data)), names, label, root, False, path)
+            place = Path(os.path.abspath(data))
+            folder = None if root is None else Path(os.path.abspath(root))
+            in_place = rows_in_place(place, names, folder) if path == "path" else None
+            return in_place or table_at(place, names, label, root, False, path)
 
         first = table()
         if first is None:
@@ -91,11 +105,21 @@ class ClipBlocks:
                     " root, or give a manifest."
                 )
             dataset = Dataset.read(data, split_map=split_map, need_labels=False)
-            clips = dataset.clips
-            own = functools.partial(blocks_of, clips, size)
-            return cls(dataset.source, size, len(clips), None, dataset.notes, own)
-        rows = _Rows(table, columns, separator, SplitMap.parse(split_map), size, allow_remote)
-        return cls(first.name, size, rows.count(), rows.separator, rows.notes, rows.blocks)
+            return cls.of(dataset.source, dataset.clips, size, dataset.notes)
+        rows = _Rows(
+            table, columns, separator, SplitMap.parse(split_map), size, allow_remote, is_list
+        )
+        about = (rows.count(), rows.separator, rows.notes)
+        return cls(first.name, size, *about, rows.blocks, rows.survey)
+
+    @classmethod
+    def of(
+        cls, source: str, clips: Sequence[Clip], size: int, notes: tuple[str, ...] = ()
+    ) -> ClipBlocks:
+        """Divide clips that are in memory."""
+        blocks = functools.partial(blocks_of, clips, size)
+        survey = functools.partial(survey_of, clips)
+        return cls(source, size, len(clips), None, notes, blocks, survey)
 
 
 class _Rows:
@@ -109,16 +133,17 @@ class _Rows:
         split_map: SplitMap,
         size: int,
         allow_remote: bool,
+        is_list: bool,
     ) -> None:
         self.table, self.options, self.split_map, self.size = table, options, split_map, size
-        self.allow_remote = allow_remote
+        self.allow_remote, self.is_list = allow_remote, is_list
         self.separator = separator
         reader, table_read, notes = self._reader()
         numbered = list(itertools.islice(table_read.rows, size))
         if not numbered:
             raise DataError(f"{table_read.name} has no rows. Write one row per clip.")
         clips = self._clips(reader, numbered)
-        if not table_read.is_embedded:
+        if not table_read.is_embedded and not is_list:
             numbers = [number for number, _ in numbered]
             check_present(table_read, numbers, clips, reader.locator.missing)
         self.separator = reader.separator
@@ -146,6 +171,26 @@ class _Rows:
             if clips:
                 yield number, clips
 
+    def survey(self, most: int, seed: int) -> Survey:
+        """Return the survey of all rows; only those of the sample become clips."""
+        n_rows = self.count()
+        reader, table, _ = self._reader()
+        chosen = set(choose_rows(n_rows, most, seed))
+        sample: list[Clip] = []
+
+        def stretches() -> Iterator[tuple[float | None, float | None]]:
+            for row, numbered in enumerate(table.rows):
+                if row in chosen:
+                    sample.extend(self._clips(reader, [numbered]))
+                if "end" in reader.columns:
+                    yield reader.stretch(*numbered)
+
+        try:
+            n_timed, timed_s = add_up(stretches())
+        except ValueError as error:
+            raise DataError(f"{table.name}: {error}.") from error
+        return Survey(n_rows, n_timed, timed_s, shuffled(sample, seed))
+
     def _open(self) -> Table:
         table = self.table()
         assert table is not None
@@ -156,22 +201,31 @@ class _Rows:
         columns, notes = resolve(table.name, table.columns, self.options, False)
         if self.split_map.is_off:
             columns.pop("split", None)
+        if self.is_list:
+            columns = {name: columns[name] for name in TO_ANSWER if name in columns}
         reader = RowReader(table, columns, self.separator, self.split_map, takes_uris=True)
         return reader, table, notes
 
     def _clips(self, reader: RowReader, numbered: Iterable[tuple[int, Row]]) -> list[Clip]:
-        name, clips, numbers = reader.seconds.table, list[Clip](), list[int]()
-        for number, row in numbered:
-            numbers.append(number)
-            try:
-                clips.append(reader.clip(number, row))
-            except ValueError as error:
-                raise DataError(f"{name}, row {number}: {error}.") from error
-        reader.seconds.check()
-        check_words((clip.split for clip in clips), name)
-        if not self.allow_remote:
-            check_allowed(name, numbers, clips)
-        return clips
+        return read_rows(reader, numbered, self.allow_remote)
+
+
+def read_rows(
+    reader: RowReader, numbered: Iterable[tuple[int, Row]], allow_remote: bool
+) -> list[Clip]:
+    """Return a clip for each row; DataError, with its number, for one that cannot be a clip."""
+    name, clips, numbers = reader.seconds.table, list[Clip](), list[int]()
+    for number, row in numbered:
+        numbers.append(number)
+        try:
+            clips.append(reader.clip(number, row))
+        except ValueError as error:
+            raise DataError(f"{name}, row {number}: {error}.") from error
+    reader.seconds.check()
+    check_words((clip.split for clip in clips), name)
+    if not allow_remote:
+        check_allowed(name, numbers, clips)
+    return clips
 
 
 def blocks_of(clips: Iterable[Clip], size: int, wanted: Container[int]) -> Iterator[Block]:

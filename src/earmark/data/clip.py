@@ -11,7 +11,7 @@ import numpy as np
 
 from earmark.audio.source import FileSource, Source
 from earmark.audio.uri import UriSource
-from earmark.system.objects import is_uri
+from earmark.system.objects import is_uri, row_of
 
 COLUMNS = ("path", "label", "start", "end", "group", "fold", "split")  # of a manifest
 LISTS = (list, tuple, np.ndarray)
@@ -67,7 +67,8 @@ class Clip:
         """The source of its samples: the ``recording`` if given, else what ``path`` names."""
         if self.recording is not None:
             return self.recording
-        return UriSource(self.place) if self.is_remote else FileSource(self.path)
+        is_archived = self.is_remote or row_of(self.place) is not None
+        return UriSource(self.place) if is_archived else FileSource(self.path)
 
     @property
     def place(self) -> str:

@@ -1,4 +1,4 @@
-"""Write recordings that a table holds as bytes to files in the cache."""
+"""Recordings that a table holds as bytes: in files of the cache, or in place, named by row."""
 
 from __future__ import annotations
 
@@ -9,10 +9,48 @@ from dataclasses import replace
 from pathlib import Path
 
 from earmark.data.columns import match
-from earmark.data.tables import AUDIO_COLUMN, Row, Table
+from earmark.data.tables import AUDIO_COLUMN, Row, Table, read_table
 from earmark.errors import DataError
+from earmark.system import extras
 from earmark.system.cache import cache_folder
 from earmark.system.files import whole_file
+from earmark.system.objects import MEMBER
+
+
+def rows_in_place(manifest: Path, names: set[str], folder: Path | None) -> Table | None:
+    """Return the table of a Parquet file whose rows all have recordings, without reading those.
+
+    Its column ``path`` names each recording by its row, from 0: ``FILE.parquet::ROW``. None for any
+    other table.
+    """
+    if manifest.suffix.lower() != ".parquet" or not manifest.is_file():
+        return None
+    table = read_table(manifest, names, folder, has_audio=False)
+    if match("path", table.columns) is not None or not _has_all_bytes(manifest):
+        return None
+
+    def rows() -> Iterator[tuple[int, Row]]:
+        for number, row in table.rows:
+            yield number, {**row, "path": f"{manifest}{MEMBER}{number - 1}"}
+
+    columns = [name for name in table.columns if name != AUDIO_COLUMN]
+    return replace(table, columns=[*columns, "path"], rows=rows())
+
+
+def _has_all_bytes(manifest: Path) -> bool:
+    """Return whether the column of audio has bytes in each row, by the statistics of the file."""
+    pq = extras.load("pyarrow.parquet", "parquet", f"reading {manifest}", DataError)
+    metadata = pq.ParquetFile(manifest).metadata
+    groups = [metadata.row_group(k) for k in range(metadata.num_row_groups)]
+    chunks = [
+        [column for column in map(group.column, range(group.num_columns))
+         if column.path_in_schema == f"{AUDIO_COLUMN}.bytes"]
+        for group in groups
+    ]  # fmt: skip
+    return bool(chunks) and all(
+        len(own) == 1 and (s := own[0].statistics) and s.has_null_count and s.null_count == 0
+        for own in chunks
+    )
 
 
 def with_recordings(table: Table, path: str = "path") -> Table:

@@ -16,6 +16,7 @@ from earmark.system.files import file_sha256, not_a_file
 from earmark.system.jsons import strict_json
 
 SETTINGS = "parts.json"
+EMBED = "embed"  # the kind of parts that have embeddings
 TABLE = "parts.csv"  # of a share: parts-I-of-N.csv
 MAX_SETTINGS_BYTES = 1 << 20
 MAX_TABLE_BYTES = 1 << 28  # a million parts
@@ -37,9 +38,9 @@ class PartSummary:
     bytes : int
         The size of the file.
     clips, failures, warnings : int
-        Its rows, those of recordings that could not be read, and those that were read in part.
+        Its rows, those of recordings that could not be read, and those with a warning.
     seconds : float
-        Seconds of audio that were embedded.
+        Seconds of audio that were read.
     machine : str
         What its numbers were computed with: instruction set, engine, packages.
     """
@@ -63,26 +64,37 @@ def is_folder_of_parts(folder: Path) -> bool:
     return (folder / SETTINGS).is_file()
 
 
-def read_settings(folder: Path) -> dict[str, Any]:
-    """Return what all parts of a folder share, from its file ``parts.json``."""
+def read_settings(folder: Path, kind: str | None = EMBED) -> dict[str, Any]:
+    """Return what all parts of a folder share, from its file ``parts.json``.
+
+    Raises EarmarkError if it cannot be read, and DataError if the parts are of another ``kind``;
+    None is any kind.
+    """
     path = folder / SETTINGS
     try:
         if (problem := not_a_file(path)) or path.stat().st_size > MAX_SETTINGS_BYTES:
             raise ValueError(problem or "is too large")
         settings: dict[str, Any] = strict_json(path.read_bytes())
-        if not _is_complete(settings):
+        if not isinstance(settings, dict) or not isinstance(settings.get("kind"), str):
+            raise ValueError("does not say what the parts share")
+        if settings["kind"] == EMBED and not _is_complete(settings):
             raise ValueError("does not say what the parts share")
     except (OSError, ValueError, RecursionError) as error:
         raise EarmarkError(
             f"{path} cannot be used: {getattr(error, 'strerror', None) or error}. Delete it and run"
             " the command again."
         ) from error
+    if kind not in (None, settings["kind"]):
+        raise DataError(
+            f"{folder} has results of `earmark {settings['kind']}`, not of `earmark {kind}`. Give"
+            f" a folder that `earmark {kind}` wrote."
+        )
     return settings
 
 
-def _is_complete(settings: object) -> bool:
-    """Say whether the object of ``parts.json`` has all that readers use, in the right types."""
-    if not isinstance(settings, dict) or not isinstance(settings.get("layers"), dict):
+def _is_complete(settings: Mapping[str, Any]) -> bool:
+    """Say whether the object of ``parts.json`` has all that readers of embeddings use."""
+    if not isinstance(settings.get("layers"), dict):
         return False
     sizes = settings["layers"].values()
     texts = (settings.get("backbone"), settings.get("fingerprint"))
@@ -117,23 +129,24 @@ def _summary(row: Mapping[str, str]) -> PartSummary:
 def whole_parts(folder: Path) -> list[PartSummary]:
     """Return all parts of a folder that is complete, after a check of each file by its digest.
 
-    A file is hashed once per process. Raises DataError if a part is missing or has changed.
+    Raises DataError if a part is missing or has changed.
     """
     again = "Run `earmark embed` with this folder again, without --share."
     if not (folder / TABLE).is_file():
         raise DataError(f"{folder} has no {TABLE}, so parts may be missing. {again}")
     parts = read_table(folder / TABLE)
     for number, part in enumerate(parts):
-        path = folder / part.file
-        if not is_whole(path, part.sha256) or part.part != number:
+        if not is_whole(folder, part) or part.part != number:
+            path = folder / part.file
             raise DataError(f"{path} is missing or has changed since it was written. {again}")
     return parts
 
 
-def is_whole(path: Path, sha256: str) -> bool:
-    """Return whether a file is there and has this digest; it is hashed once per process."""
+def is_whole(folder: Path, part: PartSummary) -> bool:
+    """Return whether the file of a part has its digest. A file is hashed once per process."""
+    path = folder / part.file
     try:
-        return not not_a_file(path) and file_sha256(path).hex() == sha256
+        return not not_a_file(path) and file_sha256(path).hex() == part.sha256
     except OSError:
         return False
 

@@ -10,7 +10,7 @@ from urllib.request import url2pathname
 from earmark.data.clip import Clip
 from earmark.errors import DataError, amount
 from earmark.system.files import relative_path
-from earmark.system.objects import MEMBER, NAMED, SCHEMES, scheme_of, shown
+from earmark.system.objects import MEMBER, NAMED, SCHEMES, row_of, scheme_of, shown
 
 _WAY_OUT = (
     "Nothing was fetched. Give --allow-remote, or in Python Dataset.read(..., allow_remote=True),"
@@ -35,10 +35,12 @@ def place_of(name: str) -> str | None:
     if scheme not in SCHEMES:
         raise ValueError(f"{shown(name)!r} has the scheme {scheme}. Use {NAMED}, or a path")
     archive, *members = name.split(MEMBER)
-    if members and not (len(members) == 1 and members[0] and archive.lower().endswith(".tar")):
+    is_member = len(members) == 1 and members[0] and archive.lower().endswith(".tar")
+    if members and not is_member and not (len(members) == 1 and row_of(name)):
         raise ValueError(
-            f"{shown(name)!r} is a chain of names. Name a recording, or one file of a .tar:"
-            " s3://BUCKET/NAME.tar::FILE"
+            f"{shown(name)!r} is a chain of names. Name a recording, one file of a .tar"
+            " (s3://BUCKET/NAME.tar::FILE), or one row of a .parquet, from 0"
+            " (s3://BUCKET/NAME.parquet::ROW)"
         )
     return scheme + name[len(scheme) :]
 

@@ -22,10 +22,11 @@ from earmark.data.split_words import SplitMap, check_words, is_fold, role
 from earmark.data.tables import Row, Table
 from earmark.errors import DataError, amount
 from earmark.system.files import not_a_file
-from earmark.system.objects import shown
+from earmark.system.objects import MEMBER, row_of, shown
 from earmark.system.text import one_line
 
 MOST_PATHS = 65_536  # in a cache, so that the stretches of one recording share the path
+TO_ANSWER = ("path", "start", "end")  # columns that are read of a list to predict
 Numbers = Sequence[int]  # of the rows of clips
 
 
@@ -52,7 +53,7 @@ def clips_of(
     if split_map.is_off or is_list:
         columns.pop("split", None)
     if is_list:
-        columns = {ours: columns[ours] for ours in ("path", "start", "end") if ours in columns}
+        columns = {ours: columns[ours] for ours in TO_ANSWER if ours in columns}
     reader = RowReader(table, columns, separator, split_map, takes_uris=True)
     numbers, clips = array("q"), list[Clip]()
     for number, row in table.rows:
@@ -125,16 +126,25 @@ class RowReader:
             raise ValueError("the path is empty. Name a recording")
         parts = (text.get(name, "").strip() for name in ("group", "fold", "split"))
         group, fold, split = (sys.intern(part) if part else None for part in parts)
+        start, end = self._stretch(number, text)
+        if split is not None:
+            split = self.split_map.applied(split)
+        place = self._path(text["path"])
+        return Clip(place, label, start, end, group, fold, split)  # type: ignore[arg-type]
+
+    def stretch(self, number: int, row: Row) -> tuple[float | None, float | None]:
+        """Return the start and the end of the clip of one row; ValueError as for :meth:`clip`."""
+        names = [name for name in ("start", "end") if name in self.columns]
+        return self._stretch(number, {name: _text(row.get(self.columns[name])) for name in names})
+
+    def _stretch(self, number: int, text: Mapping[str, str]) -> tuple[float | None, float | None]:
         times = (self.seconds.read(number, n, text.get(n, "")) for n in ("start", "end"))
         start, end = times
         if start is not None and start < 0:
             raise ValueError(f"start {start:g} is negative. Give seconds from the beginning")
         if end is not None and end <= (start or 0):
             raise ValueError(f"end {end:g} is not after start {start or 0:g}. Both are in seconds")
-        if split is not None:
-            split = self.split_map.applied(split)
-        place = self._path(text["path"])
-        return Clip(place, label, start, end, group, fold, split)  # type: ignore[arg-type]
+        return start, end
 
     def _path(self, name: str) -> Path | str:
         """Return the path of the recording on this disk or its URI, from a cache if possible."""
@@ -145,8 +155,18 @@ class RowReader:
             uri = place_of(name)
             if uri is not None and not self.takes_uris:
                 raise ValueError(f"{shown(uri)!r} is elsewhere. Copy it to this machine")
-            path = uri or self.locator.find(str(Path(local_path(name))))
+            path = uri or self._here(str(Path(local_path(name))))
             self._paths[name] = path
+        return path
+
+    def _here(self, name: str) -> Path:
+        """Return the path of a file, or of a row of a Parquet file."""
+        if (row := row_of(name)) is None:
+            return self.locator.find(name)
+        file = self.locator.find(row[0])
+        path = Path(f"{file}{MEMBER}{row[1]}")
+        if not file.is_file():
+            self.locator.missing.add(str(path))
         return path
 
 

@@ -61,13 +61,18 @@ class Table:
     is_embedded: bool = False
 
 
-def read_table(manifest: Path, names: set[str], folder: Path | None = None) -> Table:
-    """Return the table of a manifest, by its suffix; of Parquet, only ``names`` are read."""
+def read_table(
+    manifest: Path, names: set[str], folder: Path | None = None, *, has_audio: bool = True
+) -> Table:
+    """Return the table of a manifest, by its suffix; of Parquet, only ``names`` are read.
+
+    Without ``has_audio``, recordings in a column of Parquet are not read.
+    """
     folder = folder or manifest.parent
     with _system_errors(manifest):
         _check_suffix(manifest)
         if manifest.suffix.lower() == ".parquet":
-            return Table(str(manifest), *_parquet(manifest, names), folder)
+            return Table(str(manifest), *_parquet(manifest, names, has_audio), folder)
     text, note = decoded_text(manifest, folder)
     notes = (note,) if note else ()
     if manifest.suffix.lower() in (".csv", ".tsv"):
@@ -282,7 +287,9 @@ def _objects(manifest: Path, number: int, text: str) -> Any:
         ) from error
 
 
-def _parquet(manifest: Path, names: set[str]) -> tuple[list[str], Iterable[tuple[int, Row]]]:
+def _parquet(
+    manifest: Path, names: set[str], has_audio: bool
+) -> tuple[list[str], Iterable[tuple[int, Row]]]:
     """Return the columns and rows of Parquet, with only ``names`` and any embedded audio read."""
     pyarrow = extras.load("pyarrow", "parquet", f"reading {manifest}", DataError)
     pq = extras.load("pyarrow.parquet", "parquet", f"reading {manifest}", DataError)
@@ -307,6 +314,8 @@ def _parquet(manifest: Path, names: set[str]) -> tuple[list[str], Iterable[tuple
             f"{manifest} is not a Parquet file ({first_line(error)}). Write it again."
         ) from error
     selection = columns_to_read(columns, names)
+    if not has_audio:
+        selection = [name for name in selection if name != AUDIO_COLUMN]
     size = AUDIO_ROWS if AUDIO_COLUMN in selection else PLAIN_ROWS
     batches = table.iter_batches(size, columns=selection)
     return columns, enumerate(rows(batches), 1)

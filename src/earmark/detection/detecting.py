@@ -69,13 +69,14 @@ class EventDetector:
         clip: Clip,
         heard: Callable[[float], None] = lambda seconds: None,
         scored: Callable[[WindowScores], None] = lambda scores: None,
+        threads: int | None = None,
     ) -> Detection:
         """Return the events of a recording, read in blocks, so that it may have any length.
 
         ``heard`` is called with the seconds of each block, ``scored`` with the scores of windows in
-        order. Raises AudioError.
+        order. So many ``threads`` compute, or as many as there are cores. Raises AudioError.
         """
-        scorer, threads = self.scorer, available_cores()
+        scorer, threads = self.scorer, threads or available_cores()
         labels = scorer.classifier.labels
         start_s = clip.start or 0.0
         machine = EventMachine(labels, self.rules, scorer.hop_s, scorer.window_s / 2)

@@ -56,6 +56,13 @@ def jobs_of(clips: Iterable[Clip | Path]) -> list[Job]:
     return jobs
 
 
+def searched_s(recording: RecordingEvents) -> float:
+    """Return how many seconds of a recording were searched."""
+    if recording.regions is None:
+        return recording.seconds
+    return sum(end - start for start, end in recording.regions)
+
+
 def _span(clip: Clip) -> tuple[float, float]:
     """Return where a stretch starts and ends, in seconds; without an end, at infinity."""
     return clip.start or 0.0, math.inf if clip.end is None else clip.end
@@ -66,6 +73,7 @@ def search(
     job: Job,
     heard: Callable[[float], None],
     scored: Callable[[float, WindowScores], None],
+    threads: int | None = None,
 ) -> Detection:
     """Return the events of a recording; see :meth:`EventDetector.detect`. Raises AudioError.
 
@@ -78,7 +86,7 @@ def search(
         def scored_here(scores: WindowScores, start_s: float = start_s) -> None:
             scored(start_s, scores)
 
-        detections.append(detector.detect(clip, heard, scored_here))
+        detections.append(detector.detect(clip, heard, scored_here, threads))
     return detections[0] if len(detections) == 1 else _joined(detections)
 
 

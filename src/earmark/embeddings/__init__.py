@@ -6,6 +6,7 @@ from earmark.system.lazy import hand_on
 
 if TYPE_CHECKING:
     from earmark.embeddings.archive import Archive
+    from earmark.embeddings.batches import batch_schema, embed_batches
     from earmark.embeddings.embedding import Embeddings, embed
     from earmark.embeddings.pipeline import embed_clip, embed_stream
     from earmark.embeddings.stages import Embedded, Failure, Request, WindowStats
@@ -21,13 +22,16 @@ __all__ = [
     "Request",
     "Store",
     "WindowStats",
+    "batch_schema",
     "embed",
+    "embed_batches",
     "embed_clip",
     "embed_stream",
 ]
 __getattr__ = hand_on(
     __name__,
-    dict.fromkeys(("Embeddings", "embed"), "embedding")
+    dict.fromkeys(("batch_schema", "embed_batches"), "batches")
+    | dict.fromkeys(("Embeddings", "embed"), "embedding")
     | dict.fromkeys(("embed_clip", "embed_stream"), "pipeline")
     | dict.fromkeys(("Embedded", "Failure", "Request", "WindowStats"), "stages")
     | {"Archive": "archive", "EmbeddingTable": "table", "Store": "store"},

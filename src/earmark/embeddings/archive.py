@@ -278,10 +278,14 @@ class Archive:
             " WHERE network = ? ORDER BY number",
             [network.number],
         )
-        return [
-            (PartSummary(number, file, sha256, size, n, 0, 0, 0.0, machine), bool(is_wide))
-            for number, file, sha256, size, n, machine, is_wide in rows
-        ]
+        return [(summary_of(*columns), bool(is_wide)) for *columns, is_wide in rows]
+
+
+def summary_of(
+    number: int, file: str, sha256: str, size: int, rows: int, machine: str
+) -> PartSummary:
+    """Return the summary of a part of windows; all its rows could be read."""
+    return PartSummary(number, file, sha256, size, rows, 0, 0, 0.0, machine)
 
 
 def network_of(

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from earmark.data.parts import PartSummary, is_whole
-from earmark.embeddings.archive import ArchiveNetwork, network_of
+from earmark.embeddings.archive import ArchiveNetwork, network_of, summary_of
 from earmark.embeddings.archive_file import (
     FILE,
     LOCK,
@@ -164,17 +164,19 @@ class ArchiveWriter:
         folder, dropped = self.path / network.folder, list[str]()
         with self._file.reading():
             parts = self._file.db.execute(
-                "SELECT id, file, sha256, bytes, mtime_ns FROM part WHERE network = ?",
+                "SELECT id, number, file, sha256, bytes, rows, machine, mtime_ns FROM part"
+                " WHERE network = ?",
                 [network.number],
             ).fetchall()
-        for number, file, sha256, size, mtime_ns in parts:
-            path = folder / file
+        for number, *columns, mtime_ns in parts:
+            part = summary_of(*columns)
+            path = folder / part.file
             try:
                 status = path.stat()
-                is_same = (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
+                is_same = (status.st_size, status.st_mtime_ns) == (part.bytes, mtime_ns)
             except OSError:
                 is_same = False
-            if (is_same and not is_thorough) or is_whole(path, sha256):
+            if (is_same and not is_thorough) or is_whole(folder, part):
                 continue
             dropped.append(str(path))
             with self._file.changing() as db:

@@ -100,14 +100,16 @@ def cut(
         if isinstance(again, Failure):
             return replace(again, key=request.key)
         if again.key != request.key:
-            reason = "changed while it was read; run the same command again."
-            return Failure(request.clip, reason, "missing", request.key)
+            return _changed(request)
         request = again
     try:
         waiting = request if request.clip.is_remote else request.without_bytes()
-        return cut_short(backbone, options, request) or LongClip(waiting)
+        done = cut_short(backbone, options, request)
     except AudioError as error:
         return Failure.of(request, error)
+    if done is None:
+        return LongClip(waiting)
+    return done if _is_as_hashed(request) else _changed(request)
 
 
 def cut_long(
@@ -115,6 +117,23 @@ def cut_long(
 ) -> Iterator[CutClip | Failure]:
     """Yield the sections of a clip while it is decoded; a failure may come after some of them."""
     try:
-        yield from cut_sections(backbone, options, request)
+        for piece in cut_sections(backbone, options, request):
+            is_last = piece.section is None or piece.section.is_last
+            yield piece if not is_last or _is_as_hashed(request) else _changed(request)
     except AudioError as error:
         yield Failure.of(request, error)
+
+
+def _is_as_hashed(request: Request) -> bool:
+    """Return whether the file that was decoded still has the bytes that were hashed."""
+    try:
+        return not isinstance(request.source, FileSource) or (
+            request.source.version == request.content  # hashed again only if its status is another
+        )
+    except (OSError, Refusal):
+        return False
+
+
+def _changed(request: Request) -> Failure:
+    reason = "changed while it was read; run the same command again."
+    return Failure(request.clip, reason, "missing", request.key)

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -32,6 +33,9 @@ from earmark.embeddings.stages import Failure, Result
 from earmark.embeddings.store import Store
 from earmark.errors import EarmarkError
 from earmark.system.progress import Progress
+
+if TYPE_CHECKING:
+    from earmark.embeddings.table import EmbeddingTable
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,8 @@ class Embeddings:
         What is missing from a recording or was changed. Each text begins with the path.
     notes : tuple of str
         The same for losses that are very small, only of clips that did not come from the store.
+    files : EmbeddingTable, optional
+        The same rows in the files of parts, if they were read from there.
     """
 
     info: BackboneInfo
@@ -79,6 +85,7 @@ class Embeddings:
     keys: Hashes
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    files: EmbeddingTable | None = None
 
     def __repr__(self) -> str:
         return f"Embeddings({self.matrix.shape}, {self.info.name!r}, {len(self.failures)} failures)"
@@ -97,6 +104,7 @@ class Embeddings:
             sounds=number_equal(self.sounds[rows]),
             contents=self.contents.only(rows),
             keys=self.keys.only(rows),
+            files=self.files and self.files.only(rows),
         )
 
     @property

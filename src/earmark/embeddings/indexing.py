@@ -23,11 +23,11 @@ from earmark.embeddings.archive import ArchiveNetwork
 from earmark.embeddings.archive_recordings import Task
 from earmark.embeddings.archive_writer import ArchiveWriter, Finished, Run
 from earmark.embeddings.computing import compute_pool
+from earmark.embeddings.embed_work import EmbedWork
 from earmark.embeddings.hashes import KEY_BYTES
 from earmark.embeddings.part import FINGERPRINT_DIGITS, Part
 from earmark.embeddings.part_files import PartError, write_part
 from earmark.embeddings.part_folder import name_of
-from earmark.embeddings.parts import machine_of
 from earmark.embeddings.sliding import Pass, SlidingWindows, Stats
 from earmark.embeddings.stages import Embedded
 from earmark.embeddings.store import as_stored
@@ -106,6 +106,7 @@ class Indexer:
         self.size = max(1, min(PART_WINDOWS, PART_BYTES // (2 * settings.width)))
         self._number = writer.next_part(network)
         self._rows = _Rows()
+        self._work = EmbedWork(settings, backbone, Path())
         self.changed: list[Task] = []
         self._unusable = set[int]()  # contents with numbers that are not finite
 
@@ -211,9 +212,10 @@ class Indexer:
         self._rows = rest
         runs = _joined(runs)
         part = Part(self._number, (), self._fingerprint(runs, results))
-        machine = machine_of(self.backbone)
+        machine = self._work.machine()
         path = self.folder / name_of(part, machine)
-        summary = write_part(path, part, results, self.settings, machine, Path())
+        table = self._work.table(results)
+        summary = write_part(path, part, table, self.settings.to_json(), machine)
         is_wide = any(result.vector.dtype == np.float32 for result in results)
         ended = [f for f in finished if f.content not in waiting]
         self.writer.add_part(self.network, summary, is_wide, runs, ended)

@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from earmark.audio.options import DECODER_VERSION, AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.backbones.layers import layers_of
 from earmark.data.blocks import Block
 from earmark.data.clip import Clip
+from earmark.data.parts import EMBED
 from earmark.embeddings import shares
 from earmark.embeddings.pooling import halves_of
 from earmark.system.jsons import json_text
@@ -22,9 +23,19 @@ FORMAT = 1  # of the file of a part: raise it when a column goes or changes its 
 FINGERPRINT_DIGITS = 16  # hexadecimal digits in the name of a part's file
 
 
+class Settings(Protocol):
+    """What all parts of a folder share.
+
+    ``to_json`` returns it for ``parts.json``, in types of JSON. ``kind`` is in it: the command that
+    computes the parts.
+    """
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
 @dataclass(frozen=True)
 class PartSettings:
-    """What all parts of a folder share.
+    """What all parts with embeddings share.
 
     Attributes
     ----------
@@ -60,6 +71,7 @@ class PartSettings:
         """Return the object for ``parts.json``; equal settings give equal objects."""
         return {
             "format": FORMAT,
+            "kind": EMBED,
             "backbone": self.backbone,
             "fingerprint": self.fingerprint,
             "audio": asdict(self.audio),
@@ -87,11 +99,8 @@ class Part:
         return f"part-{self.number:06d}-{self.fingerprint}"
 
 
-def divide(blocks: Iterable[Block], settings: PartSettings, folder: Path) -> Iterator[Part]:
-    """Yield a part for each block of ``shares.PART_CLIPS`` clips.
-
-    ``folder`` is the one that the paths of clips start from.
-    """
+def divide(blocks: Iterable[Block], settings: Settings, folder: Path) -> Iterator[Part]:
+    """Yield a part for each block of clips; ``folder`` is the one that their paths start from."""
     about = settings.to_json()
     for number, clips in blocks:
         rows = [

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from earmark.data.parts import PartSummary
-from earmark.embeddings.hashes import CONTENT_BYTES, KEY_BYTES
-from earmark.embeddings.part import Part, PartSettings, relative_place
-from earmark.embeddings.stages import Embedded, Failure, Result
+from earmark.embeddings.part import FINGERPRINT_DIGITS, Part
 from earmark.errors import EarmarkError, amount, first_line
 from earmark.system import extras
 from earmark.system.files import file_sha256, not_a_file, whole_file
 from earmark.system.jsons import json_text, strict_json
-from earmark.system.text import to_utf8
 
 PREFIX = "layer_"  # of the columns of layers: a layer could have the name of another column
 MAX_PART_BYTES = 1 << 32  # a part of the widest network has some hundred megabytes
 MAX_ABOUT_BYTES = 1 << 20  # of the text about a part in its file
-LABELS = ("label", "group", "fold", "split")  # columns that come from the manifest
+DICTIONARY = ("label", "group", "fold", "split")  # columns with few different texts
 
 
 class PartError(EarmarkError):
@@ -29,88 +27,65 @@ class PartError(EarmarkError):
 
 
 def write_part(
-    path: Path,
-    part: Part,
-    results: Sequence[Result],
-    settings: PartSettings,
-    machine: str,
-    folder: Path,
+    path: Path, part: Part, table: Any, settings: Mapping[str, Any], machine: str
 ) -> PartSummary:
-    """Write the results of all clips of a part, one row each; return the part's summary.
+    """Write the table of a part (of pyarrow), and return the part's summary.
 
-    Paths are relative to ``folder`` if they are below it. Raises EarmarkError if the file cannot
-    be written.
+    The table has at least the columns ``path``, ``seconds``, ``warning`` and ``error``. Raises
+    EarmarkError if the file cannot be written.
     """
-    pq = extras.load("pyarrow.parquet", "parquet", "writing parts")
-    about = {"part": part.number, "fingerprint": part.fingerprint, "machine": machine}
-    table = _table(results, settings, folder, about | {"settings": settings.to_json()})
-    text = [name for name in table.schema.names if not name.startswith(PREFIX)]
+    about = {"part": part.number, "fingerprint": part.fingerprint, "rows": table.num_rows}
+    about |= {"machine": machine, "settings": settings}
     try:
         with whole_file(path) as unfinished:
-            pq.write_table(
-                table,
-                unfinished,
-                row_group_size=len(results),
-                compression={
-                    name: "zstd" if name in text else "none" for name in table.schema.names
-                },
-                use_dictionary=["label", "group", "fold", "split"],
-                write_statistics=text,
-                write_page_checksum=True,
-            )
+            _write(table, about, unfinished)
             sha256, size = file_sha256(unfinished).hex(), unfinished.stat().st_size
     except OSError as error:
         raise EarmarkError(
             f"cannot write {path}: {error.strerror}. Free some space, or name another place."
         ) from error
-    embedded = [result for result in results if isinstance(result, Embedded)]
+    return _summary(path.name, part, table, sha256, size, machine)
+
+
+def _summary(
+    name: str, part: Part, table: Any, sha256: str, size: int, machine: str
+) -> PartSummary:
     return PartSummary(
         part.number,
-        path.name,
+        name,
         sha256,
         size,
-        len(results),
-        len(results) - len(embedded),
-        sum(bool(result.warnings) for result in embedded),
-        float(sum(result.seconds for result in embedded)),
+        table.num_rows,
+        table.num_rows - table["error"].null_count,
+        table.num_rows - table["warning"].null_count,
+        float(sum(s for s in table["seconds"].to_pylist() if s is not None)),
         machine,
     )
 
 
-def _table(
-    results: Sequence[Result], settings: PartSettings, folder: Path, about: dict[str, Any]
-) -> Any:
-    """Return the rows as a table of pyarrow, with ``about`` in its metadata."""
-    pa = extras.load("pyarrow", "parquet", "writing parts")
-    clips = [result.clip for result in results]
-    done = [result if isinstance(result, Embedded) else None for result in results]
-    texts = {
-        "path": [to_utf8(relative_place(clip, folder)) for clip in clips],
-        **{name: [to_utf8(getattr(clip, name)) for clip in clips] for name in LABELS},
-        "warning": ["\n".join(e.warnings) or None if e else None for e in done],
-        "error": [r.reason if isinstance(r, Failure) else None for r in results],
-    }
-    columns = {
-        "key": pa.array([result.key or None for result in results], pa.binary(KEY_BYTES)),
-        "path": pa.array(texts.pop("path"), pa.string()),
-        "version": pa.array([e.content if e else None for e in done], pa.binary(CONTENT_BYTES)),
-        "start": pa.array([clip.start for clip in clips], pa.float64()),
-        "end": pa.array([clip.end for clip in clips], pa.float64()),
-        "seconds": pa.array([e.seconds if e else None for e in done], pa.float64()),
-        **{name: pa.array(column, pa.string()) for name, column in texts.items()},
-    }
-    is_wide = any(e is not None and e.vector.dtype == np.float32 for e in done)
-    matrix = np.zeros((len(results), settings.width), np.float32 if is_wide else np.float16)
-    for row, embedded in enumerate(done):
-        if embedded is not None:
-            matrix[row] = embedded.vector
-    is_missing = pa.array([e is None for e in done])
-    for name, first, end in settings.layers:
-        values = pa.array(np.ascontiguousarray(matrix[:, first:end]).ravel())
-        columns[PREFIX + name] = pa.FixedSizeListArray.from_arrays(
-            values, end - first, mask=is_missing
-        )
-    return pa.table(columns).replace_schema_metadata({"earmark": json_text(about)})
+def bytes_of(table: Any, settings: Mapping[str, Any]) -> int:
+    """Return the size of the file of a part with this table, without writing it."""
+    about = {"part": 0, "fingerprint": "0" * FINGERPRINT_DIGITS, "rows": table.num_rows}
+    content = io.BytesIO()
+    _write(table, about | {"machine": "", "settings": settings}, content)
+    return content.getbuffer().nbytes
+
+
+def _write(table: Any, about: Mapping[str, Any], to: Path | BinaryIO) -> None:
+    """Write a part. Text is compressed; numbers, which are like noise, are not."""
+    pq = extras.load("pyarrow.parquet", "parquet", "writing parts")
+    table = table.replace_schema_metadata({"earmark": json_text(about)})
+    names = table.schema.names
+    others = [name for name in names if not name.startswith(PREFIX)]
+    pq.write_table(
+        table,
+        to,
+        row_group_size=max(1, table.num_rows),
+        compression={name: "zstd" if name in others else "none" for name in names},
+        use_dictionary=[name for name in DICTIONARY if name in others],
+        write_statistics=others,
+        write_page_checksum=True,
+    )
 
 
 def _opened(path: Path, has_checksums: bool = True) -> tuple[Any, dict[str, Any]]:
@@ -140,25 +115,15 @@ def check_part(path: Path, part: Part) -> PartSummary:
     file, about = _opened(path)
     if (about.get("part"), about.get("fingerprint")) != (part.number, part.fingerprint):
         raise PartError(f"{path} has another fingerprint than its name. Compute the part again.")
-    if file.metadata.num_rows != len(part.clips):
+    if file.metadata.num_rows != about.get("rows"):
         rows = amount(file.metadata.num_rows, "row")
-        raise PartError(f"{path} has {rows} instead of {len(part.clips):,}. Compute it again.")
+        raise PartError(f"{path} has {rows} instead of {about.get('rows')}. Compute it again.")
     try:
         table = file.read()
     except (pa.ArrowException, OSError) as error:
         raise PartError(f"{path} is damaged ({first_line(error)}). Compute it again.") from error
-    seconds = [s for s in table["seconds"].to_pylist() if s is not None]
-    return PartSummary(
-        part.number,
-        path.name,
-        file_sha256(path).hex(),
-        path.stat().st_size,
-        table.num_rows,
-        table.num_rows - table["error"].null_count,
-        table.num_rows - table["warning"].null_count,
-        float(sum(seconds)),
-        about["machine"],
-    )
+    size, digest = path.stat().st_size, file_sha256(path).hex()
+    return _summary(path.name, part, table, digest, size, about["machine"])
 
 
 def problems_of(path: Path) -> list[tuple[str, str | None, str | None]]:

@@ -12,7 +12,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from earmark.data.parts import COLUMNS, SETTINGS, TABLE, PartSummary, read_settings, read_table
-from earmark.embeddings.part import Part, PartSettings
+from earmark.embeddings.part import Part, Settings
 from earmark.embeddings.part_files import PartError, check_part
 from earmark.embeddings.shares import ALL, Share
 from earmark.errors import EarmarkError, EarmarkWarning
@@ -27,7 +27,7 @@ _TABLE = re.compile(r"parts(-\d+-of-\d+)?\.csv")
 
 
 class PartFolder:
-    """The folder ``path`` with the parts of one backbone, created if necessary.
+    """The folder ``path`` with parts of the same ``settings``, created if necessary.
 
     ``about`` is what a new folder remembers of the data: the folder of the recordings, and the
     separator of classes. Raises EarmarkError if the folder has other files, or parts with other
@@ -35,7 +35,7 @@ class PartFolder:
     """
 
     def __init__(
-        self, path: Path, settings: PartSettings, about: Mapping[str, str | None] | None = None
+        self, path: Path, settings: Settings, about: Mapping[str, str | None] | None = None
     ) -> None:
         self.path, self.settings = path, settings
         try:
@@ -63,7 +63,7 @@ class PartFolder:
         }
 
     def _check_settings(self) -> None:
-        theirs, ours = read_settings(self.path), self.settings.to_json()
+        theirs, ours = read_settings(self.path, None), self.settings.to_json()
         for name, value in ours.items():
             if theirs.get(name) != value:
                 raise EarmarkError(
@@ -94,9 +94,11 @@ class PartFolder:
         """
         names = list(self._files.get(part.stem, ()))
         late = name_of(part, machine) if machine else None
-        if late and late not in names and (self.path / late).exists():
+        if late and late not in names:
             names.append(late)
         for name in names:
+            if not os.path.lexists(self.path / name):
+                continue
             try:
                 return self._checked(name, part)
             except PartError as error:
@@ -105,7 +107,7 @@ class PartFolder:
 
     def _checked(self, name: str, part: Part) -> PartSummary:
         path, known = self.path / name, self._known.get(name)
-        if known is None or (known.part, known.clips) != (part.number, len(part.clips)):
+        if known is None or known.part != part.number:
             return check_part(path, part)
         try:
             digest = "" if not_a_file(path) else file_sha256(path).hex()
@@ -117,6 +119,17 @@ class PartFolder:
                 " It is computed again."
             )
         return known
+
+    def delete(self, summary: PartSummary) -> None:
+        """Delete the file of a part, which must then be computed; EarmarkError if that fails."""
+        path = self.path / summary.file
+        try:
+            path.unlink(missing_ok=True)
+            self._known.pop(summary.file, None)
+        except OSError as error:
+            raise EarmarkError(
+                f"cannot delete {path}: {error.strerror}. Delete it, then run the command again."
+            ) from error
 
     def write_table(self, summaries: Iterable[PartSummary], share: Share = ALL) -> Path:
         """Write the table of the parts of a share and return its path."""

@@ -82,12 +82,12 @@ def embed_stream(
     guarded = _GuardedStore(store)
     with _pools(threads) as (readers, workers):
         pieces = _pieces(clips, backbone, options, guarded, readers)
-        compute = functools.partial(_compute, backbone)
-        shards = map_ahead(workers, compute, _shards(pieces), threads, is_done=_is_computed)
-        for shard in _finish(backbone.info, shards):
+        compute = functools.partial(compute_shard, backbone)
+        shards = map_ahead(workers, compute, shards_of(pieces), threads, is_done=_is_computed)
+        for shard in finish(backbone.info, shards):
             for item in guarded.put(backbone.fingerprint, shard):
                 result = _repeat(item, recent[item.key]) if isinstance(item, Repeat) else item
-                _remember(recent, item.key, _without_recording(result))
+                _remember(recent, item.key, without_recording(result))
                 if progress is not None:
                     progress.advance(result.seconds if isinstance(result, Embedded) else 0.0)
                 yield result
@@ -142,9 +142,9 @@ def embed_clip(clip: Clip, backbone: Backbone, options: AudioOptions = audio.AS_
         return request
     with restored_threads():
         torch.set_num_threads(1)
-        shards = _shards(cut_long(backbone, options, request))
+        shards = shards_of(cut_long(backbone, options, request))
         ((result,),) = filter(
-            None, _finish(backbone.info, (_compute(backbone, shard) for shard in shards))
+            None, finish(backbone.info, (compute_shard(backbone, shard) for shard in shards))
         )
     assert not isinstance(result, Repeat)
     return result
@@ -240,7 +240,7 @@ def _size(item: Clip | Request | Piece | LongClip) -> int:
     return recording.size if isinstance(recording, (BytesSource, SampleSource)) else 0
 
 
-def _shards(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
+def shards_of(pieces: Iterable[Piece]) -> Iterator[list[Piece]]:
     """Group pieces into shards; only clips to store count, so a resumed run groups them alike.
 
     A section of a long clip is a shard of its own.
@@ -270,7 +270,7 @@ def _goes_on(piece: CutClip) -> bool:
     return piece.section is not None and not piece.section.is_last
 
 
-def _compute(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:
+def compute_shard(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:
     """Run the network over the windows of a shard; pool clips that are not in sections."""
     stats = iter(window_stats(backbone, [item for item in shard if isinstance(item, CutClip)]))
     computed: list[Computed] = []
@@ -284,7 +284,7 @@ def _compute(backbone: Backbone, shard: Sequence[Piece]) -> list[Computed]:
     return computed
 
 
-def _finish(
+def finish(
     info: BackboneInfo, shards: Iterable[Sequence[Computed]]
 ) -> Iterator[list[Result | Repeat]]:
     """Yield shards of finished clips; a clip in sections is finished with its last section."""
@@ -310,7 +310,7 @@ def _repeat(item: Repeat, result: Result) -> Result:
     return replace(result, clip=item.clip)
 
 
-def _without_recording(result: Result) -> Result:
+def without_recording(result: Result) -> Result:
     """Return the result without a recording in memory, which may be large."""
     clip = result.clip
     return result if clip.recording is None else replace(result, clip=replace(clip, recording=None))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import os
+import platform
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,6 +52,9 @@ class EmbeddingTable:
     rows are cheap. There is a row for each clip of the manifest whose recording could be read. In
     an archive there is one for each window; ``Archive.windows`` returns such a table.
 
+    A table can be pickled: another process, also of another machine, reads the same files under the
+    same path. It checks each of them by its digest. Only what its rows need is pickled.
+
     Parameters
     ----------
     folder : str or Path
@@ -92,6 +95,7 @@ class EmbeddingTable:
         )
         rows = np.flatnonzero(np.fromiter(itertools.chain(*readable), bool))
         self._take(folder, settings, parts, rows, dtype)
+        self._checked |= set(range(len(parts)))
 
     @classmethod
     def of_parts(
@@ -106,9 +110,8 @@ class EmbeddingTable:
 
         The file of a part is checked by its digest when it is read first.
         """
-        table = cls.__new__(cls)
+        table: EmbeddingTable = object.__new__(cls)
         table._take(folder, settings, parts, rows, dtype)
-        table._unchecked = set(range(len(parts)))
         return table
 
     def _take(
@@ -123,9 +126,10 @@ class EmbeddingTable:
         self.layers: dict[str, int] = dict(settings["layers"])
         self.dtype: np.dtype[Any] = dtype
         self._ends = np.cumsum([part.clips for part in parts])
-        self._part = functools.lru_cache(maxsize=KEPT_PARTS)(self._read)
         self._rows = rows
-        self._unchecked = set[int]()  # numbers of parts
+        self._used: tuple[tuple[str, slice], ...] = ()  # layers that are read, if not all
+        self._checked = set[int]()  # numbers of parts
+        self._keep_parts()
 
     def __repr__(self) -> str:
         return f"EmbeddingTable({self.shape}, {str(self.folder)!r})"
@@ -152,10 +156,49 @@ class EmbeddingTable:
 
     def __getitem__(self, index: Index) -> np.ndarray:
         rows = self._rows[index]
-        block = np.empty((len(rows), self.shape[1]), self.dtype)
+        block = (np.zeros if self._used else np.empty)((len(rows), self.shape[1]), self.dtype)
         for number, here in self._by_part(rows):
-            block[here] = self._part(number)[rows[here] - self._first(number)]
+            own, places = self._part(number), rows[here] - self._first(number)
+            if not self._used:
+                block[here] = own[places]
+            first = 0
+            for _, columns in self._used:
+                width = columns.stop - columns.start
+                block[here, columns] = own[places, first : first + width]
+                first += width
         return block
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in vars(self).items() if name != "_part"}
+        used = [number for number, _ in self._by_part(self._rows)]
+        parts = [self.parts[number] for number in used]
+        ends = np.cumsum([part.clips for part in parts])
+        rows = np.empty_like(self._rows)
+        for place, (number, here) in enumerate(self._by_part(self._rows)):
+            rows[here] = self._rows[here] - self._ends[number] + ends[place]
+        folder = Path(os.path.abspath(self.folder))
+        return state | {
+            "folder": folder,
+            "parts": parts,
+            "_ends": ends,
+            "_rows": rows,
+            "_checked": set(),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._keep_parts()
+
+    def reading(self, layers: Sequence[str]) -> EmbeddingTable:
+        """Return a table that reads only ``layers`` from the files; all other columns are 0."""
+        other, first = self._of(self._rows), 0
+        slices = {}
+        for name, width in self.layers.items():
+            slices[name] = slice(first, first + width)
+            first += width
+        other._used = tuple((name, slices[name]) for name in layers)
+        other._keep_parts()
+        return other
 
     def only(self, index: Index) -> EmbeddingTable:
         """Return a table of some of the rows, without reading them."""
@@ -169,7 +212,7 @@ class EmbeddingTable:
         names = list(layers or self.layers)
         for number, here in self._by_part(self._rows):
             rows = self._rows[here] - self._first(number)
-            yield self._layers(number, names)[rows]
+            yield read_layers(self._checked_path(number), names)[rows]
 
     def embeddings(
         self,
@@ -195,8 +238,8 @@ class EmbeddingTable:
         return matched.embeddings(self, info, most_bytes)
 
     def _of(self, rows: np.ndarray) -> EmbeddingTable:
-        other = copy.copy(self)
-        other._rows = rows
+        other = object.__new__(EmbeddingTable)
+        vars(other).update(vars(self) | {"_rows": rows})
         return other
 
     def _by_part(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -209,25 +252,33 @@ class EmbeddingTable:
         """Return the row of the manifest with which a part begins, from 0."""
         return int(self._ends[number]) - self.parts[number].clips
 
+    def _keep_parts(self) -> None:
+        """Keep the rows of the last few parts in memory."""
+        self._part = functools.lru_cache(maxsize=KEPT_PARTS)(self._read)
+
     def _read(self, number: int) -> np.ndarray:
-        path, n_clips = self.folder / self.parts[number].file, self.parts[number].clips
-        rows = self._layers(number, list(self.layers))
-        if rows.shape != (n_clips, self.shape[1]):
+        path, n_clips = self._checked_path(number), self.parts[number].clips
+        names = [name for name, _ in self._used] or list(self.layers)
+        rows = read_layers(path, names)
+        if rows.shape != (n_clips, sum(self.layers[name] for name in names)):
             raise DataError(
                 f"{path} has other rows than {SETTINGS} and {TABLE} say. Compute it again."
             )
         return rows
 
-    def _layers(self, number: int, names: Sequence[str]) -> np.ndarray:
+    def _checked_path(self, number: int) -> Path:
+        """Return the path of a part, which is checked by its digest the first time."""
         part = self.parts[number]
-        path = self.folder / part.file
-        if number in self._unchecked and not is_whole(path, part.sha256):
+        if number not in self._checked and not is_whole(self.folder, part):
+            again = "compute the part again if it is there"
+            if "window_s" in self.settings:
+                again = "run the same `earmark index` again with --thorough"
             raise DataError(
-                f"{path} is missing or has changed since it was written. Run the same `earmark"
-                " index` again with --thorough."
+                f"{self.folder / part.file} is missing or has changed, as {platform.node()} sees"
+                f" it. All machines need the folder under the same path; {again}."
             )
-        self._unchecked.discard(number)
-        return read_layers(path, names)
+        self._checked.add(number)
+        return self.folder / part.file
 
     def _cells(self) -> Iterator[tuple[Any, ...]]:
         """Yield the cells of ``CLIP_COLUMNS`` for each row of the manifest."""
@@ -301,4 +352,5 @@ class _Matched:
             contents=Hashes(self.contents, CONTENT_BYTES),
             keys=Hashes(self.keys, KEY_BYTES),
             warnings=tuple(dict.fromkeys(self.warnings)),
+            files=chosen,
         )

@@ -12,6 +12,7 @@ from earmark.embeddings.part import PartSettings
 from earmark.errors import EarmarkError
 from earmark.system.jsons import json_text
 
+INDEX = "index"  # the kind of parts with windows
 LONGEST_S = 600.0  # of a window
 
 
@@ -46,7 +47,7 @@ class WindowSettings(PartSettings):
         """Return what decides the numbers; equal settings give equal objects."""
         settings = super().to_json()
         del settings["part_clips"]
-        return {**settings, "window_s": self.window_s, "hop_s": self.hop_s}
+        return {**settings, "kind": INDEX, "window_s": self.window_s, "hop_s": self.hop_s}
 
     @property
     def text(self) -> str:

@@ -148,7 +148,7 @@ def file_sha256(path: Path) -> bytes:
     return _sha256(path, (s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=1 << 16)
 def _sha256(path: Path, _status: tuple[int, ...]) -> bytes:
     digest = hashlib.sha256()
     with open_file(path) as file:

@@ -7,12 +7,15 @@ import collections
 import concurrent.futures
 import contextlib
 import functools
+import os
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from earmark.errors import EarmarkError
 from earmark.system import extras
 from earmark.system.cache import is_offline
+from earmark.system.files import open_file
 from earmark.system.http import MOST_REDIRECTS
 from earmark.system.object_pages import PAGE, Page, Pages
 from earmark.system.objects import NAMED, ChangedError, ObjectError, ObjectStatus, Part, scheme_of
@@ -47,7 +50,28 @@ class Access(Protocol):
         """Return some bytes of an object; ``known`` is what its status should be."""
 
 
+class WritableAccess(Access, Protocol):
+    """Also changes what a store has."""
+
+    def put(self, uri: str, path: Path, limit_s: float) -> None:
+        """Write the content of a file to an object, which others see when it is complete."""
+
+    def names(self, uri: str, limit_s: float) -> list[str]:
+        """Return the names of the objects directly below a URI that ends with a slash."""
+
+    def delete(self, uri: str, limit_s: float) -> None:
+        """Delete an object."""
+
+
 def access_to(uri: str) -> Access:
+    """Return the access to the store that has an object, or to the file at a path.
+
+    Raises EarmarkError as :func:`writable_access_to` does.
+    """
+    return writable_access_to(uri) if scheme_of(uri) else _Local()
+
+
+def writable_access_to(uri: str) -> WritableAccess:
     """Return the access to the store that has an object.
 
     Raises EarmarkError if a package is missing or ``EARMARK_OFFLINE`` forbids it.
@@ -68,7 +92,7 @@ def access_to(uri: str) -> Access:
 
 
 @functools.lru_cache(maxsize=64)
-def _access(protocol: str, options: tuple[tuple[str, Any], ...]) -> Access:
+def _access(protocol: str, options: tuple[tuple[str, Any], ...]) -> WritableAccess:
     kind = {"s3": _S3, "http": _Web}.get(protocol, _Other)
     settings: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
     settings |= dict(options)
@@ -100,6 +124,32 @@ def _fsspec(protocol: str) -> Any:
     return fsspec
 
 
+class _Local:
+    """Files of this machine, which are read like objects elsewhere."""
+
+    def status(self, uri: str, limit_s: float) -> ObjectStatus:
+        try:
+            s = os.stat(uri)
+        except (OSError, ValueError) as error:
+            raise _not_opened(error) from error
+        return ObjectStatus(s.st_size, f"{s.st_dev} {s.st_ino} {s.st_mtime_ns} {s.st_ctime_ns}")
+
+    def part(
+        self, uri: str, first: int, last: int, known: ObjectStatus | None, limit_s: float
+    ) -> Part:
+        try:
+            with open_file(Path(uri)) as file:
+                file.seek(first)
+                return Part(file.read(max(0, last - first)), self.status(uri, limit_s))
+        except (OSError, ValueError) as error:
+            raise _not_opened(error) from error
+
+
+def _not_opened(error: Exception) -> ObjectError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return ObjectError(f"cannot be opened: {reason}; check the path")
+
+
 class _Base:
     """The access through one file system of fsspec, which works in a thread of its own."""
 
@@ -115,6 +165,24 @@ class _Base:
         self, uri: str, first: int, last: int, known: ObjectStatus | None, limit_s: float
     ) -> Part:
         return self._wait(self._part(uri, first, last, known), limit_s)
+
+    def put(self, uri: str, path: Path, limit_s: float) -> None:
+        self._wait(self._ask("put_file", str(path), self.fs._strip_protocol(uri)), limit_s)
+
+    def names(self, uri: str, limit_s: float) -> list[str]:
+        with contextlib.suppress(FileNotFoundError):
+            places = self._wait(self._ask("find", self.fs._strip_protocol(uri)), limit_s)
+            return [place.rpartition("/")[2] for place in places]
+        return []
+
+    def delete(self, uri: str, limit_s: float) -> None:
+        self._wait(self._ask("rm_file", self.fs._strip_protocol(uri)), limit_s)
+
+    async def _ask(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Call a method of the file system, which may be one that is awaited."""
+        if self.fs.async_impl:
+            return await getattr(self.fs, f"_{method}")(*arguments, **options)
+        return getattr(self.fs, method)(*arguments, **options)
 
     async def _status(self, uri: str) -> ObjectStatus:
         raise NotImplementedError
@@ -255,11 +323,6 @@ class _Other(_Base):
         if await self._status(uri) != status:
             raise ChangedError
         return Part(content, status)
-
-    async def _ask(self, method: str, path: str, **options: Any) -> Any:
-        if self.fs.async_impl:
-            return await getattr(self.fs, f"_{method}")(path, **options)
-        return getattr(self.fs, method)(path, **options)
 
 
 def _version(about: Any) -> str:

@@ -10,20 +10,23 @@ import random
 import re
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from time import monotonic, sleep
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from earmark.system.http import shown_url
 
-MEMBER = "::"  # between the URI of a tar archive and the name of a file in it
+MEMBER = "::"  # between an archive and what is in it: a file of a tar, or a row of a Parquet file
 ATTEMPT_S = 60.0  # for one request; a part has at most some megabytes
+LEAST_BYTES_S = 1_000_000  # bytes that are sent in a second, or the server is too slow
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 15.0  # before a request is repeated; doubled after each
 DEADLINE_S = 120.0  # after which a request that failed is not repeated
 
 SCHEMES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "http", "https", "memory")
 NAMED = "s3, gs, az, https and http"  # those for people; the others are other names for these
 
+_ROW = re.compile(r"(.+\.parquet)::([0-9]{1,12})", re.IGNORECASE | re.DOTALL)
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 T = TypeVar("T")
@@ -73,6 +76,15 @@ def is_uri(text: str) -> bool:
     return scheme_of(text) not in (None, "file")
 
 
+def row_of(text: str) -> tuple[str, int] | None:
+    """Return the Parquet file and the row, from 0, that a path or URI names; None if it does not.
+
+    ``a.parquet::3`` is the fourth row.
+    """
+    match = _ROW.fullmatch(text)
+    return (match[1], int(match[2])) if match else None
+
+
 def shown(uri: str) -> str:
     """Return a URI to print; what may be a secret in a web address is left out."""
     return shown_url(uri) if scheme_of(uri) in ("http", "https") else uri
@@ -104,6 +116,32 @@ def read_part(uri: str, first: int, last: int, known: ObjectStatus | None = None
         return part
 
     return _repeated(uri, attempt)
+
+
+def write_object(uri: str, path: Path) -> None:
+    """Write the content of a file to an object; others see all of it or none. Raises ObjectError.
+
+    Whatever the object had is replaced.
+    """
+    from earmark.system.object_access import writable_access_to
+
+    limit_s = ATTEMPT_S + path.stat().st_size / LEAST_BYTES_S
+    _repeated(uri, lambda: writable_access_to(uri).put(uri, path, limit_s))
+
+
+def delete_object(uri: str) -> None:
+    """Delete an object. Raises ObjectError."""
+    from earmark.system.object_access import writable_access_to
+
+    _repeated(uri, lambda: writable_access_to(uri).delete(uri, ATTEMPT_S))
+
+
+def names_below(uri: str) -> list[str]:
+    """Return the names of the objects directly below a URI. Raises ObjectError."""
+    from earmark.system.object_access import writable_access_to
+
+    folder = uri.rstrip("/") + "/"
+    return _repeated(folder, lambda: writable_access_to(folder).names(folder, ATTEMPT_S))
 
 
 class _Failing:

@@ -7,7 +7,7 @@ fitted one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -28,9 +28,9 @@ from earmark.training.inner import (
     serves,
 )
 from earmark.training.kernels import FeatureTable
-from earmark.training.moments import FoldMoments, System
+from earmark.training.moments import FoldMoments
+from earmark.training.runs import BLOCK, RUN, Answers, Scores, Several, Sum
 
-BLOCK = 1_024  # clips whose features are in memory at a time
 KERNELS_BYTES = 200_000_000  # bytes of kernels in memory at a time
 
 
@@ -65,14 +65,14 @@ class FoldedClips:
         """Return the targets that a candidate is fitted to."""
         return self.balanced if candidate.balanced else self.targets
 
-    def blocks(
-        self, specs: str | Sequence[FeatureSpec], fold: int
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield places (n,) and features (n, D) of the clips of a fold, in blocks."""
-        places = np.flatnonzero(self.fold == fold)
-        for start in range(0, len(places), BLOCK):
-            some = places[start : start + BLOCK]
-            yield some, self.table.features(specs, some)
+    def runs(self, fold: int) -> list[np.ndarray]:
+        """Return the places (n,) of the clips of a fold, in runs."""
+        return runs_of(np.flatnonzero(self.fold == fold))
+
+
+def runs_of(rows: np.ndarray) -> list[np.ndarray]:
+    """Return ``rows`` (N,) cut into runs."""
+    return [rows[first : first + RUN] for first in range(0, len(rows), RUN)]
 
 
 @dataclass(frozen=True)
@@ -217,13 +217,19 @@ def fold_moments(
 
     ``step`` is called with the number of clips done since the last call.
     """
-    shift = clips.table.features(specs, some_rows(len(clips.fold), BLOCK)).mean(0)
-    moments = FoldMoments(shift, clips.n_folds, targets.n_classes)
-    for fold in range(clips.n_folds):
-        for places, features in clips.blocks(specs, fold):
-            moments.add(fold, features, targets.rows(places))
-            step(len(places))
-    return moments
+    table = clips.table
+    shift = table.features(specs, some_rows(len(clips.fold), BLOCK)).mean(0)
+    total = FoldMoments(shift, clips.n_folds, targets.n_classes)
+    runs = [(fold, places) for fold in range(clips.n_folds) for places in clips.runs(fold)]
+    jobs = (
+        Sum(table.run(specs, places), specs, total.shift, targets.rows(places))
+        for _, places in runs
+    )
+    sums = table.map(Sum.moments, jobs, 4 * len(shift) ** 2)
+    for (fold, places), own in zip(runs, sums, strict=True):
+        total.merge(fold, own)
+        step(len(places))
+    return total
 
 
 def by_moments(
@@ -235,69 +241,46 @@ def by_moments(
     prototype heads with one spec and one weighting of clips. ``step`` is called in both passes, as
     in :func:`fold_moments`.
     """
-    name, table = fits[0].candidates[0].features, clips.table
+    name, table, n_folds = fits[0].candidates[0].features, clips.table, clips.n_folds
     moments = fold_moments(clips, name, clips.weighted(fits[0].candidates[-1]), step)
     several, shift = [], moments.shift
     for fit in fits:
         system = moments.system_without(*fit.pair)
         weights = table.feature_weights(name, fit.weights)
-        several.append(_Several.solve(system, fit.candidates, shift, weights))
+        several.append(Several.solve(system, fit.candidates, shift, weights))
     del moments
-    inner = []
-    for fold in range(clips.n_folds):
-        own = [number for number, fit in enumerate(fits) if fold in _scored_folds(fit)]
-        places, blocks = [], {number: list[np.ndarray]() for number in own}
-        for some, features in clips.blocks(name, fold):
+    own = [[k for k, fit in enumerate(fits) if f in _scored_folds(fit)] for f in range(n_folds)]
+    runs = [(fold, places) for fold in range(n_folds) for places in clips.runs(fold)]
+    jobs = (
+        Scores(table.run(name, places), name, shift, [several[k] for k in own[fold]])
+        for fold, places in runs
+    )
+    result_bytes = 4 * RUN * max(sum(several[k].bias.size for k in each) for each in own)
+    done = zip(runs, table.map(Scores.logits, jobs, result_bytes), strict=True)
+    inner = list[InnerLogits]()
+    for fold, group in groupby(done, lambda each: each[0][0]):
+        places, logits = list[np.ndarray](), list[list[np.ndarray]]()
+        for (_, some), result in group:
             places.append(some)
-            features -= shift
-            for number in own:
-                blocks[number].append(several[number].logits(features))
+            logits.append(result)
             step(len(some))
-        if places:
-            rows = np.concatenate(places)
-            for number in own:
-                fit, logits = fits[number], np.concatenate(blocks[number], 1)
-                inner.append(InnerLogits(fit.candidates, fit.pair, fold, rows, logits))
+        rows = np.concatenate(places)
+        for k, each in zip(own[fold], zip(*logits, strict=True), strict=True):
+            joined = np.concatenate(each, 1)
+            inner.append(InnerLogits(fits[k].candidates, fits[k].pair, fold, rows, joined))
     return inner
 
 
-@dataclass(frozen=True)
-class _Several:
-    """C heads of one spec, with ``weight`` (C * K, d) and ``bias`` (C, K).
-
-    They read the features ``columns`` (d,) minus a rough mean.
-    """
-
-    columns: np.ndarray | slice
-    weight: np.ndarray
-    bias: np.ndarray
-
-    @classmethod
-    def solve(
-        cls,
-        system: System,
-        candidates: Sequence[Candidate],
-        shift: np.ndarray,
-        weights: np.ndarray | None,
-    ) -> _Several:
-        """Solve ``system``; features may have ``weights`` (D,), and those of 0 are not read."""
-        columns: np.ndarray | slice = slice(None)
-        if weights is not None:
-            columns = np.flatnonzero(weights)
-            system = system.part(columns, weights[columns])
-        slopes, biases = [], []
-        for candidate in candidates:
-            weight, bias = system.solve(candidate.head, candidate.penalty)
-            slope = weight / system.scale
-            slopes.append(slope.astype(np.float32))
-            biases.append(bias - slope @ (system.mean - shift[columns]))
-        return cls(columns, np.concatenate(slopes), np.stack(biases).astype(np.float32))
-
-    def logits(self, x: np.ndarray) -> np.ndarray:
-        """Return logits (C, n, K) for features (n, D) minus their rough mean."""
-        flat = x[:, self.columns] @ self.weight.T
-        several = flat.reshape(len(flat), len(self.bias), -1).transpose(1, 0, 2)
-        return np.ascontiguousarray(several + self.bias[:, None])
+def answer(
+    table: FeatureTable,
+    specs: Sequence[FeatureSpec],
+    head: Head,
+    rows: np.ndarray,
+    n_classes: int,
+) -> np.ndarray:
+    """Return the logits (n, K) of the clips ``rows`` by a fitted head."""
+    jobs = (Answers(table.run(specs, run), specs, head) for run in runs_of(rows))
+    return np.concatenate(list(table.map(Answers.logits, jobs, 4 * RUN * n_classes)))
 
 
 def by_fits(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,7 +21,11 @@ from earmark.classifier.features import (
     statistic_size,
 )
 from earmark.embeddings.rows import Matrix
+from earmark.training.executors import Workers
 from earmark.training.heads import standard
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,15 @@ class FeatureTable:
 
     The kernel of a spec (inner products of its standardised features) is the sum of the kernels of
     its statistics. Many specs share statistics, so all their kernels cost one pass. If the clips
-    are only some rows of the ``matrices``, ``index`` (N,) names these rows.
+    are only some rows of the ``matrices``, ``index`` (N,) names these rows. If there are
+    ``workers``, they work on runs of clips.
     """
 
     infos: Sequence[BackboneInfo]
     matrices: Sequence[Matrix]
     specs: Mapping[str, FeatureSpec]
     index: np.ndarray | None = None
+    workers: Workers | None = None
 
     def __len__(self) -> int:
         return self.matrices[0].shape[0] if self.index is None else len(self.index)
@@ -109,6 +116,30 @@ class FeatureTable:
     def only(self, rows: np.ndarray) -> FeatureTable:
         """Return a table of the clips ``rows``, in this order."""
         return replace(self, index=rows if self.index is None else self.index[rows])
+
+    def run(self, specs: str | Sequence[FeatureSpec], rows: np.ndarray) -> FeatureTable:
+        """Return a table of a run of clips, for work that reads only ``specs``.
+
+        If there are workers, it can be sent to one, and reads only the layers in use.
+        """
+        if self.workers is None:
+            return self.only(rows)
+        places = rows if self.index is None else self.index[rows]
+        used = layers_read(self._specs(specs))
+        files = [
+            file.only(places).reading(names) if names else file.only(places[:0])
+            for file, names in zip(self.workers.files, used, strict=True)
+        ]
+        return FeatureTable(self.infos, files, self.specs, np.arange(len(rows)))
+
+    def map(self, function: Callable[[T], R], items: Iterable[T], result_bytes: int) -> Iterator[R]:
+        """Yield the result of ``function`` for each item, in order; workers compute if there are.
+
+        A result has about ``result_bytes``.
+        """
+        if self.workers is None:
+            return map(function, items)
+        return self.workers.map(function, items, result_bytes)
 
     def loaded(self, rows: np.ndarray) -> FeatureTable:
         """Return a table of the clips ``rows``, with their embeddings in memory."""

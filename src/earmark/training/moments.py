@@ -89,6 +89,16 @@ class FoldMoments:
             x *= np.sqrt(weights)[:, None]
         self.products[fold] += x.T @ x
 
+    def merge(self, fold: int, other: FoldMoments) -> None:
+        """Add the sums of ``other`` over clips of ``fold``; they have the same shift and one fold.
+
+        Sums over runs of clips, merged in one order, have the same bits wherever each run was
+        summed.
+        """
+        for name, sums in vars(self).items():
+            if name != "shift":
+                sums[fold] += getattr(other, name)[0]
+
     def system_without(self, *folds: int) -> System:
         """Return the system of the clips outside ``folds``."""
         return self.system([fold for fold in range(len(self.count)) if fold not in folds])

@@ -21,7 +21,7 @@ from earmark.training.average import fit
 from earmark.training.finalists import Finals, judge_slow
 from earmark.training.fitting import MEMORY, SLOW, Fitter
 from earmark.training.inner import Average, Choice, Contest, Contests
-from earmark.training.judging import BLOCK, FoldedClips, LayerWeights
+from earmark.training.judging import FoldedClips, LayerWeights, answer
 from earmark.training.kernels import FeatureTable
 from earmark.training.screening import few_clips, screen, slow_rivals, thinned
 from earmark.training.weighting import joint_name, layer_weights, screen_weighted
@@ -162,10 +162,8 @@ class Search:
 
     def logits(self, average: Average, head: Head, rows: np.ndarray) -> np.ndarray:
         """Return logits (n, K) of the clips ``rows`` by the ``head`` of a fitted average."""
-        blocks = np.array_split(rows, range(BLOCK, len(rows), BLOCK))
         specs = average.specs(self.table)
-        features = (self.table.features(specs, block) for block in blocks)
-        return np.concatenate([head.logits(x) for x in features])
+        return answer(self.table, specs, head, rows, self.targets.n_classes)
 
     def fit_rows(self, average: Average, rows: np.ndarray) -> Head:
         """Return the head of ``average`` fitted to the clips ``rows``."""

@@ -22,13 +22,15 @@ from earmark.data.doctor.findings import Finding
 from earmark.data.splits import FOLDS
 from earmark.embeddings.stages import Failure
 from earmark.embeddings.store import Store
+from earmark.errors import EarmarkError
 from earmark.system.progress import Progress, Stages
 from earmark.training import baselines, candidates, estimation, headline, heads, learning_curve
 from earmark.training.baselines import Baseline
 from earmark.training.contributions import contributions
 from earmark.training.embedded_data import EmbeddedData, embed_data
 from earmark.training.estimation import OutOfFold
-from earmark.training.fitting import MEMORY, check_memory
+from earmark.training.executors import Executor, Workers
+from earmark.training.fitting import MEMORY, PROGRAM, check_memory
 from earmark.training.inner import Average
 from earmark.training.kernels import FeatureTable
 from earmark.training.parts import backbone_of_parts, folder_of_parts
@@ -38,6 +40,8 @@ from earmark.training.solution import NOT_NESTED, Solution, nested, solve, solve
 from earmark.training.summary import training_text
 from earmark.training.unknown import find_threshold
 from earmark.training.verdict import verdict_of
+
+WAITING = 3  # one part in so many of the memory is for results of workers that wait
 
 
 @dataclass(frozen=True, repr=False)
@@ -114,6 +118,7 @@ class Settings:
     compare: bool
     unknown: float | None
     memory: float
+    executor: Executor | None = None
     nested: bool = True
 
     def __post_init__(self) -> None:
@@ -135,6 +140,7 @@ def train(
     compare: bool = True,
     unknown: float | None = None,
     memory: float = MEMORY / 1e9,
+    executor: Executor | None = None,
 ) -> Training:
     """Train a classifier on labelled clips and estimate its accuracy by nested cross-validation.
 
@@ -171,6 +177,9 @@ def train(
     memory : float
         How many gigabytes the training may take. Embeddings that do not fit are read from the
         store each time. Sets of layers that do not fit are left out and named in the warnings.
+    executor : Executor, optional
+        Anything with ``map(function, items)``, such as a ``ProcessPoolExecutor``: its workers sum
+        over the clips and score them. The data must be a folder of parts, which they all see.
 
     Returns
     -------
@@ -202,6 +211,11 @@ def train(
 def _train(dataset: Dataset, settings: Settings) -> Training:
     """Refuse what cannot be trained, embed the clips, and train on them."""
     stages = Stages(settings.progress)
+    if settings.executor is not None and folder_of_parts(dataset) is None:
+        raise EarmarkError(
+            "the workers of an executor read from a folder of parts, and the data is none. Compute"
+            " one with `earmark embed DATA -o DIR`, or train without workers."
+        )
     names, notes = usable_backbones(dataset, settings)
     networks = [registry.load_backbone(name, settings.precision, settings.engine) for name in names]
     candidates.candidates([network.info for network in networks], settings.layers)  # known layers?
@@ -295,6 +309,11 @@ def _search(
     table = FeatureTable(
         [n.info for n in embedded.networks], [e.matrix for e in embedded.embeddings], choices
     )
+    memory = int(settings.memory * 1e9)
+    if settings.executor is not None:
+        files = [e.files for e in embedded.embeddings if e.files is not None]
+        waiting = (memory - PROGRAM - table.bytes_in_memory) // WAITING
+        table = replace(table, workers=Workers(settings.executor, files, waiting))
     targets = _targets(embedded.dataset, embedded.clips)
     unequal = targets.is_single and headline.is_unequal(targets.counts)
     return Search(
@@ -305,7 +324,7 @@ def _search(
         settings.seed,
         unequal,
         embedded.dataset.separator,
-        memory=int(settings.memory * 1e9),
+        memory=memory,
     )
 
 

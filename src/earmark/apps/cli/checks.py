@@ -60,6 +60,21 @@ def check_folder(folder: Path | None, *inputs: str | Path) -> None:
     _check_apart(folder, inputs)
 
 
+def check_place(place: str | None, *inputs: str | Path) -> None:
+    """Refuse a place for checkpoints: a folder that cannot be written, or a URI of that kind."""
+    if place is None:
+        return
+    from earmark.system.objects import NAMED, SCHEMES, is_uri, scheme_of
+
+    if not is_uri(place):
+        check_folder(Path(place), *inputs)
+    elif scheme_of(place) not in SCHEMES or scheme_of(place) in ("http", "https"):
+        raise EarmarkError(
+            f"--checkpoints is {place}, which cannot be written. Name a folder, or a URI of"
+            f" {NAMED.rpartition(', https')[0]}."
+        )
+
+
 def check_report(folder: Path | None, source: str | Path, output: Path | None = None) -> None:
     """Refuse a report's folder that cannot be written, is DATA, or would overwrite ``output``."""
     if folder is None:

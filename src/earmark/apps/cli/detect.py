@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from earmark.apps.cli import signals
 from earmark.apps.cli.detect_options import OutputOptions, Outputs, Repeatable, RuleOptions
+from earmark.apps.cli.detect_parts import detect_parts
 from earmark.apps.cli.options import JSON_LINES, ClassifierOptions, InputOptions
+from earmark.apps.cli.part_options import PartOptions
 from earmark.apps.cli.progress import Hours, hours_bar, span_text
 from earmark.apps.cli.text import Repeats, print_csv, print_json, report_skipped, say, warn_of
 from earmark.errors import AudioError, DataError, amount
@@ -32,15 +34,21 @@ def detect(
     inputs: InputOptions,
     rules: RuleOptions,
     outputs: OutputOptions,
+    parts: PartOptions,
     as_json: bool = JSON_LINES,
 ) -> None:
     """Find events in recordings of any length, and print or write start, end, label and score.
 
     With -o, --scores or --clips, a run that was stopped continues when the same command is run
-    again. The exit code is 1 if a recording could not be read.
+    again. With --on or --share, a folder gets a Parquet file for each 32 recordings, and a table of
+    all. The exit code is 1 if a recording could not be read.
     """
     model = trained.file()
-    places = outputs.check(model, inputs.paths, rules.check(model))
+    labels = rules.check(model)
+    if (folder := outputs.parts_folder(parts)) is not None:
+        detect_parts(trained, model, inputs, rules, folder, outputs.timezone, parts, as_json)
+        return
+    places = outputs.check(model, inputs.paths, labels)
     jobs = _jobs(inputs, places, trained.allow_remote)
     from earmark.detection.cost import cost_of
     from earmark.detection.detecting import NO_DETECTOR, EventDetector
@@ -162,6 +170,7 @@ class _Run:
         ``lengths`` are those of headers, in seconds; 0 where unknown.
         """
         from earmark.detection.event_clips import clip_stems
+        from earmark.detection.jobs import searched_s
         from earmark.detection.journal import version_key
         from earmark.embeddings.stages import Failure
 
@@ -183,7 +192,7 @@ class _Run:
                 continue
             detection = self.journal.detection(key, job.path)
             recording = self._with_clock(detection.recording)
-            self.hours.end(header_s, _searched_s(recording), is_new)
+            self.hours.end(header_s, searched_s(recording), is_new)
             self.places.write_each(recording, self.root)
             self.done.append((key, job))
             self.n_events += len(recording.events)
@@ -278,13 +287,6 @@ class _Run:
 
 def _ignore(_start_s: float, _scores: Any) -> None:
     pass
-
-
-def _searched_s(recording: RecordingEvents) -> float:
-    """Return how much of a recording was searched."""
-    if recording.regions is None:
-        return recording.seconds
-    return sum(end - start for start, end in recording.regions)
 
 
 def detection_json(detection: Detection) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from typer import Option
 
 from earmark.apps.cli.checks import check_folder, check_output, header_of_model
 from earmark.apps.cli.options import CLIPS, MARGIN
+from earmark.apps.cli.part_options import PartOptions, is_folder
 from earmark.errors import EarmarkError, did_you_mean
 
 if TYPE_CHECKING:
     from earmark.data.event import RecordingEvents
     from earmark.detection.jobs import Job
 
+SUFFIXES = (".csv", ".json", ".parquet", ".txt")  # of an output that is a file
 JOURNAL = ".journal"  # the end of the name of the folder that a stopped run leaves
 
 
@@ -104,6 +106,33 @@ class OutputOptions:
         help="Where the clocks of the recorders were set: Europe/Berlin or +02:00. Clock times are"
         " read from file names.",
     )
+
+    def parts_folder(self, parts: PartOptions) -> Path | None:
+        """Return the folder if the output is one of parts; refuse what such a folder cannot have.
+
+        A folder is one of parts if the options say so, or if it has parts already. Other folders
+        get a file for each recording.
+        """
+        if self.output is None:
+            if parts.are_given:
+                raise EarmarkError(
+                    "--share, --on and --retry-failed need -o. Name a folder with it."
+                )
+            return None
+        from earmark.data.parts import is_folder_of_parts
+
+        output = Path(self.output)
+        parts.check(output, is_folder(output, SUFFIXES))
+        if not parts.are_given and not is_folder_of_parts(output):
+            return None
+        given = {"--format": self.formats, "--scores": self.scores, "--clips": self.clips}
+        name = next((name for name, value in given.items() if value is not None), None)
+        if name is not None or self.margin:
+            raise EarmarkError(
+                f"{name or '--margin'} cannot be used with parts, whose events are in"
+                " events.csv. Leave it out, or name another folder with -o."
+            )
+        return output
 
     def check(self, model: Path, inputs: Sequence[str], labels: Sequence[str]) -> Outputs:
         """Refuse outputs that cannot be written; nothing slow is imported before."""

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
-from earmark.apps.cli.checks import check_backbones, check_output
-from earmark.apps.cli.embed_parts import LOCAL, embed_parts, is_folder, parse_share
-from earmark.apps.cli.options import JSON, DataOptions, EngineOptions, RunOptions
+from earmark.apps.cli.checks import check_backbones, check_folder, check_output
+from earmark.apps.cli.embed_plan import embed_plan
+from earmark.apps.cli.options import JSON, DataOptions, EngineOptions, PlanOptions, RunOptions
+from earmark.apps.cli.part_options import PartOptions, is_folder
+from earmark.apps.cli.part_runs import PartTask, compute_folder, root_of
 from earmark.apps.cli.progress import progress_bar
 from earmark.apps.cli.text import print_json, report_read_warnings, show, skipped_json
-from earmark.errors import DataError, amount
+from earmark.embeddings import shares
+from earmark.errors import DataError, EarmarkError, amount
 
 if TYPE_CHECKING:
     from earmark.embeddings.embedding import Embeddings
@@ -22,18 +25,14 @@ if TYPE_CHECKING:
 def embed(
     *,
     data: DataOptions,
-    output: Path = Option(
-        ..., "-o", "--output", help="The .npz or .parquet file to write, or a folder for parts."
+    output: Path | None = Option(
+        None, "-o", "--output", help="The .npz or .parquet file to write, or a folder for parts."
     ),
     backbone: str = Option("speech-embedding", help="The pretrained network: NAME."),
     layers: str = Option("all", help="The layers to write: last, all, or NAME,NAME..."),
-    on: str | None = Option(
-        None, help="With a folder: what computes the parts: local, ray or ray:ADDRESS."
-    ),
-    share: str | None = Option(
-        None, help="With a folder: compute only the parts of job I of N, written I/N."
-    ),
+    parts: PartOptions,
     engine: EngineOptions,
+    planned: PlanOptions,
     as_json: bool = JSON,
     run: RunOptions,
 ) -> None:
@@ -42,23 +41,24 @@ def embed(
     If DATA has labels, the file has them too. A folder gets a Parquet file for each 1,024 clips;
     the same command computes only files that are missing or damaged, and checks the others.
     """
-    own_share = parse_share(share, on, output)
-    if is_folder(output):
+    planned.check()
+    if planned.plan:
+        if parts.are_given:
+            raise EarmarkError(
+                "--plan is for all parts. Leave out --share, --on and --retry-failed."
+            )
         check_backbones(backbone)
-        embed_parts(
-            data,
-            output,
-            backbone,
-            layers,
-            own_share,
-            engine,
-            run,
-            on=on or LOCAL,
-            as_json=as_json,
-        )
+        embed_plan(data, backbone, layers, engine, planned, as_json=as_json)
         return
-    from earmark.embeddings.files import check_format
+    if output is None:
+        raise EarmarkError("there is no output. Give -o FILE or -o FOLDER, or --plan.")
+    from earmark.embeddings.files import FORMATS, check_format
 
+    is_in_parts = is_folder(output, FORMATS)
+    parts.check(output, is_in_parts)
+    if is_in_parts:
+        _embed_parts(data, output, backbone, layers, parts, engine, as_json, run)
+        return
     check_format(output)
     check_output(output, data.source)
     check_backbones(backbone)
@@ -89,6 +89,29 @@ def embed(
             f"no recording of {data.source} could be read, so {output} was not written. Run"
             " `earmark doctor` on the data."
         )
+
+
+def _embed_parts(
+    data: DataOptions,
+    output: Path,
+    backbone: str,
+    layers: str,
+    parts: PartOptions,
+    engine: EngineOptions,
+    as_json: bool,
+    run: RunOptions,
+) -> None:
+    """Compute the missing parts of a share into a folder, and check the others."""
+    check_backbones(backbone)
+    parts.load()
+    check_folder(output, data.source)
+    clips = data.blocks(shares.PART_CLIPS)
+    how = {"backbone": backbone, "engine": asdict(engine), "layers": layers}
+    how["audio"] = asdict(data.audio())
+    root, about = root_of(data.source, data.root), {"separator": clips.separator}
+    task = PartTask("embed", how, data.source, root, clips.blocks, clips.count, about)
+    done = compute_folder(task, output, parts)
+    run.finish(done.finish(as_json, backbone=done.folder.settings.to_json()["backbone"]))
 
 
 def _json(embeddings: Embeddings, output: Path) -> dict[str, Any]:

@@ -140,9 +140,14 @@ class DataOptions(RecordingOptions, LabelOptions):
         names = ("path", "label", "start", "end", "group", "fold", "split")
         columns = {name: getattr(self, name) for name in names}
         columns |= {name: None for name in ("path", "label") if columns[name] == name}
-        how = {"separator": self.separator, "root": self.root, "split_map": self.split_map}
         clips = ClipBlocks.read(
-            self.source, size, columns=columns, allow_remote=self.allow_remote, **how
+            self.source,
+            size,
+            columns=columns,
+            allow_remote=self.allow_remote,
+            separator=self.separator,
+            root=self.root,
+            split_map=self.split_map,
         )
         for note in clips.notes:
             say(f"note: {note}")
@@ -205,6 +210,29 @@ class EngineOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Whether to plan only, and what a plan is made for."""
+
+    plan: bool = Option(
+        False, "--plan", help="Write nothing: embed a sample, and say what all would take."
+    )
+    price: float | None = Option(
+        None, min=0.0, help="With --plan: the price of a core for an hour; 0.04 by default."
+    )
+    cores: int | None = Option(
+        None, min=1, help="With --plan: the cores to compute with; by default those here."
+    )
+    sample: int | None = Option(
+        None, min=1, help="With --plan: how many clips to embed; 200 by default."
+    )
+
+    def check(self) -> None:
+        """Refuse options of a plan without --plan."""
+        if not self.plan and (self.price, self.cores, self.sample) != (None, None, None):
+            raise EarmarkError("--price, --cores and --sample need --plan. Add it.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TuningOptions:
     """Fine-tuning: the weights to train, the recipe, and the folder for its curves."""
 
@@ -215,11 +243,17 @@ class TuningOptions:
     tensorboard: Path | None = Option(
         None, help="Write the curves of fine-tuning into this folder, for TensorBoard."
     )
+    checkpoints: str | None = Option(
+        None,
+        help="Keep the checkpoints of fine-tuning in this folder, or under this URI (s3, gs, az),"
+        " which all machines see.",
+    )
 
     def check(self, unknown: float | None) -> None:
         """Refuse options that contradict each other, and a wrong recipe."""
-        if self.finetune is None and (self.recipe or self.tensorboard is not None):
-            raise EarmarkError("--recipe and --tensorboard need --finetune. Add it.")
+        needing = (self.recipe, self.tensorboard, self.checkpoints)
+        if self.finetune is None and any(needing):
+            raise EarmarkError("--recipe, --tensorboard and --checkpoints need --finetune. Add it.")
         if self.finetune is not None and unknown is not None:
             raise EarmarkError(
                 "--unknown needs frozen networks, and --finetune changes them. Leave one out."
@@ -301,6 +335,31 @@ class InputOptions:
         if not lengths:
             paths(self.paths)  # raises an error that says why there are none
         return clips, min(max(lengths), MOST_PADDED)
+
+    def blocks(self, size: int, allow_remote: bool = False) -> ClipBlocks:
+        """Open one manifest or folder in blocks of ``size`` clips, with the clips of above."""
+        from earmark.data.blocks import ClipBlocks
+        from earmark.data.clip import Clip
+        from earmark.data.dataset import is_listed
+
+        if len(self.paths) != 1 or self.paths == ["-"]:
+            raise EarmarkError(
+                "a folder of parts needs one PATH, a folder or a manifest. Write a manifest of the"
+                " recordings, and give it."
+            )
+        (source,) = self.paths
+        if not is_listed(source):
+            given = self.recordings(allow_remote)[0]
+            clips = [Clip(item) if isinstance(item, Path) else item for item in given]
+            return ClipBlocks.of(source, clips, size)
+        columns = {"path": None if self.path == "path" else self.path}
+        columns |= {"start": self.start, "end": self.end}
+        rows = ClipBlocks.read(
+            source, size, columns=columns, root=self.root, allow_remote=allow_remote, is_list=True
+        )
+        for note in rows.notes:
+            say(f"note: {note}")
+        return rows
 
     def finish(self, failures: int) -> None:
         """Exit with 1 if there were failures, unless --allow-skips is given."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from typer import Option
 
-from earmark.apps.cli import checks, detectors, options
+from earmark.apps.cli import checks, detectors, executors, options
 from earmark.apps.cli.progress import progress_bar, tuning_line
 from earmark.apps.cli.text import print_json, report_read_warnings, say, show, this_command
 from earmark.errors import amount
@@ -43,6 +43,11 @@ def train(
     memory: float = Option(
         4.0, "--memory", min=0.1, help="Gigabytes of memory that training may use."
     ),
+    on: str | None = Option(
+        None,
+        help="With a folder of parts: workers that sum over the clips: local (processes here), ray"
+        " or ray:ADDRESS.",
+    ),
     engine: options.EngineOptions,
     tuning: options.TuningOptions,
     detector: detectors.DetectorOptions,
@@ -58,10 +63,12 @@ def train(
     """
     detector.check(tuning.finetune)
     tuning.check(unknown)
+    executors.check_on(on, data.source, tuning.finetune is None and not detector.detector)
     checks.check_share("--unknown", unknown, 0.05)
     checks.check_model_output(output, data.source, *filter(None, [detector.background]))
     checks.check_report(report, data.source, output)
     checks.check_folder(tuning.tensorboard, data.source)
+    checks.check_place(tuning.checkpoints, data.source)
     checks.check_backbones(model.backbone)
     dataset = data.read()
     from earmark.classifier.prediction import check_names
@@ -80,8 +87,9 @@ def train(
         detectors.train_and_show(dataset, settings, output, report, as_json, run)
         return
     settings["compare"] = not no_compare
-    with run.store() as store, progress_bar("starting") as bar:
-        settings |= {"store": store, "progress": bar}
+    workers = executors.executor_on(on)
+    with run.store() as store, workers as executor, progress_bar("starting") as bar:
+        settings |= {"store": store, "progress": bar, "executor": executor}
         training, forget = _trained(dataset, settings, tuning)
         if training is None:
             return
@@ -133,5 +141,6 @@ def _trained(
 
     recipe = Recipe().changed(tuning.recipe)
     with watched(tuning.tensorboard, tuning_line(settings["progress"])) as observer:
-        result = finetune(dataset, tuning.finetune, recipe=recipe, observer=observer, **settings)
+        settings |= {"recipe": recipe, "observer": observer, "checkpoints": tuning.checkpoints}
+        result = finetune(dataset, tuning.finetune, **settings)
     return (result.training if result.is_first else None), result.checkpoints.forget

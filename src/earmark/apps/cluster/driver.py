@@ -19,10 +19,10 @@ from typing import Any, Protocol
 
 from earmark.data.parts import PartSummary
 from earmark.embeddings.part import Part
-from earmark.errors import EarmarkError, amount
+from earmark.errors import EarmarkError
 
 AT_A_WORKER = 2  # parts: one that is computed, one that waits
-MAX_DEATHS = 3  # of workers with the same part, and of workers in a row that never became ready
+MAX_DEATHS = 3  # of workers with the same part, and of starts in a row
 MAX_WORKERS = 10_000
 SLOW = 3.0  # times the median: a part that takes longer is also given to an idle worker
 SLOW_S = 10.0  # but not before so many seconds
@@ -76,6 +76,7 @@ class Answer:
 class _Worker:
     handle: Any
     call: Any  # of its start
+    failed_before: int = 0  # failed starts in a row before it was asked for
     is_ready: bool = False
     errands: list[_Errand] = field(default_factory=list)  # in the order that they are computed
 
@@ -154,7 +155,7 @@ class Driver:
             wanted = min(MAX_WORKERS, max(wanted, 2 * ready))
         starting = len(self._workers) - ready
         while len(self._workers) < wanted and self._fill(starting + 1):
-            self._workers.append(_Worker(*self.cluster.start()))
+            self._workers.append(_Worker(*self.cluster.start(), self._failed_starts))
             starting += 1
 
     def _give_out(self) -> None:
@@ -163,19 +164,19 @@ class Driver:
             for worker in ready:
                 if len(worker.errands) < depth and self._fill(1):
                     self._send(worker, self._waiting.popleft())
-        for worker in ready:
-            if not worker.errands and (errand := self._to_take_over()) is not None:
-                self._send(worker, errand.part)
+        if idle := [worker for worker in ready if not worker.errands]:
+            for worker, part in zip(idle, self._to_take_over(len(idle)), strict=False):
+                self._send(worker, part)
 
     def _send(self, worker: _Worker, part: Part) -> None:
         number = next(self._numbers)
         call = self.cluster.compute(worker.handle, number, part)
         worker.errands.append(_Errand(number, part, call, worker, self.clock()))
 
-    def _to_take_over(self) -> _Errand | None:
-        """Return the errand whose part an idle worker should compute, if any.
+    def _to_take_over(self, most: int) -> list[Part]:
+        """Return at most so many parts that idle workers should compute.
 
-        Parts that wait come first; their worker is told to drop them.
+        Parts that wait come first; their workers are told to drop them.
         """
         copies = collections.Counter(
             e.part.number for w in self._workers for e in w.errands if not e.is_dropped
@@ -186,15 +187,16 @@ class Driver:
             for errand in worker.errands
             if not errand.is_dropped and copies[errand.part.number] == 1
         ]
-        queued = [errand for errand in single if errand is not errand.worker.errands[0]]
-        if queued:
-            self._drop(queued[0])
-            return queued[0]
-        if not self._took_s:
-            return None
-        limit_s = max(SLOW_S, SLOW * statistics.median(self._took_s))
-        slow = [errand for errand in single if self.clock() - errand.since > limit_s]
-        return min(slow, key=lambda errand: errand.since, default=None)
+        queued = [errand for errand in single if errand is not errand.worker.errands[0]][:most]
+        for errand in queued:
+            self._drop(errand)
+        slow: list[_Errand] = []
+        if self._took_s:
+            limit_s = max(SLOW_S, SLOW * statistics.median(self._took_s))
+            now = self.clock()
+            slow = [e for e in single if not e.is_dropped and now - e.since > limit_s]
+            slow.sort(key=lambda errand: errand.since)
+        return [errand.part for errand in (*queued, *slow)][:most]
 
     def _drop(self, errand: _Errand) -> None:
         errand.is_dropped = True
@@ -221,6 +223,8 @@ class Driver:
         if refusal:
             raise EarmarkError(refusal)
         worker.is_ready, self._failed_starts = True, 0
+        for other in self._workers:
+            other.failed_before = 0
 
     def _answered(self, errand: _Errand, answer: Answer) -> Iterator[tuple[Part, Answer]]:
         errands, number = errand.worker.errands, errand.part.number
@@ -245,10 +249,11 @@ class Driver:
         self._workers.remove(worker)
         self.cluster.stop(worker.handle)
         if not worker.is_ready:
-            self._failed_starts += 1
+            # Workers that were asked for together may die together, with their machine.
+            self._failed_starts = max(self._failed_starts, worker.failed_before + 1)
             if self._failed_starts > MAX_DEATHS:
                 raise EarmarkError(
-                    f"{amount(self._failed_starts, 'worker')} in a row died before they were ready."
+                    f"workers died before they were ready, {self._failed_starts} times in a row."
                     f" The last one said: {reason}. Look at the memory of the machines and at their"
                     " logs, then run the same command again."
                 )

@@ -80,16 +80,24 @@ class RayCluster:
 
 @contextlib.contextmanager
 def ray_cluster(address: str, job: Mapping[str, Any]) -> Iterator[RayCluster]:
+    """Connect to a cluster as :func:`connected` does, for the parts of a ``job``."""
+    with connected(address):
+        yield RayCluster(address, job)
+
+
+@contextlib.contextmanager
+def connected(address: str, store_bytes: int = STORE_BYTES) -> Iterator[Any]:
     """Connect to the cluster at ``address``, or start one on this machine if it is empty.
 
-    A cluster on this machine listens on the loopback interface only, and ends with this process.
+    A cluster on this machine listens on the loopback interface only, holds ``store_bytes`` on their
+    way in memory, and ends with this process. Yields the package ray.
 
     Raises EarmarkError if Ray is not installed or does not answer.
     """
     own: dict[str, Any] = {
         "num_cpus": available_cores(),
         "include_dashboard": False,
-        "object_store_memory": STORE_BYTES,
+        "object_store_memory": store_bytes,
     }
     ray = load_ray(address)
     numbers = [getattr(signal, name) for name in SIGNALS]
@@ -101,15 +109,21 @@ def ray_cluster(address: str, job: Mapping[str, Any]) -> Iterator[RayCluster]:
             logging_level="ERROR",
             **({} if address else own),
         )
-    except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+    except Exception as error:  # Ray raises any kind, also Exception itself
         where = f"at {address}" if address else "on this machine"
-        raise EarmarkError(
-            f"cannot use Ray {where}: {first_line(error)}. Look with `ray status` whether it runs"
-            " and has the same version of Ray and Python."
-        ) from error
+        remedy = (
+            "Look with `ray status` whether it runs and has the same version of Ray and Python. If"
+            " it asks for a token, set RAY_AUTH_MODE=token."
+        )
+        if not address:
+            remedy = (
+                "If the machine is busy or has little memory, run the same command again later."
+            )
+        reason = first_line(error).rstrip(".")
+        raise EarmarkError(f"cannot use Ray {where}: {reason}. {remedy}") from error
     for number, handler in handlers.items():
         signal.signal(number, handler)
     try:
-        yield RayCluster(address, job)
+        yield ray
     finally:
         ray.shutdown()

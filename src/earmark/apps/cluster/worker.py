@@ -1,37 +1,31 @@
-"""A worker of a cluster: it holds the backbone and computes one part after the other."""
+"""A worker of a cluster: it holds the networks and computes one part after the other."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from earmark.apps.cluster.driver import Answer
-from earmark.audio.options import AudioOptions
 from earmark.data.parts import SETTINGS
 from earmark.errors import EarmarkError
 from earmark.version import __version__
 
 if TYPE_CHECKING:
-    from earmark.embeddings.part import Part, PartSettings
+    from earmark.embeddings.part import Part, Settings
 
 
-def job_of(
-    settings: PartSettings, layers: str, engine: Mapping[str, str], folder: Path, root: Path
-) -> dict[str, Any]:
+def job_of(settings: Settings, how: Mapping[str, Any], folder: Path, root: Path) -> dict[str, Any]:
     """Return what each worker of a run is told, in types of JSON.
 
-    A worker with another version of earmark must be able to read it. ``layers`` and ``engine``
-    are as they were given to the command; paths must be absolute.
+    A worker with another version of earmark must be able to read it. ``how`` has the arguments of
+    :func:`~earmark.apps.cluster.works.load_work`; paths must be absolute.
     """
     return {
         "version": __version__,
         "settings": settings.to_json(),
-        "audio": asdict(settings.audio),
-        "layers": layers,
-        "engine": dict(engine),
+        "how": dict(how),
         "folder": str(folder),
         "root": str(root),
     }
@@ -46,7 +40,7 @@ class Worker:
         self._dropped: set[int] = set()
 
     def prepare(self) -> str | None:
-        """Load the backbone; return a sentence if this worker must not be used."""
+        """Load the networks; return a sentence if this worker must not be used."""
         try:
             return self._prepare()
         except EarmarkError as error:
@@ -61,23 +55,20 @@ class Worker:
                 f"the worker on {self.host} does not see {job['folder']}/{SETTINGS}. All machines"
                 " must see the folder under the same path, as on a network file system."
             )
-        from earmark.backbones.registry import load_backbone
-        from earmark.embeddings.part import PartSettings
+        from earmark.apps.cluster.works import load_work
         from earmark.embeddings.part_folder import PartFolder
 
-        self.backbone = load_backbone(job["settings"]["backbone"], **job["engine"])
-        self.options = AudioOptions(**job["audio"])
-        settings = PartSettings.of(self.backbone, self.options, job["layers"])
-        for name, value in settings.to_json().items():
+        self.work = load_work(job["settings"]["kind"], job["how"], Path(job["root"]))
+        for name, value in self.work.settings.to_json().items():
             if value != job["settings"].get(name):
                 return self._refusal(name, value, job["settings"].get(name))
-        self.folder = PartFolder(Path(job["folder"]), settings)
+        self.folder = PartFolder(Path(job["folder"]), self.work.settings)
         return None
 
     def _refusal(self, name: str, own: object, value: object) -> str:
         return (
-            f"the worker on {self.host} has {name} {own!r}, but this run has {value!r}. Install the"
-            " same earmark with the same weights on all machines."
+            f"the worker on {self.host} has {name} {own!r}, but this run has {value!r}. All"
+            " machines need the same earmark, weights and classifier."
         )
 
     def compute(self, errand: int, part: Part) -> Answer:
@@ -87,11 +78,8 @@ class Worker:
             return Answer()
         from earmark.embeddings.parts import compute_parts
 
-        root = Path(self.job["root"])
         try:
-            done = compute_parts(
-                self.folder, [part], self.backbone, root, options=self.options, threads=self.threads
-            )
+            done = compute_parts(self.folder, [part], self.work, threads=self.threads)
         except EarmarkError as error:
             return Answer(problem=f"the worker on {self.host} stopped: {error}")
         return Answer(done.summaries[0], done.computed > 0)

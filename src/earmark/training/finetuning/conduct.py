@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,9 +14,8 @@ import torch
 
 from earmark.backbones import registry
 from earmark.classifier.calibration import Calibration
-from earmark.classifier.decision import DecisionRule
 from earmark.classifier.head import Head
-from earmark.data.dataset import Dataset
+from earmark.data.dataset import Dataset, as_dataset
 from earmark.errors import EarmarkError
 from earmark.system.progress import Observer
 from earmark.training import metrics, training
@@ -26,17 +24,19 @@ from earmark.training.finetuning import parameters
 from earmark.training.finetuning.checkpoints import Checkpoints
 from earmark.training.finetuning.context import Context, Start, Tuned
 from earmark.training.finetuning.judging import better
+from earmark.training.finetuning.outcome import course_of, deployed, key_of
 from earmark.training.finetuning.parameters import NotTunedError
 from earmark.training.finetuning.processes import Processes
 from earmark.training.finetuning.recipe import FULL, Recipe, check_method
 from earmark.training.finetuning.run import Run
+from earmark.training.finetuning.sharing import trained_by_first
 from earmark.training.finetuning.waveforms import Waveforms
 from earmark.training.inner import Choice
 from earmark.training.selection import FoldPlan
 from earmark.training.training import Training
-from earmark.version import __version__
 
 TUNED, FROZEN = "fine-tuned", "frozen"
+PROBES = "checks"  # the key of a state that is written before hours of work
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def finetune(
     *,
     recipe: Recipe | None = None,
     observer: Observer | None = None,
+    checkpoints: str | Path | None = None,
     **options: Any,
 ) -> FineTuning:
     """Train as :func:`train` does with ``options``, then fine-tune the networks that it chose.
@@ -100,6 +101,10 @@ def finetune(
         The settings of the gradient steps.
     observer : Observer, optional
         Is called with the figures of each step.
+    checkpoints : str or Path, optional
+        A folder, or a URI in object storage such as ``s3://bucket/folder``, for the states that a
+        killed call resumes from. The default is the cache of this machine. With several machines,
+        all must see it.
     **options
         The other arguments of :func:`train`.
 
@@ -125,11 +130,24 @@ def finetune(
     """
     recipe = recipe or Recipe()
     processes = Processes(half=options.get("precision") == "fast")
-    with processes.accelerator.main_process_first():  # the others read what it stored
+    if checkpoints is not None:
+        Checkpoints(PROBES, processes.rank == 0, checkpoints).check()
+    with processes.accelerator.local_main_process_first():  # the others read what it downloaded
         _refuse(how, options)
-        frozen = training.train(data, **options)
+    dataset = as_dataset(data)
+    frozen = trained_by_first(
+        processes, dataset, options, lambda: training.train(dataset, **options)
+    )
     seed = int(options.get("seed", 0))
-    work = _Work(frozen, how, recipe, seed=seed, processes=processes, observer=observer)
+    work = _Work(
+        frozen,
+        how,
+        recipe,
+        seed=seed,
+        processes=processes,
+        observer=observer,
+        where=checkpoints,
+    )
     return _fine_tuned(work)
 
 
@@ -145,7 +163,8 @@ def _fine_tuned(work: _Work) -> FineTuning:
         try:
             tuned, calibration = work.deploy(answers)
             curves["all clips"] = tuned.curve
-            result = _deployed(frozen, tested, tuned, calibration, verdict)
+            if work.setup.processes.rank == 0:  # the others have no embeddings
+                result = deployed(frozen, tested, tuned, calibration, verdict)
         except NotTunedError as error:
             verdict["use"] = FROZEN
             warnings.append(str(error))
@@ -212,6 +231,7 @@ class _Work:
         seed: int,
         processes: Processes,
         observer: Observer | None,
+        where: str | Path | None = None,
     ) -> None:
         self.frozen, self.search, self.embedded = frozen, frozen.search, frozen.embedded
         self.clips, scheme = frozen.embedded.clips, frozen.embedded.scheme
@@ -231,9 +251,11 @@ class _Work:
             options=options,
             seed=seed,
             processes=processes,
-            checkpoints=Checkpoints(_key(frozen, how, recipe, seed), processes.rank == 0),
+            checkpoints=Checkpoints(key_of(frozen, how, recipe, seed), processes.rank == 0, where),
             observer=observer,
         )
+        seconds = hashlib.sha256(self.setup.sounds.seconds.tobytes()).hexdigest()
+        processes.check_same(seconds, "recordings")
 
     def learn(self, number: int, plan: FoldPlan) -> _Answer:
         """Rehearse, tune again if that helped, and score the tested clips."""
@@ -242,7 +264,9 @@ class _Work:
 
     def _remembered(self, name: str, make: Callable[[], _Answer], run: str) -> _Answer:
         """Return the result saved under ``name``, or make and save it and drop the run's state."""
-        checkpoint = self.setup.checkpoints.load(name)
+        checkpoint = self.setup.processes.state_from_first(
+            lambda: self.setup.checkpoints.load(name)
+        )
         if checkpoint is not None:
             values, tensors = checkpoint
             return _Answer(**values | {key: value.numpy() for key, value in tensors.items()})
@@ -312,7 +336,7 @@ class _Work:
         def solve(rows: np.ndarray, features: np.ndarray) -> Head:
             return search.fit_features(best, rows, features)
 
-        head = search.fit_rows(best, rows)
+        head = self.setup.processes.from_first(lambda: search.fit_rows(best, rows))
         start = Start(best.specs(search.table), rows, head, choice.calibration, solve)
         return Run(self.setup, name, start, judged, length)
 
@@ -350,7 +374,7 @@ class _Work:
                 }
                 for k, (plan, answer) in enumerate(zip(self.plans, answers, strict=True))
             ],
-            "course": _course([answer.curve for answer in answers]),
+            "course": course_of([answer.curve for answer in answers]),
         }, tuned
 
     def deploy(self, answers: Sequence[_Answer]) -> tuple[Tuned, Calibration]:
@@ -364,68 +388,3 @@ class _Work:
         best = np.concatenate([answers[k].best for k in paid])
         targets = self.search.targets_of(inner, self.search.balanced)
         return run.go(), Calibration.fit(best, targets)
-
-
-def _course(curves: Sequence[Sequence[dict[str, float]]]) -> list[dict[str, float]]:
-    """Return the means over rehearsals of loss and validation loss after each epoch."""
-    rows = [row for curve in curves for row in curve]
-    course = []
-    for epoch in sorted({row["epoch"] for row in rows}):
-        means = {"epoch": epoch}
-        for name in ("loss", "validation"):
-            values = [row.get(name, np.nan) for row in rows if row["epoch"] == epoch]
-            if finite := [value for value in values if np.isfinite(value)]:
-                means[name] = float(np.mean(finite))
-        course += [means] if len(means) > 1 else []
-    return course
-
-
-def _deployed(
-    frozen: Training,
-    tested: OutOfFold,
-    tuned: Tuned,
-    calibration: Calibration,
-    verdict: dict[str, Any],
-) -> Training:
-    """Return the training of the fine-tuned classifier, with its own estimate and decision rule."""
-    old = frozen.classifier
-    estimate = replace(
-        training.estimate_of(
-            tested, frozen.embedded, int(old.provenance["seed"]), frozen.baselines
-        ),
-        learning_curve=old.estimate.learning_curve,
-        fine_tuning=verdict,
-    )
-    # a backbone without layers in use is not in the classifier
-    backbones = {use.name for use in old.backbones}
-    networks = zip(tuned.weights, frozen.embedded.networks, strict=True)
-    weights = tuple(tensors for tensors, network in networks if network.info.name in backbones)
-    classifier = replace(
-        old,
-        head=tuned.head,
-        calibration=calibration,
-        decision_rule=DecisionRule.fit(tested.scores, tested.onehot, tested.is_single),
-        estimate=estimate,
-        tuned=weights,
-        provenance={**old.provenance, "contributions": []},  # they describe the frozen head
-    )
-    return replace(frozen, classifier=classifier, out_of_fold=tested)
-
-
-def _key(frozen: Training, how: str, recipe: Recipe, seed: int) -> str:
-    """Return a hash of everything that the result depends on."""
-    embedded = frozen.embedded
-    causes = {
-        "versions": [__version__, torch.__version__],
-        "data": frozen.classifier.provenance["data"],
-        "folds": hashlib.sha256(embedded.scheme.fold.astype(np.int64).tobytes()).hexdigest(),
-        "backbones": [network.fingerprint for network in embedded.networks],
-        "chosen": [
-            str(choice.best)
-            for choice in (*(plan.choice for plan in frozen.solution.plans), frozen.solution.chosen)
-        ],
-        "how": how,
-        "recipe": asdict(recipe),
-        "seed": seed,
-    }
-    return hashlib.sha256(json.dumps(causes, sort_keys=True).encode()).hexdigest()[:24]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
@@ -12,8 +14,11 @@ from torch import Tensor
 
 from earmark.backbones.gpu import call_on, has_gpu
 from earmark.embeddings.computing import restored_threads
+from earmark.errors import EarmarkError, first_line
 from earmark.system import extras
 from earmark.system.threads import available_cores, workers
+
+WAIT_S = 86_400.0  # for the first process, which trains the frozen classifier alone
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -40,7 +45,12 @@ class Processes:
         # takes a GPU that does not work
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         cpu = not gpu and (several or torch.cuda.is_available())
-        self.accelerator: Any = accelerate.Accelerator(mixed_precision=mixed, cpu=cpu)
+        wait = extras.load("accelerate.utils", "finetune", "fine-tuning").InitProcessGroupKwargs(
+            timeout=datetime.timedelta(seconds=WAIT_S)
+        )
+        self.accelerator: Any = accelerate.Accelerator(
+            mixed_precision=mixed, cpu=cpu, kwargs_handlers=[wait]
+        )
         self.rank: int = self.accelerator.process_index
         self.count: int = self.accelerator.num_processes
         self.device: torch.device = self.accelerator.device
@@ -62,7 +72,8 @@ class Processes:
         """Return the sums over all processes."""
         if self.count == 1:
             return tensors
-        flat = self.accelerator.reduce(torch.cat([t.flatten() for t in tensors]), "sum")
+        with _connected():
+            flat = self.accelerator.reduce(torch.cat([t.flatten() for t in tensors]), "sum")
         sizes = [t.numel() for t in tensors]
         return [f.view_as(t) for f, t in zip(flat.split(sizes), tensors, strict=True)]
 
@@ -80,7 +91,56 @@ class Processes:
                 box[0] = make()
             except Exception as error:
                 box[1] = error
-        utils.broadcast_object_list(box)
+        with _connected():
+            utils.broadcast_object_list(box)
         if isinstance(box[1], Exception):
             raise box[1]
         return cast(T, box[0])
+
+    def state_from_first(
+        self, load: Callable[[], tuple[dict[str, Any], dict[str, Tensor]] | None]
+    ) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        """Call ``load`` in the first process, and return its state and tensors in every process.
+
+        So only the first process needs the file. The tensors are sent one by one.
+        """
+        if self.count == 1:
+            return load()
+        tensors: dict[str, Tensor] = {}
+
+        def about() -> tuple[dict[str, Any], dict[str, tuple[torch.Size, torch.dtype]]] | None:
+            if (loaded := load()) is None:
+                return None
+            tensors.update(loaded[1])
+            return loaded[0], {name: (t.shape, t.dtype) for name, t in tensors.items()}
+
+        if (told := self.from_first(about)) is None:
+            return None
+        utils = extras.load("accelerate.utils", "finetune", "fine-tuning")
+        state, shapes = told
+        for name, (shape, dtype) in shapes.items():
+            own = tensors[name] if self.rank == 0 else torch.empty(shape, dtype=dtype)
+            with _connected():
+                tensors[name] = utils.broadcast(own.to(self.device), 0).cpu()
+        return state, tensors
+
+    def check_same(self, value: object, what: str) -> None:
+        """Raise EarmarkError in a process whose ``value`` is not that of the first process."""
+        if self.from_first(lambda: value) != value:
+            raise EarmarkError(
+                f"{platform.node() or 'this machine'} has other {what} than the first process. All"
+                " machines need the same data and weights; then run the same command again."
+            )
+
+
+@contextlib.contextmanager
+def _connected() -> Iterator[None]:
+    """Say in a sentence that another process has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise EarmarkError(
+            f"another process of this fine-tuning has ended ({first_line(error)[:120]}). Run the"
+            " same command again to continue from the last checkpoint; torchrun --max-restarts does"
+            " that by itself."
+        ) from error

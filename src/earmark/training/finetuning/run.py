@@ -176,7 +176,7 @@ class Run:
             self._one_step(batch, progress, together)
             state.step, n_clips = number + 1, n_clips + len(batch)
             self._tell(state.step / len(batches), n_clips / (time.perf_counter() - start))
-            if time.monotonic() - self.saved > SAVED_EVERY_S:
+            if time.monotonic() - self.saved > max(SAVED_EVERY_S, setup.checkpoints.pause_s):
                 self._save()
         self._end_epoch(time.perf_counter() - start)
 
@@ -361,7 +361,6 @@ class Run:
 
     def _save(self) -> None:
         """Write a checkpoint of everything that the rest of the run depends on."""
-        self.saved = time.monotonic()
         tensors = self.optimiser.state()
         for name, values in (("best", self.best), ("end", self.ends)):
             tensors |= {f"{name}.{number}": value for number, value in enumerate(values)}
@@ -370,15 +369,17 @@ class Run:
             arrays |= {"first": self.first, "best_logits": self.best_logits}
         tensors |= {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
         self.setup.checkpoints.save(self.name, dataclasses.asdict(self.state), tensors)
+        self.saved = time.monotonic()
 
     def _resume(self) -> bool:
         """Restore the last checkpoint; return whether there was one."""
-        checkpoint = self.setup.checkpoints.load(self.name)
+        checkpoints, processes = self.setup.checkpoints, self.setup.processes
+        checkpoint = processes.state_from_first(lambda: checkpoints.load(self.name))
         if checkpoint is None:
             return False
         state, tensors = checkpoint
         self.state = State(**state)
-        count, device = range(len(self.parameters)), self.setup.processes.device
+        count, device = range(len(self.parameters)), processes.device
         if self.state.summed:
             self.ends = [tensors[f"end.{n}"].to(device) for n in count]
         self.best = [tensors[f"best.{n}"].to(device) for n in count]
