@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from earmark.embeddings.archive import Archive
 from earmark.embeddings.window_vectors import Centre
 from earmark.errors import EarmarkError
 from earmark.labelling.conditions import Condition
-from earmark.labelling.searching import Example, _joined, search
+from earmark.labelling.example import Example
+from earmark.labelling.searching import _joined, search
 
 pytest.importorskip("pyarrow")
 RATE_HZ = 16_000
@@ -232,3 +235,26 @@ def test_an_archive_without_windows_finds_nothing(place, tmp_path):
     assert done.stdout == "" and "nothing was found" in done.stderr
     with Archive(tmp_path / "a") as archive:
         assert search(archive.windows(), np.zeros(64, np.float32)) == []
+
+
+@pytest.mark.slow
+def test_mistakes_are_told_before_torch_is_imported(place, tmp_path):
+    code = (
+        "import sys; sys.argv = ['earmark', *sys.argv[1:]]\n"
+        "from earmark.apps.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'sklearn', 'scipy', 'rich', 'pandas'} & set(sys.modules)"
+    )
+    archive, out = place / "archive", tmp_path / "out"
+    for words in (
+        ("index", tmp_path / "gone", "-o", out),
+        ("index", place / "nights", "-o", out, "--hop", "3"),
+        ("index", place / "nights", "-o", out, "--table", tmp_path / "gone.csv"),
+        ("search", tmp_path, "--like", place / "800.wav"),
+        ("search", archive, "--like", "gone.wav"),
+        ("search", archive, "--like", place / "800.wav", "--where", "north"),
+    ):
+        command = [sys.executable, "-c", code, *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert not out.exists()

@@ -79,11 +79,16 @@ def is_archive(folder: str | Path) -> bool:
     return (Path(folder) / FILE).is_file()
 
 
+def check_archive(folder: Path) -> None:
+    """Refuse a folder that is no archive."""
+    if not is_archive(folder):
+        raise ArchiveError(f"{folder} is not an archive. Give a folder that `earmark index` wrote.")
+
+
 def open_to_read(folder: Path) -> sqlite3.Connection:
     """Open the file of an archive for reading, also on a read-only place. Raises ArchiveError."""
     path = _checked(folder)
-    if not path.exists():
-        raise ArchiveError(f"{folder} is not an archive. Give a folder that `earmark index` wrote.")
+    check_archive(folder)
     with explained(folder, "read"):
         try:
             return _connected(path, "mode=ro")

@@ -7,17 +7,20 @@ import sqlite3
 import time
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from earmark.audio.decoder import Refusal
 from earmark.audio.source import FileSource
 from earmark.audio.uri import UriSource
 from earmark.data.clip import Clip
-from earmark.embeddings.archive import ArchiveNetwork
 from earmark.embeddings.archive_file import ArchiveFile
 from earmark.embeddings.hashes import SETTLED_NS
 from earmark.errors import AudioError
 from earmark.system.jsons import json_text
 from earmark.system.text import to_bytes
+
+if TYPE_CHECKING:
+    from earmark.embeddings.archive import ArchiveNetwork
 
 HASHED_AT_ONCE = 64  # recordings in one transaction
 

@@ -9,11 +9,9 @@ from typing import Any
 from earmark.audio.options import AudioOptions
 from earmark.backbones.base import Backbone
 from earmark.embeddings.part import PartSettings
-from earmark.errors import EarmarkError
 from earmark.system.jsons import json_text
 
 INDEX = "index"  # the kind of parts with windows
-LONGEST_S = 600.0  # of a window
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,8 @@ class WindowSettings(PartSettings):
     ) -> WindowSettings:
         """Return the settings for all layers of a backbone, with the nearest grid that it allows.
 
-        Raises EarmarkError for a window or hop that makes no sense.
+        0 < ``hop_s`` <= ``window_s``.
         """
-        check_grid(window_s, hop_s)
         window_s, hop_s = snapped(backbone, window_s, hop_s)
         shared = PartSettings.of(backbone, options)
         return cls(**{name: getattr(shared, name) for name in shared.__dataclass_fields__},
@@ -60,19 +57,6 @@ def folder_of(settings_text: str, name: str) -> str:
     digest = hashlib.sha256(settings_text.encode()).hexdigest()[:8]
     plain = "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:40]
     return f"{plain}-{digest}"
-
-
-def check_grid(window_s: float, hop_s: float) -> None:
-    """Refuse a window or hop that makes no sense."""
-    if not 0 < window_s <= LONGEST_S:
-        raise EarmarkError(
-            f"--window is {window_s:g}. Give seconds above 0, at most {LONGEST_S:g}."
-        )
-    if not 0 < hop_s <= window_s:
-        raise EarmarkError(
-            f"--hop is {hop_s:g}. Give seconds above 0, at most the window ({window_s:g}), so that"
-            " windows leave no gaps."
-        )
 
 
 def snapped(backbone: Backbone, window_s: float, hop_s: float) -> tuple[float, float]:

@@ -7,10 +7,12 @@ import operator
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from earmark.embeddings.archive import ArchiveRecording
 from earmark.errors import DataError, EarmarkError, did_you_mean
+
+if TYPE_CHECKING:
+    from earmark.embeddings.archive import ArchiveRecording
 
 OWN = ("path", "dataset")  # columns that every recording has
 _CONDITION = re.compile(r"\s*([^=!<>]+?)\s*(!=|>=|<=|=|>|<)\s*(.*?)\s*", re.S)

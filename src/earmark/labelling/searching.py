@@ -7,10 +7,8 @@ of what should not be.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,8 +16,7 @@ import numpy as np
 from earmark import audio, backbones
 from earmark.audio.options import AudioOptions
 from earmark.audio.reading import header_of
-from earmark.audio.source import FileSource, Source
-from earmark.audio.uri import UriSource
+from earmark.audio.source import Source
 from earmark.backbones.base import Backbone
 from earmark.classifier.networks import only_from_here
 from earmark.data.parts import audio_of
@@ -27,42 +24,14 @@ from earmark.embeddings.archive import ArchiveNetwork, ArchiveRecording, Windows
 from earmark.embeddings.archive_file import ArchiveError
 from earmark.embeddings.sliding import SlidingWindows
 from earmark.embeddings.store import as_stored
-from earmark.errors import BackboneError, EarmarkError
+from earmark.errors import BackboneError
 from earmark.labelling.conditions import Condition
-from earmark.system.objects import is_uri
+from earmark.labelling.example import Example
 
 UNLIKE = 0.5  # weight of what should not be found
 JOINED = 0.7  # of a stretch's best score: a lower one beside it does not make it longer
 CANDIDATES = 20  # windows that are looked at for each stretch, at least LEAST_CANDIDATES in all
 LEAST_CANDIDATES = 1_000
-_EXAMPLE = re.compile(r"(.+):(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", re.S)
-
-
-@dataclass(frozen=True)
-class Example:
-    """A recording, or ``start..end`` (seconds) of one, that sounds like what is searched."""
-
-    place: str
-    start: float | None = None
-    end: float | None = None
-
-    @classmethod
-    def parse(cls, text: str) -> Example:
-        """Return the example that is written CLIP or CLIP:START-END."""
-        match = _EXAMPLE.fullmatch(text)
-        if match is None:
-            return cls(text)
-        start, end = float(match[2]), float(match[3])
-        if not start < end:
-            raise EarmarkError(
-                f"the example {text!r} ends before it starts. Give CLIP:START-END in seconds."
-            )
-        return cls(match[1], start, end)
-
-    @property
-    def source(self) -> Source:
-        """The recording."""
-        return UriSource(self.place) if is_uri(self.place) else FileSource(Path(self.place))
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from earmark.embeddings.stages import Failure
     from earmark.embeddings.window_settings import WindowSettings
 
+LONGEST_S = 600.0  # of a window
 CHANGED = "changed while it was read; run the same command again."
 
 
@@ -68,9 +69,7 @@ def index(
     """
     extras.load("pyarrow", "parquet", "writing parts")
     check_backbones(backbone)
-    from earmark.embeddings.window_settings import check_grid
-
-    check_grid(window, hop)
+    _check_grid(window, hop)
     check_folder(output, source)
     from earmark.embeddings.archive_listing import list_recordings
 
@@ -95,6 +94,17 @@ def index(
     report_skipped(run.failures)
     if run.failures and not allow_skips:
         raise typer.Exit(1)
+
+
+def _check_grid(window: float, hop: float) -> None:
+    """Refuse windows that make no sense."""
+    if not 0 < window <= LONGEST_S:
+        raise EarmarkError(f"--window is {window:g}. Give seconds above 0, at most {LONGEST_S:g}.")
+    if not 0 < hop <= window:
+        raise EarmarkError(
+            f"--hop is {hop:g}. Give seconds above 0, at most the window ({window:g}), so that"
+            " windows leave no gaps."
+        )
 
 
 def _settings(

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from earmark.data.event import RecordingEvents
     from earmark.embeddings.archive import Archive, ArchiveNetwork
     from earmark.labelling.conditions import Condition
-    from earmark.labelling.searching import Example, Stretch
+    from earmark.labelling.example import Example
+    from earmark.labelling.searching import Stretch
 
 ARCHIVE = Argument(metavar="ARCHIVE", help="The folder that `earmark index` wrote.")
 COLUMNS = ("path", "start", "end", "score", "windows", "is_gone", "dataset")
@@ -87,14 +88,17 @@ def search(
     All windows are compared. The score is a cosine: 1 is the same sound, 0 has nothing in common.
     """
     found.check(archive)
-    from earmark.embeddings.archive import Archive
+    from earmark.embeddings.archive_file import check_archive
     from earmark.labelling.conditions import Condition
-    from earmark.labelling.searching import Example
+    from earmark.labelling.example import Example
 
+    check_archive(archive)
     conditions = [Condition.parse(text) for text in where]
     likes, unlikes = ([Example.parse(text) for text in texts] for texts in (like, unlike))
     for example in (*likes, *unlikes):
         _check_example(example, allow_remote)
+    from earmark.embeddings.archive import Archive
+
     with Archive(archive) as opened:
         network = opened.network(backbone)
         stretches = _search(
