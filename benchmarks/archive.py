@@ -191,9 +191,9 @@ def main() -> None:
     what, *rest = sys.argv[1:] or ["index"]
     numbers = [int(text) for text in rest]
     if what == "index":
-        index(numbers or [1, 4, 12])
+        index(numbers or [1, 4, 6])
     elif what == "search":
-        search(numbers or [100_000, 1_000_000])
+        search(numbers or [1_000_000])
     else:
         layers()
 

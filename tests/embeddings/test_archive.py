@@ -130,6 +130,8 @@ def test_only_what_is_new_or_changed_is_computed(nights, tmp_path):
     assert not np.array_equal(after["a/2.wav"], before["a/2.wav"]) and len(after["a/3.wav"]) == 3
     assert np.array_equal(after["b/2.wav"], before["b/2.wav"])  # gone, but still to be found
     with Archive(archive) as opened:
+        windows = opened.windows()
+        assert set(windows.contents.tolist()) <= set(windows.recordings)  # none of the old a/2.wav
         gone = [recording.path for recording in opened.recordings() if recording.is_gone]
         assert gone == ["b/2.wav"]
     write(nights / "b/2.wav", 2.2, 3)  # it is back
@@ -151,6 +153,10 @@ def test_a_stopped_run_ends_with_the_same_bytes(nights, tmp_path, monkeypatch):
     monkeypatch.setattr(ArchiveWriter, "add_part", stop)
     for _ in range(2):
         earmark("index", nights, "-o", tmp_path / "stopped", "--backbone", "logmel", expect=130)
+        with Archive(tmp_path / "stopped") as opened:  # it can be searched meanwhile
+            windows = opened.windows()
+            files = [(part.file, part.clips) for part in windows.table.parts]
+            assert files and all(windows.vectors.is_there(*file) for file in files)
     index(nights, tmp_path / "stopped")
     kept = [part.part for part in added if part]
     assert sorted(kept) == list(range(6)) and len(added) == 8

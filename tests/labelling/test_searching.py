@@ -174,6 +174,10 @@ def test_a_centre_standardises_and_needs_some_windows():
     centre = Centre.of([rows[:7], rows[7:]], (4, 2))
     assert np.allclose(centre.mean, rows.astype(float).mean(0), atol=1e-3)
     assert np.allclose(centre.deviation, rows.astype(float).std(0), rtol=0.01)
+    vectors = centre.vectors(rows)
+    ones = (rows[3] - centre.mean) / centre.deviation
+    assert np.allclose(vectors[3, :4], ones[:4] / np.linalg.norm(ones[:4]) / 2**0.5, atol=1e-5)
+    assert np.allclose(np.linalg.norm(vectors[:, 4:], axis=1), 0.5**0.5)
     assert Centre.of([rows[:3]], (4, 2)).name == Centre.none((4, 2)).name
     kept = Centre.from_content(centre.content, (4, 2), 40)
     assert kept.name == centre.name and Centre.from_content(b"x", (4, 2), 1).windows == 0
