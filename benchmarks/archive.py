@@ -90,15 +90,16 @@ def search(counts: Sequence[int]) -> None:
                 x = rng.standard_normal((ROWS, width), np.float32)
                 x /= np.linalg.norm(x, axis=1, keepdims=True)
                 files.path(file).write_bytes(x.astype(np.float16).tobytes())
-            query = np.array(files.read(*parts[0])[7], np.float32)
+            query = np.array(next(files.blocks(*parts[0]))[7], np.float32)
             cpu, wall = [], []
             for _ in range(7):
                 start = time.process_time(), time.perf_counter()
                 scores = files.similarities(parts, query)
                 cpu.append(time.process_time() - start[0])
                 wall.append(time.perf_counter() - start[1])
+            blocks = (block for part in parts for block in files.blocks(*part))
             exact = np.concatenate(
-                [files.read(*part).astype(np.float64) @ query.astype(np.float64) for part in parts]
+                [x.astype(np.float64) @ query.astype(np.float64) for x in blocks]
             )
         best, expected = (set(np.argsort(-s)[:50].tolist()) for s in (scores, exact))
         rows.append(

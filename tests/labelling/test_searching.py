@@ -94,7 +94,9 @@ def test_the_search_is_exact(place):
         windows = archive.windows()
         files = windows.vectors
         query = files.of_embeddings(windows.table[20:21])[0]
-        vectors = np.concatenate([files.read(p.file, p.clips) for p in windows.table.parts])
+        parts = windows.table.parts
+        blocks = [b.copy() for p in parts for b in files.blocks(p.file, p.clips)]
+        vectors = np.concatenate(blocks)
         expected = vectors.astype(np.float64) @ query.astype(np.float64)
         assert np.allclose(windows.similarities(query), expected[windows.table.rows], atol=1e-6)
         made = files.of_embeddings(windows.table[:])

@@ -7,23 +7,27 @@ two cosines. Vectors are in files of plain float16, one a part, that can be made
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 
+from earmark.embeddings.computing import compute_pool
 from earmark.embeddings.part_files import read_layers
 from earmark.errors import EarmarkError
-from earmark.system.files import not_a_file, write_whole
-from earmark.system.threads import available_cores, workers
+from earmark.system.files import open_file, write_whole
+from earmark.system.threads import available_cores
 
 VECTORS, SUFFIX = "vectors", ".f16"
 LEAST_WINDOWS = 8  # fewer have no useful deviation
 LEAST_SHARE = 1e-3  # of the deviation of all numbers: a smaller one is mostly rounding
-BLOCK_ROWS = 256  # that stay in a core's cache as float32
+BLOCK_ROWS = 128  # that stay in a core's cache, also as float32
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Centre:
         mean, deviation = np.frombuffer(content, "<f4").reshape(2, -1)
         return cls(mean, deviation, tuple(sizes), windows)
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """A short text that differs for other centres."""
         return hashlib.sha256(self.content).hexdigest()[:8]
@@ -119,15 +123,24 @@ class VectorFiles:
         """Make the file of a part. Raises EarmarkError."""
         write_whole(self.path(part_file), self._made(part_file).tobytes())
 
-    def read(self, part_file: str, rows: int) -> np.ndarray:
-        """Return the vectors (rows, D) of a part, from its file if it is there."""
-        path, width = self.path(part_file), len(self.centre.mean)
-        try:
-            if not not_a_file(path) and path.stat().st_size == 2 * rows * width:
-                return np.memmap(path, np.float16, "c", shape=(rows, width))
-        except OSError:
-            pass  # it is made anew
-        return self._made(part_file)
+    def blocks(self, part_file: str, rows: int) -> Iterator[np.ndarray]:
+        """Yield the vectors of a part in blocks of rows (n, D) float16, from its file if possible.
+
+        A block is valid until the next one is asked for.
+        """
+        if not self.is_there(part_file, rows):
+            vectors = self._made(part_file)
+            yield from (vectors[k : k + BLOCK_ROWS] for k in range(0, rows, BLOCK_ROWS))
+            return
+        buffer = np.empty((BLOCK_ROWS, len(self.centre.mean)), "<f2")
+        with cast(FileIO, open_file(self.path(part_file))) as file:
+            for first in range(0, rows, BLOCK_ROWS):
+                block = buffer[: rows - first]
+                if file.readinto(memoryview(block).cast("B")) != block.nbytes:
+                    raise EarmarkError(
+                        f"{self.path(part_file)} has changed while it was read. Search again."
+                    )
+                yield block
 
     def is_there(self, part_file: str, rows: int) -> bool:
         """Return whether a part has its file."""
@@ -151,8 +164,12 @@ class VectorFiles:
 
     def similarities(self, parts: Sequence[tuple[str, int]], query: np.ndarray) -> np.ndarray:
         """Return the product of ``query`` (D,) with each row of parts (name, rows): float32."""
-        with workers(available_cores()) as pool:
-            results = list(pool.map(lambda part: _products(self.read(*part), query), parts))
+
+        def products(part: tuple[str, int]) -> np.ndarray:
+            return _products(self.blocks(*part), part[1], query)
+
+        with compute_pool(available_cores()) as pool:
+            results = list(pool.map(products, parts))
         return np.concatenate(results) if results else np.zeros(0, np.float32)
 
 
@@ -188,11 +205,12 @@ def _means(rows: np.ndarray, layers: Mapping[str, int], names: Sequence[str]) ->
 
 
 @torch.inference_mode()
-def _products(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Return ``vectors`` (n, D) float16 times ``query`` (D,), in float32."""
-    matrix, column = torch.from_numpy(vectors), torch.from_numpy(query.astype(np.float32))
-    products = torch.empty(len(matrix))
-    for first in range(0, len(matrix), BLOCK_ROWS):
-        block = matrix[first : first + BLOCK_ROWS]
-        torch.mv(block.float(), column, out=products[first : first + BLOCK_ROWS])
+def _products(blocks: Iterable[np.ndarray], rows: int, query: np.ndarray) -> np.ndarray:
+    """Return blocks of vectors (n, D) float16 times ``query`` (D,), in float32: (rows,)."""
+    column = torch.from_numpy(query.astype(np.float32))
+    single, products, first = torch.empty(BLOCK_ROWS, len(query)), torch.empty(rows), 0
+    for block in blocks:
+        own = single[: len(block)].copy_(torch.from_numpy(block))
+        torch.mv(own, column, out=products[first : first + len(block)])
+        first += len(block)
     return products.numpy()
