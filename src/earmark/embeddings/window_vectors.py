@@ -11,9 +11,7 @@ import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import torch
@@ -21,7 +19,7 @@ import torch
 from earmark.embeddings.computing import compute_pool
 from earmark.embeddings.part_files import read_layers
 from earmark.errors import EarmarkError
-from earmark.system.files import open_file, write_whole
+from earmark.system.files import write_whole
 from earmark.system.threads import available_cores
 
 VECTORS, SUFFIX = "vectors", ".f16"
@@ -126,21 +124,15 @@ class VectorFiles:
     def blocks(self, part_file: str, rows: int) -> Iterator[np.ndarray]:
         """Yield the vectors of a part in blocks of rows (n, D) float16, from its file if possible.
 
-        A block is valid until the next one is asked for.
+        The file is mapped, because a copy of it would cost half as much as the search.
         """
-        if not self.is_there(part_file, rows):
+        vectors: np.ndarray
+        if self.is_there(part_file, rows):
+            shape = (rows, len(self.centre.mean))
+            vectors = np.asarray(np.memmap(self.path(part_file), "<f2", "c", shape=shape))
+        else:
             vectors = self._made(part_file)
-            yield from (vectors[k : k + BLOCK_ROWS] for k in range(0, rows, BLOCK_ROWS))
-            return
-        buffer = np.empty((BLOCK_ROWS, len(self.centre.mean)), "<f2")
-        with cast(FileIO, open_file(self.path(part_file))) as file:
-            for first in range(0, rows, BLOCK_ROWS):
-                block = buffer[: rows - first]
-                if file.readinto(memoryview(block).cast("B")) != block.nbytes:
-                    raise EarmarkError(
-                        f"{self.path(part_file)} has changed while it was read. Search again."
-                    )
-                yield block
+        yield from (vectors[first : first + BLOCK_ROWS] for first in range(0, rows, BLOCK_ROWS))
 
     def is_there(self, part_file: str, rows: int) -> bool:
         """Return whether a part has its file."""
