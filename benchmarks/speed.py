@@ -212,14 +212,20 @@ def stages(name: str, paths: Sequence[Path], folder: Path) -> list[dict[str, obj
     clips = [Clip(path) for path in paths]
     threads = available_cores()
     with ThreadPoolExecutor(threads) as readers:
-        pieces = pipeline._pieces(clips, network, audio.AS_IT_IS, pipeline._Kept(None), readers)
-        shards = list(pipeline._shards(pieces))
+        pieces = pipeline._pieces(
+            clips, network, audio.AS_IT_IS, pipeline._GuardedStore(None), readers
+        )
+        shards = list(pipeline.shards_of(pieces))
 
     def alone() -> None:
         """Compute the same batches on as many workers, with the audio already in memory."""
         fresh: Iterator = ([replace(o) for o in shard] for shard in shards)
         with ThreadPoolExecutor(threads, "net", torch.set_num_threads, (1,)) as workers:
-            list(map_ahead(workers, functools.partial(pipeline._compute, network), fresh, threads))
+            list(
+                map_ahead(
+                    workers, functools.partial(pipeline.compute_shard, network), fresh, threads
+                )
+            )
         torch.set_num_threads(threads)
 
     rows, ratios, speeds, again, net = [], [], [], [], []

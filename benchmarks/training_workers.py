@@ -74,7 +74,13 @@ def enlarge(source: Path, target: Path, copies: int) -> int:
                     column = pa.array(digests, column.type)
                 table = table.set_column(number, table.schema.field(number), column)
             name = f"part-{len(rows):06d}-{copy:016x}-00000000.parquet"
-            pq.write_table(table, target / name, row_group_size=len(table), compression="none")
+            pq.write_table(
+                table,
+                target / name,
+                row_group_size=len(table),
+                compression="none",
+                use_dictionary=False,
+            )
             digest, size = file_sha256(target / name).hex(), (target / name).stat().st_size
             rows.append({**asdict(part), "part": len(rows), "file": name})
             rows[-1] |= {"sha256": digest, "bytes": size}

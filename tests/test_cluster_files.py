@@ -13,7 +13,7 @@ from earmark.apps.cli.app import app
 from earmark.apps.cli.part_options import PartOptions
 
 FOLDER = Path(__file__).parents[1] / "examples" / "cluster"
-EMBED = typer.main.get_command(app).commands["embed"]
+EMBED, TRAIN = (typer.main.get_command(app).commands[name] for name in ("embed", "train"))
 
 
 def parsed(words: list[str]) -> dict[str, Any]:
@@ -86,3 +86,20 @@ def test_the_pod_of_kubernetes_has_no_rights_that_it_does_not_need():
     written = {variable["name"]: variable["value"] for variable in container["env"]}
     places = [mount["mountPath"] for mount in container["volumeMounts"]]
     assert written["EARMARK_CACHE"] in places
+
+
+def test_the_job_of_slurm_fine_tunes_with_shared_checkpoints():
+    text = (FOLDER / "finetune.slurm").read_text()
+    assert text.startswith("#!/bin/bash\n") and "\nset -eu\n" in text
+    usage = re.search(r"sbatch --nodes=(\d+) (\S+) (.+)", text)
+    script, arguments = usage[2], shlex.split(usage[3])
+    assert (FOLDER.parents[1] / script).is_file()
+    (command,) = re.findall(r"^srun (torchrun .+?[^\\])$", text, re.M | re.S)
+    for number, name in enumerate(arguments, 1):
+        command = command.replace(f"${number}", name)
+    words = expanded(command.replace("\\\n", " "), SLURM_NNODES="2", SLURM_JOB_ID="7", first="n1")
+    assert words[: words.index("-m")].count("n1:29500") == 1
+    assert words[words.index("-m") + 1 :][:2] == ["earmark", "train"]
+    options = TRAIN.make_context("train", words[words.index("train") + 1 :]).params
+    assert [options["source"], str(options["output"]), options["checkpoints"]] == arguments
+    assert options["finetune"] == "full"

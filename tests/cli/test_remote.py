@@ -105,7 +105,7 @@ def test_a_plan_fetches_the_sample_and_nothing_else(store, places):
     plan = json.loads(earmark("embed", places / "there.csv", *options).stdout)
     assert plan["sample"] == len(set(store.bodies())) == 3 and plan["failures"] == 0
     assert plan["work"]["fetch_seconds"] > 0 and plan["seconds"]["value"] == 6.0
-    assert all(other["fetch_seconds"] > 0 for other in plan["others"])
+    assert plan["others"] and all(other["fetch_seconds"] > 0 for other in plan["others"])
 
 
 def test_events_name_the_uri(store, places, model, tmp_path):

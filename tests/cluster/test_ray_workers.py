@@ -10,7 +10,7 @@ import pytest
 import earmark as library
 from command_line import earmark
 from earmark.errors import EarmarkError
-from earmark.training import judging
+from earmark.training import runs
 from shared_data import shared_data
 
 pytest.importorskip("ray", reason="Ray is not installed; pip install '.[ray]'")
@@ -41,7 +41,7 @@ def fail(message: str) -> None:
 def test_it_trains_the_same_classifier(workers, tmp_path, monkeypatch):
     manifest = shared_data("fsdd") / "meta.csv"
     earmark("embed", manifest, "-o", tmp_path / "parts", "--backbone", "speech-embedding")
-    monkeypatch.setattr(judging, "RUN", 300)
+    monkeypatch.setattr(runs, "RUN", 300)
     alone = library.train(tmp_path / "parts", compare=False)
     together = library.train(tmp_path / "parts", compare=False, executor=workers)
     assert np.abs(alone.solution.logits - together.solution.logits).max() < 1e-6

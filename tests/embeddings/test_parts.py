@@ -22,7 +22,7 @@ from earmark.embeddings import embed_work, pipeline, shares
 from earmark.embeddings.embedding import embed
 from earmark.embeddings.part import PartSettings, divide
 from earmark.embeddings.part_files import check_part
-from earmark.embeddings.part_folder import PartFolder
+from earmark.embeddings.part_folder import UNFINISHED_S, PartFolder
 from earmark.embeddings.shares import ALL, Share
 from earmark.embeddings.store import Store
 from earmark.errors import EarmarkError, EarmarkWarning
@@ -199,6 +199,18 @@ def test_a_damaged_table_is_written_again(recordings, backbone, tmp_path):
         with pytest.warns(EarmarkWarning, match="is not a table of parts .* checked again"):
             assert make_parts(out, clips, backbone, recordings).computed == 0
         assert (out / "parts.csv").read_text() == table
+
+
+def test_unfinished_files_are_deleted_when_they_are_old(recordings, backbone, tmp_path):
+    clips, out = clips_of(recordings), tmp_path / "out"
+    make_parts(out, clips[:8], backbone, recordings)
+    (whole,) = content(out)
+    old, young = (out / f".{whole[:32]}.{name}.part" for name in ("old", "young"))
+    for file, age_s in ((old, 2 * UNFINISHED_S), (young, UNFINISHED_S / 2)):
+        file.write_bytes(b"half")
+        os.utime(file, (time.time() - age_s,) * 2)
+    make_parts(out, clips[:8], backbone, recordings)
+    assert not old.exists() and young.exists() and list(content(out)) == [whole]
 
 
 def test_failures_and_warnings_have_rows(recordings, backbone, tmp_path):

@@ -12,11 +12,13 @@ import soundfile
 from earmark.audio.options import AS_IT_IS
 from earmark.backbones import load_backbone
 from earmark.data.blocks import ClipBlocks
+from earmark.data.clip import Clip
 from earmark.data.rows import RowReader
+from earmark.data.survey import Survey, choose_rows
 from earmark.embeddings import effort, plan
-from earmark.embeddings.effort import measure
+from earmark.embeddings.effort import Effort, measure
 from earmark.embeddings.plan import make_plan
-from earmark.embeddings.stages import CutClip
+from earmark.embeddings.stages import CutClip, Failure
 from earmark.errors import DataError
 from made_parts import make_parts
 
@@ -102,6 +104,21 @@ def test_a_sample_is_spread_over_all_rows(recordings):
     order = [clip.place for _, block in clips for clip in block]
     rows = [order.index(clip.place) for clip in survey.sample]
     assert sorted(row // 4 for row in rows) == [*range(10)] and rows != sorted(rows)
+
+
+def test_runs_of_rows_are_spread_and_count_as_one_each(clock):
+    for n_rows, most, run in ((1_000, 40, 10), (101, 20, 7), (30, 30, 10), (5, 9, 3)):
+        rows = choose_rows(n_rows, most, 0, run)
+        assert rows == sorted(set(rows)) and rows[-1] < n_rows
+        assert len(rows) == min(n_rows, most // run * run if n_rows > most else n_rows)
+    clips = [Clip(Path(f"{k}.wav")) for k in range(40)]
+    seconds = [float(1 + k // 10) for k in range(40)]
+    alike = Effort(results=[Failure(clip, "") for clip in clips], seconds=seconds)
+    single, runs = (
+        plan._seconds_of_all(Survey(4_000, 0, 0.0, tuple(clips), run), alike) for run in (1, 10)
+    )
+    assert single.value == runs.value == 10_000.0
+    assert runs.low < single.low and single.high < runs.high
 
 
 def test_of_a_long_recording_only_the_beginning_is_computed(tmp_path, clock):

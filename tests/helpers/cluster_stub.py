@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,10 +127,11 @@ class StubCluster:
             worker.done_at += self.seconds(worker.number, part.number)
 
     def _result(self, worker: StubWorker, call: Call, errand: int, part: Part | None) -> Any:
+        if worker.real is not None:
+            with _elsewhere():
+                return call.work() if part is None else worker.real.compute(errand, part)
         if part is None:
             return call.work()
-        if worker.real is not None:
-            return worker.real.compute(errand, part)
         if worker.is_skipping:
             return Answer()
         self.computed.append((worker.number, part.number))
@@ -139,6 +142,17 @@ class StubCluster:
         if isinstance(call.result, WorkerDiedError):
             raise call.result
         return call.result
+
+
+@contextlib.contextmanager
+def _elsewhere() -> Iterator[None]:
+    """Stand in another folder, as workers on other machines do."""
+    here = Path.cwd()
+    os.chdir(here.anchor)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 def stub_parts(count: int) -> Iterator[Part]:

@@ -131,6 +131,7 @@ def open_store() -> Iterator[ObjectStore]:
         patch.setattr(objects, "_failing", objects._Failing())
         patch.setattr(copying, "_kept", Recent(copying.KEPT))
         patch.setattr(shards, "_shards", Recent(shards.KEPT))
+        patch.setattr(parquet_rows, "_statuses", Recent(parquet_rows.KEPT))
         patch.setattr(parquet_rows, "_files", Recent(parquet_rows.KEPT))
         object_access._access.cache_clear()
         try:

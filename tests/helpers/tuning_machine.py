@@ -9,7 +9,7 @@ import signal
 from pathlib import Path
 
 from earmark.apps.cli import main
-from earmark.training.finetuning import conduct, run
+from earmark.training.finetuning import checkpoints, conduct, run
 
 
 def watched(step, notes: Path, death: str):
@@ -32,7 +32,7 @@ def watched(step, notes: Path, death: str):
 if __name__ == "__main__":
     conduct.is_right_everywhere = lambda frozen: False
     conduct.better = lambda *_: True
-    run.SAVED_EVERY_S = 0.0
+    run.SAVED_EVERY_S = checkpoints.TIMES_AS_LONG = 0.0
     notes = Path(os.environ["EARMARK_TEST_STEPS"])
     run.Run._one_step = watched(run.Run._one_step, notes, os.environ.get("EARMARK_TEST_DEATH", ""))
     main()

@@ -22,7 +22,7 @@ from earmark.data.clip import Clip
 from earmark.embeddings import shares
 from earmark.embeddings.table import EmbeddingTable
 from earmark.errors import DataError, EarmarkError
-from earmark.training import fitting, judging, screening
+from earmark.training import fitting, runs, screening
 from earmark.training.executors import LEAST_AHEAD, Task, Workers, perform
 from earmark.training.moments import FoldMoments
 from made_parts import make_parts
@@ -58,7 +58,8 @@ def by_sums(monkeypatch):
     monkeypatch.setattr(screening, "SCREENED_BY", 60)
     monkeypatch.setattr(screening, "SCREENED_BY_OF_CLASS", 1)
     monkeypatch.setattr(fitting, "LONG", 100)
-    monkeypatch.setattr(judging, "RUN", 24)
+    monkeypatch.setattr(runs, "RUN", 24)
+    monkeypatch.setattr(runs, "GROUP_BYTES", 2 * 4 * 128**2)  # some runs have two folds
 
 
 class Listed:
@@ -123,7 +124,7 @@ def test_the_sum_of_runs_is_the_sum_of_all(cuts, n_folds, seed, balanced):
         for run in np.split(own, np.searchsorted(own, sorted(cuts))):
             part = FoldMoments(shift, 1, 4)
             part.add(0, x[run], targets.rows(run))
-            merged.merge(number, part)
+            merged.merge([number], part)
     for name, sums in vars(whole).items():
         np.testing.assert_allclose(vars(merged)[name], sums, rtol=1e-5, atol=1e-2, err_msg=name)
     assert np.array_equal(merged.count, np.bincount(fold, minlength=n_folds))
@@ -235,7 +236,7 @@ def test_workers_that_always_die_stop_the_run(monkeypatch):
 def test_real_recordings_give_the_same_bytes_with_any_number_of_workers(tmp_path, monkeypatch):
     manifest = shared_data("fsdd") / "meta.csv"
     earmark("embed", manifest, "-o", tmp_path / "parts", "--backbone", "speech-embedding")
-    monkeypatch.setattr(judging, "RUN", 300)
+    monkeypatch.setattr(runs, "RUN", 300)
     trainings = [library.train(tmp_path / "parts", compare=False)]
     for count in (1, 4):
         with LocalWorkers(count) as workers:

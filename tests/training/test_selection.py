@@ -156,19 +156,34 @@ def test_the_limits():
 
 
 def test_clips_of_a_fold_come_in_runs_and_blocks(monkeypatch):
-    monkeypatch.setattr(judging, "RUN", 7)
-    monkeypatch.setattr(runs, "BLOCK", 5)
     features, truth, fold = blobs(size=60)
     clips = search_of(features, truth, 4, fold).clips
-    places = clips.runs(2)
-    assert [len(rows) for rows in places] == [7, 5]
-    assert np.concatenate(places).tolist() == np.flatnonzero(fold == 2).tolist()
-    blocks = list(runs.Job(clips.table.run("good", places[0]), "good").blocks())
-    assert [rows.tolist() for rows, _ in blocks] == [[0, 1, 2, 3, 4], [5, 6]]
-    np.testing.assert_allclose(
-        np.concatenate([x for _, x in blocks]), clips.table.features("good", places[0])
-    )
     assert clips.n_folds == 5
+    size = clips.table.size("good")
+    monkeypatch.setattr(runs, "RUN", 15)
+    monkeypatch.setattr(runs, "BLOCK", 6)
+    monkeypatch.setattr(runs, "GROUP_BYTES", 2 * 4 * size**2)  # two folds at once
+    cut = runs.fold_runs(fold, 5, size)
+    assert [(list(run.folds), len(run.places)) for run in cut] == [
+        ([0, 1], 15),
+        ([0, 1], 9),
+        ([2, 3], 15),
+        ([2, 3], 9),
+        ([4], 12),
+    ]
+    for run in cut:
+        assert np.array_equal(np.array(run.folds)[run.fold], fold[run.places])
+        job = runs.Job(clips.table.run("good", run.places), "good", run.fold, len(run.folds))
+        blocks = list(job.blocks())
+        assert all(len(rows) <= 6 and (run.fold[rows] == own).all() for own, rows, _ in blocks)
+        order = np.concatenate([rows for _, rows, _ in blocks])
+        assert sorted(order) == list(range(len(run.places)))
+        np.testing.assert_allclose(
+            np.concatenate([x for _, _, x in blocks]),
+            clips.table.features("good", run.places[order]),
+        )
+    monkeypatch.setattr(runs, "GROUP_BYTES", 0)
+    assert [list(run.folds) for run in runs.fold_runs(fold, 5, size)] == [[k] for k in range(5)]
 
 
 def test_what_is_fitted_for_whom():

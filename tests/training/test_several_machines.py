@@ -1,8 +1,10 @@
 """Fine-tuning by several processes and machines that share only checkpoints and recordings."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -47,13 +49,19 @@ class Shared:
     def run(self, *torchrun: str, death: str = "") -> subprocess.CompletedProcess:
         """Run on this machine, with a cache of its own."""
         cache = {"EARMARK_CACHE": str(self.folder / f"cache{len(os.listdir(self.folder))}")}
-        return subprocess.run(
+        with subprocess.Popen(
             self.command(*torchrun),
             env=os.environ | self.environment(death) | cache,
-            capture_output=True,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=LIMIT_S,
-        )
+            start_new_session=True,
+        ) as process:
+            try:
+                _, text = process.communicate(timeout=LIMIT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, "", text)
 
     def steps(self, rank: int = 0) -> int:
         """Return how many steps a process has taken, those after a restart included."""
@@ -135,6 +143,7 @@ def launched(machine: Machine, first: Machine, shared: Shared, death: str = "", 
     words = [f"--{name}={value}" for name, value in given.items()]
     words += ["--rdzv-backend=c10d", f"--rdzv-endpoint={first.address}:29531", "--rdzv-id=tune"]
     words += [f"--local-addr={machine.address}"]
+    words += [f"--rdzv-conf=is_host={int(machine is first)}"]  # its name does not lead to it
     return machine.start(shared.command(*words), shared.environment(death))
 
 
@@ -161,7 +170,8 @@ def test_a_machine_without_power_is_replaced_by_none(shared, expected, tmp_path)
     with connected_machines(2, tmp_path) as (first, second):
         both = [launched(m, first, shared) for m in (first, second)]
         while not (shared.notes / "rank1").exists() or shared.steps(1) < 6:
-            assert all(process.poll() is None for process in both)
+            assert all(process.poll() is None for process in both), ended(both)
+            time.sleep(0.05)
         first.lose_power()
         assert all(code != 0 for code, _ in ended(both))
         before = shared.steps()

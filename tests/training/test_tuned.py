@@ -1,6 +1,7 @@
 """Fine-tuned classifiers: made on the command line, kept in one file, refused where damaged."""
 
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +20,14 @@ from earmark.data.dataset import Dataset
 from earmark.embeddings.store import Store
 from earmark.errors import EarmarkError, EarmarkWarning, ModelError
 from earmark.system.cache import finetuning_folder
+from earmark.training.finetuning import sharing
 from earmark.training.finetuning.conduct import finetune
 from earmark.training.finetuning.context import Tuned
 from earmark.training.finetuning.parameters import NotTunedError
 from earmark.training.finetuning.recipe import Recipe
 from earmark.training.finetuning.run import Run
 from earmark.training.finetuning.tensorboard import Board
+from earmark.training.training import train
 from tuning import write_clips
 
 pytest.importorskip("accelerate", reason="the extra earmark[finetune] is not installed")
@@ -185,6 +188,23 @@ def test_low_rank_factors_that_do_not_fit_are_refused(folders):
     )
     after = dict(network.named_parameters())[name].detach()
     assert np.allclose((after - before).numpy(), 2, atol=1e-5)
+
+
+def test_other_processes_get_the_frozen_training_without_embeddings(data):
+    training = train(data, compare=False, **SMALL)
+    sent = pickle.dumps(sharing.without_embeddings(training))
+    assert training.embedded.embeddings[0].matrix.tobytes()[:4_000] not in sent
+    dataset = Dataset.read(data)
+    places = sharing._places(dataset.clips, training.embedded.clips[2:])
+    networks = [backbones.load_backbone("speech-embedding")]
+    received = sharing._completed(pickle.loads(sent), dataset, places, networks)
+    assert received.embedded.clips == training.embedded.clips[2:]
+    assert received.embedded.networks == networks
+    assert len(received.solution.plans) == 3 and np.array_equal(
+        received.solution.logits, training.solution.logits
+    )
+    with pytest.raises(EarmarkError, match="the clips changed while they were embedded"):
+        sharing._places(dataset.clips[1:], training.embedded.clips)
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ import io
 import itertools
 import threading
 from collections.abc import Iterator
+from time import monotonic
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from earmark.audio.copying import SHORT_BYTES, Copied, Fetched
@@ -22,7 +23,7 @@ from earmark.audio.positioned import Positioned
 from earmark.audio.shards import copied_out
 from earmark.audio.uri import UriSource
 from earmark.system import extras
-from earmark.system.objects import ObjectError, ObjectStatus, read_part, row_of
+from earmark.system.objects import ObjectError, ObjectStatus, is_uri, read_part, row_of
 from earmark.system.recent import Recent
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ BEHIND = 64  # rows that are kept behind the last one that was read, for other t
 KEPT_BYTES = 128 * 2**20  # of those rows
 MOST_GROUP_BYTES = 2**30  # of recordings; a group may be one page, which is in memory twice
 KEPT = 4  # files that stay open
+STATUS_S = 10.0  # for which the status of a file elsewhere is not asked for again
 
 
 def fetch_row(source: UriSource, known: ObjectStatus | None = None) -> Fetched | Copied:
@@ -46,14 +48,31 @@ def fetch_row(source: UriSource, known: ObjectStatus | None = None) -> Fetched |
     row = row_of(source.uri)
     assert row is not None
     archive, number = UriSource(row[0]), row[1]
-    status = archive.status if known is None else known
+    status = _status(archive) if known is None else known
     content = _file(archive, status).read(number)
     if len(content) <= SHORT_BYTES:
         return Fetched(content, source.name, status)
     return copied_out(io.BytesIO(content), len(content), source.name, status)
 
 
+_statuses: Recent[str, tuple[float, ObjectStatus]] = Recent(KEPT)
 _files: Recent[tuple[str, ObjectStatus], _File] = Recent(KEPT)
+
+
+def _status(archive: UriSource) -> ObjectStatus:
+    """Return the status of a file; if it lies elsewhere, it may be some seconds old.
+
+    So it is not asked for again for each row. A request for bytes states it, and fails if it is no
+    longer true.
+    """
+    if not is_uri(archive.uri):
+        return archive.status
+    with _statuses.making(archive.uri):
+        known = _statuses.get(archive.uri)
+        if known is None or monotonic() - known[0] > STATUS_S:
+            known = monotonic(), archive.status
+            _statuses.add(archive.uri, known)
+        return known[1]
 
 
 def _file(archive: UriSource, status: ObjectStatus) -> _File:

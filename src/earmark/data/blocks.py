@@ -16,9 +16,10 @@ from earmark.data.embedded import rows_in_place
 from earmark.data.remote import check_allowed
 from earmark.data.rows import TO_ANSWER, RowReader, check_present
 from earmark.data.split_words import SplitMap, check_words
-from earmark.data.survey import Survey, add_up, choose_rows, shuffled, survey_of
+from earmark.data.survey import ARCHIVED_RUN, Survey, add_up, choose_rows, shuffled, survey_of
 from earmark.data.tables import AUDIO_COLUMN, Row, Table
 from earmark.errors import DataError
+from earmark.system.objects import MEMBER
 
 Block = tuple[int, Sequence[Clip]]  # the number of the block, from 0, and its clips
 
@@ -70,6 +71,14 @@ class ClipBlocks:
         return sum(min(self.size, self.n_clips - start) for start in wanted_starts)
 
     @classmethod
+    def of(
+        cls, clips: Sequence[Clip], size: int, source: str, notes: tuple[str, ...] = ()
+    ) -> ClipBlocks:
+        """Return clips that are in memory."""
+        own, survey = functools.partial(blocks_of, clips, size), functools.partial(survey_of, clips)
+        return cls(source, size, len(clips), None, notes, own, survey)
+
+    @classmethod
     def read(
         cls,
         data: str | Path,
@@ -105,21 +114,12 @@ class ClipBlocks:
                     " root, or give a manifest."
                 )
             dataset = Dataset.read(data, split_map=split_map, need_labels=False)
-            return cls.of(dataset.source, dataset.clips, size, dataset.notes)
+            return cls.of(dataset.clips, size, dataset.source, dataset.notes)
         rows = _Rows(
             table, columns, separator, SplitMap.parse(split_map), size, allow_remote, is_list
         )
         about = (rows.count(), rows.separator, rows.notes)
         return cls(first.name, size, *about, rows.blocks, rows.survey)
-
-    @classmethod
-    def of(
-        cls, source: str, clips: Sequence[Clip], size: int, notes: tuple[str, ...] = ()
-    ) -> ClipBlocks:
-        """Divide clips that are in memory."""
-        blocks = functools.partial(blocks_of, clips, size)
-        survey = functools.partial(survey_of, clips)
-        return cls(source, size, len(clips), None, notes, blocks, survey)
 
 
 class _Rows:
@@ -147,6 +147,7 @@ class _Rows:
             numbers = [number for number, _ in numbered]
             check_present(table_read, numbers, clips, reader.locator.missing)
         self.separator = reader.separator
+        self.is_archived = any(MEMBER in clip.place for clip in clips)
         self.notes = (*table_read.notes, *notes)
         self.name, self.has_audio = table_read.name, AUDIO_COLUMN in table_read.columns
 
@@ -173,9 +174,9 @@ class _Rows:
 
     def survey(self, most: int, seed: int) -> Survey:
         """Return the survey of all rows; only those of the sample become clips."""
-        n_rows = self.count()
+        n_rows, run = self.count(), min(most, ARCHIVED_RUN) if self.is_archived else 1
         reader, table, _ = self._reader()
-        chosen = set(choose_rows(n_rows, most, seed))
+        chosen = set(choose_rows(n_rows, most, seed, run))
         sample: list[Clip] = []
 
         def stretches() -> Iterator[tuple[float | None, float | None]]:
@@ -189,7 +190,7 @@ class _Rows:
             n_timed, timed_s = add_up(stretches())
         except ValueError as error:
             raise DataError(f"{table.name}: {error}.") from error
-        return Survey(n_rows, n_timed, timed_s, shuffled(sample, seed))
+        return Survey(n_rows, n_timed, timed_s, shuffled(sample, seed, run), run)
 
     def _open(self) -> Table:
         table = self.table()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from earmark.data.clip import Clip
+
+ARCHIVED_RUN = 25  # rows of a run if recordings are in archives, which are read from their start
 
 
 @dataclass(frozen=True)
@@ -22,25 +25,32 @@ class Survey:
     timed_s : float
         Seconds of those.
     sample : tuple of Clip
-        Clips that are spread over all rows, in random order.
+        Clips from runs of rows that are spread over all rows. The runs are in random order.
+    run : int
+        Rows in a run; the last one of the table may have fewer.
     """
 
     n_clips: int
     n_timed: int
     timed_s: float
     sample: tuple[Clip, ...]
+    run: int = 1
 
 
-def choose_rows(n_rows: int, most: int, seed: int) -> list[int]:
-    """Return the numbers of at most ``most`` rows, in order: one of each of as many equal runs."""
-    count = min(n_rows, most)
-    chance = random.Random(seed)
-    return [int((k + chance.random()) * n_rows / count) for k in range(count)]
+def choose_rows(n_rows: int, most: int, seed: int, run: int = 1) -> list[int]:
+    """Return the numbers of about ``most`` rows, in order: a run of each of equal shares of all."""
+    if n_rows <= most:
+        return list(range(n_rows))
+    count, chance = most // run, random.Random(seed)
+    ends = [k * n_rows // count for k in range(count + 1)]
+    starts = [chance.randint(first, end - run) for first, end in itertools.pairwise(ends)]
+    return [start + k for start in starts for k in range(run)]
 
 
-def shuffled(sample: Sequence[Clip], seed: int) -> tuple[Clip, ...]:
-    """Return a sample in random order, so that a beginning of it is a sample, too."""
-    return tuple(random.Random(seed).sample(list(sample), len(sample)))
+def shuffled(sample: Sequence[Clip], seed: int, run: int = 1) -> tuple[Clip, ...]:
+    """Return a sample with its runs in random order, so that a beginning of it is a sample, too."""
+    runs = [sample[at : at + run] for at in range(0, len(sample), run)]
+    return tuple(clip for clips in random.Random(seed).sample(runs, len(runs)) for clip in clips)
 
 
 def survey_of(clips: Sequence[Clip], most: int, seed: int) -> Survey:

@@ -26,7 +26,6 @@ from earmark.errors import DataError
 from earmark.system import extras
 
 NAME = "the batches"  # in errors
-BINARY = ("key", "version")
 
 
 def embed_batches(
@@ -83,8 +82,7 @@ def embed_batches(
     stream = embed_stream(clips, network, options=options, threads=threads)
     results = map(without_recording, stream)  # a thousand of them may be large
     while run := list(itertools.islice(results, shares.PART_CLIPS)):
-        table = work.table(run).cast(schema)
-        yield table.combine_chunks().to_batches()[0]
+        yield work.table(run).cast(schema).combine_chunks().to_batches()[0]
 
 
 def batch_schema(backbone: str | Backbone, layers: str = "all") -> Any:

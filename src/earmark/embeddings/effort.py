@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 
@@ -21,6 +22,7 @@ from earmark.embeddings.cutting import cut, cut_long, make_request
 from earmark.embeddings.pipeline import Computed, compute_shard, finish, shards_of
 from earmark.embeddings.stages import CutClip, Embedded, Failure, LongClip, Piece, Repeat, Result
 from earmark.errors import AudioError
+from earmark.system.objects import row_of
 
 LONG_S = 100.0  # of a longer clip so much is embedded; the rest is taken to need as much a second
 KEPT = 32  # recordings from elsewhere that are kept, at most 2 MB each
@@ -54,7 +56,7 @@ class Effort:
         """Add the result of a clip, whose length is that of the result if none is given."""
         own_s = result.seconds if isinstance(result, Embedded) else 0.0
         if len(self.results) >= KEPT:
-            result = replace(result, clip=replace(result.clip, recording=None))
+            result = replace(result, clip=_changed(result.clip, recording=None))
         self.results.append(result)
         self.seconds.append(own_s if length_s is None else length_s)
 
@@ -86,6 +88,7 @@ class _Meter:
         self.backbone, self.options, self.long_s = backbone, options, long_s
         self.effort = Effort()
         self._is_warm = False
+        self._row: tuple[str, int] | None = None  # of a Parquet file, that was fetched last
 
     def computed(self, clips: Sequence[Clip], limit_s: float) -> Iterator[list[Computed]]:
         """Yield the computed shards of clips that are not long; long ones are added at once."""
@@ -131,13 +134,16 @@ class _Meter:
         if not isinstance(source, UriSource):
             return clip
         is_stretch = clip.start is not None or clip.end is not None
-        with self._timed("fetch_s", is_elsewhere=True):
-            return replace(clip, recording=fetch(source, is_stretch))
+        before, self._row = self._row, row_of(clip.place)
+        if self._row is not None and before != (self._row[0], self._row[1] - 1):
+            fetch(source, is_stretch)  # a run reads no rows before its first one
+        with self._timed("fetch_s", is_elsewhere=clip.is_remote):
+            return _changed(clip, recording=fetch(source, is_stretch))
 
     def _add_long(self, clip: Clip, length_s: float, is_elsewhere: bool) -> None:
         """Embed the beginning of a long clip; only hashing it takes what it takes."""
         start, factor = clip.start or 0.0, length_s / self.long_s
-        beginning = replace(clip, start=start, end=start + self.long_s)
+        beginning = _changed(clip, start=start, end=start + self.long_s)
         with self._timed("read_s", is_elsewhere=is_elsewhere):
             request = make_request(self.backbone, self.options, beginning)
         with self._timed("read_s", factor, is_elsewhere):
@@ -172,6 +178,11 @@ class _Meter:
         setattr(self.effort, name, getattr(self.effort, name) + factor * took_s)
         if is_elsewhere:
             self.effort.wait_s += factor * max(0.0, clock_s - core_s)
+
+
+def _changed(clip: Clip, **changes: Any) -> Clip:
+    """Return a clip with other attributes; as a Path, a URI would lose a slash."""
+    return replace(clip, path=clip.place, **changes)  # type: ignore[arg-type]  # a URI stays text
 
 
 def _length_s(clip: Clip, options: AudioOptions) -> float:

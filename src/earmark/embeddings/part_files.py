@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from earmark.data.parts import PartSummary
-from earmark.embeddings.part import FINGERPRINT_DIGITS, Part
+from earmark.embeddings.part import Part
 from earmark.errors import EarmarkError, amount, first_line
 from earmark.system import extras
 from earmark.system.files import file_sha256, not_a_file, whole_file
@@ -34,17 +34,42 @@ def write_part(
     The table has at least the columns ``path``, ``seconds``, ``warning`` and ``error``. Raises
     EarmarkError if the file cannot be written.
     """
-    about = {"part": part.number, "fingerprint": part.fingerprint, "rows": table.num_rows}
-    about |= {"machine": machine, "settings": settings}
     try:
         with whole_file(path) as unfinished:
-            _write(table, about, unfinished)
+            _write(unfinished, part, table, settings, machine)
             sha256, size = file_sha256(unfinished).hex(), unfinished.stat().st_size
     except OSError as error:
         raise EarmarkError(
             f"cannot write {path}: {error.strerror}. Free some space, or name another place."
         ) from error
     return _summary(path.name, part, table, sha256, size, machine)
+
+
+def size_of(part: Part, table: Any, settings: Mapping[str, Any]) -> int:
+    """Return the size of the file of a part in bytes, without writing it."""
+    content = io.BytesIO()
+    _write(content, part, table, settings, "")
+    return content.getbuffer().nbytes
+
+
+def _write(
+    to: Path | BinaryIO, part: Part, table: Any, settings: Mapping[str, Any], machine: str
+) -> None:
+    """Write a part. Text is compressed; the numbers of layers, which are like noise, are not."""
+    pq = extras.load("pyarrow.parquet", "parquet", "writing parts")
+    about = {"part": part.number, "fingerprint": part.fingerprint, "rows": table.num_rows}
+    about |= {"machine": machine, "settings": settings}
+    table = table.replace_schema_metadata({"earmark": json_text(about)})
+    others = [name for name in table.schema.names if not name.startswith(PREFIX)]
+    pq.write_table(
+        table,
+        to,
+        row_group_size=max(1, table.num_rows),
+        compression={name: "zstd" if name in others else "none" for name in table.schema.names},
+        use_dictionary=[name for name in DICTIONARY if name in others],
+        write_statistics=others,
+        write_page_checksum=True,
+    )
 
 
 def _summary(
@@ -60,31 +85,6 @@ def _summary(
         table.num_rows - table["warning"].null_count,
         float(sum(s for s in table["seconds"].to_pylist() if s is not None)),
         machine,
-    )
-
-
-def bytes_of(table: Any, settings: Mapping[str, Any]) -> int:
-    """Return the size of the file of a part with this table, without writing it."""
-    about = {"part": 0, "fingerprint": "0" * FINGERPRINT_DIGITS, "rows": table.num_rows}
-    content = io.BytesIO()
-    _write(table, about | {"machine": "", "settings": settings}, content)
-    return content.getbuffer().nbytes
-
-
-def _write(table: Any, about: Mapping[str, Any], to: Path | BinaryIO) -> None:
-    """Write a part. Text is compressed; numbers, which are like noise, are not."""
-    pq = extras.load("pyarrow.parquet", "parquet", "writing parts")
-    table = table.replace_schema_metadata({"earmark": json_text(about)})
-    names = table.schema.names
-    others = [name for name in names if not name.startswith(PREFIX)]
-    pq.write_table(
-        table,
-        to,
-        row_group_size=max(1, table.num_rows),
-        compression={name: "zstd" if name in others else "none" for name in names},
-        use_dictionary=[name for name in DICTIONARY if name in others],
-        write_statistics=others,
-        write_page_checksum=True,
     )
 
 

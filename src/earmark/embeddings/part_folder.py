@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import hashlib
 import os
 import re
@@ -20,6 +21,7 @@ from earmark.system.files import file_sha256, not_a_file, write_whole
 from earmark.system.jsons import json_text
 from earmark.system.text import to_csv
 
+UNFINISHED_S = 3600.0  # writing the file of a part takes seconds
 MACHINE_DIGITS = 8  # hexadecimal, in the name of a file
 
 _PART = re.compile(r"(part-\d{6,}-[0-9a-f]+)-[0-9a-f]+\.parquet")
@@ -136,7 +138,19 @@ class PartFolder:
         own = f"parts-{share.number}-of-{share.count}.csv" if share.count > 1 else TABLE
         rows = sorted((astuple(summary) for summary in summaries), key=lambda row: row[0])
         write_whole(self.path / own, to_csv([COLUMNS, *rows]).encode())
+        self._sweep(self.path / own)
         return self.path / own
+
+    def _sweep(self, table: Path) -> None:
+        """Delete the unfinished files of killed runs: those much older than the ``table``.
+
+        Other machines may be writing now. Times of files in one folder come from one clock.
+        """
+        with contextlib.suppress(OSError):  # another machine deletes them, too
+            now_s = table.stat().st_mtime
+            for file in self.path.glob(".part-*.part"):
+                if now_s - file.stat().st_mtime > UNFINISHED_S:
+                    file.unlink()
 
     def others(self, summaries: Iterable[PartSummary]) -> list[str]:
         """Return the names of files of parts that are not those of ``summaries``."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 import math
 import statistics
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from scipy.stats import t as student
 
 from earmark.audio.options import AS_IT_IS, AudioOptions
 from earmark.backbones import engines, registry, weights
@@ -17,15 +21,14 @@ from earmark.data.survey import Survey
 from earmark.embeddings import shares
 from earmark.embeddings.effort import KEPT, Effort, measure
 from earmark.embeddings.embed_work import EmbedWork
-from earmark.embeddings.part import PartSettings
-from earmark.embeddings.part_files import bytes_of
+from earmark.embeddings.part import FINGERPRINT_DIGITS, Part, PartSettings
+from earmark.embeddings.part_files import size_of
 from earmark.embeddings.readers import FETCHERS
 from earmark.embeddings.stages import Embedded, Failure, Result
 from earmark.errors import BackboneError, DataError, WeightsError
 
 SAMPLE_S = 60.0  # of the clock; then no further clip of the sample is begun
 OTHER_S, OTHER_LONG_S = 4.0, 20.0  # the same for each other backbone, and of a long clip
-DEVIATIONS = 1.96  # of an interval of 95 %
 
 
 @dataclass(frozen=True)
@@ -168,10 +171,10 @@ def make_plan(
         )
     seconds = _seconds_of_all(survey, effort)
     work = _work(survey, effort, seconds, backbone, layers, options, root)
-    clips = [result.clip for result in effort.results if isinstance(result, Embedded)][:KEPT]
+    clips = [result.clip for result in effort.results[:KEPT] if isinstance(result, Embedded)]
     rest = [
         _add_fetching(_compared(survey, clips, seconds, other, options, root), work)
-        for other in others
+        for other in (others if clips else ())
     ]
     return Plan(
         survey.n_clips,
@@ -188,25 +191,30 @@ def make_plan(
 
 def _seconds_of_all(survey: Survey, effort: Effort) -> Range:
     """Return the seconds of audio of all clips; only those without an end are estimated."""
-    open_s = [
-        seconds
-        for result, seconds in zip(effort.results, effort.seconds, strict=True)
-        if result.clip.end is None
-    ]
     rest = survey.n_clips - survey.n_timed
-    if not rest:
-        return Range(survey.timed_s, survey.timed_s, survey.timed_s)
-    if not open_s:
-        return Range(survey.timed_s, survey.timed_s, None)
-    n, mean = len(open_s), statistics.fmean(open_s)
-    value, least = survey.timed_s + rest * mean, survey.timed_s + sum(open_s)
+    runs = _open_s(survey, effort)
+    n, measured_s = sum(map(len, runs)), math.fsum(itertools.chain(*runs))
+    if not rest or not n:
+        return Range(survey.timed_s, survey.timed_s, None if rest else survey.timed_s)
+    value, least = survey.timed_s + rest * measured_s / n, survey.timed_s + measured_s
     if n >= rest:
         return Range(value, value, value)
-    if n == 1:
+    if len(runs) == 1:
         return Range(value, least, None)
-    error = statistics.stdev(open_s) / math.sqrt(n) * math.sqrt(1 - n / rest)
-    half = DEVIATIONS * rest * error
+    excess = [math.fsum(run) - len(run) * measured_s / n for run in runs]  # of a run
+    error = statistics.stdev(excess) * math.sqrt(len(runs)) / n * math.sqrt(1 - n / rest)
+    half = float(student.ppf(0.975, len(runs) - 1)) * rest * error
     return Range(value, max(least, value - half), value + half)
+
+
+def _open_s(survey: Survey, effort: Effort) -> list[list[float]]:
+    """Return the seconds of the clips without an end, for each run of the sample."""
+    place = {clip.key: row // survey.run for row, clip in enumerate(survey.sample)}
+    runs = collections.defaultdict[int, list[float]](list)
+    for result, seconds in zip(effort.results, effort.seconds, strict=True):
+        if result.clip.end is None:
+            runs[place[result.clip.key]].append(seconds)
+    return list(runs.values())
 
 
 def _work(
@@ -218,11 +226,12 @@ def _work(
     options: AudioOptions,
     root: Path,
 ) -> Work:
-    work = EmbedWork(PartSettings.of(backbone, options, layers), backbone, root)
+    settings = PartSettings.of(backbone, options, layers)
     n = len(effort.results)
-    _file_bytes(work, effort.results[:1])  # the first file takes longer
+    work = EmbedWork(settings, backbone, root)
+    _size(effort.results[:1], work)  # the first file takes longer
     begin_s = time.process_time()
-    size, fixed = _sizes(work, effort.results)
+    size, fixed = _sizes(effort.results, work)
     write_s = (time.process_time() - begin_s) * n / (n + n // 2)  # it made two files
     n_parts = math.ceil(survey.n_clips / shares.PART_CLIPS)
     is_on_gpu = backbone.device.type != "cpu"
@@ -242,18 +251,19 @@ def _work(
     )
 
 
-def _file_bytes(work: EmbedWork, results: Sequence[Result]) -> int:
-    return bytes_of(work.table(results), work.settings.to_json())
-
-
-def _sizes(work: EmbedWork, results: Sequence[Result]) -> tuple[float, float]:
+def _sizes(results: Sequence[Result], work: EmbedWork) -> tuple[float, float]:
     """Return the bytes of a clip in the file of a part, and those of the file itself."""
     n, half = len(results), len(results) // 2
-    whole = _file_bytes(work, results)
+    whole = _size(results, work)
     if not half:
         return whole, 0.0
-    size = (whole - _file_bytes(work, results[:half])) / (n - half)
+    size = (whole - _size(results[:half], work)) / (n - half)
     return size, max(0.0, whole - n * size)
+
+
+def _size(results: Sequence[Result], work: EmbedWork) -> int:
+    part = Part(0, (), "0" * FINGERPRINT_DIGITS)
+    return size_of(part, work.table(results), work.settings.to_json())
 
 
 def _compared(

@@ -29,7 +29,7 @@ from earmark.training.inner import (
 )
 from earmark.training.kernels import FeatureTable
 from earmark.training.moments import FoldMoments
-from earmark.training.runs import BLOCK, RUN, Answers, Scores, Several, Sum
+from earmark.training.runs import BLOCK, RUN, Scores, Several, Sum, fold_runs
 
 KERNELS_BYTES = 200_000_000  # bytes of kernels in memory at a time
 
@@ -64,15 +64,6 @@ class FoldedClips:
     def weighted(self, candidate: Candidate) -> Targets:
         """Return the targets that a candidate is fitted to."""
         return self.balanced if candidate.balanced else self.targets
-
-    def runs(self, fold: int) -> list[np.ndarray]:
-        """Return the places (n,) of the clips of a fold, in runs."""
-        return runs_of(np.flatnonzero(self.fold == fold))
-
-
-def runs_of(rows: np.ndarray) -> list[np.ndarray]:
-    """Return ``rows`` (N,) cut into runs."""
-    return [rows[first : first + RUN] for first in range(0, len(rows), RUN)]
 
 
 @dataclass(frozen=True)
@@ -220,15 +211,22 @@ def fold_moments(
     table = clips.table
     shift = table.features(specs, some_rows(len(clips.fold), BLOCK)).mean(0)
     total = FoldMoments(shift, clips.n_folds, targets.n_classes)
-    runs = [(fold, places) for fold in range(clips.n_folds) for places in clips.runs(fold)]
+    runs = fold_runs(clips.fold, clips.n_folds, len(shift))
     jobs = (
-        Sum(table.run(specs, places), specs, total.shift, targets.rows(places))
-        for _, places in runs
+        Sum(
+            table.run(specs, run.places),
+            specs,
+            run.fold,
+            len(run.folds),
+            total.shift,
+            targets.rows(run.places),
+        )
+        for run in runs
     )
-    sums = table.map(Sum.moments, jobs, 4 * len(shift) ** 2)
-    for (fold, places), own in zip(runs, sums, strict=True):
-        total.merge(fold, own)
-        step(len(places))
+    result_bytes = 4 * len(shift) ** 2 * max(len(run.folds) for run in runs)
+    for run, own in zip(runs, table.map(Sum.moments, jobs, result_bytes), strict=True):
+        total.merge(run.folds, own)
+        step(len(run.places))
     return total
 
 
@@ -250,37 +248,33 @@ def by_moments(
         several.append(Several.solve(system, fit.candidates, shift, weights))
     del moments
     own = [[k for k, fit in enumerate(fits) if f in _scored_folds(fit)] for f in range(n_folds)]
-    runs = [(fold, places) for fold in range(n_folds) for places in clips.runs(fold)]
+    runs = fold_runs(clips.fold, n_folds, len(shift))
     jobs = (
-        Scores(table.run(name, places), name, shift, [several[k] for k in own[fold]])
-        for fold, places in runs
+        Scores(
+            table.run(name, run.places),
+            name,
+            run.fold,
+            len(run.folds),
+            shift,
+            [[several[k] for k in own[fold]] for fold in run.folds],
+        )
+        for run in runs
     )
     result_bytes = 4 * RUN * max(sum(several[k].bias.size for k in each) for each in own)
-    done = zip(runs, table.map(Scores.logits, jobs, result_bytes), strict=True)
+    rows: list[list[np.ndarray]] = [[] for _ in own]
+    logits: list[list[list[np.ndarray]]] = [[] for _ in own]
+    for run, result in zip(runs, table.map(Scores.logits, jobs, result_bytes), strict=True):
+        for number, (fold, each) in enumerate(zip(run.folds, result, strict=True)):
+            rows[fold].append(run.places[run.fold == number])
+            logits[fold] += [each] if each else []
+        step(len(run.places))
     inner = list[InnerLogits]()
-    for fold, group in groupby(done, lambda each: each[0][0]):
-        places, logits = list[np.ndarray](), list[list[np.ndarray]]()
-        for (_, some), result in group:
-            places.append(some)
-            logits.append(result)
-            step(len(some))
-        rows = np.concatenate(places)
-        for k, each in zip(own[fold], zip(*logits, strict=True), strict=True):
-            joined = np.concatenate(each, 1)
-            inner.append(InnerLogits(fits[k].candidates, fits[k].pair, fold, rows, joined))
+    for fold in range(n_folds):
+        places = np.concatenate(rows[fold])
+        for k, blocks in zip(own[fold], zip(*logits[fold], strict=True), strict=bool(len(places))):
+            fit, joined = fits[k], np.concatenate(blocks, 1)
+            inner.append(InnerLogits(fit.candidates, fit.pair, fold, places, joined))
     return inner
-
-
-def answer(
-    table: FeatureTable,
-    specs: Sequence[FeatureSpec],
-    head: Head,
-    rows: np.ndarray,
-    n_classes: int,
-) -> np.ndarray:
-    """Return the logits (n, K) of the clips ``rows`` by a fitted head."""
-    jobs = (Answers(table.run(specs, run), specs, head) for run in runs_of(rows))
-    return np.concatenate(list(table.map(Answers.logits, jobs, 4 * RUN * n_classes)))
 
 
 def by_fits(

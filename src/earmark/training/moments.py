@@ -89,15 +89,16 @@ class FoldMoments:
             x *= np.sqrt(weights)[:, None]
         self.products[fold] += x.T @ x
 
-    def merge(self, fold: int, other: FoldMoments) -> None:
-        """Add the sums of ``other`` over clips of ``fold``; they have the same shift and one fold.
+    def merge(self, folds: Sequence[int], other: FoldMoments) -> None:
+        """Add the sums of ``other``, which has the same shift and whose folds are these ``folds``.
 
         Sums over runs of clips, merged in one order, have the same bits wherever each run was
         summed.
         """
         for name, sums in vars(self).items():
             if name != "shift":
-                sums[fold] += getattr(other, name)[0]
+                for fold, own in zip(folds, getattr(other, name), strict=True):
+                    sums[fold] += own
 
     def system_without(self, *folds: int) -> System:
         """Return the system of the clips outside ``folds``."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from earmark.classifier.features import FeatureSpec
 from earmark.classifier.head import KINDS, Head
 from earmark.classifier.targets import Targets
 from earmark.system.progress import Step, no_step
@@ -21,8 +22,9 @@ from earmark.training.average import fit
 from earmark.training.finalists import Finals, judge_slow
 from earmark.training.fitting import MEMORY, SLOW, Fitter
 from earmark.training.inner import Average, Choice, Contest, Contests
-from earmark.training.judging import FoldedClips, LayerWeights, answer
+from earmark.training.judging import FoldedClips, LayerWeights
 from earmark.training.kernels import FeatureTable
+from earmark.training.runs import RUN, Answers, runs_of
 from earmark.training.screening import few_clips, screen, slow_rivals, thinned
 from earmark.training.weighting import joint_name, layer_weights, screen_weighted
 
@@ -150,9 +152,16 @@ class Search:
         logits = np.zeros((len(self.fold), self.targets.n_classes), np.float32)
         best = [plan.choice.best for plan in plans]
         tested = [np.unique(self.fold[plan.test]).tolist() for plan in plans]
-        for plan, head in zip(plans, self.fitter.fit_without(best, tested), strict=True):
-            logits[plan.test] = self.answers(plan, head)
-            self.step()
+        fitted = list(self.fitter.fit_without(best, tested))
+        several = [average.specs(self.table) for average in best]
+        for specs in dict.fromkeys(several):  # one pass for the plans that read the same
+            numbers = [number for number, own in enumerate(several) if own == specs]
+            answers = self._answer(
+                specs, [fitted[n] for n in numbers], [plans[n].test for n in numbers]
+            )
+            for number, own in zip(numbers, answers, strict=True):
+                logits[plans[number].test] = plans[number].choice.calibration.logits(own)
+                self.step()
         return logits
 
     def answers(self, plan: FoldPlan, head: Head) -> np.ndarray:
@@ -162,8 +171,28 @@ class Search:
 
     def logits(self, average: Average, head: Head, rows: np.ndarray) -> np.ndarray:
         """Return logits (n, K) of the clips ``rows`` by the ``head`` of a fitted average."""
-        specs = average.specs(self.table)
-        return answer(self.table, specs, head, rows, self.targets.n_classes)
+        return self._answer(average.specs(self.table), [head], [rows])[0]
+
+    def _answer(
+        self, specs: Sequence[FeatureSpec], heads: Sequence[Head], tests: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Return logits (n, K) of the clips ``tests`` of each head, from one pass."""
+        rows, number = np.concatenate(tests), np.repeat(range(len(tests)), [*map(len, tests)])
+        order = np.argsort(rows, kind="stable")
+        jobs = (
+            Answers(self.table.run(specs, rows[run]), specs, number[run], len(heads), heads)
+            for run in runs_of(order)
+        )
+        logits = np.zeros((len(rows), self.targets.n_classes), np.float32)
+        for run, result in zip(
+            runs_of(order),
+            self.table.map(Answers.logits, jobs, 4 * RUN * self.targets.n_classes),
+            strict=True,
+        ):
+            for k, own in enumerate(result):
+                if own is not None:
+                    logits[run[number[run] == k]] = own
+        return np.split(logits, np.cumsum([*map(len, tests)])[:-1])
 
     def fit_rows(self, average: Average, rows: np.ndarray) -> Head:
         """Return the head of ``average`` fitted to the clips ``rows``."""

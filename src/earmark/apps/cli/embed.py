@@ -62,6 +62,19 @@ def embed(
     check_format(output)
     check_output(output, data.source)
     check_backbones(backbone)
+    _embed_file(data, output, backbone, layers, engine, as_json, run)
+
+
+def _embed_file(
+    data: DataOptions,
+    output: Path,
+    backbone: str,
+    layers: str,
+    engine: EngineOptions,
+    as_json: bool,
+    run: RunOptions,
+) -> None:
+    """Write the embeddings of all clips to one file."""
     dataset = data.read(need_labels=False)
     from earmark.backbones.registry import load_backbone
     from earmark.embeddings.embedding import embed_to_file

@@ -351,7 +351,7 @@ class InputOptions:
         if not is_listed(source):
             given = self.recordings(allow_remote)[0]
             clips = [Clip(item) if isinstance(item, Path) else item for item in given]
-            return ClipBlocks.of(source, clips, size)
+            return ClipBlocks.of(clips, size, source)
         columns = {"path": None if self.path == "path" else self.path}
         columns |= {"start": self.start, "end": self.end}
         rows = ClipBlocks.read(

@@ -17,6 +17,7 @@ from earmark.embeddings.computing import restored_threads
 from earmark.errors import EarmarkError, first_line
 from earmark.system import extras
 from earmark.system.threads import available_cores, workers
+from earmark.training.finetuning.meeting import meet
 
 WAIT_S = 86_400.0  # for the first process, which trains the frozen classifier alone
 
@@ -45,6 +46,8 @@ class Processes:
         # takes a GPU that does not work
         several = int(os.environ.get("WORLD_SIZE", "1")) > 1
         cpu = not gpu and (several or torch.cuda.is_available())
+        if several and not torch.distributed.is_initialized():
+            meet("nccl" if gpu else "gloo", WAIT_S)
         wait = extras.load("accelerate.utils", "finetune", "fine-tuning").InitProcessGroupKwargs(
             timeout=datetime.timedelta(seconds=WAIT_S)
         )
