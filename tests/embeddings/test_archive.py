@@ -247,6 +247,25 @@ def test_recordings_that_cannot_be_read_are_listed_until_they_change(nights, tmp
     assert done["skipped"] == [] and (done["changed"], done["computed"]) == (1, 1)
 
 
+def test_a_recording_that_is_unreadable_for_a_while_keeps_its_windows(nights, tmp_path):
+    archive, path = tmp_path / "archive", nights / "b/1.wav"
+    index(nights, archive)
+    path.rename(tmp_path / "away.wav")
+    path.mkdir()  # a folder of this name cannot be read
+    manifest = nights / "list.csv"
+    manifest.write_text("path\na/2.wav\nb/1.wav\n")
+    done = index(manifest, archive, expect=1)
+    assert [row["path"] for row in done["skipped"]] == [str(path)]
+    path.rmdir()
+    (tmp_path / "away.wav").rename(path)
+    done = index(manifest, archive)
+    assert (done["skipped"], done["computed"]) == ([], 0)
+    path.rename(tmp_path / "away.wav")
+    path.mkdir()
+    index(manifest, archive, expect=1)
+    assert len(rows_of(archive)["b/1.wav"]) == 79
+
+
 def test_a_recording_that_changes_while_it_is_read_is_listed(nights, tmp_path, monkeypatch):
     archive, path = tmp_path / "archive", nights / "b/1.wav"
     merge, calls = SlidingWindows.merge, []
@@ -365,6 +384,8 @@ def test_what_is_no_archive_is_refused(nights, tmp_path):
     db.close()
     with pytest.raises(ArchiveError, match="was not written by earmark"):
         Archive(archive)
+    done = earmark("index", tmp_path / "none", "-o", archive, "--backbone", "logmel", expect=2)
+    assert "none does not exist" in done.stderr
     for options in (("--window", 0), ("--hop", 2), ("--window", 1e6)):
         earmark("index", nights, "-o", tmp_path / "x", "--backbone", "logmel", *options, expect=2)
     assert not (tmp_path / "x").exists()

@@ -243,7 +243,7 @@ class Archive:
     def windows(self, network: ArchiveNetwork | None = None) -> Windows:
         """Return all windows of a network, by default the one that was added last.
 
-        Only numbers of recordings and windows are read, 16 bytes a window.
+        Only the numbers of recordings, windows and rows are read, 24 bytes a window.
         """
         network = network or self.network()
         with explained(self.path, "read"), snapshot(self._db):

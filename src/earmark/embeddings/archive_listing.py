@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from earmark.audio.source import AbsentSource
 from earmark.data.clip import Clip
 from earmark.data.columns import match
 from earmark.data.dataset import answerable, own_manifest
@@ -67,8 +68,10 @@ def list_recordings(
             found["the manifest names stretches; the whole recordings are indexed"] = None
         folder, notes = Path(os.path.abspath(root or key.parent)), list(found)
         table = table or key
-    if len(clips) == 1 and clips[0].recording is not None:
+    if not clips:
         raise DataError(f"{key} has no recordings. Give a folder or a manifest.")
+    if len(clips) == 1 and isinstance(clips[0].recording, AbsentSource):
+        raise DataError(f"{key} {clips[0].recording.why}.")
     about: dict[str, dict[str, str]] = {}
     if table is not None:
         about, note = _columns(Path(table), path, [Path(root or Path(table).parent), folder])

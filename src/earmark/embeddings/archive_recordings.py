@@ -143,7 +143,8 @@ class RecordingList:
             rows = self.file.db.execute(
                 "SELECT recording.path, content.id, content.hash FROM recording"
                 " JOIN content ON content.id = recording.content"
-                " WHERE dataset = ? AND NOT is_gone AND NOT EXISTS (SELECT 1 FROM finished"
+                " WHERE dataset = ? AND NOT is_gone AND error IS NULL"
+                " AND NOT EXISTS (SELECT 1 FROM finished"
                 " WHERE finished.content = content.id AND network = ?)",
                 [dataset, network.number],
             ).fetchall()
@@ -247,6 +248,7 @@ def _status(clip: Clip) -> tuple[int, int | None, str | None]:
 
 
 def _put(db: sqlite3.Connection, dataset: int, row: _Row) -> None:
+    """Write a row; a recording that cannot be read now keeps the content that it had."""
     content = None
     if row.hash is not None:
         db.execute("INSERT OR IGNORE INTO content (hash) VALUES (?)", [row.hash])
@@ -254,7 +256,8 @@ def _put(db: sqlite3.Connection, dataset: int, row: _Row) -> None:
     db.execute(
         "INSERT INTO recording (dataset, path, content, size, mtime_ns, version, error, columns)"
         " VALUES (?, CAST(? AS TEXT), ?, ?, ?, ?, ?, ?) ON CONFLICT (dataset, path) DO UPDATE SET"
-        " content = excluded.content, size = excluded.size, mtime_ns = excluded.mtime_ns,"
+        " content = COALESCE(excluded.content, content), size = excluded.size,"
+        " mtime_ns = excluded.mtime_ns,"
         " version = excluded.version, error = excluded.error, columns = excluded.columns,"
         " is_gone = 0",
         [dataset, to_bytes(row.item.path), content, row.size, row.mtime_ns, row.version, row.error,

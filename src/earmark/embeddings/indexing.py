@@ -83,7 +83,7 @@ class Indexer:
     """Computes the windows of tasks into the parts of one network of an archive.
 
     ``options`` say how recordings are read; ``settings`` belong to ``backbone``. ``heard`` is
-    called with seconds of audio when they have been computed.
+    called with the seconds of every block that was read.
 
     Attributes
     ----------
@@ -127,9 +127,8 @@ class Indexer:
                 if stats is None:
                     self._end(piece, done.pop(piece.task.content, piece.task.windows))
                     continue
-                assert piece.sliding is not None and piece.piece is not None
+                assert piece.sliding is not None
                 self._take(piece, piece.sliding.merge(stats), done)
-                self.heard(piece.piece.hops * self.settings.hop_s)
         if self._rows.count:
             self._write(self._rows.count)
         self.writer.add_finished(self.network, self._rows.finished)
@@ -155,6 +154,7 @@ class Indexer:
                 nonlocal n
                 for block in stream.blocks:
                     n += len(block)
+                    self.heard(len(block) / rate_hz)
                     yield from sliding.cut(block)
                 yield from sliding.finish()
 
