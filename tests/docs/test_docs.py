@@ -210,6 +210,23 @@ def test_the_speeds_of_detection_are_those_measured():
             assert f"| {float(row['step_s']):g} s | {row['speed']} | {delays} |" in page
 
 
+def test_the_figures_of_archives_are_those_measured():
+    page = (ROOT / "docs" / "archive.md").read_text()
+    for row in measured("archive_index"):
+        figures = f"{row['cpu_s']} | {row['speed_per_core']} | {row['peak_mb']} MB |"
+        assert f"| {row['hours']} | {int(row['windows']):,} | {figures}" in page
+    for row in measured("archive_search"):
+        assert f"| {float(row['cpu_s']):.2f} | {float(row['seconds']):.2f} |" in page
+        assert row["recall_at_50"] == "1.0"
+    (chosen,) = (
+        row
+        for row in measured("archive_layers")
+        if (row["layers"], row["comparison"]) == ("middle and last", "standardised, a cosine each")
+    )
+    for name in ("fsdd", "esc10"):
+        assert f"{float(chosen[name]):.0%}".replace("%", " %") in page
+
+
 def test_the_figures_of_exported_classifiers_are_those_measured():
     guides, rows = ROOT / "docs" / "how-to", measured("onnx_web")
     page = (guides / "run-in-a-browser.md").read_text()
