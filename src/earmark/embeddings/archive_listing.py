@@ -77,12 +77,14 @@ def list_recordings(
         about, note = _columns(Path(table), path, [Path(root or Path(table).parent), folder])
         notes += note
     by_path: dict[str, Listed] = {}
+    is_known = False  # whether the table has any of the recordings
     for clip in clips:
         place = clip.place if clip.is_remote else os.path.abspath(clip.place)
+        is_known |= place in about
         name = place if clip.is_remote else relative_path(Path(place), folder)
         whole = Clip(clip.path if not clip.is_remote else place)  # type: ignore[arg-type]
         by_path.setdefault(name, Listed(name, whole, about.get(place, {})))
-    if about and not any(item.columns for item in by_path.values()):
+    if about and not is_known:
         raise DataError(f"no path of {table} is a recording of {key}. Check its paths.")
     listed = tuple(by_path[name] for name in sorted(by_path))
     return Listing(str(key), str(folder), key.name, listed, tuple(notes))
